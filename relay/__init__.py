@@ -1,0 +1,4 @@
+"""relay RECEIVES AND REMEMBERS: it takes webhooks, decides what they mean and keeps the record.
+
+It never holds a portal credential and never opens a connection to a portal; that is what `workers` is for.
+"""

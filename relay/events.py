@@ -1,0 +1,153 @@
+"""The nouns of the record: Event, Call, Delivery, Attempt. Frozen, with their wire forms; standard library only.
+
+They know nothing of Redis, HTTP or rules. `to_wire` gives what the API, the CLI and the dashboard show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from relay.lifecycle import EventState, State, Verdict
+
+DocumentId = tuple[str, str, str]
+"""Module, entity class, element id: how Bitrix24 names a document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What will be asked of Bitrix24: `bizproc.workflow.start` with these arguments on this portal."""
+
+    portal: str
+    template_id: int
+    document_id: DocumentId
+    parameters: Mapping[str, Any] = field(repr=False)
+
+    def to_wire(self) -> dict[str, Any]:
+        return {
+            "template_id": self.template_id,
+            "document_id": list(self.document_id),
+            "parameters": dict(self.parameters),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The thing received, as it came. Body, headers and query never appear in a repr."""
+
+    id: str
+    source: str
+    state: EventState
+    received_at: datetime
+    method: str
+    content_type: str
+    query: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    reason: str | None = None
+    errors: Mapping[str, list[str]] = field(default_factory=dict)
+    deliveries: tuple[str, ...] = ()
+    duplicates: int = 0
+
+    def to_wire(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "source": self.source,
+            "state": self.state.value,
+            "received_at": iso(self.received_at),
+            "method": self.method,
+            "content_type": self.content_type,
+            "query": self.query,
+            "headers": dict(self.headers),
+            "body": self.body.decode("utf-8", "replace"),
+            "reason": self.reason,
+            "errors": {name: list(messages) for name, messages in self.errors.items()},
+            "deliveries": list(self.deliveries),
+            "duplicates": self.duplicates,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One HTTP try, counted from 1. `description` is the portal's own text."""
+
+    number: int
+    at: datetime
+    duration_ms: int
+    verdict: Verdict
+    status: int | None = None
+    code: str | None = None
+    description: str | None = None
+    batch_size: int = 1
+
+    def to_wire(self) -> dict[str, Any]:
+        return {
+            "number": self.number,
+            "at": iso(self.at),
+            "duration_ms": self.duration_ms,
+            "verdict": self.verdict.value,
+            "status": self.status,
+            "code": self.code,
+            "description": self.description,
+            "batch_size": self.batch_size,
+        }
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Attempt:
+        return cls(
+            number=wire["number"],
+            at=datetime.fromisoformat(wire["at"]),
+            duration_ms=wire["duration_ms"],
+            verdict=Verdict(wire["verdict"]),
+            status=wire["status"],
+            code=wire["code"],
+            description=wire["description"],
+            batch_size=wire["batch_size"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event through one rule, and what has become of it."""
+
+    id: str
+    event_id: str
+    rule: str
+    call: Call
+    state: State
+    created_at: datetime
+    updated_at: datetime
+    attempts: tuple[Attempt, ...] = ()
+    workflow_id: str | None = None
+    reason: str | None = None
+    next_attempt_at: datetime | None = None
+    replay_of: str | None = None
+
+    @property
+    def next_number(self) -> int:
+        """The number of the attempt to come, counted from 1."""
+        return len(self.attempts) + 1
+
+    def to_wire(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "event_id": self.event_id,
+            "rule": self.rule,
+            "portal": self.call.portal,
+            "state": self.state.value,
+            "call": self.call.to_wire(),
+            "workflow_id": self.workflow_id,
+            "reason": self.reason,
+            "attempts": [attempt.to_wire() for attempt in self.attempts],
+            "next_attempt_at": iso(self.next_attempt_at) if self.next_attempt_at else None,
+            "created_at": iso(self.created_at),
+            "updated_at": iso(self.updated_at),
+            "replay_of": self.replay_of,
+        }
+
+
+def iso(moment: datetime) -> str:
+    """An aware time as ISO 8601 with milliseconds."""
+    return moment.isoformat(timespec="milliseconds")

@@ -1,0 +1,53 @@
+"""Identifiers that sort by time, and the clock. Standard library only.
+
+An id is a prefix, ten characters of milliseconds and sixteen of chance, in Crockford's base 32 (the layout of a
+ULID, lower case). Because ids sort by time, an index of ids is a time line and an id is a cursor.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from datetime import UTC, datetime
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+EVENT_PREFIX = "evt_"
+DELIVERY_PREFIX = "dlv_"
+
+
+def utc_now() -> datetime:
+    """The time now, aware, in UTC, in whole milliseconds (the precision of the record)."""
+    return from_ms(time.time_ns() // 1_000_000)
+
+
+def to_ms(moment: datetime) -> int:
+    """Milliseconds since 1970 of an aware time."""
+    return round(moment.timestamp() * 1000)
+
+
+def from_ms(milliseconds: int) -> datetime:
+    """The aware UTC time of milliseconds since 1970."""
+    return datetime.fromtimestamp(milliseconds // 1000, UTC).replace(microsecond=milliseconds % 1000 * 1000)
+
+
+def new_event_id(at: datetime) -> str:
+    """A fresh `evt_` id for an event received at this time."""
+    return EVENT_PREFIX + _sortable(at)
+
+
+def new_delivery_id(at: datetime) -> str:
+    """A fresh `dlv_` id for a delivery created at this time."""
+    return DELIVERY_PREFIX + _sortable(at)
+
+
+def earliest_id(prefix: str, at: datetime) -> str:
+    """A bound below every id of this prefix made at this time or later, and above every earlier one."""
+    return prefix + _base32(to_ms(at), 10)
+
+
+def _sortable(at: datetime) -> str:
+    return _base32(to_ms(at), 10) + _base32(secrets.randbits(80), 16)
+
+
+def _base32(number: int, width: int) -> str:
+    return "".join(ALPHABET[number >> 5 * place & 31] for place in range(width - 1, -1, -1))
