@@ -110,7 +110,11 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event through one rule, and what has become of it."""
+    """One event through one rule, and what has become of it.
+
+    turn: which job may carry it now, counted from 1; every job that is made takes the next, and only its holder may
+    claim the delivery or settle it.
+    """
 
     id: str
     event_id: str
@@ -124,6 +128,7 @@ class Delivery:
     reason: str | None = None
     next_attempt_at: datetime | None = None
     replay_of: str | None = None
+    turn: int = 1
 
     @property
     def next_number(self) -> int:

@@ -82,7 +82,9 @@ class _Reader:
     def redis_url(self) -> str:
         url = self.environ.get("REDIS_URL") or ""
         if not url:
-            self._wrong("REDIS_URL is not set: expected redis://HOST:PORT/0, rediss://, unix://PATH or redis+sentinel://")
+            self._wrong(
+                "REDIS_URL is not set: expected redis://HOST:PORT/0, rediss://, unix://PATH or redis+sentinel://"
+            )
         elif urlsplit(url).scheme not in SCHEMES:
             self._wrong(f"REDIS_URL has an unknown scheme: expected one of {', '.join(SCHEMES)}")
         return url

@@ -1,0 +1,64 @@
+"""Every key of the record, drawn. Names only: no I/O.
+
+    relay:event:{evt_}               hash    the event: request, state, receipt           until retention
+    relay:delivery:{dlv_}            hash    the delivery: call, state, turn, outcome     until retention
+    relay:attempts:{dlv_}            list    one JSON an attempt, oldest first            until retention
+    relay:dedup:{source}:{digest}    string  the event that claimed this dedup key        TTL: the source's window
+    relay:events                     zset    every event id
+    relay:events:state:{state}       zset    event ids by state
+    relay:events:source:{source}     zset    event ids by source
+    relay:deliveries                 zset    every delivery id
+    relay:deliveries:state:{state}   zset    delivery ids by state
+    relay:waiting:{portal}           zset    pending and retrying ids, scored with the time they may be sent
+    relay:clock                      zset    every delivery that is not final, scored with the time by which
+                                             somebody must have looked at it (milliseconds)
+    relay:ledger                     hash    counts since the beginning: events by state, duplicates, deliveries
+    relay:lease:{task}               string  who does a periodic task now                 TTL: the lease
+    relay:gate:{portal}              hash    whether the portal may be called now
+    relay:bucket:{portal}            hash    the leaky bucket of the portal               TTL: until it is empty
+    relay:budget:{portal}:{method}   hash    the operating time the portal last told      TTL: its reset
+    relay:pace:{portal}              hash    what was learnt: own id, time a start takes, host
+    relay:tokens:{portal}            hash    the OAuth pair in force
+    relay:alerts                     stream  what a person should know, newest last       capped
+
+The zsets without a meaning in their score hold ids with score 0: ids sort by time, so ZRANGE BYLEX pages them and an
+id is the cursor. No key of the record has a TTL unless the drawing says so, and the server must not evict.
+"""
+
+from __future__ import annotations
+
+PREFIX = "relay:"
+EVENT = f"{PREFIX}event:"
+DELIVERY = f"{PREFIX}delivery:"
+ATTEMPTS = f"{PREFIX}attempts:"
+DEDUP = f"{PREFIX}dedup:"
+EVENTS = f"{PREFIX}events"
+EVENTS_BY_STATE = f"{PREFIX}events:state:"
+EVENTS_BY_SOURCE = f"{PREFIX}events:source:"
+DELIVERIES = f"{PREFIX}deliveries"
+DELIVERIES_BY_STATE = f"{PREFIX}deliveries:state:"
+WAITING = f"{PREFIX}waiting:"
+CLOCK = f"{PREFIX}clock"
+LEDGER = f"{PREFIX}ledger"
+LEASE = f"{PREFIX}lease:"
+
+IN_LUA = {
+    "event": EVENT,
+    "delivery": DELIVERY,
+    "attempts": ATTEMPTS,
+    "events": EVENTS,
+    "events_by_state": EVENTS_BY_STATE,
+    "events_by_source": EVENTS_BY_SOURCE,
+    "deliveries": DELIVERIES,
+    "deliveries_by_state": DELIVERIES_BY_STATE,
+    "waiting": WAITING,
+    "clock": CLOCK,
+    "ledger": LEDGER,
+}
+"""The names that scripts complete by themselves: a script that claims a batch learns its keys only while it runs.
+That binds the record to one Redis server or a Sentinel group, as RQ is bound; not to a cluster."""
+
+
+def dedup(source: str, digest: str) -> str:
+    """Where the event that claimed this dedup key is named. `digest`: never the value itself."""
+    return f"{DEDUP}{source}:{digest}"

@@ -1,0 +1,36 @@
+-- Comes before every script. KEY is filled by scripts.py from keys.py.
+
+-- Write an RQ job and put it on its queue now, or into the registry of scheduled jobs. What RQ's own scripts for
+-- unique enqueueing and scheduling do (rq/scripts.py), without a second round trip.
+--   job: {id, job_key, queue_key, schedule_key, at_s ("0": now), n, field, value, ...} from ARGV[first]
+-- Returns the index after the job.
+local function enqueue(argv, first)
+  local id, job_key, queue_key, schedule_key = argv[first], argv[first + 1], argv[first + 2], argv[first + 3]
+  local at, count = tonumber(argv[first + 4]), tonumber(argv[first + 5])
+  local last = first + 5 + count
+  redis.call('HSET', job_key, unpack(argv, first + 6, last))
+  redis.call('SADD', 'rq:queues', queue_key)
+  if at > 0 then
+    redis.call('ZADD', schedule_key, at, id)
+  else
+    redis.call('RPUSH', queue_key, id)
+  end
+  return last + 1
+end
+
+-- Move a delivery to another state with everything that follows from it.
+--   send_at: when it may be sent (pending, retrying); look_at: when somebody must have looked at it (not final)
+local function move(id, portal, from, to, send_at, look_at)
+  redis.call('ZREM', KEY.deliveries_by_state .. from, id)
+  redis.call('ZADD', KEY.deliveries_by_state .. to, 0, id)
+  if to == 'pending' or to == 'retrying' then
+    redis.call('ZADD', KEY.waiting .. portal, send_at, id)
+  else
+    redis.call('ZREM', KEY.waiting .. portal, id)
+  end
+  if to == 'started' or to == 'dead' then
+    redis.call('ZREM', KEY.clock, id)
+  else
+    redis.call('ZADD', KEY.clock, look_at, id)
+  end
+end

@@ -1,0 +1,276 @@
+"""Writing and reading the record. Every write is one script; every step of a delivery is a compare-and-swap.
+
+May be called from any process. Raises RecordUnavailableError where Redis cannot answer, and LostRace where another
+process was there first; a caller never sees an exception of redis-py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from relay.errors import LostRace, NotFoundError, RecordUnavailableError
+from relay.events import Attempt, Delivery, Event
+from relay.ids import to_ms
+from relay.lifecycle import FINAL, EventState, State, states_before
+from relay.queueing import Queues, Ticket, job_id
+from relay.store import codec, keys
+from relay.store.scripts import Argument, Script, ScriptCall, pairs, run
+
+GRACE = timedelta(seconds=60)
+"""How long a waiting delivery may wait unseen before the sweeper looks whether a job carries it."""
+HARD_DEADLINE = timedelta(seconds=120)
+"""How long a delivery may be `sending`. A call ends after 70 s at most (workers/bitrix24/client.py)."""
+REFUSED_KEPT = 10_000
+"""How many refused requests are kept: anybody on the internet can cause them."""
+
+RECORD, CLAIM, SETTLE, RESCUE = (Script.load(name) for name in ("record", "claim", "settle", "rescue"))
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def guarded(function: Callable[P, R]) -> Callable[P, R]:
+    """Turn redis-py's exceptions into ours. Their text may hold what was sent, so it goes no further."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except RedisError as error:
+            raise RecordUnavailableError(type(error).__name__) from None
+
+    return call
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is to be recorded at once: an event, its deliveries, and the dedup key that it claims."""
+
+    event: Event
+    deliveries: Sequence[Delivery] = ()
+    dedup_digest: str | None = None
+    dedup_window: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the record answers: the event that stands, which is the first one where this one is a duplicate."""
+
+    event_id: str
+    state: EventState
+    deliveries: tuple[str, ...]
+    duplicate: bool
+
+    @classmethod
+    def from_answer(cls, answer: Sequence[Any]) -> Receipt:
+        event_id, state, deliveries, seen = answer
+        return cls(event_id.decode(), EventState(state.decode()), tuple(json.loads(deliveries)), bool(seen))
+
+
+class Record:
+    """The record as the processes use it."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self.queues = Queues(redis)
+
+    def entry_call(self, entry: Entry) -> ScriptCall:
+        """The script call that records an entry: the collector runs many of them in one round trip."""
+        event, claims = entry.event, entry.dedup_digest is not None
+        event_key = keys.EVENT + event.id
+        dedup_key = keys.dedup(event.source, entry.dedup_digest) if entry.dedup_digest else event_key
+        argv: list[Argument] = [
+            event.id,
+            event.state.value,
+            event.source,
+            int(entry.dedup_window.total_seconds() * 1000) if claims else 0,
+            REFUSED_KEPT if event.state is EventState.REFUSED else 0,
+            len(entry.deliveries),
+            *pairs(codec.event_fields(event)),
+        ]
+        for delivery in entry.deliveries:
+            ticket = self.queues.deliver(delivery.call.portal, delivery.id, delivery.turn)
+            send_at, look_at = to_ms(delivery.created_at), to_ms(delivery.created_at + GRACE)
+            argv += [delivery.id, delivery.call.portal, send_at, look_at]
+            argv += [*pairs(codec.delivery_fields(delivery)), *ticket.to_argv()]
+        return ScriptCall(RECORD, [event_key, dedup_key], argv)
+
+    @guarded
+    def claim(self, portal: str, delivery_id: str, turn: int, now: datetime, limit: int = 1) -> list[Delivery]:
+        """Take a delivery for sending, and up to `limit` - 1 of the oldest that wait beside it.
+
+        Raises LostRace where this turn is over: another job or a person has moved the delivery.
+        """
+        claimable = states_before(State.SENDING)
+        argv: list[Argument] = [delivery_id, turn, to_ms(now), to_ms(now + HARD_DEADLINE), limit]
+        argv += [len(claimable), *claimable]
+        claimed = run(self.redis, ScriptCall(CLAIM, [keys.WAITING + portal], argv))
+        if not claimed:
+            raise LostRace(delivery_id)
+        hashes = [codec.flat_to_hash(flat) for flat in claimed]
+        return self._with_attempts(hashes)
+
+    @guarded
+    def settle(
+        self,
+        delivery: Delivery,
+        state: State,
+        now: datetime,
+        *,
+        attempt: Attempt | None = None,
+        workflow_id: str | None = None,
+        reason: str | None = None,
+        ticket: Ticket | None = None,
+        next_at: datetime | None = None,
+    ) -> None:
+        """Write what became of a delivery, and the job of its next turn, at once.
+
+        next_at: when it may be sent, or looked into, again; absent: now.
+        Raises LostRace where it has been moved since it was read.
+        """
+        send_at = next_at or now
+        before = states_before(state)
+        fields: list[tuple[str, Argument]] = [
+            ("next_attempt_at", to_ms(next_at) if next_at and state not in FINAL else ""),
+            ("reason", reason or ""),
+        ]
+        if workflow_id:
+            fields.append(("workflow_id", workflow_id))
+        argv: list[Argument] = [delivery.id, delivery.turn, state.value, to_ms(now), to_ms(send_at)]
+        argv += [to_ms(send_at + GRACE), codec.attempt_to_json(attempt) if attempt else ""]
+        argv += [len(before), *before, *pairs(fields), *(ticket.to_argv() if ticket else ())]
+        if not run(self.redis, ScriptCall(SETTLE, [keys.DELIVERY + delivery.id], argv)):
+            raise LostRace(delivery.id)
+
+    @guarded
+    def rescue(self, delivery: Delivery, now: datetime) -> bool:
+        """Give a waiting delivery a new job, unless a queued one carries it. Whether one was made."""
+        waiting = states_before(State.SENDING)
+        portal = delivery.call.portal
+        ticket = self.queues.deliver(portal, delivery.id, delivery.turn + 1)
+        argv: list[Argument] = [delivery.id, delivery.turn, job_id(delivery.id, delivery.turn), to_ms(now + GRACE)]
+        argv += [len(waiting), *waiting, *ticket.to_argv()]
+        script_keys = [keys.DELIVERY + delivery.id, self.queues.queue_key(portal)]
+        return bool(run(self.redis, ScriptCall(RESCUE, script_keys, argv)))
+
+    @guarded
+    def overdue(self, now: datetime, limit: int) -> list[Delivery]:
+        """Deliveries that somebody should have looked at by now, the longest overdue first."""
+        found: Any = self.redis.zrangebyscore(keys.CLOCK, "-inf", to_ms(now), start=0, num=limit)
+        return self.deliveries([member.decode() for member in found])
+
+    @guarded
+    def lease(self, task: str, holder: str, duration: timedelta) -> bool:
+        """Whether this holder may do a periodic task now. The lease ends by itself."""
+        lease_ms = int(duration.total_seconds() * 1000)
+        return bool(self.redis.set(keys.LEASE + task, holder, nx=True, px=lease_ms))
+
+    @guarded
+    def event(self, event_id: str) -> Event:
+        """Raises NotFoundError."""
+        kept: Any = self.redis.hgetall(keys.EVENT + event_id)
+        if not kept:
+            raise NotFoundError(f"no event {event_id}")
+        return codec.event_from_hash(kept)
+
+    @guarded
+    def delivery(self, delivery_id: str) -> Delivery:
+        """Raises NotFoundError."""
+        found = self.deliveries([delivery_id])
+        if not found:
+            raise NotFoundError(f"no delivery {delivery_id}")
+        return found[0]
+
+    @guarded
+    def events(self, event_ids: Iterable[str]) -> list[Event]:
+        """The events of these ids that are on record, in this order."""
+        with self.redis.pipeline(transaction=False) as pipeline:
+            for event_id in event_ids:
+                pipeline.hgetall(keys.EVENT + event_id)
+            return [codec.event_from_hash(kept) for kept in pipeline.execute() if kept]
+
+    @guarded
+    def deliveries(self, delivery_ids: Iterable[str]) -> list[Delivery]:
+        """The deliveries of these ids that are on record, in this order."""
+        with self.redis.pipeline(transaction=False) as pipeline:
+            for delivery_id in delivery_ids:
+                pipeline.hgetall(keys.DELIVERY + delivery_id)
+            return self._with_attempts([kept for kept in pipeline.execute() if kept])
+
+    @guarded
+    def page(self, index: str, *, before: str | None = None, since: str | None = None, limit: int = 50) -> list[str]:
+        """Ids of an index, newest first. before: the cursor, the last id of the page above; since: a lower bound."""
+        newest, oldest = f"({before}" if before else "+", f"[{since}" if since else "-"
+        found: Any = self.redis.zrange(index, newest, oldest, desc=True, bylex=True, offset=0, num=limit)
+        return [member.decode() for member in found]
+
+    @guarded
+    def counts(self) -> Ledger:
+        """Every number that has to agree, read at one moment."""
+        with self.redis.pipeline(transaction=True) as pipeline:
+            for state in State:
+                pipeline.zcard(keys.DELIVERIES_BY_STATE + state)
+            for event_state in EventState:
+                pipeline.zcard(keys.EVENTS_BY_STATE + event_state)
+            for index in (keys.DELIVERIES, keys.EVENTS, keys.CLOCK):
+                pipeline.zcard(index)
+            pipeline.hgetall(keys.LEDGER)
+            answers = pipeline.execute()
+        states = dict(zip(State, answers, strict=False))
+        events = dict(zip(EventState, answers[len(State) :], strict=False))
+        total, total_events, on_clock, since_start = answers[-4:]
+        counted = {name.decode(): int(value) for name, value in since_start.items()}
+        return Ledger(states, events, total, total_events, on_clock, counted)
+
+    @guarded
+    def is_writable(self) -> bool:
+        """Whether Redis takes writes now."""
+        return bool(self.redis.set(f"{keys.LEASE}ready", "1", px=1000))
+
+    def _with_attempts(self, hashes: Sequence[Mapping[bytes, bytes]]) -> list[Delivery]:
+        with self.redis.pipeline(transaction=False) as pipeline:
+            for kept in hashes:
+                pipeline.lrange(keys.ATTEMPTS + kept[b"id"].decode(), 0, -1)
+            attempts = pipeline.execute()
+        return [codec.delivery_from_hash(kept, tried) for kept, tried in zip(hashes, attempts, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Every delivery is in exactly one state, and every one that is not final is on the clock."""
+
+    deliveries: Mapping[State, int]
+    events: Mapping[EventState, int]
+    total: int
+    total_events: int
+    on_clock: int
+    since_start: Mapping[str, int]
+
+    @property
+    def imbalances(self) -> list[str]:
+        """What does not add up, in words; empty where the books balance."""
+        found = []
+        if (by_state := sum(self.deliveries.values())) != self.total:
+            found.append(f"{self.total} deliveries, but {by_state} in all states together")
+        if (by_state := sum(self.events.values())) != self.total_events:
+            found.append(f"{self.total_events} events, but {by_state} in all states together")
+        open_ones = sum(count for state, count in self.deliveries.items() if state not in FINAL)
+        if open_ones != self.on_clock:
+            found.append(f"{open_ones} deliveries are not final, but {self.on_clock} are on the clock")
+        return found
+
+    def to_wire(self) -> dict[str, Any]:
+        return {
+            "balanced": not self.imbalances,
+            "imbalances": self.imbalances,
+            "deliveries": {"total": self.total, **{state.value: count for state, count in self.deliveries.items()}},
+            "events": {"total": self.total_events, **{state.value: count for state, count in self.events.items()}},
+            "since_start": dict(self.since_start),
+        }
