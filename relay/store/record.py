@@ -144,7 +144,9 @@ class Record:
         if workflow_id:
             fields.append(("workflow_id", workflow_id))
         argv: list[Argument] = [delivery.id, delivery.turn, state.value, to_ms(now), to_ms(send_at)]
-        argv += [to_ms(send_at + GRACE), codec.attempt_to_json(attempt) if attempt else ""]
+        # An uncertain one that no job looks into waits for a person, not for a time.
+        look_at = "+inf" if state is State.UNCERTAIN and ticket is None else to_ms(send_at + GRACE)
+        argv += [look_at, codec.attempt_to_json(attempt) if attempt else ""]
         argv += [len(before), *before, *pairs(fields), *(ticket.to_argv() if ticket else ())]
         if not run(self.redis, ScriptCall(SETTLE, [keys.DELIVERY + delivery.id], argv)):
             raise LostRace(delivery.id)

@@ -1,0 +1,132 @@
+"""Keeps a handful of child processes running: starts them, starts again what dies, stops them in order.
+
+Used by `up` (record, sandbox, web, workers) and by `python -m workers` (one process a portal). A child ends itself when
+its parent is gone, however the parent went; a Ctrl-C reaches the parent only, which then asks each child once.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.context import SpawnProcess
+from types import FrameType
+from typing import Any
+
+from relay.telemetry import get_logger
+
+POLL_S = 0.2
+RESTART_PAUSES_S = (0.2, 1.0, 5.0, 15.0)
+STEADY_S = 30.0
+"""A child that ran for this long has proved itself: its next death counts as the first."""
+
+log = get_logger()
+
+
+@dataclass(slots=True)
+class Child:
+    """One process to keep.
+
+    target: a function of a module, for the child imports it afresh.
+    stop_s: how long it may take to finish after SIGTERM, before it is killed.
+    once: it is done when it ends with 0, instead of being started again.
+    """
+
+    name: str
+    target: Callable[..., object]
+    arguments: Sequence[Any] = ()
+    stop_s: float = 10.0
+    once: bool = False
+    process: SpawnProcess | None = field(default=None, repr=False)
+    started_at: float = 0.0
+    deaths: int = 0
+    restart_at: float | None = None
+    is_finished: bool = False
+
+    def start(self) -> None:
+        """Start it, in a session of its own."""
+        context = multiprocessing.get_context("spawn")
+        self.process = context.Process(target=_enter, args=(self.target, tuple(self.arguments)), name=self.name)
+        self.process.start()
+        self.started_at, self.restart_at = time.monotonic(), None
+
+    def stop(self) -> None:
+        """Ask it to end, wait, and kill it if it does not."""
+        if self.process is None or self.process.exitcode is not None:
+            return
+        self.process.terminate()
+        self.process.join(self.stop_s)
+        if self.process.exitcode is None:
+            log.warning("process.killed", name=self.name, waited_s=self.stop_s)
+            self.process.kill()
+            self.process.join()
+
+
+class Supervisor:
+    """Runs children until it is told to stop, or until every `once` child is done."""
+
+    def __init__(self, children: Sequence[Child]) -> None:
+        self.children = list(children)
+        self.stopping = threading.Event()
+
+    def listen_for_signals(self) -> None:
+        """Stop on SIGTERM and SIGINT. In the main thread only."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def run(self) -> int:
+        """Start what is not running, watch, then stop the last started first. The exit status."""
+        for child in self.children:
+            if child.process is None:
+                child.start()
+        while not self.stopping.is_set() and not all(child.is_finished for child in self.children):
+            for child in self.children:
+                self._look_after(child)
+            self.stopping.wait(POLL_S)
+        self.stop()
+        return max((child.process.exitcode or 0 for child in self.children if child.process and child.once), default=0)
+
+    def stop(self) -> None:
+        """Stop every child, the last started first."""
+        self.stopping.set()
+        for child in reversed(self.children):
+            child.stop()
+
+    def _look_after(self, child: Child) -> None:
+        if child.is_finished or child.process is None or child.process.exitcode is None:
+            return
+        if child.once:
+            child.is_finished = True
+            return
+        now = time.monotonic()
+        if child.restart_at is not None:
+            if now >= child.restart_at:
+                child.start()
+            return
+        child.deaths = 1 if now - child.started_at > STEADY_S else child.deaths + 1
+        pause_s = RESTART_PAUSES_S[min(child.deaths, len(RESTART_PAUSES_S)) - 1]
+        child.restart_at = now + pause_s
+        log.warning("process.died", name=child.name, exitcode=child.process.exitcode, restart_in_s=pause_s)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.stopping.set()
+
+
+def _enter(target: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+    os.setsid()  # a Ctrl-C in the terminal is for the parent; it asks us once
+    threading.Thread(target=_end_with_parent, daemon=True, name="end-with-parent").start()
+    status = target(*arguments)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)

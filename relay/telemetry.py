@@ -1,0 +1,52 @@
+"""Logs: structured, one wide line per event received and per attempt. Sets logging up; knows no domain.
+
+Lines go to stderr, as JSON where stderr is not a terminal. What may be logged: ids, names from the configuration,
+states, verdicts, codes, durations. What may not: a body, a header, a parameter, an address with a credential in it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+Logger = structlog.typing.FilteringBoundLogger
+
+
+def configure(process: str) -> None:
+    """Set up this process's log: ours and, from warnings on, what libraries say."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    people = sys.stderr.isatty()
+    renderer = structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[*shared, structlog.processors.format_exc_info, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )
+    structlog.contextvars.bind_contextvars(process=process)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+
+
+def get_logger() -> Logger:
+    """The logger of this process."""
+    logger: Logger = structlog.get_logger()
+    return logger

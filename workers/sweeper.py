@@ -1,0 +1,60 @@
+"""Finds what a crash left half-way, and mends it. Runs beside the workers, in whichever process holds the lease.
+
+Looks only at deliveries whose time on the clock has passed, so a pass costs what is overdue, not what is stored.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections import Counter
+from datetime import datetime, timedelta
+
+from relay.errors import LostRace, RecordUnavailableError
+from relay.events import Delivery
+from relay.ids import utc_now
+from relay.lifecycle import State
+from relay.store.record import Record
+from relay.telemetry import get_logger
+
+INTERVAL_S = 15.0
+PER_PASS = 500
+"""How many overdue deliveries one pass looks at: a bound on how long it keeps Redis and its lease."""
+
+log = get_logger()
+
+
+def run_sweeper(record: Record, stop: threading.Event) -> None:
+    """Sweep at once and then every INTERVAL_S, until told to stop."""
+    holder = f"{socket.gethostname()}-{os.getpid()}"
+    while not stop.is_set():
+        try:
+            if record.lease("sweep", holder, timedelta(seconds=INTERVAL_S - 1)):
+                sweep(record, utc_now())
+        except RecordUnavailableError as error:
+            log.warning("sweep.postponed", reason=str(error))
+        stop.wait(INTERVAL_S)
+
+
+def sweep(record: Record, now: datetime) -> Counter[str]:
+    """One pass; returns how many deliveries were mended, by what was done."""
+    done: Counter[str] = Counter()
+    for delivery in record.overdue(now, PER_PASS):
+        try:
+            done[_mend(record, delivery, now)] += 1
+        except LostRace:
+            done["moved_on"] += 1
+    if done:
+        log.info("sweep.finished", **done)
+    return done
+
+
+def _mend(record: Record, delivery: Delivery, now: datetime) -> str:
+    if delivery.state is State.SENDING:
+        # The process that claimed it is gone, or has given up writing. The call may have been made.
+        record.settle(delivery, State.UNCERTAIN, now, reason="worker_died")
+        return "made_uncertain"
+    if delivery.state in {State.PENDING, State.RETRYING}:
+        return "enqueued_again" if record.rescue(delivery, now) else "carried"
+    return "left"
