@@ -1,15 +1,15 @@
 """Every exception of the project, as one tree. Standard library only; may import nothing of ours.
 
-    RelayError
-    ├── ConfigError              what an operator wrote cannot be used; carries every Mistake at once
-    ├── NotVerifiedError         a webhook's sender is not proven; `reason` is for us, never for the sender
-    ├── UnreadableError          the body cannot be understood (400)
-    ├── UnsupportedTypeError     the content type is none of ours (415)
-    ├── InvalidEventError        a rule matched but could not be filled; carries errors by field (422)
-    ├── RecordUnavailableError   Redis cannot write now; nothing was promised (503)
-    ├── NotFoundError            no such event, delivery, rule or portal
-    ├── IllegalTransitionError   the state machine has no such step
-    └── LostRace                 another process got there first; a normal return, so no "Error"
+RelayError
+├── ConfigError              what an operator wrote cannot be used; carries every Mistake at once
+├── NotVerifiedError         a webhook's sender is not proven; `reason` is for us, never for the sender
+├── UnreadableError          the body cannot be understood (400)
+├── UnsupportedTypeError     the content type is none of ours (415)
+├── InvalidEventError        a rule matched but could not be filled; carries errors by field (422)
+├── RecordUnavailableError   Redis cannot write now; nothing was promised (503)
+├── NotFoundError            no such event, delivery, rule or portal
+├── IllegalTransitionError   the state machine has no such step
+└── LostRace                 another process got there first; a normal return, so no "Error"
 """
 
 from __future__ import annotations

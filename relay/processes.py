@@ -113,7 +113,7 @@ class Supervisor:
         child.restart_at = now + pause_s
         log.warning("process.died", name=child.name, exitcode=child.process.exitcode, restart_in_s=pause_s)
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.stopping.set()
 
 

@@ -7,32 +7,22 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
 import sys
 import threading
 from collections.abc import Sequence
 from functools import partial
 
-from rq import SimpleWorker
-from rq.serializers import JSONSerializer
-
-from relay.errors import ConfigError, Mistake, RelayError
-from relay.portals import load_portals
+from relay.errors import ConfigError, RelayError
 from relay.processes import Child, Supervisor
-from relay.queueing import queue_name
 from relay.settings import Settings
 from relay.store.connection import check_durable, connect
 from relay.store.record import Record
 from relay.telemetry import configure, get_logger
-from workers import jobs
-from workers.bitrix24.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Client
-from workers.delivery import Desk
+from workers.bitrix24.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 from workers.ping import ping
-from workers.portals import Address, load_addresses
 from workers.sweeper import run_sweeper
+from workers.worker import addresses_of, work
 
-MAINTENANCE_INTERVAL_S = 30
-"""How often RQ heals its own registries: within a minute, where its default is ten."""
 STOP_S = CONNECT_TIMEOUT_S + READ_TIMEOUT_S + 5
 """A call in flight may take this long; killing it earlier would make it uncertain."""
 
@@ -61,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings.from_environment(os.environ)
         only = options.only if options.command == "ping" else options.portal
-        addresses = _addresses(settings, only)
+        addresses = addresses_of(settings, only)
         if options.command == "ping":
             return max([ping(address) for address in addresses.values()])
         return _run(settings, list(addresses), burst=options.burst)
@@ -71,36 +61,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RelayError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
-
-
-def work(portal: str, burst: bool) -> None:  # noqa: FBT001 - a child process takes its arguments by position
-    """One worker process: takes the jobs of one portal, one after the other."""
-    configure(f"worker-{portal}")
-    settings = Settings.from_environment(os.environ)
-    address = _addresses(settings, portal)[portal]
-    jobs.sit_at(Desk(Record(connect(settings.redis_url)), address, Client(address.webhook_url)))
-    worker = SimpleWorker(
-        [queue_name(portal)],
-        name=f"{portal}.{socket.gethostname()}.{os.getpid()}",
-        connection=connect(settings.redis_url, blocking=True),
-        serializer=JSONSerializer,
-        maintenance_interval=MAINTENANCE_INTERVAL_S,
-        log_job_description=False,
-        default_result_ttl=0,
-    )
-    log.info("worker.started", portal=portal, host=address.host)
-    worker.work(burst=burst, with_scheduler=True, logging_level="WARNING")
-    log.info("worker.stopped", portal=portal)
-
-
-def _addresses(settings: Settings, only: str | None) -> dict[str, Address]:
-    portals = load_portals(settings.config / "portals.yaml")
-    if only is None:
-        return load_addresses(portals, os.environ)
-    if only not in portals:
-        known = ", ".join(sorted(portals))
-        raise ConfigError([Mistake("config", 0, f"no portal {only!r} in portals.yaml: expected one of {known}")])
-    return load_addresses({only: portals[only]}, os.environ)
 
 
 def _run(settings: Settings, portals: Sequence[str], *, burst: bool) -> int:

@@ -51,9 +51,10 @@ class Outcome:
 
     state: State
     reason: str
+    attempt: Attempt | None = None
+    workflow_id: str | None = None
     ticket: Ticket | None = None
     next_at: datetime | None = None
-    is_spent: bool = True
 
 
 def deliver(desk: Desk, delivery_id: str, turn: int) -> None:
@@ -71,8 +72,6 @@ def settle(desk: Desk, delivery: Delivery, answer: Answer, judgement: Judgement)
     """Write what an answer means for a delivery, and log it in one wide line."""
     number = delivery.next_number
     step = next_step(judgement.verdict, number, judgement.reason, desk.chance())
-    now = desk.clock()
-    outcome = _outcome(desk, delivery, step, judgement, now)
     attempt = Attempt(
         number=number,
         at=answer.at,
@@ -82,7 +81,8 @@ def settle(desk: Desk, delivery: Delivery, answer: Answer, judgement: Judgement)
         code=answer.code,
         description=answer.description,
     )
-    _write(desk, delivery, outcome, attempt if outcome.is_spent else None, judgement.workflow_id, now)
+    outcome = _outcome(desk, delivery, step, judgement, attempt)
+    _write(desk, delivery, outcome)
     log.info(
         "delivery.attempted",
         delivery_id=delivery.id,
@@ -101,42 +101,41 @@ def settle(desk: Desk, delivery: Delivery, answer: Answer, judgement: Judgement)
     )
 
 
-def _outcome(desk: Desk, delivery: Delivery, step: Step, judgement: Judgement, now: datetime) -> Outcome:
+def _outcome(desk: Desk, delivery: Delivery, step: Step, judgement: Judgement, attempt: Attempt) -> Outcome:
     queues, portal, turn = desk.record.queues, delivery.call.portal, delivery.turn + 1
     match step:
         case Done():
-            return Outcome(State.STARTED, "")
+            return Outcome(State.STARTED, "", attempt, judgement.workflow_id)
         case Bury(reason):
-            return Outcome(State.DEAD, reason)
+            return Outcome(State.DEAD, reason, attempt)
         case Reconcile():
-            return Outcome(State.UNCERTAIN, judgement.reason)
+            return Outcome(State.UNCERTAIN, judgement.reason, attempt)
         case RetryAfter(delay):
-            at = now + delay
-            ticket = queues.deliver(portal, delivery.id, turn, at)
-            return Outcome(State.RETRYING, judgement.reason, ticket, at)
+            at = desk.clock() + delay
+            return Outcome(
+                State.RETRYING,
+                judgement.reason,
+                attempt,
+                ticket=queues.deliver(portal, delivery.id, turn, at),
+                next_at=at,
+            )
         case HoldPortal():
-            at = now + HELD_PAUSE
+            # No attempt is spent: nothing is wrong with the delivery.
+            at = desk.clock() + HELD_PAUSE
             ticket = queues.deliver(portal, delivery.id, turn, at)
-            return Outcome(State.PENDING, judgement.reason, ticket, at, is_spent=False)
+            return Outcome(State.PENDING, judgement.reason, ticket=ticket, next_at=at)
 
 
-def _write(
-    desk: Desk,
-    delivery: Delivery,
-    outcome: Outcome,
-    attempt: Attempt | None,
-    workflow_id: str | None,
-    now: datetime,
-) -> None:
+def _write(desk: Desk, delivery: Delivery, outcome: Outcome) -> None:
     """Settle, patiently: as long as Redis is away, this process is the only one that knows the outcome."""
     for pause_s in (*SETTLE_PAUSES_S, None):
         try:
             desk.record.settle(
                 delivery,
                 outcome.state,
-                now,
-                attempt=attempt,
-                workflow_id=workflow_id,
+                desk.clock(),
+                attempt=outcome.attempt,
+                workflow_id=outcome.workflow_id,
                 reason=outcome.reason,
                 ticket=outcome.ticket,
                 next_at=outcome.next_at,
@@ -148,7 +147,8 @@ def _write(
             return
         except RecordUnavailableError:
             if pause_s is None:
-                log.error("delivery.unsettled", delivery_id=delivery.id, deadline_s=HARD_DEADLINE.total_seconds())
+                deadline_s = HARD_DEADLINE.total_seconds()
+                log.error("delivery.unsettled", delivery_id=delivery.id, deadline_s=deadline_s)  # noqa: TRY400
                 return
             time.sleep(pause_s)
         else:

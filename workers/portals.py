@@ -33,9 +33,10 @@ class Address:
 
 def load_addresses(portals: Mapping[str, Portal], environ: Mapping[str, str]) -> dict[str, Address]:
     """The address of every configured portal. Raises ConfigError with every mistake."""
-    addresses, mistakes = {}, []
+    addresses: dict[str, Address] = {}
+    mistakes: list[Mistake] = []
     for portal in portals.values():
-        variable = f"{variable_prefix(portal.name)}_WEBHOOK_URL"
+        variable = f"{portal.variable_prefix}WEBHOOK_URL"
         try:
             addresses[portal.name] = Address(portal, _webhook_url(variable, environ))
         except ConfigError as error:
@@ -43,11 +44,6 @@ def load_addresses(portals: Mapping[str, Portal], environ: Mapping[str, str]) ->
     if mistakes:
         raise ConfigError(mistakes)
     return addresses
-
-
-def variable_prefix(name: str) -> str:
-    """What the environment variables of a portal begin with: `PORTAL_MAIN` for `main`."""
-    return "PORTAL_" + re.sub(r"[^A-Z0-9]", "_", name.upper())
 
 
 def _webhook_url(variable: str, environ: Mapping[str, str]) -> str:

@@ -14,6 +14,7 @@
                                              somebody must have looked at it (milliseconds)
     relay:ledger                     hash    counts since the beginning: events by state, duplicates, deliveries
     relay:lease:{task}               string  who does a periodic task now                 TTL: the lease
+    relay:logins:{digest}            string  tries to log in from one address (hashed)    TTL: the window
     relay:gate:{portal}              hash    whether the portal may be called now
     relay:bucket:{portal}            hash    the leaky bucket of the portal               TTL: until it is empty
     relay:budget:{portal}:{method}   hash    the operating time the portal last told      TTL: its reset
@@ -41,6 +42,7 @@ WAITING = f"{PREFIX}waiting:"
 CLOCK = f"{PREFIX}clock"
 LEDGER = f"{PREFIX}ledger"
 LEASE = f"{PREFIX}lease:"
+LOGINS = f"{PREFIX}logins:"
 
 IN_LUA = {
     "event": EVENT,

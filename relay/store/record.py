@@ -31,7 +31,8 @@ HARD_DEADLINE = timedelta(seconds=120)
 REFUSED_KEPT = 10_000
 """How many refused requests are kept: anybody on the internet can cause them."""
 
-RECORD, CLAIM, SETTLE, RESCUE = (Script.load(name) for name in ("record", "claim", "settle", "rescue"))
+RECORD, CLAIM, SETTLE = (Script.load(name) for name in ("record", "claim", "settle"))
+RESCUE, REPLAY = (Script.load(name) for name in ("rescue", "replay"))
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -96,10 +97,7 @@ class Record:
             *pairs(codec.event_fields(event)),
         ]
         for delivery in entry.deliveries:
-            ticket = self.queues.deliver(delivery.call.portal, delivery.id, delivery.turn)
-            send_at, look_at = to_ms(delivery.created_at), to_ms(delivery.created_at + GRACE)
-            argv += [delivery.id, delivery.call.portal, send_at, look_at]
-            argv += [*pairs(codec.delivery_fields(delivery)), *ticket.to_argv()]
+            argv += self._creation(delivery)
         return ScriptCall(RECORD, [event_key, dedup_key], argv)
 
     @guarded
@@ -161,6 +159,19 @@ class Record:
         argv += [len(waiting), *waiting, *ticket.to_argv()]
         script_keys = [keys.DELIVERY + delivery.id, self.queues.queue_key(portal)]
         return bool(run(self.redis, ScriptCall(RESCUE, script_keys, argv)))
+
+    @guarded
+    def replay(self, event: Event, replayed: Delivery | None, deliveries: Sequence[Delivery]) -> None:
+        """Add deliveries to an event: in the place of a final one, or of an event that had none.
+
+        Raises LostRace where that has been done before, or the one to be replayed is not final.
+        """
+        states = sorted(FINAL) if replayed else [EventState.REJECTED, EventState.IGNORED]
+        argv: list[Argument] = [event.id, replayed.id if replayed else "", len(states), *states, len(deliveries)]
+        for delivery in deliveries:
+            argv += self._creation(delivery)
+        if not run(self.redis, ScriptCall(REPLAY, [keys.EVENT + event.id], argv)):
+            raise LostRace(replayed.id if replayed else event.id)
 
     @guarded
     def overdue(self, now: datetime, limit: int) -> list[Delivery]:
@@ -235,6 +246,13 @@ class Record:
     def is_writable(self) -> bool:
         """Whether Redis takes writes now."""
         return bool(self.redis.set(f"{keys.LEASE}ready", "1", px=1000))
+
+    def _creation(self, delivery: Delivery) -> list[Argument]:
+        """A new delivery and its first job, in the order that `create` in lua/common.lua reads."""
+        ticket = self.queues.deliver(delivery.call.portal, delivery.id, delivery.turn)
+        send_at, look_at = to_ms(delivery.created_at), to_ms(delivery.created_at + GRACE)
+        fields = pairs(codec.delivery_fields(delivery))
+        return [delivery.id, delivery.call.portal, send_at, look_at, *fields, *ticket.to_argv()]
 
     def _with_attempts(self, hashes: Sequence[Mapping[bytes, bytes]]) -> list[Delivery]:
         with self.redis.pipeline(transaction=False) as pipeline:

@@ -34,3 +34,16 @@ local function move(id, portal, from, to, send_at, look_at)
     redis.call('ZADD', KEY.clock, look_at, id)
   end
 end
+
+-- Write a new delivery with its job, both from ARGV[first]:
+--   id · portal · send_at · look_at · count · field, value, ... · job
+-- Returns the index after them.
+local function create(argv, first)
+  local id, portal, send_at, look_at = argv[first], argv[first + 1], argv[first + 2], argv[first + 3]
+  local last = first + 4 + tonumber(argv[first + 4])
+  redis.call('HSET', KEY.delivery .. id, unpack(argv, first + 5, last))
+  redis.call('ZADD', KEY.deliveries, 0, id)
+  redis.call('HINCRBY', KEY.ledger, 'delivery:created', 1)
+  move(id, portal, 'pending', 'pending', send_at, look_at)
+  return enqueue(argv, last + 1)
+end

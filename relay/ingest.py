@@ -1,0 +1,165 @@
+"""The use case of the door: a webhook in, a receipt out. Verified, parsed, mapped, deduplicated, recorded, enqueued.
+
+Every request ends as exactly one event, or as a duplicate counted on the first one. Knows neither Flask nor Lua.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from relay.errors import (
+    InvalidEventError,
+    NotVerifiedError,
+    RecordUnavailableError,
+    UnreadableError,
+    UnsupportedTypeError,
+)
+from relay.events import Call, Delivery, Event
+from relay.ids import new_delivery_id, new_event_id
+from relay.lifecycle import EventState, State
+from relay.rules import RuleBook
+from relay.sources import Source, Webhook, build_context
+from relay.store.collector import Collector
+from relay.store.record import Entry, Receipt
+from relay.telemetry import get_logger
+
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the rules of a source make of one event: calls by rule, and errors by field of those that cannot be filled.
+
+    State: accepted where there is at least one call, rejected where there are only errors, else ignored.
+    """
+
+    calls: Mapping[str, Call] = field(default_factory=dict)
+    errors: Mapping[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def state(self) -> EventState:
+        if self.calls:
+            return EventState.ACCEPTED
+        return EventState.REJECTED if self.errors else EventState.IGNORED
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """The receipt, and what a sender may be told beside it."""
+
+    receipt: Receipt
+    errors: Mapping[str, list[str]] = field(default_factory=dict)
+
+
+def decide(rules: RuleBook, source: str, context: Mapping[str, Any]) -> Decision:
+    """Ask every rule of the source."""
+    calls: dict[str, Call] = {}
+    errors: dict[str, list[str]] = {}
+    for rule in rules.for_source(source):
+        if not rule.matches(context):
+            continue
+        try:
+            calls[rule.name] = rule.to_call(context)
+        except InvalidEventError as error:
+            for name, messages in error.errors.items():
+                errors.setdefault(name, []).extend(messages)
+    return Decision(calls, errors)
+
+
+def deliveries_of(event_id: str, calls: Mapping[str, Call], now: datetime) -> list[Delivery]:
+    """A fresh pending delivery for each call."""
+    return [
+        Delivery(
+            id=new_delivery_id(now),
+            event_id=event_id,
+            rule=rule,
+            call=call,
+            state=State.PENDING,
+            created_at=now,
+            updated_at=now,
+        )
+        for rule, call in calls.items()
+    ]
+
+
+class Door:
+    """Receives webhooks: everything the web process needs for it, built once."""
+
+    def __init__(self, rules: RuleBook, collector: Collector) -> None:
+        self._rules = rules
+        self._collector = collector
+
+    def receive(self, source: Source, webhook: Webhook, now: datetime) -> Ingested:
+        """Record one webhook.
+
+        Raises NotVerifiedError (recorded as refused), UnreadableError or UnsupportedTypeError (recorded as rejected),
+        RecordUnavailableError (nothing was promised).
+        """
+        event = Event(
+            id=new_event_id(now),
+            source=source.name,
+            state=EventState.REFUSED,
+            received_at=now,
+            method=webhook.method,
+            content_type=webhook.content_type[:200],
+            query=source.kept_query(webhook),
+            headers=source.kept_headers(webhook),
+            body=webhook.body,
+        )
+        try:
+            verified = source.verify(webhook, now)
+        except NotVerifiedError as error:
+            self._refuse(event, error.reason)
+            raise
+        try:
+            body = source.parse(verified)
+            context = build_context(source.name, verified, body, now)
+        except (UnreadableError, UnsupportedTypeError) as error:
+            self._record(Entry(replace(event, state=EventState.REJECTED, reason=str(error))))
+            raise
+        return self._map(source, event, context)
+
+    def _map(self, source: Source, event: Event, context: Mapping[str, Any]) -> Ingested:
+        decision = decide(self._rules, source.name, context)
+        deliveries = deliveries_of(event.id, decision.calls, event.received_at)
+        event = replace(
+            event,
+            state=decision.state,
+            reason="rule_not_filled" if decision.state is EventState.REJECTED else None,
+            errors=dict(decision.errors),
+            deliveries=tuple(delivery.id for delivery in deliveries),
+        )
+        # Only what is answered with a success claims its dedup key: a sender who mends a rejected event and sends
+        # it again must get through.
+        claims = decision.state is not EventState.REJECTED or source.on_invalid == "accept"
+        digest = source.dedup_key(context, event.body) if claims else None
+        window = timedelta(seconds=source.dedup_window_s if digest else 0)
+        receipt = self._record(Entry(event, deliveries, digest, window), rules=list(decision.calls))
+        return Ingested(receipt, {} if receipt.duplicate else decision.errors)
+
+    def _refuse(self, event: Event, reason: str) -> None:
+        """Keep that somebody unproven was here, without the body; the answer does not depend on it."""
+        refused = replace(event, reason=reason, body=b"", headers={}, query="")
+        try:
+            self._record(Entry(refused))
+        except RecordUnavailableError:
+            log.warning("event.refused_unrecorded", source=event.source, reason=reason)
+
+    def _record(self, entry: Entry, rules: list[str] | None = None) -> Receipt:
+        receipt = self._collector.record(entry)
+        event = entry.event
+        log.info(
+            "event.received",
+            event_id=receipt.event_id,
+            source=event.source,
+            state="duplicate" if receipt.duplicate else receipt.state.value,
+            reason=event.reason,
+            rules=rules or [],
+            deliveries=list(receipt.deliveries),
+            content_type=event.content_type.partition(";")[0][:60],
+            size=len(event.body),
+        )
+        return receipt

@@ -1,0 +1,76 @@
+"""A person asks again: new deliveries for old events. The old delivery never changes again, and is replayed once only.
+
+`original` repeats the call as it was; `current` asks today's rules what they make of the event as it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from relay.errors import InvalidEventError, LostRace, NotFoundError, RelayError
+from relay.events import Call, Delivery, Event
+from relay.ids import EVENT_PREFIX, utc_now
+from relay.ingest import decide, deliveries_of
+from relay.lifecycle import FINAL
+from relay.rules import RuleBook
+from relay.sources import Source, build_context
+from relay.store.record import Record
+
+
+class NotReplayableError(RelayError):
+    """What was asked for cannot be replayed now; the text says why."""
+
+
+class Replayer:
+    """Makes the new deliveries. sources and rules: today's configuration."""
+
+    def __init__(self, record: Record, sources: Mapping[str, Source], rules: RuleBook) -> None:
+        self._record = record
+        self._sources = sources
+        self._rules = rules
+
+    def replay(self, wanted: str, *, current_rules: bool) -> list[Delivery]:
+        """Replay a delivery, or an event from which no call was made.
+
+        Raises NotFoundError, NotReplayableError, InvalidEventError, RecordUnavailableError.
+        """
+        if wanted.startswith(EVENT_PREFIX):
+            return self._replay_event(self._record.event(wanted))
+        old = self._record.delivery(wanted)
+        if old.state not in FINAL:
+            raise NotReplayableError(f"{old.id} is {old.state}: only what is dead or started is replayed")
+        event = self._record.event(old.event_id)
+        call = self._current_call(event, old.rule) if current_rules else old.call
+        (fresh,) = deliveries_of(event.id, {old.rule: call}, utc_now())
+        return self._add(event, old, [replace(fresh, replay_of=old.id)])
+
+    def _replay_event(self, event: Event) -> list[Delivery]:
+        if event.deliveries:
+            raise NotReplayableError(f"{event.id} has deliveries: replay one of {', '.join(event.deliveries)}")
+        decision = decide(self._rules, event.source, self._context(event))
+        if not decision.calls:
+            if decision.errors:
+                raise InvalidEventError(decision.errors)
+            raise NotReplayableError(f"no rule of today wants {event.id}")
+        return self._add(event, None, deliveries_of(event.id, decision.calls, utc_now()))
+
+    def _current_call(self, event: Event, rule_name: str) -> Call:
+        rule = self._rules.get(rule_name)
+        context = self._context(event)
+        if not rule.matches(context):
+            raise NotReplayableError(f"the rule {rule_name} of today does not want {event.id}")
+        return rule.to_call(context)
+
+    def _context(self, event: Event) -> dict[str, object]:
+        if event.source not in self._sources:
+            raise NotFoundError(f"the source {event.source} of {event.id} is no longer configured")
+        body = self._sources[event.source].read(event.method, event.content_type, event.query, event.body)
+        return build_context(event.source, event, body, event.received_at)
+
+    def _add(self, event: Event, old: Delivery | None, fresh: list[Delivery]) -> list[Delivery]:
+        try:
+            self._record.replay(event, old, fresh)
+        except LostRace as error:
+            raise NotReplayableError(f"{error} has been replayed before") from None
+        return fresh

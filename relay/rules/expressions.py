@@ -1,0 +1,105 @@
+"""JMESPath, kept from surprising anyone: mistakes are found when a rule is loaded, and no event can make it raise.
+
+The language is the one of jmespath.org. What is checked before an event is seen: the syntax, the names of functions,
+and that every path begins with something the context has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jmespath
+import jmespath.exceptions
+from jmespath.functions import Functions
+
+from relay.configfiles import suggestion
+
+ROOTS = ("body", "headers", "query", "source", "received_at")
+
+# A comparator, an operator or a function looks at the same value as the expression around it; of these others, only
+# the first child does: `body.form` is looked up in the context, but `form` in the body.
+_FIRST_CHILD_ONLY = frozenset(
+    {"subexpression", "index_expression", "projection", "value_projection", "filter_projection", "flatten", "pipe"},
+)
+
+
+class ExpressionError(ValueError):
+    """Text that is no expression; the message says what was found and what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """One compiled expression."""
+
+    text: str
+    compiled: Any = field(repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Expression:
+        """Compile and check. Raises ExpressionError."""
+        try:
+            compiled = jmespath.compile(text)
+        except jmespath.exceptions.EmptyExpressionError:
+            raise ExpressionError("expected a JMESPath expression, such as body.form") from None
+        except jmespath.exceptions.JMESPathError as error:
+            column = getattr(error, "lex_position", 0) + 1
+            raise ExpressionError(f"expected a JMESPath expression, but {text!r} breaks at column {column}") from None
+        for node in _nodes(compiled.parsed):
+            _check(node)
+        for name in _roots(compiled.parsed):
+            if name not in ROOTS:
+                raise ExpressionError(f"{name!r} is not in an event{suggestion(name, ROOTS)} (try body.{name})")
+        return cls(text, compiled)
+
+    def find(self, context: Mapping[str, Any]) -> Any:
+        """What the expression finds; None where it cannot be applied to this event."""
+        try:
+            return self.compiled.search(context)
+        except (jmespath.exceptions.JMESPathError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError):
+            return None
+
+    def holds(self, context: Mapping[str, Any]) -> bool:
+        """Truth as JMESPath has it: null, false and what is empty are false; 0 is true."""
+        found = self.find(context)
+        return not (found is None or found is False or (isinstance(found, str | list | dict) and not found))
+
+
+def first_given(expressions: Sequence[Expression], context: Mapping[str, Any]) -> Any:
+    """The first value that is neither null nor blank text: forms send empty fields, and mean that nothing was said."""
+    for expression in expressions:
+        found = expression.find(context)
+        if found is not None and not (isinstance(found, str) and not found.strip()):
+            return found
+    return None
+
+
+def _check(node: Mapping[str, Any]) -> None:
+    kind, children = node["type"], node["children"]
+    if kind == "function_expression" and node["value"] not in Functions.FUNCTION_TABLE:
+        raise ExpressionError(
+            f"unknown function {node['value']!r}{suggestion(node['value'], Functions.FUNCTION_TABLE)}"
+        )
+    if kind in _FIRST_CHILD_ONLY and kind != "pipe" and children[0]["type"] == "not_expression":
+        # jmespath.py binds ! closer than the dot: `!body.x` would be `(!body).x`, which finds nothing in any event.
+        raise ExpressionError("expected brackets after !, as in !(body.form): alone it takes one word only")
+
+
+def _nodes(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield node
+    for child in node["children"]:
+        if isinstance(child, dict):
+            yield from _nodes(child)
+
+
+def _roots(node: Mapping[str, Any]) -> Iterator[str]:
+    """The names that are looked up in the context itself."""
+    if node["type"] == "field":
+        yield node["value"]
+    if node["type"] in {"expref", "literal"}:
+        return
+    children = node["children"][:1] if node["type"] in _FIRST_CHILD_ONLY else node["children"]
+    for child in children:
+        if isinstance(child, dict):
+            yield from _roots(child)

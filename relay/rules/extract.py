@@ -1,0 +1,57 @@
+"""Picks a rule's values out of an event and types them, through a marshmallow schema built from the rule.
+
+Errors come by field, all at once, and never contain a value: they go back to the sender and into the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields
+
+from relay.errors import InvalidEventError
+from relay.rules.expressions import Expression, first_given
+from relay.rules.values import TYPES, Items, Value, bounds
+
+
+@dataclass(frozen=True, slots=True)
+class Extractor:
+    """The values of one rule: where each comes from, and the schema that all of them must pass."""
+
+    picks: Mapping[str, tuple[Expression, ...]]
+    schema: Schema = field(repr=False, compare=False)
+
+    @classmethod
+    def build(cls, specs: Mapping[str, Mapping[str, Any]]) -> Extractor:
+        """From the `extract` part of a rule, as schemas.py loads it."""
+        # Attributes get a prefix because a value may be called like a method of Schema.
+        attributes: dict[str, fields.Field[Any]] = {f"value_{name}": typed(spec, name) for name, spec in specs.items()}
+        return cls({name: spec["picks"] for name, spec in specs.items()}, Schema.from_dict(attributes)())
+
+    def extract(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        """Every value by its name; None where an optional one is missing. Raises InvalidEventError."""
+        found = {name: first_given(expressions, context) for name, expressions in self.picks.items()}
+        try:
+            values: dict[str, Any] = self.schema.load(
+                {name: value for name, value in found.items() if value is not None},
+            )
+        except ValidationError as error:
+            raise InvalidEventError(_by_field(error.messages)) from None
+        return values
+
+
+def typed(spec: Mapping[str, Any], name: str | None = None) -> Value:
+    """The marshmallow field of one value of a rule."""
+    kind = spec["type"]
+    options: dict[str, Any] = {"data_key": name, "attribute": name, "validate": bounds(kind, spec)}
+    options |= {"required": True} if spec["required"] else {"load_default": spec["default"]}
+    if kind != "list":
+        return TYPES[kind](**options)
+    item = {"type": spec["items"], "min": None, "max": None, "max_length": None, "choices": spec["choices"]}
+    return Items(TYPES[spec["items"]](validate=bounds(spec["items"], item)), **options)
+
+
+def _by_field(messages: Any) -> dict[str, list[str]]:
+    return {str(name): [str(message) for message in found] for name, found in messages.items()}

@@ -1,0 +1,226 @@
+"""The shape of a rule's file. What needs the whole rule, such as the names in its templates, is checked in `book`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from marshmallow import ValidationError, fields, post_load
+
+from relay.configfiles import NAME, Choice, Number, StrictSchema, Text, Wanted, suggestion
+from relay.rules.documents import FORMS
+from relay.rules.expressions import Expression, ExpressionError
+from relay.rules.extract import typed
+from relay.rules.values import TYPES
+
+VALUE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_BOUNDED = frozenset({"integer", "number"})
+_SIZED = frozenset({"string", "list"})
+
+
+class _Expression(Wanted):
+    """A JMESPath expression."""
+
+    expected = "a JMESPath expression, such as body.form"
+
+    def read(self, value: Any) -> Expression:
+        return _parsed(value)
+
+
+class _Picks(Wanted):
+    """One expression, or a list of them of which the first that finds something counts."""
+
+    expected = "a JMESPath expression or a list of them, such as body.email"
+
+    def read(self, value: Any) -> tuple[Expression, ...]:
+        texts = value if isinstance(value, list) else [value]
+        if not texts:
+            raise ValueError
+        return tuple(_parsed(text) for text in texts)
+
+
+def _parsed(text: Any) -> Expression:
+    if not isinstance(text, str):
+        raise ValueError  # noqa: TRY004 - Wanted turns it into "expected ..."
+    try:
+        return Expression.parse(text)
+    except ExpressionError as error:
+        raise ValidationError(str(error)) from None
+
+
+class _Type(Wanted):
+    """A type's name."""
+
+    expected = f"one of {', '.join((*TYPES, 'list'))}"
+
+    def read(self, value: Any) -> str:
+        if value in TYPES or value == "list":
+            return str(value)
+        raise ValidationError(f"unknown type {value!r}{suggestion(str(value), (*TYPES, 'list'))}")
+
+
+class _Flag(Wanted):
+    """true or false."""
+
+    expected = "true or false"
+
+    def read(self, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValueError  # noqa: TRY004 - Wanted turns it into "expected ..."
+        return value
+
+
+class _Choices(Wanted):
+    """The values that are allowed."""
+
+    expected = "a list of texts or numbers"
+
+    def read(self, value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list) or not value:
+            raise ValueError
+        if not all(isinstance(choice, str | int | float) for choice in value):
+            raise ValueError
+        return tuple(value)
+
+
+class _ValueSchema(StrictSchema):
+    picks = _Picks(data_key="from", required=True)
+    type = _Type(load_default="string")
+    required = _Flag(load_default=False)
+    default = fields.Raw(load_default=None)
+    min = Number(-(2**63), 2**63 - 1, fraction=True, load_default=None)
+    max = Number(-(2**63), 2**63 - 1, fraction=True, load_default=None)
+    max_length = Number(1, 1_000_000, load_default=None)
+    choices = _Choices(load_default=None)
+    items = Choice(*TYPES, load_default="string")
+
+    @post_load
+    def _fits_together(self, spec: dict[str, Any], **_: Any) -> dict[str, Any]:
+        kind = spec["type"]
+        wrong = {
+            name: [f"is for integer and number, not for {kind}"] for name in ("min", "max") if spec[name] is not None
+        }
+        if kind in _BOUNDED:
+            wrong = {}
+        if spec["max_length"] is not None and kind not in _SIZED:
+            wrong["max_length"] = [f"is for string and list, not for {kind}"]
+        if spec["required"] and spec["default"] is not None:
+            wrong["default"] = ["a required value never needs a default: expected one of the two"]
+        if wrong:
+            raise ValidationError(wrong)
+        return _with_typed_constants(spec)
+
+
+def _with_typed_constants(spec: dict[str, Any]) -> dict[str, Any]:
+    """Default and choices as the type reads them, so that they compare with what events bring."""
+    one = {"type": spec["items"] if spec["type"] == "list" else spec["type"], "required": False, "default": None}
+    bare = {**spec, **one, "choices": None, "min": None, "max": None, "max_length": None}
+    choices = spec["choices"]
+    if choices is not None:
+        spec = {**spec, "choices": tuple(_constant(bare, choice, "choices") for choice in choices)}
+    if spec["default"] is not None:
+        optional = {**spec, "default": None}
+        spec = {**spec, "default": _constant(optional, spec["default"], "default")}
+    return spec
+
+
+def _constant(spec: dict[str, Any], constant: Any, key: str) -> Any:
+    try:
+        return typed(spec).deserialize(constant)
+    except ValidationError as error:
+        raise ValidationError([str(message) for message in error.messages], key) from None
+
+
+class _Extract(fields.Field[dict[str, Any]]):
+    """The values of a rule by their names."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ARG002 - marshmallow's signature
+        if not isinstance(value, dict):
+            raise ValidationError("expected a map from names to values")
+        specs: dict[str, Any] = {}
+        errors: dict[str, Any] = {}
+        for name, spec in value.items():
+            if not VALUE_NAME.fullmatch(name):
+                errors[name] = ["not a name: expected letters, digits and _, not beginning with a digit"]
+                continue
+            try:
+                specs[name] = _VALUE.load(spec)
+            except ValidationError as error:
+                errors[name] = error.messages
+        if errors:
+            raise ValidationError(errors)
+        return specs
+
+
+_VALUE = _ValueSchema()
+
+
+class _Document(Wanted):
+    """A short form, or the full triple: (form or None, its members)."""
+
+    expected = f"one short form ({', '.join(FORMS)}), or in full [module, entity class, id]"
+
+    def read(self, value: Any) -> tuple[str | None, Sequence[Any]]:
+        if isinstance(value, list):
+            return None, _members(value, 3)
+        if not isinstance(value, dict) or len(value) != 1:
+            raise ValueError
+        form, inner = next(iter(value.items()))
+        if form not in FORMS:
+            raise ValidationError({form: [f"unknown document{suggestion(form, FORMS)}"]})
+        if form != "dynamic":
+            return form, _members([inner], 1)
+        if not isinstance(inner, list) or len(inner) != 2:
+            raise ValidationError({form: ["expected [entityTypeId, id]"]})
+        return form, _members(inner, 2)
+
+
+def _members(members: list[Any], count: int) -> list[str]:
+    is_short = all(isinstance(member, str | int) and not isinstance(member, bool) for member in members)
+    if len(members) != count or not is_short or "" in members:
+        raise ValueError
+    texts = [str(member) for member in members]
+    if any("\\\\" in text for text in texts):
+        raise ValidationError("expected single backslashes in a class: Bitrix24 refuses doubled ones")
+    return texts
+
+
+class _Parameters(Wanted):
+    """Parameters by name; each a template, a constant or a list of these."""
+
+    expected = "a map from parameters to text, numbers, true, false, or lists of them"
+
+    def read(self, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise ValueError  # noqa: TRY004 - Wanted turns it into "expected ..."
+        wrong = {name: [f"expected {self.expected[30:]}"] for name, entry in value.items() if not _is_simple(entry)}
+        if wrong:
+            raise ValidationError(wrong)
+        return value
+
+
+def _is_simple(entry: Any) -> bool:
+    entries = entry if isinstance(entry, list) else [entry]
+    return not any(isinstance(one, list | dict) for one in entries)
+
+
+class _StartSchema(StrictSchema):
+    portal = Text("the name of a portal", required=True)
+    template_id = Number(1, 2**31 - 1, required=True)
+    document_id = _Document(required=True)
+    parameters = _Parameters(load_default=dict)
+
+
+class RuleSchema(StrictSchema):
+    """The whole file."""
+
+    name = Text("a name of a-z, 0-9, - and _, beginning with a letter", NAME.pattern, required=True)
+    source = Text("the name of a source", required=True)
+    when = _Expression(load_default=None)
+    extract = _Extract(load_default=dict)
+    start = fields.Nested(
+        _StartSchema(),
+        required=True,
+        error_messages={"required": "expected a map with portal, template_id and document_id"},
+    )

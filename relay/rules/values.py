@@ -1,0 +1,230 @@
+"""The types a rule may give to a value, as marshmallow fields. An error says what was expected, never what came.
+
+Forms deliver text, so text that is plainly a number or a yes is read as one; nothing is guessed beyond that.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from marshmallow import ValidationError, fields, validate
+
+LARGEST = 2**63 - 1
+"""PHP's largest integer, on the other side."""
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,19}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_DATETIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)? ?(Z|[+-][0-9]{2}:?[0-9]{2})",
+    re.IGNORECASE,
+)
+_PHONE = re.compile(r"\+?[0-9]{7,15}")
+_PHONE_PUNCTUATION = str.maketrans("", "", " \t\xa0-\u2010\u2011\u2013().,/")
+_YES, _NO = frozenset({"true", "yes", "y", "on", "1"}), frozenset({"false", "no", "n", "off", "0"})
+_EMAIL = validate.Email()
+
+
+class Value(fields.Field[Any]):
+    """A value of an event. A subclass gives `expected` and `read`, which raises ValueError."""
+
+    expected = "a value"
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.error_messages |= {"required": f"missing: expected {self.expected}"}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:  # noqa: ARG002 - marshmallow's signature
+        try:
+            return self.read(value)
+        except (ValueError, OverflowError):
+            # From nothing: the cause would carry the value into a traceback.
+            raise ValidationError(f"expected {self.expected}") from None
+
+    def read(self, value: Any) -> Any:
+        """The value, typed. Raises ValueError or OverflowError."""
+        raise NotImplementedError
+
+
+class Text(Value):
+    """Text as it came; a number becomes its digits."""
+
+    expected = "text"
+
+    def read(self, value: Any) -> str:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ValueError  # noqa: TRY004 - the base class makes "expected ..." of it
+        return str(value)
+
+
+class Integer(Value):
+    """A whole number that fits 64 bits, or text of one."""
+
+    expected = "a whole number"
+
+    def read(self, value: Any) -> int:
+        if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
+            value = int(value)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST:
+            raise ValueError
+        return value
+
+
+class Number(Value):
+    """A finite number, or text of one; a whole one stays whole."""
+
+    expected = "a number"
+
+    def read(self, value: Any) -> float:
+        if isinstance(value, str) and _DECIMAL.fullmatch(value.strip()):
+            value = int(value) if _INTEGER.fullmatch(value.strip()) else float(value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError  # noqa: TRY004 - the base class makes "expected ..." of it
+        if not math.isfinite(value) or (isinstance(value, int) and abs(value) > LARGEST):
+            raise ValueError
+        return value
+
+
+class Boolean(Value):
+    """true or false, 1 or 0, or a word for it: yes, no, on, off, y, n."""
+
+    expected = "true or false"
+
+    def read(self, value: Any) -> bool:
+        word = str(value).strip().lower() if isinstance(value, str | int) else ""
+        if word not in _YES | _NO:
+            raise ValueError
+        return word in _YES
+
+
+class Email(Value):
+    """An e-mail address, by marshmallow's own rule; at most 254 characters (RFC 5321)."""
+
+    expected = "an e-mail address"
+
+    def read(self, value: Any) -> str:
+        address = value.strip() if isinstance(value, str) else ""
+        if len(address) > 254:
+            raise ValueError
+        try:
+            return _EMAIL(address)
+        except ValidationError:
+            raise ValueError from None
+
+
+class Url(Value):
+    """An http or https address with a host; at most 2,048 characters."""
+
+    expected = "an http or https address"
+
+    def read(self, value: Any) -> str:
+        address = value.strip() if isinstance(value, str) else ""
+        parts = urlsplit(address)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or len(address) > 2048:
+            raise ValueError
+        if any(character <= " " for character in address):
+            raise ValueError
+        return address
+
+
+class Phone(Value):
+    """A telephone number without its punctuation: maybe a plus, then 7 to 15 digits (ITU-T E.164)."""
+
+    expected = "a telephone number of 7 to 15 digits"
+
+    def read(self, value: Any) -> str:
+        if isinstance(value, bool) or not isinstance(value, str | int) or len(str(value)) > 64:
+            raise ValueError
+        digits = str(value).translate(_PHONE_PUNCTUATION)
+        if not _PHONE.fullmatch(digits):
+            raise ValueError
+        return digits
+
+
+class Date(Value):
+    """A day, as 2026-01-31; of a date and time, its day as written."""
+
+    expected = "a date such as 2026-01-31"
+
+    def read(self, value: Any) -> date:
+        text = value.strip() if isinstance(value, str) else ""
+        if _DATETIME.fullmatch(text):
+            text = text[:10]
+        if not _DATE.fullmatch(text):
+            raise ValueError
+        return date.fromisoformat(text)
+
+
+class Moment(Value):
+    """A date and time with its offset, or a whole number of seconds since 1970."""
+
+    expected = "a date and time with its offset, such as 2026-01-31T10:00:00+03:00"
+
+    def read(self, value: Any) -> datetime:
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**40:
+            return datetime.fromtimestamp(value, UTC)
+        text = value.strip() if isinstance(value, str) else ""
+        if not _DATETIME.fullmatch(text):
+            raise ValueError
+        return datetime.fromisoformat(text.upper().replace(" Z", "Z").replace(" +", "+").replace(" -", "-"))
+
+
+class Items(Value):
+    """A list of values of one type; a lone value is a list of one, as forms send a single ticked box."""
+
+    expected = "a list"
+
+    def __init__(self, item: Value, **options: Any) -> None:
+        super().__init__(**options)
+        self.item = item
+
+    def read(self, value: Any) -> list[Any]:
+        if isinstance(value, dict):
+            raise ValueError  # noqa: TRY004 - the base class makes "expected ..." of it
+        values = value if isinstance(value, list) else [value]
+        return [self.item.deserialize(entry) for entry in values if entry is not None]
+
+
+TYPES: Mapping[str, type[Value]] = {
+    "string": Text,
+    "integer": Integer,
+    "number": Number,
+    "boolean": Boolean,
+    "email": Email,
+    "url": Url,
+    "phone": Phone,
+    "date": Date,
+    "datetime": Moment,
+}
+"""The types of one value; `list` is made of them."""
+
+
+def bounds(kind: str, spec: Mapping[str, Any]) -> Sequence[validate.Validator]:
+    """The validators that a value's keys ask for: min, max, max_length, choices. Messages hold no value."""
+    checks: list[validate.Validator] = []
+    if spec["min"] is not None or spec["max"] is not None:
+        checks.append(validate.Range(spec["min"], spec["max"], error=f"expected {_span(spec['min'], spec['max'])}"))
+    if spec["max_length"] is not None:
+        what = "entries" if kind == "list" else "characters"
+        checks.append(validate.Length(max=spec["max_length"], error=f"expected at most {spec['max_length']} {what}"))
+    if spec["choices"] is not None and kind != "list":
+        checks.append(validate.OneOf(spec["choices"], error=f"expected {choices_text(spec['choices'])}"))
+    return checks
+
+
+def choices_text(choices: Sequence[Any]) -> str:
+    """`one of a, b, c`."""
+    return f"one of {', '.join(str(choice) for choice in choices)}"
+
+
+def _span(least: float | None, most: float | None) -> str:
+    if most is None:
+        return f"at least {least}"
+    return f"at most {most}" if least is None else f"from {least} to {most}"

@@ -1,0 +1,12 @@
+"""A pretend Bitrix24 portal: it speaks REST as the real one does, and breaks on demand as the real one might.
+
+For demonstrations, tests and fault drills. It may import Flask, gevent and the standard library only, nothing of
+this project, so that it can never share a misunderstanding with the client it is there to test.
+
+    server   the socket: WSGI server in a thread, connections that break
+    app      the addresses: REST, the token server, the control panel
+    rest     one REST request: front end, faults, answer
+    dispatch one method call: found, authorised, within limits, run, timed
+    methods  what each REST method does (starting, instances, listing, batch)
+    portal   everything the portal remembers, behind one lock
+"""

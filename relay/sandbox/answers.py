@@ -1,0 +1,140 @@
+"""What the portal says: results, errors with the official codes, texts and statuses, and what reaches the wire.
+
+The statuses have two columns because the vendor's source and its documentation disagree (system-errors.md against
+rest/lib/oauthexception.php); which column is used is a setting. May not read the portal's state.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+StatusColumn = Literal["source", "docs"]
+Connection = Literal["keep", "reset", "truncate"]
+
+JSON_TYPE = "application/json; charset=utf-8"
+HTML_TYPE = "text/html; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownError:
+    """A row of system-errors.md: the status in the PHP source, the one in the docs, and the text."""
+
+    source: int
+    docs: int
+    description: str
+
+
+KNOWN_ERRORS: Mapping[str, KnownError] = {
+    "QUERY_LIMIT_EXCEEDED": KnownError(503, 503, "Too many requests"),
+    "OPERATION_TIME_LIMIT": KnownError(429, 429, "Method is blocked due to operation time limit."),
+    "OVERLOAD_LIMIT": KnownError(401, 503, "REST API is blocked due to overload."),
+    "INTERNAL_SERVER_ERROR": KnownError(500, 500, "Internal server error"),
+    "ERROR_UNEXPECTED_ANSWER": KnownError(500, 500, "Server returned an unexpected response."),
+    "expired_token": KnownError(401, 401, "The access token provided has expired."),
+    "invalid_token": KnownError(401, 401, "Unable to get application by token"),
+    "NO_AUTH_FOUND": KnownError(401, 401, "Wrong authorization data"),
+    "INVALID_CREDENTIALS": KnownError(401, 403, "Invalid request credentials"),
+    "insufficient_scope": KnownError(
+        401, 403, "The request requires higher privileges than provided by the webhook token"
+    ),
+    "authorization_error": KnownError(401, 401, "Unable to authorize user"),
+    "user_access_error": KnownError(401, 403, "The user does not have access to the application."),
+    "ACCESS_DENIED": KnownError(403, 403, "Access denied!"),
+    "PAYMENT_REQUIRED": KnownError(401, 401, "Subscription has been ended"),
+    "ERROR_OAUTH": KnownError(401, 401, "Application not installed"),
+    "NOT_INSTALLED": KnownError(401, 401, "Application not installed"),
+    "APPLICATION_NOT_FOUND": KnownError(401, 401, "Application not found"),
+    "CONNECTION_ERROR": KnownError(401, 401, "Error connecting to authorization server"),
+    "PORTAL_DELETED": KnownError(403, 500, "Portal was deleted"),
+    "ERROR_METHOD_NOT_FOUND": KnownError(404, 404, "Method not found!"),
+    "INVALID_REQUEST": KnownError(401, 400, "Https required."),
+    "WRONG_LICENSE": KnownError(403, 403, "Feature is not available on the current plan"),
+    "WRONG_AUTH_TYPE": KnownError(403, 403, "Current authorization type is denied for this method"),
+    "allowed_only_intranet_user": KnownError(403, 403, "Only intranet users are allowed"),
+    "METHOD_CONFIRM_WAITING": KnownError(401, 401, "Waiting for confirmation"),
+    "METHOD_CONFIRM_DENIED": KnownError(403, 403, "Method call denied"),
+    "ERROR_BATCH_METHOD_NOT_ALLOWED": KnownError(400, 405, "Method is not allowed for batch usage"),
+    "ERROR_BATCH_LENGTH_EXCEEDED": KnownError(400, 400, "Max batch length exceeded"),
+    "ERROR_CORE": KnownError(400, 400, "Internal error"),
+    "ERROR_ARGUMENT": KnownError(400, 400, "Wrong argument"),
+    "INVALID_ARG_VALUE": KnownError(400, 400, "Wrong argument value"),
+    "ERROR_NOT_FOUND": KnownError(400, 400, "Not found"),
+    "NOT_FOUND": KnownError(400, 400, "Not found"),
+    "INTERNAL_WRONG_TRANSPORT": KnownError(500, 500, "Wrong transport"),
+    "INTERNAL_WRONG_HANDLER_CLASS": KnownError(500, 500, "Wrong handler class"),
+    "ERROR_WRONG_WORKFLOW_ID": KnownError(400, 400, "Template not found"),
+    "ERROR_SELECT_VALIDATION_FAILURE": KnownError(400, 400, "Select must be an array of field names"),
+    "": KnownError(400, 400, "Wrong DOCUMENT_ID!"),
+}
+
+
+class RestError(Exception):
+    """A method or the entrance refuses: `{"error", "error_description"}`, never with a `time` block.
+
+    code may be the empty string: the engine's own errors really have that code (bizproc/lib/restservice.php).
+    """
+
+    def __init__(self, code: str, description: str | None = None, status: int | None = None) -> None:
+        known = KNOWN_ERRORS.get(code, KnownError(400, 400, code))
+        self.code = code
+        self.description = known.description if description is None else description
+        self._statuses = {"source": status or known.source, "docs": status or known.docs}
+        super().__init__(f"{code}: {self.description}")
+
+    def status(self, column: StatusColumn) -> int:
+        """The HTTP status, as the source has it or as the docs have it."""
+        return self._statuses[column]
+
+    def body(self) -> dict[str, str]:
+        """The two members of every error answer."""
+        return {"error": self.code, "error_description": self.description}
+
+
+class PhpError(Exception):
+    """A PHP TypeError: no `catch (Exception)` stops it, so the whole request ends as HTTP 500 without JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a method returns. total and next stand beside `result`; seconds is how long its first leg took."""
+
+    value: object
+    total: int | None = None
+    next: int | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What goes to the wire.
+
+    connection: "keep", or "reset" (nothing is sent), or "truncate" (half of the body is sent, then it is closed).
+    code: the error code, for the request log; None for a success.
+    """
+
+    status: int
+    body: bytes
+    content_type: str = JSON_TYPE
+    headers: Mapping[str, str] = field(default_factory=dict)
+    connection: Connection = "keep"
+    code: str | None = None
+
+
+def json_reply(status: int, answer: object, code: str | None = None) -> Reply:
+    """A JSON answer as the portal writes it."""
+    return Reply(status, json.dumps(answer, ensure_ascii=False).encode(), code=code)
+
+
+def error_reply(error: RestError, column: StatusColumn) -> Reply:
+    """An error answer."""
+    return json_reply(error.status(column), error.body(), error.code)
+
+
+def html_reply(status: int, title: str) -> Reply:
+    """A front end's error page, in the manner of nginx."""
+    head = f"<html>\r\n<head><title>{status} {title}</title></head>\r\n"
+    body = f"<body>\r\n<center><h1>{status} {title}</h1></center>\r\n</body>\r\n</html>\r\n"
+    return Reply(status, (head + body).encode(), HTML_TYPE)

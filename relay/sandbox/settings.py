@@ -1,0 +1,121 @@
+"""The settings of the pretend portal: what may be set, in which unit, and what is refused.
+
+Immutable; a change makes a new object, so a request sees one consistent set. May not act on anything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from relay.sandbox.answers import StatusColumn
+from relay.sandbox.usage import UsageError
+
+Profile = Literal["a", "b"]
+ALL_SCOPES = ("bizproc", "crm", "lists", "disk", "user")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the portal behaves. Numbers with _s are seconds, with _ms milliseconds, with _h hours.
+
+    profile: generation of the server code, "a" or "b".
+    rate, burst: requests a second that drain from a client's bucket (None: no limit), and the bucket's size
+        (limits.md: 2 and 50; enterprise plans 5 and 250).
+    operating_limit_s: time one method may take in ten minutes (None: no limiter and no `operating` in answers).
+    call_cost_s: processing time billed to every method call, without any waiting.
+    latency_ms: added before each answer.
+    cut_after_s: the front end answers 504 when a request takes longer; it is executed nevertheless.
+    instances_visible: whether a started workflow stays alive after its first leg; if not, it has ended at once.
+    limit_simultaneous: live workflows allowed on one document, 0 for any number.
+    missing_documents: numbers of the documents that do not exist.
+    scope: what the credential may use.
+    bizproc_available: whether the plan has business processes; if not, its methods are "not found".
+    statuses: HTTP statuses as in the "source" or as in the "docs".
+    language: "en" or "ru", of the texts that the portal localises.
+    utc_offset_h: the server's time zone, for the times it writes.
+    filter_shift_s: added to the dates in a filter, as a caller's time zone does.
+    token_lifetime_s: of an access token.
+    rotate_refresh_tokens: whether a refresh token dies when it is used.
+    """
+
+    profile: Profile = "a"
+    rate: float | None = 2.0
+    burst: int = 50
+    operating_limit_s: float | None = 480.0
+    call_cost_s: float = 0.0
+    latency_ms: float = 0.0
+    cut_after_s: float = 60.0
+    instances_visible: bool = True
+    limit_simultaneous: int = 0
+    missing_documents: tuple[int, ...] = (404,)
+    scope: tuple[str, ...] = ALL_SCOPES
+    bizproc_available: bool = True
+    statuses: StatusColumn = "source"
+    language: str = "en"
+    utc_offset_h: int = 3
+    filter_shift_s: float = 0.0
+    token_lifetime_s: float = 3600.0
+    rotate_refresh_tokens: bool = True
+
+    def changed(self, changes: Mapping[str, object]) -> Settings:
+        """A copy with these values. Raises UsageError with one sentence for an unknown name or an unusable value."""
+        values = {name: _checked(name, value) for name, value in changes.items()}
+        return dataclasses.replace(self, **values)  # type: ignore[arg-type] # each value was checked by its name
+
+    def to_json(self) -> dict[str, object]:
+        """The values by name."""
+        return dataclasses.asdict(self)
+
+
+def _checked(name: str, value: object) -> object:
+    if name not in _CHECKS:
+        raise UsageError(f"unknown setting {name!r}; known are {', '.join(_CHECKS)}")
+    accepts, expected = _CHECKS[name]
+    if not accepts(value):
+        raise UsageError(f"setting {name!r} must be {expected}")
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -1e9 < value < 1e9
+
+
+def _is_amount(value: object) -> bool:
+    return _is_number(value) and isinstance(value, (int, float)) and value >= 0
+
+
+def _is_whole(value: object) -> bool:
+    return _is_amount(value) and isinstance(value, int)
+
+
+def _is_list_of(kind: type) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, (list, tuple)) and all(type(item) is kind for item in value)
+
+
+_AMOUNT = (_is_amount, "a number of 0 or more")
+_AMOUNT_OR_NULL = (lambda value: value is None or _is_amount(value), "a number of 0 or more, or null for no limit")
+_FLAG = (lambda value: isinstance(value, bool), "true or false")
+
+_CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "profile": (lambda value: value in ("a", "b"), '"a" or "b"'),
+    "rate": _AMOUNT_OR_NULL,
+    "burst": (_is_whole, "a whole number of 0 or more"),
+    "operating_limit_s": _AMOUNT_OR_NULL,
+    "call_cost_s": _AMOUNT,
+    "latency_ms": _AMOUNT,
+    "cut_after_s": _AMOUNT,
+    "instances_visible": _FLAG,
+    "limit_simultaneous": (_is_whole, "a whole number of 0 or more"),
+    "missing_documents": (_is_list_of(int), "a list of whole numbers"),
+    "scope": (_is_list_of(str), "a list of scope names"),
+    "bizproc_available": _FLAG,
+    "statuses": (lambda value: value in ("source", "docs"), '"source" or "docs"'),
+    "language": (lambda value: value in ("en", "ru"), '"en" or "ru"'),
+    "utc_offset_h": (lambda value: type(value) is int and -12 <= value <= 14, "a whole number from -12 to 14"),
+    "filter_shift_s": (_is_number, "a number"),
+    "token_lifetime_s": _AMOUNT,
+    "rotate_refresh_tokens": _FLAG,
+}

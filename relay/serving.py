@@ -1,0 +1,40 @@
+"""gunicorn, from inside: `python -m relay serve` instead of a command line. Imported after gevent has patched."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from gunicorn.app.base import Application
+
+from relay.settings import Settings
+from relay.telemetry import configure
+from relay.web.app import create_app, load_config
+
+
+class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
+    """gunicorn's arbiter with our settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        super().__init__(prog="python -m relay serve")
+
+    def init(self, parser: Any, opts: Any, args: Any) -> None:
+        """No command line is read."""
+
+    def load_config(self) -> None:
+        """The operator's file, then the address from the environment."""
+        self.load_config_from_module_name_or_filename(str(self._settings.config / "gunicorn.conf.py"))
+        self.cfg.set("bind", f"{self._settings.host}:{self._settings.port}")
+
+    def load(self) -> Any:
+        """The application, in each worker process."""
+        return create_app(self._settings)
+
+
+def run_gunicorn() -> None:
+    """Serve until told to stop. Raises ConfigError before any worker starts."""
+    configure("web")
+    settings = Settings.from_environment(os.environ, web=True)
+    load_config(settings.config)
+    WebServer(settings).run()

@@ -1,0 +1,11 @@
+"""Who may speak to us: sources.yaml, proof of origin, and how a body is read.
+
+It may not know rules, the record or Flask: a `Webhook` comes in, a `Verified` and a plain body come out.
+"""
+
+from relay.sources.context import Kept, build_context
+from relay.sources.loading import load_sources
+from relay.sources.source import Source, Verified
+from relay.sources.webhook import Headers, Webhook
+
+__all__ = ["Headers", "Kept", "Source", "Verified", "Webhook", "build_context", "load_sources"]

@@ -1,0 +1,151 @@
+"""Reads forms: urlencoded and multipart bodies, and queries. Names with PHP brackets become nested values.
+
+`a[b]=1` is {"a": {"b": "1"}}, `a[]=1&a[]=2` is {"a": ["1", "2"]}, and a plain name that comes twice keeps all its
+values as a list. The bytes are never trusted: whatever is wrong with them is an UnreadableError.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from relay.errors import UnreadableError
+from relay.sources.charsets import read_text
+
+MAX_VALUES = 10_000
+MAX_DEPTH = 64
+MAX_PART_HEAD = 8192
+
+_BRACKETED = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])+)")
+_INDEX = re.compile(r"0|[1-9][0-9]{0,17}")
+_PARAMETER = re.compile(r';\s*([A-Za-z*]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;"]*)', re.DOTALL)
+
+Leaf = str | dict[str, Any]
+"""A value of a form: text, or what is kept of a file."""
+
+
+def read_query(query: str) -> dict[str, Any]:
+    """A query as a map. Raises UnreadableError."""
+    return read_urlencoded(query.encode("utf-8", "surrogatepass"), "utf-8") if query else {}
+
+
+def read_urlencoded(body: bytes, charset: str) -> dict[str, Any]:
+    """An `application/x-www-form-urlencoded` body (WHATWG URL, section 5) as a map. Raises UnreadableError."""
+    fields = [field for field in body.split(b"&") if field]
+    if len(fields) > MAX_VALUES:
+        raise UnreadableError(f"more than {MAX_VALUES} fields")
+    split = (field.replace(b"+", b" ").partition(b"=") for field in fields)
+    return nest((_decoded(name, charset), _decoded(value, charset)) for name, _, value in split)
+
+
+def _decoded(encoded: bytes, charset: str) -> str:
+    return read_text(unquote_to_bytes(encoded), charset)
+
+
+def read_multipart(body: bytes, content_type: str) -> dict[str, Any]:
+    """A `multipart/form-data` body (RFC 7578) as a map. Raises UnreadableError.
+
+    Of a file only its name and size are kept: {"filename": "cv.pdf", "size": 1234}.
+    """
+    boundary = parameters(content_type).get("boundary", "")
+    if not boundary or len(boundary) > 200 or not boundary.isascii():
+        raise UnreadableError("multipart without a usable boundary")
+    sections = (b"\r\n" + body).split(b"\r\n--" + boundary.encode("ascii"))
+    if len(sections) < 2 or not sections[-1].startswith(b"--"):
+        raise UnreadableError("multipart that does not end with its boundary")
+    if len(sections) > MAX_VALUES:
+        raise UnreadableError(f"more than {MAX_VALUES} parts")
+    return nest(_part(section) for section in sections[1:-1])
+
+
+def _part(section: bytes) -> tuple[str, Leaf]:
+    head, blank, content = section.partition(b"\r\n\r\n")
+    if not blank or len(head) > MAX_PART_HEAD:
+        raise UnreadableError("a part without a readable head")
+    headers = dict(_header(line) for line in read_text(head, "utf-8").split("\r\n")[1:])
+    disposition = parameters(headers.get("content-disposition", ""))
+    if "name" not in disposition:
+        raise UnreadableError("a part without a name")
+    if "filename" in disposition:
+        # Never the content: a rule cannot use it, and the portal takes no files on start.
+        return disposition["name"], {"filename": disposition["filename"], "size": len(content)}
+    charset = parameters(headers.get("content-type", "")).get("charset", "utf-8")
+    return disposition["name"], read_text(content, charset)
+
+
+def _header(line: str) -> tuple[str, str]:
+    name, _, value = line.partition(":")
+    return name.strip().lower(), value.strip()
+
+
+def parameters(header: str) -> dict[str, str]:
+    """The `name=value` parameters of a header such as Content-Type, names in lower case."""
+    found = {name.lower(): _unquoted(value) for name, value in _PARAMETER.findall(header)}
+    for name in [name for name in found if name.endswith("*")]:
+        # RFC 8187's form, which Python's requests uses for names that are not ASCII: charset'language'percent-encoded.
+        charset, _, value = found.pop(name).partition("'")
+        found[name.rstrip("*")] = read_text(unquote_to_bytes(value.partition("'")[2]), charset)
+    return found
+
+
+def _unquoted(value: str) -> str:
+    # Only \" is an escape here: browsers send C:\names as they are (RFC 7578, section 4.2 and WHATWG's form encoding).
+    return value[1:-1].replace('\\"', '"') if value.startswith('"') else value
+
+
+class _Branch(dict[str, Any]):
+    """A level that brackets made, as opposed to a leaf that is itself a map."""
+
+    next_index = 0
+
+    def key(self, step: str) -> str:
+        """The key for what stands between two brackets: nothing stands for the next free index."""
+        step = step or str(self.next_index)
+        if _INDEX.fullmatch(step):
+            self.next_index = max(self.next_index, int(step) + 1)
+        return step
+
+
+class _Repeated(list[Any]):
+    """The values of a name that came more than once."""
+
+
+def nest(pairs: Iterable[tuple[str, Leaf]]) -> dict[str, Any]:
+    """Fields as nested values, as PHP's parse_str nests them. Raises UnreadableError where they are too deep."""
+    root = _Branch()
+    for name, leaf in pairs:
+        match = _BRACKETED.fullmatch(name)
+        steps = [match[1], *match[2][1:-1].split("][")] if match else [name]
+        if len(steps) > MAX_DEPTH:
+            raise UnreadableError(f"deeper than {MAX_DEPTH} levels")
+        _put(root, steps, leaf)
+    return {name: _settled(value) for name, value in root.items()}
+
+
+def _put(root: _Branch, steps: list[str], leaf: Leaf) -> None:
+    level, key = root, steps[0]
+    for step in steps[1:]:
+        inner = level.get(key)
+        if not isinstance(inner, _Branch):
+            # As in PHP, a later field replaces an earlier one that has another shape.
+            inner = level[key] = _Branch()
+        level, key = inner, inner.key(step)
+    earlier = level.get(key)
+    if isinstance(earlier, _Repeated):
+        earlier.append(leaf)
+    elif earlier is None or isinstance(earlier, _Branch):
+        level[key] = leaf
+    else:
+        level[key] = _Repeated((earlier, leaf))
+
+
+def _settled(value: Any) -> Any:
+    if isinstance(value, _Repeated):
+        return list(value)
+    if not isinstance(value, _Branch):
+        return value
+    if all(key == str(index) for index, key in enumerate(value)):
+        return [_settled(item) for item in value.values()]
+    return {key: _settled(item) for key, item in value.items()}

@@ -1,0 +1,116 @@
+"""A source: proves a webhook, reads its body, and says what of it may be kept. Holds secrets; prints none of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import InitVar, dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import unquote_plus
+
+from relay.errors import UnreadableError
+from relay.sources.dedup import Dedup
+from relay.sources.forms import read_query
+from relay.sources.parsers import parse_body, read_json
+from relay.sources.verifiers import Verifier
+from relay.sources.webhook import Webhook
+
+_SECRET_NAME = re.compile(
+    r"authorization|cookie|signature|token|secret|hmac|api[-_]?key|passw|credential", re.IGNORECASE
+)
+_SEAL = object()
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a header or query parameter of this name is never kept, whoever sends it."""
+    return _SECRET_NAME.search(name) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A webhook whose sender is proven. Only Source.verify makes one.
+
+    headers and query are what may be kept: lower-case names, no proof and no other secret among them.
+    """
+
+    source: str
+    webhook: Webhook = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    query: str = field(repr=False)
+    seal: InitVar[object]
+
+    def __post_init__(self, seal: object) -> None:
+        if seal is not _SEAL:
+            raise TypeError("only Source.verify makes a Verified")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who sends, and how.
+
+    max_body: bytes. success_status: the HTTP status of a recorded event. methods: HTTP methods, upper case.
+    on_invalid: "reject" answers 422 where no rule could use an event, "accept" answers success_status.
+    json_field: a form field that holds JSON.
+    """
+
+    name: str
+    verifier: Verifier = field(repr=False)
+    dedup: Dedup | None = None
+    max_body: int = 1_000_000
+    success_status: int = 200
+    methods: tuple[str, ...] = ("POST",)
+    on_invalid: str = "reject"
+    json_field: str | None = None
+
+    def verify(self, webhook: Webhook, now: datetime) -> Verified:
+        """The proven webhook. Raises NotVerifiedError whose `reason` is for our record only."""
+        self.verifier.check(webhook, now)
+        return Verified(self.name, webhook, self.kept_headers(webhook), self.kept_query(webhook), _SEAL)
+
+    def kept_headers(self, webhook: Webhook) -> dict[str, str]:
+        """The headers without proof, credentials and cookies; names in lower case."""
+        proof = self.verifier.proof_header
+        return {name: value for name, value in webhook.headers.items() if name != proof and not is_secret_name(name)}
+
+    def kept_query(self, webhook: Webhook) -> str:
+        """The query without the token and anything else that is named like a secret; still encoded."""
+        return "&".join(pair for pair in webhook.query_string.split("&") if self._is_kept(pair))
+
+    def _is_kept(self, pair: str) -> bool:
+        name = unquote_plus(pair.partition("=")[0])
+        return name != self.verifier.proof_query and not is_secret_name(name)
+
+    def parse(self, verified: Verified) -> Any:
+        """The body as plain values; of a GET, its query. Raises UnreadableError and UnsupportedTypeError."""
+        webhook = verified.webhook
+        return self.read(webhook.method, webhook.content_type, verified.query, webhook.body)
+
+    def read(self, method: str, content_type: str, query: str, body: bytes) -> Any:
+        """What `parse` gives, of an event that is on record. Raises UnreadableError and UnsupportedTypeError."""
+        if method == "GET" and not body:
+            return read_query(query)
+        content = parse_body(content_type, body)
+        return self._unwrapped(content) if self.json_field else content
+
+    def _unwrapped(self, content: Any) -> Any:
+        """A form's JSON field gives its members to the form (GitHub's `payload`, Jotform's `rawRequest`)."""
+        wrapped = content.get(self.json_field) if isinstance(content, dict) else None
+        if not isinstance(wrapped, str):
+            return content
+        inner = read_json(wrapped.encode("utf-8"))
+        if not isinstance(inner, dict):
+            raise UnreadableError("the JSON field does not hold a map")
+        return {name: value for name, value in content.items() if name != self.json_field} | inner
+
+    def dedup_key(self, context: Mapping[str, Any], body: bytes) -> str | None:
+        """What makes this webhook the same as another, as a digest; None: it is never a duplicate.
+
+        context: from build_context. body: the raw bytes, needed by `dedup: {body: true}`.
+        """
+        return self.dedup.key(self.name, context, body) if self.dedup else None
+
+    @property
+    def dedup_window_s(self) -> float:
+        """How long a repeat counts as one, in seconds; 0 where the source has no dedup."""
+        return self.dedup.window_s if self.dedup else 0.0

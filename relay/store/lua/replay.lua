@@ -1,0 +1,33 @@
+-- Add deliveries to an event that is on record, once.
+-- KEYS[1] the event's hash
+-- ARGV    event id · id of the delivery that is replayed, or '' for the whole event
+--         number of states that it must be in · state, ... · number of deliveries · delivery (see common.lua), ...
+-- Returns 1, or 0 where it is in another state or has been replayed before.
+
+local event, old = ARGV[1], ARGV[2]
+local at = 4 + tonumber(ARGV[3])
+local subject = old ~= '' and KEY.delivery .. old or KEYS[1]
+local kept = redis.call('HMGET', subject, 'state', 'replayed_by')
+local legal = false
+for i = 4, at - 1 do legal = legal or ARGV[i] == kept[1] end
+if not legal or (kept[2] and kept[2] ~= '') then
+  return 0
+end
+
+local made = cjson.decode(redis.call('HGET', KEYS[1], 'deliveries'))
+local count = tonumber(ARGV[at])
+at = at + 1
+for _ = 1, count do
+  made[#made + 1] = ARGV[at]
+  redis.call('HSET', subject, 'replayed_by', ARGV[at])
+  at = create(ARGV, at)
+end
+redis.call('HSET', KEYS[1], 'deliveries', cjson.encode(made))
+
+local state = redis.call('HGET', KEYS[1], 'state')
+if state ~= 'accepted' then
+  redis.call('HSET', KEYS[1], 'state', 'accepted', 'reason', '', 'errors', '{}')
+  redis.call('ZREM', KEY.events_by_state .. state, event)
+  redis.call('ZADD', KEY.events_by_state .. 'accepted', 0, event)
+end
+return 1

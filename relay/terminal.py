@@ -1,0 +1,242 @@
+"""The commands that read the record or try the rules, in a terminal. Prints; logs nothing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from relay.embedded import running_url
+from relay.errors import ConfigError, InvalidEventError, Mistake, RelayError
+from relay.events import Call, Delivery, Event, iso
+from relay.ids import EVENT_PREFIX, new_event_id, utc_now
+from relay.lifecycle import EventState, State
+from relay.listing import Filter, Row, list_events, parse_state, row_of
+from relay.portals import load_portals
+from relay.replay import Replayer
+from relay.rules import load_rules
+from relay.settings import Settings
+from relay.sources import build_context, load_sources
+from relay.store.connection import connect
+from relay.store.record import Record
+
+AGE = re.compile(r"(\d{1,6})([smhd])")
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class AnySecret(Mapping[str, str]):
+    """An environment in which every secret is set: rules are checked where no secret is at hand, such as in CI."""
+
+    def __getitem__(self, name: str) -> str:
+        if name.endswith("_FILE"):
+            raise KeyError(name)
+        return "a secret that is only checked for being there"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def check_rules(options: argparse.Namespace) -> int:
+    """Every mistake of the named folders or rule files, a line each."""
+    found: list[Mistake] = []
+    rules = 0
+    for path in [Path(text) for text in options.paths] or [config_folder()]:
+        try:
+            rules += _check(path)
+        except ConfigError as error:
+            found.extend(error.mistakes)
+    for mistake in found:
+        print(mistake)
+    if not found:
+        print(f"{rules} rule{'s' if rules != 1 else ''}: no mistakes")
+    return 1 if found else 0
+
+
+def try_rule(options: argparse.Namespace) -> int:
+    """The call that a rule makes of a body, or the errors by field. Changes nothing."""
+    folder = config_folder()
+    sources = load_sources(folder / "sources.yaml", AnySecret())
+    book = load_rules(folder / "rules", sources=sources, portals=load_portals(folder / "portals.yaml"))
+    rule = book.get(options.rule)
+    source, now = sources[rule.source], utc_now()
+    headers = [
+        (name.strip().lower(), value.strip()) for name, _, value in (text.partition(":") for text in options.header)
+    ]
+    content_type = dict(headers).get("content-type", "application/json")
+    event = Event(
+        id=new_event_id(now),
+        source=rule.source,
+        state=EventState.ACCEPTED,
+        received_at=now,
+        method="POST",
+        content_type=content_type,
+        query="",
+        headers=dict(headers),
+        body=_read_body(options.body),
+    )
+    body = source.read(event.method, content_type, event.query, event.body)
+    context = build_context(rule.source, event, body, now)
+    if not rule.matches(context):
+        print(f"the rule {rule.name} does not want this: its `when` does not hold")
+        return 1
+    try:
+        call = rule.to_call(context)
+    except InvalidEventError as error:
+        print(json.dumps({"errors": error.errors}, ensure_ascii=False, indent=2))
+        return 1
+    print(json.dumps({"portal": call.portal, **start_arguments(call)}, ensure_ascii=False, indent=2))
+    return 0
+
+
+def events(options: argparse.Namespace) -> int:
+    """Events, newest first."""
+    record = open_record()
+    wanted = Filter(_state(options.state), options.source, _since(options.since))
+    page = list_events(record, wanted, limit=max(1, min(options.limit, 1000)))
+    for row in page.rows:
+        print(json.dumps(_row_wire(row), ensure_ascii=False) if options.json else _row_line(row))
+    if not page.rows and not options.json:
+        print("no such event", file=sys.stderr)
+    if page.cursor and not options.json:
+        print(f"... and older ones: --limit above {options.limit} shows more", file=sys.stderr)
+    return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    """One event or delivery, whole. Raises NotFoundError."""
+    record = open_record()
+    if options.id.startswith(EVENT_PREFIX):
+        row = row_of(record, record.event(options.id))
+    else:
+        delivery = record.delivery(options.id)
+        row = Row(record.event(delivery.event_id), (delivery,))
+    print(json.dumps(_row_wire(row), ensure_ascii=False, indent=None if options.json else 2))
+    return 0
+
+
+def replay(options: argparse.Namespace) -> int:
+    """A new delivery. Starting a workflow a second time is asked first."""
+    settings = _settings()
+    record = Record(connect(settings.redis_url))
+    if not options.id.startswith(EVENT_PREFIX) and not options.yes:
+        old = record.delivery(options.id)
+        if old.state is State.STARTED and not _confirmed(old):
+            print("nothing was done", file=sys.stderr)
+            return 1
+    sources = load_sources(settings.config / "sources.yaml", AnySecret())
+    portals = load_portals(settings.config / "portals.yaml")
+    replayer = Replayer(record, sources, load_rules(settings.config / "rules", sources=sources, portals=portals))
+    try:
+        made = replayer.replay(options.id, current_rules=options.rules == "current")
+    except InvalidEventError as error:
+        print(json.dumps({"errors": error.errors}, ensure_ascii=False, indent=2))
+        return 1
+    for delivery in made:
+        print(f"{delivery.id}  {delivery.rule}  {delivery.state}")
+    return 0
+
+
+def audit(options: argparse.Namespace) -> int:
+    """Add up the ledger."""
+    ledger = open_record().counts()
+    if options.json:
+        print(json.dumps(ledger.to_wire()))
+        return 1 if ledger.imbalances else 0
+    for kind, total, counts in (
+        ("deliveries", ledger.total, ledger.deliveries),
+        ("events", ledger.total_events, ledger.events),
+    ):
+        print(f"{total} {kind} = " + " + ".join(f"{count} {state}" for state, count in counts.items()))
+    for imbalance in ledger.imbalances:
+        print(f"does not balance: {imbalance}")
+    if not ledger.imbalances:
+        print("the ledger balances")
+    return 1 if ledger.imbalances else 0
+
+
+def open_record() -> Record:
+    """The record that REDIS_URL names, or the embedded one that runs here. Raises ConfigError."""
+    return Record(connect(_settings().redis_url))
+
+
+def config_folder() -> Path:
+    """The configuration folder."""
+    return Path(os.environ.get("RELAY_CONFIG") or "config")
+
+
+def start_arguments(call: Call) -> dict[str, Any]:
+    """A call in Bitrix24's own words, as `bizproc.workflow.start` takes it."""
+    wire = call.to_wire()
+    return {name.upper(): wire[name] for name in ("template_id", "document_id", "parameters")}
+
+
+def _settings() -> Settings:
+    environ = dict(os.environ)
+    if not environ.get("REDIS_URL") and (running := running_url()):
+        environ["REDIS_URL"] = running
+    return Settings.from_environment(environ)
+
+
+def _check(path: Path) -> int:
+    """The number of rules in a folder or file without mistakes. Raises ConfigError."""
+    folder = path if path.is_dir() else config_folder()
+    sources = load_sources(folder / "sources.yaml", AnySecret())
+    portals = load_portals(folder / "portals.yaml")
+    rules = folder / "rules" if path.is_dir() else path
+    return len(load_rules(rules, sources=sources, portals=portals).all())
+
+
+def _read_body(name: str) -> bytes:
+    if name == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise RelayError(f"{name}: {error.strerror}") from None
+
+
+def _state(text: str | None) -> EventState | State | None:
+    state = parse_state(text) if text else None
+    if text and state is None:
+        known = ", ".join([*State, *EventState])
+        raise RelayError(f"no state {text!r}: expected one of {known}")
+    return state
+
+
+def _since(age: str | None) -> datetime | None:
+    if age is None:
+        return None
+    match = AGE.fullmatch(age)
+    if match is None:
+        raise RelayError(f"--since {age!r}: expected a number and s, m, h or d, such as 90m")
+    return utc_now() - timedelta(**{UNITS[match[2]]: int(match[1])})
+
+
+def _row_wire(row: Row) -> dict[str, Any]:
+    return {**row.event.to_wire(), "deliveries": [delivery.to_wire() for delivery in row.deliveries]}
+
+
+def _row_line(row: Row) -> str:
+    event = row.event
+    head = f"{iso(event.received_at)[:19]}  {event.id}  {event.source}"
+    if not row.deliveries:
+        return f"{head}  {event.state}" + (f" ({event.reason})" if event.reason else "")
+    outcomes = [f"{one.rule}: {one.state} {one.workflow_id or one.reason or ''}".rstrip() for one in row.deliveries]
+    return f"{head}  " + "; ".join(outcomes)
+
+
+def _confirmed(delivery: Delivery) -> bool:
+    print(f"{delivery.id} has started workflow {delivery.workflow_id}. Replaying it starts a second one.")
+    if not sys.stdin.isatty():
+        print("say --yes to do it", file=sys.stderr)
+        return False
+    return input("Start it again? [y/N] ").strip().lower() in {"y", "yes"}

@@ -1,0 +1,81 @@
+"""Puts the web process together: configuration in, one Flask application out. Fails at start, never at a request."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+from flask import Flask
+
+from relay.errors import ConfigError, Mistake
+from relay.ingest import Door
+from relay.portals import Portal, load_portals
+from relay.rules import RuleBook, load_rules
+from relay.settings import Settings
+from relay.sources import Source, load_sources
+from relay.store.collector import Collector
+from relay.store.connection import check_durable, connect
+from relay.store.record import Record
+from relay.telemetry import get_logger
+from relay.web import dashboard, hooks, ops, problems
+from relay.web.auth import Guard
+from relay.web.house import House
+from relay.web.proxies import TrustedProxies
+
+log = get_logger()
+SESSION_LIFETIME = timedelta(hours=12)
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The application for a WSGI server.
+
+    settings: absent, they come from the environment. Raises ConfigError with every mistake in environment and files.
+    """
+    settings = settings or Settings.from_environment(os.environ, web=True)
+    sources, rules = load_config(settings.config)
+    record = Record(connect(settings.redis_url))
+    if warning := check_durable(record.redis):
+        log.warning("record.unchecked", reason=warning)
+    app = Flask("relay.web")
+    app.secret_key = settings.secret_key
+    app.config.update(
+        SESSION_COOKIE_NAME="relay_session",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=bool(settings.public_url and settings.public_url.startswith("https://")),
+        PERMANENT_SESSION_LIFETIME=SESSION_LIFETIME,
+        MAX_FORM_MEMORY_SIZE=64_000,
+        MAX_CONTENT_LENGTH=64_000,  # forms of the dashboard; a hook has its source's own
+    )
+    app.extensions["house"] = House(
+        settings=settings,
+        sources=sources,
+        rules=rules,
+        record=record,
+        door=Door(rules, Collector(record)),
+        guard=Guard(record.redis, settings.dashboard_password or ""),
+    )
+    problems.register(app)
+    for blueprint in (hooks.blueprint, ops.blueprint, dashboard.blueprint):
+        app.register_blueprint(blueprint)
+    app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign] # Flask's way
+    return app
+
+
+def load_config(folder: Path) -> tuple[dict[str, Source], RuleBook]:
+    """Sources and rules of a configuration folder. Raises ConfigError with the mistakes of all files together."""
+    mistakes: list[Mistake] = []
+    portals: dict[str, Portal] = {}
+    sources: dict[str, Source] = {}
+    try:
+        portals = load_portals(folder / "portals.yaml")
+    except ConfigError as error:
+        mistakes.extend(error.mistakes)
+    try:
+        sources = load_sources(folder / "sources.yaml", os.environ)
+    except ConfigError as error:
+        mistakes.extend(error.mistakes)
+    if mistakes:
+        raise ConfigError(mistakes)
+    return sources, load_rules(folder / "rules", sources=sources, portals=portals)

@@ -1,0 +1,77 @@
+"""`/hooks/<source>`: the door for senders. HTTP in, HTTP out; what happens between is relay/ingest.py.
+
+An answer with a 2xx means that the event is on disk. A sender learns nothing about secrets or about other sources.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, abort, json, request
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+
+from relay.errors import NotVerifiedError, UnreadableError, UnsupportedTypeError
+from relay.ids import utc_now
+from relay.ingest import Ingested
+from relay.lifecycle import EventState
+from relay.sources import Headers, Source, Webhook
+from relay.web.house import house
+from relay.web.problems import problem
+
+blueprint = Blueprint("hooks", __name__)
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+@blueprint.route("/hooks/<source>", methods=METHODS, provide_automatic_options=False)
+def receive(source: str) -> Response:
+    """Record one webhook and answer it."""
+    found = house().sources.get(source)
+    if found is None:
+        abort(404, "not found")
+    if request.method not in found.methods:
+        return problem(405, f"send with {' or '.join(found.methods)}", {"Allow": ", ".join(found.methods)})
+    try:
+        webhook = _read(found)
+    except RequestEntityTooLarge:
+        # What is still to come of the body is not read, so the connection cannot be used again.
+        return problem(413, f"at most {found.max_body} bytes", {"Connection": "close"})
+    try:
+        ingested = house().door.receive(found, webhook, utc_now())
+    except NotVerifiedError:
+        return problem(401, "not verified")
+    except UnreadableError as error:
+        return problem(400, str(error))
+    except UnsupportedTypeError as error:
+        return problem(415, str(error))
+    return _answer(found, ingested)
+
+
+def _read(source: Source) -> Webhook:
+    """The request as it came. The cap is enforced while the body streams in, whatever it announced."""
+    request.max_content_length = source.max_body
+    try:
+        body = request.get_data(cache=False)
+    except ClientDisconnected:
+        abort(400, "the body ended early")
+    base = house().settings.public_url
+    path = request.full_path if request.query_string else request.path
+    return Webhook(
+        method=request.method,
+        headers=Headers(request.headers.items()),
+        query_string=request.query_string.decode("ascii", "replace"),
+        body=body,
+        remote_address=request.remote_addr or "",
+        public_url=f"{base}{path}" if base else request.url,
+    )
+
+
+def _answer(source: Source, ingested: Ingested) -> Response:
+    receipt = ingested.receipt
+    body = {
+        "event_id": receipt.event_id,
+        "state": receipt.state.value,
+        "deliveries": list(receipt.deliveries),
+        "duplicate": receipt.duplicate,
+    }
+    if receipt.state is EventState.REJECTED and not receipt.duplicate and source.on_invalid != "accept":
+        detail = "no rule could use the event; it is kept and can be replayed"
+        return problem(422, detail, errors=ingested.errors, event_id=receipt.event_id)
+    return Response(json.dumps(body), source.success_status, content_type="application/json")

@@ -1,0 +1,34 @@
+"""What a request handler has at hand. Built once in app.py; handlers get it by `house()`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flask import current_app
+
+from relay.ingest import Door
+from relay.rules import RuleBook
+from relay.settings import Settings
+from relay.sources import Source
+from relay.store.record import Record
+from relay.web.auth import Guard
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """The parts of the web process."""
+
+    settings: Settings
+    sources: Mapping[str, Source]
+    rules: RuleBook
+    record: Record
+    door: Door
+    guard: Guard
+
+
+def house() -> House:
+    """The parts of the application that answers this request."""
+    found = current_app.extensions["house"]
+    assert isinstance(found, House)  # noqa: S101 - for the type checker
+    return found

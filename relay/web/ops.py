@@ -1,0 +1,33 @@
+"""What machines ask: is the process alive, can it take events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask import Blueprint, Response, json
+
+from relay.errors import RecordUnavailableError
+from relay.web.house import house
+
+blueprint = Blueprint("ops", __name__)
+
+
+@blueprint.get("/healthz")
+def healthz() -> Response:
+    """The process answers."""
+    return _json({"status": "ok"}, 200)
+
+
+@blueprint.get("/readyz")
+def readyz() -> Response:
+    """It can take events: rules are loaded and Redis takes writes. 503 otherwise."""
+    try:
+        writable = house().record.is_writable()
+    except RecordUnavailableError:
+        writable = False
+    body = {"status": "ready" if writable else "not_ready", "redis_writable": writable, "rules": house().rules.digest}
+    return _json(body, 200 if writable else 503)
+
+
+def _json(body: Mapping[str, object], status: int) -> Response:
+    return Response(json.dumps(body), status, {"Cache-Control": "no-store"}, content_type="application/json")

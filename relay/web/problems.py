@@ -1,0 +1,72 @@
+"""Every error as an answer: problem+json (RFC 9457) for machines, a small page for people. Tells no secret.
+
+A bug is logged with its traceback and answered with a 500 that says nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, json, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from relay.errors import NotFoundError, RecordUnavailableError
+from relay.telemetry import get_logger
+
+log = get_logger()
+RETRY_AFTER_S = 5
+
+
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **extra: Any) -> Response:
+    """An RFC 9457 answer. `extra`: members beside type, title, status and detail, such as `errors`."""
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **extra}
+    return Response(json.dumps(body), status, dict(headers or {}), content_type="application/problem+json")
+
+
+def record_unavailable() -> Response:
+    """The record cannot be written or read now; the sender should come back."""
+    return problem(503, "the record is not available, nothing was kept", {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def register(app: Flask) -> None:
+    """Answer every exception that a handler lets through."""
+    app.register_error_handler(HTTPException, _on_http)
+    app.register_error_handler(RecordUnavailableError, _on_unavailable)
+    app.register_error_handler(NotFoundError, _on_missing)
+    app.register_error_handler(Exception, _on_bug)
+
+
+def _on_http(error: HTTPException) -> Response | tuple[str, int] | HTTPException:
+    status = error.code or 500
+    if status < 400:
+        return error
+    headers = {name: value for name, value in error.get_headers() if name in {"Allow", "Retry-After"}}
+    return _answer(status, error.description or HTTPStatus(status).phrase, headers)
+
+
+def _on_unavailable(error: RecordUnavailableError) -> Response | tuple[str, int]:
+    log.warning("record.unavailable", reason=str(error), path=request.path)
+    if _is_for_people():
+        return render_template("error.html", status=503, detail="The record is not available at the moment."), 503
+    return record_unavailable()
+
+
+def _on_missing(error: NotFoundError) -> Response | tuple[str, int]:
+    return _answer(404, str(error))
+
+
+def _on_bug(error: Exception) -> Response | tuple[str, int]:
+    log.error("request.failed", path=request.path, method=request.method, exc_info=error)
+    return _answer(500, "an error of ours; it is in the log")
+
+
+def _answer(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response | tuple[str, int]:
+    if _is_for_people():
+        return render_template("error.html", status=status, detail=detail), status
+    return problem(status, detail, headers)
+
+
+def _is_for_people() -> bool:
+    return not request.path.startswith(("/hooks/", "/api/")) and request.accept_mimetypes.accept_html

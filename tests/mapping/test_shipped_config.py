@@ -1,0 +1,138 @@
+"""The files in config/: they load, and their samples and the README's examples do what they say."""
+
+import hashlib
+import hmac
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import yaml
+
+from relay.events import Call
+from relay.portals import load_portals
+from relay.rules import RuleBook, load_rules
+from relay.sources import Source, Webhook, build_context, load_sources
+
+CONFIG = Path(__file__).resolve().parents[2] / "config"
+GITHUB = CONFIG.parents[1] / "shared" / "samples" / "github"
+NOW = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
+ENVIRON = {"SOURCE_WEBSITE_TOKEN": "a-website-token", "SOURCE_GITHUB_SECRET": "a-github-secret"}
+SAMPLES = sorted((CONFIG / "samples").glob("*.json"))
+
+
+@pytest.fixture(scope="module")
+def sources() -> dict[str, Source]:
+    return load_sources(CONFIG / "sources.yaml", ENVIRON)
+
+
+@pytest.fixture(scope="module")
+def book(sources: dict[str, Source]) -> RuleBook:
+    return load_rules(CONFIG / "rules", sources=sources, portals=load_portals(CONFIG / "portals.yaml"))
+
+
+def calls(sources: dict[str, Source], book: RuleBook, source: str, webhook: Webhook) -> dict[str, Call]:
+    verified = sources[source].verify(webhook, NOW)
+    context = build_context(source, verified, sources[source].parse(verified), NOW)
+    return {rule.name: rule.to_call(context) for rule in book.for_source(source) if rule.matches(context)}
+
+
+def webhook_of(source: str, content: Any, content_type: str = "application/json", **headers: str) -> Webhook:
+    body = urlencode(content).encode() if "urlencoded" in content_type else json.dumps(content).encode()
+    signature = hmac.new(ENVIRON["SOURCE_GITHUB_SECRET"].encode(), body, hashlib.sha256).hexdigest()
+    proof = {
+        "website": {"X-Relay-Token": ENVIRON["SOURCE_WEBSITE_TOKEN"]},
+        "github": {"X-Hub-Signature-256": f"sha256={signature}"},
+        "open-form": {},
+    }[source]
+    return Webhook(headers={"Content-Type": content_type, **proof, **headers}, body=body)
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=[path.stem for path in SAMPLES])
+def test_every_sample_starts_exactly_one_workflow(path: Path, sources: dict[str, Source], book: RuleBook) -> None:
+    sample = json.loads(path.read_text("utf-8"))
+    webhook = webhook_of(sample["source"], sample["body"], sample["content_type"], **sample.get("headers", {}))
+    assert len(calls(sources, book, sample["source"], webhook)) == 1
+
+
+def test_the_example_of_bitrix24_comes_out_to_the_letter(sources: dict[str, Source], book: RuleBook) -> None:
+    made = calls(sources, book, "website", webhook_of("website", {"lead": {"id": 1}, "user": 1}))
+    assert [call.to_wire() for call in made.values()] == [
+        {
+            "template_id": 1,
+            "document_id": ["crm", "CCrmDocumentLead", "LEAD_1"],
+            "parameters": {"Parameter1": "user_1"},
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "template_id", "element"),
+    [
+        ("lead", 1, "LEAD_7"), ("deal", 2, "DEAL_7"), ("contact", 3, "CONTACT_7"), ("company", 4, "COMPANY_7"),
+        ("quote", 5, "QUOTE_7"), ("invoice", 6, "SMART_INVOICE_7"), ("dynamic", 7, "DYNAMIC_147_7"), ("feed", 8, "7"),
+        ("list", 9, "7"), ("file", 10, "7"),
+    ],
+)  # fmt: skip
+def test_there_is_an_example_for_each_kind_of_document(
+    kind: str, template_id: int, element: str, sources: dict[str, Source], book: RuleBook
+) -> None:
+    made = calls(sources, book, "website", webhook_of("website", {"document": kind, "id": 7, "email": "a@example.com"}))
+    call = made[f"document-{kind}"]
+    assert len(made) == 1
+    assert (call.template_id, call.document_id[2]) == (template_id, element)
+    assert call.parameters == {"Parameter1": "user_1", "Email": "a@example.com", "Phone": "", "Note": ""}
+
+
+def test_the_full_form_in_an_examples_comment_is_what_its_short_form_means(book: RuleBook) -> None:
+    for path in sorted((CONFIG / "rules").glob("document-*.yaml")):
+        comment = re.search(r"document_id: .*#\s*(\[.*\])", path.read_text("utf-8"))
+        assert comment
+        full = [str(member).format(id=7, entity_type=147) for member in yaml.safe_load(comment[1])]
+        context = {"body": {"id": 7}, "headers": {}, "query": {}, "source": "website", "received_at": ""}
+        assert full == list(book.get(path.stem).to_call(context).document_id)
+
+
+GITHUB_BODIES: dict[str, Any] = {
+    "issues": {"action": "opened", "issue": {"number": 3, "title": "t {x}", "user": {"login": "o"}}},
+    "pull_request": {
+        "action": "opened",
+        "pull_request": {"number": 3, "title": "t", "html_url": "https://github.com/x"},
+    },
+    "release": {"action": "published", "release": {"id": 5, "tag_name": "v1"}},
+    "push": {"ref": "refs/heads/main", "repository": {"id": 5, "full_name": "o/r"}, "pusher": {"email": None}},
+}
+
+
+@pytest.mark.parametrize("event", GITHUB_BODIES)
+def test_a_github_event_starts_one_workflow(event: str, sources: dict[str, Source], book: RuleBook) -> None:
+    webhook = webhook_of("github", GITHUB_BODIES[event], **{"X-GitHub-Event": event})
+    assert len(calls(sources, book, "github", webhook)) == 1
+
+
+@pytest.mark.parametrize(("event", "body"), [("ping", {"zen": "x"}), ("issues", {"action": "closed"}), ("star", {})])
+def test_other_github_events_start_nothing(event: str, body: Any, sources: dict[str, Source], book: RuleBook) -> None:
+    assert calls(sources, book, "github", webhook_of("github", body, **{"X-GitHub-Event": event})) == {}
+
+
+def test_githubs_own_examples_start_one_workflow_each_but_ping(sources: dict[str, Source], book: RuleBook) -> None:
+    for path in sorted(GITHUB.glob("*.json")):
+        event = path.name.partition(".")[0]
+        webhook = webhook_of("github", json.loads(path.read_text("utf-8")), **{"X-GitHub-Event": event})
+        assert len(calls(sources, book, "github", webhook)) == (event != "ping"), path.name
+
+
+def test_the_senders_in_the_readme_have_settings_that_load(tmp_path: Path) -> None:
+    rows = re.findall(
+        r"^\| ([A-Z][A-Za-z ]+) \| `(\{kind: hmac, header.*\})` \|$",
+        (CONFIG / "README.md").read_text("utf-8"),
+        re.MULTILINE,
+    )
+    assert len(rows) == 6
+    for sender, verify in rows:
+        path = tmp_path / "sources.yaml"
+        path.write_text(f"sources: {{one: {{verify: {verify.replace('[...]', '[KEY]')}}}}}")
+        assert load_sources(path, {"KEY": "QUJDREVGR0hJSg=="}), sender

@@ -1,0 +1,60 @@
+"""One worker process: RQ's SimpleWorker on the queue of one portal, with its scheduler.
+
+A module of its own, because a child process finds what it is to run by module and name.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from rq import SimpleWorker
+from rq.serializers import JSONSerializer
+
+from relay.errors import ConfigError, Mistake
+from relay.portals import load_portals
+from relay.queueing import queue_name
+from relay.settings import Settings
+from relay.store.connection import connect
+from relay.store.record import Record
+from relay.telemetry import configure, get_logger
+from workers import jobs
+from workers.bitrix24.client import Client
+from workers.delivery import Desk
+from workers.portals import Address, load_addresses
+
+MAINTENANCE_INTERVAL_S = 30
+"""How often RQ heals its own registries: within a minute, where its default is ten."""
+
+log = get_logger()
+
+
+def work(portal: str, burst: bool) -> None:
+    """One worker process: takes the jobs of one portal, one after the other."""
+    configure(f"worker-{portal}")
+    settings = Settings.from_environment(os.environ)
+    address = addresses_of(settings, portal)[portal]
+    jobs.sit_at(Desk(Record(connect(settings.redis_url)), address, Client(address.webhook_url)))
+    worker = SimpleWorker(
+        [queue_name(portal)],
+        name=f"{portal}.{socket.gethostname()}.{os.getpid()}",
+        connection=connect(settings.redis_url, blocking=True),
+        serializer=JSONSerializer,
+        maintenance_interval=MAINTENANCE_INTERVAL_S,
+        log_job_description=False,
+        default_result_ttl=0,
+    )
+    log.info("worker.started", portal=portal, host=address.host)
+    worker.work(burst=burst, with_scheduler=True, logging_level="WARNING")
+    log.info("worker.stopped", portal=portal)
+
+
+def addresses_of(settings: Settings, only: str | None) -> dict[str, Address]:
+    """The address of every portal, or of one. Raises ConfigError."""
+    portals = load_portals(settings.config / "portals.yaml")
+    if only is None:
+        return load_addresses(portals, os.environ)
+    if only not in portals:
+        known = ", ".join(sorted(portals))
+        raise ConfigError([Mistake("config", 0, f"no portal {only!r} in portals.yaml: expected one of {known}")])
+    return load_addresses({only: portals[only]}, os.environ)
