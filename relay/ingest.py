@@ -5,7 +5,7 @@ Every request ends as exactly one event, or as a duplicate counted on the first 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from relay.errors import (
     UnreadableError,
     UnsupportedTypeError,
 )
-from relay.events import Call, Delivery, Event
+from relay.events import Delivery, Event, Intent
 from relay.ids import new_delivery_id, new_event_id
 from relay.lifecycle import EventState, State
 from relay.rules import RuleBook
@@ -31,17 +31,17 @@ log = get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the rules of a source make of one event: calls by rule, and errors by field of those that cannot be filled.
+    """What the rules of a source make of one event: calls, and errors by field of the rules that cannot be filled.
 
     State: accepted where there is at least one call, rejected where there are only errors, else ignored.
     """
 
-    calls: Mapping[str, Call] = field(default_factory=dict)
+    intents: tuple[Intent, ...] = ()
     errors: Mapping[str, list[str]] = field(default_factory=dict)
 
     @property
     def state(self) -> EventState:
-        if self.calls:
+        if self.intents:
             return EventState.ACCEPTED
         return EventState.REJECTED if self.errors else EventState.IGNORED
 
@@ -56,32 +56,33 @@ class Ingested:
 
 def decide(rules: RuleBook, source: str, context: Mapping[str, Any]) -> Decision:
     """Ask every rule of the source."""
-    calls: dict[str, Call] = {}
+    intents: list[Intent] = []
     errors: dict[str, list[str]] = {}
     for rule in rules.for_source(source):
         if not rule.matches(context):
             continue
         try:
-            calls[rule.name] = rule.to_call(context)
+            intents.append(Intent(rule.name, rule.to_call(context), rule.policy))
         except InvalidEventError as error:
             for name, messages in error.errors.items():
                 errors.setdefault(name, []).extend(messages)
-    return Decision(calls, errors)
+    return Decision(tuple(intents), errors)
 
 
-def deliveries_of(event_id: str, calls: Mapping[str, Call], now: datetime) -> list[Delivery]:
-    """A fresh pending delivery for each call."""
+def deliveries_of(event_id: str, intents: Iterable[Intent], now: datetime) -> list[Delivery]:
+    """A fresh pending delivery for each intent."""
     return [
         Delivery(
             id=new_delivery_id(now),
             event_id=event_id,
-            rule=rule,
-            call=call,
+            rule=intent.rule,
+            call=intent.call,
+            policy=intent.policy,
             state=State.PENDING,
             created_at=now,
             updated_at=now,
         )
-        for rule, call in calls.items()
+        for intent in intents
     ]
 
 
@@ -124,7 +125,7 @@ class Door:
 
     def _map(self, source: Source, event: Event, context: Mapping[str, Any]) -> Ingested:
         decision = decide(self._rules, source.name, context)
-        deliveries = deliveries_of(event.id, decision.calls, event.received_at)
+        deliveries = deliveries_of(event.id, decision.intents, event.received_at)
         event = replace(
             event,
             state=decision.state,
@@ -137,7 +138,9 @@ class Door:
         claims = decision.state is not EventState.REJECTED or source.on_invalid == "accept"
         digest = source.dedup_key(context, event.body) if claims else None
         window = timedelta(seconds=source.dedup_window_s if digest else 0)
-        receipt = self._record(Entry(event, deliveries, digest, window), rules=list(decision.calls))
+        receipt = self._record(
+            Entry(event, deliveries, digest, window), rules=[intent.rule for intent in decision.intents]
+        )
         return Ingested(receipt, {} if receipt.duplicate else decision.errors)
 
     def _refuse(self, event: Event, reason: str) -> None:

@@ -62,17 +62,19 @@ def list_events(record: Record, wanted: Filter, cursor: str | None = None, limit
     since = earliest_id(prefix, wanted.since) if wanted.since else None
     rows: list[Row] = []
     looked_at = 0
-    while len(rows) < limit and looked_at < LOOKED_AT:
+    while looked_at < LOOKED_AT:
         ids = record.page(index, before=cursor, since=since, limit=limit)
         looked_at += len(ids)
         for found in _read(record, ids, wanted):
-            if wanted.source in {None, found.event.source} and len(rows) < limit:
-                rows.append(found)
-                cursor = _position(found, ids)
+            if wanted.source not in {None, found.event.source}:
+                continue
+            if len(rows) == limit:
+                return Page(tuple(rows), cursor)
+            rows.append(found)
+            cursor = _position(found, ids)
         if len(ids) < limit:
             return Page(tuple(rows), None)
-        if len(rows) < limit:
-            cursor = ids[-1]
+        cursor = ids[-1]
     return Page(tuple(rows), cursor)
 
 

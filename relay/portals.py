@@ -12,11 +12,15 @@ from typing import Any
 from relay.configfiles import SECONDS, Choice, ConfigFile, Number, Quantity, StrictSchema, Table, read_yaml
 from relay.errors import ConfigError, Mistake
 
-PLANS: dict[str, tuple[float, int]] = {"standard": (2.0, 25), "enterprise": (5.0, 125)}
-"""Requests a second and burst by plan.
+PLANS: dict[str, tuple[float | None, int]] = {
+    "standard": (2.0, 40),
+    "enterprise": (5.0, 200),
+    "self_hosted": (None, 1),
+}
+"""Requests a second and burst by plan; None: as fast as the portal answers.
 
 Bitrix24's page "Limits" (b24restdocs, limits.md) gives 2/s with a bucket of 50, and 5/s with 250 for Enterprise. The
-bucket is counted per portal and address, and other integrations may share the address, so ours is half as deep.
+bucket is counted per portal and address, and other integrations may share the address: ours is a fifth less deep.
 """
 
 
@@ -24,7 +28,7 @@ bucket is counted per portal and address, and other integrations may share the a
 class Portal:
     """One portal.
 
-    rate_per_s: requests a second that drain from the bucket. burst: requests that may go at once.
+    rate_per_s: requests a second that drain from the bucket; None: no limit. burst: requests that may go at once.
     own_id: "echo" sends an id of ours as `PreGeneratedWorkflowId` and believes it only if the answer repeats it;
     "off" sends none. batch: calls in one request, at most (1: never batch).
     settle_after_s: how long, in seconds, an uncertain call may still be running on the portal.
@@ -32,7 +36,7 @@ class Portal:
 
     name: str
     plan: str
-    rate_per_s: float
+    rate_per_s: float | None
     burst: int
     own_id: str
     batch: int

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from relay.errors import InvalidEventError, LostRace, NotFoundError, RelayError
-from relay.events import Call, Delivery, Event
+from relay.events import Delivery, Event, Intent
 from relay.ids import EVENT_PREFIX, utc_now
 from relay.ingest import decide, deliveries_of
 from relay.lifecycle import FINAL
@@ -41,26 +41,26 @@ class Replayer:
         if old.state not in FINAL:
             raise NotReplayableError(f"{old.id} is {old.state}: only what is dead or started is replayed")
         event = self._record.event(old.event_id)
-        call = self._current_call(event, old.rule) if current_rules else old.call
-        (fresh,) = deliveries_of(event.id, {old.rule: call}, utc_now())
+        intent = self._current(event, old.rule) if current_rules else Intent(old.rule, old.call, old.policy)
+        (fresh,) = deliveries_of(event.id, [intent], utc_now())
         return self._add(event, old, [replace(fresh, replay_of=old.id)])
 
     def _replay_event(self, event: Event) -> list[Delivery]:
         if event.deliveries:
             raise NotReplayableError(f"{event.id} has deliveries: replay one of {', '.join(event.deliveries)}")
         decision = decide(self._rules, event.source, self._context(event))
-        if not decision.calls:
+        if not decision.intents:
             if decision.errors:
                 raise InvalidEventError(decision.errors)
             raise NotReplayableError(f"no rule of today wants {event.id}")
-        return self._add(event, None, deliveries_of(event.id, decision.calls, utc_now()))
+        return self._add(event, None, deliveries_of(event.id, decision.intents, utc_now()))
 
-    def _current_call(self, event: Event, rule_name: str) -> Call:
+    def _current(self, event: Event, rule_name: str) -> Intent:
         rule = self._rules.get(rule_name)
         context = self._context(event)
         if not rule.matches(context):
             raise NotReplayableError(f"the rule {rule_name} of today does not want {event.id}")
-        return rule.to_call(context)
+        return Intent(rule_name, rule.to_call(context), rule.policy)
 
     def _context(self, event: Event) -> dict[str, object]:
         if event.source not in self._sources:

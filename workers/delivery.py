@@ -1,33 +1,31 @@
-"""From a job to a recorded outcome: claim, call, judge, settle. The order is the promise.
+"""From a job to recorded outcomes: a slot of the pace, a claim, one call or a batch of them, a verdict for each.
 
-Claimed before the call, so that a death in between leaves `sending`, which the sweeper turns into `uncertain`;
-settled after it, as often as it takes, for the outcome is known only here.
+The order is the promise. Claimed before the call, so that a death in between leaves `sending`, which the sweeper turns
+into `uncertain`; settled after it, as often as it takes, for the outcome is known only here.
 """
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from relay.errors import LostRace, RecordUnavailableError
+from relay.errors import LostRace, NotFoundError, RecordUnavailableError, WorkflowTaken
 from relay.events import Attempt, Delivery
-from relay.ids import utc_now
-from relay.lifecycle import State
+from relay.lifecycle import FINAL, State, Verdict
 from relay.queueing import Ticket
-from relay.store.record import HARD_DEADLINE, Record
+from relay.store.record import HARD_DEADLINE, SINGLE, Load
 from relay.telemetry import get_logger
+from workers import porter
 from workers.bitrix24 import bizproc
 from workers.bitrix24.answers import Answer
-from workers.bitrix24.client import Client
-from workers.bitrix24.errors import Judgement, judge
-from workers.portals import Address
+from workers.bitrix24.batch import BATCH, answers_of, batch_parameters
+from workers.bitrix24.errors import Judgement, Remedy, judge
+from workers.desk import Desk
+from workers.pace import IGNORED, Learnt
 from workers.retry import Bury, Done, HoldPortal, Reconcile, RetryAfter, Step, next_step
 
-HELD_PAUSE = timedelta(seconds=60)
-"""How long a delivery rests when its portal accepts no call at all."""
 SETTLE_PAUSES_S = (0.1, 0.5, 1, 2, 5, 5, 10, 10, 10, 10)
 """Between the tries to write an outcome while Redis is away; together shorter than the hard deadline."""
 
@@ -35,19 +33,8 @@ log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """What a worker process has at hand: the record, and one portal with an open connection."""
-
-    record: Record
-    address: Address
-    client: Client
-    clock: Callable[[], datetime] = utc_now
-    chance: Callable[[], float] = field(default=random.random)
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an attempt comes to, ready to be written."""
+    """What an answer comes to, ready to be written. next_at: when it is sent or looked into again."""
 
     state: State
     reason: str
@@ -55,50 +42,132 @@ class Outcome:
     workflow_id: str | None = None
     ticket: Ticket | None = None
     next_at: datetime | None = None
+    looks: int | None = None
 
 
 def deliver(desk: Desk, delivery_id: str, turn: int) -> None:
-    """Send one delivery, if this turn of it is still ours."""
-    try:
-        (delivery,) = desk.record.claim(desk.address.portal.name, delivery_id, turn, desk.clock())
-    except LostRace:
-        log.info("delivery.passed", delivery_id=delivery_id, turn=turn)
+    """Send one delivery and, where more are waiting than the pace carries one by one, others with it."""
+    if not desk.record.is_waiting(delivery_id, turn):
+        return  # another job's batch has taken it
+    view = desk.gate.look()
+    if porter.is_closed(view, desk):
+        # The worker takes no job while the gate is closed; this one was on its way already. It goes back as it was.
+        desk.record.rescue(desk.record.delivery(delivery_id), desk.clock())
         return
-    answer = desk.client.call(bizproc.START, bizproc.start_parameters(delivery.call))
-    settle(desk, delivery, answer, judge(answer))
+    free = desk.line.wait()
+    learnt = desk.pace.read()
+    try:
+        claimed = desk.record.claim(desk.portal.name, delivery_id, turn, desk.clock(), _load(desk, learnt, free))
+    except LostRace:
+        return
+    answer, answers = _call(desk, claimed)
+    judgements = [_own(desk, one, judge(each)) for one, each in zip(claimed, answers, strict=True)]
+    for one, each, judgement in zip(claimed, answers, judgements, strict=True):
+        settle(desk, one, each, judgement, batch_size=len(claimed))
+    _learn(desk, learnt, claimed, answers)
+    decisive = next((each for each in judgements if each.verdict is Verdict.HELD), judgements[-1])
+    porter.mind(desk, view, answer, decisive)
+    porter.rest(desk)
 
 
-def settle(desk: Desk, delivery: Delivery, answer: Answer, judgement: Judgement) -> None:
-    """Write what an answer means for a delivery, and log it in one wide line."""
-    number = delivery.next_number
-    step = next_step(judgement.verdict, number, judgement.reason, desk.chance())
-    attempt = Attempt(
-        number=number,
+def settle(desk: Desk, delivery: Delivery, answer: Answer, judgement: Judgement, batch_size: int = 1) -> None:
+    """Write what an answer means for a delivery that was claimed, and log it in one wide line."""
+    attempt = attempt_of(delivery, answer, judgement, batch_size)
+    waits = judgement.remedy is Remedy.WAIT_FOR_BUDGET
+    step = HoldPortal() if waits else next_step(judgement.verdict, attempt.number, judgement.reason, desk.chance())
+    try:
+        write(desk, delivery, _outcome(desk, delivery, step, judgement, attempt))
+    except WorkflowTaken:
+        # A reconciliation of another delivery has found this workflow and taken it for its own.
+        lost = replace(judgement, reason="workflow_of_another")
+        write(desk, delivery, _outcome(desk, delivery, Reconcile(), lost, attempt))
+
+
+def attempt_of(delivery: Delivery, answer: Answer, judgement: Judgement, batch_size: int = 1) -> Attempt:
+    """The attempt that an answer ends."""
+    return Attempt(
+        number=delivery.next_number,
         at=answer.at,
         duration_ms=answer.duration_ms,
         verdict=judgement.verdict,
         status=answer.status,
         code=answer.code,
         description=answer.description,
+        batch_size=batch_size,
     )
-    outcome = _outcome(desk, delivery, step, judgement, attempt)
-    _write(desk, delivery, outcome)
-    log.info(
-        "delivery.attempted",
-        delivery_id=delivery.id,
-        event_id=delivery.event_id,
-        rule=delivery.rule,
-        portal=delivery.call.portal,
-        template_id=delivery.call.template_id,
-        attempt=number,
-        verdict=judgement.verdict.value,
-        reason=judgement.reason,
-        status=answer.status,
-        code=answer.code,
-        duration_ms=answer.duration_ms,
-        state=outcome.state.value,
-        workflow_id=judgement.workflow_id,
-    )
+
+
+def write(desk: Desk, delivery: Delivery, outcome: Outcome) -> None:
+    """Settle, patiently: as long as Redis is away, this process is the only one that knows the outcome."""
+    for pause_s in (*SETTLE_PAUSES_S, None):
+        try:
+            following = _settle_once(desk, delivery, outcome)
+        except WorkflowTaken:
+            raise
+        except LostRace:
+            # Either an earlier try of this loop was executed and only its answer was lost, or the hard deadline
+            # passed and the sweeper has made the delivery uncertain. Both stand.
+            log.warning("delivery.settled_elsewhere", delivery_id=delivery.id, state=outcome.state.value)
+            return
+        except RecordUnavailableError:
+            if pause_s is None:
+                deadline_s = HARD_DEADLINE.total_seconds()
+                log.error("delivery.unsettled", delivery_id=delivery.id, deadline_s=deadline_s)  # noqa: TRY400
+                return
+            time.sleep(pause_s)
+        else:
+            _log_attempt(delivery, outcome)
+            if following and outcome.state in FINAL:
+                _wake(desk, following)
+            return
+
+
+def _load(desk: Desk, learnt: Learnt, free: int) -> Load:
+    """One where the pace can carry all that wait one by one, else a batch."""
+    waiting = desk.record.waiting(desk.portal.name, desk.clock())
+    if waiting - 1 <= free or desk.portal.batch == 1:
+        return SINGLE
+    return learnt.load(min(desk.portal.batch, waiting), desk.clock())
+
+
+def _call(desk: Desk, claimed: Sequence[Delivery]) -> tuple[Answer, list[Answer]]:
+    """The answer of the portal, and what it answers to each delivery."""
+    calls = [bizproc.start_parameters(one.call, own_id(desk, one)) for one in claimed]
+    if len(claimed) == 1:
+        answer = desk.line.call(bizproc.START, calls[0])
+        return answer, [answer]
+    answer = desk.line.call(BATCH, batch_parameters(bizproc.START, calls))
+    return answer, answers_of(answer, len(claimed))
+
+
+def own_id(desk: Desk, delivery: Delivery) -> str | None:
+    """The workflow id that we choose, where the portal's configuration says so."""
+    return bizproc.own_id_of(delivery.id) if desk.portal.own_id == "echo" else None
+
+
+def _own(desk: Desk, delivery: Delivery, judgement: Judgement) -> Judgement:
+    """Our own id exists already: only an earlier attempt of this very delivery can have begun it."""
+    chosen = own_id(desk, delivery)
+    if judgement.remedy is Remedy.OWN_ID_EXISTS and chosen:
+        return replace(judgement, verdict=Verdict.STARTED, reason="started_before", workflow_id=chosen)
+    return judgement
+
+
+def _learn(desk: Desk, learnt: Learnt, claimed: Sequence[Delivery], answers: Sequence[Answer]) -> None:
+    for delivery, answer in zip(claimed, answers, strict=True):
+        if answer.fault or answer.code is not None or not isinstance(answer.result, str):
+            continue
+        took_s = answer.time.get("processing", answer.time.get("duration"))
+        if isinstance(took_s, int | float):
+            desk.pace.learn_start(learnt, delivery.call.template_id, float(took_s) * 1000)
+        chosen = own_id(desk, delivery)
+        if chosen:
+            desk.pace.learn_own_id(learnt, honoured=answer.result == chosen)
+            if answer.result != chosen and learnt.own_id != IGNORED:
+                desk.gate.alert("own_id_ignored", "the portal does not honour our own workflow ids", desk.clock())
+    timed = [answer.time for answer in answers if answer.time]
+    if timed:
+        desk.pace.learn_operating(timed[-1])
 
 
 def _outcome(desk: Desk, delivery: Delivery, step: Step, judgement: Judgement, attempt: Attempt) -> Outcome:
@@ -109,47 +178,56 @@ def _outcome(desk: Desk, delivery: Delivery, step: Step, judgement: Judgement, a
         case Bury(reason):
             return Outcome(State.DEAD, reason, attempt)
         case Reconcile():
-            return Outcome(State.UNCERTAIN, judgement.reason, attempt)
+            at = desk.clock() + timedelta(seconds=desk.portal.settle_after_s)
+            ticket = queues.reconcile(portal, delivery.id, turn, at)
+            return Outcome(State.UNCERTAIN, judgement.reason, attempt, ticket=ticket, next_at=at)
         case RetryAfter(delay):
             at = desk.clock() + delay
-            return Outcome(
-                State.RETRYING,
-                judgement.reason,
-                attempt,
-                ticket=queues.deliver(portal, delivery.id, turn, at),
-                next_at=at,
-            )
-        case HoldPortal():
-            # No attempt is spent: nothing is wrong with the delivery.
-            at = desk.clock() + HELD_PAUSE
             ticket = queues.deliver(portal, delivery.id, turn, at)
-            return Outcome(State.PENDING, judgement.reason, ticket=ticket, next_at=at)
+            return Outcome(State.RETRYING, judgement.reason, attempt, ticket=ticket, next_at=at)
+        case HoldPortal():
+            # No attempt is spent: nothing is wrong with the delivery. The gate, not a timer, says when it goes on.
+            return Outcome(State.PENDING, judgement.reason, ticket=queues.deliver(portal, delivery.id, turn))
 
 
-def _write(desk: Desk, delivery: Delivery, outcome: Outcome) -> None:
-    """Settle, patiently: as long as Redis is away, this process is the only one that knows the outcome."""
-    for pause_s in (*SETTLE_PAUSES_S, None):
-        try:
-            desk.record.settle(
-                delivery,
-                outcome.state,
-                desk.clock(),
-                attempt=outcome.attempt,
-                workflow_id=outcome.workflow_id,
-                reason=outcome.reason,
-                ticket=outcome.ticket,
-                next_at=outcome.next_at,
-            )
-        except LostRace:
-            # Either an earlier try of this loop was executed and only its answer was lost, or the hard deadline
-            # (see HARD_DEADLINE) passed and the sweeper has made the delivery uncertain. Both stand.
-            log.warning("delivery.settled_elsewhere", delivery_id=delivery.id, state=outcome.state.value)
-            return
-        except RecordUnavailableError:
-            if pause_s is None:
-                deadline_s = HARD_DEADLINE.total_seconds()
-                log.error("delivery.unsettled", delivery_id=delivery.id, deadline_s=deadline_s)  # noqa: TRY400
-                return
-            time.sleep(pause_s)
-        else:
-            return
+def _settle_once(desk: Desk, delivery: Delivery, outcome: Outcome) -> str | None:
+    return desk.record.settle(
+        delivery,
+        outcome.state,
+        desk.clock(),
+        attempt=outcome.attempt,
+        workflow_id=outcome.workflow_id,
+        reason=outcome.reason,
+        ticket=outcome.ticket,
+        next_at=outcome.next_at,
+        looks=outcome.looks,
+    )
+
+
+def _wake(desk: Desk, delivery_id: str) -> None:
+    """The next delivery of the same document may go now. If this is lost, the sweeper finds it."""
+    try:
+        desk.record.rescue(desk.record.delivery(delivery_id), desk.clock())
+    except (LostRace, NotFoundError, RecordUnavailableError):
+        log.warning("delivery.not_woken", delivery_id=delivery_id)
+
+
+def _log_attempt(delivery: Delivery, outcome: Outcome) -> None:
+    attempt = outcome.attempt
+    log.info(
+        "delivery.attempted" if attempt else "delivery.moved",
+        delivery_id=delivery.id,
+        event_id=delivery.event_id,
+        rule=delivery.rule,
+        portal=delivery.call.portal,
+        template_id=delivery.call.template_id,
+        attempt=attempt.number if attempt else None,
+        verdict=attempt.verdict.value if attempt else None,
+        status=attempt.status if attempt else None,
+        code=attempt.code if attempt else None,
+        duration_ms=attempt.duration_ms if attempt else None,
+        batch_size=attempt.batch_size if attempt else None,
+        state=outcome.state.value,
+        reason=outcome.reason,
+        workflow_id=outcome.workflow_id,
+    )

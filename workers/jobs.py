@@ -6,10 +6,11 @@ RQ gives ids only; what a job works with is the desk that this process opened be
 from __future__ import annotations
 
 from workers import delivery
-from workers.delivery import Desk
+from workers import reconcile as reconciling
+from workers.desk import Desk
 
 
-class Bench:
+class Seat:
     """Holds the desk of this process. One process serves one portal."""
 
     desk: Desk | None = None
@@ -17,7 +18,7 @@ class Bench:
 
 def sit_at(desk: Desk) -> None:
     """Give this process its desk. Called once, before work begins."""
-    Bench.desk = desk
+    Seat.desk = desk
 
 
 def deliver(delivery_id: str, turn: int) -> None:
@@ -25,7 +26,12 @@ def deliver(delivery_id: str, turn: int) -> None:
     delivery.deliver(_desk(), delivery_id, turn)
 
 
+def reconcile(delivery_id: str, turn: int) -> None:
+    """Find out about an uncertain delivery."""
+    reconciling.reconcile(_desk(), delivery_id, turn)
+
+
 def _desk() -> Desk:
-    if Bench.desk is None:
+    if Seat.desk is None:
         raise RuntimeError("this process has no desk: jobs run under `python -m workers`")
-    return Bench.desk
+    return Seat.desk

@@ -15,7 +15,7 @@ SCOPE = "bizproc"
 
 def ping(address: Address) -> int:
     """Print what was found, a line each. The exit status: 0 where a start can succeed, else 1."""
-    client = Client(address.webhook_url)
+    client = Client(address.base_url, address.app.first.access if address.app else None)
     try:
         return _ping(client, address)
     finally:

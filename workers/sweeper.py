@@ -53,8 +53,7 @@ def sweep(record: Record, now: datetime) -> Counter[str]:
 def _mend(record: Record, delivery: Delivery, now: datetime) -> str:
     if delivery.state is State.SENDING:
         # The process that claimed it is gone, or has given up writing. The call may have been made.
-        record.settle(delivery, State.UNCERTAIN, now, reason="worker_died")
+        ticket = record.queues.reconcile(delivery.call.portal, delivery.id, delivery.turn + 1)
+        record.settle(delivery, State.UNCERTAIN, now, reason="worker_died", ticket=ticket)
         return "made_uncertain"
-    if delivery.state in {State.PENDING, State.RETRYING}:
-        return "enqueued_again" if record.rescue(delivery, now) else "carried"
-    return "left"
+    return "enqueued_again" if record.rescue(delivery, now) else "carried"

@@ -1,4 +1,4 @@
-"""One worker process: RQ's SimpleWorker on the queue of one portal, with its scheduler.
+"""One worker process: RQ's SimpleWorker on the queue of one portal, with its scheduler, before the portal's gate.
 
 A module of its own, because a child process finds what it is to run by module and name.
 """
@@ -7,26 +7,78 @@ from __future__ import annotations
 
 import os
 import socket
+import time
+from datetime import timedelta
+from typing import Any
 
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
-from relay.errors import ConfigError, Mistake
+from relay.errors import ConfigError, Mistake, RecordUnavailableError
+from relay.lifecycle import Verdict
 from relay.portals import load_portals
 from relay.queueing import queue_name
 from relay.settings import Settings
 from relay.store.connection import connect
+from relay.store.gate import GateState
 from relay.store.record import Record
 from relay.telemetry import configure, get_logger
-from workers import jobs
-from workers.bitrix24.client import Client
-from workers.delivery import Desk
+from workers import jobs, porter
+from workers.bitrix24 import bizproc
+from workers.bitrix24.errors import judge
+from workers.desk import Desk
 from workers.portals import Address, load_addresses
 
 MAINTENANCE_INTERVAL_S = 30
 """How often RQ heals its own registries: within a minute, where its default is ten."""
+GATE_POLL_S = 0.5
+TRIAL = timedelta(seconds=75)
+"""Longer than one call can take: while one worker tries a portal, the others wait."""
+PROBE_EVERY = timedelta(seconds=60)
 
 log = get_logger()
+
+
+class PortalWorker(SimpleWorker):
+    """Takes no job while the portal's gate is closed, so that deliveries wait in their queue, in their order."""
+
+    desk: Desk
+
+    def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> Any:
+        """Wait at the gate, then do what RQ does. Burst mode gives no timeout: then a closed gate ends the work."""
+        while not self._may_pass():
+            if timeout is None:
+                return None
+            self.heartbeat()
+            time.sleep(GATE_POLL_S)
+        return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+
+    def _may_pass(self) -> bool:
+        desk = self.desk
+        try:
+            view = desk.gate.look()
+            if view.state is GateState.OPEN:
+                return True
+            if view.state is GateState.HELD:
+                return self._probe()
+            if porter.is_closed(view, desk):
+                return False
+            return desk.gate.take_trial(self.name, TRIAL)
+        except RecordUnavailableError:
+            return False
+
+    def _probe(self) -> bool:
+        """Ask a held portal, once a minute among all workers, whether it accepts calls again. Starts nothing."""
+        desk = self.desk
+        if not desk.record.lease(f"probe:{desk.portal.name}", self.name, PROBE_EVERY):
+            return False
+        desk.line.wait()
+        judgement = judge(desk.line.call(bizproc.TEMPLATES, {"SELECT": ["ID"]}))
+        # An accepted probe answers a list, which is no workflow id: "unknown", but neither held nor unreachable.
+        if judgement.reason != "unknown_answer" or judgement.verdict is Verdict.HELD:
+            return False
+        porter.reopen(desk)
+        return True
 
 
 def work(portal: str, burst: bool) -> None:
@@ -34,8 +86,9 @@ def work(portal: str, burst: bool) -> None:
     configure(f"worker-{portal}")
     settings = Settings.from_environment(os.environ)
     address = addresses_of(settings, portal)[portal]
-    jobs.sit_at(Desk(Record(connect(settings.redis_url)), address, Client(address.webhook_url)))
-    worker = SimpleWorker(
+    desk = Desk.open(Record(connect(settings.redis_url)), address)
+    jobs.sit_at(desk)
+    worker = PortalWorker(
         [queue_name(portal)],
         name=f"{portal}.{socket.gethostname()}.{os.getpid()}",
         connection=connect(settings.redis_url, blocking=True),
@@ -44,6 +97,7 @@ def work(portal: str, burst: bool) -> None:
         log_job_description=False,
         default_result_ttl=0,
     )
+    worker.desk = desk
     log.info("worker.started", portal=portal, host=address.host)
     worker.work(burst=burst, with_scheduler=True, logging_level="WARNING")
     log.info("worker.stopped", portal=portal)

@@ -11,7 +11,7 @@ from typing import Any
 
 from relay.configfiles import ConfigFile, Place, read_yaml, suggestion
 from relay.errors import ConfigError, Mistake, NotFoundError
-from relay.events import Call
+from relay.events import Call, Policy
 from relay.rules.compose import Composer, DocumentTemplate, Parameter
 from relay.rules.documents import NUMBER, is_reserved
 from relay.rules.expressions import Expression
@@ -28,6 +28,7 @@ class Rule:
     source: str
     file: str
     when: Expression | None
+    policy: Policy
     extractor: Extractor = field(repr=False)
     composer: Composer = field(repr=False)
 
@@ -105,6 +106,7 @@ class _Loader:
             source=content["source"],
             file=config.file,
             when=content["when"],
+            policy=Policy(content["on_uncertain"], content["order_by"] == "document"),
             extractor=Extractor.build(content["extract"]),
             composer=_Starts(config, content["extract"], self.mistakes).composer(content["start"]),
         )

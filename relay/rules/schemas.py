@@ -219,6 +219,9 @@ class RuleSchema(StrictSchema):
     source = Text("the name of a source", required=True)
     when = _Expression(load_default=None)
     extract = _Extract(load_default=dict)
+    # Hold: a process started twice, or not at all, is the operator's decision.
+    on_uncertain = Choice("hold", "resend", "give_up", load_default="hold")
+    order_by = Choice("document", load_default=None)
     start = fields.Nested(
         _StartSchema(),
         required=True,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from relay.events import Attempt, Call, Delivery, Event
+from relay.events import Attempt, Call, Delivery, Event, Policy
 from relay.ids import from_ms, to_ms
 from relay.lifecycle import EventState, State
 from relay.store.scripts import Argument
@@ -70,6 +71,11 @@ def delivery_fields(delivery: Delivery) -> list[tuple[str, Argument]]:
         ("workflow_id", delivery.workflow_id or ""),
         ("reason", delivery.reason or ""),
         ("replay_of", delivery.replay_of or ""),
+        ("looks", delivery.looks),
+        ("on_uncertain", delivery.policy.on_uncertain),
+        ("order_key", order_key(delivery)),
+        ("goes_alone", int(delivery.call.goes_alone)),
+        ("template_id", delivery.call.template_id),
     ]
 
 
@@ -96,7 +102,17 @@ def delivery_from_hash(kept: Hash, attempts: Sequence[bytes]) -> Delivery:
         next_attempt_at=from_ms(int(text["next_attempt_at"])) if text["next_attempt_at"] else None,
         replay_of=text["replay_of"] or None,
         turn=int(text["turn"]),
+        looks=int(text["looks"]),
+        policy=Policy(text["on_uncertain"], bool(text["order_key"])),
     )
+
+
+def order_key(delivery: Delivery) -> str:
+    """What deliveries of one document have in common; empty where the order does not matter."""
+    if not delivery.policy.is_ordered:
+        return ""
+    digest = hashlib.sha256("\0".join(delivery.call.document_id).encode()).hexdigest()[:24]
+    return f"{delivery.call.portal}:{digest}"
 
 
 def attempt_to_json(attempt: Attempt) -> str:

@@ -23,11 +23,11 @@ GROUP = 100
 class _Waiter:
     entry: Entry
     receipt: Receipt | None = None
-    fault: str | None = None
+    error: Exception | None = None
 
     @property
     def is_done(self) -> bool:
-        return self.receipt is not None or self.fault is not None
+        return self.receipt is not None or self.error is not None
 
 
 class Collector:
@@ -49,21 +49,42 @@ class Collector:
         with self._writing:
             # Everybody takes the lock in turn; most find that a leader before them has written their entry.
             while not waiter.is_done:
-                self._write_group()
+                self._write(self._take(GROUP))
         if waiter.receipt is None:
-            raise RecordUnavailableError(waiter.fault)
+            raise waiter.error or RecordUnavailableError("unwritten")
         return waiter.receipt
 
-    def _write_group(self) -> None:
-        group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
+    def _take(self, most: int) -> list[_Waiter]:
+        # Two steps, neither of which touches what others append meanwhile.
+        group = self._waiting[:most]
+        del self._waiting[: len(group)]
+        return group
+
+    def _write(self, group: list[_Waiter]) -> None:
         try:
             answers = run_all(self._record.redis, [self._record.entry_call(waiter.entry) for waiter in group])
         except RedisError as error:
+            # Whoever waits is told now, instead of trying in turn a server that is away.
+            group += self._take(len(self._waiting))
+            self._fail(group, error)
+        except Exception as error:  # noqa: BLE001 - one entry cannot be sent: it fails alone, and whose it is learns why
+            if len(group) == 1:
+                group[0].error = error
+                return
             for waiter in group:
-                waiter.fault = type(error).__name__
-            return
-        for waiter, answer in zip(group, answers, strict=True):
-            if isinstance(answer, Exception):
-                waiter.fault = type(answer).__name__
-            else:
-                waiter.receipt = Receipt.from_answer(answer)
+                self._write([waiter])
+        else:
+            for waiter, answer in zip(group, answers, strict=True):
+                if isinstance(answer, Exception):
+                    self._fail([waiter], answer)
+                else:
+                    waiter.receipt = Receipt.from_answer(answer)
+        finally:
+            # A leader that was ended in the middle leaves nobody waiting for ever.
+            self._fail([waiter for waiter in group if not waiter.is_done], None)
+
+    @staticmethod
+    def _fail(group: list[_Waiter], error: Exception | None) -> None:
+        # The text of a client's error may hold what was sent, so only its kind goes further.
+        for waiter in group:
+            waiter.error = RecordUnavailableError(type(error).__name__ if error else "interrupted")

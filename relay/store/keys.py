@@ -10,15 +10,17 @@
     relay:deliveries                 zset    every delivery id
     relay:deliveries:state:{state}   zset    delivery ids by state
     relay:waiting:{portal}           zset    pending and retrying ids, scored with the time they may be sent
+    relay:order:{portal}:{digest}    zset    deliveries of one document that go one after the other, not final yet
+    relay:workflows                  hash    workflow id -> the delivery that started it
     relay:clock                      zset    every delivery that is not final, scored with the time by which
                                              somebody must have looked at it (milliseconds)
     relay:ledger                     hash    counts since the beginning: events by state, duplicates, deliveries
     relay:lease:{task}               string  who does a periodic task now                 TTL: the lease
     relay:logins:{digest}            string  tries to log in from one address (hashed)    TTL: the window
     relay:gate:{portal}              hash    whether the portal may be called now
-    relay:bucket:{portal}            hash    the leaky bucket of the portal               TTL: until it is empty
-    relay:budget:{portal}:{method}   hash    the operating time the portal last told      TTL: its reset
-    relay:pace:{portal}              hash    what was learnt: own id, time a start takes, host
+    relay:bucket:{portal}            hash    the leaky bucket of the portal               TTL: an hour unused
+    relay:pace:{portal}              hash    what was learnt: own id honoured, host, operating time,
+                                             ms that a start takes by template
     relay:tokens:{portal}            hash    the OAuth pair in force
     relay:alerts                     stream  what a person should know, newest last       capped
 
@@ -39,9 +41,16 @@ EVENTS_BY_SOURCE = f"{PREFIX}events:source:"
 DELIVERIES = f"{PREFIX}deliveries"
 DELIVERIES_BY_STATE = f"{PREFIX}deliveries:state:"
 WAITING = f"{PREFIX}waiting:"
+ORDER = f"{PREFIX}order:"
+WORKFLOWS = f"{PREFIX}workflows"
 CLOCK = f"{PREFIX}clock"
 LEDGER = f"{PREFIX}ledger"
 LEASE = f"{PREFIX}lease:"
+GATE = f"{PREFIX}gate:"
+BUCKET = f"{PREFIX}bucket:"
+PACE = f"{PREFIX}pace:"
+TOKENS = f"{PREFIX}tokens:"
+ALERTS = f"{PREFIX}alerts"
 LOGINS = f"{PREFIX}logins:"
 
 IN_LUA = {
@@ -54,6 +63,8 @@ IN_LUA = {
     "deliveries": DELIVERIES,
     "deliveries_by_state": DELIVERIES_BY_STATE,
     "waiting": WAITING,
+    "order": ORDER,
+    "workflows": WORKFLOWS,
     "clock": CLOCK,
     "ledger": LEDGER,
 }

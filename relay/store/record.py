@@ -7,21 +7,21 @@ process was there first; a caller never sees an exception of redis-py.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from redis import Redis
-from redis.exceptions import RedisError
 
-from relay.errors import LostRace, NotFoundError, RecordUnavailableError
+from relay.errors import LostRace, NotFoundError, WorkflowTaken
 from relay.events import Attempt, Delivery, Event
 from relay.ids import to_ms
 from relay.lifecycle import FINAL, EventState, State, states_before
 from relay.queueing import Queues, Ticket, job_id
 from relay.store import codec, keys
+from relay.store.guard import guarded
+from relay.store.ledger import Ledger
 from relay.store.scripts import Argument, Script, ScriptCall, pairs, run
 
 GRACE = timedelta(seconds=60)
@@ -32,22 +32,7 @@ REFUSED_KEPT = 10_000
 """How many refused requests are kept: anybody on the internet can cause them."""
 
 RECORD, CLAIM, SETTLE = (Script.load(name) for name in ("record", "claim", "settle"))
-RESCUE, REPLAY = (Script.load(name) for name in ("rescue", "replay"))
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def guarded(function: Callable[P, R]) -> Callable[P, R]:
-    """Turn redis-py's exceptions into ours. Their text may hold what was sent, so it goes no further."""
-
-    @wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except RedisError as error:
-            raise RecordUnavailableError(type(error).__name__) from None
-
-    return call
+RESCUE, REPLAY, PRUNE = (Script.load(name) for name in ("rescue", "replay", "prune"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +58,22 @@ class Receipt:
     def from_answer(cls, answer: Sequence[Any]) -> Receipt:
         event_id, state, deliveries, seen = answer
         return cls(event_id.decode(), EventState(state.decode()), tuple(json.loads(deliveries)), bool(seen))
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How much one claim may take.
+
+    limit: deliveries. budget_ms: how long their starts may take together, at takes_ms by template, or unknown_ms.
+    """
+
+    limit: int = 1
+    budget_ms: int = 0
+    unknown_ms: int = 0
+    takes_ms: Mapping[int, int] = field(default_factory=dict)
+
+
+SINGLE = Load()
 
 
 class Record:
@@ -101,19 +102,34 @@ class Record:
         return ScriptCall(RECORD, [event_key, dedup_key], argv)
 
     @guarded
-    def claim(self, portal: str, delivery_id: str, turn: int, now: datetime, limit: int = 1) -> list[Delivery]:
-        """Take a delivery for sending, and up to `limit` - 1 of the oldest that wait beside it.
+    def claim(self, portal: str, delivery_id: str, turn: int, now: datetime, load: Load = SINGLE) -> list[Delivery]:
+        """Take a delivery for sending, and as many of the oldest that wait beside it as the load allows.
 
-        Raises LostRace where this turn is over: another job or a person has moved the delivery.
+        Where this turn is over (another job or a person has moved the delivery), or an older delivery of the same
+        document has to go first, others that wait take its place. Raises LostRace where there is none.
         """
         claimable = states_before(State.SENDING)
-        argv: list[Argument] = [delivery_id, turn, to_ms(now), to_ms(now + HARD_DEADLINE), limit]
-        argv += [len(claimable), *claimable]
+        argv: list[Argument] = [delivery_id, turn, to_ms(now), to_ms(now + HARD_DEADLINE), load.limit]
+        argv += [load.budget_ms, load.unknown_ms, len(claimable), *claimable]
+        for template_id, takes_ms in load.takes_ms.items():
+            argv += (template_id, takes_ms)
         claimed = run(self.redis, ScriptCall(CLAIM, [keys.WAITING + portal], argv))
         if not claimed:
             raise LostRace(delivery_id)
         hashes = [codec.flat_to_hash(flat) for flat in claimed]
         return self._with_attempts(hashes)
+
+    @guarded
+    def is_waiting(self, delivery_id: str, turn: int) -> bool:
+        """Whether this turn of a delivery is still to be sent: a look before the claim, which decides."""
+        kept: Any = self.redis.hmget(keys.DELIVERY + delivery_id, ["state", "turn"])
+        return kept[1] == str(turn).encode() and kept[0].decode() in states_before(State.SENDING)
+
+    @guarded
+    def waiting(self, portal: str, now: datetime) -> int:
+        """How many deliveries of this portal could be sent now."""
+        count: Any = self.redis.zcount(keys.WAITING + portal, "-inf", to_ms(now))
+        return int(count)
 
     @guarded
     def settle(
@@ -127,34 +143,45 @@ class Record:
         reason: str | None = None,
         ticket: Ticket | None = None,
         next_at: datetime | None = None,
-    ) -> None:
+        looks: int | None = None,
+    ) -> str | None:
         """Write what became of a delivery, and the job of its next turn, at once.
 
-        next_at: when it may be sent, or looked into, again; absent: now.
-        Raises LostRace where it has been moved since it was read.
+        next_at: when it may be sent, or looked into, again; absent: now. looks: given, the delivery stays as uncertain
+        as it is, and was looked into so often.
+        Returns the delivery that waited for this one to be final, if there is one.
+        Raises LostRace where it has been moved since it was read, WorkflowTaken where the workflow is another's.
         """
         send_at = next_at or now
-        before = states_before(state)
+        before = (state,) if looks is not None else states_before(state)
         fields: list[tuple[str, Argument]] = [
             ("next_attempt_at", to_ms(next_at) if next_at and state not in FINAL else ""),
             ("reason", reason or ""),
         ]
         if workflow_id:
             fields.append(("workflow_id", workflow_id))
+        if looks is not None:
+            fields.append(("looks", looks))
         argv: list[Argument] = [delivery.id, delivery.turn, state.value, to_ms(now), to_ms(send_at)]
         # An uncertain one that no job looks into waits for a person, not for a time.
         look_at = "+inf" if state is State.UNCERTAIN and ticket is None else to_ms(send_at + GRACE)
         argv += [look_at, codec.attempt_to_json(attempt) if attempt else ""]
         argv += [len(before), *before, *pairs(fields), *(ticket.to_argv() if ticket else ())]
-        if not run(self.redis, ScriptCall(SETTLE, [keys.DELIVERY + delivery.id], argv)):
+        answer = run(self.redis, ScriptCall(SETTLE, [keys.DELIVERY + delivery.id], argv))
+        if answer == -1:
+            raise WorkflowTaken(delivery.id)
+        if not answer:
             raise LostRace(delivery.id)
+        return answer.decode() if isinstance(answer, bytes) else None
 
     @guarded
     def rescue(self, delivery: Delivery, now: datetime) -> bool:
-        """Give a waiting delivery a new job, unless a queued one carries it. Whether one was made."""
-        waiting = states_before(State.SENDING)
+        """Give a delivery that waits, or is uncertain, a new job, unless a queued one carries it; whether it did."""
+        uncertain = delivery.state is State.UNCERTAIN
+        waiting = (State.UNCERTAIN,) if uncertain else states_before(State.SENDING)
         portal = delivery.call.portal
-        ticket = self.queues.deliver(portal, delivery.id, delivery.turn + 1)
+        make_ticket = self.queues.reconcile if uncertain else self.queues.deliver
+        ticket = make_ticket(portal, delivery.id, delivery.turn + 1)
         argv: list[Argument] = [delivery.id, delivery.turn, job_id(delivery.id, delivery.turn), to_ms(now + GRACE)]
         argv += [len(waiting), *waiting, *ticket.to_argv()]
         script_keys = [keys.DELIVERY + delivery.id, self.queues.queue_key(portal)]
@@ -178,6 +205,25 @@ class Record:
         """Deliveries that somebody should have looked at by now, the longest overdue first."""
         found: Any = self.redis.zrangebyscore(keys.CLOCK, "-inf", to_ms(now), start=0, num=limit)
         return self.deliveries([member.decode() for member in found])
+
+    @guarded
+    def prune(self, event_id: str) -> bool:
+        """Forget an event with its deliveries; False where one of them is not final."""
+        return bool(run(self.redis, ScriptCall(PRUNE, [keys.EVENT + event_id], [event_id])) >= 0)
+
+    @guarded
+    def oldest(self, before: str, after: str | None, limit: int) -> list[str]:
+        """Event ids below a bound, oldest first; `after`: where an earlier call ended."""
+        found: Any = self.redis.zrange(
+            keys.EVENTS, f"({after}" if after else "-", f"({before}", bylex=True, offset=0, num=limit
+        )
+        return [member.decode() for member in found]
+
+    @guarded
+    def is_of_another(self, workflow_id: str, delivery_id: str) -> bool:
+        """Whether a workflow is on record as started by another delivery."""
+        owner: Any = self.redis.hget(keys.WORKFLOWS, workflow_id)
+        return owner is not None and owner.decode() != delivery_id
 
     @guarded
     def lease(self, task: str, holder: str, duration: timedelta) -> bool:
@@ -260,37 +306,3 @@ class Record:
                 pipeline.lrange(keys.ATTEMPTS + kept[b"id"].decode(), 0, -1)
             attempts = pipeline.execute()
         return [codec.delivery_from_hash(kept, tried) for kept, tried in zip(hashes, attempts, strict=True)]
-
-
-@dataclass(frozen=True, slots=True)
-class Ledger:
-    """Every delivery is in exactly one state, and every one that is not final is on the clock."""
-
-    deliveries: Mapping[State, int]
-    events: Mapping[EventState, int]
-    total: int
-    total_events: int
-    on_clock: int
-    since_start: Mapping[str, int]
-
-    @property
-    def imbalances(self) -> list[str]:
-        """What does not add up, in words; empty where the books balance."""
-        found = []
-        if (by_state := sum(self.deliveries.values())) != self.total:
-            found.append(f"{self.total} deliveries, but {by_state} in all states together")
-        if (by_state := sum(self.events.values())) != self.total_events:
-            found.append(f"{self.total_events} events, but {by_state} in all states together")
-        open_ones = sum(count for state, count in self.deliveries.items() if state not in FINAL)
-        if open_ones != self.on_clock:
-            found.append(f"{open_ones} deliveries are not final, but {self.on_clock} are on the clock")
-        return found
-
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "balanced": not self.imbalances,
-            "imbalances": self.imbalances,
-            "deliveries": {"total": self.total, **{state.value: count for state, count in self.deliveries.items()}},
-            "events": {"total": self.total_events, **{state.value: count for state, count in self.events.items()}},
-            "since_start": dict(self.since_start),
-        }

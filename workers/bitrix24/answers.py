@@ -18,6 +18,8 @@ class Fault(StrEnum):
     """The call was sent, and no answer came in time."""
     CUT = "cut"
     """The call was sent in part or whole, and the connection broke."""
+    NOT_EXECUTED = "not_executed"
+    """A batch ended before it came to this command."""
     UNREADABLE = "unreadable"
     """An answer came, and it is not JSON: a page of a web server, or half an answer."""
 

@@ -125,6 +125,7 @@ TABLE: tuple[Row, ...] = (
 
 FAULTS: dict[Fault, tuple[Verdict, str]] = {
     Fault.NOT_SENT: (UNREACHABLE, "No connection to the portal: nothing was sent."),
+    Fault.NOT_EXECUTED: (UNREACHABLE, "The batch ended before this command: it was not executed."),
     Fault.TIMED_OUT: (AMBIGUOUS, "No answer in time; the workflow may have begun."),
     Fault.CUT: (AMBIGUOUS, "The connection broke after sending; the workflow may have begun."),
     Fault.UNREADABLE: (AMBIGUOUS, "The answer cannot be read; the workflow may have begun."),
@@ -133,7 +134,7 @@ FAULTS: dict[Fault, tuple[Verdict, str]] = {
 
 def judge(answer: Answer) -> Judgement:
     """The verdict on an answer to `bizproc.workflow.start`, single or one command of a batch. Pure."""
-    if answer.fault in {Fault.NOT_SENT, Fault.TIMED_OUT, Fault.CUT}:
+    if answer.fault and answer.fault is not Fault.UNREADABLE:
         return _judge_fault(answer.fault)
     row = next((row for row in TABLE if _fits(row, answer)), None)
     if row:

@@ -30,6 +30,8 @@ local function move(id, portal, from, to, send_at, look_at)
   end
   if to == 'started' or to == 'dead' then
     redis.call('ZREM', KEY.clock, id)
+    local order = redis.call('HGET', KEY.delivery .. id, 'order_key')
+    if order and order ~= '' then redis.call('ZREM', KEY.order .. order, id) end
   else
     redis.call('ZADD', KEY.clock, look_at, id)
   end
@@ -44,6 +46,8 @@ local function create(argv, first)
   redis.call('HSET', KEY.delivery .. id, unpack(argv, first + 5, last))
   redis.call('ZADD', KEY.deliveries, 0, id)
   redis.call('HINCRBY', KEY.ledger, 'delivery:created', 1)
+  local order = redis.call('HGET', KEY.delivery .. id, 'order_key')
+  if order ~= '' then redis.call('ZADD', KEY.order .. order, 0, id) end
   move(id, portal, 'pending', 'pending', send_at, look_at)
   return enqueue(argv, last + 1)
 end

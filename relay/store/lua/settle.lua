@@ -2,7 +2,9 @@
 -- KEYS[1] the delivery's hash
 -- ARGV    id · turn · state to come · now in ms · send_at · look_at · attempt as JSON or ''
 --         number of states before · state, ... · count · field, value, ... · job (see common.lua) or nothing
--- Returns 1, or 0 where another process has moved it meanwhile.
+--         (a workflow id among the fields is claimed for this delivery: no other may have it)
+-- Returns 0 where another process has moved it meanwhile, -1 where the workflow belongs to another delivery,
+-- else the id of the delivery that waited for this one's document, or 1.
 
 local id, turn, to, now, send_at, look_at, attempt = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local at = 9 + tonumber(ARGV[8])
@@ -13,8 +15,13 @@ if not legal or kept[2] ~= turn then
   return 0
 end
 
-redis.call('HSET', KEYS[1], 'state', to, 'updated_at', now)
 local count = tonumber(ARGV[at])
+for i = at + 1, at + count, 2 do
+  if ARGV[i] == 'workflow_id' and redis.call('HSETNX', KEY.workflows, ARGV[i + 1], id) == 0 then
+    if redis.call('HGET', KEY.workflows, ARGV[i + 1]) ~= id then return -1 end
+  end
+end
+redis.call('HSET', KEYS[1], 'state', to, 'updated_at', now)
 if count > 0 then redis.call('HSET', KEYS[1], unpack(ARGV, at + 1, at + count)) end
 at = at + count + 1
 if attempt ~= '' then
@@ -25,5 +32,9 @@ move(id, kept[3], kept[1], to, send_at, look_at)
 if ARGV[at] then
   redis.call('HINCRBY', KEYS[1], 'turn', 1)
   enqueue(ARGV, at)
+end
+local order = redis.call('HGET', KEYS[1], 'order_key')
+if order and order ~= '' and (to == 'started' or to == 'dead') then
+  return redis.call('ZRANGE', KEY.order .. order, 0, 0)[1] or 1
 end
 return 1

@@ -1,0 +1,27 @@
+-- Forget an event with its deliveries, if every one of them is final.
+-- KEYS[1] the event's hash   ARGV  event id
+-- Returns how many deliveries were forgotten, or -1 where one is still alive.
+
+local id = ARGV[1]
+local kept = redis.call('HMGET', KEYS[1], 'state', 'source', 'deliveries')
+if not kept[1] then
+  redis.call('ZREM', KEY.events, id)
+  return 0
+end
+local deliveries = cjson.decode(kept[3])
+for _, delivery in ipairs(deliveries) do
+  local state = redis.call('HGET', KEY.delivery .. delivery, 'state')
+  if state and state ~= 'started' and state ~= 'dead' then return -1 end
+end
+for _, delivery in ipairs(deliveries) do
+  local was = redis.call('HMGET', KEY.delivery .. delivery, 'state', 'workflow_id')
+  if was[1] then redis.call('ZREM', KEY.deliveries_by_state .. was[1], delivery) end
+  if was[2] and was[2] ~= '' then redis.call('HDEL', KEY.workflows, was[2]) end
+  redis.call('ZREM', KEY.deliveries, delivery)
+  redis.call('DEL', KEY.delivery .. delivery, KEY.attempts .. delivery)
+end
+redis.call('ZREM', KEY.events, id)
+redis.call('ZREM', KEY.events_by_state .. kept[1], id)
+redis.call('ZREM', KEY.events_by_source .. kept[2], id)
+redis.call('DEL', KEYS[1])
+return #deliveries

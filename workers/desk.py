@@ -1,0 +1,51 @@
+"""What a worker process has at hand for its portal: built once, given to every job. No behaviour of its own."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from relay.ids import utc_now
+from relay.portals import Portal
+from relay.store.gate import Gate
+from relay.store.record import Record
+from workers.limiter import Limiter
+from workers.line import Line
+from workers.pace import Pace
+from workers.portals import Address
+
+
+@dataclass(slots=True)
+class Streak:
+    """What has happened several times in a row to this process."""
+
+    denied: int = 0
+    troubles: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The record, and one portal with its gate, pace and line."""
+
+    record: Record
+    address: Address
+    line: Line
+    gate: Gate
+    pace: Pace
+    clock: Callable[[], datetime] = utc_now
+    chance: Callable[[], float] = field(default=random.random)
+    streak: Streak = field(default_factory=Streak)
+
+    @property
+    def portal(self) -> Portal:
+        """The portal's configuration."""
+        return self.address.portal
+
+    @classmethod
+    def open(cls, record: Record, address: Address) -> Desk:
+        """A desk with everything on it."""
+        name, redis = address.portal.name, record.redis
+        limiter, pace = Limiter(redis, address.portal), Pace(redis, name)
+        return cls(record, address, Line(redis, address, limiter, pace), Gate(redis, name), pace)

@@ -1,0 +1,114 @@
+"""What is learnt about a portal while working with it, kept in Redis for all workers: how long a start of each template
+takes, how much of the operating time is used, whether it honours our own ids, which host it has moved to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from redis import Redis
+
+from relay.ids import from_ms, to_ms
+from relay.store import keys
+from relay.store.guard import guarded
+from relay.store.record import Load
+
+BATCH_BUDGET_MS = 20_000
+"""A third of the 60 s after which the cloud cuts a request (docs: limits.md)."""
+UNKNOWN_MS = 1_000
+"""A template that was never started counts as this slow: its first batches stay small."""
+WEIGHT = 0.3
+"""Of the newest measurement in the moving average."""
+OPERATING_LIMIT_S = 480.0
+"""Operating time of one method in ten minutes (docs: limits.md); a refusal below it teaches a lower one."""
+OPERATING_RESERVE_S = 5.0
+UNKNOWN_RESET = timedelta(seconds=300)
+"""How long to wait after OPERATION_TIME_LIMIT where no answer has told the reset: newer servers ban for as long
+(source: rest/lib/engine/access/loadlimiter.php)."""
+
+HONOURED, IGNORED = "honoured", "ignored"
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """A portal as it has shown itself. operating_s until reset_at; takes_ms of a start by template id."""
+
+    own_id: str | None = None
+    host: str | None = None
+    operating_s: float = 0.0
+    operating_limit_s: float = OPERATING_LIMIT_S
+    reset_at: datetime | None = None
+    takes_ms: Mapping[int, float] = field(default_factory=dict)
+
+    def operating_left_s(self, now: datetime) -> float:
+        """How much operating time is left before the portal blocks the method, less a reserve."""
+        if self.reset_at is None or now >= self.reset_at:
+            return self.operating_limit_s - OPERATING_RESERVE_S
+        return self.operating_limit_s - OPERATING_RESERVE_S - self.operating_s
+
+    def load(self, limit: int, now: datetime) -> Load:
+        """How much one batch may take."""
+        budget_ms = min(BATCH_BUDGET_MS, max(0, int(self.operating_left_s(now) * 1000)))
+        takes_ms = {template: max(1, round(takes)) for template, takes in self.takes_ms.items()}
+        return Load(limit, budget_ms, UNKNOWN_MS, takes_ms)
+
+
+class Pace:
+    """Reads and writes what is learnt. Methods raise RecordUnavailableError."""
+
+    def __init__(self, redis: Redis, portal: str) -> None:
+        self._redis = redis
+        self._key = keys.PACE + portal
+
+    @guarded
+    def read(self) -> Learnt:
+        """What is known now."""
+        kept: Any = self._redis.hgetall(self._key)
+        text = {name.decode(): value.decode() for name, value in kept.items()}
+        return Learnt(
+            own_id=text.get("own_id"),
+            host=text.get("host"),
+            operating_s=float(text.get("operating", 0)),
+            operating_limit_s=float(text.get("operating_limit", OPERATING_LIMIT_S)),
+            reset_at=from_ms(int(text["reset_at"])) if "reset_at" in text else None,
+            takes_ms={int(name[2:]): float(value) for name, value in text.items() if name.startswith("t:")},
+        )
+
+    def learn_start(self, known: Learnt, template_id: int, took_ms: float) -> None:
+        """A start of this template took so long."""
+        before = known.takes_ms.get(template_id)
+        average = took_ms if before is None else before + WEIGHT * (took_ms - before)
+        self._write({f"t:{template_id}": f"{average:.1f}"})
+
+    def learn_operating(self, time: Mapping[str, Any]) -> None:
+        """What an answer's `time` block says: `operating` in seconds, `operating_reset_at` as unix time."""
+        operating, reset_at = time.get("operating"), time.get("operating_reset_at")
+        if isinstance(operating, int | float) and isinstance(reset_at, int | float):
+            self._write({"operating": str(operating), "reset_at": str(int(reset_at * 1000))})
+
+    def learn_limit(self, known: Learnt, now: datetime) -> datetime:
+        """The portal has refused for operating time. Until when to wait: the remembered reset, or a fixed time."""
+        if known.operating_s > 0:
+            self._write({"operating_limit": str(min(known.operating_limit_s, known.operating_s + OPERATING_RESERVE_S))})
+        if known.reset_at and known.reset_at > now:
+            return known.reset_at
+        until = now + UNKNOWN_RESET
+        self._write({"reset_at": str(to_ms(until))})
+        return until
+
+    def learn_own_id(self, known: Learnt, *, honoured: bool) -> None:
+        """Whether an answer repeated the id that we chose."""
+        word = HONOURED if honoured else IGNORED
+        if known.own_id != word:
+            self._write({"own_id": word})
+
+    def learn_host(self, host: str) -> None:
+        """The portal has moved."""
+        self._write({"host": host})
+
+    @guarded
+    def _write(self, fields: Mapping[str, str]) -> None:
+        self._redis.hset(self._key, mapping=dict(fields))  # type: ignore[arg-type] # invariant in redis-py
