@@ -1,4 +1,4 @@
-"""`python -m workers`: one RQ worker a portal, each with its scheduler, and the sweeper beside them.
+"""`python -m workers`: one RQ worker a portal; beside them RQ's scheduler and the sweeper, in threads.
 
 Stops gracefully: on SIGTERM or Ctrl-C each worker finishes the call it is in. `ping` checks credentials.
 """
@@ -21,6 +21,7 @@ from relay.telemetry import configure, get_logger
 from workers.bitrix24.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 from workers.ping import ping
 from workers.sweeper import run_sweeper
+from workers.timekeeper import run_timekeeper
 from workers.worker import addresses_of, work
 
 STOP_S = CONNECT_TIMEOUT_S + READ_TIMEOUT_S + 5
@@ -70,8 +71,12 @@ def _run(settings: Settings, portals: Sequence[str], *, burst: bool) -> int:
         log.warning("record.unchecked", reason=warning)
     supervisor = Supervisor([Child(f"worker-{name}", work, (name, burst), STOP_S, once=burst) for name in portals])
     supervisor.listen_for_signals()
-    sweeper = threading.Thread(target=partial(run_sweeper, record, supervisor.stopping), daemon=True, name="sweeper")
-    sweeper.start()
+    stop = supervisor.stopping
+    for name, task in (
+        ("sweeper", partial(run_sweeper, record, stop)),
+        ("timekeeper", partial(run_timekeeper, settings.redis_url, portals, stop)),
+    ):
+        threading.Thread(target=task, daemon=True, name=name).start()
     return supervisor.run()
 
 

@@ -1,4 +1,4 @@
-"""One worker process: RQ's SimpleWorker on the queue of one portal, with its scheduler, before the portal's gate.
+"""One worker process: RQ's SimpleWorker on the queue of one portal, before the portal's gate.
 
 A module of its own, because a child process finds what it is to run by module and name.
 """
@@ -99,7 +99,7 @@ def work(portal: str, burst: bool) -> None:
     )
     worker.desk = desk
     log.info("worker.started", portal=portal, host=address.host)
-    worker.work(burst=burst, with_scheduler=True, logging_level="WARNING")
+    worker.work(burst=burst, logging_level="WARNING")
     log.info("worker.stopped", portal=portal)
 
 
