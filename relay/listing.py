@@ -62,7 +62,7 @@ def list_events(record: Record, wanted: Filter, cursor: str | None = None, limit
     since = earliest_id(prefix, wanted.since) if wanted.since else None
     rows: list[Row] = []
     looked_at = 0
-    while looked_at < LOOKED_AT:
+    while len(rows) < limit and looked_at < LOOKED_AT:
         ids = record.page(index, before=cursor, since=since, limit=limit)
         looked_at += len(ids)
         for found in _read(record, ids, wanted):

@@ -8,6 +8,7 @@ from typing import Any
 from gunicorn.app.base import Application
 
 from relay.settings import Settings
+from relay.store.connection import check_durable, connect
 from relay.telemetry import configure
 from relay.web.app import create_app, load_config
 
@@ -33,8 +34,10 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
 
 
 def run_gunicorn() -> None:
-    """Serve until told to stop. Raises ConfigError before any worker starts."""
+    """Serve until told to stop. Raises ConfigError or RecordUnavailableError before any worker starts."""
     configure("web")
     settings = Settings.from_environment(os.environ, web=True)
     load_config(settings.config)
+    with connect(settings.redis_url) as redis:
+        check_durable(redis)
     WebServer(settings).run()

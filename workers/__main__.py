@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from relay.errors import ConfigError, RelayError
@@ -19,9 +19,12 @@ from relay.store.connection import check_durable, connect
 from relay.store.record import Record
 from relay.telemetry import configure, get_logger
 from workers.bitrix24.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
-from workers.ping import ping
+from workers.desk import Desk
+from workers.ping import ping, probe, read_document
+from workers.portals import Address
 from workers.sweeper import run_sweeper
 from workers.timekeeper import run_timekeeper
+from workers.watch import run_watch
 from workers.worker import addresses_of, work
 
 STOP_S = CONNECT_TIMEOUT_S + READ_TIMEOUT_S + 5
@@ -34,28 +37,22 @@ EXAMPLES = """examples:
   python -m workers                 one worker a portal, until Ctrl-C
   python -m workers --portal main   only this portal, e.g. on a host of its own
   python -m workers --burst         work off what is queued, then end
-  python -m workers ping            check every credential, starting nothing
+  python -m workers ping            check every credential and rule, starting nothing
+  python -m workers pause main      let the deliveries of a portal wait, e.g. while it is under repair
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0, 1 where something is wrong, 2 for bad usage."""
-    parser = argparse.ArgumentParser(
-        "python -m workers", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--portal", metavar="NAME", help="serve this portal only")
-    parser.add_argument("--burst", action="store_true", help="end when the queues are empty")
-    commands = parser.add_subparsers(dest="command", metavar="ping")
-    pinger = commands.add_parser("ping", help="check credential, scope, plan and templates; starts nothing")
-    pinger.add_argument("only", nargs="?", metavar="PORTAL", help="absent: every portal")
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
         settings = Settings.from_environment(os.environ)
-        only = options.only if options.command == "ping" else options.portal
-        addresses = addresses_of(settings, only)
-        if options.command == "ping":
-            return max([ping(address) for address in addresses.values()])
-        return _run(settings, list(addresses), burst=options.burst)
+        addresses = addresses_of(settings, getattr(options, "only", None) or options.portal)
+        if options.command is None:
+            return _run(settings, addresses, burst=options.burst)
+        record = Record(connect(settings.redis_url))
+        desks = [Desk.open(record, address) for address in addresses.values()]
+        return max([_act(options, desk) for desk in desks])
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 1
@@ -64,17 +61,57 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _run(settings: Settings, portals: Sequence[str], *, burst: bool) -> int:
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m workers", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--portal", metavar="NAME", help="serve this portal only")
+    parser.add_argument("--burst", action="store_true", help="end when the queues are empty")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    pinger = commands.add_parser("ping", help="check credential, scope, plan, templates and rules; starts nothing")
+    pinger.add_argument("only", nargs="?", metavar="PORTAL", help="absent: every portal")
+    prober = commands.add_parser("probe", help="start one workflow, to see whether the portal honours our own ids")
+    prober.add_argument("only", metavar="PORTAL")
+    prober.add_argument("--template", type=int, required=True, metavar="N", help="a harmless one")
+    prober.add_argument("--document", required=True, metavar="M,E,ID", help="such as crm,CCrmDocumentLead,LEAD_1")
+    for name, text in (("pause", "send nothing until it is resumed"), ("resume", "open a held or paused portal")):
+        commands.add_parser(name, help=text).add_argument("only", metavar="PORTAL")
+    return parser
+
+
+def _act(options: argparse.Namespace, desk: Desk) -> int:
+    name, now = desk.portal.name, desk.clock()
+    if options.command == "ping":
+        return ping(desk)
+    if options.command == "pause":
+        desk.gate.pause("by_person", "A person has paused this portal.", now, None, by_person=True)
+        print(f"{name}: paused; its deliveries wait. `python -m workers resume {name}` goes on")
+        return 0
+    if options.command == "resume":
+        was_closed = desk.gate.open(now, by_person=True)
+        print(f"{name}: open again" if was_closed else f"{name}: was open")
+        return 0
+    document = read_document(options.document)
+    if document is None:
+        print("--document: expected module,entity,id such as crm,CCrmDocumentLead,LEAD_1", file=sys.stderr)
+        return 2
+    return probe(desk, options.template, document)
+
+
+def _run(settings: Settings, addresses: Mapping[str, Address], *, burst: bool) -> int:
     configure("workers")
+    portals = list(addresses)
     record = Record(connect(settings.redis_url))
     if warning := check_durable(record.redis):
         log.warning("record.unchecked", reason=warning)
     supervisor = Supervisor([Child(f"worker-{name}", work, (name, burst), STOP_S, once=burst) for name in portals])
     supervisor.listen_for_signals()
     stop = supervisor.stopping
+    desks = [Desk.open(record, address) for address in addresses.values()]
     for name, task in (
         ("sweeper", partial(run_sweeper, record, stop)),
         ("timekeeper", partial(run_timekeeper, settings.redis_url, portals, stop)),
+        ("watch", partial(run_watch, desks, stop)),
     ):
         threading.Thread(target=task, daemon=True, name=name).start()
     return supervisor.run()

@@ -12,6 +12,7 @@ from typing import Any
 from relay.configfiles import ConfigFile, Place, read_yaml, suggestion
 from relay.errors import ConfigError, Mistake, NotFoundError
 from relay.events import Call, Policy
+from relay.outlines import Outline
 from relay.rules.compose import Composer, DocumentTemplate, Parameter
 from relay.rules.documents import NUMBER, is_reserved
 from relay.rules.expressions import Expression
@@ -31,6 +32,13 @@ class Rule:
     policy: Policy
     extractor: Extractor = field(repr=False)
     composer: Composer = field(repr=False)
+
+    @property
+    def outline(self) -> Outline:
+        """What it asks of its portal."""
+        composer = self.composer
+        document = composer.document_id.outline
+        return Outline(self.name, composer.portal, composer.template_id, document, tuple(composer.parameters))
 
     def matches(self, context: Mapping[str, Any]) -> bool:
         """Whether `when` holds for this event; an expression that cannot be applied to it does not."""

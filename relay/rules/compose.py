@@ -26,6 +26,15 @@ class DocumentTemplate:
     form: str | None
     members: tuple[Template, ...]
 
+    @property
+    def outline(self) -> DocumentId:
+        """Module, entity class, and the id up to its first `{name}`."""
+        fixed = [member.text.partition("{")[0] for member in self.members]
+        if self.form is None:
+            return fixed[0], fixed[1], fixed[2]
+        module, entity, prefix = FORMS[self.form]
+        return module, entity, prefix + (f"{fixed[0]}_" if self.form == "dynamic" and fixed[0] else "")
+
     def fill(self, values: Mapping[str, Any]) -> DocumentId:
         """The triple. Raises InvalidEventError on the values that are missing or do not fit."""
         for member in self.members:

@@ -22,6 +22,8 @@
     relay:pace:{portal}              hash    what was learnt: own id honoured, host, operating time,
                                              ms that a start takes by template
     relay:tokens:{portal}            hash    the OAuth pair in force
+    relay:rules                      hash    digest and outlines of the rules in force
+    relay:drift:{portal}             string  what of the rules does not fit the portal, as JSON
     relay:alerts                     stream  what a person should know, newest last       capped
 
 The zsets without a meaning in their score hold ids with score 0: ids sort by time, so ZRANGE BYLEX pages them and an
@@ -50,6 +52,8 @@ GATE = f"{PREFIX}gate:"
 BUCKET = f"{PREFIX}bucket:"
 PACE = f"{PREFIX}pace:"
 TOKENS = f"{PREFIX}tokens:"
+RULES = f"{PREFIX}rules"
+DRIFT = f"{PREFIX}drift:"
 ALERTS = f"{PREFIX}alerts"
 LOGINS = f"{PREFIX}logins:"
 

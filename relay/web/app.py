@@ -8,7 +8,8 @@ from pathlib import Path
 
 from flask import Flask
 
-from relay.errors import ConfigError, Mistake
+from relay.errors import ConfigError, Mistake, RecordUnavailableError
+from relay.ids import utc_now
 from relay.ingest import Door
 from relay.portals import Portal, load_portals
 from relay.rules import RuleBook, load_rules
@@ -17,6 +18,7 @@ from relay.sources import Source, load_sources
 from relay.store.collector import Collector
 from relay.store.connection import check_durable, connect
 from relay.store.record import Record
+from relay.store.rulebook import publish_rules
 from relay.telemetry import get_logger
 from relay.web import dashboard, hooks, ops, problems
 from relay.web.auth import Guard
@@ -37,6 +39,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     record = Record(connect(settings.redis_url))
     if warning := check_durable(record.redis):
         log.warning("record.unchecked", reason=warning)
+    publish(record, rules)
     app = Flask("relay.web")
     app.secret_key = settings.secret_key
     app.config.update(
@@ -61,6 +64,14 @@ def create_app(settings: Settings | None = None) -> Flask:
         app.register_blueprint(blueprint)
     app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign] # Flask's way
     return app
+
+
+def publish(record: Record, rules: RuleBook) -> None:
+    """Leave the outlines for the workers; without them their check of templates waits, and nothing else."""
+    try:
+        publish_rules(record.redis, rules.digest, [rule.outline for rule in rules.all()], utc_now())
+    except RecordUnavailableError as error:
+        log.warning("rules.unpublished", reason=str(error))
 
 
 def load_config(folder: Path) -> tuple[dict[str, Source], RuleBook]:

@@ -6,7 +6,7 @@ An answer with a 2xx means that the event is on disk. A sender learns nothing ab
 from __future__ import annotations
 
 from flask import Blueprint, Response, abort, json, request
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
 from relay.errors import NotVerifiedError, UnreadableError, UnsupportedTypeError
 from relay.ids import utc_now
@@ -31,8 +31,7 @@ def receive(source: str) -> Response:
     try:
         webhook = _read(found)
     except RequestEntityTooLarge:
-        # What is still to come of the body is not read, so the connection cannot be used again.
-        return problem(413, f"at most {found.max_body} bytes", {"Connection": "close"})
+        return problem(413, f"at most {found.max_body} bytes")
     try:
         ingested = house().door.receive(found, webhook, utc_now())
     except NotVerifiedError:
@@ -46,10 +45,23 @@ def receive(source: str) -> Response:
 
 def _read(source: Source) -> Webhook:
     """The request as it came. The cap is enforced while the body streams in, whatever it announced."""
-    request.max_content_length = source.max_body
+    announced = request.content_length or 0
+    if announced > source.max_body:
+        raise RequestEntityTooLarge
+    # One more than allowed: werkzeug ends a body without a length quietly where the limit is reached.
+    request.max_content_length = source.max_body + 1
     try:
         body = request.get_data(cache=False)
     except ClientDisconnected:
+        abort(400, "the body ended early")
+    except HTTPException:
+        raise
+    except Exception:  # noqa: BLE001 - the server's own, such as for a chunk without a size
+        abort(400, "the body cannot be read")
+    if len(body) > source.max_body:
+        raise RequestEntityTooLarge
+    if len(body) < announced:
+        # gunicorn gives what there was. Half a form can look like a whole one.
         abort(400, "the body ended early")
     base = house().settings.public_url
     path = request.full_path if request.query_string else request.path
