@@ -48,6 +48,7 @@ class Settings:
     api_token: str | None = field(default=None, repr=False)
     dashboard_password: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
+    retention_days: int = 90
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], *, web: bool = False) -> Settings:
@@ -66,6 +67,7 @@ class Settings:
             api_token=reader.secret("RELAY_API_TOKEN", needed=web),
             dashboard_password=reader.secret("RELAY_DASHBOARD_PASSWORD", needed=web),
             secret_key=reader.secret("RELAY_SECRET_KEY", needed=web),
+            retention_days=reader.days("RELAY_RETENTION_DAYS", 90),
         )
         if reader.mistakes:
             raise ConfigError(reader.mistakes)
@@ -100,6 +102,13 @@ class _Reader:
         if text.isascii() and text.isdigit() and int(text) < 65536:
             return int(text)
         self._wrong(f"{name} is {text!r}: expected a port from 0 to 65535")
+        return default
+
+    def days(self, name: str, default: int) -> int:
+        text = self.environ.get(name) or str(default)
+        if text.isascii() and text.isdigit() and 0 < int(text) < 10_000:
+            return int(text)
+        self._wrong(f"{name} is {text!r}: expected a number of days from 1 to 9999")
         return default
 
     def public_url(self, name: str) -> str | None:

@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 
 from relay.errors import ConfigError, RelayError
@@ -109,7 +110,7 @@ def _run(settings: Settings, addresses: Mapping[str, Address], *, burst: bool) -
     stop = supervisor.stopping
     desks = [Desk.open(record, address) for address in addresses.values()]
     for name, task in (
-        ("sweeper", partial(run_sweeper, record, stop)),
+        ("sweeper", partial(run_sweeper, record, timedelta(days=settings.retention_days), stop)),
         ("timekeeper", partial(run_timekeeper, settings.redis_url, portals, stop)),
         ("watch", partial(run_watch, desks, stop)),
     ):

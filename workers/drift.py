@@ -27,9 +27,8 @@ def read_templates(line: Line) -> tuple[dict[int, Mapping[str, Any]], Answer]:
         line.wait()
         answer = line.call(bizproc.TEMPLATES, {"SELECT": FIELDS, "start": start})
         rows = answer.result if isinstance(answer.result, list) else []
-        templates.update(
-            {int(row["ID"]): row for row in rows if isinstance(row, dict) and str(row.get("ID")).isdigit()}
-        )
+        listed = [row for row in rows if isinstance(row, dict) and str(row.get("ID")).isdigit()]
+        templates.update({int(row["ID"]): row for row in listed})
         start = answer.payload.get("next")
         if not isinstance(start, int):
             break
@@ -57,10 +56,8 @@ def _drift_of(outline: Outline, template: Mapping[str, Any] | None) -> list[str]
         if name not in outline.parameters:
             needed = "requires" if required else "declares"
             found.append(f"{where}: the template {needed} {name}, the rule does not send it")
-    for name in outline.parameters:
-        if name not in declared:
-            found.append(f"{where}: the rule sends {name}, the template does not declare it")
-    return found
+    unknown = [name for name in outline.parameters if name not in declared]
+    return found + [f"{where}: the rule sends {name}, the template does not declare it" for name in unknown]
 
 
 def _fits(document: Sequence[str], kind: Sequence[Any]) -> bool:

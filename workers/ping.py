@@ -22,7 +22,7 @@ SCOPE = "bizproc"
 
 
 def ping(desk: Desk) -> int:
-    """Check credential, scope, administrator, plan and templates; starts nothing. 0 where a start can succeed, else 1."""
+    """Check credential, scope, administrator, plan and templates; starts nothing. 0 where all is well, else 1."""
     name, line = desk.portal.name, desk.line
     line.wait()
     scope = line.call("scope", {})

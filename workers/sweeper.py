@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from relay.errors import LostRace, RecordUnavailableError
 from relay.events import Delivery
-from relay.ids import utc_now
+from relay.ids import EVENT_PREFIX, earliest_id, utc_now
 from relay.lifecycle import State
 from relay.store.record import Record
 from relay.telemetry import get_logger
@@ -25,13 +25,15 @@ PER_PASS = 500
 log = get_logger()
 
 
-def run_sweeper(record: Record, stop: threading.Event) -> None:
+def run_sweeper(record: Record, retention: timedelta, stop: threading.Event) -> None:
     """Sweep at once and then every INTERVAL_S, until told to stop."""
     holder = f"{socket.gethostname()}-{os.getpid()}"
+    cursor: str | None = None
     while not stop.is_set():
         try:
             if record.lease("sweep", holder, timedelta(seconds=INTERVAL_S - 1)):
                 sweep(record, utc_now())
+                cursor = prune(record, utc_now() - retention, cursor)
         except RecordUnavailableError as error:
             log.warning("sweep.postponed", reason=str(error))
         stop.wait(INTERVAL_S)
@@ -48,6 +50,19 @@ def sweep(record: Record, now: datetime) -> Counter[str]:
     if done:
         log.info("sweep.finished", **done)
     return done
+
+
+def prune(record: Record, before: datetime, cursor: str | None = None) -> str | None:
+    """Forget some of the events received before this time whose deliveries are all final.
+
+    cursor: where the pass before ended, so that old ones that wait for a person do not stop those behind them.
+    Returns where this pass ended; None at the end.
+    """
+    ids = record.oldest(earliest_id(EVENT_PREFIX, before), cursor, PER_PASS)
+    forgotten = sum(record.prune(event_id) for event_id in ids)
+    if forgotten:
+        log.info("events.pruned", count=forgotten, before=before.isoformat())
+    return ids[-1] if len(ids) == PER_PASS else None
 
 
 def _mend(record: Record, delivery: Delivery, now: datetime) -> str:

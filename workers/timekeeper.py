@@ -35,15 +35,15 @@ def run_timekeeper(redis_url: str, portals: Sequence[str], stop: threading.Event
         try:
             if scheduler.acquired_locks != set(names) and time.monotonic() - tried_at > TAKEOVER_S:
                 tried_at = time.monotonic()
-                scheduler.acquire_locks()
+                scheduler.acquire_locks()  # type: ignore[no-untyped-call] # rq
                 scheduler.register_birth()
-            scheduler.heartbeat()
-            scheduler.enqueue_scheduled_jobs()
+            scheduler.heartbeat()  # type: ignore[no-untyped-call] # rq
+            scheduler.enqueue_scheduled_jobs()  # type: ignore[no-untyped-call] # rq
         except RedisError as error:
             log.warning("timekeeper.postponed", reason=type(error).__name__)
         stop.wait(INTERVAL_S)
     try:
-        scheduler.release_locks()
+        scheduler.release_locks()  # type: ignore[no-untyped-call] # rq
         scheduler.register_death()
     except RedisError:
         return  # the locks lapse by themselves
