@@ -61,16 +61,20 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What a rule makes of an event: the call, and how its delivery is to be treated."""
+    """What a rule makes of an event: the call, how its delivery is to be treated, and which values are of a person."""
 
     rule: str
     call: Call
     policy: Policy = Policy()
+    personal: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """The thing received, as it came. Body, headers and query never appear in a repr."""
+    """The thing received, as it came. Body, headers and query never appear in a repr.
+
+    marks: keyed hashes of values that rules extracted, by which a person's events are found (relay/marks.py).
+    """
 
     id: str
     source: str
@@ -85,6 +89,7 @@ class Event:
     errors: Mapping[str, list[str]] = field(default_factory=dict)
     deliveries: tuple[str, ...] = ()
     duplicates: int = 0
+    marks: tuple[str, ...] = ()
 
     def to_wire(self) -> dict[str, Any]:
         return {

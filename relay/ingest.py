@@ -20,6 +20,7 @@ from relay.errors import (
 from relay.events import Delivery, Event, Intent
 from relay.ids import new_delivery_id, new_event_id
 from relay.lifecycle import EventState, State
+from relay.marks import Marker
 from relay.rules import RuleBook
 from relay.sources import Source, Webhook, build_context
 from relay.store.collector import Collector
@@ -62,7 +63,7 @@ def decide(rules: RuleBook, source: str, context: Mapping[str, Any]) -> Decision
         if not rule.matches(context):
             continue
         try:
-            intents.append(Intent(rule.name, rule.to_call(context), rule.policy))
+            intents.append(rule.to_intent(context))
         except InvalidEventError as error:
             for name, messages in error.errors.items():
                 errors.setdefault(name, []).extend(messages)
@@ -89,9 +90,10 @@ def deliveries_of(event_id: str, intents: Iterable[Intent], now: datetime) -> li
 class Door:
     """Receives webhooks: everything the web process needs for it, built once."""
 
-    def __init__(self, rules: RuleBook, collector: Collector) -> None:
+    def __init__(self, rules: RuleBook, collector: Collector, marker: Marker) -> None:
         self._rules = rules
         self._collector = collector
+        self._marker = marker
 
     def receive(self, source: Source, webhook: Webhook, now: datetime) -> Ingested:
         """Record one webhook.
@@ -132,6 +134,7 @@ class Door:
             reason="rule_not_filled" if decision.state is EventState.REJECTED else None,
             errors=dict(decision.errors),
             deliveries=tuple(delivery.id for delivery in deliveries),
+            marks=self._marker.marks(text for intent in decision.intents for text in intent.personal),
         )
         # Only what is answered with a success claims its dedup key: a sender who mends a rejected event and sends
         # it again must get through.

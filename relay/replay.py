@@ -60,7 +60,7 @@ class Replayer:
         context = self._context(event)
         if not rule.matches(context):
             raise NotReplayableError(f"the rule {rule_name} of today does not want {event.id}")
-        return Intent(rule_name, rule.to_call(context), rule.policy)
+        return rule.to_intent(context)
 
     def _context(self, event: Event) -> dict[str, object]:
         if event.source not in self._sources:

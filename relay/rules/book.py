@@ -11,7 +11,7 @@ from typing import Any
 
 from relay.configfiles import ConfigFile, Place, read_yaml, suggestion
 from relay.errors import ConfigError, Mistake, NotFoundError
-from relay.events import Call, Policy
+from relay.events import Call, Intent, Policy
 from relay.outlines import Outline
 from relay.rules.compose import Composer, DocumentTemplate, Parameter
 from relay.rules.documents import NUMBER, is_reserved
@@ -46,7 +46,14 @@ class Rule:
 
     def to_call(self, context: Mapping[str, Any]) -> Call:
         """The call for this event. Raises InvalidEventError with messages by field; no value is in them."""
-        return self.composer.compose(self.extractor.extract(context))
+        return self.to_intent(context).call
+
+    def to_intent(self, context: Mapping[str, Any]) -> Intent:
+        """The call with the rule's policy, and the texts in it that belong to a person. Raises InvalidEventError."""
+        values = self.extractor.extract(context)
+        personal = [values[name] for name in self.extractor.personal if values[name] is not None]
+        texts = [str(text) for value in personal for text in (value if isinstance(value, list) else [value])]
+        return Intent(self.name, self.composer.compose(values), self.policy, tuple(texts))
 
 
 class RuleBook:

@@ -18,9 +18,13 @@ from relay.rules.values import TYPES, Items, Value, bounds
 
 @dataclass(frozen=True, slots=True)
 class Extractor:
-    """The values of one rule: where each comes from, and the schema that all of them must pass."""
+    """The values of one rule: where each comes from, and the schema that all of them must pass.
+
+    personal: the names of those that belong to a person: marked so, or e-mails and phones unless marked otherwise.
+    """
 
     picks: Mapping[str, tuple[Expression, ...]]
+    personal: tuple[str, ...]
     schema: Schema = field(repr=False, compare=False)
 
     @classmethod
@@ -28,7 +32,8 @@ class Extractor:
         """From the `extract` part of a rule, as schemas.py loads it."""
         # Attributes get a prefix because a value may be called like a method of Schema.
         attributes: dict[str, fields.Field[Any]] = {f"value_{name}": typed(spec, name) for name, spec in specs.items()}
-        return cls({name: spec["picks"] for name, spec in specs.items()}, Schema.from_dict(attributes)())
+        personal = tuple(name for name, spec in specs.items() if _is_personal(spec))
+        return cls({name: spec["picks"] for name, spec in specs.items()}, personal, Schema.from_dict(attributes)())
 
     def extract(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """Every value by its name; None where an optional one is missing. Raises InvalidEventError."""
@@ -40,6 +45,12 @@ class Extractor:
         except ValidationError as error:
             raise InvalidEventError(_by_field(error.messages)) from None
         return values
+
+
+def _is_personal(spec: Mapping[str, Any]) -> bool:
+    if spec["personal"] is not None:
+        return bool(spec["personal"])
+    return bool({spec["type"], spec["items"]} & {"email", "phone"})
 
 
 def typed(spec: Mapping[str, Any], name: str | None = None) -> Value:

@@ -94,6 +94,7 @@ class _ValueSchema(StrictSchema):
     max_length = Number(1, 1_000_000, load_default=None)
     choices = _Choices(load_default=None)
     items = Choice(*TYPES, load_default="string")
+    personal = _Flag(load_default=None)
 
     @post_load
     def _fits_together(self, spec: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -31,6 +31,7 @@ def event_fields(event: Event) -> list[tuple[str, Argument]]:
         ("errors", _dump(dict(event.errors))),
         ("deliveries", _dump(list(event.deliveries))),
         ("duplicates", event.duplicates),
+        ("marks", _dump(list(event.marks))),
     ]
 
 
@@ -51,6 +52,7 @@ def event_from_hash(kept: Hash) -> Event:
         errors=json.loads(text["errors"]),
         deliveries=tuple(json.loads(text["deliveries"])),
         duplicates=int(text["duplicates"]),
+        marks=tuple(json.loads(text["marks"])),
     )
 
 
@@ -76,6 +78,7 @@ def delivery_fields(delivery: Delivery) -> list[tuple[str, Argument]]:
         ("order_key", order_key(delivery)),
         ("goes_alone", int(delivery.call.goes_alone)),
         ("template_id", delivery.call.template_id),
+        ("document", delivery.call.document_id[2]),
     ]
 
 

@@ -9,6 +9,8 @@
     relay:events:source:{source}     zset    event ids by source
     relay:deliveries                 zset    every delivery id
     relay:deliveries:state:{state}   zset    delivery ids by state
+    relay:deliveries:by:{facet}:{value}  zset  delivery ids by rule, portal, template_id, document, reason
+    relay:marks:{digest}             zset    event ids by a value that rules extracted (keyed hash, never the value)
     relay:waiting:{portal}           zset    pending and retrying ids, scored with the time they may be sent
     relay:order:{portal}:{digest}    zset    deliveries of one document that go one after the other, not final yet
     relay:workflows                  hash    workflow id -> the delivery that started it
@@ -42,6 +44,8 @@ EVENTS_BY_STATE = f"{PREFIX}events:state:"
 EVENTS_BY_SOURCE = f"{PREFIX}events:source:"
 DELIVERIES = f"{PREFIX}deliveries"
 DELIVERIES_BY_STATE = f"{PREFIX}deliveries:state:"
+DELIVERIES_BY = f"{PREFIX}deliveries:by:"
+MARKS = f"{PREFIX}marks:"
 WAITING = f"{PREFIX}waiting:"
 ORDER = f"{PREFIX}order:"
 WORKFLOWS = f"{PREFIX}workflows"
@@ -66,6 +70,8 @@ IN_LUA = {
     "events_by_source": EVENTS_BY_SOURCE,
     "deliveries": DELIVERIES,
     "deliveries_by_state": DELIVERIES_BY_STATE,
+    "deliveries_by": DELIVERIES_BY,
+    "marks": MARKS,
     "waiting": WAITING,
     "order": ORDER,
     "workflows": WORKFLOWS,

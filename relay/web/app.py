@@ -11,6 +11,7 @@ from flask import Flask
 from relay.errors import ConfigError, Mistake, RecordUnavailableError
 from relay.ids import utc_now
 from relay.ingest import Door
+from relay.marks import Marker
 from relay.portals import Portal, load_portals
 from relay.rules import RuleBook, load_rules
 from relay.settings import Settings
@@ -56,7 +57,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         sources=sources,
         rules=rules,
         record=record,
-        door=Door(rules, Collector(record)),
+        door=Door(rules, Collector(record), Marker(settings.secret_key or "")),
         guard=Guard(record.redis, settings.dashboard_password or ""),
     )
     problems.register(app)

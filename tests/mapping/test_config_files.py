@@ -108,9 +108,9 @@ def test_portals_have_the_pace_of_their_plan_unless_told_otherwise(tmp_path: Pat
         "  c: {plan: standard, rate: 0.5, burst: 3, own_id: off}\n"
     )
     portals = load_portals(path)
-    assert (portals["a"].rate_per_s, portals["a"].burst, portals["a"].own_id) == (2.0, 25, "off")
+    assert (portals["a"].rate_per_s, portals["a"].burst, portals["a"].own_id) == (2.0, 40, "off")
     assert (portals["a"].batch, portals["a"].settle_after_s) == (50, 60.0)
-    assert (portals["b"].rate_per_s, portals["b"].burst, portals["b"].own_id) == (5.0, 125, "echo")
+    assert (portals["b"].rate_per_s, portals["b"].burst, portals["b"].own_id) == (5.0, 200, "echo")
     assert (portals["b"].batch, portals["b"].settle_after_s) == (1, 120.0)
     assert (portals["c"].rate_per_s, portals["c"].burst, portals["c"].own_id) == (0.5, 3, "off")
 

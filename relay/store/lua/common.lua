@@ -37,6 +37,18 @@ local function move(id, portal, from, to, send_at, look_at)
   end
 end
 
+-- Put a delivery into the indexes by what it is about, or take it out.
+local FACETS = {'rule', 'portal', 'template_id', 'document', 'reason'}
+local function index(id, command)
+  local values = redis.call('HMGET', KEY.delivery .. id, unpack(FACETS))
+  for i, facet in ipairs(FACETS) do
+    if values[i] and values[i] ~= '' then
+      local key = KEY.deliveries_by .. facet .. ':' .. values[i]
+      if command == 'ZADD' then redis.call('ZADD', key, 0, id) else redis.call('ZREM', key, id) end
+    end
+  end
+end
+
 -- Write a new delivery with its job, both from ARGV[first]:
 --   id · portal · send_at · look_at · count · field, value, ... · job
 -- Returns the index after them.
@@ -46,6 +58,7 @@ local function create(argv, first)
   redis.call('HSET', KEY.delivery .. id, unpack(argv, first + 5, last))
   redis.call('ZADD', KEY.deliveries, 0, id)
   redis.call('HINCRBY', KEY.ledger, 'delivery:created', 1)
+  index(id, 'ZADD')
   local order = redis.call('HGET', KEY.delivery .. id, 'order_key')
   if order ~= '' then redis.call('ZADD', KEY.order .. order, 0, id) end
   move(id, portal, 'pending', 'pending', send_at, look_at)

@@ -3,7 +3,7 @@
 -- Returns how many deliveries were forgotten, or -1 where one is still alive.
 
 local id = ARGV[1]
-local kept = redis.call('HMGET', KEYS[1], 'state', 'source', 'deliveries')
+local kept = redis.call('HMGET', KEYS[1], 'state', 'source', 'deliveries', 'marks')
 if not kept[1] then
   redis.call('ZREM', KEY.events, id)
   return 0
@@ -18,7 +18,11 @@ for _, delivery in ipairs(deliveries) do
   if was[1] then redis.call('ZREM', KEY.deliveries_by_state .. was[1], delivery) end
   if was[2] and was[2] ~= '' then redis.call('HDEL', KEY.workflows, was[2]) end
   redis.call('ZREM', KEY.deliveries, delivery)
+  index(delivery, 'ZREM')
   redis.call('DEL', KEY.delivery .. delivery, KEY.attempts .. delivery)
+end
+for _, mark in ipairs(cjson.decode(kept[4])) do
+  redis.call('ZREM', KEY.marks .. mark, id)
 end
 redis.call('ZREM', KEY.events, id)
 redis.call('ZREM', KEY.events_by_state .. kept[1], id)

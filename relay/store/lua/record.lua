@@ -36,6 +36,9 @@ redis.call('ZADD', KEY.events, 0, id)
 redis.call('ZADD', KEY.events_by_state .. state, 0, id)
 redis.call('ZADD', KEY.events_by_source .. source, 0, id)
 redis.call('HINCRBY', KEY.ledger, 'event:' .. state, 1)
+for _, mark in ipairs(cjson.decode(redis.call('HGET', KEYS[1], 'marks'))) do
+  redis.call('ZADD', KEY.marks .. mark, 0, id)
+end
 
 for _ = 1, deliveries do
   at = create(ARGV, at)

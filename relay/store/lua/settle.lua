@@ -21,8 +21,10 @@ for i = at + 1, at + count, 2 do
     if redis.call('HGET', KEY.workflows, ARGV[i + 1]) ~= id then return -1 end
   end
 end
+index(id, 'ZREM')
 redis.call('HSET', KEYS[1], 'state', to, 'updated_at', now)
 if count > 0 then redis.call('HSET', KEYS[1], unpack(ARGV, at + 1, at + count)) end
+index(id, 'ZADD')
 at = at + count + 1
 if attempt ~= '' then
   redis.call('RPUSH', KEY.attempts .. id, attempt)

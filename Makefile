@@ -1,0 +1,44 @@
+# The few commands worth remembering. Everything else is `python -m relay --help` and `python -m workers --help`.
+
+# The first Python that is new enough. Running it is the test: a name on the PATH may be an empty shim.
+PYTHON ?= $(shell for name in python3.11 python3 python; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+IN_VENV = .venv/bin/python
+
+.PHONY: help demo test bench chaos lock
+.DEFAULT_GOAL := help
+
+help: ## what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/installed ## everything at once with sample events, until Ctrl-C; ARGS=--once ends by itself
+	@$(IN_VENV) -m relay demo $(ARGS)
+
+test: ## what CI runs; `bash .ci/run lint` (or types, tests) runs a part
+	@bash .ci/run
+
+bench: .venv/installed ## how fast it is, as tables
+	@PYTHONPATH=. $(IN_VENV) tests/bench/run.py $(ARGS)
+
+chaos: .venv/installed ## what it survives, as a table
+	@PYTHONPATH=. $(IN_VENV) tests/chaos/run.py $(ARGS)
+
+lock: ## compile requirements.txt and tests/requirements.txt anew, with hashes; UPGRADE=--upgrade takes newer versions
+	@bash .ci/run install
+	@$(call compile,config/requirements.in,requirements.txt)
+	@$(call compile,tests/requirements.in,tests/requirements.txt)
+
+# A virtual environment of our own with what requirements.txt says, made again when that changes. .ci/run adds to it.
+.venv/installed: requirements.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none was found on the PATH" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+		echo "no virtual environment could be made: on Debian, apt-get install python3-venv" >&2; exit 1; }
+	@$(IN_VENV) -m pip install --quiet --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+# What pip is told about its index (a mirror, a folder of wheels) is this machine's business: none of it is written.
+compile = $(IN_VENV) -m piptools compile --quiet --strip-extras --allow-unsafe --generate-hashes --no-header --annotation-style=line \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options $(UPGRADE) \
+	--output-file=$(2) $(1) \
+	&& { printf '%s\n' '\# Every package with its version and hashes, made by `make lock` from $(1): not edited by hand.'; \
+		grep -v '^\# Every package' $(2); } > $(2).new && mv $(2).new $(2)

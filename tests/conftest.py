@@ -1,0 +1,108 @@
+"""What tests of every folder may ask for: a real Valkey, the record in it, a sandbox portal, the web application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from redis import Redis
+
+from relay.sandbox.server import SandboxServer
+from relay.settings import Settings
+from relay.store.record import Record
+from relay.web import create_app
+from tests.support.folders import SECRETS, WEB_SECRETS, copy_config
+from tests.support.processes import Processes
+from tests.support.valkey import Valkey
+
+
+@pytest.fixture(scope="session")
+def shared_valkey() -> Iterator[Valkey]:
+    """One server for the whole run."""
+    with Valkey() as server:
+        yield server
+
+
+@pytest.fixture
+def valkey(shared_valkey: Valkey) -> Valkey:
+    """The server, empty."""
+    shared_valkey.make_fresh()
+    return shared_valkey
+
+
+@pytest.fixture
+def own_valkey() -> Iterator[Valkey]:
+    """A server of this test's own, which it may stop, pause and kill."""
+    with Valkey() as server:
+        yield server
+
+
+@pytest.fixture
+def redis(valkey: Valkey) -> Redis:
+    return valkey.redis
+
+
+@pytest.fixture
+def record(redis: Redis) -> Record:
+    return Record(redis)
+
+
+@pytest.fixture(scope="session")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped configuration with further sources; not to be changed."""
+    return copy_config(tmp_path_factory.mktemp("configuration"))
+
+
+@pytest.fixture
+def sandbox() -> Iterator[SandboxServer]:
+    """A pretend portal of this test's own, which answers as fast as it is asked."""
+    with SandboxServer(settings={"rate": None}) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def make_app(config: Path) -> Iterator[Callable[..., Flask]]:
+    """Makes the web application on a server, in this process."""
+    made: list[Flask] = []
+
+    def make(valkey: Valkey, **changes: object) -> Flask:
+        settings = {
+            "redis_url": valkey.url,
+            "config": config,
+            "api_token": WEB_SECRETS["RELAY_API_TOKEN"],
+            "dashboard_password": WEB_SECRETS["RELAY_DASHBOARD_PASSWORD"],
+            "secret_key": WEB_SECRETS["RELAY_SECRET_KEY"],
+        }
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in SECRETS.items():
+                patch.setenv(name, value)
+            app = create_app(Settings(**(settings | changes)))
+        made.append(app)
+        return app
+
+    yield make
+    for app in made:
+        app.extensions["house"].record.redis.close()
+
+
+@pytest.fixture(scope="session")
+def shared_app(make_app: Callable[..., Flask], shared_valkey: Valkey) -> Flask:
+    """One application for the whole run: all that it remembers is in the server."""
+    shared_valkey.make_fresh()
+    return make_app(shared_valkey)
+
+
+@pytest.fixture
+def app(shared_app: Flask, valkey: Valkey) -> Flask:
+    """The application, with an empty record."""
+    return shared_app
+
+
+@pytest.fixture
+def processes(tmp_path: Path, config: Path) -> Iterator[Processes]:
+    """Starts the project's processes in a folder of this test's own, and ends them."""
+    starter = Processes(tmp_path, config, SECRETS | WEB_SECRETS)
+    yield starter
+    starter.clean_up()

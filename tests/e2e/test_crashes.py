@@ -1,0 +1,140 @@
+"""Killed at the worst moment: what was accepted is not lost, and what may have started is not started again."""
+
+from __future__ import annotations
+
+import signal
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from relay.embedded import url_of
+from relay.ids import utc_now
+from relay.lifecycle import State
+from relay.queueing import queue_name
+from relay.store.connection import connect
+from relay.store.record import HARD_DEADLINE
+from tests.support.machines import start_machine
+from tests.support.making import write_one
+from tests.support.processes import free_port, kill
+from tests.support.waiting import until
+from workers.sweeper import sweep
+
+
+def make_due(record):
+    """Let the time come for everything that is scheduled, without waiting for it."""
+    for key in record.redis.keys(f"rq:scheduled:{queue_name('main')}"):
+        for job in record.redis.zrange(key, 0, -1):
+            record.redis.zadd(key, {job: 1})
+
+
+def test_what_was_accepted_while_the_portal_was_away_starts_after_a_kill_of_everything(processes, sandbox):
+    nowhere = f"http://127.0.0.1:{free_port()}/rest/1/sandbox/"
+    first = start_machine(processes, sandbox, nowhere)
+    receipts = [first.post_website({"document": "lead", "id": n, "submission_id": str(n)}) for n in range(1, 6)]
+    ids = [delivery_id for receipt in receipts for delivery_id in receipt["deliveries"]]
+    until(lambda: first.record.delivery(ids[0]).attempts, "a first try")
+    family = set(first.running.family())
+
+    first.running.kill()
+    until(lambda: len(first.running.family()) <= 1, "the children to notice, except the record's server")
+
+    assert len(family) > 4
+    second = start_machine(processes, sandbox)
+    repeated = second.post_website({"document": "lead", "id": 1, "submission_id": "1"})
+    assert (repeated["duplicate"], repeated["event_id"]) == (True, receipts[0]["event_id"])
+    record = second.record
+    make_due(record)
+    record.redis.delete("relay:gate:main")
+    second.wait(ids)
+    started = [workflow["document"][2] for workflow in sandbox.portal.started()]
+    assert sorted(started) == [f"LEAD_{n}" for n in range(1, 6)]
+    assert record.counts().imbalances == []
+    assert second.running.stop(timeout_s=40) == 0
+    second.running.wait_until_gone()
+    first.running.wait_until_gone()
+    record.redis.close()
+
+
+def test_after_a_kill_of_the_servers_too_everything_that_was_answered_is_there(processes, sandbox):
+    first = start_machine(processes, sandbox, f"http://127.0.0.1:{free_port()}/rest/1/sandbox/")
+    receipts = [first.post_website({"document": "deal", "id": n}) for n in range(1, 6)]
+
+    for pid in (first.running.pid, *first.running.family()):
+        kill(pid)
+    first.running.kill()
+    until(lambda: not first.running.family(), "everything to be gone")
+
+    second = start_machine(processes, sandbox)
+    record = second.record
+    assert [event.id for event in record.events(receipt["event_id"] for receipt in receipts)] == [
+        receipt["event_id"] for receipt in receipts
+    ]
+    assert record.counts().imbalances == []
+    record.redis.close()
+    assert second.running.stop(timeout_s=40) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_up_ends_with_0_when_told_and_leaves_no_process(processes, sandbox, number):
+    machine = start_machine(processes, sandbox)
+    machine.wait(machine.post_website({"document": "lead", "id": 1})["deliveries"])
+    assert len(machine.running.family()) > 4
+
+    assert machine.running.stop(number, timeout_s=40) == 0
+
+    machine.running.wait_until_gone()
+    assert "Traceback" not in machine.running.log()
+    socket = Path(url_of(processes.folder / "var" / "record").removeprefix("unix://"))
+    assert not socket.exists()
+
+
+def test_up_says_so_when_its_port_is_taken(processes, sandbox):
+    machine = start_machine(processes, sandbox)
+    port = machine.running.url.rpartition(":")[2]
+
+    run = processes.run("relay", "up", RELAY_PORT=port)
+
+    assert run.returncode == 1
+    assert f"port {port} is in use: set RELAY_PORT to a free one" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_worker_that_is_killed_in_mid_call_leaves_what_a_person_or_the_portal_has_to_decide(
+    processes, sandbox, valkey, record
+):
+    sandbox.portal.add_faults({"kind": "slow", "seconds": 60, "method": "bizproc.workflow.start"})
+    delivery = write_one(record, utc_now())
+    worker = processes.start("workers", REDIS_URL=valkey.url, PORTAL_MAIN_WEBHOOK_URL=f"{sandbox.url}/rest/1/sandbox/")
+    until(lambda: sandbox.portal.log.counters()["by_method"].get("bizproc.workflow.start"), "the call\n" + worker.log())
+    for pid in worker.family():
+        kill(pid)
+    worker.kill()
+    assert record.delivery(delivery.id).state is State.SENDING
+
+    now = utc_now()
+    sweep(record, now)
+    assert record.delivery(delivery.id).state is State.SENDING
+    sweep(record, now + HARD_DEADLINE + timedelta(seconds=1))
+
+    left = record.delivery(delivery.id)
+    assert left.state is State.UNCERTAIN
+    assert left.reason == "worker_died"
+    assert record.counts().imbalances == []
+    own = connect(valkey.url)
+    assert not [job for job in own.lrange("rq:queue:portal-main", 0, -1) if job.decode() == f"{delivery.id}-1"]
+    own.close()
+    processes.run("workers", "--burst", REDIS_URL=valkey.url, PORTAL_MAIN_WEBHOOK_URL=f"{sandbox.url}/rest/1/sandbox/")
+    assert sandbox.portal.log.counters()["by_method"]["bizproc.workflow.start"] == 1
+
+
+def test_a_burst_of_workers_ends_when_the_queue_is_empty(processes, sandbox, valkey, record):
+    deliveries = [write_one(record, utc_now()) for _ in range(5)]
+
+    run = processes.run(
+        "workers", "--burst", REDIS_URL=valkey.url, PORTAL_MAIN_WEBHOOK_URL=f"{sandbox.url}/rest/1/sandbox/"
+    )
+
+    assert run.returncode == 0, run.stderr
+    assert {record.delivery(one.id).state for one in deliveries} == {State.STARTED}
+    assert len(sandbox.portal.started()) == 5

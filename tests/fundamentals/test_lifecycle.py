@@ -1,0 +1,71 @@
+"""The machine of a delivery: the table, and that nothing leads round it."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.errors import IllegalTransitionError
+from relay.lifecycle import FINAL, TRANSITIONS, EventState, State, advance, states_before
+
+PAIRS = list(itertools.product(State, State))
+STEPS = {
+    ("pending", "sending"), ("retrying", "sending"),
+    ("sending", "started"), ("sending", "retrying"), ("sending", "pending"),
+    ("sending", "uncertain"), ("sending", "dead"),
+    ("uncertain", "started"), ("uncertain", "retrying"), ("uncertain", "dead"),
+}  # fmt: skip
+
+
+def test_the_table_has_a_row_for_every_state_and_exactly_these_steps():
+    assert set(TRANSITIONS) == set(State)
+    assert {(one.value, other.value) for one, steps in TRANSITIONS.items() for other in steps} == STEPS
+
+
+@pytest.mark.parametrize(("current", "following"), PAIRS)
+def test_a_step_is_taken_exactly_where_the_table_has_it(current, following):
+    if (current.value, following.value) in STEPS:
+        assert advance(current, following) is following
+        return
+    with pytest.raises(IllegalTransitionError, match=f"no step from {current} to {following}"):
+        advance(current, following)
+
+
+def test_every_step_says_why_it_is_taken():
+    assert all(reason for steps in TRANSITIONS.values() for reason in steps.values())
+
+
+@pytest.mark.parametrize(("current", "following"), PAIRS)
+def test_the_states_before_are_those_from_which_one_step_leads_there(current, following):
+    assert (current in states_before(following)) is (following in TRANSITIONS[current])
+
+
+def test_started_and_dead_are_final_and_nothing_else_is():
+    assert {state for state, steps in TRANSITIONS.items() if not steps} == FINAL == {State.STARTED, State.DEAD}
+
+
+@given(st.lists(st.sampled_from(State), max_size=40))
+def test_any_walk_begins_pending_and_ends_for_good_in_a_final_state(wishes):
+    state = State.PENDING
+    walked = [state]
+    for wish in wishes:
+        try:
+            state = advance(state, wish)
+        except IllegalTransitionError:
+            continue
+        walked.append(state)
+
+    assert not any(state in FINAL for state in walked[:-1])
+    assert all(following in TRANSITIONS[current] for current, following in itertools.pairwise(walked))
+
+
+def test_what_may_have_been_executed_is_never_sent_again_without_passing_through_retrying():
+    assert states_before(State.SENDING) == (State.PENDING, State.RETRYING)
+    assert State.PENDING not in TRANSITIONS[State.UNCERTAIN]
+
+
+def test_no_word_is_a_state_of_events_and_of_deliveries_both():
+    assert not set(State) & set(EventState)

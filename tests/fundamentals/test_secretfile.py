@@ -1,0 +1,74 @@
+"""Secrets that `demo` and `up` make: only what is missing, kept, and for their owner's eyes only."""
+
+from __future__ import annotations
+
+import stat
+
+import pytest
+
+from relay.secretfile import fill_in, source_secrets
+
+
+def test_missing_secrets_are_made_and_differ(tmp_path):
+    environ = {}
+
+    assert fill_in(environ, ["ONE", "TWO"], tmp_path / "secrets.env") == ["ONE", "TWO"]
+    assert len(environ["ONE"]) >= 32
+    assert environ["ONE"] != environ["TWO"]
+
+
+def test_the_file_is_for_its_owner_only_and_so_is_its_folder(tmp_path):
+    path = tmp_path / "var" / "secrets.env"
+
+    fill_in({}, ["ONE"], path)
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert [entry.name for entry in path.parent.iterdir()] == ["secrets.env"]
+
+
+def test_secrets_are_kept_from_one_start_to_the_next(tmp_path):
+    path, first, second = tmp_path / "secrets.env", {}, {}
+    fill_in(first, ["ONE"], path)
+
+    fill_in(second, ["ONE", "TWO"], path)
+
+    assert second["ONE"] == first["ONE"]
+    third = {}
+    fill_in(third, ["ONE", "TWO"], path)
+    assert third == second
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("given", [{"ONE": "mine"}, {"ONE_FILE": "somewhere"}])
+def test_what_the_environment_has_is_left_alone_and_not_written_down(tmp_path, given):
+    environ = dict(given)
+
+    assert fill_in(environ, ["ONE"], tmp_path / "secrets.env") == []
+    assert environ == given
+    assert not (tmp_path / "secrets.env").exists()
+
+
+def test_a_deleted_line_makes_a_new_secret_and_leaves_the_others(tmp_path):
+    path, first, second = tmp_path / "secrets.env", {}, {}
+    fill_in(first, ["ONE", "TWO"], path)
+    path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if "ONE" not in line))
+
+    fill_in(second, ["ONE", "TWO"], path)
+
+    assert second["ONE"] != first["ONE"]
+    assert second["TWO"] == first["TWO"]
+
+
+def test_the_secrets_of_sources_are_those_their_file_names(config):
+    assert source_secrets(config / "sources.yaml")[:2] == ["SOURCE_WEBSITE_TOKEN", "SOURCE_GITHUB_SECRET"]
+
+
+@pytest.mark.parametrize(
+    "text", [None, "sources: [", "[]", "sources: 3", "sources: {a: 1}", "sources: {a: {verify: 1}}"]
+)
+def test_a_file_that_cannot_be_read_names_none_because_checking_comes_later(tmp_path, text):
+    if text is not None:
+        (tmp_path / "sources.yaml").write_text(text)
+
+    assert source_secrets(tmp_path / "sources.yaml") == []

@@ -1,0 +1,158 @@
+"""Settings: every mistake at once, secrets from files, and never a secret in print."""
+
+from __future__ import annotations
+
+import pytest
+
+from relay.errors import ConfigError
+from relay.settings import Settings, read_secret
+
+WEB = ("RELAY_API_TOKEN", "RELAY_DASHBOARD_PASSWORD", "RELAY_SECRET_KEY")
+
+
+@pytest.fixture
+def environ(tmp_path):
+    return {
+        "REDIS_URL": "redis://127.0.0.1:6379/0",
+        "RELAY_CONFIG": str(tmp_path),
+        **{name: f"the-{name.lower()}" for name in WEB},
+    }
+
+
+def mistakes_of(environ, *, web=True):
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_environment(environ, web=web)
+    return [str(mistake) for mistake in caught.value.mistakes]
+
+
+def test_a_good_environment_becomes_settings_with_the_documented_defaults(environ, tmp_path):
+    settings = Settings.from_environment(environ, web=True)
+
+    assert (settings.host, settings.port) == ("127.0.0.1", 8080)
+    assert (settings.public_url, settings.trusted_proxies) == (None, ())
+    assert settings.config == tmp_path
+    assert settings.api_token == "the-relay_api_token"
+
+
+def test_everything_else_may_be_said(environ):
+    settings = Settings.from_environment(
+        environ
+        | {
+            "RELAY_HOST": "0.0.0.0",
+            "RELAY_PORT": "0",
+            "RELAY_PUBLIC_URL": "https://relay.example.com/",
+            "RELAY_TRUSTED_PROXIES": "10.0.0.0/8, ::1",
+        },
+        web=True,
+    )
+
+    assert (settings.host, settings.port) == ("0.0.0.0", 0)
+    assert settings.public_url == "https://relay.example.com"
+    assert settings.trusted_proxies == ("10.0.0.0/8", "::1")
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://h/0", "rediss://h/0", "unix:///s", "redis+sentinel://a,b/m", "rediss+sentinel://a/m"]
+)
+def test_the_record_may_be_reached_in_these_ways(environ, url):
+    assert Settings.from_environment(environ | {"REDIS_URL": url}).redis_url == url
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("REDIS_URL", "", "REDIS_URL is not set"),
+        ("REDIS_URL", "127.0.0.1:6379", "REDIS_URL has an unknown scheme"),
+        ("REDIS_URL", "http://127.0.0.1", "REDIS_URL has an unknown scheme"),
+        ("RELAY_CONFIG", "no/such/folder", "expected a folder that exists"),
+        ("RELAY_PORT", "65536", "expected a port from 0 to 65535"),
+        ("RELAY_PORT", "-1", "expected a port"),
+        ("RELAY_PORT", "eighty", "expected a port"),
+        ("RELAY_PORT", "\uff18\uff10", "expected a port"),
+        ("RELAY_PUBLIC_URL", "relay.example.com", "expected an address such as https://"),
+        ("RELAY_PUBLIC_URL", "ftp://relay.example.com", "expected an address such as https://"),
+        ("RELAY_PUBLIC_URL", "https://", "expected an address such as https://"),
+        ("RELAY_TRUSTED_PROXIES", "10.0.0.1/8", "expected addresses or networks"),
+        ("RELAY_TRUSTED_PROXIES", "proxy", "expected addresses or networks"),
+        ("RELAY_API_TOKEN", "", "RELAY_API_TOKEN is not set (or RELAY_API_TOKEN_FILE)"),
+        ("RELAY_API_TOKEN", "short", "RELAY_API_TOKEN is too short: expected at least 8 characters"),
+        ("RELAY_DASHBOARD_PASSWORD", "", "RELAY_DASHBOARD_PASSWORD is not set"),
+        ("RELAY_DASHBOARD_PASSWORD", "1234567", "RELAY_DASHBOARD_PASSWORD is too short"),
+        ("RELAY_SECRET_KEY", "", "RELAY_SECRET_KEY is not set"),
+        ("RELAY_SECRET_KEY", "x", "RELAY_SECRET_KEY is too short"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_was_expected(environ, name, value, words):
+    (mistake,) = mistakes_of(environ | {name: value})
+
+    assert mistake.startswith("environment: ")
+    assert words in mistake
+
+
+def test_all_mistakes_are_reported_together():
+    mistakes = mistakes_of({"RELAY_CONFIG": "nowhere", "RELAY_PORT": "x", "RELAY_PUBLIC_URL": "x"})
+
+    assert len(mistakes) == 7
+    for name in ("REDIS_URL", "RELAY_CONFIG", "RELAY_PORT", "RELAY_PUBLIC_URL", *WEB):
+        assert any(name in mistake for mistake in mistakes)
+
+
+def test_processes_other_than_the_web_need_none_of_its_secrets(environ):
+    for name in WEB:
+        del environ[name]
+
+    assert Settings.from_environment(environ).api_token is None
+
+
+def test_a_secret_may_come_from_a_file(environ, tmp_path):
+    (tmp_path / "token").write_text("a-token-from-a-file\n", "utf-8")
+    del environ["RELAY_API_TOKEN"]
+
+    settings = Settings.from_environment(environ | {"RELAY_API_TOKEN_FILE": str(tmp_path / "token")}, web=True)
+
+    assert settings.api_token == "a-token-from-a-file"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "RELAY_API_TOKEN_FILE cannot be read: FileNotFoundError"),
+        (b"\xff\xfe secret", "RELAY_API_TOKEN_FILE cannot be read: UnicodeDecodeError"),
+        (b" \n", "RELAY_API_TOKEN is not set"),
+        (b"short", "RELAY_API_TOKEN is too short"),
+    ],
+)
+def test_a_file_without_a_usable_secret_is_a_mistake_that_shows_nothing_of_it(environ, tmp_path, content, words):
+    if content is not None:
+        (tmp_path / "token").write_bytes(content)
+    del environ["RELAY_API_TOKEN"]
+
+    (mistake,) = mistakes_of(environ | {"RELAY_API_TOKEN_FILE": str(tmp_path / "token")})
+
+    assert words in mistake
+    assert "secret" not in mistake
+
+
+def test_a_secret_given_twice_is_a_mistake(environ, tmp_path):
+    (tmp_path / "token").write_text("another-token", "utf-8")
+
+    (mistake,) = mistakes_of(environ | {"RELAY_API_TOKEN_FILE": str(tmp_path / "token")})
+
+    assert "RELAY_API_TOKEN and RELAY_API_TOKEN_FILE are both set: keep one" in mistake
+
+
+def test_no_secret_is_ever_printed(environ):
+    settings = Settings.from_environment(environ | {"REDIS_URL": "redis://:the-password@h/0"}, web=True)
+
+    assert not [word for word in ("the-password", "the-relay") if word in repr(settings)]
+
+
+def test_no_secret_is_in_the_text_of_a_mistake(environ):
+    mistakes = "\n".join(mistakes_of(environ | {"REDIS_URL": "http://:hidden@h", "RELAY_API_TOKEN": "hidden"}))
+
+    assert "hidden" not in mistakes
+
+
+def test_an_unset_secret_is_none():
+    assert read_secret({}, "X") is None
+    assert read_secret({"X": ""}, "X") is None

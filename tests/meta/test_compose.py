@@ -1,0 +1,116 @@
+"""docker-compose.yml: each process gets its own secrets and no other, and few rights."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from workers.__main__ import STOP_S
+
+ROOT = Path(__file__).parents[2]
+OURS = ("web", "worker", "sandbox")
+EVERY_SERVICE = ("redis", *OURS)
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
+    return loaded
+
+
+def variables(compose: dict[str, Any], service: str) -> dict[str, str]:
+    found: dict[str, str] = compose["services"][service].get("environment", {})
+    return found
+
+
+def config(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "config" / name).read_text("utf-8"))
+    return loaded
+
+
+def test_there_is_a_record_a_web_process_a_worker_and_only_on_request_a_sandbox(compose: dict[str, Any]) -> None:
+    assert set(compose["services"]) == set(EVERY_SERVICE)
+    assert {name for name, service in compose["services"].items() if service.get("profiles")} == {"sandbox"}
+
+
+def test_the_web_process_gets_no_portal_credential(compose: dict[str, Any]) -> None:
+    assert not [name for name in variables(compose, "web") if name.startswith("PORTAL_")]
+    assert not [name for name in compose["services"]["web"]["secrets"] if name.startswith("portal_")]
+
+
+def test_the_worker_gets_no_senders_secret_and_no_key_to_the_dashboard(compose: dict[str, Any]) -> None:
+    foreign = ("SOURCE_", "RELAY_DASHBOARD", "RELAY_SECRET", "RELAY_API")
+    assert not [name for name in variables(compose, "worker") if name.startswith(foreign)]
+    assert not [name for name in compose["services"]["worker"]["secrets"] if name.upper().startswith(foreign)]
+
+
+def test_the_sandbox_gets_no_secret_at_all(compose: dict[str, Any]) -> None:
+    assert not variables(compose, "sandbox")
+    assert "secrets" not in compose["services"]["sandbox"]
+
+
+@pytest.mark.parametrize("service", ["web", "worker"])
+def test_each_secret_is_a_file_that_is_declared_and_handed_to_the_service(
+    compose: dict[str, Any], service: str
+) -> None:
+    files = {value for name, value in variables(compose, service).items() if name.endswith("_FILE")}
+    assert files == {f"/run/secrets/{name}" for name in compose["services"][service]["secrets"]}
+    for name in compose["services"][service]["secrets"]:
+        assert compose["secrets"][name] == {"file": f"./var/secrets/{name}"}
+    values = [name for name in variables(compose, service) if name.endswith(("_TOKEN", "_SECRET", "_PASSWORD", "_KEY"))]
+    assert values == []
+
+
+def test_every_source_and_every_portal_of_the_shipped_configuration_gets_its_secret(compose: dict[str, Any]) -> None:
+    sources = config("sources.yaml")["sources"].values()
+    senders = {f"{name}_FILE" for source in sources for name in source["verify"].get("secrets", [])}
+    assert senders <= variables(compose, "web").keys()
+    portals = {
+        f"PORTAL_{name.upper().replace('-', '_')}_WEBHOOK_URL_FILE" for name in config("portals.yaml")["portals"]
+    }
+    assert portals <= variables(compose, "worker").keys()
+
+
+@pytest.mark.parametrize("service", EVERY_SERVICE)
+def test_each_service_has_few_rights_and_says_whether_it_is_well(compose: dict[str, Any], service: str) -> None:
+    settings = compose["services"][service]
+    assert settings["read_only"] is True
+    assert settings["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in settings["security_opt"]
+    assert "privileged" not in settings
+    checked_in_image = service == "web"
+    assert checked_in_image or settings["healthcheck"]["test"][0] == "CMD"
+    assert "curl" not in str(settings.get("healthcheck"))
+
+
+def test_only_the_web_process_is_reachable_and_only_from_this_machine(compose: dict[str, Any]) -> None:
+    published = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
+    assert published.keys() == {"web"}
+    assert all(port.startswith("127.0.0.1:") for port in published["web"])
+    assert compose["services"]["redis"]["networks"] == ["record"]
+    assert compose["networks"]["record"]["internal"] is True
+
+
+def test_the_sandbox_shares_the_workers_loopback_because_plain_http_goes_nowhere_else(compose: dict[str, Any]) -> None:
+    assert compose["services"]["sandbox"]["network_mode"] == "service:worker"
+
+
+def test_a_worker_may_finish_the_call_it_is_in(compose: dict[str, Any]) -> None:
+    assert float(compose["services"]["worker"]["stop_grace_period"].removesuffix("s")) > STOP_S
+
+
+def test_the_image_runs_as_a_user_without_rights_and_installs_by_hash() -> None:
+    text = (ROOT / "config" / "docker" / "Dockerfile").read_text("utf-8")
+    final = text.split("\nFROM ")[-1]
+    assert "\nUSER 10001:10001\n" in final
+    assert "\nHEALTHCHECK " in final
+    assert "curl" not in text
+    assert "--require-hashes" in text
+
+
+def test_the_image_gets_neither_secrets_nor_history_nor_tests() -> None:
+    lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert rules[0] == "*"
+    assert {rule for rule in rules if rule.startswith("!")} == {"!requirements.txt", "!relay/", "!workers/", "!config/"}

@@ -1,0 +1,75 @@
+"""The files of the repository, as text."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LEFT_OUT = {".git", ".venv", "var", "__pycache__", "node_modules"}
+KEPT_DOT_FOLDERS = {".ci", ".github"}
+LATER = re.compile("|".join(rf"\b{word}\b" for word in ("TO" + "DO", "FIX" + "ME", "X" + "XX")))
+HOSTS = [
+    "py" + "pi.org",
+    "python" + "hosted",
+    "npm" + "js.org",
+    "registry" + ".npm",
+    "deb" + ".debian",
+    "docker" + ".io",
+]
+"""Where packages come from is each machine's own business."""
+
+
+def files(folder: Path = ROOT) -> Iterator[Path]:
+    """What a clone holds, without asking git: an unpacked archive is tested too."""
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            if path.name not in LEFT_OUT and (path.name in KEPT_DOT_FOLDERS or not path.name.startswith(".")):
+                yield from files(path)
+        elif path.suffix not in {".pyc", ".png", ".jpg", ".ico"} and not path.name.startswith(".coverage."):
+            yield path
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    for path in files():
+        if path.name != ".coverage":
+            yield str(path.relative_to(ROOT)), path.read_bytes().decode("utf-8")
+
+
+@pytest.fixture(scope="module")
+def contents() -> dict[str, str]:
+    return dict(texts())
+
+
+def test_every_file_ends_with_a_newline_and_has_no_carriage_returns(contents: dict[str, str]) -> None:
+    bad = [name for name, text in contents.items() if text and (not text.endswith("\n") or "\r" in text)]
+    assert bad == []
+
+
+def test_nothing_is_left_for_later(contents: dict[str, str]) -> None:
+    assert [name for name, text in contents.items() if LATER.search(text)] == []
+
+
+def test_no_file_names_a_registry(contents: dict[str, str]) -> None:
+    assert [name for name, text in contents.items() if any(host in text.lower() for host in HOSTS)] == []
+
+
+def test_each_folder_of_the_house_opens_its_readme_with_its_sentence(contents: dict[str, str]) -> None:
+    sentences = {
+        "relay": "relay/ receives and remembers",
+        "workers": "workers/ deliver and repair",
+        "config": "config/ is what an operator edits",
+        "tests": "tests/ say it is true",
+    }
+    for folder, sentence in sentences.items():
+        assert contents[f"{folder}/README.md"].startswith(sentence)
+
+
+def test_every_module_says_what_it_is_for(contents: dict[str, str]) -> None:
+    modules = [name for name in contents if name.endswith(".py") and not name.startswith("tests/")]
+    assert [name for name in modules if not contents[name].startswith('"""')] == []
+
+
+def test_the_testing_folder_holds_no_package_that_could_shadow_ours() -> None:
+    assert list((ROOT / "tests").rglob("__init__.py")) == []

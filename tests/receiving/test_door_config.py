@@ -1,0 +1,142 @@
+"""A configuration with a mistake is refused at start, with file and line; the door never opens on half of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from relay.cli import main
+from relay.errors import ConfigError
+from tests.support.folders import copy_config
+
+RULE = """name: {name}
+source: {source}
+extract:
+  id: {{from: body.id, type: integer}}
+start:
+  portal: main
+  template_id: 1
+  document_id: {{lead: "{{id}}"}}
+  parameters: {{{parameter}: x}}
+{more}
+"""
+GOOD = {"name": "extra", "source": "website", "parameter": "Note", "more": ""}
+
+
+def extra(**changes):
+    """A further rule, with something wrong in it."""
+    return lambda _: RULE.format(**GOOD | changes)
+
+
+def replaced(old, new):
+    return lambda text: text.replace(old, new)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A file, what an operator did to it, and what has to be said of that."""
+
+    file: str
+    change: Callable[[str], str]
+    place: str
+    words: str
+
+
+CASES = [
+    Case("rules/extra.yaml", extra(more="whem: body.id"), "rules/extra.yaml:10:", "did you mean 'when'?"),
+    Case("rules/extra.yaml", extra(source="webside"), "rules/extra.yaml:2:", "did you mean 'website'?"),
+    Case("rules/extra.yaml", extra(parameter="TargetUser"), "rules/extra.yaml:9:", "keeps this name for itself"),
+    Case("rules/extra.yaml", extra(name="seed-example"), "rules/seed-example.yaml:3:", "also the name of the rule in"),
+    Case("rules/extra.yaml", lambda _: "name: [", "rules/extra.yaml:", "not valid YAML"),
+    Case("sources.yaml", replaced("max_body: 1MB", "max_body: 1TB"), "sources.yaml:12:", "a whole number with one of"),
+    Case("portals.yaml", replaced("plan: standard", "plan: golden"), "portals.yaml:4:", "expected one of"),
+]
+NO_SECRET = Case("sources.yaml", replaced("GITHUB_SECRET", "UNSET"), "sources.yaml:16:", "SOURCE_UNSET is not set")
+NAMES = [case.words for case in CASES]
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """Makes a copy of the configuration with one file changed."""
+
+    def make(case):
+        folder = copy_config(tmp_path)
+        path = folder / case.file
+        path.write_text(case.change(path.read_text("utf-8") if path.exists() else ""), "utf-8")
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize("case", [*CASES, NO_SECRET], ids=[*NAMES, NO_SECRET.words])
+def test_the_application_refuses(make_app, valkey, broken, case):
+    with pytest.raises(ConfigError) as caught:
+        make_app(valkey, config=broken(case))
+
+    (mistake,) = caught.value.mistakes
+    assert case.place in str(mistake)
+    assert case.words in str(mistake)
+
+
+def test_the_mistakes_of_all_files_are_reported_together(make_app, valkey, broken):
+    folder = broken(CASES[-1])
+    sources = folder / "sources.yaml"
+    sources.write_text(sources.read_text("utf-8").replace("max_body: 1MB", "max_body: 1TB"), "utf-8")
+
+    with pytest.raises(ConfigError) as caught:
+        make_app(valkey, config=folder)
+
+    assert len(caught.value.mistakes) == 2
+
+
+def test_serve_ends_with_1_and_names_file_and_line(processes, valkey, broken):
+    folder = broken(CASES[0])
+
+    run = processes.run("relay", "serve", REDIS_URL=valkey.url, RELAY_CONFIG=str(folder))
+
+    assert run.returncode == 1
+    assert "rules/extra.yaml:10: whem: unknown key; did you mean 'when'?" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_serve_ends_with_1_and_names_every_variable_that_is_missing(processes):
+    run = processes.run("relay", "serve", RELAY_API_TOKEN="", RELAY_SECRET_KEY="short", RELAY_CONFIG="nowhere")
+
+    assert run.returncode == 1
+    for name in ("REDIS_URL", "RELAY_CONFIG", "RELAY_API_TOKEN", "RELAY_SECRET_KEY"):
+        assert name in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_serve_ends_with_1_on_a_server_that_could_forget(processes, valkey):
+    valkey.redis.config_set("appendfsync", "everysec")
+
+    run = processes.run("relay", "serve", REDIS_URL=valkey.url)
+
+    assert run.returncode == 1
+    assert "appendfsync always" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_serve_ends_with_1_without_a_server_for_its_record(processes, tmp_path):
+    run = processes.run("relay", "serve", REDIS_URL=f"unix://{tmp_path / 'nobody.sock'}")
+
+    assert run.returncode == 1
+    assert "the record cannot be reached" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+def test_rules_check_finds(capsys, broken, case):
+    assert main(["rules", "check", str(broken(case))]) == 1
+
+    (line,) = capsys.readouterr().out.splitlines()
+    assert case.place in line
+    assert case.words in line
+
+
+def test_rules_check_needs_no_secret(capsys, broken):
+    assert main(["rules", "check", str(broken(NO_SECRET))]) == 0
+    assert "no mistakes" in capsys.readouterr().out

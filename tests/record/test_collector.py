@@ -1,0 +1,110 @@
+"""The collector: concurrent events share a round trip, and nobody pays for another's fault."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+from relay.errors import RecordUnavailableError
+from relay.store import collector as module
+from relay.store import keys
+from relay.store.collector import GROUP, Collector
+from tests.support.making import make_entry
+from tests.support.waiting import until
+
+
+class Gathering:
+    """Lets the first group wait until the others have gathered, and counts the groups."""
+
+    def __init__(self, collector, monkeypatch, size):
+        self.collector = collector
+        self.size = size
+        self.groups = []
+        self._run_all = module.run_all
+        monkeypatch.setattr(module, "run_all", self.run_all)
+
+    def run_all(self, redis, calls):
+        if not self.groups:
+            until(lambda: len(self.collector._waiting) == self.size - 1, "the others to gather")
+        self.groups.append(len(calls))
+        return self._run_all(redis, calls)
+
+    def send(self, entries):
+        """Record each entry from a thread of its own; the receipts or errors in order."""
+        outcomes = [None] * len(entries)
+
+        def send_one(index, entry):
+            try:
+                outcomes[index] = self.collector.record(entry)
+            except Exception as error:  # noqa: BLE001 - a test looks at it
+                outcomes[index] = error
+
+        threads = [threading.Thread(target=send_one, args=pair, daemon=True) for pair in enumerate(entries)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert not any(thread.is_alive() for thread in threads)
+        return outcomes
+
+
+def test_a_single_event_is_written_at_once(record):
+    entry = make_entry(digest="d")
+
+    assert Collector(record).record(entry).event_id == entry.event.id
+    assert record.event(entry.event.id) == entry.event
+
+
+def test_what_comes_while_a_group_is_written_forms_the_next(record, monkeypatch):
+    collector = Collector(record)
+    gathering = Gathering(collector, monkeypatch, 50)
+    entries = [make_entry() for _ in range(50)]
+
+    receipts = gathering.send(entries)
+
+    assert gathering.groups == [1, 49]
+    assert [receipt.event_id for receipt in receipts] == [entry.event.id for entry in entries]
+    assert record.counts().total_events == 50
+
+
+def test_a_group_is_bounded(record, monkeypatch):
+    gathering = Gathering(Collector(record), monkeypatch, GROUP + 51)
+
+    gathering.send([make_entry([]) for _ in range(GROUP + 51)])
+
+    assert gathering.groups == [1, GROUP, 50]
+
+
+def test_equal_events_in_one_group_are_one_event(record, monkeypatch):
+    gathering = Gathering(Collector(record), monkeypatch, 20)
+
+    receipts = gathering.send([make_entry(digest="d") for _ in range(20)])
+
+    assert sum(not receipt.duplicate for receipt in receipts) == 1
+    assert len({receipt.event_id for receipt in receipts}) == 1
+
+
+def test_an_entry_that_the_server_refuses_harms_no_other(redis, record, monkeypatch):
+    gathering = Gathering(Collector(record), monkeypatch, 10)
+    entries = [make_entry() for _ in range(10)]
+    redis.set(keys.EVENT + entries[4].event.id, "not a hash")
+
+    outcomes = gathering.send(entries)
+
+    assert isinstance(outcomes.pop(4), RecordUnavailableError)
+    assert all(record.event(receipt.event_id) for receipt in outcomes)
+
+
+@pytest.mark.parametrize("spoilt", [0, 4])
+def test_an_entry_that_cannot_even_be_sent_harms_no_other(record, monkeypatch, spoilt):
+    gathering = Gathering(Collector(record), monkeypatch, 10)
+    entries = [make_entry() for _ in range(10)]
+    entries[spoilt] = replace(entries[spoilt], event=replace(entries[spoilt].event, content_type="\ud800"))
+
+    outcomes = gathering.send(entries)
+
+    assert isinstance(outcomes.pop(spoilt), UnicodeEncodeError)
+    assert all(record.event(receipt.event_id) for receipt in outcomes)
+    assert not gathering.collector.record(make_entry()).duplicate

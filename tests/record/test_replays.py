@@ -1,0 +1,132 @@
+"""A person asks again: with the call as it was, or with what today's rules make of the event as it came."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from relay.errors import InvalidEventError, NotFoundError
+from relay.lifecycle import EventState, State
+from relay.portals import load_portals
+from relay.replay import NotReplayableError, Replayer
+from relay.rules import load_rules
+from relay.sources import load_sources
+from tests.support.folders import SECRETS, copy_config
+from tests.support.making import NOON, bring_to, make_entry, write
+from tests.support.senders import SEED, dump
+
+
+@pytest.fixture
+def today(record, tmp_path):
+    """Makes a Replayer with the shipped rules, some of them changed: file -> (old text, new text)."""
+    folder = copy_config(tmp_path)
+
+    def make(**changes):
+        for name, (old, new) in changes.items():
+            path = folder / "rules" / f"{name.replace('_', '-')}.yaml"
+            path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
+        sources = load_sources(folder / "sources.yaml", SECRETS)
+        portals = load_portals(folder / "portals.yaml")
+        return Replayer(record, sources, load_rules(folder / "rules", sources=sources, portals=portals))
+
+    return make
+
+
+def dead(record, body):
+    """A dead delivery of the rule seed-example, from an event with this body."""
+    entry = make_entry(["seed-example"], body=body)
+    write(record, entry)
+    (claimed,) = record.claim("main", entry.deliveries[0].id, 1, NOON)
+    record.settle(claimed, State.DEAD, NOON, reason="because")
+    return record.delivery(claimed.id)
+
+
+def test_the_original_call_is_made_again_whatever_the_rules_say_today(record, today):
+    old = dead(record, dump(SEED))
+
+    (fresh,) = today(seed_example=("template_id: 1", "template_id: 9")).replay(old.id, current_rules=False)
+
+    assert fresh.call == old.call
+    assert (fresh.state, fresh.replay_of, fresh.rule) == (State.PENDING, old.id, old.rule)
+    assert record.delivery(fresh.id) == fresh
+
+
+def test_the_rules_of_today_may_make_another_call(record, today):
+    old = dead(record, dump(SEED))
+
+    (fresh,) = today(seed_example=("template_id: 1", "template_id: 9")).replay(old.id, current_rules=True)
+
+    assert (fresh.call.template_id, fresh.call.document_id) == (9, ("crm", "CCrmDocumentLead", "LEAD_1"))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        (("when: ", "when: body.never && "), NotReplayableError, "does not want"),
+        (("body.user,", "body.other,"), InvalidEventError, "user"),
+        (("name: seed-example", "name: renamed"), NotFoundError, "seed-example"),
+    ],
+)
+def test_what_the_rules_of_today_cannot_use_is_not_replayed(record, today, change, error, words):
+    old = dead(record, dump(SEED))
+
+    with pytest.raises(error, match=words):
+        today(seed_example=change).replay(old.id, current_rules=True)
+
+    assert record.event(old.event_id).deliveries == (old.id,)
+
+
+def test_an_event_that_was_rejected_is_used_after_its_rule_was_mended(record, today):
+    entry = make_entry([], state=EventState.REJECTED, body=b'{"lead": {"id": 1}, "user": "anna"}')
+    write(record, replace(entry, event=replace(entry.event, errors={"user": ["expected a whole number"]})))
+
+    with pytest.raises(InvalidEventError):
+        today().replay(entry.event.id, current_rules=True)
+    mended = today(
+        seed_example=("user: {from: body.user, type: integer, required: true, min: 1}", "user: {from: body.user}")
+    )
+    (fresh,) = mended.replay(entry.event.id, current_rules=True)
+
+    assert fresh.call.parameters == {"Parameter1": "user_anna"}
+    event = record.event(entry.event.id)
+    assert (event.state, event.deliveries, event.errors) == (EventState.ACCEPTED, (fresh.id,), {})
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.SENDING, State.RETRYING, State.UNCERTAIN])
+def test_what_is_not_final_is_not_replayed(record, today, state):
+    delivery = bring_to(record, state)
+
+    with pytest.raises(NotReplayableError, match=f"is {state}: only what is dead or started"):
+        today().replay(delivery.id, current_rules=False)
+
+
+def test_a_second_replay_is_refused_by_name(record, today):
+    old = dead(record, dump(SEED))
+    today().replay(old.id, current_rules=False)
+
+    with pytest.raises(NotReplayableError, match=f"{old.id} has been replayed before"):
+        today().replay(old.id, current_rules=False)
+
+
+def test_an_event_with_deliveries_is_replayed_by_them(record, today):
+    old = dead(record, dump(SEED))
+
+    with pytest.raises(NotReplayableError, match=f"replay one of {old.id}"):
+        today().replay(old.event_id, current_rules=True)
+
+
+def test_an_event_that_still_no_rule_wants_is_not_replayed(record, today):
+    entry = make_entry([], body=b"{}")
+    write(record, entry)
+
+    with pytest.raises(NotReplayableError, match="no rule of today wants"):
+        today().replay(entry.event.id, current_rules=True)
+
+
+def test_an_event_of_a_source_that_is_gone_is_not_replayed(record, today):
+    entry = make_entry([], source="former")
+    write(record, entry)
+
+    with pytest.raises(NotFoundError, match="no longer configured"):
+        today().replay(entry.event.id, current_rules=True)

@@ -1,0 +1,177 @@
+"""A server that is away, hangs, is read-only or full: an error within seconds, and never a receipt."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from relay.errors import ConfigError, RecordUnavailableError
+from relay.lifecycle import State
+from relay.store import connection
+from relay.store.collector import Collector
+from relay.store.connection import DURABLE, check_durable, connect
+from relay.store.record import Record
+from tests.support.making import NOON, bring_to, make_entry, write
+
+TROUBLES = ["make_read_only", "make_full"]
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_a_server_that_takes_no_writes_gives_no_receipt(valkey, record, trouble):
+    collector = Collector(record)
+    collector.record(make_entry())
+    getattr(valkey, trouble)()
+
+    entry = make_entry(["one"], digest="d")
+    with pytest.raises(RecordUnavailableError):
+        collector.record(entry)
+
+    valkey.make_fresh()
+    assert record.counts().total_events == 0
+    assert not collector.record(entry).duplicate
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_a_server_that_takes_no_writes_takes_no_half_of_one(valkey, record, trouble):
+    before = write(record, make_entry(digest="d"))
+    ledger = record.counts()
+    getattr(valkey, trouble)()
+
+    for digest in ("d", "e", None):
+        with pytest.raises(RecordUnavailableError):
+            Collector(record).record(make_entry(digest=digest))
+
+    assert record.counts() == ledger
+    assert record.event(before.event_id).duplicates == 0
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_no_step_is_taken_while_nothing_can_be_written(valkey, record, trouble):
+    pending, sending, dead = (bring_to(record, state) for state in (State.PENDING, State.SENDING, State.DEAD))
+    event = record.event(dead.event_id)
+    getattr(valkey, trouble)()
+
+    for step in (
+        lambda: record.claim("main", pending.id, 1, NOON),
+        lambda: record.settle(sending, State.STARTED, NOON, workflow_id="wf"),
+        lambda: record.rescue(pending, NOON),
+        lambda: record.replay(event, dead, []),
+        record.is_writable,
+    ):
+        with pytest.raises(RecordUnavailableError):
+            step()
+
+    assert record.deliveries([pending.id, sending.id, dead.id]) == [pending, sending, dead]
+
+
+def test_a_replica_gives_no_receipt(own_valkey):
+    own_valkey.redis.replicaof("127.0.0.1", "1")
+
+    with pytest.raises(RecordUnavailableError):
+        Collector(Record(own_valkey.redis)).record(make_entry())
+
+
+def test_a_server_that_is_gone_is_an_error_at_once_and_comes_back(own_valkey):
+    record = Record(own_valkey.redis)
+    write(record, make_entry())
+    own_valkey.kill()
+    before = time.monotonic()
+
+    with pytest.raises(RecordUnavailableError):
+        Collector(record).record(make_entry())
+    with pytest.raises(RecordUnavailableError):
+        record.counts()
+    assert time.monotonic() - before < 2
+
+    own_valkey.start()
+    assert not Collector(record).record(make_entry()).duplicate
+
+
+def test_a_server_that_hangs_is_an_error_within_seconds_for_everybody_who_waits(own_valkey, monkeypatch):
+    monkeypatch.setattr(connection, "ANSWER_TIMEOUT_S", 0.3)
+    record = Record(connect(own_valkey.url))
+    write(record, make_entry())
+    collector = Collector(record)
+    refused = []
+
+    def send():
+        try:
+            collector.record(make_entry())
+        except RecordUnavailableError as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=send) for _ in range(250)]
+    own_valkey.pause()
+    before = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    took_s = time.monotonic() - before
+    own_valkey.resume()
+    record.redis.close()
+
+    assert len(refused) == 250
+    # Who comes while a leader waits may have to wait for one more; each wait is two tries of 0.3 s.
+    assert took_s < 2.4
+
+
+def test_answers_come_within_seconds_by_default():
+    assert (connection.CONNECT_TIMEOUT_S + connection.ANSWER_TIMEOUT_S) * 2 <= 8
+
+
+def test_what_the_error_says_holds_nothing_that_was_sent(valkey, record):
+    valkey.make_full()
+
+    with pytest.raises(RecordUnavailableError) as caught:
+        Collector(record).record(make_entry(body=b"the-body"))
+
+    assert "the-body" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_durable_server_is_accepted(redis):
+    assert check_durable(redis) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("appendonly", "no"),
+        ("appendfsync", "everysec"),
+        ("appendfsync", "no"),
+        ("maxmemory-policy", "allkeys-lru"),
+        ("maxmemory-policy", "volatile-ttl"),
+    ],
+)
+def test_a_server_that_could_forget_is_refused_with_the_setting_that_is_wrong(redis, name, value):
+    redis.config_set(name, value)
+
+    with pytest.raises(ConfigError) as caught:
+        check_durable(redis)
+
+    (mistake,) = caught.value.mistakes
+    assert f"must run with {name} {DURABLE[name]} " in mistake.text
+
+
+def test_every_wrong_setting_is_named_at_once(redis):
+    redis.config_set("appendfsync", "no")
+    redis.config_set("maxmemory-policy", "allkeys-lru")
+
+    with pytest.raises(ConfigError, match="appendfsync always, maxmemory-policy noeviction"):
+        check_durable(redis)
+
+
+def test_a_server_that_does_not_let_us_ask_is_a_warning(redis, valkey):
+    redis.acl_setuser("hosted", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-config"])
+    asking = connect(valkey.url.replace("unix://", "unix://hosted:x@"))
+
+    assert "appendfsync always" in check_durable(asking)
+    asking.close()
+
+
+def test_a_server_that_is_away_cannot_be_checked(tmp_path):
+    with pytest.raises(RecordUnavailableError):
+        check_durable(connect(f"unix://{tmp_path / 'nobody.sock'}"))

@@ -1,0 +1,104 @@
+"""Makes events, calls and deliveries as the door would make them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from relay.events import Attempt, Call, Delivery, Event
+from relay.ids import new_delivery_id, new_event_id
+from relay.lifecycle import EventState, State, Verdict
+from relay.store.record import Entry, Receipt, Record
+from relay.store.scripts import run
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def make_call(portal: str = "main", lead: int = 1, parameters: Mapping[str, Any] | None = None) -> Call:
+    triple = ("crm", "CCrmDocumentLead", f"LEAD_{lead}")
+    return Call(portal, 1, triple, {"Parameter1": "user_1"} if parameters is None else parameters)
+
+
+def make_delivery(event_id: str, rule: str = "a-rule", at: datetime = NOON, call: Call | None = None) -> Delivery:
+    return Delivery(
+        id=new_delivery_id(at),
+        event_id=event_id,
+        rule=rule,
+        call=call or make_call(),
+        state=State.PENDING,
+        created_at=at,
+        updated_at=at,
+    )
+
+
+def make_entry(
+    rules: Sequence[str] = ("a-rule",),
+    *,
+    at: datetime = NOON,
+    state: EventState | None = None,
+    source: str = "website",
+    digest: str | None = None,
+    window: timedelta = DAY,
+    body: bytes = b'{"lead": {"id": 1}}',
+    portal: str = "main",
+) -> Entry:
+    event_id = new_event_id(at)
+    deliveries = [make_delivery(event_id, rule, at, make_call(portal)) for rule in rules]
+    event = Event(
+        id=event_id,
+        source=source,
+        state=state or (EventState.ACCEPTED if deliveries else EventState.IGNORED),
+        received_at=at,
+        method="POST",
+        content_type="application/json",
+        query="a=1",
+        headers={"content-type": "application/json", "x-kind": "tést"},
+        body=body,
+        deliveries=tuple(delivery.id for delivery in deliveries),
+    )
+    return Entry(event, deliveries, digest, window if digest else timedelta(0))
+
+
+def make_attempt(verdict: Verdict = Verdict.STARTED, number: int = 1) -> Attempt:
+    return Attempt(number=number, at=NOON, duration_ms=12, verdict=verdict, status=200, code=None, description="täxt")
+
+
+def write(record: Record, entry: Entry) -> Receipt:
+    """Record an entry at once, without a collector."""
+    return Receipt.from_answer(run(record.redis, record.entry_call(entry)))
+
+
+def write_one(record: Record, at: datetime = NOON, **options: Any) -> Delivery:
+    """Record an event with one delivery; the delivery."""
+    entry = make_entry(at=at, **options)
+    write(record, entry)
+    return entry.deliveries[0]
+
+
+def bring_to(record: Record, state: State, at: datetime = NOON, **options: Any) -> Delivery:
+    """A delivery on record in this state, as it reads then."""
+    delivery = write_one(record, at, **options)
+    if state is State.PENDING:
+        return delivery
+    (claimed,) = record.claim(delivery.call.portal, delivery.id, delivery.turn, at)
+    if state is State.SENDING:
+        return claimed
+    ticket = None
+    if state is State.RETRYING:
+        ticket = record.queues.deliver(delivery.call.portal, delivery.id, delivery.turn + 1, at + DAY)
+    record.settle(
+        claimed,
+        state,
+        at,
+        reason="because",
+        ticket=ticket,
+        workflow_id=f"wf-{delivery.id}" if state is State.STARTED else "",
+    )
+    return record.delivery(delivery.id)
+
+
+def with_turn(delivery: Delivery, turn: int) -> Delivery:
+    return replace(delivery, turn=turn)

