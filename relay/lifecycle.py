@@ -63,8 +63,8 @@ class Verdict(StrEnum):
 
 
 TRANSITIONS: dict[State, dict[State, str]] = {
-    State.PENDING: {State.SENDING: "a worker claimed it"},
-    State.RETRYING: {State.SENDING: "a worker claimed it"},
+    State.PENDING: {State.SENDING: "a worker claimed it", State.DEAD: "a person cancelled it"},
+    State.RETRYING: {State.SENDING: "a worker claimed it", State.DEAD: "a person cancelled it"},
     State.SENDING: {
         State.STARTED: "a workflow id is on record",
         State.RETRYING: "throttled or unreachable: certainly not executed, and budget is left",

@@ -18,7 +18,8 @@ from rq.serializers import JSONSerializer
 
 DELIVER_JOB = "workers.jobs.deliver"
 RECONCILE_JOB = "workers.jobs.reconcile"
-JOB_NAMES = (DELIVER_JOB, RECONCILE_JOB)
+ANSWER_JOB = "workers.jobs.answer"
+JOB_NAMES = (DELIVER_JOB, RECONCILE_JOB, ANSWER_JOB)
 
 QUEUE_PREFIX = "portal-"
 JOB_TIMEOUT_S = 180
@@ -74,18 +75,22 @@ class Queues:
 
     def deliver(self, portal: str, delivery_id: str, turn: int, at: datetime | None = None) -> Ticket:
         """A job that sends this delivery, now or at a time to come."""
-        return self._ticket(DELIVER_JOB, portal, delivery_id, turn, at)
+        return self._ticket(DELIVER_JOB, portal, job_id(delivery_id, turn), [delivery_id, turn], at)
 
     def reconcile(self, portal: str, delivery_id: str, turn: int, at: datetime | None = None) -> Ticket:
         """A job that finds out whether this uncertain delivery has started its workflow."""
-        return self._ticket(RECONCILE_JOB, portal, delivery_id, turn, at)
+        return self._ticket(RECONCILE_JOB, portal, job_id(delivery_id, turn), [delivery_id, turn], at)
 
-    def _ticket(self, function: str, portal: str, delivery_id: str, turn: int, at: datetime | None) -> Ticket:
+    def ask(self, portal: str, question_id: str) -> Ticket:
+        """A job that answers a person's question to a portal."""
+        return self._ticket(ANSWER_JOB, portal, question_id, [question_id], None)
+
+    def _ticket(self, function: str, portal: str, name: str, arguments: list[str | int], at: datetime | None) -> Ticket:
         queue_key, schedule_key = self._keys_of(portal)
         job = Job.create(
             function,
-            args=[delivery_id, turn],
-            id=job_id(delivery_id, turn),
+            args=arguments,
+            id=name,
             connection=self._redis,
             origin=queue_name(portal),
             serializer=JSONSerializer,
@@ -97,8 +102,8 @@ class Queues:
         )
         job.enqueued_at = job.created_at
         fields: list[str | bytes | int] = []
-        for name, value in job.to_dict().items():
-            fields += (name, value)
+        for key, value in job.to_dict().items():
+            fields += (key, value)
         return Ticket(
             id=job.id,
             job_key=as_text(job.key),

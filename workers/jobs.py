@@ -5,7 +5,7 @@ RQ gives ids only; what a job works with is the desk that this process opened be
 
 from __future__ import annotations
 
-from workers import delivery
+from workers import delivery, questions
 from workers import reconcile as reconciling
 from workers.desk import Desk
 
@@ -29,6 +29,11 @@ def deliver(delivery_id: str, turn: int) -> None:
 def reconcile(delivery_id: str, turn: int) -> None:
     """Find out about an uncertain delivery."""
     reconciling.reconcile(_desk(), delivery_id, turn)
+
+
+def answer(question_id: str) -> None:
+    """Call a portal for a person who asked."""
+    questions.answer(_desk(), question_id)
 
 
 def _desk() -> Desk:

@@ -86,7 +86,7 @@ def _look(desk: Desk, delivery: Delivery) -> tuple[Answer, Judgement]:
         is_own = instance.id == bizproc.own_id_of(delivery.id)
         if not is_own and not bizproc.may_be_ours(instance, delivery.call, desk.address.user_id, at):
             continue
-        if not is_own and desk.record.is_of_another(instance.id, delivery.id):
+        if desk.record.delivery_of_workflow(instance.id) not in {None, delivery.id}:
             continue
         try:
             write(desk, delivery, Outcome(State.STARTED, "found_running", workflow_id=instance.id))

@@ -26,6 +26,8 @@
     relay:tokens:{portal}            hash    the OAuth pair in force
     relay:rules                      hash    digest and outlines of the rules in force
     relay:drift:{portal}             string  what of the rules does not fit the portal, as JSON
+    relay:question:{ask_}            hash    what a person asked of a portal, and the answer     TTL: a day
+    relay:acts                       stream  what persons did, newest last                capped
     relay:alerts                     stream  what a person should know, newest last       capped
 
 The zsets without a meaning in their score hold ids with score 0: ids sort by time, so ZRANGE BYLEX pages them and an
@@ -58,6 +60,8 @@ PACE = f"{PREFIX}pace:"
 TOKENS = f"{PREFIX}tokens:"
 RULES = f"{PREFIX}rules"
 DRIFT = f"{PREFIX}drift:"
+QUESTION = f"{PREFIX}question:"
+ACTS = f"{PREFIX}acts"
 ALERTS = f"{PREFIX}alerts"
 LOGINS = f"{PREFIX}logins:"
 

@@ -6,9 +6,7 @@ process was there first; a caller never sees an exception of redis-py.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,9 +15,10 @@ from redis import Redis
 from relay.errors import LostRace, NotFoundError, WorkflowTaken
 from relay.events import Attempt, Delivery, Event
 from relay.ids import to_ms
-from relay.lifecycle import FINAL, EventState, State, states_before
+from relay.lifecycle import FINAL, EventState, State, advance, states_before
 from relay.queueing import Queues, Ticket, job_id
 from relay.store import codec, keys
+from relay.store.entries import SINGLE, Entry, Load, Receipt
 from relay.store.guard import guarded
 from relay.store.ledger import Ledger
 from relay.store.scripts import Argument, Script, ScriptCall, pairs, run
@@ -31,49 +30,10 @@ HARD_DEADLINE = timedelta(seconds=120)
 REFUSED_KEPT = 10_000
 """How many refused requests are kept: anybody on the internet can cause them."""
 
+__all__ = ["SINGLE", "Entry", "Load", "Receipt", "Record"]
+
 RECORD, CLAIM, SETTLE = (Script.load(name) for name in ("record", "claim", "settle"))
 RESCUE, REPLAY, PRUNE = (Script.load(name) for name in ("rescue", "replay", "prune"))
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What is to be recorded at once: an event, its deliveries, and the dedup key that it claims."""
-
-    event: Event
-    deliveries: Sequence[Delivery] = ()
-    dedup_digest: str | None = None
-    dedup_window: timedelta = timedelta(0)
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What the record answers: the event that stands, which is the first one where this one is a duplicate."""
-
-    event_id: str
-    state: EventState
-    deliveries: tuple[str, ...]
-    duplicate: bool
-
-    @classmethod
-    def from_answer(cls, answer: Sequence[Any]) -> Receipt:
-        event_id, state, deliveries, seen = answer
-        return cls(event_id.decode(), EventState(state.decode()), tuple(json.loads(deliveries)), bool(seen))
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """How much one claim may take.
-
-    limit: deliveries. budget_ms: how long their starts may take together, at takes_ms by template, or unknown_ms.
-    """
-
-    limit: int = 1
-    budget_ms: int = 0
-    unknown_ms: int = 0
-    takes_ms: Mapping[int, int] = field(default_factory=dict)
-
-
-SINGLE = Load()
 
 
 class Record:
@@ -153,7 +113,10 @@ class Record:
         Raises LostRace where it has been moved since it was read, WorkflowTaken where the workflow is another's.
         """
         send_at = next_at or now
-        before = (state,) if looks is not None else states_before(state)
+        # What is swapped is what was read, not whatever may come before: a step is legal from one state only.
+        before = (state,) if looks is not None else (delivery.state,)
+        if looks is None:
+            advance(delivery.state, state)
         fields: list[tuple[str, Argument]] = [
             ("next_attempt_at", to_ms(next_at) if next_at and state not in FINAL else ""),
             ("reason", reason or ""),
@@ -220,10 +183,10 @@ class Record:
         return [member.decode() for member in found]
 
     @guarded
-    def is_of_another(self, workflow_id: str, delivery_id: str) -> bool:
-        """Whether a workflow is on record as started by another delivery."""
+    def delivery_of_workflow(self, workflow_id: str) -> str | None:
+        """The id of the delivery that is on record as having started a workflow."""
         owner: Any = self.redis.hget(keys.WORKFLOWS, workflow_id)
-        return owner is not None and owner.decode() != delivery_id
+        return owner.decode() if owner is not None else None
 
     @guarded
     def lease(self, task: str, holder: str, duration: timedelta) -> bool:
@@ -269,6 +232,12 @@ class Record:
         newest, oldest = f"({before}" if before else "+", f"[{since}" if since else "-"
         found: Any = self.redis.zrange(index, newest, oldest, desc=True, bylex=True, offset=0, num=limit)
         return [member.decode() for member in found]
+
+    @guarded
+    def size(self, index: str) -> int:
+        """How many ids an index holds."""
+        count: Any = self.redis.zcard(index)
+        return int(count)
 
     @guarded
     def counts(self) -> Ledger:

@@ -14,6 +14,7 @@ from relay.lifecycle import FINAL, TRANSITIONS, EventState, State, advance, stat
 PAIRS = list(itertools.product(State, State))
 STEPS = {
     ("pending", "sending"), ("retrying", "sending"),
+    ("pending", "dead"), ("retrying", "dead"),
     ("sending", "started"), ("sending", "retrying"), ("sending", "pending"),
     ("sending", "uncertain"), ("sending", "dead"),
     ("uncertain", "started"), ("uncertain", "retrying"), ("uncertain", "dead"),

@@ -90,6 +90,7 @@ def test_a_page_of_rare_rows_ends_after_a_bounded_look_and_goes_on_from_there(re
     write(record, rare)
     for n in range(1, 10):
         write(record, make_entry([], state=EventState.REJECTED, at=NOON + n * SECOND))
+        write(record, make_entry([], state=EventState.IGNORED, source="github", at=NOON + n * SECOND))
 
     pages = walk(record, Filter(EventState.REJECTED, "github"), 2)
 

@@ -11,7 +11,7 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from relay.errors import LostRace
+from relay.errors import IllegalTransitionError, LostRace
 from relay.lifecycle import FINAL, TRANSITIONS, EventState, State, Verdict
 from relay.queueing import RECONCILE_JOB, job_id, queue_name
 from relay.store import keys
@@ -149,7 +149,7 @@ def test_a_step_is_written_exactly_where_the_table_has_it(record, current, follo
         )
         assert record.delivery(delivery.id).state is following
     else:
-        with pytest.raises(LostRace):
+        with pytest.raises(IllegalTransitionError):
             record.settle(delivery, following, NOON + SECOND)
         assert record.delivery(delivery.id) == delivery
     assert record.counts().imbalances == []

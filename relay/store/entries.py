@@ -1,0 +1,53 @@
+"""What goes into the record and what comes back at once: entries, receipts, and how much a claim takes. Data only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from relay.events import Delivery, Event
+from relay.lifecycle import EventState
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is to be recorded at once: an event, its deliveries, and the dedup key that it claims."""
+
+    event: Event
+    deliveries: Sequence[Delivery] = ()
+    dedup_digest: str | None = None
+    dedup_window: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the record answers: the event that stands, which is the first one where this one is a duplicate."""
+
+    event_id: str
+    state: EventState
+    deliveries: tuple[str, ...]
+    duplicate: bool
+
+    @classmethod
+    def from_answer(cls, answer: Sequence[Any]) -> Receipt:
+        event_id, state, deliveries, seen = answer
+        return cls(event_id.decode(), EventState(state.decode()), tuple(json.loads(deliveries)), bool(seen))
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How much one claim may take.
+
+    limit: deliveries. budget_ms: how long their starts may take together, at takes_ms by template, or unknown_ms.
+    """
+
+    limit: int = 1
+    budget_ms: int = 0
+    unknown_ms: int = 0
+    takes_ms: Mapping[int, int] = field(default_factory=dict)
+
+
+SINGLE = Load()
