@@ -17,6 +17,9 @@ accesslog = None
 errorlog = "-"
 loglevel = "warning"
 
+# No admin socket: the container's root is read-only, and nobody speaks to it.
+control_socket_disable = True
+
 limit_request_line = 8190
 limit_request_fields = 100
 limit_request_field_size = 16380

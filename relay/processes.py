@@ -12,7 +12,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.context import SpawnProcess
 from types import FrameType
@@ -34,6 +35,7 @@ class Child:
 
     target: a function of a module, for the child imports it afresh.
     stop_s: how long it may take to finish after SIGTERM, before it is killed.
+    without: beginnings of environment variables that are none of its business; it never has them.
     once: it is done when it ends with 0, instead of being started again.
     """
 
@@ -42,17 +44,24 @@ class Child:
     arguments: Sequence[Any] = ()
     stop_s: float = 10.0
     once: bool = False
+    without: Sequence[str] = ()
     process: SpawnProcess | None = field(default=None, repr=False)
     started_at: float = 0.0
     deaths: int = 0
     restart_at: float | None = None
     is_finished: bool = False
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs now."""
+        return self.process is not None and self.process.exitcode is None
+
     def start(self) -> None:
         """Start it, in a session of its own."""
         context = multiprocessing.get_context("spawn")
         self.process = context.Process(target=_enter, args=(self.target, tuple(self.arguments)), name=self.name)
-        self.process.start()
+        with _environment_without(self.without):
+            self.process.start()
         self.started_at, self.restart_at = time.monotonic(), None
 
     def stop(self) -> None:
@@ -115,6 +124,16 @@ class Supervisor:
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.stopping.set()
+
+
+@contextmanager
+def _environment_without(beginnings: Sequence[str]) -> Iterator[None]:
+    """A child begins with the environment of this moment: what is taken out now is not even in its /proc entry."""
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(tuple(beginnings))}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def _enter(target: Callable[..., object], arguments: tuple[Any, ...]) -> None:

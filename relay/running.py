@@ -19,6 +19,8 @@ from relay.errors import ConfigError, Mistake
 from relay.processes import Child, Supervisor
 
 VAR = Path("var")
+WORKERS_ONLY = ("PORTAL_",)
+WEB_ONLY = ("SOURCE_", "RELAY_SECRET_KEY", "RELAY_DASHBOARD_PASSWORD", "RELAY_API_")
 WORKER_STOP_S = 80.0
 """Longer than workers/__main__.py gives its own children to finish their calls."""
 
@@ -121,7 +123,9 @@ class Machine:
 
         if not os.environ.get("REDIS_URL"):
             os.environ["REDIS_URL"] = url_of(self.var / "record")
-            self.supervisor.children.append(Child("record", run_record, (self.var / "record",), stop_s=30.0))
+            self.supervisor.children.append(
+                Child("record", run_record, (self.var / "record",), stop_s=30.0, without=(*WORKERS_ONLY, *WEB_ONLY))
+            )
         load_config(Settings.from_environment(os.environ, web=True).config)
 
     def start(self) -> None:
@@ -132,8 +136,10 @@ class Machine:
         if self.supervisor.children:
             from relay.embedded import wait_until_ready  # noqa: PLC0415
 
-            wait_until_ready(self.var / "record")
-        web, workers = Child("web", run_web, stop_s=15.0), Child("workers", run_workers, stop_s=WORKER_STOP_S)
+            (record,) = self.supervisor.children
+            wait_until_ready(self.var / "record", lambda: record.is_alive and not self.supervisor.stopping.is_set())
+        web = Child("web", run_web, stop_s=15.0, without=WORKERS_ONLY)
+        workers = Child("workers", run_workers, stop_s=WORKER_STOP_S, without=WEB_ONLY)
         self.supervisor.children += [web, workers]
         web.start()
         workers.start()
@@ -169,21 +175,14 @@ def run_record(folder: Path) -> int:
 
 
 def run_web() -> int:
-    """Child: the web process, without what belongs to the workers."""
-    _forget("PORTAL_")
+    """Child: the web process."""
     return serve()
 
 
 def run_workers() -> None:
-    """Child: the workers, without what belongs to the web process. By name: relay may not import them."""
-    _forget("SOURCE_", "RELAY_SECRET_KEY", "RELAY_DASHBOARD_PASSWORD", "RELAY_API_TOKEN")
+    """Child: the workers. By name: relay may not import them."""
     sys.argv[1:] = []
     runpy.run_module("workers", run_name="__main__")
-
-
-def _forget(*prefixes: str) -> None:
-    for name in [name for name in os.environ if name.startswith(prefixes)]:
-        del os.environ[name]
 
 
 def _free_port(wanted: str, *, any_port: bool) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any
 
 from gunicorn.app.base import Application
 
+from relay.bulk import BulkReplays
 from relay.settings import Settings
 from relay.store.connection import check_durable, connect
 from relay.telemetry import configure
@@ -30,7 +32,10 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
 
     def load(self) -> Any:
         """The application, in each worker process."""
-        return create_app(self._settings)
+        app = create_app(self._settings)
+        bulk: BulkReplays = app.extensions["house"].bulk
+        threading.Thread(target=bulk.run, args=(threading.Event(),), daemon=True, name="bulk-replays").start()
+        return app
 
 
 def run_gunicorn() -> None:

@@ -46,6 +46,7 @@ class Settings:
     public_url: str | None = None
     trusted_proxies: tuple[str, ...] = ()
     api_token: str | None = field(default=None, repr=False)
+    api_read_token: str | None = field(default=None, repr=False)
     dashboard_password: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
     retention_days: int = 90
@@ -65,6 +66,7 @@ class Settings:
             public_url=reader.public_url("RELAY_PUBLIC_URL"),
             trusted_proxies=reader.networks("RELAY_TRUSTED_PROXIES"),
             api_token=reader.secret("RELAY_API_TOKEN", needed=web),
+            api_read_token=reader.secret("RELAY_API_READ_TOKEN", needed=False),
             dashboard_password=reader.secret("RELAY_DASHBOARD_PASSWORD", needed=web),
             secret_key=reader.secret("RELAY_SECRET_KEY", needed=web),
             retention_days=reader.days("RELAY_RETENTION_DAYS", 90),

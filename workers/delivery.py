@@ -15,6 +15,7 @@ from relay.errors import LostRace, NotFoundError, RecordUnavailableError, Workfl
 from relay.events import Attempt, Delivery
 from relay.lifecycle import FINAL, State, Verdict
 from relay.queueing import Ticket
+from relay.store.learnt import Learnt
 from relay.store.record import HARD_DEADLINE, SINGLE, Load
 from relay.telemetry import get_logger
 from workers import porter
@@ -23,7 +24,7 @@ from workers.bitrix24.answers import Answer
 from workers.bitrix24.batch import BATCH, answers_of, batch_parameters
 from workers.bitrix24.errors import Judgement, Remedy, judge
 from workers.desk import Desk
-from workers.pace import IGNORED, Learnt
+from workers.pace import IGNORED, load_of
 from workers.retry import Bury, Done, HoldPortal, Reconcile, RetryAfter, Step, next_step
 
 SETTLE_PAUSES_S = (0.1, 0.5, 1, 2, 5, 5, 10, 10, 10, 10)
@@ -127,7 +128,7 @@ def _load(desk: Desk, learnt: Learnt, free: int) -> Load:
     waiting = desk.record.waiting(desk.portal.name, desk.clock())
     if waiting - 1 <= free or desk.portal.batch == 1:
         return SINGLE
-    return learnt.load(min(desk.portal.batch, waiting), desk.clock())
+    return load_of(learnt, min(desk.portal.batch, waiting), desk.clock())
 
 
 def _call(desk: Desk, claimed: Sequence[Delivery]) -> tuple[Answer, list[Answer]]:

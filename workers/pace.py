@@ -5,15 +5,15 @@ takes, how much of the operating time is used, whether it honours our own ids, w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from redis import Redis
 
-from relay.ids import from_ms, to_ms
+from relay.ids import to_ms
 from relay.store import keys
 from relay.store.guard import guarded
+from relay.store.learnt import Learnt, read_learnt
 from relay.store.record import Load
 
 BATCH_BUDGET_MS = 20_000
@@ -22,8 +22,6 @@ UNKNOWN_MS = 1_000
 """A template that was never started counts as this slow: its first batches stay small."""
 WEIGHT = 0.3
 """Of the newest measurement in the moving average."""
-OPERATING_LIMIT_S = 480.0
-"""Operating time of one method in ten minutes (docs: limits.md); a refusal below it teaches a lower one."""
 OPERATING_RESERVE_S = 5.0
 UNKNOWN_RESET = timedelta(seconds=300)
 """How long to wait after OPERATION_TIME_LIMIT where no answer has told the reset: newer servers ban for as long
@@ -32,28 +30,17 @@ UNKNOWN_RESET = timedelta(seconds=300)
 HONOURED, IGNORED = "honoured", "ignored"
 
 
-@dataclass(frozen=True, slots=True)
-class Learnt:
-    """A portal as it has shown itself. operating_s until reset_at; takes_ms of a start by template id."""
+def operating_left_s(learnt: Learnt, now: datetime) -> float:
+    """How much operating time is left before the portal blocks the method, less a reserve."""
+    used = learnt.operating_s if learnt.reset_at and now < learnt.reset_at else 0.0
+    return learnt.operating_limit_s - OPERATING_RESERVE_S - used
 
-    own_id: str | None = None
-    host: str | None = None
-    operating_s: float = 0.0
-    operating_limit_s: float = OPERATING_LIMIT_S
-    reset_at: datetime | None = None
-    takes_ms: Mapping[int, float] = field(default_factory=dict)
 
-    def operating_left_s(self, now: datetime) -> float:
-        """How much operating time is left before the portal blocks the method, less a reserve."""
-        if self.reset_at is None or now >= self.reset_at:
-            return self.operating_limit_s - OPERATING_RESERVE_S
-        return self.operating_limit_s - OPERATING_RESERVE_S - self.operating_s
-
-    def load(self, limit: int, now: datetime) -> Load:
-        """How much one batch may take."""
-        budget_ms = min(BATCH_BUDGET_MS, max(0, int(self.operating_left_s(now) * 1000)))
-        takes_ms = {template: max(1, round(takes)) for template, takes in self.takes_ms.items()}
-        return Load(limit, budget_ms, UNKNOWN_MS, takes_ms)
+def load_of(learnt: Learnt, limit: int, now: datetime) -> Load:
+    """How much one batch may take."""
+    budget_ms = min(BATCH_BUDGET_MS, max(0, int(operating_left_s(learnt, now) * 1000)))
+    takes_ms = {template: max(1, round(takes)) for template, takes in learnt.takes_ms.items()}
+    return Load(limit, budget_ms, UNKNOWN_MS, takes_ms)
 
 
 class Pace:
@@ -61,21 +48,12 @@ class Pace:
 
     def __init__(self, redis: Redis, portal: str) -> None:
         self._redis = redis
+        self._portal = portal
         self._key = keys.PACE + portal
 
-    @guarded
     def read(self) -> Learnt:
         """What is known now."""
-        kept: Any = self._redis.hgetall(self._key)
-        text = {name.decode(): value.decode() for name, value in kept.items()}
-        return Learnt(
-            own_id=text.get("own_id"),
-            host=text.get("host"),
-            operating_s=float(text.get("operating", 0)),
-            operating_limit_s=float(text.get("operating_limit", OPERATING_LIMIT_S)),
-            reset_at=from_ms(int(text["reset_at"])) if "reset_at" in text else None,
-            takes_ms={int(name[2:]): float(value) for name, value in text.items() if name.startswith("t:")},
-        )
+        return read_learnt(self._redis, self._portal)
 
     def learn_start(self, known: Learnt, template_id: int, took_ms: float) -> None:
         """A start of this template took so long."""

@@ -11,6 +11,7 @@ from relay.telemetry import get_logger
 from workers.bitrix24.answers import Answer, Fault
 from workers.bitrix24.errors import Judgement, Remedy
 from workers.desk import Desk
+from workers.pace import operating_left_s
 
 DENIED_IN_A_ROW = 5
 """ACCESS_DENIED is of one event, until it is of every event: then the credential is the reason."""
@@ -56,7 +57,7 @@ def reopen(desk: Desk) -> None:
 def rest(desk: Desk) -> None:
     """Pause short of the operating limit, until the oldest of the portal's buckets leaves."""
     learnt, now = desk.pace.read(), desk.clock()
-    if learnt.reset_at and learnt.reset_at > now and learnt.operating_left_s(now) <= 0:
+    if learnt.reset_at and learnt.reset_at > now and operating_left_s(learnt, now) <= 0:
         advice = "The method's time budget is nearly used up; sending goes on when the portal has forgotten some of it."
         if desk.gate.pause("operating_time", advice, now, learnt.reset_at):
             log.warning("portal.paused", portal=desk.portal.name, reason="operating_time")

@@ -28,6 +28,9 @@
     relay:drift:{portal}             string  what of the rules does not fit the portal, as JSON
     relay:question:{ask_}            hash    what a person asked of a portal, and the answer     TTL: a day
     relay:acts                       stream  what persons did, newest last                capped
+    relay:once:{digest}              string  the answer to a POST with this Idempotency-Key      TTL: a day
+    relay:bulk:{rpl_}                string  a bulk replay as JSON; `:stop` beside it ends it    TTL: a week
+    relay:bulks                      set     ids of the bulk replays that run
     relay:alerts                     stream  what a person should know, newest last       capped
 
 The zsets without a meaning in their score hold ids with score 0: ids sort by time, so ZRANGE BYLEX pages them and an
@@ -62,6 +65,9 @@ RULES = f"{PREFIX}rules"
 DRIFT = f"{PREFIX}drift:"
 QUESTION = f"{PREFIX}question:"
 ACTS = f"{PREFIX}acts"
+ONCE = f"{PREFIX}once:"
+BULK = f"{PREFIX}bulk:"
+BULKS = f"{PREFIX}bulks"
 ALERTS = f"{PREFIX}alerts"
 LOGINS = f"{PREFIX}logins:"
 

@@ -234,6 +234,12 @@ class Record:
         return [member.decode() for member in found]
 
     @guarded
+    def text(self, key: str) -> str | None:
+        """A string of the record."""
+        kept: Any = self.redis.get(key)
+        return kept.decode() if kept is not None else None
+
+    @guarded
     def size(self, index: str) -> int:
         """How many ids an index holds."""
         count: Any = self.redis.zcard(index)

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from flask import Flask
 
+from relay.bulk import BulkReplays
 from relay.errors import ConfigError, Mistake, RecordUnavailableError
 from relay.ids import utc_now
 from relay.ingest import Door
 from relay.marks import Marker
+from relay.mending import Mending
 from relay.portals import Portal, load_portals
+from relay.replay import Replayer
 from relay.rules import RuleBook, load_rules
 from relay.settings import Settings
 from relay.sources import Source, load_sources
 from relay.store.collector import Collector
 from relay.store.connection import check_durable, connect
+from relay.store.questions import Questions
 from relay.store.record import Record
 from relay.store.rulebook import publish_rules
 from relay.telemetry import get_logger
-from relay.web import dashboard, hooks, ops, problems
+from relay.web import api, dashboard, hooks, ops, problems
 from relay.web.auth import Guard
 from relay.web.house import House
 from relay.web.proxies import TrustedProxies
@@ -36,11 +42,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings: absent, they come from the environment. Raises ConfigError with every mistake in environment and files.
     """
     settings = settings or Settings.from_environment(os.environ, web=True)
-    sources, rules = load_config(settings.config)
+    config = load_config(settings.config)
     record = Record(connect(settings.redis_url))
     if warning := check_durable(record.redis):
         log.warning("record.unchecked", reason=warning)
-    publish(record, rules)
+    publish(record, config.rules)
     app = Flask("relay.web")
     app.secret_key = settings.secret_key
     app.config.update(
@@ -52,17 +58,11 @@ def create_app(settings: Settings | None = None) -> Flask:
         MAX_FORM_MEMORY_SIZE=64_000,
         MAX_CONTENT_LENGTH=64_000,  # forms of the dashboard; a hook has its source's own
     )
-    app.extensions["house"] = House(
-        settings=settings,
-        sources=sources,
-        rules=rules,
-        record=record,
-        door=Door(rules, Collector(record), Marker(settings.secret_key or "")),
-        guard=Guard(record.redis, settings.dashboard_password or ""),
-    )
+    app.extensions["house"] = _furnish(settings, config, record)
     problems.register(app)
     for blueprint in (hooks.blueprint, ops.blueprint, dashboard.blueprint):
         app.register_blueprint(blueprint)
+    api.register(app)
     app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign] # Flask's way
     return app
 
@@ -75,8 +75,17 @@ def publish(record: Record, rules: RuleBook) -> None:
         log.warning("rules.unpublished", reason=str(error))
 
 
-def load_config(folder: Path) -> tuple[dict[str, Source], RuleBook]:
-    """Sources and rules of a configuration folder. Raises ConfigError with the mistakes of all files together."""
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What config/ says, checked."""
+
+    portals: Mapping[str, Portal]
+    sources: Mapping[str, Source]
+    rules: RuleBook
+
+
+def load_config(folder: Path) -> Config:
+    """Portals, sources and rules of a folder. Raises ConfigError with the mistakes of all files together."""
     mistakes: list[Mistake] = []
     portals: dict[str, Portal] = {}
     sources: dict[str, Source] = {}
@@ -90,4 +99,22 @@ def load_config(folder: Path) -> tuple[dict[str, Source], RuleBook]:
         mistakes.extend(error.mistakes)
     if mistakes:
         raise ConfigError(mistakes)
-    return sources, load_rules(folder / "rules", sources=sources, portals=portals)
+    return Config(portals, sources, load_rules(folder / "rules", sources=sources, portals=portals))
+
+
+def _furnish(settings: Settings, config: Config, record: Record) -> House:
+    marker = Marker(settings.secret_key or "")
+    mending = Mending(record, Replayer(record, config.sources, config.rules))
+    return House(
+        settings=settings,
+        sources=config.sources,
+        rules=config.rules,
+        record=record,
+        door=Door(config.rules, Collector(record), marker),
+        guard=Guard(record.redis, settings.dashboard_password or ""),
+        marker=marker,
+        portals=config.portals,
+        mending=mending,
+        bulk=BulkReplays(record, mending),
+        questions=Questions(record.redis),
+    )

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 
 from flask import current_app
 
+from relay.bulk import BulkReplays
 from relay.ingest import Door
+from relay.marks import Marker
+from relay.mending import Mending
+from relay.portals import Portal
 from relay.rules import RuleBook
 from relay.settings import Settings
 from relay.sources import Source
+from relay.store.questions import Questions
 from relay.store.record import Record
 from relay.web.auth import Guard
 
@@ -25,6 +30,11 @@ class House:
     record: Record
     door: Door
     guard: Guard
+    marker: Marker
+    portals: Mapping[str, Portal]
+    mending: Mending
+    bulk: BulkReplays
+    questions: Questions
 
 
 def house() -> House:

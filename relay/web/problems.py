@@ -6,23 +6,48 @@ A bug is logged with its traceback and answered with a 500 that says nothing els
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, json, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from relay.errors import NotFoundError, RecordUnavailableError
+from relay.errors import (
+    InvalidEventError,
+    NotFoundError,
+    RecordUnavailableError,
+    RelayError,
+    UnreadableError,
+    UnsupportedTypeError,
+)
+from relay.mending import RefusedError
+from relay.replay import NotReplayableError
 from relay.telemetry import get_logger
 
 log = get_logger()
 RETRY_AFTER_S = 5
+STATUSES: dict[type[RelayError], int] = {
+    NotFoundError: 404,
+    NotReplayableError: 409,
+    RefusedError: 409,
+    UnreadableError: 400,
+    UnsupportedTypeError: 415,
+}
 
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **extra: Any) -> Response:
     """An RFC 9457 answer. `extra`: members beside type, title, status and detail, such as `errors`."""
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **extra}
     return Response(json.dumps(body), status, dict(headers or {}), content_type="application/problem+json")
+
+
+class ProblemError(RelayError):
+    """An answer that a view gives by raising it."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
 
 
 def record_unavailable() -> Response:
@@ -34,7 +59,10 @@ def register(app: Flask) -> None:
     """Answer every exception that a handler lets through."""
     app.register_error_handler(HTTPException, _on_http)
     app.register_error_handler(RecordUnavailableError, _on_unavailable)
-    app.register_error_handler(NotFoundError, _on_missing)
+    app.register_error_handler(InvalidEventError, _on_invalid)
+    app.register_error_handler(ProblemError, _on_problem)
+    for kind, status in STATUSES.items():
+        app.register_error_handler(kind, partial(_on_known, status))
     app.register_error_handler(Exception, _on_bug)
 
 
@@ -43,6 +71,9 @@ def _on_http(error: HTTPException) -> Response | tuple[str, int] | HTTPException
     if status < 400:
         return error
     headers = {name: value for name, value in error.get_headers() if name in {"Allow", "Retry-After"}}
+    messages = getattr(error, "data", {}).get("messages")  # of webargs, by place and field
+    if messages and not _is_for_people():
+        return problem(status, "not what was expected", headers, errors=messages)
     return _answer(status, error.description or HTTPStatus(status).phrase, headers)
 
 
@@ -53,8 +84,18 @@ def _on_unavailable(error: RecordUnavailableError) -> Response | tuple[str, int]
     return record_unavailable()
 
 
-def _on_missing(error: NotFoundError) -> Response | tuple[str, int]:
-    return _answer(404, str(error))
+def _on_known(status: int, error: RelayError) -> Response | tuple[str, int]:
+    return _answer(status, str(error))
+
+
+def _on_problem(error: ProblemError) -> Response | tuple[str, int]:
+    return _answer(error.status, str(error))
+
+
+def _on_invalid(error: InvalidEventError) -> Response | tuple[str, int]:
+    if _is_for_people():
+        return _answer(422, f"the rule cannot be filled: {error}")
+    return problem(422, "the rule cannot be filled", errors=error.errors)
 
 
 def _on_bug(error: Exception) -> Response | tuple[str, int]:

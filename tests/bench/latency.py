@@ -61,7 +61,7 @@ def main() -> int:
                 processes.clean_up()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    print(table(times), flush=True)  # noqa: T201 - its purpose
+    print(table(times), flush=True)
     return 0
 
 

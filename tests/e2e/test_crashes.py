@@ -16,21 +16,28 @@ from relay.store.connection import connect
 from relay.store.record import HARD_DEADLINE
 from tests.support.machines import start_machine
 from tests.support.making import write_one
-from tests.support.processes import free_port, kill
+from tests.support.processes import kill, refusing_address
 from tests.support.waiting import until
 from workers.sweeper import sweep
 
 
+@pytest.fixture
+def portal_away():
+    """The credential of a portal that refuses every connection."""
+    with refusing_address() as address:
+        yield f"http://{address}/rest/1/sandbox/"
+
+
 def make_due(record):
-    """Let the time come for everything that is scheduled, without waiting for it."""
+    """Let the time come for everything that is scheduled or held back, without waiting for it."""
+    record.redis.delete("relay:gate:main")
     for key in record.redis.keys(f"rq:scheduled:{queue_name('main')}"):
         for job in record.redis.zrange(key, 0, -1):
             record.redis.zadd(key, {job: 1})
 
 
-def test_what_was_accepted_while_the_portal_was_away_starts_after_a_kill_of_everything(processes, sandbox):
-    nowhere = f"http://127.0.0.1:{free_port()}/rest/1/sandbox/"
-    first = start_machine(processes, sandbox, nowhere)
+def test_what_was_accepted_while_the_portal_was_away_starts_after_a_kill_of_everything(processes, sandbox, portal_away):
+    first = start_machine(processes, sandbox, portal_away)
     receipts = [first.post_website({"document": "lead", "id": n, "submission_id": str(n)}) for n in range(1, 6)]
     ids = [delivery_id for receipt in receipts for delivery_id in receipt["deliveries"]]
     until(lambda: first.record.delivery(ids[0]).attempts, "a first try")
@@ -44,9 +51,12 @@ def test_what_was_accepted_while_the_portal_was_away_starts_after_a_kill_of_ever
     repeated = second.post_website({"document": "lead", "id": 1, "submission_id": "1"})
     assert (repeated["duplicate"], repeated["event_id"]) == (True, receipts[0]["event_id"])
     record = second.record
-    make_due(record)
-    record.redis.delete("relay:gate:main")
-    second.wait(ids)
+
+    def have_all_started():
+        make_due(record)
+        return {delivery.state for delivery in record.deliveries(ids)} == {State.STARTED}
+
+    until(have_all_started, "all to have started", 40)
     started = [workflow["document"][2] for workflow in sandbox.portal.started()]
     assert sorted(started) == [f"LEAD_{n}" for n in range(1, 6)]
     assert record.counts().imbalances == []
@@ -56,8 +66,8 @@ def test_what_was_accepted_while_the_portal_was_away_starts_after_a_kill_of_ever
     record.redis.close()
 
 
-def test_after_a_kill_of_the_servers_too_everything_that_was_answered_is_there(processes, sandbox):
-    first = start_machine(processes, sandbox, f"http://127.0.0.1:{free_port()}/rest/1/sandbox/")
+def test_after_a_kill_of_the_servers_too_everything_that_was_answered_is_there(processes, sandbox, portal_away):
+    first = start_machine(processes, sandbox, portal_away)
     receipts = [first.post_website({"document": "deal", "id": n}) for n in range(1, 6)]
 
     for pid in (first.running.pid, *first.running.family()):

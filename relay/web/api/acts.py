@@ -1,0 +1,126 @@
+"""The API's acts: replay, settle, cancel, pause, resume, terminate, kill; one by one, or many by a filter.
+
+A POST with an `Idempotency-Key` is done once: its repeat gets the first answer (relay/web/api/once.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import g
+from flask_smorest import Blueprint
+
+from relay.errors import NotFoundError
+from relay.lifecycle import State
+from relay.web.api import schemas
+from relay.web.api.asked import filter_of
+from relay.web.api.documented import answers
+from relay.web.api.once import once
+from relay.web.house import house
+from relay.web.portals import portal_wire
+
+blueprint = Blueprint("acts", __name__, description="What a person or program can do")
+
+
+@blueprint.post("/deliveries/<delivery_id>/replay")
+@blueprint.arguments(schemas.ReplaySchema)
+@answers(blueprint, schemas.DeliverySchema, 404, 409, 422, status=201)
+@once
+def replay(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
+    """A new delivery for a dead or started one: the same call, or what today's rules make of the event."""
+    (made,) = house().mending.replay(delivery_id, g.who, current_rules=asked["rules"] == "current")
+    return made.to_wire()
+
+
+@blueprint.post("/deliveries/<delivery_id>/settle")
+@blueprint.arguments(schemas.SettleSchema)
+@answers(blueprint, schemas.DeliverySchema, 404, 409, 422)
+@once
+def settle(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
+    """Decide an uncertain delivery."""
+    settled = house().mending.settle(
+        delivery_id, g.who, State(asked["as_"]), asked["note"], workflow_id=asked.get("workflow_id")
+    )
+    return settled.to_wire()
+
+
+@blueprint.post("/deliveries/<delivery_id>/cancel")
+@blueprint.arguments(schemas.CancelSchema)
+@answers(blueprint, schemas.DeliverySchema, 404, 409, 422)
+@once
+def cancel(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
+    """Give up a delivery that still waits."""
+    return house().mending.cancel(delivery_id, g.who, asked["note"]).to_wire()
+
+
+@blueprint.post("/replays")
+@blueprint.arguments(schemas.ReplaysSchema)
+@answers(blueprint, schemas.BulkSchema, 404, 409, 422, status=201)
+@once
+def replay_many(asked: dict[str, Any]) -> dict[str, Any]:
+    """Replay what a filter finds; `dry_run` only counts, and shows a sample."""
+    wanted = filter_of(asked["filter"])
+    if asked["dry_run"]:
+        return house().bulk.dry_run(wanted).to_wire()
+    return house().bulk.begin(wanted, asked["rules"], g.who).to_wire()
+
+
+@blueprint.get("/replays/<replays_id>")
+@answers(blueprint, schemas.BulkSchema, 404)
+def replays(replays_id: str) -> dict[str, Any]:
+    """How far a bulk replay is."""
+    return house().bulk.read(replays_id).to_wire()
+
+
+@blueprint.delete("/replays/<replays_id>")
+@answers(blueprint, schemas.BulkSchema, 404)
+def cancel_replays(replays_id: str) -> dict[str, Any]:
+    """Stop a bulk replay; what was replayed stays replayed."""
+    return house().bulk.cancel(replays_id, g.who).to_wire()
+
+
+@blueprint.post("/portals/<name>/pause")
+@answers(blueprint, schemas.PortalSchema, 404, 409, 422)
+@once
+def pause(name: str) -> dict[str, Any]:
+    """Let the deliveries of a portal wait."""
+    house().mending.pause(_known(name), g.who)
+    return portal_wire(name)
+
+
+@blueprint.post("/portals/<name>/resume")
+@answers(blueprint, schemas.PortalSchema, 404, 409, 422)
+@once
+def resume(name: str) -> dict[str, Any]:
+    """Open a held or paused portal."""
+    house().mending.resume(_known(name), g.who)
+    return portal_wire(name)
+
+
+@blueprint.post("/workflows/<workflow_id>/terminate")
+@answers(blueprint, schemas.QuestionSchema, 404, 409, 422, status=202)
+@once
+def terminate(workflow_id: str) -> dict[str, Any]:
+    """Ask the portal to end a workflow and keep its data."""
+    return house().mending.end_workflow(workflow_id, g.who, "terminate").to_wire()
+
+
+@blueprint.post("/workflows/<workflow_id>/kill")
+@answers(blueprint, schemas.QuestionSchema, 404, 409, 422, status=202)
+@once
+def kill(workflow_id: str) -> dict[str, Any]:
+    """Ask the portal to end a workflow and delete its data."""
+    return house().mending.end_workflow(workflow_id, g.who, "kill").to_wire()
+
+
+@blueprint.get("/questions/<question_id>")
+@answers(blueprint, schemas.QuestionSchema, 404)
+def question(question_id: str) -> dict[str, Any]:
+    """What the portal answered."""
+    return house().questions.read(question_id).to_wire()
+
+
+def _known(portal: str) -> str:
+    if portal not in house().portals:
+        raise NotFoundError(f"no portal {portal!r}")
+    return portal

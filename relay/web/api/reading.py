@@ -1,0 +1,118 @@
+"""The API's lists and single things. Reads; changes nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flask_smorest import Blueprint
+from marshmallow import RAISE
+
+from relay.errors import NotFoundError
+from relay.listing import Row, row_of
+from relay.store import keys
+from relay.trials import Tried, try_rules
+from relay.web.api import schemas
+from relay.web.api.asked import filter_of
+from relay.web.api.documented import answers
+from relay.web.finding import search_deliveries, search_events
+from relay.web.house import house
+from relay.web.portals import portal_wires
+
+blueprint = Blueprint("reading", __name__, description="What is on record")
+
+
+@blueprint.get("/events")
+@blueprint.arguments(schemas.ListSchema, location="query", unknown=RAISE)
+@answers(blueprint, schemas.EventPageSchema, 422)
+def events(asked: dict[str, Any]) -> dict[str, Any]:
+    """Events, newest first, each with its deliveries."""
+    word, cursor, limit = asked.pop("q", None), asked.pop("cursor", None), asked.pop("limit")
+    page = search_events(word, filter_of(asked), cursor, limit)
+    return {"events": [_event_wire(row) for row in page.rows], "cursor": page.cursor}
+
+
+@blueprint.get("/events/<event_id>")
+@answers(blueprint, schemas.EventSchema, 404)
+def event(event_id: str) -> dict[str, Any]:
+    """One event, with its deliveries."""
+    record = house().record
+    return _event_wire(row_of(record, record.event(event_id)))
+
+
+@blueprint.get("/deliveries")
+@blueprint.arguments(schemas.ListSchema, location="query", unknown=RAISE)
+@answers(blueprint, schemas.DeliveryPageSchema, 422)
+def deliveries(asked: dict[str, Any]) -> dict[str, Any]:
+    """Deliveries, newest first."""
+    word, cursor, limit = asked.pop("q", None), asked.pop("cursor", None), asked.pop("limit")
+    page = search_deliveries(word, filter_of(asked), cursor, limit)
+    return {"deliveries": [one.to_wire() for one in page.rows], "cursor": page.cursor}
+
+
+@blueprint.get("/deliveries/<delivery_id>")
+@answers(blueprint, schemas.DeliverySchema, 404)
+def delivery(delivery_id: str) -> dict[str, Any]:
+    """One delivery, with every attempt."""
+    return house().record.delivery(delivery_id).to_wire()
+
+
+@blueprint.get("/portals")
+@answers(blueprint, schemas.PortalsSchema)
+def portals() -> dict[str, Any]:
+    """Each portal: its gate, its pace, what was learnt about it."""
+    return {"portals": portal_wires()}
+
+
+@blueprint.get("/rules")
+@answers(blueprint, schemas.RulesSchema)
+def rules() -> dict[str, Any]:
+    """The rules in force."""
+    book, record = house().rules, house().record
+    wires = [
+        {
+            "name": rule.name,
+            "source": rule.source,
+            "file": rule.file,
+            "portal": rule.outline.portal,
+            "template_id": rule.outline.template_id,
+            "deliveries": record.size(f"{keys.DELIVERIES_BY}rule:{rule.name}"),
+        }
+        for rule in book.all()
+    ]
+    return {"digest": book.digest, "rules": wires}
+
+
+@blueprint.post("/rules/try")
+@blueprint.arguments(schemas.TrialSchema)
+@answers(blueprint, schemas.TriedPageSchema, 400, 404, 415, 422)
+def try_on(asked: dict[str, Any]) -> dict[str, Any]:
+    """What the rules make of a body; nothing is recorded."""
+    source = house().sources.get(asked["source"])
+    if source is None:
+        raise NotFoundError(f"no source {asked['source']!r}")
+    body = asked["body"]
+    text = body if isinstance(body, str) else json.dumps(body)
+    rules = [house().rules.get(asked["rule"])] if "rule" in asked else list(house().rules.for_source(source.name))
+    tried = try_rules(source, rules, asked["content_type"], text.encode("utf-8", "surrogatepass"), asked["headers"])
+    return {"tried": [_tried_wire(one) for one in tried]}
+
+
+@blueprint.get("/audit")
+@answers(blueprint, schemas.AuditSchema)
+def audit() -> dict[str, Any]:
+    """The ledger: whether the books balance."""
+    return house().record.counts().to_wire()
+
+
+def _event_wire(row: Row) -> dict[str, Any]:
+    return {**row.event.to_wire(), "deliveries": [one.to_wire() for one in row.deliveries]}
+
+
+def _tried_wire(tried: Tried) -> dict[str, Any]:
+    return {
+        "rule": tried.rule,
+        "matches": tried.matches,
+        "call": tried.call.to_wire() if tried.call else None,
+        "errors": tried.errors,
+    }

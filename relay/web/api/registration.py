@@ -1,0 +1,42 @@
+"""Puts the API together: flask-smorest, its blueprints, the bearer token before everything.
+
+The OpenAPI document at /api/openapi.json describes what the code does, because the same schemas validate it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, request
+
+from relay.web.api import acts, reading
+from relay.web.api.documented import ProblemApi
+from relay.web.api.tokens import need_token
+
+INFO = {
+    "description": "Webhooks in, Bitrix24 workflows out: what was received, what was asked, what became of it.",
+    "license": {"name": "proprietary"},
+}
+
+
+def register(app: Flask) -> None:
+    """Add the API to the application."""
+    app.config.update(
+        API_TITLE="relay",
+        API_VERSION="v1",
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/api",
+        OPENAPI_JSON_PATH="openapi.json",
+        API_SPEC_OPTIONS={"info": INFO, "security": [{"bearer": []}]},
+    )
+    api = ProblemApi(app)
+    api.spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
+    for blueprint in (reading.blueprint, acts.blueprint):
+        blueprint.before_request(need_token)
+        api.register_blueprint(blueprint, url_prefix="/api/v1")
+
+    @app.before_request
+    def cap_json() -> Any:
+        """The API takes small JSON; a body to try a rule on may be larger."""
+        if request.path.startswith("/api/"):
+            request.max_content_length = 2_000_000

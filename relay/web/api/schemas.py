@@ -1,0 +1,226 @@
+"""The shapes of the API, as marshmallow schemas: they validate what comes in and describe what goes out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+
+from relay.lifecycle import EventState, State, Verdict
+from relay.listing import parse_state
+
+TEXT = validate.Length(min=1, max=200)
+LIMIT = 200
+
+
+class Strict(Schema):
+    """Unknown keys are errors: a typo in a filter must not widen it."""
+
+    class Meta:
+        unknown = RAISE
+
+
+class AnyState(fields.String):
+    """A state of a delivery or of an event."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        state = parse_state(super()._deserialize(value, attr, data, **kwargs) or "")
+        if state is None:
+            raise ValidationError("no such state")
+        return state
+
+
+class FilterSchema(Strict):
+    """What to list; all that is given must hold."""
+
+    state = AnyState(metadata={"enum": [*State, *EventState]})
+    source = fields.String(validate=TEXT)
+    rule = fields.String(validate=TEXT)
+    portal = fields.String(validate=TEXT)
+    code = fields.String(validate=TEXT, metadata={"description": "the portal's error code, or our reason"})
+    template_id = fields.Integer(strict=False, validate=validate.Range(min=1, max=2**31 - 1))
+    document_id = fields.String(validate=TEXT, metadata={"description": "the third member, such as LEAD_12"})
+    since = fields.AwareDateTime(default_timezone=None)
+    until = fields.AwareDateTime(default_timezone=None)
+
+
+class ListSchema(FilterSchema):
+    """A filter, a search, and which page."""
+
+    q = fields.String(
+        validate=TEXT,
+        metadata={"description": "an id, a workflow id, a document, a code, or a value that a rule extracted"},
+    )
+    cursor = fields.String(validate=validate.Regexp(r"^(evt|dlv)_[0-9a-z]{26}$"))
+    limit = fields.Integer(validate=validate.Range(min=1, max=LIMIT), load_default=50)
+
+
+class CallSchema(Schema):
+    template_id = fields.Integer()
+    document_id = fields.List(fields.String())
+    parameters = fields.Dict(keys=fields.String())
+
+
+class AttemptSchema(Schema):
+    number = fields.Integer()
+    at = fields.String()
+    duration_ms = fields.Integer()
+    verdict = fields.String(validate=validate.OneOf([*Verdict]))
+    status = fields.Integer(allow_none=True)
+    code = fields.String(allow_none=True)
+    description = fields.String(allow_none=True)
+    batch_size = fields.Integer()
+
+
+class DeliverySchema(Schema):
+    id = fields.String()
+    event_id = fields.String()
+    rule = fields.String()
+    portal = fields.String()
+    state = fields.String(validate=validate.OneOf([*State]))
+    call = fields.Nested(CallSchema)
+    workflow_id = fields.String(allow_none=True)
+    reason = fields.String(allow_none=True)
+    attempts = fields.List(fields.Nested(AttemptSchema))
+    next_attempt_at = fields.String(allow_none=True)
+    created_at = fields.String()
+    updated_at = fields.String()
+    replay_of = fields.String(allow_none=True)
+
+
+class EventSchema(Schema):
+    id = fields.String()
+    source = fields.String()
+    state = fields.String(validate=validate.OneOf([*EventState]))
+    received_at = fields.String()
+    method = fields.String()
+    content_type = fields.String()
+    query = fields.String()
+    headers = fields.Dict(keys=fields.String(), values=fields.String())
+    body = fields.String()
+    reason = fields.String(allow_none=True)
+    errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
+    duplicates = fields.Integer()
+    deliveries = fields.List(fields.Nested(DeliverySchema))
+
+
+class EventPageSchema(Schema):
+    events = fields.List(fields.Nested(EventSchema))
+    cursor = fields.String(allow_none=True)
+
+
+class DeliveryPageSchema(Schema):
+    deliveries = fields.List(fields.Nested(DeliverySchema))
+    cursor = fields.String(allow_none=True)
+
+
+class ReplaySchema(Strict):
+    rules = fields.String(validate=validate.OneOf(["original", "current"]), load_default="original")
+
+
+class ReplaysSchema(ReplaySchema):
+    """A bulk replay: the deliveries that a filter finds now."""
+
+    filter = fields.Nested(FilterSchema, required=True)
+    dry_run = fields.Boolean(load_default=False, truthy={True}, falsy={False})
+
+
+class BulkSchema(Schema):
+    id = fields.String(allow_none=True)
+    state = fields.String(validate=validate.OneOf(["dry_run", "running", "finished", "cancelled"]))
+    rules = fields.String()
+    found = fields.Integer(metadata={"description": "deliveries that the filter finds, counted up to 10,000"})
+    replayed = fields.Integer()
+    refused = fields.Integer()
+    sample = fields.List(fields.String())
+
+
+class SettleSchema(Strict):
+    as_ = fields.String(data_key="as", required=True, validate=validate.OneOf(["started", "retrying", "dead"]))
+    workflow_id = fields.String(validate=validate.Length(min=1, max=32))
+    note = fields.String(required=True, validate=validate.Length(min=1, max=500))
+
+
+class CancelSchema(Strict):
+    note = fields.String(load_default="", validate=validate.Length(max=500))
+
+
+class PortalSchema(Schema):
+    name = fields.String()
+    plan = fields.String()
+    gate = fields.String(validate=validate.OneOf(["open", "paused", "held"]))
+    reason = fields.String(allow_none=True)
+    advice = fields.String(allow_none=True)
+    since = fields.String(allow_none=True)
+    until = fields.String(allow_none=True)
+    waiting = fields.Integer()
+    own_id = fields.String(allow_none=True, metadata={"description": "honoured or ignored, once known"})
+    operating_s = fields.Float()
+    operating_limit_s = fields.Float()
+    drift = fields.List(fields.String())
+
+
+class PortalsSchema(Schema):
+    portals = fields.List(fields.Nested(PortalSchema))
+
+
+class QuestionSchema(Schema):
+    id = fields.String()
+    portal = fields.String()
+    act = fields.String()
+    workflow_id = fields.String()
+    state = fields.String(validate=validate.OneOf(["asked", "done", "failed"]))
+    answer = fields.String(allow_none=True)
+
+
+class RuleSchema(Schema):
+    name = fields.String()
+    source = fields.String()
+    file = fields.String()
+    portal = fields.String()
+    template_id = fields.Integer()
+    deliveries = fields.Integer()
+
+
+class RulesSchema(Schema):
+    digest = fields.String()
+    rules = fields.List(fields.Nested(RuleSchema))
+
+
+class TrialSchema(Strict):
+    """A body to try rules on. body: JSON, or the text of any content type."""
+
+    source = fields.String(required=True, validate=TEXT)
+    rule = fields.String(validate=TEXT)
+    body = fields.Raw(required=True, allow_none=True)
+    content_type = fields.String(load_default="application/json", validate=TEXT)
+    headers = fields.Dict(keys=fields.String(), values=fields.String(), load_default=dict)
+
+
+class TriedSchema(Schema):
+    rule = fields.String()
+    matches = fields.Boolean()
+    call = fields.Nested(CallSchema, allow_none=True)
+    errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
+
+
+class TriedPageSchema(Schema):
+    tried = fields.List(fields.Nested(TriedSchema))
+
+
+class AuditSchema(Schema):
+    balanced = fields.Boolean()
+    imbalances = fields.List(fields.String())
+    deliveries = fields.Dict(keys=fields.String(), values=fields.Integer())
+    events = fields.Dict(keys=fields.String(), values=fields.Integer())
+    since_start = fields.Dict(keys=fields.String(), values=fields.Integer())
+
+
+class ProblemSchema(Schema):
+    """RFC 9457."""
+
+    type = fields.String()
+    title = fields.String()
+    status = fields.Integer()
+    detail = fields.String()
+    errors = fields.Dict(keys=fields.String())
