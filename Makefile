@@ -31,6 +31,7 @@ lock: ## compile requirements.txt and tests/requirements.txt anew, with hashes; 
 # A virtual environment of our own with what requirements.txt says, made again when that changes. .ci/run adds to it.
 .venv/installed: requirements.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none was found on the PATH" >&2; exit 1; }
+	@echo "setting up .venv (once; a minute at most)"
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
 		echo "no virtual environment could be made: on Debian, apt-get install python3-venv" >&2; exit 1; }
 	@$(IN_VENV) -m pip install --quiet --quiet --disable-pip-version-check --require-hashes -r requirements.txt

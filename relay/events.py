@@ -36,7 +36,7 @@ class Call:
         empty list cannot be said in a query (docs: settings/how-to-call-rest-api/batch.md; source:
         rest/classes/general/rest_util.php ParseBatchQuery, main CSecurityFilter).
         """
-        return any(_is_fragile(value) for value in self.parameters.values())
+        return any(_is_fragile(value) for value in (*self.document_id, *self.parameters.values()))
 
     def to_wire(self) -> dict[str, Any]:
         return {

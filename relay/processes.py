@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -36,6 +37,7 @@ class Child:
     target: a function of a module, for the child imports it afresh.
     stop_s: how long it may take to finish after SIGTERM, before it is killed.
     without: beginnings of environment variables that are none of its business; it never has them.
+    log: a file for what it writes to stdout and stderr; absent: where this process writes.
     once: it is done when it ends with 0, instead of being started again.
     """
 
@@ -45,6 +47,7 @@ class Child:
     stop_s: float = 10.0
     once: bool = False
     without: Sequence[str] = ()
+    log: Path | None = None
     process: SpawnProcess | None = field(default=None, repr=False)
     started_at: float = 0.0
     deaths: int = 0
@@ -59,7 +62,9 @@ class Child:
     def start(self) -> None:
         """Start it, in a session of its own."""
         context = multiprocessing.get_context("spawn")
-        self.process = context.Process(target=_enter, args=(self.target, tuple(self.arguments)), name=self.name)
+        self.process = context.Process(
+            target=_enter, args=(self.log, self.target, tuple(self.arguments)), name=self.name
+        )
         with _environment_without(self.without):
             self.process.start()
         self.started_at, self.restart_at = time.monotonic(), None
@@ -136,7 +141,11 @@ def _environment_without(beginnings: Sequence[str]) -> Iterator[None]:
         os.environ.update(hidden)
 
 
-def _enter(target: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+def _enter(log: Path | None, target: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+    if log:
+        with log.open("ab") as file:
+            os.dup2(file.fileno(), sys.stdout.fileno())
+            os.dup2(file.fileno(), sys.stderr.fileno())
     os.setsid()  # a Ctrl-C in the terminal is for the parent; it asks us once
     threading.Thread(target=_end_with_parent, daemon=True, name="end-with-parent").start()
     status = target(*arguments)

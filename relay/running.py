@@ -20,7 +20,7 @@ from relay.processes import Child, Supervisor
 
 VAR = Path("var")
 WORKERS_ONLY = ("PORTAL_",)
-WEB_ONLY = ("SOURCE_", "RELAY_SECRET_KEY", "RELAY_DASHBOARD_PASSWORD", "RELAY_API_")
+WEB_ONLY = ("SOURCE_", "RELAY_SECRET_KEY", "RELAY_DASHBOARD_PASSWORD", "RELAY_VIEWER_PASSWORD", "RELAY_API_")
 WORKER_STOP_S = 80.0
 """Longer than workers/__main__.py gives its own children to finish their calls."""
 
@@ -64,7 +64,9 @@ def demo(options: argparse.Namespace) -> int:
     from relay.demonstration import show_samples, start_afresh  # noqa: PLC0415
 
     start_afresh(VAR / "demo")
-    with Machine(VAR / "demo", any_port=True) as machine:
+    log = VAR / "demo" / "relay.log"
+    with Machine(VAR / "demo", any_port=True, log=log) as machine:
+        print(f"starting record, sandbox, web and workers; what they say is in {log}", flush=True)
         machine.add_sandbox()
         machine.check()
         machine.start()
@@ -78,10 +80,11 @@ def demo(options: argparse.Namespace) -> int:
 class Machine:
     """The processes of one machine, with their data in one folder."""
 
-    def __init__(self, var: Path, *, any_port: bool = False) -> None:
+    def __init__(self, var: Path, *, any_port: bool = False, log: Path | None = None) -> None:
         from relay import secretfile  # noqa: PLC0415
 
         self.var = var
+        self.log = log
         self.config = Path(os.environ.get("RELAY_CONFIG") or "config")
         names = [*secretfile.WEB_SECRETS, *secretfile.source_secrets(self.config / "sources.yaml")]
         self.made_secrets = secretfile.fill_in(os.environ, names, var / "secrets.env")
@@ -124,7 +127,14 @@ class Machine:
         if not os.environ.get("REDIS_URL"):
             os.environ["REDIS_URL"] = url_of(self.var / "record")
             self.supervisor.children.append(
-                Child("record", run_record, (self.var / "record",), stop_s=30.0, without=(*WORKERS_ONLY, *WEB_ONLY))
+                Child(
+                    "record",
+                    run_record,
+                    (self.var / "record",),
+                    stop_s=30.0,
+                    without=(*WORKERS_ONLY, *WEB_ONLY),
+                    log=self.log,
+                )
             )
         load_config(Settings.from_environment(os.environ, web=True).config)
 
@@ -138,8 +148,8 @@ class Machine:
 
             (record,) = self.supervisor.children
             wait_until_ready(self.var / "record", lambda: record.is_alive and not self.supervisor.stopping.is_set())
-        web = Child("web", run_web, stop_s=15.0, without=WORKERS_ONLY)
-        workers = Child("workers", run_workers, stop_s=WORKER_STOP_S, without=WEB_ONLY)
+        web = Child("web", run_web, stop_s=15.0, without=WORKERS_ONLY, log=self.log)
+        workers = Child("workers", run_workers, stop_s=WORKER_STOP_S, without=WEB_ONLY, log=self.log)
         self.supervisor.children += [web, workers]
         web.start()
         workers.start()
@@ -164,7 +174,7 @@ class Machine:
                 pause.wait(0.05)
             else:
                 return
-        raise ConfigError([Mistake("environment", 0, "the web process did not start: its log is above")])
+        raise ConfigError([Mistake("environment", 0, f"the web process did not start: see {self.log or 'above'}")])
 
 
 def run_record(folder: Path) -> int:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import threading
+from pathlib import Path
 from typing import Any
 
 from gunicorn.app.base import Application
 
 from relay.bulk import BulkReplays
 from relay.settings import Settings
-from relay.store.connection import check_durable, connect
-from relay.telemetry import configure
+from relay.store.connection import connect, ensure_durable
+from relay.telemetry import configure, get_logger
 from relay.web.app import create_app, load_config
+
+SHIPPED = Path(__file__).resolve().parents[1] / "config" / "gunicorn.conf.py"
 
 
 class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
@@ -26,8 +29,9 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
         """No command line is read."""
 
     def load_config(self) -> None:
-        """The operator's file, then the address from the environment."""
-        self.load_config_from_module_name_or_filename(str(self._settings.config / "gunicorn.conf.py"))
+        """The operator's file, or the shipped one where there is none; then the address from the environment."""
+        own = self._settings.config / "gunicorn.conf.py"
+        self.load_config_from_module_name_or_filename(str(own if own.exists() else SHIPPED))
         self.cfg.set("bind", f"{self._settings.host}:{self._settings.port}")
 
     def load(self) -> Any:
@@ -44,5 +48,6 @@ def run_gunicorn() -> None:
     settings = Settings.from_environment(os.environ, web=True)
     load_config(settings.config)
     with connect(settings.redis_url) as redis:
-        check_durable(redis)
+        if warning := ensure_durable(redis):
+            get_logger().warning("record.not_durable", reason=warning)
     WebServer(settings).run()

@@ -16,7 +16,7 @@ from relay.errors import ConfigError, Mistake
 
 PLACE = "environment"
 SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
-MINIMUM_SECRET = 8
+MINIMUM_KEY = 8
 
 
 def read_secret(environ: Mapping[str, str], name: str) -> str | None:
@@ -48,6 +48,7 @@ class Settings:
     api_token: str | None = field(default=None, repr=False)
     api_read_token: str | None = field(default=None, repr=False)
     dashboard_password: str | None = field(default=None, repr=False)
+    viewer_password: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
     retention_days: int = 90
 
@@ -68,9 +69,13 @@ class Settings:
             api_token=reader.secret("RELAY_API_TOKEN", needed=web),
             api_read_token=reader.secret("RELAY_API_READ_TOKEN", needed=False),
             dashboard_password=reader.secret("RELAY_DASHBOARD_PASSWORD", needed=web),
-            secret_key=reader.secret("RELAY_SECRET_KEY", needed=web),
+            viewer_password=reader.secret("RELAY_VIEWER_PASSWORD", needed=False),
+            secret_key=reader.secret_key("RELAY_SECRET_KEY", needed=web),
             retention_days=reader.days("RELAY_RETENTION_DAYS", 90),
         )
+        if settings.viewer_password and settings.viewer_password == settings.dashboard_password:
+            wrong = "RELAY_VIEWER_PASSWORD is RELAY_DASHBOARD_PASSWORD: a viewer would be an operator"
+            reader.mistakes.append(Mistake(PLACE, 0, wrong))
         if reader.mistakes:
             raise ConfigError(reader.mistakes)
         return settings
@@ -139,8 +144,13 @@ class _Reader:
             return None
         if value is None and needed:
             self._wrong(f"{name} is not set (or {name}_FILE): expected a long random text, there is no default")
-        if value is not None and len(value) < MINIMUM_SECRET:
-            self._wrong(f"{name} is too short: expected at least {MINIMUM_SECRET} characters")
+        return value
+
+    def secret_key(self, name: str, *, needed: bool) -> str | None:
+        """It signs sessions: who guesses it needs no password."""
+        value = self.secret(name, needed=needed)
+        if value is not None and len(value) < MINIMUM_KEY:
+            self._wrong(f"{name} is too short: expected at least {MINIMUM_KEY} characters")
         return value
 
     def _wrong(self, text: str) -> None:

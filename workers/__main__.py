@@ -16,7 +16,7 @@ from functools import partial
 from relay.errors import ConfigError, RelayError
 from relay.processes import Child, Supervisor
 from relay.settings import Settings
-from relay.store.connection import check_durable, connect
+from relay.store.connection import connect, ensure_durable
 from relay.store.record import Record
 from relay.telemetry import configure, get_logger
 from workers.bitrix24.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
@@ -103,8 +103,8 @@ def _run(settings: Settings, addresses: Mapping[str, Address], *, burst: bool) -
     configure("workers")
     portals = list(addresses)
     record = Record(connect(settings.redis_url))
-    if warning := check_durable(record.redis):
-        log.warning("record.unchecked", reason=warning)
+    if warning := ensure_durable(record.redis):
+        log.warning("record.not_durable", reason=warning)
     supervisor = Supervisor([Child(f"worker-{name}", work, (name, burst), STOP_S, once=burst) for name in portals])
     supervisor.listen_for_signals()
     stop = supervisor.stopping

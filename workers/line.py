@@ -122,7 +122,11 @@ def _with_host(url: str, host: str) -> str:
 
 
 def _is_related(new: str | None, old: str | None) -> bool:
-    """Whether a host may inherit a credential: the same registered domain, or this machine for this machine."""
+    """Whether a host may inherit a credential: the same name but for its first label, or this machine for this machine.
+
+    A renamed portal keeps its domain. The last two labels would not do: bitrix24.com.br shares them with all of Brazil.
+    """
     if is_loopback(old):
         return is_loopback(new)
-    return bool(new and old) and (new or "").split(".")[-2:] == (old or "").split(".")[-2:]
+    domain = (old or "").split(".")[1:]
+    return new == old or (len(domain) > 1 and (new or "").split(".")[1:] == domain)

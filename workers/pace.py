@@ -18,8 +18,9 @@ from relay.store.record import Load
 
 BATCH_BUDGET_MS = 20_000
 """A third of the 60 s after which the cloud cuts a request (docs: limits.md)."""
-UNKNOWN_MS = 1_000
-"""A template that was never started counts as this slow: its first batches stay small."""
+UNKNOWN_MS = BATCH_BUDGET_MS
+"""A template whose start nobody has timed takes the whole budget: it goes alone. In a batch it would, if it is slow,
+make all of the batch uncertain, and teach nothing, again and again."""
 WEIGHT = 0.3
 """Of the newest measurement in the moving average."""
 OPERATING_RESERVE_S = 5.0

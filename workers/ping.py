@@ -32,8 +32,8 @@ def ping(desk: Desk) -> int:
     if SCOPE not in scope.result:
         return _say(name, f"the credential lacks the scope {SCOPE}: add it on the portal", 1)
     line.wait()
-    admin = line.call("user.admin", {})
-    if admin.result is not True:
+    profile = line.call("profile", {})
+    if not isinstance(profile.result, dict) or profile.result.get("ADMIN") is not True:
         return _say(name, "the credential's owner is no administrator: starts will be denied", 1)
     templates, answer = read_templates(line)
     if not isinstance(answer.result, list):

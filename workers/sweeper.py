@@ -12,9 +12,9 @@ from collections import Counter
 from datetime import datetime, timedelta
 
 from relay.errors import LostRace, RecordUnavailableError
-from relay.events import Delivery
-from relay.ids import EVENT_PREFIX, earliest_id, utc_now
-from relay.lifecycle import State
+from relay.events import Attempt, Delivery
+from relay.ids import EVENT_PREFIX, earliest_id, to_ms, utc_now
+from relay.lifecycle import State, Verdict
 from relay.store.record import Record
 from relay.telemetry import get_logger
 
@@ -67,8 +67,12 @@ def prune(record: Record, before: datetime, cursor: str | None = None) -> str | 
 
 def _mend(record: Record, delivery: Delivery, now: datetime) -> str:
     if delivery.state is State.SENDING:
-        # The process that claimed it is gone, or has given up writing. The call may have been made.
+        # The process that claimed it is gone, or has given up writing. The call may have been made: at the time of
+        # the claim, by which a workflow that it started is recognised (workers/reconcile.py).
+        claimed_at = delivery.updated_at
+        took_ms = to_ms(now) - to_ms(claimed_at)
+        attempt = Attempt(delivery.next_number, claimed_at, took_ms, Verdict.AMBIGUOUS, description="worker died")
         ticket = record.queues.reconcile(delivery.call.portal, delivery.id, delivery.turn + 1)
-        record.settle(delivery, State.UNCERTAIN, now, reason="worker_died", ticket=ticket)
+        record.settle(delivery, State.UNCERTAIN, now, attempt=attempt, reason="worker_died", ticket=ticket)
         return "made_uncertain"
     return "enqueued_again" if record.rescue(delivery, now) else "carried"

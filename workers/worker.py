@@ -15,7 +15,6 @@ from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
 from relay.errors import ConfigError, Mistake, RecordUnavailableError
-from relay.lifecycle import Verdict
 from relay.portals import load_portals
 from relay.queueing import queue_name
 from relay.settings import Settings
@@ -25,7 +24,6 @@ from relay.store.record import Record
 from relay.telemetry import configure, get_logger
 from workers import jobs, porter
 from workers.bitrix24 import bizproc
-from workers.bitrix24.errors import judge
 from workers.desk import Desk
 from workers.portals import Address, load_addresses
 
@@ -73,9 +71,7 @@ class PortalWorker(SimpleWorker):
         if not desk.record.lease(f"probe:{desk.portal.name}", self.name, PROBE_EVERY):
             return False
         desk.line.wait()
-        judgement = judge(desk.line.call(bizproc.TEMPLATES, {"SELECT": ["ID"]}))
-        # An accepted probe answers a list, which is no workflow id: "unknown", but neither held nor unreachable.
-        if judgement.reason != "unknown_answer" or judgement.verdict is Verdict.HELD:
+        if not isinstance(desk.line.call(bizproc.TEMPLATES, {"SELECT": ["ID"]}).result, list):
             return False
         porter.reopen(desk)
         return True

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -51,24 +51,44 @@ def connect(url: str, *, blocking: bool = False) -> Redis:
     return master
 
 
-def check_durable(redis: Redis) -> str | None:
-    """Refuse a server that would acknowledge what is not on disk, or evict what was promised.
+def ensure_durable(redis: Redis) -> str | None:
+    """See to it that the server acknowledges only what is on disk, and refuse one that evicts what was promised.
 
-    Returns a warning where the server does not let us ask (some hosted ones forbid CONFIG), else None.
-    Raises ConfigError for wrong settings, RecordUnavailableError where the server is away.
+    A server that writes no append-only file, or not at once, is told to, and its configuration file too if it has one.
+    Returns a warning where that was so, or where the server does not let us ask (some hosted ones forbid CONFIG).
+    Raises ConfigError where it cannot be made durable, RecordUnavailableError where it is away.
     """
     try:
-        found = {name: _setting(redis, name) for name in DURABLE}
+        wrong = {name: value for name, value in DURABLE.items() if _setting(redis, name) != value}
+        if not wrong:
+            return None
+        if "maxmemory-policy" in wrong:
+            raise _unfit(wrong)
+        return _make_durable(redis, wrong)
     except RedisError as error:
         text = str(error).lower()
         if "unknown command" in text or "noperm" in text or "no permissions" in text:
             return "the server forbids CONFIG: make sure that it runs with " + ", ".join(_wanted(DURABLE))
         raise RecordUnavailableError(type(error).__name__) from None
-    wrong = {name: value for name, value in DURABLE.items() if found[name] != value}
-    if wrong:
-        text = f"the server behind REDIS_URL must run with {', '.join(_wanted(wrong))} (see config/redis.conf)"
-        raise ConfigError([Mistake("environment", 0, text)])
-    return None
+
+
+def _make_durable(redis: Redis, wrong: dict[str, str]) -> str:
+    try:
+        for name, value in wrong.items():
+            redis.config_set(name, value)
+    except ResponseError:
+        raise _unfit(wrong) from None
+    told = f"the server ran without {', '.join(_wanted(wrong))}: this is set now"
+    try:
+        redis.config_rewrite()
+    except ResponseError:
+        return f"{told}, and forgotten when it restarts: write it into its configuration (see config/redis.conf)"
+    return f"{told}, and written into its configuration file"
+
+
+def _unfit(wrong: dict[str, str]) -> ConfigError:
+    text = f"the server behind REDIS_URL must run with {', '.join(_wanted(wrong))} (see config/redis.conf)"
+    return ConfigError([Mistake("environment", 0, text)])
 
 
 def _setting(redis: Redis, name: str) -> str:

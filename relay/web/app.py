@@ -22,7 +22,7 @@ from relay.rules import RuleBook, load_rules
 from relay.settings import Settings
 from relay.sources import Source, load_sources
 from relay.store.collector import Collector
-from relay.store.connection import check_durable, connect
+from relay.store.connection import ensure_durable, connect
 from relay.store.questions import Questions
 from relay.store.record import Record
 from relay.store.rulebook import publish_rules
@@ -44,8 +44,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or Settings.from_environment(os.environ, web=True)
     config = load_config(settings.config)
     record = Record(connect(settings.redis_url))
-    if warning := check_durable(record.redis):
-        log.warning("record.unchecked", reason=warning)
+    if warning := ensure_durable(record.redis):
+        log.warning("record.not_durable", reason=warning)
     publish(record, config.rules)
     app = Flask("relay.web")
     app.secret_key = settings.secret_key

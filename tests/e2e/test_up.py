@@ -191,7 +191,6 @@ def test_trying_a_rule_prints_the_call_and_makes_none(machine, portal):
     printed = json.loads(machine.ask("rules", "try", "seed-example", "-", given=json.dumps(SEED)))
 
     assert printed == {
-        "portal": "main",
         "TEMPLATE_ID": 1,
         "DOCUMENT_ID": ["crm", "CCrmDocumentLead", "LEAD_1"],
         "PARAMETERS": {"Parameter1": "user_1"},

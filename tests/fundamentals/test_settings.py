@@ -75,11 +75,9 @@ def test_the_record_may_be_reached_in_these_ways(environ, url):
         ("RELAY_TRUSTED_PROXIES", "10.0.0.1/8", "expected addresses or networks"),
         ("RELAY_TRUSTED_PROXIES", "proxy", "expected addresses or networks"),
         ("RELAY_API_TOKEN", "", "RELAY_API_TOKEN is not set (or RELAY_API_TOKEN_FILE)"),
-        ("RELAY_API_TOKEN", "short", "RELAY_API_TOKEN is too short: expected at least 8 characters"),
         ("RELAY_DASHBOARD_PASSWORD", "", "RELAY_DASHBOARD_PASSWORD is not set"),
-        ("RELAY_DASHBOARD_PASSWORD", "1234567", "RELAY_DASHBOARD_PASSWORD is too short"),
         ("RELAY_SECRET_KEY", "", "RELAY_SECRET_KEY is not set"),
-        ("RELAY_SECRET_KEY", "x", "RELAY_SECRET_KEY is too short"),
+        ("RELAY_SECRET_KEY", "x", "RELAY_SECRET_KEY is too short: expected at least 8 characters"),
     ],
 )
 def test_a_bad_value_is_named_with_what_was_expected(environ, name, value, words):
@@ -119,7 +117,6 @@ def test_a_secret_may_come_from_a_file(environ, tmp_path):
         (None, "RELAY_API_TOKEN_FILE cannot be read: FileNotFoundError"),
         (b"\xff\xfe secret", "RELAY_API_TOKEN_FILE cannot be read: UnicodeDecodeError"),
         (b" \n", "RELAY_API_TOKEN is not set"),
-        (b"short", "RELAY_API_TOKEN is too short"),
     ],
 )
 def test_a_file_without_a_usable_secret_is_a_mistake_that_shows_nothing_of_it(environ, tmp_path, content, words):

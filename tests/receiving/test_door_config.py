@@ -111,12 +111,12 @@ def test_serve_ends_with_1_and_names_every_variable_that_is_missing(processes):
 
 
 def test_serve_ends_with_1_on_a_server_that_could_forget(processes, valkey):
-    valkey.redis.config_set("appendfsync", "everysec")
+    valkey.redis.config_set("maxmemory-policy", "allkeys-lru")
 
     run = processes.run("relay", "serve", REDIS_URL=valkey.url)
 
     assert run.returncode == 1
-    assert "appendfsync always" in run.stderr
+    assert "maxmemory-policy noeviction" in run.stderr
     assert "Traceback" not in run.stderr
 
 

@@ -59,13 +59,13 @@ def test_a_record_that_hangs_is_a_503_after_two_tries(make_app, own_valkey, monk
     own_valkey.resume()
 
     assert is_told_to_come_back(answer)
-    assert took_s < 2
+    assert took_s < 10  # and not as long as Redis hangs
 
 
 def test_the_application_does_not_start_on_a_record_that_could_forget(make_app, valkey):
-    valkey.redis.config_set("appendfsync", "everysec")
+    valkey.redis.config_set("maxmemory-policy", "allkeys-lru")
 
-    with pytest.raises(ConfigError, match="appendfsync always"):
+    with pytest.raises(ConfigError, match="maxmemory-policy noeviction"):
         make_app(valkey)
 
 

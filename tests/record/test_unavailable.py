@@ -11,7 +11,7 @@ from relay.errors import ConfigError, RecordUnavailableError
 from relay.lifecycle import State
 from relay.store import connection
 from relay.store.collector import Collector
-from relay.store.connection import DURABLE, check_durable, connect
+from relay.store.connection import DURABLE, connect, ensure_durable
 from relay.store.record import Record
 from tests.support.making import NOON, bring_to, make_entry, write
 
@@ -133,45 +133,44 @@ def test_what_the_error_says_holds_nothing_that_was_sent(valkey, record):
 
 
 def test_a_durable_server_is_accepted(redis):
-    assert check_durable(redis) is None
+    assert ensure_durable(redis) is None
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("appendonly", "no"),
-        ("appendfsync", "everysec"),
-        ("appendfsync", "no"),
-        ("maxmemory-policy", "allkeys-lru"),
-        ("maxmemory-policy", "volatile-ttl"),
-    ],
-)
-def test_a_server_that_could_forget_is_refused_with_the_setting_that_is_wrong(redis, name, value):
+@pytest.mark.parametrize(("name", "value"), [("appendonly", "no"), ("appendfsync", "everysec"), ("appendfsync", "no")])
+def test_a_server_that_could_forget_is_made_durable_and_it_is_said(redis, name, value):
     redis.config_set(name, value)
 
-    with pytest.raises(ConfigError) as caught:
-        check_durable(redis)
+    warning = ensure_durable(redis)
 
-    (mistake,) = caught.value.mistakes
-    assert f"must run with {name} {DURABLE[name]} " in mistake.text
+    assert f"ran without {name} {DURABLE[name]}: this is set now" in warning
+    assert ensure_durable(redis) is None
 
 
-def test_every_wrong_setting_is_named_at_once(redis):
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
+def test_a_server_that_evicts_is_refused_with_the_setting_that_is_wrong(redis, policy):
+    redis.config_set("maxmemory-policy", policy)
+
+    with pytest.raises(ConfigError, match="must run with maxmemory-policy noeviction"):
+        ensure_durable(redis)
+
+
+def test_every_wrong_setting_is_named_at_once_and_nothing_is_changed(redis):
     redis.config_set("appendfsync", "no")
     redis.config_set("maxmemory-policy", "allkeys-lru")
 
     with pytest.raises(ConfigError, match="appendfsync always, maxmemory-policy noeviction"):
-        check_durable(redis)
+        ensure_durable(redis)
+    assert "no" in redis.config_get("appendfsync").values()
 
 
 def test_a_server_that_does_not_let_us_ask_is_a_warning(redis, valkey):
     redis.acl_setuser("hosted", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-config"])
     asking = connect(valkey.url.replace("unix://", "unix://hosted:x@"))
 
-    assert "appendfsync always" in check_durable(asking)
+    assert "appendfsync always" in ensure_durable(asking)
     asking.close()
 
 
 def test_a_server_that_is_away_cannot_be_checked(tmp_path):
     with pytest.raises(RecordUnavailableError):
-        check_durable(connect(f"unix://{tmp_path / 'nobody.sock'}"))
+        ensure_durable(connect(f"unix://{tmp_path / 'nobody.sock'}"))

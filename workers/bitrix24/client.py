@@ -7,6 +7,7 @@ module: their texts quote the address.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,6 +25,9 @@ IDLE_S = 15.0
 """A connection idle for longer is not used again: the other side may have closed it, and a call that dies on a
 closed connection would look as if it may have been executed."""
 DESCRIPTION_KEPT = 1_000
+
+# urllib3 logs whole addresses: every call at DEBUG, and an answer with a broken header as a warning.
+logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 
 class Client:

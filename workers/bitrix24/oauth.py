@@ -54,8 +54,10 @@ def refresh(tokens: Tokens, client_id: str, client_secret: str) -> Refreshed:
         "refresh_token": tokens.refresh,
     }
     try:
-        response = requests.post(tokens.server + TOKEN_PATH, data=form, timeout=TIMEOUT_S, allow_redirects=False)
-        answer = response.json()
+        with requests.Session() as session:
+            session.trust_env = False  # a .netrc or a proxy variable must not redirect a credential
+            response = session.post(tokens.server + TOKEN_PATH, data=form, timeout=TIMEOUT_S, allow_redirects=False)
+            answer = response.json()
     except (requests.RequestException, ValueError):
         return Refreshed(fault=RefreshFault.LATER, word="no_answer")
     if response.status_code >= 500 or not isinstance(answer, dict):
