@@ -18,6 +18,9 @@ INFO = {
     "license": {"name": "proprietary"},
 }
 
+for _blueprint in (reading.blueprint, acts.blueprint):
+    _blueprint.before_request(need_token)
+
 
 def register(app: Flask) -> None:
     """Add the API to the application."""
@@ -32,7 +35,6 @@ def register(app: Flask) -> None:
     api = ProblemApi(app)
     api.spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
     for blueprint in (reading.blueprint, acts.blueprint):
-        blueprint.before_request(need_token)
         api.register_blueprint(blueprint, url_prefix="/api/v1")
 
     @app.before_request
