@@ -83,6 +83,7 @@ class Machine:
     def __init__(self, var: Path, *, any_port: bool = False, log: Path | None = None) -> None:
         from relay import secretfile  # noqa: PLC0415
 
+        var.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.var = var
         self.log = log
         self.config = Path(os.environ.get("RELAY_CONFIG") or "config")

@@ -54,5 +54,5 @@ def test_every_dependency_of_the_product_is_imported_by_it() -> None:
         path.read_text("utf-8") for folder in ("relay", "workers") for path in (ROOT / folder).rglob("*.py")
     )
     for name in direct("config/requirements.in").keys() - WORKS_WITHOUT_AN_IMPORT:
-        module = IMPORTED_AS.get(name, name)
+        module = IMPORTED_AS.get(name, name.replace("-", "_"))
         assert re.search(rf"^\s*(import|from) {module}\b", code, re.MULTILINE), name
