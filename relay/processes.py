@@ -24,6 +24,7 @@ from relay.telemetry import get_logger
 
 POLL_S = 0.2
 RESTART_PAUSES_S = (0.2, 1.0, 5.0, 15.0)
+FIRST_START_S = 5.0
 STEADY_S = 30.0
 """A child that ran for this long has proved itself: its next death counts as the first."""
 
@@ -39,6 +40,7 @@ class Child:
     without: beginnings of environment variables that are none of its business; it never has them.
     log: a file for what it writes to stdout and stderr; absent: where this process writes.
     once: it is done when it ends with 0, instead of being started again.
+    must_start: if it ends badly at its very first start, everything stops: it would only fail again and again.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Child:
     arguments: Sequence[Any] = ()
     stop_s: float = 10.0
     once: bool = False
+    must_start: bool = False
     without: Sequence[str] = ()
     log: Path | None = None
     process: SpawnProcess | None = field(default=None, repr=False)
@@ -87,6 +90,7 @@ class Supervisor:
     def __init__(self, children: Sequence[Child]) -> None:
         self.children = list(children)
         self.stopping = threading.Event()
+        self.failed: str | None = None
 
     def listen_for_signals(self) -> None:
         """Stop on SIGTERM and SIGINT. In the main thread only."""
@@ -103,6 +107,8 @@ class Supervisor:
                 self._look_after(child)
             self.stopping.wait(POLL_S)
         self.stop()
+        if self.failed:
+            return 1
         return max((child.process.exitcode or 0 for child in self.children if child.process and child.once), default=0)
 
     def stop(self) -> None:
@@ -121,6 +127,11 @@ class Supervisor:
         if child.restart_at is not None:
             if now >= child.restart_at:
                 child.start()
+            return
+        if child.must_start and child.deaths == 0 and now - child.started_at < FIRST_START_S:
+            log.error("process.unstartable", name=child.name, exitcode=child.process.exitcode)
+            self.failed = child.name
+            self.stopping.set()
             return
         child.deaths = 1 if now - child.started_at > STEADY_S else child.deaths + 1
         pause_s = RESTART_PAUSES_S[min(child.deaths, len(RESTART_PAUSES_S)) - 1]

@@ -104,6 +104,17 @@ def test_a_child_for_once_is_not_started_again_and_its_status_is_the_supervisors
     assert supervisor.children[0].deaths == 0
 
 
+def test_a_child_that_must_start_and_does_not_stops_everything(start, notes):
+    _, thread, statuses = start(
+        Child("bystander", children.stay, (notes, "bystander")), Child("broken", children.end, (1,), must_start=True)
+    )
+
+    thread.join(20)
+
+    assert statuses == [1]
+    assert lines(notes)[-1:] in ([], ["end-of-bystander"])
+
+
 def test_the_last_started_is_stopped_first(start, notes):
     supervisor, thread, statuses = start(*(Child(name, children.stay, (notes, name)) for name in ("record", "web")))
     until(lambda: len(lines(notes)) == 2, "both starts")
