@@ -17,6 +17,7 @@ from typing import Self
 
 from relay.errors import ConfigError, Mistake
 from relay.processes import Child, Supervisor
+from relay.telemetry import configure
 
 VAR = Path("var")
 WORKERS_ONLY = ("PORTAL_",)
@@ -82,6 +83,8 @@ class Machine:
 
     def __init__(self, var: Path, *, any_port: bool = False, log: Path | None = None) -> None:
         from relay import secretfile  # noqa: PLC0415
+
+        configure("relay")
 
         var.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.var = var
