@@ -67,7 +67,7 @@ def deliver(desk: Desk, delivery_id: str, turn: int) -> None:
         settle(desk, one, each, judgement, batch_size=len(claimed))
     _learn(desk, learnt, claimed, answers)
     decisive = next((each for each in judgements if each.verdict is Verdict.HELD), judgements[-1])
-    porter.mind(desk, view, answer, decisive)
+    porter.mind(desk, view, answer, decisive, judgements)
     porter.rest(desk)
 
 

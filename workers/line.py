@@ -129,4 +129,5 @@ def _is_related(new: str | None, old: str | None) -> bool:
     if is_loopback(old):
         return is_loopback(new)
     domain = (old or "").split(".")[1:]
-    return new == old or (len(domain) > 1 and (new or "").split(".")[1:] == domain)
+    is_address = domain[-1:] and domain[-1].isdigit()
+    return new == old or (len(domain) > 1 and not is_address and (new or "").split(".")[1:] == domain)

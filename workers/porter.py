@@ -5,6 +5,8 @@ One portal's trouble stays at its gate: deliveries wait as `pending`, no attempt
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from relay.lifecycle import Verdict
 from relay.store.gate import GateState, View
 from relay.telemetry import get_logger
@@ -28,10 +30,10 @@ def is_closed(view: View, desk: Desk) -> bool:
     return view.state is GateState.HELD or view.until is None or view.until > desk.clock()
 
 
-def mind(desk: Desk, view: View, answer: Answer, judgement: Judgement) -> None:
-    """Close or open the gate after an answer. `view`: how the gate stood before the call."""
+def mind(desk: Desk, view: View, answer: Answer, judgement: Judgement, batch: Sequence[Judgement] = ()) -> None:
+    """Close or open the gate after an answer. view: how the gate stood before the call. batch: of each command."""
     now, gate = desk.clock(), desk.gate
-    _count(desk, answer, judgement)
+    _count(desk, answer, judgement, batch or (judgement,))
     if judgement.remedy is Remedy.WAIT_FOR_BUDGET:
         until = desk.pace.learn_limit(desk.pace.read(), now)
         if gate.pause("operating_time", judgement.advice, now, until):
@@ -63,8 +65,9 @@ def rest(desk: Desk) -> None:
             log.warning("portal.paused", portal=desk.portal.name, reason="operating_time")
 
 
-def _count(desk: Desk, answer: Answer, judgement: Judgement) -> None:
+def _count(desk: Desk, answer: Answer, judgement: Judgement, batch: Sequence[Judgement]) -> None:
     streak = desk.streak
-    streak.denied = streak.denied + 1 if judgement.reason == "access_denied" else 0
+    for each in batch:
+        streak.denied = streak.denied + 1 if each.reason == "access_denied" else 0
     trouble = judgement.verdict is Verdict.AMBIGUOUS and answer.fault in {Fault.TIMED_OUT, Fault.CUT, Fault.UNREADABLE}
     streak.troubles = streak.troubles + 1 if trouble else 0

@@ -24,7 +24,7 @@ from workers.pace import HONOURED
 LOOKS = 3
 """How often running workflows are looked through before the rule's `on_uncertain` decides."""
 RESENDS = 12
-"""How often the same id is sent again while the portal does not answer clearly."""
+"""How often the portal is asked, or the same id is sent again, while it does not answer clearly."""
 LONGEST_WAIT = timedelta(hours=6)
 
 log = get_logger()
@@ -64,13 +64,11 @@ def _send_again(desk: Desk, delivery: Delivery) -> tuple[Answer, Judgement]:
         write(desk, delivery, Outcome(State.STARTED, "", attempt, judgement.workflow_id))
     elif judgement.remedy is Remedy.OWN_ID_EXISTS:
         write(desk, delivery, Outcome(State.STARTED, "started_before", attempt, chosen))
-    elif judgement.verdict in {Verdict.HELD, Verdict.THROTTLED, Verdict.UNREACHABLE}:
-        _later(desk, delivery, judgement.reason, looks=delivery.looks)
-    elif delivery.looks + 1 >= RESENDS or judgement.verdict is Verdict.REJECTED:
+    elif judgement.verdict is Verdict.REJECTED:
         # Refused now says nothing of the first time: the document may be gone since.
         _decide(desk, delivery, judgement.reason)
     else:
-        _later(desk, delivery, judgement.reason, looks=delivery.looks + 1)
+        _ask_again(desk, delivery, judgement)
     return answer, judgement
 
 
@@ -79,7 +77,7 @@ def _look(desk: Desk, delivery: Delivery) -> tuple[Answer, Judgement]:
     answer = desk.line.call(bizproc.INSTANCES, bizproc.instances_parameters(delivery.call, at))
     if not isinstance(answer.result, list):
         judgement = judge(answer)
-        _later(desk, delivery, judgement.reason, looks=delivery.looks)
+        _ask_again(desk, delivery, judgement)
         return answer, judgement
     judgement = Judgement(Verdict.STARTED, "looked", "The portal has answered.")
     for instance in bizproc.instances_of(answer.result):
@@ -98,6 +96,16 @@ def _look(desk: Desk, delivery: Delivery) -> tuple[Answer, Judgement]:
     else:
         _later(desk, delivery, "not_found_yet", looks=delivery.looks + 1)
     return answer, judgement
+
+
+def _ask_again(desk: Desk, delivery: Delivery, judgement: Judgement) -> None:
+    """There was no answer to the question. One that was not put costs nothing; others are bounded."""
+    if judgement.verdict in {Verdict.HELD, Verdict.THROTTLED, Verdict.UNREACHABLE}:
+        _later(desk, delivery, judgement.reason, looks=delivery.looks)
+    elif delivery.looks + 1 >= RESENDS:
+        _decide(desk, delivery, judgement.reason)
+    else:
+        _later(desk, delivery, judgement.reason, looks=delivery.looks + 1)
 
 
 def _later(desk: Desk, delivery: Delivery, reason: str, *, looks: int) -> None:

@@ -1,0 +1,84 @@
+"""Beside the workers: looks whether something is wrong, and tells whoever config/alerts.yaml names.
+
+One process at a time looks (a lease). What a channel was told is on record, for each channel by itself: one that is
+away is told when it is back, and the others are told nothing twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from relay.alerting import Alerting
+from relay.errors import RecordUnavailableError
+from relay.ids import to_ms, utc_now
+from relay.lifecycle import State
+from relay.store.record import Record
+from relay.store.told import Told, keep_deaths, keep_told, read_deaths, read_told
+from relay.store.vitals import read_vitals
+from relay.telemetry import get_logger
+from workers.messengers import Channel, Message, UnsentError
+from workers.troubles import News, Trouble, count_deaths, find_troubles, news_for
+
+INTERVAL_S = 30.0
+
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Watchman:
+    """Looks at all portals, and tells the channels. link: the dashboard's address, for the messages."""
+
+    record: Record
+    alerting: Alerting
+    portals: Sequence[str]
+    channels: Sequence[Channel]
+    link: str | None = None
+    clock: Callable[[], datetime] = utc_now
+
+    def run(self, stop: threading.Event) -> None:
+        """Look at once and then every INTERVAL_S, until told to stop. The target of a thread."""
+        holder = f"{socket.gethostname()}-{os.getpid()}"
+        while not stop.is_set():
+            try:
+                if self.record.lease("alerts", holder, timedelta(seconds=INTERVAL_S - 1)):
+                    self.look()
+            except RecordUnavailableError as error:
+                log.warning("alerts.postponed", reason=str(error))
+            stop.wait(INTERVAL_S)
+
+    def look(self) -> None:
+        """Once: find what is wrong, and tell each channel what it does not know. Raises RecordUnavailableError."""
+        now, redis = self.clock(), self.record.redis
+        vitals = read_vitals(self.record, self.portals, self.alerting.silent_after, now)
+        counted = vitals.ledger.since_start.get(f"delivery:{State.DEAD}", 0)
+        deaths = count_deaths(read_deaths(redis), counted, now, self.alerting.quiet)
+        keep_deaths(redis, deaths)
+        troubles = find_troubles(vitals, deaths, self.alerting, now)
+        for channel in self.channels:
+            self._tell(channel, troubles, now)
+
+    def _tell(self, channel: Channel, troubles: Sequence[Trouble], now: datetime) -> None:
+        told = read_told(self.record.redis, channel.name)
+        news = news_for(told, troubles, now, self.alerting.repeat)
+        if news:
+            try:
+                channel.send(Message(_id_of(channel, news, told.values()), now, news, self.link))
+            except UnsentError as error:
+                log.warning("alert.unsent", channel=channel.name, reason=str(error))
+                return
+            log.info("alert.sent", channel=channel.name, new=list(news.new), resolved=list(news.resolved))
+        if news.told != told:
+            keep_told(self.record.redis, channel.name, news.told)
+
+
+def _id_of(channel: Channel, news: News, told: Iterable[Told]) -> str:
+    """The same for the same news, however often it is sent: it hangs on what is told, and on when was told before."""
+    before = max((to_ms(one.told_at) for one in told), default=0)
+    parts = [channel.name, str(before), *sorted(news.new), "", *sorted(news.still), "", *sorted(news.resolved)]
+    return "msg_" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
