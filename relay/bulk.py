@@ -15,9 +15,9 @@ from typing import Any
 
 from relay.errors import LostRace, RecordUnavailableError, RelayError
 from relay.events import Delivery
-from relay.ids import utc_now
+from relay.ids import DELIVERY_PREFIX, utc_now
 from relay.lifecycle import FINAL
-from relay.listing import Filter, list_deliveries, parse_state
+from relay.listing import Filter, ids_of_deliveries, list_deliveries, parse_state
 from relay.mending import Mending, RefusedError
 from relay.store.acts import Act, log_act
 from relay.store.bulks import Bulk, Bulks
@@ -29,6 +29,8 @@ ROOM = 100
 """So many deliveries may wait for a portal before a bulk replay adds to them: live events never queue behind more."""
 COUNTED = 10_000
 SAMPLE = 5
+NEWEST = f"{DELIVERY_PREFIX}~"
+"""A cursor above every delivery: the walk is then one of deliveries, whatever the filter, and each is a cursor."""
 LEASE_S = 30
 PAUSE_S = 1.0
 
@@ -95,25 +97,17 @@ class BulkReplays:
         return bulk
 
     def _advanced(self, bulk: Bulk) -> Bulk:
-        page = list_deliveries(self.record, filter_from(bulk.wanted), bulk.cursor, STEP)
-        replayed = refused = 0
+        page = list_deliveries(self.record, filter_from(bulk.wanted), bulk.cursor or NEWEST, STEP)
         for one in page.rows:
-            if one.state not in FINAL:
-                continue
-            if self.record.waiting(one.call.portal, utc_now()) >= ROOM:
-                return bulk  # the step is done again when there is room; what was replayed is not replayed twice
-            if self._replay(one, bulk):
-                replayed += 1
-            else:
-                refused += 1
-        state = "running" if page.cursor else "finished"
-        return replace(
-            bulk,
-            state=state,
-            cursor=page.cursor,
-            replayed=bulk.replayed + replayed,
-            refused=bulk.refused + refused,
-        )
+            if one.state in FINAL:
+                if self.record.waiting(one.call.portal, utc_now()) >= ROOM:
+                    return bulk  # goes on from here when there is room
+                if self._replay(one, bulk):
+                    bulk = replace(bulk, replayed=bulk.replayed + 1)
+                else:
+                    bulk = replace(bulk, refused=bulk.refused + 1)
+            bulk = replace(bulk, cursor=one.id)
+        return replace(bulk, state="running" if page.cursor else "finished", cursor=page.cursor)
 
     def _replay(self, delivery: Delivery, bulk: Bulk) -> bool:
         try:
@@ -125,17 +119,13 @@ class BulkReplays:
         return True
 
     def _counted(self, wanted: Filter, rules: str, state: str) -> Bulk:
-        found, cursor = 0, None
-        sample: list[str] = []
-        while found < COUNTED:
-            page = list_deliveries(self.record, wanted, cursor, 500)
-            finals = [one.id for one in page.rows if one.state in FINAL]
-            found += len(finals)
-            sample += finals[: SAMPLE - len(sample)]
-            cursor = page.cursor
-            if cursor is None:
-                break
-        return Bulk(None, state, rules, wanted.to_query(), found=found, sample=tuple(sample))
+        found, sample = 0, []
+        for final in sorted(FINAL) if wanted.state is None else [wanted.state]:
+            if final in FINAL:
+                ids = ids_of_deliveries(self.record, replace(wanted, state=final), COUNTED - found)
+                found += len(ids)
+                sample += ids[:SAMPLE]
+        return Bulk(None, state, rules, wanted.to_query(), found=found, sample=tuple(sorted(sample)[-SAMPLE:][::-1]))
 
 
 def filter_from(query: Mapping[str, str]) -> Filter:

@@ -99,6 +99,11 @@ def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     show = _command(commands, "show", "relay.terminal:show", text, "show dlv_01kaz5t0x8n2c4v6b8m0q2s4d6")
     show.add_argument("id", metavar="ID")
     show.add_argument("--json", action="store_true")
+    text = "remove a person from the record, everywhere, and search again to prove it"
+    erase = _command(commands, "erase", "relay.terminal:erase", text, "erase --value someone@example.com")
+    erase.add_argument("--value", required=True, metavar="TEXT", help="an e-mail, a phone number, a name")
+    erase.add_argument("--cancel", action="store_true", help="give up deliveries that are not final yet")
+    erase.add_argument("--yes", action="store_true", help="do not ask before it is done")
     text = "make a new delivery of a dead or started one, or of an event that no rule could use"
     replay = _command(commands, "replay", "relay.terminal:replay", text, "replay dlv_01kaz5t0x8n2c4v6b8m0q2s4d6")
     replay.add_argument("id", metavar="ID")

@@ -42,7 +42,15 @@ def new_delivery_id(at: datetime) -> str:
 
 def earliest_id(prefix: str, at: datetime) -> str:
     """A bound below every id of this prefix made at this time or later, and above every earlier one."""
-    return prefix + _base32(to_ms(at), 10)
+    return prefix + _base32(max(0, to_ms(at)), 10)
+
+
+def time_of(identifier: str) -> datetime:
+    """When an event was received or a delivery created, which its id tells."""
+    number = 0
+    for character in identifier[4:14]:
+        number = number << 5 | ALPHABET.index(character)
+    return from_ms(number)
 
 
 def _sortable(at: datetime) -> str:

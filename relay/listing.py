@@ -1,7 +1,8 @@
 """The record as lists, newest first: events with what became of them, or deliveries. For pages, terminal and API alike.
 
-A list reads the smallest index that one of its filters has, checks the others row by row, and looks at a bounded number
-of ids: a page costs the same whatever the record holds. It may be short, or empty, and still have a next one.
+A list walks the smallest index that one of its filters has; the server compares with the others, and looks at a bounded
+number of ids: a page costs the same whatever the record holds. It may be short, or empty, and still have a next one.
+The cursor is the id where a page ended, and says by its kind what was walked: events or deliveries.
 """
 
 from __future__ import annotations
@@ -9,18 +10,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import partial
 from typing import Generic, TypeVar
 
 from relay.events import Delivery, Event
 from relay.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id
 from relay.lifecycle import EventState, State
 from relay.store import keys
+from relay.store.indexes import AT_ONCE, Indexes, sizes, smallest_first, walk
 from relay.store.record import Record
 
-LOOKED_AT = 2_000
-"""How many ids a page may look at where filters are combined and the rare one is not the index."""
+LOOKED_AT = 10_000
+"""How many ids a page may look at where filters are combined and none of their indexes is small."""
+
+COUNTED_AMONG = 50_000
+"""How many ids a count looks at."""
 
 T = TypeVar("T")
+Bounds = tuple[str | None, str | None]
+"""Below the first and not below the second; None: no bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,23 +114,42 @@ def parse_state(text: str) -> EventState | State | None:
 
 def list_events(record: Record, wanted: Filter, cursor: str | None = None, limit: int = 50) -> Page[Row]:
     """A page of events; a filter of deliveries gives each delivery a row. Raises RecordUnavailableError."""
-    if wanted.is_of_deliveries and wanted.mark is None:
-        return _scan(record, wanted, cursor, limit, lambda ids: _rows_of_deliveries(record, wanted, ids))
-    return _scan(record, wanted, cursor, limit, lambda ids: _rows_of_events(record, wanted, ids))
+    if wanted.is_of_deliveries and _walks_deliveries(record, wanted, cursor):
+        indexes = _indexes(record, _by_delivery(wanted) or [keys.DELIVERIES], _by_event(wanted))
+        read = partial(_rows_of_deliveries, record, wanted)
+    else:
+        indexes = _indexes(record, _by_event(wanted) or [keys.EVENTS], _by_delivery(wanted))
+        read = partial(_rows_of_events, record, wanted)
+    return _scan(record, indexes, _bounds(wanted, indexes, cursor), limit, read)
 
 
 def list_deliveries(record: Record, wanted: Filter, cursor: str | None = None, limit: int = 50) -> Page[Delivery]:
-    """A page of deliveries. Raises RecordUnavailableError."""
+    """A page of deliveries; it may be longer where one event has several. Raises RecordUnavailableError."""
+    if not _walks_deliveries(record, wanted, cursor):
+        page = list_events(record, wanted, cursor, limit)
+        return Page(tuple(one for row in page.rows for one in row.deliveries), page.cursor)
 
-    def read(ids: Sequence[str]) -> list[tuple[str, Delivery]]:
-        found = [one for one in record.deliveries(ids) if wanted.wants_delivery(one)]
-        if wanted.source is not None:
-            events = {event.id: event for event in record.events({one.event_id for one in found})}
-            found = [one for one in found if one.event_id in events and wanted.wants_event(events[one.event_id])]
-        return [(one.id, one) for one in found]
+    def read(ids: Sequence[str]) -> list[Delivery]:
+        return [one for one in record.deliveries(ids) if wanted.wants_delivery(one)]
 
-    index = smallest_index(record, wanted) or keys.DELIVERIES
-    return _scan(record, wanted, cursor, limit, read, index=index)
+    indexes = _indexes(record, _by_delivery(wanted) or [keys.DELIVERIES], _by_event(wanted))
+    return _scan(record, indexes, _bounds(wanted, indexes, cursor), limit, read)
+
+
+def ids_of_deliveries(record: Record, wanted: Filter, most: int) -> list[str]:
+    """The ids only, newest first, of so many at most; where filters have little in common it does not look for ever."""
+    indexes = _indexes(record, _by_delivery(wanted) or [keys.DELIVERIES], _by_event(wanted))
+    before, since = _bounds(wanted, indexes, None)
+    ids: list[str] = []
+    looked_at = 0
+    while len(ids) < most and looked_at < COUNTED_AMONG:
+        found = walk(record.redis, indexes, before=before, since=since, limit=min(most - len(ids), AT_ONCE))
+        ids += found.ids
+        looked_at += found.looked_at
+        before = found.end
+        if before is None:
+            break
+    return ids
 
 
 def row_of(record: Record, event: Event) -> Row:
@@ -130,8 +157,43 @@ def row_of(record: Record, event: Event) -> Row:
     return Row(event, tuple(record.deliveries(event.deliveries)))
 
 
-def smallest_index(record: Record, wanted: Filter) -> str | None:
-    """The smallest index of deliveries that a filter has; None where it asks nothing of deliveries."""
+def _scan(
+    record: Record, indexes: Indexes, bounds: Bounds, limit: int, read: Callable[[Sequence[str]], list[T]]
+) -> Page[T]:
+    """Walk until the page is full, the index ends, or enough was looked at."""
+    rows: list[T] = []
+    looked_at = 0
+    before: str | None = bounds[0]
+    while len(rows) < limit and looked_at < LOOKED_AT:
+        found = walk(record.redis, indexes, before=before, since=bounds[1], limit=limit - len(rows))
+        looked_at += found.looked_at
+        rows += read(found.ids)
+        before = found.end
+        if before is None:
+            break
+    return Page(tuple(rows), before)
+
+
+def _bounds(wanted: Filter, indexes: Indexes, cursor: str | None) -> Bounds:
+    prefix = DELIVERY_PREFIX if indexes.are_of_deliveries else EVENT_PREFIX
+    since = earliest_id(prefix, wanted.since) if wanted.since else None
+    if wanted.until:
+        cursor = min(cursor or "~", earliest_id(prefix, wanted.until))
+    return cursor, since
+
+
+def _walks_deliveries(record: Record, wanted: Filter, cursor: str | None) -> bool:
+    """Whether deliveries are walked, or the events that they are of: whichever are fewer, and as the cursor began."""
+    events = _by_event(wanted)
+    if not events:
+        return True
+    if cursor:
+        return cursor.startswith(DELIVERY_PREFIX)
+    return min(sizes(record.redis, _by_delivery(wanted) or [keys.DELIVERIES])) <= min(sizes(record.redis, events))
+
+
+def _by_delivery(wanted: Filter) -> list[str]:
+    """The indexes of deliveries that the filter has."""
     facets = {
         "rule": wanted.rule,
         "portal": wanted.portal,
@@ -142,65 +204,36 @@ def smallest_index(record: Record, wanted: Filter) -> str | None:
     indexes = [f"{keys.DELIVERIES_BY}{facet}:{value}" for facet, value in facets.items() if value is not None]
     if isinstance(wanted.state, State):
         indexes.append(keys.DELIVERIES_BY_STATE + wanted.state)
-    return min(indexes, key=record.size) if indexes else None
+    return indexes
 
 
-def _scan(
-    record: Record,
-    wanted: Filter,
-    cursor: str | None,
-    limit: int,
-    read: Callable[[Sequence[str]], list[tuple[str, T]]],
-    *,
-    index: str | None = None,
-) -> Page[T]:
-    """Walk an index until the page is full, the index ends, or enough was looked at."""
-    index = index or _index_of_events(record, wanted)
-    prefix = DELIVERY_PREFIX if index.startswith(keys.DELIVERIES) else EVENT_PREFIX
-    since = earliest_id(prefix, wanted.since) if wanted.since else None
-    if wanted.until:
-        cursor = min(cursor or "~", earliest_id(prefix, wanted.until))
-    rows: list[T] = []
-    looked_at = 0
-    while len(rows) < limit and looked_at < LOOKED_AT:
-        ids = record.page(index, before=cursor, since=since, limit=limit)
-        looked_at += len(ids)
-        found = read(ids)
-        room = limit - len(rows)
-        rows += [row for _, row in found[:room]]
-        if len(found) > room or (len(found) == room and found[-1][0] != ids[-1]):
-            return Page(tuple(rows), found[room - 1][0])
-        if len(ids) < limit:
-            return Page(tuple(rows), None)
-        cursor = ids[-1]
-    return Page(tuple(rows), cursor)
+def _by_event(wanted: Filter) -> list[str]:
+    """The indexes of events that the filter has."""
+    indexes = [] if wanted.mark is None else [keys.MARKS + wanted.mark]
+    if isinstance(wanted.state, EventState):
+        indexes.append(keys.EVENTS_BY_STATE + wanted.state)
+    if wanted.source is not None:
+        indexes.append(keys.EVENTS_BY_SOURCE + wanted.source)
+    return indexes
 
 
-def _index_of_events(record: Record, wanted: Filter) -> str:
-    if wanted.mark is not None:
-        return keys.MARKS + wanted.mark
-    if wanted.is_of_deliveries:
-        return smallest_index(record, wanted) or keys.DELIVERIES
-    if wanted.state and wanted.source:
-        by_state, by_source = keys.EVENTS_BY_STATE + wanted.state, keys.EVENTS_BY_SOURCE + wanted.source
-        return min(by_state, by_source, key=record.size)
-    if wanted.state:
-        return keys.EVENTS_BY_STATE + wanted.state
-    return keys.EVENTS_BY_SOURCE + wanted.source if wanted.source else keys.EVENTS
+def _indexes(record: Record, own: list[str], beside: list[str]) -> Indexes:
+    walked, *others = smallest_first(record.redis, own)
+    return Indexes(walked, tuple(others), tuple(beside))
 
 
-def _rows_of_deliveries(record: Record, wanted: Filter, ids: Sequence[str]) -> list[tuple[str, Row]]:
+def _rows_of_deliveries(record: Record, wanted: Filter, ids: Sequence[str]) -> list[Row]:
     deliveries = [one for one in record.deliveries(ids) if wanted.wants_delivery(one)]
     events = {event.id: event for event in record.events({one.event_id for one in deliveries})}
-    rows = [(one.id, Row(events[one.event_id], (one,))) for one in deliveries if one.event_id in events]
-    return [(position, row) for position, row in rows if wanted.wants_event(row.event)]
+    rows = [Row(events[one.event_id], (one,)) for one in deliveries if one.event_id in events]
+    return [row for row in rows if wanted.wants_event(row.event)]
 
 
-def _rows_of_events(record: Record, wanted: Filter, ids: Sequence[str]) -> list[tuple[str, Row]]:
+def _rows_of_events(record: Record, wanted: Filter, ids: Sequence[str]) -> list[Row]:
     events = [event for event in record.events(ids) if wanted.wants_event(event)]
     by_id = {one.id: one for one in record.deliveries(i for event in events for i in event.deliveries)}
     rows = [Row(event, tuple(by_id[i] for i in event.deliveries if i in by_id)) for event in events]
     if wanted.is_of_deliveries:
         rows = [Row(row.event, tuple(filter(wanted.wants_delivery, row.deliveries))) for row in rows]
         rows = [row for row in rows if row.deliveries]
-    return [(row.event.id, row) for row in rows]
+    return rows

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from relay.errors import IllegalTransitionError, LostRace, RelayError
+from relay.errors import IllegalTransitionError, LostRace, RelayError, WorkflowTaken
 from relay.events import Delivery
 from relay.ids import utc_now
 from relay.lifecycle import State, advance
@@ -50,7 +50,9 @@ class Mending:
         again = state is State.RETRYING
         ticket = self.record.queues.deliver(delivery.call.portal, delivery.id, delivery.turn + 1) if again else None
         # The note is in the audit log: reasons are words that are counted and indexed.
-        self._move(delivery, state, "settled_by_person", workflow_id=workflow_id, ticket=ticket)
+        # An id beside another decision would claim a workflow for a delivery that has not started it.
+        started = workflow_id if state is State.STARTED else None
+        self._move(delivery, state, "settled_by_person", workflow_id=started, ticket=ticket)
         self._log(who, f"settle as {state}", delivery_id, note)
         return self.record.delivery(delivery_id)
 
@@ -93,6 +95,8 @@ class Mending:
             self.record.settle(delivery, state, self.clock(), reason=reason, **what)  # type: ignore[arg-type] # by name
         except IllegalTransitionError as error:
             raise RefusedError(str(error)) from None
+        except WorkflowTaken:
+            raise RefusedError("this workflow is on record as started by another delivery") from None
         except LostRace:
             raise RefusedError(f"{delivery.id} has moved meanwhile: look again") from None
 

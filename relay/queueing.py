@@ -15,6 +15,7 @@ from rq import Queue
 from rq.job import Job, JobStatus
 from rq.registry import ScheduledJobRegistry
 from rq.serializers import JSONSerializer
+from rq.worker_registration import REDIS_WORKER_KEYS
 
 DELIVER_JOB = "workers.jobs.deliver"
 RECONCILE_JOB = "workers.jobs.reconcile"
@@ -22,6 +23,8 @@ ANSWER_JOB = "workers.jobs.answer"
 JOB_NAMES = (DELIVER_JOB, RECONCILE_JOB, ANSWER_JOB)
 
 QUEUE_PREFIX = "portal-"
+WORKERS_KEY = REDIS_WORKER_KEYS
+"""The set of the keys of all workers, as RQ keeps it."""
 JOB_TIMEOUT_S = 180
 """How long RQ lets a job run. A call takes 70 s at most (connect 5, read 65), waiting for the pace is bounded too."""
 FAILURE_TTL_S = 86_400

@@ -20,7 +20,7 @@ from relay.processes import Child, Supervisor
 from relay.telemetry import configure
 
 VAR = Path("var")
-WORKERS_ONLY = ("PORTAL_",)
+WORKERS_ONLY = ("PORTAL_", "ALERT_")
 WEB_ONLY = ("SOURCE_", "RELAY_SECRET_KEY", "RELAY_DASHBOARD_PASSWORD", "RELAY_VIEWER_PASSWORD", "RELAY_API_")
 WORKER_STOP_S = 80.0
 """Longer than workers/__main__.py gives its own children to finish their calls."""

@@ -24,6 +24,11 @@ def fill_in(environ: MutableMapping[str, str], names: Iterable[str], path: Path)
     return missing
 
 
+def kept_secret(path: Path, name: str) -> str | None:
+    """A secret that is in the file; None where there is none."""
+    return _read(path).get(name)
+
+
 def source_secrets(sources_file: Path) -> list[str]:
     """The environment variables that sources.yaml names; none where it cannot be read (checking comes later)."""
     try:

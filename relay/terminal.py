@@ -12,15 +12,19 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from relay.alerting import load_alerting
 from relay.embedded import running_url
+from relay.erasing import Eraser, rewrite_file
 from relay.errors import ConfigError, InvalidEventError, Mistake, RelayError
 from relay.events import Call, Delivery, iso
 from relay.ids import EVENT_PREFIX, utc_now
 from relay.lifecycle import EventState, State
 from relay.listing import Filter, Row, list_events, parse_state, row_of
+from relay.marks import Marker
 from relay.portals import load_portals
 from relay.replay import Replayer
 from relay.rules import load_rules
+from relay.secretfile import kept_secret
 from relay.settings import Settings
 from relay.sources import load_sources
 from relay.store.connection import connect
@@ -148,6 +152,36 @@ def audit(options: argparse.Namespace) -> int:
     return 1 if ledger.imbalances else 0
 
 
+def erase(options: argparse.Namespace) -> int:
+    """Remove a person, and prove it."""
+    settings = _settings()
+    key = settings.secret_key or kept_secret(Path("var") / "secrets.env", "RELAY_SECRET_KEY")
+    if not key:
+        raise RelayError("RELAY_SECRET_KEY is needed: without it, what rules extracted is not found")
+    eraser = Eraser(Record(connect(settings.redis_url)), Marker(key))
+    traces = eraser.find(options.value, _show_progress)
+    if not traces:
+        print("found nowhere")
+        return 0
+    print(f"found in {traces}")
+    print("\n".join([*traces.events[:10], *(["..."] if len(traces.events) > 10 else [])]))
+    if traces.open and not options.cancel:
+        print(f"{len(traces.open)} deliveries are not final yet: --cancel gives them up", file=sys.stderr)
+        return 1
+    if not options.yes and not _agreed("This cannot be undone. Erase it?"):
+        print("nothing was done", file=sys.stderr)
+        return 1
+    eraser.erase(options.value, traces, "terminal", cancel=options.cancel)
+    left = eraser.find(options.value, _show_progress)
+    if left or eraser.is_marked(options.value):
+        print(f"still found in {left}: did something arrive meanwhile? Run it again", file=sys.stderr)
+        return 1
+    print(f"erased {traces}\nsearched again: found nowhere")
+    rewritten = "is being" if rewrite_file(eraser.record.redis) else "has yet to be"
+    print(f"the append-only file {rewritten} written anew; backups of it, and the portal, are for you to see to")
+    return 0
+
+
 def open_record() -> Record:
     """The record that REDIS_URL names, or the embedded one that runs here. Raises ConfigError."""
     return Record(connect(_settings().redis_url))
@@ -176,6 +210,7 @@ def _check(path: Path) -> int:
     folder = path if path.is_dir() else config_folder()
     sources = load_sources(folder / "sources.yaml", AnySecret())
     portals = load_portals(folder / "portals.yaml")
+    load_alerting(folder, AnySecret(), sources)
     rules = folder / "rules" if path.is_dir() else path
     return len(load_rules(rules, sources=sources, portals=portals).all())
 
@@ -221,7 +256,16 @@ def _row_line(row: Row) -> str:
 
 def _confirmed(delivery: Delivery) -> bool:
     print(f"{delivery.id} has started workflow {delivery.workflow_id}. Replaying it starts a second one.")
+    return _agreed("Start it again?")
+
+
+def _agreed(question: str) -> bool:
     if not sys.stdin.isatty():
         print("say --yes to do it", file=sys.stderr)
         return False
-    return input("Start it again? [y/N] ").strip().lower() in {"y", "yes"}
+    return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+
+
+def _show_progress(seen: int, total: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{seen} of {total} events", end="\n" if seen >= total else "", file=sys.stderr, flush=True)

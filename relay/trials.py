@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from relay.errors import InvalidEventError
 from relay.events import Call, Event
@@ -15,12 +16,17 @@ from relay.sources import Source, build_context
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What one rule makes of it: nothing, a call, or errors by field."""
+    """What one rule makes of it: nothing, a call, or errors by field.
+
+    found: what the rule's expressions find in the event, before it is typed.
+    """
 
     rule: str
     matches: bool
     call: Call | None = None
     errors: Mapping[str, list[str]] = field(default_factory=dict)
+    found: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    personal: tuple[str, ...] = field(default=(), repr=False)
 
 
 def try_rules(
@@ -39,15 +45,22 @@ def try_rules(
         headers={name.lower(): value for name, value in headers.items()},
         body=body,
     )
-    parsed = source.read(event.method, content_type, event.query, body)
-    context = build_context(source.name, event, parsed, now)
+    return try_event(source, rules, event)
+
+
+def try_event(source: Source, rules: Iterable[Rule], event: Event) -> list[Tried]:
+    """Each rule on an event as it came. Raises UnreadableError and UnsupportedTypeError."""
+    parsed = source.read(event.method, event.content_type, event.query, event.body)
+    context = build_context(source.name, event, parsed, event.received_at)
     return [_try(rule, context) for rule in rules]
 
 
 def _try(rule: Rule, context: Mapping[str, object]) -> Tried:
     if not rule.matches(context):
         return Tried(rule.name, matches=False)
+    found = rule.extractor.find(context)
     try:
-        return Tried(rule.name, matches=True, call=rule.to_call(context))
+        intent = rule.to_intent(context)
     except InvalidEventError as error:
-        return Tried(rule.name, matches=True, errors=error.errors)
+        return Tried(rule.name, matches=True, errors=error.errors, found=found)
+    return Tried(rule.name, matches=True, call=intent.call, found=found, personal=intent.personal)

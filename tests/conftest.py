@@ -73,6 +73,7 @@ def make_app(config: Path) -> Iterator[Callable[..., Flask]]:
             "config": config,
             "api_token": WEB_SECRETS["RELAY_API_TOKEN"],
             "dashboard_password": WEB_SECRETS["RELAY_DASHBOARD_PASSWORD"],
+            "viewer_password": "viewer-password-of-the-test",
             "secret_key": WEB_SECRETS["RELAY_SECRET_KEY"],
         }
         with pytest.MonkeyPatch.context() as patch:

@@ -13,14 +13,18 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
+from relay.alerting import load_alerting
 from relay.errors import ConfigError, RelayError
+from relay.portals import load_portals
 from relay.processes import Child, Supervisor
 from relay.settings import Settings
 from relay.store.connection import connect, ensure_durable
 from relay.store.record import Record
 from relay.telemetry import configure, get_logger
+from workers.alerting import Watchman
 from workers.bitrix24.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 from workers.desk import Desk
+from workers.messengers import open_channels
 from workers.ping import ping, probe, read_document
 from workers.portals import Address
 from workers.sweeper import run_sweeper
@@ -107,15 +111,25 @@ def _run(settings: Settings, addresses: Mapping[str, Address], *, burst: bool) -
         log.warning("record.not_durable", reason=warning)
     supervisor = Supervisor([Child(f"worker-{name}", work, (name, burst), STOP_S, once=burst) for name in portals])
     supervisor.listen_for_signals()
-    stop = supervisor.stopping
+    stop, watchman = supervisor.stopping, _watchman(settings, record)
     desks = [Desk.open(record, address) for address in addresses.values()]
     for name, task in (
         ("sweeper", partial(run_sweeper, record, timedelta(days=settings.retention_days), stop)),
         ("timekeeper", partial(run_timekeeper, settings.redis_url, portals, stop)),
         ("watch", partial(run_watch, desks, stop)),
+        *([("alerts", partial(watchman.run, stop))] if watchman else []),
     ):
         threading.Thread(target=task, daemon=True, name=name).start()
     return supervisor.run()
+
+
+def _watchman(settings: Settings, record: Record) -> Watchman | None:
+    """Who tells persons; None where nobody is to be told. Raises ConfigError."""
+    alerting = load_alerting(settings.config, os.environ)
+    if alerting is None:
+        return None
+    portals = load_portals(settings.config / "portals.yaml")
+    return Watchman(record, alerting, list(portals), open_channels(alerting), settings.public_url)
 
 
 if __name__ == "__main__":

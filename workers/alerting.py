@@ -10,16 +10,16 @@ import hashlib
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from relay.alerting import Alerting
 from relay.errors import RecordUnavailableError
-from relay.ids import to_ms, utc_now
+from relay.ids import utc_now
 from relay.lifecycle import State
 from relay.store.record import Record
-from relay.store.told import Told, keep_deaths, keep_told, read_deaths, read_told
+from relay.store.told import keep_deaths, keep_told, read_deaths, read_told
 from relay.store.vitals import read_vitals
 from relay.telemetry import get_logger
 from workers.messengers import Channel, Message, UnsentError
@@ -64,21 +64,21 @@ class Watchman:
             self._tell(channel, troubles, now)
 
     def _tell(self, channel: Channel, troubles: Sequence[Trouble], now: datetime) -> None:
-        told = read_told(self.record.redis, channel.name)
+        told, sent = read_told(self.record.redis, channel.name)
         news = news_for(told, troubles, now, self.alerting.repeat)
         if news:
             try:
-                channel.send(Message(_id_of(channel, news, told.values()), now, news, self.link))
+                channel.send(Message(_id_of(channel, news, sent), now, news, self.link))
             except UnsentError as error:
                 log.warning("alert.unsent", channel=channel.name, reason=str(error))
                 return
+            sent += 1
             log.info("alert.sent", channel=channel.name, new=list(news.new), resolved=list(news.resolved))
         if news.told != told:
-            keep_told(self.record.redis, channel.name, news.told)
+            keep_told(self.record.redis, channel.name, news.told, sent)
 
 
-def _id_of(channel: Channel, news: News, told: Iterable[Told]) -> str:
-    """The same for the same news, however often it is sent: it hangs on what is told, and on when was told before."""
-    before = max((to_ms(one.told_at) for one in told), default=0)
-    parts = [channel.name, str(before), *sorted(news.new), "", *sorted(news.still), "", *sorted(news.resolved)]
+def _id_of(channel: Channel, news: News, sent: int) -> str:
+    """The same for the same news, however often it is tried: it hangs on what is told, and how much was told before."""
+    parts = [channel.name, str(sent), *sorted(news.new), "", *sorted(news.still), "", *sorted(news.resolved)]
     return "msg_" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]

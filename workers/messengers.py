@@ -36,7 +36,7 @@ class UnsentError(RelayError):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is said at once. id: the same for the same news. link: where a person looks; None where that is not known."""
+    """What is said at once. id: the same for the same news. link: where a person looks; None where nobody has said."""
 
     id: str
     at: datetime
@@ -59,10 +59,7 @@ class Message:
     def to_json(self) -> bytes:
         """As Standard Webhooks wants it: type, timestamp, data. `text` is for chats that show nothing else."""
         groups = {"new": self.news.new, "still": self.news.still, "resolved": self.news.resolved}
-        troubles = {
-            name: [dict(zip(("kind", "subject"), key.split(":", 1), strict=True), text=text) for key, text in some.items()]
-            for name, some in groups.items()
-        }
+        troubles = {name: [_wire(key, text) for key, text in some.items()] for name, some in groups.items()}
         content = {"type": "relay.alert", "timestamp": iso(self.at), "text": self.text, "data": troubles}
         return json.dumps(content, ensure_ascii=False).encode()
 
@@ -109,7 +106,7 @@ def sign(secret: str, message_id: str, stamp: str, body: bytes) -> str:
     secret: after `whsec_` it is base64, as the specification has it; any other text is taken as it is.
     """
     encoded = secret.removeprefix("whsec_")
-    key = base64.b64decode(encoded) if encoded != secret else secret.encode()
+    key = base64.b64decode(encoded, validate=True) if encoded != secret else secret.encode()
     signed = f"{message_id}.{stamp}.".encode() + body
     return base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
 
@@ -118,7 +115,8 @@ def write(mail: Mail, message: Message) -> None:
     """Send an e-mail. Raises UnsentError."""
     letter = EmailMessage()
     letter["Subject"], letter["From"], letter["To"] = message.subject, mail.sender, ", ".join(mail.to)
-    letter["Date"], letter["Message-ID"] = format_datetime(message.at), f"<{message.id}@{mail.sender.rpartition('@')[2]}>"
+    letter["Date"] = format_datetime(message.at)
+    letter["Message-ID"] = f"<{message.id}@{mail.sender.rpartition('@')[2]}>"
     letter["Auto-Submitted"] = "auto-generated"
     letter.set_content(message.text + "\n")
     try:
@@ -128,6 +126,11 @@ def write(mail: Mail, message: Message) -> None:
             server.send_message(letter)
     except (OSError, smtplib.SMTPException) as error:
         raise UnsentError(type(error).__name__) from None
+
+
+def _wire(key: str, text: str) -> dict[str, str]:
+    kind, _, subject = key.partition(":")
+    return {"kind": kind, "subject": subject, "text": text}
 
 
 def _connect(mail: Mail) -> smtplib.SMTP:

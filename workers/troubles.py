@@ -17,7 +17,7 @@ AWAY = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something that a person should know. kind and subject say whether it is the same as before; the text may change."""
+    """Something that a person should know. By kind and subject it is the same as before, whatever the text says."""
 
     kind: str
     subject: str
@@ -96,7 +96,8 @@ def news_for(told: Mapping[str, Told], troubles: Sequence[Trouble], now: datetim
     seen = {trouble.key: trouble.text for trouble in troubles}
     new = {key: text for key, text in seen.items() if key not in told}
     due = any(now - told[key].told_at >= repeat for key in seen if key in told)
-    resolved = {key: one.text for key, one in told.items() if key not in seen and one.gone_at and now - one.gone_at >= AWAY}
+    away = {key: one for key, one in told.items() if key not in seen and one.gone_at}
+    resolved = {key: one.text for key, one in away.items() if one.gone_at and now - one.gone_at >= AWAY}
     still = {key: text for key, text in seen.items() if key in told} if due else {}
     after = {key: Told(text, now, now) for key, text in new.items()}
     for key, one in told.items():

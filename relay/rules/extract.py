@@ -35,9 +35,13 @@ class Extractor:
         personal = tuple(name for name, spec in specs.items() if _is_personal(spec))
         return cls({name: spec["picks"] for name, spec in specs.items()}, personal, Schema.from_dict(attributes)())
 
+    def find(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        """What stands in the event for each value, as it came; None where nothing does."""
+        return {name: first_given(expressions, context) for name, expressions in self.picks.items()}
+
     def extract(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """Every value by its name; None where an optional one is missing. Raises InvalidEventError."""
-        found = {name: first_given(expressions, context) for name, expressions in self.picks.items()}
+        found = self.find(context)
         try:
             values: dict[str, Any] = self.schema.load(
                 {name: value for name, value in found.items() if value is not None},

@@ -18,6 +18,10 @@
                                              somebody must have looked at it (milliseconds)
     relay:ledger                     hash    counts since the beginning: events by state, duplicates, deliveries
     relay:lease:{task}               string  who does a periodic task now                 TTL: the lease
+    relay:minute:{n}                 hash    counts of one minute since 1970: events by state and source,
+                                             deliveries by outcome, latency                      TTL: three hours
+    relay:hour:{n}                   hash    the same of one hour                                TTL: eight days
+    relay:sessions                   string  how often all sessions were ended
     relay:logins:{digest}            string  tries to log in from one address (hashed)    TTL: the window
     relay:gate:{portal}              hash    whether the portal may be called now
     relay:bucket:{portal}            hash    the leaky bucket of the portal               TTL: an hour unused
@@ -32,6 +36,8 @@
     relay:bulk:{rpl_}                string  a bulk replay as JSON; `:stop` beside it ends it    TTL: a week
     relay:bulks                      set     ids of the bulk replays that run
     relay:alerts                     stream  what a person should know, newest last       capped
+    relay:told:{channel}             hash    what was wrong when a channel of alerts.yaml was told, as JSON
+    relay:deaths                     string  the run of deaths that alerts tell of, as JSON
 
 The zsets without a meaning in their score hold ids with score 0: ids sort by time, so ZRANGE BYLEX pages them and an
 id is the cursor. No key of the record has a TTL unless the drawing says so, and the server must not evict.
@@ -69,6 +75,11 @@ ONCE = f"{PREFIX}once:"
 BULK = f"{PREFIX}bulk:"
 BULKS = f"{PREFIX}bulks"
 ALERTS = f"{PREFIX}alerts"
+TOLD = f"{PREFIX}told:"
+DEATHS = f"{PREFIX}deaths"
+MINUTE = f"{PREFIX}minute:"
+HOUR = f"{PREFIX}hour:"
+SESSIONS = f"{PREFIX}sessions"
 LOGINS = f"{PREFIX}logins:"
 
 IN_LUA = {
@@ -87,6 +98,8 @@ IN_LUA = {
     "workflows": WORKFLOWS,
     "clock": CLOCK,
     "ledger": LEDGER,
+    "minute": MINUTE,
+    "hour": HOUR,
 }
 """The names that scripts complete by themselves: a script that claims a batch learns its keys only while it runs.
 That binds the record to one Redis server or a Sentinel group, as RQ is bound; not to a cluster."""

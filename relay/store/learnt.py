@@ -16,6 +16,9 @@ from relay.store.guard import guarded
 OPERATING_LIMIT_S = 480.0
 """Operating time of one method in ten minutes (docs: limits.md); a refusal below it teaches a lower one."""
 
+RECOVERY_MS = 20_000
+"""A pace that was slowed doubles back in this time (take.lua)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
@@ -46,3 +49,26 @@ def read_learnt(redis: Redis, portal: str) -> Learnt:
         reset_at=from_ms(int(text["reset_at"])) if "reset_at" in text else None,
         takes_ms={int(name[2:]): float(value) for name, value in text.items() if name.startswith("t:")},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A portal's pace now. filled: requests that its bucket holds; factor: below 1 where the portal has slowed us."""
+
+    filled: float = 0.0
+    factor: float = 1.0
+
+
+@guarded
+def read_bucket(redis: Redis, portal: str, rate_per_s: float) -> Bucket:
+    """How full the bucket is by the server's clock (take.lua fills it). Raises RecordUnavailableError."""
+    with redis.pipeline(transaction=False) as pipeline:
+        pipeline.hmget(keys.BUCKET + portal, ["tat", "factor", "slowed_at"])
+        pipeline.time()
+        answers: list[Any] = pipeline.execute()
+    (tat, factor, slowed_at), (seconds, microseconds) = answers
+    now_ms = seconds * 1000 + microseconds / 1000
+    kept = 1.0
+    if factor and slowed_at:
+        kept = min(1.0, float(factor) * 2 ** min((now_ms - float(slowed_at)) / RECOVERY_MS, 60))
+    return Bucket(max(0.0, (float(tat or 0) - now_ms) * rate_per_s * kept / 1000), kept)

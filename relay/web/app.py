@@ -22,13 +22,13 @@ from relay.rules import RuleBook, load_rules
 from relay.settings import Settings
 from relay.sources import Source, load_sources
 from relay.store.collector import Collector
-from relay.store.connection import ensure_durable, connect
+from relay.store.connection import connect, ensure_durable
 from relay.store.questions import Questions
 from relay.store.record import Record
 from relay.store.rulebook import publish_rules
 from relay.telemetry import get_logger
 from relay.web import api, dashboard, hooks, ops, problems
-from relay.web.auth import Guard
+from relay.web.auth import Guard, Role
 from relay.web.house import House
 from relay.web.proxies import TrustedProxies
 
@@ -111,7 +111,7 @@ def _furnish(settings: Settings, config: Config, record: Record) -> House:
         rules=config.rules,
         record=record,
         door=Door(config.rules, Collector(record), marker),
-        guard=Guard(record.redis, settings.dashboard_password or ""),
+        guard=Guard(record.redis, {Role.OPERATOR: settings.dashboard_password, Role.VIEWER: settings.viewer_password}),
         marker=marker,
         portals=config.portals,
         mending=mending,

@@ -1,6 +1,6 @@
-"""Who may look: the dashboard's password, its session, and the checks that keep other sites from using it.
+"""Who may look and who may act: two passwords, the session, and the checks that keep other sites from using it.
 
-The session cookie is signed (RELAY_SECRET_KEY) and says only that its holder has logged in, and when.
+The session cookie is signed (RELAY_SECRET_KEY) and says only that its holder has logged in, and as what.
 """
 
 from __future__ import annotations
@@ -8,37 +8,45 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
 from urllib.parse import urlsplit
 
-from flask import abort, redirect, request, session, url_for
+from flask import abort, request, session, url_for
 from redis import Redis
 from redis.exceptions import RedisError
 
 from relay.errors import RecordUnavailableError
 from relay.store import keys
+from relay.store.guard import guarded
 
 LOGINS_PER_WINDOW = 10
 LOGIN_WINDOW_S = 300
+REVEALED_KEPT = 20
+"""How many events a session remembers as revealed: a cookie is small."""
 SAFE_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 """A path on this site. Browsers take a backslash for a slash and leave out tabs and line ends, so none may be there."""
-P = ParamSpec("P")
-R = TypeVar("R")
+
+
+class Role(StrEnum):
+    """What the holder of a session may do."""
+
+    OPERATOR = "operator"
+    """Sees and acts."""
+    VIEWER = "viewer"
+    """Sees, with persons' values masked; changes nothing."""
 
 
 class Guard:
-    """Checks the password, slowly for those who guess. Counts in Redis, so that all web processes count together."""
+    """Checks passwords, slowly for those who guess. Counts in Redis, so that all web processes count together."""
 
-    def __init__(self, redis: Redis, password: str) -> None:
+    def __init__(self, redis: Redis, passwords: Mapping[Role, str | None]) -> None:
         self._redis = redis
-        self._password = password.encode()
-        # A session dies with the password it was opened with.
-        self.epoch = hashlib.sha256(b"session\0" + self._password).hexdigest()[:16]
+        self._passwords = {role: password.encode() for role, password in passwords.items() if password}
 
-    def try_password(self, given: str, address: str) -> bool:
-        """Whether this password opens the dashboard. False, too, while the address has guessed too often.
+    def try_password(self, given: str, address: str) -> Role | None:
+        """The role that this password opens. None, too, while the address has guessed too often.
 
         Raises RecordUnavailableError.
         """
@@ -50,34 +58,57 @@ class Guard:
                 tries = int(pipeline.execute()[0])
         except RedisError as error:
             raise RecordUnavailableError(type(error).__name__) from None
-        return tries <= LOGINS_PER_WINDOW and hmac.compare_digest(given.encode(), self._password)
+        opened = [role for role, known in self._passwords.items() if hmac.compare_digest(given.encode(), known)]
+        return opened[0] if opened and tries <= LOGINS_PER_WINDOW else None
+
+    def epoch(self, role: Role) -> str:
+        """What a session of this role has to carry: another one after a new password, or after `end_all`.
+
+        Raises RecordUnavailableError.
+        """
+        password = self._passwords.get(role, b"")
+        return hashlib.sha256(b"\0".join((b"session", role.encode(), password, self._ended()))).hexdigest()[:16]
+
+    def is_known(self, role: Role) -> bool:
+        """Whether the role has a password."""
+        return role in self._passwords
+
+    @guarded
+    def end_all(self) -> None:
+        """End every session of every role."""
+        self._redis.incr(keys.SESSIONS)
+
+    @guarded
+    def _ended(self) -> bytes:
+        kept: Any = self._redis.get(keys.SESSIONS)
+        return kept or b"0"
 
 
-def log_in(epoch: str) -> None:
-    """Open a session for the sender of this request."""
+def log_in(guard: Guard, role: Role) -> None:
+    """Open a session for the sender of this request. Raises RecordUnavailableError."""
+    epoch = guard.epoch(role)
     session.clear()
     session.permanent = True
-    session["epoch"] = epoch
+    session["role"], session["epoch"] = role.value, epoch
 
 
-def is_logged_in(epoch: str) -> bool:
-    """Whether this request belongs to a session that is open."""
-    return bool(session.get("epoch") == epoch)
+def role_of_session(guard: Guard) -> Role | None:
+    """The role of the session that this request belongs to; None where it has none. Raises RecordUnavailableError."""
+    kept = session.get("role")
+    if kept not in set(Role):
+        return None
+    role = Role(kept)
+    return role if guard.is_known(role) and session.get("epoch") == guard.epoch(role) else None
 
 
-def for_people(epoch: Callable[[], str]) -> Callable[[Callable[P, R]], Callable[P, Any]]:
-    """A page that needs a login; without one, the way to it."""
+def reveal(event_id: str) -> None:
+    """Show this session the persons' values of an event from now on."""
+    session["revealed"] = [*session.get("revealed", []), event_id][-REVEALED_KEPT:]
 
-    def decorate(view: Callable[P, R]) -> Callable[P, Any]:
-        @wraps(view)
-        def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
-            if not is_logged_in(epoch()):
-                return redirect(url_for("dashboard.login", next=request.full_path.rstrip("?")), 303)
-            return view(*args, **kwargs)
 
-        return guarded
-
-    return decorate
+def is_revealed(event_id: str) -> bool:
+    """Whether this session has asked to see the persons' values of an event."""
+    return event_id in session.get("revealed", [])
 
 
 def refuse_other_sites() -> None:

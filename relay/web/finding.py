@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from relay.errors import NotFoundError
-from relay.events import Delivery
+from relay.events import Delivery, Event
 from relay.ids import DELIVERY_PREFIX, EVENT_PREFIX
 from relay.listing import Filter, Page, Row, list_deliveries, list_events, row_of
 from relay.store import keys
@@ -17,7 +18,10 @@ def search_events(word: str | None, wanted: Filter, cursor: str | None, limit: i
     record = house().record
     if word and (found := exact(word)):
         row = row_of(record, record.event(found[0]))
-        return Page((row,) if wanted.wants_event(row.event) else (), None)
+        if wanted.is_of_deliveries:
+            fits = tuple(one for one in row.deliveries if _holds(wanted, row.event, one))
+            return Page((Row(row.event, fits),) if fits else (), None)
+        return Page((row,) if _holds(wanted, row.event) else (), None)
     narrowed = narrow(word, wanted)
     return list_events(record, narrowed, cursor, limit) if narrowed else Page((), None)
 
@@ -27,8 +31,8 @@ def search_deliveries(word: str | None, wanted: Filter, cursor: str | None, limi
     record = house().record
     if word and (found := exact(word)):
         row = row_of(record, record.event(found[0]))
-        asked = [one for one in row.deliveries if found[1] in {None, one.id} and wanted.wants_delivery(one)]
-        return Page(tuple(asked), None)
+        fits = [one for one in row.deliveries if found[1] in {None, one.id} and _holds(wanted, row.event, one)]
+        return Page(tuple(fits), None)
     narrowed = narrow(word, wanted)
     if narrowed is None:
         return Page((), None)
@@ -36,6 +40,13 @@ def search_deliveries(word: str | None, wanted: Filter, cursor: str | None, limi
         return list_deliveries(record, narrowed, cursor, limit)
     page = list_events(record, narrowed, cursor, limit)
     return Page(tuple(one for row in page.rows for one in row.deliveries), page.cursor)
+
+
+def _holds(wanted: Filter, event: Event, delivery: Delivery | None = None) -> bool:
+    """Whether all that is asked holds of an event that was found by its id, or of a delivery of it."""
+    at = delivery.created_at if delivery else event.received_at
+    in_time = (wanted.since is None or at >= wanted.since) and (wanted.until is None or at < wanted.until)
+    return in_time and wanted.wants_event(event) and (delivery is None or wanted.wants_delivery(delivery))
 
 
 def exact(word: str) -> tuple[str, str | None] | None:
@@ -60,13 +71,19 @@ def narrow(word: str | None, wanted: Filter) -> Filter | None:
     record, word = house().record, word.strip()
     mark = house().marker.mark(word)
     if record.size(keys.MARKS + mark):
-        return replace(wanted, mark=mark)
+        return _narrowed(wanted, mark=mark)
     if record.size(f"{keys.DELIVERIES_BY}document:{word.upper()}"):
-        return replace(wanted, document_id=word.upper())
+        return _narrowed(wanted, document_id=word.upper())
     if record.size(f"{keys.DELIVERIES_BY}reason:{word.lower()}"):
-        return replace(wanted, code=word.lower())
+        return _narrowed(wanted, code=word.lower())
     if record.size(f"{keys.DELIVERIES_BY}rule:{word}"):
-        return replace(wanted, rule=word)
+        return _narrowed(wanted, rule=word)
     if word.isascii() and word.isdigit() and record.size(f"{keys.DELIVERIES_BY}template_id:{int(word)}"):
-        return replace(wanted, template_id=int(word))
+        return _narrowed(wanted, template_id=int(word))
     return None
+
+
+def _narrowed(wanted: Filter, **meant: Any) -> Filter | None:
+    """The filter with what a word means; None where the filter asks for another one already."""
+    ((name, value),) = meant.items()
+    return replace(wanted, **meant) if getattr(wanted, name) in {None, value} else None

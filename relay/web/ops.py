@@ -1,4 +1,4 @@
-"""What machines ask: is the process alive, can it take events."""
+"""What machines ask: is the process alive, can it take events, how is everything."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from flask import Blueprint, Response, json
 
 from relay.errors import RecordUnavailableError
 from relay.web.house import house
+from relay.web.metrics import tell_metrics
 
 blueprint = Blueprint("ops", __name__)
 
@@ -27,6 +28,12 @@ def readyz() -> Response:
         writable = False
     body = {"status": "ready" if writable else "not_ready", "redis_writable": writable, "rules": house().rules.digest}
     return _json(body, 200 if writable else 503)
+
+
+@blueprint.get("/metrics")
+def metrics() -> Response:
+    """For Prometheus; who may ask says relay/web/metrics.py."""
+    return tell_metrics()
 
 
 def _json(body: Mapping[str, object], status: int) -> Response:

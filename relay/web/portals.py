@@ -9,7 +9,7 @@ from relay.events import iso
 from relay.ids import utc_now
 from relay.store import keys
 from relay.store.gate import Gate
-from relay.store.learnt import read_learnt
+from relay.store.learnt import Bucket, read_bucket, read_learnt
 from relay.web.house import house
 
 
@@ -22,7 +22,6 @@ def portal_wire(name: str) -> dict[str, Any]:
     """One portal as the API tells it."""
     record, portal, now = house().record, house().portals[name], utc_now()
     view, learnt = Gate(record.redis, name).look(), read_learnt(record.redis, name)
-    drift = record.text(keys.DRIFT + name)
     return {
         "name": name,
         "plan": portal.plan,
@@ -35,5 +34,27 @@ def portal_wire(name: str) -> dict[str, Any]:
         "own_id": learnt.own_id if portal.own_id == "echo" else "off",
         "operating_s": learnt.operating_s if learnt.reset_at and learnt.reset_at > now else 0.0,
         "operating_limit_s": learnt.operating_limit_s,
-        "drift": json.loads(drift) if drift else [],
+        "drift": drift_of(name),
     }
+
+
+def drift_of(name: str) -> list[str]:
+    """What of the rules does not fit a portal's templates, as the workers have found it."""
+    drift = house().record.text(keys.DRIFT + name)
+    found: list[str] = json.loads(drift) if drift else []
+    return found
+
+
+def is_serious(drift: str) -> bool:
+    """Whether a call would fail or lose a value; else the template only has an optional parameter more."""
+    return "the template declares" not in drift
+
+
+def portal_views() -> list[dict[str, Any]]:
+    """Each portal as pages show it: what the API tells, and how full its bucket is. Raises RecordUnavailableError."""
+    views = []
+    for name, portal in house().portals.items():
+        bucket = read_bucket(house().record.redis, name, portal.rate_per_s) if portal.rate_per_s else Bucket()
+        pace = {"rate_per_s": portal.rate_per_s, "burst": portal.burst, "batch": portal.batch}
+        views.append(portal_wire(name) | pace | {"filled": bucket.filled, "factor": bucket.factor})
+    return views

@@ -17,7 +17,7 @@ def direct(path: str) -> dict[str, str]:
     """Each dependency that a file asks for, with the reason beside it."""
     lines = (ROOT / path).read_text("utf-8").splitlines()
     wanted = [line.partition("#") for line in lines if line and line[0] not in "#-"]
-    return {name.strip().lower().partition("[")[0]: reason.strip() for name, _, reason in wanted}
+    return {re.split(r"[\[<>=]", name.strip().lower())[0]: reason.strip() for name, _, reason in wanted}
 
 
 def pinned(path: str) -> dict[str, str]:

@@ -40,6 +40,8 @@ def test_every_delivery_and_event_is_counted_in_exactly_one_state(record):
             "event:refused": 1,
             "event:probe": 1,
             "delivery:created": 6,
+            "delivery:started": 1,
+            "delivery:dead": 1,
         },
     }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from relay.errors import ConfigError
+from relay.settings import Settings
 from tests.support.folders import WEB_SECRETS
 
 PASSWORD = WEB_SECRETS["RELAY_DASHBOARD_PASSWORD"]
@@ -188,7 +190,7 @@ def test_a_referer_of_our_own_will_do_where_there_is_no_origin(client):
     assert log_in(client, headers={"Referer": "http://localhost/login"}).status_code == 303
 
 
-@pytest.mark.parametrize("path", ["/", "/?state=dead", "/events/evt_1", "/find?id=evt_1"])
+@pytest.mark.parametrize("path", ["/", "/events?state=dead", "/events/evt_1", "/find?q=evt_1"])
 def test_after_the_login_one_is_where_one_wanted_to_be(client, path):
     to_login = client.get(path).headers["Location"]
     form = client.get(to_login).text
@@ -235,3 +237,16 @@ def test_while_the_record_is_away_nobody_gets_in(make_app, own_valkey):
 
     assert answer.status_code == 503
     assert "Set-Cookie" not in answer.headers
+
+
+def test_a_viewer_with_the_operators_password_would_be_an_operator(config):
+    environ = {
+        "REDIS_URL": "redis://h/0",
+        "RELAY_CONFIG": str(config),
+        **WEB_SECRETS,
+        "RELAY_VIEWER_PASSWORD": PASSWORD,
+    }
+
+    with pytest.raises(ConfigError, match="a viewer would be an operator"):
+        Settings.from_environment(environ, web=True)
+    assert Settings.from_environment(environ | {"RELAY_VIEWER_PASSWORD": "another-one"}, web=True).viewer_password

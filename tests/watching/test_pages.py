@@ -64,8 +64,8 @@ def page(client, path, status=200):
     return Page(answer.text)
 
 
-def rows_of(client, path="/"):
-    return re.findall(r'href="/events/(evt_\w+)"', client.get(path).text)
+def rows_of(client, path="/events"):
+    return re.findall(r'href="/events/(evt_\w+)[#"]', client.get(path).text)
 
 
 @pytest.fixture
@@ -77,18 +77,45 @@ def filled(record):
     return deliveries
 
 
-PAGES = ["/", "/?state=dead", "/events/{event}", "/events/evt_none", "/nowhere", "/?state=wrong"]
+PAGES = [
+    "/",
+    "/?span=week",
+    "/events",
+    "/events?state=dead",
+    "/deliveries",
+    "/deliveries?q=nothing",
+    "/bulk",
+    "/bulk?state=dead",
+    "/rules",
+    "/rules/try",
+    "/rules/try?event={event}",
+    "/sources",
+    "/portals",
+    "/portals/main/pause",
+    "/alerts",
+    "/log",
+    "/sessions",
+    "/events/{event}",
+    "/deliveries/{delivery}/acts/replay",
+    "/deliveries/{delivery}/acts/replay-current",
+    "/events/evt_none",
+    "/nowhere",
+    "/events?state=wrong",
+]
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/login"])
 def test_every_page_is_whole_and_has_nothing_inline(app, client, filled, path):
     asking = app.test_client() if path == "/login" else client
-    answer = asking.get(path.format(event=filled[State.DEAD].event_id), headers={"Accept": "text/html"})
+    answer = asking.get(
+        path.format(event=filled[State.DEAD].event_id, delivery=filled[State.DEAD].id), headers={"Accept": "text/html"}
+    )
     shown = Page(answer.text)
 
     assert shown.open == []
     assert shown.of("html")[0]["lang"] == "en"
-    assert len(shown.of("title")) == len(shown.of("main")) == len(shown.of("h1")) or path == "/" or "state=dead" in path
+    assert len(shown.of("main")) == len(shown.of("h1")) == 1
+    assert len(shown.of("title")) - len(shown.of("rect")) == 1
     assert shown.of("style") == []
     assert all("src" in attributes for attributes in shown.of("script"))
     for _, attributes in shown.elements:
@@ -101,7 +128,7 @@ def test_every_page_is_whole_and_has_nothing_inline(app, client, filled, path):
 
 @pytest.mark.parametrize("path", [*PAGES, "/login", "/healthz", "/readyz", "/hooks/nobody"])
 def test_every_answer_forbids_framing_inline_code_and_caching(client, filled, path):
-    answer = client.get(path.format(event=filled[State.DEAD].event_id))
+    answer = client.get(path.format(event=filled[State.DEAD].event_id, delivery=filled[State.DEAD].id))
 
     policy = answer.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
@@ -118,9 +145,9 @@ def test_an_error_of_ours_tells_nothing_and_keeps_the_headers(app, client, monke
     def fail(*_):
         raise RuntimeError("the-inner-reason")
 
-    monkeypatch.setattr("relay.web.dashboard.list_events", fail)
+    monkeypatch.setattr("relay.web.dashboard.lists.search_events", fail)
 
-    answer = client.get("/", headers={"Accept": "text/html"})
+    answer = client.get("/events", headers={"Accept": "text/html"})
 
     assert answer.status_code == 500
     assert "the-inner-reason" not in answer.text
@@ -135,8 +162,8 @@ def test_an_empty_record_says_what_to_do(client):
     assert "/hooks/<source>" in text
 
 
-def test_the_first_page_shows_every_event_newest_first_with_its_outcome(client, filled):
-    shown = page(client, "/")
+def test_the_list_shows_every_event_newest_first_with_its_outcome(client, filled):
+    shown = page(client, "/events")
 
     assert len(rows_of(client)) == 9
     assert rows_of(client) == sorted(rows_of(client), reverse=True)
@@ -148,9 +175,9 @@ def test_the_first_page_shows_every_event_newest_first_with_its_outcome(client, 
 @pytest.mark.parametrize("state", State)
 def test_a_tile_counts_each_state_and_leads_to_its_deliveries(client, filled, state):
     shown = page(client, "/")
-    (tile,) = [link for link in shown.links() if link == f"/?state={state}"]
+    tile = next(link for link in shown.links() if link == f"/deliveries?state={state}")
 
-    assert rows_of(client, tile) == [filled[state].event_id]
+    assert set(rows_of(client, tile)) == {filled[state].event_id}
     assert re.search(rf"\b1\s*{state}\b", shown.text)
 
 
@@ -160,17 +187,17 @@ def test_a_tile_counts_each_state_and_leads_to_its_deliveries(client, filled, st
      ("state=started&source=website", 1), ("source=nobody", 0), ("state=", 9)],
 )  # fmt: skip
 def test_the_list_can_be_filtered(client, filled, query, count):
-    assert len(rows_of(client, f"/?{query}")) == count
+    assert len(rows_of(client, f"/events?{query}")) == count
 
 
 def test_a_state_that_is_none_is_a_400(client):
-    assert "no such state" in page(client, "/?state=failed", 400).text
+    assert "no such state" in page(client, "/events?state=failed", 400).text
 
 
 def test_older_events_are_a_page_further(client, record):
     for n in range(120):
         write(record, make_entry([], at=NOON + timedelta(seconds=n)))
-    path, seen = "/", []
+    path, seen = "/events", []
 
     while path:
         seen += rows_of(client, path)
@@ -185,7 +212,7 @@ def test_the_link_to_older_events_keeps_the_filters(client, record):
     for n in range(60):
         write(record, make_entry(["r"], at=NOON + timedelta(seconds=n)))
 
-    shown = page(client, "/?state=pending&source=website")
+    shown = page(client, "/events?state=pending&source=website")
 
     (link,) = [attributes["href"] for attributes in shown.of("a") if attributes.get("rel") == "next"]
     assert len(rows_of(client, link)) == 10
@@ -206,7 +233,7 @@ def test_the_page_of_an_event_shows_the_whole_story(client, record):
 
     for word in (
         entry.event.id, sending.id, "one → main", "retrying", "throttled", "busy", "12 ms", "täxt",
-        "CCrmDocumentLead · LEAD_1", '"Parameter1": "user_1"', "received again 1 time", '"lead": {', "x-kind", "a=1",
+        "CCrmDocumentLead · LEAD_1", 'Parameter1', "user_1", "received again 1 time", '"lead": {', "x-kind", "a=1",
     ):  # fmt: skip
         assert word in text
 
@@ -231,12 +258,12 @@ def test_a_delivery_and_the_search_lead_to_the_event(client, filled):
     event = f"/events/{delivery.event_id}"
 
     assert client.get(f"/deliveries/{delivery.id}").headers["Location"] == f"{event}#{delivery.id}"
-    assert client.get(f"/find?id=%20{delivery.event_id.upper()}").headers["Location"] == event
-    assert client.get(f"/find?id={delivery.id}").headers["Location"] == f"/deliveries/{delivery.id}"
+    assert client.get(f"/find?q=%20{delivery.event_id.upper()}").headers["Location"] == event
+    assert client.get(f"/find?q={delivery.id}").headers["Location"] == f"/deliveries/{delivery.id}"
 
 
 @pytest.mark.parametrize(
-    "path", ["/events/evt_none", "/deliveries/dlv_none", "/find?id=x", "/find", "/nowhere", "/events/../../etc/passwd"]
+    "path", ["/events/evt_none", "/deliveries/dlv_none", "/find", "/nowhere", "/events/../../etc/passwd"]
 )
 def test_what_is_not_there_is_a_page_that_says_so(client, path):
     assert "404" in page(client, path, 404).text
@@ -272,7 +299,7 @@ def test_markup_from_a_portal_is_shown_and_does_nothing(client, record):
     object.__setattr__(from_portal, "description", MARKUP)
     record.settle(sending, State.DEAD, NOON, attempt=from_portal, reason=MARKUP)
 
-    for path in ("/", f"/events/{sending.event_id}"):
+    for path in ("/events", f"/events/{sending.event_id}"):
         shown = page(client, path)
         assert shown.of("script") == shown.of("img") == []
         assert MARKUP in shown.text

@@ -18,6 +18,14 @@ local function enqueue(argv, first)
   return last + 1
 end
 
+-- Add to the counts of this minute and this hour, which pages draw (store/statistics.py). They forget themselves.
+local function tally(field, by)
+  local now = tonumber(redis.call('TIME')[1])
+  for key, ttl in pairs({[KEY.minute .. math.floor(now / 60)] = 10800, [KEY.hour .. math.floor(now / 3600)] = 691200}) do
+    if redis.call('HINCRBY', key, field, by) == by then redis.call('EXPIRE', key, ttl) end
+  end
+end
+
 -- Move a delivery to another state with everything that follows from it.
 --   send_at: when it may be sent (pending, retrying); look_at: when somebody must have looked at it (not final)
 local function move(id, portal, from, to, send_at, look_at)

@@ -23,6 +23,7 @@ if window > 0 and not redis.call('SET', KEYS[2], id, 'NX', 'PX', window) then
   if redis.call('EXISTS', KEY.event .. first) == 1 then
     redis.call('HINCRBY', KEY.event .. first, 'duplicates', 1)
     redis.call('HINCRBY', KEY.ledger, 'event:duplicate', 1)
+    tally('event:duplicate', 1)
     return receipt(first, 1)
   end
   -- The first one was pruned before its window ended: this one takes its place.
@@ -36,6 +37,8 @@ redis.call('ZADD', KEY.events, 0, id)
 redis.call('ZADD', KEY.events_by_state .. state, 0, id)
 redis.call('ZADD', KEY.events_by_source .. source, 0, id)
 redis.call('HINCRBY', KEY.ledger, 'event:' .. state, 1)
+tally('event:' .. state, 1)
+tally('source:' .. source .. ':' .. state, 1)
 for _, mark in ipairs(cjson.decode(redis.call('HGET', KEYS[1], 'marks'))) do
   redis.call('ZADD', KEY.marks .. mark, 0, id)
 end

@@ -29,8 +29,24 @@ at = at + count + 1
 if attempt ~= '' then
   redis.call('RPUSH', KEY.attempts .. id, attempt)
   redis.call('HINCRBY', KEYS[1], 'attempts', 1)
+  redis.call('HINCRBY', KEY.ledger, 'attempt:' .. cjson.decode(attempt).verdict, 1)
 end
 move(id, kept[3], kept[1], to, send_at, look_at)
+if kept[1] ~= to and (to == 'started' or to == 'dead' or to == 'uncertain') then
+  tally('delivery:' .. to, 1)
+  if to ~= 'uncertain' then redis.call('HINCRBY', KEY.ledger, 'delivery:' .. to, 1) end
+  if to == 'started' then
+    -- How long the sender's event waited for its workflow, as a sum and below bounds.
+    local took = math.max(0, math.floor(tonumber(now) - tonumber(redis.call('HGET', KEYS[1], 'created_at'))))
+    tally('latency:ms', took)
+    for _, bound in ipairs({1000, 5000, 30000, 120000, 600000}) do
+      if took <= bound then
+        tally('latency:' .. bound, 1)
+        break
+      end
+    end
+  end
+end
 if ARGV[at] then
   redis.call('HINCRBY', KEYS[1], 'turn', 1)
   enqueue(ARGV, at)

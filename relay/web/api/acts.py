@@ -11,6 +11,7 @@ from flask import g
 from flask_smorest import Blueprint
 
 from relay.errors import NotFoundError
+from relay.ids import DELIVERY_PREFIX, EVENT_PREFIX
 from relay.lifecycle import State
 from relay.web.api import schemas
 from relay.web.api.asked import filter_of
@@ -24,17 +25,30 @@ blueprint = Blueprint("acts", __name__, description="What a person or program ca
 
 @blueprint.post("/deliveries/<delivery_id>/replay")
 @blueprint.arguments(schemas.ReplaySchema)
-@answers(blueprint, schemas.DeliverySchema, 404, 409, 422, status=201)
+@answers(blueprint, schemas.DeliverySchema, 404, 409, 422, status=201, changes=True)
 @once
 def replay(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
     """A new delivery for a dead or started one: the same call, or what today's rules make of the event."""
+    if not delivery_id.startswith(DELIVERY_PREFIX):
+        raise NotFoundError(f"no delivery {delivery_id}")
     (made,) = house().mending.replay(delivery_id, g.who, current_rules=asked["rules"] == "current")
     return made.to_wire()
 
 
+@blueprint.post("/events/<event_id>/replay")
+@answers(blueprint, schemas.MadeSchema, 404, 409, 422, status=201, changes=True)
+@once
+def replay_event(event_id: str) -> dict[str, Any]:
+    """New deliveries for an event that no rule could use when it came: what today's rules make of it."""
+    if not event_id.startswith(EVENT_PREFIX):
+        raise NotFoundError(f"no event {event_id}")
+    made = house().mending.replay(event_id, g.who, current_rules=True)
+    return {"deliveries": [one.to_wire() for one in made]}
+
+
 @blueprint.post("/deliveries/<delivery_id>/settle")
 @blueprint.arguments(schemas.SettleSchema)
-@answers(blueprint, schemas.DeliverySchema, 404, 409, 422)
+@answers(blueprint, schemas.DeliverySchema, 404, 409, 422, changes=True)
 @once
 def settle(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
     """Decide an uncertain delivery."""
@@ -46,7 +60,7 @@ def settle(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
 
 @blueprint.post("/deliveries/<delivery_id>/cancel")
 @blueprint.arguments(schemas.CancelSchema)
-@answers(blueprint, schemas.DeliverySchema, 404, 409, 422)
+@answers(blueprint, schemas.DeliverySchema, 404, 409, 422, changes=True)
 @once
 def cancel(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
     """Give up a delivery that still waits."""
@@ -55,7 +69,7 @@ def cancel(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
 
 @blueprint.post("/replays")
 @blueprint.arguments(schemas.ReplaysSchema)
-@answers(blueprint, schemas.BulkSchema, 404, 409, 422, status=201)
+@answers(blueprint, schemas.BulkSchema, 404, 409, 422, status=201, changes=True)
 @once
 def replay_many(asked: dict[str, Any]) -> dict[str, Any]:
     """Replay what a filter finds; `dry_run` only counts, and shows a sample."""
@@ -80,7 +94,7 @@ def cancel_replays(replays_id: str) -> dict[str, Any]:
 
 
 @blueprint.post("/portals/<name>/pause")
-@answers(blueprint, schemas.PortalSchema, 404, 409, 422)
+@answers(blueprint, schemas.PortalSchema, 404, 409, 422, changes=True)
 @once
 def pause(name: str) -> dict[str, Any]:
     """Let the deliveries of a portal wait."""
@@ -89,7 +103,7 @@ def pause(name: str) -> dict[str, Any]:
 
 
 @blueprint.post("/portals/<name>/resume")
-@answers(blueprint, schemas.PortalSchema, 404, 409, 422)
+@answers(blueprint, schemas.PortalSchema, 404, 409, 422, changes=True)
 @once
 def resume(name: str) -> dict[str, Any]:
     """Open a held or paused portal."""
@@ -98,7 +112,7 @@ def resume(name: str) -> dict[str, Any]:
 
 
 @blueprint.post("/workflows/<workflow_id>/terminate")
-@answers(blueprint, schemas.QuestionSchema, 404, 409, 422, status=202)
+@answers(blueprint, schemas.QuestionSchema, 404, 409, 422, status=202, changes=True)
 @once
 def terminate(workflow_id: str) -> dict[str, Any]:
     """Ask the portal to end a workflow and keep its data."""
@@ -106,7 +120,7 @@ def terminate(workflow_id: str) -> dict[str, Any]:
 
 
 @blueprint.post("/workflows/<workflow_id>/kill")
-@answers(blueprint, schemas.QuestionSchema, 404, 409, 422, status=202)
+@answers(blueprint, schemas.QuestionSchema, 404, 409, 422, status=202, changes=True)
 @once
 def kill(workflow_id: str) -> dict[str, Any]:
     """Ask the portal to end a workflow and delete its data."""

@@ -8,9 +8,18 @@ from typing import Any
 from flask import Flask
 from flask_smorest import Api, Blueprint
 
+from relay.web.api.once import LONGEST_KEY
 from relay.web.api.schemas import ProblemSchema
 
 PROBLEM = "application/problem+json"
+KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "A repeat with the same key gets the first answer, for a day, and nothing happens again.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
+}
+UNREADABLE = (400, 413, 415)
+"""A body that is no JSON, is too large, or is said to be something else."""
 ALWAYS = (401, 403, 429, 503)
 """Without a token, with one that may not, over a limit, while the record is away."""
 
@@ -28,12 +37,14 @@ class ProblemApi(Api):  # type: ignore[misc] # flask-smorest has no types
 
 
 def answers(
-    blueprint: Blueprint, schema: Any, *errors: int, status: int = 200
+    blueprint: Blueprint, schema: Any, *errors: int, status: int = 200, changes: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Document a view: its answer, and the errors beside those that every view has."""
+    """Document a view: its answer, and the errors beside those that every view has. changes: it is a POST that acts."""
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
-        for code in (*errors, *ALWAYS):
+        if changes:
+            view = blueprint.doc(parameters=[KEY])(view)
+        for code in sorted({*errors, *ALWAYS, *(UNREADABLE if changes else ())}):
             view = blueprint.alt_response(code, schema=ProblemSchema, content_type=PROBLEM)(view)
         answered: Callable[..., Any] = blueprint.response(status, schema)(view)
         return answered

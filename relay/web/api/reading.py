@@ -26,7 +26,7 @@ blueprint = Blueprint("reading", __name__, description="What is on record")
 @blueprint.arguments(schemas.ListSchema, location="query", unknown=RAISE)
 @answers(blueprint, schemas.EventPageSchema, 422)
 def events(asked: dict[str, Any]) -> dict[str, Any]:
-    """Events, newest first, each with its deliveries."""
+    """Events, newest first, each with its deliveries. A page may be short, or empty, and still have a next one."""
     word, cursor, limit = asked.pop("q", None), asked.pop("cursor", None), asked.pop("limit")
     page = search_events(word, filter_of(asked), cursor, limit)
     return {"events": [_event_wire(row) for row in page.rows], "cursor": page.cursor}
@@ -44,7 +44,7 @@ def event(event_id: str) -> dict[str, Any]:
 @blueprint.arguments(schemas.ListSchema, location="query", unknown=RAISE)
 @answers(blueprint, schemas.DeliveryPageSchema, 422)
 def deliveries(asked: dict[str, Any]) -> dict[str, Any]:
-    """Deliveries, newest first."""
+    """Deliveries, newest first. A page may be short, or empty, and still have a next one."""
     word, cursor, limit = asked.pop("q", None), asked.pop("cursor", None), asked.pop("limit")
     page = search_deliveries(word, filter_of(asked), cursor, limit)
     return {"deliveries": [one.to_wire() for one in page.rows], "cursor": page.cursor}
@@ -85,7 +85,7 @@ def rules() -> dict[str, Any]:
 
 @blueprint.post("/rules/try")
 @blueprint.arguments(schemas.TrialSchema)
-@answers(blueprint, schemas.TriedPageSchema, 400, 404, 415, 422)
+@answers(blueprint, schemas.TriedPageSchema, 400, 404, 413, 415, 422)
 def try_on(asked: dict[str, Any]) -> dict[str, Any]:
     """What the rules make of a body; nothing is recorded."""
     source = house().sources.get(asked["source"])

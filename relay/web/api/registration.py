@@ -5,21 +5,34 @@ The OpenAPI document at /api/openapi.json describes what the code does, because 
 
 from __future__ import annotations
 
-from typing import Any
-
-from flask import Flask, request
+from flask import Flask, Response, request
 
 from relay.web.api import acts, reading
 from relay.web.api.documented import ProblemApi
 from relay.web.api.tokens import need_token
+from relay.web.problems import problem
+
+LONGEST_BODY = 2_000_000
 
 INFO = {
     "description": "Webhooks in, Bitrix24 workflows out: what was received, what was asked, what became of it.",
     "license": {"name": "proprietary"},
 }
 
+
+def take_json() -> Response | None:
+    """Before each request of the API: it takes JSON, and a body to try a rule on may be larger than a form."""
+    request.max_content_length = LONGEST_BODY
+    if (request.content_length or 0) > LONGEST_BODY:
+        return problem(413, f"at most {LONGEST_BODY} bytes")
+    if request.content_length and not request.is_json:
+        return problem(415, "send application/json")
+    return None
+
+
 for _blueprint in (reading.blueprint, acts.blueprint):
     _blueprint.before_request(need_token)
+    _blueprint.before_request(take_json)
 
 
 def register(app: Flask) -> None:
@@ -36,9 +49,3 @@ def register(app: Flask) -> None:
     api.spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
     for blueprint in (reading.blueprint, acts.blueprint):
         api.register_blueprint(blueprint, url_prefix="/api/v1")
-
-    @app.before_request
-    def cap_json() -> Any:
-        """The API takes small JSON; a body to try a rule on may be larger."""
-        if request.path.startswith("/api/"):
-            request.max_content_length = 2_000_000

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from relay.lifecycle import EventState, State, Verdict
+from relay.lifecycle import FINAL, EventState, State, Verdict
 from relay.listing import parse_state
 
 TEXT = validate.Length(min=1, max=200)
+CURSOR = re.compile(r"(evt|dlv)_[0-9a-z]{26}\Z")
 LIMIT = 200
 
 
@@ -18,6 +20,16 @@ class Strict(Schema):
 
     class Meta:
         unknown = RAISE
+
+
+class Text(fields.String):
+    """Text that can be written as UTF-8: JSON can also say half a character."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if any("\ud800" <= character <= "\udfff" for character in text or ""):
+            raise ValidationError("half a character: a surrogate without its other half")
+        return text
 
 
 class AnyState(fields.String):
@@ -30,28 +42,33 @@ class AnyState(fields.String):
         return state
 
 
-class FilterSchema(Strict):
-    """What to list; all that is given must hold."""
+class AboutSchema(Strict):
+    """What is looked for, whatever its state; all that is given must hold."""
 
-    state = AnyState(metadata={"enum": [*State, *EventState]})
-    source = fields.String(validate=TEXT)
-    rule = fields.String(validate=TEXT)
-    portal = fields.String(validate=TEXT)
-    code = fields.String(validate=TEXT, metadata={"description": "the portal's error code, or our reason"})
+    source = Text(validate=TEXT)
+    rule = Text(validate=TEXT)
+    portal = Text(validate=TEXT)
+    code = Text(validate=TEXT, metadata={"description": "the portal's error code, or our reason"})
     template_id = fields.Integer(strict=False, validate=validate.Range(min=1, max=2**31 - 1))
-    document_id = fields.String(validate=TEXT, metadata={"description": "the third member, such as LEAD_12"})
+    document_id = Text(validate=TEXT, metadata={"description": "the third member, such as LEAD_12"})
     since = fields.AwareDateTime(default_timezone=None)
     until = fields.AwareDateTime(default_timezone=None)
+
+
+class FilterSchema(AboutSchema):
+    """What to list."""
+
+    state = AnyState(metadata={"enum": [*State, *EventState]})
 
 
 class ListSchema(FilterSchema):
     """A filter, a search, and which page."""
 
-    q = fields.String(
+    q = Text(
         validate=TEXT,
         metadata={"description": "an id, a workflow id, a document, a code, or a value that a rule extracted"},
     )
-    cursor = fields.String(validate=validate.Regexp(r"^(evt|dlv)_[0-9a-z]{26}$"))
+    cursor = fields.String(validate=validate.Regexp(CURSOR))
     limit = fields.Integer(validate=validate.Range(min=1, max=LIMIT), load_default=50)
 
 
@@ -118,10 +135,20 @@ class ReplaySchema(Strict):
     rules = fields.String(validate=validate.OneOf(["original", "current"]), load_default="original")
 
 
+class ReplayFilterSchema(AboutSchema):
+    """The dead ones, where nothing else is said: whoever wants workflows started once more has to ask for it."""
+
+    state = fields.String(validate=validate.OneOf(sorted(FINAL)), load_default=State.DEAD.value)
+
+
+class MadeSchema(Schema):
+    deliveries = fields.List(fields.Nested(DeliverySchema))
+
+
 class ReplaysSchema(ReplaySchema):
     """A bulk replay: the deliveries that a filter finds now."""
 
-    filter = fields.Nested(FilterSchema, required=True)
+    filter = fields.Nested(ReplayFilterSchema, required=True)
     dry_run = fields.Boolean(load_default=False, truthy={True}, falsy={False})
 
 
@@ -137,12 +164,12 @@ class BulkSchema(Schema):
 
 class SettleSchema(Strict):
     as_ = fields.String(data_key="as", required=True, validate=validate.OneOf(["started", "retrying", "dead"]))
-    workflow_id = fields.String(validate=validate.Length(min=1, max=32))
-    note = fields.String(required=True, validate=validate.Length(min=1, max=500))
+    workflow_id = Text(validate=validate.Length(min=1, max=32))
+    note = Text(required=True, validate=validate.Length(min=1, max=500))
 
 
 class CancelSchema(Strict):
-    note = fields.String(load_default="", validate=validate.Length(max=500))
+    note = Text(load_default="", validate=validate.Length(max=500))
 
 
 class PortalSchema(Schema):
@@ -190,10 +217,10 @@ class RulesSchema(Schema):
 class TrialSchema(Strict):
     """A body to try rules on. body: JSON, or the text of any content type."""
 
-    source = fields.String(required=True, validate=TEXT)
-    rule = fields.String(validate=TEXT)
+    source = Text(required=True, validate=TEXT)
+    rule = Text(validate=TEXT)
     body = fields.Raw(required=True, allow_none=True)
-    content_type = fields.String(load_default="application/json", validate=TEXT)
+    content_type = Text(load_default="application/json", validate=TEXT)
     headers = fields.Dict(keys=fields.String(), values=fields.String(), load_default=dict)
 
 

@@ -1,0 +1,80 @@
+"""The signs of life of the whole relay, read at once: what /metrics tells and what alerts look at. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from relay.ids import to_ms
+from relay.store import keys
+from relay.store.gate import Gate, View
+from relay.store.guard import guarded
+from relay.store.learnt import Learnt, read_learnt
+from relay.store.ledger import Ledger
+from relay.store.record import Record
+from relay.store.statistics import read_presence
+
+
+@dataclass(frozen=True, slots=True)
+class PortalVitals:
+    """One portal. oldest_waiting_s: for how long the first in line could have been sent by now; 0: none waits.
+
+    drift: what of the rules does not fit its templates.
+    """
+
+    gate: View
+    learnt: Learnt
+    waiting: int
+    oldest_waiting_s: float
+    drift: str
+
+    def operating_s(self, now: datetime) -> float:
+        """The operating time used, of what the portal still counts."""
+        return self.learnt.operating_s if self.learnt.reset_at and self.learnt.reset_at > now else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """Everything at one glance. for_person: uncertain deliveries that only a person can decide.
+
+    last_events: when each source was heard last; None: never.
+    """
+
+    ledger: Ledger
+    for_person: int
+    portals: Mapping[str, PortalVitals]
+    last_events: Mapping[str, datetime | None]
+
+
+def read_vitals(record: Record, portals: Iterable[str], sources: Iterable[str], now: datetime) -> Vitals:
+    """How everything is now. Raises RecordUnavailableError."""
+    names = list(sources)
+    presence = read_presence(record.redis, [keys.EVENTS_BY_SOURCE + name for name in names])
+    return Vitals(
+        ledger=record.counts(),
+        for_person=_for_person(record),
+        portals={name: _portal(record, name, now) for name in portals},
+        last_events={name: one.newest for name, one in zip(names, presence, strict=True)},
+    )
+
+
+@guarded
+def _for_person(record: Record) -> int:
+    # On the clock without a time: nobody but a person will look.
+    count: Any = record.redis.zcount(keys.CLOCK, "+inf", "+inf")
+    return int(count)
+
+
+@guarded
+def _portal(record: Record, name: str, now: datetime) -> PortalVitals:
+    first: Any = record.redis.zrange(keys.WAITING + name, 0, 0, withscores=True)
+    drift = record.text(keys.DRIFT + name) or "[]"
+    return PortalVitals(
+        gate=Gate(record.redis, name).look(),
+        learnt=read_learnt(record.redis, name),
+        waiting=record.size(keys.WAITING + name),
+        oldest_waiting_s=max(0.0, (to_ms(now) - first[0][1]) / 1000) if first else 0.0,
+        drift="" if drift == "[]" else drift,
+    )

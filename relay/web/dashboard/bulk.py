@@ -1,0 +1,76 @@
+"""Replaying many: choose by a filter, see how many and a sample, run, watch, cancel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import abort, flash, make_response, redirect, render_template, request, url_for
+
+from relay.lifecycle import FINAL
+from relay.listing import Filter
+from relay.web.dashboard.asked import NAMES, choices, filter_asked, query_of
+from relay.web.dashboard.frame import blueprint, who
+from relay.web.house import house
+from relay.web.shown import shade_of
+
+LOOK_EVERY_S = 2
+
+
+@blueprint.get("/bulk")
+def bulk() -> Any:
+    """The form; with a filter, what it finds."""
+    replays, record = house().bulk, house().record
+    is_chosen = any(request.args.get(name) for name in NAMES)
+    wanted = filter_asked() if is_chosen else Filter()
+    _check(wanted)
+    found = replays.dry_run(wanted) if is_chosen else None
+    return render_template(
+        "bulk.html",
+        wanted=wanted,
+        query=query_of(wanted),
+        found=found,
+        sample=record.deliveries(found.sample) if found else (),
+        shade=shade_of(house().rules.all()),
+        running=[replays.read(bulk_id) for bulk_id in replays.bulks.running()],
+        finals=sorted(FINAL),
+        **choices(),
+    )
+
+
+@blueprint.post("/bulk")
+def begin_bulk() -> Any:
+    """Begin what the page before has counted."""
+    if not any(request.form.get(name) for name in NAMES):
+        abort(400, "choose what to replay: an empty filter is everything")
+    wanted, rules = filter_asked(request.form), request.form.get("rules", "original")
+    _check(wanted)
+    if rules not in {"original", "current"}:
+        abort(400, "rules: expected original or current")
+    begun = house().bulk.begin(wanted, rules, who())
+    flash("The replay has begun. Live events go first.")
+    return redirect(url_for("dashboard.one_bulk", bulk_id=begun.id), 303)
+
+
+@blueprint.get("/bulk/<bulk_id>")
+def one_bulk(bulk_id: str) -> Any:
+    """How far a bulk replay is; looks again by itself while it runs."""
+    found = house().bulk.read(bulk_id)
+    answer = make_response(
+        render_template("one_bulk.html", bulk=found, is_stopping=house().bulk.bulks.is_stopping(bulk_id))
+    )
+    if found.state == "running":
+        answer.headers["Refresh"] = str(LOOK_EVERY_S)
+    return answer
+
+
+@blueprint.post("/bulk/<bulk_id>/cancel")
+def cancel_bulk(bulk_id: str) -> Any:
+    """Stop it before its next step."""
+    house().bulk.cancel(bulk_id, who())
+    flash("It stops before its next step. What was replayed stays replayed.")
+    return redirect(url_for("dashboard.one_bulk", bulk_id=bulk_id), 303)
+
+
+def _check(wanted: Filter) -> None:
+    if wanted.state is not None and wanted.state not in FINAL:
+        abort(400, "only what is dead or started is replayed")

@@ -1,0 +1,137 @@
+"""The filtered list as a file: CSV for spreadsheets, JSON lines for programs. Persons' values are masked in both.
+
+Written while it is read, in pages; bounded, because a browser waits for it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Response, abort, stream_with_context
+
+from relay.events import Delivery
+from relay.listing import Filter, Page, Row
+from relay.web.dashboard.asked import filter_asked, word_asked
+from relay.web.dashboard.frame import blueprint
+from relay.web.finding import search_deliveries, search_events
+from relay.web.house import house
+from relay.web.shown import Shade, shade_of
+
+MOST = 10_000
+STEP = 200
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """One list as a file. search: its rows, a page at a time; to_wire: a row, masked; to_cells: that, flat."""
+
+    name: str
+    columns: tuple[str, ...]
+    search: Callable[[str | None, Filter, str | None, int], Page[Any]]
+    to_wire: Callable[[Any, Shade], dict[str, Any]]
+    to_cells: Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@blueprint.get("/events.<kind>")
+def export_events(kind: str) -> Response:
+    """The list of events as a file."""
+    columns = ("id", "received_at", "source", "state", "reason", "method", "content_type", "duplicates")
+    return _file(List("events", (*columns, "deliveries", "outcomes"), search_events, _event_wire, _event_cells), kind)
+
+
+@blueprint.get("/deliveries.<kind>")
+def export_deliveries(kind: str) -> Response:
+    """The list of deliveries as a file."""
+    columns = ("id", "event_id", "created_at", "updated_at", "rule", "portal", "state", "reason", "template_id")
+    more = ("document_id", "workflow_id", "attempts", "next_attempt_at", "replay_of", "parameters")
+    return _file(List("deliveries", (*columns, *more), search_deliveries, _delivery_wire, _delivery_cells), kind)
+
+
+def safe_cell(value: Any) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    text = "" if value is None else str(value)
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def _file(what: List, kind: str) -> Response:
+    if kind not in {"csv", "jsonl"}:
+        abort(404, "expected .csv or .jsonl")
+    shade = shade_of(house().rules.all())
+    wires = (what.to_wire(row, shade) for row in _rows(what, filter_asked(), word_asked()))
+    if kind == "csv":
+        lines, content_type = _csv(what.columns, map(what.to_cells, wires)), "text/csv; charset=utf-8"
+    else:
+        lines, content_type = _json_lines(wires), "application/jsonl; charset=utf-8"
+    answer = Response(stream_with_context(lines), content_type=content_type)
+    answer.headers["Content-Disposition"] = f'attachment; filename="{what.name}.{kind}"'
+    return answer
+
+
+def _rows(what: List, wanted: Filter, word: str | None) -> Iterator[Any]:
+    cursor, count = None, 0
+    while count < MOST:
+        page = what.search(word, wanted, cursor, min(STEP, MOST - count))
+        yield from page.rows
+        count += len(page.rows)
+        cursor = page.cursor
+        if cursor is None:
+            return
+
+
+def _csv(columns: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    buffer.write("\ufeff")  # without it, a spreadsheet takes UTF-8 for something else
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([safe_cell(row[column]) for column in columns])
+        yield buffer.getvalue()
+        buffer.seek(0)
+        buffer.truncate()
+    yield buffer.getvalue()
+
+
+def _json_lines(wires: Iterable[dict[str, Any]]) -> Iterator[str]:
+    for wire in wires:
+        yield json.dumps(wire, ensure_ascii=False) + "\n"
+
+
+def _event_wire(row: Row, shade: Shade) -> dict[str, Any]:
+    wire = row.event.to_wire()
+    del wire["body"]  # of any size and form: it is on the event's page
+    masked = {
+        "headers": shade.pairs(row.event.headers),
+        "query": shade.text(row.event.query),
+        "content_type": shade.text(row.event.content_type),
+    }
+    return wire | masked | {"deliveries": [_delivery_wire(one, shade) for one in row.deliveries]}
+
+
+def _event_cells(wire: dict[str, Any]) -> dict[str, Any]:
+    deliveries = wire["deliveries"]
+    ids, states = " ".join(one["id"] for one in deliveries), " ".join(one["state"] for one in deliveries)
+    return wire | {"deliveries": ids, "outcomes": states}
+
+
+def _delivery_wire(delivery: Delivery, shade: Shade) -> dict[str, Any]:
+    wire = delivery.to_wire()
+    wire["call"]["parameters"] = shade.value(wire["call"]["parameters"])
+    for attempt in wire["attempts"]:
+        attempt["description"] = shade.text(attempt["description"] or "") or None
+    return wire
+
+
+def _delivery_cells(wire: dict[str, Any]) -> dict[str, Any]:
+    call = wire["call"]
+    return wire | {
+        "template_id": call["template_id"],
+        "document_id": call["document_id"][2],
+        "attempts": len(wire["attempts"]),
+        "parameters": json.dumps(call["parameters"], ensure_ascii=False),
+    }

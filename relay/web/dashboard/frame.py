@@ -1,0 +1,129 @@
+"""What stands around every page: the guard before it, the headers after it, and what all templates may use.
+
+The guard is the default for every route of the blueprint, also for one that is written tomorrow: it needs a session;
+what changes something needs our origin and an operator. A view can only ask for less by a decorator of this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from flask import Blueprint, Response, abort, current_app, g, redirect, request, url_for
+
+from relay.explanations import explain
+from relay.ids import utc_now
+from relay.web.auth import Role, refuse_other_sites, role_of_session
+from relay.web.house import house
+from relay.web.portals import is_serious
+from relay.web.shown import pretty
+
+blueprint = Blueprint("dashboard", __name__)
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+SAFE = {"GET", "HEAD", "OPTIONS"}
+PAGES = (
+    ("index", "Now"),
+    ("events", "Events"),
+    ("deliveries", "Deliveries"),
+    ("bulk", "Bulk replay"),
+    ("rules", "Rules"),
+    ("sources", "Sources"),
+    ("portals", "Portals"),
+    ("alerts", "Alerts"),
+    ("log", "Log"),
+)
+V = TypeVar("V", bound=Callable[..., Any])
+
+
+def for_anybody(view: V) -> V:
+    """A view that needs no session. Where it changes something, it still needs our origin."""
+    view.asks = "nothing"  # type: ignore[attr-defined] # read by `guard`
+    return view
+
+
+def for_viewers(view: V) -> V:
+    """A view that changes nothing although it is a POST."""
+    view.asks = "session"  # type: ignore[attr-defined] # read by `guard`
+    return view
+
+
+def for_operators(view: V) -> V:
+    """A page that only an operator has use for."""
+    view.asks = "operator"  # type: ignore[attr-defined] # read by `guard`
+    return view
+
+
+@blueprint.before_request
+def guard() -> Any:
+    """Let a request pass, or send it to the login; 403 for another site's and for what a viewer may not do."""
+    view = current_app.view_functions[request.endpoint or ""]
+    changes = request.method not in SAFE
+    asks = getattr(view, "asks", "operator" if changes else "session")
+    if changes:
+        refuse_other_sites()
+    if asks == "nothing":
+        return None
+    g.role = role_of_session(house().guard)
+    if g.role is None:
+        target = request.full_path.rstrip("?") if not changes else url_for("dashboard.index")
+        return redirect(url_for("dashboard.login", next=target), 303)
+    if asks == "operator" and g.role is not Role.OPERATOR:
+        abort(403, "a viewer sees everything and changes nothing: this is for operators")
+    return None
+
+
+@blueprint.after_app_request
+def protect(response: Response) -> Response:
+    """Headers for every answer: no framing, no inline code, nothing of a person in a cache."""
+    response.headers.setdefault("Content-Security-Policy", POLICY)
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Referrer-Policy", "same-origin")
+    if request.endpoint != "static":
+        response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def is_operator() -> bool:
+    """Whether this request is an operator's."""
+    return g.get("role") is Role.OPERATOR
+
+
+def who() -> str:
+    """Who acts, for the audit log."""
+    return str(g.role)
+
+
+@blueprint.app_context_processor
+def furnish() -> dict[str, Any]:
+    """What every template may use."""
+    role = g.get("role")
+    return {"role": role, "may_act": role is Role.OPERATOR, "pages": PAGES, "explain": explain, "now": utc_now()}
+
+
+@blueprint.app_template_filter("pretty")
+def pretty_filter(value: Any) -> str:
+    """JSON for people."""
+    return pretty(value)
+
+
+@blueprint.app_template_filter("ago")
+def ago(moment: datetime | None) -> str:
+    """How long ago, in words."""
+    return "never" if moment is None else f"{span_of(utc_now() - moment)} ago"
+
+
+@blueprint.app_template_filter("span")
+def span_of(span: timedelta) -> str:
+    """A duration in its largest unit."""
+    seconds = max(0, round(span.total_seconds()))
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+blueprint.add_app_template_test(is_serious, "serious")

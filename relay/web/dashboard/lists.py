@@ -1,0 +1,58 @@
+"""The lists: events with what became of them, and deliveries. Filtered, searched, in pages of constant cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import redirect, render_template, request, url_for
+
+from relay.errors import NotFoundError
+from relay.ids import DELIVERY_PREFIX, EVENT_PREFIX
+from relay.web.dashboard.asked import choices, cursor_asked, filter_asked, query_of, word_asked
+from relay.web.dashboard.frame import blueprint
+from relay.web.finding import search_deliveries, search_events
+from relay.web.house import house
+from relay.web.shown import shade_of
+
+PAGE = 50
+
+
+@blueprint.get("/events")
+def events() -> Any:
+    """Events, newest first; a filter of deliveries gives each delivery its row."""
+    return _list("events", search_events)
+
+
+@blueprint.get("/deliveries")
+def deliveries() -> Any:
+    """Deliveries, newest first."""
+    return _list("deliveries", search_deliveries)
+
+
+@blueprint.get("/find")
+def find() -> Any:
+    """Go to the event or delivery of this id, or to the list of what a word finds."""
+    word = request.args.get("q", "").strip()
+    lower = word.lower()
+    if lower.startswith(EVENT_PREFIX):
+        return redirect(url_for("dashboard.event", event_id=lower), 303)
+    if lower.startswith(DELIVERY_PREFIX):
+        return redirect(url_for("dashboard.delivery", delivery_id=lower), 303)
+    if not word:
+        raise NotFoundError("nothing was searched for")
+    return redirect(url_for("dashboard.events", q=word), 303)
+
+
+def _list(kind: str, search: Any) -> Any:
+    wanted, word = filter_asked(), word_asked()
+    page = search(word, wanted, cursor_asked(), PAGE)
+    return render_template(
+        f"{kind}.html",
+        kind=kind,
+        page=page,
+        wanted=wanted,
+        word=word,
+        query=query_of(wanted, word),
+        shade=shade_of(house().rules.all()),
+        **choices(),
+    )

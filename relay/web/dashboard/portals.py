@@ -1,0 +1,55 @@
+"""The portals: whether each may be called, why not, how fast, and the two switches a person has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import flash, redirect, render_template, url_for
+
+from relay.errors import NotFoundError
+from relay.web.dashboard.frame import blueprint, for_operators, who
+from relay.web.house import house
+from relay.web.portals import portal_views
+
+SWITCHES = {
+    "pause": "No delivery is sent to this portal until a person resumes it. Events are still taken; deliveries wait.",
+    "resume": "Deliveries are sent to this portal again at once, whatever has closed it. If the trouble is not mended, "
+    "the next call closes it again.",
+}
+
+
+@blueprint.get("/portals")
+def portals() -> Any:
+    """Every portal."""
+    return render_template("portals.html", views=portal_views())
+
+
+@blueprint.get("/portals/<name>/<switch>")
+@for_operators
+def confirm_switch(name: str, switch: str) -> Any:
+    """Say what pausing or resuming does."""
+    return render_template("confirm_switch.html", name=_known(name), switch=switch, says=_says(switch))
+
+
+@blueprint.post("/portals/<name>/<switch>")
+def switch_portal(name: str, switch: str) -> Any:
+    """Pause or resume."""
+    _says(switch)
+    if switch == "pause":
+        house().mending.pause(_known(name), who())
+    else:
+        house().mending.resume(_known(name), who())
+    flash(f"{name} is {'paused' if switch == 'pause' else 'open'} now.")
+    return redirect(url_for("dashboard.portals"), 303)
+
+
+def _known(name: str) -> str:
+    if name not in house().portals:
+        raise NotFoundError(f"no portal {name!r}")
+    return name
+
+
+def _says(switch: str) -> str:
+    if switch not in SWITCHES:
+        raise NotFoundError(f"no switch {switch!r}")
+    return SWITCHES[switch]

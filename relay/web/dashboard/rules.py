@@ -1,0 +1,95 @@
+"""The rules in force, and a bench to try them on: a pasted body, or one that has come. Records and sends nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import abort, render_template, request
+
+from relay.errors import UnreadableError, UnsupportedTypeError
+from relay.store import keys
+from relay.store.rulebook import published_rules
+from relay.store.statistics import read_presence
+from relay.trials import Tried, try_rules
+from relay.web.dashboard.frame import blueprint, for_viewers
+from relay.web.dashboard.study import rule_named, study
+from relay.web.house import house
+from relay.web.portals import drift_of
+from relay.web.shown import Shade
+
+LONGEST_BODY = 2_000_000
+CONTENT_TYPES = ("application/json", "application/x-www-form-urlencoded", "text/plain")
+
+
+@blueprint.get("/rules")
+def rules() -> Any:
+    """Every rule with what became of it."""
+    record, book = house().record, house().rules
+    presences = read_presence(record.redis, [f"{keys.DELIVERIES_BY}rule:{rule.name}" for rule in book.all()])
+    published = published_rules(record.redis)
+    drift = [text for name in house().portals for text in drift_of(name)]
+    rows = [
+        (rule, presence, [text for text in drift if text.startswith(f"rule {rule.name},")])
+        for rule, presence in zip(book.all(), presences, strict=True)
+    ]
+    return render_template("rules.html", rows=rows, digest=book.digest, published=published[0] if published else None)
+
+
+@blueprint.get("/rules/try")
+def bench() -> Any:
+    """The bench; with an event in the query, what the rules make of it."""
+    event_id = request.args.get("event", "").strip().lower()
+    source = request.args.get("source", "")
+    if not event_id:
+        return _bench(source=source)
+    looked = study(house().record.event(event_id))
+    return _bench(
+        source=looked.event.source, event_id=event_id, tried=looked.tried, error=looked.unreadable, shade=looked.shade
+    )
+
+
+@blueprint.post("/rules/try")
+@for_viewers
+def try_body() -> Any:
+    """What the rules of a source make of a pasted body."""
+    request.max_content_length = request.max_form_memory_size = LONGEST_BODY
+    source = house().sources.get(request.form.get("source", ""))
+    if source is None:
+        abort(400, "choose a source")
+    kind, body = request.form.get("content_type", CONTENT_TYPES[0])[:200], request.form.get("body", "")
+    tried: list[Tried] = []
+    error = None
+    try:
+        tried = try_rules(
+            source, house().rules.for_source(source.name), kind, body.encode("utf-8", "surrogatepass"), {}
+        )
+    except (UnreadableError, UnsupportedTypeError) as unread:
+        error = str(unread)
+    # Who pasted the body knows what is in it.
+    shade = Shade(revealed=True)
+    return _bench(source=source.name, tried=tuple(tried), error=error, shade=shade, body=body, content_type=kind)
+
+
+def _bench(
+    *,
+    source: str,
+    event_id: str = "",
+    tried: tuple[Tried, ...] | None = None,
+    error: str | None = None,
+    shade: Shade | None = None,
+    body: str = "",
+    content_type: str = CONTENT_TYPES[0],
+) -> Any:
+    return render_template(
+        "bench.html",
+        sources=sorted(house().sources),
+        content_types=CONTENT_TYPES,
+        source=source,
+        event_id=event_id,
+        tried=tried,
+        error=error,
+        shade=shade or Shade(),
+        body=body,
+        content_type=content_type,
+        rule_named=rule_named,
+    )

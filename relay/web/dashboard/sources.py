@@ -1,0 +1,95 @@
+"""The sources: the address for the sender's settings, how it proves itself, when it last did. Shows no secret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import render_template, request
+
+from relay.ids import utc_now
+from relay.lifecycle import EventState
+from relay.sources import Source
+from relay.sources.verifiers import HmacVerifier, TokenVerifier, Verifier
+from relay.store import keys
+from relay.store.statistics import Presence, Series, read_presence, read_series
+from relay.web.dashboard.frame import blueprint
+from relay.web.house import house
+
+COUNTED = (EventState.ACCEPTED, EventState.IGNORED, EventState.REJECTED, EventState.REFUSED)
+BODY = '{"lead": {"id": 1}}'
+
+
+@dataclass(frozen=True, slots=True)
+class SourceView:
+    """One source as its page shows it. counts: events of the last week by state."""
+
+    source: Source
+    url: str
+    proof: str
+    snippet: str
+    presence: Presence
+    counts: dict[str, int]
+    rules: int
+
+
+@blueprint.get("/sources")
+def sources() -> Any:
+    """Every source."""
+    found, redis = sorted(house().sources.values(), key=lambda one: one.name), house().record.redis
+    presences = read_presence(redis, [keys.EVENTS_BY_SOURCE + one.name for one in found])
+    week = read_series(redis, utc_now())["week"]
+    views = [_view(one, presence, week) for one, presence in zip(found, presences, strict=True)]
+    return render_template("sources.html", views=views, counted=COUNTED)
+
+
+def proof_of(verifier: Verifier) -> str:
+    """How a sender proves itself, in words."""
+    if isinstance(verifier, TokenVerifier):
+        place = (
+            f"header {verifier.proof_header}" if verifier.proof_header else f"query parameter {verifier.proof_query}"
+        )
+        return f"a token in the {place}"
+    if isinstance(verifier, HmacVerifier):
+        return f"an HMAC ({verifier.algorithm}, {verifier.encoding}) in the header {verifier.proof_header}"
+    return "none: anybody may send"
+
+
+def snippet_of(source: Source, url: str) -> str:
+    """A command that sends a sample. The secret is a variable of the shell, for whoever has it to set."""
+    method, verifier = source.methods[0], source.verifier
+    lines = [f"curl -X {method} '{url}'", "  -H 'Content-Type: application/json'"]
+    before = []
+    if isinstance(verifier, TokenVerifier):
+        if verifier.proof_header:
+            lines.append(f'  -H "{verifier.proof_header}: {verifier.prefix}$TOKEN"')
+        else:
+            lines[0] = f'curl -X {method} "{url}?{verifier.proof_query}=$TOKEN"'
+    elif isinstance(verifier, HmacVerifier):
+        before = [f"BODY='{BODY}'", *_signing(verifier)]
+        lines.append(f'  -H "{verifier.proof_header}: {verifier.prefix}$SIGNATURE"')
+    lines.append('  -d "$BODY"' if before else f"  -d '{BODY}'")
+    return "\n".join([*before, " \\\n".join(lines)])
+
+
+def _signing(verifier: HmacVerifier) -> list[str]:
+    if verifier.template != ("", "body", "") or verifier.parts:
+        return ["SIGNATURE=...   # signed over more than the body: see config/README.md"]
+    digest = f'openssl dgst -{verifier.algorithm} -hmac "$SECRET"'
+    if verifier.encoding == "hex":
+        return [f"SIGNATURE=$(printf %s \"$BODY\" | {digest} | sed 's/^.* //')"]
+    return [f'SIGNATURE=$(printf %s "$BODY" | {digest} -binary | base64)']
+
+
+def _view(source: Source, presence: Presence, week: Series) -> SourceView:
+    base = house().settings.public_url or request.host_url.rstrip("/")
+    url = f"{base}/hooks/{source.name}"
+    return SourceView(
+        source=source,
+        url=url,
+        proof=proof_of(source.verifier),
+        snippet=snippet_of(source, url),
+        presence=presence,
+        counts={state.value: week.total(f"source:{source.name}:{state}") for state in COUNTED},
+        rules=len(house().rules.for_source(source.name)),
+    )

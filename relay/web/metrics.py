@@ -1,0 +1,125 @@
+"""`/metrics` in Prometheus's text form, from the shared record: any number of web processes tell the same.
+
+Nothing is counted in this process, and no label holds anything of a person: labels are states, verdicts, and names from
+the configuration.
+
+Who may read it: whoever has a token of the API (RELAY_API_READ_TOKEN is enough). From this machine itself no token is
+needed, as long as nothing is said to stand in front of the relay (RELAY_PUBLIC_URL, RELAY_TRUSTED_PROXIES) and the
+request was not forwarded: behind a proxy on the same machine, everybody comes from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+from typing import Any
+
+from flask import Response, request
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
+
+from relay.ids import to_ms, utc_now
+from relay.lifecycle import FINAL, EventState, Verdict
+from relay.store.gate import GateState
+from relay.store.vitals import Vitals, read_vitals
+from relay.web.api.tokens import need_token
+from relay.web.house import house
+
+FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via")
+DUPLICATE = "duplicate"
+
+
+def tell_metrics() -> Response:
+    """Everything, as it is now; or why the asker may not know."""
+    if not _is_from_here() and (refused := need_token()):
+        return refused
+    vitals = read_vitals(house().record, house().portals, house().sources, utc_now())
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(VitalsCollector(vitals))
+    return Response(generate_latest(registry), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+class VitalsCollector(Collector):
+    """What was read of the record, as metrics."""
+
+    def __init__(self, vitals: Vitals) -> None:
+        self._vitals = vitals
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric that there is."""
+        yield from self._totals()
+        yield from self._now()
+        yield from self._portals()
+
+    def _totals(self) -> Iterator[Metric]:
+        counted = self._vitals.ledger.since_start
+        for name, text, label, prefix, values in (
+            ("relay_events", "Requests by what became of them.", "state", "event", [*EventState, DUPLICATE]),
+            ("relay_outcomes", "Deliveries that came to an end.", "state", "delivery", sorted(FINAL)),
+            ("relay_attempts", "Tries by what the portal's answer meant.", "verdict", "attempt", [*Verdict]),
+        ):
+            family = CounterMetricFamily(name, text, labels=[label])
+            for value in values:
+                family.add_metric([value], counted.get(f"{prefix}:{value}", 0))
+            yield family
+
+    def _now(self) -> Iterator[Metric]:
+        vitals, ledger = self._vitals, self._vitals.ledger
+        yield _gauge("relay_deliveries", "Deliveries on record.", "state", ledger.deliveries)
+        text = "Uncertain deliveries that only a person can decide."
+        yield GaugeMetricFamily("relay_uncertain_for_person", text, vitals.for_person)
+        yield GaugeMetricFamily("relay_ledger_balanced", "1 while the books add up.", int(not ledger.imbalances))
+        heard = {name: to_ms(at) / 1000 for name, at in vitals.last_events.items() if at}
+        text = "When a source was heard last."
+        yield _gauge("relay_source_last_event_timestamp_seconds", text, "source", heard)
+
+    def _portals(self) -> Iterator[Metric]:
+        portals, now = self._vitals.portals, utc_now()
+        for name, text, values in (
+            ("relay_waiting", "Deliveries in line.", {key: one.waiting for key, one in portals.items()}),
+            (
+                "relay_oldest_waiting_seconds",
+                "For how long the first in line could have been sent.",
+                {key: one.oldest_waiting_s for key, one in portals.items()},
+            ),
+            (
+                "relay_gate_open",
+                "1 while the portal may be called, 0 while it is paused or held.",
+                {key: int(one.gate.state is GateState.OPEN) for key, one in portals.items()},
+            ),
+            (
+                "relay_gate_held",
+                "1 while no call can succeed until a person has mended something on the portal.",
+                {key: int(one.gate.state is GateState.HELD) for key, one in portals.items()},
+            ),
+            (
+                "relay_operating_seconds",
+                "Operating time that the portal counts in its window.",
+                {key: one.operating_s(now) for key, one in portals.items()},
+            ),
+            (
+                "relay_operating_limit_seconds",
+                "Operating time that the portal allows in its window.",
+                {key: one.learnt.operating_limit_s for key, one in portals.items()},
+            ),
+        ):
+            yield _gauge(name, text, "portal", values)
+
+
+def _gauge(name: str, text: str, label: str, values: Mapping[Any, float]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([str(key)], value)
+    return family
+
+
+def _is_from_here() -> bool:
+    settings = house().settings
+    if settings.public_url or settings.trusted_proxies or any(name in request.headers for name in FORWARDED):
+        return False
+    try:
+        return ip_address(request.remote_addr or "").is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,124 @@
+"""What persons' values look like on pages and in exports: masked, unless an operator asked to see those of an event.
+
+Masked is what today's rules mark as personal, and whatever looks like an e-mail address or a phone number. Pure: it
+reads neither request nor record. Every expression is linear: bodies may be a megabyte of anything.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from relay.rules import Rule
+from relay.rules.templates import Template
+
+DOTS = "•••"
+_EMAIL = re.compile(
+    r"(?<![\w.+%-])(?P<name>(?:[\w.+-]|%(?!40)[0-9A-Fa-f]{2})++)(?P<at>@|%40)(?P<host>(?:[\w-]|%(?!40)[0-9A-Fa-f]{2})++)"
+    r"(?P<rest>(?:\.[\w-]++)++)"
+)
+_PHONE = re.compile(
+    r"(?<![\w.,-])(?<!\d[:/])(?P<plus>\+|%2B|00)?(?P<digits>\(?\d(?:[ ().\u00a0+/-]{0,3}+\d){8,18})(?!\w)",
+    re.IGNORECASE,
+)
+_DATE = re.compile(r"\d{4}[-./]\d\d[-./]\d\d|\d\d[./-]\d\d[./-]\d{4}")
+_UNIX_TIME = re.compile(r"1\d{9}(?:\d{3})?")
+_LAST_NAME = re.compile(r'[A-Za-z_]\w*|"[^"]+"')
+SHORTEST_KNOWN = 4
+"""A personal value shorter than this is masked where it stands alone only, not inside other text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shade:
+    """How to show the values of one event.
+
+    names: keys and parameters whose values are masked whatever they are. known: values that rules marked as personal.
+    revealed: nothing is masked.
+    """
+
+    names: frozenset[str] = frozenset()
+    known: frozenset[str] = field(default=frozenset(), repr=False)
+    revealed: bool = False
+
+    def text(self, text: str) -> str:
+        """A text with the addresses, numbers and known values in it masked."""
+        if self.revealed:
+            return text
+        if text.strip() in self.known:
+            return cover(text)
+        for value in self.known:
+            if len(value) >= SHORTEST_KNOWN and value in text:
+                text = text.replace(value, cover(value))
+        if "@" in text or "%40" in text:
+            text = _EMAIL.sub(_shade_email, text)
+        return _PHONE.sub(_shade_phone, text)
+
+    def value(self, value: Any, name: str = "") -> Any:
+        """JSON with everything personal in it masked."""
+        if self.revealed:
+            return value
+        if isinstance(value, Mapping):
+            return {self.text(str(key)): self.value(inner, str(key)) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.value(inner, name) for inner in value]
+        if value is None or isinstance(value, bool):
+            return value
+        if name.casefold() in self.names:
+            return cover(str(value))
+        shown = self.text(str(value))
+        return value if shown == str(value) else shown
+
+    def pairs(self, found: Mapping[str, str]) -> dict[str, str]:
+        """Headers, or anything else by name."""
+        return {name: str(self.value(value, name)) for name, value in found.items()}
+
+
+def shade_of(rules: Iterable[Rule], known: Collection[str] = (), *, revealed: bool = False) -> Shade:
+    """The shade for an event that these rules may want, and whose personal values are known."""
+    names = {name.casefold() for rule in rules for name in _personal_names(rule)}
+    return Shade(frozenset(names), frozenset(value for value in known if value.strip()), revealed)
+
+
+def cover(text: str) -> str:
+    """A value as its kind shows it: an address or number by its ends, anything else by its first character."""
+    bare = text.strip()
+    if email := _EMAIL.fullmatch(bare):
+        return _shade_email(email)
+    if phone := _PHONE.fullmatch(bare):
+        return _shade_phone(phone)
+    return bare[:1] + DOTS if len(bare) > 1 and not bare.isdigit() else DOTS
+
+
+def pretty(value: Any) -> str:
+    """JSON for people."""
+    return json.dumps(value, ensure_ascii=False, indent=2, default=str)
+
+
+def _personal_names(rule: Rule) -> Iterable[str]:
+    personal = set(rule.extractor.personal)
+    for name in personal:
+        yield name
+        for expression in rule.extractor.picks[name]:
+            words = _LAST_NAME.findall(expression.text)
+            if words:
+                yield words[-1].strip('"')
+    for name, parameter in rule.composer.parameters.items():
+        parts = parameter if isinstance(parameter, list) else [parameter]
+        if any(isinstance(part, Template) and personal & set(part.names) for part in parts):
+            yield name
+
+
+def _shade_email(match: re.Match[str]) -> str:
+    last = match["rest"].rpartition(".")[2]
+    return f"{match['name'][0]}{DOTS}{match['at']}{match['host'][0]}{DOTS}.{last}"
+
+
+def _shade_phone(match: re.Match[str]) -> str:
+    whole, digits = match[0], re.sub(r"\D", "", match["digits"])
+    is_phone = 10 <= len(digits) <= 15 or (match["plus"] and len(digits) >= 9)
+    if not is_phone or (not match["plus"] and _UNIX_TIME.fullmatch(whole)) or _DATE.match(whole):
+        return whole
+    return f"{match['plus'] or ''}{digits[0]}{DOTS}{digits[-2:]}"

@@ -1,0 +1,166 @@
+"""Desks of workers for tests: real parts, except that the clock stands still and chance gives nothing away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import gevent
+import requests
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from relay.events import Call, Delivery, Event, Policy
+from relay.ids import new_delivery_id, new_event_id, utc_now
+from relay.lifecycle import EventState, State
+from relay.portals import Portal
+from relay.queueing import DELIVER_JOB, queue_name
+from relay.store.record import Entry, Record
+from tests.support.making import write
+from workers.delivery import deliver
+from workers.desk import Desk
+from workers.portals import Address
+from workers.reconcile import reconcile
+
+SECRET = "sandbox"
+QUEUE = f"rq:queue:{queue_name('main')}"
+SCHEDULE = f"rq:scheduled:{queue_name('main')}"
+GATE = "relay:gate:main"
+LEAD = ("crm", "CCrmDocumentLead", "LEAD_1")
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = utc_now()
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> datetime:
+        self.now += timedelta(seconds=seconds)
+        return self.now
+
+
+class PortalTime:
+    """The portal's clock. It may be moved; what the portal waits for passes at once, unless it is to wait really."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.offset_s, self.is_real = 0.0, False
+
+    def __call__(self) -> float:
+        return time.time() + self.offset_s
+
+    def advance(self, seconds: float) -> None:
+        self.offset_s += seconds
+
+    def sleep(self, seconds: float) -> None:
+        if self.is_real:
+            gevent.sleep(seconds)
+        else:
+            self.advance(seconds)
+
+
+def make_portal(**changes: Any) -> Portal:
+    """As fast as one likes, so that nothing is worth a batch; `rate_per_s` and `burst` make it otherwise."""
+    portal = Portal("main", "self_hosted", None, 1, own_id="off", batch=50, settle_after_s=60.0)
+    return replace(portal, **changes)
+
+
+BATCHING = {"rate_per_s": 1000.0, "burst": 1}
+"""Fast, but never two at once: what waits together goes as a batch."""
+
+
+def use_webhook(url: str, user: int = 1, secret: str = SECRET, **changes: Any) -> Address:
+    return Address(make_portal(**changes), f"{url}/rest/{user}/{secret}/")
+
+
+def make_desk(record: Record, address: Address, clock: Clock) -> Desk:
+    return replace(Desk.open(record, address), clock=clock, chance=lambda: 0.0)
+
+
+def add(
+    record: Record,
+    *,
+    lead: int = 1,
+    template: int = 1,
+    document: tuple[str, str, str] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    policy: Policy = Policy(),  # noqa: B008 - frozen
+    at: datetime | None = None,
+) -> Delivery:
+    """Record an event with one delivery, which came a moment ago."""
+    at = at or _a_moment_ago()
+    call = Call("main", template, document or (*LEAD[:2], f"LEAD_{lead}"), {"Note": "n"} | dict(parameters or {}))
+    event_id, delivery_id = new_event_id(at), new_delivery_id(at)
+    event = Event(event_id, "website", EventState.ACCEPTED, at, "POST", "", "", {}, b"{}", deliveries=(delivery_id,))
+    delivery = Delivery(delivery_id, event_id, "a-rule", call, State.PENDING, at, at, policy=policy)
+    write(record, Entry(event, [delivery]))
+    return delivery
+
+
+_arrivals = [utc_now() - timedelta(seconds=10)]
+
+
+def _a_moment_ago() -> datetime:
+    """Later than the one before: what comes in the same millisecond has no order."""
+    _arrivals.append(max(_arrivals.pop() + timedelta(milliseconds=1), utc_now() - timedelta(seconds=10)))
+    return _arrivals[0]
+
+
+def send(desk: Desk, delivery: Delivery) -> Delivery:
+    """Run the job of a delivery's turn; how the delivery is then."""
+    deliver(desk, delivery.id, delivery.turn)
+    return desk.record.delivery(delivery.id)
+
+
+def look_into(desk: Desk, delivery: Delivery) -> Delivery:
+    """Run the job that looks into an uncertain delivery; how the delivery is then."""
+    reconcile(desk, delivery.id, delivery.turn)
+    return desk.record.delivery(delivery.id)
+
+
+def work_off(desk: Desk) -> int:
+    """Run the jobs that are queued, in their order, until there is none; how many."""
+    redis, count = desk.record.redis, 0
+    while job_id := redis.lpop(QUEUE):
+        job = Job.fetch(job_id.decode(), connection=redis, serializer=JSONSerializer)
+        job.delete()
+        (deliver if job.func_name == DELIVER_JOB else reconcile)(desk, *job.args)
+        count += 1
+    return count
+
+
+def started_documents(portal: Any) -> list[str]:
+    """The documents of every workflow, oldest first."""
+    return [workflow["document"][2] for workflow in reversed(portal.started())]
+
+
+def methods(portal: Any) -> dict[str, int]:
+    """How often each method was called."""
+    return dict(portal.log.counters()["by_method"])
+
+
+def batch_sizes(portal: Any) -> list[int]:
+    """The sizes of the batches, in order; a plain call is 1."""
+    rows = [row for row in portal.log.to_json()["requests"] if row["method"] in ("batch", "bizproc.workflow.start")]
+    return [row["batch_size"] or 1 for row in reversed(rows)]
+
+
+def start_by_hand(url: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """A start that is none of ours."""
+    answer = requests.post(f"{url}/rest/1/{SECRET}/bizproc.workflow.start", json=parameters, timeout=5)
+    content: dict[str, Any] = answer.json()
+    return content
+
+
+def alerts(record: Record) -> list[str]:
+    """The kinds of the alerts on record."""
+    return [fields[b"kind"].decode() for _, fields in record.redis.xrange("relay:alerts")]

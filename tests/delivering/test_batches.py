@@ -1,0 +1,354 @@
+"""Where many wait they go together, each with a verdict of its own; what a batch could alter goes alone."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.events import Call
+from relay.ids import utc_now
+from relay.lifecycle import State, Verdict
+from relay.sandbox import php
+from tests.delivering.desks import (
+    BATCHING,
+    LEAD,
+    QUEUE,
+    add,
+    batch_sizes,
+    methods,
+    send,
+    started_documents,
+    work_off,
+)
+from tests.delivering.wire import answering, respond
+from workers.bitrix24 import bizproc
+from workers.bitrix24.answers import Fault
+from workers.bitrix24.batch import answers_of, batch_parameters, to_query
+from workers.bitrix24.client import answer_from_payload
+
+SECOND = timedelta(seconds=1)
+FRAGILE = [
+    "$result[d0]",
+    "a $time[d0][start] b",
+    "<b>bold</b>",
+    "javascript:alert(1)",
+    "&#65;",
+    ["fine", "$next[d0]"],
+    [],
+]
+
+
+@pytest.fixture
+def desk(open_desk):
+    return open_desk(**BATCHING)
+
+
+def fill(record, count, **options):
+    """Deliveries to leads 1, 2, ..., the first the oldest."""
+    begin = utc_now() - 1000 * SECOND
+    return [add(record, lead=number, at=begin + number * SECOND, **options) for number in range(1, count + 1)]
+
+
+def learn(desk, takes_ms, template=1):
+    desk.pace.learn_start(desk.pace.read(), template, takes_ms)
+
+
+def states(record, deliveries):
+    return [one.state for one in record.deliveries([one.id for one in deliveries])]
+
+
+def test_one_that_waits_alone_is_a_plain_call(desk, record, portal):
+    (only,) = fill(record, 1)
+
+    delivery = send(desk, only)
+
+    assert delivery.state is State.STARTED
+    assert methods(portal) == {"bizproc.workflow.start": 1}
+    assert delivery.attempts[0].batch_size == 1
+
+
+def test_as_many_as_the_pace_carries_go_one_by_one(open_desk, record, portal):
+    desk = open_desk(rate_per_s=0.001, burst=10)
+    fill(record, 10)
+
+    work_off(desk)
+
+    assert methods(portal) == {"bizproc.workflow.start": 10}
+
+
+def test_many_go_together_oldest_first(desk, record, portal):
+    learn(desk, 10)
+    deliveries = fill(record, 30)
+
+    send(desk, deliveries[0])
+
+    assert states(record, deliveries) == [State.STARTED] * 30
+    assert started_documents(portal) == [f"LEAD_{number}" for number in range(1, 31)]
+    assert methods(portal) == {"batch": 1}
+    assert {one.attempts[0].batch_size for one in record.deliveries(one.id for one in deliveries)} == {30}
+
+
+@pytest.mark.parametrize(("most", "sizes"), [(50, [50, 10]), (7, [7] * 8 + [4]), (1, [1] * 60)])
+def test_a_batch_is_never_larger_than_the_portals(open_desk, record, portal, most, sizes):
+    desk = open_desk(batch=most, **BATCHING)
+    learn(desk, 10)
+    fill(record, 60)
+
+    work_off(desk)
+
+    assert batch_sizes(portal) == sizes
+    assert len(portal.started()) == 60
+
+
+def test_keys_begin_with_a_letter_so_that_no_answer_becomes_a_list():
+    commands = batch_parameters("m", [{"A": n} for n in range(50)])
+
+    assert commands["halt"] == 0
+    assert len(commands["cmd"]) == 50
+    assert all(key[0].isalpha() for key in commands["cmd"])
+
+
+def test_every_command_has_its_own_verdict(desk, record, portal):
+    learn(desk, 1)
+    learn(desk, 1, 999)
+    deliveries = fill(record, 2)
+    deliveries += [add(record, lead=404), add(record, lead=5), add(record, template=999)]
+
+    send(desk, deliveries[0])
+
+    settled = record.deliveries(one.id for one in deliveries)
+    assert batch_sizes(portal) == [5]
+    assert [one.state for one in settled] == [
+        State.STARTED, State.STARTED, State.DEAD, State.STARTED, State.DEAD,
+    ]  # fmt: skip
+    assert [one.attempts[0].description for one in settled if one.state is State.DEAD] == [
+        "Incorrect document type!",
+        "Template not found",
+    ]
+    assert len({one.workflow_id for one in settled if one.workflow_id}) == 3
+    by_id = {workflow["id"]: workflow["document"][2] for workflow in portal.started()}
+    assert all(by_id[one.workflow_id] == one.call.document_id[2] for one in settled if one.workflow_id)
+    assert record.counts().imbalances == []
+
+
+def test_a_command_that_is_in_neither_map_was_not_executed(open_desk, record):
+    sections = {"result": {"d0": "wf.1"}, "result_error": [], "result_time": {"d0": {"processing": 0.1}}}
+    with answering(respond({"result": sections, "time": {}})) as wire:
+        desk = open_desk(wire.url, **BATCHING)
+        learn(desk, 1)
+        deliveries = fill(record, 3)
+        send(desk, deliveries[0])
+
+    settled = record.deliveries(one.id for one in deliveries)
+    assert [one.state for one in settled] == [State.STARTED, State.RETRYING, State.RETRYING]
+    assert {one.attempts[0].verdict for one in settled[1:]} == {Verdict.UNREACHABLE}
+
+
+def test_an_error_inside_a_batch_may_be_all_kinds_of_error(open_desk, record):
+    sections = {
+        "result": [],
+        "result_error": {
+            "d0": {"error": "QUERY_LIMIT_EXCEEDED", "error_description": "Too many requests"},
+            "d1": {"error": "", "error_description": "Mysql query error: Deadlock"},
+            "d2": {"error": "ERROR_BATCH_LENGTH_EXCEEDED", "error_description": "Max batch length exceeded"},
+            "d3": {"error": "ERROR_BATCH_METHOD_NOT_ALLOWED", "error_description": "Method is not allowed"},
+            "d4": "a text",
+        },
+    }
+    with answering(respond({"result": sections})) as wire:
+        desk = open_desk(wire.url, **BATCHING)
+        learn(desk, 1)
+        deliveries = fill(record, 5)
+        send(desk, deliveries[0])
+
+    assert states(record, deliveries) == [
+        State.RETRYING, State.UNCERTAIN, State.RETRYING, State.DEAD, State.UNCERTAIN,
+    ]  # fmt: skip
+
+
+def test_a_held_portal_holds_the_whole_batch(desk, record, portal):
+    learn(desk, 1)
+    portal.add_faults({"kind": "error", "code": "INVALID_CREDENTIALS", "method": "batch"})
+    deliveries = fill(record, 5)
+
+    send(desk, deliveries[0])
+
+    assert states(record, deliveries) == [State.PENDING] * 5
+    assert not any(one.attempts for one in record.deliveries(one.id for one in deliveries))
+
+
+@pytest.mark.parametrize("kind", ["drop_after_start", "cut", "truncated", "not_json"])
+def test_a_batch_that_is_cut_leaves_each_of_it_uncertain(desk, record, portal, kind):
+    learn(desk, 1)
+    portal.add_faults({"kind": kind, "method": "batch"})
+    deliveries = fill(record, 5)
+
+    send(desk, deliveries[0])
+
+    assert states(record, deliveries) == [State.UNCERTAIN] * 5
+    assert len(portal.started()) == 5
+    assert record.counts().imbalances == []
+
+
+@pytest.mark.parametrize("content", [None, [], "a text", {"result": "text"}])
+def test_a_batch_answer_of_another_shape_starts_nothing(content):
+    whole = answer_from_payload({"result": content}, utc_now(), 1, 200)
+
+    assert {answer.fault for answer in answers_of(whole, 3)} <= {Fault.UNREADABLE, Fault.NOT_EXECUTED}
+
+
+@pytest.mark.parametrize("value", FRAGILE, ids=str)
+def test_a_value_that_a_batch_could_alter_goes_alone_and_arrives_as_it_is(desk, record, portal, value):
+    learn(desk, 1)
+    deliveries = fill(record, 4)
+    alone = add(record, lead=9, parameters={"Note": value})
+    deliveries.append(alone)
+
+    work_off(desk)
+
+    assert sorted(batch_sizes(portal)) == [1, 4]
+    assert states(record, deliveries) == [State.STARTED] * 5
+    (workflow,) = [one for one in portal.started() if one["document"][2] == "LEAD_9"]
+    assert workflow["parameters"]["Note"] == value
+
+
+@pytest.mark.parametrize("value", FRAGILE, ids=str)
+def test_a_job_of_one_that_goes_alone_takes_no_other_along(desk, record, portal, value):
+    deliveries = fill(record, 3)
+    alone = add(record, lead=9, parameters={"Note": value})
+
+    send(desk, alone)
+
+    assert batch_sizes(portal) == [1]
+    assert states(record, [*deliveries, alone]) == [State.PENDING] * 3 + [State.STARTED]
+
+
+def test_a_document_that_a_batch_could_alter_goes_alone():
+    assert Call("main", 1, (*LEAD[:2], "$result[d0]"), {}).goes_alone
+    assert not Call("main", 1, LEAD, {"Note": "plain"}).goes_alone
+
+
+def test_a_template_that_was_never_started_goes_alone_once(desk, record, portal):
+    fill(record, 50)
+
+    work_off(desk)
+
+    assert batch_sizes(portal) == [1, 49]
+
+
+def test_a_template_that_takes_longer_than_the_portal_waits_never_takes_others_with_it(desk, record, portal):
+    portal.add_templates({"id": 20, "document_type": ["crm", "CCrmDocumentLead", "LEAD"], "first_leg_s": 61})
+    learn(desk, 1)
+    quick = fill(record, 5)
+    slow = fill(record, 3, template=20)
+
+    work_off(desk)
+
+    assert sorted(batch_sizes(portal)) == [1, 1, 1, 5]
+    assert states(record, [*quick, *slow]) == [State.STARTED] * 5 + [State.UNCERTAIN] * 3
+
+
+@pytest.mark.parametrize(("takes_ms", "first"), [(100, 50), (1_000, 20), (5_000, 4), (9_000, 2), (30_000, 1)])
+def test_a_batch_is_as_large_as_its_starts_are_quick(desk, record, portal, takes_ms, first):
+    learn(desk, takes_ms)
+    deliveries = fill(record, 50)
+
+    send(desk, deliveries[0])
+
+    assert batch_sizes(portal) == [first]
+
+
+def test_durations_are_learnt_from_answers(desk, record, portal):
+    portal.add_templates({"id": 20, "document_type": ["crm", "CCrmDocumentLead", "LEAD"], "first_leg_s": 4})
+    deliveries = fill(record, 30, template=20)
+
+    work_off(desk)
+
+    assert batch_sizes(portal) == [1, 5, 5, 5, 5, 5, 4]
+    assert states(record, deliveries) == [State.STARTED] * 30
+    assert desk.pace.read().takes_ms[20] == pytest.approx(4_000)
+
+
+def test_a_slow_template_does_not_eat_the_time_of_the_quick_ones(desk, record, portal):
+    learn(desk, 10)
+    learn(desk, 19_000, 2)
+    quick = fill(record, 10)
+    slow = [add(record, template=2, document=("crm", "CCrmDocumentDeal", f"DEAL_{n}")) for n in range(1, 4)]
+
+    send(desk, quick[0])
+
+    assert states(record, [*quick, *slow]) == [State.STARTED] * 11 + [State.PENDING] * 2
+
+
+def test_the_jobs_of_those_that_a_batch_took_return_without_a_slot(desk, record, portal):
+    learn(desk, 1)
+    deliveries = fill(record, 10)
+    send(desk, deliveries[0])
+    record.redis.delete("relay:bucket:main")
+    before = record.deliveries(one.id for one in deliveries)
+
+    for one in deliveries:
+        send(desk, one)
+
+    assert record.deliveries(one.id for one in deliveries) == before
+    assert not record.redis.exists("relay:bucket:main")
+    assert methods(portal) == {"batch": 1}
+    assert record.redis.llen(QUEUE) == 10
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+scalars = texts | st.integers(-(2**53), 2**53) | st.floats(-1e6, 1e6).map(lambda number: round(number, 3))
+names = st.text(
+    st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], exclude_characters="[]&="), min_size=1, max_size=9
+)
+values = scalars | st.lists(scalars, min_size=1, max_size=4)
+calls = st.builds(
+    Call,
+    st.just("main"),
+    st.integers(1, 2**31 - 1),
+    st.tuples(texts, texts, texts),
+    st.dictionaries(names.filter(lambda name: not name.isdigit()), values, max_size=5),
+)
+
+
+def as_texts(value):
+    """A query knows only texts; PHP takes either for the other."""
+    if isinstance(value, dict):
+        return {key: as_texts(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [as_texts(entry) for entry in value]
+    return str(value)
+
+
+@given(calls, st.none() | st.just("0123456789abcd.12345678"))
+def test_what_a_batch_sends_is_what_a_plain_call_sends(call, own_id):
+    parameters = bizproc.start_parameters(call, own_id)
+
+    in_batch = php.parse_query(to_query(parameters))
+    singly = php.settle(json.loads(json.dumps(parameters)))
+
+    if not parameters["PARAMETERS"]:
+        del singly["PARAMETERS"]  # an empty map cannot be said in a query, and is ignored in a body
+    assert in_batch == as_texts(singly)
+
+
+TRICKY = {
+    "Email": "a+b@example.com",
+    "Phone": "+7 (900) 000-00-00",
+    "Note": "100 % & more = #1?\\ \u2603 \"quoted\" 'too'\n\ttab;",
+    "Parameter1": ["user_1", "user 2", "3&4", "[5]"],
+}
+
+
+def test_tricky_values_arrive_alike_in_a_batch_and_alone(desk, open_desk, record, portal):
+    learn(desk, 1)
+    deliveries = fill(record, 2, parameters=TRICKY)
+    send(desk, deliveries[0])
+    send(open_desk(), add(record, lead=3, parameters=TRICKY))
+
+    assert batch_sizes(portal) == [2, 1]
+    assert [workflow["parameters"] for workflow in portal.started()] == [TRICKY] * 3

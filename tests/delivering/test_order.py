@@ -1,0 +1,148 @@
+"""`order_by: document`: deliveries of one document go one after the other, in the order in which they came."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from relay.events import Policy
+from relay.ids import utc_now
+from relay.lifecycle import State
+from tests.delivering.desks import BATCHING, QUEUE, add, batch_sizes, send, started_documents, work_off
+from workers.reconcile import reconcile
+
+ORDERED = Policy(is_ordered=True)
+
+
+def fill(record, leads, policy=ORDERED):
+    """Deliveries to these leads, a second apart; each has its number as a parameter."""
+    begin = utc_now() - timedelta(seconds=1000)
+    return [
+        add(record, lead=lead, parameters={"Note": str(n)}, policy=policy, at=begin + timedelta(seconds=n))
+        for n, lead in enumerate(leads)
+    ]
+
+
+def notes(portal, lead):
+    """The numbers of what was started on a lead, in order."""
+    started = reversed(portal.started())
+    return [workflow["parameters"]["Note"] for workflow in started if workflow["document"][2] == f"LEAD_{lead}"]
+
+
+def states(record, deliveries):
+    return [one.state for one in record.deliveries(one.id for one in deliveries)]
+
+
+def test_whichever_job_comes_first_the_oldest_goes_first(desk, record, portal):
+    deliveries = fill(record, [1, 1, 1])
+
+    for one in reversed(deliveries):
+        send(desk, one)
+    work_off(desk)
+
+    assert notes(portal, 1) == ["0", "1", "2"]
+    assert states(record, deliveries) == [State.STARTED] * 3
+    assert record.redis.keys("relay:order:*") == []
+
+
+@pytest.mark.parametrize("batch", [2, 3, 50])
+def test_across_batches_too(open_desk, record, portal, batch):
+    desk = open_desk(batch=batch, **BATCHING)
+    desk.pace.learn_start(desk.pace.read(), 1, 1)
+    leads = [1, 1, 2, 1, 2, 3, 1, 3, 2, 1] * 3
+    deliveries = fill(record, leads)
+
+    work_off(desk)
+
+    assert states(record, deliveries) == [State.STARTED] * 30
+    assert max(batch_sizes(portal)) > 1
+    for lead in (1, 2, 3):
+        assert notes(portal, lead) == [str(n) for n, each in enumerate(leads) if each == lead]
+
+
+def test_a_batch_never_has_two_of_one_document(open_desk, record, portal):
+    desk = open_desk(**BATCHING)
+    desk.pace.learn_start(desk.pace.read(), 1, 1)
+    deliveries = fill(record, [1, 1, 2, 2, 3])
+
+    send(desk, deliveries[0])
+
+    assert started_documents(portal) == ["LEAD_1", "LEAD_2", "LEAD_3"]
+
+
+TROUBLES = {
+    "tried_again_later": ({"kind": "error", "code": "QUERY_LIMIT_EXCEEDED"}, State.RETRYING),
+    "uncertain": ({"kind": "drop_after_start"}, State.UNCERTAIN),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_while_the_first_is_not_final_the_next_wait_and_others_do_not(desk, record, portal, clock, trouble):
+    fault, state = TROUBLES[trouble]
+    first, second, other = fill(record, [1, 1, 2])
+    portal.add_faults(fault)
+
+    assert send(desk, first).state is state
+    assert send(desk, second).state is State.PENDING
+    assert record.delivery(other.id).state is State.STARTED, "the slot was used by one of another document"
+    assert send(desk, record.delivery(second.id)).state is State.PENDING
+
+    first = record.delivery(first.id)
+    clock.now = first.next_attempt_at
+    if state is State.UNCERTAIN:
+        reconcile(desk, first.id, first.turn)
+    else:
+        send(desk, first)
+    work_off(desk)
+
+    assert states(record, [first, second, other]) == [State.STARTED] * 3
+    assert notes(portal, 1) == ["0", "1"]
+
+
+def test_one_that_died_stands_in_nobodys_way(desk, record, portal):
+    portal.configure(missing_documents=[1])
+    deliveries = fill(record, [1, 1])
+
+    send(desk, deliveries[0])
+    portal.configure(missing_documents=[])
+    work_off(desk)
+
+    assert states(record, deliveries) == [State.DEAD, State.STARTED]
+
+
+@pytest.mark.parametrize("ends", [State.STARTED, State.DEAD])
+def test_the_next_is_woken_when_the_one_before_it_ends(desk, record, portal, clock, ends):
+    portal.add_faults({"kind": "error", "code": "QUERY_LIMIT_EXCEEDED"})
+    first, second = fill(record, [1, 1])
+    work_off(desk)
+    assert states(record, [first, second]) == [State.RETRYING, State.PENDING]
+
+    portal.configure(missing_documents=[1] if ends is State.DEAD else [])
+    first = record.delivery(first.id)
+    clock.now = first.next_attempt_at
+    assert send(desk, first).state is ends
+
+    # The job that the second came with is used up.
+    assert record.redis.lrange(QUEUE, 0, -1) == [f"{second.id}-2".encode()]
+    portal.configure(missing_documents=[])
+    work_off(desk)
+    assert record.delivery(second.id).state is State.STARTED
+
+
+def test_another_document_is_not_delayed(desk, record, portal):
+    portal.add_faults({"kind": "drop_after_start"})
+    deliveries = fill(record, [1, 1, 1, 2, 3, 4])
+
+    work_off(desk)
+
+    assert states(record, deliveries) == [State.UNCERTAIN, *[State.PENDING] * 2, *[State.STARTED] * 3]
+
+
+def test_without_it_nobody_waits_for_anybody(desk, record, portal):
+    deliveries = fill(record, [1, 1, 1], Policy())
+
+    for one in reversed(deliveries):
+        send(desk, one)
+
+    assert notes(portal, 1) == ["2", "1", "0"]

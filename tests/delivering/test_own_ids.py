@@ -1,0 +1,115 @@
+"""Ids of our own: chosen so that a portal takes them, believed only where it repeats them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from relay.events import Call
+from relay.ids import new_delivery_id, utc_now
+from relay.lifecycle import State, Verdict
+from relay.sandbox import starting
+from tests.delivering.desks import BATCHING, LEAD, add, alerts, batch_sizes, send, start_by_hand
+from workers.bitrix24.bizproc import OWN_ID, own_id_of, start_parameters
+from workers.pace import HONOURED, IGNORED
+
+CALL = Call("main", 713, LEAD, {"p1": "v", "p2": ["a", "b"]})
+
+
+@pytest.fixture
+def desk(open_desk):
+    return open_desk(own_id="echo")
+
+
+def test_an_id_has_the_native_shape_and_belongs_to_its_delivery():
+    deliveries = [new_delivery_id(utc_now()) for _ in range(500)]
+    ids = [own_id_of(delivery_id) for delivery_id in deliveries]
+
+    assert all(re.fullmatch(r"[0-9a-f]{14}\.[0-9]{8}", own_id) for own_id in ids)
+    assert len(set(ids)) == 500
+    assert ids == [own_id_of(delivery_id) for delivery_id in deliveries]
+
+
+def test_it_is_sent_flat_and_nested_with_all_parameters_in_both():
+    marked = {"p1": "v", "p2": ["a", "b"], OWN_ID: "ID"}
+
+    assert start_parameters(CALL, "ID") == {
+        "TEMPLATE_ID": 713,
+        "DOCUMENT_ID": list(LEAD),
+        "PARAMETERS": {**marked, "713": marked},
+    }
+    assert CALL.parameters == {"p1": "v", "p2": ["a", "b"]}
+
+
+def test_off_means_that_nothing_is_added():
+    assert start_parameters(CALL, None)["PARAMETERS"] == CALL.parameters
+
+
+def test_it_is_off_unless_the_portal_says_otherwise(open_desk, record, portal):
+    desk = open_desk()
+    delivery = send(desk, add(record))
+
+    assert delivery.workflow_id != own_id_of(delivery.id)
+    assert desk.pace.read().own_id is None
+
+
+@pytest.mark.parametrize("profile", ["a", "b"])
+@pytest.mark.parametrize("batch", [False, True])
+def test_both_generations_of_the_server_honour_it(open_desk, record, portal, profile, batch):
+    portal.configure(profile=profile)
+    desk = open_desk(own_id="echo", **(BATCHING if batch else {}))
+    deliveries = [add(record, lead=n, parameters={"Email": "a@b.c"}) for n in range(1, 4)]
+
+    for one in deliveries:
+        send(desk, one)
+
+    settled = record.deliveries(one.id for one in deliveries)
+    assert [one.workflow_id for one in settled] == [own_id_of(one.id) for one in deliveries]
+    assert desk.pace.read().own_id == HONOURED
+    assert portal.started()[0]["parameters"]["Email"] == "a@b.c"
+    assert alerts(record) == []
+
+
+def test_a_portal_that_ignores_it_is_noticed_once_and_its_word_is_taken(desk, record, portal, monkeypatch):
+    monkeypatch.setattr(starting, "OWN_ID", "SomethingElse")
+    deliveries = [send(desk, add(record, lead=n)) for n in range(1, 4)]
+
+    assert {one.state for one in deliveries} == {State.STARTED}
+    assert {one.workflow_id for one in deliveries} == {workflow["id"] for workflow in portal.started()}
+    assert desk.pace.read().own_id == IGNORED
+    assert alerts(record) == ["own_id_ignored"]
+
+
+def test_an_id_that_exists_can_only_be_of_an_earlier_attempt(desk, record, sandbox):
+    delivery = add(record)
+    own_id = own_id_of(delivery.id)
+    begun = start_by_hand(sandbox.url, start_parameters(delivery.call, own_id))
+
+    settled = send(desk, delivery)
+
+    assert begun["result"] == own_id
+    assert (settled.state, settled.workflow_id) == (State.STARTED, own_id)
+    assert settled.attempts[0].verdict is Verdict.STARTED
+    assert settled.attempts[0].description == "WorkflowAlreadyExists"
+    assert len(sandbox.portal.started()) == 1
+
+
+def test_in_a_batch_too(open_desk, record, sandbox):
+    desk = open_desk(own_id="echo", **BATCHING)
+    desk.pace.learn_start(desk.pace.read(), 1, 10)
+    deliveries = [add(record, lead=n) for n in range(1, 4)]
+    start_by_hand(sandbox.url, start_parameters(deliveries[1].call, own_id_of(deliveries[1].id)))
+
+    send(desk, deliveries[0])
+
+    settled = record.deliveries(one.id for one in deliveries)
+    assert [one.workflow_id for one in settled] == [own_id_of(one.id) for one in deliveries]
+    assert batch_sizes(sandbox.portal) == [1, 3]
+    assert len(sandbox.portal.started()) == 3
+
+
+def test_without_an_id_of_ours_the_same_words_prove_nothing(open_desk, record, portal):
+    portal.add_faults({"kind": "error", "code": "", "description": "WorkflowAlreadyExists"})
+
+    assert send(open_desk(), add(record)).state is State.UNCERTAIN

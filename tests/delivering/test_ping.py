@@ -1,0 +1,282 @@
+"""What a person asks in a terminal: can deliveries succeed, does the portal honour our ids, wait, go on."""
+
+from __future__ import annotations
+
+import pytest
+
+from relay.ids import utc_now
+from relay.lifecycle import State
+from relay.outlines import Outline
+from relay.sandbox import starting
+from relay.store.gate import Gate, GateState
+from relay.store.rulebook import publish_rules
+from tests.delivering.desks import LEAD, SECRET, add, alerts, methods, send, use_webhook
+from tests.support.processes import refusing_address
+from workers.__main__ import main
+from workers.pace import HONOURED, IGNORED
+from workers.ping import ping, probe, read_document
+from workers.watch import check
+
+PARAMETERS = ("Parameter1", "Email", "Phone", "Note")
+DYNAMIC = ("crm", r"Bitrix\Crm\Integration\BizProc\Document\Dynamic")
+FITTING = Outline("seed-example", "main", 1, (*LEAD[:2], "LEAD_"), PARAMETERS)
+DRIFTED = {
+    "no_such_template": (Outline("r", "main", 99, (*LEAD[:2], "LEAD_"), PARAMETERS), "no such template"),
+    "another_document": (Outline("r", "main", 2, (*LEAD[:2], "LEAD_"), PARAMETERS), "is for DEAL"),
+    "another_dynamic": (Outline("r", "main", 7, (*DYNAMIC, "DYNAMIC_148_"), PARAMETERS), "is for DYNAMIC_147"),
+    "not_sent": (Outline("r", "main", 1, (*LEAD[:2], "LEAD_"), PARAMETERS[:3]), "declares Note"),
+    "not_declared": (Outline("r", "main", 1, (*LEAD[:2], "LEAD_"), (*PARAMETERS, "Nope")), "does not declare it"),
+}  # fmt: skip
+FITTING_OTHERS = [
+    Outline("any", "main", 1, (*LEAD[:2], ""), PARAMETERS),
+    Outline("dynamic", "main", 7, (*DYNAMIC, "DYNAMIC_"), PARAMETERS),
+    Outline("feed", "main", 8, ("lists", "BizprocDocument", ""), PARAMETERS),
+    Outline("elsewhere", "second", 99, (*LEAD[:2], ""), ()),
+]
+
+
+def publish(record, *outlines):
+    publish_rules(record.redis, "digest", outlines, utc_now())
+
+
+@pytest.fixture
+def environ(monkeypatch, valkey, config, sandbox):
+    """What `python -m workers` is told from outside."""
+    values = {
+        "REDIS_URL": valkey.url,
+        "RELAY_CONFIG": str(config),
+        "PORTAL_MAIN_WEBHOOK_URL": f"{sandbox.url}/rest/1/{SECRET}/",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch.setenv
+
+
+def test_ping_says_that_all_is_well_and_starts_nothing(desk, record, portal, capsys):
+    publish(record, FITTING, *FITTING_OTHERS)
+
+    assert ping(desk) == 0
+
+    said = capsys.readouterr().out
+    assert "main: the credential is accepted by 127.0.0.1:" in said
+    assert "main: 10 templates can be started" in said
+    assert "main: 4 rules, 0 that do not fit" in said
+    assert portal.started() == []
+    assert SECRET not in said
+
+
+def test_ping_before_the_first_rules_says_so(desk, capsys):
+    assert ping(desk) == 0
+    assert "no rules are on record yet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("what", DRIFTED)
+def test_ping_names_each_rule_that_does_not_fit(desk, record, capsys, what):
+    outline, words = DRIFTED[what]
+    publish(record, FITTING, outline)
+
+    assert ping(desk) == 1
+
+    said = capsys.readouterr().out
+    assert f"main: rule r, template {outline.template_id}: " in said
+    assert words in said
+    assert "2 rules, 1 that do not fit" in said
+
+
+def test_a_required_parameter_is_called_so(desk, record, portal, capsys):
+    document_type = ["crm", "CCrmDocumentLead", "LEAD"]
+    portal.add_templates({"id": 20, "document_type": document_type, "parameters": {"Must": {"Required": "1"}}})
+    publish(record, Outline("r", "main", 20, (*LEAD[:2], "LEAD_"), ()))
+
+    assert ping(desk) == 1
+    assert "requires Must" in capsys.readouterr().out
+
+
+def test_ping_reads_every_page_of_templates(desk, portal, capsys):
+    portal.add_templates([{"document_type": ["crm", "CCrmDocumentLead", "LEAD"]} for _ in range(120)])
+
+    assert ping(desk) == 0
+    assert "130 templates can be started" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (1, "wrong", {}, "webhook was deleted, or its secret is wrong"),
+        (9, SECRET, {}, "webhook was deleted, or its secret is wrong"),
+        (2, SECRET, {}, "no administrator"),
+        (1, SECRET, {"scope": ["crm"]}, "lacks the scope bizproc"),
+        (1, SECRET, {"bizproc_available": False}, "plan has no business processes"),
+    ],
+)
+def test_ping_says_what_is_wrong_with_a_credential(open_desk, sandbox, capsys, case):
+    user, secret, settings, words = case
+    sandbox.portal.configure(**settings)
+    desk = open_desk(address=use_webhook(sandbox.url, user, secret))
+
+    assert ping(desk) == 1
+
+    said = capsys.readouterr().out
+    assert words in said
+    assert SECRET not in said.replace("sandbox_", "")
+
+
+def test_ping_says_that_a_portal_is_away(open_desk, capsys):
+    with refusing_address() as address:
+        assert ping(open_desk(f"http://{address}")) == 1
+
+    assert "No connection to the portal" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("profile", ["a", "b"])
+def test_probe_starts_one_workflow_and_sees_its_id_refused_the_second_time(desk, portal, capsys, profile):
+    portal.configure(profile=profile)
+
+    assert probe(desk, 1, LEAD) == 0
+
+    assert "own ids are honoured" in capsys.readouterr().out
+    assert len(portal.started()) == 1
+    assert desk.pace.read().own_id == HONOURED
+
+
+def test_probe_says_that_a_portal_ignores_our_ids(desk, portal, capsys, monkeypatch):
+    monkeypatch.setattr(starting, "OWN_ID", "SomethingElse")
+
+    assert probe(desk, 1, LEAD) == 1
+
+    assert "own ids are ignored" in capsys.readouterr().out
+    assert desk.pace.read().own_id == IGNORED
+
+
+@pytest.mark.parametrize(
+    ("template", "document", "words"),
+    [(99, LEAD, "template does not exist"), (1, (*LEAD[:2], "LEAD_404"), "document does not exist")],
+)
+def test_probe_says_why_nothing_started(desk, capsys, template, document, words):
+    assert probe(desk, template, document) == 1
+    assert words in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "document"),
+    [
+        ("crm,CCrmDocumentLead,LEAD_1", LEAD),
+        ('["crm", "CCrmDocumentLead", "LEAD_1"]', LEAD),
+        ("crm,CCrmDocumentLead", None),
+        ("crm,,LEAD_1", None),
+        ("[1, 2, 3]", None),
+        ("[", None),
+        ("", None),
+    ],
+)
+def test_a_document_is_named_by_three_parts(text, document):
+    assert read_document(text) == document
+
+
+def test_on_the_command_line_ping_and_probe_do_the_same(environ, record, portal, capsys):
+    publish(record, FITTING)
+
+    assert main(["ping"]) == 0
+    assert main(["ping", "main"]) == 0
+    assert main(["probe", "main", "--template", "1", "--document", "crm,CCrmDocumentLead,LEAD_1"]) == 0
+
+    assert "own ids are honoured" in capsys.readouterr().out
+    assert len(portal.started()) == 1
+
+
+def test_pause_and_resume_close_and_open_the_gate(environ, desk, record, portal, capsys):
+    delivery = add(record)
+
+    assert main(["pause", "main"]) == 0
+    assert Gate(record.redis, "main").look().by_person
+    assert send(desk, delivery).state is State.PENDING
+    assert main(["resume", "main"]) == 0
+    assert main(["resume", "main"]) == 0
+
+    said = capsys.readouterr().out
+    assert ["main: paused" in said, "main: open again" in said, "main: was open" in said] == [True] * 3
+    assert Gate(record.redis, "main").look().state is GateState.OPEN
+    assert send(desk, record.delivery(delivery.id)).state is State.STARTED
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fly"],
+        ["pause"],
+        ["probe", "main"],
+        ["probe", "main", "--template", "x", "--document", "a,b,c"],
+        ["--unknown"],
+        ["probe", "main", "--template", "1", "--document", "crm,LEAD_1"],
+    ],
+    ids=" ".join,
+)
+def test_bad_usage_ends_with_2_and_says_what_was_expected(environ, capsys, arguments):
+    try:
+        status = main(arguments)
+    except SystemExit as error:  # argparse ends the process
+        status = error.code
+
+    assert status == 2
+    assert capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("PORTAL_MAIN_WEBHOOK_URL", "", "PORTAL_MAIN_WEBHOOK_URL is not set"),
+        ("PORTAL_MAIN_WEBHOOK_URL", "https://portal.example/", "has the wrong shape"),
+        ("PORTAL_MAIN_WEBHOOK_URL", "http://portal.example/rest/1/secret-word/", "begins with http"),
+        ("REDIS_URL", "", "REDIS_URL is not set"),
+        ("REDIS_URL", "unix:///nowhere/v.sock", "RecordUnavailableError"),
+    ],
+)
+def test_what_cannot_work_ends_with_1_and_is_said_without_the_secret(environ, capsys, name, value, words):
+    environ(name, value)
+
+    assert main(["pause", "main"]) == 1
+
+    said = capsys.readouterr().err
+    assert words in said
+    assert "secret-word" not in said
+
+
+def test_a_portal_that_is_not_configured_is_named_with_those_that_are(environ, capsys):
+    assert main(["ping", "second"]) == 1
+    assert "expected one of main" in capsys.readouterr().err
+
+
+# Drift, which the workers look for by themselves.
+
+
+def test_drift_is_kept_and_said_once_and_again_when_it_changes(desk, record):
+    publish(record, FITTING)
+    assert check(desk) == []
+    assert alerts(record) == []
+
+    publish(record, FITTING, DRIFTED["not_sent"][0])
+    first = [check(desk), check(desk), check(desk)]
+    assert [len(found) for found in first] == [1, 1, 1]
+    assert alerts(record) == ["drift"]
+
+    publish(record, DRIFTED["not_sent"][0], DRIFTED["no_such_template"][0])
+    assert len(check(desk)) == 2
+    assert alerts(record) == ["drift", "drift"]
+
+    publish(record, FITTING)
+    assert check(desk) == []
+    assert alerts(record) == ["drift", "drift"]
+    assert record.redis.get("relay:drift:main") == b"[]"
+
+
+def test_a_portal_in_trouble_has_no_drift(desk, record, portal):
+    publish(record, DRIFTED["not_sent"][0])
+    portal.add_faults({"kind": "html_502"})
+
+    assert check(desk) == []
+    assert not record.redis.exists("relay:drift:main")
+
+
+def test_without_rules_on_record_nobody_is_asked(desk, portal):
+    assert check(desk) == []
+    assert methods(portal) == {}

@@ -1,0 +1,391 @@
+"""The answer was lost. Did it start? Found out where that can be found out, and never started twice by itself."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from relay.events import Policy
+from relay.lifecycle import State, Verdict
+from relay.sandbox import starting
+from relay.sandbox.workflows import Workflow
+from relay.store import keys
+from relay.store.gate import GateState
+from relay.store.record import HARD_DEADLINE
+from tests.delivering.desks import (
+    LEAD,
+    SCHEDULE,
+    add,
+    alerts,
+    look_into,
+    make_portal,
+    methods,
+    send,
+    started_documents,
+    use_webhook,
+    work_off,
+)
+from tests.support.making import bring_to
+from workers.bitrix24.bizproc import own_id_of
+from workers.portals import Address
+from workers.reconcile import LONGEST_WAIT, LOOKS, RESENDS, reconcile
+from workers.sweeper import sweep
+
+LOST = {"kind": "drop_after_start", "method": "bizproc.workflow.start"}
+NEVER_RAN = {"kind": "drop_before", "method": "bizproc.workflow.start"}
+START, INSTANCES = "bizproc.workflow.start", "bizproc.workflow.instances"
+
+
+@pytest.fixture
+def echo(open_desk):
+    """A desk before a portal that honours ids of ours, which has been seen."""
+    desk = open_desk(own_id="echo")
+    desk.pace.learn_own_id(desk.pace.read(), honoured=True)
+    return desk
+
+
+def lose(desk, portal, fault=LOST, **options):
+    """A delivery whose answer is lost."""
+    portal.add_faults(fault)
+    delivery = send(desk, add(desk.record, **options))
+    assert delivery.state is State.UNCERTAIN
+    return delivery
+
+
+def look_until_decided(desk, delivery):
+    """Look as often as it is scheduled; the delivery, and how often."""
+    for count in range(50):
+        if delivery.state is not State.UNCERTAIN or delivery.next_attempt_at is None:
+            return delivery, count
+        desk.clock.now = delivery.next_attempt_at
+        delivery = look_into(desk, delivery)
+    raise AssertionError("it never ends")
+
+
+def begin(portal, **changes):
+    """A workflow that somebody has started just now."""
+    now = portal.clock()
+    values = {
+        "id": "wf.1", "template_id": 1, "document": LEAD, "parameters": {}, "started_by": 1, "started_at": now,
+        "saved_at": now, "modified_at": now, "waits": True,
+    }  # fmt: skip
+    workflow = Workflow(**(values | changes))
+    portal.remember(workflow)
+    return workflow
+
+
+def test_a_lost_answer_is_looked_into_after_the_portals_time(desk, record, portal, clock):
+    delivery = lose(desk, portal)
+
+    assert delivery.next_attempt_at == clock.now + timedelta(seconds=60)
+    assert record.redis.zrange(SCHEDULE, 0, -1) == [f"{delivery.id}-2".encode()]
+
+
+@pytest.mark.parametrize("fault", [LOST, NEVER_RAN], ids=["it_ran", "it_never_ran"])
+def test_with_an_id_of_ours_the_same_call_again_makes_exactly_one_workflow(echo, portal, fault):
+    delivery = look_into(echo, lose(echo, portal, fault))
+
+    assert delivery.state is State.STARTED
+    assert delivery.workflow_id == own_id_of(delivery.id)
+    assert [workflow["id"] for workflow in portal.started()] == [delivery.workflow_id]
+    assert [attempt.verdict for attempt in delivery.attempts][:1] == [Verdict.AMBIGUOUS]
+    assert len(delivery.attempts) == 2
+
+
+def test_an_id_of_ours_that_no_answer_has_confirmed_yet_is_looked_for_and_not_sent(open_desk, portal):
+    desk = open_desk(own_id="echo")
+
+    delivery = look_into(desk, lose(desk, portal))
+
+    assert (delivery.state, delivery.workflow_id) == (State.STARTED, own_id_of(delivery.id))
+    assert methods(portal) == {START: 1, INSTANCES: 1}
+
+
+def test_without_an_id_of_ours_it_is_found_among_the_running(desk, portal):
+    delivery = look_into(desk, lose(desk, portal))
+
+    assert (delivery.state, delivery.reason) == (State.STARTED, "found_running")
+    assert [workflow["id"] for workflow in portal.started()] == [delivery.workflow_id]
+    assert methods(portal) == {START: 1, INSTANCES: 1}
+
+
+OTHERS = {
+    "a_neighbour_of_the_wildcard": {"document": (*LEAD[:2], "LEADX1")},
+    "another_kind_of_document": {"document": ("crm", "CCrmDocumentDeal", "LEAD_1")},
+    "another_module": {"document": ("lists", *LEAD[1:])},
+    "another_starter": {"started_by": 2},
+    "another_template": {"template_id": 2},
+    "started_before_the_call": {"saved_at": -6.5},
+    "started_long_after_the_call": {"saved_at": 75.0},
+}
+
+
+@pytest.mark.parametrize("profile", ["a", "b"])
+@pytest.mark.parametrize("what", OTHERS)
+def test_a_workflow_that_is_none_of_ours_is_not_taken(desk, portal, portal_time, profile, what):
+    portal.configure(profile=profile)
+    changes = dict(OTHERS[what])
+    if "saved_at" in changes:
+        changes["saved_at"] = changes["started_at"] = portal.clock() + changes["saved_at"]
+    begin(portal, **changes)
+    delivery = lose(desk, portal, NEVER_RAN)
+    portal_time.advance(100)
+
+    delivery = look_into(desk, delivery)
+
+    assert (delivery.state, delivery.reason, delivery.looks) == (State.UNCERTAIN, "not_found_yet", 1)
+    assert delivery.workflow_id is None
+
+
+def test_of_two_that_could_be_ours_the_one_that_nobody_has_is_taken(desk, record, portal):
+    first = send(desk, add(record))
+    delivery = lose(desk, portal)
+
+    delivery = look_into(desk, delivery)
+
+    assert len(portal.started()) == 2
+    assert delivery.workflow_id == next(w["id"] for w in portal.started() if w["id"] != first.workflow_id)
+
+
+def test_a_workflow_of_another_delivery_is_not_taken(desk, record, portal):
+    send(desk, add(record))
+
+    delivery = look_into(desk, lose(desk, portal, NEVER_RAN))
+
+    assert (delivery.state, delivery.workflow_id) == (State.UNCERTAIN, None)
+
+
+def test_two_lost_answers_never_share_a_workflow(desk, record, portal):
+    one, two = lose(desk, portal), lose(desk, portal, NEVER_RAN)
+
+    found = [look_into(desk, each) for each in (one, two)]
+
+    assert sorted(each.state for each in found) == [State.STARTED, State.UNCERTAIN]
+    assert len(portal.started()) == 1
+
+
+def test_whoever_looks_with_a_token_cannot_tell_whose_it_is_but_still_compares_the_rest(record, sandbox, open_desk):
+    address = use_webhook(sandbox.url)
+    assert Address(make_portal(), f"{sandbox.url}/rest/").user_id is None
+    desk = open_desk(address=address)
+    begin(sandbox.portal, document=(*LEAD[:2], "LEAD_2"))
+
+    assert look_into(desk, lose(desk, sandbox.portal, NEVER_RAN)).state is State.UNCERTAIN
+
+
+def test_one_that_is_still_in_its_first_leg_is_found_at_a_later_look(desk, portal, portal_time, clock):
+    portal.add_templates({"id": 20, "document_type": ["crm", "CCrmDocumentLead", "LEAD"], "first_leg_s": 50})
+    delivery = lose(desk, portal, template=20)
+
+    early = look_into(desk, delivery)
+    portal_time.advance(60)
+    clock.now = early.next_attempt_at
+    late = look_into(desk, early)
+
+    assert (early.state, early.reason) == (State.UNCERTAIN, "not_found_yet")
+    assert (late.state, late.reason) == (State.STARTED, "found_running")
+
+
+@pytest.mark.parametrize("fault", [LOST, NEVER_RAN], ids=["it_ran", "it_never_ran"])
+def test_what_cannot_be_found_out_is_left_to_a_person(desk, record, portal, clock, fault):
+    portal.configure(instances_visible=False)
+
+    delivery, looks = look_until_decided(desk, lose(desk, portal, fault))
+
+    assert looks == LOOKS
+    assert (delivery.state, delivery.reason) == (State.UNCERTAIN, "not_found")
+    assert alerts(record) == ["uncertain"]
+    assert record.overdue(clock.now + timedelta(days=3650), 10) == []
+    assert record.counts().imbalances == []
+
+
+def test_a_rule_that_says_so_has_it_sent_again(desk, portal):
+    portal.configure(instances_visible=False)
+    lost = lose(desk, portal, policy=Policy(on_uncertain="resend"))
+
+    delivery, looks = look_until_decided(desk, lost)
+    again = send(desk, delivery)
+
+    assert looks == LOOKS
+    assert (delivery.state, delivery.reason) == (State.RETRYING, "resent_not_found")
+    assert again.state is State.STARTED
+    assert started_documents(portal) == ["LEAD_1", "LEAD_1"]
+
+
+def test_a_rule_that_says_so_gives_it_up(desk, portal):
+    portal.configure(instances_visible=False)
+
+    delivery, _ = look_until_decided(desk, lose(desk, portal, policy=Policy(on_uncertain="give_up")))
+
+    assert (delivery.state, delivery.reason) == (State.DEAD, "given_up_not_found")
+    assert len(portal.started()) == 1
+
+
+def test_looks_get_rarer_and_end(desk, portal, clock):
+    delivery, waits = lose(desk, portal, NEVER_RAN), []
+    while delivery.next_attempt_at:
+        waits.append(delivery.next_attempt_at - clock.now)
+        clock.now = delivery.next_attempt_at
+        delivery = look_into(desk, delivery)
+
+    assert waits == [timedelta(seconds=seconds) for seconds in (60, 120, 240)]
+    assert methods(portal)[INSTANCES] == LOOKS
+
+
+def test_the_same_id_is_sent_again_only_so_often(echo, portal):
+    portal.add_faults({"kind": "html_502", "times": 100})
+    delivery = send(echo, add(echo.record))
+
+    count = 0
+    while delivery.next_attempt_at and count < 50:
+        echo.clock.now = delivery.next_attempt_at
+        wait = delivery.next_attempt_at
+        echo.record.redis.delete(keys.GATE + "main")
+        delivery = look_into(echo, delivery)
+        assert delivery.next_attempt_at is None or delivery.next_attempt_at - wait <= LONGEST_WAIT
+        count += 1
+
+    assert count == RESENDS
+    assert (delivery.state, delivery.reason) == (State.UNCERTAIN, "unreadable")
+    assert portal.started() == []
+
+
+@pytest.mark.parametrize("fault", [{"kind": "html_502"}, {"kind": "error", "code": "ACCESS_DENIED"}], ids=str)
+def test_a_portal_that_never_answers_a_look_is_asked_only_so_often(desk, portal, fault):
+    delivery, count = lose(desk, portal), 0
+    portal.add_faults({**fault, "method": INSTANCES, "times": 100})
+
+    while delivery.next_attempt_at and count < 50:
+        desk.clock.now = delivery.next_attempt_at
+        desk.record.redis.delete(keys.GATE + "main")
+        delivery, count = look_into(desk, delivery), count + 1
+
+    assert count == RESENDS
+    assert delivery.state is State.UNCERTAIN
+    assert methods(portal) == {START: 1, INSTANCES: RESENDS}
+
+
+def test_a_refusal_now_says_nothing_of_the_first_time(echo, portal):
+    delivery = lose(echo, portal)
+    portal.configure(missing_documents=[1])
+
+    delivery = look_into(echo, delivery)
+
+    assert (delivery.state, delivery.workflow_id) == (State.UNCERTAIN, None)
+    assert delivery.next_attempt_at is None
+
+
+@pytest.mark.parametrize(
+    ("code", "gate"),
+    [
+        ("INVALID_CREDENTIALS", GateState.HELD),
+        ("QUERY_LIMIT_EXCEEDED", GateState.OPEN),
+        ("CONNECTION_ERROR", GateState.PAUSED),
+        ("OPERATION_TIME_LIMIT", GateState.PAUSED),
+    ],
+)
+@pytest.mark.parametrize("own_id", ["echo", "off"])
+def test_a_portal_that_cannot_be_asked_costs_no_look(open_desk, portal, code, gate, own_id):
+    desk = open_desk(own_id=own_id)
+    desk.pace.learn_own_id(desk.pace.read(), honoured=own_id == "echo")
+    delivery = lose(desk, portal)
+    portal.add_faults({"kind": "error", "code": code})
+
+    delivery = look_into(desk, delivery)
+
+    assert (delivery.state, delivery.looks) == (State.UNCERTAIN, 0)
+    assert delivery.next_attempt_at is not None
+    assert desk.gate.look().state is gate
+
+
+def test_at_a_closed_gate_nobody_is_asked(desk, record, portal, clock):
+    delivery = lose(desk, portal)
+    desk.gate.hold("because", "advice", clock())
+
+    later = look_into(desk, delivery)
+
+    assert (later.state, later.turn, later.looks) == (State.UNCERTAIN, delivery.turn + 1, 0)
+    assert methods(portal) == {START: 1}
+
+
+def test_a_portal_that_stops_honouring_our_ids_may_have_started_it_twice_and_that_is_said(
+    echo, record, portal, monkeypatch
+):
+    delivery = lose(echo, portal)
+    monkeypatch.setattr(starting, "OWN_ID", "SomethingElse")
+
+    delivery = look_into(echo, delivery)
+
+    assert delivery.state is State.STARTED
+    assert delivery.workflow_id in {workflow["id"] for workflow in portal.started()}
+    assert alerts(record) == ["own_id_ignored"]
+    assert echo.pace.read().own_id == "ignored"
+
+
+def die_in_mid_call(desk, portal, clock, *, own_id):
+    """A worker claims, calls, and dies before it can write what came of it."""
+    delivery = add(desk.record)
+    (claimed,) = desk.record.claim("main", delivery.id, 1, clock())
+    chosen = {"id": own_id_of(delivery.id)} if own_id else {}
+    begin(portal, **chosen)
+    clock.now += HARD_DEADLINE + timedelta(seconds=20)
+    sweep(desk.record, clock())
+    swept = desk.record.delivery(claimed.id)
+    assert (swept.state, swept.reason) == (State.UNCERTAIN, "worker_died")
+    return swept
+
+
+@pytest.mark.parametrize("own_id", [False, True])
+def test_a_worker_that_died_in_mid_call_is_followed_up(open_desk, portal, clock, own_id):
+    desk = open_desk(own_id="echo" if own_id else "off")
+    delivery = die_in_mid_call(desk, portal, clock, own_id=own_id)
+
+    delivery = look_into(desk, delivery)
+
+    assert (delivery.state, delivery.reason) == (State.STARTED, "found_running")
+    assert len(portal.started()) == 1
+
+
+def test_a_worker_that_died_after_an_earlier_attempt_is_followed_up_too(desk, record, portal, clock, portal_time):
+    portal.add_faults({"kind": "error", "code": "QUERY_LIMIT_EXCEEDED"})
+    delivery = send(desk, add(record))
+    clock.advance(7200)
+    portal_time.advance(7200)
+    (claimed,) = record.claim("main", delivery.id, delivery.turn, clock())
+    begin(portal)
+    clock.now += HARD_DEADLINE + timedelta(seconds=1)
+    sweep(record, clock())
+
+    delivery = look_into(desk, record.delivery(claimed.id))
+
+    assert (delivery.state, delivery.workflow_id) == (State.STARTED, "wf.1")
+
+
+def test_what_a_dead_worker_did_not_start_is_sent_under_our_id_once(echo, portal, clock):
+    delivery = add(echo.record)
+    echo.record.claim("main", delivery.id, 1, clock())
+    clock.now += HARD_DEADLINE + timedelta(seconds=1)
+    sweep(echo.record, clock())
+
+    work_off(echo)
+
+    assert echo.record.delivery(delivery.id).state is State.STARTED
+    assert len(portal.started()) == 1
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - {State.UNCERTAIN}))
+def test_a_job_for_one_that_is_not_uncertain_any_more_asks_nobody(desk, record, portal, state):
+    delivery = bring_to(record, state)
+
+    assert look_into(desk, delivery) == delivery
+    assert methods(portal) == {}
+
+
+def test_a_job_of_an_old_turn_or_of_nothing_asks_nobody(desk, record, portal):
+    delivery = bring_to(record, State.UNCERTAIN)
+    reconcile(desk, delivery.id, delivery.turn + 1)
+    reconcile(desk, "dlv_x", 1)
+
+    assert record.delivery(delivery.id) == delivery
+    assert methods(portal) == {}

@@ -1,0 +1,89 @@
+"""The outcome is known in one process only, and is written whatever the record does meanwhile."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from relay.ids import utc_now
+from relay.lifecycle import State
+from relay.store.record import HARD_DEADLINE
+from tests.delivering.desks import add, send
+from tests.delivering.wire import Wire, answering, respond
+from workers import delivery as delivery_module
+from workers.sweeper import sweep
+
+STARTED = respond({"result": "66e81a641752f8.56521481", "time": {}})
+
+
+@pytest.fixture
+def pauses(monkeypatch):
+    """What is done instead of waiting for the record; returns the pauses."""
+
+    def use(instead):
+        waited = []
+
+        def sleep(seconds):
+            waited.append(seconds)
+            instead()
+
+        monkeypatch.setattr(delivery_module, "time", SimpleNamespace(sleep=sleep))
+        return waited
+
+    return use
+
+
+def answer_after(act):
+    """A portal where something happens between the call and its answer."""
+
+    def handle(connection):
+        while connection.read_request():
+            act()
+            connection.send(STARTED)
+
+    return Wire(handle)
+
+
+def test_an_outcome_waits_until_the_record_takes_it(open_desk, record, valkey, pauses):
+    waited = pauses(lambda: valkey.redis.config_set("min-replicas-to-write", "0"))
+    with answer_after(valkey.make_read_only) as wire:
+        desk = open_desk(wire.url)
+        delivery = send(desk, add(record))
+
+    assert (delivery.state, delivery.workflow_id) == (State.STARTED, "66e81a641752f8.56521481")
+    assert waited == [0.1]
+
+
+def test_an_outcome_that_cannot_be_written_leaves_it_to_the_sweeper(open_desk, record, valkey, pauses):
+    waited = pauses(lambda: None)
+    delivery = add(record)
+    with answer_after(valkey.make_read_only) as wire:
+        desk = open_desk(wire.url)
+        with pytest.raises(delivery_module.RecordUnavailableError):
+            send(desk, delivery)
+
+    valkey.redis.config_set("min-replicas-to-write", "0")
+    assert sum(waited) < HARD_DEADLINE.total_seconds()
+    assert record.delivery(delivery.id).state is State.SENDING
+    sweep(record, utc_now() + HARD_DEADLINE)
+    assert record.delivery(delivery.id).state is State.UNCERTAIN
+
+
+def test_what_the_sweeper_has_decided_meanwhile_stands(open_desk, record):
+    with answer_after(lambda: sweep(record, utc_now() + HARD_DEADLINE * 2)) as wire:
+        desk = open_desk(wire.url)
+        delivery = send(desk, add(record))
+
+    assert (delivery.state, delivery.reason, delivery.workflow_id) == (State.UNCERTAIN, "worker_died", None)
+    assert record.counts().imbalances == []
+
+
+def test_a_workflow_that_another_delivery_has_is_not_taken_for_ours(open_desk, record):
+    with answering(STARTED) as wire:
+        desk = open_desk(wire.url)
+        first, second = send(desk, add(record)), send(desk, add(record, lead=2))
+
+    assert first.state is State.STARTED
+    assert (second.state, second.reason, second.workflow_id) == (State.UNCERTAIN, "workflow_of_another", None)
+    assert record.counts().imbalances == []

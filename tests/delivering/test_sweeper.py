@@ -1,0 +1,243 @@
+"""What a crash left half-way is found and mended; what is old and final is forgotten without a trace."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+from rq.serializers import JSONSerializer
+
+from relay.errors import LostRace
+from relay.ids import utc_now
+from relay.lifecycle import State, Verdict
+from relay.queueing import queue_name
+from relay.store.record import GRACE, HARD_DEADLINE, Record
+from tests.delivering.desks import QUEUE, SCHEDULE, add, send
+from tests.support.making import DAY, NOON, bring_to, make_entry, write, write_one
+from tests.support.waiting import until
+from workers import jobs, sweeper
+from workers.sweeper import prune, run_sweeper, sweep
+from workers.worker import PortalWorker
+
+SECOND = timedelta(seconds=1)
+LATE = NOON + HARD_DEADLINE + DAY + GRACE + SECOND
+
+
+def queued(record):
+    return [job.decode() for job in record.redis.lrange(QUEUE, 0, -1)]
+
+
+def keys_of(record):
+    """Everything of ours and every job, except counts, and what ends by itself."""
+    redis = record.redis
+    found = {key for pattern in ("relay:*", "rq:job:*") for key in redis.keys(pattern) if redis.pttl(key) == -1}
+    return {key.decode() for key in found} - {"relay:ledger"}
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.RETRYING])
+def test_one_that_waits_and_that_nobody_carries_is_enqueued_again(desk, record, state):
+    delivery = bring_to(record, state)
+    record.redis.delete(QUEUE, SCHEDULE)
+
+    assert sweep(record, LATE) == {"enqueued_again": 1}
+
+    assert queued(record) == [f"{delivery.id}-{delivery.turn + 1}"]
+    assert sweep(record, LATE) == {}
+    assert send(desk, record.delivery(delivery.id)).state is State.STARTED
+
+
+def test_one_that_a_queued_job_carries_is_not_doubled(record):
+    delivery = write_one(record)
+
+    assert sweep(record, LATE) == {"carried": 1}
+    assert queued(record) == [f"{delivery.id}-1"]
+    assert sweep(record, LATE) == {}
+
+
+def test_an_uncertain_one_that_nobody_carries_is_looked_into_again(record):
+    delivery = bring_to(record, State.SENDING)
+    ticket = record.queues.reconcile("main", delivery.id, 2, NOON)
+    record.settle(delivery, State.UNCERTAIN, NOON, ticket=ticket)
+    record.redis.delete(QUEUE, SCHEDULE)
+
+    assert sweep(record, LATE) == {"enqueued_again": 1}
+    assert queued(record) == [f"{delivery.id}-3"]
+    assert record.delivery(delivery.id).state is State.UNCERTAIN
+
+
+def test_nobody_is_hurried(record):
+    write_one(record)
+    bring_to(record, State.SENDING)
+
+    assert sweep(record, NOON + GRACE - SECOND) == {}
+    assert "made_uncertain" not in sweep(record, NOON + HARD_DEADLINE - SECOND)
+
+
+def test_one_that_was_claimed_too_long_ago_may_have_been_started(record):
+    delivery = bring_to(record, State.SENDING)
+
+    assert sweep(record, NOON + HARD_DEADLINE) == {"made_uncertain": 1}
+
+    swept = record.delivery(delivery.id)
+    assert (swept.state, swept.reason, swept.turn) == (State.UNCERTAIN, "worker_died", 2)
+    assert f"{delivery.id}-2" in queued(record)
+    assert [(attempt.at, attempt.verdict) for attempt in swept.attempts] == [(NOON, Verdict.AMBIGUOUS)]
+    assert record.counts().imbalances == []
+
+
+def test_the_worker_that_was_only_slow_finds_that_it_is_too_late(record):
+    delivery = bring_to(record, State.SENDING)
+    sweep(record, LATE)
+
+    with pytest.raises(LostRace):
+        record.settle(delivery, State.STARTED, LATE, workflow_id="wf.1")
+
+
+@pytest.mark.parametrize("state", [State.STARTED, State.DEAD, State.UNCERTAIN])
+def test_what_is_final_or_left_to_a_person_is_left_alone(record, state):
+    delivery = bring_to(record, state)
+
+    assert sweep(record, LATE) == {}
+    assert record.delivery(delivery.id) == delivery
+
+
+def test_a_pass_is_bounded_and_the_next_goes_on(record, monkeypatch):
+    monkeypatch.setattr(sweeper, "PER_PASS", 4)
+    for _ in range(10):
+        write_one(record)
+    record.redis.delete(QUEUE)
+
+    assert [sum(sweep(record, LATE).values()) for _ in range(4)] == [4, 4, 2, 0]
+    assert len(queued(record)) == 10
+
+
+def test_what_is_swept_by_two_at_once_is_mended_once(record):
+    deliveries = [bring_to(record, State.SENDING) for _ in range(20)]
+    found = record.overdue(LATE, 100)
+    sweep(record, LATE)
+
+    for delivery in found:
+        before = record.delivery(delivery.id)
+        sweep(record, LATE)
+        assert record.delivery(delivery.id).attempts == before.attempts
+    assert {len(record.delivery(one.id).attempts) for one in deliveries} == {1}
+
+
+def test_sweepers_share_one_lease_and_stop_when_told(record, monkeypatch):
+    monkeypatch.setattr(sweeper, "INTERVAL_S", 1.05)
+    passes = []
+    monkeypatch.setattr(sweeper, "sweep", lambda *_: passes.append(threading.current_thread().name))
+    stop = threading.Event()
+    threads = [threading.Thread(target=run_sweeper, args=(record, DAY, stop)) for _ in range(3)]
+    record.lease("sweep", "another host", timedelta(seconds=60))
+    for thread in threads:
+        thread.start()
+    until(lambda: record.redis.exists("relay:lease:sweep"), "the lease")
+    assert passes == []
+
+    record.redis.delete("relay:lease:sweep")
+    until(lambda: passes, "a pass")
+    stop.set()
+    for thread in threads:
+        thread.join(5)
+
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_a_sweeper_outlives_a_record_that_is_away(own_valkey, monkeypatch):
+    monkeypatch.setattr(sweeper, "INTERVAL_S", 1.01)
+    record, stop = Record(own_valkey.redis), threading.Event()
+    own_valkey.make_read_only()
+    thread = threading.Thread(target=run_sweeper, args=(record, DAY, stop))
+    thread.start()
+    own_valkey.make_fresh()
+    delivery = bring_to(record, State.SENDING)
+
+    until(lambda: record.delivery(delivery.id).state is State.UNCERTAIN, "a pass")
+    stop.set()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("state", [State.STARTED, State.DEAD])
+def test_what_is_final_and_old_is_forgotten_without_a_trace(record, state):
+    before = keys_of(record)
+    old = bring_to(record, state)
+    record.redis.delete(QUEUE, *[f"rq:job:{job}" for job in queued(record)])
+
+    prune(record, NOON + SECOND)
+
+    assert record.deliveries([old.id]) == []
+    assert keys_of(record) == before
+    assert record.counts().imbalances == []
+    assert record.counts().since_start["delivery:created"] == 1
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - {State.STARTED, State.DEAD}))
+def test_what_is_not_final_is_kept_however_old(record, state):
+    old = bring_to(record, state)
+
+    prune(record, NOON + 1000 * DAY)
+
+    assert record.delivery(old.id) == old
+
+
+def test_what_is_younger_is_kept(record):
+    old, young = bring_to(record, State.DEAD, NOON), bring_to(record, State.DEAD, NOON + DAY)
+
+    prune(record, NOON + DAY)
+
+    assert record.deliveries([old.id, young.id]) == [young]
+
+
+def test_an_event_without_deliveries_is_forgotten_too(record):
+    before = keys_of(record)
+    write(record, make_entry([]))
+
+    prune(record, NOON + DAY)
+
+    assert keys_of(record) == before
+
+
+def test_old_ones_that_wait_for_a_person_do_not_stop_those_behind_them(record, monkeypatch):
+    monkeypatch.setattr(sweeper, "PER_PASS", 3)
+    waiting = [bring_to(record, State.UNCERTAIN, NOON + n * SECOND) for n in range(5)]
+    finals = [bring_to(record, State.DEAD, NOON + (10 + n) * SECOND) for n in range(5)]
+
+    cursor, passes = prune(record, NOON + DAY), 1
+    while cursor:
+        cursor, passes = prune(record, NOON + DAY, cursor), passes + 1
+
+    assert passes <= 4
+    assert record.deliveries([one.id for one in waiting]) == waiting
+    assert record.deliveries([one.id for one in finals]) == []
+
+
+def test_a_workflow_of_a_forgotten_delivery_may_be_anybodys(record):
+    old = bring_to(record, State.STARTED)
+    assert record.delivery_of_workflow(old.workflow_id) == old.id
+
+    prune(record, NOON + DAY)
+
+    assert record.delivery_of_workflow(old.workflow_id) is None
+
+
+def test_a_whole_life_leaves_nothing_behind(desk, record, sandbox):
+    before = keys_of(record)
+    deliveries = [add(record, lead=n) for n in (1, 2, 404)]
+    worker = PortalWorker(
+        [queue_name("main")], connection=record.redis, serializer=JSONSerializer, default_result_ttl=0
+    )
+    worker._install_signal_handlers = lambda: None  # the handlers of this process are pytest's
+    worker.desk = desk
+    jobs.sit_at(desk)
+
+    assert worker.work(burst=True, logging_level="ERROR")
+    assert {one.state for one in record.deliveries(one.id for one in deliveries)} == {State.STARTED, State.DEAD}
+    prune(record, utc_now() + DAY)
+
+    # What is left is of the portal, not of an event.
+    assert {key.rpartition(":")[0] for key in keys_of(record) - before} <= {"relay:pace", "relay:bucket"}
+    assert record.counts().total == 0
+    assert record.counts().imbalances == []

@@ -1,0 +1,330 @@
+"""Every answer of a portal, and every way to have none, leads to the state that its class says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+
+from relay.lifecycle import State, Verdict
+from relay.sandbox.answers import KNOWN_ERRORS
+from relay.store.gate import GateState
+from tests.delivering.desks import QUEUE, SCHEDULE, add, alerts, send, use_webhook
+from tests.delivering.wire import Wire, answering, respond
+from tests.support.processes import refusing_address
+from workers.bitrix24.client import Client
+
+TRANSIENT, SLOWED, BUDGET, AMBIGUOUS, HELD, PERMANENT = "T", "C-rate", "C-budget", "A", "H", "P"
+"""The classes: not executed and tried again; a pause by the clock, of the pace or of the method; may have been
+executed; nothing works before a person has mended something; never will."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    state: State
+    verdict: Verdict | None
+    gate: GateState = GateState.OPEN
+
+
+MEANS = {
+    TRANSIENT: Expected(State.RETRYING, Verdict.UNREACHABLE, GateState.PAUSED),
+    SLOWED: Expected(State.RETRYING, Verdict.THROTTLED),
+    BUDGET: Expected(State.PENDING, None, GateState.PAUSED),
+    AMBIGUOUS: Expected(State.UNCERTAIN, Verdict.AMBIGUOUS),
+    HELD: Expected(State.PENDING, None, GateState.HELD),
+    PERMANENT: Expected(State.DEAD, Verdict.REJECTED),
+}
+
+CODES = {
+    "QUERY_LIMIT_EXCEEDED": SLOWED,
+    "OPERATION_TIME_LIMIT": BUDGET,
+    "OVERLOAD_LIMIT": HELD,
+    "INTERNAL_SERVER_ERROR": AMBIGUOUS,
+    "ERROR_UNEXPECTED_ANSWER": AMBIGUOUS,
+    # A webhook has nothing to refresh: what a token would be refreshed for, holds the portal.
+    "expired_token": HELD,
+    "invalid_token": HELD,
+    "NO_AUTH_FOUND": HELD,
+    "INVALID_CREDENTIALS": HELD,
+    "insufficient_scope": HELD,
+    "authorization_error": HELD,
+    "user_access_error": HELD,
+    "ACCESS_DENIED": PERMANENT,
+    "PAYMENT_REQUIRED": HELD,
+    "ERROR_OAUTH": HELD,
+    "NOT_INSTALLED": HELD,
+    "APPLICATION_NOT_FOUND": HELD,
+    "CONNECTION_ERROR": TRANSIENT,
+    "PORTAL_DELETED": HELD,
+    "ERROR_METHOD_NOT_FOUND": HELD,
+    "INVALID_REQUEST": HELD,
+    "WRONG_LICENSE": HELD,
+    "WRONG_AUTH_TYPE": HELD,
+    "allowed_only_intranet_user": HELD,
+    "METHOD_CONFIRM_WAITING": HELD,
+    "METHOD_CONFIRM_DENIED": HELD,
+    "ERROR_BATCH_METHOD_NOT_ALLOWED": PERMANENT,
+    "ERROR_BATCH_LENGTH_EXCEEDED": TRANSIENT,
+    "ERROR_CORE": AMBIGUOUS,
+    "ERROR_ARGUMENT": PERMANENT,
+    "INVALID_ARG_VALUE": PERMANENT,
+    "ERROR_NOT_FOUND": PERMANENT,
+    "NOT_FOUND": PERMANENT,
+    "INTERNAL_WRONG_TRANSPORT": HELD,
+    "INTERNAL_WRONG_HANDLER_CLASS": HELD,
+    "ERROR_WRONG_WORKFLOW_ID": PERMANENT,
+    "": PERMANENT,
+}
+"""The codes that the pretend portal knows, with its own words and statuses."""
+
+ANSWERS: list[tuple[str, int, str, str]] = [
+    # Statuses that only a vendor's SDK has seen.
+    ("PORTAL_DELETED", 410, "Portal was deleted", HELD),
+    ("user_access_error", 403, "The user does not have access to the application.", HELD),
+    # A code is a code in any case, with any status and any words.
+    ("query_limit_exceeded", 503, "Too many requests", SLOWED),
+    ("QUERY_LIMIT_EXCEEDED", 429, "Too many requests", SLOWED),
+    ("EXPIRED_TOKEN", 401, "The access token provided has expired", HELD),
+    ("Invalid_Credentials", 400, "", HELD),
+    ("error_method_not_found", 400, "Method not found!", HELD),
+    ("QUERY_LIMIT_EXCEEDED", 200, "Too many requests", SLOWED),
+    # One code, two meanings.
+    ("ACCESS_DENIED", 401, "Access denied!", PERMANENT),
+    ("ACCESS_DENIED", 403, "Access denied.", PERMANENT),
+    ("ACCESS_DENIED", 401, "REST is available only by subscription.", HELD),
+    ("ACCESS_DENIED", 403, "REST is available only on commercial plans.", HELD),
+    ("ACCESS_DENIED", 401, "Current user can't be authorized in this context", HELD),
+    # The checks of a start, in their order.
+    ("ERROR_WRONG_WORKFLOW_ID", 400, "Empty TEMPLATE_ID", PERMANENT),
+    ("ERROR_WRONG_WORKFLOW_ID", 400, "Template not found", PERMANENT),
+    ("ERROR_WRONG_WORKFLOW_ID", 400, "Шаблон нельзя запустить", PERMANENT),
+    ("", 400, "Wrong DOCUMENT_ID!", PERMANENT),
+    ("", 400, "Incorrect document type!", PERMANENT),
+    ("", 400, "Template type and DOCUMENT_ID mismatch!", PERMANENT),
+    # The engine's own words, some of them after something has begun.
+    ("", 400, "EmptyRootActivity", AMBIGUOUS),
+    ("", 400, "WorkflowAlreadyExists", AMBIGUOUS),
+    ("", 400, "A document can be handled by 3 processes at most.", AMBIGUOUS),
+    ("", 400, "Шаблон бизнес-процесса пуст", AMBIGUOUS),
+    ("", 400, "Mysql query error: (1213) Deadlock found when trying to get lock", AMBIGUOUS),
+    ("", 400, "Mysql query error: (1062) Duplicate entry '66e81a64.5' for key 'PRIMARY'", AMBIGUOUS),
+    ("", 400, "", AMBIGUOUS),
+    ("ERROR_CORE", 400, "Element was not found.", AMBIGUOUS),
+    ("ERROR_CORE", 500, "SQL query error!", AMBIGUOUS),
+    ("ERROR_MANIFEST_IS_NOT_AVAILABLE", 404, "Not available", PERMANENT),
+    # What nobody has written down: the status proves that nothing ran, or nothing is proven.
+    ("BRAND_NEW", 400, "Something else", AMBIGUOUS),
+    ("BRAND_NEW", 500, "Something else", AMBIGUOUS),
+    ("BRAND_NEW", 503, "Something else", AMBIGUOUS),
+    ("BRAND_NEW", 200, "Something else", AMBIGUOUS),
+    ("BRAND_NEW", 401, "Something else", HELD),
+    ("BRAND_NEW", 403, "Something else", HELD),
+    ("BRAND_NEW", 429, "Something else", SLOWED),
+    ("0", 400, "Something else", AMBIGUOUS),
+]
+
+SPOILED = {
+    "html_502": AMBIGUOUS,
+    "html_503": AMBIGUOUS,
+    "html_504": AMBIGUOUS,
+    "http_503": SLOWED,
+    "cut": AMBIGUOUS,
+    "drop_before": AMBIGUOUS,
+    "drop_after_start": AMBIGUOUS,
+    "truncated": AMBIGUOUS,
+    "lock_wait": AMBIGUOUS,
+    "not_json": AMBIGUOUS,
+    "empty_200": AMBIGUOUS,
+    "wrong_encoding": AMBIGUOUS,
+    "expired_token": HELD,
+    "redirect": HELD,
+}
+"""The pretend portal's other faults."""
+
+BODIES: list[tuple[str, bytes, str]] = [
+    ("no_result_and_no_error", respond({"time": {}}), AMBIGUOUS),
+    ("a_result_that_is_no_id", respond({"result": True}), AMBIGUOUS),
+    ("an_empty_id", respond({"result": ""}), AMBIGUOUS),
+    ("a_list", respond([]), AMBIGUOUS),
+    ("null", respond(b"null"), AMBIGUOUS),
+    ("half_of_json", respond(b'{"result": "66e8'), AMBIGUOUS),
+    ("bytes_that_are_no_text", respond(b"\xff\xfe\x00"), AMBIGUOUS),
+    ("an_error_that_is_null", respond({"error": None}, 400), AMBIGUOUS),
+    ("html_500", respond(b"<html>", 500), AMBIGUOUS),
+    ("html_400", respond(b"<html>", 400), AMBIGUOUS),
+    ("html_401", respond(b"<html>", 401), HELD),
+    ("html_403", respond(b"<html>", 403), HELD),
+    ("html_404", respond(b"<html>", 404), HELD),
+    ("html_405", respond(b"<html>", 405), HELD),
+    ("html_410", respond(b"<html>", 410), HELD),
+    ("html_413", respond(b"<html>", 413), PERMANENT),
+    ("html_429", respond(b"<html>", 429), SLOWED),
+    ("nothing_204", respond(b"", 204), AMBIGUOUS),
+    *(
+        (f"html_{status}", respond(b"<html>", status, "Location: https://a.invalid/"), HELD)
+        for status in (301, 307, 308)
+    ),
+]
+
+ROWS: list[Any] = []
+for code, meaning in CODES.items():
+    known = KNOWN_ERRORS[code]
+    for column in ("source", "docs") if known.source != known.docs else ("source",):
+        order = {"kind": "error", "code": code}
+        ROWS.append(pytest.param(order, column, meaning, id=f"{code or 'empty'}-{getattr(known, column)}"))
+for code, status, words, meaning in ANSWERS:
+    order = {"kind": "error", "code": code, "status": status, "description": words}
+    ROWS.append(pytest.param(order, "source", meaning, id=f"{code or 'empty'}-{status}-{words.replace(' ', '_')[:30]}"))
+for kind, meaning in SPOILED.items():
+    ROWS.append(pytest.param({"kind": kind}, "source", meaning, id=kind))
+
+
+def has_come_to(desk, delivery, meaning):
+    """Nothing else of it has changed than its class allows."""
+    expected, redis = MEANS[meaning], desk.record.redis
+    gate = desk.gate.look()
+    assert (delivery.state, gate.state) == (expected.state, expected.gate)
+    assert [attempt.verdict for attempt in delivery.attempts] == ([expected.verdict] if expected.verdict else [])
+    assert delivery.workflow_id is None
+    assert delivery.reason
+    assert bool(redis.hexists("relay:bucket:main", "factor")) is (meaning == SLOWED)
+    assert alerts(desk.record) == (["portal_held"] if meaning == HELD else [])
+    assert redis.zcard(SCHEDULE) == (expected.state in {State.RETRYING, State.UNCERTAIN})
+    # No attempt is spent at a closed gate: the next job waits there.
+    assert redis.llen(QUEUE) == (2 if expected.state is State.PENDING else 1)
+    if expected.gate is not GateState.OPEN:
+        assert gate.reason
+        assert gate.advice
+    assert desk.record.counts().imbalances == []
+    return True
+
+
+@pytest.mark.parametrize(("order", "column", "meaning"), ROWS)
+def test_an_answer_leads_to_the_state_that_its_class_says(open_desk, portal, order, column, meaning):
+    desk = open_desk(rate_per_s=1000.0, burst=100)
+    portal.configure(statuses=column)
+    portal.add_faults([order])
+
+    delivery = send(desk, add(desk.record))
+
+    assert has_come_to(desk, delivery, meaning)
+    if meaning == PERMANENT:
+        code = order["code"]
+        assert delivery.attempts[0].description == (order.get("description") or KNOWN_ERRORS[code].description)
+        assert delivery.attempts[0].code == code
+
+
+@pytest.mark.parametrize(("response", "meaning"), [pytest.param(*row, id=name) for name, *row in BODIES])
+def test_a_body_that_is_no_answer_leads_to_the_state_that_its_status_proves(open_desk, record, response, meaning):
+    with answering(response) as wire:
+        desk = open_desk(wire.url, rate_per_s=1000.0, burst=100)
+        delivery = send(desk, add(record))
+
+    assert has_come_to(desk, delivery, meaning)
+    assert len(wire.requests) == 1
+
+
+def shut(connection, how):
+    if how == "before_it_reads":
+        connection.reset()
+        return
+    if how == "in_the_headers":
+        connection.read_headers()
+    else:
+        connection.read_request()
+        if how == "after_a_status":
+            connection.send(b"HTTP/1.1 200 OK\r\n")
+        if how == "in_the_answer":
+            connection.send(respond({"result": "66e81a641752f8.56521481"})[:-10])
+        if how == "never":
+            connection.sock.recv(1)
+    connection.reset()
+
+
+@pytest.mark.parametrize("how", ["in_the_headers", "after_all", "after_a_status", "in_the_answer"])
+def test_a_connection_that_breaks_once_something_was_sent_leaves_it_uncertain(open_desk, record, how):
+    with Wire(partial(shut, how=how)) as wire:
+        desk = open_desk(wire.url)
+        assert has_come_to(desk, send(desk, add(record)), AMBIGUOUS)
+
+
+def test_an_answer_that_does_not_come_in_time_leaves_it_uncertain(open_desk, record):
+    with Wire(partial(shut, how="never")) as wire:
+        desk = open_desk(wire.url)
+        desk.line._connect()
+        desk.line._client = Client(desk.address.base_url, read_timeout_s=0.05)
+        delivery = send(desk, add(record))
+
+    assert has_come_to(desk, delivery, AMBIGUOUS)
+    assert delivery.reason == "timed_out"
+
+
+def test_a_portal_that_cannot_be_reached_is_tried_again(open_desk, record, sandbox):
+    with refusing_address() as address:
+        urls = [f"http://{address}", "http://name.invalid", sandbox.url.replace("http:", "https:")]
+        for url in urls:
+            record.redis.flushall()
+            desk = open_desk(url)
+            delivery = send(desk, add(record))
+            assert has_come_to(desk, delivery, TRANSIENT)
+            assert delivery.reason == "not_sent"
+    assert sandbox.portal.started() == []
+
+
+OWN_ANSWERS: list[Any] = [
+    pytest.param(({"template": 999}, {}, "Template not found", PERMANENT), id="no_such_template"),
+    pytest.param(({"lead": 404}, {}, "Incorrect document type!", PERMANENT), id="no_such_lead"),
+    pytest.param(({"document": ("crm", "CCrmDocumentDeal", "DEAL_1")}, {}, "mismatch!", PERMANENT), id="other_type"),
+    pytest.param(
+        ({"document": ("lists", "BizprocDocument", "404")}, {}, "Wrong DOCUMENT_ID!", PERMANENT), id="no_element"
+    ),
+    pytest.param(({"document": ("crm", "Nothing", "1")}, {}, "Wrong DOCUMENT_ID!", PERMANENT), id="no_such_class"),
+    pytest.param(({}, {"bizproc_available": False}, None, HELD), id="plan_without_processes"),
+    pytest.param(({}, {"scope": ["crm"]}, None, HELD), id="scope_missing"),
+    pytest.param(({}, {"burst": 0, "rate": 1}, "Too many requests", SLOWED), id="bucket_full"),
+]
+
+
+@pytest.mark.parametrize("profile", ["a", "b"])
+@pytest.mark.parametrize("row", OWN_ANSWERS)
+def test_what_the_portal_refuses_by_itself(open_desk, portal, profile, row):
+    what, settings, words, meaning = row
+    portal.configure(profile=profile, **settings)
+    desk = open_desk(rate_per_s=1000.0, burst=100)
+
+    delivery = send(desk, add(desk.record, **what))
+
+    assert has_come_to(desk, delivery, meaning)
+    assert portal.started() == []
+    if words:
+        assert delivery.attempts[0].description.endswith(words)
+
+
+@pytest.mark.parametrize(
+    ("user", "secret", "meaning"), [(1, "wrong", HELD), (7, "sandbox", HELD), (2, "sandbox", PERMANENT)]
+)
+def test_a_credential_that_may_not_start(open_desk, sandbox, user, secret, meaning):
+    desk = open_desk(address=use_webhook(sandbox.url, user, secret))
+
+    assert has_come_to(desk, send(desk, add(desk.record)), meaning)
+    assert sandbox.portal.started() == []
+
+
+@pytest.mark.parametrize(("profile", "meaning"), [("a", None), ("b", PERMANENT)])
+def test_a_script_is_refused_by_newer_servers_in_the_portals_language(open_desk, record, portal, profile, meaning):
+    portal.configure(profile=profile, language="ru")
+    portal.add_templates({"id": 50, "document_type": ["crm", "CCrmDocumentLead", "LEAD"], "auto_execute": 32})
+    desk = open_desk()
+
+    delivery = send(desk, add(record, template=50))
+
+    assert delivery.state is (State.DEAD if meaning else State.STARTED)
+    if meaning:
+        assert has_come_to(desk, delivery, meaning)
+        assert not delivery.attempts[0].description.isascii()
+
+
+def test_every_code_of_the_pretend_portal_has_its_row():
+    assert set(CODES) == set(KNOWN_ERRORS) - {"ERROR_SELECT_VALIDATION_FAILURE"}

@@ -1,0 +1,450 @@
+"""Whoever config/alerts.yaml names is told what is wrong: once, again after a while, and when it is over."""
+
+from __future__ import annotations
+
+import base64
+import email
+import json
+import socketserver
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from email import policy
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from redis import Redis
+
+from relay.alerting import Alerting, Hook, Mail, load_alerting
+from relay.cli import main
+from relay.errors import ConfigError
+from relay.ids import utc_now
+from relay.lifecycle import State
+from relay.store import keys
+from relay.store.gate import Gate
+from tests.support.folders import copy_config
+from tests.support.making import bring_to, make_entry, write, write_one
+from tests.support.processes import refusing_address
+from tests.support.waiting import until
+from workers.alerting import Watchman
+from workers.messengers import Message, UnsentError, open_channels, post, sign
+from workers.messengers import write as write_mail
+from workers.troubles import AWAY, News
+
+SECRET = "whsec_" + base64.b64encode(b"secret-of-the-test").decode()
+HOUR = timedelta(hours=1)
+NEWS = News({"dead:": "1 delivery is dead"}, {}, {}, {})
+
+
+class Receiver(ThreadingHTTPServer):
+    """Takes webhooks, or answers with a status that is no acceptance."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), self.Handler)
+        self.taken: list[tuple[dict[str, str], bytes]] = []
+        self.refused = 0
+        self.status = 204
+
+    class Handler(BaseHTTPRequestHandler):
+        server: Receiver
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.server.status < 300:
+                self.server.taken.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            else:
+                self.server.refused += 1
+            self.send_response(self.server.status)
+            self.send_header("Location", "/elsewhere")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the library's
+            """Quiet."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/alerts"
+
+    @property
+    def contents(self) -> list[dict]:
+        return [json.loads(body) for _, body in self.taken]
+
+
+class PostOffice(socketserver.ThreadingTCPServer):
+    """A mail server that speaks as much SMTP as a letter needs, and keeps what it is given."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), self.Handler)
+        self.letters: list[tuple[list[str], bytes]] = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        server: PostOffice
+
+        def handle(self) -> None:
+            self.say("220 here")
+            to: list[str] = []
+            for line in self.rfile:
+                word = line.strip().decode().upper()
+                if word.startswith("RCPT TO"):
+                    to.append(line.decode().partition("<")[2].partition(">")[0])
+                if word == "DATA":
+                    self.say("354 go on")
+                    self.server.letters.append((to, self.read_letter()))
+                self.say("221 bye" if word == "QUIT" else "250 yes")
+                if word == "QUIT":
+                    return
+
+        def read_letter(self) -> bytes:
+            lines = []
+            while (line := self.rfile.readline()) not in {b".\r\n", b""}:
+                lines.append(line)
+            return b"".join(lines)
+
+        def say(self, text: str) -> None:
+            self.wfile.write(f"{text}\r\n".encode())
+
+
+def running(server: socketserver.TCPServer) -> Iterator[socketserver.TCPServer]:
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    yield from running(Receiver())
+
+
+@pytest.fixture
+def office() -> Iterator[PostOffice]:
+    yield from running(PostOffice())
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = utc_now()
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def alerting_for(receiver=None, office=None, **changes) -> Alerting:
+    hooks = (Hook("on-call", receiver.url, SECRET),) if receiver else ()
+    mails = ()
+    if office:
+        port = office.server_address[1]
+        mails = (Mail("team", "127.0.0.1", port, "none", "relay@example.com", ("a@example.com", "b@example.com")),)
+    settings = {
+        "repeat": 4 * HOUR, "oldest_waiting": timedelta(minutes=15), "quiet": HOUR, "silent_after": {},
+        "hooks": hooks, "mails": mails,
+    }  # fmt: skip
+    return Alerting(**(settings | changes))
+
+
+@pytest.fixture
+def watch(record, clock):
+    """Makes a watchman; its link is an address of nobody."""
+
+    def make(alerting: Alerting) -> Watchman:
+        return Watchman(record, alerting, ["main"], open_channels(alerting), "https://relay.example.com", clock)
+
+    return make
+
+
+def kinds(content, group):
+    return [(one["kind"], one["subject"]) for one in content["data"][group]]
+
+
+def test_nothing_is_said_while_nothing_is_wrong(watch, record, receiver):
+    bring_to(record, State.STARTED)
+    watch(alerting_for(receiver)).look()
+
+    assert receiver.taken == []
+
+
+def test_a_held_portal_is_told_once_then_again_after_a_while_then_that_it_is_over(watch, redis, receiver, clock):
+    watchman, gate = watch(alerting_for(receiver)), Gate(redis, "main")
+    gate.hold("INVALID_CREDENTIALS", "Make a new webhook.", clock())
+    for _ in range(3):
+        watchman.look()
+        clock.now += timedelta(minutes=1)
+    clock.now += 4 * HOUR
+    watchman.look()
+    gate.open(clock())
+    watchman.look()
+    clock.now += AWAY
+    watchman.look()
+    watchman.look()
+
+    first, again, over = receiver.contents
+    assert [kinds(first, group) for group in ("new", "still", "resolved")] == [[("portal_held", "main")], [], []]
+    assert "Make a new webhook." in first["text"]
+    assert "https://relay.example.com" in first["text"]
+    assert (kinds(again, "new"), kinds(again, "still")) == ([], [("portal_held", "main")])
+    assert (kinds(over, "new"), kinds(over, "resolved")) == ([], [("portal_held", "main")])
+
+
+def test_what_comes_and_goes_is_one_trouble(watch, redis, receiver, clock):
+    watchman, gate = watch(alerting_for(receiver)), Gate(redis, "main")
+    for _ in range(5):
+        gate.hold("x", "y", clock())
+        watchman.look()
+        gate.open(clock())
+        clock.now += timedelta(minutes=1)
+        watchman.look()
+
+    assert len(receiver.taken) == 1
+
+
+def test_everything_that_is_wrong_comes_in_one_message(watch, record, redis, receiver, clock):
+    watchman = watch(alerting_for(receiver, silent_after={"github": HOUR, "never": HOUR}))
+    watchman.look()
+    bring_to(record, State.UNCERTAIN, clock.now)
+    bring_to(record, State.DEAD, clock.now)
+    write_one(record, clock.now - timedelta(minutes=16))
+    write(record, make_entry([], source="github", at=clock.now - 2 * HOUR))
+    redis.zadd(keys.CLOCK, {"dlv_lost": "+inf"})
+    redis.set(keys.DRIFT + "main", '["rule a: no template 1"]')
+    watchman.look()
+
+    (content,) = receiver.contents
+    assert kinds(content, "new") == [
+        ("waiting", "main"), ("drift", "main"), ("silent", "github"), ("uncertain", ""), ("dead", ""), ("ledger", ""),
+    ]  # fmt: skip
+    assert "1 delivery is dead" in content["text"]
+    assert "for 16 minutes" in content["text"]
+
+
+def test_deaths_are_new_ones_and_over_when_none_came_for_a_while(watch, record, receiver, clock):
+    bring_to(record, State.DEAD)
+    watchman = watch(alerting_for(receiver))
+    watchman.look()
+    assert receiver.taken == []
+    for _ in range(2):
+        bring_to(record, State.DEAD)
+        watchman.look()
+        clock.now += timedelta(minutes=59)
+    watchman.look()
+    assert len(receiver.taken) == 1
+    clock.now += HOUR
+    watchman.look()
+    clock.now += AWAY
+    watchman.look()
+
+    assert kinds(receiver.contents[-1], "resolved") == [("dead", "")]
+    assert "2 deliveries are dead" in receiver.contents[-1]["text"]
+
+
+def test_the_signature_is_that_of_standard_webhooks(receiver, clock):
+    # The example of its specification (spec/standard-webhooks.md).
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    body = b'{"test": 2432232314}'
+    assert sign(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", body) == (
+        "g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+    )
+
+    post(Hook("on-call", receiver.url, SECRET), Message("msg_1", clock(), NEWS))
+
+    ((headers, sent),) = receiver.taken
+    assert headers["webhook-id"] == "msg_1"
+    assert headers["webhook-timestamp"] == str(int(clock().timestamp()))
+    assert headers["webhook-signature"] == "v1," + sign(SECRET, "msg_1", headers["webhook-timestamp"], sent)
+    assert json.loads(sent)["type"] == "relay.alert"
+
+
+@pytest.mark.parametrize("status", [301, 400, 410, 500])
+def test_a_channel_that_does_not_take_it_is_told_when_it_does_and_the_other_is_told_once(
+    watch, receiver, office, clock, status
+):
+    watchman = watch(alerting_for(receiver, office))
+    Gate(watchman.record.redis, "main").hold("x", "y", clock())
+    receiver.status = status
+    for _ in range(3):
+        watchman.look()
+        clock.now += timedelta(seconds=30)
+    receiver.status = 200
+    watchman.look()
+    watchman.look()
+
+    assert receiver.refused == 3
+    assert len(receiver.taken) == 1
+    assert len(office.letters) == 1
+
+
+def test_a_second_try_has_the_id_of_the_first_and_the_same_trouble_later_another(watch, redis, receiver, clock):
+    watchman, gate = watch(alerting_for(receiver)), Gate(redis, "main")
+    for _ in range(2):
+        gate.hold("x", "y", clock())
+        known = redis.hgetall(keys.TOLD + "on-call")
+        watchman.look()
+        redis.delete(keys.TOLD + "on-call")  # as if this process had died before it could write it down
+        if known:
+            redis.hset(keys.TOLD + "on-call", mapping=known)
+        watchman.look()
+        gate.open(clock())
+        watchman.look()
+        clock.now += AWAY
+        watchman.look()
+
+    ids = [headers["webhook-id"] for headers, _ in receiver.taken]
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 4
+
+
+def test_a_letter_says_what_is_wrong_to_everybody(watch, redis, office, clock):
+    Gate(redis, "main").hold("x", "Mend the webhook.", clock())
+    watch(alerting_for(office=office)).look()
+
+    ((to, raw),) = office.letters
+    letter = email.message_from_bytes(raw, policy=policy.default)
+    assert to == ["a@example.com", "b@example.com"]
+    assert (letter["Subject"], letter["From"]) == ("relay: 1 new", "relay@example.com")
+    assert letter["Auto-Submitted"] == "auto-generated"
+    assert letter.get_content().startswith("NEW: portal main is held (x)")
+
+
+def test_a_channel_that_is_away_is_unsent_without_its_address(clock):
+    with refusing_address() as address:
+        host, _, port = address.partition(":")
+        hook = Hook("on-call", f"http://{address}/a-secret-path", SECRET)
+        mail = Mail("team", host, int(port), "none", "a@example.com", ("b@example.com",))
+        for send in (
+            lambda: post(hook, Message("m", clock(), NEWS)),
+            lambda: write_mail(mail, Message("m", clock(), NEWS)),
+        ):
+            with pytest.raises(UnsentError) as caught:
+                send()
+            assert "a-secret-path" not in str(caught.value)
+
+
+def test_it_looks_from_a_thread_until_it_is_stopped_and_one_process_at_a_time(watch, redis, receiver, clock):
+    Gate(redis, "main").hold("x", "y", clock())
+    stops = [threading.Event() for _ in range(2)]
+    threads = [threading.Thread(target=watch(alerting_for(receiver)).run, args=(stop,)) for stop in stops]
+    for thread in threads:
+        thread.start()
+    until(lambda: receiver.taken, "the message")
+    for stop, thread in zip(stops, threads, strict=True):
+        stop.set()
+        thread.join(10)
+
+    assert len(receiver.taken) == 1
+    assert redis.exists(f"{keys.LEASE}alerts")
+
+
+ALERTS = """
+repeat: 2h
+oldest_waiting: 5m
+sources:
+  website: {silent_after: 24h}
+webhooks:
+  on-call: {url: ALERT_ON_CALL_URL, secret: ALERT_ON_CALL_SECRET}
+mail:
+  team: {host: smtp.example.com, user: relay, password: ALERT_MAIL_PASSWORD, from: r@example.com, to: [a@example.com]}
+"""
+ENVIRON = {
+    "ALERT_ON_CALL_URL": "https://chat.example.com/hooks/1",
+    "ALERT_ON_CALL_SECRET": SECRET,
+    "ALERT_MAIL_PASSWORD": "password-of-the-test",
+}
+
+
+def write_file(folder, text):
+    (folder / "alerts.yaml").write_text(text, "utf-8")
+    return folder
+
+
+def test_the_file_says_whom_to_tell_what_and_how_often(tmp_path):
+    alerting = load_alerting(write_file(tmp_path, ALERTS), ENVIRON, ["website"])
+
+    assert alerting.repeat == 2 * HOUR
+    assert alerting.silent_after == {"website": 24 * HOUR}
+    assert alerting.hooks == (Hook("on-call", ENVIRON["ALERT_ON_CALL_URL"], SECRET),)
+    (mail,) = alerting.mails
+    assert (mail.port, mail.security, mail.password) == (587, "starttls", "password-of-the-test")
+    assert [channel.name for channel in open_channels(alerting)] == ["on-call", "team"]
+    assert SECRET not in repr(alerting)
+    assert "chat.example.com" not in repr(alerting)
+    assert "password-of-the-test" not in repr(alerting)
+
+
+def test_without_a_file_nobody_is_told(tmp_path):
+    assert load_alerting(tmp_path, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("repeat: often", "a whole number with one of"),
+        ("colour: red", "unknown key"),
+        ("webhooks: {a: {url: 'https://x/y', secret: ALERT_A}}", "begins with ALERT_"),
+        ("webhooks: {a: {url: ALERT_A, secret: ALERT_B}}", "the environment has no ALERT_A"),
+        ("sources: {websit: {silent_after: 1h}}", "no such source; did you mean 'website'"),
+        ("mail: {a: {host: h, from: x@y, to: []}}", "at least one"),
+        ("mail: {a: {host: h, from: nobody, to: [a@b]}}", "an e-mail address"),
+        ("mail: {a: {host: h, from: x@y, to: [a@b], security: none, password: ALERT_MAIL_PASSWORD}}", "as it is"),
+    ],
+)
+def test_each_mistake_is_named(tmp_path, text, words):
+    with pytest.raises(ConfigError) as caught:
+        load_alerting(write_file(tmp_path, text), ENVIRON, ["website"])
+
+    assert words in str(caught.value)
+
+
+def test_the_check_of_the_configuration_reads_the_file_too_and_needs_no_secret(tmp_path, capsys):
+    folder = copy_config(tmp_path)
+    write_file(folder, ALERTS)
+    assert main(["rules", "check", str(folder)]) == 0
+    write_file(folder, "repeat: often")
+    assert main(["rules", "check", str(folder)]) == 1
+
+    assert "alerts.yaml:1: repeat: found 'often', expected" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("url", ["http://chat.example.com/x", "ftp://chat.example.com/x", "chat.example.com"])
+def test_a_message_goes_over_https_only_except_on_this_machine(url):
+    with pytest.raises(ConfigError) as caught:
+        open_channels(alerting_for(hooks=(Hook("on-call", url, SECRET),)))
+
+    assert "chat.example.com" not in str(caught.value)
+
+
+def test_a_secret_that_is_no_base64_is_a_mistake():
+    with pytest.raises(ConfigError):
+        open_channels(alerting_for(hooks=(Hook("on-call", "https://x.example.com", "whsec_!"),)))
+
+
+def test_the_workers_tell(processes, sandbox, own_valkey, receiver):
+    redis: Redis = own_valkey.redis
+    write_file(processes.config, ALERTS.partition("mail:")[0])
+    try:
+        Gate(redis, "main").hold("x", "Mend the webhook.", utc_now())
+        worker = processes.start(
+            "workers",
+            REDIS_URL=own_valkey.url,
+            PORTAL_MAIN_WEBHOOK_URL=f"{sandbox.url}/rest/1/sandbox/",
+            ALERT_ON_CALL_URL=receiver.url,
+            ALERT_ON_CALL_SECRET=SECRET,
+        )
+        until(lambda: receiver.taken, "the message")
+        assert worker.stop() == 0
+    finally:
+        (processes.config / "alerts.yaml").unlink()
+
+    assert kinds(receiver.contents[0], "new") == [("portal_held", "main")]

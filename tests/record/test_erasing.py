@@ -1,0 +1,236 @@
+"""A person is removed from the record everywhere, and nobody else is; what cannot be done is said and not half done."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from relay.cli import main
+from relay.erasing import Eraser, Needle, NotErasableError
+from relay.lifecycle import EventState, State
+from relay.marks import Marker
+from relay.store import keys
+from relay.store.acts import Act, log_act, read_acts
+from relay.store.gate import Gate
+from relay.store.questions import Questions
+from tests.support.folders import WEB_SECRETS
+from tests.support.making import NOON, bring_to, make_attempt, make_call, make_delivery, make_entry, write
+
+EMAIL, PHONE = "ada@example.com", "+44 20 7946 0000"
+MARKER = Marker(WEB_SECRETS["RELAY_SECRET_KEY"])
+
+
+def quietly(_seen, _total):
+    """No progress is shown."""
+
+
+@pytest.fixture
+def eraser(record):
+    return Eraser(record, MARKER)
+
+
+def write_with(record, *, body=b"{}", parameters=None, marks=(), digest=None, **about):
+    """An event with one delivery that is waiting; the entry."""
+    entry = make_entry([], state=EventState.ACCEPTED, body=body, digest=digest)
+    delivery = make_delivery(entry.event.id, call=make_call(parameters=parameters or {}))
+    event = replace(entry.event, deliveries=(delivery.id,), marks=MARKER.marks(marks), **about)
+    write(record, replace(entry, event=event, deliveries=[delivery]))
+    return event, delivery
+
+
+def finish(record, delivery, description=None):
+    (claimed,) = record.claim("main", delivery.id, delivery.turn, NOON)
+    attempt = replace(make_attempt(), description=description)
+    record.settle(claimed, State.DEAD, NOON, attempt=attempt, reason="x")
+
+
+def everything(redis):
+    """All that the server holds, as one text."""
+    read = {
+        b"hash": redis.hgetall, b"string": redis.get, b"list": lambda key: redis.lrange(key, 0, -1),
+        b"zset": lambda key: redis.zrange(key, 0, -1), b"set": redis.smembers, b"stream": redis.xrange,
+    }  # fmt: skip
+    return repr([(key, read[redis.type(key)](key)) for key in redis.scan_iter("relay:*")])
+
+
+PLACES = [
+    {"body": b'{"email": "ada@example.com"}'},
+    {"body": b'{"email": "Ada@Example.COM"}'},
+    {"body": b"name=x&email=ada%40example.com"},
+    {"body": b'{"email": "ada\\u0040example.com"}'},
+    {"body": b"<p>Write to ada@example.com.</p>"},
+    {"body": b'{"a": 1}', "query": "email=ada%40example.com"},
+    {"headers": {"from": "Ada <ada@example.com>"}},
+    {"parameters": {"Email": EMAIL}},
+    {"parameters": {"Notes": ["x", f"mailto:{EMAIL}"]}},
+    {"errors": {"email": [f"{EMAIL} is taken"]}},
+    {"marks": (EMAIL,)},
+]
+
+
+@pytest.mark.parametrize("place", PLACES, ids=str)
+def test_wherever_the_value_stands_its_event_goes_and_no_other(eraser, record, redis, place):
+    _, delivery = write_with(record, **place)
+    finish(record, delivery)
+    other, staying = write_with(record, body=b'{"email": "bob@example.com"}', marks=("bob@example.com",))
+    finish(record, staying)
+
+    traces = eraser.find(EMAIL, quietly)
+    eraser.erase(EMAIL, traces, "terminal", cancel=False)
+
+    assert (len(traces.events), traces.deliveries) == (1, 1)
+    assert not eraser.find(EMAIL, quietly)
+    assert not eraser.is_marked(EMAIL)
+    assert "ada" not in everything(redis).casefold()
+    assert record.event(other.id)
+    assert (record.counts().imbalances, record.counts().total) == ([], 1)
+
+
+def test_what_the_portal_said_of_a_person_goes_too(eraser, record):
+    _, delivery = write_with(record)
+    finish(record, delivery, f"no contact {EMAIL}")
+
+    eraser.erase(EMAIL, eraser.find(EMAIL, quietly), "terminal", cancel=False)
+
+    assert record.counts().total == 0
+
+
+def test_logs_questions_kept_answers_and_dedup_keys_are_searched_too(eraser, record, redis):
+    _, delivery = write_with(record, body=f'"{EMAIL}"'.encode(), digest="of-the-value")
+    finish(record, delivery)
+    log_act(redis, Act(NOON, "operator", "settle", "dlv_1", f"called {EMAIL}"))
+    log_act(redis, Act(NOON, "operator", "settle", "dlv_2", "called nobody"))
+    Gate(redis, "main").alert("x", f"about {EMAIL}", NOON)
+    redis.set(keys.ONCE + "1", json.dumps({"answer": {"Email": EMAIL}}))
+    redis.set(keys.ONCE + "2", json.dumps({"answer": {"Email": "bob@example.com"}}))
+    questions = Questions(redis)
+    asked = questions.ask("main", "kill", "wf-1", NOON)
+    questions.answer(asked.id, done=False, answer=f"{EMAIL} may not")
+
+    traces = eraser.find(EMAIL, quietly)
+    eraser.erase(EMAIL, traces, "terminal", cancel=False)
+
+    assert (len(traces.entries), len(traces.keys)) == (2, 3)
+    assert not redis.exists(keys.dedup("website", "of-the-value"))
+    assert redis.exists(keys.ONCE + "2")
+    assert "ada" not in everything(redis)
+    erased, kept = read_acts(redis)
+    assert (erased.what, erased.subject, kept.note) == ("erase", f"mark {MARKER.mark(EMAIL)}", "called nobody")
+
+
+@pytest.mark.parametrize("given", [PHONE, "+442079460000", "44 (20) 7946-0000"])
+@pytest.mark.parametrize("stored", ["+44 20 7946 0000", "442079460000", "+44(20)7946-0000"])
+def test_a_phone_is_found_whatever_its_punctuation(given, stored):
+    assert Needle(given).is_in(f'{{"phone": "{stored}"}}')
+
+
+@pytest.mark.parametrize(
+    "text", ["joada@example.com", "ada@example.com.au", "ada@example.community", "x.ada@example.com", "1442079460000"]
+)
+def test_another_persons_value_that_holds_it_is_not_found(text):
+    assert not Needle(EMAIL).is_in(text)
+    assert not Needle(PHONE).is_in(text)
+
+
+@pytest.mark.parametrize("value", ["", "  ", "abc"])
+def test_a_value_that_is_in_everything_is_refused(eraser, value):
+    with pytest.raises(NotErasableError):
+        eraser.find(value, quietly)
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.RETRYING, State.UNCERTAIN])
+def test_what_is_not_final_is_given_up_only_where_that_is_asked(eraser, record, state):
+    bring_to(record, state, body=EMAIL.encode())
+    traces = eraser.find(EMAIL, quietly)
+
+    with pytest.raises(NotErasableError, match="--cancel"):
+        eraser.erase(EMAIL, traces, "terminal", cancel=False)
+    assert record.counts().total == 1
+    eraser.erase(EMAIL, traces, "terminal", cancel=True)
+
+    assert (record.counts().total, record.counts().imbalances) == (0, [])
+
+
+def test_what_is_being_sent_is_left_alone(eraser, record):
+    bring_to(record, State.SENDING, body=EMAIL.encode())
+
+    with pytest.raises(NotErasableError, match="being sent"):
+        eraser.erase(EMAIL, eraser.find(EMAIL, quietly), "terminal", cancel=True)
+
+    assert record.counts().total == 1
+
+
+def test_it_looks_at_every_event(eraser, record, monkeypatch):
+    monkeypatch.setattr("relay.erasing.AT_ONCE", 2)
+    for _ in range(5):
+        finish(record, write_with(record, body=EMAIL.encode())[1])
+    steps = []
+
+    traces = eraser.find(EMAIL, lambda *step: steps.append(step))
+
+    assert len(traces.events) == 5
+    assert steps == [(2, 5), (4, 5), (5, 5)]
+
+
+@pytest.fixture
+def terminal(valkey, monkeypatch, config):
+    monkeypatch.setenv("REDIS_URL", valkey.url)
+    monkeypatch.setenv("RELAY_CONFIG", str(config))
+    monkeypatch.setenv("RELAY_SECRET_KEY", WEB_SECRETS["RELAY_SECRET_KEY"])
+
+
+def erase(*options):
+    return main(["erase", "--value", EMAIL, *options])
+
+
+def test_the_command_proves_what_it_did(terminal, record, capsys):
+    finish(record, write_with(record, body=EMAIL.encode())[1])
+
+    assert erase("--yes") == 0
+
+    printed = capsys.readouterr().out
+    assert "erased 1 events with 1 deliveries" in printed
+    assert "searched again: found nowhere" in printed
+    assert "append-only file" in printed
+    assert record.counts().total_events == 0
+    assert erase() == 0
+    assert "found nowhere" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("answer", "left"), [("n", 1), ("", 1), ("y", 0)])
+def test_the_command_asks_first(terminal, record, monkeypatch, answer, left):
+    finish(record, write_with(record, body=EMAIL.encode())[1])
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda _: answer)
+
+    assert erase() == left
+    assert record.counts().total_events == left
+
+
+def test_the_command_does_nothing_unasked_without_a_terminal(terminal, record, capsys):
+    finish(record, write_with(record, body=EMAIL.encode())[1])
+
+    assert erase() == 1
+    assert "--yes" in capsys.readouterr().err
+    assert record.counts().total_events == 1
+
+
+def test_the_command_refuses_what_is_not_final_without_cancel(terminal, record, capsys):
+    write_with(record, body=EMAIL.encode())
+
+    assert erase("--yes") == 1
+    assert "--cancel" in capsys.readouterr().err
+    assert erase("--yes", "--cancel") == 0
+
+
+def test_the_command_needs_the_key(terminal, monkeypatch, tmp_path, capsys):
+    monkeypatch.delenv("RELAY_SECRET_KEY")
+    monkeypatch.chdir(tmp_path)
+
+    assert erase("--yes") == 1
+    assert "RELAY_SECRET_KEY" in capsys.readouterr().err
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var" / "secrets.env").write_text("RELAY_SECRET_KEY=a-key-that-up-has-made\n")
+    assert erase("--yes") == 0

@@ -1,0 +1,242 @@
+"""What an operator does with buttons: each asks once, says what it will do, does it, and is in the log."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from relay.ids import utc_now
+from relay.lifecycle import EventState, State
+from relay.store.acts import read_acts
+from relay.store.gate import Gate, GateState
+from tests.support.making import bring_to, make_entry, write
+
+SAME = {"Origin": "http://localhost", "Accept": "text/html"}
+LEAD = {"document": "lead", "id": 7, "email": "ivan@example.com"}
+
+
+def make_dead(record, rule="document-lead", content=LEAD):
+    """A dead delivery of a shipped rule; its call is not what the rule would make today."""
+    entry = make_entry([rule], body=json.dumps(content).encode(), at=utc_now())
+    write(record, entry)
+    (claimed,) = record.claim("main", entry.deliveries[0].id, 1, utc_now())
+    record.settle(claimed, State.DEAD, utc_now(), reason="error_argument")
+    return record.delivery(claimed.id)
+
+
+def ask(client, path):
+    answer = client.get(path, headers=SAME)
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+def press(client, path, status=303, **fields):
+    answer = client.post(path, data=fields, headers=SAME)
+    assert answer.status_code == status, answer.text
+    return answer
+
+
+def siblings(record, delivery):
+    return [one for one in record.deliveries(record.event(delivery.event_id).deliveries) if one.id != delivery.id]
+
+
+def acts(redis):
+    return [(act.who, act.what, act.subject) for act in read_acts(redis)]
+
+
+def test_the_same_call_again(operator, record, redis):
+    dead = make_dead(record)
+    path = f"/deliveries/{dead.id}/acts/replay"
+
+    text = ask(operator, path)
+    assert "A new delivery with the call below" in text
+    assert siblings(record, dead) == []
+    press(operator, path)
+
+    (fresh,) = siblings(record, dead)
+    assert (fresh.call, fresh.replay_of, fresh.state) == (dead.call, dead.id, State.PENDING)
+    assert acts(redis) == [("operator", "replay", dead.id)]
+    assert f"A new delivery was made: {fresh.id}" in ask(operator, f"/events/{dead.event_id}")
+
+
+def test_a_second_replay_is_not_offered_and_not_done(operator, record):
+    dead = make_dead(record)
+    press(operator, f"/deliveries/{dead.id}/acts/replay")
+
+    assert f"/deliveries/{dead.id}/acts/replay" not in ask(operator, f"/events/{dead.event_id}")
+    press(operator, f"/deliveries/{dead.id}/acts/replay", 409)
+    assert len(siblings(record, dead)) == 1
+
+
+def test_todays_rules_show_what_differs_before_anything_is_done(operator, record):
+    dead = make_dead(record)
+    path = f"/deliveries/{dead.id}/acts/replay-current"
+
+    text = ask(operator, path)
+    assert "LEAD_7" in text
+    assert "LEAD_1" in text
+    assert "differs" in text
+    press(operator, path)
+
+    (fresh,) = siblings(record, dead)
+    assert fresh.call.document_id[2] == "LEAD_7"
+    assert fresh.call.parameters["Email"] == "ivan@example.com"
+
+
+@pytest.mark.parametrize(
+    ("rule", "content", "words"),
+    [
+        ("document-lead", {"document": "deal", "id": 1}, "does not want this event"),
+        ("document-lead", {"document": "lead", "id": "x"}, "cannot be filled"),
+        ("gone", LEAD, "no longer among the rules"),
+    ],
+)
+def test_todays_rules_that_cannot_say_so(operator, record, rule, content, words):
+    dead = make_dead(record, rule, content)
+
+    text = ask(operator, f"/deliveries/{dead.id}/acts/replay-current")
+
+    assert words in text
+    assert 'method="post" action="/deliveries/' not in text
+    assert press(operator, f"/deliveries/{dead.id}/acts/replay-current", status=404 if rule == "gone" else None or (
+        409 if "deal" in str(content) else 422)).status_code >= 400  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "state"), [("settle-started", State.STARTED), ("settle-again", State.RETRYING), ("give-up", State.DEAD)]
+)
+def test_an_uncertain_one_is_settled(operator, record, redis, name, state):
+    uncertain = bring_to(record, State.UNCERTAIN)
+    path = f"/deliveries/{uncertain.id}/acts/{name}"
+
+    assert 'name="note"' in ask(operator, path)
+    press(operator, path, note="I have looked", workflow_id="wf1")
+
+    assert record.delivery(uncertain.id).state is state
+    assert read_acts(redis)[0].note == "I have looked"
+    assert (record.delivery(uncertain.id).workflow_id == "wf1") is (state is State.STARTED)
+
+
+def test_a_workflow_of_another_delivery_is_not_taken(operator, record):
+    started, uncertain = bring_to(record, State.UNCERTAIN), bring_to(record, State.UNCERTAIN)
+    press(operator, f"/deliveries/{started.id}/acts/settle-started", note="x", workflow_id="wf1")
+    path = f"/deliveries/{uncertain.id}/acts/settle-started"
+
+    assert "another delivery" in press(operator, path, 409, note="x", workflow_id="wf1").text
+    press(operator, path, 400, note="x", workflow_id="w" * 33)
+
+    assert record.delivery(uncertain.id).state is State.UNCERTAIN
+
+
+def test_a_waiting_one_is_cancelled(operator, record):
+    pending = bring_to(record, State.PENDING)
+
+    ask(operator, f"/deliveries/{pending.id}/acts/cancel")
+    press(operator, f"/deliveries/{pending.id}/acts/cancel", note="wrong lead")
+
+    assert record.delivery(pending.id).state is State.DEAD
+
+
+@pytest.mark.parametrize("name", ["terminate", "kill"])
+def test_a_workflow_is_ended_and_the_answer_is_shown(app, operator, record, name):
+    started = bring_to(record, State.STARTED)
+
+    ask(operator, f"/deliveries/{started.id}/acts/{name}")
+    to_answer = press(operator, f"/deliveries/{started.id}/acts/{name}").headers["Location"]
+    waiting = operator.get(to_answer, headers=SAME)
+    app.extensions["house"].questions.answer(to_answer.rpartition("/")[2], done=True, answer="true <b>")
+
+    assert waiting.headers["Refresh"]
+    assert "looks again by itself" in waiting.text
+    answered = operator.get(to_answer, headers=SAME)
+    assert "Refresh" not in answered.headers
+    assert "true &lt;b&gt;" in answered.text
+
+
+def test_an_act_that_has_come_too_late_says_so(operator, record):
+    started = bring_to(record, State.STARTED)
+
+    assert operator.get(f"/deliveries/{started.id}/acts/cancel", headers=SAME).status_code == 409
+    press(operator, f"/deliveries/{started.id}/acts/cancel", 409)
+    press(operator, f"/deliveries/{started.id}/acts/settle-started", 409, note="x")
+    press(operator, f"/deliveries/{started.id}/acts/nothing", 404)
+
+
+def test_an_event_without_a_call_gets_one_when_the_rules_allow_it(operator, record):
+    entry = make_entry([], state=EventState.IGNORED, body=json.dumps(LEAD).encode())
+    write(record, entry)
+    path = f"/events/{entry.event.id}/replay"
+
+    assert path in ask(operator, f"/events/{entry.event.id}")
+    assert "Make 1 delivery" in ask(operator, path)
+    press(operator, path)
+
+    assert len(record.event(entry.event.id).deliveries) == 1
+
+
+def test_an_event_that_no_rule_wants_stays_without(operator, record):
+    entry = make_entry([], state=EventState.IGNORED, body=b'{"a": 1}')
+    write(record, entry)
+
+    assert "No rule of today can make a call" in ask(operator, f"/events/{entry.event.id}/replay")
+    press(operator, f"/events/{entry.event.id}/replay", 409)
+
+
+def test_a_portal_is_paused_and_resumed(operator, redis):
+    assert "until a person resumes it" in ask(operator, "/portals/main/pause")
+    press(operator, "/portals/main/pause")
+    assert Gate(redis, "main").look().state is GateState.PAUSED
+    assert "A person has paused this portal" in ask(operator, "/portals")
+
+    press(operator, "/portals/main/resume")
+    assert Gate(redis, "main").look().state is GateState.OPEN
+    assert acts(redis) == [("operator", "resume", "main"), ("operator", "pause", "main")]
+    press(operator, "/portals/nobody/pause", 404)
+    press(operator, "/portals/main/explode", 404)
+
+
+def test_the_log_shows_what_was_done(operator, record):
+    dead = make_dead(record)
+    press(operator, f"/deliveries/{dead.id}/acts/replay")
+
+    text = ask(operator, "/log")
+
+    assert dead.id in text
+    assert "replay" in text
+
+
+def test_many_are_replayed_after_they_were_counted(app, operator, record, redis):
+    dead = [make_dead(record) for _ in range(3)]
+    assert "Nothing happens before" in ask(operator, "/bulk")
+    assert "3 deliveries fit the filter" in ask(operator, "/bulk?state=dead&code=error_argument")
+
+    to_progress = press(operator, "/bulk", state="dead", code="error_argument", rules="current").headers["Location"]
+    running = operator.get(to_progress, headers=SAME)
+    assert running.headers["Refresh"]
+    assert to_progress in ask(operator, "/bulk")
+    app.extensions["house"].bulk.step(to_progress.rpartition("/")[2])
+
+    finished = operator.get(to_progress, headers=SAME)
+    assert "Refresh" not in finished.headers
+    assert "3 replayed" in finished.text
+    assert all(len(siblings(record, one)) == 1 for one in dead)
+
+
+def test_a_bulk_replay_is_cancelled(app, operator, record):
+    make_dead(record)
+    to_progress = press(operator, "/bulk", state="dead").headers["Location"]
+
+    press(operator, f"{to_progress}/cancel")
+    assert "stopping" in ask(operator, to_progress)
+    app.extensions["house"].bulk.step(to_progress.rpartition("/")[2])
+
+    assert "cancelled" in ask(operator, to_progress)
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [({}, 400), ({"state": "pending"}, 400), ({"state": "dead", "rules": "x"}, 400), ({"state": "dead"}, 409)],
+)
+def test_a_bulk_replay_of_everything_or_nothing_is_refused(operator, record, fields, status):
+    press(operator, "/bulk", status, **fields)

@@ -1,0 +1,200 @@
+"""The first page: what needs a person comes first, the charts tell what happened, and it says how fresh it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+
+import pytest
+
+from relay.ids import new_event_id, time_of, to_ms, utc_now
+from relay.lifecycle import EventState, State
+from relay.store.gate import Gate
+from relay.store.statistics import read_series
+from relay.web.dashboard import live
+from tests.support.making import NOON, bring_to, make_attempt, make_entry, write, write_one
+from tests.support.senders import SEED, dump, website
+
+SAME = {"Origin": "http://localhost", "Accept": "text/html"}
+
+
+def front(client, path="/"):
+    answer = client.get(path, headers=SAME)
+    assert answer.status_code == 200
+    return answer.text
+
+
+def needs(client):
+    found = re.findall(r'<a class="need \w+" href="([^"]+)"><strong>([^<]+)</strong> <span>([^<]+)', front(client))
+    return {words: (count, link) for link, count, words in found}
+
+
+def test_where_nothing_is_wrong_it_says_so(operator, record):
+    bring_to(record, State.STARTED, utc_now())
+
+    assert needs(operator) == {}
+    assert "every delivery is done or on its way" in front(operator)
+
+
+def test_dead_and_uncertain_come_first_and_lead_to_their_lists(operator, record):
+    for _ in range(2):
+        bring_to(record, State.DEAD, utc_now())
+    bring_to(record, State.UNCERTAIN, utc_now())
+
+    assert needs(operator) == {
+        "dead: given up (2 in the last day)": ("2", "/deliveries?state=dead"),
+        "uncertain: may have started": ("1", "/deliveries?state=uncertain"),
+    }
+
+
+def test_a_delivery_that_waits_long_is_told_with_its_age(operator, record):
+    write_one(record, utc_now() - timedelta(hours=3))
+
+    assert needs(operator) == {"the oldest pending waits": ("3 h", "/deliveries?state=pending")}
+
+
+def test_held_portals_and_drift_are_told(operator, redis):
+    Gate(redis, "main").hold("invalid_credentials", "Make a new one.", utc_now())
+    drift = [
+        "rule x, template 1: the portal has no such template",
+        "rule y, template 2: the template declares Note, the",
+    ]
+    redis.set("relay:drift:main", json.dumps(drift))
+
+    found = needs(operator)
+
+    assert found["portal main"] == ("held", "/portals#main")
+    assert found["drift: rules do not fit portal main"] == ("1", "/portals#main")
+    portals = front(operator, "/portals")
+    assert "Make a new one." in portals
+    assert "no such template" in portals
+
+
+def test_a_source_that_has_fallen_silent_is_told(operator, record):
+    write(record, make_entry([], at=utc_now() - timedelta(days=3)))
+
+    assert needs(operator) == {"no word from source website": ("3 d", "/sources")}
+
+
+def test_the_counts_of_the_last_hour_are_those_of_what_happened(operator, record, redis):
+    for content in (SEED, {"document": "deal", "id": "x"}, {"nothing": 1}):
+        operator.post("/hooks/website", data=dump(content), headers=website())
+    operator.post("/hooks/website", data=b"{}")
+    at = utc_now()
+    for state in (State.STARTED, State.DEAD, State.UNCERTAIN):
+        delivery = write_one(record, at - timedelta(seconds=2))
+        (claimed,) = record.claim("main", delivery.id, 1, at)
+        record.settle(claimed, state, at, attempt=make_attempt(), workflow_id=state if state is State.STARTED else None)
+
+    for name in ("hour", "day", "week"):
+        series = read_series(redis, utc_now())[name]
+        assert [series.total(f"event:{state}") for state in ("accepted", "rejected", "ignored", "refused")] == [
+            4,
+            1,
+            1,
+            1,
+        ]
+        assert [series.total(f"delivery:{state}") for state in ("started", "dead", "uncertain")] == [1, 1, 1]
+        assert (series.mean_latency_ms, series.within_ms(0.95)) == (2000, 5000)
+        assert series.total("source:website:refused") == 1
+        text = front(operator, f"/?span={name}")
+        assert "4 accepted" in text
+        assert "2.0 s on average, 95 % within 5 s" in text
+        assert f"The last {name}" in text
+
+
+def test_looking_again_at_an_uncertain_one_counts_it_once(record, redis):
+    uncertain = bring_to(record, State.UNCERTAIN, utc_now())
+    record.settle(uncertain, State.UNCERTAIN, utc_now(), looks=1)
+
+    assert read_series(redis, utc_now())["hour"].total("delivery:uncertain") == 1
+
+
+def test_counts_forget_themselves(record, redis):
+    write_one(record)
+
+    counted = [*redis.keys("relay:minute:*"), *redis.keys("relay:hour:*")]
+
+    assert len(counted) == 2
+    assert all(0 < redis.ttl(key) <= 8 * 86_400 for key in counted)
+
+
+def test_an_empty_record_draws_empty_charts(operator):
+    text = front(operator)
+
+    assert text.count("<svg") == 3
+    assert "<rect" not in text
+
+
+def test_a_span_that_is_none_is_an_hour(operator):
+    assert "The last hour" in front(operator, "/?span=century")
+
+
+def test_workers_are_shown_with_their_heartbeat_and_their_absence_is_told(operator, redis):
+    assert "No worker is running" in front(operator)
+    for name, age in (("main.host.1", timedelta(seconds=5)), ("main.host.2", timedelta(hours=1))):
+        beat = (utc_now() - age).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        redis.sadd("rq:workers", f"rq:worker:{name}")
+        redis.hset(f"rq:worker:{name}", mapping={"queues": "portal-main", "state": "idle", "last_heartbeat": beat})
+    redis.sadd("rq:workers", "rq:worker:gone")
+
+    text = front(operator)
+
+    assert "main.host.1" in text
+    assert text.count(">lost<") == 1
+    assert "gone" not in text
+
+
+def test_the_old_address_of_the_list_leads_to_it(operator):
+    assert operator.get("/?state=dead&_scheme=javascript&_external=1").headers["Location"] == "/events?state=dead"
+
+
+def test_the_word_changes_with_the_record_and_stays_otherwise(operator, record, redis):
+    def word():
+        return operator.get("/live/now").get_json()["change"]
+
+    before = word()
+    assert word() == before
+    assert before in front(operator)
+    write_one(record)
+    after = word()
+    assert after != before
+    Gate(redis, "main").hold("x", "y", NOON)
+    assert word() != after
+
+
+def test_the_stream_tells_a_change_beats_and_ends(operator, monkeypatch):
+    monkeypatch.setattr(live, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(live, "BEAT_EVERY_S", 0.02)
+    monkeypatch.setattr(live, "LASTS_S", 0.2)
+
+    answer = operator.get("/live")
+    text = answer.text
+
+    assert answer.content_type.startswith("text/event-stream")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert text.startswith("retry: 3000\n\nevent: change\ndata: ")
+    assert "event: beat" in text
+    assert text.count("event: change") == 1
+
+
+def test_without_a_session_there_is_no_stream(app):
+    assert app.test_client().get("/live").status_code == 303
+    assert app.test_client().get("/live/now").status_code == 303
+
+
+def test_an_id_tells_its_time():
+    at = utc_now()
+    assert to_ms(time_of(new_event_id(at))) == to_ms(at)
+
+
+@pytest.mark.parametrize("state", [EventState.REFUSED])
+def test_a_refused_request_is_explained(operator, state, record):
+    operator.post("/hooks/website", data=b"{}", headers={"X-Relay-Token": "wrong"})
+    (event_id,) = re.findall(r"evt_\w{26}", front(operator, f"/events?state={state}"))[:1]
+
+    text = front(operator, f"/events/{event_id}")
+
+    assert "token_mismatch" in text
+    assert "another token than the one configured" in text

@@ -1,0 +1,215 @@
+"""Lists, rules, sources: every filter, one search, a constant number of questions to the server, inert markup."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+
+import pytest
+from redis.connection import AbstractConnection
+
+from relay.lifecycle import State
+from tests.support.making import NOON, bring_to, make_entry, write
+from tests.support.senders import SEED, dump, website
+
+SAME = {"Origin": "http://localhost", "Accept": "text/html"}
+RIGHT_TO_LEFT = "\u202egnp.exe\u202c"
+
+
+def show(client, path, status=200):
+    answer = client.get(path, headers=SAME)
+    assert answer.status_code == status, answer.text
+    return answer.text
+
+
+def shown(client, path):
+    return set(re.findall(r'href="/events/(evt_\w+)[#"]', show(client, path)))
+
+
+@pytest.fixture
+def filled(record):
+    return {state: bring_to(record, state, NOON + timedelta(minutes=n)) for n, state in enumerate(State)}
+
+
+@pytest.mark.parametrize("page", ["/events", "/deliveries"])
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("state=dead", 1),
+        ("source=website", 6),
+        ("source=github", 0),
+        ("rule=a-rule", 6),
+        ("rule=other", 0),
+        ("portal=main", 6),
+        ("code=BECAUSE", 4),
+        ("template_id=1", 6),
+        ("document_id=LEAD_1", 6),
+        ("document_id=crm,CCrmDocumentLead,LEAD_1", 6),
+        ("since=2026-06-01T12:02", 4),
+        ("until=2026-06-01T12:02&since=2026-06-01T12:01", 1),
+        ("state=dead&code=because&template_id=1&portal=main&rule=a-rule", 1),
+        ("q=LEAD_1", 6),
+        ("q=nothing-like-it", 0),
+        ("state=&source=&rule=&q=&since=", 6),
+    ],
+)
+def test_a_filter_is_an_address(operator, filled, page, query, count):
+    assert len(shown(operator, f"{page}?{query}")) == count
+
+
+@pytest.mark.parametrize("page", ["/events", "/deliveries", "/bulk"])
+@pytest.mark.parametrize("query", ["state=x", "since=x", "template_id=x", "template_id=0", "template_id=99999999999"])
+def test_a_filter_that_makes_no_sense_is_a_400(operator, page, query):
+    show(operator, f"{page}?{query}", 400)
+
+
+@pytest.mark.parametrize("cursor", ["x", "evt_1", "../../etc"])
+def test_a_page_that_is_none_is_a_400(operator, cursor):
+    show(operator, f"/events?cursor={cursor}", 400)
+
+
+def test_a_value_that_a_rule_extracted_finds_its_event(operator):
+    body = {"document": "lead", "id": 7, "email": "ivan@example.com"}
+    event_id = operator.post("/hooks/website", data=dump(body), headers=website()).get_json()["event_id"]
+    operator.post("/hooks/website", data=dump(SEED), headers=website())
+
+    for page in ("/events", "/deliveries"):
+        assert shown(operator, f"{page}?q=IVAN@example.com") == {event_id}
+    assert operator.get("/find?q=ivan@example.com").headers["Location"].startswith("/events?q=")
+
+
+def test_the_form_keeps_what_was_chosen(operator, filled):
+    text = show(operator, "/deliveries?state=dead&code=because&since=2026-06-01T12:00&q=%22%3E%3Cb%3E")
+
+    assert '<option value="dead" selected>' in text
+    assert 'value="because"' in text
+    assert 'value="2026-06-01T12:00"' in text
+    assert "<b>" not in text
+
+
+def test_older_deliveries_are_a_page_further(operator, record):
+    for n in range(70):
+        write(record, make_entry(["r"], at=NOON + timedelta(seconds=n)))
+    path, seen = "/deliveries?rule=r", []
+
+    while path:
+        text = show(operator, path)
+        seen += re.findall(r"#(dlv_\w+)", text)
+        following = re.search(r'rel="next" href="([^"]+)"', text)
+        path = following[1].replace("&amp;", "&") if following else None
+
+    assert len(seen) == len(set(seen)) == 70
+
+
+PAGES = [
+    "/",
+    "/events",
+    "/deliveries",
+    "/events?state=pending",
+    "/deliveries?q=LEAD_1",
+    "/rules",
+    "/sources",
+    "/portals",
+]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_asks_the_server_as_often_whatever_is_on_record(operator, record, monkeypatch, path):
+    sent = []
+    send = AbstractConnection.send_packed_command
+    monkeypatch.setattr(
+        AbstractConnection, "send_packed_command", lambda self, *a, **k: (sent.append(1), send(self, *a, **k))[1]
+    )
+
+    def asked():
+        sent.clear()
+        show(operator, path)
+        return len(sent)
+
+    for n in range(60):
+        write(record, make_entry(["r"], at=NOON + timedelta(seconds=n)))
+    few = asked()
+    for n in range(600):
+        write(record, make_entry(["r"], at=NOON + timedelta(seconds=n)))
+
+    assert asked() <= few < 40
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps({"x": "<script>alert(1)</script>" * 40_000}).encode(),
+        json.dumps({"x": "a" * 990_000}).encode(),
+        b"<img src=x onerror=alert(1)>" * 30_000,
+        json.dumps({RIGHT_TO_LEFT: RIGHT_TO_LEFT}, ensure_ascii=False).encode(),
+    ],
+)
+def test_a_megabyte_of_markup_and_right_to_left_marks_does_nothing(operator, record, body):
+    entry = make_entry([], body=body)
+    write(record, entry)
+
+    text = show(operator, f"/events/{entry.event.id}")
+
+    assert "<script>alert" not in text
+    assert "<img" not in text
+    assert len(text) < 1_500_000
+    # What turns the direction of text turns nothing outside its own element.
+    assert "<bdi>" in text
+
+
+def test_every_rule_is_shown_with_what_became_of_it(operator, redis):
+    operator.post("/hooks/website", data=dump({"document": "lead", "id": 7}), headers=website())
+    redis.set("relay:drift:main", json.dumps(["rule document-lead, template 1: the portal has no such template"]))
+
+    text = show(operator, "/rules")
+
+    assert "document-lead.yaml" in text
+    assert '<a href="/deliveries?rule=document-lead">1</a>' in text
+    assert "the portal has no such template" in text
+
+
+def test_the_page_says_whether_web_and_workers_have_the_same_rules(operator, redis):
+    redis.hset("relay:rules", mapping={"digest": "another", "outlines": "[]"})
+    assert "they differ" in show(operator, "/rules")
+    redis.delete("relay:rules")
+    assert "not published yet" in show(operator, "/rules")
+
+
+def test_the_bench_tells_each_step_of_a_pasted_body(operator, viewer, record):
+    for client in (operator, viewer):
+        fields = {"source": "website", "content_type": "application/json"}
+        body = json.dumps({"document": "lead", "id": "seven", "email": "ivan@example.com"})
+        text = client.post("/rules/try", data={**fields, "body": body}, headers=SAME).text
+        assert "cannot be filled" in text
+        assert "seven" in text
+        body = json.dumps({"document": "lead", "id": 7, "email": "ivan@example.com", "x": "y" * 100_000})
+        text = client.post("/rules/try", data={**fields, "body": body}, headers=SAME).text
+        assert "makes a call" in text
+        assert "LEAD_7" in text
+        assert "does not match" in text
+        assert "cannot be read" in client.post("/rules/try", data={**fields, "body": "{"}, headers=SAME).text
+        assert client.post("/rules/try", data={"source": "nobody"}, headers=SAME).status_code == 400
+    assert record.counts().total_events == 0
+
+
+def test_the_bench_takes_an_event_that_has_come(operator):
+    event_id = operator.post("/hooks/website", data=dump(SEED), headers=website()).get_json()["event_id"]
+
+    assert "LEAD_1" in show(operator, f"/rules/try?event={event_id}")
+    show(operator, "/rules/try?event=evt_none", 404)
+
+
+def test_a_source_shows_its_address_its_proof_and_a_command_without_a_secret(operator):
+    operator.post("/hooks/website", data=b"{}")
+
+    text = show(operator, "/sources")
+
+    assert "http://localhost/hooks/website" in text
+    assert "a token in the header x-relay-token" in text
+    assert "an HMAC (sha256, hex) in the header x-hub-signature-256" in text
+    assert "none: anybody may send" in text
+    assert "$TOKEN" in text
+    assert "openssl dgst -sha256 -hmac" in text
+    assert "1 refused" in text
+    assert "of-the-test" not in text

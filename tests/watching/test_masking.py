@@ -1,0 +1,157 @@
+"""Persons' values: masked everywhere, until an operator asks to see those of one event, which is logged."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from relay.store.acts import read_acts
+from relay.web.shown import Shade, cover
+from tests.support.making import make_entry, write
+from tests.support.senders import dump, website
+
+SAME = {"Origin": "http://localhost", "Accept": "text/html"}
+EMAIL, PHONE = "ivan.petrov@example.com", "+7 916 123-45-67"
+MULTIPART = f'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n{EMAIL}\r\n--x--'.encode()
+SECRETS = ["ivan.petrov", "123-45", "9161234567", "example.com"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (EMAIL, "i•••@e•••.com"),
+        ("to a.b+c@mail.example.co.uk, now", "to a•••@m•••.uk, now"),
+        ("email=ivan%2Bx%40example.com&a=1", "email=i•••%40e•••.com&a=1"),
+        (PHONE, "+7•••67"),
+        ("8 (916) 123 45 67", "8•••67"),
+        ("tel:79161234567", "tel:7•••67"),
+        ('{"phone":"79161234567"}', '{"phone":"7•••67"}'),
+        ("LEAD_12345678901", "LEAD_12345678901"),
+        ("2026-06-01 12:00:00", "2026-06-01 12:00:00"),
+        ("1760000000 1760000000123", "1760000000 1760000000123"),
+        ("550e8400-e29b-41d4-a716-446655440000", "550e8400-e29b-41d4-a716-446655440000"),
+        ("12345", "12345"),
+        ("a@b", "a@b"),
+        ("", ""),
+    ],
+)
+def test_what_looks_like_an_address_or_a_number_is_masked_and_nothing_else(text, shown):
+    assert Shade().text(text) == shown
+
+
+def test_what_a_rule_marks_is_masked_by_its_name_and_by_its_value():
+    shade = Shade(names=frozenset({"surname"}), known=frozenset({"Ivanov", "Li"}))
+
+    assert shade.value({"surname": "Petrov", "n": 7, "note": "call Ivanov", "to": "Li", "list": "Liszt"}) == {
+        "surname": "P•••", "n": 7, "note": "call I•••", "to": "L•••", "list": "Liszt"
+    }  # fmt: skip
+    assert shade.value({"surname": [{"first": "Ann"}, 12]}) == {"surname": [{"first": "Ann"}, "•••"]}
+    assert shade.value(79161234567) == "7•••67"
+    assert cover("  Anna ") == "A•••"
+
+
+def test_nothing_is_masked_once_it_is_revealed():
+    shade = Shade(names=frozenset({"surname"}), known=frozenset({"Ivanov"}), revealed=True)
+
+    assert shade.value({"surname": "Petrov", "to": EMAIL}) == {"surname": "Petrov", "to": EMAIL}
+
+
+@pytest.mark.parametrize(
+    "piece", ["a", "1", "1 ", "@", "a@", "a.", "%20", "(1", "1 (2) ", "a@b.", "\u202e", "<script>", "+7 "]
+)
+def test_a_megabyte_of_anything_is_masked_in_no_time(piece):
+    text = piece * (1_000_000 // len(piece))
+    began = time.monotonic()
+
+    Shade(known=frozenset({"Ivanov"})).text(text)
+
+    assert time.monotonic() - began < 2
+
+
+@pytest.fixture
+def event_id(app, operator):
+    body = {"document": "lead", "id": 7, "email": EMAIL, "phone": PHONE, "note": f"write to {EMAIL}"}
+    headers = {**website(), "X-From": EMAIL}
+    return operator.post(f"/hooks/website?to={EMAIL}", data=dump(body), headers=headers).get_json()["event_id"]
+
+
+def pages_of(event_id):
+    return [
+        "/",
+        "/events",
+        "/deliveries",
+        "/events.csv",
+        "/events.jsonl",
+        "/deliveries.csv",
+        "/deliveries.jsonl",
+        f"/events/{event_id}",
+        f"/rules/try?event={event_id}",
+    ]
+
+
+def test_no_page_and_no_file_shows_a_person_unasked(operator, viewer, event_id):
+    for client in (operator, viewer):
+        for path in pages_of(event_id):
+            text = client.get(path, headers=SAME).text
+            assert [secret for secret in SECRETS if secret in text] == [], path
+
+
+def test_the_page_shows_enough_to_recognise_what_was_sent(operator, event_id):
+    text = operator.get(f"/events/{event_id}", headers=SAME).text
+
+    assert "i•••@e•••.com" in text
+    assert "+7•••67" in text
+
+
+def test_an_operator_reveals_one_event_in_one_session_and_the_log_has_it(app, operator, event_id, redis):
+    other = operator.post("/hooks/website", data=dump({"document": "lead", "id": 8, "email": EMAIL}), headers=website())
+    assert operator.get(f"/events/{event_id}/body", headers=SAME).status_code == 403
+
+    assert operator.post(f"/events/{event_id}/reveal", headers=SAME).status_code == 303
+
+    assert EMAIL in operator.get(f"/events/{event_id}", headers=SAME).text
+    assert EMAIL not in operator.get(f"/events/{other.get_json()['event_id']}", headers=SAME).text
+    body = operator.get(f"/events/{event_id}/body", headers=SAME)
+    assert EMAIL in body.text
+    assert body.headers["Content-Disposition"].startswith("attachment")
+    assert (body.content_type, body.headers["X-Content-Type-Options"]) == ("application/octet-stream", "nosniff")
+    assert [(act.who, act.what, act.subject) for act in read_acts(redis)] == [("operator", "reveal", event_id)]
+    again = app.test_client()
+    again.post("/login", data={"password": "viewer-password-of-the-test"}, headers=SAME)
+    assert EMAIL not in again.get(f"/events/{event_id}", headers=SAME).text
+
+
+def test_a_session_remembers_a_bounded_number_of_revealed_events(operator, record):
+    events = []
+    for _ in range(30):
+        entry = make_entry([], body=json.dumps({"e": EMAIL}).encode())
+        write(record, entry)
+        events.append(entry.event.id)
+        operator.post(f"/events/{entry.event.id}/reveal", headers=SAME)
+
+    assert EMAIL in operator.get(f"/events/{events[-1]}", headers=SAME).text
+    assert EMAIL not in operator.get(f"/events/{events[0]}", headers=SAME).text
+    assert len(operator.get_cookie("relay_session").value) < 3_000
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", json.dumps({"email": EMAIL}).replace("@", "\\u0040").encode()),
+        ("application/x-www-form-urlencoded", b"email=ivan.petrov%40example.com&phone=%2B79161234567"),
+        ("text/csv", f"{EMAIL};{PHONE}".encode()),
+        ("application/json", f"broken {EMAIL}".encode()),
+        ("application/json", ("[" * 900 + f'"{EMAIL}"' + "]" * 900).encode()),
+        ("multipart/form-data; boundary=x", MULTIPART),
+    ],
+)  # fmt: skip
+def test_a_body_of_any_kind_is_masked(operator, record, content_type, body):
+    entry = make_entry([], body=body)
+    object.__setattr__(entry.event, "content_type", content_type)
+    write(record, entry)
+
+    text = operator.get(f"/events/{entry.event.id}", headers=SAME).text
+
+    assert [secret for secret in SECRETS if secret in text] == []
