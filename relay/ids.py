@@ -1,12 +1,14 @@
 """Identifiers that sort by time, and the clock. Standard library only.
 
 An id is a prefix, ten characters of milliseconds and sixteen of chance, in Crockford's base 32 (the layout of a
-ULID, lower case). Because ids sort by time, an index of ids is a time line and an id is a cursor.
+ULID, lower case). Because ids sort by time, an index of ids is a time line and an id is a cursor. Ids that one process
+makes within one millisecond sort in the order they were made; those of two processes may not.
 """
 
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from datetime import UTC, datetime
 
@@ -54,7 +56,29 @@ def time_of(identifier: str) -> datetime:
 
 
 def _sortable(at: datetime) -> str:
-    return _base32(to_ms(at), 10) + _base32(secrets.randbits(80), 16)
+    milliseconds = to_ms(at)
+    return _base32(milliseconds, 10) + _base32(_LAST.after(milliseconds), 16)
+
+
+class _Last:
+    """The last chance part of this process: within one millisecond the next is larger, by a chance of its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._milliseconds = 0
+        self._chance = 0
+
+    def after(self, milliseconds: int) -> int:
+        with self._lock:
+            if milliseconds == self._milliseconds:
+                self._chance += 1 + secrets.randbits(32)
+            else:
+                # One bit less than there is room for, so that a busy millisecond never overflows.
+                self._milliseconds, self._chance = milliseconds, secrets.randbits(79)
+            return self._chance
+
+
+_LAST = _Last()
 
 
 def _base32(number: int, width: int) -> str:

@@ -20,7 +20,7 @@ from relay.store.record import HARD_DEADLINE, SINGLE, Load
 from relay.telemetry import get_logger
 from workers import porter
 from workers.bitrix24 import bizproc
-from workers.bitrix24.answers import Answer
+from workers.bitrix24.answers import Answer, Fault
 from workers.bitrix24.batch import BATCH, answers_of, batch_parameters
 from workers.bitrix24.errors import Judgement, Remedy, judge
 from workers.desk import Desk
@@ -29,6 +29,9 @@ from workers.retry import Bury, Done, HoldPortal, Reconcile, RetryAfter, Step, n
 
 SETTLE_PAUSES_S = (0.1, 0.5, 1, 2, 5, 5, 10, 10, 10, 10)
 """Between the tries to write an outcome while Redis is away; together shorter than the hard deadline."""
+
+CUT_LATE_MS = 10_000
+"""A connection that breaks sooner says nothing about how long starts take."""
 
 log = get_logger()
 
@@ -156,6 +159,9 @@ def _own(desk: Desk, delivery: Delivery, judgement: Judgement) -> Judgement:
 
 def _learn(desk: Desk, learnt: Learnt, claimed: Sequence[Delivery], answers: Sequence[Answer]) -> None:
     for delivery, answer in zip(claimed, answers, strict=True):
+        if answer.fault in {Fault.TIMED_OUT, Fault.CUT, Fault.UNREADABLE} and answer.duration_ms > CUT_LATE_MS:
+            # What was cut late took at least its share of the time: the next batch of these templates is smaller.
+            desk.pace.learn_at_least(learnt, delivery.call.template_id, answer.duration_ms / len(claimed))
         if answer.fault or answer.code is not None or not isinstance(answer.result, str):
             continue
         took_s = answer.time.get("processing", answer.time.get("duration"))

@@ -60,7 +60,12 @@ class Pace:
         """A start of this template took so long."""
         before = known.takes_ms.get(template_id)
         average = took_ms if before is None else before + WEIGHT * (took_ms - before)
-        self._write({f"t:{template_id}": f"{average:.1f}"})
+        self._write({f"t:{template_id}": f"{average:.3f}"})
+
+    def learn_at_least(self, known: Learnt, template_id: int, took_ms: float) -> None:
+        """A start of this template took so long or longer."""
+        if took_ms > known.takes_ms.get(template_id, 0.0):
+            self._write({f"t:{template_id}": f"{took_ms:.3f}"})
 
     def learn_operating(self, time: Mapping[str, Any]) -> None:
         """What an answer's `time` block says: `operating` in seconds, `operating_reset_at` as unix time."""

@@ -25,6 +25,7 @@ LOOKS = 3
 """How often running workflows are looked through before the rule's `on_uncertain` decides."""
 RESENDS = 12
 """How often the portal is asked, or the same id is sent again, while it does not answer clearly."""
+LOOKED = Judgement(Verdict.STARTED, "looked", "The portal has answered.")
 LONGEST_WAIT = timedelta(hours=6)
 
 log = get_logger()
@@ -77,9 +78,14 @@ def _look(desk: Desk, delivery: Delivery) -> tuple[Answer, Judgement]:
     answer = desk.line.call(bizproc.INSTANCES, bizproc.instances_parameters(delivery.call, at))
     if not isinstance(answer.result, list):
         judgement = judge(answer)
+        if judgement.verdict is Verdict.REJECTED:
+            # Its owner may start workflows but not list them (only administrators may): nothing can be found out,
+            # and that says nothing about the next start.
+            _decide(desk, delivery, f"not_visible_{judgement.reason}")
+            return answer, LOOKED
         _ask_again(desk, delivery, judgement)
         return answer, judgement
-    judgement = Judgement(Verdict.STARTED, "looked", "The portal has answered.")
+    judgement = LOOKED
     for instance in bizproc.instances_of(answer.result):
         is_own = instance.id == bizproc.own_id_of(delivery.id)
         if not is_own and not bizproc.may_be_ours(instance, delivery.call, desk.address.user_id, at):

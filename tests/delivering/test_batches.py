@@ -252,6 +252,17 @@ def test_a_template_that_takes_longer_than_the_portal_waits_never_takes_others_w
     assert states(record, [*quick, *slow]) == [State.STARTED] * 5 + [State.UNCERTAIN] * 3
 
 
+def test_a_batch_that_was_cut_late_makes_the_next_one_smaller(desk, record, portal, monkeypatch):
+    monkeypatch.setattr("workers.delivery.CUT_LATE_MS", -1)
+    learn(desk, 0.0001)
+    portal.add_faults({"kind": "drop_after_start"})
+    deliveries = fill(record, 5)
+
+    send(desk, deliveries[0])
+
+    assert desk.pace.read().takes_ms[1] > 0.0001
+
+
 @pytest.mark.parametrize(("takes_ms", "first"), [(100, 50), (1_000, 20), (5_000, 4), (9_000, 2), (30_000, 1)])
 def test_a_batch_is_as_large_as_its_starts_are_quick(desk, record, portal, takes_ms, first):
     learn(desk, takes_ms)

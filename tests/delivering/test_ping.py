@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import pytest
+from rq.serializers import JSONSerializer
 
 from relay.ids import utc_now
 from relay.lifecycle import State
 from relay.outlines import Outline
+from relay.queueing import queue_name
 from relay.sandbox import starting
+from relay.store.connection import connect
 from relay.store.gate import Gate, GateState
+from relay.store.questions import Questions
 from relay.store.rulebook import publish_rules
 from tests.delivering.desks import LEAD, SECRET, add, alerts, methods, send, use_webhook
 from tests.support.processes import refusing_address
 from workers.__main__ import main
 from workers.pace import HONOURED, IGNORED
 from workers.ping import ping, probe, read_document
+from workers.questions import answer
 from workers.watch import check
+from workers.worker import PortalWorker
 
 PARAMETERS = ("Parameter1", "Email", "Phone", "Note")
 DYNAMIC = ("crm", r"Bitrix\Crm\Integration\BizProc\Document\Dynamic")
@@ -244,6 +250,62 @@ def test_what_cannot_work_ends_with_1_and_is_said_without_the_secret(environ, ca
 def test_a_portal_that_is_not_configured_is_named_with_those_that_are(environ, capsys):
     assert main(["ping", "second"]) == 1
     assert "expected one of main" in capsys.readouterr().err
+
+
+# A person asks on the dashboard.
+
+
+def test_a_ping_of_the_dashboard_is_answered_with_what_the_terminal_says(desk, record, portal, capsys):
+    publish(record, FITTING, DRIFTED["not_sent"][0])
+    asked = Questions(record.redis).ask("main", "ping", "", utc_now())
+
+    answer(desk, asked.id)
+
+    capsys.readouterr()
+    assert ping(desk) == 1
+    said = capsys.readouterr().out.splitlines()
+    answered = Questions(record.redis).read(asked.id)
+    assert answered.state == "failed"
+    assert [f"main: {text}" for text in answered.answer.splitlines()] == said
+    assert portal.started() == []
+
+
+def test_a_ping_that_is_well_is_done_and_asked_once(desk, record, portal):
+    publish(record, FITTING)
+    asked = Questions(record.redis).ask("main", "ping", "", utc_now())
+    answer(desk, asked.id)
+    before = methods(portal)
+
+    answer(desk, asked.id)
+    answer(desk, "ask_nobody")
+
+    assert Questions(record.redis).read(asked.id).state == "done"
+    assert methods(portal) == before
+
+
+@pytest.mark.parametrize("act", ["terminate", "kill"])
+def test_a_workflow_that_is_unknown_to_the_portal_is_not_ended(desk, record, portal, act):
+    asked = Questions(record.redis).ask("main", act, "wf-nobody", utc_now())
+
+    answer(desk, asked.id)
+
+    answered = Questions(record.redis).read(asked.id)
+    assert answered.state == "failed"
+    assert answered.answer
+    assert methods(portal)[f"bizproc.workflow.{act}"] == 1
+
+
+def test_a_held_portal_can_be_pinged(desk, record, valkey):
+    desk.gate.hold("INVALID_CREDENTIALS", "Make a new one.", utc_now())
+    asked = Questions(record.redis).ask("main", "ping", "", utc_now())
+    worker = PortalWorker([queue_name("main")], connection=connect(valkey.url), serializer=JSONSerializer)
+    worker.desk = desk
+
+    worker._answer_ping()
+    worker._answer_ping()
+
+    assert Questions(record.redis).read(asked.id).state == "done"
+    worker.connection.close()
 
 
 # Drift, which the workers look for by themselves.

@@ -29,6 +29,7 @@ from tests.delivering.desks import (
 from tests.support.making import bring_to
 from workers.bitrix24.bizproc import own_id_of
 from workers.portals import Address
+from workers.porter import DENIED_IN_A_ROW
 from workers.reconcile import LONGEST_WAIT, LOOKS, RESENDS, reconcile
 from workers.sweeper import sweep
 
@@ -251,10 +252,22 @@ def test_the_same_id_is_sent_again_only_so_often(echo, portal):
     assert portal.started() == []
 
 
-@pytest.mark.parametrize("fault", [{"kind": "html_502"}, {"kind": "error", "code": "ACCESS_DENIED"}], ids=str)
-def test_a_portal_that_never_answers_a_look_is_asked_only_so_often(desk, portal, fault):
+def test_an_owner_who_may_start_but_not_list_leaves_it_to_a_person_and_holds_nothing(desk, portal):
+    portal.add_faults({"kind": "error", "code": "ACCESS_DENIED", "method": INSTANCES, "times": 100})
+
+    for _ in range(DENIED_IN_A_ROW + 1):
+        delivery = lose(desk, portal)
+        desk.clock.now = delivery.next_attempt_at
+        delivery = look_into(desk, delivery)
+        assert (delivery.state, delivery.reason) == (State.UNCERTAIN, "not_visible_access_denied")
+        assert delivery.next_attempt_at is None
+
+    assert desk.gate.look().state is GateState.OPEN
+
+
+def test_a_portal_that_never_answers_a_look_is_asked_only_so_often(desk, portal):
     delivery, count = lose(desk, portal), 0
-    portal.add_faults({**fault, "method": INSTANCES, "times": 100})
+    portal.add_faults({"kind": "html_502", "method": INSTANCES, "times": 100})
 
     while delivery.next_attempt_at and count < 50:
         desk.clock.now = delivery.next_attempt_at

@@ -72,3 +72,9 @@ def test_the_clock_is_aware_and_as_precise_as_the_record():
     assert now.microsecond % 1000 == 0
     assert abs(now - before) < timedelta(minutes=1)
     assert from_ms(to_ms(now)) == now
+
+
+def test_ids_of_one_millisecond_sort_in_the_order_they_were_made():
+    made = [new_delivery_id(from_ms(1_000)) for _ in range(1000)]
+
+    assert made == sorted(set(made))
