@@ -1,4 +1,4 @@
-"""`make chaos`: the fault suite, a row a scene. With names as arguments (drain cut killed held), only those."""
+"""`make chaos`: the fault suite, a row a scene. With names as arguments (drain cut killed held refresh), only those."""
 
 from __future__ import annotations
 
@@ -6,17 +6,31 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from tests.chaos import cut, drain, held, killed
+from tests.chaos import cut, drain, foreign, held, killed, refresh
 
 
 def scenes() -> dict[str, Callable[[], Iterator[str]]]:
     """Each scene with what it prints."""
     return {
-        "drain": lambda: (drain.drain(10_000, workers) for workers in (2, 4)),
-        "cut": lambda: (cut.cut(1_000, own_id, batch) for own_id in ("echo", "off") for batch in (1, 10)),
+        "drain": _drain,
+        "cut": _cut,
         "killed": lambda: iter([killed.killed(2_000, 30)]),
         "held": lambda: iter([held.held(5_000, 300)]),
+        "refresh": lambda: iter([refresh.refresh(10, 5, 500)]),
     }
+
+
+def _drain() -> Iterator[str]:
+    for workers in (2, 4):
+        yield drain.drain(10_000, workers)
+    yield foreign.foreign(10_000)
+
+
+def _cut() -> Iterator[str]:
+    for own_id in ("echo", "off"):
+        for batch in (1, 10):
+            yield cut.cut(1_000, own_id, batch)
+    yield foreign.foreign_cut(1_000, 10)
 
 
 def main(names: list[str]) -> int:
