@@ -17,10 +17,12 @@ demo: .venv/installed ## everything at once with sample events, until Ctrl-C; AR
 test: ## what CI runs; `bash .ci/run lint` (or types, tests) runs a part
 	@bash .ci/run
 
-bench: .venv/installed ## how fast it is, as tables
+bench: ## how fast it is, as tables
+	@bash .ci/run install
 	@PYTHONPATH=. $(IN_VENV) tests/bench/run.py $(ARGS)
 
-chaos: .venv/installed ## what it survives, as a table
+chaos: ## what it survives, as a table
+	@bash .ci/run install
 	@PYTHONPATH=. $(IN_VENV) tests/chaos/run.py $(ARGS)
 
 lock: ## compile requirements.txt and tests/requirements.txt anew, with hashes; UPGRADE=--upgrade takes newer versions

@@ -49,7 +49,8 @@ def foreign(count: int) -> str:
         sandbox = stage.add_portal("main", PLAN)
         took, end = start_all(sandbox.url, count)
         workflows = sandbox.workflows()
-    return f"fast-bitrix24, the same {count}: {took:.1f} s, {len(workflows)} workflows, {doubles(workflows)} doubled, {end}"
+    doubled = doubles(workflows)
+    return f"fast-bitrix24, the same {count}: {took:.1f} s, {len(workflows)} workflows, {doubled} doubled, {end}"
 
 
 def foreign_cut(count: int, batch: int) -> str:
