@@ -81,20 +81,20 @@ def _latency(series: Series) -> Chart:
     for place, (bar, mean) in enumerate(zip(series.bars, means, strict=True)):
         if mean is not None:
             height = max(1.0, mean / top * HEIGHT)
-            title = f"{_at(series, bar.since)}: {mean / 1000:.1f} s on average"
+            title = f"{_at(series, bar.since)}: {_duration(mean)} on average"
             boxes.append(_box(series, place, (HEIGHT - height, height), "busy", title))
     mean, most = series.mean_latency_ms, series.within_ms(0.95)
     words = "nothing was started"
     if mean is not None:
-        words = (
-            f"{mean / 1000:.1f} s on average, 95 % within {most // 1000} s"
-            if most
-            else f"{mean / 1000:.1f} s on average"
-        )
+        words = f"{_duration(mean)} on average" + (f", 95 % within {most // 1000} s" if most else "")
     summary = f"From the event to its workflow in the last {series.span.name}: {words}"
     return Chart(
-        "Time to workflow", tuple(boxes), f"{top / 1000:.1f} s", _ticks(series), (("average", "busy", words),), summary
+        "Time to workflow", tuple(boxes), _duration(top), _ticks(series), (("average", "busy", words),), summary
     )
+
+
+def _duration(milliseconds: float) -> str:
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
 
 
 def _mean(bar: Bar) -> float | None:
