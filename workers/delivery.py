@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 
 from relay.errors import LostRace, NotFoundError, RecordUnavailableError, WorkflowTaken
 from relay.events import Attempt, Delivery
 from relay.lifecycle import FINAL, State, Verdict
-from relay.queueing import Ticket
 from relay.store.learnt import Learnt
-from relay.store.record import HARD_DEADLINE, SINGLE, Load
+from relay.store.record import HARD_DEADLINE, SINGLE, Load, Settlement
 from relay.telemetry import get_logger
 from workers import porter
 from workers.bitrix24 import bizproc
@@ -36,19 +35,6 @@ CUT_LATE_MS = 10_000
 log = get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What an answer comes to, ready to be written. next_at: when it is sent or looked into again."""
-
-    state: State
-    reason: str
-    attempt: Attempt | None = None
-    workflow_id: str | None = None
-    ticket: Ticket | None = None
-    next_at: datetime | None = None
-    looks: int | None = None
-
-
 def deliver(desk: Desk, delivery_id: str, turn: int) -> None:
     """Send one delivery and, where more are waiting than the pace carries one by one, others with it."""
     if not desk.record.is_waiting(delivery_id, turn):
@@ -66,25 +52,27 @@ def deliver(desk: Desk, delivery_id: str, turn: int) -> None:
         return
     answer, answers = _call(desk, claimed)
     judgements = [_own(desk, one, judge(each)) for one, each in zip(claimed, answers, strict=True)]
-    for one, each, judgement in zip(claimed, answers, judgements, strict=True):
-        settle(desk, one, each, judgement, batch_size=len(claimed))
+    settle_all(desk, claimed, answers, judgements)
     _learn(desk, learnt, claimed, answers)
     decisive = next((each for each in judgements if each.verdict is Verdict.HELD), judgements[-1])
     porter.mind(desk, view, answer, decisive, judgements)
     porter.rest(desk)
 
 
-def settle(desk: Desk, delivery: Delivery, answer: Answer, judgement: Judgement, batch_size: int = 1) -> None:
-    """Write what an answer means for a delivery that was claimed, and log it in one wide line."""
-    attempt = attempt_of(delivery, answer, judgement, batch_size)
-    waits = judgement.remedy is Remedy.WAIT_FOR_BUDGET
-    step = HoldPortal() if waits else next_step(judgement.verdict, attempt.number, judgement.reason, desk.chance())
-    try:
-        write(desk, delivery, _outcome(desk, delivery, step, judgement, attempt))
-    except WorkflowTaken:
-        # A reconciliation of another delivery has found this workflow and taken it for its own.
-        lost = replace(judgement, reason="workflow_of_another")
-        write(desk, delivery, _outcome(desk, delivery, Reconcile(), lost, attempt))
+def settle_all(
+    desk: Desk, claimed: Sequence[Delivery], answers: Sequence[Answer], judgements: Sequence[Judgement]
+) -> None:
+    """Write what the answers mean for deliveries that were claimed together, each for itself, in one round trip."""
+    settlements = [
+        _settlement(desk, one, judgement, attempt_of(one, answer, judgement, len(claimed)))
+        for one, answer, judgement in zip(claimed, answers, judgements, strict=True)
+    ]
+    results = write_all(desk, settlements)
+    for settlement, judgement, result in zip(settlements, judgements, results, strict=False):
+        if isinstance(result, WorkflowTaken) and settlement.attempt:
+            # A reconciliation of another delivery has found this workflow and taken it for its own.
+            lost = replace(judgement, verdict=Verdict.AMBIGUOUS, reason="workflow_of_another", workflow_id=None)
+            write_all(desk, [_settlement(desk, settlement.delivery, lost, settlement.attempt)])
 
 
 def attempt_of(delivery: Delivery, answer: Answer, judgement: Judgement, batch_size: int = 1) -> Attempt:
@@ -101,29 +89,35 @@ def attempt_of(delivery: Delivery, answer: Answer, judgement: Judgement, batch_s
     )
 
 
-def write(desk: Desk, delivery: Delivery, outcome: Outcome) -> None:
-    """Settle, patiently: as long as Redis is away, this process is the only one that knows the outcome."""
+def write_all(desk: Desk, settlements: Sequence[Settlement]) -> list[str | LostRace | None]:
+    """Settle, patiently: as long as Redis is away, this process is the only one that knows the outcomes."""
     for pause_s in (*SETTLE_PAUSES_S, None):
         try:
-            following = _settle_once(desk, delivery, outcome)
-        except WorkflowTaken:
-            raise
-        except LostRace:
-            # Either an earlier try of this loop was executed and only its answer was lost, or the hard deadline
-            # passed and the sweeper has made the delivery uncertain. Both stand.
-            log.warning("delivery.settled_elsewhere", delivery_id=delivery.id, state=outcome.state.value)
-            return
+            results = desk.record.settle_all(settlements, desk.clock())
         except RecordUnavailableError:
-            if pause_s is None:
-                deadline_s = HARD_DEADLINE.total_seconds()
-                log.error("delivery.unsettled", delivery_id=delivery.id, deadline_s=deadline_s)  # noqa: TRY400
-                return
-            time.sleep(pause_s)
+            if pause_s is not None:
+                time.sleep(pause_s)
         else:
-            _log_attempt(delivery, outcome)
-            if following and outcome.state in FINAL:
-                _wake(desk, following)
-            return
+            for settlement, result in zip(settlements, results, strict=True):
+                _follow_up(desk, settlement, result)
+            return results
+    # The sweeper will make them uncertain: the calls were made.
+    log.error("deliveries.unsettled", count=len(settlements), deadline_s=HARD_DEADLINE.total_seconds())
+    return []
+
+
+def _follow_up(desk: Desk, settlement: Settlement, result: str | LostRace | None) -> None:
+    if isinstance(result, WorkflowTaken):
+        return
+    if isinstance(result, LostRace):
+        # Either an earlier try was executed and only its answer was lost, or the hard deadline passed and the
+        # sweeper has made the delivery uncertain. Both stand.
+        state = settlement.state.value
+        log.warning("delivery.settled_elsewhere", delivery_id=settlement.delivery.id, state=state)
+        return
+    _log_attempt(settlement)
+    if result and settlement.state in FINAL:
+        _wake(desk, result)
 
 
 def _load(desk: Desk, learnt: Learnt, free: int) -> Load:
@@ -158,57 +152,58 @@ def _own(desk: Desk, delivery: Delivery, judgement: Judgement) -> Judgement:
 
 
 def _learn(desk: Desk, learnt: Learnt, claimed: Sequence[Delivery], answers: Sequence[Answer]) -> None:
+    """Take from the answers how long starts take, whether our ids are honoured, how much operating time is used."""
+    took: dict[int, list[float]] = {}
+    echoes: list[bool] = []
     for delivery, answer in zip(claimed, answers, strict=True):
+        template_id = delivery.call.template_id
         if answer.fault in {Fault.TIMED_OUT, Fault.CUT, Fault.UNREADABLE} and answer.duration_ms > CUT_LATE_MS:
             # What was cut late took at least its share of the time: the next batch of these templates is smaller.
-            desk.pace.learn_at_least(learnt, delivery.call.template_id, answer.duration_ms / len(claimed))
+            desk.pace.learn_at_least(learnt, template_id, answer.duration_ms / len(claimed))
         if answer.fault or answer.code is not None or not isinstance(answer.result, str):
             continue
         took_s = answer.time.get("processing", answer.time.get("duration"))
         if isinstance(took_s, int | float):
-            desk.pace.learn_start(learnt, delivery.call.template_id, float(took_s) * 1000)
-        chosen = own_id(desk, delivery)
-        if chosen:
-            desk.pace.learn_own_id(learnt, honoured=answer.result == chosen)
-            if answer.result != chosen and learnt.own_id != IGNORED:
-                desk.gate.alert("own_id_ignored", "the portal does not honour our own workflow ids", desk.clock())
+            took.setdefault(template_id, []).append(float(took_s) * 1000)
+        if chosen := own_id(desk, delivery):
+            echoes.append(answer.result == chosen)
+    for template_id, times in took.items():
+        desk.pace.learn_start(learnt, template_id, sum(times) / len(times))
+    if echoes:
+        desk.pace.learn_own_id(learnt, honoured=all(echoes))
+        if not all(echoes) and learnt.own_id != IGNORED:
+            desk.gate.alert("own_id_ignored", "the portal does not honour our own workflow ids", desk.clock())
     timed = [answer.time for answer in answers if answer.time]
     if timed:
         desk.pace.learn_operating(timed[-1])
 
 
-def _outcome(desk: Desk, delivery: Delivery, step: Step, judgement: Judgement, attempt: Attempt) -> Outcome:
+def _settlement(desk: Desk, delivery: Delivery, judgement: Judgement, attempt: Attempt) -> Settlement:
     queues, portal, turn = desk.record.queues, delivery.call.portal, delivery.turn + 1
-    match step:
+    reason = judgement.reason
+    match _next_step(desk, judgement, attempt):
         case Done():
-            return Outcome(State.STARTED, "", attempt, judgement.workflow_id)
-        case Bury(reason):
-            return Outcome(State.DEAD, reason, attempt)
+            workflow_id = judgement.workflow_id
+            return Settlement(delivery, State.STARTED, attempt=attempt, workflow_id=workflow_id)
+        case Bury(why):
+            return Settlement(delivery, State.DEAD, why, attempt)
         case Reconcile():
             at = desk.clock() + timedelta(seconds=desk.portal.settle_after_s)
             ticket = queues.reconcile(portal, delivery.id, turn, at)
-            return Outcome(State.UNCERTAIN, judgement.reason, attempt, ticket=ticket, next_at=at)
+            return Settlement(delivery, State.UNCERTAIN, reason, attempt, ticket=ticket, next_at=at)
         case RetryAfter(delay):
             at = desk.clock() + delay
             ticket = queues.deliver(portal, delivery.id, turn, at)
-            return Outcome(State.RETRYING, judgement.reason, attempt, ticket=ticket, next_at=at)
+            return Settlement(delivery, State.RETRYING, reason, attempt, ticket=ticket, next_at=at)
         case HoldPortal():
             # No attempt is spent: nothing is wrong with the delivery. The gate, not a timer, says when it goes on.
-            return Outcome(State.PENDING, judgement.reason, ticket=queues.deliver(portal, delivery.id, turn))
+            return Settlement(delivery, State.PENDING, reason, ticket=queues.deliver(portal, delivery.id, turn))
 
 
-def _settle_once(desk: Desk, delivery: Delivery, outcome: Outcome) -> str | None:
-    return desk.record.settle(
-        delivery,
-        outcome.state,
-        desk.clock(),
-        attempt=outcome.attempt,
-        workflow_id=outcome.workflow_id,
-        reason=outcome.reason,
-        ticket=outcome.ticket,
-        next_at=outcome.next_at,
-        looks=outcome.looks,
-    )
+def _next_step(desk: Desk, judgement: Judgement, attempt: Attempt) -> Step:
+    if judgement.remedy is Remedy.WAIT_FOR_BUDGET:
+        return HoldPortal()
+    return next_step(judgement.verdict, attempt.number, judgement.reason, desk.chance())
 
 
 def _wake(desk: Desk, delivery_id: str) -> None:
@@ -219,8 +214,8 @@ def _wake(desk: Desk, delivery_id: str) -> None:
         log.warning("delivery.not_woken", delivery_id=delivery_id)
 
 
-def _log_attempt(delivery: Delivery, outcome: Outcome) -> None:
-    attempt = outcome.attempt
+def _log_attempt(settlement: Settlement) -> None:
+    delivery, attempt = settlement.delivery, settlement.attempt
     log.info(
         "delivery.attempted" if attempt else "delivery.moved",
         delivery_id=delivery.id,
@@ -234,7 +229,7 @@ def _log_attempt(delivery: Delivery, outcome: Outcome) -> None:
         code=attempt.code if attempt else None,
         duration_ms=attempt.duration_ms if attempt else None,
         batch_size=attempt.batch_size if attempt else None,
-        state=outcome.state.value,
-        reason=outcome.reason,
-        workflow_id=outcome.workflow_id,
+        state=settlement.state.value,
+        reason=settlement.reason,
+        workflow_id=settlement.workflow_id,
     )

@@ -12,12 +12,13 @@ from datetime import timedelta
 from relay.errors import NotFoundError, WorkflowTaken
 from relay.events import Delivery
 from relay.lifecycle import State, Verdict
+from relay.store.record import Settlement
 from relay.telemetry import get_logger
 from workers import porter
 from workers.bitrix24 import bizproc
 from workers.bitrix24.answers import Answer
 from workers.bitrix24.errors import Judgement, Remedy, judge
-from workers.delivery import Outcome, attempt_of, own_id, write
+from workers.delivery import attempt_of, own_id, write_all
 from workers.desk import Desk
 from workers.pace import HONOURED
 
@@ -62,9 +63,9 @@ def _send_again(desk: Desk, delivery: Delivery) -> tuple[Answer, Judgement]:
             desk.pace.learn_own_id(desk.pace.read(), honoured=False)
             text = f"{delivery.id}: the portal stopped honouring our own ids; look for a second workflow"
             desk.gate.alert("own_id_ignored", text, desk.clock())
-        write(desk, delivery, Outcome(State.STARTED, "", attempt, judgement.workflow_id))
+        _write(desk, Settlement(delivery, State.STARTED, "", attempt, judgement.workflow_id))
     elif judgement.remedy is Remedy.OWN_ID_EXISTS:
-        write(desk, delivery, Outcome(State.STARTED, "started_before", attempt, chosen))
+        _write(desk, Settlement(delivery, State.STARTED, "started_before", attempt, chosen))
     elif judgement.verdict is Verdict.REJECTED:
         # Refused now says nothing of the first time: the document may be gone since.
         _decide(desk, delivery, judgement.reason)
@@ -93,7 +94,7 @@ def _look(desk: Desk, delivery: Delivery) -> tuple[Answer, Judgement]:
         if desk.record.delivery_of_workflow(instance.id) not in {None, delivery.id}:
             continue
         try:
-            write(desk, delivery, Outcome(State.STARTED, "found_running", workflow_id=instance.id))
+            _write(desk, Settlement(delivery, State.STARTED, "found_running", workflow_id=instance.id))
         except WorkflowTaken:
             continue
         return answer, judgement
@@ -118,16 +119,23 @@ def _later(desk: Desk, delivery: Delivery, reason: str, *, looks: int) -> None:
     wait = min(timedelta(seconds=desk.portal.settle_after_s) * 2**looks, LONGEST_WAIT)
     at = desk.clock() + wait
     ticket = desk.record.queues.reconcile(delivery.call.portal, delivery.id, delivery.turn + 1, at)
-    write(desk, delivery, Outcome(State.UNCERTAIN, reason, ticket=ticket, next_at=at, looks=looks))
+    _write(desk, Settlement(delivery, State.UNCERTAIN, reason, ticket=ticket, next_at=at, looks=looks))
 
 
 def _decide(desk: Desk, delivery: Delivery, reason: str) -> None:
     """Nobody can find out any more: what the rule says."""
     if delivery.policy.on_uncertain == "resend":
         ticket = desk.record.queues.deliver(delivery.call.portal, delivery.id, delivery.turn + 1)
-        write(desk, delivery, Outcome(State.RETRYING, f"resent_{reason}", ticket=ticket))
+        _write(desk, Settlement(delivery, State.RETRYING, f"resent_{reason}", ticket=ticket))
     elif delivery.policy.on_uncertain == "give_up":
-        write(desk, delivery, Outcome(State.DEAD, f"given_up_{reason}"))
+        _write(desk, Settlement(delivery, State.DEAD, f"given_up_{reason}"))
     else:
         desk.gate.alert("uncertain", f"{delivery.id} is left to a person", desk.clock())
-        write(desk, delivery, Outcome(State.UNCERTAIN, reason, looks=delivery.looks + 1))
+        _write(desk, Settlement(delivery, State.UNCERTAIN, reason, looks=delivery.looks + 1))
+
+
+def _write(desk: Desk, settlement: Settlement) -> None:
+    """Raises WorkflowTaken where the workflow is on record as another delivery's."""
+    for result in write_all(desk, [settlement]):
+        if isinstance(result, WorkflowTaken):
+            raise result

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from relay.events import Delivery, Event
-from relay.lifecycle import EventState
+from relay.events import Attempt, Delivery, Event
+from relay.lifecycle import EventState, State
+from relay.queueing import Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,24 @@ class Receipt:
     def from_answer(cls, answer: Sequence[Any]) -> Receipt:
         event_id, state, deliveries, seen = answer
         return cls(event_id.decode(), EventState(state.decode()), tuple(json.loads(deliveries)), bool(seen))
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What became of a delivery, with the job of its next turn, ready to be written.
+
+    next_at: when it may be sent, or looked into, again; absent: now. looks: given, the delivery stays as uncertain
+    as it is, and was looked into so often.
+    """
+
+    delivery: Delivery
+    state: State
+    reason: str = ""
+    attempt: Attempt | None = None
+    workflow_id: str | None = None
+    ticket: Ticket | None = None
+    next_at: datetime | None = None
+    looks: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,10 @@ from relay.ids import to_ms
 from relay.lifecycle import FINAL, EventState, State, advance, states_before
 from relay.queueing import Queues, Ticket, job_id
 from relay.store import codec, keys
-from relay.store.entries import SINGLE, Entry, Load, Receipt
+from relay.store.entries import SINGLE, Entry, Load, Receipt, Settlement
 from relay.store.guard import guarded
 from relay.store.ledger import Ledger
-from relay.store.scripts import Argument, Script, ScriptCall, pairs, run
+from relay.store.scripts import Argument, Script, ScriptCall, pairs, run, run_all
 
 GRACE = timedelta(seconds=60)
 """How long a waiting delivery may wait unseen before the sweeper looks whether a job carries it."""
@@ -30,7 +30,7 @@ HARD_DEADLINE = timedelta(seconds=120)
 REFUSED_KEPT = 10_000
 """How many refused requests are kept: anybody on the internet can cause them."""
 
-__all__ = ["SINGLE", "Entry", "Load", "Receipt", "Record"]
+__all__ = ["SINGLE", "Entry", "Load", "Receipt", "Record", "Settlement"]
 
 RECORD, CLAIM, SETTLE = (Script.load(name) for name in ("record", "claim", "settle"))
 RESCUE, REPLAY, PRUNE = (Script.load(name) for name in ("rescue", "replay", "prune"))
@@ -91,7 +91,6 @@ class Record:
         count: Any = self.redis.zcount(keys.WAITING + portal, "-inf", to_ms(now))
         return int(count)
 
-    @guarded
     def settle(
         self,
         delivery: Delivery,
@@ -105,37 +104,27 @@ class Record:
         next_at: datetime | None = None,
         looks: int | None = None,
     ) -> str | None:
-        """Write what became of a delivery, and the job of its next turn, at once.
+        """Write what became of a delivery, and the job of its next turn, at once: see Settlement.
 
-        next_at: when it may be sent, or looked into, again; absent: now. looks: given, the delivery stays as uncertain
-        as it is, and was looked into so often.
         Returns the delivery that waited for this one to be final, if there is one.
         Raises LostRace where it has been moved since it was read, WorkflowTaken where the workflow is another's.
         """
-        send_at = next_at or now
-        # What is swapped is what was read, not whatever may come before: a step is legal from one state only.
-        before = (state,) if looks is not None else (delivery.state,)
-        if looks is None:
-            advance(delivery.state, state)
-        fields: list[tuple[str, Argument]] = [
-            ("next_attempt_at", to_ms(next_at) if next_at and state not in FINAL else ""),
-            ("reason", reason or ""),
-        ]
-        if workflow_id:
-            fields.append(("workflow_id", workflow_id))
-        if looks is not None:
-            fields.append(("looks", looks))
-        argv: list[Argument] = [delivery.id, delivery.turn, state.value, to_ms(now), to_ms(send_at)]
-        # An uncertain one that no job looks into waits for a person, not for a time.
-        look_at = "+inf" if state is State.UNCERTAIN and ticket is None else to_ms(send_at + GRACE)
-        argv += [look_at, codec.attempt_to_json(attempt) if attempt else ""]
-        argv += [len(before), *before, *pairs(fields), *(ticket.to_argv() if ticket else ())]
-        answer = run(self.redis, ScriptCall(SETTLE, [keys.DELIVERY + delivery.id], argv))
-        if answer == -1:
-            raise WorkflowTaken(delivery.id)
-        if not answer:
-            raise LostRace(delivery.id)
-        return answer.decode() if isinstance(answer, bytes) else None
+        settlement = Settlement(delivery, state, reason or "", attempt, workflow_id, ticket, next_at, looks)
+        (result,) = self.settle_all([settlement], now)
+        if isinstance(result, LostRace):
+            raise result
+        return result
+
+    @guarded
+    def settle_all(self, settlements: Sequence[Settlement], now: datetime) -> list[str | LostRace | None]:
+        """Write several, each for itself, in one round trip: what `settle` returns or raises, for each."""
+        calls = [self._settle_call(settlement, now) for settlement in settlements]
+        answers = run_all(self.redis, calls)
+        fault = next((answer for answer in answers if isinstance(answer, Exception)), None)
+        if fault:
+            # Writing again is safe: what was written has moved on, and says so.
+            raise fault
+        return [_settled(one.delivery.id, answer) for one, answer in zip(settlements, answers, strict=True)]
 
     @guarded
     def rescue(self, delivery: Delivery, now: datetime) -> bool:
@@ -268,6 +257,29 @@ class Record:
         """Whether Redis takes writes now."""
         return bool(self.redis.set(f"{keys.LEASE}ready", "1", px=1000))
 
+    def _settle_call(self, settlement: Settlement, now: datetime) -> ScriptCall:
+        delivery, state = settlement.delivery, settlement.state
+        send_at = settlement.next_at or now
+        # What is swapped is what was read, not whatever may come before: a step is legal from one state only.
+        before = (state,) if settlement.looks is not None else (delivery.state,)
+        if settlement.looks is None:
+            advance(delivery.state, state)
+        fields: list[tuple[str, Argument]] = [
+            ("next_attempt_at", to_ms(send_at) if settlement.next_at and state not in FINAL else ""),
+            ("reason", settlement.reason),
+        ]
+        if settlement.workflow_id:
+            fields.append(("workflow_id", settlement.workflow_id))
+        if settlement.looks is not None:
+            fields.append(("looks", settlement.looks))
+        argv: list[Argument] = [delivery.id, delivery.turn, state.value, to_ms(now), to_ms(send_at)]
+        # An uncertain one that no job looks into waits for a person, not for a time.
+        is_left = state is State.UNCERTAIN and settlement.ticket is None
+        argv += ["+inf" if is_left else to_ms(send_at + GRACE)]
+        argv += [codec.attempt_to_json(settlement.attempt) if settlement.attempt else ""]
+        argv += [len(before), *before, *pairs(fields), *(settlement.ticket.to_argv() if settlement.ticket else ())]
+        return ScriptCall(SETTLE, [keys.DELIVERY + delivery.id], argv)
+
     def _creation(self, delivery: Delivery) -> list[Argument]:
         """A new delivery and its first job, in the order that `create` in lua/common.lua reads."""
         ticket = self.queues.deliver(delivery.call.portal, delivery.id, delivery.turn)
@@ -281,3 +293,11 @@ class Record:
                 pipeline.lrange(keys.ATTEMPTS + kept[b"id"].decode(), 0, -1)
             attempts = pipeline.execute()
         return [codec.delivery_from_hash(kept, tried) for kept, tried in zip(hashes, attempts, strict=True)]
+
+
+def _settled(delivery_id: str, answer: Any) -> str | LostRace | None:
+    if answer == -1:
+        return WorkflowTaken(delivery_id)
+    if not answer:
+        return LostRace(delivery_id)
+    return answer.decode() if isinstance(answer, bytes) else None
