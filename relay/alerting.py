@@ -47,6 +47,15 @@ class Mail:
 
 
 @dataclass(frozen=True, slots=True)
+class Chat:
+    """A chat of Bitrix24 to write into, over the line of a portal. dialog_id: chat12, sg12, or the id of a user."""
+
+    name: str
+    portal: str
+    dialog_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Alerting:
     """What is worth telling, to whom, and how often.
 
@@ -60,6 +69,7 @@ class Alerting:
     silent_after: Mapping[str, timedelta]
     hooks: tuple[Hook, ...]
     mails: tuple[Mail, ...]
+    chats: tuple[Chat, ...] = ()
 
 
 class _OptionalTable(Table):
@@ -91,6 +101,11 @@ class _MailSchema(StrictSchema):
     to = fields.List(_address(), required=True)
 
 
+class _ChatSchema(StrictSchema):
+    portal = Text("the name of a portal", r"[a-z][a-z0-9_-]*", required=True)
+    dialog_id = Text("a chat such as chat12, or a user's id in quotes", r"(chat|sg)?[1-9][0-9]{0,14}", required=True)
+
+
 class _SourceSchema(StrictSchema):
     silent_after = Quantity(SECONDS, "90d", required=True)
 
@@ -102,12 +117,18 @@ class _AlertsSchema(StrictSchema):
     sources = _OptionalTable(_SourceSchema())
     webhooks = _OptionalTable(_HookSchema())
     mail = _OptionalTable(_MailSchema())
+    bitrix24 = _OptionalTable(_ChatSchema())
 
 
-def load_alerting(folder: Path, environ: Mapping[str, str], sources: Collection[str] | None = None) -> Alerting | None:
+def load_alerting(
+    folder: Path,
+    environ: Mapping[str, str],
+    sources: Collection[str] | None = None,
+    portals: Collection[str] | None = None,
+) -> Alerting | None:
     """What the folder's alerts.yaml says; None where there is none. Raises ConfigError with every mistake found.
 
-    sources: the names of those that there are; None: not known here.
+    sources, portals: the names of those that there are; None: not known here.
     """
     path = folder / FILE
     if not path.exists():
@@ -117,7 +138,7 @@ def load_alerting(folder: Path, environ: Mapping[str, str], sources: Collection[
     reader = _Reader(config, environ)
     hooks = tuple(reader.hook(name, entry) for name, entry in content["webhooks"].items())
     mails = tuple(reader.mail(name, entry) for name, entry in content["mail"].items())
-    reader.check_names(content, sources)
+    reader.check_names(content, sources, portals)
     if reader.mistakes:
         raise ConfigError(reader.mistakes)
     return Alerting(
@@ -127,6 +148,7 @@ def load_alerting(folder: Path, environ: Mapping[str, str], sources: Collection[
         silent_after={name: timedelta(seconds=entry["silent_after"]) for name, entry in content["sources"].items()},
         hooks=hooks,
         mails=mails,
+        chats=tuple(Chat(name, **entry) for name, entry in content["bitrix24"].items()),
     )
 
 
@@ -170,10 +192,20 @@ class _Reader:
             password=password or None,
         )
 
-    def check_names(self, content: Mapping[str, Any], sources: Collection[str] | None) -> None:
-        for name in content["webhooks"].keys() & content["mail"].keys():
-            self.mistakes.append(self.config.mistake(("mail", name), "a webhook has this name: expected another one"))
+    def check_names(
+        self, content: Mapping[str, Any], sources: Collection[str] | None, portals: Collection[str] | None
+    ) -> None:
+        taken: set[str] = set()
+        for kind in ("webhooks", "mail", "bitrix24"):
+            for name in content[kind].keys() & taken:
+                self._wrong((kind, name), "another channel has this name: expected another one")
+            taken |= content[kind].keys()
         for name in content["sources"]:
             if sources is not None and name not in sources:
-                wrong = f"no such source{suggest(name, sources)}"
-                self.mistakes.append(self.config.mistake(("sources", name), wrong))
+                self._wrong(("sources", name), f"no such source{suggest(name, sources)}")
+        for name, entry in content["bitrix24"].items():
+            if portals is not None and entry["portal"] not in portals:
+                self._wrong(("bitrix24", name, "portal"), f"no such portal{suggest(entry['portal'], portals)}")
+
+    def _wrong(self, place: tuple[str, ...], text: str) -> None:
+        self.mistakes.append(self.config.mistake(place, text))

@@ -28,6 +28,8 @@ from relay.store.record import Entry, Receipt
 from relay.telemetry import get_logger
 
 log = get_logger()
+PROOF = "proof"
+"""Under this name a refused event keeps what is almost right about its proof, beside the errors of fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ class Door:
         try:
             verified = source.verify(webhook, now)
         except NotVerifiedError as error:
-            self._refuse(event, error.reason)
+            self._refuse(event, error.reason, source.near_miss(webhook, error.reason, now))
             raise
         try:
             body = source.parse(verified)
@@ -146,9 +148,10 @@ class Door:
         )
         return Ingested(receipt, {} if receipt.duplicate else decision.errors)
 
-    def _refuse(self, event: Event, reason: str) -> None:
+    def _refuse(self, event: Event, reason: str, near_miss: str | None) -> None:
         """Keep that somebody unproven was here, without the body; the answer does not depend on it."""
-        refused = replace(event, reason=reason, body=b"", headers={}, query="")
+        errors = {PROOF: [near_miss]} if near_miss else {}
+        refused = replace(event, reason=reason, errors=errors, body=b"", headers={}, query="")
         try:
             self._record(Entry(refused))
         except RecordUnavailableError:

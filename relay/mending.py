@@ -16,7 +16,7 @@ from relay.lifecycle import State, advance
 from relay.replay import Replayer
 from relay.store.acts import Act, log_act
 from relay.store.gate import Gate
-from relay.store.questions import METHODS, Question, Questions
+from relay.store.questions import METHODS, PING, Question, Questions
 from relay.store.record import Record
 
 
@@ -76,6 +76,12 @@ class Mending:
         """Open a portal, whatever closed it."""
         Gate(self.record.redis, portal).open(self.clock(), by_person=True)
         self._log(who, "resume", portal)
+
+    def ping(self, portal: str, who: str) -> Question:
+        """Have a worker check credential, scope, templates and rules of a portal; nothing is started."""
+        question = Questions(self.record.redis).ask(portal, PING, "", self.clock())
+        self._log(who, PING, portal)
+        return question
 
     def end_workflow(self, workflow_id: str, who: str, act: str) -> Question:
         """Ask the portal to terminate or kill a workflow that the relay has started. Raises RefusedError."""

@@ -6,6 +6,7 @@ that holds it (the convention of Docker secrets).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
@@ -17,6 +18,7 @@ from relay.errors import ConfigError, Mistake
 PLACE = "environment"
 SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
 MINIMUM_KEY = 8
+HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,99}")
 
 
 def read_secret(environ: Mapping[str, str], name: str) -> str | None:
@@ -45,12 +47,15 @@ class Settings:
     port: int = 8080
     public_url: str | None = None
     trusted_proxies: tuple[str, ...] = ()
+    sign_in_header: str | None = None
+    operators: tuple[str, ...] = ()
     api_token: str | None = field(default=None, repr=False)
     api_read_token: str | None = field(default=None, repr=False)
     dashboard_password: str | None = field(default=None, repr=False)
     viewer_password: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
     retention_days: int = 90
+    rq_actions: bool = False
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], *, web: bool = False) -> Settings:
@@ -66,15 +71,21 @@ class Settings:
             port=reader.port("RELAY_PORT", 8080),
             public_url=reader.public_url("RELAY_PUBLIC_URL"),
             trusted_proxies=reader.networks("RELAY_TRUSTED_PROXIES"),
+            sign_in_header=reader.header("RELAY_SIGN_IN_HEADER"),
+            operators=reader.names("RELAY_OPERATORS"),
             api_token=reader.secret("RELAY_API_TOKEN", needed=web),
             api_read_token=reader.secret("RELAY_API_READ_TOKEN", needed=False),
             dashboard_password=reader.secret("RELAY_DASHBOARD_PASSWORD", needed=web),
             viewer_password=reader.secret("RELAY_VIEWER_PASSWORD", needed=False),
             secret_key=reader.secret_key("RELAY_SECRET_KEY", needed=web),
+            rq_actions=reader.switch("RELAY_RQ_ACTIONS"),
             retention_days=reader.days("RELAY_RETENTION_DAYS", 90),
         )
         if settings.viewer_password and settings.viewer_password == settings.dashboard_password:
             wrong = "RELAY_VIEWER_PASSWORD is RELAY_DASHBOARD_PASSWORD: a viewer would be an operator"
+            reader.mistakes.append(Mistake(PLACE, 0, wrong))
+        if settings.sign_in_header and not settings.trusted_proxies:
+            wrong = "RELAY_SIGN_IN_HEADER is set without RELAY_TRUSTED_PROXIES: nobody's header would be believed"
             reader.mistakes.append(Mistake(PLACE, 0, wrong))
         if reader.mistakes:
             raise ConfigError(reader.mistakes)
@@ -128,13 +139,29 @@ class _Reader:
         return text.rstrip("/")
 
     def networks(self, name: str) -> tuple[str, ...]:
-        entries = [entry.strip() for entry in (self.environ.get(name) or "").split(",") if entry.strip()]
+        entries = self.names(name)
         for entry in entries:
             try:
                 ip_network(entry)
             except ValueError:
                 self._wrong(f"{name} has {entry!r}: expected addresses or networks such as 10.0.0.0/8, with commas")
-        return tuple(entries)
+        return entries
+
+    def switch(self, name: str) -> bool:
+        text = self.environ.get(name) or "0"
+        if text not in {"0", "1"}:
+            self._wrong(f"{name} is {text!r}: expected 1 or 0")
+        return text == "1"
+
+    def names(self, name: str) -> tuple[str, ...]:
+        return tuple(entry.strip() for entry in (self.environ.get(name) or "").split(",") if entry.strip())
+
+    def header(self, name: str) -> str | None:
+        text = self.environ.get(name) or None
+        if text and not HEADER.fullmatch(text):
+            self._wrong(f"{name} is {text!r}: expected the name of a header such as X-Forwarded-User")
+            return None
+        return text
 
     def secret(self, name: str, *, needed: bool) -> str | None:
         try:

@@ -210,7 +210,7 @@ def _check(path: Path) -> int:
     folder = path if path.is_dir() else config_folder()
     sources = load_sources(folder / "sources.yaml", AnySecret())
     portals = load_portals(folder / "portals.yaml")
-    load_alerting(folder, AnySecret(), sources)
+    load_alerting(folder, AnySecret(), sources, portals)
     rules = folder / "rules" if path.is_dir() else path
     return len(load_rules(rules, sources=sources, portals=portals).all())
 

@@ -24,7 +24,7 @@ from relay.telemetry import configure, get_logger
 from workers.alerting import Watchman
 from workers.bitrix24.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 from workers.desk import Desk
-from workers.messengers import open_channels
+from workers.messengers import open_channels, open_chats
 from workers.ping import ping, probe, read_document
 from workers.portals import Address
 from workers.sweeper import run_sweeper
@@ -111,25 +111,31 @@ def _run(settings: Settings, addresses: Mapping[str, Address], *, burst: bool) -
         log.warning("record.not_durable", reason=warning)
     supervisor = Supervisor([Child(f"worker-{name}", work, (name, burst), STOP_S, once=burst) for name in portals])
     supervisor.listen_for_signals()
-    stop, watchman = supervisor.stopping, _watchman(settings, record)
+    stop, watchmen = supervisor.stopping, _watchmen(settings, record, addresses)
     desks = [Desk.open(record, address) for address in addresses.values()]
     for name, task in (
         ("sweeper", partial(run_sweeper, record, timedelta(days=settings.retention_days), stop)),
         ("timekeeper", partial(run_timekeeper, settings.redis_url, portals, stop)),
         ("watch", partial(run_watch, desks, stop)),
-        *([("alerts", partial(watchman.run, stop))] if watchman else []),
+        *((watchman.lease, partial(watchman.run, stop)) for watchman in watchmen),
     ):
         threading.Thread(target=task, daemon=True, name=name).start()
     return supervisor.run()
 
 
-def _watchman(settings: Settings, record: Record) -> Watchman | None:
-    """Who tells persons; None where nobody is to be told. Raises ConfigError."""
-    alerting = load_alerting(settings.config, os.environ)
-    if alerting is None:
-        return None
+def _watchmen(settings: Settings, record: Record, addresses: Mapping[str, Address]) -> list[Watchman]:
+    """Who tells persons; nobody where nobody is to be told. Raises ConfigError."""
     portals = load_portals(settings.config / "portals.yaml")
-    return Watchman(record, alerting, list(portals), open_channels(alerting), settings.public_url)
+    alerting = load_alerting(settings.config, os.environ, portals=portals)
+    if alerting is None:
+        return []
+    watch = partial(Watchman, record, alerting, list(portals), link=settings.public_url)
+    watchmen = [watch(open_channels(alerting))]
+    for portal in sorted({chat.portal for chat in alerting.chats} & addresses.keys()):
+        # A line of its own: those of the desks belong to other threads.
+        line = Desk.open(record, addresses[portal]).line
+        watchmen.append(watch(open_chats(alerting, {portal: line}), lease=f"alerts:{portal}"))
+    return watchmen
 
 
 if __name__ == "__main__":

@@ -32,7 +32,11 @@ log = get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Watchman:
-    """Looks at all portals, and tells the channels. link: the dashboard's address, for the messages."""
+    """Looks at all portals, and tells the channels.
+
+    link: the dashboard's address, for the messages. lease: what one process at a time has for these channels; chats
+    have another one for each portal, because not every host has the portal's credential.
+    """
 
     record: Record
     alerting: Alerting
@@ -40,13 +44,14 @@ class Watchman:
     channels: Sequence[Channel]
     link: str | None = None
     clock: Callable[[], datetime] = utc_now
+    lease: str = "alerts"
 
     def run(self, stop: threading.Event) -> None:
         """Look at once and then every INTERVAL_S, until told to stop. The target of a thread."""
         holder = f"{socket.gethostname()}-{os.getpid()}"
         while not stop.is_set():
             try:
-                if self.record.lease("alerts", holder, timedelta(seconds=INTERVAL_S - 1)):
+                if self.record.lease(self.lease, holder, timedelta(seconds=INTERVAL_S - 1)):
                     self.look()
             except RecordUnavailableError as error:
                 log.warning("alerts.postponed", reason=str(error))

@@ -1,7 +1,7 @@
-"""How a message gets out: a signed webhook, or e-mail. Raises UnsentError; whoever sends tries again later.
+"""How a message gets out: a signed webhook, e-mail, or a chat of Bitrix24. Raises UnsentError; it is tried again later.
 
-A message that is sent again has the same id, so that a receiver can tell. It names portals, sources and counts, and
-nothing of a person.
+A message that is sent again has the same id, so that a receiver can tell; in a chat it has none. It names portals,
+sources and counts, and nothing of a person.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hmac
 import json
 import smtplib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
@@ -22,12 +22,15 @@ from urllib.parse import urlsplit
 
 import requests
 
-from relay.alerting import Alerting, Hook, Mail
+from relay.alerting import Alerting, Chat, Hook, Mail
 from relay.errors import ConfigError, Mistake, RelayError
 from relay.events import iso
+from workers.line import Line
 from workers.troubles import News
 
 TIMEOUT_S = 10.0
+CHAT_METHOD = "im.message.add"
+LONGEST_CHAT = 10_000
 
 
 class UnsentError(RelayError):
@@ -72,8 +75,14 @@ class Channel:
     send: Callable[[Message], None]
 
 
+def open_chats(alerting: Alerting, lines: Mapping[str, Line]) -> list[Channel]:
+    """The chats that these lines, by portal, lead to; the others are for the host that serves their portal."""
+    chats = [chat for chat in alerting.chats if chat.portal in lines]
+    return [Channel(chat.name, lambda message, chat=chat: say(chat, lines[chat.portal], message)) for chat in chats]  # type: ignore[misc] # bound
+
+
 def open_channels(alerting: Alerting) -> list[Channel]:
-    """Everybody to tell. Raises ConfigError for an address that may not be used."""
+    """Everybody to tell who needs no portal. Raises ConfigError for an address that may not be used."""
     mistakes = [Mistake("environment", 0, text) for hook in alerting.hooks if (text := _unfit(hook))]
     if mistakes:
         raise ConfigError(mistakes)
@@ -126,6 +135,18 @@ def write(mail: Mail, message: Message) -> None:
             server.send_message(letter)
     except (OSError, smtplib.SMTPException) as error:
         raise UnsentError(type(error).__name__) from None
+
+
+def say(chat: Chat, line: Line, message: Message) -> None:
+    """Write into a chat, in the portal's pace. Raises UnsentError, RecordUnavailableError.
+
+    Bitrix24 knows no id for a message that is sent again, so where an answer was lost it may stand there twice.
+    """
+    line.wait()
+    parameters = {"DIALOG_ID": chat.dialog_id, "MESSAGE": message.text[:LONGEST_CHAT], "URL_PREVIEW": "N"}
+    answer = line.call(CHAT_METHOD, parameters)
+    if answer.fault or answer.code is not None or not answer.result:
+        raise UnsentError(str(answer.fault or answer.code or f"HTTP {answer.status}"))
 
 
 def _wire(key: str, text: str) -> dict[str, str]:

@@ -11,18 +11,20 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from rq import SimpleWorker
+from rq import Queue, SimpleWorker
+from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from relay.errors import ConfigError, Mistake, RecordUnavailableError
 from relay.portals import load_portals
-from relay.queueing import queue_name
+from relay.queueing import DELIVER_JOB, queue_name
 from relay.settings import Settings
 from relay.store.connection import connect
 from relay.store.gate import GateState
+from relay.store.questions import Questions
 from relay.store.record import Record
 from relay.telemetry import configure, get_logger
-from workers import jobs, porter
+from workers import jobs, porter, questions
 from workers.bitrix24 import bizproc
 from workers.desk import Desk
 from workers.portals import Address, load_addresses
@@ -48,8 +50,34 @@ class PortalWorker(SimpleWorker):
             if timeout is None:
                 return None
             self.heartbeat()
+            self._answer_ping()
             time.sleep(GATE_POLL_S)
         return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+
+    def _answer_ping(self) -> None:
+        """A portal that is held is the one that a person wants to ping. The job of the ping finds it answered."""
+        try:
+            question_id = Questions(self.desk.record.redis).next_ping(self.desk.portal.name)
+            if question_id:
+                questions.answer(self.desk, question_id)
+        except RecordUnavailableError:
+            log.warning("question.postponed", portal=self.desk.portal.name)
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """Run it, unless a batch has taken its delivery: then it is put away, which costs far less than to run it."""
+        if job.func_name == DELIVER_JOB and not self._is_waiting(job):
+            with self.connection.pipeline(transaction=True) as pipeline:
+                pipeline.lrem(queue.intermediate_queue_key, 1, job.id)
+                pipeline.delete(job.key)
+                pipeline.execute()
+            return
+        super().execute_job(job, queue)
+
+    def _is_waiting(self, job: Job) -> bool:
+        try:
+            return self.desk.record.is_waiting(*job.args)
+        except RecordUnavailableError:
+            return True  # the job will find out, and RQ will say so
 
     def _may_pass(self) -> bool:
         desk = self.desk

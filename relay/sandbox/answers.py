@@ -67,6 +67,11 @@ KNOWN_ERRORS: Mapping[str, KnownError] = {
     "INTERNAL_WRONG_HANDLER_CLASS": KnownError(500, 500, "Wrong handler class"),
     "ERROR_WRONG_WORKFLOW_ID": KnownError(400, 400, "Template not found"),
     "ERROR_SELECT_VALIDATION_FAILURE": KnownError(400, 400, "Select must be an array of field names"),
+    "MESSAGE_EMPTY": KnownError(400, 400, "Message can't be empty"),
+    "USER_ID_EMPTY": KnownError(400, 400, "User ID can't be empty"),
+    "USER_NOT_FOUND": KnownError(400, 400, "User not found"),
+    "CHAT_ID": KnownError(400, 400, "Error creating message"),
+    "ACCESS_ERROR": KnownError(400, 400, "Action unavailable"),
     "": KnownError(400, 400, "Wrong DOCUMENT_ID!"),
 }
 

@@ -44,6 +44,11 @@ def _add_lists(blueprint: Blueprint, portal: Portal) -> None:
     def workflows() -> Response:
         return jsonify(portal.started())
 
+    @blueprint.get("/sandbox/messages")
+    def messages() -> Response:
+        with portal.lock:
+            return jsonify([asdict(message) for message in reversed(portal.messages)])
+
     @blueprint.get("/sandbox/requests")
     def requests() -> Response:
         with portal.lock:

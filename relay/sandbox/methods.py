@@ -13,6 +13,7 @@ from relay.sandbox.answers import RestError, Result
 from relay.sandbox.calls import RestCall
 from relay.sandbox.instances import kill_workflow, list_instances, terminate_workflow
 from relay.sandbox.listing import list_templates
+from relay.sandbox.messages import send_message
 from relay.sandbox.portal import Portal
 from relay.sandbox.starting import start_workflow
 
@@ -46,6 +47,7 @@ METHODS: Mapping[str, Method] = {
     "bizproc.workflow.kill": Method(kill_workflow, BIZPROC),
     "bizproc.workflow.template.list": Method(list_templates, BIZPROC),
     "user.current": Method(show_user, "user"),
+    "im.message.add": Method(send_message, "im"),
     "profile": Method(show_profile),
     "scope": Method(show_scope),
     "methods": Method(_list_methods),

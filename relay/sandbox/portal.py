@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import gevent
 
@@ -22,6 +23,9 @@ from relay.sandbox.settings import Settings
 from relay.sandbox.templates import Template, template_from_json, ten_templates
 from relay.sandbox.tokens import TokenServer
 from relay.sandbox.workflows import Workflow
+
+if TYPE_CHECKING:
+    from relay.sandbox.messages import Message
 
 SECRET = "sandbox"  # noqa: S105 - the pretend portal's secret is public
 
@@ -66,6 +70,7 @@ class Portal:
         self.settings = self._initial
         self.templates: dict[int, Template] = ten_templates()
         self.workflows: list[Workflow] = []
+        self.messages: list[Message] = []
         self.states: dict[str, Workflow] = {}
         self.faults = Faults(self._chance)
         self.log = RequestLog()

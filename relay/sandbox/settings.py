@@ -14,7 +14,7 @@ from relay.sandbox.answers import StatusColumn
 from relay.sandbox.usage import UsageError
 
 Profile = Literal["a", "b"]
-ALL_SCOPES = ("bizproc", "crm", "lists", "disk", "user")
+ALL_SCOPES = ("bizproc", "crm", "lists", "disk", "user", "im")
 
 
 @dataclass(frozen=True, slots=True)

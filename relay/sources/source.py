@@ -12,6 +12,7 @@ from urllib.parse import unquote_plus
 from relay.errors import UnreadableError
 from relay.sources.dedup import Dedup
 from relay.sources.forms import read_query
+from relay.sources.near_misses import find_near_miss
 from relay.sources.parsers import parse_body, read_json
 from relay.sources.verifiers import Verifier
 from relay.sources.webhook import Webhook
@@ -67,6 +68,10 @@ class Source:
         """The proven webhook. Raises NotVerifiedError whose `reason` is for our record only."""
         self.verifier.check(webhook, now)
         return Verified(self.name, webhook, self.kept_headers(webhook), self.kept_query(webhook), _SEAL)
+
+    def near_miss(self, webhook: Webhook, reason: str, now: datetime) -> str | None:
+        """What is almost right about a webhook that was refused for this reason; for our record only."""
+        return find_near_miss(self.verifier, webhook, reason, now)
 
     def kept_headers(self, webhook: Webhook) -> dict[str, str]:
         """The headers without proof, credentials and cookies; names in lower case."""

@@ -59,13 +59,17 @@ class TokenVerifier:
 
     def check(self, webhook: Webhook, now: datetime) -> None:  # noqa: ARG002 - a token has no age
         """Raises NotVerifiedError: token_missing or token_mismatch."""
-        given = webhook.header(self.proof_header) if self.proof_header else self._from_query(webhook.query_string)
+        given = self.given(webhook)
         if not given:
             raise NotVerifiedError("token_missing")
         if given[: len(self.prefix)].lower() != self.prefix.lower():
             raise NotVerifiedError("token_mismatch")
         if not _is_any([as_sent(given[len(self.prefix) :])], self.secrets):
             raise NotVerifiedError("token_mismatch")
+
+    def given(self, webhook: Webhook) -> str | None:
+        """What stands where the token should be."""
+        return webhook.header(self.proof_header) if self.proof_header else self._from_query(webhook.query_string)
 
     def _from_query(self, query: str) -> str | None:
         pairs = (pair.partition("=") for pair in query.split("&"))
@@ -114,19 +118,20 @@ class HmacVerifier:
 
     def check(self, webhook: Webhook, now: datetime) -> None:
         """Raises NotVerifiedError with one of the reasons above."""
-        given, stamp = self._split(webhook.header(self.proof_header) or "")
+        given, stamp = self.split(webhook.header(self.proof_header) or "")
         if not given:
             raise NotVerifiedError("signature_missing")
         if self.clock:
             stamp = self._stamp(webhook, stamp)
-        signed = self._signed(webhook, stamp)
+        signed = self.signed(webhook, stamp)
         expected = tuple(self._encode(hmac.digest(secret, signed, self.algorithm)) for secret in self.secrets)
         if not _is_any([self._comparable(candidate) for candidate in given], expected):
             raise NotVerifiedError("signature_mismatch")
         if self.clock:
             self.clock.check(stamp, now)
 
-    def _split(self, header: str) -> tuple[list[str], str]:
+    def split(self, header: str) -> tuple[list[str], str]:
+        """The signatures that a header holds, and the timestamp where it holds one."""
         values = [value.strip() for value in header.split(self.separator)] if self.separator else [header.strip()]
         stamp = ""
         if self.parts:
@@ -146,7 +151,8 @@ class HmacVerifier:
             raise NotVerifiedError("timestamp_unreadable")
         return stamp
 
-    def _signed(self, webhook: Webhook, stamp: str) -> bytes:
+    def signed(self, webhook: Webhook, stamp: str) -> bytes:
+        """What the signature is over. Raises NotVerifiedError: id_missing."""
         if len(self.template) == 3 and not self.template[0] and not self.template[2]:
             return webhook.body
         identity = webhook.header(self.id_header) if self.id_header else ""

@@ -27,10 +27,13 @@
     relay:bucket:{portal}            hash    the leaky bucket of the portal               TTL: an hour unused
     relay:pace:{portal}              hash    what was learnt: own id honoured, host, operating time,
                                              ms that a start takes by template
+    relay:codes:{portal}             list    time and reason of the last twenty sendings that started nothing,
+                                             newest first                                 TTL: a week unused
     relay:tokens:{portal}            hash    the OAuth pair in force
     relay:rules                      hash    digest and outlines of the rules in force
     relay:drift:{portal}             string  what of the rules does not fit the portal, as JSON
     relay:question:{ask_}            hash    what a person asked of a portal, and the answer     TTL: a day
+    relay:pings:{portal}             list    pings that a worker may answer before a closed gate  TTL: a day
     relay:acts                       stream  what persons did, newest last                capped
     relay:once:{digest}              string  the answer to a POST with this Idempotency-Key      TTL: a day
     relay:bulk:{rpl_}                string  a bulk replay as JSON; `:stop` beside it ends it    TTL: a week
@@ -66,10 +69,12 @@ LEASE = f"{PREFIX}lease:"
 GATE = f"{PREFIX}gate:"
 BUCKET = f"{PREFIX}bucket:"
 PACE = f"{PREFIX}pace:"
+CODES = f"{PREFIX}codes:"
 TOKENS = f"{PREFIX}tokens:"
 RULES = f"{PREFIX}rules"
 DRIFT = f"{PREFIX}drift:"
 QUESTION = f"{PREFIX}question:"
+PINGS = f"{PREFIX}pings:"
 ACTS = f"{PREFIX}acts"
 ONCE = f"{PREFIX}once:"
 BULK = f"{PREFIX}bulk:"
@@ -98,6 +103,7 @@ IN_LUA = {
     "workflows": WORKFLOWS,
     "clock": CLOCK,
     "ledger": LEDGER,
+    "codes": CODES,
     "minute": MINUTE,
     "hour": HOUR,
 }

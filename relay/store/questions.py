@@ -1,6 +1,7 @@
-"""What a person asks of a portal through the relay: end a workflow. The web process asks, a worker calls and answers.
+"""What a person asks of a portal through the relay: end a workflow, or whether all is well.
 
-The web process holds no credential, so it leaves the question on record with a job, and reads the answer there.
+The web process asks, a worker calls and answers: the web process holds no credential, so it leaves the question on
+record with a job, and reads the answer there.
 """
 
 from __future__ import annotations
@@ -23,11 +24,18 @@ ASK = Script.load("ask")
 KEPT_S = 86_400
 METHODS = {"terminate": "bizproc.workflow.terminate", "kill": "bizproc.workflow.kill"}
 """Terminate ends a workflow and keeps its data; kill deletes both (docs: bizproc-workflow-terminate.md, -kill.md)."""
+PING = "ping"
+"""The act that names no workflow: credential, scope, administrator, templates and rules are looked at."""
+LONGEST_ANSWER = 4_000
+PINGS_KEPT = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question and, when there is one, its answer. state: asked, done or failed; answer: the portal's words."""
+    """A question and, when there is one, its answer. state: asked, done or failed; answer: the portal's words.
+
+    workflow_id: empty where the portal itself is asked about.
+    """
 
     id: str
     portal: str
@@ -61,7 +69,17 @@ class Questions:
         fields = [("portal", portal), ("act", act), ("workflow_id", workflow_id), ("state", "asked")]
         argv = [KEPT_S, *pairs([*fields, ("at", to_ms(now))]), *self._queues.ask(portal, question.id).to_argv()]
         run(self._redis, ScriptCall(ASK, [keys.QUESTION + question.id], argv))
+        if act == PING:
+            self._redis.rpush(keys.PINGS + portal, question.id)
+            self._redis.ltrim(keys.PINGS + portal, -PINGS_KEPT, -1)
+            self._redis.expire(keys.PINGS + portal, KEPT_S)
         return question
+
+    @guarded
+    def next_ping(self, portal: str) -> str | None:
+        """Take the oldest ping, answered or not: for a worker that takes no job because the gate is closed."""
+        found: Any = self._redis.lpop(keys.PINGS + portal)
+        return found.decode() if found is not None else None
 
     @guarded
     def read(self, question_id: str) -> Question:
@@ -77,5 +95,5 @@ class Questions:
     @guarded
     def answer(self, question_id: str, *, done: bool, answer: str) -> None:
         """Leave the answer."""
-        fields = {"state": "done" if done else "failed", "answer": answer[:1000]}
+        fields = {"state": "done" if done else "failed", "answer": answer[:LONGEST_ANSWER]}
         self._redis.hset(keys.QUESTION + question_id, mapping=fields)  # type: ignore[arg-type] # invariant in redis-py

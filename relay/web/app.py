@@ -27,7 +27,7 @@ from relay.store.questions import Questions
 from relay.store.record import Record
 from relay.store.rulebook import publish_rules
 from relay.telemetry import get_logger
-from relay.web import api, dashboard, hooks, ops, problems
+from relay.web import api, dashboard, hooks, ops, problems, queues
 from relay.web.auth import Guard, Role
 from relay.web.house import House
 from relay.web.proxies import TrustedProxies
@@ -63,7 +63,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     for blueprint in (hooks.blueprint, ops.blueprint, dashboard.blueprint):
         app.register_blueprint(blueprint)
     api.register(app)
-    app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign] # Flask's way
+    queues.mount(app, record.redis, allows_actions=settings.rq_actions)
+    app.wsgi_app = TrustedProxies(  # type: ignore[method-assign] # Flask's way
+        app.wsgi_app, settings.trusted_proxies, settings.sign_in_header
+    )
     return app
 
 
@@ -111,7 +114,11 @@ def _furnish(settings: Settings, config: Config, record: Record) -> House:
         rules=config.rules,
         record=record,
         door=Door(config.rules, Collector(record), marker),
-        guard=Guard(record.redis, {Role.OPERATOR: settings.dashboard_password, Role.VIEWER: settings.viewer_password}),
+        guard=Guard(
+            record.redis,
+            {Role.OPERATOR: settings.dashboard_password, Role.VIEWER: settings.viewer_password},
+            settings.operators,
+        ),
         marker=marker,
         portals=config.portals,
         mending=mending,

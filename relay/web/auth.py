@@ -1,4 +1,5 @@
-"""Who may look and who may act: two passwords, the session, and the checks that keep other sites from using it.
+"""Who may look and who may act: two passwords, the session, the name that a trusted proxy gives, and the checks that
+keep other sites from using them.
 
 The session cookie is signed (RELAY_SECRET_KEY) and says only that its holder has logged in, and as what.
 """
@@ -8,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +22,7 @@ from redis.exceptions import RedisError
 from relay.errors import RecordUnavailableError
 from relay.store import keys
 from relay.store.guard import guarded
+from relay.web.proxies import SIGNED_IN
 
 LOGINS_PER_WINDOW = 10
 LOGIN_WINDOW_S = 300
@@ -41,8 +44,9 @@ class Role(StrEnum):
 class Guard:
     """Checks passwords, slowly for those who guess. Counts in Redis, so that all web processes count together."""
 
-    def __init__(self, redis: Redis, passwords: Mapping[Role, str | None]) -> None:
+    def __init__(self, redis: Redis, passwords: Mapping[Role, str | None], operators: Collection[str] = ()) -> None:
         self._redis = redis
+        self._operators = frozenset(operators)
         self._passwords = {role: password.encode() for role, password in passwords.items() if password}
 
     def try_password(self, given: str, address: str) -> Role | None:
@@ -73,6 +77,10 @@ class Guard:
         """Whether the role has a password."""
         return role in self._passwords
 
+    def role_of_name(self, name: str) -> Role:
+        """What somebody may do whom a trusted proxy has signed in: who is not named as an operator only looks."""
+        return Role.OPERATOR if name in self._operators else Role.VIEWER
+
     @guarded
     def end_all(self) -> None:
         """End every session of every role."""
@@ -99,6 +107,25 @@ def role_of_session(guard: Guard) -> Role | None:
         return None
     role = Role(kept)
     return role if guard.is_known(role) and session.get("epoch") == guard.epoch(role) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who has sent this request. name: for the audit log."""
+
+    role: Role
+    name: str
+
+
+def identify(guard: Guard) -> Visitor | None:
+    """The holder of this request's session, or whom a trusted proxy has signed in; of both, the role that may more.
+
+    None: nobody. Raises RecordUnavailableError.
+    """
+    role, name = role_of_session(guard), request.environ.get(SIGNED_IN)
+    if name is None:
+        return Visitor(role, role.value) if role else None
+    return Visitor(role if role is Role.OPERATOR else guard.role_of_name(name), name)
 
 
 def reveal(event_id: str) -> None:

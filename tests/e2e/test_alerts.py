@@ -15,19 +15,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from redis import Redis
 
-from relay.alerting import Alerting, Hook, Mail, load_alerting
+from relay.alerting import Alerting, Chat, Hook, Mail, load_alerting
 from relay.cli import main
 from relay.errors import ConfigError
 from relay.ids import utc_now
 from relay.lifecycle import State
 from relay.store import keys
 from relay.store.gate import Gate
+from tests.delivering.desks import make_desk, use_webhook
 from tests.support.folders import copy_config
 from tests.support.making import bring_to, make_entry, write, write_one
 from tests.support.processes import refusing_address
 from tests.support.waiting import until
 from workers.alerting import Watchman
-from workers.messengers import Message, UnsentError, open_channels, post, sign
+from workers.messengers import Message, UnsentError, open_channels, open_chats, post, say, sign
 from workers.messengers import write as write_mail
 from workers.troubles import AWAY, News
 
@@ -347,6 +348,72 @@ def test_it_looks_from_a_thread_until_it_is_stopped_and_one_process_at_a_time(wa
     assert redis.exists(f"{keys.LEASE}alerts")
 
 
+def open_line(record, url, clock, **options):
+    return make_desk(record, use_webhook(url, **options), clock).line
+
+
+def messages(sandbox):
+    return [(one.dialog_id, one.text) for one in sandbox.portal.messages]
+
+
+def test_a_chat_says_what_is_wrong_and_when_it_is_over(record, sandbox, clock):
+    alerting = alerting_for(chats=(Chat("chat", "main", "chat12"), Chat("far", "second", "chat13")))
+    channels = open_chats(alerting, {"main": open_line(record, sandbox.url, clock)})
+    watchman, gate = Watchman(record, alerting, ["main"], channels, clock=clock), Gate(record.redis, "main")
+    gate.hold("x", "Mend the webhook.", clock())
+    for _ in range(2):
+        watchman.look()
+    gate.open(clock())
+    watchman.look()
+    clock.now += AWAY
+    watchman.look()
+
+    (_, first), (_, over) = messages(sandbox)
+    assert {dialog for dialog, _ in messages(sandbox)} == {"chat12"}
+    assert first.startswith("NEW: portal main is held (x)")
+    assert over.startswith("RESOLVED: portal main is held (x)")
+
+
+@pytest.mark.parametrize(
+    ("dialog", "secret", "words"),
+    [
+        ("chat404", "sandbox", "CHAT_ID"),
+        ("chat403", "sandbox", "ACCESS_ERROR"),
+        ("9", "sandbox", "USER_NOT_FOUND"),
+        ("chat1", "another-secret", "INVALID_CREDENTIALS"),
+    ],
+)
+def test_a_chat_that_does_not_take_it_says_why(record, sandbox, dialog, secret, words):
+    line = open_line(record, sandbox.url, utc_now, secret=secret)
+
+    with pytest.raises(UnsentError) as caught:
+        say(Chat("chat", "main", dialog), line, Message("m", utc_now(), NEWS))
+
+    assert words in str(caught.value)
+    assert "another-secret" not in str(caught.value)
+    assert messages(sandbox) == []
+
+
+def test_a_portal_that_is_away_is_told_when_it_is_back(record, sandbox, clock):
+    alerting = alerting_for(chats=(Chat("chat", "main", "1"),))
+    channels = open_chats(alerting, {"main": open_line(record, sandbox.url, clock)})
+    watchman = Watchman(record, alerting, ["main"], channels, clock=clock)
+    sandbox.portal.add_faults({"kind": "html_502", "times": 2})
+    Gate(record.redis, "main").hold("x", "y", clock())
+
+    for _ in range(4):
+        watchman.look()
+
+    assert len(messages(sandbox)) == 1
+
+
+def test_without_the_scope_the_log_says_so(record, sandbox, clock):
+    sandbox.portal.configure(scope=["bizproc"])
+
+    with pytest.raises(UnsentError, match="insufficient_scope"):
+        say(Chat("chat", "main", "chat1"), open_line(record, sandbox.url, clock), Message("m", clock(), NEWS))
+
+
 ALERTS = """
 repeat: 2h
 oldest_waiting: 5m
@@ -356,6 +423,8 @@ webhooks:
   on-call: {url: ALERT_ON_CALL_URL, secret: ALERT_ON_CALL_SECRET}
 mail:
   team: {host: smtp.example.com, user: relay, password: ALERT_MAIL_PASSWORD, from: r@example.com, to: [a@example.com]}
+bitrix24:
+  chat: {portal: main, dialog_id: chat12}
 """
 ENVIRON = {
     "ALERT_ON_CALL_URL": "https://chat.example.com/hooks/1",
@@ -378,6 +447,7 @@ def test_the_file_says_whom_to_tell_what_and_how_often(tmp_path):
     (mail,) = alerting.mails
     assert (mail.port, mail.security, mail.password) == (587, "starttls", "password-of-the-test")
     assert [channel.name for channel in open_channels(alerting)] == ["on-call", "team"]
+    assert alerting.chats == (Chat("chat", "main", "chat12"),)
     assert SECRET not in repr(alerting)
     assert "chat.example.com" not in repr(alerting)
     assert "password-of-the-test" not in repr(alerting)
@@ -396,13 +466,20 @@ def test_without_a_file_nobody_is_told(tmp_path):
         ("webhooks: {a: {url: ALERT_A, secret: ALERT_B}}", "the environment has no ALERT_A"),
         ("sources: {websit: {silent_after: 1h}}", "no such source; did you mean 'website'"),
         ("mail: {a: {host: h, from: x@y, to: []}}", "at least one"),
+        ("bitrix24: {a: {portal: mian, dialog_id: chat1}}", "no such portal; did you mean 'main'"),
+        ("bitrix24: {a: {portal: main, dialog_id: room1}}", "a chat such as chat12"),
+        ("bitrix24: {a: {portal: main}}", "dialog_id"),
+        (
+            "mail: {a: {host: h, from: x@y, to: [b@c]}}\nbitrix24: {a: {portal: main, dialog_id: chat1}}",
+            "another channel has this name",
+        ),
         ("mail: {a: {host: h, from: nobody, to: [a@b]}}", "an e-mail address"),
         ("mail: {a: {host: h, from: x@y, to: [a@b], security: none, password: ALERT_MAIL_PASSWORD}}", "as it is"),
     ],
 )
 def test_each_mistake_is_named(tmp_path, text, words):
     with pytest.raises(ConfigError) as caught:
-        load_alerting(write_file(tmp_path, text), ENVIRON, ["website"])
+        load_alerting(write_file(tmp_path, text), ENVIRON, ["website"], ["main"])
 
     assert words in str(caught.value)
 
@@ -432,7 +509,8 @@ def test_a_secret_that_is_no_base64_is_a_mistake():
 
 def test_the_workers_tell(processes, sandbox, own_valkey, receiver):
     redis: Redis = own_valkey.redis
-    write_file(processes.config, ALERTS.partition("mail:")[0])
+    before, _, after = ALERTS.partition("mail:")
+    write_file(processes.config, f"{before}bitrix24:{after.partition('bitrix24:')[2]}")
     try:
         Gate(redis, "main").hold("x", "Mend the webhook.", utc_now())
         worker = processes.start(
@@ -442,9 +520,11 @@ def test_the_workers_tell(processes, sandbox, own_valkey, receiver):
             ALERT_ON_CALL_URL=receiver.url,
             ALERT_ON_CALL_SECRET=SECRET,
         )
-        until(lambda: receiver.taken, "the message")
+        until(lambda: receiver.taken and sandbox.portal.messages, "the messages")
         assert worker.stop() == 0
     finally:
         (processes.config / "alerts.yaml").unlink()
 
     assert kinds(receiver.contents[0], "new") == [("portal_held", "main")]
+    ((dialog, text),) = messages(sandbox)
+    assert (dialog, text.partition("(")[0]) == ("chat12", "NEW: portal main is held ")

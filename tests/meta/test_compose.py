@@ -1,5 +1,6 @@
 """docker-compose.yml: each process gets its own secrets and no other, and few rights."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,17 @@ def test_each_secret_is_a_file_that_is_declared_and_handed_to_the_service(
         assert compose["secrets"][name] == {"file": f"./var/secrets/{name}"}
     values = [name for name in variables(compose, service) if name.endswith(("_TOKEN", "_SECRET", "_PASSWORD", "_KEY"))]
     assert values == []
+
+
+def test_the_lines_to_be_uncommented_make_a_file_that_holds() -> None:
+    text = (ROOT / "docker-compose.yml").read_text("utf-8")
+    names = re.findall(r"^ +# (\w+)_FILE: /run/secrets/(\w+)$", text, re.MULTILINE)
+    assert {name for name, _ in names} >= {"RELAY_VIEWER_PASSWORD", "ALERT_ON_CALL_URL", "ALERT_ON_CALL_SECRET"}
+    for name, secret in names:
+        assert secret == name.lower()
+        assert f"  # {secret}: {{file: ./var/secrets/{secret}}}" in text.partition("\nsecrets:")[2]
+    uncommented = yaml.safe_load(re.sub(r"^( +)# (\w+: )", r"\1\2", text, flags=re.MULTILINE))
+    assert uncommented["services"]["web"]["environment"]["RELAY_OPERATORS"]
 
 
 def test_every_source_and_every_portal_of_the_shipped_configuration_gets_its_secret(compose: dict[str, Any]) -> None:

@@ -49,6 +49,13 @@ def test_every_variable_that_is_read_is_named(place):
         assert name in README, name
 
 
+def test_the_table_of_variables_names_each_one_of_the_settings():
+    code = (ROOT / "relay/settings.py").read_text("utf-8")
+    table = "\n".join(line for line in README.splitlines() if line.startswith("| `"))
+    named = set(re.findall(r'"((?:RELAY|REDIS)_[A-Z_]+)"', code)) | {"ALERT_*", "SOURCE_*"}
+    assert {name for name in named if f"`{name}`" not in table} == set()
+
+
 def test_every_make_target_that_is_named_exists():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     assert set(re.findall(r"(?:`|\$ )make ([a-z]+)", README)) <= targets

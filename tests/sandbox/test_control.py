@@ -156,6 +156,7 @@ def test_orders_must_be_json_so_that_no_foreign_web_page_can_give_them(client, b
 
 def test_a_reset_brings_back_the_first_day(client):
     client.start(1, LEAD)
+    client.call("im.message.add", {"DIALOG_ID": "1", "MESSAGE": "x"})
     client.order("faults", {"kind": "html_502"})
     client.order("settings", {"profile": "b"})
     client.order("templates", {"document_type": ["crm", "CCrmDocumentLead", "LEAD"]})
@@ -163,6 +164,7 @@ def test_a_reset_brings_back_the_first_day(client):
     client.session.post(f"{client.url}/sandbox/reset", timeout=5)
 
     assert client.started() == []
+    assert get(client, "/sandbox/messages").json() == []
     assert get(client, "/sandbox/faults").json() == []
     assert get(client, "/sandbox/settings").json()["profile"] == "a"
     assert get(client, "/sandbox/requests").json()["counters"]["total"] == 0

@@ -8,7 +8,9 @@ import pytest
 
 from relay.ids import utc_now
 from relay.lifecycle import EventState, State
+from relay.store import keys
 from relay.store.acts import read_acts
+from relay.store.codes import read_codes
 from relay.store.gate import Gate, GateState
 from tests.support.making import bring_to, make_entry, write
 
@@ -196,6 +198,47 @@ def test_a_portal_is_paused_and_resumed(operator, redis):
     press(operator, "/portals/main/explode", 404)
 
 
+def test_a_portal_is_pinged_and_the_answer_is_shown(app, operator, redis):
+    assert 'action="/portals/main/ping"' in ask(operator, "/portals")
+    to_answer = press(operator, "/portals/main/ping").headers["Location"]
+    assert operator.get(to_answer, headers=SAME).headers["Refresh"]
+    found = "2 templates can be started\nrule <r>, template 9: none"
+    app.extensions["house"].questions.answer(to_answer.rpartition("/")[2], done=False, answer=found)
+
+    text = ask(operator, to_answer)
+    assert "Ping main" in text
+    assert "Something is wrong." in text
+    assert "<bdi>rule &lt;r&gt;, template 9: none</bdi>" in text
+    assert acts(redis) == [("operator", "ping", "main")]
+    press(operator, "/portals/nobody/ping", 404)
+
+
+def test_an_order_that_no_worker_takes_before_the_gate_opens_says_so(operator, record, redis):
+    started = bring_to(record, State.STARTED)
+    to_answer = press(operator, f"/deliveries/{started.id}/acts/kill").headers["Location"]
+    assert "gate is open" not in ask(operator, to_answer)
+
+    Gate(redis, "main").hold("x", "y", utc_now())
+
+    assert "gate is open" in ask(operator, to_answer)
+
+
+def test_what_a_portal_has_said_lately_is_counted_by_code(operator, record, redis):
+    assert "nothing but starts" in ask(operator, "/portals")
+    bring_to(record, State.STARTED)
+    for _ in range(2):
+        make_dead(record)
+    bring_to(record, State.UNCERTAIN)
+
+    assert [(code.reason, code.count) for code in read_codes(redis, "main")] == [("because", 1), ("error_argument", 2)]
+    text = ask(operator, "/portals")
+    assert "code=error_argument" in text
+    assert "The portal refuses a value of the call" in text
+    for _ in range(25):
+        make_dead(record)
+    assert redis.llen(keys.CODES + "main") == 20
+
+
 def test_the_log_shows_what_was_done(operator, record):
     dead = make_dead(record)
     press(operator, f"/deliveries/{dead.id}/acts/replay")
@@ -221,6 +264,21 @@ def test_many_are_replayed_after_they_were_counted(app, operator, record, redis)
     assert "Refresh" not in finished.headers
     assert "3 replayed" in finished.text
     assert all(len(siblings(record, one)) == 1 for one in dead)
+
+
+def test_without_a_state_the_dead_are_meant_and_started_ones_are_asked_for(app, operator, record):
+    dead, started = make_dead(record), bring_to(record, State.STARTED)
+
+    form = ask(operator, "/bulk?portal=main")
+    assert "1 delivery fits the filter" in form
+    assert 'name="state" value="dead"' in form
+    assert "1 delivery fits the filter" in ask(operator, "/bulk?portal=main&state=started")
+    assert 'value="">any' not in ask(operator, "/bulk").partition("</select>")[0]
+    to_progress = press(operator, "/bulk", portal="main", state="").headers["Location"]
+    app.extensions["house"].bulk.step(to_progress.rpartition("/")[2])
+
+    assert len(siblings(record, dead)) == 1
+    assert siblings(record, started) == []
 
 
 def test_a_bulk_replay_is_cancelled(app, operator, record):

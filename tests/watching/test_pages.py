@@ -11,7 +11,7 @@ import pytest
 
 from relay.ids import utc_now
 from relay.lifecycle import EventState, State, Verdict
-from tests.support.folders import WEB_SECRETS
+from tests.support.folders import SECRETS, WEB_SECRETS
 from tests.support.making import NOON, bring_to, make_attempt, make_entry, write, write_one
 from tests.support.senders import dump, website
 
@@ -362,3 +362,15 @@ def test_while_the_record_is_away_pages_say_so_and_the_process_lives(make_app, o
     assert "not available at the moment" in page(client, "/", 503).text
     assert client.get("/readyz").status_code == 503
     assert client.get("/healthz").status_code == 200
+
+
+def test_the_page_of_sources_counts_what_was_almost_right(app, operator, viewer):
+    assert "Near misses" not in operator.get("/sources").text
+    token = SECRETS["SOURCE_WEBSITE_TOKEN"]
+    for _ in range(3):
+        app.test_client().post("/hooks/website", json={}, headers={"X-Relay-Token": f'"{token}"'})
+
+    for client in (operator, viewer):
+        text = client.get("/sources").text
+        assert "3 refused: the token is right, but in quotes" in text
+        assert token not in text

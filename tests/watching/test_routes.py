@@ -97,6 +97,7 @@ def test_a_viewer_is_offered_nothing_to_do(viewer, operator, record):
         seen = viewer.get(path, headers=SAME).text
         assert "/acts/" not in seen
         assert "/pause" not in seen
+        assert "/ping" not in seen
         assert "Reveal" not in seen
         assert [part for part in seen.split("<form")[1:] if 'method="post"' in part.partition(">")[0]] == [
             part for part in seen.split("<form")[1:] if "/logout" in part.partition(">")[0]

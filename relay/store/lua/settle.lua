@@ -32,6 +32,15 @@ if attempt ~= '' then
   redis.call('HINCRBY', KEY.ledger, 'attempt:' .. cjson.decode(attempt).verdict, 1)
 end
 move(id, kept[3], kept[1], to, send_at, look_at)
+if kept[1] == 'sending' and to ~= 'started' then
+  -- Also where no attempt is spent, as on a portal that is held: the page of portals shows what they say lately.
+  local reason = redis.call('HGET', KEYS[1], 'reason')
+  if reason and reason ~= '' then
+    redis.call('LPUSH', KEY.codes .. kept[3], now .. ' ' .. reason)
+    redis.call('LTRIM', KEY.codes .. kept[3], 0, 19)
+    redis.call('EXPIRE', KEY.codes .. kept[3], 604800)
+  end
+end
 if kept[1] ~= to and (to == 'started' or to == 'dead' or to == 'uncertain') then
   tally('delivery:' .. to, 1)
   if to ~= 'uncertain' then redis.call('HINCRBY', KEY.ledger, 'delivery:' .. to, 1) end

@@ -21,7 +21,8 @@ LONGEST = 200
 
 def filter_asked(given: Mapping[str, str] | None = None) -> Filter:
     """The filter of this request's query, or of other fields."""
-    found = {name: text for name in NAMES if (text := (given or request.args).get(name, "").strip()[:LONGEST])}
+    given = request.args if given is None else given
+    found = {name: text for name in NAMES if (text := given.get(name, "").strip()[:LONGEST])}
     wanted: dict[str, Any] = {name: found[name] for name in WORDS if name in found}
     if "code" in wanted:
         wanted["code"] = wanted["code"].lower()

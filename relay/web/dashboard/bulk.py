@@ -1,12 +1,17 @@
-"""Replaying many: choose by a filter, see how many and a sample, run, watch, cancel."""
+"""Replaying many: choose by a filter, see how many and a sample, run, watch, cancel.
+
+Without a state the dead ones are meant, as in the API: whoever wants workflows started once more has to ask for it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from flask import abort, flash, make_response, redirect, render_template, request, url_for
 
-from relay.lifecycle import FINAL
+from relay.lifecycle import FINAL, State
 from relay.listing import Filter
 from relay.web.dashboard.asked import NAMES, choices, filter_asked, query_of
 from relay.web.dashboard.frame import blueprint, who
@@ -21,8 +26,7 @@ def bulk() -> Any:
     """The form; with a filter, what it finds."""
     replays, record = house().bulk, house().record
     is_chosen = any(request.args.get(name) for name in NAMES)
-    wanted = filter_asked() if is_chosen else Filter()
-    _check(wanted)
+    wanted = _wanted(request.args)
     found = replays.dry_run(wanted) if is_chosen else None
     return render_template(
         "bulk.html",
@@ -42,8 +46,7 @@ def begin_bulk() -> Any:
     """Begin what the page before has counted."""
     if not any(request.form.get(name) for name in NAMES):
         abort(400, "choose what to replay: an empty filter is everything")
-    wanted, rules = filter_asked(request.form), request.form.get("rules", "original")
-    _check(wanted)
+    wanted, rules = _wanted(request.form), request.form.get("rules", "original")
     if rules not in {"original", "current"}:
         abort(400, "rules: expected original or current")
     begun = house().bulk.begin(wanted, rules, who())
@@ -71,6 +74,10 @@ def cancel_bulk(bulk_id: str) -> Any:
     return redirect(url_for("dashboard.one_bulk", bulk_id=bulk_id), 303)
 
 
-def _check(wanted: Filter) -> None:
-    if wanted.state is not None and wanted.state not in FINAL:
+def _wanted(given: Mapping[str, str]) -> Filter:
+    wanted = filter_asked(given)
+    if wanted.state is None:
+        return replace(wanted, state=State.DEAD)
+    if wanted.state not in FINAL:
         abort(400, "only what is dead or started is replayed")
+    return wanted

@@ -14,7 +14,7 @@ from flask import Blueprint, Response, abort, current_app, g, redirect, request,
 
 from relay.explanations import explain
 from relay.ids import utc_now
-from relay.web.auth import Role, refuse_other_sites, role_of_session
+from relay.web.auth import Role, identify, refuse_other_sites
 from relay.web.house import house
 from relay.web.portals import is_serious
 from relay.web.shown import pretty
@@ -61,16 +61,21 @@ def for_operators(view: V) -> V:
 def guard() -> Any:
     """Let a request pass, or send it to the login; 403 for another site's and for what a viewer may not do."""
     view = current_app.view_functions[request.endpoint or ""]
+    return admit(getattr(view, "asks", "operator" if request.method not in SAFE else "session"))
+
+
+def admit(asks: str) -> Any:
+    """What the guard does for a view that asks for "nothing", a "session" or an "operator"; None lets it pass."""
     changes = request.method not in SAFE
-    asks = getattr(view, "asks", "operator" if changes else "session")
     if changes:
         refuse_other_sites()
     if asks == "nothing":
         return None
-    g.role = role_of_session(house().guard)
-    if g.role is None:
+    visitor = identify(house().guard)
+    if visitor is None:
         target = request.full_path.rstrip("?") if not changes else url_for("dashboard.index")
         return redirect(url_for("dashboard.login", next=target), 303)
+    g.role, g.who = visitor.role, visitor.name
     if asks == "operator" and g.role is not Role.OPERATOR:
         abort(403, "a viewer sees everything and changes nothing: this is for operators")
     return None
@@ -93,15 +98,22 @@ def is_operator() -> bool:
 
 
 def who() -> str:
-    """Who acts, for the audit log."""
-    return str(g.role)
+    """Who acts, for the audit log: a role, or the name that a trusted proxy gave."""
+    return str(g.who)
 
 
 @blueprint.app_context_processor
 def furnish() -> dict[str, Any]:
     """What every template may use."""
     role = g.get("role")
-    return {"role": role, "may_act": role is Role.OPERATOR, "pages": PAGES, "explain": explain, "now": utc_now()}
+    return {
+        "role": role,
+        "who": g.get("who"),
+        "may_act": role is Role.OPERATOR,
+        "pages": PAGES,
+        "explain": explain,
+        "now": utc_now(),
+    }
 
 
 @blueprint.app_template_filter("pretty")

@@ -1,4 +1,4 @@
-"""The portals: whether each may be called, why not, how fast, and the two switches a person has."""
+"""The portals: whether each may be called, why not, how fast, and what a person can do: pause, resume, ping."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from flask import flash, redirect, render_template, url_for
 
 from relay.errors import NotFoundError
+from relay.store.codes import read_codes
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.house import house
 from relay.web.portals import portal_views
@@ -21,7 +22,10 @@ SWITCHES = {
 @blueprint.get("/portals")
 def portals() -> Any:
     """Every portal."""
-    return render_template("portals.html", views=portal_views())
+    redis = house().record.redis
+    return render_template(
+        "portals.html", views=portal_views(), codes={name: read_codes(redis, name) for name in house().portals}
+    )
 
 
 @blueprint.get("/portals/<name>/<switch>")
@@ -41,6 +45,13 @@ def switch_portal(name: str, switch: str) -> Any:
         house().mending.resume(_known(name), who())
     flash(f"{name} is {'paused' if switch == 'pause' else 'open'} now.")
     return redirect(url_for("dashboard.portals"), 303)
+
+
+@blueprint.post("/portals/<name>/ping")
+def ping_portal(name: str) -> Any:
+    """Ask a worker to look; starts nothing, so it asks nobody whether they are sure."""
+    asked = house().mending.ping(_known(name), who())
+    return redirect(url_for("dashboard.question", question_id=asked.id), 303)
 
 
 def _known(name: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from flask import render_template, request
 
 from relay.ids import utc_now
+from relay.ingest import PROOF
 from relay.lifecycle import EventState
 from relay.sources import Source
 from relay.sources.verifiers import HmacVerifier, TokenVerifier, Verifier
@@ -17,6 +19,8 @@ from relay.web.dashboard.frame import blueprint
 from relay.web.house import house
 
 COUNTED = (EventState.ACCEPTED, EventState.IGNORED, EventState.REJECTED, EventState.REFUSED)
+LOOKED_AT, MOST_SHOWN = 200, 5
+"""Of so many refused webhooks the near misses are counted; so many kinds are shown for a source."""
 BODY = '{"lead": {"id": 1}}'
 
 
@@ -31,6 +35,7 @@ class SourceView:
     presence: Presence
     counts: dict[str, int]
     rules: int
+    near_misses: dict[str, int]
 
 
 @blueprint.get("/sources")
@@ -39,7 +44,10 @@ def sources() -> Any:
     found, redis = sorted(house().sources.values(), key=lambda one: one.name), house().record.redis
     presences = read_presence(redis, [keys.EVENTS_BY_SOURCE + one.name for one in found])
     week = read_series(redis, utc_now())["week"]
-    views = [_view(one, presence, week) for one, presence in zip(found, presences, strict=True)]
+    misses = _near_misses()
+    views = [
+        _view(one, presence, week, misses.get(one.name, {})) for one, presence in zip(found, presences, strict=True)
+    ]
     return render_template("sources.html", views=views, counted=COUNTED)
 
 
@@ -81,7 +89,16 @@ def _signing(verifier: HmacVerifier) -> list[str]:
     return [f'SIGNATURE=$(printf %s "$BODY" | {digest} -binary | base64)']
 
 
-def _view(source: Source, presence: Presence, week: Series) -> SourceView:
+def _near_misses() -> dict[str, dict[str, int]]:
+    """What was almost right about the newest refused webhooks of all sources, counted by source."""
+    record = house().record
+    counts: dict[str, Counter[str]] = {}
+    for event in record.events(record.page(keys.EVENTS_BY_STATE + EventState.REFUSED, limit=LOOKED_AT)):
+        counts.setdefault(event.source, Counter()).update(event.errors.get(PROOF, ()))
+    return {source: dict(counted.most_common(MOST_SHOWN)) for source, counted in counts.items()}
+
+
+def _view(source: Source, presence: Presence, week: Series, near_misses: dict[str, int]) -> SourceView:
     base = house().settings.public_url or request.host_url.rstrip("/")
     url = f"{base}/hooks/{source.name}"
     return SourceView(
@@ -92,4 +109,5 @@ def _view(source: Source, presence: Presence, week: Series) -> SourceView:
         presence=presence,
         counts={state.value: week.total(f"source:{source.name}:{state}") for state in COUNTED},
         rules=len(house().rules.for_source(source.name)),
+        near_misses=near_misses,
     )

@@ -1,0 +1,224 @@
+"""How the pages look: to axe, in light and dark, on a desk and on a phone; and the pictures in the README."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from relay.ids import to_ms, utc_now
+from relay.lifecycle import EventState, State
+from relay.store import keys
+from relay.store.gate import Gate, GateState
+from tests.browser.stage import Stage, staged
+from tests.support.making import bring_to, make_entry, write
+
+FOLDER = os.environ.get("RELAY_SCREENSHOTS")
+"""Where pictures are left; without it, none are taken."""
+DESK, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
+SCHEMES = ("light", "dark")
+LOOKS = list(itertools.product(SCHEMES, (DESK, PHONE)))
+PAGES = [
+    "/",
+    "/events",
+    "/events?state=dead&source=website",
+    "/events?q=nobody@example.com",
+    "/deliveries",
+    "/events/{dead.event_id}",
+    "/events/{rejected}",
+    "/events/{rejected}/replay",
+    "/deliveries/{dead.id}/acts/replay",
+    "/deliveries/{dead.id}/acts/replay-current",
+    "/deliveries/{uncertain.id}/acts/settle-started",
+    "/bulk",
+    "/bulk?state=dead",
+    "{bulk}",
+    "{question}",
+    "/rules",
+    "/rules/try",
+    "/rules/try?event={dead.event_id}",
+    "/sources",
+    "/portals",
+    "/portals/main/resume",
+    "/alerts",
+    "/log",
+    "/sessions",
+    "/events/evt_none",
+    "/events?state=wrong",
+]
+WIDER = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+AXE = Axe().axe_script
+RUN = """
+async (rules) => {
+  const options = {resultTypes: ["violations"], preload: false, ...(rules && {runOnly: rules})};
+  const {violations} = await axe.run(options);
+  return violations.filter((one) => ["serious", "critical"].includes(one.impact)).map((one) =>
+    `${one.id}: ` + one.nodes.slice(0, 5).map((node) => `${node.target}: ${node.failureSummary}`).join("; "));
+}
+"""
+COLOURS = ["color-contrast", "link-in-text-block"]
+"""What may change with the scheme; all else was asked in the light, at both widths."""
+OPEN_ALL = "document.querySelectorAll('details').forEach((one) => { one.open = true; })"
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    with staged(tmp_path_factory.mktemp("looks")) as made:
+        made.change_rule("document-deal", "template_id: 2", "template_id: 404")
+        made.start_web()
+        made.start_workers()
+        yield made
+
+
+@pytest.fixture(scope="module")
+def open_look(stage, open_context, log_in):
+    """Opens a window in which an operator is logged in."""
+    session = log_in(stage.url)
+    return lambda **options: open_context(stage.url, storage_state=session, **options)
+
+
+@pytest.fixture(scope="module")
+def filled(stage):
+    """What a quiet day leaves behind: most has started, one was refused by the portal, one is uncertain."""
+    deals = stage.post({"document": "deal", "id": 12, "email": "ada@example.com", "phone": "+49 30 1234567"})
+    leads = [stage.post({"document": "lead", "id": n, "email": f"{n}@example.com"}) for n in range(1, 8)]
+    (dead,) = stage.wait(deals["deliveries"], State.DEAD)
+    started = stage.wait([one for receipt in leads for one in receipt["deliveries"]], State.STARTED)
+    stage.change_rule("document-deal", "template_id: 404", "template_id: 2")
+    stage.restart_web()
+    rejected = stage.post({"document": "contact", "id": "none"})["event_id"]
+    now = utc_now()
+    uncertain = bring_to(stage.record, State.UNCERTAIN, now - timedelta(minutes=3))
+    write(stage.record, make_entry([], state=EventState.IGNORED, source="github", at=now))
+    write(stage.record, make_entry([], state=EventState.REFUSED, source="github", at=now - timedelta(days=3)))
+    _tell_of_the_last_hour(stage)
+    return {"dead": dead, "started": started[0], "uncertain": uncertain, "rejected": rejected}
+
+
+def _tell_of_the_last_hour(stage: Stage) -> None:
+    """The counts of busy minutes before: charts know the server's own clock only."""
+    minute = to_ms(utc_now()) // 60_000
+    for ago in range(2, 60):
+        events = 4 + (ago * 7) % 9 + (12 if 20 < ago < 30 else 0)
+        dead, ignored = int(ago % 17 == 0), ago % 3
+        counts = {
+            "event:accepted": events,
+            "event:ignored": ignored,
+            "event:rejected": int(ago % 13 == 0),
+            "delivery:started": events - dead,
+            "delivery:dead": dead,
+            "latency:ms": events * (400 + 90 * (ago % 5)),
+            "latency:1000": events - dead,
+        }
+        stage.valkey.redis.hset(f"{keys.MINUTE}{minute - ago}", mapping=counts)
+
+
+def take(page: Page, name: str) -> None:
+    if FOLDER:
+        Path(FOLDER).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=Path(FOLDER) / f"{name}.png", animations="disabled")
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "look"),
+    [
+        ("front", "/", ("light", DESK)),
+        ("event", "/events/{dead.event_id}", ("light", DESK)),
+        ("front-dark", "/", ("dark", DESK)),
+        ("front-phone", "/", ("light", PHONE)),
+    ],
+    ids=["front", "event", "front-dark", "front-phone"],
+)
+def test_a_picture(filled, open_look, name, path, look):
+    scheme, size = look
+    context, faults = open_look(color_scheme=scheme, viewport=size)
+    page = context.new_page()
+    page.goto(path.format(**filled))
+
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    if path == "/":
+        expect(page.locator("#freshness")).to_have_text("Live.")
+        expect(page.locator("#gauges")).to_contain_text("ago")
+    take(page, name)
+    assert faults.found == []
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def troubled(stage, filled, open_look):
+    """The portal is paused, so that what waits stays waiting; and an operator has begun this and that."""
+    gate = Gate(stage.valkey.redis, "main")
+    gate.pause("paused_by_person", "Resume it on this page.", utc_now(), None, by_person=True)
+    gate.alert("portal.paused", "A person has paused the portal.", utc_now())
+    assert gate.look().state is GateState.PAUSED
+    bring_to(stage.record, State.RETRYING, utc_now() - timedelta(hours=1))
+    context, _ = open_look()
+    page = context.new_page()
+    page.goto("/bulk?state=dead")
+    page.get_by_role("button", name="Replay 1").click()
+    page.wait_for_url("**/bulk/rpl_*")
+    bulk = page.url
+    page.goto(f"/deliveries/{filled['started'].id}/acts/terminate")
+    page.get_by_role("button", name="Terminate").click()
+    page.wait_for_url("**/questions/*")
+    question = page.url
+    context.close()
+    return filled | {"bulk": bulk, "question": question}
+
+
+@pytest.fixture(scope="module")
+def window(open_look):
+    """A page where an operator is logged in."""
+    return open_look()[0].new_page()
+
+
+def faults_of(page: Page) -> list[str]:
+    """What axe finds serious or critical on a page with everything folded open, and whether it is too wide."""
+    page.evaluate(OPEN_ALL)
+    page.evaluate(AXE)
+    found = []
+    for scheme, size in LOOKS:
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size(size)
+        new = page.evaluate(RUN, COLOURS if scheme == "dark" else None)
+        new += ["scrolls sideways"] if page.evaluate(WIDER) else []
+        found += [f"{scheme}, {size['width']} px: {fault}" for fault in new]
+    return found
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_axe_finds_no_serious_fault_and_nothing_scrolls_sideways(troubled, window, path):
+    window.goto(path.format(**troubled))
+
+    assert faults_of(window) == []
+
+
+def test_nor_on_the_login(stage, open_context):
+    page = open_context(stage.url)[0].new_page()
+    page.goto("/login")
+    assert faults_of(page) == []
+
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert faults_of(page) == []
+
+
+def test_axe_would_find_one_and_so_would_the_ruler(window):
+    window.goto("/log")
+    window.evaluate("""
+      const main = document.querySelector("main");
+      main.innerHTML += `<button></button><p>${"x".repeat(500)}</p>`;
+      main.lastChild.style = "color: #888; background: #999";
+    """)
+
+    found = faults_of(window)
+
+    assert sum("button-name" in fault for fault in found) == 2
+    assert sum("color-contrast" in fault for fault in found) == len(LOOKS)
+    assert sum("sideways" in fault for fault in found) == len(LOOKS)
