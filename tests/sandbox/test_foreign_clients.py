@@ -6,7 +6,9 @@ Both want https, so the portal gets a certificate of an authority that only this
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
+import warnings
 
 import aiohttp
 import gevent.ssl
@@ -21,10 +23,20 @@ from relay.sandbox.answers import KNOWN_ERRORS
 from relay.sandbox.portal import Portal
 from relay.sandbox.server import SandboxServer
 
+# fast-bitrix24 leaves sockets for the garbage collector, which then complains in whatever test runs: here, and quietly.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 SECRET = "sandbox"
 LEAD = ["crm", "CCrmDocumentLead", "LEAD_7"]
 START = "bizproc.workflow.start"
 TEMPLATES = "bizproc.workflow.template.list"
+
+
+@pytest.fixture(autouse=True)
+def _sockets_are_collected():
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="module")
