@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from relay.errors import LostRace, WorkflowTaken
 from relay.events import Attempt, Delivery, Event
 from relay.lifecycle import EventState, State
 from relay.queueing import Ticket
@@ -54,6 +55,14 @@ class Settlement:
     ticket: Ticket | None = None
     next_at: datetime | None = None
     looks: int | None = None
+
+    def result_of(self, answer: Any) -> str | LostRace | None:
+        """What the script's answer means: the delivery that waited for this one, or why nothing was written."""
+        if answer == -1:
+            return WorkflowTaken(self.delivery.id)
+        if not answer:
+            return LostRace(self.delivery.id)
+        return answer.decode() if isinstance(answer, bytes) else None
 
 
 @dataclass(frozen=True, slots=True)

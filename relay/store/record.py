@@ -12,7 +12,7 @@ from typing import Any
 
 from redis import Redis
 
-from relay.errors import LostRace, NotFoundError, WorkflowTaken
+from relay.errors import LostRace, NotFoundError
 from relay.events import Attempt, Delivery, Event
 from relay.ids import to_ms
 from relay.lifecycle import FINAL, EventState, State, advance, states_before
@@ -124,7 +124,7 @@ class Record:
         if fault:
             # Writing again is safe: what was written has moved on, and says so.
             raise fault
-        return [_settled(one.delivery.id, answer) for one, answer in zip(settlements, answers, strict=True)]
+        return [one.result_of(answer) for one, answer in zip(settlements, answers, strict=True)]
 
     @guarded
     def rescue(self, delivery: Delivery, now: datetime) -> bool:
@@ -293,11 +293,3 @@ class Record:
                 pipeline.lrange(keys.ATTEMPTS + kept[b"id"].decode(), 0, -1)
             attempts = pipeline.execute()
         return [codec.delivery_from_hash(kept, tried) for kept, tried in zip(hashes, attempts, strict=True)]
-
-
-def _settled(delivery_id: str, answer: Any) -> str | LostRace | None:
-    if answer == -1:
-        return WorkflowTaken(delivery_id)
-    if not answer:
-        return LostRace(delivery_id)
-    return answer.decode() if isinstance(answer, bytes) else None
