@@ -206,7 +206,7 @@ def _contents(redis: Redis) -> dict[str, Any]:
     for key in redis.scan_iter(f"{keys.PREFIX}*"):
         kind = redis.type(key)
         name = key.decode()
-        if name.startswith((keys.LEDGER, keys.MINUTE, keys.HOUR)):
+        if name.startswith((keys.LEDGER, keys.MINUTE, keys.HOUR, keys.CODES)):  # of bounded size
             continue
         read = {
             b"hash": redis.hgetall, b"zset": lambda k: redis.zrange(k, 0, -1, withscores=True),
