@@ -1,4 +1,4 @@
-"""`make chaos`: the fault suite, a row a scene. With names as arguments (drain cut killed held refresh), only those."""
+"""`make chaos`: the fault suite, a row a scene. With names as arguments (drain cut killed held refresh outage), only those."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from tests.chaos import cut, drain, foreign, held, killed, refresh
+from tests.chaos import cut, drain, foreign, held, killed, outage, refresh
 
 
 def scenes() -> dict[str, Callable[[], Iterator[str]]]:
@@ -17,6 +17,7 @@ def scenes() -> dict[str, Callable[[], Iterator[str]]]:
         "killed": lambda: iter([killed.killed(2_000, 30)]),
         "held": lambda: iter([held.held(5_000, 300)]),
         "refresh": lambda: iter([refresh.refresh(10, 5, 500)]),
+        "outage": _outage,
     }
 
 
@@ -31,6 +32,12 @@ def _cut() -> Iterator[str]:
         for batch in (1, 10):
             yield cut.cut(1_000, own_id, batch)
     yield foreign.foreign_cut(1_000, 10)
+
+
+def _outage() -> Iterator[str]:
+    for trouble in outage.TROUBLES:
+        for batch in (50, 5):
+            yield outage.outage(trouble, batch)
 
 
 def main(names: list[str]) -> int:

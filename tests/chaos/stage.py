@@ -47,6 +47,9 @@ class Sandbox:
     def post(self, path: str, content: Any) -> None:
         requests.post(f"{self.url}/sandbox/{path}", json=content, timeout=30).raise_for_status()
 
+    def clear_faults(self) -> None:
+        requests.delete(f"{self.url}/sandbox/faults", timeout=30).raise_for_status()
+
     def workflows(self) -> list[dict[str, Any]]:
         answer: list[dict[str, Any]] = requests.get(f"{self.url}/sandbox/workflows", timeout=60).json()
         return answer
