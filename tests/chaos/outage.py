@@ -1,7 +1,8 @@
 """A portal that is away for a while: 60 delivered, 300 waiting, then 20 s of nothing but trouble.
 
 How long after its return until the last of the 300 has started, with worker loop, batches and the gate's pauses as they
-are: nothing is called by hand. Deliveries whose call may have been executed wait for `settle_after`, whatever the gate does.
+are: nothing is called by hand. Deliveries whose call may have been executed wait for `settle_after`, whatever the gate
+does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`make chaos`: the fault suite, a row a scene. With names as arguments (drain cut killed held refresh outage), only those."""
+"""`make chaos`: the fault suite, a row a scene. Arguments (drain cut killed held refresh outage) choose."""
 
 from __future__ import annotations
 
