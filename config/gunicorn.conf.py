@@ -2,14 +2,16 @@
 
 import os
 
-# Many senders wait at the same time for the same disk; a greenlet costs less than a thread.
-worker_class = "gevent"
+# The kind of worker is not said here: it is relay/serving.py's, which ends what waits for bytes that do not come. Many
+# senders wait at the same time for the same disk; a greenlet costs less than a thread.
 workers = min(2, os.cpu_count() or 1)
+# Of each worker. Near it, connections that wait for bytes are closed, the unproven first, so that the next one gets in.
 worker_connections = 1000
 
 # A worker that has not answered its arbiter for so long is stuck; a stop waits this long for requests in flight.
 timeout = 30
 graceful_timeout = 10
+# So long a connection may wait for its next request, and a request line with its headers may take.
 keepalive = 5
 
 # A request line may hold a token in its query, so there is no access log: the relay writes a line of its own an event.

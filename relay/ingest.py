@@ -23,6 +23,7 @@ from relay.lifecycle import EventState, State
 from relay.marks import Marker
 from relay.rules import RuleBook
 from relay.sources import Source, Webhook, build_context
+from relay.sources.parsers import kind_of
 from relay.store.collector import Collector
 from relay.store.record import Entry, Receipt
 from relay.telemetry import get_logger
@@ -168,7 +169,7 @@ class Door:
             reason=event.reason,
             rules=rules or [],
             deliveries=list(receipt.deliveries),
-            content_type=event.content_type.partition(";")[0][:60],
+            content_type=kind_of(event.content_type) or "other",
             size=len(event.body),
         )
         return receipt

@@ -1,21 +1,55 @@
-"""gunicorn, from inside: `python -m relay serve` instead of a command line. Imported after gevent has patched."""
+"""gunicorn, from inside: `python -m relay serve` instead of a command line. Imported after gevent has patched.
+
+Its workers wait for nobody's bytes for ever, and print nothing of what was sent: a broken request may hold a token.
+"""
 
 from __future__ import annotations
 
 import os
+import resource
+import socket
 import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
+import gevent
 from gunicorn.app.base import Application
+from gunicorn.http import errors as broken
+from gunicorn.util import write_error
+from gunicorn.workers.base_async import AsyncWorker
+from gunicorn.workers.ggevent import GeventWorker
 
 from relay.bulk import BulkReplays
+from relay.doorkeeper import CONNECTION, Connection, Doorkeeper
 from relay.settings import Settings
 from relay.store.connection import connect, ensure_durable
 from relay.telemetry import configure, get_logger
 from relay.web.app import create_app, load_config
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
 SHIPPED = Path(__file__).resolve().parents[1] / "config" / "gunicorn.conf.py"
+HEAD_S = 5
+"""The deadline of a head, where the file says none."""
+BODY_S, BODY_BYTES_A_S = 10.0, 20_000
+"""A body must be whole after ten seconds, and a second more for each 20 KB that have come."""
+ANSWER_S = 30.0
+"""So long an answer may stand still because nobody reads it."""
+FILES_BESIDE = 64
+"""Open files of a process that are not connections of senders."""
+ENOUGH_FILES = 65_536
+STATUSES: dict[type[Exception], tuple[int, str]] = {
+    broken.LimitRequestLine: (414, "URI Too Long"),
+    broken.LimitRequestHeaders: (431, "Request Header Fields Too Large"),
+    broken.ExpectationFailed: (417, "Expectation Failed"),
+    broken.UnsupportedTransferCoding: (501, "Not Implemented"),
+}
+
+log = get_logger()
 
 
 class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
@@ -29,10 +63,12 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
         """No command line is read."""
 
     def load_config(self) -> None:
-        """The operator's file, or the shipped one where there is none; then the address from the environment."""
+        """The operator's file, or the shipped one where there is none; then what is ours to say."""
         own = self._settings.config / "gunicorn.conf.py"
         self.load_config_from_module_name_or_filename(str(own if own.exists() else SHIPPED))
         self.cfg.set("bind", f"{self._settings.host}:{self._settings.port}")
+        self.cfg.set("worker_class", DoorWorker)
+        self.cfg.set("keepalive", self.cfg.keepalive or HEAD_S)
 
     def load(self) -> Any:
         """The application, in each worker process."""
@@ -42,6 +78,123 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
         return app
 
 
+class DoorWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
+    """gunicorn's gevent worker, with an end to everything that a stranger can make it wait for.
+
+    Heads have gunicorn's own `keepalive` as their deadline.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        # Some room is left for those that are on their way out.
+        self._keeper = Doorkeeper(
+            min(self.worker_connections, files - FILES_BESIDE if files > 0 else ENOUGH_FILES) * 9 // 10
+        )
+        self._connections: dict[socket.socket, Connection] = {}
+
+    def load_wsgi(self) -> None:
+        """The application, behind the threshold."""
+        super().load_wsgi()
+        self.wsgi: WSGIApplication = Threshold(self.wsgi, self._keeper, self._connections)
+
+    def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
+        """One connection, from its first byte to its last."""
+        connection = self._connections[client] = self._keeper.admit(client, addr[0] if addr else "")
+        client.settimeout(ANSWER_S)
+        try:
+            # Past gevent's own, which would let the socket wait for ever again.
+            AsyncWorker.handle(self, listener, client, addr)
+        finally:
+            del self._connections[client]
+            self._keeper.forget(connection)
+
+    def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> Any:
+        """One request of a connection."""
+        try:
+            return super().handle_request(listener_name, req, sock, addr)
+        except TimeoutError:
+            # Nobody reads the answer. This is how a handler of gunicorn closes the connection.
+            raise StopIteration from None
+        finally:
+            self._keeper.wait(self._connections[sock])
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
+        """Answer what is no request. gunicorn's own would print it, and send it back."""
+        if isinstance(exc, broken.ParseException):
+            status, reason = STATUSES.get(type(exc), (400, "Bad Request"))
+            log.warning("request.broken", kind=type(exc).__name__)
+        else:
+            status, reason = 500, "Internal Server Error"
+            # Where it happened, and not what it says: the text of an exception may hold what was sent.
+            places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(exc.__traceback__)]
+            log.error("request.failed", kind=type(exc).__name__, places=places)
+        try:
+            write_error(client, status, reason, "")
+        except OSError:
+            return
+
+
+class Threshold:
+    """WSGI middleware: tells the doorkeeper what a request still waits for, and ends bodies that do not come."""
+
+    def __init__(
+        self, app: WSGIApplication, keeper: Doorkeeper, connections: Mapping[socket.socket, Connection]
+    ) -> None:
+        self._app = app
+        self._keeper = keeper
+        self._connections = connections
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        connection = environ[CONNECTION] = self._connections[environ["gunicorn.socket"]]
+        length = environ.get("CONTENT_LENGTH") or "0"
+        if length == "0" and "HTTP_TRANSFER_ENCODING" not in environ:
+            self._keeper.serve(connection)
+        else:
+            environ["wsgi.input"] = TimedBody(environ["wsgi.input"], int(length), connection, self._keeper)
+        return self._app(environ, start_response)
+
+
+class TimedBody:
+    """A request's body that is whole in time, or raises TimeoutError. length: bytes that were announced, or 0."""
+
+    def __init__(self, inner: IO[bytes], length: int, connection: Connection, keeper: Doorkeeper) -> None:
+        self._inner = inner
+        self._left = length or None
+        self._connection = connection
+        self._keeper = keeper
+        self._due = time.monotonic() + BODY_S
+
+    def read(self, size: int = -1) -> bytes:
+        return self._timed(self._inner.read, size)
+
+    def readline(self, size: int = -1) -> bytes:
+        return self._timed(self._inner.readline, size)
+
+    def readlines(self, _hint: int = -1) -> list[bytes]:
+        return list(self)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.readline, b"")
+
+    def _timed(self, read: Callable[[int], bytes], size: int) -> bytes:
+        remaining = self._due - time.monotonic()
+        try:
+            with gevent.Timeout(max(remaining, 0.001), TimeoutError):
+                found = read(size)
+        except TimeoutError:
+            self._connection.is_late = True
+            raise
+        self._due += len(found) / BODY_BYTES_A_S
+        if self._left is not None:
+            self._left -= len(found)
+        if self._left == 0 or not found:
+            self._keeper.serve(self._connection)
+        else:
+            self._keeper.read(self._connection, len(found))
+        return found
+
+
 def run_gunicorn() -> None:
     """Serve until told to stop. Raises ConfigError or RecordUnavailableError before any worker starts."""
     configure("web")
@@ -49,5 +202,14 @@ def run_gunicorn() -> None:
     load_config(settings.config)
     with connect(settings.redis_url) as redis:
         if warning := ensure_durable(redis):
-            get_logger().warning("record.not_durable", reason=warning)
+            log.warning("record.not_durable", reason=warning)
+    _open_files()
     WebServer(settings).run()
+
+
+def _open_files() -> None:
+    """Enough for every connection: many shells allow 1,024 only."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = ENOUGH_FILES if most == resource.RLIM_INFINITY else min(most, ENOUGH_FILES)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

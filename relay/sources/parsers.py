@@ -13,6 +13,7 @@ from relay.errors import UnreadableError, UnsupportedTypeError
 from relay.sources.charsets import read_text
 from relay.sources.forms import MAX_DEPTH, MAX_VALUES, parameters, read_multipart, read_urlencoded
 
+JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 
@@ -24,16 +25,23 @@ def parse_body(content_type: str, body: bytes) -> Any:
     their JSON so). Raises UnreadableError (broken, empty, too deep, too many values, NaN, NUL, half a surrogate
     pair, wrong charset) and UnsupportedTypeError.
     """
-    kind = content_type.partition(";")[0].strip().lower()
-    is_json = kind in {"application/json", "text/json", "text/plain"} or kind.endswith("+json")
-    if not is_json and kind not in {FORM, MULTIPART}:
+    kind = kind_of(content_type)
+    if kind is None:
         raise UnsupportedTypeError("expected JSON, a urlencoded form or multipart/form-data")
     if not body:
         raise UnreadableError("no body")
     if kind == MULTIPART:
         return read_multipart(body, content_type)
     charset = parameters(content_type).get("charset", "utf-8")
-    return read_json(body, charset) if is_json else read_urlencoded(body, charset)
+    return read_json(body, charset) if kind == JSON else read_urlencoded(body, charset)
+
+
+def kind_of(content_type: str) -> str | None:
+    """Which of the three kinds that are read a Content-Type names: JSON, FORM or MULTIPART; None: none of them."""
+    name = content_type.partition(";")[0].strip().lower()
+    if name in {JSON, "text/json", "text/plain"} or name.endswith("+json"):
+        return JSON
+    return name if name in {FORM, MULTIPART} else None
 
 
 def read_json(body: bytes, charset: str = "utf-8") -> Any:

@@ -14,7 +14,7 @@ from relay.sources.dedup import Dedup
 from relay.sources.forms import read_query
 from relay.sources.near_misses import find_near_miss
 from relay.sources.parsers import parse_body, read_json
-from relay.sources.verifiers import Verifier
+from relay.sources.verifiers import NoVerifier, Verifier
 from relay.sources.webhook import Webhook
 
 _SECRET_NAME = re.compile(
@@ -63,6 +63,11 @@ class Source:
     methods: tuple[str, ...] = ("POST",)
     on_invalid: str = "reject"
     json_field: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anybody may send: nothing that comes from it is proven."""
+        return isinstance(self.verifier, NoVerifier)
 
     def verify(self, webhook: Webhook, now: datetime) -> Verified:
         """The proven webhook. Raises NotVerifiedError whose `reason` is for our record only."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, abort, json, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
+from relay.doorkeeper import CONNECTION, Connection
 from relay.errors import NotVerifiedError, UnreadableError, UnsupportedTypeError
 from relay.ids import utc_now
 from relay.ingest import Ingested
@@ -40,6 +41,8 @@ def receive(source: str) -> Response:
         return problem(400, str(error))
     except UnsupportedTypeError as error:
         return problem(415, str(error))
+    if (connection := _connection()) and not found.is_open:
+        connection.prove()
     return _answer(found, ingested)
 
 
@@ -53,6 +56,8 @@ def _read(source: Source) -> Webhook:
     try:
         body = request.get_data(cache=False)
     except ClientDisconnected:
+        if (connection := _connection()) and connection.is_late:
+            abort(408, "the body did not come in time")
         abort(400, "the body ended early")
     except HTTPException:
         raise
@@ -73,6 +78,12 @@ def _read(source: Source) -> Webhook:
         remote_address=request.remote_addr or "",
         public_url=f"{base}{path}" if base else request.url,
     )
+
+
+def _connection() -> Connection | None:
+    """The connection that this request came over; None where no gunicorn serves it."""
+    found: Connection | None = request.environ.get(CONNECTION)
+    return found
 
 
 def _answer(source: Source, ingested: Ingested) -> Response:

@@ -1,0 +1,217 @@
+"""Connections that say nothing, half of it, or announce what never comes: the door stays open to everybody else."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import json
+import shutil
+import socket
+from urllib.parse import urlsplit
+
+import gevent
+import pytest
+import requests
+
+from relay import serving
+from relay.doorkeeper import Connection, Doorkeeper
+from tests.support.folders import SECRETS, WEB_SECRETS
+from tests.support.processes import Processes
+from tests.support.senders import JSON, SEED, dump, website
+from tests.support.waiting import until
+
+ROOM = 40
+FEW = f"workers = 1\nworker_connections = {ROOM}\nimport relay.serving\nrelay.serving.BODY_S = 1.0\n"
+ANNOUNCED = (
+    f"POST /hooks/website HTTP/1.1\r\nHost: relay\r\nContent-Type: {JSON}\r\nContent-Length: 1000\r\n\r\n".encode()
+)
+CHUNKED = ANNOUNCED.replace(b"Content-Length: 1000", b"Transfer-Encoding: chunked")
+SILENCES = {
+    "nothing": b"",
+    "half a head": ANNOUNCED[:60],
+    "no body": ANNOUNCED,
+    "half a body": ANNOUNCED + b"{",
+    "half a chunk": CHUNKED + b"5\r\n{",
+}
+
+
+@pytest.fixture(scope="module")
+def served(shared_valkey, config, tmp_path_factory):
+    """A door with room for few connections, and a second for a body."""
+    shared_valkey.make_fresh()
+    folder = tmp_path_factory.mktemp("narrow")
+    copied = shutil.copytree(config, folder / "config")
+    with (copied / "gunicorn.conf.py").open("a") as file:
+        file.write(FEW)
+    starter = Processes(folder, copied, SECRETS | WEB_SECRETS)
+    running = starter.start("relay", "serve", REDIS_URL=shared_valkey.url)
+    running.wait_for_url()
+    yield running
+    starter.clean_up()
+
+
+@contextlib.contextmanager
+def silent(url, count, sent):
+    """So many connections that have sent this and say no more."""
+    address = urlsplit(url)
+    with contextlib.ExitStack() as stack:
+        held = []
+        for _ in range(count):
+            one = stack.enter_context(socket.create_connection((address.hostname, address.port), timeout=10))
+            with contextlib.suppress(OSError):
+                one.sendall(sent)
+            held.append(one)
+        yield held
+
+
+def post(session, url):
+    return session.post(f"{url}/hooks/website", data=dump(SEED), headers=website(), timeout=5).status_code
+
+
+@pytest.mark.parametrize("sent", SILENCES.values(), ids=SILENCES)
+def test_silent_connections_do_not_shut_the_door(served, sent):
+    with silent(served.url, 3 * ROOM, sent):
+        assert requests.get(f"{served.url}/healthz", timeout=5).status_code == 200
+        assert post(requests, served.url) == 200
+
+
+def test_a_proven_sender_keeps_its_connection_while_strangers_lose_theirs(served):
+    address = urlsplit(served.url)
+    proven = http.client.HTTPConnection(address.hostname, address.port, timeout=5)
+    proven.connect()
+    proven.auto_open = 0  # what is closed stays closed
+    with contextlib.closing(proven):
+        for _ in range(2):
+            proven.request("POST", "/hooks/website", dump(SEED), website())
+            answer = proven.getresponse()
+            assert (answer.status, bool(answer.read())) == (200, True)
+            with silent(served.url, 2 * ROOM, ANNOUNCED):
+                pass
+
+
+def test_a_body_that_trickles_in_is_not_waited_for(served):
+    with silent(served.url, 1, ANNOUNCED) as (trickling,):
+        trickling.settimeout(0.05)
+        answer = b""
+
+        def answered():
+            nonlocal answer
+            with contextlib.suppress(TimeoutError):
+                answer += trickling.recv(65536)
+            if not answer:
+                trickling.sendall(b" ")
+            return answer
+
+        until(answered, "an end of it")
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["detail"] == "the body did not come in time"
+
+
+def test_what_was_not_waited_for_is_no_event(served, record, valkey):
+    with silent(served.url, 5, ANNOUNCED + dump(SEED)) as held:
+        for one in held:
+            assert one.recv(65536).startswith(b"HTTP/1.1 408 ")
+
+    assert record.counts().total_events == 0
+
+
+class Slow(io.BytesIO):
+    """A body that comes in pieces of 100 bytes, each after a while."""
+
+    def read(self, _size=-1):
+        gevent.sleep(0.02)
+        return super().read(100)
+
+    readline = read
+
+
+def timed(inner, length):
+    keeper = Doorkeeper(10)
+    connection = keeper.admit(socket.socket(), "192.0.2.1")
+    return serving.TimedBody(inner, length, connection, keeper), connection
+
+
+@pytest.mark.parametrize("read", ["read", "readline"])
+def test_what_comes_slowly_but_surely_is_waited_for(monkeypatch, read):
+    monkeypatch.setattr(serving, "BODY_S", 0.1)
+    monkeypatch.setattr(serving, "BODY_BYTES_A_S", 1_000)
+    body, connection = timed(Slow(b"x" * 2_000), 2_000)
+
+    assert sum(len(piece) for piece in iter(lambda: getattr(body, read)(100), b"")) == 2_000
+    assert not connection.is_late
+    connection.socket.close()
+
+
+def test_what_comes_too_slowly_is_late(monkeypatch):
+    monkeypatch.setattr(serving, "BODY_S", 0.1)
+    body, connection = timed(Slow(b"x" * 2_000), 2_000)
+
+    with pytest.raises(TimeoutError):
+        body.readlines()
+    assert connection.is_late
+    connection.socket.close()
+
+
+def admit(keeper, *addresses):
+    """Connections from these addresses, with what tells that one was shed: the end of its other side."""
+    made: list[tuple[Connection, socket.socket]] = []
+    for address in addresses:
+        ours, theirs = socket.socketpair()
+        theirs.settimeout(0)
+        made.append((keeper.admit(ours, address), theirs))
+    return made
+
+
+def shed(made):
+    found = []
+    for connection, theirs in made:
+        with contextlib.suppress(BlockingIOError):
+            theirs.recv(1)
+            found.append(connection)
+    return found
+
+
+@pytest.fixture
+def opened():
+    made: list[tuple[Connection, socket.socket]] = []
+    yield made
+    for connection, theirs in made:
+        connection.socket.close()
+        theirs.close()
+
+
+def test_who_waits_longest_from_the_busiest_address_goes_first(opened):
+    keeper = Doorkeeper(3)
+    opened += admit(keeper, "198.51.100.1", "192.0.2.1", "192.0.2.1")
+    opened += admit(keeper, "192.0.2.1")
+
+    assert shed(opened) == [opened[1][0]]
+
+
+def test_who_is_proven_goes_last_and_who_waits_for_us_not_at_all(opened):
+    keeper = Doorkeeper(3)
+    opened += admit(keeper, "192.0.2.1", "192.0.2.1", "192.0.2.1")
+    opened[0][0].prove()
+    keeper.serve(opened[1][0])
+    opened += admit(keeper, "192.0.2.1", "192.0.2.1")
+    assert shed(opened) == [opened[2][0], opened[3][0]]
+
+    keeper.serve(opened[4][0])
+    opened += admit(keeper, "192.0.2.1")
+    # The new one is the only one left that is not proven.
+    assert shed(opened)[2:] == [opened[5][0]]
+
+
+def test_unfinished_bodies_have_a_bound_together(opened):
+    keeper = Doorkeeper(10, most_bytes=100)
+    opened += admit(keeper, "192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.1")
+    for connection, _ in opened[1:]:
+        keeper.read(connection, 40)
+    assert shed(opened) == [opened[1][0]]
+
+    keeper.serve(opened[2][0])
+    keeper.read(opened[3][0], 50)
+    keeper.wait(opened[1][0])  # it is gone, whatever its handler still does
+    assert shed(opened) == [opened[1][0]]
