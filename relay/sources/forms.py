@@ -15,6 +15,7 @@ from relay.errors import UnreadableError
 from relay.sources.charsets import read_text
 
 MAX_VALUES = 10_000
+"""Values of a body; of a form, each level of each name counts like one, for each is work and each may become one."""
 MAX_DEPTH = 64
 MAX_PART_HEAD = 8192
 
@@ -33,9 +34,9 @@ def read_query(query: str) -> dict[str, Any]:
 
 def read_urlencoded(body: bytes, charset: str) -> dict[str, Any]:
     """An `application/x-www-form-urlencoded` body (WHATWG URL, section 5) as a map. Raises UnreadableError."""
+    if body.count(b"&") > MAX_VALUES:
+        raise _too_many()
     fields = [field for field in body.split(b"&") if field]
-    if len(fields) > MAX_VALUES:
-        raise UnreadableError(f"more than {MAX_VALUES} fields")
     split = (field.replace(b"+", b" ").partition(b"=") for field in fields)
     return nest((_decoded(name, charset), _decoded(value, charset)) for name, _, value in split)
 
@@ -52,11 +53,12 @@ def read_multipart(body: bytes, content_type: str) -> dict[str, Any]:
     boundary = parameters(content_type).get("boundary", "")
     if not boundary or len(boundary) > 200 or not boundary.isascii():
         raise UnreadableError("multipart without a usable boundary")
-    sections = (b"\r\n" + body).split(b"\r\n--" + boundary.encode("ascii"))
+    body, divider = b"\r\n" + body, b"\r\n--" + boundary.encode("ascii")
+    if body.count(divider) > MAX_VALUES:
+        raise _too_many()
+    sections = body.split(divider)
     if len(sections) < 2 or not sections[-1].startswith(b"--"):
         raise UnreadableError("multipart that does not end with its boundary")
-    if len(sections) > MAX_VALUES:
-        raise UnreadableError(f"more than {MAX_VALUES} parts")
     return nest(_part(section) for section in sections[1:-1])
 
 
@@ -113,15 +115,22 @@ class _Repeated(list[Any]):
 
 
 def nest(pairs: Iterable[tuple[str, Leaf]]) -> dict[str, Any]:
-    """Fields as nested values, as PHP's parse_str nests them. Raises UnreadableError where they are too deep."""
-    root = _Branch()
+    """Fields as nested values, as PHP's parse_str nests them. Raises UnreadableError: too deep, or too many values."""
+    root, left = _Branch(), MAX_VALUES
     for name, leaf in pairs:
         match = _BRACKETED.fullmatch(name)
         steps = [match[1], *match[2][1:-1].split("][")] if match else [name]
         if len(steps) > MAX_DEPTH:
             raise UnreadableError(f"deeper than {MAX_DEPTH} levels")
+        left -= len(steps)
+        if left < 0:
+            raise _too_many()
         _put(root, steps, leaf)
     return {name: _settled(value) for name, value in root.items()}
+
+
+def _too_many() -> UnreadableError:
+    return UnreadableError(f"more than {MAX_VALUES} values")
 
 
 def _put(root: _Branch, steps: list[str], leaf: Leaf) -> None:

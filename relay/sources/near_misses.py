@@ -20,9 +20,11 @@ from relay.errors import NotVerifiedError
 from relay.sources.verifiers import HmacVerifier, TokenVerifier, Verifier, as_sent
 from relay.sources.webhook import Webhook
 
-LARGEST_BODY = 64_000
-"""Of a larger body nothing else than what is configured is signed here."""
-MOST_SECRETS, MOST_PIECES, LONGEST_HEADER = 3, 8, 2_000
+LARGEST_BODY = 16_000
+"""Of a larger body nothing else than what is configured is signed here: who sets a sender up tries with a small one."""
+MOST_SECRETS, MOST_PIECES, MOST_GIVEN, LONGEST_HEADER = 3, 8, 64, 2_000
+LONGEST_DIGEST = 130
+"""Characters of a SHA-512 in hex, in quotes; no encoding is longer."""
 ALGORITHMS = ("sha256", "sha1", "sha512")
 SIZES = {20, 32, 64}
 TOKEN_HEADERS = (
@@ -119,17 +121,19 @@ def _token_forms(given: str, prefix: str, place: tuple[str, ...]) -> Iterator[Te
 
 def _of_signature(verifier: HmacVerifier, webhook: Webhook) -> str | None:
     others = [name for name in SIGNATURE_HEADERS if name != verifier.proof_header]
+    given, stamp = [], ""
     for name in (verifier.proof_header, *others):
         header = (webhook.header(name) or "")[:LONGEST_HEADER]
         place = () if name == verifier.proof_header else (f"in the header {name}",)
-        found = [(raw, (*place, *words)) for raw, words in _digests_given(verifier, header)]
-        if not found:
-            continue
-        # Only with something to compare: a request without a signature costs no digest.
-        for digest, signing in _digests_expected(verifier, webhook, _stamp_of(verifier, webhook, header)):
-            for raw, words in found:
-                if hmac.compare_digest(raw, digest) and (words or signing):
-                    return _sentence("signature", (*words, *signing))
+        given += [(raw, (*place, *words)) for raw, words in _digests_given(verifier, header)]
+        stamp = stamp or _stamp_of(verifier, webhook, header)
+    # Only with something to compare: a request without a signature costs no digest, and one with many costs each once.
+    # The first way to a digest is the simplest. A dict compares by a hash that nobody outside can foresee.
+    expected = dict(reversed(list(_digests_expected(verifier, webhook, stamp)))) if given else {}
+    for raw, words in given[:MOST_GIVEN]:
+        signing = expected.get(raw)
+        if signing is not None and (words or signing):
+            return _sentence("signature", (*words, *signing))
     return None
 
 
@@ -164,6 +168,8 @@ def _signature_forms(verifier: HmacVerifier, piece: str) -> Iterator[Text]:
 
 def _decoded(encoding: str, text: str) -> Iterator[tuple[bytes, tuple[str, ...]]]:
     """The bytes in each encoding that the text can have; in the configured one without words."""
+    if len(text) > LONGEST_DIGEST:
+        return
     for name in sorted(("hex", "base64", "base64url"), key=lambda name: name != encoding):
         try:
             if name == "hex":
@@ -188,11 +194,12 @@ def _digests_expected(verifier: HmacVerifier, webhook: Webhook, stamp: str) -> I
         yield hmac.digest(secret, signed, configured), ()
     if len(webhook.body) > LARGEST_BODY:
         return
+    bodies = list(_bodies(webhook.body))
     for secret in secrets:
         for algorithm in ALGORITHMS:
             if algorithm != configured:
                 yield hmac.digest(secret, signed, algorithm), (f"made with {algorithm}",)
-        for body, words in _bodies(webhook.body):
+        for body, words in bodies:
             yield hmac.digest(secret, verifier.signed(replace(webhook, body=body), stamp), configured), (words,)
         if signed != webhook.body:
             yield hmac.digest(secret, webhook.body, configured), ("over the body alone",)
