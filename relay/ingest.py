@@ -139,10 +139,9 @@ class Door:
             deliveries=tuple(delivery.id for delivery in deliveries),
             marks=self._marker.marks(text for intent in decision.intents for text in intent.personal),
         )
-        # Only what is answered with a success claims its dedup key: a sender who mends a rejected event and sends
-        # it again must get through.
-        claims = decision.state is not EventState.REJECTED or source.on_invalid == "accept"
-        digest = source.dedup_key(context, event.body) if claims else None
+        # Only what makes a call claims its dedup key: an event that no rule wanted must not stand in the way of the one
+        # that is meant, be it the same after the rule is mended, or another behind which a stranger has put his own.
+        digest = source.dedup_key(context, event.body) if deliveries else None
         window = timedelta(seconds=source.dedup_window_s if digest else 0)
         receipt = self._record(
             Entry(event, deliveries, digest, window), rules=[intent.rule for intent in decision.intents]

@@ -11,6 +11,7 @@ from typing import Any
 import jmespath.exceptions
 
 from relay.sources.forms import parameters
+from relay.sources.parsers import MULTIPART, kind_of
 
 DEFAULT_WINDOW_S = 86_400.0
 
@@ -34,11 +35,9 @@ class Dedup:
     def _identity(self, context: Mapping[str, Any], body: bytes) -> bytes:
         headers = context["headers"]
         if self.whole_body:
-            # A multipart boundary is new with every try of the same form.
-            boundary = parameters(headers.get("content-type", "")).get("boundary", "").encode("utf-8")
-            return body.replace(boundary, b"") if boundary else body
+            return _without_boundary(headers.get("content-type", ""), body)
         value = headers.get(self.header) if self.header else self._found(context)
-        if value is None or value == "":
+        if _is_nothing(value):
             return b""
         text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
         return text.encode("utf-8", "surrogatepass")
@@ -48,3 +47,20 @@ class Dedup:
             return self.search(context) if self.search else None
         except (jmespath.exceptions.JMESPathError, ArithmeticError, TypeError, ValueError):
             return None
+
+
+def _is_nothing(value: Any) -> bool:
+    """Null, blanks, nothing in a list or map, and lists and maps of these: what many different events have in common."""
+    if isinstance(value, dict | list):
+        return all(_is_nothing(inner) for inner in (value.values() if isinstance(value, dict) else value))
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _without_boundary(content_type: str, body: bytes) -> bytes:
+    """A multipart boundary is new with every try of the same form. In any other type it means nothing, and anybody
+    could write one there to make a body that he has captured look new.
+    """
+    if kind_of(content_type) != MULTIPART:
+        return body
+    boundary = parameters(content_type).get("boundary", "").encode("utf-8")
+    return body.replace(b"--" + boundary, b"--") if boundary else body
