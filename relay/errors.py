@@ -5,6 +5,7 @@ RelayError
 ├── NotVerifiedError         a webhook's sender is not proven; `reason` is for us, never for the sender
 ├── UnreadableError          the body cannot be understood (400)
 ├── UnsupportedTypeError     the content type is none of ours (415)
+├── LimitedError             a source sends more than it may; carries when to come again (429)
 ├── InvalidEventError        a rule matched but could not be filled; carries errors by field (422)
 ├── RecordUnavailableError   Redis cannot write now; nothing was promised (503)
 ├── NotFoundError            no such event, delivery, rule or portal
@@ -62,6 +63,14 @@ class UnreadableError(RelayError):
 
 class UnsupportedTypeError(RelayError):
     """The content type is none that the relay reads."""
+
+
+class LimitedError(RelayError):
+    """A source sends more than it may: nothing was kept. retry_after_s: seconds until it may send again."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(f"again in {retry_after_s} s")
+        self.retry_after_s = retry_after_s
 
 
 class InvalidEventError(RelayError):

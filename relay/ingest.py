@@ -5,6 +5,8 @@ Every request ends as exactly one event, or as a duplicate counted on the first 
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -12,6 +14,7 @@ from typing import Any
 
 from relay.errors import (
     InvalidEventError,
+    LimitedError,
     NotVerifiedError,
     RecordUnavailableError,
     UnreadableError,
@@ -26,9 +29,15 @@ from relay.sources import Source, Webhook, build_context
 from relay.sources.parsers import kind_of
 from relay.store.collector import Collector
 from relay.store.record import Entry, Receipt
+from relay.store.unproven import Bounds
 from relay.telemetry import get_logger
 
 log = get_logger()
+KEPT_UNPROVEN, KEPT_UNPROVEN_BYTES = 2_000, 16_000_000
+"""What one source has on record of events that nobody has proven, and from which no call was made."""
+REFUSALS = Bounds(KEPT_UNPROVEN, KEPT_UNPROVEN_BYTES, events=600, bytes=4_000_000)
+KEPT_UNREAD = 4_000
+"""Bytes of a body that nobody has proven and that cannot be read: a longer one is not kept, for half of it misleads."""
 PROOF = "proof"
 """Under this name a refused event keeps what is almost right about its proof, beside the errors of fields."""
 
@@ -90,6 +99,16 @@ def deliveries_of(event_id: str, intents: Iterable[Intent], now: datetime) -> li
     ]
 
 
+def bounds_of(source: Source, event: Event) -> Bounds:
+    """How much of its like a source may have on record. What is proven has the limit that its source has, if any."""
+    if event.state is EventState.REFUSED:
+        return REFUSALS
+    spent = {"events": source.limit.events, "bytes": source.limit.bytes} if source.limit else {}
+    if source.is_open and not event.deliveries:
+        return Bounds(KEPT_UNPROVEN, KEPT_UNPROVEN_BYTES, **spent)
+    return Bounds(**spent)
+
+
 class Door:
     """Receives webhooks: everything the web process needs for it, built once."""
 
@@ -97,12 +116,14 @@ class Door:
         self._rules = rules
         self._collector = collector
         self._marker = marker
+        self._pauses: dict[tuple[str, bool], float] = {}
+        """Until when (monotonic) nothing is recorded of a source, or of its refusals: known here, it costs nothing."""
 
     def receive(self, source: Source, webhook: Webhook, now: datetime) -> Ingested:
         """Record one webhook.
 
         Raises NotVerifiedError (recorded as refused), UnreadableError or UnsupportedTypeError (recorded as rejected),
-        RecordUnavailableError (nothing was promised).
+        LimitedError or RecordUnavailableError (nothing was promised).
         """
         event = Event(
             id=new_event_id(now),
@@ -118,13 +139,16 @@ class Door:
         try:
             verified = source.verify(webhook, now)
         except NotVerifiedError as error:
-            self._refuse(event, error.reason, source.near_miss(webhook, error.reason, now))
+            if not self._pause_s(source, refused=True):
+                self._refuse(source, event, error.reason, source.near_miss(webhook, error.reason, now))
             raise
+        if pause_s := self._pause_s(source, refused=False):
+            raise LimitedError(pause_s)
         try:
             body = source.parse(verified)
             context = build_context(source.name, verified, body, now)
         except (UnreadableError, UnsupportedTypeError) as error:
-            self._record(Entry(replace(event, state=EventState.REJECTED, reason=str(error))))
+            self._reject(source, event, str(error))
             raise
         return self._map(source, event, context)
 
@@ -143,23 +167,42 @@ class Door:
         # that is meant, be it the same after the rule is mended, or another behind which a stranger has put his own.
         digest = source.dedup_key(context, event.body) if deliveries else None
         window = timedelta(seconds=source.dedup_window_s if digest else 0)
-        receipt = self._record(
-            Entry(event, deliveries, digest, window), rules=[intent.rule for intent in decision.intents]
-        )
+        entry = Entry(event, deliveries, digest, window, bounds_of(source, event))
+        receipt = self._record(source, entry, rules=[intent.rule for intent in decision.intents])
         return Ingested(receipt, {} if receipt.duplicate else decision.errors)
 
-    def _refuse(self, event: Event, reason: str, near_miss: str | None) -> None:
+    def _reject(self, source: Source, event: Event, reason: str) -> None:
+        """Keep what cannot be read."""
+        rejected = replace(event, state=EventState.REJECTED, reason=reason)
+        if source.is_open and len(event.body) > KEPT_UNREAD:
+            rejected = replace(rejected, body=b"", reason=f"{reason}; its {len(event.body)} bytes were not kept")
+        self._record(source, Entry(rejected, bounds=bounds_of(source, rejected)))
+
+    def _refuse(self, source: Source, event: Event, reason: str, near_miss: str | None) -> None:
         """Keep that somebody unproven was here, without the body; the answer does not depend on it."""
         errors = {PROOF: [near_miss]} if near_miss else {}
         refused = replace(event, reason=reason, errors=errors, body=b"", headers={}, query="")
         try:
-            self._record(Entry(refused))
+            self._record(source, Entry(refused, bounds=bounds_of(source, refused)))
+        except LimitedError:
+            # The answer is the same; there are traces enough.
+            return
         except RecordUnavailableError:
             log.warning("event.refused_unrecorded", source=event.source, reason=reason)
 
-    def _record(self, entry: Entry, rules: list[str] | None = None) -> Receipt:
-        receipt = self._collector.record(entry)
+    def _pause_s(self, source: Source, *, refused: bool) -> int:
+        """For how many seconds nothing is recorded of a source; 0: something is."""
+        return max(0, math.ceil(self._pauses.get((source.name, refused), 0.0) - time.monotonic()))
+
+    def _record(self, source: Source, entry: Entry, rules: list[str] | None = None) -> Receipt:
         event = entry.event
+        refused = event.state is EventState.REFUSED
+        try:
+            receipt = self._collector.record(entry)
+        except LimitedError as error:
+            self._pauses[source.name, refused] = time.monotonic() + error.retry_after_s
+            log.warning("source.limited", source=source.name, refused=refused, seconds=error.retry_after_s)
+            raise
         log.info(
             "event.received",
             event_id=receipt.event_id,

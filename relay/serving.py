@@ -26,6 +26,7 @@ from relay.bulk import BulkReplays
 from relay.doorkeeper import CONNECTION, Connection, Doorkeeper
 from relay.settings import Settings
 from relay.store.connection import connect, ensure_durable
+from relay.store.memory import read_memory
 from relay.telemetry import configure, get_logger
 from relay.web.app import create_app, load_config
 
@@ -203,6 +204,8 @@ def run_gunicorn() -> None:
     with connect(settings.redis_url) as redis:
         if warning := ensure_durable(redis):
             log.warning("record.not_durable", reason=warning)
+        if (memory := read_memory(redis)).is_filling:
+            log.warning("record.filling", used=memory.used, most=memory.most)
     _open_files()
     WebServer(settings).run()
 

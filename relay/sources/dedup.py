@@ -50,7 +50,7 @@ class Dedup:
 
 
 def _is_nothing(value: Any) -> bool:
-    """Null, blanks, nothing in a list or map, and lists and maps of these: what many different events have in common."""
+    """Null, blanks, empty lists and maps, and lists and maps of these: what very different events have in common."""
     if isinstance(value, dict | list):
         return all(_is_nothing(inner) for inner in (value.values() if isinstance(value, dict) else value))
     return value is None or (isinstance(value, str) and not value.strip())

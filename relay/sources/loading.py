@@ -13,7 +13,7 @@ from relay.errors import ConfigError, Mistake
 from relay.settings import read_secret
 from relay.sources.dedup import Dedup
 from relay.sources.schemas import SourcesSchema
-from relay.sources.source import Source, is_secret_name
+from relay.sources.source import MAX_BODY, OPEN_LIMIT, OPEN_MAX_BODY, Limit, Source, is_secret_name
 from relay.sources.verifiers import Clock, HmacVerifier, NoVerifier, TokenVerifier, Verifier
 
 
@@ -38,11 +38,14 @@ class _Loader:
 
     def source(self, name: str, entry: Mapping[str, Any]) -> Source:
         place: Place = ("sources", name)
+        is_open = entry["verify"]["kind"] == "none"
+        limit = Limit(entry["limit"]["events"], entry["limit"]["size"]) if entry["limit"] else None
         return Source(
             name=name,
             verifier=self._verifier((*place, "verify"), entry["verify"]),
             dedup=self._dedup((*place, "dedup"), entry["dedup"], entry["verify"]),
-            max_body=entry["max_body"],
+            max_body=entry["max_body"] or (OPEN_MAX_BODY if is_open else MAX_BODY),
+            limit=limit or (OPEN_LIMIT if is_open else None),
             success_status=entry["success_status"],
             methods=entry["methods"],
             on_invalid=entry["on_invalid"],

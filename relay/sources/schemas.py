@@ -9,7 +9,7 @@ import jmespath
 import jmespath.exceptions
 from marshmallow import ValidationError, fields, validates_schema
 
-from relay.configfiles import BYTES, SECONDS, Choice, Quantity, StrictSchema, Table, Text, Wanted, suggestion
+from relay.configfiles import BYTES, SECONDS, Choice, Number, Quantity, StrictSchema, Table, Text, Wanted, suggestion
 
 HEADER_NAME = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}"
 SIGNED_NAMES = ("body", "timestamp", "id", "method", "url")
@@ -166,10 +166,16 @@ class _DedupSchema(StrictSchema):
             raise ValidationError("expected one of from: body.x, header: NAME or body: true")
 
 
+class _LimitSchema(StrictSchema):
+    events = Number(1, 1_000_000, required=True)
+    size = Quantity(BYTES, "1000MB", data_key="bytes", required=True)
+
+
 class _SourceSchema(StrictSchema):
     verify = _Verify()
     dedup = fields.Nested(_DedupSchema(), load_default=None)
-    max_body = Quantity(BYTES, "32MiB", load_default=1_000_000)
+    max_body = Quantity(BYTES, "32MiB", load_default=None)
+    limit = fields.Nested(_LimitSchema(), load_default=None)
     success_status = Choice(200, 201, 202, 204, load_default=200)
     methods = _Words("a list of GET, POST, PUT, PATCH", "GET|POST|PUT|PATCH", load_default=("POST",))
     on_invalid = Choice("reject", "accept", load_default="reject")

@@ -47,10 +47,24 @@ class Verified:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """How much may be recorded of a source in a minute: events, and bytes of what is kept of them."""
+
+    events: int
+    bytes: int
+
+
+MAX_BODY, OPEN_MAX_BODY = 1_000_000, 100_000
+OPEN_LIMIT = Limit(600, 4_000_000)
+"""Where anybody may send. Of people who fill in a form, ten a second are many."""
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """Who sends, and how.
 
-    max_body: bytes. success_status: the HTTP status of a recorded event. methods: HTTP methods, upper case.
+    max_body: bytes. limit: None: as much as it likes. success_status: the HTTP status of a recorded event.
+    methods: HTTP methods, upper case.
     on_invalid: "reject" answers 422 where no rule could use an event, "accept" answers success_status.
     json_field: a form field that holds JSON.
     """
@@ -58,7 +72,8 @@ class Source:
     name: str
     verifier: Verifier = field(repr=False)
     dedup: Dedup | None = None
-    max_body: int = 1_000_000
+    max_body: int = MAX_BODY
+    limit: Limit | None = None
     success_status: int = 200
     methods: tuple[str, ...] = ("POST",)
     on_invalid: str = "reject"

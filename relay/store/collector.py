@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from relay.errors import RecordUnavailableError
 from relay.store.record import Entry, Receipt, Record
 from relay.store.scripts import run_all
+from relay.store.unproven import limited
 
 GROUP = 100
 """How many entries share a round trip at most: a bound on what one answer waits for."""
@@ -41,8 +42,8 @@ class Collector:
     def record(self, entry: Entry) -> Receipt:
         """Record an entry; returns once Redis has it on disk.
 
-        Raises RecordUnavailableError: then nothing was promised. It may be on record all the same, if only the answer
-        was lost; the sender's repeat then meets its own dedup key.
+        Raises LimitedError: nothing is on record. Raises RecordUnavailableError: then nothing was promised. It may be
+        on record all the same, if only the answer was lost; the sender's repeat then meets its own dedup key.
         """
         waiter = _Waiter(entry)
         self._waiting.append(waiter)
@@ -87,4 +88,5 @@ class Collector:
     def _fail(group: list[_Waiter], error: Exception | None) -> None:
         # The text of a client's error may hold what was sent, so only its kind goes further.
         for waiter in group:
-            waiter.error = RecordUnavailableError(type(error).__name__ if error else "interrupted")
+            over = limited(error) if error else None
+            waiter.error = over or RecordUnavailableError(type(error).__name__ if error else "interrupted")

@@ -12,6 +12,7 @@ from relay.errors import LostRace, WorkflowTaken
 from relay.events import Attempt, Delivery, Event
 from relay.lifecycle import EventState, State
 from relay.queueing import Ticket
+from relay.store.unproven import UNBOUNDED, Bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Entry:
     deliveries: Sequence[Delivery] = ()
     dedup_digest: str | None = None
     dedup_window: timedelta = timedelta(0)
+    bounds: Bounds = UNBOUNDED
 
 
 @dataclass(frozen=True, slots=True)

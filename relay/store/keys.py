@@ -7,6 +7,11 @@
     relay:events                     zset    every event id
     relay:events:state:{state}       zset    event ids by state
     relay:events:source:{source}     zset    event ids by source
+    relay:unproven:{source}          list    size and id of its events without proof and without deliveries,
+                                             newest last                                  capped
+    relay:unproven-bytes             hash    source -> the sum of these sizes
+    relay:spent:{source}:{n}         hash    events and bytes of a source with a limit in one minute since 1970;
+                                             `refused:` before the minute: of refusals          TTL: two minutes
     relay:deliveries                 zset    every delivery id
     relay:deliveries:state:{state}   zset    delivery ids by state
     relay:deliveries:by:{facet}:{value}  zset  delivery ids by rule, portal, template_id, document, reason
@@ -56,6 +61,9 @@ DEDUP = f"{PREFIX}dedup:"
 EVENTS = f"{PREFIX}events"
 EVENTS_BY_STATE = f"{PREFIX}events:state:"
 EVENTS_BY_SOURCE = f"{PREFIX}events:source:"
+UNPROVEN = f"{PREFIX}unproven:"
+UNPROVEN_BYTES = f"{PREFIX}unproven-bytes"
+SPENT = f"{PREFIX}spent:"
 DELIVERIES = f"{PREFIX}deliveries"
 DELIVERIES_BY_STATE = f"{PREFIX}deliveries:state:"
 DELIVERIES_BY = f"{PREFIX}deliveries:by:"
@@ -94,6 +102,9 @@ IN_LUA = {
     "events": EVENTS,
     "events_by_state": EVENTS_BY_STATE,
     "events_by_source": EVENTS_BY_SOURCE,
+    "unproven": UNPROVEN,
+    "unproven_bytes": UNPROVEN_BYTES,
+    "spent": SPENT,
     "deliveries": DELIVERIES,
     "deliveries_by_state": DELIVERIES_BY_STATE,
     "deliveries_by": DELIVERIES_BY,

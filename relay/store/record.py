@@ -27,8 +27,6 @@ GRACE = timedelta(seconds=60)
 """How long a waiting delivery may wait unseen before the sweeper looks whether a job carries it."""
 HARD_DEADLINE = timedelta(seconds=120)
 """How long a delivery may be `sending`. A call ends after 70 s at most (workers/bitrix24/client.py)."""
-REFUSED_KEPT = 10_000
-"""How many refused requests are kept: anybody on the internet can cause them."""
 
 __all__ = ["SINGLE", "Entry", "Load", "Receipt", "Record", "Settlement"]
 
@@ -53,7 +51,7 @@ class Record:
             event.state.value,
             event.source,
             int(entry.dedup_window.total_seconds() * 1000) if claims else 0,
-            REFUSED_KEPT if event.state is EventState.REFUSED else 0,
+            entry.bounds.to_json(),
             len(entry.deliveries),
             *pairs(codec.event_fields(event)),
         ]

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, abort, json, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
 from relay.doorkeeper import CONNECTION, Connection
-from relay.errors import NotVerifiedError, UnreadableError, UnsupportedTypeError
+from relay.errors import LimitedError, NotVerifiedError, UnreadableError, UnsupportedTypeError
 from relay.ids import utc_now
 from relay.ingest import Ingested
 from relay.lifecycle import EventState
@@ -37,6 +37,8 @@ def receive(source: str) -> Response:
         ingested = house().door.receive(found, webhook, utc_now())
     except NotVerifiedError:
         return problem(401, "not verified")
+    except LimitedError as error:
+        return problem(429, "over the source's limit, nothing was kept", {"Retry-After": str(error.retry_after_s)})
     except UnreadableError as error:
         return problem(400, str(error))
     except UnsupportedTypeError as error:

@@ -19,9 +19,9 @@ from relay.ids import utc_now
 from relay.lifecycle import EventState, State
 from relay.queueing import DELIVER_JOB, JOB_TIMEOUT_S, job_id, queue_name
 from relay.store import keys
-from relay.store import record as record_module
 from relay.store.connection import connect
 from relay.store.record import Record
+from relay.store.unproven import Bounds
 from tests.support.making import NOON, make_call, make_delivery, make_entry, write, write_one
 from tests.support.waiting import until
 from workers import jobs
@@ -237,14 +237,13 @@ def test_a_key_whose_event_was_pruned_stands_in_nobodys_way(redis, record):
     assert write(record, make_entry(digest="d")).event_id == second.event_id
 
 
-def test_of_refused_events_only_the_newest_are_kept(record, monkeypatch):
-    monkeypatch.setattr(record_module, "REFUSED_KEPT", 3)
+def test_of_refused_events_only_the_newest_are_kept(record):
     kept = make_entry(["one"])
     write(record, kept)
     refused = [make_entry([], state=EventState.REFUSED, at=NOON + timedelta(seconds=n)) for n in range(5)]
 
     for entry in refused:
-        write(record, entry)
+        write(record, replace(entry, bounds=Bounds(kept=3, kept_bytes=1_000_000)))
 
     assert record.page(keys.EVENTS_BY_STATE + "refused") == [entry.event.id for entry in reversed(refused[2:])]
     assert record.events([entry.event.id for entry in refused[:2]]) == []

@@ -14,6 +14,7 @@ from relay.lifecycle import State
 from relay.store import keys
 from relay.store.crew import read_crew
 from relay.store.ledger import Ledger
+from relay.store.memory import Memory, read_memory
 from relay.store.statistics import SPANS, Presence, Series, read_presence, read_series
 from relay.web.dashboard.charts import chart
 from relay.web.dashboard.frame import blueprint, span_of
@@ -59,6 +60,7 @@ def index() -> Any:
         needs=[
             *_of_deliveries(ledger, dict(zip(waiting, presences, strict=False)), series["day"], now),
             *_of_portals(views),
+            *_of_record(read_memory(record.redis)),
             *_of_sources(dict(zip(sources, presences[len(waiting) :], strict=True)), now),
         ],
         ledger=ledger,
@@ -99,6 +101,14 @@ def _of_portals(views: list[dict[str, Any]]) -> list[Need]:
         if serious := [text for text in view["drift"] if is_serious(text)]:
             needs.append(Need("doubt", str(len(serious)), f"drift: rules do not fit portal {view['name']}", url))
     return needs
+
+
+def _of_record(memory: Memory) -> list[Need]:
+    if not memory.is_filling:
+        return []
+    kind = "bad" if memory.is_nearly_full else "doubt"
+    what = "of the record's memory is used; when it is full, senders are sent away"
+    return [Need(kind, f"{memory.share:.0%}", what, url_for("dashboard.sources"))]
 
 
 def _of_sources(sources: dict[str, Presence], now: datetime) -> list[Need]:

@@ -15,12 +15,13 @@ from relay.sources import Source
 from relay.sources.verifiers import HmacVerifier, TokenVerifier, Verifier
 from relay.store import keys
 from relay.store.statistics import Presence, Series, read_presence, read_series
+from relay.store.unproven import newest_unproven
 from relay.web.dashboard.frame import blueprint
 from relay.web.house import house
 
 COUNTED = (EventState.ACCEPTED, EventState.IGNORED, EventState.REJECTED, EventState.REFUSED)
-LOOKED_AT, MOST_SHOWN = 200, 5
-"""Of so many refused webhooks the near misses are counted; so many kinds are shown for a source."""
+LOOKED_AT, MOST_SHOWN = 50, 5
+"""Of so many refused webhooks of a source the near misses are counted; so many kinds are shown."""
 BODY = '{"lead": {"id": 1}}'
 
 
@@ -90,12 +91,14 @@ def _signing(verifier: HmacVerifier) -> list[str]:
 
 
 def _near_misses() -> dict[str, dict[str, int]]:
-    """What was almost right about the newest refused webhooks of all sources, counted by source."""
-    record = house().record
-    counts: dict[str, Counter[str]] = {}
-    for event in record.events(record.page(keys.EVENTS_BY_STATE + EventState.REFUSED, limit=LOOKED_AT)):
-        counts.setdefault(event.source, Counter()).update(event.errors.get(PROOF, ()))
-    return {source: dict(counted.most_common(MOST_SHOWN)) for source, counted in counts.items()}
+    """What was almost right about the newest refused webhooks of each source, counted."""
+    record, misses = house().record, {}
+    for source in house().sources:
+        counted: Counter[str] = Counter()
+        for event in record.events(newest_unproven(record.redis, source, LOOKED_AT)):
+            counted.update(event.errors.get(PROOF, ()))
+        misses[source] = dict(counted.most_common(MOST_SHOWN))
+    return misses
 
 
 def _view(source: Source, presence: Presence, week: Series, near_misses: dict[str, int]) -> SourceView:
