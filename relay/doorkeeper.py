@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 
 CONNECTION = "relay.connection"
 """Under this name the environment of a request holds its connection, where gunicorn serves it."""
@@ -22,16 +22,19 @@ class Connection:
     """One open connection.
 
     is_proven: a webhook that came over it was verified, so it goes last. is_late: its body did not come in time.
-    received: bytes of the body that is being read.
+    has_more: it was answered before all of its body was read. received: bytes of the body that is being read.
+    say_last: makes the answer say that no other follows.
     """
 
-    __slots__ = ("address", "is_late", "is_proven", "received", "socket")
+    __slots__ = ("address", "has_more", "is_late", "is_proven", "received", "say_last", "socket")
 
     def __init__(self, client: socket.socket, address: str) -> None:
         self.socket = client
         self.address = address
         self.is_proven = False
         self.is_late = False
+        self.has_more = False
+        self.say_last: Callable[[], object] = bool
         self.received = 0
 
     def prove(self) -> None:
@@ -47,59 +50,64 @@ class Doorkeeper:
         self._most_bytes = most_bytes
         self._received = 0
         self._open: set[Connection] = set()
-        self._waiting: dict[Connection, None] = {}
-        """Those that wait for bytes, the one that waits longest first; what is shed is no longer among them."""
+        self._waiting: dict[Connection, bool] = {}
+        """Those that wait for bytes, the one that waits longest first, and whether each is proven."""
+        self._strangers: Counter[str] = Counter()
+        """How many of those that wait unproven come from an address."""
 
     def admit(self, client: socket.socket, address: str) -> Connection:
         """A new connection; where it is one too many, another goes."""
         connection = Connection(client, address)
         self._open.add(connection)
-        self._waiting[connection] = None
-        self._make_room(lambda: len(self._open) > self._most, self._waiting)
+        self.wait(connection)
+        if len(self._open) > self._most:
+            self._shed(self._waiting)
         return connection
 
     def read(self, connection: Connection, size: int) -> None:
-        """So many bytes of a body have come; where they are too many, another connection goes."""
+        """So many bytes of a body have come; where they are too many, others go."""
         connection.received += size
         self._received += size
-        holders = [one for one in self._waiting if one.received] if self._received > self._most_bytes else ()
-        self._make_room(lambda: self._received > self._most_bytes, holders)
+        while self._received > self._most_bytes and self._shed([one for one in self._waiting if one.received]):
+            pass
 
     def serve(self, connection: Connection) -> None:
         """Its request is here as a whole: now it waits for us, and is not shed."""
-        self._waiting.pop(connection, None)
-        self._forget_bytes(connection)
+        self._received -= connection.received
+        connection.received = 0
+        if self._waiting.pop(connection, True):
+            return
+        self._strangers[connection.address] -= 1
+        if not self._strangers[connection.address]:
+            del self._strangers[connection.address]
 
     def wait(self, connection: Connection) -> None:
-        """It was answered, and may send the next request."""
+        """It is new, or was answered, and may send the next request."""
         self.serve(connection)
-        if connection in self._open:
-            self._waiting[connection] = None
+        if connection not in self._open:
+            return
+        self._waiting[connection] = connection.is_proven
+        if not connection.is_proven:
+            self._strangers[connection.address] += 1
 
     def forget(self, connection: Connection) -> None:
         """It is closed."""
         self.serve(connection)
         self._open.discard(connection)
 
-    def _make_room(self, is_over: Callable[[], bool], among: Iterable[Connection]) -> None:
-        if not is_over():
-            return
-        among = list(among)
-        while is_over() and among:
-            victim = _next_to_go(among)
-            among.remove(victim)
-            self.forget(victim)
-            with contextlib.suppress(OSError):
-                # Whoever reads from it finds its end, and closes it.
-                victim.socket.shutdown(socket.SHUT_RDWR)
-
-    def _forget_bytes(self, connection: Connection) -> None:
-        self._received -= connection.received
-        connection.received = 0
-
-
-def _next_to_go(waiting: list[Connection]) -> Connection:
-    """Of the unproven, the one that waits longest from the address that has most of them; the proven go last."""
-    unproven = [one for one in waiting if not one.is_proven] or waiting
-    heaviest, _ = Counter(one.address for one in unproven).most_common(1)[0]
-    return next(one for one in unproven if one.address == heaviest)
+    def _shed(self, among: Collection[Connection]) -> bool:
+        """Close the one that goes first, if there is one: the longest waiting stranger of the address that has most."""
+        heaviest = max(self._strangers, key=self._strangers.__getitem__, default=None)
+        ways = (
+            lambda one: not self._waiting[one] and one.address == heaviest,
+            lambda one: not self._waiting[one],
+            lambda _one: True,
+        )
+        victim = next((one for is_next in ways for one in among if is_next(one)), None)
+        if victim is None:
+            return False
+        self.forget(victim)
+        with contextlib.suppress(OSError):
+            # Whoever reads from it finds its end, and closes it.
+            victim.socket.shutdown(socket.SHUT_RDWR)
+        return True

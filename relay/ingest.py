@@ -5,8 +5,6 @@ Every request ends as exactly one event, or as a duplicate counted on the first 
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -24,6 +22,7 @@ from relay.events import Delivery, Event, Intent
 from relay.ids import new_delivery_id, new_event_id
 from relay.lifecycle import EventState, State
 from relay.marks import Marker
+from relay.pacing import Pauses, Turns
 from relay.rules import RuleBook
 from relay.sources import Source, Webhook, build_context
 from relay.sources.parsers import kind_of
@@ -116,8 +115,8 @@ class Door:
         self._rules = rules
         self._collector = collector
         self._marker = marker
-        self._pauses: dict[tuple[str, bool], float] = {}
-        """Until when (monotonic) nothing is recorded of a source, or of its refusals: known here, it costs nothing."""
+        self._pauses = Pauses()
+        self._turns = Turns()
 
     def receive(self, source: Source, webhook: Webhook, now: datetime) -> Ingested:
         """Record one webhook.
@@ -139,21 +138,21 @@ class Door:
         try:
             verified = source.verify(webhook, now)
         except NotVerifiedError as error:
-            if not self._pause_s(source, refused=True):
+            if not self._pauses.sit_out(source.name, refused=True):
                 self._refuse(source, event, error.reason, source.near_miss(webhook, error.reason, now))
             raise
-        if pause_s := self._pause_s(source, refused=False):
-            raise LimitedError(pause_s)
+        if seconds := self._pauses.sit_out(source.name, refused=False):
+            raise LimitedError(seconds)
         try:
-            body = source.parse(verified)
-            context = build_context(source.name, verified, body, now)
+            with self._turns.taken(len(webhook.body) if source.is_open else 0):
+                context = build_context(source.name, verified, source.parse(verified), now)
+                decision = decide(self._rules, source.name, context)
         except (UnreadableError, UnsupportedTypeError) as error:
             self._reject(source, event, str(error))
             raise
-        return self._map(source, event, context)
+        return self._map(source, event, context, decision)
 
-    def _map(self, source: Source, event: Event, context: Mapping[str, Any]) -> Ingested:
-        decision = decide(self._rules, source.name, context)
+    def _map(self, source: Source, event: Event, context: Mapping[str, Any], decision: Decision) -> Ingested:
         deliveries = deliveries_of(event.id, decision.intents, event.received_at)
         event = replace(
             event,
@@ -190,17 +189,13 @@ class Door:
         except RecordUnavailableError:
             log.warning("event.refused_unrecorded", source=event.source, reason=reason)
 
-    def _pause_s(self, source: Source, *, refused: bool) -> int:
-        """For how many seconds nothing is recorded of a source; 0: something is."""
-        return max(0, math.ceil(self._pauses.get((source.name, refused), 0.0) - time.monotonic()))
-
     def _record(self, source: Source, entry: Entry, rules: list[str] | None = None) -> Receipt:
         event = entry.event
         refused = event.state is EventState.REFUSED
         try:
             receipt = self._collector.record(entry)
         except LimitedError as error:
-            self._pauses[source.name, refused] = time.monotonic() + error.retry_after_s
+            self._pauses.begin(source.name, error.retry_after_s, refused=refused)
             log.warning("source.limited", source=source.name, refused=refused, seconds=error.retry_after_s)
             raise
         log.info(

@@ -5,6 +5,7 @@ Its workers wait for nobody's bytes for ever, and print nothing of what was sent
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import socket
@@ -38,6 +39,7 @@ HEAD_S = 5
 """The deadline of a head, where the file says none."""
 BODY_S, BODY_BYTES_A_S = 10.0, 20_000
 """A body must be whole after ten seconds, and a second more for each 20 KB that have come."""
+HANG_UP_S = 2.0
 ANSWER_S = 30.0
 """So long an answer may stand still because nobody reads it."""
 FILES_BESIDE = 64
@@ -110,15 +112,20 @@ class DoorWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
             del self._connections[client]
             self._keeper.forget(connection)
 
-    def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> Any:
+    def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> bool:
         """One request of a connection."""
+        connection = self._connections[sock]
+        connection.say_last = req.force_close
         try:
-            return super().handle_request(listener_name, req, sock, addr)
+            super().handle_request(listener_name, req, sock, addr)
         except TimeoutError:
             # Nobody reads the answer. This is how a handler of gunicorn closes the connection.
             raise StopIteration from None
         finally:
-            self._keeper.wait(self._connections[sock])
+            self._keeper.wait(connection)
+            if connection.has_more:
+                _hang_up(sock)
+        return True
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
         """Answer what is no request. gunicorn's own would print it, and send it back."""
@@ -151,9 +158,13 @@ class Threshold:
         length = environ.get("CONTENT_LENGTH") or "0"
         if length == "0" and "HTTP_TRANSFER_ENCODING" not in environ:
             self._keeper.serve(connection)
-        else:
-            environ["wsgi.input"] = TimedBody(environ["wsgi.input"], int(length), connection, self._keeper)
-        return self._app(environ, start_response)
+            return self._app(environ, start_response)
+        body = environ["wsgi.input"] = TimedBody(environ["wsgi.input"], int(length), connection, self._keeper)
+        answer = self._app(environ, start_response)
+        if not body.is_whole:
+            connection.has_more = True
+            connection.say_last()
+        return answer
 
 
 class TimedBody:
@@ -165,6 +176,11 @@ class TimedBody:
         self._connection = connection
         self._keeper = keeper
         self._due = time.monotonic() + BODY_S
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it was read."""
+        return self._left == 0
 
     def read(self, size: int = -1) -> bytes:
         return self._timed(self._inner.read, size)
@@ -189,11 +205,24 @@ class TimedBody:
         self._due += len(found) / BODY_BYTES_A_S
         if self._left is not None:
             self._left -= len(found)
-        if self._left == 0 or not found:
+        elif not found:
+            self._left = 0
+        if self.is_whole:
             self._keeper.serve(self._connection)
         else:
             self._keeper.read(self._connection, len(found))
         return found
+
+
+def _hang_up(client: socket.socket) -> None:
+    """End a connection on which more of a body may come: it is thrown away for a moment, so that the answer is read.
+
+    gunicorn would read it to its end, at a price that grows with the square of its size.
+    """
+    with contextlib.suppress(OSError), gevent.Timeout(HANG_UP_S, False):  # noqa: FBT003 - gevent's way
+        client.shutdown(socket.SHUT_WR)
+        while client.recv(65_536):
+            pass
 
 
 def run_gunicorn() -> None:

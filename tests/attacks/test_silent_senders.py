@@ -65,15 +65,15 @@ def silent(url, count, sent):
         yield held
 
 
-def post(session, url):
-    return session.post(f"{url}/hooks/website", data=dump(SEED), headers=website(), timeout=5).status_code
+def post(url):
+    return requests.post(f"{url}/hooks/website", data=dump(SEED), headers=website(), timeout=5).status_code
 
 
 @pytest.mark.parametrize("sent", SILENCES.values(), ids=SILENCES)
 def test_silent_connections_do_not_shut_the_door(served, sent):
     with silent(served.url, 3 * ROOM, sent):
         assert requests.get(f"{served.url}/healthz", timeout=5).status_code == 200
-        assert post(requests, served.url) == 200
+        assert post(served.url) == 200
 
 
 def test_a_proven_sender_keeps_its_connection_while_strangers_lose_theirs(served):
@@ -194,13 +194,14 @@ def test_who_is_proven_goes_last_and_who_waits_for_us_not_at_all(opened):
     keeper = Doorkeeper(3)
     opened += admit(keeper, "192.0.2.1", "192.0.2.1", "192.0.2.1")
     opened[0][0].prove()
+    keeper.wait(opened[0][0])
     keeper.serve(opened[1][0])
     opened += admit(keeper, "192.0.2.1", "192.0.2.1")
     assert shed(opened) == [opened[2][0], opened[3][0]]
 
     keeper.serve(opened[4][0])
     opened += admit(keeper, "192.0.2.1")
-    # The new one is the only one left that is not proven.
+    # The new one is the only one left that waits and is not proven.
     assert shed(opened)[2:] == [opened[5][0]]
 
 
@@ -215,3 +216,21 @@ def test_unfinished_bodies_have_a_bound_together(opened):
     keeper.read(opened[3][0], 50)
     keeper.wait(opened[1][0])  # it is gone, whatever its handler still does
     assert shed(opened) == [opened[1][0]]
+
+
+def test_a_body_that_nobody_wants_is_not_read_to_its_end(served):
+    announced = ANNOUNCED.replace(b"/hooks/website", b"/hooks/nobody").replace(b": 1000", b": 100000000000")
+    with silent(served.url, 1, announced) as (sending,):
+        answer = b""
+        while piece := sending.recv(65536):
+            answer += piece
+
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert b"\r\nConnection: close\r\n" in answer
+
+
+def test_a_connection_is_not_closed_because_of_a_body_that_was_read(served):
+    with requests.Session() as session:
+        answers = [session.post(f"{served.url}/hooks/website", data=dump(SEED), headers=website()) for _ in range(3)]
+
+    assert [answer.headers["Connection"] for answer in answers] == ["keep-alive"] * 3

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hmac
 import json
+import threading
 from datetime import UTC, datetime
 
 import pytest
 
+from relay import pacing
 from relay.errors import UnreadableError
 from relay.sources import Source, Webhook, near_misses
 from relay.sources.forms import MAX_VALUES, nest
@@ -114,3 +116,32 @@ def test_what_is_read_of_a_form_has_a_bounded_size():
     form = "&".join(f"a[{number}][b][c]=1" for number in range(MAX_VALUES // 4)).encode()
 
     assert levels(parse_body(FORM, form)) <= 2 * MAX_VALUES
+
+
+def test_large_bodies_that_nobody_has_proven_are_read_one_after_the_other_with_rests(monkeypatch):
+    rests = []
+    monkeypatch.setattr(pacing.time, "sleep", rests.append)
+    turns, order = pacing.Turns(), []
+
+    def read(name):
+        with turns.taken(pacing.SMALL + 1):
+            order.append(name)
+            threading.Event().wait(0.01)
+            order.append(name)
+
+    threads = [threading.Thread(target=read, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert order[::2] == order[1::2]
+    assert len(rests) == 4
+    assert all(0.01 <= rest <= pacing.LONGEST_REST_S for rest in rests)
+
+
+def test_a_small_body_waits_for_no_large_one():
+    turns = pacing.Turns()
+
+    with turns.taken(pacing.SMALL), turns.taken(pacing.SMALL), turns.taken(0):
+        pass

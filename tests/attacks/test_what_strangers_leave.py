@@ -30,9 +30,9 @@ def client(app, monkeypatch):
     monkeypatch.setattr(ingest, "KEPT_UNPROVEN", KEPT)
     monkeypatch.setattr(ingest, "KEPT_UNPROVEN_BYTES", KEPT_BYTES)
     monkeypatch.setattr(ingest, "REFUSALS", Bounds(KEPT, KEPT_BYTES, 600, 4_000_000))
-    app.extensions["house"].door._pauses.clear()
+    app.extensions["house"].door._pauses._until.clear()
     yield app.test_client()
-    app.extensions["house"].door._pauses.clear()
+    app.extensions["house"].door._pauses._until.clear()
 
 
 def events(record, source):
@@ -186,7 +186,7 @@ def test_a_limit_is_of_one_source_and_of_one_minute(app, client, record, monkeyp
     (spent,) = record.redis.keys(f"{keys.SPENT}open-form:*")
     assert 0 < record.redis.ttl(spent) <= 120
     record.redis.delete(spent)
-    app.extensions["house"].door._pauses.clear()
+    app.extensions["house"].door._pauses._until.clear()
     assert client.post("/hooks/open-form", data=dump({}), headers=TYPES).status_code == 200
 
 

@@ -1,4 +1,4 @@
-"""`make chaos`: the fault suite, a row a scene. Arguments (drain cut killed held refresh outage) choose."""
+"""`make chaos`: the fault suite, a row a scene. Arguments (drain cut killed held refresh outage stranger) choose."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from tests.chaos import cut, drain, foreign, held, killed, outage, refresh
+from tests.chaos import cut, drain, foreign, held, killed, outage, refresh, stranger
 
 
 def scenes() -> dict[str, Callable[[], Iterator[str]]]:
@@ -18,6 +18,7 @@ def scenes() -> dict[str, Callable[[], Iterator[str]]]:
         "held": lambda: iter([held.held(5_000, 300)]),
         "refresh": lambda: iter([refresh.refresh(10, 5, 500)]),
         "outage": _outage,
+        "stranger": stranger.stranger,
     }
 
 
