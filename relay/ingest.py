@@ -124,6 +124,7 @@ class Door:
         Raises NotVerifiedError (recorded as refused), UnreadableError or UnsupportedTypeError (recorded as rejected),
         LimitedError or RecordUnavailableError (nothing was promised).
         """
+        # Of what is not proven, only that it came is kept.
         event = Event(
             id=new_event_id(now),
             source=source.name,
@@ -131,9 +132,9 @@ class Door:
             received_at=now,
             method=webhook.method,
             content_type=webhook.content_type[:200],
-            query=source.kept_query(webhook),
-            headers=source.kept_headers(webhook),
-            body=webhook.body,
+            query="",
+            headers={},
+            body=b"",
         )
         try:
             verified = source.verify(webhook, now)
@@ -141,6 +142,7 @@ class Door:
             if not self._pauses.sit_out(source.name, refused=True):
                 self._refuse(source, event, error.reason, source.near_miss(webhook, error.reason, now))
             raise
+        event = replace(event, query=verified.query, headers=verified.headers, body=webhook.body)
         if seconds := self._pauses.sit_out(source.name, refused=False):
             raise LimitedError(seconds)
         try:
@@ -180,7 +182,7 @@ class Door:
     def _refuse(self, source: Source, event: Event, reason: str, near_miss: str | None) -> None:
         """Keep that somebody unproven was here, without the body; the answer does not depend on it."""
         errors = {PROOF: [near_miss]} if near_miss else {}
-        refused = replace(event, reason=reason, errors=errors, body=b"", headers={}, query="")
+        refused = replace(event, reason=reason, errors=errors)
         try:
             self._record(source, Entry(refused, bounds=bounds_of(source, refused)))
         except LimitedError:

@@ -13,7 +13,8 @@ from relay.errors import ConfigError, Mistake
 from relay.settings import read_secret
 from relay.sources.dedup import Dedup
 from relay.sources.schemas import SourcesSchema
-from relay.sources.source import MAX_BODY, OPEN_LIMIT, OPEN_MAX_BODY, Limit, Source, is_secret_name
+from relay.sources.secret_names import is_secret_name
+from relay.sources.source import MAX_BODY, OPEN_LIMIT, OPEN_MAX_BODY, Limit, Source
 from relay.sources.verifiers import Clock, HmacVerifier, NoVerifier, TokenVerifier, Verifier
 
 

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field
 from datetime import datetime
 from typing import Any
-from urllib.parse import unquote_plus
 
 from relay.errors import UnreadableError
 from relay.sources.dedup import Dedup
 from relay.sources.forms import read_query
 from relay.sources.near_misses import find_near_miss
 from relay.sources.parsers import parse_body, read_json
+from relay.sources.secret_names import clean_address, is_secret_name, without_secrets
 from relay.sources.verifiers import NoVerifier, Verifier
 from relay.sources.webhook import Webhook
 
-_SECRET_NAME = re.compile(
-    r"authorization|cookie|signature|token|secret|hmac|api[-_]?key|passw|credential", re.IGNORECASE
-)
 _SEAL = object()
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether a header or query parameter of this name is never kept, whoever sends it."""
-    return _SECRET_NAME.search(name) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +85,20 @@ class Source:
         return find_near_miss(self.verifier, webhook, reason, now)
 
     def kept_headers(self, webhook: Webhook) -> dict[str, str]:
-        """The headers without proof, credentials and cookies; names in lower case."""
+        """The headers without proof, credentials, cookies, and secrets in addresses; names in lower case."""
         proof = self.verifier.proof_header
-        return {name: value for name, value in webhook.headers.items() if name != proof and not is_secret_name(name)}
+        return {
+            name: clean_address(value, self._is_secret)
+            for name, value in webhook.headers.items()
+            if name != proof and not is_secret_name(name)
+        }
 
     def kept_query(self, webhook: Webhook) -> str:
         """The query without the token and anything else that is named like a secret; still encoded."""
-        return "&".join(pair for pair in webhook.query_string.split("&") if self._is_kept(pair))
+        return without_secrets(webhook.query_string, self._is_secret)
 
-    def _is_kept(self, pair: str) -> bool:
-        name = unquote_plus(pair.partition("=")[0])
-        return name != self.verifier.proof_query and not is_secret_name(name)
+    def _is_secret(self, name: str) -> bool:
+        return name == self.verifier.proof_query or is_secret_name(name)
 
     def parse(self, verified: Verified) -> Any:
         """The body as plain values; of a GET, its query. Raises UnreadableError and UnsupportedTypeError."""

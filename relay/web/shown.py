@@ -1,6 +1,7 @@
 """What persons' values look like on pages and in exports: masked, unless an operator asked to see those of an event.
 
-Masked is what today's rules mark as personal, and whatever looks like an e-mail address or a phone number. Pure: it
+Masked is what today's rules mark as personal, whatever looks like an e-mail address or a phone number, and what has the
+name of a secret. Pure: it
 reads neither request nor record. Every expression is linear: bodies may be a megabyte of anything.
 """
 
@@ -14,6 +15,7 @@ from typing import Any
 
 from relay.rules import Rule
 from relay.rules.templates import Template
+from relay.sources.secret_names import is_secret_name
 
 DOTS = "•••"
 _EMAIL = re.compile(
@@ -27,6 +29,8 @@ _PHONE = re.compile(
 _DATE = re.compile(r"\d{4}[-./]\d\d[-./]\d\d|\d\d[./-]\d\d[./-]\d{4}")
 _UNIX_TIME = re.compile(r"1\d{9}(?:\d{3})?")
 _LAST_NAME = re.compile(r'[A-Za-z_]\w*|"[^"]+"')
+MOST_KNOWN = 300
+"""Of an event with more personal values every text is masked: looking for each of them in all would take too long."""
 SHORTEST_KNOWN = 4
 """A personal value shorter than this is masked where it stands alone only, not inside other text."""
 
@@ -47,7 +51,7 @@ class Shade:
         """A text with the addresses, numbers and known values in it masked."""
         if self.revealed:
             return text
-        if text.strip() in self.known:
+        if text.strip() in self.known or len(self.known) > MOST_KNOWN:
             return cover(text)
         for value in self.known:
             if len(value) >= SHORTEST_KNOWN and value in text:
@@ -60,6 +64,8 @@ class Shade:
         """JSON with everything personal in it masked."""
         if self.revealed:
             return value
+        if value is not None and is_secret_name(name):
+            return DOTS
         if isinstance(value, Mapping):
             return {self.text(str(key)): self.value(inner, str(key)) for key, inner in value.items()}
         if isinstance(value, list | tuple):

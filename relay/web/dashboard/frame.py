@@ -15,6 +15,7 @@ from flask import Blueprint, Response, abort, current_app, g, redirect, request,
 from relay.explanations import explain
 from relay.ids import utc_now
 from relay.web.auth import Role, identify, refuse_other_sites
+from relay.web.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt
 from relay.web.house import house
 from relay.web.portals import is_serious
 from relay.web.shown import pretty
@@ -114,6 +115,12 @@ def furnish() -> dict[str, Any]:
         "explain": explain,
         "now": utc_now(),
     }
+
+
+@blueprint.app_template_filter("beginning")
+def beginning_filter(value: Any) -> Any:
+    """As much of a value of a call as a page can show."""
+    return excerpt(value, FEW_VALUES, FEW_CHARACTERS)[0]
 
 
 @blueprint.app_template_filter("pretty")

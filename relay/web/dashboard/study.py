@@ -16,15 +16,16 @@ from relay.events import Call, Delivery, Event
 from relay.lifecycle import State
 from relay.rules import Rule
 from relay.rules.templates import Template
-from relay.sources.parsers import FORM, MULTIPART, parse_body
+from relay.sources.parsers import parse_body
 from relay.store.gate import GateState, View
 from relay.trials import Tried, try_event
 from relay.web.auth import is_revealed
 from relay.web.dashboard.frame import is_operator
+from relay.web.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt, excerpt_of_text
 from relay.web.house import house
 from relay.web.shown import Shade, pretty, shade_of
 
-LONGEST_SHOWN = 200_000
+ABSENT = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +44,16 @@ class Study:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One part of a call: as it was sent, as the rule writes it, as today's rules would send it."""
+    """One part of a call: as it was sent, as the rule writes it, as today's rules would send it.
+
+    differs: whether today's is another; what is shown of both, the beginning and masked, may look alike.
+    """
 
     name: str
     sent: str
     written: str
     today: str | None
-
-    @property
-    def differs(self) -> bool:
-        return self.today is not None and self.today != self.sent
+    differs: bool
 
 
 def study(event: Event) -> Study:
@@ -78,18 +79,26 @@ def lines_of(sent: Call, rule: Rule | None, today: Call | None, shade: Shade) ->
     """A call beside what its rule says, and beside what today's rule would ask."""
     written = rule.composer.parameters if rule else {}
     lines = [
-        Line("portal", sent.portal, rule.composer.portal if rule else "", today.portal if today else None),
+        Line(
+            "portal",
+            sent.portal,
+            rule.composer.portal if rule else "",
+            today.portal if today else None,
+            today is not None and today.portal != sent.portal,
+        ),
         Line(
             "template",
             str(sent.template_id),
             str(rule.composer.template_id) if rule else "",
             str(today.template_id) if today else None,
+            today is not None and today.template_id != sent.template_id,
         ),
         Line(
             "document",
             shade.text(" · ".join(sent.document_id)),
             " · ".join(member.text for member in rule.composer.document_id.members) if rule else "",
             shade.text(" · ".join(today.document_id)) if today else None,
+            today is not None and tuple(today.document_id) != tuple(sent.document_id),
         ),
     ]
     names = dict.fromkeys([*sent.parameters, *(today.parameters if today else ())])
@@ -99,6 +108,7 @@ def lines_of(sent: Call, rule: Rule | None, today: Call | None, shade: Shade) ->
             _shown(sent.parameters, name, shade),
             _written(written.get(name, "")),
             _shown(today.parameters, name, shade) if today else None,
+            today is not None and today.parameters.get(name, ABSENT) != sent.parameters.get(name, ABSENT),
         )
         for name in names
     ]
@@ -114,8 +124,13 @@ def rule_named(name: str) -> Rule | None:
 
 def readable(event: Event, shade: Shade) -> tuple[str, bool]:
     """The body as text, and whether it was cut. Where it has a structure, that is set out in lines."""
-    text = _readable(event, shade)
-    return text[:LONGEST_SHOWN], len(text) > LONGEST_SHOWN
+    try:
+        content = parse_body(event.content_type, event.body)
+    except (UnreadableError, UnsupportedTypeError):
+        text, is_cut = excerpt_of_text(event.body.decode("utf-8", "replace"))
+        return shade.text(text), is_cut
+    beginning, is_cut = excerpt(content)
+    return pretty(shade.value(beginning)), is_cut
 
 
 def next_of(delivery: Delivery, gate: View, now: datetime) -> str:
@@ -156,31 +171,11 @@ def _known(tried: Iterable[Tried]) -> Iterable[str]:
                     yield str(value).strip()
 
 
-def _readable(event: Event, shade: Shade) -> str:
-    kind = event.content_type.partition(";")[0].strip().lower()
-    try:
-        content = parse_body(event.content_type, event.body)
-    except (UnreadableError, UnsupportedTypeError):
-        return _as_text(event.body, shade)
-    if shade.revealed and kind not in {FORM, MULTIPART}:
-        return _as_text(event.body, shade)
-    return pretty(shade.value(content))
-
-
-def _as_text(body: bytes, shade: Shade) -> str:
-    text = body.decode("utf-8", "replace")
-    if shade.revealed:
-        try:
-            return pretty(json.loads(text))
-        except (ValueError, RecursionError):
-            return text
-    return shade.text(text)
-
-
 def _shown(parameters: Mapping[str, Any], name: str, shade: Shade) -> str:
     if name not in parameters:
         return "not sent"
-    value = shade.value(parameters[name], name)
+    beginning, _ = excerpt(parameters[name], FEW_VALUES, FEW_CHARACTERS)
+    value = shade.value(beginning, name)
     return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False, default=str)
 
 
