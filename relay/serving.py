@@ -13,6 +13,7 @@ from relay.bulk import BulkReplays
 from relay.settings import Settings
 from relay.store.connection import connect, ensure_durable
 from relay.telemetry import configure, get_logger
+from relay.threads import keep_running
 from relay.web.app import create_app, load_config
 
 SHIPPED = Path(__file__).resolve().parents[1] / "config" / "gunicorn.conf.py"
@@ -38,7 +39,7 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
         """The application, in each worker process."""
         app = create_app(self._settings)
         bulk: BulkReplays = app.extensions["house"].bulk
-        threading.Thread(target=bulk.run, args=(threading.Event(),), daemon=True, name="bulk-replays").start()
+        keep_running("bulk-replays", bulk.run, threading.Event())
         return app
 
 

@@ -60,11 +60,8 @@ def read_vitals(record: Record, portals: Iterable[str], sources: Iterable[str], 
     )
 
 
-@guarded
 def _for_person(record: Record) -> int:
-    # On the clock without a time: nobody but a person will look.
-    count: Any = record.redis.zcount(keys.CLOCK, "+inf", "+inf")
-    return int(count)
+    return record.size(keys.UNDECIDED)
 
 
 @guarded

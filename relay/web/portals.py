@@ -30,7 +30,7 @@ def portal_wire(name: str) -> dict[str, Any]:
         "advice": view.advice,
         "since": iso(view.since) if view.since else None,
         "until": iso(view.until) if view.until else None,
-        "waiting": record.waiting(name, now),
+        "waiting": record.due(name, now),
         "own_id": learnt.own_id if portal.own_id == "echo" else "off",
         "operating_s": learnt.operating_s if learnt.reset_at and learnt.reset_at > now else 0.0,
         "operating_limit_s": learnt.operating_limit_s,

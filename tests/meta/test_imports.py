@@ -23,6 +23,7 @@ FLOOR = {
     "settings",
     "store",
     "telemetry",
+    "threads",
 }
 """What the workers may take from relay."""
 PLAIN = ("errors", "events", "ids", "lifecycle")

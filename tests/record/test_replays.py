@@ -13,7 +13,7 @@ from relay.replay import NotReplayableError, Replayer
 from relay.rules import load_rules
 from relay.sources import load_sources
 from tests.support.folders import SECRETS, copy_config
-from tests.support.making import NOON, bring_to, make_entry, write
+from tests.support.making import NOON, bring_to, claim_one, make_entry, write
 from tests.support.senders import SEED, dump
 
 
@@ -37,7 +37,7 @@ def dead(record, body):
     """A dead delivery of the rule seed-example, from an event with this body."""
     entry = make_entry(["seed-example"], body=body)
     write(record, entry)
-    (claimed,) = record.claim("main", entry.deliveries[0].id, 1, NOON)
+    claimed = claim_one(record, entry.deliveries[0])
     record.settle(claimed, State.DEAD, NOON, reason="because")
     return record.delivery(claimed.id)
 

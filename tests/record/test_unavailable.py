@@ -54,9 +54,8 @@ def test_no_step_is_taken_while_nothing_can_be_written(valkey, record, trouble):
     getattr(valkey, trouble)()
 
     for step in (
-        lambda: record.claim("main", pending.id, 1, NOON),
+        lambda: record.claim("main", "claim", NOON),
         lambda: record.settle(sending, State.STARTED, NOON, workflow_id="wf"),
-        lambda: record.rescue(pending, NOON),
         lambda: record.replay(event, dead, []),
         record.is_writable,
     ):
