@@ -136,6 +136,7 @@ class Machine:
                     run_record,
                     (self.var / "record",),
                     stop_s=30.0,
+                    is_needed=True,
                     without=(*WORKERS_ONLY, *WEB_ONLY),
                     log=self.log,
                 )

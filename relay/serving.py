@@ -12,6 +12,7 @@ from gunicorn.app.base import Application
 from relay.bulk import BulkReplays
 from relay.settings import Settings
 from relay.store.connection import connect, ensure_durable
+from relay.store.upgrade import upgrade
 from relay.telemetry import configure, get_logger
 from relay.threads import keep_running
 from relay.web.app import create_app, load_config
@@ -51,4 +52,6 @@ def run_gunicorn() -> None:
     with connect(settings.redis_url) as redis:
         if warning := ensure_durable(redis):
             get_logger().warning("record.not_durable", reason=warning)
+        if moved := upgrade(redis):
+            get_logger().info("record.upgraded", deliveries=moved)
     WebServer(settings).run()

@@ -123,7 +123,9 @@ def replay(options: argparse.Namespace) -> int:
             return 1
     sources = load_sources(settings.config / "sources.yaml", AnySecret())
     portals = load_portals(settings.config / "portals.yaml")
-    replayer = Replayer(record, sources, load_rules(settings.config / "rules", sources=sources, portals=portals))
+    rules = load_rules(settings.config / "rules", sources=sources, portals=portals)
+    key = _secret_key(settings)
+    replayer = Replayer(record, sources, rules, Marker(key) if key else None)
     try:
         made = replayer.replay(options.id, current_rules=options.rules == "current")
     except InvalidEventError as error:
@@ -132,6 +134,11 @@ def replay(options: argparse.Namespace) -> int:
     for delivery in made:
         print(f"{delivery.id}  {delivery.rule}  {delivery.state}")
     return 0
+
+
+def _secret_key(settings: Settings) -> str | None:
+    """The environment's, or the one that `up` has made."""
+    return settings.secret_key or kept_secret(Path("var") / "secrets.env", "RELAY_SECRET_KEY")
 
 
 def audit(options: argparse.Namespace) -> int:
@@ -155,7 +162,7 @@ def audit(options: argparse.Namespace) -> int:
 def erase(options: argparse.Namespace) -> int:
     """Remove a person, and prove it."""
     settings = _settings()
-    key = settings.secret_key or kept_secret(Path("var") / "secrets.env", "RELAY_SECRET_KEY")
+    key = _secret_key(settings)
     if not key:
         raise RelayError("RELAY_SECRET_KEY is needed: without it, what rules extracted is not found")
     eraser = Eraser(Record(connect(settings.redis_url)), Marker(key))

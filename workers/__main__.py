@@ -20,6 +20,7 @@ from relay.processes import Child, Supervisor
 from relay.settings import Settings
 from relay.store.connection import connect, ensure_durable
 from relay.store.record import Record
+from relay.store.upgrade import upgrade
 from relay.telemetry import configure, get_logger
 from relay.threads import keep_running
 from workers.alerting import Watchman
@@ -110,6 +111,8 @@ def _run(settings: Settings, addresses: Mapping[str, Address], *, burst: bool) -
     record = Record(connect(settings.redis_url))
     if warning := ensure_durable(record.redis):
         log.warning("record.not_durable", reason=warning)
+    if moved := upgrade(record.redis):
+        log.info("record.upgraded", deliveries=moved)
     supervisor = Supervisor([Child(f"worker-{name}", work, (name, burst), STOP_S, once=burst) for name in portals])
     supervisor.listen_for_signals()
     stop, watchmen = supervisor.stopping, _watchmen(settings, record, addresses)

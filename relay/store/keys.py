@@ -78,6 +78,8 @@ PORTALS = f"{PREFIX}portals"
 CLAIM = f"{PREFIX}claim:"
 WAKES = f"{PREFIX}wakes"
 FORMAT = f"{PREFIX}format"
+CLOCK = f"{PREFIX}clock"
+"""Of the first layout only (store/upgrade.py)."""
 WORKFLOWS = f"{PREFIX}workflows"
 LEDGER = f"{PREFIX}ledger"
 LEASE = f"{PREFIX}lease:"
@@ -124,6 +126,7 @@ IN_LUA = {
     "gate": GATE,
     "questions": QUESTIONS,
     "workflows": WORKFLOWS,
+    "clock": CLOCK,
     "ledger": LEDGER,
     "codes": CODES,
     "minute": MINUTE,

@@ -131,13 +131,18 @@ class Record:
         return [one.result_of(answer) for one, answer in zip(settlements, answers, strict=True)]
 
     @guarded
-    def replay(self, event: Event, replayed: Delivery | None, deliveries: Sequence[Delivery]) -> None:
+    def replay(
+        self, event: Event, replayed: Delivery | None, deliveries: Sequence[Delivery], marks: Sequence[str] = ()
+    ) -> None:
         """Add deliveries to an event: in the place of a final one, or of an event that had none.
+
+        marks: of what the rules have found of a person (relay/marks.py); those it has already stay.
 
         Raises LostRace where that has been done before, or the one to be replayed is not final.
         """
         states = sorted(FINAL) if replayed else [EventState.REJECTED, EventState.IGNORED]
-        argv: list[Argument] = [event.id, replayed.id if replayed else "", len(states), *states, len(deliveries)]
+        argv: list[Argument] = [event.id, replayed.id if replayed else "", len(states), *states]
+        argv += [len(marks), *marks, len(deliveries)]
         for delivery in deliveries:
             argv += self._creation(delivery)
         if not run(self.redis, ScriptCall(REPLAY, [keys.EVENT + event.id], argv)):

@@ -107,7 +107,7 @@ def load_config(folder: Path) -> Config:
 
 def _furnish(settings: Settings, config: Config, record: Record) -> House:
     marker = Marker(settings.secret_key or "")
-    mending = Mending(record, Replayer(record, config.sources, config.rules))
+    mending = Mending(record, Replayer(record, config.sources, config.rules, marker))
     return House(
         settings=settings,
         sources=config.sources,

@@ -8,8 +8,10 @@ import pytest
 
 from relay.lifecycle import EventState, State
 from relay.listing import Filter, list_events
+from relay.marks import Marker
 from relay.queueing import queue_key
-from tests.support.folders import copy_config
+from relay.store import keys
+from tests.support.folders import WEB_SECRETS, copy_config
 from tests.support.senders import JSON, SEED, SEED_CALL, dump, github, website
 
 
@@ -90,6 +92,21 @@ def test_a_rejected_event_keeps_nobody_from_sending_it_mended(client):
     answer = client.post("/hooks/website", data=dump(good), headers=website())
 
     assert (answer.status_code, answer.get_json()["duplicate"]) == (200, False)
+
+
+@pytest.mark.parametrize(
+    ("email", "phone", "named"),
+    [("Ada@Example.com", "+1 202 555 0100", ["ada@example.com"]), ("ada at example", 7, ["ada at example", "7"])],
+)
+def test_the_person_of_a_rejected_event_is_found_by_what_was_typed_or_came(client, record, email, phone, named):
+    rejected = {"document": "company", "id": "x", "email": email, "phone": phone}
+
+    answer = client.post("/hooks/website", data=dump(rejected), headers=website())
+
+    assert answer.status_code == 422
+    for value in named:
+        mark = Marker(WEB_SECRETS["RELAY_SECRET_KEY"]).mark(value)
+        assert record.size(keys.MARKS + mark) == 1, value
 
 
 @pytest.mark.parametrize("senders", [2, 20])
