@@ -55,7 +55,6 @@ class Settings:
     viewer_password: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
     retention_days: int = 90
-    rq_actions: bool = False
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], *, web: bool = False) -> Settings:
@@ -78,7 +77,6 @@ class Settings:
             dashboard_password=reader.secret("RELAY_DASHBOARD_PASSWORD", needed=web),
             viewer_password=reader.secret("RELAY_VIEWER_PASSWORD", needed=False),
             secret_key=reader.secret_key("RELAY_SECRET_KEY", needed=web),
-            rq_actions=reader.switch("RELAY_RQ_ACTIONS"),
             retention_days=reader.days("RELAY_RETENTION_DAYS", 90),
         )
         if settings.viewer_password and settings.viewer_password == settings.dashboard_password:
@@ -146,12 +144,6 @@ class _Reader:
             except ValueError:
                 self._wrong(f"{name} has {entry!r}: expected addresses or networks such as 10.0.0.0/8, with commas")
         return entries
-
-    def switch(self, name: str) -> bool:
-        text = self.environ.get(name) or "0"
-        if text not in {"0", "1"}:
-            self._wrong(f"{name} is {text!r}: expected 1 or 0")
-        return text == "1"
 
     def names(self, name: str) -> tuple[str, ...]:
         return tuple(entry.strip() for entry in (self.environ.get(name) or "").split(",") if entry.strip())

@@ -27,7 +27,7 @@ from relay.store.questions import Questions
 from relay.store.record import Record
 from relay.store.rulebook import publish_rules
 from relay.telemetry import get_logger
-from relay.web import api, dashboard, hooks, ops, problems, queues
+from relay.web import api, dashboard, hooks, ops, problems
 from relay.web.auth import Guard, Role
 from relay.web.house import House
 from relay.web.proxies import TrustedProxies
@@ -63,7 +63,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     for blueprint in (hooks.blueprint, ops.blueprint, dashboard.blueprint):
         app.register_blueprint(blueprint)
     api.register(app)
-    queues.mount(app, record.redis, allows_actions=settings.rq_actions)
     app.wsgi_app = TrustedProxies(  # type: ignore[method-assign] # Flask's way
         app.wsgi_app, settings.trusted_proxies, settings.sign_in_header
     )

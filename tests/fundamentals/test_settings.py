@@ -44,7 +44,6 @@ def test_everything_else_may_be_said(environ):
             "RELAY_TRUSTED_PROXIES": "10.0.0.0/8, ::1",
             "RELAY_SIGN_IN_HEADER": "X-Forwarded-User",
             "RELAY_OPERATORS": "ann@example.com, bob,",
-            "RELAY_RQ_ACTIONS": "1",
         },
         web=True,
     )
@@ -53,7 +52,6 @@ def test_everything_else_may_be_said(environ):
     assert settings.public_url == "https://relay.example.com"
     assert settings.trusted_proxies == ("10.0.0.0/8", "::1")
     assert settings.sign_in_header == "X-Forwarded-User"
-    assert settings.rq_actions is True
     assert settings.operators == ("ann@example.com", "bob")
 
 
@@ -80,7 +78,6 @@ def test_the_record_may_be_reached_in_these_ways(environ, url):
         ("RELAY_PUBLIC_URL", "https://", "expected an address such as https://"),
         ("RELAY_TRUSTED_PROXIES", "10.0.0.1/8", "expected addresses or networks"),
         ("RELAY_TRUSTED_PROXIES", "proxy", "expected addresses or networks"),
-        ("RELAY_RQ_ACTIONS", "yes", "expected 1 or 0"),
         ("RELAY_SIGN_IN_HEADER", "X User", "expected the name of a header"),
         ("RELAY_SIGN_IN_HEADER", "X-User", "nobody's header would be believed"),
         ("RELAY_API_TOKEN", "", "RELAY_API_TOKEN is not set (or RELAY_API_TOKEN_FILE)"),
