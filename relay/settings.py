@@ -51,6 +51,7 @@ class Settings:
     operators: tuple[str, ...] = ()
     api_token: str | None = field(default=None, repr=False)
     api_read_token: str | None = field(default=None, repr=False)
+    metrics_token: str | None = field(default=None, repr=False)
     dashboard_password: str | None = field(default=None, repr=False)
     viewer_password: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
@@ -74,6 +75,7 @@ class Settings:
             operators=reader.names("RELAY_OPERATORS"),
             api_token=reader.secret("RELAY_API_TOKEN", needed=web),
             api_read_token=reader.secret("RELAY_API_READ_TOKEN", needed=False),
+            metrics_token=reader.secret("RELAY_METRICS_TOKEN", needed=False),
             dashboard_password=reader.secret("RELAY_DASHBOARD_PASSWORD", needed=web),
             viewer_password=reader.secret("RELAY_VIEWER_PASSWORD", needed=False),
             secret_key=reader.secret_key("RELAY_SECRET_KEY", needed=web),

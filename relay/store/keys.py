@@ -21,8 +21,11 @@
     relay:minute:{n}                 hash    counts of one minute since 1970: events by state and source,
                                              deliveries by outcome, latency                      TTL: three hours
     relay:hour:{n}                   hash    the same of one hour                                TTL: eight days
-    relay:sessions                   string  how often all sessions were ended
-    relay:logins:{digest}            string  tries to log in from one address (hashed)    TTL: the window
+    relay:session:{digest}           hash    an open session of the dashboard, by a digest of its id
+                                                                                  TTL: the longest pause in its use
+    relay:session-list               zset    their digests, scored with the time they were opened
+    relay:tries:{digest}             hash    wrong tries at passwords and tokens of an address, a browser or all
+                                             strangers (keyed hash), and when the next may come       TTL: an hour
     relay:gate:{portal}              hash    whether the portal may be called now
     relay:bucket:{portal}            hash    the leaky bucket of the portal               TTL: an hour unused
     relay:pace:{portal}              hash    what was learnt: own id honoured, host, operating time,
@@ -84,8 +87,9 @@ TOLD = f"{PREFIX}told:"
 DEATHS = f"{PREFIX}deaths"
 MINUTE = f"{PREFIX}minute:"
 HOUR = f"{PREFIX}hour:"
-SESSIONS = f"{PREFIX}sessions"
-LOGINS = f"{PREFIX}logins:"
+SESSION = f"{PREFIX}session:"
+SESSIONS = f"{PREFIX}session-list"
+TRIES = f"{PREFIX}tries:"
 
 IN_LUA = {
     "event": EVENT,

@@ -1,4 +1,4 @@
-"""What a header says about the path is not believed by the server; what it says about the sender, by our middleware only.
+"""No header moves a path, and only a trusted proxy says where a request came from.
 
 On `python -m relay serve`, with raw requests: the server has its own reading of some headers, before ours.
 """
