@@ -72,7 +72,7 @@ def test_without_a_reading_token_in_the_settings_no_text_is_one(make_app, shared
         ({"data": b"x" * 2_000_001, "content_type": "application/json"}, 413),
         ({"json": []}, 422),
         ({"json": {"filter": {"colour": "red"}}}, 422),
-        ({"json": {"filter": {"rule": "\ud800"}}}, 422),
+        ({"json": {"filter": {"rule": "\ud800"}}}, 400),
         ({"json": {}}, 422),
     ],
 )
