@@ -78,7 +78,12 @@ class VitalsCollector(Collector):
     def _portals(self) -> Iterator[Metric]:
         portals, now = self._vitals.portals, utc_now()
         for name, text, values in (
-            ("relay_waiting", "Deliveries in line.", {key: one.waiting for key, one in portals.items()}),
+            (
+                "relay_waiting",
+                "Deliveries in line, pending and retrying.",
+                {key: one.waiting for key, one in portals.items()},
+            ),
+            ("relay_due", "Those in line that may be sent now.", {key: one.due for key, one in portals.items()}),
             (
                 "relay_oldest_waiting_seconds",
                 "For how long the first in line could have been sent.",
