@@ -44,8 +44,9 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
 
 
 def warn_of_proxies(settings: Settings) -> None:
-    """Say what follows where other machines are let in and no proxy is believed: perhaps they are all one address."""
-    if settings.trusted_proxies or _is_loopback(settings.host):
+    """Say what follows where others are let in and no proxy is believed: perhaps they are all one address."""
+    is_alone = _is_loopback(settings.host) and settings.public_url is None
+    if settings.trusted_proxies or is_alone:
         return
     get_logger().warning(
         "proxies.none_trusted",

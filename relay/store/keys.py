@@ -23,7 +23,7 @@
     relay:hour:{n}                   hash    the same of one hour                                TTL: eight days
     relay:session:{digest}           hash    an open session of the dashboard, by a digest of its id
                                                                                   TTL: the longest pause in its use
-    relay:session-list               zset    their digests, scored with the time they were opened
+    relay:session-list:{role}        zset    their digests, scored with the time they were opened
     relay:tries:{digest}             hash    wrong tries at passwords and tokens of an address, a browser or all
                                              strangers (keyed hash), and when the next may come       TTL: an hour
     relay:gate:{portal}              hash    whether the portal may be called now
@@ -88,7 +88,7 @@ DEATHS = f"{PREFIX}deaths"
 MINUTE = f"{PREFIX}minute:"
 HOUR = f"{PREFIX}hour:"
 SESSION = f"{PREFIX}session:"
-SESSIONS = f"{PREFIX}session-list"
+SESSIONS = f"{PREFIX}session-list:"
 TRIES = f"{PREFIX}tries:"
 
 IN_LUA = {

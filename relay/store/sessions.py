@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,7 +24,7 @@ IDLE = timedelta(hours=12)
 LONGEST = timedelta(days=7)
 """And every session ends so long after it was opened, however much it was used."""
 MOST = 100
-"""So many may be open; one more ends the oldest."""
+"""So many of a role may be open; one more ends the oldest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,11 @@ class Session:
 
 
 class Sessions:
-    """Every method raises RecordUnavailableError."""
+    """The sessions of these roles. Every method raises RecordUnavailableError."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, roles: Iterable[str]) -> None:
         self._redis = redis
+        self._lists = [keys.SESSIONS + role for role in roles]
 
     @guarded
     def open(self, role: str, proof: str, now: datetime) -> str:
@@ -52,9 +54,9 @@ class Sessions:
         with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.hset(keys.SESSION + digest, mapping=fields)
             pipeline.pexpire(keys.SESSION + digest, IDLE)
-            pipeline.zadd(keys.SESSIONS, {digest: to_ms(now)})
-            pipeline.zremrangebyscore(keys.SESSIONS, "-inf", to_ms(now - LONGEST))
-            pipeline.zrange(keys.SESSIONS, 0, -MOST - 1)
+            pipeline.zadd(keys.SESSIONS + role, {digest: to_ms(now)})
+            pipeline.zremrangebyscore(keys.SESSIONS + role, "-inf", to_ms(now - LONGEST))
+            pipeline.zrange(keys.SESSIONS + role, 0, -MOST - 1)
             oldest: list[bytes] = pipeline.execute()[-1]
         self._end([one.decode() for one in oldest])
         return token
@@ -74,15 +76,15 @@ class Sessions:
     @guarded
     def all(self, now: datetime) -> list[Session]:
         """Those that are open, the newest first."""
-        found: Any = self._redis.zrevrange(keys.SESSIONS, 0, MOST - 1)
-        digests = [one.decode() for one in found]
+        digests = self._digests()
         with self._redis.pipeline(transaction=False) as pipeline:
             for digest in digests:
                 pipeline.hgetall(keys.SESSION + digest)
                 pipeline.pttl(keys.SESSION + digest)
             answers = pipeline.execute()
         read = zip(digests, answers[::2], answers[1::2], strict=True)
-        return [one for digest, kept, left in read if (one := _session(digest, kept, left, now))]
+        found = [one for digest, kept, left in read if (one := _session(digest, kept, left, now))]
+        return sorted(found, key=lambda one: one.opened, reverse=True)
 
     @guarded
     def end(self, digest: str) -> None:
@@ -92,14 +94,20 @@ class Sessions:
     @guarded
     def end_others(self, digest: str | None) -> None:
         """End every session but this one."""
-        found: Any = self._redis.zrange(keys.SESSIONS, 0, -1)
-        self._end([one.decode() for one in found if one.decode() != digest])
+        self._end([one for one in self._digests() if one != digest])
+
+    def _digests(self) -> list[str]:
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for name in self._lists:
+                pipeline.zrange(name, 0, -1)
+            return [one.decode() for found in pipeline.execute() for one in found]
 
     def _end(self, digests: list[str]) -> None:
         if digests:
             with self._redis.pipeline(transaction=True) as pipeline:
                 pipeline.delete(*(keys.SESSION + digest for digest in digests))
-                pipeline.zrem(keys.SESSIONS, *digests)
+                for name in self._lists:
+                    pipeline.zrem(name, *digests)
                 pipeline.execute()
 
 

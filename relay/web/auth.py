@@ -48,7 +48,7 @@ class Guard:
         self._key = key.encode()
         self._operators = frozenset(operators)
         self._passwords = {role: password.encode() for role, password in passwords.items() if password}
-        self.sessions = Sessions(redis)
+        self.sessions = Sessions(redis, Role)
         self.guesses = Guesses(redis, key)
 
     def try_password(self, given: str, address: str, browser: Browser | None = None) -> Role | None:

@@ -9,8 +9,9 @@ from relay.serving import warn_of_proxies
 from relay.settings import Settings
 
 
-def said(tmp_path, host, proxies=""):
+def said(tmp_path, host, proxies="", public_url=""):
     environ = {"REDIS_URL": "unix:///s", "RELAY_CONFIG": str(tmp_path), "RELAY_HOST": host}
+    environ["RELAY_PUBLIC_URL"] = public_url
     with capture_logs() as lines:
         warn_of_proxies(Settings.from_environment(environ | {"RELAY_TRUSTED_PROXIES": proxies}))
     return lines
@@ -22,6 +23,11 @@ def test_behind_a_network_without_a_trusted_proxy_it_is_said_once_and_plainly(tm
 
     assert (line["log_level"], line["event"], line["host"]) == ("warning", "proxies.none_trusted", host)
     assert "all senders have its address" in line["reason"]
+
+
+def test_a_proxy_on_the_same_machine_is_thought_of(tmp_path):
+    assert said(tmp_path, "127.0.0.1", public_url="https://relay.example.com")
+    assert not said(tmp_path, "127.0.0.1", "127.0.0.1/32", public_url="https://relay.example.com")
 
 
 @pytest.mark.parametrize(

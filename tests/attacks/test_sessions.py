@@ -117,10 +117,13 @@ def test_a_viewer_sees_and_ends_nobody_elses_session(app):
 
 def test_the_record_does_not_fill_with_sessions(app, redis, monkeypatch):
     monkeypatch.setattr(sessions, "MOST", 3)
-    first, *_ = [enter(app, PASSWORD) for _ in range(5)]
+    operator = enter(app, PASSWORD)
+    first, *_ = [enter(app, VIEWER) for _ in range(5)]
 
-    assert len(redis.keys(keys.SESSION + "*")) == redis.zcard(keys.SESSIONS) == 3
+    assert len(redis.keys(keys.SESSION + "*")) == 4
+    assert redis.zcard(keys.SESSIONS + "viewer") == 3
     assert not is_inside(first)
+    assert is_inside(operator), "a viewer pushes out no operator"
 
 
 def test_who_logs_in_again_leaves_no_session_behind(app, redis):
