@@ -20,6 +20,10 @@ loglevel = "warning"
 # No admin socket: the container's root is read-only, and nobody speaks to it.
 control_socket_disable = True
 
+# Nobody: which proxy is believed is RELAY_TRUSTED_PROXIES (relay/web/proxies.py). Whom gunicorn believes can also move
+# paths, with a header SCRIPT_NAME: /hooks/login, which a proxy lets through, would be the login.
+forwarded_allow_ips = ""
+
 limit_request_line = 8190
 limit_request_fields = 100
 limit_request_field_size = 16380

@@ -1,6 +1,6 @@
 """What a person can do to a delivery, an event or a portal. Each act compares and swaps, and is in the audit log.
 
-For the dashboard and the API alike. It decides nothing about who may: that is the doors' business (relay/web/).
+For the dashboard, the API and the terminal alike. It decides nothing about who may: that is the business of the doors.
 """
 
 from __future__ import annotations

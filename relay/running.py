@@ -21,7 +21,10 @@ from relay.telemetry import configure
 
 VAR = Path("var")
 WORKERS_ONLY = ("PORTAL_", "ALERT_")
-WEB_ONLY = ("SOURCE_", "RELAY_SECRET_KEY", "RELAY_DASHBOARD_PASSWORD", "RELAY_VIEWER_PASSWORD", "RELAY_API_")
+WEB_ONLY = (
+    *("SOURCE_", "RELAY_SECRET_KEY", "RELAY_DASHBOARD_PASSWORD", "RELAY_VIEWER_PASSWORD"),
+    *("RELAY_API_", "RELAY_METRICS_TOKEN"),
+)
 WORKER_STOP_S = 80.0
 """Longer than workers/__main__.py gives its own children to finish their calls."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,33 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
         return app
 
 
+def warn_of_proxies(settings: Settings) -> None:
+    """Say what follows where others are let in and no proxy is believed: perhaps they are all one address."""
+    is_alone = _is_loopback(settings.host) and settings.public_url is None
+    if settings.trusted_proxies or is_alone:
+        return
+    get_logger().warning(
+        "proxies.none_trusted",
+        host=settings.host,
+        reason="RELAY_TRUSTED_PROXIES is empty. If a proxy or a container network stands in front of the relay, all "
+        "senders have its address: one who guesses passwords slows down everybody, and limits by address count all "
+        "as one. Name its network there; if nothing stands in front, all is well",
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def run_gunicorn() -> None:
     """Serve until told to stop. Raises ConfigError or RecordUnavailableError before any worker starts."""
     configure("web")
     settings = Settings.from_environment(os.environ, web=True)
     load_config(settings.config)
+    warn_of_proxies(settings)
     with connect(settings.redis_url) as redis:
         if warning := ensure_durable(redis):
             get_logger().warning("record.not_durable", reason=warning)

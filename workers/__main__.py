@@ -18,6 +18,7 @@ from relay.errors import ConfigError, RelayError
 from relay.portals import load_portals
 from relay.processes import Child, Supervisor
 from relay.settings import Settings
+from relay.store.acts import Act, log_act, who_in_terminal
 from relay.store.connection import connect, ensure_durable
 from relay.store.record import Record
 from relay.store.upgrade import upgrade
@@ -92,17 +93,25 @@ def _act(options: argparse.Namespace, desk: Desk) -> int:
         return ping(desk)
     if options.command == "pause":
         desk.gate.pause_by_person(now)
+        _log(desk, "pause")
         print(f"{name}: paused; its deliveries wait. `python -m workers resume {name}` goes on")
         return 0
     if options.command == "resume":
         was_closed = desk.gate.resume(now)
+        _log(desk, "resume")
         print(f"{name}: open again" if was_closed else f"{name}: was open")
         return 0
     document = read_document(options.document)
     if document is None:
         print("--document: expected module,entity,id such as crm,CCrmDocumentLead,LEAD_1", file=sys.stderr)
         return 2
+    _log(desk, "probe")
     return probe(desk, options.template, document)
+
+
+def _log(desk: Desk, what: str) -> None:
+    """Write down in the audit log what the person at the terminal did."""
+    log_act(desk.record.redis, Act(desk.clock(), who_in_terminal(), what, desk.portal.name, ""))
 
 
 def _run(settings: Settings, addresses: Mapping[str, Address], *, burst: bool) -> int:

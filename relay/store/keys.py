@@ -16,7 +16,7 @@
     relay:workflows                  hash    workflow id -> the delivery that started it
     A delivery that is not final stands in exactly one of these (times in milliseconds):
     relay:waiting:{portal}           zset    pending and retrying ids, scored with the time they may be sent
-    relay:blocked                    zset    the same, where an older one of their order has to be final first
+    relay:blocked:{portal}           zset    the same, where an older one of their order has to be final first
     relay:sending                    zset    claimed ids, scored with the time at which the claim lapses
     relay:doubtful:{portal}          zset    uncertain ids, scored with the time at which the portal is asked next
     relay:undecided                  zset    uncertain ids that only a person can decide
@@ -29,8 +29,11 @@
     relay:minute:{n}                 hash    counts of one minute since 1970: events by state and source,
                                              deliveries by outcome, latency                      TTL: three hours
     relay:hour:{n}                   hash    the same of one hour                                TTL: eight days
-    relay:sessions                   string  how often all sessions were ended
-    relay:logins:{digest}            string  tries to log in from one address (hashed)    TTL: the window
+    relay:session:{digest}           hash    an open session of the dashboard, by a digest of its id
+                                                                                  TTL: the longest pause in its use
+    relay:session-list:{role}        zset    their digests, scored with the time they were opened
+    relay:tries:{digest}             hash    wrong tries at passwords and tokens of an address, a browser or all
+                                             strangers (keyed hash), and when the next may come       TTL: an hour
     relay:gate:{portal}              hash    whether the portal may be called now, and how often that has changed
     relay:bucket:{portal}            hash    the leaky bucket of the portal               TTL: an hour unused
     relay:pace:{portal}              hash    what was learnt: own id honoured, host, operating time,
@@ -70,7 +73,7 @@ DELIVERIES_BY = f"{PREFIX}deliveries:by:"
 MARKS = f"{PREFIX}marks:"
 WAITING = f"{PREFIX}waiting:"
 ORDER = f"{PREFIX}order:"
-BLOCKED = f"{PREFIX}blocked"
+BLOCKED = f"{PREFIX}blocked:"
 SENDING = f"{PREFIX}sending"
 DOUBTFUL = f"{PREFIX}doubtful:"
 UNDECIDED = f"{PREFIX}undecided"
@@ -101,8 +104,9 @@ TOLD = f"{PREFIX}told:"
 DEATHS = f"{PREFIX}deaths"
 MINUTE = f"{PREFIX}minute:"
 HOUR = f"{PREFIX}hour:"
-SESSIONS = f"{PREFIX}sessions"
-LOGINS = f"{PREFIX}logins:"
+SESSION = f"{PREFIX}session:"
+SESSIONS = f"{PREFIX}session-list:"
+TRIES = f"{PREFIX}tries:"
 
 IN_LUA = {
     "event": EVENT,

@@ -240,11 +240,11 @@ class Record:
                     pipeline.zcard(keys.DELIVERIES_BY_STATE + state)
                 for event_state in EventState:
                     pipeline.zcard(keys.EVENTS_BY_STATE + event_state)
-                for index in (keys.DELIVERIES, keys.EVENTS, keys.BLOCKED, keys.SENDING, keys.UNDECIDED):
+                for index in (keys.DELIVERIES, keys.EVENTS, keys.SENDING, keys.UNDECIDED):
                     pipeline.zcard(index)
                 for portal in sorted(portals or ()):
-                    pipeline.zcard(keys.WAITING + portal.decode())
-                    pipeline.zcard(keys.DOUBTFUL + portal.decode())
+                    for index in (keys.WAITING, keys.BLOCKED, keys.DOUBTFUL):
+                        pipeline.zcard(index + portal.decode())
                 pipeline.hgetall(keys.LEDGER)
                 pipeline.smembers(keys.PORTALS)
                 *answers, found = pipeline.execute()
@@ -297,14 +297,14 @@ def _ledger_of(answers: list[Any]) -> Ledger:
     numbers = iter(answers)
     states = {state: next(numbers) for state in State}
     events = {state: next(numbers) for state in EventState}
-    total, total_events, blocked, sending, undecided, *of_portals, since_start = numbers
+    total, total_events, sending, undecided, *of_portals, since_start = numbers
     return Ledger(
         deliveries=states,
         events=events,
         total=total,
         total_events=total_events,
-        in_line=blocked + sum(of_portals[::2]),
+        in_line=sum(of_portals[0::3]) + sum(of_portals[1::3]),
         claimed=sending,
-        in_doubt=undecided + sum(of_portals[1::2]),
+        in_doubt=undecided + sum(of_portals[2::3]),
         since_start={name.decode(): int(value) for name, value in since_start.items()},
     )

@@ -18,6 +18,7 @@ FLOOR = {
     "lifecycle",
     "outlines",
     "portals",
+    "printing",
     "processes",
     "queueing",
     "settings",

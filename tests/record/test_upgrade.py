@@ -42,7 +42,7 @@ def test_every_delivery_of_it_stands_where_it_is_found(old, record, redis):
     assert record.deliveries(old.values()) == before
     assert redis.zscore(keys.WAITING + "main", old["retrying"])
     assert redis.zrange(keys.WAITING + "second", 0, -1) == [old["first_of_an_order"].encode()]
-    assert redis.zrange(keys.BLOCKED, 0, -1) == [old["second_of_an_order"].encode()]
+    assert redis.zrange(keys.BLOCKED + "second", 0, -1) == [old["second_of_an_order"].encode()]
     assert [one.id for one in record.lapsed(NOON + HARD_DEADLINE, 9)] == [old["sending"]]
     assert redis.zrange(keys.UNDECIDED, 0, -1) == [old["left_to_a_person"].encode()]
     assert record.look("main", NOON + timedelta(seconds=59)) is None

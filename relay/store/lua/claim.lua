@@ -37,7 +37,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0
     redis.call('ZREM', KEYS[1], id)
   elseif not is_first(id, kept[2]) then
     -- An older one of its order came in after it, from another host: this one waits behind it.
-    redis.call('ZADD', KEY.blocked, redis.call('ZSCORE', KEYS[1], id), id)
+    redis.call('ZADD', KEY.blocked .. portal, redis.call('ZSCORE', KEYS[1], id), id)
     redis.call('ZREM', KEYS[1], id)
   elseif #claimed == 0 or (#claimed < limit and budget >= took and kept[3] ~= '1') then
     taken[#taken + 1] = {id, redis.call('HINCRBY', key, 'turn', 1)}

@@ -39,9 +39,9 @@ end
 -- The first of an order is final: the next one may go, if it waits.
 local function release(portal, order)
   local following = redis.call('ZRANGE', KEY.order .. order, 0, 0)[1]
-  local send_at = following and redis.call('ZSCORE', KEY.blocked, following)
+  local send_at = following and redis.call('ZSCORE', KEY.blocked .. portal, following)
   if send_at then
-    redis.call('ZREM', KEY.blocked, following)
+    redis.call('ZREM', KEY.blocked .. portal, following)
     redis.call('ZADD', KEY.waiting .. portal, send_at, following)
     wake_where_open(portal)
   end
@@ -52,7 +52,7 @@ end
 --   next, or '' where only a person can decide
 local function place(id, portal, state, at, order)
   if state == 'pending' or state == 'retrying' then
-    redis.call('ZADD', is_first(id, order) and KEY.waiting .. portal or KEY.blocked, at, id)
+    redis.call('ZADD', (is_first(id, order) and KEY.waiting or KEY.blocked) .. portal, at, id)
   elseif state == 'sending' then
     redis.call('ZADD', KEY.sending, at, id)
   elseif at == '' then
@@ -63,7 +63,7 @@ local function place(id, portal, state, at, order)
 end
 
 local function leave_place(id, portal)
-  for _, key in ipairs({KEY.waiting .. portal, KEY.doubtful .. portal, KEY.sending, KEY.blocked, KEY.undecided}) do
+  for _, key in ipairs({KEY.waiting .. portal, KEY.doubtful .. portal, KEY.sending, KEY.blocked .. portal, KEY.undecided}) do
     if redis.call('ZREM', key, id) == 1 then return end
   end
 end
