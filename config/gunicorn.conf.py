@@ -2,8 +2,8 @@
 
 import os
 
-# The kind of worker is not said here: it is relay/serving.py's, which ends what waits for bytes that do not come. Many
-# senders wait at the same time for the same disk; a greenlet costs less than a thread.
+# The kind of worker is not said here: it is relay/threshold.py's, which ends what waits for bytes that do not come.
+# Many senders wait at the same time for the same disk; a greenlet costs less than a thread.
 workers = min(2, os.cpu_count() or 1)
 # Of each worker. Near it, connections that wait for bytes are closed, the unproven first, so that the next one gets in.
 worker_connections = 1000
@@ -21,6 +21,10 @@ loglevel = "warning"
 
 # No admin socket: the container's root is read-only, and nobody speaks to it.
 control_socket_disable = True
+
+# Nobody: which proxy is believed is RELAY_TRUSTED_PROXIES (relay/web/proxies.py). Whom gunicorn believes can also move
+# paths, with a header SCRIPT_NAME: /hooks/login, which a proxy lets through, would be the login.
+forwarded_allow_ips = ""
 
 limit_request_line = 8190
 limit_request_fields = 100

@@ -100,7 +100,7 @@ class BulkReplays:
         page = list_deliveries(self.record, filter_from(bulk.wanted), bulk.cursor or NEWEST, STEP)
         for one in page.rows:
             if one.state in FINAL:
-                if self.record.waiting(one.call.portal, utc_now()) >= ROOM:
+                if self.record.due(one.call.portal, utc_now()) >= ROOM:
                     return bulk  # goes on from here when there is room
                 if self._replay(one, bulk):
                     bulk = replace(bulk, replayed=bulk.replayed + 1)

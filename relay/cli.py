@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import sys
 from collections.abc import Callable, Sequence
 
 from relay.errors import ConfigError, RecordUnavailableError, RelayError
+from relay.printing import say
 
 BAD = 1
 USAGE = 2
@@ -26,13 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command(options)
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        say(error, error=True)
     except RecordUnavailableError as error:
-        print(f"the record cannot be reached ({error}): is REDIS_URL right, and is the server up?", file=sys.stderr)
+        say(f"the record cannot be reached ({error}): is REDIS_URL right, and is the server up?", error=True)
     except RelayError as error:
-        print(str(error), file=sys.stderr)
+        say(error, error=True)
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        say("stopped", error=True)
     return BAD
 
 

@@ -74,11 +74,15 @@ class LimitedError(RelayError):
 
 
 class InvalidEventError(RelayError):
-    """A rule could not use the event. `errors` maps a field to its messages; no values in them."""
+    """A rule could not use the event. `errors` maps a field to its messages; no values in them.
 
-    def __init__(self, errors: Mapping[str, Sequence[str]]) -> None:
+    personal: the texts of the event that belong to a person, by which it is found and erased; in no repr.
+    """
+
+    def __init__(self, errors: Mapping[str, Sequence[str]], personal: Sequence[str] = ()) -> None:
         super().__init__(", ".join(sorted(errors)))
         self.errors = {field: list(messages) for field, messages in errors.items()}
+        self.personal = tuple(personal)
 
 
 class RecordUnavailableError(RelayError):

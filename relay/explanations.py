@@ -19,6 +19,7 @@ _DOCUMENT = "Bitrix24 has no such document: it was deleted, or its id is of anot
 
 BY_CODE: dict[str, str] = {
     "query_limit_exceeded": "Too many requests a second from this address. The relay goes slower by itself.",
+    "operating_time": "The time that Bitrix24 grants this method is used up, or nearly. The relay waits by itself.",
     "operation_time_limit": "The time that Bitrix24 grants this method is used up. The relay waits by itself.",
     "overload_limit": "Bitrix24 has blocked REST on this portal by hand. Write to their support, then resume it.",
     "expired_token": _TOKEN,
@@ -55,6 +56,7 @@ BY_CODE: dict[str, str] = {
     "settled_by_person": "A person decided it; the log says who, and why.",
     "cancelled": "A person cancelled it before it was sent.",
     "started_before": "An earlier attempt had started this workflow: it was found, not started twice.",
+    "too_many_running": f"More workflows run on this document than the relay looks through. {_MAYBE}",
     "workflow_of_another": "The portal named a workflow that another delivery has started. Look on the portal.",
     "http_401": _TOKEN,
     "http_403": "The portal, or a firewall before it, forbids the call.",

@@ -46,10 +46,12 @@ class Decision:
     """What the rules of a source make of one event: calls, and errors by field of the rules that cannot be filled.
 
     State: accepted where there is at least one call, rejected where there are only errors, else ignored.
+    personal: the texts of a person that rules have found, whether they could be filled or not.
     """
 
     intents: tuple[Intent, ...] = ()
     errors: Mapping[str, list[str]] = field(default_factory=dict)
+    personal: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def state(self) -> EventState:
@@ -70,15 +72,18 @@ def decide(rules: RuleBook, source: str, context: Mapping[str, Any]) -> Decision
     """Ask every rule of the source."""
     intents: list[Intent] = []
     errors: dict[str, list[str]] = {}
+    personal: list[str] = []
     for rule in rules.for_source(source):
         if not rule.matches(context):
             continue
         try:
             intents.append(rule.to_intent(context))
+            personal += intents[-1].personal
         except InvalidEventError as error:
+            personal += error.personal
             for name, messages in error.errors.items():
                 errors.setdefault(name, []).extend(messages)
-    return Decision(tuple(intents), errors)
+    return Decision(tuple(intents), errors, tuple(personal))
 
 
 def deliveries_of(event_id: str, intents: Iterable[Intent], now: datetime) -> list[Delivery]:
@@ -162,7 +167,7 @@ class Door:
             reason="rule_not_filled" if decision.state is EventState.REJECTED else None,
             errors=dict(decision.errors),
             deliveries=tuple(delivery.id for delivery in deliveries),
-            marks=self._marker.marks(text for intent in decision.intents for text in intent.personal),
+            marks=self._marker.marks(decision.personal),
         )
         # Only what makes a call claims its dedup key: an event that no rule wanted must not stand in the way of the one
         # that is meant, be it the same after the rule is mended, or another behind which a stranger has put his own.

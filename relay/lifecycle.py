@@ -21,8 +21,6 @@ class EventState(StrEnum):
     """Recorded; a rule wanted it and could not be filled."""
     REFUSED = "refused"
     """The sender was not proven; the body is not kept."""
-    PROBE = "probe"
-    """A sender's question whether we are there."""
 
 
 class State(StrEnum):

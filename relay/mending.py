@@ -1,6 +1,6 @@
 """What a person can do to a delivery, an event or a portal. Each act compares and swaps, and is in the audit log.
 
-For the dashboard and the API alike. It decides nothing about who may: that is the doors' business (relay/web/).
+For the dashboard, the API and the terminal alike. It decides nothing about who may: that is the business of the doors.
 """
 
 from __future__ import annotations
@@ -47,12 +47,10 @@ class Mending:
         delivery = self.record.delivery(delivery_id)
         if delivery.state is not State.UNCERTAIN:
             raise RefusedError(f"{delivery_id} is {delivery.state}: only an uncertain delivery is settled by a person")
-        again = state is State.RETRYING
-        ticket = self.record.queues.deliver(delivery.call.portal, delivery.id, delivery.turn + 1) if again else None
         # The note is in the audit log: reasons are words that are counted and indexed.
         # An id beside another decision would claim a workflow for a delivery that has not started it.
         started = workflow_id if state is State.STARTED else None
-        self._move(delivery, state, "settled_by_person", workflow_id=started, ticket=ticket)
+        self._move(delivery, state, "settled_by_person", workflow_id=started)
         self._log(who, f"settle as {state}", delivery_id, note)
         return self.record.delivery(delivery_id)
 
@@ -67,14 +65,12 @@ class Mending:
 
     def pause(self, portal: str, who: str) -> None:
         """Send nothing to a portal until it is resumed."""
-        Gate(self.record.redis, portal).pause(
-            "by_person", "A person has paused this portal.", self.clock(), None, by_person=True
-        )
+        Gate(self.record.redis, portal).pause_by_person(self.clock())
         self._log(who, "pause", portal)
 
     def resume(self, portal: str, who: str) -> None:
         """Open a portal, whatever closed it."""
-        Gate(self.record.redis, portal).open(self.clock(), by_person=True)
+        Gate(self.record.redis, portal).resume(self.clock())
         self._log(who, "resume", portal)
 
     def ping(self, portal: str, who: str) -> Question:

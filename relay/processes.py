@@ -1,4 +1,4 @@
-"""Keeps a handful of child processes running: starts them, starts again what dies, stops them in order.
+"""Keeps a handful of child processes running: starts them, starts again what dies, stops them together.
 
 Used by `up` (record, sandbox, web, workers) and by `python -m workers` (one process a portal). A child ends itself when
 its parent is gone, however the parent went; a Ctrl-C reaches the parent only, which then asks each child once.
@@ -40,6 +40,7 @@ class Child:
     without: beginnings of environment variables that are none of its business; it never has them.
     log: a file for what it writes to stdout and stderr; absent: where this process writes.
     once: it is done when it ends with 0, instead of being started again.
+    is_needed: others need it to finish what they do: it is told to stop when they have ended.
     must_start: if it ends badly at its very first start, everything stops: it would only fail again and again.
     """
 
@@ -48,6 +49,7 @@ class Child:
     arguments: Sequence[Any] = ()
     stop_s: float = 10.0
     once: bool = False
+    is_needed: bool = False
     must_start: bool = False
     without: Sequence[str] = ()
     log: Path | None = None
@@ -72,12 +74,16 @@ class Child:
             self.process.start()
         self.started_at, self.restart_at = time.monotonic(), None
 
-    def stop(self) -> None:
-        """Ask it to end, wait, and kill it if it does not."""
+    def tell(self) -> None:
+        """Ask it to end."""
+        if self.process is not None and self.process.exitcode is None:
+            self.process.terminate()
+
+    def wait(self, told_at: float) -> None:
+        """Wait until it has ended, and kill it if it does not. told_at: by the monotonic clock."""
         if self.process is None or self.process.exitcode is not None:
             return
-        self.process.terminate()
-        self.process.join(self.stop_s)
+        self.process.join(max(0.0, told_at + self.stop_s - time.monotonic()))
         if self.process.exitcode is None:
             log.warning("process.killed", name=self.name, waited_s=self.stop_s)
             self.process.kill()
@@ -98,7 +104,7 @@ class Supervisor:
             signal.signal(number, self._on_signal)
 
     def run(self) -> int:
-        """Start what is not running, watch, then stop the last started first. The exit status."""
+        """Start what is not running, watch, then stop them. The exit status."""
         for child in self.children:
             if child.process is None:
                 child.start()
@@ -112,10 +118,15 @@ class Supervisor:
         return max((child.process.exitcode or 0 for child in self.children if child.process and child.once), default=0)
 
     def stop(self) -> None:
-        """Stop every child, the last started first."""
+        """Stop every child: all are told at once, and after them those that others need."""
         self.stopping.set()
-        for child in reversed(self.children):
-            child.stop()
+        for is_needed in (False, True):
+            told = [child for child in self.children if child.is_needed is is_needed]
+            told_at = time.monotonic()
+            for child in told:
+                child.tell()
+            for child in told:
+                child.wait(told_at)
 
     def _look_after(self, child: Child) -> None:
         if child.is_finished or child.process is None or child.process.exitcode is None:

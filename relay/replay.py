@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from relay.errors import InvalidEventError, LostRace, NotFoundError, RelayError
@@ -13,6 +13,7 @@ from relay.events import Delivery, Event, Intent
 from relay.ids import EVENT_PREFIX, utc_now
 from relay.ingest import decide, deliveries_of
 from relay.lifecycle import FINAL
+from relay.marks import Marker
 from relay.rules import RuleBook
 from relay.sources import Source, build_context
 from relay.store.record import Record
@@ -23,12 +24,16 @@ class NotReplayableError(RelayError):
 
 
 class Replayer:
-    """Makes the new deliveries. sources and rules: today's configuration."""
+    """Makes the new deliveries. sources and rules: today's configuration.
 
-    def __init__(self, record: Record, sources: Mapping[str, Source], rules: RuleBook) -> None:
+    marker: marks what the rules of today find of a person; None where RELAY_SECRET_KEY is not known.
+    """
+
+    def __init__(self, record: Record, sources: Mapping[str, Source], rules: RuleBook, marker: Marker | None) -> None:
         self._record = record
         self._sources = sources
         self._rules = rules
+        self._marker = marker
 
     def replay(self, wanted: str, *, current_rules: bool) -> list[Delivery]:
         """Replay a delivery, or an event from which no call was made.
@@ -43,7 +48,7 @@ class Replayer:
         event = self._record.event(old.event_id)
         intent = self._current(event, old.rule) if current_rules else Intent(old.rule, old.call, old.policy)
         (fresh,) = deliveries_of(event.id, [intent], utc_now())
-        return self._add(event, old, [replace(fresh, replay_of=old.id)])
+        return self._add(event, old, [replace(fresh, replay_of=old.id)], intent.personal)
 
     def _replay_event(self, event: Event) -> list[Delivery]:
         if event.deliveries:
@@ -53,7 +58,7 @@ class Replayer:
             if decision.errors:
                 raise InvalidEventError(decision.errors)
             raise NotReplayableError(f"no rule of today wants {event.id}")
-        return self._add(event, None, deliveries_of(event.id, decision.intents, utc_now()))
+        return self._add(event, None, deliveries_of(event.id, decision.intents, utc_now()), decision.personal)
 
     def _current(self, event: Event, rule_name: str) -> Intent:
         rule = self._rules.get(rule_name)
@@ -68,9 +73,14 @@ class Replayer:
         body = self._sources[event.source].read(event.method, event.content_type, event.query, event.body)
         return build_context(event.source, event, body, event.received_at)
 
-    def _add(self, event: Event, old: Delivery | None, fresh: list[Delivery]) -> list[Delivery]:
+    def _add(
+        self, event: Event, old: Delivery | None, fresh: list[Delivery], personal: Sequence[str]
+    ) -> list[Delivery]:
+        if personal and self._marker is None:
+            raise NotReplayableError("RELAY_SECRET_KEY is needed: without it, its person could not be found again")
+        marks = self._marker.marks(personal) if self._marker else ()
         try:
-            self._record.replay(event, old, fresh)
+            self._record.replay(event, old, fresh, marks)
         except LostRace as error:
             raise NotReplayableError(f"{error} has been replayed before") from None
         return fresh

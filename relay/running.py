@@ -21,7 +21,10 @@ from relay.telemetry import configure
 
 VAR = Path("var")
 WORKERS_ONLY = ("PORTAL_", "ALERT_")
-WEB_ONLY = ("SOURCE_", "RELAY_SECRET_KEY", "RELAY_DASHBOARD_PASSWORD", "RELAY_VIEWER_PASSWORD", "RELAY_API_")
+WEB_ONLY = (
+    *("SOURCE_", "RELAY_SECRET_KEY", "RELAY_DASHBOARD_PASSWORD", "RELAY_VIEWER_PASSWORD"),
+    *("RELAY_API_", "RELAY_METRICS_TOKEN"),
+)
 WORKER_STOP_S = 80.0
 """Longer than workers/__main__.py gives its own children to finish their calls."""
 
@@ -136,6 +139,7 @@ class Machine:
                     run_record,
                     (self.var / "record",),
                     stop_s=30.0,
+                    is_needed=True,
                     without=(*WORKERS_ONLY, *WEB_ONLY),
                     log=self.log,
                 )

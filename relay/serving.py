@@ -1,58 +1,28 @@
-"""gunicorn, from inside: `python -m relay serve` instead of a command line. Imported after gevent has patched.
-
-Its workers wait for nobody's bytes for ever, and print nothing of what was sent: a broken request may hold a token.
-"""
+"""gunicorn, from inside: `python -m relay serve` instead of a command line. Imported after gevent has patched."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import resource
-import socket
 import threading
-import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from ipaddress import ip_address
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import Any
 
-import gevent
 from gunicorn.app.base import Application
-from gunicorn.http import errors as broken
-from gunicorn.util import write_error
-from gunicorn.workers.base_async import AsyncWorker
-from gunicorn.workers.ggevent import GeventWorker
 
 from relay.bulk import BulkReplays
-from relay.doorkeeper import CONNECTION, Connection, Doorkeeper
 from relay.settings import Settings
 from relay.store.connection import connect, ensure_durable
 from relay.store.memory import read_memory
+from relay.store.upgrade import upgrade
 from relay.telemetry import configure, get_logger
+from relay.threads import keep_running
+from relay.threshold import DoorWorker, open_files
 from relay.web.app import create_app, load_config
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-SHIPPED = Path(__file__).resolve().parents[1] / "config" / "gunicorn.conf.py"
 HEAD_S = 5
 """The deadline of a head, where the file says none."""
-BODY_S, BODY_BYTES_A_S = 10.0, 20_000
-"""A body must be whole after ten seconds, and a second more for each 20 KB that have come."""
-HANG_UP_S = 2.0
-ANSWER_S = 30.0
-"""So long an answer may stand still because nobody reads it."""
-FILES_BESIDE = 64
-"""Open files of a process that are not connections of senders."""
-ENOUGH_FILES = 65_536
-STATUSES: dict[type[Exception], tuple[int, str]] = {
-    broken.LimitRequestLine: (414, "URI Too Long"),
-    broken.LimitRequestHeaders: (431, "Request Header Fields Too Large"),
-    broken.ExpectationFailed: (417, "Expectation Failed"),
-    broken.UnsupportedTransferCoding: (501, "Not Implemented"),
-}
-
-log = get_logger()
+SHIPPED = Path(__file__).resolve().parents[1] / "config" / "gunicorn.conf.py"
 
 
 class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
@@ -66,10 +36,11 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
         """No command line is read."""
 
     def load_config(self) -> None:
-        """The operator's file, or the shipped one where there is none; then what is ours to say."""
+        """The operator's file, or the shipped one where there is none; then the address from the environment."""
         own = self._settings.config / "gunicorn.conf.py"
         self.load_config_from_module_name_or_filename(str(own if own.exists() else SHIPPED))
         self.cfg.set("bind", f"{self._settings.host}:{self._settings.port}")
+        # Whatever an operator's file says, nobody is waited for without end.
         self.cfg.set("worker_class", DoorWorker)
         self.cfg.set("keepalive", self.cfg.keepalive or HEAD_S)
 
@@ -77,152 +48,29 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
         """The application, in each worker process."""
         app = create_app(self._settings)
         bulk: BulkReplays = app.extensions["house"].bulk
-        threading.Thread(target=bulk.run, args=(threading.Event(),), daemon=True, name="bulk-replays").start()
+        keep_running("bulk-replays", bulk.run, threading.Event())
         return app
 
 
-class DoorWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
-    """gunicorn's gevent worker, with an end to everything that a stranger can make it wait for.
-
-    Heads have gunicorn's own `keepalive` as their deadline.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        # Some room is left for those that are on their way out.
-        self._keeper = Doorkeeper(
-            min(self.worker_connections, files - FILES_BESIDE if files > 0 else ENOUGH_FILES) * 9 // 10
-        )
-        self._connections: dict[socket.socket, Connection] = {}
-
-    def load_wsgi(self) -> None:
-        """The application, behind the threshold."""
-        super().load_wsgi()
-        self.wsgi: WSGIApplication = Threshold(self.wsgi, self._keeper, self._connections)
-
-    def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
-        """One connection, from its first byte to its last."""
-        connection = self._connections[client] = self._keeper.admit(client, addr[0] if addr else "")
-        client.settimeout(ANSWER_S)
-        try:
-            # Past gevent's own, which would let the socket wait for ever again.
-            AsyncWorker.handle(self, listener, client, addr)
-        finally:
-            del self._connections[client]
-            self._keeper.forget(connection)
-
-    def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> bool:
-        """One request of a connection."""
-        connection = self._connections[sock]
-        connection.say_last = req.force_close
-        try:
-            super().handle_request(listener_name, req, sock, addr)
-        except TimeoutError:
-            # Nobody reads the answer. This is how a handler of gunicorn closes the connection.
-            raise StopIteration from None
-        finally:
-            self._keeper.wait(connection)
-            if connection.has_more:
-                _hang_up(sock)
-        return True
-
-    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
-        """Answer what is no request. gunicorn's own would print it, and send it back."""
-        if isinstance(exc, broken.ParseException):
-            status, reason = STATUSES.get(type(exc), (400, "Bad Request"))
-            log.warning("request.broken", kind=type(exc).__name__)
-        else:
-            status, reason = 500, "Internal Server Error"
-            # Where it happened, and not what it says: the text of an exception may hold what was sent.
-            places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(exc.__traceback__)]
-            log.error("request.failed", kind=type(exc).__name__, places=places)
-        try:
-            write_error(client, status, reason, "")
-        except OSError:
-            return
+def warn_of_proxies(settings: Settings) -> None:
+    """Say what follows where others are let in and no proxy is believed: perhaps they are all one address."""
+    is_alone = _is_loopback(settings.host) and settings.public_url is None
+    if settings.trusted_proxies or is_alone:
+        return
+    get_logger().warning(
+        "proxies.none_trusted",
+        host=settings.host,
+        reason="RELAY_TRUSTED_PROXIES is empty. If a proxy or a container network stands in front of the relay, all "
+        "senders have its address: one who guesses passwords slows down everybody, and limits by address count all "
+        "as one. Name its network there; if nothing stands in front, all is well",
+    )
 
 
-class Threshold:
-    """WSGI middleware: tells the doorkeeper what a request still waits for, and ends bodies that do not come."""
-
-    def __init__(
-        self, app: WSGIApplication, keeper: Doorkeeper, connections: Mapping[socket.socket, Connection]
-    ) -> None:
-        self._app = app
-        self._keeper = keeper
-        self._connections = connections
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        connection = environ[CONNECTION] = self._connections[environ["gunicorn.socket"]]
-        length = environ.get("CONTENT_LENGTH") or "0"
-        if length == "0" and "HTTP_TRANSFER_ENCODING" not in environ:
-            self._keeper.serve(connection)
-            return self._app(environ, start_response)
-        body = environ["wsgi.input"] = TimedBody(environ["wsgi.input"], int(length), connection, self._keeper)
-        answer = self._app(environ, start_response)
-        if not body.is_whole:
-            connection.has_more = True
-            connection.say_last()
-        return answer
-
-
-class TimedBody:
-    """A request's body that is whole in time, or raises TimeoutError. length: bytes that were announced, or 0."""
-
-    def __init__(self, inner: IO[bytes], length: int, connection: Connection, keeper: Doorkeeper) -> None:
-        self._inner = inner
-        self._left = length or None
-        self._connection = connection
-        self._keeper = keeper
-        self._due = time.monotonic() + BODY_S
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all of it was read."""
-        return self._left == 0
-
-    def read(self, size: int = -1) -> bytes:
-        return self._timed(self._inner.read, size)
-
-    def readline(self, size: int = -1) -> bytes:
-        return self._timed(self._inner.readline, size)
-
-    def readlines(self, _hint: int = -1) -> list[bytes]:
-        return list(self)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self.readline, b"")
-
-    def _timed(self, read: Callable[[int], bytes], size: int) -> bytes:
-        remaining = self._due - time.monotonic()
-        try:
-            with gevent.Timeout(max(remaining, 0.001), TimeoutError):
-                found = read(size)
-        except TimeoutError:
-            self._connection.is_late = True
-            raise
-        self._due += len(found) / BODY_BYTES_A_S
-        if self._left is not None:
-            self._left -= len(found)
-        elif not found:
-            self._left = 0
-        if self.is_whole:
-            self._keeper.serve(self._connection)
-        else:
-            self._keeper.read(self._connection, len(found))
-        return found
-
-
-def _hang_up(client: socket.socket) -> None:
-    """End a connection on which more of a body may come: it is thrown away for a moment, so that the answer is read.
-
-    gunicorn would read it to its end, at a price that grows with the square of its size.
-    """
-    with contextlib.suppress(OSError), gevent.Timeout(HANG_UP_S, False):  # noqa: FBT003 - gevent's way
-        client.shutdown(socket.SHUT_WR)
-        while client.recv(65_536):
-            pass
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def run_gunicorn() -> None:
@@ -230,18 +78,13 @@ def run_gunicorn() -> None:
     configure("web")
     settings = Settings.from_environment(os.environ, web=True)
     load_config(settings.config)
+    warn_of_proxies(settings)
     with connect(settings.redis_url) as redis:
         if warning := ensure_durable(redis):
-            log.warning("record.not_durable", reason=warning)
+            get_logger().warning("record.not_durable", reason=warning)
         if (memory := read_memory(redis)).is_filling:
-            log.warning("record.filling", used=memory.used, most=memory.most)
-    _open_files()
+            get_logger().warning("record.filling", used=memory.used, most=memory.most)
+        if moved := upgrade(redis):
+            get_logger().info("record.upgraded", deliveries=moved)
+    open_files()
     WebServer(settings).run()
-
-
-def _open_files() -> None:
-    """Enough for every connection: many shells allow 1,024 only."""
-    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = ENOUGH_FILES if most == resource.RLIM_INFINITY else min(most, ENOUGH_FILES)
-    if now != resource.RLIM_INFINITY and now < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

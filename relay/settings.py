@@ -17,7 +17,14 @@ from relay.errors import ConfigError, Mistake
 
 PLACE = "environment"
 SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
-MINIMUM_KEY = 8
+SHORTEST_KEY = 32
+"""It signs cookies: a guess can be tried against one anywhere, as fast as a machine can."""
+SHORTEST_TOKEN = 20
+"""A right one is never made to wait (relay/web/guessing.py), so only its length keeps guesses out."""
+SHORTEST_PASSWORD = 10
+"""Persons type it; strangers may guess 8,640 times a day (relay/web/guessing.py)."""
+FEWEST_DIFFERENT = 6
+"""Characters that differ: a row of the same letter is as good as none."""
 HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,99}")
 
 
@@ -51,11 +58,11 @@ class Settings:
     operators: tuple[str, ...] = ()
     api_token: str | None = field(default=None, repr=False)
     api_read_token: str | None = field(default=None, repr=False)
+    metrics_token: str | None = field(default=None, repr=False)
     dashboard_password: str | None = field(default=None, repr=False)
     viewer_password: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
     retention_days: int = 90
-    rq_actions: bool = False
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], *, web: bool = False) -> Settings:
@@ -73,17 +80,15 @@ class Settings:
             trusted_proxies=reader.networks("RELAY_TRUSTED_PROXIES"),
             sign_in_header=reader.header("RELAY_SIGN_IN_HEADER"),
             operators=reader.names("RELAY_OPERATORS"),
-            api_token=reader.secret("RELAY_API_TOKEN", needed=web),
-            api_read_token=reader.secret("RELAY_API_READ_TOKEN", needed=False),
-            dashboard_password=reader.secret("RELAY_DASHBOARD_PASSWORD", needed=web),
-            viewer_password=reader.secret("RELAY_VIEWER_PASSWORD", needed=False),
-            secret_key=reader.secret_key("RELAY_SECRET_KEY", needed=web),
-            rq_actions=reader.switch("RELAY_RQ_ACTIONS"),
+            api_token=reader.secret("RELAY_API_TOKEN", SHORTEST_TOKEN, needed=web),
+            api_read_token=reader.secret("RELAY_API_READ_TOKEN", SHORTEST_TOKEN),
+            metrics_token=reader.secret("RELAY_METRICS_TOKEN", SHORTEST_TOKEN),
+            dashboard_password=reader.secret("RELAY_DASHBOARD_PASSWORD", SHORTEST_PASSWORD, needed=web),
+            viewer_password=reader.secret("RELAY_VIEWER_PASSWORD", SHORTEST_PASSWORD),
+            secret_key=reader.secret("RELAY_SECRET_KEY", SHORTEST_KEY, needed=web),
             retention_days=reader.days("RELAY_RETENTION_DAYS", 90),
         )
-        if settings.viewer_password and settings.viewer_password == settings.dashboard_password:
-            wrong = "RELAY_VIEWER_PASSWORD is RELAY_DASHBOARD_PASSWORD: a viewer would be an operator"
-            reader.mistakes.append(Mistake(PLACE, 0, wrong))
+        reader.compare_secrets()
         if settings.sign_in_header and not settings.trusted_proxies:
             wrong = "RELAY_SIGN_IN_HEADER is set without RELAY_TRUSTED_PROXIES: nobody's header would be believed"
             reader.mistakes.append(Mistake(PLACE, 0, wrong))
@@ -98,6 +103,7 @@ class _Reader:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = environ
         self.mistakes: list[Mistake] = []
+        self._secrets: dict[str, str] = {}
 
     def redis_url(self) -> str:
         url = self.environ.get("REDIS_URL") or ""
@@ -147,12 +153,6 @@ class _Reader:
                 self._wrong(f"{name} has {entry!r}: expected addresses or networks such as 10.0.0.0/8, with commas")
         return entries
 
-    def switch(self, name: str) -> bool:
-        text = self.environ.get(name) or "0"
-        if text not in {"0", "1"}:
-            self._wrong(f"{name} is {text!r}: expected 1 or 0")
-        return text == "1"
-
     def names(self, name: str) -> tuple[str, ...]:
         return tuple(entry.strip() for entry in (self.environ.get(name) or "").split(",") if entry.strip())
 
@@ -163,7 +163,7 @@ class _Reader:
             return None
         return text
 
-    def secret(self, name: str, *, needed: bool) -> str | None:
+    def secret(self, name: str, shortest: int, *, needed: bool = False) -> str | None:
         try:
             value = read_secret(self.environ, name)
         except ConfigError as error:
@@ -171,14 +171,21 @@ class _Reader:
             return None
         if value is None and needed:
             self._wrong(f"{name} is not set (or {name}_FILE): expected a long random text, there is no default")
+        if value is None:
+            return None
+        if len(value) < shortest or len(set(value)) < FEWEST_DIFFERENT:
+            wanted = f"at least {shortest} characters, of which {FEWEST_DIFFERENT} differ"
+            self._wrong(f"{name} is too weak: expected {wanted}; make one at random")
+        self._secrets[name] = value
         return value
 
-    def secret_key(self, name: str, *, needed: bool) -> str | None:
-        """It signs sessions: who guesses it needs no password."""
-        value = self.secret(name, needed=needed)
-        if value is not None and len(value) < MINIMUM_KEY:
-            self._wrong(f"{name} is too short: expected at least {MINIMUM_KEY} characters")
-        return value
+    def compare_secrets(self) -> None:
+        """Each opens another door: with two the same, who has one has both."""
+        seen: dict[str, str] = {}
+        for name, value in self._secrets.items():
+            if value in seen:
+                self._wrong(f"{name} is the same as {seen[value]}: expected another one, for it opens something else")
+            seen.setdefault(value, name)
 
     def _wrong(self, text: str) -> None:
         self.mistakes.append(Mistake(PLACE, 0, text))

@@ -21,12 +21,15 @@ from relay.ids import EVENT_PREFIX, utc_now
 from relay.lifecycle import EventState, State
 from relay.listing import Filter, Row, list_events, parse_state, row_of
 from relay.marks import Marker
+from relay.mending import Mending
 from relay.portals import load_portals
+from relay.printing import say
 from relay.replay import Replayer
 from relay.rules import load_rules
 from relay.secretfile import kept_secret
 from relay.settings import Settings
 from relay.sources import load_sources
+from relay.store.acts import who_in_terminal
 from relay.store.connection import connect
 from relay.store.record import Record
 from relay.trials import try_rules
@@ -60,9 +63,9 @@ def check_rules(options: argparse.Namespace) -> int:
         except ConfigError as error:
             found.extend(error.mistakes)
     for mistake in found:
-        print(mistake)
+        say(mistake)
     if not found:
-        print(f"{rules} rule{'s' if rules != 1 else ''}: no mistakes")
+        say(f"{rules} rule{'s' if rules != 1 else ''}: no mistakes")
     return 1 if found else 0
 
 
@@ -76,13 +79,13 @@ def try_rule(options: argparse.Namespace) -> int:
     content_type = {name.lower(): value for name, value in headers}.get("content-type", "application/json")
     (tried,) = try_rules(sources[rule.source], [rule], content_type, _read_body(options.body), dict(headers))
     if not tried.matches:
-        print(f"the rule {rule.name} does not want this: its `when` does not hold")
+        say(f"the rule {rule.name} does not want this: its `when` does not hold")
         return 1
     if tried.call is None:
-        print(json.dumps({"errors": tried.errors}, ensure_ascii=False, indent=2))
+        say(json.dumps({"errors": tried.errors}, ensure_ascii=False, indent=2))
         return 1
-    print(f"bizproc.workflow.start on portal {tried.call.portal}:", file=sys.stderr)
-    print(json.dumps(start_arguments(tried.call), ensure_ascii=False, indent=2))
+    say(f"bizproc.workflow.start on portal {tried.call.portal}:", error=True)
+    say(json.dumps(start_arguments(tried.call), ensure_ascii=False, indent=2))
     return 0
 
 
@@ -92,11 +95,11 @@ def events(options: argparse.Namespace) -> int:
     wanted = Filter(_state(options.state), options.source, _since(options.since))
     page = list_events(record, wanted, limit=max(1, min(options.limit, 1000)))
     for row in page.rows:
-        print(json.dumps(_row_wire(row), ensure_ascii=False) if options.json else _row_line(row))
+        say(json.dumps(_row_wire(row), ensure_ascii=False) if options.json else _row_line(row))
     if not page.rows and not options.json:
-        print("no such event", file=sys.stderr)
+        say("no such event", error=True)
     if page.cursor and not options.json:
-        print(f"... and older ones: --limit above {options.limit} shows more", file=sys.stderr)
+        say(f"... and older ones: --limit above {options.limit} shows more", error=True)
     return 0
 
 
@@ -108,7 +111,7 @@ def show(options: argparse.Namespace) -> int:
     else:
         delivery = record.delivery(options.id)
         row = Row(record.event(delivery.event_id), (delivery,))
-    print(json.dumps(_row_wire(row), ensure_ascii=False, indent=None if options.json else 2))
+    say(json.dumps(_row_wire(row), ensure_ascii=False, indent=None if options.json else 2))
     return 0
 
 
@@ -119,66 +122,73 @@ def replay(options: argparse.Namespace) -> int:
     if not options.id.startswith(EVENT_PREFIX) and not options.yes:
         old = record.delivery(options.id)
         if old.state is State.STARTED and not _confirmed(old):
-            print("nothing was done", file=sys.stderr)
+            say("nothing was done", error=True)
             return 1
     sources = load_sources(settings.config / "sources.yaml", AnySecret())
     portals = load_portals(settings.config / "portals.yaml")
-    replayer = Replayer(record, sources, load_rules(settings.config / "rules", sources=sources, portals=portals))
+    rules = load_rules(settings.config / "rules", sources=sources, portals=portals)
+    key = _secret_key(settings)
+    replayer = Replayer(record, sources, rules, Marker(key) if key else None)
     try:
-        made = replayer.replay(options.id, current_rules=options.rules == "current")
+        made = Mending(record, replayer).replay(options.id, who_in_terminal(), current_rules=options.rules == "current")
     except InvalidEventError as error:
-        print(json.dumps({"errors": error.errors}, ensure_ascii=False, indent=2))
+        say(json.dumps({"errors": error.errors}, ensure_ascii=False, indent=2))
         return 1
     for delivery in made:
-        print(f"{delivery.id}  {delivery.rule}  {delivery.state}")
+        say(f"{delivery.id}  {delivery.rule}  {delivery.state}")
     return 0
+
+
+def _secret_key(settings: Settings) -> str | None:
+    """The environment's, or the one that `up` has made."""
+    return settings.secret_key or kept_secret(Path("var") / "secrets.env", "RELAY_SECRET_KEY")
 
 
 def audit(options: argparse.Namespace) -> int:
     """Add up the ledger."""
     ledger = open_record().counts()
     if options.json:
-        print(json.dumps(ledger.to_wire()))
+        say(json.dumps(ledger.to_wire()))
         return 1 if ledger.imbalances else 0
     for kind, total, counts in (
         ("deliveries", ledger.total, ledger.deliveries),
         ("events", ledger.total_events, ledger.events),
     ):
-        print(f"{total} {kind} = " + " + ".join(f"{count} {state}" for state, count in counts.items()))
+        say(f"{total} {kind} = " + " + ".join(f"{count} {state}" for state, count in counts.items()))
     for imbalance in ledger.imbalances:
-        print(f"does not balance: {imbalance}")
+        say(f"does not balance: {imbalance}")
     if not ledger.imbalances:
-        print("the ledger balances")
+        say("the ledger balances")
     return 1 if ledger.imbalances else 0
 
 
 def erase(options: argparse.Namespace) -> int:
     """Remove a person, and prove it."""
     settings = _settings()
-    key = settings.secret_key or kept_secret(Path("var") / "secrets.env", "RELAY_SECRET_KEY")
+    key = _secret_key(settings)
     if not key:
         raise RelayError("RELAY_SECRET_KEY is needed: without it, what rules extracted is not found")
     eraser = Eraser(Record(connect(settings.redis_url)), Marker(key))
     traces = eraser.find(options.value, _show_progress)
     if not traces:
-        print("found nowhere")
+        say("found nowhere")
         return 0
-    print(f"found in {traces}")
-    print("\n".join([*traces.events[:10], *(["..."] if len(traces.events) > 10 else [])]))
+    say(f"found in {traces}")
+    say("\n".join([*traces.events[:10], *(["..."] if len(traces.events) > 10 else [])]))
     if traces.open and not options.cancel:
-        print(f"{len(traces.open)} deliveries are not final yet: --cancel gives them up", file=sys.stderr)
+        say(f"{len(traces.open)} deliveries are not final yet: --cancel gives them up", error=True)
         return 1
     if not options.yes and not _agreed("This cannot be undone. Erase it?"):
-        print("nothing was done", file=sys.stderr)
+        say("nothing was done", error=True)
         return 1
-    eraser.erase(options.value, traces, "terminal", cancel=options.cancel)
+    eraser.erase(options.value, traces, who_in_terminal(), cancel=options.cancel)
     left = eraser.find(options.value, _show_progress)
     if left or eraser.is_marked(options.value):
-        print(f"still found in {left}: did something arrive meanwhile? Run it again", file=sys.stderr)
+        say(f"still found in {left}: did something arrive meanwhile? Run it again", error=True)
         return 1
-    print(f"erased {traces}\nsearched again: found nowhere")
+    say(f"erased {traces}\nsearched again: found nowhere")
     rewritten = "is being" if rewrite_file(eraser.record.redis) else "has yet to be"
-    print(f"the append-only file {rewritten} written anew; backups of it, and the portal, are for you to see to")
+    say(f"the append-only file {rewritten} written anew; backups of it, and the portal, are for you to see to")
     return 0
 
 
@@ -255,13 +265,13 @@ def _row_line(row: Row) -> str:
 
 
 def _confirmed(delivery: Delivery) -> bool:
-    print(f"{delivery.id} has started workflow {delivery.workflow_id}. Replaying it starts a second one.")
+    say(f"{delivery.id} has started workflow {delivery.workflow_id}. Replaying it starts a second one.")
     return _agreed("Start it again?")
 
 
 def _agreed(question: str) -> bool:
     if not sys.stdin.isatty():
-        print("say --yes to do it", file=sys.stderr)
+        say("say --yes to do it", error=True)
         return False
     return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
 

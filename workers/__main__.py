@@ -1,4 +1,4 @@
-"""`python -m workers`: one RQ worker a portal; beside them RQ's scheduler and the sweeper, in threads.
+"""`python -m workers`: one RQ worker a portal; beside them the clock and the sweeper, in threads.
 
 Stops gracefully: on SIGTERM or Ctrl-C each worker finishes the call it is in. `ping` checks credentials.
 """
@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -18,17 +18,20 @@ from relay.errors import ConfigError, RelayError
 from relay.portals import load_portals
 from relay.processes import Child, Supervisor
 from relay.settings import Settings
+from relay.store.acts import Act, log_act, who_in_terminal
 from relay.store.connection import connect, ensure_durable
 from relay.store.record import Record
+from relay.store.upgrade import upgrade
 from relay.telemetry import configure, get_logger
+from relay.threads import keep_running
 from workers.alerting import Watchman
 from workers.bitrix24.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
+from workers.clock import run_clock
 from workers.desk import Desk
 from workers.messengers import open_channels, open_chats
 from workers.ping import ping, probe, read_document
 from workers.portals import Address
 from workers.sweeper import run_sweeper
-from workers.timekeeper import run_timekeeper
 from workers.watch import run_watch
 from workers.worker import addresses_of, work
 
@@ -89,18 +92,26 @@ def _act(options: argparse.Namespace, desk: Desk) -> int:
     if options.command == "ping":
         return ping(desk)
     if options.command == "pause":
-        desk.gate.pause("by_person", "A person has paused this portal.", now, None, by_person=True)
+        desk.gate.pause_by_person(now)
+        _log(desk, "pause")
         print(f"{name}: paused; its deliveries wait. `python -m workers resume {name}` goes on")
         return 0
     if options.command == "resume":
-        was_closed = desk.gate.open(now, by_person=True)
+        was_closed = desk.gate.resume(now)
+        _log(desk, "resume")
         print(f"{name}: open again" if was_closed else f"{name}: was open")
         return 0
     document = read_document(options.document)
     if document is None:
         print("--document: expected module,entity,id such as crm,CCrmDocumentLead,LEAD_1", file=sys.stderr)
         return 2
+    _log(desk, "probe")
     return probe(desk, options.template, document)
+
+
+def _log(desk: Desk, what: str) -> None:
+    """Write down in the audit log what the person at the terminal did."""
+    log_act(desk.record.redis, Act(desk.clock(), who_in_terminal(), what, desk.portal.name, ""))
 
 
 def _run(settings: Settings, addresses: Mapping[str, Address], *, burst: bool) -> int:
@@ -109,17 +120,20 @@ def _run(settings: Settings, addresses: Mapping[str, Address], *, burst: bool) -
     record = Record(connect(settings.redis_url))
     if warning := ensure_durable(record.redis):
         log.warning("record.not_durable", reason=warning)
+    if moved := upgrade(record.redis):
+        log.info("record.upgraded", deliveries=moved)
     supervisor = Supervisor([Child(f"worker-{name}", work, (name, burst), STOP_S, once=burst) for name in portals])
     supervisor.listen_for_signals()
     stop, watchmen = supervisor.stopping, _watchmen(settings, record, addresses)
     desks = [Desk.open(record, address) for address in addresses.values()]
-    for name, task in (
-        ("sweeper", partial(run_sweeper, record, timedelta(days=settings.retention_days), stop)),
-        ("timekeeper", partial(run_timekeeper, settings.redis_url, portals, stop)),
-        ("watch", partial(run_watch, desks, stop)),
-        *((watchman.lease, partial(watchman.run, stop)) for watchman in watchmen),
-    ):
-        threading.Thread(target=task, daemon=True, name=name).start()
+    tasks: list[tuple[str, Callable[[threading.Event], object]]] = [
+        ("sweeper", partial(run_sweeper, record, timedelta(days=settings.retention_days))),
+        ("clock", partial(run_clock, record, portals)),
+        ("watch", partial(run_watch, desks)),
+        *((watchman.lease, watchman.run) for watchman in watchmen),
+    ]
+    for name, task in tasks:
+        keep_running(name, task, stop)
     return supervisor.run()
 
 

@@ -66,7 +66,12 @@ class Watchman:
         keep_deaths(redis, deaths)
         troubles = find_troubles(vitals, deaths, self.alerting, now)
         for channel in self.channels:
-            self._tell(channel, troubles, now)
+            try:
+                self._tell(channel, troubles, now)
+            except RecordUnavailableError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a mistake of ours in one channel must not silence the others
+                log.error("alert.unsent", channel=channel.name, reason=type(error).__name__)  # noqa: TRY400 - no values
 
     def _tell(self, channel: Channel, troubles: Sequence[Trouble], now: datetime) -> None:
         told, sent = read_told(self.record.redis, channel.name)

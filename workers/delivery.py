@@ -1,4 +1,4 @@
-"""From a job to recorded outcomes: a slot of the pace, a claim, one call or a batch of them, a verdict for each.
+"""From waiting deliveries to recorded outcomes: a slot of the pace, a claim, one call or a batch, a verdict for each.
 
 The order is the promise. Claimed before the call, so that a death in between leaves `sending`, which the sweeper turns
 into `uncertain`; settled after it, as often as it takes, for the outcome is known only here.
@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from relay.errors import LostRace, NotFoundError, RecordUnavailableError, WorkflowTaken
+from relay.errors import LostRace, RecordUnavailableError, WorkflowTaken
 from relay.events import Attempt, Delivery
-from relay.lifecycle import FINAL, State, Verdict
+from relay.lifecycle import State, Verdict
+from relay.store.gate import View
 from relay.store.learnt import Learnt
 from relay.store.record import HARD_DEADLINE, SINGLE, Load, Settlement
 from relay.telemetry import get_logger
@@ -26,53 +27,71 @@ from workers.desk import Desk
 from workers.pace import IGNORED, load_of
 from workers.retry import Bury, Done, HoldPortal, Reconcile, RetryAfter, Step, next_step
 
-SETTLE_PAUSES_S = (0.1, 0.5, 1, 2, 5, 5, 10, 10, 10, 10)
-"""Between the tries to write an outcome while Redis is away; together shorter than the hard deadline."""
+SETTLE_PAUSES_S = (0.1, 0.5, 1, 2, 5)
+"""Between the tries to write an outcome while Redis is away; the last one again and again, until the time is over."""
+SETTLE_MARGIN_S = 15.0
+"""The last try begins so long before the hard deadline: one that hangs takes eight seconds (store/connection.py)."""
+
+QUICK_MS = 10_000
+QUICK_SETTLE = timedelta(seconds=10)
+"""A page of a web server that came within ten seconds comes from a portal that has ended with the request, or has never
+begun it: whether the workflow runs can be asked soon. But not after a 504 or a proxy's own 52x: behind those PHP may
+still be at work, and neither after a connection that broke."""
 
 CUT_LATE_MS = 10_000
 """A connection that breaks sooner says nothing about how long starts take."""
 
+TAKEN = "workflow_of_another"
+
 log = get_logger()
 
 
-def deliver(desk: Desk, delivery_id: str, turn: int) -> None:
-    """Send one delivery and, where more are waiting than the pace carries one by one, others with it."""
-    if not desk.record.is_waiting(delivery_id, turn):
-        return  # another job's batch has taken it
-    view = desk.gate.look()
-    if porter.is_closed(view, desk):
-        # The worker takes no job while the gate is closed; this one was on its way already. It goes back as it was.
-        desk.record.rescue(desk.record.delivery(delivery_id), desk.clock())
-        return
+def deliver_next(desk: Desk) -> bool:
+    """Send the oldest that waits and, where more are waiting than the pace carries one by one, others with it.
+
+    Whether anything was claimed.
+    """
+    if not desk.record.due(desk.portal.name, desk.clock()):
+        return False
     free = desk.line.wait()
+    seen = desk.gate.look()
+    if not seen.is_open:
+        return False
     learnt = desk.pace.read()
-    try:
-        claimed = desk.record.claim(desk.portal.name, delivery_id, turn, desk.clock(), _load(desk, learnt, free))
-    except LostRace:
-        return
+    began = time.monotonic()
+    claimed = _claim(desk, _load(desk, seen, learnt, free))
+    if not claimed:
+        return False
     answer, answers = _call(desk, claimed)
     judgements = [_own(desk, one, judge(each)) for one, each in zip(claimed, answers, strict=True)]
-    settle_all(desk, claimed, answers, judgements)
+    settle_all(desk, claimed, answers, judgements, began)
     _learn(desk, learnt, claimed, answers)
-    decisive = next((each for each in judgements if each.verdict is Verdict.HELD), judgements[-1])
-    porter.mind(desk, view, answer, decisive, judgements)
+    porter.mind(desk, seen, answer, _decisive(answer, judgements), judgements)
     porter.rest(desk)
+    return True
+
+
+def give_back(desk: Desk) -> None:
+    """The answer to a claim was lost: what it took was not sent, and waits again as it did."""
+    claimed = desk.record.claim(desk.portal.name, desk.slip.id, desk.clock())
+    desk.record.settle_all([Settlement(one, State.PENDING) for one in claimed], desk.clock())
+    desk.slip.renew()
 
 
 def settle_all(
-    desk: Desk, claimed: Sequence[Delivery], answers: Sequence[Answer], judgements: Sequence[Judgement]
+    desk: Desk, claimed: Sequence[Delivery], answers: Sequence[Answer], judgements: Sequence[Judgement], began: float
 ) -> None:
     """Write what the answers mean for deliveries that were claimed together, each for itself, in one round trip."""
     settlements = [
-        _settlement(desk, one, judgement, attempt_of(one, answer, judgement, len(claimed)))
+        _settlement(desk, one, answer, judgement, attempt_of(one, answer, judgement, len(claimed)))
         for one, answer, judgement in zip(claimed, answers, judgements, strict=True)
     ]
-    results = write_all(desk, settlements)
-    for settlement, judgement, result in zip(settlements, judgements, results, strict=False):
+    results = write_all(desk, settlements, began)
+    for settlement, answer, judgement, result in zip(settlements, answers, judgements, results, strict=False):
         if isinstance(result, WorkflowTaken) and settlement.attempt:
             # A reconciliation of another delivery has found this workflow and taken it for its own.
-            lost = replace(judgement, verdict=Verdict.AMBIGUOUS, reason="workflow_of_another", workflow_id=None)
-            write_all(desk, [_settlement(desk, settlement.delivery, lost, settlement.attempt)])
+            lost = replace(judgement, verdict=Verdict.AMBIGUOUS, reason=TAKEN, workflow_id=None)
+            write_all(desk, [_settlement(desk, settlement.delivery, answer, lost, settlement.attempt)], began)
 
 
 def attempt_of(delivery: Delivery, answer: Answer, judgement: Judgement, batch_size: int = 1) -> Attempt:
@@ -89,41 +108,60 @@ def attempt_of(delivery: Delivery, answer: Answer, judgement: Judgement, batch_s
     )
 
 
-def write_all(desk: Desk, settlements: Sequence[Settlement]) -> list[str | LostRace | None]:
-    """Settle, patiently: as long as Redis is away, this process is the only one that knows the outcomes."""
-    for pause_s in (*SETTLE_PAUSES_S, None):
+def write_all(desk: Desk, settlements: Sequence[Settlement], began: float) -> list[LostRace | None]:
+    """Settle, patiently: as long as Redis is away, this process is the only one that knows the outcomes.
+
+    began: when they were claimed, by the monotonic clock. After the hard deadline the sweeper decides.
+    """
+    end, pauses_s = began + HARD_DEADLINE.total_seconds() - SETTLE_MARGIN_S, iter(SETTLE_PAUSES_S)
+    while True:
         try:
             results = desk.record.settle_all(settlements, desk.clock())
         except RecordUnavailableError:
-            if pause_s is not None:
-                time.sleep(pause_s)
+            pause_s = next(pauses_s, SETTLE_PAUSES_S[-1])
+            if time.monotonic() + pause_s > end:
+                break
+            time.sleep(pause_s)
         else:
             for settlement, result in zip(settlements, results, strict=True):
-                _follow_up(desk, settlement, result)
+                _log_result(settlement, result)
             return results
     # The sweeper will make them uncertain: the calls were made.
     log.error("deliveries.unsettled", count=len(settlements), deadline_s=HARD_DEADLINE.total_seconds())
     return []
 
 
-def _follow_up(desk: Desk, settlement: Settlement, result: str | LostRace | None) -> None:
+def _log_result(settlement: Settlement, result: LostRace | None) -> None:
     if isinstance(result, WorkflowTaken):
         return
-    if isinstance(result, LostRace):
+    if result:
         # Either an earlier try was executed and only its answer was lost, or the hard deadline passed and the
         # sweeper has made the delivery uncertain. Both stand.
         state = settlement.state.value
         log.warning("delivery.settled_elsewhere", delivery_id=settlement.delivery.id, state=state)
         return
     _log_attempt(settlement)
-    if result and settlement.state in FINAL:
-        _wake(desk, result)
 
 
-def _load(desk: Desk, learnt: Learnt, free: int) -> Load:
-    """One where the pace can carry all that wait one by one, else a batch."""
-    waiting = desk.record.waiting(desk.portal.name, desk.clock())
-    if waiting - 1 <= free or desk.portal.batch == 1:
+def _claim(desk: Desk, load: Load) -> list[Delivery]:
+    desk.slip.is_unanswered = True
+    claimed = desk.record.claim(desk.portal.name, desk.slip.id, desk.clock(), load)
+    desk.slip.renew()
+    return claimed
+
+
+def _decisive(answer: Answer, judgements: Sequence[Judgement]) -> Judgement:
+    """The judgement that the gate hears of: of the whole answer, or of the command that concerns every other."""
+    if answer.fault or answer.code is not None:
+        return judgements[-1]
+    grave = (each for each in judgements if each.verdict is Verdict.HELD or each.remedy is Remedy.WAIT_FOR_BUDGET)
+    return next(grave, judgements[-1])
+
+
+def _load(desk: Desk, seen: View, learnt: Learnt, free: int) -> Load:
+    """One where the pace can carry all that wait one by one, or the gate is to be proven; else a batch."""
+    waiting = desk.record.due(desk.portal.name, desk.clock())
+    if waiting - 1 <= free or desk.portal.batch == 1 or not seen.is_proven:
         return SINGLE
     return load_of(learnt, min(desk.portal.batch, waiting), desk.clock())
 
@@ -175,43 +213,39 @@ def _learn(desk: Desk, learnt: Learnt, claimed: Sequence[Delivery], answers: Seq
             desk.gate.alert("own_id_ignored", "the portal does not honour our own workflow ids", desk.clock())
     timed = [answer.time for answer in answers if answer.time]
     if timed:
-        desk.pace.learn_operating(timed[-1])
+        desk.pace.learn_operating(learnt, timed[-1])
 
 
-def _settlement(desk: Desk, delivery: Delivery, judgement: Judgement, attempt: Attempt) -> Settlement:
-    queues, portal, turn = desk.record.queues, delivery.call.portal, delivery.turn + 1
+def _settlement(desk: Desk, delivery: Delivery, answer: Answer, judgement: Judgement, attempt: Attempt) -> Settlement:
     reason = judgement.reason
     match _next_step(desk, judgement, attempt):
         case Done():
-            workflow_id = judgement.workflow_id
-            return Settlement(delivery, State.STARTED, attempt=attempt, workflow_id=workflow_id)
+            return Settlement(delivery, State.STARTED, attempt=attempt, workflow_id=judgement.workflow_id)
         case Bury(why):
             return Settlement(delivery, State.DEAD, why, attempt)
         case Reconcile():
-            at = desk.clock() + timedelta(seconds=desk.portal.settle_after_s)
-            ticket = queues.reconcile(portal, delivery.id, turn, at)
-            return Settlement(delivery, State.UNCERTAIN, reason, attempt, ticket=ticket, next_at=at)
+            at = desk.clock() + settles_in(desk, answer)
+            return Settlement(delivery, State.UNCERTAIN, reason, attempt, next_at=at)
         case RetryAfter(delay):
-            at = desk.clock() + delay
-            ticket = queues.deliver(portal, delivery.id, turn, at)
-            return Settlement(delivery, State.RETRYING, reason, attempt, ticket=ticket, next_at=at)
+            return Settlement(delivery, State.RETRYING, reason, attempt, next_at=desk.clock() + delay)
         case HoldPortal():
             # No attempt is spent: nothing is wrong with the delivery. The gate, not a timer, says when it goes on.
-            return Settlement(delivery, State.PENDING, reason, ticket=queues.deliver(portal, delivery.id, turn))
+            return Settlement(delivery, State.PENDING, reason)
+
+
+def settles_in(desk: Desk, answer: Answer) -> timedelta:
+    """How long a call with this answer may still be running on the portal."""
+    patience = timedelta(seconds=desk.portal.settle_after_s)
+    is_quick = answer.fault is Fault.UNREADABLE and answer.duration_ms < QUICK_MS
+    if is_quick and answer.status is not None and answer.status != 504 and answer.status < 520:
+        return min(patience, QUICK_SETTLE)
+    return patience
 
 
 def _next_step(desk: Desk, judgement: Judgement, attempt: Attempt) -> Step:
     if judgement.remedy is Remedy.WAIT_FOR_BUDGET:
         return HoldPortal()
     return next_step(judgement.verdict, attempt.number, judgement.reason, desk.chance())
-
-
-def _wake(desk: Desk, delivery_id: str) -> None:
-    """The next delivery of the same document may go now. If this is lost, the sweeper finds it."""
-    try:
-        desk.record.rescue(desk.record.delivery(delivery_id), desk.clock())
-    except (LostRace, NotFoundError, RecordUnavailableError):
-        log.warning("delivery.not_woken", delivery_id=delivery_id)
 
 
 def _log_attempt(settlement: Settlement) -> None:

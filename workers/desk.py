@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,12 +23,23 @@ class Streak:
     """What has happened several times in a row to this process."""
 
     denied: int = 0
-    troubles: int = 0
+
+
+@dataclass(slots=True)
+class ClaimSlip:
+    """The name of the claim to come. While the answer to it is lost, what it took is this process's to give back."""
+
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    is_unanswered: bool = False
+
+    def renew(self) -> None:
+        """The claim was answered: the next one has another name."""
+        self.id, self.is_unanswered = secrets.token_hex(8), False
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """The record, and one portal with its gate, pace and line."""
+    """The record, and one portal with its gate, pace and line. holder: the name of this desk on leases."""
 
     record: Record
     address: Address
@@ -37,6 +49,8 @@ class Desk:
     clock: Callable[[], datetime] = utc_now
     chance: Callable[[], float] = field(default=random.random)
     streak: Streak = field(default_factory=Streak)
+    slip: ClaimSlip = field(default_factory=ClaimSlip)
+    holder: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
     def portal(self) -> Portal:

@@ -133,7 +133,7 @@ def write(mail: Mail, message: Message) -> None:
             if mail.user and mail.password:
                 server.login(mail.user, mail.password)
             server.send_message(letter)
-    except (OSError, smtplib.SMTPException) as error:
+    except (OSError, smtplib.SMTPException, UnicodeError) as error:  # smtplib takes passwords of ASCII only
         raise UnsentError(type(error).__name__) from None
 
 

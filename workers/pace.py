@@ -13,7 +13,7 @@ from redis import Redis
 from relay.ids import to_ms
 from relay.store import keys
 from relay.store.guard import guarded
-from relay.store.learnt import Learnt, read_learnt
+from relay.store.learnt import OPERATING_LIMIT_S, Learnt, read_learnt
 from relay.store.record import Load
 
 BATCH_BUDGET_MS = 20_000
@@ -25,7 +25,7 @@ WEIGHT = 0.3
 """Of the newest measurement in the moving average."""
 OPERATING_RESERVE_S = 5.0
 UNKNOWN_RESET = timedelta(seconds=300)
-"""How long to wait after OPERATION_TIME_LIMIT where no answer has told the reset: newer servers ban for as long
+"""When the reset is where no answer has told it: newer servers ban for as long
 (source: rest/lib/engine/access/loadlimiter.php)."""
 
 HONOURED, IGNORED = "honoured", "ignored"
@@ -67,11 +67,16 @@ class Pace:
         if took_ms > known.takes_ms.get(template_id, 0.0):
             self._write({f"t:{template_id}": f"{took_ms:.3f}"})
 
-    def learn_operating(self, time: Mapping[str, Any]) -> None:
+    def learn_operating(self, known: Learnt, time: Mapping[str, Any]) -> None:
         """What an answer's `time` block says: `operating` in seconds, `operating_reset_at` as unix time."""
         operating, reset_at = time.get("operating"), time.get("operating_reset_at")
-        if isinstance(operating, int | float) and isinstance(reset_at, int | float):
-            self._write({"operating": str(operating), "reset_at": str(int(reset_at * 1000))})
+        if not isinstance(operating, int | float) or not isinstance(reset_at, int | float):
+            return
+        fields = {"operating": str(operating), "reset_at": str(int(reset_at * 1000))}
+        if operating > known.operating_limit_s - OPERATING_RESERVE_S:
+            # The portal has executed a call beyond what it seemed to grant: it had refused for another reason.
+            fields["operating_limit"] = str(max(OPERATING_LIMIT_S, operating + OPERATING_RESERVE_S))
+        self._write(fields)
 
     def learn_limit(self, known: Learnt, now: datetime) -> datetime:
         """The portal has refused for operating time. Until when to wait: the remembered reset, or a fixed time."""

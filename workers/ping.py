@@ -7,6 +7,7 @@ import secrets
 
 from relay.events import Call, DocumentId
 from relay.ids import new_delivery_id, utc_now
+from relay.printing import say
 from workers.bitrix24 import bizproc
 from workers.bitrix24.errors import judge
 from workers.checkup import check_up, trouble_of
@@ -54,5 +55,5 @@ def read_document(text: str) -> DocumentId | None:
 
 
 def _say(portal: str, text: str, status: int = 0) -> int:
-    print(f"{portal}: {text}")
+    say(f"{portal}: {text}")
     return status

@@ -1,6 +1,7 @@
 """Finds what a crash left half-way, and mends it. Runs beside the workers, in whichever process holds the lease.
 
-Looks only at deliveries whose time on the clock has passed, so a pass costs what is overdue, not what is stored.
+A worker that dies over a call leaves a delivery `sending`; after the hard deadline it is made `uncertain`. What waits
+needs no mending: the record itself says what is due, and the clock wakes a worker for it (clock.py).
 """
 
 from __future__ import annotations
@@ -42,9 +43,10 @@ def run_sweeper(record: Record, retention: timedelta, stop: threading.Event) -> 
 def sweep(record: Record, now: datetime) -> Counter[str]:
     """One pass; returns how many deliveries were mended, by what was done."""
     done: Counter[str] = Counter()
-    for delivery in record.overdue(now, PER_PASS):
+    for delivery in record.lapsed(now, PER_PASS):
         try:
-            done[_mend(record, delivery, now)] += 1
+            _make_uncertain(record, delivery, now)
+            done["made_uncertain"] += 1
         except LostRace:
             done["moved_on"] += 1
     if done:
@@ -65,14 +67,9 @@ def prune(record: Record, before: datetime, cursor: str | None = None) -> str | 
     return ids[-1] if len(ids) == PER_PASS else None
 
 
-def _mend(record: Record, delivery: Delivery, now: datetime) -> str:
-    if delivery.state is State.SENDING:
-        # The process that claimed it is gone, or has given up writing. The call may have been made: at the time of
-        # the claim, by which a workflow that it started is recognised (workers/reconcile.py).
-        claimed_at = delivery.updated_at
-        took_ms = to_ms(now) - to_ms(claimed_at)
-        attempt = Attempt(delivery.next_number, claimed_at, took_ms, Verdict.AMBIGUOUS, description="worker died")
-        ticket = record.queues.reconcile(delivery.call.portal, delivery.id, delivery.turn + 1)
-        record.settle(delivery, State.UNCERTAIN, now, attempt=attempt, reason="worker_died", ticket=ticket)
-        return "made_uncertain"
-    return "enqueued_again" if record.rescue(delivery, now) else "carried"
+def _make_uncertain(record: Record, delivery: Delivery, now: datetime) -> None:
+    """The process that claimed it is gone, or has given up writing: the call may have been made. Raises LostRace."""
+    claimed_at = delivery.updated_at  # by which a workflow that it started is recognised (reconcile.py)
+    took_ms = to_ms(now) - to_ms(claimed_at)
+    attempt = Attempt(delivery.next_number, claimed_at, took_ms, Verdict.AMBIGUOUS, description="worker died")
+    record.settle(delivery, State.UNCERTAIN, now, attempt=attempt, reason="worker_died", next_at=now)

@@ -14,6 +14,7 @@ from redis import Redis
 
 from relay.store import keys
 from relay.store.guard import guarded
+from relay.store.lease import lease
 from relay.telemetry import get_logger
 from workers.bitrix24.oauth import Refreshed, RefreshFault, Tokens, refresh
 from workers.portals import OAuthApp
@@ -34,7 +35,6 @@ class TokenStore:
         self._portal = portal
         self._app = app
         self._key = keys.TOKENS + portal
-        self._lease = f"{keys.LEASE}refresh:{portal}"
 
     @guarded
     def current(self) -> Tokens:
@@ -51,12 +51,9 @@ class TokenStore:
             current = self.current()
             if current.access != stale.access:
                 return Refreshed(current)
-            holder = secrets.token_hex(8)
-            if self._take_lease(holder):
-                try:
+            with lease(self._redis, f"refresh:{self._portal}", secrets.token_hex(8), LEASE) as is_ours:
+                if is_ours:
                     return self._fetch(stale)
-                finally:
-                    self._end_lease(holder)
             time.sleep(POLL_S)
         return Refreshed(fault=RefreshFault.LATER, word="lease_taken")
 
@@ -74,13 +71,3 @@ class TokenStore:
     def _save(self, tokens: Tokens) -> None:
         fields = {name: getattr(tokens, name) for name in ("access", "refresh", "endpoint", "server")}
         self._redis.hset(self._key, mapping=fields)  # type: ignore[arg-type] # invariant in redis-py
-
-    @guarded
-    def _take_lease(self, holder: str) -> bool:
-        return bool(self._redis.set(self._lease, holder, nx=True, px=int(LEASE.total_seconds() * 1000)))
-
-    @guarded
-    def _end_lease(self, holder: str) -> None:
-        held: Any = self._redis.get(self._lease)
-        if held is not None and held.decode() == holder:
-            self._redis.delete(self._lease)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.configfiles import ConfigFile, Place, read_yaml, suggestion
-from relay.errors import ConfigError, Mistake, NotFoundError
+from relay.errors import ConfigError, InvalidEventError, Mistake, NotFoundError
 from relay.events import Call, Intent, Policy
 from relay.outlines import Outline
 from relay.rules.compose import Composer, DocumentTemplate, Parameter
@@ -51,9 +51,11 @@ class Rule:
     def to_intent(self, context: Mapping[str, Any]) -> Intent:
         """The call with the rule's policy, and the texts in it that belong to a person. Raises InvalidEventError."""
         values = self.extractor.extract(context)
-        personal = [values[name] for name in self.extractor.personal if values[name] is not None]
-        texts = [str(text) for value in personal for text in (value if isinstance(value, list) else [value])]
-        return Intent(self.name, self.composer.compose(values), self.policy, tuple(texts))
+        texts = tuple(self.extractor.personal_texts(values))
+        try:
+            return Intent(self.name, self.composer.compose(values), self.policy, texts)
+        except InvalidEventError as error:
+            raise InvalidEventError(error.errors, texts) from None
 
 
 class RuleBook:

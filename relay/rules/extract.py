@@ -47,8 +47,15 @@ class Extractor:
                 {name: value for name, value in found.items() if value is not None},
             )
         except ValidationError as error:
-            raise InvalidEventError(_by_field(error.messages)) from None
+            # What is valid as it was typed, for so it is marked where a rule can use it; the rest as it came.
+            valid = error.valid_data if isinstance(error.valid_data, dict) else {}
+            raise InvalidEventError(_by_field(error.messages), self.personal_texts(found | valid)) from None
         return values
+
+    def personal_texts(self, values: Mapping[str, Any]) -> list[str]:
+        """The texts among these values that belong to a person."""
+        personal = [values[name] for name in self.personal if values.get(name) is not None]
+        return [str(text) for value in personal for text in (value if isinstance(value, list) else [value])]
 
 
 def _is_personal(spec: Mapping[str, Any]) -> bool:

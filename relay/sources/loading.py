@@ -114,4 +114,5 @@ def _hmac(verify: Mapping[str, Any], secrets: tuple[bytes, ...]) -> HmacVerifier
         parts=(parts["signature"], parts["timestamp"]) if parts else None,
         clock=Clock(clock["header"], 1000 if clock["unit"] == "ms" else 1, clock["tolerance"]) if clock else None,
         id_header=verify["id_header"],
+        key=verify["key"],
     )

@@ -101,7 +101,7 @@ class HmacVerifier:
 
     template: literal text and the names body, timestamp, id, method and url in turn, literals at even places.
     separator: splits a header that holds several values. parts: then each is `key=value`, and these are the keys of
-    the signature and of the timestamp (Stripe: `t=…,v1=…`).
+    the signature and of the timestamp (Stripe: `t=…,v1=…`). key: how the secrets were written, text or base64.
     """
 
     secrets: tuple[bytes, ...] = field(repr=False)
@@ -115,6 +115,7 @@ class HmacVerifier:
     clock: Clock | None = None
     id_header: str | None = None
     proof_query: str | None = None
+    key: str = "text"
 
     def check(self, webhook: Webhook, now: datetime) -> None:
         """Raises NotVerifiedError with one of the reasons above."""

@@ -1,7 +1,12 @@
-"""The audit log: what persons did, newest first. Who did it is a role, or the name a trusted proxy gave."""
+"""The audit log: what persons did, newest first.
+
+Who did it is a role, the name a trusted proxy gave, or, of a command, the user of the system who ran it.
+"""
 
 from __future__ import annotations
 
+import os
+import pwd
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,6 +29,14 @@ class Act:
     what: str
     subject: str
     note: str
+
+
+def who_in_terminal() -> str:
+    """Whoever runs this command: `terminal (ann)`, by the account of the process, which no variable changes."""
+    try:
+        return f"terminal ({pwd.getpwuid(os.getuid()).pw_name})"
+    except KeyError:  # a container may run as a number without a name
+        return f"terminal (user {os.getuid()})"
 
 
 @guarded

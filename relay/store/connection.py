@@ -1,6 +1,7 @@
 """One place that opens connections to the record's server, and judges whether the server can keep a promise.
 
-Takes redis://, rediss://, unix:// and Sentinel: redis+sentinel://[:password@]host:port,host:port/service[/db].
+Takes redis://, rediss://, unix:// and Sentinel:
+redis+sentinel://[[user]:password@]host:port,host:port/service[/db][?sentinel_username=..&sentinel_password=..].
 """
 
 from __future__ import annotations
@@ -43,11 +44,15 @@ def connect(url: str, *, blocking: bool = False) -> Redis:
     service, _, db = parts.path.strip("/").partition("/")
     hosts = parts.netloc.rpartition("@")[2]
     sentinels = [(host.rpartition(":")[0] or host, int(host.rpartition(":")[2] or 26379)) for host in hosts.split(",")]
-    password = unquote(parts.password) if parts.password else None
     extra = {key: values[-1] for key, values in parse_qs(parts.query).items()}
-    tls = parts.scheme.startswith("rediss")
-    sentinel = Sentinel(sentinels, password=password, ssl=tls, **options)  # type: ignore[no-untyped-call] # redis-py
-    master: Redis = sentinel.master_for(service or "mymaster", db=int(db or 0), **extra)  # type: ignore[no-untyped-call]
+    own = {name: extra.pop(f"sentinel_{name}") for name in ("username", "password") if f"sentinel_{name}" in extra}
+    # A `rediss` is one for both: to ask in the open who the primary is would let anybody answer.
+    tls: dict[str, Any] = {"ssl": True} if parts.scheme.startswith("rediss") else {}
+    sentinel = Sentinel(sentinels, sentinel_kwargs={**options, **tls, **own})  # type: ignore[no-untyped-call] # redis-py
+    login = {name: unquote(value) for name in ("username", "password") if (value := getattr(parts, name))}
+    master: Redis = sentinel.master_for(  # type: ignore[no-untyped-call] # redis-py
+        service or "mymaster", db=int(db or 0), **options, **tls, **login, **extra
+    )
     return master
 
 

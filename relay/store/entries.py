@@ -11,7 +11,6 @@ from typing import Any
 from relay.errors import LostRace, WorkflowTaken
 from relay.events import Attempt, Delivery, Event
 from relay.lifecycle import EventState, State
-from relay.queueing import Ticket
 from relay.store.unproven import UNBOUNDED, Bounds
 
 
@@ -43,10 +42,10 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What became of a delivery, with the job of its next turn, ready to be written.
+    """What became of a delivery, ready to be written.
 
-    next_at: when it may be sent, or looked into, again; absent: now. looks: given, the delivery stays as uncertain
-    as it is, and was looked into so often.
+    next_at: when it may be sent, or looked into, again; absent: now, or for an uncertain one never: it is left to a
+    person. looks: given, the delivery stays as uncertain as it is, and was looked into so often.
     """
 
     delivery: Delivery
@@ -54,17 +53,14 @@ class Settlement:
     reason: str = ""
     attempt: Attempt | None = None
     workflow_id: str | None = None
-    ticket: Ticket | None = None
     next_at: datetime | None = None
     looks: int | None = None
 
-    def result_of(self, answer: Any) -> str | LostRace | None:
-        """What the script's answer means: the delivery that waited for this one, or why nothing was written."""
+    def result_of(self, answer: int) -> LostRace | None:
+        """What the script's answer means: why nothing was written, if so."""
         if answer == -1:
             return WorkflowTaken(self.delivery.id)
-        if not answer:
-            return LostRace(self.delivery.id)
-        return answer.decode() if isinstance(answer, bytes) else None
+        return None if answer else LostRace(self.delivery.id)
 
 
 @dataclass(frozen=True, slots=True)

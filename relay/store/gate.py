@@ -16,11 +16,13 @@ from redis import Redis
 from relay.ids import from_ms, to_ms
 from relay.store import keys
 from relay.store.guard import guarded
-from relay.store.scripts import Script, ScriptCall, run
+from relay.store.scripts import Argument, Script, ScriptCall, run
 
 GATE = Script.load("gate")
-FIRST_PAUSE = timedelta(seconds=5)
-LONGEST_PAUSE = timedelta(minutes=5)
+FIRST_PAUSE = timedelta(seconds=1)
+LONGEST_PAUSE = timedelta(seconds=60)
+"""A portal that is in trouble is asked whether it is well again after a second, and then never less than once a minute:
+what waits goes on within a minute of its return, and an away portal costs one request a minute."""
 ALERTS_KEPT = 1_000
 
 
@@ -29,14 +31,18 @@ class GateState(StrEnum):
 
     OPEN = "open"
     PAUSED = "paused"
-    """Until a clock, or until a person resumes it. When the clock has passed, one delivery tries."""
+    """Until a clock, or until a person resumes it. When the clock has passed, one worker asks whether all is well."""
     HELD = "held"
-    """No call can succeed until a person has mended something on the portal; a probe looks every minute."""
+    """No call can succeed until a person has mended something on the portal; one worker asks every minute."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The gate as it is now. until: None while open, held, or paused by a person. streak: failures in a row."""
+    """The gate as it is now.
+
+    until: when a closed one is asked about next; None while a person has paused it, and while it is open.
+    streak: failures since the last success; above 0 an open gate is unproven. version: how often it has moved.
+    """
 
     state: GateState = GateState.OPEN
     reason: str | None = None
@@ -45,10 +51,29 @@ class View:
     until: datetime | None = None
     streak: int = 0
     by_person: bool = False
+    version: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the portal may be called."""
+        return self.state is GateState.OPEN
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether something has succeeded since the last failure."""
+        return self.is_open and self.streak == 0
+
+    def may_be_asked(self, now: datetime) -> bool:
+        """Whether it is closed, and it is time to ask the portal if it is well again."""
+        return not self.is_open and self.until is not None and self.until <= now
 
 
 class Gate:
-    """The gate of one portal. Every method raises RecordUnavailableError."""
+    """The gate of one portal. Every method raises RecordUnavailableError.
+
+    A worker moves it from what it has seen (`seen`): where the gate has moved meanwhile, the worker's word is of
+    another time, and nothing happens. A person's word always counts.
+    """
 
     def __init__(self, redis: Redis, portal: str) -> None:
         self._redis = redis
@@ -62,44 +87,47 @@ class Gate:
         if not kept:
             return View()
         text = {name.decode(): value.decode() for name, value in kept.items()}
+        state, version, streak = GateState(text["state"]), int(text.get("version", 0)), int(text["streak"])
+        if state is GateState.OPEN:
+            return View(streak=streak, version=version)
         return View(
-            state=GateState(text["state"]),
+            state=state,
             reason=text["reason"],
             advice=text["advice"],
             since=from_ms(int(float(text["since"]))),
             until=from_ms(int(float(text["until"]))) if text["until"] else None,
-            streak=int(text["streak"]),
+            streak=streak,
             by_person=text["by_person"] == "1",
+            version=version,
         )
 
-    def hold(self, reason: str, advice: str, now: datetime) -> bool:
+    def hold(self, seen: View, reason: str, advice: str, now: datetime) -> bool:
         """Hold the portal; whether it was not held for this reason before."""
-        return self._move(GateState.HELD, reason, advice, now)
+        return self._move(GateState.HELD, seen, now, reason, advice, until=now + LONGEST_PAUSE)
 
-    def pause(
-        self, reason: str, advice: str, now: datetime, until: datetime | None, *, by_person: bool = False
-    ) -> bool:
-        """Pause it until a clock, or, without one, until a person resumes it."""
-        return self._move(GateState.PAUSED, reason, advice, now, until=until, by_person=by_person)
+    def rest(self, seen: View, reason: str, advice: str, now: datetime, until: datetime) -> bool:
+        """Pause it until a time that is known, for no failure."""
+        return self._move(GateState.PAUSED, seen, now, reason, advice, until=until)
 
-    def back_off(self, reason: str, advice: str, now: datetime) -> bool:
-        """The portal could not be reached: pause, longer with each failure in a row."""
-        return self._move(GateState.PAUSED, reason, advice, now, grows=True)
+    def back_off(self, seen: View, reason: str, advice: str, now: datetime, until: datetime | None = None) -> bool:
+        """The portal is in trouble: pause, longer with each failure in a row, but no longer than until."""
+        return self._move(GateState.PAUSED, seen, now, reason, advice, until=until, is_failure=True)
 
-    def open(self, now: datetime, *, by_person: bool = False) -> bool:
-        """Open it; whether it was closed."""
-        return self._move(GateState.OPEN, "", "", now, by_person=by_person)
+    def open(self, seen: View, now: datetime) -> bool:
+        """The portal answers again: open it, unproven where it has failed; whether it was closed."""
+        return self._move(GateState.OPEN, seen, now)
 
-    @guarded
-    def take_trial(self, holder: str, duration: timedelta) -> bool:
-        """Whether this worker is the one that may try while the others wait."""
-        lease = keys.LEASE + f"trial:{self._portal}"
-        return bool(self._redis.set(lease, holder, nx=True, px=int(duration.total_seconds() * 1000)))
+    def prove(self, seen: View, now: datetime) -> None:
+        """Something has succeeded: the row of failures is over."""
+        self._move(GateState.OPEN, seen, now, is_over=True)
 
-    @guarded
-    def end_trial(self) -> None:
-        """The trial is over; the next may begin."""
-        self._redis.delete(keys.LEASE + f"trial:{self._portal}")
+    def pause_by_person(self, now: datetime) -> bool:
+        """A person pauses it, until a person resumes it."""
+        return self._move(GateState.PAUSED, None, now, "by_person", "A person has paused this portal.")
+
+    def resume(self, now: datetime) -> bool:
+        """A person opens it, whatever closed it; whether it was closed."""
+        return self._move(GateState.OPEN, None, now, is_over=True)
 
     @guarded
     def alert(self, kind: str, text: str, now: datetime) -> None:
@@ -110,16 +138,20 @@ class Gate:
     @guarded
     def _move(
         self,
-        to: GateState,
-        reason: str,
-        advice: str,
+        state: GateState,
+        seen: View | None,
         now: datetime,
+        reason: str = "",
+        advice: str = "",
         *,
         until: datetime | None = None,
-        by_person: bool = False,
-        grows: bool = False,
+        is_failure: bool = False,
+        is_over: bool = False,
     ) -> bool:
-        pauses = [FIRST_PAUSE, LONGEST_PAUSE] if grows else [timedelta(0), timedelta(0)]
-        argv = [to.value, reason, advice, to_ms(now), to_ms(until) if until else "", int(by_person)]
-        argv += [int(pause.total_seconds() * 1000) for pause in pauses]
+        argv: list[Argument] = [self._portal, state, reason, advice, to_ms(now), to_ms(until) if until else ""]
+        argv += [seen.version if seen else "", int(is_failure), _ms(FIRST_PAUSE), _ms(LONGEST_PAUSE), int(is_over)]
         return bool(run(self._redis, ScriptCall(GATE, [self._key], argv)))
+
+
+def _ms(duration: timedelta) -> int:
+    return int(duration.total_seconds() * 1000)

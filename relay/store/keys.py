@@ -16,19 +16,30 @@
     relay:deliveries:state:{state}   zset    delivery ids by state
     relay:deliveries:by:{facet}:{value}  zset  delivery ids by rule, portal, template_id, document, reason
     relay:marks:{digest}             zset    event ids by a value that rules extracted (keyed hash, never the value)
-    relay:waiting:{portal}           zset    pending and retrying ids, scored with the time they may be sent
+    relay:portals                    set     portals that a delivery was ever made for
     relay:order:{portal}:{digest}    zset    deliveries of one document that go one after the other, not final yet
     relay:workflows                  hash    workflow id -> the delivery that started it
-    relay:clock                      zset    every delivery that is not final, scored with the time by which
-                                             somebody must have looked at it (milliseconds)
+    A delivery that is not final stands in exactly one of these (times in milliseconds):
+    relay:waiting:{portal}           zset    pending and retrying ids, scored with the time they may be sent
+    relay:blocked:{portal}           zset    the same, where an older one of their order has to be final first
+    relay:sending                    zset    claimed ids, scored with the time at which the claim lapses
+    relay:doubtful:{portal}          zset    uncertain ids, scored with the time at which the portal is asked next
+    relay:undecided                  zset    uncertain ids that only a person can decide
+
+    relay:claim:{claim}              string  what a claim has taken, should its answer be lost   TTL: the hard deadline
+    relay:wakes                      string  how many jobs were made: their ids
+    relay:format                     string  how the record is laid out (store/upgrade.py)
     relay:ledger                     hash    counts since the beginning: events by state, duplicates, deliveries
     relay:lease:{task}               string  who does a periodic task now                 TTL: the lease
     relay:minute:{n}                 hash    counts of one minute since 1970: events by state and source,
                                              deliveries by outcome, latency                      TTL: three hours
     relay:hour:{n}                   hash    the same of one hour                                TTL: eight days
-    relay:sessions                   string  how often all sessions were ended
-    relay:logins:{digest}            string  tries to log in from one address (hashed)    TTL: the window
-    relay:gate:{portal}              hash    whether the portal may be called now
+    relay:session:{digest}           hash    an open session of the dashboard, by a digest of its id
+                                                                                  TTL: the longest pause in its use
+    relay:session-list:{role}        zset    their digests, scored with the time they were opened
+    relay:tries:{digest}             hash    wrong tries at passwords and tokens of an address, a browser or all
+                                             strangers (keyed hash), and when the next may come       TTL: an hour
+    relay:gate:{portal}              hash    whether the portal may be called now, and how often that has changed
     relay:bucket:{portal}            hash    the leaky bucket of the portal               TTL: an hour unused
     relay:pace:{portal}              hash    what was learnt: own id honoured, host, operating time,
                                              ms that a start takes by template
@@ -38,7 +49,7 @@
     relay:rules                      hash    digest and outlines of the rules in force
     relay:drift:{portal}             string  what of the rules does not fit the portal, as JSON
     relay:question:{ask_}            hash    what a person asked of a portal, and the answer     TTL: a day
-    relay:pings:{portal}             list    pings that a worker may answer before a closed gate  TTL: a day
+    relay:questions:{portal}         list    questions that no worker has taken yet              TTL: a day
     relay:acts                       stream  what persons did, newest last                capped
     relay:once:{digest}              string  the answer to a POST with this Idempotency-Key      TTL: a day
     relay:bulk:{rpl_}                string  a bulk replay as JSON; `:stop` beside it ends it    TTL: a week
@@ -70,8 +81,17 @@ DELIVERIES_BY = f"{PREFIX}deliveries:by:"
 MARKS = f"{PREFIX}marks:"
 WAITING = f"{PREFIX}waiting:"
 ORDER = f"{PREFIX}order:"
-WORKFLOWS = f"{PREFIX}workflows"
+BLOCKED = f"{PREFIX}blocked:"
+SENDING = f"{PREFIX}sending"
+DOUBTFUL = f"{PREFIX}doubtful:"
+UNDECIDED = f"{PREFIX}undecided"
+PORTALS = f"{PREFIX}portals"
+CLAIM = f"{PREFIX}claim:"
+WAKES = f"{PREFIX}wakes"
+FORMAT = f"{PREFIX}format"
 CLOCK = f"{PREFIX}clock"
+"""Of the first layout only (store/upgrade.py)."""
+WORKFLOWS = f"{PREFIX}workflows"
 LEDGER = f"{PREFIX}ledger"
 LEASE = f"{PREFIX}lease:"
 GATE = f"{PREFIX}gate:"
@@ -82,7 +102,7 @@ TOKENS = f"{PREFIX}tokens:"
 RULES = f"{PREFIX}rules"
 DRIFT = f"{PREFIX}drift:"
 QUESTION = f"{PREFIX}question:"
-PINGS = f"{PREFIX}pings:"
+QUESTIONS = f"{PREFIX}questions:"
 ACTS = f"{PREFIX}acts"
 ONCE = f"{PREFIX}once:"
 BULK = f"{PREFIX}bulk:"
@@ -92,8 +112,9 @@ TOLD = f"{PREFIX}told:"
 DEATHS = f"{PREFIX}deaths"
 MINUTE = f"{PREFIX}minute:"
 HOUR = f"{PREFIX}hour:"
-SESSIONS = f"{PREFIX}sessions"
-LOGINS = f"{PREFIX}logins:"
+SESSION = f"{PREFIX}session:"
+SESSIONS = f"{PREFIX}session-list:"
+TRIES = f"{PREFIX}tries:"
 
 IN_LUA = {
     "event": EVENT,
@@ -111,6 +132,14 @@ IN_LUA = {
     "marks": MARKS,
     "waiting": WAITING,
     "order": ORDER,
+    "blocked": BLOCKED,
+    "sending": SENDING,
+    "doubtful": DOUBTFUL,
+    "undecided": UNDECIDED,
+    "portals": PORTALS,
+    "wakes": WAKES,
+    "gate": GATE,
+    "questions": QUESTIONS,
     "workflows": WORKFLOWS,
     "clock": CLOCK,
     "ledger": LEDGER,

@@ -16,7 +16,7 @@ from relay.store.guard import guarded
 OPERATING_LIMIT_S = 480.0
 """Operating time of one method in ten minutes (docs: limits.md); a refusal below it teaches a lower one."""
 
-RECOVERY_MS = 20_000
+RECOVERY_MS = 8_000
 """A pace that was slowed doubles back in this time (take.lua)."""
 
 

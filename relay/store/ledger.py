@@ -6,18 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from relay.lifecycle import FINAL, EventState, State
+from relay.lifecycle import EventState, State
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Every delivery is in exactly one state, and every one that is not final is on the clock."""
+    """Every delivery is in exactly one state, and every one that is not final stands where somebody finds it.
+
+    in_line: waiting to be sent. claimed: being sent. in_doubt: to be looked into, or left to a person.
+    """
 
     deliveries: Mapping[State, int]
     events: Mapping[EventState, int]
     total: int
     total_events: int
-    on_clock: int
+    in_line: int
+    claimed: int
+    in_doubt: int
     since_start: Mapping[str, int]
 
     @property
@@ -28,9 +33,13 @@ class Ledger:
             found.append(f"{self.total} deliveries, but {by_state} in all states together")
         if (by_state := sum(self.events.values())) != self.total_events:
             found.append(f"{self.total_events} events, but {by_state} in all states together")
-        open_ones = sum(count for state, count in self.deliveries.items() if state not in FINAL)
-        if open_ones != self.on_clock:
-            found.append(f"{open_ones} deliveries are not final, but {self.on_clock} are on the clock")
+        for states, placed, where in (
+            ((State.PENDING, State.RETRYING), self.in_line, "wait in line"),
+            ((State.SENDING,), self.claimed, "are claimed"),
+            ((State.UNCERTAIN,), self.in_doubt, "are looked into or left to a person"),
+        ):
+            if (count := sum(self.deliveries[state] for state in states)) != placed:
+                found.append(f"{count} deliveries are {' or '.join(states)}, but {placed} {where}")
         return found
 
     def to_wire(self) -> dict[str, Any]:

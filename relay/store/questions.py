@@ -1,7 +1,7 @@
 """What a person asks of a portal through the relay: end a workflow, or whether all is well.
 
 The web process asks, a worker calls and answers: the web process holds no credential, so it leaves the question on
-record with a job, and reads the answer there.
+record, wakes a worker, and reads the answer there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from redis import Redis
 
 from relay.errors import NotFoundError
 from relay.ids import to_ms
-from relay.queueing import Queues
 from relay.store import keys
 from relay.store.guard import guarded
 from relay.store.scripts import Script, ScriptCall, pairs, run
@@ -27,7 +26,6 @@ METHODS = {"terminate": "bizproc.workflow.terminate", "kill": "bizproc.workflow.
 PING = "ping"
 """The act that names no workflow: credential, scope, administrator, templates and rules are looked at."""
 LONGEST_ANSWER = 4_000
-PINGS_KEPT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +58,20 @@ class Questions:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._queues = Queues(redis)
 
     @guarded
     def ask(self, portal: str, act: str, workflow_id: str, now: datetime) -> Question:
-        """Leave a question with its job."""
+        """Leave a question, and wake a worker for it."""
         question = Question("ask_" + secrets.token_hex(10), portal, act, workflow_id)
         fields = [("portal", portal), ("act", act), ("workflow_id", workflow_id), ("state", "asked")]
-        argv = [KEPT_S, *pairs([*fields, ("at", to_ms(now))]), *self._queues.ask(portal, question.id).to_argv()]
-        run(self._redis, ScriptCall(ASK, [keys.QUESTION + question.id], argv))
-        if act == PING:
-            self._redis.rpush(keys.PINGS + portal, question.id)
-            self._redis.ltrim(keys.PINGS + portal, -PINGS_KEPT, -1)
-            self._redis.expire(keys.PINGS + portal, KEPT_S)
+        argv = [question.id, portal, KEPT_S, *pairs([*fields, ("at", to_ms(now))])]
+        run(self._redis, ScriptCall(ASK, [keys.QUESTION + question.id, keys.QUESTIONS + portal], argv))
         return question
 
     @guarded
-    def next_ping(self, portal: str) -> str | None:
-        """Take the oldest ping, answered or not: for a worker that takes no job because the gate is closed."""
-        found: Any = self._redis.lpop(keys.PINGS + portal)
+    def take(self, portal: str) -> str | None:
+        """Take the oldest question: it is answered once, or, where this process dies over it, by asking again."""
+        found: Any = self._redis.lpop(keys.QUESTIONS + portal)
         return found.decode() if found is not None else None
 
     @guarded

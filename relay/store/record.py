@@ -16,22 +16,19 @@ from relay.errors import LostRace, NotFoundError
 from relay.events import Attempt, Delivery, Event
 from relay.ids import to_ms
 from relay.lifecycle import FINAL, EventState, State, advance, states_before
-from relay.queueing import Queues, Ticket, job_id
 from relay.store import codec, keys
 from relay.store.entries import SINGLE, Entry, Load, Receipt, Settlement
 from relay.store.guard import guarded
 from relay.store.ledger import Ledger
 from relay.store.scripts import Argument, Script, ScriptCall, pairs, run, run_all
 
-GRACE = timedelta(seconds=60)
-"""How long a waiting delivery may wait unseen before the sweeper looks whether a job carries it."""
 HARD_DEADLINE = timedelta(seconds=120)
 """How long a delivery may be `sending`. A call ends after 70 s at most (workers/bitrix24/client.py)."""
 
 __all__ = ["SINGLE", "Entry", "Load", "Receipt", "Record", "Settlement"]
 
 RECORD, CLAIM, SETTLE = (Script.load(name) for name in ("record", "claim", "settle"))
-RESCUE, REPLAY, PRUNE = (Script.load(name) for name in ("rescue", "replay", "prune"))
+LOOK, WAKE, REPLAY, PRUNE = (Script.load(name) for name in ("look", "wake", "replay", "prune"))
 
 
 class Record:
@@ -39,7 +36,6 @@ class Record:
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
-        self.queues = Queues(redis)
 
     def entry_call(self, entry: Entry) -> ScriptCall:
         """The script call that records an entry: the collector runs many of them in one round trip."""
@@ -60,31 +56,42 @@ class Record:
         return ScriptCall(RECORD, [event_key, dedup_key], argv)
 
     @guarded
-    def claim(self, portal: str, delivery_id: str, turn: int, now: datetime, load: Load = SINGLE) -> list[Delivery]:
-        """Take a delivery for sending, and as many of the oldest that wait beside it as the load allows.
+    def claim(self, portal: str, claim_id: str, now: datetime, load: Load = SINGLE) -> list[Delivery]:
+        """Take the oldest deliveries that may be sent to a portal now, as many as the load allows; none: nothing waits.
 
-        Where this turn is over (another job or a person has moved the delivery), or an older delivery of the same
-        document has to go first, others that wait take its place. Raises LostRace where there is none.
+        claim_id: chosen by the caller. Where the answer was lost, the same claim again returns what it took.
         """
         claimable = states_before(State.SENDING)
-        argv: list[Argument] = [delivery_id, turn, to_ms(now), to_ms(now + HARD_DEADLINE), load.limit]
+        argv: list[Argument] = [portal, to_ms(now), to_ms(now + HARD_DEADLINE), _ms(HARD_DEADLINE), load.limit]
         argv += [load.budget_ms, load.unknown_ms, len(claimable), *claimable]
         for template_id, takes_ms in load.takes_ms.items():
             argv += (template_id, takes_ms)
-        claimed = run(self.redis, ScriptCall(CLAIM, [keys.WAITING + portal], argv))
-        if not claimed:
-            raise LostRace(delivery_id)
-        hashes = [codec.flat_to_hash(flat) for flat in claimed]
-        return self._with_attempts(hashes)
+        claimed = run(self.redis, ScriptCall(CLAIM, [keys.WAITING + portal, keys.CLAIM + claim_id], argv))
+        return self._with_attempts([codec.flat_to_hash(flat) for flat in claimed])
 
     @guarded
-    def is_waiting(self, delivery_id: str, turn: int) -> bool:
-        """Whether this turn of a delivery is still to be sent: a look before the claim, which decides."""
-        kept: Any = self.redis.hmget(keys.DELIVERY + delivery_id, ["state", "turn"])
-        return kept[1] == str(turn).encode() and kept[0].decode() in states_before(State.SENDING)
+    def look(self, portal: str, now: datetime) -> Delivery | None:
+        """Take the uncertain delivery of a portal that is to be looked into now; None: there is none.
+
+        Who takes it and dies leaves it to the next after the hard deadline.
+        """
+        argv: list[Argument] = [portal, to_ms(now), to_ms(now + HARD_DEADLINE)]
+        flat = run(self.redis, ScriptCall(LOOK, [keys.DOUBTFUL + portal], argv))
+        return self._with_attempts([codec.flat_to_hash(flat)])[0] if flat else None
 
     @guarded
-    def waiting(self, portal: str, now: datetime) -> int:
+    def wake(self, portals: Iterable[str], now: datetime) -> int:
+        """Wake a worker of every portal where something can be done now; how many were woken."""
+        return int(run(self.redis, ScriptCall(WAKE, [], [to_ms(now), *portals])))
+
+    @guarded
+    def doubtful(self, portal: str, now: datetime) -> int:
+        """How many uncertain deliveries of this portal are to be looked into now."""
+        count: Any = self.redis.zcount(keys.DOUBTFUL + portal, "-inf", to_ms(now))
+        return int(count)
+
+    @guarded
+    def due(self, portal: str, now: datetime) -> int:
         """How many deliveries of this portal could be sent now."""
         count: Any = self.redis.zcount(keys.WAITING + portal, "-inf", to_ms(now))
         return int(count)
@@ -98,24 +105,21 @@ class Record:
         attempt: Attempt | None = None,
         workflow_id: str | None = None,
         reason: str | None = None,
-        ticket: Ticket | None = None,
         next_at: datetime | None = None,
         looks: int | None = None,
-    ) -> str | None:
-        """Write what became of a delivery, and the job of its next turn, at once: see Settlement.
+    ) -> None:
+        """Write what became of a delivery: see Settlement.
 
-        Returns the delivery that waited for this one to be final, if there is one.
         Raises LostRace where it has been moved since it was read, WorkflowTaken where the workflow is another's.
         """
-        settlement = Settlement(delivery, state, reason or "", attempt, workflow_id, ticket, next_at, looks)
+        settlement = Settlement(delivery, state, reason or "", attempt, workflow_id, next_at, looks)
         (result,) = self.settle_all([settlement], now)
-        if isinstance(result, LostRace):
+        if result:
             raise result
-        return result
 
     @guarded
-    def settle_all(self, settlements: Sequence[Settlement], now: datetime) -> list[str | LostRace | None]:
-        """Write several, each for itself, in one round trip: what `settle` returns or raises, for each."""
+    def settle_all(self, settlements: Sequence[Settlement], now: datetime) -> list[LostRace | None]:
+        """Write several, each for itself, in one round trip: what `settle` would raise, for each."""
         calls = [self._settle_call(settlement, now) for settlement in settlements]
         answers = run_all(self.redis, calls)
         fault = next((answer for answer in answers if isinstance(answer, Exception)), None)
@@ -125,35 +129,27 @@ class Record:
         return [one.result_of(answer) for one, answer in zip(settlements, answers, strict=True)]
 
     @guarded
-    def rescue(self, delivery: Delivery, now: datetime) -> bool:
-        """Give a delivery that waits, or is uncertain, a new job, unless a queued one carries it; whether it did."""
-        uncertain = delivery.state is State.UNCERTAIN
-        waiting = (State.UNCERTAIN,) if uncertain else states_before(State.SENDING)
-        portal = delivery.call.portal
-        make_ticket = self.queues.reconcile if uncertain else self.queues.deliver
-        ticket = make_ticket(portal, delivery.id, delivery.turn + 1)
-        argv: list[Argument] = [delivery.id, delivery.turn, job_id(delivery.id, delivery.turn), to_ms(now + GRACE)]
-        argv += [len(waiting), *waiting, *ticket.to_argv()]
-        script_keys = [keys.DELIVERY + delivery.id, self.queues.queue_key(portal)]
-        return bool(run(self.redis, ScriptCall(RESCUE, script_keys, argv)))
-
-    @guarded
-    def replay(self, event: Event, replayed: Delivery | None, deliveries: Sequence[Delivery]) -> None:
+    def replay(
+        self, event: Event, replayed: Delivery | None, deliveries: Sequence[Delivery], marks: Sequence[str] = ()
+    ) -> None:
         """Add deliveries to an event: in the place of a final one, or of an event that had none.
+
+        marks: of what the rules have found of a person (relay/marks.py); those it has already stay.
 
         Raises LostRace where that has been done before, or the one to be replayed is not final.
         """
         states = sorted(FINAL) if replayed else [EventState.REJECTED, EventState.IGNORED]
-        argv: list[Argument] = [event.id, replayed.id if replayed else "", len(states), *states, len(deliveries)]
+        argv: list[Argument] = [event.id, replayed.id if replayed else "", len(states), *states]
+        argv += [len(marks), *marks, len(deliveries)]
         for delivery in deliveries:
             argv += self._creation(delivery)
         if not run(self.redis, ScriptCall(REPLAY, [keys.EVENT + event.id], argv)):
             raise LostRace(replayed.id if replayed else event.id)
 
     @guarded
-    def overdue(self, now: datetime, limit: int) -> list[Delivery]:
-        """Deliveries that somebody should have looked at by now, the longest overdue first."""
-        found: Any = self.redis.zrangebyscore(keys.CLOCK, "-inf", to_ms(now), start=0, num=limit)
+    def lapsed(self, now: datetime, limit: int) -> list[Delivery]:
+        """Claimed deliveries whose hard deadline has passed, the longest overdue first."""
+        found: Any = self.redis.zrangebyscore(keys.SENDING, "-inf", to_ms(now), start=0, num=limit)
         return self.deliveries([member.decode() for member in found])
 
     @guarded
@@ -235,20 +231,24 @@ class Record:
     @guarded
     def counts(self) -> Ledger:
         """Every number that has to agree, read at one moment."""
-        with self.redis.pipeline(transaction=True) as pipeline:
-            for state in State:
-                pipeline.zcard(keys.DELIVERIES_BY_STATE + state)
-            for event_state in EventState:
-                pipeline.zcard(keys.EVENTS_BY_STATE + event_state)
-            for index in (keys.DELIVERIES, keys.EVENTS, keys.CLOCK):
-                pipeline.zcard(index)
-            pipeline.hgetall(keys.LEDGER)
-            answers = pipeline.execute()
-        states = dict(zip(State, answers, strict=False))
-        events = dict(zip(EventState, answers[len(State) :], strict=False))
-        total, total_events, on_clock, since_start = answers[-4:]
-        counted = {name.decode(): int(value) for name, value in since_start.items()}
-        return Ledger(states, events, total, total_events, on_clock, counted)
+        portals: set[bytes] | None = None
+        while True:
+            with self.redis.pipeline(transaction=True) as pipeline:
+                for state in State:
+                    pipeline.zcard(keys.DELIVERIES_BY_STATE + state)
+                for event_state in EventState:
+                    pipeline.zcard(keys.EVENTS_BY_STATE + event_state)
+                for index in (keys.DELIVERIES, keys.EVENTS, keys.SENDING, keys.UNDECIDED):
+                    pipeline.zcard(index)
+                for portal in sorted(portals or ()):
+                    for index in (keys.WAITING, keys.BLOCKED, keys.DOUBTFUL):
+                        pipeline.zcard(index + portal.decode())
+                pipeline.hgetall(keys.LEDGER)
+                pipeline.smembers(keys.PORTALS)
+                *answers, found = pipeline.execute()
+            if found == portals:  # else one has come since they were listed
+                return _ledger_of(answers)
+            portals = found
 
     @guarded
     def is_writable(self) -> bool:
@@ -257,33 +257,26 @@ class Record:
 
     def _settle_call(self, settlement: Settlement, now: datetime) -> ScriptCall:
         delivery, state = settlement.delivery, settlement.state
-        send_at = settlement.next_at or now
         # What is swapped is what was read, not whatever may come before: a step is legal from one state only.
         before = (state,) if settlement.looks is not None else (delivery.state,)
         if settlement.looks is None:
             advance(delivery.state, state)
-        fields: list[tuple[str, Argument]] = [
-            ("next_attempt_at", to_ms(send_at) if settlement.next_at and state not in FINAL else ""),
-            ("reason", settlement.reason),
-        ]
+        next_at = to_ms(settlement.next_at) if settlement.next_at and state not in FINAL else ""
+        fields: list[tuple[str, Argument]] = [("next_attempt_at", next_at), ("reason", settlement.reason)]
         if settlement.workflow_id:
             fields.append(("workflow_id", settlement.workflow_id))
         if settlement.looks is not None:
             fields.append(("looks", settlement.looks))
-        argv: list[Argument] = [delivery.id, delivery.turn, state.value, to_ms(now), to_ms(send_at)]
-        # An uncertain one that no job looks into waits for a person, not for a time.
-        is_left = state is State.UNCERTAIN and settlement.ticket is None
-        argv += ["+inf" if is_left else to_ms(send_at + GRACE)]
+        due_at = next_at if state is State.UNCERTAIN else next_at or to_ms(now)
+        argv: list[Argument] = [delivery.id, delivery.turn, state.value, to_ms(now), due_at]
         argv += [codec.attempt_to_json(settlement.attempt) if settlement.attempt else ""]
-        argv += [len(before), *before, *pairs(fields), *(settlement.ticket.to_argv() if settlement.ticket else ())]
+        argv += [len(before), *before, *pairs(fields)]
         return ScriptCall(SETTLE, [keys.DELIVERY + delivery.id], argv)
 
     def _creation(self, delivery: Delivery) -> list[Argument]:
-        """A new delivery and its first job, in the order that `create` in lua/common.lua reads."""
-        ticket = self.queues.deliver(delivery.call.portal, delivery.id, delivery.turn)
-        send_at, look_at = to_ms(delivery.created_at), to_ms(delivery.created_at + GRACE)
+        """A new delivery, in the order that `create` in lua/common.lua reads."""
         fields = pairs(codec.delivery_fields(delivery))
-        return [delivery.id, delivery.call.portal, send_at, look_at, *fields, *ticket.to_argv()]
+        return [delivery.id, delivery.call.portal, to_ms(delivery.created_at), *fields]
 
     def _with_attempts(self, hashes: Sequence[Mapping[bytes, bytes]]) -> list[Delivery]:
         with self.redis.pipeline(transaction=False) as pipeline:
@@ -291,3 +284,25 @@ class Record:
                 pipeline.lrange(keys.ATTEMPTS + kept[b"id"].decode(), 0, -1)
             attempts = pipeline.execute()
         return [codec.delivery_from_hash(kept, tried) for kept, tried in zip(hashes, attempts, strict=True)]
+
+
+def _ms(duration: timedelta) -> int:
+    return int(duration.total_seconds() * 1000)
+
+
+def _ledger_of(answers: list[Any]) -> Ledger:
+    """The answers of `counts`, in its order."""
+    numbers = iter(answers)
+    states = {state: next(numbers) for state in State}
+    events = {state: next(numbers) for state in EventState}
+    total, total_events, sending, undecided, *of_portals, since_start = numbers
+    return Ledger(
+        deliveries=states,
+        events=events,
+        total=total,
+        total_events=total_events,
+        in_line=sum(of_portals[0::3]) + sum(of_portals[1::3]),
+        claimed=sending,
+        in_doubt=undecided + sum(of_portals[2::3]),
+        since_start={name.decode(): int(value) for name, value in since_start.items()},
+    )

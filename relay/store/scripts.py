@@ -15,7 +15,9 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import NoScriptError
 
+from relay import queueing
 from relay.store import keys
+from relay.store.learnt import RECOVERY_MS
 
 Argument = str | bytes | int
 
@@ -30,7 +32,8 @@ class Script:
 
     @classmethod
     def load(cls, name: str) -> Script:
-        names = ", ".join(f"{short} = '{key}'" for short, key in keys.IN_LUA.items())
+        known = {**keys.IN_LUA, **queueing.IN_LUA, "recovery_ms": str(RECOVERY_MS)}
+        names = ", ".join(f"{short} = '{key}'" for short, key in known.items())
         text = f"local KEY = {{{names}}}\n{_read('common')}\n{_read(name)}"
         return cls(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 

@@ -19,14 +19,16 @@ from relay.store.statistics import read_presence
 
 @dataclass(frozen=True, slots=True)
 class PortalVitals:
-    """One portal. oldest_waiting_s: for how long the first in line could have been sent by now; 0: none waits.
+    """One portal. waiting: deliveries in line, pending and retrying; due: those of them that may be sent now.
 
+    oldest_waiting_s: for how long the first in line could have been sent by now; 0: none waits.
     drift: what of the rules does not fit its templates.
     """
 
     gate: View
     learnt: Learnt
     waiting: int
+    due: int
     oldest_waiting_s: float
     drift: str
 
@@ -60,11 +62,13 @@ def read_vitals(record: Record, portals: Iterable[str], sources: Iterable[str], 
     )
 
 
-@guarded
+def in_line(record: Record, portal: str) -> int:
+    """Deliveries of a portal that wait, pending and retrying. Raises RecordUnavailableError."""
+    return record.size(keys.WAITING + portal) + record.size(keys.BLOCKED + portal)
+
+
 def _for_person(record: Record) -> int:
-    # On the clock without a time: nobody but a person will look.
-    count: Any = record.redis.zcount(keys.CLOCK, "+inf", "+inf")
-    return int(count)
+    return record.size(keys.UNDECIDED)
 
 
 @guarded
@@ -74,7 +78,8 @@ def _portal(record: Record, name: str, now: datetime) -> PortalVitals:
     return PortalVitals(
         gate=Gate(record.redis, name).look(),
         learnt=read_learnt(record.redis, name),
-        waiting=record.size(keys.WAITING + name),
+        waiting=in_line(record, name),
+        due=record.due(name, now),
         oldest_waiting_s=max(0.0, (to_ms(now) - first[0][1]) / 1000) if first else 0.0,
         drift="" if drift == "[]" else drift,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 from flask import Flask
@@ -26,14 +25,14 @@ from relay.store.connection import connect, ensure_durable
 from relay.store.questions import Questions
 from relay.store.record import Record
 from relay.store.rulebook import publish_rules
+from relay.store.sessions import IDLE
 from relay.telemetry import get_logger
-from relay.web import api, dashboard, hooks, ops, problems, queues
+from relay.web import api, dashboard, hooks, ops, problems
 from relay.web.auth import Guard, Role
 from relay.web.house import House
 from relay.web.proxies import TrustedProxies
 
 log = get_logger()
-SESSION_LIFETIME = timedelta(hours=12)
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -54,7 +53,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=bool(settings.public_url and settings.public_url.startswith("https://")),
-        PERMANENT_SESSION_LIFETIME=SESSION_LIFETIME,
+        PERMANENT_SESSION_LIFETIME=IDLE,
         MAX_FORM_MEMORY_SIZE=64_000,
         MAX_CONTENT_LENGTH=64_000,  # forms of the dashboard; a hook has its source's own
     )
@@ -63,7 +62,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     for blueprint in (hooks.blueprint, ops.blueprint, dashboard.blueprint):
         app.register_blueprint(blueprint)
     api.register(app)
-    queues.mount(app, record.redis, allows_actions=settings.rq_actions)
     app.wsgi_app = TrustedProxies(  # type: ignore[method-assign] # Flask's way
         app.wsgi_app, settings.trusted_proxies, settings.sign_in_header
     )
@@ -107,7 +105,7 @@ def load_config(folder: Path) -> Config:
 
 def _furnish(settings: Settings, config: Config, record: Record) -> House:
     marker = Marker(settings.secret_key or "")
-    mending = Mending(record, Replayer(record, config.sources, config.rules))
+    mending = Mending(record, Replayer(record, config.sources, config.rules, marker))
     return House(
         settings=settings,
         sources=config.sources,
@@ -116,6 +114,7 @@ def _furnish(settings: Settings, config: Config, record: Record) -> House:
         door=Door(config.rules, Collector(record), marker),
         guard=Guard(
             record.redis,
+            settings.secret_key or "",
             {Role.OPERATOR: settings.dashboard_password, Role.VIEWER: settings.viewer_password},
             settings.operators,
         ),

@@ -1,31 +1,29 @@
 """Who may look and who may act: two passwords, the session, the name that a trusted proxy gives, and the checks that
 keep other sites from using them.
 
-The session cookie is signed (RELAY_SECRET_KEY) and says only that its holder has logged in, and as what.
+The session is in the record (relay/store/sessions.py); its cookie, signed with RELAY_SECRET_KEY, holds its id.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 from urllib.parse import urlsplit
 
 from flask import abort, request, session, url_for
 from redis import Redis
-from redis.exceptions import RedisError
 
-from relay.errors import RecordUnavailableError
-from relay.store import keys
-from relay.store.guard import guarded
+from relay.ids import utc_now
+from relay.store.sessions import Session, Sessions, digest_of
+from relay.store.tries import TooManyTriesError
+from relay.web.guessing import Browser, Guesses
 from relay.web.proxies import SIGNED_IN
 
-LOGINS_PER_WINDOW = 10
-LOGIN_WINDOW_S = 300
+BACKGROUND = "X-Background"
+"""The header with which a page refreshes itself."""
 REVEALED_KEPT = 20
 """How many events a session remembers as revealed: a cookie is small."""
 SAFE_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
@@ -42,36 +40,35 @@ class Role(StrEnum):
 
 
 class Guard:
-    """Checks passwords, slowly for those who guess. Counts in Redis, so that all web processes count together."""
+    """Checks passwords, slowly for those who guess, and keeps the sessions. key: RELAY_SECRET_KEY."""
 
-    def __init__(self, redis: Redis, passwords: Mapping[Role, str | None], operators: Collection[str] = ()) -> None:
-        self._redis = redis
+    def __init__(
+        self, redis: Redis, key: str, passwords: Mapping[Role, str | None], operators: Collection[str] = ()
+    ) -> None:
+        self._key = key.encode()
         self._operators = frozenset(operators)
         self._passwords = {role: password.encode() for role, password in passwords.items() if password}
+        self.sessions = Sessions(redis, Role)
+        self.guesses = Guesses(redis, key)
 
-    def try_password(self, given: str, address: str) -> Role | None:
-        """The role that this password opens. None, too, while the address has guessed too often.
+    def try_password(self, given: str, address: str, browser: Browser | None = None) -> Role | None:
+        """The role that this password opens. A known browser is asked for its own role's first, by its own count.
 
-        Raises RecordUnavailableError.
+        Raises TooManyTriesError, RecordUnavailableError.
         """
-        key = keys.LOGINS + hashlib.sha256(address.encode()).hexdigest()[:16]
-        try:
-            with self._redis.pipeline(transaction=True) as pipeline:
-                pipeline.incr(key)
-                pipeline.expire(key, LOGIN_WINDOW_S, nx=True)
-                tries = int(pipeline.execute()[0])
-        except RedisError as error:
-            raise RecordUnavailableError(type(error).__name__) from None
+        if browser and self._is_right_in(browser, given):
+            return Role(browser.role)
+        counters = self.guesses.of_strangers("login", address)
+        self.guesses.count(counters)
         opened = [role for role, known in self._passwords.items() if hmac.compare_digest(given.encode(), known)]
-        return opened[0] if opened and tries <= LOGINS_PER_WINDOW else None
+        if opened:
+            self.guesses.forgive(counters)
+        return opened[0] if opened else None
 
-    def epoch(self, role: Role) -> str:
-        """What a session of this role has to carry: another one after a new password, or after `end_all`.
-
-        Raises RecordUnavailableError.
-        """
+    def proof(self, role: Role) -> str:
+        """What a session of this role has to carry: another one after a new password or a new key."""
         password = self._passwords.get(role, b"")
-        return hashlib.sha256(b"\0".join((b"session", role.encode(), password, self._ended()))).hexdigest()[:16]
+        return hmac.digest(self._key, b"\0".join((b"session", role.encode(), password)), "sha256").hex()[:32]
 
     def is_known(self, role: Role) -> bool:
         """Whether the role has a password."""
@@ -81,32 +78,53 @@ class Guard:
         """What somebody may do whom a trusted proxy has signed in: who is not named as an operator only looks."""
         return Role.OPERATOR if name in self._operators else Role.VIEWER
 
-    @guarded
-    def end_all(self) -> None:
-        """End every session of every role."""
-        self._redis.incr(keys.SESSIONS)
-
-    @guarded
-    def _ended(self) -> bytes:
-        kept: Any = self._redis.get(keys.SESSIONS)
-        return kept or b"0"
+    def _is_right_in(self, browser: Browser, given: str) -> bool:
+        password, counters = self._passwords.get(Role(browser.role)), self.guesses.of_browser(browser)
+        if password is None:
+            return False
+        try:
+            self.guesses.count(counters)
+        except TooManyTriesError:
+            return False  # it may still try as a stranger does
+        if not hmac.compare_digest(given.encode(), password):
+            return False
+        self.guesses.forgive(counters)
+        return True
 
 
 def log_in(guard: Guard, role: Role) -> None:
-    """Open a session for the sender of this request. Raises RecordUnavailableError."""
-    epoch = guard.epoch(role)
-    session.clear()
+    """Open a session for the sender of this request, and end the one that it had. Raises RecordUnavailableError."""
+    log_out(guard)
     session.permanent = True
-    session["role"], session["epoch"] = role.value, epoch
+    session["id"] = guard.sessions.open(role.value, guard.proof(role), utc_now())
+
+
+def log_out(guard: Guard) -> None:
+    """End the session of this request, for every copy of its cookie. Raises RecordUnavailableError."""
+    if token := session.get("id"):
+        guard.sessions.end(digest_of(str(token)))
+    session.clear()
+
+
+def session_now(guard: Guard) -> Session | None:
+    """The session that this request belongs to; None where it has none. Raises RecordUnavailableError.
+
+    A page that keeps itself fresh does not use it: the page is open, and nobody may be looking.
+    """
+    token = session.get("id")
+    if not token:
+        return None
+    is_background = BACKGROUND in request.headers or "text/event-stream" in request.headers.get("Accept", "")
+    found = guard.sessions.read(str(token), utc_now(), uses=not is_background)
+    if found is None or not guard.is_known(Role(found.role)) or found.proof != guard.proof(Role(found.role)):
+        return None
+    return found
 
 
 def role_of_session(guard: Guard) -> Role | None:
     """The role of the session that this request belongs to; None where it has none. Raises RecordUnavailableError."""
-    kept = session.get("role")
-    if kept not in set(Role):
-        return None
-    role = Role(kept)
-    return role if guard.is_known(role) and session.get("epoch") == guard.epoch(role) else None
+    found = session_now(guard)
+    return Role(found.role) if found else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 Nothing is counted in this process, and no label holds anything of a person: labels are states, verdicts, and names from
 the configuration.
 
-Who may read it: whoever has a token of the API (RELAY_API_READ_TOKEN is enough). From this machine itself no token is
-needed, as long as nothing is said to stand in front of the relay (RELAY_PUBLIC_URL, RELAY_TRUSTED_PROXIES) and the
-request was not forwarded: behind a proxy on the same machine, everybody comes from there.
+Who may read it: whoever has RELAY_METRICS_TOKEN, which opens nothing else, or a token of the API. From this machine
+itself no token is needed, as long as nothing is said to stand in front of the relay (RELAY_PUBLIC_URL,
+RELAY_TRUSTED_PROXIES) and the request was not forwarded: behind a proxy on this machine, everybody comes from there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from relay.ids import to_ms, utc_now
 from relay.lifecycle import FINAL, EventState, Verdict
 from relay.store.gate import GateState
 from relay.store.vitals import Vitals, read_vitals
-from relay.web.api.tokens import need_token
+from relay.web.api.tokens import need_metrics_token
 from relay.web.house import house
 
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via")
@@ -33,7 +33,7 @@ DUPLICATE = "duplicate"
 
 def tell_metrics() -> Response:
     """Everything, as it is now; or why the asker may not know."""
-    if not _is_from_here() and (refused := need_token()):
+    if not _is_from_here() and (refused := need_metrics_token()):
         return refused
     vitals = read_vitals(house().record, house().portals, house().sources, utc_now())
     registry = CollectorRegistry(auto_describe=False)
@@ -78,7 +78,12 @@ class VitalsCollector(Collector):
     def _portals(self) -> Iterator[Metric]:
         portals, now = self._vitals.portals, utc_now()
         for name, text, values in (
-            ("relay_waiting", "Deliveries in line.", {key: one.waiting for key, one in portals.items()}),
+            (
+                "relay_waiting",
+                "Deliveries in line, pending and retrying.",
+                {key: one.waiting for key, one in portals.items()},
+            ),
+            ("relay_due", "Those in line that may be sent now.", {key: one.due for key, one in portals.items()}),
             (
                 "relay_oldest_waiting_seconds",
                 "For how long the first in line could have been sent.",

@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote, unquote_plus
 
 from relay.rules import Rule
 from relay.rules.templates import Template
@@ -28,6 +29,8 @@ _PHONE = re.compile(
 )
 _DATE = re.compile(r"\d{4}[-./]\d\d[-./]\d\d|\d\d[./-]\d\d[./-]\d{4}")
 _UNIX_TIME = re.compile(r"1\d{9}(?:\d{3})?")
+_ENCODED = re.compile(r"[^\s&=?#;\"'<>,]++")
+"""What may be percent-encoded: what stands between the delimiters of an address."""
 _LAST_NAME = re.compile(r'[A-Za-z_]\w*|"[^"]+"')
 MOST_KNOWN = 300
 """Of an event with more personal values every text is masked: looking for each of them in all would take too long."""
@@ -51,7 +54,37 @@ class Shade:
         """A text with the addresses, numbers and known values in it masked."""
         if self.revealed:
             return text
-        if text.strip() in self.known or len(self.known) > MOST_KNOWN:
+        if len(self.known) > MOST_KNOWN:
+            return cover(text)
+        if "%" in text:
+            text = _ENCODED.sub(self._decoded, text)
+        return self._plain(text)
+
+    def query(self, text: str) -> str:
+        """A query string, with its values masked by their names too; what needs no mask stays as it was encoded."""
+        if self.revealed:
+            return text
+        return "&".join(self._pair(pair) for pair in text.split("&"))
+
+    def _pair(self, pair: str) -> str:
+        name, equals, value = pair.partition("=")
+        decoded = unquote_plus(value)
+        shown = self.value(decoded, _last_key(unquote_plus(name)))
+        return f"{self.text(name)}{equals}{value if shown == decoded else shown}"
+
+    def _decoded(self, match: re.Match[str]) -> str:
+        """What was percent-encoded, once or twice, decoded where it shows a person only then."""
+        text = match[0]
+        for _ in range(2):
+            if (decoded := unquote(text)) == text:
+                break
+            text = decoded
+            if (shown := self._plain(text)) != text:
+                return shown
+        return match[0]
+
+    def _plain(self, text: str) -> str:
+        if text.strip() in self.known:
             return cover(text)
         for value in self.known:
             if len(value) >= SHORTEST_KNOWN and value in text:
@@ -101,6 +134,11 @@ def cover(text: str) -> str:
 def pretty(value: Any) -> str:
     """JSON for people."""
     return json.dumps(value, ensure_ascii=False, indent=2, default=str)
+
+
+def _last_key(name: str) -> str:
+    """`lead[phone]` and `lead.phone` are named as their value is: phone."""
+    return re.split(r"[\[.]", name.replace("[]", "").rstrip("]"))[-1].strip("]")
 
 
 def _personal_names(rule: Rule) -> Iterable[str]:

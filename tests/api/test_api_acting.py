@@ -13,7 +13,7 @@ from relay.ids import utc_now
 from relay.lifecycle import EventState, State
 from relay.store import keys
 from relay.store.acts import read_acts
-from tests.support.making import NOON, bring_to, make_entry, write, write_one
+from tests.support.making import NOON, bring_to, claim_one, make_entry, write, write_one
 from tests.support.senders import dump, website
 
 
@@ -42,7 +42,8 @@ def test_a_dead_delivery_is_replayed_with_the_same_call_once(api, record):
 def test_a_replay_with_todays_rules_makes_the_call_anew_or_says_why_not(api, app, record):
     body = {"form": "demo", "lead": {"id": 7}, "email": "ada@example.com"}
     (delivery_id,) = app.test_client().post("/hooks/website", data=dump(body), headers=website()).json["deliveries"]
-    (claimed,) = record.claim("main", delivery_id, 1, record.delivery(delivery_id).created_at)
+    delivery = record.delivery(delivery_id)
+    claimed = claim_one(record, delivery, delivery.created_at)
     record.settle(claimed, State.DEAD, NOON, reason="x")
     unknown = bring_to(record, State.DEAD)
 
@@ -238,7 +239,7 @@ def test_a_bulk_replay_yields_to_what_waits(api, house, record, monkeypatch):
 
     def step_with_room():
         house.bulk.step(begun["id"])
-        (claimed,) = record.claim("main", waiting.pop(), 1, utc_now())
+        claimed = claim_one(record, record.delivery(waiting.pop()), utc_now())
         record.settle(claimed, State.STARTED, NOON, workflow_id=f"wf-{claimed.id[-20:]}")
         waiting.extend(record.page(keys.DELIVERIES_BY_STATE + State.PENDING))
         found = api.get(f"/replays/{begun['id']}")

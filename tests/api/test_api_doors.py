@@ -30,7 +30,7 @@ def test_every_changing_request_without_login_or_token_is_refused(app, record):
     assert record.counts().total_events == 0
 
 
-def test_every_request_to_the_api_needs_a_token_that_is_known(app):
+def test_every_request_to_the_api_needs_a_token_that_is_known(app, redis):
     for method, rule, path in routes(app, CHANGING | {"GET"}):
         if not rule.rule.startswith("/api/v1/"):
             continue
@@ -38,6 +38,7 @@ def test_every_request_to_the_api_needs_a_token_that_is_known(app):
             answer = app.test_client().open(path, method=method, headers={"Authorization": text} if text else {})
             assert (answer.status_code, answer.content_type) == (401, "application/problem+json"), (method, path)
             assert answer.headers["WWW-Authenticate"] == "Bearer"
+        redis.flushall()  # who tries many is told to come back later: tests/attacks/test_guessing.py
 
 
 def test_the_reading_token_reads_everything_and_changes_nothing(app, reader):
@@ -71,7 +72,7 @@ def test_without_a_reading_token_in_the_settings_no_text_is_one(make_app, shared
         ({"data": b"x" * 2_000_001, "content_type": "application/json"}, 413),
         ({"json": []}, 422),
         ({"json": {"filter": {"colour": "red"}}}, 422),
-        ({"json": {"filter": {"rule": "\ud800"}}}, 422),
+        ({"json": {"filter": {"rule": "\ud800"}}}, 400),
         ({"json": {}}, 422),
     ],
 )

@@ -11,7 +11,7 @@ from relay.events import iso
 from relay.lifecycle import EventState, State
 from relay.store import keys
 from tests.support.folders import WEB_SECRETS
-from tests.support.making import NOON, bring_to, make_attempt, make_call, make_delivery, make_entry, write
+from tests.support.making import NOON, bring_to, claim_one, make_attempt, make_call, make_delivery, make_entry, write
 from tests.support.senders import dump, website
 
 SECOND = timedelta(seconds=1)
@@ -36,12 +36,12 @@ def write_about(record, *, rule="a-rule", portal="main", template_id=1, document
 
 
 def die(record, delivery, reason):
-    (claimed,) = record.claim(delivery.call.portal, delivery.id, delivery.turn, NOON)
+    claimed = claim_one(record, delivery)
     record.settle(claimed, State.DEAD, NOON, reason=reason)
 
 
 def test_a_delivery_has_the_shape_of_the_interface(api, record):
-    (claimed,) = record.claim("main", (pending := bring_to(record, State.PENDING)).id, pending.turn, NOON)
+    claimed = claim_one(record, bring_to(record, State.PENDING))
     record.settle(claimed, State.STARTED, NOON, attempt=make_attempt(), workflow_id="wf-1")
 
     found = api.get(f"/deliveries/{claimed.id}")

@@ -13,9 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from relay.ids import utc_now
 from relay.lifecycle import EventState, State, Verdict
 from relay.store import keys
-from relay.store.gate import Gate
 from tests.support.folders import CONFIG, WEB_SECRETS
-from tests.support.making import NOON, bring_to, make_attempt, make_entry, write, write_one
+from tests.support.making import NOON, bring_to, claim_one, hold, make_attempt, make_entry, write, write_one
 
 HERE = {"REMOTE_ADDR": "127.0.0.1"}
 FAR = {"REMOTE_ADDR": "192.0.2.1"}
@@ -54,11 +53,11 @@ def test_the_metrics_are_what_is_on_record(app, record, redis):
     write(record, make_entry(digest="d"))
     for state in State:
         bring_to(record, state)
-    (claimed,) = record.claim("main", (one := write_one(record, NOON - timedelta(minutes=1))).id, one.turn, NOON)
+    claimed = claim_one(record, write_one(record, NOON - timedelta(minutes=1)))
     record.settle(claimed, State.DEAD, NOON, attempt=make_attempt(Verdict.REJECTED), reason="x")
     oldest = utc_now() - timedelta(minutes=10)
     write_one(record, oldest)
-    Gate(redis, "main").hold("x", "y", utc_now())
+    hold(redis, "main", "x", "y", utc_now())
     redis.hset(keys.PACE + "main", mapping={"operating": "12.5", "reset_at": "99999999999999"})
 
     found = told(app)
@@ -79,7 +78,7 @@ def test_the_metrics_are_what_is_on_record(app, record, redis):
 
 def test_books_that_do_not_balance_are_told(app, record, redis):
     bring_to(record, State.PENDING)
-    redis.delete(keys.CLOCK)
+    redis.delete(keys.WAITING + "main")
 
     assert told(app)["relay_ledger_balanced",] == 0
 

@@ -64,7 +64,9 @@ def known(app, record):
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=str)
-def test_every_answer_is_one_that_the_document_knows(app, known, mode):
+def test_every_answer_is_one_that_the_document_knows(app, known, mode, monkeypatch):
+    # It tries many wrong tokens, and is to see what each is answered; not that it tries many.
+    monkeypatch.setattr(app.extensions["house"].guard.guesses, "count", lambda _counters: None)
     operations = [found.ok() for found in schemathesis.openapi.from_wsgi("/api/openapi.json", app).get_all_operations()]
 
     assert len(operations) > 15

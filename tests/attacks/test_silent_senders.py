@@ -14,7 +14,7 @@ import gevent
 import pytest
 import requests
 
-from relay import serving
+from relay import threshold
 from relay.doorkeeper import Connection, Doorkeeper
 from tests.support.folders import SECRETS, WEB_SECRETS
 from tests.support.processes import Processes
@@ -22,7 +22,7 @@ from tests.support.senders import JSON, SEED, dump, website
 from tests.support.waiting import until
 
 ROOM = 40
-FEW = f"workers = 1\nworker_connections = {ROOM}\nimport relay.serving\nrelay.serving.BODY_S = 1.0\n"
+FEW = f"workers = 1\nworker_connections = {ROOM}\nimport relay.threshold\nrelay.threshold.BODY_S = 1.0\n"
 ANNOUNCED = (
     f"POST /hooks/website HTTP/1.1\r\nHost: relay\r\nContent-Type: {JSON}\r\nContent-Length: 1000\r\n\r\n".encode()
 )
@@ -130,13 +130,13 @@ class Slow(io.BytesIO):
 def timed(inner, length):
     keeper = Doorkeeper(10)
     connection = keeper.admit(socket.socket(), "192.0.2.1")
-    return serving.TimedBody(inner, length, connection, keeper), connection
+    return threshold.TimedBody(inner, length, connection, keeper), connection
 
 
 @pytest.mark.parametrize("read", ["read", "readline"])
 def test_what_comes_slowly_but_surely_is_waited_for(monkeypatch, read):
-    monkeypatch.setattr(serving, "BODY_S", 0.1)
-    monkeypatch.setattr(serving, "BODY_BYTES_A_S", 1_000)
+    monkeypatch.setattr(threshold, "BODY_S", 0.1)
+    monkeypatch.setattr(threshold, "BODY_BYTES_A_S", 1_000)
     body, connection = timed(Slow(b"x" * 2_000), 2_000)
 
     assert sum(len(piece) for piece in iter(lambda: getattr(body, read)(100), b"")) == 2_000
@@ -145,7 +145,7 @@ def test_what_comes_slowly_but_surely_is_waited_for(monkeypatch, read):
 
 
 def test_what_comes_too_slowly_is_late(monkeypatch):
-    monkeypatch.setattr(serving, "BODY_S", 0.1)
+    monkeypatch.setattr(threshold, "BODY_S", 0.1)
     body, connection = timed(Slow(b"x" * 2_000), 2_000)
 
     with pytest.raises(TimeoutError):

@@ -152,7 +152,7 @@ def write_by_the_scripts(record: Record, sample: Sample, marker: Marker) -> tupl
     entry = entry_of(sample, marker)
     run(record.redis, record.entry_call(entry))
     (delivery,) = entry.deliveries
-    (claimed,) = record.claim("main", delivery.id, 1, sample.at)
+    (claimed,) = record.claim(delivery.call.portal, "likeness", sample.at)
     state = State.DEAD if sample.is_dead else State.STARTED
     reason = sample.kind.code if sample.is_dead else None
     workflow_id = workflow_of(sample) or None

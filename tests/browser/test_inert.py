@@ -13,7 +13,7 @@ from relay.lifecycle import EventState, State, Verdict
 from relay.store.acts import Act, log_act
 from relay.store.gate import Gate
 from tests.browser.stage import staged
-from tests.support.making import make_attempt, make_call, make_delivery, make_entry, write
+from tests.support.making import claim_one, make_attempt, make_call, make_delivery, make_entry, write
 from tests.support.senders import dump
 
 MARKUP = (
@@ -91,7 +91,7 @@ def stored(stage):
         delivery = make_delivery(entry.event.id, at=now, call=call)
         entry = replace(entry, event=replace(entry.event, deliveries=(delivery.id,)), deliveries=[delivery])
         write(stage.record, entry)
-        (claimed,) = stage.record.claim("main", delivery.id, stage.record.delivery(delivery.id).turn, now)
+        claimed = claim_one(stage.record, delivery, now)
         attempt = replace(make_attempt(Verdict.REJECTED), code=text, description=text)
         stage.record.settle(claimed, State.DEAD, now, attempt=attempt, reason=text)
         log_act(stage.valkey.redis, Act(now, text, "reveal", text, text))

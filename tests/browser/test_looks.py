@@ -153,7 +153,7 @@ def test_a_picture(filled, open_look, name, path, look):
 def troubled(stage, filled, open_look):
     """The portal is paused, so that what waits stays waiting; and an operator has begun this and that."""
     gate = Gate(stage.valkey.redis, "main")
-    gate.pause("paused_by_person", "Resume it on this page.", utc_now(), None, by_person=True)
+    gate.pause_by_person(utc_now())
     gate.alert("portal.paused", "A person has paused the portal.", utc_now())
     assert gate.look().state is GateState.PAUSED
     bring_to(stage.record, State.RETRYING, utc_now() - timedelta(hours=1))

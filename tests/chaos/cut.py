@@ -25,7 +25,7 @@ def cut(count: int, own_id: str, batch: int) -> str:
             moving = counts[State.PENDING] + counts[State.SENDING] + counts[State.RETRYING]
             if own_id == "echo":
                 return moving + counts[State.UNCERTAIN] == 0
-            return moving == 0 and stage.record.redis.zcount("relay:clock", "-inf", "(inf") == 0
+            return moving == 0 and stage.record.redis.zcard("relay:doubtful:main") == 0
 
         took = until(is_over, "all are final, or left to a person", 300)
         ledger, workflows = stage.ledger(), sandbox.workflows()

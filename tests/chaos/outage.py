@@ -27,6 +27,12 @@ def started(stage: Stage) -> int:
     return stage.ledger().deliveries[State.STARTED]
 
 
+def in_line(stage: Stage) -> int:
+    """How many deliveries are neither started nor uncertain."""
+    counts = stage.ledger().deliveries
+    return TIMED + WAITING - counts[State.STARTED] - counts[State.UNCERTAIN]
+
+
 def fall_and_rise(stage: Stage, sandbox: Sandbox, fault: dict[str, Any], first: int) -> float:
     """Be away for a while; the time of the return."""
     stage.fill("main", WAITING, first)
@@ -45,8 +51,10 @@ def outage(trouble: str, batch: int, own_id: str = "echo") -> str:
         until(lambda: started(stage) == TIMED, "the template is timed", 120)
         back = fall_and_rise(stage, sandbox, TROUBLES[trouble], 5_000)
         try:
+            until(lambda: in_line(stage) == 0, "all but the uncertain ones have started", PATIENCE_S)
+            first_end = time.monotonic() - back
             until(lambda: started(stage) == TIMED + WAITING, "all have started", PATIENCE_S)
-            end = f"all started {time.monotonic() - back:.0f} s after its return"
+            end = f"started after its return: what waited {first_end:.0f} s, the last {time.monotonic() - back:.0f} s"
         except TimeoutError:
             left = TIMED + WAITING - started(stage)
             end = f"{left} of {WAITING} not started {PATIENCE_S:.0f} s after its return"

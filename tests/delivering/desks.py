@@ -10,24 +10,22 @@ from typing import Any
 
 import gevent
 import requests
-from rq.job import Job
-from rq.serializers import JSONSerializer
 
 from relay.events import Call, Delivery, Event, Policy
 from relay.ids import new_delivery_id, new_event_id, utc_now
 from relay.lifecycle import EventState, State
 from relay.portals import Portal
-from relay.queueing import DELIVER_JOB, queue_name
+from relay.queueing import queue_key
 from relay.store.record import Entry, Record
 from tests.support.making import write
-from workers.delivery import deliver
+from workers import shift
+from workers.delivery import deliver_next
 from workers.desk import Desk
 from workers.portals import Address
-from workers.reconcile import reconcile
+from workers.reconcile import reconcile_next
 
 SECRET = "sandbox"
-QUEUE = f"rq:queue:{queue_name('main')}"
-SCHEDULE = f"rq:scheduled:{queue_name('main')}"
+QUEUE = queue_key("main")
 GATE = "relay:gate:main"
 LEAD = ("crm", "CCrmDocumentLead", "LEAD_1")
 
@@ -116,24 +114,21 @@ def _a_moment_ago() -> datetime:
 
 
 def send(desk: Desk, delivery: Delivery) -> Delivery:
-    """Run the job of a delivery's turn; how the delivery is then."""
-    deliver(desk, delivery.id, delivery.turn)
+    """Send what is next in line, which this delivery is or is sent with; how the delivery is then."""
+    deliver_next(desk)
     return desk.record.delivery(delivery.id)
 
 
 def look_into(desk: Desk, delivery: Delivery) -> Delivery:
-    """Run the job that looks into an uncertain delivery; how the delivery is then."""
-    reconcile(desk, delivery.id, delivery.turn)
+    """Look into the uncertain delivery whose time has come first, which is this one; how it is then."""
+    reconcile_next(desk)
     return desk.record.delivery(delivery.id)
 
 
 def work_off(desk: Desk) -> int:
-    """Run the jobs that are queued, in their order, until there is none; how many."""
-    redis, count = desk.record.redis, 0
-    while job_id := redis.lpop(QUEUE):
-        job = Job.fetch(job_id.decode(), connection=redis, serializer=JSONSerializer)
-        job.delete()
-        (deliver if job.func_name == DELIVER_JOB else reconcile)(desk, *job.args)
+    """Do what is to be done now, until there is nothing; how many steps that took."""
+    count = 0
+    while shift.step(desk):
         count += 1
     return count
 

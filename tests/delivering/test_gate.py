@@ -5,39 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from rq.serializers import JSONSerializer
 
 from relay.lifecycle import State
-from relay.queueing import queue_name
-from relay.store.gate import FIRST_PAUSE, LONGEST_PAUSE, Gate, GateState
-from tests.delivering.desks import BATCHING, QUEUE, add, alerts, methods, send, work_off
+from relay.store.gate import FIRST_PAUSE, Gate, GateState
+from tests.delivering.desks import BATCHING, QUEUE, add, alerts, batch_sizes, methods, send, work_off
 from tests.support.processes import refusing_address
 from workers import porter
-from workers.pace import UNKNOWN_RESET
-from workers.porter import DENIED_IN_A_ROW, TROUBLES_IN_A_ROW
-from workers.worker import PortalWorker
+from workers.porter import DENIED_IN_A_ROW
+from workers.shift import step
 
 BROKEN = {"kind": "error", "code": "INVALID_CREDENTIALS", "times": 1000}
-TEMPLATES = "bizproc.workflow.template.list"
-
-
-@pytest.fixture
-def make_worker(record):
-    """Makes workers that stand before the gate; none of them works."""
-
-    def make(desk, name="w"):
-        worker = PortalWorker(
-            [queue_name("main")], name=name, connection=record.redis, serializer=JSONSerializer, prepare_for_work=False
-        )
-        worker.desk = desk
-        return worker
-
-    return make
-
-
-def forget_lease(record, task):
-    """As if its time had passed."""
-    record.redis.delete(f"relay:lease:{task}:main")
+START, TEMPLATES = "bizproc.workflow.start", "bizproc.workflow.template.list"
 
 
 def test_a_portal_is_held_once_and_said_once_and_its_deliveries_wait_as_they_were(desk, record, portal):
@@ -53,8 +31,7 @@ def test_a_portal_is_held_once_and_said_once_and_its_deliveries_wait_as_they_wer
     assert {one.state for one in settled} == {State.PENDING}
     assert not any(one.attempts for one in settled)
     assert methods(portal) == {"bizproc.workflow.start": 1}
-    # The first has the job that followed its try; the others have theirs still.
-    assert [one.turn for one in settled] == [2, 1, 1, 1, 1]
+    assert [one.turn for one in settled] == [2, 1, 1, 1, 1], "the others were not even claimed"
     assert record.counts().imbalances == []
 
 
@@ -63,30 +40,47 @@ def test_every_waiting_one_goes_on_when_the_gate_opens(desk, record, portal, clo
     deliveries = [send(desk, add(record, lead=n)) for n in range(1, 6)]
     portal.faults.clear()
 
-    assert desk.gate.open(clock(), by_person=True)
+    assert desk.gate.resume(clock())
     work_off(desk)
 
     assert {one.state for one in record.deliveries(one.id for one in deliveries)} == {State.STARTED}
     assert len(portal.started()) == 5
 
 
-def test_a_probe_a_minute_opens_the_gate_once_the_portal_accepts_calls_again(desk, record, portal, make_worker):
-    portal.add_faults(BROKEN)
-    send(desk, add(record))
-    one, other = make_worker(desk, "w1"), make_worker(desk, "w2")
+def test_a_held_portal_is_asked_once_a_minute_by_one_worker_and_opens_when_it_is_well(open_desk, record, portal, clock):
+    portal.add_faults({**BROKEN, "method": START})
+    one, other = open_desk(), open_desk()
+    send(one, add(record))
+    held_at = clock()
+    portal.add_faults({**BROKEN, "method": TEMPLATES})
 
-    assert not one._may_pass()
+    assert [step(one), step(other)] == [False, False]
+    assert TEMPLATES not in methods(portal)
+    clock.advance(60)
+    assert [step(one), step(other)] == [False, False]
     assert methods(portal)[TEMPLATES] == 1
+    assert (one.gate.look().since, one.gate.look().until) == (held_at, held_at + timedelta(seconds=120))
+
     portal.faults.clear()
-    assert not other._may_pass()
-    assert methods(portal)[TEMPLATES] == 1
-
-    assert 0 < record.redis.pttl("relay:lease:probe:main") <= 60_000
-    forget_lease(record, "probe")
-    assert other._may_pass()
-    assert desk.gate.look().state is GateState.OPEN
-    assert one._may_pass()
+    clock.advance(60)
+    assert step(other)
+    assert one.gate.look().is_open
     assert (methods(portal)[TEMPLATES], len(portal.started())) == (2, 0)
+    assert alerts(record) == ["portal_held"]
+
+
+def test_while_one_asks_the_others_wait(open_desk, record, portal, clock):
+    one, other = open_desk(), open_desk()
+    one.gate.hold(one.gate.look(), "because", "advice", clock())
+    clock.advance(60)
+    asked = []
+    one.line.call = lambda *call: asked.append(step(other)) or type(one.line).call(one.line, *call)
+
+    assert step(one)
+
+    assert asked == [False]
+    assert methods(portal)[TEMPLATES] == 1
+    assert record.redis.keys("relay:lease:*") == []
 
 
 @pytest.mark.parametrize(
@@ -103,39 +97,48 @@ def test_a_probe_a_minute_opens_the_gate_once_the_portal_accepts_calls_again(des
     ],
     ids=lambda fault: fault.get("code", fault["kind"]),
 )
-def test_a_probe_that_gets_no_list_opens_nothing(desk, portal, clock, make_worker, fault):
-    desk.gate.hold("because", "advice", clock())
+def test_a_question_that_gets_no_list_opens_nothing(desk, portal, clock, fault):
+    desk.gate.hold(desk.gate.look(), "because", "advice", clock())
+    clock.advance(60)
     portal.add_faults(fault)
 
-    assert not make_worker(desk)._may_pass()
+    assert not step(desk)
     assert desk.gate.look().state is GateState.HELD
+    assert desk.gate.look().until == clock() + timedelta(seconds=60)
 
 
-def test_a_worker_takes_no_job_while_the_gate_is_closed(desk, record, portal, clock, make_worker):
+def test_before_a_closed_gate_nothing_is_claimed(desk, record, portal, clock):
     delivery = add(record)
-    desk.gate.pause("by_person", "", clock(), None, by_person=True)
-    worker = make_worker(desk)
+    desk.gate.pause_by_person(clock())
 
-    assert worker.dequeue_job_and_maintain_ttl(None) is None
-    assert record.redis.llen(QUEUE) == 1
+    assert not step(desk)
+    assert record.delivery(delivery.id) == delivery
 
-    desk.gate.open(clock(), by_person=True)
-    job, _ = worker.dequeue_job_and_maintain_ttl(None)
-    assert job.args == [delivery.id, 1]
+    desk.gate.resume(clock())
+    assert record.redis.llen(QUEUE) == 1, "a person who resumes wakes a worker at once"
+    assert step(desk)
+    assert record.delivery(delivery.id).state is State.STARTED
+
+
+def test_a_gate_that_closes_while_a_worker_waits_for_its_slot_is_closed_for_it_too(open_desk, record, portal, clock):
+    desk = open_desk()
+    delivery = add(record)
+    wait = desk.line.wait
+
+    def wait_long():
+        desk.gate.pause_by_person(clock())
+        return wait()
+
+    desk.line.wait = wait_long
+
+    assert not step(desk)
+    assert record.delivery(delivery.id) == delivery
     assert methods(portal) == {}
-
-
-def test_without_the_record_no_worker_passes(desk, make_worker, valkey, clock):
-    desk.gate.pause("because", "", clock(), clock() - timedelta(seconds=1))
-    worker = make_worker(desk)
-    valkey.make_read_only()
-
-    assert not worker._may_pass()
 
 
 def test_what_a_person_has_paused_only_a_person_opens(desk, record, portal, clock):
     view = desk.gate.look()
-    desk.gate.pause("by_person", "for repairs", clock(), None, by_person=True)
+    desk.gate.pause_by_person(clock())
     delivery = add(record)
 
     # A call that was on its way when the person paused the portal ends well, or badly.
@@ -143,80 +146,118 @@ def test_what_a_person_has_paused_only_a_person_opens(desk, record, portal, cloc
     porter.mind(desk, view, answer, judgement)
     porter.mind(desk, desk.gate.look(), answer, judgement)
     porter.mind(desk, view, answer, porter.Judgement(porter.Verdict.HELD, "held", ""))
-    porter.reopen(desk)
+    porter.reopen(desk, desk.gate.look())
 
     assert desk.gate.look().by_person
     assert desk.gate.look().reason == "by_person"
     assert send(desk, delivery).state is State.PENDING
     assert methods(portal) == {"scope": 1}
-    assert desk.gate.open(clock(), by_person=True)
-    assert not desk.gate.open(clock(), by_person=True)
+    assert desk.gate.resume(clock())
+    assert not desk.gate.resume(clock())
 
 
 def test_a_person_resumes_a_held_portal(desk, clock):
-    desk.gate.hold("because", "advice", clock())
+    desk.gate.hold(desk.gate.look(), "because", "advice", clock())
 
-    assert desk.gate.open(clock(), by_person=True)
-    assert desk.gate.look().state is GateState.OPEN
+    assert desk.gate.resume(clock())
+    assert desk.gate.look().is_proven
 
 
 def test_a_pause_never_makes_less_of_a_hold(desk, clock):
-    desk.gate.hold("because", "advice", clock())
+    desk.gate.hold(desk.gate.look(), "because", "advice", clock())
 
-    assert not desk.gate.back_off("not_sent", "", clock())
-    assert not desk.gate.pause("operating_time", "", clock(), clock())
+    assert not desk.gate.back_off(desk.gate.look(), "not_sent", "", clock())
+    assert not desk.gate.rest(desk.gate.look(), "operating_time", "", clock(), clock())
     assert desk.gate.look().reason == "because"
 
 
-def test_a_portal_that_cannot_be_reached_is_left_alone_for_longer_each_time(open_desk, record, clock):
+TROUBLES = {
+    "away": {"kind": "drop_before"},
+    "a_page": {"kind": "html_503"},
+    "too_many": {"kind": "error", "code": "QUERY_LIMIT_EXCEEDED"},
+    "not_begun": {"kind": "error", "code": "CONNECTION_ERROR"},
+    "half_an_answer": {"kind": "truncated"},
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_trouble_is_met_by_one_call_and_then_by_questions_only(desk, record, portal, clock, trouble):
+    portal.add_faults({**TROUBLES[trouble], "times": 1000})
+    deliveries = [add(record, lead=n) for n in range(1, 6)]
+
     pauses = []
-    with refusing_address() as address:
-        desk = open_desk(f"http://{address}")
-        for number in range(1, 10):
-            send(desk, add(record, lead=number))
-            pauses.append(desk.gate.look().until - clock())
-            clock.now = desk.gate.look().until
-
-    assert pauses == [min(FIRST_PAUSE * 2**n, LONGEST_PAUSE) for n in range(9)]
-    assert desk.gate.look().streak == 9
-
-
-def test_one_success_ends_the_row_of_failures(desk, record, portal, clock):
-    portal.add_faults({"kind": "error", "code": "CONNECTION_ERROR", "times": 3})
-    for number in range(1, 4):
-        send(desk, add(record, lead=number))
+    for _ in range(9):
+        work_off(desk)
+        pauses.append((desk.gate.look().until - clock()).total_seconds())
         clock.now = desk.gate.look().until
 
-    assert send(desk, add(record)).state is State.STARTED
-    assert desk.gate.look() == Gate(record.redis, "elsewhere").look()
+    # Half a row of failures later than it could, at most a minute.
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    attempts = [len(one.attempts) for one in record.deliveries(one.id for one in deliveries)]
+    assert attempts == [1, 0, 0, 0, 0]
+    assert methods(portal) == {START: 1, TEMPLATES: 8}
 
 
-def test_when_a_pause_is_over_one_worker_tries_and_the_others_wait(open_desk, record, portal, clock, make_worker):
-    desk, other = open_desk(), open_desk()
-    one, two = make_worker(desk, "w1"), make_worker(other, "w2")
-    portal.add_faults({"kind": "error", "code": "CONNECTION_ERROR", "times": 2})
-    send(desk, add(record))
-    assert not one._may_pass()
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_after_it_one_delivery_proves_the_portal_and_then_batches_go_on(open_desk, record, portal, clock, trouble):
+    desk = open_desk(**BATCHING)
+    desk.pace.learn_start(desk.pace.read(), 1, 1)
+    portal.add_faults(TROUBLES[trouble])
+    first = [add(record, lead=n) for n in range(1, 6)]
+    work_off(desk)
+    assert not any(one.state is State.STARTED for one in record.deliveries(one.id for one in first))
+    later = [add(record, lead=n) for n in range(6, 11)]
 
     clock.now = desk.gate.look().until
-    assert [one._may_pass(), two._may_pass(), one._may_pass()] == [True, False, False]
+    work_off(desk)
 
-    send(desk, add(record, lead=2))
-    assert not two._may_pass()
-    clock.now = desk.gate.look().until
-    assert two._may_pass()
-    assert send(other, add(record, lead=3)).state is State.STARTED
-    assert [one._may_pass(), two._may_pass()] == [True, True]
+    assert batch_sizes(portal) == [5, 1, 4]
+    assert {one.state for one in record.deliveries(one.id for one in later)} == {State.STARTED}
+    assert desk.gate.look().is_proven
 
 
-@pytest.mark.parametrize("fault", [{"kind": "html_502"}, {"kind": "drop_after_start"}, {"kind": "not_json"}], ids=str)
-def test_a_row_of_unreadable_answers_pauses_before_there_are_many_uncertain(desk, record, portal, fault):
-    portal.add_faults({**fault, "times": 100})
+def test_a_failure_of_a_call_that_began_before_the_last_one_does_not_count_again(open_desk, record, portal, clock):
+    seen = open_desk().gate.look()
+    for desk in (open_desk(), open_desk(), open_desk()):
+        desk.gate.back_off(seen, "not_sent", "", clock())
 
-    states = [send(desk, add(record, lead=n)).state for n in range(1, 10)]
+    assert desk.gate.look().streak == 1
+    assert desk.gate.look().until == clock() + FIRST_PAUSE
 
-    assert states.count(State.UNCERTAIN) == TROUBLES_IN_A_ROW
-    assert desk.gate.look().state is GateState.PAUSED
+
+def test_nor_does_it_close_what_a_person_has_opened_meanwhile(desk, clock):
+    desk.gate.hold(desk.gate.look(), "because", "advice", clock())
+    seen = desk.gate.look()
+    desk.gate.resume(clock())
+
+    assert not desk.gate.hold(seen, "because", "advice", clock())
+    assert desk.gate.look().is_open
+
+
+def test_trouble_that_comes_back_before_anything_has_succeeded_began_when_it_began(desk, record, portal, clock):
+    began = clock()
+    portal.add_faults({"kind": "error", "code": "CONNECTION_ERROR", "times": 3, "method": START})
+    add(record)
+    for _ in range(3):
+        work_off(desk)
+        assert desk.gate.look().since == began
+        clock.advance(3600)
+
+    work_off(desk)
+
+    assert desk.gate.look().is_proven
+
+
+def test_a_portal_that_cannot_be_reached_at_all_is_asked_all_the_same(open_desk, record, clock):
+    with refusing_address() as address:
+        desk = open_desk(f"http://{address}")
+        delivery = add(record)
+        for _ in range(4):
+            work_off(desk)
+            clock.now = desk.gate.look().until
+
+    assert desk.gate.look().streak == 4
+    assert len(record.delivery(delivery.id).attempts) == 1
 
 
 def test_a_denial_is_of_one_event_until_it_is_of_every_event(desk, record, portal):
@@ -253,29 +294,61 @@ def test_a_batch_of_denials_is_as_many_denials(open_desk, record, portal):
 BLOCKED = {"kind": "error", "code": "OPERATION_TIME_LIMIT"}
 
 
-def test_a_spent_time_budget_pauses_until_the_time_that_the_portal_has_named(desk, record, portal):
+def test_a_spent_time_budget_costs_no_attempt_and_is_tried_again_within_a_minute(desk, record, portal, clock):
     portal.configure(call_cost_s=10)
     send(desk, add(record))
-    reset_at = desk.pace.read().reset_at
-    portal.add_faults(BLOCKED)
+    portal.add_faults({**BLOCKED, "method": START, "times": 100})
+    delivery = add(record, lead=2)
 
-    delivery = send(desk, add(record, lead=2))
+    pauses = []
+    for _ in range(8):
+        work_off(desk)
+        pauses.append((desk.gate.look().until - clock()).total_seconds())
+        clock.now = desk.gate.look().until
 
-    view = desk.gate.look()
-    assert (delivery.state, delivery.attempts) == (State.PENDING, ())
-    assert (view.state, view.reason, view.until) == (GateState.PAUSED, "operating_time", reset_at)
-    assert desk.clock() + timedelta(seconds=500) < reset_at <= desk.clock() + timedelta(seconds=620)
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert desk.gate.look().reason == "operating_time"
+    assert (record.delivery(delivery.id).state, record.delivery(delivery.id).attempts) == (State.PENDING, ())
     assert alerts(record) == []
 
 
-def test_or_for_five_minutes_where_it_has_named_none(desk, record, portal, clock):
-    portal.configure(operating_limit_s=None)
+def test_but_no_later_than_the_portal_has_named(desk, record, portal, clock):
+    portal.configure(call_cost_s=10)
     send(desk, add(record))
+    clock.now = desk.pace.read().reset_at - timedelta(seconds=0.4)
     portal.add_faults(BLOCKED)
 
     send(desk, add(record, lead=2))
 
-    assert desk.gate.look().until == clock() + UNKNOWN_RESET == clock() + timedelta(seconds=300)
+    assert desk.gate.look().until == desk.pace.read().reset_at
+
+
+def test_a_refusal_that_was_none_of_the_budgets_teaches_no_lower_budget(desk, record, portal, clock):
+    portal.configure(call_cost_s=2)
+    send(desk, add(record))
+    portal.add_faults(BLOCKED)
+    send(desk, add(record, lead=2))
+    assert desk.pace.read().operating_limit_s == 7
+
+    clock.now = desk.gate.look().until
+    work_off(desk)
+
+    assert desk.pace.read().operating_limit_s == 480
+    assert desk.gate.look().is_proven
+
+
+def test_while_nothing_may_be_started_uncertain_ones_are_still_looked_into(desk, record, portal, clock):
+    portal.add_faults({"kind": "drop_after_start", "method": START})
+    lost = send(desk, add(record))
+    clock.now = lost.next_attempt_at
+    seen = desk.gate.look()
+    desk.gate.open(seen, clock())
+    desk.gate.rest(desk.gate.look(), "operating_time", "", clock(), clock() + timedelta(seconds=500))
+
+    assert step(desk)
+
+    assert record.delivery(lost.id).state is State.STARTED
+    assert desk.gate.look().state is GateState.PAUSED
 
 
 def test_in_a_batch_too(open_desk, record, portal):
@@ -312,7 +385,8 @@ def test_sending_stops_short_of_the_limit_and_goes_on_after_it(desk, record, por
     portal_time.advance((until - desk.clock()).total_seconds() + 1)
     desk.clock.now = until + timedelta(seconds=1)
     left = record.delivery(deliveries[11].id)
-    assert send(desk, left).state is State.STARTED
+    work_off(desk)
+    assert record.delivery(left.id).state is State.STARTED
     assert "OPERATION_TIME_LIMIT" not in portal.log.counters()["by_code"]
 
 
@@ -326,6 +400,6 @@ def test_a_limit_that_is_lower_than_the_known_one_is_learnt(desk, record, portal
 
 
 def test_two_portals_have_two_gates(desk, record, clock):
-    desk.gate.hold("because", "advice", clock())
+    desk.gate.hold(desk.gate.look(), "because", "advice", clock())
 
     assert Gate(record.redis, "second").look().state is GateState.OPEN

@@ -13,7 +13,7 @@ from relay.sandbox.portal import Portal as Pretended
 from relay.sandbox.server import SandboxServer
 from relay.sandbox.tokens import CLIENT_ID, CLIENT_SECRET, FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN
 from relay.store.gate import GateState
-from tests.delivering.desks import add, make_portal, methods, send, use_webhook
+from tests.delivering.desks import add, make_portal, methods, send, use_webhook, work_off
 from tests.delivering.wire import Wire, answering, respond
 from tests.support.processes import refusing_address
 from workers import line
@@ -224,7 +224,8 @@ def test_while_the_token_server_is_away_it_is_tried_again_later_with_the_old_tok
 
     desk.clock.now = max(delivery.next_attempt_at, desk.gate.look().until)
     again = open_desk(address=use_app(sandbox.url))
-    assert send(again, delivery).state is State.STARTED
+    work_off(again)
+    assert record.delivery(delivery.id).state is State.STARTED
     assert [form["refresh_token"] for form in refreshes] == [FIRST_REFRESH_TOKEN]
 
 

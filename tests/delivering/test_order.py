@@ -9,8 +9,7 @@ import pytest
 from relay.events import Policy
 from relay.ids import utc_now
 from relay.lifecycle import State
-from tests.delivering.desks import BATCHING, QUEUE, add, batch_sizes, send, started_documents, work_off
-from workers.reconcile import reconcile
+from tests.delivering.desks import BATCHING, QUEUE, add, batch_sizes, methods, send, started_documents, work_off
 
 ORDERED = Policy(is_ordered=True)
 
@@ -34,16 +33,39 @@ def states(record, deliveries):
     return [one.state for one in record.deliveries(one.id for one in deliveries)]
 
 
-def test_whichever_job_comes_first_the_oldest_goes_first(desk, record, portal):
+def test_the_oldest_goes_first(desk, record, portal):
     deliveries = fill(record, [1, 1, 1])
 
-    for one in reversed(deliveries):
-        send(desk, one)
     work_off(desk)
 
     assert notes(portal, 1) == ["0", "1", "2"]
     assert states(record, deliveries) == [State.STARTED] * 3
     assert record.redis.keys("relay:order:*") == []
+
+
+def test_what_has_to_wait_for_another_is_not_in_line_and_costs_nothing(desk, record, portal):
+    portal.add_faults({"kind": "drop_after_start"})
+    fill(record, [1] * 300)
+    others = fill(record, [2, 3])
+    send(desk, others[0])
+    desk.gate.resume(desk.clock())
+    assert record.due("main", desk.clock()) == 2
+
+    work_off(desk)
+
+    assert states(record, others) == [State.STARTED] * 2
+    assert methods(portal) == {"bizproc.workflow.start": 3}
+    assert record.counts().imbalances == []
+
+
+def test_an_older_one_that_comes_in_late_goes_before_those_that_wait(desk, record, portal):
+    begin = utc_now() - timedelta(seconds=1000)
+    for seconds in (2, 3, 1):
+        add(record, parameters={"Note": str(seconds)}, policy=ORDERED, at=begin + timedelta(seconds=seconds))
+
+    work_off(desk)
+
+    assert notes(portal, 1) == ["1", "2", "3"]
 
 
 @pytest.mark.parametrize("batch", [2, 3, 50])
@@ -84,16 +106,11 @@ def test_while_the_first_is_not_final_the_next_wait_and_others_do_not(desk, reco
     portal.add_faults(fault)
 
     assert send(desk, first).state is state
-    assert send(desk, second).state is State.PENDING
-    assert record.delivery(other.id).state is State.STARTED, "the slot was used by one of another document"
-    assert send(desk, record.delivery(second.id)).state is State.PENDING
+    desk.gate.resume(clock())
+    work_off(desk)
+    assert states(record, [second, other]) == [State.PENDING, State.STARTED]
 
-    first = record.delivery(first.id)
-    clock.now = first.next_attempt_at
-    if state is State.UNCERTAIN:
-        reconcile(desk, first.id, first.turn)
-    else:
-        send(desk, first)
+    clock.now = record.delivery(first.id).next_attempt_at
     work_off(desk)
 
     assert states(record, [first, second, other]) == [State.STARTED] * 3
@@ -116,15 +133,16 @@ def test_the_next_is_woken_when_the_one_before_it_ends(desk, record, portal, clo
     portal.add_faults({"kind": "error", "code": "QUERY_LIMIT_EXCEEDED"})
     first, second = fill(record, [1, 1])
     work_off(desk)
+    desk.gate.resume(clock())
     assert states(record, [first, second]) == [State.RETRYING, State.PENDING]
 
     portal.configure(missing_documents=[1] if ends is State.DEAD else [])
-    first = record.delivery(first.id)
-    clock.now = first.next_attempt_at
+    clock.now = record.delivery(first.id).next_attempt_at
+    record.redis.delete(QUEUE)
     assert send(desk, first).state is ends
+    assert record.redis.llen(QUEUE) == 1
 
-    # The job that the second came with is used up.
-    assert record.redis.lrange(QUEUE, 0, -1) == [f"{second.id}-2".encode()]
+    assert record.due("main", clock()) == 1
     portal.configure(missing_documents=[])
     work_off(desk)
     assert record.delivery(second.id).state is State.STARTED
@@ -135,14 +153,18 @@ def test_another_document_is_not_delayed(desk, record, portal):
     deliveries = fill(record, [1, 1, 1, 2, 3, 4])
 
     work_off(desk)
+    desk.gate.resume(desk.clock())
+    work_off(desk)
 
     assert states(record, deliveries) == [State.UNCERTAIN, *[State.PENDING] * 2, *[State.STARTED] * 3]
 
 
 def test_without_it_nobody_waits_for_anybody(desk, record, portal):
+    portal.add_faults({"kind": "drop_after_start"})
     deliveries = fill(record, [1, 1, 1], Policy())
 
-    for one in reversed(deliveries):
-        send(desk, one)
+    work_off(desk)
+    desk.gate.resume(desk.clock())
+    work_off(desk)
 
-    assert notes(portal, 1) == ["2", "1", "0"]
+    assert states(record, deliveries) == [State.UNCERTAIN, State.STARTED, State.STARTED]

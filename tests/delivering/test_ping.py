@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from rq.serializers import JSONSerializer
 
 from relay.ids import utc_now
 from relay.lifecycle import State
 from relay.outlines import Outline
-from relay.queueing import queue_name
 from relay.sandbox import starting
-from relay.store.connection import connect
 from relay.store.gate import Gate, GateState
 from relay.store.questions import Questions
 from relay.store.rulebook import publish_rules
@@ -20,8 +17,8 @@ from workers.__main__ import main
 from workers.pace import HONOURED, IGNORED
 from workers.ping import ping, probe, read_document
 from workers.questions import answer
+from workers.shift import step
 from workers.watch import check
-from workers.worker import PortalWorker
 
 PARAMETERS = ("Parameter1", "Email", "Phone", "Note")
 DYNAMIC = ("crm", r"Bitrix\Crm\Integration\BizProc\Document\Dynamic")
@@ -295,17 +292,13 @@ def test_a_workflow_that_is_unknown_to_the_portal_is_not_ended(desk, record, por
     assert methods(portal)[f"bizproc.workflow.{act}"] == 1
 
 
-def test_a_held_portal_can_be_pinged(desk, record, valkey):
-    desk.gate.hold("INVALID_CREDENTIALS", "Make a new one.", utc_now())
+def test_a_held_portal_can_be_pinged(desk, record):
+    desk.gate.hold(desk.gate.look(), "INVALID_CREDENTIALS", "Make a new one.", desk.clock())
     asked = Questions(record.redis).ask("main", "ping", "", utc_now())
-    worker = PortalWorker([queue_name("main")], connection=connect(valkey.url), serializer=JSONSerializer)
-    worker.desk = desk
 
-    worker._answer_ping()
-    worker._answer_ping()
+    assert [step(desk), step(desk)] == [True, False]
 
     assert Questions(record.redis).read(asked.id).state == "done"
-    worker.connection.close()
 
 
 # Drift, which the workers look for by themselves.

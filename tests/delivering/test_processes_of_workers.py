@@ -107,7 +107,7 @@ def test_a_held_portal_is_served_again_once_its_probe_is_answered(start, record,
     deliveries = [add(record, lead=n) for n in range(1, 6)]
     start("--burst").process.wait(20)
     portal.faults.clear()
-    record.redis.delete("relay:lease:probe:main")
+    record.redis.hset("relay:gate:main", "until", 0)  # as if its minute were over
 
     assert start("--burst").process.wait(20) == 0
 

@@ -15,7 +15,6 @@ from relay.store.gate import GateState
 from relay.store.record import HARD_DEADLINE
 from tests.delivering.desks import (
     LEAD,
-    SCHEDULE,
     add,
     alerts,
     look_into,
@@ -26,11 +25,11 @@ from tests.delivering.desks import (
     use_webhook,
     work_off,
 )
-from tests.support.making import bring_to
+from tests.support.making import bring_to, claim_one
 from workers.bitrix24.bizproc import own_id_of
 from workers.portals import Address
 from workers.porter import DENIED_IN_A_ROW
-from workers.reconcile import LONGEST_WAIT, LOOKS, RESENDS, reconcile
+from workers.reconcile import LONGEST_WAIT, LOOKS, RESENDS
 from workers.sweeper import sweep
 
 LOST = {"kind": "drop_after_start", "method": "bizproc.workflow.start"}
@@ -51,7 +50,14 @@ def lose(desk, portal, fault=LOST, **options):
     portal.add_faults(fault)
     delivery = send(desk, add(desk.record, **options))
     assert delivery.state is State.UNCERTAIN
+    desk.gate.resume(desk.clock())
     return delivery
+
+
+def look_when_due(desk, delivery):
+    """Look into it when its time has come; how it is then."""
+    desk.clock.now = max(desk.clock.now, delivery.next_attempt_at or desk.clock.now)
+    return look_into(desk, delivery)
 
 
 def look_until_decided(desk, delivery):
@@ -59,8 +65,7 @@ def look_until_decided(desk, delivery):
     for count in range(50):
         if delivery.state is not State.UNCERTAIN or delivery.next_attempt_at is None:
             return delivery, count
-        desk.clock.now = delivery.next_attempt_at
-        delivery = look_into(desk, delivery)
+        delivery = look_when_due(desk, delivery)
     raise AssertionError("it never ends")
 
 
@@ -80,12 +85,12 @@ def test_a_lost_answer_is_looked_into_after_the_portals_time(desk, record, porta
     delivery = lose(desk, portal)
 
     assert delivery.next_attempt_at == clock.now + timedelta(seconds=60)
-    assert record.redis.zrange(SCHEDULE, 0, -1) == [f"{delivery.id}-2".encode()]
+    assert look_into(desk, delivery) == delivery, "not before its time"
 
 
 @pytest.mark.parametrize("fault", [LOST, NEVER_RAN], ids=["it_ran", "it_never_ran"])
 def test_with_an_id_of_ours_the_same_call_again_makes_exactly_one_workflow(echo, portal, fault):
-    delivery = look_into(echo, lose(echo, portal, fault))
+    delivery = look_when_due(echo, lose(echo, portal, fault))
 
     assert delivery.state is State.STARTED
     assert delivery.workflow_id == own_id_of(delivery.id)
@@ -97,14 +102,15 @@ def test_with_an_id_of_ours_the_same_call_again_makes_exactly_one_workflow(echo,
 def test_an_id_of_ours_that_no_answer_has_confirmed_yet_is_looked_for_and_not_sent(open_desk, portal):
     desk = open_desk(own_id="echo")
 
-    delivery = look_into(desk, lose(desk, portal))
+    delivery = look_when_due(desk, lose(desk, portal))
 
     assert (delivery.state, delivery.workflow_id) == (State.STARTED, own_id_of(delivery.id))
     assert methods(portal) == {START: 1, INSTANCES: 1}
+    assert desk.pace.read().own_id == "honoured"
 
 
 def test_without_an_id_of_ours_it_is_found_among_the_running(desk, portal):
-    delivery = look_into(desk, lose(desk, portal))
+    delivery = look_when_due(desk, lose(desk, portal))
 
     assert (delivery.state, delivery.reason) == (State.STARTED, "found_running")
     assert [workflow["id"] for workflow in portal.started()] == [delivery.workflow_id]
@@ -133,7 +139,7 @@ def test_a_workflow_that_is_none_of_ours_is_not_taken(desk, portal, portal_time,
     delivery = lose(desk, portal, NEVER_RAN)
     portal_time.advance(100)
 
-    delivery = look_into(desk, delivery)
+    delivery = look_when_due(desk, delivery)
 
     assert (delivery.state, delivery.reason, delivery.looks) == (State.UNCERTAIN, "not_found_yet", 1)
     assert delivery.workflow_id is None
@@ -143,7 +149,7 @@ def test_of_two_that_could_be_ours_the_one_that_nobody_has_is_taken(desk, record
     first = send(desk, add(record))
     delivery = lose(desk, portal)
 
-    delivery = look_into(desk, delivery)
+    delivery = look_when_due(desk, delivery)
 
     assert len(portal.started()) == 2
     assert delivery.workflow_id == next(w["id"] for w in portal.started() if w["id"] != first.workflow_id)
@@ -152,7 +158,7 @@ def test_of_two_that_could_be_ours_the_one_that_nobody_has_is_taken(desk, record
 def test_a_workflow_of_another_delivery_is_not_taken(desk, record, portal):
     send(desk, add(record))
 
-    delivery = look_into(desk, lose(desk, portal, NEVER_RAN))
+    delivery = look_when_due(desk, lose(desk, portal, NEVER_RAN))
 
     assert (delivery.state, delivery.workflow_id) == (State.UNCERTAIN, None)
 
@@ -160,7 +166,7 @@ def test_a_workflow_of_another_delivery_is_not_taken(desk, record, portal):
 def test_two_lost_answers_never_share_a_workflow(desk, record, portal):
     one, two = lose(desk, portal), lose(desk, portal, NEVER_RAN)
 
-    found = [look_into(desk, each) for each in (one, two)]
+    found = [look_when_due(desk, each) for each in (one, two)]  # in the order in which they are due
 
     assert sorted(each.state for each in found) == [State.STARTED, State.UNCERTAIN]
     assert len(portal.started()) == 1
@@ -172,17 +178,17 @@ def test_whoever_looks_with_a_token_cannot_tell_whose_it_is_but_still_compares_t
     desk = open_desk(address=address)
     begin(sandbox.portal, document=(*LEAD[:2], "LEAD_2"))
 
-    assert look_into(desk, lose(desk, sandbox.portal, NEVER_RAN)).state is State.UNCERTAIN
+    assert look_when_due(desk, lose(desk, sandbox.portal, NEVER_RAN)).state is State.UNCERTAIN
 
 
 def test_one_that_is_still_in_its_first_leg_is_found_at_a_later_look(desk, portal, portal_time, clock):
     portal.add_templates({"id": 20, "document_type": ["crm", "CCrmDocumentLead", "LEAD"], "first_leg_s": 50})
     delivery = lose(desk, portal, template=20)
 
-    early = look_into(desk, delivery)
+    early = look_when_due(desk, delivery)
     portal_time.advance(60)
     clock.now = early.next_attempt_at
-    late = look_into(desk, early)
+    late = look_when_due(desk, early)
 
     assert (early.state, early.reason) == (State.UNCERTAIN, "not_found_yet")
     assert (late.state, late.reason) == (State.STARTED, "found_running")
@@ -197,7 +203,7 @@ def test_what_cannot_be_found_out_is_left_to_a_person(desk, record, portal, cloc
     assert looks == LOOKS
     assert (delivery.state, delivery.reason) == (State.UNCERTAIN, "not_found")
     assert alerts(record) == ["uncertain"]
-    assert record.overdue(clock.now + timedelta(days=3650), 10) == []
+    assert record.look("main", clock.now + timedelta(days=3650)) is None
     assert record.counts().imbalances == []
 
 
@@ -228,7 +234,7 @@ def test_looks_get_rarer_and_end(desk, portal, clock):
     while delivery.next_attempt_at:
         waits.append(delivery.next_attempt_at - clock.now)
         clock.now = delivery.next_attempt_at
-        delivery = look_into(desk, delivery)
+        delivery = look_when_due(desk, delivery)
 
     assert waits == [timedelta(seconds=seconds) for seconds in (60, 120, 240)]
     assert methods(portal)[INSTANCES] == LOOKS
@@ -237,13 +243,14 @@ def test_looks_get_rarer_and_end(desk, portal, clock):
 def test_the_same_id_is_sent_again_only_so_often(echo, portal):
     portal.add_faults({"kind": "html_502", "times": 100})
     delivery = send(echo, add(echo.record))
+    assert delivery.next_attempt_at == echo.clock() + timedelta(seconds=10), "its page came at once: it has ended"
 
     count = 0
     while delivery.next_attempt_at and count < 50:
         echo.clock.now = delivery.next_attempt_at
         wait = delivery.next_attempt_at
         echo.record.redis.delete(keys.GATE + "main")
-        delivery = look_into(echo, delivery)
+        delivery = look_when_due(echo, delivery)
         assert delivery.next_attempt_at is None or delivery.next_attempt_at - wait <= LONGEST_WAIT
         count += 1
 
@@ -258,7 +265,7 @@ def test_an_owner_who_may_start_but_not_list_leaves_it_to_a_person_and_holds_not
     for _ in range(DENIED_IN_A_ROW + 1):
         delivery = lose(desk, portal)
         desk.clock.now = delivery.next_attempt_at
-        delivery = look_into(desk, delivery)
+        delivery = look_when_due(desk, delivery)
         assert (delivery.state, delivery.reason) == (State.UNCERTAIN, "not_visible_access_denied")
         assert delivery.next_attempt_at is None
 
@@ -272,7 +279,7 @@ def test_a_portal_that_never_answers_a_look_is_asked_only_so_often(desk, portal)
     while delivery.next_attempt_at and count < 50:
         desk.clock.now = delivery.next_attempt_at
         desk.record.redis.delete(keys.GATE + "main")
-        delivery, count = look_into(desk, delivery), count + 1
+        delivery, count = look_when_due(desk, delivery), count + 1
 
     assert count == RESENDS
     assert delivery.state is State.UNCERTAIN
@@ -283,7 +290,7 @@ def test_a_refusal_now_says_nothing_of_the_first_time(echo, portal):
     delivery = lose(echo, portal)
     portal.configure(missing_documents=[1])
 
-    delivery = look_into(echo, delivery)
+    delivery = look_when_due(echo, delivery)
 
     assert (delivery.state, delivery.workflow_id) == (State.UNCERTAIN, None)
     assert delivery.next_attempt_at is None
@@ -293,7 +300,7 @@ def test_a_refusal_now_says_nothing_of_the_first_time(echo, portal):
     ("code", "gate"),
     [
         ("INVALID_CREDENTIALS", GateState.HELD),
-        ("QUERY_LIMIT_EXCEEDED", GateState.OPEN),
+        ("QUERY_LIMIT_EXCEEDED", GateState.PAUSED),
         ("CONNECTION_ERROR", GateState.PAUSED),
         ("OPERATION_TIME_LIMIT", GateState.PAUSED),
     ],
@@ -305,7 +312,7 @@ def test_a_portal_that_cannot_be_asked_costs_no_look(open_desk, portal, code, ga
     delivery = lose(desk, portal)
     portal.add_faults({"kind": "error", "code": code})
 
-    delivery = look_into(desk, delivery)
+    delivery = look_when_due(desk, delivery)
 
     assert (delivery.state, delivery.looks) == (State.UNCERTAIN, 0)
     assert delivery.next_attempt_at is not None
@@ -314,11 +321,9 @@ def test_a_portal_that_cannot_be_asked_costs_no_look(open_desk, portal, code, ga
 
 def test_at_a_closed_gate_nobody_is_asked(desk, record, portal, clock):
     delivery = lose(desk, portal)
-    desk.gate.hold("because", "advice", clock())
+    desk.gate.hold(desk.gate.look(), "because", "advice", clock())
 
-    later = look_into(desk, delivery)
-
-    assert (later.state, later.turn, later.looks) == (State.UNCERTAIN, delivery.turn + 1, 0)
+    assert look_when_due(desk, delivery) == delivery
     assert methods(portal) == {START: 1}
 
 
@@ -328,7 +333,7 @@ def test_a_portal_that_stops_honouring_our_ids_may_have_started_it_twice_and_tha
     delivery = lose(echo, portal)
     monkeypatch.setattr(starting, "OWN_ID", "SomethingElse")
 
-    delivery = look_into(echo, delivery)
+    delivery = look_when_due(echo, delivery)
 
     assert delivery.state is State.STARTED
     assert delivery.workflow_id in {workflow["id"] for workflow in portal.started()}
@@ -339,7 +344,7 @@ def test_a_portal_that_stops_honouring_our_ids_may_have_started_it_twice_and_tha
 def die_in_mid_call(desk, portal, clock, *, own_id):
     """A worker claims, calls, and dies before it can write what came of it."""
     delivery = add(desk.record)
-    (claimed,) = desk.record.claim("main", delivery.id, 1, clock())
+    claimed = claim_one(desk.record, delivery, clock())
     chosen = {"id": own_id_of(delivery.id)} if own_id else {}
     begin(portal, **chosen)
     clock.now += HARD_DEADLINE + timedelta(seconds=20)
@@ -354,7 +359,7 @@ def test_a_worker_that_died_in_mid_call_is_followed_up(open_desk, portal, clock,
     desk = open_desk(own_id="echo" if own_id else "off")
     delivery = die_in_mid_call(desk, portal, clock, own_id=own_id)
 
-    delivery = look_into(desk, delivery)
+    delivery = look_when_due(desk, delivery)
 
     assert (delivery.state, delivery.reason) == (State.STARTED, "found_running")
     assert len(portal.started()) == 1
@@ -363,21 +368,22 @@ def test_a_worker_that_died_in_mid_call_is_followed_up(open_desk, portal, clock,
 def test_a_worker_that_died_after_an_earlier_attempt_is_followed_up_too(desk, record, portal, clock, portal_time):
     portal.add_faults({"kind": "error", "code": "QUERY_LIMIT_EXCEEDED"})
     delivery = send(desk, add(record))
+    desk.gate.resume(clock())
     clock.advance(7200)
     portal_time.advance(7200)
-    (claimed,) = record.claim("main", delivery.id, delivery.turn, clock())
+    claimed = claim_one(record, delivery, clock())
     begin(portal)
     clock.now += HARD_DEADLINE + timedelta(seconds=1)
     sweep(record, clock())
 
-    delivery = look_into(desk, record.delivery(claimed.id))
+    delivery = look_when_due(desk, record.delivery(claimed.id))
 
     assert (delivery.state, delivery.workflow_id) == (State.STARTED, "wf.1")
 
 
 def test_what_a_dead_worker_did_not_start_is_sent_under_our_id_once(echo, portal, clock):
     delivery = add(echo.record)
-    echo.record.claim("main", delivery.id, 1, clock())
+    claim_one(echo.record, delivery, clock())
     clock.now += HARD_DEADLINE + timedelta(seconds=1)
     sweep(echo.record, clock())
 
@@ -388,17 +394,74 @@ def test_what_a_dead_worker_did_not_start_is_sent_under_our_id_once(echo, portal
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.UNCERTAIN}))
-def test_a_job_for_one_that_is_not_uncertain_any_more_asks_nobody(desk, record, portal, state):
+def test_one_that_is_not_uncertain_is_not_looked_into(desk, record, portal, state):
     delivery = bring_to(record, state)
+    record.redis.zadd(keys.DOUBTFUL + "main", {delivery.id: 0})
 
     assert look_into(desk, delivery) == delivery
     assert methods(portal) == {}
 
 
-def test_a_job_of_an_old_turn_or_of_nothing_asks_nobody(desk, record, portal):
-    delivery = bring_to(record, State.UNCERTAIN)
-    reconcile(desk, delivery.id, delivery.turn + 1)
-    reconcile(desk, "dlv_x", 1)
+def test_on_a_busy_document_ours_is_found_behind_fifty_others(desk, portal, portal_time):
+    delivery = lose(desk, portal)
+    for number in range(120):
+        begin(portal, id=f"wf.{number}", started_by=2, saved_at=portal.clock() + 5)
+    portal_time.advance(10)
 
-    assert record.delivery(delivery.id) == delivery
-    assert methods(portal) == {}
+    delivery = look_when_due(desk, delivery)
+
+    assert (delivery.state, delivery.reason) == (State.STARTED, "found_running")
+    assert delivery.workflow_id not in {f"wf.{number}" for number in range(120)}
+    assert methods(portal)[INSTANCES] > 1
+
+
+def test_where_not_all_can_be_seen_nothing_is_sent_again(desk, portal, monkeypatch):
+    monkeypatch.setattr("workers.reconcile.PAGES", 2)
+    delivery = lose(desk, portal, NEVER_RAN, policy=Policy(on_uncertain="resend"))
+    for number in range(120):
+        begin(portal, id=f"wf.{number}", started_by=2)
+
+    delivery = look_when_due(desk, delivery)
+
+    assert (delivery.state, delivery.reason) == (State.UNCERTAIN, "too_many_running")
+    assert delivery.next_attempt_at is None
+    assert methods(portal) == {START: 1, INSTANCES: 2}
+
+
+def test_with_an_unconfirmed_own_id_two_lost_ones_of_a_document_each_get_their_own(open_desk, record, portal):
+    """A has started, B has not: whoever looks first, B must not take A's."""
+    desk = open_desk(own_id="echo")
+    a = lose(desk, portal)
+    b = lose(desk, portal, NEVER_RAN)
+    record.redis.zadd(keys.DOUBTFUL + "main", {b.id: 0})
+
+    b = look_when_due(desk, b)
+    assert (b.state, b.workflow_id) == (State.UNCERTAIN, None)
+    assert desk.pace.read().own_id == "honoured", "A's id among the running ones proves it"
+    a = look_when_due(desk, a)
+    b = look_when_due(desk, b)
+
+    assert (a.state, a.workflow_id) == (State.STARTED, own_id_of(a.id))
+    assert (b.state, b.workflow_id) == (State.STARTED, own_id_of(b.id))
+    assert len(portal.started()) == 2
+
+
+def test_a_workflow_that_is_on_record_as_anothers_leaves_it_to_a_person_once(echo, record, portal):
+    delivery = lose(echo, portal)
+    record.redis.hset(keys.WORKFLOWS, own_id_of(delivery.id), "dlv_another")
+
+    delivery = look_when_due(echo, delivery)
+
+    assert (delivery.state, delivery.reason, delivery.next_attempt_at) == (State.UNCERTAIN, "workflow_of_another", None)
+    assert alerts(record) == ["uncertain"]
+    assert record.counts().imbalances == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "seconds"),
+    [("html_502", 10), ("html_503", 10), ("not_json", 10), ("html_504", 60), ("drop_before", 60), ("cut", 60)],
+)
+def test_a_page_that_came_at_once_is_asked_about_soon_and_what_may_still_run_is_not(desk, portal, clock, kind, seconds):
+    delivery = lose(desk, portal, {"kind": kind, "method": START})
+
+    assert delivery.next_attempt_at == clock() + timedelta(seconds=seconds)

@@ -12,66 +12,32 @@ from relay.errors import LostRace
 from relay.ids import utc_now
 from relay.lifecycle import State, Verdict
 from relay.queueing import queue_name
-from relay.store.record import GRACE, HARD_DEADLINE, Record
-from tests.delivering.desks import QUEUE, SCHEDULE, add, send
+from relay.store.record import HARD_DEADLINE, Record
+from tests.delivering.desks import QUEUE, add
 from tests.support.making import DAY, NOON, bring_to, make_entry, write, write_one
 from tests.support.waiting import until
-from workers import jobs, sweeper
+from workers import sweeper
+from workers.jobs import job_class
+from workers.shift import serve
 from workers.sweeper import prune, run_sweeper, sweep
 from workers.worker import PortalWorker
 
 SECOND = timedelta(seconds=1)
-LATE = NOON + HARD_DEADLINE + DAY + GRACE + SECOND
-
-
-def queued(record):
-    return [job.decode() for job in record.redis.lrange(QUEUE, 0, -1)]
+LATE = NOON + HARD_DEADLINE + DAY + SECOND
 
 
 def keys_of(record):
     """Everything of ours and every job, except counts, and what ends by itself."""
     redis = record.redis
     found = {key for pattern in ("relay:*", "rq:job:*") for key in redis.keys(pattern) if redis.pttl(key) == -1}
-    return {key.decode() for key in found} - {"relay:ledger"}
-
-
-@pytest.mark.parametrize("state", [State.PENDING, State.RETRYING])
-def test_one_that_waits_and_that_nobody_carries_is_enqueued_again(desk, record, state):
-    delivery = bring_to(record, state)
-    record.redis.delete(QUEUE, SCHEDULE)
-
-    assert sweep(record, LATE) == {"enqueued_again": 1}
-
-    assert queued(record) == [f"{delivery.id}-{delivery.turn + 1}"]
-    assert sweep(record, LATE) == {}
-    assert send(desk, record.delivery(delivery.id)).state is State.STARTED
-
-
-def test_one_that_a_queued_job_carries_is_not_doubled(record):
-    delivery = write_one(record)
-
-    assert sweep(record, LATE) == {"carried": 1}
-    assert queued(record) == [f"{delivery.id}-1"]
-    assert sweep(record, LATE) == {}
-
-
-def test_an_uncertain_one_that_nobody_carries_is_looked_into_again(record):
-    delivery = bring_to(record, State.SENDING)
-    ticket = record.queues.reconcile("main", delivery.id, 2, NOON)
-    record.settle(delivery, State.UNCERTAIN, NOON, ticket=ticket)
-    record.redis.delete(QUEUE, SCHEDULE)
-
-    assert sweep(record, LATE) == {"enqueued_again": 1}
-    assert queued(record) == [f"{delivery.id}-3"]
-    assert record.delivery(delivery.id).state is State.UNCERTAIN
+    return {key.decode() for key in found} - {"relay:ledger", "relay:portals", "relay:wakes"}
 
 
 def test_nobody_is_hurried(record):
     write_one(record)
     bring_to(record, State.SENDING)
 
-    assert sweep(record, NOON + GRACE - SECOND) == {}
-    assert "made_uncertain" not in sweep(record, NOON + HARD_DEADLINE - SECOND)
+    assert sweep(record, NOON + HARD_DEADLINE - SECOND) == {}
 
 
 def test_one_that_was_claimed_too_long_ago_may_have_been_started(record):
@@ -80,8 +46,8 @@ def test_one_that_was_claimed_too_long_ago_may_have_been_started(record):
     assert sweep(record, NOON + HARD_DEADLINE) == {"made_uncertain": 1}
 
     swept = record.delivery(delivery.id)
-    assert (swept.state, swept.reason, swept.turn) == (State.UNCERTAIN, "worker_died", 2)
-    assert f"{delivery.id}-2" in queued(record)
+    assert (swept.state, swept.reason) == (State.UNCERTAIN, "worker_died")
+    assert record.doubtful("main", NOON + HARD_DEADLINE) == 1, "the portal is asked at once: the call is long over"
     assert [(attempt.at, attempt.verdict) for attempt in swept.attempts] == [(NOON, Verdict.AMBIGUOUS)]
     assert record.counts().imbalances == []
 
@@ -94,8 +60,8 @@ def test_the_worker_that_was_only_slow_finds_that_it_is_too_late(record):
         record.settle(delivery, State.STARTED, LATE, workflow_id="wf.1")
 
 
-@pytest.mark.parametrize("state", [State.STARTED, State.DEAD, State.UNCERTAIN])
-def test_what_is_final_or_left_to_a_person_is_left_alone(record, state):
+@pytest.mark.parametrize("state", sorted(set(State) - {State.SENDING}))
+def test_what_is_not_being_sent_is_left_alone(record, state):
     delivery = bring_to(record, state)
 
     assert sweep(record, LATE) == {}
@@ -105,16 +71,14 @@ def test_what_is_final_or_left_to_a_person_is_left_alone(record, state):
 def test_a_pass_is_bounded_and_the_next_goes_on(record, monkeypatch):
     monkeypatch.setattr(sweeper, "PER_PASS", 4)
     for _ in range(10):
-        write_one(record)
-    record.redis.delete(QUEUE)
+        bring_to(record, State.SENDING)
 
     assert [sum(sweep(record, LATE).values()) for _ in range(4)] == [4, 4, 2, 0]
-    assert len(queued(record)) == 10
 
 
 def test_what_is_swept_by_two_at_once_is_mended_once(record):
     deliveries = [bring_to(record, State.SENDING) for _ in range(20)]
-    found = record.overdue(LATE, 100)
+    found = record.lapsed(LATE, 100)
     sweep(record, LATE)
 
     for delivery in found:
@@ -164,7 +128,7 @@ def test_a_sweeper_outlives_a_record_that_is_away(own_valkey, monkeypatch):
 def test_what_is_final_and_old_is_forgotten_without_a_trace(record, state):
     before = keys_of(record)
     old = bring_to(record, state)
-    record.redis.delete(QUEUE, *[f"rq:job:{job}" for job in queued(record)])
+    record.redis.delete(QUEUE, *record.redis.keys("rq:job:*"))
 
     prune(record, NOON + SECOND)
 
@@ -228,11 +192,13 @@ def test_a_whole_life_leaves_nothing_behind(desk, record, sandbox):
     before = keys_of(record)
     deliveries = [add(record, lead=n) for n in (1, 2, 404)]
     worker = PortalWorker(
-        [queue_name("main")], connection=record.redis, serializer=JSONSerializer, default_result_ttl=0
+        [queue_name("main")],
+        connection=record.redis,
+        serializer=JSONSerializer,
+        default_result_ttl=0,
+        job_class=job_class(lambda: serve(desk)),
     )
     worker._install_signal_handlers = lambda: None  # the handlers of this process are pytest's
-    worker.desk = desk
-    jobs.sit_at(desk)
 
     assert worker.work(burst=True, logging_level="ERROR")
     assert {one.state for one in record.deliveries(one.id for one in deliveries)} == {State.STARTED, State.DEAD}

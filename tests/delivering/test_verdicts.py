@@ -11,14 +11,14 @@ import pytest
 from relay.lifecycle import State, Verdict
 from relay.sandbox.answers import KNOWN_ERRORS
 from relay.store.gate import GateState
-from tests.delivering.desks import QUEUE, SCHEDULE, add, alerts, send, use_webhook
+from tests.delivering.desks import add, alerts, send, use_webhook
 from tests.delivering.wire import Wire, answering, respond
 from tests.support.processes import refusing_address
 from workers.bitrix24.client import Client
 
-TRANSIENT, SLOWED, BUDGET, AMBIGUOUS, HELD, PERMANENT = "T", "C-rate", "C-budget", "A", "H", "P"
+TRANSIENT, SLOWED, BUDGET, AMBIGUOUS, LOST, HELD, PERMANENT = "T", "C-rate", "C-budget", "A", "A-lost", "H", "P"
 """The classes: not executed and tried again; a pause by the clock, of the pace or of the method; may have been
-executed; nothing works before a person has mended something; never will."""
+executed, as the portal says or as nobody can say; nothing works before a person has mended something; never will."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,10 @@ class Expected:
 
 MEANS = {
     TRANSIENT: Expected(State.RETRYING, Verdict.UNREACHABLE, GateState.PAUSED),
-    SLOWED: Expected(State.RETRYING, Verdict.THROTTLED),
+    SLOWED: Expected(State.RETRYING, Verdict.THROTTLED, GateState.PAUSED),
     BUDGET: Expected(State.PENDING, None, GateState.PAUSED),
     AMBIGUOUS: Expected(State.UNCERTAIN, Verdict.AMBIGUOUS),
+    LOST: Expected(State.UNCERTAIN, Verdict.AMBIGUOUS, GateState.PAUSED),
     HELD: Expected(State.PENDING, None, GateState.HELD),
     PERMANENT: Expected(State.DEAD, Verdict.REJECTED),
 }
@@ -126,17 +127,17 @@ ANSWERS: list[tuple[str, int, str, str]] = [
 ]
 
 SPOILED = {
-    "html_502": AMBIGUOUS,
-    "html_503": AMBIGUOUS,
-    "html_504": AMBIGUOUS,
+    "html_502": LOST,
+    "html_503": LOST,
+    "html_504": LOST,
     "http_503": SLOWED,
-    "cut": AMBIGUOUS,
-    "drop_before": AMBIGUOUS,
-    "drop_after_start": AMBIGUOUS,
-    "truncated": AMBIGUOUS,
+    "cut": LOST,
+    "drop_before": LOST,
+    "drop_after_start": LOST,
+    "truncated": LOST,
     "lock_wait": AMBIGUOUS,
-    "not_json": AMBIGUOUS,
-    "empty_200": AMBIGUOUS,
+    "not_json": LOST,
+    "empty_200": LOST,
     "wrong_encoding": AMBIGUOUS,
     "expired_token": HELD,
     "redirect": HELD,
@@ -147,13 +148,13 @@ BODIES: list[tuple[str, bytes, str]] = [
     ("no_result_and_no_error", respond({"time": {}}), AMBIGUOUS),
     ("a_result_that_is_no_id", respond({"result": True}), AMBIGUOUS),
     ("an_empty_id", respond({"result": ""}), AMBIGUOUS),
-    ("a_list", respond([]), AMBIGUOUS),
-    ("null", respond(b"null"), AMBIGUOUS),
-    ("half_of_json", respond(b'{"result": "66e8'), AMBIGUOUS),
-    ("bytes_that_are_no_text", respond(b"\xff\xfe\x00"), AMBIGUOUS),
+    ("a_list", respond([]), LOST),
+    ("null", respond(b"null"), LOST),
+    ("half_of_json", respond(b'{"result": "66e8'), LOST),
+    ("bytes_that_are_no_text", respond(b"\xff\xfe\x00"), LOST),
     ("an_error_that_is_null", respond({"error": None}, 400), AMBIGUOUS),
-    ("html_500", respond(b"<html>", 500), AMBIGUOUS),
-    ("html_400", respond(b"<html>", 400), AMBIGUOUS),
+    ("html_500", respond(b"<html>", 500), LOST),
+    ("html_400", respond(b"<html>", 400), LOST),
     ("html_401", respond(b"<html>", 401), HELD),
     ("html_403", respond(b"<html>", 403), HELD),
     ("html_404", respond(b"<html>", 404), HELD),
@@ -161,7 +162,7 @@ BODIES: list[tuple[str, bytes, str]] = [
     ("html_410", respond(b"<html>", 410), HELD),
     ("html_413", respond(b"<html>", 413), PERMANENT),
     ("html_429", respond(b"<html>", 429), SLOWED),
-    ("nothing_204", respond(b"", 204), AMBIGUOUS),
+    ("nothing_204", respond(b"", 204), LOST),
     *(
         (f"html_{status}", respond(b"<html>", status, "Location: https://a.invalid/"), HELD)
         for status in (301, 307, 308)
@@ -191,9 +192,8 @@ def has_come_to(desk, delivery, meaning):
     assert delivery.reason
     assert bool(redis.hexists("relay:bucket:main", "factor")) is (meaning == SLOWED)
     assert alerts(desk.record) == (["portal_held"] if meaning == HELD else [])
-    assert redis.zcard(SCHEDULE) == (expected.state in {State.RETRYING, State.UNCERTAIN})
-    # No attempt is spent at a closed gate: the next job waits there.
-    assert redis.llen(QUEUE) == (2 if expected.state is State.PENDING else 1)
+    # No attempt is spent at a closed gate: it waits there, as it did.
+    assert bool(delivery.next_attempt_at) is (expected.state in {State.RETRYING, State.UNCERTAIN})
     if expected.gate is not GateState.OPEN:
         assert gate.reason
         assert gate.advice
@@ -247,7 +247,7 @@ def shut(connection, how):
 def test_a_connection_that_breaks_once_something_was_sent_leaves_it_uncertain(open_desk, record, how):
     with Wire(partial(shut, how=how)) as wire:
         desk = open_desk(wire.url)
-        assert has_come_to(desk, send(desk, add(record)), AMBIGUOUS)
+        assert has_come_to(desk, send(desk, add(record)), LOST)
 
 
 def test_an_answer_that_does_not_come_in_time_leaves_it_uncertain(open_desk, record):
@@ -257,7 +257,7 @@ def test_an_answer_that_does_not_come_in_time_leaves_it_uncertain(open_desk, rec
         desk.line._client = Client(desk.address.base_url, read_timeout_s=0.05)
         delivery = send(desk, add(record))
 
-    assert has_come_to(desk, delivery, AMBIGUOUS)
+    assert has_come_to(desk, delivery, LOST)
     assert delivery.reason == "timed_out"
 
 

@@ -24,7 +24,7 @@ from relay.store import keys
 from relay.store.gate import Gate
 from tests.delivering.desks import make_desk, use_webhook
 from tests.support.folders import copy_config
-from tests.support.making import bring_to, make_entry, write, write_one
+from tests.support.making import bring_to, hold, make_entry, write, write_one
 from tests.support.processes import refusing_address
 from tests.support.waiting import until
 from workers.alerting import Watchman
@@ -180,13 +180,13 @@ def test_nothing_is_said_while_nothing_is_wrong(watch, record, receiver):
 
 def test_a_held_portal_is_told_once_then_again_after_a_while_then_that_it_is_over(watch, redis, receiver, clock):
     watchman, gate = watch(alerting_for(receiver)), Gate(redis, "main")
-    gate.hold("INVALID_CREDENTIALS", "Make a new webhook.", clock())
+    gate.hold(gate.look(), "INVALID_CREDENTIALS", "Make a new webhook.", clock())
     for _ in range(3):
         watchman.look()
         clock.now += timedelta(minutes=1)
     clock.now += 4 * HOUR
     watchman.look()
-    gate.open(clock())
+    gate.open(gate.look(), clock())
     watchman.look()
     clock.now += AWAY
     watchman.look()
@@ -203,9 +203,9 @@ def test_a_held_portal_is_told_once_then_again_after_a_while_then_that_it_is_ove
 def test_what_comes_and_goes_is_one_trouble(watch, redis, receiver, clock):
     watchman, gate = watch(alerting_for(receiver)), Gate(redis, "main")
     for _ in range(5):
-        gate.hold("x", "y", clock())
+        gate.hold(gate.look(), "x", "y", clock())
         watchman.look()
-        gate.open(clock())
+        gate.open(gate.look(), clock())
         clock.now += timedelta(minutes=1)
         watchman.look()
 
@@ -219,7 +219,7 @@ def test_everything_that_is_wrong_comes_in_one_message(watch, record, redis, rec
     bring_to(record, State.DEAD, clock.now)
     write_one(record, clock.now - timedelta(minutes=16))
     write(record, make_entry([], source="github", at=clock.now - 2 * HOUR))
-    redis.zadd(keys.CLOCK, {"dlv_lost": "+inf"})
+    redis.zadd(keys.UNDECIDED, {"dlv_lost": 0})
     redis.set(keys.DRIFT + "main", '["rule a: no template 1"]')
     watchman.look()
 
@@ -273,7 +273,7 @@ def test_a_channel_that_does_not_take_it_is_told_when_it_does_and_the_other_is_t
     watch, receiver, office, clock, status
 ):
     watchman = watch(alerting_for(receiver, office))
-    Gate(watchman.record.redis, "main").hold("x", "y", clock())
+    hold(watchman.record.redis, "main", "x", "y", clock())
     receiver.status = status
     for _ in range(3):
         watchman.look()
@@ -290,14 +290,14 @@ def test_a_channel_that_does_not_take_it_is_told_when_it_does_and_the_other_is_t
 def test_a_second_try_has_the_id_of_the_first_and_the_same_trouble_later_another(watch, redis, receiver, clock):
     watchman, gate = watch(alerting_for(receiver)), Gate(redis, "main")
     for _ in range(2):
-        gate.hold("x", "y", clock())
+        gate.hold(gate.look(), "x", "y", clock())
         known = redis.hgetall(keys.TOLD + "on-call")
         watchman.look()
         redis.delete(keys.TOLD + "on-call")  # as if this process had died before it could write it down
         if known:
             redis.hset(keys.TOLD + "on-call", mapping=known)
         watchman.look()
-        gate.open(clock())
+        gate.open(gate.look(), clock())
         watchman.look()
         clock.now += AWAY
         watchman.look()
@@ -308,7 +308,7 @@ def test_a_second_try_has_the_id_of_the_first_and_the_same_trouble_later_another
 
 
 def test_a_letter_says_what_is_wrong_to_everybody(watch, redis, office, clock):
-    Gate(redis, "main").hold("x", "Mend the webhook.", clock())
+    hold(redis, "main", "x", "Mend the webhook.", clock())
     watch(alerting_for(office=office)).look()
 
     ((to, raw),) = office.letters
@@ -334,7 +334,7 @@ def test_a_channel_that_is_away_is_unsent_without_its_address(clock):
 
 
 def test_it_looks_from_a_thread_until_it_is_stopped_and_one_process_at_a_time(watch, redis, receiver, clock):
-    Gate(redis, "main").hold("x", "y", clock())
+    hold(redis, "main", "x", "y", clock())
     stops = [threading.Event() for _ in range(2)]
     threads = [threading.Thread(target=watch(alerting_for(receiver)).run, args=(stop,)) for stop in stops]
     for thread in threads:
@@ -360,10 +360,10 @@ def test_a_chat_says_what_is_wrong_and_when_it_is_over(record, sandbox, clock):
     alerting = alerting_for(chats=(Chat("chat", "main", "chat12"), Chat("far", "second", "chat13")))
     channels = open_chats(alerting, {"main": open_line(record, sandbox.url, clock)})
     watchman, gate = Watchman(record, alerting, ["main"], channels, clock=clock), Gate(record.redis, "main")
-    gate.hold("x", "Mend the webhook.", clock())
+    gate.hold(gate.look(), "x", "Mend the webhook.", clock())
     for _ in range(2):
         watchman.look()
-    gate.open(clock())
+    gate.open(gate.look(), clock())
     watchman.look()
     clock.now += AWAY
     watchman.look()
@@ -399,7 +399,7 @@ def test_a_portal_that_is_away_is_told_when_it_is_back(record, sandbox, clock):
     channels = open_chats(alerting, {"main": open_line(record, sandbox.url, clock)})
     watchman = Watchman(record, alerting, ["main"], channels, clock=clock)
     sandbox.portal.add_faults({"kind": "html_502", "times": 2})
-    Gate(record.redis, "main").hold("x", "y", clock())
+    hold(record.redis, "main", "x", "y", clock())
 
     for _ in range(4):
         watchman.look()
@@ -512,7 +512,7 @@ def test_the_workers_tell(processes, sandbox, own_valkey, receiver):
     before, _, after = ALERTS.partition("mail:")
     write_file(processes.config, f"{before}bitrix24:{after.partition('bitrix24:')[2]}")
     try:
-        Gate(redis, "main").hold("x", "Mend the webhook.", utc_now())
+        hold(redis, "main", "x", "Mend the webhook.", utc_now())
         worker = processes.start(
             "workers",
             REDIS_URL=own_valkey.url,

@@ -115,14 +115,34 @@ def test_a_child_that_must_start_and_does_not_stops_everything(start, notes):
     assert lines(notes)[-1:] in ([], ["end-of-bystander"])
 
 
-def test_the_last_started_is_stopped_first(start, notes):
-    supervisor, thread, statuses = start(*(Child(name, children.stay, (notes, name)) for name in ("record", "web")))
-    until(lambda: len(lines(notes)) == 2, "both starts")
+def test_what_the_others_need_is_stopped_after_them(start, notes):
+    supervisor, thread, statuses = start(
+        Child("record", children.stay, (notes, "record"), is_needed=True),
+        *(Child(name, children.stay, (notes, name)) for name in ("web", "workers")),
+    )
+    until(lambda: len(lines(notes)) == 3, "all starts")
 
     supervisor.stopping.set()
     thread.join(20)
 
-    assert [line.split()[0] for line in lines(notes)[2:]] == ["end-of-web", "end-of-record"]
+    ends = [line.split()[0] for line in lines(notes)[3:]]
+    assert (sorted(ends[:2]), ends[2:]) == (["end-of-web", "end-of-workers"], ["end-of-record"])
+    assert statuses == [0]
+
+
+def test_all_are_told_to_end_before_any_is_waited_for(start, notes):
+    """Each ends only when all of them have been told: told one after the other, each would be killed."""
+    names = ["a", "b", "c"]
+    supervisor, thread, statuses = start(
+        *(Child(name, children.stay_for_all, (notes, name, len(names)), stop_s=15.0) for name in names)
+    )
+    until(lambda: len(lines(notes)) == 3, "all starts")
+
+    supervisor.stopping.set()
+    thread.join(40)
+
+    assert sorted(line for line in lines(notes) if line.startswith("end-of-")) == ["end-of-a", "end-of-b", "end-of-c"]
+    assert {child.process.exitcode for child in supervisor.children} == {0}
     assert statuses == [0]
 
 

@@ -85,6 +85,27 @@ def test_every_source_and_every_portal_of_the_shipped_configuration_gets_its_sec
 
 
 @pytest.mark.parametrize("service", EVERY_SERVICE)
+def test_no_service_takes_the_machine_with_it(compose: dict[str, Any], service: str) -> None:
+    settings = compose["services"][service]
+    assert re.fullmatch(r"\d+[mg]", settings["mem_limit"])
+    assert 0 < settings["pids_limit"] <= 200
+
+
+def test_a_full_record_answers_before_it_is_killed(compose: dict[str, Any]) -> None:
+    (limit,) = re.findall(r"^maxmemory (\d+)gb$", (ROOT / "config" / "redis.conf").read_text("utf-8"), re.MULTILINE)
+    assert compose["services"]["redis"]["mem_limit"] == f"{2 * int(limit)}g"
+
+
+def test_every_image_from_elsewhere_is_named_by_version_and_digest(compose: dict[str, Any]) -> None:
+    stages = re.findall(r"^FROM (\S+)", (ROOT / "config" / "docker" / "Dockerfile").read_text("utf-8"), re.MULTILINE)
+    images = {service["image"] for service in compose["services"].values()} - {"relay"}
+    assert len(stages) == 2
+    assert len(set(stages)) == 1
+    for image in [*images, *stages]:
+        assert re.fullmatch(r"[\w./-]+:\d+\.\d+\.\d+[\w.-]*@sha256:[0-9a-f]{64}", image), image
+
+
+@pytest.mark.parametrize("service", EVERY_SERVICE)
 def test_each_service_has_few_rights_and_says_whether_it_is_well(compose: dict[str, Any], service: str) -> None:
     settings = compose["services"][service]
     assert settings["read_only"] is True

@@ -18,11 +18,13 @@ FLOOR = {
     "lifecycle",
     "outlines",
     "portals",
+    "printing",
     "processes",
     "queueing",
     "settings",
     "store",
     "telemetry",
+    "threads",
 }
 """What the workers may take from relay."""
 PLAIN = ("errors", "events", "ids", "lifecycle")

@@ -1,18 +1,14 @@
-"""The web process enqueues work that it cannot import: here both sides are loaded, and the names must meet."""
+"""The record's scripts write RQ's jobs without RQ: its names of keys are compared with ours."""
 
-import inspect
-from importlib import import_module
+from rq import Queue
+from rq.job import Job
+from rq.worker_registration import REDIS_WORKER_KEYS
 
-import pytest
-
-from relay.queueing import JOB_NAMES
+from relay.queueing import JOB_KEY_PREFIX, QUEUE_KEY_PREFIX, QUEUES_KEY, WORKERS_KEY
 
 
-@pytest.mark.parametrize("name", JOB_NAMES)
-def test_every_job_name_leads_to_a_function_of_the_workers_that_takes_ids_and_numbers_only(name: str) -> None:
-    module, _, function = name.rpartition(".")
-    assert module.startswith("workers.")
-    job = getattr(import_module(module), function)
-    parameters = inspect.signature(job, eval_str=True).parameters.values()
-    assert parameters
-    assert {parameter.annotation for parameter in parameters} <= {str, int}
+def test_rqs_keys_have_the_names_that_we_write() -> None:
+    assert Job.redis_job_namespace_prefix == JOB_KEY_PREFIX
+    assert Queue.redis_queue_namespace_prefix == QUEUE_KEY_PREFIX
+    assert Queue.redis_queues_keys == QUEUES_KEY
+    assert REDIS_WORKER_KEYS == WORKERS_KEY

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 
 import pytest
-from rq.job import Job
-from rq.serializers import JSONSerializer
 
 from relay.lifecycle import EventState, State
 from relay.listing import Filter, list_events
-from relay.queueing import job_id
-from tests.support.folders import copy_config
+from relay.marks import Marker
+from relay.queueing import queue_key
+from relay.store import keys
+from tests.support.folders import WEB_SECRETS, copy_config
 from tests.support.senders import JSON, SEED, SEED_CALL, dump, github, website
 
 
@@ -30,7 +30,7 @@ def test_the_example_of_bitrix24_is_recorded_to_the_letter(client, record, redis
     (delivery,) = record.deliveries(receipt["deliveries"])
     assert (delivery.rule, delivery.state, delivery.call.portal) == ("seed-example", State.PENDING, "main")
     assert delivery.call.to_wire() == SEED_CALL
-    assert Job.fetch(job_id(delivery.id, 1), connection=redis, serializer=JSONSerializer).args == [delivery.id, 1]
+    assert redis.llen(queue_key("main")) == 1, "a worker is woken"
 
 
 def test_the_event_is_kept_as_it_came_without_the_proof(client, record):
@@ -92,6 +92,21 @@ def test_a_rejected_event_keeps_nobody_from_sending_it_mended(client):
     answer = client.post("/hooks/website", data=dump(good), headers=website())
 
     assert (answer.status_code, answer.get_json()["duplicate"]) == (200, False)
+
+
+@pytest.mark.parametrize(
+    ("email", "phone", "named"),
+    [("Ada@Example.com", "+1 202 555 0100", ["ada@example.com"]), ("ada at example", 7, ["ada at example", "7"])],
+)
+def test_the_person_of_a_rejected_event_is_found_by_what_was_typed_or_came(client, record, email, phone, named):
+    rejected = {"document": "company", "id": "x", "email": email, "phone": phone}
+
+    answer = client.post("/hooks/website", data=dump(rejected), headers=website())
+
+    assert answer.status_code == 422
+    for value in named:
+        mark = Marker(WEB_SECRETS["RELAY_SECRET_KEY"]).mark(value)
+        assert record.size(keys.MARKS + mark) == 1, value
 
 
 @pytest.mark.parametrize("senders", [2, 20])

@@ -15,7 +15,6 @@ from relay.store.record import Load, Record
 from tests.support.making import NOON, make_attempt, make_delivery, make_entry, write
 
 CLAIMABLE = {State.PENDING, State.RETRYING}
-RESCUABLE = CLAIMABLE | {State.UNCERTAIN}
 STEP = timedelta(seconds=1)
 
 
@@ -32,6 +31,8 @@ class Books(RuleBasedStateMachine):
         self.turns: dict[str, int] = {}
         self.attempts: dict[str, int] = {}
         self.replayed: set[str] = set()
+        self.doubts: set[str] = set()
+        self.claims = 0
         self.firsts: dict[str, str] = {}
         self.events = 0
 
@@ -57,56 +58,49 @@ class Books(RuleBasedStateMachine):
         for delivery in entry.deliveries:
             self.add(delivery.id)
 
-    @precondition(lambda self: self.states)
-    @rule(number=st.integers(0, 50), late=st.booleans(), limit=st.integers(1, 3))
-    def claim(self, number, late, limit):
-        asked = self.pick(number)
-        is_its_turn = self.states[asked] in CLAIMABLE and not late
-        try:
-            claimed = self.record.claim("main", asked, self.turns[asked] - late, self.now, Load(limit))
-        except LostRace:
-            assert not CLAIMABLE & set(self.states.values())
-            return
-        assert len(claimed) <= limit
-        assert claimed[0].id == asked or not is_its_turn
+    @rule(limit=st.integers(1, 3), again=st.booleans())
+    def claim(self, limit, again):
+        self.claims += 1
+        claimed = self.record.claim("main", f"claim-{self.claims}", self.now, Load(limit))
+        waiting = sorted(one for one, state in self.states.items() if state in CLAIMABLE)
+        assert len(claimed) == min(limit, len(waiting))
+        assert {one.id for one in claimed} <= set(waiting)
         for delivery in claimed:
-            assert self.states[delivery.id] in CLAIMABLE
             self.states[delivery.id] = State.SENDING
+            self.turns[delivery.id] += 1
+        if again:  # the answer was lost
+            assert self.record.claim("main", f"claim-{self.claims}", self.now, Load(limit)) == claimed
+
+    @rule()
+    def look(self):
+        found = self.record.look("main", self.now)
+        assert (found is None) == (not self.doubts)
+        if found:
+            assert self.states[found.id] is State.UNCERTAIN
+            self.doubts.remove(found.id)
+            self.turns[found.id] += 1
 
     @precondition(lambda self: self.states)
-    @rule(number=st.integers(0, 50), following=st.sampled_from(State), late=st.booleans())
-    def settle(self, number, following, late):
+    @rule(number=st.integers(0, 50), following=st.sampled_from(State), late=st.booleans(), left=st.booleans())
+    def settle(self, number, following, late, left):
         chosen = self.pick(number)
         before = self.record.delivery(chosen)
         self.now += STEP
-        ticket = None
-        if following in CLAIMABLE:
-            ticket = self.record.queues.deliver("main", chosen, before.turn + 1, self.now)
         legal = following in TRANSITIONS[self.states[chosen]] and following is not State.SENDING and not late
         if following is State.SENDING:
             return
         try:
-            self.record.settle(
-                replace(before, turn=before.turn - late), following, self.now, attempt=make_attempt(), ticket=ticket
-            )
+            old, next_at = replace(before, turn=before.turn - late), None if left else self.now
+            self.record.settle(old, following, self.now, attempt=make_attempt(), next_at=next_at)
         except (LostRace, IllegalTransitionError):
             assert not legal
             return
         assert legal
         self.states[chosen] = following
-        self.turns[chosen] += ticket is not None
+        self.doubts.discard(chosen)
+        if following is State.UNCERTAIN and not left:
+            self.doubts.add(chosen)
         self.attempts[chosen] += 1
-
-    @precondition(lambda self: self.states)
-    @rule(number=st.integers(0, 50), forgotten=st.booleans())
-    def rescue(self, number, forgotten):
-        chosen = self.pick(number)
-        if forgotten:
-            self.record.redis.delete("rq:queue:portal-main")
-        made = self.record.rescue(self.record.delivery(chosen), self.now)
-        assert not made or self.states[chosen] in RESCUABLE
-        assert made or not forgotten or self.states[chosen] not in RESCUABLE
-        self.turns[chosen] += made
 
     @precondition(lambda self: self.states)
     @rule(number=st.integers(0, 50))

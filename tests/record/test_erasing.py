@@ -16,7 +16,7 @@ from relay.store.acts import Act, log_act, read_acts
 from relay.store.gate import Gate
 from relay.store.questions import Questions
 from tests.support.folders import WEB_SECRETS
-from tests.support.making import NOON, bring_to, make_attempt, make_call, make_delivery, make_entry, write
+from tests.support.making import NOON, bring_to, claim_one, make_attempt, make_call, make_delivery, make_entry, write
 
 EMAIL, PHONE = "ada@example.com", "+44 20 7946 0000"
 MARKER = Marker(WEB_SECRETS["RELAY_SECRET_KEY"])
@@ -41,7 +41,7 @@ def write_with(record, *, body=b"{}", parameters=None, marks=(), digest=None, **
 
 
 def finish(record, delivery, description=None):
-    (claimed,) = record.claim("main", delivery.id, delivery.turn, NOON)
+    claimed = claim_one(record, delivery, NOON)
     attempt = replace(make_attempt(), description=description)
     record.settle(claimed, State.DEAD, NOON, attempt=attempt, reason="x")
 

@@ -8,12 +8,14 @@ import pytest
 
 from relay.errors import InvalidEventError, NotFoundError
 from relay.lifecycle import EventState, State
+from relay.marks import Marker
 from relay.portals import load_portals
 from relay.replay import NotReplayableError, Replayer
 from relay.rules import load_rules
 from relay.sources import load_sources
+from relay.store import keys
 from tests.support.folders import SECRETS, copy_config
-from tests.support.making import NOON, bring_to, make_entry, write
+from tests.support.making import NOON, bring_to, claim_one, make_entry, write
 from tests.support.senders import SEED, dump
 
 
@@ -28,7 +30,8 @@ def today(record, tmp_path):
             path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
         sources = load_sources(folder / "sources.yaml", SECRETS)
         portals = load_portals(folder / "portals.yaml")
-        return Replayer(record, sources, load_rules(folder / "rules", sources=sources, portals=portals))
+        rules = load_rules(folder / "rules", sources=sources, portals=portals)
+        return Replayer(record, sources, rules, Marker("key"))
 
     return make
 
@@ -37,7 +40,7 @@ def dead(record, body):
     """A dead delivery of the rule seed-example, from an event with this body."""
     entry = make_entry(["seed-example"], body=body)
     write(record, entry)
-    (claimed,) = record.claim("main", entry.deliveries[0].id, 1, NOON)
+    claimed = claim_one(record, entry.deliveries[0])
     record.settle(claimed, State.DEAD, NOON, reason="because")
     return record.delivery(claimed.id)
 
@@ -91,6 +94,31 @@ def test_an_event_that_was_rejected_is_used_after_its_rule_was_mended(record, to
     assert fresh.call.parameters == {"Parameter1": "user_anna"}
     event = record.event(entry.event.id)
     assert (event.state, event.deliveries, event.errors) == (EventState.ACCEPTED, (fresh.id,), {})
+
+
+ADA = "ada@example.com"
+WITH_EMAIL = ("extract:", "extract:\n  email: {from: body.email, type: email}")
+
+
+def test_the_person_of_a_replayed_event_is_found_by_name(record, today):
+    entry = make_entry([], state=EventState.REJECTED, body=dump({**SEED, "email": ADA}))
+    write(record, entry)
+
+    today(seed_example=WITH_EMAIL).replay(entry.event.id, current_rules=True)
+
+    mark = Marker("key").mark(ADA)
+    assert record.event(entry.event.id).marks == (mark,)
+    assert record.page(keys.MARKS + mark) == [entry.event.id]
+
+
+def test_or_it_is_not_replayed_where_the_key_is_not_known(record, today):
+    entry = make_entry([], state=EventState.REJECTED, body=dump({**SEED, "email": ADA}))
+    write(record, entry)
+    replayer = today(seed_example=WITH_EMAIL)
+    replayer._marker = None
+
+    with pytest.raises(NotReplayableError, match="RELAY_SECRET_KEY"):
+        replayer.replay(entry.event.id, current_rules=True)
 
 
 @pytest.mark.parametrize("state", [State.PENDING, State.SENDING, State.RETRYING, State.UNCERTAIN])

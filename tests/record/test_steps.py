@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 import threading
 from datetime import timedelta
 
 import pytest
 from rq import Queue
-from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from relay.errors import IllegalTransitionError, LostRace
 from relay.lifecycle import FINAL, TRANSITIONS, EventState, State, Verdict
-from relay.queueing import RECONCILE_JOB, job_id, queue_name
+from relay.queueing import SERVE_JOB, queue_key, queue_name
 from relay.store import keys
 from relay.store.connection import connect
-from relay.store.record import GRACE, HARD_DEADLINE, Load, Record
+from relay.store.gate import Gate
+from relay.store.lease import lease
+from relay.store.questions import Questions
+from relay.store.record import HARD_DEADLINE, SINGLE, Load, Record
 from tests.support.making import (
+    DAY,
     NOON,
     bring_to,
     make_attempt,
@@ -32,25 +36,28 @@ SECOND = timedelta(seconds=1)
 
 
 def queued(redis, portal="main"):
-    return Queue(queue_name(portal), connection=redis, serializer=JSONSerializer).get_job_ids()
+    return Queue(queue_name(portal), connection=redis, serializer=JSONSerializer).get_jobs()
+
+
+def claim(record, now=NOON, load=SINGLE, name=None):
+    return record.claim("main", name or secrets.token_hex(8), now, load)
 
 
 def retrying_until(record, at):
     sending = bring_to(record, State.SENDING)
-    ticket = record.queues.deliver("main", sending.id, 2, at)
-    record.settle(sending, State.RETRYING, NOON, ticket=ticket, next_at=at)
+    record.settle(sending, State.RETRYING, NOON, next_at=at)
     return record.delivery(sending.id)
 
 
 def test_a_claim_makes_a_delivery_sending_until_the_hard_deadline(redis, record):
     delivery = write_one(record)
 
-    (claimed,) = record.claim("main", delivery.id, 1, NOON + SECOND)
+    (claimed,) = claim(record, NOON + SECOND)
 
-    assert claimed.state is State.SENDING
+    assert (claimed.id, claimed.state, claimed.turn) == (delivery.id, State.SENDING, 2)
     assert claimed == record.delivery(delivery.id)
-    assert record.overdue(NOON + SECOND + HARD_DEADLINE - SECOND, 10) == []
-    assert record.overdue(NOON + SECOND + HARD_DEADLINE, 10) == [claimed]
+    assert record.lapsed(NOON + SECOND + HARD_DEADLINE - SECOND, 10) == []
+    assert record.lapsed(NOON + SECOND + HARD_DEADLINE, 10) == [claimed]
     assert not redis.exists(keys.WAITING + "main")
 
 
@@ -63,11 +70,8 @@ def test_of_many_who_claim_at_once_one_wins(valkey, record, workers):
     def claim_all():
         own = Record(connect(valkey.url))
         barrier.wait()
-        for delivery in deliveries:
-            try:
-                won.extend(own.claim("main", delivery.id, 1, NOON))
-            except LostRace:
-                continue
+        for _ in deliveries:
+            won.extend(claim(own))
         own.redis.close()
 
     threads = [threading.Thread(target=claim_all) for _ in range(workers)]
@@ -79,64 +83,98 @@ def test_of_many_who_claim_at_once_one_wins(valkey, record, workers):
     assert sorted(delivery.id for delivery in won) == sorted(delivery.id for delivery in deliveries)
 
 
-@pytest.mark.parametrize("turn", [1, 3])
-def test_a_job_whose_turn_is_over_or_not_yet_come_does_not_claim_its_delivery(record, turn):
-    delivery = retrying_until(record, NOON + 60 * SECOND)
-
-    with pytest.raises(LostRace):
-        record.claim("main", delivery.id, turn, NOON)
-
-    assert record.delivery(delivery.id) == delivery
-
-
-def test_a_job_whose_turn_is_over_works_for_others_that_wait(record):
-    done, other = bring_to(record, State.STARTED), write_one(record)
-
-    assert [one.id for one in record.claim("main", done.id, 1, NOON)] == [other.id]
-
-
 @pytest.mark.parametrize("state", [State.SENDING, State.UNCERTAIN, State.STARTED, State.DEAD])
 def test_what_is_not_waiting_cannot_be_claimed(record, state):
     delivery = bring_to(record, state)
 
-    with pytest.raises(LostRace):
-        record.claim("main", delivery.id, delivery.turn, NOON)
-
+    assert claim(record, NOON + HARD_DEADLINE) == []
     assert record.delivery(delivery.id) == delivery
 
 
-def test_a_delivery_that_does_not_exist_cannot_be_claimed(record):
-    with pytest.raises(LostRace):
-        record.claim("main", "dlv_x", 1, NOON)
+@pytest.mark.parametrize("state", [State.SENDING, State.UNCERTAIN, State.STARTED, State.DEAD])
+def test_what_stands_among_the_waiting_by_mistake_is_taken_out_and_not_sent(redis, record, state):
+    delivery = bring_to(record, state)
+    redis.zadd(keys.WAITING + "main", {delivery.id: 0, "dlv_x": 0})
+
+    assert claim(record, load=Load(2)) == []
+    assert record.delivery(delivery.id) == delivery
+    assert not redis.exists(keys.WAITING + "main")
 
 
-def test_a_claim_takes_the_oldest_others_along(record):
-    others = [write_one(record, NOON + n * SECOND) for n in range(5)]
+def test_a_claim_takes_the_oldest(record):
+    written = [write_one(record, NOON + n * SECOND) for n in range(5)]
     elsewhere = write_one(record, NOON - SECOND, portal="second")
-    asked = others.pop(3)
 
-    claimed = record.claim("main", asked.id, 1, NOON + 10 * SECOND, Load(3))
+    claimed = claim(record, NOON + 10 * SECOND, Load(3))
 
-    assert [delivery.id for delivery in claimed] == [asked.id, others[0].id, others[1].id]
+    assert [delivery.id for delivery in claimed] == [one.id for one in written[:3]]
     assert {delivery.state for delivery in claimed} == {State.SENDING}
-    assert record.delivery(others[2].id).state is State.PENDING
-    assert record.delivery(elsewhere.id).state is State.PENDING
+    assert {record.delivery(one.id).state for one in [*written[3:], elsewhere]} == {State.PENDING}
 
 
-def test_a_claim_never_takes_along_what_is_not_due_yet(record):
+def test_a_claim_never_takes_what_is_not_due_yet(record):
     at = NOON + 60 * SECOND
-    later, asked = retrying_until(record, at), write_one(record)
+    later, now = retrying_until(record, at), write_one(record)
 
-    assert [one.id for one in record.claim("main", asked.id, 1, at - SECOND, Load(50))] == [asked.id]
-    assert [one.id for one in record.claim("main", asked.id, 1, at, Load(50))] == [later.id]
+    assert [one.id for one in claim(record, at - SECOND, Load(50))] == [now.id]
+    assert [one.id for one in claim(record, at, Load(50))] == [later.id]
 
 
-def test_a_delivery_that_another_job_took_along_is_lost_to_its_own_job(record):
-    asked, other = write_one(record), write_one(record)
-    record.claim("main", asked.id, 1, NOON, Load(2))
+def test_a_claim_whose_answer_was_lost_returns_what_it_took_the_first_time(record):
+    write_one(record)
+    write_one(record)
+    others = write_one(record, NOON + SECOND)
 
+    taken = claim(record, NOON, Load(2), "mine")
+    again = claim(record, NOON + 30 * SECOND, Load(2), "mine")
+
+    assert [one.id for one in again] == [one.id for one in taken]
+    assert [one.turn for one in again] == [2, 2]
+    assert record.lapsed(NOON + HARD_DEADLINE, 10) == [], "its time runs from the answer that came"
+    assert record.delivery(others.id).state is State.PENDING
+
+
+def test_what_has_moved_on_since_is_not_in_the_answer_to_the_repeated_claim(record):
+    write_one(record)
+    other = write_one(record)
+    first, _ = claim(record, NOON, Load(2), "mine")
+    record.settle(first, State.RETRYING, NOON)
+    claim(record)
+
+    assert [one.id for one in claim(record, NOON, Load(2), "mine")] == [other.id]
+
+
+def test_what_a_claim_took_is_remembered_no_longer_than_the_hard_deadline(redis, record):
+    write_one(record)
+    claim(record, name="mine")
+
+    assert 0 < redis.pttl(keys.CLAIM + "mine") <= HARD_DEADLINE / timedelta(milliseconds=1)
+
+
+def test_of_those_in_doubt_the_one_whose_time_came_first_is_looked_into_by_one(record):
+    later, sooner, left = [bring_to(record, State.SENDING) for _ in range(3)]
+    record.settle(later, State.UNCERTAIN, NOON, next_at=NOON + 2 * SECOND)
+    record.settle(sooner, State.UNCERTAIN, NOON, next_at=NOON + SECOND)
+    record.settle(left, State.UNCERTAIN, NOON)
+
+    assert record.look("main", NOON) is None
+    found = [record.look("main", NOON + 5 * SECOND) for _ in range(3)]
+
+    assert [one and (one.id, one.turn) for one in found] == [(sooner.id, 3), (later.id, 3), None]
+    assert record.counts().imbalances == []
+
+
+def test_whoever_dies_looking_leaves_it_to_the_next_after_the_hard_deadline(record):
+    sending = bring_to(record, State.SENDING)
+    record.settle(sending, State.UNCERTAIN, NOON, next_at=NOON)
+    first = record.look("main", NOON)
+
+    assert record.look("main", NOON + HARD_DEADLINE - SECOND) is None
+    second = record.look("main", NOON + HARD_DEADLINE)
+
+    assert second.turn == first.turn + 1
     with pytest.raises(LostRace):
-        record.claim("main", other.id, 1, NOON)
+        record.settle(first, State.STARTED, NOON, workflow_id="wf-late")
 
 
 @pytest.mark.parametrize(("current", "following"), list(itertools.product(State, State)))
@@ -144,9 +182,10 @@ def test_a_step_is_written_exactly_where_the_table_has_it(record, current, follo
     delivery = bring_to(record, current)
 
     if following in TRANSITIONS[current]:
-        record.settle(delivery, following, NOON + SECOND) if following is not State.SENDING else record.claim(
-            "main", delivery.id, delivery.turn, NOON
-        )
+        if following is State.SENDING:
+            claim(record)
+        else:
+            record.settle(delivery, following, NOON + SECOND)
         assert record.delivery(delivery.id).state is following
     else:
         with pytest.raises(IllegalTransitionError):
@@ -167,20 +206,14 @@ def test_settling_writes_attempt_outcome_and_time_at_once(record):
     assert settled.next_attempt_at is None
 
 
-def test_settling_for_later_makes_the_next_turn_with_its_job(redis, record):
-    sending = bring_to(record, State.SENDING)
-    at = NOON + 15 * SECOND
-    ticket = record.queues.deliver("main", sending.id, 2, at)
+def test_settling_for_later_says_when(record):
+    sending, at = bring_to(record, State.SENDING), NOON + 15 * SECOND
 
-    record.settle(
-        sending, State.RETRYING, NOON, attempt=make_attempt(Verdict.THROTTLED), reason="busy", ticket=ticket, next_at=at
-    )
+    record.settle(sending, State.RETRYING, NOON, attempt=make_attempt(Verdict.THROTTLED), reason="busy", next_at=at)
 
     settled = record.delivery(sending.id)
     assert (settled.turn, settled.next_attempt_at, settled.reason) == (2, at, "busy")
-    assert redis.zrange("rq:scheduled:portal-main", 0, -1) == [job_id(sending.id, 2).encode()]
-    assert record.overdue(at + GRACE - SECOND, 10) == []
-    assert record.overdue(at + GRACE, 10) == [settled]
+    assert [record.due("main", moment) for moment in (at - SECOND, at)] == [0, 1]
 
 
 @pytest.mark.parametrize("following", TRANSITIONS[State.SENDING])
@@ -204,61 +237,97 @@ def test_settling_twice_is_settling_once(record):
     assert len(record.delivery(sending.id).attempts) == 1
 
 
-def test_an_uncertain_delivery_that_no_job_looks_into_waits_for_a_person(record):
+def test_an_uncertain_delivery_that_is_not_to_be_looked_into_waits_for_a_person(record):
     delivery = bring_to(record, State.UNCERTAIN)
 
-    assert record.overdue(NOON + 3650 * timedelta(days=1), 10) == []
+    assert record.look("main", NOON + 3650 * timedelta(days=1)) is None
+    assert record.size(keys.UNDECIDED) == 1
     assert record.counts().imbalances == []
     assert record.delivery(delivery.id).state is State.UNCERTAIN
 
 
-def test_a_waiting_delivery_that_a_queued_job_carries_needs_no_rescue(redis, record):
-    delivery = write_one(record)
+def test_a_new_delivery_wakes_a_worker_and_the_next_ones_find_it_awake(redis, record):
+    write_one(record)
+    write_one(record)
+    write_one(record, portal="second")
 
-    assert not record.rescue(delivery, NOON)
-    assert queued(redis) == [job_id(delivery.id, 1)]
-    assert record.delivery(delivery.id).turn == 1
-    assert record.overdue(NOON + GRACE - SECOND, 10) == []
-
-
-@pytest.mark.parametrize("state", [State.PENDING, State.RETRYING])
-def test_a_waiting_delivery_that_no_job_carries_gets_a_new_one(redis, record, state):
-    delivery = bring_to(record, state)
-    redis.delete("rq:queue:portal-main", "rq:scheduled:portal-main")
-
-    assert record.rescue(delivery, NOON)
-
-    assert queued(redis) == [job_id(delivery.id, delivery.turn + 1)]
-    assert [one.id for one in record.claim("main", delivery.id, delivery.turn + 1, NOON)] == [delivery.id]
+    (job,) = queued(redis)
+    assert (job.func_name, job.args, job.kwargs) == (SERVE_JOB, ["main"], {})
+    assert len(queued(redis, "second")) == 1
 
 
-def test_two_who_rescue_make_one_job(redis, record):
-    delivery = write_one(record)
-    redis.delete("rq:queue:portal-main")
+def test_a_claim_that_leaves_something_wakes_the_next_worker(redis, record):
+    for _ in range(3):
+        write_one(record)
+    redis.delete(queue_key("main"))
 
-    assert [record.rescue(delivery, NOON), record.rescue(delivery, NOON)] == [True, False]
+    claim(record, load=Load(2))
+    assert len(queued(redis)) == 1
+
+    redis.delete(queue_key("main"))
+    claim(record)
+    assert queued(redis) == []
+
+
+def test_what_may_be_sent_again_at_once_wakes_a_worker(redis, record):
+    one, two = bring_to(record, State.SENDING), bring_to(record, State.SENDING)
+    redis.delete(queue_key("main"))
+
+    record.settle(one, State.RETRYING, NOON, next_at=NOON + SECOND)
+    assert queued(redis) == []
+
+    record.settle(two, State.PENDING, NOON)
     assert len(queued(redis)) == 1
 
 
-def test_an_uncertain_delivery_is_looked_into_again_and_not_sent(redis, record):
-    delivery = bring_to(record, State.UNCERTAIN)
-    redis.delete("rq:queue:portal-main")
-
-    assert record.rescue(delivery, NOON)
-
-    job = Job.fetch(job_id(delivery.id, 2), connection=redis, serializer=JSONSerializer)
-    assert (job.func_name, job.args) == (RECONCILE_JOB, [delivery.id, 2])
-    assert record.delivery(delivery.id).state is State.UNCERTAIN
+def nothing(_record): ...
 
 
-@pytest.mark.parametrize("state", [State.SENDING, State.STARTED, State.DEAD])
-def test_what_is_not_waiting_is_not_rescued(redis, record, state):
-    delivery = bring_to(record, state)
-    redis.delete("rq:queue:portal-main")
+def a_retry(record):
+    retrying_until(record, NOON)
 
-    assert not record.rescue(delivery, NOON)
-    assert record.delivery(delivery.id) == delivery
-    assert queued(redis) == []
+
+def a_retry_later(record):
+    retrying_until(record, NOON + 60 * SECOND)
+
+
+def a_doubt(record):
+    record.settle(bring_to(record, State.SENDING), State.UNCERTAIN, NOON, next_at=NOON)
+
+
+def a_question(record):
+    Questions(record.redis).ask("main", "ping", "", NOON)
+
+
+CLOSED = {
+    "open": Gate.look,
+    "paused": lambda gate: gate.back_off(gate.look(), "r", "", NOON),
+    "to be asked": lambda gate: gate.back_off(gate.look(), "r", "", NOON - 60 * SECOND),
+    "held": lambda gate: gate.hold(gate.look(), "r", "", NOON),
+    "by a person": lambda gate: gate.pause_by_person(NOON - DAY),
+}
+
+
+@pytest.mark.parametrize(
+    ("what", "wakes"),
+    [
+        (nothing, {"to be asked"}),
+        (a_retry, {"open", "to be asked"}),
+        (a_retry_later, {"to be asked"}),
+        (a_doubt, {"open", "to be asked"}),
+        (a_question, set(CLOSED)),
+    ],
+)
+@pytest.mark.parametrize("gate", CLOSED)
+def test_the_clock_wakes_a_worker_where_something_can_be_done_now(redis, record, what, wakes, gate):
+    what(record)
+    CLOSED[gate](Gate(redis, "main"))
+    redis.delete(queue_key("main"))
+
+    woken = record.wake(["main", "second"], NOON)
+
+    assert (woken, len(queued(redis))) == ((1, 1) if gate in wakes else (0, 0))
+    assert record.wake(["main"], NOON) == 0
 
 
 @pytest.mark.parametrize("state", sorted(FINAL))
@@ -272,7 +341,7 @@ def test_a_final_delivery_is_replayed_as_a_new_one_and_never_changes_again(redis
     assert record.delivery(old.id) == old
     assert record.delivery(fresh.id) == fresh
     assert record.event(event.id).deliveries == (old.id, fresh.id)
-    assert queued(redis)[-1] == job_id(fresh.id, 1)
+    assert len(queued(redis)) == 1
     assert record.counts().imbalances == []
 
 
@@ -313,21 +382,37 @@ def test_an_event_that_no_rule_could_use_becomes_accepted_by_its_replay(record, 
         record.replay(entry.event, None, [make_delivery(entry.event.id)])
 
 
-@pytest.mark.parametrize("state", [EventState.REFUSED, EventState.PROBE])
-def test_a_refused_event_is_never_replayed(record, state):
-    entry = make_entry([], state=state)
+def test_a_refused_event_is_never_replayed(record):
+    entry = make_entry([], state=EventState.REFUSED)
     write(record, entry)
 
     with pytest.raises(LostRace):
         record.replay(entry.event, None, [make_delivery(entry.event.id)])
 
 
-def test_the_longest_overdue_come_first_and_not_more_than_asked_for(record):
-    deliveries = [write_one(record, NOON + n * SECOND) for n in (2, 0, 1)]
+def test_the_longest_lapsed_come_first_and_not_more_than_asked_for(record):
+    deliveries = [bring_to(record, State.SENDING, NOON + n * SECOND) for n in (2, 0, 1)]
 
-    found = record.overdue(NOON + GRACE + 2 * SECOND, 2)
+    found = record.lapsed(NOON + HARD_DEADLINE + 2 * SECOND, 2)
 
     assert [one.id for one in found] == [deliveries[1].id, deliveries[2].id]
+
+
+def test_a_lease_is_kept_by_its_holder_and_ends_with_what_it_was_taken_for(redis):
+    with lease(redis, "ask:main", "me", timedelta(seconds=20)) as is_mine:
+        with lease(redis, "ask:main", "you", timedelta(seconds=20)) as is_yours:
+            assert (is_mine, is_yours) == (True, False)
+        assert 0 < redis.pttl(keys.LEASE + "ask:main") <= 20_000
+        with lease(redis, "ask:main", "me", timedelta(seconds=20)) as is_still_mine:
+            assert is_still_mine
+    assert not redis.exists(keys.LEASE + "ask:main")
+
+
+def test_who_was_too_slow_ends_nobody_elses_lease(redis):
+    with lease(redis, "ask:main", "slow", timedelta(seconds=20)):
+        redis.set(keys.LEASE + "ask:main", "quick")
+
+    assert redis.get(keys.LEASE + "ask:main") == b"quick"
 
 
 def test_a_lease_has_one_holder_until_it_ends(redis, record):

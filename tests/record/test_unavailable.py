@@ -54,9 +54,8 @@ def test_no_step_is_taken_while_nothing_can_be_written(valkey, record, trouble):
     getattr(valkey, trouble)()
 
     for step in (
-        lambda: record.claim("main", pending.id, 1, NOON),
+        lambda: record.claim("main", "claim", NOON),
         lambda: record.settle(sending, State.STARTED, NOON, workflow_id="wf"),
-        lambda: record.rescue(pending, NOON),
         lambda: record.replay(event, dead, []),
         record.is_writable,
     ):
@@ -174,3 +173,30 @@ def test_a_server_that_does_not_let_us_ask_is_a_warning(redis, valkey):
 def test_a_server_that_is_away_cannot_be_checked(tmp_path):
     with pytest.raises(RecordUnavailableError):
         ensure_durable(connect(f"unix://{tmp_path / 'nobody.sock'}"))
+
+
+@pytest.mark.parametrize(
+    ("url", "of_sentinel", "of_server"),
+    [
+        ("redis+sentinel://a:1,b:2/m", ("Connection", None, None), ("SentinelManagedConnection", None, None)),
+        (
+            "rediss+sentinel://user:p%40ss@a:1,b:2/m/3?sentinel_password=own",
+            ("SSLConnection", None, "own"),
+            ("SentinelManagedSSLConnection", "user", "p@ss"),
+        ),
+        (
+            "redis+sentinel://:p@a:1/m?sentinel_username=u&sentinel_password=own",
+            ("Connection", "u", "own"),
+            ("SentinelManagedConnection", None, "p"),
+        ),
+    ],
+)
+def test_sentinels_and_servers_each_get_their_own_password_and_the_same_tls(url, of_sentinel, of_server):
+    pool = connect(url).connection_pool
+
+    def told(one):
+        options = one.connection_kwargs
+        return one.connection_class.__name__, options.get("username"), options.get("password")
+
+    assert told(pool) == of_server
+    assert {told(sentinel.connection_pool) for sentinel in pool.sentinel_manager.sentinels} == {of_sentinel}

@@ -10,21 +10,20 @@ from datetime import timedelta
 
 import pytest
 from rq import Queue, SimpleWorker
-from rq.job import Job, JobStatus
-from rq.registry import ScheduledJobRegistry
+from rq.job import JobStatus
 from rq.serializers import JSONSerializer
 
 from relay.errors import NotFoundError
 from relay.ids import utc_now
 from relay.lifecycle import EventState, State
-from relay.queueing import DELIVER_JOB, JOB_TIMEOUT_S, job_id, queue_name
+from relay.queueing import JOB_TIMEOUT_S, SERVE_JOB, queue_name
 from relay.store import keys
 from relay.store.connection import connect
 from relay.store.record import Record
 from relay.store.unproven import Bounds
-from tests.support.making import NOON, make_call, make_delivery, make_entry, write, write_one
+from tests.support.making import NOON, claim_one, make_call, make_delivery, make_entry, write, write_one
 from tests.support.waiting import until
-from workers import jobs
+from workers.jobs import job_class
 
 
 def commands_during(redis, action):
@@ -87,25 +86,18 @@ def test_what_is_not_on_record_is_said_to_be_missing(record):
     assert record.deliveries(["dlv_x"]) == []
 
 
-def test_the_job_of_a_delivery_is_one_of_rqs_own(redis, record):
-    delivery = write_one(record)
+def test_the_job_that_wakes_a_worker_is_one_of_rqs_own_and_says_only_where_there_is_work(redis, record):
+    write_one(record)
 
-    job = Job.fetch(job_id(delivery.id, 1), connection=redis, serializer=JSONSerializer)
-
-    assert (job.func_name, job.args, job.kwargs) == (DELIVER_JOB, [delivery.id, 1], {})
-    assert (job.origin, job.timeout, job.get_status()) == ("portal-main", JOB_TIMEOUT_S, JobStatus.QUEUED)
     queue = Queue(queue_name("main"), connection=redis, serializer=JSONSerializer)
-    assert queue.get_job_ids() == [job.id]
+    (job,) = queue.get_jobs()
+
+    assert (job.func_name, job.args, job.kwargs) == (SERVE_JOB, ["main"], {})
+    assert (job.origin, job.timeout, job.get_status()) == ("portal-main", JOB_TIMEOUT_S, JobStatus.QUEUED)
     assert queue in Queue.all(connection=redis, serializer=JSONSerializer)
-
-
-def test_a_job_carries_ids_only(redis, record):
-    delivery = write_one(record)
-
-    kept = redis.hgetall(f"rq:job:{job_id(delivery.id, 1)}")
-
-    assert b"user_1" not in b"".join(kept.values())
-    assert b"LEAD_1" not in b"".join(kept.values())
+    kept = b"".join(redis.hgetall(f"rq:job:{job.id}").values())
+    assert b"user_1" not in kept
+    assert b"LEAD_1" not in kept
 
 
 @pytest.fixture
@@ -117,30 +109,20 @@ def signals_of_before():
         signal.signal(number, handler)
 
 
-def test_a_worker_of_rq_runs_such_a_job(redis, record, monkeypatch, signals_of_before):
+def test_a_worker_of_rq_runs_such_a_job_and_leaves_nothing_of_it(redis, record, signals_of_before):
     ran = []
-    monkeypatch.setattr(jobs, "deliver", lambda delivery_id, turn: ran.append((delivery_id, turn)))
-    first, second = write_one(record), write_one(record)
+    write_one(record)
 
-    SimpleWorker([queue_name("main")], connection=redis, serializer=JSONSerializer).work(burst=True)
+    SimpleWorker(
+        [queue_name("main")],
+        connection=redis,
+        serializer=JSONSerializer,
+        job_class=job_class(lambda: ran.append(True)),
+        default_result_ttl=0,
+    ).work(burst=True)
 
-    assert ran == [(first.id, 1), (second.id, 1)]
-    assert not redis.exists(f"rq:job:{job_id(first.id, 1)}")
-
-
-def test_a_job_for_later_is_in_rqs_registry_of_scheduled_jobs(redis, record):
-    delivery = write_one(record)
-    (claimed,) = record.claim("main", delivery.id, 1, NOON)
-    at = NOON + timedelta(seconds=15, milliseconds=1)
-    ticket = record.queues.deliver("main", delivery.id, 2, at)
-    record.settle(claimed, State.RETRYING, NOON, ticket=ticket, next_at=at)
-
-    queue = Queue(queue_name("main"), connection=redis, serializer=JSONSerializer)
-    registry = ScheduledJobRegistry(queue=queue)
-
-    assert registry.get_job_ids() == [job_id(delivery.id, 2)]
-    # RQ's seconds are whole: rather late than early.
-    assert registry.get_scheduled_time(job_id(delivery.id, 2)) == NOON + timedelta(seconds=16)
+    assert ran == [True]
+    assert redis.keys("rq:job:*") == []
 
 
 def test_the_same_command_again_changes_nothing(redis, record):
@@ -150,7 +132,7 @@ def test_the_same_command_again_changes_nothing(redis, record):
 
     assert write(record, entry) == first
     assert record.counts() == before
-    assert redis.llen("rq:queue:portal-main") == 2
+    assert redis.llen("rq:queue:portal-main") == 1
 
 
 def test_an_event_without_a_rule_is_kept_with_no_job(redis, record):
@@ -257,7 +239,7 @@ def test_a_server_that_forgot_the_scripts_learns_them_again(redis, record):
     redis.script_flush()
     delivery = write_one(record)
     redis.script_flush()
-    (claimed,) = record.claim("main", delivery.id, 1, NOON)
+    claimed = claim_one(record, delivery, NOON)
     redis.script_flush()
     record.settle(claimed, State.STARTED, NOON, workflow_id="wf")
 
@@ -279,7 +261,7 @@ def test_what_was_answered_survives_the_death_of_the_server(own_valkey):
 
 def test_the_keys_of_the_record_are_those_that_are_drawn(redis, record):
     delivery = write_one(record, digest="d")
-    (claimed,) = record.claim("main", delivery.id, 1, NOON)
+    claimed = claim_one(record, delivery, NOON)
     record.settle(claimed, State.UNCERTAIN, NOON)
     record.lease("sweep", "me", timedelta(seconds=1))
 
@@ -290,7 +272,9 @@ def test_the_keys_of_the_record_are_those_that_are_drawn(redis, record):
     assert all(any(key == name or (name.endswith(":") and key.startswith(name)) for name in bare) for key in found)
     without_end = {key for key in found if redis.ttl(key) == -1}
     assert {
-        key for key in found if key.startswith(("relay:dedup:", "relay:lease:", "relay:minute:", "relay:hour:"))
+        key
+        for key in found
+        if key.startswith(("relay:dedup:", "relay:lease:", "relay:minute:", "relay:hour:", "relay:claim:"))
     } == set(found) - without_end
 
 

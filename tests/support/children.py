@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 
@@ -21,6 +22,19 @@ def stay(notes: str | Path, name: str) -> None:
     note(notes, f"{name} {os.getpid()}")
     while not stop.wait(0.05):
         pass
+    note(notes, f"end-of-{name}")
+
+
+def stay_for_all(notes: str | Path, name: str, count: int) -> None:
+    """Say so, and when asked to end say that too, and end when so many have been asked."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    note(notes, f"{name} {os.getpid()}")
+    while not stop.wait(0.05):
+        pass
+    note(notes, f"told-{name}")
+    while sum(line.startswith("told-") for line in Path(notes).read_text().splitlines()) < count:
+        time.sleep(0.05)
     note(notes, f"end-of-{name}")
 
 

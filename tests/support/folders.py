@@ -14,7 +14,7 @@ SECRETS = {
     "SOURCE_STAMPED_SECRET": "stamped-secret-of-the-test",
 }
 WEB_SECRETS = {
-    "RELAY_SECRET_KEY": "secret-key-of-the-test",
+    "RELAY_SECRET_KEY": "secret-key-of-the-test, which is long",
     "RELAY_DASHBOARD_PASSWORD": "dashboard-password-of-the-test",
     "RELAY_API_TOKEN": "api-token-of-the-test",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,8 @@ from typing import Any
 from relay.events import Attempt, Call, Delivery, Event
 from relay.ids import new_delivery_id, new_event_id
 from relay.lifecycle import EventState, State, Verdict
+from relay.store import keys
+from relay.store.gate import Gate
 from relay.store.record import Entry, Receipt, Record
 from relay.store.scripts import run
 
@@ -83,21 +86,26 @@ def bring_to(record: Record, state: State, at: datetime = NOON, **options: Any) 
     delivery = write_one(record, at, **options)
     if state is State.PENDING:
         return delivery
-    (claimed,) = record.claim(delivery.call.portal, delivery.id, delivery.turn, at)
+    claimed = claim_one(record, delivery, at)
     if state is State.SENDING:
         return claimed
-    ticket = None
-    if state is State.RETRYING:
-        ticket = record.queues.deliver(delivery.call.portal, delivery.id, delivery.turn + 1, at + DAY)
-    record.settle(
-        claimed,
-        state,
-        at,
-        reason="because",
-        ticket=ticket,
-        workflow_id=f"wf-{delivery.id}" if state is State.STARTED else "",
-    )
+    workflow_id = f"wf-{delivery.id}" if state is State.STARTED else ""
+    record.settle(claimed, state, at, reason="because", workflow_id=workflow_id)
     return record.delivery(delivery.id)
+
+
+def claim_one(record: Record, delivery: Delivery, at: datetime = NOON) -> Delivery:
+    """Claim this delivery, as if it were the oldest that waits."""
+    record.redis.zadd(keys.WAITING + delivery.call.portal, {delivery.id: 0})
+    (claimed,) = record.claim(delivery.call.portal, secrets.token_hex(8), at)
+    assert claimed.id == delivery.id
+    return claimed
+
+
+def hold(redis: Any, portal: str, reason: str, advice: str, at: datetime) -> bool:
+    """Hold a portal, as a worker does."""
+    gate = Gate(redis, portal)
+    return gate.hold(gate.look(), reason, advice, at)
 
 
 def with_turn(delivery: Delivery, turn: int) -> Delivery:

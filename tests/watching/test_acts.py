@@ -12,7 +12,7 @@ from relay.store import keys
 from relay.store.acts import read_acts
 from relay.store.codes import read_codes
 from relay.store.gate import Gate, GateState
-from tests.support.making import bring_to, make_entry, write
+from tests.support.making import bring_to, claim_one, make_entry, write
 
 SAME = {"Origin": "http://localhost", "Accept": "text/html"}
 LEAD = {"document": "lead", "id": 7, "email": "ivan@example.com"}
@@ -22,7 +22,7 @@ def make_dead(record, rule="document-lead", content=LEAD):
     """A dead delivery of a shipped rule; its call is not what the rule would make today."""
     entry = make_entry([rule], body=json.dumps(content).encode(), at=utc_now())
     write(record, entry)
-    (claimed,) = record.claim("main", entry.deliveries[0].id, 1, utc_now())
+    claimed = claim_one(record, entry.deliveries[0], utc_now())
     record.settle(claimed, State.DEAD, utc_now(), reason="error_argument")
     return record.delivery(claimed.id)
 
@@ -211,16 +211,6 @@ def test_a_portal_is_pinged_and_the_answer_is_shown(app, operator, redis):
     assert "<bdi>rule &lt;r&gt;, template 9: none</bdi>" in text
     assert acts(redis) == [("operator", "ping", "main")]
     press(operator, "/portals/nobody/ping", 404)
-
-
-def test_an_order_that_no_worker_takes_before_the_gate_opens_says_so(operator, record, redis):
-    started = bring_to(record, State.STARTED)
-    to_answer = press(operator, f"/deliveries/{started.id}/acts/kill").headers["Location"]
-    assert "gate is open" not in ask(operator, to_answer)
-
-    Gate(redis, "main").hold("x", "y", utc_now())
-
-    assert "gate is open" in ask(operator, to_answer)
 
 
 def test_what_a_portal_has_said_lately_is_counted_by_code(operator, record, redis):

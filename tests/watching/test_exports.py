@@ -12,7 +12,7 @@ import pytest
 from relay.lifecycle import State
 from relay.web.dashboard import exports
 from relay.web.dashboard.exports import safe_cell
-from tests.support.making import NOON, bring_to, make_entry, write
+from tests.support.making import NOON, bring_to, claim_one, make_entry, write
 
 SAME = {"Origin": "http://localhost", "Accept": "text/html"}
 
@@ -65,7 +65,7 @@ def test_no_cell_is_a_formula(operator, record, text):
     assert safe_cell(text) == f"'{text}"
     entry = make_entry(["a-rule"])
     write(record, entry)
-    (claimed,) = record.claim("main", entry.deliveries[0].id, 1, NOON)
+    claimed = claim_one(record, entry.deliveries[0])
     record.settle(claimed, State.DEAD, NOON, reason=text.strip())
 
     (row,) = rows(operator, "/deliveries.csv")

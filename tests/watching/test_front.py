@@ -10,10 +10,9 @@ import pytest
 
 from relay.ids import new_event_id, time_of, to_ms, utc_now
 from relay.lifecycle import EventState, State
-from relay.store.gate import Gate
 from relay.store.statistics import read_series
 from relay.web.dashboard import live
-from tests.support.making import NOON, bring_to, make_attempt, make_entry, write, write_one
+from tests.support.making import NOON, bring_to, claim_one, hold, make_attempt, make_entry, write, write_one
 from tests.support.senders import SEED, dump, website
 
 SAME = {"Origin": "http://localhost", "Accept": "text/html"}
@@ -55,7 +54,7 @@ def test_a_delivery_that_waits_long_is_told_with_its_age(operator, record):
 
 
 def test_held_portals_and_drift_are_told(operator, redis):
-    Gate(redis, "main").hold("invalid_credentials", "Make a new one.", utc_now())
+    hold(redis, "main", "invalid_credentials", "Make a new one.", utc_now())
     drift = [
         "rule x, template 1: the portal has no such template",
         "rule y, template 2: the template declares Note, the",
@@ -84,7 +83,7 @@ def test_the_counts_of_the_last_hour_are_those_of_what_happened(operator, record
     at = utc_now()
     for state in (State.STARTED, State.DEAD, State.UNCERTAIN):
         delivery = write_one(record, at - timedelta(seconds=2))
-        (claimed,) = record.claim("main", delivery.id, 1, at)
+        claimed = claim_one(record, delivery, at)
         record.settle(claimed, state, at, attempt=make_attempt(), workflow_id=state if state is State.STARTED else None)
 
     for name in ("hour", "day", "week"):
@@ -160,7 +159,7 @@ def test_the_word_changes_with_the_record_and_stays_otherwise(operator, record, 
     write_one(record)
     after = word()
     assert after != before
-    Gate(redis, "main").hold("x", "y", NOON)
+    hold(redis, "main", "x", "y", NOON)
     assert word() != after
 
 

@@ -94,38 +94,30 @@ def test_no_password_at_all_is_wrong_too(client):
     assert client.post("/login", headers=SAME).status_code == 401
 
 
-def test_after_ten_tries_even_the_right_password_has_to_wait(client, redis):
-    for _ in range(10):
+def test_after_many_wrong_tries_one_waits_and_is_told_for_how_long(client):
+    for _ in range(5):
         log_in(client, "wrong")
 
-    assert log_in(client).status_code == 401
-    (key,) = redis.keys("relay:logins:*")
-    assert 0 < redis.ttl(key) <= 300
-    assert b"127.0.0.1" not in key
+    answer = log_in(client)
 
-
-def test_one_who_guesses_keeps_nobody_else_out(app):
-    guesser, other = app.test_client(), app.test_client()
-    for _ in range(11):
-        guesser.post("/login", data={"password": "x"}, headers=SAME, environ_overrides={"REMOTE_ADDR": "203.0.113.9"})
-
-    assert log_in(other).status_code == 303
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "1")
+    assert "Come back in 1 s" in answer.text
 
 
 def test_behind_a_trusted_proxy_the_address_of_the_sender_counts(make_app, valkey):
     client = make_app(valkey, trusted_proxies=("127.0.0.0/8",)).test_client()
-    for _ in range(11):
+    for _ in range(5):
         log_in(client, "wrong", {**SAME, "X-Forwarded-For": "203.0.113.9"})
 
-    assert log_in(client, headers={**SAME, "X-Forwarded-For": "203.0.113.9"}).status_code == 401
+    assert log_in(client, headers={**SAME, "X-Forwarded-For": "203.0.113.9"}).status_code == 429
     assert log_in(client, headers={**SAME, "X-Forwarded-For": "203.0.113.10"}).status_code == 303
 
 
 def test_a_forwarded_address_from_anybody_else_is_not_believed(client):
-    for number in range(11):
+    for number in range(5):
         log_in(client, "wrong", {**SAME, "X-Forwarded-For": f"203.0.113.{number}"})
 
-    assert log_in(client).status_code == 401
+    assert log_in(client).status_code == 429
 
 
 def test_a_session_ends_with_the_password_it_was_opened_with(make_app, valkey):
@@ -251,6 +243,6 @@ def test_a_viewer_with_the_operators_password_would_be_an_operator(config):
         "RELAY_VIEWER_PASSWORD": PASSWORD,
     }
 
-    with pytest.raises(ConfigError, match="a viewer would be an operator"):
+    with pytest.raises(ConfigError, match="RELAY_VIEWER_PASSWORD is the same as RELAY_DASHBOARD_PASSWORD"):
         Settings.from_environment(environ, web=True)
     assert Settings.from_environment(environ | {"RELAY_VIEWER_PASSWORD": "another-one"}, web=True).viewer_password

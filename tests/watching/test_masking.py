@@ -23,7 +23,7 @@ SECRETS = ["ivan.petrov", "123-45", "9161234567", "example.com"]
     [
         (EMAIL, "i•••@e•••.com"),
         ("to a.b+c@mail.example.co.uk, now", "to a•••@m•••.uk, now"),
-        ("email=ivan%2Bx%40example.com&a=1", "email=i•••%40e•••.com&a=1"),
+        ("email=ivan%2Bx%40example.com&a=1", "email=i•••@e•••.com&a=1"),
         (PHONE, "+7•••67"),
         ("8 (916) 123 45 67", "8•••67"),
         ("tel:79161234567", "tel:7•••67"),

@@ -11,8 +11,9 @@ import pytest
 
 from relay.ids import utc_now
 from relay.lifecycle import EventState, State, Verdict
+from relay.store.keys import WAITING
 from tests.support.folders import SECRETS, WEB_SECRETS
-from tests.support.making import NOON, bring_to, make_attempt, make_entry, write, write_one
+from tests.support.making import NOON, bring_to, claim_one, make_attempt, make_entry, write, write_one
 from tests.support.senders import dump, website
 
 MARKUP = '<script>alert("x")</script><img src=x onerror=alert(1)>'
@@ -223,11 +224,8 @@ def test_the_page_of_an_event_shows_the_whole_story(client, record):
     entry = make_entry(["one"], at=at, body=b'{"lead":{"id":1}}', digest="d")
     write(record, entry)
     write(record, make_entry(["one"], digest="d"))
-    (sending,) = record.claim("main", entry.deliveries[0].id, 1, at)
-    ticket = record.queues.deliver("main", sending.id, 2, at)
-    record.settle(
-        sending, State.RETRYING, at, attempt=make_attempt(Verdict.THROTTLED), reason="busy", ticket=ticket, next_at=at
-    )
+    sending = claim_one(record, entry.deliveries[0], at)
+    record.settle(sending, State.RETRYING, at, attempt=make_attempt(Verdict.THROTTLED), reason="busy", next_at=at)
 
     text = page(client, f"/events/{entry.event.id}").text
 
@@ -317,7 +315,7 @@ def test_the_alarm_is_on_the_first_page_when_the_ledger_does_not_balance(client,
     write_one(record)
     assert "does not balance" not in page(client, "/").text
 
-    redis.delete("relay:clock")
+    redis.delete(WAITING + "main")
 
     assert "The ledger does not balance" in page(client, "/").text
 

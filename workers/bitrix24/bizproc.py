@@ -57,20 +57,29 @@ class Instance:
     started_by: str
 
 
-def instances_parameters(call: Call, since: datetime) -> dict[str, Any]:
-    """Ask for running workflows of this template on this document.
+COLUMNS = ["ID", "MODULE_ID", "ENTITY", "DOCUMENT_ID", "STARTED", "STARTED_BY", "TEMPLATE_ID"]
+
+
+def instance_parameters(workflow_id: str) -> dict[str, Any]:
+    """Ask for the running workflow of one id. A server that does not know the filter lists others: look again."""
+    return {"SELECT": COLUMNS, "FILTER": {"ID": workflow_id}}
+
+
+def instances_parameters(call: Call, since: datetime, start: int = 0) -> dict[str, Any]:
+    """Ask for running workflows of this template on this document, the newest first, fifty from `start` on.
 
     Field names in upper case and these operators only: older servers drop what they do not know, and the filter gets
     wider. ENTITY cannot be filtered where it holds backslashes. So every row has to be checked again.
     """
     return {
-        "SELECT": ["ID", "MODULE_ID", "ENTITY", "DOCUMENT_ID", "STARTED", "STARTED_BY", "TEMPLATE_ID"],
+        "SELECT": COLUMNS,
         "FILTER": {
             "TEMPLATE_ID": call.template_id,
             "DOCUMENT_ID": call.document_id[2],
             ">=STARTED": (since - FILTER_MARGIN).isoformat(timespec="seconds"),
         },
-        "ORDER": {"STARTED": "ASC"},
+        "ORDER": {"STARTED": "DESC"},
+        "start": start,
     }
 
 

@@ -1,6 +1,8 @@
--- Keep a question to a portal, and give it a job.
--- KEYS[1] the question's hash   ARGV  ttl in seconds · count · field, value, ... · job (see common.lua)
-redis.call('HSET', KEYS[1], unpack(ARGV, 3, 2 + tonumber(ARGV[2])))
-redis.call('EXPIRE', KEYS[1], ARGV[1])
-enqueue(ARGV, 3 + tonumber(ARGV[2]))
-return 1
+-- Keep a question to a portal, and wake a worker, whatever the gate says: a held portal is the one that is asked about.
+-- KEYS[1] the question's hash   KEYS[2] the questions of its portal
+-- ARGV    question id · portal · ttl in seconds · count · field, value, ...
+redis.call('HSET', KEYS[1], unpack(ARGV, 5, 4 + tonumber(ARGV[4])))
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+redis.call('RPUSH', KEYS[2], ARGV[1])
+redis.call('EXPIRE', KEYS[2], ARGV[3])
+return wake(ARGV[2])

@@ -1,21 +1,27 @@
--- Comes before every script. KEY is filled by scripts.py from keys.py.
+-- Comes before every script. KEY is filled by scripts.py from keys.py and queueing.py.
 
--- Write an RQ job and put it on its queue now, or into the registry of scheduled jobs. What RQ's own scripts for
--- unique enqueueing and scheduling do (rq/scripts.py), without a second round trip.
---   job: {id, job_key, queue_key, schedule_key, at_s ("0": now), n, field, value, ...} from ARGV[first]
--- Returns the index after the job.
-local function enqueue(argv, first)
-  local id, job_key, queue_key, schedule_key = argv[first], argv[first + 1], argv[first + 2], argv[first + 3]
-  local at, count = tonumber(argv[first + 4]), tonumber(argv[first + 5])
-  local last = first + 5 + count
-  redis.call('HSET', job_key, unpack(argv, first + 6, last))
-  redis.call('SADD', 'rq:queues', queue_key)
-  if at > 0 then
-    redis.call('ZADD', schedule_key, at, id)
-  else
-    redis.call('RPUSH', queue_key, id)
-  end
-  return last + 1
+-- Wake a worker of this portal: one RQ job on its queue, unless one waits there already. The job says only that there
+-- is work; what it is stands in the record, so a job that is lost or too many does no harm. Written as RQ writes jobs
+-- (rq/job.py to_dict), with what a worker reads.
+local function wake(portal)
+  local queue = KEY.queue .. portal
+  if redis.call('LLEN', queue) > 0 then return 0 end
+  local id = 'serve-' .. portal .. '-' .. redis.call('INCR', KEY.wakes)
+  redis.call('HSET', KEY.job .. id, 'data', cjson.encode({KEY.serve, cjson.null, {portal}, {}}), 'status', 'queued',
+    'origin', KEY.queue_name .. portal, 'timeout', KEY.job_timeout_s, 'result_ttl', 0, 'failure_ttl', KEY.failure_ttl_s)
+  redis.call('SADD', KEY.queues, queue)
+  redis.call('RPUSH', queue, id)
+  return 1
+end
+
+-- The same, where the portal may be called: while its gate is closed, the clock wakes (wake.lua).
+local function wake_where_open(portal)
+  local state = redis.call('HGET', KEY.gate .. portal, 'state')
+  if not state or state == 'open' then wake(portal) end
+end
+
+local function is_due(index, now)
+  return #redis.call('ZRANGEBYSCORE', index, '-inf', now, 'LIMIT', 0, 1) > 0
 end
 
 -- Add to the counts of this minute and this hour, which pages draw (store/statistics.py). They forget themselves.
@@ -26,22 +32,53 @@ local function tally(field, by)
   end
 end
 
--- Move a delivery to another state with everything that follows from it.
---   send_at: when it may be sent (pending, retrying); look_at: when somebody must have looked at it (not final)
-local function move(id, portal, from, to, send_at, look_at)
-  redis.call('ZREM', KEY.deliveries_by_state .. from, id)
-  redis.call('ZADD', KEY.deliveries_by_state .. to, 0, id)
-  if to == 'pending' or to == 'retrying' then
-    redis.call('ZADD', KEY.waiting .. portal, send_at, id)
-  else
-    redis.call('ZREM', KEY.waiting .. portal, id)
+local function is_first(id, order)
+  return not order or order == '' or redis.call('ZRANGE', KEY.order .. order, 0, 0)[1] == id
+end
+
+-- The first of an order is final: the next one may go, if it waits.
+local function release(portal, order)
+  local following = redis.call('ZRANGE', KEY.order .. order, 0, 0)[1]
+  local send_at = following and redis.call('ZSCORE', KEY.blocked .. portal, following)
+  if send_at then
+    redis.call('ZREM', KEY.blocked .. portal, following)
+    redis.call('ZADD', KEY.waiting .. portal, send_at, following)
+    wake_where_open(portal)
   end
-  if to == 'started' or to == 'dead' then
-    redis.call('ZREM', KEY.clock, id)
-    local order = redis.call('HGET', KEY.delivery .. id, 'order_key')
-    if order and order ~= '' then redis.call('ZREM', KEY.order .. order, id) end
+end
+
+-- Put a delivery that is not final where somebody finds it: exactly one place, by its state.
+--   at: pending, retrying: when it may be sent; sending: when its claim has lapsed; uncertain: when it is looked into
+--   next, or '' where only a person can decide
+local function place(id, portal, state, at, order)
+  if state == 'pending' or state == 'retrying' then
+    redis.call('ZADD', (is_first(id, order) and KEY.waiting or KEY.blocked) .. portal, at, id)
+  elseif state == 'sending' then
+    redis.call('ZADD', KEY.sending, at, id)
+  elseif at == '' then
+    redis.call('ZADD', KEY.undecided, 0, id)
   else
-    redis.call('ZADD', KEY.clock, look_at, id)
+    redis.call('ZADD', KEY.doubtful .. portal, at, id)
+  end
+end
+
+local function leave_place(id, portal)
+  for _, key in ipairs({KEY.waiting .. portal, KEY.doubtful .. portal, KEY.sending, KEY.blocked .. portal, KEY.undecided}) do
+    if redis.call('ZREM', key, id) == 1 then return end
+  end
+end
+
+-- Move a delivery to another state with everything that follows from it. at: as for `place`.
+local function move(id, portal, from, to, at)
+  if from ~= to then redis.call('ZREM', KEY.deliveries_by_state .. from, id) end
+  redis.call('ZADD', KEY.deliveries_by_state .. to, 0, id)
+  leave_place(id, portal)
+  local order = redis.call('HGET', KEY.delivery .. id, 'order_key')
+  if to ~= 'started' and to ~= 'dead' then
+    place(id, portal, to, at, order)
+  elseif order and order ~= '' then
+    redis.call('ZREM', KEY.order .. order, id)
+    release(portal, order)
   end
 end
 
@@ -57,18 +94,20 @@ local function index(id, command)
   end
 end
 
--- Write a new delivery with its job, both from ARGV[first]:
---   id · portal · send_at · look_at · count · field, value, ... · job
--- Returns the index after them.
+-- Write a new delivery from ARGV[first], and wake a worker for it:
+--   id · portal · send_at · count · field, value, ...
+-- Returns the index after it.
 local function create(argv, first)
-  local id, portal, send_at, look_at = argv[first], argv[first + 1], argv[first + 2], argv[first + 3]
-  local last = first + 4 + tonumber(argv[first + 4])
-  redis.call('HSET', KEY.delivery .. id, unpack(argv, first + 5, last))
+  local id, portal, send_at = argv[first], argv[first + 1], argv[first + 2]
+  local last = first + 3 + tonumber(argv[first + 3])
+  redis.call('HSET', KEY.delivery .. id, unpack(argv, first + 4, last))
   redis.call('ZADD', KEY.deliveries, 0, id)
+  redis.call('SADD', KEY.portals, portal)
   redis.call('HINCRBY', KEY.ledger, 'delivery:created', 1)
   index(id, 'ZADD')
   local order = redis.call('HGET', KEY.delivery .. id, 'order_key')
   if order ~= '' then redis.call('ZADD', KEY.order .. order, 0, id) end
-  move(id, portal, 'pending', 'pending', send_at, look_at)
-  return enqueue(argv, last + 1)
+  move(id, portal, 'pending', 'pending', send_at)
+  wake_where_open(portal)
+  return last + 1
 end

@@ -1,4 +1,4 @@
--- Record one event with its deliveries and their jobs, once.
+-- Record one event with its deliveries, once.
 -- KEYS[1] the event's hash   KEYS[2] its dedup key, or the event's hash again where it has none
 -- ARGV    event id · state · source · dedup window in ms (0: none) · bounds as JSON (see unproven.py)
 --         number of deliveries · count · field, value, ... of the event

@@ -1,7 +1,8 @@
 -- Add deliveries to an event that is on record, once.
 -- KEYS[1] the event's hash
 -- ARGV    event id · id of the delivery that is replayed, or '' for the whole event
---         number of states that it must be in · state, ... · number of deliveries · delivery (see common.lua), ...
+--         number of states that it must be in · state, ... · number of marks · mark, ...
+--         number of deliveries · delivery (see common.lua), ...
 -- Returns 1, or 0 where it is in another state or has been replayed before.
 
 local event, old = ARGV[1], ARGV[2]
@@ -13,6 +14,15 @@ for i = 4, at - 1 do legal = legal or ARGV[i] == kept[1] end
 if not legal or (kept[2] and kept[2] ~= '') then
   return 0
 end
+
+local marks, has = cjson.decode(redis.call('HGET', KEYS[1], 'marks')), {}
+for _, mark in ipairs(marks) do has[mark] = true end
+for i = at + 1, at + tonumber(ARGV[at]) do
+  redis.call('ZADD', KEY.marks .. ARGV[i], 0, event)
+  if not has[ARGV[i]] then marks[#marks + 1] = ARGV[i] end
+end
+if #marks > 0 then redis.call('HSET', KEYS[1], 'marks', cjson.encode(marks)) end
+at = at + 1 + tonumber(ARGV[at])
 
 local made = cjson.decode(redis.call('HGET', KEYS[1], 'deliveries'))
 local count = tonumber(ARGV[at])

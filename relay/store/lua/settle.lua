@@ -1,16 +1,15 @@
 -- Write the outcome of a delivery: compare its state and turn, then swap.
 -- KEYS[1] the delivery's hash
--- ARGV    id · turn · state to come · now in ms · send_at · look_at · attempt as JSON or ''
---         number of states before · state, ... · count · field, value, ... · job (see common.lua) or nothing
+-- ARGV    id · turn · state to come · now in ms · when it may be sent or looked into (see `place`) · attempt as JSON or ''
+--         number of states before · state, ... · count · field, value, ...
 --         (a workflow id among the fields is claimed for this delivery: no other may have it)
--- Returns 0 where another process has moved it meanwhile, -1 where the workflow belongs to another delivery,
--- else the id of the delivery that waited for this one's document, or 1.
+-- Returns 0 where another process has moved it meanwhile, -1 where the workflow belongs to another delivery, else 1.
 
-local id, turn, to, now, send_at, look_at, attempt = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
-local at = 9 + tonumber(ARGV[8])
+local id, turn, to, now, due_at, attempt = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local at = 8 + tonumber(ARGV[7])
 local kept = redis.call('HMGET', KEYS[1], 'state', 'turn', 'portal')
 local legal = false
-for i = 9, at - 1 do legal = legal or ARGV[i] == kept[1] end
+for i = 8, at - 1 do legal = legal or ARGV[i] == kept[1] end
 if not legal or kept[2] ~= turn then
   return 0
 end
@@ -25,13 +24,12 @@ index(id, 'ZREM')
 redis.call('HSET', KEYS[1], 'state', to, 'updated_at', now)
 if count > 0 then redis.call('HSET', KEYS[1], unpack(ARGV, at + 1, at + count)) end
 index(id, 'ZADD')
-at = at + count + 1
 if attempt ~= '' then
   redis.call('RPUSH', KEY.attempts .. id, attempt)
   redis.call('HINCRBY', KEYS[1], 'attempts', 1)
   redis.call('HINCRBY', KEY.ledger, 'attempt:' .. cjson.decode(attempt).verdict, 1)
 end
-move(id, kept[3], kept[1], to, send_at, look_at)
+move(id, kept[3], kept[1], to, due_at)
 if kept[1] == 'sending' and to ~= 'started' then
   -- Also where no attempt is spent, as on a portal that is held: the page of portals shows what they say lately.
   local reason = redis.call('HGET', KEYS[1], 'reason')
@@ -56,12 +54,5 @@ if kept[1] ~= to and (to == 'started' or to == 'dead' or to == 'uncertain') then
     end
   end
 end
-if ARGV[at] then
-  redis.call('HINCRBY', KEYS[1], 'turn', 1)
-  enqueue(ARGV, at)
-end
-local order = redis.call('HGET', KEYS[1], 'order_key')
-if order and order ~= '' and (to == 'started' or to == 'dead') then
-  return redis.call('ZRANGE', KEY.order .. order, 0, 0)[1] or 1
-end
+if (to == 'pending' or to == 'retrying') and tonumber(due_at) <= tonumber(now) then wake_where_open(kept[3]) end
 return 1

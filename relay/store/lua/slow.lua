@@ -1,4 +1,5 @@
 -- The portal has refused a request as one too many: halve the pace, keep no burst, and let its bucket drain a moment.
+-- Refusals within a second are one: of requests that were on their way together.
 -- KEYS[1] the bucket   ARGV  requests a second · requests that may go at once
 -- Returns the pace now, in thousandths of the full one.
 
@@ -8,7 +9,8 @@ local now = time[1] * 1000 + time[2] / 1000
 local kept = redis.call('HMGET', KEYS[1], 'factor', 'slowed_at')
 local factor = 1
 if kept[1] then
-  factor = math.min(1, tonumber(kept[1]) * 2 ^ ((now - tonumber(kept[2])) / 20000))
+  if now - tonumber(kept[2]) < 1000 then return math.floor(tonumber(kept[1]) * 1000) end
+  factor = math.min(1, tonumber(kept[1]) * 2 ^ ((now - tonumber(kept[2])) / KEY.recovery_ms))
 end
 factor = math.max(0.125, factor / 2)
 redis.call('HSET', KEYS[1], 'factor', factor, 'slowed_at', string.format('%.0f', now),

@@ -10,8 +10,8 @@ local now = time[1] * 1000 + time[2] / 1000
 local kept = redis.call('HMGET', KEYS[1], 'tat', 'factor', 'slowed_at')
 local factor = 1
 if kept[2] then
-  -- Slowed down: the pace doubles back every twenty seconds without another refusal.
-  factor = math.min(1, tonumber(kept[2]) * 2 ^ ((now - tonumber(kept[3])) / 20000))
+  -- Slowed down: the pace doubles back, as long as there is no other refusal.
+  factor = math.min(1, tonumber(kept[2]) * 2 ^ ((now - tonumber(kept[3])) / KEY.recovery_ms))
 end
 if factor < 1 then burst = 1 end
 local interval = 1000 / (rate * factor)

@@ -9,24 +9,34 @@ from flask_smorest import Blueprint
 from marshmallow import RAISE
 
 from relay.errors import NotFoundError
+from relay.events import Delivery
 from relay.listing import Row, row_of
 from relay.store import keys
 from relay.trials import Tried, try_rules
 from relay.web.api import schemas
 from relay.web.api.asked import filter_of
 from relay.web.api.documented import answers
+from relay.web.api.tokens import sees_persons
+from relay.web.dashboard.study import readable
 from relay.web.finding import search_deliveries, search_events
 from relay.web.house import house
+from relay.web.masked import masked_delivery, masked_event
 from relay.web.portals import portal_wires
+from relay.web.shown import Shade, shade_of
 
 blueprint = Blueprint("reading", __name__, description="What is on record")
+LONGEST_MASKED = 50_000
+"""A list has up to 200 bodies; to mask a larger one costs more than who only reads may ask for. In bytes."""
 
 
 @blueprint.get("/events")
 @blueprint.arguments(schemas.ListSchema, location="query", unknown=RAISE)
 @answers(blueprint, schemas.EventPageSchema, 422)
 def events(asked: dict[str, Any]) -> dict[str, Any]:
-    """Events, newest first, each with its deliveries. A page may be short, or empty, and still have a next one."""
+    """Events, newest first, each with its deliveries. A page may be short, or empty, and still have a next one.
+
+    A token that only reads sees persons' values masked, here and everywhere.
+    """
     word, cursor, limit = asked.pop("q", None), asked.pop("cursor", None), asked.pop("limit")
     page = search_events(word, filter_of(asked), cursor, limit)
     return {"events": [_event_wire(row) for row in page.rows], "cursor": page.cursor}
@@ -47,14 +57,14 @@ def deliveries(asked: dict[str, Any]) -> dict[str, Any]:
     """Deliveries, newest first. A page may be short, or empty, and still have a next one."""
     word, cursor, limit = asked.pop("q", None), asked.pop("cursor", None), asked.pop("limit")
     page = search_deliveries(word, filter_of(asked), cursor, limit)
-    return {"deliveries": [one.to_wire() for one in page.rows], "cursor": page.cursor}
+    return {"deliveries": [_delivery_wire(one) for one in page.rows], "cursor": page.cursor}
 
 
 @blueprint.get("/deliveries/<delivery_id>")
 @answers(blueprint, schemas.DeliverySchema, 404)
 def delivery(delivery_id: str) -> dict[str, Any]:
     """One delivery, with every attempt."""
-    return house().record.delivery(delivery_id).to_wire()
+    return _delivery_wire(house().record.delivery(delivery_id))
 
 
 @blueprint.get("/portals")
@@ -106,7 +116,25 @@ def audit() -> dict[str, Any]:
 
 
 def _event_wire(row: Row) -> dict[str, Any]:
+    if not sees_persons():
+        shade = _shade()
+        return {**masked_event(row, shade), "body": _masked_body(row, shade)}
     return {**row.event.to_wire(), "deliveries": [one.to_wire() for one in row.deliveries]}
+
+
+def _masked_body(row: Row, shade: Shade) -> str:
+    size = len(row.event.body)
+    if size > LONGEST_MASKED:
+        return f"({size} bytes: too large to be masked; RELAY_API_TOKEN sees it)"
+    return readable(row.event, shade)[0]
+
+
+def _delivery_wire(delivery: Delivery) -> dict[str, Any]:
+    return delivery.to_wire() if sees_persons() else masked_delivery(delivery, _shade())
+
+
+def _shade() -> Shade:
+    return shade_of(house().rules.all())
 
 
 def _tried_wire(tried: Tried) -> dict[str, Any]:

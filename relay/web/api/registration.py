@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from flask import Flask, Response, request
 
+from relay.sources.parsers import read_json
 from relay.web.api import acts, reading
 from relay.web.api.documented import ProblemApi
 from relay.web.api.tokens import need_token
@@ -25,8 +26,12 @@ def take_json() -> Response | None:
     request.max_content_length = LONGEST_BODY
     if (request.content_length or 0) > LONGEST_BODY:
         return problem(413, f"at most {LONGEST_BODY} bytes")
-    if request.content_length and not request.is_json:
+    body = request.get_data()
+    if body and not request.is_json:
         return problem(415, "send application/json")
+    if body:
+        # As strictly as a webhook's, before anything recurses into it: what cannot be read is answered with 400.
+        read_json(body)
     return None
 
 

@@ -22,16 +22,6 @@ class Strict(Schema):
         unknown = RAISE
 
 
-class Text(fields.String):
-    """Text that can be written as UTF-8: JSON can also say half a character."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        text = super()._deserialize(value, attr, data, **kwargs)
-        if any("\ud800" <= character <= "\udfff" for character in text or ""):
-            raise ValidationError("half a character: a surrogate without its other half")
-        return text
-
-
 class AnyState(fields.String):
     """A state of a delivery or of an event."""
 
@@ -45,12 +35,12 @@ class AnyState(fields.String):
 class AboutSchema(Strict):
     """What is looked for, whatever its state; all that is given must hold."""
 
-    source = Text(validate=TEXT)
-    rule = Text(validate=TEXT)
-    portal = Text(validate=TEXT)
-    code = Text(validate=TEXT, metadata={"description": "the portal's error code, or our reason"})
+    source = fields.String(validate=TEXT)
+    rule = fields.String(validate=TEXT)
+    portal = fields.String(validate=TEXT)
+    code = fields.String(validate=TEXT, metadata={"description": "the portal's error code, or our reason"})
     template_id = fields.Integer(strict=False, validate=validate.Range(min=1, max=2**31 - 1))
-    document_id = Text(validate=TEXT, metadata={"description": "the third member, such as LEAD_12"})
+    document_id = fields.String(validate=TEXT, metadata={"description": "the third member, such as LEAD_12"})
     since = fields.AwareDateTime(default_timezone=None)
     until = fields.AwareDateTime(default_timezone=None)
 
@@ -64,7 +54,7 @@ class FilterSchema(AboutSchema):
 class ListSchema(FilterSchema):
     """A filter, a search, and which page."""
 
-    q = Text(
+    q = fields.String(
         validate=TEXT,
         metadata={"description": "an id, a workflow id, a document, a code, or a value that a rule extracted"},
     )
@@ -164,12 +154,12 @@ class BulkSchema(Schema):
 
 class SettleSchema(Strict):
     as_ = fields.String(data_key="as", required=True, validate=validate.OneOf(["started", "retrying", "dead"]))
-    workflow_id = Text(validate=validate.Length(min=1, max=32))
-    note = Text(required=True, validate=validate.Length(min=1, max=500))
+    workflow_id = fields.String(validate=validate.Length(min=1, max=32))
+    note = fields.String(required=True, validate=validate.Length(min=1, max=500))
 
 
 class CancelSchema(Strict):
-    note = Text(load_default="", validate=validate.Length(max=500))
+    note = fields.String(load_default="", validate=validate.Length(max=500))
 
 
 class PortalSchema(Schema):
@@ -180,7 +170,8 @@ class PortalSchema(Schema):
     advice = fields.String(allow_none=True)
     since = fields.String(allow_none=True)
     until = fields.String(allow_none=True)
-    waiting = fields.Integer()
+    waiting = fields.Integer(metadata={"description": "deliveries in line, pending and retrying"})
+    due = fields.Integer(metadata={"description": "those of them that may be sent now"})
     own_id = fields.String(allow_none=True, metadata={"description": "honoured or ignored, once known"})
     operating_s = fields.Float()
     operating_limit_s = fields.Float()
@@ -217,10 +208,10 @@ class RulesSchema(Schema):
 class TrialSchema(Strict):
     """A body to try rules on. body: JSON, or the text of any content type."""
 
-    source = Text(required=True, validate=TEXT)
-    rule = Text(validate=TEXT)
+    source = fields.String(required=True, validate=TEXT)
+    rule = fields.String(validate=TEXT)
     body = fields.Raw(required=True, allow_none=True)
-    content_type = Text(load_default="application/json", validate=TEXT)
+    content_type = fields.String(load_default="application/json", validate=TEXT)
     headers = fields.Dict(keys=fields.String(), values=fields.String(), load_default=dict)
 
 

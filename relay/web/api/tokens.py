@@ -1,4 +1,7 @@
-"""Who may use the API: a bearer token that reads, or one that also acts. Compared in constant time."""
+"""Who may use the API: a bearer token that reads, or one that also acts; /metrics has one of its own.
+
+Compared in constant time. Wrong ones are counted (relay/web/guessing.py): who tries many is told to come back later.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +9,58 @@ import hmac
 
 from flask import Response, g, request
 
+from relay.store.tries import TooManyTriesError
 from relay.web.house import house
 from relay.web.problems import problem
 
 READ_METHODS = {"GET", "HEAD", "OPTIONS"}
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
+READER = "api (read)"
 
 
 def need_token() -> Response | None:
     """Before each request of the API: None lets it pass."""
     settings = house().settings
-    kind, _, given = request.headers.get("Authorization", "").partition(" ")
-    if kind.lower() != "bearer" or not given:
-        return problem(401, "send Authorization: Bearer and the token", CHALLENGE)
+    given = _given()
     if _equal(given, settings.api_token):
         g.who = "api"
         return None
     if not _equal(given, settings.api_read_token):
-        return problem(401, "the token is not known", CHALLENGE)
+        return _refuse(given)
     if request.method not in READ_METHODS:
         return problem(403, "this token may only read")
-    g.who = "api (read)"
+    g.who = READER
     return None
 
 
+def need_metrics_token() -> Response | None:
+    """Before /metrics: None lets it pass."""
+    given, settings = _given(), house().settings
+    # The tokens of the API may see more than this.
+    known = (settings.metrics_token, settings.api_read_token, settings.api_token)
+    return None if any(_equal(given, token) for token in known) else _refuse(given)
+
+
+def sees_persons() -> bool:
+    """Whether this request's token may see bodies and persons' values: the one that acts. Another sees them masked."""
+    return str(g.get("who")) != READER
+
+
+def _given() -> str:
+    kind, _, given = request.headers.get("Authorization", "").partition(" ")
+    return given.strip() if kind.lower() == "bearer" else ""
+
+
+def _refuse(given: str) -> Response:
+    if not given:
+        return problem(401, "send Authorization: Bearer and the token", CHALLENGE)
+    guesses = house().guard.guesses
+    try:
+        guesses.count(guesses.of_strangers("api", request.remote_addr or ""))
+    except TooManyTriesError as error:
+        return problem(429, str(error), {"Retry-After": str(error.wait_s)})
+    return problem(401, "the token is not known", CHALLENGE)
+
+
 def _equal(given: str, token: str | None) -> bool:
-    return token is not None and hmac.compare_digest(given.strip().encode(), token.encode())
+    return token is not None and hmac.compare_digest(given.encode(), token.encode())

@@ -14,7 +14,6 @@ from flask import abort, flash, make_response, redirect, render_template, reques
 from relay.errors import NotFoundError
 from relay.events import Delivery
 from relay.lifecycle import FINAL, State
-from relay.store.gate import Gate, GateState
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.dashboard.study import lines_of, rule_named, study
 from relay.web.house import house
@@ -167,11 +166,7 @@ def question(question_id: str) -> Any:
     """What was asked of a portal, and its answer; looks again by itself until there is one."""
     found = house().questions.read(question_id)
     delivery_id = house().record.delivery_of_workflow(found.workflow_id) if found.workflow_id else None
-    # A worker before a closed gate takes no job; it answers pings only.
-    is_closed = bool(found.workflow_id) and Gate(house().record.redis, found.portal).look().state is not GateState.OPEN
-    answer = make_response(
-        render_template("question.html", question=found, delivery_id=delivery_id, is_closed=is_closed)
-    )
+    answer = make_response(render_template("question.html", question=found, delivery_id=delivery_id))
     if found.state == "asked":
         answer.headers["Refresh"] = str(ANSWER_EVERY_S)
     return answer

@@ -63,7 +63,7 @@ def choices() -> dict[str, Any]:
     found = house()
     return {
         "states": list(State),
-        "event_states": [state for state in EventState if state is not EventState.PROBE],
+        "event_states": list(EventState),
         "sources": sorted(found.sources),
         "rules": sorted(rule.name for rule in found.rules.all()),
         "portals": sorted(found.portals),

@@ -14,12 +14,12 @@ from typing import Any
 
 from flask import Response, abort, stream_with_context
 
-from relay.events import Delivery
-from relay.listing import Filter, Page, Row
+from relay.listing import Filter, Page
 from relay.web.dashboard.asked import filter_asked, word_asked
 from relay.web.dashboard.frame import blueprint
 from relay.web.finding import search_deliveries, search_events
 from relay.web.house import house
+from relay.web.masked import masked_delivery, masked_event
 from relay.web.shown import Shade, shade_of
 
 MOST = 10_000
@@ -42,7 +42,7 @@ class List:
 def export_events(kind: str) -> Response:
     """The list of events as a file."""
     columns = ("id", "received_at", "source", "state", "reason", "method", "content_type", "duplicates")
-    return _file(List("events", (*columns, "deliveries", "outcomes"), search_events, _event_wire, _event_cells), kind)
+    return _file(List("events", (*columns, "deliveries", "outcomes"), search_events, masked_event, _event_cells), kind)
 
 
 @blueprint.get("/deliveries.<kind>")
@@ -50,7 +50,7 @@ def export_deliveries(kind: str) -> Response:
     """The list of deliveries as a file."""
     columns = ("id", "event_id", "created_at", "updated_at", "rule", "portal", "state", "reason", "template_id")
     more = ("document_id", "workflow_id", "attempts", "next_attempt_at", "replay_of", "parameters")
-    return _file(List("deliveries", (*columns, *more), search_deliveries, _delivery_wire, _delivery_cells), kind)
+    return _file(List("deliveries", (*columns, *more), search_deliveries, masked_delivery, _delivery_cells), kind)
 
 
 def safe_cell(value: Any) -> str:
@@ -102,29 +102,10 @@ def _json_lines(wires: Iterable[dict[str, Any]]) -> Iterator[str]:
         yield json.dumps(wire, ensure_ascii=False) + "\n"
 
 
-def _event_wire(row: Row, shade: Shade) -> dict[str, Any]:
-    wire = row.event.to_wire()
-    del wire["body"]  # of any size and form: it is on the event's page
-    masked = {
-        "headers": shade.pairs(row.event.headers),
-        "query": shade.text(row.event.query),
-        "content_type": shade.text(row.event.content_type),
-    }
-    return wire | masked | {"deliveries": [_delivery_wire(one, shade) for one in row.deliveries]}
-
-
 def _event_cells(wire: dict[str, Any]) -> dict[str, Any]:
     deliveries = wire["deliveries"]
     ids, states = " ".join(one["id"] for one in deliveries), " ".join(one["state"] for one in deliveries)
     return wire | {"deliveries": ids, "outcomes": states}
-
-
-def _delivery_wire(delivery: Delivery, shade: Shade) -> dict[str, Any]:
-    wire = delivery.to_wire()
-    wire["call"]["parameters"] = shade.value(wire["call"]["parameters"])
-    for attempt in wire["attempts"]:
-        attempt["description"] = shade.text(attempt["description"] or "") or None
-    return wire
 
 
 def _delivery_cells(wire: dict[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from flask import flash, redirect, render_template, url_for
 
 from relay.errors import NotFoundError
 from relay.store.codes import read_codes
+from relay.store.crew import read_crew
+from relay.store.jobs import read_jobs
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.house import house
 from relay.web.portals import portal_views
@@ -22,9 +25,13 @@ SWITCHES = {
 @blueprint.get("/portals")
 def portals() -> Any:
     """Every portal."""
-    redis = house().record.redis
+    redis, names = house().record.redis, house().portals
     return render_template(
-        "portals.html", views=portal_views(), codes={name: read_codes(redis, name) for name in house().portals}
+        "portals.html",
+        views=portal_views(),
+        codes={name: read_codes(redis, name) for name in names},
+        jobs={name: read_jobs(redis, name) for name in names},
+        workers=Counter(worker.portal for worker in read_crew(redis)),
     )
 
 

@@ -1,15 +1,18 @@
-"""Logging in and out, here or everywhere."""
+"""Logging in and out, here and elsewhere."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import flash, redirect, render_template, request, session, url_for
+from flask import current_app, flash, redirect, render_template, request, url_for
 
 from relay.ids import utc_now
 from relay.store.acts import Act, log_act
-from relay.web.auth import log_in, role_of_session, safe_next
-from relay.web.dashboard.frame import blueprint, for_anybody, for_viewers, who
+from relay.store.sessions import IDLE, LONGEST
+from relay.store.tries import TooManyTriesError
+from relay.web.auth import log_in, log_out, role_of_session, safe_next, session_now
+from relay.web.dashboard.frame import blueprint, for_anybody, for_viewers, is_operator, who
+from relay.web.guessing import COOKIE, KNOWN_FOR
 from relay.web.house import house
 
 
@@ -27,34 +30,56 @@ def login() -> Any:
 @for_anybody
 def check_login() -> Any:
     """Open a session, or say that it was not opened; not why."""
-    target = safe_next(request.form.get("next"))
-    role = house().guard.try_password(request.form.get("password", ""), request.remote_addr or "")
+    target, guard = safe_next(request.form.get("next")), house().guard
+    browser = guard.guesses.known(request.cookies.get(COOKIE))
+    try:
+        role = guard.try_password(request.form.get("password", ""), request.remote_addr or "", browser)
+    except TooManyTriesError as error:
+        page = render_template("login.html", next=target, wrong=True, wait_s=error.wait_s)
+        return page, 429, {"Retry-After": str(error.wait_s)}
     if role is None:
         return render_template("login.html", next=target, wrong=True), 401
-    log_in(house().guard, role)
-    return redirect(target, 303)
+    log_in(guard, role)
+    answer = redirect(target, 303)
+    answer.set_cookie(
+        COOKIE,
+        guard.guesses.cookie_for(role, browser),
+        max_age=KNOWN_FOR,
+        path=url_for("dashboard.login"),
+        secure=bool(current_app.config["SESSION_COOKIE_SECURE"]),
+        httponly=True,
+        samesite="Lax",
+    )
+    return answer
 
 
 @blueprint.post("/logout")
 @for_anybody
 def logout() -> Any:
-    """End this session."""
-    session.clear()
+    """End this session, and with it every copy of its cookie."""
+    log_out(house().guard)
     return redirect(url_for("dashboard.login"), 303)
 
 
 @blueprint.get("/sessions")
 @for_viewers
 def sessions() -> Any:
-    """What a session is, and how to end all of them."""
-    return render_template("sessions.html")
+    """What a session is; to an operator, also which are open, and how to end them."""
+    guard = house().guard
+    found = guard.sessions.all(utc_now()) if is_operator() else []
+    return render_template("sessions.html", sessions=found, mine=session_now(guard), idle=IDLE, longest=LONGEST)
 
 
 @blueprint.post("/sessions/end")
 def end_sessions() -> Any:
-    """End every session, this one too."""
-    house().guard.end_all()
-    log_act(house().record.redis, Act(utc_now(), who(), "end all sessions", "", ""))
-    session.clear()
-    flash("Every session has ended.")
-    return redirect(url_for("dashboard.login"), 303)
+    """End one other session, or all of them."""
+    guard = house().guard
+    if one := request.form.get("session"):
+        guard.sessions.end(one)
+    else:
+        mine = session_now(guard)
+        guard.sessions.end_others(mine.digest if mine else None)
+    what = "end a session" if one else "end all other sessions"
+    log_act(house().record.redis, Act(utc_now(), who(), what, "", ""))
+    flash("That session has ended." if one else "Every other session has ended.")
+    return redirect(url_for("dashboard.sessions"), 303)

@@ -17,12 +17,12 @@ from relay.store import keys
 from relay.store.statistics import Presence, Series, read_presence, read_series
 from relay.store.unproven import newest_unproven
 from relay.web.dashboard.frame import blueprint
+from relay.web.dashboard.snippets import snippet_of
 from relay.web.house import house
 
 COUNTED = (EventState.ACCEPTED, EventState.IGNORED, EventState.REJECTED, EventState.REFUSED)
 LOOKED_AT, MOST_SHOWN = 50, 5
 """Of so many refused webhooks of a source the near misses are counted; so many kinds are shown."""
-BODY = '{"lead": {"id": 1}}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,32 +62,6 @@ def proof_of(verifier: Verifier) -> str:
     if isinstance(verifier, HmacVerifier):
         return f"an HMAC ({verifier.algorithm}, {verifier.encoding}) in the header {verifier.proof_header}"
     return "none: anybody may send"
-
-
-def snippet_of(source: Source, url: str) -> str:
-    """A command that sends a sample. The secret is a variable of the shell, for whoever has it to set."""
-    method, verifier = source.methods[0], source.verifier
-    lines = [f"curl -X {method} '{url}'", "  -H 'Content-Type: application/json'"]
-    before = []
-    if isinstance(verifier, TokenVerifier):
-        if verifier.proof_header:
-            lines.append(f'  -H "{verifier.proof_header}: {verifier.prefix}$TOKEN"')
-        else:
-            lines[0] = f'curl -X {method} "{url}?{verifier.proof_query}=$TOKEN"'
-    elif isinstance(verifier, HmacVerifier):
-        before = [f"BODY='{BODY}'", *_signing(verifier)]
-        lines.append(f'  -H "{verifier.proof_header}: {verifier.prefix}$SIGNATURE"')
-    lines.append('  -d "$BODY"' if before else f"  -d '{BODY}'")
-    return "\n".join([*before, " \\\n".join(lines)])
-
-
-def _signing(verifier: HmacVerifier) -> list[str]:
-    if verifier.template != ("", "body", "") or verifier.parts:
-        return ["SIGNATURE=...   # signed over more than the body: see config/README.md"]
-    digest = f'openssl dgst -{verifier.algorithm} -hmac "$SECRET"'
-    if verifier.encoding == "hex":
-        return [f"SIGNATURE=$(printf %s \"$BODY\" | {digest} | sed 's/^.* //')"]
-    return [f'SIGNATURE=$(printf %s "$BODY" | {digest} -binary | base64)']
 
 
 def _near_misses() -> dict[str, dict[str, int]]:

@@ -21,7 +21,7 @@
   const refresh = async () => {
     wanted = false;
     fetched = Date.now();
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "error" });
+    const answer = await fetch(location.href, { headers: { Accept: "text/html", "X-Background": "1" }, redirect: "error" });
     if (!answer.ok) throw new Error(String(answer.status));
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const region of document.querySelectorAll("[data-live]")) {
@@ -40,7 +40,7 @@
 
   const ask = async () => {
     try {
-      const answer = await fetch(status.dataset.ask, { redirect: "error" });
+      const answer = await fetch(status.dataset.ask, { headers: { "X-Background": "1" }, redirect: "error" });
       if (answer.ok) hear((await answer.json()).change);
     } catch (_) { /* the page says that it is stale */ }
   };

@@ -1,0 +1,25 @@
+-- Put deliveries of the first layout, which stood on one clock, where those of the second stand.
+-- ARGV    now in ms · how long a claim holds, in ms · delivery id, ...
+-- Running it twice is safe: a delivery leaves its place before it is given one.
+
+local now, holds = ARGV[1], tonumber(ARGV[2])
+for i = 3, #ARGV do
+  local id = ARGV[i]
+  local kept = redis.call('HMGET', KEY.delivery .. id, 'state', 'portal', 'order_key', 'next_attempt_at', 'created_at',
+    'updated_at')
+  local state, portal, next_at = kept[1], kept[2], kept[4]
+  if state then
+    local at = next_at ~= '' and next_at or now
+    if state == 'pending' or state == 'retrying' then
+      at = next_at ~= '' and next_at or kept[5]
+    elseif state == 'sending' then
+      at = tonumber(kept[6]) + holds
+    elseif redis.call('ZSCORE', KEY.clock, id) == 'inf' then
+      at = ''
+    end
+    redis.call('SADD', KEY.portals, portal)
+    leave_place(id, portal)
+    place(id, portal, state, at, kept[3])
+  end
+end
+return #ARGV - 2

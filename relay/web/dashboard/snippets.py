@@ -1,0 +1,81 @@
+"""A command for a shell that sends a sample to a source, proven as the source wants it. Pure; shows no secret.
+
+The secret is a variable of the shell, SECRET or TOKEN, for whoever has it to set. Needs curl and openssl, nothing else.
+"""
+
+from __future__ import annotations
+
+from shlex import quote
+from urllib.parse import quote_plus
+
+from relay.sources import Source
+from relay.sources.verifiers import HmacVerifier, TokenVerifier
+
+BODY = '{"lead": {"id": 1}}'
+HEX = "od -An -v -tx1 | tr -d ' \\n'"
+"""Bytes as hexadecimal digits."""
+VARIABLES = {"body": "$BODY", "timestamp": "$TIME", "id": "$ID", "method": "$METHOD", "url": "$URL"}
+
+
+def snippet_of(source: Source, url: str) -> str:
+    """The command, a line each step."""
+    verifier, method = source.verifier, source.methods[0]
+    address, headers, before = quote(url), ["-H 'Content-Type: application/json'"], [f"BODY={quote(BODY)}"]
+    if isinstance(verifier, TokenVerifier):
+        if verifier.proof_header:
+            headers.append(_header(verifier.proof_header, verifier.prefix, "$TOKEN"))
+        else:
+            before.append(f"ENCODED=$(printf %s \"$TOKEN\" | {HEX} | sed 's/../%&/g')")
+            name = quote_plus(verifier.proof_query or "")
+            address = quote(f"{url}?{name}=") + '"$ENCODED"'
+    elif isinstance(verifier, HmacVerifier):
+        before += _signing(verifier, method, url)
+        headers += _proof(verifier)
+    return "\n".join([*before, " \\\n  ".join([f"curl -X {method} {address}", *headers, '--data-binary "$BODY"'])])
+
+
+def _signing(verifier: HmacVerifier, method: str, url: str) -> list[str]:
+    """Sets what is signed, and SIGNATURE."""
+    names = verifier.template[1::2]
+    told = {
+        "timestamp": "TIME=$(date +%s)" + ("000" if verifier.clock and verifier.clock.per_second == 1000 else ""),
+        "id": "ID=sample-$(date +%s)",
+        "method": f"METHOD={method}",
+        "url": f"URL={quote(url)}",
+    }
+    pieces = [
+        f'"{VARIABLES[part]}"' if place % 2 else quote(part) for place, part in enumerate(verifier.template) if part
+    ]
+    before, key = [], '-hmac "$SECRET"'
+    if verifier.key == "base64":
+        key = '-mac HMAC -macopt hexkey:"$KEY"'
+        before.append(f'KEY=$(printf %s "${{SECRET#whsec_}}" | openssl base64 -d -A | {HEX})')
+    digest = f"printf %s {' '.join(pieces)} | openssl dgst -{verifier.algorithm} {key}"
+    # In one line (-A): base64 alone breaks lines after 76 characters, in the middle of a SHA-512.
+    end = {
+        "hex": " -r | cut -d ' ' -f 1",
+        "base64": " -binary | openssl base64 -A",
+        "base64url": " -binary | openssl base64 -A | tr '+/' '-_' | tr -d =",
+    }
+    return [*before, *(told[name] for name in told if name in names), f"SIGNATURE=$({digest}{end[verifier.encoding]})"]
+
+
+def _proof(verifier: HmacVerifier) -> list[str]:
+    """The headers that carry the signature and what was signed with it."""
+    headers = []
+    if verifier.parts:
+        signature, time = verifier.parts
+        stamp = f'{quote(f"{time}=")}"$TIME"{quote(verifier.separator or ",")}' if time else ""
+        field = f'{stamp}{quote(f"{signature}={verifier.prefix}")}"$SIGNATURE"'
+        headers.append(f"-H {quote(f'{verifier.proof_header}: ')}{field}")
+    else:
+        headers.append(_header(verifier.proof_header, verifier.prefix, "$SIGNATURE"))
+    if verifier.clock and verifier.clock.header:
+        headers.append(_header(verifier.clock.header, "", "$TIME"))
+    if verifier.id_header:
+        headers.append(_header(verifier.id_header, "", "$ID"))
+    return headers
+
+
+def _header(name: str, prefix: str, variable: str) -> str:
+    return f'-H {quote(f"{name}: {prefix}")}"{variable}"'

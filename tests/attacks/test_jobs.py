@@ -1,0 +1,130 @@
+"""Whoever can write to Redis can write jobs. A worker, which holds the credential, runs its own and nothing else."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+from rq import Queue
+from rq.command import send_shutdown_command
+from rq.job import Callback, Job
+from rq.serializers import JSONSerializer
+
+from relay.queueing import queue_key, queue_name
+from relay.store.connection import connect
+from tests.support.making import write_one
+from workers.jobs import job_class
+from workers.worker import PortalWorker
+
+RAN = []
+
+
+def run_by_name(*arguments):
+    """What must not run."""
+    RAN.append(arguments)
+
+
+@pytest.fixture
+def work(valkey):
+    """Runs a worker until its queue is empty; how often it has served its portal."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    RAN.clear()
+
+    def run():
+        served = []
+        redis = connect(valkey.url)
+        PortalWorker(
+            [queue_name("main")],
+            name="a-worker",
+            connection=redis,
+            serializer=JSONSerializer,
+            default_result_ttl=0,
+            job_class=job_class(lambda: served.append(True)),
+        ).work(burst=True, logging_level="CRITICAL")
+        redis.close()
+        return len(served)
+
+    yield run
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def plant(redis, **fields):
+    """A job as a stranger would write it."""
+    job = Job.create(run_by_name, connection=redis, serializer=JSONSerializer, origin=queue_name("main"))
+    redis.hset(job.key, mapping={**job.to_dict(), **fields})
+    redis.rpush(queue_key("main"), job.id)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        ["tests.attacks.test_jobs.run_by_name", None, ["os"], {}],
+        ["os.system", None, ["true"], {}],
+        ["builtins.exec", None, ["1"], {}],
+        ["append", ["serve"], ["x"], {}],
+        [["serve"], None, [], {}],
+        ["serve", None],
+        "serve",
+    ],
+    ids=json.dumps,
+)
+def test_a_function_that_a_stranger_names_does_not_run(redis, work, data):
+    plant(redis, data=json.dumps(data))
+
+    assert (work(), RAN) == (0, [])
+
+
+def test_arguments_that_a_stranger_gives_are_not_taken(redis, work):
+    plant(redis, data=json.dumps(["serve", None, ["another-portal"], {"x": 1}]))
+
+    assert work() == 1
+
+
+@pytest.mark.parametrize("when", ["success", "failure", "stopped"])
+@pytest.mark.parametrize("name", ["serve", "os.system"])
+def test_a_callback_that_a_stranger_names_does_not_run(redis, work, when, name):
+    plant(
+        redis,
+        data=json.dumps([name, None, [], {}]),
+        **{f"{when}_callback_name": Callback(run_by_name).name, f"{when}_callback_timeout": 60},
+    )
+
+    work()
+
+    assert RAN == []
+
+
+def test_no_address_that_a_stranger_names_is_called(redis, work, monkeypatch):
+    called = []
+    monkeypatch.setattr("rq.webhook.urlopen", lambda *arguments, **_: called.append(arguments), raising=False)
+    monkeypatch.setattr(Job, "send_webhooks", lambda job, *_, **__: called.extend(job.webhooks))
+    hook = {"url": "http://127.0.0.1:9/", "statuses": ["finished", "failed"]}
+    for name in ("serve", "os.system"):
+        plant(redis, data=json.dumps([name, None, [], {}]), webhooks=json.dumps([hook]))
+
+    work()
+
+    assert called == []
+
+
+def test_no_command_over_a_channel_stops_a_worker(redis, work):
+    write_one_job = Queue(queue_name("main"), connection=redis, serializer=JSONSerializer)
+    plant(redis, data=json.dumps(["serve", None, [], {}]))
+    send_shutdown_command(redis, "a-worker")
+
+    assert work() == 1
+    assert write_one_job.count == 0
+    assert redis.execute_command("PUBSUB", "NUMPAT") == 0
+    assert redis.execute_command("PUBSUB", "CHANNELS", "rq:*") == []
+
+
+def test_no_job_of_ours_carries_anything_of_an_event(redis, record):
+    delivery = write_one(record)
+
+    (key,) = redis.keys("rq:job:*")
+    content = b" ".join(redis.hgetall(key).values()).decode()
+
+    assert delivery.id not in content
+    assert "user_1" not in content

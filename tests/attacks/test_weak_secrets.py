@@ -1,0 +1,71 @@
+"""A relay with a secret that can be guessed, or that opens two doors, does not start, and says all that is wrong."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+
+from relay.errors import ConfigError
+from relay.running import WEB_ONLY
+from relay.secretfile import WEB_SECRETS, fill_in
+from relay.settings import Settings
+
+SHORTEST = {
+    "RELAY_API_TOKEN": 20,
+    "RELAY_API_READ_TOKEN": 20,
+    "RELAY_METRICS_TOKEN": 20,
+    "RELAY_DASHBOARD_PASSWORD": 10,
+    "RELAY_VIEWER_PASSWORD": 10,
+    "RELAY_SECRET_KEY": 32,
+}
+STRONG = {name: f"{name.lower()}, and 32 characters more for the test" for name in SHORTEST}
+
+
+def mistakes_of(tmp_path, secrets):
+    environ = {"REDIS_URL": "unix:///s", "RELAY_CONFIG": str(tmp_path), **secrets}
+    try:
+        Settings.from_environment(environ, web=True)
+    except ConfigError as error:
+        return [mistake.text for mistake in error.mistakes]
+    return []
+
+
+def test_six_strong_secrets_start(tmp_path):
+    assert mistakes_of(tmp_path, STRONG) == []
+
+
+@pytest.mark.parametrize(("name", "length"), SHORTEST.items())
+def test_a_short_one_does_not_start(tmp_path, name, length):
+    text = "abcdefghijklmnopqrstuvwxyz0123456789"
+    for weak in ("a", text[: length - 1], "a" * 64, "abcde" * 10):
+        (mistake,) = mistakes_of(tmp_path, STRONG | {name: weak})
+        assert mistake.startswith(f"{name} is too weak: expected at least {length} characters")
+        assert weak == "a" or weak not in mistake
+    assert mistakes_of(tmp_path, STRONG | {name: text[:length]}) == []
+
+
+@pytest.mark.parametrize(("one", "other"), list(combinations(SHORTEST, 2)))
+def test_the_same_one_does_not_open_two_doors(tmp_path, one, other):
+    same = "the same for both, and long enough"
+    (mistake,) = mistakes_of(tmp_path, STRONG | {one: same, other: same})
+
+    assert " is the same as " in mistake
+    assert one in mistake
+    assert other in mistake
+    assert same not in mistake
+
+
+def test_no_mistake_hides_another(tmp_path):
+    assert len(mistakes_of(tmp_path, dict.fromkeys(SHORTEST, "a"))) == 6 + 5
+
+
+def test_what_the_relay_makes_by_itself_is_strong_enough(tmp_path):
+    made: dict[str, str] = {}
+    fill_in(made, WEB_SECRETS, tmp_path / "secrets.env")
+
+    assert mistakes_of(tmp_path, made) == []
+
+
+def test_the_workers_are_given_none_of_them():
+    assert [name for name in SHORTEST if not name.startswith(WEB_ONLY)] == []

@@ -1,0 +1,114 @@
+"""What a woken worker does, in which order, and what becomes of a claim whose answer was lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from relay.errors import RecordUnavailableError
+from relay.lifecycle import State
+from relay.store.questions import Questions
+from tests.delivering.desks import QUEUE, add, methods, work_off
+from workers import shift
+from workers.shift import serve, step
+
+START = "bizproc.workflow.start"
+
+
+def test_it_works_until_there_is_nothing_to_do(desk, record, portal):
+    deliveries = [add(record, lead=n) for n in range(1, 21)]
+
+    serve(desk)
+
+    assert {one.state for one in record.deliveries(one.id for one in deliveries)} == {State.STARTED}
+
+
+def test_it_begins_no_call_when_it_is_told_to_stop(desk, record, portal):
+    add(record)
+    add(record, lead=2)
+    told = iter([False, True])
+
+    serve(desk, lambda: next(told))
+
+    assert methods(portal) == {START: 1}
+
+
+def test_what_is_left_when_its_time_is_over_has_a_job(desk, record, portal, monkeypatch):
+    monkeypatch.setattr(shift, "SHIFT_S", 0.0)
+    for number in range(3):
+        add(record, lead=number + 1)
+    serve(desk)
+    assert methods(portal) == {}
+    record.redis.delete(QUEUE)
+
+    step(desk)
+
+    assert record.redis.llen(QUEUE) == 1
+
+
+def test_a_person_is_answered_first(desk, record, portal):
+    add(record)
+    asked = Questions(record.redis).ask("main", "ping", "", desk.clock())
+
+    assert step(desk)
+
+    assert Questions(record.redis).read(asked.id).state == "done"
+    assert START not in methods(portal)
+
+
+def test_those_in_doubt_and_those_that_wait_take_turns(desk, record, portal, clock):
+    portal.add_faults({"kind": "html_502", "times": 1, "method": START})
+    work_off_one(desk, record)
+    clock.advance(10)
+    desk.gate.resume(clock())
+    for number in range(2, 4):
+        add(record, lead=number)
+
+    step(desk)
+
+    assert methods(portal) == {START: 2, "bizproc.workflow.instances": 1}
+
+
+def work_off_one(desk, record):
+    add(record)
+    work_off(desk)
+
+
+def test_a_record_that_is_away_ends_the_shift_and_no_job(desk, valkey, monkeypatch):
+    monkeypatch.setattr(shift, "step", lambda _desk: (_ for _ in ()).throw(RecordUnavailableError("away")))
+
+    serve(desk)
+
+
+def test_what_a_claim_took_whose_answer_was_lost_waits_again_and_is_sent_once(desk, record, portal, monkeypatch):
+    deliveries = [add(record, lead=n) for n in range(1, 4)]
+    claim = record.claim
+
+    def claim_and_lose(*arguments):
+        claim(*arguments)
+        raise RecordUnavailableError("TimeoutError")
+
+    monkeypatch.setattr(type(record), "claim", lambda _self, *arguments: claim_and_lose(*arguments))
+    with pytest.raises(RecordUnavailableError):
+        step(desk)
+    assert record.delivery(deliveries[0].id).state is State.SENDING
+    monkeypatch.undo()
+
+    serve(desk)
+
+    settled = record.deliveries(one.id for one in deliveries)
+    assert [(one.state, len(one.attempts)) for one in settled] == [(State.STARTED, 1)] * 3
+    assert len(portal.started()) == 3
+    assert record.counts().imbalances == []
+
+
+def test_it_is_given_back_even_where_the_gate_has_closed(desk, record, portal, clock):
+    delivery = add(record)
+    desk.slip.is_unanswered = True
+    record.claim("main", desk.slip.id, clock())
+    desk.gate.pause_by_person(clock())
+
+    step(desk)
+
+    assert record.delivery(delivery.id).state is State.PENDING
+    assert not record.delivery(delivery.id).attempts
+    assert methods(portal) == {}
