@@ -8,6 +8,7 @@ import io
 import json
 import shutil
 import socket
+import types
 from urllib.parse import urlsplit
 
 import gevent
@@ -234,3 +235,42 @@ def test_a_connection_is_not_closed_because_of_a_body_that_was_read(served):
         answers = [session.post(f"{served.url}/hooks/website", data=dump(SEED), headers=website()) for _ in range(3)]
 
     assert [answer.headers["Connection"] for answer in answers] == ["keep-alive"] * 3
+
+
+def test_who_does_not_read_his_answer_is_not_waited_for(monkeypatch):
+    worker = threshold.DoorWorker.__new__(threshold.DoorWorker)
+    keeper, client = Doorkeeper(10), socket.socket()
+    worker._keeper, worker._connections = keeper, {client: keeper.admit(client, "192.0.2.1")}
+
+    def stand_still(*_):
+        raise TimeoutError
+
+    monkeypatch.setattr(threshold.GeventWorker, "handle_request", stand_still)
+
+    with contextlib.closing(client), pytest.raises(StopIteration):
+        worker.handle_request("", types.SimpleNamespace(force_close=bool), client, ("192.0.2.1", 1))
+
+
+def test_what_breaks_in_the_server_is_logged_by_its_place_only(capsys):
+    worker = threshold.DoorWorker.__new__(threshold.DoorWorker)
+    ours, theirs = socket.socketpair()
+
+    with contextlib.closing(ours), contextlib.closing(theirs):
+        worker.handle_error(None, ours, ("192.0.2.1", 1), ValueError("hidden-9c1f"))
+        answer = theirs.recv(65536)
+
+    printed = capsys.readouterr()
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert "ValueError" in printed.out + printed.err
+    assert "hidden-9c1f" not in answer.decode() + printed.out + printed.err
+
+
+@pytest.mark.parametrize(("now", "most", "wanted"), [(1_024, 4_096, 4_096), (1_024, -1, 65_536), (4_096, 4_096, None)])
+def test_a_web_process_may_open_as_many_files_as_it_has_connections(monkeypatch, now, most, wanted):
+    told = []
+    monkeypatch.setattr(threshold.resource, "getrlimit", lambda _: (now, most))
+    monkeypatch.setattr(threshold.resource, "setrlimit", lambda _, limits: told.append(limits))
+
+    threshold.open_files()
+
+    assert told == ([(wanted, most)] if wanted else [])

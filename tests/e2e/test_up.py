@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.embedded import memory_limit
 from relay.lifecycle import State
 from relay.sandbox.server import SandboxServer
 from tests.support.folders import REPOSITORY, SECRETS
@@ -212,3 +213,9 @@ def test_up_keeps_the_secrets_it_made_for_its_owner_and_prints_where(machine):
     assert "var/secrets.env" in machine.running.printed()
     for line in secrets.read_text().splitlines()[1:]:
         assert line.partition("=")[2] not in machine.running.log() + machine.running.printed()
+
+
+def test_its_record_has_a_limit_of_memory(machine):
+    record = machine.record
+    assert int(record.redis.config_get("maxmemory")["maxmemory"]) == memory_limit()
+    record.redis.close()
