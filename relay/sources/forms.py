@@ -36,13 +36,15 @@ def read_urlencoded(body: bytes, charset: str) -> dict[str, Any]:
     """An `application/x-www-form-urlencoded` body (WHATWG URL, section 5) as a map. Raises UnreadableError."""
     if body.count(b"&") > MAX_VALUES:
         raise _too_many()
-    fields = [field for field in body.split(b"&") if field]
-    split = (field.replace(b"+", b" ").partition(b"=") for field in fields)
-    return nest((_decoded(name, charset), _decoded(value, charset)) for name, _, value in split)
+    fields = [field.partition(b"=") for field in body.split(b"&") if field]
+    # Before anything is made of them: a megabyte of levels is refused for the price of counting its brackets.
+    if sum(name.count(b"[") + name.count(b"%5B") + name.count(b"%5b") for name, _, _ in fields) > MAX_VALUES:
+        raise _too_many()
+    return nest((_plain(name, charset), _plain(value, charset)) for name, _, value in fields)
 
 
-def _decoded(encoded: bytes, charset: str) -> str:
-    return read_text(unquote_to_bytes(encoded), charset)
+def _plain(encoded: bytes, charset: str) -> str:
+    return read_text(unquote_to_bytes(encoded.replace(b"+", b" ")), charset)
 
 
 def read_multipart(body: bytes, content_type: str) -> dict[str, Any]:
