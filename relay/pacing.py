@@ -12,8 +12,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from relay.errors import LimitedError
+
 LATE_S = 0.2
-"""So late the answer comes. Less than a stranger's connections could make of it: nobody is shed while he waits."""
+"""So late the answer comes."""
+MOST_WAITING = 50
+"""So many may wait at once, for their turn or late; they hold connections that nobody can close meanwhile."""
 SMALL = 20_000
 """Bytes of a body that is read at once."""
 LONGEST_REST_S = 0.5
@@ -24,6 +28,7 @@ class Pauses:
 
     def __init__(self) -> None:
         self._until: dict[tuple[str, bool], float] = {}
+        self._waiting = 0
 
     def begin(self, source: str, seconds: int, *, refused: bool) -> None:
         """The record has said so."""
@@ -34,7 +39,12 @@ class Pauses:
         seconds = math.ceil(self._until.get((source, refused), 0.0) - time.monotonic())
         if seconds <= 0:
             return 0
-        time.sleep(LATE_S)
+        if self._waiting < MOST_WAITING:
+            self._waiting += 1
+            try:
+                time.sleep(LATE_S)
+            finally:
+                self._waiting -= 1
         return seconds
 
 
@@ -43,16 +53,23 @@ class Turns:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # looked up when made: gevent puts its own in place
+        self._waiting = 0
 
     @contextmanager
     def taken(self, size: int) -> Iterator[None]:
-        """size: bytes of the body."""
+        """size: bytes of the body. Raises LimitedError where too many wait before it."""
         if size <= SMALL:
             yield
             return
-        with self._lock:
-            begin = time.perf_counter()
-            try:
-                yield
-            finally:
-                time.sleep(min(time.perf_counter() - begin, LONGEST_REST_S))
+        if self._waiting >= MOST_WAITING:
+            raise LimitedError(1)
+        self._waiting += 1
+        try:
+            with self._lock:
+                begin = time.perf_counter()
+                try:
+                    yield
+                finally:
+                    time.sleep(min(time.perf_counter() - begin, LONGEST_REST_S))
+        finally:
+            self._waiting -= 1

@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 import pytest
 
 from relay import pacing
-from relay.errors import UnreadableError
+from relay.errors import LimitedError, UnreadableError
 from relay.sources import Source, Webhook, near_misses
 from relay.sources.forms import MAX_VALUES, nest
 from relay.sources.parsers import FORM, MULTIPART, parse_body
 from relay.sources.verifiers import HmacVerifier
+from tests.support.waiting import until
 
 NOW = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
 KEYS = tuple(b"secret-%d" % number for number in range(5))
@@ -145,3 +146,44 @@ def test_a_small_body_waits_for_no_large_one():
 
     with turns.taken(pacing.SMALL), turns.taken(pacing.SMALL), turns.taken(0):
         pass
+
+
+def test_no_more_wait_for_their_turn_than_the_door_has_room_for(monkeypatch):
+    monkeypatch.setattr(pacing, "MOST_WAITING", 2)
+    turns, inside, leave = pacing.Turns(), threading.Event(), threading.Event()
+
+    def read():
+        with turns.taken(pacing.SMALL + 1):
+            inside.set()
+            leave.wait(10)
+
+    threads = [threading.Thread(target=read) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    assert inside.wait(10)
+    until(lambda: turns._waiting == 2, "two to wait")
+    with pytest.raises(LimitedError), turns.taken(pacing.SMALL + 1):
+        pass
+    with turns.taken(pacing.SMALL):
+        pass
+    leave.set()
+    for thread in threads:
+        thread.join()
+    with turns.taken(pacing.SMALL + 1):
+        pass
+
+
+def test_no_more_are_answered_late_than_the_door_has_room_for(monkeypatch):
+    pauses, rests = pacing.Pauses(), []
+    pauses.begin("one", 60, refused=False)
+    monkeypatch.setattr(pacing, "MOST_WAITING", 3)
+
+    def sleep(seconds):
+        rests.append(seconds)
+        pauses.sit_out("one", refused=False)
+
+    monkeypatch.setattr(pacing.time, "sleep", sleep)
+
+    assert 0 < pauses.sit_out("one", refused=False) <= 60
+    assert rests == [pacing.LATE_S] * 3
+    assert pauses.sit_out("one", refused=True) == pauses.sit_out("two", refused=False) == 0
