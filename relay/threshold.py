@@ -10,7 +10,6 @@ import contextlib
 import resource
 import socket
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
 
 from relay.doorkeeper import CONNECTION, Connection, Doorkeeper
-from relay.telemetry import get_logger
+from relay.telemetry import get_logger, places_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -97,9 +96,7 @@ class DoorWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
             log.warning("request.broken", kind=type(exc).__name__)
         else:
             status, reason = 500, "Internal Server Error"
-            # Where it happened, and not what it says: the text of an exception may hold what was sent.
-            places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(exc.__traceback__)]
-            log.error("request.failed", kind=type(exc).__name__, places=places)
+            log.error("request.failed", kind=type(exc).__name__, places=places_of(exc))
         try:
             write_error(client, status, reason, "")
         except OSError:

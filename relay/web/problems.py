@@ -1,6 +1,6 @@
 """Every error as an answer: problem+json (RFC 9457) for machines, a small page for people. Tells no secret.
 
-A bug is logged with its traceback and answered with a 500 that says nothing else.
+A bug is logged with where it came from and answered with a 500 that says nothing else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from relay.errors import (
 )
 from relay.mending import RefusedError
 from relay.replay import NotReplayableError
-from relay.telemetry import get_logger
+from relay.telemetry import get_logger, places_of
 
 log = get_logger()
 RETRY_AFTER_S = 5
@@ -99,7 +99,8 @@ def _on_invalid(error: InvalidEventError) -> Response | tuple[str, int]:
 
 
 def _on_bug(error: Exception) -> Response | tuple[str, int]:
-    log.error("request.failed", path=request.path, method=request.method, exc_info=error)
+    route = request.url_rule.rule if request.url_rule else None  # not the path, in which anything may stand
+    log.error("request.failed", route=route, method=request.method, kind=type(error).__name__, places=places_of(error))
     return _answer(500, "an error of ours; it is in the log")
 
 

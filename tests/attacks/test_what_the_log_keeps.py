@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from relay import ingest
 from tests.support.folders import SECRETS, WEB_SECRETS
 from tests.support.processes import Processes
 from tests.support.senders import SEED, dump, website
@@ -80,3 +81,18 @@ def test_of_a_content_type_only_a_known_name_is_printed(served, content_type, lo
     assert served.lines("event.received")[-1]["content_type"] == logged
     assert SECRET not in served.log()
     assert json.dumps(served.lines("event.received")[-1])
+
+
+def test_a_bug_of_ours_is_printed_by_its_places_and_not_with_what_was_sent(app, monkeypatch, capsys):
+    def fail(*_):
+        raise KeyError(SECRET)
+
+    monkeypatch.setattr(ingest, "decide", fail)
+
+    answer = app.test_client().post("/hooks/website", data=dump({"a": SECRET}), headers=website())
+
+    printed = capsys.readouterr()
+    assert (answer.status_code, answer.get_json()["detail"]) == (500, "an error of ours; it is in the log")
+    assert "KeyError" in printed.out + printed.err
+    assert "relay/ingest.py:" in printed.out + printed.err
+    assert SECRET not in answer.text + printed.out + printed.err
