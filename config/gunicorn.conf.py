@@ -2,7 +2,8 @@
 
 import os
 
-# The kind of worker is not said here: it is relay/threshold.py's, which ends what waits for bytes that do not come.
+# The kind of worker is not said here: it is relay/runtime/threshold.py's, which ends what waits for bytes that never
+# come.
 # Many senders wait at the same time for the same disk; a greenlet costs less than a thread.
 workers = min(2, os.cpu_count() or 1)
 # Of each worker. Near it, connections that wait for bytes are closed, the unproven first, so that the next one gets in.
@@ -22,8 +23,8 @@ loglevel = "warning"
 # No admin socket: the container's root is read-only, and nobody speaks to it.
 control_socket_disable = True
 
-# Nobody: which proxy is believed is RELAY_TRUSTED_PROXIES (relay/web/proxies.py). Whom gunicorn believes can also move
-# paths, with a header SCRIPT_NAME: /hooks/login, which a proxy lets through, would be the login.
+# Nobody: which proxy is believed is RELAY_TRUSTED_PROXIES (relay/web/auth/proxies.py). Whom gunicorn believes can also
+# move paths, with a header SCRIPT_NAME: /hooks/login, which a proxy lets through, would be the login.
 forwarded_allow_ips = ""
 
 limit_request_line = 8190

@@ -9,9 +9,9 @@ import pytest
 from flask import Flask
 from redis import Redis
 
+from relay.configuration.settings import Settings
 from relay.sandbox.server import SandboxServer
-from relay.settings import Settings
-from relay.store.record import Record
+from relay.store.record.record import Record
 from relay.web import create_app
 from tests.support.folders import SECRETS, WEB_SECRETS, copy_config
 from tests.support.processes import Processes

@@ -13,27 +13,27 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
-from relay.alerting import load_alerting
-from relay.errors import ConfigError, RelayError
-from relay.portals import load_portals
-from relay.processes import Child, Supervisor
-from relay.settings import Settings
-from relay.store.acts import Act, log_act, who_in_terminal
-from relay.store.connection import connect, ensure_durable
-from relay.store.record import Record
-from relay.store.upgrade import upgrade
-from relay.telemetry import configure, get_logger
-from relay.threads import keep_running
-from workers.alerting import Watchman
+from relay.configuration.alerts import load_alerting
+from relay.configuration.portals import load_portals
+from relay.configuration.settings import Settings
+from relay.core.errors import ConfigError, RelayError
+from relay.core.processes import Child, Supervisor
+from relay.core.telemetry import configure, get_logger
+from relay.core.threads import keep_running
+from relay.store.operators.audit_log import Act, log_act, who_in_terminal
+from relay.store.record.record import Record
+from relay.store.record.upgrade import upgrade
+from relay.store.redis.connection import connect, ensure_durable
+from workers.alerts.messengers import open_channels, open_chats
+from workers.alerts.watchman import Watchman
 from workers.bitrix24.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
-from workers.clock import run_clock
-from workers.desk import Desk
-from workers.messengers import open_channels, open_chats
-from workers.ping import ping, probe, read_document
-from workers.portals import Address
-from workers.sweeper import run_sweeper
-from workers.watch import run_watch
-from workers.worker import addresses_of, work
+from workers.checks.drift_watch import run_watch
+from workers.checks.ping import ping, probe, read_document
+from workers.delivery.worker import addresses_of, work
+from workers.maintenance.clock import run_clock
+from workers.maintenance.sweeper import run_sweeper
+from workers.portal.context import Desk
+from workers.portal.credentials import Address
 
 STOP_S = CONNECT_TIMEOUT_S + READ_TIMEOUT_S + 5
 """A call in flight may take this long; killing it earlier would make it uncertain."""

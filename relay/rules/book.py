@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from relay.configfiles import ConfigFile, Place, read_yaml, suggestion
-from relay.errors import ConfigError, InvalidEventError, Mistake, NotFoundError
-from relay.events import Call, Intent, Policy
-from relay.outlines import Outline
+from relay.configuration.files import ConfigFile, Place, read_yaml, suggestion
+from relay.core.errors import ConfigError, InvalidEventError, Mistake, NotFoundError
+from relay.core.events import Call, Intent, Policy
+from relay.core.requirements import Outline
 from relay.rules.compose import Composer, DocumentTemplate, Parameter
 from relay.rules.documents import NUMBER, is_reserved
 from relay.rules.expressions import Expression

@@ -14,7 +14,7 @@ import jmespath
 import jmespath.exceptions
 from jmespath.functions import Functions
 
-from relay.configfiles import suggestion
+from relay.configuration.files import suggestion
 
 ROOTS = ("body", "headers", "query", "source", "received_at")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load
 
-from relay.configfiles import NAME, Choice, Number, StrictSchema, Text, Wanted, suggestion
+from relay.configuration.files import NAME, Choice, Number, StrictSchema, Text, Wanted, suggestion
 from relay.rules.documents import FORMS
 from relay.rules.expressions import Expression, ExpressionError
 from relay.rules.extract import typed

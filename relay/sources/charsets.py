@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from relay.errors import UnreadableError
+from relay.core.errors import UnreadableError
 
 _CHARSETS = re.compile(
     r"utf-?8|us-ascii|ascii|latin-?1|iso-8859-\d{1,2}|windows-125[0-8]|cp125[0-8]|koi8-[ru]"

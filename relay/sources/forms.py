@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from relay.errors import UnreadableError
+from relay.core.errors import UnreadableError
 from relay.sources.charsets import read_text
 
 MAX_VALUES = 10_000

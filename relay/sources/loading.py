@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from relay.configfiles import ConfigFile, Place, read_yaml
-from relay.errors import ConfigError, Mistake
-from relay.settings import read_secret
+from relay.configuration.files import ConfigFile, Place, read_yaml
+from relay.configuration.settings import read_secret
+from relay.core.errors import ConfigError, Mistake
 from relay.sources.dedup import Dedup
 from relay.sources.schemas import SourcesSchema
 from relay.sources.secret_names import is_secret_name

@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import datetime
 from urllib.parse import parse_qsl, unquote
 
-from relay.errors import NotVerifiedError
+from relay.core.errors import NotVerifiedError
 from relay.sources.verifiers import HmacVerifier, TokenVerifier, Verifier, as_sent
 from relay.sources.webhook import Webhook
 

@@ -9,7 +9,7 @@ import json
 import math
 from typing import Any, NoReturn
 
-from relay.errors import UnreadableError, UnsupportedTypeError
+from relay.core.errors import UnreadableError, UnsupportedTypeError
 from relay.sources.charsets import read_text
 from relay.sources.forms import MAX_DEPTH, MAX_VALUES, parameters, read_multipart, read_urlencoded
 

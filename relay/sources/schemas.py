@@ -9,7 +9,18 @@ import jmespath
 import jmespath.exceptions
 from marshmallow import ValidationError, fields, validates_schema
 
-from relay.configfiles import BYTES, SECONDS, Choice, Number, Quantity, StrictSchema, Table, Text, Wanted, suggestion
+from relay.configuration.files import (
+    BYTES,
+    SECONDS,
+    Choice,
+    Number,
+    Quantity,
+    StrictSchema,
+    Table,
+    Text,
+    Wanted,
+    suggestion,
+)
 
 HEADER_NAME = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}"
 SIGNED_NAMES = ("body", "timestamp", "id", "method", "url")

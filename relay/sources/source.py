@@ -7,7 +7,7 @@ from dataclasses import InitVar, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from relay.errors import UnreadableError
+from relay.core.errors import UnreadableError
 from relay.sources.dedup import Dedup
 from relay.sources.forms import read_query
 from relay.sources.near_misses import find_near_miss

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Protocol
 from urllib.parse import unquote_plus
 
-from relay.errors import NotVerifiedError
+from relay.core.errors import NotVerifiedError
 from relay.sources.webhook import Webhook
 
 _TIMESTAMP = re.compile(r"[0-9]{1,16}")

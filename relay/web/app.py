@@ -9,28 +9,28 @@ from pathlib import Path
 
 from flask import Flask
 
-from relay.bulk import BulkReplays
-from relay.errors import ConfigError, Mistake, RecordUnavailableError
-from relay.ids import utc_now
-from relay.ingest import Door
-from relay.marks import Marker
-from relay.mending import Mending
-from relay.portals import Portal, load_portals
-from relay.replay import Replayer
+from relay.configuration.portals import Portal, load_portals
+from relay.configuration.settings import Settings
+from relay.core.errors import ConfigError, Mistake, RecordUnavailableError
+from relay.core.ids import utc_now
+from relay.core.telemetry import get_logger
+from relay.operations.bulk_replay import BulkReplays
+from relay.operations.ingest import Door
+from relay.operations.operator_acts import Mending
+from relay.operations.replay import Replayer
 from relay.rules import RuleBook, load_rules
-from relay.settings import Settings
 from relay.sources import Source, load_sources
-from relay.store.collector import Collector
-from relay.store.connection import connect, ensure_durable
-from relay.store.questions import Questions
-from relay.store.record import Record
-from relay.store.rulebook import publish_rules
-from relay.store.sessions import IDLE
-from relay.telemetry import get_logger
+from relay.store.operators.sessions import IDLE
+from relay.store.portals.questions import Questions
+from relay.store.portals.requirements import publish_rules
+from relay.store.record.collector import Collector
+from relay.store.record.persons import Marker
+from relay.store.record.record import Record
+from relay.store.redis.connection import connect, ensure_durable
 from relay.web import api, dashboard, hooks, ops, problems
-from relay.web.auth import Guard, Role
-from relay.web.house import House
-from relay.web.proxies import TrustedProxies
+from relay.web.auth.guard import Guard, Role
+from relay.web.auth.proxies import TrustedProxies
+from relay.web.services import House
 
 log = get_logger()
 

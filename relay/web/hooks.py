@@ -1,4 +1,4 @@
-"""`/hooks/<source>`: the door for senders. HTTP in, HTTP out; what happens between is relay/ingest.py.
+"""`/hooks/<source>`: the door for senders. HTTP in, HTTP out; what happens between is relay/operations/ingest.py.
 
 An answer with a 2xx means that the event is on disk. A sender learns nothing about secrets or about other sources.
 """
@@ -8,14 +8,14 @@ from __future__ import annotations
 from flask import Blueprint, Response, abort, json, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
-from relay.doorkeeper import CONNECTION, Connection
-from relay.errors import LimitedError, NotVerifiedError, UnreadableError, UnsupportedTypeError
-from relay.ids import utc_now
-from relay.ingest import Ingested
-from relay.lifecycle import EventState
+from relay.core.errors import LimitedError, NotVerifiedError, UnreadableError, UnsupportedTypeError
+from relay.core.ids import utc_now
+from relay.core.lifecycle import EventState
+from relay.operations.ingest import Ingested
+from relay.runtime.doorkeeper import CONNECTION, Connection
 from relay.sources import Headers, Source, Webhook
-from relay.web.house import house
 from relay.web.problems import problem
+from relay.web.services import house
 
 blueprint = Blueprint("hooks", __name__)
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]

@@ -20,12 +20,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
-from relay.ids import to_ms, utc_now
-from relay.lifecycle import FINAL, EventState, Verdict
-from relay.store.gate import GateState
-from relay.store.vitals import Vitals, read_vitals
+from relay.core.ids import to_ms, utc_now
+from relay.core.lifecycle import FINAL, EventState, Verdict
+from relay.health.snapshot import Vitals, read_vitals
+from relay.store.portals.gate import GateState
 from relay.web.api.tokens import need_metrics_token
-from relay.web.house import house
+from relay.web.services import house
 
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via")
 DUPLICATE = "duplicate"

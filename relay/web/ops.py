@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from flask import Blueprint, Response, json
 
-from relay.errors import RecordUnavailableError
-from relay.web.house import house
+from relay.core.errors import RecordUnavailableError
 from relay.web.metrics import tell_metrics
+from relay.web.services import house
 
 blueprint = Blueprint("ops", __name__)
 

@@ -13,7 +13,7 @@ from typing import Any
 from flask import Flask, Response, json, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from relay.errors import (
+from relay.core.errors import (
     InvalidEventError,
     NotFoundError,
     RecordUnavailableError,
@@ -21,9 +21,9 @@ from relay.errors import (
     UnreadableError,
     UnsupportedTypeError,
 )
-from relay.mending import RefusedError
-from relay.replay import NotReplayableError
-from relay.telemetry import get_logger, places_of
+from relay.core.telemetry import get_logger, places_of
+from relay.operations.operator_acts import RefusedError
+from relay.operations.replay import NotReplayableError
 
 log = get_logger()
 RETRY_AFTER_S = 5

@@ -8,11 +8,11 @@ from datetime import timedelta
 
 import pytest
 
-from relay import bulk as bulk_module
-from relay.ids import utc_now
-from relay.lifecycle import EventState, State
-from relay.store import keys
-from relay.store.acts import read_acts
+from relay.core.ids import utc_now
+from relay.core.lifecycle import EventState, State
+from relay.operations import bulk_replay as bulk_module
+from relay.store.operators.audit_log import read_acts
+from relay.store.redis import keys
 from tests.support.making import NOON, bring_to, claim_one, make_entry, write, write_one
 from tests.support.senders import dump, website
 

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from relay.events import iso
-from relay.lifecycle import EventState, State
-from relay.store import keys
+from relay.core.events import iso
+from relay.core.lifecycle import EventState, State
+from relay.store.redis import keys
 from tests.support.folders import WEB_SECRETS
 from tests.support.making import NOON, bring_to, claim_one, make_attempt, make_call, make_delivery, make_entry, write
 from tests.support.senders import dump, website

@@ -10,9 +10,9 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from relay.ids import utc_now
-from relay.lifecycle import EventState, State, Verdict
-from relay.store import keys
+from relay.core.ids import utc_now
+from relay.core.lifecycle import EventState, State, Verdict
+from relay.store.redis import keys
 from tests.support.folders import CONFIG, WEB_SECRETS
 from tests.support.making import NOON, bring_to, claim_one, hold, make_attempt, make_entry, write, write_one
 

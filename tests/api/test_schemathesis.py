@@ -25,8 +25,8 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from relay.lifecycle import EventState, State
-from relay.listing import Filter
+from relay.core.lifecycle import EventState, State
+from relay.store.record.search import Filter
 from tests.support.folders import WEB_SECRETS
 from tests.support.making import NOON, bring_to, make_entry, write
 

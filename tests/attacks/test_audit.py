@@ -7,11 +7,11 @@ import pwd
 
 import pytest
 
-import relay.cli
+import relay.cli.main
 import workers.__main__
-from relay.lifecycle import State
-from relay.store import acts
-from relay.store.acts import read_acts, who_in_terminal
+from relay.core.lifecycle import State
+from relay.store.operators import audit_log
+from relay.store.operators.audit_log import read_acts, who_in_terminal
 from tests.support.making import bring_to
 
 WHO = f"terminal ({pwd.getpwuid(os.getuid()).pw_name})"
@@ -33,7 +33,7 @@ def told(redis):
 def test_a_replay_in_a_terminal_does_not_bypass_the_audit_log(record, redis):
     dead = bring_to(record, State.DEAD)
 
-    assert relay.cli.main(["replay", dead.id]) == 0
+    assert relay.cli.main.main(["replay", dead.id]) == 0
 
     assert told(redis) == [(WHO, "replay", dead.id)]
     (made,) = [one for one in record.deliveries(record.event(dead.event_id).deliveries) if one.replay_of]
@@ -43,7 +43,7 @@ def test_a_replay_in_a_terminal_does_not_bypass_the_audit_log(record, redis):
 def test_a_replay_that_is_refused_is_none(record, redis):
     pending = bring_to(record, State.PENDING)
 
-    assert relay.cli.main(["replay", pending.id]) == 1
+    assert relay.cli.main.main(["replay", pending.id]) == 1
 
     assert told(redis) == []
 
@@ -66,6 +66,6 @@ def test_starting_a_workflow_to_probe_a_portal_does_not_bypass_the_audit_log(red
 
 
 def test_a_user_without_a_name_is_told_by_number(monkeypatch):
-    monkeypatch.setattr(acts.os, "getuid", lambda: 4_000_000_001)
+    monkeypatch.setattr(audit_log.os, "getuid", lambda: 4_000_000_001)
 
     assert who_in_terminal() == "terminal (user 4000000001)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay.lifecycle import EventState
+from relay.core.lifecycle import EventState
 from relay.sources.dedup import Dedup
 from tests.support.senders import JSON, SEED, dump, github, website
 

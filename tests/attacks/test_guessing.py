@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from relay.store import keys
-from relay.web import guessing
-from relay.web.auth import Role
+from relay.store.redis import keys
+from relay.web.auth import guessing
+from relay.web.auth.guard import Role
 from tests.support.folders import WEB_SECRETS
 from tests.watching.conftest import SAME
 
@@ -42,7 +42,7 @@ def looked_at(app, monkeypatch):
         seen.append(given)
         return compare(given, known)
 
-    monkeypatch.setattr("relay.web.auth.hmac.compare_digest", count)
+    monkeypatch.setattr("relay.web.auth.guard.hmac.compare_digest", count)
     return lambda: len([given for given in seen if given.startswith(b"guess")]) // len(Role)
 
 

@@ -11,11 +11,11 @@ from rq.command import send_shutdown_command
 from rq.job import Callback, Job
 from rq.serializers import JSONSerializer
 
-from relay.queueing import queue_key, queue_name
-from relay.store.connection import connect
+from relay.queue.jobs import queue_key, queue_name
+from relay.store.redis.connection import connect
 from tests.support.making import write_one
-from workers.jobs import job_class
-from workers.worker import PortalWorker
+from workers.delivery.jobs import job_class
+from workers.delivery.worker import PortalWorker
 
 RAN = []
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
-from relay.serving import warn_of_proxies
-from relay.settings import Settings
+from relay.configuration.settings import Settings
+from relay.runtime.serve import warn_of_proxies
 
 
 def said(tmp_path, host, proxies="", public_url=""):

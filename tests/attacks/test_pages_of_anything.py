@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from relay.web.excerpts import LONGEST_TEXT, MOST_CHARACTERS, MOST_VALUES, excerpt, excerpt_of_text
-from relay.web.shown import MOST_KNOWN, Shade, pretty
+from relay.web.presenters.excerpts import LONGEST_TEXT, MOST_CHARACTERS, MOST_VALUES, excerpt, excerpt_of_text
+from relay.web.presenters.masking import MOST_KNOWN, Shade, pretty
 from tests.support.making import make_entry, write
 from tests.support.senders import JSON, dump, website
 

@@ -9,8 +9,8 @@ import pytest
 from relay.sources import Source, Webhook
 from relay.sources.secret_names import clean_address, is_secret_name, without_secrets
 from relay.sources.verifiers import NoVerifier, TokenVerifier
-from relay.store import keys
-from relay.web.shown import Shade
+from relay.store.redis import keys
+from relay.web.presenters.masking import Shade
 from tests.support.folders import SECRETS
 from tests.support.senders import SEED, dump, website
 

@@ -15,15 +15,15 @@ import gevent
 import pytest
 import requests
 
-from relay import threshold
-from relay.doorkeeper import Connection, Doorkeeper
+from relay.runtime import threshold
+from relay.runtime.doorkeeper import Connection, Doorkeeper
 from tests.support.folders import SECRETS, WEB_SECRETS
 from tests.support.processes import Processes
 from tests.support.senders import JSON, SEED, dump, website
 from tests.support.waiting import until
 
 ROOM = 40
-FEW = f"workers = 1\nworker_connections = {ROOM}\nimport relay.threshold\nrelay.threshold.BODY_S = 1.0\n"
+FEW = f"workers = 1\nworker_connections = {ROOM}\nimport relay.runtime.threshold\nrelay.threshold.BODY_S = 1.0\n"
 ANNOUNCED = (
     f"POST /hooks/website HTTP/1.1\r\nHost: relay\r\nContent-Type: {JSON}\r\nContent-Length: 1000\r\n\r\n".encode()
 )

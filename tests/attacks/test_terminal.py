@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from relay.cli import main
-from relay.lifecycle import EventState, State
-from relay.printing import harmless
+from relay.cli.main import main
+from relay.core.lifecycle import EventState, State
+from relay.core.printing import harmless
 from tests.support.making import bring_to, make_entry, write
 
 STEERING = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0), 0x61C, *range(0x200E, 0x2010), *range(0x2028, 0x202F)]))

@@ -7,7 +7,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from relay.web.shown import Shade
+from relay.web.presenters.masking import Shade
 from tests.support.folders import WEB_SECRETS
 from tests.support.senders import dump, website
 from tests.watching.conftest import SAME, enter

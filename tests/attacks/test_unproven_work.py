@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from relay import pacing
-from relay.errors import LimitedError, UnreadableError
+from relay.core.errors import LimitedError, UnreadableError
+from relay.operations import pacing
 from relay.sources import Source, Webhook, near_misses
 from relay.sources.forms import MAX_VALUES, nest
 from relay.sources.parsers import FORM, MULTIPART, parse_body

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-from relay.ids import to_ms, utc_now
-from relay.lifecycle import State
-from relay.store import keys
+from relay.core.ids import to_ms, utc_now
+from relay.core.lifecycle import State
+from relay.store.redis import keys
 from tests.support.folders import WEB_SECRETS
 from tests.support.making import bring_to
 from tests.watching.conftest import enter

@@ -6,10 +6,10 @@ from itertools import combinations
 
 import pytest
 
-from relay.errors import ConfigError
-from relay.running import WEB_ONLY
-from relay.secretfile import WEB_SECRETS, fill_in
-from relay.settings import Settings
+from relay.configuration.settings import Settings
+from relay.core.errors import ConfigError
+from relay.runtime.secret_file import WEB_SECRETS, fill_in
+from relay.runtime.up import WEB_ONLY
 
 SHORTEST = {
     "RELAY_API_TOKEN": 20,

@@ -6,17 +6,17 @@ import json
 
 import pytest
 
-from relay import ingest
-from relay.embedded import memory_limit
-from relay.errors import LimitedError
-from relay.lifecycle import EventState
-from relay.replay import Replayer
+from relay.core.errors import LimitedError
+from relay.core.lifecycle import EventState
+from relay.operations import ingest
+from relay.operations.replay import Replayer
+from relay.runtime.embedded import memory_limit
 from relay.sources import Source
 from relay.sources.source import OPEN_LIMIT, OPEN_MAX_BODY
-from relay.store import keys
-from relay.store.collector import Collector
-from relay.store.memory import Memory, read_memory
-from relay.store.unproven import Bounds, newest_unproven
+from relay.store.record.collector import Collector
+from relay.store.record.unproven import Bounds, newest_unproven
+from relay.store.redis import keys
+from relay.store.redis.memory import Memory, read_memory
 from tests.support.making import make_entry, write
 from tests.support.senders import JSON, SEED, dump, website
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from relay import ingest
+from relay.operations import ingest
 from tests.support.folders import SECRETS, WEB_SECRETS
 from tests.support.processes import Processes
 from tests.support.senders import SEED, dump, website
@@ -94,5 +94,5 @@ def test_a_bug_of_ours_is_printed_by_its_places_and_not_with_what_was_sent(app, 
     printed = capsys.readouterr()
     assert (answer.status_code, answer.get_json()["detail"]) == (500, "an error of ours; it is in the log")
     assert "KeyError" in printed.out + printed.err
-    assert "relay/ingest.py:" in printed.out + printed.err
+    assert "relay/operations/ingest.py:" in printed.out + printed.err
     assert SECRET not in answer.text + printed.out + printed.err

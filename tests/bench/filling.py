@@ -17,13 +17,14 @@ from typing import Any
 
 from redis import Redis
 
-from relay.events import Attempt, Call, Delivery, Event
-from relay.ids import new_delivery_id, new_event_id, to_ms
-from relay.lifecycle import EventState, State, Verdict
-from relay.marks import Marker
-from relay.store import codec, keys
-from relay.store.record import Entry, Record
-from relay.store.scripts import Script, run
+from relay.core.events import Attempt, Call, Delivery, Event
+from relay.core.ids import new_delivery_id, new_event_id, to_ms
+from relay.core.lifecycle import EventState, State, Verdict
+from relay.store.record import codec
+from relay.store.record.persons import Marker
+from relay.store.record.record import Entry, Record
+from relay.store.redis import keys
+from relay.store.redis.scripts import Script, run
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 SPREAD = timedelta(days=80)
@@ -229,7 +230,7 @@ def _difference(one: dict[str, Any], other: dict[str, Any]) -> str:
 
 def _script() -> Script:
     known = Script.load("prune")  # for the shared part and the names of the keys
-    own = files("relay.store").joinpath("lua", "prune.lua").read_text("utf-8")
+    own = files("relay.store.redis").joinpath("lua", "prune.lua").read_text("utf-8")
     text = known.text.removesuffix(own) + WRITE
     return replace(known, name="fill", text=text, sha=hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 

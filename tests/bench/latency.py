@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import requests
 from redis import Redis
 
-from relay.events import Attempt
-from relay.store import keys
-from relay.store.codec import attempt_from_json
+from relay.core.events import Attempt
+from relay.store.record.codec import attempt_from_json
+from relay.store.redis import keys
 from tests.support.folders import SECRETS, WEB_SECRETS, copy_config
 from tests.support.processes import Processes, free_port
 from tests.support.senders import SEED, website

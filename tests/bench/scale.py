@@ -26,11 +26,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from flask.testing import FlaskClient
 from redis import Redis
 
-from relay.events import iso
-from relay.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id
-from relay.marks import Marker
-from relay.settings import Settings
-from relay.store.record import Record
+from relay.configuration.settings import Settings
+from relay.core.events import iso
+from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id
+from relay.store.record.persons import Marker
+from relay.store.record.record import Record
 from relay.web import create_app
 from tests.bench.filling import FIRST, KINDS, SPREAD, Sample, check_likeness, fill, workflow_of
 from tests.support.folders import SECRETS, WEB_SECRETS, copy_config

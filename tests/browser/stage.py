@@ -11,10 +11,10 @@ from typing import Any
 
 import requests
 
-from relay.events import Delivery
-from relay.lifecycle import State
+from relay.core.events import Delivery
+from relay.core.lifecycle import State
 from relay.sandbox.server import SandboxServer
-from relay.store.record import Record
+from relay.store.record.record import Record
 from tests.support.folders import SECRETS, WEB_SECRETS, copy_config
 from tests.support.processes import Processes, Running, free_port
 from tests.support.senders import dump, website

@@ -8,10 +8,10 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import expect
 
-from relay.ids import utc_now
-from relay.lifecycle import EventState, State, Verdict
-from relay.store.acts import Act, log_act
-from relay.store.gate import Gate
+from relay.core.ids import utc_now
+from relay.core.lifecycle import EventState, State, Verdict
+from relay.store.operators.audit_log import Act, log_act
+from relay.store.portals.gate import Gate
 from tests.browser.stage import staged
 from tests.support.making import claim_one, make_attempt, make_call, make_delivery, make_entry, write
 from tests.support.senders import dump

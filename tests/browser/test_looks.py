@@ -11,10 +11,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from relay.ids import to_ms, utc_now
-from relay.lifecycle import EventState, State
-from relay.store import keys
-from relay.store.gate import Gate, GateState
+from relay.core.ids import to_ms, utc_now
+from relay.core.lifecycle import EventState, State
+from relay.store.portals.gate import Gate, GateState
+from relay.store.redis import keys
 from tests.browser.stage import Stage, staged
 from tests.support.making import bring_to, make_entry, write
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from relay.lifecycle import State
+from relay.core.lifecycle import State
 from tests.browser.stage import PASSWORD, staged
 from tests.support.folders import SECRETS
 

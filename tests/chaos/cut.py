@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 
-from relay.lifecycle import State
+from relay.core.lifecycle import State
 from tests.chaos.stage import Stage, doubles, until
 
 SHARE = 0.05

@@ -6,8 +6,8 @@ import statistics
 import sys
 import time
 
-from relay.store.gate import Gate, GateState
-from relay.store.scripts import run_all
+from relay.store.portals.gate import Gate, GateState
+from relay.store.redis.scripts import run_all
 from tests.chaos.stage import Stage, make_entry, until
 
 CONFIG = "{plan: self_hosted, own_id: echo, batch: 50, settle_after: 60s}"

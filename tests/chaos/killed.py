@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 
-from relay.lifecycle import State
+from relay.core.lifecycle import State
 from tests.chaos.stage import Stage, doubles, until
 
 CONFIG = "{plan: standard, rate: 100, burst: 1, own_id: echo, batch: 1, settle_after: 1s}"

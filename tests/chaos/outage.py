@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from relay.lifecycle import State
+from relay.core.lifecycle import State
 from tests.chaos.stage import Sandbox, Stage, doubles, until
 
 TROUBLES: dict[str, dict[str, Any]] = {

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 
-from relay.lifecycle import State
+from relay.core.lifecycle import State
 from relay.sandbox.server import SandboxServer
 from relay.sandbox.tokens import CLIENT_ID, CLIENT_SECRET, FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN
 from tests.chaos.stage import Stage, start, until

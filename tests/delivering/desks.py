@@ -11,18 +11,18 @@ from typing import Any
 import gevent
 import requests
 
-from relay.events import Call, Delivery, Event, Policy
-from relay.ids import new_delivery_id, new_event_id, utc_now
-from relay.lifecycle import EventState, State
-from relay.portals import Portal
-from relay.queueing import queue_key
-from relay.store.record import Entry, Record
+from relay.configuration.portals import Portal
+from relay.core.events import Call, Delivery, Event, Policy
+from relay.core.ids import new_delivery_id, new_event_id, utc_now
+from relay.core.lifecycle import EventState, State
+from relay.queue.jobs import queue_key
+from relay.store.record.record import Entry, Record
 from tests.support.making import write
-from workers import shift
-from workers.delivery import deliver_next
-from workers.desk import Desk
-from workers.portals import Address
-from workers.reconcile import reconcile_next
+from workers.delivery import shift
+from workers.delivery.deliver import deliver_next
+from workers.delivery.reconcile import reconcile_next
+from workers.portal.context import Desk
+from workers.portal.credentials import Address
 
 SECRET = "sandbox"
 QUEUE = queue_key("main")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.events import Call
-from relay.ids import utc_now
-from relay.lifecycle import State, Verdict
+from relay.core.events import Call
+from relay.core.ids import utc_now
+from relay.core.lifecycle import State, Verdict
 from relay.sandbox import php
 from tests.delivering.desks import (
     BATCHING,
@@ -255,7 +255,7 @@ def test_a_template_that_takes_longer_than_the_portal_waits_never_takes_others_w
 
 
 def test_a_batch_that_was_cut_late_makes_the_next_one_smaller(desk, record, portal, monkeypatch):
-    monkeypatch.setattr("workers.delivery.CUT_LATE_MS", -1)
+    monkeypatch.setattr("workers.delivery.deliver.CUT_LATE_MS", -1)
     learn(desk, 0.0001)
     portal.add_faults({"kind": "drop_after_start"})
     deliveries = fill(record, 5)

@@ -11,14 +11,14 @@ import pytest
 import requests
 import trustme
 
-from relay.errors import ConfigError
+from relay.core.errors import ConfigError
 from tests.delivering.desks import make_portal
 from tests.delivering.wire import Wire, answering, respond
 from tests.support.processes import refusing_address
 from workers.bitrix24 import client as client_module
 from workers.bitrix24.answers import Fault
 from workers.bitrix24.client import Client
-from workers.portals import load_addresses
+from workers.portal.credentials import load_addresses
 
 SECRET = "kept-to-itself-9f3a"
 PATH = f"/rest/1/{SECRET}/"

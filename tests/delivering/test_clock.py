@@ -7,14 +7,14 @@ from datetime import timedelta
 
 import pytest
 
-from relay.ids import utc_now
-from relay.lifecycle import State
-from relay.store.record import Record
+from relay.core.ids import utc_now
+from relay.core.lifecycle import State
+from relay.store.record.record import Record
 from tests.delivering.desks import QUEUE
 from tests.support.making import bring_to, write_one
 from tests.support.waiting import until
-from workers import clock
-from workers.clock import run_clock
+from workers.maintenance import clock
+from workers.maintenance.clock import run_clock
 
 
 @pytest.fixture

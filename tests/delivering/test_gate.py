@@ -6,13 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from relay.lifecycle import State
-from relay.store.gate import FIRST_PAUSE, Gate, GateState
+from relay.core.lifecycle import State
+from relay.store.portals.gate import FIRST_PAUSE, Gate, GateState
 from tests.delivering.desks import BATCHING, QUEUE, add, alerts, batch_sizes, methods, send, work_off
 from tests.support.processes import refusing_address
-from workers import porter
-from workers.porter import DENIED_IN_A_ROW
-from workers.shift import step
+from workers.delivery.shift import step
+from workers.portal import gatekeeper
+from workers.portal.gatekeeper import DENIED_IN_A_ROW
 
 BROKEN = {"kind": "error", "code": "INVALID_CREDENTIALS", "times": 1000}
 START, TEMPLATES = "bizproc.workflow.start", "bizproc.workflow.template.list"
@@ -142,11 +142,11 @@ def test_what_a_person_has_paused_only_a_person_opens(desk, record, portal, cloc
     delivery = add(record)
 
     # A call that was on its way when the person paused the portal ends well, or badly.
-    answer, judgement = desk.line.call("scope", {}), porter.Judgement(porter.Verdict.STARTED, "started", "")
-    porter.mind(desk, view, answer, judgement)
-    porter.mind(desk, desk.gate.look(), answer, judgement)
-    porter.mind(desk, view, answer, porter.Judgement(porter.Verdict.HELD, "held", ""))
-    porter.reopen(desk, desk.gate.look())
+    answer, judgement = desk.line.call("scope", {}), gatekeeper.Judgement(gatekeeper.Verdict.STARTED, "started", "")
+    gatekeeper.mind(desk, view, answer, judgement)
+    gatekeeper.mind(desk, desk.gate.look(), answer, judgement)
+    gatekeeper.mind(desk, view, answer, gatekeeper.Judgement(gatekeeper.Verdict.HELD, "held", ""))
+    gatekeeper.reopen(desk, desk.gate.look())
 
     assert desk.gate.look().by_person
     assert desk.gate.look().reason == "by_person"

@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
-from relay.errors import RecordUnavailableError
-from relay.store.connection import connect
+from relay.core.errors import RecordUnavailableError
+from relay.store.redis.connection import connect
 from tests.delivering.desks import make_portal
-from workers.limiter import PATIENCE_MS, Limiter
+from workers.portal.limiter import PATIENCE_MS, Limiter
 
 BUCKET = "relay:bucket:main"
 

@@ -8,18 +8,18 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from relay.lifecycle import State
+from relay.core.lifecycle import State
 from relay.sandbox.portal import Portal as Pretended
 from relay.sandbox.server import SandboxServer
 from relay.sandbox.tokens import CLIENT_ID, CLIENT_SECRET, FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN
-from relay.store.gate import GateState
+from relay.store.portals.gate import GateState
 from tests.delivering.desks import add, make_portal, methods, send, use_webhook, work_off
 from tests.delivering.wire import Wire, answering, respond
 from tests.support.processes import refusing_address
-from workers import line
 from workers.bitrix24 import oauth
-from workers.line import _is_related
-from workers.portals import Address, OAuthApp
+from workers.portal import client as client_module
+from workers.portal.client import _is_related
+from workers.portal.credentials import Address, OAuthApp
 
 KEPT = "relay:tokens:main"
 EXPIRED = {"kind": "expired_token"}
@@ -331,7 +331,7 @@ def test_a_redirect_to_another_domain_is_not_followed_with_the_credential(desk, 
 
 
 def test_a_host_that_may_not_inherit_the_credential_is_not_even_asked(desk, record, portal, elsewhere, monkeypatch):
-    monkeypatch.setattr(line, "_is_related", lambda *_: False)
+    monkeypatch.setattr(client_module, "_is_related", lambda *_: False)
     portal.add_faults(moved_to(f"{elsewhere.url}/rest/1/sandbox/bizproc.workflow.start"))
 
     assert send(desk, add(record)).state is State.PENDING

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from relay.events import Policy
-from relay.ids import utc_now
-from relay.lifecycle import State
+from relay.core.events import Policy
+from relay.core.ids import utc_now
+from relay.core.lifecycle import State
 from tests.delivering.desks import BATCHING, QUEUE, add, batch_sizes, methods, send, started_documents, work_off
 
 ORDERED = Policy(is_ordered=True)

@@ -6,13 +6,13 @@ import re
 
 import pytest
 
-from relay.events import Call
-from relay.ids import new_delivery_id, utc_now
-from relay.lifecycle import State, Verdict
+from relay.core.events import Call
+from relay.core.ids import new_delivery_id, utc_now
+from relay.core.lifecycle import State, Verdict
 from relay.sandbox import starting
 from tests.delivering.desks import BATCHING, LEAD, add, alerts, batch_sizes, send, start_by_hand
 from workers.bitrix24.bizproc import OWN_ID, own_id_of, start_parameters
-from workers.pace import HONOURED, IGNORED
+from workers.portal.pace import HONOURED, IGNORED
 
 CALL = Call("main", 713, LEAD, {"p1": "v", "p2": ["a", "b"]})
 

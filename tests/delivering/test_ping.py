@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from relay.ids import utc_now
-from relay.lifecycle import State
-from relay.outlines import Outline
+from relay.core.ids import utc_now
+from relay.core.lifecycle import State
+from relay.core.requirements import Outline
 from relay.sandbox import starting
-from relay.store.gate import Gate, GateState
-from relay.store.questions import Questions
-from relay.store.rulebook import publish_rules
+from relay.store.portals.gate import Gate, GateState
+from relay.store.portals.questions import Questions
+from relay.store.portals.requirements import publish_rules
 from tests.delivering.desks import LEAD, SECRET, add, alerts, methods, send, use_webhook
 from tests.support.processes import refusing_address
 from workers.__main__ import main
-from workers.pace import HONOURED, IGNORED
-from workers.ping import ping, probe, read_document
-from workers.questions import answer
-from workers.shift import step
-from workers.watch import check
+from workers.checks.drift_watch import check
+from workers.checks.ping import ping, probe, read_document
+from workers.checks.questions import answer
+from workers.delivery.shift import step
+from workers.portal.pace import HONOURED, IGNORED
 
 PARAMETERS = ("Parameter1", "Email", "Phone", "Note")
 DYNAMIC = ("crm", r"Bitrix\Crm\Integration\BizProc\Document\Dynamic")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from relay.lifecycle import State
-from relay.store.gate import Gate, GateState
+from relay.core.lifecycle import State
+from relay.store.portals.gate import Gate, GateState
 from tests.delivering.desks import SECRET, add
 from tests.support.processes import kill
 from tests.support.waiting import until

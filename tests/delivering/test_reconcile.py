@@ -6,13 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from relay.events import Policy
-from relay.lifecycle import State, Verdict
+from relay.core.events import Policy
+from relay.core.lifecycle import State, Verdict
 from relay.sandbox import starting
 from relay.sandbox.workflows import Workflow
-from relay.store import keys
-from relay.store.gate import GateState
-from relay.store.record import HARD_DEADLINE
+from relay.store.portals.gate import GateState
+from relay.store.record.record import HARD_DEADLINE
+from relay.store.redis import keys
 from tests.delivering.desks import (
     LEAD,
     add,
@@ -27,10 +27,10 @@ from tests.delivering.desks import (
 )
 from tests.support.making import bring_to, claim_one
 from workers.bitrix24.bizproc import own_id_of
-from workers.portals import Address
-from workers.porter import DENIED_IN_A_ROW
-from workers.reconcile import LONGEST_WAIT, LOOKS, RESENDS
-from workers.sweeper import sweep
+from workers.delivery.reconcile import LONGEST_WAIT, LOOKS, RESENDS
+from workers.maintenance.sweeper import sweep
+from workers.portal.credentials import Address
+from workers.portal.gatekeeper import DENIED_IN_A_ROW
 
 LOST = {"kind": "drop_after_start", "method": "bizproc.workflow.start"}
 NEVER_RAN = {"kind": "drop_before", "method": "bizproc.workflow.start"}
@@ -416,7 +416,7 @@ def test_on_a_busy_document_ours_is_found_behind_fifty_others(desk, portal, port
 
 
 def test_where_not_all_can_be_seen_nothing_is_sent_again(desk, portal, monkeypatch):
-    monkeypatch.setattr("workers.reconcile.PAGES", 2)
+    monkeypatch.setattr("workers.delivery.reconcile.PAGES", 2)
     delivery = lose(desk, portal, NEVER_RAN, policy=Policy(on_uncertain="resend"))
     for number in range(120):
         begin(portal, id=f"wf.{number}", started_by=2)

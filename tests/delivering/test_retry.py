@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.lifecycle import Verdict
-from workers.retry import (
+from relay.core.lifecycle import Verdict
+from workers.delivery.retry import (
     BUDGET,
     FIRST_DELAY_S,
     JITTER,

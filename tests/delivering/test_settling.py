@@ -7,14 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from relay.ids import utc_now
-from relay.lifecycle import State
-from relay.store.record import HARD_DEADLINE
+from relay.core.ids import utc_now
+from relay.core.lifecycle import State
+from relay.store.record.record import HARD_DEADLINE
 from tests.delivering.desks import add, send
 from tests.delivering.wire import Wire, answering, respond
-from workers import delivery as delivery_module
-from workers.delivery import deliver_next
-from workers.sweeper import sweep
+from workers.delivery import deliver as delivery_module
+from workers.delivery.deliver import deliver_next
+from workers.maintenance.sweeper import sweep
 
 STARTED = respond({"result": "66e81a641752f8.56521481", "time": {}})
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from relay.errors import RecordUnavailableError
-from relay.lifecycle import State
-from relay.store.questions import Questions
+from relay.core.errors import RecordUnavailableError
+from relay.core.lifecycle import State
+from relay.store.portals.questions import Questions
 from tests.delivering.desks import QUEUE, add, methods, work_off
-from workers import shift
-from workers.shift import serve, step
+from workers.delivery import shift
+from workers.delivery.shift import serve, step
 
 START = "bizproc.workflow.start"
 

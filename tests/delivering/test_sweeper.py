@@ -8,19 +8,19 @@ from datetime import timedelta
 import pytest
 from rq.serializers import JSONSerializer
 
-from relay.errors import LostRace
-from relay.ids import utc_now
-from relay.lifecycle import State, Verdict
-from relay.queueing import queue_name
-from relay.store.record import HARD_DEADLINE, Record
+from relay.core.errors import LostRace
+from relay.core.ids import utc_now
+from relay.core.lifecycle import State, Verdict
+from relay.queue.jobs import queue_name
+from relay.store.record.record import HARD_DEADLINE, Record
 from tests.delivering.desks import QUEUE, add
 from tests.support.making import DAY, NOON, bring_to, make_entry, write, write_one
 from tests.support.waiting import until
-from workers import sweeper
-from workers.jobs import job_class
-from workers.shift import serve
-from workers.sweeper import prune, run_sweeper, sweep
-from workers.worker import PortalWorker
+from workers.delivery.jobs import job_class
+from workers.delivery.shift import serve
+from workers.delivery.worker import PortalWorker
+from workers.maintenance import sweeper
+from workers.maintenance.sweeper import prune, run_sweeper, sweep
 
 SECOND = timedelta(seconds=1)
 LATE = NOON + HARD_DEADLINE + DAY + SECOND

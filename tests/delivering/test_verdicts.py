@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from relay.lifecycle import State, Verdict
+from relay.core.lifecycle import State, Verdict
 from relay.sandbox.answers import KNOWN_ERRORS
-from relay.store.gate import GateState
+from relay.store.portals.gate import GateState
 from tests.delivering.desks import add, alerts, send, use_webhook
 from tests.delivering.wire import Wire, answering, respond
 from tests.support.processes import refusing_address

@@ -15,22 +15,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from redis import Redis
 
-from relay.alerting import Alerting, Chat, Hook, Mail, load_alerting
-from relay.cli import main
-from relay.errors import ConfigError
-from relay.ids import utc_now
-from relay.lifecycle import State
-from relay.store import keys
-from relay.store.gate import Gate
+from relay.cli.main import main
+from relay.configuration.alerts import Alerting, Chat, Hook, Mail, load_alerting
+from relay.core.errors import ConfigError
+from relay.core.ids import utc_now
+from relay.core.lifecycle import State
+from relay.store.portals.gate import Gate
+from relay.store.redis import keys
 from tests.delivering.desks import make_desk, use_webhook
 from tests.support.folders import copy_config
 from tests.support.making import bring_to, hold, make_entry, write, write_one
 from tests.support.processes import refusing_address
 from tests.support.waiting import until
-from workers.alerting import Watchman
-from workers.messengers import Message, UnsentError, open_channels, open_chats, post, say, sign
-from workers.messengers import write as write_mail
-from workers.troubles import AWAY, News
+from workers.alerts.messengers import Message, UnsentError, open_channels, open_chats, post, say, sign
+from workers.alerts.messengers import write as write_mail
+from workers.alerts.news import AWAY, News
+from workers.alerts.watchman import Watchman
 
 SECRET = "whsec_" + base64.b64encode(b"secret-of-the-test").decode()
 HOUR = timedelta(hours=1)

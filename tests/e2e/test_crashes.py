@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from relay.embedded import url_of
-from relay.ids import utc_now
-from relay.lifecycle import State
-from relay.queueing import queue_name
-from relay.store.connection import connect
-from relay.store.record import HARD_DEADLINE
+from relay.core.ids import utc_now
+from relay.core.lifecycle import State
+from relay.queue.jobs import queue_name
+from relay.runtime.embedded import url_of
+from relay.store.record.record import HARD_DEADLINE
+from relay.store.redis.connection import connect
 from tests.support.machines import start_machine
 from tests.support.making import write_one
 from tests.support.processes import kill, refusing_address
 from tests.support.waiting import until
-from workers.sweeper import sweep
+from workers.maintenance.sweeper import sweep
 
 
 @pytest.fixture

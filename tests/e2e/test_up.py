@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from relay.embedded import memory_limit
-from relay.lifecycle import State
+from relay.core.lifecycle import State
+from relay.runtime.embedded import memory_limit
 from relay.sandbox.server import SandboxServer
 from tests.support.folders import REPOSITORY, SECRETS
 from tests.support.machines import start_machine

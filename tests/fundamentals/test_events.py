@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.events import Attempt, iso
-from relay.ids import from_ms
-from relay.lifecycle import State, Verdict
+from relay.core.events import Attempt, iso
+from relay.core.ids import from_ms
+from relay.core.lifecycle import State, Verdict
 from tests.support.making import NOON, make_attempt, make_delivery, make_entry
 
 ATTEMPTS = st.builds(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.ids import (
+from relay.core.ids import (
     ALPHABET,
     DELIVERY_PREFIX,
     EVENT_PREFIX,

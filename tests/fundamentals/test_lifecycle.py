@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.errors import IllegalTransitionError
-from relay.lifecycle import FINAL, TRANSITIONS, EventState, State, advance, states_before
+from relay.core.errors import IllegalTransitionError
+from relay.core.lifecycle import FINAL, TRANSITIONS, EventState, State, advance, states_before
 
 PAIRS = list(itertools.product(State, State))
 STEPS = {

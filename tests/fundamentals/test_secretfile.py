@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from relay.secretfile import fill_in, source_secrets
+from relay.runtime.secret_file import fill_in, source_secrets
 
 
 def test_missing_secrets_are_made_and_differ(tmp_path):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from relay.errors import ConfigError
-from relay.settings import Settings, read_secret
+from relay.configuration.settings import Settings, read_secret
+from relay.core.errors import ConfigError
 
 WEB = ("RELAY_API_TOKEN", "RELAY_DASHBOARD_PASSWORD", "RELAY_SECRET_KEY")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from relay import threads
-from relay.threads import keep_running
+from relay.core import threads
+from relay.core.threads import keep_running
 from tests.support.waiting import until
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from relay.configfiles import BYTES, SECONDS, quantity, read_yaml
-from relay.errors import ConfigError
-from relay.portals import load_portals
+from relay.configuration.files import BYTES, SECONDS, quantity, read_yaml
+from relay.configuration.portals import load_portals
+from relay.core.errors import ConfigError
 
 
 def mistakes(path: Path) -> list[str]:

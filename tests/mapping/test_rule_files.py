@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from relay.errors import ConfigError, NotFoundError
+from relay.core.errors import ConfigError, NotFoundError
 from relay.rules import RuleBook, load_rules
 
 START = {"portal": "main", "template_id": 1, "document_id": {"lead": 1}}

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.errors import InvalidEventError
+from relay.core.errors import InvalidEventError
 from relay.rules import Rule, load_rules
 
 START = {"portal": "main", "template_id": 1, "document_id": {"lead": 1}}

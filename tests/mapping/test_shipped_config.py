@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 import pytest
 import yaml
 
-from relay.events import Call
-from relay.portals import load_portals
+from relay.configuration.portals import load_portals
+from relay.core.events import Call
 from relay.rules import RuleBook, load_rules
 from relay.sources import Source, Webhook, build_context, load_sources
 

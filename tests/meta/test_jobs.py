@@ -4,7 +4,7 @@ from rq import Queue
 from rq.job import Job
 from rq.worker_registration import REDIS_WORKER_KEYS
 
-from relay.queueing import JOB_KEY_PREFIX, QUEUE_KEY_PREFIX, QUEUES_KEY, WORKERS_KEY
+from relay.queue.jobs import JOB_KEY_PREFIX, QUEUE_KEY_PREFIX, QUEUES_KEY, WORKERS_KEY
 
 
 def test_rqs_keys_have_the_names_that_we_write() -> None:

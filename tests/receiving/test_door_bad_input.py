@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from relay.lifecycle import EventState
-from relay.listing import Filter, list_events
+from relay.core.lifecycle import EventState
+from relay.store.record.search import Filter, list_events
 from tests.support.senders import JSON, SEED, dump, website
 
 FORM = "application/x-www-form-urlencoded"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from relay.cli import main
-from relay.errors import ConfigError
+from relay.cli.main import main
+from relay.core.errors import ConfigError
 from tests.support.folders import copy_config
 
 RULE = """name: {name}

@@ -6,11 +6,11 @@ import threading
 
 import pytest
 
-from relay.lifecycle import EventState, State
-from relay.listing import Filter, list_events
-from relay.marks import Marker
-from relay.queueing import queue_key
-from relay.store import keys
+from relay.core.lifecycle import EventState, State
+from relay.queue.jobs import queue_key
+from relay.store.record.persons import Marker
+from relay.store.record.search import Filter, list_events
+from relay.store.redis import keys
 from tests.support.folders import WEB_SECRETS, copy_config
 from tests.support.senders import JSON, SEED, SEED_CALL, dump, github, website
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from relay.lifecycle import EventState
-from relay.listing import Filter, list_events
+from relay.core.lifecycle import EventState
+from relay.store.record.search import Filter, list_events
 from tests.support.folders import SECRETS
 from tests.support.senders import JSON, SEED, dump, github, stamped, website
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from relay.errors import ConfigError, RecordUnavailableError
-from relay.store import connection
+from relay.core.errors import ConfigError, RecordUnavailableError
+from relay.store.redis import connection
 from tests.support.senders import SEED, dump, website
 
 

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.errors import NotVerifiedError
-from relay.lifecycle import EventState
-from relay.listing import Filter, list_events
+from relay.core.errors import NotVerifiedError
+from relay.core.lifecycle import EventState
 from relay.sources import Source, Webhook
 from relay.sources import near_misses as module
 from relay.sources.verifiers import Clock, HmacVerifier, NoVerifier, TokenVerifier
+from relay.store.record.search import Filter, list_events
 from tests.support.folders import SECRETS
 from tests.support.senders import JSON, SEED, dump
 

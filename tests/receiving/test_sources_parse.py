@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.errors import UnreadableError, UnsupportedTypeError
+from relay.core.errors import UnreadableError, UnsupportedTypeError
 from relay.sources import Source, Webhook, build_context, load_sources
 from relay.sources.forms import read_query, read_urlencoded
 from relay.sources.parsers import parse_body

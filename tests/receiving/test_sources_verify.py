@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.errors import ConfigError, NotVerifiedError
+from relay.core.errors import ConfigError, NotVerifiedError
 from relay.sources import Headers, Source, Verified, Webhook, load_sources
 
 NOW = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)

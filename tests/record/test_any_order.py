@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from relay.errors import IllegalTransitionError, LostRace
-from relay.lifecycle import FINAL, TRANSITIONS, EventState, State
-from relay.store.record import Load, Record
+from relay.core.errors import IllegalTransitionError, LostRace
+from relay.core.lifecycle import FINAL, TRANSITIONS, EventState, State
+from relay.store.record.record import Load, Record
 from tests.support.making import NOON, make_attempt, make_delivery, make_entry, write
 
 CLAIMABLE = {State.PENDING, State.RETRYING}

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from relay.errors import RecordUnavailableError
-from relay.store import collector as module
-from relay.store import keys
-from relay.store.collector import GROUP, Collector
+from relay.core.errors import RecordUnavailableError
+from relay.store.record import collector as module
+from relay.store.record.collector import GROUP, Collector
+from relay.store.redis import keys
 from tests.support.making import make_entry
 from tests.support.waiting import until
 

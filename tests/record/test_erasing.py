@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from relay.cli import main
-from relay.erasing import Eraser, Needle, NotErasableError
-from relay.lifecycle import EventState, State
-from relay.marks import Marker
-from relay.store import keys
-from relay.store.acts import Act, log_act, read_acts
-from relay.store.gate import Gate
-from relay.store.questions import Questions
+from relay.cli.main import main
+from relay.core.lifecycle import EventState, State
+from relay.operations.erase import Eraser, Needle, NotErasableError
+from relay.store.operators.audit_log import Act, log_act, read_acts
+from relay.store.portals.gate import Gate
+from relay.store.portals.questions import Questions
+from relay.store.record.persons import Marker
+from relay.store.redis import keys
 from tests.support.folders import WEB_SECRETS
 from tests.support.making import NOON, bring_to, claim_one, make_attempt, make_call, make_delivery, make_entry, write
 
@@ -163,7 +163,7 @@ def test_what_is_being_sent_is_left_alone(eraser, record):
 
 
 def test_it_looks_at_every_event(eraser, record, monkeypatch):
-    monkeypatch.setattr("relay.erasing.AT_ONCE", 2)
+    monkeypatch.setattr("relay.operations.erase.AT_ONCE", 2)
     for _ in range(5):
         finish(record, write_with(record, body=EMAIL.encode())[1])
     steps = []

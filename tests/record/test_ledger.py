@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from relay.lifecycle import EventState, State
-from relay.store import keys
-from relay.store.record import Record
+from relay.core.lifecycle import EventState, State
+from relay.store.record.record import Record
+from relay.store.redis import keys
 from tests.support.making import bring_to, make_entry, write
 
 

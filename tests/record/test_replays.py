@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from relay.errors import InvalidEventError, NotFoundError
-from relay.lifecycle import EventState, State
-from relay.marks import Marker
-from relay.portals import load_portals
-from relay.replay import NotReplayableError, Replayer
+from relay.configuration.portals import load_portals
+from relay.core.errors import InvalidEventError, NotFoundError
+from relay.core.lifecycle import EventState, State
+from relay.operations.replay import NotReplayableError, Replayer
 from relay.rules import load_rules
 from relay.sources import load_sources
-from relay.store import keys
+from relay.store.record.persons import Marker
+from relay.store.redis import keys
 from tests.support.folders import SECRETS, copy_config
 from tests.support.making import NOON, bring_to, claim_one, make_entry, write
 from tests.support.senders import SEED, dump

@@ -11,15 +11,15 @@ import pytest
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from relay.errors import IllegalTransitionError, LostRace
-from relay.lifecycle import FINAL, TRANSITIONS, EventState, State, Verdict
-from relay.queueing import SERVE_JOB, queue_key, queue_name
-from relay.store import keys
-from relay.store.connection import connect
-from relay.store.gate import Gate
-from relay.store.lease import lease
-from relay.store.questions import Questions
-from relay.store.record import HARD_DEADLINE, SINGLE, Load, Record
+from relay.core.errors import IllegalTransitionError, LostRace
+from relay.core.lifecycle import FINAL, TRANSITIONS, EventState, State, Verdict
+from relay.queue.jobs import SERVE_JOB, queue_key, queue_name
+from relay.store.portals.gate import Gate
+from relay.store.portals.questions import Questions
+from relay.store.record.record import HARD_DEADLINE, SINGLE, Load, Record
+from relay.store.redis import keys
+from relay.store.redis.connection import connect
+from relay.store.redis.lease import lease
 from tests.support.making import (
     DAY,
     NOON,

@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from relay.errors import ConfigError, RecordUnavailableError
-from relay.lifecycle import State
-from relay.store import connection
-from relay.store.collector import Collector
-from relay.store.connection import DURABLE, connect, ensure_durable
-from relay.store.record import Record
+from relay.core.errors import ConfigError, RecordUnavailableError
+from relay.core.lifecycle import State
+from relay.store.record.collector import Collector
+from relay.store.record.record import Record
+from relay.store.redis import connection
+from relay.store.redis.connection import DURABLE, connect, ensure_durable
 from tests.support.making import NOON, bring_to, make_entry, write
 
 TROUBLES = ["make_read_only", "make_full"]

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from relay.errors import ConfigError
-from relay.ids import utc_now
-from relay.lifecycle import State
-from relay.store import keys
-from relay.store.gate import Gate
-from relay.store.record import HARD_DEADLINE
-from relay.store.upgrade import upgrade
+from relay.core.errors import ConfigError
+from relay.core.ids import utc_now
+from relay.core.lifecycle import State
+from relay.store.portals.gate import Gate
+from relay.store.record.record import HARD_DEADLINE
+from relay.store.record.upgrade import upgrade
+from relay.store.redis import keys
 from tests.support.making import NOON, write_one
 
 SAMPLE = json.loads((Path(__file__).parent / "samples" / "layout-1.json").read_text("utf-8"))

@@ -9,12 +9,12 @@ from typing import Any
 
 import requests
 
-from relay.embedded import url_of
-from relay.events import Delivery
-from relay.lifecycle import State
+from relay.core.events import Delivery
+from relay.core.lifecycle import State
+from relay.runtime.embedded import url_of
 from relay.sandbox.server import SandboxServer
-from relay.store.connection import connect
-from relay.store.record import Record
+from relay.store.record.record import Record
+from relay.store.redis.connection import connect
 from tests.support.processes import Processes, Running
 from tests.support.senders import dump, website
 from tests.support.waiting import until

@@ -8,13 +8,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from relay.events import Attempt, Call, Delivery, Event
-from relay.ids import new_delivery_id, new_event_id
-from relay.lifecycle import EventState, State, Verdict
-from relay.store import keys
-from relay.store.gate import Gate
-from relay.store.record import Entry, Receipt, Record
-from relay.store.scripts import run
+from relay.core.events import Attempt, Call, Delivery, Event
+from relay.core.ids import new_delivery_id, new_event_id
+from relay.core.lifecycle import EventState, State, Verdict
+from relay.store.portals.gate import Gate
+from relay.store.record.record import Entry, Receipt, Record
+from relay.store.redis import keys
+from relay.store.redis.scripts import run
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

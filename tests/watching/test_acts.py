@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from relay.ids import utc_now
-from relay.lifecycle import EventState, State
-from relay.store import keys
-from relay.store.acts import read_acts
-from relay.store.codes import read_codes
-from relay.store.gate import Gate, GateState
+from relay.core.ids import utc_now
+from relay.core.lifecycle import EventState, State
+from relay.store.operators.audit_log import read_acts
+from relay.store.portals.codes import read_codes
+from relay.store.portals.gate import Gate, GateState
+from relay.store.redis import keys
 from tests.support.making import bring_to, claim_one, make_entry, write
 
 SAME = {"Origin": "http://localhost", "Accept": "text/html"}

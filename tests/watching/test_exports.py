@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from relay.lifecycle import State
+from relay.core.lifecycle import State
 from relay.web.dashboard import exports
 from relay.web.dashboard.exports import safe_cell
 from tests.support.making import NOON, bring_to, claim_one, make_entry, write

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from relay.ids import new_event_id, time_of, to_ms, utc_now
-from relay.lifecycle import EventState, State
-from relay.store.statistics import read_series
+from relay.core.ids import new_event_id, time_of, to_ms, utc_now
+from relay.core.lifecycle import EventState, State
+from relay.store.record.statistics import read_series
 from relay.web.dashboard import live
 from tests.support.making import NOON, bring_to, claim_one, hold, make_attempt, make_entry, write, write_one
 from tests.support.senders import SEED, dump, website

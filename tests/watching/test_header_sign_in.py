@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay.store.acts import read_acts
+from relay.store.operators.audit_log import read_acts
 from tests.support.folders import WEB_SECRETS
 from tests.watching.conftest import enter
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from redis.connection import AbstractConnection
 
-from relay.lifecycle import State
+from relay.core.lifecycle import State
 from tests.support.making import NOON, bring_to, make_entry, write
 from tests.support.senders import SEED, dump, website
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from relay.errors import ConfigError
-from relay.settings import Settings
+from relay.configuration.settings import Settings
+from relay.core.errors import ConfigError
 from tests.support.folders import WEB_SECRETS
 
 PASSWORD = WEB_SECRETS["RELAY_DASHBOARD_PASSWORD"]

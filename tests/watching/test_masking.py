@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from relay.store.acts import read_acts
-from relay.web.shown import Shade, cover
+from relay.store.operators.audit_log import read_acts
+from relay.web.presenters.masking import Shade, cover
 from tests.support.making import make_entry, write
 from tests.support.senders import dump, website
 

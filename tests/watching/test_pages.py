@@ -9,9 +9,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from relay.ids import utc_now
-from relay.lifecycle import EventState, State, Verdict
-from relay.store.keys import WAITING
+from relay.core.ids import utc_now
+from relay.core.lifecycle import EventState, State, Verdict
+from relay.store.redis.keys import WAITING
 from tests.support.folders import SECRETS, WEB_SECRETS
 from tests.support.making import NOON, bring_to, claim_one, make_attempt, make_entry, write, write_one
 from tests.support.senders import dump, website

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay.lifecycle import State
+from relay.core.lifecycle import State
 from relay.web.dashboard.frame import SAFE, blueprint, for_anybody, for_viewers
 from tests.support.making import bring_to
 

@@ -15,7 +15,7 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 
-from relay.ids import utc_now
+from relay.core.ids import utc_now
 from workers.bitrix24.answers import Answer, Fault
 
 CONNECT_TIMEOUT_S = 5.0

@@ -1,6 +1,6 @@
 """The API's acts: replay, settle, cancel, pause, resume, terminate, kill; one by one, or many by a filter.
 
-A POST with an `Idempotency-Key` is done once: its repeat gets the first answer (relay/web/api/once.py).
+A POST with an `Idempotency-Key` is done once: its repeat gets the first answer (relay/web/api/idempotency.py).
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from typing import Any
 from flask import g
 from flask_smorest import Blueprint
 
-from relay.errors import NotFoundError
-from relay.ids import DELIVERY_PREFIX, EVENT_PREFIX
-from relay.lifecycle import State
+from relay.core.errors import NotFoundError
+from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX
+from relay.core.lifecycle import State
 from relay.web.api import schemas
-from relay.web.api.asked import filter_of
 from relay.web.api.documented import answers
-from relay.web.api.once import once
-from relay.web.house import house
-from relay.web.portals import portal_wire
+from relay.web.api.idempotency import once
+from relay.web.api.queries import filter_of
+from relay.web.presenters.portals import portal_wire
+from relay.web.services import house
 
 blueprint = Blueprint("acts", __name__, description="What a person or program can do")
 

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Flask
 from flask_smorest import Api, Blueprint
 
-from relay.web.api.once import LONGEST_KEY
+from relay.web.api.idempotency import LONGEST_KEY
 from relay.web.api.schemas import ProblemSchema
 
 PROBLEM = "application/problem+json"

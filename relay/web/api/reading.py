@@ -8,21 +8,21 @@ from typing import Any
 from flask_smorest import Blueprint
 from marshmallow import RAISE
 
-from relay.errors import NotFoundError
-from relay.events import Delivery
-from relay.listing import Row, row_of
-from relay.store import keys
-from relay.trials import Tried, try_rules
+from relay.core.errors import NotFoundError
+from relay.core.events import Delivery
+from relay.operations.preview import Tried, try_rules
+from relay.store.record.search import Row, row_of
+from relay.store.redis import keys
 from relay.web.api import schemas
-from relay.web.api.asked import filter_of
 from relay.web.api.documented import answers
+from relay.web.api.queries import filter_of
 from relay.web.api.tokens import sees_persons
-from relay.web.dashboard.study import readable
-from relay.web.finding import search_deliveries, search_events
-from relay.web.house import house
-from relay.web.masked import masked_delivery, masked_event
-from relay.web.portals import portal_wires
-from relay.web.shown import Shade, shade_of
+from relay.web.dashboard.event_details import readable
+from relay.web.presenters.finding import search_deliveries, search_events
+from relay.web.presenters.masked_wire import masked_delivery, masked_event
+from relay.web.presenters.masking import Shade, shade_of
+from relay.web.presenters.portals import portal_wires
+from relay.web.services import house
 
 blueprint = Blueprint("reading", __name__, description="What is on record")
 LONGEST_MASKED = 50_000

@@ -7,8 +7,8 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from relay.lifecycle import FINAL, EventState, State, Verdict
-from relay.listing import parse_state
+from relay.core.lifecycle import FINAL, EventState, State, Verdict
+from relay.store.record.search import parse_state
 
 TEXT = validate.Length(min=1, max=200)
 CURSOR = re.compile(r"(evt|dlv)_[0-9a-z]{26}\Z")

@@ -1,6 +1,6 @@
 """Who may use the API: a bearer token that reads, or one that also acts; /metrics has one of its own.
 
-Compared in constant time. Wrong ones are counted (relay/web/guessing.py): who tries many is told to come back later.
+Compared in constant time. Wrong ones are counted (web/auth/guessing.py): who tries many is told to come back later.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import hmac
 
 from flask import Response, g, request
 
-from relay.store.tries import TooManyTriesError
-from relay.web.house import house
+from relay.store.operators.tries import TooManyTriesError
 from relay.web.problems import problem
+from relay.web.services import house
 
 READ_METHODS = {"GET", "HEAD", "OPTIONS"}
 CHALLENGE = {"WWW-Authenticate": "Bearer"}

@@ -7,12 +7,12 @@ blueprint, whose guard (frame.py) stands before all of them.
 from relay.web.dashboard import (  # noqa: F401 - each adds its routes
     acts,
     bulk,
+    event_page,
     exports,
     front,
     lists,
     live,
     logs,
-    one,
     portals,
     rules,
     sessions,

@@ -1,6 +1,6 @@
 """What an operator can do to a delivery or an event. Each act has one page that says what it will do, then one POST.
 
-What is legal is decided by relay/mending.py and the record; the table here only says what to offer.
+What is legal is decided by relay/operations/operator_acts.py and the record; the table here only says what to offer.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any
 
 from flask import abort, flash, make_response, redirect, render_template, request, url_for
 
-from relay.errors import NotFoundError
-from relay.events import Delivery
-from relay.lifecycle import FINAL, State
+from relay.core.errors import NotFoundError
+from relay.core.events import Delivery
+from relay.core.lifecycle import FINAL, State
+from relay.web.dashboard.event_details import lines_of, rule_named, study
 from relay.web.dashboard.frame import blueprint, for_operators, who
-from relay.web.dashboard.study import lines_of, rule_named, study
-from relay.web.house import house
+from relay.web.services import house
 
 ANSWER_EVERY_S = 2
 LONGEST_NOTE = 500

@@ -11,12 +11,12 @@ from typing import Any
 
 from flask import abort, flash, make_response, redirect, render_template, request, url_for
 
-from relay.lifecycle import FINAL, State
-from relay.listing import Filter
-from relay.web.dashboard.asked import NAMES, choices, filter_asked, query_of
+from relay.core.lifecycle import FINAL, State
+from relay.store.record.search import Filter
 from relay.web.dashboard.frame import blueprint, who
-from relay.web.house import house
-from relay.web.shown import shade_of
+from relay.web.presenters.filters import NAMES, choices, filter_asked, query_of
+from relay.web.presenters.masking import shade_of
+from relay.web.services import house
 
 LOOK_EVERY_S = 2
 

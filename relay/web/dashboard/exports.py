@@ -14,13 +14,13 @@ from typing import Any
 
 from flask import Response, abort, stream_with_context
 
-from relay.listing import Filter, Page
-from relay.web.dashboard.asked import filter_asked, word_asked
+from relay.store.record.search import Filter, Page
 from relay.web.dashboard.frame import blueprint
-from relay.web.finding import search_deliveries, search_events
-from relay.web.house import house
-from relay.web.masked import masked_delivery, masked_event
-from relay.web.shown import Shade, shade_of
+from relay.web.presenters.filters import filter_asked, word_asked
+from relay.web.presenters.finding import search_deliveries, search_events
+from relay.web.presenters.masked_wire import masked_delivery, masked_event
+from relay.web.presenters.masking import Shade, shade_of
+from relay.web.services import house
 
 MOST = 10_000
 STEP = 200

@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 
 from flask import Blueprint, Response, abort, current_app, g, redirect, request, url_for
 
-from relay.explanations import explain
-from relay.ids import utc_now
-from relay.web.auth import Role, identify, refuse_other_sites
-from relay.web.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt
-from relay.web.house import house
-from relay.web.portals import is_serious
-from relay.web.shown import pretty
+from relay.core.ids import utc_now
+from relay.core.reasons import explain
+from relay.web.auth.guard import Role, identify, refuse_other_sites
+from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt
+from relay.web.presenters.masking import pretty
+from relay.web.presenters.portals import is_serious
+from relay.web.services import house
 
 blueprint = Blueprint("dashboard", __name__)
 POLICY = (

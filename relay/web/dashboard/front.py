@@ -9,18 +9,18 @@ from urllib.parse import urlencode
 
 from flask import redirect, render_template, request, url_for
 
-from relay.ids import utc_now
-from relay.lifecycle import State
-from relay.store import keys
-from relay.store.crew import read_crew
-from relay.store.ledger import Ledger
-from relay.store.memory import Memory, read_memory
-from relay.store.statistics import SPANS, Presence, Series, read_presence, read_series
-from relay.web.dashboard.charts import chart
+from relay.core.ids import utc_now
+from relay.core.lifecycle import State
+from relay.store.portals.workers import read_crew
+from relay.store.record.ledger import Ledger
+from relay.store.record.statistics import SPANS, Presence, Series, read_presence, read_series
+from relay.store.redis import keys
+from relay.store.redis.memory import Memory, read_memory
 from relay.web.dashboard.frame import blueprint, span_of
 from relay.web.dashboard.live import change_word
-from relay.web.house import house
-from relay.web.portals import is_serious, portal_views
+from relay.web.presenters.charts import chart
+from relay.web.presenters.portals import is_serious, portal_views
+from relay.web.services import house
 
 OLD = timedelta(minutes=10)
 """A delivery that has waited for longer than this is worth a look."""

@@ -6,13 +6,13 @@ from typing import Any
 
 from flask import redirect, render_template, request, url_for
 
-from relay.errors import NotFoundError
-from relay.ids import DELIVERY_PREFIX, EVENT_PREFIX
-from relay.web.dashboard.asked import choices, cursor_asked, filter_asked, query_of, word_asked
+from relay.core.errors import NotFoundError
+from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX
 from relay.web.dashboard.frame import blueprint
-from relay.web.finding import search_deliveries, search_events
-from relay.web.house import house
-from relay.web.shown import shade_of
+from relay.web.presenters.filters import choices, cursor_asked, filter_asked, query_of, word_asked
+from relay.web.presenters.finding import search_deliveries, search_events
+from relay.web.presenters.masking import shade_of
+from relay.web.services import house
 
 PAGE = 50
 

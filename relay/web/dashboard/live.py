@@ -12,10 +12,10 @@ from typing import Any
 
 from flask import Response, jsonify
 
-from relay.errors import RecordUnavailableError
-from relay.store.gate import Gate
+from relay.core.errors import RecordUnavailableError
+from relay.store.portals.gate import Gate
 from relay.web.dashboard.frame import blueprint
-from relay.web.house import House, house
+from relay.web.services import House, house
 
 LOOK_EVERY_S = 2.0
 BEAT_EVERY_S = 14.0

@@ -6,11 +6,11 @@ from typing import Any
 
 from flask import render_template
 
-from relay.store.acts import read_acts
-from relay.store.alerts import read_alerts
+from relay.store.operators.alerts import read_alerts
+from relay.store.operators.audit_log import read_acts
 from relay.web.dashboard.frame import blueprint
-from relay.web.house import house
-from relay.web.shown import Shade
+from relay.web.presenters.masking import Shade
+from relay.web.services import house
 
 SHOWN = 200
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from flask import flash, redirect, render_template, url_for
 
-from relay.errors import NotFoundError
-from relay.store.codes import read_codes
-from relay.store.crew import read_crew
-from relay.store.jobs import read_jobs
+from relay.core.errors import NotFoundError
+from relay.store.portals.codes import read_codes
+from relay.store.portals.jobs import read_jobs
+from relay.store.portals.workers import read_crew
 from relay.web.dashboard.frame import blueprint, for_operators, who
-from relay.web.house import house
-from relay.web.portals import portal_views
+from relay.web.presenters.portals import portal_views
+from relay.web.services import house
 
 SWITCHES = {
     "pause": "No delivery is sent to this portal until a person resumes it. Events are still taken; deliveries wait.",

@@ -6,16 +6,16 @@ from typing import Any
 
 from flask import abort, render_template, request
 
-from relay.errors import UnreadableError, UnsupportedTypeError
-from relay.store import keys
-from relay.store.rulebook import published_rules
-from relay.store.statistics import read_presence
-from relay.trials import Tried, try_rules
+from relay.core.errors import UnreadableError, UnsupportedTypeError
+from relay.operations.preview import Tried, try_rules
+from relay.store.portals.requirements import published_rules
+from relay.store.record.statistics import read_presence
+from relay.store.redis import keys
+from relay.web.dashboard.event_details import rule_named, study
 from relay.web.dashboard.frame import blueprint, for_viewers
-from relay.web.dashboard.study import rule_named, study
-from relay.web.house import house
-from relay.web.portals import drift_of
-from relay.web.shown import Shade
+from relay.web.presenters.masking import Shade
+from relay.web.presenters.portals import drift_of
+from relay.web.services import house
 
 LONGEST_BODY = 2_000_000
 CONTENT_TYPES = ("application/json", "application/x-www-form-urlencoded", "text/plain")

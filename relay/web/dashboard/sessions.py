@@ -6,14 +6,14 @@ from typing import Any
 
 from flask import current_app, flash, redirect, render_template, request, url_for
 
-from relay.ids import utc_now
-from relay.store.acts import Act, log_act
-from relay.store.sessions import IDLE, LONGEST
-from relay.store.tries import TooManyTriesError
-from relay.web.auth import log_in, log_out, role_of_session, safe_next, session_now
+from relay.core.ids import utc_now
+from relay.store.operators.audit_log import Act, log_act
+from relay.store.operators.sessions import IDLE, LONGEST
+from relay.store.operators.tries import TooManyTriesError
+from relay.web.auth.guard import log_in, log_out, role_of_session, safe_next, session_now
+from relay.web.auth.guessing import COOKIE, KNOWN_FOR
 from relay.web.dashboard.frame import blueprint, for_anybody, for_viewers, is_operator, who
-from relay.web.guessing import COOKIE, KNOWN_FOR
-from relay.web.house import house
+from relay.web.services import house
 
 
 @blueprint.get("/login")

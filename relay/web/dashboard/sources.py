@@ -8,17 +8,17 @@ from typing import Any
 
 from flask import render_template, request
 
-from relay.ids import utc_now
-from relay.ingest import PROOF
-from relay.lifecycle import EventState
+from relay.core.ids import utc_now
+from relay.core.lifecycle import EventState
+from relay.operations.ingest import PROOF
 from relay.sources import Source
 from relay.sources.verifiers import HmacVerifier, TokenVerifier, Verifier
-from relay.store import keys
-from relay.store.statistics import Presence, Series, read_presence, read_series
-from relay.store.unproven import newest_unproven
+from relay.store.record.statistics import Presence, Series, read_presence, read_series
+from relay.store.record.unproven import newest_unproven
+from relay.store.redis import keys
 from relay.web.dashboard.frame import blueprint
 from relay.web.dashboard.snippets import snippet_of
-from relay.web.house import house
+from relay.web.services import house
 
 COUNTED = (EventState.ACCEPTED, EventState.IGNORED, EventState.REJECTED, EventState.REFUSED)
 LOOKED_AT, MOST_SHOWN = 50, 5

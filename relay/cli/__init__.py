@@ -1,0 +1,1 @@
+"""The command line: `python -m relay`. It parses, calls an operation, and prints."""

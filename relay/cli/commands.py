@@ -1,0 +1,281 @@
+"""The commands that read the record or try the rules, in a terminal. Prints; logs nothing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from relay.configuration.alerts import load_alerting
+from relay.configuration.portals import load_portals
+from relay.configuration.settings import Settings
+from relay.core.errors import ConfigError, InvalidEventError, Mistake, RelayError
+from relay.core.events import Call, Delivery, iso
+from relay.core.ids import EVENT_PREFIX, utc_now
+from relay.core.lifecycle import EventState, State
+from relay.core.printing import say
+from relay.operations.erase import Eraser, rewrite_file
+from relay.operations.operator_acts import Mending
+from relay.operations.preview import try_rules
+from relay.operations.replay import Replayer
+from relay.rules import load_rules
+from relay.runtime.embedded import running_url
+from relay.runtime.secret_file import kept_secret
+from relay.sources import load_sources
+from relay.store.operators.audit_log import who_in_terminal
+from relay.store.record.persons import Marker
+from relay.store.record.record import Record
+from relay.store.record.search import Filter, Row, list_events, parse_state, row_of
+from relay.store.redis.connection import connect
+
+AGE = re.compile(r"(\d{1,6})([smhd])")
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class AnySecret(Mapping[str, str]):
+    """An environment in which every secret is set: rules are checked where no secret is at hand, such as in CI."""
+
+    def __getitem__(self, name: str) -> str:
+        if name.endswith("_FILE"):
+            raise KeyError(name)
+        return "b25seSBjaGVja2VkIGZvciBiZWluZyB0aGVyZQ=="  # base64, for a source may want that
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def check_rules(options: argparse.Namespace) -> int:
+    """Every mistake of the named folders or rule files, a line each."""
+    found: list[Mistake] = []
+    rules = 0
+    for path in [Path(text) for text in options.paths] or [config_folder()]:
+        try:
+            rules += _check(path)
+        except ConfigError as error:
+            found.extend(error.mistakes)
+    for mistake in found:
+        say(mistake)
+    if not found:
+        say(f"{rules} rule{'s' if rules != 1 else ''}: no mistakes")
+    return 1 if found else 0
+
+
+def try_rule(options: argparse.Namespace) -> int:
+    """The call that a rule makes of a body, or the errors by field. Changes nothing."""
+    folder = config_folder()
+    sources = load_sources(folder / "sources.yaml", AnySecret())
+    book = load_rules(folder / "rules", sources=sources, portals=load_portals(folder / "portals.yaml"))
+    rule = book.get(options.rule)
+    headers = [(name.strip(), value.strip()) for name, _, value in (text.partition(":") for text in options.header)]
+    content_type = {name.lower(): value for name, value in headers}.get("content-type", "application/json")
+    (tried,) = try_rules(sources[rule.source], [rule], content_type, _read_body(options.body), dict(headers))
+    if not tried.matches:
+        say(f"the rule {rule.name} does not want this: its `when` does not hold")
+        return 1
+    if tried.call is None:
+        say(json.dumps({"errors": tried.errors}, ensure_ascii=False, indent=2))
+        return 1
+    say(f"bizproc.workflow.start on portal {tried.call.portal}:", error=True)
+    say(json.dumps(start_arguments(tried.call), ensure_ascii=False, indent=2))
+    return 0
+
+
+def events(options: argparse.Namespace) -> int:
+    """Events, newest first."""
+    record = open_record()
+    wanted = Filter(_state(options.state), options.source, _since(options.since))
+    page = list_events(record, wanted, limit=max(1, min(options.limit, 1000)))
+    for row in page.rows:
+        say(json.dumps(_row_wire(row), ensure_ascii=False) if options.json else _row_line(row))
+    if not page.rows and not options.json:
+        say("no such event", error=True)
+    if page.cursor and not options.json:
+        say(f"... and older ones: --limit above {options.limit} shows more", error=True)
+    return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    """One event or delivery, whole. Raises NotFoundError."""
+    record = open_record()
+    if options.id.startswith(EVENT_PREFIX):
+        row = row_of(record, record.event(options.id))
+    else:
+        delivery = record.delivery(options.id)
+        row = Row(record.event(delivery.event_id), (delivery,))
+    say(json.dumps(_row_wire(row), ensure_ascii=False, indent=None if options.json else 2))
+    return 0
+
+
+def replay(options: argparse.Namespace) -> int:
+    """A new delivery. Starting a workflow a second time is asked first."""
+    settings = _settings()
+    record = Record(connect(settings.redis_url))
+    if not options.id.startswith(EVENT_PREFIX) and not options.yes:
+        old = record.delivery(options.id)
+        if old.state is State.STARTED and not _confirmed(old):
+            say("nothing was done", error=True)
+            return 1
+    sources = load_sources(settings.config / "sources.yaml", AnySecret())
+    portals = load_portals(settings.config / "portals.yaml")
+    rules = load_rules(settings.config / "rules", sources=sources, portals=portals)
+    key = _secret_key(settings)
+    replayer = Replayer(record, sources, rules, Marker(key) if key else None)
+    try:
+        made = Mending(record, replayer).replay(options.id, who_in_terminal(), current_rules=options.rules == "current")
+    except InvalidEventError as error:
+        say(json.dumps({"errors": error.errors}, ensure_ascii=False, indent=2))
+        return 1
+    for delivery in made:
+        say(f"{delivery.id}  {delivery.rule}  {delivery.state}")
+    return 0
+
+
+def _secret_key(settings: Settings) -> str | None:
+    """The environment's, or the one that `up` has made."""
+    return settings.secret_key or kept_secret(Path("var") / "secrets.env", "RELAY_SECRET_KEY")
+
+
+def audit(options: argparse.Namespace) -> int:
+    """Add up the ledger."""
+    ledger = open_record().counts()
+    if options.json:
+        say(json.dumps(ledger.to_wire()))
+        return 1 if ledger.imbalances else 0
+    for kind, total, counts in (
+        ("deliveries", ledger.total, ledger.deliveries),
+        ("events", ledger.total_events, ledger.events),
+    ):
+        say(f"{total} {kind} = " + " + ".join(f"{count} {state}" for state, count in counts.items()))
+    for imbalance in ledger.imbalances:
+        say(f"does not balance: {imbalance}")
+    if not ledger.imbalances:
+        say("the ledger balances")
+    return 1 if ledger.imbalances else 0
+
+
+def erase(options: argparse.Namespace) -> int:
+    """Remove a person, and prove it."""
+    settings = _settings()
+    key = _secret_key(settings)
+    if not key:
+        raise RelayError("RELAY_SECRET_KEY is needed: without it, what rules extracted is not found")
+    eraser = Eraser(Record(connect(settings.redis_url)), Marker(key))
+    traces = eraser.find(options.value, _show_progress)
+    if not traces:
+        say("found nowhere")
+        return 0
+    say(f"found in {traces}")
+    say("\n".join([*traces.events[:10], *(["..."] if len(traces.events) > 10 else [])]))
+    if traces.open and not options.cancel:
+        say(f"{len(traces.open)} deliveries are not final yet: --cancel gives them up", error=True)
+        return 1
+    if not options.yes and not _agreed("This cannot be undone. Erase it?"):
+        say("nothing was done", error=True)
+        return 1
+    eraser.erase(options.value, traces, who_in_terminal(), cancel=options.cancel)
+    left = eraser.find(options.value, _show_progress)
+    if left or eraser.is_marked(options.value):
+        say(f"still found in {left}: did something arrive meanwhile? Run it again", error=True)
+        return 1
+    say(f"erased {traces}\nsearched again: found nowhere")
+    rewritten = "is being" if rewrite_file(eraser.record.redis) else "has yet to be"
+    say(f"the append-only file {rewritten} written anew; backups of it, and the portal, are for you to see to")
+    return 0
+
+
+def open_record() -> Record:
+    """The record that REDIS_URL names, or the embedded one that runs here. Raises ConfigError."""
+    return Record(connect(_settings().redis_url))
+
+
+def config_folder() -> Path:
+    """The configuration folder."""
+    return Path(os.environ.get("RELAY_CONFIG") or "config")
+
+
+def start_arguments(call: Call) -> dict[str, Any]:
+    """A call in Bitrix24's own words, as `bizproc.workflow.start` takes it."""
+    wire = call.to_wire()
+    return {name.upper(): wire[name] for name in ("template_id", "document_id", "parameters")}
+
+
+def _settings() -> Settings:
+    environ = dict(os.environ)
+    if not environ.get("REDIS_URL") and (running := running_url()):
+        environ["REDIS_URL"] = running
+    return Settings.from_environment(environ)
+
+
+def _check(path: Path) -> int:
+    """The number of rules in a folder or file without mistakes. Raises ConfigError."""
+    folder = path if path.is_dir() else config_folder()
+    sources = load_sources(folder / "sources.yaml", AnySecret())
+    portals = load_portals(folder / "portals.yaml")
+    load_alerting(folder, AnySecret(), sources, portals)
+    rules = folder / "rules" if path.is_dir() else path
+    return len(load_rules(rules, sources=sources, portals=portals).all())
+
+
+def _read_body(name: str) -> bytes:
+    if name == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise RelayError(f"{name}: {error.strerror}") from None
+
+
+def _state(text: str | None) -> EventState | State | None:
+    state = parse_state(text) if text else None
+    if text and state is None:
+        known = ", ".join([*State, *EventState])
+        raise RelayError(f"no state {text!r}: expected one of {known}")
+    return state
+
+
+def _since(age: str | None) -> datetime | None:
+    if age is None:
+        return None
+    match = AGE.fullmatch(age)
+    if match is None:
+        raise RelayError(f"--since {age!r}: expected a number and s, m, h or d, such as 90m")
+    return utc_now() - timedelta(**{UNITS[match[2]]: int(match[1])})
+
+
+def _row_wire(row: Row) -> dict[str, Any]:
+    return {**row.event.to_wire(), "deliveries": [delivery.to_wire() for delivery in row.deliveries]}
+
+
+def _row_line(row: Row) -> str:
+    event = row.event
+    head = f"{iso(event.received_at)[:19]}  {event.id}  {event.source}"
+    if not row.deliveries:
+        return f"{head}  {event.state}" + (f" ({event.reason})" if event.reason else "")
+    outcomes = [f"{one.rule}: {one.state} {one.workflow_id or one.reason or ''}".rstrip() for one in row.deliveries]
+    return f"{head}  " + "; ".join(outcomes)
+
+
+def _confirmed(delivery: Delivery) -> bool:
+    say(f"{delivery.id} has started workflow {delivery.workflow_id}. Replaying it starts a second one.")
+    return _agreed("Start it again?")
+
+
+def _agreed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        say("say --yes to do it", error=True)
+        return False
+    return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+
+
+def _show_progress(seen: int, total: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{seen} of {total} events", end="\n" if seen >= total else "", file=sys.stderr, flush=True)

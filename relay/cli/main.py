@@ -1,0 +1,117 @@
+"""The command line: what can be asked, and in which words.
+
+What a command does is in relay/runtime/up.py (processes) and relay/cli/commands.py (the record and the rules).
+
+Both are imported only when a command needs them: `serve` must patch the standard library before a socket is opened.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Callable, Sequence
+
+from relay.core.errors import ConfigError, RecordUnavailableError, RelayError
+from relay.core.printing import say
+
+BAD = 1
+USAGE = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status: 0, 1 where something is wrong, 2 for bad usage."""
+    options = build_parser().parse_args(arguments)
+    module, _, name = options.run.partition(":")
+    command: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(module), name)
+    try:
+        return command(options)
+    except ConfigError as error:
+        say(error, error=True)
+    except RecordUnavailableError as error:
+        say(f"the record cannot be reached ({error}): is REDIS_URL right, and is the server up?", error=True)
+    except RelayError as error:
+        say(error, error=True)
+    except KeyboardInterrupt:
+        say("stopped", error=True)
+    return BAD
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every command with its help."""
+    parser = argparse.ArgumentParser("python -m relay", description="Webhooks in, Bitrix24 workflows out.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_running(commands)
+    _add_rules(commands)
+    _add_record(commands)
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, run: str, text: str, example: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=f"example:\n  python -m relay {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_running(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    demo = _command(commands, "demo", "relay.runtime.up:demo", "everything at once, with sample events", "demo --once")
+    demo.add_argument("--once", action="store_true", help="end when every sample event has its workflow")
+    up = _command(commands, "up", "relay.runtime.up:up", "all of it on this machine, until Ctrl-C", "up --sandbox")
+    up.add_argument("--sandbox", action="store_true", help="with a pretend portal that every portal name leads to")
+    _command(commands, "serve", "relay.runtime.up:serve", "the web process alone", "serve")
+    sandbox = _command(
+        commands, "sandbox", "relay.runtime.up:sandbox", "the pretend Bitrix24 portal alone", "sandbox --port 8090"
+    )
+    sandbox.add_argument("--port", type=int, default=8090, help="default 8090; 0 takes a free one")
+    sandbox.add_argument("--profile", choices=("a", "b"), default="a", help="the generation of the portal's server")
+
+
+def _add_rules(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    rules = commands.add_parser("rules", help="check the rules, or try one")
+    actions = rules.add_subparsers(required=True, metavar="ACTION")
+    check = _command(
+        actions, "check", "relay.cli.commands:check_rules", "find mistakes in the configuration", "rules check"
+    )
+    check.add_argument("paths", nargs="*", metavar="PATH", help="configuration folders or rule files; default: config")
+    text = "show the call that a rule makes of a body; changes nothing"
+    tried = _command(actions, "try", "relay.cli.commands:try_rule", text, "rules try demo-request body.json")
+    tried.add_argument("rule", metavar="RULE")
+    tried.add_argument("body", metavar="BODY.json", help="a file, or - for standard input")
+    tried.add_argument("--header", action="append", default=[], metavar="K:V", help="a header of the webhook")
+
+
+def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    example = "events --state dead --since 24h"
+    events = _command(commands, "events", "relay.cli.commands:events", "list events, newest first", example)
+    events.add_argument("--state", help="of a delivery (pending, dead, ...) or an event (accepted, rejected, ...)")
+    events.add_argument("--source")
+    events.add_argument("--since", metavar="AGE", help="such as 30m, 1h, 7d")
+    events.add_argument("--limit", type=int, default=50, help="default 50")
+    events.add_argument("--json", action="store_true", help="one JSON object a line")
+    text = "show an event or a delivery, whole"
+    show = _command(commands, "show", "relay.cli.commands:show", text, "show dlv_01kaz5t0x8n2c4v6b8m0q2s4d6")
+    show.add_argument("id", metavar="ID")
+    show.add_argument("--json", action="store_true")
+    text = "remove a person from the record, everywhere, and search again to prove it"
+    erase = _command(commands, "erase", "relay.cli.commands:erase", text, "erase --value someone@example.com")
+    erase.add_argument("--value", required=True, metavar="TEXT", help="an e-mail, a phone number, a name")
+    erase.add_argument("--cancel", action="store_true", help="give up deliveries that are not final yet")
+    erase.add_argument("--yes", action="store_true", help="do not ask before it is done")
+    text = "make a new delivery of a dead or started one, or of an event that no rule could use"
+    replay = _command(commands, "replay", "relay.cli.commands:replay", text, "replay dlv_01kaz5t0x8n2c4v6b8m0q2s4d6")
+    replay.add_argument("id", metavar="ID")
+    replay.add_argument(
+        "--rules", choices=("original", "current"), default="original", help="the same call, or what today's rules make"
+    )
+    replay.add_argument("--yes", action="store_true", help="do not ask before starting a started workflow again")
+    audit = _command(
+        commands, "audit", "relay.cli.commands:audit", "add up the ledger; 1 if it does not balance", "audit"
+    )
+    audit.add_argument("--json", action="store_true")

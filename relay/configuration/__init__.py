@@ -1,0 +1,4 @@
+"""What the operator wrote, checked: files with their lines, settings of the environment, portals, alerts.
+
+Every mistake at once. It opens no connection and keeps nothing.
+"""

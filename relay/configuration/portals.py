@@ -1,0 +1,99 @@
+"""Where calls go: the portals of config/portals.yaml, with their pace. It holds no credential and opens no connection.
+
+Both sides read it: the web process to know a portal's name, the worker to know how fast it may call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from relay.configuration.files import SECONDS, Choice, ConfigFile, Number, Quantity, StrictSchema, Table, read_yaml
+from relay.core.errors import ConfigError, Mistake
+
+PLANS: dict[str, tuple[float | None, int]] = {
+    "standard": (2.0, 40),
+    "enterprise": (5.0, 200),
+    "self_hosted": (None, 1),
+}
+"""Requests a second and burst by plan; None: as fast as the portal answers.
+
+Bitrix24's page "Limits" (b24restdocs, limits.md) gives 2/s with a bucket of 50, and 5/s with 250 for Enterprise. The
+bucket is counted per portal and address, and other integrations may share the address: ours is a fifth less deep.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Portal:
+    """One portal.
+
+    rate_per_s: requests a second that drain from the bucket; None: no limit. burst: requests that may go at once.
+    own_id: "echo" sends an id of ours as `PreGeneratedWorkflowId` and believes it only if the answer repeats it;
+    "off" sends none. batch: calls in one request, at most (1: never batch).
+    settle_after_s: how long, in seconds, an uncertain call may still be running on the portal.
+    """
+
+    name: str
+    plan: str
+    rate_per_s: float | None
+    burst: int
+    own_id: str
+    batch: int
+    settle_after_s: float
+
+    @property
+    def variable_prefix(self) -> str:
+        """What its credential's environment variables begin with: `PORTAL_MAIN_`."""
+        return f"PORTAL_{self.name.replace('-', '_').upper()}_"
+
+
+class _PortalSchema(StrictSchema):
+    plan = Choice(*PLANS, required=True)
+    rate = Number(0.1, 1000, fraction=True, load_default=None)
+    burst = Number(1, 10_000, load_default=None)
+    # Off unless asked for: the field is not documented by Bitrix24 and may vanish with any update.
+    own_id = Choice("echo", "off", load_default="off")
+    # The page "Batch" (b24restdocs, settings/how-to-call-rest-api/batch.md): at most 50 commands.
+    batch = Number(1, 50, load_default=50)
+    # The cloud cuts a request at 60 s (limits.md).
+    settle_after = Quantity(SECONDS, "24h", load_default=60.0)
+
+
+class _PortalsSchema(StrictSchema):
+    portals = Table(_PortalSchema())
+
+
+def load_portals(path: Path) -> dict[str, Portal]:
+    """The portals of this file by name. Raises ConfigError with every mistake found."""
+    config = read_yaml(path)
+    entries = config.check(_PortalsSchema())["portals"]
+    portals = {name: _portal(name, entry) for name, entry in entries.items()}
+    mistakes = _clashes(config, portals)
+    if mistakes:
+        raise ConfigError(mistakes)
+    return portals
+
+
+def _portal(name: str, entry: dict[str, Any]) -> Portal:
+    rate_per_s, burst = PLANS[entry["plan"]]
+    return Portal(
+        name=name,
+        plan=entry["plan"],
+        rate_per_s=rate_per_s if entry["rate"] is None else float(entry["rate"]),
+        burst=entry["burst"] or burst,
+        own_id=entry["own_id"],
+        batch=entry["batch"],
+        settle_after_s=entry["settle_after"],
+    )
+
+
+def _clashes(config: ConfigFile, portals: dict[str, Portal]) -> list[Mistake]:
+    owners: dict[str, str] = {}
+    mistakes = []
+    for name, portal in portals.items():
+        owner = owners.setdefault(portal.variable_prefix, name)
+        if owner != name:
+            wrong = f"shares the variables {portal.variable_prefix}* with {owner!r}: expected another name"
+            mistakes.append(config.mistake(("portals", name), wrong))
+    return mistakes

@@ -1,0 +1,191 @@
+"""Settings from the environment, frozen. Reads nothing else, and never prints a secret.
+
+Every mistake is collected and reported at once. A secret NAME may instead be given as NAME_FILE, the path of a file
+that holds it (the convention of Docker secrets).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from relay.core.errors import ConfigError, Mistake
+
+PLACE = "environment"
+SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
+SHORTEST_KEY = 32
+"""It signs cookies: a guess can be tried against one anywhere, as fast as a machine can."""
+SHORTEST_TOKEN = 20
+"""A right one is never made to wait (relay/web/auth/guessing.py), so only its length keeps guesses out."""
+SHORTEST_PASSWORD = 10
+"""Persons type it; strangers may guess 8,640 times a day (relay/web/auth/guessing.py)."""
+FEWEST_DIFFERENT = 6
+"""Characters that differ: a row of the same letter is as good as none."""
+HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,99}")
+
+
+def read_secret(environ: Mapping[str, str], name: str) -> str | None:
+    """The secret NAME, or the content of the file that NAME_FILE names; None where neither is set.
+
+    Raises ConfigError where NAME_FILE is set but cannot be read, or both are set.
+    """
+    value, path = environ.get(name), environ.get(f"{name}_FILE")
+    if value and path:
+        raise ConfigError([Mistake(PLACE, 0, f"{name} and {name}_FILE are both set: keep one")])
+    if not path:
+        return value or None
+    try:
+        return Path(path).read_text("utf-8").strip() or None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([Mistake(PLACE, 0, f"{name}_FILE cannot be read: {type(error).__name__}")]) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What every process of the relay is told from outside. Durations in seconds."""
+
+    redis_url: str = field(repr=False)
+    config: Path
+    host: str = "127.0.0.1"
+    port: int = 8080
+    public_url: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    sign_in_header: str | None = None
+    operators: tuple[str, ...] = ()
+    api_token: str | None = field(default=None, repr=False)
+    api_read_token: str | None = field(default=None, repr=False)
+    metrics_token: str | None = field(default=None, repr=False)
+    dashboard_password: str | None = field(default=None, repr=False)
+    viewer_password: str | None = field(default=None, repr=False)
+    secret_key: str | None = field(default=None, repr=False)
+    retention_days: int = 90
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str], *, web: bool = False) -> Settings:
+        """Read and check the environment. `web`: the web process also needs its three secrets.
+
+        Raises ConfigError with every mistake found.
+        """
+        reader = _Reader(environ)
+        settings = cls(
+            redis_url=reader.redis_url(),
+            config=reader.folder("RELAY_CONFIG", "config"),
+            host=environ.get("RELAY_HOST") or "127.0.0.1",
+            port=reader.port("RELAY_PORT", 8080),
+            public_url=reader.public_url("RELAY_PUBLIC_URL"),
+            trusted_proxies=reader.networks("RELAY_TRUSTED_PROXIES"),
+            sign_in_header=reader.header("RELAY_SIGN_IN_HEADER"),
+            operators=reader.names("RELAY_OPERATORS"),
+            api_token=reader.secret("RELAY_API_TOKEN", SHORTEST_TOKEN, needed=web),
+            api_read_token=reader.secret("RELAY_API_READ_TOKEN", SHORTEST_TOKEN),
+            metrics_token=reader.secret("RELAY_METRICS_TOKEN", SHORTEST_TOKEN),
+            dashboard_password=reader.secret("RELAY_DASHBOARD_PASSWORD", SHORTEST_PASSWORD, needed=web),
+            viewer_password=reader.secret("RELAY_VIEWER_PASSWORD", SHORTEST_PASSWORD),
+            secret_key=reader.secret("RELAY_SECRET_KEY", SHORTEST_KEY, needed=web),
+            retention_days=reader.days("RELAY_RETENTION_DAYS", 90),
+        )
+        reader.compare_secrets()
+        if settings.sign_in_header and not settings.trusted_proxies:
+            wrong = "RELAY_SIGN_IN_HEADER is set without RELAY_TRUSTED_PROXIES: nobody's header would be believed"
+            reader.mistakes.append(Mistake(PLACE, 0, wrong))
+        if reader.mistakes:
+            raise ConfigError(reader.mistakes)
+        return settings
+
+
+class _Reader:
+    """Reads one variable at a time and remembers what was wrong with it."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self.mistakes: list[Mistake] = []
+        self._secrets: dict[str, str] = {}
+
+    def redis_url(self) -> str:
+        url = self.environ.get("REDIS_URL") or ""
+        if not url:
+            self._wrong(
+                "REDIS_URL is not set: expected redis://HOST:PORT/0, rediss://, unix://PATH or redis+sentinel://"
+            )
+        elif urlsplit(url).scheme not in SCHEMES:
+            self._wrong(f"REDIS_URL has an unknown scheme: expected one of {', '.join(SCHEMES)}")
+        return url
+
+    def folder(self, name: str, default: str) -> Path:
+        path = Path(self.environ.get(name) or default)
+        if not path.is_dir():
+            self._wrong(f"{name} is {str(path)!r}: expected a folder that exists")
+        return path
+
+    def port(self, name: str, default: int) -> int:
+        text = self.environ.get(name) or str(default)
+        if text.isascii() and text.isdigit() and int(text) < 65536:
+            return int(text)
+        self._wrong(f"{name} is {text!r}: expected a port from 0 to 65535")
+        return default
+
+    def days(self, name: str, default: int) -> int:
+        text = self.environ.get(name) or str(default)
+        if text.isascii() and text.isdigit() and 0 < int(text) < 10_000:
+            return int(text)
+        self._wrong(f"{name} is {text!r}: expected a number of days from 1 to 9999")
+        return default
+
+    def public_url(self, name: str) -> str | None:
+        text = self.environ.get(name)
+        if not text:
+            return None
+        parts = urlsplit(text)
+        if parts.scheme not in {"http", "https"} or not parts.netloc:
+            self._wrong(f"{name} is {text!r}: expected an address such as https://relay.example.com")
+        return text.rstrip("/")
+
+    def networks(self, name: str) -> tuple[str, ...]:
+        entries = self.names(name)
+        for entry in entries:
+            try:
+                ip_network(entry)
+            except ValueError:
+                self._wrong(f"{name} has {entry!r}: expected addresses or networks such as 10.0.0.0/8, with commas")
+        return entries
+
+    def names(self, name: str) -> tuple[str, ...]:
+        return tuple(entry.strip() for entry in (self.environ.get(name) or "").split(",") if entry.strip())
+
+    def header(self, name: str) -> str | None:
+        text = self.environ.get(name) or None
+        if text and not HEADER.fullmatch(text):
+            self._wrong(f"{name} is {text!r}: expected the name of a header such as X-Forwarded-User")
+            return None
+        return text
+
+    def secret(self, name: str, shortest: int, *, needed: bool = False) -> str | None:
+        try:
+            value = read_secret(self.environ, name)
+        except ConfigError as error:
+            self.mistakes.extend(error.mistakes)
+            return None
+        if value is None and needed:
+            self._wrong(f"{name} is not set (or {name}_FILE): expected a long random text, there is no default")
+        if value is None:
+            return None
+        if len(value) < shortest or len(set(value)) < FEWEST_DIFFERENT:
+            wanted = f"at least {shortest} characters, of which {FEWEST_DIFFERENT} differ"
+            self._wrong(f"{name} is too weak: expected {wanted}; make one at random")
+        self._secrets[name] = value
+        return value
+
+    def compare_secrets(self) -> None:
+        """Each opens another door: with two the same, who has one has both."""
+        seen: dict[str, str] = {}
+        for name, value in self._secrets.items():
+            if value in seen:
+                self._wrong(f"{name} is the same as {seen[value]}: expected another one, for it opens something else")
+            seen.setdefault(value, name)
+
+    def _wrong(self, text: str) -> None:
+        self.mistakes.append(Mistake(PLACE, 0, text))

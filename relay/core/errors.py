@@ -1,0 +1,105 @@
+"""Every exception of the project, as one tree. Standard library only; may import nothing of ours.
+
+RelayError
+├── ConfigError              what an operator wrote cannot be used; carries every Mistake at once
+├── NotVerifiedError         a webhook's sender is not proven; `reason` is for us, never for the sender
+├── UnreadableError          the body cannot be understood (400)
+├── UnsupportedTypeError     the content type is none of ours (415)
+├── LimitedError             a source sends more than it may; carries when to come again (429)
+├── InvalidEventError        a rule matched but could not be filled; carries errors by field (422)
+├── RecordUnavailableError   Redis cannot write now; nothing was promised (503)
+├── NotFoundError            no such event, delivery, rule or portal
+├── IllegalTransitionError   the state machine has no such step
+└── LostRace                 another process got there first; a normal return, so no "Error"
+    └── WorkflowTaken        the workflow is on record as another delivery's
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+class RelayError(Exception):
+    """The root: whatever this project raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing an operator has to mend.
+
+    file: the path as the operator named it, or "environment".
+    line: counted from 1; 0 where no line applies.
+    text: what was found and what was expected; never a secret.
+    """
+
+    file: str
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.text}" if self.line else f"{self.file}: {self.text}"
+
+
+class ConfigError(RelayError):
+    """Configuration that cannot be used. All mistakes are reported together."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        super().__init__("\n".join(str(mistake) for mistake in mistakes))
+        self.mistakes = tuple(mistakes)
+
+
+class NotVerifiedError(RelayError):
+    """The sender is not proven. `reason` is a word for our log and record, e.g. "signature_mismatch"."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class UnreadableError(RelayError):
+    """The body is not what its content type says. The text names the fault, not the content."""
+
+
+class UnsupportedTypeError(RelayError):
+    """The content type is none that the relay reads."""
+
+
+class LimitedError(RelayError):
+    """A source sends more than it may: nothing was kept. retry_after_s: seconds until it may send again."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(f"again in {retry_after_s} s")
+        self.retry_after_s = retry_after_s
+
+
+class InvalidEventError(RelayError):
+    """A rule could not use the event. `errors` maps a field to its messages; no values in them.
+
+    personal: the texts of the event that belong to a person, by which it is found and erased; in no repr.
+    """
+
+    def __init__(self, errors: Mapping[str, Sequence[str]], personal: Sequence[str] = ()) -> None:
+        super().__init__(", ".join(sorted(errors)))
+        self.errors = {field: list(messages) for field, messages in errors.items()}
+        self.personal = tuple(personal)
+
+
+class RecordUnavailableError(RelayError):
+    """Redis is away, read-only or full. The sender must be told to come back."""
+
+
+class NotFoundError(RelayError):
+    """The thing asked for is not on record."""
+
+
+class IllegalTransitionError(RelayError):
+    """A step that the table in relay/core/lifecycle.py does not know."""
+
+
+class LostRace(RelayError):  # noqa: N818 - control flow, not a fault
+    """The compare-and-swap found another state: another process got there first."""
+
+
+class WorkflowTaken(LostRace):
+    """The workflow that was found belongs to another delivery."""

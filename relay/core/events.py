@@ -1,0 +1,208 @@
+"""The nouns of the record: Event, Call, Delivery, Attempt. Frozen, with their wire forms; standard library only.
+
+They know nothing of Redis, HTTP or rules. `to_wire` gives what the API, the CLI and the dashboard show.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from relay.core.lifecycle import EventState, State, Verdict
+
+FRAGILE = re.compile(r"[$<>]|javascript:|&#", re.IGNORECASE)
+
+DocumentId = tuple[str, str, str]
+"""Module, entity class, element id: how Bitrix24 names a document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What will be asked of Bitrix24: `bizproc.workflow.start` with these arguments on this portal."""
+
+    portal: str
+    template_id: int
+    document_id: DocumentId
+    parameters: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def goes_alone(self) -> bool:
+        """Whether a batch could change its values on the way to the portal.
+
+        There is no escape for `$result[..]` and its kin inside a batch, a security filter may alter markup, and an
+        empty list cannot be said in a query (docs: settings/how-to-call-rest-api/batch.md; source:
+        rest/classes/general/rest_util.php ParseBatchQuery, main CSecurityFilter).
+        """
+        return any(_is_fragile(value) for value in (*self.document_id, *self.parameters.values()))
+
+    def to_wire(self) -> dict[str, Any]:
+        return {
+            "template_id": self.template_id,
+            "document_id": list(self.document_id),
+            "parameters": dict(self.parameters),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a rule says of its deliveries, beside the call.
+
+    on_uncertain: what follows when nobody can find out whether a workflow has started: "hold" leaves it to a person,
+    "resend" accepts that it may start twice, "give_up" that it may not have started.
+    is_ordered: deliveries of one document go one after the other, in the order they came.
+    """
+
+    on_uncertain: str = "hold"
+    is_ordered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What a rule makes of an event: the call, how its delivery is to be treated, and which values are of a person."""
+
+    rule: str
+    call: Call
+    policy: Policy = Policy()
+    personal: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The thing received, as it came. Body, headers and query never appear in a repr.
+
+    marks: keyed hashes of values that rules extracted, by which a person's events are found (store/record/persons.py).
+    """
+
+    id: str
+    source: str
+    state: EventState
+    received_at: datetime
+    method: str
+    content_type: str
+    query: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    reason: str | None = None
+    errors: Mapping[str, list[str]] = field(default_factory=dict)
+    deliveries: tuple[str, ...] = ()
+    duplicates: int = 0
+    marks: tuple[str, ...] = ()
+
+    def to_wire(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "source": self.source,
+            "state": self.state.value,
+            "received_at": iso(self.received_at),
+            "method": self.method,
+            "content_type": self.content_type,
+            "query": self.query,
+            "headers": dict(self.headers),
+            "body": self.body.decode("utf-8", "replace"),
+            "reason": self.reason,
+            "errors": {name: list(messages) for name, messages in self.errors.items()},
+            "deliveries": list(self.deliveries),
+            "duplicates": self.duplicates,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One HTTP try, counted from 1. `description` is the portal's own text."""
+
+    number: int
+    at: datetime
+    duration_ms: int
+    verdict: Verdict
+    status: int | None = None
+    code: str | None = None
+    description: str | None = None
+    batch_size: int = 1
+
+    def to_wire(self) -> dict[str, Any]:
+        return {
+            "number": self.number,
+            "at": iso(self.at),
+            "duration_ms": self.duration_ms,
+            "verdict": self.verdict.value,
+            "status": self.status,
+            "code": self.code,
+            "description": self.description,
+            "batch_size": self.batch_size,
+        }
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Attempt:
+        return cls(
+            number=wire["number"],
+            at=datetime.fromisoformat(wire["at"]),
+            duration_ms=wire["duration_ms"],
+            verdict=Verdict(wire["verdict"]),
+            status=wire["status"],
+            code=wire["code"],
+            description=wire["description"],
+            batch_size=wire["batch_size"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event through one rule, and what has become of it.
+
+    turn: which job may carry it now, counted from 1; every job that is made takes the next, and only its holder may
+    claim the delivery or settle it. looks: how often an uncertain one has been looked into.
+    """
+
+    id: str
+    event_id: str
+    rule: str
+    call: Call
+    state: State
+    created_at: datetime
+    updated_at: datetime
+    attempts: tuple[Attempt, ...] = ()
+    workflow_id: str | None = None
+    reason: str | None = None
+    next_attempt_at: datetime | None = None
+    replay_of: str | None = None
+    turn: int = 1
+    looks: int = 0
+    policy: Policy = Policy()
+
+    @property
+    def next_number(self) -> int:
+        """The number of the attempt to come, counted from 1."""
+        return len(self.attempts) + 1
+
+    def to_wire(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "event_id": self.event_id,
+            "rule": self.rule,
+            "portal": self.call.portal,
+            "state": self.state.value,
+            "call": self.call.to_wire(),
+            "workflow_id": self.workflow_id,
+            "reason": self.reason,
+            "attempts": [attempt.to_wire() for attempt in self.attempts],
+            "next_attempt_at": iso(self.next_attempt_at) if self.next_attempt_at else None,
+            "created_at": iso(self.created_at),
+            "updated_at": iso(self.updated_at),
+            "replay_of": self.replay_of,
+        }
+
+
+def _is_fragile(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return not value or any(_is_fragile(entry) for entry in value)
+    if isinstance(value, str):
+        return FRAGILE.search(value) is not None
+    return not isinstance(value, int | float)
+
+
+def iso(moment: datetime) -> str:
+    """An aware time as ISO 8601 with milliseconds."""
+    return moment.isoformat(timespec="milliseconds")

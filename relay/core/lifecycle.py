@@ -1,0 +1,92 @@
+"""The whole machine of a delivery: its states, what a try can mean, and every step that is allowed. No I/O.
+
+Nothing else may decide that a step is legal: the store's scripts compare and swap with the states this table gives.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from relay.core.errors import IllegalTransitionError
+
+
+class EventState(StrEnum):
+    """What became of a request at the door. Every request ends in exactly one."""
+
+    ACCEPTED = "accepted"
+    """Recorded; at least one delivery was made from it."""
+    IGNORED = "ignored"
+    """Recorded; no rule of its source wanted it."""
+    REJECTED = "rejected"
+    """Recorded; a rule wanted it and could not be filled."""
+    REFUSED = "refused"
+    """The sender was not proven; the body is not kept."""
+
+
+class State(StrEnum):
+    """The life of a delivery."""
+
+    PENDING = "pending"
+    """Recorded, waiting for its turn."""
+    SENDING = "sending"
+    """A worker has claimed it and may be calling the portal at this moment."""
+    RETRYING = "retrying"
+    """Certainly not executed; it will be tried again by itself."""
+    UNCERTAIN = "uncertain"
+    """The call may have been executed. It is never sent again by itself."""
+    STARTED = "started"
+    """A workflow id is on record. Final."""
+    DEAD = "dead"
+    """Given up. Final; a replay makes a new delivery."""
+
+
+FINAL = frozenset({State.STARTED, State.DEAD})
+
+
+class Verdict(StrEnum):
+    """What one try meant."""
+
+    STARTED = "started"
+    """The portal answered with a workflow id."""
+    THROTTLED = "throttled"
+    """Not executed: the portal wants us to wait."""
+    UNREACHABLE = "unreachable"
+    """Not executed: nothing arrived, or the portal said that it could not begin."""
+    REJECTED = "rejected"
+    """Not executed, and the same call will be refused again."""
+    HELD = "held"
+    """Not executed: no call to this portal can succeed until a person has mended something."""
+    AMBIGUOUS = "ambiguous"
+    """It may have been executed."""
+
+
+TRANSITIONS: dict[State, dict[State, str]] = {
+    State.PENDING: {State.SENDING: "a worker claimed it", State.DEAD: "a person cancelled it"},
+    State.RETRYING: {State.SENDING: "a worker claimed it", State.DEAD: "a person cancelled it"},
+    State.SENDING: {
+        State.STARTED: "a workflow id is on record",
+        State.RETRYING: "throttled or unreachable: certainly not executed, and budget is left",
+        State.PENDING: "the portal is held or paused; no attempt is spent",
+        State.UNCERTAIN: "read timeout, connection lost after sending, HTML 5xx, worker died in mid-call",
+        State.DEAD: "rejected by the portal, or the budget is spent",
+    },
+    State.UNCERTAIN: {
+        State.STARTED: "the portal confirms it, or a person says so",
+        State.RETRYING: "proven not started, or a person says 'send again'",
+        State.DEAD: "a person gives up on it; no timer guesses",
+    },
+    State.STARTED: {},
+    State.DEAD: {},
+}
+
+
+def advance(current: State, following: State) -> State:
+    """The state after a step. Raises IllegalTransitionError where the table has no such step."""
+    if following not in TRANSITIONS[current]:
+        raise IllegalTransitionError(f"no step from {current} to {following}")
+    return following
+
+
+def states_before(following: State) -> tuple[State, ...]:
+    """Every state from which this one can be reached in one step."""
+    return tuple(state for state, steps in TRANSITIONS.items() if following in steps)

@@ -1,0 +1,87 @@
+"""What a reason or a portal's code means for a person, and what helps. Words only; decides nothing.
+
+The table is shorter than the workers' (workers/bitrix24/verdicts.py), which decides what happens: what has no entry
+here is explained by its verdict.
+"""
+
+from __future__ import annotations
+
+from relay.core.lifecycle import Verdict
+
+_TOKEN = "The portal does not accept the credential. Make a new one, give it to the workers, then resume the portal."  # noqa: S105
+_APPLICATION = (
+    "The application is not installed on the portal, or was removed. Install it again, then resume the portal."
+)
+_LICENSE = "The portal's plan or subscription does not allow this. Mend it on the portal, then resume it here."
+_MAYBE = "The portal may have started the workflow. Look on the document's page in Bitrix24, then settle the delivery."
+_ARGUMENT = "The portal refuses a value of the call. Mend the rule, then replay with today's rules."
+_DOCUMENT = "Bitrix24 has no such document: it was deleted, or its id is of another kind. Check the rule's document_id."
+
+BY_CODE: dict[str, str] = {
+    "query_limit_exceeded": "Too many requests a second from this address. The relay goes slower by itself.",
+    "operating_time": "The time that Bitrix24 grants this method is used up, or nearly. The relay waits by itself.",
+    "operation_time_limit": "The time that Bitrix24 grants this method is used up. The relay waits by itself.",
+    "overload_limit": "Bitrix24 has blocked REST on this portal by hand. Write to their support, then resume it.",
+    "expired_token": _TOKEN,
+    "invalid_token": _TOKEN,
+    "no_auth_found": _TOKEN,
+    "invalid_credentials": _TOKEN,
+    "insufficient_scope": "The credential lacks the scope bizproc. Add it on the portal, then resume it here.",
+    "authorization_error": "The owner of the credential was dismissed. Make a credential for another administrator.",
+    "access_denied": "The owner of the credential may not start this workflow. Use an administrator's credential.",
+    "payment_required": _LICENSE,
+    "wrong_license": _LICENSE,
+    "error_oauth": _APPLICATION,
+    "not_installed": _APPLICATION,
+    "application_not_found": _APPLICATION,
+    "portal_deleted": "The portal was deleted, or its site is closed.",
+    "error_method_not_found": "The portal's plan has no business processes, or the address of the credential is wrong.",
+    "error_wrong_workflow_id": "The template does not exist, or is not to be started so. Check the rule's template_id.",
+    "wrong_document_id": _DOCUMENT,
+    "incorrect_document_type": _DOCUMENT,
+    "template_type_and_document_id_mismatch": "The template belongs to another kind of document than the rule names.",
+    "error_argument": _ARGUMENT,
+    "invalid_arg_value": _ARGUMENT,
+    "engine_error": _MAYBE,
+    "error_core": _MAYBE,
+    "internal_server_error": _MAYBE,
+    "timed_out": f"No answer came in time. {_MAYBE}",
+    "cut": f"The connection broke after sending. {_MAYBE}",
+    "unreadable": f"The answer was no answer of REST. {_MAYBE}",
+    "unknown_answer": f"The relay does not know this answer. {_MAYBE}",
+    "worker_died": f"The worker ended in mid-call. {_MAYBE}",
+    "not_sent": "No connection to the portal: nothing was sent. The relay tries again by itself.",
+    "not_executed": "The batch ended before it came to this call. The relay sends it again by itself.",
+    "budget_spent": "Every attempt has failed, over about a day. When the portal answers again, replay the delivery.",
+    "settled_by_person": "A person decided it; the log says who, and why.",
+    "cancelled": "A person cancelled it before it was sent.",
+    "started_before": "An earlier attempt had started this workflow: it was found, not started twice.",
+    "too_many_running": f"More workflows run on this document than the relay looks through. {_MAYBE}",
+    "workflow_of_another": "The portal named a workflow that another delivery has started. Look on the portal.",
+    "http_401": _TOKEN,
+    "http_403": "The portal, or a firewall before it, forbids the call.",
+    "http_404": "There is no REST at the address of the credential.",
+    "http_413": "The call is too large for the portal's web server.",
+    "rule_not_filled": "A rule wanted this event, but a value was missing or did not fit. The errors are below.",
+    "token_missing": "The request carried no token. Check the header or query parameter in the sender's settings.",
+    "token_mismatch": "The request carried another token than the one configured: a typing error, or an old secret.",
+    "signature_missing": "The request carried no signature. Check that the sender signs, and in which header.",
+    "signature_mismatch": "The signature does not fit the body: another secret, or a proxy that changes the body.",
+    "timestamp_stale": "The request was signed too long ago: a late repeat, or the sender's clock is slow.",
+    "timestamp_future": "The request was signed in the future: the sender's clock, or ours, is wrong.",
+}
+
+BY_VERDICT: dict[Verdict, str] = {
+    Verdict.STARTED: "The portal has started the workflow. The relay does not watch it finish.",
+    Verdict.THROTTLED: "The portal wants us to wait; nothing was executed. The relay tries again by itself.",
+    Verdict.UNREACHABLE: "The portal could not be reached; nothing was executed. The relay tries again by itself.",
+    Verdict.REJECTED: "The portal refuses this call, and would refuse it again. Mend the cause, then replay.",
+    Verdict.HELD: "No call to this portal can succeed until its trouble is mended. Deliveries wait.",
+    Verdict.AMBIGUOUS: _MAYBE,
+}
+
+
+def explain(code: str | None, verdict: Verdict | None = None) -> str | None:
+    """A sentence or two for a person; None where there is nothing to say. code: a portal's code, or our reason."""
+    words = BY_CODE.get((code or "").casefold().rstrip("!").replace(" ", "_"))
+    return words or (BY_VERDICT[verdict] if verdict else None)

@@ -1,0 +1,43 @@
+"""A thread that something depends on: when it ends by an exception it is started again, and that is said."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from relay.core.telemetry import get_logger
+
+RESTART_PAUSES_S = (1.0, 5.0, 15.0, 60.0)
+
+log = get_logger()
+
+
+def keep_running(name: str, task: Callable[[threading.Event], object], stop: threading.Event) -> threading.Thread:
+    """Run a task in a thread until it is told to stop; a mistake of ours may not end what repairs.
+
+    The thread ends with the process. An exception is logged by its kind: its text may hold what a person sent.
+    """
+    thread = threading.Thread(target=_keep, args=(name, task, stop), daemon=True, name=name)
+    thread.start()
+    return thread
+
+
+def _keep(name: str, task: Callable[[threading.Event], object], stop: threading.Event) -> None:
+    deaths = 0
+    while not stop.is_set():
+        try:
+            task(stop)
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            pause_s = RESTART_PAUSES_S[min(deaths, len(RESTART_PAUSES_S) - 1)]
+            deaths += 1
+            kind, where = type(error).__name__, _where(error)
+            log.error("thread.died", name=name, kind=kind, where=where, restart_in_s=pause_s)  # noqa: TRY400 - no values
+            stop.wait(pause_s)
+
+
+def _where(error: BaseException) -> str:
+    """File and line of the innermost frame: enough to find the mistake, and no value."""
+    frame = error.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    return f"{frame.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frame.tb_lineno}" if frame else "?"

@@ -1,0 +1,106 @@
+"""What a person can do to a delivery, an event or a portal. Each act compares and swaps, and is in the audit log.
+
+For the dashboard, the API and the terminal alike. It decides nothing about who may: that is the business of the doors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from relay.core.errors import IllegalTransitionError, LostRace, RelayError, WorkflowTaken
+from relay.core.events import Delivery
+from relay.core.ids import utc_now
+from relay.core.lifecycle import State, advance
+from relay.operations.replay import Replayer
+from relay.store.operators.audit_log import Act, log_act
+from relay.store.portals.gate import Gate
+from relay.store.portals.questions import METHODS, PING, Question, Questions
+from relay.store.record.record import Record
+
+
+class RefusedError(RelayError):
+    """What was asked cannot be done now; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mending:
+    """The acts. who, in each: the role or name for the audit log."""
+
+    record: Record
+    replayer: Replayer
+    clock: Callable[[], datetime] = utc_now
+
+    def replay(self, wanted: str, who: str, *, current_rules: bool) -> list[Delivery]:
+        """New deliveries for an old one, or for an event without any. Raises what Replayer.replay raises."""
+        made = self.replayer.replay(wanted, current_rules=current_rules)
+        rules = "current" if current_rules else "original"
+        self._log(who, "replay", wanted, f"{rules} rules: {', '.join(one.id for one in made)}")
+        return made
+
+    def settle(self, delivery_id: str, who: str, state: State, note: str, workflow_id: str | None = None) -> Delivery:
+        """Decide an uncertain delivery: it started, it is to be sent again, or it is given up.
+
+        Raises NotFoundError, RefusedError.
+        """
+        delivery = self.record.delivery(delivery_id)
+        if delivery.state is not State.UNCERTAIN:
+            raise RefusedError(f"{delivery_id} is {delivery.state}: only an uncertain delivery is settled by a person")
+        # The note is in the audit log: reasons are words that are counted and indexed.
+        # An id beside another decision would claim a workflow for a delivery that has not started it.
+        started = workflow_id if state is State.STARTED else None
+        self._move(delivery, state, "settled_by_person", workflow_id=started)
+        self._log(who, f"settle as {state}", delivery_id, note)
+        return self.record.delivery(delivery_id)
+
+    def cancel(self, delivery_id: str, who: str, note: str) -> Delivery:
+        """Give up a delivery that still waits. Raises NotFoundError, RefusedError."""
+        delivery = self.record.delivery(delivery_id)
+        if delivery.state not in {State.PENDING, State.RETRYING}:
+            raise RefusedError(f"{delivery_id} is {delivery.state}: only a waiting delivery is cancelled")
+        self._move(delivery, State.DEAD, "cancelled")
+        self._log(who, "cancel", delivery_id, note)
+        return self.record.delivery(delivery_id)
+
+    def pause(self, portal: str, who: str) -> None:
+        """Send nothing to a portal until it is resumed."""
+        Gate(self.record.redis, portal).pause_by_person(self.clock())
+        self._log(who, "pause", portal)
+
+    def resume(self, portal: str, who: str) -> None:
+        """Open a portal, whatever closed it."""
+        Gate(self.record.redis, portal).resume(self.clock())
+        self._log(who, "resume", portal)
+
+    def ping(self, portal: str, who: str) -> Question:
+        """Have a worker check credential, scope, templates and rules of a portal; nothing is started."""
+        question = Questions(self.record.redis).ask(portal, PING, "", self.clock())
+        self._log(who, PING, portal)
+        return question
+
+    def end_workflow(self, workflow_id: str, who: str, act: str) -> Question:
+        """Ask the portal to terminate or kill a workflow that the relay has started. Raises RefusedError."""
+        if act not in METHODS:
+            raise RefusedError(f"expected one of {', '.join(METHODS)}")
+        delivery_id = self.record.delivery_of_workflow(workflow_id)
+        if delivery_id is None:
+            raise RefusedError("the relay has started no such workflow")
+        portal = self.record.delivery(delivery_id).call.portal
+        question = Questions(self.record.redis).ask(portal, act, workflow_id, self.clock())
+        self._log(who, act, workflow_id, delivery_id)
+        return question
+
+    def _move(self, delivery: Delivery, state: State, reason: str, **what: object) -> None:
+        try:
+            advance(delivery.state, state)
+            self.record.settle(delivery, state, self.clock(), reason=reason, **what)  # type: ignore[arg-type] # by name
+        except IllegalTransitionError as error:
+            raise RefusedError(str(error)) from None
+        except WorkflowTaken:
+            raise RefusedError("this workflow is on record as started by another delivery") from None
+        except LostRace:
+            raise RefusedError(f"{delivery.id} has moved meanwhile: look again") from None
+
+    def _log(self, who: str, what: str, subject: str, note: str = "") -> None:
+        log_act(self.record.redis, Act(self.clock(), who, what, subject, note))

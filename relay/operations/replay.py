@@ -1,0 +1,86 @@
+"""A person asks again: new deliveries for old events. The old delivery never changes again, and is replayed once only.
+
+`original` repeats the call as it was; `current` asks today's rules what they make of the event as it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from relay.core.errors import InvalidEventError, LostRace, NotFoundError, RelayError
+from relay.core.events import Delivery, Event, Intent
+from relay.core.ids import EVENT_PREFIX, utc_now
+from relay.core.lifecycle import FINAL
+from relay.operations.ingest import decide, deliveries_of
+from relay.rules import RuleBook
+from relay.sources import Source, build_context
+from relay.store.record.persons import Marker
+from relay.store.record.record import Record
+
+
+class NotReplayableError(RelayError):
+    """What was asked for cannot be replayed now; the text says why."""
+
+
+class Replayer:
+    """Makes the new deliveries. sources and rules: today's configuration.
+
+    marker: marks what the rules of today find of a person; None where RELAY_SECRET_KEY is not known.
+    """
+
+    def __init__(self, record: Record, sources: Mapping[str, Source], rules: RuleBook, marker: Marker | None) -> None:
+        self._record = record
+        self._sources = sources
+        self._rules = rules
+        self._marker = marker
+
+    def replay(self, wanted: str, *, current_rules: bool) -> list[Delivery]:
+        """Replay a delivery, or an event from which no call was made.
+
+        Raises NotFoundError, NotReplayableError, InvalidEventError, RecordUnavailableError.
+        """
+        if wanted.startswith(EVENT_PREFIX):
+            return self._replay_event(self._record.event(wanted))
+        old = self._record.delivery(wanted)
+        if old.state not in FINAL:
+            raise NotReplayableError(f"{old.id} is {old.state}: only what is dead or started is replayed")
+        event = self._record.event(old.event_id)
+        intent = self._current(event, old.rule) if current_rules else Intent(old.rule, old.call, old.policy)
+        (fresh,) = deliveries_of(event.id, [intent], utc_now())
+        return self._add(event, old, [replace(fresh, replay_of=old.id)], intent.personal)
+
+    def _replay_event(self, event: Event) -> list[Delivery]:
+        if event.deliveries:
+            raise NotReplayableError(f"{event.id} has deliveries: replay one of {', '.join(event.deliveries)}")
+        decision = decide(self._rules, event.source, self._context(event))
+        if not decision.intents:
+            if decision.errors:
+                raise InvalidEventError(decision.errors)
+            raise NotReplayableError(f"no rule of today wants {event.id}")
+        return self._add(event, None, deliveries_of(event.id, decision.intents, utc_now()), decision.personal)
+
+    def _current(self, event: Event, rule_name: str) -> Intent:
+        rule = self._rules.get(rule_name)
+        context = self._context(event)
+        if not rule.matches(context):
+            raise NotReplayableError(f"the rule {rule_name} of today does not want {event.id}")
+        return rule.to_intent(context)
+
+    def _context(self, event: Event) -> dict[str, object]:
+        if event.source not in self._sources:
+            raise NotFoundError(f"the source {event.source} of {event.id} is no longer configured")
+        body = self._sources[event.source].read(event.method, event.content_type, event.query, event.body)
+        return build_context(event.source, event, body, event.received_at)
+
+    def _add(
+        self, event: Event, old: Delivery | None, fresh: list[Delivery], personal: Sequence[str]
+    ) -> list[Delivery]:
+        if personal and self._marker is None:
+            raise NotReplayableError("RELAY_SECRET_KEY is needed: without it, its person could not be found again")
+        marks = self._marker.marks(personal) if self._marker else ()
+        try:
+            self._record.replay(event, old, fresh, marks)
+        except LostRace as error:
+            raise NotReplayableError(f"{error} has been replayed before") from None
+        return fresh

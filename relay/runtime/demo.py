@@ -1,0 +1,108 @@
+"""The demo: sample events, sent over HTTP like a sender would, and what became of each, as the sandbox knows it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+import yaml
+
+from relay.core.events import Delivery
+from relay.core.lifecycle import FINAL, State
+from relay.runtime.embedded import url_of
+from relay.store.record.record import Record
+from relay.store.redis.connection import connect
+
+PATIENCE_S = 60.0
+POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One file of config/samples."""
+
+    name: str
+    source: str
+    content_type: str
+    headers: dict[str, str]
+    body: bytes
+
+
+def start_afresh(folder: Path) -> None:
+    """Forget an earlier demo: its sandbox, and so its workflows, are gone. Its secrets stay."""
+    shutil.rmtree(folder / "record", ignore_errors=True)
+
+
+def show_samples(url: str, sandbox_url: str, config: Path) -> int:
+    """Send every sample, wait for the outcomes, print them. 0 where each has its workflow in the sandbox."""
+    record = Record(connect(os.environ.get("REDIS_URL") or url_of(Path("var/demo/record"))))
+    print(f"{'sample':24} {'rule':22} {'state':10} workflow in the sandbox", flush=True)
+    good = True
+    for sample in _samples(config / "samples"):
+        receipt = _send(url, sample, config)
+        for delivery in _outcomes(record, receipt.get("deliveries", [])):
+            known = _workflows(sandbox_url)
+            found = delivery.workflow_id in known
+            good = good and delivery.state is State.STARTED and found
+            shown = delivery.workflow_id if found else f"none ({delivery.reason or 'no answer yet'})"
+            print(f"{sample.name:24} {delivery.rule:22} {delivery.state:10} {shown}", flush=True)
+        if not receipt.get("deliveries"):
+            good = False
+            print(f"{sample.name:24} {'-':22} {receipt.get('state', 'refused'):10} none", flush=True)
+    print("every sample has its workflow" if good else "not every sample has its workflow", flush=True)
+    return 0 if good else 1
+
+
+def _samples(folder: Path) -> Iterator[Sample]:
+    for path in sorted(folder.glob("*.json")):
+        content = json.loads(path.read_text("utf-8"))
+        content_type = content.get("content_type", "application/json")
+        form = content_type == "application/x-www-form-urlencoded"
+        body = urlencode(content["body"]) if form else json.dumps(content["body"])
+        yield Sample(path.stem, content["source"], content_type, content.get("headers", {}), body.encode())
+
+
+def _send(url: str, sample: Sample, config: Path) -> dict[str, Any]:
+    headers = {"Content-Type": sample.content_type, **sample.headers, **_proof(sample, config)}
+    request = Request(f"{url}/hooks/{sample.source}", sample.body, headers)  # noqa: S310 - our own address
+    with urlopen(request, timeout=10) as answer:  # noqa: S310
+        receipt: dict[str, Any] = json.load(answer)
+        return receipt
+
+
+def _proof(sample: Sample, config: Path) -> dict[str, str]:
+    """What the sender proves itself with: the demo knows the secrets, for it has made them."""
+    sources = yaml.safe_load((config / "sources.yaml").read_text("utf-8"))["sources"]
+    verify = sources[sample.source]["verify"]
+    if verify["kind"] == "none":
+        return {}
+    secret = os.environ[verify["secrets"][0]]
+    if verify["kind"] == "token":
+        return {verify["header"]: secret}
+    digest = hmac.new(secret.encode(), sample.body, hashlib.sha256).hexdigest()
+    return {verify["header"]: verify.get("prefix", "") + digest}
+
+
+def _outcomes(record: Record, delivery_ids: list[str]) -> list[Delivery]:
+    """The deliveries once they are final, or as they are when patience ends."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        deliveries = record.deliveries(delivery_ids)
+        if all(delivery.state in FINAL for delivery in deliveries) or time.monotonic() > deadline:
+            return deliveries
+        time.sleep(POLL_S)
+
+
+def _workflows(sandbox_url: str) -> set[str]:
+    with urlopen(f"{sandbox_url}/sandbox/workflows", timeout=10) as answer:  # noqa: S310
+        return {workflow["id"] for workflow in json.load(answer)}

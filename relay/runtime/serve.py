@@ -1,0 +1,90 @@
+"""gunicorn, from inside: `python -m relay serve` instead of a command line. Imported after gevent has patched."""
+
+from __future__ import annotations
+
+import os
+import threading
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from gunicorn.app.base import Application
+
+from relay.configuration.settings import Settings
+from relay.core.telemetry import configure, get_logger
+from relay.core.threads import keep_running
+from relay.operations.bulk_replay import BulkReplays
+from relay.runtime.threshold import DoorWorker, open_files
+from relay.store.record.upgrade import upgrade
+from relay.store.redis.connection import connect, ensure_durable
+from relay.store.redis.memory import read_memory
+from relay.web.app import create_app, load_config
+
+HEAD_S = 5
+"""The deadline of a head, where the file says none."""
+SHIPPED = Path(__file__).resolve().parents[1] / "config" / "gunicorn.conf.py"
+
+
+class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
+    """gunicorn's arbiter with our settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        super().__init__(prog="python -m relay serve")
+
+    def init(self, parser: Any, opts: Any, args: Any) -> None:
+        """No command line is read."""
+
+    def load_config(self) -> None:
+        """The operator's file, or the shipped one where there is none; then the address from the environment."""
+        own = self._settings.config / "gunicorn.conf.py"
+        self.load_config_from_module_name_or_filename(str(own if own.exists() else SHIPPED))
+        self.cfg.set("bind", f"{self._settings.host}:{self._settings.port}")
+        # Whatever an operator's file says, nobody is waited for without end.
+        self.cfg.set("worker_class", DoorWorker)
+        self.cfg.set("keepalive", self.cfg.keepalive or HEAD_S)
+
+    def load(self) -> Any:
+        """The application, in each worker process."""
+        app = create_app(self._settings)
+        bulk: BulkReplays = app.extensions["house"].bulk
+        keep_running("bulk-replays", bulk.run, threading.Event())
+        return app
+
+
+def warn_of_proxies(settings: Settings) -> None:
+    """Say what follows where others are let in and no proxy is believed: perhaps they are all one address."""
+    is_alone = _is_loopback(settings.host) and settings.public_url is None
+    if settings.trusted_proxies or is_alone:
+        return
+    get_logger().warning(
+        "proxies.none_trusted",
+        host=settings.host,
+        reason="RELAY_TRUSTED_PROXIES is empty. If a proxy or a container network stands in front of the relay, all "
+        "senders have its address: one who guesses passwords slows down everybody, and limits by address count all "
+        "as one. Name its network there; if nothing stands in front, all is well",
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def run_gunicorn() -> None:
+    """Serve until told to stop. Raises ConfigError or RecordUnavailableError before any worker starts."""
+    configure("web")
+    settings = Settings.from_environment(os.environ, web=True)
+    load_config(settings.config)
+    warn_of_proxies(settings)
+    with connect(settings.redis_url) as redis:
+        if warning := ensure_durable(redis):
+            get_logger().warning("record.not_durable", reason=warning)
+        if (memory := read_memory(redis)).is_filling:
+            get_logger().warning("record.filling", used=memory.used, most=memory.most)
+        if moved := upgrade(redis):
+            get_logger().info("record.upgraded", deliveries=moved)
+    open_files()
+    WebServer(settings).run()

@@ -1,0 +1,193 @@
+"""Between gunicorn and the application: an end to everything that a stranger can make a worker wait for.
+
+Nothing of what was sent is printed here, or sent back: a broken request may hold a token. Imported after gevent has
+patched. Which connection goes where there are too many is relay/runtime/doorkeeper.py's to say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import IO, TYPE_CHECKING, Any
+
+import gevent
+from gunicorn.http import errors as broken
+from gunicorn.util import write_error
+from gunicorn.workers.base_async import AsyncWorker
+from gunicorn.workers.ggevent import GeventWorker
+
+from relay.core.telemetry import get_logger, places_of
+from relay.runtime.doorkeeper import CONNECTION, Connection, Doorkeeper
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+BODY_S, BODY_BYTES_A_S = 10.0, 20_000
+"""A body must be whole after ten seconds, and a second more for each 20 KB that have come."""
+HANG_UP_S = 2.0
+ANSWER_S = 30.0
+"""So long an answer may stand still because nobody reads it."""
+FILES_BESIDE = 64
+"""Open files of a process that are not connections of senders."""
+ENOUGH_FILES = 65_536
+STATUSES: dict[type[Exception], tuple[int, str]] = {
+    broken.LimitRequestLine: (414, "URI Too Long"),
+    broken.LimitRequestHeaders: (431, "Request Header Fields Too Large"),
+    broken.ExpectationFailed: (417, "Expectation Failed"),
+    broken.UnsupportedTransferCoding: (501, "Not Implemented"),
+}
+
+log = get_logger()
+
+
+class DoorWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
+    """gunicorn's gevent worker, with an end to everything that a stranger can make it wait for.
+
+    Heads have gunicorn's own `keepalive` as their deadline.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        # Some room is left for those that are on their way out.
+        self._keeper = Doorkeeper(
+            min(self.worker_connections, files - FILES_BESIDE if files > 0 else ENOUGH_FILES) * 9 // 10
+        )
+        self._connections: dict[socket.socket, Connection] = {}
+
+    def load_wsgi(self) -> None:
+        """The application, behind the threshold."""
+        super().load_wsgi()
+        self.wsgi: WSGIApplication = Threshold(self.wsgi, self._keeper, self._connections)
+
+    def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
+        """One connection, from its first byte to its last."""
+        connection = self._connections[client] = self._keeper.admit(client, addr[0] if addr else "")
+        client.settimeout(ANSWER_S)
+        try:
+            # Past gevent's own, which would let the socket wait for ever again.
+            AsyncWorker.handle(self, listener, client, addr)
+        finally:
+            del self._connections[client]
+            self._keeper.forget(connection)
+
+    def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> bool:
+        """One request of a connection."""
+        connection = self._connections[sock]
+        connection.say_last = req.force_close
+        try:
+            super().handle_request(listener_name, req, sock, addr)
+        except TimeoutError:
+            # Nobody reads the answer. This is how a handler of gunicorn closes the connection.
+            raise StopIteration from None
+        finally:
+            self._keeper.wait(connection)
+            if connection.has_more:
+                _hang_up(sock)
+        return True
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
+        """Answer what is no request. gunicorn's own would print it, and send it back."""
+        if isinstance(exc, broken.ParseException):
+            status, reason = STATUSES.get(type(exc), (400, "Bad Request"))
+            log.warning("request.broken", kind=type(exc).__name__)
+        else:
+            status, reason = 500, "Internal Server Error"
+            log.error("request.failed", kind=type(exc).__name__, places=places_of(exc))
+        try:
+            write_error(client, status, reason, "")
+        except OSError:
+            return
+
+
+class Threshold:
+    """WSGI middleware: tells the doorkeeper what a request still waits for, and ends bodies that do not come."""
+
+    def __init__(
+        self, app: WSGIApplication, keeper: Doorkeeper, connections: Mapping[socket.socket, Connection]
+    ) -> None:
+        self._app = app
+        self._keeper = keeper
+        self._connections = connections
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        connection = environ[CONNECTION] = self._connections[environ["gunicorn.socket"]]
+        length = environ.get("CONTENT_LENGTH") or "0"
+        if length == "0" and "HTTP_TRANSFER_ENCODING" not in environ:
+            self._keeper.serve(connection)
+            return self._app(environ, start_response)
+        body = environ["wsgi.input"] = TimedBody(environ["wsgi.input"], int(length), connection, self._keeper)
+        answer = self._app(environ, start_response)
+        if not body.is_whole:
+            connection.has_more = True
+            connection.say_last()
+        return answer
+
+
+class TimedBody:
+    """A request's body that is whole in time, or raises TimeoutError. length: bytes that were announced, or 0."""
+
+    def __init__(self, inner: IO[bytes], length: int, connection: Connection, keeper: Doorkeeper) -> None:
+        self._inner = inner
+        self._left = length or None
+        self._connection = connection
+        self._keeper = keeper
+        self._due = time.monotonic() + BODY_S
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it was read."""
+        return self._left == 0
+
+    def read(self, size: int = -1) -> bytes:
+        return self._timed(self._inner.read, size)
+
+    def readline(self, size: int = -1) -> bytes:
+        return self._timed(self._inner.readline, size)
+
+    def readlines(self, _hint: int = -1) -> list[bytes]:
+        return list(self)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.readline, b"")
+
+    def _timed(self, read: Callable[[int], bytes], size: int) -> bytes:
+        remaining = self._due - time.monotonic()
+        try:
+            with gevent.Timeout(max(remaining, 0.001), TimeoutError):
+                found = read(size)
+        except TimeoutError:
+            self._connection.is_late = True
+            raise
+        self._due += len(found) / BODY_BYTES_A_S
+        if self._left is not None:
+            self._left -= len(found)
+        elif not found:
+            self._left = 0
+        if self.is_whole:
+            self._keeper.serve(self._connection)
+        else:
+            self._keeper.read(self._connection, len(found))
+        return found
+
+
+def _hang_up(client: socket.socket) -> None:
+    """End a connection on which more of a body may come: it is thrown away for a moment, so that the answer is read.
+
+    gunicorn would read it to its end, at a price that grows with the square of its size.
+    """
+    with contextlib.suppress(OSError), gevent.Timeout(HANG_UP_S, False):  # noqa: FBT003 - gevent's way
+        client.shutdown(socket.SHUT_WR)
+        while client.recv(65_536):
+            pass
+
+
+def open_files() -> None:
+    """Enough for every connection: many shells allow 1,024 only."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = ENOUGH_FILES if most == resource.RLIM_INFINITY else min(most, ENOUGH_FILES)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

@@ -1,0 +1,218 @@
+"""The commands that run processes: serve, sandbox, up, demo.
+
+`up` gives each child its own secrets only: the web process gets no portal credential, the workers no sender's secret.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import runpy
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from relay.core.errors import ConfigError, Mistake
+from relay.core.processes import Child, Supervisor
+from relay.core.telemetry import configure
+
+VAR = Path("var")
+WORKERS_ONLY = ("PORTAL_", "ALERT_")
+WEB_ONLY = (
+    *("SOURCE_", "RELAY_SECRET_KEY", "RELAY_DASHBOARD_PASSWORD", "RELAY_VIEWER_PASSWORD"),
+    *("RELAY_API_", "RELAY_METRICS_TOKEN"),
+)
+WORKER_STOP_S = 80.0
+"""Longer than workers/__main__.py gives its own children to finish their calls."""
+
+
+def serve(_options: argparse.Namespace | None = None) -> int:
+    """The web process: gunicorn with config/gunicorn.conf.py."""
+    # Before anything opens a socket or makes a lock. relay.runtime.serve imports what must see the patched modules.
+    from gevent import monkey  # noqa: PLC0415
+
+    monkey.patch_all()
+    from relay.runtime.serve import run_gunicorn  # noqa: PLC0415
+
+    run_gunicorn()
+    return 0
+
+
+def sandbox(options: argparse.Namespace) -> int:
+    """The pretend portal, until Ctrl-C."""
+    from relay.sandbox.server import serve as serve_sandbox  # noqa: PLC0415 - gevent, only where it is needed
+
+    def announce(url: str) -> None:
+        print(f"sandbox portal: {url}\ncredential:     {url}/rest/1/sandbox/", flush=True)
+
+    serve_sandbox("127.0.0.1", options.port, options.profile, announce)
+    return 0
+
+
+def up(options: argparse.Namespace) -> int:
+    """Record, web and workers (and the sandbox) as children of this process, until Ctrl-C."""
+    with Machine(VAR) as machine:
+        if options.sandbox:
+            machine.add_sandbox()
+        machine.check()
+        machine.start()
+        machine.describe()
+        return machine.supervisor.run()
+
+
+def demo(options: argparse.Namespace) -> int:
+    """Everything, with sample events; `--once` ends when each has its workflow."""
+    from relay.runtime.demo import show_samples, start_afresh  # noqa: PLC0415
+
+    start_afresh(VAR / "demo")
+    log = VAR / "demo" / "relay.log"
+    with Machine(VAR / "demo", any_port=True, log=log) as machine:
+        print(f"starting record, sandbox, web and workers; what they say is in {log}", flush=True)
+        machine.add_sandbox()
+        machine.check()
+        machine.start()
+        status = show_samples(machine.url, machine.sandbox_url or "", machine.config)
+        if options.once:
+            return status
+        machine.describe()
+        return machine.supervisor.run()
+
+
+class Machine:
+    """The processes of one machine, with their data in one folder."""
+
+    def __init__(self, var: Path, *, any_port: bool = False, log: Path | None = None) -> None:
+        from relay.runtime import secret_file  # noqa: PLC0415 - only where secrets are made
+
+        configure("relay")
+
+        var.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.var = var
+        self.log = log
+        self.config = Path(os.environ.get("RELAY_CONFIG") or "config")
+        names = [*secret_file.WEB_SECRETS, *secret_file.source_secrets(self.config / "sources.yaml")]
+        self.made_secrets = secret_file.fill_in(os.environ, names, var / "secrets.env")
+        self.supervisor = Supervisor([])
+        self.sandbox_url: str | None = None
+        self._leave: list[Callable[[], None]] = []
+        os.environ["RELAY_PORT"] = str(_free_port(os.environ.get("RELAY_PORT") or "8080", any_port=any_port))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.supervisor.stop()
+        for leave in reversed(self._leave):
+            leave()
+
+    @property
+    def url(self) -> str:
+        """Where the web process listens."""
+        return f"http://{os.environ.get('RELAY_HOST') or '127.0.0.1'}:{os.environ['RELAY_PORT']}"
+
+    def add_sandbox(self) -> None:
+        """A pretend portal in a thread of this process; every portal without a credential leads to it."""
+        from relay.configuration.portals import load_portals  # noqa: PLC0415
+        from relay.sandbox.server import SandboxServer  # noqa: PLC0415
+
+        server = SandboxServer()
+        server.start()
+        self._leave.append(server.stop)
+        self.sandbox_url = server.url
+        for portal in load_portals(self.config / "portals.yaml").values():
+            os.environ.setdefault(f"{portal.variable_prefix}WEBHOOK_URL", f"{server.url}/rest/1/sandbox/")
+
+    def check(self) -> None:
+        """Find every mistake of the environment and the configuration before anything starts."""
+        from relay.configuration.settings import Settings  # noqa: PLC0415
+        from relay.runtime.embedded import url_of  # noqa: PLC0415
+        from relay.web.app import load_config  # noqa: PLC0415
+
+        if not os.environ.get("REDIS_URL"):
+            os.environ["REDIS_URL"] = url_of(self.var / "record")
+            self.supervisor.children.append(
+                Child(
+                    "record",
+                    run_record,
+                    (self.var / "record",),
+                    stop_s=30.0,
+                    is_needed=True,
+                    without=(*WORKERS_ONLY, *WEB_ONLY),
+                    log=self.log,
+                )
+            )
+        load_config(Settings.from_environment(os.environ, web=True).config)
+
+    def start(self) -> None:
+        """Start the processes, the record first; return when the web process answers."""
+        self.supervisor.listen_for_signals()
+        for child in self.supervisor.children:
+            child.start()
+        if self.supervisor.children:
+            from relay.runtime.embedded import wait_until_ready  # noqa: PLC0415
+
+            (record,) = self.supervisor.children
+            wait_until_ready(self.var / "record", lambda: record.is_alive and not self.supervisor.stopping.is_set())
+        web = Child("web", run_web, stop_s=15.0, without=WORKERS_ONLY, log=self.log)
+        workers = Child("workers", run_workers, stop_s=WORKER_STOP_S, without=WEB_ONLY, log=self.log, must_start=True)
+        self.supervisor.children += [web, workers]
+        web.start()
+        workers.start()
+        self._wait_for_web(web)
+
+    def describe(self) -> None:
+        """Say where everything is."""
+        print(f"dashboard: {self.url}/\nwebhooks:  {self.url}/hooks/<source>")
+        if self.sandbox_url:
+            print(f"sandbox:   {self.sandbox_url}/")
+        if self.made_secrets:
+            print(f"secrets:   {self.var / 'secrets.env'} (RELAY_DASHBOARD_PASSWORD opens the dashboard)")
+        print("Ctrl-C stops.", flush=True)
+
+    def _wait_for_web(self, web: Child) -> None:
+        address = (os.environ.get("RELAY_HOST") or "127.0.0.1", int(os.environ["RELAY_PORT"]))
+        pause = threading.Event()
+        while web.process and web.process.exitcode is None and not self.supervisor.stopping.is_set():
+            try:
+                socket.create_connection(address, timeout=1).close()
+            except OSError:
+                pause.wait(0.05)
+            else:
+                return
+        raise ConfigError([Mistake("environment", 0, f"the web process did not start: see {self.log or 'above'}")])
+
+
+def run_record(folder: Path) -> int:
+    """Child: the embedded server."""
+    from relay.runtime.embedded import keep_record  # noqa: PLC0415
+
+    return keep_record(folder)
+
+
+def run_web() -> int:
+    """Child: the web process."""
+    return serve()
+
+
+def run_workers() -> None:
+    """Child: the workers. By name: relay may not import them."""
+    sys.argv[1:] = []
+    runpy.run_module("workers", run_name="__main__")
+
+
+def _free_port(wanted: str, *, any_port: bool) -> int:
+    port = int(wanted) if wanted.isdigit() else 8080  # what is wrong with it is said when settings are read
+    host = os.environ.get("RELAY_HOST") or "127.0.0.1"
+    for candidate in (port, 0) if any_port else (port,):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, candidate))
+            except OSError:
+                continue
+            taken: int = probe.getsockname()[1]
+            return taken
+    raise ConfigError([Mistake("environment", 0, f"port {port} is in use: set RELAY_PORT to a free one")])

@@ -1,0 +1,81 @@
+"""What was told about what is wrong, on record: so that a restart, or another host, tells nothing twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from redis import Redis
+
+from relay.core.ids import from_ms, to_ms
+from relay.store.redis import keys
+from relay.store.redis.guard import guarded
+
+SENT = b"sent"
+"""The one field that is no trouble: the key of a trouble holds a colon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A trouble that a channel was told about. gone_at: since when it is not seen any more; None: it still is."""
+
+    text: str
+    since: datetime
+    told_at: datetime
+    gone_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deaths:
+    """How many deliveries have died. counted: ever; before: when this run of deaths began; at: the last, None: none."""
+
+    counted: int
+    before: int
+    at: datetime | None = None
+
+
+@guarded
+def read_told(redis: Redis, channel: str) -> tuple[dict[str, Told], int]:
+    """What this channel knows, by the trouble's key, and how many messages it got. Raises RecordUnavailableError."""
+    kept: Any = redis.hgetall(keys.TOLD + channel)
+    sent, found = int(kept.pop(SENT, 0)), {}
+    for key, value in kept.items():
+        wire = json.loads(value)
+        gone_at = from_ms(wire["gone_at"]) if wire["gone_at"] else None
+        found[key.decode()] = Told(wire["text"], from_ms(wire["since"]), from_ms(wire["told_at"]), gone_at)
+    return found, sent
+
+
+@guarded
+def keep_told(redis: Redis, channel: str, told: Mapping[str, Told], sent: int) -> None:
+    """Keep what this channel knows now, and nothing else. Raises RecordUnavailableError."""
+    with redis.pipeline(transaction=True) as pipeline:
+        pipeline.delete(keys.TOLD + channel)
+        pipeline.hset(keys.TOLD + channel, SENT.decode(), str(sent))
+        for key, one in told.items():
+            moments = {name: _ms(getattr(one, name)) for name in ("since", "told_at", "gone_at")}
+            pipeline.hset(keys.TOLD + channel, key, json.dumps({"text": one.text, **moments}))
+        pipeline.execute()
+
+
+@guarded
+def read_deaths(redis: Redis) -> Deaths | None:
+    """What was counted last; None before the first time. Raises RecordUnavailableError."""
+    kept: Any = redis.get(keys.DEATHS)
+    if kept is None:
+        return None
+    wire = json.loads(kept)
+    return Deaths(wire["counted"], wire["before"], from_ms(wire["at"]) if wire["at"] else None)
+
+
+@guarded
+def keep_deaths(redis: Redis, deaths: Deaths) -> None:
+    """Keep what was counted. Raises RecordUnavailableError."""
+    redis.set(keys.DEATHS, json.dumps({"counted": deaths.counted, "before": deaths.before, "at": _ms(deaths.at)}))
+
+
+def _ms(moment: datetime | None) -> int | None:
+    return to_ms(moment) if moment else None

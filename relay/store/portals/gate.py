@@ -1,0 +1,157 @@
+"""The gate of a portal: whether it may be called now. Open, paused until a clock or a person, or held.
+
+Kept in Redis, so that all workers on all hosts stand before the same gate and the dashboard shows it. Workers close and
+open it; a person may do both. While it is closed, deliveries stay `pending` and no attempt is spent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from redis import Redis
+
+from relay.core.ids import from_ms, to_ms
+from relay.store.redis import keys
+from relay.store.redis.guard import guarded
+from relay.store.redis.scripts import Argument, Script, ScriptCall, run
+
+GATE = Script.load("gate")
+FIRST_PAUSE = timedelta(seconds=1)
+LONGEST_PAUSE = timedelta(seconds=60)
+"""A portal that is in trouble is asked whether it is well again after a second, and then never less than once a minute:
+what waits goes on within a minute of its return, and an away portal costs one request a minute."""
+ALERTS_KEPT = 1_000
+
+
+class GateState(StrEnum):
+    """Whether a portal may be called."""
+
+    OPEN = "open"
+    PAUSED = "paused"
+    """Until a clock, or until a person resumes it. When the clock has passed, one worker asks whether all is well."""
+    HELD = "held"
+    """No call can succeed until a person has mended something on the portal; one worker asks every minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The gate as it is now.
+
+    until: when a closed one is asked about next; None while a person has paused it, and while it is open.
+    streak: failures since the last success; above 0 an open gate is unproven. version: how often it has moved.
+    """
+
+    state: GateState = GateState.OPEN
+    reason: str | None = None
+    advice: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    streak: int = 0
+    by_person: bool = False
+    version: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the portal may be called."""
+        return self.state is GateState.OPEN
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether something has succeeded since the last failure."""
+        return self.is_open and self.streak == 0
+
+    def may_be_asked(self, now: datetime) -> bool:
+        """Whether it is closed, and it is time to ask the portal if it is well again."""
+        return not self.is_open and self.until is not None and self.until <= now
+
+
+class Gate:
+    """The gate of one portal. Every method raises RecordUnavailableError.
+
+    A worker moves it from what it has seen (`seen`): where the gate has moved meanwhile, the worker's word is of
+    another time, and nothing happens. A person's word always counts.
+    """
+
+    def __init__(self, redis: Redis, portal: str) -> None:
+        self._redis = redis
+        self._portal = portal
+        self._key = keys.GATE + portal
+
+    @guarded
+    def look(self) -> View:
+        """How it stands."""
+        kept: Any = self._redis.hgetall(self._key)
+        if not kept:
+            return View()
+        text = {name.decode(): value.decode() for name, value in kept.items()}
+        state, version, streak = GateState(text["state"]), int(text.get("version", 0)), int(text["streak"])
+        if state is GateState.OPEN:
+            return View(streak=streak, version=version)
+        return View(
+            state=state,
+            reason=text["reason"],
+            advice=text["advice"],
+            since=from_ms(int(float(text["since"]))),
+            until=from_ms(int(float(text["until"]))) if text["until"] else None,
+            streak=streak,
+            by_person=text["by_person"] == "1",
+            version=version,
+        )
+
+    def hold(self, seen: View, reason: str, advice: str, now: datetime) -> bool:
+        """Hold the portal; whether it was not held for this reason before."""
+        return self._move(GateState.HELD, seen, now, reason, advice, until=now + LONGEST_PAUSE)
+
+    def rest(self, seen: View, reason: str, advice: str, now: datetime, until: datetime) -> bool:
+        """Pause it until a time that is known, for no failure."""
+        return self._move(GateState.PAUSED, seen, now, reason, advice, until=until)
+
+    def back_off(self, seen: View, reason: str, advice: str, now: datetime, until: datetime | None = None) -> bool:
+        """The portal is in trouble: pause, longer with each failure in a row, but no longer than until."""
+        return self._move(GateState.PAUSED, seen, now, reason, advice, until=until, is_failure=True)
+
+    def open(self, seen: View, now: datetime) -> bool:
+        """The portal answers again: open it, unproven where it has failed; whether it was closed."""
+        return self._move(GateState.OPEN, seen, now)
+
+    def prove(self, seen: View, now: datetime) -> None:
+        """Something has succeeded: the row of failures is over."""
+        self._move(GateState.OPEN, seen, now, is_over=True)
+
+    def pause_by_person(self, now: datetime) -> bool:
+        """A person pauses it, until a person resumes it."""
+        return self._move(GateState.PAUSED, None, now, "by_person", "A person has paused this portal.")
+
+    def resume(self, now: datetime) -> bool:
+        """A person opens it, whatever closed it; whether it was closed."""
+        return self._move(GateState.OPEN, None, now, is_over=True)
+
+    @guarded
+    def alert(self, kind: str, text: str, now: datetime) -> None:
+        """Keep something that a person should know."""
+        entry = {"kind": kind, "portal": self._portal, "text": text, "at": str(to_ms(now))}
+        self._redis.xadd(keys.ALERTS, entry, maxlen=ALERTS_KEPT, approximate=True)  # type: ignore[arg-type] # redis-py
+
+    @guarded
+    def _move(
+        self,
+        state: GateState,
+        seen: View | None,
+        now: datetime,
+        reason: str = "",
+        advice: str = "",
+        *,
+        until: datetime | None = None,
+        is_failure: bool = False,
+        is_over: bool = False,
+    ) -> bool:
+        argv: list[Argument] = [self._portal, state, reason, advice, to_ms(now), to_ms(until) if until else ""]
+        argv += [seen.version if seen else "", int(is_failure), _ms(FIRST_PAUSE), _ms(LONGEST_PAUSE), int(is_over)]
+        return bool(run(self._redis, ScriptCall(GATE, [self._key], argv)))
+
+
+def _ms(duration: timedelta) -> int:
+    return int(duration.total_seconds() * 1000)

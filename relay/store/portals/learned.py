@@ -1,0 +1,74 @@
+"""What was learned about a portal while working with it, as it is on record. Workers write it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from redis import Redis
+
+from relay.core.ids import from_ms
+from relay.store.redis import keys
+from relay.store.redis.guard import guarded
+
+OPERATING_LIMIT_S = 480.0
+"""Operating time of one method in ten minutes (docs: limits.md); a refusal below it teaches a lower one."""
+
+RECOVERY_MS = 8_000
+"""A pace that was slowed doubles back in this time (take.lua)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """A portal as it has shown itself.
+
+    own_id: "honoured" or "ignored", once known. host: where it has moved to. operating_s: used, until reset_at.
+    takes_ms: how long a start takes, by template id.
+    """
+
+    own_id: str | None = None
+    host: str | None = None
+    operating_s: float = 0.0
+    operating_limit_s: float = OPERATING_LIMIT_S
+    reset_at: datetime | None = None
+    takes_ms: Mapping[int, float] = field(default_factory=dict)
+
+
+@guarded
+def read_learnt(redis: Redis, portal: str) -> Learnt:
+    """What is known now. Raises RecordUnavailableError."""
+    kept: Any = redis.hgetall(keys.PACE + portal)
+    text = {name.decode(): value.decode() for name, value in kept.items()}
+    return Learnt(
+        own_id=text.get("own_id"),
+        host=text.get("host"),
+        operating_s=float(text.get("operating", 0)),
+        operating_limit_s=float(text.get("operating_limit", OPERATING_LIMIT_S)),
+        reset_at=from_ms(int(text["reset_at"])) if "reset_at" in text else None,
+        takes_ms={int(name[2:]): float(value) for name, value in text.items() if name.startswith("t:")},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A portal's pace now. filled: requests that its bucket holds; factor: below 1 where the portal has slowed us."""
+
+    filled: float = 0.0
+    factor: float = 1.0
+
+
+@guarded
+def read_bucket(redis: Redis, portal: str, rate_per_s: float) -> Bucket:
+    """How full the bucket is by the server's clock (take.lua fills it). Raises RecordUnavailableError."""
+    with redis.pipeline(transaction=False) as pipeline:
+        pipeline.hmget(keys.BUCKET + portal, ["tat", "factor", "slowed_at"])
+        pipeline.time()
+        answers: list[Any] = pipeline.execute()
+    (tat, factor, slowed_at), (seconds, microseconds) = answers
+    now_ms = seconds * 1000 + microseconds / 1000
+    kept = 1.0
+    if factor and slowed_at:
+        kept = min(1.0, float(factor) * 2 ** min((now_ms - float(slowed_at)) / RECOVERY_MS, 60))
+    return Bucket(max(0.0, (float(tat or 0) - now_ms) * rate_per_s * kept / 1000), kept)

@@ -1,0 +1,92 @@
+"""What a person asks of a portal through the relay: end a workflow, or whether all is well.
+
+The web process asks, a worker calls and answers: the web process holds no credential, so it leaves the question on
+record, wakes a worker, and reads the answer there.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from redis import Redis
+
+from relay.core.errors import NotFoundError
+from relay.core.ids import to_ms
+from relay.store.redis import keys
+from relay.store.redis.guard import guarded
+from relay.store.redis.scripts import Script, ScriptCall, pairs, run
+
+ASK = Script.load("ask")
+KEPT_S = 86_400
+METHODS = {"terminate": "bizproc.workflow.terminate", "kill": "bizproc.workflow.kill"}
+"""Terminate ends a workflow and keeps its data; kill deletes both (docs: bizproc-workflow-terminate.md, -kill.md)."""
+PING = "ping"
+"""The act that names no workflow: credential, scope, administrator, templates and rules are looked at."""
+LONGEST_ANSWER = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question and, when there is one, its answer. state: asked, done or failed; answer: the portal's words.
+
+    workflow_id: empty where the portal itself is asked about.
+    """
+
+    id: str
+    portal: str
+    act: str
+    workflow_id: str
+    state: str = "asked"
+    answer: str = ""
+
+    def to_wire(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "portal": self.portal,
+            "act": self.act,
+            "workflow_id": self.workflow_id,
+            "state": self.state,
+            "answer": self.answer or None,
+        }
+
+
+class Questions:
+    """Questions on record. Every method raises RecordUnavailableError."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    @guarded
+    def ask(self, portal: str, act: str, workflow_id: str, now: datetime) -> Question:
+        """Leave a question, and wake a worker for it."""
+        question = Question("ask_" + secrets.token_hex(10), portal, act, workflow_id)
+        fields = [("portal", portal), ("act", act), ("workflow_id", workflow_id), ("state", "asked")]
+        argv = [question.id, portal, KEPT_S, *pairs([*fields, ("at", to_ms(now))])]
+        run(self._redis, ScriptCall(ASK, [keys.QUESTION + question.id, keys.QUESTIONS + portal], argv))
+        return question
+
+    @guarded
+    def take(self, portal: str) -> str | None:
+        """Take the oldest question: it is answered once, or, where this process dies over it, by asking again."""
+        found: Any = self._redis.lpop(keys.QUESTIONS + portal)
+        return found.decode() if found is not None else None
+
+    @guarded
+    def read(self, question_id: str) -> Question:
+        """Raises NotFoundError."""
+        kept: Any = self._redis.hgetall(keys.QUESTION + question_id)
+        if not kept:
+            raise NotFoundError(f"no question {question_id}")
+        text = {name.decode(): value.decode() for name, value in kept.items()}
+        return Question(
+            question_id, text["portal"], text["act"], text["workflow_id"], text["state"], text.get("answer", "")
+        )
+
+    @guarded
+    def answer(self, question_id: str, *, done: bool, answer: str) -> None:
+        """Leave the answer."""
+        fields = {"state": "done" if done else "failed", "answer": answer[:LONGEST_ANSWER]}
+        self._redis.hset(keys.QUESTION + question_id, mapping=fields)  # type: ignore[arg-type] # invariant in redis-py

@@ -1,0 +1,1 @@
+"""Events and deliveries: writing, reading, searching, adding up."""

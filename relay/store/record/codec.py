@@ -1,0 +1,137 @@
+"""The hashes of the record and the nouns they hold. Pure: no I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from relay.core.events import Attempt, Call, Delivery, Event, Policy
+from relay.core.ids import from_ms, to_ms
+from relay.core.lifecycle import EventState, State
+from relay.store.redis.scripts import Argument
+
+Hash = Mapping[bytes, bytes]
+
+
+def event_fields(event: Event) -> list[tuple[str, Argument]]:
+    """An event as the fields of its hash."""
+    return [
+        ("id", event.id),
+        ("source", event.source),
+        ("state", event.state.value),
+        ("received_at", to_ms(event.received_at)),
+        ("method", event.method),
+        ("content_type", event.content_type),
+        ("query", event.query),
+        ("headers", _dump(dict(event.headers))),
+        ("body", event.body),
+        ("reason", event.reason or ""),
+        ("errors", _dump(dict(event.errors))),
+        ("deliveries", _dump(list(event.deliveries))),
+        ("duplicates", event.duplicates),
+        ("marks", _dump(list(event.marks))),
+    ]
+
+
+def event_from_hash(kept: Hash) -> Event:
+    """The event that a hash holds."""
+    text = {name.decode(): value.decode("utf-8", "replace") for name, value in kept.items() if name != b"body"}
+    return Event(
+        id=text["id"],
+        source=text["source"],
+        state=EventState(text["state"]),
+        received_at=from_ms(int(text["received_at"])),
+        method=text["method"],
+        content_type=text["content_type"],
+        query=text["query"],
+        headers=json.loads(text["headers"]),
+        body=kept[b"body"],
+        reason=text["reason"] or None,
+        errors=json.loads(text["errors"]),
+        deliveries=tuple(json.loads(text["deliveries"])),
+        duplicates=int(text["duplicates"]),
+        marks=tuple(json.loads(text["marks"])),
+    )
+
+
+def delivery_fields(delivery: Delivery) -> list[tuple[str, Argument]]:
+    """A delivery as the fields of its hash; its attempts are a list of their own, here only their number."""
+    return [
+        ("id", delivery.id),
+        ("event_id", delivery.event_id),
+        ("rule", delivery.rule),
+        ("portal", delivery.call.portal),
+        ("call", _dump(delivery.call.to_wire())),
+        ("state", delivery.state.value),
+        ("turn", delivery.turn),
+        ("attempts", len(delivery.attempts)),
+        ("created_at", to_ms(delivery.created_at)),
+        ("updated_at", to_ms(delivery.updated_at)),
+        ("next_attempt_at", to_ms(delivery.next_attempt_at) if delivery.next_attempt_at else ""),
+        ("workflow_id", delivery.workflow_id or ""),
+        ("reason", delivery.reason or ""),
+        ("replay_of", delivery.replay_of or ""),
+        ("looks", delivery.looks),
+        ("on_uncertain", delivery.policy.on_uncertain),
+        ("order_key", order_key(delivery)),
+        ("goes_alone", int(delivery.call.goes_alone)),
+        ("template_id", delivery.call.template_id),
+        ("document", delivery.call.document_id[2]),
+    ]
+
+
+def delivery_from_hash(kept: Hash, attempts: Sequence[bytes]) -> Delivery:
+    """The delivery that a hash and its list of attempts hold."""
+    text = {name.decode(): value.decode() for name, value in kept.items()}
+    call = json.loads(text["call"])
+    return Delivery(
+        id=text["id"],
+        event_id=text["event_id"],
+        rule=text["rule"],
+        call=Call(
+            portal=text["portal"],
+            template_id=call["template_id"],
+            document_id=(call["document_id"][0], call["document_id"][1], call["document_id"][2]),
+            parameters=call["parameters"],
+        ),
+        state=State(text["state"]),
+        created_at=from_ms(int(text["created_at"])),
+        updated_at=from_ms(int(text["updated_at"])),
+        attempts=tuple(attempt_from_json(attempt) for attempt in attempts),
+        workflow_id=text["workflow_id"] or None,
+        reason=text["reason"] or None,
+        next_attempt_at=from_ms(int(text["next_attempt_at"])) if text["next_attempt_at"] else None,
+        replay_of=text["replay_of"] or None,
+        turn=int(text["turn"]),
+        looks=int(text["looks"]),
+        policy=Policy(text["on_uncertain"], bool(text["order_key"])),
+    )
+
+
+def order_key(delivery: Delivery) -> str:
+    """What deliveries of one document have in common; empty where the order does not matter."""
+    if not delivery.policy.is_ordered:
+        return ""
+    digest = hashlib.sha256("\0".join(delivery.call.document_id).encode()).hexdigest()[:24]
+    return f"{delivery.call.portal}:{digest}"
+
+
+def attempt_to_json(attempt: Attempt) -> str:
+    """An attempt as one entry of the list of attempts."""
+    return _dump(attempt.to_wire())
+
+
+def attempt_from_json(text: bytes) -> Attempt:
+    """The attempt that an entry holds."""
+    return Attempt.from_wire(json.loads(text))
+
+
+def flat_to_hash(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    """A Lua script's HGETALL, which is a flat list, as a hash."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

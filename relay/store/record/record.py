@@ -1,0 +1,309 @@
+"""Writing and reading the record. Every write is one script; every step of a delivery is a compare-and-swap.
+
+May be called from any process. Raises RecordUnavailableError where Redis cannot answer, and LostRace where another
+process was there first; a caller never sees an exception of redis-py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from redis import Redis
+
+from relay.core.errors import LostRace, NotFoundError
+from relay.core.events import Attempt, Delivery, Event
+from relay.core.ids import to_ms
+from relay.core.lifecycle import FINAL, EventState, State, advance, states_before
+from relay.store.record import codec
+from relay.store.record.entries import SINGLE, Entry, Load, Receipt, Settlement
+from relay.store.record.ledger import Ledger
+from relay.store.redis import keys
+from relay.store.redis.guard import guarded
+from relay.store.redis.scripts import Argument, Script, ScriptCall, pairs, run, run_all
+
+HARD_DEADLINE = timedelta(seconds=120)
+"""How long a delivery may be `sending`. A call ends after 70 s at most (workers/bitrix24/client.py)."""
+
+__all__ = ["SINGLE", "Entry", "Load", "Receipt", "Record", "Settlement"]
+
+RECORD, CLAIM, SETTLE = (Script.load(name) for name in ("record", "claim", "settle"))
+LOOK, WAKE, REPLAY, PRUNE = (Script.load(name) for name in ("look", "wake", "replay", "prune"))
+
+
+class Record:
+    """The record as the processes use it."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+
+    def entry_call(self, entry: Entry) -> ScriptCall:
+        """The script call that records an entry: the collector runs many of them in one round trip."""
+        event, claims = entry.event, entry.dedup_digest is not None
+        event_key = keys.EVENT + event.id
+        dedup_key = keys.dedup(event.source, entry.dedup_digest) if entry.dedup_digest else event_key
+        argv: list[Argument] = [
+            event.id,
+            event.state.value,
+            event.source,
+            int(entry.dedup_window.total_seconds() * 1000) if claims else 0,
+            entry.bounds.to_json(),
+            len(entry.deliveries),
+            *pairs(codec.event_fields(event)),
+        ]
+        for delivery in entry.deliveries:
+            argv += self._creation(delivery)
+        return ScriptCall(RECORD, [event_key, dedup_key], argv)
+
+    @guarded
+    def claim(self, portal: str, claim_id: str, now: datetime, load: Load = SINGLE) -> list[Delivery]:
+        """Take the oldest deliveries that may be sent to a portal now, as many as the load allows; none: nothing waits.
+
+        claim_id: chosen by the caller. Where the answer was lost, the same claim again returns what it took.
+        """
+        claimable = states_before(State.SENDING)
+        argv: list[Argument] = [portal, to_ms(now), to_ms(now + HARD_DEADLINE), _ms(HARD_DEADLINE), load.limit]
+        argv += [load.budget_ms, load.unknown_ms, len(claimable), *claimable]
+        for template_id, takes_ms in load.takes_ms.items():
+            argv += (template_id, takes_ms)
+        claimed = run(self.redis, ScriptCall(CLAIM, [keys.WAITING + portal, keys.CLAIM + claim_id], argv))
+        return self._with_attempts([codec.flat_to_hash(flat) for flat in claimed])
+
+    @guarded
+    def look(self, portal: str, now: datetime) -> Delivery | None:
+        """Take the uncertain delivery of a portal that is to be looked into now; None: there is none.
+
+        Who takes it and dies leaves it to the next after the hard deadline.
+        """
+        argv: list[Argument] = [portal, to_ms(now), to_ms(now + HARD_DEADLINE)]
+        flat = run(self.redis, ScriptCall(LOOK, [keys.DOUBTFUL + portal], argv))
+        return self._with_attempts([codec.flat_to_hash(flat)])[0] if flat else None
+
+    @guarded
+    def wake(self, portals: Iterable[str], now: datetime) -> int:
+        """Wake a worker of every portal where something can be done now; how many were woken."""
+        return int(run(self.redis, ScriptCall(WAKE, [], [to_ms(now), *portals])))
+
+    @guarded
+    def doubtful(self, portal: str, now: datetime) -> int:
+        """How many uncertain deliveries of this portal are to be looked into now."""
+        count: Any = self.redis.zcount(keys.DOUBTFUL + portal, "-inf", to_ms(now))
+        return int(count)
+
+    @guarded
+    def due(self, portal: str, now: datetime) -> int:
+        """How many deliveries of this portal could be sent now."""
+        count: Any = self.redis.zcount(keys.WAITING + portal, "-inf", to_ms(now))
+        return int(count)
+
+    def settle(
+        self,
+        delivery: Delivery,
+        state: State,
+        now: datetime,
+        *,
+        attempt: Attempt | None = None,
+        workflow_id: str | None = None,
+        reason: str | None = None,
+        next_at: datetime | None = None,
+        looks: int | None = None,
+    ) -> None:
+        """Write what became of a delivery: see Settlement.
+
+        Raises LostRace where it has been moved since it was read, WorkflowTaken where the workflow is another's.
+        """
+        settlement = Settlement(delivery, state, reason or "", attempt, workflow_id, next_at, looks)
+        (result,) = self.settle_all([settlement], now)
+        if result:
+            raise result
+
+    @guarded
+    def settle_all(self, settlements: Sequence[Settlement], now: datetime) -> list[LostRace | None]:
+        """Write several, each for itself, in one round trip: what `settle` would raise, for each."""
+        calls = [self._settle_call(settlement, now) for settlement in settlements]
+        answers = run_all(self.redis, calls)
+        fault = next((answer for answer in answers if isinstance(answer, Exception)), None)
+        if fault:
+            # Writing again is safe: what was written has moved on, and says so.
+            raise fault
+        return [one.result_of(answer) for one, answer in zip(settlements, answers, strict=True)]
+
+    @guarded
+    def replay(
+        self, event: Event, replayed: Delivery | None, deliveries: Sequence[Delivery], marks: Sequence[str] = ()
+    ) -> None:
+        """Add deliveries to an event: in the place of a final one, or of an event that had none.
+
+        marks: of what the rules have found of a person (relay/store/record/persons.py); those it has already stay.
+
+        Raises LostRace where that has been done before, or the one to be replayed is not final.
+        """
+        states = sorted(FINAL) if replayed else [EventState.REJECTED, EventState.IGNORED]
+        argv: list[Argument] = [event.id, replayed.id if replayed else "", len(states), *states]
+        argv += [len(marks), *marks, len(deliveries)]
+        for delivery in deliveries:
+            argv += self._creation(delivery)
+        if not run(self.redis, ScriptCall(REPLAY, [keys.EVENT + event.id], argv)):
+            raise LostRace(replayed.id if replayed else event.id)
+
+    @guarded
+    def lapsed(self, now: datetime, limit: int) -> list[Delivery]:
+        """Claimed deliveries whose hard deadline has passed, the longest overdue first."""
+        found: Any = self.redis.zrangebyscore(keys.SENDING, "-inf", to_ms(now), start=0, num=limit)
+        return self.deliveries([member.decode() for member in found])
+
+    @guarded
+    def prune(self, event_id: str) -> bool:
+        """Forget an event with its deliveries; False where one of them is not final."""
+        return bool(run(self.redis, ScriptCall(PRUNE, [keys.EVENT + event_id], [event_id])) >= 0)
+
+    @guarded
+    def oldest(self, before: str, after: str | None, limit: int) -> list[str]:
+        """Event ids below a bound, oldest first; `after`: where an earlier call ended."""
+        found: Any = self.redis.zrange(
+            keys.EVENTS, f"({after}" if after else "-", f"({before}", bylex=True, offset=0, num=limit
+        )
+        return [member.decode() for member in found]
+
+    @guarded
+    def delivery_of_workflow(self, workflow_id: str) -> str | None:
+        """The id of the delivery that is on record as having started a workflow."""
+        owner: Any = self.redis.hget(keys.WORKFLOWS, workflow_id)
+        return owner.decode() if owner is not None else None
+
+    @guarded
+    def lease(self, task: str, holder: str, duration: timedelta) -> bool:
+        """Whether this holder may do a periodic task now. The lease ends by itself."""
+        lease_ms = int(duration.total_seconds() * 1000)
+        return bool(self.redis.set(keys.LEASE + task, holder, nx=True, px=lease_ms))
+
+    @guarded
+    def event(self, event_id: str) -> Event:
+        """Raises NotFoundError."""
+        kept: Any = self.redis.hgetall(keys.EVENT + event_id)
+        if not kept:
+            raise NotFoundError(f"no event {event_id}")
+        return codec.event_from_hash(kept)
+
+    @guarded
+    def delivery(self, delivery_id: str) -> Delivery:
+        """Raises NotFoundError."""
+        found = self.deliveries([delivery_id])
+        if not found:
+            raise NotFoundError(f"no delivery {delivery_id}")
+        return found[0]
+
+    @guarded
+    def events(self, event_ids: Iterable[str]) -> list[Event]:
+        """The events of these ids that are on record, in this order."""
+        with self.redis.pipeline(transaction=False) as pipeline:
+            for event_id in event_ids:
+                pipeline.hgetall(keys.EVENT + event_id)
+            return [codec.event_from_hash(kept) for kept in pipeline.execute() if kept]
+
+    @guarded
+    def deliveries(self, delivery_ids: Iterable[str]) -> list[Delivery]:
+        """The deliveries of these ids that are on record, in this order."""
+        with self.redis.pipeline(transaction=False) as pipeline:
+            for delivery_id in delivery_ids:
+                pipeline.hgetall(keys.DELIVERY + delivery_id)
+            return self._with_attempts([kept for kept in pipeline.execute() if kept])
+
+    @guarded
+    def page(self, index: str, *, before: str | None = None, since: str | None = None, limit: int = 50) -> list[str]:
+        """Ids of an index, newest first. before: the cursor, the last id of the page above; since: a lower bound."""
+        newest, oldest = f"({before}" if before else "+", f"[{since}" if since else "-"
+        found: Any = self.redis.zrange(index, newest, oldest, desc=True, bylex=True, offset=0, num=limit)
+        return [member.decode() for member in found]
+
+    @guarded
+    def text(self, key: str) -> str | None:
+        """A string of the record."""
+        kept: Any = self.redis.get(key)
+        return kept.decode() if kept is not None else None
+
+    @guarded
+    def size(self, index: str) -> int:
+        """How many ids an index holds."""
+        count: Any = self.redis.zcard(index)
+        return int(count)
+
+    @guarded
+    def counts(self) -> Ledger:
+        """Every number that has to agree, read at one moment."""
+        portals: set[bytes] | None = None
+        while True:
+            with self.redis.pipeline(transaction=True) as pipeline:
+                for state in State:
+                    pipeline.zcard(keys.DELIVERIES_BY_STATE + state)
+                for event_state in EventState:
+                    pipeline.zcard(keys.EVENTS_BY_STATE + event_state)
+                for index in (keys.DELIVERIES, keys.EVENTS, keys.SENDING, keys.UNDECIDED):
+                    pipeline.zcard(index)
+                for portal in sorted(portals or ()):
+                    for index in (keys.WAITING, keys.BLOCKED, keys.DOUBTFUL):
+                        pipeline.zcard(index + portal.decode())
+                pipeline.hgetall(keys.LEDGER)
+                pipeline.smembers(keys.PORTALS)
+                *answers, found = pipeline.execute()
+            if found == portals:  # else one has come since they were listed
+                return _ledger_of(answers)
+            portals = found
+
+    @guarded
+    def is_writable(self) -> bool:
+        """Whether Redis takes writes now."""
+        return bool(self.redis.set(f"{keys.LEASE}ready", "1", px=1000))
+
+    def _settle_call(self, settlement: Settlement, now: datetime) -> ScriptCall:
+        delivery, state = settlement.delivery, settlement.state
+        # What is swapped is what was read, not whatever may come before: a step is legal from one state only.
+        before = (state,) if settlement.looks is not None else (delivery.state,)
+        if settlement.looks is None:
+            advance(delivery.state, state)
+        next_at = to_ms(settlement.next_at) if settlement.next_at and state not in FINAL else ""
+        fields: list[tuple[str, Argument]] = [("next_attempt_at", next_at), ("reason", settlement.reason)]
+        if settlement.workflow_id:
+            fields.append(("workflow_id", settlement.workflow_id))
+        if settlement.looks is not None:
+            fields.append(("looks", settlement.looks))
+        due_at = next_at if state is State.UNCERTAIN else next_at or to_ms(now)
+        argv: list[Argument] = [delivery.id, delivery.turn, state.value, to_ms(now), due_at]
+        argv += [codec.attempt_to_json(settlement.attempt) if settlement.attempt else ""]
+        argv += [len(before), *before, *pairs(fields)]
+        return ScriptCall(SETTLE, [keys.DELIVERY + delivery.id], argv)
+
+    def _creation(self, delivery: Delivery) -> list[Argument]:
+        """A new delivery, in the order that `create` in lua/common.lua reads."""
+        fields = pairs(codec.delivery_fields(delivery))
+        return [delivery.id, delivery.call.portal, to_ms(delivery.created_at), *fields]
+
+    def _with_attempts(self, hashes: Sequence[Mapping[bytes, bytes]]) -> list[Delivery]:
+        with self.redis.pipeline(transaction=False) as pipeline:
+            for kept in hashes:
+                pipeline.lrange(keys.ATTEMPTS + kept[b"id"].decode(), 0, -1)
+            attempts = pipeline.execute()
+        return [codec.delivery_from_hash(kept, tried) for kept, tried in zip(hashes, attempts, strict=True)]
+
+
+def _ms(duration: timedelta) -> int:
+    return int(duration.total_seconds() * 1000)
+
+
+def _ledger_of(answers: list[Any]) -> Ledger:
+    """The answers of `counts`, in its order."""
+    numbers = iter(answers)
+    states = {state: next(numbers) for state in State}
+    events = {state: next(numbers) for state in EventState}
+    total, total_events, sending, undecided, *of_portals, since_start = numbers
+    return Ledger(
+        deliveries=states,
+        events=events,
+        total=total,
+        total_events=total_events,
+        in_line=sum(of_portals[0::3]) + sum(of_portals[1::3]),
+        claimed=sending,
+        in_doubt=undecided + sum(of_portals[2::3]),
+        since_start={name.decode(): int(value) for name, value in since_start.items()},
+    )

@@ -1,0 +1,239 @@
+"""The record as lists, newest first: events with what became of them, or deliveries. For pages, terminal and API alike.
+
+A list walks the smallest index that one of its filters has; the server compares with the others, and looks at a bounded
+number of ids: a page costs the same whatever the record holds. It may be short, or empty, and still have a next one.
+The cursor is the id where a page ended, and says by its kind what was walked: events or deliveries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from functools import partial
+from typing import Generic, TypeVar
+
+from relay.core.events import Delivery, Event
+from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id
+from relay.core.lifecycle import EventState, State
+from relay.store.record.indexes import AT_ONCE, Indexes, sizes, smallest_first, walk
+from relay.store.record.record import Record
+from relay.store.redis import keys
+
+LOOKED_AT = 10_000
+"""How many ids a page may look at where filters are combined and none of their indexes is small."""
+
+COUNTED_AMONG = 50_000
+"""How many ids a count looks at."""
+
+T = TypeVar("T")
+Bounds = tuple[str | None, str | None]
+"""Below the first and not below the second; None: no bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What to list; all that is given must hold.
+
+    state: of an event, or of a delivery. code: the portal's error code or our reason, in lower case.
+    document_id: the third member, such as LEAD_12. mark: of a value that rules extracted (persons.py).
+    since, until: received or created at this time or later, before this time.
+    """
+
+    state: EventState | State | None = None
+    source: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    rule: str | None = None
+    portal: str | None = None
+    code: str | None = None
+    template_id: int | None = None
+    document_id: str | None = None
+    mark: str | None = None
+
+    @property
+    def is_of_deliveries(self) -> bool:
+        """Whether something is asked that only deliveries have."""
+        about = (self.rule, self.portal, self.code, self.template_id, self.document_id)
+        return isinstance(self.state, State) or any(value is not None for value in about)
+
+    def wants_event(self, event: Event) -> bool:
+        """Whether the filters of events hold."""
+        state = self.state if isinstance(self.state, EventState) else None
+        return (
+            self.source in {None, event.source}
+            and state in {None, event.state}
+            and (self.mark is None or self.mark in event.marks)
+        )
+
+    def wants_delivery(self, delivery: Delivery) -> bool:
+        """Whether the filters of deliveries hold."""
+        call, state = delivery.call, self.state if isinstance(self.state, State) else None
+        return (
+            state in {None, delivery.state}
+            and self.rule in {None, delivery.rule}
+            and self.portal in {None, call.portal}
+            and self.code in {None, delivery.reason}
+            and self.template_id in {None, call.template_id}
+            and self.document_id in {None, call.document_id[2]}
+        )
+
+    def to_query(self) -> dict[str, str]:
+        """The filter as the query of a URL; without the mark, which only a search makes."""
+        given = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "mark"}
+        return {
+            name: value.isoformat() if isinstance(value, datetime) else str(value)
+            for name, value in given.items()
+            if value is not None
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One event and its deliveries."""
+
+    event: Event
+    deliveries: tuple[Delivery, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Rows, newest first. cursor: where the next page begins, None at the end."""
+
+    rows: tuple[T, ...]
+    cursor: str | None
+
+
+def parse_state(text: str) -> EventState | State | None:
+    """The state of this name, of either kind; None where there is none."""
+    for kind in (State, EventState):
+        if text in set(kind):
+            return kind(text)
+    return None
+
+
+def list_events(record: Record, wanted: Filter, cursor: str | None = None, limit: int = 50) -> Page[Row]:
+    """A page of events; a filter of deliveries gives each delivery a row. Raises RecordUnavailableError."""
+    if wanted.is_of_deliveries and _walks_deliveries(record, wanted, cursor):
+        indexes = _indexes(record, _by_delivery(wanted) or [keys.DELIVERIES], _by_event(wanted))
+        read = partial(_rows_of_deliveries, record, wanted)
+    else:
+        indexes = _indexes(record, _by_event(wanted) or [keys.EVENTS], _by_delivery(wanted))
+        read = partial(_rows_of_events, record, wanted)
+    return _scan(record, indexes, _bounds(wanted, indexes, cursor), limit, read)
+
+
+def list_deliveries(record: Record, wanted: Filter, cursor: str | None = None, limit: int = 50) -> Page[Delivery]:
+    """A page of deliveries; it may be longer where one event has several. Raises RecordUnavailableError."""
+    if not _walks_deliveries(record, wanted, cursor):
+        page = list_events(record, wanted, cursor, limit)
+        return Page(tuple(one for row in page.rows for one in row.deliveries), page.cursor)
+
+    def read(ids: Sequence[str]) -> list[Delivery]:
+        return [one for one in record.deliveries(ids) if wanted.wants_delivery(one)]
+
+    indexes = _indexes(record, _by_delivery(wanted) or [keys.DELIVERIES], _by_event(wanted))
+    return _scan(record, indexes, _bounds(wanted, indexes, cursor), limit, read)
+
+
+def ids_of_deliveries(record: Record, wanted: Filter, most: int) -> list[str]:
+    """The ids only, newest first, of so many at most; where filters have little in common it does not look for ever."""
+    indexes = _indexes(record, _by_delivery(wanted) or [keys.DELIVERIES], _by_event(wanted))
+    before, since = _bounds(wanted, indexes, None)
+    ids: list[str] = []
+    looked_at = 0
+    while len(ids) < most and looked_at < COUNTED_AMONG:
+        found = walk(record.redis, indexes, before=before, since=since, limit=min(most - len(ids), AT_ONCE))
+        ids += found.ids
+        looked_at += found.looked_at
+        before = found.end
+        if before is None:
+            break
+    return ids
+
+
+def row_of(record: Record, event: Event) -> Row:
+    """An event with its deliveries."""
+    return Row(event, tuple(record.deliveries(event.deliveries)))
+
+
+def _scan(
+    record: Record, indexes: Indexes, bounds: Bounds, limit: int, read: Callable[[Sequence[str]], list[T]]
+) -> Page[T]:
+    """Walk until the page is full, the index ends, or enough was looked at."""
+    rows: list[T] = []
+    looked_at = 0
+    before: str | None = bounds[0]
+    while len(rows) < limit and looked_at < LOOKED_AT:
+        found = walk(record.redis, indexes, before=before, since=bounds[1], limit=limit - len(rows))
+        looked_at += found.looked_at
+        rows += read(found.ids)
+        before = found.end
+        if before is None:
+            break
+    return Page(tuple(rows), before)
+
+
+def _bounds(wanted: Filter, indexes: Indexes, cursor: str | None) -> Bounds:
+    prefix = DELIVERY_PREFIX if indexes.are_of_deliveries else EVENT_PREFIX
+    since = earliest_id(prefix, wanted.since) if wanted.since else None
+    if wanted.until:
+        cursor = min(cursor or "~", earliest_id(prefix, wanted.until))
+    return cursor, since
+
+
+def _walks_deliveries(record: Record, wanted: Filter, cursor: str | None) -> bool:
+    """Whether deliveries are walked, or the events that they are of: whichever are fewer, and as the cursor began."""
+    events = _by_event(wanted)
+    if not events:
+        return True
+    if cursor:
+        return cursor.startswith(DELIVERY_PREFIX)
+    return min(sizes(record.redis, _by_delivery(wanted) or [keys.DELIVERIES])) <= min(sizes(record.redis, events))
+
+
+def _by_delivery(wanted: Filter) -> list[str]:
+    """The indexes of deliveries that the filter has."""
+    facets = {
+        "rule": wanted.rule,
+        "portal": wanted.portal,
+        "reason": wanted.code,
+        "template_id": wanted.template_id,
+        "document": wanted.document_id,
+    }
+    indexes = [f"{keys.DELIVERIES_BY}{facet}:{value}" for facet, value in facets.items() if value is not None]
+    if isinstance(wanted.state, State):
+        indexes.append(keys.DELIVERIES_BY_STATE + wanted.state)
+    return indexes
+
+
+def _by_event(wanted: Filter) -> list[str]:
+    """The indexes of events that the filter has."""
+    indexes = [] if wanted.mark is None else [keys.MARKS + wanted.mark]
+    if isinstance(wanted.state, EventState):
+        indexes.append(keys.EVENTS_BY_STATE + wanted.state)
+    if wanted.source is not None:
+        indexes.append(keys.EVENTS_BY_SOURCE + wanted.source)
+    return indexes
+
+
+def _indexes(record: Record, own: list[str], beside: list[str]) -> Indexes:
+    walked, *others = smallest_first(record.redis, own)
+    return Indexes(walked, tuple(others), tuple(beside))
+
+
+def _rows_of_deliveries(record: Record, wanted: Filter, ids: Sequence[str]) -> list[Row]:
+    deliveries = [one for one in record.deliveries(ids) if wanted.wants_delivery(one)]
+    events = {event.id: event for event in record.events({one.event_id for one in deliveries})}
+    rows = [Row(events[one.event_id], (one,)) for one in deliveries if one.event_id in events]
+    return [row for row in rows if wanted.wants_event(row.event)]
+
+
+def _rows_of_events(record: Record, wanted: Filter, ids: Sequence[str]) -> list[Row]:
+    events = [event for event in record.events(ids) if wanted.wants_event(event)]
+    by_id = {one.id: one for one in record.deliveries(i for event in events for i in event.deliveries)}
+    rows = [Row(event, tuple(by_id[i] for i in event.deliveries if i in by_id)) for event in events]
+    if wanted.is_of_deliveries:
+        rows = [Row(row.event, tuple(filter(wanted.wants_delivery, row.deliveries))) for row in rows]
+        rows = [row for row in rows if row.deliveries]
+    return rows

@@ -1,0 +1,135 @@
+"""What happened in the last hour, day and week, as counts by minute and by hour. For pages: the ledger is the truth.
+
+The scripts of the record count (`tally` in lua/common.lua); this module reads, and adds up to the bars of a chart.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from redis import Redis
+
+from relay.core.ids import from_ms, time_of, to_ms
+from relay.store.redis import keys
+from relay.store.redis.guard import guarded
+
+BOUNDS_MS = (1_000, 5_000, 30_000, 120_000, 600_000)
+"""The upper bounds of the latency counts, as settle.lua has them; what took longer is in none of them."""
+MINUTE_MS, HOUR_MS = 60_000, 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A chart: so many bars, each of so many minutes or hours."""
+
+    name: str
+    unit_ms: int
+    units_a_bar: int
+    bars: int
+
+
+SPANS = (Span("hour", MINUTE_MS, 2, 30), Span("day", HOUR_MS, 1, 24), Span("week", HOUR_MS, 6, 28))
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """The counts between two moments."""
+
+    since: datetime
+    counts: Mapping[str, int]
+
+    def count(self, name: str) -> int:
+        return self.counts.get(name, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The bars of one span, oldest first."""
+
+    span: Span
+    bars: tuple[Bar, ...]
+
+    def total(self, name: str) -> int:
+        """The count over the whole span."""
+        return sum(bar.count(name) for bar in self.bars)
+
+    @property
+    def mean_latency_ms(self) -> float | None:
+        """How long a started delivery took on average; None where there was none."""
+        started = self.total("delivery:started")
+        return self.total("latency:ms") / started if started else None
+
+    def within_ms(self, share: float) -> int | None:
+        """The bound under which this share of the started deliveries stayed; None: none started, or it took longer."""
+        started, seen = self.total("delivery:started"), 0
+        for bound in BOUNDS_MS:
+            seen += self.total(f"latency:{bound}")
+            if started and seen >= share * started:
+                return bound
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """How many ids an index holds, and when the newest and the oldest of them were made."""
+
+    size: int
+    newest: datetime | None
+    oldest: datetime | None
+
+
+@guarded
+def read_series(redis: Redis, now: datetime) -> dict[str, Series]:
+    """Each span by its name, in one round trip. Raises RecordUnavailableError."""
+    wanted = [(span, _numbers(span, now)) for span in SPANS]
+    with redis.pipeline(transaction=False) as pipeline:
+        for span, numbers in wanted:
+            prefix = keys.MINUTE if span.unit_ms == MINUTE_MS else keys.HOUR
+            for number in numbers:
+                pipeline.hgetall(f"{prefix}{number}")
+        answers: list[Any] = pipeline.execute()
+    series = {}
+    for span, numbers in wanted:
+        hashes, answers = answers[: len(numbers)], answers[len(numbers) :]
+        series[span.name] = Series(span, tuple(_bars(span, numbers, hashes)))
+    return series
+
+
+@guarded
+def read_presence(redis: Redis, indexes: Sequence[str]) -> list[Presence]:
+    """What each index of ids holds, in one round trip. Raises RecordUnavailableError."""
+    with redis.pipeline(transaction=False) as pipeline:
+        for index in indexes:
+            pipeline.zcard(index)
+            pipeline.zrange(index, -1, -1)
+            pipeline.zrange(index, 0, 0)
+        answers: list[Any] = pipeline.execute()
+    return [
+        Presence(size, _time(newest), _time(oldest))
+        for size, newest, oldest in zip(answers[::3], answers[1::3], answers[2::3], strict=True)
+    ]
+
+
+def _numbers(span: Span, now: datetime) -> list[int]:
+    last = to_ms(now) // span.unit_ms
+    # Bars begin at whole units of their own, so that a bar does not change what it means while one looks.
+    end = (last // span.units_a_bar + 1) * span.units_a_bar
+    return list(range(end - span.units_a_bar * span.bars, end))
+
+
+def _bars(span: Span, numbers: Sequence[int], hashes: Sequence[Mapping[bytes, bytes]]) -> list[Bar]:
+    bars = []
+    for start in range(0, len(numbers), span.units_a_bar):
+        counts: Counter[str] = Counter()
+        for kept in hashes[start : start + span.units_a_bar]:
+            counts.update({name.decode(): int(value) for name, value in kept.items()})
+        bars.append(Bar(from_ms(numbers[start] * span.unit_ms), dict(counts)))
+    return bars
+
+
+def _time(members: Sequence[bytes]) -> datetime | None:
+    return time_of(members[0].decode()) if members else None

@@ -1,0 +1,1 @@
+"""The server behind the record: connection, keys (keys.py draws them), scripts, leases. Only relay.store looks in."""

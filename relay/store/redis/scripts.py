@@ -1,0 +1,91 @@
+"""Typed calls of the Lua files. Each builds one EVALSHA, so that calls can share a pipeline.
+
+A script that the server does not know (it was restarted, or failed over) is loaded and run again: every script
+compares before it swaps, so running one twice is safe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import NoScriptError
+
+from relay.queue import jobs
+from relay.store.portals.learned import RECOVERY_MS
+from relay.store.redis import keys
+
+Argument = str | bytes | int
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua file with the shared part and the names of keys before it."""
+
+    name: str
+    text: str
+    sha: str
+
+    @classmethod
+    def load(cls, name: str) -> Script:
+        known = {**keys.IN_LUA, **jobs.IN_LUA, "recovery_ms": str(RECOVERY_MS)}
+        names = ", ".join(f"{short} = '{key}'" for short, key in known.items())
+        text = f"local KEY = {{{names}}}\n{_read('common')}\n{_read(name)}"
+        return cls(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptCall:
+    """One call to come: a script with its keys and arguments."""
+
+    script: Script
+    keys: Sequence[str]
+    argv: Sequence[Argument]
+
+
+def run(redis: Redis, call: ScriptCall) -> Any:
+    """Run one script. Raises redis.exceptions.RedisError."""
+    answer = run_all(redis, [call])[0]
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def run_all(redis: Redis, calls: Sequence[ScriptCall]) -> list[Any]:
+    """Run scripts in one round trip; each answer, or the exception in its place.
+
+    Raises redis.exceptions.RedisError where the connection fails as a whole.
+    """
+    answers = _pipeline(redis, calls)
+    unknown = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+    if not unknown:
+        return answers
+    for script in {calls[index].script for index in unknown}:
+        redis.script_load(script.text)
+    for index, answer in zip(unknown, _pipeline(redis, [calls[index] for index in unknown]), strict=True):
+        answers[index] = answer
+    return answers
+
+
+def pairs(fields: Iterable[tuple[str, Argument]]) -> list[Argument]:
+    """Fields for HSET, flat, with their count before them."""
+    flat: list[Argument] = []
+    for name, value in fields:
+        flat += (name, value)
+    return [len(flat), *flat]
+
+
+def _pipeline(redis: Redis, calls: Sequence[ScriptCall]) -> list[Any]:
+    with redis.pipeline(transaction=False) as pipeline:
+        for call in calls:
+            pipeline.evalsha(call.script.sha, len(call.keys), *call.keys, *call.argv)
+        answers: list[Any] = pipeline.execute(raise_on_error=False)
+        return answers
+
+
+def _read(name: str) -> str:
+    return files("relay.store.redis").joinpath("lua", f"{name}.lua").read_text("utf-8")

@@ -1,0 +1,20 @@
+"""What the API was asked, as the nouns of the record. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from relay.store.record.search import Filter, parse_state
+
+
+def filter_of(asked: Mapping[str, Any]) -> Filter:
+    """A filter from validated arguments: codes compare in lower case, a document may come as its whole triple."""
+    given = dict(asked)
+    if isinstance(given.get("state"), str):
+        given["state"] = parse_state(given["state"])
+    if "code" in given:
+        given["code"] = given["code"].lower()
+    if "document_id" in given:
+        given["document_id"] = given["document_id"].rpartition(",")[2].strip()
+    return Filter(**given)

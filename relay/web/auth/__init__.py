@@ -1,0 +1,1 @@
+"""Who may come in: passwords, tokens and sessions, how slowly they are guessed, which proxies are believed."""

@@ -1,0 +1,170 @@
+"""Who may look and who may act: two passwords, the session, the name that a trusted proxy gives, and the checks that
+keep other sites from using them.
+
+The session is in the record (store/operators/sessions.py); its cookie, signed with RELAY_SECRET_KEY, holds its id.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from flask import abort, request, session, url_for
+from redis import Redis
+
+from relay.core.ids import utc_now
+from relay.store.operators.sessions import Session, Sessions, digest_of
+from relay.store.operators.tries import TooManyTriesError
+from relay.web.auth.guessing import Browser, Guesses
+from relay.web.auth.proxies import SIGNED_IN
+
+BACKGROUND = "X-Background"
+"""The header with which a page refreshes itself."""
+REVEALED_KEPT = 20
+"""How many events a session remembers as revealed: a cookie is small."""
+SAFE_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
+"""A path on this site. Browsers take a backslash for a slash and leave out tabs and line ends, so none may be there."""
+
+
+class Role(StrEnum):
+    """What the holder of a session may do."""
+
+    OPERATOR = "operator"
+    """Sees and acts."""
+    VIEWER = "viewer"
+    """Sees, with persons' values masked; changes nothing."""
+
+
+class Guard:
+    """Checks passwords, slowly for those who guess, and keeps the sessions. key: RELAY_SECRET_KEY."""
+
+    def __init__(
+        self, redis: Redis, key: str, passwords: Mapping[Role, str | None], operators: Collection[str] = ()
+    ) -> None:
+        self._key = key.encode()
+        self._operators = frozenset(operators)
+        self._passwords = {role: password.encode() for role, password in passwords.items() if password}
+        self.sessions = Sessions(redis, Role)
+        self.guesses = Guesses(redis, key)
+
+    def try_password(self, given: str, address: str, browser: Browser | None = None) -> Role | None:
+        """The role that this password opens. A known browser is asked for its own role's first, by its own count.
+
+        Raises TooManyTriesError, RecordUnavailableError.
+        """
+        if browser and self._is_right_in(browser, given):
+            return Role(browser.role)
+        counters = self.guesses.of_strangers("login", address)
+        self.guesses.count(counters)
+        opened = [role for role, known in self._passwords.items() if hmac.compare_digest(given.encode(), known)]
+        if opened:
+            self.guesses.forgive(counters)
+        return opened[0] if opened else None
+
+    def proof(self, role: Role) -> str:
+        """What a session of this role has to carry: another one after a new password or a new key."""
+        password = self._passwords.get(role, b"")
+        return hmac.digest(self._key, b"\0".join((b"session", role.encode(), password)), "sha256").hex()[:32]
+
+    def is_known(self, role: Role) -> bool:
+        """Whether the role has a password."""
+        return role in self._passwords
+
+    def role_of_name(self, name: str) -> Role:
+        """What somebody may do whom a trusted proxy has signed in: who is not named as an operator only looks."""
+        return Role.OPERATOR if name in self._operators else Role.VIEWER
+
+    def _is_right_in(self, browser: Browser, given: str) -> bool:
+        password, counters = self._passwords.get(Role(browser.role)), self.guesses.of_browser(browser)
+        if password is None:
+            return False
+        try:
+            self.guesses.count(counters)
+        except TooManyTriesError:
+            return False  # it may still try as a stranger does
+        if not hmac.compare_digest(given.encode(), password):
+            return False
+        self.guesses.forgive(counters)
+        return True
+
+
+def log_in(guard: Guard, role: Role) -> None:
+    """Open a session for the sender of this request, and end the one that it had. Raises RecordUnavailableError."""
+    log_out(guard)
+    session.permanent = True
+    session["id"] = guard.sessions.open(role.value, guard.proof(role), utc_now())
+
+
+def log_out(guard: Guard) -> None:
+    """End the session of this request, for every copy of its cookie. Raises RecordUnavailableError."""
+    if token := session.get("id"):
+        guard.sessions.end(digest_of(str(token)))
+    session.clear()
+
+
+def session_now(guard: Guard) -> Session | None:
+    """The session that this request belongs to; None where it has none. Raises RecordUnavailableError.
+
+    A page that keeps itself fresh does not use it: the page is open, and nobody may be looking.
+    """
+    token = session.get("id")
+    if not token:
+        return None
+    is_background = BACKGROUND in request.headers or "text/event-stream" in request.headers.get("Accept", "")
+    found = guard.sessions.read(str(token), utc_now(), uses=not is_background)
+    if found is None or not guard.is_known(Role(found.role)) or found.proof != guard.proof(Role(found.role)):
+        return None
+    return found
+
+
+def role_of_session(guard: Guard) -> Role | None:
+    """The role of the session that this request belongs to; None where it has none. Raises RecordUnavailableError."""
+    found = session_now(guard)
+    return Role(found.role) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who has sent this request. name: for the audit log."""
+
+    role: Role
+    name: str
+
+
+def identify(guard: Guard) -> Visitor | None:
+    """The holder of this request's session, or whom a trusted proxy has signed in; of both, the role that may more.
+
+    None: nobody. Raises RecordUnavailableError.
+    """
+    role, name = role_of_session(guard), request.environ.get(SIGNED_IN)
+    if name is None:
+        return Visitor(role, role.value) if role else None
+    return Visitor(role if role is Role.OPERATOR else guard.role_of_name(name), name)
+
+
+def reveal(event_id: str) -> None:
+    """Show this session the persons' values of an event from now on."""
+    session["revealed"] = [*session.get("revealed", []), event_id][-REVEALED_KEPT:]
+
+
+def is_revealed(event_id: str) -> bool:
+    """Whether this session has asked to see the persons' values of an event."""
+    return event_id in session.get("revealed", [])
+
+
+def refuse_other_sites() -> None:
+    """Abort a changing request that another site caused: its Origin (or Referer) must be ours."""
+    origin = request.headers.get("Origin") or request.headers.get("Referer")
+    if not origin or urlsplit(origin).netloc != request.host:
+        abort(403, "this request came from another site")
+
+
+def safe_next(target: str | None) -> str:
+    """Where to go after the login: a path of ours, never another site."""
+    if not target or not SAFE_PATH.fullmatch(target):
+        return url_for("dashboard.index")
+    return target

@@ -1,0 +1,187 @@
+"""One event looked at closely: what today's rules make of it, how its call differs from that, what follows next.
+
+Reads the record; changes nothing. Values come out shaded (relay/web/presenters/masking.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from relay.core.errors import NotFoundError, UnreadableError, UnsupportedTypeError
+from relay.core.events import Call, Delivery, Event
+from relay.core.lifecycle import State
+from relay.operations.preview import Tried, try_event
+from relay.rules import Rule
+from relay.rules.templates import Template
+from relay.sources.parsers import parse_body
+from relay.store.portals.gate import GateState, View
+from relay.web.auth.guard import is_revealed
+from relay.web.dashboard.frame import is_operator
+from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt, excerpt_of_text
+from relay.web.presenters.masking import Shade, pretty, shade_of
+from relay.web.services import house
+
+ABSENT = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """An event before today's rules. unreadable: why they cannot be asked, where they cannot."""
+
+    event: Event
+    tried: tuple[Tried, ...] = ()
+    unreadable: str | None = None
+    shade: Shade = field(default_factory=Shade)
+
+    def tried_by(self, rule: str) -> Tried | None:
+        """What today's rule of this name makes of the event."""
+        return next((tried for tried in self.tried if tried.rule == rule), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One part of a call: as it was sent, as the rule writes it, as today's rules would send it.
+
+    differs: whether today's is another; what is shown of both, the beginning and masked, may look alike.
+    """
+
+    name: str
+    sent: str
+    written: str
+    today: str | None
+    differs: bool
+
+
+def study(event: Event) -> Study:
+    """Ask today's rules about an event."""
+    source, book = house().sources.get(event.source), house().rules
+    rules = book.for_source(event.source)
+    tried: list[Tried] = []
+    unreadable = None
+    if source is None:
+        unreadable = f"the source {event.source} is no longer configured"
+    elif not event.body and not event.query:
+        unreadable = "nothing of it was kept"
+    else:
+        try:
+            tried = try_event(source, rules, event)
+        except (UnreadableError, UnsupportedTypeError) as error:
+            unreadable = str(error)
+    revealed = is_operator() and is_revealed(event.id)
+    return Study(event, tuple(tried), unreadable, shade_of(rules, set(_known(tried)), revealed=revealed))
+
+
+def lines_of(sent: Call, rule: Rule | None, today: Call | None, shade: Shade) -> list[Line]:
+    """A call beside what its rule says, and beside what today's rule would ask."""
+    written = rule.composer.parameters if rule else {}
+    lines = [
+        Line(
+            "portal",
+            sent.portal,
+            rule.composer.portal if rule else "",
+            today.portal if today else None,
+            today is not None and today.portal != sent.portal,
+        ),
+        Line(
+            "template",
+            str(sent.template_id),
+            str(rule.composer.template_id) if rule else "",
+            str(today.template_id) if today else None,
+            today is not None and today.template_id != sent.template_id,
+        ),
+        Line(
+            "document",
+            shade.text(" · ".join(sent.document_id)),
+            " · ".join(member.text for member in rule.composer.document_id.members) if rule else "",
+            shade.text(" · ".join(today.document_id)) if today else None,
+            today is not None and tuple(today.document_id) != tuple(sent.document_id),
+        ),
+    ]
+    names = dict.fromkeys([*sent.parameters, *(today.parameters if today else ())])
+    return lines + [
+        Line(
+            name,
+            _shown(sent.parameters, name, shade),
+            _written(written.get(name, "")),
+            _shown(today.parameters, name, shade) if today else None,
+            today is not None and today.parameters.get(name, ABSENT) != sent.parameters.get(name, ABSENT),
+        )
+        for name in names
+    ]
+
+
+def rule_named(name: str) -> Rule | None:
+    """The rule of today, if there is one."""
+    try:
+        return house().rules.get(name)
+    except NotFoundError:
+        return None
+
+
+def readable(event: Event, shade: Shade) -> tuple[str, bool]:
+    """The body as text, and whether it was cut. Where it has a structure, that is set out in lines."""
+    try:
+        content = parse_body(event.content_type, event.body)
+    except (UnreadableError, UnsupportedTypeError):
+        text, is_cut = excerpt_of_text(event.body.decode("utf-8", "replace"))
+        return shade.text(text), is_cut
+    beginning, is_cut = excerpt(content)
+    return pretty(shade.value(beginning)), is_cut
+
+
+def next_of(delivery: Delivery, gate: View, now: datetime) -> str:
+    """What happens next, and when, in a sentence or two."""
+    portal = delivery.call.portal
+    if delivery.state is State.STARTED:
+        return "Nothing more: the workflow runs on the portal, and the relay does not watch it finish."
+    if delivery.state is State.DEAD:
+        return "Nothing, by itself. Mend the cause, then replay it; a replay is a new delivery."
+    if delivery.state is State.SENDING:
+        return "A worker is calling the portal now. If it dies, the delivery becomes uncertain after two minutes."
+    if delivery.state is State.UNCERTAIN:
+        if delivery.next_attempt_at:
+            return f"The relay asks the portal whether it has started, {_when(delivery.next_attempt_at, now)}."
+        return "Nothing, by itself: look on the portal whether the workflow has started, then settle it below."
+    if gate.state is not GateState.OPEN:
+        until = f", until {gate.until:%H:%M:%S} UTC" if gate.until else " until a person resumes it"
+        held = "until its trouble is mended" if gate.state is GateState.HELD else until.lstrip(", ")
+        return f"It waits: the portal {portal} is {gate.state} {held}. {gate.advice or ''}".strip()
+    if delivery.next_attempt_at:
+        return f"Attempt {delivery.next_number} follows, {_when(delivery.next_attempt_at, now)}."
+    return f"It is sent as soon as a worker of the portal {portal} is free and the portal's pace allows it."
+
+
+def _when(moment: datetime, now: datetime) -> str:
+    seconds = round((moment - now).total_seconds())
+    distance = "now" if seconds <= 0 else f"in {seconds} s" if seconds < 120 else f"in {seconds // 60} min"
+    return f"{distance} ({moment:%Y-%m-%d %H:%M:%S} UTC)"
+
+
+def _known(tried: Iterable[Tried]) -> Iterable[str]:
+    for one in tried:
+        yield from one.personal
+        for name in house().rules.get(one.rule).extractor.personal:
+            found = one.found.get(name)
+            for value in found if isinstance(found, list) else [found]:
+                if isinstance(value, str | int | float) and not isinstance(value, bool):
+                    yield str(value).strip()
+
+
+def _shown(parameters: Mapping[str, Any], name: str, shade: Shade) -> str:
+    if name not in parameters:
+        return "not sent"
+    beginning, _ = excerpt(parameters[name], FEW_VALUES, FEW_CHARACTERS)
+    value = shade.value(beginning, name)
+    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _written(parameter: Any) -> str:
+    if isinstance(parameter, Template):
+        return parameter.text
+    if isinstance(parameter, Sequence) and not isinstance(parameter, str):
+        return ", ".join(_written(part) for part in parameter)
+    return str(parameter)

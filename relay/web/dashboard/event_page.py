@@ -1,0 +1,88 @@
+"""The page of one event: the request as it came, the rules, every call, every attempt, and what follows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, abort, flash, redirect, render_template, url_for
+
+from relay.core.events import Event
+from relay.core.ids import utc_now
+from relay.sources.verifiers import NoVerifier
+from relay.store.operators.audit_log import Act, log_act
+from relay.store.portals.gate import Gate
+from relay.store.record.search import row_of
+from relay.web.auth.guard import is_revealed, reveal
+from relay.web.dashboard.acts import acts_for
+from relay.web.dashboard.event_details import lines_of, next_of, readable, rule_named, study
+from relay.web.dashboard.frame import blueprint, for_operators, who
+from relay.web.dashboard.sources import proof_of
+from relay.web.services import house
+
+
+@blueprint.get("/events/<event_id>")
+def event(event_id: str) -> Any:
+    """One event: the request, the calls made from it, every attempt."""
+    record, now = house().record, utc_now()
+    found = record.event(event_id)
+    row, looked = row_of(record, found), study(found)
+    replayed = {one.replay_of for one in row.deliveries}
+    gates = {name: Gate(record.redis, name).look() for name in {one.call.portal for one in row.deliveries}}
+    stories = []
+    for one in row.deliveries:
+        tried = looked.tried_by(one.rule)
+        lines = lines_of(one.call, rule_named(one.rule), tried.call if tried else None, looked.shade)
+        following = next_of(one, gates[one.call.portal], now)
+        stories.append((one, lines, following, acts_for(one, is_replayed=one.id in replayed)))
+    body, is_cut = readable(found, looked.shade)
+    return render_template(
+        "event.html",
+        row=row,
+        event=found,
+        study=looked,
+        proof=_proof(found),
+        shade=looked.shade,
+        stories=stories,
+        rule_named=rule_named,
+        body=body,
+        is_cut=is_cut,
+        latest=max([one.updated_at for one in row.deliveries], default=found.received_at),
+    )
+
+
+@blueprint.get("/deliveries/<delivery_id>")
+def delivery(delivery_id: str) -> Any:
+    """A delivery is shown on the page of its event."""
+    found = house().record.delivery(delivery_id)
+    return redirect(url_for("dashboard.event", event_id=found.event_id, _anchor=found.id), 303)
+
+
+@blueprint.post("/events/<event_id>/reveal")
+def reveal_event(event_id: str) -> Any:
+    """Show this session the persons' values of an event; that it was asked is in the audit log."""
+    found = house().record.event(event_id)
+    log_act(house().record.redis, Act(utc_now(), who(), "reveal", found.id, ""))
+    reveal(found.id)
+    flash("Persons' values of this event are shown in this session; the audit log has it.")
+    return redirect(url_for("dashboard.event", event_id=found.id), 303)
+
+
+@blueprint.get("/events/<event_id>/body")
+@for_operators
+def body_of_event(event_id: str) -> Any:
+    """The body as it came, as a file that no browser opens; only of an event that was revealed."""
+    found = house().record.event(event_id)
+    if not is_revealed(found.id):
+        abort(403, "reveal the event first, on its page")
+    answer = Response(found.body, content_type="application/octet-stream")
+    answer.headers["Content-Disposition"] = f'attachment; filename="{found.id}.bin"'
+    return answer
+
+
+def _proof(event: Event) -> str:
+    source = house().sources.get(event.source)
+    if source is None:
+        return "Its source is no longer configured."
+    if isinstance(source.verifier, NoVerifier):
+        return "Not verified: anybody may send to this source."
+    return f"Verified: {proof_of(source.verifier)}."

@@ -1,0 +1,120 @@
+"""Bars for the charts of the first page, as numbers for SVG. Geometry only: colours are classes of the stylesheet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from relay.store.record.statistics import Bar, Series
+
+WIDTH, HEIGHT = 600, 120
+Part = tuple[str, str, str]
+"""A count, its name for people, its class."""
+EVENTS: tuple[Part, ...] = (
+    ("event:accepted", "accepted", "good"),
+    ("event:ignored", "ignored", "calm"),
+    ("event:duplicate", "duplicates", "faint"),
+    ("event:rejected", "rejected", "doubt"),
+    ("event:refused", "refused", "bad"),
+)
+OUTCOMES: tuple[Part, ...] = (
+    ("delivery:started", "started", "good"),
+    ("delivery:uncertain", "uncertain", "doubt"),
+    ("delivery:dead", "dead", "bad"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One rectangle. kind: its class."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    kind: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One drawing, and the same in words for those who do not see it."""
+
+    name: str
+    boxes: tuple[Box, ...]
+    top: str
+    ticks: tuple[tuple[float, str], ...]
+    legend: tuple[tuple[str, str, str], ...]
+    summary: str
+
+
+def chart(series: Series) -> list[Chart]:
+    """The drawings of one span: events, outcomes, latency."""
+    return [
+        _stacked("Events", series, EVENTS),
+        _stacked("Outcomes", series, OUTCOMES),
+        _latency(series),
+    ]
+
+
+def _stacked(name: str, series: Series, parts: Sequence[Part]) -> Chart:
+    top = max([sum(bar.count(field) for field, _, _ in parts) for bar in series.bars] + [1])
+    boxes = []
+    for place, bar in enumerate(series.bars):
+        y = float(HEIGHT)
+        for field, label, kind in parts:
+            count = bar.count(field)
+            if count:
+                height = count / top * HEIGHT
+                y -= height
+                boxes.append(_box(series, place, (y, height), kind, f"{_at(series, bar.since)}: {count} {label}"))
+    totals = [(label, kind, str(series.total(field))) for field, label, kind in parts]
+    summary = f"{name} in the last {series.span.name}: " + ", ".join(f"{count} {label}" for label, _, count in totals)
+    return Chart(name, tuple(boxes), str(top), _ticks(series), tuple(totals), summary)
+
+
+def _latency(series: Series) -> Chart:
+    means = [_mean(bar) for bar in series.bars]
+    top = max([mean for mean in means if mean is not None] + [1.0])
+    boxes = []
+    for place, (bar, mean) in enumerate(zip(series.bars, means, strict=True)):
+        if mean is not None:
+            height = max(1.0, mean / top * HEIGHT)
+            title = f"{_at(series, bar.since)}: {_duration(mean)} on average"
+            boxes.append(_box(series, place, (HEIGHT - height, height), "busy", title))
+    mean, most = series.mean_latency_ms, series.within_ms(0.95)
+    words = "nothing was started"
+    if mean is not None:
+        words = f"{_duration(mean)} on average" + (f", 95 % within {most // 1000} s" if most else "")
+    summary = f"From the event to its workflow in the last {series.span.name}: {words}"
+    return Chart(
+        "Time to workflow", tuple(boxes), _duration(top), _ticks(series), (("average", "busy", words),), summary
+    )
+
+
+def _duration(milliseconds: float) -> str:
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
+
+
+def _mean(bar: Bar) -> float | None:
+    started = bar.count("delivery:started")
+    return bar.count("latency:ms") / started if started else None
+
+
+def _box(series: Series, place: int, span: tuple[float, float], kind: str, title: str) -> Box:
+    """span: where it begins and how high it is."""
+    step = WIDTH / len(series.bars)
+    return Box(round(place * step + 1, 2), round(span[0], 2), round(step - 2, 2), round(span[1], 2), kind, title)
+
+
+def _ticks(series: Series) -> tuple[tuple[float, str], ...]:
+    step = WIDTH / len(series.bars)
+    every = len(series.bars) // 4
+    return tuple(
+        (round(place * step, 2), _at(series, series.bars[place].since)) for place in range(0, len(series.bars), every)
+    )[:4]
+
+
+def _at(series: Series, moment: datetime) -> str:
+    return moment.strftime("%a %H:%M" if series.span.name == "week" else "%H:%M")

@@ -1,0 +1,85 @@
+"""A filter as a form and as a URL, for the lists, their exports and the bulk replay. A mistake is a 400."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import abort, request
+
+from relay.core.lifecycle import EventState, State
+from relay.store.record.search import Filter, parse_state
+from relay.web.services import house
+
+CURSOR = re.compile(r"(evt|dlv)_[0-9a-z]{26}")
+WORDS = ("source", "rule", "portal", "code", "document_id")
+NAMES = ("state", *WORDS, "template_id", "since", "until")
+LONGEST = 200
+
+
+def filter_asked(given: Mapping[str, str] | None = None) -> Filter:
+    """The filter of this request's query, or of other fields."""
+    given = request.args if given is None else given
+    found = {name: text for name in NAMES if (text := given.get(name, "").strip()[:LONGEST])}
+    wanted: dict[str, Any] = {name: found[name] for name in WORDS if name in found}
+    if "code" in wanted:
+        wanted["code"] = wanted["code"].lower()
+    if "document_id" in wanted:
+        wanted["document_id"] = wanted["document_id"].rpartition(",")[2].strip()
+    if "state" in found:
+        wanted["state"] = parse_state(found["state"])
+        if wanted["state"] is None:
+            abort(400, "no such state")
+    if "template_id" in found:
+        wanted["template_id"] = _number(found["template_id"])
+    for name in ("since", "until"):
+        if name in found:
+            wanted[name] = _moment(name, found[name])
+    return Filter(**wanted)
+
+
+def word_asked() -> str | None:
+    """What is searched for."""
+    return request.args.get("q", "").strip()[:LONGEST] or None
+
+
+def cursor_asked() -> str | None:
+    """Where the page begins."""
+    cursor = request.args.get("cursor") or None
+    if cursor and not CURSOR.fullmatch(cursor):
+        abort(400, "no such page")
+    return cursor
+
+
+def query_of(wanted: Filter, word: str | None = None) -> dict[str, str]:
+    """The filter as the arguments of a URL."""
+    return wanted.to_query() | ({"q": word} if word else {})
+
+
+def choices() -> dict[str, Any]:
+    """What the form offers."""
+    found = house()
+    return {
+        "states": list(State),
+        "event_states": list(EventState),
+        "sources": sorted(found.sources),
+        "rules": sorted(rule.name for rule in found.rules.all()),
+        "portals": sorted(found.portals),
+    }
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 2**31):
+        abort(400, "a template is a number")
+    return int(text)
+
+
+def _moment(name: str, text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        abort(400, f"{name}: expected a time such as 2026-06-01T12:00")
+    # A form gives no zone; pages show UTC.
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

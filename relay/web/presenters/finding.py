@@ -1,0 +1,89 @@
+"""The search of the API and the dashboard: a filter, a word, a page. Looks up indexes; never scans."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from relay.core.errors import NotFoundError
+from relay.core.events import Delivery, Event
+from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX
+from relay.store.record.search import Filter, Page, Row, list_deliveries, list_events, row_of
+from relay.store.redis import keys
+from relay.web.services import house
+
+
+def search_events(word: str | None, wanted: Filter, cursor: str | None, limit: int) -> Page[Row]:
+    """Events that the filter and the word find. Raises RecordUnavailableError."""
+    record = house().record
+    if word and (found := exact(word)):
+        row = row_of(record, record.event(found[0]))
+        if wanted.is_of_deliveries:
+            fits = tuple(one for one in row.deliveries if _holds(wanted, row.event, one))
+            return Page((Row(row.event, fits),) if fits else (), None)
+        return Page((row,) if _holds(wanted, row.event) else (), None)
+    narrowed = narrow(word, wanted)
+    return list_events(record, narrowed, cursor, limit) if narrowed else Page((), None)
+
+
+def search_deliveries(word: str | None, wanted: Filter, cursor: str | None, limit: int) -> Page[Delivery]:
+    """Deliveries that the filter and the word find. Raises RecordUnavailableError."""
+    record = house().record
+    if word and (found := exact(word)):
+        row = row_of(record, record.event(found[0]))
+        fits = [one for one in row.deliveries if found[1] in {None, one.id} and _holds(wanted, row.event, one)]
+        return Page(tuple(fits), None)
+    narrowed = narrow(word, wanted)
+    if narrowed is None:
+        return Page((), None)
+    if narrowed.mark is None:
+        return list_deliveries(record, narrowed, cursor, limit)
+    page = list_events(record, narrowed, cursor, limit)
+    return Page(tuple(one for row in page.rows for one in row.deliveries), page.cursor)
+
+
+def _holds(wanted: Filter, event: Event, delivery: Delivery | None = None) -> bool:
+    """Whether all that is asked holds of an event that was found by its id, or of a delivery of it."""
+    at = delivery.created_at if delivery else event.received_at
+    in_time = (wanted.since is None or at >= wanted.since) and (wanted.until is None or at < wanted.until)
+    return in_time and wanted.wants_event(event) and (delivery is None or wanted.wants_delivery(delivery))
+
+
+def exact(word: str) -> tuple[str, str | None] | None:
+    """The event, and perhaps the delivery, that a word names: by their ids, or by a workflow's. None where none."""
+    record, word = house().record, word.strip().lower()
+    try:
+        if word.startswith(EVENT_PREFIX):
+            return record.event(word).id, None
+        delivery_id = word if word.startswith(DELIVERY_PREFIX) else record.delivery_of_workflow(word)
+        return (record.delivery(delivery_id).event_id, delivery_id) if delivery_id else None
+    except NotFoundError:
+        return None
+
+
+def narrow(word: str | None, wanted: Filter) -> Filter | None:
+    """The filter narrowed to what a word means; None where it means nothing on record.
+
+    A word may be a value that rules extracted, a document's id, an error code, a rule, or a template's number.
+    """
+    if not word:
+        return wanted
+    record, word = house().record, word.strip()
+    mark = house().marker.mark(word)
+    if record.size(keys.MARKS + mark):
+        return _narrowed(wanted, mark=mark)
+    if record.size(f"{keys.DELIVERIES_BY}document:{word.upper()}"):
+        return _narrowed(wanted, document_id=word.upper())
+    if record.size(f"{keys.DELIVERIES_BY}reason:{word.lower()}"):
+        return _narrowed(wanted, code=word.lower())
+    if record.size(f"{keys.DELIVERIES_BY}rule:{word}"):
+        return _narrowed(wanted, rule=word)
+    if word.isascii() and word.isdigit() and record.size(f"{keys.DELIVERIES_BY}template_id:{int(word)}"):
+        return _narrowed(wanted, template_id=int(word))
+    return None
+
+
+def _narrowed(wanted: Filter, **meant: Any) -> Filter | None:
+    """The filter with what a word means; None where the filter asks for another one already."""
+    ((name, value),) = meant.items()
+    return replace(wanted, **meant) if getattr(wanted, name) in {None, value} else None

@@ -1,0 +1,184 @@
+"""How a message gets out: a signed webhook, e-mail, or a chat of Bitrix24. Raises UnsentError; it is tried again later.
+
+A message that is sent again has the same id, so that a receiver can tell; in a chat it has none. It names portals,
+sources and counts, and nothing of a person.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import smtplib
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.message import EmailMessage
+from email.utils import format_datetime
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+import requests
+
+from relay.configuration.alerts import Alerting, Chat, Hook, Mail
+from relay.core.errors import ConfigError, Mistake, RelayError
+from relay.core.events import iso
+from workers.alerts.news import News
+from workers.portal.client import Line
+
+TIMEOUT_S = 10.0
+CHAT_METHOD = "im.message.add"
+LONGEST_CHAT = 10_000
+
+
+class UnsentError(RelayError):
+    """The channel did not take the message. The text never holds an address or a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is said at once. id: the same for the same news. link: where a person looks; None where nobody has said."""
+
+    id: str
+    at: datetime
+    news: News
+    link: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """How much of what, in a line."""
+        parts = ((self.news.new, "new"), (self.news.still, "still there"), (self.news.resolved, "resolved"))
+        return "relay: " + ", ".join(f"{len(some)} {word}" for some, word in parts if some)
+
+    @property
+    def text(self) -> str:
+        """A line for each trouble, and where to look."""
+        parts = ((self.news.new, "NEW"), (self.news.still, "STILL"), (self.news.resolved, "RESOLVED"))
+        lines = [f"{word}: {text}" for some, word in parts for text in some.values()]
+        return "\n".join([*lines, *([self.link] if self.link else [])])
+
+    def to_json(self) -> bytes:
+        """As Standard Webhooks wants it: type, timestamp, data. `text` is for chats that show nothing else."""
+        groups = {"new": self.news.new, "still": self.news.still, "resolved": self.news.resolved}
+        troubles = {name: [_wire(key, text) for key, text in some.items()] for name, some in groups.items()}
+        content = {"type": "relay.alert", "timestamp": iso(self.at), "text": self.text, "data": troubles}
+        return json.dumps(content, ensure_ascii=False).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """Somebody to tell."""
+
+    name: str
+    send: Callable[[Message], None]
+
+
+def open_chats(alerting: Alerting, lines: Mapping[str, Line]) -> list[Channel]:
+    """The chats that these lines, by portal, lead to; the others are for the host that serves their portal."""
+    chats = [chat for chat in alerting.chats if chat.portal in lines]
+    return [Channel(chat.name, lambda message, chat=chat: say(chat, lines[chat.portal], message)) for chat in chats]  # type: ignore[misc] # bound
+
+
+def open_channels(alerting: Alerting) -> list[Channel]:
+    """Everybody to tell who needs no portal. Raises ConfigError for an address that may not be used."""
+    mistakes = [Mistake("environment", 0, text) for hook in alerting.hooks if (text := _unfit(hook))]
+    if mistakes:
+        raise ConfigError(mistakes)
+    hooks = [Channel(hook.name, lambda message, hook=hook: post(hook, message)) for hook in alerting.hooks]  # type: ignore[misc] # bound
+    mails = [Channel(mail.name, lambda message, mail=mail: write(mail, message)) for mail in alerting.mails]  # type: ignore[misc] # bound
+    return [*hooks, *mails]
+
+
+def post(hook: Hook, message: Message) -> None:
+    """Post to a webhook, signed. A redirect is no acceptance. Raises UnsentError."""
+    body = message.to_json()
+    stamp = str(int(message.at.timestamp()))
+    headers = {
+        "Content-Type": "application/json",
+        "webhook-id": message.id,
+        "webhook-timestamp": stamp,
+        "webhook-signature": f"v1,{sign(hook.secret, message.id, stamp, body)}",
+    }
+    try:
+        answer = requests.post(hook.url, data=body, headers=headers, timeout=TIMEOUT_S, allow_redirects=False)
+    except requests.RequestException as error:
+        raise UnsentError(type(error).__name__) from None
+    if not 200 <= answer.status_code < 300:
+        raise UnsentError(f"HTTP {answer.status_code}")
+
+
+def sign(secret: str, message_id: str, stamp: str, body: bytes) -> str:
+    """The signature of Standard Webhooks, v1: HMAC-SHA256 over id, time and body, in base64.
+
+    secret: after `whsec_` it is base64, as the specification has it; any other text is taken as it is.
+    """
+    encoded = secret.removeprefix("whsec_")
+    key = base64.b64decode(encoded, validate=True) if encoded != secret else secret.encode()
+    signed = f"{message_id}.{stamp}.".encode() + body
+    return base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+
+
+def write(mail: Mail, message: Message) -> None:
+    """Send an e-mail. Raises UnsentError."""
+    letter = EmailMessage()
+    letter["Subject"], letter["From"], letter["To"] = message.subject, mail.sender, ", ".join(mail.to)
+    letter["Date"] = format_datetime(message.at)
+    letter["Message-ID"] = f"<{message.id}@{mail.sender.rpartition('@')[2]}>"
+    letter["Auto-Submitted"] = "auto-generated"
+    letter.set_content(message.text + "\n")
+    try:
+        with _connect(mail) as server:
+            if mail.user and mail.password:
+                server.login(mail.user, mail.password)
+            server.send_message(letter)
+    except (OSError, smtplib.SMTPException, UnicodeError) as error:  # smtplib takes passwords of ASCII only
+        raise UnsentError(type(error).__name__) from None
+
+
+def say(chat: Chat, line: Line, message: Message) -> None:
+    """Write into a chat, in the portal's pace. Raises UnsentError, RecordUnavailableError.
+
+    Bitrix24 knows no id for a message that is sent again, so where an answer was lost it may stand there twice.
+    """
+    line.wait()
+    parameters = {"DIALOG_ID": chat.dialog_id, "MESSAGE": message.text[:LONGEST_CHAT], "URL_PREVIEW": "N"}
+    answer = line.call(CHAT_METHOD, parameters)
+    if answer.fault or answer.code is not None or not answer.result:
+        raise UnsentError(str(answer.fault or answer.code or f"HTTP {answer.status}"))
+
+
+def _wire(key: str, text: str) -> dict[str, str]:
+    kind, _, subject = key.partition(":")
+    return {"kind": kind, "subject": subject, "text": text}
+
+
+def _connect(mail: Mail) -> smtplib.SMTP:
+    if mail.security == "tls":
+        return smtplib.SMTP_SSL(mail.host, mail.port, timeout=TIMEOUT_S, context=ssl.create_default_context())
+    server = smtplib.SMTP(mail.host, mail.port, timeout=TIMEOUT_S)
+    if mail.security == "starttls":
+        server.starttls(context=ssl.create_default_context())
+    return server
+
+
+def _unfit(hook: Hook) -> str | None:
+    """What is wrong with the address or the secret; their values are not in the text."""
+    parts = urlsplit(hook.url)
+    if not parts.hostname or parts.scheme not in {"http", "https"}:
+        return f"the address of the webhook {hook.name} is none: expected https://..."
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        return f"the address of the webhook {hook.name} is plain http: expected https, except on this machine"
+    try:
+        sign(hook.secret, "", "", b"")
+    except ValueError:
+        return f"the secret of the webhook {hook.name} is not base64 after whsec_"
+    return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,94 @@
+"""Beside the workers: looks whether something is wrong, and tells whoever config/alerts.yaml names.
+
+One process at a time looks (a lease). What a channel was told is on record, for each channel by itself: one that is
+away is told when it is back, and the others are told nothing twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from relay.configuration.alerts import Alerting
+from relay.core.errors import RecordUnavailableError
+from relay.core.ids import utc_now
+from relay.core.lifecycle import State
+from relay.core.telemetry import get_logger
+from relay.health.snapshot import read_vitals
+from relay.store.operators.alert_state import keep_deaths, keep_told, read_deaths, read_told
+from relay.store.record.record import Record
+from workers.alerts.messengers import Channel, Message, UnsentError
+from workers.alerts.news import News, Trouble, count_deaths, find_troubles, news_for
+
+INTERVAL_S = 30.0
+
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Watchman:
+    """Looks at all portals, and tells the channels.
+
+    link: the dashboard's address, for the messages. lease: what one process at a time has for these channels; chats
+    have another one for each portal, because not every host has the portal's credential.
+    """
+
+    record: Record
+    alerting: Alerting
+    portals: Sequence[str]
+    channels: Sequence[Channel]
+    link: str | None = None
+    clock: Callable[[], datetime] = utc_now
+    lease: str = "alerts"
+
+    def run(self, stop: threading.Event) -> None:
+        """Look at once and then every INTERVAL_S, until told to stop. The target of a thread."""
+        holder = f"{socket.gethostname()}-{os.getpid()}"
+        while not stop.is_set():
+            try:
+                if self.record.lease(self.lease, holder, timedelta(seconds=INTERVAL_S - 1)):
+                    self.look()
+            except RecordUnavailableError as error:
+                log.warning("alerts.postponed", reason=str(error))
+            stop.wait(INTERVAL_S)
+
+    def look(self) -> None:
+        """Once: find what is wrong, and tell each channel what it does not know. Raises RecordUnavailableError."""
+        now, redis = self.clock(), self.record.redis
+        vitals = read_vitals(self.record, self.portals, self.alerting.silent_after, now)
+        counted = vitals.ledger.since_start.get(f"delivery:{State.DEAD}", 0)
+        deaths = count_deaths(read_deaths(redis), counted, now, self.alerting.quiet)
+        keep_deaths(redis, deaths)
+        troubles = find_troubles(vitals, deaths, self.alerting, now)
+        for channel in self.channels:
+            try:
+                self._tell(channel, troubles, now)
+            except RecordUnavailableError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a mistake of ours in one channel must not silence the others
+                log.error("alert.unsent", channel=channel.name, reason=type(error).__name__)  # noqa: TRY400 - no values
+
+    def _tell(self, channel: Channel, troubles: Sequence[Trouble], now: datetime) -> None:
+        told, sent = read_told(self.record.redis, channel.name)
+        news = news_for(told, troubles, now, self.alerting.repeat)
+        if news:
+            try:
+                channel.send(Message(_id_of(channel, news, sent), now, news, self.link))
+            except UnsentError as error:
+                log.warning("alert.unsent", channel=channel.name, reason=str(error))
+                return
+            sent += 1
+            log.info("alert.sent", channel=channel.name, new=list(news.new), resolved=list(news.resolved))
+        if news.told != told:
+            keep_told(self.record.redis, channel.name, news.told, sent)
+
+
+def _id_of(channel: Channel, news: News, sent: int) -> str:
+    """The same for the same news, however often it is tried: it hangs on what is told, and how much was told before."""
+    parts = [channel.name, str(sent), *sorted(news.new), "", *sorted(news.still), "", *sorted(news.resolved)]
+    return "msg_" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]

@@ -1,0 +1,59 @@
+"""`python -m workers ping` and `probe`: asks a portal, on purpose and in a terminal, whether deliveries can succeed."""
+
+from __future__ import annotations
+
+import json
+import secrets
+
+from relay.core.events import Call, DocumentId
+from relay.core.ids import new_delivery_id, utc_now
+from relay.core.printing import say
+from workers.bitrix24 import bizproc
+from workers.bitrix24.verdicts import judge
+from workers.checks.preflight import check_up, trouble_of
+from workers.portal.context import Desk
+
+
+def ping(desk: Desk) -> int:
+    """Check credential, scope, administrator, plan and templates; starts nothing. 0 where all is well, else 1."""
+    findings = check_up(desk)
+    for text in findings.lines:
+        _say(desk.portal.name, text)
+    return 0 if findings.is_well else 1
+
+
+def probe(desk: Desk, template_id: int, document: DocumentId) -> int:
+    """Start one workflow twice under one id of ours: does the portal honour it? 0 where it does, else 1."""
+    name, line = desk.portal.name, desk.line
+    own_id = bizproc.own_id_of(new_delivery_id(utc_now()) + secrets.token_hex(4))
+    parameters = bizproc.start_parameters(Call(name, template_id, document, {}), own_id)
+    line.wait()
+    first = line.call(bizproc.START, parameters)
+    verdict = judge(first)
+    if verdict.workflow_id is None:
+        return _say(name, f"the workflow did not start: {trouble_of(first)}", 1)
+    if first.result != own_id:
+        desk.pace.learn_own_id(desk.pace.read(), honoured=False)
+        return _say(name, f"own ids are ignored: asked for {own_id}, started {first.result}. Say own_id: off", 1)
+    line.wait()
+    second = line.call(bizproc.START, parameters)
+    if second.description != "WorkflowAlreadyExists":
+        return _say(name, f"the id was taken, but a second start was not refused: {trouble_of(second)}", 1)
+    desk.pace.learn_own_id(desk.pace.read(), honoured=True)
+    return _say(name, f"own ids are honoured: {own_id} was started once and refused the second time", 0)
+
+
+def read_document(text: str) -> DocumentId | None:
+    """A document as `["crm", "CCrmDocumentLead", "LEAD_1"]` or `crm,CCrmDocumentLead,LEAD_1`."""
+    try:
+        parts = json.loads(text) if text.startswith("[") else text.split(",")
+    except ValueError:
+        return None
+    if not isinstance(parts, list) or len(parts) != 3 or not all(isinstance(part, str) and part for part in parts):
+        return None
+    return parts[0], parts[1], parts[2]
+
+
+def _say(portal: str, text: str, status: int = 0) -> int:
+    say(f"{portal}: {text}")
+    return status

@@ -1,0 +1,45 @@
+"""What RQ may call, by name (relay/queue/jobs.py), and nothing else: whoever can write to Redis writes jobs too.
+
+RQ imports whatever function a job names. A worker of ours looks its name up in the table of its jobs, and takes nothing
+from a job but that name: no callback, no webhook, no argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from rq.job import Job
+from rq.webhook import Webhook
+
+from relay.queue.jobs import SERVE_JOB
+
+
+class UnknownJobError(Exception):
+    """A job that names a function which is none of ours. Its name is not repeated: anything may stand there."""
+
+
+class OwnJob(Job):
+    """A job that can run one of the functions that this process has given it."""
+
+    table: ClassVar[dict[str, Callable[[], None]]] = {}
+
+    @property
+    def func(self) -> Callable[..., None]:
+        """The function of ours that the job names. Raises UnknownJobError."""
+        serve = self.table.get(self.func_name or "")
+        if serve is None:
+            raise UnknownJobError
+        return lambda *_args, **_kwargs: serve()
+
+    def restore(self, raw_data: dict[bytes, bytes]) -> Any:
+        """Read the job as RQ does, without what would be imported or called beside the function."""
+        restored = super().restore(raw_data)
+        self._success_callback_name = self._failure_callback_name = self._stopped_callback_name = None
+        self.webhooks: list[Webhook] = []
+        return restored
+
+
+def job_class(serve: Callable[[], None]) -> type[OwnJob]:
+    """The class of jobs of one worker: all that they can do is serve its portal."""
+    return type("PortalJob", (OwnJob,), {"table": {SERVE_JOB: serve}})

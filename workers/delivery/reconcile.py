@@ -1,0 +1,237 @@
+"""An answer was lost: did the workflow start? Ask the portal, then decide, or leave it to a person.
+
+With an own id that the portal honours, the same call is sent again under the same id: it starts now, or the portal says
+that it was begun before; never twice. Without, running workflows are looked through. Found is started; not found proves
+nothing, for a workflow that has ended is in no list (docs: api-reference/bizproc/bizproc-workflow-instances.md).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from relay.core.errors import WorkflowTaken
+from relay.core.events import Delivery
+from relay.core.lifecycle import State, Verdict
+from relay.core.telemetry import get_logger
+from relay.store.record.record import Settlement
+from relay.store.redis import keys
+from workers.bitrix24 import bizproc
+from workers.bitrix24.answers import Answer
+from workers.bitrix24.bizproc import Instance
+from workers.bitrix24.verdicts import Judgement, Remedy, judge
+from workers.delivery.deliver import QUICK_SETTLE, TAKEN, attempt_of, own_id, settles_in, write_all
+from workers.portal import gatekeeper
+from workers.portal.context import Desk
+from workers.portal.pace import HONOURED, IGNORED
+
+LOOKS = 3
+"""How often running workflows are looked through before the rule's `on_uncertain` decides."""
+RESENDS = 12
+"""How often the portal is asked, or the same id is sent again, while it does not answer clearly."""
+PAGES = 20
+"""So many pages of fifty are read, the newest first. A document on which more has begun since is left to a person."""
+NEIGHBOURS = 200
+"""So many other deliveries of the same document are known by their own ids."""
+LOOKED = Judgement(Verdict.STARTED, "looked", "The portal has answered.")
+LONGEST_WAIT = timedelta(hours=6)
+
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One uncertain delivery in this worker's hands. began: since when, by the monotonic clock."""
+
+    desk: Desk
+    delivery: Delivery
+    began: float
+
+    @property
+    def called_at(self) -> datetime:
+        """When the call was made whose answer is lost."""
+        return self.delivery.attempts[-1].at if self.delivery.attempts else self.delivery.updated_at
+
+    def write(self, state: State, reason: str = "", **what: object) -> None:
+        """Settle it. Raises WorkflowTaken where the workflow is on record as another delivery's."""
+        settlement = Settlement(self.delivery, state, reason, **what)  # type: ignore[arg-type] # by name
+        for result in write_all(self.desk, [settlement], self.began):
+            if isinstance(result, WorkflowTaken):
+                raise result
+
+
+def reconcile_next(desk: Desk) -> bool:
+    """Find out about the uncertain delivery whose time has come, before an open gate; whether there was one."""
+    if not desk.record.doubtful(desk.portal.name, desk.clock()):
+        return False
+    desk.line.wait()
+    seen = desk.gate.look()
+    if not seen.is_open:
+        return False
+    delivery = desk.record.look(desk.portal.name, desk.clock())
+    if delivery is None:
+        return False
+    case = Case(desk, delivery, time.monotonic())
+    resends = own_id(desk, delivery) and desk.pace.read().own_id == HONOURED
+    answer, judgement = _send_again(case) if resends else _look(case)
+    gatekeeper.mind(desk, seen, answer, judgement)
+    return True
+
+
+def look_into_next(desk: Desk) -> bool:
+    """The same, where nothing may be started now: only by looking through what runs."""
+    if desk.portal.own_id == "echo" and desk.pace.read().own_id == HONOURED:
+        return False
+    if not desk.record.doubtful(desk.portal.name, desk.clock()):
+        return False
+    desk.line.wait()
+    delivery = desk.record.look(desk.portal.name, desk.clock())
+    if delivery is None:
+        return False
+    seen = desk.gate.look()
+    answer, judgement = _look(Case(desk, delivery, time.monotonic()))
+    gatekeeper.mind(desk, seen, answer, judgement)
+    return True
+
+
+def _send_again(case: Case) -> tuple[Answer, Judgement]:
+    desk, delivery = case.desk, case.delivery
+    chosen = bizproc.own_id_of(delivery.id)
+    answer = desk.line.call(bizproc.START, bizproc.start_parameters(delivery.call, chosen))
+    judgement = judge(answer)
+    attempt = attempt_of(delivery, answer, judgement)
+    if judgement.verdict is Verdict.STARTED:
+        if judgement.workflow_id != chosen:
+            # The portal no longer honours our ids: it may have started this one twice. Say so; never again.
+            desk.pace.learn_own_id(desk.pace.read(), honoured=False)
+            text = f"{delivery.id}: the portal stopped honouring our own ids; look for a second workflow"
+            desk.gate.alert("own_id_ignored", text, desk.clock())
+        _started(case, "", judgement.workflow_id, attempt=attempt)
+    elif judgement.remedy is Remedy.OWN_ID_EXISTS:
+        _started(case, "started_before", chosen, attempt=attempt)
+    elif judgement.verdict is Verdict.REJECTED:
+        # Refused now says nothing of the first time: the document may be gone since.
+        _decide(case, judgement.reason)
+    else:
+        _ask_again(case, answer, judgement)
+    return answer, judgement
+
+
+def _look(case: Case) -> tuple[Answer, Judgement]:
+    """Look for the workflow of our own id, which tells more than it seems; then for one that can be no other's."""
+    desk, delivery = case.desk, case.delivery
+    patience = timedelta(seconds=desk.portal.settle_after_s)
+    if own_id(desk, delivery) and desk.pace.read().own_id != IGNORED:
+        answer = desk.line.call(bizproc.INSTANCES, bizproc.instance_parameters(bizproc.own_id_of(delivery.id)))
+        if any(one.id == bizproc.own_id_of(delivery.id) for one in bizproc.instances_of(answer.result)):
+            desk.pace.learn_own_id(desk.pace.read(), honoured=True)
+            _started(case, "found_running", bizproc.own_id_of(delivery.id))
+            return answer, LOOKED
+        if not isinstance(answer.result, list):
+            return _unanswered(case, answer)
+        desk.line.wait()
+    found, is_whole, answer = _find(case)
+    if found:
+        try:
+            case.write(State.STARTED, "found_running", workflow_id=found.id)
+        except WorkflowTaken:
+            _later(case, "not_found_yet", delivery.looks, patience)  # another has taken it since we looked
+        return answer, LOOKED
+    if not isinstance(answer.result, list):
+        return _unanswered(case, answer)
+    if not is_whole:
+        _leave(case, "too_many_running")
+    elif delivery.looks + 1 >= LOOKS:
+        _decide(case, "not_found")
+    else:
+        _later(case, "not_found_yet", delivery.looks + 1, patience)
+    return answer, LOOKED
+
+
+def _find(case: Case) -> tuple[Instance | None, bool, Answer]:
+    """A running workflow that can be this delivery's and no other's; whether all were seen; the last answer."""
+    desk, delivery, start = case.desk, case.delivery, 0
+    others = _own_ids_of_others(case)
+    for _ in range(PAGES):
+        parameters = bizproc.instances_parameters(delivery.call, case.called_at, start)
+        answer = desk.line.call(bizproc.INSTANCES, parameters)
+        for instance in bizproc.instances_of(answer.result):
+            if instance.id in others:
+                # It bears the id that we chose for another delivery: the portal honours our ids.
+                desk.pace.learn_own_id(desk.pace.read(), honoured=True)
+            elif _is_free(case, instance):
+                return instance, True, answer
+        following = answer.payload.get("next")
+        if not isinstance(following, int) or following <= start:
+            return None, True, answer
+        start = following
+        desk.line.wait()
+    return None, False, answer
+
+
+def _is_free(case: Case, instance: Instance) -> bool:
+    """Whether it fits, and no other delivery has it."""
+    desk, delivery = case.desk, case.delivery
+    if not bizproc.may_be_ours(instance, delivery.call, desk.address.user_id, case.called_at):
+        return False
+    return desk.record.delivery_of_workflow(instance.id) in {None, delivery.id}
+
+
+def _own_ids_of_others(case: Case) -> set[str]:
+    """The ids that we chose for other deliveries of the same document."""
+    document = keys.DELIVERIES_BY + "document:" + case.delivery.call.document_id[2]
+    ids = case.desk.record.page(document, limit=NEIGHBOURS)
+    return {bizproc.own_id_of(one) for one in ids if one != case.delivery.id}
+
+
+def _unanswered(case: Case, answer: Answer) -> tuple[Answer, Judgement]:
+    judgement = judge(answer)
+    if judgement.verdict is Verdict.REJECTED:
+        # Its owner may start workflows but not list them (only administrators may): nothing can be found out,
+        # and that says nothing about the next start.
+        _decide(case, f"not_visible_{judgement.reason}")
+        return answer, LOOKED
+    _ask_again(case, answer, judgement)
+    return answer, judgement
+
+
+def _started(case: Case, reason: str, workflow_id: str | None, **what: object) -> None:
+    """The portal has told its workflow. Where that is on record as another's, only a person can say which is right."""
+    try:
+        case.write(State.STARTED, reason, workflow_id=workflow_id, **what)
+    except WorkflowTaken:
+        _leave(case, TAKEN)
+
+
+def _ask_again(case: Case, answer: Answer, judgement: Judgement) -> None:
+    """There was no answer to the question. One that was not put costs nothing: the gate waits; others are bounded."""
+    looks = case.delivery.looks
+    if judgement.verdict in {Verdict.HELD, Verdict.THROTTLED, Verdict.UNREACHABLE}:
+        case.write(State.UNCERTAIN, judgement.reason, next_at=case.desk.clock() + QUICK_SETTLE, looks=looks)
+    elif looks + 1 >= RESENDS:
+        _decide(case, judgement.reason)
+    else:
+        _later(case, judgement.reason, looks + 1, settles_in(case.desk, answer))
+
+
+def _later(case: Case, reason: str, looks: int, patience: timedelta) -> None:
+    wait = min(patience * 2**looks, LONGEST_WAIT)
+    case.write(State.UNCERTAIN, reason, next_at=case.desk.clock() + wait, looks=looks)
+
+
+def _decide(case: Case, reason: str) -> None:
+    """Nobody can find out any more: what the rule says."""
+    if case.delivery.policy.on_uncertain == "resend":
+        case.write(State.RETRYING, f"resent_{reason}")
+    elif case.delivery.policy.on_uncertain == "give_up":
+        case.write(State.DEAD, f"given_up_{reason}")
+    else:
+        _leave(case, reason)
+
+
+def _leave(case: Case, reason: str) -> None:
+    """Only a person can decide it; no clock brings it up again."""
+    desk, delivery = case.desk, case.delivery
+    desk.gate.alert("uncertain", f"{delivery.id} is left to a person", desk.clock())
+    case.write(State.UNCERTAIN, reason, looks=delivery.looks + 1)

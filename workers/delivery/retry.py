@@ -1,0 +1,72 @@
+"""The policy: a verdict and how often it was tried -> what comes next. Pure: the caller gives time and chance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from relay.core.lifecycle import Verdict
+
+BUDGET = 12
+"""Attempts. With the delays below they spread over about a day."""
+FIRST_DELAY_S = 15.0
+FACTOR = 2.5
+LONGEST_DELAY_S = 6 * 3600.0
+JITTER = 0.2
+"""Up to a fifth is added by chance, so that what failed together does not come back together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The workflow has started."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAfter:
+    """Certainly not executed: the same call again after this time."""
+
+    delay: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Reconcile:
+    """It may have been executed: never again by itself before the portal was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """Given up; `reason` is a word."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldPortal:
+    """No call to this portal can succeed now; the delivery waits, and no attempt is spent."""
+
+
+Step = Done | RetryAfter | Reconcile | Bury | HoldPortal
+
+
+def next_step(verdict: Verdict, number: int, reason: str, chance: float) -> Step:
+    """What follows attempt `number`, counted from 1.
+
+    chance: from 0 up to 1, evenly distributed; decides the jitter.
+    """
+    if verdict is Verdict.STARTED:
+        return Done()
+    if verdict is Verdict.AMBIGUOUS:
+        return Reconcile()
+    if verdict is Verdict.HELD:
+        return HoldPortal()
+    if verdict is Verdict.REJECTED:
+        return Bury(reason)
+    if number >= BUDGET:
+        return Bury("budget_spent")
+    return RetryAfter(delay_after(number, chance))
+
+
+def delay_after(number: int, chance: float) -> timedelta:
+    """The pause after attempt `number`: exponential, bounded, with jitter."""
+    seconds = min(FIRST_DELAY_S * FACTOR ** (number - 1), LONGEST_DELAY_S)
+    return timedelta(seconds=seconds * (1 + JITTER * chance))

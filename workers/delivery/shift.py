@@ -1,0 +1,56 @@
+"""What a worker does when it is woken: as long as there is work at its portal, the next thing.
+
+First what a person has asked, whatever the gate says; then, before an open gate, an uncertain delivery and the oldest
+that wait, in turn, so that neither starves the other. A shift ends after a few seconds, for RQ has business of its own.
+What is left has a job already (relay/store/redis/lua/claim.lua), or gets one within a second (clock.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from relay.core.errors import RecordUnavailableError
+from relay.core.telemetry import get_logger
+from relay.store.portals.questions import Questions
+from workers.checks import questions
+from workers.delivery import deliver, reconcile
+from workers.portal import gatekeeper
+from workers.portal.context import Desk
+
+SHIFT_S = 5.0
+"""After this no new call is begun in the same job."""
+
+log = get_logger()
+
+
+def serve(desk: Desk, is_stopping: Callable[[], bool] = lambda: False) -> None:
+    """Work until there is nothing to do now, or the shift is over. The record may be away: the clock wakes us again."""
+    end = time.monotonic() + SHIFT_S
+    try:
+        while not is_stopping() and time.monotonic() < end:
+            if not step(desk):
+                return
+    except RecordUnavailableError as error:
+        log.warning("shift.ended", portal=desk.portal.name, reason=str(error))
+
+
+def step(desk: Desk) -> bool:
+    """Do what comes next; whether there was anything. Raises RecordUnavailableError."""
+    if desk.slip.is_unanswered:
+        deliver.give_back(desk)
+    if question_id := Questions(desk.record.redis).take(desk.portal.name):
+        questions.answer(desk, question_id)
+        return True
+    gate = desk.gate.look()
+    if gate.is_open:
+        return _work(desk)
+    if gatekeeper.ask(desk):
+        return True
+    # While the time budget of starting is used up, the portal still answers what is asked of running workflows.
+    return gate.reason == gatekeeper.OPERATING_TIME and not gate.by_person and reconcile.look_into_next(desk)
+
+
+def _work(desk: Desk) -> bool:
+    looked = reconcile.reconcile_next(desk)
+    return deliver.deliver_next(desk) or looked

@@ -1,0 +1,133 @@
+"""A line to one portal: a paced call with its credential, which refreshes a token and follows a portal that has moved.
+
+Sends a call a second time only where the first was certainly not executed: an expired token, a redirect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from redis import Redis
+
+from relay.core.errors import RecordUnavailableError
+from relay.core.telemetry import get_logger
+from workers.bitrix24.answers import Answer, Fault
+from workers.bitrix24.client import Client
+from workers.bitrix24.oauth import RefreshFault, Tokens
+from workers.bitrix24.verdicts import Remedy, judge
+from workers.portal.credentials import Address, is_loopback, is_safe_url
+from workers.portal.limiter import Limiter
+from workers.portal.pace import Pace
+from workers.portal.tokens import TokenStore
+
+log = get_logger()
+
+
+class Line:
+    """Calls methods of one portal. Methods raise RecordUnavailableError."""
+
+    def __init__(self, redis: Redis, address: Address, limiter: Limiter, pace: Pace) -> None:
+        self._address = address
+        self._limiter = limiter
+        self._pace = pace
+        self._tokens = TokenStore(redis, address.portal.name, address.app) if address.app else None
+        self._pair: Tokens | None = None
+        self._base_url = address.base_url
+        self._client = Client(address.base_url)
+        self._is_fresh = False
+
+    def wait(self) -> int:
+        """Wait for a slot of the portal's pace. How many could go at once beside it."""
+        return self._limiter.wait()
+
+    def call(self, method: str, parameters: Mapping[str, Any]) -> Answer:
+        """Call a method, in a slot that the caller has waited for."""
+        if not self._is_fresh:
+            self._connect()
+        answer = self._client.call(method, parameters)
+        remedy = judge(answer).remedy
+        if remedy is Remedy.SLOW_DOWN:
+            self._slow_down()
+        if remedy is Remedy.REFRESH and self._tokens:
+            return self._call_refreshed(answer, method, parameters)
+        if remedy is Remedy.FOLLOW and self._move_to(answer.location):
+            self._limiter.wait()
+            return self._client.call(method, parameters)
+        return answer
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self._client.close()
+
+    def _slow_down(self) -> None:
+        try:
+            pace = self._limiter.slow_down()
+        except RecordUnavailableError:
+            return  # the answer is worth more than the lesson
+        log.warning("portal.slowed", portal=self._address.portal.name, pace=pace)
+
+    def _connect(self) -> None:
+        """Take up what is known: the host the portal has moved to, the tokens in force."""
+        self._is_fresh = True
+        host = self._pace.read().host
+        if self._tokens:
+            self._pair = self._tokens.current()
+            self._base_url = self._pair.endpoint or self._base_url
+        if host:
+            self._base_url = _with_host(self._base_url, host)
+        self._open_client()
+
+    def _open_client(self) -> None:
+        self._client.close()
+        self._client = Client(self._base_url, self._pair.access if self._pair else None)
+
+    def _call_refreshed(self, refused: Answer, method: str, parameters: Mapping[str, Any]) -> Answer:
+        """The call once more with a new token; nothing was executed with the old one."""
+        assert self._tokens is not None  # noqa: S101 - for the type checker: the caller has looked
+        renewed = self._tokens.renew(self._pair or self._tokens.current())
+        if renewed.tokens is None:
+            is_over = renewed.fault is RefreshFault.OVER
+            described = f"refresh refused: {renewed.word}"
+            fault = None if is_over else Fault.NOT_SENT
+            return Answer(refused.at, refused.duration_ms, refused.status, None, refused.code, described, fault=fault)
+        self._pair = renewed.tokens
+        self._open_client()
+        self._limiter.wait()
+        return self._client.call(method, parameters)
+
+    def _move_to(self, location: str | None) -> bool:
+        """Follow a portal that was renamed, if the new place is as safe as the old and answers as a portal does."""
+        parts = urlsplit(location or "")
+        if not is_safe_url(location or "") or not _is_related(parts.hostname, urlsplit(self._base_url).hostname):
+            return False
+        moved = urlunsplit((parts.scheme, parts.netloc, urlsplit(self._base_url).path, "", ""))
+        trial = Client(moved, self._pair.access if self._pair else None)
+        self._limiter.wait()
+        answer = trial.call("scope", {})
+        trial.close()
+        if not isinstance(answer.result, list):
+            return False
+        self._base_url = moved
+        self._open_client()
+        self._pace.learn_host(f"{parts.scheme}://{parts.netloc}")
+        log.warning("portal.moved", portal=self._address.portal.name, host=parts.netloc)
+        return True
+
+
+def _with_host(url: str, host: str) -> str:
+    new, old = urlsplit(host), urlsplit(url)
+    return urlunsplit((new.scheme, new.netloc, old.path, "", ""))
+
+
+def _is_related(new: str | None, old: str | None) -> bool:
+    """Whether a host may inherit a credential: the same name but for its first label, or this machine for this machine.
+
+    A renamed portal keeps its domain. The last two labels would not do: bitrix24.com.br shares them with all of Brazil.
+    """
+    if is_loopback(old):
+        return is_loopback(new)
+    domain = (old or "").split(".")[1:]
+    is_address = domain[-1:] and domain[-1].isdigit()
+    return new == old or (len(domain) > 1 and not is_address and (new or "").split(".")[1:] == domain)

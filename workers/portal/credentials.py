@@ -1,0 +1,114 @@
+"""A portal with its credential: the configuration of the shared floor joined with the worker's environment.
+
+The only module that reads a credential. It never prints one: not in a repr, not in an error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from relay.configuration.portals import Portal
+from relay.configuration.settings import read_secret
+from relay.core.errors import ConfigError, Mistake
+from workers.bitrix24.oauth import DEFAULT_SERVER, Tokens
+
+WEBHOOK_PATH = re.compile(r"/rest/(\d+)/[^/]+/?")
+APP_VARIABLES = ("CLIENT_ID", "CLIENT_SECRET", "ACCESS_TOKEN", "REFRESH_TOKEN")
+
+
+@dataclass(frozen=True, slots=True)
+class OAuthApp:
+    """A local application on a portal. first: the tokens to begin with."""
+
+    client_id: str = field(repr=False)
+    client_secret: str = field(repr=False)
+    first: Tokens = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a portal is and what opens it: an inbound webhook, whose secret is in its path, or an application."""
+
+    portal: Portal
+    base_url: str = field(repr=False)
+    app: OAuthApp | None = None
+
+    @property
+    def host(self) -> str:
+        """The portal's host, which is no secret."""
+        return urlsplit(self.base_url).netloc
+
+    @property
+    def user_id(self) -> str | None:
+        """Who owns the webhook; None where the credential does not tell."""
+        match = WEBHOOK_PATH.fullmatch(urlsplit(self.base_url).path)
+        return match[1] if match else None
+
+
+def load_addresses(portals: Mapping[str, Portal], environ: Mapping[str, str]) -> dict[str, Address]:
+    """The address of every configured portal. Raises ConfigError with every mistake."""
+    addresses: dict[str, Address] = {}
+    mistakes: list[Mistake] = []
+    for portal in portals.values():
+        try:
+            addresses[portal.name] = _address(portal, environ)
+        except ConfigError as error:
+            mistakes.extend(error.mistakes)
+    if mistakes:
+        raise ConfigError(mistakes)
+    return addresses
+
+
+def is_safe_url(url: str) -> bool:
+    """Whether a credential may travel there: https, or plain http on this machine."""
+    parts = urlsplit(url)
+    return bool(parts.hostname) and (
+        parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
+    )
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host is this machine."""
+    try:
+        return host == "localhost" or ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _address(portal: Portal, environ: Mapping[str, str]) -> Address:
+    prefix = portal.variable_prefix
+    url = read_secret(environ, f"{prefix}WEBHOOK_URL")
+    if url:
+        return Address(portal, _webhook_url(f"{prefix}WEBHOOK_URL", url))
+    given = {name: read_secret(environ, prefix + name) for name in APP_VARIABLES}
+    if not any(given.values()):
+        raise _mistake(f"{prefix}WEBHOOK_URL is not set (or {prefix}WEBHOOK_URL_FILE): expected an inbound webhook")
+    missing = [prefix + name for name, value in given.items() if not value]
+    if missing:
+        raise _mistake(f"{', '.join(missing)} not set: an application needs all of {', '.join(APP_VARIABLES)}")
+    endpoint = environ.get(f"{prefix}ENDPOINT") or ""
+    if not is_safe_url(endpoint) or not urlsplit(endpoint).path.startswith("/rest"):
+        raise _mistake(f"{prefix}ENDPOINT: expected the application's client_endpoint, https://PORTAL/rest/")
+    server = (environ.get(f"{prefix}OAUTH_SERVER") or DEFAULT_SERVER).rstrip("/")
+    if not is_safe_url(server):
+        raise _mistake(f"{prefix}OAUTH_SERVER: expected https://HOST")
+    tokens = Tokens(given["ACCESS_TOKEN"] or "", given["REFRESH_TOKEN"] or "", endpoint, server)
+    return Address(portal, endpoint, OAuthApp(given["CLIENT_ID"] or "", given["CLIENT_SECRET"] or "", tokens))
+
+
+def _webhook_url(variable: str, url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not WEBHOOK_PATH.fullmatch(parts.path):
+        raise _mistake(f"{variable} has the wrong shape: expected https://PORTAL/rest/USER_ID/SECRET/")
+    # The secret is part of the address: over plain http it would travel in the open.
+    if not is_safe_url(url):
+        raise _mistake(f"{variable} begins with http: expected https (plain http is for this machine only)")
+    return url
+
+
+def _mistake(text: str) -> ConfigError:
+    return ConfigError([Mistake("environment", 0, text)])

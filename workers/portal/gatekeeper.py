@@ -1,0 +1,107 @@
+"""Minds the gate of a portal: which answers close it, who asks whether it may open, and who hears of it.
+
+One portal's trouble stays at its gate: deliveries wait as they are, other portals go on. Before a closed gate one
+worker at a time puts a harmless question, so that no delivery pays for finding out whether the portal is well. When it
+has opened, a single delivery proves it before batches go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from relay.core.lifecycle import Verdict
+from relay.core.telemetry import get_logger
+from relay.store.portals.gate import GateState, View
+from relay.store.redis.lease import lease
+from workers.bitrix24 import bizproc
+from workers.bitrix24.answers import Answer
+from workers.bitrix24.verdicts import Judgement, Remedy, judge
+from workers.portal.context import Desk
+from workers.portal.pace import operating_left_s
+
+DENIED_IN_A_ROW = 5
+"""ACCESS_DENIED is of one event, until it is of every event: then the credential is the reason."""
+ASKING = timedelta(seconds=20)
+"""How long the others wait for the one that asks. Should it take longer, two ask: a list harms nobody."""
+OPERATING_TIME = "operating_time"
+
+log = get_logger()
+
+
+def ask(desk: Desk) -> bool:
+    """Ask a portal whose gate is closed whether it is well again, if it is time to; whether the gate is open now."""
+    if not desk.gate.look().may_be_asked(desk.clock()):
+        return False
+    with lease(desk.record.redis, f"ask:{desk.portal.name}", desk.holder, ASKING) as is_ours:
+        seen = desk.gate.look()
+        if not is_ours or not seen.may_be_asked(desk.clock()):
+            return seen.is_open
+        desk.line.wait()
+        answer = desk.line.call(bizproc.TEMPLATES, {"SELECT": ["ID"]})
+        if isinstance(answer.result, list):
+            return reopen(desk, seen)
+        judgement, now = judge(answer), desk.clock()
+        if judgement.verdict is Verdict.HELD:
+            _hold(desk, seen, judgement)
+        elif seen.state is GateState.HELD:
+            desk.gate.hold(seen, seen.reason or "", seen.advice or "", now)
+        else:
+            desk.gate.back_off(seen, _word(judgement), judgement.advice, now)
+        return False
+
+
+def reopen(desk: Desk, seen: View) -> bool:
+    """Open the gate: the portal has answered. True."""
+    if desk.gate.open(seen, desk.clock()):
+        log.info("portal.opened", portal=desk.portal.name)
+    return True
+
+
+def mind(desk: Desk, seen: View, answer: Answer, judgement: Judgement, batch: Sequence[Judgement] = ()) -> None:
+    """Close or prove the gate after an answer. seen: the gate before the call. batch: of each command."""
+    now, gate = desk.clock(), desk.gate
+    _count(desk, batch or (judgement,))
+    if judgement.remedy is Remedy.WAIT_FOR_BUDGET:
+        until = desk.pace.learn_limit(desk.pace.read(), now)
+        if gate.back_off(seen, _word(judgement), judgement.advice, now, until):
+            log.warning("portal.paused", portal=desk.portal.name, reason=_word(judgement), until=until.isoformat())
+    elif judgement.verdict is Verdict.HELD or desk.streak.denied >= DENIED_IN_A_ROW:
+        _hold(desk, seen, judgement)
+    elif _is_trouble(answer, judgement):
+        if gate.back_off(seen, judgement.reason, judgement.advice, now):
+            log.warning("portal.paused", portal=desk.portal.name, reason=judgement.reason)
+    elif seen.is_open and not seen.is_proven and judgement.verdict in {Verdict.STARTED, Verdict.REJECTED}:
+        gate.prove(seen, now)
+
+
+def rest(desk: Desk) -> None:
+    """Pause short of the operating limit, until the oldest of the portal's buckets leaves."""
+    learnt, now = desk.pace.read(), desk.clock()
+    if learnt.reset_at and learnt.reset_at > now and operating_left_s(learnt, now) <= 0:
+        advice = "The method's time budget is nearly used up; sending goes on when the portal has forgotten some of it."
+        seen = desk.gate.look()
+        if seen.is_open and desk.gate.rest(seen, OPERATING_TIME, advice, now, learnt.reset_at):
+            log.warning("portal.paused", portal=desk.portal.name, reason=OPERATING_TIME)
+
+
+def _hold(desk: Desk, seen: View, judgement: Judgement) -> None:
+    if desk.gate.hold(seen, judgement.reason, judgement.advice, desk.clock()):
+        desk.gate.alert("portal_held", judgement.advice, desk.clock())
+        log.error("portal.held", portal=desk.portal.name, reason=judgement.reason, advice=judgement.advice)
+
+
+def _word(judgement: Judgement) -> str:
+    return OPERATING_TIME if judgement.remedy is Remedy.WAIT_FOR_BUDGET else judgement.reason
+
+
+def _is_trouble(answer: Answer, judgement: Judgement) -> bool:
+    """Whether the next call would most likely end the same way, whatever it is."""
+    if judgement.verdict is Verdict.AMBIGUOUS:
+        return answer.fault is not None
+    return judgement.verdict in {Verdict.UNREACHABLE, Verdict.THROTTLED}
+
+
+def _count(desk: Desk, batch: Sequence[Judgement]) -> None:
+    for each in batch:
+        desk.streak.denied = desk.streak.denied + 1 if each.reason == "access_denied" else 0
