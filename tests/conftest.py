@@ -85,7 +85,7 @@ def make_app(config: Path) -> Iterator[Callable[..., Flask]]:
 
     yield make
     for app in made:
-        app.extensions["house"].record.redis.close()
+        app.extensions["services"].record.redis.close()
 
 
 @pytest.fixture(scope="session")

@@ -20,10 +20,8 @@ from relay.core.errors import ConfigError, RelayError
 from relay.core.processes import Child, Supervisor
 from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running
-from relay.store.operators.audit_log import Act, log_act, who_in_terminal
-from relay.store.record.record import Record
-from relay.store.record.upgrade import upgrade
-from relay.store.redis.connection import connect, ensure_durable
+from relay.store import Store
+from relay.store.operators.audit_log import Act, who_in_terminal
 from workers.alerts.messengers import open_channels, open_chats
 from workers.alerts.watchman import Watchman
 from workers.bitrix24.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
@@ -32,7 +30,7 @@ from workers.checks.ping import ping, probe, read_document
 from workers.delivery.worker import addresses_of, work
 from workers.maintenance.clock import run_clock
 from workers.maintenance.sweeper import run_sweeper
-from workers.portal.context import Desk
+from workers.portal.context import Context
 from workers.portal.credentials import Address
 
 STOP_S = CONNECT_TIMEOUT_S + READ_TIMEOUT_S + 5
@@ -58,9 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         addresses = addresses_of(settings, getattr(options, "only", None) or options.portal)
         if options.command is None:
             return _run(settings, addresses, burst=options.burst)
-        record = Record(connect(settings.redis_url))
-        desks = [Desk.open(record, address) for address in addresses.values()]
-        return max([_act(options, desk) for desk in desks])
+        store = Store.open(settings.redis_url)
+        contexts = [Context.open(store, address) for address in addresses.values()]
+        return max([_act(options, context) for context in contexts])
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 1
@@ -87,49 +85,49 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _act(options: argparse.Namespace, desk: Desk) -> int:
-    name, now = desk.portal.name, desk.clock()
+def _act(options: argparse.Namespace, context: Context) -> int:
+    name, now = context.portal.name, context.clock()
     if options.command == "ping":
-        return ping(desk)
+        return ping(context)
     if options.command == "pause":
-        desk.gate.pause_by_person(now)
-        _log(desk, "pause")
+        context.gate.pause_by_person(now)
+        _log(context, "pause")
         print(f"{name}: paused; its deliveries wait. `python -m workers resume {name}` goes on")
         return 0
     if options.command == "resume":
-        was_closed = desk.gate.resume(now)
-        _log(desk, "resume")
+        was_closed = context.gate.resume(now)
+        _log(context, "resume")
         print(f"{name}: open again" if was_closed else f"{name}: was open")
         return 0
     document = read_document(options.document)
     if document is None:
         print("--document: expected module,entity,id such as crm,CCrmDocumentLead,LEAD_1", file=sys.stderr)
         return 2
-    _log(desk, "probe")
-    return probe(desk, options.template, document)
+    _log(context, "probe")
+    return probe(context, options.template, document)
 
 
-def _log(desk: Desk, what: str) -> None:
+def _log(context: Context, what: str) -> None:
     """Write down in the audit log what the person at the terminal did."""
-    log_act(desk.record.redis, Act(desk.clock(), who_in_terminal(), what, desk.portal.name, ""))
+    context.store.operators.log(Act(context.clock(), who_in_terminal(), what, context.portal.name, ""))
 
 
 def _run(settings: Settings, addresses: Mapping[str, Address], *, burst: bool) -> int:
     configure("workers")
     portals = list(addresses)
-    record = Record(connect(settings.redis_url))
-    if warning := ensure_durable(record.redis):
+    store = Store.open(settings.redis_url)
+    if warning := store.ensure_durable():
         log.warning("record.not_durable", reason=warning)
-    if moved := upgrade(record.redis):
+    if moved := store.upgrade():
         log.info("record.upgraded", deliveries=moved)
     supervisor = Supervisor([Child(f"worker-{name}", work, (name, burst), STOP_S, once=burst) for name in portals])
     supervisor.listen_for_signals()
-    stop, watchmen = supervisor.stopping, _watchmen(settings, record, addresses)
-    desks = [Desk.open(record, address) for address in addresses.values()]
+    stop, watchmen = supervisor.stopping, _watchmen(settings, store, addresses)
+    contexts = [Context.open(store, address) for address in addresses.values()]
     tasks: list[tuple[str, Callable[[threading.Event], object]]] = [
-        ("sweeper", partial(run_sweeper, record, timedelta(days=settings.retention_days))),
-        ("clock", partial(run_clock, record, portals)),
-        ("watch", partial(run_watch, desks)),
+        ("sweeper", partial(run_sweeper, store, timedelta(days=settings.retention_days))),
+        ("clock", partial(run_clock, store.record, portals)),
+        ("watch", partial(run_watch, contexts)),
         *((watchman.lease, watchman.run) for watchman in watchmen),
     ]
     for name, task in tasks:
@@ -137,17 +135,17 @@ def _run(settings: Settings, addresses: Mapping[str, Address], *, burst: bool) -
     return supervisor.run()
 
 
-def _watchmen(settings: Settings, record: Record, addresses: Mapping[str, Address]) -> list[Watchman]:
+def _watchmen(settings: Settings, store: Store, addresses: Mapping[str, Address]) -> list[Watchman]:
     """Who tells persons; nobody where nobody is to be told. Raises ConfigError."""
     portals = load_portals(settings.config / "portals.yaml")
     alerting = load_alerting(settings.config, os.environ, portals=portals)
     if alerting is None:
         return []
-    watch = partial(Watchman, record, alerting, list(portals), link=settings.public_url)
+    watch = partial(Watchman, store, alerting, list(portals), link=settings.public_url)
     watchmen = [watch(open_channels(alerting))]
     for portal in sorted({chat.portal for chat in alerting.chats} & addresses.keys()):
-        # A line of its own: those of the desks belong to other threads.
-        line = Desk.open(record, addresses[portal]).line
+        # A line of its own: those of the contexts belong to other threads.
+        line = Context.open(store, addresses[portal]).client
         watchmen.append(watch(open_chats(alerting, {portal: line}), lease=f"alerts:{portal}"))
     return watchmen
 

@@ -20,19 +20,19 @@ from relay.core.events import Call, Delivery, iso
 from relay.core.ids import EVENT_PREFIX, utc_now
 from relay.core.lifecycle import EventState, State
 from relay.core.printing import say
-from relay.operations.erase import Eraser, rewrite_file
-from relay.operations.operator_acts import Mending
+from relay.operations.erase import Eraser
+from relay.operations.operator_acts import OperatorActs
 from relay.operations.preview import try_rules
 from relay.operations.replay import Replayer
 from relay.rules import load_rules
 from relay.runtime.embedded import running_url
 from relay.runtime.secret_file import kept_secret
 from relay.sources import load_sources
+from relay.store import Store
 from relay.store.operators.audit_log import who_in_terminal
 from relay.store.record.persons import Marker
 from relay.store.record.record import Record
 from relay.store.record.search import Filter, Row, list_events, parse_state, row_of
-from relay.store.redis.connection import connect
 
 AGE = re.compile(r"(\d{1,6})([smhd])")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -118,7 +118,8 @@ def show(options: argparse.Namespace) -> int:
 def replay(options: argparse.Namespace) -> int:
     """A new delivery. Starting a workflow a second time is asked first."""
     settings = _settings()
-    record = Record(connect(settings.redis_url))
+    store = Store.open(settings.redis_url)
+    record = store.record
     if not options.id.startswith(EVENT_PREFIX) and not options.yes:
         old = record.delivery(options.id)
         if old.state is State.STARTED and not _confirmed(old):
@@ -130,7 +131,9 @@ def replay(options: argparse.Namespace) -> int:
     key = _secret_key(settings)
     replayer = Replayer(record, sources, rules, Marker(key) if key else None)
     try:
-        made = Mending(record, replayer).replay(options.id, who_in_terminal(), current_rules=options.rules == "current")
+        made = OperatorActs(store, replayer).replay(
+            options.id, who_in_terminal(), current_rules=options.rules == "current"
+        )
     except InvalidEventError as error:
         say(json.dumps({"errors": error.errors}, ensure_ascii=False, indent=2))
         return 1
@@ -168,7 +171,7 @@ def erase(options: argparse.Namespace) -> int:
     key = _secret_key(settings)
     if not key:
         raise RelayError("RELAY_SECRET_KEY is needed: without it, what rules extracted is not found")
-    eraser = Eraser(Record(connect(settings.redis_url)), Marker(key))
+    eraser = Eraser(Store.open(settings.redis_url), Marker(key))
     traces = eraser.find(options.value, _show_progress)
     if not traces:
         say("found nowhere")
@@ -187,14 +190,14 @@ def erase(options: argparse.Namespace) -> int:
         say(f"still found in {left}: did something arrive meanwhile? Run it again", error=True)
         return 1
     say(f"erased {traces}\nsearched again: found nowhere")
-    rewritten = "is being" if rewrite_file(eraser.record.redis) else "has yet to be"
+    rewritten = "is being" if eraser.store.traces.rewrite_file() else "has yet to be"
     say(f"the append-only file {rewritten} written anew; backups of it, and the portal, are for you to see to")
     return 0
 
 
 def open_record() -> Record:
     """The record that REDIS_URL names, or the embedded one that runs here. Raises ConfigError."""
-    return Record(connect(_settings().redis_url))
+    return Store.open(_settings().redis_url).record
 
 
 def config_folder() -> Path:

@@ -162,6 +162,16 @@ def load_alerting(
     )
 
 
+def load_alerting_thresholds(folder: Path) -> tuple[timedelta, dict[str, timedelta]]:
+    """How long the first in line may wait, and how long each named source may say nothing; needs no secret.
+
+    Raises ConfigError.
+    """
+    content = read_yaml(folder / FILE).check(_AlertsSchema())
+    silent = {name: timedelta(seconds=entry["silent_after"]) for name, entry in content["sources"].items()}
+    return timedelta(seconds=content["oldest_waiting"]), silent
+
+
 class _Reader:
     """Fetches secrets, and remembers what was wrong."""
 

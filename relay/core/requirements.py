@@ -1,6 +1,6 @@
 """What a rule asks of a portal, without the rule: enough to compare it with the portal's template.
 
-The web process knows the rules, the worker the portal; the first leaves outlines on record, the second reads them.
+The web process knows the rules, the worker the portal; the first leaves requirements on record, the second reads them.
 Standard library only.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Outline:
+class Requirement:
     """One rule's `start`. document: module, entity class, and the id as far as it is fixed, such as `LEAD_`."""
 
     rule: str
@@ -25,7 +25,7 @@ class Outline:
         return asdict(self)
 
     @classmethod
-    def from_wire(cls, wire: Mapping[str, Any]) -> Outline:
+    def from_wire(cls, wire: Mapping[str, Any]) -> Requirement:
         module, entity, fixed = wire["document"]
         return cls(
             rule=wire["rule"],

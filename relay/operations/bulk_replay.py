@@ -10,7 +10,7 @@ import socket
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from relay.core.errors import LostRace, RecordUnavailableError, RelayError
@@ -18,8 +18,9 @@ from relay.core.events import Delivery
 from relay.core.ids import DELIVERY_PREFIX, utc_now
 from relay.core.lifecycle import FINAL
 from relay.core.telemetry import get_logger
-from relay.operations.operator_acts import Mending, RefusedError
-from relay.store.operators.audit_log import Act, log_act
+from relay.operations.operator_acts import OperatorActs, RefusedError
+from relay.store import Store
+from relay.store.operators.audit_log import Act
 from relay.store.operators.bulk_replays import Bulk, Bulks
 from relay.store.record.record import Record
 from relay.store.record.search import Filter, ids_of_deliveries, list_deliveries, parse_state
@@ -31,7 +32,7 @@ COUNTED = 10_000
 SAMPLE = 5
 NEWEST = f"{DELIVERY_PREFIX}~"
 """A cursor above every delivery: the walk is then one of deliveries, whatever the filter, and each is a cursor."""
-LEASE_S = 30
+LEASE = timedelta(seconds=30)
 PAUSE_S = 1.0
 
 log = get_logger()
@@ -41,12 +42,17 @@ log = get_logger()
 class BulkReplays:
     """Bulk replays, for those who ask and for the thread that does them."""
 
-    record: Record
-    mending: Mending
+    store: Store
+    operator_acts: OperatorActs
+
+    @property
+    def record(self) -> Record:
+        """Events and deliveries."""
+        return self.store.record
 
     @property
     def bulks(self) -> Bulks:
-        return Bulks(self.record.redis)
+        return self.store.operators.bulk_replays
 
     def dry_run(self, wanted: Filter) -> Bulk:
         """What a bulk replay would find now; nothing is done."""
@@ -59,7 +65,7 @@ class BulkReplays:
         if not bulk.found:
             raise RefusedError("the filter finds nothing that can be replayed")
         begun = self.bulks.begin(replace(bulk, who=who))
-        log_act(self.record.redis, Act(utc_now(), who, "bulk replay", begun.id or "", str(begun.wanted)))
+        self.store.operators.log(Act(utc_now(), who, "bulk replay", begun.id or "", str(begun.wanted)))
         return begun
 
     def read(self, bulk_id: str) -> Bulk:
@@ -71,7 +77,7 @@ class BulkReplays:
         bulk = self.bulks.read(bulk_id)
         if bulk.state == "running":
             self.bulks.ask_to_stop(bulk_id)
-            log_act(self.record.redis, Act(utc_now(), who, "cancel bulk replay", bulk_id, ""))
+            self.store.operators.log(Act(utc_now(), who, "cancel bulk replay", bulk_id, ""))
         return bulk
 
     def run(self, stop: threading.Event) -> None:
@@ -80,8 +86,9 @@ class BulkReplays:
         while not stop.wait(PAUSE_S):
             try:
                 for bulk_id in self.bulks.running():
-                    if self.bulks.lease(bulk_id, holder, LEASE_S):
-                        self.step(bulk_id)
+                    with self.store.lease(f"bulk:{bulk_id}", holder, LEASE) as is_ours:
+                        if is_ours:
+                            self.step(bulk_id)
             except RecordUnavailableError as error:
                 log.warning("replays.postponed", reason=str(error))
             except RelayError as error:
@@ -111,7 +118,7 @@ class BulkReplays:
 
     def _replay(self, delivery: Delivery, bulk: Bulk) -> bool:
         try:
-            self.mending.replay(delivery.id, f"{bulk.who} ({bulk.id})", current_rules=bulk.rules == "current")
+            self.operator_acts.replay(delivery.id, f"{bulk.who} ({bulk.id})", current_rules=bulk.rules == "current")
         except RecordUnavailableError:
             raise
         except (LostRace, RelayError):

@@ -13,21 +13,16 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 from urllib.parse import unquote_plus
-
-from redis import Redis
-from redis.exceptions import RedisError
 
 from relay.core.errors import LostRace, RelayError
 from relay.core.events import Delivery, Event
 from relay.core.ids import EVENT_PREFIX, utc_now
 from relay.core.lifecycle import FINAL, State
-from relay.store.operators.audit_log import Act, log_act
+from relay.store import Store
+from relay.store.operators.audit_log import Act
 from relay.store.record.persons import Marker
 from relay.store.record.record import Record
-from relay.store.redis import keys
-from relay.store.redis.guard import guarded
 
 AT_ONCE = 500
 SHORTEST = 4
@@ -35,9 +30,6 @@ SHORTEST = 4
 PHONE = re.compile(r"\+?[\d\s()./-]{7,}")
 PUNCTUATION = re.compile(r"[\s()./-]")
 ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
-STREAMS = (keys.ACTS, keys.ALERTS)
-TEXTS = f"{keys.PREFIX}[bdoq]*"
-"""Every key that begins as these do: bulk, dedup, once, question."""
 
 
 class NotErasableError(RelayError):
@@ -93,9 +85,14 @@ class Traces:
 class Eraser:
     """Finds a value and removes it. marker: with RELAY_SECRET_KEY, for what rules extracted."""
 
-    record: Record
+    store: Store
     marker: Marker
     clock: Callable[[], datetime] = utc_now
+
+    @property
+    def record(self) -> Record:
+        """Events and deliveries."""
+        return self.store.record
 
     def find(self, value: str, progress: Callable[[int, int], None]) -> Traces:
         """Everything that holds the value. progress: events looked at, and how many there are.
@@ -103,14 +100,14 @@ class Eraser:
         Raises NotErasableError, RecordUnavailableError.
         """
         needle, traces = Needle(value), Traces()
-        marked = set(_members(self.record.redis, keys.MARKS + self.marker.mark(value)))
-        total, seen = self.record.size(keys.EVENTS), 0
+        marked = set(self.record.marked(self.marker.mark(value)))
+        total, seen = self.record.event_count(), 0
         for ids in self._all_ids():
             self._look(ids, needle, marked, traces)
             seen += len(ids)
             progress(seen, total)
-        traces.entries = list(_entries(self.record.redis, needle))
-        traces.keys = list(_texts(self.record.redis, needle, set(traces.events)))
+        traces.entries = self.store.traces.entries(needle.is_in)
+        traces.keys = self.store.traces.texts(needle.is_in, set(traces.events))
         return traces
 
     def erase(self, value: str, traces: Traces, who: str, *, cancel: bool) -> None:
@@ -125,12 +122,12 @@ class Eraser:
         for event_id in traces.events:
             if not self.record.prune(event_id):
                 raise NotErasableError(f"{event_id} has a delivery that has moved meanwhile: run it again")
-        _delete(self.record.redis, traces)
-        log_act(self.record.redis, Act(self.clock(), who, "erase", f"mark {self.marker.mark(value)}", str(traces)))
+        self.store.traces.delete(traces.entries, traces.keys)
+        self.store.operators.log(Act(self.clock(), who, "erase", f"mark {self.marker.mark(value)}", str(traces)))
 
     def is_marked(self, value: str) -> bool:
         """Whether an event is still found by the value's mark."""
-        return bool(self.record.size(keys.MARKS + self.marker.mark(value)))
+        return bool(self.record.marked(self.marker.mark(value)))
 
     def _all_ids(self) -> Iterator[list[str]]:
         after: str | None = None
@@ -161,16 +158,6 @@ class Eraser:
             raise NotErasableError(f"{delivery.id} has moved meanwhile: run it again") from None
 
 
-@guarded
-def rewrite_file(redis: Redis) -> bool:
-    """Have the server write its append-only file anew, for the old one still holds what is gone; whether it does."""
-    try:
-        redis.bgrewriteaof()
-    except RedisError:
-        return False
-    return True
-
-
 def _forms(text: str) -> list[str]:
     forms = [text]
     if "\\u" in text:
@@ -186,48 +173,3 @@ def _texts_of_event(event: Event) -> list[str]:
 def _texts_of_delivery(delivery: Delivery) -> list[str]:
     call = json.dumps(delivery.call.to_wire(), ensure_ascii=False)
     return [call, delivery.reason or "", *(attempt.description or "" for attempt in delivery.attempts)]
-
-
-@guarded
-def _members(redis: Redis, index: str) -> list[str]:
-    found: Any = redis.zrange(index, 0, -1)
-    return [member.decode() for member in found]
-
-
-@guarded
-def _entries(redis: Redis, needle: Needle) -> list[tuple[str, bytes]]:
-    found = []
-    for stream in STREAMS:
-        entries: Any = redis.xrange(stream)
-        for entry_id, fields in entries:
-            if any(needle.is_in(value.decode("utf-8", "replace")) for value in fields.values()):
-                found.append((stream, entry_id))
-    return found
-
-
-@guarded
-def _texts(redis: Redis, needle: Needle, events: set[str]) -> list[bytes]:
-    """Keys with a text that holds the value, or dedup keys of an event that does: their digest may be of the value."""
-    found: list[bytes] = []
-    keys_found: Any = redis.scan_iter(TEXTS, count=5_000)
-    for key in keys_found:
-        name = key.decode("utf-8", "replace")
-        if name.startswith((keys.ONCE, keys.BULK, keys.DEDUP)):
-            kept: Any = redis.get(key)
-            text = (kept or b"").decode("utf-8", "replace")
-        elif name.startswith(keys.QUESTION):
-            fields: Any = redis.hgetall(key)
-            text = "\n".join(value.decode("utf-8", "replace") for value in fields.values())
-        else:
-            continue
-        if needle.is_in(text) or (name.startswith(keys.DEDUP) and text in events):
-            found.append(key)
-    return found
-
-
-@guarded
-def _delete(redis: Redis, traces: Traces) -> None:
-    for stream, entry_id in traces.entries:
-        redis.xdel(stream, entry_id)
-    if traces.keys:
-        redis.delete(*traces.keys)

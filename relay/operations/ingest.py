@@ -113,7 +113,7 @@ def bounds_of(source: Source, event: Event) -> Bounds:
     return Bounds(**spent)
 
 
-class Door:
+class Ingest:
     """Receives webhooks: everything the web process needs for it, built once."""
 
     def __init__(self, rules: RuleBook, collector: Collector, marker: Marker) -> None:

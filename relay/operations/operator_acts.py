@@ -14,9 +14,9 @@ from relay.core.events import Delivery
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State, advance
 from relay.operations.replay import Replayer
-from relay.store.operators.audit_log import Act, log_act
-from relay.store.portals.gate import Gate
-from relay.store.portals.questions import METHODS, PING, Question, Questions
+from relay.store import Store
+from relay.store.operators.audit_log import Act
+from relay.store.portals.questions import METHODS, PING, Question
 from relay.store.record.record import Record
 
 
@@ -25,12 +25,17 @@ class RefusedError(RelayError):
 
 
 @dataclass(frozen=True, slots=True)
-class Mending:
+class OperatorActs:
     """The acts. who, in each: the role or name for the audit log."""
 
-    record: Record
+    store: Store
     replayer: Replayer
     clock: Callable[[], datetime] = utc_now
+
+    @property
+    def record(self) -> Record:
+        """Events and deliveries."""
+        return self.store.record
 
     def replay(self, wanted: str, who: str, *, current_rules: bool) -> list[Delivery]:
         """New deliveries for an old one, or for an event without any. Raises what Replayer.replay raises."""
@@ -65,17 +70,17 @@ class Mending:
 
     def pause(self, portal: str, who: str) -> None:
         """Send nothing to a portal until it is resumed."""
-        Gate(self.record.redis, portal).pause_by_person(self.clock())
+        self.store.portal(portal).gate.pause_by_person(self.clock())
         self._log(who, "pause", portal)
 
     def resume(self, portal: str, who: str) -> None:
         """Open a portal, whatever closed it."""
-        Gate(self.record.redis, portal).resume(self.clock())
+        self.store.portal(portal).gate.resume(self.clock())
         self._log(who, "resume", portal)
 
     def ping(self, portal: str, who: str) -> Question:
         """Have a worker check credential, scope, templates and rules of a portal; nothing is started."""
-        question = Questions(self.record.redis).ask(portal, PING, "", self.clock())
+        question = self.store.questions.ask(portal, PING, "", self.clock())
         self._log(who, PING, portal)
         return question
 
@@ -87,7 +92,7 @@ class Mending:
         if delivery_id is None:
             raise RefusedError("the relay has started no such workflow")
         portal = self.record.delivery(delivery_id).call.portal
-        question = Questions(self.record.redis).ask(portal, act, workflow_id, self.clock())
+        question = self.store.questions.ask(portal, act, workflow_id, self.clock())
         self._log(who, act, workflow_id, delivery_id)
         return question
 
@@ -103,4 +108,4 @@ class Mending:
             raise RefusedError(f"{delivery.id} has moved meanwhile: look again") from None
 
     def _log(self, who: str, what: str, subject: str, note: str = "") -> None:
-        log_act(self.record.redis, Act(self.clock(), who, what, subject, note))
+        self.store.operators.log(Act(self.clock(), who, what, subject, note))

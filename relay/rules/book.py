@@ -12,7 +12,7 @@ from typing import Any
 from relay.configuration.files import ConfigFile, Place, read_yaml, suggestion
 from relay.core.errors import ConfigError, InvalidEventError, Mistake, NotFoundError
 from relay.core.events import Call, Intent, Policy
-from relay.core.requirements import Outline
+from relay.core.requirements import Requirement
 from relay.rules.compose import Composer, DocumentTemplate, Parameter
 from relay.rules.documents import NUMBER, is_reserved
 from relay.rules.expressions import Expression
@@ -34,11 +34,11 @@ class Rule:
     composer: Composer = field(repr=False)
 
     @property
-    def outline(self) -> Outline:
+    def requirement(self) -> Requirement:
         """What it asks of its portal."""
         composer = self.composer
-        document = composer.document_id.outline
-        return Outline(self.name, composer.portal, composer.template_id, document, tuple(composer.parameters))
+        document = composer.document_id.requirement
+        return Requirement(self.name, composer.portal, composer.template_id, document, tuple(composer.parameters))
 
     def matches(self, context: Mapping[str, Any]) -> bool:
         """Whether `when` holds for this event; an expression that cannot be applied to it does not."""

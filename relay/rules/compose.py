@@ -27,7 +27,7 @@ class DocumentTemplate:
     members: tuple[Template, ...]
 
     @property
-    def outline(self) -> DocumentId:
+    def requirement(self) -> DocumentId:
         """Module, entity class, and the id up to its first `{name}`."""
         fixed = [member.text.partition("{")[0] for member in self.members]
         if self.form is None:

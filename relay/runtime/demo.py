@@ -20,8 +20,8 @@ import yaml
 from relay.core.events import Delivery
 from relay.core.lifecycle import FINAL, State
 from relay.runtime.embedded import url_of
+from relay.store import Store
 from relay.store.record.record import Record
-from relay.store.redis.connection import connect
 
 PATIENCE_S = 60.0
 POLL_S = 0.1
@@ -45,7 +45,7 @@ def start_afresh(folder: Path) -> None:
 
 def show_samples(url: str, sandbox_url: str, config: Path) -> int:
     """Send every sample, wait for the outcomes, print them. 0 where each has its workflow in the sandbox."""
-    record = Record(connect(os.environ.get("REDIS_URL") or url_of(Path("var/demo/record"))))
+    record = Store.open(os.environ.get("REDIS_URL") or url_of(Path("var/demo/record"))).record
     print(f"{'sample':24} {'rule':22} {'state':10} workflow in the sandbox", flush=True)
     good = True
     for sample in _samples(config / "samples"):

@@ -15,9 +15,7 @@ from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running
 from relay.operations.bulk_replay import BulkReplays
 from relay.runtime.threshold import DoorWorker, open_files
-from relay.store.record.upgrade import upgrade
-from relay.store.redis.connection import connect, ensure_durable
-from relay.store.redis.memory import read_memory
+from relay.store import Store
 from relay.web.app import create_app, load_config
 
 HEAD_S = 5
@@ -47,7 +45,7 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
     def load(self) -> Any:
         """The application, in each worker process."""
         app = create_app(self._settings)
-        bulk: BulkReplays = app.extensions["house"].bulk
+        bulk: BulkReplays = app.extensions["services"].bulk
         keep_running("bulk-replays", bulk.run, threading.Event())
         return app
 
@@ -79,12 +77,13 @@ def run_gunicorn() -> None:
     settings = Settings.from_environment(os.environ, web=True)
     load_config(settings.config)
     warn_of_proxies(settings)
-    with connect(settings.redis_url) as redis:
-        if warning := ensure_durable(redis):
-            get_logger().warning("record.not_durable", reason=warning)
-        if (memory := read_memory(redis)).is_filling:
-            get_logger().warning("record.filling", used=memory.used, most=memory.most)
-        if moved := upgrade(redis):
-            get_logger().info("record.upgraded", deliveries=moved)
+    store = Store.open(settings.redis_url)
+    if warning := store.ensure_durable():
+        get_logger().warning("record.not_durable", reason=warning)
+    if (memory := store.memory()).is_filling:
+        get_logger().warning("record.filling", used=memory.used, most=memory.most)
+    if moved := store.upgrade():
+        get_logger().info("record.upgraded", deliveries=moved)
+    store.close()
     open_files()
     WebServer(settings).run()

@@ -1,7 +1,7 @@
 """Between gunicorn and the application: an end to everything that a stranger can make a worker wait for.
 
 Nothing of what was sent is printed here, or sent back: a broken request may hold a token. Imported after gevent has
-patched. Which connection goes where there are too many is relay/runtime/doorkeeper.py's to say.
+patched. Which connection goes where there are too many is relay/web/doorkeeper.py's to say.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
 
 from relay.core.telemetry import get_logger, places_of
-from relay.runtime.doorkeeper import CONNECTION, Connection, Doorkeeper
+from relay.web.doorkeeper import CONNECTION, Connection, Doorkeeper
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -1,5 +1,5 @@
-"""The record, in Redis: what was received, what was asked, what became of it.
+"""The record in Redis, and the only room that knows a key, a script or a connection. Others ask Store."""
 
-`keys` draws every key, `scripts` calls the Lua files with types, `record` reads and writes, `collector` lets
-concurrent requests share a round trip. Nothing else in the project names a Redis key of ours.
-"""
+from relay.store.store import Store
+
+__all__ = ["Store"]

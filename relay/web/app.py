@@ -9,28 +9,28 @@ from pathlib import Path
 
 from flask import Flask
 
+from relay.configuration.alerts import FILE as ALERTS_FILE
+from relay.configuration.alerts import load_alerting_thresholds
 from relay.configuration.portals import Portal, load_portals
 from relay.configuration.settings import Settings
 from relay.core.errors import ConfigError, Mistake, RecordUnavailableError
 from relay.core.ids import utc_now
 from relay.core.telemetry import get_logger
+from relay.health.assessment import DEFAULT, Thresholds
 from relay.operations.bulk_replay import BulkReplays
-from relay.operations.ingest import Door
-from relay.operations.operator_acts import Mending
+from relay.operations.ingest import Ingest
+from relay.operations.operator_acts import OperatorActs
 from relay.operations.replay import Replayer
 from relay.rules import RuleBook, load_rules
 from relay.sources import Source, load_sources
+from relay.store import Store
 from relay.store.operators.sessions import IDLE
-from relay.store.portals.questions import Questions
-from relay.store.portals.requirements import publish_rules
 from relay.store.record.collector import Collector
 from relay.store.record.persons import Marker
-from relay.store.record.record import Record
-from relay.store.redis.connection import connect, ensure_durable
 from relay.web import api, dashboard, hooks, ops, problems
 from relay.web.auth.guard import Guard, Role
 from relay.web.auth.proxies import TrustedProxies
-from relay.web.services import House
+from relay.web.services import Services
 
 log = get_logger()
 
@@ -42,10 +42,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     settings = settings or Settings.from_environment(os.environ, web=True)
     config = load_config(settings.config)
-    record = Record(connect(settings.redis_url))
-    if warning := ensure_durable(record.redis):
+    store = Store.open(settings.redis_url)
+    if warning := store.ensure_durable():
         log.warning("record.not_durable", reason=warning)
-    publish(record, config.rules)
+    publish(store, config.rules)
     app = Flask("relay.web")
     app.secret_key = settings.secret_key
     app.config.update(
@@ -57,7 +57,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         MAX_FORM_MEMORY_SIZE=64_000,
         MAX_CONTENT_LENGTH=64_000,  # forms of the dashboard; a hook has its source's own
     )
-    app.extensions["house"] = _furnish(settings, config, record)
+    app.extensions["services"] = _furnish(settings, config, store)
     problems.register(app)
     for blueprint in (hooks.blueprint, ops.blueprint, dashboard.blueprint):
         app.register_blueprint(blueprint)
@@ -68,10 +68,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     return app
 
 
-def publish(record: Record, rules: RuleBook) -> None:
-    """Leave the outlines for the workers; without them their check of templates waits, and nothing else."""
+def publish(store: Store, rules: RuleBook) -> None:
+    """Leave the requirements for the workers; without them their check of templates waits, and nothing else."""
     try:
-        publish_rules(record.redis, rules.digest, [rule.outline for rule in rules.all()], utc_now())
+        store.publish_rules(rules.digest, [rule.requirement for rule in rules.all()], utc_now())
     except RecordUnavailableError as error:
         log.warning("rules.unpublished", reason=str(error))
 
@@ -103,24 +103,29 @@ def load_config(folder: Path) -> Config:
     return Config(portals, sources, load_rules(folder / "rules", sources=sources, portals=portals))
 
 
-def _furnish(settings: Settings, config: Config, record: Record) -> House:
+def load_thresholds(folder: Path) -> Thresholds:
+    """From when on something needs a person, as alerts.yaml says; the first page and the alerts agree."""
+    return Thresholds(*load_alerting_thresholds(folder)) if (folder / ALERTS_FILE).exists() else DEFAULT
+
+
+def _furnish(settings: Settings, config: Config, store: Store) -> Services:
     marker = Marker(settings.secret_key or "")
-    mending = Mending(record, Replayer(record, config.sources, config.rules, marker))
-    return House(
+    operator_acts = OperatorActs(store, Replayer(store.record, config.sources, config.rules, marker))
+    return Services(
         settings=settings,
         sources=config.sources,
         rules=config.rules,
-        record=record,
-        door=Door(config.rules, Collector(record), marker),
+        store=store,
+        ingest=Ingest(config.rules, Collector(store.record), marker),
         guard=Guard(
-            record.redis,
+            store.operators,
             settings.secret_key or "",
             {Role.OPERATOR: settings.dashboard_password, Role.VIEWER: settings.viewer_password},
             settings.operators,
         ),
         marker=marker,
         portals=config.portals,
-        mending=mending,
-        bulk=BulkReplays(record, mending),
-        questions=Questions(record.redis),
+        operator_acts=operator_acts,
+        thresholds=load_thresholds(settings.config),
+        bulk=BulkReplays(store, operator_acts),
     )

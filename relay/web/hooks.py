@@ -12,10 +12,10 @@ from relay.core.errors import LimitedError, NotVerifiedError, UnreadableError, U
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState
 from relay.operations.ingest import Ingested
-from relay.runtime.doorkeeper import CONNECTION, Connection
 from relay.sources import Headers, Source, Webhook
+from relay.web.doorkeeper import CONNECTION, Connection
 from relay.web.problems import problem
-from relay.web.services import house
+from relay.web.services import services
 
 blueprint = Blueprint("hooks", __name__)
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -24,7 +24,7 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 @blueprint.route("/hooks/<source>", methods=METHODS, provide_automatic_options=False)
 def receive(source: str) -> Response:
     """Record one webhook and answer it."""
-    found = house().sources.get(source)
+    found = services().sources.get(source)
     if found is None:
         abort(404, "not found")
     if request.method not in found.methods:
@@ -34,7 +34,7 @@ def receive(source: str) -> Response:
     except RequestEntityTooLarge:
         return problem(413, f"at most {found.max_body} bytes")
     try:
-        ingested = house().door.receive(found, webhook, utc_now())
+        ingested = services().ingest.receive(found, webhook, utc_now())
     except NotVerifiedError:
         return problem(401, "not verified")
     except LimitedError as error:
@@ -70,7 +70,7 @@ def _read(source: Source) -> Webhook:
     if len(body) < announced:
         # gunicorn gives what there was. Half a form can look like a whole one.
         abort(400, "the body ended early")
-    base = house().settings.public_url
+    base = services().settings.public_url
     path = request.full_path if request.query_string else request.path
     return Webhook(
         method=request.method,

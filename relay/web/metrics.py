@@ -10,7 +10,8 @@ RELAY_TRUSTED_PROXIES) and the request was not forwarded: behind a proxy on this
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any
 
@@ -22,10 +23,11 @@ from prometheus_client.registry import Collector
 
 from relay.core.ids import to_ms, utc_now
 from relay.core.lifecycle import FINAL, EventState, Verdict
-from relay.health.snapshot import Vitals, read_vitals
+from relay.health.assessment import Need, NeedCode, assess
+from relay.health.snapshot import Snapshot, take_snapshot
 from relay.store.portals.gate import GateState
-from relay.web.api.tokens import need_metrics_token
-from relay.web.services import house
+from relay.web.services import services
+from relay.web.tokens import need_metrics_token
 
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via")
 DUPLICATE = "duplicate"
@@ -35,17 +37,18 @@ def tell_metrics() -> Response:
     """Everything, as it is now; or why the asker may not know."""
     if not _is_from_here() and (refused := need_metrics_token()):
         return refused
-    vitals = read_vitals(house().record, house().portals, house().sources, utc_now())
+    snapshot = take_snapshot(services().store, services().portals, services().sources, utc_now())
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(VitalsCollector(vitals))
+    registry.register(SnapshotCollector(snapshot, assess(snapshot, services().thresholds, utc_now())))
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
-class VitalsCollector(Collector):
+class SnapshotCollector(Collector):
     """What was read of the record, as metrics."""
 
-    def __init__(self, vitals: Vitals) -> None:
-        self._vitals = vitals
+    def __init__(self, snapshot: Snapshot, needs: Sequence[Need]) -> None:
+        self._snapshot = snapshot
+        self._needs = needs
 
     def collect(self) -> Iterator[Metric]:
         """Every metric that there is."""
@@ -54,7 +57,7 @@ class VitalsCollector(Collector):
         yield from self._portals()
 
     def _totals(self) -> Iterator[Metric]:
-        counted = self._vitals.ledger.since_start
+        counted = self._snapshot.ledger.since_start
         for name, text, label, prefix, values in (
             ("relay_events", "Requests by what became of them.", "state", "event", [*EventState, DUPLICATE]),
             ("relay_outcomes", "Deliveries that came to an end.", "state", "delivery", sorted(FINAL)),
@@ -66,17 +69,20 @@ class VitalsCollector(Collector):
             yield family
 
     def _now(self) -> Iterator[Metric]:
-        vitals, ledger = self._vitals, self._vitals.ledger
+        snapshot, ledger = self._snapshot, self._snapshot.ledger
         yield _gauge("relay_deliveries", "Deliveries on record.", "state", ledger.deliveries)
         text = "Uncertain deliveries that only a person can decide."
-        yield GaugeMetricFamily("relay_uncertain_for_person", text, vitals.for_person)
+        yield GaugeMetricFamily("relay_uncertain_for_person", text, snapshot.for_person)
         yield GaugeMetricFamily("relay_ledger_balanced", "1 while the books add up.", int(not ledger.imbalances))
-        heard = {name: to_ms(at) / 1000 for name, at in vitals.last_events.items() if at}
+        needs = Counter(need.code for need in self._needs)
+        text = "Things that need a person now, by what they are; the first page says them in words."
+        yield _gauge("relay_needs", text, "code", {code.value: needs[code] for code in NeedCode})
+        heard = {name: to_ms(at) / 1000 for name, at in snapshot.last_events.items() if at}
         text = "When a source was heard last."
         yield _gauge("relay_source_last_event_timestamp_seconds", text, "source", heard)
 
     def _portals(self) -> Iterator[Metric]:
-        portals, now = self._vitals.portals, utc_now()
+        portals, now = self._snapshot.portals, utc_now()
         for name, text, values in (
             (
                 "relay_waiting",
@@ -107,7 +113,7 @@ class VitalsCollector(Collector):
             (
                 "relay_operating_limit_seconds",
                 "Operating time that the portal allows in its window.",
-                {key: one.learnt.operating_limit_s for key, one in portals.items()},
+                {key: one.learned.operating_limit_s for key, one in portals.items()},
             ),
         ):
             yield _gauge(name, text, "portal", values)
@@ -121,7 +127,7 @@ def _gauge(name: str, text: str, label: str, values: Mapping[Any, float]) -> Met
 
 
 def _is_from_here() -> bool:
-    settings = house().settings
+    settings = services().settings
     if settings.public_url or settings.trusted_proxies or any(name in request.headers for name in FORWARDED):
         return False
     try:

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, json
 
 from relay.core.errors import RecordUnavailableError
 from relay.web.metrics import tell_metrics
-from relay.web.services import house
+from relay.web.services import services
 
 blueprint = Blueprint("ops", __name__)
 
@@ -23,10 +23,14 @@ def healthz() -> Response:
 def readyz() -> Response:
     """It can take events: rules are loaded and Redis takes writes. 503 otherwise."""
     try:
-        writable = house().record.is_writable()
+        writable = services().record.is_writable()
     except RecordUnavailableError:
         writable = False
-    body = {"status": "ready" if writable else "not_ready", "redis_writable": writable, "rules": house().rules.digest}
+    body = {
+        "status": "ready" if writable else "not_ready",
+        "redis_writable": writable,
+        "rules": services().rules.digest,
+    }
     return _json(body, 200 if writable else 503)
 
 

@@ -1,4 +1,4 @@
-"""What a request handler has at hand. Built once in app.py; handlers get it by `house()`."""
+"""What a request handler has at hand. Built once in app.py; handlers get it by `services()`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from flask import current_app
 
 from relay.configuration.portals import Portal
 from relay.configuration.settings import Settings
+from relay.health.assessment import Thresholds
 from relay.operations.bulk_replay import BulkReplays
-from relay.operations.ingest import Door
-from relay.operations.operator_acts import Mending
+from relay.operations.ingest import Ingest
+from relay.operations.operator_acts import OperatorActs
 from relay.rules import RuleBook
 from relay.sources import Source
+from relay.store import Store
 from relay.store.portals.questions import Questions
 from relay.store.record.persons import Marker
 from relay.store.record.record import Record
@@ -21,24 +23,34 @@ from relay.web.auth.guard import Guard
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class Services:
     """The parts of the web process."""
 
     settings: Settings
     sources: Mapping[str, Source]
     rules: RuleBook
-    record: Record
-    door: Door
+    store: Store
+    ingest: Ingest
     guard: Guard
     marker: Marker
     portals: Mapping[str, Portal]
-    mending: Mending
+    operator_acts: OperatorActs
     bulk: BulkReplays
-    questions: Questions
+    thresholds: Thresholds
+
+    @property
+    def record(self) -> Record:
+        """Events and deliveries."""
+        return self.store.record
+
+    @property
+    def questions(self) -> Questions:
+        """What is asked of portals."""
+        return self.store.questions
 
 
-def house() -> House:
+def services() -> Services:
     """The parts of the application that answers this request."""
-    found = current_app.extensions["house"]
-    assert isinstance(found, House)  # noqa: S101 - for the type checker
+    found = current_app.extensions["services"]
+    assert isinstance(found, Services)  # noqa: S101 - for the type checker
     return found

@@ -18,8 +18,8 @@ from tests.support.senders import dump, website
 
 
 @pytest.fixture
-def house(app):
-    return app.extensions["house"]
+def services(app):
+    return app.extensions["services"]
 
 
 def acts(record):
@@ -121,7 +121,7 @@ def test_a_portal_is_paused_and_resumed(api, record):
 
 
 @pytest.mark.parametrize("act", ["terminate", "kill"])
-def test_a_workflow_of_ours_is_ended_by_a_worker_that_answers_later(api, house, record, act):
+def test_a_workflow_of_ours_is_ended_by_a_worker_that_answers_later(api, services, record, act):
     started = bring_to(record, State.STARTED)
 
     question = api.post(f"/workflows/{started.workflow_id}/{act}", None, 202)
@@ -130,7 +130,7 @@ def test_a_workflow_of_ours_is_ended_by_a_worker_that_answers_later(api, house, 
         "id": question["id"], "portal": "main", "act": act, "workflow_id": started.workflow_id, "state": "asked",
         "answer": None,
     }  # fmt: skip
-    house.questions.answer(question["id"], done=True, answer="ended")
+    services.questions.answer(question["id"], done=True, answer="ended")
     assert api.get(f"/questions/{question['id']}")["state"] == "done"
     api.post(f"/workflows/unknown/{act}", None, 409)
     assert acts(record) == [("api", act)]
@@ -163,7 +163,7 @@ def test_the_same_key_elsewhere_is_another_one(api, record):
         api.post(f"/deliveries/{one.id}/replay", {}, 201, key="k")
 
 
-def test_a_request_whose_twin_is_still_being_done_is_told_so(api, record, house, monkeypatch):
+def test_a_request_whose_twin_is_still_being_done_is_told_so(api, record, services, monkeypatch):
     dead = bring_to(record, State.DEAD)
     met = []
 
@@ -171,7 +171,7 @@ def test_a_request_whose_twin_is_still_being_done_is_told_so(api, record, house,
         met.append(api.post(f"/deliveries/{dead.id}/replay", {}, 409, key="k")["detail"])
         return [replace(dead, replay_of=dead.id)]
 
-    monkeypatch.setattr(type(house.mending), "replay", replay_slowly)
+    monkeypatch.setattr(type(services.operator_acts), "replay", replay_slowly)
     api.post(f"/deliveries/{dead.id}/replay", {}, 201, key="k")
 
     assert met == ["the request with this Idempotency-Key is still being done"]
@@ -202,16 +202,16 @@ def test_a_dry_run_counts_and_does_nothing(api, record):
     assert record.counts().total == 8
 
 
-def test_many_are_replayed_step_by_step_and_what_comes_later_is_not(api, house, record, monkeypatch):
+def test_many_are_replayed_step_by_step_and_what_comes_later_is_not(api, services, record, monkeypatch):
     monkeypatch.setattr(bulk_module, "STEP", 2)
     for _ in range(5):
         bring_to(record, State.DEAD)
     begun = api.post("/replays", {"filter": {"state": "dead"}}, 201)
     later = bring_to(record, State.DEAD, NOON + timedelta(days=9000))
 
-    house.bulk.step(begun["id"])
+    services.bulk.step(begun["id"])
     half_way = api.get(f"/replays/{begun['id']}")
-    while house.bulk.step(begun["id"]).state == "running":
+    while services.bulk.step(begun["id"]).state == "running":
         pass
     done = api.get(f"/replays/{begun['id']}")
 
@@ -230,7 +230,7 @@ def test_workflows_that_have_started_are_replayed_only_where_that_is_asked(api, 
     assert api.post("/replays", {"filter": {"state": "started"}, "dry_run": True}, 201)["found"] == 1
 
 
-def test_a_bulk_replay_yields_to_what_waits(api, house, record, monkeypatch):
+def test_a_bulk_replay_yields_to_what_waits(api, services, record, monkeypatch):
     bring_to(record, State.DEAD)
     bring_to(record, State.DEAD)
     begun = api.post("/replays", {"filter": {}}, 201)
@@ -238,7 +238,7 @@ def test_a_bulk_replay_yields_to_what_waits(api, house, record, monkeypatch):
     waiting = [write_one(record).id]
 
     def step_with_room():
-        house.bulk.step(begun["id"])
+        services.bulk.step(begun["id"])
         claimed = claim_one(record, record.delivery(waiting.pop()), utc_now())
         record.settle(claimed, State.STARTED, NOON, workflow_id=f"wf-{claimed.id[-20:]}")
         waiting.extend(record.page(keys.DELIVERIES_BY_STATE + State.PENDING))
@@ -246,23 +246,23 @@ def test_a_bulk_replay_yields_to_what_waits(api, house, record, monkeypatch):
         return found["replayed"], found["refused"], found["state"]
 
     assert step_with_room() == (0, 0, "running")
-    assert house.bulk.step(begun["id"]).replayed == 1
+    assert services.bulk.step(begun["id"]).replayed == 1
     waiting.extend(record.page(keys.DELIVERIES_BY_STATE + State.PENDING))
     assert step_with_room() == (1, 0, "running")
-    assert house.bulk.step(begun["id"]).replayed == 2
-    assert house.bulk.read(begun["id"]).refused == 0
+    assert services.bulk.step(begun["id"]).replayed == 2
+    assert services.bulk.read(begun["id"]).refused == 0
 
 
-def test_a_bulk_replay_is_cancelled_before_its_next_step(api, house, record, monkeypatch):
+def test_a_bulk_replay_is_cancelled_before_its_next_step(api, services, record, monkeypatch):
     monkeypatch.setattr(bulk_module, "STEP", 1)
     for _ in range(3):
         bring_to(record, State.DEAD)
     begun = api.post("/replays", {"filter": {}}, 201)
-    house.bulk.step(begun["id"])
+    services.bulk.step(begun["id"])
 
     assert api.ask("DELETE", f"/replays/{begun['id']}").status_code == 200
 
-    assert house.bulk.step(begun["id"]).state == "cancelled"
+    assert services.bulk.step(begun["id"]).state == "cancelled"
     assert api.get(f"/replays/{begun['id']}")["replayed"] == 1
     assert record.counts().deliveries[State.PENDING] == 1
     assert [what for _, what in acts(record)].count("cancel bulk replay") == 1

@@ -45,7 +45,7 @@ CHECKS = [
 @pytest.fixture
 def known(app, record):
     """What is on record by the name of a parameter: chance alone would meet nothing but 404."""
-    house = app.extensions["house"]
+    house = app.extensions["services"]
     deliveries = [bring_to(record, state) for state in (*State, *State)]
     rejected = [
         make_entry([], state=EventState.REJECTED, body=b'{"form": "demo", "lead": {"id": 7}}') for _ in range(3)
@@ -66,7 +66,7 @@ def known(app, record):
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=str)
 def test_every_answer_is_one_that_the_document_knows(app, known, mode, monkeypatch):
     # It tries many wrong tokens, and is to see what each is answered; not that it tries many.
-    monkeypatch.setattr(app.extensions["house"].guard.guesses, "count", lambda _counters: None)
+    monkeypatch.setattr(app.extensions["services"].guard.guesses, "count", lambda _counters: None)
     operations = [found.ok() for found in schemathesis.openapi.from_wsgi("/api/openapi.json", app).get_all_operations()]
 
     assert len(operations) > 15

@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from relay.runtime import threshold
-from relay.runtime.doorkeeper import Connection, Doorkeeper
+from relay.web.doorkeeper import Connection, Doorkeeper
 from tests.support.folders import SECRETS, WEB_SECRETS
 from tests.support.processes import Processes
 from tests.support.senders import JSON, SEED, dump, website

@@ -14,9 +14,9 @@ from relay.runtime.embedded import memory_limit
 from relay.sources import Source
 from relay.sources.source import OPEN_LIMIT, OPEN_MAX_BODY
 from relay.store.record.collector import Collector
+from relay.store.record.memory import Memory, read_memory
 from relay.store.record.unproven import Bounds, newest_unproven
 from relay.store.redis import keys
-from relay.store.redis.memory import Memory, read_memory
 from tests.support.making import make_entry, write
 from tests.support.senders import JSON, SEED, dump, website
 
@@ -30,9 +30,9 @@ def client(app, monkeypatch):
     monkeypatch.setattr(ingest, "KEPT_UNPROVEN", KEPT)
     monkeypatch.setattr(ingest, "KEPT_UNPROVEN_BYTES", KEPT_BYTES)
     monkeypatch.setattr(ingest, "REFUSALS", Bounds(KEPT, KEPT_BYTES, 600, 4_000_000))
-    app.extensions["house"].door._pauses._until.clear()
+    app.extensions["services"].ingest._pauses._until.clear()
     yield app.test_client()
-    app.extensions["house"].door._pauses._until.clear()
+    app.extensions["services"].ingest._pauses._until.clear()
 
 
 def events(record, source):
@@ -102,7 +102,7 @@ def test_what_was_proven_or_makes_a_call_is_never_removed(client, record):
 
 
 def test_an_event_that_was_replayed_is_never_removed(app, client, record):
-    house = app.extensions["house"]
+    house = app.extensions["services"]
     for number in (1, 2):
         client.post("/hooks/lenient", data=dump({"id": "none", "n": number}), headers=TYPES)
     first, _ = sorted(events(record, "lenient"), key=lambda event: event.id)
@@ -129,8 +129,10 @@ def test_of_a_body_that_cannot_be_read_nobody_keeps_half(client, record, size, k
 
 def limited(app, monkeypatch, name, events=3, size=1_000_000):
     """The source of this name with a limit."""
-    source = app.extensions["house"].sources[name]
-    monkeypatch.setitem(app.extensions["house"].sources, name, source_with(source, Bounds(events=events, bytes=size)))
+    source = app.extensions["services"].sources[name]
+    monkeypatch.setitem(
+        app.extensions["services"].sources, name, source_with(source, Bounds(events=events, bytes=size))
+    )
 
 
 def source_with(source, limit):
@@ -139,7 +141,7 @@ def source_with(source, limit):
 
 
 def test_an_open_source_has_a_limit_and_a_smaller_body_by_itself(app):
-    sources = app.extensions["house"].sources
+    sources = app.extensions["services"].sources
 
     assert (sources["open-form"].limit, sources["open-form"].max_body) == (OPEN_LIMIT, OPEN_MAX_BODY)
     assert (sources["website"].limit, sources["website"].max_body) == (None, 1_000_000)
@@ -186,7 +188,7 @@ def test_a_limit_is_of_one_source_and_of_one_minute(app, client, record, monkeyp
     (spent,) = record.redis.keys(f"{keys.SPENT}open-form:*")
     assert 0 < record.redis.ttl(spent) <= 120
     record.redis.delete(spent)
-    app.extensions["house"].door._pauses._until.clear()
+    app.extensions["services"].ingest._pauses._until.clear()
     assert client.post("/hooks/open-form", data=dump({}), headers=TYPES).status_code == 200
 
 

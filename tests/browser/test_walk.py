@@ -102,8 +102,8 @@ def tab_to(page: Page, wanted: Locator) -> None:
     for _ in range(MOST_TABS):
         page.keyboard.press("Tab")
         if wanted.evaluate("element => element === document.activeElement"):
-            outline = wanted.evaluate("element => getComputedStyle(element).outlineStyle")
-            assert outline != "none", f"nobody sees that the focus is on {wanted}"
+            requirement = wanted.evaluate("element => getComputedStyle(element).outlineStyle")
+            assert requirement != "none", f"nobody sees that the focus is on {wanted}"
             return
     raise AssertionError(f"{MOST_TABS} times Tab did not lead to {wanted}")
 

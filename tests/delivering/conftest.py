@@ -1,4 +1,4 @@
-"""One pretend portal for all tests of this folder, as new for each, and desks of workers in front of it."""
+"""One pretend portal for all tests of this folder, as new for each, and contexts of workers in front of it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from relay.sandbox import portal as pretend
 from relay.sandbox.server import SandboxServer
 from relay.store.record.record import Record
 from relay.store.redis.connection import connect
-from tests.delivering.desks import Clock, PortalTime, make_desk, use_webhook
+from tests.delivering.contexts import Clock, PortalTime, make_context, use_webhook
 from tests.support.valkey import Valkey
-from workers.portal.context import Desk
+from workers.portal.context import Context
 
 
 @pytest.fixture(scope="session")
@@ -49,29 +49,31 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def open_desk(record: Record, sandbox: SandboxServer, clock: Clock, valkey: Valkey) -> Iterator[Callable[..., Desk]]:
-    """Makes desks of workers; url: of another portal. own: with connections to the record of its own."""
-    opened: list[Desk] = []
+def open_context(
+    record: Record, sandbox: SandboxServer, clock: Clock, valkey: Valkey
+) -> Iterator[Callable[..., Context]]:
+    """Makes contexts of workers; url: of another portal. own: with connections to the record of its own."""
+    opened: list[Context] = []
     connections: list[Redis] = []
 
-    def make(url: str | None = None, *, own: bool = False, user: int = 1, **options: object) -> Desk:
+    def make(url: str | None = None, *, own: bool = False, user: int = 1, **options: object) -> Context:
         at = record
         if own:
             connections.append(connect(valkey.url))
             at = Record(connections[-1])
         address = options.pop("address", None) or use_webhook(url or sandbox.url, user, **options)
-        desk = make_desk(at, address, clock)
-        opened.append(desk)
-        return desk
+        context = make_context(at, address, clock)
+        opened.append(context)
+        return context
 
     yield make
-    for desk in opened:
-        desk.line.close()
+    for context in opened:
+        context.client.close()
     for connection in connections:
         connection.close()
 
 
 @pytest.fixture
-def desk(open_desk: Callable[..., Desk]) -> Desk:
-    """A worker's desk, before a portal that may be called as fast as one likes."""
-    return open_desk()
+def context(open_context: Callable[..., Context]) -> Context:
+    """A worker's context, before a portal that may be called as fast as one likes."""
+    return open_context()

@@ -13,7 +13,7 @@ from relay.core.events import Call
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State, Verdict
 from relay.sandbox import php
-from tests.delivering.desks import (
+from tests.delivering.contexts import (
     BATCHING,
     LEAD,
     add,
@@ -42,8 +42,8 @@ FRAGILE = [
 
 
 @pytest.fixture
-def desk(open_desk):
-    return open_desk(**BATCHING)
+def context(open_context):
+    return open_context(**BATCHING)
 
 
 def fill(record, count, **options):
@@ -52,38 +52,38 @@ def fill(record, count, **options):
     return [add(record, lead=number, at=begin + number * SECOND, **options) for number in range(1, count + 1)]
 
 
-def learn(desk, takes_ms, template=1):
-    desk.pace.learn_start(desk.pace.read(), template, takes_ms)
+def learn(context, takes_ms, template=1):
+    context.pace.learn_start(context.pace.read(), template, takes_ms)
 
 
 def states(record, deliveries):
     return [one.state for one in record.deliveries([one.id for one in deliveries])]
 
 
-def test_one_that_waits_alone_is_a_plain_call(desk, record, portal):
+def test_one_that_waits_alone_is_a_plain_call(context, record, portal):
     (only,) = fill(record, 1)
 
-    delivery = send(desk, only)
+    delivery = send(context, only)
 
     assert delivery.state is State.STARTED
     assert methods(portal) == {"bizproc.workflow.start": 1}
     assert delivery.attempts[0].batch_size == 1
 
 
-def test_as_many_as_the_pace_carries_go_one_by_one(open_desk, record, portal):
-    desk = open_desk(rate_per_s=0.001, burst=10)
+def test_as_many_as_the_pace_carries_go_one_by_one(open_context, record, portal):
+    context = open_context(rate_per_s=0.001, burst=10)
     fill(record, 10)
 
-    work_off(desk)
+    work_off(context)
 
     assert methods(portal) == {"bizproc.workflow.start": 10}
 
 
-def test_many_go_together_oldest_first(desk, record, portal):
-    learn(desk, 10)
+def test_many_go_together_oldest_first(context, record, portal):
+    learn(context, 10)
     deliveries = fill(record, 30)
 
-    send(desk, deliveries[0])
+    send(context, deliveries[0])
 
     assert states(record, deliveries) == [State.STARTED] * 30
     assert started_documents(portal) == [f"LEAD_{number}" for number in range(1, 31)]
@@ -92,12 +92,12 @@ def test_many_go_together_oldest_first(desk, record, portal):
 
 
 @pytest.mark.parametrize(("most", "sizes"), [(50, [50, 10]), (7, [7] * 8 + [4]), (1, [1] * 60)])
-def test_a_batch_is_never_larger_than_the_portals(open_desk, record, portal, most, sizes):
-    desk = open_desk(batch=most, **BATCHING)
-    learn(desk, 10)
+def test_a_batch_is_never_larger_than_the_portals(open_context, record, portal, most, sizes):
+    context = open_context(batch=most, **BATCHING)
+    learn(context, 10)
     fill(record, 60)
 
-    work_off(desk)
+    work_off(context)
 
     assert batch_sizes(portal) == sizes
     assert len(portal.started()) == 60
@@ -111,13 +111,13 @@ def test_keys_begin_with_a_letter_so_that_no_answer_becomes_a_list():
     assert all(key[0].isalpha() for key in commands["cmd"])
 
 
-def test_every_command_has_its_own_verdict(desk, record, portal):
-    learn(desk, 1)
-    learn(desk, 1, 999)
+def test_every_command_has_its_own_verdict(context, record, portal):
+    learn(context, 1)
+    learn(context, 1, 999)
     deliveries = fill(record, 2)
     deliveries += [add(record, lead=404), add(record, lead=5), add(record, template=999)]
 
-    send(desk, deliveries[0])
+    send(context, deliveries[0])
 
     settled = record.deliveries(one.id for one in deliveries)
     assert batch_sizes(portal) == [5]
@@ -134,20 +134,20 @@ def test_every_command_has_its_own_verdict(desk, record, portal):
     assert record.counts().imbalances == []
 
 
-def test_a_command_that_is_in_neither_map_was_not_executed(open_desk, record):
+def test_a_command_that_is_in_neither_map_was_not_executed(open_context, record):
     sections = {"result": {"d0": "wf.1"}, "result_error": [], "result_time": {"d0": {"processing": 0.1}}}
     with answering(respond({"result": sections, "time": {}})) as wire:
-        desk = open_desk(wire.url, **BATCHING)
-        learn(desk, 1)
+        context = open_context(wire.url, **BATCHING)
+        learn(context, 1)
         deliveries = fill(record, 3)
-        send(desk, deliveries[0])
+        send(context, deliveries[0])
 
     settled = record.deliveries(one.id for one in deliveries)
     assert [one.state for one in settled] == [State.STARTED, State.RETRYING, State.RETRYING]
     assert {one.attempts[0].verdict for one in settled[1:]} == {Verdict.UNREACHABLE}
 
 
-def test_an_error_inside_a_batch_may_be_all_kinds_of_error(open_desk, record):
+def test_an_error_inside_a_batch_may_be_all_kinds_of_error(open_context, record):
     sections = {
         "result": [],
         "result_error": {
@@ -159,34 +159,34 @@ def test_an_error_inside_a_batch_may_be_all_kinds_of_error(open_desk, record):
         },
     }
     with answering(respond({"result": sections})) as wire:
-        desk = open_desk(wire.url, **BATCHING)
-        learn(desk, 1)
+        context = open_context(wire.url, **BATCHING)
+        learn(context, 1)
         deliveries = fill(record, 5)
-        send(desk, deliveries[0])
+        send(context, deliveries[0])
 
     assert states(record, deliveries) == [
         State.RETRYING, State.UNCERTAIN, State.RETRYING, State.DEAD, State.UNCERTAIN,
     ]  # fmt: skip
 
 
-def test_a_held_portal_holds_the_whole_batch(desk, record, portal):
-    learn(desk, 1)
+def test_a_held_portal_holds_the_whole_batch(context, record, portal):
+    learn(context, 1)
     portal.add_faults({"kind": "error", "code": "INVALID_CREDENTIALS", "method": "batch"})
     deliveries = fill(record, 5)
 
-    send(desk, deliveries[0])
+    send(context, deliveries[0])
 
     assert states(record, deliveries) == [State.PENDING] * 5
     assert not any(one.attempts for one in record.deliveries(one.id for one in deliveries))
 
 
 @pytest.mark.parametrize("kind", ["drop_after_start", "cut", "truncated", "not_json"])
-def test_a_batch_that_is_cut_leaves_each_of_it_uncertain(desk, record, portal, kind):
-    learn(desk, 1)
+def test_a_batch_that_is_cut_leaves_each_of_it_uncertain(context, record, portal, kind):
+    learn(context, 1)
     portal.add_faults({"kind": kind, "method": "batch"})
     deliveries = fill(record, 5)
 
-    send(desk, deliveries[0])
+    send(context, deliveries[0])
 
     assert states(record, deliveries) == [State.UNCERTAIN] * 5
     assert len(portal.started()) == 5
@@ -201,13 +201,13 @@ def test_a_batch_answer_of_another_shape_starts_nothing(content):
 
 
 @pytest.mark.parametrize("value", FRAGILE, ids=str)
-def test_a_value_that_a_batch_could_alter_goes_alone_and_arrives_as_it_is(desk, record, portal, value):
-    learn(desk, 1)
+def test_a_value_that_a_batch_could_alter_goes_alone_and_arrives_as_it_is(context, record, portal, value):
+    learn(context, 1)
     deliveries = fill(record, 4)
     alone = add(record, lead=9, parameters={"Note": value})
     deliveries.append(alone)
 
-    work_off(desk)
+    work_off(context)
 
     assert sorted(batch_sizes(portal)) == [1, 4]
     assert states(record, deliveries) == [State.STARTED] * 5
@@ -216,12 +216,12 @@ def test_a_value_that_a_batch_could_alter_goes_alone_and_arrives_as_it_is(desk, 
 
 
 @pytest.mark.parametrize("value", FRAGILE, ids=str)
-def test_one_that_goes_alone_takes_no_other_along(desk, record, portal, value):
-    learn(desk, 1)
+def test_one_that_goes_alone_takes_no_other_along(context, record, portal, value):
+    learn(context, 1)
     alone = add(record, lead=9, parameters={"Note": value}, at=utc_now() - timedelta(hours=1))
     deliveries = fill(record, 3)
 
-    send(desk, alone)
+    send(context, alone)
 
     assert batch_sizes(portal) == [1]
     assert states(record, [*deliveries, alone]) == [State.PENDING] * 3 + [State.STARTED]
@@ -232,78 +232,78 @@ def test_a_document_that_a_batch_could_alter_goes_alone():
     assert not Call("main", 1, LEAD, {"Note": "plain"}).goes_alone
 
 
-def test_a_template_that_was_never_started_goes_alone_once(desk, record, portal):
+def test_a_template_that_was_never_started_goes_alone_once(context, record, portal):
     fill(record, 50)
 
-    work_off(desk)
+    work_off(context)
 
     assert batch_sizes(portal) == [1, 49]
 
 
-def test_a_template_that_takes_longer_than_the_portal_waits_never_takes_others_with_it(desk, record, portal):
+def test_a_template_that_takes_longer_than_the_portal_waits_never_takes_others_with_it(context, record, portal):
     portal.add_templates({"id": 20, "document_type": ["crm", "CCrmDocumentLead", "LEAD"], "first_leg_s": 61})
-    learn(desk, 1)
+    learn(context, 1)
     quick = fill(record, 5)
     slow = fill(record, 3, template=20)
 
     for _ in range(4):  # each that is cut costs a short pause
-        work_off(desk)
-        desk.clock.advance(5)
+        work_off(context)
+        context.clock.advance(5)
 
     assert sorted(batch_sizes(portal)) == [1, 1, 1, 5]
     assert states(record, [*quick, *slow]) == [State.STARTED] * 5 + [State.UNCERTAIN] * 3
 
 
-def test_a_batch_that_was_cut_late_makes_the_next_one_smaller(desk, record, portal, monkeypatch):
+def test_a_batch_that_was_cut_late_makes_the_next_one_smaller(context, record, portal, monkeypatch):
     monkeypatch.setattr("workers.delivery.deliver.CUT_LATE_MS", -1)
-    learn(desk, 0.0001)
+    learn(context, 0.0001)
     portal.add_faults({"kind": "drop_after_start"})
     deliveries = fill(record, 5)
 
-    send(desk, deliveries[0])
+    send(context, deliveries[0])
 
-    assert desk.pace.read().takes_ms[1] > 0.0001
+    assert context.pace.read().takes_ms[1] > 0.0001
 
 
 @pytest.mark.parametrize(("takes_ms", "first"), [(100, 50), (1_000, 20), (5_000, 4), (9_000, 2), (30_000, 1)])
-def test_a_batch_is_as_large_as_its_starts_are_quick(desk, record, portal, takes_ms, first):
-    learn(desk, takes_ms)
+def test_a_batch_is_as_large_as_its_starts_are_quick(context, record, portal, takes_ms, first):
+    learn(context, takes_ms)
     deliveries = fill(record, 50)
 
-    send(desk, deliveries[0])
+    send(context, deliveries[0])
 
     assert batch_sizes(portal) == [first]
 
 
-def test_durations_are_learnt_from_answers(desk, record, portal):
+def test_durations_are_learnt_from_answers(context, record, portal):
     portal.add_templates({"id": 20, "document_type": ["crm", "CCrmDocumentLead", "LEAD"], "first_leg_s": 4})
     deliveries = fill(record, 30, template=20)
 
-    work_off(desk)
+    work_off(context)
 
     assert batch_sizes(portal) == [1, 5, 5, 5, 5, 5, 4]
     assert states(record, deliveries) == [State.STARTED] * 30
-    assert desk.pace.read().takes_ms[20] == pytest.approx(4_000)
+    assert context.pace.read().takes_ms[20] == pytest.approx(4_000)
 
 
-def test_a_slow_template_does_not_eat_the_time_of_the_quick_ones(desk, record, portal):
-    learn(desk, 10)
-    learn(desk, 19_000, 2)
+def test_a_slow_template_does_not_eat_the_time_of_the_quick_ones(context, record, portal):
+    learn(context, 10)
+    learn(context, 19_000, 2)
     quick = fill(record, 10)
     slow = [add(record, template=2, document=("crm", "CCrmDocumentDeal", f"DEAL_{n}")) for n in range(1, 4)]
 
-    send(desk, quick[0])
+    send(context, quick[0])
 
     assert states(record, [*quick, *slow]) == [State.STARTED] * 11 + [State.PENDING] * 2
 
 
-def test_where_nothing_waits_no_slot_is_taken(desk, record, portal):
-    learn(desk, 1)
+def test_where_nothing_waits_no_slot_is_taken(context, record, portal):
+    learn(context, 1)
     fill(record, 10)
-    assert work_off(desk) == 1
+    assert work_off(context) == 1
     record.redis.delete("relay:bucket:main")
 
-    assert work_off(desk) == 0
+    assert work_off(context) == 0
 
     assert not record.redis.exists("relay:bucket:main")
     assert methods(portal) == {"batch": 1}
@@ -353,11 +353,11 @@ TRICKY = {
 }
 
 
-def test_tricky_values_arrive_alike_in_a_batch_and_alone(desk, open_desk, record, portal):
-    learn(desk, 1)
+def test_tricky_values_arrive_alike_in_a_batch_and_alone(context, open_context, record, portal):
+    learn(context, 1)
     deliveries = fill(record, 2, parameters=TRICKY)
-    send(desk, deliveries[0])
-    send(open_desk(), add(record, lead=3, parameters=TRICKY))
+    send(context, deliveries[0])
+    send(open_context(), add(record, lead=3, parameters=TRICKY))
 
     assert batch_sizes(portal) == [2, 1]
     assert [workflow["parameters"] for workflow in portal.started()] == [TRICKY] * 3

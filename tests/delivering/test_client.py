@@ -12,7 +12,7 @@ import requests
 import trustme
 
 from relay.core.errors import ConfigError
-from tests.delivering.desks import make_portal
+from tests.delivering.contexts import make_portal
 from tests.delivering.wire import Wire, answering, respond
 from tests.support.processes import refusing_address
 from workers.bitrix24 import client as client_module
@@ -114,7 +114,7 @@ def test_a_connection_that_breaks_after_the_first_byte_of_the_body_is_cut(open_c
 
 
 def test_a_connection_that_is_reset_at_once_is_never_taken_for_an_answer(open_client):
-    # Whether the system took the headers before it learnt of the reset is a matter of microseconds. Both are true.
+    # Whether the system took the headers before it learned of the reset is a matter of microseconds. Both are true.
     with Wire(lambda connection: connection.reset()) as wire:
         assert open_client(wire.url).call(METHOD, {}).fault in {Fault.NOT_SENT, Fault.CUT}
 
@@ -175,10 +175,10 @@ def test_the_secret_in_the_address_is_never_shown(open_client, caplog, capfd, mo
     assert SECRET not in shown
 
 
-def test_the_secret_is_not_in_what_an_address_shows(open_desk):
-    desk = open_desk(f"http://127.0.0.1:1/rest/1/{SECRET}")
+def test_the_secret_is_not_in_what_an_address_shows(open_context):
+    context = open_context(f"http://127.0.0.1:1/rest/1/{SECRET}")
 
-    assert SECRET not in f"{desk!r}{desk.address!r}{desk.line!r}"
+    assert SECRET not in f"{context!r}{context.address!r}{context.client!r}"
 
 
 def test_the_secret_is_not_in_what_is_said_of_a_bad_address():

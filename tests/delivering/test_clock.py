@@ -10,7 +10,7 @@ import pytest
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.store.record.record import Record
-from tests.delivering.desks import QUEUE
+from tests.delivering.contexts import QUEUE
 from tests.support.making import bring_to, write_one
 from tests.support.waiting import until
 from workers.maintenance import clock

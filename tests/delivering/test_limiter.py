@@ -7,8 +7,9 @@ import threading
 import pytest
 
 from relay.core.errors import RecordUnavailableError
+from relay.store.portals.portal import PortalRecord
 from relay.store.redis.connection import connect
-from tests.delivering.desks import make_portal
+from tests.delivering.contexts import make_portal
 from workers.portal.limiter import PATIENCE_MS, Limiter
 
 BUCKET = "relay:bucket:main"
@@ -27,7 +28,7 @@ def next_ms(redis):
 def make_limiter(redis, rate, burst=1):
     """A limiter, and what it would have slept."""
     slept = []
-    return Limiter(redis, make_portal(rate_per_s=rate, burst=burst), slept.append), slept
+    return Limiter(PortalRecord(redis, "main"), make_portal(rate_per_s=rate, burst=burst), slept.append), slept
 
 
 def let_pass(redis, seconds):
@@ -128,7 +129,7 @@ def test_a_slot_that_is_too_far_away_is_not_reserved_but_asked_for_again(redis):
         slept.append(seconds)
         redis.delete(BUCKET)
 
-    limiter = Limiter(redis, make_portal(rate_per_s=1.0), sleep)
+    limiter = Limiter(PortalRecord(redis, "main"), make_portal(rate_per_s=1.0), sleep)
     reserved_until = now_ms(redis) + PATIENCE_MS + 10_000
     redis.hset(BUCKET, "tat", reserved_until)
 

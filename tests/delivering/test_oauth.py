@@ -13,7 +13,7 @@ from relay.sandbox.portal import Portal as Pretended
 from relay.sandbox.server import SandboxServer
 from relay.sandbox.tokens import CLIENT_ID, CLIENT_SECRET, FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN
 from relay.store.portals.gate import GateState
-from tests.delivering.desks import add, make_portal, methods, send, use_webhook, work_off
+from tests.delivering.contexts import add, make_portal, methods, send, use_webhook, work_off
 from tests.delivering.wire import Wire, answering, respond
 from tests.support.processes import refusing_address
 from workers.bitrix24 import oauth
@@ -32,9 +32,9 @@ def use_app(url, *, server=None, secret=CLIENT_SECRET, client=CLIENT_ID, refresh
 
 
 @pytest.fixture
-def app(sandbox, open_desk):
-    """A desk with an application's tokens."""
-    return open_desk(address=use_app(sandbox.url))
+def app(sandbox, open_context):
+    """A context with an application's tokens."""
+    return open_context(address=use_app(sandbox.url))
 
 
 @pytest.fixture
@@ -108,17 +108,17 @@ def test_nothing_else_is_a_reason_to_refresh(app, record, portal, refreshes, cod
     assert refreshes == []
 
 
-def test_ten_workers_at_once_refresh_once(open_desk, record, sandbox, portal, refreshes):
+def test_ten_workers_at_once_refresh_once(open_context, record, sandbox, portal, refreshes):
     expire(portal)
-    desks = [open_desk(address=use_app(sandbox.url), own=True) for _ in range(10)]
+    contexts = [open_context(address=use_app(sandbox.url), own=True) for _ in range(10)]
     deliveries = [add(record, lead=n) for n in range(1, 11)]
     barrier = threading.Barrier(10)
 
-    def work(desk, delivery):
+    def work(context, delivery):
         barrier.wait()
-        send(desk, delivery)
+        send(context, delivery)
 
-    threads = [threading.Thread(target=work, args=pair) for pair in zip(desks, deliveries, strict=True)]
+    threads = [threading.Thread(target=work, args=pair) for pair in zip(contexts, deliveries, strict=True)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -129,11 +129,11 @@ def test_ten_workers_at_once_refresh_once(open_desk, record, sandbox, portal, re
     assert len(portal.started()) == 10
 
 
-def test_a_worker_that_starts_later_takes_up_the_pair_that_is_in_force(app, open_desk, record, sandbox, refreshes):
+def test_a_worker_that_starts_later_takes_up_the_pair_that_is_in_force(app, open_context, record, sandbox, refreshes):
     expire(sandbox.portal)
     send(app, add(record))
 
-    later = open_desk(address=use_app(sandbox.url), own=True)
+    later = open_context(address=use_app(sandbox.url), own=True)
 
     assert send(later, add(record, lead=2)).state is State.STARTED
     assert len(refreshes) == 1
@@ -163,19 +163,19 @@ def test_the_lease_ends_with_the_refresh(app, record, portal):
 
 
 @pytest.mark.parametrize("status", ["wrong_client_at_200", "invalid_client", "invalid_grant"])
-def test_a_refresh_that_is_refused_holds_the_portal(open_desk, record, sandbox, refreshes, status):
+def test_a_refresh_that_is_refused_holds_the_portal(open_context, record, sandbox, refreshes, status):
     options = {
         "wrong_client_at_200": {"client": "local.other"},
         "invalid_client": {"secret": "wrong-secret"},
         "invalid_grant": {"refresh": "used-before"},
     }[status]
-    desk = open_desk(address=use_app(sandbox.url, **options))
+    context = open_context(address=use_app(sandbox.url, **options))
     expire(sandbox.portal)
 
-    delivery = send(desk, add(record))
+    delivery = send(context, add(record))
 
     assert (delivery.state, delivery.attempts, len(refreshes)) == (State.PENDING, (), 1)
-    assert desk.gate.look().state is GateState.HELD
+    assert context.gate.look().state is GateState.HELD
     assert not record.redis.exists(KEPT)
 
 
@@ -212,18 +212,18 @@ def broken_server(request, monkeypatch) -> Iterator[str]:
     indirect=True,
 )
 def test_while_the_token_server_is_away_it_is_tried_again_later_with_the_old_token(
-    open_desk, record, sandbox, refreshes, broken_server
+    open_context, record, sandbox, refreshes, broken_server
 ):
     expire(sandbox.portal)
-    desk = open_desk(address=use_app(sandbox.url, server=broken_server))
-    delivery = send(desk, add(record))
+    context = open_context(address=use_app(sandbox.url, server=broken_server))
+    delivery = send(context, add(record))
 
     assert (delivery.state, len(delivery.attempts)) == (State.RETRYING, 1)
-    assert desk.gate.look().state is GateState.PAUSED
+    assert context.gate.look().state is GateState.PAUSED
     assert not record.redis.exists(KEPT)
 
-    desk.clock.now = max(delivery.next_attempt_at, desk.gate.look().until)
-    again = open_desk(address=use_app(sandbox.url))
+    context.clock.now = max(delivery.next_attempt_at, context.gate.look().until)
+    again = open_context(address=use_app(sandbox.url))
     work_off(again)
     assert record.delivery(delivery.id).state is State.STARTED
     assert [form["refresh_token"] for form in refreshes] == [FIRST_REFRESH_TOKEN]
@@ -274,18 +274,18 @@ def moved_to(url):
 
 
 def test_a_renamed_portal_is_verified_remembered_and_sent_the_call_as_a_post(
-    desk, open_desk, record, portal, elsewhere
+    context, open_context, record, portal, elsewhere
 ):
     portal.add_faults(moved_to(f"{elsewhere.url}/rest/1/sandbox/bizproc.workflow.start"))
 
-    delivery = send(desk, add(record, parameters={"Note": "whole"}))
+    delivery = send(context, add(record, parameters={"Note": "whole"}))
 
     assert (delivery.state, len(delivery.attempts)) == (State.STARTED, 1)
     assert [each["parameters"]["Note"] for each in elsewhere.portal.started()] == ["whole"]
     assert methods(elsewhere.portal) == {"scope": 1, "bizproc.workflow.start": 1}
-    assert desk.pace.read().host == elsewhere.url
-    assert send(desk, add(record, lead=2)).state is State.STARTED
-    assert send(open_desk(), add(record, lead=3)).state is State.STARTED
+    assert context.pace.read().host == elsewhere.url
+    assert send(context, add(record, lead=2)).state is State.STARTED
+    assert send(open_context(), add(record, lead=3)).state is State.STARTED
     assert methods(portal) == {"bizproc.workflow.start": 1}
     assert len(elsewhere.portal.started()) == 3
 
@@ -297,44 +297,44 @@ def test_an_application_follows_with_its_token(app, record, portal, elsewhere):
     assert len(elsewhere.portal.started()) == 1
 
 
-def test_a_place_that_does_not_answer_as_a_portal_is_not_followed(desk, record, portal):
+def test_a_place_that_does_not_answer_as_a_portal_is_not_followed(context, record, portal):
     with answering(respond(b"<html>")) as wire:
         portal.add_faults(moved_to(f"{wire.url}/rest/1/sandbox/bizproc.workflow.start"))
-        delivery = send(desk, add(record))
+        delivery = send(context, add(record))
 
     assert delivery.state is State.PENDING
-    assert desk.gate.look().state is GateState.HELD
-    assert desk.pace.read().host is None
+    assert context.gate.look().state is GateState.HELD
+    assert context.pace.read().host is None
 
 
-def test_a_place_that_refuses_the_credential_is_not_followed(open_desk, record, sandbox, portal):
+def test_a_place_that_refuses_the_credential_is_not_followed(open_context, record, sandbox, portal):
     with SandboxServer(settings={"rate": None}) as other:
         portal.add_faults(moved_to(f"{other.url}/rest/1/other/bizproc.workflow.start"))
-        desk = open_desk(address=use_webhook(sandbox.url))
+        context = open_context(address=use_webhook(sandbox.url))
         other.portal.add_faults({"kind": "error", "code": "INVALID_CREDENTIALS"})
 
-        assert send(desk, add(record)).state is State.PENDING
+        assert send(context, add(record)).state is State.PENDING
         assert other.portal.started() == []
 
 
 @pytest.mark.parametrize(
     "location", ["", "http://renamed.invalid/rest/", "https://elsewhere.example/rest/", "ftp://127.0.0.1/", "/rest/"]
 )
-def test_a_redirect_to_another_domain_is_not_followed_with_the_credential(desk, record, portal, location):
+def test_a_redirect_to_another_domain_is_not_followed_with_the_credential(context, record, portal, location):
     portal.add_faults(moved_to(location))
 
-    delivery = send(desk, add(record))
+    delivery = send(context, add(record))
 
     assert (delivery.state, delivery.attempts) == (State.PENDING, ())
-    assert desk.gate.look().state is GateState.HELD
-    assert desk.gate.look().reason == "http_302"
+    assert context.gate.look().state is GateState.HELD
+    assert context.gate.look().reason == "http_302"
 
 
-def test_a_host_that_may_not_inherit_the_credential_is_not_even_asked(desk, record, portal, elsewhere, monkeypatch):
+def test_a_host_that_may_not_inherit_the_credential_is_not_even_asked(context, record, portal, elsewhere, monkeypatch):
     monkeypatch.setattr(client_module, "_is_related", lambda *_: False)
     portal.add_faults(moved_to(f"{elsewhere.url}/rest/1/sandbox/bizproc.workflow.start"))
 
-    assert send(desk, add(record)).state is State.PENDING
+    assert send(context, add(record)).state is State.PENDING
     assert methods(elsewhere.portal) == {}
 
 

@@ -9,7 +9,7 @@ import pytest
 from relay.core.events import Policy
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
-from tests.delivering.desks import BATCHING, QUEUE, add, batch_sizes, methods, send, started_documents, work_off
+from tests.delivering.contexts import BATCHING, QUEUE, add, batch_sizes, methods, send, started_documents, work_off
 
 ORDERED = Policy(is_ordered=True)
 
@@ -33,49 +33,49 @@ def states(record, deliveries):
     return [one.state for one in record.deliveries(one.id for one in deliveries)]
 
 
-def test_the_oldest_goes_first(desk, record, portal):
+def test_the_oldest_goes_first(context, record, portal):
     deliveries = fill(record, [1, 1, 1])
 
-    work_off(desk)
+    work_off(context)
 
     assert notes(portal, 1) == ["0", "1", "2"]
     assert states(record, deliveries) == [State.STARTED] * 3
     assert record.redis.keys("relay:order:*") == []
 
 
-def test_what_has_to_wait_for_another_is_not_in_line_and_costs_nothing(desk, record, portal):
+def test_what_has_to_wait_for_another_is_not_in_line_and_costs_nothing(context, record, portal):
     portal.add_faults({"kind": "drop_after_start"})
     fill(record, [1] * 300)
     others = fill(record, [2, 3])
-    send(desk, others[0])
-    desk.gate.resume(desk.clock())
-    assert record.due("main", desk.clock()) == 2
+    send(context, others[0])
+    context.gate.resume(context.clock())
+    assert record.due("main", context.clock()) == 2
 
-    work_off(desk)
+    work_off(context)
 
     assert states(record, others) == [State.STARTED] * 2
     assert methods(portal) == {"bizproc.workflow.start": 3}
     assert record.counts().imbalances == []
 
 
-def test_an_older_one_that_comes_in_late_goes_before_those_that_wait(desk, record, portal):
+def test_an_older_one_that_comes_in_late_goes_before_those_that_wait(context, record, portal):
     begin = utc_now() - timedelta(seconds=1000)
     for seconds in (2, 3, 1):
         add(record, parameters={"Note": str(seconds)}, policy=ORDERED, at=begin + timedelta(seconds=seconds))
 
-    work_off(desk)
+    work_off(context)
 
     assert notes(portal, 1) == ["1", "2", "3"]
 
 
 @pytest.mark.parametrize("batch", [2, 3, 50])
-def test_across_batches_too(open_desk, record, portal, batch):
-    desk = open_desk(batch=batch, **BATCHING)
-    desk.pace.learn_start(desk.pace.read(), 1, 1)
+def test_across_batches_too(open_context, record, portal, batch):
+    context = open_context(batch=batch, **BATCHING)
+    context.pace.learn_start(context.pace.read(), 1, 1)
     leads = [1, 1, 2, 1, 2, 3, 1, 3, 2, 1] * 3
     deliveries = fill(record, leads)
 
-    work_off(desk)
+    work_off(context)
 
     assert states(record, deliveries) == [State.STARTED] * 30
     assert max(batch_sizes(portal)) > 1
@@ -83,12 +83,12 @@ def test_across_batches_too(open_desk, record, portal, batch):
         assert notes(portal, lead) == [str(n) for n, each in enumerate(leads) if each == lead]
 
 
-def test_a_batch_never_has_two_of_one_document(open_desk, record, portal):
-    desk = open_desk(**BATCHING)
-    desk.pace.learn_start(desk.pace.read(), 1, 1)
+def test_a_batch_never_has_two_of_one_document(open_context, record, portal):
+    context = open_context(**BATCHING)
+    context.pace.learn_start(context.pace.read(), 1, 1)
     deliveries = fill(record, [1, 1, 2, 2, 3])
 
-    send(desk, deliveries[0])
+    send(context, deliveries[0])
 
     assert started_documents(portal) == ["LEAD_1", "LEAD_2", "LEAD_3"]
 
@@ -100,71 +100,71 @@ TROUBLES = {
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_while_the_first_is_not_final_the_next_wait_and_others_do_not(desk, record, portal, clock, trouble):
+def test_while_the_first_is_not_final_the_next_wait_and_others_do_not(context, record, portal, clock, trouble):
     fault, state = TROUBLES[trouble]
     first, second, other = fill(record, [1, 1, 2])
     portal.add_faults(fault)
 
-    assert send(desk, first).state is state
-    desk.gate.resume(clock())
-    work_off(desk)
+    assert send(context, first).state is state
+    context.gate.resume(clock())
+    work_off(context)
     assert states(record, [second, other]) == [State.PENDING, State.STARTED]
 
     clock.now = record.delivery(first.id).next_attempt_at
-    work_off(desk)
+    work_off(context)
 
     assert states(record, [first, second, other]) == [State.STARTED] * 3
     assert notes(portal, 1) == ["0", "1"]
 
 
-def test_one_that_died_stands_in_nobodys_way(desk, record, portal):
+def test_one_that_died_stands_in_nobodys_way(context, record, portal):
     portal.configure(missing_documents=[1])
     deliveries = fill(record, [1, 1])
 
-    send(desk, deliveries[0])
+    send(context, deliveries[0])
     portal.configure(missing_documents=[])
-    work_off(desk)
+    work_off(context)
 
     assert states(record, deliveries) == [State.DEAD, State.STARTED]
 
 
 @pytest.mark.parametrize("ends", [State.STARTED, State.DEAD])
-def test_the_next_is_woken_when_the_one_before_it_ends(desk, record, portal, clock, ends):
+def test_the_next_is_woken_when_the_one_before_it_ends(context, record, portal, clock, ends):
     portal.add_faults({"kind": "error", "code": "QUERY_LIMIT_EXCEEDED"})
     first, second = fill(record, [1, 1])
-    work_off(desk)
-    desk.gate.resume(clock())
+    work_off(context)
+    context.gate.resume(clock())
     assert states(record, [first, second]) == [State.RETRYING, State.PENDING]
 
     portal.configure(missing_documents=[1] if ends is State.DEAD else [])
     clock.now = record.delivery(first.id).next_attempt_at
     record.redis.delete(QUEUE)
-    assert send(desk, first).state is ends
+    assert send(context, first).state is ends
     assert record.redis.llen(QUEUE) == 1
 
     assert record.due("main", clock()) == 1
     portal.configure(missing_documents=[])
-    work_off(desk)
+    work_off(context)
     assert record.delivery(second.id).state is State.STARTED
 
 
-def test_another_document_is_not_delayed(desk, record, portal):
+def test_another_document_is_not_delayed(context, record, portal):
     portal.add_faults({"kind": "drop_after_start"})
     deliveries = fill(record, [1, 1, 1, 2, 3, 4])
 
-    work_off(desk)
-    desk.gate.resume(desk.clock())
-    work_off(desk)
+    work_off(context)
+    context.gate.resume(context.clock())
+    work_off(context)
 
     assert states(record, deliveries) == [State.UNCERTAIN, *[State.PENDING] * 2, *[State.STARTED] * 3]
 
 
-def test_without_it_nobody_waits_for_anybody(desk, record, portal):
+def test_without_it_nobody_waits_for_anybody(context, record, portal):
     portal.add_faults({"kind": "drop_after_start"})
     deliveries = fill(record, [1, 1, 1], Policy())
 
-    work_off(desk)
-    desk.gate.resume(desk.clock())
-    work_off(desk)
+    work_off(context)
+    context.gate.resume(context.clock())
+    work_off(context)
 
     assert states(record, deliveries) == [State.UNCERTAIN, State.STARTED, State.STARTED]

@@ -10,7 +10,7 @@ from relay.core.events import Call
 from relay.core.ids import new_delivery_id, utc_now
 from relay.core.lifecycle import State, Verdict
 from relay.sandbox import starting
-from tests.delivering.desks import BATCHING, LEAD, add, alerts, batch_sizes, send, start_by_hand
+from tests.delivering.contexts import BATCHING, LEAD, add, alerts, batch_sizes, send, start_by_hand
 from workers.bitrix24.bizproc import OWN_ID, own_id_of, start_parameters
 from workers.portal.pace import HONOURED, IGNORED
 
@@ -18,8 +18,8 @@ CALL = Call("main", 713, LEAD, {"p1": "v", "p2": ["a", "b"]})
 
 
 @pytest.fixture
-def desk(open_desk):
-    return open_desk(own_id="echo")
+def context(open_context):
+    return open_context(own_id="echo")
 
 
 def test_an_id_has_the_native_shape_and_belongs_to_its_delivery():
@@ -46,47 +46,47 @@ def test_off_means_that_nothing_is_added():
     assert start_parameters(CALL, None)["PARAMETERS"] == CALL.parameters
 
 
-def test_it_is_off_unless_the_portal_says_otherwise(open_desk, record, portal):
-    desk = open_desk()
-    delivery = send(desk, add(record))
+def test_it_is_off_unless_the_portal_says_otherwise(open_context, record, portal):
+    context = open_context()
+    delivery = send(context, add(record))
 
     assert delivery.workflow_id != own_id_of(delivery.id)
-    assert desk.pace.read().own_id is None
+    assert context.pace.read().own_id is None
 
 
 @pytest.mark.parametrize("profile", ["a", "b"])
 @pytest.mark.parametrize("batch", [False, True])
-def test_both_generations_of_the_server_honour_it(open_desk, record, portal, profile, batch):
+def test_both_generations_of_the_server_honour_it(open_context, record, portal, profile, batch):
     portal.configure(profile=profile)
-    desk = open_desk(own_id="echo", **(BATCHING if batch else {}))
+    context = open_context(own_id="echo", **(BATCHING if batch else {}))
     deliveries = [add(record, lead=n, parameters={"Email": "a@b.c"}) for n in range(1, 4)]
 
     for one in deliveries:
-        send(desk, one)
+        send(context, one)
 
     settled = record.deliveries(one.id for one in deliveries)
     assert [one.workflow_id for one in settled] == [own_id_of(one.id) for one in deliveries]
-    assert desk.pace.read().own_id == HONOURED
+    assert context.pace.read().own_id == HONOURED
     assert portal.started()[0]["parameters"]["Email"] == "a@b.c"
     assert alerts(record) == []
 
 
-def test_a_portal_that_ignores_it_is_noticed_once_and_its_word_is_taken(desk, record, portal, monkeypatch):
+def test_a_portal_that_ignores_it_is_noticed_once_and_its_word_is_taken(context, record, portal, monkeypatch):
     monkeypatch.setattr(starting, "OWN_ID", "SomethingElse")
-    deliveries = [send(desk, add(record, lead=n)) for n in range(1, 4)]
+    deliveries = [send(context, add(record, lead=n)) for n in range(1, 4)]
 
     assert {one.state for one in deliveries} == {State.STARTED}
     assert {one.workflow_id for one in deliveries} == {workflow["id"] for workflow in portal.started()}
-    assert desk.pace.read().own_id == IGNORED
+    assert context.pace.read().own_id == IGNORED
     assert alerts(record) == ["own_id_ignored"]
 
 
-def test_an_id_that_exists_can_only_be_of_an_earlier_attempt(desk, record, sandbox):
+def test_an_id_that_exists_can_only_be_of_an_earlier_attempt(context, record, sandbox):
     delivery = add(record)
     own_id = own_id_of(delivery.id)
     begun = start_by_hand(sandbox.url, start_parameters(delivery.call, own_id))
 
-    settled = send(desk, delivery)
+    settled = send(context, delivery)
 
     assert begun["result"] == own_id
     assert (settled.state, settled.workflow_id) == (State.STARTED, own_id)
@@ -95,13 +95,13 @@ def test_an_id_that_exists_can_only_be_of_an_earlier_attempt(desk, record, sandb
     assert len(sandbox.portal.started()) == 1
 
 
-def test_in_a_batch_too(open_desk, record, sandbox):
-    desk = open_desk(own_id="echo", **BATCHING)
-    desk.pace.learn_start(desk.pace.read(), 1, 10)
+def test_in_a_batch_too(open_context, record, sandbox):
+    context = open_context(own_id="echo", **BATCHING)
+    context.pace.learn_start(context.pace.read(), 1, 10)
     deliveries = [add(record, lead=n) for n in range(1, 4)]
     start_by_hand(sandbox.url, start_parameters(deliveries[1].call, own_id_of(deliveries[1].id)))
 
-    send(desk, deliveries[0])
+    send(context, deliveries[0])
 
     settled = record.deliveries(one.id for one in deliveries)
     assert [one.workflow_id for one in settled] == [own_id_of(one.id) for one in deliveries]
@@ -109,7 +109,7 @@ def test_in_a_batch_too(open_desk, record, sandbox):
     assert len(sandbox.portal.started()) == 3
 
 
-def test_without_an_id_of_ours_the_same_words_prove_nothing(open_desk, record, portal):
+def test_without_an_id_of_ours_the_same_words_prove_nothing(open_context, record, portal):
     portal.add_faults({"kind": "error", "code": "", "description": "WorkflowAlreadyExists"})
 
-    assert send(open_desk(), add(record)).state is State.UNCERTAIN
+    assert send(open_context(), add(record)).state is State.UNCERTAIN

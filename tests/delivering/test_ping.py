@@ -6,12 +6,12 @@ import pytest
 
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
-from relay.core.requirements import Outline
+from relay.core.requirements import Requirement
 from relay.sandbox import starting
 from relay.store.portals.gate import Gate, GateState
 from relay.store.portals.questions import Questions
 from relay.store.portals.requirements import publish_rules
-from tests.delivering.desks import LEAD, SECRET, add, alerts, methods, send, use_webhook
+from tests.delivering.contexts import LEAD, SECRET, add, alerts, methods, send, use_webhook
 from tests.support.processes import refusing_address
 from workers.__main__ import main
 from workers.checks.drift_watch import check
@@ -22,24 +22,24 @@ from workers.portal.pace import HONOURED, IGNORED
 
 PARAMETERS = ("Parameter1", "Email", "Phone", "Note")
 DYNAMIC = ("crm", r"Bitrix\Crm\Integration\BizProc\Document\Dynamic")
-FITTING = Outline("seed-example", "main", 1, (*LEAD[:2], "LEAD_"), PARAMETERS)
+FITTING = Requirement("seed-example", "main", 1, (*LEAD[:2], "LEAD_"), PARAMETERS)
 DRIFTED = {
-    "no_such_template": (Outline("r", "main", 99, (*LEAD[:2], "LEAD_"), PARAMETERS), "no such template"),
-    "another_document": (Outline("r", "main", 2, (*LEAD[:2], "LEAD_"), PARAMETERS), "is for DEAL"),
-    "another_dynamic": (Outline("r", "main", 7, (*DYNAMIC, "DYNAMIC_148_"), PARAMETERS), "is for DYNAMIC_147"),
-    "not_sent": (Outline("r", "main", 1, (*LEAD[:2], "LEAD_"), PARAMETERS[:3]), "declares Note"),
-    "not_declared": (Outline("r", "main", 1, (*LEAD[:2], "LEAD_"), (*PARAMETERS, "Nope")), "does not declare it"),
+    "no_such_template": (Requirement("r", "main", 99, (*LEAD[:2], "LEAD_"), PARAMETERS), "no such template"),
+    "another_document": (Requirement("r", "main", 2, (*LEAD[:2], "LEAD_"), PARAMETERS), "is for DEAL"),
+    "another_dynamic": (Requirement("r", "main", 7, (*DYNAMIC, "DYNAMIC_148_"), PARAMETERS), "is for DYNAMIC_147"),
+    "not_sent": (Requirement("r", "main", 1, (*LEAD[:2], "LEAD_"), PARAMETERS[:3]), "declares Note"),
+    "not_declared": (Requirement("r", "main", 1, (*LEAD[:2], "LEAD_"), (*PARAMETERS, "Nope")), "does not declare it"),
 }  # fmt: skip
 FITTING_OTHERS = [
-    Outline("any", "main", 1, (*LEAD[:2], ""), PARAMETERS),
-    Outline("dynamic", "main", 7, (*DYNAMIC, "DYNAMIC_"), PARAMETERS),
-    Outline("feed", "main", 8, ("lists", "BizprocDocument", ""), PARAMETERS),
-    Outline("elsewhere", "second", 99, (*LEAD[:2], ""), ()),
+    Requirement("any", "main", 1, (*LEAD[:2], ""), PARAMETERS),
+    Requirement("dynamic", "main", 7, (*DYNAMIC, "DYNAMIC_"), PARAMETERS),
+    Requirement("feed", "main", 8, ("lists", "BizprocDocument", ""), PARAMETERS),
+    Requirement("elsewhere", "second", 99, (*LEAD[:2], ""), ()),
 ]
 
 
-def publish(record, *outlines):
-    publish_rules(record.redis, "digest", outlines, utc_now())
+def publish(record, *requirements):
+    publish_rules(record.redis, "digest", requirements, utc_now())
 
 
 @pytest.fixture
@@ -55,10 +55,10 @@ def environ(monkeypatch, valkey, config, sandbox):
     return monkeypatch.setenv
 
 
-def test_ping_says_that_all_is_well_and_starts_nothing(desk, record, portal, capsys):
+def test_ping_says_that_all_is_well_and_starts_nothing(context, record, portal, capsys):
     publish(record, FITTING, *FITTING_OTHERS)
 
-    assert ping(desk) == 0
+    assert ping(context) == 0
 
     said = capsys.readouterr().out
     assert "main: the credential is accepted by 127.0.0.1:" in said
@@ -68,37 +68,37 @@ def test_ping_says_that_all_is_well_and_starts_nothing(desk, record, portal, cap
     assert SECRET not in said
 
 
-def test_ping_before_the_first_rules_says_so(desk, capsys):
-    assert ping(desk) == 0
+def test_ping_before_the_first_rules_says_so(context, capsys):
+    assert ping(context) == 0
     assert "no rules are on record yet" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("what", DRIFTED)
-def test_ping_names_each_rule_that_does_not_fit(desk, record, capsys, what):
-    outline, words = DRIFTED[what]
-    publish(record, FITTING, outline)
+def test_ping_names_each_rule_that_does_not_fit(context, record, capsys, what):
+    requirement, words = DRIFTED[what]
+    publish(record, FITTING, requirement)
 
-    assert ping(desk) == 1
+    assert ping(context) == 1
 
     said = capsys.readouterr().out
-    assert f"main: rule r, template {outline.template_id}: " in said
+    assert f"main: rule r, template {requirement.template_id}: " in said
     assert words in said
     assert "2 rules, 1 that do not fit" in said
 
 
-def test_a_required_parameter_is_called_so(desk, record, portal, capsys):
+def test_a_required_parameter_is_called_so(context, record, portal, capsys):
     document_type = ["crm", "CCrmDocumentLead", "LEAD"]
     portal.add_templates({"id": 20, "document_type": document_type, "parameters": {"Must": {"Required": "1"}}})
-    publish(record, Outline("r", "main", 20, (*LEAD[:2], "LEAD_"), ()))
+    publish(record, Requirement("r", "main", 20, (*LEAD[:2], "LEAD_"), ()))
 
-    assert ping(desk) == 1
+    assert ping(context) == 1
     assert "requires Must" in capsys.readouterr().out
 
 
-def test_ping_reads_every_page_of_templates(desk, portal, capsys):
+def test_ping_reads_every_page_of_templates(context, portal, capsys):
     portal.add_templates([{"document_type": ["crm", "CCrmDocumentLead", "LEAD"]} for _ in range(120)])
 
-    assert ping(desk) == 0
+    assert ping(context) == 0
     assert "130 templates can be started" in capsys.readouterr().out
 
 
@@ -112,51 +112,51 @@ def test_ping_reads_every_page_of_templates(desk, portal, capsys):
         (1, SECRET, {"bizproc_available": False}, "plan has no business processes"),
     ],
 )
-def test_ping_says_what_is_wrong_with_a_credential(open_desk, sandbox, capsys, case):
+def test_ping_says_what_is_wrong_with_a_credential(open_context, sandbox, capsys, case):
     user, secret, settings, words = case
     sandbox.portal.configure(**settings)
-    desk = open_desk(address=use_webhook(sandbox.url, user, secret))
+    context = open_context(address=use_webhook(sandbox.url, user, secret))
 
-    assert ping(desk) == 1
+    assert ping(context) == 1
 
     said = capsys.readouterr().out
     assert words in said
     assert SECRET not in said.replace("sandbox_", "")
 
 
-def test_ping_says_that_a_portal_is_away(open_desk, capsys):
+def test_ping_says_that_a_portal_is_away(open_context, capsys):
     with refusing_address() as address:
-        assert ping(open_desk(f"http://{address}")) == 1
+        assert ping(open_context(f"http://{address}")) == 1
 
     assert "No connection to the portal" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("profile", ["a", "b"])
-def test_probe_starts_one_workflow_and_sees_its_id_refused_the_second_time(desk, portal, capsys, profile):
+def test_probe_starts_one_workflow_and_sees_its_id_refused_the_second_time(context, portal, capsys, profile):
     portal.configure(profile=profile)
 
-    assert probe(desk, 1, LEAD) == 0
+    assert probe(context, 1, LEAD) == 0
 
     assert "own ids are honoured" in capsys.readouterr().out
     assert len(portal.started()) == 1
-    assert desk.pace.read().own_id == HONOURED
+    assert context.pace.read().own_id == HONOURED
 
 
-def test_probe_says_that_a_portal_ignores_our_ids(desk, portal, capsys, monkeypatch):
+def test_probe_says_that_a_portal_ignores_our_ids(context, portal, capsys, monkeypatch):
     monkeypatch.setattr(starting, "OWN_ID", "SomethingElse")
 
-    assert probe(desk, 1, LEAD) == 1
+    assert probe(context, 1, LEAD) == 1
 
     assert "own ids are ignored" in capsys.readouterr().out
-    assert desk.pace.read().own_id == IGNORED
+    assert context.pace.read().own_id == IGNORED
 
 
 @pytest.mark.parametrize(
     ("template", "document", "words"),
     [(99, LEAD, "template does not exist"), (1, (*LEAD[:2], "LEAD_404"), "document does not exist")],
 )
-def test_probe_says_why_nothing_started(desk, capsys, template, document, words):
-    assert probe(desk, template, document) == 1
+def test_probe_says_why_nothing_started(context, capsys, template, document, words):
+    assert probe(context, template, document) == 1
     assert words in capsys.readouterr().out
 
 
@@ -187,19 +187,19 @@ def test_on_the_command_line_ping_and_probe_do_the_same(environ, record, portal,
     assert len(portal.started()) == 1
 
 
-def test_pause_and_resume_close_and_open_the_gate(environ, desk, record, portal, capsys):
+def test_pause_and_resume_close_and_open_the_gate(environ, context, record, portal, capsys):
     delivery = add(record)
 
     assert main(["pause", "main"]) == 0
     assert Gate(record.redis, "main").look().by_person
-    assert send(desk, delivery).state is State.PENDING
+    assert send(context, delivery).state is State.PENDING
     assert main(["resume", "main"]) == 0
     assert main(["resume", "main"]) == 0
 
     said = capsys.readouterr().out
     assert ["main: paused" in said, "main: open again" in said, "main: was open" in said] == [True] * 3
     assert Gate(record.redis, "main").look().state is GateState.OPEN
-    assert send(desk, record.delivery(delivery.id)).state is State.STARTED
+    assert send(context, record.delivery(delivery.id)).state is State.STARTED
 
 
 @pytest.mark.parametrize(
@@ -252,14 +252,14 @@ def test_a_portal_that_is_not_configured_is_named_with_those_that_are(environ, c
 # A person asks on the dashboard.
 
 
-def test_a_ping_of_the_dashboard_is_answered_with_what_the_terminal_says(desk, record, portal, capsys):
+def test_a_ping_of_the_dashboard_is_answered_with_what_the_terminal_says(context, record, portal, capsys):
     publish(record, FITTING, DRIFTED["not_sent"][0])
     asked = Questions(record.redis).ask("main", "ping", "", utc_now())
 
-    answer(desk, asked.id)
+    answer(context, asked.id)
 
     capsys.readouterr()
-    assert ping(desk) == 1
+    assert ping(context) == 1
     said = capsys.readouterr().out.splitlines()
     answered = Questions(record.redis).read(asked.id)
     assert answered.state == "failed"
@@ -267,24 +267,24 @@ def test_a_ping_of_the_dashboard_is_answered_with_what_the_terminal_says(desk, r
     assert portal.started() == []
 
 
-def test_a_ping_that_is_well_is_done_and_asked_once(desk, record, portal):
+def test_a_ping_that_is_well_is_done_and_asked_once(context, record, portal):
     publish(record, FITTING)
     asked = Questions(record.redis).ask("main", "ping", "", utc_now())
-    answer(desk, asked.id)
+    answer(context, asked.id)
     before = methods(portal)
 
-    answer(desk, asked.id)
-    answer(desk, "ask_nobody")
+    answer(context, asked.id)
+    answer(context, "ask_nobody")
 
     assert Questions(record.redis).read(asked.id).state == "done"
     assert methods(portal) == before
 
 
 @pytest.mark.parametrize("act", ["terminate", "kill"])
-def test_a_workflow_that_is_unknown_to_the_portal_is_not_ended(desk, record, portal, act):
+def test_a_workflow_that_is_unknown_to_the_portal_is_not_ended(context, record, portal, act):
     asked = Questions(record.redis).ask("main", act, "wf-nobody", utc_now())
 
-    answer(desk, asked.id)
+    answer(context, asked.id)
 
     answered = Questions(record.redis).read(asked.id)
     assert answered.state == "failed"
@@ -292,11 +292,11 @@ def test_a_workflow_that_is_unknown_to_the_portal_is_not_ended(desk, record, por
     assert methods(portal)[f"bizproc.workflow.{act}"] == 1
 
 
-def test_a_held_portal_can_be_pinged(desk, record):
-    desk.gate.hold(desk.gate.look(), "INVALID_CREDENTIALS", "Make a new one.", desk.clock())
+def test_a_held_portal_can_be_pinged(context, record):
+    context.gate.hold(context.gate.look(), "INVALID_CREDENTIALS", "Make a new one.", context.clock())
     asked = Questions(record.redis).ask("main", "ping", "", utc_now())
 
-    assert [step(desk), step(desk)] == [True, False]
+    assert [step(context), step(context)] == [True, False]
 
     assert Questions(record.redis).read(asked.id).state == "done"
 
@@ -304,34 +304,34 @@ def test_a_held_portal_can_be_pinged(desk, record):
 # Drift, which the workers look for by themselves.
 
 
-def test_drift_is_kept_and_said_once_and_again_when_it_changes(desk, record):
+def test_drift_is_kept_and_said_once_and_again_when_it_changes(context, record):
     publish(record, FITTING)
-    assert check(desk) == []
+    assert check(context) == []
     assert alerts(record) == []
 
     publish(record, FITTING, DRIFTED["not_sent"][0])
-    first = [check(desk), check(desk), check(desk)]
+    first = [check(context), check(context), check(context)]
     assert [len(found) for found in first] == [1, 1, 1]
     assert alerts(record) == ["drift"]
 
     publish(record, DRIFTED["not_sent"][0], DRIFTED["no_such_template"][0])
-    assert len(check(desk)) == 2
+    assert len(check(context)) == 2
     assert alerts(record) == ["drift", "drift"]
 
     publish(record, FITTING)
-    assert check(desk) == []
+    assert check(context) == []
     assert alerts(record) == ["drift", "drift"]
     assert record.redis.get("relay:drift:main") == b"[]"
 
 
-def test_a_portal_in_trouble_has_no_drift(desk, record, portal):
+def test_a_portal_in_trouble_has_no_drift(context, record, portal):
     publish(record, DRIFTED["not_sent"][0])
     portal.add_faults({"kind": "html_502"})
 
-    assert check(desk) == []
+    assert check(context) == []
     assert not record.redis.exists("relay:drift:main")
 
 
-def test_without_rules_on_record_nobody_is_asked(desk, portal):
-    assert check(desk) == []
+def test_without_rules_on_record_nobody_is_asked(context, portal):
+    assert check(context) == []
     assert methods(portal) == {}

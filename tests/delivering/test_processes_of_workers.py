@@ -6,7 +6,7 @@ import pytest
 
 from relay.core.lifecycle import State
 from relay.store.portals.gate import Gate, GateState
-from tests.delivering.desks import SECRET, add
+from tests.delivering.contexts import SECRET, add
 from tests.support.processes import kill
 from tests.support.waiting import until
 

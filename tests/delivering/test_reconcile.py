@@ -13,7 +13,7 @@ from relay.sandbox.workflows import Workflow
 from relay.store.portals.gate import GateState
 from relay.store.record.record import HARD_DEADLINE
 from relay.store.redis import keys
-from tests.delivering.desks import (
+from tests.delivering.contexts import (
     LEAD,
     add,
     alerts,
@@ -38,34 +38,34 @@ START, INSTANCES = "bizproc.workflow.start", "bizproc.workflow.instances"
 
 
 @pytest.fixture
-def echo(open_desk):
-    """A desk before a portal that honours ids of ours, which has been seen."""
-    desk = open_desk(own_id="echo")
-    desk.pace.learn_own_id(desk.pace.read(), honoured=True)
-    return desk
+def echo(open_context):
+    """A context before a portal that honours ids of ours, which has been seen."""
+    context = open_context(own_id="echo")
+    context.pace.learn_own_id(context.pace.read(), honoured=True)
+    return context
 
 
-def lose(desk, portal, fault=LOST, **options):
+def lose(context, portal, fault=LOST, **options):
     """A delivery whose answer is lost."""
     portal.add_faults(fault)
-    delivery = send(desk, add(desk.record, **options))
+    delivery = send(context, add(context.record, **options))
     assert delivery.state is State.UNCERTAIN
-    desk.gate.resume(desk.clock())
+    context.gate.resume(context.clock())
     return delivery
 
 
-def look_when_due(desk, delivery):
+def look_when_due(context, delivery):
     """Look into it when its time has come; how it is then."""
-    desk.clock.now = max(desk.clock.now, delivery.next_attempt_at or desk.clock.now)
-    return look_into(desk, delivery)
+    context.clock.now = max(context.clock.now, delivery.next_attempt_at or context.clock.now)
+    return look_into(context, delivery)
 
 
-def look_until_decided(desk, delivery):
+def look_until_decided(context, delivery):
     """Look as often as it is scheduled; the delivery, and how often."""
     for count in range(50):
         if delivery.state is not State.UNCERTAIN or delivery.next_attempt_at is None:
             return delivery, count
-        delivery = look_when_due(desk, delivery)
+        delivery = look_when_due(context, delivery)
     raise AssertionError("it never ends")
 
 
@@ -81,11 +81,11 @@ def begin(portal, **changes):
     return workflow
 
 
-def test_a_lost_answer_is_looked_into_after_the_portals_time(desk, record, portal, clock):
-    delivery = lose(desk, portal)
+def test_a_lost_answer_is_looked_into_after_the_portals_time(context, record, portal, clock):
+    delivery = lose(context, portal)
 
     assert delivery.next_attempt_at == clock.now + timedelta(seconds=60)
-    assert look_into(desk, delivery) == delivery, "not before its time"
+    assert look_into(context, delivery) == delivery, "not before its time"
 
 
 @pytest.mark.parametrize("fault", [LOST, NEVER_RAN], ids=["it_ran", "it_never_ran"])
@@ -99,18 +99,18 @@ def test_with_an_id_of_ours_the_same_call_again_makes_exactly_one_workflow(echo,
     assert len(delivery.attempts) == 2
 
 
-def test_an_id_of_ours_that_no_answer_has_confirmed_yet_is_looked_for_and_not_sent(open_desk, portal):
-    desk = open_desk(own_id="echo")
+def test_an_id_of_ours_that_no_answer_has_confirmed_yet_is_looked_for_and_not_sent(open_context, portal):
+    context = open_context(own_id="echo")
 
-    delivery = look_when_due(desk, lose(desk, portal))
+    delivery = look_when_due(context, lose(context, portal))
 
     assert (delivery.state, delivery.workflow_id) == (State.STARTED, own_id_of(delivery.id))
     assert methods(portal) == {START: 1, INSTANCES: 1}
-    assert desk.pace.read().own_id == "honoured"
+    assert context.pace.read().own_id == "honoured"
 
 
-def test_without_an_id_of_ours_it_is_found_among_the_running(desk, portal):
-    delivery = look_when_due(desk, lose(desk, portal))
+def test_without_an_id_of_ours_it_is_found_among_the_running(context, portal):
+    delivery = look_when_due(context, lose(context, portal))
 
     assert (delivery.state, delivery.reason) == (State.STARTED, "found_running")
     assert [workflow["id"] for workflow in portal.started()] == [delivery.workflow_id]
@@ -130,75 +130,75 @@ OTHERS = {
 
 @pytest.mark.parametrize("profile", ["a", "b"])
 @pytest.mark.parametrize("what", OTHERS)
-def test_a_workflow_that_is_none_of_ours_is_not_taken(desk, portal, portal_time, profile, what):
+def test_a_workflow_that_is_none_of_ours_is_not_taken(context, portal, portal_time, profile, what):
     portal.configure(profile=profile)
     changes = dict(OTHERS[what])
     if "saved_at" in changes:
         changes["saved_at"] = changes["started_at"] = portal.clock() + changes["saved_at"]
     begin(portal, **changes)
-    delivery = lose(desk, portal, NEVER_RAN)
+    delivery = lose(context, portal, NEVER_RAN)
     portal_time.advance(100)
 
-    delivery = look_when_due(desk, delivery)
+    delivery = look_when_due(context, delivery)
 
     assert (delivery.state, delivery.reason, delivery.looks) == (State.UNCERTAIN, "not_found_yet", 1)
     assert delivery.workflow_id is None
 
 
-def test_of_two_that_could_be_ours_the_one_that_nobody_has_is_taken(desk, record, portal):
-    first = send(desk, add(record))
-    delivery = lose(desk, portal)
+def test_of_two_that_could_be_ours_the_one_that_nobody_has_is_taken(context, record, portal):
+    first = send(context, add(record))
+    delivery = lose(context, portal)
 
-    delivery = look_when_due(desk, delivery)
+    delivery = look_when_due(context, delivery)
 
     assert len(portal.started()) == 2
     assert delivery.workflow_id == next(w["id"] for w in portal.started() if w["id"] != first.workflow_id)
 
 
-def test_a_workflow_of_another_delivery_is_not_taken(desk, record, portal):
-    send(desk, add(record))
+def test_a_workflow_of_another_delivery_is_not_taken(context, record, portal):
+    send(context, add(record))
 
-    delivery = look_when_due(desk, lose(desk, portal, NEVER_RAN))
+    delivery = look_when_due(context, lose(context, portal, NEVER_RAN))
 
     assert (delivery.state, delivery.workflow_id) == (State.UNCERTAIN, None)
 
 
-def test_two_lost_answers_never_share_a_workflow(desk, record, portal):
-    one, two = lose(desk, portal), lose(desk, portal, NEVER_RAN)
+def test_two_lost_answers_never_share_a_workflow(context, record, portal):
+    one, two = lose(context, portal), lose(context, portal, NEVER_RAN)
 
-    found = [look_when_due(desk, each) for each in (one, two)]  # in the order in which they are due
+    found = [look_when_due(context, each) for each in (one, two)]  # in the order in which they are due
 
     assert sorted(each.state for each in found) == [State.STARTED, State.UNCERTAIN]
     assert len(portal.started()) == 1
 
 
-def test_whoever_looks_with_a_token_cannot_tell_whose_it_is_but_still_compares_the_rest(record, sandbox, open_desk):
+def test_whoever_looks_with_a_token_cannot_tell_whose_it_is_but_still_compares_the_rest(record, sandbox, open_context):
     address = use_webhook(sandbox.url)
     assert Address(make_portal(), f"{sandbox.url}/rest/").user_id is None
-    desk = open_desk(address=address)
+    context = open_context(address=address)
     begin(sandbox.portal, document=(*LEAD[:2], "LEAD_2"))
 
-    assert look_when_due(desk, lose(desk, sandbox.portal, NEVER_RAN)).state is State.UNCERTAIN
+    assert look_when_due(context, lose(context, sandbox.portal, NEVER_RAN)).state is State.UNCERTAIN
 
 
-def test_one_that_is_still_in_its_first_leg_is_found_at_a_later_look(desk, portal, portal_time, clock):
+def test_one_that_is_still_in_its_first_leg_is_found_at_a_later_look(context, portal, portal_time, clock):
     portal.add_templates({"id": 20, "document_type": ["crm", "CCrmDocumentLead", "LEAD"], "first_leg_s": 50})
-    delivery = lose(desk, portal, template=20)
+    delivery = lose(context, portal, template=20)
 
-    early = look_when_due(desk, delivery)
+    early = look_when_due(context, delivery)
     portal_time.advance(60)
     clock.now = early.next_attempt_at
-    late = look_when_due(desk, early)
+    late = look_when_due(context, early)
 
     assert (early.state, early.reason) == (State.UNCERTAIN, "not_found_yet")
     assert (late.state, late.reason) == (State.STARTED, "found_running")
 
 
 @pytest.mark.parametrize("fault", [LOST, NEVER_RAN], ids=["it_ran", "it_never_ran"])
-def test_what_cannot_be_found_out_is_left_to_a_person(desk, record, portal, clock, fault):
+def test_what_cannot_be_found_out_is_left_to_a_person(context, record, portal, clock, fault):
     portal.configure(instances_visible=False)
 
-    delivery, looks = look_until_decided(desk, lose(desk, portal, fault))
+    delivery, looks = look_until_decided(context, lose(context, portal, fault))
 
     assert looks == LOOKS
     assert (delivery.state, delivery.reason) == (State.UNCERTAIN, "not_found")
@@ -207,12 +207,12 @@ def test_what_cannot_be_found_out_is_left_to_a_person(desk, record, portal, cloc
     assert record.counts().imbalances == []
 
 
-def test_a_rule_that_says_so_has_it_sent_again(desk, portal):
+def test_a_rule_that_says_so_has_it_sent_again(context, portal):
     portal.configure(instances_visible=False)
-    lost = lose(desk, portal, policy=Policy(on_uncertain="resend"))
+    lost = lose(context, portal, policy=Policy(on_uncertain="resend"))
 
-    delivery, looks = look_until_decided(desk, lost)
-    again = send(desk, delivery)
+    delivery, looks = look_until_decided(context, lost)
+    again = send(context, delivery)
 
     assert looks == LOOKS
     assert (delivery.state, delivery.reason) == (State.RETRYING, "resent_not_found")
@@ -220,21 +220,21 @@ def test_a_rule_that_says_so_has_it_sent_again(desk, portal):
     assert started_documents(portal) == ["LEAD_1", "LEAD_1"]
 
 
-def test_a_rule_that_says_so_gives_it_up(desk, portal):
+def test_a_rule_that_says_so_gives_it_up(context, portal):
     portal.configure(instances_visible=False)
 
-    delivery, _ = look_until_decided(desk, lose(desk, portal, policy=Policy(on_uncertain="give_up")))
+    delivery, _ = look_until_decided(context, lose(context, portal, policy=Policy(on_uncertain="give_up")))
 
     assert (delivery.state, delivery.reason) == (State.DEAD, "given_up_not_found")
     assert len(portal.started()) == 1
 
 
-def test_looks_get_rarer_and_end(desk, portal, clock):
-    delivery, waits = lose(desk, portal, NEVER_RAN), []
+def test_looks_get_rarer_and_end(context, portal, clock):
+    delivery, waits = lose(context, portal, NEVER_RAN), []
     while delivery.next_attempt_at:
         waits.append(delivery.next_attempt_at - clock.now)
         clock.now = delivery.next_attempt_at
-        delivery = look_when_due(desk, delivery)
+        delivery = look_when_due(context, delivery)
 
     assert waits == [timedelta(seconds=seconds) for seconds in (60, 120, 240)]
     assert methods(portal)[INSTANCES] == LOOKS
@@ -259,27 +259,27 @@ def test_the_same_id_is_sent_again_only_so_often(echo, portal):
     assert portal.started() == []
 
 
-def test_an_owner_who_may_start_but_not_list_leaves_it_to_a_person_and_holds_nothing(desk, portal):
+def test_an_owner_who_may_start_but_not_list_leaves_it_to_a_person_and_holds_nothing(context, portal):
     portal.add_faults({"kind": "error", "code": "ACCESS_DENIED", "method": INSTANCES, "times": 100})
 
     for _ in range(DENIED_IN_A_ROW + 1):
-        delivery = lose(desk, portal)
-        desk.clock.now = delivery.next_attempt_at
-        delivery = look_when_due(desk, delivery)
+        delivery = lose(context, portal)
+        context.clock.now = delivery.next_attempt_at
+        delivery = look_when_due(context, delivery)
         assert (delivery.state, delivery.reason) == (State.UNCERTAIN, "not_visible_access_denied")
         assert delivery.next_attempt_at is None
 
-    assert desk.gate.look().state is GateState.OPEN
+    assert context.gate.look().state is GateState.OPEN
 
 
-def test_a_portal_that_never_answers_a_look_is_asked_only_so_often(desk, portal):
-    delivery, count = lose(desk, portal), 0
+def test_a_portal_that_never_answers_a_look_is_asked_only_so_often(context, portal):
+    delivery, count = lose(context, portal), 0
     portal.add_faults({"kind": "html_502", "method": INSTANCES, "times": 100})
 
     while delivery.next_attempt_at and count < 50:
-        desk.clock.now = delivery.next_attempt_at
-        desk.record.redis.delete(keys.GATE + "main")
-        delivery, count = look_when_due(desk, delivery), count + 1
+        context.clock.now = delivery.next_attempt_at
+        context.record.redis.delete(keys.GATE + "main")
+        delivery, count = look_when_due(context, delivery), count + 1
 
     assert count == RESENDS
     assert delivery.state is State.UNCERTAIN
@@ -306,24 +306,24 @@ def test_a_refusal_now_says_nothing_of_the_first_time(echo, portal):
     ],
 )
 @pytest.mark.parametrize("own_id", ["echo", "off"])
-def test_a_portal_that_cannot_be_asked_costs_no_look(open_desk, portal, code, gate, own_id):
-    desk = open_desk(own_id=own_id)
-    desk.pace.learn_own_id(desk.pace.read(), honoured=own_id == "echo")
-    delivery = lose(desk, portal)
+def test_a_portal_that_cannot_be_asked_costs_no_look(open_context, portal, code, gate, own_id):
+    context = open_context(own_id=own_id)
+    context.pace.learn_own_id(context.pace.read(), honoured=own_id == "echo")
+    delivery = lose(context, portal)
     portal.add_faults({"kind": "error", "code": code})
 
-    delivery = look_when_due(desk, delivery)
+    delivery = look_when_due(context, delivery)
 
     assert (delivery.state, delivery.looks) == (State.UNCERTAIN, 0)
     assert delivery.next_attempt_at is not None
-    assert desk.gate.look().state is gate
+    assert context.gate.look().state is gate
 
 
-def test_at_a_closed_gate_nobody_is_asked(desk, record, portal, clock):
-    delivery = lose(desk, portal)
-    desk.gate.hold(desk.gate.look(), "because", "advice", clock())
+def test_at_a_closed_gate_nobody_is_asked(context, record, portal, clock):
+    delivery = lose(context, portal)
+    context.gate.hold(context.gate.look(), "because", "advice", clock())
 
-    assert look_when_due(desk, delivery) == delivery
+    assert look_when_due(context, delivery) == delivery
     assert methods(portal) == {START: 1}
 
 
@@ -341,34 +341,34 @@ def test_a_portal_that_stops_honouring_our_ids_may_have_started_it_twice_and_tha
     assert echo.pace.read().own_id == "ignored"
 
 
-def die_in_mid_call(desk, portal, clock, *, own_id):
+def die_in_mid_call(context, portal, clock, *, own_id):
     """A worker claims, calls, and dies before it can write what came of it."""
-    delivery = add(desk.record)
-    claimed = claim_one(desk.record, delivery, clock())
+    delivery = add(context.record)
+    claimed = claim_one(context.record, delivery, clock())
     chosen = {"id": own_id_of(delivery.id)} if own_id else {}
     begin(portal, **chosen)
     clock.now += HARD_DEADLINE + timedelta(seconds=20)
-    sweep(desk.record, clock())
-    swept = desk.record.delivery(claimed.id)
+    sweep(context.record, clock())
+    swept = context.record.delivery(claimed.id)
     assert (swept.state, swept.reason) == (State.UNCERTAIN, "worker_died")
     return swept
 
 
 @pytest.mark.parametrize("own_id", [False, True])
-def test_a_worker_that_died_in_mid_call_is_followed_up(open_desk, portal, clock, own_id):
-    desk = open_desk(own_id="echo" if own_id else "off")
-    delivery = die_in_mid_call(desk, portal, clock, own_id=own_id)
+def test_a_worker_that_died_in_mid_call_is_followed_up(open_context, portal, clock, own_id):
+    context = open_context(own_id="echo" if own_id else "off")
+    delivery = die_in_mid_call(context, portal, clock, own_id=own_id)
 
-    delivery = look_when_due(desk, delivery)
+    delivery = look_when_due(context, delivery)
 
     assert (delivery.state, delivery.reason) == (State.STARTED, "found_running")
     assert len(portal.started()) == 1
 
 
-def test_a_worker_that_died_after_an_earlier_attempt_is_followed_up_too(desk, record, portal, clock, portal_time):
+def test_a_worker_that_died_after_an_earlier_attempt_is_followed_up_too(context, record, portal, clock, portal_time):
     portal.add_faults({"kind": "error", "code": "QUERY_LIMIT_EXCEEDED"})
-    delivery = send(desk, add(record))
-    desk.gate.resume(clock())
+    delivery = send(context, add(record))
+    context.gate.resume(clock())
     clock.advance(7200)
     portal_time.advance(7200)
     claimed = claim_one(record, delivery, clock())
@@ -376,7 +376,7 @@ def test_a_worker_that_died_after_an_earlier_attempt_is_followed_up_too(desk, re
     clock.now += HARD_DEADLINE + timedelta(seconds=1)
     sweep(record, clock())
 
-    delivery = look_when_due(desk, record.delivery(claimed.id))
+    delivery = look_when_due(context, record.delivery(claimed.id))
 
     assert (delivery.state, delivery.workflow_id) == (State.STARTED, "wf.1")
 
@@ -394,52 +394,52 @@ def test_what_a_dead_worker_did_not_start_is_sent_under_our_id_once(echo, portal
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.UNCERTAIN}))
-def test_one_that_is_not_uncertain_is_not_looked_into(desk, record, portal, state):
+def test_one_that_is_not_uncertain_is_not_looked_into(context, record, portal, state):
     delivery = bring_to(record, state)
     record.redis.zadd(keys.DOUBTFUL + "main", {delivery.id: 0})
 
-    assert look_into(desk, delivery) == delivery
+    assert look_into(context, delivery) == delivery
     assert methods(portal) == {}
 
 
-def test_on_a_busy_document_ours_is_found_behind_fifty_others(desk, portal, portal_time):
-    delivery = lose(desk, portal)
+def test_on_a_busy_document_ours_is_found_behind_fifty_others(context, portal, portal_time):
+    delivery = lose(context, portal)
     for number in range(120):
         begin(portal, id=f"wf.{number}", started_by=2, saved_at=portal.clock() + 5)
     portal_time.advance(10)
 
-    delivery = look_when_due(desk, delivery)
+    delivery = look_when_due(context, delivery)
 
     assert (delivery.state, delivery.reason) == (State.STARTED, "found_running")
     assert delivery.workflow_id not in {f"wf.{number}" for number in range(120)}
     assert methods(portal)[INSTANCES] > 1
 
 
-def test_where_not_all_can_be_seen_nothing_is_sent_again(desk, portal, monkeypatch):
+def test_where_not_all_can_be_seen_nothing_is_sent_again(context, portal, monkeypatch):
     monkeypatch.setattr("workers.delivery.reconcile.PAGES", 2)
-    delivery = lose(desk, portal, NEVER_RAN, policy=Policy(on_uncertain="resend"))
+    delivery = lose(context, portal, NEVER_RAN, policy=Policy(on_uncertain="resend"))
     for number in range(120):
         begin(portal, id=f"wf.{number}", started_by=2)
 
-    delivery = look_when_due(desk, delivery)
+    delivery = look_when_due(context, delivery)
 
     assert (delivery.state, delivery.reason) == (State.UNCERTAIN, "too_many_running")
     assert delivery.next_attempt_at is None
     assert methods(portal) == {START: 1, INSTANCES: 2}
 
 
-def test_with_an_unconfirmed_own_id_two_lost_ones_of_a_document_each_get_their_own(open_desk, record, portal):
+def test_with_an_unconfirmed_own_id_two_lost_ones_of_a_document_each_get_their_own(open_context, record, portal):
     """A has started, B has not: whoever looks first, B must not take A's."""
-    desk = open_desk(own_id="echo")
-    a = lose(desk, portal)
-    b = lose(desk, portal, NEVER_RAN)
+    context = open_context(own_id="echo")
+    a = lose(context, portal)
+    b = lose(context, portal, NEVER_RAN)
     record.redis.zadd(keys.DOUBTFUL + "main", {b.id: 0})
 
-    b = look_when_due(desk, b)
+    b = look_when_due(context, b)
     assert (b.state, b.workflow_id) == (State.UNCERTAIN, None)
-    assert desk.pace.read().own_id == "honoured", "A's id among the running ones proves it"
-    a = look_when_due(desk, a)
-    b = look_when_due(desk, b)
+    assert context.pace.read().own_id == "honoured", "A's id among the running ones proves it"
+    a = look_when_due(context, a)
+    b = look_when_due(context, b)
 
     assert (a.state, a.workflow_id) == (State.STARTED, own_id_of(a.id))
     assert (b.state, b.workflow_id) == (State.STARTED, own_id_of(b.id))
@@ -461,7 +461,9 @@ def test_a_workflow_that_is_on_record_as_anothers_leaves_it_to_a_person_once(ech
     ("kind", "seconds"),
     [("html_502", 10), ("html_503", 10), ("not_json", 10), ("html_504", 60), ("drop_before", 60), ("cut", 60)],
 )
-def test_a_page_that_came_at_once_is_asked_about_soon_and_what_may_still_run_is_not(desk, portal, clock, kind, seconds):
-    delivery = lose(desk, portal, {"kind": kind, "method": START})
+def test_a_page_that_came_at_once_is_asked_about_soon_and_what_may_still_run_is_not(
+    context, portal, clock, kind, seconds
+):
+    delivery = lose(context, portal, {"kind": kind, "method": START})
 
     assert delivery.next_attempt_at == clock() + timedelta(seconds=seconds)

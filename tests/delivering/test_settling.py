@@ -10,7 +10,7 @@ import pytest
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.store.record.record import HARD_DEADLINE
-from tests.delivering.desks import add, send
+from tests.delivering.contexts import add, send
 from tests.delivering.wire import Wire, answering, respond
 from workers.delivery import deliver as delivery_module
 from workers.delivery.deliver import deliver_next
@@ -48,22 +48,22 @@ def answer_after(act):
     return Wire(handle)
 
 
-def test_an_outcome_waits_until_the_record_takes_it(open_desk, record, valkey, pauses):
+def test_an_outcome_waits_until_the_record_takes_it(open_context, record, valkey, pauses):
     waited = pauses(lambda: valkey.redis.config_set("min-replicas-to-write", "0"))
     with answer_after(valkey.make_read_only) as wire:
-        desk = open_desk(wire.url)
-        delivery = send(desk, add(record))
+        context = open_context(wire.url)
+        delivery = send(context, add(record))
 
     assert (delivery.state, delivery.workflow_id) == (State.STARTED, "66e81a641752f8.56521481")
     assert waited == [0.1]
 
 
-def test_an_outcome_that_cannot_be_written_leaves_it_to_the_sweeper(open_desk, record, valkey, pauses):
+def test_an_outcome_that_cannot_be_written_leaves_it_to_the_sweeper(open_context, record, valkey, pauses):
     waited = pauses(lambda: None)
     delivery = add(record)
     with answer_after(valkey.make_read_only) as wire:
-        desk = open_desk(wire.url)
-        deliver_next(desk)
+        context = open_context(wire.url)
+        deliver_next(context)
 
     valkey.redis.config_set("min-replicas-to-write", "0")
     assert HARD_DEADLINE.total_seconds() / 2 < sum(waited) < HARD_DEADLINE.total_seconds()
@@ -72,19 +72,19 @@ def test_an_outcome_that_cannot_be_written_leaves_it_to_the_sweeper(open_desk, r
     assert record.delivery(delivery.id).state is State.UNCERTAIN
 
 
-def test_what_the_sweeper_has_decided_meanwhile_stands(open_desk, record):
+def test_what_the_sweeper_has_decided_meanwhile_stands(open_context, record):
     with answer_after(lambda: sweep(record, utc_now() + HARD_DEADLINE * 2)) as wire:
-        desk = open_desk(wire.url)
-        delivery = send(desk, add(record))
+        context = open_context(wire.url)
+        delivery = send(context, add(record))
 
     assert (delivery.state, delivery.reason, delivery.workflow_id) == (State.UNCERTAIN, "worker_died", None)
     assert record.counts().imbalances == []
 
 
-def test_a_workflow_that_another_delivery_has_is_not_taken_for_ours(open_desk, record):
+def test_a_workflow_that_another_delivery_has_is_not_taken_for_ours(open_context, record):
     with answering(STARTED) as wire:
-        desk = open_desk(wire.url)
-        first, second = send(desk, add(record)), send(desk, add(record, lead=2))
+        context = open_context(wire.url)
+        first, second = send(context, add(record)), send(context, add(record, lead=2))
 
     assert first.state is State.STARTED
     assert (second.state, second.reason, second.workflow_id) == (State.UNCERTAIN, "workflow_of_another", None)

@@ -7,79 +7,79 @@ import pytest
 from relay.core.errors import RecordUnavailableError
 from relay.core.lifecycle import State
 from relay.store.portals.questions import Questions
-from tests.delivering.desks import QUEUE, add, methods, work_off
+from tests.delivering.contexts import QUEUE, add, methods, work_off
 from workers.delivery import shift
 from workers.delivery.shift import serve, step
 
 START = "bizproc.workflow.start"
 
 
-def test_it_works_until_there_is_nothing_to_do(desk, record, portal):
+def test_it_works_until_there_is_nothing_to_do(context, record, portal):
     deliveries = [add(record, lead=n) for n in range(1, 21)]
 
-    serve(desk)
+    serve(context)
 
     assert {one.state for one in record.deliveries(one.id for one in deliveries)} == {State.STARTED}
 
 
-def test_it_begins_no_call_when_it_is_told_to_stop(desk, record, portal):
+def test_it_begins_no_call_when_it_is_told_to_stop(context, record, portal):
     add(record)
     add(record, lead=2)
     told = iter([False, True])
 
-    serve(desk, lambda: next(told))
+    serve(context, lambda: next(told))
 
     assert methods(portal) == {START: 1}
 
 
-def test_what_is_left_when_its_time_is_over_has_a_job(desk, record, portal, monkeypatch):
+def test_what_is_left_when_its_time_is_over_has_a_job(context, record, portal, monkeypatch):
     monkeypatch.setattr(shift, "SHIFT_S", 0.0)
     for number in range(3):
         add(record, lead=number + 1)
-    serve(desk)
+    serve(context)
     assert methods(portal) == {}
     record.redis.delete(QUEUE)
 
-    step(desk)
+    step(context)
 
     assert record.redis.llen(QUEUE) == 1
 
 
-def test_a_person_is_answered_first(desk, record, portal):
+def test_a_person_is_answered_first(context, record, portal):
     add(record)
-    asked = Questions(record.redis).ask("main", "ping", "", desk.clock())
+    asked = Questions(record.redis).ask("main", "ping", "", context.clock())
 
-    assert step(desk)
+    assert step(context)
 
     assert Questions(record.redis).read(asked.id).state == "done"
     assert START not in methods(portal)
 
 
-def test_those_in_doubt_and_those_that_wait_take_turns(desk, record, portal, clock):
+def test_those_in_doubt_and_those_that_wait_take_turns(context, record, portal, clock):
     portal.add_faults({"kind": "html_502", "times": 1, "method": START})
-    work_off_one(desk, record)
+    work_off_one(context, record)
     clock.advance(10)
-    desk.gate.resume(clock())
+    context.gate.resume(clock())
     for number in range(2, 4):
         add(record, lead=number)
 
-    step(desk)
+    step(context)
 
     assert methods(portal) == {START: 2, "bizproc.workflow.instances": 1}
 
 
-def work_off_one(desk, record):
+def work_off_one(context, record):
     add(record)
-    work_off(desk)
+    work_off(context)
 
 
-def test_a_record_that_is_away_ends_the_shift_and_no_job(desk, valkey, monkeypatch):
+def test_a_record_that_is_away_ends_the_shift_and_no_job(context, valkey, monkeypatch):
     monkeypatch.setattr(shift, "step", lambda _desk: (_ for _ in ()).throw(RecordUnavailableError("away")))
 
-    serve(desk)
+    serve(context)
 
 
-def test_what_a_claim_took_whose_answer_was_lost_waits_again_and_is_sent_once(desk, record, portal, monkeypatch):
+def test_what_a_claim_took_whose_answer_was_lost_waits_again_and_is_sent_once(context, record, portal, monkeypatch):
     deliveries = [add(record, lead=n) for n in range(1, 4)]
     claim = record.claim
 
@@ -89,11 +89,11 @@ def test_what_a_claim_took_whose_answer_was_lost_waits_again_and_is_sent_once(de
 
     monkeypatch.setattr(type(record), "claim", lambda _self, *arguments: claim_and_lose(*arguments))
     with pytest.raises(RecordUnavailableError):
-        step(desk)
+        step(context)
     assert record.delivery(deliveries[0].id).state is State.SENDING
     monkeypatch.undo()
 
-    serve(desk)
+    serve(context)
 
     settled = record.deliveries(one.id for one in deliveries)
     assert [(one.state, len(one.attempts)) for one in settled] == [(State.STARTED, 1)] * 3
@@ -101,13 +101,13 @@ def test_what_a_claim_took_whose_answer_was_lost_waits_again_and_is_sent_once(de
     assert record.counts().imbalances == []
 
 
-def test_it_is_given_back_even_where_the_gate_has_closed(desk, record, portal, clock):
+def test_it_is_given_back_even_where_the_gate_has_closed(context, record, portal, clock):
     delivery = add(record)
-    desk.slip.is_unanswered = True
-    record.claim("main", desk.slip.id, clock())
-    desk.gate.pause_by_person(clock())
+    context.claim.is_unanswered = True
+    record.claim("main", context.claim.id, clock())
+    context.gate.pause_by_person(clock())
 
-    step(desk)
+    step(context)
 
     assert record.delivery(delivery.id).state is State.PENDING
     assert not record.delivery(delivery.id).attempts

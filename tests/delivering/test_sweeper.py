@@ -12,8 +12,9 @@ from relay.core.errors import LostRace
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State, Verdict
 from relay.queue.jobs import queue_name
+from relay.store import Store
 from relay.store.record.record import HARD_DEADLINE, Record
-from tests.delivering.desks import QUEUE, add
+from tests.delivering.contexts import QUEUE, add
 from tests.support.making import DAY, NOON, bring_to, make_entry, write, write_one
 from tests.support.waiting import until
 from workers.delivery.jobs import job_class
@@ -93,8 +94,8 @@ def test_sweepers_share_one_lease_and_stop_when_told(record, monkeypatch):
     passes = []
     monkeypatch.setattr(sweeper, "sweep", lambda *_: passes.append(threading.current_thread().name))
     stop = threading.Event()
-    threads = [threading.Thread(target=run_sweeper, args=(record, DAY, stop)) for _ in range(3)]
-    record.lease("sweep", "another host", timedelta(seconds=60))
+    threads = [threading.Thread(target=run_sweeper, args=(Store(record.redis), DAY, stop)) for _ in range(3)]
+    record.redis.set("relay:lease:sweep", "another host")
     for thread in threads:
         thread.start()
     until(lambda: record.redis.exists("relay:lease:sweep"), "the lease")
@@ -113,7 +114,7 @@ def test_a_sweeper_outlives_a_record_that_is_away(own_valkey, monkeypatch):
     monkeypatch.setattr(sweeper, "INTERVAL_S", 1.01)
     record, stop = Record(own_valkey.redis), threading.Event()
     own_valkey.make_read_only()
-    thread = threading.Thread(target=run_sweeper, args=(record, DAY, stop))
+    thread = threading.Thread(target=run_sweeper, args=(Store(record.redis), DAY, stop))
     thread.start()
     own_valkey.make_fresh()
     delivery = bring_to(record, State.SENDING)
@@ -188,7 +189,7 @@ def test_a_workflow_of_a_forgotten_delivery_may_be_anybodys(record):
     assert record.delivery_of_workflow(old.workflow_id) is None
 
 
-def test_a_whole_life_leaves_nothing_behind(desk, record, sandbox):
+def test_a_whole_life_leaves_nothing_behind(context, record, sandbox):
     before = keys_of(record)
     deliveries = [add(record, lead=n) for n in (1, 2, 404)]
     worker = PortalWorker(
@@ -196,7 +197,7 @@ def test_a_whole_life_leaves_nothing_behind(desk, record, sandbox):
         connection=record.redis,
         serializer=JSONSerializer,
         default_result_ttl=0,
-        job_class=job_class(lambda: serve(desk)),
+        job_class=job_class(lambda: serve(context)),
     )
     worker._install_signal_handlers = lambda: None  # the handlers of this process are pytest's
 

@@ -11,7 +11,7 @@ import pytest
 from relay.core.lifecycle import State, Verdict
 from relay.sandbox.answers import KNOWN_ERRORS
 from relay.store.portals.gate import GateState
-from tests.delivering.desks import add, alerts, send, use_webhook
+from tests.delivering.contexts import add, alerts, send, use_webhook
 from tests.delivering.wire import Wire, answering, respond
 from tests.support.processes import refusing_address
 from workers.bitrix24.client import Client
@@ -182,34 +182,34 @@ for kind, meaning in SPOILED.items():
     ROWS.append(pytest.param({"kind": kind}, "source", meaning, id=kind))
 
 
-def has_come_to(desk, delivery, meaning):
+def has_come_to(context, delivery, meaning):
     """Nothing else of it has changed than its class allows."""
-    expected, redis = MEANS[meaning], desk.record.redis
-    gate = desk.gate.look()
+    expected, redis = MEANS[meaning], context.record.redis
+    gate = context.gate.look()
     assert (delivery.state, gate.state) == (expected.state, expected.gate)
     assert [attempt.verdict for attempt in delivery.attempts] == ([expected.verdict] if expected.verdict else [])
     assert delivery.workflow_id is None
     assert delivery.reason
     assert bool(redis.hexists("relay:bucket:main", "factor")) is (meaning == SLOWED)
-    assert alerts(desk.record) == (["portal_held"] if meaning == HELD else [])
+    assert alerts(context.record) == (["portal_held"] if meaning == HELD else [])
     # No attempt is spent at a closed gate: it waits there, as it did.
     assert bool(delivery.next_attempt_at) is (expected.state in {State.RETRYING, State.UNCERTAIN})
     if expected.gate is not GateState.OPEN:
         assert gate.reason
         assert gate.advice
-    assert desk.record.counts().imbalances == []
+    assert context.record.counts().imbalances == []
     return True
 
 
 @pytest.mark.parametrize(("order", "column", "meaning"), ROWS)
-def test_an_answer_leads_to_the_state_that_its_class_says(open_desk, portal, order, column, meaning):
-    desk = open_desk(rate_per_s=1000.0, burst=100)
+def test_an_answer_leads_to_the_state_that_its_class_says(open_context, portal, order, column, meaning):
+    context = open_context(rate_per_s=1000.0, burst=100)
     portal.configure(statuses=column)
     portal.add_faults([order])
 
-    delivery = send(desk, add(desk.record))
+    delivery = send(context, add(context.record))
 
-    assert has_come_to(desk, delivery, meaning)
+    assert has_come_to(context, delivery, meaning)
     if meaning == PERMANENT:
         code = order["code"]
         assert delivery.attempts[0].description == (order.get("description") or KNOWN_ERRORS[code].description)
@@ -217,12 +217,12 @@ def test_an_answer_leads_to_the_state_that_its_class_says(open_desk, portal, ord
 
 
 @pytest.mark.parametrize(("response", "meaning"), [pytest.param(*row, id=name) for name, *row in BODIES])
-def test_a_body_that_is_no_answer_leads_to_the_state_that_its_status_proves(open_desk, record, response, meaning):
+def test_a_body_that_is_no_answer_leads_to_the_state_that_its_status_proves(open_context, record, response, meaning):
     with answering(response) as wire:
-        desk = open_desk(wire.url, rate_per_s=1000.0, burst=100)
-        delivery = send(desk, add(record))
+        context = open_context(wire.url, rate_per_s=1000.0, burst=100)
+        delivery = send(context, add(record))
 
-    assert has_come_to(desk, delivery, meaning)
+    assert has_come_to(context, delivery, meaning)
     assert len(wire.requests) == 1
 
 
@@ -244,31 +244,31 @@ def shut(connection, how):
 
 
 @pytest.mark.parametrize("how", ["in_the_headers", "after_all", "after_a_status", "in_the_answer"])
-def test_a_connection_that_breaks_once_something_was_sent_leaves_it_uncertain(open_desk, record, how):
+def test_a_connection_that_breaks_once_something_was_sent_leaves_it_uncertain(open_context, record, how):
     with Wire(partial(shut, how=how)) as wire:
-        desk = open_desk(wire.url)
-        assert has_come_to(desk, send(desk, add(record)), LOST)
+        context = open_context(wire.url)
+        assert has_come_to(context, send(context, add(record)), LOST)
 
 
-def test_an_answer_that_does_not_come_in_time_leaves_it_uncertain(open_desk, record):
+def test_an_answer_that_does_not_come_in_time_leaves_it_uncertain(open_context, record):
     with Wire(partial(shut, how="never")) as wire:
-        desk = open_desk(wire.url)
-        desk.line._connect()
-        desk.line._client = Client(desk.address.base_url, read_timeout_s=0.05)
-        delivery = send(desk, add(record))
+        context = open_context(wire.url)
+        context.client._connect()
+        context.client._client = Client(context.address.base_url, read_timeout_s=0.05)
+        delivery = send(context, add(record))
 
-    assert has_come_to(desk, delivery, LOST)
+    assert has_come_to(context, delivery, LOST)
     assert delivery.reason == "timed_out"
 
 
-def test_a_portal_that_cannot_be_reached_is_tried_again(open_desk, record, sandbox):
+def test_a_portal_that_cannot_be_reached_is_tried_again(open_context, record, sandbox):
     with refusing_address() as address:
         urls = [f"http://{address}", "http://name.invalid", sandbox.url.replace("http:", "https:")]
         for url in urls:
             record.redis.flushall()
-            desk = open_desk(url)
-            delivery = send(desk, add(record))
-            assert has_come_to(desk, delivery, TRANSIENT)
+            context = open_context(url)
+            delivery = send(context, add(record))
+            assert has_come_to(context, delivery, TRANSIENT)
             assert delivery.reason == "not_sent"
     assert sandbox.portal.started() == []
 
@@ -289,14 +289,14 @@ OWN_ANSWERS: list[Any] = [
 
 @pytest.mark.parametrize("profile", ["a", "b"])
 @pytest.mark.parametrize("row", OWN_ANSWERS)
-def test_what_the_portal_refuses_by_itself(open_desk, portal, profile, row):
+def test_what_the_portal_refuses_by_itself(open_context, portal, profile, row):
     what, settings, words, meaning = row
     portal.configure(profile=profile, **settings)
-    desk = open_desk(rate_per_s=1000.0, burst=100)
+    context = open_context(rate_per_s=1000.0, burst=100)
 
-    delivery = send(desk, add(desk.record, **what))
+    delivery = send(context, add(context.record, **what))
 
-    assert has_come_to(desk, delivery, meaning)
+    assert has_come_to(context, delivery, meaning)
     assert portal.started() == []
     if words:
         assert delivery.attempts[0].description.endswith(words)
@@ -305,24 +305,24 @@ def test_what_the_portal_refuses_by_itself(open_desk, portal, profile, row):
 @pytest.mark.parametrize(
     ("user", "secret", "meaning"), [(1, "wrong", HELD), (7, "sandbox", HELD), (2, "sandbox", PERMANENT)]
 )
-def test_a_credential_that_may_not_start(open_desk, sandbox, user, secret, meaning):
-    desk = open_desk(address=use_webhook(sandbox.url, user, secret))
+def test_a_credential_that_may_not_start(open_context, sandbox, user, secret, meaning):
+    context = open_context(address=use_webhook(sandbox.url, user, secret))
 
-    assert has_come_to(desk, send(desk, add(desk.record)), meaning)
+    assert has_come_to(context, send(context, add(context.record)), meaning)
     assert sandbox.portal.started() == []
 
 
 @pytest.mark.parametrize(("profile", "meaning"), [("a", None), ("b", PERMANENT)])
-def test_a_script_is_refused_by_newer_servers_in_the_portals_language(open_desk, record, portal, profile, meaning):
+def test_a_script_is_refused_by_newer_servers_in_the_portals_language(open_context, record, portal, profile, meaning):
     portal.configure(profile=profile, language="ru")
     portal.add_templates({"id": 50, "document_type": ["crm", "CCrmDocumentLead", "LEAD"], "auto_execute": 32})
-    desk = open_desk()
+    context = open_context()
 
-    delivery = send(desk, add(record, template=50))
+    delivery = send(context, add(record, template=50))
 
     assert delivery.state is (State.DEAD if meaning else State.STARTED)
     if meaning:
-        assert has_come_to(desk, delivery, meaning)
+        assert has_come_to(context, delivery, meaning)
         assert not delivery.attempts[0].description.isascii()
 
 

@@ -20,9 +20,10 @@ from relay.configuration.alerts import Alerting, Chat, Hook, Mail, load_alerting
 from relay.core.errors import ConfigError
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
+from relay.store import Store
 from relay.store.portals.gate import Gate
 from relay.store.redis import keys
-from tests.delivering.desks import make_desk, use_webhook
+from tests.delivering.contexts import make_context, use_webhook
 from tests.support.folders import copy_config
 from tests.support.making import bring_to, hold, make_entry, write, write_one
 from tests.support.processes import refusing_address
@@ -162,7 +163,9 @@ def watch(record, clock):
     """Makes a watchman; its link is an address of nobody."""
 
     def make(alerting: Alerting) -> Watchman:
-        return Watchman(record, alerting, ["main"], open_channels(alerting), "https://relay.example.com", clock)
+        return Watchman(
+            Store(record.redis), alerting, ["main"], open_channels(alerting), "https://relay.example.com", clock
+        )
 
     return make
 
@@ -349,7 +352,7 @@ def test_it_looks_from_a_thread_until_it_is_stopped_and_one_process_at_a_time(wa
 
 
 def open_line(record, url, clock, **options):
-    return make_desk(record, use_webhook(url, **options), clock).line
+    return make_context(record, use_webhook(url, **options), clock).line
 
 
 def messages(sandbox):
@@ -359,7 +362,10 @@ def messages(sandbox):
 def test_a_chat_says_what_is_wrong_and_when_it_is_over(record, sandbox, clock):
     alerting = alerting_for(chats=(Chat("chat", "main", "chat12"), Chat("far", "second", "chat13")))
     channels = open_chats(alerting, {"main": open_line(record, sandbox.url, clock)})
-    watchman, gate = Watchman(record, alerting, ["main"], channels, clock=clock), Gate(record.redis, "main")
+    watchman, gate = (
+        Watchman(Store(record.redis), alerting, ["main"], channels, clock=clock),
+        Gate(record.redis, "main"),
+    )
     gate.hold(gate.look(), "x", "Mend the webhook.", clock())
     for _ in range(2):
         watchman.look()
@@ -397,7 +403,7 @@ def test_a_chat_that_does_not_take_it_says_why(record, sandbox, dialog, secret, 
 def test_a_portal_that_is_away_is_told_when_it_is_back(record, sandbox, clock):
     alerting = alerting_for(chats=(Chat("chat", "main", "1"),))
     channels = open_chats(alerting, {"main": open_line(record, sandbox.url, clock)})
-    watchman = Watchman(record, alerting, ["main"], channels, clock=clock)
+    watchman = Watchman(Store(record.redis), alerting, ["main"], channels, clock=clock)
     sandbox.portal.add_faults({"kind": "html_502", "times": 2})
     hold(record.redis, "main", "x", "y", clock())
 

@@ -10,6 +10,7 @@ import pytest
 from relay.cli.main import main
 from relay.core.lifecycle import EventState, State
 from relay.operations.erase import Eraser, Needle, NotErasableError
+from relay.store import Store
 from relay.store.operators.audit_log import Act, log_act, read_acts
 from relay.store.portals.gate import Gate
 from relay.store.portals.questions import Questions
@@ -28,7 +29,7 @@ def quietly(_seen, _total):
 
 @pytest.fixture
 def eraser(record):
-    return Eraser(record, MARKER)
+    return Eraser(Store(record.redis), MARKER)
 
 
 def write_with(record, *, body=b"{}", parameters=None, marks=(), digest=None, **about):

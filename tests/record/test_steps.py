@@ -413,10 +413,3 @@ def test_who_was_too_slow_ends_nobody_elses_lease(redis):
         redis.set(keys.LEASE + "ask:main", "quick")
 
     assert redis.get(keys.LEASE + "ask:main") == b"quick"
-
-
-def test_a_lease_has_one_holder_until_it_ends(redis, record):
-    assert record.lease("sweep", "me", timedelta(minutes=1))
-    assert not record.lease("sweep", "you", timedelta(minutes=1))
-    assert 0 < redis.pttl(keys.LEASE + "sweep") <= 60_000
-    assert record.lease("another", "you", timedelta(minutes=1))

@@ -147,7 +147,7 @@ def test_a_workflow_is_ended_and_the_answer_is_shown(app, operator, record, name
     ask(operator, f"/deliveries/{started.id}/acts/{name}")
     to_answer = press(operator, f"/deliveries/{started.id}/acts/{name}").headers["Location"]
     waiting = operator.get(to_answer, headers=SAME)
-    app.extensions["house"].questions.answer(to_answer.rpartition("/")[2], done=True, answer="true <b>")
+    app.extensions["services"].questions.answer(to_answer.rpartition("/")[2], done=True, answer="true <b>")
 
     assert waiting.headers["Refresh"]
     assert "looks again by itself" in waiting.text
@@ -203,7 +203,7 @@ def test_a_portal_is_pinged_and_the_answer_is_shown(app, operator, redis):
     to_answer = press(operator, "/portals/main/ping").headers["Location"]
     assert operator.get(to_answer, headers=SAME).headers["Refresh"]
     found = "2 templates can be started\nrule <r>, template 9: none"
-    app.extensions["house"].questions.answer(to_answer.rpartition("/")[2], done=False, answer=found)
+    app.extensions["services"].questions.answer(to_answer.rpartition("/")[2], done=False, answer=found)
 
     text = ask(operator, to_answer)
     assert "Ping main" in text
@@ -248,7 +248,7 @@ def test_many_are_replayed_after_they_were_counted(app, operator, record, redis)
     running = operator.get(to_progress, headers=SAME)
     assert running.headers["Refresh"]
     assert to_progress in ask(operator, "/bulk")
-    app.extensions["house"].bulk.step(to_progress.rpartition("/")[2])
+    app.extensions["services"].bulk.step(to_progress.rpartition("/")[2])
 
     finished = operator.get(to_progress, headers=SAME)
     assert "Refresh" not in finished.headers
@@ -265,7 +265,7 @@ def test_without_a_state_the_dead_are_meant_and_started_ones_are_asked_for(app, 
     assert "1 delivery fits the filter" in ask(operator, "/bulk?portal=main&state=started")
     assert 'value="">any' not in ask(operator, "/bulk").partition("</select>")[0]
     to_progress = press(operator, "/bulk", portal="main", state="").headers["Location"]
-    app.extensions["house"].bulk.step(to_progress.rpartition("/")[2])
+    app.extensions["services"].bulk.step(to_progress.rpartition("/")[2])
 
     assert len(siblings(record, dead)) == 1
     assert siblings(record, started) == []
@@ -277,7 +277,7 @@ def test_a_bulk_replay_is_cancelled(app, operator, record):
 
     press(operator, f"{to_progress}/cancel")
     assert "stopping" in ask(operator, to_progress)
-    app.extensions["house"].bulk.step(to_progress.rpartition("/")[2])
+    app.extensions["services"].bulk.step(to_progress.rpartition("/")[2])
 
     assert "cancelled" in ask(operator, to_progress)
 

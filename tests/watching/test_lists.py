@@ -170,7 +170,7 @@ def test_every_rule_is_shown_with_what_became_of_it(operator, redis):
 
 
 def test_the_page_says_whether_web_and_workers_have_the_same_rules(operator, redis):
-    redis.hset("relay:rules", mapping={"digest": "another", "outlines": "[]"})
+    redis.hset("relay:rules", mapping={"digest": "another", "requirements": "[]"})
     assert "they differ" in show(operator, "/rules")
     redis.delete("relay:rules")
     assert "not published yet" in show(operator, "/rules")

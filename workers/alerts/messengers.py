@@ -26,7 +26,7 @@ from relay.configuration.alerts import Alerting, Chat, Hook, Mail
 from relay.core.errors import ConfigError, Mistake, RelayError
 from relay.core.events import iso
 from workers.alerts.news import News
-from workers.portal.client import Line
+from workers.portal.client import PacedClient
 
 TIMEOUT_S = 10.0
 CHAT_METHOD = "im.message.add"
@@ -75,7 +75,7 @@ class Channel:
     send: Callable[[Message], None]
 
 
-def open_chats(alerting: Alerting, lines: Mapping[str, Line]) -> list[Channel]:
+def open_chats(alerting: Alerting, lines: Mapping[str, PacedClient]) -> list[Channel]:
     """The chats that these lines, by portal, lead to; the others are for the host that serves their portal."""
     chats = [chat for chat in alerting.chats if chat.portal in lines]
     return [Channel(chat.name, lambda message, chat=chat: say(chat, lines[chat.portal], message)) for chat in chats]  # type: ignore[misc] # bound
@@ -137,7 +137,7 @@ def write(mail: Mail, message: Message) -> None:
         raise UnsentError(type(error).__name__) from None
 
 
-def say(chat: Chat, line: Line, message: Message) -> None:
+def say(chat: Chat, line: PacedClient, message: Message) -> None:
     """Write into a chat, in the portal's pace. Raises UnsentError, RecordUnavailableError.
 
     Bitrix24 knows no id for a message that is sent again, so where an answer was lost it may stand there twice.

@@ -19,13 +19,14 @@ from relay.core.errors import RecordUnavailableError
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.core.telemetry import get_logger
-from relay.health.snapshot import read_vitals
-from relay.store.operators.alert_state import keep_deaths, keep_told, read_deaths, read_told
-from relay.store.record.record import Record
+from relay.health.assessment import Thresholds, assess
+from relay.health.snapshot import take_snapshot
+from relay.store import Store
 from workers.alerts.messengers import Channel, Message, UnsentError
 from workers.alerts.news import News, Trouble, count_deaths, find_troubles, news_for
 
 INTERVAL_S = 30.0
+LEASE = timedelta(seconds=60)
 
 log = get_logger()
 
@@ -38,7 +39,7 @@ class Watchman:
     have another one for each portal, because not every host has the portal's credential.
     """
 
-    record: Record
+    store: Store
     alerting: Alerting
     portals: Sequence[str]
     channels: Sequence[Channel]
@@ -51,20 +52,22 @@ class Watchman:
         holder = f"{socket.gethostname()}-{os.getpid()}"
         while not stop.is_set():
             try:
-                if self.record.lease(self.lease, holder, timedelta(seconds=INTERVAL_S - 1)):
-                    self.look()
+                with self.store.lease(self.lease, holder, LEASE) as is_ours:
+                    if is_ours:
+                        self.look()
             except RecordUnavailableError as error:
                 log.warning("alerts.postponed", reason=str(error))
             stop.wait(INTERVAL_S)
 
     def look(self) -> None:
         """Once: find what is wrong, and tell each channel what it does not know. Raises RecordUnavailableError."""
-        now, redis = self.clock(), self.record.redis
-        vitals = read_vitals(self.record, self.portals, self.alerting.silent_after, now)
-        counted = vitals.ledger.since_start.get(f"delivery:{State.DEAD}", 0)
-        deaths = count_deaths(read_deaths(redis), counted, now, self.alerting.quiet)
-        keep_deaths(redis, deaths)
-        troubles = find_troubles(vitals, deaths, self.alerting, now)
+        now, kept = self.clock(), self.store.operators
+        snapshot = take_snapshot(self.store, self.portals, self.alerting.silent_after, now)
+        counted = snapshot.ledger.since_start.get(f"delivery:{State.DEAD}", 0)
+        deaths = count_deaths(kept.deaths(), counted, now, self.alerting.quiet)
+        kept.keep_deaths(deaths)
+        thresholds = Thresholds(self.alerting.oldest_waiting, self.alerting.silent_after)
+        troubles = find_troubles(assess(snapshot, thresholds, now), deaths)
         for channel in self.channels:
             try:
                 self._tell(channel, troubles, now)
@@ -74,7 +77,7 @@ class Watchman:
                 log.error("alert.unsent", channel=channel.name, reason=type(error).__name__)  # noqa: TRY400 - no values
 
     def _tell(self, channel: Channel, troubles: Sequence[Trouble], now: datetime) -> None:
-        told, sent = read_told(self.record.redis, channel.name)
+        told, sent = self.store.operators.alert_state(channel.name)
         news = news_for(told, troubles, now, self.alerting.repeat)
         if news:
             try:
@@ -85,7 +88,7 @@ class Watchman:
             sent += 1
             log.info("alert.sent", channel=channel.name, new=list(news.new), resolved=list(news.resolved))
         if news.told != told:
-            keep_told(self.record.redis, channel.name, news.told, sent)
+            self.store.operators.keep_alert_state(channel.name, news.told, sent)
 
 
 def _id_of(channel: Channel, news: News, sent: int) -> str:

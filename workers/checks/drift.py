@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from relay.core.requirements import Outline
+from relay.core.drift import Drift, DriftKind
+from relay.core.requirements import Requirement
 from workers.bitrix24 import bizproc
 from workers.bitrix24.answers import Answer
-from workers.portal.client import Line
+from workers.portal.client import PacedClient
 
 FIELDS = ["ID", "NAME", "DOCUMENT_TYPE", "PARAMETERS"]
 PAGES = 20
 """Fifty templates a page: a portal with more than a thousand is read in part."""
 
 
-def read_templates(line: Line) -> tuple[dict[int, Mapping[str, Any]], Answer]:
+def read_templates(line: PacedClient) -> tuple[dict[int, Mapping[str, Any]], Answer]:
     """Every template of the portal by id, and the last answer, which tells why there are none."""
     templates: dict[int, Mapping[str, Any]] = {}
     start: Any = 0
@@ -35,29 +36,32 @@ def read_templates(line: Line) -> tuple[dict[int, Mapping[str, Any]], Answer]:
     return templates, answer
 
 
-def find_drift(outlines: Iterable[Outline], templates: Mapping[int, Mapping[str, Any]]) -> list[str]:
-    """What does not fit, a sentence each."""
-    return [text for outline in outlines for text in _drift_of(outline, templates.get(outline.template_id))]
+def find_drift(requirements: Iterable[Requirement], templates: Mapping[int, Mapping[str, Any]]) -> list[Drift]:
+    """What does not fit."""
+    return [
+        one for requirement in requirements for one in _drift_of(requirement, templates.get(requirement.template_id))
+    ]
 
 
-def _drift_of(outline: Outline, template: Mapping[str, Any] | None) -> list[str]:
-    where = f"rule {outline.rule}, template {outline.template_id}"
+def _drift_of(requirement: Requirement, template: Mapping[str, Any] | None) -> list[Drift]:
+    def drift(kind: DriftKind, parameter: str = "", document: str = "") -> Drift:
+        return Drift(kind, requirement.rule, requirement.template_id, parameter, document)
+
     if template is None:
-        return [f"{where}: the portal has no such template (or it is a robot's)"]
+        return [drift(DriftKind.NO_TEMPLATE)]
     found = []
     kind = template.get("DOCUMENT_TYPE")
-    if isinstance(kind, list) and len(kind) == 3 and not _fits(outline.document, kind):
-        found.append(f"{where}: the template is for {kind[-1]}, the rule names a {outline.document[1]}")
+    if isinstance(kind, list) and len(kind) == 3 and not _fits(requirement.document, kind):
+        found.append(drift(DriftKind.OTHER_DOCUMENT, str(kind[-1]), requirement.document[1]))
     declared = template.get("PARAMETERS")
     if not isinstance(declared, dict):
         declared = {}
     for name, parameter in declared.items():
         required = isinstance(parameter, dict) and parameter.get("Required") in (True, 1, "1", "Y")
-        if name not in outline.parameters:
-            needed = "requires" if required else "declares"
-            found.append(f"{where}: the template {needed} {name}, the rule does not send it")
-    unknown = [name for name in outline.parameters if name not in declared]
-    return found + [f"{where}: the rule sends {name}, the template does not declare it" for name in unknown]
+        if name not in requirement.parameters:
+            found.append(drift(DriftKind.REQUIRED if required else DriftKind.OPTIONAL, str(name)))
+    unknown = [name for name in requirement.parameters if name not in declared]
+    return found + [drift(DriftKind.UNDECLARED, name) for name in unknown]
 
 
 def _fits(document: Sequence[str], kind: Sequence[Any]) -> bool:

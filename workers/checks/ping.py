@@ -11,20 +11,20 @@ from relay.core.printing import say
 from workers.bitrix24 import bizproc
 from workers.bitrix24.verdicts import judge
 from workers.checks.preflight import check_up, trouble_of
-from workers.portal.context import Desk
+from workers.portal.context import Context
 
 
-def ping(desk: Desk) -> int:
+def ping(context: Context) -> int:
     """Check credential, scope, administrator, plan and templates; starts nothing. 0 where all is well, else 1."""
-    findings = check_up(desk)
+    findings = check_up(context)
     for text in findings.lines:
-        _say(desk.portal.name, text)
+        _say(context.portal.name, text)
     return 0 if findings.is_well else 1
 
 
-def probe(desk: Desk, template_id: int, document: DocumentId) -> int:
+def probe(context: Context, template_id: int, document: DocumentId) -> int:
     """Start one workflow twice under one id of ours: does the portal honour it? 0 where it does, else 1."""
-    name, line = desk.portal.name, desk.line
+    name, line = context.portal.name, context.client
     own_id = bizproc.own_id_of(new_delivery_id(utc_now()) + secrets.token_hex(4))
     parameters = bizproc.start_parameters(Call(name, template_id, document, {}), own_id)
     line.wait()
@@ -33,13 +33,13 @@ def probe(desk: Desk, template_id: int, document: DocumentId) -> int:
     if verdict.workflow_id is None:
         return _say(name, f"the workflow did not start: {trouble_of(first)}", 1)
     if first.result != own_id:
-        desk.pace.learn_own_id(desk.pace.read(), honoured=False)
+        context.pace.learn_own_id(context.pace.read(), honoured=False)
         return _say(name, f"own ids are ignored: asked for {own_id}, started {first.result}. Say own_id: off", 1)
     line.wait()
     second = line.call(bizproc.START, parameters)
     if second.description != "WorkflowAlreadyExists":
         return _say(name, f"the id was taken, but a second start was not refused: {trouble_of(second)}", 1)
-    desk.pace.learn_own_id(desk.pace.read(), honoured=True)
+    context.pace.learn_own_id(context.pace.read(), honoured=True)
     return _say(name, f"own ids are honoured: {own_id} was started once and refused the second time", 0)
 
 

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from redis import Redis
-
 from relay.core.errors import RecordUnavailableError
-from relay.core.requirements import Outline
-from relay.store.portals.requirements import published_rules
+from relay.core.requirements import Requirement
 from workers.bitrix24.answers import Answer
 from workers.bitrix24.verdicts import judge
 from workers.checks.drift import find_drift, read_templates
-from workers.portal.context import Desk
+from workers.portal.context import Context
 
 SCOPE = "bizproc"
 
@@ -28,14 +25,14 @@ class Findings:
     is_well: bool
 
 
-def check_up(desk: Desk) -> Findings:
+def check_up(context: Context) -> Findings:
     """Look at everything, up to the first thing that makes the rest pointless. Raises RecordUnavailableError."""
-    line = desk.line
+    line = context.client
     line.wait()
     scope = line.call("scope", {})
     if not isinstance(scope.result, list):
         return Findings((trouble_of(scope),), is_well=False)
-    lines = [f"the credential is accepted by {desk.address.host}"]
+    lines = [f"the credential is accepted by {context.address.host}"]
     if SCOPE not in scope.result:
         return Findings((*lines, f"the credential lacks the scope {SCOPE}: add it on the portal"), is_well=False)
     line.wait()
@@ -47,13 +44,13 @@ def check_up(desk: Desk) -> Findings:
     if not isinstance(answer.result, list):
         return Findings((*lines, trouble_of(answer)), is_well=False)
     lines.append(f"{len(templates)} templates can be started")
-    outlines = _outlines(desk.record.redis, desk.portal.name)
-    if outlines is None:
+    requirements = _requirements(context)
+    if requirements is None:
         unknown = "no rules are on record yet: start the web process once, then ping again"
         return Findings((*lines, unknown), is_well=True)
-    drift = find_drift(outlines, templates)
-    summary = f"{len(outlines)} rules, {len(drift)} that do not fit"
-    return Findings((*lines, *drift, summary), is_well=not drift)
+    drift = find_drift(requirements, templates)
+    summary = f"{len(requirements)} rules, {len(drift)} that do not fit"
+    return Findings((*lines, *map(str, drift), summary), is_well=not drift)
 
 
 def trouble_of(answer: Answer) -> str:
@@ -61,9 +58,13 @@ def trouble_of(answer: Answer) -> str:
     return f"{judge(answer).advice} [status {answer.status}, code {answer.code!r}]"
 
 
-def _outlines(redis: Redis, portal: str) -> list[Outline] | None:
+def _requirements(context: Context) -> list[Requirement] | None:
     try:
-        published = published_rules(redis)
+        published = context.store.published_rules()
     except RecordUnavailableError:
         return None
-    return [outline for outline in published[1] if outline.portal == portal] if published else None
+    return (
+        [requirement for requirement in published[1] if requirement.portal == context.portal.name]
+        if published
+        else None
+    )

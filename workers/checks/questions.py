@@ -4,38 +4,38 @@ from __future__ import annotations
 
 from relay.core.errors import NotFoundError
 from relay.core.telemetry import get_logger
-from relay.store.portals.questions import METHODS, PING, Question, Questions
+from relay.store.portals.questions import METHODS, PING, Question
 from workers.bitrix24.verdicts import judge
 from workers.checks.preflight import check_up
-from workers.portal.context import Desk
+from workers.portal.context import Context
 
 log = get_logger()
 
 
-def answer(desk: Desk, question_id: str) -> None:
+def answer(context: Context, question_id: str) -> None:
     """Look or call once, and leave what the portal said. A lost answer is told as that: a person looks."""
-    questions = Questions(desk.record.redis)
+    questions = context.store.questions
     try:
         question = questions.read(question_id)
     except NotFoundError:
         return
     if question.state != "asked":
         return
-    done, text = _ping(desk) if question.act == PING else _end(desk, question)
+    done, text = _ping(context) if question.act == PING else _end(context, question)
     questions.answer(question_id, done=done, answer=text)
     log.info("question.answered", question_id=question_id, act=question.act, done=done)
 
 
-def _ping(desk: Desk) -> tuple[bool, str]:
-    findings = check_up(desk)
+def _ping(context: Context) -> tuple[bool, str]:
+    findings = check_up(context)
     return findings.is_well, "\n".join(findings.lines)
 
 
-def _end(desk: Desk, question: Question) -> tuple[bool, str]:
+def _end(context: Context, question: Question) -> tuple[bool, str]:
     parameters = {"ID": question.workflow_id}
     if question.act == "terminate":
         parameters["STATUS"] = "ended through the relay"
-    desk.line.wait()
-    reply = desk.line.call(METHODS[question.act], parameters)
+    context.client.wait()
+    reply = context.client.call(METHODS[question.act], parameters)
     done = reply.fault is None and reply.code is None and reply.result is True
     return done, "done" if done else reply.description or judge(reply).advice

@@ -16,7 +16,7 @@ from relay.core.events import Attempt, Delivery
 from relay.core.lifecycle import State, Verdict
 from relay.core.telemetry import get_logger
 from relay.store.portals.gate import View
-from relay.store.portals.learned import Learnt
+from relay.store.portals.learned import Learned
 from relay.store.record.record import HARD_DEADLINE, SINGLE, Load, Settlement
 from workers.bitrix24 import bizproc
 from workers.bitrix24.answers import Answer, Fault
@@ -24,7 +24,7 @@ from workers.bitrix24.batch import BATCH, answers_of, batch_parameters
 from workers.bitrix24.verdicts import Judgement, Remedy, judge
 from workers.delivery.retry import Bury, Done, HoldPortal, Reconcile, RetryAfter, Step, next_step
 from workers.portal import gatekeeper
-from workers.portal.context import Desk
+from workers.portal.context import Context
 from workers.portal.pace import IGNORED, load_of
 
 SETTLE_PAUSES_S = (0.1, 0.5, 1, 2, 5)
@@ -46,52 +46,56 @@ TAKEN = "workflow_of_another"
 log = get_logger()
 
 
-def deliver_next(desk: Desk) -> bool:
+def deliver_next(context: Context) -> bool:
     """Send the oldest that waits and, where more are waiting than the pace carries one by one, others with it.
 
     Whether anything was claimed.
     """
-    if not desk.record.due(desk.portal.name, desk.clock()):
+    if not context.record.due(context.portal.name, context.clock()):
         return False
-    free = desk.line.wait()
-    seen = desk.gate.look()
+    free = context.client.wait()
+    seen = context.gate.look()
     if not seen.is_open:
         return False
-    learnt = desk.pace.read()
+    learned = context.pace.read()
     began = time.monotonic()
-    claimed = _claim(desk, _load(desk, seen, learnt, free))
+    claimed = _claim(context, _load(context, seen, learned, free))
     if not claimed:
         return False
-    answer, answers = _call(desk, claimed)
-    judgements = [_own(desk, one, judge(each)) for one, each in zip(claimed, answers, strict=True)]
-    settle_all(desk, claimed, answers, judgements, began)
-    _learn(desk, learnt, claimed, answers)
-    gatekeeper.mind(desk, seen, answer, _decisive(answer, judgements), judgements)
-    gatekeeper.rest(desk)
+    answer, answers = _call(context, claimed)
+    judgements = [_own(context, one, judge(each)) for one, each in zip(claimed, answers, strict=True)]
+    settle_all(context, claimed, answers, judgements, began)
+    _learn(context, learned, claimed, answers)
+    gatekeeper.mind(context, seen, answer, _decisive(answer, judgements), judgements)
+    gatekeeper.rest(context)
     return True
 
 
-def give_back(desk: Desk) -> None:
+def give_back(context: Context) -> None:
     """The answer to a claim was lost: what it took was not sent, and waits again as it did."""
-    claimed = desk.record.claim(desk.portal.name, desk.slip.id, desk.clock())
-    desk.record.settle_all([Settlement(one, State.PENDING) for one in claimed], desk.clock())
-    desk.slip.renew()
+    claimed = context.record.claim(context.portal.name, context.claim.id, context.clock())
+    context.record.settle_all([Settlement(one, State.PENDING) for one in claimed], context.clock())
+    context.claim.renew()
 
 
 def settle_all(
-    desk: Desk, claimed: Sequence[Delivery], answers: Sequence[Answer], judgements: Sequence[Judgement], began: float
+    context: Context,
+    claimed: Sequence[Delivery],
+    answers: Sequence[Answer],
+    judgements: Sequence[Judgement],
+    began: float,
 ) -> None:
     """Write what the answers mean for deliveries that were claimed together, each for itself, in one round trip."""
     settlements = [
-        _settlement(desk, one, answer, judgement, attempt_of(one, answer, judgement, len(claimed)))
+        _settlement(context, one, answer, judgement, attempt_of(one, answer, judgement, len(claimed)))
         for one, answer, judgement in zip(claimed, answers, judgements, strict=True)
     ]
-    results = write_all(desk, settlements, began)
+    results = write_all(context, settlements, began)
     for settlement, answer, judgement, result in zip(settlements, answers, judgements, results, strict=False):
         if isinstance(result, WorkflowTaken) and settlement.attempt:
             # A reconciliation of another delivery has found this workflow and taken it for its own.
             lost = replace(judgement, verdict=Verdict.AMBIGUOUS, reason=TAKEN, workflow_id=None)
-            write_all(desk, [_settlement(desk, settlement.delivery, answer, lost, settlement.attempt)], began)
+            write_all(context, [_settlement(context, settlement.delivery, answer, lost, settlement.attempt)], began)
 
 
 def attempt_of(delivery: Delivery, answer: Answer, judgement: Judgement, batch_size: int = 1) -> Attempt:
@@ -108,7 +112,7 @@ def attempt_of(delivery: Delivery, answer: Answer, judgement: Judgement, batch_s
     )
 
 
-def write_all(desk: Desk, settlements: Sequence[Settlement], began: float) -> list[LostRace | None]:
+def write_all(context: Context, settlements: Sequence[Settlement], began: float) -> list[LostRace | None]:
     """Settle, patiently: as long as Redis is away, this process is the only one that knows the outcomes.
 
     began: when they were claimed, by the monotonic clock. After the hard deadline the sweeper decides.
@@ -116,7 +120,7 @@ def write_all(desk: Desk, settlements: Sequence[Settlement], began: float) -> li
     end, pauses_s = began + HARD_DEADLINE.total_seconds() - SETTLE_MARGIN_S, iter(SETTLE_PAUSES_S)
     while True:
         try:
-            results = desk.record.settle_all(settlements, desk.clock())
+            results = context.record.settle_all(settlements, context.clock())
         except RecordUnavailableError:
             pause_s = next(pauses_s, SETTLE_PAUSES_S[-1])
             if time.monotonic() + pause_s > end:
@@ -143,10 +147,10 @@ def _log_result(settlement: Settlement, result: LostRace | None) -> None:
     _log_attempt(settlement)
 
 
-def _claim(desk: Desk, load: Load) -> list[Delivery]:
-    desk.slip.is_unanswered = True
-    claimed = desk.record.claim(desk.portal.name, desk.slip.id, desk.clock(), load)
-    desk.slip.renew()
+def _claim(context: Context, load: Load) -> list[Delivery]:
+    context.claim.is_unanswered = True
+    claimed = context.record.claim(context.portal.name, context.claim.id, context.clock(), load)
+    context.claim.renew()
     return claimed
 
 
@@ -158,38 +162,38 @@ def _decisive(answer: Answer, judgements: Sequence[Judgement]) -> Judgement:
     return next(grave, judgements[-1])
 
 
-def _load(desk: Desk, seen: View, learnt: Learnt, free: int) -> Load:
+def _load(context: Context, seen: View, learned: Learned, free: int) -> Load:
     """One where the pace can carry all that wait one by one, or the gate is to be proven; else a batch."""
-    waiting = desk.record.due(desk.portal.name, desk.clock())
-    if waiting - 1 <= free or desk.portal.batch == 1 or not seen.is_proven:
+    waiting = context.record.due(context.portal.name, context.clock())
+    if waiting - 1 <= free or context.portal.batch == 1 or not seen.is_proven:
         return SINGLE
-    return load_of(learnt, min(desk.portal.batch, waiting), desk.clock())
+    return load_of(learned, min(context.portal.batch, waiting), context.clock())
 
 
-def _call(desk: Desk, claimed: Sequence[Delivery]) -> tuple[Answer, list[Answer]]:
+def _call(context: Context, claimed: Sequence[Delivery]) -> tuple[Answer, list[Answer]]:
     """The answer of the portal, and what it answers to each delivery."""
-    calls = [bizproc.start_parameters(one.call, own_id(desk, one)) for one in claimed]
+    calls = [bizproc.start_parameters(one.call, own_id(context, one)) for one in claimed]
     if len(claimed) == 1:
-        answer = desk.line.call(bizproc.START, calls[0])
+        answer = context.client.call(bizproc.START, calls[0])
         return answer, [answer]
-    answer = desk.line.call(BATCH, batch_parameters(bizproc.START, calls))
+    answer = context.client.call(BATCH, batch_parameters(bizproc.START, calls))
     return answer, answers_of(answer, len(claimed))
 
 
-def own_id(desk: Desk, delivery: Delivery) -> str | None:
+def own_id(context: Context, delivery: Delivery) -> str | None:
     """The workflow id that we choose, where the portal's configuration says so."""
-    return bizproc.own_id_of(delivery.id) if desk.portal.own_id == "echo" else None
+    return bizproc.own_id_of(delivery.id) if context.portal.own_id == "echo" else None
 
 
-def _own(desk: Desk, delivery: Delivery, judgement: Judgement) -> Judgement:
+def _own(context: Context, delivery: Delivery, judgement: Judgement) -> Judgement:
     """Our own id exists already: only an earlier attempt of this very delivery can have begun it."""
-    chosen = own_id(desk, delivery)
+    chosen = own_id(context, delivery)
     if judgement.remedy is Remedy.OWN_ID_EXISTS and chosen:
         return replace(judgement, verdict=Verdict.STARTED, reason="started_before", workflow_id=chosen)
     return judgement
 
 
-def _learn(desk: Desk, learnt: Learnt, claimed: Sequence[Delivery], answers: Sequence[Answer]) -> None:
+def _learn(context: Context, learned: Learned, claimed: Sequence[Delivery], answers: Sequence[Answer]) -> None:
     """Take from the answers how long starts take, whether our ids are honoured, how much operating time is used."""
     took: dict[int, list[float]] = {}
     echoes: list[bool] = []
@@ -197,55 +201,57 @@ def _learn(desk: Desk, learnt: Learnt, claimed: Sequence[Delivery], answers: Seq
         template_id = delivery.call.template_id
         if answer.fault in {Fault.TIMED_OUT, Fault.CUT, Fault.UNREADABLE} and answer.duration_ms > CUT_LATE_MS:
             # What was cut late took at least its share of the time: the next batch of these templates is smaller.
-            desk.pace.learn_at_least(learnt, template_id, answer.duration_ms / len(claimed))
+            context.pace.learn_at_least(learned, template_id, answer.duration_ms / len(claimed))
         if answer.fault or answer.code is not None or not isinstance(answer.result, str):
             continue
         took_s = answer.time.get("processing", answer.time.get("duration"))
         if isinstance(took_s, int | float):
             took.setdefault(template_id, []).append(float(took_s) * 1000)
-        if chosen := own_id(desk, delivery):
+        if chosen := own_id(context, delivery):
             echoes.append(answer.result == chosen)
     for template_id, times in took.items():
-        desk.pace.learn_start(learnt, template_id, sum(times) / len(times))
+        context.pace.learn_start(learned, template_id, sum(times) / len(times))
     if echoes:
-        desk.pace.learn_own_id(learnt, honoured=all(echoes))
-        if not all(echoes) and learnt.own_id != IGNORED:
-            desk.gate.alert("own_id_ignored", "the portal does not honour our own workflow ids", desk.clock())
+        context.pace.learn_own_id(learned, honoured=all(echoes))
+        if not all(echoes) and learned.own_id != IGNORED:
+            context.gate.alert("own_id_ignored", "the portal does not honour our own workflow ids", context.clock())
     timed = [answer.time for answer in answers if answer.time]
     if timed:
-        desk.pace.learn_operating(learnt, timed[-1])
+        context.pace.learn_operating(learned, timed[-1])
 
 
-def _settlement(desk: Desk, delivery: Delivery, answer: Answer, judgement: Judgement, attempt: Attempt) -> Settlement:
+def _settlement(
+    context: Context, delivery: Delivery, answer: Answer, judgement: Judgement, attempt: Attempt
+) -> Settlement:
     reason = judgement.reason
-    match _next_step(desk, judgement, attempt):
+    match _next_step(context, judgement, attempt):
         case Done():
             return Settlement(delivery, State.STARTED, attempt=attempt, workflow_id=judgement.workflow_id)
         case Bury(why):
             return Settlement(delivery, State.DEAD, why, attempt)
         case Reconcile():
-            at = desk.clock() + settles_in(desk, answer)
+            at = context.clock() + settles_in(context, answer)
             return Settlement(delivery, State.UNCERTAIN, reason, attempt, next_at=at)
         case RetryAfter(delay):
-            return Settlement(delivery, State.RETRYING, reason, attempt, next_at=desk.clock() + delay)
+            return Settlement(delivery, State.RETRYING, reason, attempt, next_at=context.clock() + delay)
         case HoldPortal():
             # No attempt is spent: nothing is wrong with the delivery. The gate, not a timer, says when it goes on.
             return Settlement(delivery, State.PENDING, reason)
 
 
-def settles_in(desk: Desk, answer: Answer) -> timedelta:
+def settles_in(context: Context, answer: Answer) -> timedelta:
     """How long a call with this answer may still be running on the portal."""
-    patience = timedelta(seconds=desk.portal.settle_after_s)
+    patience = timedelta(seconds=context.portal.settle_after_s)
     is_quick = answer.fault is Fault.UNREADABLE and answer.duration_ms < QUICK_MS
     if is_quick and answer.status is not None and answer.status != 504 and answer.status < 520:
         return min(patience, QUICK_SETTLE)
     return patience
 
 
-def _next_step(desk: Desk, judgement: Judgement, attempt: Attempt) -> Step:
+def _next_step(context: Context, judgement: Judgement, attempt: Attempt) -> Step:
     if judgement.remedy is Remedy.WAIT_FOR_BUDGET:
         return HoldPortal()
-    return next_step(judgement.verdict, attempt.number, judgement.reason, desk.chance())
+    return next_step(judgement.verdict, attempt.number, judgement.reason, context.chance())
 
 
 def _log_attempt(settlement: Settlement) -> None:

@@ -16,14 +16,13 @@ from relay.core.events import Delivery
 from relay.core.lifecycle import State, Verdict
 from relay.core.telemetry import get_logger
 from relay.store.record.record import Settlement
-from relay.store.redis import keys
 from workers.bitrix24 import bizproc
 from workers.bitrix24.answers import Answer
 from workers.bitrix24.bizproc import Instance
 from workers.bitrix24.verdicts import Judgement, Remedy, judge
 from workers.delivery.deliver import QUICK_SETTLE, TAKEN, attempt_of, own_id, settles_in, write_all
 from workers.portal import gatekeeper
-from workers.portal.context import Desk
+from workers.portal.context import Context
 from workers.portal.pace import HONOURED, IGNORED
 
 LOOKS = 3
@@ -44,7 +43,7 @@ log = get_logger()
 class Case:
     """One uncertain delivery in this worker's hands. began: since when, by the monotonic clock."""
 
-    desk: Desk
+    context: Context
     delivery: Delivery
     began: float
 
@@ -56,57 +55,57 @@ class Case:
     def write(self, state: State, reason: str = "", **what: object) -> None:
         """Settle it. Raises WorkflowTaken where the workflow is on record as another delivery's."""
         settlement = Settlement(self.delivery, state, reason, **what)  # type: ignore[arg-type] # by name
-        for result in write_all(self.desk, [settlement], self.began):
+        for result in write_all(self.context, [settlement], self.began):
             if isinstance(result, WorkflowTaken):
                 raise result
 
 
-def reconcile_next(desk: Desk) -> bool:
+def reconcile_next(context: Context) -> bool:
     """Find out about the uncertain delivery whose time has come, before an open gate; whether there was one."""
-    if not desk.record.doubtful(desk.portal.name, desk.clock()):
+    if not context.record.doubtful(context.portal.name, context.clock()):
         return False
-    desk.line.wait()
-    seen = desk.gate.look()
+    context.client.wait()
+    seen = context.gate.look()
     if not seen.is_open:
         return False
-    delivery = desk.record.look(desk.portal.name, desk.clock())
+    delivery = context.record.look(context.portal.name, context.clock())
     if delivery is None:
         return False
-    case = Case(desk, delivery, time.monotonic())
-    resends = own_id(desk, delivery) and desk.pace.read().own_id == HONOURED
+    case = Case(context, delivery, time.monotonic())
+    resends = own_id(context, delivery) and context.pace.read().own_id == HONOURED
     answer, judgement = _send_again(case) if resends else _look(case)
-    gatekeeper.mind(desk, seen, answer, judgement)
+    gatekeeper.mind(context, seen, answer, judgement)
     return True
 
 
-def look_into_next(desk: Desk) -> bool:
+def look_into_next(context: Context) -> bool:
     """The same, where nothing may be started now: only by looking through what runs."""
-    if desk.portal.own_id == "echo" and desk.pace.read().own_id == HONOURED:
+    if context.portal.own_id == "echo" and context.pace.read().own_id == HONOURED:
         return False
-    if not desk.record.doubtful(desk.portal.name, desk.clock()):
+    if not context.record.doubtful(context.portal.name, context.clock()):
         return False
-    desk.line.wait()
-    delivery = desk.record.look(desk.portal.name, desk.clock())
+    context.client.wait()
+    delivery = context.record.look(context.portal.name, context.clock())
     if delivery is None:
         return False
-    seen = desk.gate.look()
-    answer, judgement = _look(Case(desk, delivery, time.monotonic()))
-    gatekeeper.mind(desk, seen, answer, judgement)
+    seen = context.gate.look()
+    answer, judgement = _look(Case(context, delivery, time.monotonic()))
+    gatekeeper.mind(context, seen, answer, judgement)
     return True
 
 
 def _send_again(case: Case) -> tuple[Answer, Judgement]:
-    desk, delivery = case.desk, case.delivery
+    context, delivery = case.context, case.delivery
     chosen = bizproc.own_id_of(delivery.id)
-    answer = desk.line.call(bizproc.START, bizproc.start_parameters(delivery.call, chosen))
+    answer = context.client.call(bizproc.START, bizproc.start_parameters(delivery.call, chosen))
     judgement = judge(answer)
     attempt = attempt_of(delivery, answer, judgement)
     if judgement.verdict is Verdict.STARTED:
         if judgement.workflow_id != chosen:
             # The portal no longer honours our ids: it may have started this one twice. Say so; never again.
-            desk.pace.learn_own_id(desk.pace.read(), honoured=False)
+            context.pace.learn_own_id(context.pace.read(), honoured=False)
             text = f"{delivery.id}: the portal stopped honouring our own ids; look for a second workflow"
-            desk.gate.alert("own_id_ignored", text, desk.clock())
+            context.gate.alert("own_id_ignored", text, context.clock())
         _started(case, "", judgement.workflow_id, attempt=attempt)
     elif judgement.remedy is Remedy.OWN_ID_EXISTS:
         _started(case, "started_before", chosen, attempt=attempt)
@@ -120,17 +119,17 @@ def _send_again(case: Case) -> tuple[Answer, Judgement]:
 
 def _look(case: Case) -> tuple[Answer, Judgement]:
     """Look for the workflow of our own id, which tells more than it seems; then for one that can be no other's."""
-    desk, delivery = case.desk, case.delivery
-    patience = timedelta(seconds=desk.portal.settle_after_s)
-    if own_id(desk, delivery) and desk.pace.read().own_id != IGNORED:
-        answer = desk.line.call(bizproc.INSTANCES, bizproc.instance_parameters(bizproc.own_id_of(delivery.id)))
+    context, delivery = case.context, case.delivery
+    patience = timedelta(seconds=context.portal.settle_after_s)
+    if own_id(context, delivery) and context.pace.read().own_id != IGNORED:
+        answer = context.client.call(bizproc.INSTANCES, bizproc.instance_parameters(bizproc.own_id_of(delivery.id)))
         if any(one.id == bizproc.own_id_of(delivery.id) for one in bizproc.instances_of(answer.result)):
-            desk.pace.learn_own_id(desk.pace.read(), honoured=True)
+            context.pace.learn_own_id(context.pace.read(), honoured=True)
             _started(case, "found_running", bizproc.own_id_of(delivery.id))
             return answer, LOOKED
         if not isinstance(answer.result, list):
             return _unanswered(case, answer)
-        desk.line.wait()
+        context.client.wait()
     found, is_whole, answer = _find(case)
     if found:
         try:
@@ -151,37 +150,36 @@ def _look(case: Case) -> tuple[Answer, Judgement]:
 
 def _find(case: Case) -> tuple[Instance | None, bool, Answer]:
     """A running workflow that can be this delivery's and no other's; whether all were seen; the last answer."""
-    desk, delivery, start = case.desk, case.delivery, 0
+    context, delivery, start = case.context, case.delivery, 0
     others = _own_ids_of_others(case)
     for _ in range(PAGES):
         parameters = bizproc.instances_parameters(delivery.call, case.called_at, start)
-        answer = desk.line.call(bizproc.INSTANCES, parameters)
+        answer = context.client.call(bizproc.INSTANCES, parameters)
         for instance in bizproc.instances_of(answer.result):
             if instance.id in others:
                 # It bears the id that we chose for another delivery: the portal honours our ids.
-                desk.pace.learn_own_id(desk.pace.read(), honoured=True)
+                context.pace.learn_own_id(context.pace.read(), honoured=True)
             elif _is_free(case, instance):
                 return instance, True, answer
         following = answer.payload.get("next")
         if not isinstance(following, int) or following <= start:
             return None, True, answer
         start = following
-        desk.line.wait()
+        context.client.wait()
     return None, False, answer
 
 
 def _is_free(case: Case, instance: Instance) -> bool:
     """Whether it fits, and no other delivery has it."""
-    desk, delivery = case.desk, case.delivery
-    if not bizproc.may_be_ours(instance, delivery.call, desk.address.user_id, case.called_at):
+    context, delivery = case.context, case.delivery
+    if not bizproc.may_be_ours(instance, delivery.call, context.address.user_id, case.called_at):
         return False
-    return desk.record.delivery_of_workflow(instance.id) in {None, delivery.id}
+    return context.record.delivery_of_workflow(instance.id) in {None, delivery.id}
 
 
 def _own_ids_of_others(case: Case) -> set[str]:
     """The ids that we chose for other deliveries of the same document."""
-    document = keys.DELIVERIES_BY + "document:" + case.delivery.call.document_id[2]
-    ids = case.desk.record.page(document, limit=NEIGHBOURS)
+    ids = case.context.record.of_document(case.delivery.call.document_id[2], NEIGHBOURS)
     return {bizproc.own_id_of(one) for one in ids if one != case.delivery.id}
 
 
@@ -208,16 +206,16 @@ def _ask_again(case: Case, answer: Answer, judgement: Judgement) -> None:
     """There was no answer to the question. One that was not put costs nothing: the gate waits; others are bounded."""
     looks = case.delivery.looks
     if judgement.verdict in {Verdict.HELD, Verdict.THROTTLED, Verdict.UNREACHABLE}:
-        case.write(State.UNCERTAIN, judgement.reason, next_at=case.desk.clock() + QUICK_SETTLE, looks=looks)
+        case.write(State.UNCERTAIN, judgement.reason, next_at=case.context.clock() + QUICK_SETTLE, looks=looks)
     elif looks + 1 >= RESENDS:
         _decide(case, judgement.reason)
     else:
-        _later(case, judgement.reason, looks + 1, settles_in(case.desk, answer))
+        _later(case, judgement.reason, looks + 1, settles_in(case.context, answer))
 
 
 def _later(case: Case, reason: str, looks: int, patience: timedelta) -> None:
     wait = min(patience * 2**looks, LONGEST_WAIT)
-    case.write(State.UNCERTAIN, reason, next_at=case.desk.clock() + wait, looks=looks)
+    case.write(State.UNCERTAIN, reason, next_at=case.context.clock() + wait, looks=looks)
 
 
 def _decide(case: Case, reason: str) -> None:
@@ -232,6 +230,6 @@ def _decide(case: Case, reason: str) -> None:
 
 def _leave(case: Case, reason: str) -> None:
     """Only a person can decide it; no clock brings it up again."""
-    desk, delivery = case.desk, case.delivery
-    desk.gate.alert("uncertain", f"{delivery.id} is left to a person", desk.clock())
+    context, delivery = case.context, case.delivery
+    context.gate.alert("uncertain", f"{delivery.id} is left to a person", context.clock())
     case.write(State.UNCERTAIN, reason, looks=delivery.looks + 1)

@@ -12,11 +12,10 @@ from collections.abc import Callable
 
 from relay.core.errors import RecordUnavailableError
 from relay.core.telemetry import get_logger
-from relay.store.portals.questions import Questions
 from workers.checks import questions
 from workers.delivery import deliver, reconcile
 from workers.portal import gatekeeper
-from workers.portal.context import Desk
+from workers.portal.context import Context
 
 SHIFT_S = 5.0
 """After this no new call is begun in the same job."""
@@ -24,33 +23,33 @@ SHIFT_S = 5.0
 log = get_logger()
 
 
-def serve(desk: Desk, is_stopping: Callable[[], bool] = lambda: False) -> None:
+def serve(context: Context, is_stopping: Callable[[], bool] = lambda: False) -> None:
     """Work until there is nothing to do now, or the shift is over. The record may be away: the clock wakes us again."""
     end = time.monotonic() + SHIFT_S
     try:
         while not is_stopping() and time.monotonic() < end:
-            if not step(desk):
+            if not step(context):
                 return
     except RecordUnavailableError as error:
-        log.warning("shift.ended", portal=desk.portal.name, reason=str(error))
+        log.warning("shift.ended", portal=context.portal.name, reason=str(error))
 
 
-def step(desk: Desk) -> bool:
+def step(context: Context) -> bool:
     """Do what comes next; whether there was anything. Raises RecordUnavailableError."""
-    if desk.slip.is_unanswered:
-        deliver.give_back(desk)
-    if question_id := Questions(desk.record.redis).take(desk.portal.name):
-        questions.answer(desk, question_id)
+    if context.claim.is_unanswered:
+        deliver.give_back(context)
+    if question_id := context.store.questions.take(context.portal.name):
+        questions.answer(context, question_id)
         return True
-    gate = desk.gate.look()
+    gate = context.gate.look()
     if gate.is_open:
-        return _work(desk)
-    if gatekeeper.ask(desk):
+        return _work(context)
+    if gatekeeper.ask(context):
         return True
     # While the time budget of starting is used up, the portal still answers what is asked of running workflows.
-    return gate.reason == gatekeeper.OPERATING_TIME and not gate.by_person and reconcile.look_into_next(desk)
+    return gate.reason == gatekeeper.OPERATING_TIME and not gate.by_person and reconcile.look_into_next(context)
 
 
-def _work(desk: Desk) -> bool:
-    looked = reconcile.reconcile_next(desk)
-    return deliver.deliver_next(desk) or looked
+def _work(context: Context) -> bool:
+    looked = reconcile.reconcile_next(context)
+    return deliver.deliver_next(context) or looked

@@ -16,11 +16,11 @@ from relay.configuration.settings import Settings
 from relay.core.errors import ConfigError, Mistake
 from relay.core.telemetry import configure, get_logger
 from relay.queue.jobs import queue_name
-from relay.store.record.record import Record
+from relay.store import Store
 from relay.store.redis.connection import connect
 from workers.delivery.jobs import job_class
 from workers.delivery.shift import serve
-from workers.portal.context import Desk
+from workers.portal.context import Context
 from workers.portal.credentials import Address, load_addresses
 
 MAINTENANCE_INTERVAL_S = 30
@@ -46,7 +46,7 @@ def work(portal: str, burst: bool) -> None:
     configure(f"worker-{portal}")
     settings = Settings.from_environment(os.environ)
     address = addresses_of(settings, portal)[portal]
-    desk = Desk.open(Record(connect(settings.redis_url)), address)
+    context = Context.open(Store.open(settings.redis_url), address)
     worker: PortalWorker
     worker = PortalWorker(
         [queue_name(portal)],
@@ -56,11 +56,11 @@ def work(portal: str, burst: bool) -> None:
         maintenance_interval=MAINTENANCE_INTERVAL_S,
         log_job_description=False,
         default_result_ttl=0,
-        job_class=job_class(lambda: serve(desk, lambda: worker.is_stopping)),
+        job_class=job_class(lambda: serve(context, lambda: worker.is_stopping)),
     )
     log.info("worker.started", portal=portal, host=address.host)
     if burst:
-        desk.record.wake([portal], desk.clock())
+        context.record.wake([portal], context.clock())
     worker.work(burst=burst, logging_level="WARNING")
     log.info("worker.stopped", portal=portal)
 

@@ -17,24 +17,27 @@ from relay.core.events import Attempt, Delivery
 from relay.core.ids import EVENT_PREFIX, earliest_id, to_ms, utc_now
 from relay.core.lifecycle import State, Verdict
 from relay.core.telemetry import get_logger
+from relay.store import Store
 from relay.store.record.record import Record
 
 INTERVAL_S = 15.0
+LEASE = timedelta(seconds=60)
 PER_PASS = 500
 """How many overdue deliveries one pass looks at: a bound on how long it keeps Redis and its lease."""
 
 log = get_logger()
 
 
-def run_sweeper(record: Record, retention: timedelta, stop: threading.Event) -> None:
+def run_sweeper(store: Store, retention: timedelta, stop: threading.Event) -> None:
     """Sweep at once and then every INTERVAL_S, until told to stop."""
     holder = f"{socket.gethostname()}-{os.getpid()}"
     cursor: str | None = None
     while not stop.is_set():
         try:
-            if record.lease("sweep", holder, timedelta(seconds=INTERVAL_S - 1)):
-                sweep(record, utc_now())
-                cursor = prune(record, utc_now() - retention, cursor)
+            with store.lease("sweep", holder, LEASE) as is_ours:
+                if is_ours:
+                    sweep(store.record, utc_now())
+                    cursor = prune(store.record, utc_now() - retention, cursor)
         except RecordUnavailableError as error:
             log.warning("sweep.postponed", reason=str(error))
         stop.wait(INTERVAL_S)

@@ -1,4 +1,4 @@
-"""A line to one portal: a paced call with its credential, which refreshes a token and follows a portal that has moved.
+"""The client of one portal: a paced call with its credential, which refreshes a token and follows a portal that moved.
 
 Sends a call a second time only where the first was certainly not executed: an expired token, a redirect.
 """
@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from redis import Redis
-
 from relay.core.errors import RecordUnavailableError
 from relay.core.telemetry import get_logger
+from relay.store.portals.portal import PortalRecord
 from workers.bitrix24.answers import Answer, Fault
 from workers.bitrix24.client import Client
 from workers.bitrix24.oauth import RefreshFault, Tokens
@@ -25,14 +24,14 @@ from workers.portal.tokens import TokenStore
 log = get_logger()
 
 
-class Line:
+class PacedClient:
     """Calls methods of one portal. Methods raise RecordUnavailableError."""
 
-    def __init__(self, redis: Redis, address: Address, limiter: Limiter, pace: Pace) -> None:
+    def __init__(self, kept: PortalRecord, address: Address, limiter: Limiter, pace: Pace) -> None:
         self._address = address
         self._limiter = limiter
         self._pace = pace
-        self._tokens = TokenStore(redis, address.portal.name, address.app) if address.app else None
+        self._tokens = TokenStore(kept, address.app) if address.app else None
         self._pair: Tokens | None = None
         self._base_url = address.base_url
         self._client = Client(address.base_url)

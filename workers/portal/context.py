@@ -10,9 +10,11 @@ from datetime import datetime
 
 from relay.configuration.portals import Portal
 from relay.core.ids import utc_now
+from relay.store import Store
 from relay.store.portals.gate import Gate
+from relay.store.portals.portal import PortalRecord
 from relay.store.record.record import Record
-from workers.portal.client import Line
+from workers.portal.client import PacedClient
 from workers.portal.credentials import Address
 from workers.portal.limiter import Limiter
 from workers.portal.pace import Pace
@@ -26,7 +28,7 @@ class Streak:
 
 
 @dataclass(slots=True)
-class ClaimSlip:
+class ClaimName:
     """The name of the claim to come. While the answer to it is lost, what it took is this process's to give back."""
 
     id: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -38,19 +40,29 @@ class ClaimSlip:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """The record, and one portal with its gate, pace and line. holder: the name of this desk on leases."""
+class Context:
+    """The store, and one portal: its address, what is kept of it, its paced client. holder: our name on leases."""
 
-    record: Record
+    store: Store
     address: Address
-    line: Line
-    gate: Gate
+    kept: PortalRecord
+    client: PacedClient
     pace: Pace
     clock: Callable[[], datetime] = utc_now
     chance: Callable[[], float] = field(default=random.random)
     streak: Streak = field(default_factory=Streak)
-    slip: ClaimSlip = field(default_factory=ClaimSlip)
+    claim: ClaimName = field(default_factory=ClaimName)
     holder: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    @property
+    def record(self) -> Record:
+        """Events and deliveries."""
+        return self.store.record
+
+    @property
+    def gate(self) -> Gate:
+        """The portal's gate."""
+        return self.kept.gate
 
     @property
     def portal(self) -> Portal:
@@ -58,8 +70,8 @@ class Desk:
         return self.address.portal
 
     @classmethod
-    def open(cls, record: Record, address: Address) -> Desk:
-        """A desk with everything on it."""
-        name, redis = address.portal.name, record.redis
-        limiter, pace = Limiter(redis, address.portal), Pace(redis, name)
-        return cls(record, address, Line(redis, address, limiter, pace), Gate(redis, name), pace)
+    def open(cls, store: Store, address: Address) -> Context:
+        """A context with everything in it."""
+        kept = store.portal(address.portal.name)
+        limiter, pace = Limiter(kept, address.portal), Pace(kept)
+        return cls(store, address, kept, PacedClient(kept, address, limiter, pace), pace)

@@ -13,11 +13,10 @@ from datetime import timedelta
 from relay.core.lifecycle import Verdict
 from relay.core.telemetry import get_logger
 from relay.store.portals.gate import GateState, View
-from relay.store.redis.lease import lease
 from workers.bitrix24 import bizproc
 from workers.bitrix24.answers import Answer
 from workers.bitrix24.verdicts import Judgement, Remedy, judge
-from workers.portal.context import Desk
+from workers.portal.context import Context
 from workers.portal.pace import operating_left_s
 
 DENIED_IN_A_ROW = 5
@@ -29,66 +28,66 @@ OPERATING_TIME = "operating_time"
 log = get_logger()
 
 
-def ask(desk: Desk) -> bool:
+def ask(context: Context) -> bool:
     """Ask a portal whose gate is closed whether it is well again, if it is time to; whether the gate is open now."""
-    if not desk.gate.look().may_be_asked(desk.clock()):
+    if not context.gate.look().may_be_asked(context.clock()):
         return False
-    with lease(desk.record.redis, f"ask:{desk.portal.name}", desk.holder, ASKING) as is_ours:
-        seen = desk.gate.look()
-        if not is_ours or not seen.may_be_asked(desk.clock()):
+    with context.kept.lease("ask", context.holder, ASKING) as is_ours:
+        seen = context.gate.look()
+        if not is_ours or not seen.may_be_asked(context.clock()):
             return seen.is_open
-        desk.line.wait()
-        answer = desk.line.call(bizproc.TEMPLATES, {"SELECT": ["ID"]})
+        context.client.wait()
+        answer = context.client.call(bizproc.TEMPLATES, {"SELECT": ["ID"]})
         if isinstance(answer.result, list):
-            return reopen(desk, seen)
-        judgement, now = judge(answer), desk.clock()
+            return reopen(context, seen)
+        judgement, now = judge(answer), context.clock()
         if judgement.verdict is Verdict.HELD:
-            _hold(desk, seen, judgement)
+            _hold(context, seen, judgement)
         elif seen.state is GateState.HELD:
-            desk.gate.hold(seen, seen.reason or "", seen.advice or "", now)
+            context.gate.hold(seen, seen.reason or "", seen.advice or "", now)
         else:
-            desk.gate.back_off(seen, _word(judgement), judgement.advice, now)
+            context.gate.back_off(seen, _word(judgement), judgement.advice, now)
         return False
 
 
-def reopen(desk: Desk, seen: View) -> bool:
+def reopen(context: Context, seen: View) -> bool:
     """Open the gate: the portal has answered. True."""
-    if desk.gate.open(seen, desk.clock()):
-        log.info("portal.opened", portal=desk.portal.name)
+    if context.gate.open(seen, context.clock()):
+        log.info("portal.opened", portal=context.portal.name)
     return True
 
 
-def mind(desk: Desk, seen: View, answer: Answer, judgement: Judgement, batch: Sequence[Judgement] = ()) -> None:
+def mind(context: Context, seen: View, answer: Answer, judgement: Judgement, batch: Sequence[Judgement] = ()) -> None:
     """Close or prove the gate after an answer. seen: the gate before the call. batch: of each command."""
-    now, gate = desk.clock(), desk.gate
-    _count(desk, batch or (judgement,))
+    now, gate = context.clock(), context.gate
+    _count(context, batch or (judgement,))
     if judgement.remedy is Remedy.WAIT_FOR_BUDGET:
-        until = desk.pace.learn_limit(desk.pace.read(), now)
+        until = context.pace.learn_limit(context.pace.read(), now)
         if gate.back_off(seen, _word(judgement), judgement.advice, now, until):
-            log.warning("portal.paused", portal=desk.portal.name, reason=_word(judgement), until=until.isoformat())
-    elif judgement.verdict is Verdict.HELD or desk.streak.denied >= DENIED_IN_A_ROW:
-        _hold(desk, seen, judgement)
+            log.warning("portal.paused", portal=context.portal.name, reason=_word(judgement), until=until.isoformat())
+    elif judgement.verdict is Verdict.HELD or context.streak.denied >= DENIED_IN_A_ROW:
+        _hold(context, seen, judgement)
     elif _is_trouble(answer, judgement):
         if gate.back_off(seen, judgement.reason, judgement.advice, now):
-            log.warning("portal.paused", portal=desk.portal.name, reason=judgement.reason)
+            log.warning("portal.paused", portal=context.portal.name, reason=judgement.reason)
     elif seen.is_open and not seen.is_proven and judgement.verdict in {Verdict.STARTED, Verdict.REJECTED}:
         gate.prove(seen, now)
 
 
-def rest(desk: Desk) -> None:
+def rest(context: Context) -> None:
     """Pause short of the operating limit, until the oldest of the portal's buckets leaves."""
-    learnt, now = desk.pace.read(), desk.clock()
-    if learnt.reset_at and learnt.reset_at > now and operating_left_s(learnt, now) <= 0:
+    learned, now = context.pace.read(), context.clock()
+    if learned.reset_at and learned.reset_at > now and operating_left_s(learned, now) <= 0:
         advice = "The method's time budget is nearly used up; sending goes on when the portal has forgotten some of it."
-        seen = desk.gate.look()
-        if seen.is_open and desk.gate.rest(seen, OPERATING_TIME, advice, now, learnt.reset_at):
-            log.warning("portal.paused", portal=desk.portal.name, reason=OPERATING_TIME)
+        seen = context.gate.look()
+        if seen.is_open and context.gate.rest(seen, OPERATING_TIME, advice, now, learned.reset_at):
+            log.warning("portal.paused", portal=context.portal.name, reason=OPERATING_TIME)
 
 
-def _hold(desk: Desk, seen: View, judgement: Judgement) -> None:
-    if desk.gate.hold(seen, judgement.reason, judgement.advice, desk.clock()):
-        desk.gate.alert("portal_held", judgement.advice, desk.clock())
-        log.error("portal.held", portal=desk.portal.name, reason=judgement.reason, advice=judgement.advice)
+def _hold(context: Context, seen: View, judgement: Judgement) -> None:
+    if context.gate.hold(seen, judgement.reason, judgement.advice, context.clock()):
+        context.gate.alert("portal_held", judgement.advice, context.clock())
+        log.error("portal.held", portal=context.portal.name, reason=judgement.reason, advice=judgement.advice)
 
 
 def _word(judgement: Judgement) -> str:
@@ -102,6 +101,6 @@ def _is_trouble(answer: Answer, judgement: Judgement) -> bool:
     return judgement.verdict in {Verdict.UNREACHABLE, Verdict.THROTTLED}
 
 
-def _count(desk: Desk, batch: Sequence[Judgement]) -> None:
+def _count(context: Context, batch: Sequence[Judgement]) -> None:
     for each in batch:
-        desk.streak.denied = desk.streak.denied + 1 if each.reason == "access_denied" else 0
+        context.streak.denied = context.streak.denied + 1 if each.reason == "access_denied" else 0

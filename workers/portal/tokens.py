@@ -8,14 +8,9 @@ from __future__ import annotations
 import secrets
 import time
 from datetime import timedelta
-from typing import Any
-
-from redis import Redis
 
 from relay.core.telemetry import get_logger
-from relay.store.redis import keys
-from relay.store.redis.guard import guarded
-from relay.store.redis.lease import lease
+from relay.store.portals.portal import PortalRecord
 from workers.bitrix24.oauth import Refreshed, RefreshFault, Tokens, refresh
 from workers.portal.credentials import OAuthApp
 
@@ -30,19 +25,14 @@ log = get_logger()
 class TokenStore:
     """The tokens of one portal. Methods raise RecordUnavailableError."""
 
-    def __init__(self, redis: Redis, portal: str, app: OAuthApp) -> None:
-        self._redis = redis
-        self._portal = portal
+    def __init__(self, kept: PortalRecord, app: OAuthApp) -> None:
+        self._kept = kept
         self._app = app
-        self._key = keys.TOKENS + portal
 
-    @guarded
     def current(self) -> Tokens:
         """The pair in force: the newest that was saved, else the environment's."""
-        kept: Any = self._redis.hgetall(self._key)
-        if not kept:
-            return self._app.first
-        return Tokens(**{name.decode(): value.decode() for name, value in kept.items()})
+        kept = self._kept.tokens()
+        return Tokens(**kept) if kept else self._app.first
 
     def renew(self, stale: Tokens) -> Refreshed:
         """A pair newer than `stale`: another worker's, or one that we fetch."""
@@ -51,7 +41,7 @@ class TokenStore:
             current = self.current()
             if current.access != stale.access:
                 return Refreshed(current)
-            with lease(self._redis, f"refresh:{self._portal}", secrets.token_hex(8), LEASE) as is_ours:
+            with self._kept.lease("refresh", secrets.token_hex(8), LEASE) as is_ours:
                 if is_ours:
                     return self._fetch(stale)
             time.sleep(POLL_S)
@@ -64,10 +54,8 @@ class TokenStore:
         answer = refresh(current, self._app.client_id, self._app.client_secret)
         if answer.tokens:
             self._save(answer.tokens)
-        log.info("tokens.refreshed", portal=self._portal, fault=answer.fault, word=answer.word)
+        log.info("tokens.refreshed", portal=self._kept.name, fault=answer.fault, word=answer.word)
         return answer
 
-    @guarded
     def _save(self, tokens: Tokens) -> None:
-        fields = {name: getattr(tokens, name) for name in ("access", "refresh", "endpoint", "server")}
-        self._redis.hset(self._key, mapping=fields)  # type: ignore[arg-type] # invariant in redis-py
+        self._kept.keep_tokens({name: getattr(tokens, name) for name in ("access", "refresh", "endpoint", "server")})

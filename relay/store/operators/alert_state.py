@@ -19,7 +19,7 @@ SENT = b"sent"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class AlertState:
     """A trouble that a channel was told about. gone_at: since when it is not seen any more; None: it still is."""
 
     text: str
@@ -38,19 +38,19 @@ class Deaths:
 
 
 @guarded
-def read_told(redis: Redis, channel: str) -> tuple[dict[str, Told], int]:
+def read_alert_state(redis: Redis, channel: str) -> tuple[dict[str, AlertState], int]:
     """What this channel knows, by the trouble's key, and how many messages it got. Raises RecordUnavailableError."""
     kept: Any = redis.hgetall(keys.TOLD + channel)
     sent, found = int(kept.pop(SENT, 0)), {}
     for key, value in kept.items():
         wire = json.loads(value)
         gone_at = from_ms(wire["gone_at"]) if wire["gone_at"] else None
-        found[key.decode()] = Told(wire["text"], from_ms(wire["since"]), from_ms(wire["told_at"]), gone_at)
+        found[key.decode()] = AlertState(wire["text"], from_ms(wire["since"]), from_ms(wire["told_at"]), gone_at)
     return found, sent
 
 
 @guarded
-def keep_told(redis: Redis, channel: str, told: Mapping[str, Told], sent: int) -> None:
+def keep_alert_state(redis: Redis, channel: str, told: Mapping[str, AlertState], sent: int) -> None:
     """Keep what this channel knows now, and nothing else. Raises RecordUnavailableError."""
     with redis.pipeline(transaction=True) as pipeline:
         pipeline.delete(keys.TOLD + channel)

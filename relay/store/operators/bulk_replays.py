@@ -1,4 +1,4 @@
-"""Bulk replays on record: what was asked for, how far it is. One process at a time works on one (a lease)."""
+"""Bulk replays on record: what was asked for, how far it is. One process at a time works on one, under a lease."""
 
 from __future__ import annotations
 
@@ -81,18 +81,6 @@ class Bulks:
     def is_stopping(self, bulk_id: str) -> bool:
         """Whether it is to stop."""
         return bool(self._redis.exists(f"{keys.BULK}{bulk_id}:stop"))
-
-    @guarded
-    def lease(self, bulk_id: str, holder: str, seconds: int) -> bool:
-        """Whether this process may work on it now; the holder may renew."""
-        key = f"{keys.LEASE}bulk:{bulk_id}"
-        if self._redis.set(key, holder, nx=True, ex=seconds):
-            return True
-        held: Any = self._redis.get(key)
-        if held is None or held.decode() != holder:
-            return False
-        self._redis.expire(key, seconds)
-        return True
 
     def _write(self, bulk: Bulk) -> None:
         wire = {name: getattr(bulk, name) for name in bulk.__slots__} | {"sample": list(bulk.sample)}

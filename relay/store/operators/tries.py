@@ -14,6 +14,7 @@ from redis import Redis
 
 from relay.core.errors import RelayError
 from relay.core.ids import to_ms
+from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 from relay.store.redis.scripts import Script, ScriptCall, run
 
@@ -24,9 +25,12 @@ FORGOTTEN = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """What tries are counted at. free: tries without a wait; then `first`, doubling up to `longest`."""
+    """What tries are counted at.
 
-    key: str
+    name: a keyed digest. free: tries without a wait; then `first`, doubling up to `longest`.
+    """
+
+    name: str
     free: int
     longest: timedelta
     first: timedelta = timedelta(seconds=1)
@@ -46,7 +50,7 @@ def count_try(redis: Redis, counters: Sequence[Counter], now: datetime) -> None:
     argv = [to_ms(now), _ms(FORGOTTEN)]
     for one in counters:
         argv += [one.free, _ms(one.first), _ms(one.longest)]
-    wait_ms = int(run(redis, ScriptCall(TRY, [one.key for one in counters], argv)))
+    wait_ms = int(run(redis, ScriptCall(TRY, [keys.TRIES + one.name for one in counters], argv)))
     if wait_ms > 0:
         raise TooManyTriesError(-(-wait_ms // 1000))
 
@@ -56,8 +60,8 @@ def forgive_try(redis: Redis, counters: Sequence[Counter]) -> None:
     """Take a try back that was right. What was wrong before it stays counted. Raises RecordUnavailableError."""
     with redis.pipeline(transaction=True) as pipeline:
         for one in counters:
-            pipeline.hincrby(one.key, "n", -1)
-            pipeline.hdel(one.key, "next")
+            pipeline.hincrby(keys.TRIES + one.name, "n", -1)
+            pipeline.hdel(keys.TRIES + one.name, "next")
         pipeline.execute()
 
 

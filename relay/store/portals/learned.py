@@ -12,16 +12,16 @@ from redis import Redis
 from relay.core.ids import from_ms
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
+from relay.store.redis.scripts import Argument, Script, ScriptCall, run
 
 OPERATING_LIMIT_S = 480.0
 """Operating time of one method in ten minutes (docs: limits.md); a refusal below it teaches a lower one."""
 
-RECOVERY_MS = 8_000
-"""A pace that was slowed doubles back in this time (take.lua)."""
+TAKE, SLOW = Script.load("take"), Script.load("slow")
 
 
 @dataclass(frozen=True, slots=True)
-class Learnt:
+class Learned:
     """A portal as it has shown itself.
 
     own_id: "honoured" or "ignored", once known. host: where it has moved to. operating_s: used, until reset_at.
@@ -37,11 +37,11 @@ class Learnt:
 
 
 @guarded
-def read_learnt(redis: Redis, portal: str) -> Learnt:
+def read_learned(redis: Redis, portal: str) -> Learned:
     """What is known now. Raises RecordUnavailableError."""
     kept: Any = redis.hgetall(keys.PACE + portal)
     text = {name.decode(): value.decode() for name, value in kept.items()}
-    return Learnt(
+    return Learned(
         own_id=text.get("own_id"),
         host=text.get("host"),
         operating_s=float(text.get("operating", 0)),
@@ -49,6 +49,12 @@ def read_learnt(redis: Redis, portal: str) -> Learnt:
         reset_at=from_ms(int(text["reset_at"])) if "reset_at" in text else None,
         takes_ms={int(name[2:]): float(value) for name, value in text.items() if name.startswith("t:")},
     )
+
+
+@guarded
+def learn(redis: Redis, portal: str, fields: Mapping[str, str]) -> None:
+    """Keep some of it, by the names of the hash. Raises RecordUnavailableError."""
+    redis.hset(keys.PACE + portal, mapping=dict(fields))  # type: ignore[arg-type] # invariant in redis-py
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,5 +76,19 @@ def read_bucket(redis: Redis, portal: str, rate_per_s: float) -> Bucket:
     now_ms = seconds * 1000 + microseconds / 1000
     kept = 1.0
     if factor and slowed_at:
-        kept = min(1.0, float(factor) * 2 ** min((now_ms - float(slowed_at)) / RECOVERY_MS, 60))
+        kept = min(1.0, float(factor) * 2 ** min((now_ms - float(slowed_at)) / keys.RECOVERY_MS, 60))
     return Bucket(max(0.0, (float(tat or 0) - now_ms) * rate_per_s * kept / 1000), kept)
+
+
+@guarded
+def take_slot(redis: Redis, portal: str, rate_per_s: float, burst: int, patience_ms: int) -> tuple[bool, int, int]:
+    """Reserve a request: whether one is reserved, milliseconds until it, how many are free beside it."""
+    argv: list[Argument] = [str(rate_per_s), burst, patience_ms]
+    reserved, wait_ms, free = run(redis, ScriptCall(TAKE, [keys.BUCKET + portal], argv))
+    return bool(reserved), int(wait_ms), int(free)
+
+
+@guarded
+def slow_down(redis: Redis, portal: str, rate_per_s: float, burst: int) -> float:
+    """Halve the pace; what it is then, from 0 to 1."""
+    return int(run(redis, ScriptCall(SLOW, [keys.BUCKET + portal], [str(rate_per_s), burst]))) / 1000

@@ -24,7 +24,7 @@ class Worker:
 
 
 @guarded
-def read_crew(redis: Redis) -> list[Worker]:
+def read_workers(redis: Redis) -> list[Worker]:
     """Every worker that is registered, by name, in two round trips. Raises RecordUnavailableError."""
     found: Any = redis.smembers(WORKERS_KEY)
     members = sorted(member.decode() for member in found)

@@ -173,12 +173,6 @@ class Record:
         return owner.decode() if owner is not None else None
 
     @guarded
-    def lease(self, task: str, holder: str, duration: timedelta) -> bool:
-        """Whether this holder may do a periodic task now. The lease ends by itself."""
-        lease_ms = int(duration.total_seconds() * 1000)
-        return bool(self.redis.set(keys.LEASE + task, holder, nx=True, px=lease_ms))
-
-    @guarded
     def event(self, event_id: str) -> Event:
         """Raises NotFoundError."""
         kept: Any = self.redis.hgetall(keys.EVENT + event_id)
@@ -218,10 +212,35 @@ class Record:
         return [member.decode() for member in found]
 
     @guarded
-    def text(self, key: str) -> str | None:
-        """A string of the record."""
-        kept: Any = self.redis.get(key)
-        return kept.decode() if kept is not None else None
+    def undecided(self) -> int:
+        """How many uncertain deliveries only a person can decide."""
+        return self.size(keys.UNDECIDED)
+
+    @guarded
+    def buried(self) -> int:
+        """How many dead deliveries nobody has replayed, cancelled or given up."""
+        return self.size(keys.BURIED)
+
+    @guarded
+    def of_document(self, document_id: str, limit: int) -> list[str]:
+        """Ids of the newest deliveries of a document, by the third part of its id."""
+        return self.page(f"{keys.DELIVERIES_BY}document:{document_id}", limit=limit)
+
+    @guarded
+    def is_known(self, facet: str, value: str) -> bool:
+        """Whether any delivery has this rule, portal, template_id, document or reason."""
+        return bool(self.size(f"{keys.DELIVERIES_BY}{facet}:{value}"))
+
+    @guarded
+    def marked(self, mark: str) -> list[str]:
+        """Ids of the events that carry the mark of a person's value (persons.py)."""
+        found: Any = self.redis.zrange(keys.MARKS + mark, 0, -1)
+        return [member.decode() for member in found]
+
+    @guarded
+    def event_count(self) -> int:
+        """How many events are on record."""
+        return self.size(keys.EVENTS)
 
     @guarded
     def size(self, index: str) -> int:

@@ -7,7 +7,7 @@ version must have ended. It may be killed anywhere and run again, and by two at 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from redis import Redis
@@ -41,7 +41,9 @@ def upgrade(redis: Redis) -> int:
         )
     if layout == LAYOUT:
         return 0
-    moved = sum(_move(redis, ids) for ids in _open_ids(redis))
+    moved = sum(_move(redis, ids) for ids in _ids(redis, set(State) - FINAL))
+    for dead in _ids(redis, {State.DEAD}):
+        _move(redis, dead)
     _open_gates(redis)
     _forget_jobs(redis)
     redis.delete(keys.CLOCK)
@@ -49,11 +51,11 @@ def upgrade(redis: Redis) -> int:
     return moved
 
 
-def _open_ids(redis: Redis) -> Iterator[list[str]]:
-    """The ids of every delivery that is not final, some at a time."""
-    for state in State:
+def _ids(redis: Redis, states: Collection[State]) -> Iterator[list[str]]:
+    """The ids of every delivery in one of these states, some at a time."""
+    for state in states:
         after = "-"
-        while state not in FINAL:
+        while True:
             ids: Any = redis.zrange(keys.DELIVERIES_BY_STATE + state, after, "+", bylex=True, offset=0, num=AT_ONCE)
             if not ids:
                 break

@@ -18,6 +18,7 @@
     relay:marks:{digest}             zset    event ids by a value that rules extracted (keyed hash, never the value)
     relay:portals                    set     portals that a delivery was ever made for
     relay:order:{portal}:{digest}    zset    deliveries of one document that go one after the other, not final yet
+    relay:buried                     zset    dead ids that nobody has replayed, cancelled or given up
     relay:workflows                  hash    workflow id -> the delivery that started it
     A delivery that is not final stands in exactly one of these (times in milliseconds):
     relay:waiting:{portal}           zset    pending and retrying ids, scored with the time they may be sent
@@ -41,12 +42,12 @@
                                              strangers (keyed hash), and when the next may come       TTL: an hour
     relay:gate:{portal}              hash    whether the portal may be called now, and how often that has changed
     relay:bucket:{portal}            hash    the leaky bucket of the portal               TTL: an hour unused
-    relay:pace:{portal}              hash    what was learnt: own id honoured, host, operating time,
+    relay:pace:{portal}              hash    what was learned: own id honoured, host, operating time,
                                              ms that a start takes by template
     relay:codes:{portal}             list    time and reason of the last twenty sendings that started nothing,
                                              newest first                                 TTL: a week unused
     relay:tokens:{portal}            hash    the OAuth pair in force
-    relay:rules                      hash    digest and outlines of the rules in force
+    relay:rules                      hash    digest and requirements of the rules in force
     relay:drift:{portal}             string  what of the rules does not fit the portal, as JSON
     relay:question:{ask_}            hash    what a person asked of a portal, and the answer     TTL: a day
     relay:questions:{portal}         list    questions that no worker has taken yet              TTL: a day
@@ -91,6 +92,7 @@ WAKES = f"{PREFIX}wakes"
 FORMAT = f"{PREFIX}format"
 CLOCK = f"{PREFIX}clock"
 """Of the first layout only (store/upgrade.py)."""
+BURIED = f"{PREFIX}buried"
 WORKFLOWS = f"{PREFIX}workflows"
 LEDGER = f"{PREFIX}ledger"
 LEASE = f"{PREFIX}lease:"
@@ -116,6 +118,9 @@ SESSION = f"{PREFIX}session:"
 SESSIONS = f"{PREFIX}session-list:"
 TRIES = f"{PREFIX}tries:"
 
+RECOVERY_MS = 8_000
+"""A portal's pace that was slowed doubles back in this time (lua/take.lua)."""
+
 IN_LUA = {
     "event": EVENT,
     "delivery": DELIVERY,
@@ -140,6 +145,7 @@ IN_LUA = {
     "wakes": WAKES,
     "gate": GATE,
     "questions": QUESTIONS,
+    "buried": BURIED,
     "workflows": WORKFLOWS,
     "clock": CLOCK,
     "ledger": LEDGER,

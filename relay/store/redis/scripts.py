@@ -16,7 +16,6 @@ from redis import Redis
 from redis.exceptions import NoScriptError
 
 from relay.queue import jobs
-from relay.store.portals.learned import RECOVERY_MS
 from relay.store.redis import keys
 
 Argument = str | bytes | int
@@ -32,7 +31,7 @@ class Script:
 
     @classmethod
     def load(cls, name: str) -> Script:
-        known = {**keys.IN_LUA, **jobs.IN_LUA, "recovery_ms": str(RECOVERY_MS)}
+        known = {**keys.IN_LUA, **jobs.IN_LUA, "recovery_ms": str(keys.RECOVERY_MS)}
         names = ", ".join(f"{short} = '{key}'" for short, key in known.items())
         text = f"local KEY = {{{names}}}\n{_read('common')}\n{_read(name)}"
         return cls(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())

@@ -18,7 +18,7 @@ from relay.web.api.documented import answers
 from relay.web.api.idempotency import once
 from relay.web.api.queries import filter_of
 from relay.web.presenters.portals import portal_wire
-from relay.web.services import house
+from relay.web.services import services
 
 blueprint = Blueprint("acts", __name__, description="What a person or program can do")
 
@@ -31,7 +31,7 @@ def replay(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
     """A new delivery for a dead or started one: the same call, or what today's rules make of the event."""
     if not delivery_id.startswith(DELIVERY_PREFIX):
         raise NotFoundError(f"no delivery {delivery_id}")
-    (made,) = house().mending.replay(delivery_id, g.who, current_rules=asked["rules"] == "current")
+    (made,) = services().operator_acts.replay(delivery_id, g.who, current_rules=asked["rules"] == "current")
     return made.to_wire()
 
 
@@ -42,7 +42,7 @@ def replay_event(event_id: str) -> dict[str, Any]:
     """New deliveries for an event that no rule could use when it came: what today's rules make of it."""
     if not event_id.startswith(EVENT_PREFIX):
         raise NotFoundError(f"no event {event_id}")
-    made = house().mending.replay(event_id, g.who, current_rules=True)
+    made = services().operator_acts.replay(event_id, g.who, current_rules=True)
     return {"deliveries": [one.to_wire() for one in made]}
 
 
@@ -52,7 +52,7 @@ def replay_event(event_id: str) -> dict[str, Any]:
 @once
 def settle(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
     """Decide an uncertain delivery."""
-    settled = house().mending.settle(
+    settled = services().operator_acts.settle(
         delivery_id, g.who, State(asked["as_"]), asked["note"], workflow_id=asked.get("workflow_id")
     )
     return settled.to_wire()
@@ -64,7 +64,7 @@ def settle(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
 @once
 def cancel(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
     """Give up a delivery that still waits."""
-    return house().mending.cancel(delivery_id, g.who, asked["note"]).to_wire()
+    return services().operator_acts.cancel(delivery_id, g.who, asked["note"]).to_wire()
 
 
 @blueprint.post("/replays")
@@ -75,22 +75,22 @@ def replay_many(asked: dict[str, Any]) -> dict[str, Any]:
     """Replay what a filter finds; `dry_run` only counts, and shows a sample."""
     wanted = filter_of(asked["filter"])
     if asked["dry_run"]:
-        return house().bulk.dry_run(wanted).to_wire()
-    return house().bulk.begin(wanted, asked["rules"], g.who).to_wire()
+        return services().bulk.dry_run(wanted).to_wire()
+    return services().bulk.begin(wanted, asked["rules"], g.who).to_wire()
 
 
 @blueprint.get("/replays/<replays_id>")
 @answers(blueprint, schemas.BulkSchema, 404)
 def replays(replays_id: str) -> dict[str, Any]:
     """How far a bulk replay is."""
-    return house().bulk.read(replays_id).to_wire()
+    return services().bulk.read(replays_id).to_wire()
 
 
 @blueprint.delete("/replays/<replays_id>")
 @answers(blueprint, schemas.BulkSchema, 404)
 def cancel_replays(replays_id: str) -> dict[str, Any]:
     """Stop a bulk replay; what was replayed stays replayed."""
-    return house().bulk.cancel(replays_id, g.who).to_wire()
+    return services().bulk.cancel(replays_id, g.who).to_wire()
 
 
 @blueprint.post("/portals/<name>/pause")
@@ -98,7 +98,7 @@ def cancel_replays(replays_id: str) -> dict[str, Any]:
 @once
 def pause(name: str) -> dict[str, Any]:
     """Let the deliveries of a portal wait."""
-    house().mending.pause(_known(name), g.who)
+    services().operator_acts.pause(_known(name), g.who)
     return portal_wire(name)
 
 
@@ -107,7 +107,7 @@ def pause(name: str) -> dict[str, Any]:
 @once
 def resume(name: str) -> dict[str, Any]:
     """Open a held or paused portal."""
-    house().mending.resume(_known(name), g.who)
+    services().operator_acts.resume(_known(name), g.who)
     return portal_wire(name)
 
 
@@ -116,7 +116,7 @@ def resume(name: str) -> dict[str, Any]:
 @once
 def terminate(workflow_id: str) -> dict[str, Any]:
     """Ask the portal to end a workflow and keep its data."""
-    return house().mending.end_workflow(workflow_id, g.who, "terminate").to_wire()
+    return services().operator_acts.end_workflow(workflow_id, g.who, "terminate").to_wire()
 
 
 @blueprint.post("/workflows/<workflow_id>/kill")
@@ -124,17 +124,17 @@ def terminate(workflow_id: str) -> dict[str, Any]:
 @once
 def kill(workflow_id: str) -> dict[str, Any]:
     """Ask the portal to end a workflow and delete its data."""
-    return house().mending.end_workflow(workflow_id, g.who, "kill").to_wire()
+    return services().operator_acts.end_workflow(workflow_id, g.who, "kill").to_wire()
 
 
 @blueprint.get("/questions/<question_id>")
 @answers(blueprint, schemas.QuestionSchema, 404)
 def question(question_id: str) -> dict[str, Any]:
     """What the portal answered."""
-    return house().questions.read(question_id).to_wire()
+    return services().questions.read(question_id).to_wire()
 
 
 def _known(portal: str) -> str:
-    if portal not in house().portals:
+    if portal not in services().portals:
         raise NotFoundError(f"no portal {portal!r}")
     return portal

@@ -14,13 +14,9 @@ from typing import Any
 
 from flask import g, request
 
-from relay.store.redis import keys
-from relay.store.redis.guard import guarded
 from relay.web.problems import ProblemError
-from relay.web.services import house
+from relay.web.services import services
 
-KEPT_S = 86_400
-CLAIM_S = 300
 LONGEST_KEY = 200
 
 
@@ -58,28 +54,24 @@ def _do(key: str, asked: str, view: Callable[..., dict[str, Any]], *args: Any, *
 
 
 def _key(given: str) -> str:
-    return keys.ONCE + _digest(f"{g.who}\0{request.path}\0{given}".encode())
+    return _digest(f"{g.who}\0{request.path}\0{given}".encode())
 
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:32]
 
 
-@guarded
 def _claim(key: str, asked: str) -> dict[str, Any] | None:
-    redis = house().record.redis
-    if redis.set(key, json.dumps({"asked": asked}), nx=True, ex=CLAIM_S):
+    kept = services().store.operators.idempotency.claim(key, json.dumps({"asked": asked}))
+    if kept is None:
         return None
-    kept: Any = redis.get(key)
-    found: dict[str, Any] = json.loads(kept or b'{"asked": ""}')
+    found: dict[str, Any] = json.loads(kept or '{"asked": ""}')
     return found
 
 
-@guarded
 def _keep(key: str, text: str) -> None:
-    house().record.redis.set(key, text, ex=KEPT_S)
+    services().store.operators.idempotency.keep(key, text)
 
 
-@guarded
 def _release(key: str) -> None:
-    house().record.redis.delete(key)
+    services().store.operators.idempotency.release(key)

@@ -12,17 +12,16 @@ from relay.core.errors import NotFoundError
 from relay.core.events import Delivery
 from relay.operations.preview import Tried, try_rules
 from relay.store.record.search import Row, row_of
-from relay.store.redis import keys
 from relay.web.api import schemas
 from relay.web.api.documented import answers
 from relay.web.api.queries import filter_of
-from relay.web.api.tokens import sees_persons
-from relay.web.dashboard.event_details import readable
+from relay.web.presenters.event_details import readable
 from relay.web.presenters.finding import search_deliveries, search_events
 from relay.web.presenters.masked_wire import masked_delivery, masked_event
 from relay.web.presenters.masking import Shade, shade_of
 from relay.web.presenters.portals import portal_wires
-from relay.web.services import house
+from relay.web.services import services
+from relay.web.tokens import sees_persons
 
 blueprint = Blueprint("reading", __name__, description="What is on record")
 LONGEST_MASKED = 50_000
@@ -46,7 +45,7 @@ def events(asked: dict[str, Any]) -> dict[str, Any]:
 @answers(blueprint, schemas.EventSchema, 404)
 def event(event_id: str) -> dict[str, Any]:
     """One event, with its deliveries."""
-    record = house().record
+    record = services().record
     return _event_wire(row_of(record, record.event(event_id)))
 
 
@@ -64,13 +63,13 @@ def deliveries(asked: dict[str, Any]) -> dict[str, Any]:
 @answers(blueprint, schemas.DeliverySchema, 404)
 def delivery(delivery_id: str) -> dict[str, Any]:
     """One delivery, with every attempt."""
-    return _delivery_wire(house().record.delivery(delivery_id))
+    return _delivery_wire(services().record.delivery(delivery_id))
 
 
 @blueprint.get("/portals")
 @answers(blueprint, schemas.PortalsSchema)
 def portals() -> dict[str, Any]:
-    """Each portal: its gate, its pace, what was learnt about it."""
+    """Each portal: its gate, its pace, what was learned about it."""
     return {"portals": portal_wires()}
 
 
@@ -78,15 +77,16 @@ def portals() -> dict[str, Any]:
 @answers(blueprint, schemas.RulesSchema)
 def rules() -> dict[str, Any]:
     """The rules in force."""
-    book, record = house().rules, house().record
+    book = services().rules
+    presence = services().store.presence_of_rules([rule.name for rule in book.all()])
     wires = [
         {
             "name": rule.name,
             "source": rule.source,
             "file": rule.file,
-            "portal": rule.outline.portal,
-            "template_id": rule.outline.template_id,
-            "deliveries": record.size(f"{keys.DELIVERIES_BY}rule:{rule.name}"),
+            "portal": rule.requirement.portal,
+            "template_id": rule.requirement.template_id,
+            "deliveries": presence[rule.name].size,
         }
         for rule in book.all()
     ]
@@ -98,12 +98,12 @@ def rules() -> dict[str, Any]:
 @answers(blueprint, schemas.TriedPageSchema, 400, 404, 413, 415, 422)
 def try_on(asked: dict[str, Any]) -> dict[str, Any]:
     """What the rules make of a body; nothing is recorded."""
-    source = house().sources.get(asked["source"])
+    source = services().sources.get(asked["source"])
     if source is None:
         raise NotFoundError(f"no source {asked['source']!r}")
     body = asked["body"]
     text = body if isinstance(body, str) else json.dumps(body)
-    rules = [house().rules.get(asked["rule"])] if "rule" in asked else list(house().rules.for_source(source.name))
+    rules = [services().rules.get(asked["rule"])] if "rule" in asked else list(services().rules.for_source(source.name))
     tried = try_rules(source, rules, asked["content_type"], text.encode("utf-8", "surrogatepass"), asked["headers"])
     return {"tried": [_tried_wire(one) for one in tried]}
 
@@ -112,7 +112,7 @@ def try_on(asked: dict[str, Any]) -> dict[str, Any]:
 @answers(blueprint, schemas.AuditSchema)
 def audit() -> dict[str, Any]:
     """The ledger: whether the books balance."""
-    return house().record.counts().to_wire()
+    return services().record.counts().to_wire()
 
 
 def _event_wire(row: Row) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def _delivery_wire(delivery: Delivery) -> dict[str, Any]:
 
 
 def _shade() -> Shade:
-    return shade_of(house().rules.all())
+    return shade_of(services().rules.all())
 
 
 def _tried_wire(tried: Tried) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from flask import Flask, Response, request
 from relay.sources.parsers import read_json
 from relay.web.api import acts, reading
 from relay.web.api.documented import ProblemApi
-from relay.web.api.tokens import need_token
 from relay.web.problems import problem
+from relay.web.tokens import need_token
 
 LONGEST_BODY = 2_000_000
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-from flask import abort, request, session, url_for
-from redis import Redis
+from flask import abort, g, request, session, url_for
 
 from relay.core.ids import utc_now
-from relay.store.operators.sessions import Session, Sessions, digest_of
+from relay.store.operators.operators import Operators
+from relay.store.operators.sessions import Session, digest_of
 from relay.store.operators.tries import TooManyTriesError
 from relay.web.auth.guessing import Browser, Guesses
 from relay.web.auth.proxies import SIGNED_IN
@@ -43,13 +43,17 @@ class Guard:
     """Checks passwords, slowly for those who guess, and keeps the sessions. key: RELAY_SECRET_KEY."""
 
     def __init__(
-        self, redis: Redis, key: str, passwords: Mapping[Role, str | None], operators: Collection[str] = ()
+        self,
+        operators_record: Operators,
+        key: str,
+        passwords: Mapping[Role, str | None],
+        operators: Collection[str] = (),
     ) -> None:
         self._key = key.encode()
         self._operators = frozenset(operators)
         self._passwords = {role: password.encode() for role, password in passwords.items() if password}
-        self.sessions = Sessions(redis, Role)
-        self.guesses = Guesses(redis, key)
+        self.sessions = operators_record.sessions(Role)
+        self.guesses = Guesses(operators_record, key)
 
     def try_password(self, given: str, address: str, browser: Browser | None = None) -> Role | None:
         """The role that this password opens. A known browser is asked for its own role's first, by its own count.
@@ -168,3 +172,8 @@ def safe_next(target: str | None) -> str:
     if not target or not SAFE_PATH.fullmatch(target):
         return url_for("dashboard.index")
     return target
+
+
+def is_operator() -> bool:
+    """Whether this request is an operator's."""
+    return g.get("role") is Role.OPERATOR

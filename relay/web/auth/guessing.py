@@ -15,11 +15,10 @@ from datetime import timedelta
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from itsdangerous import BadData, URLSafeTimedSerializer
-from redis import Redis
 
 from relay.core.ids import utc_now
-from relay.store.operators.tries import Counter, count_try, forgive_try
-from relay.store.redis import keys
+from relay.store.operators.operators import Operators
+from relay.store.operators.tries import Counter
 
 COOKIE = "relay_known"
 KNOWN_FOR = timedelta(days=180)
@@ -41,8 +40,8 @@ class Browser:
 class Guesses:
     """Counts tries. key: of the counters' names, so that no address is kept, and of the cookies."""
 
-    def __init__(self, redis: Redis, key: str) -> None:
-        self._redis = redis
+    def __init__(self, operators: Operators, key: str) -> None:
+        self._operators = operators
         self._key = key.encode()
         self._cookies = URLSafeTimedSerializer(key, salt="known-browser")
 
@@ -59,11 +58,11 @@ class Guesses:
 
     def count(self, counters: list[Counter]) -> None:
         """Count a try before it is looked at. Raises TooManyTriesError, RecordUnavailableError."""
-        count_try(self._redis, counters, utc_now())
+        self._operators.count_try(counters, utc_now())
 
     def forgive(self, counters: list[Counter]) -> None:
         """The try was right. Raises RecordUnavailableError."""
-        forgive_try(self._redis, counters)
+        self._operators.forgive_try(counters)
 
     def known(self, cookie: str | None) -> Browser | None:
         """The browser that a cookie of ours names."""
@@ -79,7 +78,7 @@ class Guesses:
         return str(self._cookies.dumps([role, name]))
 
     def _name(self, *parts: str) -> str:
-        return keys.TRIES + hmac.digest(self._key, "\0".join(parts).encode(), hashlib.sha256).hex()[:32]
+        return hmac.digest(self._key, "\0".join(parts).encode(), hashlib.sha256).hex()[:32]
 
 
 def network_of(address: str) -> str:

@@ -14,9 +14,9 @@ from flask import abort, flash, make_response, redirect, render_template, reques
 from relay.core.errors import NotFoundError
 from relay.core.events import Delivery
 from relay.core.lifecycle import FINAL, State
-from relay.web.dashboard.event_details import lines_of, rule_named, study
 from relay.web.dashboard.frame import blueprint, for_operators, who
-from relay.web.services import house
+from relay.web.presenters.event_details import details_of, lines_of, rule_named
+from relay.web.services import services
 
 ANSWER_EVERY_S = 2
 LONGEST_NOTE = 500
@@ -37,7 +37,7 @@ class Offer:
 
 
 def _replay(delivery: Delivery, *, current_rules: bool) -> str:
-    (made,) = house().mending.replay(delivery.id, who(), current_rules=current_rules)
+    (made,) = services().operator_acts.replay(delivery.id, who(), current_rules=current_rules)
     return f"A new delivery was made: {made.id}."
 
 
@@ -45,17 +45,17 @@ def _settle(delivery: Delivery, state: State) -> str:
     workflow_id = request.form.get("workflow_id", "").strip() or None
     if workflow_id and len(workflow_id) > LONGEST_WORKFLOW_ID:
         abort(400, f"a workflow's id has at most {LONGEST_WORKFLOW_ID} characters")
-    house().mending.settle(delivery.id, who(), state, _note(), workflow_id=workflow_id)
+    services().operator_acts.settle(delivery.id, who(), state, _note(), workflow_id=workflow_id)
     return f"Settled: {delivery.id} is {state} now."
 
 
 def _cancel(delivery: Delivery) -> str:
-    house().mending.cancel(delivery.id, who(), _note())
+    services().operator_acts.cancel(delivery.id, who(), _note())
     return f"Cancelled: {delivery.id} will not be sent."
 
 
 def _end(delivery: Delivery, act: str) -> str:
-    return house().mending.end_workflow(delivery.workflow_id or "", who(), act).id
+    return services().operator_acts.end_workflow(delivery.workflow_id or "", who(), act).id
 
 
 STARTED, DEAD, UNCERTAIN = frozenset({State.STARTED}), frozenset({State.DEAD}), frozenset({State.UNCERTAIN})
@@ -118,10 +118,10 @@ def acts_for(delivery: Delivery, *, is_replayed: bool) -> list[Offer]:
 @for_operators
 def confirm(delivery_id: str, name: str) -> Any:
     """Say what an act will do, and ask once."""
-    offer, delivery = _offer(name), house().record.delivery(delivery_id)
+    offer, delivery = _offer(name), services().record.delivery(delivery_id)
     if delivery.state not in offer.states:
         abort(409, f"{delivery.id} is {delivery.state} now: this cannot be done any more")
-    looked = study(house().record.event(delivery.event_id))
+    looked = details_of(services().record.event(delivery.event_id))
     tried = looked.tried_by(delivery.rule)
     today = tried.call if tried and name == "replay-current" else None
     return render_template(
@@ -138,7 +138,7 @@ def confirm(delivery_id: str, name: str) -> Any:
 @blueprint.post("/deliveries/<delivery_id>/acts/<name>")
 def act(delivery_id: str, name: str) -> Any:
     """Do it."""
-    offer, delivery = _offer(name), house().record.delivery(delivery_id)
+    offer, delivery = _offer(name), services().record.delivery(delivery_id)
     said = offer.does(delivery)
     if name in {"terminate", "kill"}:
         return redirect(url_for("dashboard.question", question_id=said), 303)
@@ -150,13 +150,13 @@ def act(delivery_id: str, name: str) -> Any:
 @for_operators
 def confirm_event(event_id: str) -> Any:
     """Say what today's rules would make of an event from which no call was made."""
-    return render_template("confirm_event.html", study=study(house().record.event(event_id)))
+    return render_template("confirm_event.html", study=details_of(services().record.event(event_id)))
 
 
 @blueprint.post("/events/<event_id>/replay")
 def replay_event(event_id: str) -> Any:
     """Make the deliveries."""
-    made = house().mending.replay(event_id, who(), current_rules=True)
+    made = services().operator_acts.replay(event_id, who(), current_rules=True)
     flash(f"Deliveries were made: {', '.join(one.id for one in made)}.")
     return redirect(url_for("dashboard.event", event_id=event_id), 303)
 
@@ -164,8 +164,8 @@ def replay_event(event_id: str) -> Any:
 @blueprint.get("/questions/<question_id>")
 def question(question_id: str) -> Any:
     """What was asked of a portal, and its answer; looks again by itself until there is one."""
-    found = house().questions.read(question_id)
-    delivery_id = house().record.delivery_of_workflow(found.workflow_id) if found.workflow_id else None
+    found = services().questions.read(question_id)
+    delivery_id = services().record.delivery_of_workflow(found.workflow_id) if found.workflow_id else None
     answer = make_response(render_template("question.html", question=found, delivery_id=delivery_id))
     if found.state == "asked":
         answer.headers["Refresh"] = str(ANSWER_EVERY_S)

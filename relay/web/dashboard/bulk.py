@@ -16,7 +16,7 @@ from relay.store.record.search import Filter
 from relay.web.dashboard.frame import blueprint, who
 from relay.web.presenters.filters import NAMES, choices, filter_asked, query_of
 from relay.web.presenters.masking import shade_of
-from relay.web.services import house
+from relay.web.services import services
 
 LOOK_EVERY_S = 2
 
@@ -24,7 +24,7 @@ LOOK_EVERY_S = 2
 @blueprint.get("/bulk")
 def bulk() -> Any:
     """The form; with a filter, what it finds."""
-    replays, record = house().bulk, house().record
+    replays, record = services().bulk, services().record
     is_chosen = any(request.args.get(name) for name in NAMES)
     wanted = _wanted(request.args)
     found = replays.dry_run(wanted) if is_chosen else None
@@ -34,7 +34,7 @@ def bulk() -> Any:
         query=query_of(wanted),
         found=found,
         sample=record.deliveries(found.sample) if found else (),
-        shade=shade_of(house().rules.all()),
+        shade=shade_of(services().rules.all()),
         running=[replays.read(bulk_id) for bulk_id in replays.bulks.running()],
         finals=sorted(FINAL),
         **choices(),
@@ -49,7 +49,7 @@ def begin_bulk() -> Any:
     wanted, rules = _wanted(request.form), request.form.get("rules", "original")
     if rules not in {"original", "current"}:
         abort(400, "rules: expected original or current")
-    begun = house().bulk.begin(wanted, rules, who())
+    begun = services().bulk.begin(wanted, rules, who())
     flash("The replay has begun. Live events go first.")
     return redirect(url_for("dashboard.one_bulk", bulk_id=begun.id), 303)
 
@@ -57,9 +57,9 @@ def begin_bulk() -> Any:
 @blueprint.get("/bulk/<bulk_id>")
 def one_bulk(bulk_id: str) -> Any:
     """How far a bulk replay is; looks again by itself while it runs."""
-    found = house().bulk.read(bulk_id)
+    found = services().bulk.read(bulk_id)
     answer = make_response(
-        render_template("one_bulk.html", bulk=found, is_stopping=house().bulk.bulks.is_stopping(bulk_id))
+        render_template("one_bulk.html", bulk=found, is_stopping=services().bulk.bulks.is_stopping(bulk_id))
     )
     if found.state == "running":
         answer.headers["Refresh"] = str(LOOK_EVERY_S)
@@ -69,7 +69,7 @@ def one_bulk(bulk_id: str) -> Any:
 @blueprint.post("/bulk/<bulk_id>/cancel")
 def cancel_bulk(bulk_id: str) -> Any:
     """Stop it before its next step."""
-    house().bulk.cancel(bulk_id, who())
+    services().bulk.cancel(bulk_id, who())
     flash("It stops before its next step. What was replayed stays replayed.")
     return redirect(url_for("dashboard.one_bulk", bulk_id=bulk_id), 303)
 

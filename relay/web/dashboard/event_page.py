@@ -9,25 +9,24 @@ from flask import Response, abort, flash, redirect, render_template, url_for
 from relay.core.events import Event
 from relay.core.ids import utc_now
 from relay.sources.verifiers import NoVerifier
-from relay.store.operators.audit_log import Act, log_act
-from relay.store.portals.gate import Gate
+from relay.store.operators.audit_log import Act
 from relay.store.record.search import row_of
 from relay.web.auth.guard import is_revealed, reveal
 from relay.web.dashboard.acts import acts_for
-from relay.web.dashboard.event_details import lines_of, next_of, readable, rule_named, study
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.dashboard.sources import proof_of
-from relay.web.services import house
+from relay.web.presenters.event_details import details_of, lines_of, next_of, readable, rule_named
+from relay.web.services import services
 
 
 @blueprint.get("/events/<event_id>")
 def event(event_id: str) -> Any:
     """One event: the request, the calls made from it, every attempt."""
-    record, now = house().record, utc_now()
+    record, now = services().record, utc_now()
     found = record.event(event_id)
-    row, looked = row_of(record, found), study(found)
+    row, looked = row_of(record, found), details_of(found)
     replayed = {one.replay_of for one in row.deliveries}
-    gates = {name: Gate(record.redis, name).look() for name in {one.call.portal for one in row.deliveries}}
+    gates = {name: services().store.portal(name).gate.look() for name in {one.call.portal for one in row.deliveries}}
     stories = []
     for one in row.deliveries:
         tried = looked.tried_by(one.rule)
@@ -53,15 +52,15 @@ def event(event_id: str) -> Any:
 @blueprint.get("/deliveries/<delivery_id>")
 def delivery(delivery_id: str) -> Any:
     """A delivery is shown on the page of its event."""
-    found = house().record.delivery(delivery_id)
+    found = services().record.delivery(delivery_id)
     return redirect(url_for("dashboard.event", event_id=found.event_id, _anchor=found.id), 303)
 
 
 @blueprint.post("/events/<event_id>/reveal")
 def reveal_event(event_id: str) -> Any:
     """Show this session the persons' values of an event; that it was asked is in the audit log."""
-    found = house().record.event(event_id)
-    log_act(house().record.redis, Act(utc_now(), who(), "reveal", found.id, ""))
+    found = services().record.event(event_id)
+    services().store.operators.log(Act(utc_now(), who(), "reveal", found.id, ""))
     reveal(found.id)
     flash("Persons' values of this event are shown in this session; the audit log has it.")
     return redirect(url_for("dashboard.event", event_id=found.id), 303)
@@ -71,7 +70,7 @@ def reveal_event(event_id: str) -> Any:
 @for_operators
 def body_of_event(event_id: str) -> Any:
     """The body as it came, as a file that no browser opens; only of an event that was revealed."""
-    found = house().record.event(event_id)
+    found = services().record.event(event_id)
     if not is_revealed(found.id):
         abort(403, "reveal the event first, on its page")
     answer = Response(found.body, content_type="application/octet-stream")
@@ -80,7 +79,7 @@ def body_of_event(event_id: str) -> Any:
 
 
 def _proof(event: Event) -> str:
-    source = house().sources.get(event.source)
+    source = services().sources.get(event.source)
     if source is None:
         return "Its source is no longer configured."
     if isinstance(source.verifier, NoVerifier):

@@ -7,18 +7,18 @@ what changes something needs our origin and an operator. A view can only ask for
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVar
 
 from flask import Blueprint, Response, abort, current_app, g, redirect, request, url_for
 
 from relay.core.ids import utc_now
 from relay.core.reasons import explain
+from relay.health.words import span_of
 from relay.web.auth.guard import Role, identify, refuse_other_sites
 from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt
 from relay.web.presenters.masking import pretty
-from relay.web.presenters.portals import is_serious
-from relay.web.services import house
+from relay.web.services import services
 
 blueprint = Blueprint("dashboard", __name__)
 POLICY = (
@@ -72,7 +72,7 @@ def admit(asks: str) -> Any:
         refuse_other_sites()
     if asks == "nothing":
         return None
-    visitor = identify(house().guard)
+    visitor = identify(services().guard)
     if visitor is None:
         target = request.full_path.rstrip("?") if not changes else url_for("dashboard.index")
         return redirect(url_for("dashboard.login", next=target), 303)
@@ -91,11 +91,6 @@ def protect(response: Response) -> Response:
     if request.endpoint != "static":
         response.headers.setdefault("Cache-Control", "no-store")
     return response
-
-
-def is_operator() -> bool:
-    """Whether this request is an operator's."""
-    return g.get("role") is Role.OPERATOR
 
 
 def who() -> str:
@@ -135,14 +130,5 @@ def ago(moment: datetime | None) -> str:
     return "never" if moment is None else f"{span_of(utc_now() - moment)} ago"
 
 
-@blueprint.app_template_filter("span")
-def span_of(span: timedelta) -> str:
-    """A duration in its largest unit."""
-    seconds = max(0, round(span.total_seconds()))
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
-
-
-blueprint.add_app_template_test(is_serious, "serious")
+blueprint.add_app_template_filter(span_of, "span")
+blueprint.add_app_template_test(lambda drift: drift.is_serious, "serious")

@@ -13,9 +13,8 @@ from typing import Any
 from flask import Response, jsonify
 
 from relay.core.errors import RecordUnavailableError
-from relay.store.portals.gate import Gate
 from relay.web.dashboard.frame import blueprint
-from relay.web.services import House, house
+from relay.web.services import Services, services
 
 LOOK_EVERY_S = 2.0
 BEAT_EVERY_S = 14.0
@@ -26,7 +25,7 @@ LASTS_S = 300.0
 @blueprint.get("/live")
 def live() -> Response:
     """The stream."""
-    answer = Response(_stream(house()), content_type="text/event-stream")
+    answer = Response(_stream(services()), content_type="text/event-stream")
     answer.headers["X-Accel-Buffering"] = "no"
     return answer
 
@@ -34,17 +33,17 @@ def live() -> Response:
 @blueprint.get("/live/now")
 def live_now() -> Any:
     """The word now, for browsers and proxies that take no streams."""
-    return jsonify(change=change_word(house()))
+    return jsonify(change=change_word(services()))
 
 
-def change_word(found: House) -> str:
+def change_word(found: Services) -> str:
     """A word that changes with the record. Raises RecordUnavailableError."""
     counts = found.record.counts()
-    gates = [(name, Gate(found.record.redis, name).look()) for name in found.portals]
+    gates = [(name, found.store.portal(name).gate.look()) for name in found.portals]
     return hashlib.sha256(repr((counts, gates)).encode()).hexdigest()[:16]
 
 
-def _stream(found: House) -> Iterator[str]:
+def _stream(found: Services) -> Iterator[str]:
     began = beaten = time.monotonic()
     told = None
     yield "retry: 3000\n\n"

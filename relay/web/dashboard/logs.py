@@ -6,11 +6,9 @@ from typing import Any
 
 from flask import render_template
 
-from relay.store.operators.alerts import read_alerts
-from relay.store.operators.audit_log import read_acts
 from relay.web.dashboard.frame import blueprint
 from relay.web.presenters.masking import Shade
-from relay.web.services import house
+from relay.web.services import services
 
 SHOWN = 200
 
@@ -18,10 +16,10 @@ SHOWN = 200
 @blueprint.get("/log")
 def log() -> Any:
     """The newest acts."""
-    return render_template("log.html", acts=read_acts(house().record.redis, SHOWN), shade=Shade(), shown=SHOWN)
+    return render_template("log.html", acts=services().store.operators.acts(SHOWN), shade=Shade(), shown=SHOWN)
 
 
 @blueprint.get("/alerts")
 def alerts() -> Any:
     """The newest alerts."""
-    return render_template("alerts.html", alerts=read_alerts(house().record.redis, SHOWN), shade=Shade(), shown=SHOWN)
+    return render_template("alerts.html", alerts=services().store.operators.alerts(SHOWN), shade=Shade(), shown=SHOWN)

@@ -8,12 +8,9 @@ from typing import Any
 from flask import flash, redirect, render_template, url_for
 
 from relay.core.errors import NotFoundError
-from relay.store.portals.codes import read_codes
-from relay.store.portals.jobs import read_jobs
-from relay.store.portals.workers import read_crew
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.presenters.portals import portal_views
-from relay.web.services import house
+from relay.web.services import services
 
 SWITCHES = {
     "pause": "No delivery is sent to this portal until a person resumes it. Events are still taken; deliveries wait.",
@@ -25,13 +22,13 @@ SWITCHES = {
 @blueprint.get("/portals")
 def portals() -> Any:
     """Every portal."""
-    redis, names = house().record.redis, house().portals
+    store, names = services().store, services().portals
     return render_template(
         "portals.html",
         views=portal_views(),
-        codes={name: read_codes(redis, name) for name in names},
-        jobs={name: read_jobs(redis, name) for name in names},
-        workers=Counter(worker.portal for worker in read_crew(redis)),
+        codes={name: store.portal(name).codes() for name in names},
+        jobs={name: store.portal(name).jobs() for name in names},
+        workers=Counter(worker.portal for worker in store.workers()),
     )
 
 
@@ -47,9 +44,9 @@ def switch_portal(name: str, switch: str) -> Any:
     """Pause or resume."""
     _says(switch)
     if switch == "pause":
-        house().mending.pause(_known(name), who())
+        services().operator_acts.pause(_known(name), who())
     else:
-        house().mending.resume(_known(name), who())
+        services().operator_acts.resume(_known(name), who())
     flash(f"{name} is {'paused' if switch == 'pause' else 'open'} now.")
     return redirect(url_for("dashboard.portals"), 303)
 
@@ -57,12 +54,12 @@ def switch_portal(name: str, switch: str) -> Any:
 @blueprint.post("/portals/<name>/ping")
 def ping_portal(name: str) -> Any:
     """Ask a worker to look; starts nothing, so it asks nobody whether they are sure."""
-    asked = house().mending.ping(_known(name), who())
+    asked = services().operator_acts.ping(_known(name), who())
     return redirect(url_for("dashboard.question", question_id=asked.id), 303)
 
 
 def _known(name: str) -> str:
-    if name not in house().portals:
+    if name not in services().portals:
         raise NotFoundError(f"no portal {name!r}")
     return name
 

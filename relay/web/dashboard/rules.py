@@ -8,14 +8,11 @@ from flask import abort, render_template, request
 
 from relay.core.errors import UnreadableError, UnsupportedTypeError
 from relay.operations.preview import Tried, try_rules
-from relay.store.portals.requirements import published_rules
-from relay.store.record.statistics import read_presence
-from relay.store.redis import keys
-from relay.web.dashboard.event_details import rule_named, study
 from relay.web.dashboard.frame import blueprint, for_viewers
+from relay.web.presenters.event_details import details_of, rule_named
 from relay.web.presenters.masking import Shade
 from relay.web.presenters.portals import drift_of
-from relay.web.services import house
+from relay.web.services import services
 
 LONGEST_BODY = 2_000_000
 CONTENT_TYPES = ("application/json", "application/x-www-form-urlencoded", "text/plain")
@@ -24,14 +21,11 @@ CONTENT_TYPES = ("application/json", "application/x-www-form-urlencoded", "text/
 @blueprint.get("/rules")
 def rules() -> Any:
     """Every rule with what became of it."""
-    record, book = house().record, house().rules
-    presences = read_presence(record.redis, [f"{keys.DELIVERIES_BY}rule:{rule.name}" for rule in book.all()])
-    published = published_rules(record.redis)
-    drift = [text for name in house().portals for text in drift_of(name)]
-    rows = [
-        (rule, presence, [text for text in drift if text.startswith(f"rule {rule.name},")])
-        for rule, presence in zip(book.all(), presences, strict=True)
-    ]
+    store, book = services().store, services().rules
+    presence = store.presence_of_rules([rule.name for rule in book.all()])
+    published = store.published_rules()
+    drift = [one for name in services().portals for one in drift_of(name)]
+    rows = [(rule, presence[rule.name], [one for one in drift if one.rule == rule.name]) for rule in book.all()]
     return render_template("rules.html", rows=rows, digest=book.digest, published=published[0] if published else None)
 
 
@@ -42,7 +36,7 @@ def bench() -> Any:
     source = request.args.get("source", "")
     if not event_id:
         return _bench(source=source)
-    looked = study(house().record.event(event_id))
+    looked = details_of(services().record.event(event_id))
     return _bench(
         source=looked.event.source, event_id=event_id, tried=looked.tried, error=looked.unreadable, shade=looked.shade
     )
@@ -53,7 +47,7 @@ def bench() -> Any:
 def try_body() -> Any:
     """What the rules of a source make of a pasted body."""
     request.max_content_length = request.max_form_memory_size = LONGEST_BODY
-    source = house().sources.get(request.form.get("source", ""))
+    source = services().sources.get(request.form.get("source", ""))
     if source is None:
         abort(400, "choose a source")
     kind, body = request.form.get("content_type", CONTENT_TYPES[0])[:200], request.form.get("body", "")
@@ -61,7 +55,7 @@ def try_body() -> Any:
     error = None
     try:
         tried = try_rules(
-            source, house().rules.for_source(source.name), kind, body.encode("utf-8", "surrogatepass"), {}
+            source, services().rules.for_source(source.name), kind, body.encode("utf-8", "surrogatepass"), {}
         )
     except (UnreadableError, UnsupportedTypeError) as unread:
         error = str(unread)
@@ -82,7 +76,7 @@ def _bench(
 ) -> Any:
     return render_template(
         "bench.html",
-        sources=sorted(house().sources),
+        sources=sorted(services().sources),
         content_types=CONTENT_TYPES,
         source=source,
         event_id=event_id,

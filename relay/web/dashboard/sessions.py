@@ -7,13 +7,13 @@ from typing import Any
 from flask import current_app, flash, redirect, render_template, request, url_for
 
 from relay.core.ids import utc_now
-from relay.store.operators.audit_log import Act, log_act
+from relay.store.operators.audit_log import Act
 from relay.store.operators.sessions import IDLE, LONGEST
 from relay.store.operators.tries import TooManyTriesError
-from relay.web.auth.guard import log_in, log_out, role_of_session, safe_next, session_now
+from relay.web.auth.guard import is_operator, log_in, log_out, role_of_session, safe_next, session_now
 from relay.web.auth.guessing import COOKIE, KNOWN_FOR
-from relay.web.dashboard.frame import blueprint, for_anybody, for_viewers, is_operator, who
-from relay.web.services import house
+from relay.web.dashboard.frame import blueprint, for_anybody, for_viewers, who
+from relay.web.services import services
 
 
 @blueprint.get("/login")
@@ -21,7 +21,7 @@ from relay.web.services import house
 def login() -> Any:
     """The form; who is logged in already goes on."""
     target = safe_next(request.args.get("next"))
-    if role_of_session(house().guard):
+    if role_of_session(services().guard):
         return redirect(target, 303)
     return render_template("login.html", next=target, wrong=False)
 
@@ -30,7 +30,7 @@ def login() -> Any:
 @for_anybody
 def check_login() -> Any:
     """Open a session, or say that it was not opened; not why."""
-    target, guard = safe_next(request.form.get("next")), house().guard
+    target, guard = safe_next(request.form.get("next")), services().guard
     browser = guard.guesses.known(request.cookies.get(COOKIE))
     try:
         role = guard.try_password(request.form.get("password", ""), request.remote_addr or "", browser)
@@ -57,7 +57,7 @@ def check_login() -> Any:
 @for_anybody
 def logout() -> Any:
     """End this session, and with it every copy of its cookie."""
-    log_out(house().guard)
+    log_out(services().guard)
     return redirect(url_for("dashboard.login"), 303)
 
 
@@ -65,7 +65,7 @@ def logout() -> Any:
 @for_viewers
 def sessions() -> Any:
     """What a session is; to an operator, also which are open, and how to end them."""
-    guard = house().guard
+    guard = services().guard
     found = guard.sessions.all(utc_now()) if is_operator() else []
     return render_template("sessions.html", sessions=found, mine=session_now(guard), idle=IDLE, longest=LONGEST)
 
@@ -73,13 +73,13 @@ def sessions() -> Any:
 @blueprint.post("/sessions/end")
 def end_sessions() -> Any:
     """End one other session, or all of them."""
-    guard = house().guard
+    guard = services().guard
     if one := request.form.get("session"):
         guard.sessions.end(one)
     else:
         mine = session_now(guard)
         guard.sessions.end_others(mine.digest if mine else None)
     what = "end a session" if one else "end all other sessions"
-    log_act(house().record.redis, Act(utc_now(), who(), what, "", ""))
+    services().store.operators.log(Act(utc_now(), who(), what, "", ""))
     flash("That session has ended." if one else "Every other session has ended.")
     return redirect(url_for("dashboard.sessions"), 303)

@@ -13,12 +13,10 @@ from relay.core.lifecycle import EventState
 from relay.operations.ingest import PROOF
 from relay.sources import Source
 from relay.sources.verifiers import HmacVerifier, TokenVerifier, Verifier
-from relay.store.record.statistics import Presence, Series, read_presence, read_series
-from relay.store.record.unproven import newest_unproven
-from relay.store.redis import keys
+from relay.store.record.statistics import Presence, Series
 from relay.web.dashboard.frame import blueprint
 from relay.web.dashboard.snippets import snippet_of
-from relay.web.services import house
+from relay.web.services import services
 
 COUNTED = (EventState.ACCEPTED, EventState.IGNORED, EventState.REJECTED, EventState.REFUSED)
 LOOKED_AT, MOST_SHOWN = 50, 5
@@ -42,13 +40,11 @@ class SourceView:
 @blueprint.get("/sources")
 def sources() -> Any:
     """Every source."""
-    found, redis = sorted(house().sources.values(), key=lambda one: one.name), house().record.redis
-    presences = read_presence(redis, [keys.EVENTS_BY_SOURCE + one.name for one in found])
-    week = read_series(redis, utc_now())["week"]
+    found, store = sorted(services().sources.values(), key=lambda one: one.name), services().store
+    presence = store.presence_of_sources([one.name for one in found])
+    week = store.series(utc_now())["week"]
     misses = _near_misses()
-    views = [
-        _view(one, presence, week, misses.get(one.name, {})) for one, presence in zip(found, presences, strict=True)
-    ]
+    views = [_view(one, presence[one.name], week, misses.get(one.name, {})) for one in found]
     return render_template("sources.html", views=views, counted=COUNTED)
 
 
@@ -66,17 +62,17 @@ def proof_of(verifier: Verifier) -> str:
 
 def _near_misses() -> dict[str, dict[str, int]]:
     """What was almost right about the newest refused webhooks of each source, counted."""
-    record, misses = house().record, {}
-    for source in house().sources:
+    record, misses = services().record, {}
+    for source in services().sources:
         counted: Counter[str] = Counter()
-        for event in record.events(newest_unproven(record.redis, source, LOOKED_AT)):
+        for event in record.events(services().store.newest_unproven(source, LOOKED_AT)):
             counted.update(event.errors.get(PROOF, ()))
         misses[source] = dict(counted.most_common(MOST_SHOWN))
     return misses
 
 
 def _view(source: Source, presence: Presence, week: Series, near_misses: dict[str, int]) -> SourceView:
-    base = house().settings.public_url or request.host_url.rstrip("/")
+    base = services().settings.public_url or request.host_url.rstrip("/")
     url = f"{base}/hooks/{source.name}"
     return SourceView(
         source=source,
@@ -85,6 +81,6 @@ def _view(source: Source, presence: Presence, week: Series, near_misses: dict[st
         snippet=snippet_of(source, url),
         presence=presence,
         counts={state.value: week.total(f"source:{source.name}:{state}") for state in COUNTED},
-        rules=len(house().rules.for_source(source.name)),
+        rules=len(services().rules.for_source(source.name)),
         near_misses=near_misses,
     )

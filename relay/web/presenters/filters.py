@@ -11,7 +11,7 @@ from flask import abort, request
 
 from relay.core.lifecycle import EventState, State
 from relay.store.record.search import Filter, parse_state
-from relay.web.services import house
+from relay.web.services import services
 
 CURSOR = re.compile(r"(evt|dlv)_[0-9a-z]{26}")
 WORDS = ("source", "rule", "portal", "code", "document_id")
@@ -60,7 +60,7 @@ def query_of(wanted: Filter, word: str | None = None) -> dict[str, str]:
 
 def choices() -> dict[str, Any]:
     """What the form offers."""
-    found = house()
+    found = services()
     return {
         "states": list(State),
         "event_states": list(EventState),

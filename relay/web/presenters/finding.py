@@ -9,13 +9,12 @@ from relay.core.errors import NotFoundError
 from relay.core.events import Delivery, Event
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX
 from relay.store.record.search import Filter, Page, Row, list_deliveries, list_events, row_of
-from relay.store.redis import keys
-from relay.web.services import house
+from relay.web.services import services
 
 
 def search_events(word: str | None, wanted: Filter, cursor: str | None, limit: int) -> Page[Row]:
     """Events that the filter and the word find. Raises RecordUnavailableError."""
-    record = house().record
+    record = services().record
     if word and (found := exact(word)):
         row = row_of(record, record.event(found[0]))
         if wanted.is_of_deliveries:
@@ -28,7 +27,7 @@ def search_events(word: str | None, wanted: Filter, cursor: str | None, limit: i
 
 def search_deliveries(word: str | None, wanted: Filter, cursor: str | None, limit: int) -> Page[Delivery]:
     """Deliveries that the filter and the word find. Raises RecordUnavailableError."""
-    record = house().record
+    record = services().record
     if word and (found := exact(word)):
         row = row_of(record, record.event(found[0]))
         fits = [one for one in row.deliveries if found[1] in {None, one.id} and _holds(wanted, row.event, one)]
@@ -51,7 +50,7 @@ def _holds(wanted: Filter, event: Event, delivery: Delivery | None = None) -> bo
 
 def exact(word: str) -> tuple[str, str | None] | None:
     """The event, and perhaps the delivery, that a word names: by their ids, or by a workflow's. None where none."""
-    record, word = house().record, word.strip().lower()
+    record, word = services().record, word.strip().lower()
     try:
         if word.startswith(EVENT_PREFIX):
             return record.event(word).id, None
@@ -68,17 +67,17 @@ def narrow(word: str | None, wanted: Filter) -> Filter | None:
     """
     if not word:
         return wanted
-    record, word = house().record, word.strip()
-    mark = house().marker.mark(word)
-    if record.size(keys.MARKS + mark):
+    record, word = services().record, word.strip()
+    mark = services().marker.mark(word)
+    if record.marked(mark):
         return _narrowed(wanted, mark=mark)
-    if record.size(f"{keys.DELIVERIES_BY}document:{word.upper()}"):
+    if record.is_known("document", word.upper()):
         return _narrowed(wanted, document_id=word.upper())
-    if record.size(f"{keys.DELIVERIES_BY}reason:{word.lower()}"):
+    if record.is_known("reason", word.lower()):
         return _narrowed(wanted, code=word.lower())
-    if record.size(f"{keys.DELIVERIES_BY}rule:{word}"):
+    if record.is_known("rule", word):
         return _narrowed(wanted, rule=word)
-    if word.isascii() and word.isdigit() and record.size(f"{keys.DELIVERIES_BY}template_id:{int(word)}"):
+    if word.isascii() and word.isdigit() and record.is_known("template_id", str(int(word))):
         return _narrowed(wanted, template_id=int(word))
     return None
 

@@ -1,28 +1,24 @@
-"""What the dashboard and the API show of each portal: gate, pace, what was learnt. Reads the record only."""
+"""What the dashboard and the API show of each portal: gate, pace, what was learned. Reads the record only."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from relay.core.drift import Drift
 from relay.core.events import iso
 from relay.core.ids import utc_now
-from relay.health.snapshot import in_line
-from relay.store.portals.gate import Gate
-from relay.store.portals.learned import Bucket, read_bucket, read_learnt
-from relay.store.redis import keys
-from relay.web.services import house
+from relay.web.services import services
 
 
 def portal_wires() -> list[dict[str, Any]]:
     """Each portal as the API tells it. Raises RecordUnavailableError."""
-    return [portal_wire(name) for name in house().portals]
+    return [portal_wire(name) for name in services().portals]
 
 
 def portal_wire(name: str) -> dict[str, Any]:
     """One portal as the API tells it."""
-    record, portal, now = house().record, house().portals[name], utc_now()
-    view, learnt = Gate(record.redis, name).look(), read_learnt(record.redis, name)
+    kept, portal, now = services().store.portal(name), services().portals[name], utc_now()
+    view, learned = kept.gate.look(), kept.learned()
     return {
         "name": name,
         "plan": portal.plan,
@@ -31,32 +27,26 @@ def portal_wire(name: str) -> dict[str, Any]:
         "advice": view.advice,
         "since": iso(view.since) if view.since else None,
         "until": iso(view.until) if view.until else None,
-        "waiting": in_line(record, name),
-        "due": record.due(name, now),
-        "own_id": learnt.own_id if portal.own_id == "echo" else "off",
-        "operating_s": learnt.operating_s if learnt.reset_at and learnt.reset_at > now else 0.0,
-        "operating_limit_s": learnt.operating_limit_s,
-        "drift": drift_of(name),
+        "waiting": kept.in_line(),
+        "due": services().record.due(name, now),
+        "own_id": learned.own_id if portal.own_id == "echo" else "off",
+        "operating_s": learned.operating_s if learned.reset_at and learned.reset_at > now else 0.0,
+        "operating_limit_s": learned.operating_limit_s,
+        "drift": [str(one) for one in drift_of(name)],
     }
 
 
-def drift_of(name: str) -> list[str]:
+def drift_of(name: str) -> list[Drift]:
     """What of the rules does not fit a portal's templates, as the workers have found it."""
-    drift = house().record.text(keys.DRIFT + name)
-    found: list[str] = json.loads(drift) if drift else []
-    return found
-
-
-def is_serious(drift: str) -> bool:
-    """Whether a call would fail or lose a value; else the template only has an optional parameter more."""
-    return "the template declares" not in drift
+    return [Drift.from_wire(wire) for wire in services().store.portal(name).drift()]
 
 
 def portal_views() -> list[dict[str, Any]]:
     """Each portal as pages show it: what the API tells, and how full its bucket is. Raises RecordUnavailableError."""
     views = []
-    for name, portal in house().portals.items():
-        bucket = read_bucket(house().record.redis, name, portal.rate_per_s) if portal.rate_per_s else Bucket()
+    for name, portal in services().portals.items():
+        bucket = services().store.portal(name).bucket(portal.rate_per_s)
         pace = {"rate_per_s": portal.rate_per_s, "burst": portal.burst, "batch": portal.batch}
-        views.append(portal_wire(name) | pace | {"filled": bucket.filled, "factor": bucket.factor})
+        drift = {"drift": drift_of(name)}
+        views.append(portal_wire(name) | pace | drift | {"filled": bucket.filled, "factor": bucket.factor})
     return views

@@ -18,6 +18,7 @@ for _, delivery in ipairs(deliveries) do
   if was[1] then redis.call('ZREM', KEY.deliveries_by_state .. was[1], delivery) end
   if was[2] and was[2] ~= '' then redis.call('HDEL', KEY.workflows, was[2]) end
   redis.call('ZREM', KEY.deliveries, delivery)
+  redis.call('ZREM', KEY.buried, delivery)
   index(delivery, 'ZREM')
   redis.call('DEL', KEY.delivery .. delivery, KEY.attempts .. delivery)
 end

@@ -15,6 +15,8 @@ if not legal or (kept[2] and kept[2] ~= '') then
   return 0
 end
 
+redis.call('ZREM', KEY.buried, old)
+
 local marks, has = cjson.decode(redis.call('HGET', KEYS[1], 'marks')), {}
 for _, mark in ipairs(marks) do has[mark] = true end
 for i = at + 1, at + tonumber(ARGV[at]) do

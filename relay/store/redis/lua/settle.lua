@@ -30,6 +30,11 @@ if attempt ~= '' then
   redis.call('HINCRBY', KEY.ledger, 'attempt:' .. cjson.decode(attempt).verdict, 1)
 end
 move(id, kept[3], kept[1], to, due_at)
+if to == 'dead' then
+  local reason = redis.call('HGET', KEYS[1], 'reason')
+  -- What a person has given up needs nobody any more.
+  if reason ~= 'cancelled' and reason ~= 'settled_by_person' then redis.call('ZADD', KEY.buried, 0, id) end
+end
 if kept[1] == 'sending' and to ~= 'started' then
   -- Also where no attempt is spent, as on a portal that is held: the page of portals shows what they say lately.
   local reason = redis.call('HGET', KEYS[1], 'reason')

@@ -6,9 +6,12 @@ local now, holds = ARGV[1], tonumber(ARGV[2])
 for i = 3, #ARGV do
   local id = ARGV[i]
   local kept = redis.call('HMGET', KEY.delivery .. id, 'state', 'portal', 'order_key', 'next_attempt_at', 'created_at',
-    'updated_at')
+    'updated_at', 'replayed_by', 'reason')
   local state, portal, next_at = kept[1], kept[2], kept[4]
-  if state then
+  if state == 'dead' then
+    local by_person = kept[8] == 'cancelled' or kept[8] == 'settled_by_person'
+    if not by_person and (not kept[7] or kept[7] == '') then redis.call('ZADD', KEY.buried, 0, id) end
+  elseif state then
     local at = next_at ~= '' and next_at or now
     if state == 'pending' or state == 'retrying' then
       at = next_at ~= '' and next_at or kept[5]

@@ -16,12 +16,13 @@ from relay.core.events import Call, Delivery, Event, Policy
 from relay.core.ids import new_delivery_id, new_event_id, utc_now
 from relay.core.lifecycle import EventState, State
 from relay.queue.jobs import queue_key
+from relay.store import Store
 from relay.store.record.record import Entry, Record
 from tests.support.making import write
 from workers.delivery import shift
 from workers.delivery.deliver import deliver_next
 from workers.delivery.reconcile import reconcile_next
-from workers.portal.context import Desk
+from workers.portal.context import Context
 from workers.portal.credentials import Address
 
 SECRET = "sandbox"
@@ -80,8 +81,8 @@ def use_webhook(url: str, user: int = 1, secret: str = SECRET, **changes: Any) -
     return Address(make_portal(**changes), f"{url}/rest/{user}/{secret}/")
 
 
-def make_desk(record: Record, address: Address, clock: Clock) -> Desk:
-    return replace(Desk.open(record, address), clock=clock, chance=lambda: 0.0)
+def make_context(record: Record, address: Address, clock: Clock) -> Context:
+    return replace(Context.open(Store(record.redis), address), clock=clock, chance=lambda: 0.0)
 
 
 def add(
@@ -113,22 +114,22 @@ def _a_moment_ago() -> datetime:
     return _arrivals[0]
 
 
-def send(desk: Desk, delivery: Delivery) -> Delivery:
+def send(context: Context, delivery: Delivery) -> Delivery:
     """Send what is next in line, which this delivery is or is sent with; how the delivery is then."""
-    deliver_next(desk)
-    return desk.record.delivery(delivery.id)
+    deliver_next(context)
+    return context.record.delivery(delivery.id)
 
 
-def look_into(desk: Desk, delivery: Delivery) -> Delivery:
+def look_into(context: Context, delivery: Delivery) -> Delivery:
     """Look into the uncertain delivery whose time has come first, which is this one; how it is then."""
-    reconcile_next(desk)
-    return desk.record.delivery(delivery.id)
+    reconcile_next(context)
+    return context.record.delivery(delivery.id)
 
 
-def work_off(desk: Desk) -> int:
+def work_off(context: Context) -> int:
     """Do what is to be done now, until there is nothing; how many steps that took."""
     count = 0
-    while shift.step(desk):
+    while shift.step(context):
         count += 1
     return count
 

@@ -11,7 +11,7 @@ from flask import Response, g, request
 
 from relay.store.operators.tries import TooManyTriesError
 from relay.web.problems import problem
-from relay.web.services import house
+from relay.web.services import services
 
 READ_METHODS = {"GET", "HEAD", "OPTIONS"}
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
@@ -20,7 +20,7 @@ READER = "api (read)"
 
 def need_token() -> Response | None:
     """Before each request of the API: None lets it pass."""
-    settings = house().settings
+    settings = services().settings
     given = _given()
     if _equal(given, settings.api_token):
         g.who = "api"
@@ -35,7 +35,7 @@ def need_token() -> Response | None:
 
 def need_metrics_token() -> Response | None:
     """Before /metrics: None lets it pass."""
-    given, settings = _given(), house().settings
+    given, settings = _given(), services().settings
     # The tokens of the API may see more than this.
     known = (settings.metrics_token, settings.api_read_token, settings.api_token)
     return None if any(_equal(given, token) for token in known) else _refuse(given)
@@ -54,7 +54,7 @@ def _given() -> str:
 def _refuse(given: str) -> Response:
     if not given:
         return problem(401, "send Authorization: Bearer and the token", CHALLENGE)
-    guesses = house().guard.guesses
+    guesses = services().guard.guesses
     try:
         guesses.count(guesses.of_strangers("api", request.remote_addr or ""))
     except TooManyTriesError as error:

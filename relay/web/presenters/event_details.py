@@ -19,17 +19,16 @@ from relay.rules import Rule
 from relay.rules.templates import Template
 from relay.sources.parsers import parse_body
 from relay.store.portals.gate import GateState, View
-from relay.web.auth.guard import is_revealed
-from relay.web.dashboard.frame import is_operator
+from relay.web.auth.guard import is_operator, is_revealed
 from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt, excerpt_of_text
 from relay.web.presenters.masking import Shade, pretty, shade_of
-from relay.web.services import house
+from relay.web.services import services
 
 ABSENT = object()
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
+class EventDetails:
     """An event before today's rules. unreadable: why they cannot be asked, where they cannot."""
 
     event: Event
@@ -56,9 +55,9 @@ class Line:
     differs: bool
 
 
-def study(event: Event) -> Study:
+def details_of(event: Event) -> EventDetails:
     """Ask today's rules about an event."""
-    source, book = house().sources.get(event.source), house().rules
+    source, book = services().sources.get(event.source), services().rules
     rules = book.for_source(event.source)
     tried: list[Tried] = []
     unreadable = None
@@ -72,7 +71,7 @@ def study(event: Event) -> Study:
         except (UnreadableError, UnsupportedTypeError) as error:
             unreadable = str(error)
     revealed = is_operator() and is_revealed(event.id)
-    return Study(event, tuple(tried), unreadable, shade_of(rules, set(_known(tried)), revealed=revealed))
+    return EventDetails(event, tuple(tried), unreadable, shade_of(rules, set(_known(tried)), revealed=revealed))
 
 
 def lines_of(sent: Call, rule: Rule | None, today: Call | None, shade: Shade) -> list[Line]:
@@ -117,7 +116,7 @@ def lines_of(sent: Call, rule: Rule | None, today: Call | None, shade: Shade) ->
 def rule_named(name: str) -> Rule | None:
     """The rule of today, if there is one."""
     try:
-        return house().rules.get(name)
+        return services().rules.get(name)
     except NotFoundError:
         return None
 
@@ -164,7 +163,7 @@ def _when(moment: datetime, now: datetime) -> str:
 def _known(tried: Iterable[Tried]) -> Iterable[str]:
     for one in tried:
         yield from one.personal
-        for name in house().rules.get(one.rule).extractor.personal:
+        for name in services().rules.get(one.rule).extractor.personal:
             found = one.found.get(name)
             for value in found if isinstance(found, list) else [found]:
                 if isinstance(value, str | int | float) and not isinstance(value, bool):

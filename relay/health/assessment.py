@@ -1,0 +1,117 @@
+"""What needs a person now, with one threshold each: for the first page, the alerts, /metrics and `workers ping`. Pure.
+
+A need is a fact with its numbers; how it is said is in words.py. What repairs itself is no need: an uncertain delivery
+that the relay still looks into, a portal that has been away for a moment, a dead delivery that was replayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from relay.health.snapshot import PortalSnapshot, Snapshot
+from relay.store.portals.gate import GateState
+
+OLDEST_WAITING = timedelta(minutes=15)
+SILENT = timedelta(days=1)
+PAUSED = timedelta(minutes=5)
+"""A portal in trouble is asked again within a minute; what is shorter than this mends itself."""
+
+
+class NeedCode(StrEnum):
+    """What kind of need. The words are also labels of the metric."""
+
+    LEDGER = "ledger"
+    DEAD = "dead"
+    UNCERTAIN = "uncertain"
+    HELD = "portal_held"
+    PAUSED = "portal_paused"
+    WAITING = "waiting"
+    DRIFT = "drift"
+    MEMORY = "memory"
+    SILENT = "silent"
+
+
+class Grade(StrEnum):
+    """How much it needs a person."""
+
+    BAD = "bad"
+    DOUBT = "doubt"
+    CALM = "calm"
+    """Worth a look; nobody is woken for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One thing. subject: a portal or a source. count: how many. lasts: for how long. reason, advice: of a gate.
+
+    details: what else has to be said, such as what does not add up.
+    """
+
+    code: NeedCode
+    grade: Grade
+    subject: str = ""
+    count: int = 0
+    lasts: timedelta | None = None
+    reason: str = ""
+    advice: str = ""
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """From when on something is a need. silent_after: of sources that the operator has named; others: a day, calmly."""
+
+    oldest_waiting: timedelta = OLDEST_WAITING
+    silent_after: Mapping[str, timedelta] = field(default_factory=dict)
+
+
+DEFAULT = Thresholds()
+
+
+def assess(snapshot: Snapshot, thresholds: Thresholds, now: datetime) -> list[Need]:
+    """Everything that needs a person now, the worst first."""
+    needs = [
+        *_of_record(snapshot),
+        *(need for name, portal in snapshot.portals.items() for need in _of_portal(name, portal, thresholds, now)),
+        *_of_sources(snapshot, thresholds, now),
+    ]
+    order = list(Grade)
+    return sorted(needs, key=lambda need: order.index(need.grade))
+
+
+def _of_record(snapshot: Snapshot) -> Iterator[Need]:
+    if snapshot.ledger.imbalances:
+        yield Need(NeedCode.LEDGER, Grade.BAD, details=tuple(snapshot.ledger.imbalances))
+    if snapshot.dead:
+        yield Need(NeedCode.DEAD, Grade.BAD, count=snapshot.dead)
+    if snapshot.for_person:
+        yield Need(NeedCode.UNCERTAIN, Grade.DOUBT, count=snapshot.for_person)
+    if snapshot.memory.is_filling:
+        grade = Grade.BAD if snapshot.memory.is_nearly_full else Grade.DOUBT
+        yield Need(NeedCode.MEMORY, grade, count=round(snapshot.memory.share * 100))
+
+
+def _of_portal(name: str, portal: PortalSnapshot, thresholds: Thresholds, now: datetime) -> Iterator[Need]:
+    gate = portal.gate
+    lasts = now - gate.since if gate.since else timedelta(0)
+    if gate.state is GateState.HELD:
+        yield Need(NeedCode.HELD, Grade.BAD, name, lasts=lasts, reason=gate.reason or "", advice=gate.advice or "")
+    elif gate.state is GateState.PAUSED and (gate.by_person or lasts > PAUSED):
+        yield Need(NeedCode.PAUSED, Grade.DOUBT, name, lasts=lasts, reason=gate.reason or "", advice=gate.advice or "")
+    waits = timedelta(seconds=portal.oldest_waiting_s)
+    if waits > thresholds.oldest_waiting:
+        yield Need(NeedCode.WAITING, Grade.DOUBT, name, count=portal.waiting, lasts=waits)
+    if serious := [str(one) for one in portal.drift if one.is_serious]:
+        yield Need(NeedCode.DRIFT, Grade.DOUBT, name, count=len(serious), details=tuple(serious))
+
+
+def _of_sources(snapshot: Snapshot, thresholds: Thresholds, now: datetime) -> Iterator[Need]:
+    for name, last in snapshot.last_events.items():
+        longest = thresholds.silent_after.get(name, SILENT)
+        # A source that never spoke may not be set up yet.
+        if last and now - last > longest:
+            grade = Grade.DOUBT if name in thresholds.silent_after else Grade.CALM
+            yield Need(NeedCode.SILENT, grade, name, lasts=now - last)

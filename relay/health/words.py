@@ -1,0 +1,68 @@
+"""Needs in words, for people: a figure with a few words on a page, a sentence in a message or a terminal. Pure."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from relay.health.assessment import Need, NeedCode
+
+
+def figure_of(need: Need) -> str:
+    """What stands large: how many, how long, or which state."""
+    match need.code:
+        case NeedCode.HELD:
+            return "held"
+        case NeedCode.PAUSED:
+            return "paused"
+        case NeedCode.MEMORY:
+            return f"{need.count}%"
+        case NeedCode.WAITING | NeedCode.SILENT:
+            return span_of(need.lasts or timedelta(0))
+        case NeedCode.LEDGER:
+            return str(len(need.details))
+        case _:
+            return str(need.count)
+
+
+def label_of(need: Need) -> str:
+    """What stands beside the figure."""
+    return {
+        NeedCode.LEDGER: "the ledger does not balance",
+        NeedCode.DEAD: "dead: given up, and not replayed",
+        NeedCode.UNCERTAIN: "uncertain: only a person can tell whether they started",
+        NeedCode.HELD: f"portal {need.subject}",
+        NeedCode.PAUSED: f"portal {need.subject}",
+        NeedCode.WAITING: f"the first in line waits for portal {need.subject}",
+        NeedCode.DRIFT: f"drift: rules do not fit portal {need.subject}",
+        NeedCode.MEMORY: "of the record's memory is used; when it is full, senders are sent away",
+        NeedCode.SILENT: f"no word from source {need.subject}",
+    }[need.code]
+
+
+def sentence_of(need: Need) -> str:
+    """The same as one sentence, with what helps."""
+    lasts = span_of(need.lasts or timedelta(0))
+    return {
+        NeedCode.LEDGER: "the ledger does not balance: " + "; ".join(need.details),
+        NeedCode.DEAD: f"{_deliveries(need.count)} dead and not replayed",
+        NeedCode.UNCERTAIN: f"{_deliveries(need.count)} uncertain: somebody has to look whether it has started",
+        NeedCode.HELD: f"portal {need.subject} is held ({need.reason}), nothing is sent: {need.advice}",
+        NeedCode.PAUSED: f"portal {need.subject} is paused ({need.reason}) for {lasts}: {need.advice}",
+        NeedCode.WAITING: f"portal {need.subject}: {_deliveries(need.count)} waiting, the first in line for {lasts}",
+        NeedCode.DRIFT: f"portal {need.subject}: rules and templates do not fit: {'; '.join(need.details)[:500]}",
+        NeedCode.MEMORY: f"{need.count}% of the record's memory is used; when it is full, senders are sent away",
+        NeedCode.SILENT: f"source {need.subject} has said nothing for {lasts}",
+    }[need.code]
+
+
+def span_of(span: timedelta) -> str:
+    """A duration in its largest unit."""
+    seconds = max(0, round(span.total_seconds()))
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def _deliveries(count: int) -> str:
+    return f"{count} delivery is" if count == 1 else f"{count} deliveries are"

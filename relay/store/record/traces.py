@@ -1,0 +1,72 @@
+"""Where else than in events a person's value may stand: logs, kept answers, questions, dedup keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from relay.store.redis import keys
+from relay.store.redis.guard import guarded
+
+STREAMS = (keys.ACTS, keys.ALERTS)
+TEXTS = f"{keys.PREFIX}[bdoq]*"
+"""Every key that begins as these do: bulk, dedup, once, question."""
+
+Holds = Callable[[str], bool]
+
+
+class Traces:
+    """Looks through everything that is not an event. Every method raises RecordUnavailableError."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    @guarded
+    def entries(self, holds: Holds) -> list[tuple[str, bytes]]:
+        """Entries of the audit log and of the alerts that hold it, each with its stream."""
+        found = []
+        for stream in STREAMS:
+            entries: Any = self._redis.xrange(stream)
+            for entry_id, fields in entries:
+                if any(holds(value.decode("utf-8", "replace")) for value in fields.values()):
+                    found.append((stream, entry_id))
+        return found
+
+    @guarded
+    def texts(self, holds: Holds, events: set[str]) -> list[bytes]:
+        """Keys with a text that holds it, or dedup keys of one of these events: their digest may be of the value."""
+        found: list[bytes] = []
+        every: Any = self._redis.scan_iter(TEXTS, count=5_000)
+        for key in every:
+            name = key.decode("utf-8", "replace")
+            if name.startswith((keys.ONCE, keys.BULK, keys.DEDUP)):
+                kept: Any = self._redis.get(key)
+                text = (kept or b"").decode("utf-8", "replace")
+            elif name.startswith(keys.QUESTION):
+                fields: Any = self._redis.hgetall(key)
+                text = "\n".join(value.decode("utf-8", "replace") for value in fields.values())
+            else:
+                continue
+            if holds(text) or (name.startswith(keys.DEDUP) and text in events):
+                found.append(key)
+        return found
+
+    @guarded
+    def delete(self, entries: list[tuple[str, bytes]], texts: list[bytes]) -> None:
+        """Delete what was found."""
+        for stream, entry_id in entries:
+            self._redis.xdel(stream, entry_id)
+        if texts:
+            self._redis.delete(*texts)
+
+    @guarded
+    def rewrite_file(self) -> bool:
+        """Have the server write its append-only file anew: the old one still holds what is gone. Whether it does."""
+        try:
+            self._redis.bgrewriteaof()
+        except RedisError:
+            return False
+        return True

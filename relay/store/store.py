@@ -1,0 +1,104 @@
+"""The face of the store: one connection, and everything that other rooms may ask of it, by name.
+
+Whoever needs the record is given a Store; no key, script or connection is seen outside this room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+
+from redis import Redis
+
+from relay.core.lifecycle import State
+from relay.core.requirements import Requirement
+from relay.store.operators.operators import Operators
+from relay.store.portals.portal import PortalRecord
+from relay.store.portals.questions import Questions
+from relay.store.portals.requirements import publish_rules, published_rules
+from relay.store.portals.workers import Worker, read_workers
+from relay.store.record.memory import Memory, read_memory
+from relay.store.record.record import Record
+from relay.store.record.statistics import Presence, Series, read_presence, read_series
+from relay.store.record.traces import Traces
+from relay.store.record.unproven import newest_unproven
+from relay.store.record.upgrade import upgrade
+from relay.store.redis import keys
+from relay.store.redis.connection import connect, ensure_durable
+from relay.store.redis.lease import lease
+
+
+class Store:
+    """What is kept, in one hand. Every method raises RecordUnavailableError."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self.record = Record(redis)
+        self.operators = Operators(redis)
+        self.questions = Questions(redis)
+        self.traces = Traces(redis)
+
+    @classmethod
+    def open(cls, url: str) -> Store:
+        """A store behind a REDIS_URL. It connects when it is first asked."""
+        return cls(connect(url))
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._redis.close()
+
+    def ensure_durable(self) -> str | None:
+        """See to it that only what is on disk is acknowledged; a warning, if so. Raises ConfigError."""
+        return ensure_durable(self._redis)
+
+    def upgrade(self) -> int:
+        """Lay an earlier version's record out anew; how many deliveries were moved. Raises ConfigError."""
+        return upgrade(self._redis)
+
+    def lease(self, task: str, holder: str, duration: timedelta) -> AbstractContextManager[bool]:
+        """Whether this holder may do a task now, while the `with` lasts (store/redis/lease.py)."""
+        return lease(self._redis, task, holder, duration)
+
+    def portal(self, name: str) -> PortalRecord:
+        """One portal."""
+        return PortalRecord(self._redis, name)
+
+    def workers(self) -> list[Worker]:
+        """Every worker that is registered."""
+        return read_workers(self._redis)
+
+    def memory(self) -> Memory:
+        """How full the server is."""
+        return read_memory(self._redis)
+
+    def publish_rules(self, digest: str, requirements: Iterable[Requirement], now: datetime) -> None:
+        """Leave what the rules in force ask of the portals."""
+        publish_rules(self._redis, digest, requirements, now)
+
+    def published_rules(self) -> tuple[str, list[Requirement]] | None:
+        """What was left last; None before the first."""
+        return published_rules(self._redis)
+
+    def series(self, now: datetime) -> dict[str, Series]:
+        """What happened in the last hour, day and week."""
+        return read_series(self._redis, now)
+
+    def presence_of_sources(self, names: Sequence[str]) -> dict[str, Presence]:
+        """How many events of each source there are, and when the newest came."""
+        return self._presence(keys.EVENTS_BY_SOURCE, names)
+
+    def presence_of_rules(self, names: Sequence[str]) -> dict[str, Presence]:
+        """How many deliveries of each rule there are, and when the newest was made."""
+        return self._presence(f"{keys.DELIVERIES_BY}rule:", names)
+
+    def presence_of_states(self, states: Sequence[State]) -> dict[State, Presence]:
+        """How many deliveries are in each state, and when the oldest was made."""
+        return dict(zip(states, self._presence(keys.DELIVERIES_BY_STATE, states).values(), strict=True))
+
+    def newest_unproven(self, source: str, count: int) -> list[str]:
+        """Ids of the newest events of a source without proof."""
+        return newest_unproven(self._redis, source, count)
+
+    def _presence(self, prefix: str, names: Sequence[str]) -> dict[str, Presence]:
+        return dict(zip(names, read_presence(self._redis, [prefix + name for name in names]), strict=True))
