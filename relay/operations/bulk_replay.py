@@ -5,8 +5,7 @@ A replayed delivery cannot be replayed again, so a step that is done twice does 
 
 from __future__ import annotations
 
-import os
-import socket
+import secrets
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -82,7 +81,7 @@ class BulkReplays:
 
     def run(self, stop: threading.Event) -> None:
         """Work on what runs, until told to stop. The target of a thread."""
-        holder = f"{socket.gethostname()}-{os.getpid()}"
+        holder = secrets.token_hex(8)
         while not stop.wait(PAUSE_S):
             try:
                 for bulk_id in self.bulks.running():

@@ -89,7 +89,7 @@ def test_no_label_holds_anything_of_a_person(app, record):
     families = text_string_to_metric_families(app.test_client().get("/metrics", environ_base=HERE).text)
 
     labels = {name for family in families for sample in family.samples for name in sample.labels}
-    assert labels == {"state", "verdict", "portal", "source"}
+    assert labels == {"state", "verdict", "portal", "source", "code"}
 
 
 @pytest.mark.parametrize("name", ["Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"])

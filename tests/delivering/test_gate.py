@@ -76,7 +76,7 @@ def test_while_one_asks_the_others_wait(open_context, record, portal, clock):
     one.gate.hold(one.gate.look(), "because", "advice", clock())
     clock.advance(60)
     asked = []
-    one.client.call = lambda *call: asked.append(step(other)) or type(one.line).call(one.line, *call)
+    one.client.call = lambda *call: asked.append(step(other)) or type(one.client).call(one.client, *call)
 
     assert step(one)
 

@@ -17,11 +17,13 @@ from redis import Redis
 
 from relay.cli.main import main
 from relay.configuration.alerts import Alerting, Chat, Hook, Mail, load_alerting
+from relay.core.drift import Drift, DriftKind
 from relay.core.errors import ConfigError
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.store import Store
 from relay.store.portals.gate import Gate
+from relay.store.portals.portal import PortalRecord
 from relay.store.redis import keys
 from tests.delivering.contexts import make_context, use_webhook
 from tests.support.folders import copy_config
@@ -223,15 +225,15 @@ def test_everything_that_is_wrong_comes_in_one_message(watch, record, redis, rec
     write_one(record, clock.now - timedelta(minutes=16))
     write(record, make_entry([], source="github", at=clock.now - 2 * HOUR))
     redis.zadd(keys.UNDECIDED, {"dlv_lost": 0})
-    redis.set(keys.DRIFT + "main", '["rule a: no template 1"]')
+    PortalRecord(redis, "main").keep_drift([Drift(DriftKind.NO_TEMPLATE, "a", 1).to_wire()])
     watchman.look()
 
     (content,) = receiver.contents
     assert kinds(content, "new") == [
-        ("waiting", "main"), ("drift", "main"), ("silent", "github"), ("uncertain", ""), ("dead", ""), ("ledger", ""),
+        ("ledger", ""), ("uncertain", ""), ("waiting", "main"), ("drift", "main"), ("silent", "github"), ("dead", ""),
     ]  # fmt: skip
     assert "1 delivery is dead" in content["text"]
-    assert "for 16 minutes" in content["text"]
+    assert "for 16 min" in content["text"]
 
 
 def test_deaths_are_new_ones_and_over_when_none_came_for_a_while(watch, record, receiver, clock):
@@ -276,7 +278,7 @@ def test_a_channel_that_does_not_take_it_is_told_when_it_does_and_the_other_is_t
     watch, receiver, office, clock, status
 ):
     watchman = watch(alerting_for(receiver, office))
-    hold(watchman.record.redis, "main", "x", "y", clock())
+    hold(watchman.store.record.redis, "main", "x", "y", clock())
     receiver.status = status
     for _ in range(3):
         watchman.look()
@@ -348,11 +350,11 @@ def test_it_looks_from_a_thread_until_it_is_stopped_and_one_process_at_a_time(wa
         thread.join(10)
 
     assert len(receiver.taken) == 1
-    assert redis.exists(f"{keys.LEASE}alerts")
+    assert not redis.exists(f"{keys.LEASE}alerts"), "it ends with the look"
 
 
 def open_line(record, url, clock, **options):
-    return make_context(record, use_webhook(url, **options), clock).line
+    return make_context(record, use_webhook(url, **options), clock).client
 
 
 def messages(sandbox):

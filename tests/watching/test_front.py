@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import timedelta
 
 import pytest
 
+from relay.core.drift import Drift, DriftKind
 from relay.core.ids import new_event_id, time_of, to_ms, utc_now
 from relay.core.lifecycle import EventState, State
+from relay.store.portals.portal import PortalRecord
 from relay.store.record.statistics import read_series
 from relay.web.dashboard import live
 from tests.support.making import NOON, bring_to, claim_one, hold, make_attempt, make_entry, write, write_one
@@ -42,24 +43,22 @@ def test_dead_and_uncertain_come_first_and_lead_to_their_lists(operator, record)
     bring_to(record, State.UNCERTAIN, utc_now())
 
     assert needs(operator) == {
-        "dead: given up (2 in the last day)": ("2", "/deliveries?state=dead"),
-        "uncertain: may have started": ("1", "/deliveries?state=uncertain"),
+        "dead: given up, and not replayed": ("2", "/deliveries?state=dead"),
+        "uncertain: only a person can tell whether they started": ("1", "/deliveries?state=uncertain"),
     }
 
 
 def test_a_delivery_that_waits_long_is_told_with_its_age(operator, record):
     write_one(record, utc_now() - timedelta(hours=3))
 
-    assert needs(operator) == {"the oldest pending waits": ("3 h", "/deliveries?state=pending")}
+    url = "/deliveries?state=pending&amp;portal=main"
+    assert needs(operator) == {"the first in line waits for portal main": ("3 h", url)}
 
 
 def test_held_portals_and_drift_are_told(operator, redis):
     hold(redis, "main", "invalid_credentials", "Make a new one.", utc_now())
-    drift = [
-        "rule x, template 1: the portal has no such template",
-        "rule y, template 2: the template declares Note, the",
-    ]
-    redis.set("relay:drift:main", json.dumps(drift))
+    drift = [Drift(DriftKind.NO_TEMPLATE, "x", 1), Drift(DriftKind.OPTIONAL, "y", 2, "Note")]
+    PortalRecord(redis, "main").keep_drift([one.to_wire() for one in drift])
 
     found = needs(operator)
 

@@ -9,7 +9,9 @@ from datetime import timedelta
 import pytest
 from redis.connection import AbstractConnection
 
+from relay.core.drift import Drift, DriftKind
 from relay.core.lifecycle import State
+from relay.store.portals.portal import PortalRecord
 from tests.support.making import NOON, bring_to, make_entry, write
 from tests.support.senders import SEED, dump, website
 
@@ -160,7 +162,7 @@ def test_a_megabyte_of_markup_and_right_to_left_marks_does_nothing(operator, rec
 
 def test_every_rule_is_shown_with_what_became_of_it(operator, redis):
     operator.post("/hooks/website", data=dump({"document": "lead", "id": 7}), headers=website())
-    redis.set("relay:drift:main", json.dumps(["rule document-lead, template 1: the portal has no such template"]))
+    PortalRecord(redis, "main").keep_drift([Drift(DriftKind.NO_TEMPLATE, "document-lead", 1).to_wire()])
 
     text = show(operator, "/rules")
 

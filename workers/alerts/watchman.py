@@ -7,8 +7,7 @@ away is told when it is back, and the others are told nothing twice.
 from __future__ import annotations
 
 import hashlib
-import os
-import socket
+import secrets
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -49,7 +48,7 @@ class Watchman:
 
     def run(self, stop: threading.Event) -> None:
         """Look at once and then every INTERVAL_S, until told to stop. The target of a thread."""
-        holder = f"{socket.gethostname()}-{os.getpid()}"
+        holder = secrets.token_hex(8)
         while not stop.is_set():
             try:
                 with self.store.lease(self.lease, holder, LEASE) as is_ours:

@@ -6,8 +6,7 @@ needs no mending: the record itself says what is due, and the clock wakes a work
 
 from __future__ import annotations
 
-import os
-import socket
+import secrets
 import threading
 from collections import Counter
 from datetime import datetime, timedelta
@@ -30,7 +29,7 @@ log = get_logger()
 
 def run_sweeper(store: Store, retention: timedelta, stop: threading.Event) -> None:
     """Sweep at once and then every INTERVAL_S, until told to stop."""
-    holder = f"{socket.gethostname()}-{os.getpid()}"
+    holder = secrets.token_hex(8)
     cursor: str | None = None
     while not stop.is_set():
         try:

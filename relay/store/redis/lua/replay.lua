@@ -15,8 +15,6 @@ if not legal or (kept[2] and kept[2] ~= '') then
   return 0
 end
 
-redis.call('ZREM', KEY.buried, old)
-
 local marks, has = cjson.decode(redis.call('HGET', KEYS[1], 'marks')), {}
 for _, mark in ipairs(marks) do has[mark] = true end
 for i = at + 1, at + tonumber(ARGV[at]) do
@@ -35,6 +33,8 @@ for _ = 1, count do
   at = create(ARGV, at)
 end
 redis.call('HSET', KEYS[1], 'deliveries', cjson.encode(made))
+-- Not before: a full server refuses what takes room only as the first write of a script.
+redis.call('ZREM', KEY.buried, old)
 
 local state = redis.call('HGET', KEYS[1], 'state')
 if state ~= 'accepted' then
