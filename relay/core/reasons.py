@@ -1,7 +1,6 @@
-"""What a reason or a portal's code means for a person, and what helps. Words only; decides nothing.
+"""What a reason or a portal's code means for a person, and what helps: said once, for pages, messages and terminals.
 
-The table is shorter than the workers' (workers/bitrix24/verdicts.py), which decides what happens: what has no entry
-here is explained by its verdict.
+What an answer means for the machine is decided elsewhere (workers/bitrix24/verdicts.py); here are words only.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ _TOKEN = "The portal does not accept the credential. Make a new one, give it to 
 _APPLICATION = (
     "The application is not installed on the portal, or was removed. Install it again, then resume the portal."
 )
+_MOVED = "The portal has another address, and the relay may not follow it there. Give its new address to the workers."
 _LICENSE = "The portal's plan or subscription does not allow this. Mend it on the portal, then resume it here."
 _MAYBE = "The portal may have started the workflow. Look on the document's page in Bitrix24, then settle the delivery."
 _ARGUMENT = "The portal refuses a value of the call. Mend the rule, then replay with today's rules."
@@ -25,7 +25,8 @@ BY_CODE: dict[str, str] = {
     "expired_token": _TOKEN,
     "invalid_token": _TOKEN,
     "no_auth_found": _TOKEN,
-    "invalid_credentials": _TOKEN,
+    "invalid_credentials": "The inbound webhook was deleted, or its secret is wrong. Make a new one, give it to the "
+    "workers, then resume the portal.",
     "insufficient_scope": "The credential lacks the scope bizproc. Add it on the portal, then resume it here.",
     "authorization_error": "The owner of the credential was dismissed. Make a credential for another administrator.",
     "access_denied": "The owner of the credential may not start this workflow. Use an administrator's credential.",
@@ -58,6 +59,32 @@ BY_CODE: dict[str, str] = {
     "started_before": "An earlier attempt had started this workflow: it was found, not started twice.",
     "too_many_running": f"More workflows run on this document than the relay looks through. {_MAYBE}",
     "workflow_of_another": "The portal named a workflow that another delivery has started. Look on the portal.",
+    "user_access_error": "The application is not open to the owner of the credential. Open it to them on the portal.",
+    "connection_error": "The portal could not reach its authorization server. The relay tries again by itself.",
+    "invalid_request": "The portal wants https. Give an address that begins with https to the workers.",
+    "wrong_auth_type": "This kind of credential may not call the method. Use an inbound webhook of an administrator.",
+    "allowed_only_intranet_user": "The owner of the credential must be an intranet user. Use another one.",
+    "method_confirm_waiting": "A user of the portal has to approve the method, on the portal.",
+    "method_confirm_denied": "A user of the portal has refused the method. Ask them, then resume the portal.",
+    "internal_wrong_transport": "The address of the credential has a suffix that the portal does not know. Copy it again.",
+    "internal_wrong_handler_class": "REST is broken on this installation. Write to whoever runs it.",
+    "workflowalreadyexists": "A workflow of this id was begun before: it is not begun twice.",
+    "error_not_found": "The portal does not find what the call names. Check the rule, then replay.",
+    "not_found": "The portal does not find what the call names. Check the rule, then replay.",
+    "error_manifest_is_not_available": "The portal refuses the call.",
+    "error_batch_method_not_allowed": "The portal takes no such method in a batch. Set batch: 1 for it in portals.yaml.",
+    "error_batch_length_exceeded": "The batch was too long for the portal; this call was not executed, and is sent again.",
+    "by_person": "A person has paused this portal.",
+    "error_unexpected_answer": _MAYBE,
+    "wrong_encoding": f"The call ran; its answer could not be encoded. {_MAYBE}",
+    "http_301": _MOVED,
+    "http_302": _MOVED,
+    "http_307": _MOVED,
+    "http_308": _MOVED,
+    "http_402": _LICENSE,
+    "http_405": "There is no REST at the address of the credential.",
+    "http_410": "The portal is gone.",
+    "http_429": "Too many requests a second from this address. The relay goes slower by itself.",
     "http_401": _TOKEN,
     "http_403": "The portal, or a firewall before it, forbids the call.",
     "http_404": "There is no REST at the address of the credential.",
@@ -71,6 +98,11 @@ BY_CODE: dict[str, str] = {
     "timestamp_future": "The request was signed in the future: the sender's clock, or ours, is wrong.",
 }
 
+OF_PORTAL: dict[str, str] = {
+    "access_denied": "The owner of the credential may start nothing, or the portal's plan has no REST. Mend it there.",
+}
+"""Where the same code is of the whole portal, and not of one call."""
+
 BY_VERDICT: dict[Verdict, str] = {
     Verdict.STARTED: "The portal has started the workflow. The relay does not watch it finish.",
     Verdict.THROTTLED: "The portal wants us to wait; nothing was executed. The relay tries again by itself.",
@@ -83,5 +115,21 @@ BY_VERDICT: dict[Verdict, str] = {
 
 def explain(code: str | None, verdict: Verdict | None = None) -> str | None:
     """A sentence or two for a person; None where there is nothing to say. code: a portal's code, or our reason."""
-    words = BY_CODE.get((code or "").casefold().rstrip("!").replace(" ", "_"))
-    return words or (BY_VERDICT[verdict] if verdict else None)
+    word = (code or "").casefold().rstrip("!").replace(" ", "_")
+    if verdict is Verdict.HELD and word in OF_PORTAL:
+        return OF_PORTAL[word]
+    return BY_CODE.get(word) or (BY_VERDICT[verdict] if verdict else None)
+
+
+def alert_words(kind: str, subject: str) -> str:
+    """What an entry of the alerts says. subject: a reason, a delivery, or a text."""
+    match kind:
+        case "portal_held":
+            return explain(subject, Verdict.HELD) or subject
+        case "uncertain":
+            return f"{subject} is left to a person"
+        case "own_id_ignored":
+            twice = f"{subject}: it may have started twice; look for a second workflow. " if subject else ""
+            return f"{twice}The portal does not honour our own workflow ids."
+        case _:
+            return subject

@@ -45,7 +45,7 @@ class Grade(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One thing. subject: a portal or a source. count: how many. lasts: for how long. reason, advice: of a gate.
+    """One thing. subject: a portal or a source. count: how many. lasts: for how long. reason: of a gate.
 
     details: what else has to be said, such as what does not add up.
     """
@@ -56,7 +56,6 @@ class Need:
     count: int = 0
     lasts: timedelta | None = None
     reason: str = ""
-    advice: str = ""
     details: tuple[str, ...] = ()
 
 
@@ -98,9 +97,11 @@ def _of_portal(name: str, portal: PortalSnapshot, thresholds: Thresholds, now: d
     gate = portal.gate
     lasts = now - gate.since if gate.since else timedelta(0)
     if gate.state is GateState.HELD:
-        yield Need(NeedCode.HELD, Grade.BAD, name, lasts=lasts, reason=gate.reason or "", advice=gate.advice or "")
+        yield Need(NeedCode.HELD, Grade.BAD, name, lasts=lasts, reason=gate.reason or "", details=(gate.advice or "",))
     elif gate.state is GateState.PAUSED and (gate.by_person or lasts > PAUSED):
-        yield Need(NeedCode.PAUSED, Grade.DOUBT, name, lasts=lasts, reason=gate.reason or "", advice=gate.advice or "")
+        yield Need(
+            NeedCode.PAUSED, Grade.DOUBT, name, lasts=lasts, reason=gate.reason or "", details=(gate.advice or "",)
+        )
     waits = timedelta(seconds=portal.oldest_waiting_s)
     if waits > thresholds.oldest_waiting:
         yield Need(NeedCode.WAITING, Grade.DOUBT, name, count=portal.waiting, lasts=waits)

@@ -57,7 +57,7 @@ def test_the_metrics_are_what_is_on_record(app, record, redis):
     record.settle(claimed, State.DEAD, NOON, attempt=make_attempt(Verdict.REJECTED), reason="x")
     oldest = utc_now() - timedelta(minutes=10)
     write_one(record, oldest)
-    hold(redis, "main", "x", "y", utc_now())
+    hold(redis, "main", "x", utc_now())
     redis.hset(keys.PACE + "main", mapping={"operating": "12.5", "reset_at": "99999999999999"})
 
     found = told(app)

@@ -73,7 +73,7 @@ def test_a_held_portal_is_asked_once_a_minute_by_one_worker_and_opens_when_it_is
 
 def test_while_one_asks_the_others_wait(open_context, record, portal, clock):
     one, other = open_context(), open_context()
-    one.gate.hold(one.gate.look(), "because", "advice", clock())
+    one.gate.hold(one.gate.look(), "because", clock())
     clock.advance(60)
     asked = []
     one.client.call = lambda *call: asked.append(step(other)) or type(one.client).call(one.client, *call)
@@ -100,7 +100,7 @@ def test_while_one_asks_the_others_wait(open_context, record, portal, clock):
     ids=lambda fault: fault.get("code", fault["kind"]),
 )
 def test_a_question_that_gets_no_list_opens_nothing(context, portal, clock, fault):
-    context.gate.hold(context.gate.look(), "because", "advice", clock())
+    context.gate.hold(context.gate.look(), "because", clock())
     clock.advance(60)
     portal.add_faults(fault)
 
@@ -162,17 +162,17 @@ def test_what_a_person_has_paused_only_a_person_opens(context, record, portal, c
 
 
 def test_a_person_resumes_a_held_portal(context, clock):
-    context.gate.hold(context.gate.look(), "because", "advice", clock())
+    context.gate.hold(context.gate.look(), "because", clock())
 
     assert context.gate.resume(clock())
     assert context.gate.look().is_proven
 
 
 def test_a_pause_never_makes_less_of_a_hold(context, clock):
-    context.gate.hold(context.gate.look(), "because", "advice", clock())
+    context.gate.hold(context.gate.look(), "because", clock())
 
-    assert not context.gate.back_off(context.gate.look(), "not_sent", "", clock())
-    assert not context.gate.rest(context.gate.look(), "operating_time", "", clock(), clock())
+    assert not context.gate.back_off(context.gate.look(), "not_sent", clock())
+    assert not context.gate.rest(context.gate.look(), "operating_time", clock(), clock())
     assert context.gate.look().reason == "because"
 
 
@@ -224,18 +224,18 @@ def test_after_it_one_delivery_proves_the_portal_and_then_batches_go_on(open_con
 def test_a_failure_of_a_call_that_began_before_the_last_one_does_not_count_again(open_context, record, portal, clock):
     seen = open_context().gate.look()
     for context in (open_context(), open_context(), open_context()):
-        context.gate.back_off(seen, "not_sent", "", clock())
+        context.gate.back_off(seen, "not_sent", clock())
 
     assert context.gate.look().streak == 1
     assert context.gate.look().until == clock() + FIRST_PAUSE
 
 
 def test_nor_does_it_close_what_a_person_has_opened_meanwhile(context, clock):
-    context.gate.hold(context.gate.look(), "because", "advice", clock())
+    context.gate.hold(context.gate.look(), "because", clock())
     seen = context.gate.look()
     context.gate.resume(clock())
 
-    assert not context.gate.hold(seen, "because", "advice", clock())
+    assert not context.gate.hold(seen, "because", clock())
     assert context.gate.look().is_open
 
 
@@ -348,7 +348,7 @@ def test_while_nothing_may_be_started_uncertain_ones_are_still_looked_into(conte
     clock.now = lost.next_attempt_at
     seen = context.gate.look()
     context.gate.open(seen, clock())
-    context.gate.rest(context.gate.look(), "operating_time", "", clock(), clock() + timedelta(seconds=500))
+    context.gate.rest(context.gate.look(), "operating_time", clock(), clock() + timedelta(seconds=500))
 
     assert step(context)
 
@@ -405,6 +405,6 @@ def test_a_limit_that_is_lower_than_the_known_one_is_learnt(context, record, por
 
 
 def test_two_portals_have_two_gates(context, record, clock):
-    context.gate.hold(context.gate.look(), "because", "advice", clock())
+    context.gate.hold(context.gate.look(), "because", clock())
 
     assert Gate(record.redis, "second").look().state is GateState.OPEN

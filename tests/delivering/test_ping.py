@@ -153,7 +153,7 @@ def test_probe_says_that_a_portal_ignores_our_ids(context, portal, capsys, monke
 
 @pytest.mark.parametrize(
     ("template", "document", "words"),
-    [(99, LEAD, "template does not exist"), (1, (*LEAD[:2], "LEAD_404"), "document does not exist")],
+    [(99, LEAD, "template does not exist"), (1, (*LEAD[:2], "LEAD_404"), "has no such document")],
 )
 def test_probe_says_why_nothing_started(context, capsys, template, document, words):
     assert probe(context, template, document) == 1
@@ -293,7 +293,7 @@ def test_a_workflow_that_is_unknown_to_the_portal_is_not_ended(context, record, 
 
 
 def test_a_held_portal_can_be_pinged(context, record):
-    context.gate.hold(context.gate.look(), "INVALID_CREDENTIALS", "Make a new one.", context.clock())
+    context.gate.hold(context.gate.look(), "INVALID_CREDENTIALS", context.clock())
     asked = Questions(record.redis).ask("main", "ping", "", utc_now())
 
     assert [step(context), step(context)] == [True, False]

@@ -321,7 +321,7 @@ def test_a_portal_that_cannot_be_asked_costs_no_look(open_context, portal, code,
 
 def test_at_a_closed_gate_nobody_is_asked(context, record, portal, clock):
     delivery = lose(context, portal)
-    context.gate.hold(context.gate.look(), "because", "advice", clock())
+    context.gate.hold(context.gate.look(), "because", clock())
 
     assert look_when_due(context, delivery) == delivery
     assert methods(portal) == {START: 1}

@@ -185,7 +185,7 @@ def test_nothing_is_said_while_nothing_is_wrong(watch, record, receiver):
 
 def test_a_held_portal_is_told_once_then_again_after_a_while_then_that_it_is_over(watch, redis, receiver, clock):
     watchman, gate = watch(alerting_for(receiver)), Gate(redis, "main")
-    gate.hold(gate.look(), "INVALID_CREDENTIALS", "Make a new webhook.", clock())
+    gate.hold(gate.look(), "INVALID_CREDENTIALS", clock())
     for _ in range(3):
         watchman.look()
         clock.now += timedelta(minutes=1)
@@ -199,7 +199,7 @@ def test_a_held_portal_is_told_once_then_again_after_a_while_then_that_it_is_ove
 
     first, again, over = receiver.contents
     assert [kinds(first, group) for group in ("new", "still", "resolved")] == [[("portal_held", "main")], [], []]
-    assert "Make a new webhook." in first["text"]
+    assert "Make a new one" in first["text"]
     assert "https://relay.example.com" in first["text"]
     assert (kinds(again, "new"), kinds(again, "still")) == ([], [("portal_held", "main")])
     assert (kinds(over, "new"), kinds(over, "resolved")) == ([], [("portal_held", "main")])
@@ -208,7 +208,7 @@ def test_a_held_portal_is_told_once_then_again_after_a_while_then_that_it_is_ove
 def test_what_comes_and_goes_is_one_trouble(watch, redis, receiver, clock):
     watchman, gate = watch(alerting_for(receiver)), Gate(redis, "main")
     for _ in range(5):
-        gate.hold(gate.look(), "x", "y", clock())
+        gate.hold(gate.look(), "x", clock())
         watchman.look()
         gate.open(gate.look(), clock())
         clock.now += timedelta(minutes=1)
@@ -278,7 +278,7 @@ def test_a_channel_that_does_not_take_it_is_told_when_it_does_and_the_other_is_t
     watch, receiver, office, clock, status
 ):
     watchman = watch(alerting_for(receiver, office))
-    hold(watchman.store.record.redis, "main", "x", "y", clock())
+    hold(watchman.store.record.redis, "main", "x", clock())
     receiver.status = status
     for _ in range(3):
         watchman.look()
@@ -295,7 +295,7 @@ def test_a_channel_that_does_not_take_it_is_told_when_it_does_and_the_other_is_t
 def test_a_second_try_has_the_id_of_the_first_and_the_same_trouble_later_another(watch, redis, receiver, clock):
     watchman, gate = watch(alerting_for(receiver)), Gate(redis, "main")
     for _ in range(2):
-        gate.hold(gate.look(), "x", "y", clock())
+        gate.hold(gate.look(), "x", clock())
         known = redis.hgetall(keys.TOLD + "on-call")
         watchman.look()
         redis.delete(keys.TOLD + "on-call")  # as if this process had died before it could write it down
@@ -313,7 +313,7 @@ def test_a_second_try_has_the_id_of_the_first_and_the_same_trouble_later_another
 
 
 def test_a_letter_says_what_is_wrong_to_everybody(watch, redis, office, clock):
-    hold(redis, "main", "x", "Mend the webhook.", clock())
+    hold(redis, "main", "x", clock())
     watch(alerting_for(office=office)).look()
 
     ((to, raw),) = office.letters
@@ -339,7 +339,7 @@ def test_a_channel_that_is_away_is_unsent_without_its_address(clock):
 
 
 def test_it_looks_from_a_thread_until_it_is_stopped_and_one_process_at_a_time(watch, redis, receiver, clock):
-    hold(redis, "main", "x", "y", clock())
+    hold(redis, "main", "x", clock())
     stops = [threading.Event() for _ in range(2)]
     threads = [threading.Thread(target=watch(alerting_for(receiver)).run, args=(stop,)) for stop in stops]
     for thread in threads:
@@ -368,7 +368,7 @@ def test_a_chat_says_what_is_wrong_and_when_it_is_over(record, sandbox, clock):
         Watchman(Store(record.redis), alerting, ["main"], channels, clock=clock),
         Gate(record.redis, "main"),
     )
-    gate.hold(gate.look(), "x", "Mend the webhook.", clock())
+    gate.hold(gate.look(), "x", clock())
     for _ in range(2):
         watchman.look()
     gate.open(gate.look(), clock())
@@ -407,7 +407,7 @@ def test_a_portal_that_is_away_is_told_when_it_is_back(record, sandbox, clock):
     channels = open_chats(alerting, {"main": open_line(record, sandbox.url, clock)})
     watchman = Watchman(Store(record.redis), alerting, ["main"], channels, clock=clock)
     sandbox.portal.add_faults({"kind": "html_502", "times": 2})
-    hold(record.redis, "main", "x", "y", clock())
+    hold(record.redis, "main", "x", clock())
 
     for _ in range(4):
         watchman.look()
@@ -520,7 +520,7 @@ def test_the_workers_tell(processes, sandbox, own_valkey, receiver):
     before, _, after = ALERTS.partition("mail:")
     write_file(processes.config, f"{before}bitrix24:{after.partition('bitrix24:')[2]}")
     try:
-        hold(redis, "main", "x", "Mend the webhook.", utc_now())
+        hold(redis, "main", "x", utc_now())
         worker = processes.start(
             "workers",
             REDIS_URL=own_valkey.url,

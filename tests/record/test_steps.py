@@ -301,9 +301,9 @@ def a_question(record):
 
 CLOSED = {
     "open": Gate.look,
-    "paused": lambda gate: gate.back_off(gate.look(), "r", "", NOON),
-    "to be asked": lambda gate: gate.back_off(gate.look(), "r", "", NOON - 60 * SECOND),
-    "held": lambda gate: gate.hold(gate.look(), "r", "", NOON),
+    "paused": lambda gate: gate.back_off(gate.look(), "r", NOON),
+    "to be asked": lambda gate: gate.back_off(gate.look(), "r", NOON - 60 * SECOND),
+    "held": lambda gate: gate.hold(gate.look(), "r", NOON),
     "by a person": lambda gate: gate.pause_by_person(NOON - DAY),
 }
 

@@ -102,10 +102,10 @@ def claim_one(record: Record, delivery: Delivery, at: datetime = NOON) -> Delive
     return claimed
 
 
-def hold(redis: Any, portal: str, reason: str, advice: str, at: datetime) -> bool:
+def hold(redis: Any, portal: str, reason: str, at: datetime) -> bool:
     """Hold a portal, as a worker does."""
     gate = Gate(redis, portal)
-    return gate.hold(gate.look(), reason, advice, at)
+    return gate.hold(gate.look(), reason, at)
 
 
 def with_turn(delivery: Delivery, turn: int) -> Delivery:

@@ -56,7 +56,7 @@ def test_a_delivery_that_waits_long_is_told_with_its_age(operator, record):
 
 
 def test_held_portals_and_drift_are_told(operator, redis):
-    hold(redis, "main", "invalid_credentials", "Make a new one.", utc_now())
+    hold(redis, "main", "invalid_credentials", utc_now())
     drift = [Drift(DriftKind.NO_TEMPLATE, "x", 1), Drift(DriftKind.OPTIONAL, "y", 2, "Note")]
     PortalRecord(redis, "main").keep_drift([one.to_wire() for one in drift])
 
@@ -65,7 +65,7 @@ def test_held_portals_and_drift_are_told(operator, redis):
     assert found["portal main"] == ("held", "/portals#main")
     assert found["drift: rules do not fit portal main"] == ("1", "/portals#main")
     portals = front(operator, "/portals")
-    assert "Make a new one." in portals
+    assert "Make a new one" in portals
     assert "no such template" in portals
 
 
@@ -158,7 +158,7 @@ def test_the_word_changes_with_the_record_and_stays_otherwise(operator, record, 
     write_one(record)
     after = word()
     assert after != before
-    hold(redis, "main", "x", "y", NOON)
+    hold(redis, "main", "x", NOON)
     assert word() != after
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from relay.core.errors import RecordUnavailableError
+from relay.core.reasons import explain
 from relay.core.requirements import Requirement
 from workers.bitrix24.answers import Answer
 from workers.bitrix24.verdicts import judge
@@ -55,7 +56,8 @@ def check_up(context: Context) -> Findings:
 
 def trouble_of(answer: Answer) -> str:
     """What an answer that is none means, for a person."""
-    return f"{judge(answer).advice} [status {answer.status}, code {answer.code!r}]"
+    judgement = judge(answer)
+    return f"{explain(judgement.reason, judgement.verdict)} [status {answer.status}, code {answer.code!r}]"
 
 
 def _requirements(context: Context) -> list[Requirement] | None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from relay.core.errors import NotFoundError
 from relay.core.telemetry import get_logger
 from relay.store.portals.questions import METHODS, PING, Question
-from workers.bitrix24.verdicts import judge
-from workers.checks.preflight import check_up
+from workers.checks.preflight import check_up, trouble_of
 from workers.portal.context import Context
 
 log = get_logger()
@@ -38,4 +37,4 @@ def _end(context: Context, question: Question) -> tuple[bool, str]:
     context.client.wait()
     reply = context.client.call(METHODS[question.act], parameters)
     done = reply.fault is None and reply.code is None and reply.result is True
-    return done, "done" if done else reply.description or judge(reply).advice
+    return done, "done" if done else reply.description or trouble_of(reply)

@@ -214,7 +214,7 @@ def _learn(context: Context, learned: Learned, claimed: Sequence[Delivery], answ
     if echoes:
         context.pace.learn_own_id(learned, honoured=all(echoes))
         if not all(echoes) and learned.own_id != IGNORED:
-            context.gate.alert("own_id_ignored", "the portal does not honour our own workflow ids", context.clock())
+            context.gate.alert("own_id_ignored", "", context.clock())
     timed = [answer.time for answer in answers if answer.time]
     if timed:
         context.pace.learn_operating(learned, timed[-1])

@@ -33,7 +33,7 @@ PAGES = 20
 """So many pages of fifty are read, the newest first. A document on which more has begun since is left to a person."""
 NEIGHBOURS = 200
 """So many other deliveries of the same document are known by their own ids."""
-LOOKED = Judgement(Verdict.STARTED, "looked", "The portal has answered.")
+LOOKED = Judgement(Verdict.STARTED, "looked")
 LONGEST_WAIT = timedelta(hours=6)
 
 log = get_logger()
@@ -104,8 +104,7 @@ def _send_again(case: Case) -> tuple[Answer, Judgement]:
         if judgement.workflow_id != chosen:
             # The portal no longer honours our ids: it may have started this one twice. Say so; never again.
             context.pace.learn_own_id(context.pace.read(), honoured=False)
-            text = f"{delivery.id}: the portal stopped honouring our own ids; look for a second workflow"
-            context.gate.alert("own_id_ignored", text, context.clock())
+            context.gate.alert("own_id_ignored", delivery.id, context.clock())
         _started(case, "", judgement.workflow_id, attempt=attempt)
     elif judgement.remedy is Remedy.OWN_ID_EXISTS:
         _started(case, "started_before", chosen, attempt=attempt)
@@ -231,5 +230,5 @@ def _decide(case: Case, reason: str) -> None:
 def _leave(case: Case, reason: str) -> None:
     """Only a person can decide it; no clock brings it up again."""
     context, delivery = case.context, case.delivery
-    context.gate.alert("uncertain", f"{delivery.id} is left to a person", context.clock())
+    context.gate.alert("uncertain", delivery.id, context.clock())
     case.write(State.UNCERTAIN, reason, looks=delivery.looks + 1)

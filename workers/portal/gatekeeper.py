@@ -44,9 +44,9 @@ def ask(context: Context) -> bool:
         if judgement.verdict is Verdict.HELD:
             _hold(context, seen, judgement)
         elif seen.state is GateState.HELD:
-            context.gate.hold(seen, seen.reason or "", seen.advice or "", now)
+            context.gate.hold(seen, seen.reason or "", now)
         else:
-            context.gate.back_off(seen, _word(judgement), judgement.advice, now)
+            context.gate.back_off(seen, _word(judgement), now)
         return False
 
 
@@ -63,12 +63,12 @@ def mind(context: Context, seen: View, answer: Answer, judgement: Judgement, bat
     _count(context, batch or (judgement,))
     if judgement.remedy is Remedy.WAIT_FOR_BUDGET:
         until = context.pace.learn_limit(context.pace.read(), now)
-        if gate.back_off(seen, _word(judgement), judgement.advice, now, until):
+        if gate.back_off(seen, _word(judgement), now, until):
             log.warning("portal.paused", portal=context.portal.name, reason=_word(judgement), until=until.isoformat())
     elif judgement.verdict is Verdict.HELD or context.streak.denied >= DENIED_IN_A_ROW:
         _hold(context, seen, judgement)
     elif _is_trouble(answer, judgement):
-        if gate.back_off(seen, judgement.reason, judgement.advice, now):
+        if gate.back_off(seen, judgement.reason, now):
             log.warning("portal.paused", portal=context.portal.name, reason=judgement.reason)
     elif seen.is_open and not seen.is_proven and judgement.verdict in {Verdict.STARTED, Verdict.REJECTED}:
         gate.prove(seen, now)
@@ -78,16 +78,15 @@ def rest(context: Context) -> None:
     """Pause short of the operating limit, until the oldest of the portal's buckets leaves."""
     learned, now = context.pace.read(), context.clock()
     if learned.reset_at and learned.reset_at > now and operating_left_s(learned, now) <= 0:
-        advice = "The method's time budget is nearly used up; sending goes on when the portal has forgotten some of it."
         seen = context.gate.look()
-        if seen.is_open and context.gate.rest(seen, OPERATING_TIME, advice, now, learned.reset_at):
+        if seen.is_open and context.gate.rest(seen, OPERATING_TIME, now, learned.reset_at):
             log.warning("portal.paused", portal=context.portal.name, reason=OPERATING_TIME)
 
 
 def _hold(context: Context, seen: View, judgement: Judgement) -> None:
-    if context.gate.hold(seen, judgement.reason, judgement.advice, context.clock()):
-        context.gate.alert("portal_held", judgement.advice, context.clock())
-        log.error("portal.held", portal=context.portal.name, reason=judgement.reason, advice=judgement.advice)
+    if context.gate.hold(seen, judgement.reason, context.clock()):
+        context.gate.alert("portal_held", judgement.reason, context.clock())
+        log.error("portal.held", portal=context.portal.name, reason=judgement.reason)
 
 
 def _word(judgement: Judgement) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from redis import Redis
 
 from relay.core.ids import from_ms
+from relay.core.reasons import alert_words
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 
@@ -31,5 +32,12 @@ def read_alerts(redis: Redis, limit: int = 100) -> list[Alert]:
     for _, entry in found:
         text = {name.decode(): value.decode("utf-8", "replace") for name, value in entry.items()}
         at = from_ms(int(float(text.get("at", "0"))))
-        alerts.append(Alert(at, text.get("kind", ""), text.get("portal", ""), text.get("text", "")))
+        alerts.append(
+            Alert(
+                at,
+                text.get("kind", ""),
+                text.get("portal", ""),
+                text.get("text") or alert_words(text.get("kind", ""), text.get("subject", "")),
+            )
+        )
     return alerts

@@ -14,6 +14,8 @@ from typing import Any
 from redis import Redis
 
 from relay.core.ids import from_ms, to_ms
+from relay.core.lifecycle import Verdict
+from relay.core.reasons import explain
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 from relay.store.redis.scripts import Argument, Script, ScriptCall, run
@@ -46,12 +48,16 @@ class View:
 
     state: GateState = GateState.OPEN
     reason: str | None = None
-    advice: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     streak: int = 0
     by_person: bool = False
     version: int = 0
+
+    @property
+    def advice(self) -> str | None:
+        """What its reason means for a person, and what helps."""
+        return explain(self.reason, Verdict.HELD if self.state is GateState.HELD else None)
 
     @property
     def is_open(self) -> bool:
@@ -93,7 +99,6 @@ class Gate:
         return View(
             state=state,
             reason=text["reason"],
-            advice=text["advice"],
             since=from_ms(int(float(text["since"]))),
             until=from_ms(int(float(text["until"]))) if text["until"] else None,
             streak=streak,
@@ -101,17 +106,17 @@ class Gate:
             version=version,
         )
 
-    def hold(self, seen: View, reason: str, advice: str, now: datetime) -> bool:
+    def hold(self, seen: View, reason: str, now: datetime) -> bool:
         """Hold the portal; whether it was not held for this reason before."""
-        return self._move(GateState.HELD, seen, now, reason, advice, until=now + LONGEST_PAUSE)
+        return self._move(GateState.HELD, seen, now, reason, until=now + LONGEST_PAUSE)
 
-    def rest(self, seen: View, reason: str, advice: str, now: datetime, until: datetime) -> bool:
+    def rest(self, seen: View, reason: str, now: datetime, until: datetime) -> bool:
         """Pause it until a time that is known, for no failure."""
-        return self._move(GateState.PAUSED, seen, now, reason, advice, until=until)
+        return self._move(GateState.PAUSED, seen, now, reason, until=until)
 
-    def back_off(self, seen: View, reason: str, advice: str, now: datetime, until: datetime | None = None) -> bool:
+    def back_off(self, seen: View, reason: str, now: datetime, until: datetime | None = None) -> bool:
         """The portal is in trouble: pause, longer with each failure in a row, but no longer than until."""
-        return self._move(GateState.PAUSED, seen, now, reason, advice, until=until, is_failure=True)
+        return self._move(GateState.PAUSED, seen, now, reason, until=until, is_failure=True)
 
     def open(self, seen: View, now: datetime) -> bool:
         """The portal answers again: open it, unproven where it has failed; whether it was closed."""
@@ -123,16 +128,16 @@ class Gate:
 
     def pause_by_person(self, now: datetime) -> bool:
         """A person pauses it, until a person resumes it."""
-        return self._move(GateState.PAUSED, None, now, "by_person", "A person has paused this portal.")
+        return self._move(GateState.PAUSED, None, now, "by_person")
 
     def resume(self, now: datetime) -> bool:
         """A person opens it, whatever closed it; whether it was closed."""
         return self._move(GateState.OPEN, None, now, is_over=True)
 
     @guarded
-    def alert(self, kind: str, text: str, now: datetime) -> None:
-        """Keep something that a person should know."""
-        entry = {"kind": kind, "portal": self._portal, "text": text, "at": str(to_ms(now))}
+    def alert(self, kind: str, subject: str, now: datetime) -> None:
+        """Keep something that a person should know: a kind and whom or what it is about (core/reasons.py says it)."""
+        entry = {"kind": kind, "portal": self._portal, "subject": subject, "at": str(to_ms(now))}
         self._redis.xadd(keys.ALERTS, entry, maxlen=ALERTS_KEPT, approximate=True)  # type: ignore[arg-type] # redis-py
 
     @guarded
@@ -142,13 +147,12 @@ class Gate:
         seen: View | None,
         now: datetime,
         reason: str = "",
-        advice: str = "",
         *,
         until: datetime | None = None,
         is_failure: bool = False,
         is_over: bool = False,
     ) -> bool:
-        argv: list[Argument] = [self._portal, state, reason, advice, to_ms(now), to_ms(until) if until else ""]
+        argv: list[Argument] = [self._portal, state, reason, to_ms(now), to_ms(until) if until else ""]
         argv += [seen.version if seen else "", int(is_failure), _ms(FIRST_PAUSE), _ms(LONGEST_PAUSE), int(is_over)]
         return bool(run(self._redis, ScriptCall(GATE, [self._key], argv)))
 

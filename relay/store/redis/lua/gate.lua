@@ -1,32 +1,32 @@
 -- Close or open a portal's gate. A person's word stands above a timer, and a held gate above a pause.
 -- KEYS[1] the gate
--- ARGV    portal · state to come: open, paused, held · reason · advice · now in ms · until in ms, or ''
+-- ARGV    portal · state to come: open, paused, held · reason · now in ms · until in ms, or ''
 --         version that the caller has seen, or '' for a person, who needs none
 --         1: the failure is one more in a row · first pause in ms and longest pause in ms, doubling with each of them
 --         1: the row of failures is over
 -- Returns 1 where the state or its reason changed, else 0.
 
-local portal, to, reason, advice, now, till = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
-local is_person = ARGV[7] == ''
+local portal, to, reason, now, till = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local is_person = ARGV[6] == ''
 local kept = redis.call('HMGET', KEYS[1], 'state', 'reason', 'by_person', 'streak', 'since', 'version')
 local from, streak, since = kept[1] or 'open', tonumber(kept[4] or 0), kept[5]
 
 if not is_person then
   -- A call that began before the gate last moved says nothing about how it stands now.
-  if tonumber(ARGV[7]) ~= tonumber(kept[6] or 0) then return 0 end
+  if tonumber(ARGV[6]) ~= tonumber(kept[6] or 0) then return 0 end
   if from == 'held' and to == 'paused' then return 0 end
   if from == 'paused' and kept[3] == '1' then return 0 end
 end
 
 -- Trouble that comes back before anything has succeeded is the same trouble.
 if not since or (from ~= to and streak == 0) then since = now end
-if ARGV[8] == '1' then
+if ARGV[7] == '1' then
   streak = streak + 1
-  local at = now + math.min(tonumber(ARGV[9]) * 2 ^ math.min(streak - 1, 30), tonumber(ARGV[10]))
+  local at = now + math.min(tonumber(ARGV[8]) * 2 ^ math.min(streak - 1, 30), tonumber(ARGV[9]))
   till = till == '' and at or math.min(at, tonumber(till))
 end
-if ARGV[11] == '1' then streak = 0 end
-redis.call('HSET', KEYS[1], 'state', to, 'reason', reason, 'advice', advice, 'since', since, 'until', till,
+if ARGV[10] == '1' then streak = 0 end
+redis.call('HSET', KEYS[1], 'state', to, 'reason', reason, 'since', since, 'until', till,
   'streak', streak, 'by_person', (is_person and to ~= 'open') and '1' or '0')
 redis.call('HINCRBY', KEYS[1], 'version', 1)
 if to == 'open' then
