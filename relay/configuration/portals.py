@@ -6,6 +6,7 @@ Both sides read it: the web process to know a portal's name, the worker to know 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,19 @@ bucket is counted per portal and address, and other integrations may share the a
 """
 
 
+class OwnIds(StrEnum):
+    """Whether a start carries a workflow id of ours."""
+
+    ECHO = "echo"
+    OFF = "off"
+
+
 @dataclass(frozen=True, slots=True)
 class Portal:
     """One portal.
 
     rate_per_s: requests a second that drain from the bucket; None: no limit. burst: requests that may go at once.
-    own_id: "echo" sends an id of ours as `PreGeneratedWorkflowId` and believes it only if the answer repeats it;
+    own_id: `echo` sends an id of ours as `PreGeneratedWorkflowId` and believes it only if the answer repeats it;
     "off" sends none. batch: calls in one request, at most (1: never batch).
     settle_after_s: how long, in seconds, an uncertain call may still be running on the portal.
     """
@@ -38,7 +46,7 @@ class Portal:
     plan: str
     rate_per_s: float | None
     burst: int
-    own_id: str
+    own_id: OwnIds
     batch: int
     settle_after_s: float
 
@@ -53,7 +61,7 @@ class _PortalSchema(StrictSchema):
     rate = Number(0.1, 1000, fraction=True, load_default=None)
     burst = Number(1, 10_000, load_default=None)
     # Off unless asked for: the field is not documented by Bitrix24 and may vanish with any update.
-    own_id = Choice("echo", "off", load_default="off")
+    own_id = Choice(*OwnIds, load_default=OwnIds.OFF)
     # The page "Batch" (b24restdocs, settings/how-to-call-rest-api/batch.md): at most 50 commands.
     batch = Number(1, 50, load_default=50)
     # The cloud cuts a request at 60 s (limits.md).
@@ -82,7 +90,7 @@ def _portal(name: str, entry: dict[str, Any]) -> Portal:
         plan=entry["plan"],
         rate_per_s=rate_per_s if entry["rate"] is None else float(entry["rate"]),
         burst=entry["burst"] or burst,
-        own_id=entry["own_id"],
+        own_id=OwnIds(entry["own_id"]),
         batch=entry["batch"],
         settle_after_s=entry["settle_after"],
     )

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from relay.core.lifecycle import EventState, State, Verdict
@@ -46,16 +47,25 @@ class Call:
         }
 
 
+class OnUncertain(StrEnum):
+    """What follows when nobody can find out whether a workflow has started."""
+
+    HOLD = "hold"
+    """It is left to a person."""
+    RESEND = "resend"
+    """It is sent again, and may start twice."""
+    GIVE_UP = "give_up"
+    """It is given up, and may not have started."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What a rule says of its deliveries, beside the call.
 
-    on_uncertain: what follows when nobody can find out whether a workflow has started: "hold" leaves it to a person,
-    "resend" accepts that it may start twice, "give_up" that it may not have started.
     is_ordered: deliveries of one document go one after the other, in the order they came.
     """
 
-    on_uncertain: str = "hold"
+    on_uncertain: OnUncertain = OnUncertain.HOLD
     is_ordered: bool = False
 
 

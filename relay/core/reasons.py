@@ -66,14 +66,17 @@ BY_CODE: dict[str, str] = {
     "allowed_only_intranet_user": "The owner of the credential must be an intranet user. Use another one.",
     "method_confirm_waiting": "A user of the portal has to approve the method, on the portal.",
     "method_confirm_denied": "A user of the portal has refused the method. Ask them, then resume the portal.",
-    "internal_wrong_transport": "The address of the credential has a suffix that the portal does not know. Copy it again.",
+    "internal_wrong_transport": "The address of the credential has a suffix that the portal does not know. Copy "
+    "it again.",
     "internal_wrong_handler_class": "REST is broken on this installation. Write to whoever runs it.",
     "workflowalreadyexists": "A workflow of this id was begun before: it is not begun twice.",
     "error_not_found": "The portal does not find what the call names. Check the rule, then replay.",
     "not_found": "The portal does not find what the call names. Check the rule, then replay.",
     "error_manifest_is_not_available": "The portal refuses the call.",
-    "error_batch_method_not_allowed": "The portal takes no such method in a batch. Set batch: 1 for it in portals.yaml.",
-    "error_batch_length_exceeded": "The batch was too long for the portal; this call was not executed, and is sent again.",
+    "error_batch_method_not_allowed": "The portal takes no such method in a batch. Set batch: 1 for it in "
+    "portals.yaml.",
+    "error_batch_length_exceeded": "The batch was too long for the portal; this call was not executed, and is sent "
+    "again.",
     "by_person": "A person has paused this portal.",
     "error_unexpected_answer": _MAYBE,
     "wrong_encoding": f"The call ran; its answer could not be encoded. {_MAYBE}",

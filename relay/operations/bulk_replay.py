@@ -20,7 +20,7 @@ from relay.core.telemetry import get_logger
 from relay.operations.operator_acts import OperatorActs, RefusedError
 from relay.store import Store
 from relay.store.operators.audit_log import Act
-from relay.store.operators.bulk_replays import Bulk, Bulks
+from relay.store.operators.bulk_replays import Bulk, Bulks, BulkState
 from relay.store.record.record import Record
 from relay.store.record.search import Filter, ids_of_deliveries, list_deliveries, parse_state
 
@@ -55,12 +55,12 @@ class BulkReplays:
 
     def dry_run(self, wanted: Filter) -> Bulk:
         """What a bulk replay would find now; nothing is done."""
-        return self._counted(wanted, "original", "dry_run")
+        return self._counted(wanted, "original", BulkState.DRY_RUN)
 
     def begin(self, wanted: Filter, rules: str, who: str) -> Bulk:
         """Keep the order; the thread does it. Only what exists now is replayed, not what comes later."""
         bounded = replace(wanted, until=wanted.until or utc_now())
-        bulk = self._counted(bounded, rules, "running")
+        bulk = self._counted(bounded, rules, BulkState.RUNNING)
         if not bulk.found:
             raise RefusedError("the filter finds nothing that can be replayed")
         begun = self.bulks.begin(replace(bulk, who=who))
@@ -74,7 +74,7 @@ class BulkReplays:
     def cancel(self, bulk_id: str, who: str) -> Bulk:
         """Stop it before its next step. Raises NotFoundError."""
         bulk = self.bulks.read(bulk_id)
-        if bulk.state == "running":
+        if bulk.state is BulkState.RUNNING:
             self.bulks.ask_to_stop(bulk_id)
             self.store.operators.log(Act(utc_now(), who, "cancel bulk replay", bulk_id, ""))
         return bulk
@@ -96,9 +96,9 @@ class BulkReplays:
     def step(self, bulk_id: str) -> Bulk:
         """Replay some more, if there is room; what became of it."""
         bulk = self.bulks.read(bulk_id)
-        if bulk.state != "running":
+        if bulk.state is not BulkState.RUNNING:
             return bulk
-        bulk = replace(bulk, state="cancelled") if self.bulks.is_stopping(bulk_id) else self._advanced(bulk)
+        bulk = replace(bulk, state=BulkState.CANCELLED) if self.bulks.is_stopping(bulk_id) else self._advanced(bulk)
         self.bulks.keep(bulk)
         return bulk
 
@@ -113,7 +113,7 @@ class BulkReplays:
                 else:
                     bulk = replace(bulk, refused=bulk.refused + 1)
             bulk = replace(bulk, cursor=one.id)
-        return replace(bulk, state="running" if page.cursor else "finished", cursor=page.cursor)
+        return replace(bulk, state=BulkState.RUNNING if page.cursor else BulkState.FINISHED, cursor=page.cursor)
 
     def _replay(self, delivery: Delivery, bulk: Bulk) -> bool:
         try:
@@ -124,7 +124,7 @@ class BulkReplays:
             return False
         return True
 
-    def _counted(self, wanted: Filter, rules: str, state: str) -> Bulk:
+    def _counted(self, wanted: Filter, rules: str, state: BulkState) -> Bulk:
         found, sample = 0, []
         for final in sorted(FINAL) if wanted.state is None else [wanted.state]:
             if final in FINAL:

@@ -16,7 +16,7 @@ from relay.core.lifecycle import State, advance
 from relay.operations.replay import Replayer
 from relay.store import Store
 from relay.store.operators.audit_log import Act
-from relay.store.portals.questions import METHODS, PING, Question
+from relay.store.portals.questions import METHODS, Asked, Question
 from relay.store.record.record import Record
 
 
@@ -80,8 +80,8 @@ class OperatorActs:
 
     def ping(self, portal: str, who: str) -> Question:
         """Have a worker check credential, scope, templates and rules of a portal; nothing is started."""
-        question = self.store.questions.ask(portal, PING, "", self.clock())
-        self._log(who, PING, portal)
+        question = self.store.questions.ask(portal, Asked.PING, "", self.clock())
+        self._log(who, Asked.PING, portal)
         return question
 
     def end_workflow(self, workflow_id: str, who: str, act: str) -> Question:
@@ -92,7 +92,7 @@ class OperatorActs:
         if delivery_id is None:
             raise RefusedError("the relay has started no such workflow")
         portal = self.record.delivery(delivery_id).call.portal
-        question = self.store.questions.ask(portal, act, workflow_id, self.clock())
+        question = self.store.questions.ask(portal, Asked(act), workflow_id, self.clock())
         self._log(who, act, workflow_id, delivery_id)
         return question
 

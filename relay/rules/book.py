@@ -11,7 +11,7 @@ from typing import Any
 
 from relay.configuration.files import ConfigFile, Place, read_yaml, suggestion
 from relay.core.errors import ConfigError, InvalidEventError, Mistake, NotFoundError
-from relay.core.events import Call, Intent, Policy
+from relay.core.events import Call, Intent, OnUncertain, Policy
 from relay.core.requirements import Requirement
 from relay.rules.compose import Composer, DocumentTemplate, Parameter
 from relay.rules.documents import NUMBER, is_reserved
@@ -123,7 +123,7 @@ class _Loader:
             source=content["source"],
             file=config.file,
             when=content["when"],
-            policy=Policy(content["on_uncertain"], content["order_by"] == "document"),
+            policy=Policy(OnUncertain(content["on_uncertain"]), content["order_by"] == "document"),
             extractor=Extractor.build(content["extract"]),
             composer=_Starts(config, content["extract"], self.mistakes).composer(content["start"]),
         )

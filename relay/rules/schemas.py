@@ -9,6 +9,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, post_load
 
 from relay.configuration.files import NAME, Choice, Number, StrictSchema, Text, Wanted, suggestion
+from relay.core.events import OnUncertain
 from relay.rules.documents import FORMS
 from relay.rules.expressions import Expression, ExpressionError
 from relay.rules.extract import typed
@@ -221,7 +222,7 @@ class RuleSchema(StrictSchema):
     when = _Expression(load_default=None)
     extract = _Extract(load_default=dict)
     # Hold: a process started twice, or not at all, is the operator's decision.
-    on_uncertain = Choice("hold", "resend", "give_up", load_default="hold")
+    on_uncertain = Choice(*OnUncertain, load_default=OnUncertain.HOLD)
     order_by = Choice("document", load_default=None)
     start = fields.Nested(
         _StartSchema(),

@@ -11,7 +11,7 @@ from typing import Any
 import gevent
 import requests
 
-from relay.configuration.portals import Portal
+from relay.configuration.portals import OwnIds, Portal
 from relay.core.events import Call, Delivery, Event, Policy
 from relay.core.ids import new_delivery_id, new_event_id, utc_now
 from relay.core.lifecycle import EventState, State
@@ -69,7 +69,9 @@ class PortalTime:
 
 def make_portal(**changes: Any) -> Portal:
     """As fast as one likes, so that nothing is worth a batch; `rate_per_s` and `burst` make it otherwise."""
-    portal = Portal("main", "self_hosted", None, 1, own_id="off", batch=50, settle_after_s=60.0)
+    portal = Portal("main", "self_hosted", None, 1, own_id=OwnIds.OFF, batch=50, settle_after_s=60.0)
+    if "own_id" in changes:
+        changes["own_id"] = OwnIds(changes["own_id"])
     return replace(portal, **changes)
 
 

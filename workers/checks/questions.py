@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from relay.core.errors import NotFoundError
 from relay.core.telemetry import get_logger
-from relay.store.portals.questions import METHODS, PING, Question
+from relay.store.portals.questions import METHODS, Asked, Question, QuestionState
 from workers.checks.preflight import check_up, trouble_of
 from workers.portal.context import Context
 
@@ -18,9 +18,9 @@ def answer(context: Context, question_id: str) -> None:
         question = questions.read(question_id)
     except NotFoundError:
         return
-    if question.state != "asked":
+    if question.state is not QuestionState.ASKED:
         return
-    done, text = _ping(context) if question.act == PING else _end(context, question)
+    done, text = _ping(context) if question.act is Asked.PING else _end(context, question)
     questions.answer(question_id, done=done, answer=text)
     log.info("question.answered", question_id=question_id, act=question.act, done=done)
 
@@ -32,7 +32,7 @@ def _ping(context: Context) -> tuple[bool, str]:
 
 def _end(context: Context, question: Question) -> tuple[bool, str]:
     parameters = {"ID": question.workflow_id}
-    if question.act == "terminate":
+    if question.act is Asked.TERMINATE:
         parameters["STATUS"] = "ended through the relay"
     context.client.wait()
     reply = context.client.call(METHODS[question.act], parameters)

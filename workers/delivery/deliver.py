@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from relay.configuration.portals import OwnIds
 from relay.core.errors import LostRace, RecordUnavailableError, WorkflowTaken
 from relay.core.events import Attempt, Delivery
 from relay.core.lifecycle import State, Verdict
@@ -182,7 +183,7 @@ def _call(context: Context, claimed: Sequence[Delivery]) -> tuple[Answer, list[A
 
 def own_id(context: Context, delivery: Delivery) -> str | None:
     """The workflow id that we choose, where the portal's configuration says so."""
-    return bizproc.own_id_of(delivery.id) if context.portal.own_id == "echo" else None
+    return bizproc.own_id_of(delivery.id) if context.portal.own_id is OwnIds.ECHO else None
 
 
 def _own(context: Context, delivery: Delivery, judgement: Judgement) -> Judgement:

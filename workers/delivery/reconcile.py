@@ -11,8 +11,9 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from relay.configuration.portals import OwnIds
 from relay.core.errors import WorkflowTaken
-from relay.core.events import Delivery
+from relay.core.events import Delivery, OnUncertain
 from relay.core.lifecycle import State, Verdict
 from relay.core.telemetry import get_logger
 from relay.store.record.record import Settlement
@@ -80,7 +81,7 @@ def reconcile_next(context: Context) -> bool:
 
 def look_into_next(context: Context) -> bool:
     """The same, where nothing may be started now: only by looking through what runs."""
-    if context.portal.own_id == "echo" and context.pace.read().own_id == HONOURED:
+    if context.portal.own_id is OwnIds.ECHO and context.pace.read().own_id == HONOURED:
         return False
     if not context.record.doubtful(context.portal.name, context.clock()):
         return False
@@ -219,9 +220,9 @@ def _later(case: Case, reason: str, looks: int, patience: timedelta) -> None:
 
 def _decide(case: Case, reason: str) -> None:
     """Nobody can find out any more: what the rule says."""
-    if case.delivery.policy.on_uncertain == "resend":
+    if case.delivery.policy.on_uncertain is OnUncertain.RESEND:
         case.write(State.RETRYING, f"resent_{reason}")
-    elif case.delivery.policy.on_uncertain == "give_up":
+    elif case.delivery.policy.on_uncertain is OnUncertain.GIVE_UP:
         case.write(State.DEAD, f"given_up_{reason}")
     else:
         _leave(case, reason)

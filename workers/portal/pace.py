@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from relay.core.ids import to_ms
-from relay.store.portals.learned import OPERATING_LIMIT_S, Learned
+from relay.store.portals.learned import OPERATING_LIMIT_S, Echo, Learned
 from relay.store.portals.portal import PortalRecord
 from relay.store.record.record import Load
 
@@ -25,7 +25,7 @@ UNKNOWN_RESET = timedelta(seconds=300)
 """When the reset is where no answer has told it: newer servers ban for as long
 (source: rest/lib/engine/access/loadlimiter.php)."""
 
-HONOURED, IGNORED = "honoured", "ignored"
+HONOURED, IGNORED = Echo.HONOURED, Echo.IGNORED
 
 
 def operating_left_s(learned: Learned, now: datetime) -> float:

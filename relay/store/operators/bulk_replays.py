@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Any
 
 from redis import Redis
@@ -16,12 +17,21 @@ from relay.store.redis.guard import guarded
 KEPT_S = 7 * 86_400
 
 
+class BulkState(StrEnum):
+    """How far a bulk replay is."""
+
+    DRY_RUN = "dry_run"
+    RUNNING = "running"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+
+
 @dataclass(frozen=True, slots=True)
 class Bulk:
     """A bulk replay. wanted: the filter as a query. cursor: where the next step begins; found: at the beginning."""
 
     id: str | None
-    state: str
+    state: BulkState
     rules: str
     wanted: dict[str, str] = field(default_factory=dict)
     who: str = ""
@@ -57,7 +67,7 @@ class Bulks:
         if kept is None:
             raise NotFoundError(f"no replay {bulk_id}")
         wire = json.loads(kept)
-        return Bulk(**{**wire, "sample": tuple(wire["sample"])})
+        return Bulk(**{**wire, "state": BulkState(wire["state"]), "sample": tuple(wire["sample"])})
 
     @guarded
     def running(self) -> list[str]:
@@ -69,7 +79,7 @@ class Bulks:
     def keep(self, bulk: Bulk) -> None:
         """Keep its progress; a finished or cancelled one leaves the list of those that run."""
         self._write(bulk)
-        if bulk.state != "running":
+        if bulk.state is not BulkState.RUNNING:
             self._redis.srem(keys.BULKS, bulk.id or "")
 
     @guarded

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from redis import Redis
@@ -20,15 +21,22 @@ OPERATING_LIMIT_S = 480.0
 TAKE, SLOW = Script.load("take"), Script.load("slow")
 
 
+class Echo(StrEnum):
+    """What a portal does with a workflow id of ours."""
+
+    HONOURED = "honoured"
+    IGNORED = "ignored"
+
+
 @dataclass(frozen=True, slots=True)
 class Learned:
     """A portal as it has shown itself.
 
-    own_id: "honoured" or "ignored", once known. host: where it has moved to. operating_s: used, until reset_at.
+    own_id: whether it honours ids of ours, once known. host: where it has moved to. operating_s: used, until reset_at.
     takes_ms: how long a start takes, by template id.
     """
 
-    own_id: str | None = None
+    own_id: Echo | None = None
     host: str | None = None
     operating_s: float = 0.0
     operating_limit_s: float = OPERATING_LIMIT_S
@@ -42,7 +50,7 @@ def read_learned(redis: Redis, portal: str) -> Learned:
     kept: Any = redis.hgetall(keys.PACE + portal)
     text = {name.decode(): value.decode() for name, value in kept.items()}
     return Learned(
-        own_id=text.get("own_id"),
+        own_id=Echo(text["own_id"]) if "own_id" in text else None,
         host=text.get("host"),
         operating_s=float(text.get("operating", 0)),
         operating_limit_s=float(text.get("operating_limit", OPERATING_LIMIT_S)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from redis import Redis
@@ -21,25 +22,44 @@ from relay.store.redis.scripts import Script, ScriptCall, pairs, run
 
 ASK = Script.load("ask")
 KEPT_S = 86_400
-METHODS = {"terminate": "bizproc.workflow.terminate", "kill": "bizproc.workflow.kill"}
-"""Terminate ends a workflow and keeps its data; kill deletes both (docs: bizproc-workflow-terminate.md, -kill.md)."""
-PING = "ping"
-"""The act that names no workflow: credential, scope, administrator, templates and rules are looked at."""
 LONGEST_ANSWER = 4_000
+
+
+class Asked(StrEnum):
+    """What is asked."""
+
+    TERMINATE = "terminate"
+    """End a workflow and keep its data."""
+    KILL = "kill"
+    """End a workflow and delete its data."""
+    PING = "ping"
+    """No workflow: credential, scope, administrator, templates and rules are looked at."""
+
+
+class QuestionState(StrEnum):
+    """Whether there is an answer."""
+
+    ASKED = "asked"
+    DONE = "done"
+    FAILED = "failed"
+
+
+METHODS = {Asked.TERMINATE: "bizproc.workflow.terminate", Asked.KILL: "bizproc.workflow.kill"}
+"""Docs: bizproc-workflow-terminate.md, bizproc-workflow-kill.md."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question and, when there is one, its answer. state: asked, done or failed; answer: the portal's words.
+    """A question and, when there is one, its answer. answer: the portal's words.
 
     workflow_id: empty where the portal itself is asked about.
     """
 
     id: str
     portal: str
-    act: str
+    act: Asked
     workflow_id: str
-    state: str = "asked"
+    state: QuestionState = QuestionState.ASKED
     answer: str = ""
 
     def to_wire(self) -> dict[str, Any]:
@@ -60,10 +80,10 @@ class Questions:
         self._redis = redis
 
     @guarded
-    def ask(self, portal: str, act: str, workflow_id: str, now: datetime) -> Question:
+    def ask(self, portal: str, act: Asked, workflow_id: str, now: datetime) -> Question:
         """Leave a question, and wake a worker for it."""
         question = Question("ask_" + secrets.token_hex(10), portal, act, workflow_id)
-        fields = [("portal", portal), ("act", act), ("workflow_id", workflow_id), ("state", "asked")]
+        fields = [("portal", portal), ("act", act), ("workflow_id", workflow_id), ("state", QuestionState.ASKED)]
         argv = [question.id, portal, KEPT_S, *pairs([*fields, ("at", to_ms(now))])]
         run(self._redis, ScriptCall(ASK, [keys.QUESTION + question.id, keys.QUESTIONS + portal], argv))
         return question
@@ -82,11 +102,16 @@ class Questions:
             raise NotFoundError(f"no question {question_id}")
         text = {name.decode(): value.decode() for name, value in kept.items()}
         return Question(
-            question_id, text["portal"], text["act"], text["workflow_id"], text["state"], text.get("answer", "")
+            question_id,
+            text["portal"],
+            Asked(text["act"]),
+            text["workflow_id"],
+            QuestionState(text["state"]),
+            text.get("answer", ""),
         )
 
     @guarded
     def answer(self, question_id: str, *, done: bool, answer: str) -> None:
         """Leave the answer."""
-        fields = {"state": "done" if done else "failed", "answer": answer[:LONGEST_ANSWER]}
+        fields = {"state": QuestionState.DONE if done else QuestionState.FAILED, "answer": answer[:LONGEST_ANSWER]}
         self._redis.hset(keys.QUESTION + question_id, mapping=fields)  # type: ignore[arg-type] # invariant in redis-py

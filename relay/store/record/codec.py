@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from relay.core.events import Attempt, Call, Delivery, Event, Policy
+from relay.core.events import Attempt, Call, Delivery, Event, OnUncertain, Policy
 from relay.core.ids import from_ms, to_ms
 from relay.core.lifecycle import EventState, State
 from relay.store.redis.scripts import Argument
@@ -106,7 +106,7 @@ def delivery_from_hash(kept: Hash, attempts: Sequence[bytes]) -> Delivery:
         replay_of=text["replay_of"] or None,
         turn=int(text["turn"]),
         looks=int(text["looks"]),
-        policy=Policy(text["on_uncertain"], bool(text["order_key"])),
+        policy=Policy(OnUncertain(text["on_uncertain"]), bool(text["order_key"])),
     )
 
 

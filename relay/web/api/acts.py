@@ -17,7 +17,7 @@ from relay.web.api import schemas
 from relay.web.api.documented import answers
 from relay.web.api.idempotency import once
 from relay.web.api.queries import filter_of
-from relay.web.presenters.portals import portal_wire
+from relay.web.presenters.portals import portal_view
 from relay.web.services import services
 
 blueprint = Blueprint("acts", __name__, description="What a person or program can do")
@@ -99,7 +99,7 @@ def cancel_replays(replays_id: str) -> dict[str, Any]:
 def pause(name: str) -> dict[str, Any]:
     """Let the deliveries of a portal wait."""
     services().operator_acts.pause(_known(name), g.who)
-    return portal_wire(name)
+    return portal_view(name).to_wire()
 
 
 @blueprint.post("/portals/<name>/resume")
@@ -108,7 +108,7 @@ def pause(name: str) -> dict[str, Any]:
 def resume(name: str) -> dict[str, Any]:
     """Open a held or paused portal."""
     services().operator_acts.resume(_known(name), g.who)
-    return portal_wire(name)
+    return portal_view(name).to_wire()
 
 
 @blueprint.post("/workflows/<workflow_id>/terminate")

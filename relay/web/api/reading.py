@@ -19,7 +19,7 @@ from relay.web.presenters.event_details import readable
 from relay.web.presenters.finding import search_deliveries, search_events
 from relay.web.presenters.masked_wire import masked_delivery, masked_event
 from relay.web.presenters.masking import Shade, shade_of
-from relay.web.presenters.portals import portal_wires
+from relay.web.presenters.portals import portal_views
 from relay.web.services import services
 from relay.web.tokens import sees_persons
 
@@ -70,7 +70,7 @@ def delivery(delivery_id: str) -> dict[str, Any]:
 @answers(blueprint, schemas.PortalsSchema)
 def portals() -> dict[str, Any]:
     """Each portal: its gate, its pace, what was learned about it."""
-    return {"portals": portal_wires()}
+    return {"portals": [one.to_wire() for one in portal_views()]}
 
 
 @blueprint.get("/rules")

@@ -2,51 +2,82 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+from relay.configuration.portals import OwnIds
 from relay.core.drift import Drift
 from relay.core.events import iso
 from relay.core.ids import utc_now
+from relay.store.portals.gate import View
 from relay.web.services import services
 
 
-def portal_wires() -> list[dict[str, Any]]:
-    """Each portal as the API tells it. Raises RecordUnavailableError."""
-    return [portal_wire(name) for name in services().portals]
+@dataclass(frozen=True, slots=True)
+class PortalView:
+    """One portal. drift: what of the rules does not fit its templates. filled, factor: of its bucket."""
+
+    name: str
+    plan: str
+    gate: View
+    waiting: int
+    due: int
+    own_id: str | None
+    operating_s: float
+    operating_limit_s: float
+    drift: tuple[Drift, ...]
+    rate_per_s: float | None
+    burst: int
+    batch: int
+    filled: float
+    factor: float
+
+    def to_wire(self) -> dict[str, Any]:
+        """As the API tells it."""
+        return {
+            "name": self.name,
+            "plan": self.plan,
+            "gate": self.gate.state.value,
+            "reason": self.gate.reason,
+            "advice": self.gate.advice,
+            "since": iso(self.gate.since) if self.gate.since else None,
+            "until": iso(self.gate.until) if self.gate.until else None,
+            "waiting": self.waiting,
+            "due": self.due,
+            "own_id": self.own_id,
+            "operating_s": self.operating_s,
+            "operating_limit_s": self.operating_limit_s,
+            "drift": [str(one) for one in self.drift],
+        }
 
 
-def portal_wire(name: str) -> dict[str, Any]:
-    """One portal as the API tells it."""
+def portal_views() -> list[PortalView]:
+    """Each portal. Raises RecordUnavailableError."""
+    return [portal_view(name) for name in services().portals]
+
+
+def portal_view(name: str) -> PortalView:
+    """One portal, as it is now. Raises RecordUnavailableError."""
     kept, portal, now = services().store.portal(name), services().portals[name], utc_now()
-    view, learned = kept.gate.look(), kept.learned()
-    return {
-        "name": name,
-        "plan": portal.plan,
-        "gate": view.state.value,
-        "reason": view.reason,
-        "advice": view.advice,
-        "since": iso(view.since) if view.since else None,
-        "until": iso(view.until) if view.until else None,
-        "waiting": kept.in_line(),
-        "due": services().record.due(name, now),
-        "own_id": learned.own_id if portal.own_id == "echo" else "off",
-        "operating_s": learned.operating_s if learned.reset_at and learned.reset_at > now else 0.0,
-        "operating_limit_s": learned.operating_limit_s,
-        "drift": [str(one) for one in drift_of(name)],
-    }
+    learned, bucket = kept.learned(), kept.bucket(portal.rate_per_s)
+    return PortalView(
+        name=name,
+        plan=portal.plan,
+        gate=kept.gate.look(),
+        waiting=kept.in_line(),
+        due=services().record.due(name, now),
+        own_id=learned.own_id if portal.own_id is OwnIds.ECHO else OwnIds.OFF,
+        operating_s=learned.operating_s if learned.reset_at and learned.reset_at > now else 0.0,
+        operating_limit_s=learned.operating_limit_s,
+        drift=tuple(drift_of(name)),
+        rate_per_s=portal.rate_per_s,
+        burst=portal.burst,
+        batch=portal.batch,
+        filled=bucket.filled,
+        factor=bucket.factor,
+    )
 
 
 def drift_of(name: str) -> list[Drift]:
     """What of the rules does not fit a portal's templates, as the workers have found it."""
     return [Drift.from_wire(wire) for wire in services().store.portal(name).drift()]
-
-
-def portal_views() -> list[dict[str, Any]]:
-    """Each portal as pages show it: what the API tells, and how full its bucket is. Raises RecordUnavailableError."""
-    views = []
-    for name, portal in services().portals.items():
-        bucket = services().store.portal(name).bucket(portal.rate_per_s)
-        pace = {"rate_per_s": portal.rate_per_s, "burst": portal.burst, "batch": portal.batch}
-        drift = {"drift": drift_of(name)}
-        views.append(portal_wire(name) | pace | drift | {"filled": bucket.filled, "factor": bucket.factor})
-    return views
