@@ -14,11 +14,12 @@ from relay.configuration.settings import Settings
 from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running
 from relay.operations.bulk_replay import BulkReplays
+from relay.operations.configure import load_all
 from relay.runtime.threshold import DoorWorker, open_files
 from relay.store.record.upgrade import upgrade
 from relay.store.redis.connection import connect, ensure_durable
 from relay.store.redis.memory import read_memory
-from relay.web.app import create_app, load_config
+from relay.web.app import create_app
 
 HEAD_S = 5
 """The deadline of a head, where the file says none."""
@@ -76,8 +77,7 @@ def _is_loopback(host: str) -> bool:
 def run_gunicorn() -> None:
     """Serve until told to stop. Raises ConfigError or RecordUnavailableError before any worker starts."""
     configure("web")
-    settings = Settings.from_environment(os.environ, web=True)
-    load_config(settings.config)
+    settings, _ = load_all(os.environ)
     warn_of_proxies(settings)
     with connect(settings.redis_url) as redis:
         if warning := ensure_durable(redis):

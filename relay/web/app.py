@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
 from flask import Flask
 
-from relay.configuration.portals import Portal, load_portals
 from relay.configuration.settings import Settings
-from relay.core.errors import ConfigError, Mistake, RecordUnavailableError
+from relay.core.errors import RecordUnavailableError
 from relay.core.ids import utc_now
 from relay.core.telemetry import get_logger
 from relay.operations.bulk_replay import BulkReplays
+from relay.operations.configure import Config, load_all, load_config
 from relay.operations.ingest import Door
 from relay.operations.operator_acts import Mending
 from relay.operations.replay import Replayer
-from relay.rules import RuleBook, load_rules
-from relay.sources import Source, load_sources
+from relay.rules import RuleBook
 from relay.store.operators.sessions import IDLE
 from relay.store.portals.questions import Questions
 from relay.store.portals.requirements import publish_rules
@@ -40,8 +36,10 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     settings: absent, they come from the environment. Raises ConfigError with every mistake in environment and files.
     """
-    settings = settings or Settings.from_environment(os.environ, web=True)
-    config = load_config(settings.config)
+    if settings is None:
+        settings, config = load_all(os.environ)
+    else:
+        config = load_config(settings.config, os.environ)
     record = Record(connect(settings.redis_url))
     if warning := ensure_durable(record.redis):
         log.warning("record.not_durable", reason=warning)
@@ -74,33 +72,6 @@ def publish(record: Record, rules: RuleBook) -> None:
         publish_rules(record.redis, rules.digest, [rule.outline for rule in rules.all()], utc_now())
     except RecordUnavailableError as error:
         log.warning("rules.unpublished", reason=str(error))
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """What config/ says, checked."""
-
-    portals: Mapping[str, Portal]
-    sources: Mapping[str, Source]
-    rules: RuleBook
-
-
-def load_config(folder: Path) -> Config:
-    """Portals, sources and rules of a folder. Raises ConfigError with the mistakes of all files together."""
-    mistakes: list[Mistake] = []
-    portals: dict[str, Portal] = {}
-    sources: dict[str, Source] = {}
-    try:
-        portals = load_portals(folder / "portals.yaml")
-    except ConfigError as error:
-        mistakes.extend(error.mistakes)
-    try:
-        sources = load_sources(folder / "sources.yaml", os.environ)
-    except ConfigError as error:
-        mistakes.extend(error.mistakes)
-    if mistakes:
-        raise ConfigError(mistakes)
-    return Config(portals, sources, load_rules(folder / "rules", sources=sources, portals=portals))
 
 
 def _furnish(settings: Settings, config: Config, record: Record) -> House:
