@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
-from relay.configuration.alerts import load_alerting
+from relay.configuration.alerts import Alerting, load_alerting
+from relay.configuration.files import names_in
+from relay.configuration.mistakes import Mistakes
 from relay.configuration.portals import load_portals
 from relay.configuration.settings import Settings
 from relay.core.errors import ConfigError, RelayError
@@ -52,10 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0, 1 where something is wrong, 2 for bad usage."""
     options = _parser().parse_args(arguments)
     try:
-        settings = Settings.from_environment(os.environ)
-        addresses = addresses_of(settings, getattr(options, "only", None) or options.portal)
+        mistakes = Mistakes()
+        only = getattr(options, "only", None) or options.portal
+        settings, addresses, alerting = read_configuration(only, mistakes, to_run=options.command is None)
+        mistakes.raise_any()
         if options.command is None:
-            return _run(settings, addresses, burst=options.burst)
+            return _run(settings, addresses, alerting, burst=options.burst)
         store = Store.open(settings.redis_url)
         contexts = [Context.open(store, address) for address in addresses.values()]
         return max([_act(options, context) for context in contexts])
@@ -112,7 +116,7 @@ def _log(context: Context, what: str) -> None:
     context.store.operators.log(Act(context.clock(), who_in_terminal(), what, context.portal.name, ""))
 
 
-def _run(settings: Settings, addresses: Mapping[str, Address], *, burst: bool) -> int:
+def _run(settings: Settings, addresses: Mapping[str, Address], alerting: Alerting | None, *, burst: bool) -> int:
     configure("workers")
     portals = list(addresses)
     store = Store.open(settings.redis_url)
@@ -122,7 +126,7 @@ def _run(settings: Settings, addresses: Mapping[str, Address], *, burst: bool) -
         log.info("record.upgraded", deliveries=moved)
     supervisor = Supervisor([Child(f"worker-{name}", work, (name, burst), STOP_S, once=burst) for name in portals])
     supervisor.listen_for_signals()
-    stop, watchmen = supervisor.stopping, _watchmen(settings, store, addresses)
+    stop, watchmen = supervisor.stopping, _watchmen(settings, store, addresses, alerting)
     contexts = [Context.open(store, address) for address in addresses.values()]
     tasks: list[tuple[str, Callable[[threading.Event], object]]] = [
         ("sweeper", partial(run_sweeper, store, timedelta(days=settings.retention_days))),
@@ -135,12 +139,33 @@ def _run(settings: Settings, addresses: Mapping[str, Address], *, burst: bool) -
     return supervisor.run()
 
 
-def _watchmen(settings: Settings, store: Store, addresses: Mapping[str, Address]) -> list[Watchman]:
-    """Who tells persons; nobody where nobody is to be told. Raises ConfigError."""
-    portals = load_portals(settings.config / "portals.yaml")
-    alerting = load_alerting(settings.config, os.environ, portals=portals)
+def read_configuration(
+    only: str | None, mistakes: Mistakes, *, to_run: bool
+) -> tuple[Settings, Mapping[str, Address], Alerting | None]:
+    """The environment, the addresses of the portals or of one, and, if the workers are to run, who is to be told."""
+    settings = Settings.from_environment(os.environ, mistakes=mistakes)
+    if not settings.config.is_dir():  # which has been noted
+        return settings, {}, None
+    addresses = addresses_of(settings, only, mistakes)
+    return settings, addresses, _read_alerting(settings, mistakes) if to_run else None
+
+
+def _read_alerting(settings: Settings, mistakes: Mistakes) -> Alerting | None:
+    portals = names_in(settings.config / "portals.yaml", "portals")
+    alerting = load_alerting(settings.config, os.environ, portals=portals, mistakes=mistakes)
+    if alerting:
+        with mistakes.catching():
+            open_channels(alerting)
+    return alerting
+
+
+def _watchmen(
+    settings: Settings, store: Store, addresses: Mapping[str, Address], alerting: Alerting | None
+) -> list[Watchman]:
+    """Who tells persons; nobody where nobody is to be told."""
     if alerting is None:
         return []
+    portals = load_portals(settings.config / "portals.yaml")
     watch = partial(Watchman, store, alerting, list(portals), link=settings.public_url)
     watchmen = [watch(open_channels(alerting))]
     for portal in sorted({chat.portal for chat in alerting.chats} & addresses.keys()):

@@ -13,21 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from relay.configuration.alerts import load_alerting
-from relay.configuration.portals import load_portals
+from relay.configuration.files import names_in
+from relay.configuration.mistakes import Mistakes
 from relay.configuration.settings import Settings
-from relay.core.errors import ConfigError, InvalidEventError, Mistake, RelayError
+from relay.core.errors import InvalidEventError, RelayError
 from relay.core.events import Call, Delivery, iso
 from relay.core.ids import EVENT_PREFIX, utc_now
 from relay.core.lifecycle import EventState, State
 from relay.core.printing import say
+from relay.operations.configure import load_config
 from relay.operations.erase import Eraser
 from relay.operations.operator_acts import OperatorActs
 from relay.operations.preview import try_rules
 from relay.operations.replay import Replayer
-from relay.rules import load_rules
 from relay.runtime.embedded import running_url
 from relay.runtime.secret_file import kept_secret
-from relay.sources import load_sources
 from relay.store import Store
 from relay.store.operators.audit_log import who_in_terminal
 from relay.store.record.persons import Marker
@@ -55,29 +55,22 @@ class AnySecret(Mapping[str, str]):
 
 def check_rules(options: argparse.Namespace) -> int:
     """Every mistake of the named folders or rule files, a line each."""
-    found: list[Mistake] = []
-    rules = 0
-    for path in [Path(text) for text in options.paths] or [config_folder()]:
-        try:
-            rules += _check(path)
-        except ConfigError as error:
-            found.extend(error.mistakes)
-    for mistake in found:
+    mistakes = Mistakes()
+    rules = sum(_check(Path(path), mistakes) for path in options.paths or [config_folder()])
+    for mistake in mistakes:
         say(mistake)
-    if not found:
+    if not mistakes:
         say(f"{rules} rule{'s' if rules != 1 else ''}: no mistakes")
-    return 1 if found else 0
+    return 1 if mistakes else 0
 
 
 def try_rule(options: argparse.Namespace) -> int:
     """The call that a rule makes of a body, or the errors by field. Changes nothing."""
-    folder = config_folder()
-    sources = load_sources(folder / "sources.yaml", AnySecret())
-    book = load_rules(folder / "rules", sources=sources, portals=load_portals(folder / "portals.yaml"))
-    rule = book.get(options.rule)
+    config = load_config(config_folder(), AnySecret())
+    rule = config.rules.get(options.rule)
     headers = [(name.strip(), value.strip()) for name, _, value in (text.partition(":") for text in options.header)]
     content_type = {name.lower(): value for name, value in headers}.get("content-type", "application/json")
-    (tried,) = try_rules(sources[rule.source], [rule], content_type, _read_body(options.body), dict(headers))
+    (tried,) = try_rules(config.sources[rule.source], [rule], content_type, _read_body(options.body), dict(headers))
     if not tried.matches:
         say(f"the rule {rule.name} does not want this: its `when` does not hold")
         return 1
@@ -125,11 +118,9 @@ def replay(options: argparse.Namespace) -> int:
         if old.state is State.STARTED and not _confirmed(old):
             say("nothing was done", error=True)
             return 1
-    sources = load_sources(settings.config / "sources.yaml", AnySecret())
-    portals = load_portals(settings.config / "portals.yaml")
-    rules = load_rules(settings.config / "rules", sources=sources, portals=portals)
+    config = load_config(settings.config, AnySecret())
     key = _secret_key(settings)
-    replayer = Replayer(record, sources, rules, Marker(key) if key else None)
+    replayer = Replayer(record, config.sources, config.rules, Marker(key) if key else None)
     try:
         made = OperatorActs(store, replayer).replay(
             options.id, who_in_terminal(), current_rules=options.rules == "current"
@@ -218,14 +209,13 @@ def _settings() -> Settings:
     return Settings.from_environment(environ)
 
 
-def _check(path: Path) -> int:
-    """The number of rules in a folder or file without mistakes. Raises ConfigError."""
+def _check(path: Path, mistakes: Mistakes) -> int:
+    """The number of rules in a folder or file; mistakes in it, and in what stands around it, are added."""
     folder = path if path.is_dir() else config_folder()
-    sources = load_sources(folder / "sources.yaml", AnySecret())
-    portals = load_portals(folder / "portals.yaml")
-    load_alerting(folder, AnySecret(), sources, portals)
-    rules = folder / "rules" if path.is_dir() else path
-    return len(load_rules(rules, sources=sources, portals=portals).all())
+    config = load_config(folder, AnySecret(), mistakes, rules=None if path.is_dir() else path)
+    sources, portals = (names_in(folder / f"{kind}.yaml", kind) for kind in ("sources", "portals"))
+    load_alerting(folder, AnySecret(), sources, portals, mistakes)
+    return len(config.rules.all())
 
 
 def _read_body(name: str) -> bytes:

@@ -14,20 +14,10 @@ from typing import Any
 
 from marshmallow import fields
 
-from relay.configuration.files import (
-    SECONDS,
-    Choice,
-    ConfigFile,
-    Number,
-    Quantity,
-    StrictSchema,
-    Table,
-    Text,
-    read_yaml,
-)
-from relay.configuration.files import suggestion as suggest
-from relay.configuration.settings import read_secret
-from relay.core.errors import ConfigError, Mistake
+from relay.configuration.fields import SECONDS, Choice, Number, Quantity, StrictSchema, Table, Text, suggestion
+from relay.configuration.files import ConfigFile, Place, read_yaml
+from relay.configuration.mistakes import Mistakes, collecting
+from relay.configuration.settings import read_named_secret
 
 FILE = "alerts.yaml"
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
@@ -82,12 +72,6 @@ class Alerting:
     chats: tuple[Chat, ...] = ()
 
 
-class _OptionalTable(Table):
-    def __init__(self, schema: StrictSchema) -> None:
-        super().__init__(schema)
-        self.required, self.load_default = False, dict
-
-
 def _variable(**options: Any) -> Text:
     return Text("the name of an environment variable that begins with ALERT_", r"ALERT_[A-Z0-9_]{1,60}", **options)
 
@@ -124,10 +108,10 @@ class _AlertsSchema(StrictSchema):
     repeat = Quantity(SECONDS, "30d", load_default=14_400.0)
     oldest_waiting = Quantity(SECONDS, "30d", load_default=900.0)
     quiet = Quantity(SECONDS, "30d", load_default=3_600.0)
-    sources = _OptionalTable(_SourceSchema())
-    webhooks = _OptionalTable(_HookSchema())
-    mail = _OptionalTable(_MailSchema())
-    bitrix24 = _OptionalTable(_ChatSchema())
+    sources = Table(_SourceSchema(), required=False)
+    webhooks = Table(_HookSchema(), required=False)
+    mail = Table(_MailSchema(), required=False)
+    bitrix24 = Table(_ChatSchema(), required=False)
 
 
 def load_alerting(
@@ -135,72 +119,98 @@ def load_alerting(
     environ: Mapping[str, str],
     sources: Collection[str] | None = None,
     portals: Collection[str] | None = None,
+    mistakes: Mistakes | None = None,
 ) -> Alerting | None:
-    """What the folder's alerts.yaml says; None where there is none. Raises ConfigError with every mistake found.
+    """What the folder's alerts.yaml says; None where there is none, or a mistake in it.
 
-    sources, portals: the names of those that there are; None: not known here.
+    sources, portals: the names of those that there are; None: not known here. Mistakes are added to those that were
+    handed down; else ConfigError is raised with every one.
     """
     path = folder / FILE
     if not path.exists():
         return None
-    config = read_yaml(path)
-    content = config.check(_AlertsSchema())
-    reader = _Reader(config, environ)
-    hooks = tuple(reader.hook(name, entry) for name, entry in content["webhooks"].items())
-    mails = tuple(reader.mail(name, entry) for name, entry in content["mail"].items())
-    reader.check_names(content, sources, portals)
-    if reader.mistakes:
-        raise ConfigError(reader.mistakes)
+    with collecting(mistakes) as found:
+        config = read_yaml(path, found)
+        if config is None:
+            return None
+        content = config.check(_AlertsSchema())
+        reader = _Reader(config, environ)
+        reader.check(content)
+        reader.check_names(content, sources, portals)
+        return _alerting(content, reader) if config.is_right else None
+
+
+def _alerting(content: Mapping[str, Any], reader: _Reader) -> Alerting:
     return Alerting(
         repeat=timedelta(seconds=content["repeat"]),
         oldest_waiting=timedelta(seconds=content["oldest_waiting"]),
         quiet=timedelta(seconds=content["quiet"]),
         silent_after={name: timedelta(seconds=entry["silent_after"]) for name, entry in content["sources"].items()},
-        hooks=hooks,
-        mails=mails,
+        hooks=tuple(reader.hook(name, entry) for name, entry in content["webhooks"].items()),
+        mails=tuple(reader.mail(name, entry) for name, entry in content["mail"].items()),
         chats=tuple(Chat(name, **entry) for name, entry in content["bitrix24"].items()),
     )
 
 
-def load_alerting_thresholds(folder: Path) -> tuple[timedelta, dict[str, timedelta]]:
-    """How long the first in line may wait, and how long each named source may say nothing; needs no secret.
+def load_alerting_thresholds(folder: Path) -> tuple[timedelta, dict[str, timedelta]] | None:
+    """How long the first in line may wait, and how long each named source may say nothing; None where no file says it.
 
-    Raises ConfigError.
+    Needs no secret. Raises ConfigError.
     """
-    content = read_yaml(folder / FILE).check(_AlertsSchema())
+    if not (folder / FILE).exists():
+        return None
+    with collecting(None) as found:
+        config = read_yaml(folder / FILE, found)
+        content = config.check(_AlertsSchema()) if config else {}
     silent = {name: timedelta(seconds=entry["silent_after"]) for name, entry in content["sources"].items()}
     return timedelta(seconds=content["oldest_waiting"]), silent
 
 
 class _Reader:
-    """Fetches secrets, and remembers what was wrong."""
+    """Fetches secrets, and looks at what the schema cannot see. Of a content with mistakes, any key may be missing."""
 
     def __init__(self, config: ConfigFile, environ: Mapping[str, str]) -> None:
         self.config = config
         self.environ = environ
-        self.mistakes: list[Mistake] = []
+        self._secrets: dict[str, str] = {}
 
-    def secret(self, place: tuple[str, ...], name: str) -> str:
-        try:
-            value = read_secret(self.environ, name)
-        except ConfigError as error:
-            self.mistakes.extend(error.mistakes)
-            return ""
-        if value is None:
-            self.mistakes.append(self.config.mistake(place, f"the environment has no {name} (or {name}_FILE)"))
-        return value or ""
+    def check(self, content: Mapping[str, Any]) -> None:
+        """Note what is wrong with channels, each for itself."""
+        for name, entry in content.get("webhooks", {}).items():
+            for key in ("url", "secret"):
+                self._fetch(("webhooks", name, key), entry.get(key))
+        for name, entry in content.get("mail", {}).items():
+            self._fetch(("mail", name, "password"), entry.get("password"))
+            if entry.get("password") and entry.get("security") == "none":
+                wrong = "a password would go over the wire as it is: expected starttls or tls"
+                self.config.add_mistake(("mail", name, "security"), wrong)
+            if entry.get("to") == []:
+                self.config.add_mistake(("mail", name, "to"), "expected at least one e-mail address")
+
+    def check_names(
+        self, content: Mapping[str, Any], sources: Collection[str] | None, portals: Collection[str] | None
+    ) -> None:
+        """Note names that two channels share, and those of sources and portals that there are not."""
+        taken: set[str] = set()
+        for kind in ("webhooks", "mail", "bitrix24"):
+            names = content.get(kind, {}).keys()
+            for name in names & taken:
+                self.config.add_mistake((kind, name), "another channel has this name: expected another one")
+            taken |= names
+        for name in content.get("sources", {}):
+            if sources is not None and name not in sources:
+                self.config.add_mistake(("sources", name), f"no such source{suggestion(name, sources)}")
+        for name, entry in content.get("bitrix24", {}).items():
+            portal = entry.get("portal")
+            if portal and portals is not None and portal not in portals:
+                self.config.add_mistake(("bitrix24", name, "portal"), f"no such portal{suggestion(portal, portals)}")
 
     def hook(self, name: str, entry: Mapping[str, str]) -> Hook:
-        url, secret = (self.secret(("webhooks", name, key), entry[key]) for key in ("url", "secret"))
-        return Hook(name, url, secret)
+        """A webhook whose entry was checked."""
+        return Hook(name, self._secrets[entry["url"]], self._secrets[entry["secret"]])
 
-    def mail(self, name: str, entry: dict[str, Any]) -> Mail:
-        password = entry["password"] and self.secret(("mail", name, "password"), entry["password"])
-        if password and entry["security"] == "none":
-            wrong = "a password would go over the wire as it is: expected starttls or tls"
-            self.mistakes.append(self.config.mistake(("mail", name, "security"), wrong))
-        if not entry["to"]:
-            self.mistakes.append(self.config.mistake(("mail", name, "to"), "expected at least one e-mail address"))
+    def mail(self, name: str, entry: Mapping[str, Any]) -> Mail:
+        """An addressee whose entry was checked."""
         return Mail(
             name=name,
             host=entry["host"],
@@ -209,23 +219,11 @@ class _Reader:
             sender=entry["sender"],
             to=tuple(entry["to"]),
             user=entry["user"],
-            password=password or None,
+            password=self._secrets[entry["password"]] if entry["password"] else None,
         )
 
-    def check_names(
-        self, content: Mapping[str, Any], sources: Collection[str] | None, portals: Collection[str] | None
-    ) -> None:
-        taken: set[str] = set()
-        for kind in ("webhooks", "mail", "bitrix24"):
-            for name in content[kind].keys() & taken:
-                self._wrong((kind, name), "another channel has this name: expected another one")
-            taken |= content[kind].keys()
-        for name in content["sources"]:
-            if sources is not None and name not in sources:
-                self._wrong(("sources", name), f"no such source{suggest(name, sources)}")
-        for name, entry in content["bitrix24"].items():
-            if portals is not None and entry["portal"] not in portals:
-                self._wrong(("bitrix24", name, "portal"), f"no such portal{suggest(entry['portal'], portals)}")
-
-    def _wrong(self, place: tuple[str, ...], text: str) -> None:
-        self.mistakes.append(self.config.mistake(place, text))
+    def _fetch(self, place: Place, name: str | None) -> None:
+        """Read a secret; without a name, none was asked for, or its name was no name."""
+        if name is not None:
+            missing = f"the environment has no {name} (or {name}_FILE)"
+            self._secrets[name] = read_named_secret(self.config, place, self.environ, name, missing) or ""

@@ -1,12 +1,11 @@
 """Reads what an operator wrote: YAML with the line of every key, checked by a marshmallow schema.
 
-Every fault becomes a Mistake with its file and line, and all of them are reported together. It knows nothing of
-sources, portals or rules; it builds no objects from tags, and an alias cannot make a small file large.
+Every fault becomes a Mistake with its file and line in the collector that was handed down, and reading goes on. It
+knows nothing of sources, portals or rules; it builds no objects from tags, and an alias cannot make a small file large.
 """
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 from collections.abc import Collection, Mapping
@@ -15,56 +14,60 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from marshmallow import RAISE, Schema, ValidationError, fields
+from marshmallow import Schema, ValidationError
 
+from relay.configuration.mistakes import Mistakes
 from relay.core.errors import ConfigError, Mistake
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 20_000
 MAX_DEPTH = 32
-NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 Place = tuple[str | int, ...]  # where something stands in a file: the keys and indexes that lead to it
 
-SECONDS: Mapping[str, float] = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-BYTES: Mapping[str, float] = {"B": 1, "KB": 1000, "MB": 1_000_000, "KiB": 1024, "MiB": 1_048_576}
-_QUANTITY = re.compile(r"([0-9]{1,9})\s*([A-Za-z]{1,3})")
-_PREFIX = "tag:yaml.org,2002:"
-
-
-def suggestion(word: str, known: Collection[str]) -> str:
-    """`; did you mean 'x'?` for the closest known word, else the list of what is known."""
-    if close := difflib.get_close_matches(word, known, n=1):
-        return f"; did you mean {close[0]!r}?"
-    return f"; expected one of {', '.join(sorted(known))}" if known else ""
+_PLAIN_TAGS: Mapping[type[yaml.Node], str] = {
+    yaml.MappingNode: "tag:yaml.org,2002:map",
+    yaml.SequenceNode: "tag:yaml.org,2002:seq",
+    yaml.ScalarNode: "tag:yaml.org,2002:str",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """A file that was read: its content, and the line of each place in it."""
+    """A file that was read: its content, the line of each place in it, and where its mistakes are collected."""
 
     file: str
     content: Any = field(repr=False)
     lines: Mapping[Place, int] = field(repr=False)
+    mistakes: Mistakes = field(repr=False)
 
-    def mistake(self, place: Place, text: str) -> Mistake:
-        """A Mistake at this place, or at the closest one around it that the file has."""
+    @property
+    def is_right(self) -> bool:
+        """Whether no mistake was found in it so far."""
+        return all(mistake.file != self.file for mistake in self.mistakes)
+
+    def add_mistake(self, place: Place, text: str) -> None:
+        """Note a mistake at this place, or at the closest one around it that the file has."""
         known = next((place[:size] for size in range(len(place), -1, -1) if place[:size] in self.lines), ())
         named = ".".join(str(step) for step in place)
-        return Mistake(self.file, self.lines.get(known, 1), f"{named}: {text}" if named else text)
+        self.mistakes.add(Mistake(self.file, self.lines.get(known, 1), f"{named}: {text}" if named else text))
 
-    def check(self, schema: Schema) -> Any:
-        """The content as the schema loads it. Raises ConfigError with every mistake."""
+    def check(self, schema: Schema) -> dict[str, Any]:
+        """The content as the schema loads it; after a mistake, what is right of it: any key may be missing then."""
         try:
-            return schema.load(self.content)
+            content: dict[str, Any] = schema.load(self.content)
         except ValidationError as error:
-            raise ConfigError(self._mistakes((), error.messages)) from None
+            self._add_mistakes((), error.messages)
+            return error.valid_data if isinstance(error.valid_data, dict) else {}
+        return content
 
-    def _mistakes(self, place: Place, messages: Any) -> list[Mistake]:
+    def _add_mistakes(self, place: Place, messages: Any) -> None:
         if isinstance(messages, dict):
-            inner = ((place if key == "_schema" else (*place, key), value) for key, value in messages.items())
-            return [mistake for step, value in inner for mistake in self._mistakes(step, value)]
-        return [self.mistake(place, self._worded(place, str(message))) for message in messages]
+            for key, inner in messages.items():
+                self._add_mistakes(place if key == "_schema" else (*place, key), inner)
+            return
+        for message in messages:
+            self.add_mistake(place, self._worded(place, str(message)))
 
     def _worded(self, place: Place, message: str) -> str:
         # A message that begins with "expected" is completed with what stands there, but never with what may be a
@@ -86,8 +89,26 @@ def _found(content: Any) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def read_yaml(path: Path) -> ConfigFile:
-    """Read one YAML document. Raises ConfigError where it is missing, unreadable or not YAML."""
+def read_yaml(path: Path, mistakes: Mistakes) -> ConfigFile | None:
+    """Read one YAML document. None where it is missing, unreadable or not YAML, which is among the mistakes then."""
+    try:
+        return _Builder(str(path), mistakes).build(_text_of(path))
+    except ConfigError as error:
+        mistakes.add(*error.mistakes)
+        return None
+
+
+def names_in(path: Path, table: str) -> Collection[str] | None:
+    """The names that a file has in a table, whatever is wrong with their entries; None where it does not tell.
+
+    What is wrong with the file is said by whoever loads it.
+    """
+    config = read_yaml(path, Mistakes())
+    entries = config.content.get(table) if config and isinstance(config.content, dict) else None
+    return entries.keys() if isinstance(entries, dict) else None
+
+
+def _text_of(path: Path) -> str:
     file = str(path)
     try:
         raw = path.read_bytes()
@@ -98,7 +119,7 @@ def read_yaml(path: Path) -> ConfigFile:
         raise ConfigError([Mistake(file, 0, f"cannot be read as UTF-8 text: {type(error).__name__}")]) from None
     if len(raw) > MAX_BYTES:
         raise ConfigError([Mistake(file, 0, f"larger than {MAX_BYTES} bytes: expected a file a person wrote")])
-    return _Builder(file).build(text)
+    return text
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -122,178 +143,51 @@ def _plain(text: str) -> Any:
 class _Builder:
     """Turns YAML nodes into plain values, and notes lines and mistakes on the way."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, mistakes: Mistakes) -> None:
         self.file = file
+        self.mistakes = mistakes
         self.lines: dict[Place, int] = {}
-        self.mistakes: list[Mistake] = []
 
     def build(self, text: str) -> ConfigFile:
+        """Raises ConfigError where no content can be had."""
         try:
             root = yaml.compose(text, Loader=_PlainLoader)
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", type(error).__name__)
             line = mark.line + 1 if mark else 0
             raise ConfigError([Mistake(self.file, line, f"not valid YAML: {problem}")]) from None
-        content = self._value(root, ())
-        if self.mistakes:
-            raise ConfigError(self.mistakes)
-        return ConfigFile(self.file, content, self.lines)
+        content = None if root is None else self._value(root, ())
+        return ConfigFile(self.file, content, self.lines, self.mistakes)
 
-    def _value(self, node: yaml.Node | None, place: Place) -> Any:
-        if node is None:
-            return None
+    def _value(self, node: yaml.Node, place: Place) -> Any:
         line: int = node.start_mark.line + 1
         self.lines.setdefault(place, line)
         if len(self.lines) > MAX_NODES or len(place) > MAX_DEPTH:
             # Counted with every alias written out, which also ends one that contains itself.
             wrong = f"more than {MAX_NODES} values or {MAX_DEPTH} levels with every alias written out"
-            raise ConfigError([*self.mistakes, Mistake(self.file, line, wrong)])
-        if isinstance(node, yaml.MappingNode) and node.tag == _PREFIX + "map":
+            raise ConfigError([Mistake(self.file, line, wrong)])
+        if node.tag != _PLAIN_TAGS[type(node)]:
+            self._wrong(line, "tags such as !name are not read: expected plain YAML")
+        if isinstance(node, yaml.MappingNode):
             return self._mapping(node, place)
-        if isinstance(node, yaml.SequenceNode) and node.tag == _PREFIX + "seq":
+        if isinstance(node, yaml.SequenceNode):
             return [self._value(item, (*place, index)) for index, item in enumerate(node.value)]
-        if isinstance(node, yaml.ScalarNode) and node.tag == _PREFIX + "str":
-            return _plain(node.value) if node.style is None else node.value
-        self.mistakes.append(Mistake(self.file, line, "tags such as !name are not read: expected plain YAML"))
-        return None
+        return _plain(node.value) if isinstance(node, yaml.ScalarNode) and node.style is None else node.value
 
     def _mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, Any]:
         content: dict[str, Any] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
-                self.mistakes.append(Mistake(self.file, line, "a key is not a word: expected `key: value`"))
+                self._wrong(line, "a key is not a word: expected `key: value`")
                 continue
             if key.value in content:
                 first = self.lines[*place, key.value]
-                self.mistakes.append(Mistake(self.file, line, f"{key.value!r} is here twice, first in line {first}"))
+                self._wrong(line, f"{key.value!r} is here twice, first in line {first}")
                 continue
             self.lines[*place, key.value] = line
             content[key.value] = self._value(value, (*place, key.value))
         return content
 
-
-class StrictSchema(Schema):
-    """A schema that names unknown keys and what was probably meant."""
-
-    class Meta:
-        unknown = RAISE
-
-    error_messages = {"type": "expected a map of keys and values"}  # noqa: RUF012 - the type is marshmallow's
-
-    def handle_error(self, error: ValidationError, data: Any, *, many: bool, **kwargs: Any) -> None:  # noqa: ARG002 - marshmallow's signature
-        known = [item.data_key or name for name, item in self.load_fields.items()]
-        messages = error.messages_dict
-        messages |= {
-            key: [f"unknown key{suggestion(key, known)}"] for key in messages if key not in (*known, "_schema")
-        }
-
-
-class Wanted(fields.Field[Any]):
-    """A field that says what it expects. A subclass gives `expected` and `read`, which raises ValueError."""
-
-    expected = "a value"
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options, error_messages=dict.fromkeys(("required", "null"), f"expected {self.expected}"))
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:  # noqa: ARG002 - marshmallow's signature
-        try:
-            return self.read(value)
-        except ValueError:
-            raise ValidationError(f"expected {self.expected}") from None
-
-    def read(self, value: Any) -> Any:
-        """The value as the program wants it. Raises ValueError where it is not what is expected."""
-        raise NotImplementedError
-
-
-class Text(Wanted):
-    """Text, not empty; `pattern` must match all of it."""
-
-    def __init__(self, expected: str = "text", pattern: str = r".+", **options: Any) -> None:
-        self.expected, self.pattern = expected, re.compile(pattern, re.DOTALL)
-        super().__init__(**options)
-
-    def read(self, value: Any) -> str:
-        if not isinstance(value, str) or not self.pattern.fullmatch(value):
-            raise ValueError
-        return value
-
-
-class Number(Wanted):
-    """A number within bounds; whole unless `fraction`."""
-
-    def __init__(self, least: float, most: float, *, fraction: bool = False, **options: Any) -> None:
-        self.least, self.most, self.kinds = least, most, (int, float) if fraction else (int,)
-        self.expected = f"a {'' if fraction else 'whole '}number from {least} to {most}"
-        super().__init__(**options)
-
-    def read(self, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, self.kinds) or not self.least <= value <= self.most:
-            raise ValueError
-        return value
-
-
-class Choice(Wanted):
-    """One of some words or numbers."""
-
-    def __init__(self, *choices: str | int, **options: Any) -> None:
-        self.choices = choices
-        self.expected = f"one of {', '.join(str(choice) for choice in choices)}"
-        super().__init__(**options)
-
-    def read(self, value: Any) -> str | int:
-        if isinstance(value, bool) or not isinstance(value, str | int) or value not in self.choices:
-            raise ValueError
-        return value
-
-
-class Quantity(Wanted):
-    """A whole number with a unit: `60s`, `24h` in seconds (SECONDS), `500KB`, `1MB` in bytes (BYTES)."""
-
-    def __init__(self, units: Mapping[str, float], most: str, **options: Any) -> None:
-        self.units, self.most = units, quantity(most, units)
-        self.expected = f"a whole number with one of {', '.join(units)}, at most {most}"
-        super().__init__(**options)
-
-    def read(self, value: Any) -> float:
-        amount = quantity(value, self.units)
-        if amount > self.most:
-            raise ValueError
-        return amount
-
-
-def quantity(value: Any, units: Mapping[str, float]) -> float:
-    """A number with one of these units, as the base unit. Raises ValueError."""
-    match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
-    if match is None or match[2] not in units:
-        raise ValueError
-    return int(match[1]) * units[match[2]]
-
-
-class Table(fields.Field[dict[str, Any]]):
-    """A map from names that the operator chose to entries of one schema."""
-
-    expected = "expected a map from names to entries"
-
-    def __init__(self, schema: Schema) -> None:
-        super().__init__(required=True, error_messages=dict.fromkeys(("required", "null"), self.expected))
-        self.schema = schema
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ARG002 - marshmallow's signature
-        if not isinstance(value, dict):
-            raise ValidationError(self.expected)
-        content: dict[str, Any] = {}
-        errors: dict[str, Any] = {}
-        for name, entry in value.items():
-            if not NAME.fullmatch(name):
-                errors[name] = ["not a name: expected a-z, 0-9, - and _, beginning with a letter"]
-                continue
-            try:
-                content[name] = self.schema.load(entry)
-            except ValidationError as error:
-                errors[name] = error.messages
-        if errors:
-            raise ValidationError(errors)
-        return content
+    def _wrong(self, line: int, text: str) -> None:
+        self.mistakes.add(Mistake(self.file, line, text))

@@ -5,13 +5,15 @@ Both sides read it: the web process to know a portal's name, the worker to know 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from relay.configuration.files import SECONDS, Choice, ConfigFile, Number, Quantity, StrictSchema, Table, read_yaml
-from relay.core.errors import ConfigError, Mistake
+from relay.configuration.fields import NAME, SECONDS, Choice, Number, Quantity, StrictSchema, Table
+from relay.configuration.files import ConfigFile, read_yaml
+from relay.configuration.mistakes import Mistakes, collecting
 
 PLANS: dict[str, tuple[float | None, int]] = {
     "standard": (2.0, 40),
@@ -52,8 +54,8 @@ class Portal:
 
     @property
     def variable_prefix(self) -> str:
-        """What its credential's environment variables begin with: `PORTAL_MAIN_`."""
-        return f"PORTAL_{self.name.replace('-', '_').upper()}_"
+        """What its credential's environment variables begin with."""
+        return variable_prefix(self.name)
 
 
 class _PortalSchema(StrictSchema):
@@ -72,18 +74,28 @@ class _PortalsSchema(StrictSchema):
     portals = Table(_PortalSchema())
 
 
-def load_portals(path: Path) -> dict[str, Portal]:
-    """The portals of this file by name. Raises ConfigError with every mistake found."""
-    config = read_yaml(path)
-    entries = config.check(_PortalsSchema())["portals"]
-    portals = {name: _portal(name, entry) for name, entry in entries.items()}
-    mistakes = _clashes(config, portals)
-    if mistakes:
-        raise ConfigError(mistakes)
-    return portals
+def load_portals(path: Path, mistakes: Mistakes | None = None) -> dict[str, Portal]:
+    """The portals of this file by name. After a mistake each is there all the same, without what is wrong with it.
+
+    So its credential can be checked in the same round. Mistakes are added to those that were handed down; else
+    ConfigError is raised with every one.
+    """
+    with collecting(mistakes) as found:
+        config = read_yaml(path, found)
+        if config is None:
+            return {}
+        entries = config.check(_PortalsSchema()).get("portals", {})
+        _check_variables(config, entries)
+        return {name: _portal(name, entry) for name, entry in entries.items() if NAME.fullmatch(name)}
 
 
-def _portal(name: str, entry: dict[str, Any]) -> Portal:
+def variable_prefix(name: str) -> str:
+    """What the environment variables of a portal's credential begin with: `PORTAL_MAIN_`."""
+    return f"PORTAL_{name.replace('-', '_').upper()}_"
+
+
+def _portal(name: str, right: dict[str, Any]) -> Portal:
+    entry = {**_PortalSchema().load({"plan": "standard"}), **right}
     rate_per_s, burst = PLANS[entry["plan"]]
     return Portal(
         name=name,
@@ -96,12 +108,11 @@ def _portal(name: str, entry: dict[str, Any]) -> Portal:
     )
 
 
-def _clashes(config: ConfigFile, portals: dict[str, Portal]) -> list[Mistake]:
+def _check_variables(config: ConfigFile, names: Iterable[str]) -> None:
     owners: dict[str, str] = {}
-    mistakes = []
-    for name, portal in portals.items():
-        owner = owners.setdefault(portal.variable_prefix, name)
+    for name in names:
+        prefix = variable_prefix(name)
+        owner = owners.setdefault(prefix, name)
         if owner != name:
-            wrong = f"shares the variables {portal.variable_prefix}* with {owner!r}: expected another name"
-            mistakes.append(config.mistake(("portals", name), wrong))
-    return mistakes
+            wrong = f"shares the variables {prefix}* with {owner!r}: expected another name"
+            config.add_mistake(("portals", name), wrong)

@@ -1,7 +1,7 @@
 """Settings from the environment, frozen. Reads nothing else, and never prints a secret.
 
-Every mistake is collected and reported at once. A secret NAME may instead be given as NAME_FILE, the path of a file
-that holds it (the convention of Docker secrets).
+Every mistake is collected, and all are reported at once. A secret NAME may instead be given as NAME_FILE, the path of a
+file that holds it (the convention of Docker secrets).
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from relay.configuration.files import ConfigFile, Place
+from relay.configuration.mistakes import Mistakes, collecting
 from relay.core.errors import ConfigError, Mistake
 
 PLACE = "environment"
@@ -44,6 +46,24 @@ def read_secret(environ: Mapping[str, str], name: str) -> str | None:
         raise ConfigError([Mistake(PLACE, 0, f"{name}_FILE cannot be read: {type(error).__name__}")]) from None
 
 
+def read_named_secret(
+    config: ConfigFile, place: Place, environ: Mapping[str, str], name: str, missing: str
+) -> str | None:
+    """The secret that a file names; None where it cannot be had, which is noted where it is named.
+
+    missing: what to say where it is not set.
+    """
+    try:
+        value = read_secret(environ, name)
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            config.add_mistake(place, mistake.text)
+        return None
+    if value is None:
+        config.add_mistake(place, missing)
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What every process of the relay is told from outside. Durations in seconds."""
@@ -65,16 +85,22 @@ class Settings:
     retention_days: int = 90
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str], *, web: bool = False) -> Settings:
+    def from_environment(
+        cls, environ: Mapping[str, str], *, web: bool = False, mistakes: Mistakes | None = None
+    ) -> Settings:
         """Read and check the environment. `web`: the web process also needs its three secrets.
 
-        Raises ConfigError with every mistake found.
+        Mistakes are added to those that were handed down; else ConfigError is raised with every one.
         """
-        reader = _Reader(environ)
+        with collecting(mistakes) as found:
+            return cls._read(_Reader(environ, found), web=web)
+
+    @classmethod
+    def _read(cls, reader: _Reader, *, web: bool) -> Settings:
         settings = cls(
             redis_url=reader.redis_url(),
             config=reader.folder("RELAY_CONFIG", "config"),
-            host=environ.get("RELAY_HOST") or "127.0.0.1",
+            host=reader.environ.get("RELAY_HOST") or "127.0.0.1",
             port=reader.port("RELAY_PORT", 8080),
             public_url=reader.public_url("RELAY_PUBLIC_URL"),
             trusted_proxies=reader.networks("RELAY_TRUSTED_PROXIES"),
@@ -90,49 +116,46 @@ class Settings:
         )
         reader.compare_secrets()
         if settings.sign_in_header and not settings.trusted_proxies:
-            wrong = "RELAY_SIGN_IN_HEADER is set without RELAY_TRUSTED_PROXIES: nobody's header would be believed"
-            reader.mistakes.append(Mistake(PLACE, 0, wrong))
-        if reader.mistakes:
-            raise ConfigError(reader.mistakes)
+            reader.wrong("RELAY_SIGN_IN_HEADER is set without RELAY_TRUSTED_PROXIES: nobody's header would be believed")
         return settings
 
 
 class _Reader:
-    """Reads one variable at a time and remembers what was wrong with it."""
+    """Reads one variable at a time and notes what is wrong with it."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], mistakes: Mistakes) -> None:
         self.environ = environ
-        self.mistakes: list[Mistake] = []
+        self.mistakes = mistakes
         self._secrets: dict[str, str] = {}
 
     def redis_url(self) -> str:
         url = self.environ.get("REDIS_URL") or ""
         if not url:
-            self._wrong(
+            self.wrong(
                 "REDIS_URL is not set: expected redis://HOST:PORT/0, rediss://, unix://PATH or redis+sentinel://"
             )
         elif urlsplit(url).scheme not in SCHEMES:
-            self._wrong(f"REDIS_URL has an unknown scheme: expected one of {', '.join(SCHEMES)}")
+            self.wrong(f"REDIS_URL has an unknown scheme: expected one of {', '.join(SCHEMES)}")
         return url
 
     def folder(self, name: str, default: str) -> Path:
         path = Path(self.environ.get(name) or default)
         if not path.is_dir():
-            self._wrong(f"{name} is {str(path)!r}: expected a folder that exists")
+            self.wrong(f"{name} is {str(path)!r}: expected a folder that exists")
         return path
 
     def port(self, name: str, default: int) -> int:
         text = self.environ.get(name) or str(default)
         if text.isascii() and text.isdigit() and int(text) < 65536:
             return int(text)
-        self._wrong(f"{name} is {text!r}: expected a port from 0 to 65535")
+        self.wrong(f"{name} is {text!r}: expected a port from 0 to 65535")
         return default
 
     def days(self, name: str, default: int) -> int:
         text = self.environ.get(name) or str(default)
         if text.isascii() and text.isdigit() and 0 < int(text) < 10_000:
             return int(text)
-        self._wrong(f"{name} is {text!r}: expected a number of days from 1 to 9999")
+        self.wrong(f"{name} is {text!r}: expected a number of days from 1 to 9999")
         return default
 
     def public_url(self, name: str) -> str | None:
@@ -141,7 +164,7 @@ class _Reader:
             return None
         parts = urlsplit(text)
         if parts.scheme not in {"http", "https"} or not parts.netloc:
-            self._wrong(f"{name} is {text!r}: expected an address such as https://relay.example.com")
+            self.wrong(f"{name} is {text!r}: expected an address such as https://relay.example.com")
         return text.rstrip("/")
 
     def networks(self, name: str) -> tuple[str, ...]:
@@ -150,7 +173,7 @@ class _Reader:
             try:
                 ip_network(entry)
             except ValueError:
-                self._wrong(f"{name} has {entry!r}: expected addresses or networks such as 10.0.0.0/8, with commas")
+                self.wrong(f"{name} has {entry!r}: expected addresses or networks such as 10.0.0.0/8, with commas")
         return entries
 
     def names(self, name: str) -> tuple[str, ...]:
@@ -159,23 +182,23 @@ class _Reader:
     def header(self, name: str) -> str | None:
         text = self.environ.get(name) or None
         if text and not HEADER.fullmatch(text):
-            self._wrong(f"{name} is {text!r}: expected the name of a header such as X-Forwarded-User")
+            self.wrong(f"{name} is {text!r}: expected the name of a header such as X-Forwarded-User")
             return None
         return text
 
     def secret(self, name: str, shortest: int, *, needed: bool = False) -> str | None:
-        try:
+        with self.mistakes.catching():
             value = read_secret(self.environ, name)
-        except ConfigError as error:
-            self.mistakes.extend(error.mistakes)
-            return None
-        if value is None and needed:
-            self._wrong(f"{name} is not set (or {name}_FILE): expected a long random text, there is no default")
-        if value is None:
-            return None
+            if value is not None:
+                return self._strong(name, value, shortest)
+            if needed:
+                self.wrong(f"{name} is not set (or {name}_FILE): expected a long random text, there is no default")
+        return None
+
+    def _strong(self, name: str, value: str, shortest: int) -> str:
         if len(value) < shortest or len(set(value)) < FEWEST_DIFFERENT:
             wanted = f"at least {shortest} characters, of which {FEWEST_DIFFERENT} differ"
-            self._wrong(f"{name} is too weak: expected {wanted}; make one at random")
+            self.wrong(f"{name} is too weak: expected {wanted}; make one at random")
         self._secrets[name] = value
         return value
 
@@ -184,8 +207,9 @@ class _Reader:
         seen: dict[str, str] = {}
         for name, value in self._secrets.items():
             if value in seen:
-                self._wrong(f"{name} is the same as {seen[value]}: expected another one, for it opens something else")
+                self.wrong(f"{name} is the same as {seen[value]}: expected another one, for it opens something else")
             seen.setdefault(value, name)
 
-    def _wrong(self, text: str) -> None:
-        self.mistakes.append(Mistake(PLACE, 0, text))
+    def wrong(self, text: str) -> None:
+        """Note a mistake."""
+        self.mistakes.add(Mistake(PLACE, 0, text))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from relay.configuration.files import ConfigFile, Place, read_yaml, suggestion
-from relay.core.errors import ConfigError, InvalidEventError, Mistake, NotFoundError
+from relay.configuration.fields import suggestion
+from relay.configuration.files import ConfigFile, Place, read_yaml
+from relay.configuration.mistakes import Mistakes, collecting
+from relay.core.errors import InvalidEventError, Mistake, NotFoundError
 from relay.core.events import Call, Intent, OnUncertain, Policy
 from relay.core.requirements import Requirement
 from relay.rules.compose import Composer, DocumentTemplate, Parameter
@@ -19,6 +21,7 @@ from relay.rules.expressions import Expression
 from relay.rules.extract import Extractor
 from relay.rules.schemas import RuleSchema
 from relay.rules.templates import Template, TemplateError
+from relay.rules.values import NEVER_NUMBERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,40 +87,51 @@ class RuleBook:
         return tuple(self._rules.values())
 
 
-def load_rules(folder: Path, *, sources: Collection[str], portals: Collection[str]) -> RuleBook:
-    """The rules of a folder's *.yaml and *.yml. Raises ConfigError with the mistakes of all files together.
+def load_rules(
+    path: Path,
+    *,
+    sources: Collection[str] | None,
+    portals: Collection[str] | None,
+    mistakes: Mistakes | None = None,
+) -> RuleBook:
+    """The rules of a folder's *.yaml and *.yml, or of one file, without those that have a mistake.
 
-    sources and portals: the names a rule may use.
+    sources, portals: the names a rule may use; None: not known here, so any may. Mistakes are added to those that were
+    handed down; else ConfigError is raised with those of all files together.
     """
-    if not folder.is_dir():
-        raise ConfigError([Mistake(str(folder), 0, "no such folder: expected one with a file for each rule")])
-    loader = _Loader(sources, portals)
-    files = sorted(path for path in folder.iterdir() if path.suffix in {".yaml", ".yml"})
-    rules = [rule for path in files if (rule := loader.load(path))]
-    if loader.mistakes:
-        raise ConfigError(loader.mistakes)
-    return RuleBook(rules, hashlib.sha256(json.dumps(loader.contents, sort_keys=True).encode()).hexdigest())
+    with collecting(mistakes) as found:
+        files = [path]
+        if path.is_dir():
+            files = sorted(file for file in path.iterdir() if file.suffix in {".yaml", ".yml"})
+        elif path.suffix not in {".yaml", ".yml"}:
+            found.add(Mistake(str(path), 0, "no such folder: expected one with a file for each rule"))
+            files = []
+        reader = _Reader(sources, portals, found)
+        rules = [rule for file in files if (rule := reader.read(file))]
+        digest = hashlib.sha256(json.dumps(reader.contents, sort_keys=True).encode()).hexdigest()
+        return RuleBook(rules, digest)
 
 
-class _Loader:
-    """Reads one file after another and remembers what was wrong."""
+class _Reader:
+    """Reads one file after another, and goes on after a mistake."""
 
-    def __init__(self, sources: Collection[str], portals: Collection[str]) -> None:
-        self.sources = sources
-        self.portals = portals
-        self.names: dict[str, str] = {}
+    def __init__(self, sources: Collection[str] | None, portals: Collection[str] | None, mistakes: Mistakes) -> None:
+        self.known = {"source": sources, "portal": portals}
+        self.mistakes = mistakes
+        self.files_by_name: dict[str, str] = {}
         self.contents: list[Any] = []
-        self.mistakes: list[Mistake] = []
 
-    def load(self, path: Path) -> Rule | None:
-        try:
-            config = read_yaml(path)
-            content = config.check(RuleSchema())
-        except ConfigError as error:
-            self.mistakes.extend(error.mistakes)
+    def read(self, path: Path) -> Rule | None:
+        """The rule of a file; None if it has a mistake."""
+        config = read_yaml(path, self.mistakes)
+        if config is None:
+            return None
+        content = config.check(RuleSchema())
+        self._check_names(config, content)
+        composer = _Starts(config, content).composer(content.get("start", {}))
+        if composer is None or not config.is_right:
             return None
         self.contents.append(config.content)
-        self._check_names(config, content)
         return Rule(
             name=content["name"],
             source=content["source"],
@@ -125,53 +139,73 @@ class _Loader:
             when=content["when"],
             policy=Policy(OnUncertain(content["on_uncertain"]), content["order_by"] == "document"),
             extractor=Extractor.build(content["extract"]),
-            composer=_Starts(config, content["extract"], self.mistakes).composer(content["start"]),
+            composer=composer,
         )
 
     def _check_names(self, config: ConfigFile, content: Mapping[str, Any]) -> None:
-        name, source, portal = content["name"], content["source"], content["start"]["portal"]
-        first = self.names.setdefault(name, config.file)
-        if first != config.file:
-            self.mistakes.append(config.mistake(("name",), f"{name!r} is also the name of the rule in {first}"))
-        if source not in self.sources:
-            wrong = f"unknown source {source!r}{suggestion(source, self.sources)}"
-            self.mistakes.append(config.mistake(("source",), wrong))
-        if portal not in self.portals:
-            wrong = f"unknown portal {portal!r}{suggestion(portal, self.portals)}"
-            self.mistakes.append(config.mistake(("start", "portal"), wrong))
+        if name := content.get("name"):
+            first = self.files_by_name.setdefault(name, config.file)
+            if first != config.file:
+                config.add_mistake(("name",), f"{name!r} is also the name of the rule in {first}")
+        self._check_known(config, ("source",), content.get("source"))
+        self._check_known(config, ("start", "portal"), content.get("start", {}).get("portal"))
+
+    def _check_known(self, config: ConfigFile, place: tuple[str, ...], name: str | None) -> None:
+        kind = place[-1]
+        known = self.known[kind]
+        if name is not None and known is not None and name not in known:
+            config.add_mistake(place, f"unknown {kind} {name!r}{suggestion(name, known)}")
 
 
 class _Starts:
     """Parses the templates of one rule's `start` against the names of its `extract`."""
 
-    def __init__(self, config: ConfigFile, names: Collection[str], mistakes: list[Mistake]) -> None:
+    def __init__(self, config: ConfigFile, content: Mapping[str, Any]) -> None:
         self.config = config
-        self.names = names
-        self.mistakes = mistakes
+        self.names = _value_names(config.content)
+        self.specs = content.get("extract", {})
 
-    def composer(self, start: Mapping[str, Any]) -> Composer:
-        return Composer(
-            portal=start["portal"],
-            template_id=start["template_id"],
-            document_id=self._document(*start["document_id"]),
-            parameters={name: self._parameter(name, given) for name, given in start["parameters"].items()},
-        )
+    def composer(self, start: Mapping[str, Any]) -> Composer | None:
+        """None where something is missing, which has been noted then. Every mistake in what is there is noted."""
+        document = self._document(*start["document_id"]) if "document_id" in start else None
+        parameters = {name: self._parameter(name, given) for name, given in start.get("parameters", {}).items()}
+        if document is None or not start.keys() >= {"portal", "template_id"}:
+            return None
+        return Composer(start["portal"], start["template_id"], document, parameters)
 
-    def _document(self, form: str | None, members: Iterable[str]) -> DocumentTemplate:
+    def _document(self, form: str | None, members: Sequence[str]) -> DocumentTemplate:
         place: Place = ("start", "document_id")
         templates = tuple(self._template(place, member) for member in members)
-        for template in templates:
-            if form and not template.names and not NUMBER.fullmatch(template.text):
-                wrong = f"found {template.text!r}, expected a number above 0 or a {{name}}"
-                self.mistakes.append(self.config.mistake(place, wrong))
+        if form:
+            for template in templates:
+                self._check_number(place, form, template, members)
         return DocumentTemplate(form, templates)
+
+    def _check_number(self, place: Place, form: str, member: Template, members: Sequence[str]) -> None:
+        """A short form wants numbers: note what can never be one, whatever arrives."""
+        if not member.names:
+            if not NUMBER.fullmatch(member.text):
+                wrong = f"found {member.text!r}, expected a number above 0 or a {{name}}"
+                self.config.add_mistake(place, wrong)
+            return
+        around = "".join(part for is_name, part in member.parts if not is_name)
+        if member.text.startswith("0") or (around and not (around.isascii() and around.isdecimal())):
+            alone = [f"{{{member.names[0]}}}" if text == member.text else text for text in members]
+            expected = f"expected {{{form}: {_shown(alone)}}}"
+            self.config.add_mistake(place, f"found {member.text!r}, which is never a number: {expected}")
+        for name in member.names:
+            kind = self.specs.get(name, {}).get("type")
+            if kind in NEVER_NUMBERS:
+                self.config.add_mistake(
+                    place, f"{{{name}}} has the type {kind} and is never a number: expected integer"
+                )
 
     def _parameter(self, name: str, given: Any) -> Parameter:
         place: Place = ("start", "parameters", name)
         if is_reserved(name):
-            self.mistakes.append(self.config.mistake(place, "Bitrix24 keeps this name for itself: expected another"))
+            self.config.add_mistake(place, "Bitrix24 keeps this name for itself: expected another")
         if not name or len(name) > 100 or not name.isprintable() or set(name) & set("[]&="):
-            self.mistakes.append(self.config.mistake(place, "not a parameter's name: expected its id in the template"))
+            self.config.add_mistake(place, "not a parameter's name: expected its id in the template")
         if isinstance(given, list):
             return [self._constant(place, entry) for entry in given]
         constant: Parameter = self._constant(place, given)
@@ -186,5 +220,19 @@ class _Starts:
         try:
             return Template.parse(text, self.names)
         except TemplateError as error:
-            self.mistakes.append(self.config.mistake(place, str(error)))
+            for message in error.messages:
+                self.config.add_mistake(place, message)
             return Template(text, ())
+
+
+def _shown(members: Sequence[str]) -> str:
+    """The members of a short form as a rule has them."""
+    texts = [text if text.isdecimal() else json.dumps(text) for text in members]
+    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+
+
+def _value_names(content: Any) -> Collection[str] | None:
+    """The names under `extract`, whatever is wrong with them; None where it may be there under a misspelled key."""
+    written = content if isinstance(content, dict) else {}
+    values = written.get("extract", {} if RuleSchema().has_read({}, written) else None)
+    return values.keys() if isinstance(values, dict) else None

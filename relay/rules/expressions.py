@@ -14,7 +14,7 @@ import jmespath
 import jmespath.exceptions
 from jmespath.functions import Functions
 
-from relay.configuration.files import suggestion
+from relay.configuration.fields import suggestion
 
 ROOTS = ("body", "headers", "query", "source", "received_at")
 
@@ -26,7 +26,11 @@ _FIRST_CHILD_ONLY = frozenset(
 
 
 class ExpressionError(ValueError):
-    """Text that is no expression; the message says what was found and what was expected."""
+    """Text that is no expression; each message says what was found and what was expected."""
+
+    def __init__(self, *messages: str) -> None:
+        super().__init__(*messages)
+        self.messages = messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +50,11 @@ class Expression:
         except jmespath.exceptions.JMESPathError as error:
             column = getattr(error, "lex_position", 0) + 1
             raise ExpressionError(f"expected a JMESPath expression, but {text!r} breaks at column {column}") from None
-        for node in _nodes(compiled.parsed):
-            _check(node)
-        for name in _roots(compiled.parsed):
-            if name not in ROOTS:
-                raise ExpressionError(f"{name!r} is not in an event{suggestion(name, ROOTS)} (try body.{name})")
+        wrong = [message for node in _nodes(compiled.parsed) for message in _faults(node)]
+        unknown = [name for name in dict.fromkeys(_roots(compiled.parsed)) if name not in ROOTS]
+        wrong += [f"{name!r} is not in an event{suggestion(name, ROOTS)} (try body.{name})" for name in unknown]
+        if wrong:
+            raise ExpressionError(*wrong)
         return cls(text, compiled)
 
     def find(self, context: Mapping[str, Any]) -> Any:
@@ -75,15 +79,13 @@ def first_given(expressions: Sequence[Expression], context: Mapping[str, Any]) -
     return None
 
 
-def _check(node: Mapping[str, Any]) -> None:
+def _faults(node: Mapping[str, Any]) -> Iterator[str]:
     kind, children = node["type"], node["children"]
     if kind == "function_expression" and node["value"] not in Functions.FUNCTION_TABLE:
-        raise ExpressionError(
-            f"unknown function {node['value']!r}{suggestion(node['value'], Functions.FUNCTION_TABLE)}"
-        )
+        yield f"unknown function {node['value']!r}{suggestion(node['value'], Functions.FUNCTION_TABLE)}"
     if kind in _FIRST_CHILD_ONLY and kind != "pipe" and children[0]["type"] == "not_expression":
         # jmespath.py binds ! closer than the dot: `!body.x` would be `(!body).x`, which finds nothing in any event.
-        raise ExpressionError("expected brackets after !, as in !(body.form): alone it takes one word only")
+        yield "expected brackets after !, as in !(body.form): alone it takes one word only"
 
 
 def _nodes(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from marshmallow import ValidationError, fields, post_load
+from marshmallow import ValidationError, fields, post_load, validates_schema
 
-from relay.configuration.files import NAME, Choice, Number, StrictSchema, Text, Wanted, suggestion
+from relay.configuration.fields import NAME, Choice, Number, StrictSchema, Table, Text, Wanted, suggestion
 from relay.core.events import OnUncertain
 from relay.rules.documents import FORMS
 from relay.rules.expressions import Expression, ExpressionError
@@ -16,8 +16,8 @@ from relay.rules.extract import typed
 from relay.rules.values import TYPES
 
 VALUE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_BOUNDED = frozenset({"integer", "number"})
-_SIZED = frozenset({"string", "list"})
+_BOUNDED = ("integer", "number")
+_SIZED = ("string", "list")
 
 
 class _Expression(Wanted):
@@ -38,7 +38,23 @@ class _Picks(Wanted):
         texts = value if isinstance(value, list) else [value]
         if not texts:
             raise ValueError
-        return tuple(_parsed(text) for text in texts)
+        if not isinstance(value, list):
+            return (_parsed(value),)
+        return _each(value, _parsed)
+
+
+def _each(entries: list[Any], read: Callable[[Any], Any]) -> tuple[Any, ...]:
+    """Each entry of a list, read. Raises ValidationError with the mistakes of all, by their index."""
+    found: list[Any] = []
+    wrong: dict[int, list[str]] = {}
+    for index, entry in enumerate(entries):
+        try:
+            found.append(read(entry))
+        except ValidationError as error:
+            wrong[index] = [str(message) for message in error.messages]
+    if wrong:
+        raise ValidationError(wrong)
+    return tuple(found)
 
 
 def _parsed(text: Any) -> Expression:
@@ -47,7 +63,7 @@ def _parsed(text: Any) -> Expression:
     try:
         return Expression.parse(text)
     except ExpressionError as error:
-        raise ValidationError(str(error)) from None
+        raise ValidationError(list(error.messages)) from None
 
 
 class _Type(Wanted):
@@ -97,65 +113,47 @@ class _ValueSchema(StrictSchema):
     items = Choice(*TYPES, load_default="string")
     personal = _Flag(load_default=None)
 
-    @post_load
-    def _fits_together(self, spec: dict[str, Any], **_: Any) -> dict[str, Any]:
-        kind = spec["type"]
-        wrong = {
-            name: [f"is for integer and number, not for {kind}"] for name in ("min", "max") if spec[name] is not None
-        }
-        if kind in _BOUNDED:
-            wrong = {}
-        if spec["max_length"] is not None and kind not in _SIZED:
-            wrong["max_length"] = [f"is for string and list, not for {kind}"]
-        if spec["required"] and spec["default"] is not None:
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _fits_together(self, spec: dict[str, Any], written: Any, **_: Any) -> None:
+        """Whatever is there is compared with its type; what has a mistake of its own is not there."""
+        wrong: dict[str, list[str]] = {}
+        if spec.get("required") and spec.get("default") is not None:
             wrong["default"] = ["a required value never needs a default: expected one of the two"]
+        if self.has_read(spec, written, "type"):
+            kind = spec["type"]
+            for names, kinds in ((("min", "max"), _BOUNDED), (("max_length",), _SIZED)):
+                if kind not in kinds:
+                    misplaced = [name for name in names if spec.get(name) is not None]
+                    wrong |= {name: [f"is for {' and '.join(kinds)}, not for {kind}"] for name in misplaced}
+        if self.has_read(spec, written, *self.load_fields.keys() - {"picks"}):
+            wrong |= _typed_constants(spec | dict.fromkeys(wrong))[1]
         if wrong:
             raise ValidationError(wrong)
-        return _with_typed_constants(spec)
+
+    @post_load
+    def _with_typed_constants(self, spec: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {**spec, **_typed_constants(spec)[0]}
 
 
-def _with_typed_constants(spec: dict[str, Any]) -> dict[str, Any]:
-    """Default and choices as the type reads them, so that they compare with what events bring."""
+def _typed_constants(spec: dict[str, Any]) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Default and choices as the type reads them, so that they compare with what events bring; and what is wrong."""
     one = {"type": spec["items"] if spec["type"] == "list" else spec["type"], "required": False, "default": None}
     bare = {**spec, **one, "choices": None, "min": None, "max": None, "max_length": None}
-    choices = spec["choices"]
-    if choices is not None:
-        spec = {**spec, "choices": tuple(_constant(bare, choice, "choices") for choice in choices)}
+    constants: dict[str, Any] = {}
+    wrong: dict[str, list[str]] = {}
+    if spec["choices"] is not None:
+        try:
+            constants["choices"] = tuple(typed(bare).deserialize(choice) for choice in spec["choices"])
+        except ValidationError as error:
+            wrong["choices"] = [str(message) for message in error.messages]
     if spec["default"] is not None:
-        optional = {**spec, "default": None}
-        spec = {**spec, "default": _constant(optional, spec["default"], "default")}
-    return spec
-
-
-def _constant(spec: dict[str, Any], constant: Any, key: str) -> Any:
-    try:
-        return typed(spec).deserialize(constant)
-    except ValidationError as error:
-        raise ValidationError([str(message) for message in error.messages], key) from None
-
-
-class _Extract(fields.Field[dict[str, Any]]):
-    """The values of a rule by their names."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ARG002 - marshmallow's signature
-        if not isinstance(value, dict):
-            raise ValidationError("expected a map from names to values")
-        specs: dict[str, Any] = {}
-        errors: dict[str, Any] = {}
-        for name, spec in value.items():
-            if not VALUE_NAME.fullmatch(name):
-                errors[name] = ["not a name: expected letters, digits and _, not beginning with a digit"]
-                continue
-            try:
-                specs[name] = _VALUE.load(spec)
-            except ValidationError as error:
-                errors[name] = error.messages
-        if errors:
-            raise ValidationError(errors)
-        return specs
-
-
-_VALUE = _ValueSchema()
+        # Among choices that are no values, none can be looked for.
+        optional = {**spec, "choices": constants.get("choices"), "default": None}
+        try:
+            constants["default"] = typed(optional).deserialize(spec["default"])
+        except ValidationError as error:
+            wrong["default"] = [str(message) for message in error.messages]
+    return constants, wrong
 
 
 class _Document(Wanted):
@@ -196,9 +194,10 @@ class _Parameters(Wanted):
     def read(self, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise ValueError  # noqa: TRY004 - Wanted turns it into "expected ..."
-        wrong = {name: [f"expected {self.expected[30:]}"] for name, entry in value.items() if not _is_simple(entry)}
+        right = {name: entry for name, entry in value.items() if _is_simple(entry)}
+        wrong = {name: [f"expected {self.expected[30:]}"] for name in value.keys() - right.keys()}
         if wrong:
-            raise ValidationError(wrong)
+            raise ValidationError(wrong, valid_data=right)
         return value
 
 
@@ -220,7 +219,7 @@ class RuleSchema(StrictSchema):
     name = Text("a name of a-z, 0-9, - and _, beginning with a letter", NAME.pattern, required=True)
     source = Text("the name of a source", required=True)
     when = _Expression(load_default=None)
-    extract = _Extract(load_default=dict)
+    extract = Table(_ValueSchema(), VALUE_NAME, "letters, digits and _, not beginning with a digit", required=False)
     # Hold: a process started twice, or not at all, is the operator's decision.
     on_uncertain = Choice(*OnUncertain, load_default=OnUncertain.HOLD)
     order_by = Choice("document", load_default=None)

@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from relay.configuration.files import suggestion
+from relay.configuration.fields import suggestion
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 
 
 class TemplateError(ValueError):
-    """Text that is no template; the message says what was found and what was expected."""
+    """Text that is no template; each message says what was found and what was expected."""
+
+    def __init__(self, *messages: str) -> None:
+        super().__init__(*messages)
+        self.messages = messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +35,21 @@ class Template:
     parts: tuple[tuple[bool, str], ...]
 
     @classmethod
-    def parse(cls, text: str, known: Collection[str]) -> Template:
-        """Raises TemplateError for a lone brace and for a name that is not known."""
-        parts = []
+    def parse(cls, text: str, known: Collection[str] | None) -> Template:
+        """known: the names that may stand in it; None: not known here, so any may.
+
+        Raises TemplateError for lone braces and for names that are not known.
+        """
+        parts, wrong = [], []
         for match in _TOKEN.finditer(text):
             token, name = match[0], match[1]
             if token in {"{", "}"}:
-                raise TemplateError(f"a lone {token!r}: expected {{name}}, or {token * 2!r} for the character itself")
-            if name is not None and name not in known:
-                raise TemplateError(f"{{{name}}} is not among the values to extract{suggestion(name, known)}")
+                wrong.append(f"a lone {token!r}: expected {{name}}, or {token * 2!r} for the character itself")
+            if name is not None and known is not None and name not in known:
+                wrong.append(f"{{{name}}} is not among the values to extract{suggestion(name, known)}")
             parts.append((False, token[0] if token in {"{{", "}}"} else token) if name is None else (True, name))
+        if wrong:
+            raise TemplateError(*wrong)
         return cls(text, tuple(parts))
 
     @property

@@ -205,6 +205,9 @@ TYPES: Mapping[str, type[Value]] = {
 }
 """The types of one value; `list` is made of them."""
 
+NEVER_NUMBERS = frozenset({"boolean", "email", "url", "date", "datetime", "list"})
+"""Types whose values are no digits when they are written into a text."""
+
 
 def bounds(kind: str, spec: Mapping[str, Any]) -> Sequence[validate.Validator]:
     """The validators that a value's keys ask for: min, max, max_length, choices. Messages hold no value."""

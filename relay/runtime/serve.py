@@ -14,9 +14,10 @@ from relay.configuration.settings import Settings
 from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running
 from relay.operations.bulk_replay import BulkReplays
+from relay.operations.configure import load_all
 from relay.runtime.threshold import DoorWorker, open_files
 from relay.store import Store
-from relay.web.app import create_app, load_config
+from relay.web.app import create_app
 
 HEAD_S = 5
 """The deadline of a head, where the file says none."""
@@ -74,8 +75,7 @@ def _is_loopback(host: str) -> bool:
 def run_gunicorn() -> None:
     """Serve until told to stop. Raises ConfigError or RecordUnavailableError before any worker starts."""
     configure("web")
-    settings = Settings.from_environment(os.environ, web=True)
-    load_config(settings.config)
+    settings, _ = load_all(os.environ)
     warn_of_proxies(settings)
     store = Store.open(settings.redis_url)
     if warning := store.ensure_durable():

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import runpy
 import socket
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+from relay.configuration.mistakes import Mistakes
 from relay.core.errors import ConfigError, Mistake
 from relay.core.processes import Child, Supervisor
 from relay.core.telemetry import configure
@@ -98,7 +100,10 @@ class Machine:
         self.supervisor = Supervisor([])
         self.sandbox_url: str | None = None
         self._leave: list[Callable[[], None]] = []
-        os.environ["RELAY_PORT"] = str(_free_port(os.environ.get("RELAY_PORT") or "8080", any_port=any_port))
+        self.mistakes = Mistakes()
+        wanted = os.environ.get("RELAY_PORT") or "8080"
+        with self.mistakes.catching():
+            os.environ["RELAY_PORT"] = str(_free_port(wanted, any_port=any_port))
 
     def __enter__(self) -> Self:
         return self
@@ -122,14 +127,14 @@ class Machine:
         server.start()
         self._leave.append(server.stop)
         self.sandbox_url = server.url
-        for portal in load_portals(self.config / "portals.yaml").values():
+        # What is wrong with the file is said by check().
+        for portal in load_portals(self.config / "portals.yaml", Mistakes()).values():
             os.environ.setdefault(f"{portal.variable_prefix}WEBHOOK_URL", f"{server.url}/rest/1/sandbox/")
 
     def check(self) -> None:
         """Find every mistake of the environment and the configuration before anything starts."""
-        from relay.configuration.settings import Settings  # noqa: PLC0415
+        from relay.operations.configure import load_all  # noqa: PLC0415
         from relay.runtime.embedded import url_of  # noqa: PLC0415
-        from relay.web.app import load_config  # noqa: PLC0415
 
         if not os.environ.get("REDIS_URL"):
             os.environ["REDIS_URL"] = url_of(self.var / "record")
@@ -144,7 +149,11 @@ class Machine:
                     log=self.log,
                 )
             )
-        load_config(Settings.from_environment(os.environ, web=True).config)
+        load_all(os.environ, self.mistakes)
+        if self.mistakes:
+            # Nothing will start. What the workers would say of their part is said now too; by name, as ever.
+            importlib.import_module("workers.__main__").read_configuration(None, self.mistakes, to_run=True)
+        self.mistakes.raise_any()
 
     def start(self) -> None:
         """Start the processes, the record first; return when the web process answers."""

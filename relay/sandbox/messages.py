@@ -7,28 +7,17 @@ is not documented. Attachments, keyboards and menus are not here.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from relay.sandbox import php
 from relay.sandbox.answers import RestError, Result
 from relay.sandbox.calls import RestCall
+from relay.sandbox.chats import Message
 from relay.sandbox.portal import USERS, Portal
 from relay.sandbox.workflows import utc_time
 
 FORBIDDEN_CHAT = 403
 """A chat of this number exists, and nobody who calls is in it. Those of the missing documents' numbers do not exist."""
 _DIALOG = re.compile(r"(chat|sg|)([0-9]{1,15})")
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What was written. at: UTC; by: the user that the credential belongs to."""
-
-    id: int
-    at: str
-    by: int
-    dialog_id: str
-    text: str
 
 
 def send_message(portal: Portal, call: RestCall) -> Result:

@@ -11,10 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import gevent
 
+from relay.sandbox.chats import Message
 from relay.sandbox.fault_orders import faults_from_json
 from relay.sandbox.faults import Fault, Faults
 from relay.sandbox.limits import OperatingLimiter, RequestBuckets
@@ -23,9 +23,6 @@ from relay.sandbox.settings import Settings
 from relay.sandbox.templates import Template, template_from_json, ten_templates
 from relay.sandbox.tokens import TokenServer
 from relay.sandbox.workflows import Workflow
-
-if TYPE_CHECKING:
-    from relay.sandbox.messages import Message
 
 SECRET = "sandbox"  # noqa: S105 - the pretend portal's secret is public
 

@@ -9,7 +9,7 @@ import jmespath
 import jmespath.exceptions
 from marshmallow import ValidationError, fields, validates_schema
 
-from relay.configuration.files import (
+from relay.configuration.fields import (
     BYTES,
     SECONDS,
     Choice,
@@ -80,6 +80,16 @@ class _Search(Wanted):
             raise ValidationError(f"expected a JMESPath expression: it breaks at column {column}") from None
 
 
+class _Whole(fields.Nested):
+    """A map that is compared with what stands beside it, and only if there is no mistake in it."""
+
+    def _deserialize(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return super()._deserialize(*arguments, **options)
+        except ValidationError as error:
+            raise ValidationError(error.messages) from None
+
+
 def _header(**options: Any) -> Text:
     return Text("the name of a header", HEADER_NAME, **options)
 
@@ -100,8 +110,10 @@ class _TokenSchema(StrictSchema):
     prefix = Text("what stands before the token, such as 'Bearer '", load_default=None)
     secrets = _secrets()
 
-    @validates_schema
-    def _one_place(self, content: dict[str, Any], **_: Any) -> None:
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _one_place(self, content: dict[str, Any], written: Any, **_: Any) -> None:
+        if not self.has_read(content, written, "header", "query"):
+            return
         if (content["header"] is None) == (content["query"] is None):
             raise ValidationError("expected either header: NAME or query: NAME")
 
@@ -125,23 +137,28 @@ class _HmacSchema(StrictSchema):
     encoding = Choice("hex", "base64", "base64url", load_default="hex")
     prefix = Text("what stands before the signature, such as 'sha256='", load_default="")
     signed = _Template(load_default=("", "body", ""))
-    timestamp = fields.Nested(_TimestampSchema(), load_default=None)
+    timestamp = _Whole(_TimestampSchema(), load_default=None)
     separator = Text("what stands between several signatures", load_default=None)
-    parts = fields.Nested(_PartsSchema(), load_default=None)
+    parts = _Whole(_PartsSchema(), load_default=None)
     id_header = _header(load_default=None)
     key = Choice("text", "base64", load_default="text")
     secrets = _secrets()
 
-    @validates_schema
-    def _is_whole(self, content: dict[str, Any], **_: Any) -> None:
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _is_whole(self, content: dict[str, Any], written: Any, **_: Any) -> None:
+        if not self.has_read(content, written, "signed", "timestamp", "parts", "id_header"):
+            return
         names, clock, parts = content["signed"][1::2], content["timestamp"], content["parts"]
+        wrong: dict[str, list[str]] = {}
         if ("timestamp" in names) != (clock is not None):
             # A time that is not signed proves nothing, and a signed one that is not checked lets a copy in for ever.
-            raise ValidationError("expected {timestamp} and timestamp together, or neither", "signed")
+            wrong["signed"] = ["expected {timestamp} and timestamp together, or neither"]
         if ("id" in names) != (content["id_header"] is not None):
-            raise ValidationError("expected {id} and id_header together, or neither", "signed")
+            wrong.setdefault("signed", []).append("expected {id} and id_header together, or neither")
         if clock is not None and (clock["header"] is None) == (parts is None or parts["timestamp"] is None):
-            raise ValidationError("expected the time in one place: timestamp.header or parts.timestamp", "timestamp")
+            wrong["timestamp"] = ["expected the time in one place: timestamp.header or parts.timestamp"]
+        if wrong:
+            raise ValidationError(wrong)
 
 
 _KINDS: dict[str, StrictSchema] = {"none": _NoneSchema(), "token": _TokenSchema(), "hmac": _HmacSchema()}
@@ -171,8 +188,10 @@ class _DedupSchema(StrictSchema):
     whole_body = _Yes(data_key="body", load_default=False)
     window_s = Quantity(SECONDS, "30d", data_key="window", load_default=86_400.0)
 
-    @validates_schema
-    def _one_way(self, content: dict[str, Any], **_: Any) -> None:
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _one_way(self, content: dict[str, Any], written: Any, **_: Any) -> None:
+        if not self.has_read(content, written, "search", "header", "whole_body"):
+            return
         if sum(bool(content[way]) for way in ("search", "header", "whole_body")) != 1:
             raise ValidationError("expected one of from: body.x, header: NAME or body: true")
 

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
 from flask import Flask
 
-from relay.configuration.alerts import FILE as ALERTS_FILE
 from relay.configuration.alerts import load_alerting_thresholds
-from relay.configuration.portals import Portal, load_portals
 from relay.configuration.settings import Settings
-from relay.core.errors import ConfigError, Mistake, RecordUnavailableError
+from relay.core.errors import RecordUnavailableError
 from relay.core.ids import utc_now
 from relay.core.telemetry import get_logger
 from relay.health.assessment import DEFAULT, Thresholds
 from relay.operations.bulk_replay import BulkReplays
+from relay.operations.configure import Config, load_all, load_config
 from relay.operations.ingest import Ingest
 from relay.operations.operator_acts import OperatorActs
 from relay.operations.replay import Replayer
-from relay.rules import RuleBook, load_rules
-from relay.sources import Source, load_sources
+from relay.rules import RuleBook
 from relay.store import Store
 from relay.store.operators.sessions import IDLE
 from relay.store.record.collector import Collector
@@ -40,8 +35,10 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     settings: absent, they come from the environment. Raises ConfigError with every mistake in environment and files.
     """
-    settings = settings or Settings.from_environment(os.environ, web=True)
-    config = load_config(settings.config)
+    if settings is None:
+        settings, config = load_all(os.environ)
+    else:
+        config = load_config(settings.config, os.environ)
     store = Store.open(settings.redis_url)
     if warning := store.ensure_durable():
         log.warning("record.not_durable", reason=warning)
@@ -76,41 +73,11 @@ def publish(store: Store, rules: RuleBook) -> None:
         log.warning("rules.unpublished", reason=str(error))
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
-    """What config/ says, checked."""
-
-    portals: Mapping[str, Portal]
-    sources: Mapping[str, Source]
-    rules: RuleBook
-
-
-def load_config(folder: Path) -> Config:
-    """Portals, sources and rules of a folder. Raises ConfigError with the mistakes of all files together."""
-    mistakes: list[Mistake] = []
-    portals: dict[str, Portal] = {}
-    sources: dict[str, Source] = {}
-    try:
-        portals = load_portals(folder / "portals.yaml")
-    except ConfigError as error:
-        mistakes.extend(error.mistakes)
-    try:
-        sources = load_sources(folder / "sources.yaml", os.environ)
-    except ConfigError as error:
-        mistakes.extend(error.mistakes)
-    if mistakes:
-        raise ConfigError(mistakes)
-    return Config(portals, sources, load_rules(folder / "rules", sources=sources, portals=portals))
-
-
-def load_thresholds(folder: Path) -> Thresholds:
-    """From when on something needs a person, as alerts.yaml says; the first page and the alerts agree."""
-    return Thresholds(*load_alerting_thresholds(folder)) if (folder / ALERTS_FILE).exists() else DEFAULT
-
-
 def _furnish(settings: Settings, config: Config, store: Store) -> Services:
     marker = Marker(settings.secret_key or "")
     operator_acts = OperatorActs(store, Replayer(store.record, config.sources, config.rules, marker))
+    # The first page and the alerts agree from when on something needs a person.
+    told = load_alerting_thresholds(settings.config)
     return Services(
         settings=settings,
         sources=config.sources,
@@ -126,6 +93,6 @@ def _furnish(settings: Settings, config: Config, store: Store) -> Services:
         marker=marker,
         portals=config.portals,
         operator_acts=operator_acts,
-        thresholds=load_thresholds(settings.config),
+        thresholds=Thresholds(*told) if told else DEFAULT,
         bulk=BulkReplays(store, operator_acts),
     )

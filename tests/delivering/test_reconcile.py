@@ -163,13 +163,38 @@ def test_a_workflow_of_another_delivery_is_not_taken(context, record, portal):
     assert (delivery.state, delivery.workflow_id) == (State.UNCERTAIN, None)
 
 
-def test_two_lost_answers_never_share_a_workflow(context, record, portal):
+def test_of_two_lost_answers_the_one_that_ran_gets_its_workflow_and_the_other_none(context, record, portal):
     one, two = lose(context, portal), lose(context, portal, NEVER_RAN)
+    (its_own,) = (workflow["id"] for workflow in portal.started())
 
-    found = [look_when_due(context, each) for each in (one, two)]  # in the order in which they are due
+    one, two = (look_when_due(context, each) for each in (one, two))  # in the order in which they are due
 
-    assert sorted(each.state for each in found) == [State.STARTED, State.UNCERTAIN]
+    assert (one.state, one.workflow_id) == (State.STARTED, its_own)
+    assert (two.state, two.workflow_id) == (State.UNCERTAIN, None)
+    assert record.delivery_of_workflow(its_own) == one.id
     assert len(portal.started()) == 1
+
+
+@pytest.mark.parametrize("looked_into", ["in_their_order", "the_later_one_first"])
+def test_of_two_lost_answers_that_both_ran_each_gets_the_workflow_of_its_own_time(
+    context, portal, portal_time, looked_into, monkeypatch
+):
+    record = context.record
+    monkeypatch.setattr("workers.bitrix24.client.utc_now", context.clock)
+    one = lose(context, portal)
+    context.clock.advance(5)
+    portal_time.advance(5)
+    two = lose(context, portal)
+    later, earlier = (workflow["id"] for workflow in portal.started())
+
+    if looked_into == "in_their_order":
+        one, two = look_when_due(context, one), look_when_due(context, two)
+    else:
+        record.redis.zadd(keys.DOUBTFUL + "main", {two.id: 0})
+        two, one = look_when_due(context, two), look_when_due(context, one)
+
+    assert (one.workflow_id, two.workflow_id) == (earlier, later)
+    assert (record.delivery_of_workflow(earlier), record.delivery_of_workflow(later)) == (one.id, two.id)
 
 
 def test_whoever_looks_with_a_token_cannot_tell_whose_it_is_but_still_compares_the_rest(record, sandbox, open_context):

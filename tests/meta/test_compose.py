@@ -1,5 +1,7 @@
 """docker-compose.yml: each process gets its own secrets and no other, and few rights."""
 
+import ast
+import importlib
 import re
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
+from relay.core import processes
+from relay.core.processes import Child, Supervisor
+from relay.runtime.up import WORKER_STOP_S
 from workers.__main__ import STOP_S
+from workers.bitrix24.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 
 ROOT = Path(__file__).parents[2]
 OURS = ("web", "worker", "sandbox")
@@ -129,8 +135,51 @@ def test_the_sandbox_shares_the_workers_loopback_because_plain_http_goes_nowhere
     assert compose["services"]["sandbox"]["network_mode"] == "service:worker"
 
 
-def test_a_worker_may_finish_the_call_it_is_in(compose: dict[str, Any]) -> None:
-    assert float(compose["services"]["worker"]["stop_grace_period"].removesuffix("s")) > STOP_S
+class DeafProcess:
+    """A child that ends only when it is killed. Waiting for it moves the clock and takes no time."""
+
+    def __init__(self, clock: list[float]) -> None:
+        self.clock = clock
+        self.exitcode: int | None = None
+
+    def terminate(self) -> None:
+        """Hear nothing."""
+
+    def join(self, timeout: float = 0.0) -> None:
+        self.clock[0] += timeout
+
+    def kill(self) -> None:
+        self.exitcode = -9
+
+
+def seconds_to_stop(portals: int, monkeypatch: pytest.MonkeyPatch) -> float:
+    """How long `python -m workers` takes to end, at most, with so many portals in mid-call."""
+    clock = [0.0]
+    monkeypatch.setattr(processes.time, "monotonic", lambda: clock[0])
+    deaf: list[Any] = [DeafProcess(clock) for _ in range(portals)]
+    Supervisor([Child(f"worker-{n}", print, stop_s=STOP_S, process=one) for n, one in enumerate(deaf)]).stop()
+    assert all(one.exitcode == -9 for one in deaf)
+    return clock[0] + processes.POLL_S
+
+
+@pytest.mark.parametrize("portals", [1, 2, 10])
+def test_workers_may_finish_the_calls_they_are_in_however_many_portals_there_are(
+    compose: dict[str, Any], portals: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longest_call = CONNECT_TIMEOUT_S + READ_TIMEOUT_S
+    needed = seconds_to_stop(portals, monkeypatch)
+    assert needed > longest_call, "a call that was answered has still to be settled"
+    assert float(compose["services"]["worker"]["stop_grace_period"].removesuffix("s")) > needed
+    assert needed < WORKER_STOP_S, "`up` waits as long as a container does"
+
+
+def test_the_check_of_the_workers_health_imports_what_there_is(compose: dict[str, Any]) -> None:
+    (code,) = [line for line in compose["services"]["worker"]["healthcheck"]["test"] if "import" in line]
+    imports = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom)]
+    assert imports
+    for node in imports:
+        module = importlib.import_module(node.module or "")
+        assert not [name.name for name in node.names if not hasattr(module, name.name)]
 
 
 def test_the_image_runs_as_a_user_without_rights_and_installs_by_hash() -> None:

@@ -140,3 +140,54 @@ def test_rules_check_finds(capsys, broken, case):
 def test_rules_check_needs_no_secret(capsys, broken):
     assert main(["rules", "check", str(broken(NO_SECRET))]) == 0
     assert "no mistakes" in capsys.readouterr().out
+
+
+def test_serve_names_the_mistakes_of_environment_and_files_in_one_round(processes, broken):
+    folder = broken(CASES[-1])
+    (folder / "rules" / "extra.yaml").write_text(extra(source="webside")(""), "utf-8")
+
+    run = processes.run("relay", "serve", REDIS_URL="", RELAY_SECRET_KEY="short", RELAY_CONFIG=str(folder))
+
+    assert run.returncode == 1
+    for words in ("REDIS_URL is not set", "RELAY_SECRET_KEY is too weak", CASES[-1].place, "rules/extra.yaml:2:"):
+        assert words in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_folder_that_is_not_there_is_named_once_and_not_every_file_that_is_not_in_it(processes):
+    for module, command in (("relay", ["serve"]), ("workers", [])):
+        run = processes.run(module, *command, RELAY_CONFIG="nowhere", REDIS_URL="")
+
+        assert run.stderr.count("nowhere") == 1
+        assert "REDIS_URL is not set" in run.stderr
+
+
+def test_the_workers_name_the_mistakes_of_environment_files_and_alerts_in_one_round(processes, broken):
+    folder = broken(CASES[-1])
+    (folder / "alerts.yaml").write_text("repeat: often\nwebhooks: {a: {url: ALERT_A, secret: ALERT_B}}\n", "utf-8")
+
+    run = processes.run("workers", REDIS_URL="", RELAY_CONFIG=str(folder))
+
+    assert run.returncode == 1
+    for words in (
+        "REDIS_URL is not set",
+        CASES[-1].place,
+        "PORTAL_MAIN_WEBHOOK_URL is not set",
+        "alerts.yaml:1:",
+        "the environment has no ALERT_A",
+        "the environment has no ALERT_B",
+    ):
+        assert words in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_up_names_what_web_and_workers_would_say_in_one_round(processes, broken):
+    folder = broken(CASES[-1])
+    (folder / "alerts.yaml").write_text("repeat: often\n", "utf-8")
+
+    run = processes.run("relay", "up", RELAY_TRUSTED_PROXIES="everywhere", RELAY_CONFIG=str(folder))
+
+    assert run.returncode == 1
+    for words in ("RELAY_TRUSTED_PROXIES", CASES[-1].place, "PORTAL_MAIN_WEBHOOK_URL is not set", "alerts.yaml:1:"):
+        assert words in run.stderr
+    assert "Traceback" not in run.stderr

@@ -149,8 +149,12 @@ def _look(case: Case) -> tuple[Answer, Judgement]:
 
 
 def _find(case: Case) -> tuple[Instance | None, bool, Answer]:
-    """A running workflow that can be this delivery's and no other's; whether all were seen; the last answer."""
+    """A running workflow that can be this delivery's and no other's; whether all were seen; the last answer.
+
+    Of several, the first that began after the call: a later call on the same document has one of its own.
+    """
     context, delivery, start = case.context, case.delivery, 0
+    free: list[Instance] = []
     others = _own_ids_of_others(case)
     for _ in range(PAGES):
         parameters = bizproc.instances_parameters(delivery.call, case.called_at, start)
@@ -160,13 +164,20 @@ def _find(case: Case) -> tuple[Instance | None, bool, Answer]:
                 # It bears the id that we chose for another delivery: the portal honours our ids.
                 context.pace.learn_own_id(context.pace.read(), honoured=True)
             elif _is_free(case, instance):
-                return instance, True, answer
+                free.append(instance)
         following = answer.payload.get("next")
         if not isinstance(following, int) or following <= start:
-            return None, True, answer
+            return _first_after_call(case, free), True, answer
         start = following
         context.client.wait()
-    return None, False, answer
+    return _first_after_call(case, free), False, answer
+
+
+def _first_after_call(case: Case, free: list[Instance]) -> Instance | None:
+    """Where none began after it, because two clocks differ, the last one before."""
+    called_at = case.called_at.replace(microsecond=0)  # as the portal writes it
+    since = {one: one.started_at - called_at for one in free if one.started_at}
+    return min(since, key=lambda one: (since[one] < timedelta(0), abs(since[one])), default=None)
 
 
 def _is_free(case: Case, instance: Instance) -> bool:

@@ -11,9 +11,10 @@ import socket
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
+from relay.configuration.mistakes import Mistakes, collecting
 from relay.configuration.portals import load_portals
 from relay.configuration.settings import Settings
-from relay.core.errors import ConfigError, Mistake
+from relay.core.errors import Mistake
 from relay.core.telemetry import configure, get_logger
 from relay.queue.jobs import queue_name
 from relay.store import Store
@@ -65,12 +66,18 @@ def work(portal: str, burst: bool) -> None:
     log.info("worker.stopped", portal=portal)
 
 
-def addresses_of(settings: Settings, only: str | None) -> dict[str, Address]:
-    """The address of every portal, or of one. Raises ConfigError."""
-    portals = load_portals(settings.config / "portals.yaml")
-    if only is None:
-        return load_addresses(portals, os.environ)
-    if only not in portals:
-        known = ", ".join(sorted(portals))
-        raise ConfigError([Mistake("config", 0, f"no portal {only!r} in portals.yaml: expected one of {known}")])
-    return load_addresses({only: portals[only]}, os.environ)
+def addresses_of(settings: Settings, only: str | None, mistakes: Mistakes | None = None) -> dict[str, Address]:
+    """The address of every portal, or of one.
+
+    Mistakes are added to those that were handed down; else ConfigError is raised with every one.
+    """
+    with collecting(mistakes) as found:
+        portals = load_portals(settings.config / "portals.yaml", found)
+        if only is None:
+            return load_addresses(portals, os.environ, found)
+        if only in portals:
+            return load_addresses({only: portals[only]}, os.environ, found)
+        if portals:
+            known = ", ".join(sorted(portals))
+            found.add(Mistake("config", 0, f"no portal {only!r} in portals.yaml: expected one of {known}"))
+        return {}

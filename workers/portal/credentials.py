@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from relay.configuration.mistakes import Mistakes, collecting
 from relay.configuration.portals import Portal
 from relay.configuration.settings import read_secret
 from relay.core.errors import ConfigError, Mistake
@@ -49,17 +50,18 @@ class Address:
         return match[1] if match else None
 
 
-def load_addresses(portals: Mapping[str, Portal], environ: Mapping[str, str]) -> dict[str, Address]:
-    """The address of every configured portal. Raises ConfigError with every mistake."""
+def load_addresses(
+    portals: Mapping[str, Portal], environ: Mapping[str, str], mistakes: Mistakes | None = None
+) -> dict[str, Address]:
+    """The address of every portal; after a mistake, of those that have one.
+
+    Mistakes are added to those that were handed down; else ConfigError is raised with every one.
+    """
     addresses: dict[str, Address] = {}
-    mistakes: list[Mistake] = []
-    for portal in portals.values():
-        try:
-            addresses[portal.name] = _address(portal, environ)
-        except ConfigError as error:
-            mistakes.extend(error.mistakes)
-    if mistakes:
-        raise ConfigError(mistakes)
+    with collecting(mistakes) as found:
+        for portal in portals.values():
+            with found.catching():
+                addresses[portal.name] = _address(portal, environ)
     return addresses
 
 

@@ -1,0 +1,172 @@
+"""What may stand in a file, as marshmallow fields: each says what it expects. It reads no file.
+
+A schema goes on after a mistake: what it found right is in `valid_data`, so that the checks behind it can go on too.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+
+SECONDS: Mapping[str, float] = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+BYTES: Mapping[str, float] = {"B": 1, "KB": 1000, "MB": 1_000_000, "KiB": 1024, "MiB": 1_048_576}
+_QUANTITY = re.compile(r"([0-9]{1,9})\s*([A-Za-z]{1,3})")
+
+
+def suggestion(word: str, known: Collection[str]) -> str:
+    """`; did you mean 'x'?` for the closest known word, else the list of what is known."""
+    if close := difflib.get_close_matches(word, known, n=1):
+        return f"; did you mean {close[0]!r}?"
+    return f"; expected one of {', '.join(sorted(known))}" if known else ""
+
+
+class StrictSchema(Schema):
+    """A schema that names unknown keys and what was probably meant."""
+
+    class Meta:
+        unknown = RAISE
+
+    error_messages = {"type": "expected a map of keys and values"}  # noqa: RUF012 - the type is marshmallow's
+
+    def handle_error(self, error: ValidationError, data: Any, *, many: bool, **kwargs: Any) -> None:  # noqa: ARG002 - marshmallow's signature
+        known = [item.data_key or name for name, item in self.load_fields.items()]
+        messages = error.messages_dict
+        messages |= {
+            key: [f"unknown key{suggestion(key, known)}"] for key in messages if key not in (*known, "_schema")
+        }
+
+    def has_read(self, content: Mapping[str, Any], written: Any, *names: str) -> bool:
+        """Whether these fields were read without a mistake, and no key of the map is unknown.
+
+        For a check of several fields together, which runs after a mistake too: what it misses may be the key that
+        was misspelled.
+        """
+        known = {item.data_key or name for name, item in self.load_fields.items()}
+        return isinstance(written, dict) and written.keys() <= known and content.keys() >= set(names)
+
+
+class Wanted(fields.Field[Any]):
+    """A field that says what it expects. A subclass gives `expected` and `read`, which raises ValueError."""
+
+    expected = "a value"
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, error_messages=dict.fromkeys(("required", "null"), f"expected {self.expected}"))
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:  # noqa: ARG002 - marshmallow's signature
+        try:
+            return self.read(value)
+        except ValueError:
+            raise ValidationError(f"expected {self.expected}") from None
+
+    def read(self, value: Any) -> Any:
+        """The value as the program wants it. Raises ValueError where it is not what is expected."""
+        raise NotImplementedError
+
+
+class Text(Wanted):
+    """Text, not empty; `pattern` must match all of it."""
+
+    def __init__(self, expected: str = "text", pattern: str = r".+", **options: Any) -> None:
+        self.expected, self.pattern = expected, re.compile(pattern, re.DOTALL)
+        super().__init__(**options)
+
+    def read(self, value: Any) -> str:
+        if not isinstance(value, str) or not self.pattern.fullmatch(value):
+            raise ValueError
+        return value
+
+
+class Number(Wanted):
+    """A number within bounds; whole unless `fraction`."""
+
+    def __init__(self, least: float, most: float, *, fraction: bool = False, **options: Any) -> None:
+        self.least, self.most, self.kinds = least, most, (int, float) if fraction else (int,)
+        self.expected = f"a {'' if fraction else 'whole '}number from {least} to {most}"
+        super().__init__(**options)
+
+    def read(self, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, self.kinds) or not self.least <= value <= self.most:
+            raise ValueError
+        return value
+
+
+class Choice(Wanted):
+    """One of some words or numbers."""
+
+    def __init__(self, *choices: str | int, **options: Any) -> None:
+        self.choices = choices
+        self.expected = f"one of {', '.join(str(choice) for choice in choices)}"
+        super().__init__(**options)
+
+    def read(self, value: Any) -> str | int:
+        if isinstance(value, bool) or not isinstance(value, str | int) or value not in self.choices:
+            raise ValueError
+        return value
+
+
+class Quantity(Wanted):
+    """A whole number with a unit: `60s`, `24h` in seconds (SECONDS), `500KB`, `1MB` in bytes (BYTES)."""
+
+    def __init__(self, units: Mapping[str, float], most: str, **options: Any) -> None:
+        self.units, self.most = units, quantity(most, units)
+        self.expected = f"a whole number with one of {', '.join(units)}, at most {most}"
+        super().__init__(**options)
+
+    def read(self, value: Any) -> float:
+        amount = quantity(value, self.units)
+        if amount > self.most:
+            raise ValueError
+        return amount
+
+
+def quantity(value: Any, units: Mapping[str, float]) -> float:
+    """A number with one of these units, as the base unit. Raises ValueError."""
+    match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
+    if match is None or match[2] not in units:
+        raise ValueError
+    return int(match[1]) * units[match[2]]
+
+
+class Table(fields.Field[dict[str, Any]]):
+    """A map from names that the operator chose to entries of one schema.
+
+    named: the pattern of a name; anything else is no name, because of what was `wanted`.
+    """
+
+    expected = "expected a map from names to entries"
+
+    def __init__(
+        self,
+        schema: Schema,
+        named: re.Pattern[str] = NAME,
+        wanted: str = "a-z, 0-9, - and _, beginning with a letter",
+        *,
+        required: bool = True,
+    ) -> None:
+        options: dict[str, Any] = {"required": True} if required else {"load_default": dict}
+        super().__init__(error_messages=dict.fromkeys(("required", "null"), self.expected), **options)
+        self.schema, self.named, self.wanted = schema, named, wanted
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ARG002 - marshmallow's signature
+        if not isinstance(value, dict):
+            raise ValidationError(self.expected)
+        content: dict[str, Any] = {}
+        errors: dict[str, Any] = {}
+        for name, entry in value.items():
+            try:
+                content[name] = self.schema.load(entry)
+            except ValidationError as error:
+                content[name], errors[name] = error.valid_data or {}, error.messages_dict
+            if not self.named.fullmatch(name):
+                wrong = errors.setdefault(name, {})
+                wrong["_schema"] = [f"not a name: expected {self.wanted}", *wrong.get("_schema", [])]
+        if errors:
+            raise ValidationError(errors, valid_data=content)
+        return content

@@ -1,0 +1,58 @@
+"""Reads a whole configuration: the environment; portals, sources and rules, with what they say of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from relay.configuration.files import names_in
+from relay.configuration.mistakes import Mistakes, collecting
+from relay.configuration.portals import Portal, load_portals
+from relay.configuration.settings import Settings
+from relay.rules import RuleBook, load_rules
+from relay.sources import Source, load_sources
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What config/ says, checked."""
+
+    portals: Mapping[str, Portal]
+    sources: Mapping[str, Source]
+    rules: RuleBook
+
+
+def load_all(environ: Mapping[str, str], mistakes: Mistakes | None = None) -> tuple[Settings, Config]:
+    """What the web process is told: its environment, and the folder that this names.
+
+    Mistakes are added to those that were handed down; else ConfigError is raised with every one.
+    """
+    with collecting(mistakes) as found:
+        settings = Settings.from_environment(environ, web=True, mistakes=found)
+        if not settings.config.is_dir():  # which has been noted; that its files are missing says nothing more
+            return settings, Config({}, {}, RuleBook([], ""))
+        return settings, load_config(settings.config, environ, found)
+
+
+def load_config(
+    folder: Path, environ: Mapping[str, str], mistakes: Mistakes | None = None, *, rules: Path | None = None
+) -> Config:
+    """Portals, sources and rules of a folder; after a mistake, only some of them.
+
+    rules: one rule's file to read instead of the folder's. Mistakes are added to those that were handed down; else
+    ConfigError is raised with those of all files together.
+    """
+    portals_file, sources_file = folder / "portals.yaml", folder / "sources.yaml"
+    with collecting(mistakes) as found:
+        return Config(
+            portals=load_portals(portals_file, found),
+            sources=load_sources(sources_file, environ, found),
+            rules=load_rules(
+                rules or folder / "rules",
+                # What one of these files does not tell, because it cannot be read, is nobody else's mistake.
+                sources=names_in(sources_file, "sources"),
+                portals=names_in(portals_file, "portals"),
+                mistakes=found,
+            ),
+        )
