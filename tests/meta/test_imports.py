@@ -32,9 +32,11 @@ def test_no_key_and_no_connection_is_seen_outside_the_store() -> None:
     for path in [*(ROOT / "relay").rglob("*.py"), *(ROOT / "workers").rglob("*.py")]:
         if "store" in path.relative_to(ROOT).parts or "sandbox" in path.relative_to(ROOT).parts:
             continue
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Attribute) and (node.attr in {"redis", "_redis"} or _names_keys(node)):
-                seen.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+        seen += [
+            f"{path.relative_to(ROOT)}:{node.lineno}"
+            for node in ast.walk(ast.parse(path.read_text("utf-8")))
+            if isinstance(node, ast.Attribute) and (node.attr in {"redis", "_redis"} or _names_keys(node))
+        ]
     assert seen == []
 
 
