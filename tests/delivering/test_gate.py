@@ -70,7 +70,7 @@ def test_a_held_portal_is_asked_once_a_minute_by_one_worker_and_opens_when_it_is
     assert alerts(record) == ["portal_held"]
 
 
-def test_while_one_asks_the_others_wait(open_desk, record, portal, clock):
+def test_while_one_worker_asks_a_portal_the_others_wait(open_desk, record, portal, clock):
     one, other = open_desk(), open_desk()
     one.gate.hold(one.gate.look(), "because", "advice", clock())
     clock.advance(60)
@@ -213,7 +213,7 @@ def test_trouble_is_met_by_one_call_and_then_by_questions_only(desk, record, por
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_after_it_one_delivery_proves_the_portal_and_then_batches_go_on(open_desk, record, portal, clock, trouble):
+def test_after_trouble_one_delivery_proves_the_portal_and_then_batches_go_on(open_desk, record, portal, clock, trouble):
     desk = open_desk(**BATCHING)
     desk.pace.learn_start(desk.pace.read(), 1, 1)
     portal.add_faults(TROUBLES[trouble])
@@ -239,7 +239,7 @@ def test_a_failure_of_a_call_that_began_before_the_last_one_does_not_count_again
     assert desk.gate.look().until == clock() + FIRST_PAUSE
 
 
-def test_nor_does_it_close_what_a_person_has_opened_meanwhile(desk, clock):
+def test_a_late_failure_does_not_close_what_a_person_has_opened_meanwhile(desk, clock):
     desk.gate.hold(desk.gate.look(), "because", "advice", clock())
     seen = desk.gate.look()
     desk.gate.resume(clock())
@@ -326,7 +326,7 @@ def test_a_spent_time_budget_costs_no_attempt_and_is_tried_again_within_a_minute
     assert alerts(record) == []
 
 
-def test_but_no_later_than_the_portal_has_named(desk, record, portal, clock):
+def test_a_spent_time_budget_is_tried_again_no_later_than_the_portal_has_named(desk, record, portal, clock):
     portal.configure(call_cost_s=10)
     send(desk, add(record))
     clock.now = desk.pace.read().reset_at - timedelta(seconds=0.4)
@@ -365,7 +365,7 @@ def test_while_nothing_may_be_started_uncertain_ones_are_still_looked_into(desk,
     assert desk.gate.look().state is GateState.PAUSED
 
 
-def test_in_a_batch_too(open_desk, record, portal):
+def test_a_time_budget_that_is_spent_within_a_batch_leaves_the_rest_of_it_waiting(open_desk, record, portal):
     desk = open_desk(**BATCHING)
     desk.pace.learn_start(desk.pace.read(), 1, 1)
     portal.configure(operating_limit_s=0.5, call_cost_s=0.3)
