@@ -1,4 +1,4 @@
-"""What can be done, a module for each: take an event in, replay, settle, pause, preview, erase.
+"""What can be done, a module for each: read the configuration, take an event in, replay, settle, pause, preview, erase.
 
 Each act of a person is audited. It knows neither Flask nor a key of Redis.
 """

@@ -118,7 +118,7 @@ def test_filters_that_nothing_meets_together_find_nothing(api, record, query, ki
     assert ids(api.get(f"/{kind}", **query), kind) == []
 
 
-def test_until_leaves_out_what_came_then_or_later(api, record):
+def test_the_filter_until_leaves_out_what_came_then_or_later(api, record):
     made = [write_about(record, at=NOON + n * SECOND) for n in range(3)]
 
     assert ids(api.get("/deliveries", until=iso(NOON + SECOND))) == [made[0].id]

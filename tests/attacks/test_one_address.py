@@ -34,5 +34,5 @@ def test_a_proxy_on_the_same_machine_is_thought_of(tmp_path):
     ("host", "proxies"),
     [("", ""), ("127.0.0.1", ""), ("::1", ""), ("localhost", ""), ("0.0.0.0", "172.16.0.0/12")],
 )
-def test_where_it_cannot_be_so_nothing_is_said(tmp_path, host, proxies):
+def test_where_senders_cannot_be_one_address_nothing_is_said(tmp_path, host, proxies):
     assert said(tmp_path, host, proxies) == []

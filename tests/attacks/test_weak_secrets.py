@@ -36,7 +36,7 @@ def test_six_strong_secrets_start(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "length"), SHORTEST.items())
-def test_a_short_one_does_not_start(tmp_path, name, length):
+def test_a_short_secret_does_not_start(tmp_path, name, length):
     text = "abcdefghijklmnopqrstuvwxyz0123456789"
     for weak in ("a", text[: length - 1], "a" * 64, "abcde" * 10):
         (mistake,) = mistakes_of(tmp_path, STRONG | {name: weak})
@@ -46,7 +46,7 @@ def test_a_short_one_does_not_start(tmp_path, name, length):
 
 
 @pytest.mark.parametrize(("one", "other"), list(combinations(SHORTEST, 2)))
-def test_the_same_one_does_not_open_two_doors(tmp_path, one, other):
+def test_the_same_secret_does_not_open_two_doors(tmp_path, one, other):
     same = "the same for both, and long enough"
     (mistake,) = mistakes_of(tmp_path, STRONG | {one: same, other: same})
 
@@ -67,5 +67,5 @@ def test_what_the_relay_makes_by_itself_is_strong_enough(tmp_path):
     assert mistakes_of(tmp_path, made) == []
 
 
-def test_the_workers_are_given_none_of_them():
+def test_the_workers_are_given_no_secret_of_the_web():
     assert [name for name in SHORTEST if not name.startswith(WEB_ONLY)] == []

@@ -59,7 +59,7 @@ def test_what_nobody_has_proven_does_not_fill_the_record(client, record, source,
     assert record.counts().imbalances == []
 
 
-def test_nor_do_large_ones(client, record):
+def test_large_events_that_nobody_has_proven_do_not_fill_the_record(client, record):
     for number in range(20):
         client.post("/hooks/open-form", data=dump({"n": number, "text": "x" * 1_000}), headers=TYPES)
 
@@ -69,7 +69,7 @@ def test_nor_do_large_ones(client, record):
     assert int(record.redis.hget(keys.UNPROVEN_BYTES, "open-form")) <= KEPT_BYTES
 
 
-def test_nor_one_that_is_larger_than_all_room(client, record):
+def test_an_unproven_event_that_is_larger_than_all_room_does_not_fill_the_record(client, record):
     for number in range(3):
         client.post("/hooks/open-form", data=dump({"n": number, "text": "x" * 2 * KEPT_BYTES}), headers=TYPES)
 
@@ -160,7 +160,7 @@ def test_beyond_its_limit_a_source_is_told_when_to_come_again_and_nothing_is_kep
     assert (record.counts().total_events, record.counts().total) == (3, 3)
 
 
-def test_bytes_count_too(app, client, record, monkeypatch):
+def test_a_limit_counts_bytes_as_well_as_events(app, client, record, monkeypatch):
     limited(app, monkeypatch, "open-form", events=1_000, size=5_000)
     body = dump({"contact": {"id": 1}, "note": "x" * 2_000})
 
@@ -250,6 +250,6 @@ def test_the_first_page_warns_long_before_the_record_is_full(app, client, redis)
     ("used", "most", "filling", "full"),
     [(59, 100, False, False), (60, 100, True, False), (85, 100, True, True), (5, 0, False, False)],
 )
-def test_it_is_filling_long_before_it_is_full(used, most, filling, full):
+def test_a_record_is_said_to_be_filling_long_before_it_is_full(used, most, filling, full):
     memory = Memory(used, most)
     assert (memory.is_filling, memory.is_nearly_full) == (filling, full)

@@ -124,7 +124,7 @@ PATHS = {
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_a_page_shows_it_and_does_nothing_else(stored, look, name):
+def test_a_page_shows_what_was_stored_and_does_nothing_else(stored, look, name):
     page, faults = look(PATHS[name].format_map(stored))
 
     expect(page.get_by_role("heading", level=1)).to_be_visible()
@@ -133,7 +133,7 @@ def test_a_page_shows_it_and_does_nothing_else(stored, look, name):
     assert faults.found == []
 
 
-def test_nor_where_persons_values_are_revealed(stored, look):
+def test_what_was_stored_does_nothing_where_persons_values_are_revealed(stored, look):
     for name in NAMES:
         page, faults = look(f"/events/{stored[name]}")
         page.get_by_role("button", name="Reveal").click()
@@ -144,7 +144,7 @@ def test_nor_where_persons_values_are_revealed(stored, look):
         assert faults.found == []
 
 
-def test_nor_where_a_person_pastes_it(stored, look):
+def test_what_a_person_pastes_does_nothing_on_the_page(stored, look):
     page, faults = look("/rules/try")
     page.get_by_label("Body").fill(BODIES["markup"].decode())
     page.locator("form").filter(has_text="On a body").get_by_role("button", name="Try").click()
@@ -154,7 +154,7 @@ def test_nor_where_a_person_pastes_it(stored, look):
     assert faults.found == []
 
 
-def test_the_trap_works(look):
+def test_a_script_that_ran_would_be_caught(look):
     """Were something to run, or to be refused by the policy, these tests would hear of it."""
     page, faults = look("/log")
 

@@ -134,7 +134,7 @@ def take(page: Page, name: str) -> None:
     ],
     ids=["front", "event", "front-dark", "front-phone"],
 )
-def test_a_picture(filled, open_look, name, path, look):
+def test_a_page_is_drawn_without_a_fault_in_every_look(filled, open_look, name, path, look):
     scheme, size = look
     context, faults = open_look(color_scheme=scheme, viewport=size)
     page = context.new_page()
@@ -198,7 +198,7 @@ def test_axe_finds_no_serious_fault_and_nothing_scrolls_sideways(troubled, windo
     assert faults_of(window) == []
 
 
-def test_nor_on_the_login(stage, open_context):
+def test_axe_finds_no_serious_fault_on_the_login(stage, open_context):
     page = open_context(stage.url)[0].new_page()
     page.goto("/login")
     assert faults_of(page) == []
@@ -209,7 +209,7 @@ def test_nor_on_the_login(stage, open_context):
     assert faults_of(page) == []
 
 
-def test_axe_would_find_one_and_so_would_the_ruler(window):
+def test_axe_and_the_ruler_find_a_fault_where_there_is_one(window):
     window.goto("/log")
     window.evaluate("""
       const main = document.querySelector("main");

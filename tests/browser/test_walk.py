@@ -44,7 +44,7 @@ def of_delivery(page: Page, delivery_id: str) -> Locator:
     return page.locator(f"section[id={delivery_id}]")
 
 
-def test_with_the_mouse(stage, open_context):
+def test_a_dead_delivery_is_found_mended_and_replayed_with_the_mouse(stage, open_context):
     receipt = die(stage, "deal", "mouse@example.com")
     context, faults = open_context(stage.url)
     page = context.new_page()
@@ -113,7 +113,7 @@ def press(page: Page, wanted: Locator, key: str = "Enter") -> None:
     page.keyboard.press(key)
 
 
-def test_with_the_keyboard_alone(stage, open_context):
+def test_a_dead_delivery_is_found_mended_and_replayed_with_the_keyboard_alone(stage, open_context):
     receipt = die(stage, "company", "keys@example.com")
     context, faults = open_context(stage.url)
     page = context.new_page()

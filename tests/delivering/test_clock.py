@@ -68,7 +68,7 @@ def test_a_job_that_was_lost_is_made_again(record, run):
         until(lambda: record.redis.llen(QUEUE), "a job")
 
 
-def test_it_outlives_a_record_that_is_away(own_valkey, run):
+def test_the_clock_outlives_a_record_that_is_away(own_valkey, run):
     record = Record(own_valkey.redis)
     own_valkey.make_read_only()
     run(record)

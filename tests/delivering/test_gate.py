@@ -10,6 +10,7 @@ from relay.core.lifecycle import State
 from relay.store.portals.gate import FIRST_PAUSE, Gate, GateState
 from tests.delivering.contexts import BATCHING, QUEUE, add, alerts, batch_sizes, methods, send, work_off
 from tests.support.processes import refusing_address
+from tests.support.waiting import until
 from workers.delivery.shift import step
 from workers.portal import gatekeeper
 from workers.portal.gatekeeper import DENIED_IN_A_ROW
@@ -71,7 +72,7 @@ def test_a_held_portal_is_asked_once_a_minute_by_one_worker_and_opens_when_it_is
     assert alerts(record) == ["portal_held"]
 
 
-def test_while_one_asks_the_others_wait(open_context, record, portal, clock):
+def test_while_one_worker_asks_a_portal_the_others_wait(open_context, record, portal, clock):
     one, other = open_context(), open_context()
     one.gate.hold(one.gate.look(), "because", clock())
     clock.advance(60)
@@ -83,6 +84,19 @@ def test_while_one_asks_the_others_wait(open_context, record, portal, clock):
     assert asked == [False]
     assert methods(portal)[TEMPLATES] == 1
     assert record.redis.keys("relay:lease:*") == []
+
+
+def test_a_worker_that_died_while_it_asked_holds_the_others_up_for_less_than_a_minute(context, record, portal, clock):
+    assert gatekeeper.ASKING.total_seconds() < 60
+    context.gate.hold(context.gate.look(), "because", clock())
+    clock.advance(60)
+    record.redis.set("relay:lease:ask:main", "who has died", px=200)
+
+    assert not step(context)
+    assert methods(portal) == {}
+    until(lambda: step(context), "the end of the dead worker's lease")
+
+    assert context.gate.look().is_open
 
 
 @pytest.mark.parametrize(
@@ -204,7 +218,9 @@ def test_trouble_is_met_by_one_call_and_then_by_questions_only(context, record, 
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_after_it_one_delivery_proves_the_portal_and_then_batches_go_on(open_context, record, portal, clock, trouble):
+def test_after_trouble_one_delivery_proves_the_portal_and_then_batches_go_on(
+    open_context, record, portal, clock, trouble
+):
     context = open_context(**BATCHING)
     context.pace.learn_start(context.pace.read(), 1, 1)
     portal.add_faults(TROUBLES[trouble])
@@ -230,7 +246,7 @@ def test_a_failure_of_a_call_that_began_before_the_last_one_does_not_count_again
     assert context.gate.look().until == clock() + FIRST_PAUSE
 
 
-def test_nor_does_it_close_what_a_person_has_opened_meanwhile(context, clock):
+def test_a_late_failure_does_not_close_what_a_person_has_opened_meanwhile(context, clock):
     context.gate.hold(context.gate.look(), "because", clock())
     seen = context.gate.look()
     context.gate.resume(clock())
@@ -317,7 +333,7 @@ def test_a_spent_time_budget_costs_no_attempt_and_is_tried_again_within_a_minute
     assert alerts(record) == []
 
 
-def test_but_no_later_than_the_portal_has_named(context, record, portal, clock):
+def test_a_spent_time_budget_is_tried_again_no_later_than_the_portal_has_named(context, record, portal, clock):
     portal.configure(call_cost_s=10)
     send(context, add(record))
     clock.now = context.pace.read().reset_at - timedelta(seconds=0.4)
@@ -356,7 +372,7 @@ def test_while_nothing_may_be_started_uncertain_ones_are_still_looked_into(conte
     assert context.gate.look().state is GateState.PAUSED
 
 
-def test_in_a_batch_too(open_context, record, portal):
+def test_a_time_budget_that_is_spent_within_a_batch_leaves_the_rest_of_it_waiting(open_context, record, portal):
     context = open_context(**BATCHING)
     context.pace.learn_start(context.pace.read(), 1, 1)
     portal.configure(operating_limit_s=0.5, call_cost_s=0.3)
@@ -389,9 +405,8 @@ def test_sending_stops_short_of_the_limit_and_goes_on_after_it(context, record, 
     until = context.gate.look().until
     portal_time.advance((until - context.clock()).total_seconds() + 1)
     context.clock.now = until + timedelta(seconds=1)
-    left = record.delivery(deliveries[11].id)
     work_off(context)
-    assert record.delivery(left.id).state is State.STARTED
+    assert {one.state for one in record.deliveries(one.id for one in deliveries)} == {State.STARTED}
     assert "OPERATION_TIME_LIMIT" not in portal.log.counters()["by_code"]
 
 

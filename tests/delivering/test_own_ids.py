@@ -31,7 +31,7 @@ def test_an_id_has_the_native_shape_and_belongs_to_its_delivery():
     assert ids == [own_id_of(delivery_id) for delivery_id in deliveries]
 
 
-def test_it_is_sent_flat_and_nested_with_all_parameters_in_both():
+def test_an_own_id_is_sent_flat_and_nested_with_all_parameters_in_both():
     marked = {"p1": "v", "p2": ["a", "b"], OWN_ID: "ID"}
 
     assert start_parameters(CALL, "ID") == {
@@ -42,11 +42,11 @@ def test_it_is_sent_flat_and_nested_with_all_parameters_in_both():
     assert CALL.parameters == {"p1": "v", "p2": ["a", "b"]}
 
 
-def test_off_means_that_nothing_is_added():
+def test_own_ids_that_are_off_add_nothing_to_a_call():
     assert start_parameters(CALL, None)["PARAMETERS"] == CALL.parameters
 
 
-def test_it_is_off_unless_the_portal_says_otherwise(open_context, record, portal):
+def test_own_ids_are_off_unless_the_portal_says_otherwise(open_context, record, portal):
     context = open_context()
     delivery = send(context, add(record))
 
@@ -56,7 +56,7 @@ def test_it_is_off_unless_the_portal_says_otherwise(open_context, record, portal
 
 @pytest.mark.parametrize("profile", ["a", "b"])
 @pytest.mark.parametrize("batch", [False, True])
-def test_both_generations_of_the_server_honour_it(open_context, record, portal, profile, batch):
+def test_both_generations_of_the_server_honour_an_own_id(open_context, record, portal, profile, batch):
     portal.configure(profile=profile)
     context = open_context(own_id="echo", **(BATCHING if batch else {}))
     deliveries = [add(record, lead=n, parameters={"Email": "a@b.c"}) for n in range(1, 4)]
@@ -71,7 +71,7 @@ def test_both_generations_of_the_server_honour_it(open_context, record, portal, 
     assert alerts(record) == []
 
 
-def test_a_portal_that_ignores_it_is_noticed_once_and_its_word_is_taken(context, record, portal, monkeypatch):
+def test_a_portal_that_ignores_own_ids_is_noticed_once_and_its_word_is_taken(context, record, portal, monkeypatch):
     monkeypatch.setattr(starting, "OWN_ID", "SomethingElse")
     deliveries = [send(context, add(record, lead=n)) for n in range(1, 4)]
 
@@ -95,7 +95,7 @@ def test_an_id_that_exists_can_only_be_of_an_earlier_attempt(context, record, sa
     assert len(sandbox.portal.started()) == 1
 
 
-def test_in_a_batch_too(open_context, record, sandbox):
+def test_an_id_that_exists_is_of_an_earlier_attempt_in_a_batch_as_well(open_context, record, sandbox):
     context = open_context(own_id="echo", **BATCHING)
     context.pace.learn_start(context.pace.read(), 1, 10)
     deliveries = [add(record, lead=n) for n in range(1, 4)]

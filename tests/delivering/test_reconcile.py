@@ -109,7 +109,7 @@ def test_an_id_of_ours_that_no_answer_has_confirmed_yet_is_looked_for_and_not_se
     assert context.pace.read().own_id == "honoured"
 
 
-def test_without_an_id_of_ours_it_is_found_among_the_running(context, portal):
+def test_without_an_id_of_ours_what_was_started_is_found_among_the_running(context, portal):
     delivery = look_when_due(context, lose(context, portal))
 
     assert (delivery.state, delivery.reason) == (State.STARTED, "found_running")

@@ -50,7 +50,7 @@ def test_a_pause_is_never_shorter_than_the_one_before(number, chance):
 
 
 @given(st.integers(1, 500), chances)
-def test_the_longest_pause_is_bounded_however_often(number, chance):
+def test_the_longest_pause_is_bounded_however_often_it_is_tried(number, chance):
     assert delay_after(number, chance) <= timedelta(seconds=LONGEST_DELAY_S * (1 + JITTER))
 
 
@@ -62,7 +62,7 @@ def test_what_was_certainly_not_executed_is_sent_again(verdict, number, chance):
 
 @pytest.mark.parametrize("verdict", NOT_EXECUTED)
 @given(st.integers(BUDGET, 100), chances)
-def test_until_the_budget_is_spent(verdict, number, chance):
+def test_what_was_certainly_not_executed_is_given_up_when_the_budget_is_spent(verdict, number, chance):
     assert next_step(verdict, number, "word", chance) == Bury("budget_spent")
 
 

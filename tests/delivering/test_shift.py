@@ -14,7 +14,7 @@ from workers.delivery.shift import serve, step
 START = "bizproc.workflow.start"
 
 
-def test_it_works_until_there_is_nothing_to_do(context, record, portal):
+def test_a_shift_works_until_there_is_nothing_to_do(context, record, portal):
     deliveries = [add(record, lead=n) for n in range(1, 21)]
 
     serve(context)
@@ -22,7 +22,7 @@ def test_it_works_until_there_is_nothing_to_do(context, record, portal):
     assert {one.state for one in record.deliveries(one.id for one in deliveries)} == {State.STARTED}
 
 
-def test_it_begins_no_call_when_it_is_told_to_stop(context, record, portal):
+def test_a_shift_begins_no_call_when_it_is_told_to_stop(context, record, portal):
     add(record)
     add(record, lead=2)
     told = iter([False, True])
@@ -32,7 +32,7 @@ def test_it_begins_no_call_when_it_is_told_to_stop(context, record, portal):
     assert methods(portal) == {START: 1}
 
 
-def test_what_is_left_when_its_time_is_over_has_a_job(context, record, portal, monkeypatch):
+def test_what_is_left_when_a_shift_is_over_has_a_job(context, record, portal, monkeypatch):
     monkeypatch.setattr(shift, "SHIFT_S", 0.0)
     for number in range(3):
         add(record, lead=number + 1)
@@ -101,7 +101,7 @@ def test_what_a_claim_took_whose_answer_was_lost_waits_again_and_is_sent_once(co
     assert record.counts().imbalances == []
 
 
-def test_it_is_given_back_even_where_the_gate_has_closed(context, record, portal, clock):
+def test_what_a_claim_took_is_given_back_even_where_the_gate_has_closed(context, record, portal, clock):
     delivery = add(record)
     context.claim.is_unanswered = True
     record.claim("main", context.claim.id, clock())

@@ -34,14 +34,14 @@ def keys_of(record):
     return {key.decode() for key in found} - {"relay:ledger", "relay:portals", "relay:wakes"}
 
 
-def test_nobody_is_hurried(record):
+def test_a_delivery_is_left_alone_until_its_hard_deadline(record):
     write_one(record)
     bring_to(record, State.SENDING)
 
     assert sweep(record, NOON + HARD_DEADLINE - SECOND) == {}
 
 
-def test_one_that_was_claimed_too_long_ago_may_have_been_started(record):
+def test_a_delivery_that_was_claimed_too_long_ago_may_have_been_started(record):
     delivery = bring_to(record, State.SENDING)
 
     assert sweep(record, NOON + HARD_DEADLINE) == {"made_uncertain": 1}

@@ -289,7 +289,7 @@ OWN_ANSWERS: list[Any] = [
 
 @pytest.mark.parametrize("profile", ["a", "b"])
 @pytest.mark.parametrize("row", OWN_ANSWERS)
-def test_what_the_portal_refuses_by_itself(open_context, portal, profile, row):
+def test_what_the_portal_refuses_by_itself_starts_nothing_and_has_its_verdict(open_context, portal, profile, row):
     what, settings, words, meaning = row
     portal.configure(profile=profile, **settings)
     context = open_context(rate_per_s=1000.0, burst=100)
@@ -305,7 +305,7 @@ def test_what_the_portal_refuses_by_itself(open_context, portal, profile, row):
 @pytest.mark.parametrize(
     ("user", "secret", "meaning"), [(1, "wrong", HELD), (7, "sandbox", HELD), (2, "sandbox", PERMANENT)]
 )
-def test_a_credential_that_may_not_start(open_context, sandbox, user, secret, meaning):
+def test_a_credential_that_may_not_start_is_held_or_refused(open_context, sandbox, user, secret, meaning):
     context = open_context(address=use_webhook(sandbox.url, user, secret))
 
     assert has_come_to(context, send(context, add(context.record)), meaning)

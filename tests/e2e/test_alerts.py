@@ -274,7 +274,7 @@ def test_the_signature_is_that_of_standard_webhooks(receiver, clock):
 
 
 @pytest.mark.parametrize("status", [301, 400, 410, 500])
-def test_a_channel_that_does_not_take_it_is_told_when_it_does_and_the_other_is_told_once(
+def test_a_channel_that_takes_no_message_is_told_when_it_does_and_the_other_is_told_once(
     watch, receiver, office, clock, status
 ):
     watchman = watch(alerting_for(receiver, office))
@@ -292,7 +292,7 @@ def test_a_channel_that_does_not_take_it_is_told_when_it_does_and_the_other_is_t
     assert len(office.letters) == 1
 
 
-def test_a_second_try_has_the_id_of_the_first_and_the_same_trouble_later_another(watch, redis, receiver, clock):
+def test_a_second_try_has_the_id_of_the_first_and_the_same_trouble_has_another_one_later(watch, redis, receiver, clock):
     watchman, gate = watch(alerting_for(receiver)), Gate(redis, "main")
     for _ in range(2):
         gate.hold(gate.look(), "x", clock())
@@ -338,7 +338,7 @@ def test_a_channel_that_is_away_is_unsent_without_its_address(clock):
             assert "a-secret-path" not in str(caught.value)
 
 
-def test_it_looks_from_a_thread_until_it_is_stopped_and_one_process_at_a_time(watch, redis, receiver, clock):
+def test_the_watchman_looks_from_a_thread_until_it_is_stopped_and_one_process_at_a_time(watch, redis, receiver, clock):
     hold(redis, "main", "x", clock())
     stops = [threading.Event() for _ in range(2)]
     threads = [threading.Thread(target=watch(alerting_for(receiver)).run, args=(stop,)) for stop in stops]
@@ -391,7 +391,7 @@ def test_a_chat_says_what_is_wrong_and_when_it_is_over(record, sandbox, clock):
         ("chat1", "another-secret", "INVALID_CREDENTIALS"),
     ],
 )
-def test_a_chat_that_does_not_take_it_says_why(record, sandbox, dialog, secret, words):
+def test_a_chat_that_takes_no_message_says_why(record, sandbox, dialog, secret, words):
     line = open_line(record, sandbox.url, utc_now, secret=secret)
 
     with pytest.raises(UnsentError) as caught:
@@ -485,7 +485,7 @@ def test_without_a_file_nobody_is_told(tmp_path):
         ("mail: {a: {host: h, from: x@y, to: [a@b], security: none, password: ALERT_MAIL_PASSWORD}}", "as it is"),
     ],
 )
-def test_each_mistake_is_named(tmp_path, text, words):
+def test_each_mistake_in_the_file_of_alerts_is_named(tmp_path, text, words):
     with pytest.raises(ConfigError) as caught:
         load_alerting(write_file(tmp_path, text), ENVIRON, ["website"], ["main"])
 
@@ -515,7 +515,7 @@ def test_a_secret_that_is_no_base64_is_a_mistake():
         open_channels(alerting_for(hooks=(Hook("on-call", "https://x.example.com", "whsec_!"),)))
 
 
-def test_the_workers_tell(processes, sandbox, own_valkey, receiver):
+def test_the_workers_tell_whom_the_file_names(processes, sandbox, own_valkey, receiver):
     redis: Redis = own_valkey.redis
     before, _, after = ALERTS.partition("mail:")
     write_file(processes.config, f"{before}bitrix24:{after.partition('bitrix24:')[2]}")

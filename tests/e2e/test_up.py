@@ -215,7 +215,7 @@ def test_up_keeps_the_secrets_it_made_for_its_owner_and_prints_where(machine):
         assert line.partition("=")[2] not in machine.running.log() + machine.running.printed()
 
 
-def test_its_record_has_a_limit_of_memory(machine):
+def test_the_record_of_up_has_a_limit_of_memory(machine):
     record = machine.record
     assert int(record.redis.config_get("maxmemory")["maxmemory"]) == memory_limit()
     record.redis.close()

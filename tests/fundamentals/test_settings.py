@@ -34,7 +34,7 @@ def test_a_good_environment_becomes_settings_with_the_documented_defaults(enviro
     assert settings.api_token == "the-relay_api_token-of-this-test"
 
 
-def test_everything_else_may_be_said(environ):
+def test_every_setting_may_be_given_in_the_environment(environ):
     settings = Settings.from_environment(
         environ
         | {
@@ -58,7 +58,7 @@ def test_everything_else_may_be_said(environ):
 @pytest.mark.parametrize(
     "url", ["redis://h/0", "rediss://h/0", "unix:///s", "redis+sentinel://a,b/m", "rediss+sentinel://a/m"]
 )
-def test_the_record_may_be_reached_in_these_ways(environ, url):
+def test_the_record_is_reached_by_an_address_of_any_known_scheme(environ, url):
     assert Settings.from_environment(environ | {"REDIS_URL": url}).redis_url == url
 
 

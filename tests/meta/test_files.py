@@ -73,3 +73,8 @@ def test_every_module_says_what_it_is_for(contents: dict[str, str]) -> None:
 
 def test_the_testing_folder_holds_no_package_that_could_shadow_ours() -> None:
     assert list((ROOT / "tests").rglob("__init__.py")) == []
+
+
+def test_no_test_has_a_name_that_needs_the_one_before_it(contents: dict[str, str]) -> None:
+    half = re.compile(r"^def (test_(?:(?:and|or|but|nor|until|unless)_\w+|in_\w+_too))\(", re.MULTILINE)
+    assert [name for path, text in contents.items() if path.startswith("tests/") for name in half.findall(text)] == []

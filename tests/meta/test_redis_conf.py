@@ -40,7 +40,7 @@ def server(folder: Path) -> Iterator[Redis]:
         process.wait(10)
 
 
-def test_it_says_what_the_promise_stands_on() -> None:
+def test_the_configuration_of_redis_says_what_the_promise_stands_on() -> None:
     written = {name: value for name, value, _ in settings()}
     assert written.items() >= DURABLE.items()
     assert written["save"] == '""'

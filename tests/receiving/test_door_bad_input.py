@@ -73,7 +73,7 @@ def is_problem(answer, status):
 
 
 @pytest.mark.parametrize(("content_type", "body", "status", "words"), [row[1:] for row in BAD], ids=[r[0] for r in BAD])
-def test_the_door_refuses(client, content_type, body, status, words):
+def test_the_door_refuses_what_it_cannot_read_and_says_why(client, content_type, body, status, words):
     answer = client.post("/hooks/website", data=body, headers=website(content_type))
 
     assert is_problem(answer, status)

@@ -71,7 +71,7 @@ def broken(tmp_path):
 
 
 @pytest.mark.parametrize("case", [*CASES, NO_SECRET], ids=[*NAMES, NO_SECRET.words])
-def test_the_application_refuses(make_app, valkey, broken, case):
+def test_the_application_refuses_a_configuration_with_a_mistake(make_app, valkey, broken, case):
     with pytest.raises(ConfigError) as caught:
         make_app(valkey, config=broken(case))
 
@@ -129,7 +129,7 @@ def test_serve_ends_with_1_without_a_server_for_its_record(processes, tmp_path):
 
 
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
-def test_rules_check_finds(capsys, broken, case):
+def test_rules_check_finds_a_mistake_with_its_place(capsys, broken, case):
     assert main(["rules", "check", str(broken(case))]) == 1
 
     (line,) = capsys.readouterr().out.splitlines()

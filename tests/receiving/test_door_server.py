@@ -232,7 +232,7 @@ def test_each_event_is_one_line_in_the_log_without_body_or_secret(serve):
     assert not [word for word in private + list(SECRETS.values()) if word in serve.log()]
 
 
-def test_it_stops_when_told_and_ends_with_0(processes, valkey):
+def test_the_server_stops_when_told_and_ends_with_0(processes, valkey):
     running = processes.start("relay", "serve", REDIS_URL=valkey.url)
     running.wait_for_url()
 

@@ -159,7 +159,7 @@ def test_who_believes_everybody_finds_nothing():
     assert Source("one", NoVerifier()).near_miss(Webhook(body=BODY), "signature_mismatch", NOW) is None
 
 
-def test_the_work_is_bounded(monkeypatch):
+def test_the_search_for_near_misses_is_bounded(monkeypatch):
     made = []
     real = hmac.digest
 
@@ -180,7 +180,7 @@ def test_the_work_is_bounded(monkeypatch):
 
 
 @given(st.sampled_from([HEX, PREFIXED, BASE64, TIMED, STRIPE, TOKEN, BEARER, QUERY]), st.text(), st.binary(), st.text())
-def test_nothing_that_is_sent_makes_it_fail(verifier, text, body, query):
+def test_nothing_that_is_sent_makes_the_search_for_near_misses_fail(verifier, text, body, query):
     headers = dict.fromkeys(("X-Sign", "X-Stamp", "X-Token", "Authorization", "X-Hub-Signature"), text)
     source, webhook = Source("one", verifier), Webhook(headers=headers, body=body, query_string=query)
     for reason in ("signature_mismatch", "token_mismatch", "timestamp_missing", "timestamp_future", "id_missing"):

@@ -89,7 +89,7 @@ def test_wherever_the_value_stands_its_event_goes_and_no_other(eraser, record, r
     assert (record.counts().imbalances, record.counts().total) == ([], 1)
 
 
-def test_what_the_portal_said_of_a_person_goes_too(eraser, record):
+def test_what_the_portal_said_of_a_person_is_erased_as_well(eraser, record):
     _, delivery = write_with(record)
     finish(record, delivery, f"no contact {EMAIL}")
 
@@ -98,7 +98,7 @@ def test_what_the_portal_said_of_a_person_goes_too(eraser, record):
     assert record.counts().total == 0
 
 
-def test_logs_questions_kept_answers_and_dedup_keys_are_searched_too(eraser, record, redis):
+def test_erasing_searches_logs_questions_kept_answers_and_dedup_keys(eraser, record, redis):
     _, delivery = write_with(record, body=f'"{EMAIL}"'.encode(), digest="of-the-value")
     finish(record, delivery)
     log_act(redis, Act(NOON, "operator", "settle", "dlv_1", f"called {EMAIL}"))
@@ -163,7 +163,7 @@ def test_what_is_being_sent_is_left_alone(eraser, record):
     assert record.counts().total == 1
 
 
-def test_it_looks_at_every_event(eraser, record, monkeypatch):
+def test_erasing_looks_at_every_event(eraser, record, monkeypatch):
     monkeypatch.setattr("relay.operations.erase.AT_ONCE", 2)
     for _ in range(5):
         finish(record, write_with(record, body=EMAIL.encode())[1])
@@ -186,7 +186,7 @@ def erase(*options):
     return main(["erase", "--value", EMAIL, *options])
 
 
-def test_the_command_proves_what_it_did(terminal, record, capsys):
+def test_the_command_to_erase_proves_what_it_did(terminal, record, capsys):
     finish(record, write_with(record, body=EMAIL.encode())[1])
 
     assert erase("--yes") == 0
@@ -201,7 +201,7 @@ def test_the_command_proves_what_it_did(terminal, record, capsys):
 
 
 @pytest.mark.parametrize(("answer", "left"), [("n", 1), ("", 1), ("y", 0)])
-def test_the_command_asks_first(terminal, record, monkeypatch, answer, left):
+def test_the_command_to_erase_asks_first(terminal, record, monkeypatch, answer, left):
     finish(record, write_with(record, body=EMAIL.encode())[1])
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda _: answer)
@@ -210,7 +210,7 @@ def test_the_command_asks_first(terminal, record, monkeypatch, answer, left):
     assert record.counts().total_events == left
 
 
-def test_the_command_does_nothing_unasked_without_a_terminal(terminal, record, capsys):
+def test_the_command_to_erase_does_nothing_unasked_without_a_terminal(terminal, record, capsys):
     finish(record, write_with(record, body=EMAIL.encode())[1])
 
     assert erase() == 1
@@ -218,7 +218,7 @@ def test_the_command_does_nothing_unasked_without_a_terminal(terminal, record, c
     assert record.counts().total_events == 1
 
 
-def test_the_command_refuses_what_is_not_final_without_cancel(terminal, record, capsys):
+def test_the_command_to_erase_refuses_what_is_not_final_without_cancel(terminal, record, capsys):
     write_with(record, body=EMAIL.encode())
 
     assert erase("--yes") == 1
@@ -226,7 +226,7 @@ def test_the_command_refuses_what_is_not_final_without_cancel(terminal, record, 
     assert erase("--yes", "--cancel") == 0
 
 
-def test_the_command_needs_the_key(terminal, monkeypatch, tmp_path, capsys):
+def test_the_command_to_erase_needs_the_key(terminal, monkeypatch, tmp_path, capsys):
     monkeypatch.delenv("RELAY_SECRET_KEY")
     monkeypatch.chdir(tmp_path)
 

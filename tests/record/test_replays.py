@@ -111,7 +111,7 @@ def test_the_person_of_a_replayed_event_is_found_by_name(record, today):
     assert record.page(keys.MARKS + mark) == [entry.event.id]
 
 
-def test_or_it_is_not_replayed_where_the_key_is_not_known(record, today):
+def test_an_event_of_a_person_is_not_replayed_where_the_key_is_not_known(record, today):
     entry = make_entry([], state=EventState.REJECTED, body=dump({**SEED, "email": ADA}))
     write(record, entry)
     replayer = today(seed_example=WITH_EMAIL)

@@ -33,7 +33,7 @@ def old(redis):
     return OF
 
 
-def test_every_delivery_of_it_stands_where_it_is_found(old, record, redis):
+def test_every_delivery_of_an_older_record_stands_where_it_is_found(old, record, redis):
     before = record.deliveries(old.values())
 
     assert upgrade(redis) == 7
@@ -49,7 +49,7 @@ def test_every_delivery_of_it_stands_where_it_is_found(old, record, redis):
     assert record.look("main", NOON + timedelta(seconds=60)).id == old["uncertain"]
 
 
-def test_what_waited_is_sent_in_its_order(old, record, redis):
+def test_what_waited_in_an_older_record_is_sent_in_its_order(old, record, redis):
     upgrade(redis)
 
     sent = []
@@ -60,7 +60,7 @@ def test_what_waited_is_sent_in_its_order(old, record, redis):
     assert sent == [old["first_of_an_order"], old["second_of_an_order"]]
 
 
-def test_its_jobs_are_forgotten_and_a_held_portal_is_asked_about(old, redis):
+def test_the_jobs_of_an_older_record_are_forgotten_and_a_held_portal_is_asked(old, redis):
     upgrade(redis)
 
     assert redis.keys("rq:job:*") == redis.keys("rq:queue:*") == redis.keys("rq:scheduled:*") == []
@@ -68,7 +68,7 @@ def test_its_jobs_are_forgotten_and_a_held_portal_is_asked_about(old, redis):
     assert Gate(redis, "second").look().may_be_asked(utc_now())
 
 
-def test_it_is_done_once_and_may_be_repeated_after_a_death(old, record, redis):
+def test_an_upgrade_is_done_once_and_may_be_repeated_after_a_death(old, record, redis):
     upgrade(redis)
     counts = record.counts()
 
@@ -78,7 +78,7 @@ def test_it_is_done_once_and_may_be_repeated_after_a_death(old, record, redis):
     assert record.counts() == counts
 
 
-def test_a_new_record_needs_none(record, redis):
+def test_a_new_record_needs_no_upgrade(record, redis):
     assert upgrade(redis) == 0
     write_one(record)
     assert upgrade(redis) == 0

@@ -27,7 +27,7 @@ CUT_OFF = requests.exceptions.ChunkedEncodingError
         ({"kind": "redirect"}, 302, "text/html", False),
     ],
 )
-def test_a_fault_answers(client, fault, status, content_type, executed):
+def test_a_fault_answers_in_place_of_the_method(client, fault, status, content_type, executed):
     client.order("faults", fault)
 
     response = client.start()
@@ -55,7 +55,7 @@ def test_a_fault_breaks_the_connection(client, kind, error, executed):
     ("kind", "body"),
     [("empty_200", ""), ("wrong_encoding", '{"error":"WRONG_ENCODING"}')],
 )
-def test_a_spoiled_body_is(client, kind, body):
+def test_a_spoiled_body_is_empty_or_in_the_wrong_encoding(client, kind, body):
     client.order("faults", {"kind": kind})
 
     assert client.start().text == body

@@ -87,7 +87,7 @@ EVERYTHING = ["quote", "other", "lead"]
         ("b", {"NO_SUCH_FIELD": 1}, EVERYTHING),
     ],
 )
-def test_a_filter_finds(client, three, profile, condition, found):
+def test_a_filter_finds_the_workflows_that_it_describes(client, three, profile, condition, found):
     client.order("settings", {"profile": profile})
 
     assert names(three, listed(client, filter=condition)) == found
@@ -153,7 +153,7 @@ def test_a_workflow_that_ended_at_once_never_appears(client):
     assert [workflow["state"] for workflow in client.started()] == ["completed", "completed"]
 
 
-def test_the_method_has_an_alias(client, three):
+def test_the_list_of_workflows_has_an_alias(client, three):
     assert len(client.call("bizproc.workflow.instance.list").json()["result"]) == 3
 
 
@@ -166,7 +166,7 @@ def test_the_method_has_an_alias(client, three):
         "bizproc.workflow.kill",
     ],
 )
-def test_only_administrators_may(client, method):
+def test_only_administrators_may_see_and_end_workflows(client, method):
     response = client.call(method, {}, user=2)
 
     assert response.status_code == 403

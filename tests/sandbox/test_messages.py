@@ -45,7 +45,7 @@ def test_what_cannot_be_written_is_refused(client, dialog, message, code):
     assert kept(client) == []
 
 
-def test_it_needs_the_scope_im(client):
+def test_writing_a_message_needs_the_scope_im(client):
     client.order("settings", {"scope": ["bizproc"]})
 
     assert send(client).json()["error"] == "insufficient_scope"

@@ -26,7 +26,7 @@ JSON = st.recursive(
         ([], 0), ([0], 1), ({}, 0), ({"a": 1}, 1), ("١٢", 0),
     ],
 )  # fmt: skip
-def test_the_cast_to_int(value, number):
+def test_a_value_casts_to_int_as_in_php(value, number):
     assert php.to_int(value) == number
 
 
@@ -45,7 +45,7 @@ def test_every_value_casts_to_an_int_of_64_bits(value):
     ("value", "truth"),
     [("", False), ("0", False), (0, False), (None, False), ([], False), ("false", True), ("0.0", True), (" ", True)],
 )
-def test_truthiness(value, truth):
+def test_a_value_is_true_or_false_as_in_php(value, truth):
     assert php.is_truthy(value) is truth
 
 
@@ -53,7 +53,7 @@ def test_truthiness(value, truth):
     ("value", "text"),
     [(None, ""), (True, "1"), (False, ""), (7, "7"), (7.0, "7"), (7.5, "7.5"), ("x", "x"), ([1], None)],
 )
-def test_the_cast_to_string(value, text):
+def test_a_value_casts_to_a_string_as_in_php(value, text):
     assert php.to_string(value) == text
 
 

@@ -82,7 +82,7 @@ def test_the_body_beats_the_query(client):
     assert client.started()[0]["template"] == 1
 
 
-def test_but_a_document_id_array_in_the_query_beats_the_body(client):
+def test_a_document_id_array_in_the_query_beats_the_body(client):
     query = {"DOCUMENT_ID[]": ["crm", "CCrmDocumentLead", "LEAD_8"]}
 
     client.session.post(client.url + START, params=query, json={"TEMPLATE_ID": 1, "DOCUMENT_ID": LEAD}, timeout=5)

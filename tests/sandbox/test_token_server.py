@@ -52,7 +52,7 @@ def test_a_used_refresh_token_is_no_good(client):
     assert (again.status_code, again.json()["error"]) == (400, "invalid_grant")
 
 
-def test_unless_the_portal_is_told_not_to_rotate(client):
+def test_a_refresh_token_stays_good_where_the_portal_is_told_not_to_rotate(client):
     client.order("settings", {"rotate_refresh_tokens": False})
 
     assert refresh(client).status_code == refresh(client).status_code == 200

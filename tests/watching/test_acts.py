@@ -47,7 +47,7 @@ def acts(redis):
     return [(act.who, act.what, act.subject) for act in read_acts(redis)]
 
 
-def test_the_same_call_again(operator, record, redis):
+def test_a_dead_delivery_is_replayed_with_the_same_call(operator, record, redis):
     dead = make_dead(record)
     path = f"/deliveries/{dead.id}/acts/replay"
 
@@ -94,7 +94,7 @@ def test_todays_rules_show_what_differs_before_anything_is_done(operator, record
         ("gone", LEAD, "no longer among the rules"),
     ],
 )
-def test_todays_rules_that_cannot_say_so(operator, record, rule, content, words):
+def test_todays_rules_that_make_no_call_say_why_and_replay_nothing(operator, record, rule, content, words):
     dead = make_dead(record, rule, content)
 
     text = ask(operator, f"/deliveries/{dead.id}/acts/replay-current")
@@ -108,7 +108,7 @@ def test_todays_rules_that_cannot_say_so(operator, record, rule, content, words)
 @pytest.mark.parametrize(
     ("name", "state"), [("settle-started", State.STARTED), ("settle-again", State.RETRYING), ("give-up", State.DEAD)]
 )
-def test_an_uncertain_one_is_settled(operator, record, redis, name, state):
+def test_an_uncertain_delivery_is_settled(operator, record, redis, name, state):
     uncertain = bring_to(record, State.UNCERTAIN)
     path = f"/deliveries/{uncertain.id}/acts/{name}"
 
@@ -131,7 +131,7 @@ def test_a_workflow_of_another_delivery_is_not_taken(operator, record):
     assert record.delivery(uncertain.id).state is State.UNCERTAIN
 
 
-def test_a_waiting_one_is_cancelled(operator, record):
+def test_a_waiting_delivery_is_cancelled(operator, record):
     pending = bring_to(record, State.PENDING)
 
     ask(operator, f"/deliveries/{pending.id}/acts/cancel")
@@ -177,7 +177,7 @@ def test_an_event_without_a_call_gets_one_when_the_rules_allow_it(operator, reco
     assert len(record.event(entry.event.id).deliveries) == 1
 
 
-def test_an_event_that_no_rule_wants_stays_without(operator, record):
+def test_an_event_that_no_rule_wants_stays_without_a_call(operator, record):
     entry = make_entry([], state=EventState.IGNORED, body=b'{"a": 1}')
     write(record, entry)
 

@@ -33,7 +33,7 @@ def filled(record):
     return {state: bring_to(record, state, NOON + timedelta(seconds=n)) for n, state in enumerate(State)}
 
 
-def test_deliveries_as_csv(operator, filled):
+def test_deliveries_are_exported_as_csv(operator, filled):
     found = rows(operator, "/deliveries.csv")
 
     assert len(found) == len(State)

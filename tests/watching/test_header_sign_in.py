@@ -88,7 +88,7 @@ def test_another_site_gains_nothing(client):
     )
 
 
-def test_it_opens_the_dashboard_and_not_the_api(client):
+def test_a_sign_in_by_header_opens_the_dashboard_and_not_the_api(client):
     assert client.get("/api/v1/events", headers=as_user("ann")).status_code == 401
 
 

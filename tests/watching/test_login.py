@@ -90,7 +90,7 @@ def test_a_wrong_password_is_a_401_that_does_not_say_why(client, password):
     assert not is_inside(client)
 
 
-def test_no_password_at_all_is_wrong_too(client):
+def test_no_password_at_all_is_a_wrong_one(client):
     assert client.post("/login", headers=SAME).status_code == 401
 
 
