@@ -1,4 +1,4 @@
-"""The books of the record: what must add up, whatever was killed. Data and sums only."""
+"""The books of the record: what must add up, whatever was killed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from redis import Redis
+
 from relay.core.lifecycle import EventState, State
+from relay.store.redis import keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +53,42 @@ class Ledger:
             "events": {"total": self.total_events, **{state.value: count for state, count in self.events.items()}},
             "since_start": dict(self.since_start),
         }
+
+
+def read_ledger(redis: Redis) -> Ledger:
+    """Every number that has to agree, read at one moment. Raises redis.exceptions.RedisError."""
+    portals: set[bytes] | None = None
+    while True:
+        with redis.pipeline(transaction=True) as pipeline:
+            for state in State:
+                pipeline.zcard(keys.DELIVERIES_BY_STATE + state)
+            for event_state in EventState:
+                pipeline.zcard(keys.EVENTS_BY_STATE + event_state)
+            for index in (keys.DELIVERIES, keys.EVENTS, keys.SENDING, keys.UNDECIDED):
+                pipeline.zcard(index)
+            for portal in sorted(portals or ()):
+                for index in (keys.WAITING, keys.BLOCKED, keys.DOUBTFUL):
+                    pipeline.zcard(index + portal.decode())
+            pipeline.hgetall(keys.LEDGER)
+            pipeline.smembers(keys.PORTALS)
+            *answers, found = pipeline.execute()
+        if found == portals:  # else one has come since they were listed
+            return _ledger_of(answers)
+        portals = found
+
+
+def _ledger_of(answers: list[Any]) -> Ledger:
+    numbers = iter(answers)
+    states = {state: next(numbers) for state in State}
+    events = {state: next(numbers) for state in EventState}
+    total, total_events, sending, undecided, *of_portals, since_start = numbers
+    return Ledger(
+        deliveries=states,
+        events=events,
+        total=total,
+        total_events=total_events,
+        in_line=sum(of_portals[0::3]) + sum(of_portals[1::3]),
+        claimed=sending,
+        in_doubt=undecided + sum(of_portals[2::3]),
+        since_start={name.decode(): int(value) for name, value in since_start.items()},
+    )

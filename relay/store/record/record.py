@@ -18,7 +18,7 @@ from relay.core.ids import to_ms
 from relay.core.lifecycle import FINAL, EventState, State, advance, states_before
 from relay.store.record import codec
 from relay.store.record.entries import SINGLE, Entry, Load, Receipt, Settlement
-from relay.store.record.ledger import Ledger
+from relay.store.record.ledger import Ledger, read_ledger
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 from relay.store.redis.scripts import Argument, Script, ScriptCall, pairs, run, run_all
@@ -251,24 +251,7 @@ class Record:
     @guarded
     def counts(self) -> Ledger:
         """Every number that has to agree, read at one moment."""
-        portals: set[bytes] | None = None
-        while True:
-            with self.redis.pipeline(transaction=True) as pipeline:
-                for state in State:
-                    pipeline.zcard(keys.DELIVERIES_BY_STATE + state)
-                for event_state in EventState:
-                    pipeline.zcard(keys.EVENTS_BY_STATE + event_state)
-                for index in (keys.DELIVERIES, keys.EVENTS, keys.SENDING, keys.UNDECIDED):
-                    pipeline.zcard(index)
-                for portal in sorted(portals or ()):
-                    for index in (keys.WAITING, keys.BLOCKED, keys.DOUBTFUL):
-                        pipeline.zcard(index + portal.decode())
-                pipeline.hgetall(keys.LEDGER)
-                pipeline.smembers(keys.PORTALS)
-                *answers, found = pipeline.execute()
-            if found == portals:  # else one has come since they were listed
-                return _ledger_of(answers)
-            portals = found
+        return read_ledger(self.redis)
 
     @guarded
     def is_writable(self) -> bool:
@@ -308,21 +291,3 @@ class Record:
 
 def _ms(duration: timedelta) -> int:
     return int(duration.total_seconds() * 1000)
-
-
-def _ledger_of(answers: list[Any]) -> Ledger:
-    """The answers of `counts`, in its order."""
-    numbers = iter(answers)
-    states = {state: next(numbers) for state in State}
-    events = {state: next(numbers) for state in EventState}
-    total, total_events, sending, undecided, *of_portals, since_start = numbers
-    return Ledger(
-        deliveries=states,
-        events=events,
-        total=total,
-        total_events=total_events,
-        in_line=sum(of_portals[0::3]) + sum(of_portals[1::3]),
-        claimed=sending,
-        in_doubt=undecided + sum(of_portals[2::3]),
-        since_start={name.decode(): int(value) for name, value in since_start.items()},
-    )
