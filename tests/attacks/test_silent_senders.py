@@ -23,7 +23,9 @@ from tests.support.senders import JSON, SEED, dump, website
 from tests.support.waiting import until
 
 ROOM = 40
-FEW = f"workers = 1\nworker_connections = {ROOM}\nimport relay.runtime.threshold\nrelay.threshold.BODY_S = 1.0\n"
+FEW = (
+    f"workers = 1\nworker_connections = {ROOM}\nimport relay.runtime.threshold\nrelay.runtime.threshold.BODY_S = 1.0\n"
+)
 ANNOUNCED = (
     f"POST /hooks/website HTTP/1.1\r\nHost: relay\r\nContent-Type: {JSON}\r\nContent-Length: 1000\r\n\r\n".encode()
 )
