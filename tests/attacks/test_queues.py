@@ -45,8 +45,7 @@ def test_no_page_gets_a_looser_policy_than_the_others(app, operator):
     pages = [rule.rule for rule in app.url_map.iter_rules() if "GET" in rule.methods and not rule.arguments]
 
     for path in [*pages, "/rq/", "/rq/0/view/jobs"]:
-        if path != "/live":  # a stream, which does not end
-            assert operator.get(path, headers=HTML).headers["Content-Security-Policy"] == POLICY, path
+        assert operator.get(path, headers=HTML).headers["Content-Security-Policy"] == POLICY, path
 
 
 def test_failed_jobs_do_not_go_unseen_and_do_not_tell_what_they_carried(operator, queue):

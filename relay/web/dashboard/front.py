@@ -17,7 +17,7 @@ from relay.store.record.statistics import SPANS, Presence, Series, read_presence
 from relay.store.redis import keys
 from relay.store.redis.memory import Memory, read_memory
 from relay.web.dashboard.frame import blueprint, span_of
-from relay.web.dashboard.live import change_word
+from relay.web.dashboard.live import OVERVIEW
 from relay.web.presenters.charts import chart
 from relay.web.presenters.portals import is_serious, portal_views
 from relay.web.services import house
@@ -56,7 +56,7 @@ def index() -> Any:
     series = read_series(record.redis, now)
     return render_template(
         "front.html",
-        change=change_word(house()),
+        fresh=OVERVIEW,
         needs=[
             *_of_deliveries(ledger, dict(zip(waiting, presences, strict=False)), series["day"], now),
             *_of_portals(views),
