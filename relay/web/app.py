@@ -19,7 +19,7 @@ from relay.operations.operator_acts import OperatorActs
 from relay.operations.replay import Replayer
 from relay.rules import RuleBook
 from relay.store import Store
-from relay.store.operators.sessions import IDLE
+from relay.store.operators.sessions import LONGEST
 from relay.store.record.collector import Collector
 from relay.store.record.persons import Marker
 from relay.web import api, dashboard, hooks, ops, problems
@@ -50,7 +50,10 @@ def create_app(settings: Settings | None = None) -> Flask:
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=bool(settings.public_url and settings.public_url.startswith("https://")),
-        PERMANENT_SESSION_LIFETIME=IDLE,
+        # The record ends a session; its cookie only has to last. It is sent when it has changed, not with every answer:
+        # an answer that comes late would bring back what was in it before.
+        PERMANENT_SESSION_LIFETIME=LONGEST,
+        SESSION_REFRESH_EACH_REQUEST=False,
         MAX_FORM_MEMORY_SIZE=64_000,
         MAX_CONTENT_LENGTH=64_000,  # forms of the dashboard; a hook has its source's own
     )

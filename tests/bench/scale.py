@@ -157,7 +157,6 @@ def calls(redis: Redis, events: int) -> Iterator[tuple[str, str]]:
     yield "page /events/<id>", f"/events/{event.decode()}"
     for path in (
         "/",
-        "/live/now",
         "/rules",
         "/sources",
         "/portals",

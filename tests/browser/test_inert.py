@@ -137,7 +137,7 @@ def test_what_was_stored_does_nothing_where_persons_values_are_revealed(stored, 
     for name in NAMES:
         page, faults = look(f"/events/{stored[name]}")
         page.get_by_role("button", name="Reveal").click()
-        expect(page.get_by_role("status")).to_contain_text("are shown")
+        expect(page.get_by_role("status")).to_contain_text("is shown")
 
         assert page.locator("#bait").count() == 0
         assert page.evaluate(STRAY) == []
@@ -147,7 +147,7 @@ def test_what_was_stored_does_nothing_where_persons_values_are_revealed(stored, 
 def test_what_a_person_pastes_does_nothing_on_the_page(stored, look):
     page, faults = look("/rules/try")
     page.get_by_label("Body").fill(BODIES["markup"].decode())
-    page.locator("form").filter(has_text="On a body").get_by_role("button", name="Try").click()
+    page.locator("form").filter(has_text="On a pasted body").get_by_role("button", name="Try").click()
 
     expect(page.get_by_role("heading", name="What the rules of")).to_be_visible()
     assert page.locator("#bait").count() == 0

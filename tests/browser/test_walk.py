@@ -67,7 +67,7 @@ def test_a_dead_delivery_is_found_mended_and_replayed_with_the_mouse(stage, open
     expect(page.get_by_role("heading", level=1)).to_have_text(receipt["event_id"])
     expect(story.locator("blockquote")).to_have_text("Template not found")
     expect(story).to_contain_text("The template does not exist, or is not to be started so. Check the rule")
-    expect(story).to_contain_text("Nothing, by itself. Mend the cause, then replay it")
+    expect(story).to_contain_text("Nothing happens by itself. Fix the cause, then replay it")
 
     mend(stage, "deal")
     front = context.new_page()

@@ -12,8 +12,7 @@ from relay.core.ids import new_event_id, time_of, to_ms, utc_now
 from relay.core.lifecycle import EventState, State
 from relay.store.portals.portal import PortalRecord
 from relay.store.record.statistics import read_series
-from relay.web.dashboard import live
-from tests.support.making import NOON, bring_to, claim_one, hold, make_attempt, make_entry, write, write_one
+from tests.support.making import bring_to, claim_one, hold, make_attempt, make_entry, write, write_one
 from tests.support.senders import SEED, dump, website
 
 SAME = {"Origin": "http://localhost", "Accept": "text/html"}
@@ -146,40 +145,6 @@ def test_workers_are_shown_with_their_heartbeat_and_their_absence_is_told(operat
 
 def test_the_old_address_of_the_list_leads_to_it(operator):
     assert operator.get("/?state=dead&_scheme=javascript&_external=1").headers["Location"] == "/events?state=dead"
-
-
-def test_the_word_changes_with_the_record_and_stays_otherwise(operator, record, redis):
-    def word():
-        return operator.get("/live/now").get_json()["change"]
-
-    before = word()
-    assert word() == before
-    assert before in front(operator)
-    write_one(record)
-    after = word()
-    assert after != before
-    hold(redis, "main", "x", NOON)
-    assert word() != after
-
-
-def test_the_stream_tells_a_change_beats_and_ends(operator, monkeypatch):
-    monkeypatch.setattr(live, "LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr(live, "BEAT_EVERY_S", 0.02)
-    monkeypatch.setattr(live, "LASTS_S", 0.2)
-
-    answer = operator.get("/live")
-    text = answer.text
-
-    assert answer.content_type.startswith("text/event-stream")
-    assert answer.headers["Cache-Control"] == "no-store"
-    assert text.startswith("retry: 3000\n\nevent: change\ndata: ")
-    assert "event: beat" in text
-    assert text.count("event: change") == 1
-
-
-def test_without_a_session_there_is_no_stream(app):
-    assert app.test_client().get("/live").status_code == 303
-    assert app.test_client().get("/live/now").status_code == 303
 
 
 def test_an_id_tells_its_time():

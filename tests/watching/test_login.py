@@ -101,7 +101,7 @@ def test_after_many_wrong_tries_one_waits_and_is_told_for_how_long(client):
     answer = log_in(client)
 
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "1")
-    assert "Come back in 1 s" in answer.text
+    assert "Try again in 1 s" in answer.text
 
 
 def test_behind_a_trusted_proxy_the_address_of_the_sender_counts(make_app, valkey):

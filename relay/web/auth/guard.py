@@ -118,8 +118,7 @@ def session_now(guard: Guard) -> Session | None:
     token = session.get("id")
     if not token:
         return None
-    is_background = BACKGROUND in request.headers or "text/event-stream" in request.headers.get("Accept", "")
-    found = guard.sessions.read(str(token), utc_now(), uses=not is_background)
+    found = guard.sessions.read(str(token), utc_now(), uses=BACKGROUND not in request.headers)
     if found is None or not guard.is_known(Role(found.role)) or found.proof != guard.proof(Role(found.role)):
         return None
     return found

@@ -11,7 +11,6 @@ from relay.web.dashboard import (  # noqa: F401 - each adds its routes
     exports,
     front,
     lists,
-    live,
     logs,
     portals,
     rules,

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from flask import abort, flash, make_response, redirect, render_template, request, url_for
+from flask import abort, flash, redirect, render_template, request, url_for
 
 from relay.core.errors import NotFoundError
 from relay.core.events import Delivery
 from relay.core.lifecycle import FINAL, State
 from relay.web.dashboard.frame import blueprint, for_operators, who
+from relay.web.dashboard.live import AWAITED
 from relay.web.presenters.event_details import details_of, lines_of, rule_named
 from relay.web.services import services
 
-ANSWER_EVERY_S = 2
 LONGEST_NOTE = 500
 LONGEST_WORKFLOW_ID = 32
 
@@ -166,10 +166,8 @@ def question(question_id: str) -> Any:
     """What was asked of a portal, and its answer; looks again by itself until there is one."""
     found = services().questions.read(question_id)
     delivery_id = services().record.delivery_of_workflow(found.workflow_id) if found.workflow_id else None
-    answer = make_response(render_template("question.html", question=found, delivery_id=delivery_id))
-    if found.state == "asked":
-        answer.headers["Refresh"] = str(ANSWER_EVERY_S)
-    return answer
+    fresh = AWAITED if found.state == "asked" else None
+    return render_template("question.html", question=found, delivery_id=delivery_id, fresh=fresh)
 
 
 def _offer(name: str) -> Offer:

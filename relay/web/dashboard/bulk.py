@@ -9,16 +9,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from flask import abort, flash, make_response, redirect, render_template, request, url_for
+from flask import abort, flash, redirect, render_template, request, url_for
 
 from relay.core.lifecycle import FINAL, State
 from relay.store.record.search import Filter
 from relay.web.dashboard.frame import blueprint, who
+from relay.web.dashboard.live import AWAITED
 from relay.web.presenters.filters import NAMES, choices, filter_asked, query_of
 from relay.web.presenters.masking import shade_of
 from relay.web.services import services
-
-LOOK_EVERY_S = 2
 
 
 @blueprint.get("/bulk")
@@ -58,12 +57,10 @@ def begin_bulk() -> Any:
 def one_bulk(bulk_id: str) -> Any:
     """How far a bulk replay is; looks again by itself while it runs."""
     found = services().bulk.read(bulk_id)
-    answer = make_response(
-        render_template("one_bulk.html", bulk=found, is_stopping=services().bulk.bulks.is_stopping(bulk_id))
+    fresh = AWAITED if found.state == "running" else None
+    return render_template(
+        "one_bulk.html", bulk=found, is_stopping=services().bulk.bulks.is_stopping(bulk_id), fresh=fresh
     )
-    if found.state == "running":
-        answer.headers["Refresh"] = str(LOOK_EVERY_S)
-    return answer
 
 
 @blueprint.post("/bulk/<bulk_id>/cancel")

@@ -62,7 +62,7 @@ def reveal_event(event_id: str) -> Any:
     found = services().record.event(event_id)
     services().store.operators.log(Act(utc_now(), who(), "reveal", found.id, ""))
     reveal(found.id)
-    flash("Persons' values of this event are shown in this session; the audit log has it.")
+    flash("The personal data of this event is shown in this session; the audit log has it.")
     return redirect(url_for("dashboard.event", event_id=found.id), 303)
 
 

@@ -15,7 +15,7 @@ from flask import Blueprint, Response, abort, current_app, g, redirect, request,
 from relay.core.ids import utc_now
 from relay.core.reasons import explain
 from relay.health.words import span_of
-from relay.web.auth.guard import Role, identify, refuse_other_sites
+from relay.web.auth.guard import BACKGROUND, Role, identify, refuse_other_sites
 from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt
 from relay.web.presenters.masking import pretty
 from relay.web.services import services
@@ -106,6 +106,7 @@ def furnish() -> dict[str, Any]:
         "role": role,
         "who": g.get("who"),
         "may_act": role is Role.OPERATOR,
+        "is_background": BACKGROUND in request.headers,
         "pages": PAGES,
         "explain": explain,
         "now": utc_now(),

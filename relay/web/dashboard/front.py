@@ -16,7 +16,7 @@ from relay.health.snapshot import take_snapshot
 from relay.health.words import figure_of, label_of
 from relay.store.record.statistics import SPANS
 from relay.web.dashboard.frame import blueprint
-from relay.web.dashboard.live import change_word
+from relay.web.dashboard.live import OVERVIEW
 from relay.web.presenters.charts import chart
 from relay.web.presenters.portals import portal_views
 from relay.web.services import services
@@ -48,7 +48,7 @@ def index() -> Any:
     series = store.series(now)
     return render_template(
         "front.html",
-        change=change_word(services()),
+        fresh=OVERVIEW,
         needs=[
             _link(need) for need in assess(snapshot, services().thresholds, now) if need.code is not NeedCode.LEDGER
         ],

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from flask import redirect, render_template, request, url_for
 
 from relay.core.errors import NotFoundError
+from relay.core.events import Delivery, Event
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX
+from relay.store.record.search import Row
 from relay.web.dashboard.frame import blueprint
 from relay.web.presenters.filters import choices, cursor_asked, filter_asked, query_of, word_asked
 from relay.web.presenters.finding import search_deliveries, search_events
@@ -20,13 +24,13 @@ PAGE = 50
 @blueprint.get("/events")
 def events() -> Any:
     """Events, newest first; a filter of deliveries gives each delivery its row."""
-    return _list("events", search_events)
+    return _list("events", search_events, _lines)
 
 
 @blueprint.get("/deliveries")
 def deliveries() -> Any:
     """Deliveries, newest first."""
-    return _list("deliveries", search_deliveries)
+    return _list("deliveries", search_deliveries, list)
 
 
 @blueprint.get("/find")
@@ -43,13 +47,26 @@ def find() -> Any:
     return redirect(url_for("dashboard.events", q=word), 303)
 
 
-def _list(kind: str, search: Any) -> Any:
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the list of events: an event with one of its deliveries, or with none."""
+
+    event: Event
+    delivery: Delivery | None
+
+
+def _lines(rows: Iterable[Row]) -> list[Line]:
+    return [Line(row.event, one) for row in rows for one in row.deliveries or (None,)]
+
+
+def _list(kind: str, search: Any, lines_of: Callable[[Any], list[Any]]) -> Any:
     wanted, word = filter_asked(), word_asked()
     page = search(word, wanted, cursor_asked(), PAGE)
     return render_template(
         f"{kind}.html",
         kind=kind,
-        page=page,
+        lines=lines_of(page.rows),
+        cursor=page.cursor,
         wanted=wanted,
         word=word,
         query=query_of(wanted, word),

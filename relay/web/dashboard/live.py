@@ -1,61 +1,29 @@
-"""How a page learns that something has changed: a stream of server-sent events, or a small answer to ask again for.
+"""How a page keeps itself fresh: the browser asks for the same page again every few seconds, and there is no other way.
 
-Both tell one word that is another whenever the record has moved. What has changed is on the page, not in here.
+A view says how often. With JavaScript, static/relay.js fetches the page as it is now and puts in the parts marked
+`data-fresh`; the first answer that asks for no more ends it. Without, a page that waits for an answer is loaded again
+by the browser (a `refresh` in `<noscript>`), and a page that people stay on says that it has to be reloaded: to lose
+one's place every few seconds would be worse.
+
+Nothing is pushed: a stream would hold a connection of the server for every open tab, delay the end of its process,
+need something else beside it for proxies that buffer, and the page would have to be fetched all the same. A page costs
+some milliseconds, a hidden tab asks for none, and every answer is whole, so that nothing can get out of step.
 """
 
 from __future__ import annotations
 
-import hashlib
-import time
-from collections.abc import Iterator
-from typing import Any
-
-from flask import Response, jsonify
-
-from relay.core.errors import RecordUnavailableError
-from relay.web.dashboard.frame import blueprint
-from relay.web.services import Services, services
-
-LOOK_EVERY_S = 2.0
-BEAT_EVERY_S = 14.0
-LASTS_S = 300.0
-"""A stream ends after a while: a browser opens the next by itself, and a session that has ended gets no other."""
+from dataclasses import dataclass
 
 
-@blueprint.get("/live")
-def live() -> Response:
-    """The stream."""
-    answer = Response(_stream(services()), content_type="text/event-stream")
-    answer.headers["X-Accel-Buffering"] = "no"
-    return answer
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """every_s: seconds between two looks; reloads: whether a browser without JavaScript loads the page again, too."""
+
+    every_s: int
+    reloads: bool
 
 
-@blueprint.get("/live/now")
-def live_now() -> Any:
-    """The word now, for browsers and proxies that take no streams."""
-    return jsonify(change=change_word(services()))
-
-
-def change_word(found: Services) -> str:
-    """A word that changes with the record. Raises RecordUnavailableError."""
-    counts = found.record.counts()
-    gates = [(name, found.store.portal(name).gate.look()) for name in found.portals]
-    return hashlib.sha256(repr((counts, gates)).encode()).hexdigest()[:16]
-
-
-def _stream(found: Services) -> Iterator[str]:
-    began = beaten = time.monotonic()
-    told = None
-    yield "retry: 3000\n\n"
-    while time.monotonic() - began < LASTS_S:
-        try:
-            word = change_word(found)
-        except RecordUnavailableError:
-            return  # the page says that it is stale, and the browser comes back
-        if word != told:
-            told, beaten = word, time.monotonic()
-            yield f"event: change\ndata: {word}\n\n"
-        elif time.monotonic() - beaten > BEAT_EVERY_S:
-            beaten = time.monotonic()
-            yield "event: beat\ndata: -\n\n"
-        time.sleep(LOOK_EVERY_S)
+OVERVIEW = Freshness(every_s=6, reloads=False)
+"""A page that somebody leaves open. Longer than the server keeps an idle connection (5 s, config/gunicorn.conf.py)."""
+AWAITED = Freshness(every_s=2, reloads=True)
+"""A page that waits for an answer, or shows how far something is, until it is there."""

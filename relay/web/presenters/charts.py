@@ -89,7 +89,7 @@ def _latency(series: Series) -> Chart:
         words = f"{_duration(mean)} on average" + (f", 95 % within {most // 1000} s" if most else "")
     summary = f"From the event to its workflow in the last {series.span.name}: {words}"
     return Chart(
-        "Time to workflow", tuple(boxes), _duration(top), _ticks(series), (("average", "busy", words),), summary
+        "Time to workflow", tuple(boxes), _duration(top), _ticks(series), (("latency", "busy", words),), summary
     )
 
 

@@ -138,13 +138,13 @@ def next_of(delivery: Delivery, gate: View, now: datetime) -> str:
     if delivery.state is State.STARTED:
         return "Nothing more: the workflow runs on the portal, and the relay does not watch it finish."
     if delivery.state is State.DEAD:
-        return "Nothing, by itself. Mend the cause, then replay it; a replay is a new delivery."
+        return "Nothing happens by itself. Fix the cause, then replay it; a replay is a new delivery."
     if delivery.state is State.SENDING:
         return "A worker is calling the portal now. If it dies, the delivery becomes uncertain after two minutes."
     if delivery.state is State.UNCERTAIN:
         if delivery.next_attempt_at:
             return f"The relay asks the portal whether it has started, {_when(delivery.next_attempt_at, now)}."
-        return "Nothing, by itself: look on the portal whether the workflow has started, then settle it below."
+        return "Nothing happens by itself: check on the portal whether the workflow has started, then settle it below."
     if gate.state is not GateState.OPEN:
         until = f", until {gate.until:%H:%M:%S} UTC" if gate.until else " until a person resumes it"
         held = "until its trouble is mended" if gate.state is GateState.HELD else until.lstrip(", ")

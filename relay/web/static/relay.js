@@ -1,61 +1,62 @@
-// Keeps the first page fresh: listens for changes, or asks now and then, and says when it cannot. The page is whole
-// without it. It puts in only what the server has rendered, and leaves alone what has the focus.
+// Keeps a page fresh, as relay/web/dashboard/live.py says: asks for the same page again, puts in the parts that the
+// server has rendered anew, and stops when the answer asks for no more. It leaves alone what has the focus, and says
+// when the numbers are old. The page is whole without it.
 "use strict";
 (() => {
+  const PATIENCE_MS = 10000;
   const status = document.getElementById("freshness");
-  if (!status) return;
-  const PAUSE_MS = 3000, ASK_MS = 10000, STALE_MS = 40000;
-  let seen = status.dataset.change, heard = Date.now(), fetched = Date.now(), wanted = false, asking = null, said = "";
+  let everyS = document.getElementById("main").dataset.freshEveryS;
+  let answeredAt = Date.now();
+  let timer;
 
-  const say = (text, stale) => {
-    if (text !== said) status.textContent = said = text;
-    status.classList.toggle("stale", stale);
-  };
-  const clock = (moment) => new Date(moment).toISOString().slice(11, 19) + " UTC";
-
-  const show = () => {
-    if (Date.now() - heard > STALE_MS) say("Stale: nothing was heard since " + clock(heard) + ".", true);
-    else say("Live.", false);
-  };
-
-  const refresh = async () => {
-    wanted = false;
-    fetched = Date.now();
-    const answer = await fetch(location.href, { headers: { Accept: "text/html", "X-Background": "1" }, redirect: "error" });
-    if (!answer.ok) throw new Error(String(answer.status));
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    for (const region of document.querySelectorAll("[data-live]")) {
-      const next = fresh.getElementById(region.id);
-      if (next && !region.contains(document.activeElement)) region.replaceWith(document.importNode(next, true));
-    }
-  };
-
-  const hear = (change) => {
-    heard = Date.now();
-    if (change && change !== seen) {
-      seen = change;
-      wanted = true;
-    }
+  const say = (text, isStale) => {
+    if (!status || status.textContent === text) return; // what is said twice is read out twice
+    status.textContent = text;
+    status.classList.toggle("stale", isStale);
   };
 
   const ask = async () => {
-    try {
-      const answer = await fetch(status.dataset.ask, { headers: { "X-Background": "1" }, redirect: "error" });
-      if (answer.ok) hear((await answer.json()).change);
-    } catch (_) { /* the page says that it is stale */ }
+    const answer = await fetch(location.href, {
+      headers: { Accept: "text/html", "X-Background": "1" },
+      redirect: "manual",
+      signal: AbortSignal.timeout(PATIENCE_MS),
+    });
+    if (answer.type === "opaqueredirect") location.reload(); // to the login: the session has ended
+    if (!answer.ok) throw new Error(String(answer.status));
+    return new DOMParser().parseFromString(await answer.text(), "text/html");
   };
 
-  if ("EventSource" in window) {
-    const stream = new EventSource(status.dataset.stream);
-    stream.addEventListener("change", (event) => hear(event.data));
-    stream.addEventListener("beat", () => hear(""));
-    stream.onopen = () => { clearInterval(asking); asking = null; };
-    stream.onerror = () => { asking = asking || setInterval(ask, ASK_MS); };
-  } else {
-    asking = setInterval(ask, ASK_MS);
-  }
-  setInterval(() => {
-    if (wanted && Date.now() - fetched > PAUSE_MS && !document.hidden) refresh().catch(() => { wanted = true; });
-    show();
-  }, 1000);
+  const show = (fresh) => {
+    for (const part of document.querySelectorAll("[data-fresh]")) {
+      const next = fresh.getElementById(part.id);
+      if (!next || part.isEqualNode(next) || part.contains(document.activeElement)) continue;
+      part.replaceChildren(...next.childNodes);
+    }
+    everyS = fresh.getElementById("main").dataset.freshEveryS;
+  };
+
+  const look = async () => {
+    timer = undefined;
+    if (!document.hidden) await refresh();
+    if (everyS) timer = setTimeout(look, everyS * 1000);
+  };
+
+  const refresh = async () => {
+    try {
+      show(await ask());
+      answeredAt = Date.now();
+      say("Live.", false);
+    } catch {
+      const since = new Date(answeredAt).toISOString().slice(11, 19);
+      say(`These numbers are old: no answer since ${since} UTC.`, true);
+    }
+  };
+
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden || !timer) return; // without a timer, it is looking now or has ended
+    clearTimeout(timer);
+    look();
+  });
+  say("Live.", false);
+  timer = setTimeout(look, everyS * 1000);
 })();

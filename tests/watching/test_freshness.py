@@ -1,0 +1,76 @@
+"""A page that keeps itself fresh says how often to ask for it again; asking again changes nothing for its reader."""
+
+from __future__ import annotations
+
+import pytest
+
+from relay.core.lifecycle import State
+from tests.support.making import bring_to
+
+SAME = {"Origin": "http://localhost", "Accept": "text/html"}
+AGAIN = {"Accept": "text/html", "X-Background": "1"}
+EVERY = "data-fresh-every-s="
+RELOADS = '<noscript><meta http-equiv="refresh" content="2"></noscript>'
+
+
+@pytest.fixture
+def question(operator):
+    """The page on which an operator waits for what a portal answers."""
+    return operator.post("/portals/main/ping", headers=SAME).headers["Location"]
+
+
+def test_the_front_page_is_asked_for_again_by_its_script_alone(operator):
+    text = operator.get("/", headers=SAME).text
+
+    assert f'{EVERY}"6"' in text
+    assert "/static/relay.js" in text
+    assert "http-equiv" not in text
+    assert "Reload for newer numbers." in text
+
+
+def test_a_page_that_waits_for_an_answer_is_asked_for_again_until_it_is_there(app, operator, question):
+    waiting = operator.get(question, headers=SAME).text
+    app.extensions["house"].questions.answer(question.rpartition("/")[2], done=True, answer="all is well")
+    answered = operator.get(question, headers=SAME).text
+
+    assert f'{EVERY}"2"' in waiting
+    assert RELOADS in waiting
+    assert EVERY not in answered
+    assert "http-equiv" not in answered
+
+
+def test_a_bulk_replay_is_asked_for_again_until_it_has_ended(app, operator, record):
+    bring_to(record, State.DEAD)
+    bulk = operator.post("/bulk", data={"state": "dead"}, headers=SAME).headers["Location"]
+    running = operator.get(bulk, headers=SAME).text
+    app.extensions["house"].bulk.step(bulk.rpartition("/")[2])
+    ended = operator.get(bulk, headers=SAME).text
+
+    assert f'{EVERY}"2"' in running
+    assert RELOADS in running
+    assert EVERY not in ended
+    assert "http-equiv" not in ended
+
+
+@pytest.mark.parametrize("path", ["/events", "/deliveries", "/bulk", "/portals", "/log", "/events/{event}"])
+def test_no_other_page_is_asked_for_again(operator, record, path):
+    event_id = bring_to(record, State.DEAD).event_id
+
+    text = operator.get(path.format(event=event_id), headers=SAME).text
+
+    assert EVERY not in text
+    assert "<script" not in text
+
+
+def test_a_message_is_kept_for_the_page_that_a_person_sees(operator):
+    operator.post("/portals/main/pause", headers=SAME)
+
+    assert "main is paused now" not in operator.get("/", headers=AGAIN).text
+    assert "main is paused now" in operator.get("/portals", headers=SAME).text
+
+
+def test_an_answer_that_comes_late_takes_nothing_back(operator):
+    """It would, if it brought its older copy of the cookie: what was revealed meanwhile would be masked again."""
+    operator.post("/portals/main/pause", headers=SAME)
+
+    assert "Set-Cookie" not in operator.get("/", headers=AGAIN).headers
