@@ -127,6 +127,20 @@ def test_every_page_is_whole_and_has_nothing_inline(app, client, filled, path):
             assert attributes.get(name, "/").startswith(("/", "#"))
 
 
+@pytest.mark.parametrize("path", PAGES)
+def test_every_cell_of_a_table_has_the_heading_of_its_column_beside_it(client, filled, path):
+    text = client.get(
+        path.format(event=filled[State.DEAD].event_id, delivery=filled[State.DEAD].id), headers={"Accept": "text/html"}
+    ).text
+
+    for table in text.split("<table")[1:]:
+        head, _, body = table.partition("</table>")[0].partition("</thead>")
+        headings = re.findall(r'<th scope="col">([^<(]+?)(?: \([^<]*)?</th>', head)
+        assert headings
+        for row in body.split("<tr")[1:]:
+            assert re.findall(r'<(?:td|th scope="row") data-label="([^"]*)">', row) == headings
+
+
 @pytest.mark.parametrize("path", [*PAGES, "/login", "/healthz", "/readyz", "/hooks/nobody"])
 def test_every_answer_forbids_framing_inline_code_and_caching(client, filled, path):
     answer = client.get(path.format(event=filled[State.DEAD].event_id, delivery=filled[State.DEAD].id))
