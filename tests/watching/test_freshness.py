@@ -30,7 +30,7 @@ def test_the_front_page_is_asked_for_again_by_its_script_alone(operator):
 
 def test_a_page_that_waits_for_an_answer_is_asked_for_again_until_it_is_there(app, operator, question):
     waiting = operator.get(question, headers=SAME).text
-    app.extensions["house"].questions.answer(question.rpartition("/")[2], done=True, answer="all is well")
+    app.extensions["services"].questions.answer(question.rpartition("/")[2], done=True, answer="all is well")
     answered = operator.get(question, headers=SAME).text
 
     assert f'{EVERY}"2"' in waiting
@@ -43,7 +43,7 @@ def test_a_bulk_replay_is_asked_for_again_until_it_has_ended(app, operator, reco
     bring_to(record, State.DEAD)
     bulk = operator.post("/bulk", data={"state": "dead"}, headers=SAME).headers["Location"]
     running = operator.get(bulk, headers=SAME).text
-    app.extensions["house"].bulk.step(bulk.rpartition("/")[2])
+    app.extensions["services"].bulk.step(bulk.rpartition("/")[2])
     ended = operator.get(bulk, headers=SAME).text
 
     assert f'{EVERY}"2"' in running

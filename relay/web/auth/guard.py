@@ -139,7 +139,7 @@ class Visitor:
 
 
 def identify(guard: Guard) -> Visitor | None:
-    """The holder of this request's session, or whom a trusted proxy has signed in; of both, the role that may more.
+    """The holder of this request's session, or whom a trusted proxy has signed in; the stronger role of the two.
 
     None: nobody. Raises RecordUnavailableError.
     """
