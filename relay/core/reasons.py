@@ -37,7 +37,7 @@ BY_CODE: dict[str, str] = {
     "application_not_found": _APPLICATION,
     "portal_deleted": "The portal was deleted, or its site is closed.",
     "error_method_not_found": "The portal's plan has no business processes, or the address of the credential is wrong.",
-    "error_wrong_workflow_id": "There is no such template, or it cannot be started this way. Check the rule's template_id.",
+    "error_wrong_workflow_id": "There is no such template, or it cannot be started so. Check the rule's template_id.",
     "wrong_document_id": _DOCUMENT,
     "incorrect_document_type": _DOCUMENT,
     "template_type_and_document_id_mismatch": "The template belongs to another kind of document than the rule names.",
