@@ -153,7 +153,7 @@ def test_probe_says_that_a_portal_ignores_our_ids(context, portal, capsys, monke
 
 @pytest.mark.parametrize(
     ("template", "document", "words"),
-    [(99, LEAD, "template does not exist"), (1, (*LEAD[:2], "LEAD_404"), "has no such document")],
+    [(99, LEAD, "no such template"), (1, (*LEAD[:2], "LEAD_404"), "has no such document")],
 )
 def test_probe_says_why_nothing_started(context, capsys, template, document, words):
     assert probe(context, template, document) == 1

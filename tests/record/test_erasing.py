@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -56,6 +57,9 @@ def everything(redis):
     return repr([(key, read[redis.type(key)](key)) for key in redis.scan_iter("relay:*")])
 
 
+# However it is spelled, and no random id that happens to have her three letters.
+HER_ADDRESS = re.compile(r"ada(@|%40|\\+u0040)", re.IGNORECASE)
+
 PLACES = [
     {"body": b'{"email": "ada@example.com"}'},
     {"body": b'{"email": "Ada@Example.COM"}'},
@@ -84,7 +88,7 @@ def test_wherever_the_value_stands_its_event_goes_and_no_other(eraser, record, r
     assert (len(traces.events), traces.deliveries) == (1, 1)
     assert not eraser.find(EMAIL, quietly)
     assert not eraser.is_marked(EMAIL)
-    assert "ada" not in everything(redis).casefold()
+    assert not HER_ADDRESS.search(everything(redis))
     assert record.event(other.id)
     assert (record.counts().imbalances, record.counts().total) == ([], 1)
 
@@ -116,7 +120,7 @@ def test_erasing_searches_logs_questions_kept_answers_and_dedup_keys(eraser, rec
     assert (len(traces.entries), len(traces.keys)) == (2, 3)
     assert not redis.exists(keys.dedup("website", "of-the-value"))
     assert redis.exists(keys.ONCE + "2")
-    assert "ada" not in everything(redis)
+    assert not HER_ADDRESS.search(everything(redis))
     erased, kept = read_acts(redis)
     assert (erased.what, erased.subject, kept.note) == ("erase", f"mark {MARKER.mark(EMAIL)}", "called nobody")
 
