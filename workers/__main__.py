@@ -22,6 +22,8 @@ from relay.core.errors import ConfigError, RelayError
 from relay.core.processes import Child, Supervisor
 from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running
+from relay.health.assessment import Thresholds
+from relay.health.thresholds import load_thresholds
 from relay.store import Store
 from relay.store.operators.audit_log import Act, who_in_terminal
 from workers.alerts.messengers import open_channels, open_chats
@@ -62,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(settings, addresses, alerting, burst=options.burst)
         store = Store.open(settings.redis_url)
         contexts = [Context.open(store, address) for address in addresses.values()]
-        return max([_act(options, context) for context in contexts])
+        thresholds = load_thresholds(settings.config)
+        return max([_act(options, context, thresholds) for context in contexts])
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 1
@@ -89,10 +92,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _act(options: argparse.Namespace, context: Context) -> int:
+def _act(options: argparse.Namespace, context: Context, thresholds: Thresholds) -> int:
     name, now = context.portal.name, context.clock()
     if options.command == "ping":
-        return ping(context)
+        return ping(context, thresholds)
     if options.command == "pause":
         context.gate.pause_by_person(now)
         _log(context, "pause")

@@ -30,7 +30,7 @@ from relay.runtime.embedded import running_url
 from relay.runtime.secret_file import kept_secret
 from relay.store import Store
 from relay.store.operators.audit_log import who_in_terminal
-from relay.store.record.persons import Marker
+from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Record
 from relay.store.record.search import Filter, Row, list_events, parse_state, row_of
 
@@ -120,7 +120,7 @@ def replay(options: argparse.Namespace) -> int:
             return 1
     config = load_config(settings.config, AnySecret())
     key = _secret_key(settings)
-    replayer = Replayer(record, config.sources, config.rules, Marker(key) if key else None)
+    replayer = Replayer(record, config.sources, config.rules, PersonIndex(key) if key else None)
     try:
         made = OperatorActs(store, replayer).replay(
             options.id, who_in_terminal(), current_rules=options.rules == "current"
@@ -162,7 +162,7 @@ def erase(options: argparse.Namespace) -> int:
     key = _secret_key(settings)
     if not key:
         raise RelayError("RELAY_SECRET_KEY is needed: without it, what rules extracted is not found")
-    eraser = Eraser(Store.open(settings.redis_url), Marker(key))
+    eraser = Eraser(Store.open(settings.redis_url), PersonIndex(key))
     traces = eraser.find(options.value, _show_progress)
     if not traces:
         say("found nowhere")

@@ -83,7 +83,7 @@ class Intent:
 class Event:
     """The thing received, as it came. Body, headers and query never appear in a repr.
 
-    marks: keyed hashes of values that rules extracted, by which a person's events are found (store/record/persons.py).
+    person_keys: keyed hashes of values that rules extracted, by which a person's events are found (persons.py).
     """
 
     id: str
@@ -99,7 +99,7 @@ class Event:
     errors: Mapping[str, list[str]] = field(default_factory=dict)
     deliveries: tuple[str, ...] = ()
     duplicates: int = 0
-    marks: tuple[str, ...] = ()
+    person_keys: tuple[str, ...] = ()
 
     def to_wire(self) -> dict[str, Any]:
         return {

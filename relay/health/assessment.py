@@ -74,7 +74,7 @@ def assess(snapshot: Snapshot, thresholds: Thresholds, now: datetime) -> list[Ne
     """Everything that needs a person now, the worst first."""
     needs = [
         *_of_record(snapshot),
-        *(need for name, portal in snapshot.portals.items() for need in _of_portal(name, portal, thresholds, now)),
+        *(need for name, portal in snapshot.portals.items() for need in assess_portal(name, portal, thresholds, now)),
         *_of_sources(snapshot, thresholds, now),
     ]
     order = list(Grade)
@@ -93,7 +93,8 @@ def _of_record(snapshot: Snapshot) -> Iterator[Need]:
         yield Need(NeedCode.MEMORY, grade, count=round(snapshot.memory.share * 100))
 
 
-def _of_portal(name: str, portal: PortalSnapshot, thresholds: Thresholds, now: datetime) -> Iterator[Need]:
+def assess_portal(name: str, portal: PortalSnapshot, thresholds: Thresholds, now: datetime) -> Iterator[Need]:
+    """What of one portal needs a person now."""
     gate = portal.gate
     lasts = now - gate.since if gate.since else timedelta(0)
     if gate.state is GateState.HELD:

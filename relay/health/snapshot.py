@@ -58,12 +58,13 @@ def take_snapshot(store: Store, portals: Iterable[str], sources: Iterable[str], 
         for_person=store.record.undecided(),
         dead=store.record.buried(),
         memory=store.memory(),
-        portals={name: _portal(store, name, now) for name in portals},
+        portals={name: snapshot_of_portal(store, name, now) for name in portals},
         last_events={name: one.newest for name, one in presence.items()},
     )
 
 
-def _portal(store: Store, name: str, now: datetime) -> PortalSnapshot:
+def snapshot_of_portal(store: Store, name: str, now: datetime) -> PortalSnapshot:
+    """How one portal is now. Raises RecordUnavailableError."""
     kept = store.portal(name)
     return PortalSnapshot(
         gate=kept.gate.look(),

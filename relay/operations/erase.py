@@ -21,7 +21,7 @@ from relay.core.ids import EVENT_PREFIX, utc_now
 from relay.core.lifecycle import FINAL, State
 from relay.store import Store
 from relay.store.operators.audit_log import Act
-from relay.store.record.persons import Marker
+from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Record
 
 AT_ONCE = 500
@@ -83,10 +83,10 @@ class Traces:
 
 @dataclass(frozen=True, slots=True)
 class Eraser:
-    """Finds a value and removes it. marker: with RELAY_SECRET_KEY, for what rules extracted."""
+    """Finds a value and removes it. persons: with RELAY_SECRET_KEY, for what rules extracted."""
 
     store: Store
-    marker: Marker
+    persons: PersonIndex
     clock: Callable[[], datetime] = utc_now
 
     @property
@@ -100,7 +100,7 @@ class Eraser:
         Raises NotErasableError, RecordUnavailableError.
         """
         needle, traces = Needle(value), Traces()
-        marked = set(self.record.marked(self.marker.mark(value)))
+        marked = set(self.record.events_of_person(self.persons.key_of(value)))
         total, seen = self.record.event_count(), 0
         for ids in self._all_ids():
             self._look(ids, needle, marked, traces)
@@ -123,11 +123,11 @@ class Eraser:
             if not self.record.prune(event_id):
                 raise NotErasableError(f"{event_id} has a delivery that has moved meanwhile: run it again")
         self.store.traces.delete(traces.entries, traces.keys)
-        self.store.operators.log(Act(self.clock(), who, "erase", f"mark {self.marker.mark(value)}", str(traces)))
+        self.store.operators.log(Act(self.clock(), who, "erase", f"mark {self.persons.key_of(value)}", str(traces)))
 
     def is_marked(self, value: str) -> bool:
         """Whether an event is still found by the value's mark."""
-        return bool(self.record.marked(self.marker.mark(value)))
+        return bool(self.record.events_of_person(self.persons.key_of(value)))
 
     def _all_ids(self) -> Iterator[list[str]]:
         after: str | None = None

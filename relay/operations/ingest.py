@@ -27,7 +27,7 @@ from relay.rules import RuleBook
 from relay.sources import Source, Webhook, build_context
 from relay.sources.parsers import kind_of
 from relay.store.record.collector import Collector
-from relay.store.record.persons import Marker
+from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Entry, Receipt
 from relay.store.record.unproven import Bounds
 
@@ -116,10 +116,10 @@ def bounds_of(source: Source, event: Event) -> Bounds:
 class Ingest:
     """Receives webhooks: everything the web process needs for it, built once."""
 
-    def __init__(self, rules: RuleBook, collector: Collector, marker: Marker) -> None:
+    def __init__(self, rules: RuleBook, collector: Collector, persons: PersonIndex) -> None:
         self._rules = rules
         self._collector = collector
-        self._marker = marker
+        self._persons = persons
         self._pauses = Pauses()
         self._turns = Turns()
 
@@ -167,7 +167,7 @@ class Ingest:
             reason="rule_not_filled" if decision.state is EventState.REJECTED else None,
             errors=dict(decision.errors),
             deliveries=tuple(delivery.id for delivery in deliveries),
-            marks=self._marker.marks(decision.personal),
+            person_keys=self._persons.keys_of(decision.personal),
         )
         # Only what makes a call claims its dedup key: an event that no rule wanted must not stand in the way of the one
         # that is meant, be it the same after the rule is mended, or another behind which a stranger has put his own.

@@ -15,7 +15,7 @@ from relay.core.lifecycle import FINAL
 from relay.operations.ingest import decide, deliveries_of
 from relay.rules import RuleBook
 from relay.sources import Source, build_context
-from relay.store.record.persons import Marker
+from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Record
 
 
@@ -26,14 +26,16 @@ class NotReplayableError(RelayError):
 class Replayer:
     """Makes the new deliveries. sources and rules: today's configuration.
 
-    marker: marks what the rules of today find of a person; None where RELAY_SECRET_KEY is not known.
+    persons: keys of what the rules of today find of a person; None where RELAY_SECRET_KEY is not known.
     """
 
-    def __init__(self, record: Record, sources: Mapping[str, Source], rules: RuleBook, marker: Marker | None) -> None:
+    def __init__(
+        self, record: Record, sources: Mapping[str, Source], rules: RuleBook, persons: PersonIndex | None
+    ) -> None:
         self._record = record
         self._sources = sources
         self._rules = rules
-        self._marker = marker
+        self._persons = persons
 
     def replay(self, wanted: str, *, current_rules: bool) -> list[Delivery]:
         """Replay a delivery, or an event from which no call was made.
@@ -76,11 +78,11 @@ class Replayer:
     def _add(
         self, event: Event, old: Delivery | None, fresh: list[Delivery], personal: Sequence[str]
     ) -> list[Delivery]:
-        if personal and self._marker is None:
+        if personal and self._persons is None:
             raise NotReplayableError("RELAY_SECRET_KEY is needed: without it, its person could not be found again")
-        marks = self._marker.marks(personal) if self._marker else ()
+        person_keys = self._persons.keys_of(personal) if self._persons else ()
         try:
-            self._record.replay(event, old, fresh, marks)
+            self._record.replay(event, old, fresh, person_keys)
         except LostRace as error:
             raise NotReplayableError(f"{error} has been replayed before") from None
         return fresh

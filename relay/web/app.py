@@ -6,12 +6,11 @@ import os
 
 from flask import Flask
 
-from relay.configuration.alerts import load_alerting_thresholds
 from relay.configuration.settings import Settings
 from relay.core.errors import RecordUnavailableError
 from relay.core.ids import utc_now
 from relay.core.telemetry import get_logger
-from relay.health.assessment import DEFAULT, Thresholds
+from relay.health.thresholds import load_thresholds
 from relay.operations.bulk_replay import BulkReplays
 from relay.operations.configure import Config, load_all, load_config
 from relay.operations.ingest import Ingest
@@ -21,7 +20,7 @@ from relay.rules import RuleBook
 from relay.store import Store
 from relay.store.operators.sessions import LONGEST
 from relay.store.record.collector import Collector
-from relay.store.record.persons import Marker
+from relay.store.record.persons import PersonIndex
 from relay.web import api, dashboard, hooks, ops, problems
 from relay.web.auth.guard import Guard, Role
 from relay.web.auth.proxies import TrustedProxies
@@ -77,25 +76,23 @@ def publish(store: Store, rules: RuleBook) -> None:
 
 
 def _furnish(settings: Settings, config: Config, store: Store) -> Services:
-    marker = Marker(settings.secret_key or "")
-    operator_acts = OperatorActs(store, Replayer(store.record, config.sources, config.rules, marker))
-    # The first page and the alerts agree from when on something needs a person.
-    told = load_alerting_thresholds(settings.config)
+    persons = PersonIndex(settings.secret_key or "")
+    operator_acts = OperatorActs(store, Replayer(store.record, config.sources, config.rules, persons))
     return Services(
         settings=settings,
         sources=config.sources,
         rules=config.rules,
         store=store,
-        ingest=Ingest(config.rules, Collector(store.record), marker),
+        ingest=Ingest(config.rules, Collector(store.record), persons),
         guard=Guard(
             store.operators,
             settings.secret_key or "",
             {Role.OPERATOR: settings.dashboard_password, Role.VIEWER: settings.viewer_password},
             settings.operators,
         ),
-        marker=marker,
+        persons=persons,
         portals=config.portals,
         operator_acts=operator_acts,
-        thresholds=Thresholds(*told) if told else DEFAULT,
+        thresholds=load_thresholds(settings.config),
         bulk=BulkReplays(store, operator_acts),
     )

@@ -17,7 +17,7 @@ from relay.rules import RuleBook
 from relay.sources import Source
 from relay.store import Store
 from relay.store.portals.questions import Questions
-from relay.store.record.persons import Marker
+from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Record
 from relay.web.auth.guard import Guard
 
@@ -32,7 +32,7 @@ class Services:
     store: Store
     ingest: Ingest
     guard: Guard
-    marker: Marker
+    persons: PersonIndex
     portals: Mapping[str, Portal]
     operator_acts: OperatorActs
     bulk: BulkReplays

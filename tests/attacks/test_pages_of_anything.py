@@ -8,7 +8,7 @@ import re
 import pytest
 
 from relay.web.presenters.excerpts import LONGEST_TEXT, MOST_CHARACTERS, MOST_VALUES, excerpt, excerpt_of_text
-from relay.web.presenters.masking import MOST_KNOWN, Shade, pretty
+from relay.web.presenters.masking import MOST_KNOWN, Masking, pretty
 from tests.support.making import make_entry, write
 from tests.support.senders import JSON, dump, website
 
@@ -61,7 +61,7 @@ def test_where_a_text_is_cut_no_half_of_an_address_stands(characters, divider):
 
     assert is_cut
     assert len(shown) <= characters
-    assert "petrov" not in Shade().text(shown)
+    assert "petrov" not in Masking().text(shown)
     assert shown.rstrip(divider).endswith(EMAIL)
 
 
@@ -75,13 +75,13 @@ def test_a_text_without_borders_is_cut_well_before_what_may_be_an_address():
 def counted(monkeypatch):
     """How many texts are masked, and how long they are together."""
     done = []
-    real = Shade.text
+    real = Masking.text
 
     def text(self, given):
         done.append(len(given))
         return real(self, given)
 
-    monkeypatch.setattr(Shade, "text", text)
+    monkeypatch.setattr(Masking, "text", text)
     return done
 
 
@@ -136,6 +136,6 @@ def test_so_many_personal_values_that_none_can_be_looked_for_are_all_masked():
     few = frozenset(sorted(known)[:MOST_KNOWN])
     text = "call Person Number 7 today"
 
-    assert "Number 7" not in Shade(known=few).text(text)
-    assert "Number" not in Shade(known=known).text(text)
-    assert re.fullmatch(r".•••", Shade(known=known).text(text))
+    assert "Number 7" not in Masking(known=few).text(text)
+    assert "Number" not in Masking(known=known).text(text)
+    assert re.fullmatch(r".•••", Masking(known=known).text(text))

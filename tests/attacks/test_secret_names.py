@@ -10,7 +10,7 @@ from relay.sources import Source, Webhook
 from relay.sources.secret_names import clean_address, is_secret_name, without_secrets
 from relay.sources.verifiers import NoVerifier, TokenVerifier
 from relay.store.redis import keys
-from relay.web.presenters.masking import Shade
+from relay.web.presenters.masking import Masking
 from tests.support.folders import SECRETS
 from tests.support.senders import SEED, dump, website
 
@@ -39,8 +39,8 @@ def test_what_has_the_name_of_a_secret_is_neither_kept_nor_shown(name):
     assert source.kept_headers(webhook) == {}
     assert source.kept_query(webhook) == "a=1&b=2"
     assert clean_address(f"https://site.example/?a=1&{name}=hidden") == f"https://site.example/?a=1&{name}=***"
-    assert "hidden" not in str(Shade().value({"a": {name: "hidden"}, "b": [{name: ["hidden"]}]}))
-    assert "hidden" not in str(Shade().pairs({name: "hidden"}))
+    assert "hidden" not in str(Masking().value({"a": {name: "hidden"}, "b": [{name: ["hidden"]}]}))
+    assert "hidden" not in str(Masking().pairs({name: "hidden"}))
 
 
 @pytest.mark.parametrize("name", PLAIN_NAMES.split())
@@ -50,7 +50,7 @@ def test_any_other_name_is_kept_and_shown(name):
     source = Source("one", NoVerifier())
     assert source.kept_headers(webhook) == {name.lower(): "shown"}
     assert source.kept_query(webhook) == f"{name}=shown"
-    assert Shade().value({name: "shown"}) == {name: "shown"}
+    assert Masking().value({name: "shown"}) == {name: "shown"}
 
 
 @pytest.mark.parametrize(

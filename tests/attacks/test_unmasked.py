@@ -7,7 +7,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from relay.web.presenters.masking import Shade
+from relay.web.presenters.masking import Masking
 from tests.support.folders import WEB_SECRETS
 from tests.support.senders import dump, website
 from tests.watching.conftest import SAME, enter
@@ -15,7 +15,7 @@ from tests.watching.conftest import SAME, enter
 READ, METRICS = "read-token-of-the-test", "metrics-token-of-the-test"
 EMAIL, PHONE, NAME = "ivan.petrov@example.com", "+7 916 123-45-67", "Иван Петров"
 SECRETS = ["ivan.petrov", "ivan%2Epetrov", "123-45", "9161234567", NAME, quote(NAME), quote_plus(NAME), "Pencil"]
-SHADE = Shade(names=frozenset({"name"}), known=frozenset({NAME, "Smith & Söhne"}))
+SHADE = Masking(names=frozenset({"name"}), known=frozenset({NAME, "Smith & Söhne"}))
 
 
 @pytest.fixture
@@ -68,8 +68,8 @@ def test_a_value_of_a_query_is_masked_by_its_name_however_it_is_encoded(key):
 @pytest.mark.parametrize("piece", ["%", "%2", "%20", "a%40", "%25", "&=%41", "x"])
 @pytest.mark.parametrize("method", ["text", "query"])
 def test_percent_signs_without_end_do_not_keep_the_masking_busy(monkeypatch, piece, method):
-    plain, read = Shade._plain, []
-    monkeypatch.setattr(Shade, "_plain", lambda self, text: (read.append(len(text)), plain(self, text))[1])
+    plain, read = Masking._plain, []
+    monkeypatch.setattr(Masking, "_plain", lambda self, text: (read.append(len(text)), plain(self, text))[1])
     text = piece * (100_000 // len(piece))
 
     getattr(SHADE, method)(text)

@@ -107,7 +107,7 @@ def test_an_event_that_was_replayed_is_never_removed(app, client, record):
         client.post("/hooks/lenient", data=dump({"id": "none", "n": number}), headers=TYPES)
     first, _ = sorted(events(record, "lenient"), key=lambda event: event.id)
     record.redis.hset(keys.EVENT + first.id, "body", dump({"id": 7}))
-    Replayer(record, house.sources, house.rules, house.marker).replay(first.id, current_rules=True)
+    Replayer(record, house.sources, house.rules, house.persons).replay(first.id, current_rules=True)
 
     for _ in range(4 * KEPT):
         client.post("/hooks/lenient", data=dump({"id": "none"}), headers=TYPES)

@@ -21,7 +21,7 @@ from relay.core.events import Attempt, Call, Delivery, Event
 from relay.core.ids import new_delivery_id, new_event_id, to_ms
 from relay.core.lifecycle import EventState, State, Verdict
 from relay.store.record import codec
-from relay.store.record.persons import Marker
+from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Entry, Record
 from relay.store.redis import keys
 from relay.store.redis.scripts import Script, run
@@ -107,7 +107,7 @@ class Sample:
         return f"person{self.number % PERSONS}@example.com"
 
 
-def entry_of(sample: Sample, marker: Marker) -> Entry:
+def entry_of(sample: Sample, persons: PersonIndex) -> Entry:
     """The event and its delivery, still waiting, as the door makes them."""
     kind, at = sample.kind, sample.at
     event_id, delivery_id = new_event_id(at), new_delivery_id(at)
@@ -130,7 +130,7 @@ def entry_of(sample: Sample, marker: Marker) -> Entry:
         headers={"content-type": "application/json", "user-agent": "a browser", "host": "relay.example.com"},
         body=body,
         deliveries=(delivery_id,),
-        marks=marker.marks([sample.email]),
+        person_keys=persons.keys_of([sample.email]),
     )
     delivery = Delivery(delivery_id, event_id, kind.rule, call, State.PENDING, at, at)
     return Entry(event, [delivery])
@@ -148,9 +148,9 @@ def workflow_of(sample: Sample) -> str:
     return "" if sample.is_dead else hashlib.sha256(str(sample.number).encode()).hexdigest()[:22]
 
 
-def write_by_the_scripts(record: Record, sample: Sample, marker: Marker) -> tuple[str, str]:
+def write_by_the_scripts(record: Record, sample: Sample, persons: PersonIndex) -> tuple[str, str]:
     """The same through the record's own scripts: recorded, claimed, settled. The ids of event and delivery."""
-    entry = entry_of(sample, marker)
+    entry = entry_of(sample, persons)
     run(record.redis, record.entry_call(entry))
     (delivery,) = entry.deliveries
     (claimed,) = record.claim(delivery.call.portal, "likeness", sample.at)
@@ -161,30 +161,30 @@ def write_by_the_scripts(record: Record, sample: Sample, marker: Marker) -> tupl
     return entry.event.id, delivery.id
 
 
-def fill(redis: Redis, samples: Iterator[Sample], marker: Marker) -> int:
+def fill(redis: Redis, samples: Iterator[Sample], persons: PersonIndex) -> int:
     """Write them; how many."""
     written = 0
     script = _script()
     redis.script_load(script.text)
     while group := list(islice(samples, AT_ONCE)):
-        values = [values_of(sample, marker) for sample in group]
+        values = [values_of(sample, persons) for sample in group]
         written += int(redis.evalsha(script.sha, 0, SHAPE, *(json.dumps(value) for value in values)))
     return written
 
 
-def values_of(sample: Sample, marker: Marker) -> dict[str, str]:
+def values_of(sample: Sample, persons: PersonIndex) -> dict[str, str]:
     """What differs between one event and another."""
     kind, at = sample.kind, sample.at
     return {
         "event": new_event_id(at), "delivery": new_delivery_id(at), "source": kind.source, "rule": kind.rule,
         "template": str(kind.template_id), "lead": str(sample.number % 400_000), "email": sample.email,
-        "mark": marker.mark(sample.email), "at": str(to_ms(at)), "state": "dead" if sample.is_dead else "started",
+        "mark": persons.key_of(sample.email), "at": str(to_ms(at)), "state": "dead" if sample.is_dead else "started",
         "reason": kind.code if sample.is_dead else "", "workflow": workflow_of(sample),
         "attempt": codec.attempt_to_json(attempt_of(sample)),
     }  # fmt: skip
 
 
-def check_likeness(redis: Redis, marker: Marker) -> None:
+def check_likeness(redis: Redis, persons: PersonIndex) -> None:
     """Compare what `fill` leaves with what the record's scripts leave. Raises AssertionError; empties the server."""
     seen = []
     for number in (4, 5):
@@ -192,9 +192,9 @@ def check_likeness(redis: Redis, marker: Marker) -> None:
         for write in ("scripts", "fill"):
             redis.flushall()
             if write == "scripts":
-                write_by_the_scripts(Record(redis), sample, marker)
+                write_by_the_scripts(Record(redis), sample, persons)
             else:
-                fill(redis, iter([sample]), marker)
+                fill(redis, iter([sample]), persons)
             seen.append(_contents(redis))
         assert seen[-1] == seen[-2], _difference(seen[-1], seen[-2])
     redis.flushall()
@@ -243,7 +243,7 @@ def _shape() -> str:
         content_type="application/json", query="",
         headers={"content-type": "application/json", "user-agent": "a browser", "host": "relay.example.com"},
         body=b'{"form": "demo", "lead": {"id": @lead@}, "email": "@email@", "comment": "' + b"c" * 200 + b'"}',
-        deliveries=(marks["delivery"],), marks=("@mark@",),
+        deliveries=(marks["delivery"],), person_keys=("@mark@",),
     )  # fmt: skip
     call = Call("main", 1, ("crm", "CCrmDocumentLead", "LEAD_@lead@"), {"Email": "@email@", "Manager": "user_1"})
     delivery = Delivery(marks["delivery"], marks["event"], marks["rule"], call, State.DEAD, FIRST, FIRST)

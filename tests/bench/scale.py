@@ -29,7 +29,7 @@ from redis import Redis
 from relay.configuration.settings import Settings
 from relay.core.events import iso
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id
-from relay.store.record.persons import Marker
+from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Record
 from relay.web import create_app
 from tests.bench.filling import FIRST, KINDS, SPREAD, Sample, check_likeness, fill, workflow_of
@@ -60,22 +60,22 @@ def main() -> int:
     """Fill, measure, print. 1 where something is slower than the target."""
     events = int(sys.argv[1]) if len(sys.argv) > 1 else EVENTS
     times = int(sys.argv[2]) if len(sys.argv) > 2 else TIMES
-    marker = Marker(WEB_SECRETS["RELAY_SECRET_KEY"])
+    persons = PersonIndex(WEB_SECRETS["RELAY_SECRET_KEY"])
     with Valkey() as valkey, tempfile.TemporaryDirectory(prefix="relay-bench-") as folder:
-        fill_it(valkey.redis, marker, events)
+        fill_it(valkey.redis, persons, events)
         client = client_of(valkey, Path(folder))
         timed = [measure(client, name, path, times) for name, path in calls(valkey.redis, events)]
     print(table(timed, times), flush=True)
     return 1 if any(one.p95 > TARGET_MS or one.status != 200 for one in timed) else 0
 
 
-def fill_it(redis: Redis, marker: Marker, events: int) -> None:
+def fill_it(redis: Redis, persons: PersonIndex, events: int) -> None:
     """Fill it, and say how large it became."""
     redis.config_set("appendonly", "no")
-    check_likeness(redis, marker)
+    check_likeness(redis, persons)
     before, begun = memory(redis), time.perf_counter()
     dead = int(events * DEAD_SHARE)
-    fill(redis, (Sample(number, events, dead) for number in range(events)), marker)
+    fill(redis, (Sample(number, events, dead) for number in range(events)), persons)
     ledger = Record(redis).counts()
     if ledger.imbalances or ledger.total_events != events:
         raise RuntimeError(f"not what was to be written: {ledger}")

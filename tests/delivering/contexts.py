@@ -1,4 +1,4 @@
-"""Desks of workers for tests: real parts, except that the clock stands still and chance gives nothing away."""
+"""Contexts of workers for tests: real parts, except that the clock stands still and chance gives nothing away."""
 
 from __future__ import annotations
 

@@ -131,6 +131,21 @@ def test_ping_says_that_a_portal_is_away(open_context, capsys):
     assert "No connection to the portal" in capsys.readouterr().out
 
 
+def test_ping_says_that_the_portal_stands_still_as_the_first_page_does(context, capsys):
+    context.gate.pause_by_person(utc_now())
+
+    assert ping(context) == 1
+    assert "portal main is paused (by_person)" in capsys.readouterr().out
+
+
+def test_ping_says_for_how_long_the_first_in_line_has_waited(context, record, clock, capsys):
+    add(record)
+    clock.advance(1_200)
+
+    assert ping(context) == 1
+    assert "portal main: 1 delivery is waiting, the first in line for 20 min" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("profile", ["a", "b"])
 def test_probe_starts_one_workflow_and_sees_its_id_refused_the_second_time(context, portal, capsys, profile):
     portal.configure(profile=profile)

@@ -8,7 +8,7 @@ import pytest
 
 from relay.core.lifecycle import EventState, State
 from relay.queue.jobs import queue_key
-from relay.store.record.persons import Marker
+from relay.store.record.persons import PersonIndex
 from relay.store.record.search import Filter, list_events
 from relay.store.redis import keys
 from tests.support.folders import WEB_SECRETS, copy_config
@@ -105,8 +105,8 @@ def test_the_person_of_a_rejected_event_is_found_by_what_was_typed_or_came(clien
 
     assert answer.status_code == 422
     for value in named:
-        mark = Marker(WEB_SECRETS["RELAY_SECRET_KEY"]).mark(value)
-        assert record.size(keys.MARKS + mark) == 1, value
+        person_key = PersonIndex(WEB_SECRETS["RELAY_SECRET_KEY"]).key_of(value)
+        assert record.size(keys.MARKS + person_key) == 1, value
 
 
 @pytest.mark.parametrize("senders", [2, 20])

@@ -15,13 +15,13 @@ from relay.store import Store
 from relay.store.operators.audit_log import Act, log_act, read_acts
 from relay.store.portals.gate import Gate
 from relay.store.portals.questions import Questions
-from relay.store.record.persons import Marker
+from relay.store.record.persons import PersonIndex
 from relay.store.redis import keys
 from tests.support.folders import WEB_SECRETS
 from tests.support.making import NOON, bring_to, claim_one, make_attempt, make_call, make_delivery, make_entry, write
 
 EMAIL, PHONE = "ada@example.com", "+44 20 7946 0000"
-MARKER = Marker(WEB_SECRETS["RELAY_SECRET_KEY"])
+PERSONS = PersonIndex(WEB_SECRETS["RELAY_SECRET_KEY"])
 
 
 def quietly(_seen, _total):
@@ -30,14 +30,14 @@ def quietly(_seen, _total):
 
 @pytest.fixture
 def eraser(record):
-    return Eraser(Store(record.redis), MARKER)
+    return Eraser(Store(record.redis), PERSONS)
 
 
-def write_with(record, *, body=b"{}", parameters=None, marks=(), digest=None, **about):
+def write_with(record, *, body=b"{}", parameters=None, person_keys=(), digest=None, **about):
     """An event with one delivery that is waiting; the entry."""
     entry = make_entry([], state=EventState.ACCEPTED, body=body, digest=digest)
     delivery = make_delivery(entry.event.id, call=make_call(parameters=parameters or {}))
-    event = replace(entry.event, deliveries=(delivery.id,), marks=MARKER.marks(marks), **about)
+    event = replace(entry.event, deliveries=(delivery.id,), person_keys=PERSONS.keys_of(person_keys), **about)
     write(record, replace(entry, event=event, deliveries=[delivery]))
     return event, delivery
 
@@ -71,7 +71,7 @@ PLACES = [
     {"parameters": {"Email": EMAIL}},
     {"parameters": {"Notes": ["x", f"mailto:{EMAIL}"]}},
     {"errors": {"email": [f"{EMAIL} is taken"]}},
-    {"marks": (EMAIL,)},
+    {"person_keys": (EMAIL,)},
 ]
 
 
@@ -79,7 +79,7 @@ PLACES = [
 def test_wherever_the_value_stands_its_event_goes_and_no_other(eraser, record, redis, place):
     _, delivery = write_with(record, **place)
     finish(record, delivery)
-    other, staying = write_with(record, body=b'{"email": "bob@example.com"}', marks=("bob@example.com",))
+    other, staying = write_with(record, body=b'{"email": "bob@example.com"}', person_keys=("bob@example.com",))
     finish(record, staying)
 
     traces = eraser.find(EMAIL, quietly)
@@ -122,7 +122,7 @@ def test_erasing_searches_logs_questions_kept_answers_and_dedup_keys(eraser, rec
     assert redis.exists(keys.ONCE + "2")
     assert not HER_ADDRESS.search(everything(redis))
     erased, kept = read_acts(redis)
-    assert (erased.what, erased.subject, kept.note) == ("erase", f"mark {MARKER.mark(EMAIL)}", "called nobody")
+    assert (erased.what, erased.subject, kept.note) == ("erase", f"mark {PERSONS.key_of(EMAIL)}", "called nobody")
 
 
 @pytest.mark.parametrize("given", [PHONE, "+442079460000", "44 (20) 7946-0000"])

@@ -12,7 +12,7 @@ from relay.core.lifecycle import EventState, State
 from relay.operations.replay import NotReplayableError, Replayer
 from relay.rules import load_rules
 from relay.sources import load_sources
-from relay.store.record.persons import Marker
+from relay.store.record.persons import PersonIndex
 from relay.store.redis import keys
 from tests.support.folders import SECRETS, copy_config
 from tests.support.making import NOON, bring_to, claim_one, make_entry, write
@@ -31,7 +31,7 @@ def today(record, tmp_path):
         sources = load_sources(folder / "sources.yaml", SECRETS)
         portals = load_portals(folder / "portals.yaml")
         rules = load_rules(folder / "rules", sources=sources, portals=portals)
-        return Replayer(record, sources, rules, Marker("key"))
+        return Replayer(record, sources, rules, PersonIndex("key"))
 
     return make
 
@@ -106,16 +106,16 @@ def test_the_person_of_a_replayed_event_is_found_by_name(record, today):
 
     today(seed_example=WITH_EMAIL).replay(entry.event.id, current_rules=True)
 
-    mark = Marker("key").mark(ADA)
-    assert record.event(entry.event.id).marks == (mark,)
-    assert record.page(keys.MARKS + mark) == [entry.event.id]
+    person_key = PersonIndex("key").key_of(ADA)
+    assert record.event(entry.event.id).person_keys == (person_key,)
+    assert record.page(keys.MARKS + person_key) == [entry.event.id]
 
 
 def test_an_event_of_a_person_is_not_replayed_where_the_key_is_not_known(record, today):
     entry = make_entry([], state=EventState.REJECTED, body=dump({**SEED, "email": ADA}))
     write(record, entry)
     replayer = today(seed_example=WITH_EMAIL)
-    replayer._marker = None
+    replayer._persons = None
 
     with pytest.raises(NotReplayableError, match="RELAY_SECRET_KEY"):
         replayer.replay(entry.event.id, current_rules=True)

@@ -14,11 +14,14 @@ import pytest
 from relay.core.errors import ConfigError
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
+from relay.store import Store
 from relay.store.portals.gate import Gate
 from relay.store.record.record import HARD_DEADLINE
 from relay.store.record.upgrade import upgrade
 from relay.store.redis import keys
+from tests.support.folders import WEB_SECRETS
 from tests.support.making import NOON, write_one
+from workers.bitrix24.oauth import Tokens
 
 SAMPLE = json.loads((Path(__file__).parent / "samples" / "layout-1.json").read_text("utf-8"))
 OF = SAMPLE["deliveries"]
@@ -66,6 +69,29 @@ def test_the_jobs_of_an_older_record_are_forgotten_and_a_held_portal_is_asked(ol
     assert redis.keys("rq:job:*") == redis.keys("rq:queue:*") == redis.keys("rq:scheduled:*") == []
     assert not redis.exists(keys.CLOCK)
     assert Gate(redis, "second").look().may_be_asked(utc_now())
+
+
+def test_the_tokens_of_an_older_record_are_the_ones_in_force(old, redis):
+    upgrade(redis)
+
+    kept = Store(redis).portal("second").tokens()
+
+    assert Tokens(**kept) == Tokens(
+        "an-access-token", "a-refresh-token", "https://second.bitrix24.example/rest/", "https://oauth.bitrix24.example"
+    )
+
+
+def test_an_older_record_is_served(old, redis, make_app, valkey):
+    upgrade(redis)
+    client = make_app(valkey).test_client()
+    asking = {"headers": {"Authorization": f"Bearer {WEB_SECRETS['RELAY_API_TOKEN']}"}}
+
+    listed = client.get("/api/v1/deliveries?limit=50", **asking).json["deliveries"]
+    events = {client.get(f"/api/v1/events/{one['event_id']}", **asking).status_code for one in listed}
+
+    assert {one["id"] for one in listed} >= set(old.values())
+    assert events == {200}
+    assert client.get("/api/v1/audit", **asking).json["imbalances"] == []
 
 
 def test_an_upgrade_is_done_once_and_may_be_repeated_after_a_death(old, record, redis):

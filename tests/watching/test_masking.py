@@ -8,7 +8,7 @@ import time
 import pytest
 
 from relay.store.operators.audit_log import read_acts
-from relay.web.presenters.masking import Shade, cover
+from relay.web.presenters.masking import Masking, cover
 from tests.support.making import make_entry, write
 from tests.support.senders import dump, website
 
@@ -38,24 +38,24 @@ SECRETS = ["ivan.petrov", "123-45", "9161234567", "example.com"]
     ],
 )
 def test_what_looks_like_an_address_or_a_number_is_masked_and_nothing_else(text, shown):
-    assert Shade().text(text) == shown
+    assert Masking().text(text) == shown
 
 
 def test_what_a_rule_marks_is_masked_by_its_name_and_by_its_value():
-    shade = Shade(names=frozenset({"surname"}), known=frozenset({"Ivanov", "Li"}))
+    masking = Masking(names=frozenset({"surname"}), known=frozenset({"Ivanov", "Li"}))
 
-    assert shade.value({"surname": "Petrov", "n": 7, "note": "call Ivanov", "to": "Li", "list": "Liszt"}) == {
+    assert masking.value({"surname": "Petrov", "n": 7, "note": "call Ivanov", "to": "Li", "list": "Liszt"}) == {
         "surname": "P•••", "n": 7, "note": "call I•••", "to": "L•••", "list": "Liszt"
     }  # fmt: skip
-    assert shade.value({"surname": [{"first": "Ann"}, 12]}) == {"surname": [{"first": "Ann"}, "•••"]}
-    assert shade.value(79161234567) == "7•••67"
+    assert masking.value({"surname": [{"first": "Ann"}, 12]}) == {"surname": [{"first": "Ann"}, "•••"]}
+    assert masking.value(79161234567) == "7•••67"
     assert cover("  Anna ") == "A•••"
 
 
 def test_nothing_is_masked_once_it_is_revealed():
-    shade = Shade(names=frozenset({"surname"}), known=frozenset({"Ivanov"}), revealed=True)
+    masking = Masking(names=frozenset({"surname"}), known=frozenset({"Ivanov"}), revealed=True)
 
-    assert shade.value({"surname": "Petrov", "to": EMAIL}) == {"surname": "Petrov", "to": EMAIL}
+    assert masking.value({"surname": "Petrov", "to": EMAIL}) == {"surname": "Petrov", "to": EMAIL}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_megabyte_of_anything_is_masked_in_no_time(piece):
     text = piece * (1_000_000 // len(piece))
     began = time.monotonic()
 
-    Shade(known=frozenset({"Ivanov"})).text(text)
+    Masking(known=frozenset({"Ivanov"})).text(text)
 
     assert time.monotonic() - began < 2
 

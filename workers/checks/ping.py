@@ -8,18 +8,30 @@ import secrets
 from relay.core.events import Call, DocumentId
 from relay.core.ids import new_delivery_id, utc_now
 from relay.core.printing import say
+from relay.health.assessment import DEFAULT, NeedCode, Thresholds, assess_portal
+from relay.health.snapshot import snapshot_of_portal
+from relay.health.words import sentence_of
 from workers.bitrix24 import bizproc
 from workers.bitrix24.verdicts import judge
 from workers.checks.preflight import check_up, trouble_of
 from workers.portal.context import Context
 
 
-def ping(context: Context) -> int:
-    """Check credential, scope, administrator, plan and templates; starts nothing. 0 where all is well, else 1."""
+def ping(context: Context, thresholds: Thresholds = DEFAULT) -> int:
+    """Check credential, scope, administrator, plan, templates, and how the portal stands; starts nothing.
+
+    0 where all is well, else 1.
+    """
+    name, now = context.portal.name, context.clock()
     findings = check_up(context)
     for text in findings.lines:
-        _say(context.portal.name, text)
-    return 0 if findings.is_well else 1
+        _say(name, text)
+    # What the first page says of it as well. Of drift the findings are newer.
+    needs = assess_portal(name, snapshot_of_portal(context.store, name, now), thresholds, now)
+    sentences = [sentence_of(need) for need in needs if need.code is not NeedCode.DRIFT]
+    for sentence in sentences:
+        say(sentence)
+    return 0 if findings.is_well and not sentences else 1
 
 
 def probe(context: Context, template_id: int, document: DocumentId) -> int:

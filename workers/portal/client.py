@@ -102,10 +102,10 @@ class PacedClient:
         if not is_safe_url(location or "") or not _is_related(parts.hostname, urlsplit(self._base_url).hostname):
             return False
         moved = urlunsplit((parts.scheme, parts.netloc, urlsplit(self._base_url).path, "", ""))
-        trial = Client(moved, self._pair.access if self._pair else None)
+        candidate = Client(moved, self._pair.access if self._pair else None)
         self._limiter.wait()
-        answer = trial.call("scope", {})
-        trial.close()
+        answer = candidate.call("scope", {})
+        candidate.close()
         if not isinstance(answer.result, list):
             return False
         self._base_url = moved

@@ -31,7 +31,7 @@ def event_fields(event: Event) -> list[tuple[str, Argument]]:
         ("errors", _dump(dict(event.errors))),
         ("deliveries", _dump(list(event.deliveries))),
         ("duplicates", event.duplicates),
-        ("marks", _dump(list(event.marks))),
+        ("marks", _dump(list(event.person_keys))),
     ]
 
 
@@ -52,7 +52,7 @@ def event_from_hash(kept: Hash) -> Event:
         errors=json.loads(text["errors"]),
         deliveries=tuple(json.loads(text["deliveries"])),
         duplicates=int(text["duplicates"]),
-        marks=tuple(json.loads(text["marks"])),
+        person_keys=tuple(json.loads(text["marks"])),
     )
 
 

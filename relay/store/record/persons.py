@@ -10,16 +10,16 @@ import hmac
 from collections.abc import Iterable
 
 
-class Marker:
-    """Makes marks. Values compare without case and outer blanks."""
+class PersonIndex:
+    """Makes the keys. Values compare without case and outer blanks."""
 
     def __init__(self, key: str) -> None:
         self._key = hashlib.sha256(b"marks\0" + key.encode()).digest()
 
-    def mark(self, value: str) -> str:
-        """The mark of a value: 24 hexadecimal digits."""
+    def key_of(self, value: str) -> str:
+        """The key of a value: 24 hexadecimal digits."""
         return hmac.new(self._key, value.strip().casefold().encode(), hashlib.sha256).hexdigest()[:24]
 
-    def marks(self, values: Iterable[str]) -> tuple[str, ...]:
-        """The marks of several values, each once."""
-        return tuple(dict.fromkeys(self.mark(value) for value in values if value.strip()))
+    def keys_of(self, values: Iterable[str]) -> tuple[str, ...]:
+        """The keys of several values, each once."""
+        return tuple(dict.fromkeys(self.key_of(value) for value in values if value.strip()))

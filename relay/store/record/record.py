@@ -131,17 +131,17 @@ class Record:
 
     @guarded
     def replay(
-        self, event: Event, replayed: Delivery | None, deliveries: Sequence[Delivery], marks: Sequence[str] = ()
+        self, event: Event, replayed: Delivery | None, deliveries: Sequence[Delivery], person_keys: Sequence[str] = ()
     ) -> None:
         """Add deliveries to an event: in the place of a final one, or of an event that had none.
 
-        marks: of what the rules have found of a person (relay/store/record/persons.py); those it has already stay.
+        person_keys: of what the rules have found of a person (persons.py); those it has already stay.
 
         Raises LostRace where that has been done before, or the one to be replayed is not final.
         """
         states = sorted(FINAL) if replayed else [EventState.REJECTED, EventState.IGNORED]
         argv: list[Argument] = [event.id, replayed.id if replayed else "", len(states), *states]
-        argv += [len(marks), *marks, len(deliveries)]
+        argv += [len(person_keys), *person_keys, len(deliveries)]
         for delivery in deliveries:
             argv += self._creation(delivery)
         if not run(self.redis, ScriptCall(REPLAY, [keys.EVENT + event.id], argv)):
@@ -232,9 +232,9 @@ class Record:
         return bool(self.size(f"{keys.DELIVERIES_BY}{facet}:{value}"))
 
     @guarded
-    def marked(self, mark: str) -> list[str]:
-        """Ids of the events that carry the mark of a person's value (persons.py)."""
-        found: Any = self.redis.zrange(keys.MARKS + mark, 0, -1)
+    def events_of_person(self, person_key: str) -> list[str]:
+        """Ids of the events that carry the key of a person's value (persons.py)."""
+        found: Any = self.redis.zrange(keys.MARKS + person_key, 0, -1)
         return [member.decode() for member in found]
 
     @guarded

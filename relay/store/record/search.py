@@ -36,7 +36,7 @@ class Filter:
     """What to list; all that is given must hold.
 
     state: of an event, or of a delivery. code: the portal's error code or our reason, in lower case.
-    document_id: the third member, such as LEAD_12. mark: of a value that rules extracted (persons.py).
+    document_id: the third member, such as LEAD_12. person_key: the key of a value that rules extracted (persons.py).
     since, until: received or created at this time or later, before this time.
     """
 
@@ -49,7 +49,7 @@ class Filter:
     code: str | None = None
     template_id: int | None = None
     document_id: str | None = None
-    mark: str | None = None
+    person_key: str | None = None
 
     @property
     def is_of_deliveries(self) -> bool:
@@ -63,7 +63,7 @@ class Filter:
         return (
             self.source in {None, event.source}
             and state in {None, event.state}
-            and (self.mark is None or self.mark in event.marks)
+            and (self.person_key is None or self.person_key in event.person_keys)
         )
 
     def wants_delivery(self, delivery: Delivery) -> bool:
@@ -79,8 +79,8 @@ class Filter:
         )
 
     def to_query(self) -> dict[str, str]:
-        """The filter as the query of a URL; without the mark, which only a search makes."""
-        given = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "mark"}
+        """The filter as the query of a URL; without the person's key, which only a search makes."""
+        given = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "person_key"}
         return {
             name: value.isoformat() if isinstance(value, datetime) else str(value)
             for name, value in given.items()
@@ -209,7 +209,7 @@ def _by_delivery(wanted: Filter) -> list[str]:
 
 def _by_event(wanted: Filter) -> list[str]:
     """The indexes of events that the filter has."""
-    indexes = [] if wanted.mark is None else [keys.MARKS + wanted.mark]
+    indexes = [] if wanted.person_key is None else [keys.MARKS + wanted.person_key]
     if isinstance(wanted.state, EventState):
         indexes.append(keys.EVENTS_BY_STATE + wanted.state)
     if wanted.source is not None:

@@ -18,7 +18,7 @@ from relay.web.api.queries import filter_of
 from relay.web.presenters.event_details import readable
 from relay.web.presenters.finding import search_deliveries, search_events
 from relay.web.presenters.masked_wire import masked_delivery, masked_event
-from relay.web.presenters.masking import Shade, shade_of
+from relay.web.presenters.masking import Masking, masking_of
 from relay.web.presenters.portals import portal_views
 from relay.web.services import services
 from relay.web.tokens import sees_persons
@@ -117,24 +117,24 @@ def audit() -> dict[str, Any]:
 
 def _event_wire(row: Row) -> dict[str, Any]:
     if not sees_persons():
-        shade = _shade()
-        return {**masked_event(row, shade), "body": _masked_body(row, shade)}
+        masking = _masking()
+        return {**masked_event(row, masking), "body": _masked_body(row, masking)}
     return {**row.event.to_wire(), "deliveries": [one.to_wire() for one in row.deliveries]}
 
 
-def _masked_body(row: Row, shade: Shade) -> str:
+def _masked_body(row: Row, masking: Masking) -> str:
     size = len(row.event.body)
     if size > LONGEST_MASKED:
         return f"({size} bytes: too large to be masked; RELAY_API_TOKEN sees it)"
-    return readable(row.event, shade)[0]
+    return readable(row.event, masking)[0]
 
 
 def _delivery_wire(delivery: Delivery) -> dict[str, Any]:
-    return delivery.to_wire() if sees_persons() else masked_delivery(delivery, _shade())
+    return delivery.to_wire() if sees_persons() else masked_delivery(delivery, _masking())
 
 
-def _shade() -> Shade:
-    return shade_of(services().rules.all())
+def _masking() -> Masking:
+    return masking_of(services().rules.all())
 
 
 def _tried_wire(tried: Tried) -> dict[str, Any]:

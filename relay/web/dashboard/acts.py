@@ -128,7 +128,7 @@ def confirm(delivery_id: str, name: str) -> Any:
         "confirm.html",
         offer=offer,
         delivery=delivery,
-        lines=lines_of(delivery.call, rule_named(delivery.rule), today, looked.shade),
+        lines=lines_of(delivery.call, rule_named(delivery.rule), today, looked.masking),
         tried=tried,
         is_current=name == "replay-current",
         unreadable=looked.unreadable,
@@ -150,7 +150,7 @@ def act(delivery_id: str, name: str) -> Any:
 @for_operators
 def confirm_event(event_id: str) -> Any:
     """Say what today's rules would make of an event from which no call was made."""
-    return render_template("confirm_event.html", study=details_of(services().record.event(event_id)))
+    return render_template("confirm_event.html", details=details_of(services().record.event(event_id)))
 
 
 @blueprint.post("/events/<event_id>/replay")

@@ -16,7 +16,7 @@ from relay.store.record.search import Filter
 from relay.web.dashboard.frame import blueprint, who
 from relay.web.dashboard.live import AWAITED
 from relay.web.presenters.filters import NAMES, choices, filter_asked, query_of
-from relay.web.presenters.masking import shade_of
+from relay.web.presenters.masking import masking_of
 from relay.web.services import services
 
 
@@ -33,7 +33,7 @@ def bulk() -> Any:
         query=query_of(wanted),
         found=found,
         sample=record.deliveries(found.sample) if found else (),
-        shade=shade_of(services().rules.all()),
+        masking=masking_of(services().rules.all()),
         running=[replays.read(bulk_id) for bulk_id in replays.bulks.running()],
         finals=sorted(FINAL),
         **choices(),

@@ -30,17 +30,17 @@ def event(event_id: str) -> Any:
     stories = []
     for one in row.deliveries:
         tried = looked.tried_by(one.rule)
-        lines = lines_of(one.call, rule_named(one.rule), tried.call if tried else None, looked.shade)
+        lines = lines_of(one.call, rule_named(one.rule), tried.call if tried else None, looked.masking)
         following = next_of(one, gates[one.call.portal], now)
         stories.append((one, lines, following, acts_for(one, is_replayed=one.id in replayed)))
-    body, is_cut = readable(found, looked.shade)
+    body, is_cut = readable(found, looked.masking)
     return render_template(
         "event.html",
         row=row,
         event=found,
-        study=looked,
+        details=looked,
         proof=_proof(found),
-        shade=looked.shade,
+        masking=looked.masking,
         stories=stories,
         rule_named=rule_named,
         body=body,

@@ -19,7 +19,7 @@ from relay.web.dashboard.frame import blueprint
 from relay.web.presenters.filters import filter_asked, word_asked
 from relay.web.presenters.finding import search_deliveries, search_events
 from relay.web.presenters.masked_wire import masked_delivery, masked_event
-from relay.web.presenters.masking import Shade, shade_of
+from relay.web.presenters.masking import Masking, masking_of
 from relay.web.services import services
 
 MOST = 10_000
@@ -34,7 +34,7 @@ class List:
     name: str
     columns: tuple[str, ...]
     search: Callable[[str | None, Filter, str | None, int], Page[Any]]
-    to_wire: Callable[[Any, Shade], dict[str, Any]]
+    to_wire: Callable[[Any, Masking], dict[str, Any]]
     to_cells: Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -62,8 +62,8 @@ def safe_cell(value: Any) -> str:
 def _file(what: List, kind: str) -> Response:
     if kind not in {"csv", "jsonl"}:
         abort(404, "expected .csv or .jsonl")
-    shade = shade_of(services().rules.all())
-    wires = (what.to_wire(row, shade) for row in _rows(what, filter_asked(), word_asked()))
+    masking = masking_of(services().rules.all())
+    wires = (what.to_wire(row, masking) for row in _rows(what, filter_asked(), word_asked()))
     if kind == "csv":
         lines, content_type = _csv(what.columns, map(what.to_cells, wires)), "text/csv; charset=utf-8"
     else:

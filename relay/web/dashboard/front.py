@@ -55,7 +55,9 @@ def index() -> Any:
         ledger=snapshot.ledger,
         states=list(State),
         views=portal_views(),
-        crew=[(worker, worker.heartbeat is None or now - worker.heartbeat > DEAD_WORKER) for worker in store.workers()],
+        workers=[
+            (worker, worker.heartbeat is None or now - worker.heartbeat > DEAD_WORKER) for worker in store.workers()
+        ],
         spans=SPANS,
         series=series[chosen],
         chart=chart(series[chosen]),

@@ -15,7 +15,7 @@ from relay.store.record.search import Row
 from relay.web.dashboard.frame import blueprint
 from relay.web.presenters.filters import choices, cursor_asked, filter_asked, query_of, word_asked
 from relay.web.presenters.finding import search_deliveries, search_events
-from relay.web.presenters.masking import shade_of
+from relay.web.presenters.masking import masking_of
 from relay.web.services import services
 
 PAGE = 50
@@ -70,6 +70,6 @@ def _list(kind: str, search: Any, lines_of: Callable[[Any], list[Any]]) -> Any:
         wanted=wanted,
         word=word,
         query=query_of(wanted, word),
-        shade=shade_of(services().rules.all()),
+        masking=masking_of(services().rules.all()),
         **choices(),
     )

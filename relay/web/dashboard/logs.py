@@ -7,7 +7,7 @@ from typing import Any
 from flask import render_template
 
 from relay.web.dashboard.frame import blueprint
-from relay.web.presenters.masking import Shade
+from relay.web.presenters.masking import Masking
 from relay.web.services import services
 
 SHOWN = 200
@@ -16,10 +16,12 @@ SHOWN = 200
 @blueprint.get("/log")
 def log() -> Any:
     """The newest acts."""
-    return render_template("log.html", acts=services().store.operators.acts(SHOWN), shade=Shade(), shown=SHOWN)
+    return render_template("log.html", acts=services().store.operators.acts(SHOWN), masking=Masking(), shown=SHOWN)
 
 
 @blueprint.get("/alerts")
 def alerts() -> Any:
     """The newest alerts."""
-    return render_template("alerts.html", alerts=services().store.operators.alerts(SHOWN), shade=Shade(), shown=SHOWN)
+    return render_template(
+        "alerts.html", alerts=services().store.operators.alerts(SHOWN), masking=Masking(), shown=SHOWN
+    )

@@ -10,7 +10,7 @@ from relay.core.errors import UnreadableError, UnsupportedTypeError
 from relay.operations.preview import Tried, try_rules
 from relay.web.dashboard.frame import blueprint, for_viewers
 from relay.web.presenters.event_details import details_of, rule_named
-from relay.web.presenters.masking import Shade
+from relay.web.presenters.masking import Masking
 from relay.web.presenters.portals import drift_of
 from relay.web.services import services
 
@@ -38,7 +38,11 @@ def bench() -> Any:
         return _bench(source=source)
     looked = details_of(services().record.event(event_id))
     return _bench(
-        source=looked.event.source, event_id=event_id, tried=looked.tried, error=looked.unreadable, shade=looked.shade
+        source=looked.event.source,
+        event_id=event_id,
+        tried=looked.tried,
+        error=looked.unreadable,
+        masking=looked.masking,
     )
 
 
@@ -60,8 +64,8 @@ def try_body() -> Any:
     except (UnreadableError, UnsupportedTypeError) as unread:
         error = str(unread)
     # Who pasted the body knows what is in it.
-    shade = Shade(revealed=True)
-    return _bench(source=source.name, tried=tuple(tried), error=error, shade=shade, body=body, content_type=kind)
+    masking = Masking(revealed=True)
+    return _bench(source=source.name, tried=tuple(tried), error=error, masking=masking, body=body, content_type=kind)
 
 
 def _bench(
@@ -70,7 +74,7 @@ def _bench(
     event_id: str = "",
     tried: tuple[Tried, ...] | None = None,
     error: str | None = None,
-    shade: Shade | None = None,
+    masking: Masking | None = None,
     body: str = "",
     content_type: str = CONTENT_TYPES[0],
 ) -> Any:
@@ -82,7 +86,7 @@ def _bench(
         event_id=event_id,
         tried=tried,
         error=error,
-        shade=shade or Shade(),
+        masking=masking or Masking(),
         body=body,
         content_type=content_type,
         rule_named=rule_named,

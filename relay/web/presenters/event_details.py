@@ -21,7 +21,7 @@ from relay.sources.parsers import parse_body
 from relay.store.portals.gate import GateState, View
 from relay.web.auth.guard import is_operator, is_revealed
 from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt, excerpt_of_text
-from relay.web.presenters.masking import Shade, pretty, shade_of
+from relay.web.presenters.masking import Masking, masking_of, pretty
 from relay.web.services import services
 
 ABSENT = object()
@@ -34,7 +34,7 @@ class EventDetails:
     event: Event
     tried: tuple[Tried, ...] = ()
     unreadable: str | None = None
-    shade: Shade = field(default_factory=Shade)
+    masking: Masking = field(default_factory=Masking)
 
     def tried_by(self, rule: str) -> Tried | None:
         """What today's rule of this name makes of the event."""
@@ -71,10 +71,10 @@ def details_of(event: Event) -> EventDetails:
         except (UnreadableError, UnsupportedTypeError) as error:
             unreadable = str(error)
     revealed = is_operator() and is_revealed(event.id)
-    return EventDetails(event, tuple(tried), unreadable, shade_of(rules, set(_known(tried)), revealed=revealed))
+    return EventDetails(event, tuple(tried), unreadable, masking_of(rules, set(_known(tried)), revealed=revealed))
 
 
-def lines_of(sent: Call, rule: Rule | None, today: Call | None, shade: Shade) -> list[Line]:
+def lines_of(sent: Call, rule: Rule | None, today: Call | None, masking: Masking) -> list[Line]:
     """A call beside what its rule says, and beside what today's rule would ask."""
     written = rule.composer.parameters if rule else {}
     lines = [
@@ -94,9 +94,9 @@ def lines_of(sent: Call, rule: Rule | None, today: Call | None, shade: Shade) ->
         ),
         Line(
             "document",
-            shade.text(" · ".join(sent.document_id)),
+            masking.text(" · ".join(sent.document_id)),
             " · ".join(member.text for member in rule.composer.document_id.members) if rule else "",
-            shade.text(" · ".join(today.document_id)) if today else None,
+            masking.text(" · ".join(today.document_id)) if today else None,
             today is not None and tuple(today.document_id) != tuple(sent.document_id),
         ),
     ]
@@ -104,9 +104,9 @@ def lines_of(sent: Call, rule: Rule | None, today: Call | None, shade: Shade) ->
     return lines + [
         Line(
             name,
-            _shown(sent.parameters, name, shade),
+            _shown(sent.parameters, name, masking),
             _written(written.get(name, "")),
-            _shown(today.parameters, name, shade) if today else None,
+            _shown(today.parameters, name, masking) if today else None,
             today is not None and today.parameters.get(name, ABSENT) != sent.parameters.get(name, ABSENT),
         )
         for name in names
@@ -121,15 +121,15 @@ def rule_named(name: str) -> Rule | None:
         return None
 
 
-def readable(event: Event, shade: Shade) -> tuple[str, bool]:
+def readable(event: Event, masking: Masking) -> tuple[str, bool]:
     """The body as text, and whether it was cut. Where it has a structure, that is set out in lines."""
     try:
         content = parse_body(event.content_type, event.body)
     except (UnreadableError, UnsupportedTypeError):
         text, is_cut = excerpt_of_text(event.body.decode("utf-8", "replace"))
-        return shade.text(text), is_cut
+        return masking.text(text), is_cut
     beginning, is_cut = excerpt(content)
-    return pretty(shade.value(beginning)), is_cut
+    return pretty(masking.value(beginning)), is_cut
 
 
 def next_of(delivery: Delivery, gate: View, now: datetime) -> str:
@@ -170,11 +170,11 @@ def _known(tried: Iterable[Tried]) -> Iterable[str]:
                     yield str(value).strip()
 
 
-def _shown(parameters: Mapping[str, Any], name: str, shade: Shade) -> str:
+def _shown(parameters: Mapping[str, Any], name: str, masking: Masking) -> str:
     if name not in parameters:
         return "not sent"
     beginning, _ = excerpt(parameters[name], FEW_VALUES, FEW_CHARACTERS)
-    value = shade.value(beginning, name)
+    value = masking.value(beginning, name)
     return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False, default=str)
 
 

@@ -35,7 +35,7 @@ def search_deliveries(word: str | None, wanted: Filter, cursor: str | None, limi
     narrowed = narrow(word, wanted)
     if narrowed is None:
         return Page((), None)
-    if narrowed.mark is None:
+    if narrowed.person_key is None:
         return list_deliveries(record, narrowed, cursor, limit)
     page = list_events(record, narrowed, cursor, limit)
     return Page(tuple(one for row in page.rows for one in row.deliveries), page.cursor)
@@ -68,9 +68,9 @@ def narrow(word: str | None, wanted: Filter) -> Filter | None:
     if not word:
         return wanted
     record, word = services().record, word.strip()
-    mark = services().marker.mark(word)
-    if record.marked(mark):
-        return _narrowed(wanted, mark=mark)
+    person_key = services().persons.key_of(word)
+    if record.events_of_person(person_key):
+        return _narrowed(wanted, person_key=person_key)
     if record.is_known("document", word.upper()):
         return _narrowed(wanted, document_id=word.upper())
     if record.is_known("reason", word.lower()):

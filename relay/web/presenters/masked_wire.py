@@ -9,7 +9,7 @@ from typing import Any
 
 from relay.core.events import Delivery
 from relay.store.record.search import Row
-from relay.web.presenters.masking import Shade, cover
+from relay.web.presenters.masking import Masking, cover
 
 PLAIN_HEADERS = frozenset(
     {"accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "host"}
@@ -17,29 +17,29 @@ PLAIN_HEADERS = frozenset(
 )
 
 
-def masked_event(row: Row, shade: Shade) -> dict[str, Any]:
+def masked_event(row: Row, masking: Masking) -> dict[str, Any]:
     """An event without its body, with its deliveries."""
     event, wire = row.event, row.event.to_wire()
     del wire["body"]
     masked = {
         "headers": {
-            name: shade.text(value) if name.lower() in PLAIN_HEADERS else cover(value)
+            name: masking.text(value) if name.lower() in PLAIN_HEADERS else cover(value)
             for name, value in event.headers.items()
         },
-        "query": shade.query(event.query),
-        "content_type": shade.text(event.content_type),
-        "reason": shade.text(event.reason or "") or None,
-        "errors": shade.value(event.errors),
+        "query": masking.query(event.query),
+        "content_type": masking.text(event.content_type),
+        "reason": masking.text(event.reason or "") or None,
+        "errors": masking.value(event.errors),
     }
-    return wire | masked | {"deliveries": [masked_delivery(one, shade) for one in row.deliveries]}
+    return wire | masked | {"deliveries": [masked_delivery(one, masking) for one in row.deliveries]}
 
 
-def masked_delivery(delivery: Delivery, shade: Shade) -> dict[str, Any]:
+def masked_delivery(delivery: Delivery, masking: Masking) -> dict[str, Any]:
     """A delivery with its attempts."""
     wire = delivery.to_wire()
-    wire["reason"] = shade.text(wire["reason"] or "") or None
-    wire["call"]["document_id"] = [shade.text(member) for member in wire["call"]["document_id"]]
-    wire["call"]["parameters"] = shade.value(wire["call"]["parameters"])
+    wire["reason"] = masking.text(wire["reason"] or "") or None
+    wire["call"]["document_id"] = [masking.text(member) for member in wire["call"]["document_id"]]
+    wire["call"]["parameters"] = masking.value(wire["call"]["parameters"])
     for attempt in wire["attempts"]:
-        attempt["description"] = shade.text(attempt["description"] or "") or None
+        attempt["description"] = masking.text(attempt["description"] or "") or None
     return wire

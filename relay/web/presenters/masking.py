@@ -39,7 +39,7 @@ SHORTEST_KNOWN = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Shade:
+class Masking:
     """How to show the values of one event.
 
     names: keys and parameters whose values are masked whatever they are. known: values that rules marked as personal.
@@ -115,10 +115,10 @@ class Shade:
         return {name: str(self.value(value, name)) for name, value in found.items()}
 
 
-def shade_of(rules: Iterable[Rule], known: Collection[str] = (), *, revealed: bool = False) -> Shade:
-    """The shade for an event that these rules may want, and whose personal values are known."""
+def masking_of(rules: Iterable[Rule], known: Collection[str] = (), *, revealed: bool = False) -> Masking:
+    """The masking for an event that these rules may want, and whose personal values are known."""
     names = {name.casefold() for rule in rules for name in _personal_names(rule)}
-    return Shade(frozenset(names), frozenset(value for value in known if value.strip()), revealed)
+    return Masking(frozenset(names), frozenset(value for value in known if value.strip()), revealed)
 
 
 def cover(text: str) -> str:
