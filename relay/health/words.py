@@ -28,7 +28,7 @@ def label_of(need: Need) -> str:
     """What stands beside the figure."""
     return {
         NeedCode.LEDGER: "the ledger does not balance",
-        NeedCode.DEAD: "dead: given up, and not replayed",
+        NeedCode.DEAD: "dead: given up, and neither replayed nor left",
         NeedCode.UNCERTAIN: "uncertain: only a person can tell whether they started",
         NeedCode.HELD: f"portal {need.subject}",
         NeedCode.PAUSED: f"portal {need.subject}",
@@ -44,7 +44,7 @@ def sentence_of(need: Need) -> str:
     lasts = span_of(need.lasts or timedelta(0))
     return {
         NeedCode.LEDGER: "the ledger does not balance: " + "; ".join(need.details),
-        NeedCode.DEAD: f"{_deliveries(need.count)} dead and not replayed",
+        NeedCode.DEAD: f"{_deliveries(need.count)} dead, and nobody has dealt with it",
         NeedCode.UNCERTAIN: f"{_deliveries(need.count)} uncertain: somebody has to look whether it has started",
         NeedCode.HELD: f"portal {need.subject} is held ({need.reason}), nothing is sent: {' '.join(need.details)}",
         NeedCode.PAUSED: f"portal {need.subject} is paused ({need.reason}) for {lasts}: {' '.join(need.details)}",

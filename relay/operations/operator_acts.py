@@ -68,6 +68,17 @@ class OperatorActs:
         self._log(who, "cancel", delivery_id, note)
         return self.record.delivery(delivery_id)
 
+    def leave(self, delivery_id: str, who: str, note: str) -> Delivery:
+        """Acknowledge a dead delivery: it stays dead, can still be replayed, and is no longer a need.
+
+        Raises NotFoundError, RefusedError.
+        """
+        delivery = self.record.delivery(delivery_id)
+        if not self.record.leave(delivery_id):
+            raise RefusedError(f"{delivery_id} needs nobody: only a dead delivery that nobody has dealt with is left")
+        self._log(who, "leave", delivery_id, note)
+        return delivery
+
     def pause(self, portal: str, who: str) -> None:
         """Send nothing to a portal until it is resumed."""
         self.store.portal(portal).gate.pause_by_person(self.clock())

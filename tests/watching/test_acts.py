@@ -140,6 +140,20 @@ def test_a_waiting_delivery_is_cancelled(operator, record):
     assert record.delivery(pending.id).state is State.DEAD
 
 
+def test_a_dead_delivery_that_is_left_needs_nobody_and_can_still_be_replayed(operator, record):
+    dead = bring_to(record, State.DEAD)
+    page, path = f"/events/{dead.event_id}", f"/deliveries/{dead.id}/acts/leave"
+    assert "neither replayed nor left" in ask(operator, "/")
+
+    ask(operator, path)
+    press(operator, path, note="a test of theirs")
+
+    assert "neither replayed nor left" not in ask(operator, "/")
+    assert path not in ask(operator, page)
+    assert f"/deliveries/{dead.id}/acts/replay" in ask(operator, page)
+    assert record.delivery(dead.id).state is State.DEAD
+
+
 @pytest.mark.parametrize("name", ["terminate", "kill"])
 def test_a_workflow_is_ended_and_the_answer_is_shown(app, operator, record, name):
     started = bring_to(record, State.STARTED)

@@ -42,7 +42,7 @@ def test_dead_and_uncertain_come_first_and_lead_to_their_lists(operator, record)
     bring_to(record, State.UNCERTAIN, utc_now())
 
     assert needs(operator) == {
-        "dead: given up, and not replayed": ("2", "/deliveries?state=dead"),
+        "dead: given up, and neither replayed nor left": ("2", "/deliveries?state=dead"),
         "uncertain: only a person can tell whether they started": ("1", "/deliveries?state=uncertain"),
     }
 

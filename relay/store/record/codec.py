@@ -10,7 +10,7 @@ from typing import Any
 from relay.core.events import Attempt, Call, Delivery, Event, OnUncertain, Policy
 from relay.core.ids import from_ms, to_ms
 from relay.core.lifecycle import EventState, State
-from relay.store.redis.scripts import Argument
+from relay.store.redis.scripts import Argument, pairs
 
 Hash = Mapping[bytes, bytes]
 
@@ -80,6 +80,11 @@ def delivery_fields(delivery: Delivery) -> list[tuple[str, Argument]]:
         ("template_id", delivery.call.template_id),
         ("document", delivery.call.document_id[2]),
     ]
+
+
+def creation_of(delivery: Delivery) -> list[Argument]:
+    """A new delivery, in the order that `create` in lua/common.lua reads."""
+    return [delivery.id, delivery.call.portal, to_ms(delivery.created_at), *pairs(delivery_fields(delivery))]
 
 
 def delivery_from_hash(kept: Hash, attempts: Sequence[bytes]) -> Delivery:

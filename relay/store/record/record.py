@@ -53,7 +53,7 @@ class Record:
             *pairs(codec.event_fields(event)),
         ]
         for delivery in entry.deliveries:
-            argv += self._creation(delivery)
+            argv += codec.creation_of(delivery)
         return ScriptCall(RECORD, [event_key, dedup_key], argv)
 
     @guarded
@@ -143,7 +143,7 @@ class Record:
         argv: list[Argument] = [event.id, replayed.id if replayed else "", len(states), *states]
         argv += [len(person_keys), *person_keys, len(deliveries)]
         for delivery in deliveries:
-            argv += self._creation(delivery)
+            argv += codec.creation_of(delivery)
         if not run(self.redis, ScriptCall(REPLAY, [keys.EVENT + event.id], argv)):
             raise LostRace(replayed.id if replayed else event.id)
 
@@ -218,8 +218,18 @@ class Record:
 
     @guarded
     def buried(self) -> int:
-        """How many dead deliveries nobody has replayed, cancelled or given up."""
+        """How many dead deliveries nobody has replayed, cancelled, given up or left as they are."""
         return self.size(keys.BURIED)
+
+    @guarded
+    def is_buried(self, delivery_id: str) -> bool:
+        """Whether a dead delivery is one of these."""
+        return self.redis.zscore(keys.BURIED, delivery_id) is not None
+
+    @guarded
+    def leave(self, delivery_id: str) -> bool:
+        """Count a dead delivery no longer among these; whether it was."""
+        return bool(self.redis.zrem(keys.BURIED, delivery_id))
 
     @guarded
     def of_document(self, document_id: str, limit: int) -> list[str]:
@@ -275,11 +285,6 @@ class Record:
         argv += [codec.attempt_to_json(settlement.attempt) if settlement.attempt else ""]
         argv += [len(before), *before, *pairs(fields)]
         return ScriptCall(SETTLE, [keys.DELIVERY + delivery.id], argv)
-
-    def _creation(self, delivery: Delivery) -> list[Argument]:
-        """A new delivery, in the order that `create` in lua/common.lua reads."""
-        fields = pairs(codec.delivery_fields(delivery))
-        return [delivery.id, delivery.call.portal, to_ms(delivery.created_at), *fields]
 
     def _with_attempts(self, hashes: Sequence[Mapping[bytes, bytes]]) -> list[Delivery]:
         with self.redis.pipeline(transaction=False) as pipeline:

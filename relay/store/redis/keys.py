@@ -18,7 +18,7 @@
     relay:marks:{digest}             zset    event ids by a value that rules extracted (keyed hash, never the value)
     relay:portals                    set     portals that a delivery was ever made for
     relay:order:{portal}:{digest}    zset    deliveries of one document that go one after the other, not final yet
-    relay:buried                     zset    dead ids that nobody has replayed, cancelled or given up
+    relay:buried                     zset    dead ids that nobody has replayed, cancelled, given up or left
     relay:workflows                  hash    workflow id -> the delivery that started it
     A delivery that is not final stands in exactly one of these (times in milliseconds):
     relay:waiting:{portal}           zset    pending and retrying ids, scored with the time they may be sent

@@ -1,4 +1,4 @@
-"""The API's acts: replay, settle, cancel, pause, resume, terminate, kill; one by one, or many by a filter.
+"""The API's acts: replay, settle, cancel, leave, pause, resume, terminate, kill; one by one, or many by a filter.
 
 A POST with an `Idempotency-Key` is done once: its repeat gets the first answer (relay/web/api/idempotency.py).
 """
@@ -59,12 +59,21 @@ def settle(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
 
 
 @blueprint.post("/deliveries/<delivery_id>/cancel")
-@blueprint.arguments(schemas.CancelSchema)
+@blueprint.arguments(schemas.NoteSchema)
 @answers(blueprint, schemas.DeliverySchema, 404, 409, 422, changes=True)
 @once
 def cancel(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
     """Give up a delivery that still waits."""
     return services().operator_acts.cancel(delivery_id, g.who, asked["note"]).to_wire()
+
+
+@blueprint.post("/deliveries/<delivery_id>/leave")
+@blueprint.arguments(schemas.NoteSchema)
+@answers(blueprint, schemas.DeliverySchema, 404, 409, 422, changes=True)
+@once
+def leave(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
+    """Acknowledge a dead delivery: it stays dead, and is no longer counted among what needs a person."""
+    return services().operator_acts.leave(delivery_id, g.who, asked["note"]).to_wire()
 
 
 @blueprint.post("/replays")

@@ -158,7 +158,7 @@ class SettleSchema(Strict):
     note = fields.String(required=True, validate=validate.Length(min=1, max=500))
 
 
-class CancelSchema(Strict):
+class NoteSchema(Strict):
     note = fields.String(load_default="", validate=validate.Length(max=500))
 
 

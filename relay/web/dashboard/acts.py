@@ -54,6 +54,11 @@ def _cancel(delivery: Delivery) -> str:
     return f"Cancelled: {delivery.id} will not be sent."
 
 
+def _leave(delivery: Delivery) -> str:
+    services().operator_acts.leave(delivery.id, who(), _note())
+    return f"Left: {delivery.id} stays dead, and needs nobody any more."
+
+
 def _end(delivery: Delivery, act: str) -> str:
     return services().operator_acts.end_workflow(delivery.workflow_id or "", who(), act).id
 
@@ -72,6 +77,11 @@ OFFERS = (
         "A new delivery is made with the call that today's rules make of the event. What differs from the old call is "
         "marked below. The old one stays as it is, and cannot be replayed a second time.",
         FINAL, lambda delivery: _replay(delivery, current_rules=True),
+    ),
+    Offer(
+        "leave", "Leave it",
+        "The delivery stays dead, and is no longer counted among what needs a person. It can still be replayed.",
+        DEAD, _leave, asks=("note",),
     ),
     Offer(
         "settle-started", "It has started",
@@ -111,7 +121,8 @@ def acts_for(delivery: Delivery, *, is_replayed: bool) -> list[Offer]:
     """What can be done to a delivery now."""
     offers = [offer for offer in OFFERS if delivery.state in offer.states]
     offers = [offer for offer in offers if not (is_replayed and offer.name.startswith("replay"))]
-    return [offer for offer in offers if delivery.workflow_id or offer.name not in {"terminate", "kill"}]
+    offers = [offer for offer in offers if delivery.workflow_id or offer.name not in {"terminate", "kill"}]
+    return [offer for offer in offers if offer.name != "leave" or services().record.is_buried(delivery.id)]
 
 
 @blueprint.get("/deliveries/<delivery_id>/acts/<name>")
