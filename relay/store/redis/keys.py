@@ -29,7 +29,7 @@
 
     relay:claim:{claim}              string  what a claim has taken, should its answer be lost   TTL: the hard deadline
     relay:wakes                      string  how many jobs were made: their ids
-    relay:format                     string  how the record is laid out (store/upgrade.py)
+    relay:format                     string  how the record is laid out (store/record/upgrade.py)
     relay:ledger                     hash    counts since the beginning: events by state, duplicates, deliveries
     relay:lease:{task}               string  who does a periodic task now                 TTL: the lease
     relay:minute:{n}                 hash    counts of one minute since 1970: events by state and source,
@@ -91,7 +91,7 @@ CLAIM = f"{PREFIX}claim:"
 WAKES = f"{PREFIX}wakes"
 FORMAT = f"{PREFIX}format"
 CLOCK = f"{PREFIX}clock"
-"""Of the first layout only (store/upgrade.py)."""
+"""Of the first layout only (store/record/upgrade.py)."""
 BURIED = f"{PREFIX}buried"
 WORKFLOWS = f"{PREFIX}workflows"
 LEDGER = f"{PREFIX}ledger"

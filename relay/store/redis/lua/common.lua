@@ -24,7 +24,7 @@ local function is_due(index, now)
   return #redis.call('ZRANGEBYSCORE', index, '-inf', now, 'LIMIT', 0, 1) > 0
 end
 
--- Add to the counts of this minute and this hour, which pages draw (store/statistics.py). They forget themselves.
+-- Add to the counts of this minute and this hour, which pages draw (store/record/statistics.py). They forget themselves.
 local function tally(field, by)
   local now = tonumber(redis.call('TIME')[1])
   for key, ttl in pairs({[KEY.minute .. math.floor(now / 60)] = 10800, [KEY.hour .. math.floor(now / 3600)] = 691200}) do
