@@ -31,7 +31,7 @@ from workers.portal.pace import IGNORED, load_of
 SETTLE_PAUSES_S = (0.1, 0.5, 1, 2, 5)
 """Between the tries to write an outcome while Redis is away; the last one again and again, until the time is over."""
 SETTLE_MARGIN_S = 15.0
-"""The last try begins so long before the hard deadline: one that hangs takes eight seconds (store/redis/connection.py)."""
+"""The last try begins so long before the hard deadline: one that hangs takes eight seconds (store/redis/)."""
 
 QUICK_MS = 10_000
 QUICK_SETTLE = timedelta(seconds=10)

@@ -1,7 +1,7 @@
 """Brings a record that an earlier version has written into the layout of this one, before anything is done with it.
 
 Layout 1 had a job of RQ for each turn of a delivery, and one clock of all that were not final. Layout 2 has one job for
-a portal where there is work, and an index for each thing that may be next (store/redis/keys.py). The processes of the earlier
+a portal where there is work, and an index for each thing that may be next (redis/keys.py). The processes of the earlier
 version must have ended. It may be killed anywhere and run again, and by two at once.
 """
 
