@@ -111,9 +111,9 @@ def test_the_record_holds_no_token_that_came_in_an_address(app, redis, record, n
 @pytest.mark.parametrize("piece", ["a", "=", "?", "%3D", "://", "a=b&", "%25", "token=", "@", "://a@", "?a%3D"])
 def test_a_long_address_is_cleaned_in_no_time(piece):
     text = "?" + piece * (200_000 // len(piece))
-    began = time.monotonic()
+    began = time.process_time()
 
     clean_address(text)
     without_secrets(text)
 
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2

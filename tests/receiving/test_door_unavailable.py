@@ -42,7 +42,7 @@ def test_a_record_that_is_away_is_a_503_at_once_and_it_comes_back_by_itself(make
     assert is_told_to_come_back(client.post("/hooks/website", data=dump(SEED), headers=website()))
     assert client.get("/readyz").status_code == 503
     assert client.get("/healthz").status_code == 200
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 8  # and not as long as one that hangs is waited for
 
     own_valkey.start()
     assert client.post("/hooks/website", data=dump(SEED), headers=website()).status_code == 200

@@ -82,7 +82,7 @@ def test_a_server_that_is_gone_is_an_error_at_once_and_comes_back(own_valkey):
         Collector(record).record(make_entry())
     with pytest.raises(RecordUnavailableError):
         record.counts()
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 8  # and not as long as one that hangs is waited for
 
     own_valkey.start()
     assert not Collector(record).record(make_entry()).duplicate

@@ -63,11 +63,11 @@ def test_nothing_is_masked_once_it_is_revealed():
 )
 def test_a_megabyte_of_anything_is_masked_in_no_time(piece):
     text = piece * (1_000_000 // len(piece))
-    began = time.monotonic()
+    began = time.process_time()
 
     Masking(known=frozenset({"Ivanov"})).text(text)
 
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 @pytest.fixture
