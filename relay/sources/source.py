@@ -10,7 +10,7 @@ from typing import Any
 from relay.configuration.expressions import Expression
 from relay.core.errors import NotVerifiedError, UnreadableError
 from relay.sources.dedup import Dedup, DedupKey, double_click_key
-from relay.sources.fan_out import FanOut, Found
+from relay.sources.fan_out import MOST_ENTRIES, MOST_PROVEN_ENTRIES, FanOut, Found
 from relay.sources.forms import read_query
 from relay.sources.near_misses import find_near_miss
 from relay.sources.parsers import parse_body, read_json
@@ -206,7 +206,8 @@ class Source:
 
     def split(self, content: Any) -> list[Found] | None:
         """The entries of a batch in order; None where what was sent is one event. Raises TooLargeError."""
-        return self.each.entries(content) if self.each else None
+        most = MOST_ENTRIES if self.is_open else MOST_PROVEN_ENTRIES
+        return self.each.entries(content, most) if self.each else None
 
     def dedup_key(self, context: Mapping[str, Any], body: bytes) -> DedupKey | None:
         """What makes this webhook the same as another, as a digest; None: it is never a duplicate.
