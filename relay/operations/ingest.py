@@ -143,6 +143,8 @@ class Ingest:
 
     def _prove(self, source: Source, reading: Reading, now: datetime) -> Verified | Probed:
         """The proven webhook, or the answer to a probe. Raises NotVerifiedError."""
+        if not source.probes and not source.reads_before_proof:
+            return source.verify(reading.webhook, now, reading)
         is_read = source.reads_before_proof and not source.is_open
         with self._turns.taken(len(reading.webhook.body) if is_read else 0):
             if probe := source.probe(reading, is_proven=False):
@@ -164,7 +166,9 @@ class Ingest:
             for name, messages in decision.errors.items() if not receipt.duplicate else ():
                 errors.setdefault(name, []).extend(messages)
         ingested = Ingested(receipts, errors, is_batch=not pieces or bool(pieces[0].event.envelope))
-        return replace(ingested, answer=source.answer_event(reading, ingested.to_wire()))
+        if source.answer is None:
+            return ingested
+        return replace(ingested, answer=source.answer_event(source.answer, reading, ingested.to_wire()))
 
     def _entry(self, source: Source, piece: Piece, decision: Decision) -> Entry:
         event = piece.event

@@ -96,16 +96,20 @@ class Source:
     profile: str | None = None
     secrets: Secrets = field(default_factory=dict, repr=False)
     variables: Mapping[str, str] = field(default_factory=dict)
+    is_open: bool = field(init=False)
+    """Whether anybody may send: nothing that comes from it is proven."""
+    reads_before_proof: bool = field(init=False)
+    """Whether the body of somebody who has proven nothing is read, and not only hashed."""
+    _proofs: frozenset[str] = field(init=False, repr=False)
+    """The headers and the query parameters that a proof stands in."""
 
-    @property
-    def is_open(self) -> bool:
-        """Whether anybody may send: nothing that comes from it is proven."""
-        return not self.verifier.ways
-
-    @property
-    def reads_before_proof(self) -> bool:
-        """Whether the body of somebody who has proven nothing is read, and not only hashed."""
-        return self.is_open or self.verifier.reads_body or any(one.is_open and one.reads_body for one in self.probes)
+    def __post_init__(self) -> None:
+        ways = self.verifier.ways
+        asks = any(one.is_open and one.reads_body for one in self.probes)
+        places = {name for way in ways for name in (way.place.header, way.place.query) if name}
+        object.__setattr__(self, "is_open", not ways)
+        object.__setattr__(self, "reads_before_proof", not ways or self.verifier.reads_body or asks)
+        object.__setattr__(self, "_proofs", frozenset(places))
 
     @property
     def keeps_secret(self) -> bool:
@@ -154,23 +158,20 @@ class Source:
         probe.check(reading, self.secrets)
         return probe.answer.render(reading.find, self.secrets)
 
-    def answer_event(self, reading: Reading, event: Mapping[str, Any]) -> Rendered | None:
-        """What a recorded event is answered with; None: with our JSON. event: what that would say."""
-        if self.answer is None:
-            return None
+    def answer_event(self, answer: Answer, reading: Reading, event: Mapping[str, Any]) -> Rendered:
+        """What a recorded event is answered with in place of our JSON. event: what that would say."""
 
         def find(expression: Expression) -> Any:
             return reading.find(expression, {"event": event})
 
-        return self.answer.render(find, self.secrets, self.success_status)
+        return answer.render(find, self.secrets, self.success_status)
 
     def kept_headers(self, webhook: Webhook) -> dict[str, str]:
         """The headers without proof, credentials, cookies, and secrets in addresses; names in lower case."""
-        proofs = {way.place.header for way in self.verifier.ways}
         return {
             name: clean_address(value, self._is_secret)
             for name, value in webhook.headers.items()
-            if name not in proofs and not is_secret_name(name)
+            if not self._is_secret(name)
         }
 
     def kept_query(self, webhook: Webhook) -> str:
@@ -178,7 +179,7 @@ class Source:
         return without_secrets(webhook.query_string, self._is_secret)
 
     def _is_secret(self, name: str) -> bool:
-        return any(name == way.place.query for way in self.verifier.ways) or is_secret_name(name)
+        return name in self._proofs or is_secret_name(name)
 
     def parse(self, verified: Verified) -> Any:
         """The body as plain values; of a GET, its query. Raises UnreadableError and UnsupportedTypeError."""
