@@ -10,11 +10,10 @@ from relay.configuration.files import ConfigFile, Place, read_yaml
 from relay.configuration.mistakes import Mistakes, collecting
 from relay.sources.building import build_source, build_verifier
 from relay.sources.probes import Probe
-from relay.sources.profile_files import OWN_PROFILES, Profiles, needed_names
+from relay.sources.profile_files import OWN_PROFILES, Profiles, check_dedup, needed_names
 from relay.sources.proof_schemas import NEEDS_SECRETS, Verify, is_whole
 from relay.sources.schema_fields import A_VARIABLE, SOME_VARIABLES
 from relay.sources.schemas import SourcesSchema
-from relay.sources.secret_names import is_secret_name
 from relay.sources.secret_reading import SecretReader
 from relay.sources.source import Source
 from relay.sources.templater import NAMED, SIGNING, Answer
@@ -131,15 +130,6 @@ class _Entry:
 
     def _wrong(self, place: Place, text: str) -> None:
         self._config.add_mistake((*self._place, *place), text)
-
-
-def check_dedup(config: ConfigFile, place: Place, contract: Mapping[str, Any]) -> None:
-    """Note where a dedup looks at what is not kept."""
-    header = ((contract.get("dedup") or {}).get("header") or "").lower()
-    proofs = {(way.get("header") or "").lower() for way in contract.get("verify") or ()}
-    if header and (is_secret_name(header) or header in proofs):
-        wrong = "this header is a secret and is not kept: expected one that only identifies"
-        config.add_mistake((*place, "dedup", "header"), wrong)
 
 
 def _whole_parts(contract: dict[str, Any]) -> dict[str, Any]:

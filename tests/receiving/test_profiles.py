@@ -134,6 +134,7 @@ def test_what_cannot_work_is_a_mistake_with_its_place(load, entry, expected):
         ({"docs": ["http://insecure.example.com"]}, "docs.0: found 'http://insecure.example.com', expected a list of"),
         ({"sample": None}, "sample: "),
         ({"sample": {"body": 1, "headers": {"A": "b\nc"}}}, "sample.headers.A.value: "),
+        ({"dedup": {"header": "X-Api-Key"}}, "dedup.header: this header is a secret and is not kept"),
         ({"repeats": None}, "repeats: found nothing, expected in words how often"),
         ({"secrets": ["A"]}, "secrets: unknown key"),
     ],
