@@ -24,10 +24,11 @@ from relay.core.printing import say
 from relay.operations.configure import load_config
 from relay.operations.erase import Eraser
 from relay.operations.operator_acts import OperatorActs
-from relay.operations.preview import try_rules
+from relay.operations.preview import Tried, try_rules
 from relay.operations.replay import Replayer
+from relay.rules import Rule
 from relay.runtime.embedded import running_url
-from relay.runtime.secret_file import kept_secret
+from relay.runtime.secret_file import kept_secrets
 from relay.store import Store
 from relay.store.operators.audit_log import who_in_terminal
 from relay.store.record.persons import PersonIndex
@@ -66,11 +67,17 @@ def check_rules(options: argparse.Namespace) -> int:
 
 def try_rule(options: argparse.Namespace) -> int:
     """The call that a rule makes of a body, or the errors by field. Changes nothing."""
-    config = load_config(config_folder(), AnySecret())
+    config = load_config(config_folder(), None)
     rule = config.rules.get(options.rule)
     headers = [(name.strip(), value.strip()) for name, _, value in (text.partition(":") for text in options.header)]
     content_type = {name.lower(): value for name, value in headers}.get("content-type", "application/json")
-    (tried,) = try_rules(config.sources[rule.source], [rule], content_type, _read_body(options.body), dict(headers))
+    every = try_rules(config.sources[rule.source], [rule], content_type, _read_body(options.body), dict(headers))
+    if not every:
+        say(f"the rule {rule.name} sees nothing: this is an empty batch")
+    return max((_show_tried(rule, tried) for tried in every), default=1)
+
+
+def _show_tried(rule: Rule, tried: Tried) -> int:
     if not tried.matches:
         say(f"the rule {rule.name} does not want this: its `when` does not hold")
         return 1
@@ -110,7 +117,7 @@ def show(options: argparse.Namespace) -> int:
 
 def replay(options: argparse.Namespace) -> int:
     """A new delivery. Starting a workflow a second time is asked first."""
-    settings = _settings()
+    settings = settings_here()
     store = Store.open(settings.redis_url)
     record = store.record
     if not options.id.startswith(EVENT_PREFIX) and not options.yes:
@@ -118,7 +125,7 @@ def replay(options: argparse.Namespace) -> int:
         if old.state is State.STARTED and not _confirmed(old):
             say("nothing was done", error=True)
             return 1
-    config = load_config(settings.config, AnySecret())
+    config = load_config(settings.config, None)
     key = _secret_key(settings)
     replayer = Replayer(record, config.sources, config.rules, PersonIndex(key) if key else None)
     try:
@@ -135,7 +142,7 @@ def replay(options: argparse.Namespace) -> int:
 
 def _secret_key(settings: Settings) -> str | None:
     """The environment's, or the one that `up` has made."""
-    return settings.secret_key or kept_secret(Path("var") / "secrets.env", "RELAY_SECRET_KEY")
+    return settings.secret_key or kept_secrets(Path("var") / "secrets.env").get("RELAY_SECRET_KEY")
 
 
 def audit(options: argparse.Namespace) -> int:
@@ -149,6 +156,8 @@ def audit(options: argparse.Namespace) -> int:
         ("events", ledger.total_events, ledger.events),
     ):
         say(f"{total} {kind} = " + " + ".join(f"{count} {state}" for state, count in counts.items()))
+    if probes := ledger.since_start.get("event:probe"):
+        say(f"{probes} probes were answered, which are no events")
     for imbalance in ledger.imbalances:
         say(f"does not balance: {imbalance}")
     if not ledger.imbalances:
@@ -158,7 +167,7 @@ def audit(options: argparse.Namespace) -> int:
 
 def erase(options: argparse.Namespace) -> int:
     """Remove a person, and prove it."""
-    settings = _settings()
+    settings = settings_here()
     key = _secret_key(settings)
     if not key:
         raise RelayError("RELAY_SECRET_KEY is needed: without it, what rules extracted is not found")
@@ -188,7 +197,18 @@ def erase(options: argparse.Namespace) -> int:
 
 def open_record() -> Record:
     """The record that REDIS_URL names, or the embedded one that runs here. Raises ConfigError."""
-    return Store.open(_settings().redis_url).record
+    return Store.open(settings_here().redis_url).record
+
+
+def settings_here(*, with_record: bool = True) -> Settings:
+    """The settings, with the embedded record where one runs here. with_record: whether it is needed.
+
+    Raises ConfigError.
+    """
+    environ = dict(os.environ)
+    if not environ.get("REDIS_URL"):
+        environ["REDIS_URL"] = running_url() or ("" if with_record else "unix://")
+    return Settings.from_environment(environ)
 
 
 def config_folder() -> Path:
@@ -202,17 +222,10 @@ def start_arguments(call: Call) -> dict[str, Any]:
     return {name.upper(): wire[name] for name in ("template_id", "document_id", "parameters")}
 
 
-def _settings() -> Settings:
-    environ = dict(os.environ)
-    if not environ.get("REDIS_URL") and (running := running_url()):
-        environ["REDIS_URL"] = running
-    return Settings.from_environment(environ)
-
-
 def _check(path: Path, mistakes: Mistakes) -> int:
     """The number of rules in a folder or file; mistakes in it, and in what stands around it, are added."""
     folder = path if path.is_dir() else config_folder()
-    config = load_config(folder, AnySecret(), mistakes, rules=None if path.is_dir() else path)
+    config = load_config(folder, None, mistakes, rules=None if path.is_dir() else path)
     sources, portals = (names_in(folder / f"{kind}.yaml", kind) for kind in ("sources", "portals"))
     load_alerting(folder, AnySecret(), sources, portals, mistakes)
     return len(config.rules.all())

@@ -4,10 +4,12 @@ RelayError
 ├── ConfigError              what an operator wrote cannot be used; carries every Mistake at once
 ├── NotVerifiedError         a webhook's sender is not proven; `reason` is for us, never for the sender
 ├── UnreadableError          the body cannot be understood (400)
+│   └── TooLargeError        it holds more than one request may (413)
 ├── UnsupportedTypeError     the content type is none of ours (415)
 ├── LimitedError             a source sends more than it may; carries when to come again (429)
 ├── InvalidEventError        a rule matched but could not be filled; carries errors by field (422)
 ├── RecordUnavailableError   Redis cannot write now; nothing was promised (503)
+├── UnsignableError          a sample cannot be signed here, as for a sender that signs with a key of its own
 ├── NotFoundError            no such event, delivery, rule or portal
 ├── IllegalTransitionError   the state machine has no such step
 └── LostRace                 another process got there first; a normal return, so no "Error"
@@ -61,6 +63,10 @@ class UnreadableError(RelayError):
     """The body is not what its content type says. The text names the fault, not the content."""
 
 
+class TooLargeError(UnreadableError):
+    """A request holds more than one may. The text says how much that is."""
+
+
 class UnsupportedTypeError(RelayError):
     """The content type is none that the relay reads."""
 
@@ -87,6 +93,10 @@ class InvalidEventError(RelayError):
 
 class RecordUnavailableError(RelayError):
     """Redis is away, read-only or full. The sender must be told to come back."""
+
+
+class UnsignableError(RelayError):
+    """A webhook cannot be given its proof here; the text says why."""
 
 
 class NotFoundError(RelayError):

@@ -10,6 +10,7 @@ from typing import Any
 from relay.core.events import Attempt, Call, Delivery, Event, OnUncertain, Policy
 from relay.core.ids import from_ms, to_ms
 from relay.core.lifecycle import EventState, State
+from relay.store.record.entries import Entry
 from relay.store.redis.scripts import Argument, pairs
 
 Hash = Mapping[bytes, bytes]
@@ -32,6 +33,7 @@ def event_fields(event: Event) -> list[tuple[str, Argument]]:
         ("deliveries", _dump(list(event.deliveries))),
         ("duplicates", event.duplicates),
         ("marks", _dump(list(event.person_keys))),
+        *([("envelope", event.envelope)] if event.envelope else []),
     ]
 
 
@@ -53,6 +55,7 @@ def event_from_hash(kept: Hash) -> Event:
         deliveries=tuple(json.loads(text["deliveries"])),
         duplicates=int(text["duplicates"]),
         person_keys=tuple(json.loads(text["marks"])),
+        envelope=text.get("envelope", ""),
     )
 
 
@@ -80,6 +83,16 @@ def delivery_fields(delivery: Delivery) -> list[tuple[str, Argument]]:
         ("template_id", delivery.call.template_id),
         ("document", delivery.call.document_id[2]),
     ]
+
+
+def entry_arguments(entry: Entry) -> list[Argument]:
+    """An entry, in the order that `entry_at` in lua/record.lua reads."""
+    window_ms = int(entry.dedup_window.total_seconds() * 1000) if entry.dedup_digest else 0
+    argv: list[Argument] = [entry.event.id, entry.event.state.value, entry.event.source, window_ms]
+    argv += [entry.bounds.to_json(), len(entry.deliveries), *pairs(event_fields(entry.event))]
+    for delivery in entry.deliveries:
+        argv += creation_of(delivery)
+    return argv
 
 
 def creation_of(delivery: Delivery) -> list[Argument]:

@@ -8,14 +8,20 @@ from flask import Response, abort, flash, redirect, render_template, url_for
 
 from relay.core.events import Event
 from relay.core.ids import utc_now
-from relay.sources.verifiers import NoVerifier
+from relay.sources.proof.verifier import words_of
 from relay.store.operators.audit_log import Act
 from relay.store.record.search import row_of
 from relay.web.auth.guard import is_revealed, reveal
 from relay.web.dashboard.acts import acts_for
 from relay.web.dashboard.frame import blueprint, for_operators, who
-from relay.web.dashboard.sources import proof_of
-from relay.web.presenters.event_details import details_of, lines_of, next_of, readable, rule_named
+from relay.web.presenters.event_details import (
+    details_of,
+    lines_of,
+    next_of,
+    readable,
+    readable_envelope,
+    rule_named,
+)
 from relay.web.services import services
 
 
@@ -44,6 +50,7 @@ def event(event_id: str) -> Any:
         stories=stories,
         rule_named=rule_named,
         body=body,
+        envelope=readable_envelope(found, looked.masking),
         is_cut=is_cut,
         latest=max([one.updated_at for one in row.deliveries], default=found.received_at),
     )
@@ -82,6 +89,6 @@ def _proof(event: Event) -> str:
     source = services().sources.get(event.source)
     if source is None:
         return "Its source is no longer configured."
-    if isinstance(source.verifier, NoVerifier):
+    if source.is_open:
         return "Not verified: anybody may send to this source."
-    return f"Verified: {proof_of(source.verifier)}."
+    return f"Verified: {words_of(source.verifier)}."

@@ -1,6 +1,7 @@
 """A command for a shell that sends a sample to a source, proven as the source wants it. Pure; shows no secret.
 
-The secret is a variable of the shell, SECRET or TOKEN, for whoever has it to set. Needs curl and openssl, nothing else.
+The secret is a variable of the shell, SECRET or TOKEN (`name:password` for HTTP Basic), for whoever has it to set.
+Needs curl and openssl, nothing else.
 """
 
 from __future__ import annotations
@@ -9,45 +10,61 @@ from shlex import quote
 from urllib.parse import quote_plus
 
 from relay.sources import Source
-from relay.sources.verifiers import HmacVerifier, TokenVerifier
+from relay.sources.proof.digests import HmacVerifier
+from relay.sources.proof.tokens import BasicVerifier, TokenVerifier
+from relay.sources.proof.verifier import Way
 
 BODY = '{"lead": {"id": 1}}'
 HEX = "od -An -v -tx1 | tr -d ' \\n'"
 """Bytes as hexadecimal digits."""
+TIMES = {"s": "TIME=$(date +%s)", "ms": "TIME=$(date +%s)000", "iso": "TIME=$(date -u +%Y-%m-%dT%H:%M:%SZ)"}
 VARIABLES = {"body": "$BODY", "timestamp": "$TIME", "id": "$ID", "method": "$METHOD", "url": "$URL"}
 
 
 def snippet_of(source: Source, url: str) -> str:
-    """The command, a line each step."""
-    verifier, method = source.verifier, source.methods[0]
+    """The command, a line each step; where a shell cannot sign so, the one of the relay that can."""
+    way = next((way for way in source.verifier.ways if _can_be_shown(way)), None)
+    if way is None and not source.is_open:
+        return f"python -m relay sources test {source.name}"
+    method = source.methods[0]
     address, headers, before = quote(url), ["-H 'Content-Type: application/json'"], [f"BODY={quote(BODY)}"]
-    if isinstance(verifier, TokenVerifier):
-        if verifier.proof_header:
-            headers.append(_header(verifier.proof_header, verifier.prefix, "$TOKEN"))
+    if isinstance(way, BasicVerifier):
+        headers.append('-u "$TOKEN"')
+    elif isinstance(way, TokenVerifier):
+        if way.place.header:
+            headers.append(_header(way.place.header, way.prefix, "$TOKEN"))
         else:
             before.append(f"ENCODED=$(printf %s \"$TOKEN\" | {HEX} | sed 's/../%&/g')")
-            name = quote_plus(verifier.proof_query or "")
-            address = quote(f"{url}?{name}=") + '"$ENCODED"'
-    elif isinstance(verifier, HmacVerifier):
-        before += _signing(verifier, method, url)
-        headers += _proof(verifier)
+            name = quote_plus(way.place.query or "")
+            address = quote(f"{url}?{name}={quote_plus(way.prefix)}") + '"$ENCODED"'
+    elif isinstance(way, HmacVerifier):
+        before += _signing(way, method, url)
+        headers += _proof(way)
     return "\n".join([*before, " \\\n  ".join([f"curl -X {method} {address}", *headers, '--data-binary "$BODY"'])])
+
+
+def _can_be_shown(way: Way) -> bool:
+    """Whether a shell with curl and openssl can prove itself so."""
+    if isinstance(way, HmacVerifier):
+        is_timed = way.clock is None or way.clock.place is None or bool(way.clock.place.header)
+        return bool(way.place.header) and way.signed.kinds <= VARIABLES.keys() and is_timed and not way.body_digest
+    return isinstance(way, BasicVerifier) or (isinstance(way, TokenVerifier) and way.place.field is None)
 
 
 def _signing(verifier: HmacVerifier, method: str, url: str) -> list[str]:
     """Sets what is signed, and SIGNATURE."""
-    names = verifier.template[1::2]
+    names = verifier.signed.kinds
     told = {
-        "timestamp": "TIME=$(date +%s)" + ("000" if verifier.clock and verifier.clock.per_second == 1000 else ""),
+        "timestamp": TIMES[verifier.clock.unit if verifier.clock else "s"],
         "id": "ID=sample-$(date +%s)",
         "method": f"METHOD={method}",
         "url": f"URL={quote(url)}",
     }
-    pieces = [
-        f'"{VARIABLES[part]}"' if place % 2 else quote(part) for place, part in enumerate(verifier.template) if part
-    ]
+    pieces = [f'"{VARIABLES[part.kind]}"' if part.kind else quote(part.argument) for part in verifier.signed.parts]
     before, key = [], '-hmac "$SECRET"'
-    if verifier.key == "base64":
+    if verifier.key == "hex":
+        key = '-mac HMAC -macopt hexkey:"$SECRET"'
+    elif verifier.key == "base64":
         key = '-mac HMAC -macopt hexkey:"$KEY"'
         before.append(f'KEY=$(printf %s "${{SECRET#whsec_}}" | openssl base64 -d -A | {HEX})')
     digest = f"printf %s {' '.join(pieces)} | openssl dgst -{verifier.algorithm} {key}"
@@ -67,11 +84,11 @@ def _proof(verifier: HmacVerifier) -> list[str]:
         signature, time = verifier.parts
         stamp = f'{quote(f"{time}=")}"$TIME"{quote(verifier.separator or ",")}' if time else ""
         field = f'{stamp}{quote(f"{signature}={verifier.prefix}")}"$SIGNATURE"'
-        headers.append(f"-H {quote(f'{verifier.proof_header}: ')}{field}")
+        headers.append(f"-H {quote(f'{verifier.place.header}: ')}{field}")
     else:
-        headers.append(_header(verifier.proof_header, verifier.prefix, "$SIGNATURE"))
-    if verifier.clock and verifier.clock.header:
-        headers.append(_header(verifier.clock.header, "", "$TIME"))
+        headers.append(_header(verifier.place.header or "", verifier.prefix, "$SIGNATURE"))
+    if verifier.clock and verifier.clock.place and verifier.clock.place.header:
+        headers.append(_header(verifier.clock.place.header, "", "$TIME"))
     if verifier.id_header:
         headers.append(_header(verifier.id_header, "", "$ID"))
     return headers
