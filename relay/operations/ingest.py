@@ -24,7 +24,7 @@ from relay.core.lifecycle import EventState, State
 from relay.core.telemetry import get_logger
 from relay.operations.pacing import Pauses, Turns
 from relay.rules import RuleBook
-from relay.sources import Source, Webhook, build_context
+from relay.sources import Source, Webhook
 from relay.sources.parsers import kind_of
 from relay.store.record.collector import Collector
 from relay.store.record.persons import PersonIndex
@@ -37,6 +37,8 @@ KEPT_UNPROVEN, KEPT_UNPROVEN_BYTES = 2_000, 16_000_000
 REFUSALS = Bounds(KEPT_UNPROVEN, KEPT_UNPROVEN_BYTES, events=600, bytes=4_000_000)
 KEPT_UNREAD = 4_000
 """Bytes of a body that nobody has proven and that cannot be read: a longer one is not kept, for half of it misleads."""
+NOT_KEPT = "bytes were not kept"
+"""So ends the reason of an event whose body is not on record."""
 PROOF = "proof"
 """Under this name a refused event keeps what is almost right about its proof, beside the errors of fields."""
 
@@ -113,6 +115,11 @@ def bounds_of(source: Source, event: Event) -> Bounds:
     return Bounds(**spent)
 
 
+def is_lost(event: Event) -> bool:
+    """Whether it could not be read, and its body was not kept."""
+    return not event.body and (event.reason or "").endswith(NOT_KEPT)
+
+
 class Ingest:
     """Receives webhooks: everything the web process needs for it, built once."""
 
@@ -147,12 +154,12 @@ class Ingest:
             if not self._pauses.sit_out(source.name, refused=True):
                 self._refuse(source, event, error.reason, source.near_miss(webhook, error.reason, now))
             raise
-        event = replace(event, query=verified.query, headers=verified.headers, body=webhook.body)
+        event = replace(event, query=verified.query, headers=verified.headers, body=verified.webhook.body)
         if seconds := self._pauses.sit_out(source.name, refused=False):
             raise LimitedError(seconds)
         try:
-            with self._turns.taken(len(webhook.body) if source.is_open else 0):
-                context = build_context(source.name, verified, source.parse(verified), now)
+            with self._turns.taken(len(event.body) if source.is_open else 0):
+                context = source.context(verified, source.parse(verified), now)
                 decision = decide(self._rules, source.name, context)
         except (UnreadableError, UnsupportedTypeError) as error:
             self._reject(source, event, str(error))
@@ -181,7 +188,7 @@ class Ingest:
         """Keep what cannot be read."""
         rejected = replace(event, state=EventState.REJECTED, reason=reason)
         if source.is_open and len(event.body) > KEPT_UNREAD:
-            rejected = replace(rejected, body=b"", reason=f"{reason}; its {len(event.body)} bytes were not kept")
+            rejected = replace(rejected, body=b"", reason=f"{reason}; its {len(event.body)} {NOT_KEPT}")
         self._record(source, Entry(rejected, bounds=bounds_of(source, rejected)))
 
     def _refuse(self, source: Source, event: Event, reason: str, near_miss: str | None) -> None:

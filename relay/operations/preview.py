@@ -11,7 +11,7 @@ from relay.core.events import Call, Event
 from relay.core.ids import new_event_id, utc_now
 from relay.core.lifecycle import EventState
 from relay.rules import Rule
-from relay.sources import Source, build_context
+from relay.sources import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,7 @@ def try_rules(
 
 def try_event(source: Source, rules: Iterable[Rule], event: Event) -> list[Tried]:
     """Each rule on an event as it came. Raises UnreadableError and UnsupportedTypeError."""
-    parsed = source.read(event.method, event.content_type, event.query, event.body)
-    context = build_context(source.name, event, parsed, event.received_at)
+    context = source.context(event, source.read_again(event), event.received_at)
     return [_try(rule, context) for rule in rules]
 
 

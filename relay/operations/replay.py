@@ -1,6 +1,7 @@
 """A person asks again: new deliveries for old events. The old delivery never changes again, and is replayed once only.
 
-`original` repeats the call as it was; `current` asks today's rules what they make of the event as it came.
+`original` repeats the call as it was; `current` asks today's rules what they make of the event as it came. It is read
+anew: what could not be read then can be after its source was mended (`json_field`, `fallback_charset`, `max_body`).
 """
 
 from __future__ import annotations
@@ -8,13 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from relay.core.errors import InvalidEventError, LostRace, NotFoundError, RelayError
+from relay.core.errors import (
+    InvalidEventError,
+    LostRace,
+    NotFoundError,
+    RelayError,
+    UnreadableError,
+    UnsupportedTypeError,
+)
 from relay.core.events import Delivery, Event, Intent
 from relay.core.ids import EVENT_PREFIX, utc_now
-from relay.core.lifecycle import FINAL
-from relay.operations.ingest import decide, deliveries_of
+from relay.core.lifecycle import FINAL, EventState
+from relay.operations.ingest import decide, deliveries_of, is_lost
 from relay.rules import RuleBook
-from relay.sources import Source, build_context
+from relay.sources import Source
 from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Record
 
@@ -70,10 +78,16 @@ class Replayer:
         return rule.to_intent(context)
 
     def _context(self, event: Event) -> dict[str, object]:
+        """What the rules see of it, read again as its source is configured today."""
         if event.source not in self._sources:
             raise NotFoundError(f"the source {event.source} of {event.id} is no longer configured")
-        body = self._sources[event.source].read(event.method, event.content_type, event.query, event.body)
-        return build_context(event.source, event, body, event.received_at)
+        if event.state is EventState.REFUSED or is_lost(event):
+            raise NotReplayableError(f"{event.id} cannot be read: its body was not kept")
+        source = self._sources[event.source]
+        try:
+            return source.context(event, source.read_again(event), event.received_at)
+        except (UnreadableError, UnsupportedTypeError) as error:
+            raise NotReplayableError(f"{event.id} cannot be read, as its source is configured today: {error}") from None
 
     def _add(
         self, event: Event, old: Delivery | None, fresh: list[Delivery], personal: Sequence[str]

@@ -25,15 +25,17 @@ class Kept(Protocol):
         """The query, still encoded."""
 
 
-def build_context(source: str, kept: Kept, body: Any, received_at: datetime) -> dict[str, Any]:
+def build_context(
+    source: str, kept: Kept, body: Any, received_at: datetime, fallback_charset: str | None = None
+) -> dict[str, Any]:
     """`{body, headers, query, source, received_at}`: header names in lower case, query as a map, time as ISO 8601.
 
-    Raises UnreadableError where the query cannot be read.
+    fallback_charset: of a query that is no UTF-8. Raises UnreadableError where the query cannot be read.
     """
     return {
         "body": body,
         "headers": {name.lower(): value for name, value in kept.headers.items()},
-        "query": read_query(kept.query),
+        "query": read_query(kept.query, fallback_charset),
         "source": source,
         "received_at": iso(received_at),
     }

@@ -11,6 +11,7 @@ from typing import Any
 from relay.configuration.files import ConfigFile, Place, read_yaml
 from relay.configuration.mistakes import Mistakes, collecting
 from relay.configuration.settings import read_named_secret
+from relay.sources.body_reader import BodyReader
 from relay.sources.dedup import Dedup
 from relay.sources.schemas import SourcesSchema
 from relay.sources.secret_names import is_secret_name
@@ -81,7 +82,7 @@ def _source(name: str, entry: Mapping[str, Any], keys: tuple[bytes, ...]) -> Sou
         success_status=entry["success_status"],
         methods=entry["methods"],
         on_invalid=entry["on_invalid"],
-        json_field=entry["json_field"],
+        bodies=BodyReader(entry["json_field"], entry["json_values"], entry["fallback_charset"]),
     )
 
 

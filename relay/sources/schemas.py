@@ -21,6 +21,8 @@ from relay.configuration.fields import (
     Wanted,
     suggestion,
 )
+from relay.sources.body_reader import FIELD_NAME
+from relay.sources.charsets import codec_of
 
 HEADER_NAME = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}"
 SIGNED_NAMES = ("body", "timestamp", "id", "method", "url")
@@ -51,6 +53,17 @@ class _Yes(Wanted):
         if value is not True:
             raise ValueError
         return True
+
+
+class _Charset(Wanted):
+    """A charset by one of its names, of forms that name none and are no UTF-8."""
+
+    expected = "the name of a charset, such as windows-1251 or koi8-r"
+
+    def read(self, value: Any) -> str:
+        if not isinstance(value, str) or codec_of(value) is None:
+            raise ValueError
+        return value
 
 
 class _Template(Wanted):
@@ -210,6 +223,8 @@ class _SourceSchema(StrictSchema):
     methods = _Words("a list of GET, POST, PUT, PATCH", "GET|POST|PUT|PATCH", load_default=("POST",))
     on_invalid = Choice("reject", "accept", load_default="reject")
     json_field = Text("the name of a form field that holds JSON", load_default=None)
+    json_values = _Words("a list of form fields that hold JSON, such as [events]", FIELD_NAME, load_default=())
+    fallback_charset = _Charset(load_default=None)
 
 
 class SourcesSchema(StrictSchema):

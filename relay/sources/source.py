@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import InitVar, dataclass, field
+from dataclasses import InitVar, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from relay.core.errors import UnreadableError
+from relay.core.errors import NotVerifiedError, UnreadableError, UnsupportedTypeError
+from relay.core.events import Event
+from relay.sources.body_reader import PLAIN_BODIES, BodyReader
+from relay.sources.context import Kept, build_context
 from relay.sources.dedup import Dedup
-from relay.sources.forms import read_query
 from relay.sources.near_misses import find_near_miss
-from relay.sources.parsers import parse_body, read_json
 from relay.sources.secret_names import clean_address, is_secret_name, without_secrets
+from relay.sources.unpacking import is_packed, unpack
 from relay.sources.verifiers import NoVerifier, Verifier
 from relay.sources.webhook import Webhook
 
 _SEAL = object()
+ENCODING = "content-encoding"
+OF_PACKED = {ENCODING, "content-length"}
+"""Headers of a packed body, which say nothing of what was in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class Source:
     max_body: bytes. limit: None: as much as it likes. success_status: the HTTP status of a recorded event.
     methods: HTTP methods, upper case.
     on_invalid: "reject" answers 422 where no rule could use an event, "accept" answers success_status.
-    json_field: a form field that holds JSON.
+    bodies: what is known of its bodies.
     """
 
     name: str
@@ -68,7 +73,7 @@ class Source:
     success_status: int = 200
     methods: tuple[str, ...] = ("POST",)
     on_invalid: str = "reject"
-    json_field: str | None = None
+    bodies: BodyReader = PLAIN_BODIES
 
     @property
     def is_open(self) -> bool:
@@ -76,9 +81,32 @@ class Source:
         return isinstance(self.verifier, NoVerifier)
 
     def verify(self, webhook: Webhook, now: datetime) -> Verified:
-        """The proven webhook. Raises NotVerifiedError whose `reason` is for our record only."""
-        self.verifier.check(webhook, now)
-        return Verified(self.name, webhook, self.kept_headers(webhook), self.kept_query(webhook), _SEAL)
+        """The proven webhook, unpacked. Raises NotVerifiedError whose `reason` is for our record only.
+
+        The proof is of the bytes as they were sent, or of what they hold: a proxy may have packed them.
+        """
+        try:
+            self.verifier.check(webhook, now)
+        except NotVerifiedError:
+            opened = self._opened(webhook)
+            if opened is webhook:
+                raise
+            self.verifier.check(opened, now)
+        else:
+            opened = self._opened(webhook)
+        return Verified(self.name, opened, self.kept_headers(opened), self.kept_query(opened), _SEAL)
+
+    def _opened(self, webhook: Webhook) -> Webhook:
+        """The webhook as it was before it was packed; as it is, where it was not, or cannot be unpacked."""
+        encoding = webhook.header(ENCODING) or ""
+        if not webhook.body or not is_packed(encoding):
+            return webhook
+        try:
+            body = unpack(encoding, webhook.body, self.max_body)
+        except (UnreadableError, UnsupportedTypeError):
+            return webhook
+        headers = {name: value for name, value in webhook.headers.items() if name not in OF_PACKED}
+        return replace(webhook, headers=headers, body=body)
 
     def near_miss(self, webhook: Webhook, reason: str, now: datetime) -> str | None:
         """What is almost right about a webhook that was refused for this reason; for our record only."""
@@ -103,24 +131,22 @@ class Source:
     def parse(self, verified: Verified) -> Any:
         """The body as plain values; of a GET, its query. Raises UnreadableError and UnsupportedTypeError."""
         webhook = verified.webhook
-        return self.read(webhook.method, webhook.content_type, verified.query, webhook.body)
+        encoding = webhook.header(ENCODING) or ""
+        return self.read(webhook.method, webhook.content_type, verified.query, webhook.body, encoding)
 
-    def read(self, method: str, content_type: str, query: str, body: bytes) -> Any:
-        """What `parse` gives, of an event that is on record. Raises UnreadableError and UnsupportedTypeError."""
-        if method == "GET" and not body:
-            return read_query(query)
-        content = parse_body(content_type, body)
-        return self._unwrapped(content) if self.json_field else content
+    def read_again(self, event: Event) -> Any:
+        """What `parse` gives, of an event as it is on record. Raises UnreadableError and UnsupportedTypeError."""
+        # What could be unpacked is kept so, without that header.
+        encoding = event.headers.get(ENCODING, "")
+        return self.read(event.method, event.content_type, event.query, event.body, encoding)
 
-    def _unwrapped(self, content: Any) -> Any:
-        """A form's JSON field gives its members to the form (GitHub's `payload`, Jotform's `rawRequest`)."""
-        wrapped = content.get(self.json_field) if isinstance(content, dict) else None
-        if not isinstance(wrapped, str):
-            return content
-        inner = read_json(wrapped.encode("utf-8"))
-        if not isinstance(inner, dict):
-            raise UnreadableError("the JSON field does not hold a map")
-        return {name: value for name, value in content.items() if name != self.json_field} | inner
+    def read(self, method: str, content_type: str, query: str, body: bytes, encoding: str = "") -> Any:
+        """A body as plain values. encoding: how it is packed. Raises UnreadableError and UnsupportedTypeError."""
+        return self.bodies.read(method, content_type, query, unpack(encoding, body, self.max_body))
+
+    def context(self, kept: Kept, body: Any, received_at: datetime) -> dict[str, Any]:
+        """What rules may look at: see build_context. body: as it was read. Raises UnreadableError."""
+        return build_context(self.name, kept, body, received_at, self.bodies.fallback_charset)
 
     def dedup_key(self, context: Mapping[str, Any], body: bytes) -> str | None:
         """What makes this webhook the same as another, as a digest; None: it is never a duplicate.

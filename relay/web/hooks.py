@@ -8,7 +8,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, abort, json, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
-from relay.core.errors import LimitedError, NotVerifiedError, UnreadableError, UnsupportedTypeError
+from relay.core.errors import LimitedError, NotVerifiedError, TooLargeError, UnreadableError, UnsupportedTypeError
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState
 from relay.operations.ingest import Ingested
@@ -39,6 +39,8 @@ def receive(source: str) -> Response:
         return problem(401, "not verified")
     except LimitedError as error:
         return problem(429, "over the source's limit, nothing was kept", {"Retry-After": str(error.retry_after_s)})
+    except TooLargeError as error:
+        return problem(413, str(error))
     except UnreadableError as error:
         return problem(400, str(error))
     except UnsupportedTypeError as error:
