@@ -66,7 +66,9 @@ def kinds() -> dict[str, tuple[str, str, bytes]]:
     }  # fmt: skip
 
 
-def form(field: Callable[[int], dict[str, object]], fields: int = 9_900, charset: str = "utf-8") -> tuple[str, str, bytes]:
+def form(
+    field: Callable[[int], dict[str, object]], fields: int = 9_900, charset: str = "utf-8"
+) -> tuple[str, str, bytes]:
     """A form of so many fields, or as many as have room."""
     return FORM, "", filled(lambda n: urlencode(field(n), encoding=charset), "&", SIZE, fields).encode()
 

@@ -124,7 +124,7 @@ def test_what_cannot_be_read_is_refused_as_unreadable(content_type: str, body: b
         parse_body(content_type, body)
 
 
-@pytest.mark.parametrize("content_type", ["", "text/xml", "image/png", "application/octet-stream", "json", ";", "\xff"])
+@pytest.mark.parametrize("content_type", ["text/xml", "image/png", "application/octet-stream", "json", "\xff"])
 def test_other_content_types_are_unsupported(content_type: str) -> None:
     with pytest.raises(UnsupportedTypeError):
         parse_body(content_type, b"{}")
