@@ -85,6 +85,16 @@ def _character(reference: re.Match[str]) -> str:
     return chr(number)
 
 
+def guesses(encoded: bytes) -> list[str]:
+    """Bytes that are no UTF-8 as text of each other charset, for who looks for something in them; none of UTF-8."""
+    try:
+        encoded.decode(UTF_8)
+    except UnicodeDecodeError:
+        others = sorted(set(_CODECS.values()) - _WHOLE_UNICODE)
+        return [_REFERENCE.sub(_character, encoded.decode(codec, "replace")) for codec in others]
+    return []
+
+
 def by_charset(named: str | None, fallback: str | None, read: Callable[[str], Read]) -> Read:
     """What `read` makes of a form with a codec: of the charset that was named; else UTF-8's; else the fallback's.
 

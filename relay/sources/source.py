@@ -14,7 +14,7 @@ from relay.sources.context import Kept, build_context
 from relay.sources.dedup import Dedup
 from relay.sources.near_misses import find_near_miss
 from relay.sources.secret_names import clean_address, is_secret_name, without_secrets
-from relay.sources.unpacking import is_packed, unpack
+from relay.sources.unpacking import is_packed, most_before_proof, unpack
 from relay.sources.verifiers import NoVerifier, Verifier
 from relay.sources.webhook import Webhook
 
@@ -88,21 +88,21 @@ class Source:
         try:
             self.verifier.check(webhook, now)
         except NotVerifiedError:
-            opened = self._opened(webhook)
+            opened = self._opened(webhook, most_before_proof(len(webhook.body), self.max_body))
             if opened is webhook:
                 raise
             self.verifier.check(opened, now)
         else:
-            opened = self._opened(webhook)
+            opened = self._opened(webhook, self.max_body)
         return Verified(self.name, opened, self.kept_headers(opened), self.kept_query(opened), _SEAL)
 
-    def _opened(self, webhook: Webhook) -> Webhook:
-        """The webhook as it was before it was packed; as it is, where it was not, or cannot be unpacked."""
+    def _opened(self, webhook: Webhook, most: int) -> Webhook:
+        """The webhook as it was before it was packed; as it is, where it was not, or cannot be unpacked to `most`."""
         encoding = webhook.header(ENCODING) or ""
         if not webhook.body or not is_packed(encoding):
             return webhook
         try:
-            body = unpack(encoding, webhook.body, self.max_body)
+            body = unpack(encoding, webhook.body, most)
         except (UnreadableError, UnsupportedTypeError):
             return webhook
         headers = {name: value for name, value in webhook.headers.items() if name not in OF_PACKED}

@@ -15,6 +15,8 @@ _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 """How zlib.decompressobj is told what stands around the deflated data (docs.python.org/3/library/zlib.html)."""
 _GZIP_HEAD = b"\x1f\x8b"
 _AROUND = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": _ZLIB}
+FREE, TIMES = 1_000_000, 30
+"""Before the proof, so many bytes are unpacked at most, or so many times what was sent."""
 MOST_MEMBERS = 20
 """A gzip stream may hold several members, one after the other; each costs as much to begin as a kilobyte to unpack."""
 
@@ -26,6 +28,14 @@ def is_packed(encoding: str) -> bool:
     """
     name = encoding.strip().lower()
     return name not in {"", "identity"} and codec_of(name) is None
+
+
+def most_before_proof(sent: int, most: int) -> int:
+    """To how many bytes a body is unpacked whose sender is not proven yet. sent: its bytes; most: of the source.
+
+    A stranger's kilobyte must not make the work of a body that takes a minute to send.
+    """
+    return min(most, max(FREE, TIMES * sent))
 
 
 def unpack(encoding: str, body: bytes, most: int) -> bytes:

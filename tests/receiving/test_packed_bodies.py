@@ -11,9 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.core.errors import TooLargeError, UnreadableError, UnsupportedTypeError
+from relay.core.errors import NotVerifiedError, TooLargeError, UnreadableError, UnsupportedTypeError
+from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState
+from relay.sources import Source, Webhook
 from relay.sources.unpacking import MOST_MEMBERS, is_packed, unpack
+from relay.sources.verifiers import HmacVerifier
 from relay.store.record.search import Filter, list_events
 from tests.support.folders import SECRETS
 from tests.support.senders import JSON, SEED, dump, website
@@ -160,6 +163,22 @@ def test_what_cannot_be_unpacked_is_refused_and_kept_as_it_came(client, record, 
     event = the_one_event(record)
     assert (event.state, event.body, event.headers["content-encoding"]) == (EventState.REJECTED, body, encoding)
     assert told[1] in event.reason
+
+
+def test_a_large_body_that_was_packed_well_is_read_once_its_sender_is_proven() -> None:
+    source = Source("one", HmacVerifier((b"secret",), "x-sign"), max_body=32_000_000)
+    body = b'{"a": "' + b"x" * 5_000_000 + b'"}'
+    packed = gzip.compress(body)
+    for proof_of, is_proven in ((packed, True), (body, False)):
+        headers = {"Content-Type": JSON, "Content-Encoding": "gzip"}
+        headers["X-Sign"] = hmac.new(b"secret", proof_of, hashlib.sha256).hexdigest()
+        webhook = Webhook(headers=headers, body=packed)
+        if is_proven:
+            assert source.verify(webhook, utc_now()).webhook.body == body
+        else:
+            # More than anybody who is not proven is worth: its proof is not found.
+            with pytest.raises(NotVerifiedError):
+                source.verify(webhook, utc_now())
 
 
 def test_an_empty_body_is_not_packed(client) -> None:
