@@ -107,6 +107,7 @@ DEEP_FORM = b"a" + b"[b]" * 70 + b"=1"
         ("application/json; charset=idna", b"{}"),
         (FORM, b"a=%ff"),
         (FORM, b"a=%00"),
+        (FORM, b"a=1\x00b=2"),
         (FORM, b"%00=a"),
         (FORM, DEEP_FORM),
         (FORM, b"&".join([b"a"] * 10_001)),
