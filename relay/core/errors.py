@@ -5,7 +5,7 @@ RelayError
 ├── NotVerifiedError         a webhook's sender is not proven; `reason` is for us, never for the sender
 ├── UnreadableError          the body cannot be understood (400)
 │   ├── WrongCharsetError    its bytes are no text of the charset that they should be of
-│   └── TooLargeError        unpacked, it is larger than the source takes (413)
+│   └── TooLargeError        it holds more than one request may (413)
 ├── UnsupportedTypeError     the content type or encoding is none of ours (415)
 ├── LimitedError             a source sends more than it may; carries when to come again (429)
 ├── InvalidEventError        a rule matched but could not be filled; carries errors by field (422)
@@ -68,7 +68,7 @@ class WrongCharsetError(UnreadableError):
 
 
 class TooLargeError(UnreadableError):
-    """A packed body that is larger than its source takes, once it is unpacked."""
+    """A request holds more than one may. The text says how much that is."""
 
 
 class UnsupportedTypeError(RelayError):

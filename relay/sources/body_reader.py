@@ -11,6 +11,10 @@ from relay.core.errors import UnreadableError
 from relay.sources.forms import MAX_VALUES, read_query
 from relay.sources.parsers import inspect, parse_body, read_json
 
+NO_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
+"""Methods of which a request without a body says what it has to say in its query."""
+MOST_OF_BATCH = 100_000
+"""Values of JSON that holds many events, whose sender is proven."""
 FIELD_NAME = r"[^\[\]]{1,200}(\[[^\[\]]{0,200}\]){0,10}"
 """A form field as it is sent: `events`, `data[fields]`; `rows[]` and `rows[][fields]` are of each row."""
 _STEP = re.compile(r"[^\[\]]+|(?<=\[)(?=\])")
@@ -30,8 +34,11 @@ class BodyReader:
     most_values: int = MAX_VALUES
 
     def read(self, method: str, content_type: str, query: str, body: bytes) -> Any:
-        """The body as plain values; of a GET without one, its query. Raises UnreadableError, UnsupportedTypeError."""
-        if method == "GET" and not body:
+        """The body as plain values; of a GET or its like without one, the query.
+
+        Raises UnreadableError and UnsupportedTypeError.
+        """
+        if method in NO_BODY and not body:
             content: Any = read_query(query, self.fallback_charset)
         else:
             content = parse_body(content_type, body, self.fallback_charset, self.most_values)

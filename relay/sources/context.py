@@ -26,14 +26,22 @@ class Kept(Protocol):
 
 
 def build_context(
-    source: str, kept: Kept, body: Any, received_at: datetime, fallback_charset: str | None = None
+    source: str,
+    kept: Kept,
+    body: Any,
+    received_at: datetime,
+    envelope: Any = None,
+    *,
+    fallback_charset: str | None = None,
 ) -> dict[str, Any]:
-    """`{body, headers, query, source, received_at}`: header names in lower case, query as a map, time as ISO 8601.
+    """`{body, envelope, headers, query, source, received_at}`: names of headers in lower case, query as a map, time as
+    ISO 8601. envelope: what stood around an entry of a batch. fallback_charset: of a query that is no UTF-8.
 
-    fallback_charset: of a query that is no UTF-8. Raises UnreadableError where the query cannot be read.
+    Raises UnreadableError where the query cannot be read.
     """
     return {
         "body": body,
+        "envelope": envelope,
         "headers": {name.lower(): value for name, value in kept.headers.items()},
         "query": read_query(kept.query, fallback_charset),
         "source": source,

@@ -7,19 +7,27 @@ from dataclasses import InitVar, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from relay.configuration.expressions import Expression
 from relay.core.errors import NotVerifiedError, UnreadableError, UnsupportedTypeError
 from relay.core.events import Event
 from relay.sources.body_reader import PLAIN_BODIES, BodyReader
 from relay.sources.context import Kept, build_context
-from relay.sources.dedup import Dedup
+from relay.sources.dedup import Dedup, DedupKey, double_click_key
+from relay.sources.fan_out import FanOut, Found
 from relay.sources.near_misses import find_near_miss
+from relay.sources.probes import Probe
+from relay.sources.proof.redaction import without_tokens
+from relay.sources.proof.verifier import Verifier
+from relay.sources.reading import Reading
 from relay.sources.secret_names import clean_address, is_secret_name, without_secrets
+from relay.sources.templater import SIGNING, Answer, Rendered, Secrets
 from relay.sources.unpacking import is_packed, most_before_proof, unpack
-from relay.sources.verifiers import NoVerifier, Verifier
 from relay.sources.webhook import Webhook
 
 _SEAL = object()
 ENCODING = "content-encoding"
+OF_BYTES = {"signature_mismatch", "digest_mismatch", "body_unreadable"}
+"""Reasons for a refusal that may be so because the body was packed after it was signed."""
 OF_PACKED = {ENCODING, "content-length"}
 """Headers of a packed body, which say nothing of what was in it."""
 
@@ -28,14 +36,20 @@ OF_PACKED = {ENCODING, "content-length"}
 class Verified:
     """A webhook whose sender is proven. Only Source.verify makes one.
 
-    headers and query are what may be kept: lower-case names, no proof and no other secret among them.
+    headers, query and body are what may be kept: lower-case names, no token and no other secret among them.
     """
 
     source: str
-    webhook: Webhook = field(repr=False)
+    reading: Reading = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     query: str = field(repr=False)
+    body: bytes = field(repr=False)
     seal: InitVar[object]
+
+    @property
+    def webhook(self) -> Webhook:
+        """The request as it came, with its proof."""
+        return self.reading.webhook
 
     def __post_init__(self, seal: object) -> None:
         if seal is not _SEAL:
@@ -62,7 +76,10 @@ class Source:
     max_body: bytes. limit: None: as much as it likes. success_status: the HTTP status of a recorded event.
     methods: HTTP methods, upper case.
     on_invalid: "reject" answers 422 where no rule could use an event, "accept" answers success_status.
-    bodies: what is known of its bodies.
+    bodies: what is known of its bodies. probes: what is answered without an event. each: where a batch has its
+    entries. double_click_s: within so many seconds the same content is a duplicate, where dedup finds no key.
+    answer: what a recorded event is answered with, instead of our JSON. profile: the name of the one that it uses.
+    secrets: those that answers use, by name.
     """
 
     name: str
@@ -74,27 +91,61 @@ class Source:
     methods: tuple[str, ...] = ("POST",)
     on_invalid: str = "reject"
     bodies: BodyReader = PLAIN_BODIES
+    probes: tuple[Probe, ...] = ()
+    each: FanOut | None = None
+    double_click_s: float = 0.0
+    answer: Answer | None = None
+    profile: str | None = None
+    secrets: Secrets = field(default_factory=dict, repr=False)
 
     @property
     def is_open(self) -> bool:
         """Whether anybody may send: nothing that comes from it is proven."""
-        return isinstance(self.verifier, NoVerifier)
+        return not self.verifier.ways
 
-    def verify(self, webhook: Webhook, now: datetime) -> Verified:
-        """The proven webhook, unpacked. Raises NotVerifiedError whose `reason` is for our record only.
+    @property
+    def reads_before_proof(self) -> bool:
+        """Whether the body of somebody who has proven nothing is read, and not only hashed."""
+        return self.is_open or self.verifier.reads_body or any(one.is_open and one.reads_body for one in self.probes)
+
+    @property
+    def keeps_secret(self) -> bool:
+        """Whether the sender gives its secret at run time."""
+        return any(probe.keeps for probe in self.probes)
+
+    def read_lazily(self, webhook: Webhook) -> Reading:
+        """The webhook, of which each part is read once, when it is asked for."""
+        encoding = webhook.header(ENCODING) or ""
+        most = most_before_proof(len(webhook.body), self.max_body)
+
+        def read() -> Any:
+            body = unpack(encoding, webhook.body, most)
+            return self.bodies.read(webhook.method, webhook.content_type, webhook.query_string, body)
+
+        return Reading(webhook, read)
+
+    def verify(self, webhook: Webhook, now: datetime, reading: Reading | None = None) -> Verified:
+        """The proven webhook, unpacked. reading: of it, where some of it has been read.
 
         The proof is of the bytes as they were sent, or of what they hold: a proxy may have packed them.
+        Raises NotVerifiedError whose `reason` is for our record only.
         """
+        reading = reading or self.read_lazily(webhook)
         try:
-            self.verifier.check(webhook, now)
-        except NotVerifiedError:
+            self.verifier.check(reading, now)
+        except NotVerifiedError as error:
+            if error.reason not in OF_BYTES:
+                raise
             opened = self._opened(webhook, most_before_proof(len(webhook.body), self.max_body))
             if opened is webhook:
                 raise
-            self.verifier.check(opened, now)
+            reading = self.read_lazily(opened)
+            self.verifier.check(reading, now)
         else:
             opened = self._opened(webhook, self.max_body)
-        return Verified(self.name, opened, self.kept_headers(opened), self.kept_query(opened), _SEAL)
+            reading = reading if opened is webhook else self.read_lazily(opened)
+        headers, query = self.kept_headers(opened), self.kept_query(opened)
+        return Verified(self.name, reading, headers, query, without_tokens(self.verifier, opened.body), _SEAL)
 
     def _opened(self, webhook: Webhook, most: int) -> Webhook:
         """The webhook as it was before it was packed; as it is, where it was not, or cannot be unpacked to `most`."""
@@ -108,17 +159,44 @@ class Source:
         headers = {name: value for name, value in webhook.headers.items() if name not in OF_PACKED}
         return replace(webhook, headers=headers, body=body)
 
-    def near_miss(self, webhook: Webhook, reason: str, now: datetime) -> str | None:
+    def near_miss(self, webhook: Webhook, reason: str, now: datetime, reading: Reading | None = None) -> str | None:
         """What is almost right about a webhook that was refused for this reason; for our record only."""
-        return find_near_miss(self.verifier, webhook, reason, now)
+        return find_near_miss(self.verifier, reading or self.read_lazily(webhook), reason, now)
+
+    def with_secret(self, secret: str) -> Source:
+        """The same source with a secret that its sender gave at run time. Raises NotVerifiedError: secret_unusable."""
+        try:
+            verifier = self.verifier.with_secret(secret.encode("utf-8"))
+        except ValueError:
+            raise NotVerifiedError("secret_unusable") from None
+        return replace(self, verifier=verifier, secrets={SIGNING: secret.encode("utf-8"), **self.secrets})
+
+    def probe(self, reading: Reading, *, is_proven: bool) -> Probe | None:
+        """The first probe that the request is: before its proof of those that are open, after it of the others."""
+        return next((one for one in self.probes if one.is_open != is_proven and reading.holds(one.when)), None)
+
+    def answer_probe(self, probe: Probe, reading: Reading) -> Rendered:
+        """What a probe is answered with. Raises NotVerifiedError where it does not know a secret that it has to."""
+        probe.check(reading, self.secrets)
+        return probe.answer.render(reading.find, self.secrets)
+
+    def answer_event(self, reading: Reading, event: Mapping[str, Any]) -> Rendered | None:
+        """What a recorded event is answered with; None: with our JSON. event: what that would say."""
+        if self.answer is None:
+            return None
+
+        def find(expression: Expression) -> Any:
+            return reading.find(expression, {"event": event})
+
+        return self.answer.render(find, self.secrets, self.success_status)
 
     def kept_headers(self, webhook: Webhook) -> dict[str, str]:
         """The headers without proof, credentials, cookies, and secrets in addresses; names in lower case."""
-        proof = self.verifier.proof_header
+        proofs = {way.place.header for way in self.verifier.ways}
         return {
             name: clean_address(value, self._is_secret)
             for name, value in webhook.headers.items()
-            if name != proof and not is_secret_name(name)
+            if name not in proofs and not is_secret_name(name)
         }
 
     def kept_query(self, webhook: Webhook) -> str:
@@ -126,13 +204,15 @@ class Source:
         return without_secrets(webhook.query_string, self._is_secret)
 
     def _is_secret(self, name: str) -> bool:
-        return name == self.verifier.proof_query or is_secret_name(name)
+        return any(name == way.place.query for way in self.verifier.ways) or is_secret_name(name)
 
     def parse(self, verified: Verified) -> Any:
         """The body as plain values; of a GET, its query. Raises UnreadableError and UnsupportedTypeError."""
         webhook = verified.webhook
         encoding = webhook.header(ENCODING) or ""
-        return self.read(webhook.method, webhook.content_type, verified.query, webhook.body, encoding)
+        if webhook.body and webhook.body == verified.body and not is_packed(encoding):
+            return verified.reading.body
+        return self.read(webhook.method, webhook.content_type, verified.query, verified.body, encoding)
 
     def read_again(self, event: Event) -> Any:
         """What `parse` gives, of an event as it is on record. Raises UnreadableError and UnsupportedTypeError."""
@@ -144,18 +224,21 @@ class Source:
         """A body as plain values. encoding: how it is packed. Raises UnreadableError and UnsupportedTypeError."""
         return self.bodies.read(method, content_type, query, unpack(encoding, body, self.max_body))
 
-    def context(self, kept: Kept, body: Any, received_at: datetime) -> dict[str, Any]:
+    def context(self, kept: Kept, body: Any, received_at: datetime, envelope: Any = None) -> dict[str, Any]:
         """What rules may look at: see build_context. body: as it was read. Raises UnreadableError."""
-        return build_context(self.name, kept, body, received_at, self.bodies.fallback_charset)
+        fallback = self.bodies.fallback_charset
+        return build_context(self.name, kept, body, received_at, envelope, fallback_charset=fallback)
 
-    def dedup_key(self, context: Mapping[str, Any], body: bytes) -> str | None:
+    def split(self, content: Any) -> list[Found] | None:
+        """The entries of a batch in order; None where what was sent is one event. Raises TooLargeError."""
+        return self.each.entries(content) if self.each else None
+
+    def dedup_key(self, context: Mapping[str, Any], body: bytes) -> DedupKey | None:
         """What makes this webhook the same as another, as a digest; None: it is never a duplicate.
 
         context: from build_context. body: the raw bytes, needed by `dedup: {body: true}`.
         """
-        return self.dedup.key(self.name, context, body) if self.dedup else None
-
-    @property
-    def dedup_window_s(self) -> float:
-        """How long a repeat counts as one, in seconds; 0 where the source has no dedup."""
-        return self.dedup.window_s if self.dedup else 0.0
+        found = self.dedup.key(self.name, context, body) if self.dedup else None
+        if found is None and self.double_click_s:
+            return double_click_key(self.name, context, body, self.double_click_s)
+        return found

@@ -66,6 +66,14 @@ def test_before_the_proof_a_body_is_unpacked_to_a_multiple_of_what_was_sent(sent
     assert unpacking.most_before_proof(sent, largest) == most
 
 
+@pytest.mark.parametrize("token", [None, "wrong"])
+def test_a_wrong_token_makes_nothing_be_unpacked(app, packed, monkeypatch, token):
+    monkeypatch.setattr("relay.sources.source.unpack", pytest.fail)
+    headers = {"Content-Type": JSON, "Content-Encoding": packed[0]} | ({"X-Relay-Token": token} if token else {})
+
+    assert app.test_client().post("/hooks/website", data=packed[1], headers=headers).status_code == 401
+
+
 def test_a_stranger_learns_nothing_of_how_he_has_packed_it(app, packed):
     encoding, body = packed
     told = set()

@@ -19,7 +19,7 @@ from relay.sources.body_reader import BodyReader
 from relay.sources.charsets import guesses, read_text
 from relay.sources.forms import parameters
 from relay.sources.parsers import FORM, JSON, MULTIPART
-from relay.sources.verifiers import NoVerifier
+from relay.sources.proof.verifier import NoVerifier
 
 NOW = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
 CHARSETS = st.sampled_from(
