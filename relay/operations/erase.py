@@ -167,10 +167,11 @@ def _forms(text: str) -> list[str]:
 
 
 def _texts_of_event(event: Event) -> list[str]:
-    texts = [event.query, "\n".join(event.headers.values()), event.reason or "", json.dumps(dict(event.errors))]
+    body = event.body.decode("utf-8", "replace")
+    texts = [body, event.envelope, event.query, "\n".join(event.headers.values()), event.reason or ""]
     for encoded in (event.body, event.query.encode("utf-8", "surrogatepass")):
         texts += guesses(encoded) + guesses(unquote_to_bytes(encoded.replace(b"+", b" ")))
-    return [event.body.decode("utf-8", "replace"), *texts]
+    return [*texts, json.dumps(dict(event.errors))]
 
 
 def _texts_of_delivery(delivery: Delivery) -> list[str]:

@@ -113,6 +113,11 @@ class Source:
         """Whether the sender gives its secret at run time."""
         return any(probe.keeps for probe in self.probes)
 
+    @property
+    def has_secrets(self) -> bool:
+        """Whether its secrets are configured."""
+        return bool(self.secrets.get(SIGNING))
+
     def read_lazily(self, webhook: Webhook) -> Reading:
         """The webhook, of which each part is read once, when it is asked for."""
         encoding = webhook.header(ENCODING) or ""
@@ -123,6 +128,11 @@ class Source:
             return self.bodies.read(webhook.method, webhook.content_type, webhook.query_string, body)
 
         return Reading(webhook, read)
+
+    def weight_of(self, webhook: Webhook) -> int:
+        """The bytes that its body may have to read before its sender is proven."""
+        size = len(webhook.body)
+        return most_before_proof(size, self.max_body) if is_packed(webhook.header(ENCODING) or "") else size
 
     def verify(self, webhook: Webhook, now: datetime, reading: Reading | None = None) -> Verified:
         """The proven webhook, unpacked. reading: of it, where some of it has been read.
@@ -169,7 +179,7 @@ class Source:
             verifier = self.verifier.with_secret(secret.encode("utf-8"))
         except ValueError:
             raise NotVerifiedError("secret_unusable") from None
-        return replace(self, verifier=verifier, secrets={SIGNING: secret.encode("utf-8"), **self.secrets})
+        return replace(self, verifier=verifier)
 
     def probe(self, reading: Reading, *, is_proven: bool) -> Probe | None:
         """The first probe that the request is: before its proof of those that are open, after it of the others."""

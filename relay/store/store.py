@@ -27,6 +27,7 @@ from relay.store.record.upgrade import upgrade
 from relay.store.redis import keys
 from relay.store.redis.connection import connect, ensure_durable
 from relay.store.redis.lease import lease
+from relay.store.senders.senders import Senders
 
 
 class Store:
@@ -38,6 +39,7 @@ class Store:
         self.operators = Operators(redis)
         self.questions = Questions(redis)
         self.traces = Traces(redis)
+        self.senders = Senders(redis)
 
     @classmethod
     def open(cls, url: str) -> Store:

@@ -12,6 +12,8 @@
     relay:unproven-bytes             hash    source -> the sum of these sizes
     relay:spent:{source}:{n}         hash    events and bytes of a source with a limit in one minute since 1970;
                                              `refused:` before the minute: of refusals          TTL: two minutes
+    relay:probes:{source}            hash    how many probes of a source were answered, and when the last came
+    relay:given-secret:{source}      hash    the secret that a sender gave at run time, when, and whether it was shown
     relay:deliveries                 zset    every delivery id
     relay:deliveries:state:{state}   zset    delivery ids by state
     relay:deliveries:by:{facet}:{value}  zset  delivery ids by rule, portal, template_id, document, reason
@@ -76,6 +78,8 @@ EVENTS_BY_SOURCE = f"{PREFIX}events:source:"
 UNPROVEN = f"{PREFIX}unproven:"
 UNPROVEN_BYTES = f"{PREFIX}unproven-bytes"
 SPENT = f"{PREFIX}spent:"
+PROBES = f"{PREFIX}probes:"
+GIVEN_SECRET = f"{PREFIX}given-secret:"
 DELIVERIES = f"{PREFIX}deliveries"
 DELIVERIES_BY_STATE = f"{PREFIX}deliveries:state:"
 DELIVERIES_BY = f"{PREFIX}deliveries:by:"
