@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from urllib.parse import urlencode
 
@@ -111,3 +112,29 @@ def test_a_source_reads_its_bodies_as_it_is_configured(tmp_path: Any) -> None:
         "utf-8",
     )
     assert load_sources(path, {})["site"].bodies == BodyReader("payload", ("events", "a[b]"), "koi8-r")
+
+
+BATCH = "each: body.events"
+
+
+@pytest.mark.parametrize(
+    ("verify", "more", "is_read"),
+    [
+        ("{kind: token, header: X-T, secrets: [A_SECRET]}", BATCH, True),
+        ("{kind: token, header: X-T, secrets: [A_SECRET]}", "", False),
+        ("{kind: none}", BATCH, False),
+    ],
+    ids=["a proven batch", "one event", "a batch of nobody knows whom"],
+)
+def test_a_batch_whose_sender_is_proven_may_have_more_values(
+    tmp_path: Any, verify: str, more: str, is_read: bool
+) -> None:
+    path = tmp_path / "sources.yaml"
+    path.write_text(f"sources:\n  site:\n    verify: {verify}\n    max_body: 1MB\n    {more}\n", "utf-8")
+    source = load_sources(path, {"A_SECRET": "secret"})["site"]
+    body = json.dumps({"events": [{"a": 1, "b": 2}] * 9_000}).encode()
+    if is_read:
+        assert len(source.read("POST", JSON, "", body)["events"]) == 9_000
+        return
+    with pytest.raises(UnreadableError, match="more than 10000 values"):
+        source.read("POST", JSON, "", body)

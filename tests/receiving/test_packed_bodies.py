@@ -8,13 +8,15 @@ import hmac
 import zlib
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.errors import NotVerifiedError, TooLargeError, UnreadableError, UnsupportedTypeError
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState
-from relay.sources import Source, Webhook
+from relay.sources import Source, Webhook, load_sources
+from relay.sources.parsers import FORM
 from relay.sources.proof.digests import HmacVerifier
 from relay.sources.proof.places import Place
 from relay.sources.unpacking import MOST_MEMBERS, is_packed, unpack
@@ -180,6 +182,36 @@ def test_a_large_body_that_was_packed_well_is_read_once_its_sender_is_proven() -
             # More than anybody who is not proven is worth: its proof is not found.
             with pytest.raises(NotVerifiedError):
                 source.verify(webhook, utc_now())
+
+
+WAYS_OF_PROOF = {
+    "a token in a field": ({"kind": "token", "field": "secret"}, JSON, b'{"secret": "the-secret", "a": 1}', {}),
+    "the sorted fields": (
+        {"kind": "hmac", "header": "X-Sign", "signed": "{fields}"}, FORM, b"b=2&a=1",
+        {"X-Sign": hmac.new(b"the-secret", b"a1b2", hashlib.sha256).hexdigest()},
+    ),
+    "a value of the body": (
+        {"kind": "hmac", "header": "X-Sign", "signed": "{field:a}{body}"}, JSON, b'{"a": 1}',
+        {"X-Sign": hmac.new(b"the-secret", b'1{"a": 1}', hashlib.sha256).hexdigest()},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS_OF_PROOF.values(), ids=WAYS_OF_PROOF)
+def test_a_proof_that_looks_into_the_body_looks_into_what_was_packed(tmp_path, way) -> None:
+    verify, content_type, body, headers = way
+    path = tmp_path / "sources.yaml"
+    path.write_text(yaml.safe_dump({"sources": {"one": {"verify": {**verify, "secrets": ["A_SECRET"]}}}}), "utf-8")
+    source = load_sources(path, {"A_SECRET": "the-secret"})["one"]
+    headers = {**headers, "Content-Type": content_type, "Content-Encoding": "gzip"}
+
+    verified = source.verify(Webhook(headers=headers, body=gzip.compress(body)), utc_now())
+
+    assert verified.webhook.body == body
+    assert verified.body == body.replace(b"the-secret", b"***")
+    assert source.parse(verified) == source.read("POST", content_type, "", verified.body)
+    with pytest.raises(NotVerifiedError):
+        source.verify(Webhook(headers=headers, body=gzip.compress(body.replace(b"1", b"7").upper())), utc_now())
 
 
 def test_an_empty_body_is_not_packed(client) -> None:
