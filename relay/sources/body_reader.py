@@ -9,7 +9,7 @@ from typing import Any
 
 from relay.core.errors import UnreadableError
 from relay.sources.forms import MAX_VALUES, read_query
-from relay.sources.parsers import inspect, parse_body, read_json
+from relay.sources.parsers import check_size, parse_body, read_json
 
 NO_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 """Methods of which a request without a body says what it has to say in its query."""
@@ -58,7 +58,7 @@ class BodyReader:
                     count += 1
         if count > 1:
             # None of them has more values than a body may have; nor may all together.
-            inspect(form, self.most_values)
+            check_size(form, self.most_values)
 
     def _read_field(self, name: str, text: str) -> Any:
         try:

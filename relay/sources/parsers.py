@@ -33,6 +33,7 @@ _ADVICE = tuple(
     )
 )
 _MARK_UTF_8, _MARKS_UTF_16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
+_CONTAINERS = (dict, list)
 _FORM_SHAPED = re.compile(rb"[^\x00-\x20\x7f\"<>\\^`{|}]*")
 """Names and values as clients write them into a form: blanks, quotes and other languages' brackets are encoded."""
 
@@ -128,8 +129,11 @@ def _loaded(text: str, most_values: int) -> Any:
         content = json.loads(text, parse_float=_finite, parse_constant=_refuse)
     except RecursionError:
         raise UnreadableError(f"deeper than {MAX_DEPTH} levels") from None
-    if _is_suspect(text, most_values):
-        inspect(content, most_values)
+    # The punctuation tells whether there is room for too much, and the escapes whether there are such characters.
+    if text.count("[") + text.count("{") > MAX_DEPTH or text.count(",") + text.count(":") >= most_values:
+        check_size(content, most_values)
+    if "\\u0000" in text or "\\ud" in text or "\\uD" in text:
+        _check_texts(content)
     return content
 
 
@@ -154,35 +158,32 @@ def _refuse(_name: str) -> NoReturn:
     raise UnreadableError("NaN and Infinity are not JSON")
 
 
-def _is_suspect(text: str, most_values: int) -> bool:
-    """Whether the punctuation leaves room for too much depth, too many values, an escaped NUL or a lone surrogate."""
-    return (
-        text.count("[") + text.count("{") > MAX_DEPTH
-        or text.count(",") + text.count(":") >= most_values
-        or "\\u0000" in text
-        or "\\ud" in text
-        or "\\uD" in text
-    )
-
-
-def inspect(content: Any, most_values: int) -> None:
-    """Raises UnreadableError where a body has too much depth or too many values, NUL, or half a surrogate pair."""
-    waiting, values = [(content, 1)], 0
+def check_size(content: Any, most_values: int) -> None:
+    """Raises UnreadableError where a body is too deep, or has too many values."""
+    waiting, values = [(content, 1)] if isinstance(content, _CONTAINERS) else [], 1
     while waiting:
         value, depth = waiting.pop()
-        values += 1
-        if isinstance(value, str):
-            _inspect_text(value)
-        if not isinstance(value, dict | list):
-            continue
-        if depth > MAX_DEPTH or values + len(value) > most_values:
+        values += len(value)
+        if depth > MAX_DEPTH or values > most_values:
             raise UnreadableError(f"deeper than {MAX_DEPTH} levels or more than {most_values} values")
-        if isinstance(value, dict):
-            _inspect_text("".join(value))
-        waiting.extend((inner, depth + 1) for inner in (value.values() if isinstance(value, dict) else value))
+        members = value.values() if isinstance(value, dict) else value
+        waiting += [(inner, depth + 1) for inner in members if isinstance(inner, _CONTAINERS)]
 
 
-def _inspect_text(text: str) -> None:
+def _check_texts(content: Any) -> None:
+    waiting = [content]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            _check_text(value)
+        elif isinstance(value, dict):
+            _check_text("".join(value))
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+
+
+def _check_text(text: str) -> None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
