@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from relay.configuration.expressions import Expression
 from relay.sources.body_reader import MOST_OF_BATCH, BodyReader
 from relay.sources.dedup import Dedup
-from relay.sources.forms import MAX_VALUES
 from relay.sources.proof.clocks import Clock
 from relay.sources.proof.digests import HashVerifier, HmacVerifier
 from relay.sources.proof.places import Place
@@ -16,7 +16,7 @@ from relay.sources.proof.several import Several
 from relay.sources.proof.tokens import BasicVerifier, TokenVerifier
 from relay.sources.proof.verifier import NoVerifier, Verifier, Way
 from relay.sources.source import MAX_BODY, OPEN_LIMIT, OPEN_MAX_BODY, Limit, Source
-from relay.sources.templater import Secrets
+from relay.sources.templater import NAMED, Secrets
 
 PUBLIC_KEY = ("ed25519", "ecdsa")
 
@@ -25,7 +25,7 @@ def build_source(name: str, contract: Mapping[str, Any], verifier: Verifier, sec
     """The source of this name. contract: what its entry and its profile say together."""
     is_open = not verifier.ways
     limit = Limit(contract["limit"]["events"], contract["limit"]["size"]) if contract["limit"] else None
-    return Source(
+    source = Source(
         name=name,
         verifier=verifier,
         dedup=_dedup(contract["dedup"]) if contract["dedup"] else None,
@@ -34,20 +34,33 @@ def build_source(name: str, contract: Mapping[str, Any], verifier: Verifier, sec
         success_status=contract["success_status"],
         methods=contract["methods"],
         on_invalid=contract["on_invalid"],
-        bodies=_bodies(contract, is_open=is_open),
+        bodies=BodyReader(contract["json_field"], contract["json_values"], contract["fallback_charset"]),
         probes=tuple(contract["probes"]),
         each=contract["each"],
         double_click_s=contract["double_click"],
         answer=contract["answer"],
         profile=contract["profile"],
         secrets=secrets,
+        variables=_variables(contract),
     )
+    return _with_room(source)
 
 
-def _bodies(contract: Mapping[str, Any], *, is_open: bool) -> BodyReader:
-    # A batch of a thousand entries has more values than one event; of strangers it may not.
-    most = MOST_OF_BATCH if contract["each"] and not is_open else MAX_VALUES
-    return BodyReader(contract["json_field"], contract["json_values"], contract["fallback_charset"], most)
+def _with_room(source: Source) -> Source:
+    """A batch of a thousand entries has more values than one event; of whom has proven nothing it may not."""
+    if source.each is None or source.reads_before_proof:
+        return source
+    return replace(source, bodies=replace(source.bodies, most_values=MOST_OF_BATCH))
+
+
+def _variables(contract: Mapping[str, Any]) -> dict[str, str]:
+    """The names of the environment variables, as a profile's steps speak of them."""
+    names = [
+        *(contract.get("secrets") or ()),
+        *(name for way in contract["verify"] for name in way.get("secrets") or ()),
+    ]
+    found = {"secret": names[0]} if names else {}
+    return found | {name: contract[name] for name in NAMED if contract.get(name)}
 
 
 def build_verifier(ways: Sequence[Mapping[str, Any]], secrets: Sequence[Sequence[bytes]]) -> Verifier:

@@ -79,7 +79,8 @@ class Source:
     bodies: what is known of its bodies. probes: what is answered without an event. each: where a batch has its
     entries. double_click_s: within so many seconds the same content is a duplicate, where dedup finds no key.
     answer: what a recorded event is answered with, instead of our JSON. profile: the name of the one that it uses.
-    secrets: those that answers use, by name.
+    secrets: those that answers use, by name. variables: the names of the environment variables that hold its secrets:
+    `secret` for the first, `verify_token`, `confirmation`.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Source:
     answer: Answer | None = None
     profile: str | None = None
     secrets: Secrets = field(default_factory=dict, repr=False)
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_open(self) -> bool:

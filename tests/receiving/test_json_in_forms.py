@@ -123,8 +123,9 @@ BATCH = "each: body.events"
         ("{kind: token, header: X-T, secrets: [A_SECRET]}", BATCH, True),
         ("{kind: token, header: X-T, secrets: [A_SECRET]}", "", False),
         ("{kind: none}", BATCH, False),
+        ("{kind: token, field: token, secrets: [A_SECRET]}", BATCH, False),
     ],
-    ids=["a proven batch", "one event", "a batch of nobody knows whom"],
+    ids=["a proven batch", "one event", "a batch of nobody knows whom", "a batch that is read to be proven"],
 )
 def test_a_batch_whose_sender_is_proven_may_have_more_values(
     tmp_path: Any, verify: str, more: str, is_read: bool
