@@ -43,7 +43,7 @@ def unpack(encoding: str, body: bytes, most: int) -> bytes:
 
     Raises UnsupportedTypeError for another encoding, UnreadableError for a broken stream, TooLargeError.
     """
-    if not is_packed(encoding):
+    if not body or not is_packed(encoding):
         return body
     around = _AROUND.get(encoding.strip().lower())
     if around is None:

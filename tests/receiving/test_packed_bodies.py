@@ -214,11 +214,12 @@ def test_a_proof_that_looks_into_the_body_looks_into_what_was_packed(tmp_path, w
         source.verify(Webhook(headers=headers, body=gzip.compress(body.replace(b"1", b"7").upper())), utc_now())
 
 
-def test_an_empty_body_is_not_packed(client) -> None:
-    answer = client.post("/hooks/website", data=b"", headers={**website(), "Content-Encoding": "gzip"})
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br"])
+def test_an_empty_body_is_not_packed(client, encoding) -> None:
+    answer = client.post("/hooks/website", data=b"", headers={**website(), "Content-Encoding": encoding})
     assert (answer.status_code, answer.get_json()["detail"]) == (400, "no body")
     query = "/hooks/in-query?token=website-token-of-the-test&id=7"
-    assert client.get(query, headers={"Content-Encoding": "gzip"}).get_json()["state"] == "accepted"
+    assert client.get(query, headers={"Content-Encoding": encoding}).get_json()["state"] == "accepted"
 
 
 def test_a_repeat_is_known_by_what_it_holds_however_it_is_packed(client) -> None:
