@@ -24,7 +24,7 @@ from relay.core.lifecycle import EventState
 from relay.core.telemetry import get_logger
 from relay.operations.batches import Piece, distinct_keys, pieces_of
 from relay.operations.deciding import Decision, decide, deliveries_of
-from relay.operations.pacing import Pauses, Turns
+from relay.operations.pacing import Pauses, Turns, in_rows
 from relay.operations.probing import Prober
 from relay.rules import RuleBook
 from relay.sources import Source, Verified, Webhook
@@ -142,7 +142,7 @@ class Ingest:
         try:
             with self._turns.taken(len(event.body) if source.is_open else 0):
                 pieces = pieces_of(source, event, source.parse(verified))
-                decisions = [decide(self._rules, source.name, piece.context) for piece in pieces]
+                decisions = [decide(self._rules, source.name, piece.context) for piece in in_rows(pieces)]
         except (UnreadableError, UnsupportedTypeError) as error:
             self._reject(source, event, str(error))
             raise
@@ -162,7 +162,7 @@ class Ingest:
     def _map(
         self, source: Source, reading: Reading, pieces: Sequence[Piece], decisions: Sequence[Decision]
     ) -> Ingested:
-        entries = [self._entry(source, piece, one) for piece, one in zip(pieces, decisions, strict=True)]
+        entries = [self._entry(source, *one) for one in in_rows(zip(pieces, decisions, strict=True))]
         entries = distinct_keys(entries)
         rules = [[intent.rule for intent in one.intents] for one in decisions]
         receipts = tuple(self._record_all(source, entries, rules)) if entries else ()

@@ -13,7 +13,7 @@ from relay.core.events import Event
 from relay.sources.body_reader import PLAIN_BODIES, BodyReader
 from relay.sources.context import Kept, build_context
 from relay.sources.dedup import Dedup, DedupKey, double_click_key
-from relay.sources.fan_out import FanOut, Found
+from relay.sources.fan_out import MOST_ENTRIES, MOST_PROVEN_ENTRIES, FanOut, Found
 from relay.sources.near_misses import find_near_miss
 from relay.sources.probes import Probe
 from relay.sources.proof.redaction import without_tokens
@@ -243,7 +243,8 @@ class Source:
 
     def split(self, content: Any) -> list[Found] | None:
         """The entries of a batch in order; None where what was sent is one event. Raises TooLargeError."""
-        return self.each.entries(content) if self.each else None
+        most = MOST_ENTRIES if self.is_open else MOST_PROVEN_ENTRIES
+        return self.each.entries(content, most) if self.each else None
 
     def dedup_key(self, context: Mapping[str, Any], body: bytes) -> DedupKey | None:
         """What makes this webhook the same as another, as a digest; None: it is never a duplicate.
