@@ -42,6 +42,8 @@ KEPT_UNPROVEN, KEPT_UNPROVEN_BYTES = 2_000, 16_000_000
 REFUSALS = Bounds(KEPT_UNPROVEN, KEPT_UNPROVEN_BYTES, events=600, bytes=4_000_000)
 KEPT_UNREAD = 4_000
 """Bytes of a body that nobody has proven and that cannot be read: a longer one is not kept, for half of it misleads."""
+NOT_KEPT = "bytes were not kept"
+"""So ends the reason of an event whose body is not on record."""
 PROOF = "proof"
 """Under this name a refused event keeps what is almost right about its proof, beside the errors of fields."""
 
@@ -90,6 +92,11 @@ def bounds_of(source: Source, event: Event) -> Bounds:
     return Bounds(**spent)
 
 
+def is_lost(event: Event) -> bool:
+    """Whether it could not be read, and its body was not kept."""
+    return not event.body and (event.reason or "").endswith(NOT_KEPT)
+
+
 class Ingest:
     """Receives webhooks: everything the web process needs for it, built once."""
 
@@ -133,25 +140,25 @@ class Ingest:
         if seconds := self._pauses.sit_out(source.name, refused=False):
             raise LimitedError(seconds)
         try:
-            with self._turns.taken(len(webhook.body) if source.is_open else 0):
+            with self._turns.taken(len(event.body) if source.is_open else 0):
                 pieces = pieces_of(source, event, source.parse(verified))
                 decisions = [decide(self._rules, source.name, piece.context) for piece in in_rows(pieces)]
         except (UnreadableError, UnsupportedTypeError) as error:
             self._reject(source, event, str(error))
             raise
-        return self._map(source, reading, pieces, decisions)
+        return self._map(source, verified.reading, pieces, decisions)
 
     def _prove(self, source: Source, reading: Reading, now: datetime) -> Verified | Probed:
         """The proven webhook, or the answer to a probe. Raises NotVerifiedError."""
         if not source.probes and not source.reads_before_proof:
             return source.verify(reading.webhook, now, reading)
         is_read = source.reads_before_proof and not source.is_open
-        with self._turns.taken(len(reading.webhook.body) if is_read else 0):
+        with self._turns.taken(source.weight_of(reading.webhook) if is_read else 0):
             if probe := source.probe(reading, is_proven=False):
                 return Probed(self._prober.answer(source, probe, reading, now))
             verified = source.verify(reading.webhook, now, reading)
-            if probe := source.probe(reading, is_proven=True):
-                return Probed(self._prober.answer(source, probe, reading, now))
+            if probe := source.probe(verified.reading, is_proven=True):
+                return Probed(self._prober.answer(source, probe, verified.reading, now))
         return verified
 
     def _map(
@@ -191,7 +198,7 @@ class Ingest:
         """Keep what cannot be read."""
         rejected = replace(event, state=EventState.REJECTED, reason=reason)
         if source.is_open and len(event.body) > KEPT_UNREAD:
-            rejected = replace(rejected, body=b"", reason=f"{reason}; its {len(event.body)} bytes were not kept")
+            rejected = replace(rejected, body=b"", reason=f"{reason}; its {len(event.body)} {NOT_KEPT}")
         self._record_all(source, [Entry(rejected, bounds=bounds_of(source, rejected))])
 
     def _refuse(self, source: Source, event: Event, reason: str, near_miss: str | None) -> None:

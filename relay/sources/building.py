@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from relay.configuration.expressions import Expression
+from relay.sources.body_reader import MOST_OF_BATCH, BodyReader
 from relay.sources.dedup import Dedup
 from relay.sources.proof.clocks import Clock
 from relay.sources.proof.digests import HashVerifier, HmacVerifier
@@ -23,7 +25,7 @@ def build_source(name: str, contract: Mapping[str, Any], verifier: Verifier, sec
     """The source of this name. contract: what its entry and its profile say together."""
     is_open = not verifier.ways
     limit = Limit(contract["limit"]["events"], contract["limit"]["size"]) if contract["limit"] else None
-    return Source(
+    source = Source(
         name=name,
         verifier=verifier,
         dedup=_dedup(contract["dedup"]) if contract["dedup"] else None,
@@ -32,7 +34,7 @@ def build_source(name: str, contract: Mapping[str, Any], verifier: Verifier, sec
         success_status=contract["success_status"],
         methods=contract["methods"],
         on_invalid=contract["on_invalid"],
-        json_field=contract["json_field"],
+        bodies=BodyReader(contract["json_field"], contract["json_values"], contract["fallback_charset"]),
         probes=tuple(contract["probes"]),
         each=contract["each"],
         double_click_s=contract["double_click"],
@@ -41,6 +43,14 @@ def build_source(name: str, contract: Mapping[str, Any], verifier: Verifier, sec
         secrets=secrets,
         variables=_variables(contract),
     )
+    return _with_room(source)
+
+
+def _with_room(source: Source) -> Source:
+    """A batch of a thousand entries has more values than one event; of whom has proven nothing it may not."""
+    if source.each is None or source.reads_before_proof:
+        return source
+    return replace(source, bodies=replace(source.bodies, most_values=MOST_OF_BATCH))
 
 
 def _variables(contract: Mapping[str, Any]) -> dict[str, str]:
