@@ -20,6 +20,7 @@ from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
 
 from relay.core.telemetry import get_logger, places_of
+from relay.runtime.chunks import bound_chunks
 from relay.web.doorkeeper import CONNECTION, Connection, Doorkeeper
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class DoorWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         """One request of a connection."""
         connection = self._connections[sock]
         connection.say_last = req.force_close
+        bound_chunks(req)
         try:
             super().handle_request(listener_name, req, sock, addr)
         except TimeoutError:
@@ -182,7 +184,7 @@ def _hang_up(client: socket.socket) -> None:
     with contextlib.suppress(OSError), gevent.Timeout(HANG_UP_S, False):  # noqa: FBT003 - gevent's way
         client.shutdown(socket.SHUT_WR)
         while client.recv(65_536):
-            pass
+            gevent.sleep(0)  # what is there already would be read without a turn for others, nor an end
 
 
 def open_files() -> None:

@@ -16,6 +16,7 @@ from relay.sources.schemas import SourcesSchema
 from relay.sources.secret_names import is_secret_name
 from relay.sources.source import MAX_BODY, OPEN_LIMIT, OPEN_MAX_BODY, Limit, Source
 from relay.sources.verifiers import Clock, HmacVerifier, NoVerifier, TokenVerifier, Verifier
+from relay.sources.visitors import Form
 
 
 def load_sources(path: Path, environ: Mapping[str, str], mistakes: Mistakes | None = None) -> dict[str, Source]:
@@ -49,6 +50,8 @@ class _Checks:
         if header and (is_secret_name(header) or header == (verify.get("header") or "").lower()):
             wrong = "this header is a secret and is not kept: expected one that only identifies"
             self.config.add_mistake((*place, "dedup", "header"), wrong)
+        if entry.get("thanks") and entry.get("form") is None:
+            self.config.add_mistake((*place, "thanks"), "expected form beside it: only a browser is sent somewhere")
         place = (*place, "verify", "secrets")
         keys = [self._key(place, name, verify.get("key") == "base64") for name in verify.get("secrets", ())]
         return tuple(key for key in keys if key is not None)
@@ -71,7 +74,9 @@ class _Checks:
 
 def _source(name: str, entry: Mapping[str, Any], keys: tuple[bytes, ...]) -> Source:
     is_open = entry["verify"]["kind"] == "none"
-    limit = Limit(entry["limit"]["events"], entry["limit"]["size"]) if entry["limit"] else None
+    limit = (
+        Limit(entry["limit"]["events"], entry["limit"]["size"], entry["limit"]["at_once"]) if entry["limit"] else None
+    )
     return Source(
         name=name,
         verifier=_verifier(entry["verify"], keys),
@@ -82,6 +87,9 @@ def _source(name: str, entry: Mapping[str, Any], keys: tuple[bytes, ...]) -> Sou
         methods=entry["methods"],
         on_invalid=entry["on_invalid"],
         json_field=entry["json_field"],
+        form=Form(entry["form"]["honeypot"], entry["form"]["min_fill"]) if entry["form"] else None,
+        thanks=entry["thanks"],
+        origins=entry["origins"],
     )
 
 

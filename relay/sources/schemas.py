@@ -21,6 +21,7 @@ from relay.configuration.fields import (
     Wanted,
     suggestion,
 )
+from relay.sources.page_fields import Address, FormSchema, Origins
 
 HEADER_NAME = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}"
 SIGNED_NAMES = ("body", "timestamp", "id", "method", "url")
@@ -199,6 +200,7 @@ class _DedupSchema(StrictSchema):
 class _LimitSchema(StrictSchema):
     events = Number(1, 1_000_000, required=True)
     size = Quantity(BYTES, "1000MB", data_key="bytes", required=True)
+    at_once = Number(1, 1_000, load_default=None)
 
 
 class _SourceSchema(StrictSchema):
@@ -210,6 +212,9 @@ class _SourceSchema(StrictSchema):
     methods = _Words("a list of GET, POST, PUT, PATCH", "GET|POST|PUT|PATCH", load_default=("POST",))
     on_invalid = Choice("reject", "accept", load_default="reject")
     json_field = Text("the name of a form field that holds JSON", load_default=None)
+    form = fields.Nested(FormSchema(), load_default=None)
+    thanks = Address(load_default=None)
+    origins = Origins(load_default=())
 
 
 class SourcesSchema(StrictSchema):

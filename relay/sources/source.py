@@ -14,6 +14,7 @@ from relay.sources.near_misses import find_near_miss
 from relay.sources.parsers import parse_body, read_json
 from relay.sources.secret_names import clean_address, is_secret_name, without_secrets
 from relay.sources.verifiers import NoVerifier, Verifier
+from relay.sources.visitors import SPAM, Form, is_foreign, origin_near_miss
 from relay.sources.webhook import Webhook
 
 _SEAL = object()
@@ -39,10 +40,14 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How much may be recorded of a source in a minute: events, and bytes of what is kept of them."""
+    """How much may be recorded of a source in a minute: events, and bytes of what is kept of them.
+
+    at_once: how many of its requests may be in work at the same time; None: any number.
+    """
 
     events: int
     bytes: int
+    at_once: int | None = None
 
 
 MAX_BODY, OPEN_MAX_BODY = 1_000_000, 100_000
@@ -58,6 +63,8 @@ class Source:
     methods: HTTP methods, upper case.
     on_invalid: "reject" answers 422 where no rule could use an event, "accept" answers success_status.
     json_field: a form field that holds JSON.
+    form: people's browsers send it; None: only machines do. thanks: where a browser goes then; None: to a page of ours.
+    origins: the pages whose scripts and forms may send, as browsers name them.
     """
 
     name: str
@@ -69,6 +76,9 @@ class Source:
     methods: tuple[str, ...] = ("POST",)
     on_invalid: str = "reject"
     json_field: str | None = None
+    form: Form | None = None
+    thanks: str | None = None
+    origins: tuple[str, ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -80,8 +90,26 @@ class Source:
         self.verifier.check(webhook, now)
         return Verified(self.name, webhook, self.kept_headers(webhook), self.kept_query(webhook), _SEAL)
 
+    def is_foreign(self, origin: str | None) -> bool:
+        """Whether a browser says that a page of another site sends a form. origin: its header, if there is one."""
+        return self.form is not None and is_foreign(origin, self.origins)
+
+    def find_spam(self, body: Any, now: datetime) -> str | None:
+        """The reason why a machine must have filled in the form; None where a person may have done it."""
+        return self.form.find_spam(body, now) if self.form else None
+
+    @property
+    def sent_headers(self) -> tuple[str, ...]:
+        """The headers, in lower case, that a sender may have to set: for its proof, and to name a repeat."""
+        found = (self.verifier.proof_header, self.dedup.header if self.dedup else None)
+        return tuple(name for name in found if name)
+
     def near_miss(self, webhook: Webhook, reason: str, now: datetime) -> str | None:
         """What is almost right about a webhook that was refused for this reason; for our record only."""
+        if reason == "origin":
+            return origin_near_miss(webhook.header("origin") or "", self.origins)
+        if self.form and reason in SPAM:
+            return self.form.words_of(reason)
         return find_near_miss(self.verifier, webhook, reason, now)
 
     def kept_headers(self, webhook: Webhook) -> dict[str, str]:

@@ -250,7 +250,7 @@ def test_who_does_not_read_his_answer_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(threshold.GeventWorker, "handle_request", stand_still)
 
     with contextlib.closing(client), pytest.raises(StopIteration):
-        worker.handle_request("", types.SimpleNamespace(force_close=bool), client, ("192.0.2.1", 1))
+        worker.handle_request("", types.SimpleNamespace(force_close=bool, body=types.SimpleNamespace(reader=None)), client, ("192.0.2.1", 1))
 
 
 def test_what_breaks_in_the_server_is_logged_by_its_place_only(capsys):
