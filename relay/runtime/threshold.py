@@ -130,8 +130,8 @@ class Threshold:
         body = TimedBody(environ["wsgi.input"], int(length), connection, self._keeper)
         stream = environ["wsgi.input"] = io.BufferedReader(body, min(int(length) or AHEAD, AHEAD))
         if self._keeper.is_crowded:
-            # Most of those who wait now will never be served, so they wait where it costs least. What goes wrong is told
-            # again to whoever reads.
+            # Most of those who wait now will never be served, so they wait where it costs least. What goes wrong is
+            # told again to whoever reads.
             with contextlib.suppress(Exception):
                 stream.peek(1)
         answer = self._app(environ, start_response)

@@ -49,7 +49,7 @@ class FormSchema(StrictSchema):
     """`form`: that it is there says that people's browsers come."""
 
     honeypot = Text("the name of a form field", load_default=None)
-    min_fill = Quantity(SECONDS, "1h", load_default=0.0)
+    min_fill_s = Quantity(SECONDS, "1h", data_key="min_fill", load_default=0.0)
 
 
 def _checked(address: str) -> SplitResult:
