@@ -108,6 +108,9 @@ BY_CODE: dict[str, str] = {
     "secret_unusable": "A sender offered a secret that is too short, too long, or no plain text.",
     "timestamp_stale": "The request was signed too long ago: a late repeat, or the sender's clock is slow.",
     "timestamp_future": "The request was signed in the future: the sender's clock, or ours, is wrong.",
+    "origin": "A page sent the form that origins does not name. If it is yours, add its origin to the source.",
+    "honeypot": "A field was filled in that no person sees: a machine sent the form. It was thanked all the same.",
+    "too_fast": "The form was sent sooner than a person can fill it in. The sender was thanked all the same.",
 }
 
 OF_PORTAL: dict[str, str] = {

@@ -33,6 +33,7 @@ from relay.sources.reading import Reading
 from relay.sources.templater import Rendered
 from relay.store.record.collector import Collector
 from relay.store.record.persons import PersonIndex
+from relay.store.record.places import Places
 from relay.store.record.record import Entry, Receipt
 from relay.store.record.unproven import Bounds
 
@@ -97,14 +98,32 @@ def is_lost(event: Event) -> bool:
     return not event.body and (event.reason or "").endswith(NOT_KEPT)
 
 
+def bare_event(source: Source, webhook: Webhook, now: datetime) -> Event:
+    """A refused event: of what is not proven, only that it came is kept."""
+    return Event(
+        id=new_event_id(now),
+        source=source.name,
+        state=EventState.REFUSED,
+        received_at=now,
+        method=webhook.method,
+        content_type=webhook.content_type[:200],
+        query="",
+        headers={},
+        body=b"",
+    )
+
+
 class Ingest:
     """Receives webhooks: everything the web process needs for it, built once."""
 
-    def __init__(self, rules: RuleBook, collector: Collector, persons: PersonIndex, prober: Prober) -> None:
+    def __init__(
+        self, rules: RuleBook, collector: Collector, persons: PersonIndex, prober: Prober, places: Places
+    ) -> None:
         self._rules = rules
         self._collector = collector
         self._persons = persons
         self._prober = prober
+        self._places = places
         self._pauses = Pauses()
         self._turns = Turns()
 
@@ -116,37 +135,45 @@ class Ingest:
         """
         source = self._prober.with_given_secret(source)
         reading = source.read_lazily(webhook)
-        # Of what is not proven, only that it came is kept.
-        event = Event(
-            id=new_event_id(now),
-            source=source.name,
-            state=EventState.REFUSED,
-            received_at=now,
-            method=webhook.method,
-            content_type=webhook.content_type[:200],
-            query="",
-            headers={},
-            body=b"",
-        )
         try:
             verified = self._prove(source, reading, now)
         except NotVerifiedError as error:
-            if not self._pauses.sit_out(source.name, refused=True):
-                self._refuse(source, event, error.reason, source.near_miss(webhook, error.reason, now, reading))
+            self.refuse(source, reading, error.reason, now)
             raise
         if isinstance(verified, Probed):
             return verified
-        event = replace(event, query=verified.query, headers=verified.headers, body=verified.body)
         if seconds := self._pauses.sit_out(source.name, refused=False):
             raise LimitedError(seconds)
+        with self._places.taken(source.name, source.limit.at_once if source.limit else None):
+            return self._take(source, verified, now)
+
+    def refuse(self, source: Source, reading: Reading, reason: str, now: datetime) -> Ingested:
+        """Keep that a webhook was refused for this reason, and nothing of what was sent.
+
+        What comes back does not depend on it: where there are traces enough, or none can be kept, none is.
+        """
+        event = bare_event(source, reading.webhook, now)
+        if not self._pauses.sit_out(source.name, refused=True):
+            self._refuse(source, event, reason, source.near_miss(reading.webhook, reason, now, reading))
+        return Ingested((Receipt(event.id, EventState.REFUSED, (), duplicate=False),))
+
+    def _take(self, source: Source, verified: Verified, now: datetime) -> Ingested:
+        webhook, reading = verified.webhook, verified.reading
+        event = bare_event(source, webhook, now)
+        event = replace(event, query=verified.query, headers=verified.headers, body=verified.body)
         try:
             with self._turns.taken(len(event.body) if source.is_open else 0):
-                pieces = pieces_of(source, event, source.parse(verified))
+                content = source.parse(verified)
+                spam = source.find_spam(content, now)
+                pieces = pieces_of(source, event, content)
                 decisions = [decide(self._rules, source.name, piece.context) for piece in in_rows(pieces)]
         except (UnreadableError, UnsupportedTypeError) as error:
             self._reject(source, event, str(error))
             raise
-        return self._map(source, verified.reading, pieces, decisions)
+        ingested = self.refuse(source, reading, spam, now) if spam else self._map(source, pieces, decisions)
+        if source.answer is None:
+            return ingested
+        return replace(ingested, answer=source.answer_event(source.answer, reading, ingested.to_wire()))
 
     def _prove(self, source: Source, reading: Reading, now: datetime) -> Verified | Probed:
         """The proven webhook, or the answer to a probe. Raises NotVerifiedError."""
@@ -161,9 +188,7 @@ class Ingest:
                 return Probed(self._prober.answer(source, probe, verified.reading, now))
         return verified
 
-    def _map(
-        self, source: Source, reading: Reading, pieces: Sequence[Piece], decisions: Sequence[Decision]
-    ) -> Ingested:
+    def _map(self, source: Source, pieces: Sequence[Piece], decisions: Sequence[Decision]) -> Ingested:
         entries = [self._entry(source, *one) for one in in_rows(zip(pieces, decisions, strict=True))]
         entries = distinct_keys(entries)
         rules = [[intent.rule for intent in one.intents] for one in decisions]
@@ -172,10 +197,7 @@ class Ingest:
         for receipt, decision in zip(receipts, decisions, strict=True):
             for name, messages in decision.errors.items() if not receipt.duplicate else ():
                 errors.setdefault(name, []).extend(messages)
-        ingested = Ingested(receipts, errors, is_batch=not pieces or bool(pieces[0].event.envelope))
-        if source.answer is None:
-            return ingested
-        return replace(ingested, answer=source.answer_event(source.answer, reading, ingested.to_wire()))
+        return Ingested(receipts, errors, is_batch=not pieces or bool(pieces[0].event.envelope))
 
     def _entry(self, source: Source, piece: Piece, decision: Decision) -> Entry:
         event = piece.event

@@ -17,6 +17,7 @@ from relay.sources.proof.tokens import BasicVerifier, TokenVerifier
 from relay.sources.proof.verifier import NoVerifier, Verifier, Way
 from relay.sources.source import MAX_BODY, OPEN_LIMIT, OPEN_MAX_BODY, Limit, Source
 from relay.sources.templater import NAMED, Secrets
+from relay.sources.visitors import Form
 
 PUBLIC_KEY = ("ed25519", "ecdsa")
 
@@ -24,13 +25,13 @@ PUBLIC_KEY = ("ed25519", "ecdsa")
 def build_source(name: str, contract: Mapping[str, Any], verifier: Verifier, secrets: Secrets) -> Source:
     """The source of this name. contract: what its entry and its profile say together."""
     is_open = not verifier.ways
-    limit = Limit(contract["limit"]["events"], contract["limit"]["size"]) if contract["limit"] else None
+    limit, form = contract["limit"], contract["form"]
     source = Source(
         name=name,
         verifier=verifier,
         dedup=_dedup(contract["dedup"]) if contract["dedup"] else None,
         max_body=contract["max_body"] or (OPEN_MAX_BODY if is_open else MAX_BODY),
-        limit=limit or (OPEN_LIMIT if is_open else None),
+        limit=Limit(**limit) if limit else (OPEN_LIMIT if is_open else None),
         success_status=contract["success_status"],
         methods=contract["methods"],
         on_invalid=contract["on_invalid"],
@@ -42,6 +43,9 @@ def build_source(name: str, contract: Mapping[str, Any], verifier: Verifier, sec
         profile=contract["profile"],
         secrets=secrets,
         variables=_variables(contract),
+        form=Form(**form) if form is not None else None,
+        thanks=contract["thanks"],
+        origins=contract["origins"],
     )
     return _with_room(source)
 

@@ -9,6 +9,7 @@ from flask import Response, json
 from relay.operations.ingest import Ingested, Probed
 from relay.sources import Source
 from relay.sources.templater import PLAIN, Rendered
+from relay.web import visitors
 from relay.web.problems import problem
 
 
@@ -19,6 +20,8 @@ def answer_to(source: Source, outcome: Ingested | Probed) -> Response:
     if outcome.is_rejected and source.on_invalid != "accept":
         detail = "no rule could use the event; it is kept and can be replayed"
         return problem(422, detail, errors=outcome.errors, **_named(outcome))
+    if visitors.is_visit(source):
+        return visitors.thank(source)
     if outcome.answer:
         return _rendered(outcome.answer)
     return Response(json.dumps(outcome.to_wire()), source.success_status, content_type="application/json")

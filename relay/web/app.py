@@ -84,7 +84,7 @@ def _furnish(settings: Settings, config: Config, store: Store) -> Services:
         sources=config.sources,
         rules=config.rules,
         store=store,
-        ingest=Ingest(config.rules, Collector(store.record), persons, Prober(store.senders)),
+        ingest=Ingest(config.rules, Collector(store.record), persons, Prober(store.senders), store.places),
         guard=Guard(
             store.operators,
             settings.secret_key or "",

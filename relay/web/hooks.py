@@ -14,6 +14,7 @@ from relay.core.errors import LimitedError, NotVerifiedError, TooLargeError, Unr
 from relay.core.ids import utc_now
 from relay.operations.ingest import Ingested
 from relay.sources import Headers, Source, Webhook
+from relay.web import cors, visitors
 from relay.web.answers import answer_to, refusal_of
 from relay.web.doorkeeper import CONNECTION, Connection
 from relay.web.problems import problem
@@ -32,8 +33,8 @@ def receive(source: str) -> Response:
     found = services().sources.get(source)
     if found is None:
         abort(404, "not found")
-    if request.method not in found.methods:
-        return problem(405, f"send with {' or '.join(found.methods)}", {"Allow": ", ".join(found.methods)})
+    if answer := _answer_to_head(found):
+        return answer
     try:
         webhook = _read(found)
     except RequestEntityTooLarge:
@@ -53,6 +54,25 @@ def receive(source: str) -> Response:
     if (connection := _connection()) and not found.is_open and isinstance(outcome, Ingested):
         connection.prove()
     return answer_to(found, outcome)
+
+
+@blueprint.after_request
+def for_browsers(answer: Response) -> Response:
+    """Any answer of a source, an error too, as a browser needs it."""
+    source = services().sources.get((request.view_args or {}).get("source", ""))
+    return answer if source is None else cors.allow(source, visitors.dress(source, answer))
+
+
+def _answer_to_head(source: Source) -> Response | None:
+    """What can be answered before the body is read; None where it has to be."""
+    if source.is_foreign(request.headers.get("Origin")):
+        services().ingest.refuse(source, source.read_lazily(_webhook(b"")), "origin", utc_now())
+        return problem(403, "not from this page")
+    if cors.is_preflight(source):
+        return cors.preflight(source)
+    if request.method not in source.methods:
+        return problem(405, f"send with {' or '.join(source.methods)}", {"Allow": ", ".join(source.methods)})
+    return None
 
 
 def _read(source: Source) -> Webhook:
@@ -77,6 +97,10 @@ def _read(source: Source) -> Webhook:
     if len(body) < announced:
         # gunicorn gives what there was. Half a form can look like a whole one.
         abort(400, "the body ended early")
+    return _webhook(body)
+
+
+def _webhook(body: bytes) -> Webhook:
     return Webhook(
         method=request.method,
         headers=Headers(request.headers.items()),

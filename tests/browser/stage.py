@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,9 +89,9 @@ class Stage:
 
 
 @contextlib.contextmanager
-def staged(folder: Path) -> Iterator[Stage]:
+def staged(folder: Path, make_config: Callable[[Path], Path] = copy_config) -> Iterator[Stage]:
     """A stage with nothing running on it yet but the record and the portal; at the end, everything is ended."""
-    config = copy_config(folder)
+    config = make_config(folder)
     server = config / "gunicorn.conf.py"
     server.write_text(server.read_text("utf-8").replace("graceful_timeout = 10", "graceful_timeout = 60"), "utf-8")
     processes = Processes(folder, config, SECRETS | WEB_SECRETS)

@@ -12,6 +12,8 @@
     relay:unproven-bytes             hash    source -> the sum of these sizes
     relay:spent:{source}:{n}         hash    events and bytes of a source with a limit in one minute since 1970;
                                              `refused:` before the minute: of refusals          TTL: two minutes
+    relay:at-work:{source}           zset    requests of a source with `at_once` that are in work, scored with the time
+                                             at which their place lapses                TTL: the longest place
     relay:probes:{source}            hash    how many probes of a source were answered, and when the last came
     relay:given-secret:{source}      hash    the secret that a sender gave at run time, when, and whether it was shown
     relay:deliveries                 zset    every delivery id
@@ -78,6 +80,7 @@ EVENTS_BY_SOURCE = f"{PREFIX}events:source:"
 UNPROVEN = f"{PREFIX}unproven:"
 UNPROVEN_BYTES = f"{PREFIX}unproven-bytes"
 SPENT = f"{PREFIX}spent:"
+AT_WORK = f"{PREFIX}at-work:"
 PROBES = f"{PREFIX}probes:"
 GIVEN_SECRET = f"{PREFIX}given-secret:"
 DELIVERIES = f"{PREFIX}deliveries"

@@ -15,6 +15,7 @@ from relay.sources import Source
 from relay.sources.proof.verifier import words_of
 from relay.store.record.statistics import Presence, Series
 from relay.store.senders.senders import GivenSecret, Probes
+from relay.web.dashboard.form_snippets import form_of
 from relay.web.dashboard.frame import blueprint, who
 from relay.web.dashboard.snippets import snippet_of
 from relay.web.services import services
@@ -24,12 +25,16 @@ COUNTED = (EventState.ACCEPTED, EventState.IGNORED, EventState.REJECTED, EventSt
 
 @dataclass(frozen=True, slots=True)
 class SourceView:
-    """One source as its page shows it. counts: events of the last week by state. given: what its sender gave."""
+    """One source as its page shows it. counts: events of the last week by state. given: what its sender gave.
+
+    form: what its owner may put on a page; None where no browsers come.
+    """
 
     source: Source
     url: str
     proof: str
     snippet: str
+    form: str | None
     presence: Presence
     probes: Probes
     given: GivenSecret | None
@@ -82,6 +87,7 @@ def _view(source: Source, presence: Presence, probes: Probes, week: Series) -> S
         url=url,
         proof=words_of(source.verifier),
         snippet=snippet_of(source, url),
+        form=form_of(source.form, url) if source.form else None,
         presence=presence,
         probes=probes,
         given=services().store.senders.secret(source.name) if source.keeps_secret else None,
