@@ -66,7 +66,7 @@ def check_rules(options: argparse.Namespace) -> int:
 
 def try_rule(options: argparse.Namespace) -> int:
     """The call that a rule makes of a body, or the errors by field. Changes nothing."""
-    config = load_config(config_folder(), AnySecret())
+    config = load_config(config_folder(), None)
     rule = config.rules.get(options.rule)
     headers = [(name.strip(), value.strip()) for name, _, value in (text.partition(":") for text in options.header)]
     content_type = {name.lower(): value for name, value in headers}.get("content-type", "application/json")
@@ -118,7 +118,7 @@ def replay(options: argparse.Namespace) -> int:
         if old.state is State.STARTED and not _confirmed(old):
             say("nothing was done", error=True)
             return 1
-    config = load_config(settings.config, AnySecret())
+    config = load_config(settings.config, None)
     key = _secret_key(settings)
     replayer = Replayer(record, config.sources, config.rules, PersonIndex(key) if key else None)
     try:
@@ -212,7 +212,7 @@ def _settings() -> Settings:
 def _check(path: Path, mistakes: Mistakes) -> int:
     """The number of rules in a folder or file; mistakes in it, and in what stands around it, are added."""
     folder = path if path.is_dir() else config_folder()
-    config = load_config(folder, AnySecret(), mistakes, rules=None if path.is_dir() else path)
+    config = load_config(folder, None, mistakes, rules=None if path.is_dir() else path)
     sources, portals = (names_in(folder / f"{kind}.yaml", kind) for kind in ("sources", "portals"))
     load_alerting(folder, AnySecret(), sources, portals, mistakes)
     return len(config.rules.all())

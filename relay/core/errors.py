@@ -4,6 +4,7 @@ RelayError
 ├── ConfigError              what an operator wrote cannot be used; carries every Mistake at once
 ├── NotVerifiedError         a webhook's sender is not proven; `reason` is for us, never for the sender
 ├── UnreadableError          the body cannot be understood (400)
+│   └── TooLargeError        it holds more than one request may (413)
 ├── UnsupportedTypeError     the content type is none of ours (415)
 ├── LimitedError             a source sends more than it may; carries when to come again (429)
 ├── InvalidEventError        a rule matched but could not be filled; carries errors by field (422)
@@ -59,6 +60,10 @@ class NotVerifiedError(RelayError):
 
 class UnreadableError(RelayError):
     """The body is not what its content type says. The text names the fault, not the content."""
+
+
+class TooLargeError(UnreadableError):
+    """A request holds more than one may. The text says how much that is."""
 
 
 class UnsupportedTypeError(RelayError):

@@ -36,12 +36,13 @@ def load_all(environ: Mapping[str, str], mistakes: Mistakes | None = None) -> tu
 
 
 def load_config(
-    folder: Path, environ: Mapping[str, str], mistakes: Mistakes | None = None, *, rules: Path | None = None
+    folder: Path, environ: Mapping[str, str] | None, mistakes: Mistakes | None = None, *, rules: Path | None = None
 ) -> Config:
     """Portals, sources and rules of a folder; after a mistake, only some of them.
 
-    rules: one rule's file to read instead of the folder's. Mistakes are added to those that were handed down; else
-    ConfigError is raised with those of all files together.
+    environ: None: no secret is looked at (relay/sources/loading.py). rules: one rule's file to read instead of the
+    folder's. Mistakes are added to those that were handed down; else ConfigError is raised with those of all files
+    together.
     """
     portals_file, sources_file = folder / "portals.yaml", folder / "sources.yaml"
     with collecting(mistakes) as found:

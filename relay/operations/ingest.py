@@ -171,9 +171,9 @@ class Ingest:
         )
         # Only what makes a call claims its dedup key: an event that no rule wanted must not stand in the way of the one
         # that is meant, be it the same after the rule is mended, or another behind which a stranger has put his own.
-        digest = source.dedup_key(context, event.body) if deliveries else None
-        window = timedelta(seconds=source.dedup_window_s if digest else 0)
-        entry = Entry(event, deliveries, digest, window, bounds_of(source, event))
+        key = source.dedup_key(context, event.body) if deliveries else None
+        window = timedelta(seconds=key.window_s if key else 0)
+        entry = Entry(event, deliveries, key.digest if key else None, window, bounds_of(source, event))
         receipt = self._record(source, entry, rules=[intent.rule for intent in decision.intents])
         return Ingested(receipt, {} if receipt.duplicate else decision.errors)
 

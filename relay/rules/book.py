@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from relay.configuration.expressions import Expression
 from relay.configuration.fields import suggestion
 from relay.configuration.files import ConfigFile, Place, read_yaml
 from relay.configuration.mistakes import Mistakes, collecting
@@ -17,7 +18,6 @@ from relay.core.events import Call, Intent, OnUncertain, Policy
 from relay.core.requirements import Requirement
 from relay.rules.compose import Composer, DocumentTemplate, Parameter
 from relay.rules.documents import NUMBER, is_reserved
-from relay.rules.expressions import Expression
 from relay.rules.extract import Extractor
 from relay.rules.schemas import RuleSchema
 from relay.rules.templates import Template, TemplateError

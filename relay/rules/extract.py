@@ -11,8 +11,8 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields
 
+from relay.configuration.expressions import Expression, first_given
 from relay.core.errors import InvalidEventError
-from relay.rules.expressions import Expression, first_given
 from relay.rules.values import TYPES, Items, Value, bounds
 
 

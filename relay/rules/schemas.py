@@ -8,13 +8,15 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validates_schema
 
+from relay.configuration.expressions import Expression, ExpressionError
 from relay.configuration.fields import NAME, Choice, Number, StrictSchema, Table, Text, Wanted, suggestion
 from relay.core.events import OnUncertain
 from relay.rules.documents import FORMS
-from relay.rules.expressions import Expression, ExpressionError
 from relay.rules.extract import typed
 from relay.rules.values import TYPES
 
+ROOTS = ("body", "headers", "query", "envelope", "source", "received_at")
+"""What an expression of a rule may look at (relay/sources/context.py)."""
 VALUE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _BOUNDED = ("integer", "number")
 _SIZED = ("string", "list")
@@ -61,7 +63,7 @@ def _parsed(text: Any) -> Expression:
     if not isinstance(text, str):
         raise ValueError  # noqa: TRY004 - Wanted turns it into "expected ..."
     try:
-        return Expression.parse(text)
+        return Expression.parse(text, ROOTS)
     except ExpressionError as error:
         raise ValidationError(list(error.messages)) from None
 

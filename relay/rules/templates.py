@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from relay.configuration.braces import split_braces
 from relay.configuration.fields import suggestion
-
-_TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 
 
 class TemplateError(ValueError):
@@ -40,14 +38,10 @@ class Template:
 
         Raises TemplateError for lone braces and for names that are not known.
         """
-        parts, wrong = [], []
-        for match in _TOKEN.finditer(text):
-            token, name = match[0], match[1]
-            if token in {"{", "}"}:
-                wrong.append(f"a lone {token!r}: expected {{name}}, or {token * 2!r} for the character itself")
-            if name is not None and known is not None and name not in known:
-                wrong.append(f"{{{name}}} is not among the values to extract{suggestion(name, known)}")
-            parts.append((False, token[0] if token in {"{{", "}}"} else token) if name is None else (True, name))
+        parts, wrong = split_braces(text)
+        if known is not None:
+            unknown = [part for is_name, part in parts if is_name and part not in known]
+            wrong += [f"{{{name}}} is not among the values to extract{suggestion(name, known)}" for name in unknown]
         if wrong:
             raise TemplateError(*wrong)
         return cls(text, tuple(parts))

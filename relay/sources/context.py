@@ -25,13 +25,15 @@ class Kept(Protocol):
         """The query, still encoded."""
 
 
-def build_context(source: str, kept: Kept, body: Any, received_at: datetime) -> dict[str, Any]:
-    """`{body, headers, query, source, received_at}`: header names in lower case, query as a map, time as ISO 8601.
+def build_context(source: str, kept: Kept, body: Any, received_at: datetime, envelope: Any = None) -> dict[str, Any]:
+    """`{body, envelope, headers, query, source, received_at}`: names of headers in lower case, query as a map, time as
+    ISO 8601. envelope: what stood around an entry of a batch.
 
     Raises UnreadableError where the query cannot be read.
     """
     return {
         "body": body,
+        "envelope": envelope,
         "headers": {name.lower(): value for name, value in kept.headers.items()},
         "query": read_query(kept.query),
         "source": source,

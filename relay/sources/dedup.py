@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import jmespath.exceptions
-
+from relay.configuration.expressions import Expression
 from relay.sources.forms import parameters
 from relay.sources.parsers import MULTIPART, kind_of
 
@@ -17,43 +16,66 @@ DEFAULT_WINDOW_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
+class DedupKey:
+    """What an event claims: no other of the same digest becomes an event within the window, in seconds."""
+
+    digest: str
+    window_s: float
+
+    def at(self, position: int) -> DedupKey:
+        """The key of an entry that has the same as an earlier one of its batch, and is another all the same."""
+        return DedupKey(hashlib.sha256(f"{self.digest}:{position}".encode()).hexdigest(), self.window_s)
+
+
+@dataclass(frozen=True, slots=True)
 class Dedup:
-    """One way to a key. Exactly one of `search`, `header` and `whole_body` is set; the window is in seconds."""
+    """One way to a key. Exactly one of `expression`, `header` and `whole_body` is set; the window is in seconds."""
 
     window_s: float = DEFAULT_WINDOW_S
-    search: Callable[[Any], Any] | None = field(default=None, repr=False)
+    expression: Expression | None = None
     header: str | None = None
     whole_body: bool = False
 
-    def key(self, source: str, context: Mapping[str, Any], body: bytes) -> str | None:
-        """A SHA-256 digest in hex, or None where the webhook has no such value (then it is never a duplicate)."""
+    def key(self, source: str, context: Mapping[str, Any], body: bytes) -> DedupKey | None:
+        """None where the webhook has no such value: then it is never a duplicate."""
         identity = self._identity(context, body)
-        if not identity:
-            return None
-        return hashlib.sha256(source.encode() + b"\0" + identity).hexdigest()
+        return DedupKey(_digest(source, b"", identity), self.window_s) if identity else None
 
     def _identity(self, context: Mapping[str, Any], body: bytes) -> bytes:
-        headers = context["headers"]
         if self.whole_body:
-            return _without_boundary(headers.get("content-type", ""), body)
-        value = headers.get(self.header) if self.header else self._found(context)
+            return _whole(context, body)
+        value = context["headers"].get(self.header) if self.header else self._found(context)
         if _is_nothing(value):
             return b""
         text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
         return text.encode("utf-8", "surrogatepass")
 
     def _found(self, context: Mapping[str, Any]) -> Any:
-        try:
-            return self.search(context) if self.search else None
-        except (jmespath.exceptions.JMESPathError, ArithmeticError, TypeError, ValueError):
-            return None
+        return self.expression.find(context) if self.expression else None
+
+
+def double_click_key(source: str, context: Mapping[str, Any], body: bytes, window_s: float) -> DedupKey:
+    """The key of the short window: the same content once more, such as a form that was sent with two clicks."""
+    query = json.dumps(context["query"], sort_keys=True).encode()
+    return DedupKey(_digest(source, b"double click", query + b"\0" + _whole(context, body)), window_s)
+
+
+def _digest(source: str, kind: bytes, identity: bytes) -> str:
+    return hashlib.sha256(source.encode() + b"\0" + (kind + b"\0" if kind else b"") + identity).hexdigest()
+
+
+def _whole(context: Mapping[str, Any], body: bytes) -> bytes:
+    """The body, and what stands around an entry of a batch."""
+    around = context.get("envelope")
+    whole = _without_boundary(context["headers"].get("content-type", ""), body)
+    return whole if around is None else json.dumps(around, sort_keys=True).encode() + b"\0" + whole
 
 
 def _is_nothing(value: Any) -> bool:
-    """Null, blanks, empty lists and maps, and lists and maps of these: what very different events have in common."""
+    """What very different events have in common: null, true, false, blanks, and lists and maps of nothing else."""
     if isinstance(value, dict | list):
         return all(_is_nothing(inner) for inner in (value.values() if isinstance(value, dict) else value))
-    return value is None or (isinstance(value, str) and not value.strip())
+    return value is None or isinstance(value, bool) or (isinstance(value, str) and not value.strip())
 
 
 def _without_boundary(content_type: str, body: bytes) -> bytes:

@@ -1,122 +1,156 @@
-"""Makes sources of config/sources.yaml and the environment. The only place where a source's secrets are read."""
+"""Makes sources of config/sources.yaml, the profiles that it names, and the environment."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from relay.configuration.files import ConfigFile, Place, read_yaml
 from relay.configuration.mistakes import Mistakes, collecting
-from relay.configuration.settings import read_named_secret
-from relay.sources.dedup import Dedup
+from relay.sources.building import build_source, build_verifier
+from relay.sources.profile_files import Profiles
+from relay.sources.proof_schemas import NEEDS_SECRETS, Verify, is_whole
+from relay.sources.schema_fields import A_VARIABLE, SOME_VARIABLES
 from relay.sources.schemas import SourcesSchema
 from relay.sources.secret_names import is_secret_name
-from relay.sources.source import MAX_BODY, OPEN_LIMIT, OPEN_MAX_BODY, Limit, Source
-from relay.sources.verifiers import Clock, HmacVerifier, NoVerifier, TokenVerifier, Verifier
+from relay.sources.secret_reading import SecretReader
+from relay.sources.source import Source
+from relay.sources.templater import NAMED, SIGNING
+
+OWN_PROFILES = "profiles"
+"""The folder of the operator's profiles, beside sources.yaml."""
 
 
-def load_sources(path: Path, environ: Mapping[str, str], mistakes: Mistakes | None = None) -> dict[str, Source]:
+def load_sources(
+    path: Path, environ: Mapping[str, str] | None, mistakes: Mistakes | None = None, only: str | None = None
+) -> dict[str, Source]:
     """The sources of this file by name; none if it has any mistake, a missing secret among them.
 
-    Mistakes are added to those that were handed down; else ConfigError is raised with every one.
+    environ: None: no secret is looked at; sources made so can read and answer, and believe nobody. only: the one source
+    whose secrets are needed. Mistakes are added to those that were handed down; else ConfigError is raised with every
+    one.
     """
     with collecting(mistakes) as found:
+        profiles = Profiles(path.parent / OWN_PROFILES)
+        profiles.check_own(found)
         config = read_yaml(path, found)
         if config is None:
             return {}
-        entries = config.check(SourcesSchema()).get("sources", {})
-        checks = _Checks(config, environ)
-        keys = {name: checks.check(("sources", name), entry) for name, entry in entries.items()}
-        if not config.is_right:
-            return {}
-        return {name: _source(name, entry, keys[name]) for name, entry in entries.items()}
+        loaded = config.check(SourcesSchema()).get("sources", {})
+        sources = {
+            name: _Entry(config, name, entry, profiles).build(environ if only in {None, name} else None)
+            for name, entry in loaded.items()
+        }
+        return {name: source for name, source in sources.items() if source} if config.is_right else {}
 
 
-class _Checks:
-    """What the schema of a source cannot see. Of an entry with mistakes, any key may be missing."""
+class _Entry:
+    """One source as it is read. Of an entry with mistakes, any key may be missing."""
 
-    def __init__(self, config: ConfigFile, environ: Mapping[str, str]) -> None:
-        self.config = config
-        self.environ = environ
+    def __init__(self, config: ConfigFile, name: str, entry: Mapping[str, Any], profiles: Profiles) -> None:
+        self._config, self._name, self._profiles = config, name, profiles
+        self._place: Place = ("sources", name)
+        self._written = _map_in(_map_in(config.content, "sources"), name)
+        self._contract = self._merged(entry)
 
-    def check(self, place: Place, entry: Mapping[str, Any]) -> tuple[bytes, ...]:
-        """Note what is wrong with a source. Returns its keys; those that could not be read are missing."""
-        verify, dedup = entry.get("verify", {}), entry.get("dedup") or {}
-        header = (dedup.get("header") or "").lower()
-        if header and (is_secret_name(header) or header == (verify.get("header") or "").lower()):
-            wrong = "this header is a secret and is not kept: expected one that only identifies"
-            self.config.add_mistake((*place, "dedup", "header"), wrong)
-        place = (*place, "verify", "secrets")
-        keys = [self._key(place, name, verify.get("key") == "base64") for name in verify.get("secrets", ())]
-        return tuple(key for key in keys if key is not None)
-
-    def _key(self, place: Place, name: str, is_base64: bool) -> bytes | None:
-        missing = f"{name} is not set (nor {name}_FILE): expected the secret that the sender was given"
-        secret = read_named_secret(self.config, place, self.environ, name, missing)
-        if secret is None:
+    def _merged(self, entry: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What entry and profile say together; None where the profile cannot be had, which is noted then."""
+        name = entry.get("profile")
+        if name is None:
+            if "profile" in entry and "verify" not in self._written:
+                self._wrong(("verify",), f"missing: {Verify.expected}; or profile: NAME")
+                return {**entry, "verify": None}
+            return dict(entry)
+        if not self._profiles.is_known(name):
+            self._wrong(("profile",), self._profiles.unknown(name))
             return None
-        return self._decoded(place, secret) if is_base64 else secret.encode("utf-8")
-
-    def _decoded(self, place: Place, secret: str) -> bytes | None:
-        try:
-            # Standard Webhooks writes its keys as whsec_ and base64.
-            return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-        except (binascii.Error, ValueError):
-            self.config.add_mistake(place, "a secret is not base64, as key says it is")
+        profile = self._profiles.get(name, self._config.mistakes)
+        if profile is None:
             return None
+        own = {key: value for key, value in entry.items() if key in self._written or key not in profile.contract}
+        return {**profile.contract, **own}
+
+    def build(self, environ: Mapping[str, str] | None) -> Source | None:
+        """The source; None where it has a mistake, which is noted then."""
+        contract = self._contract
+        if contract is None:
+            return None
+        secrets = SecretReader(self._config, environ)
+        ways = contract.get("verify") or []
+        keys = self._keys(secrets, ways, contract)
+        usable = secrets.fitting(self._place_of_secrets(), ways, keys) if all(map(is_whole, ways)) else []
+        named = self._named(secrets, contract)
+        check_dedup(self._config, self._place, contract)
+        if not self._config.is_right or not ways:
+            return None
+        first = next((given for own in keys for given in own.values()), b"")
+        return build_source(self._name, contract, build_verifier(ways, usable), {SIGNING: first, **named})
+
+    def _keys(
+        self, secrets: SecretReader, ways: Sequence[Mapping[str, Any]], contract: Mapping[str, Any]
+    ) -> list[dict[str, bytes]]:
+        """The secrets of each way, by the names of their variables."""
+        shared = contract.get("secrets") or ()
+        given = secrets.read_all((*self._place, "secrets"), shared)
+        if shared and ways and not any(way["kind"] in NEEDS_SECRETS for way in ways if "kind" in way):
+            self._wrong(("secrets",), "nothing needs them: expected a verify or a profile with a proof")
+        found = []
+        for index, way in enumerate(ways):
+            place = (*self._place, "verify", *((index,) if self._has_list else ()), "secrets")
+            # Of a way with a mistake in this key it is missing, and that has been noted.
+            own = way.get("secrets", () if "verify" in self._written else None)
+            if own is None and not shared and way.get("kind") in NEEDS_SECRETS and not _keeps(contract):
+                self._missing_secrets(place)
+            found.append(given if own is None else secrets.read_all(place, own))
+        return found
+
+    def _named(self, secrets: SecretReader, contract: Mapping[str, Any]) -> dict[str, bytes]:
+        """What verify_token and confirmation name, where probes and answers need them."""
+        answers = [probe.answer for probe in contract.get("probes", ())]
+        answers += [contract["answer"]] if contract.get("answer") else []
+        needed = {name for answer in answers for name in answer.secrets}
+        needed |= {probe.secret for probe in contract.get("probes", ()) if probe.secret}
+        found = {}
+        for name in NAMED:
+            variable = contract.get(name)
+            if variable is not None and (secret := secrets.read((*self._place, name), variable)) is not None:
+                found[name] = secret
+            if variable is None and name in needed and name in contract:
+                self._wrong((name,), f"missing: expected {A_VARIABLE}, for a probe needs it")
+            if variable is not None and name not in needed and "probes" in contract:
+                self._wrong((name,), "nothing needs it: expected a probe or an answer that uses it")
+        return found
+
+    @property
+    def _has_list(self) -> bool:
+        return isinstance(self._written.get("verify"), list)
+
+    def _place_of_secrets(self) -> Place:
+        own = "verify" in self._written and "secrets" not in self._written
+        return (*self._place, "verify", "secrets") if own else (*self._place, "secrets")
+
+    def _missing_secrets(self, place: Place) -> None:
+        where = place if "verify" in self._written else (*self._place, "secrets")
+        self._config.add_mistake(where, f"missing: expected {SOME_VARIABLES}")
+
+    def _wrong(self, place: Place, text: str) -> None:
+        self._config.add_mistake((*self._place, *place), text)
 
 
-def _source(name: str, entry: Mapping[str, Any], keys: tuple[bytes, ...]) -> Source:
-    is_open = entry["verify"]["kind"] == "none"
-    limit = Limit(entry["limit"]["events"], entry["limit"]["size"]) if entry["limit"] else None
-    return Source(
-        name=name,
-        verifier=_verifier(entry["verify"], keys),
-        dedup=_dedup(entry["dedup"]) if entry["dedup"] else None,
-        max_body=entry["max_body"] or (OPEN_MAX_BODY if is_open else MAX_BODY),
-        limit=limit or (OPEN_LIMIT if is_open else None),
-        success_status=entry["success_status"],
-        methods=entry["methods"],
-        on_invalid=entry["on_invalid"],
-        json_field=entry["json_field"],
-    )
+def check_dedup(config: ConfigFile, place: Place, contract: Mapping[str, Any]) -> None:
+    """Note where a dedup looks at what is not kept."""
+    header = ((contract.get("dedup") or {}).get("header") or "").lower()
+    proofs = {(way.get("header") or "").lower() for way in contract.get("verify") or ()}
+    if header and (is_secret_name(header) or header in proofs):
+        wrong = "this header is a secret and is not kept: expected one that only identifies"
+        config.add_mistake((*place, "dedup", "header"), wrong)
 
 
-def _verifier(verify: Mapping[str, Any], keys: tuple[bytes, ...]) -> Verifier:
-    if verify["kind"] == "none":
-        return NoVerifier()
-    return _token(verify, keys) if verify["kind"] == "token" else _hmac(verify, keys)
+def _keeps(contract: Mapping[str, Any]) -> bool:
+    return any(probe.keeps for probe in contract.get("probes", ()))
 
 
-def _dedup(dedup: Mapping[str, Any]) -> Dedup:
-    header = dedup["header"].lower() if dedup["header"] else None
-    return Dedup(dedup["window_s"], dedup["search"], header, dedup["whole_body"])
-
-
-def _token(verify: Mapping[str, Any], secrets: tuple[bytes, ...]) -> TokenVerifier:
-    header = verify["header"].lower() if verify["header"] else None
-    prefix = verify["prefix"]
-    if prefix is None:
-        prefix = "Bearer " if header == "authorization" else ""
-    return TokenVerifier(secrets, header, verify["query"], prefix)
-
-
-def _hmac(verify: Mapping[str, Any], secrets: tuple[bytes, ...]) -> HmacVerifier:
-    clock, parts = verify["timestamp"], verify["parts"]
-    separator = verify["separator"] or ("," if parts else None)
-    return HmacVerifier(
-        secrets=secrets,
-        proof_header=verify["header"].lower(),
-        algorithm=verify["algorithm"],
-        encoding=verify["encoding"],
-        prefix=verify["prefix"],
-        template=verify["signed"],
-        separator=separator,
-        parts=(parts["signature"], parts["timestamp"]) if parts else None,
-        clock=Clock(clock["header"], 1000 if clock["unit"] == "ms" else 1, clock["tolerance"]) if clock else None,
-        id_header=verify["id_header"],
-        key=verify["key"],
-    )
+def _map_in(content: Any, name: str) -> Mapping[str, Any]:
+    inner = content.get(name) if isinstance(content, dict) else None
+    return inner if isinstance(inner, dict) else {}

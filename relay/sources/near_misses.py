@@ -17,12 +17,17 @@ from datetime import datetime
 from urllib.parse import parse_qsl, unquote
 
 from relay.core.errors import NotVerifiedError
-from relay.sources.verifiers import HmacVerifier, TokenVerifier, Verifier, as_sent
-from relay.sources.webhook import Webhook
+from relay.sources.proof.clocks import PER_SECOND
+from relay.sources.proof.digests import HmacVerifier
+from relay.sources.proof.places import as_sent
+from relay.sources.proof.signed import Given
+from relay.sources.proof.tokens import TokenVerifier
+from relay.sources.proof.verifier import Verifier
+from relay.sources.reading import Reading
 
 LARGEST_BODY = 16_000
 """Of a larger body nothing else than what is configured is signed here: who sets a sender up tries with a small one."""
-MOST_SECRETS, MOST_PIECES, MOST_GIVEN, LONGEST_HEADER = 3, 8, 64, 2_000
+MOST_WAYS, MOST_SECRETS, MOST_PIECES, MOST_GIVEN, LONGEST_HEADER = 3, 3, 8, 64, 2_000
 LONGEST_DIGEST = 130
 """Characters of a SHA-512 in hex, in quotes; no encoding is longer."""
 ALGORITHMS = ("sha256", "sha1", "sha512")
@@ -45,15 +50,23 @@ Text = tuple[str, tuple[str, ...]]
 """A text that may be the proof, and in which words it is not where or what it should be."""
 
 
-def find_near_miss(verifier: Verifier, webhook: Webhook, reason: str, now: datetime) -> str | None:
+def find_near_miss(verifier: Verifier, reading: Reading, reason: str, now: datetime) -> str | None:
     """One sentence, or None where nothing is nearly right. reason: of the refusal."""
-    if isinstance(verifier, TokenVerifier):
-        return _of_token(verifier, webhook)
-    if not isinstance(verifier, HmacVerifier):
-        return None
-    if reason in {"signature_missing", "signature_mismatch"}:
-        return _of_signature(verifier, webhook)
-    return _of_time(verifier, webhook, reason, now)
+    found = (_of_way(way, reading, reason, now) for way in verifier.ways[:MOST_WAYS])
+    return next((sentence for sentence in found if sentence), None)
+
+
+def _of_way(way: object, reading: Reading, reason: str, now: datetime) -> str | None:
+    try:
+        if isinstance(way, TokenVerifier):
+            return _of_token(way, reading)
+        if not isinstance(way, HmacVerifier):
+            return None
+        if reason in {"signature_missing", "signature_mismatch", "proof_missing"}:
+            return _of_signature(way, reading)
+        return _of_time(way, reading, reason, now)
+    except NotVerifiedError:
+        return None  # what it is over cannot be read: then nothing can be compared
 
 
 def _sentence(what: str, words: tuple[str, ...]) -> str:
@@ -63,8 +76,8 @@ def _sentence(what: str, words: tuple[str, ...]) -> str:
 # Tokens.
 
 
-def _of_token(verifier: TokenVerifier, webhook: Webhook) -> str | None:
-    for text, words in _tokens(verifier, webhook):
+def _of_token(verifier: TokenVerifier, reading: Reading) -> str | None:
+    for text, words in _tokens(verifier, reading):
         given = as_sent(text)
         for secret in verifier.secrets[:MOST_SECRETS]:
             if words and hmac.compare_digest(given, secret):
@@ -76,18 +89,16 @@ def _of_token(verifier: TokenVerifier, webhook: Webhook) -> str | None:
     return None
 
 
-def _tokens(verifier: TokenVerifier, webhook: Webhook) -> Iterator[Text]:
-    places = [(verifier.given(webhook), "")]
-    places += [
-        (webhook.header(name), f"in the header {name}") for name in TOKEN_HEADERS if name != verifier.proof_header
-    ]
-    query = dict(parse_qsl(webhook.query_string[:LONGEST_HEADER], max_num_fields=None)) if webhook.query_string else {}
-    places += [
-        (query.get(name), f"in the query parameter {name}") for name in TOKEN_PARAMETERS if name != verifier.proof_query
-    ]
-    for given, place in places:
+def _tokens(verifier: TokenVerifier, reading: Reading) -> Iterator[Text]:
+    place, webhook = verifier.place, reading.webhook
+    places = [(place.given(reading), "")]
+    places += [(webhook.header(name), f"in the header {name}") for name in TOKEN_HEADERS if name != place.header]
+    given_query = webhook.query_string[:LONGEST_HEADER]
+    query = dict(parse_qsl(given_query, max_num_fields=None)) if given_query else {}
+    places += [(query.get(name), f"in the query parameter {name}") for name in TOKEN_PARAMETERS if name != place.query]
+    for given, where in places:
         if given:
-            yield from _token_forms(given[:LONGEST_HEADER], verifier.prefix, (place,) if place else ())
+            yield from _token_forms(given[:LONGEST_HEADER], verifier.prefix, (where,) if where else ())
 
 
 def _token_forms(given: str, prefix: str, place: tuple[str, ...]) -> Iterator[Text]:
@@ -119,17 +130,23 @@ def _token_forms(given: str, prefix: str, place: tuple[str, ...]) -> Iterator[Te
 # Signatures.
 
 
-def _of_signature(verifier: HmacVerifier, webhook: Webhook) -> str | None:
-    others = [name for name in SIGNATURE_HEADERS if name != verifier.proof_header]
-    given, stamp = [], ""
-    for name in (verifier.proof_header, *others):
-        header = (webhook.header(name) or "")[:LONGEST_HEADER]
-        place = () if name == verifier.proof_header else (f"in the header {name}",)
-        given += [(raw, (*place, *words)) for raw, words in _digests_given(verifier, header)]
-        stamp = stamp or _stamp_of(verifier, webhook, header)
+def _of_signature(verifier: HmacVerifier, reading: Reading) -> str | None:
+    own = verifier.place.given(reading) or ""
+    places = [(own, "")]
+    places += [
+        (reading.webhook.header(name) or "", f"in the header {name}")
+        for name in SIGNATURE_HEADERS
+        if name != verifier.place.header
+    ]
+    given: list[tuple[bytes, tuple[str, ...]]] = []
+    stamp = ""
+    for whole, where in places:
+        text = whole[:LONGEST_HEADER]
+        given += [(raw, (where, *words) if where else words) for raw, words in _digests_given(verifier, text)]
+        stamp = stamp or _stamp_of(verifier, reading, text)
     # Only with something to compare: a request without a signature costs no digest, and one with many costs each once.
     # The first way to a digest is the simplest. A dict compares by a hash that nobody outside can foresee.
-    expected = dict(reversed(list(_digests_expected(verifier, webhook, stamp)))) if given else {}
+    expected = dict(reversed(list(_digests_expected(verifier, reading, stamp)))) if given else {}
     for raw, words in given[:MOST_GIVEN]:
         signing = expected.get(raw)
         if signing is not None and (words or signing):
@@ -137,9 +154,9 @@ def _of_signature(verifier: HmacVerifier, webhook: Webhook) -> str | None:
     return None
 
 
-def _stamp_of(verifier: HmacVerifier, webhook: Webhook, header: str) -> str:
-    given = webhook.header(verifier.clock.header) if verifier.clock and verifier.clock.header else None
-    stamp = (given or verifier.split(header)[1]).strip()
+def _stamp_of(verifier: HmacVerifier, reading: Reading, text: str) -> str:
+    place = verifier.clock.place if verifier.clock else None
+    stamp = ((place.given(reading) if place else None) or verifier.split(text)[1]).strip()
     return stamp if stamp.isascii() else ""
 
 
@@ -183,24 +200,27 @@ def _decoded(encoding: str, text: str) -> Iterator[tuple[bytes, tuple[str, ...]]
             yield raw, () if name == encoding else (f"encoded as {name}",)
 
 
-def _digests_expected(verifier: HmacVerifier, webhook: Webhook, stamp: str) -> Iterator[tuple[bytes, tuple[str, ...]]]:
+def _digests_expected(verifier: HmacVerifier, reading: Reading, stamp: str) -> Iterator[tuple[bytes, tuple[str, ...]]]:
     """What is configured, then with one thing different each."""
-    try:
-        signed = verifier.signed(webhook, stamp)
-    except NotVerifiedError:
+    webhook = reading.webhook
+    identity = webhook.header(verifier.id_header) if verifier.id_header else ""
+    if identity is None:
         return
+    given = Given(stamp, identity)
+    signed = verifier.signed.write(reading, given)
     secrets, configured = verifier.secrets[:MOST_SECRETS], verifier.algorithm
     for secret in secrets:
         yield hmac.digest(secret, signed, configured), ()
     if len(webhook.body) > LARGEST_BODY:
         return
-    bodies = list(_bodies(webhook.body))
+    bodies = list(_bodies(webhook.body)) if "body" in verifier.signed.kinds else []
     for secret in secrets:
         for algorithm in ALGORITHMS:
             if algorithm != configured:
                 yield hmac.digest(secret, signed, algorithm), (f"made with {algorithm}",)
         for body, words in bodies:
-            yield hmac.digest(secret, verifier.signed(replace(webhook, body=body), stamp), configured), (words,)
+            other = verifier.signed.write(reading.with_body(body), given)
+            yield hmac.digest(secret, other, configured), (words,)
         if signed != webhook.body:
             yield hmac.digest(secret, webhook.body, configured), ("over the body alone",)
         for key, words in _keys(secret):
@@ -246,20 +266,20 @@ def _keys(secret: bytes) -> Iterator[tuple[bytes, str]]:
 # Timestamps.
 
 
-def _of_time(verifier: HmacVerifier, webhook: Webhook, reason: str, now: datetime) -> str | None:
+def _of_time(verifier: HmacVerifier, reading: Reading, reason: str, now: datetime) -> str | None:
     clock = verifier.clock
-    if clock is None:
+    if clock is None or clock.unit not in PER_SECOND:
         return None
     if reason == "timestamp_missing":
-        name = next((name for name in STAMP_HEADERS if name != clock.header and webhook.header(name)), None)
+        own = clock.place.header if clock.place else None
+        name = next((name for name in STAMP_HEADERS if name != own and reading.webhook.header(name)), None)
         return f"a timestamp is in the header {name}" if name else None
-    stamp = _stamp_of(verifier, webhook, (webhook.header(verifier.proof_header) or "")[:LONGEST_HEADER])
+    stamp = _stamp_of(verifier, reading, (verifier.place.given(reading) or "")[:LONGEST_HEADER])
     if reason not in {"timestamp_stale", "timestamp_future"} or not stamp.isdigit():
         return None
-    is_ms = clock.per_second == 1
-    other = replace(clock, per_second=1000 if is_ms else 1)
+    other = replace(clock, unit="ms" if clock.unit == "s" else "s")
     try:
         other.check(stamp, now)
     except NotVerifiedError:
         return None
-    return f"the timestamp is in {'milliseconds: unit: ms' if is_ms else 'seconds: unit: s'}"
+    return f"the timestamp is in {'milliseconds: unit: ms' if other.unit == 'ms' else 'seconds: unit: s'}"

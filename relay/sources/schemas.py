@@ -1,16 +1,18 @@
-"""The shape of sources.yaml. It says what may be written there; `loading` makes sources of it."""
+"""The shape of sources.yaml and of a profile. It says what may be written there; `loading` makes sources of it.
+
+What a source and a profile both may say is said once, in ContractSchema.
+"""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from typing import Any
 
-import jmespath
-import jmespath.exceptions
 from marshmallow import ValidationError, fields, validates_schema
 
 from relay.configuration.fields import (
     BYTES,
+    NAME,
     SECONDS,
     Choice,
     Number,
@@ -19,180 +21,39 @@ from relay.configuration.fields import (
     Table,
     Text,
     Wanted,
-    suggestion,
 )
+from relay.sources.answer_schemas import EventAnswerSchema, ProbeSchema
+from relay.sources.fan_out import FanOut, parse_path
+from relay.sources.proof_schemas import Verify
+from relay.sources.schema_fields import A_VARIABLE, HEADER_NAME, VARIABLE, Path, Words, Yes, header, secrets
 
-HEADER_NAME = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}"
-SIGNED_NAMES = ("body", "timestamp", "id", "method", "url")
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
+DEDUP_ROOTS = ("body", "headers", "query", "envelope")
 
 
-class _Words(Wanted):
-    """A list of words, each matching a pattern."""
+class _FanOut(Wanted):
+    """The path to the list whose members are events, or several."""
 
-    def __init__(self, expected: str, pattern: str, **options: Any) -> None:
-        self.expected, self.pattern = expected, re.compile(pattern)
-        super().__init__(**options)
+    expected = "body, or a path such as body.events or body.entry[].changes[], or a list of them"
 
-    def read(self, value: Any) -> tuple[str, ...]:
-        if not isinstance(value, list) or not value:
+    def read(self, value: Any) -> FanOut:
+        paths = value if isinstance(value, list) else [value]
+        if not paths or not all(isinstance(path, str) for path in paths):
             raise ValueError
-        if not all(isinstance(word, str) and self.pattern.fullmatch(word) for word in value):
-            raise ValueError
-        return tuple(dict.fromkeys(value))
-
-
-class _Yes(Wanted):
-    """`true`, to switch something on."""
-
-    expected = "true"
-
-    def read(self, value: Any) -> bool:
-        if value is not True:
-            raise ValueError
-        return True
-
-
-class _Template(Wanted):
-    """What is signed: text with {body}, {timestamp}, {id}, {method}, {url}; literals at even places of the result."""
-
-    expected = "text with {body} in it, and maybe {timestamp}, {id}, {method}, {url}"
-
-    def read(self, value: Any) -> tuple[str, ...]:
-        parts = tuple(_PLACEHOLDER.split(value)) if isinstance(value, str) else ()
-        if "body" not in parts[1::2] or not set(parts[1::2]) <= set(SIGNED_NAMES):
-            raise ValueError
-        return parts
-
-
-class _Search(Wanted):
-    """A JMESPath expression over {body, headers, query}, compiled."""
-
-    expected = "a JMESPath expression that begins with body, headers or query"
-
-    def read(self, value: Any) -> Any:
-        if not isinstance(value, str) or not re.match(r"(body|headers|query)\b", value):
-            raise ValueError
-        try:
-            return jmespath.compile(value).search
-        except jmespath.exceptions.JMESPathError as error:
-            column = getattr(error, "lex_position", 0) + 1
-            raise ValidationError(f"expected a JMESPath expression: it breaks at column {column}") from None
-
-
-class _Whole(fields.Nested):
-    """A map that is compared with what stands beside it, and only if there is no mistake in it."""
-
-    def _deserialize(self, *arguments: Any, **options: Any) -> Any:
-        try:
-            return super()._deserialize(*arguments, **options)
-        except ValidationError as error:
-            raise ValidationError(error.messages) from None
-
-
-def _header(**options: Any) -> Text:
-    return Text("the name of a header", HEADER_NAME, **options)
-
-
-def _secrets() -> _Words:
-    wanted = "a list of environment variables such as [SOURCE_WEBSITE_TOKEN], never the secrets themselves"
-    return _Words(wanted, r"[A-Z][A-Z0-9_]{0,99}", required=True)
-
-
-class _NoneSchema(StrictSchema):
-    kind = Choice("none", required=True)
-
-
-class _TokenSchema(StrictSchema):
-    kind = Choice("token", required=True)
-    header = _header(load_default=None)
-    query = Text("the name of a query parameter", load_default=None)
-    prefix = Text("what stands before the token, such as 'Bearer '", load_default=None)
-    secrets = _secrets()
-
-    @validates_schema(skip_on_field_errors=False, pass_original=True)
-    def _one_place(self, content: dict[str, Any], written: Any, **_: Any) -> None:
-        if not self.has_read(content, written, "header", "query"):
-            return
-        if (content["header"] is None) == (content["query"] is None):
-            raise ValidationError("expected either header: NAME or query: NAME")
-
-
-class _TimestampSchema(StrictSchema):
-    header = _header(load_default=None)
-    unit = Choice("s", "ms", load_default="s")
-    # Five minutes is what Standard Webhooks, Stripe and Slack use.
-    tolerance = Quantity(SECONDS, "24h", load_default=300.0)
-
-
-class _PartsSchema(StrictSchema):
-    signature = Text("the key of the signature, such as v1", required=True)
-    timestamp = Text("the key of the timestamp, such as t", load_default=None)
-
-
-class _HmacSchema(StrictSchema):
-    kind = Choice("hmac", required=True)
-    header = _header(required=True)
-    algorithm = Choice("sha1", "sha256", "sha512", load_default="sha256")
-    encoding = Choice("hex", "base64", "base64url", load_default="hex")
-    prefix = Text("what stands before the signature, such as 'sha256='", load_default="")
-    signed = _Template(load_default=("", "body", ""))
-    timestamp = _Whole(_TimestampSchema(), load_default=None)
-    separator = Text("what stands between several signatures", load_default=None)
-    parts = _Whole(_PartsSchema(), load_default=None)
-    id_header = _header(load_default=None)
-    key = Choice("text", "base64", load_default="text")
-    secrets = _secrets()
-
-    @validates_schema(skip_on_field_errors=False, pass_original=True)
-    def _is_whole(self, content: dict[str, Any], written: Any, **_: Any) -> None:
-        if not self.has_read(content, written, "signed", "timestamp", "parts", "id_header"):
-            return
-        names, clock, parts = content["signed"][1::2], content["timestamp"], content["parts"]
-        wrong: dict[str, list[str]] = {}
-        if ("timestamp" in names) != (clock is not None):
-            # A time that is not signed proves nothing, and a signed one that is not checked lets a copy in for ever.
-            wrong["signed"] = ["expected {timestamp} and timestamp together, or neither"]
-        if ("id" in names) != (content["id_header"] is not None):
-            wrong.setdefault("signed", []).append("expected {id} and id_header together, or neither")
-        if clock is not None and (clock["header"] is None) == (parts is None or parts["timestamp"] is None):
-            wrong["timestamp"] = ["expected the time in one place: timestamp.header or parts.timestamp"]
-        if wrong:
-            raise ValidationError(wrong)
-
-
-_KINDS: dict[str, StrictSchema] = {"none": _NoneSchema(), "token": _TokenSchema(), "hmac": _HmacSchema()}
-
-
-class _Verify(fields.Field[dict[str, Any]]):
-    """`verify`, by its kind."""
-
-    expected = f"expected a map with kind: one of {', '.join(_KINDS)}"
-
-    def __init__(self) -> None:
-        super().__init__(required=True, error_messages=dict.fromkeys(("required", "null"), self.expected))
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ARG002 - marshmallow's signature
-        kind = value.get("kind") if isinstance(value, dict) else None
-        if not isinstance(kind, str):
-            raise ValidationError(self.expected)
-        if kind not in _KINDS:
-            raise ValidationError({"kind": [f"unknown kind{suggestion(kind, _KINDS)}"]})
-        loaded: dict[str, Any] = _KINDS[kind].load(value)
-        return loaded
+        return FanOut(tuple(parse_path(path) for path in paths))
 
 
 class _DedupSchema(StrictSchema):
-    search = _Search(data_key="from", load_default=None)
-    header = _header(load_default=None)
-    whole_body = _Yes(data_key="body", load_default=False)
+    expression = Path(DEDUP_ROOTS, data_key="from", load_default=None)
+    header = header(load_default=None)
+    whole_body = Yes(data_key="body", load_default=False)
     window_s = Quantity(SECONDS, "30d", data_key="window", load_default=86_400.0)
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _one_way(self, content: dict[str, Any], written: Any, **_: Any) -> None:
-        if not self.has_read(content, written, "search", "header", "whole_body"):
+        if not self.has_read(content, written, "expression", "header", "whole_body"):
             return
-        if sum(bool(content[way]) for way in ("search", "header", "whole_body")) != 1:
+        if sum(bool(content[way]) for way in ("expression", "header", "whole_body")) != 1:
             raise ValidationError("expected one of from: body.x, header: NAME or body: true")
 
 
@@ -201,18 +62,74 @@ class _LimitSchema(StrictSchema):
     size = Quantity(BYTES, "1000MB", data_key="bytes", required=True)
 
 
-class _SourceSchema(StrictSchema):
-    verify = _Verify()
+class _Probes(fields.List[Any]):
+    """A list of probes; nothing else, and not an empty one."""
+
+    def __init__(self) -> None:
+        wanted: dict[str, Any] = dict.fromkeys(("invalid", "null"), "expected a list of probes, with when and answer")
+        super().__init__(fields.Nested(ProbeSchema()), load_default=list, error_messages=wanted)
+
+
+class ContractSchema(StrictSchema):
+    """How a sender is received: what a source and a profile both may say."""
+
     dedup = fields.Nested(_DedupSchema(), load_default=None)
+    double_click = Quantity(SECONDS, "1h", load_default=0.0)
     max_body = Quantity(BYTES, "32MiB", load_default=None)
     limit = fields.Nested(_LimitSchema(), load_default=None)
     success_status = Choice(200, 201, 202, 204, load_default=200)
-    methods = _Words("a list of GET, POST, PUT, PATCH", "GET|POST|PUT|PATCH", load_default=("POST",))
+    methods = Words(f"a list of {', '.join(METHODS)}", "|".join(METHODS), load_default=("POST",))
     on_invalid = Choice("reject", "accept", load_default="reject")
     json_field = Text("the name of a form field that holds JSON", load_default=None)
+    probes = _Probes()
+    each = _FanOut(load_default=None)
+    answer = fields.Nested(EventAnswerSchema(), load_default=None)
+
+
+class SourceSchema(ContractSchema):
+    """A source: with a profile, each key that stands here replaces the profile's."""
+
+    profile = Text("the name of a profile", NAME.pattern, load_default=None)
+    verify = Verify(with_secrets=True, load_default=None)
+    secrets = secrets(load_default=None)
+    verify_token = Text(A_VARIABLE, VARIABLE, load_default=None)
+    confirmation = Text(A_VARIABLE, VARIABLE, load_default=None)
 
 
 class SourcesSchema(StrictSchema):
     """The whole file."""
 
-    sources = Table(_SourceSchema())
+    sources = Table(SourceSchema())
+
+
+class _Sample(StrictSchema):
+    method = Choice(*METHODS, load_default="POST")
+    query = Text("a query without its question mark", load_default="")
+    headers = fields.Dict(
+        keys=Text("the name of a header", HEADER_NAME), values=Text("text", r"[^\r\n]*"), load_default=dict
+    )
+    type = Text("a content type such as application/json", load_default="application/json")
+    body = fields.Raw(load_default="")
+
+
+def _is_link(text: str) -> None:
+    if not text.startswith("https://"):
+        raise ValidationError("expected a list of addresses that begin with https://")
+
+
+def _texts(expected: str, check: Callable[[str], None] | None = None) -> fields.List[Any]:
+    wanted: dict[str, Any] = dict.fromkeys(("invalid", "null", "required"), expected)
+    return fields.List(Text(validate=check), required=True, error_messages=wanted)
+
+
+class ProfileSchema(ContractSchema):
+    """What a kind of sender needs. Where a fact comes from is in `docs`."""
+
+    title = Text("the sender's name, and what of it", required=True)
+    docs = _texts("expected a list of addresses that begin with https://", _is_link)
+    steps = _texts("expected a list of what to enter at the sender, step by step")
+    budget = Quantity(SECONDS, "24h", load_default=None)
+    repeats = Text("in words how often the sender repeats, or no", required=True)
+    thin = Text("in words what a payload lacks", load_default=None)
+    verify = Verify(with_secrets=False, required=True)
+    sample = fields.Nested(_Sample(), required=True)

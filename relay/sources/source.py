@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import InitVar, dataclass, field
+from dataclasses import InitVar, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from relay.core.errors import UnreadableError
-from relay.sources.dedup import Dedup
+from relay.configuration.expressions import Expression
+from relay.core.errors import NotVerifiedError, UnreadableError
+from relay.sources.dedup import Dedup, DedupKey, double_click_key
+from relay.sources.fan_out import FanOut, Found
 from relay.sources.forms import read_query
 from relay.sources.near_misses import find_near_miss
 from relay.sources.parsers import parse_body, read_json
+from relay.sources.probes import Probe
+from relay.sources.proof.redaction import without_tokens
+from relay.sources.proof.verifier import Verifier
+from relay.sources.reading import Reading
 from relay.sources.secret_names import clean_address, is_secret_name, without_secrets
-from relay.sources.verifiers import NoVerifier, Verifier
+from relay.sources.templater import SIGNING, Answer, Rendered, Secrets
 from relay.sources.webhook import Webhook
 
 _SEAL = object()
@@ -23,14 +29,20 @@ _SEAL = object()
 class Verified:
     """A webhook whose sender is proven. Only Source.verify makes one.
 
-    headers and query are what may be kept: lower-case names, no proof and no other secret among them.
+    headers, query and body are what may be kept: lower-case names, no token and no other secret among them.
     """
 
     source: str
-    webhook: Webhook = field(repr=False)
+    reading: Reading = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     query: str = field(repr=False)
+    body: bytes = field(repr=False)
     seal: InitVar[object]
+
+    @property
+    def webhook(self) -> Webhook:
+        """The request as it came, with its proof."""
+        return self.reading.webhook
 
     def __post_init__(self, seal: object) -> None:
         if seal is not _SEAL:
@@ -50,6 +62,10 @@ OPEN_LIMIT = Limit(600, 4_000_000)
 """Where anybody may send. Of people who fill in a form, ten a second are many."""
 
 
+NO_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
+"""Methods of which a request without a body says what it has to say in its query."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Who sends, and how.
@@ -57,7 +73,10 @@ class Source:
     max_body: bytes. limit: None: as much as it likes. success_status: the HTTP status of a recorded event.
     methods: HTTP methods, upper case.
     on_invalid: "reject" answers 422 where no rule could use an event, "accept" answers success_status.
-    json_field: a form field that holds JSON.
+    json_field: a form field that holds JSON. probes: what is answered without an event. each: where a batch has its
+    entries. double_click_s: within so many seconds the same content is a duplicate, where dedup finds no key.
+    answer: what a recorded event is answered with, instead of our JSON. profile: the name of the one that it uses.
+    secrets: those that answers use, by name.
     """
 
     name: str
@@ -69,28 +88,82 @@ class Source:
     methods: tuple[str, ...] = ("POST",)
     on_invalid: str = "reject"
     json_field: str | None = None
+    probes: tuple[Probe, ...] = ()
+    each: FanOut | None = None
+    double_click_s: float = 0.0
+    answer: Answer | None = None
+    profile: str | None = None
+    secrets: Secrets = field(default_factory=dict, repr=False)
 
     @property
     def is_open(self) -> bool:
         """Whether anybody may send: nothing that comes from it is proven."""
-        return isinstance(self.verifier, NoVerifier)
+        return not self.verifier.ways
 
-    def verify(self, webhook: Webhook, now: datetime) -> Verified:
-        """The proven webhook. Raises NotVerifiedError whose `reason` is for our record only."""
-        self.verifier.check(webhook, now)
-        return Verified(self.name, webhook, self.kept_headers(webhook), self.kept_query(webhook), _SEAL)
+    @property
+    def reads_before_proof(self) -> bool:
+        """Whether the body of somebody who has proven nothing is read, and not only hashed."""
+        return self.is_open or self.verifier.reads_body or any(one.is_open and one.reads_body for one in self.probes)
 
-    def near_miss(self, webhook: Webhook, reason: str, now: datetime) -> str | None:
+    @property
+    def keeps_secret(self) -> bool:
+        """Whether the sender gives its secret at run time."""
+        return any(probe.keeps for probe in self.probes)
+
+    def read_lazily(self, webhook: Webhook) -> Reading:
+        """The webhook, of which each part is read once, when it is asked for."""
+        return Reading(
+            webhook, lambda: self.read(webhook.method, webhook.content_type, webhook.query_string, webhook.body)
+        )
+
+    def verify(self, webhook: Webhook, now: datetime, reading: Reading | None = None) -> Verified:
+        """The proven webhook. reading: of it, where some of it has been read.
+
+        Raises NotVerifiedError whose `reason` is for our record only.
+        """
+        reading = reading or self.read_lazily(webhook)
+        self.verifier.check(reading, now)
+        headers, query = self.kept_headers(webhook), self.kept_query(webhook)
+        return Verified(self.name, reading, headers, query, without_tokens(self.verifier, webhook.body), _SEAL)
+
+    def near_miss(self, webhook: Webhook, reason: str, now: datetime, reading: Reading | None = None) -> str | None:
         """What is almost right about a webhook that was refused for this reason; for our record only."""
-        return find_near_miss(self.verifier, webhook, reason, now)
+        return find_near_miss(self.verifier, reading or self.read_lazily(webhook), reason, now)
+
+    def with_secret(self, secret: str) -> Source:
+        """The same source with a secret that its sender gave at run time. Raises NotVerifiedError: secret_unusable."""
+        try:
+            verifier = self.verifier.with_secret(secret.encode("utf-8"))
+        except ValueError:
+            raise NotVerifiedError("secret_unusable") from None
+        return replace(self, verifier=verifier, secrets={SIGNING: secret.encode("utf-8"), **self.secrets})
+
+    def probe(self, reading: Reading, *, is_proven: bool) -> Probe | None:
+        """The first probe that the request is: before its proof of those that are open, after it of the others."""
+        return next((one for one in self.probes if one.is_open != is_proven and reading.holds(one.when)), None)
+
+    def answer_probe(self, probe: Probe, reading: Reading) -> Rendered:
+        """What a probe is answered with. Raises NotVerifiedError where it does not know a secret that it has to."""
+        probe.check(reading, self.secrets)
+        return probe.answer.render(reading.find, self.secrets)
+
+    def answer_event(self, reading: Reading, event: Mapping[str, Any]) -> Rendered | None:
+        """What a recorded event is answered with; None: with our JSON. event: what that would say."""
+        if self.answer is None:
+            return None
+
+        def find(expression: Expression) -> Any:
+            return reading.find(expression, {"event": event})
+
+        return self.answer.render(find, self.secrets, self.success_status)
 
     def kept_headers(self, webhook: Webhook) -> dict[str, str]:
         """The headers without proof, credentials, cookies, and secrets in addresses; names in lower case."""
-        proof = self.verifier.proof_header
+        proofs = {way.place.header for way in self.verifier.ways}
         return {
             name: clean_address(value, self._is_secret)
             for name, value in webhook.headers.items()
-            if name != proof and not is_secret_name(name)
+            if name not in proofs and not is_secret_name(name)
         }
 
     def kept_query(self, webhook: Webhook) -> str:
@@ -98,16 +171,18 @@ class Source:
         return without_secrets(webhook.query_string, self._is_secret)
 
     def _is_secret(self, name: str) -> bool:
-        return name == self.verifier.proof_query or is_secret_name(name)
+        return any(name == way.place.query for way in self.verifier.ways) or is_secret_name(name)
 
     def parse(self, verified: Verified) -> Any:
         """The body as plain values; of a GET, its query. Raises UnreadableError and UnsupportedTypeError."""
         webhook = verified.webhook
-        return self.read(webhook.method, webhook.content_type, verified.query, webhook.body)
+        if webhook.body and webhook.body == verified.body:
+            return verified.reading.body
+        return self.read(webhook.method, webhook.content_type, verified.query, verified.body)
 
     def read(self, method: str, content_type: str, query: str, body: bytes) -> Any:
         """What `parse` gives, of an event that is on record. Raises UnreadableError and UnsupportedTypeError."""
-        if method == "GET" and not body:
+        if method in NO_BODY and not body:
             return read_query(query)
         content = parse_body(content_type, body)
         return self._unwrapped(content) if self.json_field else content
@@ -122,14 +197,16 @@ class Source:
             raise UnreadableError("the JSON field does not hold a map")
         return {name: value for name, value in content.items() if name != self.json_field} | inner
 
-    def dedup_key(self, context: Mapping[str, Any], body: bytes) -> str | None:
+    def split(self, content: Any) -> list[Found] | None:
+        """The entries of a batch in order; None where what was sent is one event. Raises TooLargeError."""
+        return self.each.entries(content) if self.each else None
+
+    def dedup_key(self, context: Mapping[str, Any], body: bytes) -> DedupKey | None:
         """What makes this webhook the same as another, as a digest; None: it is never a duplicate.
 
         context: from build_context. body: the raw bytes, needed by `dedup: {body: true}`.
         """
-        return self.dedup.key(self.name, context, body) if self.dedup else None
-
-    @property
-    def dedup_window_s(self) -> float:
-        """How long a repeat counts as one, in seconds; 0 where the source has no dedup."""
-        return self.dedup.window_s if self.dedup else 0.0
+        found = self.dedup.key(self.name, context, body) if self.dedup else None
+        if found is None and self.double_click_s:
+            return double_click_key(self.name, context, body, self.double_click_s)
+        return found

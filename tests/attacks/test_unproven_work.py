@@ -14,7 +14,8 @@ from relay.operations import pacing
 from relay.sources import Source, Webhook, near_misses
 from relay.sources.forms import MAX_VALUES, nest
 from relay.sources.parsers import FORM, MULTIPART, parse_body
-from relay.sources.verifiers import HmacVerifier
+from relay.sources.proof.digests import HmacVerifier
+from relay.sources.proof.places import Place
 from tests.support.waiting import until
 
 NOW = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
@@ -43,7 +44,7 @@ def work(monkeypatch):
 
 @pytest.mark.parametrize("size", [100, near_misses.LARGEST_BODY, 64_000, 1_000_000])
 def test_more_headers_with_a_wrong_signature_do_not_cost_more_digests(work, size):
-    source = Source("one", HmacVerifier(KEYS, "x-sign"))
+    source = Source("one", HmacVerifier(Place("x-sign"), secrets=KEYS))
     body = json.dumps(["word"] * (size // 8)).encode()[:size]
     wrong = [hmac.digest(b"wrong", bytes([number]), "sha256").hex() for number in range(100)]
     one = {"X-Sign": wrong[0]}
@@ -67,7 +68,9 @@ def test_a_header_full_of_candidates_costs_no_more_than_a_few(monkeypatch):
     monkeypatch.setattr(near_misses, "_decoded", lambda encoding, text: read.append(text) or real(encoding, text))
     headers = dict.fromkeys(near_misses.SIGNATURE_HEADERS, " ".join(["v1=sha256=" + "ab" * 32] * 400))
 
-    Source("one", HmacVerifier(KEYS, "x-sign")).near_miss(Webhook(headers=headers), "signature_mismatch", NOW)
+    Source("one", HmacVerifier(Place("x-sign"), secrets=KEYS)).near_miss(
+        Webhook(headers=headers), "signature_mismatch", NOW
+    )
 
     assert len(read) <= len(near_misses.SIGNATURE_HEADERS) * near_misses.MOST_PIECES * 3
 

@@ -191,7 +191,7 @@ def test_one_mistake_in_a_file_hides_no_other_one_in_it(tmp_path, check):
         ("rules/a.yaml:13: start.parameters.Note: ", "a lone '{'"),
         ("sources.yaml:2: sources.Site: ", "not a name"),
         ("sources.yaml:3: sources.Site.verify.secrets: ", "expected a list of environment variables"),
-        ("sources.yaml:3: sources.Site.verify: ", "expected either header: NAME or query: NAME"),
+        ("sources.yaml:3: sources.Site.verify: ", "expected one of header: NAME, query: NAME or field: PATH"),
         ("sources.yaml:6: ", "'verify' is here twice"),
         ("sources.yaml:5: sources.site.verify.colour: ", "unknown key"),
         ("sources.yaml:7: sources.site.dedup.window: ", "at most 30d"),

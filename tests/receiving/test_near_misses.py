@@ -17,7 +17,12 @@ from relay.core.errors import NotVerifiedError
 from relay.core.lifecycle import EventState
 from relay.sources import Source, Webhook
 from relay.sources import near_misses as module
-from relay.sources.verifiers import Clock, HmacVerifier, NoVerifier, TokenVerifier
+from relay.sources.proof.clocks import Clock
+from relay.sources.proof.digests import HmacVerifier
+from relay.sources.proof.places import Place
+from relay.sources.proof.signed import Signed
+from relay.sources.proof.tokens import TokenVerifier
+from relay.sources.proof.verifier import NoVerifier
 from relay.store.record.search import Filter, list_events
 from tests.support.folders import SECRETS
 from tests.support.senders import JSON, SEED, dump
@@ -45,16 +50,17 @@ def refusal(verifier: Any, webhook: Webhook) -> tuple[str, str | None]:
     return caught.value.reason, source.near_miss(webhook, caught.value.reason, NOW)
 
 
-HEX = HmacVerifier((KEY,), "x-sign")
-PREFIXED = HmacVerifier((KEY,), "x-sign", prefix="sha256=")
-BASE64 = HmacVerifier((KEY,), "x-sign", encoding="base64")
-TIMED = HmacVerifier((KEY,), "x-sign", template=("", "timestamp", ".", "body", ""), clock=Clock("x-stamp", 1, 300.0))
-TIMED_MS = HmacVerifier((KEY,), "x-sign", template=TIMED.template, clock=Clock("x-stamp", 1000, 300.0))
+SIGN, STAMP_PLACE, TIME_AND_BODY = Place("x-sign"), Place("x-stamp"), Signed.parse("{timestamp}.{body}")
+HEX = HmacVerifier(SIGN, secrets=(KEY,))
+PREFIXED = HmacVerifier(SIGN, prefix="sha256=", secrets=(KEY,))
+BASE64 = HmacVerifier(SIGN, encoding="base64", secrets=(KEY,))
+TIMED = HmacVerifier(SIGN, signed=TIME_AND_BODY, clock=Clock(STAMP_PLACE, "s", 300.0), secrets=(KEY,))
+TIMED_MS = HmacVerifier(SIGN, signed=TIME_AND_BODY, clock=Clock(STAMP_PLACE, "ms", 300.0), secrets=(KEY,))
 STRIPE = HmacVerifier(
-    (KEY,), "x-sign", template=TIMED.template, separator=",", parts=("v1", "t"), clock=Clock(None, 1, 300.0)
+    SIGN, signed=TIME_AND_BODY, separator=",", parts=("v1", "t"), clock=Clock(None, "s", 300.0), secrets=(KEY,)
 )
-QUOTED = HmacVerifier((b'"' + KEY + b'"\n',), "x-sign")
-ENCODED = HmacVerifier((base64.b64encode(KEY),), "x-sign")
+QUOTED = HmacVerifier(SIGN, secrets=(b'"' + KEY + b'"\n',))
+ENCODED = HmacVerifier(SIGN, secrets=(base64.b64encode(KEY),))
 ANEW = json.dumps(json.loads(BODY), ensure_ascii=False, separators=(",", ":")).encode()
 STAMPED = sign(STAMP.encode() + b"." + BODY)
 
@@ -109,10 +115,10 @@ def test_a_signature_that_is_almost_right_is_refused_and_says_what_is_not(verifi
         assert hidden not in (found[1] or "")
 
 
-TOKEN = TokenVerifier((KEY,), "x-token")
-BEARER = TokenVerifier((KEY,), "authorization", prefix="Bearer ")
-QUERY = TokenVerifier((b"a b+c",), None, "token")
-BLANKS = TokenVerifier((KEY + b"\n ",), "x-token")
+TOKEN = TokenVerifier((KEY,), Place("x-token"))
+BEARER = TokenVerifier((KEY,), Place("authorization"), "Bearer ")
+QUERY = TokenVerifier((b"a b+c",), Place(query="token"))
+BLANKS = TokenVerifier((KEY + b"\n ",), Place("x-token"))
 TOKENS = [
     ("blanks", BEARER, {"Authorization": f"Bearer  {WORD} "}, "", "token_mismatch", "blanks around it"),
     ("quotes", TOKEN, {"X-Token": f'"{WORD}"'}, "", "token_mismatch", "in quotes"),
@@ -168,7 +174,7 @@ def test_the_search_for_near_misses_is_bounded(monkeypatch):
         return real(key, signed, algorithm)
 
     monkeypatch.setattr(module.hmac, "digest", digest)
-    source = Source("one", HmacVerifier(tuple(b"secret-%d" % number for number in range(20)), "x-sign"))
+    source = Source("one", HmacVerifier(SIGN, secrets=tuple(b"secret-%d" % number for number in range(20))))
     headers = {"X-Sign": ",".join(f"v1={sign(bytes([number])).hex()}" for number in range(100))}
     large = Webhook(headers=headers, body=b"[1]" + b" " * module.LARGEST_BODY)
 

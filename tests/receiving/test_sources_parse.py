@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from relay.core.errors import UnreadableError, UnsupportedTypeError
 from relay.sources import Source, Webhook, build_context, load_sources
+from relay.sources.dedup import DedupKey
 from relay.sources.forms import read_query, read_urlencoded
 from relay.sources.parsers import parse_body
 
@@ -213,6 +214,7 @@ def test_the_context_has_what_rules_may_see_and_nothing_else(tmp_path: Path) -> 
     verified = source.verify(webhook, NOW)
     assert build_context("open", verified, source.parse(verified), NOW) == {
         "body": {"x": 1},
+        "envelope": None,
         "headers": {"content-type": "application/json", "x-event": "A"},
         "query": {"a": {"b": "1"}},
         "source": "open",
@@ -244,7 +246,7 @@ def test_a_json_field_gives_its_members_to_the_form(tmp_path: Path, body: dict[s
         assert source.parse(verified) == expected
 
 
-def key_of(source: Source, content_type: str, body: bytes, **headers: str) -> str | None:
+def key_of(source: Source, content_type: str, body: bytes, **headers: str) -> DedupKey | None:
     webhook = Webhook(headers={"Content-Type": content_type, **headers}, body=body)
     verified = source.verify(webhook, NOW)
     return source.dedup_key(build_context(source.name, verified, source.parse(verified), NOW), body)
@@ -256,8 +258,8 @@ def test_the_same_value_is_the_same_key_and_the_key_does_not_show_it(tmp_path: P
     assert key == key_of(source, FORM, b"email=a%40example.com&n=2")
     assert key != key_of(source, FORM, b"email=b%40example.com&n=2")
     assert key is not None
-    assert len(key) == 64
-    assert source.dedup_window_s == 7200
+    assert len(key.digest) == 64
+    assert key.window_s == 7200
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"id": null}', b'{"id": ""}', b"[]", b"5"])
@@ -290,4 +292,3 @@ def test_the_whole_body_can_be_the_key_whatever_its_boundary(tmp_path: Path) -> 
 def test_a_source_without_dedup_has_no_key(tmp_path: Path) -> None:
     source = open_source(tmp_path)
     assert key_of(source, "application/json", b"{}") is None
-    assert source.dedup_window_s == 0

@@ -8,7 +8,6 @@ from flask import Response, abort, flash, redirect, render_template, url_for
 
 from relay.core.events import Event
 from relay.core.ids import utc_now
-from relay.sources.verifiers import NoVerifier
 from relay.store.operators.audit_log import Act
 from relay.store.record.search import row_of
 from relay.web.auth.guard import is_revealed, reveal
@@ -82,6 +81,6 @@ def _proof(event: Event) -> str:
     source = services().sources.get(event.source)
     if source is None:
         return "Its source is no longer configured."
-    if isinstance(source.verifier, NoVerifier):
+    if source.is_open:
         return "Not verified: anybody may send to this source."
     return f"Verified: {proof_of(source.verifier)}."

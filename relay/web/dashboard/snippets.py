@@ -9,7 +9,8 @@ from shlex import quote
 from urllib.parse import quote_plus
 
 from relay.sources import Source
-from relay.sources.verifiers import HmacVerifier, TokenVerifier
+from relay.sources.proof.digests import HmacVerifier
+from relay.sources.proof.tokens import TokenVerifier
 
 BODY = '{"lead": {"id": 1}}'
 HEX = "od -An -v -tx1 | tr -d ' \\n'"
@@ -19,14 +20,14 @@ VARIABLES = {"body": "$BODY", "timestamp": "$TIME", "id": "$ID", "method": "$MET
 
 def snippet_of(source: Source, url: str) -> str:
     """The command, a line each step."""
-    verifier, method = source.verifier, source.methods[0]
+    verifier, method = next(iter(source.verifier.ways), None), source.methods[0]
     address, headers, before = quote(url), ["-H 'Content-Type: application/json'"], [f"BODY={quote(BODY)}"]
     if isinstance(verifier, TokenVerifier):
-        if verifier.proof_header:
-            headers.append(_header(verifier.proof_header, verifier.prefix, "$TOKEN"))
+        if verifier.place.header:
+            headers.append(_header(verifier.place.header, verifier.prefix, "$TOKEN"))
         else:
             before.append(f"ENCODED=$(printf %s \"$TOKEN\" | {HEX} | sed 's/../%&/g')")
-            name = quote_plus(verifier.proof_query or "")
+            name = quote_plus(verifier.place.query or "")
             address = quote(f"{url}?{name}=") + '"$ENCODED"'
     elif isinstance(verifier, HmacVerifier):
         before += _signing(verifier, method, url)
@@ -36,16 +37,14 @@ def snippet_of(source: Source, url: str) -> str:
 
 def _signing(verifier: HmacVerifier, method: str, url: str) -> list[str]:
     """Sets what is signed, and SIGNATURE."""
-    names = verifier.template[1::2]
+    names = verifier.signed.kinds
     told = {
-        "timestamp": "TIME=$(date +%s)" + ("000" if verifier.clock and verifier.clock.per_second == 1000 else ""),
+        "timestamp": "TIME=$(date +%s)" + ("000" if verifier.clock and verifier.clock.unit == "ms" else ""),
         "id": "ID=sample-$(date +%s)",
         "method": f"METHOD={method}",
         "url": f"URL={quote(url)}",
     }
-    pieces = [
-        f'"{VARIABLES[part]}"' if place % 2 else quote(part) for place, part in enumerate(verifier.template) if part
-    ]
+    pieces = [f'"{VARIABLES[part.kind]}"' if part.kind else quote(part.argument) for part in verifier.signed.parts]
     before, key = [], '-hmac "$SECRET"'
     if verifier.key == "base64":
         key = '-mac HMAC -macopt hexkey:"$KEY"'
@@ -67,11 +66,11 @@ def _proof(verifier: HmacVerifier) -> list[str]:
         signature, time = verifier.parts
         stamp = f'{quote(f"{time}=")}"$TIME"{quote(verifier.separator or ",")}' if time else ""
         field = f'{stamp}{quote(f"{signature}={verifier.prefix}")}"$SIGNATURE"'
-        headers.append(f"-H {quote(f'{verifier.proof_header}: ')}{field}")
+        headers.append(f"-H {quote(f'{verifier.place.header}: ')}{field}")
     else:
-        headers.append(_header(verifier.proof_header, verifier.prefix, "$SIGNATURE"))
-    if verifier.clock and verifier.clock.header:
-        headers.append(_header(verifier.clock.header, "", "$TIME"))
+        headers.append(_header(verifier.place.header or "", verifier.prefix, "$SIGNATURE"))
+    if verifier.clock and verifier.clock.place and verifier.clock.place.header:
+        headers.append(_header(verifier.clock.place.header, "", "$TIME"))
     if verifier.id_header:
         headers.append(_header(verifier.id_header, "", "$ID"))
     return headers

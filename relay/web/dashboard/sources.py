@@ -12,7 +12,7 @@ from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState
 from relay.operations.ingest import PROOF
 from relay.sources import Source
-from relay.sources.verifiers import HmacVerifier, TokenVerifier, Verifier
+from relay.sources.proof.verifier import Verifier
 from relay.store.record.statistics import Presence, Series
 from relay.web.dashboard.frame import blueprint
 from relay.web.dashboard.snippets import snippet_of
@@ -50,14 +50,7 @@ def sources() -> Any:
 
 def proof_of(verifier: Verifier) -> str:
     """How a sender proves itself, in words."""
-    if isinstance(verifier, TokenVerifier):
-        place = (
-            f"header {verifier.proof_header}" if verifier.proof_header else f"query parameter {verifier.proof_query}"
-        )
-        return f"a token in the {place}"
-    if isinstance(verifier, HmacVerifier):
-        return f"an HMAC ({verifier.algorithm}, {verifier.encoding}) in the header {verifier.proof_header}"
-    return "none: anybody may send"
+    return ", or ".join(dict.fromkeys(way.words for way in verifier.ways)) or "none: anybody may send"
 
 
 def _near_misses() -> dict[str, dict[str, int]]:

@@ -1,12 +1,12 @@
-"""JMESPath, kept from surprising anyone: mistakes are found when a rule is loaded, and no event can make it raise.
+"""JMESPath, kept from surprising anyone: mistakes are found when a file is loaded, and nothing sent can make it raise.
 
-The language is the one of jmespath.org. What is checked before an event is seen: the syntax, the names of functions,
+The language is the one of jmespath.org. What is checked before a webhook is seen: the syntax, the names of functions,
 and that every path begins with something the context has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,8 @@ from jmespath.functions import Functions
 
 from relay.configuration.fields import suggestion
 
-ROOTS = ("body", "headers", "query", "source", "received_at")
+WHOLE = "@"
+"""Among the roots of an expression that looks at the context as a whole."""
 
 # A comparator, an operator or a function looks at the same value as the expression around it; of these others, only
 # the first child does: `body.form` is looked up in the context, but `form` in the body.
@@ -35,14 +36,18 @@ class ExpressionError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """One compiled expression."""
+    """One compiled expression. roots: the names that it looks up in the context itself."""
 
     text: str
     compiled: Any = field(repr=False, compare=False)
+    roots: frozenset[str] = field(repr=False, compare=False)
 
     @classmethod
-    def parse(cls, text: str) -> Expression:
-        """Compile and check. Raises ExpressionError."""
+    def parse(cls, text: str, known: Collection[str] | None) -> Expression:
+        """Compile and check. known: the names that the context has; None: not known here, so any may stand first.
+
+        Raises ExpressionError.
+        """
         try:
             compiled = jmespath.compile(text)
         except jmespath.exceptions.EmptyExpressionError:
@@ -51,11 +56,17 @@ class Expression:
             column = getattr(error, "lex_position", 0) + 1
             raise ExpressionError(f"expected a JMESPath expression, but {text!r} breaks at column {column}") from None
         wrong = [message for node in _nodes(compiled.parsed) for message in _faults(node)]
-        unknown = [name for name in dict.fromkeys(_roots(compiled.parsed)) if name not in ROOTS]
-        wrong += [f"{name!r} is not in an event{suggestion(name, ROOTS)} (try body.{name})" for name in unknown]
+        roots = dict.fromkeys(_roots(compiled.parsed))
+        if known is not None:
+            unknown = [name for name in roots if name not in known and name != WHOLE]
+            wrong += [f"{name!r} is not in an event{suggestion(name, known)} (try body.{name})" for name in unknown]
         if wrong:
             raise ExpressionError(*wrong)
-        return cls(text, compiled)
+        return cls(text, compiled, frozenset(roots))
+
+    def looks_at(self, name: str) -> bool:
+        """Whether what it finds may depend on this member of the context."""
+        return name in self.roots or WHOLE in self.roots
 
     def find(self, context: Mapping[str, Any]) -> Any:
         """What the expression finds; None where it cannot be applied to this event."""
@@ -99,6 +110,8 @@ def _roots(node: Mapping[str, Any]) -> Iterator[str]:
     """The names that are looked up in the context itself."""
     if node["type"] == "field":
         yield node["value"]
+    if node["type"] == "current":
+        yield WHOLE
     if node["type"] in {"expref", "literal"}:
         return
     children = node["children"][:1] if node["type"] in _FIRST_CHILD_ONLY else node["children"]

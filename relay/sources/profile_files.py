@@ -1,0 +1,132 @@
+"""Profiles: what a kind of sender needs, one YAML file a sender, shipped beside this module or the operator's own.
+
+A profile is read through the schema that a source is read through, and only where it is used; whatever is wrong with it
+is a mistake in its file. It holds no secrets, and no code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from relay.configuration.fields import NAME, suggestion
+from relay.configuration.files import read_yaml
+from relay.configuration.mistakes import Mistakes
+from relay.core.errors import Mistake
+from relay.sources.schemas import ContractSchema, ProfileSchema
+
+SHIPPED = Path(__file__).parent / "profiles"
+SUFFIX = ".yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One profile. written: the keys that its file has; content: all of them, checked.
+
+    budget_s: how long the sender waits for an answer, in seconds; None: it does not say. repeats, thin: in words.
+    """
+
+    name: str
+    file: Path
+    content: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def contract(self) -> dict[str, Any]:
+        """What a source takes of it."""
+        return {name: self.content[name] for name in ("verify", *ContractSchema().fields)}
+
+    @property
+    def title(self) -> str:
+        return str(self.content["title"])
+
+    @property
+    def docs(self) -> list[str]:
+        return list(self.content["docs"])
+
+    @property
+    def steps(self) -> list[str]:
+        return list(self.content["steps"])
+
+    @property
+    def budget_s(self) -> float | None:
+        budget: float | None = self.content["budget"]
+        return budget
+
+    @property
+    def repeats(self) -> str:
+        return str(self.content["repeats"])
+
+    @property
+    def thin(self) -> str | None:
+        thin: str | None = self.content["thin"]
+        return thin
+
+    @property
+    def sample(self) -> Mapping[str, Any]:
+        """method, query, headers, type and body of what `sources test` sends."""
+        sample: Mapping[str, Any] = self.content["sample"]
+        return sample
+
+
+class Profiles:
+    """The profiles that a configuration may use. own: the operator's folder, which may be missing."""
+
+    def __init__(self, own: Path | None) -> None:
+        self._own = own
+        self._read: dict[str, Profile | None] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """Every name, in order."""
+        return sorted({*_names(SHIPPED), *(_names(self._own) if self._own else ())})
+
+    def get(self, name: str, mistakes: Mistakes) -> Profile | None:
+        """The profile of this name; None where there is none, or where it has a mistake, which is noted then."""
+        if name not in self._read:
+            file = self._file(name)
+            self._read[name] = _load(name, file, mistakes) if file else None
+        return self._read[name]
+
+    def is_known(self, name: str) -> bool:
+        """Whether there is such a file, whatever is wrong with it."""
+        return self._file(name) is not None
+
+    def check_own(self, mistakes: Mistakes) -> None:
+        """Note every mistake in the operator's folder, whether a source uses its profiles or not."""
+        for name in _names(self._own) if self._own else ():
+            file = self._own_file(name)
+            if name in _names(SHIPPED):
+                mistakes.add(Mistake(str(file), 0, f"{name} is a shipped profile: expected another name"))
+            elif not NAME.fullmatch(name):
+                wanted = "a-z, 0-9, - and _, beginning with a letter"
+                mistakes.add(Mistake(str(file), 0, f"{name!r} is not a name of a profile: expected {wanted}"))
+            else:
+                self.get(name, mistakes)
+
+    def unknown(self, name: str) -> str:
+        """What to say of a name that is none."""
+        return f"unknown profile {name!r}{suggestion(name, self.names)}"
+
+    def _file(self, name: str) -> Path | None:
+        shipped = SHIPPED / f"{name}{SUFFIX}"
+        if shipped.is_file():
+            return shipped
+        own = self._own_file(name)
+        return own if own and own.is_file() else None
+
+    def _own_file(self, name: str) -> Path | None:
+        return self._own / f"{name}{SUFFIX}" if self._own else None
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(file.stem for file in folder.glob(f"*{SUFFIX}"))
+
+
+def _load(name: str, file: Path, mistakes: Mistakes) -> Profile | None:
+    config = read_yaml(file, mistakes)
+    if config is None:
+        return None
+    content = config.check(ProfileSchema())
+    return Profile(name, file, content) if config.is_right else None

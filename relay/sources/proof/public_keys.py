@@ -1,0 +1,97 @@
+"""Signatures by a sender's own key: ed25519 (RFC 8032) and ECDSA on P-256 with SHA-256 (signatures in DER).
+
+The secret of such a way is the sender's public key, so it proves senders and can sign nothing. Needs `cryptography`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
+
+from relay.sources.proof.key_shapes import RAW_BYTES, public_bytes
+from relay.sources.proof.signatures import SignatureVerifier, decode
+from relay.sources.proof.signed import Given
+from relay.sources.reading import Reading
+
+PublicKey = Ed25519PublicKey | EllipticCurvePublicKey
+MOST_CANDIDATES = 4
+"""Each costs a hundred times what a digest costs."""
+LONGEST_SIGNATURE = 200
+_LINE = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKeyVerifier(SignatureVerifier):
+    """kind: ed25519 or ecdsa. keys: of the sender; any of them will do."""
+
+    kind: str = "ed25519"
+    keys: tuple[PublicKey, ...] = field(default=(), repr=False)
+
+    @property
+    def words(self) -> str:
+        return f"a signature ({self.kind}, {self.encoding}) in the {self.place}, for the sender's public key"
+
+    def with_secret(self, secret: bytes) -> Self:
+        return replace(self, keys=(*self.keys, read_public_key(secret.decode("utf-8"), self.kind)))
+
+    def is_right(self, candidates: Sequence[str], reading: Reading, given: Given) -> bool:
+        signed = self.signed.write(reading, given)
+        raw = [found for text in candidates[:MOST_CANDIDATES] if (found := _read(text, self.encoding)) is not None]
+        return any(_is_signed(key, signature, signed) for signature in raw for key in self.keys)
+
+
+def read_public_key(text: str, kind: str) -> PublicKey:
+    """A public key in hex, base64, base64 of its DER, PEM, or after whpk_. Raises ValueError where it is none."""
+    key = _read_key(text.strip(), kind)
+    if kind == "ed25519" and isinstance(key, Ed25519PublicKey):
+        return key
+    if kind == "ecdsa" and isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
+        return key
+    raise ValueError(f"not a public key for {kind}")
+
+
+def _read_key(text: str, kind: str) -> object:
+    if text.startswith("-----BEGIN"):
+        return load_pem_public_key(_in_lines(text))
+    for raw in public_bytes(text):
+        if kind == "ed25519" and len(raw) == RAW_BYTES:
+            return Ed25519PublicKey.from_public_bytes(raw)
+        try:
+            return load_der_public_key(raw)
+        except (ValueError, UnsupportedAlgorithm):
+            continue
+    raise ValueError(f"not a public key for {kind}")
+
+
+def _in_lines(text: str) -> bytes:
+    """A PEM whose lines an environment variable has lost."""
+    begin, body, end = re.split(r"(?<=KEY-----)|(?=-----END)", text.replace("\\n", "\n"), maxsplit=2)
+    return "\n".join([begin.strip(), _LINE.sub("", body), end.strip()]).encode("ascii")
+
+
+def _read(text: str, encoding: str) -> bytes | None:
+    if len(text) > LONGEST_SIGNATURE:
+        return None
+    try:
+        return decode(text, encoding)
+    except ValueError:
+        return None
+
+
+def _is_signed(key: PublicKey, signature: bytes, signed: bytes) -> bool:
+    try:
+        if isinstance(key, Ed25519PublicKey):
+            key.verify(signature, signed)
+        else:
+            key.verify(signature, signed, ECDSA(SHA256()))
+    except (InvalidSignature, ValueError):
+        return False
+    return True

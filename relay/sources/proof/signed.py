@@ -1,0 +1,176 @@
+"""What a signature is over: literal text, and values of the request in {braces}.
+
+{body}          the bytes of the body               {body_sha256}   their SHA-256 in hex
+{timestamp}     the time, as it was sent            {id}            what stands in id_header
+{method}        such as POST                        {secret}        the secret itself (of a plain hash)
+{url}           the address byte by byte as the sender called it, with its query
+{url:decoded}   the same with %3A %2F %3F %40 %21 %24 %27 %28 %29 %2A %2C %3B decoded, as HubSpot signs it
+                (developers.hubspot.com/docs/api/webhooks/validating-requests)
+{fields}        of a urlencoded form each name with its value, sorted, as Twilio signs it
+                (www.twilio.com/docs/usage/webhooks/webhooks-security)
+{php_json}      the form as PHP's json_encode writes it, as WPForms signs it
+{field:PATH}    a value of the body          {header:NAME}, {query:NAME}   one of the request
+{sorted:PREFIX} `:name=value` of each field whose name begins so, sorted, as Robokassa signs it
+                (docs.robokassa.ru/pay-interface)
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from relay.configuration.braces import split_braces
+from relay.configuration.expressions import Expression, ExpressionError
+from relay.core.errors import NotVerifiedError, UnreadableError, UnsupportedTypeError
+from relay.sources.forms import read_urlencoded
+from relay.sources.proof.places import Place, as_sent
+from relay.sources.reading import Reading, text_of
+
+PLAIN = ("body", "timestamp", "id", "method", "url", "fields", "php_json", "secret", "body_sha256")
+WITH_ARGUMENT = ("field", "query", "header", "sorted")
+OF_BODY = frozenset({"body", "fields", "php_json", "body_sha256", "field"})
+"""One of these must be signed: else a proof of one body would be one of any other."""
+OF_FORM = frozenset({"fields", "php_json", "sorted"})
+_DECODED = re.compile(r"%(3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)", re.IGNORECASE)
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What is known beside the request when a text is put together."""
+
+    stamp: str = ""
+    identity: str = ""
+    secret: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of the text: kind "" is literal, and else a name of the table above with its argument."""
+
+    kind: str
+    argument: str = ""
+    path: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The text, taken apart."""
+
+    text: str
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Signed:
+        """Raises ValueError whose text says what was found and what was expected."""
+        parts, wrong = split_braces(text)
+        if wrong:
+            raise ValueError(wrong[0])
+        return cls(text, tuple(_part(part) if is_name else Part("", part) for is_name, part in parts))
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Which names are in it."""
+        return frozenset(part.kind for part in self.parts if part.kind)
+
+    @property
+    def covers_body(self) -> bool:
+        """Whether anything of the body is in it."""
+        return bool(self.kinds & OF_BODY)
+
+    @property
+    def reads_body(self) -> bool:
+        """Whether the body has to be read for it."""
+        return bool(self.kinds & (OF_FORM | {"field"}))
+
+    def write(self, reading: Reading, given: Given) -> bytes:
+        """The bytes that are signed. Raises NotVerifiedError: body_unreadable."""
+        if self is BODY or self.text == "{body}":
+            return reading.webhook.body
+        try:
+            return b"".join(_WRITERS[part.kind](part, reading, given) for part in self.parts)
+        except (UnreadableError, UnsupportedTypeError):
+            raise NotVerifiedError("body_unreadable") from None
+
+
+def _part(name: str) -> Part:
+    kind, colon, argument = name.partition(":")
+    if name == "url:decoded":
+        return Part(name)
+    if not colon and kind in PLAIN:
+        return Part(kind)
+    if kind not in WITH_ARGUMENT or not argument:
+        known = ", ".join([*PLAIN, "url:decoded", *(f"{one}:.." for one in WITH_ARGUMENT)])
+        raise ValueError(f"found {{{name}}}, expected one of {known}")
+    if kind == "header" and not _HEADER.fullmatch(argument):
+        raise ValueError(f"found {{{name}}}, expected the name of a header")
+    return Part(kind, argument, _path(argument) if kind == "field" else None)
+
+
+def _path(text: str) -> Expression:
+    try:
+        return Expression.parse(text, None)
+    except ExpressionError as error:
+        raise ValueError(error.messages[0]) from None
+
+
+def _fields(_part: Part, reading: Reading, _given: Given) -> bytes:
+    # A value that comes twice under one name is signed once, as Twilio's own libraries have it.
+    return b"".join(name + value for name, value in sorted(set(reading.fields)))
+
+
+def _sorted(part: Part, reading: Reading, _given: Given) -> bytes:
+    begin = part.argument.encode("utf-8")
+    own = sorted((name, value) for name, value in reading.sent_fields if name.startswith(begin))
+    return b"".join(b":" + name + b"=" + value for name, value in own)
+
+
+def _php_json(_part: Part, reading: Reading, _given: Given) -> bytes:
+    """As PHP's json_encode without flags: slashes and everything that is not ASCII escaped, an empty array as []."""
+    if not reading.fields:
+        return b"[]"
+    nested = read_urlencoded(reading.webhook.body, "utf-8")
+    return json.dumps(nested, separators=(",", ":")).replace("/", "\\/").encode("ascii")
+
+
+def _field(part: Part, reading: Reading, _given: Given) -> bytes:
+    found = part.path.find(reading.body) if part.path else None
+    return (text_of(found) or "").encode("utf-8", "surrogatepass")
+
+
+def _query(part: Part, reading: Reading, _given: Given) -> bytes:
+    return (Place(query=part.argument).given(reading) or "").encode("utf-8", "surrogatepass")
+
+
+def _decoded_url(reading: Reading) -> bytes:
+    return as_sent(_DECODED.sub(lambda found: chr(int(found[1], 16)), reading.webhook.public_url))
+
+
+_WRITERS: Mapping[str, Callable[[Part, Reading, Given], bytes]] = {
+    "": lambda part, _reading, _given: part.argument.encode("utf-8"),
+    "body": lambda _part, reading, _given: reading.webhook.body,
+    "body_sha256": lambda _part, reading, _given: reading.body_sha256.encode("ascii"),
+    "timestamp": lambda _part, _reading, given: given.stamp.encode("ascii"),
+    "id": lambda _part, _reading, given: as_sent(given.identity),
+    "secret": lambda _part, _reading, given: given.secret,
+    "method": lambda _part, reading, _given: as_sent(reading.webhook.method),
+    "url": lambda _part, reading, _given: as_sent(reading.webhook.public_url),
+    "url:decoded": lambda _part, reading, _given: _decoded_url(reading),
+    "fields": _fields,
+    "php_json": _php_json,
+    "field": _field,
+    "query": _query,
+    "header": lambda part, reading, _given: as_sent(reading.webhook.header(part.argument) or ""),
+    "sorted": _sorted,
+}
+BODY = Signed.parse("{body}")
+
+
+def read_signed(value: Any) -> Signed:
+    """What an operator wrote, as Signed. Raises ValueError."""
+    if not isinstance(value, str):
+        raise ValueError  # noqa: TRY004 - it becomes "expected ..."
+    return Signed.parse(value)
