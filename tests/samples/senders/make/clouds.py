@@ -17,7 +17,7 @@ WHSEC = "whsec_" + b64(b"a key of the corpus, 24+")
 ANOTHER = "whsec_" + b64(b"another key of the corpus")
 
 
-def standard(names: str, library: type[StandardWebhook] | type[SvixWebhook]) -> Sign:
+def standard(names: str, library: type[StandardWebhook | SvixWebhook]) -> Sign:
     """Signs with v1, beside another signature as it comes while a secret is changed."""
 
     def sign(request: Request, secret: str) -> Request:
@@ -155,10 +155,17 @@ def event_grid() -> Sender:
     )
     sender.sample("created", ["Microsoft.Storage.BlobCreated"])
     sender.again("created-again", "created", aeg_delivery_count="1")
-    rows = [{"id": str(number), "topic": "/t", "eventType": f"shop.{name}"} for number, name in enumerate(("paid", "sent"))]
+    rows = [
+        {"id": str(number), "topic": "/t", "eventType": f"shop.{name}"} for number, name in enumerate(("paid", "sent"))
+    ]
     sender.post("two", compact(rows), ["shop.paid", "shop.sent"], headers={"aeg-event-type": "Notification"})
-    code = {"validationCode": "512d38b6-c7b8-40c8-89fe-f46f9e9622b6", "validationUrl": "https://rp-eastus2.eventgrid.example"}
-    asked = [{"id": "2d17", "topic": "/t", "data": code, "eventType": "Microsoft.EventGrid.SubscriptionValidationEvent"}]
+    code = {
+        "validationCode": "512d38b6-c7b8-40c8-89fe-f46f9e9622b6",
+        "validationUrl": "https://rp-eastus2.eventgrid.example",
+    }
+    asked = [
+        {"id": "2d17", "topic": "/t", "data": code, "eventType": "Microsoft.EventGrid.SubscriptionValidationEvent"}
+    ]
     validation = sender.request(compact(asked), headers={"aeg-event-type": "SubscriptionValidation"})
     expected = json_text('{"validationResponse": "512d38b6-c7b8-40c8-89fe-f46f9e9622b6"}')
     sender.probe("validation", validation, expected, is_signed=True)

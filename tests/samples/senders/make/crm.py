@@ -44,10 +44,11 @@ def hubspot() -> Sender:
     repeated = sender.plain["v3"].body.replace(b'"attemptNumber":0', b'"attemptNumber":1')
     sender.again("v3-again", "v3", repeated)
     shared = {"eventId": 3181526809, "subscriptionId": 99, "objectId": 7, "occurredAt": STAMP * 1000}
+    timeless = {"timeless": True}
     body = compact([shared | {"subscriptionType": "deal.creation"}])
     # An eventId that has been there, of another subscription: not a repeat.
-    sender.post("v1", body, ["deal.creation"], sign=by("v1"))
-    sender.post("v2-of-a-workflow", compact({"workflow": "callback", "vid": 7}), ["callback"], sign=by("v2"))
+    sender.post("v1", body, ["deal.creation"], sign=by("v1"), expected=timeless)
+    sender.post("v2-of-a-workflow", compact({"workflow": "callback", "vid": 7}), ["callback"], sign=by("v2"), expected=timeless)
     other = compact([shared | {"eventId": 5, "subscriptionType": "deal.deletion"}])
     sender.post("v3-with-an-encoded-address", other, ["deal.deletion"], query="shop=a%2Fb%3Ac")
     sender.forged("v3")
@@ -81,7 +82,11 @@ def intercom() -> Sender:
     sender.sample("created", ["contact.user.created"])
     repeated = sender.plain["created"].body.replace(b'"delivery_attempts":1', b'"delivery_attempts":2')
     sender.again("created-again", "created", repeated)
-    other = {"type": "notification_event", "id": "notif_ccd8a4d0-f965-11e3-a367-c779cae3e1b3", "topic": "conversation.user.created"}
+    other = {
+        "type": "notification_event",
+        "id": "notif_ccd8a4d0-f965-11e3-a367-c779cae3e1b3",
+        "topic": "conversation.user.created",
+    }
     sender.post("conversation", compact(other), ["conversation.user.created"])
     sender.probe("head", sender.request(b"", "", "HEAD"), EMPTY)
     ping = sender.request(compact({"type": "notification_event", "topic": "ping", "id": None, "data": {}}))

@@ -90,7 +90,11 @@ def jira() -> Sender:
     )
     sender.sample("created", ["jira:issue_created"])
     sender.again("created-again", "created", X_Atlassian_Webhook_Retry="1")
-    updated = {"timestamp": STAMP * 1000, "webhookEvent": "jira:issue_updated", "issue": {"id": "10002", "key": "SITE-1"}}
+    updated = {
+        "timestamp": STAMP * 1000,
+        "webhookEvent": "jira:issue_updated",
+        "issue": {"id": "10002", "key": "SITE-1"},
+    }
     headers = {"X-Atlassian-Webhook-Identifier": "f3a5b1c2-7d4e-4c6b-9a8f-2e1d0c3b4a60"}
     sender.post("updated", compact(updated), ["jira:issue_updated"], headers=headers)
     sender.forged("created")
@@ -147,7 +151,9 @@ def monday() -> Sender:
     sender.again("item-again", "item")
     # One automation, two items.
     event = {"type": "create_pulse", "boardId": 1771812698, "triggerUuid": "b5ed2e17c530f43668de130142445cba"}
-    sender.post("item-beside", compact({"event": event | {"pulseId": 1772099345, "pulseName": "Call Bob"}}), ["Call Bob"])
+    sender.post(
+        "item-beside", compact({"event": event | {"pulseId": 1772099345, "pulseName": "Call Bob"}}), ["Call Bob"]
+    )
     challenge = sender.request(compact({"challenge": "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P"}))
     expected = '{"challenge": "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P"}'
     sender.probe("challenge", challenge, json_text(expected), is_signed=True)
@@ -224,7 +230,9 @@ def airtable() -> Sender:
     sender.sample("change", ["2026-06-01T12:00:00.000Z"])
     sender.again("change-again", "change")
     later: dict[str, Any] = {"base": {"id": "app00000000000000"}, "webhook": {"id": "ach00000000000000"}}
-    sender.post("change-later", compact(later | {"timestamp": "2026-06-01T12:00:00.250Z"}), ["2026-06-01T12:00:00.250Z"])
+    sender.post(
+        "change-later", compact(later | {"timestamp": "2026-06-01T12:00:00.250Z"}), ["2026-06-01T12:00:00.250Z"]
+    )
     sender.forged("change")
     return sender
 

@@ -143,7 +143,13 @@ def tilda() -> Sender:
 
     sender.sample("contact", ["Ада"])
     sender.again("contact-again", "contact")
-    order = {"Name": "Zoë", "tranid": "1111111:6161583732", "formid": "form1", "payment[orderid]": "1746", "payment[amount]": "990"}
+    order = {
+        "Name": "Zoë",
+        "tranid": "1111111:6161583732",
+        "formid": "form1",
+        "payment[orderid]": "1746",
+        "payment[amount]": "990",
+    }
     sender.post("order", urlencoded(order), ["Zoë"], FORM)
     paid = urlencoded(order | {"payment[sys]": "yookassa", "payment[systranid]": "2419ac3d-000f"})
     sender.post("order-paid", paid, ["Zoë"], FORM)
@@ -246,7 +252,11 @@ def webflow() -> Sender:
     )
     sender.sample("form", ["ada@example.com"])
     sender.again("form-again", "form")
-    item = {"id": "42b720ef280c7a7a3be8cabe", "siteId": "62749158efef318abc8d5a0f", "lastUpdated": "2026-06-01T12:00:00.000Z"}
+    item = {
+        "id": "42b720ef280c7a7a3be8cabe",
+        "siteId": "62749158efef318abc8d5a0f",
+        "lastUpdated": "2026-06-01T12:00:00.000Z",
+    }
     changed = {"triggerType": "collection_item_changed", "payload": item}
     sender.post("item-changed", compact(changed), [item["id"]])
     later = changed | {"payload": item | {"lastUpdated": "2026-06-01T12:01:00.000Z"}}

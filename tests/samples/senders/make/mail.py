@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from urllib.parse import parse_qsl
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -12,7 +13,6 @@ from kit import EMPTY, FORM, STAMP, Request, Sender, compact, query, urlencoded
 from libraries import check, of
 from sendgrid.helpers.eventwebhook import EventWebhook
 from signatures import b64, digest, put
-from urllib.parse import parse_qsl
 
 
 def ecdsa_key(name: str) -> ec.EllipticCurvePrivateKey:
@@ -81,7 +81,12 @@ def mailgun() -> Sender:
     sender.again("failed-again", "failed")
     opened = {"event-data": {"event": "opened", "id": "Ase7i2zsRYeDXztHGENqRA", "timestamp": STAMP}}
     sender.post("opened", compact(opened), ["opened"])
-    mail = {"sender": "ada@example.com", "subject": "Callback", "Message-Id": "<1@example.com>", "stripped-text": "Call"}
+    mail = {
+        "sender": "ada@example.com",
+        "subject": "Callback",
+        "Message-Id": "<1@example.com>",
+        "stripped-text": "Call",
+    }
     # One message, received at two addresses.
     for name in ("sales", "service"):
         received = urlencoded({"recipient": f"{name}@site.example", **mail})
@@ -103,7 +108,10 @@ def mandrill() -> Sender:
     sender.sample("batch", ["hard_bounce", "click"])
     sender.again("batch-again", "batch")
     # Of one message: sent, opened, opened again.
-    rows = [{"event": event, "ts": STAMP + late, "_id": "exampleaaaa"} for event, late in (("send", 0), ("open", 5), ("open", 9))]
+    rows = [
+        {"event": event, "ts": STAMP + late, "_id": "exampleaaaa"}
+        for event, late in (("send", 0), ("open", 5), ("open", 9))
+    ]
     body = urlencoded({"mandrill_events": json.dumps(rows)})
     sender.post("one-message", body, ["send", "open", "open"], FORM)
     sender.probe("head", sender.request(b"", "", "HEAD"), EMPTY)

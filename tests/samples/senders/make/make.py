@@ -1,4 +1,4 @@
-"""Writes the corpus anew: `SENDERS_NODE=… python make.py [PROFILE...]`. README.md says what has to be installed first."""
+"""Writes the corpus anew: `python make.py [PROFILE...]`. README.md says what has to be installed first."""
 
 from __future__ import annotations
 

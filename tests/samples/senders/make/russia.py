@@ -129,7 +129,12 @@ def bitrix24() -> Sender:
     )
     sender.sample("lead", ["ONCRMLEADADD, 52"])
     # Twice within one second: two changes, for Bitrix24 never repeats itself.
-    fields = {"event": "ONCRMDEALUPDATE", "data[FIELDS][ID]": "662", "ts": "1780315200", "auth[domain]": "example.bitrix24.com"}
+    fields = {
+        "event": "ONCRMDEALUPDATE",
+        "data[FIELDS][ID]": "662",
+        "ts": "1780315200",
+        "auth[domain]": "example.bitrix24.com",
+    }
     sender.post("deal", urlencoded(fields), ["ONCRMDEALUPDATE, 662"], FORM)
     sender.post("deal-again-changed", urlencoded(fields), ["ONCRMDEALUPDATE, 662"], FORM)
     sender.forged("lead", reason="token_mismatch")
@@ -147,7 +152,7 @@ def bitrix24_activity() -> Sender:
         agent="Bitrix24 Webhook Engine",
     )
     sender.sample("lead", ["LEAD_52"])
-    sender.sample("lead-with-fields", ["Ада & Ко"], query="name=%D0%90%D0%B4%D0%B0+%26+%D0%9A%D0%BE")
+    sender.sample("lead-with-fields", ["Ада & Лев"], query="name=%D0%90%D0%B4%D0%B0+%26+%D0%9B%D0%B5%D0%B2")
     sender.forged("lead", reason="token_mismatch")
     return sender
 

@@ -17,7 +17,11 @@ from square.utils.webhooks_helper import verify_signature
 
 def woocommerce() -> Sender:
     """WooCommerce: PHP's JSON, and a ping that is not signed."""
-    topics = {"X-WC-Webhook-Source": "https://shop.example/", "X-WC-Webhook-ID": "7", "X-WC-Webhook-Delivery-ID": "9f1c"}
+    topics = {
+        "X-WC-Webhook-Source": "https://shop.example/",
+        "X-WC-Webhook-ID": "7",
+        "X-WC-Webhook-Delivery-ID": "9f1c",
+    }
     sender = Sender(
         "woocommerce",
         sees='headers."x-wc-webhook-topic"',
@@ -53,7 +57,9 @@ def shopify() -> Sender:
         signed_by=f"checked by {of('npm:@shopify/shopify-api')}",
         agent="Shopify-Captain-Hook",
     )
-    sender.sample("order", ["820982911946154508"], headers={"X-Shopify-Event-Id": "98880550-7158-44d4-b7cd-2c97c8a091b5"})
+    sender.sample(
+        "order", ["820982911946154508"], headers={"X-Shopify-Event-Id": "98880550-7158-44d4-b7cd-2c97c8a091b5"}
+    )
     sender.again("order-again", "order")
     headers = dict(sender.plain["order"].headers) | {
         "X-Shopify-Topic": "orders/updated",
@@ -88,7 +94,12 @@ def stripe_events() -> Sender:
 
     sender.sample("checkout", ["checkout.session.completed"], pretty)
     sender.again("checkout-again", "checkout")
-    other = {"id": "evt_2NG8Du2eZvKYlo2CUI79vXWz", "object": "event", "type": "customer.created", "data": {"object": {}}}
+    other = {
+        "id": "evt_2NG8Du2eZvKYlo2CUI79vXWz",
+        "object": "event",
+        "type": "customer.created",
+        "data": {"object": {}},
+    }
     sender.post("customer", pretty(other), ["customer.created"], "application/json; charset=utf-8")
     sender.forged("checkout")
     return sender
@@ -113,7 +124,11 @@ def paddle() -> Sender:
     )
     sender.sample("transaction", ["transaction.completed"])
     sender.again("transaction-again", "transaction")
-    other = {"event_id": "evt_01hv8x29kz0t586xy6zn1a62ny", "event_type": "subscription.created", "data": {"id": "sub_1"}}
+    other = {
+        "event_id": "evt_01hv8x29kz0t586xy6zn1a62ny",
+        "event_type": "subscription.created",
+        "data": {"id": "sub_1"},
+    }
     sender.post("subscription", compact(other), ["subscription.created"])
     sender.forged("transaction")
     return sender
@@ -121,7 +136,9 @@ def paddle() -> Sender:
 
 def lemonsqueezy() -> Sender:
     """Lemon Squeezy."""
-    sender = Sender("lemonsqueezy", sees="body.meta.event_name", sign=hex_header("X-Signature"), secret="secret-of-lemon")
+    sender = Sender(
+        "lemonsqueezy", sees="body.meta.event_name", sign=hex_header("X-Signature"), secret="secret-of-lemon"
+    )
     sender.sample("order", ["order_created"], php)
     sender.again("order-again", "order")
     refunded = sender.plain["order"].body.replace(b"order_created", b"order_refunded").replace(b'"paid"', b'"refunded"')
@@ -147,7 +164,11 @@ def coinbase() -> Sender:
         agent="weipay-webhooks",
     )
     sender.sample("confirmed", ["charge:confirmed"])
-    sender.again("confirmed-again", "confirmed", sender.plain["confirmed"].body.replace(b'"attempt_number":1', b'"attempt_number":2'))
+    sender.again(
+        "confirmed-again",
+        "confirmed",
+        sender.plain["confirmed"].body.replace(b'"attempt_number":1', b'"attempt_number":2'),
+    )
     other = {"attempt_number": 1, "event": {"id": "24934862-d980-46cb-9402-43c81b0cdba7", "type": "charge:created"}}
     sender.post("created", compact(other), ["charge:created"])
     sender.forged("confirmed")
@@ -178,7 +199,11 @@ def square() -> Sender:
     )
     sender.sample("payment", ["payment.created"])
     sender.again("payment-again", "payment", square_retry_number="1")
-    other = {"merchant_id": "6SSW7HV8K2ST5", "type": "refund.created", "event_id": "13b867cf-db3d-4b1c-90b6-2f32a9d78125"}
+    other = {
+        "merchant_id": "6SSW7HV8K2ST5",
+        "type": "refund.created",
+        "event_id": "13b867cf-db3d-4b1c-90b6-2f32a9d78125",
+    }
     # The address is signed as Square calls it: with a slash that is encoded, and a plus.
     sender.post("refund", compact(other), ["refund.created"], query="shop=a%2Fb+c~d")
     sender.forged("payment")

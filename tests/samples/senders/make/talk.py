@@ -99,7 +99,10 @@ def telegram() -> Sender:
     )
     sender.sample("message", ["Call me back"])
     sender.again("message-again", "message")
-    pressed = {"update_id": 10001, "callback_query": {"id": "4382bfdwdsb323b2d9", "from": {"id": 1111111}, "data": "call"}}
+    pressed = {
+        "update_id": 10001,
+        "callback_query": {"id": "4382bfdwdsb323b2d9", "from": {"id": 1111111}, "data": "call"},
+    }
     sender.post("button", compact(pressed), ["call"])
     sender.forged("message", reason="token_mismatch")
     return sender
@@ -123,7 +126,12 @@ def vk() -> Sender:
     )
     sender.sample("message", ["Перезвоните мне"])
     sender.again("message-again", "message", X_Retry_Counter="1")
-    lead = {"group_id": 128493345, "type": "lead_forms_new", "event_id": "8c9b7f5f0c2e1f2e54a1f4e0a4d6f9f0bd0d8a12", "object": {}}
+    lead = {
+        "group_id": 128493345,
+        "type": "lead_forms_new",
+        "event_id": "8c9b7f5f0c2e1f2e54a1f4e0a4d6f9f0bd0d8a12",
+        "object": {},
+    }
     sender.post("lead", compact(lead), ["lead_forms_new"])
     asked = sender.request(compact({"type": "confirmation", "group_id": 128493345}))
     sender.probe("confirmation", asked, plain_text("c0de0fvk"))
@@ -168,19 +176,20 @@ def zoom() -> Sender:
         signed = digest(secret, f"v0:{STAMP}:".encode() + request.body).hex()
         return put(request, {"X-Zm-Signature": f"v0={signed}", "X-Zm-Request-Timestamp": str(STAMP)})
 
-    sender = Sender(
-        "zoom", sees="body.event", sign=sign, secret="secret-token-of-zoom", agent="Zoom Marketplace/1.0a"
-    )
+    sender = Sender("zoom", sees="body.event", sign=sign, secret="secret-token-of-zoom", agent="Zoom Marketplace/1.0a")
     sender.sample("ended", ["meeting.ended"])
     sender.again("ended-again", "ended")
     # Of the same meeting: neither is the other's repeat.
     started = sender.plain["ended"].body.replace(b"meeting.ended", b"meeting.started")
     sender.post("started", started, ["meeting.started"], "application/json; charset=utf-8")
-    joined = '{"event":"meeting.participant_joined","event_ts":1780315200123,"payload":{"object":{"uuid":"4444AAAiAAAAAiAiAiiAii==","participant":{"user_id":"%s"}}}}'
-    for name in ("16778240", "16778241"):
-        sender.post(f"joined-{name}", (joined % name).encode(), ["meeting.participant_joined"])
+    for number in ("16778240", "16778241"):
+        meeting = {"uuid": "4444AAAiAAAAAiAiAiiAii==", "participant": {"user_id": number}}
+        joined = {"event": "meeting.participant_joined", "event_ts": STAMP * 1000, "payload": {"object": meeting}}
+        sender.post(f"joined-{number}", compact(joined), ["meeting.participant_joined"])
     token = "qgg8vlvZRS6UYooatFL8Aw"
-    asked = sender.request(compact({"event": "endpoint.url_validation", "payload": {"plainToken": token}, "event_ts": STAMP}))
+    asked = sender.request(
+        compact({"event": "endpoint.url_validation", "payload": {"plainToken": token}, "event_ts": STAMP})
+    )
     encrypted = digest(sender.secret, token.encode()).hex()
     answer = json_text(f'{{"plainToken": "{token}", "encryptedToken": "{encrypted}"}}')
     sender.probe("validation", asked, answer, is_signed=True)
@@ -260,7 +269,11 @@ def meta() -> Sender:
     sender.sample("lead", ["123123123123"])
     sender.again("lead-again", "lead")
     leads = [{"field": "leadgen", "value": {"leadgen_id": number, "page_id": "1"}} for number in ("45", "46")]
-    chat = {"id": "2", "time": STAMP * 1000, "messaging": [{"sender": {"id": "9"}, "message": {"mid": "m_1", "text": "Hello"}}]}
+    chat = {
+        "id": "2",
+        "time": STAMP * 1000,
+        "messaging": [{"sender": {"id": "9"}, "message": {"mid": "m_1", "text": "Hello"}}],
+    }
     batch = {"object": "page", "entry": [{"id": "1", "time": STAMP, "changes": leads}, chat]}
     sender.post("batch", compact(batch), ["45", "46", "Hello"])
     comment = {"field": "feed", "value": {"item": "comment", "verb": "add"}}
@@ -277,7 +290,10 @@ def whatsapp() -> Sender:
     sender.sample("message", ["Does it come in another color?"])
     sender.again("message-again", "message")
     for state in ("sent", "delivered"):
-        value = {"messaging_product": "whatsapp", "statuses": [{"id": "wamid.HBgLMTY1", "status": state, "timestamp": str(STAMP)}]}
+        value = {
+            "messaging_product": "whatsapp",
+            "statuses": [{"id": "wamid.HBgLMTY1", "status": state, "timestamp": str(STAMP)}],
+        }
         change = {"field": "messages", "value": value}
         content = {"object": "whatsapp_business_account", "entry": [{"id": "102290129340398", "changes": [change]}]}
         sender.post(f"status-{state}", compact(content), [state], JSON)
