@@ -48,7 +48,9 @@ def hubspot() -> Sender:
     body = compact([shared | {"subscriptionType": "deal.creation"}])
     # An eventId that has been there, of another subscription: not a repeat.
     sender.post("v1", body, ["deal.creation"], sign=by("v1"), expected=timeless)
-    sender.post("v2-of-a-workflow", compact({"workflow": "callback", "vid": 7}), ["callback"], sign=by("v2"), expected=timeless)
+    sender.post(
+        "v2-of-a-workflow", compact({"workflow": "callback", "vid": 7}), ["callback"], sign=by("v2"), expected=timeless
+    )
     other = compact([shared | {"eventId": 5, "subscriptionType": "deal.deletion"}])
     sender.post("v3-with-an-encoded-address", other, ["deal.deletion"], query="shop=a%2Fb%3Ac")
     sender.forged("v3")

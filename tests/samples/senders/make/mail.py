@@ -31,7 +31,9 @@ def sendgrid() -> Sender:
     """SendGrid: a batch, signed with a key of its own."""
 
     def signed_by(request: Request, key: ec.EllipticCurvePrivateKey) -> Request:
-        signature = b64(key.sign(str(STAMP).encode() + request.body, ec.ECDSA(hashes.SHA256())))
+        signature = b64(
+            key.sign(str(STAMP).encode() + request.body, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
+        )
         library = EventWebhook(public(key))
         check(library.verify_signature(request.body.decode(), signature, str(STAMP)), "sendgrid")
         names = ("X-Twilio-Email-Event-Webhook-Signature", "X-Twilio-Email-Event-Webhook-Timestamp")
