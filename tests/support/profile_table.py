@@ -1,4 +1,4 @@
-"""The table of profiles in config/README.md: `PYTHONPATH=. .venv/bin/python -m tests.support.profile_table` writes it."""
+"""The table of profiles in config/README.md; `python -m tests.support.profile_table` writes it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from tests.support.folders import CONFIG
 
 README = CONFIG / "README.md"
 BEGIN, END = "<!-- profiles: begin -->", "<!-- profiles: end -->"
-HEAD = "| profile | sender | proof | the same event | answer | waits | repeats | what is missing |\n|---|---|---|---|---|---|---|---|"
+COLUMNS = ("profile", "sender", "proof", "the same event", "answer", "waits", "repeats", "what is missing")
 
 
 def table() -> str:
     """A row for each shipped profile."""
-    return "\n".join([HEAD, *map(_row, sorted(SHIPPED.glob("*.yaml")))])
+    head = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
+    return "\n".join([*head, *map(_row, sorted(SHIPPED.glob("*.yaml")))])
 
 
 def with_table(readme: str) -> str:
