@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import socket
 import threading
-from urllib.parse import urlsplit
 
 import pytest
 import requests
