@@ -7,7 +7,7 @@ import os
 # Many senders wait at the same time for the same disk; a greenlet costs less than a thread.
 workers = min(2, os.cpu_count() or 1)
 # Of each worker. Near it, connections that wait for bytes are closed, the unproven first, so that the next one gets in.
-worker_connections = 1000
+worker_connections = 2000
 
 # A worker that has not answered its arbiter for so long is stuck; a stop waits this long for requests in flight.
 timeout = 30

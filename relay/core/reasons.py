@@ -99,6 +99,9 @@ BY_CODE: dict[str, str] = {
     "signature_mismatch": "The signature does not fit the body: another secret, or a proxy that changes the body.",
     "timestamp_stale": "The request was signed too long ago: a late repeat, or the sender's clock is slow.",
     "timestamp_future": "The request was signed in the future: the sender's clock, or ours, is wrong.",
+    "origin": "A page sent the form that origins does not name. If it is yours, add its origin to the source.",
+    "honeypot": "A field was filled in that no person sees: a machine sent the form. It was thanked all the same.",
+    "too_fast": "The form was sent sooner than a person can fill it in. The sender was thanked all the same.",
 }
 
 OF_PORTAL: dict[str, str] = {

@@ -24,10 +24,11 @@ from relay.core.lifecycle import EventState, State
 from relay.core.telemetry import get_logger
 from relay.operations.pacing import Pauses, Turns
 from relay.rules import RuleBook
-from relay.sources import Source, Webhook, build_context
+from relay.sources import Source, Verified, Webhook, build_context
 from relay.sources.parsers import kind_of
 from relay.store.record.collector import Collector
 from relay.store.record.persons import PersonIndex
+from relay.store.record.places import Places
 from relay.store.record.record import Entry, Receipt
 from relay.store.record.unproven import Bounds
 
@@ -113,13 +114,29 @@ def bounds_of(source: Source, event: Event) -> Bounds:
     return Bounds(**spent)
 
 
+def bare_event(source: Source, webhook: Webhook, now: datetime) -> Event:
+    """A refused event: of what is not proven, only that it came is kept."""
+    return Event(
+        id=new_event_id(now),
+        source=source.name,
+        state=EventState.REFUSED,
+        received_at=now,
+        method=webhook.method,
+        content_type=webhook.content_type[:200],
+        query="",
+        headers={},
+        body=b"",
+    )
+
+
 class Ingest:
     """Receives webhooks: everything the web process needs for it, built once."""
 
-    def __init__(self, rules: RuleBook, collector: Collector, persons: PersonIndex) -> None:
+    def __init__(self, rules: RuleBook, collector: Collector, persons: PersonIndex, places: Places) -> None:
         self._rules = rules
         self._collector = collector
         self._persons = persons
+        self._places = places
         self._pauses = Pauses()
         self._turns = Turns()
 
@@ -129,34 +146,41 @@ class Ingest:
         Raises NotVerifiedError (recorded as refused), UnreadableError or UnsupportedTypeError (recorded as rejected),
         LimitedError or RecordUnavailableError (nothing was promised).
         """
-        # Of what is not proven, only that it came is kept.
-        event = Event(
-            id=new_event_id(now),
-            source=source.name,
-            state=EventState.REFUSED,
-            received_at=now,
-            method=webhook.method,
-            content_type=webhook.content_type[:200],
-            query="",
-            headers={},
-            body=b"",
-        )
         try:
             verified = source.verify(webhook, now)
         except NotVerifiedError as error:
-            if not self._pauses.sit_out(source.name, refused=True):
-                self._refuse(source, event, error.reason, source.near_miss(webhook, error.reason, now))
+            self.refuse(source, webhook, error.reason, now)
             raise
-        event = replace(event, query=verified.query, headers=verified.headers, body=webhook.body)
         if seconds := self._pauses.sit_out(source.name, refused=False):
             raise LimitedError(seconds)
+        with self._places.taken(source.name, source.limit.at_once if source.limit else None):
+            return self._read(source, verified, now)
+
+    def refuse(self, source: Source, webhook: Webhook, reason: str, now: datetime) -> str:
+        """Keep that a webhook was refused for this reason, and nothing of what was sent; the event's id.
+
+        The answer does not depend on it: where there are traces enough, or none can be kept, none is.
+        """
+        event = bare_event(source, webhook, now)
+        if not self._pauses.sit_out(source.name, refused=True):
+            self._refuse(source, event, reason, source.near_miss(webhook, reason, now))
+        return event.id
+
+    def _read(self, source: Source, verified: Verified, now: datetime) -> Ingested:
+        webhook = verified.webhook
+        event = bare_event(source, webhook, now)
+        event = replace(event, query=verified.query, headers=verified.headers, body=webhook.body)
         try:
             with self._turns.taken(len(webhook.body) if source.is_open else 0):
                 context = build_context(source.name, verified, source.parse(verified), now)
+                spam = source.find_spam(context["body"], now)
                 decision = decide(self._rules, source.name, context)
         except (UnreadableError, UnsupportedTypeError) as error:
             self._reject(source, event, str(error))
             raise
+        if spam:
+            refused = self.refuse(source, webhook, spam, now)
+            return Ingested(Receipt(refused, EventState.REFUSED, (), duplicate=False))
         return self._map(source, event, context, decision)
 
     def _map(self, source: Source, event: Event, context: Mapping[str, Any], decision: Decision) -> Ingested:

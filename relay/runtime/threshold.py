@@ -7,10 +7,11 @@ patched. Which connection goes where there are too many is relay/web/doorkeeper.
 from __future__ import annotations
 
 import contextlib
+import io
 import resource
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
 import gevent
@@ -20,13 +21,17 @@ from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
 
 from relay.core.telemetry import get_logger, places_of
+from relay.runtime.chunks import bound_chunks
 from relay.web.doorkeeper import CONNECTION, Connection, Doorkeeper
 
 if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 BODY_S, BODY_BYTES_A_S = 10.0, 20_000
 """A body must be whole after ten seconds, and a second more for each 20 KB that have come."""
+AHEAD = 65_536
+"""Bytes of a body that are read in one go."""
 HANG_UP_S = 2.0
 ANSWER_S = 30.0
 """So long an answer may stand still because nobody reads it."""
@@ -78,6 +83,7 @@ class DoorWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         """One request of a connection."""
         connection = self._connections[sock]
         connection.say_last = req.force_close
+        bound_chunks(req)
         try:
             super().handle_request(listener_name, req, sock, addr)
         except TimeoutError:
@@ -87,6 +93,8 @@ class DoorWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
             self._keeper.wait(connection)
             if connection.has_more:
                 _hang_up(sock)
+        if connection.is_shed:
+            raise StopIteration
         return True
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
@@ -119,7 +127,13 @@ class Threshold:
         if length == "0" and "HTTP_TRANSFER_ENCODING" not in environ:
             self._keeper.serve(connection)
             return self._app(environ, start_response)
-        body = environ["wsgi.input"] = TimedBody(environ["wsgi.input"], int(length), connection, self._keeper)
+        body = TimedBody(environ["wsgi.input"], int(length), connection, self._keeper)
+        stream = environ["wsgi.input"] = io.BufferedReader(body, min(int(length) or AHEAD, AHEAD))
+        if self._keeper.is_crowded:
+            # Most of those who wait now will never be served, so they wait where it costs least. What goes wrong is
+            # told again to whoever reads.
+            with contextlib.suppress(Exception):
+                stream.peek(1)
         answer = self._app(environ, start_response)
         if not body.is_whole:
             connection.has_more = True
@@ -127,7 +141,7 @@ class Threshold:
         return answer
 
 
-class TimedBody:
+class TimedBody(io.RawIOBase):
     """A request's body that is whole in time, or raises TimeoutError. length: bytes that were announced, or 0."""
 
     def __init__(self, inner: IO[bytes], length: int, connection: Connection, keeper: Doorkeeper) -> None:
@@ -136,42 +150,54 @@ class TimedBody:
         self._connection = connection
         self._keeper = keeper
         self._due = time.monotonic() + BODY_S
+        self._error: Exception | None = None
 
     @property
     def is_whole(self) -> bool:
         """Whether all of it was read."""
         return self._left == 0
 
-    def read(self, size: int = -1) -> bytes:
-        return self._timed(self._inner.read, size)
+    def readable(self) -> bool:
+        return True
 
-    def readline(self, size: int = -1) -> bytes:
-        return self._timed(self._inner.readline, size)
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """As much as there is room for, or the rest. What has broken once stays broken."""
+        if self._error:
+            raise self._error
+        if self.is_whole:
+            return 0
+        room = memoryview(buffer)
+        try:
+            found = self._timed(len(room))
+        except Exception as error:
+            self._error = error
+            raise
+        if self._connection.is_shed:
+            # Nobody is there any more whom an answer would reach.
+            raise gevent.GreenletExit
+        self._count(len(found))
+        room[: len(found)] = found
+        return len(found)
 
-    def readlines(self, _hint: int = -1) -> list[bytes]:
-        return list(self)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self.readline, b"")
-
-    def _timed(self, read: Callable[[int], bytes], size: int) -> bytes:
+    def _timed(self, size: int) -> bytes:
         remaining = self._due - time.monotonic()
         try:
             with gevent.Timeout(max(remaining, 0.001), TimeoutError):
-                found = read(size)
+                return self._inner.read(size)
         except TimeoutError:
             self._connection.is_late = True
             raise
-        self._due += len(found) / BODY_BYTES_A_S
+
+    def _count(self, size: int) -> None:
+        self._due += size / BODY_BYTES_A_S
         if self._left is not None:
-            self._left -= len(found)
-        elif not found:
+            self._left -= size
+        elif not size:
             self._left = 0
         if self.is_whole:
             self._keeper.serve(self._connection)
         else:
-            self._keeper.read(self._connection, len(found))
-        return found
+            self._keeper.read(self._connection, size)
 
 
 def _hang_up(client: socket.socket) -> None:
@@ -182,7 +208,7 @@ def _hang_up(client: socket.socket) -> None:
     with contextlib.suppress(OSError), gevent.Timeout(HANG_UP_S, False):  # noqa: FBT003 - gevent's way
         client.shutdown(socket.SHUT_WR)
         while client.recv(65_536):
-            pass
+            gevent.sleep(0)  # what is there already would be read without a turn for others, nor an end
 
 
 def open_files() -> None:

@@ -15,6 +15,7 @@ from relay.sources.proof.tokens import BasicVerifier, TokenVerifier
 from relay.sources.proof.verifier import NoVerifier, Verifier, Way
 from relay.sources.source import MAX_BODY, OPEN_LIMIT, OPEN_MAX_BODY, Limit, Source
 from relay.sources.templater import Secrets
+from relay.sources.visitors import Form
 
 PUBLIC_KEY = ("ed25519", "ecdsa")
 
@@ -22,13 +23,13 @@ PUBLIC_KEY = ("ed25519", "ecdsa")
 def build_source(name: str, contract: Mapping[str, Any], verifier: Verifier, secrets: Secrets) -> Source:
     """The source of this name. contract: what its entry and its profile say together."""
     is_open = not verifier.ways
-    limit = Limit(contract["limit"]["events"], contract["limit"]["size"]) if contract["limit"] else None
+    limit, form = contract["limit"], contract["form"]
     return Source(
         name=name,
         verifier=verifier,
         dedup=_dedup(contract["dedup"]) if contract["dedup"] else None,
         max_body=contract["max_body"] or (OPEN_MAX_BODY if is_open else MAX_BODY),
-        limit=limit or (OPEN_LIMIT if is_open else None),
+        limit=Limit(**limit) if limit else (OPEN_LIMIT if is_open else None),
         success_status=contract["success_status"],
         methods=contract["methods"],
         on_invalid=contract["on_invalid"],
@@ -39,6 +40,9 @@ def build_source(name: str, contract: Mapping[str, Any], verifier: Verifier, sec
         answer=contract["answer"],
         profile=contract["profile"],
         secrets=secrets,
+        form=Form(**form) if form is not None else None,
+        thanks=contract["thanks"],
+        origins=contract["origins"],
     )
 
 

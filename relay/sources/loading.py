@@ -82,6 +82,8 @@ class _Entry:
         usable = secrets.fitting(self._place_of_secrets(), ways, keys) if all(map(is_whole, ways)) else []
         named = self._named(secrets, contract)
         check_dedup(self._config, self._place, contract)
+        if contract.get("thanks") and "form" in contract and contract["form"] is None:
+            self._wrong(("thanks",), "expected form beside it: only a browser is sent somewhere")
         if not self._config.is_right or not ways:
             return None
         first = next((given for own in keys for given in own.values()), b"")

@@ -24,6 +24,7 @@ from relay.configuration.fields import (
 )
 from relay.sources.answer_schemas import EventAnswerSchema, ProbeSchema
 from relay.sources.fan_out import FanOut, parse_path
+from relay.sources.page_fields import Address, FormSchema, Origins
 from relay.sources.proof_schemas import Verify
 from relay.sources.schema_fields import A_VARIABLE, HEADER_NAME, VARIABLE, Path, Words, Yes, header, secrets
 
@@ -59,7 +60,8 @@ class _DedupSchema(StrictSchema):
 
 class _LimitSchema(StrictSchema):
     events = Number(1, 1_000_000, required=True)
-    size = Quantity(BYTES, "1000MB", data_key="bytes", required=True)
+    bytes = Quantity(BYTES, "1000MB", required=True)
+    at_once = Number(1, 1_000, load_default=None)
 
 
 class _Probes(fields.List[Any]):
@@ -84,6 +86,9 @@ class ContractSchema(StrictSchema):
     probes = _Probes()
     each = _FanOut(load_default=None)
     answer = fields.Nested(EventAnswerSchema(), load_default=None)
+    form = fields.Nested(FormSchema(), load_default=None)
+    thanks = Address(load_default=None)
+    origins = Origins(load_default=())
 
 
 class SourceSchema(ContractSchema):

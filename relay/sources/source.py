@@ -20,6 +20,7 @@ from relay.sources.proof.verifier import Verifier
 from relay.sources.reading import Reading
 from relay.sources.secret_names import clean_address, is_secret_name, without_secrets
 from relay.sources.templater import SIGNING, Answer, Rendered, Secrets
+from relay.sources.visitors import SPAM, Form, is_foreign, origin_near_miss
 from relay.sources.webhook import Webhook
 
 _SEAL = object()
@@ -51,10 +52,14 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How much may be recorded of a source in a minute: events, and bytes of what is kept of them."""
+    """How much may be recorded of a source in a minute: events, and bytes of what is kept of them.
+
+    at_once: how many of its requests may be in work at the same time; None: any number.
+    """
 
     events: int
     bytes: int
+    at_once: int | None = None
 
 
 MAX_BODY, OPEN_MAX_BODY = 1_000_000, 100_000
@@ -76,7 +81,9 @@ class Source:
     json_field: a form field that holds JSON. probes: what is answered without an event. each: where a batch has its
     entries. double_click_s: within so many seconds the same content is a duplicate, where dedup finds no key.
     answer: what a recorded event is answered with, instead of our JSON. profile: the name of the one that it uses.
-    secrets: those that answers use, by name.
+    secrets: those that answers use, by name. form: people's browsers send it; None: only machines do. thanks: where a
+    browser goes then; None: to a page of ours. origins: the pages whose scripts and forms may send, as browsers name
+    them.
     """
 
     name: str
@@ -94,6 +101,9 @@ class Source:
     answer: Answer | None = None
     profile: str | None = None
     secrets: Secrets = field(default_factory=dict, repr=False)
+    form: Form | None = None
+    thanks: str | None = None
+    origins: tuple[str, ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -126,8 +136,26 @@ class Source:
         headers, query = self.kept_headers(webhook), self.kept_query(webhook)
         return Verified(self.name, reading, headers, query, without_tokens(self.verifier, webhook.body), _SEAL)
 
+    def is_foreign(self, origin: str | None) -> bool:
+        """Whether a browser says that a page of another site sends a form. origin: its header, if there is one."""
+        return self.form is not None and is_foreign(origin, self.origins)
+
+    def find_spam(self, body: Any, now: datetime) -> str | None:
+        """The reason why a machine must have filled in the form; None where a person may have done it."""
+        return self.form.find_spam(body, now) if self.form else None
+
+    @property
+    def sent_headers(self) -> tuple[str, ...]:
+        """The headers, in lower case, that a sender may have to set: for its proof, and to name a repeat."""
+        found = (*(way.place.header for way in self.verifier.ways), self.dedup.header if self.dedup else None)
+        return tuple(dict.fromkeys(name for name in found if name))
+
     def near_miss(self, webhook: Webhook, reason: str, now: datetime, reading: Reading | None = None) -> str | None:
         """What is almost right about a webhook that was refused for this reason; for our record only."""
+        if reason == "origin":
+            return origin_near_miss(webhook.header("origin") or "", self.origins)
+        if self.form and reason in SPAM:
+            return self.form.words_of(reason)
         return find_near_miss(self.verifier, reading or self.read_lazily(webhook), reason, now)
 
     def with_secret(self, secret: str) -> Source:

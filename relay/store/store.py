@@ -19,6 +19,7 @@ from relay.store.portals.questions import Questions
 from relay.store.portals.requirements import publish_rules, published_rules
 from relay.store.portals.workers import Worker, read_workers
 from relay.store.record.memory import Memory, read_memory
+from relay.store.record.places import Places
 from relay.store.record.record import Record
 from relay.store.record.statistics import Presence, Series, read_presence, read_series
 from relay.store.record.traces import Traces
@@ -38,6 +39,7 @@ class Store:
         self.operators = Operators(redis)
         self.questions = Questions(redis)
         self.traces = Traces(redis)
+        self.places = Places(redis)
 
     @classmethod
     def open(cls, url: str) -> Store:

@@ -83,7 +83,7 @@ def _furnish(settings: Settings, config: Config, store: Store) -> Services:
         sources=config.sources,
         rules=config.rules,
         store=store,
-        ingest=Ingest(config.rules, Collector(store.record), persons),
+        ingest=Ingest(config.rules, Collector(store.record), persons, store.places),
         guard=Guard(
             store.operators,
             settings.secret_key or "",

@@ -22,17 +22,18 @@ class Connection:
     """One open connection.
 
     is_proven: a webhook that came over it was verified, so it goes last. is_late: its body did not come in time.
-    has_more: it was answered before all of its body was read. received: bytes of the body that is being read.
-    say_last: makes the answer say that no other follows.
+    is_shed: it had to go, and nobody reads an answer. has_more: it was answered before all of its body was read.
+    received: bytes of the body that is being read. say_last: makes the answer say that no other follows.
     """
 
-    __slots__ = ("address", "has_more", "is_late", "is_proven", "received", "say_last", "socket")
+    __slots__ = ("address", "has_more", "is_late", "is_proven", "is_shed", "received", "say_last", "socket")
 
     def __init__(self, client: socket.socket, address: str) -> None:
         self.socket = client
         self.address = address
         self.is_proven = False
         self.is_late = False
+        self.is_shed = False
         self.has_more = False
         self.say_last: Callable[[], object] = bool
         self.received = 0
@@ -54,6 +55,11 @@ class Doorkeeper:
         """Those that wait for bytes, the one that waits longest first, and whether each is proven."""
         self._strangers: Counter[str] = Counter()
         """How many of those that wait unproven come from an address."""
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether more than half of the room is taken."""
+        return 2 * len(self._open) > self._most
 
     def admit(self, client: socket.socket, address: str) -> Connection:
         """A new connection; where it is one too many, another goes."""
@@ -107,6 +113,7 @@ class Doorkeeper:
         if victim is None:
             return False
         self.forget(victim)
+        victim.is_shed = True
         with contextlib.suppress(OSError):
             # Whoever reads from it finds its end, and closes it.
             victim.socket.shutdown(socket.SHUT_RDWR)

@@ -13,6 +13,7 @@ from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState
 from relay.operations.ingest import Ingested
 from relay.sources import Headers, Source, Webhook
+from relay.web import cors, visitors
 from relay.web.doorkeeper import CONNECTION, Connection
 from relay.web.problems import problem
 from relay.web.services import services
@@ -27,8 +28,8 @@ def receive(source: str) -> Response:
     found = services().sources.get(source)
     if found is None:
         abort(404, "not found")
-    if request.method not in found.methods:
-        return problem(405, f"send with {' or '.join(found.methods)}", {"Allow": ", ".join(found.methods)})
+    if answer := _answer_to_head(found):
+        return answer
     try:
         webhook = _read(found)
     except RequestEntityTooLarge:
@@ -46,6 +47,18 @@ def receive(source: str) -> Response:
     if (connection := _connection()) and not found.is_open:
         connection.prove()
     return _answer(found, ingested)
+
+
+def _answer_to_head(source: Source) -> Response | None:
+    """What can be answered before the body is read; None where it has to be."""
+    if source.is_foreign(request.headers.get("Origin")):
+        services().ingest.refuse(source, _webhook(b""), "origin", utc_now())
+        return problem(403, "not from this page")
+    if cors.is_preflight(source):
+        return cors.preflight(source)
+    if request.method not in source.methods:
+        return problem(405, f"send with {' or '.join(source.methods)}", {"Allow": ", ".join(source.methods)})
+    return None
 
 
 def _read(source: Source) -> Webhook:
@@ -70,6 +83,10 @@ def _read(source: Source) -> Webhook:
     if len(body) < announced:
         # gunicorn gives what there was. Half a form can look like a whole one.
         abort(400, "the body ended early")
+    return _webhook(body)
+
+
+def _webhook(body: bytes) -> Webhook:
     base = services().settings.public_url
     path = request.full_path if request.query_string else request.path
     return Webhook(
@@ -88,6 +105,13 @@ def _connection() -> Connection | None:
     return found
 
 
+@blueprint.after_request
+def _for_browsers(answer: Response) -> Response:
+    """Any answer of a source, an error too, as a browser needs it."""
+    source = services().sources.get((request.view_args or {}).get("source", ""))
+    return answer if source is None else cors.allow(source, visitors.dress(source, answer))
+
+
 def _answer(source: Source, ingested: Ingested) -> Response:
     receipt = ingested.receipt
     body = {
@@ -99,4 +123,6 @@ def _answer(source: Source, ingested: Ingested) -> Response:
     if receipt.state is EventState.REJECTED and not receipt.duplicate and source.on_invalid != "accept":
         detail = "no rule could use the event; it is kept and can be replayed"
         return problem(422, detail, errors=ingested.errors, event_id=receipt.event_id)
+    if visitors.is_visit(source):
+        return visitors.thank(source)
     return Response(json.dumps(body), source.success_status, content_type="application/json")

@@ -12,7 +12,7 @@ from relay.operations import ingest
 from relay.operations.replay import Replayer
 from relay.runtime.embedded import memory_limit
 from relay.sources import Source
-from relay.sources.source import OPEN_LIMIT, OPEN_MAX_BODY
+from relay.sources.source import OPEN_LIMIT, OPEN_MAX_BODY, Limit
 from relay.store.record.collector import Collector
 from relay.store.record.memory import Memory, read_memory
 from relay.store.record.unproven import Bounds, newest_unproven
@@ -131,7 +131,7 @@ def limited(app, monkeypatch, name, events=3, size=1_000_000):
     """The source of this name with a limit."""
     source = app.extensions["services"].sources[name]
     monkeypatch.setitem(
-        app.extensions["services"].sources, name, source_with(source, Bounds(events=events, bytes=size))
+        app.extensions["services"].sources, name, source_with(source, Limit(events, size))
     )
 
 

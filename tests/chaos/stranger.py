@@ -26,7 +26,8 @@ from tests.chaos.stage import REPOSITORY, Stage, end, free_port, is_open, start,
 LASTS_S = 15.0
 EVERY_S = 0.02
 PATIENCE_S = 5.0
-CLIENTS, SILENT = 16, 2_000
+CLIENTS, SILENT, SLOW = 16, 2_000, 3_000
+SLOW_EVERY_S = 1.0
 SECRETS = {
     "SOURCE_WEBSITE_TOKEN": "website-token-of-the-scene",
     "SOURCE_GITHUB_SECRET": "github-secret-of-the-scene",
@@ -77,6 +78,12 @@ def nested() -> bytes:
     return post("/hooks/wide", body.encode(), "application/x-www-form-urlencoded")
 
 
+def crumbs() -> bytes:
+    """B5: 900 KB with a wrong token, in chunks of one byte each."""
+    head = post("/hooks/website", b"", "application/json", {"X-Relay-Token": "wrong"})
+    return head.replace(b"Content-Length: 0", b"Transfer-Encoding: chunked") + b"1\r\nx\r\n" * 900_000 + b"0\r\n\r\n"
+
+
 def press(port: int, request: bytes, clients: int) -> None:
     """Post the same thing over and over. The target of a process."""
     os.nice(10)
@@ -94,13 +101,21 @@ def press(port: int, request: bytes, clients: int) -> None:
     threading.Event().wait()
 
 
-def fall_silent(port: int, count: int) -> None:
-    """B4: announce bodies and send none; whoever is sent away comes back. The target of a process."""
+def fall_silent(port: int, count: int, every_s: float = 0) -> None:
+    """B4: announce bodies and send none, or a byte every so often; whoever is sent away comes back. The target of a
+    process.
+    """
     os.nice(10)
     request = post("/hooks/website", b"x" * 1000, "application/json")[:-1000]
     waiting = select.epoll()
     held: dict[int, socket.socket] = {}
+    due = time.monotonic() + every_s
     while True:
+        if every_s and time.monotonic() > due:
+            due += every_s
+            for connection in held.values():
+                with contextlib.suppress(OSError):
+                    connection.send(b"x")
         for _ in range(min(50, count - len(held))):
             with contextlib.suppress(OSError):
                 connection = socket.create_connection(("127.0.0.1", port), timeout=1)
@@ -155,17 +170,19 @@ ATTACKS: dict[str, list[tuple[Callable[..., None], tuple[object, ...]]]] = {
     "almost signed, 64 KB, 16 clients": [(press, (almost_signed(), CLIENTS // 4))] * 4,
     "nested form, 1 MB, 16 clients": [(press, (nested(), CLIENTS // 4))] * 4,
     "2,000 bodies that never come": [(fall_silent, (SILENT // 2,))] * 2,
+    "3,000 bodies, a byte a second": [(fall_silent, (SLOW // 4, SLOW_EVERY_S))] * 4,
+    "900 KB in one-byte chunks, 2 clients": [(press, (crumbs(), 1))] * 2,
 }
 
 
 def stranger(wanted: str = "") -> Iterator[str]:
     """A row an attack; wanted: a word of its name."""
-    yield f"{'a stranger':34} sender: p50, p99 (ms)              /healthz: p50, p99 (ms)"
+    yield f"{'a stranger':37} sender: p50, p99 (ms)              /healthz: p50, p99 (ms)"
     for name, parts in ATTACKS.items():
         if wanted not in name:
             continue
         with Stage() as stage:
-            yield f"{name:34} {_measured(stage, parts)}"
+            yield f"{name:37} {_measured(stage, parts)}"
 
 
 def _measured(stage: Stage, parts: list[tuple[Callable[..., None], tuple[object, ...]]]) -> str:

@@ -12,6 +12,8 @@
     relay:unproven-bytes             hash    source -> the sum of these sizes
     relay:spent:{source}:{n}         hash    events and bytes of a source with a limit in one minute since 1970;
                                              `refused:` before the minute: of refusals          TTL: two minutes
+    relay:at-work:{source}           zset    requests of a source with `at_once` that are in work, scored with the time
+                                             at which their place lapses                TTL: the longest place
     relay:deliveries                 zset    every delivery id
     relay:deliveries:state:{state}   zset    delivery ids by state
     relay:deliveries:by:{facet}:{value}  zset  delivery ids by rule, portal, template_id, document, reason
@@ -76,6 +78,7 @@ EVENTS_BY_SOURCE = f"{PREFIX}events:source:"
 UNPROVEN = f"{PREFIX}unproven:"
 UNPROVEN_BYTES = f"{PREFIX}unproven-bytes"
 SPENT = f"{PREFIX}spent:"
+AT_WORK = f"{PREFIX}at-work:"
 DELIVERIES = f"{PREFIX}deliveries"
 DELIVERIES_BY_STATE = f"{PREFIX}deliveries:state:"
 DELIVERIES_BY = f"{PREFIX}deliveries:by:"

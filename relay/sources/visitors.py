@@ -1,0 +1,111 @@
+"""People who fill in a form in a browser: which pages may send it, and what tells a person from a machine. Pure.
+
+Reasons of a refusal: `origin`, and those in SPAM. The words for them are for the record, and
+name nothing that was sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+SPAM = ("honeypot", "too_fast")
+STARTED, SENT = "_started", "_sent"
+"""Fields of a form, in milliseconds since 1970: when it was shown, and when it was sent by the same clock."""
+LATEST_MS = 2**53
+"""The largest whole number of JavaScript."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a form has against machines. honeypot: a field that no person sees. min_fill_s: seconds a person needs."""
+
+    honeypot: str | None = None
+    min_fill_s: float = 0.0
+
+    def find_spam(self, body: Any, now: datetime) -> str | None:
+        """The reason why a machine must have filled in the form; None where a person may have done it."""
+        if not isinstance(body, dict):
+            return None
+        if self.honeypot and _is_filled(body.get(self.honeypot)):
+            return "honeypot"
+        age_s = _age_s(body, now)
+        # A clock that is ahead of ours tells nothing, and nor may it cost a person's words.
+        if age_s is not None and 0 <= age_s < self.min_fill_s:
+            return "too_fast"
+        return None
+
+    def words_of(self, reason: str) -> str:
+        """What one of SPAM means."""
+        if reason == "honeypot":
+            return f"the field {self.honeypot} was filled in, which no person sees"
+        return f"the form was sent within {self.min_fill_s:g} s of being shown"
+
+
+def _is_filled(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(_is_filled(one) for one in value)
+    return value is not None and bool(str(value).strip())
+
+
+def _age_s(body: dict[str, Any], now: datetime) -> float | None:
+    started, sent = _milliseconds(body.get(STARTED)), _milliseconds(body.get(SENT))
+    if started is None:
+        return None
+    return (now.timestamp() * 1000 if sent is None else sent) / 1000 - started / 1000
+
+
+def _milliseconds(value: Any) -> float | None:
+    try:
+        moment = float(value) if isinstance(value, str | int | float) and len(str(value)) <= 20 else None
+    except ValueError:
+        return None
+    return moment if moment is not None and 0 < moment < LATEST_MS else None
+
+
+def is_foreign(origin: str | None, origins: Sequence[str]) -> bool:
+    """Whether a browser says that another page sends. Origin: the header (Fetch standard, section 3.2)."""
+    return bool(origins) and origin is not None and origin not in origins
+
+
+def origin_near_miss(origin: str, origins: Sequence[str]) -> str | None:
+    """How an origin differs from one that may send, in words; None where it is nothing like it."""
+    if origin == "null":
+        return "the page keeps its origin to itself: a file, a sandboxed frame, or Referrer-Policy: no-referrer"
+    given = _parts(origin)
+    for allowed in origins:
+        wanted = _parts(allowed)
+        if given and wanted and _bare(given[1]) == _bare(wanted[1]):
+            return f"the page is on the same site, but {', '.join(_differences(given, wanted))}"
+    return None
+
+
+Parts = tuple[str, str, int | None]
+"""Scheme, host and port."""
+
+
+def _parts(origin: str) -> Parts | None:
+    try:
+        parts = urlsplit(origin)
+        port = parts.port
+    except ValueError:
+        return None
+    return parts.scheme, parts.hostname or "", port
+
+
+def _bare(host: str) -> str:
+    return host.removeprefix("www.")
+
+
+def _differences(given: Parts, wanted: Parts) -> list[str]:
+    words = []
+    if given[0] != wanted[0]:
+        words.append(f"its address does not begin with {wanted[0]}://")
+    if given[1] != wanted[1]:
+        words.append("with www." if given[1].startswith("www.") else "without www.")
+    if given[2] != wanted[2]:
+        words.append("on another port")
+    return words

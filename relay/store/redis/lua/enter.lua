@@ -1,0 +1,13 @@
+-- Take one of a source's places, if one is free, or give it back.
+-- KEYS[1] the places that are taken   ARGV  who · how many there are, or 0 to give it back · ms after which it is free again
+-- Returns 1 where there is a place now (or was one, where it is given back), else 0.
+
+if ARGV[2] == '0' then return redis.call('ZREM', KEYS[1], ARGV[1]) end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
+redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
