@@ -43,6 +43,11 @@ def html_form() -> Sender:
     )
     trap = sender.request(urlencoded({**fields, "_gotcha": "https://spam.example"}), FORM, headers=BROWSER)
     sender.requests["robot"] = (trap, {"refused": "honeypot", "answer": {"status": 303, "location": THANKS}})
+    hurried = urlencoded(fields | {"_started": str(STAMP * 1000 - 500)})
+    fast = sender.request(hurried, FORM, headers=BROWSER)
+    sender.requests["robot-in-a-hurry"] = (fast, {"refused": "too_fast", "answer": {"status": 303, "location": THANKS}})
+    strange = sender.request(urlencoded(fields), FORM, headers=BROWSER | {"Origin": "https://elsewhere.example"})
+    sender.requests["page-of-somebody-else"] = (strange, {"refused": "origin", "answer": {"status": 403}})
     return sender
 
 
