@@ -24,8 +24,9 @@ from relay.core.printing import say
 from relay.operations.configure import load_config
 from relay.operations.erase import Eraser
 from relay.operations.operator_acts import OperatorActs
-from relay.operations.preview import try_rules
+from relay.operations.preview import Tried, try_rules
 from relay.operations.replay import Replayer
+from relay.rules import Rule
 from relay.runtime.embedded import running_url
 from relay.runtime.secret_file import kept_secret
 from relay.store import Store
@@ -70,7 +71,13 @@ def try_rule(options: argparse.Namespace) -> int:
     rule = config.rules.get(options.rule)
     headers = [(name.strip(), value.strip()) for name, _, value in (text.partition(":") for text in options.header)]
     content_type = {name.lower(): value for name, value in headers}.get("content-type", "application/json")
-    (tried,) = try_rules(config.sources[rule.source], [rule], content_type, _read_body(options.body), dict(headers))
+    every = try_rules(config.sources[rule.source], [rule], content_type, _read_body(options.body), dict(headers))
+    if not every:
+        say(f"the rule {rule.name} sees nothing: this is an empty batch")
+    return max((_show_tried(rule, tried) for tried in every), default=1)
+
+
+def _show_tried(rule: Rule, tried: Tried) -> int:
     if not tried.matches:
         say(f"the rule {rule.name} does not want this: its `when` does not hold")
         return 1
@@ -149,6 +156,8 @@ def audit(options: argparse.Namespace) -> int:
         ("events", ledger.total_events, ledger.events),
     ):
         say(f"{total} {kind} = " + " + ".join(f"{count} {state}" for state, count in counts.items()))
+    if probes := ledger.since_start.get("event:probe"):
+        say(f"{probes} probes were answered, which are no events")
     for imbalance in ledger.imbalances:
         say(f"does not balance: {imbalance}")
     if not ledger.imbalances:

@@ -83,6 +83,7 @@ class Intent:
 class Event:
     """The thing received, as it came. Body, headers and query never appear in a repr.
 
+    envelope: of an entry of a batch, what stood around it in the request, as JSON; else empty.
     person_keys: keyed hashes of values that rules extracted, by which a person's events are found (persons.py).
     """
 
@@ -100,6 +101,7 @@ class Event:
     deliveries: tuple[str, ...] = ()
     duplicates: int = 0
     person_keys: tuple[str, ...] = ()
+    envelope: str = field(default="", repr=False)
 
     def to_wire(self) -> dict[str, Any]:
         return {
@@ -112,6 +114,7 @@ class Event:
             "query": self.query,
             "headers": dict(self.headers),
             "body": self.body.decode("utf-8", "replace"),
+            "envelope": self.envelope,
             "reason": self.reason,
             "errors": {name: list(messages) for name, messages in self.errors.items()},
             "deliveries": list(self.deliveries),

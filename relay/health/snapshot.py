@@ -39,7 +39,7 @@ class Snapshot:
     """Everything at one glance.
 
     for_person: uncertain deliveries that only a person can decide. dead: those that nobody has dealt with.
-    last_events: when each source was heard last; None: never.
+    last_events: when each source was heard last; None: never. probes: how many of each source were answered.
     """
 
     ledger: Ledger
@@ -48,11 +48,13 @@ class Snapshot:
     memory: Memory
     portals: Mapping[str, PortalSnapshot]
     last_events: Mapping[str, datetime | None]
+    probes: Mapping[str, int]
 
 
 def take_snapshot(store: Store, portals: Iterable[str], sources: Iterable[str], now: datetime) -> Snapshot:
     """How everything is now. Raises RecordUnavailableError."""
-    presence = store.presence_of_sources(list(sources))
+    names = list(sources)
+    presence, probes = store.presence_of_sources(names), store.senders.probes(names)
     return Snapshot(
         ledger=store.record.counts(),
         for_person=store.record.undecided(),
@@ -60,6 +62,7 @@ def take_snapshot(store: Store, portals: Iterable[str], sources: Iterable[str], 
         memory=store.memory(),
         portals={name: snapshot_of_portal(store, name, now) for name in portals},
         last_events={name: one.newest for name, one in presence.items()},
+        probes={name: one.count for name, one in probes.items()},
     )
 
 

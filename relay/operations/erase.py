@@ -167,7 +167,14 @@ def _forms(text: str) -> list[str]:
 
 def _texts_of_event(event: Event) -> list[str]:
     body = event.body.decode("utf-8", "replace")
-    return [body, event.query, "\n".join(event.headers.values()), event.reason or "", json.dumps(dict(event.errors))]
+    return [
+        body,
+        event.envelope,
+        event.query,
+        "\n".join(event.headers.values()),
+        event.reason or "",
+        json.dumps(dict(event.errors)),
+    ]
 
 
 def _texts_of_delivery(delivery: Delivery) -> list[str]:

@@ -1,31 +1,36 @@
 """The use case of the door: a webhook in, a receipt out. Verified, parsed, mapped, deduplicated, recorded, enqueued.
 
-Every request ends as exactly one event, or as a duplicate counted on the first one. Knows neither Flask nor Lua.
+Every request ends as exactly one event, as a duplicate counted on the first one, as the events of its batch, or as a
+probe that is answered. Knows neither Flask nor Lua.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from relay.core.errors import (
-    InvalidEventError,
     LimitedError,
     NotVerifiedError,
     RecordUnavailableError,
     UnreadableError,
     UnsupportedTypeError,
 )
-from relay.core.events import Delivery, Event, Intent
-from relay.core.ids import new_delivery_id, new_event_id
-from relay.core.lifecycle import EventState, State
+from relay.core.events import Event
+from relay.core.ids import new_event_id
+from relay.core.lifecycle import EventState
 from relay.core.telemetry import get_logger
+from relay.operations.batches import Piece, distinct_keys, pieces_of
+from relay.operations.deciding import Decision, decide, deliveries_of
 from relay.operations.pacing import Pauses, Turns
+from relay.operations.probing import Prober
 from relay.rules import RuleBook
-from relay.sources import Source, Verified, Webhook, build_context
+from relay.sources import Source, Verified, Webhook
 from relay.sources.parsers import kind_of
+from relay.sources.reading import Reading
+from relay.sources.templater import Rendered
 from relay.store.record.collector import Collector
 from relay.store.record.persons import PersonIndex
 from relay.store.record.places import Places
@@ -43,65 +48,37 @@ PROOF = "proof"
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """What the rules of a source make of one event: calls, and errors by field of the rules that cannot be filled.
+class Ingested:
+    """What became of a request, and what its sender may be told.
 
-    State: accepted where there is at least one call, rejected where there are only errors, else ignored.
-    personal: the texts of a person that rules have found, whether they could be filled or not.
+    receipts: of each event in order. errors: by field, where no rule could use any of them. answer: what the source
+    answers instead of our JSON; None: that. is_batch: each entry became an event.
     """
 
-    intents: tuple[Intent, ...] = ()
+    receipts: tuple[Receipt, ...]
     errors: Mapping[str, list[str]] = field(default_factory=dict)
-    personal: tuple[str, ...] = field(default=(), repr=False)
+    answer: Rendered | None = None
+    is_batch: bool = False
 
     @property
-    def state(self) -> EventState:
-        if self.intents:
-            return EventState.ACCEPTED
-        return EventState.REJECTED if self.errors else EventState.IGNORED
+    def is_rejected(self) -> bool:
+        """Whether no rule could use any of its events, and none was a repeat."""
+        return bool(self.receipts) and all(
+            one.state is EventState.REJECTED and not one.duplicate for one in self.receipts
+        )
+
+    def to_wire(self) -> dict[str, Any]:
+        """What our JSON says: of the first event at the top, and of a batch each."""
+        wires = [one.to_wire() for one in self.receipts]
+        first = wires[0] if wires else {}
+        return {**first, "events": wires} if self.is_batch else first
 
 
 @dataclass(frozen=True, slots=True)
-class Ingested:
-    """The receipt, and what a sender may be told beside it."""
+class Probed:
+    """A probe, answered: nothing was recorded of it but that it came."""
 
-    receipt: Receipt
-    errors: Mapping[str, list[str]] = field(default_factory=dict)
-
-
-def decide(rules: RuleBook, source: str, context: Mapping[str, Any]) -> Decision:
-    """Ask every rule of the source."""
-    intents: list[Intent] = []
-    errors: dict[str, list[str]] = {}
-    personal: list[str] = []
-    for rule in rules.for_source(source):
-        if not rule.matches(context):
-            continue
-        try:
-            intents.append(rule.to_intent(context))
-            personal += intents[-1].personal
-        except InvalidEventError as error:
-            personal += error.personal
-            for name, messages in error.errors.items():
-                errors.setdefault(name, []).extend(messages)
-    return Decision(tuple(intents), errors, tuple(personal))
-
-
-def deliveries_of(event_id: str, intents: Iterable[Intent], now: datetime) -> list[Delivery]:
-    """A fresh pending delivery for each intent."""
-    return [
-        Delivery(
-            id=new_delivery_id(now),
-            event_id=event_id,
-            rule=intent.rule,
-            call=intent.call,
-            policy=intent.policy,
-            state=State.PENDING,
-            created_at=now,
-            updated_at=now,
-        )
-        for intent in intents
-    ]
+    answer: Rendered
 
 
 def bounds_of(source: Source, event: Event) -> Bounds:
@@ -132,58 +109,87 @@ def bare_event(source: Source, webhook: Webhook, now: datetime) -> Event:
 class Ingest:
     """Receives webhooks: everything the web process needs for it, built once."""
 
-    def __init__(self, rules: RuleBook, collector: Collector, persons: PersonIndex, places: Places) -> None:
+    def __init__(
+        self, rules: RuleBook, collector: Collector, persons: PersonIndex, prober: Prober, places: Places
+    ) -> None:
         self._rules = rules
         self._collector = collector
         self._persons = persons
+        self._prober = prober
         self._places = places
         self._pauses = Pauses()
         self._turns = Turns()
 
-    def receive(self, source: Source, webhook: Webhook, now: datetime) -> Ingested:
-        """Record one webhook.
+    def receive(self, source: Source, webhook: Webhook, now: datetime) -> Ingested | Probed:
+        """Answer a probe, or record one webhook.
 
         Raises NotVerifiedError (recorded as refused), UnreadableError or UnsupportedTypeError (recorded as rejected),
         LimitedError or RecordUnavailableError (nothing was promised).
         """
+        source = self._prober.with_given_secret(source)
+        reading = source.read_lazily(webhook)
         try:
-            verified = source.verify(webhook, now)
+            verified = self._prove(source, reading, now)
         except NotVerifiedError as error:
-            self.refuse(source, webhook, error.reason, now)
+            self.refuse(source, reading, error.reason, now)
             raise
+        if isinstance(verified, Probed):
+            return verified
         if seconds := self._pauses.sit_out(source.name, refused=False):
             raise LimitedError(seconds)
         with self._places.taken(source.name, source.limit.at_once if source.limit else None):
-            return self._read(source, verified, now)
+            return self._take(source, verified, now)
 
-    def refuse(self, source: Source, webhook: Webhook, reason: str, now: datetime) -> str:
-        """Keep that a webhook was refused for this reason, and nothing of what was sent; the event's id.
+    def refuse(self, source: Source, reading: Reading, reason: str, now: datetime) -> Ingested:
+        """Keep that a webhook was refused for this reason, and nothing of what was sent.
 
-        The answer does not depend on it: where there are traces enough, or none can be kept, none is.
+        What comes back does not depend on it: where there are traces enough, or none can be kept, none is.
         """
-        event = bare_event(source, webhook, now)
+        event = bare_event(source, reading.webhook, now)
         if not self._pauses.sit_out(source.name, refused=True):
-            self._refuse(source, event, reason, source.near_miss(webhook, reason, now))
-        return event.id
+            self._refuse(source, event, reason, source.near_miss(reading.webhook, reason, now, reading))
+        return Ingested((Receipt(event.id, EventState.REFUSED, (), duplicate=False),))
 
-    def _read(self, source: Source, verified: Verified, now: datetime) -> Ingested:
-        webhook = verified.webhook
+    def _take(self, source: Source, verified: Verified, now: datetime) -> Ingested:
+        webhook, reading = verified.webhook, verified.reading
         event = bare_event(source, webhook, now)
-        event = replace(event, query=verified.query, headers=verified.headers, body=webhook.body)
+        event = replace(event, query=verified.query, headers=verified.headers, body=verified.body)
         try:
             with self._turns.taken(len(webhook.body) if source.is_open else 0):
-                context = build_context(source.name, verified, source.parse(verified), now)
-                spam = source.find_spam(context["body"], now)
-                decision = decide(self._rules, source.name, context)
+                content = source.parse(verified)
+                spam = source.find_spam(content, now)
+                pieces = pieces_of(source, event, content)
+                decisions = [decide(self._rules, source.name, piece.context) for piece in pieces]
         except (UnreadableError, UnsupportedTypeError) as error:
             self._reject(source, event, str(error))
             raise
-        if spam:
-            refused = self.refuse(source, webhook, spam, now)
-            return Ingested(Receipt(refused, EventState.REFUSED, (), duplicate=False))
-        return self._map(source, event, context, decision)
+        ingested = self.refuse(source, reading, spam, now) if spam else self._map(source, pieces, decisions)
+        return replace(ingested, answer=source.answer_event(reading, ingested.to_wire()))
 
-    def _map(self, source: Source, event: Event, context: Mapping[str, Any], decision: Decision) -> Ingested:
+    def _prove(self, source: Source, reading: Reading, now: datetime) -> Verified | Probed:
+        """The proven webhook, or the answer to a probe. Raises NotVerifiedError."""
+        is_read = source.reads_before_proof and not source.is_open
+        with self._turns.taken(len(reading.webhook.body) if is_read else 0):
+            if probe := source.probe(reading, is_proven=False):
+                return Probed(self._prober.answer(source, probe, reading, now))
+            verified = source.verify(reading.webhook, now, reading)
+            if probe := source.probe(reading, is_proven=True):
+                return Probed(self._prober.answer(source, probe, reading, now))
+        return verified
+
+    def _map(self, source: Source, pieces: Sequence[Piece], decisions: Sequence[Decision]) -> Ingested:
+        entries = [self._entry(source, piece, one) for piece, one in zip(pieces, decisions, strict=True)]
+        entries = distinct_keys(entries)
+        rules = [[intent.rule for intent in one.intents] for one in decisions]
+        receipts = tuple(self._record_all(source, entries, rules)) if entries else ()
+        errors: dict[str, list[str]] = {}
+        for receipt, decision in zip(receipts, decisions, strict=True):
+            for name, messages in decision.errors.items() if not receipt.duplicate else ():
+                errors.setdefault(name, []).extend(messages)
+        return Ingested(receipts, errors, is_batch=not pieces or bool(pieces[0].event.envelope))
+
+    def _entry(self, source: Source, piece: Piece, decision: Decision) -> Entry:
+        event = piece.event
         deliveries = deliveries_of(event.id, decision.intents, event.received_at)
         event = replace(
             event,
@@ -195,49 +201,54 @@ class Ingest:
         )
         # Only what makes a call claims its dedup key: an event that no rule wanted must not stand in the way of the one
         # that is meant, be it the same after the rule is mended, or another behind which a stranger has put his own.
-        key = source.dedup_key(context, event.body) if deliveries else None
+        key = source.dedup_key(piece.context, event.body) if deliveries else None
         window = timedelta(seconds=key.window_s if key else 0)
-        entry = Entry(event, deliveries, key.digest if key else None, window, bounds_of(source, event))
-        receipt = self._record(source, entry, rules=[intent.rule for intent in decision.intents])
-        return Ingested(receipt, {} if receipt.duplicate else decision.errors)
+        return Entry(event, deliveries, key.digest if key else None, window, bounds_of(source, event))
 
     def _reject(self, source: Source, event: Event, reason: str) -> None:
         """Keep what cannot be read."""
         rejected = replace(event, state=EventState.REJECTED, reason=reason)
         if source.is_open and len(event.body) > KEPT_UNREAD:
             rejected = replace(rejected, body=b"", reason=f"{reason}; its {len(event.body)} bytes were not kept")
-        self._record(source, Entry(rejected, bounds=bounds_of(source, rejected)))
+        self._record_all(source, [Entry(rejected, bounds=bounds_of(source, rejected))])
 
     def _refuse(self, source: Source, event: Event, reason: str, near_miss: str | None) -> None:
         """Keep that somebody unproven was here, without the body; the answer does not depend on it."""
         errors = {PROOF: [near_miss]} if near_miss else {}
         refused = replace(event, reason=reason, errors=errors)
         try:
-            self._record(source, Entry(refused, bounds=bounds_of(source, refused)))
+            self._record_all(source, [Entry(refused, bounds=bounds_of(source, refused))])
         except LimitedError:
             # The answer is the same; there are traces enough.
             return
         except RecordUnavailableError:
             log.warning("event.refused_unrecorded", source=event.source, reason=reason)
 
-    def _record(self, source: Source, entry: Entry, rules: list[str] | None = None) -> Receipt:
-        event = entry.event
-        refused = event.state is EventState.REFUSED
+    def _record_all(
+        self, source: Source, entries: Sequence[Entry], rules: Sequence[list[str]] | None = None
+    ) -> list[Receipt]:
+        refused = entries[0].event.state is EventState.REFUSED
         try:
-            receipt = self._collector.record(entry)
+            receipts = self._collector.record_all(entries)
         except LimitedError as error:
             self._pauses.begin(source.name, error.retry_after_s, refused=refused)
             log.warning("source.limited", source=source.name, refused=refused, seconds=error.retry_after_s)
             raise
-        log.info(
-            "event.received",
-            event_id=receipt.event_id,
-            source=event.source,
-            state="duplicate" if receipt.duplicate else receipt.state.value,
-            reason=event.reason,
-            rules=rules or [],
-            deliveries=list(receipt.deliveries),
-            content_type=kind_of(event.content_type) or "other",
-            size=len(event.body),
-        )
-        return receipt
+        for entry, receipt, of_rules in zip(entries, receipts, rules or [[]] * len(entries), strict=True):
+            _tell(entry.event, receipt, of_rules)
+        return receipts
+
+
+def _tell(event: Event, receipt: Receipt, rules: list[str]) -> None:
+    """The one wide line of an event."""
+    log.info(
+        "event.received",
+        event_id=receipt.event_id,
+        source=event.source,
+        state="duplicate" if receipt.duplicate else receipt.state.value,
+        reason=event.reason,
+        rules=rules,
+        deliveries=list(receipt.deliveries),
+        content_type=kind_of(event.content_type) or "other",
+        size=len(event.body),
+    )

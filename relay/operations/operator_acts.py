@@ -68,6 +68,20 @@ class OperatorActs:
         self._log(who, "cancel", delivery_id, note)
         return self.record.delivery(delivery_id)
 
+    def reveal_secret(self, source: str, who: str) -> str:
+        """The secret that a source's sender gave, to the first person who asks. Raises RefusedError."""
+        secret = self.store.senders.reveal_secret(source, self.clock())
+        if secret is None:
+            raise RefusedError(f"the sender of {source} has given no secret, or somebody has seen it before")
+        self._log(who, "reveal secret", source)
+        return secret
+
+    def forget_secret(self, source: str, who: str) -> None:
+        """Forget the secret that a source's sender gave: its next handshake gives another. Raises RefusedError."""
+        if not self.store.senders.forget_secret(source):
+            raise RefusedError(f"the sender of {source} has given no secret")
+        self._log(who, "forget secret", source)
+
     def pause(self, portal: str, who: str) -> None:
         """Send nothing to a portal until it is resumed."""
         self.store.portal(portal).gate.pause_by_person(self.clock())

@@ -10,8 +10,9 @@ from relay.core.errors import InvalidEventError
 from relay.core.events import Call, Event
 from relay.core.ids import new_event_id, utc_now
 from relay.core.lifecycle import EventState
+from relay.operations.batches import contexts_of
 from relay.rules import Rule
-from relay.sources import Source, build_context
+from relay.sources import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Tried:
 def try_rules(
     source: Source, rules: Iterable[Rule], content_type: str, body: bytes, headers: Mapping[str, str]
 ) -> list[Tried]:
-    """Each rule on this body. Raises UnreadableError and UnsupportedTypeError."""
+    """Each rule on this body, and on each entry of a batch. Raises UnreadableError and UnsupportedTypeError."""
     now = utc_now()
     event = Event(
         id=new_event_id(now),
@@ -50,9 +51,8 @@ def try_rules(
 
 def try_event(source: Source, rules: Iterable[Rule], event: Event) -> list[Tried]:
     """Each rule on an event as it came. Raises UnreadableError and UnsupportedTypeError."""
-    parsed = source.read(event.method, event.content_type, event.query, event.body)
-    context = build_context(source.name, event, parsed, event.received_at)
-    return [_try(rule, context) for rule in rules]
+    every = list(rules)
+    return [_try(rule, context) for context in contexts_of(source, event) for rule in every]
 
 
 def _try(rule: Rule, context: Mapping[str, object]) -> Tried:

@@ -12,9 +12,10 @@ from relay.core.errors import InvalidEventError, LostRace, NotFoundError, RelayE
 from relay.core.events import Delivery, Event, Intent
 from relay.core.ids import EVENT_PREFIX, utc_now
 from relay.core.lifecycle import FINAL
-from relay.operations.ingest import decide, deliveries_of
+from relay.operations.batches import contexts_of
+from relay.operations.deciding import decide, deliveries_of
 from relay.rules import RuleBook
-from relay.sources import Source, build_context
+from relay.sources import Source
 from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Record
 
@@ -55,25 +56,30 @@ class Replayer:
     def _replay_event(self, event: Event) -> list[Delivery]:
         if event.deliveries:
             raise NotReplayableError(f"{event.id} has deliveries: replay one of {', '.join(event.deliveries)}")
-        decision = decide(self._rules, event.source, self._context(event))
-        if not decision.intents:
-            if decision.errors:
-                raise InvalidEventError(decision.errors)
+        decisions = [decide(self._rules, event.source, context) for context in self._contexts(event)]
+        intents = [intent for one in decisions for intent in one.intents]
+        if not intents:
+            for one in decisions:
+                if one.errors:
+                    raise InvalidEventError(one.errors)
             raise NotReplayableError(f"no rule of today wants {event.id}")
-        return self._add(event, None, deliveries_of(event.id, decision.intents, utc_now()), decision.personal)
+        personal = [value for one in decisions for value in one.personal]
+        return self._add(event, None, deliveries_of(event.id, intents, utc_now()), personal)
 
     def _current(self, event: Event, rule_name: str) -> Intent:
         rule = self._rules.get(rule_name)
-        context = self._context(event)
-        if not rule.matches(context):
+        wanting = [context for context in self._contexts(event) if rule.matches(context)]
+        if not wanting:
             raise NotReplayableError(f"the rule {rule_name} of today does not want {event.id}")
-        return rule.to_intent(context)
+        if len(wanting) > 1:
+            raise NotReplayableError(f"{event.id} holds {len(wanting)} entries that the rule {rule_name} wants")
+        return rule.to_intent(wanting[0])
 
-    def _context(self, event: Event) -> dict[str, object]:
+    def _contexts(self, event: Event) -> list[dict[str, object]]:
+        """What rules see of the event; of a batch that was recorded as a whole, each entry."""
         if event.source not in self._sources:
             raise NotFoundError(f"the source {event.source} of {event.id} is no longer configured")
-        body = self._sources[event.source].read(event.method, event.content_type, event.query, event.body)
-        return build_context(event.source, event, body, event.received_at)
+        return contexts_of(self._sources[event.source], event)
 
     def _add(
         self, event: Event, old: Delivery | None, fresh: list[Delivery], personal: Sequence[str]

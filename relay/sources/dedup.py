@@ -22,10 +22,6 @@ class DedupKey:
     digest: str
     window_s: float
 
-    def at(self, position: int) -> DedupKey:
-        """The key of an entry that has the same as an earlier one of its batch, and is another all the same."""
-        return DedupKey(hashlib.sha256(f"{self.digest}:{position}".encode()).hexdigest(), self.window_s)
-
 
 @dataclass(frozen=True, slots=True)
 class Dedup:
@@ -58,6 +54,11 @@ def double_click_key(source: str, context: Mapping[str, Any], body: bytes, windo
     """The key of the short window: the same content once more, such as a form that was sent with two clicks."""
     query = json.dumps(context["query"], sort_keys=True).encode()
     return DedupKey(_digest(source, b"double click", query + b"\0" + _whole(context, body)), window_s)
+
+
+def digest_at(digest: str, place: int) -> str:
+    """The digest for an entry of a batch whose key others before it have, and which is another all the same."""
+    return hashlib.sha256(f"{digest}:{place}".encode()).hexdigest() if place else digest
 
 
 def _digest(source: str, kind: bytes, identity: bytes) -> str:

@@ -120,6 +120,11 @@ class Source:
         """Whether the sender gives its secret at run time."""
         return any(probe.keeps for probe in self.probes)
 
+    @property
+    def has_secrets(self) -> bool:
+        """Whether its secrets are configured."""
+        return bool(self.secrets.get(SIGNING))
+
     def read_lazily(self, webhook: Webhook) -> Reading:
         """The webhook, of which each part is read once, when it is asked for."""
         return Reading(
@@ -164,7 +169,7 @@ class Source:
             verifier = self.verifier.with_secret(secret.encode("utf-8"))
         except ValueError:
             raise NotVerifiedError("secret_unusable") from None
-        return replace(self, verifier=verifier, secrets={SIGNING: secret.encode("utf-8"), **self.secrets})
+        return replace(self, verifier=verifier)
 
     def probe(self, reading: Reading, *, is_proven: bool) -> Probe | None:
         """The first probe that the request is: before its proof of those that are open, after it of the others."""

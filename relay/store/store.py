@@ -28,6 +28,7 @@ from relay.store.record.upgrade import upgrade
 from relay.store.redis import keys
 from relay.store.redis.connection import connect, ensure_durable
 from relay.store.redis.lease import lease
+from relay.store.senders.senders import Senders
 
 
 class Store:
@@ -40,6 +41,7 @@ class Store:
         self.questions = Questions(redis)
         self.traces = Traces(redis)
         self.places = Places(redis)
+        self.senders = Senders(redis)
 
     @classmethod
     def open(cls, url: str) -> Store:

@@ -15,6 +15,7 @@ from relay.operations.bulk_replay import BulkReplays
 from relay.operations.configure import Config, load_all, load_config
 from relay.operations.ingest import Ingest
 from relay.operations.operator_acts import OperatorActs
+from relay.operations.probing import Prober
 from relay.operations.replay import Replayer
 from relay.rules import RuleBook
 from relay.store import Store
@@ -83,7 +84,7 @@ def _furnish(settings: Settings, config: Config, store: Store) -> Services:
         sources=config.sources,
         rules=config.rules,
         store=store,
-        ingest=Ingest(config.rules, Collector(store.record), persons, store.places),
+        ingest=Ingest(config.rules, Collector(store.record), persons, Prober(store.senders), store.places),
         guard=Guard(
             store.operators,
             settings.secret_key or "",

@@ -5,21 +5,26 @@ An answer with a 2xx means that the event is on disk. A sender learns nothing ab
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, abort, json, request
+import re
+
+from flask import Blueprint, Response, abort, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
-from relay.core.errors import LimitedError, NotVerifiedError, UnreadableError, UnsupportedTypeError
+from relay.core.errors import LimitedError, NotVerifiedError, TooLargeError, UnreadableError, UnsupportedTypeError
 from relay.core.ids import utc_now
-from relay.core.lifecycle import EventState
 from relay.operations.ingest import Ingested
 from relay.sources import Headers, Source, Webhook
 from relay.web import cors, visitors
+from relay.web.answers import answer_to
 from relay.web.doorkeeper import CONNECTION, Connection
 from relay.web.problems import problem
 from relay.web.services import services
 
 blueprint = Blueprint("hooks", __name__)
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+RAW_TARGET = "RAW_URI"
+"""Under this name the server's environment holds the target of a request as it was written, percent signs and all."""
+_AUTHORITY = re.compile(r"\Ahttps?://[^/?#]*", re.IGNORECASE)
 
 
 @blueprint.route("/hooks/<source>", methods=METHODS, provide_automatic_options=False)
@@ -35,24 +40,33 @@ def receive(source: str) -> Response:
     except RequestEntityTooLarge:
         return problem(413, f"at most {found.max_body} bytes")
     try:
-        ingested = services().ingest.receive(found, webhook, utc_now())
+        outcome = services().ingest.receive(found, webhook, utc_now())
     except NotVerifiedError:
         return problem(401, "not verified")
     except LimitedError as error:
         return problem(429, "over the source's limit, nothing was kept", {"Retry-After": str(error.retry_after_s)})
+    except TooLargeError as error:
+        return problem(413, str(error))
     except UnreadableError as error:
         return problem(400, str(error))
     except UnsupportedTypeError as error:
         return problem(415, str(error))
-    if (connection := _connection()) and not found.is_open:
+    if (connection := _connection()) and not found.is_open and isinstance(outcome, Ingested):
         connection.prove()
-    return _answer(found, ingested)
+    return answer_to(found, outcome)
+
+
+@blueprint.after_request
+def for_browsers(answer: Response) -> Response:
+    """Any answer of a source, an error too, as a browser needs it."""
+    source = services().sources.get((request.view_args or {}).get("source", ""))
+    return answer if source is None else cors.allow(source, visitors.dress(source, answer))
 
 
 def _answer_to_head(source: Source) -> Response | None:
     """What can be answered before the body is read; None where it has to be."""
     if source.is_foreign(request.headers.get("Origin")):
-        services().ingest.refuse(source, _webhook(b""), "origin", utc_now())
+        services().ingest.refuse(source, source.read_lazily(_webhook(b"")), "origin", utc_now())
         return problem(403, "not from this page")
     if cors.is_preflight(source):
         return cors.preflight(source)
@@ -87,42 +101,27 @@ def _read(source: Source) -> Webhook:
 
 
 def _webhook(body: bytes) -> Webhook:
-    base = services().settings.public_url
-    path = request.full_path if request.query_string else request.path
     return Webhook(
         method=request.method,
         headers=Headers(request.headers.items()),
         query_string=request.query_string.decode("ascii", "replace"),
         body=body,
         remote_address=request.remote_addr or "",
-        public_url=f"{base}{path}" if base else request.url,
+        public_url=_public_url(),
     )
+
+
+def _public_url() -> str:
+    """The address as the sender called it: its target byte by byte, for senders sign it as they wrote it.
+
+    An address that was taken apart and put together again has other percent signs, and one slash where there were two.
+    """
+    base = services().settings.public_url or request.host_url.rstrip("/")
+    target = request.environ.get(RAW_TARGET) or (request.full_path if request.query_string else request.path)
+    return base + _AUTHORITY.sub("", target, count=1)
 
 
 def _connection() -> Connection | None:
     """The connection that this request came over; None where no gunicorn serves it."""
     found: Connection | None = request.environ.get(CONNECTION)
     return found
-
-
-@blueprint.after_request
-def _for_browsers(answer: Response) -> Response:
-    """Any answer of a source, an error too, as a browser needs it."""
-    source = services().sources.get((request.view_args or {}).get("source", ""))
-    return answer if source is None else cors.allow(source, visitors.dress(source, answer))
-
-
-def _answer(source: Source, ingested: Ingested) -> Response:
-    receipt = ingested.receipt
-    body = {
-        "event_id": receipt.event_id,
-        "state": receipt.state.value,
-        "deliveries": list(receipt.deliveries),
-        "duplicate": receipt.duplicate,
-    }
-    if receipt.state is EventState.REJECTED and not receipt.duplicate and source.on_invalid != "accept":
-        detail = "no rule could use the event; it is kept and can be replayed"
-        return problem(422, detail, errors=ingested.errors, event_id=receipt.event_id)
-    if visitors.is_visit(source):
-        return visitors.thank(source)
-    return Response(json.dumps(body), source.success_status, content_type="application/json")

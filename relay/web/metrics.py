@@ -67,6 +67,11 @@ class SnapshotCollector(Collector):
             for value in values:
                 family.add_metric([value], counted.get(f"{prefix}:{value}", 0))
             yield family
+        text = "Probes of senders that were answered, which are no events."
+        probes = CounterMetricFamily("relay_probes", text, labels=["source"])
+        for source, count in self._snapshot.probes.items():
+            probes.add_metric([source], count)
+        yield probes
 
     def _now(self) -> Iterator[Metric]:
         snapshot, ledger = self._snapshot, self._snapshot.ledger

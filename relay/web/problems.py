@@ -39,7 +39,8 @@ STATUSES: dict[type[RelayError], int] = {
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **extra: Any) -> Response:
     """An RFC 9457 answer. `extra`: members beside type, title, status and detail, such as `errors`."""
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **extra}
-    return Response(json.dumps(body), status, dict(headers or {}), content_type="application/problem+json")
+    content = json.dumps(body, sort_keys=False)  # fields in the order of their form
+    return Response(content, status, dict(headers or {}), content_type="application/problem+json")
 
 
 class ProblemError(RelayError):

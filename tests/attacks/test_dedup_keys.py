@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from relay.configuration.expressions import Expression
 from relay.core.lifecycle import EventState
 from relay.sources.dedup import Dedup
 from tests.support.senders import JSON, SEED, dump, github, website
@@ -20,13 +21,16 @@ NOTHINGS = [
     [[]],
     [[], [None, {"a": " "}]],
     {"a": None, "b": []},
+    False,
+    True,
+    [False, None],
 ]
-SOMETHINGS = [0, False, "0", "a", [0], [None, "a"], {"a": None, "b": 1}, [[], ["x"]], 0.0]
+SOMETHINGS = [0, "0", "a", [0], [None, "a"], {"a": None, "b": 1}, [[], ["x"]], 0.0]
 
 
 def key(found, header=""):
     context = {"body": found, "headers": {"x-id": header}}
-    return Dedup(search=lambda given: given["body"]).key("one", context, b""), Dedup(header="x-id").key(
+    return Dedup(expression=Expression.parse("body", None)).key("one", context, b""), Dedup(header="x-id").key(
         "one", context, b""
     )
 

@@ -236,6 +236,10 @@ def test_a_connection_is_not_closed_because_of_a_body_that_was_read(served):
     assert [answer.headers["Connection"] for answer in answers] == ["keep-alive"] * 3
 
 
+REQUEST = types.SimpleNamespace(force_close=bool, body=types.SimpleNamespace(reader=None))
+"""As gunicorn's, without a body."""
+
+
 def test_who_does_not_read_his_answer_is_not_waited_for(monkeypatch):
     worker = threshold.DoorWorker.__new__(threshold.DoorWorker)
     keeper, client = Doorkeeper(10), socket.socket()
@@ -247,7 +251,7 @@ def test_who_does_not_read_his_answer_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(threshold.GeventWorker, "handle_request", stand_still)
 
     with contextlib.closing(client), pytest.raises(StopIteration):
-        worker.handle_request("", types.SimpleNamespace(force_close=bool, body=types.SimpleNamespace(reader=None)), client, ("192.0.2.1", 1))
+        worker.handle_request("", REQUEST, client, ("192.0.2.1", 1))
 
 
 def test_what_breaks_in_the_server_is_logged_by_its_place_only(capsys):

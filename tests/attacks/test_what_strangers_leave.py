@@ -130,9 +130,7 @@ def test_of_a_body_that_cannot_be_read_nobody_keeps_half(client, record, size, k
 def limited(app, monkeypatch, name, events=3, size=1_000_000):
     """The source of this name with a limit."""
     source = app.extensions["services"].sources[name]
-    monkeypatch.setitem(
-        app.extensions["services"].sources, name, source_with(source, Limit(events, size))
-    )
+    monkeypatch.setitem(app.extensions["services"].sources, name, source_with(source, Limit(events, size)))
 
 
 def source_with(source, limit):

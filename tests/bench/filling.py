@@ -151,7 +151,7 @@ def workflow_of(sample: Sample) -> str:
 def write_by_the_scripts(record: Record, sample: Sample, persons: PersonIndex) -> tuple[str, str]:
     """The same through the record's own scripts: recorded, claimed, settled. The ids of event and delivery."""
     entry = entry_of(sample, persons)
-    run(record.redis, record.entry_call(entry))
+    run(record.redis, record.entries_call([entry]))
     (delivery,) = entry.deliveries
     (claimed,) = record.claim(delivery.call.portal, "likeness", sample.at)
     state = State.DEAD if sample.is_dead else State.STARTED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,9 +88,9 @@ class Stage:
 
 
 @contextlib.contextmanager
-def staged(folder: Path) -> Iterator[Stage]:
+def staged(folder: Path, make_config: Callable[[Path], Path] = copy_config) -> Iterator[Stage]:
     """A stage with nothing running on it yet but the record and the portal; at the end, everything is ended."""
-    processes = Processes(folder, copy_config(folder), SECRETS | WEB_SECRETS)
+    processes = Processes(folder, make_config(folder), SECRETS | WEB_SECRETS)
     with Valkey() as valkey, SandboxServer(settings={"rate": None}) as sandbox:
         try:
             yield Stage(valkey, sandbox, processes, free_port())

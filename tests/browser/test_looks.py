@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from relay.core.ids import to_ms, utc_now
 from relay.core.lifecycle import EventState, State
 from relay.store.portals.gate import Gate, GateState
 from relay.store.redis import keys
+from tests.browser.looks import DESK, LOOKS, PHONE, faults_of, take
 from tests.browser.stage import Stage, staged
 from tests.support.making import bring_to, make_entry, write
 
-FOLDER = os.environ.get("RELAY_SCREENSHOTS")
-"""Where pictures are left; without it, none are taken."""
-DESK, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
-SCHEMES = ("light", "dark")
-LOOKS = list(itertools.product(SCHEMES, (DESK, PHONE)))
 PAGES = [
     "/",
     "/events",
@@ -51,19 +43,6 @@ PAGES = [
     "/events/evt_none",
     "/events?state=wrong",
 ]
-WIDER = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
-AXE = Axe().axe_script
-RUN = """
-async (rules) => {
-  const options = {resultTypes: ["violations"], preload: false, ...(rules && {runOnly: rules})};
-  const {violations} = await axe.run(options);
-  return violations.filter((one) => ["serious", "critical"].includes(one.impact)).map((one) =>
-    `${one.id}: ` + one.nodes.slice(0, 5).map((node) => `${node.target}: ${node.failureSummary}`).join("; "));
-}
-"""
-COLOURS = ["color-contrast", "link-in-text-block"]
-"""What may change with the scheme; all else was asked in the light, at both widths."""
-OPEN_ALL = "document.querySelectorAll('details').forEach((one) => { one.open = true; })"
 
 
 @pytest.fixture(scope="module")
@@ -118,12 +97,6 @@ def _tell_of_the_last_hour(stage: Stage) -> None:
         stage.valkey.redis.hset(f"{keys.MINUTE}{minute - ago}", mapping=counts)
 
 
-def take(page: Page, name: str) -> None:
-    if FOLDER:
-        Path(FOLDER).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=Path(FOLDER) / f"{name}.png", animations="disabled")
-
-
 @pytest.mark.parametrize(
     ("name", "path", "look"),
     [
@@ -175,20 +148,6 @@ def troubled(stage, filled, open_look):
 def window(open_look):
     """A page where an operator is logged in."""
     return open_look()[0].new_page()
-
-
-def faults_of(page: Page) -> list[str]:
-    """What axe finds serious or critical on a page with everything folded open, and whether it is too wide."""
-    page.evaluate(OPEN_ALL)
-    page.evaluate(AXE)
-    found = []
-    for scheme, size in LOOKS:
-        page.emulate_media(color_scheme=scheme)
-        page.set_viewport_size(size)
-        new = page.evaluate(RUN, COLOURS if scheme == "dark" else None)
-        new += ["scrolls sideways"] if page.evaluate(WIDER) else []
-        found += [f"{scheme}, {size['width']} px: {fault}" for fault in new]
-    return found
 
 
 @pytest.mark.parametrize("path", PAGES)

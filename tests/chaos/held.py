@@ -19,7 +19,7 @@ def measure(stage: Stage, count: int, first: int) -> list[float]:
     for number in range(first, first + count):
         entry = make_entry("healthy", number)
         begin = time.perf_counter()
-        run_all(stage.record.redis, [stage.record.entry_call(entry)])
+        run_all(stage.record.redis, [stage.record.entries_call([entry])])
         delivery_id = entry.deliveries[0].id
         key = f"relay:delivery:{delivery_id}"
         while stage.record.redis.hget(key, "state") != b"started":

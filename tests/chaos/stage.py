@@ -101,7 +101,7 @@ class Stage:
         """Record events with one delivery each; every delivery has a document of its own."""
         for begin in range(first, first + count, 500):
             calls = [
-                self.record.entry_call(make_entry(portal, number))
+                self.record.entries_call([make_entry(portal, number)])
                 for number in range(begin, min(begin + 500, first + count))
             ]
             for answer in run_all(self.record.redis, calls):

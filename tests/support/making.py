@@ -71,7 +71,7 @@ def make_attempt(verdict: Verdict = Verdict.STARTED, number: int = 1) -> Attempt
 
 def write(record: Record, entry: Entry) -> Receipt:
     """Record an entry at once, without a collector."""
-    return Receipt.from_answer(run(record.redis, record.entry_call(entry)))
+    return Receipt.from_answer(run(record.redis, record.entries_call([entry]))[0])
 
 
 def write_one(record: Record, at: datetime = NOON, **options: Any) -> Delivery:

@@ -32,6 +32,7 @@ def event_fields(event: Event) -> list[tuple[str, Argument]]:
         ("deliveries", _dump(list(event.deliveries))),
         ("duplicates", event.duplicates),
         ("marks", _dump(list(event.person_keys))),
+        *([("envelope", event.envelope)] if event.envelope else []),
     ]
 
 
@@ -53,6 +54,7 @@ def event_from_hash(kept: Hash) -> Event:
         deliveries=tuple(json.loads(text["deliveries"])),
         duplicates=int(text["duplicates"]),
         person_keys=tuple(json.loads(text["marks"])),
+        envelope=text.get("envelope", ""),
     )
 
 

@@ -34,6 +34,15 @@ class Receipt:
     deliveries: tuple[str, ...]
     duplicate: bool
 
+    def to_wire(self) -> dict[str, Any]:
+        """As the sender is told."""
+        return {
+            "event_id": self.event_id,
+            "state": self.state.value,
+            "deliveries": list(self.deliveries),
+            "duplicate": self.duplicate,
+        }
+
     @classmethod
     def from_answer(cls, answer: Sequence[Any]) -> Receipt:
         event_id, state, deliveries, seen = answer

@@ -38,23 +38,19 @@ class Record:
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
 
-    def entry_call(self, entry: Entry) -> ScriptCall:
-        """The script call that records an entry: the collector runs many of them in one round trip."""
-        event, claims = entry.event, entry.dedup_digest is not None
-        event_key = keys.EVENT + event.id
-        dedup_key = keys.dedup(event.source, entry.dedup_digest) if entry.dedup_digest else event_key
-        argv: list[Argument] = [
-            event.id,
-            event.state.value,
-            event.source,
-            int(entry.dedup_window.total_seconds() * 1000) if claims else 0,
-            entry.bounds.to_json(),
-            len(entry.deliveries),
-            *pairs(codec.event_fields(event)),
-        ]
-        for delivery in entry.deliveries:
-            argv += self._creation(delivery)
-        return ScriptCall(RECORD, [event_key, dedup_key], argv)
+    def entries_call(self, entries: Sequence[Entry]) -> ScriptCall:
+        """The script call that records what one request holds, all of it or nothing.
+
+        The collector runs many of them in one round trip.
+        """
+        names: list[str] = []
+        argv: list[Argument] = [len(entries)]
+        for entry in entries:
+            event_key = keys.EVENT + entry.event.id
+            digest = entry.dedup_digest
+            names += (event_key, keys.dedup(entry.event.source, digest) if digest else event_key)
+            argv += self._entry(entry)
+        return ScriptCall(RECORD, names, argv)
 
     @guarded
     def claim(self, portal: str, claim_id: str, now: datetime, load: Load = SINGLE) -> list[Delivery]:
@@ -275,6 +271,22 @@ class Record:
         argv += [codec.attempt_to_json(settlement.attempt) if settlement.attempt else ""]
         argv += [len(before), *before, *pairs(fields)]
         return ScriptCall(SETTLE, [keys.DELIVERY + delivery.id], argv)
+
+    def _entry(self, entry: Entry) -> list[Argument]:
+        """An entry, in the order that `entry_at` in lua/record.lua reads."""
+        event = entry.event
+        argv: list[Argument] = [
+            event.id,
+            event.state.value,
+            event.source,
+            _ms(entry.dedup_window) if entry.dedup_digest else 0,
+            entry.bounds.to_json(),
+            len(entry.deliveries),
+            *pairs(codec.event_fields(event)),
+        ]
+        for delivery in entry.deliveries:
+            argv += self._creation(delivery)
+        return argv
 
     def _creation(self, delivery: Delivery) -> list[Argument]:
         """A new delivery, in the order that `create` in lua/common.lua reads."""

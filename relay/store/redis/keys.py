@@ -14,6 +14,8 @@
                                              `refused:` before the minute: of refusals          TTL: two minutes
     relay:at-work:{source}           zset    requests of a source with `at_once` that are in work, scored with the time
                                              at which their place lapses                TTL: the longest place
+    relay:probes:{source}            hash    how many probes of a source were answered, and when the last came
+    relay:given-secret:{source}      hash    the secret that a sender gave at run time, when, and whether it was shown
     relay:deliveries                 zset    every delivery id
     relay:deliveries:state:{state}   zset    delivery ids by state
     relay:deliveries:by:{facet}:{value}  zset  delivery ids by rule, portal, template_id, document, reason
@@ -79,6 +81,8 @@ UNPROVEN = f"{PREFIX}unproven:"
 UNPROVEN_BYTES = f"{PREFIX}unproven-bytes"
 SPENT = f"{PREFIX}spent:"
 AT_WORK = f"{PREFIX}at-work:"
+PROBES = f"{PREFIX}probes:"
+GIVEN_SECRET = f"{PREFIX}given-secret:"
 DELIVERIES = f"{PREFIX}deliveries"
 DELIVERIES_BY_STATE = f"{PREFIX}deliveries:state:"
 DELIVERIES_BY = f"{PREFIX}deliveries:by:"

@@ -15,7 +15,7 @@ from relay.store.record.search import Row, row_of
 from relay.web.api import schemas
 from relay.web.api.documented import answers
 from relay.web.api.queries import filter_of
-from relay.web.presenters.event_details import readable
+from relay.web.presenters.event_details import readable, readable_envelope
 from relay.web.presenters.finding import search_deliveries, search_events
 from relay.web.presenters.masked_wire import masked_delivery, masked_event
 from relay.web.presenters.masking import Masking, masking_of
@@ -118,7 +118,8 @@ def audit() -> dict[str, Any]:
 def _event_wire(row: Row) -> dict[str, Any]:
     if not sees_persons():
         masking = _masking()
-        return {**masked_event(row, masking), "body": _masked_body(row, masking)}
+        body, envelope = _masked_body(row, masking), _masked_envelope(row, masking)
+        return {**masked_event(row, masking), "body": body, "envelope": envelope}
     return {**row.event.to_wire(), "deliveries": [one.to_wire() for one in row.deliveries]}
 
 
@@ -127,6 +128,13 @@ def _masked_body(row: Row, masking: Masking) -> str:
     if size > LONGEST_MASKED:
         return f"({size} bytes: too large to be masked; RELAY_API_TOKEN sees it)"
     return readable(row.event, masking)[0]
+
+
+def _masked_envelope(row: Row, masking: Masking) -> str:
+    size = len(row.event.envelope)
+    if size > LONGEST_MASKED:
+        return f"({size} characters: too large to be masked; RELAY_API_TOKEN sees it)"
+    return readable_envelope(row.event, masking)
 
 
 def _delivery_wire(delivery: Delivery) -> dict[str, Any]:

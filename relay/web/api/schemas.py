@@ -105,6 +105,7 @@ class EventSchema(Schema):
     query = fields.String()
     headers = fields.Dict(keys=fields.String(), values=fields.String())
     body = fields.String()
+    envelope = fields.String(metadata={"description": "of an entry of a batch, what stood around it, as JSON"})
     reason = fields.String(allow_none=True)
     errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
     duplicates = fields.Integer()

@@ -14,7 +14,14 @@ from relay.web.auth.guard import is_revealed, reveal
 from relay.web.dashboard.acts import acts_for
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.dashboard.sources import proof_of
-from relay.web.presenters.event_details import details_of, lines_of, next_of, readable, rule_named
+from relay.web.presenters.event_details import (
+    details_of,
+    lines_of,
+    next_of,
+    readable,
+    readable_envelope,
+    rule_named,
+)
 from relay.web.services import services
 
 
@@ -43,6 +50,7 @@ def event(event_id: str) -> Any:
         stories=stories,
         rule_named=rule_named,
         body=body,
+        envelope=readable_envelope(found, looked.masking),
         is_cut=is_cut,
         latest=max([one.updated_at for one in row.deliveries], default=found.received_at),
     )

@@ -6,15 +6,17 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from flask import render_template, request
+from flask import flash, redirect, render_template, request, url_for
 
+from relay.core.errors import NotFoundError
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState
 from relay.operations.ingest import PROOF
 from relay.sources import Source
 from relay.sources.proof.verifier import Verifier
 from relay.store.record.statistics import Presence, Series
-from relay.web.dashboard.frame import blueprint
+from relay.store.senders.senders import GivenSecret, Probes
+from relay.web.dashboard.frame import blueprint, who
 from relay.web.dashboard.snippets import snippet_of
 from relay.web.services import services
 
@@ -25,13 +27,15 @@ LOOKED_AT, MOST_SHOWN = 50, 5
 
 @dataclass(frozen=True, slots=True)
 class SourceView:
-    """One source as its page shows it. counts: events of the last week by state."""
+    """One source as its page shows it. counts: events of the last week by state. given: what its sender gave."""
 
     source: Source
     url: str
     proof: str
     snippet: str
     presence: Presence
+    probes: Probes
+    given: GivenSecret | None
     counts: dict[str, int]
     rules: int
     near_misses: dict[str, int]
@@ -40,12 +44,38 @@ class SourceView:
 @blueprint.get("/sources")
 def sources() -> Any:
     """Every source."""
+    return _page()
+
+
+@blueprint.post("/sources/<name>/secret/show")
+def show_secret(name: str) -> Any:
+    """Show the secret that a sender gave, once; that it was shown is in the audit log."""
+    return _page(name, services().operator_acts.reveal_secret(_known(name), who()))
+
+
+@blueprint.post("/sources/<name>/secret/forget")
+def forget_secret(name: str) -> Any:
+    """Forget it, so that the sender's next handshake gives another."""
+    services().operator_acts.forget_secret(_known(name), who())
+    flash(f"The secret of {name} is forgotten: let the sender set its webhook up again.")
+    return redirect(url_for("dashboard.sources", _anchor=name), 303)
+
+
+def _known(name: str) -> str:
+    if name not in services().sources:
+        raise NotFoundError(f"no source {name!r}")
+    return name
+
+
+def _page(shown: str | None = None, secret: str | None = None) -> Any:
+    """The page. shown, secret: the source whose given secret is shown this once."""
     found, store = sorted(services().sources.values(), key=lambda one: one.name), services().store
-    presence = store.presence_of_sources([one.name for one in found])
+    names = [one.name for one in found]
+    presence, probes = store.presence_of_sources(names), store.senders.probes(names)
     week = store.series(utc_now())["week"]
     misses = _near_misses()
-    views = [_view(one, presence[one.name], week, misses.get(one.name, {})) for one in found]
-    return render_template("sources.html", views=views, counted=COUNTED)
+    views = [_view(one, presence[one.name], probes[one.name], week, misses.get(one.name, {})) for one in found]
+    return render_template("sources.html", views=views, counted=COUNTED, shown=shown, secret=secret)
 
 
 def proof_of(verifier: Verifier) -> str:
@@ -64,7 +94,7 @@ def _near_misses() -> dict[str, dict[str, int]]:
     return misses
 
 
-def _view(source: Source, presence: Presence, week: Series, near_misses: dict[str, int]) -> SourceView:
+def _view(source: Source, presence: Presence, probes: Probes, week: Series, near_misses: dict[str, int]) -> SourceView:
     base = services().settings.public_url or request.host_url.rstrip("/")
     url = f"{base}/hooks/{source.name}"
     return SourceView(
@@ -73,6 +103,8 @@ def _view(source: Source, presence: Presence, week: Series, near_misses: dict[st
         proof=proof_of(source.verifier),
         snippet=snippet_of(source, url),
         presence=presence,
+        probes=probes,
+        given=services().store.senders.secret(source.name) if source.keeps_secret else None,
         counts={state.value: week.total(f"source:{source.name}:{state}") for state in COUNTED},
         rules=len(services().rules.for_source(source.name)),
         near_misses=near_misses,

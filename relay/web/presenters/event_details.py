@@ -132,6 +132,11 @@ def readable(event: Event, masking: Masking) -> tuple[str, bool]:
     return pretty(masking.value(beginning)), is_cut
 
 
+def readable_envelope(event: Event, masking: Masking) -> str:
+    """What stood around an entry of a batch, set out in lines; its beginning, where it is long."""
+    return pretty(masking.value(excerpt(json.loads(event.envelope))[0])) if event.envelope else ""
+
+
 def next_of(delivery: Delivery, gate: View, now: datetime) -> str:
     """What happens next, and when, in a sentence or two."""
     portal = delivery.call.portal

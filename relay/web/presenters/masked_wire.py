@@ -18,9 +18,9 @@ PLAIN_HEADERS = frozenset(
 
 
 def masked_event(row: Row, masking: Masking) -> dict[str, Any]:
-    """An event without its body, with its deliveries."""
+    """An event without its body and its envelope, with its deliveries."""
     event, wire = row.event, row.event.to_wire()
-    del wire["body"]
+    del wire["body"], wire["envelope"]
     masked = {
         "headers": {
             name: masking.text(value) if name.lower() in PLAIN_HEADERS else cover(value)

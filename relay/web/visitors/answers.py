@@ -72,9 +72,10 @@ def _page(source: Source, status: int, saying: str, errors: Mapping[str, Sequenc
         title=title,
         text=text,
         errors={name: [words.of_entry(one) for one in messages] for name, messages in (errors or {}).items()},
+        # On the way back, the browser keeps what was typed; a link would lead to an empty form.
         way_back=None if saying == "thanks" else words.way_back,
+        page_before=_page_before(source.origins) if saying == "thanks" else None,
         back=words.back,
-        page_before=_page_before(source.origins),
     )
     around = " ".join(source.origins) or "'none'"
     headers = {

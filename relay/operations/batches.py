@@ -1,0 +1,83 @@
+"""One request, one event or many: the pieces of a webhook, each with what rules see of it. Records nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from relay.core.errors import TooLargeError
+from relay.core.events import Event
+from relay.core.ids import new_event_id
+from relay.sources import Source, build_context
+from relay.sources.dedup import digest_at
+from relay.sources.fan_out import MOST_BYTES, entry_json
+from relay.sources.parsers import JSON
+from relay.store.record.record import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One event to be, and the context in which rules see it."""
+
+    event: Event
+    context: dict[str, Any] = field(repr=False)
+
+
+def pieces_of(source: Source, event: Event, content: Any) -> list[Piece]:
+    """An event as it came, or each entry of its batch as an event of its own; none where the batch is empty.
+
+    content: its body as it was read. Raises UnreadableError, and TooLargeError for too many entries.
+    """
+    entries = source.split(content)
+    if entries is None:
+        return [Piece(event, build_context(source.name, event, content, event.received_at))]
+    around = len(event.query) + sum(len(name) + len(value) for name, value in event.headers.items())
+    pieces, size = [], 0
+    for entry in entries:
+        own = replace(
+            event,
+            # Made in order, and so sorted by it: deliveries of one document go as the sender wrote them down.
+            id=new_event_id(event.received_at),
+            content_type=JSON,
+            body=entry_json(entry.body),
+            envelope=entry_json(entry.envelope).decode("utf-8"),
+        )
+        size += around + len(own.body) + len(own.envelope)
+        if size > MOST_BYTES:
+            raise TooLargeError(f"entries that weigh more than {MOST_BYTES:,} bytes with what stands around each")
+        context = build_context(source.name, event, entry.body, event.received_at, entry.envelope)
+        pieces.append(Piece(own, context))
+    return pieces
+
+
+def contexts_of(source: Source, event: Event) -> list[dict[str, Any]]:
+    """What rules see of an event that is on record: of an entry of a batch one, as when it came.
+
+    What was recorded as a whole is read as its source is configured today. Raises UnreadableError and
+    UnsupportedTypeError.
+    """
+    if event.envelope:
+        body, envelope = json.loads(event.body), json.loads(event.envelope)
+        return [build_context(source.name, event, body, event.received_at, envelope)]
+    content = source.read(event.method, event.content_type, event.query, event.body)
+    return [piece.context for piece in pieces_of(source, event, content)]
+
+
+def distinct_keys(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries of one request, so that no two that differ have one dedup key: neither is a repeat of the other.
+
+    Such a key says too little, as a header of the whole request does; with the place in the batch it says enough, and
+    the same batch sent again has the same keys.
+    """
+    if len(entries) == 1:
+        return list(entries)
+    seen: dict[str, dict[tuple[bytes, str], int]] = {}
+    return [_distinct(entry, entry.dedup_digest, seen) if entry.dedup_digest else entry for entry in entries]
+
+
+def _distinct(entry: Entry, digest: str, seen: dict[str, dict[tuple[bytes, str], int]]) -> Entry:
+    places = seen.setdefault(digest, {})
+    place = places.setdefault((entry.event.body, entry.event.envelope), len(places))
+    return replace(entry, dedup_digest=digest_at(digest, place))

@@ -1,0 +1,38 @@
+"""What became of a webhook, as the answer to its sender: our JSON, or what its source says instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, json
+
+from relay.operations.ingest import Ingested, Probed
+from relay.sources import Source
+from relay.sources.templater import Rendered
+from relay.web import visitors
+from relay.web.problems import problem
+
+
+def answer_to(source: Source, outcome: Ingested | Probed) -> Response:
+    """The answer to a request of this source."""
+    if isinstance(outcome, Probed):
+        return _rendered(outcome.answer)
+    if outcome.is_rejected and source.on_invalid != "accept":
+        detail = "no rule could use the event; it is kept and can be replayed"
+        return problem(422, detail, errors=outcome.errors, **_named(outcome))
+    if visitors.is_visit(source):
+        return visitors.thank(source)
+    if outcome.answer:
+        return _rendered(outcome.answer)
+    return Response(json.dumps(outcome.to_wire()), source.success_status, content_type="application/json")
+
+
+def _named(outcome: Ingested) -> dict[str, Any]:
+    wire = outcome.to_wire()
+    return {name: wire[name] for name in ("event_id", "events") if name in wire}
+
+
+def _rendered(answer: Rendered) -> Response:
+    """What a source or a profile wrote; never taken for anything else than its type says."""
+    headers = {**answer.headers, "X-Content-Type-Options": "nosniff"}
+    return Response(answer.body, answer.status, headers, content_type=answer.content_type)
