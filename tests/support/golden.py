@@ -5,6 +5,7 @@ A folder of tests/samples/senders is a profile; its about.yaml says which source
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -16,7 +17,7 @@ import yaml
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from tests.support.folders import REPOSITORY
+from tests.support.folders import CONFIG, REPOSITORY
 
 SENDERS = REPOSITORY / "tests" / "samples" / "senders"
 PUBLIC_URL = "https://relay.example.com"
@@ -122,6 +123,7 @@ def write_configuration(folder: Path) -> Path:
     """A source for each profile, and for each source a rule that makes one call of every event, with what it sees."""
     rules = folder / "rules"
     rules.mkdir(parents=True)
+    shutil.copy(CONFIG / "gunicorn.conf.py", folder)
     (folder / "portals.yaml").write_text(PORTALS, "utf-8")
     sources = {profile: about(profile)["source"] for profile in profiles()}
     (folder / "sources.yaml").write_text(yaml.safe_dump({"sources": sources}), "utf-8")
