@@ -12,6 +12,7 @@ import yaml
 from relay.core.lifecycle import EventState
 from relay.sources.profile_files import SHIPPED
 from relay.store.record.search import Filter, list_events
+from relay.store.senders.senders import Senders
 from tests.support.golden import PUBLIC_URL, Golden, about, environ, golden, goldens, profiles, write_configuration
 
 ALL = list(goldens())
@@ -108,11 +109,12 @@ def test_a_senders_repeat_is_a_duplicate(client, record, request_):
 
 
 @pytest.mark.parametrize("request_", ids(one for one in ALL if one.expected.get("probe")))
-def test_a_probe_is_answered_to_the_byte_and_makes_no_event(client, record, request_):
+def test_a_probe_is_answered_to_the_byte_counted_and_makes_no_event(client, record, request_):
     answer = send(client, request_)
 
     assert_answer(answer, request_, [])
     assert events_on_record(record) == []
+    assert Senders(record.redis).probes([request_.profile])[request_.profile].count == 1
 
 
 @pytest.mark.parametrize("request_", ids(one for one in ALL if "refused" in one.expected))
