@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 import yaml
+from relay.operations.sampling import sample_of
 
+from relay.configuration.mistakes import Mistakes
+from relay.core.errors import UnsignableError
 from relay.core.lifecycle import EventState
-from relay.sources.profile_files import SHIPPED
+from relay.sources.profile_files import SHIPPED, Profiles
 from relay.store.record.search import Filter, list_events
 from relay.store.senders.senders import Senders
 from tests.support.golden import PUBLIC_URL, Golden, about, environ, golden, goldens, profiles, write_configuration
@@ -193,6 +196,23 @@ def assert_answer(answer, request_: Golden, event_ids, *, duplicate: bool = Fals
     assert answer.get_data() == (b"" if request_.method == "HEAD" else wanted["body"].encode())
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("profile", profiles())
+def test_the_sample_of_a_profile_gets_through_when_the_relay_signs_it(senders_app, client, record, profile):
+    source = senders_app.extensions["services"].sources[profile]
+    Clock.now = golden(profile, next(iter(about(profile)["requests"]))).at + timedelta(days=30)
+    source = source.with_secret("a-secret-that-came-at-run-time") if source.keeps_secret else source
+    loaded = Profiles(None).get(profile, Mistakes())
+    if {way["kind"] for way in ways(profile)} <= {"ed25519", "ecdsa"}:
+        with pytest.raises(UnsignableError):
+            sample_of(source, loaded, PUBLIC_URL, Clock.now)
+        return
+
+    webhook = sample_of(source, loaded, PUBLIC_URL, Clock.now)
+
+    verified = source.verify(webhook, Clock.now)
+    assert source.parse(verified)
 
 
 # The corpus and the profiles themselves.

@@ -67,9 +67,9 @@ def robokassa() -> Sender:
     sender.sample("result", ["17"])
     sender.again("result-again", "result")
     # A shop that gives no numbers: two orders are two.
-    for order in ("18", "19"):
-        fields = {"OutSum": "100.000000", "InvId": "0", "EMail": "ada@example.com", "Shp_order": order, "Shp_a": "ы"}
-        expected = {"answer": plain_text("OK0")}
+    for order, number in (("18", "0"), ("19", "0"), ("20", ""), ("21", "")):
+        fields = {"OutSum": "100.000000", "InvId": number, "EMail": "ada@example.com", "Shp_order": order, "Shp_a": "ы"}
+        expected = {"answer": plain_text(f"OK{number}")}
         sender.post(f"order-{order}", urlencoded(fields), [order], FORM, expected=expected)
     sender.forged("result")
     return sender
