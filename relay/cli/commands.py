@@ -28,7 +28,7 @@ from relay.operations.preview import Tried, try_rules
 from relay.operations.replay import Replayer
 from relay.rules import Rule
 from relay.runtime.embedded import running_url
-from relay.runtime.secret_file import kept_secret
+from relay.runtime.secret_file import kept_secrets
 from relay.store import Store
 from relay.store.operators.audit_log import who_in_terminal
 from relay.store.record.persons import PersonIndex
@@ -117,7 +117,7 @@ def show(options: argparse.Namespace) -> int:
 
 def replay(options: argparse.Namespace) -> int:
     """A new delivery. Starting a workflow a second time is asked first."""
-    settings = _settings()
+    settings = settings_here()
     store = Store.open(settings.redis_url)
     record = store.record
     if not options.id.startswith(EVENT_PREFIX) and not options.yes:
@@ -142,7 +142,7 @@ def replay(options: argparse.Namespace) -> int:
 
 def _secret_key(settings: Settings) -> str | None:
     """The environment's, or the one that `up` has made."""
-    return settings.secret_key or kept_secret(Path("var") / "secrets.env", "RELAY_SECRET_KEY")
+    return settings.secret_key or kept_secrets(Path("var") / "secrets.env").get("RELAY_SECRET_KEY")
 
 
 def audit(options: argparse.Namespace) -> int:
@@ -167,7 +167,7 @@ def audit(options: argparse.Namespace) -> int:
 
 def erase(options: argparse.Namespace) -> int:
     """Remove a person, and prove it."""
-    settings = _settings()
+    settings = settings_here()
     key = _secret_key(settings)
     if not key:
         raise RelayError("RELAY_SECRET_KEY is needed: without it, what rules extracted is not found")
@@ -197,7 +197,18 @@ def erase(options: argparse.Namespace) -> int:
 
 def open_record() -> Record:
     """The record that REDIS_URL names, or the embedded one that runs here. Raises ConfigError."""
-    return Store.open(_settings().redis_url).record
+    return Store.open(settings_here().redis_url).record
+
+
+def settings_here(*, with_record: bool = True) -> Settings:
+    """The settings, with the embedded record where one runs here. with_record: whether it is needed.
+
+    Raises ConfigError.
+    """
+    environ = dict(os.environ)
+    if not environ.get("REDIS_URL"):
+        environ["REDIS_URL"] = running_url() or ("" if with_record else "unix://")
+    return Settings.from_environment(environ)
 
 
 def config_folder() -> Path:
@@ -209,13 +220,6 @@ def start_arguments(call: Call) -> dict[str, Any]:
     """A call in Bitrix24's own words, as `bizproc.workflow.start` takes it."""
     wire = call.to_wire()
     return {name.upper(): wire[name] for name in ("template_id", "document_id", "parameters")}
-
-
-def _settings() -> Settings:
-    environ = dict(os.environ)
-    if not environ.get("REDIS_URL") and (running := running_url()):
-        environ["REDIS_URL"] = running
-    return Settings.from_environment(environ)
 
 
 def _check(path: Path, mistakes: Mistakes) -> int:

@@ -42,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_running(commands)
     _add_rules(commands)
+    _add_sources(commands)
     _add_record(commands)
     return parser
 
@@ -85,6 +86,24 @@ def _add_rules(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     tried.add_argument("rule", metavar="RULE")
     tried.add_argument("body", metavar="BODY.json", help="a file, or - for standard input")
     tried.add_argument("--header", action="append", default=[], metavar="K:V", help="a header of the webhook")
+
+
+def _add_sources(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    sources = commands.add_parser("sources", help="who may send: list them, set one up, send a sample")
+    actions = sources.add_subparsers(required=True, metavar="ACTION")
+    module = "relay.cli.sources"
+    text = "list the sources: address, proof, last event, problems"
+    _command(actions, "list", f"{module}:list_sources", text, "sources list")
+    text = "show what to enter at a sender, step by step; without a name, list the profiles"
+    shown = _command(actions, "show", f"{module}:show_profile", text, "sources show stripe")
+    shown.add_argument("profile", metavar="PROFILE", nargs="?")
+    text = "send a signed sample to the running relay, and show what becomes of it; 1 if it does not get through"
+    tested = _command(actions, "test", f"{module}:test_source", text, "sources test website")
+    tested.add_argument("source", metavar="SOURCE")
+    tested.add_argument("--url", metavar="URL", help="where the relay listens; default: RELAY_HOST and RELAY_PORT")
+    text = "forget the secret that a sender gave, so that its next handshake gives another"
+    forgotten = _command(actions, "forget", f"{module}:forget_secret", text, "sources forget asana")
+    forgotten.add_argument("source", metavar="SOURCE")
 
 
 def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -9,6 +9,7 @@ RelayError
 ├── LimitedError             a source sends more than it may; carries when to come again (429)
 ├── InvalidEventError        a rule matched but could not be filled; carries errors by field (422)
 ├── RecordUnavailableError   Redis cannot write now; nothing was promised (503)
+├── UnsignableError          a sample cannot be signed here, as for a sender that signs with a key of its own
 ├── NotFoundError            no such event, delivery, rule or portal
 ├── IllegalTransitionError   the state machine has no such step
 └── LostRace                 another process got there first; a normal return, so no "Error"
@@ -92,6 +93,10 @@ class InvalidEventError(RelayError):
 
 class RecordUnavailableError(RelayError):
     """Redis is away, read-only or full. The sender must be told to come back."""
+
+
+class UnsignableError(RelayError):
+    """A webhook cannot be given its proof here; the text says why."""
 
 
 class NotFoundError(RelayError):

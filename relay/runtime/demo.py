@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import os
 import shutil
@@ -15,11 +13,12 @@ from typing import Any
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
-import yaml
-
 from relay.core.events import Delivery
+from relay.core.ids import utc_now
 from relay.core.lifecycle import FINAL, State
 from relay.runtime.embedded import url_of
+from relay.sources import Source, Webhook, load_sources
+from relay.sources.signing import sign
 from relay.store import Store
 from relay.store.record.record import Record
 
@@ -47,9 +46,9 @@ def show_samples(url: str, sandbox_url: str, config: Path) -> int:
     """Send every sample, wait for the outcomes, print them. 0 where each has its workflow in the sandbox."""
     record = Store.open(os.environ.get("REDIS_URL") or url_of(Path("var/demo/record"))).record
     print(f"{'sample':24} {'rule':22} {'state':10} workflow in the sandbox", flush=True)
-    good = True
+    sources, good = load_sources(config / "sources.yaml", os.environ), True
     for sample in _samples(config / "samples"):
-        receipt = _send(url, sample, config)
+        receipt = _send(url, sample, sources[sample.source])
         for delivery in _outcomes(record, receipt.get("deliveries", [])):
             known = _workflows(sandbox_url)
             found = delivery.workflow_id in known
@@ -72,25 +71,14 @@ def _samples(folder: Path) -> Iterator[Sample]:
         yield Sample(path.stem, content["source"], content_type, content.get("headers", {}), body.encode())
 
 
-def _send(url: str, sample: Sample, config: Path) -> dict[str, Any]:
-    headers = {"Content-Type": sample.content_type, **sample.headers, **_proof(sample, config)}
-    request = Request(f"{url}/hooks/{sample.source}", sample.body, headers)  # noqa: S310 - our own address
+def _send(url: str, sample: Sample, source: Source) -> dict[str, Any]:
+    headers = {"Content-Type": sample.content_type, **sample.headers}
+    # The demo can prove itself as the sender would: it knows the secrets, for it has made them.
+    webhook = sign(source, Webhook(headers=headers, body=sample.body), utc_now())
+    request = Request(f"{url}/hooks/{sample.source}", sample.body, dict(webhook.headers))  # noqa: S310 - our own address
     with urlopen(request, timeout=10) as answer:  # noqa: S310
         receipt: dict[str, Any] = json.load(answer)
         return receipt
-
-
-def _proof(sample: Sample, config: Path) -> dict[str, str]:
-    """What the sender proves itself with: the demo knows the secrets, for it has made them."""
-    sources = yaml.safe_load((config / "sources.yaml").read_text("utf-8"))["sources"]
-    verify = sources[sample.source]["verify"]
-    if verify["kind"] == "none":
-        return {}
-    secret = os.environ[verify["secrets"][0]]
-    if verify["kind"] == "token":
-        return {verify["header"]: secret}
-    digest = hmac.new(secret.encode(), sample.body, hashlib.sha256).hexdigest()
-    return {verify["header"]: verify.get("prefix", "") + digest}
 
 
 def _outcomes(record: Record, delivery_ids: list[str]) -> list[Delivery]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
+from typing import Any
 
 import yaml
+
+from relay.sources.profile_files import OWN_PROFILES, Profiles
 
 WEB_SECRETS = ("RELAY_SECRET_KEY", "RELAY_DASHBOARD_PASSWORD", "RELAY_API_TOKEN")
 
 
 def fill_in(environ: MutableMapping[str, str], names: Iterable[str], path: Path) -> list[str]:
     """Set each name that is not set, from the file or anew. Returns the names whose value is in the file."""
-    kept = _read(path)
+    kept = kept_secrets(path)
     missing = [name for name in names if not environ.get(name) and not environ.get(f"{name}_FILE")]
     fresh = {name: secrets.token_urlsafe(24) for name in missing if name not in kept}
     if fresh:
@@ -24,26 +27,45 @@ def fill_in(environ: MutableMapping[str, str], names: Iterable[str], path: Path)
     return missing
 
 
-def kept_secret(path: Path, name: str) -> str | None:
-    """A secret that is in the file; None where there is none."""
-    return _read(path).get(name)
-
-
-def source_secrets(sources_file: Path) -> list[str]:
-    """The environment variables that sources.yaml names; none where it cannot be read (checking comes later)."""
-    try:
-        document = yaml.safe_load(sources_file.read_text("utf-8"))
-        sources = document["sources"].values()
-        return [str(name) for source in sources for name in source.get("verify", {}).get("secrets", [])]
-    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError):
-        return []
-
-
-def _read(path: Path) -> dict[str, str]:
+def kept_secrets(path: Path) -> dict[str, str]:
+    """The secrets that are in the file; none where there is no file."""
     if not path.exists():
         return {}
     lines = path.read_text("utf-8").splitlines()
     return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def source_secrets(sources_file: Path) -> list[str]:
+    """The environment variables of sources.yaml whose secret can be made up; none where the file cannot be read.
+
+    Not those of a sender that makes its own: a public key, a name with a password, a key of bytes. Checks come later.
+    """
+    try:
+        sources = yaml.safe_load(sources_file.read_text("utf-8"))["sources"].values()
+        return [name for source in sources for name in _made_up(source, sources_file.parent)]
+    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError):
+        return []
+
+
+def _made_up(source: Mapping[str, Any], folder: Path) -> list[str]:
+    ways = _ways(source.get("verify") or _verify_of_profile(str(source.get("profile")), folder))
+    shared = source.get("secrets") or []
+    names = [*(shared if all(map(_is_text, ways)) else [])]
+    names += [name for way in ways if _is_text(way) for name in way.get("secrets") or []]
+    return [str(name) for name in [*names, *filter(None, [source.get("verify_token")])]]
+
+
+def _verify_of_profile(name: str, folder: Path) -> Any:
+    file = Profiles(folder / OWN_PROFILES).file(name)
+    return yaml.safe_load(file.read_text("utf-8"))["verify"] if file else []
+
+
+def _ways(verify: Any) -> list[Mapping[str, Any]]:
+    return verify if isinstance(verify, list) else [verify]
+
+
+def _is_text(way: Mapping[str, Any]) -> bool:
+    return way.get("kind") in {"token", "hmac", "hash"} and way.get("key", "text") == "text"
 
 
 def _write(path: Path, values: dict[str, str]) -> None:

@@ -6,6 +6,7 @@ It may not know rules, the record or Flask: a `Webhook` comes in, a `Verified` a
 from relay.sources.context import Kept, build_context
 from relay.sources.loading import load_sources
 from relay.sources.source import Source, Verified
+from relay.sources.visitors import Form
 from relay.sources.webhook import Headers, Webhook
 
-__all__ = ["Headers", "Kept", "Source", "Verified", "Webhook", "build_context", "load_sources"]
+__all__ = ["Form", "Headers", "Kept", "Source", "Verified", "Webhook", "build_context", "load_sources"]

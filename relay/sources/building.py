@@ -14,7 +14,7 @@ from relay.sources.proof.several import Several
 from relay.sources.proof.tokens import BasicVerifier, TokenVerifier
 from relay.sources.proof.verifier import NoVerifier, Verifier, Way
 from relay.sources.source import MAX_BODY, OPEN_LIMIT, OPEN_MAX_BODY, Limit, Source
-from relay.sources.templater import Secrets
+from relay.sources.templater import NAMED, Secrets
 from relay.sources.visitors import Form
 
 PUBLIC_KEY = ("ed25519", "ecdsa")
@@ -40,10 +40,21 @@ def build_source(name: str, contract: Mapping[str, Any], verifier: Verifier, sec
         answer=contract["answer"],
         profile=contract["profile"],
         secrets=secrets,
+        variables=_variables(contract),
         form=Form(**form) if form is not None else None,
         thanks=contract["thanks"],
         origins=contract["origins"],
     )
+
+
+def _variables(contract: Mapping[str, Any]) -> dict[str, str]:
+    """The names of the environment variables, as a profile's steps speak of them."""
+    names = [
+        *(contract.get("secrets") or ()),
+        *(name for way in contract["verify"] for name in way.get("secrets") or ()),
+    ]
+    found = {"secret": names[0]} if names else {}
+    return found | {name: contract[name] for name in NAMED if contract.get(name)}
 
 
 def build_verifier(ways: Sequence[Mapping[str, Any]], secrets: Sequence[Sequence[bytes]]) -> Verifier:

@@ -9,7 +9,7 @@ from typing import Any
 from relay.configuration.files import ConfigFile, Place, read_yaml
 from relay.configuration.mistakes import Mistakes, collecting
 from relay.sources.building import build_source, build_verifier
-from relay.sources.profile_files import Profiles
+from relay.sources.profile_files import OWN_PROFILES, Profiles, needed_names
 from relay.sources.proof_schemas import NEEDS_SECRETS, Verify, is_whole
 from relay.sources.schema_fields import A_VARIABLE, SOME_VARIABLES
 from relay.sources.schemas import SourcesSchema
@@ -17,9 +17,6 @@ from relay.sources.secret_names import is_secret_name
 from relay.sources.secret_reading import SecretReader
 from relay.sources.source import Source
 from relay.sources.templater import NAMED, SIGNING
-
-OWN_PROFILES = "profiles"
-"""The folder of the operator's profiles, beside sources.yaml."""
 
 
 def load_sources(
@@ -109,11 +106,7 @@ class _Entry:
 
     def _named(self, secrets: SecretReader, contract: Mapping[str, Any]) -> dict[str, bytes]:
         """What verify_token and confirmation name, where probes and answers need them."""
-        answers = [probe.answer for probe in contract.get("probes", ())]
-        answers += [contract["answer"]] if contract.get("answer") else []
-        needed = {name for answer in answers for name in answer.secrets}
-        needed |= {probe.secret for probe in contract.get("probes", ()) if probe.secret}
-        found = {}
+        needed, found = needed_names(contract), {}
         for name in NAMED:
             variable = contract.get(name)
             if variable is not None and (secret := secrets.read((*self._place, name), variable)) is not None:

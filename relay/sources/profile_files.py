@@ -15,10 +15,16 @@ from relay.configuration.fields import NAME, suggestion
 from relay.configuration.files import read_yaml
 from relay.configuration.mistakes import Mistakes
 from relay.core.errors import Mistake
+from relay.sources.building import build_verifier
+from relay.sources.proof.verifier import Verifier
+from relay.sources.proof_schemas import NEEDS_SECRETS
 from relay.sources.schemas import ContractSchema, ProfileSchema
+from relay.sources.templater import NAMED
 
 SHIPPED = Path(__file__).parent / "profiles"
 SUFFIX = ".yaml"
+OWN_PROFILES = "profiles"
+"""The folder of the operator's profiles, beside sources.yaml."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,32 @@ class Profile:
         return thin
 
     @property
+    def verifier(self) -> Verifier:
+        """Its ways of proof, without secrets."""
+        ways = self.content["verify"]
+        return build_verifier(ways, [()] * len(ways))
+
+    @property
+    def needs_secrets(self) -> bool:
+        """Whether a source that uses it has to name secrets."""
+        keeps = any(probe.keeps for probe in self.content["probes"])
+        return not keeps and any(way["kind"] in NEEDS_SECRETS for way in self.content["verify"])
+
+    @property
+    def named_secrets(self) -> list[str]:
+        """The further secrets that a source which uses it has to name: verify_token, confirmation."""
+        return sorted(needed_names(self.content))
+
+    @property
+    def dedup_words(self) -> str:
+        """What makes two webhooks the same one."""
+        dedup = self.content["dedup"]
+        if dedup is None:
+            return "nothing: each is an event of its own"
+        what = dedup["expression"].text if dedup["expression"] else f"the header {dedup['header']}"
+        return f"{'its whole body' if dedup['whole_body'] else what}, for {dedup['window_s'] / 3600:g} h"
+
+    @property
     def sample(self) -> Mapping[str, Any]:
         """method, query, headers, type and body of what `sources test` sends."""
         sample: Mapping[str, Any] = self.content["sample"]
@@ -85,13 +117,13 @@ class Profiles:
     def get(self, name: str, mistakes: Mistakes) -> Profile | None:
         """The profile of this name; None where there is none, or where it has a mistake, which is noted then."""
         if name not in self._read:
-            file = self._file(name)
+            file = self.file(name)
             self._read[name] = _load(name, file, mistakes) if file else None
         return self._read[name]
 
     def is_known(self, name: str) -> bool:
-        """Whether there is such a file, whatever is wrong with it."""
-        return self._file(name) is not None
+        """Whether there is such a profile, whatever is wrong with it."""
+        return self.file(name) is not None
 
     def check_own(self, mistakes: Mistakes) -> None:
         """Note every mistake in the operator's folder, whether a source uses its profiles or not."""
@@ -109,7 +141,10 @@ class Profiles:
         """What to say of a name that is none."""
         return f"unknown profile {name!r}{suggestion(name, self.names)}"
 
-    def _file(self, name: str) -> Path | None:
+    def file(self, name: str) -> Path | None:
+        """Its file; None where there is none."""
+        if not NAME.fullmatch(name):
+            return None
         shipped = SHIPPED / f"{name}{SUFFIX}"
         if shipped.is_file():
             return shipped
@@ -118,6 +153,14 @@ class Profiles:
 
     def _own_file(self, name: str) -> Path | None:
         return self._own / f"{name}{SUFFIX}" if self._own else None
+
+
+def needed_names(contract: Mapping[str, Any]) -> set[str]:
+    """The named secrets that probes and answers use."""
+    probes = contract.get("probes", ())
+    answers = [probe.answer for probe in probes] + [one for one in [contract.get("answer")] if one]
+    used = {name for answer in answers for name in answer.secrets if name in NAMED}
+    return used | {probe.secret for probe in probes if probe.secret}
 
 
 def _names(folder: Path) -> list[str]:

@@ -81,9 +81,10 @@ class Source:
     json_field: a form field that holds JSON. probes: what is answered without an event. each: where a batch has its
     entries. double_click_s: within so many seconds the same content is a duplicate, where dedup finds no key.
     answer: what a recorded event is answered with, instead of our JSON. profile: the name of the one that it uses.
-    secrets: those that answers use, by name. form: people's browsers send it; None: only machines do. thanks: where a
-    browser goes then; None: to a page of ours. origins: the pages whose scripts and forms may send, as browsers name
-    them.
+    secrets: those that answers use, by name. variables: the names of the environment variables that hold its secrets:
+    `secret` for the first, `verify_token`, `confirmation`. form: people's browsers send it; None: only machines do.
+    thanks: where a browser goes then; None: to a page of ours. origins: the pages whose scripts and forms may send, as
+    browsers name them.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Source:
     answer: Answer | None = None
     profile: str | None = None
     secrets: Secrets = field(default_factory=dict, repr=False)
+    variables: Mapping[str, str] = field(default_factory=dict)
     form: Form | None = None
     thanks: str | None = None
     origins: tuple[str, ...] = ()

@@ -71,8 +71,8 @@ def is_foreign(origin: str | None, origins: Sequence[str]) -> bool:
     return bool(origins) and origin is not None and origin not in origins
 
 
-def origin_near_miss(origin: str, origins: Sequence[str]) -> str | None:
-    """How an origin differs from one that may send, in words; None where it is nothing like it."""
+def origin_near_miss(origin: str, origins: Sequence[str]) -> str:
+    """How an origin differs from those that may send, in words."""
     if origin == "null":
         return "the page keeps its origin to itself: a file, a sandboxed frame, or Referrer-Policy: no-referrer"
     given = _parts(origin)
@@ -80,7 +80,7 @@ def origin_near_miss(origin: str, origins: Sequence[str]) -> str | None:
         wanted = _parts(allowed)
         if given and wanted and _bare(given[1]) == _bare(wanted[1]):
             return f"the page is on the same site, but {', '.join(_differences(given, wanted))}"
-    return None
+    return "the page is on a site that origins does not name"
 
 
 Parts = tuple[str, str, int | None]

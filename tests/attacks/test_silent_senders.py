@@ -107,6 +107,9 @@ def test_a_body_that_trickles_in_is_not_waited_for(served):
             return answer
 
         until(answered, "an end of it")
+        trickling.settimeout(10)
+        while piece := trickling.recv(65536):
+            answer += piece
 
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["detail"] == "the body did not come in time"

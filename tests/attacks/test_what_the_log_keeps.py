@@ -20,6 +20,7 @@ BROKEN = {
     "method": f"p{SECRET} /hooks/website HTTP/1.1\r\n\r\n",
     "line": f"POST /hooks/website?token={SECRET}\r\n\r\n",
     "target": f"POST /hooks/website?token={SECRET}\x01 HTTP/1.1\r\n\r\n",
+    "version of none": f"POST /hooks/website?token={SECRET} HTTP/9.9\r\n\r\n",
     "version": f"POST /hooks/website HTTP/{SECRET}\r\n\r\n",
     "name": f"POST / HTTP/1.1\r\nHost: a\r\n{SECRET} : a\r\n\r\n",
     "value": f"POST / HTTP/1.1\r\nHost: a\r\nX-Relay-Token: {SECRET}\x01\r\n\r\n",
@@ -57,6 +58,17 @@ def test_a_broken_request_is_neither_printed_nor_sent_back(served, sent):
     assert SECRET not in answer.decode("latin-1")
     until(lambda: len(served.lines("request.broken")) > seen, "a line about it")
     assert SECRET not in served.log()
+
+
+def test_a_body_whose_chunks_are_broken_is_neither_printed_nor_sent_back(served):
+    address = urlsplit(served.url)
+    head = "POST /hooks/website HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
+        connection.sendall(f"{head}{SECRET}\r\n".encode())
+        answer = connection.recv(65536)
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert SECRET not in answer.decode("latin-1") + served.log()
 
 
 @pytest.mark.parametrize(

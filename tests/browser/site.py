@@ -16,21 +16,9 @@ FORM = """
   <p><label>E-mail <input name="email"></label>
   <p><label>Guests <input name="guests"></label>
   <p hidden><label>Leave this empty <input name="_gotcha" tabindex="-1" autocomplete="off"></label>
-  $more
   <p><button>Send</button>
 </form>
 """
-TIMES = """
-  <input type="hidden" name="_started"><input type="hidden" name="_sent">
-  <script>
-    {
-      const form = document.currentScript.closest("form");
-      form._started.value = Date.now();
-      form.addEventListener("submit", () => { form._sent.value ||= Date.now(); });
-    }
-  </script>
-"""
-"""As config/README.md gives it."""
 SCRIPTED = """
 <!doctype html><html lang="en"><title>Contact, by script</title><h1>Contact</h1>
 <script>
@@ -59,6 +47,7 @@ SCRIPTED = """
 PAGES = {
     "/": Template("<!doctype html><html lang=en><title>The site</title><h1>The site</h1>"),
     "/form": Template(FORM),
+    "/copied": Template("<!doctype html><html lang=en><title>Contact</title>$copied"),
     "/scripted": Template(SCRIPTED),
     "/thanks": Template("<!doctype html><html lang=en><title>Thanks</title><h1>The site says thanks</h1>"),
 }
@@ -95,9 +84,7 @@ def served(port: int) -> Iterator[Site]:
             self.end_headers()
             if page:
                 chosen = dict(pair.split("=", 1) for pair in query.split("&") if "=" in pair)
-                values = {"source": "contact", "coding": "application/x-www-form-urlencoded", "more": "", **chosen}
-                if values["more"] == "times":
-                    values["more"] = TIMES
+                values = {"source": "contact", "coding": "application/x-www-form-urlencoded", **chosen}
                 self.wfile.write(page.safe_substitute(site.values | values).encode())
 
         def log_message(self, *_: object) -> None:

@@ -8,7 +8,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from relay.core.lifecycle import EventState, State
+from relay.sources import Form
 from relay.store.record.search import Filter, list_events
+from relay.web.dashboard.form_snippets import form_of
 from tests.browser import site as sites
 from tests.browser.looks import DESK, PHONE, faults_of, take
 from tests.browser.stage import staged
@@ -39,7 +41,8 @@ def stage(tmp_path_factory, site):
     with staged(tmp_path_factory.mktemp("forms"), configure) as made:
         made.start_web()
         made.start_workers()
-        site.values |= {"relay": made.url, "token": SECRETS["SOURCE_WEBSITE_TOKEN"]}
+        copied = form_of(Form("_gotcha", 2.0), f"{made.url}/hooks/contact")
+        site.values |= {"relay": made.url, "token": SECRETS["SOURCE_WEBSITE_TOKEN"], "copied": copied}
         yield made
 
 
@@ -185,7 +188,7 @@ def test_a_machine_that_fills_in_everything_is_thanked_and_refused(stage, record
 
 
 def test_a_machine_that_is_faster_than_anybody_is_thanked_and_refused(stage, record, open_page):
-    page, _ = open_page("/form?more=times")
+    page, _ = open_page("/copied")
     fill(page)
     page.get_by_role("button", name="Send").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Thank you")
@@ -195,7 +198,7 @@ def test_a_machine_that_is_faster_than_anybody_is_thanked_and_refused(stage, rec
 
 @EVERY_WAY
 def test_a_person_takes_the_time_that_typing_takes(stage, record, open_page, javascript):
-    page, _ = open_page("/form?more=times", javascript=javascript)
+    page, _ = open_page("/copied", javascript=javascript)
     fill(page)
     if javascript:
         # As if the page had been open for a while: its own clock says when it was shown, and when it was sent.

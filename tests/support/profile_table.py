@@ -62,6 +62,8 @@ def _way(way: Mapping[str, Any]) -> str:
     words = f"{name} in {_place(way)}"
     if signed := way.get("signed"):
         words += f" over `{signed}`"
+    if parameter := way.get("body_digest"):
+        words += f", with the body's digest as `{parameter}` in it"
     return words + (f", at most {way['timestamp'].get('tolerance', '5m')} old" if "timestamp" in way else "")
 
 

@@ -62,6 +62,11 @@ class NoVerifier:
         return self
 
 
+def words_of(verifier: Verifier) -> str:
+    """How senders prove themselves, for people."""
+    return ", or ".join(dict.fromkeys(way.words for way in verifier.ways)) or "none: anybody may send"
+
+
 def counting(ways: Iterable[Way], reading: Reading) -> Iterator[Way]:
     """The ways that count for this webhook."""
     return (way for way in ways if way.unless is None or not reading.holds(way.unless))

@@ -8,12 +8,12 @@ from flask import Response, abort, flash, redirect, render_template, url_for
 
 from relay.core.events import Event
 from relay.core.ids import utc_now
+from relay.sources.proof.verifier import words_of
 from relay.store.operators.audit_log import Act
 from relay.store.record.search import row_of
 from relay.web.auth.guard import is_revealed, reveal
 from relay.web.dashboard.acts import acts_for
 from relay.web.dashboard.frame import blueprint, for_operators, who
-from relay.web.dashboard.sources import proof_of
 from relay.web.presenters.event_details import (
     details_of,
     lines_of,
@@ -91,4 +91,4 @@ def _proof(event: Event) -> str:
         return "Its source is no longer configured."
     if source.is_open:
         return "Not verified: anybody may send to this source."
-    return f"Verified: {proof_of(source.verifier)}."
+    return f"Verified: {words_of(source.verifier)}."

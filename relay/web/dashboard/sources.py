@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,28 +10,31 @@ from flask import flash, redirect, render_template, request, url_for
 from relay.core.errors import NotFoundError
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState
-from relay.operations.ingest import PROOF
+from relay.operations.refusals import near_misses
 from relay.sources import Source
-from relay.sources.proof.verifier import Verifier
+from relay.sources.proof.verifier import words_of
 from relay.store.record.statistics import Presence, Series
 from relay.store.senders.senders import GivenSecret, Probes
+from relay.web.dashboard.form_snippets import form_of
 from relay.web.dashboard.frame import blueprint, who
 from relay.web.dashboard.snippets import snippet_of
 from relay.web.services import services
 
 COUNTED = (EventState.ACCEPTED, EventState.IGNORED, EventState.REJECTED, EventState.REFUSED)
-LOOKED_AT, MOST_SHOWN = 50, 5
-"""Of so many refused webhooks of a source the near misses are counted; so many kinds are shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceView:
-    """One source as its page shows it. counts: events of the last week by state. given: what its sender gave."""
+    """One source as its page shows it. counts: events of the last week by state. given: what its sender gave.
+
+    form: what its owner may put on a page; None where no browsers come.
+    """
 
     source: Source
     url: str
     proof: str
     snippet: str
+    form: str | None
     presence: Presence
     probes: Probes
     given: GivenSecret | None
@@ -73,39 +75,23 @@ def _page(shown: str | None = None, secret: str | None = None) -> Any:
     names = [one.name for one in found]
     presence, probes = store.presence_of_sources(names), store.senders.probes(names)
     week = store.series(utc_now())["week"]
-    misses = _near_misses()
-    views = [_view(one, presence[one.name], probes[one.name], week, misses.get(one.name, {})) for one in found]
+    views = [_view(one, presence[one.name], probes[one.name], week) for one in found]
     return render_template("sources.html", views=views, counted=COUNTED, shown=shown, secret=secret)
 
 
-def proof_of(verifier: Verifier) -> str:
-    """How a sender proves itself, in words."""
-    return ", or ".join(dict.fromkeys(way.words for way in verifier.ways)) or "none: anybody may send"
-
-
-def _near_misses() -> dict[str, dict[str, int]]:
-    """What was almost right about the newest refused webhooks of each source, counted."""
-    record, misses = services().record, {}
-    for source in services().sources:
-        counted: Counter[str] = Counter()
-        for event in record.events(services().store.newest_unproven(source, LOOKED_AT)):
-            counted.update(event.errors.get(PROOF, ()))
-        misses[source] = dict(counted.most_common(MOST_SHOWN))
-    return misses
-
-
-def _view(source: Source, presence: Presence, probes: Probes, week: Series, near_misses: dict[str, int]) -> SourceView:
+def _view(source: Source, presence: Presence, probes: Probes, week: Series) -> SourceView:
     base = services().settings.public_url or request.host_url.rstrip("/")
     url = f"{base}/hooks/{source.name}"
     return SourceView(
         source=source,
         url=url,
-        proof=proof_of(source.verifier),
+        proof=words_of(source.verifier),
         snippet=snippet_of(source, url),
+        form=form_of(source.form, url) if source.form else None,
         presence=presence,
         probes=probes,
         given=services().store.senders.secret(source.name) if source.keeps_secret else None,
         counts={state.value: week.total(f"source:{source.name}:{state}") for state in COUNTED},
         rules=len(services().rules.for_source(source.name)),
-        near_misses=near_misses,
+        near_misses=near_misses(services().store, source.name),
     )

@@ -1,0 +1,148 @@
+"""A sample of what a source's sender sends, signed as it would, through the door, and what became of it.
+
+Speaks plain HTTP to the relay itself, and follows no redirect.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from relay.core.errors import RelayError
+from relay.core.events import Delivery, Event
+from relay.core.lifecycle import FINAL
+from relay.sources import Headers, Source, Webhook
+from relay.sources.parsers import FORM, kind_of
+from relay.sources.profile_files import Profile
+from relay.sources.signing import sign
+from relay.store import Store
+from relay.store.record.search import Filter, Row, list_events
+
+TIMEOUT_S = 15.0
+POLL_S = 0.2
+MOST_EVENTS = 50
+PLAIN: Mapping[str, Any] = {
+    "method": "POST", "query": "", "headers": {}, "type": "application/json", "body": {"lead": {"id": 1}},
+}  # fmt: skip
+"""The sample of a source without a profile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the door said. body: the beginning of it."""
+
+    status: int
+    content_type: str
+    body: str = field(repr=False)
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 400
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of a sample: the events that it made, newest last, and how many repeats or probes were counted."""
+
+    events: tuple[Event, ...]
+    deliveries: tuple[Delivery, ...]
+    repeats: int
+    probes: int
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing more is going to happen by itself."""
+        return all(one.state in FINAL for one in self.deliveries)
+
+
+def sample_of(source: Source, profile: Profile | None, origin: str, now: datetime) -> Webhook:
+    """The sample, with its proof. origin: the address of the relay as the sender knows it, for some sign that.
+
+    Raises UnsignableError.
+    """
+    said = profile.sample if profile else PLAIN
+    query = f"?{said['query']}" if said["query"] else ""
+    method = said["method"] if profile else source.methods[0]
+    webhook = Webhook(
+        method=method,
+        headers=Headers([("Content-Type", said["type"]), *said["headers"].items()]),
+        query_string=said["query"],
+        body=_body(said["type"], said["body"]) if method not in {"GET", "HEAD"} else b"",
+        public_url=f"{origin}/hooks/{source.name}{query}",
+    )
+    return sign(source, webhook, now)
+
+
+def post(webhook: Webhook, address: str, name: str) -> Answered:
+    """Send it to the relay at this address. Raises RelayError where nobody answers."""
+    parts = urlsplit(address)
+    connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    query = f"?{webhook.query_string}" if webhook.query_string else ""
+    connection = connect(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+    try:
+        target = f"{parts.path.rstrip('/')}/hooks/{name}{query}"
+        connection.request(webhook.method, target, webhook.body or None, dict(webhook.headers))
+        answer = connection.getresponse()
+        text = answer.read(2_000).decode("utf-8", "replace")
+        return Answered(answer.status, answer.headers.get("Content-Type", ""), text)
+    except (OSError, http.client.HTTPException) as error:
+        raise RelayError(f"nobody answers at {address} ({type(error).__name__}): does the relay run there?") from None
+    finally:
+        connection.close()
+
+
+class Watch:
+    """Looks what a sample makes on record. Begins before it is sent."""
+
+    def __init__(self, store: Store, source: str, now: datetime) -> None:
+        self._store, self._source, self._began = store, source, now
+        self._probes, self._repeats = self._counted()
+
+    def wait(self, clock: Callable[[], float] = time.monotonic) -> Fate:
+        """What became of it, as soon as that is settled, or as it is after 15 seconds."""
+        deadline = clock() + TIMEOUT_S
+        while True:
+            fate = self._look()
+            if fate.is_settled or clock() > deadline:
+                return fate
+            time.sleep(POLL_S)
+
+    def _look(self) -> Fate:
+        rows: tuple[Row, ...] = list_events(
+            self._store.record, Filter(source=self._source, since=self._began), limit=MOST_EVENTS
+        ).rows
+        probes, repeats = self._counted()
+        return Fate(
+            events=tuple(row.event for row in reversed(rows)),
+            deliveries=tuple(one for row in reversed(rows) for one in row.deliveries),
+            repeats=repeats - self._repeats,
+            probes=probes - self._probes,
+        )
+
+    def _counted(self) -> tuple[int, int]:
+        probes = self._store.senders.probes([self._source])[self._source].count
+        return probes, self._store.record.counts().since_start.get("event:duplicate", 0)
+
+
+def _body(content_type: str, written: Any) -> bytes:
+    if isinstance(written, str):
+        return written.encode("utf-8")
+    if kind_of(content_type) == FORM:
+        return urlencode(list(_fields(written))).encode("ascii")
+    return json.dumps(written, ensure_ascii=False).encode("utf-8")
+
+
+def _fields(written: Any, name: str = "") -> Any:
+    """A form's fields, as PHP writes maps and lists: `lead[phone]`, `tags[0]`."""
+    pairs = written.items() if isinstance(written, dict) else enumerate(written) if isinstance(written, list) else None
+    if pairs is None:
+        yield name, "" if written is None else str(written)
+        return
+    for key, inner in pairs:
+        yield from _fields(inner, f"{name}[{key}]" if name else str(key))

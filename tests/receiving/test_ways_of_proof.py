@@ -1,0 +1,363 @@
+"""Every way in which senders prove themselves: the right proof is believed, one changed byte is not, nor an old one.
+
+The vectors were made without this project's code: by hand with hashlib, and by `openssl` where a public key is used.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.core.errors import NotVerifiedError
+from relay.sources import Source, Webhook, load_sources
+from relay.sources.proof import REASONS
+
+NOW = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
+STAMP = "1769853600"
+KEY = "the-secret-of-the-test"
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+URL = "https://relay.example.com/hooks/one?a=1"
+BODY = b'{"a": 1}'
+
+# openssl genpkey -algorithm ed25519; openssl pkeyutl -sign -rawin; openssl dgst -sha256 -sign, over STAMP and BODY
+ED25519 = "f06a603b9fed77b6eb857809ff27c05a1b8e281e85b526e7632e9ff37bc06a90"
+ED25519_DER = "MCowBQYDK2VwAyEA8GpgO5/td7brhXgJ/yfAWhuOKB6FtSbnYy6f83vAapA="
+ED25519_SIGNATURE = (
+    "f5fa6c729995f675e3908c6562f73f027b7494f61efd05d232f7269b78b4e91d"
+    "9cc4866e771320c180a0fae67d6628ef6244bdc32fa02870fd8ae4627a8c1202"
+)
+P256_DER = (
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEXgk4QR83kX3+e0KI56xgNMQzKc+P"
+    "QWdzH8Ht/LsMzxwequ3iHH+xw+ansSvwJa+V2xOsazRLlfdVg3ufFdELKw=="
+)
+P256_SIGNATURE = "MEUCIQCe369xXYZhVkwo3/wXpK1ijLVHt07vY46lujQCf4ViZwIgR0IKurzT2R+zQmruDDEQYq1k+iPXztISVULtgV0FnHU="
+PEM = "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----"
+
+
+def mac(signed: bytes, algorithm: str = "sha256", key: bytes = KEY.encode()) -> bytes:
+    return hmac.new(key, signed, algorithm).digest()
+
+
+def md5(text: bytes) -> Any:
+    return hashlib.new("md5", text, usedforsecurity=False)
+
+
+def b64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One sender. is_old_refused: its time is checked. changed: a body that is another to its proof."""
+
+    name: str
+    verify: dict[str, Any]
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = BODY
+    content_type: str = JSON
+    query: str = "a=1"
+    secret: str = KEY
+    is_old_refused: bool = False
+    changed: bytes | None = None
+    method: str = "POST"
+
+
+def hmac_in(header: str = "X-Sign", **more: Any) -> dict[str, Any]:
+    return {"kind": "hmac", "header": header, **more}
+
+
+TIMED = {"signed": "{timestamp}{body}", "timestamp": {"header": "X-Time"}}
+FIELDS = b"b=2&a=%D0%B6&a=1&b=2&c%5Bd%5D="
+PHP = b"name=%D0%90da+%2F&tags%5B0%5D=a&tags%5B1%5D=b&odd%5B1%5D=x&e=%F0%9F%98%80%22%5C"
+PHP_JSON = rb'{"name":"\u0410da \/","tags":["a","b"],"odd":{"1":"x"},"e":"\ud83d\ude00\"\\"}'
+MAILGUN = b'{"signature": {"timestamp": "1769853600", "token": "tok", "signature": "%s"}, "x": 1}'
+ROBOKASSA = b"OutSum=100.00&InvId=5&Shp_b=2&Shp_a=1&SignatureValue="
+ROBOKASSA_TEXT = b"100.00:5:" + KEY.encode() + b":Shp_a=1:Shp_b=2"
+CASES = [
+    Case("a token in the query", {"kind": "token", "query": "t"}, query=f"a=1&t={KEY}", changed=BODY),
+    Case(
+        "a token in JSON",
+        {"kind": "token", "field": "auth.token"},
+        body=b'{"auth": {"token": "the-secret-of-the-test"}}',
+        changed=b'{"auth": {"token": "the-secret-of-the-tesT"}}',
+    ),
+    Case(
+        "a token in a form",
+        {"kind": "token", "field": "auth.token"},
+        body=b"auth%5Btoken%5D=the-secret-of-the-test&x=1",
+        content_type=FORM,
+        changed=b"auth%5Btoken%5D=another",
+    ),
+    Case(
+        "HTTP Basic",
+        {"kind": "basic"},
+        {"Authorization": f"Basic {b64(b'name:pass:word')}"},
+        secret="name:pass:word",
+        changed=BODY,
+    ),
+    *[
+        Case(algorithm, hmac_in(algorithm=algorithm), {"X-Sign": mac(BODY, algorithm).hex()})
+        for algorithm in ("sha1", "sha256", "sha384", "sha512", "md5")
+    ],
+    Case("a key in hex", hmac_in(key="hex"), {"X-Sign": mac(BODY, key=b"\x01\xff").hex()}, secret="01ff"),
+    Case(
+        "a key in base64", hmac_in(key="base64"), {"X-Sign": mac(BODY, key=b"\x01\xff\x02").hex()}, secret="whsec_Af8C"
+    ),
+    Case("in the query", {"kind": "hmac", "query": "sig"}, query=f"a=1&sig={mac(BODY).hex()}"),
+    Case(
+        "a digest that begins with the secret, as HubSpot's first version",
+        {"kind": "hash", "header": "X-Sign", "signed": "{secret}{body}"},
+        {"X-Sign": hashlib.sha256(KEY.encode() + BODY).hexdigest()},
+    ),
+    Case(
+        "HubSpot's second",
+        {"kind": "hash", "header": "X-Sign", "signed": "{secret}{method}{url}{body}"},
+        {"X-Sign": hashlib.sha256(KEY.encode() + b"POST" + URL.encode() + BODY).hexdigest()},
+    ),
+    Case(
+        "HubSpot's third",
+        hmac_in(
+            signed="{method}{url:decoded}{body}{timestamp}",
+            timestamp={"header": "X-Time", "unit": "ms"},
+            encoding="base64",
+        ),
+        {
+            "X-Time": f"{STAMP}500",
+            "X-Sign": b64(
+                mac(b"POSThttps://relay.example.com/hooks/one?q=a/b:c@d%20e+%7E" + BODY + STAMP.encode() + b"500")
+            ),
+        },
+        query="q=a%2Fb%3ac%40d%20e+%7E",
+        is_old_refused=True,
+    ),
+    Case(
+        "Robokassa: a digest in the form, over fields and the secret",
+        {
+            "kind": "hash",
+            "algorithm": "md5",
+            "field": "SignatureValue",
+            "signed": "{field:OutSum}:{field:InvId}:{secret}{sorted:Shp_}",
+        },
+        body=ROBOKASSA + md5(ROBOKASSA_TEXT).hexdigest().upper().encode(),
+        content_type=FORM,
+        changed=ROBOKASSA.replace(b"InvId=5", b"InvId=6") + md5(ROBOKASSA_TEXT).hexdigest().encode(),
+    ),
+    Case(
+        "Robokassa by GET",
+        {"kind": "hash", "algorithm": "md5", "field": "Sig", "signed": "{field:OutSum}:{secret}{sorted:Shp_}"},
+        method="GET",
+        body=b"",
+        query="OutSum=1&Shp_a=%2B&Sig=" + md5(b"1:" + KEY.encode() + b":Shp_a=+").hexdigest(),
+        changed=b"OutSum=2",
+    ),
+    Case(
+        "Twilio: the address and sorted fields, a value that comes twice signed once",
+        hmac_in(signed="{url}{fields}", algorithm="sha1", encoding="base64"),
+        {"X-Sign": b64(mac(URL.encode() + "a1aжb2c[d]".encode(), "sha1"))},
+        body=FIELDS,
+        content_type=FORM,
+        changed=FIELDS.replace(b"b=2", b"b=3"),
+    ),
+    Case(
+        "Twilio: the address, in which the digest of the body is",
+        hmac_in(signed="{url}", body_digest="bodySHA256", algorithm="sha1", encoding="base64"),
+        {
+            "X-Sign": b64(
+                mac(f"{URL[:-3]}bodySHA256={hashlib.sha256(BODY).hexdigest()}".encode(), "sha1"),
+            )
+        },
+        query=f"bodySHA256={hashlib.sha256(BODY).hexdigest()}",
+    ),
+    Case(
+        "WPForms: the form as PHP writes JSON",
+        hmac_in(signed="{timestamp}.{php_json}", parts={"signature": "v", "timestamp": "t"}, timestamp={}),
+        {"X-Sign": f"t={STAMP},v={mac(STAMP.encode() + b'.' + PHP_JSON).hex()}"},
+        body=PHP,
+        content_type=FORM,
+        changed=PHP.replace(b"Ada", b"Eve").replace(b"tags%5B0%5D=a", b"tags%5B0%5D=c"),
+        is_old_refused=True,
+    ),
+    Case(
+        "Mailgun: everything in the body",
+        {
+            "kind": "hmac",
+            "field": "signature.signature",
+            "signed": "{timestamp}{field:signature.token}",
+            "timestamp": {"field": "signature.timestamp"},
+        },
+        body=MAILGUN % mac(b"1769853600tok").hex().encode(),
+        changed=(MAILGUN % mac(b"1769853600tok").hex().encode()).replace(b'"tok"', b'"tak"'),
+        is_old_refused=True,
+    ),
+    Case(
+        "Linear: a time in the body that is signed",
+        hmac_in(timestamp={"field": "at", "unit": "ms"}),
+        {"X-Sign": mac(b'{"at": 1769853600250}').hex()},
+        body=b'{"at": 1769853600250}',
+        is_old_refused=True,
+    ),
+    Case(
+        "a time as ISO 8601, as Twitch",
+        hmac_in(signed="{id}{timestamp}{body}", id_header="X-Id", timestamp={"header": "X-Time", "unit": "iso"}),
+        {
+            "X-Id": "m-1",
+            "X-Time": "2026-01-31T10:00:00.634234626Z",
+            "X-Sign": mac(b"m-12026-01-31T10:00:00.634234626Z" + BODY).hex(),
+        },
+        is_old_refused=True,
+    ),
+    Case(
+        "a time with an offset",
+        hmac_in(signed="{timestamp}{body}", timestamp={"header": "X-Time", "unit": "iso"}),
+        {"X-Time": "2026-01-31T13:00:00+03:00", "X-Sign": mac(b"2026-01-31T13:00:00+03:00" + BODY).hex()},
+        is_old_refused=True,
+    ),
+    Case(
+        "the digest of the body, a header and a value of the query",
+        hmac_in(signed="{body_sha256}|{header:X-Topic}|{query:a}"),
+        {"X-Topic": "t", "X-Sign": mac(hashlib.sha256(BODY).hexdigest().encode() + b"|t|1").hex()},
+    ),
+    *[
+        Case(
+            f"ed25519, the key as {name}",
+            {"kind": "ed25519", "header": "X-Sign", **TIMED},
+            {"X-Time": STAMP, "X-Sign": ED25519_SIGNATURE},
+            secret=key,
+            is_old_refused=True,
+        )
+        for name, key in {
+            "hex": ED25519,
+            "base64": b64(bytes.fromhex(ED25519)),
+            "whpk_": f"whpk_{b64(bytes.fromhex(ED25519))}",
+            "DER": ED25519_DER,
+            "PEM": PEM.format(ED25519_DER),
+            "PEM in one line": PEM.format(ED25519_DER).replace("\n", " "),
+            "PEM with \\n": PEM.format(ED25519_DER).replace("\n", "\\n"),
+        }.items()
+    ],
+    *[
+        Case(
+            f"ECDSA, the key as {name}",
+            {"kind": "ecdsa", "header": "X-Sign", "encoding": "base64", **TIMED},
+            {"X-Time": STAMP, "X-Sign": P256_SIGNATURE},
+            secret=key,
+            is_old_refused=True,
+        )
+        for name, key in {"DER": P256_DER, "PEM": PEM.format(P256_DER)}.items()
+    ],
+]
+
+
+def source_of(folder, verify, secret, **more):
+    path = folder / "sources.yaml"
+    entry = {"verify": verify, "secrets": ["SECRET"], "methods": ["GET", "POST"], **more}
+    path.write_text(yaml.safe_dump({"sources": {"one": entry}}), "utf-8")
+    return load_sources(path, {"SECRET": secret})["one"]
+
+
+def webhook_of(case, body=None, headers=None):
+    sent = {"Content-Type": case.content_type, **(case.headers if headers is None else headers)}
+    return Webhook(
+        method=case.method,
+        headers=sent,
+        query_string=case.query,
+        body=case.body if body is None else body,
+        public_url=f"{URL.partition('?')[0]}?{case.query}",
+    )
+
+
+def reason(source: Source, webhook: Webhook, now: datetime = NOW) -> str:
+    with pytest.raises(NotVerifiedError) as caught:
+        source.verify(webhook, now)
+    assert caught.value.reason in REASONS
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_the_right_proof_is_believed_and_nothing_else(tmp_path, case):
+    source = source_of(tmp_path, case.verify, case.secret)
+
+    assert source.verify(webhook_of(case), NOW).source == "one"
+    if case.changed != case.body:
+        changed = webhook_of(case, case.body + b" " if case.changed is None else case.changed)
+        if case.method == "GET":
+            changed = replace(changed, query_string=changed.body.decode(), body=b"")
+        assert reason(source, changed).endswith(("_mismatch", "_missing"))
+    bare = replace(webhook_of(case, b"" if case.method == "GET" else b"{}", {}), query_string="")
+    assert reason(source, bare).endswith("_missing")
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.is_old_refused], ids=lambda case: case.name)
+def test_what_was_signed_too_long_ago_or_in_the_future_is_not_believed(tmp_path, case):
+    source = source_of(tmp_path, case.verify, case.secret)
+
+    assert reason(source, webhook_of(case), NOW + timedelta(seconds=302)) == "timestamp_stale"
+    assert reason(source, webhook_of(case), NOW - timedelta(seconds=302)) == "timestamp_future"
+
+
+def test_two_ways_in_one_place_any_of_which_suffices(tmp_path):
+    ways = [
+        {"kind": "hash", "header": "X-Sign", "signed": "{secret}{body}"},
+        {"kind": "hash", "header": "X-Sign", "signed": "{secret}{method}{url}{body}"},
+    ]
+    source = source_of(tmp_path, ways, KEY)
+    texts = [KEY.encode() + BODY, KEY.encode() + b"POST" + URL.encode() + BODY]
+
+    for text in texts:
+        headers = {"X-Sign": hashlib.sha256(text).hexdigest()}
+        assert source.verify(Webhook(headers=headers, body=BODY, public_url=URL), NOW)
+    assert reason(source, Webhook(headers={"X-Sign": "00"}, body=BODY, public_url=URL)) == "signature_mismatch"
+
+
+def test_each_of_several_ways_may_have_secrets_of_its_own(tmp_path):
+    path = tmp_path / "sources.yaml"
+    ways = [
+        {"kind": "token", "header": "X-A", "secrets": ["FIRST"]},
+        {"kind": "token", "header": "X-B", "secrets": ["SECOND"]},
+    ]
+    path.write_text(yaml.safe_dump({"sources": {"one": {"verify": ways}}}))
+    source = load_sources(path, {"FIRST": "one-secret", "SECOND": "another-secret"})["one"]
+
+    assert source.verify(Webhook(headers={"X-A": "one-secret"}), NOW)
+    assert source.verify(Webhook(headers={"X-B": "another-secret"}), NOW)
+    assert reason(source, Webhook(headers={"X-B": "one-secret"})) == "token_mismatch"
+    assert reason(source, Webhook()) == "proof_missing"
+
+
+def test_a_proof_and_a_token_in_the_body_are_not_kept(tmp_path):
+    ways = [{"kind": "token", "header": "X-Proof"}, {"kind": "token", "query": "t"}, {"kind": "token", "field": "t"}]
+    source = source_of(tmp_path, ways, "pa ss/wörd")
+    body = "t=pa+ss%2Fw%C3%B6rd&name=Ada"
+
+    verified = source.verify(
+        Webhook(headers={"Content-Type": FORM, "X-Note": "n"}, query_string="a=1", body=body.encode()), NOW
+    )
+
+    assert (verified.body, verified.query) == (b"t=***&name=Ada", "a=1")
+    assert source.parse(verified) == {"t": "***", "name": "Ada"}
+    assert "x-proof" not in verified.headers
+
+
+@given(st.sampled_from(CASES), st.text(max_size=80), st.binary(max_size=80), st.text("ab=&%25[]t", max_size=40))
+def test_nothing_that_is_made_up_is_believed_or_makes_it_fail(shapes, case, text, body, query):
+    headers = {"Content-Type": case.content_type, "Authorization": text, "X-Sign": text, "X-Time": text, "X-Id": text}
+    for headers_sent in (headers, {**headers, "X-Time": STAMP}):
+        webhook = Webhook(case.method, headers_sent, query, body, public_url=f"{URL}{query}")
+        with pytest.raises(NotVerifiedError):
+            shapes[case.name].verify(webhook, NOW)
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    """A source for each case."""
+    folder = tmp_path_factory.mktemp("shapes")
+    return {case.name: source_of(folder, case.verify, case.secret) for case in CASES}
