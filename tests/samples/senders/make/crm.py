@@ -13,24 +13,27 @@ from signatures import b64, base64_header, digest, hex_header, put
 ISO = AT.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def by(version: str) -> Sign:
+    """One of HubSpot's three signatures."""
+
+    def sign(request: Request, secret: str) -> Request:
+        stamp, text = str(STAMP * 1000), request.body.decode()
+        url = decoded(request.url) if version == "v3" else request.url
+        signature = Signature.get_signature(secret, text, version, url, "POST", stamp)
+        said = javascript("hubspot-check", request, secret, signature, version=version, url=url)
+        check(said, "@hubspot/api-client")
+        if version != "v3":
+            return put(request, {"X-HubSpot-Signature-Version": version, "X-HubSpot-Signature": signature})
+        # The old signature comes beside the new one.
+        legacy = Signature.get_signature(secret, text, "v1")
+        headers = {"X-HubSpot-Signature-v3": signature, "X-HubSpot-Request-Timestamp": stamp}
+        return put(request, headers | {"X-HubSpot-Signature-Version": "v1", "X-HubSpot-Signature": legacy})
+
+    return sign
+
+
 def hubspot() -> Sender:
     """HubSpot, by all three of its signatures."""
-
-    def by(version: str) -> Sign:
-        def sign(request: Request, secret: str) -> Request:
-            stamp, text = str(STAMP * 1000), request.body.decode()
-            url = decoded(request.url) if version == "v3" else request.url
-            signature = Signature.get_signature(secret, text, version, url, "POST", stamp)
-            said = javascript("hubspot-check", request, secret, signature, version=version, url=url)
-            check(said, "@hubspot/api-client")
-            if version != "v3":
-                return put(request, {"X-HubSpot-Signature-Version": version, "X-HubSpot-Signature": signature})
-            # The old signature comes beside the new one.
-            legacy = Signature.get_signature(secret, text, "v1")
-            headers = {"X-HubSpot-Signature-v3": signature, "X-HubSpot-Request-Timestamp": stamp}
-            return put(request, headers | {"X-HubSpot-Signature-Version": "v1", "X-HubSpot-Signature": legacy})
-
-        return sign
 
     sender = Sender(
         "hubspot",
