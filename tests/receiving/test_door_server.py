@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import socket
 import threading
-from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -14,6 +11,7 @@ import requests
 from tests.support.folders import SECRETS, WEB_SECRETS
 from tests.support.processes import Processes
 from tests.support.senders import JSON, SEED, dump, website
+from tests.support.sockets import exchange
 from tests.support.waiting import until
 
 
@@ -31,25 +29,6 @@ def served(shared_valkey, config, tmp_path_factory):
 @pytest.fixture
 def serve(served, valkey):
     return served
-
-
-def exchange(url, *parts, close=False):
-    """Send these bytes and read the answer: status, headers in lower case, body."""
-    address = urlsplit(url)
-    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
-        with contextlib.suppress(OSError):  # the server may have had enough, as it should
-            connection.sendall(b"".join(parts))
-            if close:
-                connection.shutdown(socket.SHUT_WR)
-        answer = b""
-        while b"\r\n\r\n" not in answer and (piece := connection.recv(65536)):
-            answer += piece
-        head, _, body = answer.partition(b"\r\n\r\n")
-        lines = head.decode("latin-1").split("\r\n")
-        headers = dict(line.lower().split(": ", 1) for line in lines[1:] if ": " in line)
-        while len(body) < int(headers.get("content-length", 0)) and (piece := connection.recv(65536)):
-            body += piece
-    return int(lines[0].split()[1]), headers, body
 
 
 def head(path="/hooks/website", **more):
