@@ -13,7 +13,7 @@ from relay.operations import ingest
 from relay.operations.replay import Replayer
 from relay.runtime.embedded import memory_limit
 from relay.sources import Source
-from relay.sources.source import OPEN_LIMIT, OPEN_MAX_BODY
+from relay.sources.source import OPEN_LIMIT, OPEN_MAX_BODY, Limit
 from relay.store.record.collector import Collector
 from relay.store.record.memory import Memory, read_memory
 from relay.store.record.unproven import Bounds, newest_unproven
@@ -131,9 +131,7 @@ def test_of_a_body_that_cannot_be_read_nobody_keeps_half(client, record, size, k
 def limited(app, monkeypatch, name, events=3, size=1_000_000):
     """The source of this name with a limit."""
     source = app.extensions["services"].sources[name]
-    monkeypatch.setitem(
-        app.extensions["services"].sources, name, replace(source, limit=Bounds(events=events, bytes=size))
-    )
+    monkeypatch.setitem(app.extensions["services"].sources, name, replace(source, limit=Limit(events, size)))
 
 
 def test_an_open_source_has_a_limit_and_a_smaller_body_by_itself(app):
