@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from redis import Redis
 
 from relay.configuration.settings import Settings
 from relay.sandbox.server import SandboxServer
 from relay.store.record.record import Record
 from relay.web import create_app
+from tests.support.configs import write_config
 from tests.support.folders import SECRETS, WEB_SECRETS, copy_config
 from tests.support.processes import Processes
 from tests.support.valkey import Valkey
@@ -99,6 +103,27 @@ def shared_app(make_app: Callable[..., Flask], shared_valkey: Valkey) -> Flask:
 def app(shared_app: Flask, valkey: Valkey) -> Flask:
     """The application, with an empty record."""
     return shared_app
+
+
+@pytest.fixture
+def relay(make_app, valkey, tmp_path, monkeypatch) -> Callable[..., FlaskClient]:
+    """A client of a relay with these sources and rules; secrets: the environment of its sources."""
+
+    numbers = itertools.count()
+
+    def make(
+        sources: Mapping[str, Any],
+        rules: list[dict[str, Any]] | None = None,
+        secrets: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> FlaskClient:
+        for name, value in (secrets or {}).items():
+            monkeypatch.setenv(name, value)
+        folder = write_config(tmp_path / f"config-{next(numbers)}", sources, rules or [])
+        client: FlaskClient = make_app(valkey, config=folder, **settings).test_client()
+        return client
+
+    return make
 
 
 @pytest.fixture

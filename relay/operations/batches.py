@@ -10,6 +10,7 @@ from typing import Any
 from relay.core.errors import TooLargeError
 from relay.core.events import Event
 from relay.core.ids import new_event_id
+from relay.operations.pacing import in_rows
 from relay.sources import Source, build_context
 from relay.sources.dedup import digest_at
 from relay.sources.fan_out import MOST_BYTES, entry_json
@@ -35,7 +36,7 @@ def pieces_of(source: Source, event: Event, content: Any) -> list[Piece]:
         return [Piece(event, build_context(source.name, event, content, event.received_at))]
     around = len(event.query) + sum(len(name) + len(value) for name, value in event.headers.items())
     pieces, size = [], 0
-    for entry in entries:
+    for entry in in_rows(entries):
         own = replace(
             event,
             # Made in order, and so sorted by it: deliveries of one document go as the sender wrote them down.

@@ -24,7 +24,7 @@ from relay.core.lifecycle import EventState
 from relay.core.telemetry import get_logger
 from relay.operations.batches import Piece, distinct_keys, pieces_of
 from relay.operations.deciding import Decision, decide, deliveries_of
-from relay.operations.pacing import Pauses, Turns
+from relay.operations.pacing import Pauses, Turns, in_rows
 from relay.operations.probing import Prober
 from relay.rules import RuleBook
 from relay.sources import Source, Verified, Webhook
@@ -159,15 +159,19 @@ class Ingest:
                 content = source.parse(verified)
                 spam = source.find_spam(content, now)
                 pieces = pieces_of(source, event, content)
-                decisions = [decide(self._rules, source.name, piece.context) for piece in pieces]
+                decisions = [decide(self._rules, source.name, piece.context) for piece in in_rows(pieces)]
         except (UnreadableError, UnsupportedTypeError) as error:
             self._reject(source, event, str(error))
             raise
         ingested = self.refuse(source, reading, spam, now) if spam else self._map(source, pieces, decisions)
-        return replace(ingested, answer=source.answer_event(reading, ingested.to_wire()))
+        if source.answer is None:
+            return ingested
+        return replace(ingested, answer=source.answer_event(source.answer, reading, ingested.to_wire()))
 
     def _prove(self, source: Source, reading: Reading, now: datetime) -> Verified | Probed:
         """The proven webhook, or the answer to a probe. Raises NotVerifiedError."""
+        if not source.probes and not source.reads_before_proof:
+            return source.verify(reading.webhook, now, reading)
         is_read = source.reads_before_proof and not source.is_open
         with self._turns.taken(len(reading.webhook.body) if is_read else 0):
             if probe := source.probe(reading, is_proven=False):
@@ -178,7 +182,7 @@ class Ingest:
         return verified
 
     def _map(self, source: Source, pieces: Sequence[Piece], decisions: Sequence[Decision]) -> Ingested:
-        entries = [self._entry(source, piece, one) for piece, one in zip(pieces, decisions, strict=True)]
+        entries = [self._entry(source, *one) for one in in_rows(zip(pieces, decisions, strict=True))]
         entries = distinct_keys(entries)
         rules = [[intent.rule for intent in one.intents] for one in decisions]
         receipts = tuple(self._record_all(source, entries, rules)) if entries else ()

@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from relay.core.errors import LimitedError
 
+T = TypeVar("T")
 LATE_S = 0.2
 """So late the answer comes."""
 MOST_WAITING = 50
@@ -21,6 +23,18 @@ MOST_WAITING = 50
 SMALL = 20_000
 """Bytes of a body that is read at once."""
 LONGEST_REST_S = 0.5
+
+
+A_ROW = 50
+"""So many entries of a batch are worked on before everybody else has a turn."""
+
+
+def in_rows(entries: Iterable[T]) -> Iterator[T]:
+    """The entries, with a turn for everybody else after each row of them: a process does one thing at a time."""
+    for number, entry in enumerate(entries, 1):
+        yield entry
+        if number % A_ROW == 0:
+            time.sleep(0)
 
 
 class Pauses:

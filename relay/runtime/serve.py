@@ -21,7 +21,7 @@ from relay.web.app import create_app
 
 HEAD_S = 5
 """The deadline of a head, where the file says none."""
-SHIPPED = Path(__file__).resolve().parents[1] / "config" / "gunicorn.conf.py"
+SHIPPED = Path(__file__).resolve().parents[2] / "config" / "gunicorn.conf.py"
 
 
 class WebServer(Application):  # type: ignore[misc] # gunicorn has no types

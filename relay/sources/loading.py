@@ -9,14 +9,14 @@ from typing import Any
 from relay.configuration.files import ConfigFile, Place, read_yaml
 from relay.configuration.mistakes import Mistakes, collecting
 from relay.sources.building import build_source, build_verifier
-from relay.sources.profile_files import OWN_PROFILES, Profiles, needed_names
+from relay.sources.probes import Probe
+from relay.sources.profile_files import OWN_PROFILES, Profiles, check_dedup, needed_names
 from relay.sources.proof_schemas import NEEDS_SECRETS, Verify, is_whole
 from relay.sources.schema_fields import A_VARIABLE, SOME_VARIABLES
 from relay.sources.schemas import SourcesSchema
-from relay.sources.secret_names import is_secret_name
 from relay.sources.secret_reading import SecretReader
 from relay.sources.source import Source
-from relay.sources.templater import NAMED, SIGNING
+from relay.sources.templater import NAMED, SIGNING, Answer
 
 
 def load_sources(
@@ -49,7 +49,8 @@ class _Entry:
         self._config, self._name, self._profiles = config, name, profiles
         self._place: Place = ("sources", name)
         self._written = _map_in(_map_in(config.content, "sources"), name)
-        self._contract = self._merged(entry)
+        merged = self._merged(entry)
+        self._contract = _whole_parts(merged) if merged else None
 
     def _merged(self, entry: Mapping[str, Any]) -> dict[str, Any] | None:
         """What entry and profile say together; None where the profile cannot be had, which is noted then."""
@@ -133,13 +134,12 @@ class _Entry:
         self._config.add_mistake((*self._place, *place), text)
 
 
-def check_dedup(config: ConfigFile, place: Place, contract: Mapping[str, Any]) -> None:
-    """Note where a dedup looks at what is not kept."""
-    header = ((contract.get("dedup") or {}).get("header") or "").lower()
-    proofs = {(way.get("header") or "").lower() for way in contract.get("verify") or ()}
-    if header and (is_secret_name(header) or header in proofs):
-        wrong = "this header is a secret and is not kept: expected one that only identifies"
-        config.add_mistake((*place, "dedup", "header"), wrong)
+def _whole_parts(contract: dict[str, Any]) -> dict[str, Any]:
+    """Without the probes and the answer that have a mistake, which are no objects then."""
+    probes, answer = contract.get("probes", []), contract.get("answer")
+    wrong = {"probes"} if not all(isinstance(probe, Probe) for probe in probes) else set()
+    wrong |= {"answer"} if answer is not None and not isinstance(answer, Answer) else set()
+    return {name: value for name, value in contract.items() if name not in wrong}
 
 
 def _keeps(contract: Mapping[str, Any]) -> bool:

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from relay.configuration.fields import NAME, suggestion
-from relay.configuration.files import read_yaml
+from relay.configuration.files import ConfigFile, Place, read_yaml
 from relay.configuration.mistakes import Mistakes
 from relay.core.errors import Mistake
 from relay.sources.building import build_verifier
 from relay.sources.proof.verifier import Verifier
 from relay.sources.proof_schemas import NEEDS_SECRETS
 from relay.sources.schemas import ContractSchema, ProfileSchema
+from relay.sources.secret_names import is_secret_name
 from relay.sources.templater import NAMED
 
 SHIPPED = Path(__file__).parent / "profiles"
@@ -155,6 +156,15 @@ class Profiles:
         return self._own / f"{name}{SUFFIX}" if self._own else None
 
 
+def check_dedup(config: ConfigFile, place: Place, contract: Mapping[str, Any]) -> None:
+    """Note where a dedup looks at what is not kept."""
+    header = ((contract.get("dedup") or {}).get("header") or "").lower()
+    proofs = {(way.get("header") or "").lower() for way in contract.get("verify") or ()}
+    if header and (is_secret_name(header) or header in proofs):
+        wrong = "this header is a secret and is not kept: expected one that only identifies"
+        config.add_mistake((*place, "dedup", "header"), wrong)
+
+
 def needed_names(contract: Mapping[str, Any]) -> set[str]:
     """The named secrets that probes and answers use."""
     probes = contract.get("probes", ())
@@ -172,4 +182,5 @@ def _load(name: str, file: Path, mistakes: Mistakes) -> Profile | None:
     if config is None:
         return None
     content = config.check(ProfileSchema())
+    check_dedup(config, (), content)
     return Profile(name, file, content) if config.is_right else None

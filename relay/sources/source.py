@@ -10,7 +10,7 @@ from typing import Any
 from relay.configuration.expressions import Expression
 from relay.core.errors import NotVerifiedError, UnreadableError
 from relay.sources.dedup import Dedup, DedupKey, double_click_key
-from relay.sources.fan_out import FanOut, Found
+from relay.sources.fan_out import MOST_ENTRIES, MOST_PROVEN_ENTRIES, FanOut, Found
 from relay.sources.forms import read_query
 from relay.sources.near_misses import find_near_miss
 from relay.sources.parsers import parse_body, read_json
@@ -106,16 +106,20 @@ class Source:
     form: Form | None = None
     thanks: str | None = None
     origins: tuple[str, ...] = ()
+    is_open: bool = field(init=False)
+    """Whether anybody may send: nothing that comes from it is proven."""
+    reads_before_proof: bool = field(init=False)
+    """Whether the body of somebody who has proven nothing is read, and not only hashed."""
+    _proofs: frozenset[str] = field(init=False, repr=False)
+    """The headers and the query parameters that a proof stands in."""
 
-    @property
-    def is_open(self) -> bool:
-        """Whether anybody may send: nothing that comes from it is proven."""
-        return not self.verifier.ways
-
-    @property
-    def reads_before_proof(self) -> bool:
-        """Whether the body of somebody who has proven nothing is read, and not only hashed."""
-        return self.is_open or self.verifier.reads_body or any(one.is_open and one.reads_body for one in self.probes)
+    def __post_init__(self) -> None:
+        ways = self.verifier.ways
+        asks = any(one.is_open and one.reads_body for one in self.probes)
+        places = {name for way in ways for name in (way.place.header, way.place.query) if name}
+        object.__setattr__(self, "is_open", not ways)
+        object.__setattr__(self, "reads_before_proof", not ways or self.verifier.reads_body or asks)
+        object.__setattr__(self, "_proofs", frozenset(places))
 
     @property
     def keeps_secret(self) -> bool:
@@ -182,23 +186,20 @@ class Source:
         probe.check(reading, self.secrets)
         return probe.answer.render(reading.find, self.secrets)
 
-    def answer_event(self, reading: Reading, event: Mapping[str, Any]) -> Rendered | None:
-        """What a recorded event is answered with; None: with our JSON. event: what that would say."""
-        if self.answer is None:
-            return None
+    def answer_event(self, answer: Answer, reading: Reading, event: Mapping[str, Any]) -> Rendered:
+        """What a recorded event is answered with in place of our JSON. event: what that would say."""
 
         def find(expression: Expression) -> Any:
             return reading.find(expression, {"event": event})
 
-        return self.answer.render(find, self.secrets, self.success_status)
+        return answer.render(find, self.secrets, self.success_status)
 
     def kept_headers(self, webhook: Webhook) -> dict[str, str]:
         """The headers without proof, credentials, cookies, and secrets in addresses; names in lower case."""
-        proofs = {way.place.header for way in self.verifier.ways}
         return {
             name: clean_address(value, self._is_secret)
             for name, value in webhook.headers.items()
-            if name not in proofs and not is_secret_name(name)
+            if not self._is_secret(name)
         }
 
     def kept_query(self, webhook: Webhook) -> str:
@@ -206,7 +207,7 @@ class Source:
         return without_secrets(webhook.query_string, self._is_secret)
 
     def _is_secret(self, name: str) -> bool:
-        return any(name == way.place.query for way in self.verifier.ways) or is_secret_name(name)
+        return name in self._proofs or is_secret_name(name)
 
     def parse(self, verified: Verified) -> Any:
         """The body as plain values; of a GET, its query. Raises UnreadableError and UnsupportedTypeError."""
@@ -234,7 +235,8 @@ class Source:
 
     def split(self, content: Any) -> list[Found] | None:
         """The entries of a batch in order; None where what was sent is one event. Raises TooLargeError."""
-        return self.each.entries(content) if self.each else None
+        most = MOST_ENTRIES if self.is_open else MOST_PROVEN_ENTRIES
+        return self.each.entries(content, most) if self.each else None
 
     def dedup_key(self, context: Mapping[str, Any], body: bytes) -> DedupKey | None:
         """What makes this webhook the same as another, as a digest; None: it is never a duplicate.

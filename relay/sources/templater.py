@@ -130,6 +130,11 @@ class Answer:
         return frozenset(named | {SIGNING for part in parts if part.kind.startswith("hmac")})
 
     @property
+    def is_empty(self) -> bool:
+        """Whether it has no body."""
+        return self.body == Text(())
+
+    @property
     def is_harmless(self) -> bool:
         """Whether no browser takes what it holds of the request for markup."""
         has_values = any(part.path for text in _texts(self.body) for part in text.parts)

@@ -8,7 +8,7 @@ from flask import Response, json
 
 from relay.operations.ingest import Ingested, Probed
 from relay.sources import Source
-from relay.sources.templater import Rendered
+from relay.sources.templater import PLAIN, Rendered
 from relay.web import visitors
 from relay.web.problems import problem
 
@@ -25,6 +25,13 @@ def answer_to(source: Source, outcome: Ingested | Probed) -> Response:
     if outcome.answer:
         return _rendered(outcome.answer)
     return Response(json.dumps(outcome.to_wire()), source.success_status, content_type="application/json")
+
+
+def refusal_of(source: Source) -> Response:
+    """The answer to who is not proven, which says nothing else; without a body where the sender wants none, as Xero."""
+    if source.answer and source.answer.is_empty:
+        return Response(b"", 401, content_type=PLAIN)
+    return problem(401, "not verified")
 
 
 def _named(outcome: Ingested) -> dict[str, Any]:

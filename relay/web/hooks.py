@@ -15,7 +15,7 @@ from relay.core.ids import utc_now
 from relay.operations.ingest import Ingested
 from relay.sources import Headers, Source, Webhook
 from relay.web import cors, visitors
-from relay.web.answers import answer_to
+from relay.web.answers import answer_to, refusal_of
 from relay.web.doorkeeper import CONNECTION, Connection
 from relay.web.problems import problem
 from relay.web.services import services
@@ -42,7 +42,7 @@ def receive(source: str) -> Response:
     try:
         outcome = services().ingest.receive(found, webhook, utc_now())
     except NotVerifiedError:
-        return problem(401, "not verified")
+        return refusal_of(found)
     except LimitedError as error:
         return problem(429, "over the source's limit, nothing was kept", {"Retry-After": str(error.retry_after_s)})
     except TooLargeError as error:

@@ -18,7 +18,7 @@ from tests.support.processes import Processes
 pytestmark = pytest.mark.skipif(
     not (shutil.which("curl") and shutil.which("openssl")), reason="it runs curl and openssl, as whoever copies it does"
 )
-TEXT = 'It\'s "a" $ecret `of` \\the test & more'
+TEXT = 'It\'s "a" $ecret: `of` \\the test & more'
 KEY = "whsec_" + base64.b64encode(bytes(range(0, 250, 5))).decode()
 HMAC = "kind: hmac, header: X-Signature, secrets: [SOURCE_{}]"
 SOURCES = {
@@ -30,13 +30,17 @@ SOURCES = {
         f"{algorithm}-{encoding}-{key}": HMAC.format(name)
         + f", algorithm: {algorithm}, encoding: {encoding}, key: {key}"
         for algorithm, encoding, (key, name) in product(
-            ("sha1", "sha256", "sha512"), ("hex", "base64", "base64url"), (("text", "TEXT"), ("base64", "KEY"))
+            ("sha1", "sha256", "sha384", "sha512", "md5"),
+            ("hex", "base64", "base64url"),
+            (("text", "TEXT"), ("base64", "KEY")),
         )
     },
     "prefixed": f"{HMAC.format('TEXT')}, prefix: 'sha256='",
     "slack": f"{HMAC.format('TEXT')}, prefix: 'v0=', "
     "signed: 'v0:{timestamp}:{body}', timestamp: {header: X-Time}",
     "in-ms": f"{HMAC.format('TEXT')}, signed: '{{timestamp}}{{body}}', timestamp: {{header: X-Time, unit: ms}}",
+    "in-iso": f"{HMAC.format('TEXT')}, signed: '{{timestamp}}{{body}}', timestamp: {{header: X-Time, unit: iso}}",
+    "basic": "kind: basic, secrets: [SOURCE_TEXT]",
     "stripe": f"{HMAC.format('TEXT')}, signed: '{{timestamp}}.{{body}}', timestamp: {{}}, "
     "parts: {signature: v1, timestamp: t}",
     "standard": f"{HMAC.format('KEY')}, key: base64, encoding: base64, prefix: 'v1,', separator: ' ', "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -130,12 +131,7 @@ def test_of_a_body_that_cannot_be_read_nobody_keeps_half(client, record, size, k
 def limited(app, monkeypatch, name, events=3, size=1_000_000):
     """The source of this name with a limit."""
     source = app.extensions["services"].sources[name]
-    monkeypatch.setitem(app.extensions["services"].sources, name, source_with(source, Limit(events, size)))
-
-
-def source_with(source, limit):
-    fields = {name: getattr(source, name) for name in Source.__slots__}
-    return Source(**{**fields, "limit": limit})
+    monkeypatch.setitem(app.extensions["services"].sources, name, replace(source, limit=Limit(events, size)))
 
 
 def test_an_open_source_has_a_limit_and_a_smaller_body_by_itself(app):

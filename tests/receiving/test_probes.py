@@ -12,6 +12,7 @@ from relay.core.lifecycle import EventState
 from relay.store.record.search import Filter, list_events
 from relay.store.store import Store
 from tests.support.configs import rule_of
+from tests.support.folders import WEB_SECRETS
 from tests.support.senders import JSON
 
 KEY = "the-secret-of-the-test"
@@ -143,6 +144,18 @@ def test_probes_are_counted_by_source_where_people_and_machines_look(client, val
     assert record.counts().since_start["event:probe"] == 3
     metrics = client.get("/metrics", environ_base={"REMOTE_ADDR": "127.0.0.1"}).text
     assert 'relay_probes_total{source="trello"} 3.0' in metrics
+
+
+def test_the_page_of_sources_shows_profile_probes_and_what_is_kept(client):
+    client.head("/hooks/trello")
+    client.post(
+        "/login", data={"password": WEB_SECRETS["RELAY_DASHBOARD_PASSWORD"]}, headers={"Origin": "http://localhost"}
+    )
+
+    page = client.get("/sources").text
+
+    assert "1 answered, the last" in page
+    assert page.count("0 answered") == 3
 
 
 def test_nothing_found_is_an_empty_text_and_braces_can_be_written(relay):

@@ -47,6 +47,9 @@ class Given:
     secret: bytes = field(default=b"", repr=False)
 
 
+NOTHING = Given()
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """A piece of the text: kind "" is literal, and else a name of the table above with its argument."""
@@ -88,7 +91,7 @@ class Signed:
 
     def write(self, reading: Reading, given: Given) -> bytes:
         """The bytes that are signed. Raises NotVerifiedError: body_unreadable."""
-        if self is BODY or self.text == "{body}":
+        if self.text == "{body}":
             return reading.webhook.body
         try:
             return b"".join(_WRITERS[part.kind](part, reading, given) for part in self.parts)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 from redis import Redis
@@ -33,7 +34,13 @@ class Bounds:
     bytes: int = 0
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), separators=(",", ":"))
+        return _as_json(self)
+
+
+@lru_cache(1_024)
+def _as_json(bounds: Bounds) -> str:
+    """The same few are written with every event."""
+    return json.dumps(asdict(bounds), separators=(",", ":"))
 
 
 UNBOUNDED = Bounds()

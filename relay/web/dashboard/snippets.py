@@ -1,6 +1,7 @@
 """A command for a shell that sends a sample to a source, proven as the source wants it. Pure; shows no secret.
 
-The secret is a variable of the shell, SECRET or TOKEN (of HTTP Basic `name:password`), for whoever has it to set. Needs curl and openssl, nothing else.
+The secret is a variable of the shell, SECRET or TOKEN (`name:password` for HTTP Basic), for whoever has it to set.
+Needs curl and openssl, nothing else.
 """
 
 from __future__ import annotations
