@@ -50,7 +50,7 @@ def source_secrets(sources_file: Path) -> list[str]:
 def _made_up(source: Mapping[str, Any], folder: Path) -> list[str]:
     ways = _ways(source.get("verify") or _verify_of_profile(str(source.get("profile")), folder))
     shared = source.get("secrets") or []
-    names = [*(shared if all(map(_is_text, ways)) else [])]
+    names = [*(shared if ways and all(map(_is_text, ways)) else [])]
     names += [name for way in ways if _is_text(way) for name in way.get("secrets") or []]
     return [str(name) for name in [*names, *filter(None, [source.get("verify_token")])]]
 

@@ -72,3 +72,25 @@ def test_a_file_that_cannot_be_read_names_none_because_checking_comes_later(tmp_
         (tmp_path / "sources.yaml").write_text(text)
 
     assert source_secrets(tmp_path / "sources.yaml") == []
+
+
+def test_only_secrets_that_can_be_made_up_are(tmp_path):
+    """A sender that signs with a key of its own gives its public half; nobody can make that up."""
+    profile = "verify: {kind: ed25519, header: X}\n"
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "keys.yaml").write_text(profile, "utf-8")
+    (tmp_path / "profiles" / "text.yaml").write_text("verify: [{kind: token, query: t}]\n", "utf-8")
+    (tmp_path / "sources.yaml").write_text(
+        """sources:
+  a: {verify: [{kind: token, header: X, secrets: [IN_A_LIST]}, {kind: ecdsa, header: Y, secrets: [PUBLIC]}]}
+  b: {verify: {kind: hmac, header: X}, secrets: [BESIDE], verify_token: VERIFY, confirmation: GIVEN}
+  c: {profile: keys, secrets: [OF_KEYS]}
+  d: {profile: text, secrets: [OF_TEXT]}
+  e: {verify: {kind: hmac, header: X, key: base64, secrets: [BYTES]}}
+  f: {verify: {kind: basic, secrets: [NAME_AND_PASSWORD]}}
+  g: {profile: nothing, secrets: [OF_NOTHING]}
+""",
+        "utf-8",
+    )
+
+    assert source_secrets(tmp_path / "sources.yaml") == ["IN_A_LIST", "BESIDE", "VERIFY", "OF_TEXT"]

@@ -210,6 +210,24 @@ def test_an_entry_is_replayed_shown_and_searched_with_its_envelope(relay, record
     assert made.get_json()["call"]["parameters"] == {"Lead": "20"}
 
 
+def test_what_stands_around_an_entry_is_masked_like_its_body(relay):
+    """For those who may only read, on the page of the event, and in exports."""
+    reading = "a-token-that-only-reads"
+    client = relay({"leads": LEADS}, [RULE], api_read_token=reading)
+    body = {"account": "ada@example.com", "entry": [{"id": 1, "token": "t-1", "changes": [{"n": 1}]}]}
+    event_id = client.post("/hooks/leads", json=body).get_json()["event_id"]
+
+    read = client.get(f"/api/v1/events/{event_id}", headers={"Authorization": f"Bearer {reading}"}).get_json()
+    client.post("/login", data={"password": "viewer-password-of-the-test"}, headers={"Origin": "http://localhost"})
+    page, export = client.get(f"/events/{event_id}").text, client.get("/events.jsonl").text
+
+    for text in (read["envelope"], page, export):
+        assert "ada@example.com" not in text
+        assert "t-1" not in text
+    assert "a•••@e•••.com" in read["envelope"]
+    assert "the envelope" in page
+
+
 def test_a_batch_that_was_recorded_as_a_whole_is_replayed_entry_by_entry(relay, record):
     before = relay({"leads": {"verify": {"kind": "none"}}})
     event_id = before.post("/hooks/leads", json=META).get_json()["event_id"]

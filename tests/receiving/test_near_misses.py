@@ -20,6 +20,7 @@ from relay.sources import near_misses as module
 from relay.sources.proof.clocks import Clock
 from relay.sources.proof.digests import HmacVerifier
 from relay.sources.proof.places import Place
+from relay.sources.proof.several import Several
 from relay.sources.proof.signed import Signed
 from relay.sources.proof.tokens import TokenVerifier
 from relay.sources.proof.verifier import NoVerifier
@@ -159,6 +160,36 @@ def test_a_token_that_is_almost_right_is_refused_and_says_what_is_not(verifier, 
 )
 def test_what_is_simply_wrong_has_no_near_miss(verifier, headers):
     assert refusal(verifier, Webhook(headers=headers, body=BODY))[1] is None
+
+
+SEVERAL = Several.of([PREFIXED, TOKEN, QUERY])
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "reason", "words"),
+    [
+        ({"X-Sign": sign().hex()}, "", "signature_missing", "the signature is right, but without the prefix"),
+        ({"X-Token": f"Bearer {WORD}"}, "", "token_mismatch", "the token is right, but after Bearer"),
+        ({"X-Signature": f"sha256={sign().hex()}"}, "", "proof_missing", "in the header x-signature"),
+        ({}, f"a=1&key={WORD}", "proof_missing", "in the query parameter key"),
+        ({"X-Sign": "sha256=00", "X-Token": WORD}, "", "signature_mismatch", None),
+    ],
+)
+def test_of_several_ways_what_is_almost_right_about_one_is_said(headers, query, reason, words):
+    found = refusal(SEVERAL, Webhook(headers=headers, query_string=query, body=BODY))
+
+    assert found[0] == reason
+    assert words is None or words in (found[1] or "nothing")
+    assert WORD not in (found[1] or "")
+
+
+def test_the_search_for_near_misses_of_many_ways_is_bounded(monkeypatch):
+    made = []
+    monkeypatch.setattr(module, "_of_way", lambda way, *_: made.append(way))
+    ways = Several.of([HmacVerifier(Place(f"x-sign-{number}"), secrets=(KEY,)) for number in range(20)])
+
+    assert Source("one", ways).near_miss(Webhook(body=BODY), "proof_missing", NOW) is None
+    assert len(made) == module.MOST_WAYS
 
 
 def test_who_believes_everybody_finds_nothing():

@@ -257,3 +257,13 @@ def test_the_command_to_erase_needs_the_key(terminal, monkeypatch, tmp_path, cap
     (tmp_path / "var").mkdir()
     (tmp_path / "var" / "secrets.env").write_text("RELAY_SECRET_KEY=a-key-that-up-has-made\n")
     assert erase("--yes") == 0
+
+
+def test_who_stands_around_an_entry_of_a_batch_is_found_and_erased(eraser, record, redis):
+    held, _ = write_with(record, envelope='{"account": {"mail": "ada@example.com"}, "items": null}')
+
+    traces = eraser.find(EMAIL, quietly)
+    eraser.erase(EMAIL, traces, "somebody", cancel=True)
+
+    assert traces.events == [held.id]
+    assert EMAIL not in everything(redis)
