@@ -123,16 +123,3 @@ def test_githubs_own_examples_start_one_workflow_each_but_ping(sources: dict[str
         event = path.name.partition(".")[0]
         webhook = webhook_of("github", json.loads(path.read_text("utf-8")), **{"X-GitHub-Event": event})
         assert len(calls(sources, book, "github", webhook)) == (event != "ping"), path.name
-
-
-def test_the_senders_in_the_readme_have_settings_that_load(tmp_path: Path) -> None:
-    rows = re.findall(
-        r"^\| ([A-Z][A-Za-z ]+) \| `(\{kind: hmac, header.*\})` \|$",
-        (CONFIG / "README.md").read_text("utf-8"),
-        re.MULTILINE,
-    )
-    assert len(rows) == 6
-    for sender, verify in rows:
-        path = tmp_path / "sources.yaml"
-        path.write_text(f"sources: {{one: {{verify: {verify.replace('[...]', '[KEY]')}}}}}")
-        assert load_sources(path, {"KEY": "QUJDREVGR0hJSg=="}), sender

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
-from relay.operations.sampling import sample_of
 
 from relay.configuration.mistakes import Mistakes
 from relay.core.errors import UnsignableError
 from relay.core.lifecycle import EventState
+from relay.operations.sampling import sample_of
 from relay.sources.profile_files import SHIPPED, Profiles
 from relay.store.record.search import Filter, list_events
 from relay.store.senders.senders import Senders
