@@ -4,8 +4,9 @@ RelayError
 ├── ConfigError              what an operator wrote cannot be used; carries every Mistake at once
 ├── NotVerifiedError         a webhook's sender is not proven; `reason` is for us, never for the sender
 ├── UnreadableError          the body cannot be understood (400)
+│   ├── WrongCharsetError    its bytes are no text of the charset that they should be of
 │   └── TooLargeError        it holds more than one request may (413)
-├── UnsupportedTypeError     the content type is none of ours (415)
+├── UnsupportedTypeError     the content type or encoding is none of ours (415)
 ├── LimitedError             a source sends more than it may; carries when to come again (429)
 ├── InvalidEventError        a rule matched but could not be filled; carries errors by field (422)
 ├── RecordUnavailableError   Redis cannot write now; nothing was promised (503)
@@ -63,12 +64,16 @@ class UnreadableError(RelayError):
     """The body is not what its content type says. The text names the fault, not the content."""
 
 
+class WrongCharsetError(UnreadableError):
+    """Bytes that are no text of the charset that was named or tried; of another one they may be."""
+
+
 class TooLargeError(UnreadableError):
     """A request holds more than one may. The text says how much that is."""
 
 
 class UnsupportedTypeError(RelayError):
-    """The content type is none that the relay reads."""
+    """The content type, or the content encoding, is none that the relay reads. The text says what helps."""
 
 
 class LimitedError(RelayError):

@@ -11,7 +11,7 @@ from relay.core.errors import TooLargeError
 from relay.core.events import Event
 from relay.core.ids import new_event_id
 from relay.operations.pacing import in_rows
-from relay.sources import Source, build_context
+from relay.sources import Source
 from relay.sources.dedup import digest_at
 from relay.sources.fan_out import MOST_BYTES, entry_json
 from relay.sources.parsers import JSON
@@ -33,7 +33,7 @@ def pieces_of(source: Source, event: Event, content: Any) -> list[Piece]:
     """
     entries = source.split(content)
     if entries is None:
-        return [Piece(event, build_context(source.name, event, content, event.received_at))]
+        return [Piece(event, source.context(event, content, event.received_at))]
     around = len(event.query) + sum(len(name) + len(value) for name, value in event.headers.items())
     pieces, size = [], 0
     for entry in in_rows(entries):
@@ -48,7 +48,7 @@ def pieces_of(source: Source, event: Event, content: Any) -> list[Piece]:
         size += around + len(own.body) + len(own.envelope)
         if size > MOST_BYTES:
             raise TooLargeError(f"entries that weigh more than {MOST_BYTES:,} bytes with what stands around each")
-        context = build_context(source.name, event, entry.body, event.received_at, entry.envelope)
+        context = source.context(event, entry.body, event.received_at, entry.envelope)
         pieces.append(Piece(own, context))
     return pieces
 
@@ -61,9 +61,8 @@ def contexts_of(source: Source, event: Event) -> list[dict[str, Any]]:
     """
     if event.envelope:
         body, envelope = json.loads(event.body), json.loads(event.envelope)
-        return [build_context(source.name, event, body, event.received_at, envelope)]
-    content = source.read(event.method, event.content_type, event.query, event.body)
-    return [piece.context for piece in pieces_of(source, event, content)]
+        return [source.context(event, body, event.received_at, envelope)]
+    return [piece.context for piece in pieces_of(source, event, source.read_again(event))]
 
 
 def distinct_keys(entries: Sequence[Entry]) -> list[Entry]:

@@ -1,9 +1,9 @@
 """Removes a person from the record, and proves it: each place that holds a value is found, emptied, searched again.
 
 An event that holds the value goes whole, with its deliveries, attempts and marks: what is left of it would be a
-pseudonym. Found are the value as it is, percent-encoded and in JSON's escapes, in any case, and a phone number whatever
-its punctuation; not what only a program can read, such as a picture or an archive. Ids of the portal, which the deleted
-deliveries named, stay on the portal: it is another system, with its own way to forget.
+pseudonym. Found are the value as it is, percent-encoded and in JSON's escapes, in any case and charset, and a phone
+number whatever its punctuation; not what only a program can read, such as a picture or an archive. Ids of the portal,
+which the deleted deliveries named, stay on the portal: it is another system, with its own way to forget.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_plus, unquote_to_bytes
 
 from relay.core.errors import LostRace, RelayError
 from relay.core.events import Delivery, Event
 from relay.core.ids import EVENT_PREFIX, utc_now
 from relay.core.lifecycle import FINAL, State
+from relay.sources.charsets import guesses
 from relay.store import Store
 from relay.store.operators.audit_log import Act
 from relay.store.record.persons import PersonIndex
@@ -167,14 +168,10 @@ def _forms(text: str) -> list[str]:
 
 def _texts_of_event(event: Event) -> list[str]:
     body = event.body.decode("utf-8", "replace")
-    return [
-        body,
-        event.envelope,
-        event.query,
-        "\n".join(event.headers.values()),
-        event.reason or "",
-        json.dumps(dict(event.errors)),
-    ]
+    texts = [body, event.envelope, event.query, "\n".join(event.headers.values()), event.reason or ""]
+    for encoded in (event.body, event.query.encode("utf-8", "surrogatepass")):
+        texts += guesses(encoded) + guesses(unquote_to_bytes(encoded.replace(b"+", b" ")))
+    return [*texts, json.dumps(dict(event.errors))]
 
 
 def _texts_of_delivery(delivery: Delivery) -> list[str]:

@@ -43,6 +43,8 @@ KEPT_UNPROVEN, KEPT_UNPROVEN_BYTES = 2_000, 16_000_000
 REFUSALS = Bounds(KEPT_UNPROVEN, KEPT_UNPROVEN_BYTES, events=600, bytes=4_000_000)
 KEPT_UNREAD = 4_000
 """Bytes of a body that nobody has proven and that cannot be read: a longer one is not kept, for half of it misleads."""
+NOT_KEPT = "bytes were not kept"
+"""So ends the reason of an event whose body is not on record."""
 PROOF = "proof"
 """Under this name a refused event keeps what is almost right about its proof, beside the errors of fields."""
 
@@ -106,6 +108,11 @@ def bare_event(source: Source, webhook: Webhook, now: datetime) -> Event:
     )
 
 
+def is_lost(event: Event) -> bool:
+    """Whether it could not be read, and its body was not kept."""
+    return not event.body and (event.reason or "").endswith(NOT_KEPT)
+
+
 class Ingest:
     """Receives webhooks: everything the web process needs for it, built once."""
 
@@ -155,7 +162,7 @@ class Ingest:
         event = bare_event(source, webhook, now)
         event = replace(event, query=verified.query, headers=verified.headers, body=verified.body)
         try:
-            with self._turns.taken(len(webhook.body) if source.is_open else 0):
+            with self._turns.taken(len(event.body) if source.is_open else 0):
                 content = source.parse(verified)
                 spam = source.find_spam(content, now)
                 pieces = pieces_of(source, event, content)
@@ -173,12 +180,12 @@ class Ingest:
         if not source.probes and not source.reads_before_proof:
             return source.verify(reading.webhook, now, reading)
         is_read = source.reads_before_proof and not source.is_open
-        with self._turns.taken(len(reading.webhook.body) if is_read else 0):
+        with self._turns.taken(source.weight_of(reading.webhook) if is_read else 0):
             if probe := source.probe(reading, is_proven=False):
                 return Probed(self._prober.answer(source, probe, reading, now))
             verified = source.verify(reading.webhook, now, reading)
-            if probe := source.probe(reading, is_proven=True):
-                return Probed(self._prober.answer(source, probe, reading, now))
+            if probe := source.probe(verified.reading, is_proven=True):
+                return Probed(self._prober.answer(source, probe, verified.reading, now))
         return verified
 
     def _map(self, source: Source, pieces: Sequence[Piece], decisions: Sequence[Decision]) -> Ingested:
@@ -213,7 +220,7 @@ class Ingest:
         """Keep what cannot be read."""
         rejected = replace(event, state=EventState.REJECTED, reason=reason)
         if source.is_open and len(event.body) > KEPT_UNREAD:
-            rejected = replace(rejected, body=b"", reason=f"{reason}; its {len(event.body)} bytes were not kept")
+            rejected = replace(rejected, body=b"", reason=f"{reason}; its {len(event.body)} {NOT_KEPT}")
         self._record_all(source, [Entry(rejected, bounds=bounds_of(source, rejected))])
 
     def _refuse(self, source: Source, event: Event, reason: str, near_miss: str | None) -> None:

@@ -1,6 +1,7 @@
 """A person asks again: new deliveries for old events. The old delivery never changes again, and is replayed once only.
 
-`original` repeats the call as it was; `current` asks today's rules what they make of the event as it came.
+`original` repeats the call as it was; `current` asks today's rules what they make of the event as it came. It is read
+anew: what could not be read then can be after its source was mended (`json_field`, `fallback_charset`, `max_body`).
 """
 
 from __future__ import annotations
@@ -8,12 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from relay.core.errors import InvalidEventError, LostRace, NotFoundError, RelayError
+from relay.core.errors import (
+    InvalidEventError,
+    LostRace,
+    NotFoundError,
+    RelayError,
+    UnreadableError,
+    UnsupportedTypeError,
+)
 from relay.core.events import Delivery, Event, Intent
 from relay.core.ids import EVENT_PREFIX, utc_now
-from relay.core.lifecycle import FINAL
+from relay.core.lifecycle import FINAL, EventState
 from relay.operations.batches import contexts_of
 from relay.operations.deciding import decide, deliveries_of
+from relay.operations.ingest import is_lost
 from relay.rules import RuleBook
 from relay.sources import Source
 from relay.store.record.persons import PersonIndex
@@ -76,10 +85,15 @@ class Replayer:
         return rule.to_intent(wanting[0])
 
     def _contexts(self, event: Event) -> list[dict[str, object]]:
-        """What rules see of the event; of a batch that was recorded as a whole, each entry."""
+        """What rules see of the event, as its source reads it today; of a batch that is one event, of each entry."""
         if event.source not in self._sources:
             raise NotFoundError(f"the source {event.source} of {event.id} is no longer configured")
-        return contexts_of(self._sources[event.source], event)
+        if event.state is EventState.REFUSED or is_lost(event):
+            raise NotReplayableError(f"{event.id} cannot be read: its body was not kept")
+        try:
+            return contexts_of(self._sources[event.source], event)
+        except (UnreadableError, UnsupportedTypeError) as error:
+            raise NotReplayableError(f"{event.id} cannot be read, as its source is configured today: {error}") from None
 
     def _add(
         self, event: Event, old: Delivery | None, fresh: list[Delivery], personal: Sequence[str]

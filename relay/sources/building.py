@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from relay.configuration.expressions import Expression
+from relay.sources.body_reader import MOST_OF_BATCH, BodyReader
 from relay.sources.dedup import Dedup
 from relay.sources.proof.clocks import Clock
 from relay.sources.proof.digests import HashVerifier, HmacVerifier
@@ -24,7 +26,7 @@ def build_source(name: str, contract: Mapping[str, Any], verifier: Verifier, sec
     """The source of this name. contract: what its entry and its profile say together."""
     is_open = not verifier.ways
     limit, form = contract["limit"], contract["form"]
-    return Source(
+    source = Source(
         name=name,
         verifier=verifier,
         dedup=_dedup(contract["dedup"]) if contract["dedup"] else None,
@@ -33,7 +35,7 @@ def build_source(name: str, contract: Mapping[str, Any], verifier: Verifier, sec
         success_status=contract["success_status"],
         methods=contract["methods"],
         on_invalid=contract["on_invalid"],
-        json_field=contract["json_field"],
+        bodies=BodyReader(contract["json_field"], contract["json_values"], contract["fallback_charset"]),
         probes=tuple(contract["probes"]),
         each=contract["each"],
         double_click_s=contract["double_click"],
@@ -45,6 +47,14 @@ def build_source(name: str, contract: Mapping[str, Any], verifier: Verifier, sec
         thanks=contract["thanks"],
         origins=contract["origins"],
     )
+    return _with_room(source)
+
+
+def _with_room(source: Source) -> Source:
+    """A batch of a thousand entries has more values than one event; of whom has proven nothing it may not."""
+    if source.each is None or source.reads_before_proof:
+        return source
+    return replace(source, bodies=replace(source.bodies, most_values=MOST_OF_BATCH))
 
 
 def _variables(contract: Mapping[str, Any]) -> dict[str, str]:

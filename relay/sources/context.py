@@ -25,9 +25,17 @@ class Kept(Protocol):
         """The query, still encoded."""
 
 
-def build_context(source: str, kept: Kept, body: Any, received_at: datetime, envelope: Any = None) -> dict[str, Any]:
+def build_context(
+    source: str,
+    kept: Kept,
+    body: Any,
+    received_at: datetime,
+    envelope: Any = None,
+    *,
+    fallback_charset: str | None = None,
+) -> dict[str, Any]:
     """`{body, envelope, headers, query, source, received_at}`: names of headers in lower case, query as a map, time as
-    ISO 8601. envelope: what stood around an entry of a batch.
+    ISO 8601. envelope: what stood around an entry of a batch. fallback_charset: of a query that is no UTF-8.
 
     Raises UnreadableError where the query cannot be read.
     """
@@ -35,7 +43,7 @@ def build_context(source: str, kept: Kept, body: Any, received_at: datetime, env
         "body": body,
         "envelope": envelope,
         "headers": {name.lower(): value for name, value in kept.headers.items()},
-        "query": read_query(kept.query),
+        "query": read_query(kept.query, fallback_charset),
         "source": source,
         "received_at": iso(received_at),
     }

@@ -7,56 +7,144 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any, NoReturn
 
-from relay.core.errors import UnreadableError, UnsupportedTypeError
-from relay.sources.charsets import read_text
+from relay.core.errors import UnreadableError, UnsupportedTypeError, WrongCharsetError
+from relay.sources.charsets import UTF_8, by_charset, decode, read_text
 from relay.sources.forms import MAX_DEPTH, MAX_VALUES, parameters, read_multipart, read_urlencoded
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
+UNNAMED = "unnamed"
+"""The kind of a body that has no content type."""
+_EXPECTED = "expected JSON, a urlencoded form or multipart/form-data"
+_ADVICE = tuple(
+    (re.compile(pattern), words)
+    for pattern, words in (
+        (r".*\bsoap\b.*", "SOAP is not read: have something in front of the relay post its fields as JSON"),
+        (r".*[/+]xml", "XML is not read: set the sender to JSON or a form, or have something in front post JSON"),
+        (r"text/html", "a page is not read: set the sender to JSON or a form"),
+        (r".*(ndjson|jsonl|jsonlines|json-lines|json-seq)", "values in a row are not read: send them as one list"),
+        (r".*(protobuf|grpc|msgpack|messagepack|cbor|avro).*", "set the sender to JSON"),
+        (r"(image|audio|video|font)/.*|application/(pdf|zip|octet-stream)", "a file is read only as a part of a form"),
+        (r"multipart/.*", "of multipart bodies only forms are read"),
+    )
+)
+_MARK_UTF_8, _MARKS_UTF_16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
+_CONTAINERS = (dict, list)
+_FORM_SHAPED = re.compile(rb"[^\x00-\x20\x7f\"<>\\^`{|}]*")
+"""Names and values as clients write them into a form: blanks, quotes and other languages' brackets are encoded."""
 
 
-def parse_body(content_type: str, body: bytes) -> Any:
+def parse_body(
+    content_type: str, body: bytes, fallback_charset: str | None = None, most_values: int = MAX_VALUES
+) -> Any:
     """The body as plain values: maps, lists, text, numbers, true, false and null.
 
-    JSON is read from `application/json`, `text/json`, anything `+json`, and `text/plain` (some form plugins send
-    their JSON so). Raises UnreadableError (broken, empty, too deep, too many values, NaN, NUL, half a surrogate
-    pair, wrong charset) and UnsupportedTypeError.
+    JSON is read from `application/json`, `text/json`, anything `+json`, and `text/plain` (some form plugins send their
+    JSON so). A urlencoded form that is, as a whole, a JSON map or list is JSON: curl -d, Google Apps Script and
+    PowerShell send it so. Without a content type a body is what it looks like.
+    fallback_charset: of a form that names none and is no UTF-8. most_values: of JSON.
+    Raises UnreadableError (broken, empty, too deep, too many values, NaN, NUL, half a surrogate pair, wrong charset)
+    and UnsupportedTypeError.
     """
     kind = kind_of(content_type)
     if kind is None:
-        raise UnsupportedTypeError("expected JSON, a urlencoded form or multipart/form-data")
+        raise UnsupportedTypeError(_refusal(content_type))
     if not body:
         raise UnreadableError("no body")
     if kind == MULTIPART:
-        return read_multipart(body, content_type)
-    charset = parameters(content_type).get("charset", "utf-8")
-    return read_json(body, charset) if kind == JSON else read_urlencoded(body, charset)
+        return read_multipart(body, content_type, fallback_charset)
+    charset = parameters(content_type).get("charset") or None
+    if kind == JSON:
+        return read_json(body, charset or _charset_by_mark(body), most_values)
+    content = _json_instead(body, charset, fallback_charset, most_values)
+    if content is not None:
+        return content
+    if kind == UNNAMED and not (b"=" in body and _FORM_SHAPED.fullmatch(body)):
+        return _refuse_unnamed(body)
+    return read_urlencoded(body, charset, fallback_charset)
 
 
 def kind_of(content_type: str) -> str | None:
-    """Which of the three kinds that are read a Content-Type names: JSON, FORM or MULTIPART; None: none of them."""
-    name = content_type.partition(";")[0].strip().lower()
+    """Which of the kinds that are read a Content-Type names: JSON, FORM, MULTIPART or UNNAMED; None: none of them."""
+    name = _name_of(content_type)
     if name in {JSON, "text/json", "text/plain"} or name.endswith("+json"):
         return JSON
+    if not name:
+        return UNNAMED
     return name if name in {FORM, MULTIPART} else None
 
 
-def read_json(body: bytes, charset: str = "utf-8") -> Any:
+def _name_of(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+def _refusal(content_type: str) -> str:
+    """What is read, and where it is known what a sender of this type can do, that."""
+    name = _name_of(content_type)
+    advice = next((words for pattern, words in _ADVICE if pattern.fullmatch(name)), None)
+    return f"{_EXPECTED}; {advice}" if advice else _EXPECTED
+
+
+def _charset_by_mark(body: bytes) -> str:
+    """JSON is UTF-8 (RFC 8259, section 8.1); where Windows programs write UTF-16, they put a mark before it."""
+    return "utf-16" if body.startswith(_MARKS_UTF_16) else UTF_8
+
+
+def _begins_as_json(body: bytes) -> bool:
+    return body.removeprefix(_MARK_UTF_8).lstrip(b" \t\r\n").startswith((b"{", b"["))
+
+
+def _json_instead(body: bytes, charset: str | None, fallback: str | None, most_values: int) -> Any | None:
+    """The JSON map or list that the body is as a whole, to its last byte; None where it is none."""
+    if not _begins_as_json(body):
+        return None
+    try:
+        return by_charset(charset, fallback, lambda codec: _loaded(decode(body, codec), most_values))
+    except (ValueError, WrongCharsetError):
+        return None
+
+
+def _refuse_unnamed(body: bytes) -> NoReturn:
+    if _begins_as_json(body):
+        read_json(body)
+    raise UnsupportedTypeError(f"no content type: {_EXPECTED}")
+
+
+def read_json(body: bytes, charset: str = UTF_8, most_values: int = MAX_VALUES) -> Any:
     """A JSON text (RFC 8259), also with a byte order mark. Raises UnreadableError."""
-    text = read_text(body, charset).removeprefix("\ufeff")
+    try:
+        return _loaded(read_text(body, charset), most_values)
+    except ValueError as error:
+        raise UnreadableError(_fault(error)) from None
+
+
+def _loaded(text: str, most_values: int) -> Any:
+    """Raises ValueError where it is no JSON, UnreadableError where it is JSON that is not taken."""
+    text = text.removeprefix("\ufeff")
     try:
         content = json.loads(text, parse_float=_finite, parse_constant=_refuse)
     except RecursionError:
         raise UnreadableError(f"deeper than {MAX_DEPTH} levels") from None
-    except ValueError:
-        # Also an integer of more digits than Python reads.
-        raise UnreadableError("not valid JSON") from None
-    if _is_suspect(text):
-        _inspect(content)
+    # The punctuation tells whether there is room for too much, and the escapes whether there are such characters.
+    if text.count("[") + text.count("{") > MAX_DEPTH or text.count(",") + text.count(":") >= most_values:
+        check_size(content, most_values)
+    if "\\u0000" in text or "\\ud" in text or "\\uD" in text:
+        _check_texts(content)
     return content
+
+
+def _fault(error: ValueError) -> str:
+    """Where it breaks, without a word of what stands there."""
+    if not isinstance(error, json.JSONDecodeError):
+        return "not valid JSON: a number of too many digits"
+    place = f"line {error.lineno}, column {error.colno}"
+    if error.msg == "Extra data":
+        return f"not valid JSON: more comes after its end, at {place}; several values are sent as one list"
+    return f"not valid JSON at {place}"
 
 
 def _finite(digits: str) -> float:
@@ -70,34 +158,32 @@ def _refuse(_name: str) -> NoReturn:
     raise UnreadableError("NaN and Infinity are not JSON")
 
 
-def _is_suspect(text: str) -> bool:
-    """Whether the punctuation leaves room for too much depth, too many values, an escaped NUL or a lone surrogate."""
-    return (
-        text.count("[") + text.count("{") > MAX_DEPTH
-        or text.count(",") + text.count(":") >= MAX_VALUES
-        or "\\u0000" in text
-        or "\\ud" in text
-        or "\\uD" in text
-    )
-
-
-def _inspect(content: Any) -> None:
-    waiting, values = [(content, 1)], 0
+def check_size(content: Any, most_values: int) -> None:
+    """Raises UnreadableError where a body is too deep, or has too many values."""
+    waiting, values = [(content, 1)] if isinstance(content, _CONTAINERS) else [], 1
     while waiting:
         value, depth = waiting.pop()
-        values += 1
+        values += len(value)
+        if depth > MAX_DEPTH or values > most_values:
+            raise UnreadableError(f"deeper than {MAX_DEPTH} levels or more than {most_values} values")
+        members = value.values() if isinstance(value, dict) else value
+        waiting += [(inner, depth + 1) for inner in members if isinstance(inner, _CONTAINERS)]
+
+
+def _check_texts(content: Any) -> None:
+    waiting = [content]
+    while waiting:
+        value = waiting.pop()
         if isinstance(value, str):
-            _inspect_text(value)
-        if not isinstance(value, dict | list):
-            continue
-        if depth > MAX_DEPTH or values + len(value) > MAX_VALUES:
-            raise UnreadableError(f"deeper than {MAX_DEPTH} levels or more than {MAX_VALUES} values")
-        if isinstance(value, dict):
-            _inspect_text("".join(value))
-        waiting.extend((inner, depth + 1) for inner in (value.values() if isinstance(value, dict) else value))
+            _check_text(value)
+        elif isinstance(value, dict):
+            _check_text("".join(value))
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
 
 
-def _inspect_text(text: str) -> None:
+def _check_text(text: str) -> None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

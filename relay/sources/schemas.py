@@ -23,6 +23,8 @@ from relay.configuration.fields import (
     Wanted,
 )
 from relay.sources.answer_schemas import EventAnswerSchema, ProbeSchema
+from relay.sources.body_reader import FIELD_NAME
+from relay.sources.charsets import codec_of
 from relay.sources.fan_out import FanOut, parse_path
 from relay.sources.page_fields import Address, FormSchema, Origins
 from relay.sources.proof_schemas import Verify
@@ -42,6 +44,17 @@ class _FanOut(Wanted):
         if not paths or not all(isinstance(path, str) for path in paths):
             raise ValueError
         return FanOut(tuple(parse_path(path) for path in paths))
+
+
+class _Charset(Wanted):
+    """The charset of forms that name none and are no UTF-8, by one of its names."""
+
+    expected = "the name of a charset, such as windows-1251 or koi8-r"
+
+    def read(self, value: Any) -> str:
+        if not isinstance(value, str) or codec_of(value) is None:
+            raise ValueError
+        return value
 
 
 class _DedupSchema(StrictSchema):
@@ -83,6 +96,8 @@ class ContractSchema(StrictSchema):
     methods = Words(f"a list of {', '.join(METHODS)}", "|".join(METHODS), load_default=("POST",))
     on_invalid = Choice("reject", "accept", load_default="reject")
     json_field = Text("the name of a form field that holds JSON", load_default=None)
+    json_values = Words("a list of form fields that hold JSON, such as [events]", FIELD_NAME, load_default=())
+    fallback_charset = _Charset(load_default=None)
     probes = _Probes()
     each = _FanOut(load_default=None)
     answer = fields.Nested(EventAnswerSchema(), load_default=None)

@@ -8,22 +8,29 @@ from datetime import datetime
 from typing import Any
 
 from relay.configuration.expressions import Expression
-from relay.core.errors import NotVerifiedError, UnreadableError
+from relay.core.errors import NotVerifiedError, UnreadableError, UnsupportedTypeError
+from relay.core.events import Event
+from relay.sources.body_reader import PLAIN_BODIES, BodyReader
+from relay.sources.context import Kept, build_context
 from relay.sources.dedup import Dedup, DedupKey, double_click_key
 from relay.sources.fan_out import MOST_ENTRIES, MOST_PROVEN_ENTRIES, FanOut, Found
-from relay.sources.forms import read_query
 from relay.sources.near_misses import find_near_miss
-from relay.sources.parsers import parse_body, read_json
 from relay.sources.probes import Probe
 from relay.sources.proof.redaction import without_tokens
 from relay.sources.proof.verifier import Verifier
 from relay.sources.reading import Reading
 from relay.sources.secret_names import clean_address, is_secret_name, without_secrets
 from relay.sources.templater import SIGNING, Answer, Rendered, Secrets
+from relay.sources.unpacking import is_packed, most_before_proof, unpack
 from relay.sources.visitors import SPAM, Form, is_foreign, origin_near_miss
 from relay.sources.webhook import Webhook
 
 _SEAL = object()
+ENCODING = "content-encoding"
+OF_BYTES = {"signature_mismatch", "digest_mismatch", "body_unreadable"}
+"""Reasons for a refusal that may be so because the body was packed after it was signed."""
+OF_PACKED = {ENCODING, "content-length"}
+"""Headers of a packed body, which say nothing of what was in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +74,6 @@ OPEN_LIMIT = Limit(600, 4_000_000)
 """Where anybody may send. Of people who fill in a form, ten a second are many."""
 
 
-NO_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
-"""Methods of which a request without a body says what it has to say in its query."""
-
-
 @dataclass(frozen=True, slots=True)
 class Source:
     """Who sends, and how.
@@ -78,7 +81,7 @@ class Source:
     max_body: bytes. limit: None: as much as it likes. success_status: the HTTP status of a recorded event.
     methods: HTTP methods, upper case.
     on_invalid: "reject" answers 422 where no rule could use an event, "accept" answers success_status.
-    json_field: a form field that holds JSON. probes: what is answered without an event. each: where a batch has its
+    bodies: what is known of its bodies. probes: what is answered without an event. each: where a batch has its
     entries. double_click_s: within so many seconds the same content is a duplicate, where dedup finds no key.
     answer: what a recorded event is answered with, instead of our JSON. profile: the name of the one that it uses.
     secrets: those that answers use, by name. variables: the names of the environment variables that hold its secrets:
@@ -95,7 +98,7 @@ class Source:
     success_status: int = 200
     methods: tuple[str, ...] = ("POST",)
     on_invalid: str = "reject"
-    json_field: str | None = None
+    bodies: BodyReader = PLAIN_BODIES
     probes: tuple[Probe, ...] = ()
     each: FanOut | None = None
     double_click_s: float = 0.0
@@ -133,19 +136,54 @@ class Source:
 
     def read_lazily(self, webhook: Webhook) -> Reading:
         """The webhook, of which each part is read once, when it is asked for."""
-        return Reading(
-            webhook, lambda: self.read(webhook.method, webhook.content_type, webhook.query_string, webhook.body)
-        )
+        encoding = webhook.header(ENCODING) or ""
+        most = most_before_proof(len(webhook.body), self.max_body)
+
+        def read() -> Any:
+            body = unpack(encoding, webhook.body, most)
+            return self.bodies.read(webhook.method, webhook.content_type, webhook.query_string, body)
+
+        return Reading(webhook, read)
+
+    def weight_of(self, webhook: Webhook) -> int:
+        """The bytes that its body may have to read before its sender is proven."""
+        size = len(webhook.body)
+        return most_before_proof(size, self.max_body) if is_packed(webhook.header(ENCODING) or "") else size
 
     def verify(self, webhook: Webhook, now: datetime, reading: Reading | None = None) -> Verified:
-        """The proven webhook. reading: of it, where some of it has been read.
+        """The proven webhook, unpacked. reading: of it, where some of it has been read.
 
+        The proof is of the bytes as they were sent, or of what they hold: a proxy may have packed them.
         Raises NotVerifiedError whose `reason` is for our record only.
         """
         reading = reading or self.read_lazily(webhook)
-        self.verifier.check(reading, now)
-        headers, query = self.kept_headers(webhook), self.kept_query(webhook)
-        return Verified(self.name, reading, headers, query, without_tokens(self.verifier, webhook.body), _SEAL)
+        try:
+            self.verifier.check(reading, now)
+        except NotVerifiedError as error:
+            if error.reason not in OF_BYTES:
+                raise
+            opened = self._opened(webhook, most_before_proof(len(webhook.body), self.max_body))
+            if opened is webhook:
+                raise
+            reading = self.read_lazily(opened)
+            self.verifier.check(reading, now)
+        else:
+            opened = self._opened(webhook, self.max_body)
+            reading = reading if opened is webhook else self.read_lazily(opened)
+        headers, query = self.kept_headers(opened), self.kept_query(opened)
+        return Verified(self.name, reading, headers, query, without_tokens(self.verifier, opened.body), _SEAL)
+
+    def _opened(self, webhook: Webhook, most: int) -> Webhook:
+        """The webhook as it was before it was packed; as it is, where it was not, or cannot be unpacked to `most`."""
+        encoding = webhook.header(ENCODING) or ""
+        if not webhook.body or not is_packed(encoding):
+            return webhook
+        try:
+            body = unpack(encoding, webhook.body, most)
+        except (UnreadableError, UnsupportedTypeError):
+            return webhook
+        headers = {name: value for name, value in webhook.headers.items() if name not in OF_PACKED}
+        return replace(webhook, headers=headers, body=body)
 
     def is_foreign(self, origin: str | None) -> bool:
         """Whether a browser says that a page of another site sends a form. origin: its header, if there is one."""
@@ -212,26 +250,25 @@ class Source:
     def parse(self, verified: Verified) -> Any:
         """The body as plain values; of a GET, its query. Raises UnreadableError and UnsupportedTypeError."""
         webhook = verified.webhook
-        if webhook.body and webhook.body == verified.body:
+        encoding = webhook.header(ENCODING) or ""
+        if webhook.body and webhook.body == verified.body and not is_packed(encoding):
             return verified.reading.body
-        return self.read(webhook.method, webhook.content_type, verified.query, verified.body)
+        return self.read(webhook.method, webhook.content_type, verified.query, verified.body, encoding)
 
-    def read(self, method: str, content_type: str, query: str, body: bytes) -> Any:
-        """What `parse` gives, of an event that is on record. Raises UnreadableError and UnsupportedTypeError."""
-        if method in NO_BODY and not body:
-            return read_query(query)
-        content = parse_body(content_type, body)
-        return self._unwrapped(content) if self.json_field else content
+    def read_again(self, event: Event) -> Any:
+        """What `parse` gives, of an event as it is on record. Raises UnreadableError and UnsupportedTypeError."""
+        # What could be unpacked is kept so, without that header.
+        encoding = event.headers.get(ENCODING, "")
+        return self.read(event.method, event.content_type, event.query, event.body, encoding)
 
-    def _unwrapped(self, content: Any) -> Any:
-        """A form's JSON field gives its members to the form (GitHub's `payload`, Jotform's `rawRequest`)."""
-        wrapped = content.get(self.json_field) if isinstance(content, dict) else None
-        if not isinstance(wrapped, str):
-            return content
-        inner = read_json(wrapped.encode("utf-8"))
-        if not isinstance(inner, dict):
-            raise UnreadableError("the JSON field does not hold a map")
-        return {name: value for name, value in content.items() if name != self.json_field} | inner
+    def read(self, method: str, content_type: str, query: str, body: bytes, encoding: str = "") -> Any:
+        """A body as plain values. encoding: how it is packed. Raises UnreadableError and UnsupportedTypeError."""
+        return self.bodies.read(method, content_type, query, unpack(encoding, body, self.max_body))
+
+    def context(self, kept: Kept, body: Any, received_at: datetime, envelope: Any = None) -> dict[str, Any]:
+        """What rules may look at: see build_context. body: as it was read. Raises UnreadableError."""
+        fallback = self.bodies.fallback_charset
+        return build_context(self.name, kept, body, received_at, envelope, fallback_charset=fallback)
 
     def split(self, content: Any) -> list[Found] | None:
         """The entries of a batch in order; None where what was sent is one event. Raises TooLargeError."""

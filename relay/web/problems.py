@@ -18,6 +18,7 @@ from relay.core.errors import (
     NotFoundError,
     RecordUnavailableError,
     RelayError,
+    TooLargeError,
     UnreadableError,
     UnsupportedTypeError,
 )
@@ -31,6 +32,7 @@ STATUSES: dict[type[RelayError], int] = {
     NotFoundError: 404,
     NotReplayableError: 409,
     RefusedError: 409,
+    TooLargeError: 413,
     UnreadableError: 400,
     UnsupportedTypeError: 415,
 }

@@ -11,7 +11,7 @@ import pytest
 
 from relay.core.errors import LimitedError, UnreadableError
 from relay.operations import pacing
-from relay.sources import Source, Webhook, near_misses
+from relay.sources import Source, Webhook, forms, near_misses
 from relay.sources.forms import MAX_VALUES, nest
 from relay.sources.parsers import FORM, MULTIPART, parse_body
 from relay.sources.proof.digests import HmacVerifier
@@ -100,6 +100,18 @@ def test_levels_of_a_form_count_as_values(name):
         parse_body(FORM, form)
     with pytest.raises(UnreadableError, match="values"):
         parse_body(f"{MULTIPART}; boundary=x", f"{parts}--x--".encode())
+
+
+def test_a_megabyte_of_brackets_is_refused_for_the_price_of_counting_them(monkeypatch):
+    monkeypatch.setattr(forms, "unquote_to_bytes", pytest.fail)
+
+    for bracket in (b"[", b"%5B", b"%5b"):
+        with pytest.raises(UnreadableError, match="values"):
+            parse_body(FORM, b"a" + bracket * 300_000 + b"=1")
+
+
+def test_brackets_in_values_are_no_levels():
+    assert parse_body(FORM, b"a=" + b"[" * 300_000) == {"a": "[" * 300_000}
 
 
 def test_no_more_fields_are_looked_at_than_are_read():

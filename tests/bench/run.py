@@ -9,7 +9,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-SCRIPTS = ("latency.py",)
+SCRIPTS = ("latency.py", "reading.py")
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ stranger's clients are processes of their own and give way to others, for in ear
 from __future__ import annotations
 
 import contextlib
+import gzip
 import http.client
 import json
 import multiprocessing
@@ -82,6 +83,20 @@ def crumbs() -> bytes:
     """B5: 900 KB with a wrong token, in chunks of one byte each."""
     head = post("/hooks/website", b"", "application/json", {"X-Relay-Token": "wrong"})
     return head.replace(b"Content-Length: 0", b"Transfer-Encoding: chunked") + b"1\r\nx\r\n" * 900_000 + b"0\r\n\r\n"
+
+
+def packed(request: bytes) -> bytes:
+    """The same request, packed: a megabyte in some kilobytes."""
+    head, _, body = request.partition(b"\r\n\r\n")
+    lines = [line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length")]
+    inside = gzip.compress(body)
+    lines += [b"Content-Encoding: gzip", b"Content-Length: %d" % len(inside)]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + inside
+
+
+def bomb() -> bytes:
+    """A kilobyte that is a megabyte, with a wrong signature."""
+    return packed(post("/hooks/github", bytes(1_000_000), "application/json", {SIGNATURES[0]: f"sha256={1:064x}"}))
 
 
 def press(port: int, request: bytes, clients: int) -> None:
@@ -169,6 +184,8 @@ ATTACKS: dict[str, list[tuple[Callable[..., None], tuple[object, ...]]]] = {
     "nobody": [],
     "almost signed, 64 KB, 16 clients": [(press, (almost_signed(), CLIENTS // 4))] * 4,
     "nested form, 1 MB, 16 clients": [(press, (nested(), CLIENTS // 4))] * 4,
+    "1 MB packed in 1 KB, 16 clients": [(press, (bomb(), CLIENTS // 4))] * 4,
+    "nested form, packed, 16 clients": [(press, (packed(nested()), CLIENTS // 4))] * 4,
     "2,000 bodies that never come": [(fall_silent, (SILENT // 2,))] * 2,
     "3,000 bodies, a byte a second": [(fall_silent, (SLOW // 4, SLOW_EVERY_S))] * 4,
     "900 KB in one-byte chunks, 2 clients": [(press, (crumbs(), 1))] * 2,

@@ -108,6 +108,7 @@ DEEP_FORM = b"a" + b"[b]" * 70 + b"=1"
         ("application/json; charset=idna", b"{}"),
         (FORM, b"a=%ff"),
         (FORM, b"a=%00"),
+        (FORM, b"a=1\x00b=2"),
         (FORM, b"%00=a"),
         (FORM, DEEP_FORM),
         (FORM, b"&".join([b"a"] * 10_001)),
@@ -125,7 +126,7 @@ def test_what_cannot_be_read_is_refused_as_unreadable(content_type: str, body: b
         parse_body(content_type, body)
 
 
-@pytest.mark.parametrize("content_type", ["", "text/xml", "image/png", "application/octet-stream", "json", ";", "\xff"])
+@pytest.mark.parametrize("content_type", ["text/xml", "image/png", "application/octet-stream", "json", "\xff"])
 def test_other_content_types_are_unsupported(content_type: str) -> None:
     with pytest.raises(UnsupportedTypeError):
         parse_body(content_type, b"{}")

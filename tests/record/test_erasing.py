@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from urllib.parse import quote_plus
 
 import pytest
 
@@ -73,6 +74,23 @@ PLACES = [
     {"errors": {"email": [f"{EMAIL} is taken"]}},
     {"person_keys": (EMAIL,)},
 ]
+
+
+NAME = "\u0410\u0434\u0430 \u041b\u0430\u0432\u043b\u0435\u0439\u0441 Andri\u0107"
+
+
+@pytest.mark.parametrize("charset", ["windows-1251", "koi8-r", "utf-8"])
+@pytest.mark.parametrize("is_encoded", [True, False], ids=["percent-encoded", "as it is"])
+def test_a_name_is_found_in_whatever_charset_its_page_was(eraser, record, redis, charset, is_encoded):
+    raw = NAME.encode(charset, "xmlcharrefreplace")
+    kept = quote_plus(raw).encode() if is_encoded else raw
+    write_with(record, body=b"name=" + kept)
+    write_with(record, body=b"{}", query="name=" + quote_plus(raw))
+    write_with(record, body=b"name=" + kept.replace(b"and", b"AND").replace(b"Andri", b"Ondri"))
+
+    traces = eraser.find(NAME.upper(), quietly)
+
+    assert len(traces.events) == 2
 
 
 @pytest.mark.parametrize("place", PLACES, ids=str)

@@ -14,6 +14,7 @@ from typing import Any
 from relay.core.errors import NotFoundError, UnreadableError, UnsupportedTypeError
 from relay.core.events import Call, Delivery, Event
 from relay.core.lifecycle import State
+from relay.operations.ingest import is_lost
 from relay.operations.preview import Tried, try_event
 from relay.rules import Rule
 from relay.rules.templates import Template
@@ -63,7 +64,7 @@ def details_of(event: Event) -> EventDetails:
     unreadable = None
     if source is None:
         unreadable = f"the source {event.source} is no longer configured"
-    elif not event.body and not event.query:
+    elif is_lost(event) or not (event.body or event.query):
         unreadable = "nothing of it was kept"
     else:
         try:
@@ -122,9 +123,10 @@ def rule_named(name: str) -> Rule | None:
 
 
 def readable(event: Event, masking: Masking) -> tuple[str, bool]:
-    """The body as text, and whether it was cut. Where it has a structure, that is set out in lines."""
+    """The body as text, and whether it was cut. Where it has a structure, that is set out in lines, as rules see it."""
+    source = services().sources.get(event.source)
     try:
-        content = parse_body(event.content_type, event.body)
+        content = source.read_again(event) if source else parse_body(event.content_type, event.body)
     except (UnreadableError, UnsupportedTypeError):
         text, is_cut = excerpt_of_text(event.body.decode("utf-8", "replace"))
         return masking.text(text), is_cut
