@@ -93,11 +93,6 @@ def bounds_of(source: Source, event: Event) -> Bounds:
     return Bounds(**spent)
 
 
-def is_lost(event: Event) -> bool:
-    """Whether it could not be read, and its body was not kept."""
-    return not event.body and (event.reason or "").endswith(NOT_KEPT)
-
-
 def bare_event(source: Source, webhook: Webhook, now: datetime) -> Event:
     """A refused event: of what is not proven, only that it came is kept."""
     return Event(
@@ -111,6 +106,11 @@ def bare_event(source: Source, webhook: Webhook, now: datetime) -> Event:
         headers={},
         body=b"",
     )
+
+
+def is_lost(event: Event) -> bool:
+    """Whether it could not be read, and its body was not kept."""
+    return not event.body and (event.reason or "").endswith(NOT_KEPT)
 
 
 class Ingest:

@@ -79,6 +79,12 @@ def nested() -> bytes:
     return post("/hooks/wide", body.encode(), "application/x-www-form-urlencoded")
 
 
+def crumbs() -> bytes:
+    """B5: 900 KB with a wrong token, in chunks of one byte each."""
+    head = post("/hooks/website", b"", "application/json", {"X-Relay-Token": "wrong"})
+    return head.replace(b"Content-Length: 0", b"Transfer-Encoding: chunked") + b"1\r\nx\r\n" * 900_000 + b"0\r\n\r\n"
+
+
 def packed(request: bytes) -> bytes:
     """The same request, packed: a megabyte in some kilobytes."""
     head, _, body = request.partition(b"\r\n\r\n")
@@ -91,12 +97,6 @@ def packed(request: bytes) -> bytes:
 def bomb() -> bytes:
     """A kilobyte that is a megabyte, with a wrong signature."""
     return packed(post("/hooks/github", bytes(1_000_000), "application/json", {SIGNATURES[0]: f"sha256={1:064x}"}))
-
-
-def crumbs() -> bytes:
-    """B5: 900 KB with a wrong token, in chunks of one byte each."""
-    head = post("/hooks/website", b"", "application/json", {"X-Relay-Token": "wrong"})
-    return head.replace(b"Content-Length: 0", b"Transfer-Encoding: chunked") + b"1\r\nx\r\n" * 900_000 + b"0\r\n\r\n"
 
 
 def press(port: int, request: bytes, clients: int) -> None:
