@@ -85,19 +85,27 @@ def delivery_fields(delivery: Delivery) -> list[tuple[str, Argument]]:
     ]
 
 
-def entry_arguments(entry: Entry) -> list[Argument]:
-    """An entry, in the order that `entry_at` in lua/record.lua reads."""
-    window_ms = int(entry.dedup_window.total_seconds() * 1000) if entry.dedup_digest else 0
-    argv: list[Argument] = [entry.event.id, entry.event.state.value, entry.event.source, window_ms]
-    argv += [entry.bounds.to_json(), len(entry.deliveries), *pairs(event_fields(entry.event))]
+def entry_argv(entry: Entry) -> list[Argument]:
+    """What is to be recorded of one event, in the order that `entry_at` in lua/record.lua reads."""
+    event = entry.event
+    argv: list[Argument] = [
+        event.id,
+        event.state.value,
+        event.source,
+        int(entry.dedup_window.total_seconds() * 1000) if entry.dedup_digest else 0,
+        entry.bounds.to_json(),
+        len(entry.deliveries),
+        *pairs(event_fields(event)),
+    ]
     for delivery in entry.deliveries:
-        argv += creation_of(delivery)
+        argv += creation_argv(delivery)
     return argv
 
 
-def creation_of(delivery: Delivery) -> list[Argument]:
+def creation_argv(delivery: Delivery) -> list[Argument]:
     """A new delivery, in the order that `create` in lua/common.lua reads."""
-    return [delivery.id, delivery.call.portal, to_ms(delivery.created_at), *pairs(delivery_fields(delivery))]
+    fields = pairs(delivery_fields(delivery))
+    return [delivery.id, delivery.call.portal, to_ms(delivery.created_at), *fields]
 
 
 def delivery_from_hash(kept: Hash, attempts: Sequence[bytes]) -> Delivery:

@@ -49,7 +49,7 @@ class Record:
             event_key = keys.EVENT + entry.event.id
             digest = entry.dedup_digest
             names += (event_key, keys.dedup(entry.event.source, digest) if digest else event_key)
-            argv += codec.entry_arguments(entry)
+            argv += codec.entry_argv(entry)
         return ScriptCall(RECORD, names, argv)
 
     @guarded
@@ -139,7 +139,7 @@ class Record:
         argv: list[Argument] = [event.id, replayed.id if replayed else "", len(states), *states]
         argv += [len(person_keys), *person_keys, len(deliveries)]
         for delivery in deliveries:
-            argv += codec.creation_of(delivery)
+            argv += codec.creation_argv(delivery)
         if not run(self.redis, ScriptCall(REPLAY, [keys.EVENT + event.id], argv)):
             raise LostRace(replayed.id if replayed else event.id)
 
