@@ -16,7 +16,10 @@ from relay.sources.schema_fields import HEADER_NAME, Path, YesOrNo
 from relay.sources.templater import EVENT_ROOTS, JSON, PLAIN, Answer, build_body
 from relay.sources.templater import Text as Template
 
-OURS = frozenset({"connection", "content-length", "content-type", "set-cookie", "transfer-encoding"})
+OURS = frozenset(
+    {"connection", "content-length", "content-type", "set-cookie", "transfer-encoding"}
+    | {"content-security-policy", "x-content-type-options"}
+)
 """Headers that the relay writes itself, or that nobody should."""
 
 

@@ -40,6 +40,5 @@ def _named(outcome: Ingested) -> dict[str, Any]:
 
 
 def _rendered(answer: Rendered) -> Response:
-    """What a source or a profile wrote; never taken for anything else than its type says."""
-    headers = {**answer.headers, "X-Content-Type-Options": "nosniff"}
-    return Response(answer.body, answer.status, headers, content_type=answer.content_type)
+    """What a source or a profile wrote. That no browser takes it for something else, dashboard/frame.py says."""
+    return Response(answer.body, answer.status, dict(answer.headers), content_type=answer.content_type)

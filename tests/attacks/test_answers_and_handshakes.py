@@ -110,6 +110,7 @@ def test_what_is_echoed_is_bounded(relay):
         ({"type": "application/xhtml+xml", "body": {"a": "{body.a}"}}, "expected text/plain or JSON"),
         ({"headers": {"Set-Cookie": "a=1"}}, "this header is the relay's own"),
         ({"headers": {"content-length": "1"}}, "this header is the relay's own"),
+        ({"headers": {"X-Content-Type-Options": ""}}, "this header is the relay's own"),
         ({"headers": {"X Y": "1"}}, "expected the name of a header"),
         ({"body": "{secret:website}"}, "expected {secret:confirmation} or {secret:verify_token}"),
         ({"body": "{environ.PATH}"}, "'environ' is not in an event"),

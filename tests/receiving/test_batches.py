@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.cli.main import main
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.sources.fan_out import FanOut, Found, parse_path
-from tests.support.configs import rule_of
+from tests.support.configs import rule_of, write_config
 from tests.support.folders import WEB_SECRETS
 
 META = {
@@ -208,6 +209,20 @@ def test_an_entry_is_replayed_shown_and_searched_with_its_envelope(relay, record
     made = client.post(f"/api/v1/deliveries/{_dead(record)}/replay", json={"rules": "current"}, headers=ACTING)
     assert made.status_code == 201
     assert made.get_json()["call"]["parameters"] == {"Lead": "20"}
+
+
+def test_a_rule_is_tried_on_each_entry_of_a_file(tmp_path, monkeypatch, capsys):
+    folder = write_config(tmp_path / "config", {"leads": LEADS}, [RULE])
+    monkeypatch.setenv("RELAY_CONFIG", str(folder))
+    for content in (META, {"entry": []}):
+        (tmp_path / "body.json").write_text(json.dumps(content), "utf-8")
+        status = main(["rules", "try", "leads", str(tmp_path / "body.json")])
+        printed = capsys.readouterr().out
+
+        if content is META:
+            assert (status, printed.count("CCrmDocumentLead"), printed.count("does not want this")) == (1, 2, 1)
+        else:
+            assert (status, "an empty batch" in printed) == (1, True)
 
 
 def test_what_stands_around_an_entry_is_masked_like_its_body(relay):

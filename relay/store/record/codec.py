@@ -10,7 +10,8 @@ from typing import Any
 from relay.core.events import Attempt, Call, Delivery, Event, OnUncertain, Policy
 from relay.core.ids import from_ms, to_ms
 from relay.core.lifecycle import EventState, State
-from relay.store.redis.scripts import Argument
+from relay.store.record.entries import Entry
+from relay.store.redis.scripts import Argument, pairs
 
 Hash = Mapping[bytes, bytes]
 
@@ -82,6 +83,29 @@ def delivery_fields(delivery: Delivery) -> list[tuple[str, Argument]]:
         ("template_id", delivery.call.template_id),
         ("document", delivery.call.document_id[2]),
     ]
+
+
+def entry_argv(entry: Entry) -> list[Argument]:
+    """What is to be recorded of one event, in the order that `entry_at` in lua/record.lua reads."""
+    event = entry.event
+    argv: list[Argument] = [
+        event.id,
+        event.state.value,
+        event.source,
+        int(entry.dedup_window.total_seconds() * 1000) if entry.dedup_digest else 0,
+        entry.bounds.to_json(),
+        len(entry.deliveries),
+        *pairs(event_fields(event)),
+    ]
+    for delivery in entry.deliveries:
+        argv += creation_argv(delivery)
+    return argv
+
+
+def creation_argv(delivery: Delivery) -> list[Argument]:
+    """A new delivery, in the order that `create` in lua/common.lua reads."""
+    fields = pairs(delivery_fields(delivery))
+    return [delivery.id, delivery.call.portal, to_ms(delivery.created_at), *fields]
 
 
 def delivery_from_hash(kept: Hash, attempts: Sequence[bytes]) -> Delivery:

@@ -49,7 +49,7 @@ class Record:
             event_key = keys.EVENT + entry.event.id
             digest = entry.dedup_digest
             names += (event_key, keys.dedup(entry.event.source, digest) if digest else event_key)
-            argv += self._entry(entry)
+            argv += codec.entry_argv(entry)
         return ScriptCall(RECORD, names, argv)
 
     @guarded
@@ -139,7 +139,7 @@ class Record:
         argv: list[Argument] = [event.id, replayed.id if replayed else "", len(states), *states]
         argv += [len(person_keys), *person_keys, len(deliveries)]
         for delivery in deliveries:
-            argv += self._creation(delivery)
+            argv += codec.creation_argv(delivery)
         if not run(self.redis, ScriptCall(REPLAY, [keys.EVENT + event.id], argv)):
             raise LostRace(replayed.id if replayed else event.id)
 
@@ -271,27 +271,6 @@ class Record:
         argv += [codec.attempt_to_json(settlement.attempt) if settlement.attempt else ""]
         argv += [len(before), *before, *pairs(fields)]
         return ScriptCall(SETTLE, [keys.DELIVERY + delivery.id], argv)
-
-    def _entry(self, entry: Entry) -> list[Argument]:
-        """An entry, in the order that `entry_at` in lua/record.lua reads."""
-        event = entry.event
-        argv: list[Argument] = [
-            event.id,
-            event.state.value,
-            event.source,
-            _ms(entry.dedup_window) if entry.dedup_digest else 0,
-            entry.bounds.to_json(),
-            len(entry.deliveries),
-            *pairs(codec.event_fields(event)),
-        ]
-        for delivery in entry.deliveries:
-            argv += self._creation(delivery)
-        return argv
-
-    def _creation(self, delivery: Delivery) -> list[Argument]:
-        """A new delivery, in the order that `create` in lua/common.lua reads."""
-        fields = pairs(codec.delivery_fields(delivery))
-        return [delivery.id, delivery.call.portal, to_ms(delivery.created_at), *fields]
 
     def _with_attempts(self, hashes: Sequence[Mapping[bytes, bytes]]) -> list[Delivery]:
         with self.redis.pipeline(transaction=False) as pipeline:
