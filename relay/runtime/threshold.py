@@ -38,6 +38,8 @@ ANSWER_S = 30.0
 FILES_BESIDE = 64
 """Open files of a process that are not connections of senders."""
 ENOUGH_FILES = 65_536
+PROBLEM = "application/problem+json"
+LATE = b'{"type": "about:blank", "title": "Request Timeout", "status": 408, "detail": "the body did not come in time"}'
 STATUSES: dict[type[Exception], tuple[int, str]] = {
     broken.LimitRequestLine: (414, "URI Too Long"),
     broken.LimitRequestHeaders: (431, "Request Header Fields Too Large"),
@@ -129,16 +131,27 @@ class Threshold:
             return self._app(environ, start_response)
         body = TimedBody(environ["wsgi.input"], int(length), connection, self._keeper)
         stream = environ["wsgi.input"] = io.BufferedReader(body, min(int(length) or AHEAD, AHEAD))
-        if self._keeper.is_crowded:
-            # Most of those who wait now will never be served, so they wait where it costs least. What goes wrong is
-            # told again to whoever reads.
-            with contextlib.suppress(Exception):
-                stream.peek(1)
-        answer = self._app(environ, start_response)
+        answer = self._answer_to_late(stream, connection, start_response) if self._keeper.is_crowded else None
+        answer = answer or self._app(environ, start_response)
         if not body.is_whole:
             connection.has_more = True
             connection.say_last()
         return answer
+
+    @staticmethod
+    def _answer_to_late(
+        stream: io.BufferedReader, connection: Connection, start_response: StartResponse
+    ) -> Iterable[bytes] | None:
+        """Wait for the body where it costs least, for most of those who wait in a crowd are never served.
+
+        What goes wrong is told again to whoever reads; only that nothing came in time is answered here.
+        """
+        with contextlib.suppress(Exception):
+            stream.peek(1)
+        if not connection.is_late:
+            return None
+        start_response("408 Request Timeout", [("Content-Type", PROBLEM), ("Content-Length", str(len(LATE)))])
+        return [LATE]
 
 
 class TimedBody(io.RawIOBase):

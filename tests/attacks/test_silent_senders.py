@@ -108,8 +108,7 @@ def test_a_body_that_trickles_in_is_not_waited_for(served):
 
         until(answered, "an end of it")
         trickling.settimeout(10)
-        while piece := trickling.recv(65536):
-            answer += piece
+        answer += answer_on(trickling)
 
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["detail"] == "the body did not come in time"
@@ -119,6 +118,41 @@ def test_what_was_not_waited_for_is_no_event(served, record, valkey):
     with silent(served.url, 5, ANNOUNCED + dump(SEED)) as held:
         for one in held:
             assert one.recv(65536).startswith(b"HTTP/1.1 408 ")
+
+    assert record.counts().total_events == 0
+
+
+def answer_on(connection):
+    """All that comes until it is closed."""
+    answer = b""
+    while piece := connection.recv(65536):
+        answer += piece
+    return answer
+
+
+def test_in_a_crowd_those_who_are_late_are_told_the_same(served):
+    with silent(served.url, 1, ANNOUNCED) as (alone,):
+        quiet = answer_on(alone)
+    with silent(served.url, ROOM * 3 // 4, ANNOUNCED) as crowd:
+        answers = {answer_on(one).partition(b"\r\n\r\n")[2] for one in crowd}
+
+    assert [json.loads(answer) for answer in answers] == [json.loads(quiet.partition(b"\r\n\r\n")[2])]
+
+
+def test_who_has_to_go_gets_no_answer_for_nobody_would_read_it(served):
+    with silent(served.url, 1, ANNOUNCED) as (first,), silent(served.url, 2 * ROOM, ANNOUNCED):
+        assert answer_on(first) == b""
+
+
+BROKEN_CHUNK = (
+    CHUNKED.replace(JSON.encode(), b"application/x-www-form-urlencoded") + b"15\r\nlead%5Bid%5D=1&user=1\r\nzz\r\n"
+)
+
+
+def test_in_a_crowd_too_half_a_body_is_no_event(served, record, valkey):
+    proven = BROKEN_CHUNK.replace(b"\r\n", f"\r\nX-Relay-Token: {SECRETS['SOURCE_WEBSITE_TOKEN']}\r\n".encode(), 1)
+    with silent(served.url, ROOM * 3 // 4, ANNOUNCED), silent(served.url, 1, proven) as (broken,):
+        assert answer_on(broken).startswith(b"HTTP/1.1 400 ")
 
     assert record.counts().total_events == 0
 
