@@ -101,6 +101,9 @@ def _add_sources(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     tested = _command(actions, "test", f"{module}:test_source", text, "sources test website")
     tested.add_argument("source", metavar="SOURCE")
     tested.add_argument("--url", metavar="URL", help="where the relay listens; default: RELAY_HOST and RELAY_PORT")
+    text = "say which sender the event of an inbox looks like, and how to configure it"
+    guessed = _command(actions, "guess", f"{module}:guess_sender", text, "sources guess evt_01m8a7hzf5b0xv7p8yk1bsmt6f")
+    guessed.add_argument("event", metavar="EVENT")
     text = "forget the secret that a sender gave, so that its next handshake gives another"
     forgotten = _command(actions, "forget", f"{module}:forget_secret", text, "sources forget asana")
     forgotten.add_argument("source", metavar="SOURCE")

@@ -25,6 +25,7 @@ from relay.runtime.secret_file import kept_secrets
 from relay.sources import Source, load_sources
 from relay.sources.profile_files import OWN_PROFILES, Profile, Profiles
 from relay.sources.proof.verifier import words_of
+from relay.sources.recognition import UNKNOWN, likenesses
 from relay.sources.templater import NAMED
 from relay.store import Store
 from relay.store.operators.audit_log import who_in_terminal
@@ -90,6 +91,23 @@ def test_source(options: argparse.Namespace) -> int:
     return _say_fate(watch.wait(), answer)
 
 
+def guess_sender(options: argparse.Namespace) -> int:
+    """Which sender the event of an inbox looks like; 1 where none. Raises NotFoundError."""
+    settings = settings_here()
+    config, store = load_config(settings.config, None), Store.open(settings.redis_url)
+    event = store.record.event(options.event)
+    found = likenesses(_one(config.sources, event.source), event, settings.config)
+    if found is None:
+        raise NotFoundError(f"{event.source} is no inbox: expected an event of a source with profile: inbox")
+    for one in found:
+        say(f"It looks like {one.profile.title}, by {'; '.join(one.signs)}. In {settings.config / 'sources.yaml'}:\n")
+        say(f"{one.profile.entry(one.profile.name)}\n")
+        say(f"What to enter at the sender: python -m relay sources show {one.profile.name}\n")
+    if not found:
+        say(UNKNOWN)
+    return 0 if found else 1
+
+
 def forget_secret(options: argparse.Namespace) -> int:
     """Forget the secret that a sender gave. Raises RelayError where there is none."""
     settings = settings_here()
@@ -127,7 +145,7 @@ def _describe(profile: Profile) -> None:
     say(f"{profile.title}\n")
     if not users:
         say(f"No source uses it yet. In {settings.config / 'sources.yaml'}:\n")
-        say(_entry_of(profile))
+        say(f"{profile.entry(profile.name)}\n")
         _say_steps(profile, None, settings)
     for source in users:
         _say_steps(profile, source, settings)
@@ -141,16 +159,6 @@ def _describe(profile: Profile) -> None:
     ):
         say(f"{name + ':':22} {text}")
     say("\n".join(["", "from:", *(f"  {link}" for link in profile.docs)]))
-
-
-def _entry_of(profile: Profile) -> str:
-    """What to write into sources.yaml."""
-    variable = profile.name.upper().replace("-", "_")
-    keys = [f"profile: {profile.name}"]
-    if profile.needs_secrets:
-        keys.append(f"secrets: [SOURCE_{variable}_SECRET]")
-    keys += [f"{name}: SOURCE_{variable}_{name.upper()}" for name in profile.named_secrets]
-    return f"  {profile.name}: {{{', '.join(keys)}}}\n"
 
 
 def _say_steps(profile: Profile, source: Source | None, settings: Settings) -> None:

@@ -87,6 +87,15 @@ class Profile:
         """The further secrets that a source which uses it has to name: verify_token, confirmation."""
         return sorted(needed_names(self.content))
 
+    def entry(self, source: str) -> str:
+        """What to write into sources.yaml for a source of this name that uses it."""
+        variable = f"SOURCE_{source.upper().replace('-', '_')}"
+        keys = [f"profile: {self.name}"]
+        if self.needs_secrets:
+            keys.append(f"secrets: [{variable}_SECRET]")
+        keys += [f"{name}: {variable}_{name.upper()}" for name in self.named_secrets]
+        return f"  {source}: {{{', '.join(keys)}}}"
+
     @property
     def dedup_words(self) -> str:
         """What makes two webhooks the same one."""

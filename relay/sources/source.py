@@ -19,7 +19,7 @@ from relay.sources.probes import Probe
 from relay.sources.proof.redaction import without_tokens
 from relay.sources.proof.verifier import Verifier
 from relay.sources.reading import Reading
-from relay.sources.secret_names import clean_address, is_secret_name, without_secrets
+from relay.sources.secret_names import REMOVED, clean_address, is_secret_name, without_secrets
 from relay.sources.templater import SIGNING, Answer, Rendered, Secrets
 from relay.sources.unpacking import is_packed, most_before_proof, unpack
 from relay.sources.visitors import SPAM, Form, is_foreign, origin_near_miss
@@ -69,6 +69,8 @@ class Limit:
     at_once: int | None = None
 
 
+INBOX = "inbox"
+"""The profile of a source that takes anything, to see what a sender sends (recognition.py)."""
 MAX_BODY, OPEN_MAX_BODY = 1_000_000, 100_000
 OPEN_LIMIT = Limit(600, 4_000_000)
 """Where anybody may send. Of people who fill in a form, ten a second are many."""
@@ -233,12 +235,15 @@ class Source:
         return answer.render(find, self.secrets, self.success_status)
 
     def kept_headers(self, webhook: Webhook) -> dict[str, str]:
-        """The headers without proof, credentials, cookies, and secrets in addresses; names in lower case."""
-        return {
-            name: clean_address(value, self._is_secret)
-            for name, value in webhook.headers.items()
-            if not self._is_secret(name)
-        }
+        """The headers without proof, credentials, cookies, and secrets in addresses; names in lower case.
+
+        Of an inbox the names of those stay: by them a sender is recognised.
+        """
+        headers = webhook.headers.items()
+        kept = {name: clean_address(value, self._is_secret) for name, value in headers if not self._is_secret(name)}
+        if self.profile != INBOX:
+            return kept
+        return {name: REMOVED for name in webhook.headers if name not in self._proofs} | kept
 
     def kept_query(self, webhook: Webhook) -> str:
         """The query without the token and anything else that is named like a secret; still encoded."""

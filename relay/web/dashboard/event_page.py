@@ -9,6 +9,7 @@ from flask import Response, abort, flash, redirect, render_template, url_for
 from relay.core.events import Event
 from relay.core.ids import utc_now
 from relay.sources.proof.verifier import words_of
+from relay.sources.recognition import UNKNOWN, Likeness, likenesses
 from relay.store.operators.audit_log import Act
 from relay.store.record.search import row_of
 from relay.web.auth.guard import is_revealed, reveal
@@ -52,6 +53,8 @@ def event(event_id: str) -> Any:
         body=body,
         envelope=readable_envelope(found, looked.masking),
         is_cut=is_cut,
+        likenesses=_likenesses(found),
+        unknown_sender=UNKNOWN,
         latest=max([one.updated_at for one in row.deliveries], default=found.received_at),
     )
 
@@ -83,6 +86,11 @@ def body_of_event(event_id: str) -> Any:
     answer = Response(found.body, content_type="application/octet-stream")
     answer.headers["Content-Disposition"] = f'attachment; filename="{found.id}.bin"'
     return answer
+
+
+def _likenesses(event: Event) -> list[Likeness] | None:
+    source = services().sources.get(event.source)
+    return likenesses(source, event, services().settings.config) if source else None
 
 
 def _proof(event: Event) -> str:

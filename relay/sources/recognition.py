@@ -1,0 +1,140 @@
+"""Recognises a sender by what it has sent: which profile the event of an inbox looks like, and by what.
+
+An inbox (`profile: inbox`) takes anything that comes with its token, to see what a sender sends before it is set up.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from relay.configuration.mistakes import Mistakes
+from relay.core.errors import UnreadableError, UnsupportedTypeError
+from relay.core.events import Event
+from relay.sources.profile_files import OWN_PROFILES, Profile, Profiles
+from relay.sources.source import INBOX, Source
+
+ENOUGH = 3
+"""Points from which on an event looks like a profile."""
+SHOWN = 3
+UNKNOWN = (
+    "It looks like no sender that the relay knows. Give it a source with the proof that its documentation speaks of, "
+    "or with a token: config/README.md, How a sender proves itself."
+)
+COMMON = frozenset({"accept", "authorization", "content-type", "content-length", "user-agent", "x-relay-token"})
+"""Headers by which nobody is recognised: everybody's, and our own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """A profile that an event looks like. signs: by what, in words."""
+
+    profile: Profile
+    points: int
+    signs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """By what a profile's sender is recognised. agent: the name that it gives itself, in lower case.
+
+    proofs, headers: names in lower case. fields: of the body of its sample, with the texts in
+    them. own: those that no other profile's has.
+    """
+
+    profile: Profile
+    proofs: frozenset[str]
+    headers: frozenset[str]
+    agent: str
+    fields: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    own: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, profile: Profile) -> Marks:
+        """What its file says of it."""
+        sample, dedup = profile.sample, profile.content["dedup"] or {}
+        sent = {name.lower(): value for name, value in (sample.get("headers") or {}).items()}
+        named = {*sent, (dedup.get("header") or "").lower()} - {""}
+        proofs = {way.get("header").lower() for way in profile.content["verify"] if way.get("header")}
+        return cls(
+            profile,
+            frozenset(proofs - COMMON),
+            frozenset(named - proofs - COMMON),
+            _agent(str(sent.get("user-agent", ""))),
+            _fields(sample.get("body")),
+        )
+
+    def likeness(self, headers: Mapping[str, str], body: Any) -> Likeness:
+        """How much an event looks like it."""
+        found = list(self._signs(headers, _fields(body)))
+        return Likeness(self.profile, sum(points for points, _ in found), tuple(sign for _, sign in found))
+
+    def _signs(self, headers: Mapping[str, str], fields: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
+        for name in sorted(self.proofs & headers.keys()):
+            yield 3, f"the header {name}"
+        for name in sorted(self.headers & headers.keys()):
+            yield 2, f"the header {name}"
+        if self.agent and _agent(headers.get("user-agent", "")) == self.agent:
+            yield 2, f"its name, {self.agent}"
+        shared = self.fields.keys() & fields.keys()
+        for name in sorted(shared & self.own)[:2]:
+            yield 2, f"the field {name}"
+        if len(shared) < 2 or len(shared) * 4 < len(self.fields) * 3:
+            return
+        yield 2 + (len(shared) == len(self.fields)), f"the fields {', '.join(sorted(shared)[:6])}"
+        for name in sorted(shared):
+            # Not the texts of people, nor numbers that chance may repeat: words such as `"object": "page"`.
+            if isinstance(fields[name], str) and fields[name] == self.fields[name]:
+                yield 1, f"{name} is {fields[name][:40]!r}"
+
+
+def recognise(headers: Mapping[str, str], body: Any, marks: Iterable[Marks]) -> list[Likeness]:
+    """The profiles that an event looks like, the likeliest first. headers: by lower-case names. body: as read."""
+    found = [one.likeness(headers, body) for one in marks]
+    found = [one for one in found if one.points >= ENOUGH]
+    return sorted(found, key=lambda one: (-one.points, one.profile.name))[:SHOWN]
+
+
+@functools.lru_cache(maxsize=4)
+def marks_of_all(folder: Path) -> tuple[Marks, ...]:
+    """The marks of every profile that this configuration may use; read once a process, for it takes a second."""
+    profiles, mistakes = Profiles(folder / OWN_PROFILES), Mistakes()
+    found = [profiles.get(name, mistakes) for name in profiles.names if name != INBOX]
+    marks = [Marks.of(profile) for profile in found if profile]
+    counts = Counter(name for one in marks for name in one.fields)
+    return tuple(replace(one, own=frozenset(name for name in one.fields if counts[name] == 1)) for one in marks)
+
+
+def likenesses(source: Source, event: Event, folder: Path) -> list[Likeness] | None:
+    """What the event of an inbox looks like; None: its source is no inbox. folder: of the configuration."""
+    if source.profile != INBOX:
+        return None
+    try:
+        body = source.read_again(event)
+    except (UnreadableError, UnsupportedTypeError):
+        body = None
+    return recognise(event.headers, body, marks_of_all(folder))
+
+
+def _fields(body: Any) -> Mapping[str, Any]:
+    """The fields of a body and of what is in them, one level deep; of a list, those of its first entry."""
+    found: dict[str, Any] = {}
+    for name, value in _map_of(body).items():
+        # In a form, the second level stands in brackets; a name may have none, and be nothing but brackets.
+        plain = name.partition("[")[0].strip()
+        found |= {plain: value} if plain else {}
+        found |= {f"{plain}.{inner}": deeper for inner, deeper in _map_of(value).items()}
+    return found
+
+
+def _map_of(value: Any) -> Mapping[str, Any]:
+    first = value[0] if isinstance(value, list) and value else value
+    return first if isinstance(first, Mapping) else {}
+
+
+def _agent(text: str) -> str:
+    return text.partition("/")[0].strip().lower()
