@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import random
 import resource
 import socket
 import time
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 BODY_S, BODY_BYTES_A_S = 10.0, 20_000
-"""A body must be whole after ten seconds, and a second more for each 20 KB that have come."""
+"""A body must be whole after ten seconds and up to half as many, and a second more for each 20 KB that have come."""
 AHEAD = 65_536
 """Bytes of a body that are read in one go."""
 HANG_UP_S = 2.0
@@ -162,7 +163,8 @@ class TimedBody(io.RawIOBase):
         self._left = length or None
         self._connection = connection
         self._keeper = keeper
-        self._due = time.monotonic() + BODY_S
+        # Who came together does not go together: everybody else would wait until a crowd of the late has been told.
+        self._due = time.monotonic() + BODY_S * random.uniform(1.0, 1.5)  # noqa: S311 - no secret
         self._error: Exception | None = None
 
     @property

@@ -209,6 +209,21 @@ def test_a_person_takes_the_time_that_typing_takes(stage, record, open_page, jav
     assert [event.state for event in events(record)] == [EventState.ACCEPTED]
 
 
+def test_who_comes_back_to_mend_the_form_may_be_quick(stage, record, open_page):
+    page, _ = open_page("/copied")
+    fill(page, **{"E-mail": "ada at example"})
+    page.evaluate("document.forms[0]._started.value -= 3000")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Please check your entries")
+
+    page.go_back()
+    fill(page)
+    page.get_by_role("button", name="Send").click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Thank you")
+    assert [event.state for event in events(record)] == [EventState.ACCEPTED, EventState.REJECTED]
+
+
 @WAYS
 def test_a_script_gets_json(stage, record, open_page, way):
     page, faults = open_page("/scripted")
@@ -269,6 +284,27 @@ def test_a_script_of_another_site_gets_nothing_and_is_no_event(stage, site, reco
     assert (got["status"], got["body"]) == (0, "TypeError: Failed to fetch")
     until(lambda: events(record), "what is left of it")
     assert [event.reason for event in events(record)] == ["origin"]
+
+
+def test_an_operator_finds_the_form_to_copy_and_what_was_turned_away(stage, site, record, open_page, log_in):
+    stranger, _ = open_page("/form", origin=site.other_origin)
+    fill(stranger)
+    stranger.get_by_role("button", name="Send").click()
+    expect(stranger.get_by_role("heading", level=1)).to_be_visible()
+
+    page, faults = open_page("/sources", origin=stage.url, storage_state=log_in(stage.url))
+    card = page.locator("#contact")
+    card.get_by_text("The form for your page").click()
+
+    expect(card.get_by_role("region", name="A form that sends to contact")).to_contain_text(
+        f"{stage.url}/hooks/contact"
+    )
+    expect(card).to_contain_text(f"Pages{site.origin}; afterwards a page of the relay says thanks")
+    expect(card).to_contain_text("1 refused: the page is on a site that origins does not name")
+    card.scroll_into_view_if_needed()
+    take(page, "sources-form")
+    assert faults_of(page) == []
+    assert faults.found == []
 
 
 # How the pages look.

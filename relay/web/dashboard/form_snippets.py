@@ -12,11 +12,12 @@ TIMES = f"""\
   <script>
     {{
       const form = document.currentScript.closest("form");
-      form.{STARTED}.value = Date.now();
+      const [visit] = performance.getEntriesByType("navigation");
+      if (visit?.type !== "back_forward") form.{STARTED}.value = Date.now();
       form.addEventListener("submit", () => {{ form.{SENT}.value ||= Date.now(); }});
     }}
   </script>"""
-"""The second time is set once, so that two clicks send the same."""
+"""Who comes back to the form, to mend it or send it once more, may be quick. Two clicks send the same second time."""
 
 
 def form_of(form: Form, url: str) -> str:
