@@ -81,11 +81,13 @@ class Marks:
         if self.agent and _agent(headers.get("user-agent", "")) == self.agent:
             yield 2, f"its name, {self.agent}"
         shared = self.fields.keys() & fields.keys()
-        for name in sorted(shared & self.own)[:2]:
-            yield 2, f"the field {name}"
+        own = sorted(shared & self.own)[:2]
         if len(shared) < 2 or len(shared) * 4 < len(self.fields) * 3:
+            for name in own:
+                yield 2, f"the field {name}"
             return
-        yield 2 + (len(shared) == len(self.fields)), f"the fields {', '.join(sorted(shared)[:6])}"
+        points = 2 * len(own) + 2 + (len(shared) == len(self.fields))
+        yield points, f"the fields {', '.join(sorted(shared)[:6])}"
         for name in sorted(shared):
             # Not the texts of people, nor numbers that chance may repeat: words such as `"object": "page"`.
             if isinstance(fields[name], str) and fields[name] == self.fields[name]:
