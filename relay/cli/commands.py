@@ -16,8 +16,9 @@ from relay.configuration.alerts import load_alerting
 from relay.configuration.files import names_in
 from relay.configuration.mistakes import Mistakes
 from relay.configuration.settings import Settings
+from relay.core.call import Call
 from relay.core.errors import InvalidEventError, RelayError
-from relay.core.events import Call, Delivery, iso
+from relay.core.events import Delivery, iso
 from relay.core.ids import EVENT_PREFIX, utc_now
 from relay.core.lifecycle import EventState, State
 from relay.core.printing import say

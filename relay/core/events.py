@@ -1,50 +1,19 @@
-"""The nouns of the record: Event, Call, Delivery, Attempt. Frozen, with their wire forms; standard library only.
+"""The nouns of the record: Event, Intent, Delivery, Attempt. Frozen, with their wire forms; standard library only.
 
 They know nothing of Redis, HTTP or rules. `to_wire` gives what the API, the CLI and the dashboard show.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from relay.core.call import Call
 from relay.core.lifecycle import EventState, State, Verdict
-
-FRAGILE = re.compile(r"[$<>]|javascript:|&#", re.IGNORECASE)
-
-DocumentId = tuple[str, str, str]
-"""Module, entity class, element id: how Bitrix24 names a document."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What will be asked of Bitrix24: `bizproc.workflow.start` with these arguments on this portal."""
-
-    portal: str
-    template_id: int
-    document_id: DocumentId
-    parameters: Mapping[str, Any] = field(repr=False)
-
-    @property
-    def goes_alone(self) -> bool:
-        """Whether a batch could change its values on the way to the portal.
-
-        There is no escape for `$result[..]` and its kin inside a batch, a security filter may alter markup, and an
-        empty list cannot be said in a query (docs: settings/how-to-call-rest-api/batch.md; source:
-        rest/classes/general/rest_util.php ParseBatchQuery, main CSecurityFilter).
-        """
-        return any(_is_fragile(value) for value in (*self.document_id, *self.parameters.values()))
-
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "template_id": self.template_id,
-            "document_id": list(self.document_id),
-            "parameters": dict(self.parameters),
-        }
+from relay.core.plan import Plan, Step, StepResult
 
 
 class OnUncertain(StrEnum):
@@ -71,12 +40,18 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What a rule makes of an event: the call, how its delivery is to be treated, and which values are of a person."""
+    """What a rule makes of an event: the call, how its delivery is to be treated, and which values are of a person.
+
+    plan: where documents are found or made first; the call is shown with the places of their ids until then.
+    results: what of the plan has been done before.
+    """
 
     rule: str
     call: Call
     policy: Policy = Policy()
     personal: tuple[str, ...] = field(default=(), repr=False)
+    plan: Plan | None = None
+    results: tuple[StepResult, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +96,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One HTTP try, counted from 1. `description` is the portal's own text."""
+    """One HTTP try, counted from 1. `description` is the portal's own text. step: its name, or empty: the start."""
 
     number: int
     at: datetime
@@ -131,6 +106,7 @@ class Attempt:
     code: str | None = None
     description: str | None = None
     batch_size: int = 1
+    step: str = ""
 
     def to_wire(self) -> dict[str, Any]:
         return {
@@ -142,6 +118,7 @@ class Attempt:
             "code": self.code,
             "description": self.description,
             "batch_size": self.batch_size,
+            "step": self.step,
         }
 
     @classmethod
@@ -155,6 +132,7 @@ class Attempt:
             code=wire["code"],
             description=wire["description"],
             batch_size=wire["batch_size"],
+            step=wire.get("step", ""),  # what an earlier version has written has none
         )
 
 
@@ -163,7 +141,8 @@ class Delivery:
     """One event through one rule, and what has become of it.
 
     turn: which job may carry it now, counted from 1; every job that is made takes the next, and only its holder may
-    claim the delivery or settle it. looks: how often an uncertain one has been looked into.
+    claim the delivery or settle it. looks: how often an uncertain one has been looked into. plan: what comes before its
+    call, and results: what has come of that; until the last of them is there, the places in the call are shown as text.
     """
 
     id: str
@@ -181,11 +160,24 @@ class Delivery:
     turn: int = 1
     looks: int = 0
     policy: Policy = Policy()
+    plan: Plan | None = None
+    results: tuple[StepResult, ...] = ()
 
     @property
     def next_number(self) -> int:
         """The number of the attempt to come, counted from 1."""
         return len(self.attempts) + 1
+
+    @property
+    def next_step(self) -> Step | None:
+        """The first step without a result; None: what comes next is the start, or there is nothing more to do."""
+        done = {result.name for result in self.results}
+        return next((step for step in self.plan.steps if step.name not in done), None) if self.plan else None
+
+    @property
+    def values(self) -> Mapping[str, int | None]:
+        """The results by the names of their steps, as `Plan.filled` and `fill` want them."""
+        return {result.name: result.value for result in self.results}
 
     def to_wire(self) -> dict[str, Any]:
         return {
@@ -197,6 +189,7 @@ class Delivery:
             "call": self.call.to_wire(),
             "workflow_id": self.workflow_id,
             "reason": self.reason,
+            "steps": self._steps_to_wire(),
             "attempts": [attempt.to_wire() for attempt in self.attempts],
             "next_attempt_at": iso(self.next_attempt_at) if self.next_attempt_at else None,
             "created_at": iso(self.created_at),
@@ -204,13 +197,15 @@ class Delivery:
             "replay_of": self.replay_of,
         }
 
-
-def _is_fragile(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return not value or any(_is_fragile(entry) for entry in value)
-    if isinstance(value, str):
-        return FRAGILE.search(value) is not None
-    return not isinstance(value, int | float)
+    def _steps_to_wire(self) -> list[dict[str, Any]]:
+        results = {result.name: result.to_wire() | {"state": "done"} for result in self.results}
+        waiting = {"state": "waiting", "how": None, "value": None, "at": None}
+        steps = self.plan.steps if self.plan else ()
+        return [
+            {"name": step.name, "kind": step.kind.value, "entity": step.entity}
+            | {key: results.get(step.name, waiting)[key] for key in waiting}
+            for step in steps
+        ]
 
 
 def iso(moment: datetime) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from relay.core.events import Call
+from relay.core.call import Call
 
 
 class StepKind(StrEnum):
@@ -24,6 +25,10 @@ class StepKind(StrEnum):
     """Makes one document, once: crm.item.add, or crm.item.import."""
     TRIGGER = "trigger"
     """Fires an automation trigger: crm.automation.trigger."""
+
+
+STOP = "stop"
+"""In the place of a result: where nothing is found, the delivery ends."""
 
 
 class Many(StrEnum):
@@ -45,7 +50,9 @@ class Result:
 class Later:
     """A value that only the portal knows: texts and results in turn. One result alone keeps its type."""
 
-    parts: tuple[str | Result, ...]
+    parts: tuple[str | Result, ...] = field(repr=False)
+    has_value: bool = False
+    """Whether a value of the event is in the texts: without one, texts around results of nothing say nothing."""
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -53,16 +60,23 @@ class Later:
         return tuple(part.step for part in self.parts if isinstance(part, Result))
 
     def fill(self, results: Mapping[str, Any]) -> Any:
-        """The value. A result of nothing alone is an empty text, as a parameter without a value is."""
+        """The value. Where all of its results are nothing, it is an empty text, as a parameter without a value is."""
+        if not self.has_value and all(results.get(step) is None for step in self.steps):
+            return ""
         values = [results.get(part.step) if isinstance(part, Result) else part for part in self.parts]
-        values = ["" if value is None else value for value in values]
-        return values[0] if len(values) == 1 else "".join(str(value) for value in values)
+        return values[0] if len(values) == 1 else "".join("" if value is None else str(value) for value in values)
 
     def __str__(self) -> str:
         return "".join(part if isinstance(part, str) else f"{{{part.step}}}" for part in self.parts)
 
     def to_wire(self) -> dict[str, Any]:
-        return {"later": [part if isinstance(part, str) else {"step": part.step} for part in self.parts]}
+        parts = [part if isinstance(part, str) else {"step": part.step} for part in self.parts]
+        return {"later": parts, "has_value": self.has_value}
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Later:
+        parts = (part if isinstance(part, str) else Result(part["step"]) for part in wire["later"])
+        return cls(tuple(parts), wire["has_value"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +85,7 @@ class Step:
 
     entity: lead, deal, contact, company, quote, invoice, dynamic or user. type_id: its entityTypeId; None for users.
     values: the fields to look for or to write, by name; of a trigger, `target` and `code`.
-    many, none: of a find. none: what its result is where nothing is found (None: nothing), or "stop".
+    many, none: of a find. none: its result where nothing is found: a number, STOP, or None, which is nothing.
     keep_s: how long an answer may be remembered, in seconds. unless: a find whose result is taken instead.
     is_quiet: the portal's own automation does not run. own_field: the field that carries our own id; "" where the
     originator's pair or `xmlId` does.
@@ -99,25 +113,81 @@ class Step:
         return cls(**(dict(wire) | kinds))
 
 
+class How(StrEnum):
+    """How a step came to its result."""
+
+    FOUND = "found"
+    """One was found."""
+    SEVERAL = "several"
+    """Several were found, of which the rule takes one."""
+    NOTHING = "nothing"
+    """Nothing was found: the rule goes on without, or says what stands for it."""
+    MADE = "made"
+    """It was made, and the portal has named it."""
+    FOUND_AGAIN = "found_again"
+    """It was made, the answer was lost, and our own id on it has proven it."""
+    TAKEN = "taken"
+    """Nothing was made: what a find had found was taken."""
+    KEPT = "kept"
+    """The answer to the same question was remembered."""
+    CARRIED = "carried"
+    """It was made for an earlier delivery of the same event, of which this is a replay."""
+    FIRED = "fired"
+    """The trigger was fired; what it has moved, if anything, is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What a step came to. value: the id, or None: nothing. attempts: how often it was tried."""
+
+    name: str
+    kind: StepKind
+    entity: str
+    type_id: int | None
+    value: int | None
+    how: How
+    at: datetime
+    attempts: int = 0
+
+    def to_wire(self) -> dict[str, Any]:
+        wire = {name: getattr(self, name) for name in self.__slots__}
+        return wire | {"at": self.at.isoformat(timespec="milliseconds")}
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> StepResult:
+        typed = {"kind": StepKind(wire["kind"]), "how": How(wire["how"]), "at": datetime.fromisoformat(wire["at"])}
+        return cls(**(dict(wire) | typed))
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The steps of a delivery, and its call with places for their results.
 
     origin: the delivery whose id what is made carries: the first of a chain of replays, so that none makes it anew.
+    call: of template 0 where no workflow is started, because the last step is a trigger.
     """
 
     origin: str
     steps: tuple[Step, ...]
-    call: Call | None
+    call: Call
 
-    def filled(self, results: Mapping[str, Any]) -> Call | None:
-        """The call with the results of all steps in their places; None where the plan ends with a trigger."""
-        if self.call is None:
-            return None
+    def filled(self, results: Mapping[str, Any]) -> Call:
+        """The call with the results of all steps in their places.
+
+        Its document always has a number: `rules check` refuses a rule in which it could be nothing.
+        """
         module, entity, document = (str(fill(member, results)) for member in self.call.document_id)
-        return replace(
-            self.call, document_id=(module, entity, document), parameters=fill(self.call.parameters, results)
-        )
+        parameters = fill(self.call.parameters, results)
+        return replace(self.call, document_id=(module, entity, document), parameters=parameters)
+
+    def to_wire(self) -> dict[str, Any]:
+        steps = [step.to_wire() for step in self.steps]
+        return {"origin": self.origin, "steps": steps, "call": to_wire(self.call.to_wire())}
+
+    @classmethod
+    def from_wire(cls, portal: str, wire: Mapping[str, Any]) -> Plan:
+        steps = tuple(Step.from_wire(step) for step in wire["steps"])
+        return cls(wire["origin"], steps, Call.from_wire(portal, from_wire(wire["call"])))
 
 
 def fill(value: Any, results: Mapping[str, Any]) -> Any:
@@ -126,7 +196,20 @@ def fill(value: Any, results: Mapping[str, Any]) -> Any:
         return value.fill(results)
     if isinstance(value, Mapping):
         return {name: fill(inner, results) for name, inner in value.items()}
-    return [fill(inner, results) for inner in value] if isinstance(value, list | tuple) else value
+    if not isinstance(value, list | tuple):
+        return value
+    # As everywhere in a list, what has no value is left out.
+    filled = [(inner, fill(inner, results)) for inner in value]
+    return [new for old, new in filled if not (isinstance(old, Later) and new == "")]
+
+
+def shown(value: Any) -> Any:
+    """The same with the places as text, such as `LEAD_{lead}`: for people, until the results are there."""
+    if isinstance(value, Later):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {name: shown(inner) for name, inner in value.items()}
+    return [shown(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def steps_in(value: Any) -> Iterator[str]:
@@ -150,7 +233,7 @@ def to_wire(value: Any) -> Any:
 def from_wire(wire: Any) -> Any:
     """The same back."""
     if isinstance(wire, Mapping) and "later" in wire:
-        return Later(tuple(part if isinstance(part, str) else Result(part["step"]) for part in wire["later"]))
+        return Later.from_wire(wire)
     if isinstance(wire, Mapping):
         return {name: from_wire(inner) for name, inner in wire["map"].items()}
     return [from_wire(inner) for inner in wire] if isinstance(wire, list) else wire

@@ -87,10 +87,12 @@ def decide(rules: RuleBook, source: str, context: Mapping[str, Any]) -> Decision
 
 
 def deliveries_of(event_id: str, intents: Iterable[Intent], now: datetime) -> list[Delivery]:
-    """A fresh pending delivery for each intent."""
-    return [
-        Delivery(
-            id=new_delivery_id(now),
+    """A fresh pending delivery for each intent. What its plan makes carries its id, unless it is another's already."""
+    deliveries = []
+    for intent in intents:
+        delivery_id, plan = new_delivery_id(now), intent.plan
+        delivery = Delivery(
+            id=delivery_id,
             event_id=event_id,
             rule=intent.rule,
             call=intent.call,
@@ -98,9 +100,11 @@ def deliveries_of(event_id: str, intents: Iterable[Intent], now: datetime) -> li
             state=State.PENDING,
             created_at=now,
             updated_at=now,
+            plan=replace(plan, origin=plan.origin or delivery_id) if plan else None,
+            results=intent.results,
         )
-        for intent in intents
-    ]
+        deliveries.append(delivery)
+    return deliveries
 
 
 def bounds_of(source: Source, event: Event) -> Bounds:

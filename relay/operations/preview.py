@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from relay.core.call import Call
 from relay.core.errors import InvalidEventError
-from relay.core.events import Call, Event
+from relay.core.events import Event
 from relay.core.ids import new_event_id, utc_now
 from relay.core.lifecycle import EventState
 from relay.rules import Rule

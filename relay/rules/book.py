@@ -12,8 +12,9 @@ from typing import Any
 from relay.configuration.fields import suggestion
 from relay.configuration.files import ConfigFile, Place, read_yaml
 from relay.configuration.mistakes import Mistakes, collecting
+from relay.core.call import Call
 from relay.core.errors import InvalidEventError, Mistake, NotFoundError
-from relay.core.events import Call, Intent, OnUncertain, Policy
+from relay.core.events import Intent, OnUncertain, Policy
 from relay.core.requirements import Requirement
 from relay.rules.compose import Composer, DocumentTemplate, Parameter
 from relay.rules.documents import NUMBER, is_reserved

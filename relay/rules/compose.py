@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from relay.core.call import Call, DocumentId
 from relay.core.errors import InvalidEventError
-from relay.core.events import Call, DocumentId
 from relay.rules.documents import FORMS, NUMBER
 from relay.rules.templates import Template
 

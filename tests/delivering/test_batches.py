@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.core.events import Call
+from relay.core.call import Call
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State, Verdict
 from relay.sandbox import php

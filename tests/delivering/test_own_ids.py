@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from relay.core.events import Call
+from relay.core.call import Call
 from relay.core.ids import new_delivery_id, utc_now
 from relay.core.lifecycle import State, Verdict
 from relay.sandbox import starting

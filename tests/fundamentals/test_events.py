@@ -25,6 +25,7 @@ ATTEMPTS = st.builds(
     code=st.none() | st.text(),
     description=st.none() | st.text(),
     batch_size=st.integers(1, 50),
+    step=st.text(max_size=64),
 )
 
 
@@ -54,6 +55,7 @@ def test_a_delivery_shows_its_call_and_its_attempts_in_the_words_of_the_api():
         },
         "workflow_id": None,
         "reason": None,
+        "steps": [],
         "attempts": [
             {
                 "number": 1,
@@ -64,6 +66,7 @@ def test_a_delivery_shows_its_call_and_its_attempts_in_the_words_of_the_api():
                 "code": None,
                 "description": "täxt",
                 "batch_size": 1,
+                "step": "",
             }
         ],
         "next_attempt_at": "2026-06-01T12:00:15.000+00:00",

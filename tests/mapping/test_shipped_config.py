@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from relay.configuration.portals import load_portals
-from relay.core.events import Call
+from relay.core.call import Call
 from relay.rules import RuleBook, load_rules
 from relay.sources import Source, Webhook, build_context, load_sources
 

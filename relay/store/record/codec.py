@@ -7,9 +7,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from relay.core.events import Attempt, Call, Delivery, Event, OnUncertain, Policy
+from relay.core.call import Call
+from relay.core.events import Attempt, Delivery, Event, OnUncertain, Policy
 from relay.core.ids import from_ms, to_ms
 from relay.core.lifecycle import EventState, State
+from relay.core.plan import Plan, StepResult
 from relay.store.redis.scripts import Argument, pairs
 
 Hash = Mapping[bytes, bytes]
@@ -77,8 +79,9 @@ def delivery_fields(delivery: Delivery) -> list[tuple[str, Argument]]:
         ("on_uncertain", delivery.policy.on_uncertain),
         ("order_key", order_key(delivery)),
         ("goes_alone", int(delivery.call.goes_alone)),
-        ("template_id", delivery.call.template_id),
+        ("template_id", delivery.call.template_id or ""),
         ("document", delivery.call.document_id[2]),
+        *_plan_fields(delivery),
     ]
 
 
@@ -90,17 +93,11 @@ def creation_of(delivery: Delivery) -> list[Argument]:
 def delivery_from_hash(kept: Hash, attempts: Sequence[bytes]) -> Delivery:
     """The delivery that a hash and its list of attempts hold."""
     text = {name.decode(): value.decode() for name, value in kept.items()}
-    call = json.loads(text["call"])
     return Delivery(
         id=text["id"],
         event_id=text["event_id"],
         rule=text["rule"],
-        call=Call(
-            portal=text["portal"],
-            template_id=call["template_id"],
-            document_id=(call["document_id"][0], call["document_id"][1], call["document_id"][2]),
-            parameters=call["parameters"],
-        ),
+        call=Call.from_wire(text["portal"], json.loads(text["call"])),
         state=State(text["state"]),
         created_at=from_ms(int(text["created_at"])),
         updated_at=from_ms(int(text["updated_at"])),
@@ -112,6 +109,9 @@ def delivery_from_hash(kept: Hash, attempts: Sequence[bytes]) -> Delivery:
         turn=int(text["turn"]),
         looks=int(text["looks"]),
         policy=Policy(OnUncertain(text["on_uncertain"]), bool(text["order_key"])),
+        # Where a rule asks for no steps, there is neither.
+        plan=Plan.from_wire(text["portal"], json.loads(text["plan"])) if text.get("plan") else None,
+        results=results_from_json(text.get("results", "[]")),
     )
 
 
@@ -121,6 +121,22 @@ def order_key(delivery: Delivery) -> str:
         return ""
     digest = hashlib.sha256("\0".join(delivery.call.document_id).encode()).hexdigest()[:24]
     return f"{delivery.call.portal}:{digest}"
+
+
+def _plan_fields(delivery: Delivery) -> list[tuple[str, Argument]]:
+    if delivery.plan is None:
+        return []
+    return [("plan", _dump(delivery.plan.to_wire())), ("results", results_to_json(delivery.results))]
+
+
+def results_to_json(results: Sequence[StepResult]) -> str:
+    """What has come of the steps of a plan."""
+    return _dump([result.to_wire() for result in results])
+
+
+def results_from_json(text: str) -> tuple[StepResult, ...]:
+    """The results that such a text holds."""
+    return tuple(StepResult.from_wire(wire) for wire in json.loads(text))
 
 
 def attempt_to_json(attempt: Attempt) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from relay.core.lifecycle import FINAL, EventState, State, Verdict
+from relay.core.plan import How, StepKind
 from relay.store.record.search import parse_state
 
 TEXT = validate.Length(min=1, max=200)
@@ -63,7 +64,7 @@ class ListSchema(FilterSchema):
 
 
 class CallSchema(Schema):
-    template_id = fields.Integer()
+    template_id = fields.Integer(metadata={"description": "0: no workflow is started, a trigger is fired instead"})
     document_id = fields.List(fields.String())
     parameters = fields.Dict(keys=fields.String())
 
@@ -77,6 +78,19 @@ class AttemptSchema(Schema):
     code = fields.String(allow_none=True)
     description = fields.String(allow_none=True)
     batch_size = fields.Integer()
+    step = fields.String(metadata={"description": "the step that was tried; empty: the start of the workflow"})
+
+
+class StepSchema(Schema):
+    """What is found or made before the call."""
+
+    name = fields.String()
+    kind = fields.String(validate=validate.OneOf([*StepKind]))
+    entity = fields.String()
+    state = fields.String(validate=validate.OneOf(["waiting", "done"]))
+    how = fields.String(allow_none=True, validate=validate.OneOf([*How]))
+    value = fields.Integer(allow_none=True, metadata={"description": "the id that was found or made"})
+    at = fields.String(allow_none=True)
 
 
 class DeliverySchema(Schema):
@@ -88,6 +102,7 @@ class DeliverySchema(Schema):
     call = fields.Nested(CallSchema)
     workflow_id = fields.String(allow_none=True)
     reason = fields.String(allow_none=True)
+    steps = fields.List(fields.Nested(StepSchema))
     attempts = fields.List(fields.Nested(AttemptSchema))
     next_attempt_at = fields.String(allow_none=True)
     created_at = fields.String()

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from relay.core.call import Call
 from relay.core.errors import NotFoundError, UnreadableError, UnsupportedTypeError
-from relay.core.events import Call, Delivery, Event
+from relay.core.events import Delivery, Event
 from relay.core.lifecycle import State
 from relay.operations.preview import Tried, try_event
 from relay.rules import Rule

@@ -1,0 +1,135 @@
+"""Plans: what they say comes back as it was, and only their own places are filled."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.core.call import Call
+from relay.core.plan import (
+    STOP,
+    How,
+    Later,
+    Many,
+    Plan,
+    Result,
+    Step,
+    StepKind,
+    StepResult,
+    fill,
+    from_wire,
+    shown,
+    steps_in,
+    to_wire,
+)
+from tests.support.making import NOON, make_delivery, make_entry, write
+
+NAMES = st.sampled_from(["client", "owner", "lead"])
+LITERALS = st.text() | st.integers(-(2**53), 2**53) | st.booleans() | st.sampled_from(["{lead}", '{"later": ["x"]}'])
+LATERS = st.builds(
+    Later, st.lists(st.text() | st.builds(Result, NAMES), min_size=1, max_size=4).map(tuple), st.booleans()
+)
+VALUES = st.dictionaries(
+    st.text(max_size=20) | st.sampled_from(["later", "map", "step"]), LITERALS | LATERS | st.lists(LITERALS | LATERS)
+)
+
+LEAD = Later((Result("lead"),))
+CALL = Call(
+    "main", 12, ("crm", "CCrmDocumentLead", Later(("LEAD_", Result("lead")))), {"Manager": "user_1", "Lead": LEAD}
+)
+CLIENT = Step("client", StepKind.FIND, "contact", 3, {"phone": "+79990000000"}, many=Many.STOP, none=STOP, keep_s=60)
+LEAD_STEP = Step(
+    "lead", StepKind.MAKE, "lead", 1, {"contactId": Later((Result("client"),))}, unless="client", is_quiet=True
+)
+PLAN = Plan("dlv_1", (CLIENT, LEAD_STEP), CALL)
+FOUND = StepResult("client", StepKind.FIND, "contact", 3, 17, How.FOUND, NOON, attempts=2)
+
+
+@given(VALUES)
+def test_values_come_back_from_their_wire_form_as_they_were(values):
+    assert from_wire(json.loads(json.dumps(to_wire(values)))) == values
+
+
+@given(st.dictionaries(st.text(max_size=20), LITERALS | st.lists(LITERALS)), st.dictionaries(NAMES, st.integers()))
+def test_a_value_without_a_place_is_never_changed_whatever_it_looks_like(values, results):
+    assert fill(values, results) == values
+    assert shown(values) == values
+    assert not list(steps_in(values))
+
+
+@pytest.mark.parametrize(
+    ("parts", "has_value", "results", "filled"),
+    [
+        ((Result("lead"),), False, {"lead": 7}, 7),
+        ((Result("lead"),), False, {"lead": None}, ""),
+        (("user_", Result("owner")), False, {"owner": 1}, "user_1"),
+        (("user_", Result("owner")), False, {"owner": None}, ""),
+        (("Ann, client ", Result("client")), True, {"client": None}, "Ann, client "),
+        ((Result("client"), "/", Result("lead")), False, {"client": None, "lead": 7}, "/7"),
+        ((Result("client"), " {lead}"), True, {"client": 1, "lead": 7}, "1 {lead}"),
+    ],
+)
+def test_a_place_takes_the_result_of_its_step(parts, has_value, results, filled):
+    assert fill(Later(parts, has_value), results) == filled
+
+
+def test_a_result_of_nothing_is_left_out_of_a_list_and_an_empty_text_of_the_sender_is_not():
+    assert fill(["", Later((Result("client"),)), 1], {"client": None}) == ["", 1]
+
+
+def test_a_place_is_shown_as_a_rule_has_it():
+    assert shown({"id": Later(("LEAD_", Result("lead")))}) == {"id": "LEAD_{lead}"}
+
+
+def test_a_plan_comes_back_from_its_wire_form_as_it_was():
+    assert Plan.from_wire("main", json.loads(json.dumps(PLAN.to_wire()))) == PLAN
+
+
+def test_the_call_is_filled_with_what_the_steps_came_to():
+    filled = PLAN.filled({"client": 17, "lead": 5})
+
+    assert filled == Call("main", 12, ("crm", "CCrmDocumentLead", "LEAD_5"), {"Manager": "user_1", "Lead": 5})
+
+
+def test_the_next_step_is_the_first_without_a_result():
+    delivery = replace(make_delivery("evt_1"), plan=PLAN)
+    made = replace(FOUND, name="lead", kind=StepKind.MAKE, how=How.MADE)
+
+    assert delivery.next_step == CLIENT
+    assert replace(delivery, results=(FOUND,)).next_step == LEAD_STEP
+    assert replace(delivery, results=(FOUND, made)).next_step is None
+    assert make_delivery("evt_1").next_step is None
+
+
+def test_a_delivery_shows_its_steps_and_what_they_came_to():
+    delivery = replace(make_delivery("evt_1"), plan=PLAN, results=(FOUND,))
+
+    assert delivery.to_wire()["steps"] == [
+        {
+            "name": "client",
+            "kind": "find",
+            "entity": "contact",
+            "state": "done",
+            "how": "found",
+            "value": 17,
+            "at": "2026-06-01T12:00:00.000+00:00",
+        },
+        {"name": "lead", "kind": "make", "entity": "lead", "state": "waiting", "how": None, "value": None, "at": None},
+    ]
+
+
+def test_a_plan_and_its_results_are_read_back_from_the_record_as_they_were(record):
+    entry = make_entry()
+    delivery = replace(entry.deliveries[0], plan=PLAN, results=(FOUND,))
+
+    write(record, replace(entry, deliveries=[delivery]))
+
+    assert record.delivery(delivery.id) == delivery
+
+
+def test_no_value_of_a_plan_is_in_its_repr():
+    assert "+7999" not in repr(PLAN)
