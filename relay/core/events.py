@@ -13,7 +13,7 @@ from typing import Any
 
 from relay.core.call import Call
 from relay.core.lifecycle import EventState, State, Verdict
-from relay.core.plan import Plan, Step, StepResult
+from relay.core.plan import LIST, Plan, Step, StepKind, StepResult
 
 
 class OnUncertain(StrEnum):
@@ -141,8 +141,11 @@ class Delivery:
     """One event through one rule, and what has become of it.
 
     turn: which job may carry it now, counted from 1; every job that is made takes the next, and only its holder may
-    claim the delivery or settle it. looks: how often an uncertain one has been looked into. plan: what comes before its
-    call, and results: what has come of that; until the last of them is there, the places in the call are shown as text.
+    claim the delivery or settle it. looks: how often an uncertain one has been looked into.
+    plan: what comes before its call, and results: what has come of that; until the last of them is there, the places in
+    the call are shown as text. asked: how many questions of the step to come have found nothing yet. unsure: the
+    documents that may have been made by a call whose answer was lost, by the names of their steps: each is looked for
+    before it is made.
     """
 
     id: str
@@ -162,6 +165,8 @@ class Delivery:
     policy: Policy = Policy()
     plan: Plan | None = None
     results: tuple[StepResult, ...] = ()
+    asked: int = 0
+    unsure: tuple[str, ...] = ()
 
     @property
     def next_number(self) -> int:
@@ -173,6 +178,30 @@ class Delivery:
         """The first step without a result; None: what comes next is the start, or there is nothing more to do."""
         done = {result.name for result in self.results}
         return next((step for step in self.plan.steps if step.name not in done), None) if self.plan else None
+
+    @property
+    def is_looked_for(self) -> bool:
+        """Whether what comes next is to look for a document that may have been made."""
+        step = self.next_step
+        return step is not None and step.kind is StepKind.MAKE and step.name in self.unsure
+
+    @property
+    def next_method(self) -> str:
+        """The method of its next call; empty: the start of a workflow."""
+        step = self.next_step
+        if step is None:
+            return ""
+        return LIST if self.is_looked_for else step.method
+
+    @property
+    def goes_alone(self) -> bool:
+        """Whether a batch could change its next call on the way to the portal."""
+        step = self.next_step
+        return step.goes_alone if step else self.call.goes_alone
+
+    def failures_of(self, step: str) -> int:
+        """How many attempts at a step, or at the start (""), were no success."""
+        return sum(1 for one in self.attempts if one.step == step and one.verdict is not Verdict.DONE)
 
     @property
     def values(self) -> Mapping[str, int | None]:

@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from relay.core.call import Call
+from relay.core.call import Call, is_fragile
 
 
 class StepKind(StrEnum):
@@ -26,6 +26,14 @@ class StepKind(StrEnum):
     TRIGGER = "trigger"
     """Fires an automation trigger: crm.automation.trigger."""
 
+
+FIND_BY_COMM, LIST, USERS = "crm.duplicate.findbycomm", "crm.item.list", "user.get"
+ADD, IMPORT, FIRE = "crm.item.add", "crm.item.import", "crm.automation.trigger"
+"""The methods of the steps (docs: api-reference/crm, api-reference/user/user-get.md)."""
+COMMUNICATIONS = ("phone", "email")
+"""By these crm.duplicate.findbycomm looks for leads, contacts and companies, one kind a call."""
+LONGEST_IN_BATCH = 10_000
+"""A longer text, such as a file, goes alone: a batch is one request, and others would wait for it."""
 
 STOP = "stop"
 """In the place of a result: where nothing is found, the delivery ends."""
@@ -102,6 +110,23 @@ class Step:
     unless: str | None = None
     is_quiet: bool = False
     own_field: str = ""
+
+    @property
+    def method(self) -> str:
+        """The method that does it."""
+        if self.kind is StepKind.TRIGGER:
+            return FIRE
+        if self.kind is StepKind.MAKE:
+            return IMPORT if self.is_quiet else ADD
+        if self.type_id is None:
+            return USERS
+        return FIND_BY_COMM if any(name in self.values for name in COMMUNICATIONS) else LIST
+
+    @property
+    def goes_alone(self) -> bool:
+        """Whether a batch could change its values on the way to the portal, or they would make it slow."""
+        given = [value for value in shown(self.values).values() if has_content(value)]
+        return any(is_fragile(value) or _is_long(value) for value in given)
 
     def to_wire(self) -> dict[str, Any]:
         wire = {name: getattr(self, name) for name in self.__slots__}
@@ -212,6 +237,11 @@ def shown(value: Any) -> Any:
     return [shown(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
+def has_content(value: Any) -> bool:
+    """Whether a value says anything: an empty text, an empty list and nothing do not."""
+    return value is not None and value not in ("", [], ())
+
+
 def steps_in(value: Any) -> Iterator[str]:
     """The steps whose results a value, a map or a list needs."""
     if isinstance(value, Later):
@@ -237,3 +267,9 @@ def from_wire(wire: Any) -> Any:
     if isinstance(wire, Mapping):
         return {name: from_wire(inner) for name, inner in wire["map"].items()}
     return [from_wire(inner) for inner in wire] if isinstance(wire, list) else wire
+
+
+def _is_long(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_is_long(entry) for entry in value)
+    return isinstance(value, str) and len(value) > LONGEST_IN_BATCH

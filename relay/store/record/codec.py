@@ -65,7 +65,6 @@ def delivery_fields(delivery: Delivery) -> list[tuple[str, Argument]]:
         ("event_id", delivery.event_id),
         ("rule", delivery.rule),
         ("portal", delivery.call.portal),
-        ("call", _dump(delivery.call.to_wire())),
         ("state", delivery.state.value),
         ("turn", delivery.turn),
         ("attempts", len(delivery.attempts)),
@@ -78,10 +77,27 @@ def delivery_fields(delivery: Delivery) -> list[tuple[str, Argument]]:
         ("looks", delivery.looks),
         ("on_uncertain", delivery.policy.on_uncertain),
         ("order_key", order_key(delivery)),
-        ("goes_alone", int(delivery.call.goes_alone)),
+        *([("plan", _dump(delivery.plan.to_wire()))] if delivery.plan else []),
+        *next_fields(delivery),
+    ]
+
+
+def next_fields(delivery: Delivery) -> list[tuple[str, Argument]]:
+    """What of a delivery changes with every step of its plan: its call, how far it is, and what is called next."""
+    call: list[tuple[str, Argument]] = [
+        ("call", _dump(delivery.call.to_wire())),
         ("template_id", delivery.call.template_id or ""),
         ("document", delivery.call.document_id[2]),
-        *_plan_fields(delivery),
+        ("goes_alone", int(delivery.goes_alone)),
+    ]
+    if delivery.plan is None:
+        return call
+    return [
+        *call,
+        ("method", delivery.next_method),
+        ("results", results_to_json(delivery.results)),
+        ("asked", delivery.asked),
+        ("unsure", " ".join(delivery.unsure)),
     ]
 
 
@@ -109,9 +125,11 @@ def delivery_from_hash(kept: Hash, attempts: Sequence[bytes]) -> Delivery:
         turn=int(text["turn"]),
         looks=int(text["looks"]),
         policy=Policy(OnUncertain(text["on_uncertain"]), bool(text["order_key"])),
-        # Where a rule asks for no steps, there is neither.
+        # Where a rule asks for no steps, there is none of these.
         plan=Plan.from_wire(text["portal"], json.loads(text["plan"])) if text.get("plan") else None,
         results=results_from_json(text.get("results", "[]")),
+        asked=int(text.get("asked", 0)),
+        unsure=tuple(text.get("unsure", "").split()),
     )
 
 
@@ -121,12 +139,6 @@ def order_key(delivery: Delivery) -> str:
         return ""
     digest = hashlib.sha256("\0".join(delivery.call.document_id).encode()).hexdigest()[:24]
     return f"{delivery.call.portal}:{digest}"
-
-
-def _plan_fields(delivery: Delivery) -> list[tuple[str, Argument]]:
-    if delivery.plan is None:
-        return []
-    return [("plan", _dump(delivery.plan.to_wire())), ("results", results_to_json(delivery.results))]
 
 
 def results_to_json(results: Sequence[StepResult]) -> str:
