@@ -74,7 +74,7 @@ TRANSITIONS: dict[State, dict[State, str]] = {
     },
     State.UNCERTAIN: {
         State.STARTED: "the portal confirms it, or a person says so",
-        State.RETRYING: "proven not started, or a person says 'send again', or that a step was done and the next follows",
+        State.RETRYING: "proven not started, or a person says 'send again', or that a trigger was fired",
         State.DEAD: "a person gives up on it; no timer guesses",
     },
     State.STARTED: {},
