@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from relay.core.call import Call, is_fragile
+from relay.core.entities import SOUGHT_BY, USER, WITH_COMMUNICATIONS
 
 
 class StepKind(StrEnum):
@@ -30,8 +31,6 @@ class StepKind(StrEnum):
 FIND_BY_COMM, LIST, USERS = "crm.duplicate.findbycomm", "crm.item.list", "user.get"
 ADD, IMPORT, FIRE = "crm.item.add", "crm.item.import", "crm.automation.trigger"
 """The methods of the steps (docs: api-reference/crm, api-reference/user/user-get.md)."""
-COMMUNICATIONS = ("phone", "email")
-"""By these crm.duplicate.findbycomm looks for leads, contacts and companies, one kind a call."""
 LONGEST_IN_BATCH = 10_000
 """A longer text, such as a file, goes alone: a batch is one request, and others would wait for it."""
 
@@ -92,7 +91,7 @@ class Step:
     """One of them. Its name is that of its result.
 
     entity: lead, deal, contact, company, quote, invoice, dynamic or user. type_id: its entityTypeId; None for users.
-    values: the fields to look for or to write, by name; of a trigger, `target` and `code`.
+    values: the fields to look for or to write, by name; of a trigger, `target` and `code`. See `filled`.
     many, none: of a find. none: its result where nothing is found: a number, STOP, or None, which is nothing.
     keep_s: how long an answer may be remembered, in seconds. unless: a find whose result is taken instead.
     is_quiet: the portal's own automation does not run. own_field: the field that carries our own id; "" where the
@@ -112,15 +111,34 @@ class Step:
     own_field: str = ""
 
     @property
+    def is_by_communication(self) -> bool:
+        """Whether it looks for a telephone number or an e-mail, of which either is enough."""
+        return (
+            self.kind is StepKind.FIND
+            and self.entity in WITH_COMMUNICATIONS
+            and any(x in self.values for x in SOUGHT_BY)
+        )
+
+    @property
     def method(self) -> str:
-        """The method that does it."""
+        """The method of the portal that does it."""
         if self.kind is StepKind.TRIGGER:
             return FIRE
         if self.kind is StepKind.MAKE:
             return IMPORT if self.is_quiet else ADD
-        if self.type_id is None:
+        if self.entity == USER:
             return USERS
-        return FIND_BY_COMM if any(name in self.values for name in COMMUNICATIONS) else LIST
+        return FIND_BY_COMM if self.is_by_communication else LIST
+
+    def filled(self, results: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields with the results in their places, without those that have no content.
+
+        Of a find, {} where one without content would leave a wider question than the rule asks: nothing is found then,
+        and the portal need not be asked. Of a telephone number and an e-mail either is enough.
+        """
+        given = {name: value for name, value in fill(self.values, results).items() if has_content(value)}
+        is_narrower = self.kind is not StepKind.FIND or self.is_by_communication or len(given) == len(self.values)
+        return given if is_narrower else {}
 
     @property
     def goes_alone(self) -> bool:
@@ -196,6 +214,12 @@ class Plan:
     steps: tuple[Step, ...]
     call: Call
 
+    @property
+    def provisional(self) -> Call:
+        """The call with its places as text, such as `LEAD_{lead}`: shown to people until the results are there."""
+        module, entity, document = (str(shown(member)) for member in self.call.document_id)
+        return replace(self.call, document_id=(module, entity, document), parameters=shown(self.call.parameters))
+
     def filled(self, results: Mapping[str, Any]) -> Call:
         """The call with the results of all steps in their places.
 
@@ -229,7 +253,7 @@ def fill(value: Any, results: Mapping[str, Any]) -> Any:
 
 
 def shown(value: Any) -> Any:
-    """The same with the places as text, such as `LEAD_{lead}`: for people, until the results are there."""
+    """The same with the places as text."""
     if isinstance(value, Later):
         return str(value)
     if isinstance(value, Mapping):

@@ -37,14 +37,12 @@ VALUES = st.dictionaries(
     st.text(max_size=20) | st.sampled_from(["later", "map", "step"]), LITERALS | LATERS | st.lists(LITERALS | LATERS)
 )
 
-LEAD = Later((Result("lead"),))
+LEAD, CLIENT_ID = Later((Result("lead"),)), Later((Result("client"),))
 CALL = Call(
     "main", 12, ("crm", "CCrmDocumentLead", Later(("LEAD_", Result("lead")))), {"Manager": "user_1", "Lead": LEAD}
 )
 CLIENT = Step("client", StepKind.FIND, "contact", 3, {"phone": "+79990000000"}, many=Many.STOP, none=STOP, keep_s=60)
-LEAD_STEP = Step(
-    "lead", StepKind.MAKE, "lead", 1, {"contactId": Later((Result("client"),))}, unless="client", is_quiet=True
-)
+LEAD_STEP = Step("lead", StepKind.MAKE, "lead", 1, {"contactId": CLIENT_ID}, unless="client", is_quiet=True)
 PLAN = Plan("dlv_1", (CLIENT, LEAD_STEP), CALL)
 FOUND = StepResult("client", StepKind.FIND, "contact", 3, 17, How.FOUND, NOON, attempts=2)
 
@@ -82,7 +80,56 @@ def test_a_result_of_nothing_is_left_out_of_a_list_and_an_empty_text_of_the_send
 
 
 def test_a_place_is_shown_as_a_rule_has_it():
-    assert shown({"id": Later(("LEAD_", Result("lead")))}) == {"id": "LEAD_{lead}"}
+    shown_call = Call("main", 12, ("crm", "CCrmDocumentLead", "LEAD_{lead}"), {"Manager": "user_1", "Lead": "{lead}"})
+
+    assert PLAN.provisional == shown_call
+
+
+@pytest.mark.parametrize(
+    ("kind", "entity", "values", "results", "filled"),
+    [
+        ("find", "contact", {"phone": "+7", "email": ""}, {}, {"phone": "+7"}),
+        ("find", "contact", {"phone": "", "email": ""}, {}, {}),
+        (
+            "find",
+            "deal",
+            {"contactId": CLIENT_ID, "closed": "N"},
+            {"client": 7},
+            {"contactId": 7, "closed": "N"},
+        ),
+        ("find", "deal", {"contactId": CLIENT_ID, "closed": "N"}, {"client": None}, {}),
+        ("find", "deal", {"opportunity": 0}, {}, {"opportunity": 0}),
+        ("find", "user", {"email": ""}, {}, {}),
+        ("find", "user", {"email": "", "phone": "+7"}, {}, {}),
+        (
+            "make",
+            "lead",
+            {"title": "x", "name": "", "phone": [], "contactId": CLIENT_ID},
+            {},
+            {"title": "x"},
+        ),
+    ],
+)
+def test_a_field_without_content_is_not_written_and_nothing_is_looked_for_without_it(
+    kind, entity, values, results, filled
+):
+    assert Step("one", StepKind(kind), entity, 1, values).filled(results) == filled
+
+
+@pytest.mark.parametrize(
+    ("step", "method"),
+    [
+        (CLIENT, "crm.duplicate.findbycomm"),
+        (replace(CLIENT, values={"name": "x"}), "crm.item.list"),
+        (replace(CLIENT, entity="deal"), "crm.item.list"),
+        (replace(CLIENT, entity="user"), "user.get"),
+        (LEAD_STEP, "crm.item.import"),
+        (replace(LEAD_STEP, is_quiet=False), "crm.item.add"),
+        (replace(LEAD_STEP, kind=StepKind.TRIGGER), "crm.automation.trigger"),
+    ],
+)
+def test_a_step_is_one_method_of_the_portal(step, method):
+    assert step.method == method
 
 
 def test_a_plan_comes_back_from_its_wire_form_as_it_was():
