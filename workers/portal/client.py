@@ -41,19 +41,22 @@ class PacedClient:
         """Wait for a slot of the portal's pace. How many could go at once beside it."""
         return self._limiter.wait()
 
-    def call(self, method: str, parameters: Mapping[str, Any]) -> Answer:
-        """Call a method, in a slot that the caller has waited for."""
+    def call(self, method: str, parameters: Mapping[str, Any], not_after: float | None = None) -> Answer:
+        """Call a method, in a slot that the caller has waited for.
+
+        not_after: by the monotonic clock, in seconds; later than this nothing is sent, however long all else has taken.
+        """
         if not self._is_fresh:
             self._connect()
-        answer = self._client.call(method, parameters)
+        answer = self._client.call(method, parameters, not_after)
         remedy = judge(answer).remedy
         if remedy is Remedy.SLOW_DOWN:
             self._slow_down()
         if remedy is Remedy.REFRESH and self._tokens:
-            return self._call_refreshed(answer, method, parameters)
+            return self._call_refreshed(answer, method, parameters, not_after)
         if remedy is Remedy.FOLLOW and self._move_to(answer.location):
             self._limiter.wait()
-            return self._client.call(method, parameters)
+            return self._client.call(method, parameters, not_after)
         return answer
 
     def close(self) -> None:
@@ -82,7 +85,9 @@ class PacedClient:
         self._client.close()
         self._client = Client(self._base_url, self._pair.access if self._pair else None)
 
-    def _call_refreshed(self, refused: Answer, method: str, parameters: Mapping[str, Any]) -> Answer:
+    def _call_refreshed(
+        self, refused: Answer, method: str, parameters: Mapping[str, Any], not_after: float | None
+    ) -> Answer:
         """The call once more with a new token; nothing was executed with the old one."""
         assert self._tokens is not None  # noqa: S101 - for the type checker: the caller has looked
         renewed = self._tokens.renew(self._pair or self._tokens.current())
@@ -94,7 +99,7 @@ class PacedClient:
         self._pair = renewed.tokens
         self._open_client()
         self._limiter.wait()
-        return self._client.call(method, parameters)
+        return self._client.call(method, parameters, not_after)
 
     def _move_to(self, location: str | None) -> bool:
         """Follow a portal that was renamed, if the new place is as safe as the old and answers as a portal does."""
