@@ -63,6 +63,13 @@ KNOWN_ERRORS: Mapping[str, KnownError] = {
     "INVALID_ARG_VALUE": KnownError(400, 400, "Wrong argument value"),
     "ERROR_NOT_FOUND": KnownError(400, 400, "Not found"),
     "NOT_FOUND": KnownError(400, 400, "Not found"),
+    "100": KnownError(400, 400, "Could not find value for parameter {fields}"),
+    "CRM_FIELD_ERROR_REQUIRED": KnownError(400, 400, 'The "Name" field is required'),
+    "CRM_FIELD_ERROR_VALUE_NOT_VALID": KnownError(400, 400, 'Invalid value for field "Title"'),
+    "CREATE_DYNAMIC_ITEM_RESTRICTED": KnownError(
+        400, 400, "You cannot create a new item due to your plan restrictions"
+    ),
+    "ENTITY_TYPE_NOT_SUPPORTED": KnownError(400, 400, "Entity type INVOICE is not supported"),
     "INTERNAL_WRONG_TRANSPORT": KnownError(500, 500, "Wrong transport"),
     "INTERNAL_WRONG_HANDLER_CLASS": KnownError(500, 500, "Wrong handler class"),
     "ERROR_WRONG_WORKFLOW_ID": KnownError(400, 400, "Template not found"),
@@ -104,12 +111,17 @@ class PhpError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a method returns. total and next stand beside `result`; seconds is how long its first leg took."""
+    """What a method returns.
+
+    total and next stand beside `result`. seconds: how long its first leg took, which the caller waits for.
+    billed_s: processing time that is counted, though nobody waits for it.
+    """
 
     value: object
     total: int | None = None
     next: int | None = None
     seconds: float = 0.0
+    billed_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

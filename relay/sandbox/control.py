@@ -44,6 +44,16 @@ def _add_lists(blueprint: Blueprint, portal: Portal) -> None:
     def workflows() -> Response:
         return jsonify(portal.started())
 
+    @blueprint.get("/sandbox/documents")
+    def documents() -> Response:
+        with portal.lock:
+            return jsonify(list(portal.items.to_json()))
+
+    @blueprint.get("/sandbox/triggers")
+    def triggers() -> Response:
+        with portal.lock:
+            return jsonify([asdict(fired) for fired in reversed(portal.triggers)])
+
     @blueprint.get("/sandbox/messages")
     def messages() -> Response:
         with portal.lock:
@@ -92,6 +102,10 @@ def _add_knobs(blueprint: Blueprint, portal: Portal) -> None:
     @blueprint.post("/sandbox/templates")
     def add_templates() -> Response:
         return jsonify([asdict(template) for template in portal.add_templates(_body())])
+
+    @blueprint.post("/sandbox/documents")
+    def seed_documents() -> Response:
+        return jsonify(portal.add_documents(_body()))
 
     @blueprint.post("/sandbox/reset")
     def reset() -> Response:

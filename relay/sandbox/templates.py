@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 from relay.sandbox.usage import UsageError
 
+ON_CREATION = 1
+"""AUTO_EXECUTE of a template that starts by itself on a new document (CBPDocumentEventType::Create)."""
 SCRIPT = 32
 """AUTO_EXECUTE of a template that is a script (CBPDocumentEventType::Script)."""
 LISTED_BELOW = 8

@@ -119,11 +119,11 @@ def test_in_generation_b_a_method_is_banned_for_five_minutes(expensive, clock):
 
 def test_during_a_ban_the_reading_tells_its_end():
     limiter, key = OperatingLimiter(), ("webhook:1", "profile")
-    limiter.charge(key, 1000.0, 20.0)
+    limiter.charge(key, 1000.0, 20.0, 600.0)
 
-    assert limiter.reading(key, 1010.0) == (20.0, 1600)
-    assert limiter.is_blocked(key, 1010.0, 10.0, "b")
-    assert limiter.reading(key, 1020.0) == (0, 1310)
+    assert limiter.reading(key, 1010.0, 600.0) == (20.0, 1600)
+    assert limiter.is_blocked(key, 1010.0, 10.0, 600.0, "b")
+    assert limiter.reading(key, 1020.0, 600.0) == (0, 1310)
 
 
 def test_another_method_and_another_credential_are_not_blocked(expensive):
