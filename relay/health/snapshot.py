@@ -29,10 +29,6 @@ class PortalSnapshot:
     oldest_waiting_s: float
     drift: tuple[Drift, ...]
 
-    def operating_s(self, now: datetime) -> float:
-        """The operating time used, of what the portal still counts."""
-        return self.learned.operating_s if self.learned.reset_at and self.learned.reset_at > now else 0.0
-
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:

@@ -107,12 +107,12 @@ class SnapshotCollector(Collector):
             ),
             (
                 "relay_operating_seconds",
-                "Operating time that the portal counts in its window.",
-                {key: one.operating_s(now) for key, one in portals.items()},
+                "Operating time that the portal counts in its window, of the method that has used most.",
+                {key: one.learned.operating_s(now) for key, one in portals.items()},
             ),
             (
                 "relay_operating_limit_seconds",
-                "Operating time that the portal allows in its window.",
+                "Operating time that the portal allows each method in its window.",
                 {key: one.learned.operating_limit_s for key, one in portals.items()},
             ),
         ):

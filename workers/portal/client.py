@@ -12,14 +12,18 @@ from urllib.parse import urlsplit, urlunsplit
 from relay.core.errors import RecordUnavailableError
 from relay.core.telemetry import get_logger
 from relay.store.portals.portal import PortalRecord
+from relay.store.record.record import HARD_DEADLINE
 from workers.bitrix24.answers import Answer, Fault
-from workers.bitrix24.client import Client
+from workers.bitrix24.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Client
 from workers.bitrix24.oauth import RefreshFault, Tokens
 from workers.bitrix24.verdicts import Remedy, judge
 from workers.portal.credentials import Address, is_loopback, is_safe_url
 from workers.portal.limiter import Limiter
 from workers.portal.pace import Pace
 from workers.portal.tokens import TokenStore
+
+SEND_WITHIN_S = HARD_DEADLINE.total_seconds() - CONNECT_TIMEOUT_S - READ_TIMEOUT_S
+"""How soon after its delivery was claimed a call is sent, if at all: so it is over when the sweeper comes to it."""
 
 log = get_logger()
 

@@ -67,7 +67,7 @@ def portal_view(name: str) -> PortalView:
         waiting=kept.in_line(),
         due=services().record.due(name, now),
         own_id=learned.own_id if portal.own_id is OwnIds.ECHO else OwnIds.OFF,
-        operating_s=learned.operating_s if learned.reset_at and learned.reset_at > now else 0.0,
+        operating_s=learned.operating_s(now),
         operating_limit_s=learned.operating_limit_s,
         drift=tuple(drift_of(name)),
         rate_per_s=portal.rate_per_s,
