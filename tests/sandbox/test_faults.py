@@ -216,6 +216,14 @@ def test_a_fault_of_commands_strikes_a_method_alone_and_in_batches(client):
     assert len(client.made()) == 1
 
 
+def test_a_fault_of_any_command_leaves_the_batch_itself_alone(client):
+    client.order("faults", {"kind": "command_error", "code": "ACCESS_DENIED"})
+
+    sections = client.call("batch", {"cmd": {"a": "profile", "b": "profile"}}).json()["result"]
+
+    assert (set(sections["result_error"]), set(sections["result"])) == ({"a"}, {"b"})
+
+
 def test_a_command_may_be_executed_and_fail_nevertheless(client):
     client.order("faults", {"kind": "command_error", "code": "ERROR_CORE", "description": "late", "executed": True})
 

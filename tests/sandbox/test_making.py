@@ -57,6 +57,7 @@ def test_an_unknown_field_and_a_read_only_one_are_passed_over_without_a_word(cli
     assert item["id"] != 5
     assert item["createdBy"] == 1
     assert not {"tilte", "ufCrmNope"} & set(item)
+    assert client.make({"previousStageId": "DT147_1:OLD"}, 147)["previousStageId"] is None
 
 
 def test_usual_fields_may_be_written_as_the_server_calls_them_and_custom_ones_may_not(client):
