@@ -1,7 +1,7 @@
 """One REST call from "is there such a method" to the answer with its `time` block.
 
 The order is that of CRestServer::processCall (rest/classes/general/rest.php): the method is looked up before the
-caller is. May not know HTTP or faults. Processing time is reckoned, not measured, so a test controls it.
+caller is. May not know HTTP. Processing time is reckoned, not measured, so a test controls it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from relay.sandbox.answers import RestError
 from relay.sandbox.batch import run_batch
 from relay.sandbox.calls import Caller, RestCall, upper_names
+from relay.sandbox.faults import refusal
 from relay.sandbox.limits import BATCH_WEIGHT
 from relay.sandbox.methods import BATCH, find_method
 from relay.sandbox.portal import Portal
@@ -41,7 +42,12 @@ def _answer_one(portal: Portal, call: RestCall) -> tuple[dict[str, object], floa
     if not method.is_open_to(portal.settings.scope):
         raise RestError("insufficient_scope")
     _refuse_blocked(portal, call)
+    fault = portal.faults.take_command(call.method)
+    if fault is not None and not fault.executed:
+        raise refusal(fault)
     result = method.run(portal, call)
+    if fault is not None:
+        raise refusal(fault)
     seconds = result.seconds + portal.settings.call_cost_s
     billed = seconds + result.billed_s
     portal.limiter.charge(call.meter, portal.clock(), billed, portal.settings.operating_window_s)
@@ -54,7 +60,6 @@ def _answer_batch(portal: Portal, call: RestCall) -> tuple[dict[str, object], fl
     is_billed = portal.settings.profile == "b"
     if is_billed:
         _refuse_blocked(portal, call)
-
     bills: list[float] = []
 
     def run(method: str, parameters: Mapping[str, object]) -> tuple[Mapping[str, object], float]:
@@ -66,9 +71,8 @@ def _answer_batch(portal: Portal, call: RestCall) -> tuple[dict[str, object], fl
     sections, seconds = run_batch(call.parameters, run)
     billed = sum(bills)
     if is_billed:
-        portal.limiter.charge(
-            call.meter, portal.clock(), billed * BATCH_WEIGHT, portal.settings.operating_window_s
-        )  # fmt: skip
+        weighed = billed * BATCH_WEIGHT
+        portal.limiter.charge(call.meter, portal.clock(), weighed, portal.settings.operating_window_s)
     return {"result": sections, "time": _time_block(portal, call, billed)}, seconds
 
 

@@ -56,7 +56,10 @@ def _test(operator: str, kind: Kind, wanted: object) -> Callable[[Value], bool]:
     if not text:
         return lambda value: value in (None, "")
     sought = _read(kind, text)
-    return lambda value: value is not None and sought is not None and compare(operator, rank(value), rank(sought))
+    if sought is None:
+        return lambda _value: False
+    target = rank(sought)
+    return lambda value: value is not None and compare(operator, rank(value), target)
 
 
 def _read(kind: Kind, text: str) -> Value:

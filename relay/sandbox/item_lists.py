@@ -12,7 +12,7 @@ from relay.sandbox import php
 from relay.sandbox.answers import RestError, Result
 from relay.sandbox.calls import RestCall
 from relay.sandbox.crm.arguments import optional_table, whole
-from relay.sandbox.crm.fields import Field, fields_of
+from relay.sandbox.crm.fields import Field, fields_of, name_in
 from relay.sandbox.crm.items import Item
 from relay.sandbox.crm.shapes import comparable, kind_of, show_item
 from relay.sandbox.crm.types import EntityType, find_type
@@ -35,7 +35,7 @@ def list_items(portal: Portal, call: RestCall) -> Result:
     entity = find_type(whole(call, "entityTypeId"), portal.settings)
     fields = fields_of(entity, portal.settings)
     found = _sorted(_found(portal, call, entity, fields), call, fields)
-    wanted = [str(name) for name in optional_table(call, "select").values()] or ["*"]
+    wanted = [name_in(fields, str(name)) for name in optional_table(call, "select").values()] or ["*"]
     return _page(call, "items", [_selected(item, wanted) for item in found])
 
 
@@ -80,10 +80,11 @@ def show_mode(portal: Portal, _call: RestCall) -> Result:
 
 def _found(portal: Portal, call: RestCall, entity: EntityType, fields: Mapping[str, Field]) -> list[Item]:
     kinds = {name: kind_of(field) for name, field in fields.items()}
-    holds = read_filter(optional_table(call, "filter"), _allowing(kinds))
+    allow = _allowing(kinds)
+    holds = read_filter(optional_table(call, "filter"), lambda written: allow(name_in(fields, written)))
 
     def look(item: Item) -> Look:
-        return lambda name: comparable(fields[name], item.values[name])
+        return lambda written: comparable(fields[name := name_in(fields, written)], item.values[name])
 
     return [item for item in portal.items.of_type(entity) if holds(look(item))]
 
@@ -100,8 +101,9 @@ def _allowing(kinds: Mapping[str, Kind]) -> Callable[[str], Kind]:
 
 
 def _sorted(items: list[Item], call: RestCall, fields: Mapping[str, Field]) -> list[Item]:
-    for name, direction in reversed(optional_table(call, "order").items()):
-        upper_name, way = Field(name, "").upper_name, str(direction).upper()
+    for written, direction in reversed(optional_table(call, "order").items()):
+        name, way = name_in(fields, written), str(direction).upper()
+        upper_name = Field(name, "").upper_name
         if name not in fields or name == "contactIds":
             raise RestError("INVALID_ARG_VALUE", f"Invalid order: field '{upper_name}' is not allowed in order")
         if way not in _DIRECTIONS:

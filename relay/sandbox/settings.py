@@ -145,7 +145,7 @@ _CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
         "a list of objects with entityTypeId and name, and perhaps type, isMultiple and isRequired",
     ),
     "smart_processes": (
-        lambda value: _is_list_of(int)(value) and all(number >= 128 for number in value),  # type: ignore[attr-defined] # a list, by the first half
+        lambda value: isinstance(value, (list, tuple)) and all(type(item) is int and item >= 128 for item in value),
         "a list of whole numbers of 128 or more",
     ),
     "smart_items_allowed": _FLAG,

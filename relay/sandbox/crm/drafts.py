@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from relay.sandbox.crm.contents import read_contents
-from relay.sandbox.crm.fields import fields_of
+from relay.sandbox.crm.fields import fields_of, name_in
 from relay.sandbox.crm.items import Item, Items
 from relay.sandbox.crm.multifields import MultiField
 from relay.sandbox.crm.types import LEAD, EntityType
@@ -32,7 +32,8 @@ class Draft:
 def form_item(draft: Draft, items: Items, settings: Settings, now: float) -> Item:
     """The item. now: seconds since 1970. Raises what read_contents raises."""
     entity, fields = draft.entity, fields_of(draft.entity, settings)
-    values = read_contents(entity, fields, draft.given, settings.utc_offset_h)
+    given = {name_in(fields, written): value for written, value in draft.given.items()}
+    values = read_contents(entity, fields, given, settings.utc_offset_h)
     number = draft.number or items.next_id(entity, settings.missing_documents)
     written = _written(draft, number, iso_time(now, settings.utc_offset_h))
     values |= {name: value for name, value in written.items() if name in fields}

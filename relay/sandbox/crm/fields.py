@@ -115,6 +115,17 @@ def fields_of(entity: EntityType, settings: Settings) -> dict[str, Field]:
     return fields
 
 
+def name_in(fields: Mapping[str, Field], written: str) -> str:
+    """The field's name as it is shown. The usual fields may be written as the server calls them, custom ones may not.
+
+    Fact: convertFieldNameFromCamelCaseToUpperCase in crm/lib/service/converter/ormobject.php (source).
+    """
+    if written in fields:
+        return written
+    usual = (name for name, field in fields.items() if field.upper_name == written and not field.is_custom)
+    return next(usual, written)
+
+
 @cache
 def _system_fields(number: int) -> Mapping[str, Field]:
     described = f"{_COMMON} {_BY_TYPE.get(number, _SMART)}".split()
@@ -123,9 +134,7 @@ def _system_fields(number: int) -> Mapping[str, Field]:
 
 def _described(text: str) -> Field:
     name, _, kind = text.partition(":")
-    return Field(
-        name, kind.rstrip("[]!"), is_multiple=kind.endswith("[]"), is_read_only=kind.endswith("!"),
-    )  # fmt: skip
+    return Field(name, kind.rstrip("[]!"), is_multiple=kind.endswith("[]"), is_read_only=kind.endswith("!"))
 
 
 def _declared(field: Field, declared: Mapping[str, object]) -> Field:

@@ -7,7 +7,7 @@ can be started on it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from relay.sandbox.crm.multifields import MultiField
@@ -49,11 +49,12 @@ class Item:
 class Items:
     """All of them.
 
-    made: those that calls have made, oldest first. times_made: how many of these carry the same own id.
+    made: those that calls have made, oldest first. seeded: the others.
     """
 
     made: list[Item] = field(default_factory=list)
-    times_made: Counter[tuple[object, ...]] = field(default_factory=Counter)
+    seeded: list[Item] = field(default_factory=list)
+    _times_made: Counter[tuple[object, ...]] = field(default_factory=Counter)
     _by_type: dict[int, dict[int, Item]] = field(default_factory=dict)
     _by_code: dict[tuple[str, str], list[Item]] = field(default_factory=dict)
 
@@ -66,19 +67,14 @@ class Items:
         return number
 
     def add(self, item: Item) -> None:
-        """Store an item; one of the same type and number is replaced."""
-        if (replaced := self.find(item.entity, item.id)) is not None:
-            for codes in self._by_code.values():
-                codes[:] = [other for other in codes if other is not replaced]
+        """Store an item; a seeded one of the same type and number is replaced."""
+        self._forget(self.find(item.entity, item.id))
         self._by_type.setdefault(item.entity.id, {})[item.id] = item
-        for each in item.multifields:
-            holders = self._by_code.setdefault((each.type_id, code_of(each.type_id, each.value)), [])
-            if item not in holders:
-                holders.append(item)
-        if item.method is not None:
-            self.made.append(item)
-            if item.own_id is not None:
-                self.times_made[item.own_id] += 1
+        for code in {(each.type_id, code_of(each.type_id, each.value)) for each in item.multifields}:
+            self._by_code.setdefault(code, []).append(item)
+        (self.seeded if item.method is None else self.made).append(item)
+        if item.method is not None and item.own_id is not None:
+            self._times_made[item.own_id] += 1
 
     def find(self, entity: EntityType, number: int) -> Item | None:
         """The item of this type and number."""
@@ -92,15 +88,28 @@ class Items:
         """The items with this PHONE or EMAIL, in whatever form either is written."""
         return list(self._by_code.get((kind, code_of(kind, value)), ()))
 
-    def to_json(self) -> Iterator[dict[str, object]]:
+    def times_made_of(self, item: Item) -> int:
+        """How many items with its own id calls have made: more than one is a mistake of the caller's."""
+        return self._times_made[item.own_id] if item.own_id else 1
+
+    def to_json(self) -> list[dict[str, object]]:
         """What calls have made, newest first, as GET /sandbox/documents shows it."""
-        for item in reversed(self.made):
-            yield {
+        return [
+            {
                 "entityTypeId": item.entity.id,
                 "id": item.id,
                 "fields": dict(item.given),
                 "created_at": utc_time(item.created_at),
                 "created_by": item.created_by,
                 "method": item.method,
-                "times_made": self.times_made[item.own_id] if item.own_id else 1,
+                "times_made": self.times_made_of(item),
             }
+            for item in reversed(self.made)
+        ]
+
+    def _forget(self, replaced: Item | None) -> None:
+        if replaced is None:
+            return
+        self.seeded = [item for item in self.seeded if item is not replaced]
+        for items in self._by_code.values():
+            items[:] = [item for item in items if item is not replaced]
