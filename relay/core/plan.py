@@ -7,7 +7,7 @@ placeholder is never taken for one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -54,6 +54,19 @@ class Later:
     parts: tuple[str | Result, ...] = field(repr=False)
     has_value: bool = False
     """Whether a value of the event is in the texts: without one, texts around results of nothing say nothing."""
+
+    @classmethod
+    def of(cls, parts: Iterable[str | Result], *, has_value: bool = False) -> str | Later:
+        """Texts beside each other are one; without a result among the parts, it is a text and nothing more."""
+        merged: list[str | Result] = []
+        for part in parts:
+            if isinstance(part, str) and merged and isinstance(merged[-1], str):
+                merged[-1] += part
+            else:
+                merged.append(part)
+        if any(isinstance(part, Result) for part in merged):
+            return cls(tuple(merged), has_value)
+        return "".join(str(part) for part in merged)
 
     @property
     def steps(self) -> tuple[str, ...]:
