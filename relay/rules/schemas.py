@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validates_schema
+from phonenumbers import SUPPORTED_REGIONS
 
 from relay.configuration.fields import (
     NAME,
@@ -104,6 +105,19 @@ class _Choices(Wanted):
         return tuple(value)
 
 
+class _Region(Wanted):
+    """Where a telephone number without a + is dialled."""
+
+    expected = "a country's two letters, such as RU"
+
+    def read(self, value: Any) -> str:
+        if not isinstance(value, str):
+            raise ValueError  # noqa: TRY004 - Wanted turns it into "expected ..."
+        if value not in SUPPORTED_REGIONS:
+            raise ValidationError(f"unknown region {value!r}: expected {self.expected}")
+        return value
+
+
 class _ValueSchema(StrictSchema):
     picks = _Picks(data_key="from", required=True)
     type = _Type(load_default="string")
@@ -115,6 +129,7 @@ class _ValueSchema(StrictSchema):
     choices = _Choices(load_default=None)
     items = Choice(*TYPES, load_default="string")
     personal = Flag(load_default=None)
+    region = _Region(load_default=None)
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _fits_together(self, spec: dict[str, Any], written: Any, **_: Any) -> None:
@@ -128,6 +143,8 @@ class _ValueSchema(StrictSchema):
                 if kind not in kinds:
                     misplaced = [name for name in names if spec.get(name) is not None]
                     wrong |= {name: [f"is for {' and '.join(kinds)}, not for {kind}"] for name in misplaced}
+            if spec.get("region") and "phone" not in {kind, spec.get("items")}:
+                wrong["region"] = [f"is for phone, not for {kind}"]
         if self.has_read(spec, written, *self.load_fields.keys() - {"picks"}):
             wrong |= _typed_constants(spec | dict.fromkeys(wrong))[1]
         if wrong:

@@ -90,7 +90,7 @@ class _None(Wanted):
     expected = "nothing, stop, or the id that is taken then"
 
     def read(self, value: Any) -> int | str | None:
-        if value in {"nothing", STOP}:
+        if value in ("nothing", STOP):
             return None if value == "nothing" else STOP
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**63:
             raise ValueError
