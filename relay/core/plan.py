@@ -215,11 +215,12 @@ class Plan:
     steps: tuple[Step, ...]
     call: Call
 
-    @property
-    def provisional(self) -> Call:
-        """The call with its places as text, such as `LEAD_{lead}`: shown to people until the results are there."""
-        module, entity, document = (str(shown(member)) for member in self.call.document_id)
-        return replace(self.call, document_id=(module, entity, document), parameters=shown(self.call.parameters))
+    def shown(self, known: Mapping[str, Any] | None = None) -> Call:
+        """The call for people, until all results are known: other places are text, such as `LEAD_{lead}`."""
+        results = known or {}
+        module, entity, document = (str(shown(member, results)) for member in self.call.document_id)
+        parameters = shown(self.call.parameters, results)
+        return replace(self.call, document_id=(module, entity, document), parameters=parameters)
 
     def filled(self, results: Mapping[str, Any]) -> Call:
         """The call with the results of all steps in their places.
@@ -253,13 +254,18 @@ def fill(value: Any, results: Mapping[str, Any]) -> Any:
     return [new for old, new in filled if not (isinstance(old, Later) and new == "")]
 
 
-def shown(value: Any) -> Any:
-    """The same with the places as text."""
+def shown(value: Any, known: Mapping[str, Any]) -> Any:
+    """The same with the places of results that are not known as text."""
     if isinstance(value, Later):
-        return str(value)
+        parts = (part if isinstance(part, str) or part.step in known else f"{{{part.step}}}" for part in value.parts)
+        left = Later.of(parts, has_value=value.has_value or any(step not in known for step in value.steps))
+        return left if isinstance(left, str) else left.fill(known)
     if isinstance(value, Mapping):
-        return {name: shown(inner) for name, inner in value.items()}
-    return [shown(inner) for inner in value] if isinstance(value, list | tuple) else value
+        return {name: shown(inner, known) for name, inner in value.items()}
+    if not isinstance(value, list | tuple):
+        return value
+    entries = [(inner, shown(inner, known)) for inner in value]
+    return [new for old, new in entries if not (isinstance(old, Later) and new == "")]
 
 
 def steps_in(value: Any) -> Iterator[str]:

@@ -42,7 +42,8 @@ class Rule:
         """What it asks of its portal."""
         composer = self.composer
         document = composer.document_id.requirement
-        return Requirement(self.name, composer.portal, composer.template_id, document, tuple(composer.parameters))
+        parameters, steps = tuple(composer.parameters), tuple(step.requirement for step in self.steps)
+        return Requirement(self.name, composer.portal, composer.template_id, document, parameters, steps)
 
     def matches(self, context: Mapping[str, Any]) -> bool:
         """Whether `when` holds for this event; an expression that cannot be applied to it does not."""
@@ -68,7 +69,7 @@ class Rule:
         if not steps:
             return Intent(self.name, call, self.policy, texts)
         plan = Plan(origin="", steps=steps, call=call)
-        return Intent(self.name, plan.provisional, self.policy, texts, plan)
+        return Intent(self.name, plan.shown(), self.policy, texts, plan)
 
 
 class RuleBook:

@@ -15,6 +15,7 @@ from typing import Any, cast
 from relay.core.call import Call, DocumentId
 from relay.core.errors import InvalidEventError
 from relay.core.plan import Later, Result, Step, StepKind
+from relay.core.requirements import StepRequirement
 from relay.rules.documents import FORMS, NUMBER
 from relay.rules.templates import Template
 
@@ -113,6 +114,17 @@ class StepTemplate:
         """Its name, which is that of its result."""
         return self.blank.name
 
+    @property
+    def kind(self) -> StepKind:
+        """Whether it finds or makes."""
+        return self.blank.kind
+
+    @property
+    def requirement(self) -> StepRequirement:
+        """What it asks of its portal."""
+        step = self.blank
+        return StepRequirement(step.name, step.kind, step.entity, step.type_id, tuple(self.fields), step.own_field)
+
     def compose(self, values: Mapping[str, Any]) -> Step:
         """The step with its values, in which places are left for the results of those before it."""
         return replace(self.blank, values={name: _field(given, values) for name, given in self.fields.items()})
@@ -125,12 +137,23 @@ class TriggerTemplate:
     document_id: DocumentTemplate
     code: str
     name: str = TRIGGER_NAME
+    kind: StepKind = StepKind.TRIGGER
+
+    @property
+    def fields(self) -> Mapping[str, Parameter]:
+        """What its rule says of its values, beside the document."""
+        return {"code": self.code}
+
+    @property
+    def requirement(self) -> StepRequirement:
+        """What it asks of its portal."""
+        return StepRequirement(self.name, self.kind, self.document_id.form or "document", None, ())
 
     def compose(self, values: Mapping[str, Any]) -> Step:
         """Raises InvalidEventError where the document cannot be named."""
         target = self.document_id.fill(values)[2]
         entity = self.document_id.form or "document"
-        return Step(self.name, StepKind.TRIGGER, entity, None, {"target": target, "code": self.code})
+        return Step(self.name, self.kind, entity, None, {"target": target, "code": self.code})
 
 
 def _field(parameter: Parameter, values: Mapping[str, Any]) -> Any:
