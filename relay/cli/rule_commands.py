@@ -76,6 +76,7 @@ def _say_step(number: int, foreseen: Foreseen, portal: str) -> None:
     then = {
         Prospect.UNKNOWN: "",
         Prospect.GIVEN: f", given {foreseen.value}",
+        Prospect.INSTEAD: f", nothing: {foreseen.value} instead",
         Prospect.NOTHING: ", nothing",
         Prospect.TAKEN: f", not made: {step.unless} is {foreseen.value}",
         Prospect.STOPS: ", nothing: the delivery ends here",

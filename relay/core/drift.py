@@ -35,8 +35,8 @@ WORDS = {
     DriftKind.NO_SCOPE: "the credential lacks the scope {parameter}: add it on the portal",
     DriftKind.NO_KIND: "the portal has no {document}",
     DriftKind.UNDESCRIBED: "the portal does not describe its {document}, and says {parameter}: a right, or its plan",
-    DriftKind.UNKNOWN_FIELD: "a {document} has no field {parameter} on the portal, which would say nothing of it",
-    DriftKind.READ_ONLY_FIELD: "the portal lets nobody write {parameter} of a {document}, and would say nothing of it",
+    DriftKind.UNKNOWN_FIELD: "the portal knows no field {parameter} of a {document}",
+    DriftKind.READ_ONLY_FIELD: "nobody can write {parameter} of a {document}: the portal would leave it out",
     DriftKind.REQUIRED_FIELD: "the portal requires {parameter} of a {document}, the rule does not write it",
     DriftKind.NO_OWN_ID: "the portal does not look for {parameter} of a {document}: after a lost answer, "
     "nobody could tell whether it was made",

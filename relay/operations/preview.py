@@ -33,7 +33,9 @@ class Prospect(StrEnum):
     UNKNOWN = "unknown"
     """Only the portal knows."""
     GIVEN = "given"
-    """Whoever tries the rule has said it, or what the rule says stands for nothing."""
+    """Whoever tries the rule has said it."""
+    INSTEAD = "instead"
+    """Nothing is found, and the rule says which id is taken then."""
     NOTHING = "nothing"
     """Nothing is found, or there is nothing to look for."""
     TAKEN = "taken"
@@ -174,7 +176,7 @@ def _prospect(step: Step, given: Given, known: Given) -> tuple[Prospect, int | N
         return Prospect.UNKNOWN, None
     if step.none == STOP:
         return Prospect.STOPS, None
-    return (Prospect.GIVEN, step.none) if isinstance(step.none, int) else (Prospect.NOTHING, None)
+    return (Prospect.INSTEAD, step.none) if isinstance(step.none, int) else (Prospect.NOTHING, None)
 
 
 def _fields(step: Step, known: Given) -> dict[str, Any]:
