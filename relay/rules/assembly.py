@@ -105,6 +105,8 @@ class Assembly:
         return StepTemplate(made, fields)
 
     def _field(self, place: Place, section: str, given: Any) -> Parameter:
+        if isinstance(given, bool):
+            return given  # the worker writes it as the field wants it
         template = self._parameter(place, given)
         if section == "find" and isinstance(template, Template):
             lists = [name for name in template.names if self.specs.get(name, {}).get("type") == "list"]

@@ -157,10 +157,13 @@ class TriggerTemplate:
 
 
 def _field(parameter: Parameter, values: Mapping[str, Any]) -> Any:
-    """As a parameter; but a list within a list stays one, for so a file is written. One that lacks a part is left out.
+    """As a parameter; but true and false stay, for a filter of custom fields has 1 and 0 where all else has Y and N.
 
-    b24restdocs, api-reference/files/how-to-upload-files.md: a file is [name, base64], several are a list of these.
+    And a list within a list stays one, for a file is [name, base64], and several are a list of these; one that lacks a
+    part is left out. b24restdocs, api-reference/crm/universal/crm-item-list.md, files/how-to-upload-files.md.
     """
+    if isinstance(parameter, Template) and parameter.lone and isinstance(values[parameter.lone], bool):
+        return values[parameter.lone]
     if not isinstance(parameter, list | tuple) or not any(isinstance(entry, list) for entry in parameter):
         return _filled(parameter, values)
     entries = [_each(entry, values) if isinstance(entry, list) else _entry(entry, values) for entry in parameter]

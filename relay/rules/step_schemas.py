@@ -35,6 +35,8 @@ USER_FIELDS = (
 )  # fmt: skip
 """What users are looked for by: fields of `user.get` (b24restdocs, api-reference/user), here in any case."""
 
+VALUES = "text, numbers, true or false"
+
 Fault = Callable[[str, Mapping[str, Any]], str | None]
 """What is wrong with a field of this name among these; None: nothing."""
 
@@ -42,7 +44,7 @@ Fault = Callable[[str, Mapping[str, Any]], str | None]
 class _Fields(Wanted):
     """The fields of a step by name; each a template, a number, true or false; of a make also a list of these."""
 
-    expected = "a map from fields to text, numbers, true or false"
+    expected = f"a map from fields to {VALUES}"
 
     def __init__(self, fault: Fault, *, lists: bool) -> None:
         super().__init__()
@@ -56,7 +58,7 @@ class _Fields(Wanted):
             if text := self.fault(name, value):
                 wrong[name] = [text]
             elif not _is_value(entry, depth=2 if self.lists else 0):
-                wrong[name] = [f"expected {self.expected[23:]}{', or a list of them' if self.lists else ''}"]
+                wrong[name] = [f"expected {VALUES}{', or a list of them' if self.lists else ''}"]
         if wrong:
             raise ValidationError(wrong, valid_data={name: value[name] for name in value.keys() - wrong.keys()})
         return value
@@ -149,13 +151,11 @@ def _fault_in_find(entity: str, name: str, fields: Mapping[str, Any]) -> str | N
     if entity == USER:
         return None if name.lower() in USER_FIELDS else f"users are not looked for by it{suggestion(name, USER_FIELDS)}"
     if name not in COMMUNICATIONS:
-        return _fault_in_name(name)
+        sought = [other for other in SOUGHT_BY if other in fields and entity in WITH_COMMUNICATIONS]
+        return f"is beside {sought[0]}, by which alone is looked: expected no other" if sought else _fault_in_name(name)
     if entity not in WITH_COMMUNICATIONS:
         return f"a {entity} has none of its own: expected a find of its contact, and then contactId here"
-    if name not in SOUGHT_BY:
-        return f"nothing is looked for by it: expected {' or '.join(SOUGHT_BY)}"
-    beside = [other for other in fields if other not in SOUGHT_BY]
-    return f"is looked for alone or with {' and '.join(SOUGHT_BY)}: found {beside[0]} beside it" if beside else None
+    return None if name in SOUGHT_BY else f"nothing is looked for by it: expected {' or '.join(SOUGHT_BY)}"
 
 
 def _fault_in_make(entity: str, name: str, _: Mapping[str, Any]) -> str | None:

@@ -59,14 +59,19 @@ class Template:
         """The names in it, in order."""
         return tuple(part for is_name, part in self.parts if is_name)
 
+    @property
+    def lone(self) -> str | None:
+        """Its name, where nothing stands around it."""
+        return self.names[0] if len(self.parts) == len(self.names) == 1 else None
+
     def fill(self, values: Mapping[str, Any]) -> Any:
         """A lone name gives its value, as plain() has it. Text gives text, or None if all its names are missing.
 
         Where a value is a Result, a Later comes out.
         """
         names = self.names
-        if len(self.parts) == 1 and names:
-            value = values[names[0]]
+        if self.lone:
+            value = values[self.lone]
             return Later((value,)) if isinstance(value, Result) else plain(value)
         if names and all(values[name] is None for name in names):
             return None
