@@ -14,7 +14,7 @@ from relay.configuration.files import ConfigFile, read_yaml
 from relay.configuration.mistakes import Mistakes, collecting
 from relay.core.call import Call
 from relay.core.errors import InvalidEventError, Mistake, NotFoundError
-from relay.core.events import Intent, OnUncertain, Policy
+from relay.core.events import Intent, OnUncertain, Policy, Watch
 from relay.core.plan import Plan, Result
 from relay.core.requirements import Requirement
 from relay.rules.assembly import Assembly
@@ -42,7 +42,8 @@ class Rule:
         """What it asks of its portal."""
         composer = self.composer
         document = composer.document_id.requirement
-        parameters, steps = tuple(composer.parameters), tuple(step.requirement for step in self.steps)
+        watched = [self.policy.watch.parameter] if self.policy.watch else []
+        parameters, steps = (*composer.parameters, *watched), tuple(step.requirement for step in self.steps)
         return Requirement(self.name, composer.portal, composer.template_id, document, parameters, steps)
 
     def matches(self, context: Mapping[str, Any]) -> bool:
@@ -150,7 +151,7 @@ class _Reader:
             source=content["source"],
             file=config.file,
             when=content["when"],
-            policy=Policy(OnUncertain(content["on_uncertain"]), content["order_by"] == "document"),
+            policy=_policy_of(content),
             extractor=Extractor.build(content["extract"]),
             composer=composer,
             steps=(*steps, *([trigger] if trigger else [])),
@@ -170,3 +171,9 @@ class _Reader:
         known = self.known[kind]
         if name is not None and known is not None and name not in known:
             config.add_mistake(place, f"unknown {kind} {name!r}{suggestion(name, known)}")
+
+
+def _policy_of(content: Mapping[str, Any]) -> Policy:
+    given = content.get("start", {}).get("watch")
+    watch = Watch(given["callback"], int(given["within"])) if given else None
+    return Policy(OnUncertain(content["on_uncertain"]), content["order_by"] == "document", watch)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.call import Call
+from relay.core.events import Policy, Watch
 from relay.core.plan import (
     STOP,
     How,
@@ -184,9 +185,10 @@ def test_a_delivery_shows_its_steps_and_what_they_came_to():
     ]
 
 
-def test_a_plan_and_its_results_are_read_back_from_the_record_as_they_were(record):
+def test_a_plan_its_results_and_a_watch_are_read_back_from_the_record_as_they_were(record):
     entry = make_entry()
-    delivery = replace(entry.deliveries[0], plan=PLAN, results=(FOUND,))
+    policy = Policy(watch=Watch("RelayCallback", 3600))
+    delivery = replace(entry.deliveries[0], plan=PLAN, results=(FOUND,), policy=policy)
 
     write(record, replace(entry, deliveries=[delivery]))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from relay.core.call import Call
 from relay.core.errors import ConfigError, InvalidEventError
-from relay.core.events import Intent
+from relay.core.events import Intent, Watch
 from relay.core.plan import STOP, Later, Many, Plan, Result, StepKind
 from relay.core.requirements import Requirement
 from relay.rules import Rule, load_rules
@@ -343,6 +343,14 @@ def test_what_a_rule_asks_of_its_portal_is_told_without_the_rule(tmp_path: Path)
         ("known", ("contactId", "statusId")),
         ("lead", ("title", "phone", "contactId", "opened")),
     ]
+
+
+def test_a_watch_is_of_the_deliverys_policy_and_its_parameter_is_one_of_the_template(tmp_path: Path) -> None:
+    rule = load(tmp_path, START.replace("}}", "}, watch: {callback: RelayCallback, within: 7d}}"))
+
+    assert intent_of(rule).policy.watch == Watch("RelayCallback", 7 * 86400)
+    assert rule.requirement.parameters == ("RelayCallback",)
+    assert intent_of(load(tmp_path, START)).policy.watch is None
 
 
 @pytest.mark.parametrize(
