@@ -18,7 +18,8 @@ from relay.core.errors import InvalidEventError, RelayError
 from relay.core.events import Event
 from relay.core.ids import new_event_id, utc_now
 from relay.core.lifecycle import EventState
-from relay.core.plan import STOP, Plan, Step, StepKind, shown, steps_in
+from relay.core.places import shown, steps_in
+from relay.core.plan import STOP, Plan, Step, StepKind
 from relay.rules import Rule
 from relay.sources import Source, build_context
 

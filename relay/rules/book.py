@@ -15,7 +15,8 @@ from relay.configuration.mistakes import Mistakes, collecting
 from relay.core.call import Call
 from relay.core.errors import InvalidEventError, Mistake, NotFoundError
 from relay.core.events import Intent, OnUncertain, Policy, Watch
-from relay.core.plan import Plan, Result
+from relay.core.places import Result
+from relay.core.plan import Plan
 from relay.core.requirements import Requirement
 from relay.rules.assembly import Assembly
 from relay.rules.compose import Composer, StepTemplate, TriggerTemplate

@@ -14,7 +14,8 @@ from typing import Any, cast
 
 from relay.core.call import Call, DocumentId
 from relay.core.errors import InvalidEventError
-from relay.core.plan import Later, Result, Step, StepKind
+from relay.core.places import Later, Result
+from relay.core.plan import Step, StepKind
 from relay.core.requirements import StepRequirement
 from relay.rules.documents import FORMS, NUMBER
 from relay.rules.templates import Template

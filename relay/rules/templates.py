@@ -13,7 +13,7 @@ from datetime import date, datetime
 from typing import Any
 
 from relay.configuration.fields import suggestion
-from relay.core.plan import Later, Result
+from relay.core.places import Later, Result
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 

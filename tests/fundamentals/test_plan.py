@@ -11,22 +11,8 @@ from hypothesis import strategies as st
 
 from relay.core.call import Call
 from relay.core.events import Policy, Watch
-from relay.core.plan import (
-    STOP,
-    How,
-    Later,
-    Many,
-    Plan,
-    Result,
-    Step,
-    StepKind,
-    StepResult,
-    fill,
-    from_wire,
-    shown,
-    steps_in,
-    to_wire,
-)
+from relay.core.places import Later, Result, fill, from_wire, shown, steps_in, to_wire
+from relay.core.plan import STOP, How, Many, Plan, Step, StepKind, StepResult
 from tests.support.making import NOON, make_delivery, make_entry, write
 
 NAMES = st.sampled_from(["client", "owner", "lead"])

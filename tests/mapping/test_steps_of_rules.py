@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from relay.core.call import Call
 from relay.core.errors import ConfigError, InvalidEventError
 from relay.core.events import Intent, Watch
-from relay.core.plan import STOP, Later, Many, Plan, Result, StepKind
+from relay.core.places import Later, Result
+from relay.core.plan import STOP, Many, Plan, StepKind
 from relay.core.requirements import Requirement
 from relay.rules import Rule, load_rules
 

@@ -10,7 +10,8 @@ import pytest
 
 from relay.cli.main import main
 from relay.core.lifecycle import EventState, State
-from relay.core.plan import Later, Plan, Result, Step, StepKind
+from relay.core.places import Later, Result
+from relay.core.plan import Plan, Step, StepKind
 from relay.operations.erase import Eraser, Needle, NotErasableError
 from relay.store import Store
 from relay.store.operators.audit_log import Act, log_act, read_acts
