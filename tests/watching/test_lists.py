@@ -195,6 +195,16 @@ def test_the_bench_tells_each_step_of_a_pasted_body(operator, viewer, record):
     assert record.counts().total_events == 0
 
 
+def test_the_page_of_rules_says_what_a_rule_finds_and_makes_first(operator):
+    text = show(operator, "/rules")
+
+    assert [word for word in ("find client", "find owner", "make lead") if word in text] == [
+        "find client",
+        "find owner",
+        "make lead",
+    ]
+
+
 def test_the_bench_shows_what_is_found_and_made_first(operator):
     body = json.dumps({"form": "callback", "name": "Nina", "phone": "+79000000099"})
     fields = {"source": "website", "content_type": "application/json", "body": body}
