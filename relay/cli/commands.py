@@ -1,4 +1,4 @@
-"""The commands that read the record or try the rules, in a terminal. Prints; logs nothing."""
+"""The commands that read the record, in a terminal. Prints; logs nothing."""
 
 from __future__ import annotations
 
@@ -7,16 +7,12 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from relay.configuration.alerts import load_alerting
-from relay.configuration.files import names_in
-from relay.configuration.mistakes import Mistakes
+from relay.cli.rule_commands import AnySecret
 from relay.configuration.settings import Settings
-from relay.core.call import Call
 from relay.core.errors import InvalidEventError, RelayError
 from relay.core.events import Delivery, iso
 from relay.core.ids import EVENT_PREFIX, utc_now
@@ -25,7 +21,6 @@ from relay.core.printing import say
 from relay.operations.configure import load_config
 from relay.operations.erase import Eraser
 from relay.operations.operator_acts import OperatorActs
-from relay.operations.preview import try_rules
 from relay.operations.replay import Replayer
 from relay.runtime.embedded import running_url
 from relay.runtime.secret_file import kept_secret
@@ -37,50 +32,6 @@ from relay.store.record.search import Filter, Row, list_events, parse_state, row
 
 AGE = re.compile(r"(\d{1,6})([smhd])")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-class AnySecret(Mapping[str, str]):
-    """An environment in which every secret is set: rules are checked where no secret is at hand, such as in CI."""
-
-    def __getitem__(self, name: str) -> str:
-        if name.endswith("_FILE"):
-            raise KeyError(name)
-        return "b25seSBjaGVja2VkIGZvciBiZWluZyB0aGVyZQ=="  # base64, for a source may want that
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
-
-
-def check_rules(options: argparse.Namespace) -> int:
-    """Every mistake of the named folders or rule files, a line each."""
-    mistakes = Mistakes()
-    rules = sum(_check(Path(path), mistakes) for path in options.paths or [config_folder()])
-    for mistake in mistakes:
-        say(mistake)
-    if not mistakes:
-        say(f"{rules} rule{'s' if rules != 1 else ''}: no mistakes")
-    return 1 if mistakes else 0
-
-
-def try_rule(options: argparse.Namespace) -> int:
-    """The call that a rule makes of a body, or the errors by field. Changes nothing."""
-    config = load_config(config_folder(), AnySecret())
-    rule = config.rules.get(options.rule)
-    headers = [(name.strip(), value.strip()) for name, _, value in (text.partition(":") for text in options.header)]
-    content_type = {name.lower(): value for name, value in headers}.get("content-type", "application/json")
-    (tried,) = try_rules(config.sources[rule.source], [rule], content_type, _read_body(options.body), dict(headers))
-    if not tried.matches:
-        say(f"the rule {rule.name} does not want this: its `when` does not hold")
-        return 1
-    if tried.call is None:
-        say(json.dumps({"errors": tried.errors}, ensure_ascii=False, indent=2))
-        return 1
-    say(f"bizproc.workflow.start on portal {tried.call.portal}:", error=True)
-    say(json.dumps(start_arguments(tried.call), ensure_ascii=False, indent=2))
-    return 0
 
 
 def events(options: argparse.Namespace) -> int:
@@ -192,40 +143,11 @@ def open_record() -> Record:
     return Store.open(_settings().redis_url).record
 
 
-def config_folder() -> Path:
-    """The configuration folder."""
-    return Path(os.environ.get("RELAY_CONFIG") or "config")
-
-
-def start_arguments(call: Call) -> dict[str, Any]:
-    """A call in Bitrix24's own words, as `bizproc.workflow.start` takes it."""
-    wire = call.to_wire()
-    return {name.upper(): wire[name] for name in ("template_id", "document_id", "parameters")}
-
-
 def _settings() -> Settings:
     environ = dict(os.environ)
     if not environ.get("REDIS_URL") and (running := running_url()):
         environ["REDIS_URL"] = running
     return Settings.from_environment(environ)
-
-
-def _check(path: Path, mistakes: Mistakes) -> int:
-    """The number of rules in a folder or file; mistakes in it, and in what stands around it, are added."""
-    folder = path if path.is_dir() else config_folder()
-    config = load_config(folder, AnySecret(), mistakes, rules=None if path.is_dir() else path)
-    sources, portals = (names_in(folder / f"{kind}.yaml", kind) for kind in ("sources", "portals"))
-    load_alerting(folder, AnySecret(), sources, portals, mistakes)
-    return len(config.rules.all())
-
-
-def _read_body(name: str) -> bytes:
-    if name == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(name).read_bytes()
-    except OSError as error:
-        raise RelayError(f"{name}: {error.strerror}") from None
 
 
 def _state(text: str | None) -> EventState | State | None:

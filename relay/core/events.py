@@ -28,14 +28,27 @@ class OnUncertain(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """How the end of a workflow becomes known: its template posts to an address that it gets in this parameter.
+
+    within_s: after so many seconds without that, it is overdue.
+    """
+
+    parameter: str
+    within_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """What a rule says of its deliveries, beside the call.
 
-    is_ordered: deliveries of one document go one after the other, in the order they came.
+    is_ordered: deliveries of one document go one after the other, in the order they came. watch: None: the relay starts
+    workflows, and does not watch them finish.
     """
 
     on_uncertain: OnUncertain = OnUncertain.HOLD
     is_ordered: bool = False
+    watch: Watch | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ placeholder is never taken for one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -15,6 +15,7 @@ from typing import Any
 
 from relay.core.call import Call, is_fragile
 from relay.core.entities import SOUGHT_BY, USER, WITH_COMMUNICATIONS
+from relay.core.places import fill, from_wire, shown, to_wire
 
 
 class StepKind(StrEnum):
@@ -44,46 +45,6 @@ class Many(StrEnum):
     NEWEST = "newest"
     OLDEST = "oldest"
     STOP = "stop"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The place of a step's result."""
-
-    step: str
-
-
-@dataclass(frozen=True, slots=True)
-class Later:
-    """A value that only the portal knows: texts and results in turn. One result alone keeps its type."""
-
-    parts: tuple[str | Result, ...] = field(repr=False)
-    has_value: bool = False
-    """Whether a value of the event is in the texts: without one, texts around results of nothing say nothing."""
-
-    @property
-    def steps(self) -> tuple[str, ...]:
-        """The steps whose results it needs."""
-        return tuple(part.step for part in self.parts if isinstance(part, Result))
-
-    def fill(self, results: Mapping[str, Any]) -> Any:
-        """The value. Where all of its results are nothing, it is an empty text, as a parameter without a value is."""
-        if not self.has_value and all(results.get(step) is None for step in self.steps):
-            return ""
-        values = [results.get(part.step) if isinstance(part, Result) else part for part in self.parts]
-        return values[0] if len(values) == 1 else "".join("" if value is None else str(value) for value in values)
-
-    def __str__(self) -> str:
-        return "".join(part if isinstance(part, str) else f"{{{part.step}}}" for part in self.parts)
-
-    def to_wire(self) -> dict[str, Any]:
-        parts = [part if isinstance(part, str) else {"step": part.step} for part in self.parts]
-        return {"later": parts, "has_value": self.has_value}
-
-    @classmethod
-    def from_wire(cls, wire: Mapping[str, Any]) -> Later:
-        parts = (part if isinstance(part, str) else Result(part["step"]) for part in wire["later"])
-        return cls(tuple(parts), wire["has_value"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +104,7 @@ class Step:
     @property
     def goes_alone(self) -> bool:
         """Whether a batch could change its values on the way to the portal, or they would make it slow."""
-        given = [value for value in shown(self.values).values() if has_content(value)]
+        given = [value for value in shown(self.values, {}).values() if has_content(value)]
         return any(is_fragile(value) or _is_long(value) for value in given)
 
     def to_wire(self) -> dict[str, Any]:
@@ -214,11 +175,12 @@ class Plan:
     steps: tuple[Step, ...]
     call: Call
 
-    @property
-    def provisional(self) -> Call:
-        """The call with its places as text, such as `LEAD_{lead}`: shown to people until the results are there."""
-        module, entity, document = (str(shown(member)) for member in self.call.document_id)
-        return replace(self.call, document_id=(module, entity, document), parameters=shown(self.call.parameters))
+    def shown(self, known: Mapping[str, Any] | None = None) -> Call:
+        """The call for people, until all results are known: other places are text, such as `LEAD_{lead}`."""
+        results = known or {}
+        module, entity, document = (str(shown(member, results)) for member in self.call.document_id)
+        parameters = shown(self.call.parameters, results)
+        return replace(self.call, document_id=(module, entity, document), parameters=parameters)
 
     def filled(self, results: Mapping[str, Any]) -> Call:
         """The call with the results of all steps in their places.
@@ -239,58 +201,9 @@ class Plan:
         return cls(wire["origin"], steps, Call.from_wire(portal, from_wire(wire["call"])))
 
 
-def fill(value: Any, results: Mapping[str, Any]) -> Any:
-    """A value, a map or a list with the results in their places."""
-    if isinstance(value, Later):
-        return value.fill(results)
-    if isinstance(value, Mapping):
-        return {name: fill(inner, results) for name, inner in value.items()}
-    if not isinstance(value, list | tuple):
-        return value
-    # As everywhere in a list, what has no value is left out.
-    filled = [(inner, fill(inner, results)) for inner in value]
-    return [new for old, new in filled if not (isinstance(old, Later) and new == "")]
-
-
-def shown(value: Any) -> Any:
-    """The same with the places as text."""
-    if isinstance(value, Later):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {name: shown(inner) for name, inner in value.items()}
-    return [shown(inner) for inner in value] if isinstance(value, list | tuple) else value
-
-
 def has_content(value: Any) -> bool:
     """Whether a value says anything: an empty text, an empty list and nothing do not."""
     return value is not None and value not in ("", [], ())
-
-
-def steps_in(value: Any) -> Iterator[str]:
-    """The steps whose results a value, a map or a list needs."""
-    if isinstance(value, Later):
-        yield from value.steps
-    elif isinstance(value, Mapping | list | tuple):
-        for inner in value.values() if isinstance(value, Mapping) else value:
-            yield from steps_in(inner)
-
-
-def to_wire(value: Any) -> Any:
-    """Values as JSON can carry them. No literal value is a map, so a map with `later` is always a place."""
-    if isinstance(value, Later):
-        return value.to_wire()
-    if isinstance(value, Mapping):
-        return {"map": {name: to_wire(inner) for name, inner in value.items()}}
-    return [to_wire(inner) for inner in value] if isinstance(value, list | tuple) else value
-
-
-def from_wire(wire: Any) -> Any:
-    """The same back."""
-    if isinstance(wire, Mapping) and "later" in wire:
-        return Later.from_wire(wire)
-    if isinstance(wire, Mapping):
-        return {name: from_wire(inner) for name, inner in wire["map"].items()}
-    return [from_wire(inner) for inner in wire] if isinstance(wire, list) else wire
 
 
 def _is_long(value: Any) -> bool:

@@ -10,7 +10,8 @@ from datetime import datetime
 
 from relay.core.events import Delivery
 from relay.core.lifecycle import State
-from relay.core.plan import How, StepResult, steps_in
+from relay.core.places import steps_in
+from relay.core.plan import How, StepResult
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,9 @@
 """A person asks again: new deliveries for old events. The old delivery never changes again, and is replayed once only.
 
-`original` repeats the call as it was; `current` asks today's rules what they make of the event as it came.
+`original` repeats the call as it was; `current` asks today's rules what they make of the event as it came. What an
+earlier delivery of the chain has made on the portal is not made again: its results are carried over, by the names of
+their steps, and what the new one makes carries the id of the first, under which the worker looks before it makes. What
+was found is asked anew: it may be another by now.
 """
 
 from __future__ import annotations
@@ -12,11 +15,15 @@ from relay.core.errors import InvalidEventError, LostRace, NotFoundError, RelayE
 from relay.core.events import Delivery, Event, Intent
 from relay.core.ids import EVENT_PREFIX, utc_now
 from relay.core.lifecycle import FINAL
+from relay.core.plan import How, StepKind
 from relay.operations.ingest import decide, deliveries_of
 from relay.rules import RuleBook
 from relay.sources import Source, build_context
 from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Record
+
+OURS = frozenset({How.MADE, How.FOUND_AGAIN, How.CARRIED})
+"""How a result came about that the relay has made, once for all deliveries of a chain."""
 
 
 class NotReplayableError(RelayError):
@@ -48,7 +55,8 @@ class Replayer:
         if old.state not in FINAL:
             raise NotReplayableError(f"{old.id} is {old.state}: only what is dead or started is replayed")
         event = self._record.event(old.event_id)
-        intent = self._current(event, old.rule) if current_rules else Intent(old.rule, old.call, old.policy)
+        intent = self._current(event, old.rule) if current_rules else _original(old)
+        intent = _carried(intent, self._last_with_plan(old))
         (fresh,) = deliveries_of(event.id, [intent], utc_now())
         return self._add(event, old, [replace(fresh, replay_of=old.id)], intent.personal)
 
@@ -69,6 +77,14 @@ class Replayer:
             raise NotReplayableError(f"the rule {rule_name} of today does not want {event.id}")
         return rule.to_intent(context)
 
+    def _last_with_plan(self, delivery: Delivery) -> Delivery | None:
+        """The delivery, or the newest that it replays, with a plan: the rule may have had no steps in between."""
+        while delivery.plan is None:
+            if delivery.replay_of is None:
+                return None
+            delivery = self._record.delivery(delivery.replay_of)
+        return delivery
+
     def _context(self, event: Event) -> dict[str, object]:
         if event.source not in self._sources:
             raise NotFoundError(f"the source {event.source} of {event.id} is no longer configured")
@@ -86,3 +102,21 @@ class Replayer:
         except LostRace as error:
             raise NotReplayableError(f"{error} has been replayed before") from None
         return fresh
+
+
+def _original(old: Delivery) -> Intent:
+    """The call as it was; where there is a plan, with the places of what has yet to be found."""
+    call = old.plan.shown() if old.plan else old.call
+    return Intent(old.rule, call, old.policy, plan=old.plan)
+
+
+def _carried(intent: Intent, earlier: Delivery | None) -> Intent:
+    """The same with the origin of an earlier plan, and with what it has made of the same names and kinds."""
+    if intent.plan is None or earlier is None or earlier.plan is None:
+        return intent
+    if earlier.call.portal != intent.call.portal:
+        return intent  # what was made there is not here
+    made = {(step.name, step.entity, step.type_id) for step in intent.plan.steps if step.kind is StepKind.MAKE}
+    kept = [one for one in earlier.results if one.how in OURS and (one.name, one.entity, one.type_id) in made]
+    results = tuple(replace(result, how=How.CARRIED) for result in kept)
+    return replace(intent, plan=replace(intent.plan, origin=earlier.plan.origin), results=results)

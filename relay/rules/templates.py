@@ -1,6 +1,7 @@
 """Text with {names} in it. Filled in one pass, so a value that contains braces stays what it is.
 
-`{name}` alone keeps the value's type; in text, values are written as text. `{{` and `}}` are plain braces.
+`{name}` alone keeps the value's type; in text, values are written as text. `{{` and `}}` are plain braces. The name of
+a step, whose result nobody knows yet, leaves a place for it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import date, datetime
 from typing import Any
 
 from relay.configuration.fields import suggestion
+from relay.core.places import Later, Result
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 
@@ -35,8 +37,8 @@ class Template:
     parts: tuple[tuple[bool, str], ...]
 
     @classmethod
-    def parse(cls, text: str, known: Collection[str] | None) -> Template:
-        """known: the names that may stand in it; None: not known here, so any may.
+    def parse(cls, text: str, known: Collection[str] | None, later: Collection[str] = ()) -> Template:
+        """known: the names that may stand in it; None: not known here, so any may. later: steps still to come.
 
         Raises TemplateError for lone braces and for names that are not known.
         """
@@ -46,7 +48,7 @@ class Template:
             if token in {"{", "}"}:
                 wrong.append(f"a lone {token!r}: expected {{name}}, or {token * 2!r} for the character itself")
             if name is not None and known is not None and name not in known:
-                wrong.append(f"{{{name}}} is not among the values to extract{suggestion(name, known)}")
+                wrong.append(_unknown(name, known, later))
             parts.append((False, token[0] if token in {"{{", "}}"} else token) if name is None else (True, name))
         if wrong:
             raise TemplateError(*wrong)
@@ -57,14 +59,25 @@ class Template:
         """The names in it, in order."""
         return tuple(part for is_name, part in self.parts if is_name)
 
+    @property
+    def lone(self) -> str | None:
+        """Its name, where nothing stands around it."""
+        return self.names[0] if len(self.parts) == len(self.names) == 1 else None
+
     def fill(self, values: Mapping[str, Any]) -> Any:
-        """A lone name gives its value, as plain() has it. Text gives text, or None if all its names are missing."""
+        """A lone name gives its value, as plain() has it. Text gives text, or None if all its names are missing.
+
+        Where a value is a Result, a Later comes out.
+        """
         names = self.names
-        if len(self.parts) == 1 and names:
-            return plain(values[names[0]])
+        if self.lone:
+            value = values[self.lone]
+            return Later((value,)) if isinstance(value, Result) else plain(value)
         if names and all(values[name] is None for name in names):
             return None
-        return "".join(_written(values[part]) if is_name else part for is_name, part in self.parts)
+        pieces = [_written(values[part]) if is_name else part for is_name, part in self.parts]
+        given = [values[name] for name in names if values[name] is not None]
+        return Later.of(pieces, has_value=any(not isinstance(value, Result) for value in given))
 
 
 def plain(value: Any) -> Any:
@@ -80,8 +93,16 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, list) else value
 
 
-def _written(value: Any) -> str:
+def _unknown(name: str, known: Collection[str], later: Collection[str]) -> str:
+    if name in later:
+        return f"{{{name}}} has no value yet: a step may use those before it"
+    return f"{{{name}}} is not among the values of this rule{suggestion(name, known)}"
+
+
+def _written(value: Any) -> str | Result:
     if value is None:
         return ""
+    if isinstance(value, Result):
+        return value
     shown = plain(value)
     return ", ".join(str(item) for item in shown) if isinstance(shown, list) else str(shown)

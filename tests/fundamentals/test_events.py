@@ -34,6 +34,13 @@ def test_an_attempt_comes_back_from_its_wire_form_as_it_was(attempt):
     assert Attempt.from_wire(json.loads(json.dumps(attempt.to_wire()))) == attempt
 
 
+def test_an_attempt_that_an_earlier_version_has_written_was_one_to_start():
+    wire = make_attempt().to_wire()
+    del wire["step"]
+
+    assert Attempt.from_wire(wire) == make_attempt()
+
+
 def test_a_delivery_shows_its_call_and_its_attempts_in_the_words_of_the_api():
     delivery = replace(
         make_delivery("evt_1"),

@@ -10,22 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.call import Call
-from relay.core.plan import (
-    STOP,
-    How,
-    Later,
-    Many,
-    Plan,
-    Result,
-    Step,
-    StepKind,
-    StepResult,
-    fill,
-    from_wire,
-    shown,
-    steps_in,
-    to_wire,
-)
+from relay.core.events import Policy, Watch
+from relay.core.places import Later, Result, fill, from_wire, shown, steps_in, to_wire
+from relay.core.plan import STOP, How, Many, Plan, Step, StepKind, StepResult
 from tests.support.making import NOON, make_delivery, make_entry, write
 
 NAMES = st.sampled_from(["client", "owner", "lead"])
@@ -55,7 +42,7 @@ def test_values_come_back_from_their_wire_form_as_they_were(values):
 @given(st.dictionaries(st.text(max_size=20), LITERALS | st.lists(LITERALS)), st.dictionaries(NAMES, st.integers()))
 def test_a_value_without_a_place_is_never_changed_whatever_it_looks_like(values, results):
     assert fill(values, results) == values
-    assert shown(values) == values
+    assert shown(values, results) == values
     assert not list(steps_in(values))
 
 
@@ -82,7 +69,22 @@ def test_a_result_of_nothing_is_left_out_of_a_list_and_an_empty_text_of_the_send
 def test_a_place_is_shown_as_a_rule_has_it():
     shown_call = Call("main", 12, ("crm", "CCrmDocumentLead", "LEAD_{lead}"), {"Manager": "user_1", "Lead": "{lead}"})
 
-    assert PLAN.provisional == shown_call
+    assert PLAN.shown() == shown_call
+
+
+@pytest.mark.parametrize(
+    ("place", "known", "expected"),
+    [
+        (CLIENT_ID, {}, "{client}"),
+        (CLIENT_ID, {"client": 7}, 7),
+        (CLIENT_ID, {"client": None}, ""),
+        (Later((Result("client"), "/", Result("lead"))), {"lead": 7}, "{client}/7"),
+        (Later((Result("client"), "/", Result("lead"))), {"lead": None}, "{client}/"),
+        (["a", CLIENT_ID], {"client": None}, ["a"]),
+    ],
+)
+def test_what_is_known_of_a_place_is_shown_and_the_rest_as_a_rule_has_it(place, known, expected):
+    assert shown(place, known) == expected
 
 
 @pytest.mark.parametrize(
@@ -169,9 +171,10 @@ def test_a_delivery_shows_its_steps_and_what_they_came_to():
     ]
 
 
-def test_a_plan_and_its_results_are_read_back_from_the_record_as_they_were(record):
+def test_a_plan_its_results_and_a_watch_are_read_back_from_the_record_as_they_were(record):
     entry = make_entry()
-    delivery = replace(entry.deliveries[0], plan=PLAN, results=(FOUND,))
+    policy = Policy(watch=Watch("RelayCallback", 3600))
+    delivery = replace(entry.deliveries[0], plan=PLAN, results=(FOUND,), policy=policy)
 
     write(record, replace(entry, deliveries=[delivery]))
 

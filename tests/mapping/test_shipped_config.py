@@ -136,3 +136,14 @@ def test_the_senders_in_the_readme_have_settings_that_load(tmp_path: Path) -> No
         path = tmp_path / "sources.yaml"
         path.write_text(f"sources: {{one: {{verify: {verify.replace('[...]', '[KEY]')}}}}}")
         assert load_sources(path, {"KEY": "QUJDREVGR0hJSg=="}), sender
+
+
+def test_the_steps_in_the_readme_are_those_of_rules_that_load(tmp_path: Path) -> None:
+    section = (CONFIG / "README.md").read_text("utf-8").partition("### The document first")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
+    extract = "".join(f"  {name}: {{from: body.{name}}}\n" for name in ("name", "phone", "email", "manager"))
+    for number, block in enumerate(blocks):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(f"name: r{number}\nsource: site\nextract:\n{extract}{block}", "utf-8")
+
+    assert len(load_rules(tmp_path, sources=["site"], portals=["main"]).all()) == len(blocks) == 2

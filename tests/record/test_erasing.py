@@ -10,6 +10,8 @@ import pytest
 
 from relay.cli.main import main
 from relay.core.lifecycle import EventState, State
+from relay.core.places import Later, Result
+from relay.core.plan import Plan, Step, StepKind
 from relay.operations.erase import Eraser, Needle, NotErasableError
 from relay.store import Store
 from relay.store.operators.audit_log import Act, log_act, read_acts
@@ -91,6 +93,26 @@ def test_wherever_the_value_stands_its_event_goes_and_no_other(eraser, record, r
     assert not HER_ADDRESS.search(everything(redis))
     assert record.event(other.id)
     assert (record.counts().imbalances, record.counts().total) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"email": EMAIL},
+        {"email": ["x", EMAIL]},
+        {"title": Later((f"{EMAIL}, client ", Result("client")), has_value=True)},
+    ],
+)
+def test_a_value_that_only_the_steps_before_a_call_have_is_erased_as_well(eraser, record, redis, values):
+    entry = make_entry()
+    plan = Plan("dlv_1", (Step("lead", StepKind.MAKE, "lead", 1, values),), entry.deliveries[0].call)
+    write(record, replace(entry, deliveries=[replace(entry.deliveries[0], plan=plan)]))
+    finish(record, entry.deliveries[0])
+
+    eraser.erase(EMAIL, eraser.find(EMAIL, quietly), "terminal", cancel=False)
+
+    assert not HER_ADDRESS.search(everything(redis))
+    assert record.counts().total == 0
 
 
 def test_what_the_portal_said_of_a_person_is_erased_as_well(eraser, record):

@@ -17,8 +17,6 @@ ORIGINATOR = "relay"
 """What `originatorId` says of everything that the relay has made."""
 VALUES_AT_ONCE = 20
 """So many telephone numbers or addresses one question may name."""
-NOT_OF_A_MESSENGER = "WORK"
-"""The kind of a telephone number, an address and a link; of messengers there is no such kind."""
 
 
 def own_id_of(origin: str, step: str) -> str:
@@ -46,11 +44,19 @@ def looking_of(step: Step, own_id: str) -> dict[str, Any]:
 
 
 def making_of(step: Step, values: Mapping[str, Any], own_id: str) -> dict[str, Any]:
-    """The parameters of `crm.item.add` and `crm.item.import`. values: of the step, with content."""
+    """The parameters of `crm.item.add` and `crm.item.import`. values: of the step, with content.
+
+    Numbers and addresses are one list, `fm`, for the one; the other passes over that, and has a field for each kind
+    (docs: crm/universal/import/crm-item-import.md; source: importAction in crm/lib/controller/item.php).
+    """
     fields = {name: _written(value) for name, value in values.items() if name not in COMMUNICATIONS}
-    multifields = [one for name in COMMUNICATIONS for one in _multifields(name, values.get(name))]
-    if multifields:
-        fields["fm"] = [*fields.get("fm", []), *multifields]
+    reached = {name.upper(): _listed(values[name]) for name in COMMUNICATIONS if name in values}
+    if reached and step.is_quiet:
+        fields |= {kind: [{"VALUE": str(one), "VALUE_TYPE": _sort(kind)} for one in reached[kind]] for kind in reached}
+    elif reached:
+        fields["fm"] = [
+            {"typeId": kind, "valueType": _sort(kind), "value": str(one)} for kind in reached for one in reached[kind]
+        ]
     return {"entityTypeId": step.type_id, "fields": fields | _own_values(step, own_id)}
 
 
@@ -131,10 +137,9 @@ def _written(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _multifields(name: str, value: Any) -> Iterator[dict[str, Any]]:
-    kind = "OTHER" if name == "im" else NOT_OF_A_MESSENGER
-    for one in _listed(value):
-        yield {"typeId": name.upper(), "valueType": kind, "value": str(one)}
+def _sort(kind: str) -> str:
+    """Of which sort a number or an address is; a messenger is none of work."""
+    return "OTHER" if kind == "IM" else "WORK"
 
 
 def _own_values(step: Step, own_id: str) -> dict[str, str]:
@@ -143,8 +148,6 @@ def _own_values(step: Step, own_id: str) -> dict[str, str]:
 
 
 def _listed(value: Any) -> Sequence[Any]:
-    if value is None:
-        return ()
     return value if isinstance(value, list | tuple) else (value,)
 
 

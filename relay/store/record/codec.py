@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from relay.core.call import Call
-from relay.core.events import Attempt, Delivery, Event, OnUncertain, Policy
+from relay.core.events import Attempt, Delivery, Event, OnUncertain, Policy, Watch
 from relay.core.ids import from_ms, to_ms
 from relay.core.lifecycle import EventState, State
 from relay.core.plan import Plan, StepResult
@@ -78,6 +79,7 @@ def delivery_fields(delivery: Delivery) -> list[tuple[str, Argument]]:
         ("on_uncertain", delivery.policy.on_uncertain),
         ("order_key", order_key(delivery)),
         *([("plan", _dump(delivery.plan.to_wire()))] if delivery.plan else []),
+        *([("watch", _dump(asdict(watch)))] if (watch := delivery.policy.watch) else []),
         *next_fields(delivery),
     ]
 
@@ -124,8 +126,12 @@ def delivery_from_hash(kept: Hash, attempts: Sequence[bytes]) -> Delivery:
         replay_of=text["replay_of"] or None,
         turn=int(text["turn"]),
         looks=int(text["looks"]),
-        policy=Policy(OnUncertain(text["on_uncertain"]), bool(text["order_key"])),
-        # Where a rule asks for no steps, there is none of these.
+        # Where a rule has no steps and does not watch, there is none of these.
+        policy=Policy(
+            OnUncertain(text["on_uncertain"]),
+            bool(text["order_key"]),
+            Watch(**json.loads(text["watch"])) if text.get("watch") else None,
+        ),
         plan=Plan.from_wire(text["portal"], json.loads(text["plan"])) if text.get("plan") else None,
         results=results_from_json(text.get("results", "[]")),
         asked=int(text.get("asked", 0)),

@@ -8,9 +8,9 @@ from typing import Any
 from flask_smorest import Blueprint
 from marshmallow import RAISE
 
-from relay.core.errors import NotFoundError
+from relay.core.errors import InvalidEventError, NotFoundError
 from relay.core.events import Delivery
-from relay.operations.preview import Tried, try_rules
+from relay.operations.preview import Tried, faults_in, try_rules
 from relay.store.record.search import Row, row_of
 from relay.web.api import schemas
 from relay.web.api.documented import answers
@@ -104,7 +104,10 @@ def try_on(asked: dict[str, Any]) -> dict[str, Any]:
     body = asked["body"]
     text = body if isinstance(body, str) else json.dumps(body)
     rules = [services().rules.get(asked["rule"])] if "rule" in asked else list(services().rules.for_source(source.name))
-    tried = try_rules(source, rules, asked["content_type"], text.encode("utf-8", "surrogatepass"), asked["headers"])
+    if faults := faults_in(asked["given"], rules):
+        raise InvalidEventError({f"given.{name}": [fault] for name, fault in faults.items()})
+    content = text.encode("utf-8", "surrogatepass")
+    tried = try_rules(source, rules, asked["content_type"], content, asked["headers"], given=asked["given"])
     return {"tried": [_tried_wire(one) for one in tried]}
 
 
@@ -141,6 +144,7 @@ def _tried_wire(tried: Tried) -> dict[str, Any]:
     return {
         "rule": tried.rule,
         "matches": tried.matches,
+        "steps": [one.to_wire() for one in tried.steps],
         "call": tried.call.to_wire() if tried.call else None,
         "errors": tried.errors,
     }

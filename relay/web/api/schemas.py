@@ -9,6 +9,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from relay.core.lifecycle import FINAL, EventState, State, Verdict
 from relay.core.plan import How, StepKind
+from relay.operations.preview import Prospect
 from relay.store.record.search import parse_state
 
 TEXT = validate.Length(min=1, max=200)
@@ -228,11 +229,30 @@ class TrialSchema(Strict):
     body = fields.Raw(required=True, allow_none=True)
     content_type = fields.String(load_default="application/json", validate=TEXT)
     headers = fields.Dict(keys=fields.String(), values=fields.String(), load_default=dict)
+    given = fields.Dict(
+        keys=fields.String(),
+        values=fields.Integer(strict=True, allow_none=True, validate=validate.Range(min=1)),
+        load_default=dict,
+        metadata={"description": "what steps come to, by their names: an id, or null where nothing is found"},
+    )
+
+
+class ForeseenSchema(Schema):
+    """A step that would be taken."""
+
+    name = fields.String()
+    kind = fields.String(validate=validate.OneOf([*StepKind]))
+    entity = fields.String()
+    method = fields.String()
+    fields_ = fields.Dict(attribute="fields", data_key="fields", keys=fields.String())
+    prospect = fields.String(validate=validate.OneOf([*Prospect]))
+    value = fields.Integer(allow_none=True)
 
 
 class TriedSchema(Schema):
     rule = fields.String()
     matches = fields.Boolean()
+    steps = fields.List(fields.Nested(ForeseenSchema))
     call = fields.Nested(CallSchema, allow_none=True)
     errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
 

@@ -134,7 +134,7 @@ def confirm(delivery_id: str, name: str) -> Any:
         abort(409, f"{delivery.id} is {delivery.state} now: this cannot be done any more")
     looked = details_of(services().record.event(delivery.event_id))
     tried = looked.tried_by(delivery.rule)
-    today = tried.call if tried and name == "replay-current" else None
+    today = tried.call_after(delivery.values) if tried and name == "replay-current" else None
     return render_template(
         "confirm.html",
         offer=offer,

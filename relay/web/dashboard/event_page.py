@@ -30,7 +30,9 @@ def event(event_id: str) -> Any:
     stories = []
     for one in row.deliveries:
         tried = looked.tried_by(one.rule)
-        lines = lines_of(one.call, rule_named(one.rule), tried.call if tried else None, looked.masking)
+        lines = lines_of(
+            one.call, rule_named(one.rule), tried.call_after(one.values) if tried else None, looked.masking
+        )
         following = next_of(one, gates[one.call.portal], now)
         stories.append((one, lines, following, acts_for(one, is_replayed=one.id in replayed)))
     body, is_cut = readable(found, looked.masking)

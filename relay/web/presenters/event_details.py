@@ -88,9 +88,9 @@ def lines_of(sent: Call, rule: Rule | None, today: Call | None, masking: Masking
         ),
         Line(
             "template",
-            str(sent.template_id),
-            str(rule.composer.template_id) if rule else "",
-            str(today.template_id) if today else None,
+            str(sent.template_id or "none"),
+            str(rule.composer.template_id or "none") if rule else "",
+            str(today.template_id or "none") if today else None,
             today is not None and today.template_id != sent.template_id,
         ),
         Line(
