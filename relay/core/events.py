@@ -56,7 +56,7 @@ class Intent:
     """What a rule makes of an event: the call, how its delivery is to be treated, and which values are of a person.
 
     plan: where documents are found or made first; the call is shown with the places of their ids until then.
-    results: what of the plan has been done before.
+    results: what of the plan has been done before. unsure: what of it may have been.
     """
 
     rule: str
@@ -65,6 +65,7 @@ class Intent:
     personal: tuple[str, ...] = field(default=(), repr=False)
     plan: Plan | None = None
     results: tuple[StepResult, ...] = ()
+    unsure: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,7 @@ def deliveries_of(event_id: str, intents: Iterable[Intent], now: datetime) -> li
             updated_at=now,
             plan=replace(plan, origin=plan.origin or delivery_id) if plan else None,
             results=intent.results,
+            unsure=intent.unsure,
         )
         deliveries.append(delivery)
     return deliveries

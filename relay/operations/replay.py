@@ -119,4 +119,5 @@ def _carried(intent: Intent, earlier: Delivery | None) -> Intent:
     made = {(step.name, step.entity, step.type_id) for step in intent.plan.steps if step.kind is StepKind.MAKE}
     kept = [one for one in earlier.results if one.how in OURS and (one.name, one.entity, one.type_id) in made]
     results = tuple(replace(result, how=How.CARRIED) for result in kept)
-    return replace(intent, plan=replace(intent.plan, origin=earlier.plan.origin), results=results)
+    unsure = tuple(name for name in earlier.unsure if name in {own for own, _, _ in made})
+    return replace(intent, plan=replace(intent.plan, origin=earlier.plan.origin), results=results, unsure=unsure)
