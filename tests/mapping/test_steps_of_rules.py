@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -410,3 +411,44 @@ start:
 def _sent(value: Any) -> Any:
     """As a rule reads text: of blanks nothing is left."""
     return value if isinstance(value, str) and value.strip() else ""
+
+
+KEYS = """lead contact user dynamic many none keep unless quietly own_field phone title name id watch a b ufCrm_1
+{a} {b} {phone} {name} stop newest 1h portal main document_id template_id code callback within parameters"""
+WORDS = st.sampled_from(KEYS.split())
+WRITTEN = st.recursive(
+    st.none() | st.booleans() | st.integers() | WORDS | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=12,
+)
+FIELDS = st.dictionaries(
+    st.sampled_from(["title", "name", "phone", "id", "ufCrm_1"]), WORDS | st.integers(), min_size=1
+)
+KINDS = st.sampled_from(["lead", "contact", "deal", "quote", "user"])
+OPTIONS = st.sampled_from([{}, {"none": "stop"}, {"none": 1}, {"unless": "a"}, {"own_field": "ufCrm_1"}])
+STEP = st.builds(lambda kind, fields, options: {kind: fields, **options}, KINDS, FIELDS, OPTIONS)
+STEPS = st.dictionaries(st.sampled_from(["a", "b", "c"]), STEP | STEP | WRITTEN, max_size=3)
+START_OF = st.builds(
+    lambda form, member: {"portal": "main", "template_id": 1, "document_id": {form: member}}, KINDS, WORDS | st.just(7)
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    parts=st.fixed_dictionaries(
+        {"start": START_OF | START_OF | WRITTEN}, optional={"find": STEPS, "make": STEPS, "trigger": WRITTEN}
+    )
+)
+def test_whatever_is_written_there_mistakes_are_all_that_comes_of_it(tmp_path: Path, parts: dict[str, Any]) -> None:
+    text = {"name": "one", "source": "site", "extract": {"phone": {"from": "body.phone"}}, **parts}
+    (tmp_path / "one.yaml").write_text(json.dumps(text), "utf-8")
+    try:
+        rule = load_rules(tmp_path, sources=["site"], portals=["main"]).get("one")
+    except ConfigError:
+        return
+    try:
+        intent = intent_of(rule, phone="7")
+    except InvalidEventError:
+        return
+    assert intent.call.document_id
+    assert intent.plan is None or Plan.from_wire("main", json.loads(json.dumps(intent.plan.to_wire()))) == intent.plan
