@@ -63,13 +63,6 @@ KNOWN_ERRORS: Mapping[str, KnownError] = {
     "INVALID_ARG_VALUE": KnownError(400, 400, "Wrong argument value"),
     "ERROR_NOT_FOUND": KnownError(400, 400, "Not found"),
     "NOT_FOUND": KnownError(400, 400, "Not found"),
-    "100": KnownError(400, 400, "Could not find value for parameter {fields}"),
-    "CRM_FIELD_ERROR_REQUIRED": KnownError(400, 400, 'The "Name" field is required'),
-    "CRM_FIELD_ERROR_VALUE_NOT_VALID": KnownError(400, 400, 'Invalid value for field "Title"'),
-    "CREATE_DYNAMIC_ITEM_RESTRICTED": KnownError(
-        400, 400, "You cannot create a new item due to your plan restrictions"
-    ),
-    "ENTITY_TYPE_NOT_SUPPORTED": KnownError(400, 400, "Entity type INVOICE is not supported"),
     "INTERNAL_WRONG_TRANSPORT": KnownError(500, 500, "Wrong transport"),
     "INTERNAL_WRONG_HANDLER_CLASS": KnownError(500, 500, "Wrong handler class"),
     "ERROR_WRONG_WORKFLOW_ID": KnownError(400, 400, "Template not found"),
@@ -82,6 +75,17 @@ KNOWN_ERRORS: Mapping[str, KnownError] = {
     "": KnownError(400, 400, "Wrong DOCUMENT_ID!"),
 }
 
+CRM_ERRORS: Mapping[str, KnownError] = {
+    "100": KnownError(400, 400, "Could not find value for parameter {fields}"),
+    "CRM_FIELD_ERROR_REQUIRED": KnownError(400, 400, 'The "Name" field is required'),
+    "CRM_FIELD_ERROR_VALUE_NOT_VALID": KnownError(400, 400, 'Invalid value for field "Title"'),
+    "CREATE_DYNAMIC_ITEM_RESTRICTED": KnownError(
+        400, 400, "You cannot create a new item due to your plan restrictions"
+    ),
+    "ENTITY_TYPE_NOT_SUPPORTED": KnownError(400, 400, "Entity type INVOICE is not supported"),
+}
+"""What only the methods of the CRM answer with (crm/universal/crm-item-add.md and its neighbours)."""
+
 
 class RestError(Exception):
     """A method or the entrance refuses: `{"error", "error_description"}`, never with a `time` block.
@@ -90,7 +94,7 @@ class RestError(Exception):
     """
 
     def __init__(self, code: str, description: str | None = None, status: int | None = None) -> None:
-        known = KNOWN_ERRORS.get(code, KnownError(400, 400, code))
+        known = KNOWN_ERRORS.get(code) or CRM_ERRORS.get(code) or KnownError(400, 400, code)
         self.code = code
         self.description = known.description if description is None else description
         self._statuses = {"source": status or known.source, "docs": status or known.docs}

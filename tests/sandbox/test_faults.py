@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import requests
 
+from relay.sandbox.answers import CRM_ERRORS
+
 LOST = requests.exceptions.ConnectionError
 CUT_OFF = requests.exceptions.ChunkedEncodingError
 
@@ -214,6 +216,16 @@ def test_a_fault_of_commands_strikes_a_method_alone_and_in_batches(client):
     assert sections["result_error"] == {"a": {"error": "ACCESS_DENIED", "error_description": "Access denied!"}}
     assert set(sections["result"]) == {"b", "c"}
     assert len(client.made()) == 1
+
+
+@pytest.mark.parametrize("code", CRM_ERRORS)
+def test_the_errors_of_the_crm_have_their_texts(client, code):
+    client.order("faults", {"kind": "command_error", "code": code})
+
+    response = client.add({})
+
+    assert response.status_code == 400
+    assert response.json() == {"error": code, "error_description": CRM_ERRORS[code].description}
 
 
 def test_a_fault_of_any_command_leaves_the_batch_itself_alone(client):
