@@ -45,6 +45,12 @@ class Address:
         """The portal's host, which is no secret."""
         return urlsplit(self.base_url).netloc
 
+    @property
+    def site(self) -> str:
+        """Where people open the portal: its host, without the credential."""
+        parts = urlsplit(self.base_url)
+        return f"{parts.scheme}://{parts.netloc}"
+
     def digest(self, text: str) -> str:
         """A digest of a text that nobody without the credential can make: what was asked cannot be guessed from it."""
         key = self.app.client_secret if self.app else self.base_url

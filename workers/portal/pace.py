@@ -122,6 +122,10 @@ class Pace:
         if known.own_id != word:
             self._kept.learn({"own_id": word})
 
+    def learn_site(self, site: str) -> None:
+        """Where the workers have been told that the portal is, for the links of pages."""
+        self._kept.learn({"site": site})
+
     def learn_host(self, host: str) -> None:
         """The portal has moved."""
         self._kept.learn({"host": host})

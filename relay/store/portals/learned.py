@@ -34,15 +34,22 @@ class Echo(StrEnum):
 class Learned:
     """A portal as it has shown itself.
 
-    own_id: whether it honours ids of ours, once known. host: where it has moved to. takes_ms: how long a start takes,
+    own_id: whether it honours ids of ours, once known. host: where it has moved to. site: its address, as the workers
+    were given it. takes_ms: how long a start takes,
     by template id, and a call of another method, by its name. methods: the state of each that was called, by name.
     """
 
     own_id: Echo | None = None
     host: str | None = None
+    site: str | None = None
     operating_limit_s: float = OPERATING_LIMIT_S
     takes_ms: Mapping[str, float] = field(default_factory=dict)
     methods: Mapping[str, MethodState] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str | None:
+        """Where people open it in a browser: `https://HOST`."""
+        return self.host or self.site
 
     @property
     def granted_s(self) -> float:
@@ -63,6 +70,7 @@ def read_learned(redis: Redis, portal: str) -> Learned:
     return Learned(
         own_id=Echo(text["own_id"]) if "own_id" in text else None,
         host=text.get("host"),
+        site=text.get("site"),
         operating_limit_s=float(text.get("operating_limit", OPERATING_LIMIT_S)),
         takes_ms=takes_ms,
         methods={method.name: method for method in methods_in(text, takes_ms)},

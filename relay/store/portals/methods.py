@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from relay.core.ids import from_ms, to_ms
-from relay.core.reasons import explain
 
 WINDOW = timedelta(minutes=10)
 """In which a portal counts operating time (docs: limits.md)."""
@@ -66,11 +65,6 @@ class MethodState:
     readings: tuple[Reading, ...] = ()
     block: Block | None = None
     takes_ms: float | None = None
-
-    @property
-    def advice(self) -> str | None:
-        """What the reason of its block means for a person, and what helps."""
-        return explain(self.block.reason) if self.block else None
 
     def reading(self, now: datetime) -> Reading | None:
         """The higher of those that still hold; where none does, the newest: since then some of it was forgotten."""

@@ -42,8 +42,8 @@
                                              strangers (keyed hash), and when the next may come       TTL: an hour
     relay:gate:{portal}              hash    whether the portal may be called now, and how often that has changed
     relay:bucket:{portal}            hash    the leaky bucket of the portal               TTL: an hour unused
-    relay:pace:{portal}              hash    what was learned: own id honoured, host, ms that a start takes by template
-                                             and a call by method, operating time used and blocks by method
+    relay:pace:{portal}              hash    what was learned: own id honoured, site, host, ms that a start takes by
+                                             template and a call by method, time used and blocks by method
     relay:found:{portal}:{digest}    string  id that was found for a question (keyed hash)       TTL: the rule's `keep`
     relay:codes:{portal}             list    time and reason of the last twenty sendings that started nothing,
                                              newest first                                 TTL: a week unused

@@ -178,6 +178,17 @@ class NoteSchema(Strict):
     note = fields.String(load_default="", validate=validate.Length(max=500))
 
 
+class MethodSchema(Schema):
+    name = fields.String()
+    operating_s = fields.Float(metadata={"description": "of its operating time, what the portal counts now"})
+    until = fields.String(allow_none=True, metadata={"description": "when it is called again, where it waits"})
+    reason = fields.String(allow_none=True)
+    advice = fields.String(allow_none=True)
+    calls_an_hour = fields.Integer(
+        allow_none=True, metadata={"description": "how many calls its operating time carries, once they were timed"}
+    )
+
+
 class PortalSchema(Schema):
     name = fields.String()
     plan = fields.String()
@@ -189,8 +200,9 @@ class PortalSchema(Schema):
     waiting = fields.Integer(metadata={"description": "deliveries in line, pending and retrying"})
     due = fields.Integer(metadata={"description": "those of them that may be sent now"})
     own_id = fields.String(allow_none=True, metadata={"description": "honoured or ignored, once known"})
-    operating_s = fields.Float()
+    operating_s = fields.Float(metadata={"description": "of the method that has used most of its operating time"})
     operating_limit_s = fields.Float()
+    methods = fields.List(fields.Nested(MethodSchema))
     drift = fields.List(fields.String())
 
 

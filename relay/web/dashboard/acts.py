@@ -45,8 +45,8 @@ def _settle(delivery: Delivery, state: State) -> str:
     workflow_id = request.form.get("workflow_id", "").strip() or None
     if workflow_id and len(workflow_id) > LONGEST_WORKFLOW_ID:
         abort(400, f"a workflow's id has at most {LONGEST_WORKFLOW_ID} characters")
-    services().operator_acts.settle(delivery.id, who(), state, _note(), workflow_id=workflow_id)
-    return f"Settled: {delivery.id} is {state} now."
+    settled = services().operator_acts.settle(delivery.id, who(), state, _note(), workflow_id=workflow_id)
+    return f"Settled: {delivery.id} is {settled.state} now."
 
 
 def _cancel(delivery: Delivery) -> str:
@@ -68,14 +68,15 @@ WAITING = frozenset({State.PENDING, State.RETRYING})
 OFFERS = (
     Offer(
         "replay", "Replay the same call",
-        "A new delivery with the call below is made and sent as soon as the portal's pace allows. The old one stays as "
-        "it is, and cannot be replayed a second time.",
+        "A new delivery with the call below is made and sent as soon as the portal's pace allows. It goes on with the "
+        "documents that were made. The old one stays as it is, and cannot be replayed a second time.",
         FINAL, lambda delivery: _replay(delivery, current_rules=False),
     ),
     Offer(
         "replay-current", "Replay with today's rules",
         "A new delivery is made with the call that today's rules make of the event. What differs from the old call is "
-        "marked below. The old one stays as it is, and cannot be replayed a second time.",
+        "marked below. It goes on with the documents that were made. The old one stays as it is, and cannot be "
+        "replayed a second time.",
         FINAL, lambda delivery: _replay(delivery, current_rules=True),
     ),
     Offer(
@@ -90,8 +91,14 @@ OFFERS = (
         UNCERTAIN, lambda delivery: _settle(delivery, State.STARTED), asks=("workflow_id", "note"),
     ),
     Offer(
+        "settle-fired", "It was fired",
+        "The trigger counts as fired, and what follows it is done. Do this after you have looked at the document on "
+        "the portal.",
+        UNCERTAIN, lambda delivery: _settle(delivery, State.STARTED), asks=("note",),
+    ),
+    Offer(
         "settle-again", "Send it again",
-        "The call is sent again. If the first one did arrive, the workflow starts twice: look on the portal first.",
+        "The call is sent again. If the first one did arrive, it is done twice: look on the portal first.",
         UNCERTAIN, lambda delivery: _settle(delivery, State.RETRYING), asks=("note",), is_grave=True,
     ),
     Offer(
@@ -122,6 +129,8 @@ def acts_for(delivery: Delivery, *, is_replayed: bool) -> list[Offer]:
     offers = [offer for offer in OFFERS if delivery.state in offer.states]
     offers = [offer for offer in offers if not (is_replayed and offer.name.startswith("replay"))]
     offers = [offer for offer in offers if delivery.workflow_id or offer.name not in {"terminate", "kill"}]
+    other = "settle-started" if delivery.next_step else "settle-fired"
+    offers = [offer for offer in offers if offer.name != other]
     return [offer for offer in offers if offer.name != "leave" or services().record.is_buried(delivery.id)]
 
 
