@@ -134,7 +134,7 @@ def _run(settings: Settings, addresses: Mapping[str, Address], alerting: Alertin
     served = {name: address.portal for name, address in addresses.items()}
     tasks: list[tuple[str, Callable[[threading.Event], object]]] = [
         ("sweeper", partial(run_sweeper, store, timedelta(days=settings.retention_days), served)),
-        ("clock", partial(run_clock, store.record, portals)),
+        ("clock", partial(run_clock, store, portals)),
         ("watch", partial(run_watch, contexts)),
         *((watchman.lease, watchman.run) for watchman in watchmen),
     ]

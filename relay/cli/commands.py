@@ -72,7 +72,8 @@ def replay(options: argparse.Namespace) -> int:
             return 1
     config = load_config(settings.config, AnySecret())
     key = _secret_key(settings)
-    replayer = Replayer(record, config.sources, config.rules, PersonIndex(key) if key else None)
+    persons = PersonIndex(key) if key else None
+    replayer = Replayer(record, config.sources, config.rules, persons, settings.public_url)
     try:
         made = OperatorActs(store, replayer).replay(
             options.id, who_in_terminal(), current_rules=options.rules == "current"
@@ -176,8 +177,12 @@ def _row_line(row: Row) -> str:
     head = f"{iso(event.received_at)[:19]}  {event.id}  {event.source}"
     if not row.deliveries:
         return f"{head}  {event.state}" + (f" ({event.reason})" if event.reason else "")
-    outcomes = [f"{one.rule}: {one.state} {one.workflow_id or one.reason or ''}".rstrip() for one in row.deliveries]
-    return f"{head}  " + "; ".join(outcomes)
+    return f"{head}  " + "; ".join(_outcome(delivery) for delivery in row.deliveries)
+
+
+def _outcome(delivery: Delivery) -> str:
+    end = delivery.watched.state if delivery.watched and delivery.state is State.STARTED else ""
+    return " ".join(filter(None, [f"{delivery.rule}: {delivery.state}", delivery.workflow_id or delivery.reason, end]))
 
 
 def _confirmed(delivery: Delivery) -> bool:

@@ -67,6 +67,8 @@ def try_rule(options: argparse.Namespace) -> int:
     if tried.call.starts_workflow and not any(step.prospect is Prospect.STOPS for step in tried.steps):
         say(f"bizproc.workflow.start on portal {tried.call.portal}:", error=True)
         say(json.dumps(start_arguments(tried.call), ensure_ascii=False, indent=2))
+        if watch := rule.policy.watch:
+            say(f"and {watch.parameter}: a one-time address, made for each delivery", error=True)
     return 0
 
 
@@ -99,7 +101,9 @@ def config_folder() -> Path:
 def _check(path: Path, mistakes: Mistakes) -> int:
     """The number of rules in a folder or file; mistakes in it, and in what stands around it, are added."""
     folder = path if path.is_dir() else config_folder()
-    config = load_config(folder, AnySecret(), mistakes, rules=None if path.is_dir() else path)
+    # Where it is not set, this may be another machine than the relay's.
+    base = os.environ.get("RELAY_PUBLIC_URL") or None
+    config = load_config(folder, AnySecret(), mistakes, rules=None if path.is_dir() else path, base=base)
     sources, portals = (names_in(folder / f"{kind}.yaml", kind) for kind in ("sources", "portals"))
     load_alerting(folder, AnySecret(), sources, portals, mistakes)
     return len(config.rules.all())

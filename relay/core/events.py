@@ -6,7 +6,7 @@ They know nothing of Redis, HTTP or rules. `to_wire` gives what the API, the CLI
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from relay.core.call import Call
 from relay.core.lifecycle import EventState, State, Verdict
 from relay.core.plan import LIST, Plan, Step, StepKind, StepResult
+from relay.core.watching import Watch, Watched
 
 
 class OnUncertain(StrEnum):
@@ -25,17 +26,6 @@ class OnUncertain(StrEnum):
     """It is sent again, and may start twice."""
     GIVE_UP = "give_up"
     """It is given up, and may not have started."""
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """How the end of a workflow becomes known: its template posts to an address that it gets in this parameter.
-
-    within_s: after so many seconds without that, it is overdue.
-    """
-
-    parameter: str
-    within_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +149,7 @@ class Delivery:
     plan: what comes before its call, and results: what has come of that; until the last of them is there, the places in
     the call are shown as text. asked: how many questions of the step to come have found nothing yet. unsure: the
     documents that may have been made by a call whose answer was lost, by the names of their steps: each is looked for
-    before it is made.
+    before it is made. watched: where its rule watches for the end of the workflow, what is known of that.
     """
 
     id: str
@@ -181,6 +171,15 @@ class Delivery:
     results: tuple[StepResult, ...] = ()
     asked: int = 0
     unsure: tuple[str, ...] = ()
+    watched: Watched | None = None
+
+    @property
+    def call_as_sent(self) -> Call:
+        """The call with the one-time address in its parameter. It is for the portal alone: people see `call`."""
+        watch = self.policy.watch
+        if watch is None or self.watched is None:
+            return self.call
+        return replace(self.call, parameters={**self.call.parameters, watch.parameter: self.watched.address})
 
     @property
     def next_number(self) -> int:
@@ -233,6 +232,7 @@ class Delivery:
             "workflow_id": self.workflow_id,
             "reason": self.reason,
             "steps": self._steps_to_wire(),
+            "watch": self._watch_to_wire(),
             "attempts": [attempt.to_wire() for attempt in self.attempts],
             "next_attempt_at": iso(self.next_attempt_at) if self.next_attempt_at else None,
             "created_at": iso(self.created_at),
@@ -249,6 +249,19 @@ class Delivery:
             | {key: results.get(step.name, waiting)[key] for key in waiting}
             for step in steps
         ]
+
+    def _watch_to_wire(self) -> dict[str, Any] | None:
+        watch, watched = self.policy.watch, self.watched
+        if watch is None or watched is None:
+            return None
+        return {
+            "within_s": watch.within_s,
+            "until": iso(watched.until) if watched.until else None,
+            "state": watched.state.value,
+            "finished_at": iso(watched.finished_at) if watched.finished_at else None,
+            "query": watched.query,
+            "document_id": list(watched.document_id),
+        }
 
 
 def iso(moment: datetime) -> str:

@@ -35,7 +35,7 @@ class State(StrEnum):
     UNCERTAIN = "uncertain"
     """The call may have been executed. It is never sent again by itself."""
     STARTED = "started"
-    """A workflow id is on record. Final."""
+    """A workflow id is on record, or another proof that one was started. Final."""
     DEAD = "dead"
     """Given up. Final; a replay makes a new delivery."""
 
@@ -63,8 +63,16 @@ class Verdict(StrEnum):
 
 
 TRANSITIONS: dict[State, dict[State, str]] = {
-    State.PENDING: {State.SENDING: "a worker claimed it", State.DEAD: "a person cancelled it"},
-    State.RETRYING: {State.SENDING: "a worker claimed it", State.DEAD: "a person cancelled it"},
+    State.PENDING: {
+        State.SENDING: "a worker claimed it",
+        State.STARTED: "an earlier try did arrive: its workflow has called the one-time address",
+        State.DEAD: "a person cancelled it",
+    },
+    State.RETRYING: {
+        State.SENDING: "a worker claimed it",
+        State.STARTED: "an earlier try did arrive: its workflow has called the one-time address",
+        State.DEAD: "a person cancelled it",
+    },
     State.SENDING: {
         State.STARTED: "a workflow id is on record",
         State.RETRYING: "certainly not executed, and budget is left; or it is to be looked for before it is made",
@@ -73,7 +81,7 @@ TRANSITIONS: dict[State, dict[State, str]] = {
         State.DEAD: "rejected by the portal, or the budget is spent",
     },
     State.UNCERTAIN: {
-        State.STARTED: "the portal confirms it, or a person says so",
+        State.STARTED: "the portal confirms it, or its workflow has called the one-time address, or a person says so",
         State.RETRYING: "proven not started, or a person says 'send again', or that a trigger was fired",
         State.DEAD: "a person gives up on it; no timer guesses",
     },

@@ -87,6 +87,7 @@ BY_CODE: dict[str, str] = {
     "settled_by_person": "A person decided it; the log says who, and why.",
     "cancelled": "A person cancelled it before it was sent.",
     "started_before": "An earlier attempt had started this workflow: it was found, not started twice.",
+    "finished": "Its workflow has called the one-time address, which only this start carries: it had started.",
     "too_many_running": f"More workflows run on this document than the relay looks through. {_MAYBE}",
     "workflow_of_another": "The portal named a workflow that another delivery has started. Look on the portal.",
     "user_access_error": "The application is not open to the owner of the credential. Open it to them on the portal.",

@@ -28,6 +28,7 @@ class NeedCode(StrEnum):
     LEDGER = "ledger"
     DEAD = "dead"
     UNCERTAIN = "uncertain"
+    OVERDUE = "overdue"
     HELD = "portal_held"
     PAUSED = "portal_paused"
     METHOD = "method_held"
@@ -91,6 +92,8 @@ def _of_record(snapshot: Snapshot) -> Iterator[Need]:
         yield Need(NeedCode.DEAD, Grade.BAD, count=snapshot.dead)
     if snapshot.for_person:
         yield Need(NeedCode.UNCERTAIN, Grade.DOUBT, count=snapshot.for_person)
+    if snapshot.overdue:
+        yield Need(NeedCode.OVERDUE, Grade.DOUBT, count=snapshot.overdue)
     if snapshot.memory.is_filling:
         grade = Grade.BAD if snapshot.memory.is_nearly_full else Grade.DOUBT
         yield Need(NeedCode.MEMORY, grade, count=round(snapshot.memory.share * 100))

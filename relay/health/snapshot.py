@@ -35,12 +35,14 @@ class Snapshot:
     """Everything at one glance.
 
     for_person: uncertain deliveries that only a person can decide. dead: those that nobody has dealt with.
+    overdue: started ones whose end was not heard of in time.
     last_events: when each source was heard last; None: never.
     """
 
     ledger: Ledger
     for_person: int
     dead: int
+    overdue: int
     memory: Memory
     portals: Mapping[str, PortalSnapshot]
     last_events: Mapping[str, datetime | None]
@@ -53,6 +55,7 @@ def take_snapshot(store: Store, portals: Iterable[str], sources: Iterable[str], 
         ledger=store.record.counts(),
         for_person=store.record.undecided(),
         dead=store.record.buried(),
+        overdue=store.endings.overdue(),
         memory=store.memory(),
         portals={name: snapshot_of_portal(store, name, now) for name in portals},
         last_events={name: one.newest for name, one in presence.items()},

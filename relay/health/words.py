@@ -30,6 +30,7 @@ def label_of(need: Need) -> str:
         NeedCode.LEDGER: "the ledger does not balance",
         NeedCode.DEAD: "dead: given up, and neither replayed nor left",
         NeedCode.UNCERTAIN: "uncertain: only a person can tell whether they started",
+        NeedCode.OVERDUE: "overdue: the end of the workflow was not heard of in time",
         NeedCode.HELD: f"portal {need.subject}",
         NeedCode.PAUSED: f"portal {need.subject}",
         NeedCode.METHOD: f"{_first(need)} at portal {need.subject}",
@@ -47,6 +48,8 @@ def sentence_of(need: Need) -> str:
         NeedCode.LEDGER: "the ledger does not balance: " + "; ".join(need.details),
         NeedCode.DEAD: f"{_deliveries(need.count)} dead, and nobody has dealt with it",
         NeedCode.UNCERTAIN: f"{_deliveries(need.count)} uncertain: somebody has to look whether it has started",
+        NeedCode.OVERDUE: f"{_deliveries(need.count)} overdue: no word of the workflow's end has come in "
+        "time; look on the portal",
         NeedCode.HELD: f"portal {need.subject} is held ({need.reason}), nothing is sent: {' '.join(need.details)}",
         NeedCode.PAUSED: f"portal {need.subject} is paused ({need.reason}) for {lasts}: {' '.join(need.details)}",
         NeedCode.METHOD: f"portal {need.subject} refuses {_first(need)} ({need.reason}): {' '.join(need.details[1:])}",

@@ -13,6 +13,7 @@ from typing import Any
 from relay.core.errors import (
     InvalidEventError,
     LimitedError,
+    NoAddressError,
     NotVerifiedError,
     RecordUnavailableError,
     UnreadableError,
@@ -22,6 +23,7 @@ from relay.core.events import Delivery, Event, Intent
 from relay.core.ids import new_delivery_id, new_event_id
 from relay.core.lifecycle import EventState, State
 from relay.core.telemetry import get_logger
+from relay.core.watching import Watched, watched_under
 from relay.operations.pacing import Pauses, Turns
 from relay.rules import RuleBook
 from relay.sources import Source, Webhook, build_context
@@ -86,8 +88,12 @@ def decide(rules: RuleBook, source: str, context: Mapping[str, Any]) -> Decision
     return Decision(tuple(intents), errors, tuple(personal))
 
 
-def deliveries_of(event_id: str, intents: Iterable[Intent], now: datetime) -> list[Delivery]:
-    """A fresh pending delivery for each intent. What its plan makes carries its id, unless it is another's already."""
+def deliveries_of(event_id: str, intents: Iterable[Intent], now: datetime, base: str | None = None) -> list[Delivery]:
+    """A fresh pending delivery for each intent. What its plan makes carries its id, unless it is another's already.
+
+    base: the relay's own address (RELAY_PUBLIC_URL): where the end is watched for, each start has one of its own
+    under it. Raises NoAddressError where it is needed and not known.
+    """
     deliveries = []
     for intent in intents:
         delivery_id, plan = new_delivery_id(now), intent.plan
@@ -103,9 +109,16 @@ def deliveries_of(event_id: str, intents: Iterable[Intent], now: datetime) -> li
             plan=replace(plan, origin=plan.origin or delivery_id) if plan else None,
             results=intent.results,
             unsure=intent.unsure,
+            watched=_watched(base) if intent.policy.watch else None,
         )
         deliveries.append(delivery)
     return deliveries
+
+
+def _watched(base: str | None) -> Watched:
+    if not base:
+        raise NoAddressError("RELAY_PUBLIC_URL is needed: the rule watches for the end, and its start has no address")
+    return watched_under(base)
 
 
 def bounds_of(source: Source, event: Event) -> Bounds:
@@ -121,10 +134,11 @@ def bounds_of(source: Source, event: Event) -> Bounds:
 class Ingest:
     """Receives webhooks: everything the web process needs for it, built once."""
 
-    def __init__(self, rules: RuleBook, collector: Collector, persons: PersonIndex) -> None:
+    def __init__(self, rules: RuleBook, collector: Collector, persons: PersonIndex, base: str | None = None) -> None:
         self._rules = rules
         self._collector = collector
         self._persons = persons
+        self._base = base
         self._pauses = Pauses()
         self._turns = Turns()
 
@@ -165,7 +179,7 @@ class Ingest:
         return self._map(source, event, context, decision)
 
     def _map(self, source: Source, event: Event, context: Mapping[str, Any], decision: Decision) -> Ingested:
-        deliveries = deliveries_of(event.id, decision.intents, event.received_at)
+        deliveries = deliveries_of(event.id, decision.intents, event.received_at, self._base)
         event = replace(
             event,
             state=decision.state,

@@ -76,15 +76,16 @@ class OperatorActs:
         return self.record.delivery(delivery_id)
 
     def leave(self, delivery_id: str, who: str, note: str) -> Delivery:
-        """Acknowledge a dead delivery: it stays dead, can still be replayed, and is no longer a need.
+        """Acknowledge a dead delivery, or one whose end is overdue: it stays as it is, and is no longer a need.
 
         Raises NotFoundError, RefusedError.
         """
         delivery = self.record.delivery(delivery_id)
         if not self.record.leave(delivery_id):
-            raise RefusedError(f"{delivery_id} needs nobody: only a dead delivery that nobody has dealt with is left")
+            wanted = "only a delivery that is dead or overdue, and that nobody has dealt with, is left"
+            raise RefusedError(f"{delivery_id} needs nobody: {wanted}")
         self._log(who, "leave", delivery_id, note)
-        return delivery
+        return self.record.delivery(delivery_id)
 
     def pause(self, portal: str, who: str) -> None:
         """Send nothing to a portal until it is resumed."""

@@ -3,7 +3,7 @@
 `original` repeats the call as it was; `current` asks today's rules what they make of the event as it came. What an
 earlier delivery of the chain has made on the portal is not made again: its results are carried over, by the names of
 their steps, and what the new one makes carries the id of the first, under which the worker looks before it makes. What
-was found is asked anew: it may be another by now.
+was found is asked anew: it may be another by now. Where the end is watched for, the new start has an address of its own.
 """
 
 from __future__ import annotations
@@ -33,21 +33,28 @@ class NotReplayableError(RelayError):
 class Replayer:
     """Makes the new deliveries. sources and rules: today's configuration.
 
-    persons: keys of what the rules of today find of a person; None where RELAY_SECRET_KEY is not known.
+    persons: keys of what the rules of today find of a person; None where RELAY_SECRET_KEY is not known. base: the relay's own
+    address, under which each start has one of its own where the end is watched for; None: not known.
     """
 
     def __init__(
-        self, record: Record, sources: Mapping[str, Source], rules: RuleBook, persons: PersonIndex | None
+        self,
+        record: Record,
+        sources: Mapping[str, Source],
+        rules: RuleBook,
+        persons: PersonIndex | None,
+        base: str | None = None,
     ) -> None:
         self._record = record
         self._sources = sources
         self._rules = rules
         self._persons = persons
+        self._base = base
 
     def replay(self, wanted: str, *, current_rules: bool) -> list[Delivery]:
         """Replay a delivery, or an event from which no call was made.
 
-        Raises NotFoundError, NotReplayableError, InvalidEventError, RecordUnavailableError.
+        Raises NotFoundError, NotReplayableError, NoAddressError, InvalidEventError, RecordUnavailableError.
         """
         if wanted.startswith(EVENT_PREFIX):
             return self._replay_event(self._record.event(wanted))
@@ -57,7 +64,7 @@ class Replayer:
         event = self._record.event(old.event_id)
         intent = self._current(event, old.rule) if current_rules else _original(old)
         intent = _carried(intent, self._last_with_plan(old))
-        (fresh,) = deliveries_of(event.id, [intent], utc_now())
+        (fresh,) = deliveries_of(event.id, [intent], utc_now(), self._base)
         return self._add(event, old, [replace(fresh, replay_of=old.id)], intent.personal)
 
     def _replay_event(self, event: Event) -> list[Delivery]:
@@ -68,7 +75,9 @@ class Replayer:
             if decision.errors:
                 raise InvalidEventError(decision.errors)
             raise NotReplayableError(f"no rule of today wants {event.id}")
-        return self._add(event, None, deliveries_of(event.id, decision.intents, utc_now()), decision.personal)
+        return self._add(
+            event, None, deliveries_of(event.id, decision.intents, utc_now(), self._base), decision.personal
+        )
 
     def _current(self, event: Event, rule_name: str) -> Intent:
         rule = self._rules.get(rule_name)

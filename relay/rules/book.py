@@ -8,16 +8,18 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from relay.configuration.fields import suggestion
 from relay.configuration.files import ConfigFile, read_yaml
 from relay.configuration.mistakes import Mistakes, collecting
 from relay.core.call import Call
 from relay.core.errors import InvalidEventError, Mistake, NotFoundError
-from relay.core.events import Intent, OnUncertain, Policy, Watch
+from relay.core.events import Intent, OnUncertain, Policy
 from relay.core.places import Result
 from relay.core.plan import Plan
 from relay.core.requirements import Requirement
+from relay.core.watching import Watch
 from relay.rules.assembly import Assembly
 from relay.rules.compose import Composer, StepTemplate, TriggerTemplate
 from relay.rules.expressions import Expression
@@ -106,10 +108,12 @@ def load_rules(
     sources: Collection[str] | None,
     portals: Collection[str] | None,
     mistakes: Mistakes | None = None,
+    base: str | None = None,
 ) -> RuleBook:
     """The rules of a folder's *.yaml and *.yml, or of one file, without those that have a mistake.
 
-    sources, portals: the names a rule may use; None: not known here, so any may. Mistakes are added to those that were
+    sources, portals: the names a rule may use; None: not known here, so any may. base: the relay's own address
+    (RELAY_PUBLIC_URL), under which rules that watch for an end have theirs; None: not known here, empty: none. Mistakes are added to those that were
     handed down; else ConfigError is raised with those of all files together.
     """
     with collecting(mistakes) as found:
@@ -119,7 +123,7 @@ def load_rules(
         elif path.suffix not in {".yaml", ".yml"}:
             found.add(Mistake(str(path), 0, "no such folder: expected one with a file for each rule"))
             files = []
-        reader = _Reader(sources, portals, found)
+        reader = _Reader(sources, portals, found, base)
         rules = [rule for file in files if (rule := reader.read(file))]
         digest = hashlib.sha256(json.dumps(reader.contents, sort_keys=True).encode()).hexdigest()
         return RuleBook(rules, digest)
@@ -128,8 +132,15 @@ def load_rules(
 class _Reader:
     """Reads one file after another, and goes on after a mistake."""
 
-    def __init__(self, sources: Collection[str] | None, portals: Collection[str] | None, mistakes: Mistakes) -> None:
+    def __init__(
+        self,
+        sources: Collection[str] | None,
+        portals: Collection[str] | None,
+        mistakes: Mistakes,
+        base: str | None,
+    ) -> None:
         self.known = {"source": sources, "portal": portals}
+        self.base = base
         self.mistakes = mistakes
         self.files_by_name: dict[str, str] = {}
         self.contents: list[Any] = []
@@ -141,6 +152,7 @@ class _Reader:
             return None
         content = config.check(RuleSchema())
         self._check_names(config, content)
+        self._check_watch(config, content)
         assembly = Assembly(config, content)
         steps, trigger = assembly.steps(), assembly.trigger()
         composer = assembly.composer(trigger)
@@ -166,6 +178,21 @@ class _Reader:
         self._check_known(config, ("source",), content.get("source"))
         for section in ("trigger", "start"):
             self._check_known(config, (section, "portal"), content.get(section, {}).get("portal"))
+
+    def _check_watch(self, config: ConfigFile, content: Mapping[str, Any]) -> None:
+        """The portal has to reach the one-time address: it calls no host without a dot.
+
+        Source: bizproc/activities/bitrix/webhookactivity; facts of its own, as it has no page in the docs.
+        """
+        if self.base is None or not content.get("start", {}).get("watch"):
+            return
+        expected = "expected the relay's address as the portal reaches it, such as https://relay.example.com"
+        if not self.base:
+            wrong = "RELAY_PUBLIC_URL is not set, so there is no address to give to the template"
+            config.add_mistake(("start", "watch"), f"{wrong}: {expected}")
+        elif "." not in (host := urlsplit(self.base).hostname or ""):
+            wrong = f"RELAY_PUBLIC_URL has the host {host!r}, and Bitrix24 calls no host without a dot"
+            config.add_mistake(("start", "watch"), f"{wrong}: {expected}")
 
     def _check_known(self, config: ConfigFile, place: tuple[str, ...], name: str | None) -> None:
         kind = place[-1]

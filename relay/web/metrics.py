@@ -73,6 +73,8 @@ class SnapshotCollector(Collector):
         yield _gauge("relay_deliveries", "Deliveries on record.", "state", ledger.deliveries)
         text = "Uncertain deliveries that only a person can decide."
         yield GaugeMetricFamily("relay_uncertain_for_person", text, snapshot.for_person)
+        text = "Started deliveries whose workflow's end was not heard of in time."
+        yield GaugeMetricFamily("relay_overdue", text, snapshot.overdue)
         yield GaugeMetricFamily("relay_ledger_balanced", "1 while the books add up.", int(not ledger.imbalances))
         needs = Counter(need.code for need in self._needs)
         text = "Things that need a person now, by what they are; the first page says them in words."

@@ -120,7 +120,7 @@ def _start_of(context: Context, delivery: Delivery) -> NextCall | Settlement:
     if progress.delivery.call != delivery.call or progress.state is not State.PENDING:
         # A replay for which all was made before: its places are still to be filled.
         return settled_as(delivery, progress)
-    return NextCall(delivery, bizproc.START, bizproc.start_parameters(delivery.call, own_id(context, delivery)))
+    return NextCall(delivery, bizproc.START, bizproc.start_parameters(delivery.call_as_sent, own_id(context, delivery)))
 
 
 def _question_of(context: Context, delivery: Delivery, step: Step) -> NextCall | Settlement:

@@ -95,7 +95,7 @@ def reconcile_next(context: Context) -> bool:
 def _send_again(case: Case, learned: Learned) -> tuple[Answer, Judgement]:
     context, delivery = case.context, case.delivery
     chosen = bizproc.own_id_of(delivery.id)
-    call = NextCall(delivery, bizproc.START, bizproc.start_parameters(delivery.call, chosen))
+    call = NextCall(delivery, bizproc.START, bizproc.start_parameters(delivery.call_as_sent, chosen))
     answer = context.client.call(call.method, call.parameters, case.began + SEND_WITHIN_S)
     judgement = judge(answer)
     attempt = Tried(call, answer, judgement).attempt

@@ -9,10 +9,11 @@ from dataclasses import asdict
 from typing import Any
 
 from relay.core.call import Call
-from relay.core.events import Attempt, Delivery, Event, OnUncertain, Policy, Watch
+from relay.core.events import Attempt, Delivery, Event, OnUncertain, Policy
 from relay.core.ids import from_ms, to_ms
 from relay.core.lifecycle import EventState, State
 from relay.core.plan import Plan, StepResult
+from relay.core.watching import Watch, Watched, WatchState
 from relay.store.redis.scripts import Argument, pairs
 
 Hash = Mapping[bytes, bytes]
@@ -80,6 +81,7 @@ def delivery_fields(delivery: Delivery) -> list[tuple[str, Argument]]:
         ("order_key", order_key(delivery)),
         *([("plan", _dump(delivery.plan.to_wire()))] if delivery.plan else []),
         *([("watch", _dump(asdict(watch)))] if (watch := delivery.policy.watch) else []),
+        *(_watched_fields(delivery.watched) if delivery.watched else []),
         *next_fields(delivery),
     ]
 
@@ -136,6 +138,24 @@ def delivery_from_hash(kept: Hash, attempts: Sequence[bytes]) -> Delivery:
         results=results_from_json(text.get("results", "[]")),
         asked=int(text.get("asked", 0)),
         unsure=tuple(text.get("unsure", "").split()),
+        watched=_watched_from(text) if text.get("address") else None,
+    )
+
+
+def _watched_fields(watched: Watched) -> list[tuple[str, Argument]]:
+    """What a new delivery is watched by; the rest is written by lua/settle.lua, done.lua and overdue.lua."""
+    return [("address", watched.address), ("address_digest", watched.digest), ("watch_state", watched.state.value)]
+
+
+def _watched_from(text: Mapping[str, str]) -> Watched:
+    until, finished_at = text.get("watch_until"), text.get("finished_at")
+    return Watched(
+        address=text["address"],
+        state=WatchState(text["watch_state"]),
+        until=from_ms(int(until)) if until else None,
+        finished_at=from_ms(int(finished_at)) if finished_at else None,
+        query=text.get("finished_query", ""),
+        document_id=tuple(json.loads(text.get("finished_document", "[]"))),
     )
 
 

@@ -26,7 +26,8 @@ from relay.store.redis.scripts import Argument, Script, ScriptCall, pairs, run, 
 
 __all__ = ["HARD_DEADLINE", "SINGLE", "Allowance", "Entry", "Load", "Receipt", "Record", "Settlement"]
 
-RECORD, LOOK, WAKE, REPLAY, PRUNE = (Script.load(name) for name in ("record", "look", "wake", "replay", "prune"))
+RECORD, LOOK, WAKE, REPLAY = (Script.load(name) for name in ("record", "look", "wake", "replay"))
+PRUNE, LEAVE = Script.load("prune"), Script.load("leave")
 
 
 class Record:
@@ -221,8 +222,8 @@ class Record:
 
     @guarded
     def leave(self, delivery_id: str) -> bool:
-        """Count a dead delivery no longer among these; whether it was."""
-        return bool(self.redis.zrem(keys.BURIED, delivery_id))
+        """Count a delivery no longer among these, or among those whose end is overdue; whether it was."""
+        return bool(run(self.redis, ScriptCall(LEAVE, [], [delivery_id])))
 
     @guarded
     def of_document(self, document_id: str, limit: int) -> list[str]:

@@ -20,6 +20,9 @@
     relay:order:{portal}:{digest}    zset    deliveries of one document that go one after the other, not final yet
     relay:buried                     zset    dead ids that nobody has replayed, cancelled, given up or left
     relay:workflows                  hash    workflow id -> the delivery that started it
+    relay:addresses                  hash    digest of a one-time address -> the delivery whose start carries it
+    relay:awaited                    zset    started ids whose end is waited for, scored with the time it is overdue
+    relay:overdue                    zset    ids whose end was not heard of in time, and that nobody has left
     A delivery that is not final stands in exactly one of these (times in milliseconds):
     relay:waiting:{portal}           zset    pending and retrying ids, scored with the time they may be sent
     relay:blocked:{portal}           zset    the same, where an older one of their order has to be final first
@@ -95,6 +98,9 @@ CLOCK = f"{PREFIX}clock"
 """Of the first layout only (store/upgrade.py)."""
 BURIED = f"{PREFIX}buried"
 WORKFLOWS = f"{PREFIX}workflows"
+ADDRESSES = f"{PREFIX}addresses"
+AWAITED = f"{PREFIX}awaited"
+OVERDUE = f"{PREFIX}overdue"
 LEDGER = f"{PREFIX}ledger"
 LEASE = f"{PREFIX}lease:"
 GATE = f"{PREFIX}gate:"
@@ -149,6 +155,9 @@ IN_LUA = {
     "questions": QUESTIONS,
     "buried": BURIED,
     "workflows": WORKFLOWS,
+    "addresses": ADDRESSES,
+    "awaited": AWAITED,
+    "overdue": OVERDUE,
     "clock": CLOCK,
     "ledger": LEDGER,
     "codes": CODES,

@@ -72,7 +72,7 @@ def cancel(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
 @answers(blueprint, schemas.DeliverySchema, 404, 409, 422, changes=True)
 @once
 def leave(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
-    """Acknowledge a dead delivery: it stays dead, and is no longer counted among what needs a person."""
+    """Acknowledge a dead delivery, or one that is overdue: it stays so, and is no longer counted among what needs one."""
     return services().operator_acts.leave(delivery_id, g.who, asked["note"]).to_wire()
 
 

@@ -9,6 +9,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from relay.core.lifecycle import FINAL, EventState, State, Verdict
 from relay.core.plan import How, StepKind
+from relay.core.watching import WatchState
 from relay.operations.preview import Prospect
 from relay.store.record.search import parse_state
 
@@ -43,6 +44,10 @@ class AboutSchema(Strict):
     code = fields.String(validate=TEXT, metadata={"description": "the portal's error code, or our reason"})
     template_id = fields.Integer(strict=False, validate=validate.Range(min=1, max=2**31 - 1))
     document_id = fields.String(validate=TEXT, metadata={"description": "the third member, such as LEAD_12"})
+    watch = fields.String(
+        validate=validate.OneOf([WatchState.OVERDUE.value]),
+        metadata={"description": "those of whose workflow's end nobody has heard in time"},
+    )
     since = fields.AwareDateTime(default_timezone=None)
     until = fields.AwareDateTime(default_timezone=None)
 
@@ -94,6 +99,19 @@ class StepSchema(Schema):
     at = fields.String(allow_none=True)
 
 
+class EndSchema(Schema):
+    """The end of the workflow, where the rule watches for it."""
+
+    within_s = fields.Integer()
+    until = fields.String(
+        allow_none=True, metadata={"description": "when it is overdue, once the workflow has started"}
+    )
+    state = fields.String(validate=validate.OneOf([*WatchState]))
+    finished_at = fields.String(allow_none=True)
+    query = fields.String(metadata={"description": "what came with the call of the one-time address, as encoded there"})
+    document_id = fields.List(fields.String(), metadata={"description": "as the template says; empty: it did not"})
+
+
 class DeliverySchema(Schema):
     id = fields.String()
     event_id = fields.String()
@@ -104,6 +122,7 @@ class DeliverySchema(Schema):
     workflow_id = fields.String(allow_none=True)
     reason = fields.String(allow_none=True)
     steps = fields.List(fields.Nested(StepSchema))
+    watch = fields.Nested(EndSchema, allow_none=True)
     attempts = fields.List(fields.Nested(AttemptSchema))
     next_attempt_at = fields.String(allow_none=True)
     created_at = fields.String()

@@ -14,6 +14,7 @@ from flask import abort, flash, redirect, render_template, request, url_for
 from relay.core.errors import NotFoundError
 from relay.core.events import Delivery
 from relay.core.lifecycle import FINAL, State
+from relay.core.watching import WatchState
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.dashboard.live import AWAITED
 from relay.web.presenters.event_details import details_of, lines_of, rule_named
@@ -56,7 +57,7 @@ def _cancel(delivery: Delivery) -> str:
 
 def _leave(delivery: Delivery) -> str:
     services().operator_acts.leave(delivery.id, who(), _note())
-    return f"Left: {delivery.id} stays dead, and needs nobody any more."
+    return f"Left: {delivery.id} stays as it is, and needs nobody any more."
 
 
 def _end(delivery: Delivery, act: str) -> str:
@@ -83,6 +84,12 @@ OFFERS = (
         "leave", "Leave it",
         "The delivery stays dead, and is no longer counted among what needs a person. It can still be replayed.",
         DEAD, _leave, asks=("note",),
+    ),
+    Offer(
+        "leave-overdue", "Leave it",
+        "The workflow is no longer counted among those that are overdue. Should its end be heard of later, it is noted "
+        "all the same.",
+        STARTED, _leave, asks=("note",),
     ),
     Offer(
         "settle-started", "It has started",
@@ -131,6 +138,8 @@ def acts_for(delivery: Delivery, *, is_replayed: bool) -> list[Offer]:
     offers = [offer for offer in offers if delivery.workflow_id or offer.name not in {"terminate", "kill"}]
     other = "settle-started" if delivery.next_step else "settle-fired"
     offers = [offer for offer in offers if offer.name != other]
+    overdue = delivery.watched is not None and delivery.watched.state is WatchState.OVERDUE
+    offers = [offer for offer in offers if offer.name != "leave-overdue" or overdue]
     return [offer for offer in offers if offer.name != "leave" or services().record.is_buried(delivery.id)]
 
 
