@@ -174,10 +174,5 @@ def _texts_of_delivery(delivery: Delivery) -> list[str]:
     plan = json.dumps(delivery.plan.to_wire() if delivery.plan else None, ensure_ascii=False)
     call = json.dumps(delivery.call.to_wire(), ensure_ascii=False)
     ended_with = delivery.watched.query if delivery.watched else ""
-    return [
-        plan,
-        call,
-        ended_with,
-        delivery.reason or "",
-        *(attempt.description or "" for attempt in delivery.attempts),
-    ]
+    said = [attempt.description or "" for attempt in delivery.attempts]
+    return [plan, call, ended_with, delivery.reason or "", *said]

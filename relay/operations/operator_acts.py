@@ -80,7 +80,7 @@ class OperatorActs:
 
         Raises NotFoundError, RefusedError.
         """
-        delivery = self.record.delivery(delivery_id)
+        self.record.delivery(delivery_id)
         if not self.record.leave(delivery_id):
             wanted = "only a delivery that is dead or overdue, and that nobody has dealt with, is left"
             raise RefusedError(f"{delivery_id} needs nobody: {wanted}")

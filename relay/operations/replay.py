@@ -3,7 +3,8 @@
 `original` repeats the call as it was; `current` asks today's rules what they make of the event as it came. What an
 earlier delivery of the chain has made on the portal is not made again: its results are carried over, by the names of
 their steps, and what the new one makes carries the id of the first, under which the worker looks before it makes. What
-was found is asked anew: it may be another by now. Where the end is watched for, the new start has an address of its own.
+was found is asked anew: it may be another by now. Where the end is watched for, the new start has an address of its
+own.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ class NotReplayableError(RelayError):
 class Replayer:
     """Makes the new deliveries. sources and rules: today's configuration.
 
-    persons: keys of what the rules of today find of a person; None where RELAY_SECRET_KEY is not known. base: the relay's own
-    address, under which each start has one of its own where the end is watched for; None: not known.
+    persons: keys of what the rules of today find of a person; None where RELAY_SECRET_KEY is not known. base: the
+    relay's own address, under which each start has one of its own where the end is watched for; None: not known.
     """
 
     def __init__(

@@ -113,8 +113,9 @@ def load_rules(
     """The rules of a folder's *.yaml and *.yml, or of one file, without those that have a mistake.
 
     sources, portals: the names a rule may use; None: not known here, so any may. base: the relay's own address
-    (RELAY_PUBLIC_URL), under which rules that watch for an end have theirs; None: not known here, empty: none. Mistakes are added to those that were
-    handed down; else ConfigError is raised with those of all files together.
+    (RELAY_PUBLIC_URL), under which each start of a rule that watches for the end has one of its own; None: not known
+    here, empty: there is none. Mistakes are added to those that were handed down; else ConfigError is raised with those
+    of all files together.
     """
     with collecting(mistakes) as found:
         files = [path]

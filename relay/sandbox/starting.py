@@ -14,6 +14,7 @@ from relay.sandbox.calls import RestCall
 from relay.sandbox.documents import Document, document_of, find_document
 from relay.sandbox.portal import Portal
 from relay.sandbox.templates import ON_CREATION, SCRIPT, Template
+from relay.sandbox.webhook_activity import end_with_webhook
 from relay.sandbox.workflows import Workflow
 
 OWN_ID = "PreGeneratedWorkflowId"
@@ -39,6 +40,7 @@ def start_workflow(portal: Portal, call: RestCall) -> Result:
     _refuse_crowd(portal, document, given)
     workflow = _create(portal, call.caller.user.id, template, document, given)
     portal.remember(workflow)
+    end_with_webhook(portal, workflow, template)
     return Result(workflow.id, seconds=template.first_leg_s)
 
 

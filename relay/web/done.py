@@ -1,7 +1,7 @@
 """`/done/<token>`: the one-time address that a start carries. Its workflow's template calls it at the end: it is done.
 
-The token is the proof, and all that there is to prove; a stranger who has none costs one look into the record. No answer
-and no log line holds it. Only GET and POST count, so what asks for the head of every link that it sees ends nothing.
+The token is the proof, and all that there is to prove; a stranger who has none costs one look into the record. No
+answer and no log line holds it. Only GET and POST count: what asks for the head of every link ends nothing.
 """
 
 from __future__ import annotations

@@ -101,9 +101,8 @@ def _on_invalid(error: InvalidEventError) -> Response | tuple[str, int]:
 
 
 def _on_bug(error: Exception) -> Response | tuple[str, int]:
-    log.error(
-        "request.failed", route=_route(), method=request.method, kind=type(error).__name__, places=places_of(error)
-    )
+    kind, places = type(error).__name__, places_of(error)
+    log.error("request.failed", route=_route(), method=request.method, kind=kind, places=places)
     return _answer(500, "an error of ours; it is in the log")
 
 

@@ -15,7 +15,7 @@ from relay.core.lifecycle import State, states_before
 from relay.core.watching import digest_of
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
-from relay.store.redis.scripts import Script, ScriptCall, run
+from relay.store.redis.scripts import Argument, Script, ScriptCall, run
 
 DONE, OVERDUE = Script.load("done"), Script.load("overdue")
 PER_PASS = 500
@@ -49,7 +49,7 @@ class Endings:
         the delivery, that worker has the last word on its state, and the record holds it to this (lua/settle.lua).
         """
         proves = [state for state in states_before(State.STARTED) if state is not State.SENDING]
-        argv = [digest_of(token), to_ms(now), query, json.dumps(list(document_id), ensure_ascii=False)]
+        argv: list[Argument] = [digest_of(token), to_ms(now), query, json.dumps(list(document_id), ensure_ascii=False)]
         answer: Any = run(self._redis, ScriptCall(DONE, [keys.ADDRESSES], [*argv, len(proves), *proves]))
         return Ending(answer[0].decode(), bool(answer[1])) if answer else None
 

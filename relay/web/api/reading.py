@@ -13,6 +13,7 @@ from relay.core.events import Delivery
 from relay.operations.preview import Tried, faults_in, try_rules
 from relay.store.record.search import Row, row_of
 from relay.web.api import schemas
+from relay.web.api.delivery_schemas import DeliverySchema
 from relay.web.api.documented import answers
 from relay.web.api.queries import filter_of
 from relay.web.presenters.event_details import readable
@@ -60,7 +61,7 @@ def deliveries(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 @blueprint.get("/deliveries/<delivery_id>")
-@answers(blueprint, schemas.DeliverySchema, 404)
+@answers(blueprint, DeliverySchema, 404)
 def delivery(delivery_id: str) -> dict[str, Any]:
     """One delivery, with every attempt."""
     return _delivery_wire(services().record.delivery(delivery_id))

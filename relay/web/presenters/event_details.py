@@ -22,6 +22,7 @@ from relay.rules.templates import Template
 from relay.sources.parsers import parse_body
 from relay.store.portals.gate import GateState, View
 from relay.web.auth.guard import is_operator, is_revealed
+from relay.web.presenters.ends import next_of_end
 from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt, excerpt_of_text
 from relay.web.presenters.masking import Masking, masking_of, pretty
 from relay.web.services import services
@@ -140,12 +141,9 @@ def next_of(delivery: Delivery, gate: View, now: datetime) -> str:
     if delivery.state is State.STARTED and not delivery.call.starts_workflow:
         return "Nothing more: the trigger was fired. Whether it has moved anything, Bitrix24 does not say."
     if delivery.state is State.STARTED:
-        return "Nothing more: the workflow runs on the portal, and the relay does not watch it finish."
+        return next_of_end(delivery, now)
     if delivery.state is State.DEAD:
-        again = "a replay is a new delivery"
-        if any(result.kind is StepKind.MAKE for result in delivery.results):
-            again += ", which goes on with what was made"
-        return f"Nothing happens by itself. Fix the cause, then replay it; {again}."
+        return _after_death(delivery)
     if delivery.state is State.SENDING:
         if delivery.next_step and delivery.next_step.kind is not StepKind.TRIGGER:
             return "A worker is calling the portal now. If it dies, the step is taken up again after two minutes."
@@ -160,6 +158,15 @@ def next_of(delivery: Delivery, gate: View, now: datetime) -> str:
         what = f"Step {delivery.next_step.name}" if delivery.next_step else f"Attempt {delivery.next_number}"
         return f"{what} follows, {_when(delivery.next_attempt_at, now)}."
     return f"It is sent as soon as a worker of the portal {portal} is free and the portal's pace allows it."
+
+
+def _after_death(delivery: Delivery) -> str:
+    if delivery.watched and delivery.watched.finished_at:
+        return "Nothing. It was given up, and its workflow has ended all the same: a replay would start it once more."
+    again = "a replay is a new delivery"
+    if any(result.kind is StepKind.MAKE for result in delivery.results):
+        again += ", which goes on with what was made"
+    return f"Nothing happens by itself. Fix the cause, then replay it; {again}."
 
 
 def _doubt(delivery: Delivery, now: datetime) -> str:
