@@ -1,8 +1,8 @@
 """The activity "Webhook" as the last one of a template: it calls an address that it was given, and the workflow ends.
 
 Facts (source: bizproc/activities/bitrix/webhookactivity): http and https only, a host with a dot, a form with
-`document_id[0]` to `[2]` as the body, sent once by the queue server, never repeated, and nobody looks at the answer. The
-queue server is why this waits outside of the portal's lock, in a thread of its own.
+`document_id[0]` to `[2]` as the body, sent once by the queue server, never repeated, and nobody looks at the answer.
+That server is why this waits outside of the portal's lock, in a thread of its own.
 """
 
 from __future__ import annotations
