@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.call import Call
-from relay.core.events import Policy, Watch
+from relay.core.events import Policy
 from relay.core.places import Later, Result, fill, from_wire, shown, steps_in, to_wire
 from relay.core.plan import STOP, How, Many, Plan, Step, StepKind, StepResult
+from relay.core.watching import Watch
 from tests.support.making import NOON, make_delivery, make_entry, write
 
 NAMES = st.sampled_from(["client", "owner", "lead"])

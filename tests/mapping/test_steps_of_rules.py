@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from relay.core.call import Call
 from relay.core.errors import ConfigError, InvalidEventError
-from relay.core.events import Intent, Watch
+from relay.core.events import Intent
 from relay.core.places import Later, Result
 from relay.core.plan import STOP, Many, Plan, StepKind
 from relay.core.requirements import Requirement
+from relay.core.watching import Watch
 from relay.rules import Rule, load_rules
 
 EXTRACT = """\
@@ -347,12 +348,50 @@ def test_what_a_rule_asks_of_its_portal_is_told_without_the_rule(tmp_path: Path)
     ]
 
 
+WATCHING = START.replace("}}", "}, watch: {callback: RelayCallback, within: 7d}}")
+
+
 def test_a_watch_is_of_the_deliverys_policy_and_its_parameter_is_one_of_the_template(tmp_path: Path) -> None:
-    rule = load(tmp_path, START.replace("}}", "}, watch: {callback: RelayCallback, within: 7d}}"))
+    rule = load(tmp_path, WATCHING)
 
     assert intent_of(rule).policy.watch == Watch("RelayCallback", 7 * 86400)
     assert rule.requirement.parameters == ("RelayCallback",)
     assert intent_of(load(tmp_path, START)).policy.watch is None
+
+
+@pytest.mark.parametrize(
+    ("base", "expected"),
+    [
+        ("", "RELAY_PUBLIC_URL is not set, so there is no address to give to the template: expected the relay's"),
+        ("http://localhost:8080", "has the host 'localhost', and Bitrix24 calls no host without a dot: expected"),
+        ("http://[::1]:8080", "has the host '::1', and Bitrix24 calls no host without a dot: expected"),
+    ],
+)
+def test_a_watch_without_an_address_that_the_portal_can_call_is_a_mistake_with_its_line(
+    tmp_path: Path, base: str, expected: str
+) -> None:
+    load(tmp_path, WATCHING)
+    with pytest.raises(ConfigError) as caught:
+        load_rules(tmp_path, sources=["site"], portals=["main"], base=base)
+
+    (found,) = caught.value.mistakes
+    assert f"one.yaml:{found.line}: start.watch: " in str(found)
+    assert found.line > 0
+    assert expected in str(found)
+
+
+@pytest.mark.parametrize("base", [None, "https://relay.example.com", "http://127.0.0.1:8080"])
+def test_a_watch_is_right_where_the_address_is_or_nobody_can_say(tmp_path: Path, base: str | None) -> None:
+    load(tmp_path, WATCHING)
+
+    assert load_rules(tmp_path, sources=["site"], portals=["main"], base=base).all()
+
+
+@pytest.mark.parametrize("base", ["", "http://localhost:8080"])
+def test_a_rule_that_does_not_watch_needs_no_address(tmp_path: Path, base: str) -> None:
+    load(tmp_path, START)
+
+    assert load_rules(tmp_path, sources=["site"], portals=["main"], base=base).all()
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_what_is_overdue_is_a_need_a_metric_and_a_filter_until_it_is_left(app, o
     start(record, delivery, ago=timedelta(hours=2))
     endings.note_overdue(utc_now())
 
-    front = page(operator, "/").text
+    front = operator.get("/", headers=SAME).text
     assert "overdue: the end of the workflow was not heard of in time" in front
     assert "/deliveries?watch=overdue" in front
     metrics = app.test_client().get("/metrics", headers=API).text
