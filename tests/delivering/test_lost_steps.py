@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from relay.core.errors import RecordUnavailableError
 from relay.core.events import OnUncertain, Policy
 from relay.core.lifecycle import State
 from relay.operations.operator_acts import OperatorActs
@@ -273,6 +274,35 @@ class _Later:
         return time.monotonic() + self._seconds
 
 
+def test_where_the_record_goes_away_after_the_claim_what_was_taken_is_given_back(context, record, portal, monkeypatch):
+    owner = replace(OWNER, keep_s=60)
+    deliveries = [planned(record, owner, LEAD), planned(record, LEAD)]
+    monkeypatch.setattr(type(context.kept), "found_before", _away)
+    with pytest.raises(RecordUnavailableError):
+        send(context, deliveries[0])
+    assert record.delivery(deliveries[0].id).state is State.SENDING
+    monkeypatch.undo()
+
+    work_off(context)
+
+    assert {one.state for one in record.deliveries(one.id for one in deliveries)} == {State.STARTED}
+    assert methods(portal) == {"user.get": 1, ADD: 2, START: 2}
+
+
+def test_where_the_record_goes_away_before_the_call_nothing_was_sent(context, record, portal, monkeypatch):
+    delivery = planned(record, LEAD)
+    monkeypatch.setattr(type(context.client), "_connect", _away)
+
+    delivery = send(context, delivery)
+
+    assert (delivery.state, delivery.reason, delivery.unsure) == (State.RETRYING, "not_sent", ())
+    assert methods(portal) == {}
+
+
+def _away(*_):
+    raise RecordUnavailableError
+
+
 def test_in_time_is_sent_and_too_late_is_not(sandbox):
     client = Client(f"{sandbox.url}/rest/1/sandbox/")
 
@@ -306,6 +336,18 @@ def test_a_replay_of_what_was_tried_looks_first(context, portal, fault):
 
     assert (ended.state, len(made(portal)), made(portal)[0]["times_made"]) == (State.STARTED, 1, 1)
     assert made(portal)[0]["fields"]["originId"] == f"{dead.id}/lead", "the first of the chain"
+
+
+def test_a_replay_does_not_look_before_the_call_it_looks_for_can_be_over(context, portal, clock):
+    dead = kill_off(context, lose(context, portal))
+    fresh = replay(context, dead)
+    clock.now = fresh.created_at + timedelta(seconds=5)
+
+    fresh = send(context, fresh)
+
+    assert (fresh.state, fresh.reason, fresh.attempts) == (State.RETRYING, "made_unknown", ())
+    assert fresh.next_attempt_at == fresh.created_at + timedelta(seconds=60)
+    assert methods(portal) == {ADD: 1}
 
 
 def test_a_replay_of_a_replay_still_looks_first(context, portal):

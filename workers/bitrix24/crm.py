@@ -15,6 +15,7 @@ from relay.core.plan import FIND_BY_COMM, USERS, Many, Step
 
 ORIGINATOR = "relay"
 """What `originatorId` says of everything that the relay has made."""
+ID = re.compile(r"[1-9][0-9]{0,17}")
 VALUES_AT_ONCE = 20
 """So many telephone numbers or addresses one question may name."""
 
@@ -100,7 +101,7 @@ def spellings_of(phone: str) -> list[str]:
 def _by_comm(step: Step, name: str, value: Any) -> Iterator[dict[str, Any]]:
     given = [str(one) for one in _listed(value)]
     spelled = [one for text in given for one in (spellings_of(text) if name == "phone" else [text.strip()])]
-    spelled = list(dict.fromkeys(spelled))
+    spelled = [one for one in dict.fromkeys(spelled) if one]
     for begin in range(0, len(spelled), VALUES_AT_ONCE):
         values = spelled[begin : begin + VALUES_AT_ONCE]
         yield {"type": name.upper(), "values": values, "entity_type": step.entity.upper()}
@@ -157,6 +158,6 @@ def _rows(rows: Sequence[Any]) -> list[Mapping[str, Any]]:
 
 def _ids(values: Any) -> list[int] | None:
     """Ids as whole numbers, which some methods write as text; None where one is none."""
-    if not isinstance(values, list) or not all(str(value).isdecimal() for value in values):
+    if not isinstance(values, list) or not all(ID.fullmatch(str(value)) for value in values):
         return None
     return [int(value) for value in values]

@@ -12,12 +12,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from relay.core.events import Delivery
+from relay.core.errors import RecordUnavailableError
 from relay.core.lifecycle import State, Verdict
 from relay.store.portals.gate import View
 from relay.store.portals.learned import Learned
 from relay.store.record.record import Load, Settlement
-from workers.bitrix24.answers import Answer
+from workers.bitrix24.answers import Answer, Fault
 from workers.bitrix24.batch import BATCH, answers_of, batch_parameters
 from workers.bitrix24.verdicts import Judgement, Remedy
 from workers.delivery.learning import learn
@@ -73,19 +73,15 @@ def _claim_calls(context: Context, load: Load) -> tuple[float, list[NextCall]]:
     """Claim, and settle at once what needs no call; when, by the monotonic clock, and the calls to be made."""
     while True:
         began = time.monotonic()
-        claimed = _claim(context, load)
+        # Until it is known what is called, what was taken is this process's to give back.
+        context.claim.is_unanswered = True
+        claimed = context.record.claim(context.portal.name, context.claim.id, context.clock(), load)
         calls, settled = prepare(context, claimed)
+        context.claim.renew()
         if settled:
             write_all(context, settled, began)
         if calls or not claimed:
             return began, calls
-
-
-def _claim(context: Context, load: Load) -> list[Delivery]:
-    context.claim.is_unanswered = True
-    claimed = context.record.claim(context.portal.name, context.claim.id, context.clock(), load)
-    context.claim.renew()
-    return claimed
 
 
 def _decisive(answer: Answer, judgements: Sequence[Judgement]) -> Judgement:
@@ -105,13 +101,15 @@ def _load(context: Context, seen: View, learned: Learned, free: int) -> Load:
 
 def _try(context: Context, calls: Sequence[NextCall], not_after: float) -> tuple[Answer, list[Tried]]:
     """Make the calls, in one request. The answer of the portal, and what became of each call."""
-    if len(calls) == 1:
-        answer = context.client.call(calls[0].method, calls[0].parameters, not_after)
-        answers = [answer]
-    else:
-        commands = batch_parameters([(call.method, call.parameters) for call in calls])
-        answer = context.client.call(BATCH, commands, not_after)
-        answers = answers_of(answer, len(calls))
+    method, parameters = calls[0].method, calls[0].parameters
+    if len(calls) > 1:
+        method, parameters = BATCH, batch_parameters([(call.method, call.parameters) for call in calls])
+    try:
+        answer = context.client.call(method, parameters, not_after)
+    except RecordUnavailableError:
+        # Before the call was made, or after one that was certainly not executed (portal/client.py).
+        answer = Answer(context.clock(), 0, fault=Fault.NOT_SENT)
+    answers = answers_of(answer, len(calls)) if len(calls) > 1 else [answer]
     judged = [_own(context, call, call.judge(each)) for call, each in zip(calls, answers, strict=True)]
     return answer, [Tried(*each, len(calls)) for each in zip(calls, answers, judged, strict=True)]
 

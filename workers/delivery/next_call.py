@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from relay.configuration.portals import OwnIds
@@ -18,7 +19,7 @@ from relay.core.progress import Progress, finish_step, go_on, lacks
 from relay.store.record.record import Settlement
 from workers.bitrix24 import bizproc, crm
 from workers.bitrix24.answers import Answer
-from workers.bitrix24.step_verdicts import judge_step
+from workers.bitrix24.step_verdicts import MADE_UNKNOWN, judge_step
 from workers.bitrix24.verdicts import Judgement, judge
 from workers.portal.context import Context
 
@@ -111,8 +112,17 @@ def _next_of(context: Context, delivery: Delivery) -> NextCall | Settlement:
         return finished(context, delivery, How.TAKEN, taken)
     own = crm.own_id_of(delivery.plan.origin if delivery.plan else delivery.id, step.name)
     if delivery.is_looked_for:
-        return NextCall(delivery, LIST, crm.looking_of(step, own), step)
+        return _look_of(context, delivery, step, own)
     return NextCall(delivery, step.method, crm.making_of(step, step.filled(delivery.values), own), step)
+
+
+def _look_of(context: Context, delivery: Delivery, step: Step, own: str) -> NextCall | Settlement:
+    if not any(attempt.step == step.name for attempt in delivery.attempts):
+        # A replay: the call that may have made it belongs to an earlier delivery, and may still be running.
+        over_at = delivery.created_at + timedelta(seconds=context.portal.settle_after_s)
+        if context.clock() < over_at:
+            return Settlement(delivery, State.RETRYING, MADE_UNKNOWN, next_at=over_at)
+    return NextCall(delivery, LIST, crm.looking_of(step, own), step)
 
 
 def _start_of(context: Context, delivery: Delivery) -> NextCall | Settlement:
