@@ -33,7 +33,7 @@ class Policy:
     """What a rule says of its deliveries, beside the call.
 
     is_ordered: deliveries of one document go one after the other, in the order they came. watch: None: the relay starts
-    workflows, and does not watch them finish.
+    workflows, and does not hear of their end.
     """
 
     on_uncertain: OnUncertain = OnUncertain.HOLD

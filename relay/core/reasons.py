@@ -138,7 +138,7 @@ OF_PORTAL: dict[str, str] = {
 """Where the same code is of the whole portal, and not of one call."""
 
 BY_VERDICT: dict[Verdict, str] = {
-    Verdict.STARTED: "The portal has started the workflow. The relay does not watch it finish.",
+    Verdict.STARTED: "The portal has started the workflow.",
     Verdict.DONE: "The portal has answered; the next step follows.",
     Verdict.THROTTLED: "The portal wants us to wait; nothing was executed. The relay tries again by itself.",
     Verdict.UNREACHABLE: "The portal could not be reached; nothing was executed. The relay tries again by itself.",

@@ -9,14 +9,17 @@ from dataclasses import replace
 import pytest
 
 from relay.cli.main import main
+from relay.core.events import Policy
 from relay.core.lifecycle import EventState, State
 from relay.core.places import Later, Result
 from relay.core.plan import Plan, Step, StepKind
+from relay.core.watching import Watch, watched_under
 from relay.operations.erase import Eraser, Needle, NotErasableError
 from relay.store import Store
 from relay.store.operators.audit_log import Act, log_act, read_acts
 from relay.store.portals.gate import Gate
 from relay.store.portals.questions import Questions
+from relay.store.record.endings import Endings
 from relay.store.record.persons import PersonIndex
 from relay.store.redis import keys
 from tests.support.folders import WEB_SECRETS
@@ -48,6 +51,27 @@ def finish(record, delivery, description=None):
     claimed = claim_one(record, delivery, NOON)
     attempt = replace(make_attempt(), description=description)
     record.settle(claimed, State.DEAD, NOON, attempt=attempt, reason="x")
+
+
+def end_with(record, query):
+    """A delivery whose workflow has ended with this."""
+    entry = make_entry()
+    watched = watched_under("https://relay.example.com")
+    watching = replace(entry.deliveries[0], policy=Policy(watch=Watch("Back", 60)), watched=watched)
+    write(record, replace(entry, deliveries=[watching]))
+    record.settle(claim_one(record, watching, NOON), State.STARTED, NOON)
+    Endings(record.redis).finish(watched.address.rpartition("/")[2], NOON, query)
+
+
+def test_what_came_with_the_end_of_a_workflow_is_found_and_its_address_goes_too(record, eraser):
+    end_with(record, "s=ok&mail=ada%40example.com")
+
+    traces = eraser.find(EMAIL, quietly)
+    eraser.erase(EMAIL, traces, "someone", cancel=False)
+
+    assert len(traces.events) == 1
+    assert "ada" not in everything(record.redis)
+    assert not record.redis.exists(keys.ADDRESSES, keys.AWAITED, keys.OVERDUE)
 
 
 def everything(redis):
