@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from relay.sandbox.server import SandboxServer
 from relay.store.record.record import Record
 from relay.web import create_app
 from tests.support.configs import write_config
-from tests.support.folders import SECRETS, WEB_SECRETS, copy_config
+from tests.support.ends import BASE
+from tests.support.folders import READ_TOKEN, SECRETS, WATCHED_RULE, WEB_SECRETS, copy_config
 from tests.support.processes import Processes
 from tests.support.valkey import Valkey
 
@@ -97,6 +99,17 @@ def shared_app(make_app: Callable[..., Flask], shared_valkey: Valkey) -> Flask:
     """One application for the whole run: all that it remembers is in the server."""
     shared_valkey.make_fresh()
     return make_app(shared_valkey)
+
+
+@pytest.fixture(scope="session")
+def watching_app(
+    make_app: Callable[..., Flask], config: Path, shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory
+) -> Flask:
+    """The application with a rule that watches for the end of its workflows; its record is not empty."""
+    folder = shutil.copytree(config, tmp_path_factory.mktemp("watching") / "config")
+    (folder / "rules" / "watched.yaml").write_text(WATCHED_RULE, "utf-8")
+    shared_valkey.make_fresh()
+    return make_app(shared_valkey, config=folder, public_url=BASE, api_read_token=READ_TOKEN)
 
 
 @pytest.fixture

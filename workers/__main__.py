@@ -131,9 +131,10 @@ def _run(settings: Settings, addresses: Mapping[str, Address], alerting: Alertin
     supervisor.listen_for_signals()
     stop, watchmen = supervisor.stopping, _watchmen(settings, store, addresses, alerting)
     contexts = [Context.open(store, address) for address in addresses.values()]
+    served = {name: address.portal for name, address in addresses.items()}
     tasks: list[tuple[str, Callable[[threading.Event], object]]] = [
-        ("sweeper", partial(run_sweeper, store, timedelta(days=settings.retention_days))),
-        ("clock", partial(run_clock, store.record, portals)),
+        ("sweeper", partial(run_sweeper, store, timedelta(days=settings.retention_days), served)),
+        ("clock", partial(run_clock, store, portals)),
         ("watch", partial(run_watch, contexts)),
         *((watchman.lease, watchman.run) for watchman in watchmen),
     ]

@@ -1,4 +1,4 @@
-"""The commands that read the record or try the rules, in a terminal. Prints; logs nothing."""
+"""The commands that read the record, in a terminal. Prints; logs nothing."""
 
 from __future__ import annotations
 
@@ -7,26 +7,20 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from relay.configuration.alerts import load_alerting
-from relay.configuration.files import names_in
-from relay.configuration.mistakes import Mistakes
 from relay.configuration.settings import Settings
 from relay.core.errors import InvalidEventError, RelayError
-from relay.core.events import Call, Delivery, iso
+from relay.core.events import Delivery, iso
 from relay.core.ids import EVENT_PREFIX, utc_now
 from relay.core.lifecycle import EventState, State
 from relay.core.printing import say
 from relay.operations.configure import load_config
 from relay.operations.erase import Eraser
 from relay.operations.operator_acts import OperatorActs
-from relay.operations.preview import Tried, try_rules
 from relay.operations.replay import Replayer
-from relay.rules import Rule
 from relay.runtime.embedded import running_url
 from relay.runtime.secret_file import kept_secrets
 from relay.store import Store
@@ -37,56 +31,6 @@ from relay.store.record.search import Filter, Row, list_events, parse_state, row
 
 AGE = re.compile(r"(\d{1,6})([smhd])")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-class AnySecret(Mapping[str, str]):
-    """An environment in which every secret is set: rules are checked where no secret is at hand, such as in CI."""
-
-    def __getitem__(self, name: str) -> str:
-        if name.endswith("_FILE"):
-            raise KeyError(name)
-        return "b25seSBjaGVja2VkIGZvciBiZWluZyB0aGVyZQ=="  # base64, for a source may want that
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
-
-
-def check_rules(options: argparse.Namespace) -> int:
-    """Every mistake of the named folders or rule files, a line each."""
-    mistakes = Mistakes()
-    rules = sum(_check(Path(path), mistakes) for path in options.paths or [config_folder()])
-    for mistake in mistakes:
-        say(mistake)
-    if not mistakes:
-        say(f"{rules} rule{'s' if rules != 1 else ''}: no mistakes")
-    return 1 if mistakes else 0
-
-
-def try_rule(options: argparse.Namespace) -> int:
-    """The call that a rule makes of a body, or the errors by field. Changes nothing."""
-    config = load_config(config_folder(), None)
-    rule = config.rules.get(options.rule)
-    headers = [(name.strip(), value.strip()) for name, _, value in (text.partition(":") for text in options.header)]
-    content_type = {name.lower(): value for name, value in headers}.get("content-type", "application/json")
-    every = try_rules(config.sources[rule.source], [rule], content_type, _read_body(options.body), dict(headers))
-    if not every:
-        say(f"the rule {rule.name} sees nothing: this is an empty batch")
-    return max((_show_tried(rule, tried) for tried in every), default=1)
-
-
-def _show_tried(rule: Rule, tried: Tried) -> int:
-    if not tried.matches:
-        say(f"the rule {rule.name} does not want this: its `when` does not hold")
-        return 1
-    if tried.call is None:
-        say(json.dumps({"errors": tried.errors}, ensure_ascii=False, indent=2))
-        return 1
-    say(f"bizproc.workflow.start on portal {tried.call.portal}:", error=True)
-    say(json.dumps(start_arguments(tried.call), ensure_ascii=False, indent=2))
-    return 0
 
 
 def events(options: argparse.Namespace) -> int:
@@ -127,7 +71,8 @@ def replay(options: argparse.Namespace) -> int:
             return 1
     config = load_config(settings.config, None)
     key = _secret_key(settings)
-    replayer = Replayer(record, config.sources, config.rules, PersonIndex(key) if key else None)
+    persons = PersonIndex(key) if key else None
+    replayer = Replayer(record, config.sources, config.rules, persons, settings.public_url)
     try:
         made = OperatorActs(store, replayer).replay(
             options.id, who_in_terminal(), current_rules=options.rules == "current"
@@ -211,35 +156,6 @@ def settings_here(*, with_record: bool = True) -> Settings:
     return Settings.from_environment(environ)
 
 
-def config_folder() -> Path:
-    """The configuration folder."""
-    return Path(os.environ.get("RELAY_CONFIG") or "config")
-
-
-def start_arguments(call: Call) -> dict[str, Any]:
-    """A call in Bitrix24's own words, as `bizproc.workflow.start` takes it."""
-    wire = call.to_wire()
-    return {name.upper(): wire[name] for name in ("template_id", "document_id", "parameters")}
-
-
-def _check(path: Path, mistakes: Mistakes) -> int:
-    """The number of rules in a folder or file; mistakes in it, and in what stands around it, are added."""
-    folder = path if path.is_dir() else config_folder()
-    config = load_config(folder, None, mistakes, rules=None if path.is_dir() else path)
-    sources, portals = (names_in(folder / f"{kind}.yaml", kind) for kind in ("sources", "portals"))
-    load_alerting(folder, AnySecret(), sources, portals, mistakes)
-    return len(config.rules.all())
-
-
-def _read_body(name: str) -> bytes:
-    if name == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(name).read_bytes()
-    except OSError as error:
-        raise RelayError(f"{name}: {error.strerror}") from None
-
-
 def _state(text: str | None) -> EventState | State | None:
     state = parse_state(text) if text else None
     if text and state is None:
@@ -266,8 +182,12 @@ def _row_line(row: Row) -> str:
     head = f"{iso(event.received_at)[:19]}  {event.id}  {event.source}"
     if not row.deliveries:
         return f"{head}  {event.state}" + (f" ({event.reason})" if event.reason else "")
-    outcomes = [f"{one.rule}: {one.state} {one.workflow_id or one.reason or ''}".rstrip() for one in row.deliveries]
-    return f"{head}  " + "; ".join(outcomes)
+    return f"{head}  " + "; ".join(_outcome(delivery) for delivery in row.deliveries)
+
+
+def _outcome(delivery: Delivery) -> str:
+    end = delivery.watched.state if delivery.watched and delivery.state is State.STARTED else ""
+    return " ".join(filter(None, [f"{delivery.rule}: {delivery.state}", delivery.workflow_id or delivery.reason, end]))
 
 
 def _confirmed(delivery: Delivery) -> bool:

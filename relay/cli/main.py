@@ -1,8 +1,8 @@
 """The command line: what can be asked, and in which words.
 
-What a command does is in relay/runtime/up.py (processes) and relay/cli/commands.py (the record and the rules).
+What a command does is in relay/runtime/up.py (processes), commands.py (the record) and rule_commands.py.
 
-Both are imported only when a command needs them: `serve` must patch the standard library before a socket is opened.
+They are imported only when a command needs them: `serve` must patch the standard library before a socket is opened.
 """
 
 from __future__ import annotations
@@ -78,14 +78,16 @@ def _add_rules(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     rules = commands.add_parser("rules", help="check the rules, or try one")
     actions = rules.add_subparsers(required=True, metavar="ACTION")
     check = _command(
-        actions, "check", "relay.cli.commands:check_rules", "find mistakes in the configuration", "rules check"
+        actions, "check", "relay.cli.rule_commands:check_rules", "find mistakes in the configuration", "rules check"
     )
     check.add_argument("paths", nargs="*", metavar="PATH", help="configuration folders or rule files; default: config")
     text = "show the call that a rule makes of a body; changes nothing"
-    tried = _command(actions, "try", "relay.cli.commands:try_rule", text, "rules try demo-request body.json")
+    tried = _command(actions, "try", "relay.cli.rule_commands:try_rule", text, "rules try demo-request body.json")
     tried.add_argument("rule", metavar="RULE")
     tried.add_argument("body", metavar="BODY.json", help="a file, or - for standard input")
     tried.add_argument("--header", action="append", default=[], metavar="K:V", help="a header of the webhook")
+    given = "what a step comes to, which only the portal knows: an id, or nothing"
+    tried.add_argument("--given", action="append", default=[], metavar="STEP=ID", help=given)
 
 
 def _add_sources(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -7,7 +7,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from relay.cli.commands import config_folder, settings_here
+from relay.cli.commands import settings_here
+from relay.cli.rule_commands import config_folder
 from relay.configuration.fields import suggestion
 from relay.configuration.mistakes import Mistakes
 from relay.configuration.settings import Settings

@@ -50,6 +50,12 @@ class StrictSchema(Schema):
         known = {item.data_key or name for name, item in self.load_fields.items()}
         return isinstance(written, dict) and written.keys() <= known and content.keys() >= set(names)
 
+    def may_be_misspelled(self, written: Mapping[str, Any], name: str) -> bool:
+        """Whether an unknown key of the map may be meant for this one: it is the closest, or nothing is close."""
+        known = [item.data_key or key for key, item in self.load_fields.items()]
+        unknown = [key for key in written if key not in known]
+        return any(difflib.get_close_matches(key, known, n=1) in ([name], []) for key in unknown)
+
 
 class Wanted(fields.Field[Any]):
     """A field that says what it expects. A subclass gives `expected` and `read`, which raises ValueError."""
@@ -108,6 +114,17 @@ class Choice(Wanted):
     def read(self, value: Any) -> str | int:
         if isinstance(value, bool) or not isinstance(value, str | int) or value not in self.choices:
             raise ValueError
+        return value
+
+
+class Flag(Wanted):
+    """true or false."""
+
+    expected = "true or false"
+
+    def read(self, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValueError  # noqa: TRY004 - Wanted turns it into "expected ..."
         return value
 
 

@@ -1,4 +1,4 @@
-"""What of a rule does not fit its template: a fact that workers leave, and its words for people."""
+"""What of a rule does not fit its template or its portal: a fact that workers leave, and its words for people."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ class DriftKind(StrEnum):
     REQUIRED = "required"
     OPTIONAL = "optional"
     UNDECLARED = "undeclared"
+    NO_SCOPE = "no_scope"
+    NO_KIND = "no_kind"
+    UNDESCRIBED = "undescribed"
+    UNKNOWN_FIELD = "unknown_field"
+    READ_ONLY_FIELD = "read_only_field"
+    REQUIRED_FIELD = "required_field"
+    NO_OWN_ID = "no_own_id"
+    NO_LEADS = "no_leads"
 
 
 WORDS = {
@@ -24,23 +32,39 @@ WORDS = {
     DriftKind.REQUIRED: "the template requires {parameter}, the rule does not send it",
     DriftKind.OPTIONAL: "the template declares {parameter}, the rule does not send it",
     DriftKind.UNDECLARED: "the rule sends {parameter}, the template does not declare it",
+    DriftKind.NO_SCOPE: "the credential lacks the scope {parameter}: add it on the portal",
+    DriftKind.NO_KIND: "the portal has no {document}",
+    DriftKind.UNDESCRIBED: "the portal does not describe its {document}, and says {parameter}: a right, or its plan",
+    DriftKind.UNKNOWN_FIELD: "the portal knows no field {parameter} of a {document}",
+    DriftKind.READ_ONLY_FIELD: "nobody can write {parameter} of a {document}: the portal would leave it out",
+    DriftKind.REQUIRED_FIELD: "the portal requires {parameter} of a {document}, the rule does not write it",
+    DriftKind.NO_OWN_ID: "the portal does not look for {parameter} of a {document}: after a lost answer, "
+    "nobody could tell whether it was made",
+    DriftKind.NO_LEADS: "the portal works without leads: it turns a new one into a deal at once",
 }
+LIGHT = frozenset({DriftKind.OPTIONAL, DriftKind.NO_LEADS})
+"""What may be meant so: a call succeeds and loses nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One thing. parameter: its name, or the kind of document the template is for. document: what the rule names."""
+    """One thing. parameter: its name, or the kind of document the template is for. document: what the rule names.
+
+    step: where it is one of a find or a make; template_id is 0 then. There, parameter is a field, a scope or the
+    portal's code, and document the kind.
+    """
 
     kind: DriftKind
     rule: str
     template_id: int
     parameter: str = ""
     document: str = ""
+    step: str = ""
 
     @property
     def is_serious(self) -> bool:
-        """Whether a call would fail or lose a value; else the template only has an optional parameter more."""
-        return self.kind is not DriftKind.OPTIONAL
+        """Whether a call would fail or lose a value."""
+        return self.kind not in LIGHT
 
     @property
     def words(self) -> str:
@@ -48,7 +72,8 @@ class Drift:
         return WORDS[self.kind].format(parameter=self.parameter, document=self.document)
 
     def __str__(self) -> str:
-        return f"rule {self.rule}, template {self.template_id}: {self.words}"
+        where = f"step {self.step}" if self.step else f"template {self.template_id}"
+        return f"rule {self.rule}, {where}: {self.words}"
 
     def to_wire(self) -> dict[str, Any]:
         return asdict(self)

@@ -108,6 +108,10 @@ class NotFoundError(RelayError):
     """The thing asked for is not on record."""
 
 
+class NoAddressError(RelayError):
+    """A start has to carry an address of the relay, and the relay does not know its own."""
+
+
 class IllegalTransitionError(RelayError):
     """A step that the table in relay/core/lifecycle.py does not know."""
 

@@ -1,50 +1,20 @@
-"""The nouns of the record: Event, Call, Delivery, Attempt. Frozen, with their wire forms; standard library only.
+"""The nouns of the record: Event, Intent, Delivery, Attempt. Frozen, with their wire forms; standard library only.
 
 They know nothing of Redis, HTTP or rules. `to_wire` gives what the API, the CLI and the dashboard show.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from relay.core.call import Call
 from relay.core.lifecycle import EventState, State, Verdict
-
-FRAGILE = re.compile(r"[$<>]|javascript:|&#", re.IGNORECASE)
-
-DocumentId = tuple[str, str, str]
-"""Module, entity class, element id: how Bitrix24 names a document."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What will be asked of Bitrix24: `bizproc.workflow.start` with these arguments on this portal."""
-
-    portal: str
-    template_id: int
-    document_id: DocumentId
-    parameters: Mapping[str, Any] = field(repr=False)
-
-    @property
-    def goes_alone(self) -> bool:
-        """Whether a batch could change its values on the way to the portal.
-
-        There is no escape for `$result[..]` and its kin inside a batch, a security filter may alter markup, and an
-        empty list cannot be said in a query (docs: settings/how-to-call-rest-api/batch.md; source:
-        rest/classes/general/rest_util.php ParseBatchQuery, main CSecurityFilter).
-        """
-        return any(_is_fragile(value) for value in (*self.document_id, *self.parameters.values()))
-
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "template_id": self.template_id,
-            "document_id": list(self.document_id),
-            "parameters": dict(self.parameters),
-        }
+from relay.core.plan import LIST, Plan, Step, StepKind, StepResult
+from relay.core.watching import Watch, Watched
 
 
 class OnUncertain(StrEnum):
@@ -62,21 +32,30 @@ class OnUncertain(StrEnum):
 class Policy:
     """What a rule says of its deliveries, beside the call.
 
-    is_ordered: deliveries of one document go one after the other, in the order they came.
+    is_ordered: deliveries of one document go one after the other, in the order they came. watch: None: the relay starts
+    workflows, and does not hear of their end.
     """
 
     on_uncertain: OnUncertain = OnUncertain.HOLD
     is_ordered: bool = False
+    watch: Watch | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What a rule makes of an event: the call, how its delivery is to be treated, and which values are of a person."""
+    """What a rule makes of an event: the call, how its delivery is to be treated, and which values are of a person.
+
+    plan: where documents are found or made first; the call is shown with the places of their ids until then.
+    results: what of the plan has been done before. unsure: what of it may have been.
+    """
 
     rule: str
     call: Call
     policy: Policy = Policy()
     personal: tuple[str, ...] = field(default=(), repr=False)
+    plan: Plan | None = None
+    results: tuple[StepResult, ...] = ()
+    unsure: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +103,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One HTTP try, counted from 1. `description` is the portal's own text."""
+    """One HTTP try, counted from 1. `description` is the portal's own text. step: its name, or empty: the start."""
 
     number: int
     at: datetime
@@ -134,6 +113,7 @@ class Attempt:
     code: str | None = None
     description: str | None = None
     batch_size: int = 1
+    step: str = ""
 
     def to_wire(self) -> dict[str, Any]:
         return {
@@ -145,6 +125,7 @@ class Attempt:
             "code": self.code,
             "description": self.description,
             "batch_size": self.batch_size,
+            "step": self.step,
         }
 
     @classmethod
@@ -158,6 +139,7 @@ class Attempt:
             code=wire["code"],
             description=wire["description"],
             batch_size=wire["batch_size"],
+            step=wire.get("step", ""),  # what an earlier version has written has none
         )
 
 
@@ -167,6 +149,10 @@ class Delivery:
 
     turn: which job may carry it now, counted from 1; every job that is made takes the next, and only its holder may
     claim the delivery or settle it. looks: how often an uncertain one has been looked into.
+    plan: what comes before its call, and results: what has come of that; until the last of them is there, the places in
+    the call are shown as text. asked: how many questions of the step to come have found nothing yet. unsure: the
+    documents that may have been made by a call whose answer was lost, by the names of their steps: each is looked for
+    before it is made. watched: where its rule watches for the end of the workflow, what is known of that.
     """
 
     id: str
@@ -184,11 +170,59 @@ class Delivery:
     turn: int = 1
     looks: int = 0
     policy: Policy = Policy()
+    plan: Plan | None = None
+    results: tuple[StepResult, ...] = ()
+    asked: int = 0
+    unsure: tuple[str, ...] = ()
+    watched: Watched | None = None
+
+    @property
+    def call_as_sent(self) -> Call:
+        """The call with the one-time address in its parameter. It is for the portal alone: people see `call`."""
+        watch = self.policy.watch
+        if watch is None or self.watched is None:
+            return self.call
+        return replace(self.call, parameters={**self.call.parameters, watch.parameter: self.watched.address})
 
     @property
     def next_number(self) -> int:
         """The number of the attempt to come, counted from 1."""
         return len(self.attempts) + 1
+
+    @property
+    def next_step(self) -> Step | None:
+        """The first step without a result; None: what comes next is the start, or there is nothing more to do."""
+        done = {result.name for result in self.results}
+        return next((step for step in self.plan.steps if step.name not in done), None) if self.plan else None
+
+    @property
+    def is_looked_for(self) -> bool:
+        """Whether what comes next is to look for a document that may have been made."""
+        step = self.next_step
+        return step is not None and step.kind is StepKind.MAKE and step.name in self.unsure
+
+    @property
+    def next_method(self) -> str:
+        """The method of its next call; empty: the start of a workflow."""
+        step = self.next_step
+        if step is None:
+            return ""
+        return LIST if self.is_looked_for else step.method
+
+    @property
+    def goes_alone(self) -> bool:
+        """Whether a batch could change its next call on the way to the portal."""
+        step = self.next_step
+        return step.goes_alone if step else self.call.goes_alone
+
+    def failures_of(self, step: str) -> int:
+        """How many attempts at a step, or at the start (""), were no success."""
+        return sum(1 for one in self.attempts if one.step == step and one.verdict is not Verdict.DONE)
+
+    @property
+    def values(self) -> Mapping[str, int | None]:
+        """The results by the names of their steps, as `Plan.filled` and `fill` want them."""
+        return {result.name: result.value for result in self.results}
 
     def to_wire(self) -> dict[str, Any]:
         return {
@@ -200,6 +234,8 @@ class Delivery:
             "call": self.call.to_wire(),
             "workflow_id": self.workflow_id,
             "reason": self.reason,
+            "steps": self._steps_to_wire(),
+            "watch": self._watch_to_wire(),
             "attempts": [attempt.to_wire() for attempt in self.attempts],
             "next_attempt_at": iso(self.next_attempt_at) if self.next_attempt_at else None,
             "created_at": iso(self.created_at),
@@ -207,13 +243,28 @@ class Delivery:
             "replay_of": self.replay_of,
         }
 
+    def _steps_to_wire(self) -> list[dict[str, Any]]:
+        results = {result.name: result.to_wire() | {"state": "done"} for result in self.results}
+        waiting = {"state": "waiting", "how": None, "value": None, "at": None}
+        steps = self.plan.steps if self.plan else ()
+        return [
+            {"name": step.name, "kind": step.kind.value, "entity": step.entity}
+            | {key: results.get(step.name, waiting)[key] for key in waiting}
+            for step in steps
+        ]
 
-def _is_fragile(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return not value or any(_is_fragile(entry) for entry in value)
-    if isinstance(value, str):
-        return FRAGILE.search(value) is not None
-    return not isinstance(value, int | float)
+    def _watch_to_wire(self) -> dict[str, Any] | None:
+        watch, watched = self.policy.watch, self.watched
+        if watch is None or watched is None:
+            return None
+        return {
+            "within_s": watch.within_s,
+            "until": iso(watched.until) if watched.until else None,
+            "state": watched.state.value,
+            "finished_at": iso(watched.finished_at) if watched.finished_at else None,
+            "query": watched.query,
+            "document_id": list(watched.document_id),
+        }
 
 
 def iso(moment: datetime) -> str:

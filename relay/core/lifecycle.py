@@ -31,11 +31,11 @@ class State(StrEnum):
     SENDING = "sending"
     """A worker has claimed it and may be calling the portal at this moment."""
     RETRYING = "retrying"
-    """Certainly not executed; it will be tried again by itself."""
+    """Certainly not executed, or it can be found out whether it was; it will be tried again by itself."""
     UNCERTAIN = "uncertain"
     """The call may have been executed. It is never sent again by itself."""
     STARTED = "started"
-    """A workflow id is on record. Final."""
+    """A workflow id is on record, or another proof that one was started. Final."""
     DEAD = "dead"
     """Given up. Final; a replay makes a new delivery."""
 
@@ -48,6 +48,8 @@ class Verdict(StrEnum):
 
     STARTED = "started"
     """The portal answered with a workflow id."""
+    DONE = "done"
+    """A step before the start was answered: something was found or not, made, or fired."""
     THROTTLED = "throttled"
     """Not executed: the portal wants us to wait."""
     UNREACHABLE = "unreachable"
@@ -61,18 +63,26 @@ class Verdict(StrEnum):
 
 
 TRANSITIONS: dict[State, dict[State, str]] = {
-    State.PENDING: {State.SENDING: "a worker claimed it", State.DEAD: "a person cancelled it"},
-    State.RETRYING: {State.SENDING: "a worker claimed it", State.DEAD: "a person cancelled it"},
+    State.PENDING: {
+        State.SENDING: "a worker claimed it",
+        State.STARTED: "an earlier try did arrive: its workflow has called the one-time address",
+        State.DEAD: "a person cancelled it",
+    },
+    State.RETRYING: {
+        State.SENDING: "a worker claimed it",
+        State.STARTED: "an earlier try did arrive: its workflow has called the one-time address",
+        State.DEAD: "a person cancelled it",
+    },
     State.SENDING: {
         State.STARTED: "a workflow id is on record",
-        State.RETRYING: "throttled or unreachable: certainly not executed, and budget is left",
-        State.PENDING: "the portal is held or paused; no attempt is spent",
+        State.RETRYING: "certainly not executed, and budget is left; or it is to be looked for before it is made",
+        State.PENDING: "a step is done, and the next one follows; or the portal is held, and no attempt is spent",
         State.UNCERTAIN: "read timeout, connection lost after sending, HTML 5xx, worker died in mid-call",
         State.DEAD: "rejected by the portal, or the budget is spent",
     },
     State.UNCERTAIN: {
-        State.STARTED: "the portal confirms it, or a person says so",
-        State.RETRYING: "proven not started, or a person says 'send again'",
+        State.STARTED: "the portal confirms it, or its workflow has called the one-time address, or a person says so",
+        State.RETRYING: "proven not started, or a person says 'send again', or that a trigger was fired",
         State.DEAD: "a person gives up on it; no timer guesses",
     },
     State.STARTED: {},

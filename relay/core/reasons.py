@@ -5,7 +5,9 @@ What an answer means for the machine is decided elsewhere (workers/bitrix24/verd
 
 from __future__ import annotations
 
+from relay.core.events import Attempt
 from relay.core.lifecycle import Verdict
+from relay.core.plan import StepKind
 
 _TOKEN = "The portal does not accept the credential. Make a new one, give it to the workers, then resume the portal."  # noqa: S105
 _APPLICATION = (
@@ -16,6 +18,10 @@ _LICENSE = "The portal's plan or subscription does not allow this. Mend it on th
 _MAYBE = "The portal may have started the workflow. Look on the document's page in Bitrix24, then settle the delivery."
 _ARGUMENT = "The portal refuses a value of the call. Mend the rule, then replay with today's rules."
 _DOCUMENT = "Bitrix24 has no such document: it was deleted, or its id is of another kind. Check the rule's document_id."
+_MADE_MAYBE = "The document may have been made. The relay looks for it by its own id before it makes another."
+_FIRED_MAYBE = "The portal may have fired the trigger. Look on the document's page there, then settle the delivery."
+_ASKED_IN_VAIN = "The question was not answered. It has changed nothing on the portal; the relay asks again by itself."
+_FIELD = "The portal refuses a field; its words say which one. Mend the rule, then replay with today's rules."
 
 BY_CODE: dict[str, str] = {
     "query_limit_exceeded": "Too many requests a second from this address. The relay goes slower by itself.",
@@ -27,16 +33,18 @@ BY_CODE: dict[str, str] = {
     "no_auth_found": _TOKEN,
     "invalid_credentials": "The inbound webhook was deleted, or its secret is wrong. Make a new one, give it to the "
     "workers, then resume the portal.",
-    "insufficient_scope": "The credential lacks the scope bizproc. Add it on the portal, then resume it here.",
+    "insufficient_scope": "The credential lacks a scope: bizproc for workflows, crm for documents, user_basic for "
+    "users. Add it on the portal; the relay asks again by itself.",
     "authorization_error": "The owner of the credential was dismissed. Make a credential for another administrator.",
-    "access_denied": "The owner of the credential may not start this workflow. Use an administrator's credential.",
+    "access_denied": "The owner of the credential may not do this. Use an administrator's credential.",
     "payment_required": _LICENSE,
     "wrong_license": _LICENSE,
     "error_oauth": _APPLICATION,
     "not_installed": _APPLICATION,
     "application_not_found": _APPLICATION,
     "portal_deleted": "The portal was deleted, or its site is closed.",
-    "error_method_not_found": "The portal's plan has no business processes, or the address of the credential is wrong.",
+    "error_method_not_found": "The portal's plan has no business processes, or not this method, or the address of the "
+    "credential is wrong.",
     "error_wrong_workflow_id": "There is no such template, or it cannot be started so. Check the rule's template_id.",
     "wrong_document_id": _DOCUMENT,
     "incorrect_document_type": _DOCUMENT,
@@ -53,10 +61,33 @@ BY_CODE: dict[str, str] = {
     "worker_died": f"The worker ended in mid-call. {_MAYBE}",
     "not_sent": "No connection to the portal: nothing was sent. The relay tries again by itself.",
     "not_executed": "The batch ended before it came to this call. The relay sends it again by itself.",
+    "too_late": "The worker was held up between taking the delivery and sending it: nothing was sent. The relay tries "
+    "again by itself.",
+    "find_unanswered": _ASKED_IN_VAIN,
+    "made_unknown": _MADE_MAYBE,
+    "fired_unknown": _FIRED_MAYBE,
+    "nothing_found": "The portal does not know what the rule looks for, and the rule says to stop then. When it is "
+    "there, replay the delivery.",
+    "several_found": "The portal knows several of what the rule looks for, and the rule says to stop then. When only "
+    "one is left, replay the delivery.",
+    "document_missing": "Nothing was found to run on, and nothing was made. Say in the rule what follows, then replay "
+    "with today's rules.",
+    "triggered": "The trigger was fired. Bitrix24 does not say whether that has moved anything: its conditions decide.",
+    "crm_field_error_required": "The portal requires a field that the rule does not write; its words name it. Mend the "
+    "rule, then replay with today's rules.",
+    "crm_field_error_value_not_valid": _FIELD,
+    "100": _FIELD,
+    "create_dynamic_item_restricted": "The portal's plan allows no new items of smart processes. Mend it there, then "
+    "replay the delivery.",
+    "entity_type_not_supported": "This kind of document cannot be made any more. Make another kind.",
+    "target_is_not_set": _DOCUMENT,
+    "incorrect_target_format": _DOCUMENT,
+    "target_is_not_found": _DOCUMENT,
     "budget_spent": "Every attempt has failed, over about a day. When the portal answers again, replay the delivery.",
     "settled_by_person": "A person decided it; the log says who, and why.",
     "cancelled": "A person cancelled it before it was sent.",
     "started_before": "An earlier attempt had started this workflow: it was found, not started twice.",
+    "finished": "Its workflow has called the one-time address, which only this start carries: it had started.",
     "too_many_running": f"More workflows run on this document than the relay looks through. {_MAYBE}",
     "workflow_of_another": "The portal named a workflow that another delivery has started. Look on the portal.",
     "user_access_error": "The application is not open to the owner of the credential. Open it to them on the portal.",
@@ -119,7 +150,8 @@ OF_PORTAL: dict[str, str] = {
 """Where the same code is of the whole portal, and not of one call."""
 
 BY_VERDICT: dict[Verdict, str] = {
-    Verdict.STARTED: "The portal has started the workflow. The relay does not watch it finish.",
+    Verdict.STARTED: "The portal has started the workflow.",
+    Verdict.DONE: "The portal has answered; the next step follows.",
     Verdict.THROTTLED: "The portal wants us to wait; nothing was executed. The relay tries again by itself.",
     Verdict.UNREACHABLE: "The portal could not be reached; nothing was executed. The relay tries again by itself.",
     Verdict.REJECTED: "The portal refuses this call, and would refuse it again. Mend the cause, then replay.",
@@ -136,6 +168,17 @@ def explain(code: str | None, verdict: Verdict | None = None) -> str | None:
     return BY_CODE.get(word) or (BY_VERDICT[verdict] if verdict else None)
 
 
+def explain_attempt(attempt: Attempt, kind: StepKind | None) -> str | None:
+    """What the answer to one attempt means. kind: of the step that was tried; None: it was the start."""
+    if kind is None:
+        return explain(attempt.code or attempt.description, attempt.verdict)
+    if attempt.verdict is Verdict.AMBIGUOUS:
+        return _FIRED_MAYBE if kind is StepKind.TRIGGER else _MADE_MAYBE
+    if attempt.verdict is Verdict.DONE:
+        return None
+    return explain(attempt.code or ("" if attempt.status is None else "find_unanswered"), attempt.verdict)
+
+
 def alert_words(kind: str, subject: str) -> str:
     """What an entry of the alerts says. subject: a reason, a delivery, or a text."""
     match kind:
@@ -143,6 +186,9 @@ def alert_words(kind: str, subject: str) -> str:
             return explain(subject, Verdict.HELD) or subject
         case "uncertain":
             return f"{subject} is left to a person"
+        case "method_held":
+            method, _, reason = subject.partition(": ")
+            return f"{method} is refused: {explain(reason) or reason}"
         case "own_id_ignored":
             twice = f"{subject}: it may have started twice; look for a second workflow. " if subject else ""
             return f"{twice}The portal does not honour our own workflow ids."

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from relay.core.reasons import explain
 from relay.health.snapshot import PortalSnapshot, Snapshot
 from relay.store.portals.gate import GateState
 
@@ -18,6 +19,7 @@ OLDEST_WAITING = timedelta(minutes=15)
 SILENT = timedelta(days=1)
 PAUSED = timedelta(minutes=5)
 """A portal in trouble is asked again within a minute; what is shorter than this mends itself."""
+USED_UP = "operation_time_limit"
 
 
 class NeedCode(StrEnum):
@@ -26,8 +28,10 @@ class NeedCode(StrEnum):
     LEDGER = "ledger"
     DEAD = "dead"
     UNCERTAIN = "uncertain"
+    OVERDUE = "overdue"
     HELD = "portal_held"
     PAUSED = "portal_paused"
+    METHOD = "method_held"
     WAITING = "waiting"
     DRIFT = "drift"
     MEMORY = "memory"
@@ -45,7 +49,7 @@ class Grade(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One thing. subject: a portal or a source. count: how many. lasts: for how long. reason: of a gate.
+    """One thing. subject: a portal or a source. count: how many. lasts: for how long. reason: of a gate or a method.
 
     details: what else has to be said, such as what does not add up.
     """
@@ -88,6 +92,8 @@ def _of_record(snapshot: Snapshot) -> Iterator[Need]:
         yield Need(NeedCode.DEAD, Grade.BAD, count=snapshot.dead)
     if snapshot.for_person:
         yield Need(NeedCode.UNCERTAIN, Grade.DOUBT, count=snapshot.for_person)
+    if snapshot.overdue:
+        yield Need(NeedCode.OVERDUE, Grade.DOUBT, count=snapshot.overdue)
     if snapshot.memory.is_filling:
         grade = Grade.BAD if snapshot.memory.is_nearly_full else Grade.DOUBT
         yield Need(NeedCode.MEMORY, grade, count=round(snapshot.memory.share * 100))
@@ -103,11 +109,22 @@ def assess_portal(name: str, portal: PortalSnapshot, thresholds: Thresholds, now
         yield Need(
             NeedCode.PAUSED, Grade.DOUBT, name, lasts=lasts, reason=gate.reason or "", details=(gate.advice or "",)
         )
+    yield from _of_methods(name, portal, now)
     waits = timedelta(seconds=portal.oldest_waiting_s)
     if waits > thresholds.oldest_waiting:
         yield Need(NeedCode.WAITING, Grade.DOUBT, name, count=portal.waiting, lasts=waits)
     if serious := [str(one) for one in portal.drift if one.is_serious]:
         yield Need(NeedCode.DRIFT, Grade.DOUBT, name, count=len(serious), details=tuple(serious))
+
+
+def _of_methods(name: str, portal: PortalSnapshot, now: datetime) -> Iterator[Need]:
+    for method in portal.learned.methods.values():
+        block = method.block
+        # What is used up mends itself; what the portal forbids does not.
+        if block and block.reason != USED_UP:
+            details = (method.name, explain(block.reason) or "")
+            lasts = now - block.since
+            yield Need(NeedCode.METHOD, Grade.BAD, name, lasts=lasts, reason=block.reason, details=details)
 
 
 def _of_sources(snapshot: Snapshot, thresholds: Thresholds, now: datetime) -> Iterator[Need]:

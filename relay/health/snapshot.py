@@ -29,22 +29,20 @@ class PortalSnapshot:
     oldest_waiting_s: float
     drift: tuple[Drift, ...]
 
-    def operating_s(self, now: datetime) -> float:
-        """The operating time used, of what the portal still counts."""
-        return self.learned.operating_s if self.learned.reset_at and self.learned.reset_at > now else 0.0
-
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything at one glance.
 
     for_person: uncertain deliveries that only a person can decide. dead: those that nobody has dealt with.
+    overdue: started ones whose end was not heard of in time.
     last_events: when each source was heard last; None: never. probes: how many of each source were answered.
     """
 
     ledger: Ledger
     for_person: int
     dead: int
+    overdue: int
     memory: Memory
     portals: Mapping[str, PortalSnapshot]
     last_events: Mapping[str, datetime | None]
@@ -59,6 +57,7 @@ def take_snapshot(store: Store, portals: Iterable[str], sources: Iterable[str], 
         ledger=store.record.counts(),
         for_person=store.record.undecided(),
         dead=store.record.buried(),
+        overdue=store.endings.overdue(),
         memory=store.memory(),
         portals={name: snapshot_of_portal(store, name, now) for name in portals},
         last_events={name: one.newest for name, one in presence.items()},

@@ -10,7 +10,7 @@ from relay.health.assessment import Need, NeedCode
 def figure_of(need: Need) -> str:
     """What stands large: how many, how long, or which state."""
     match need.code:
-        case NeedCode.HELD:
+        case NeedCode.HELD | NeedCode.METHOD:
             return "held"
         case NeedCode.PAUSED:
             return "paused"
@@ -30,8 +30,10 @@ def label_of(need: Need) -> str:
         NeedCode.LEDGER: "the ledger does not balance",
         NeedCode.DEAD: "dead: given up, and neither replayed nor left",
         NeedCode.UNCERTAIN: "uncertain: only a person can tell whether they started",
+        NeedCode.OVERDUE: "overdue: the end of the workflow was not heard of in time",
         NeedCode.HELD: f"portal {need.subject}",
         NeedCode.PAUSED: f"portal {need.subject}",
+        NeedCode.METHOD: f"{_first(need)} at portal {need.subject}",
         NeedCode.WAITING: f"the first in line waits for portal {need.subject}",
         NeedCode.DRIFT: f"drift: rules do not fit portal {need.subject}",
         NeedCode.MEMORY: "of the record's memory is used; when it is full, senders are sent away",
@@ -46,8 +48,11 @@ def sentence_of(need: Need) -> str:
         NeedCode.LEDGER: "the ledger does not balance: " + "; ".join(need.details),
         NeedCode.DEAD: f"{_deliveries(need.count)} dead, and nobody has dealt with it",
         NeedCode.UNCERTAIN: f"{_deliveries(need.count)} uncertain: somebody has to look whether it has started",
+        NeedCode.OVERDUE: f"{_deliveries(need.count)} overdue: no word of the workflow's end has come in "
+        "time; look on the portal",
         NeedCode.HELD: f"portal {need.subject} is held ({need.reason}), nothing is sent: {' '.join(need.details)}",
         NeedCode.PAUSED: f"portal {need.subject} is paused ({need.reason}) for {lasts}: {' '.join(need.details)}",
+        NeedCode.METHOD: f"portal {need.subject} refuses {_first(need)} ({need.reason}): {' '.join(need.details[1:])}",
         NeedCode.WAITING: f"portal {need.subject}: {_deliveries(need.count)} waiting, the first in line for {lasts}",
         NeedCode.DRIFT: f"portal {need.subject}: rules and templates do not fit: {'; '.join(need.details)[:500]}",
         NeedCode.MEMORY: f"{need.count}% of the record's memory is used; when it is full, senders are sent away",
@@ -62,6 +67,10 @@ def span_of(span: timedelta) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
+
+
+def _first(need: Need) -> str:
+    return "".join(need.details[:1])
 
 
 def _deliveries(count: int) -> str:

@@ -17,6 +17,7 @@ from relay.core.events import Delivery
 from relay.core.ids import DELIVERY_PREFIX, utc_now
 from relay.core.lifecycle import FINAL
 from relay.core.telemetry import get_logger
+from relay.core.watching import WatchState
 from relay.operations.operator_acts import OperatorActs, RefusedError
 from relay.store import Store
 from relay.store.operators.audit_log import Act
@@ -141,6 +142,8 @@ def filter_from(query: Mapping[str, str]) -> Filter:
         given["state"] = parse_state(given["state"])
     if "template_id" in given:
         given["template_id"] = int(given["template_id"])
+    if "watch" in given:
+        given["watch"] = WatchState(given["watch"])
     for name in ("since", "until"):
         if name in given:
             given[name] = datetime.fromisoformat(given[name])

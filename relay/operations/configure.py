@@ -32,17 +32,22 @@ def load_all(environ: Mapping[str, str], mistakes: Mistakes | None = None) -> tu
         settings = Settings.from_environment(environ, web=True, mistakes=found)
         if not settings.config.is_dir():  # which has been noted; that its files are missing says nothing more
             return settings, Config({}, {}, RuleBook([], ""))
-        return settings, load_config(settings.config, environ, found)
+        return settings, load_config(settings.config, environ, found, base=settings.public_url or "")
 
 
 def load_config(
-    folder: Path, environ: Mapping[str, str] | None, mistakes: Mistakes | None = None, *, rules: Path | None = None
+    folder: Path,
+    environ: Mapping[str, str] | None,
+    mistakes: Mistakes | None = None,
+    *,
+    rules: Path | None = None,
+    base: str | None = None,
 ) -> Config:
     """Portals, sources and rules of a folder; after a mistake, only some of them.
 
     environ: None: no secret is looked at (relay/sources/loading.py). rules: one rule's file to read instead of the
-    folder's. Mistakes are added to those that were handed down; else ConfigError is raised with those of all files
-    together.
+    folder's. base: see load_rules. Mistakes are added to those that were handed down; else ConfigError is raised with
+    those of all files together.
     """
     portals_file, sources_file = folder / "portals.yaml", folder / "sources.yaml"
     with collecting(mistakes) as found:
@@ -55,5 +60,6 @@ def load_config(
                 sources=names_in(sources_file, "sources"),
                 portals=names_in(portals_file, "portals"),
                 mistakes=found,
+                base=base,
             ),
         )

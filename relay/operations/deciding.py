@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from relay.core.errors import InvalidEventError
+from relay.core.errors import InvalidEventError, NoAddressError
 from relay.core.events import Delivery, Intent
 from relay.core.ids import new_delivery_id
 from relay.core.lifecycle import EventState, State
+from relay.core.watching import Watched, watched_under
 from relay.rules import RuleBook
 
 
@@ -51,11 +52,17 @@ def decide(rules: RuleBook, source: str, context: Mapping[str, Any]) -> Decision
     return Decision(tuple(intents), errors, tuple(personal))
 
 
-def deliveries_of(event_id: str, intents: Iterable[Intent], now: datetime) -> list[Delivery]:
-    """A fresh pending delivery for each intent."""
-    return [
-        Delivery(
-            id=new_delivery_id(now),
+def deliveries_of(event_id: str, intents: Iterable[Intent], now: datetime, base: str | None = None) -> list[Delivery]:
+    """A fresh pending delivery for each intent. What its plan makes carries its id, unless it is another's already.
+
+    base: the relay's own address (RELAY_PUBLIC_URL): where the end is watched for, each start has one of its own
+    under it. Raises NoAddressError where it is needed and not known.
+    """
+    deliveries = []
+    for intent in intents:
+        delivery_id, plan = new_delivery_id(now), intent.plan
+        delivery = Delivery(
+            id=delivery_id,
             event_id=event_id,
             rule=intent.rule,
             call=intent.call,
@@ -63,6 +70,16 @@ def deliveries_of(event_id: str, intents: Iterable[Intent], now: datetime) -> li
             state=State.PENDING,
             created_at=now,
             updated_at=now,
+            plan=replace(plan, origin=plan.origin or delivery_id) if plan else None,
+            results=intent.results,
+            unsure=intent.unsure,
+            watched=_watched(base) if intent.policy.watch else None,
         )
-        for intent in intents
-    ]
+        deliveries.append(delivery)
+    return deliveries
+
+
+def _watched(base: str | None) -> Watched:
+    if not base:
+        raise NoAddressError("RELAY_PUBLIC_URL is needed: the rule watches for the end, and its start has no address")
+    return watched_under(base)

@@ -175,5 +175,8 @@ def _texts_of_event(event: Event) -> list[str]:
 
 
 def _texts_of_delivery(delivery: Delivery) -> list[str]:
+    plan = json.dumps(delivery.plan.to_wire() if delivery.plan else None, ensure_ascii=False)
     call = json.dumps(delivery.call.to_wire(), ensure_ascii=False)
-    return [call, delivery.reason or "", *(attempt.description or "" for attempt in delivery.attempts)]
+    ended_with = delivery.watched.query if delivery.watched else ""
+    said = [attempt.description or "" for attempt in delivery.attempts]
+    return [plan, call, ended_with, delivery.reason or "", *said]

@@ -117,13 +117,21 @@ class Ingest:
     """Receives webhooks: everything the web process needs for it, built once."""
 
     def __init__(
-        self, rules: RuleBook, collector: Collector, persons: PersonIndex, prober: Prober, places: Places
+        self,
+        rules: RuleBook,
+        collector: Collector,
+        persons: PersonIndex,
+        prober: Prober,
+        places: Places,
+        *,
+        base: str | None = None,
     ) -> None:
         self._rules = rules
         self._collector = collector
         self._persons = persons
         self._prober = prober
         self._places = places
+        self._base = base
         self._pauses = Pauses()
         self._turns = Turns()
 
@@ -201,7 +209,7 @@ class Ingest:
 
     def _entry(self, source: Source, piece: Piece, decision: Decision) -> Entry:
         event = piece.event
-        deliveries = deliveries_of(event.id, decision.intents, event.received_at)
+        deliveries = deliveries_of(event.id, decision.intents, event.received_at, self._base)
         event = replace(
             event,
             state=decision.state,

@@ -13,6 +13,8 @@ from relay.core.errors import IllegalTransitionError, LostRace, RelayError, Work
 from relay.core.events import Delivery
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State, advance
+from relay.core.plan import How
+from relay.core.progress import finish_step
 from relay.operations.replay import Replayer
 from relay.store import Store
 from relay.store.operators.audit_log import Act
@@ -47,15 +49,20 @@ class OperatorActs:
     def settle(self, delivery_id: str, who: str, state: State, note: str, workflow_id: str | None = None) -> Delivery:
         """Decide an uncertain delivery: it started, it is to be sent again, or it is given up.
 
+        Of one that is uncertain at a trigger, `started` says that the trigger was fired; what follows it then comes.
+
         Raises NotFoundError, RefusedError.
         """
         delivery = self.record.delivery(delivery_id)
         if delivery.state is not State.UNCERTAIN:
             raise RefusedError(f"{delivery_id} is {delivery.state}: only an uncertain delivery is settled by a person")
         # The note is in the audit log: reasons are words that are counted and indexed.
-        # An id beside another decision would claim a workflow for a delivery that has not started it.
-        started = workflow_id if state is State.STARTED else None
-        self._move(delivery, state, "settled_by_person", workflow_id=started)
+        if state is State.STARTED and delivery.next_step:
+            self._go_on(delivery)
+        else:
+            # An id beside another decision would claim a workflow for a delivery that has not started it.
+            started = workflow_id if state is State.STARTED else None
+            self._move(delivery, state, "settled_by_person", workflow_id=started)
         self._log(who, f"settle as {state}", delivery_id, note)
         return self.record.delivery(delivery_id)
 
@@ -69,15 +76,16 @@ class OperatorActs:
         return self.record.delivery(delivery_id)
 
     def leave(self, delivery_id: str, who: str, note: str) -> Delivery:
-        """Acknowledge a dead delivery: it stays dead, can still be replayed, and is no longer a need.
+        """Acknowledge a dead delivery, or one whose end is overdue: it stays as it is, and is no longer a need.
 
         Raises NotFoundError, RefusedError.
         """
-        delivery = self.record.delivery(delivery_id)
+        self.record.delivery(delivery_id)
         if not self.record.leave(delivery_id):
-            raise RefusedError(f"{delivery_id} needs nobody: only a dead delivery that nobody has dealt with is left")
+            wanted = "only a delivery that is dead or overdue, and that nobody has dealt with, is left"
+            raise RefusedError(f"{delivery_id} needs nobody: {wanted}")
         self._log(who, "leave", delivery_id, note)
-        return delivery
+        return self.record.delivery(delivery_id)
 
     def reveal_secret(self, source: str, who: str) -> str:
         """The secret that a source's sender gave, to the first person who asks. Raises RefusedError."""
@@ -120,6 +128,12 @@ class OperatorActs:
         question = self.store.questions.ask(portal, Asked(act), workflow_id, self.clock())
         self._log(who, act, workflow_id, delivery_id)
         return question
+
+    def _go_on(self, delivery: Delivery) -> None:
+        """The trigger was fired, a person says: what follows it comes next, if anything does."""
+        progress = finish_step(delivery, How.FIRED, None, self.clock())
+        state = State.RETRYING if progress.state is State.PENDING else progress.state
+        self._move(delivery, state, progress.reason or "settled_by_person", after=progress.delivery)
 
     def _move(self, delivery: Delivery, state: State, reason: str, **what: object) -> None:
         try:

@@ -2,6 +2,10 @@
 
 `original` repeats the call as it was; `current` asks today's rules what they make of the event as it came. It is read
 anew: what could not be read then can be after its source was mended (`json_field`, `fallback_charset`, `max_body`).
+What an earlier delivery of the chain has made on the portal is not made again: its results are carried over, by the
+names of their steps, and what the new one makes carries the id of the first, under which the worker looks before it
+makes. What was found is asked anew: it may be another by now. Where the end is watched for, the new start has an address
+of its own.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from relay.core.errors import (
 from relay.core.events import Delivery, Event, Intent
 from relay.core.ids import EVENT_PREFIX, utc_now
 from relay.core.lifecycle import FINAL, EventState
+from relay.core.plan import How, StepKind
 from relay.operations.batches import contexts_of
 from relay.operations.deciding import decide, deliveries_of
 from relay.operations.ingest import is_lost
@@ -27,6 +32,9 @@ from relay.rules import RuleBook
 from relay.sources import Source
 from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Record
+
+OURS = frozenset({How.MADE, How.FOUND_AGAIN, How.CARRIED})
+"""How a result came about that the relay has made, once for all deliveries of a chain."""
 
 
 class NotReplayableError(RelayError):
@@ -36,21 +44,28 @@ class NotReplayableError(RelayError):
 class Replayer:
     """Makes the new deliveries. sources and rules: today's configuration.
 
-    persons: keys of what the rules of today find of a person; None where RELAY_SECRET_KEY is not known.
+    persons: keys of what the rules of today find of a person; None where RELAY_SECRET_KEY is not known. base: the
+    relay's own address, under which each start has one of its own where the end is watched for; None: not known.
     """
 
     def __init__(
-        self, record: Record, sources: Mapping[str, Source], rules: RuleBook, persons: PersonIndex | None
+        self,
+        record: Record,
+        sources: Mapping[str, Source],
+        rules: RuleBook,
+        persons: PersonIndex | None,
+        base: str | None = None,
     ) -> None:
         self._record = record
         self._sources = sources
         self._rules = rules
         self._persons = persons
+        self._base = base
 
     def replay(self, wanted: str, *, current_rules: bool) -> list[Delivery]:
         """Replay a delivery, or an event from which no call was made.
 
-        Raises NotFoundError, NotReplayableError, InvalidEventError, RecordUnavailableError.
+        Raises NotFoundError, NotReplayableError, NoAddressError, InvalidEventError, RecordUnavailableError.
         """
         if wanted.startswith(EVENT_PREFIX):
             return self._replay_event(self._record.event(wanted))
@@ -58,8 +73,9 @@ class Replayer:
         if old.state not in FINAL:
             raise NotReplayableError(f"{old.id} is {old.state}: only what is dead or started is replayed")
         event = self._record.event(old.event_id)
-        intent = self._current(event, old.rule) if current_rules else Intent(old.rule, old.call, old.policy)
-        (fresh,) = deliveries_of(event.id, [intent], utc_now())
+        intent = self._current(event, old.rule) if current_rules else _original(old)
+        intent = _carried(intent, self._last_with_plan(old))
+        (fresh,) = deliveries_of(event.id, [intent], utc_now(), self._base)
         return self._add(event, old, [replace(fresh, replay_of=old.id)], intent.personal)
 
     def _replay_event(self, event: Event) -> list[Delivery]:
@@ -73,7 +89,7 @@ class Replayer:
                     raise InvalidEventError(one.errors)
             raise NotReplayableError(f"no rule of today wants {event.id}")
         personal = [value for one in decisions for value in one.personal]
-        return self._add(event, None, deliveries_of(event.id, intents, utc_now()), personal)
+        return self._add(event, None, deliveries_of(event.id, intents, utc_now(), self._base), personal)
 
     def _current(self, event: Event, rule_name: str) -> Intent:
         rule = self._rules.get(rule_name)
@@ -83,6 +99,14 @@ class Replayer:
         if len(wanting) > 1:
             raise NotReplayableError(f"{event.id} holds {len(wanting)} entries that the rule {rule_name} wants")
         return rule.to_intent(wanting[0])
+
+    def _last_with_plan(self, delivery: Delivery) -> Delivery | None:
+        """The delivery, or the newest that it replays, with a plan: the rule may have had no steps in between."""
+        while delivery.plan is None:
+            if delivery.replay_of is None:
+                return None
+            delivery = self._record.delivery(delivery.replay_of)
+        return delivery
 
     def _contexts(self, event: Event) -> list[dict[str, object]]:
         """What rules see of the event, as its source reads it today; of a batch that is one event, of each entry."""
@@ -106,3 +130,22 @@ class Replayer:
         except LostRace as error:
             raise NotReplayableError(f"{error} has been replayed before") from None
         return fresh
+
+
+def _original(old: Delivery) -> Intent:
+    """The call as it was; where there is a plan, with the places of what has yet to be found."""
+    call = old.plan.shown() if old.plan else old.call
+    return Intent(old.rule, call, old.policy, plan=old.plan)
+
+
+def _carried(intent: Intent, earlier: Delivery | None) -> Intent:
+    """The same with the origin of an earlier plan, and with what it has made of the same names and kinds."""
+    if intent.plan is None or earlier is None or earlier.plan is None:
+        return intent
+    if earlier.call.portal != intent.call.portal:
+        return intent  # what was made there is not here
+    made = {(step.name, step.entity, step.type_id) for step in intent.plan.steps if step.kind is StepKind.MAKE}
+    kept = [one for one in earlier.results if one.how in OURS and (one.name, one.entity, one.type_id) in made]
+    results = tuple(replace(result, how=How.CARRIED) for result in kept)
+    unsure = tuple(name for name in earlier.unsure if name in {own for own, _, _ in made})
+    return replace(intent, plan=replace(intent.plan, origin=earlier.plan.origin), results=results, unsure=unsure)

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from relay.configuration.expressions import Expression
 from relay.configuration.fields import suggestion
-from relay.configuration.files import ConfigFile, Place, read_yaml
+from relay.configuration.files import ConfigFile, read_yaml
 from relay.configuration.mistakes import Mistakes, collecting
+from relay.core.call import Call
 from relay.core.errors import InvalidEventError, Mistake, NotFoundError
-from relay.core.events import Call, Intent, OnUncertain, Policy
+from relay.core.events import Intent, OnUncertain, Policy
+from relay.core.places import Result
+from relay.core.plan import Plan
 from relay.core.requirements import Requirement
-from relay.rules.compose import Composer, DocumentTemplate, Parameter
-from relay.rules.documents import NUMBER, is_reserved
+from relay.core.watching import Watch
+from relay.rules.assembly import Assembly
+from relay.rules.compose import Composer, StepTemplate, TriggerTemplate
 from relay.rules.extract import Extractor
 from relay.rules.schemas import RuleSchema
-from relay.rules.templates import Template, TemplateError
-from relay.rules.values import NEVER_NUMBERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +38,16 @@ class Rule:
     policy: Policy
     extractor: Extractor = field(repr=False)
     composer: Composer = field(repr=False)
+    steps: tuple[StepTemplate | TriggerTemplate, ...] = field(default=(), repr=False)
 
     @property
     def requirement(self) -> Requirement:
         """What it asks of its portal."""
         composer = self.composer
         document = composer.document_id.requirement
-        return Requirement(self.name, composer.portal, composer.template_id, document, tuple(composer.parameters))
+        watched = [self.policy.watch.parameter] if self.policy.watch else []
+        parameters, steps = (*composer.parameters, *watched), tuple(step.requirement for step in self.steps)
+        return Requirement(self.name, composer.portal, composer.template_id, document, parameters, steps)
 
     def matches(self, context: Mapping[str, Any]) -> bool:
         """Whether `when` holds for this event; an expression that cannot be applied to it does not."""
@@ -52,13 +58,22 @@ class Rule:
         return self.to_intent(context).call
 
     def to_intent(self, context: Mapping[str, Any]) -> Intent:
-        """The call with the rule's policy, and the texts in it that belong to a person. Raises InvalidEventError."""
+        """The call with the rule's policy, and the texts in it that belong to a person. Raises InvalidEventError.
+
+        Where the rule has steps, a plan: the steps, and the call with places for what they come to.
+        """
         values = self.extractor.extract(context)
         texts = tuple(self.extractor.personal_texts(values))
+        places = {step.name: Result(step.name) for step in self.steps}
         try:
-            return Intent(self.name, self.composer.compose(values), self.policy, texts)
+            call = self.composer.compose(values | places)
+            steps = tuple(step.compose(values | places) for step in self.steps)
         except InvalidEventError as error:
             raise InvalidEventError(error.errors, texts) from None
+        if not steps:
+            return Intent(self.name, call, self.policy, texts)
+        plan = Plan(origin="", steps=steps, call=call)
+        return Intent(self.name, plan.shown(), self.policy, texts, plan)
 
 
 class RuleBook:
@@ -93,11 +108,14 @@ def load_rules(
     sources: Collection[str] | None,
     portals: Collection[str] | None,
     mistakes: Mistakes | None = None,
+    base: str | None = None,
 ) -> RuleBook:
     """The rules of a folder's *.yaml and *.yml, or of one file, without those that have a mistake.
 
-    sources, portals: the names a rule may use; None: not known here, so any may. Mistakes are added to those that were
-    handed down; else ConfigError is raised with those of all files together.
+    sources, portals: the names a rule may use; None: not known here, so any may. base: the relay's own address
+    (RELAY_PUBLIC_URL), under which each start of a rule that watches for the end has one of its own; None: not known
+    here, empty: there is none. Mistakes are added to those that were handed down; else ConfigError is raised with those
+    of all files together.
     """
     with collecting(mistakes) as found:
         files = [path]
@@ -106,7 +124,7 @@ def load_rules(
         elif path.suffix not in {".yaml", ".yml"}:
             found.add(Mistake(str(path), 0, "no such folder: expected one with a file for each rule"))
             files = []
-        reader = _Reader(sources, portals, found)
+        reader = _Reader(sources, portals, found, base)
         rules = [rule for file in files if (rule := reader.read(file))]
         digest = hashlib.sha256(json.dumps(reader.contents, sort_keys=True).encode()).hexdigest()
         return RuleBook(rules, digest)
@@ -115,8 +133,15 @@ def load_rules(
 class _Reader:
     """Reads one file after another, and goes on after a mistake."""
 
-    def __init__(self, sources: Collection[str] | None, portals: Collection[str] | None, mistakes: Mistakes) -> None:
+    def __init__(
+        self,
+        sources: Collection[str] | None,
+        portals: Collection[str] | None,
+        mistakes: Mistakes,
+        base: str | None,
+    ) -> None:
         self.known = {"source": sources, "portal": portals}
+        self.base = base
         self.mistakes = mistakes
         self.files_by_name: dict[str, str] = {}
         self.contents: list[Any] = []
@@ -128,7 +153,10 @@ class _Reader:
             return None
         content = config.check(RuleSchema())
         self._check_names(config, content)
-        composer = _Starts(config, content).composer(content.get("start", {}))
+        self._check_watch(config, content)
+        assembly = Assembly(config, content)
+        steps, trigger = assembly.steps(), assembly.trigger()
+        composer = assembly.composer(trigger)
         if composer is None or not config.is_right:
             return None
         self.contents.append(config.content)
@@ -137,9 +165,10 @@ class _Reader:
             source=content["source"],
             file=config.file,
             when=content["when"],
-            policy=Policy(OnUncertain(content["on_uncertain"]), content["order_by"] == "document"),
+            policy=_policy_of(content),
             extractor=Extractor.build(content["extract"]),
             composer=composer,
+            steps=(*steps, *([trigger] if trigger else [])),
         )
 
     def _check_names(self, config: ConfigFile, content: Mapping[str, Any]) -> None:
@@ -148,7 +177,23 @@ class _Reader:
             if first != config.file:
                 config.add_mistake(("name",), f"{name!r} is also the name of the rule in {first}")
         self._check_known(config, ("source",), content.get("source"))
-        self._check_known(config, ("start", "portal"), content.get("start", {}).get("portal"))
+        for section in ("trigger", "start"):
+            self._check_known(config, (section, "portal"), content.get(section, {}).get("portal"))
+
+    def _check_watch(self, config: ConfigFile, content: Mapping[str, Any]) -> None:
+        """The portal has to reach the one-time address: it calls no host without a dot.
+
+        Source: bizproc/activities/bitrix/webhookactivity; facts of its own, as it has no page in the docs.
+        """
+        if self.base is None or not content.get("start", {}).get("watch"):
+            return
+        expected = "expected the relay's address as the portal reaches it, such as https://relay.example.com"
+        if not self.base:
+            wrong = "RELAY_PUBLIC_URL is not set, so there is no address to give to the template"
+            config.add_mistake(("start", "watch"), f"{wrong}: {expected}")
+        elif "." not in (host := urlsplit(self.base).hostname or ""):
+            wrong = f"RELAY_PUBLIC_URL has the host {host!r}, and Bitrix24 calls no host without a dot"
+            config.add_mistake(("start", "watch"), f"{wrong}: {expected}")
 
     def _check_known(self, config: ConfigFile, place: tuple[str, ...], name: str | None) -> None:
         kind = place[-1]
@@ -157,82 +202,7 @@ class _Reader:
             config.add_mistake(place, f"unknown {kind} {name!r}{suggestion(name, known)}")
 
 
-class _Starts:
-    """Parses the templates of one rule's `start` against the names of its `extract`."""
-
-    def __init__(self, config: ConfigFile, content: Mapping[str, Any]) -> None:
-        self.config = config
-        self.names = _value_names(config.content)
-        self.specs = content.get("extract", {})
-
-    def composer(self, start: Mapping[str, Any]) -> Composer | None:
-        """None where something is missing, which has been noted then. Every mistake in what is there is noted."""
-        document = self._document(*start["document_id"]) if "document_id" in start else None
-        parameters = {name: self._parameter(name, given) for name, given in start.get("parameters", {}).items()}
-        if document is None or not start.keys() >= {"portal", "template_id"}:
-            return None
-        return Composer(start["portal"], start["template_id"], document, parameters)
-
-    def _document(self, form: str | None, members: Sequence[str]) -> DocumentTemplate:
-        place: Place = ("start", "document_id")
-        templates = tuple(self._template(place, member) for member in members)
-        if form:
-            for template in templates:
-                self._check_number(place, form, template, members)
-        return DocumentTemplate(form, templates)
-
-    def _check_number(self, place: Place, form: str, member: Template, members: Sequence[str]) -> None:
-        """A short form wants numbers: note what can never be one, whatever arrives."""
-        if not member.names:
-            if not NUMBER.fullmatch(member.text):
-                wrong = f"found {member.text!r}, expected a number above 0 or a {{name}}"
-                self.config.add_mistake(place, wrong)
-            return
-        around = "".join(part for is_name, part in member.parts if not is_name)
-        if member.text.startswith("0") or (around and not (around.isascii() and around.isdecimal())):
-            alone = [f"{{{member.names[0]}}}" if text == member.text else text for text in members]
-            expected = f"expected {{{form}: {_shown(alone)}}}"
-            self.config.add_mistake(place, f"found {member.text!r}, which is never a number: {expected}")
-        for name in member.names:
-            kind = self.specs.get(name, {}).get("type")
-            if kind in NEVER_NUMBERS:
-                self.config.add_mistake(
-                    place, f"{{{name}}} has the type {kind} and is never a number: expected integer"
-                )
-
-    def _parameter(self, name: str, given: Any) -> Parameter:
-        place: Place = ("start", "parameters", name)
-        if is_reserved(name):
-            self.config.add_mistake(place, "Bitrix24 keeps this name for itself: expected another")
-        if not name or len(name) > 100 or not name.isprintable() or set(name) & set("[]&="):
-            self.config.add_mistake(place, "not a parameter's name: expected its id in the template")
-        if isinstance(given, list):
-            return [self._constant(place, entry) for entry in given]
-        constant: Parameter = self._constant(place, given)
-        return constant
-
-    def _constant(self, place: Place, given: Any) -> Any:
-        if isinstance(given, bool):
-            return "Y" if given else "N"
-        return self._template(place, given) if isinstance(given, str) else given
-
-    def _template(self, place: Place, text: str) -> Template:
-        try:
-            return Template.parse(text, self.names)
-        except TemplateError as error:
-            for message in error.messages:
-                self.config.add_mistake(place, message)
-            return Template(text, ())
-
-
-def _shown(members: Sequence[str]) -> str:
-    """The members of a short form as a rule has them."""
-    texts = [text if text.isdecimal() else json.dumps(text) for text in members]
-    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
-
-
-def _value_names(content: Any) -> Collection[str] | None:
-    """The names under `extract`, whatever is wrong with them; None where it may be there under a misspelled key."""
-    written = content if isinstance(content, dict) else {}
-    values = written.get("extract", {} if RuleSchema().has_read({}, written) else None)
-    return values.keys() if isinstance(values, dict) else None
+def _policy_of(content: Mapping[str, Any]) -> Policy:
+    given = content.get("start", {}).get("watch")
+    watch = Watch(given["callback"], int(given["within"])) if given else None
+    return Policy(OnUncertain(content["on_uncertain"]), content["order_by"] == "document", watch)

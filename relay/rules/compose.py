@@ -1,4 +1,6 @@
-"""Fills a rule's `start` part with values: a Call, ready to be recorded. It never looks at the event itself.
+"""Fills the parts of a rule with values: a Call, and the steps before it, ready to be recorded.
+
+It never looks at the event itself. Where a step's result goes, which only the portal knows, a place is left for it.
 
 Every parameter of the rule is sent, always. One without a value is sent as an empty text: a parameter left out would
 lose its default in newer portals (bizproc/lib/Starter/Parameters.php), and null cannot be said in a batch.
@@ -7,13 +9,19 @@ lose its default in newer portals (bizproc/lib/Starter/Parameters.php), and null
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
+from relay.core.call import Call, DocumentId
 from relay.core.errors import InvalidEventError
-from relay.core.events import Call, DocumentId
+from relay.core.places import Later, Result
+from relay.core.plan import Step, StepKind
+from relay.core.requirements import StepRequirement
 from relay.rules.documents import FORMS, NUMBER
 from relay.rules.templates import Template
+
+TRIGGER_NAME = "trigger"
+"""What the trigger's own step is called."""
 
 Parameter = Template | Sequence[Any] | str | int | float | None
 """What a rule says of a parameter: a template, a list of templates and constants, or a constant."""
@@ -36,23 +44,36 @@ class DocumentTemplate:
         return module, entity, prefix + (f"{fixed[0]}_" if self.form == "dynamic" and fixed[0] else "")
 
     def fill(self, values: Mapping[str, Any]) -> DocumentId:
-        """The triple. Raises InvalidEventError on the values that are missing or do not fit."""
+        """The triple. Raises InvalidEventError on the values that are missing or do not fit.
+
+        A Later may stand in it: what a step finds or makes has a number, so the worker that fills it has none to check.
+        """
         for member in self.members:
             absent = {name: ["missing: document_id needs it"] for name in member.names if values[name] is None}
             if absent:
                 raise InvalidEventError(absent)
         filled = [_one_line(member, values) for member in self.members]
         if self.form is None:
-            return filled[0], filled[1], filled[2]
+            return cast("DocumentId", tuple(filled))
         for member, number in zip(self.members, filled, strict=True):
-            if not NUMBER.fullmatch(number):
+            if isinstance(number, str) and not NUMBER.fullmatch(number):
                 raise _unfit(member, "expected a whole number above 0: document_id needs it")
         module, entity, prefix = FORMS[self.form]
-        return module, entity, prefix + "_".join(filled)
+        return cast("DocumentId", (module, entity, Later.of(_joined(prefix, filled))))
 
 
-def _one_line(member: Template, values: Mapping[str, Any]) -> str:
+def _joined(prefix: str, members: Sequence[str | Later]) -> list[str | Result]:
+    parts: list[str | Result] = [prefix]
+    for index, member in enumerate(members):
+        parts += ["_"] * (index > 0)
+        parts += member.parts if isinstance(member, Later) else [member]
+    return parts
+
+
+def _one_line(member: Template, values: Mapping[str, Any]) -> str | Later:
     filled = member.fill(values)
+    if isinstance(filled, Later):
+        return filled
     text = "" if isinstance(filled, list) else str(filled)
     if not text or len(text) > 255 or not text.isprintable():
         raise _unfit(member, "expected a short text or number: document_id needs it")
@@ -65,7 +86,7 @@ def _unfit(member: Template, message: str) -> InvalidEventError:
 
 @dataclass(frozen=True, slots=True)
 class Composer:
-    """The `start` part of a rule."""
+    """The `start` part of a rule; of one that only fires a trigger, its portal and document, and template 0."""
 
     portal: str
     template_id: int
@@ -80,6 +101,78 @@ class Composer:
             document_id=self.document_id.fill(values),
             parameters={name: _filled(parameter, values) for name, parameter in self.parameters.items()},
         )
+
+
+@dataclass(frozen=True, slots=True)
+class StepTemplate:
+    """A find or a make of a rule. blank: the step without its values."""
+
+    blank: Step
+    fields: Mapping[str, Parameter] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """Its name, which is that of its result."""
+        return self.blank.name
+
+    @property
+    def kind(self) -> StepKind:
+        """Whether it finds or makes."""
+        return self.blank.kind
+
+    @property
+    def requirement(self) -> StepRequirement:
+        """What it asks of its portal."""
+        step = self.blank
+        return StepRequirement(step.name, step.kind, step.entity, step.type_id, tuple(self.fields), step.own_field)
+
+    def compose(self, values: Mapping[str, Any]) -> Step:
+        """The step with its values, in which places are left for the results of those before it."""
+        return replace(self.blank, values={name: _field(given, values) for name, given in self.fields.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerTemplate:
+    """The trigger of a rule."""
+
+    document_id: DocumentTemplate
+    code: str
+    name: str = TRIGGER_NAME
+    kind: StepKind = StepKind.TRIGGER
+
+    @property
+    def fields(self) -> Mapping[str, Parameter]:
+        """What its rule says of its values, beside the document."""
+        return {"code": self.code}
+
+    @property
+    def requirement(self) -> StepRequirement:
+        """What it asks of its portal."""
+        return StepRequirement(self.name, self.kind, self.document_id.form or "document", None, ())
+
+    def compose(self, values: Mapping[str, Any]) -> Step:
+        """Raises InvalidEventError where the document cannot be named."""
+        target = self.document_id.fill(values)[2]
+        entity = self.document_id.form or "document"
+        return Step(self.name, self.kind, entity, None, {"target": target, "code": self.code})
+
+
+def _field(parameter: Parameter, values: Mapping[str, Any]) -> Any:
+    """As a parameter; but true and false stay, for a filter of custom fields has 1 and 0 where all else has Y and N.
+
+    And a list within a list stays one, for a file is [name, base64], and several are a list of these; one that lacks a
+    part is left out. b24restdocs, api-reference/crm/universal/crm-item-list.md, files/how-to-upload-files.md.
+    """
+    if isinstance(parameter, Template) and parameter.lone and isinstance(values[parameter.lone], bool):
+        return values[parameter.lone]
+    if not isinstance(parameter, list | tuple) or not any(isinstance(entry, list) for entry in parameter):
+        return _filled(parameter, values)
+    entries = [_each(entry, values) if isinstance(entry, list) else _entry(entry, values) for entry in parameter]
+    return [entry for entry in entries if entry != "" and not (isinstance(entry, list) and "" in entry)]
+
+
+def _each(entries: Sequence[Any], values: Mapping[str, Any]) -> list[Any]:
+    return [_entry(entry, values) for entry in entries]
 
 
 def _filled(parameter: Parameter, values: Mapping[str, Any]) -> Any:

@@ -13,7 +13,7 @@ from marshmallow import Schema, ValidationError, fields
 
 from relay.configuration.expressions import Expression, first_given
 from relay.core.errors import InvalidEventError
-from relay.rules.values import TYPES, Items, Value, bounds
+from relay.rules.values import TYPES, Items, Phone, Value, bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,13 @@ def typed(spec: Mapping[str, Any], name: str | None = None) -> Value:
     options: dict[str, Any] = {"data_key": name, "attribute": name, "validate": bounds(kind, spec)}
     options |= {"required": True} if spec["required"] else {"load_default": spec["default"]}
     if kind != "list":
-        return TYPES[kind](**options)
+        return _of_type(kind, spec, options)
     item = {"type": spec["items"], "min": None, "max": None, "max_length": None, "choices": spec["choices"]}
-    return Items(TYPES[spec["items"]](validate=bounds(spec["items"], item)), **options)
+    return Items(_of_type(spec["items"], spec, {"validate": bounds(spec["items"], item)}), **options)
+
+
+def _of_type(kind: str, spec: Mapping[str, Any], options: Mapping[str, Any]) -> Value:
+    return Phone(spec["region"], **options) if kind == "phone" else TYPES[kind](**options)
 
 
 def _by_field(messages: Any) -> dict[str, list[str]]:

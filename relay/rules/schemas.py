@@ -7,17 +7,32 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validates_schema
+from phonenumbers import SUPPORTED_REGIONS
 
 from relay.configuration.expressions import Expression, ExpressionError
-from relay.configuration.fields import NAME, Choice, Number, StrictSchema, Table, Text, Wanted, suggestion
+from relay.configuration.fields import (
+    NAME,
+    SECONDS,
+    Choice,
+    Flag,
+    Number,
+    Quantity,
+    StrictSchema,
+    Table,
+    Text,
+    Wanted,
+    suggestion,
+)
 from relay.core.events import OnUncertain
 from relay.rules.documents import FORMS
 from relay.rules.extract import typed
+from relay.rules.step_schemas import FIND, MAKE
 from relay.rules.values import TYPES
 
 ROOTS = ("body", "headers", "query", "envelope", "source", "received_at")
 """What an expression of a rule may look at (relay/sources/context.py)."""
 VALUE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+VALUE_NAME_WORDS = "letters, digits and _, not beginning with a digit"
 _BOUNDED = ("integer", "number")
 _SIZED = ("string", "list")
 
@@ -79,17 +94,6 @@ class _Type(Wanted):
         raise ValidationError(f"unknown type {value!r}{suggestion(str(value), (*TYPES, 'list'))}")
 
 
-class _Flag(Wanted):
-    """true or false."""
-
-    expected = "true or false"
-
-    def read(self, value: Any) -> bool:
-        if not isinstance(value, bool):
-            raise ValueError  # noqa: TRY004 - Wanted turns it into "expected ..."
-        return value
-
-
 class _Choices(Wanted):
     """The values that are allowed."""
 
@@ -103,17 +107,31 @@ class _Choices(Wanted):
         return tuple(value)
 
 
+class _Region(Wanted):
+    """Where a telephone number without a + is dialled."""
+
+    expected = "a country's two letters, such as RU"
+
+    def read(self, value: Any) -> str:
+        if not isinstance(value, str):
+            raise ValueError  # noqa: TRY004 - Wanted turns it into "expected ..."
+        if value not in SUPPORTED_REGIONS:
+            raise ValidationError(f"unknown region {value!r}: expected {self.expected}")
+        return value
+
+
 class _ValueSchema(StrictSchema):
     picks = _Picks(data_key="from", required=True)
     type = _Type(load_default="string")
-    required = _Flag(load_default=False)
+    required = Flag(load_default=False)
     default = fields.Raw(load_default=None)
     min = Number(-(2**63), 2**63 - 1, fraction=True, load_default=None)
     max = Number(-(2**63), 2**63 - 1, fraction=True, load_default=None)
     max_length = Number(1, 1_000_000, load_default=None)
     choices = _Choices(load_default=None)
     items = Choice(*TYPES, load_default="string")
-    personal = _Flag(load_default=None)
+    personal = Flag(load_default=None)
+    region = _Region(load_default=None)
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _fits_together(self, spec: dict[str, Any], written: Any, **_: Any) -> None:
@@ -127,6 +145,8 @@ class _ValueSchema(StrictSchema):
                 if kind not in kinds:
                     misplaced = [name for name in names if spec.get(name) is not None]
                     wrong |= {name: [f"is for {' and '.join(kinds)}, not for {kind}"] for name in misplaced}
+            if spec.get("region") and "phone" not in {kind, spec.get("items")}:
+                wrong["region"] = [f"is for phone, not for {kind}"]
         if self.has_read(spec, written, *self.load_fields.keys() - {"picks"}):
             wrong |= _typed_constants(spec | dict.fromkeys(wrong))[1]
         if wrong:
@@ -208,11 +228,26 @@ def _is_simple(entry: Any) -> bool:
     return not any(isinstance(one, list | dict) for one in entries)
 
 
+class _WatchSchema(StrictSchema):
+    callback = Text("the parameter that takes the address", required=True)
+    within = Quantity(SECONDS, "90d", required=True)
+
+
 class _StartSchema(StrictSchema):
     portal = Text("the name of a portal", required=True)
     template_id = Number(1, 2**31 - 1, required=True)
     document_id = _Document(required=True)
     parameters = _Parameters(load_default=dict)
+    watch = fields.Nested(_WatchSchema(), error_messages={"null": "expected a map with callback and within"})
+
+
+class _TriggerSchema(StrictSchema):
+    portal = Text("the name of a portal", required=True)
+    document_id = _Document(required=True)
+    code = Text("the code of a trigger, from its settings on the portal", r"[A-Za-z0-9_-]{1,100}", required=True)
+
+
+_EXPECTED_START = "expected a map with portal, template_id and document_id"
 
 
 class RuleSchema(StrictSchema):
@@ -221,12 +256,18 @@ class RuleSchema(StrictSchema):
     name = Text("a name of a-z, 0-9, - and _, beginning with a letter", NAME.pattern, required=True)
     source = Text("the name of a source", required=True)
     when = _Expression(load_default=None)
-    extract = Table(_ValueSchema(), VALUE_NAME, "letters, digits and _, not beginning with a digit", required=False)
+    extract = Table(_ValueSchema(), VALUE_NAME, VALUE_NAME_WORDS, required=False)
     # Hold: a process started twice, or not at all, is the operator's decision.
     on_uncertain = Choice(*OnUncertain, load_default=OnUncertain.HOLD)
     order_by = Choice("document", load_default=None)
-    start = fields.Nested(
-        _StartSchema(),
-        required=True,
-        error_messages={"required": "expected a map with portal, template_id and document_id"},
+    find = Table(FIND, VALUE_NAME, VALUE_NAME_WORDS, required=False)
+    make = Table(MAKE, VALUE_NAME, VALUE_NAME_WORDS, required=False)
+    trigger = fields.Nested(
+        _TriggerSchema(), error_messages={"null": "expected a map with portal, document_id and code"}
     )
+    start = fields.Nested(_StartSchema(), error_messages={"null": _EXPECTED_START})
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _does_something(self, content: dict[str, Any], written: Any, **_: Any) -> None:
+        if self.has_read(content, written) and not written.keys() & {"start", "trigger"}:
+            raise ValidationError({"start": [f"{_EXPECTED_START}, or a trigger"]})

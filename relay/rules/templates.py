@@ -1,6 +1,7 @@
 """Text with {names} in it. Filled in one pass, so a value that contains braces stays what it is.
 
-`{name}` alone keeps the value's type; in text, values are written as text. `{{` and `}}` are plain braces.
+`{name}` alone keeps the value's type; in text, values are written as text. `{{` and `}}` are plain braces. The name of
+a step, whose result nobody knows yet, leaves a place for it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from relay.configuration.braces import split_braces
 from relay.configuration.fields import suggestion
+from relay.core.places import Later, Result
 
 
 class TemplateError(ValueError):
@@ -33,15 +35,15 @@ class Template:
     parts: tuple[tuple[bool, str], ...]
 
     @classmethod
-    def parse(cls, text: str, known: Collection[str] | None) -> Template:
-        """known: the names that may stand in it; None: not known here, so any may.
+    def parse(cls, text: str, known: Collection[str] | None, later: Collection[str] = ()) -> Template:
+        """known: the names that may stand in it; None: not known here, so any may. later: steps still to come.
 
         Raises TemplateError for lone braces and for names that are not known.
         """
         parts, wrong = split_braces(text)
         if known is not None:
             unknown = [part for is_name, part in parts if is_name and part not in known]
-            wrong += [f"{{{name}}} is not among the values to extract{suggestion(name, known)}" for name in unknown]
+            wrong += [_unknown(name, known, later) for name in unknown]
         if wrong:
             raise TemplateError(*wrong)
         return cls(text, tuple(parts))
@@ -51,14 +53,25 @@ class Template:
         """The names in it, in order."""
         return tuple(part for is_name, part in self.parts if is_name)
 
+    @property
+    def lone(self) -> str | None:
+        """Its name, where nothing stands around it."""
+        return self.names[0] if len(self.parts) == len(self.names) == 1 else None
+
     def fill(self, values: Mapping[str, Any]) -> Any:
-        """A lone name gives its value, as plain() has it. Text gives text, or None if all its names are missing."""
+        """A lone name gives its value, as plain() has it. Text gives text, or None if all its names are missing.
+
+        Where a value is a Result, a Later comes out.
+        """
         names = self.names
-        if len(self.parts) == 1 and names:
-            return plain(values[names[0]])
+        if self.lone:
+            value = values[self.lone]
+            return Later((value,)) if isinstance(value, Result) else plain(value)
         if names and all(values[name] is None for name in names):
             return None
-        return "".join(_written(values[part]) if is_name else part for is_name, part in self.parts)
+        pieces = [_written(values[part]) if is_name else part for is_name, part in self.parts]
+        given = [values[name] for name in names if values[name] is not None]
+        return Later.of(pieces, has_value=any(not isinstance(value, Result) for value in given))
 
 
 def plain(value: Any) -> Any:
@@ -74,8 +87,16 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, list) else value
 
 
-def _written(value: Any) -> str:
+def _unknown(name: str, known: Collection[str], later: Collection[str]) -> str:
+    if name in later:
+        return f"{{{name}}} has no value yet: a step may use those before it"
+    return f"{{{name}}} is not among the values of this rule{suggestion(name, known)}"
+
+
+def _written(value: Any) -> str | Result:
     if value is None:
         return ""
+    if isinstance(value, Result):
+        return value
     shown = plain(value)
     return ", ".join(str(item) for item in shown) if isinstance(shown, list) else str(shown)

@@ -16,6 +16,7 @@ from urllib.request import Request, urlopen
 from relay.core.events import Delivery
 from relay.core.ids import utc_now
 from relay.core.lifecycle import FINAL, State
+from relay.core.plan import How, StepResult
 from relay.runtime.embedded import url_of
 from relay.sources import Source, Webhook, load_sources
 from relay.sources.signing import sign
@@ -45,7 +46,7 @@ def start_afresh(folder: Path) -> None:
 def show_samples(url: str, sandbox_url: str, config: Path) -> int:
     """Send every sample, wait for the outcomes, print them. 0 where each has its workflow in the sandbox."""
     record = Store.open(os.environ.get("REDIS_URL") or url_of(Path("var/demo/record"))).record
-    print(f"{'sample':24} {'rule':22} {'state':10} workflow in the sandbox", flush=True)
+    print(f"{'sample':24} {'rule':22} {'state':10} {'workflow in the sandbox':24} what came first", flush=True)
     sources, good = load_sources(config / "sources.yaml", os.environ), True
     for sample in _samples(config / "samples"):
         receipt = _send(url, sample, sources[sample.source])
@@ -53,13 +54,26 @@ def show_samples(url: str, sandbox_url: str, config: Path) -> int:
             known = _workflows(sandbox_url)
             found = delivery.workflow_id in known
             good = good and delivery.state is State.STARTED and found
-            shown = delivery.workflow_id if found else f"none ({delivery.reason or 'no answer yet'})"
-            print(f"{sample.name:24} {delivery.rule:22} {delivery.state:10} {shown}", flush=True)
+            shown = f"{delivery.workflow_id}" if found else f"none ({delivery.reason or 'no answer yet'})"
+            row = f"{sample.name:24} {delivery.rule:22} {delivery.state:10} {shown:24} {_what_came_first(delivery)}"
+            print(row.rstrip(), flush=True)
         if not receipt.get("deliveries"):
             good = False
             print(f"{sample.name:24} {'-':22} {receipt.get('state', 'refused'):10} none", flush=True)
     print("every sample has its workflow" if good else "not every sample has its workflow", flush=True)
     return 0 if good else 1
+
+
+def _what_came_first(delivery: Delivery) -> str:
+    """What was found and made before the start: `client 17 found, owner 1 instead, lead 1 made`."""
+    return ", ".join(_result(result) for result in delivery.results)
+
+
+def _result(result: StepResult) -> str:
+    if result.value is None:
+        return f"{result.name} {result.how}"
+    how = "instead" if result.how is How.NOTHING else result.how.replace("_", " ")
+    return f"{result.name} {result.value} {how}"
 
 
 def _samples(folder: Path) -> Iterator[Sample]:

@@ -7,6 +7,7 @@ this project, so that it can never share a misunderstanding with the client it i
     app      the addresses: REST, the token server, the control panel
     rest     one REST request: front end, faults, answer
     dispatch one method call: found, authorised, within limits, run, timed
-    methods  what each REST method does (starting, instances, listing, batch)
+    methods  what each REST method does (starting, instances, listing, making, item_lists, duplicates, users, ...)
+    crm      the items of the CRM, and in which shapes they are kept
     portal   everything the portal remembers, behind one lock
 """

@@ -1,10 +1,12 @@
 """Methods that tell a caller who it is and what it may do, for checking a credential without changing anything.
 
 Shapes after common/system and common/users of the official docs (profile, scope, methods, method.get, app.info,
-server.time, user.current); only the fields that a connection check would read are there.
+server.time); only the fields that a connection check would read are there.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from relay.sandbox import php
 from relay.sandbox.answers import Result
@@ -21,24 +23,9 @@ def show_profile(_portal: Portal, call: RestCall) -> Result:
             "ID": str(user.id),
             "ADMIN": user.is_admin,
             "NAME": user.name,
-            "LAST_NAME": "Sandbox",
+            "LAST_NAME": user.last_name,
             "PERSONAL_GENDER": "",
             "TIME_ZONE": "",
-        }
-    )
-
-
-def show_user(_portal: Portal, call: RestCall) -> Result:
-    """`user.current`: the caller's card."""
-    user = call.caller.user
-    return Result(
-        {
-            "ID": str(user.id),
-            "ACTIVE": True,
-            "NAME": user.name,
-            "LAST_NAME": "Sandbox",
-            "EMAIL": f"{user.name.lower()}@sandbox.invalid",
-            "USER_TYPE": "employee",
         }
     )
 
@@ -70,14 +57,7 @@ def show_time(portal: Portal, _call: RestCall) -> Result:
     return Result(iso_time(portal.clock(), portal.settings.utc_offset_h))
 
 
-def say_whether_available(portal: Portal, call: RestCall, methods: dict[str, str | None]) -> Result:
-    """`method.get`: whether a method exists and is within the scope. methods: name -> scope it needs."""
+def say_whether_available(call: RestCall, available: Mapping[str, bool]) -> Result:
+    """`method.get`: whether a method exists and is within the scope. available: the latter, by name."""
     name = (php.to_string(call.get("NAME")) or "").lower()
-    scope = methods.get(name)
-    is_existing = name in methods
-    return Result(
-        {
-            "isExisting": is_existing,
-            "isAvailable": is_existing and (scope is None or scope in portal.settings.scope),
-        }
-    )
+    return Result({"isExisting": name in available, "isAvailable": available.get(name, False)})

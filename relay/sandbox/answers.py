@@ -75,6 +75,17 @@ KNOWN_ERRORS: Mapping[str, KnownError] = {
     "": KnownError(400, 400, "Wrong DOCUMENT_ID!"),
 }
 
+CRM_ERRORS: Mapping[str, KnownError] = {
+    "100": KnownError(400, 400, "Could not find value for parameter {fields}"),
+    "CRM_FIELD_ERROR_REQUIRED": KnownError(400, 400, 'The "Name" field is required'),
+    "CRM_FIELD_ERROR_VALUE_NOT_VALID": KnownError(400, 400, 'Invalid value for field "Title"'),
+    "CREATE_DYNAMIC_ITEM_RESTRICTED": KnownError(
+        400, 400, "You cannot create a new item due to your plan restrictions"
+    ),
+    "ENTITY_TYPE_NOT_SUPPORTED": KnownError(400, 400, "Entity type INVOICE is not supported"),
+}
+"""What only the methods of the CRM answer with (crm/universal/crm-item-add.md and its neighbours)."""
+
 
 class RestError(Exception):
     """A method or the entrance refuses: `{"error", "error_description"}`, never with a `time` block.
@@ -83,7 +94,7 @@ class RestError(Exception):
     """
 
     def __init__(self, code: str, description: str | None = None, status: int | None = None) -> None:
-        known = KNOWN_ERRORS.get(code, KnownError(400, 400, code))
+        known = KNOWN_ERRORS.get(code) or CRM_ERRORS.get(code) or KnownError(400, 400, code)
         self.code = code
         self.description = known.description if description is None else description
         self._statuses = {"source": status or known.source, "docs": status or known.docs}
@@ -104,12 +115,17 @@ class PhpError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a method returns. total and next stand beside `result`; seconds is how long its first leg took."""
+    """What a method returns.
+
+    total and next stand beside `result`. seconds: how long its first leg took, which the caller waits for.
+    billed_s: processing time that is counted, though nobody waits for it.
+    """
 
     value: object
     total: int | None = None
     next: int | None = None
     seconds: float = 0.0
+    billed_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

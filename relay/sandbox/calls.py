@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from relay.sandbox.answers import RestError
-from relay.sandbox.portal import User
+from relay.sandbox.people import User
 
 
 @dataclass(frozen=True, slots=True)

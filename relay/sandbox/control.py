@@ -9,12 +9,11 @@ from dataclasses import asdict
 
 from flask import Blueprint, Response, jsonify, render_template, request
 
+from relay.sandbox.page import SHOWN, cards_of, known_clients
 from relay.sandbox.portal import Portal
 from relay.sandbox.usage import UsageError
 from relay.sandbox.workflows import utc_time
 
-SHOWN = 200
-"""Workflows on the page; /sandbox/workflows has all of them."""
 _PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -43,6 +42,16 @@ def _add_lists(blueprint: Blueprint, portal: Portal) -> None:
     @blueprint.get("/sandbox/workflows")
     def workflows() -> Response:
         return jsonify(portal.started())
+
+    @blueprint.get("/sandbox/documents")
+    def documents() -> Response:
+        with portal.lock:
+            return jsonify(portal.items.to_json())
+
+    @blueprint.get("/sandbox/triggers")
+    def triggers() -> Response:
+        with portal.lock:
+            return jsonify([asdict(fired) for fired in reversed(portal.triggers)])
 
     @blueprint.get("/sandbox/messages")
     def messages() -> Response:
@@ -93,6 +102,10 @@ def _add_knobs(blueprint: Blueprint, portal: Portal) -> None:
     def add_templates() -> Response:
         return jsonify([asdict(template) for template in portal.add_templates(_body())])
 
+    @blueprint.post("/sandbox/documents")
+    def seed_documents() -> Response:
+        return jsonify(portal.add_documents(_body()))
+
     @blueprint.post("/sandbox/reset")
     def reset() -> Response:
         portal.reset()
@@ -116,6 +129,10 @@ def _render(portal: Portal) -> str:
             "portal.html",
             started=started[:SHOWN],
             total=len(started),
+            cards=cards_of(portal, started),
+            made=len(portal.items.made),
+            clients=known_clients(portal),
+            fired=list(reversed(portal.triggers))[:SHOWN],
             names={number: template.name for number, template in portal.templates.items()},
             counters=portal.log.counters(),
             faults=portal.faults.to_json(),

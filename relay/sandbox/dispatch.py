@@ -1,7 +1,7 @@
 """One REST call from "is there such a method" to the answer with its `time` block.
 
 The order is that of CRestServer::processCall (rest/classes/general/rest.php): the method is looked up before the
-caller is. May not know HTTP or faults. Processing time is reckoned, not measured, so a test controls it.
+caller is. May not know HTTP. Processing time is reckoned, not measured, so a test controls it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from relay.sandbox.answers import RestError
 from relay.sandbox.batch import run_batch
 from relay.sandbox.calls import Caller, RestCall, upper_names
+from relay.sandbox.faults import refusal
 from relay.sandbox.limits import BATCH_WEIGHT
 from relay.sandbox.methods import BATCH, find_method
 from relay.sandbox.portal import Portal
@@ -29,41 +30,58 @@ def answer_call(
         if method != BATCH:
             find_method(portal, method)
         call = RestCall(method, parameters, authorise())
-        return _answer_batch(portal, call) if method == BATCH else _answer_one(portal, call)
+        if method == BATCH:
+            return _answer_batch(portal, call)
+        answer, seconds, _ = _answer_one(portal, call)
+        return answer, seconds
 
 
-def _answer_one(portal: Portal, call: RestCall) -> tuple[dict[str, object], float]:
+def _answer_one(portal: Portal, call: RestCall) -> tuple[dict[str, object], float, float]:
+    """The answer, the seconds until it is due, and those that it is billed."""
     method = find_method(portal, call.method)
-    if method.scope is not None and method.scope not in portal.settings.scope:
+    if not method.is_open_to(portal.settings.scope):
         raise RestError("insufficient_scope")
     _refuse_blocked(portal, call)
+    fault = portal.faults.take_command(call.method)
+    if fault is not None and not fault.executed:
+        raise refusal(fault)
     result = method.run(portal, call)
+    if fault is not None:
+        raise refusal(fault)
     seconds = result.seconds + portal.settings.call_cost_s
-    portal.limiter.charge(call.meter, portal.clock(), seconds)
+    billed = seconds + result.billed_s
+    portal.limiter.charge(call.meter, portal.clock(), billed, portal.settings.operating_window_s)
     counts = {"next": result.next, "total": result.total}
     answer = {"result": result.value} | {name: count for name, count in counts.items() if count is not None}
-    return answer | {"time": _time_block(portal, call, seconds)}, seconds
+    return answer | {"time": _time_block(portal, call, billed)}, seconds, billed
 
 
 def _answer_batch(portal: Portal, call: RestCall) -> tuple[dict[str, object], float]:
     is_billed = portal.settings.profile == "b"
     if is_billed:
         _refuse_blocked(portal, call)
+    bills: list[float] = []
 
     def run(method: str, parameters: Mapping[str, object]) -> tuple[Mapping[str, object], float]:
-        return _answer_one(portal, RestCall(method, upper_names(parameters), call.caller, nested=True))
+        nested = RestCall(method, upper_names(parameters), call.caller, nested=True)
+        answer, seconds, billed = _answer_one(portal, nested)
+        bills.append(billed)
+        return answer, seconds
 
     sections, seconds = run_batch(call.parameters, run)
+    billed = sum(bills)
     if is_billed:
-        portal.limiter.charge(call.meter, portal.clock(), seconds * BATCH_WEIGHT)
-    return {"result": sections, "time": _time_block(portal, call, seconds)}, seconds
+        weighed = billed * BATCH_WEIGHT
+        portal.limiter.charge(call.meter, portal.clock(), weighed, portal.settings.operating_window_s)
+    return {"result": sections, "time": _time_block(portal, call, billed)}, seconds
 
 
 def _refuse_blocked(portal: Portal, call: RestCall) -> None:
     settings = portal.settings
     if settings.operating_limit_s is None:
         return
-    if portal.limiter.is_blocked(call.meter, portal.clock(), settings.operating_limit_s, settings.profile):
+    window_s, limit_s = settings.operating_window_s, settings.operating_limit_s
+    if portal.limiter.is_blocked(call.meter, portal.clock(), limit_s, window_s, settings.profile):
         raise RestError("OPERATION_TIME_LIMIT")
 
 
@@ -80,5 +98,5 @@ def _time_block(portal: Portal, call: RestCall, seconds: float) -> dict[str, obj
     }
     if portal.settings.operating_limit_s is None:
         return block
-    operating, reset_at = portal.limiter.reading(call.meter, portal.clock())
+    operating, reset_at = portal.limiter.reading(call.meter, portal.clock(), portal.settings.operating_window_s)
     return block | {"operating_reset_at": reset_at, "operating": float(operating)}

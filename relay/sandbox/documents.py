@@ -85,6 +85,12 @@ def find_document(document_id: object, missing: Collection[int]) -> Document:
     raise RestError("", "Wrong DOCUMENT_ID!")
 
 
+def document_of(type_name: str, number: int) -> Document:
+    """The document that a CRM item is. type_name: such as LEAD or DYNAMIC_147."""
+    entities = {prefix: entity for (_, entity), prefix in CRM_PREFIXES.items()}
+    return Document("crm", entities.get(type_name, _DYNAMIC_ENTITY), f"{type_name}_{number}", type_name)
+
+
 def _parse_triple(document_id: object) -> tuple[str, str, str]:
     if not isinstance(document_id, list) or len(document_id) != 3:
         raise RestError("", "Wrong DOCUMENT_ID!")

@@ -1,7 +1,8 @@
 """Faults: what may go wrong on purpose, how often, and what then reaches the wire.
 
 A fault touches REST requests only. Each kind says whether the request is executed nevertheless, which is the
-question that makes retrying hard. May not look at the portal; it turns one reply into another.
+question that makes retrying hard. One kind, `command_error`, strikes the calls of a method wherever they stand, so the
+commands of a batch as well. May not look at the portal; it turns one reply into another.
 """
 
 from __future__ import annotations
@@ -72,12 +73,16 @@ def _error(
     """An error answer. The fault's own code, description and status come first, then these, then the official ones."""
 
     def spoil(fault: Fault, _reply: Reply, column: StatusColumn) -> Reply:
-        own_text, own_status = fault.options.get("description"), fault.options.get("status")
-        text = own_text if isinstance(own_text, str) else description
-        error = RestError(fault.text("code", code), text, own_status if isinstance(own_status, int) else status)
-        return error_reply(error, column)
+        return error_reply(refusal(fault, code, description, status), column)
 
     return spoil
+
+
+def refusal(fault: Fault, code: str = "", description: str | None = None, status: int | None = None) -> RestError:
+    """The error that a fault stands for; code, description and status where it has none of its own."""
+    own_text, own_status = fault.options.get("description"), fault.options.get("status")
+    text = own_text if isinstance(own_text, str) else description
+    return RestError(fault.text("code", code), text, own_status if isinstance(own_status, int) else status)
 
 
 def _slow(_fault: Fault, reply: Reply, _column: StatusColumn) -> Reply:
@@ -101,6 +106,7 @@ def _redirect(fault: Fault, _reply: Reply, _column: StatusColumn) -> Reply:
     return dataclasses.replace(page, headers={"Location": fault.text("location", _OTHER_HOST)})
 
 
+COMMAND_ERROR = "command_error"
 _ERROR_KEYS = frozenset({"code", "description", "status", "executed"})
 
 KINDS: Mapping[str, _Kind] = {
@@ -114,6 +120,7 @@ KINDS: Mapping[str, _Kind] = {
     "cut": _Kind(_html(504, "Gateway Time-out"), frozenset({"seconds"}), executed=True),
     "truncated": _Kind(_truncated, frozenset(), executed=True),
     "error": _Kind(_error(""), _ERROR_KEYS - {"code"}, frozenset({"code"})),
+    COMMAND_ERROR: _Kind(_error(""), _ERROR_KEYS - {"code"}, frozenset({"code"})),
     "expired_token": _Kind(_error("expired_token")),
     "lock_wait": _Kind(_error("", _LOCK_WAIT)),
     "not_json": _Kind(_body(b"<b>Fatal error</b>: Allowed memory size exhausted", HTML_TYPE), executed=True),
@@ -144,7 +151,14 @@ class Faults:
 
     def take(self, method: str) -> Fault | None:
         """The fault that hits this request, if any; a counted one has one hit less."""
-        for fault in self._faults:
+        return self._take(method, [fault for fault in self._faults if fault.kind != COMMAND_ERROR])
+
+    def take_command(self, method: str) -> Fault | None:
+        """The same for one call of a method, be it a request of its own or a command of a batch."""
+        return self._take(method, [fault for fault in self._faults if fault.kind == COMMAND_ERROR])
+
+    def _take(self, method: str, faults: list[Fault]) -> Fault | None:
+        for fault in faults:
             if fault.method is not None and fault.method != method:
                 continue
             if fault.share is not None and self._chance.random() >= fault.share:

@@ -12,7 +12,8 @@ from relay.sandbox import php
 from relay.sandbox.answers import RestError, Result
 from relay.sandbox.calls import RestCall
 from relay.sandbox.chats import Message
-from relay.sandbox.portal import USERS, Portal
+from relay.sandbox.people import PEOPLE
+from relay.sandbox.portal import Portal
 from relay.sandbox.workflows import utc_time
 
 FORBIDDEN_CHAT = 403
@@ -37,7 +38,7 @@ def _check_dialog(portal: Portal, dialog_id: str) -> None:
     if found is None:
         raise RestError("USER_ID_EMPTY")
     kind, number = found[1], int(found[2])
-    if not kind and number not in USERS:
+    if not kind and number not in PEOPLE:
         raise RestError("USER_NOT_FOUND")
     if kind and number in portal.settings.missing_documents:
         raise RestError("CHAT_ID")

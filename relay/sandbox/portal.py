@@ -10,11 +10,14 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import gevent
 
 from relay.sandbox.chats import Message
+from relay.sandbox.crm.fired import Fired
+from relay.sandbox.crm.items import Items
+from relay.sandbox.crm.seeds import KNOWN_CLIENTS, seed_items
 from relay.sandbox.fault_orders import faults_from_json
 from relay.sandbox.faults import Fault, Faults
 from relay.sandbox.limits import OperatingLimiter, RequestBuckets
@@ -25,18 +28,6 @@ from relay.sandbox.tokens import TokenServer
 from relay.sandbox.workflows import Workflow
 
 SECRET = "sandbox"  # noqa: S105 - the pretend portal's secret is public
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """Somebody who may hold a webhook."""
-
-    id: int
-    name: str
-    is_admin: bool
-
-
-USERS = {1: User(1, "Ada", is_admin=True), 2: User(2, "Ben", is_admin=False)}
 
 
 class Portal:
@@ -68,6 +59,9 @@ class Portal:
         self.templates: dict[int, Template] = ten_templates()
         self.workflows: list[Workflow] = []
         self.messages: list[Message] = []
+        self.items = Items()
+        seed_items(self.items, self.settings, self.clock(), KNOWN_CLIENTS)
+        self.triggers: list[Fired] = []
         self.states: dict[str, Workflow] = {}
         self.faults = Faults(self._chance)
         self.log = RequestLog()
@@ -102,6 +96,11 @@ class Portal:
                 added[template.id] = template
             self.templates |= added
             return list(added.values())
+
+    def add_documents(self, given: object) -> list[dict[str, int]]:
+        """Add CRM items as if they had always been there; see relay.sandbox.crm.seeds. UsageError if unusable."""
+        with self.lock:
+            return seed_items(self.items, self.settings, self.clock(), given)
 
     def new_workflow_id(self) -> str:
         """An id in the native shape, PHP's uniqid('', true): 13 hexadecimal digits of time, then d.dddddddd."""

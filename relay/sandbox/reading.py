@@ -16,7 +16,8 @@ from flask import Request
 from relay.sandbox import php
 from relay.sandbox.answers import RestError
 from relay.sandbox.calls import Caller, upper_names
-from relay.sandbox.portal import SECRET, USERS, Portal
+from relay.sandbox.people import OWNERS, PEOPLE
+from relay.sandbox.portal import SECRET, Portal
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Incoming:
             raise RestError("invalid_token")
         if not portal.tokens.is_fresh(self.token):
             raise RestError("expired_token")
-        return Caller(USERS[1], "app", "app")
+        return Caller(PEOPLE[1], "app", "app")
 
     def known_user(self, portal: Portal) -> int | None:
         """The caller's number for the log; None where the credential is no good."""
@@ -71,7 +72,12 @@ def read_request(request: Request, tail: str) -> Incoming:
 
 
 def _read_body(request: Request) -> dict[str, object]:
-    """JSON only if its content type says so; what cannot be parsed counts as nothing at all."""
+    """JSON only if its content type says so; what cannot be parsed counts as nothing at all.
+
+    A GET has no body, whatever was sent: a method then misses its parameters (bitrix-tools/b24-rest-docs#223).
+    """
+    if request.method == "GET":
+        return {}
     if request.mimetype != "application/json":
         return php.nest(request.form.items(multi=True))
     try:
@@ -93,7 +99,7 @@ def _read_address(tail: str) -> tuple[str, tuple[str, str] | None]:
 
 
 def _webhook_owner(user_id: str, secret: str) -> Caller:
-    user = USERS.get(php.to_int(user_id))
+    user = OWNERS.get(php.to_int(user_id))
     if user is None or secret != SECRET:
         raise RestError("INVALID_CREDENTIALS")
     return Caller(user, f"webhook:{user.id}", "webhook")

@@ -44,7 +44,7 @@ class Query:
         """The page asked for. show(name, row): the value as it is written into the answer."""
         found = [row for row in rows if all(holds(row) for holds in self._conditions())]
         for name, direction in reversed(self._order()):
-            found.sort(key=lambda row, name=name: _rank(row[name]), reverse=direction == "desc")  # type: ignore[misc] # mypy cannot infer a lambda with a default
+            found.sort(key=lambda row, name=name: rank(row[name]), reverse=direction == "desc")  # type: ignore[misc] # mypy cannot infer a lambda with a default
         names = self._select()
         start = php.to_int(self.parameters.get("START"))
         first = max(0, start)
@@ -67,7 +67,7 @@ class Query:
             name = name.upper()
         if name not in self.fields:
             return None
-        choices = [self._read(self.fields[name], item) for item in _listed(wanted)]
+        choices = [self._read(self.fields[name], item) for item in listed(wanted)]
         tests = [_test(self.fields[name], operator.lstrip("!") or "", choice) for choice in choices if choice != ()]
         if not tests:
             return None
@@ -83,7 +83,7 @@ class Query:
             return php.to_int(wanted)
         if kind == "text":
             return text
-        moment = _seconds(text)
+        moment = seconds_of(text)
         return () if moment is None else moment + self.shift_s
 
     def _order(self) -> list[tuple[str, str]]:
@@ -100,7 +100,7 @@ class Query:
         return [name for name in names if name in self.fields] or self.default_select
 
 
-def _listed(wanted: object) -> list[object]:
+def listed(wanted: object) -> list[object]:
     """A value, or the members of an array of values."""
     members = php.as_map(wanted)
     return [wanted] if members is None else list(members.values())
@@ -110,12 +110,13 @@ def _test(kind: Kind, operator: str, wanted: Value | tuple[()]) -> Callable[[Val
     if wanted is None:
         return lambda value: value in (None, "")
     if kind == "text" and operator == "":
-        pattern = _like(str(wanted))
+        pattern = like(str(wanted))
         return lambda value: value is not None and pattern.fullmatch(str(value)) is not None
-    return lambda value: value is not None and _compare(operator, _rank(value), _rank(wanted))
+    return lambda value: value is not None and compare(operator, rank(value), rank(wanted))
 
 
-def _compare(operator: str, left: tuple[float, str], right: tuple[float, str]) -> bool:
+def compare(operator: str, left: tuple[float, str], right: tuple[float, str]) -> bool:
+    """Whether two ranks stand in the relation of `<`, `<=`, `>`, `>=`, or else are equal."""
     if operator == "<":
         return left < right
     if operator == "<=":
@@ -127,14 +128,14 @@ def _compare(operator: str, left: tuple[float, str], right: tuple[float, str]) -
     return left == right
 
 
-def _rank(value: Value | tuple[()]) -> tuple[float, str]:
+def rank(value: Value | tuple[()]) -> tuple[float, str]:
     """Numbers by size, texts without regard to case; nothing comes first."""
     if isinstance(value, (int, float)):
         return (float(value), "")
     return (0.0, value.casefold() if isinstance(value, str) else "")
 
 
-def _like(pattern: str) -> re.Pattern[str]:
+def like(pattern: str) -> re.Pattern[str]:
     r"""MySQL's LIKE: `_` and `%` are wildcards, and a backslash only quotes the next character.
 
     So a class name with backslashes never matches itself.
@@ -149,7 +150,8 @@ def _like(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(parts), re.IGNORECASE | re.DOTALL)
 
 
-def _seconds(text: str) -> float | None:
+def seconds_of(text: str) -> float | None:
+    """A date of a request as seconds since 1970, in UTC where it says no zone; None where it cannot be read."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

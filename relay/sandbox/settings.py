@@ -24,7 +24,9 @@ class Settings:
     profile: generation of the server code, "a" or "b".
     rate, burst: requests a second that drain from a client's bucket (None: no limit), and the bucket's size
         (limits.md: 2 and 50; enterprise plans 5 and 250).
-    operating_limit_s: time one method may take in ten minutes (None: no limiter and no `operating` in answers).
+    operating_limit_s: time one method may take in a window (None: no limiter and no `operating` in answers).
+    operating_window_s: that window, ten minutes on a real portal.
+    operating_add_s: processing time billed to crm.item.add and crm.item.import, without any waiting (crm-item-add.md).
     call_cost_s: processing time billed to every method call, without any waiting.
     latency_ms: added before each answer.
     cut_after_s: the front end answers 504 when a request takes longer; it is executed nevertheless.
@@ -32,6 +34,12 @@ class Settings:
     limit_simultaneous: live workflows allowed on one document, 0 for any number.
     missing_documents: numbers of the documents that do not exist.
     scope: what the credential may use.
+    crm_mode: 1 with leads, 2 without: then a new lead becomes a deal at once.
+    crm_may_add: whether callers may make CRM items; if not, ACCESS_DENIED.
+    crm_fields: fields beyond the usual, or other rules for usual ones: objects with entityTypeId and name, and type,
+        isMultiple or isRequired where they are not string, false and false.
+    smart_processes: the entityTypeIds of the smart processes that there are.
+    smart_items_allowed: whether the plan allows new items of smart processes; if not, CREATE_DYNAMIC_ITEM_RESTRICTED.
     bizproc_available: whether the plan has business processes; if not, its methods are "not found".
     statuses: HTTP statuses as in the "source" or as in the "docs".
     language: "en" or "ru", of the texts that the portal localises.
@@ -45,6 +53,8 @@ class Settings:
     rate: float | None = 2.0
     burst: int = 50
     operating_limit_s: float | None = 480.0
+    operating_window_s: float = 600.0
+    operating_add_s: float = 1.8
     call_cost_s: float = 0.0
     latency_ms: float = 0.0
     cut_after_s: float = 60.0
@@ -52,6 +62,11 @@ class Settings:
     limit_simultaneous: int = 0
     missing_documents: tuple[int, ...] = (404,)
     scope: tuple[str, ...] = ALL_SCOPES
+    crm_mode: int = 1
+    crm_may_add: bool = True
+    crm_fields: tuple[Mapping[str, object], ...] = ()
+    smart_processes: tuple[int, ...] = (147,)
+    smart_items_allowed: bool = True
     bizproc_available: bool = True
     statuses: StatusColumn = "source"
     language: str = "en"
@@ -95,6 +110,16 @@ def _is_list_of(kind: type) -> Callable[[object], bool]:
     return lambda value: isinstance(value, (list, tuple)) and all(type(item) is kind for item in value)
 
 
+def _is_field(value: object) -> bool:
+    """Whether it can be one of crm_fields."""
+    if not isinstance(value, Mapping) or not {"entityTypeId", "name"} <= set(value) <= set(_FIELD_KINDS):
+        return False
+    return all(type(member) is _FIELD_KINDS[name] for name, member in value.items())
+
+
+_FIELD_KINDS: Mapping[str, type] = {
+    "entityTypeId": int, "name": str, "type": str, "isMultiple": bool, "isRequired": bool,
+}  # fmt: skip
 _AMOUNT = (_is_amount, "a number of 0 or more")
 _AMOUNT_OR_NULL = (lambda value: value is None or _is_amount(value), "a number of 0 or more, or null for no limit")
 _FLAG = (lambda value: isinstance(value, bool), "true or false")
@@ -104,6 +129,8 @@ _CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "rate": _AMOUNT_OR_NULL,
     "burst": (_is_whole, "a whole number of 0 or more"),
     "operating_limit_s": _AMOUNT_OR_NULL,
+    "operating_window_s": (lambda value: _is_amount(value) and value != 0, "a number above 0"),
+    "operating_add_s": _AMOUNT,
     "call_cost_s": _AMOUNT,
     "latency_ms": _AMOUNT,
     "cut_after_s": _AMOUNT,
@@ -111,6 +138,17 @@ _CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "limit_simultaneous": (_is_whole, "a whole number of 0 or more"),
     "missing_documents": (_is_list_of(int), "a list of whole numbers"),
     "scope": (_is_list_of(str), "a list of scope names"),
+    "crm_mode": (lambda value: type(value) is int and value in (1, 2), "1 or 2"),
+    "crm_may_add": _FLAG,
+    "crm_fields": (
+        lambda value: isinstance(value, (list, tuple)) and all(_is_field(item) for item in value),
+        "a list of objects with entityTypeId and name, and perhaps type, isMultiple and isRequired",
+    ),
+    "smart_processes": (
+        lambda value: isinstance(value, (list, tuple)) and all(type(item) is int and item >= 128 for item in value),
+        "a list of whole numbers of 128 or more",
+    ),
+    "smart_items_allowed": _FLAG,
     "bizproc_available": _FLAG,
     "statuses": (lambda value: value in ("source", "docs"), '"source" or "docs"'),
     "language": (lambda value: value in ("en", "ru"), '"en" or "ru"'),

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from relay.sandbox import php, texts
 from relay.sandbox.answers import PhpError, RestError, Result
 from relay.sandbox.calls import RestCall
-from relay.sandbox.documents import Document, find_document
+from relay.sandbox.documents import Document, document_of, find_document
 from relay.sandbox.portal import Portal
-from relay.sandbox.templates import SCRIPT, Template
+from relay.sandbox.templates import ON_CREATION, SCRIPT, Template
+from relay.sandbox.webhook_activity import end_with_webhook
 from relay.sandbox.workflows import Workflow
 
 OWN_ID = "PreGeneratedWorkflowId"
@@ -37,9 +38,18 @@ def start_workflow(portal: Portal, call: RestCall) -> Result:
     call.caller.require_admin()
     given = _given_parameters(portal, call, template)
     _refuse_crowd(portal, document, given)
-    workflow = _create(portal, call, template, document, given)
+    workflow = _create(portal, call.caller.user.id, template, document, given)
     portal.remember(workflow)
+    end_with_webhook(portal, workflow, template)
     return Result(workflow.id, seconds=template.first_leg_s)
+
+
+def start_by_itself(portal: Portal, type_name: str, number: int, user_id: int) -> None:
+    """Start the templates that run on every new document of a type. user_id: whoever has made it."""
+    document = document_of(type_name, number)
+    for template in portal.templates.values():
+        if template.auto_execute & ON_CREATION and template.document_type == document.type_triple:
+            portal.remember(_create(portal, user_id, template, document, template.defaults()))
 
 
 def _find_template(portal: Portal, call: RestCall) -> Template:
@@ -80,7 +90,7 @@ def _refuse_crowd(portal: Portal, document: Document, given: Mapping[str, object
 
 
 def _create(
-    portal: Portal, call: RestCall, template: Template, document: Document, given: Mapping[str, object]
+    portal: Portal, user_id: int, template: Template, document: Document, given: Mapping[str, object]
 ) -> Workflow:
     now = portal.clock()
     return Workflow(
@@ -88,7 +98,7 @@ def _create(
         template_id=template.id,
         document=document.triple,
         parameters={name: value for name, value in given.items() if name not in RESERVED},
-        started_by=call.caller.user.id,
+        started_by=user_id,
         started_at=now,
         saved_at=now + template.first_leg_s,
         modified_at=now + template.first_leg_s,

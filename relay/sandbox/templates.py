@@ -10,13 +10,18 @@ from dataclasses import dataclass, field
 
 from relay.sandbox.usage import UsageError
 
+ON_CREATION = 1
+"""AUTO_EXECUTE of a template that starts by itself on a new document (CBPDocumentEventType::Create)."""
 SCRIPT = 32
 """AUTO_EXECUTE of a template that is a script (CBPDocumentEventType::Script)."""
 LISTED_BELOW = 8
 """template.list shows only templates with a smaller AUTO_EXECUTE: no robots, no scripts."""
 
 _DYNAMIC_CLASSES = "Bitrix\\Crm\\Integration\\BizProc\\Document\\"
-_TEMPLATE_KEYS = frozenset({"id", "name", "document_type", "parameters", "auto_execute", "first_leg_s", "waits"})
+_TEMPLATE_KEYS = frozenset(
+    {"id", "name", "document_type", "parameters", "auto_execute", "first_leg_s", "waits"}
+    | {"webhook_parameter", "after_s", "query"}
+)
 _PARAMETER_KEYS = frozenset({"Name", "Description", "Type", "Required", "Multiple", "Options", "Default"})
 
 
@@ -29,6 +34,8 @@ class Template:
     first_leg_s: seconds until the first wait or the end; the start answers after it, and only then is the
         workflow to be seen among the instances.
     waits: whether it then waits for somebody; if not, it has ended.
+    webhook_parameter: the parameter with the address that its last activity, "Webhook", calls; empty: it has none.
+    after_s: seconds from the start until then, which is the end. query: what the activity has added to the address.
     """
 
     id: int
@@ -38,6 +45,9 @@ class Template:
     auto_execute: int = 0
     first_leg_s: float = 0.0
     waits: bool = True
+    webhook_parameter: str = ""
+    after_s: float = 0.0
+    query: str = ""
 
     def defaults(self) -> dict[str, object]:
         """The Default of each parameter that has one."""
@@ -97,6 +107,9 @@ def template_from_json(given: object, next_id: int) -> Template:
         auto_execute=int(_amount(given, "auto_execute")),
         first_leg_s=_amount(given, "first_leg_s"),
         waits=_flag(given, "waits"),
+        webhook_parameter=str(given.get("webhook_parameter", "")),
+        after_s=_amount(given, "after_s"),
+        query=str(given.get("query", "")),
     )
 
 

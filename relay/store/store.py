@@ -18,6 +18,7 @@ from relay.store.portals.portal import PortalRecord
 from relay.store.portals.questions import Questions
 from relay.store.portals.requirements import publish_rules, published_rules
 from relay.store.portals.workers import Worker, read_workers
+from relay.store.record.endings import Endings
 from relay.store.record.memory import Memory, read_memory
 from relay.store.record.places import Places
 from relay.store.record.record import Record
@@ -37,6 +38,7 @@ class Store:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self.record = Record(redis)
+        self.endings = Endings(redis)
         self.operators = Operators(redis)
         self.questions = Questions(redis)
         self.traces = Traces(redis)

@@ -22,7 +22,7 @@ from relay.store import Store
 from relay.store.operators.sessions import LONGEST
 from relay.store.record.collector import Collector
 from relay.store.record.persons import PersonIndex
-from relay.web import api, dashboard, hooks, ops, problems
+from relay.web import api, dashboard, done, hooks, ops, problems
 from relay.web.auth.guard import Guard, Role
 from relay.web.auth.proxies import TrustedProxies
 from relay.web.services import Services
@@ -38,7 +38,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     if settings is None:
         settings, config = load_all(os.environ)
     else:
-        config = load_config(settings.config, os.environ)
+        config = load_config(settings.config, os.environ, base=settings.public_url or "")
     store = Store.open(settings.redis_url)
     if warning := store.ensure_durable():
         log.warning("record.not_durable", reason=warning)
@@ -59,7 +59,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     app.extensions["services"] = _furnish(settings, config, store)
     problems.register(app)
-    for blueprint in (hooks.blueprint, ops.blueprint, dashboard.blueprint):
+    for blueprint in (hooks.blueprint, done.blueprint, ops.blueprint, dashboard.blueprint):
         app.register_blueprint(blueprint)
     api.register(app)
     app.wsgi_app = TrustedProxies(  # type: ignore[method-assign] # Flask's way
@@ -78,13 +78,22 @@ def publish(store: Store, rules: RuleBook) -> None:
 
 def _furnish(settings: Settings, config: Config, store: Store) -> Services:
     persons = PersonIndex(settings.secret_key or "")
-    operator_acts = OperatorActs(store, Replayer(store.record, config.sources, config.rules, persons))
+    operator_acts = OperatorActs(
+        store, Replayer(store.record, config.sources, config.rules, persons, settings.public_url)
+    )
     return Services(
         settings=settings,
         sources=config.sources,
         rules=config.rules,
         store=store,
-        ingest=Ingest(config.rules, Collector(store.record), persons, Prober(store.senders), store.places),
+        ingest=Ingest(
+            config.rules,
+            Collector(store.record),
+            persons,
+            Prober(store.senders),
+            store.places,
+            base=settings.public_url,
+        ),
         guard=Guard(
             store.operators,
             settings.secret_key or "",

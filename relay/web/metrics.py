@@ -78,6 +78,8 @@ class SnapshotCollector(Collector):
         yield _gauge("relay_deliveries", "Deliveries on record.", "state", ledger.deliveries)
         text = "Uncertain deliveries that only a person can decide."
         yield GaugeMetricFamily("relay_uncertain_for_person", text, snapshot.for_person)
+        text = "Started deliveries whose workflow's end was not heard of in time."
+        yield GaugeMetricFamily("relay_overdue", text, snapshot.overdue)
         yield GaugeMetricFamily("relay_ledger_balanced", "1 while the books add up.", int(not ledger.imbalances))
         needs = Counter(need.code for need in self._needs)
         text = "Things that need a person now, by what they are; the first page says them in words."
@@ -112,12 +114,12 @@ class SnapshotCollector(Collector):
             ),
             (
                 "relay_operating_seconds",
-                "Operating time that the portal counts in its window.",
-                {key: one.operating_s(now) for key, one in portals.items()},
+                "Operating time that the portal counts in its window, of the method that has used most.",
+                {key: one.learned.operating_s(now) for key, one in portals.items()},
             ),
             (
                 "relay_operating_limit_seconds",
-                "Operating time that the portal allows in its window.",
+                "Operating time that the portal allows each method in its window.",
                 {key: one.learned.operating_limit_s for key, one in portals.items()},
             ),
         ):

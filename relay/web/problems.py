@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from relay.core.errors import (
     InvalidEventError,
+    NoAddressError,
     NotFoundError,
     RecordUnavailableError,
     RelayError,
@@ -31,6 +32,7 @@ RETRY_AFTER_S = 5
 STATUSES: dict[type[RelayError], int] = {
     NotFoundError: 404,
     NotReplayableError: 409,
+    NoAddressError: 409,
     RefusedError: 409,
     TooLargeError: 413,
     UnreadableError: 400,
@@ -81,7 +83,7 @@ def _on_http(error: HTTPException) -> Response | tuple[str, int] | HTTPException
 
 
 def _on_unavailable(error: RecordUnavailableError) -> Response | tuple[str, int]:
-    log.warning("record.unavailable", reason=str(error), path=request.path)
+    log.warning("record.unavailable", reason=str(error), route=_route())
     if _is_for_people():
         return render_template("error.html", status=503, detail="The record is not available at the moment."), 503
     return record_unavailable()
@@ -102,9 +104,14 @@ def _on_invalid(error: InvalidEventError) -> Response | tuple[str, int]:
 
 
 def _on_bug(error: Exception) -> Response | tuple[str, int]:
-    route = request.url_rule.rule if request.url_rule else None  # not the path, in which anything may stand
-    log.error("request.failed", route=route, method=request.method, kind=type(error).__name__, places=places_of(error))
+    kind, places = type(error).__name__, places_of(error)
+    log.error("request.failed", route=_route(), method=request.method, kind=kind, places=places)
     return _answer(500, "an error of ours; it is in the log")
+
+
+def _route() -> str | None:
+    """The rule of the path, not the path itself: anything may stand in that, such as a token."""
+    return request.url_rule.rule if request.url_rule else None
 
 
 def _answer(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response | tuple[str, int]:
@@ -114,4 +121,4 @@ def _answer(status: int, detail: str, headers: Mapping[str, str] | None = None) 
 
 
 def _is_for_people() -> bool:
-    return not request.path.startswith(("/hooks/", "/api/")) and request.accept_mimetypes.accept_html
+    return not request.path.startswith(("/hooks/", "/done/", "/api/")) and request.accept_mimetypes.accept_html

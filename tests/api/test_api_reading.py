@@ -16,10 +16,10 @@ from tests.support.senders import dump, website
 
 SECOND = timedelta(seconds=1)
 DELIVERY_KEYS = {
-    "id", "event_id", "rule", "portal", "state", "call", "workflow_id", "reason", "attempts", "next_attempt_at",
-    "created_at", "updated_at", "replay_of",
+    "id", "event_id", "rule", "portal", "state", "call", "workflow_id", "reason", "steps", "watch", "attempts",
+    "next_attempt_at", "created_at", "updated_at", "replay_of",
 }  # fmt: skip
-ATTEMPT_KEYS = {"number", "at", "duration_ms", "verdict", "status", "code", "description", "batch_size"}
+ATTEMPT_KEYS = {"number", "at", "duration_ms", "verdict", "status", "code", "description", "batch_size", "step"}
 
 
 def ids(page, kind="deliveries"):
@@ -257,6 +257,43 @@ def test_a_rule_is_tried_on_a_body_and_nothing_is_recorded(api, record):
     api.post("/rules/try", {"source": "website", "body": "{", "rule": "demo-request"}, 400)
     api.post("/rules/try", {"source": "website", "body": "x", "content_type": "image/png"}, 415)
     api.post("/rules/try", {"source": "website"}, 422)
+
+
+CALLBACK = {
+    "source": "website",
+    "rule": "callback",
+    "body": {"form": "callback", "name": "Nina", "phone": "+79000000099", "manager": "eva@example.com"},
+}
+
+
+def test_a_rule_that_finds_and_makes_is_tried_with_what_only_the_portal_knows(api, record):
+    (unknown,) = api.post("/rules/try", CALLBACK)["tried"]
+    (known,) = api.post("/rules/try", CALLBACK | {"given": {"client": 17, "owner": None}})["tried"]
+
+    assert unknown["steps"][0] == {
+        "name": "client",
+        "kind": "find",
+        "entity": "contact",
+        "method": "crm.duplicate.findbycomm",
+        "fields": {"phone": "+79000000099"},
+        "prospect": "unknown",
+        "value": None,
+    }
+    assert unknown["call"]["parameters"]["Parameter1"] == "user_{owner}"
+    assert [(one["prospect"], one["value"]) for one in known["steps"]] == [
+        ("given", 17),
+        ("instead", 1),
+        ("unknown", None),
+    ]
+    assert known["steps"][2]["fields"]["contactId"] == 17
+    assert known["call"]["parameters"]["Parameter1"] == "user_1"
+    assert known["call"]["document_id"][2] == "LEAD_{lead}"
+    assert record.counts().total_events == 0
+
+
+@pytest.mark.parametrize("given", [{"cleint": 1}, {"lead": None}, {"client": 0}, {"client": "17"}, {"client": True}])
+def test_what_no_step_can_come_to_is_not_given(api, given):
+    api.post("/rules/try", CALLBACK | {"given": given}, 422)
 
 
 def test_the_audit_is_the_ledger(api, record):

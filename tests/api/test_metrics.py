@@ -58,7 +58,7 @@ def test_the_metrics_are_what_is_on_record(app, record, redis):
     oldest = utc_now() - timedelta(minutes=10)
     write_one(record, oldest)
     hold(redis, "main", "x", utc_now())
-    redis.hset(keys.PACE + "main", mapping={"operating": "12.5", "reset_at": "99999999999999"})
+    redis.hset(keys.PACE + "main", mapping={"used:crm.item.add": "12.5 99999999999999", "used:user.get": "3 1"})
 
     found = told(app)
 

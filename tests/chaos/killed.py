@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import random
-import signal
 import sys
-import time
 
 from relay.core.lifecycle import State
 from tests.chaos.stage import Stage, doubles, until
@@ -21,14 +17,7 @@ def killed(count: int, kills: int) -> str:
         sandbox = stage.add_portal("main", CONFIG, rate=None, latency_ms=20)
         stage.fill("main", count)
         stage.start_workers("main", 2)
-        done = 0
-        while done < kills and stage.open_count():
-            until(lambda: bool(stage.worker_pids()), "a worker runs", 30)
-            time.sleep(random.uniform(0.2, 0.9))
-            pids = stage.worker_pids()
-            if pids:
-                os.kill(random.choice(pids), signal.SIGKILL)
-                done += 1
+        done = stage.kill_workers(kills)
         took = until(lambda: stage.open_count() == 0, "all are final", 500)
         ledger, workflows = stage.ledger(), sandbox.workflows()
     return (

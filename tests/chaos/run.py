@@ -1,4 +1,4 @@
-"""`make chaos`: the fault suite, a row a scene. Arguments (drain cut killed held refresh outage stranger) choose."""
+"""`make chaos`: the fault suite, a row a scene. Arguments (drain cut killed document operating ...) choose."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from tests.chaos import cut, drain, foreign, held, killed, outage, refresh, stranger
+from tests.chaos import cut, document, drain, foreign, held, killed, operating, outage, refresh, stranger
 
 
 def scenes() -> dict[str, Callable[[], Iterator[str]]]:
@@ -15,6 +15,8 @@ def scenes() -> dict[str, Callable[[], Iterator[str]]]:
         "drain": _drain,
         "cut": _cut,
         "killed": lambda: iter([killed.killed(2_000, 30)]),
+        "document": lambda: (document.document(1_000, 20, own_id) for own_id in ("echo", "off")),
+        "operating": lambda: iter([operating.operating(2_000, 2)]),
         "held": lambda: iter([held.held(5_000, 300)]),
         "refresh": lambda: iter([refresh.refresh(10, 5, 500)]),
         "outage": _outage,

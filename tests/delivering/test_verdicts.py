@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from relay.core.lifecycle import State, Verdict
-from relay.sandbox.answers import KNOWN_ERRORS
+from relay.sandbox.answers import CRM_ERRORS, KNOWN_ERRORS
 from relay.store.portals.gate import GateState
 from tests.delivering.contexts import add, alerts, send, use_webhook
 from tests.delivering.wire import Wire, answering, respond
 from tests.support.processes import refusing_address
 from workers.bitrix24.client import Client
+from workers.bitrix24.step_verdicts import STEP_TABLE
+from workers.bitrix24.verdicts import TABLE
 
 TRANSIENT, SLOWED, BUDGET, AMBIGUOUS, LOST, HELD, PERMANENT = "T", "C-rate", "C-budget", "A", "A-lost", "H", "P"
 """The classes: not executed and tried again; a pause by the clock, of the pace or of the method; may have been
@@ -31,7 +33,7 @@ class Expected:
 MEANS = {
     TRANSIENT: Expected(State.RETRYING, Verdict.UNREACHABLE, GateState.PAUSED),
     SLOWED: Expected(State.RETRYING, Verdict.THROTTLED, GateState.PAUSED),
-    BUDGET: Expected(State.PENDING, None, GateState.PAUSED),
+    BUDGET: Expected(State.PENDING, None),
     AMBIGUOUS: Expected(State.UNCERTAIN, Verdict.AMBIGUOUS),
     LOST: Expected(State.UNCERTAIN, Verdict.AMBIGUOUS, GateState.PAUSED),
     HELD: Expected(State.PENDING, None, GateState.HELD),
@@ -331,4 +333,6 @@ def test_every_code_of_the_pretend_portal_has_its_row():
         "ERROR_SELECT_VALIDATION_FAILURE",
         *("MESSAGE_EMPTY", "USER_ID_EMPTY", "USER_NOT_FOUND", "CHAT_ID", "ACCESS_ERROR"),
     }
+    of_steps = {row.code for row in STEP_TABLE} - {row.code for row in TABLE}
     assert set(CODES) == set(KNOWN_ERRORS) - of_other_methods
+    assert of_steps == set(CRM_ERRORS)

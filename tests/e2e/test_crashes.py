@@ -123,9 +123,9 @@ def test_a_worker_that_is_killed_in_mid_call_leaves_what_a_person_or_the_portal_
     assert record.delivery(delivery.id).state is State.SENDING
 
     now = utc_now()
-    sweep(record, now)
+    sweep(record, now, {})
     assert record.delivery(delivery.id).state is State.SENDING
-    sweep(record, now + HARD_DEADLINE + timedelta(seconds=1))
+    sweep(record, now + HARD_DEADLINE + timedelta(seconds=1), {})
 
     left = record.delivery(delivery.id)
     assert left.state is State.UNCERTAIN

@@ -25,12 +25,20 @@ ATTEMPTS = st.builds(
     code=st.none() | st.text(),
     description=st.none() | st.text(),
     batch_size=st.integers(1, 50),
+    step=st.text(max_size=64),
 )
 
 
 @given(ATTEMPTS)
 def test_an_attempt_comes_back_from_its_wire_form_as_it_was(attempt):
     assert Attempt.from_wire(json.loads(json.dumps(attempt.to_wire()))) == attempt
+
+
+def test_an_attempt_that_an_earlier_version_has_written_was_one_to_start():
+    wire = make_attempt().to_wire()
+    del wire["step"]
+
+    assert Attempt.from_wire(wire) == make_attempt()
 
 
 def test_a_delivery_shows_its_call_and_its_attempts_in_the_words_of_the_api():
@@ -54,6 +62,8 @@ def test_a_delivery_shows_its_call_and_its_attempts_in_the_words_of_the_api():
         },
         "workflow_id": None,
         "reason": None,
+        "steps": [],
+        "watch": None,
         "attempts": [
             {
                 "number": 1,
@@ -64,6 +74,7 @@ def test_a_delivery_shows_its_call_and_its_attempts_in_the_words_of_the_api():
                 "code": None,
                 "description": "täxt",
                 "batch_size": 1,
+                "step": "",
             }
         ],
         "next_attempt_at": "2026-06-01T12:00:15.000+00:00",

@@ -17,13 +17,14 @@ BEFORE = {
     "sending": {"pending", "retrying"},
     "retrying": {"sending", "uncertain"},
     "uncertain": {"sending"},
-    "started": {"sending", "uncertain"},
+    "started": {"pending", "retrying", "sending", "uncertain"},
     "dead": {"pending", "retrying", "sending", "uncertain"},
 }
 PAIRS = list(itertools.product(State, State))
 STEPS = {
     ("pending", "sending"), ("retrying", "sending"),
     ("pending", "dead"), ("retrying", "dead"),
+    ("pending", "started"), ("retrying", "started"),
     ("sending", "started"), ("sending", "retrying"), ("sending", "pending"),
     ("sending", "uncertain"), ("sending", "dead"),
     ("uncertain", "started"), ("uncertain", "retrying"), ("uncertain", "dead"),

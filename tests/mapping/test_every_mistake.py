@@ -99,7 +99,7 @@ def test_the_mistakes_of_every_file_are_shown_in_one_round_by_file_and_line(tmp_
         ("rules/a.yaml:9: ", "found 'LEAD_{id}', which is never a number: expected {lead: \"{id}\"}"),
         ("rules/b.yaml:1: ", "'first' is also the name of the rule in "),
         ("rules/b.yaml:9: ", "Bitrix24 keeps this name for itself"),
-        ("rules/b.yaml:9: ", "{ip} is not among the values to extract; expected one of id"),
+        ("rules/b.yaml:9: ", "{ip} is not among the values of this rule; expected one of id"),
         ("rules/c.yaml:2: ", "not valid YAML"),
         ("sources.yaml:4: ", "found '1TB', expected a whole number with one of"),
         ("sources.yaml:7: ", "this header is a secret and is not kept"),

@@ -84,6 +84,9 @@ def start_with(**parts: Any) -> dict[str, Any]:
         (value(type="integer", default="x"), "extract.a.default: found 'x', expected a whole"),
         (value(type="integer", choices=["x"]), "extract.a.choices: found a list, expected a whole"),
         (value(choices=["x"], default="y"), "extract.a.default: found 'y', expected one of x"),
+        (value(type="phone", region="XX"), ":12: extract.a.region: unknown region 'XX': expected a country's two"),
+        (value(type="phone", region=7), ":12: extract.a.region: found 7, expected a country's two letters, such as RU"),
+        (value(type="email", region="RU"), ":12: extract.a.region: is for phone, not for email"),
         (value(type="integer", min=1, default=0), "extract.a.default: found 0, expected at least"),
     ],
 )  # fmt: skip

@@ -117,6 +117,40 @@ def test_a_value_is_typed_or_refused_without_being_repeated(
         assert errors["v"][0].startswith("expected ")
 
 
+@pytest.mark.parametrize(
+    ("region", "value", "expected"),
+    [
+        ("RU", "8 (999) 123-45-67", "+79991234567"), ("RU", "9991234567", "+79991234567"),
+        ("RU", "+7 999 123 45 67 доб. 12", "+79991234567"), ("RU", 89991234567, "+79991234567"),
+        ("RU", "+49 30 1234567", "+49301234567"), ("RU", "tel:+7-999-123-45-67", "+79991234567"),
+        ("KZ", "8 701 123 45 67", "+77011234567"), ("DE", "030 1234567", "+49301234567"),
+        ("GB", "020 7946 0000", "+442079460000"),
+        ("RU", "123", None), ("RU", "call me", None), ("RU", "", None), ("RU", True, None), ("RU", "9" * 65, None),
+        ("RU", ["+79991234567"], None),
+    ],
+)  # fmt: skip
+def test_a_telephone_number_is_read_as_people_of_its_region_dial_it(
+    tmp_path: Path, region: str, value: Any, expected: str | None
+) -> None:
+    start = {**START, "parameters": {"P": "{v}"}}
+    spec = {"from": "body.v", "type": "phone", "region": region, "required": True}
+    rule = rule_of(tmp_path, extract={"v": spec}, start=start)
+    if expected is not None:
+        assert rule.to_call(context({"v": value})).parameters == {"P": expected}
+    else:
+        (message,) = errors_of(rule, {"v": value})["v"]
+        assert message.endswith(f"expected a telephone number, as in {region} or with a +")
+
+
+def test_a_list_of_telephone_numbers_has_a_region_too(tmp_path: Path) -> None:
+    spec = {"from": "body.v", "type": "list", "items": "phone", "region": "RU"}
+    rule = rule_of(tmp_path, extract={"v": spec}, start={**START, "parameters": {"P": "{v}"}})
+
+    assert rule.to_call(context({"v": ["8 999 123-45-67", "+49 30 1234567"]})).parameters == {
+        "P": ["+79991234567", "+49301234567"]
+    }
+
+
 EVERY_KIND = ("string", "integer", "number", "boolean", "email", "url", "phone", "date", "datetime", "list")
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

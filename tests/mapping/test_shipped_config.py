@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from relay.configuration.portals import load_portals
-from relay.core.events import Call
+from relay.core.call import Call
 from relay.rules import RuleBook, load_rules
 from relay.sources import Source, Webhook, build_context, load_sources
 
@@ -136,3 +136,14 @@ def test_what_the_readme_shows_of_a_source_is_what_loads(tmp_path: Path) -> None
         path.write_text(f"sources:\n  one:\n{block}{proof}", "utf-8")
         secrets = dict.fromkeys(re.findall(r"[A-Z]+_[A-Z_]+", block), "the-secret-of-the-test")
         assert load_sources(path, secrets)["one"], block
+
+
+def test_the_steps_in_the_readme_are_those_of_rules_that_load(tmp_path: Path) -> None:
+    section = (CONFIG / "README.md").read_text("utf-8").partition("### The document first")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
+    extract = "".join(f"  {name}: {{from: body.{name}}}\n" for name in ("name", "phone", "email", "manager"))
+    for number, block in enumerate(blocks):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(f"name: r{number}\nsource: site\nextract:\n{extract}{block}", "utf-8")
+
+    assert len(load_rules(tmp_path, sources=["site"], portals=["main"]).all()) == len(blocks) == 2

@@ -10,12 +10,17 @@ from urllib.parse import quote_plus
 import pytest
 
 from relay.cli.main import main
+from relay.core.events import Policy
 from relay.core.lifecycle import EventState, State
+from relay.core.places import Later, Result
+from relay.core.plan import Plan, Step, StepKind
+from relay.core.watching import Watch, watched_under
 from relay.operations.erase import Eraser, Needle, NotErasableError
 from relay.store import Store
 from relay.store.operators.audit_log import Act, log_act, read_acts
 from relay.store.portals.gate import Gate
 from relay.store.portals.questions import Questions
+from relay.store.record.endings import Endings
 from relay.store.record.persons import PersonIndex
 from relay.store.redis import keys
 from tests.support.folders import WEB_SECRETS
@@ -47,6 +52,27 @@ def finish(record, delivery, description=None):
     claimed = claim_one(record, delivery, NOON)
     attempt = replace(make_attempt(), description=description)
     record.settle(claimed, State.DEAD, NOON, attempt=attempt, reason="x")
+
+
+def end_with(record, query):
+    """A delivery whose workflow has ended with this."""
+    entry = make_entry()
+    watched = watched_under("https://relay.example.com")
+    watching = replace(entry.deliveries[0], policy=Policy(watch=Watch("Back", 60)), watched=watched)
+    write(record, replace(entry, deliveries=[watching]))
+    record.settle(claim_one(record, watching, NOON), State.STARTED, NOON)
+    Endings(record.redis).finish(watched.address.rpartition("/")[2], NOON, query)
+
+
+def test_what_came_with_the_end_of_a_workflow_is_found_and_its_address_goes_too(record, eraser):
+    end_with(record, "s=ok&mail=ada%40example.com")
+
+    traces = eraser.find(EMAIL, quietly)
+    eraser.erase(EMAIL, traces, "someone", cancel=False)
+
+    assert len(traces.events) == 1
+    assert "ada" not in everything(record.redis)
+    assert not record.redis.exists(keys.ADDRESSES, keys.AWAITED, keys.OVERDUE)
 
 
 def everything(redis):
@@ -109,6 +135,26 @@ def test_wherever_the_value_stands_its_event_goes_and_no_other(eraser, record, r
     assert not HER_ADDRESS.search(everything(redis))
     assert record.event(other.id)
     assert (record.counts().imbalances, record.counts().total) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"email": EMAIL},
+        {"email": ["x", EMAIL]},
+        {"title": Later((f"{EMAIL}, client ", Result("client")), has_value=True)},
+    ],
+)
+def test_a_value_that_only_the_steps_before_a_call_have_is_erased_as_well(eraser, record, redis, values):
+    entry = make_entry()
+    plan = Plan("dlv_1", (Step("lead", StepKind.MAKE, "lead", 1, values),), entry.deliveries[0].call)
+    write(record, replace(entry, deliveries=[replace(entry.deliveries[0], plan=plan)]))
+    finish(record, entry.deliveries[0])
+
+    eraser.erase(EMAIL, eraser.find(EMAIL, quietly), "terminal", cancel=False)
+
+    assert not HER_ADDRESS.search(everything(redis))
+    assert record.counts().total == 0
 
 
 def test_what_the_portal_said_of_a_person_is_erased_as_well(eraser, record):

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import gc
+import ssl
+import warnings
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+import aiohttp
+import gevent.ssl
 import pytest
 import requests
+import trustme
+from b24pysdk import BitrixWebhook, Config
+from b24pysdk import Client as VendorsClient
+from fast_bitrix24 import BitrixAsync
 
 from relay.sandbox.portal import Portal
 from relay.sandbox.server import SandboxServer
@@ -44,6 +55,24 @@ class Client:
         triple = ["crm", "CCrmDocumentLead", "LEAD_7"] if document is None else document
         body = {"TEMPLATE_ID": template, "DOCUMENT_ID": triple, "PARAMETERS": parameters}
         return self.call("bizproc.workflow.start", body)
+
+    def add(
+        self, fields: object, entity_type: int = 1, method: str = "crm.item.add", user: int = 1
+    ) -> requests.Response:
+        return self.call(method, {"entityTypeId": entity_type, "fields": fields}, user=user)
+
+    def make(self, fields: object, entity_type: int = 1, method: str = "crm.item.add") -> dict[str, object]:
+        response = self.add(fields, entity_type, method)
+        assert response.status_code == 200, response.text
+        return response.json()["result"]["item"]
+
+    def item(self, number: object, entity_type: int = 1) -> dict[str, object]:
+        response = self.call("crm.item.get", {"entityTypeId": entity_type, "id": number})
+        assert response.status_code == 200, response.text
+        return response.json()["result"]["item"]
+
+    def made(self) -> list[dict[str, object]]:
+        return self.session.get(f"{self.url}/sandbox/documents", timeout=5).json()
 
     def started(self) -> list[dict[str, object]]:
         return self.session.get(f"{self.url}/sandbox/workflows", timeout=5).json()
@@ -85,3 +114,69 @@ def portal(server: SandboxServer, clock: Clock) -> Portal:
 @pytest.fixture
 def client(portal: Portal, server: SandboxServer, session: requests.Session) -> Client:
     return Client(server.url, session)
+
+
+# Clients that others wrote. Both want https: a second portal has a certificate of an authority that only tests trust.
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def secure_server(authority: trustme.CA) -> Iterator[SandboxServer]:
+    context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
+    with SandboxServer(ssl_context=context, portal=Portal({"rate": None}, seed=1)) as server:
+        yield server
+
+
+@pytest.fixture
+def secure(secure_server: SandboxServer) -> SandboxServer:
+    secure_server.portal.reset()
+    return secure_server
+
+
+@pytest.fixture
+def vendor(
+    secure: SandboxServer, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., VendorsClient]:
+    """Makes the vendor's client of a user."""
+    bundle = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(bundle)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    monkeypatch.setattr(Config(), "default_max_retries", 1)  # it would wait for seconds after each 503
+
+    def make(user: int = 1, secret: str = SECRET) -> VendorsClient:
+        domain = secure.url.removeprefix("https://")
+        return VendorsClient(BitrixWebhook(domain=domain, webhook_token=f"{user}/{secret}"))
+
+    return make
+
+
+@pytest.fixture
+def popular(secure: SandboxServer, authority: trustme.CA) -> Callable[[Callable[[BitrixAsync], Awaitable]], object]:
+    """Runs calls of the popular client."""
+
+    def run(calls: Callable[[BitrixAsync], Awaitable]) -> object:
+        async def go() -> object:
+            context = ssl.create_default_context()
+            authority.configure_trust(context)
+            connector = aiohttp.TCPConnector(ssl=context)
+            async with aiohttp.ClientSession(connector=connector, raise_for_status=True) as session:
+                bitrix = BitrixAsync(f"{secure.url}/rest/1/sandbox/", client=session, verbose=False)
+                return await calls(bitrix)
+
+        return asyncio.run(go())
+
+    return run
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """The popular client leaves sockets for the garbage collector, which complains in whatever test runs then: here."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()

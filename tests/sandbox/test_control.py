@@ -78,6 +78,15 @@ def test_settings_can_be_read_and_changed_one_by_one(client):
         ({"latency_ms": 1e300}, "setting 'latency_ms' must be"),
         ({"instances_visible": 1}, "setting 'instances_visible' must be true or false"),
         ({"missing_documents": ["404"]}, "setting 'missing_documents' must be a list of whole numbers"),
+        ({"operating_window_s": 0}, "setting 'operating_window_s' must be a number above 0"),
+        ({"crm_mode": 3}, "setting 'crm_mode' must be 1 or 2"),
+        ({"crm_mode": True}, "setting 'crm_mode' must be 1 or 2"),
+        ({"smart_processes": [5]}, "setting 'smart_processes' must be a list of whole numbers of 128 or more"),
+        ({"smart_processes": "147"}, "setting 'smart_processes' must be a list"),
+        ({"crm_fields": {}}, "setting 'crm_fields' must be a list of objects with entityTypeId and name"),
+        ({"crm_fields": [{"name": "x"}]}, "setting 'crm_fields' must be a list"),
+        ({"crm_fields": [{"entityTypeId": 1, "name": "x", "size": 5}]}, "setting 'crm_fields' must be a list"),
+        ({"crm_fields": [{"entityTypeId": 1, "name": "x", "isRequired": 1}]}, "setting 'crm_fields' must be a list"),
         ({"scope": "crm"}, "setting 'scope' must be a list"),
         ({"utc_offset_h": 15}, "setting 'utc_offset_h' must be"),
         ({"language": "fr"}, "setting 'language' must be"),
@@ -157,6 +166,9 @@ def test_orders_must_be_json_so_that_no_foreign_web_page_can_give_them(client, b
 def test_a_reset_brings_back_the_first_day(client):
     client.start(1, LEAD)
     client.call("im.message.add", {"DIALOG_ID": "1", "MESSAGE": "x"})
+    client.call("crm.automation.trigger", {"target": "DEAL_5"})
+    client.make({"title": "x"})
+    client.order("documents", {"entityTypeId": 3, "id": 17, "fields": {"name": "Another"}})
     client.order("faults", {"kind": "html_502"})
     client.order("settings", {"profile": "b"})
     client.order("templates", {"document_type": ["crm", "CCrmDocumentLead", "LEAD"]})
@@ -165,10 +177,13 @@ def test_a_reset_brings_back_the_first_day(client):
 
     assert client.started() == []
     assert get(client, "/sandbox/messages").json() == []
+    assert get(client, "/sandbox/triggers").json() == []
+    assert client.made() == []
     assert get(client, "/sandbox/faults").json() == []
     assert get(client, "/sandbox/settings").json()["profile"] == "a"
     assert get(client, "/sandbox/requests").json()["counters"]["total"] == 0
     assert len(get(client, "/sandbox/templates").json()) == 10
+    assert client.item(17, 3)["name"] == "Clara"
 
 
 def test_a_reset_goes_back_to_the_settings_the_portal_was_made_with():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import requests
 
+from relay.sandbox.answers import CRM_ERRORS
+
 LOST = requests.exceptions.ConnectionError
 CUT_OFF = requests.exceptions.ChunkedEncodingError
 
@@ -201,3 +203,60 @@ def test_an_order_that_cannot_be_used_is_answered_with_400_and_the_reason(client
     assert response.status_code == 400
     assert response.json()["error"].startswith(complaint)
     assert client.start().status_code == 200  # nothing of the list is in force
+
+
+def test_a_fault_of_commands_strikes_a_method_alone_and_in_batches(client):
+    client.order("faults", {"kind": "command_error", "method": "crm.item.add", "code": "ACCESS_DENIED", "times": 2})
+    add = "crm.item.add?entityTypeId=1&fields[title]=x"
+
+    alone = client.add({})
+    sections = client.call("batch", {"cmd": {"a": add, "b": "profile", "c": add}}).json()["result"]
+
+    assert (alone.status_code, alone.json()["error"]) == (403, "ACCESS_DENIED")
+    assert sections["result_error"] == {"a": {"error": "ACCESS_DENIED", "error_description": "Access denied!"}}
+    assert set(sections["result"]) == {"b", "c"}
+    assert len(client.made()) == 1
+
+
+@pytest.mark.parametrize("code", CRM_ERRORS)
+def test_the_errors_of_the_crm_have_their_texts(client, code):
+    client.order("faults", {"kind": "command_error", "code": code})
+
+    response = client.add({})
+
+    assert response.status_code == 400
+    assert response.json() == {"error": code, "error_description": CRM_ERRORS[code].description}
+
+
+def test_a_fault_of_any_command_leaves_the_batch_itself_alone(client):
+    client.order("faults", {"kind": "command_error", "code": "ACCESS_DENIED"})
+
+    sections = client.call("batch", {"cmd": {"a": "profile", "b": "profile"}}).json()["result"]
+
+    assert (set(sections["result_error"]), set(sections["result"])) == ({"a"}, {"b"})
+
+
+def test_a_command_may_be_executed_and_fail_nevertheless(client):
+    client.order("faults", {"kind": "command_error", "code": "ERROR_CORE", "description": "late", "executed": True})
+
+    assert client.add({}).json() == {"error": "ERROR_CORE", "error_description": "late"}
+    assert len(client.made()) == 1
+
+
+@pytest.mark.parametrize("method", ["crm.item.add", "crm.item.import", "crm.duplicate.findbycomm", "user.get"])
+def test_faults_strike_the_methods_of_the_crm(client, method):
+    client.order("faults", {"kind": "cut", "method": method})
+
+    assert client.call(method, {"entityTypeId": 1, "fields": {}}).status_code == 504
+    assert client.call("profile").status_code == 200
+
+
+def test_what_was_cut_after_it_was_made_is_there(client):
+    client.order("faults", {"kind": "drop_after_start", "method": "crm.item.add"})
+    own = {"originatorId": "relay", "originId": "dlv_1/lead"}
+
+    with pytest.raises(LOST):
+        client.add(own)
+
+    found = client.call("crm.item.list", {"entityTypeId": 1, "filter": {"=originId": own["originId"]}}).json()
+    assert found["total"] == 1

@@ -1,94 +1,21 @@
 """Clients that others wrote for Bitrix24 take the pretend portal for one: the vendor's own and a popular one.
 
-Both want https, so the portal gets a certificate of an authority that only this test trusts.
+Both want https: the fixtures that make them are in conftest.py. The CRM has a file of its own.
 """
 
 from __future__ import annotations
 
-import asyncio
-import gc
-import ssl
-import warnings
-
 import aiohttp
-import gevent.ssl
 import pytest
-import trustme
-from b24pysdk import BitrixWebhook, Client, Config
 from b24pysdk import errors as vendors
-from fast_bitrix24 import BitrixAsync
 from fast_bitrix24.server_response import ErrorInServerResponseException
 
 from relay.sandbox.answers import KNOWN_ERRORS
-from relay.sandbox.portal import Portal
-from relay.sandbox.server import SandboxServer
 
-# fast-bitrix24 leaves sockets for the garbage collector, which then complains in whatever test runs: here, and quietly.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
-SECRET = "sandbox"
+pytestmark = [pytest.mark.usefixtures("collected"), pytest.mark.filterwarnings("ignore::ResourceWarning")]
 LEAD = ["crm", "CCrmDocumentLead", "LEAD_7"]
 START = "bizproc.workflow.start"
 TEMPLATES = "bizproc.workflow.template.list"
-
-
-@pytest.fixture(autouse=True)
-def _sockets_are_collected():
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
-
-
-@pytest.fixture(scope="module")
-def authority():
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def https(authority):
-    """A portal with a certificate."""
-    context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
-    with SandboxServer(ssl_context=context, portal=Portal({"rate": None}, seed=1)) as server:
-        yield server
-
-
-@pytest.fixture
-def portal(https):
-    https.portal.reset()
-    return https.portal
-
-
-@pytest.fixture
-def vendor(portal, https, authority, tmp_path, monkeypatch):
-    """Makes the vendor's client of a user."""
-    bundle = tmp_path / "authority.pem"
-    authority.cert_pem.write_to_path(bundle)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
-    monkeypatch.setattr(Config(), "default_max_retries", 1)  # it would wait for seconds after each 503
-
-    def make(user=1, secret=SECRET):
-        return Client(BitrixWebhook(domain=https.url.removeprefix("https://"), webhook_token=f"{user}/{secret}"))
-
-    return make
-
-
-@pytest.fixture
-def popular(portal, https, authority):
-    """Runs calls of the popular client."""
-
-    def run(calls):
-        async def go():
-            context = ssl.create_default_context()
-            authority.configure_trust(context)
-            connector = aiohttp.TCPConnector(ssl=context)
-            async with aiohttp.ClientSession(connector=connector, raise_for_status=True) as session:
-                bitrix = BitrixAsync(f"{https.url}/rest/1/sandbox/", client=session, verbose=False)
-                return await calls(bitrix)
-
-        return asyncio.run(go())
-
-    return run
 
 
 def start_of(lead, **parameters):
@@ -98,12 +25,12 @@ def start_of(lead, **parameters):
 # The vendor's.
 
 
-def test_the_vendors_client_starts_a_workflow(vendor, portal):
+def test_the_vendors_client_starts_a_workflow(vendor, secure):
     parameters = {"Note": "ä & b", "Parameter1": ["user_1", "user_2"]}
 
     answer = vendor().bizproc.workflow.start(1, LEAD, parameters=parameters).response
 
-    (workflow,) = portal.started()
+    (workflow,) = secure.portal.started()
     assert answer.result == workflow["id"]
     assert workflow["document"] == LEAD
     assert {name: workflow["parameters"][name] for name in parameters} == parameters
@@ -125,18 +52,18 @@ def test_the_vendors_client_reads_lists(vendor):
 
 
 @pytest.mark.parametrize("count", [3, 50, 70])
-def test_the_vendors_client_sends_batches(vendor, portal, count):
+def test_the_vendors_client_sends_batches(vendor, secure, count):
     client = vendor()
     calls = {f"c{n}": client.bizproc.workflow.start(1, [*LEAD[:2], f"LEAD_{n}"]) for n in range(1, count + 1)}
 
     answer = client.call_batches(calls).response if count > 50 else client.call_batch(calls).response
 
     assert set(answer.result.result) == set(calls)
-    assert set(answer.result.result.values()) == {workflow["id"] for workflow in portal.started()}
-    assert len(portal.started()) == count
+    assert set(answer.result.result.values()) == {workflow["id"] for workflow in secure.portal.started()}
+    assert len(secure.portal.started()) == count
 
 
-def test_the_vendors_client_finds_the_error_of_one_command(vendor, portal):
+def test_the_vendors_client_finds_the_error_of_one_command(vendor, secure):
     client = vendor()
     calls = {"good": client.bizproc.workflow.start(1, LEAD), "bad": client.bizproc.workflow.start(99, LEAD)}
 
@@ -162,9 +89,9 @@ def test_the_vendors_client_finds_the_error_of_one_command(vendor, portal):
         ("ERROR_UNEXPECTED_ANSWER", vendors.BitrixAPIErrorUnexpectedAnswer),
     ],
 )
-def test_the_vendors_client_knows_the_codes(vendor, portal, column, code, kind):
-    portal.configure(statuses=column)
-    portal.add_faults({"kind": "error", "code": code})
+def test_the_vendors_client_knows_the_codes(vendor, secure, column, code, kind):
+    secure.portal.configure(statuses=column)
+    secure.portal.add_faults({"kind": "error", "code": code})
 
     with pytest.raises(vendors.BitrixAPIError) as raised:
         _ = vendor().bizproc.workflow.start(1, LEAD).response
@@ -199,8 +126,8 @@ def test_the_vendors_client_gets_the_words_of_a_refusal(vendor, credential, call
         ("drop_after_start", vendors.BitrixRequestError),
     ],
 )
-def test_the_vendors_client_fails_where_the_portal_is_in_trouble(vendor, portal, fault, kind):
-    portal.add_faults({"kind": fault})
+def test_the_vendors_client_fails_where_the_portal_is_in_trouble(vendor, secure, fault, kind):
+    secure.portal.add_faults({"kind": fault})
 
     with pytest.raises(kind):
         _ = vendor().bizproc.workflow.start(1, LEAD).response
@@ -209,32 +136,32 @@ def test_the_vendors_client_fails_where_the_portal_is_in_trouble(vendor, portal,
 # The popular one.
 
 
-def test_the_popular_client_starts_a_workflow(popular, portal):
+def test_the_popular_client_starts_a_workflow(popular, secure):
     answer = popular(lambda bitrix: bitrix.call(START, start_of(7, Note="ä & b")))
 
-    (workflow,) = portal.started()
+    (workflow,) = secure.portal.started()
     assert workflow["id"] in str(answer)
     assert workflow["document"] == LEAD
     assert workflow["parameters"]["Note"] == "ä & b"
 
 
-def test_the_popular_client_sends_batches(popular, portal):
+def test_the_popular_client_sends_batches(popular, secure):
     answers = popular(lambda bitrix: bitrix.call(START, [start_of(n) for n in range(1, 71)]))
 
-    assert set(answers) == {workflow["id"] for workflow in portal.started()}
-    assert len({workflow["document"][2] for workflow in portal.started()}) == 70
-    assert portal.log.counters()["by_method"] == {"batch": 2}
+    assert set(answers) == {workflow["id"] for workflow in secure.portal.started()}
+    assert len({workflow["document"][2] for workflow in secure.portal.started()}) == 70
+    assert secure.portal.log.counters()["by_method"] == {"batch": 2}
 
 
-def test_the_popular_client_reads_every_page_of_a_list(popular, portal):
-    portal.add_templates([{"document_type": ["crm", "CCrmDocumentLead", "LEAD"]} for _ in range(150)])
+def test_the_popular_client_reads_every_page_of_a_list(popular, secure):
+    secure.portal.add_templates([{"document_type": ["crm", "CCrmDocumentLead", "LEAD"]} for _ in range(150)])
 
     rows = popular(lambda bitrix: bitrix.get_all(TEMPLATES, {"SELECT": ["ID", "NAME"]}))
 
     assert sorted(int(row["ID"]) for row in rows) == list(range(1, 161))
 
 
-def test_the_popular_client_finds_the_error_of_a_command(popular, portal):
+def test_the_popular_client_finds_the_error_of_a_command(popular, secure):
     with pytest.raises(ErrorInServerResponseException) as raised:
         popular(lambda bitrix: bitrix.call(START, [start_of(1), {**start_of(2), "TEMPLATE_ID": 99}]))
 
@@ -242,8 +169,8 @@ def test_the_popular_client_finds_the_error_of_a_command(popular, portal):
 
 
 @pytest.mark.parametrize(("code", "status"), [("INVALID_CREDENTIALS", 401), ("OPERATION_TIME_LIMIT", 429)])
-def test_the_popular_client_gets_the_status_of_a_refusal(popular, portal, code, status):
-    portal.add_faults({"kind": "error", "code": code})
+def test_the_popular_client_gets_the_status_of_a_refusal(popular, secure, code, status):
+    secure.portal.add_faults({"kind": "error", "code": code})
 
     with pytest.raises(aiohttp.ClientResponseError) as raised:
         popular(lambda bitrix: bitrix.call(START, start_of(1), raw=True))
@@ -251,9 +178,9 @@ def test_the_popular_client_gets_the_status_of_a_refusal(popular, portal, code, 
     assert raised.value.status == status
 
 
-def test_the_popular_client_starts_again_what_was_cut(popular, portal):
-    portal.add_faults({"kind": "drop_after_start"})
+def test_the_popular_client_starts_again_what_was_cut(popular, secure):
+    secure.portal.add_faults({"kind": "drop_after_start"})
 
     popular(lambda bitrix: bitrix.call(START, start_of(7), raw=True))
 
-    assert [workflow["document"] for workflow in portal.started()] == [LEAD, LEAD]
+    assert [workflow["document"] for workflow in secure.portal.started()] == [LEAD, LEAD]

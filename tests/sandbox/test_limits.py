@@ -119,11 +119,11 @@ def test_in_generation_b_a_method_is_banned_for_five_minutes(expensive, clock):
 
 def test_during_a_ban_the_reading_tells_its_end():
     limiter, key = OperatingLimiter(), ("webhook:1", "profile")
-    limiter.charge(key, 1000.0, 20.0)
+    limiter.charge(key, 1000.0, 20.0, 600.0)
 
-    assert limiter.reading(key, 1010.0) == (20.0, 1600)
-    assert limiter.is_blocked(key, 1010.0, 10.0, "b")
-    assert limiter.reading(key, 1020.0) == (0, 1310)
+    assert limiter.reading(key, 1010.0, 600.0) == (20.0, 1600)
+    assert limiter.is_blocked(key, 1010.0, 10.0, 600.0, "b")
+    assert limiter.reading(key, 1020.0, 600.0) == (0, 1310)
 
 
 def test_another_method_and_another_credential_are_not_blocked(expensive):
@@ -187,3 +187,50 @@ def test_latency_is_added_to_every_answer(client, clock):
     client.call("profile")
 
     assert clock.now - before == pytest.approx(0.25)
+
+
+# What an add costs.
+
+
+def test_an_add_and_an_import_are_billed_without_anybody_waiting(client, clock):
+    before = clock.now
+
+    answers = [client.add({}, method=method).json() for method in ("crm.item.add", "crm.item.import")]
+
+    assert [answer["time"]["operating"] for answer in answers] == [1.8, 1.8]
+    assert [answer["time"]["processing"] for answer in answers] == [1.8, 1.8]
+    assert clock.now == before
+
+
+def test_266_adds_fit_into_ten_minutes(client, portal):
+    client.order("settings", {"rate": None})
+    batch = {"cmd": {f"a{number}": "crm.item.add?entityTypeId=1&fields[title]=x" for number in range(50)}}
+
+    sections = [client.call("batch", batch).json()["result"] for _ in range(6)]
+
+    errors = [error["error"] for section in sections[5:] for error in section["result_error"].values()]
+    assert len(client.made()) == 267  # the one that goes over is still executed
+    assert set(errors) == {"OPERATION_TIME_LIMIT"}
+    assert client.call("crm.item.list", {"entityTypeId": 1}).json()["total"] == 267  # another method
+
+
+def test_the_window_and_the_cost_can_be_made_small(client, clock):
+    client.order("settings", {"rate": None, "operating_window_s": 5, "operating_limit_s": 1, "operating_add_s": 0.6})
+    adds = [client.add({}).status_code for _ in range(3)]
+    reset_at = client.call("crm.item.list", {"entityTypeId": 1}).json()["time"]["operating_reset_at"]
+    clock.advance(4.9)
+    late = client.add({}).status_code
+    clock.advance(0.1)
+
+    assert adds == [200, 200, 429]
+    assert late == 429
+    assert client.add({}).status_code == 200
+    assert reset_at == clock.now
+
+
+def test_in_generation_b_the_outer_batch_pays_half_of_the_adds(client):
+    client.order("settings", {"profile": "b"})
+
+    answer = client.call("batch", {"cmd": {"a": "crm.item.add?entityTypeId=1&fields[title]=x"}}).json()
+
+    assert answer["time"]["operating"] == 0.9

@@ -32,7 +32,7 @@ def test_messages_are_numbered_and_listed_newest_first(client):
         (None, "x", "USER_ID_EMPTY"),
         ("chat", "x", "USER_ID_EMPTY"),
         ("room1", "x", "USER_ID_EMPTY"),
-        ("3", "x", "USER_NOT_FOUND"),
+        ("99", "x", "USER_NOT_FOUND"),
         ("chat404", "x", "CHAT_ID"),
         ("chat403", "x", "ACCESS_ERROR"),
     ],

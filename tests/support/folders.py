@@ -19,6 +19,8 @@ WEB_SECRETS = {
     "RELAY_API_TOKEN": "api-token-of-the-test",
 }
 
+READ_TOKEN = "reading-token-of-the-test"
+
 MORE_SOURCES = """
   # Signed with a time, as Slack and Standard Webhooks do.
   stamped:
@@ -52,6 +54,20 @@ source: in-query
 extract:
   id: {from: [query.id, body.id], type: integer, required: true}
 start: {portal: main, template_id: 1, document_id: {lead: "{id}"}}
+"""
+WATCHED_RULE = """
+name: watched
+source: website
+when: body.form == 'watched'
+extract:
+  id: {from: body.id, type: integer, required: true}
+  email: {from: body.email, type: email}
+start:
+  portal: main
+  template_id: 1
+  document_id: {lead: "{id}"}
+  parameters: {Email: "{email}"}
+  watch: {callback: RelayCallback, within: 1h}
 """
 UNHURRIED = "\n    rate: 1000\n    burst: 10000\n"
 

@@ -69,9 +69,11 @@ class Machine:
         return json.loads(self.ask(*arguments, "--json"))
 
 
-def start_machine(processes: Processes, sandbox: SandboxServer, url: str | None = None) -> Machine:
+def start_machine(
+    processes: Processes, sandbox: SandboxServer, url: str | None = None, port: int | None = None, **environ: str
+) -> Machine:
     """Run `up` against this portal, or one at another address."""
     portal_url = url or f"{sandbox.url}/rest/1/sandbox/"
-    running = processes.start("relay", "up", PORTAL_MAIN_WEBHOOK_URL=portal_url)
+    running = processes.start("relay", "up", port=port, PORTAL_MAIN_WEBHOOK_URL=portal_url, **environ)
     running.wait_for_url()
     return Machine(processes, running, portal_url)

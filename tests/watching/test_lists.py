@@ -195,6 +195,33 @@ def test_the_bench_tells_each_step_of_a_pasted_body(operator, viewer, record):
     assert record.counts().total_events == 0
 
 
+def test_the_page_of_rules_says_what_a_rule_finds_and_makes_first(operator):
+    text = show(operator, "/rules")
+
+    assert [word for word in ("find client", "find owner", "make lead") if word in text] == [
+        "find client",
+        "find owner",
+        "make lead",
+    ]
+
+
+def test_the_bench_shows_what_is_found_and_made_first(operator):
+    body = json.dumps({"form": "callback", "name": "Nina", "phone": "+79000000099"})
+    fields = {"source": "website", "content_type": "application/json", "body": body}
+
+    text = operator.post("/rules/try", data=fields, headers=SAME).text
+    assert "What is found and made first" in text
+    assert "crm.duplicate.findbycomm" in text
+    assert "only the portal knows" in text
+    assert "LEAD_{lead}" in text
+    text = operator.post("/rules/try", data={**fields, "given": "client=17, lead=5"}, headers=SAME).text
+    assert "LEAD_5" in text
+    assert "client 17" in text
+    text = operator.post("/rules/try", data={**fields, "given": "cleint=17"}, headers=SAME).text
+    assert "did you mean &#39;client&#39;?" in text
+    assert "the portal knows" not in text
+
+
 def test_the_bench_takes_an_event_that_has_come(operator):
     event_id = operator.post("/hooks/website", data=dump(SEED), headers=website()).get_json()["event_id"]
 

@@ -10,7 +10,15 @@ from tests.support.folders import WEB_SECRETS
 
 PASSWORD = WEB_SECRETS["RELAY_DASHBOARD_PASSWORD"]
 SAME = {"Origin": "http://localhost"}
-OPEN = {"dashboard.login", "dashboard.check_login", "dashboard.logout", "ops.healthz", "ops.readyz", "hooks.receive"}
+OPEN = {
+    "done.done",
+    "dashboard.login",
+    "dashboard.check_login",
+    "dashboard.logout",
+    "ops.healthz",
+    "ops.readyz",
+    "hooks.receive",
+}
 
 
 @pytest.fixture

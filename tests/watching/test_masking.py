@@ -52,6 +52,17 @@ def test_what_a_rule_marks_is_masked_by_its_name_and_by_its_value():
     assert cover("  Anna ") == "A•••"
 
 
+@pytest.mark.parametrize("name", ["Nina Nobody", "Li"])
+def test_what_a_step_writes_of_a_person_is_masked_by_its_field_and_by_its_value(operator, name):
+    form = {"form": "callback", "name": name, "phone": "8 (900) 000-00-99", "email": EMAIL}
+    event_id = operator.post("/hooks/website", data=dump(form), headers=website()).get_json()["event_id"]
+
+    text = operator.get(f"/rules/try?event={event_id}", headers=SAME).text
+
+    assert "What is found and made first" in text
+    assert not [word for word in (f"Callback: {name}", "ivan.petrov", "00-99", "9000000099") if word in text]
+
+
 def test_nothing_is_masked_once_it_is_revealed():
     masking = Masking(names=frozenset({"surname"}), known=frozenset({"Ivanov"}), revealed=True)
 

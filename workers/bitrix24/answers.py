@@ -14,6 +14,8 @@ class Fault(StrEnum):
 
     NOT_SENT = "not_sent"
     """No byte of the body left us: no name, no connection, no TLS."""
+    TOO_LATE = "too_late"
+    """No byte of the body left us: the time in which it might be sent was over."""
     TIMED_OUT = "timed_out"
     """The call was sent, and no answer came in time."""
     CUT = "cut"

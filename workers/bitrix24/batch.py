@@ -16,9 +16,9 @@ from workers.bitrix24.client import answer_from_payload
 BATCH = "batch"
 
 
-def batch_parameters(method: str, calls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """One `batch` of calls of one method. Every command runs, whatever the others answer (`halt` 0)."""
-    commands = {_key(index): f"{method}?{to_query(call)}" for index, call in enumerate(calls)}
+def batch_parameters(calls: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """One `batch` of calls, each a method with its parameters. Every command runs, whatever the others answer."""
+    commands = {_key(index): f"{method}?{to_query(parameters)}" for index, (method, parameters) in enumerate(calls)}
     return {"halt": 0, "cmd": commands}
 
 
@@ -49,7 +49,8 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         for index, entry in enumerate(value):
             yield from _flat(entry, f"{name}[{index}]")
     else:
-        yield name, str(value)
+        # As PHP writes yes and no into a query; "False" would be a text, and so true.
+        yield name, str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def _command_answer(answer: Answer, key: str) -> Answer:

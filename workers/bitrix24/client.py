@@ -47,9 +47,12 @@ class Client:
     def __repr__(self) -> str:
         return "Client(...)"
 
-    def call(self, method: str, parameters: Mapping[str, Any]) -> Answer:
-        """Call a method once. Never raises for what the portal or the network does: that is in the Answer."""
-        body = _Body(json.dumps(parameters, ensure_ascii=False).encode())
+    def call(self, method: str, parameters: Mapping[str, Any], not_after: float | None = None) -> Answer:
+        """Call a method once. Never raises for what the portal or the network does: that is in the Answer.
+
+        not_after: by the monotonic clock, in seconds; later than this nothing is sent.
+        """
+        body = _Body(json.dumps(parameters, ensure_ascii=False).encode(), not_after)
         at, started = utc_now(), time.monotonic()
         if started - self._last_used > IDLE_S:
             self._session.close()
@@ -62,9 +65,9 @@ class Client:
                 allow_redirects=False,
             )
         except requests.Timeout:
-            return Answer(at, _since(started), fault=Fault.TIMED_OUT if body.is_begun else Fault.NOT_SENT)
+            return Answer(at, _since(started), fault=Fault.TIMED_OUT if body.is_begun else body.fault)
         except (requests.RequestException, OSError):
-            return Answer(at, _since(started), fault=Fault.CUT if body.is_begun else Fault.NOT_SENT)
+            return Answer(at, _since(started), fault=Fault.CUT if body.is_begun else body.fault)
         finally:
             self._last_used = time.monotonic()
         return _read(response, at, _since(started))
@@ -84,17 +87,23 @@ class _Body:
     """A request body that knows whether a byte of it was ever asked for.
 
     urllib3 connects, shakes hands and writes the headers before it takes the body. While the body is untouched no
-    portal can have executed the call, whatever the exception says.
+    portal can have executed the call, whatever the exception says. It is given out in time, or not at all: a process
+    that was stopped for a while, before the last moment or in it, must not send what another may send by now.
     """
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, not_after: float | None) -> None:
         self._content = content
+        self._not_after = not_after
         self.is_begun = False
+        self.fault = Fault.NOT_SENT
 
     def __len__(self) -> int:
         return len(self._content)
 
     def __iter__(self) -> Iterator[bytes]:
+        if self._not_after is not None and time.monotonic() > self._not_after:
+            self.fault = Fault.TOO_LATE
+            raise OSError("too late")
         self.is_begun = True
         yield self._content
 

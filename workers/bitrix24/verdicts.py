@@ -7,6 +7,7 @@ row knows is ambiguous unless its status proves that nothing ran: a doubt is nev
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -22,6 +23,8 @@ class Remedy(StrEnum):
     """The request rate was exceeded, for everybody who calls this portal from this address."""
     WAIT_FOR_BUDGET = "wait_for_budget"
     """The operating time of this method is used up."""
+    HOLD_METHOD = "hold_method"
+    """No call of this method can succeed until a person has mended something; others may."""
     REFRESH = "refresh"
     """An OAuth token has expired: get a new one, then the same call once more."""
     FOLLOW = "follow"
@@ -43,12 +46,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What one answer means. `reason` is a word that can be counted, and that core/reasons.py explains."""
+    """What one answer means. `reason` is a word that can be counted, and that core/reasons.py explains.
+
+    ids: of what was found, or made.
+    """
 
     verdict: Verdict
     reason: str
     remedy: Remedy = Remedy.NONE
     workflow_id: str | None = None
+    ids: tuple[int, ...] = ()
 
 
 HELD, REJECTED, AMBIGUOUS = Verdict.HELD, Verdict.REJECTED, Verdict.AMBIGUOUS
@@ -122,6 +129,7 @@ TABLE: tuple[Row, ...] = (
 
 FAULTS: dict[Fault, Verdict] = {
     Fault.NOT_SENT: UNREACHABLE,
+    Fault.TOO_LATE: UNREACHABLE,
     Fault.NOT_EXECUTED: UNREACHABLE,
     Fault.TIMED_OUT: AMBIGUOUS,
     Fault.CUT: AMBIGUOUS,
@@ -131,16 +139,24 @@ FAULTS: dict[Fault, Verdict] = {
 
 def judge(answer: Answer) -> Judgement:
     """The verdict on an answer to `bizproc.workflow.start`, single or one command of a batch. Pure."""
-    if answer.fault and answer.fault is not Fault.UNREADABLE:
-        return _judge_fault(answer.fault)
-    row = next((row for row in TABLE if _fits(row, answer)), None)
-    if row:
-        return Judgement(row.verdict, _reason(row, answer), row.remedy)
-    if answer.fault:
-        return _judge_fault(answer.fault)
+    if failure := judge_failure(answer, TABLE):
+        return failure
     if answer.code is None and isinstance(answer.result, str) and answer.result:
         return Judgement(Verdict.STARTED, "started", workflow_id=answer.result)
-    return Judgement(AMBIGUOUS, "unknown_answer")
+    return UNKNOWN
+
+
+def judge_failure(answer: Answer, table: Iterable[Row]) -> Judgement | None:
+    """The verdict on an answer that is none, or an error that the table knows."""
+    if answer.fault and answer.fault is not Fault.UNREADABLE:
+        return _judge_fault(answer.fault)
+    row = next((row for row in table if _fits(row, answer)), None)
+    if row:
+        return Judgement(row.verdict, _reason(row, answer), row.remedy)
+    return _judge_fault(answer.fault) if answer.fault else None
+
+
+UNKNOWN = Judgement(AMBIGUOUS, "unknown_answer")
 
 
 def _fits(row: Row, answer: Answer) -> bool:

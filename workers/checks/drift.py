@@ -37,9 +37,12 @@ def read_templates(line: PacedClient) -> tuple[dict[int, Mapping[str, Any]], Ans
 
 
 def find_drift(requirements: Iterable[Requirement], templates: Mapping[int, Mapping[str, Any]]) -> list[Drift]:
-    """What does not fit."""
+    """What does not fit. A rule that starts no workflow needs no template."""
     return [
-        one for requirement in requirements for one in _drift_of(requirement, templates.get(requirement.template_id))
+        one
+        for requirement in requirements
+        if requirement.template_id
+        for one in _drift_of(requirement, templates.get(requirement.template_id))
     ]
 
 

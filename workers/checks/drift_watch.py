@@ -1,15 +1,22 @@
-"""Beside the workers, now and then: does every rule still fit its template? Reports drift once, and when it changes."""
+"""Beside the workers, now and then: does every rule still fit its template and its portal?
+
+Reports drift once, and when it changes.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from relay.core.drift import Drift
 from relay.core.errors import RecordUnavailableError
+from relay.core.requirements import Requirement
 from relay.core.telemetry import get_logger
 from workers.checks.drift import find_drift, read_templates
+from workers.checks.step_drift import find_missing_scopes, find_step_drift
+from workers.portal.client import PacedClient
 from workers.portal.context import Context
 
 EVERY = timedelta(hours=1)
@@ -36,14 +43,30 @@ def check(context: Context) -> list[Drift]:
     published = context.store.published_rules()
     if published is None:
         return []
-    templates, answer = read_templates(context.client)
-    if not isinstance(answer.result, list):
-        return []  # the portal's trouble is the gate's business
-    drift = find_drift(
-        [requirement for requirement in published[1] if requirement.portal == context.portal.name], templates
-    )
+    requirements = [requirement for requirement in published[1] if requirement.portal == context.portal.name]
+    drift = _look(context.client, requirements)
+    if drift is None:
+        return []
     if context.kept.keep_drift([one.to_wire() for one in drift]):
         log.warning("rules.drifted", portal=context.portal.name, found=[str(one) for one in drift])
         if drift:
             context.gate.alert("drift", "; ".join(map(str, drift))[:1000], context.clock())
     return drift
+
+
+def _look(client: PacedClient, requirements: Sequence[Requirement]) -> list[Drift] | None:
+    """None where the portal does not answer: its trouble is the gate's business."""
+    client.wait()
+    scope = client.call("scope", {})
+    if not isinstance(scope.result, list):
+        return None
+    missing = find_missing_scopes(requirements, scope.result)
+    # Without its scope, a rule has nothing that could be compared.
+    lacking = {one.rule for one in missing}
+    requirements = [requirement for requirement in requirements if requirement.rule not in lacking]
+    templates: Mapping[int, Mapping[str, Any]] = {}
+    if any(requirement.template_id for requirement in requirements):
+        templates, answer = read_templates(client)
+        if not isinstance(answer.result, list):
+            return None
+    return [*missing, *find_drift(requirements, templates), *find_step_drift(client, requirements)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 
-from relay.core.events import Call, DocumentId
+from relay.core.call import Call, DocumentId
 from relay.core.ids import new_delivery_id, utc_now
 from relay.core.printing import say
 from relay.health.assessment import DEFAULT, NeedCode, Thresholds, assess_portal

@@ -1,4 +1,4 @@
-"""An answer was lost: did the workflow start? Ask the portal, then decide, or leave it to a person.
+"""An answer was lost: did the workflow start, was the trigger fired? Ask the portal, decide, or leave it to a person.
 
 With an own id that the portal honours, the same call is sent again under the same id: it starts now, or the portal says
 that it was begun before; never twice. Without, running workflows are looked through. Found is started; not found proves
@@ -16,13 +16,17 @@ from relay.core.errors import WorkflowTaken
 from relay.core.events import Delivery, OnUncertain
 from relay.core.lifecycle import State, Verdict
 from relay.core.telemetry import get_logger
+from relay.store.portals.learned import Learned
 from relay.store.record.record import Settlement
 from workers.bitrix24 import bizproc
 from workers.bitrix24.answers import Answer
 from workers.bitrix24.bizproc import Instance
+from workers.bitrix24.step_verdicts import FIRED_UNKNOWN
 from workers.bitrix24.verdicts import Judgement, Remedy, judge
-from workers.delivery.deliver import QUICK_SETTLE, TAKEN, attempt_of, own_id, settles_in, write_all
+from workers.delivery.next_call import NextCall, own_id
+from workers.delivery.settling import QUICK_SETTLE, TAKEN, Tried, settles_in, write_all
 from workers.portal import gatekeeper
+from workers.portal.client import SEND_WITHIN_S
 from workers.portal.context import Context
 from workers.portal.pace import HONOURED, IGNORED
 
@@ -65,42 +69,37 @@ def reconcile_next(context: Context) -> bool:
     """Find out about the uncertain delivery whose time has come, before an open gate; whether there was one."""
     if not context.record.doubtful(context.portal.name, context.clock()):
         return False
+    learned = context.pace.read()
+    sends_again = context.portal.own_id is OwnIds.ECHO and learned.own_id == HONOURED
+    start = learned.methods.get(bizproc.START)
+    if sends_again and start and start.waits_until(context.clock(), learned.granted_s):
+        return False  # the time budget of starting is used up
     context.client.wait()
     seen = context.gate.look()
     if not seen.is_open:
         return False
+    began = time.monotonic()
     delivery = context.record.look(context.portal.name, context.clock())
     if delivery is None:
         return False
-    case = Case(context, delivery, time.monotonic())
-    resends = own_id(context, delivery) and context.pace.read().own_id == HONOURED
-    answer, judgement = _send_again(case) if resends else _look(case)
+    case = Case(context, delivery, began)
+    if delivery.next_step:
+        # Whether a trigger was fired, the portal does not tell (docs: crm-automation-trigger.md).
+        _decide(case, FIRED_UNKNOWN)
+        return True
+    answer, judgement = _send_again(case, learned) if sends_again else _look(case)
     gatekeeper.mind(context, seen, answer, judgement)
     return True
 
 
-def look_into_next(context: Context) -> bool:
-    """The same, where nothing may be started now: only by looking through what runs."""
-    if context.portal.own_id is OwnIds.ECHO and context.pace.read().own_id == HONOURED:
-        return False
-    if not context.record.doubtful(context.portal.name, context.clock()):
-        return False
-    context.client.wait()
-    delivery = context.record.look(context.portal.name, context.clock())
-    if delivery is None:
-        return False
-    seen = context.gate.look()
-    answer, judgement = _look(Case(context, delivery, time.monotonic()))
-    gatekeeper.mind(context, seen, answer, judgement)
-    return True
-
-
-def _send_again(case: Case) -> tuple[Answer, Judgement]:
+def _send_again(case: Case, learned: Learned) -> tuple[Answer, Judgement]:
     context, delivery = case.context, case.delivery
     chosen = bizproc.own_id_of(delivery.id)
-    answer = context.client.call(bizproc.START, bizproc.start_parameters(delivery.call, chosen))
+    call = NextCall(delivery, bizproc.START, bizproc.start_parameters(delivery.call_as_sent, chosen))
+    answer = context.client.call(call.method, call.parameters, case.began + SEND_WITHIN_S)
     judgement = judge(answer)
-    attempt = attempt_of(delivery, answer, judgement)
+    attempt = Tried(call, answer, judgement).attempt
+    gatekeeper.mind_method(context, learned, bizproc.START, [judgement])
     if judgement.verdict is Verdict.STARTED:
         if judgement.workflow_id != chosen:
             # The portal no longer honours our ids: it may have started this one twice. Say so; never again.

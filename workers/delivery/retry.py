@@ -18,7 +18,7 @@ JITTER = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The workflow has started."""
+    """The workflow has started, or the step is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class RetryAfter:
 
 @dataclass(frozen=True, slots=True)
 class Reconcile:
-    """It may have been executed: never again by itself before the portal was asked."""
+    """It may have been executed: never again by itself before it was found out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Bury:
 
 @dataclass(frozen=True, slots=True)
 class HoldPortal:
-    """No call to this portal can succeed now; the delivery waits, and no attempt is spent."""
+    """No such call to this portal can succeed now; the delivery waits, and no attempt is spent."""
 
 
 Step = Done | RetryAfter | Reconcile | Bury | HoldPortal
@@ -53,7 +53,7 @@ def next_step(verdict: Verdict, number: int, reason: str, chance: float) -> Step
 
     chance: from 0 up to 1, evenly distributed; decides the jitter.
     """
-    if verdict is Verdict.STARTED:
+    if verdict in {Verdict.STARTED, Verdict.DONE}:
         return Done()
     if verdict is Verdict.AMBIGUOUS:
         return Reconcile()

@@ -41,13 +41,7 @@ def step(context: Context) -> bool:
     if question_id := context.store.questions.take(context.portal.name):
         questions.answer(context, question_id)
         return True
-    gate = context.gate.look()
-    if gate.is_open:
-        return _work(context)
-    if gatekeeper.ask(context):
-        return True
-    # While the time budget of starting is used up, the portal still answers what is asked of running workflows.
-    return gate.reason == gatekeeper.OPERATING_TIME and not gate.by_person and reconcile.look_into_next(context)
+    return _work(context) if context.gate.look().is_open else gatekeeper.ask(context)
 
 
 def _work(context: Context) -> bool:

@@ -48,6 +48,7 @@ def work(portal: str, burst: bool) -> None:
     settings = Settings.from_environment(os.environ)
     address = addresses_of(settings, portal)[portal]
     context = Context.open(Store.open(settings.redis_url), address)
+    context.pace.learn_site(address.site)
     worker: PortalWorker
     worker = PortalWorker(
         [queue_name(portal)],

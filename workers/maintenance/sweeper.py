@@ -1,7 +1,8 @@
 """Finds what a crash left half-way, and mends it. Runs beside the workers, in whichever process holds the lease.
 
-A worker that dies over a call leaves a delivery `sending`; after the hard deadline it is made `uncertain`. What waits
-needs no mending: the record itself says what is due, and the clock wakes a worker for it (clock.py).
+A worker that dies over a call leaves a delivery `sending`. After the hard deadline it is made `uncertain`; or, where
+the call was to make a document, that is looked for before it is made; or, where it only asked, it asks again. What
+waits needs no mending: the record itself says what is due, and the clock wakes a worker for it (clock.py).
 """
 
 from __future__ import annotations
@@ -9,15 +10,21 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from relay.configuration.portals import Portal
 from relay.core.errors import LostRace, RecordUnavailableError
 from relay.core.events import Attempt, Delivery
 from relay.core.ids import EVENT_PREFIX, earliest_id, to_ms, utc_now
 from relay.core.lifecycle import State, Verdict
+from relay.core.plan import StepKind
 from relay.core.telemetry import get_logger
 from relay.store import Store
 from relay.store.record.record import Record
+from workers.bitrix24.step_verdicts import MADE_UNKNOWN, UNANSWERED
+from workers.portal.client import SEND_WITHIN_S
 
 INTERVAL_S = 15.0
 LEASE = timedelta(seconds=60)
@@ -27,7 +34,7 @@ PER_PASS = 500
 log = get_logger()
 
 
-def run_sweeper(store: Store, retention: timedelta, stop: threading.Event) -> None:
+def run_sweeper(store: Store, retention: timedelta, portals: Mapping[str, Portal], stop: threading.Event) -> None:
     """Sweep at once and then every INTERVAL_S, until told to stop."""
     holder = secrets.token_hex(8)
     cursor: str | None = None
@@ -35,20 +42,22 @@ def run_sweeper(store: Store, retention: timedelta, stop: threading.Event) -> No
         try:
             with store.lease("sweep", holder, LEASE) as is_ours:
                 if is_ours:
-                    sweep(store.record, utc_now())
+                    sweep(store.record, utc_now(), portals)
                     cursor = prune(store.record, utc_now() - retention, cursor)
         except RecordUnavailableError as error:
             log.warning("sweep.postponed", reason=str(error))
         stop.wait(INTERVAL_S)
 
 
-def sweep(record: Record, now: datetime) -> Counter[str]:
-    """One pass; returns how many deliveries were mended, by what was done."""
+def sweep(record: Record, now: datetime, portals: Mapping[str, Portal]) -> Counter[str]:
+    """One pass; returns how many deliveries were mended, by what they are now.
+
+    portals: by name; they say how long a call may still be running.
+    """
     done: Counter[str] = Counter()
     for delivery in record.lapsed(now, PER_PASS):
         try:
-            _make_uncertain(record, delivery, now)
-            done["made_uncertain"] += 1
+            done[_mend(record, delivery, portals.get(delivery.call.portal), now)] += 1
         except LostRace:
             done["moved_on"] += 1
     if done:
@@ -69,9 +78,22 @@ def prune(record: Record, before: datetime, cursor: str | None = None) -> str | 
     return ids[-1] if len(ids) == PER_PASS else None
 
 
-def _make_uncertain(record: Record, delivery: Delivery, now: datetime) -> None:
-    """The process that claimed it is gone, or has given up writing: the call may have been made. Raises LostRace."""
+def _mend(record: Record, delivery: Delivery, portal: Portal | None, now: datetime) -> State:
+    """The process that claimed it is gone, or has given up writing: the call may have been made. Raises LostRace.
+
+    The state it is in then.
+    """
     claimed_at = delivery.updated_at  # by which a workflow that it started is recognised (reconcile.py)
-    took_ms = to_ms(now) - to_ms(claimed_at)
-    attempt = Attempt(delivery.next_number, claimed_at, took_ms, Verdict.AMBIGUOUS, description="worker died")
-    record.settle(delivery, State.UNCERTAIN, now, attempt=attempt, reason="worker_died", next_at=now)
+    took_ms, step = to_ms(now) - to_ms(claimed_at), delivery.next_step
+    verdict, name = Verdict.AMBIGUOUS, step.name if step else ""
+    state, reason, next_at, after = State.UNCERTAIN, "worker_died", now, None
+    if step and step.kind is StepKind.MAKE and not delivery.is_looked_for:
+        # Not while the call may still be running.
+        settled_at = claimed_at + timedelta(seconds=SEND_WITHIN_S + (portal.settle_after_s if portal else 0))
+        state, reason, next_at = State.RETRYING, MADE_UNKNOWN, max(now, settled_at)
+        after = replace(delivery, unsure=(*delivery.unsure, step.name))
+    elif step and step.kind is not StepKind.TRIGGER:
+        verdict, state, reason = Verdict.UNREACHABLE, State.RETRYING, UNANSWERED
+    attempt = Attempt(delivery.next_number, claimed_at, took_ms, verdict, description="worker died", step=name)
+    record.settle(delivery, state, now, attempt=attempt, reason=reason, next_at=next_at, after=after)
+    return state

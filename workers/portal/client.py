@@ -12,14 +12,18 @@ from urllib.parse import urlsplit, urlunsplit
 from relay.core.errors import RecordUnavailableError
 from relay.core.telemetry import get_logger
 from relay.store.portals.portal import PortalRecord
+from relay.store.record.record import HARD_DEADLINE
 from workers.bitrix24.answers import Answer, Fault
-from workers.bitrix24.client import Client
+from workers.bitrix24.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Client
 from workers.bitrix24.oauth import RefreshFault, Tokens
 from workers.bitrix24.verdicts import Remedy, judge
 from workers.portal.credentials import Address, is_loopback, is_safe_url
 from workers.portal.limiter import Limiter
 from workers.portal.pace import Pace
 from workers.portal.tokens import TokenStore
+
+SEND_WITHIN_S = HARD_DEADLINE.total_seconds() - CONNECT_TIMEOUT_S - READ_TIMEOUT_S
+"""How soon after its delivery was claimed a call is sent, if at all: so it is over when the sweeper comes to it."""
 
 log = get_logger()
 
@@ -41,19 +45,22 @@ class PacedClient:
         """Wait for a slot of the portal's pace. How many could go at once beside it."""
         return self._limiter.wait()
 
-    def call(self, method: str, parameters: Mapping[str, Any]) -> Answer:
-        """Call a method, in a slot that the caller has waited for."""
+    def call(self, method: str, parameters: Mapping[str, Any], not_after: float | None = None) -> Answer:
+        """Call a method, in a slot that the caller has waited for.
+
+        not_after: by the monotonic clock, in seconds; later than this nothing is sent, however long all else has taken.
+        """
         if not self._is_fresh:
             self._connect()
-        answer = self._client.call(method, parameters)
+        answer = self._client.call(method, parameters, not_after)
         remedy = judge(answer).remedy
         if remedy is Remedy.SLOW_DOWN:
             self._slow_down()
         if remedy is Remedy.REFRESH and self._tokens:
-            return self._call_refreshed(answer, method, parameters)
+            return self._call_refreshed(answer, method, parameters, not_after)
         if remedy is Remedy.FOLLOW and self._move_to(answer.location):
             self._limiter.wait()
-            return self._client.call(method, parameters)
+            return self._client.call(method, parameters, not_after)
         return answer
 
     def close(self) -> None:
@@ -82,7 +89,9 @@ class PacedClient:
         self._client.close()
         self._client = Client(self._base_url, self._pair.access if self._pair else None)
 
-    def _call_refreshed(self, refused: Answer, method: str, parameters: Mapping[str, Any]) -> Answer:
+    def _call_refreshed(
+        self, refused: Answer, method: str, parameters: Mapping[str, Any], not_after: float | None
+    ) -> Answer:
         """The call once more with a new token; nothing was executed with the old one."""
         assert self._tokens is not None  # noqa: S101 - for the type checker: the caller has looked
         renewed = self._tokens.renew(self._pair or self._tokens.current())
@@ -94,7 +103,7 @@ class PacedClient:
         self._pair = renewed.tokens
         self._open_client()
         self._limiter.wait()
-        return self._client.call(method, parameters)
+        return self._client.call(method, parameters, not_after)
 
     def _move_to(self, location: str | None) -> bool:
         """Follow a portal that was renamed, if the new place is as safe as the old and answers as a portal does."""

@@ -22,9 +22,9 @@ from workers.portal.pace import Pace
 
 @dataclass(slots=True)
 class Streak:
-    """What has happened several times in a row to this process."""
+    """What has happened several times in a row to this process. denied: by method."""
 
-    denied: int = 0
+    denied: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

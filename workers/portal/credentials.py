@@ -5,6 +5,8 @@ The only module that reads a credential. It never prints one: not in a repr, not
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,6 +44,17 @@ class Address:
     def host(self) -> str:
         """The portal's host, which is no secret."""
         return urlsplit(self.base_url).netloc
+
+    @property
+    def site(self) -> str:
+        """Where people open the portal: its host, without the credential."""
+        parts = urlsplit(self.base_url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def digest(self, text: str) -> str:
+        """A digest of a text that nobody without the credential can make: what was asked cannot be guessed from it."""
+        key = self.app.client_secret if self.app else self.base_url
+        return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()[:40]
 
     @property
     def user_id(self) -> str | None:

@@ -1,44 +1,60 @@
-"""What is learned about a portal while working with it: how long a start of each template takes, how much of the
-operating time is used, whether it honours our own ids, which host it has moved to. Kept for all workers.
+"""What is learned about a portal while working with it: how long a start of each template and a call of each method
+takes, how much of each method's operating time is used, whether it honours our own ids, which host it has moved to.
+Kept for all workers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
-from relay.core.ids import to_ms
-from relay.store.portals.learned import OPERATING_LIMIT_S, Echo, Learned
+from relay.core.ids import from_ms
+from relay.core.plan import ADD, FIND_BY_COMM, FIRE, IMPORT, LIST, USERS
+from relay.store.portals.gate import FIRST_PAUSE, LONGEST_PAUSE
+from relay.store.portals.learned import OPERATING_LIMIT_S, OPERATING_RESERVE_S, Echo, Learned
+from relay.store.portals.methods import BLOCKED, DIRECT, NESTED, Block, MethodState, Reading
 from relay.store.portals.portal import PortalRecord
-from relay.store.record.record import Load
+from relay.store.record.record import Allowance, Load
+from workers.bitrix24.bizproc import START
 
 BATCH_BUDGET_MS = 20_000
 """A third of the 60 s after which the cloud cuts a request (docs: limits.md)."""
 UNKNOWN_MS = BATCH_BUDGET_MS
 """A template whose start nobody has timed takes the whole budget: it goes alone. In a batch it would, if it is slow,
 make all of the batch uncertain, and teach nothing, again and again."""
+FIRST_GUESS_MS: Mapping[str, float] = {FIND_BY_COMM: 500, LIST: 500, USERS: 500, ADD: 2_000, IMPORT: 2_000, FIRE: 2_000}
+"""What other methods take until they were timed: an add took 1.83 s in the docs (crm-item-add.md)."""
 WEIGHT = 0.3
 """Of the newest measurement in the moving average."""
-OPERATING_RESERVE_S = 5.0
-UNKNOWN_RESET = timedelta(seconds=300)
-"""When the reset is where no answer has told it: newer servers ban for as long
-(source: rest/lib/engine/access/loadlimiter.php)."""
+WITHOUT_BOUND_MS = 10**9
 
 HONOURED, IGNORED = Echo.HONOURED, Echo.IGNORED
 
 
-def operating_left_s(learned: Learned, now: datetime) -> float:
-    """How much operating time is left before the portal blocks the method, less a reserve."""
-    used = learned.operating_s if learned.reset_at and now < learned.reset_at else 0.0
-    return learned.operating_limit_s - OPERATING_RESERVE_S - used
-
-
 def load_of(learned: Learned, limit: int, now: datetime) -> Load:
-    """How much one batch may take."""
-    budget_ms = min(BATCH_BUDGET_MS, max(0, int(operating_left_s(learned, now) * 1000)))
-    takes_ms = {template: max(1, round(takes)) for template, takes in learned.takes_ms.items()}
-    return Load(limit, budget_ms, UNKNOWN_MS, takes_ms)
+    """How much one claim may take."""
+    takes_ms = {what: max(1, round(takes)) for what, takes in {**FIRST_GUESS_MS, **learned.takes_ms}.items()}
+    allowances = {_in_record(one.name): _allowance(learned, one, limit, now) for one in learned.methods.values()}
+    return Load(limit, BATCH_BUDGET_MS, UNKNOWN_MS, takes_ms, {name: one for name, one in allowances.items() if one})
+
+
+def _allowance(learned: Learned, method: MethodState, limit: int, now: datetime) -> Allowance | None:
+    """What the portal grants one method now; None: as much as one likes."""
+    if until := method.waits_until(now, learned.granted_s):
+        return Allowance(0, 0, until)
+    reading = method.reading(now)
+    if method.block:
+        # One call tries it. What is known of its time is of no use: the portal has refused, whatever that said.
+        return Allowance(1, WITHOUT_BOUND_MS, now)
+    if reading is None:
+        return None
+    left_ms = round((learned.granted_s - reading.seconds) * 1000)
+    if reading.reset_at > now:
+        return Allowance(limit, left_ms, reading.reset_at)
+    # Some of what was used is forgotten by now: how much, the answer to one call tells.
+    return None if left_ms >= BATCH_BUDGET_MS else Allowance(1, WITHOUT_BOUND_MS, now)
 
 
 class Pace:
@@ -51,39 +67,54 @@ class Pace:
         """What is known now."""
         return self._kept.learned()
 
-    def learn_start(self, known: Learned, template_id: int, took_ms: float) -> None:
-        """A start of this template took so long."""
-        before = known.takes_ms.get(template_id)
+    def learn_took(self, known: Learned, what: str, took_ms: float) -> None:
+        """A start of this template, or a call of this method, took so long."""
+        before = known.takes_ms.get(what)
         average = took_ms if before is None else before + WEIGHT * (took_ms - before)
-        self._kept.learn({f"t:{template_id}": f"{average:.3f}"})
+        self._kept.learn({f"t:{what}": f"{average:.3f}"})
 
-    def learn_at_least(self, known: Learned, template_id: int, took_ms: float) -> None:
-        """A start of this template took so long or longer."""
-        if took_ms > known.takes_ms.get(template_id, 0.0):
-            self._kept.learn({f"t:{template_id}": f"{took_ms:.3f}"})
+    def learn_at_least(self, known: Learned, what: str, took_ms: float) -> None:
+        """It took so long or longer."""
+        if took_ms > known.takes_ms.get(what, 0.0):
+            self._kept.learn({f"t:{what}": f"{took_ms:.3f}"})
 
-    def learn_operating(self, known: Learned, time: Mapping[str, Any]) -> None:
+    def learn_operating(self, known: Learned, method: str, time: Mapping[str, Any], *, in_batch: bool) -> None:
         """What an answer's `time` block says: `operating` in seconds, `operating_reset_at` as unix time."""
         operating, reset_at = time.get("operating"), time.get("operating_reset_at")
         if not isinstance(operating, int | float) or not isinstance(reset_at, int | float):
             return
-        fields = {"operating": str(operating), "reset_at": str(int(reset_at * 1000))}
-        if operating > known.operating_limit_s - OPERATING_RESERVE_S:
+        reading = Reading(float(operating), from_ms(int(reset_at * 1000)))
+        fields = {f"{NESTED if in_batch else DIRECT}:{method}": reading.to_text()}
+        if operating > known.granted_s:
             # The portal has executed a call beyond what it seemed to grant: it had refused for another reason.
             fields["operating_limit"] = str(max(OPERATING_LIMIT_S, operating + OPERATING_RESERVE_S))
         self._kept.learn(fields)
 
-    def learn_limit(self, known: Learned, now: datetime) -> datetime:
-        """The portal has refused for operating time. Until when to wait: the remembered reset, or a fixed time."""
-        if known.operating_s > 0:
-            self._kept.learn(
-                {"operating_limit": str(min(known.operating_limit_s, known.operating_s + OPERATING_RESERVE_S))}
-            )
-        if known.reset_at and known.reset_at > now:
-            return known.reset_at
-        until = now + UNKNOWN_RESET
-        self._kept.learn({"reset_at": str(to_ms(until))})
-        return until
+    def learn_limit(self, known: Learned, method: str, now: datetime) -> None:
+        """The portal has refused a method for its operating time."""
+        state = known.methods.get(method)
+        if state and (used_s := state.used_s(now)) > 0:
+            limit = min(known.operating_limit_s, used_s + OPERATING_RESERVE_S)
+            self._kept.learn({"operating_limit": str(limit)})
+
+    def block(self, known: Learned, method: str, reason: str, now: datetime, *, for_long: bool) -> Block:
+        """A method was refused: it is tried again after a while, which gets longer, or at once after the longest one.
+
+        No later than its counter says that there is operating time again.
+        """
+        state = known.methods.get(method) or MethodState(method)
+        before = state.block if state.block and state.block.reason == reason else Block(reason, now, now, 0)
+        pause = LONGEST_PAUSE if for_long else min(FIRST_PAUSE * 2 ** min(before.refusals, 30), LONGEST_PAUSE)
+        reading, until = state.reading(now), now + pause
+        if not for_long and reading and reading.reset_at > now:
+            until = min(until, reading.reset_at)
+        block = replace(before, until=until, refusals=before.refusals + 1)
+        self._kept.learn({f"{BLOCKED}:{method}": block.to_text()})
+        return block
+
+    def unblock(self, method: str) -> None:
+        """A method that was refused is answered again."""
+        self._kept.forget(f"{BLOCKED}:{method}")
 
     def learn_own_id(self, known: Learned, *, honoured: bool) -> None:
         """Whether an answer repeated the id that we chose."""
@@ -91,6 +122,15 @@ class Pace:
         if known.own_id != word:
             self._kept.learn({"own_id": word})
 
+    def learn_site(self, site: str) -> None:
+        """Where the workers have been told that the portal is, for the links of pages."""
+        self._kept.learn({"site": site})
+
     def learn_host(self, host: str) -> None:
         """The portal has moved."""
         self._kept.learn({"host": host})
+
+
+def _in_record(method: str) -> str:
+    """A method as deliveries name the one that they call next: the start of a workflow is the usual one."""
+    return "" if method == START else method

@@ -110,13 +110,9 @@ class Gate:
         """Hold the portal; whether it was not held for this reason before."""
         return self._move(GateState.HELD, seen, now, reason, until=now + LONGEST_PAUSE)
 
-    def rest(self, seen: View, reason: str, now: datetime, until: datetime) -> bool:
-        """Pause it until a time that is known, for no failure."""
-        return self._move(GateState.PAUSED, seen, now, reason, until=until)
-
-    def back_off(self, seen: View, reason: str, now: datetime, until: datetime | None = None) -> bool:
-        """The portal is in trouble: pause, longer with each failure in a row, but no longer than until."""
-        return self._move(GateState.PAUSED, seen, now, reason, until=until, is_failure=True)
+    def back_off(self, seen: View, reason: str, now: datetime) -> bool:
+        """The portal is in trouble: pause, longer with each failure in a row."""
+        return self._move(GateState.PAUSED, seen, now, reason, is_failure=True)
 
     def open(self, seen: View, now: datetime) -> bool:
         """The portal answers again: open it, unproven where it has failed; whether it was closed."""

@@ -10,13 +10,15 @@ from typing import Any
 
 from redis import Redis
 
-from relay.core.ids import from_ms
+from relay.store.portals.methods import MethodState, methods_in
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 from relay.store.redis.scripts import Argument, Script, ScriptCall, run
 
 OPERATING_LIMIT_S = 480.0
 """Operating time of one method in ten minutes (docs: limits.md); a refusal below it teaches a lower one."""
+OPERATING_RESERVE_S = 5.0
+"""How far from the limit the last call is made: others may use the same credential."""
 
 TAKE, SLOW = Script.load("take"), Script.load("slow")
 
@@ -32,16 +34,31 @@ class Echo(StrEnum):
 class Learned:
     """A portal as it has shown itself.
 
-    own_id: whether it honours ids of ours, once known. host: where it has moved to. operating_s: used, until reset_at.
-    takes_ms: how long a start takes, by template id.
+    own_id: whether it honours ids of ours, once known. host: where it has moved to. site: its address, as the workers
+    were given it. takes_ms: how long a start takes,
+    by template id, and a call of another method, by its name. methods: the state of each that was called, by name.
     """
 
     own_id: Echo | None = None
     host: str | None = None
-    operating_s: float = 0.0
+    site: str | None = None
     operating_limit_s: float = OPERATING_LIMIT_S
-    reset_at: datetime | None = None
-    takes_ms: Mapping[int, float] = field(default_factory=dict)
+    takes_ms: Mapping[str, float] = field(default_factory=dict)
+    methods: Mapping[str, MethodState] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str | None:
+        """Where people open it in a browser: `https://HOST`."""
+        return self.host or self.site
+
+    @property
+    def granted_s(self) -> float:
+        """How much operating time of one method may be used, in a window."""
+        return self.operating_limit_s - OPERATING_RESERVE_S
+
+    def operating_s(self, now: datetime) -> float:
+        """The operating time used by the method that has used most, of what the portal still counts."""
+        return max([method.used_s(now) for method in self.methods.values()], default=0.0)
 
 
 @guarded
@@ -49,13 +66,14 @@ def read_learned(redis: Redis, portal: str) -> Learned:
     """What is known now. Raises RecordUnavailableError."""
     kept: Any = redis.hgetall(keys.PACE + portal)
     text = {name.decode(): value.decode() for name, value in kept.items()}
+    takes_ms = {name[2:]: float(value) for name, value in text.items() if name.startswith("t:")}
     return Learned(
         own_id=Echo(text["own_id"]) if "own_id" in text else None,
         host=text.get("host"),
-        operating_s=float(text.get("operating", 0)),
+        site=text.get("site"),
         operating_limit_s=float(text.get("operating_limit", OPERATING_LIMIT_S)),
-        reset_at=from_ms(int(text["reset_at"])) if "reset_at" in text else None,
-        takes_ms={int(name[2:]): float(value) for name, value in text.items() if name.startswith("t:")},
+        takes_ms=takes_ms,
+        methods={method.name: method for method in methods_in(text, takes_ms)},
     )
 
 
@@ -63,6 +81,12 @@ def read_learned(redis: Redis, portal: str) -> Learned:
 def learn(redis: Redis, portal: str, fields: Mapping[str, str]) -> None:
     """Keep some of it, by the names of the hash. Raises RecordUnavailableError."""
     redis.hset(keys.PACE + portal, mapping=dict(fields))  # type: ignore[arg-type] # invariant in redis-py
+
+
+@guarded
+def forget(redis: Redis, portal: str, name: str) -> None:
+    """Keep a part of it no longer. Raises RecordUnavailableError."""
+    redis.hdel(keys.PACE + portal, name)
 
 
 @dataclass(frozen=True, slots=True)

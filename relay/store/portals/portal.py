@@ -14,7 +14,16 @@ from relay.core.ids import to_ms
 from relay.store.portals.codes import RecentCode, read_codes
 from relay.store.portals.gate import Gate
 from relay.store.portals.jobs import Jobs, read_jobs
-from relay.store.portals.learned import Bucket, Learned, learn, read_bucket, read_learned, slow_down, take_slot
+from relay.store.portals.learned import (
+    Bucket,
+    Learned,
+    forget,
+    learn,
+    read_bucket,
+    read_learned,
+    slow_down,
+    take_slot,
+)
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 from relay.store.redis.lease import lease
@@ -40,6 +49,10 @@ class PortalRecord:
         """Keep what it has shown, by the names of the hash (learned.py)."""
         learn(self._redis, self.name, fields)
 
+    def forget(self, name: str) -> None:
+        """Keep a part of that no longer."""
+        forget(self._redis, self.name, name)
+
     def bucket(self, rate_per_s: float | None) -> Bucket:
         """How full its bucket is; empty for a portal without a limit."""
         return read_bucket(self._redis, self.name, rate_per_s) if rate_per_s else Bucket()
@@ -59,6 +72,17 @@ class PortalRecord:
     def jobs(self) -> Jobs:
         """What RQ holds for it."""
         return read_jobs(self._redis, self.name)
+
+    @guarded
+    def found_before(self, digests: Sequence[str]) -> list[int | None]:
+        """What was found for these questions and is still remembered, in this order."""
+        kept: Any = self._redis.mget([self._found(digest) for digest in digests]) if digests else []
+        return [int(one) if one is not None else None for one in kept]
+
+    @guarded
+    def remember_found(self, digest: str, found: int, duration_s: int) -> None:
+        """Remember what was found, under a keyed digest of the question: no value of a person stands there."""
+        self._redis.set(self._found(digest), found, ex=duration_s)
 
     @guarded
     def tokens(self) -> dict[str, str]:
@@ -95,6 +119,9 @@ class PortalRecord:
         """For how long the first in line could have been sent by now, in seconds; 0: none waits."""
         first: Any = self._redis.zrange(keys.WAITING + self.name, 0, 0, withscores=True)
         return max(0.0, (to_ms(now) - first[0][1]) / 1000) if first else 0.0
+
+    def _found(self, digest: str) -> str:
+        return f"{keys.FOUND}{self.name}:{digest}"
 
     def _count(self, index: str) -> int:
         count: Any = self._redis.zcard(index + self.name)

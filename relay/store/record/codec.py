@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from relay.core.events import Attempt, Call, Delivery, Event, OnUncertain, Policy
+from relay.core.call import Call
+from relay.core.events import Attempt, Delivery, Event, OnUncertain, Policy
 from relay.core.ids import from_ms, to_ms
 from relay.core.lifecycle import EventState, State
+from relay.core.plan import Plan, StepResult
+from relay.core.watching import Watch, Watched, WatchState
 from relay.store.record.entries import Entry
 from relay.store.redis.scripts import Argument, pairs
 
@@ -66,7 +70,6 @@ def delivery_fields(delivery: Delivery) -> list[tuple[str, Argument]]:
         ("event_id", delivery.event_id),
         ("rule", delivery.rule),
         ("portal", delivery.call.portal),
-        ("call", _dump(delivery.call.to_wire())),
         ("state", delivery.state.value),
         ("turn", delivery.turn),
         ("attempts", len(delivery.attempts)),
@@ -79,9 +82,29 @@ def delivery_fields(delivery: Delivery) -> list[tuple[str, Argument]]:
         ("looks", delivery.looks),
         ("on_uncertain", delivery.policy.on_uncertain),
         ("order_key", order_key(delivery)),
-        ("goes_alone", int(delivery.call.goes_alone)),
-        ("template_id", delivery.call.template_id),
+        *([("plan", _dump(delivery.plan.to_wire()))] if delivery.plan else []),
+        *([("watch", _dump(asdict(watch)))] if (watch := delivery.policy.watch) else []),
+        *(_watched_fields(delivery.watched) if delivery.watched else []),
+        *next_fields(delivery),
+    ]
+
+
+def next_fields(delivery: Delivery) -> list[tuple[str, Argument]]:
+    """What of a delivery changes with every step of its plan: its call, how far it is, and what is called next."""
+    call: list[tuple[str, Argument]] = [
+        ("call", _dump(delivery.call.to_wire())),
+        ("template_id", delivery.call.template_id or ""),
         ("document", delivery.call.document_id[2]),
+        ("goes_alone", int(delivery.goes_alone)),
+    ]
+    if delivery.plan is None:
+        return call
+    return [
+        *call,
+        ("method", delivery.next_method),
+        ("results", results_to_json(delivery.results)),
+        ("asked", delivery.asked),
+        ("unsure", " ".join(delivery.unsure)),
     ]
 
 
@@ -111,17 +134,11 @@ def creation_argv(delivery: Delivery) -> list[Argument]:
 def delivery_from_hash(kept: Hash, attempts: Sequence[bytes]) -> Delivery:
     """The delivery that a hash and its list of attempts hold."""
     text = {name.decode(): value.decode() for name, value in kept.items()}
-    call = json.loads(text["call"])
     return Delivery(
         id=text["id"],
         event_id=text["event_id"],
         rule=text["rule"],
-        call=Call(
-            portal=text["portal"],
-            template_id=call["template_id"],
-            document_id=(call["document_id"][0], call["document_id"][1], call["document_id"][2]),
-            parameters=call["parameters"],
-        ),
+        call=Call.from_wire(text["portal"], json.loads(text["call"])),
         state=State(text["state"]),
         created_at=from_ms(int(text["created_at"])),
         updated_at=from_ms(int(text["updated_at"])),
@@ -132,7 +149,34 @@ def delivery_from_hash(kept: Hash, attempts: Sequence[bytes]) -> Delivery:
         replay_of=text["replay_of"] or None,
         turn=int(text["turn"]),
         looks=int(text["looks"]),
-        policy=Policy(OnUncertain(text["on_uncertain"]), bool(text["order_key"])),
+        # Where a rule has no steps and does not watch, there is none of these.
+        policy=Policy(
+            OnUncertain(text["on_uncertain"]),
+            bool(text["order_key"]),
+            Watch(**json.loads(text["watch"])) if text.get("watch") else None,
+        ),
+        plan=Plan.from_wire(text["portal"], json.loads(text["plan"])) if text.get("plan") else None,
+        results=results_from_json(text.get("results", "[]")),
+        asked=int(text.get("asked", 0)),
+        unsure=tuple(text.get("unsure", "").split()),
+        watched=_watched_from(text) if text.get("address") else None,
+    )
+
+
+def _watched_fields(watched: Watched) -> list[tuple[str, Argument]]:
+    """What a new delivery is watched by; the rest is written by lua/settle.lua, done.lua and overdue.lua."""
+    return [("address", watched.address), ("address_digest", watched.digest), ("watch_state", watched.state.value)]
+
+
+def _watched_from(text: Mapping[str, str]) -> Watched:
+    until, finished_at = text.get("watch_until"), text.get("finished_at")
+    return Watched(
+        address=text["address"],
+        state=WatchState(text["watch_state"]),
+        until=from_ms(int(until)) if until else None,
+        finished_at=from_ms(int(finished_at)) if finished_at else None,
+        query=text.get("finished_query", ""),
+        document_id=tuple(json.loads(text.get("finished_document", "[]"))),
     )
 
 
@@ -142,6 +186,16 @@ def order_key(delivery: Delivery) -> str:
         return ""
     digest = hashlib.sha256("\0".join(delivery.call.document_id).encode()).hexdigest()[:24]
     return f"{delivery.call.portal}:{digest}"
+
+
+def results_to_json(results: Sequence[StepResult]) -> str:
+    """What has come of the steps of a plan."""
+    return _dump([result.to_wire() for result in results])
+
+
+def results_from_json(text: str) -> tuple[StepResult, ...]:
+    """The results that such a text holds."""
+    return tuple(StepResult.from_wire(wire) for wire in json.loads(text))
 
 
 def attempt_to_json(attempt: Attempt) -> str:

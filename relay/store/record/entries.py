@@ -53,8 +53,9 @@ class Receipt:
 class Settlement:
     """What became of a delivery, ready to be written.
 
-    next_at: when it may be sent, or looked into, again; absent: now, or for an uncertain one never: it is left to a
-    person. looks: given, the delivery stays as uncertain as it is, and was looked into so often.
+    next_at: when it may be sent, or looked into, again; absent: now, in its old place in the line, or for an uncertain
+    one never: it is left to a person. looks: given, the delivery stays as uncertain as it is, and was looked into so
+    often. after: the delivery with what its steps have come to, where that has changed.
     """
 
     delivery: Delivery
@@ -64,6 +65,7 @@ class Settlement:
     workflow_id: str | None = None
     next_at: datetime | None = None
     looks: int | None = None
+    after: Delivery | None = None
 
     def result_of(self, answer: int) -> LostRace | None:
         """What the script's answer means: why nothing was written, if so."""
@@ -73,16 +75,31 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a portal grants one method now.
+
+    limit: how many of its calls may go at once. left_ms: how long they may take together. until: when more is granted;
+    what does not fit waits until then.
+    """
+
+    limit: int
+    left_ms: int
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """How much one claim may take.
 
-    limit: deliveries. budget_ms: how long their starts may take together, at takes_ms by template, or unknown_ms.
+    limit: deliveries. budget_ms: how long their calls may take together, at takes_ms by template id or method, or
+    unknown_ms. allowances: what the portal grants of single methods now; "" is the start of workflows.
     """
 
     limit: int = 1
     budget_ms: int = 0
     unknown_ms: int = 0
-    takes_ms: Mapping[int, int] = field(default_factory=dict)
+    takes_ms: Mapping[str, int] = field(default_factory=dict)
+    allowances: Mapping[str, Allowance] = field(default_factory=dict)
 
 
 SINGLE = Load()

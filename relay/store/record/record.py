@@ -7,7 +7,7 @@ process was there first; a caller never sees an exception of redis-py.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from redis import Redis
@@ -15,21 +15,19 @@ from redis import Redis
 from relay.core.errors import LostRace, NotFoundError
 from relay.core.events import Attempt, Delivery, Event
 from relay.core.ids import to_ms
-from relay.core.lifecycle import FINAL, EventState, State, advance, states_before
+from relay.core.lifecycle import FINAL, EventState, State
 from relay.store.record import codec
-from relay.store.record.entries import SINGLE, Entry, Load, Receipt, Settlement
+from relay.store.record.calls import HARD_DEADLINE, claim_call, settle_call
+from relay.store.record.entries import SINGLE, Allowance, Entry, Load, Receipt, Settlement
 from relay.store.record.ledger import Ledger, read_ledger
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
-from relay.store.redis.scripts import Argument, Script, ScriptCall, pairs, run, run_all
+from relay.store.redis.scripts import Argument, Script, ScriptCall, run, run_all
 
-HARD_DEADLINE = timedelta(seconds=120)
-"""How long a delivery may be `sending`. A call ends after 70 s at most (workers/bitrix24/client.py)."""
+__all__ = ["HARD_DEADLINE", "SINGLE", "Allowance", "Entry", "Load", "Receipt", "Record", "Settlement"]
 
-__all__ = ["SINGLE", "Entry", "Load", "Receipt", "Record", "Settlement"]
-
-RECORD, CLAIM, SETTLE = (Script.load(name) for name in ("record", "claim", "settle"))
-LOOK, WAKE, REPLAY, PRUNE = (Script.load(name) for name in ("look", "wake", "replay", "prune"))
+RECORD, LOOK, WAKE, REPLAY = (Script.load(name) for name in ("record", "look", "wake", "replay"))
+PRUNE, LEAVE = Script.load("prune"), Script.load("leave")
 
 
 class Record:
@@ -58,12 +56,7 @@ class Record:
 
         claim_id: chosen by the caller. Where the answer was lost, the same claim again returns what it took.
         """
-        claimable = states_before(State.SENDING)
-        argv: list[Argument] = [portal, to_ms(now), to_ms(now + HARD_DEADLINE), _ms(HARD_DEADLINE), load.limit]
-        argv += [load.budget_ms, load.unknown_ms, len(claimable), *claimable]
-        for template_id, takes_ms in load.takes_ms.items():
-            argv += (template_id, takes_ms)
-        claimed = run(self.redis, ScriptCall(CLAIM, [keys.WAITING + portal, keys.CLAIM + claim_id], argv))
+        claimed = run(self.redis, claim_call(portal, claim_id, now, load))
         return self._with_attempts([codec.flat_to_hash(flat) for flat in claimed])
 
     @guarded
@@ -104,12 +97,13 @@ class Record:
         reason: str | None = None,
         next_at: datetime | None = None,
         looks: int | None = None,
+        after: Delivery | None = None,
     ) -> None:
         """Write what became of a delivery: see Settlement.
 
         Raises LostRace where it has been moved since it was read, WorkflowTaken where the workflow is another's.
         """
-        settlement = Settlement(delivery, state, reason or "", attempt, workflow_id, next_at, looks)
+        settlement = Settlement(delivery, state, reason or "", attempt, workflow_id, next_at, looks, after)
         (result,) = self.settle_all([settlement], now)
         if result:
             raise result
@@ -117,7 +111,7 @@ class Record:
     @guarded
     def settle_all(self, settlements: Sequence[Settlement], now: datetime) -> list[LostRace | None]:
         """Write several, each for itself, in one round trip: what `settle` would raise, for each."""
-        calls = [self._settle_call(settlement, now) for settlement in settlements]
+        calls = [settle_call(settlement, now) for settlement in settlements]
         answers = run_all(self.redis, calls)
         fault = next((answer for answer in answers if isinstance(answer, Exception)), None)
         if fault:
@@ -224,8 +218,8 @@ class Record:
 
     @guarded
     def leave(self, delivery_id: str) -> bool:
-        """Count a dead delivery no longer among these; whether it was."""
-        return bool(self.redis.zrem(keys.BURIED, delivery_id))
+        """Count a delivery no longer among these, or among those whose end is overdue; whether it was."""
+        return bool(run(self.redis, ScriptCall(LEAVE, [], [delivery_id])))
 
     @guarded
     def of_document(self, document_id: str, limit: int) -> list[str]:
@@ -264,31 +258,9 @@ class Record:
         """Whether Redis takes writes now."""
         return bool(self.redis.set(f"{keys.LEASE}ready", "1", px=1000))
 
-    def _settle_call(self, settlement: Settlement, now: datetime) -> ScriptCall:
-        delivery, state = settlement.delivery, settlement.state
-        # What is swapped is what was read, not whatever may come before: a step is legal from one state only.
-        before = (state,) if settlement.looks is not None else (delivery.state,)
-        if settlement.looks is None:
-            advance(delivery.state, state)
-        next_at = to_ms(settlement.next_at) if settlement.next_at and state not in FINAL else ""
-        fields: list[tuple[str, Argument]] = [("next_attempt_at", next_at), ("reason", settlement.reason)]
-        if settlement.workflow_id:
-            fields.append(("workflow_id", settlement.workflow_id))
-        if settlement.looks is not None:
-            fields.append(("looks", settlement.looks))
-        due_at = next_at if state is State.UNCERTAIN else next_at or to_ms(now)
-        argv: list[Argument] = [delivery.id, delivery.turn, state.value, to_ms(now), due_at]
-        argv += [codec.attempt_to_json(settlement.attempt) if settlement.attempt else ""]
-        argv += [len(before), *before, *pairs(fields)]
-        return ScriptCall(SETTLE, [keys.DELIVERY + delivery.id], argv)
-
     def _with_attempts(self, hashes: Sequence[Mapping[bytes, bytes]]) -> list[Delivery]:
         with self.redis.pipeline(transaction=False) as pipeline:
             for kept in hashes:
                 pipeline.lrange(keys.ATTEMPTS + kept[b"id"].decode(), 0, -1)
             attempts = pipeline.execute()
         return [codec.delivery_from_hash(kept, tried) for kept, tried in zip(hashes, attempts, strict=True)]
-
-
-def _ms(duration: timedelta) -> int:
-    return int(duration.total_seconds() * 1000)

@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 from relay.core.events import Delivery, Event
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id
 from relay.core.lifecycle import EventState, State
+from relay.core.watching import WatchState
 from relay.store.record.indexes import AT_ONCE, Indexes, sizes, smallest_first, walk
 from relay.store.record.record import Record
 from relay.store.redis import keys
@@ -37,6 +38,7 @@ class Filter:
 
     state: of an event, or of a delivery. code: the portal's error code or our reason, in lower case.
     document_id: the third member, such as LEAD_12. person_key: the key of a value that rules extracted (persons.py).
+    watch: overdue is the only state of an end that is listed.
     since, until: received or created at this time or later, before this time.
     """
 
@@ -50,11 +52,12 @@ class Filter:
     template_id: int | None = None
     document_id: str | None = None
     person_key: str | None = None
+    watch: WatchState | None = None
 
     @property
     def is_of_deliveries(self) -> bool:
         """Whether something is asked that only deliveries have."""
-        about = (self.rule, self.portal, self.code, self.template_id, self.document_id)
+        about = (self.rule, self.portal, self.code, self.template_id, self.document_id, self.watch)
         return isinstance(self.state, State) or any(value is not None for value in about)
 
     def wants_event(self, event: Event) -> bool:
@@ -76,6 +79,7 @@ class Filter:
             and self.code in {None, delivery.reason}
             and self.template_id in {None, call.template_id}
             and self.document_id in {None, call.document_id[2]}
+            and self.watch in {None, delivery.watched.state if delivery.watched else None}
         )
 
     def to_query(self) -> dict[str, str]:
@@ -204,6 +208,8 @@ def _by_delivery(wanted: Filter) -> list[str]:
     indexes = [f"{keys.DELIVERIES_BY}{facet}:{value}" for facet, value in facets.items() if value is not None]
     if isinstance(wanted.state, State):
         indexes.append(keys.DELIVERIES_BY_STATE + wanted.state)
+    if wanted.watch is not None:
+        indexes.append(keys.OVERDUE)
     return indexes
 
 

@@ -24,6 +24,9 @@
     relay:order:{portal}:{digest}    zset    deliveries of one document that go one after the other, not final yet
     relay:buried                     zset    dead ids that nobody has replayed, cancelled, given up or left
     relay:workflows                  hash    workflow id -> the delivery that started it
+    relay:addresses                  hash    digest of a one-time address -> the delivery whose start carries it
+    relay:awaited                    zset    started ids whose end is waited for, scored with the time it is overdue
+    relay:overdue                    zset    ids whose end was not heard of in time, and that nobody has left
     A delivery that is not final stands in exactly one of these (times in milliseconds):
     relay:waiting:{portal}           zset    pending and retrying ids, scored with the time they may be sent
     relay:blocked:{portal}           zset    the same, where an older one of their order has to be final first
@@ -46,8 +49,9 @@
                                              strangers (keyed hash), and when the next may come       TTL: an hour
     relay:gate:{portal}              hash    whether the portal may be called now, and how often that has changed
     relay:bucket:{portal}            hash    the leaky bucket of the portal               TTL: an hour unused
-    relay:pace:{portal}              hash    what was learned: own id honoured, host, operating time,
-                                             ms that a start takes by template
+    relay:pace:{portal}              hash    what was learned: own id honoured, site, host, ms that a start takes by
+                                             template and a call by method, time used and blocks by method
+    relay:found:{portal}:{digest}    string  id that was found for a question (keyed hash)       TTL: the rule's `keep`
     relay:codes:{portal}             list    time and reason of the last twenty sendings that started nothing,
                                              newest first                                 TTL: a week unused
     relay:tokens:{portal}            hash    the OAuth pair in force
@@ -101,11 +105,15 @@ CLOCK = f"{PREFIX}clock"
 """Of the first layout only (store/record/upgrade.py)."""
 BURIED = f"{PREFIX}buried"
 WORKFLOWS = f"{PREFIX}workflows"
+ADDRESSES = f"{PREFIX}addresses"
+AWAITED = f"{PREFIX}awaited"
+OVERDUE = f"{PREFIX}overdue"
 LEDGER = f"{PREFIX}ledger"
 LEASE = f"{PREFIX}lease:"
 GATE = f"{PREFIX}gate:"
 BUCKET = f"{PREFIX}bucket:"
 PACE = f"{PREFIX}pace:"
+FOUND = f"{PREFIX}found:"
 CODES = f"{PREFIX}codes:"
 TOKENS = f"{PREFIX}tokens:"
 RULES = f"{PREFIX}rules"
@@ -154,6 +162,9 @@ IN_LUA = {
     "questions": QUESTIONS,
     "buried": BURIED,
     "workflows": WORKFLOWS,
+    "addresses": ADDRESSES,
+    "awaited": AWAITED,
+    "overdue": OVERDUE,
     "clock": CLOCK,
     "ledger": LEDGER,
     "codes": CODES,

@@ -14,6 +14,7 @@ from relay.core.errors import NotFoundError
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX
 from relay.core.lifecycle import State
 from relay.web.api import schemas
+from relay.web.api.delivery_schemas import DeliverySchema
 from relay.web.api.documented import answers
 from relay.web.api.idempotency import once
 from relay.web.api.queries import filter_of
@@ -25,7 +26,7 @@ blueprint = Blueprint("acts", __name__, description="What a person or program ca
 
 @blueprint.post("/deliveries/<delivery_id>/replay")
 @blueprint.arguments(schemas.ReplaySchema)
-@answers(blueprint, schemas.DeliverySchema, 404, 409, 422, status=201, changes=True)
+@answers(blueprint, DeliverySchema, 404, 409, 422, status=201, changes=True)
 @once
 def replay(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
     """A new delivery for a dead or started one: the same call, or what today's rules make of the event."""
@@ -48,7 +49,7 @@ def replay_event(event_id: str) -> dict[str, Any]:
 
 @blueprint.post("/deliveries/<delivery_id>/settle")
 @blueprint.arguments(schemas.SettleSchema)
-@answers(blueprint, schemas.DeliverySchema, 404, 409, 422, changes=True)
+@answers(blueprint, DeliverySchema, 404, 409, 422, changes=True)
 @once
 def settle(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
     """Decide an uncertain delivery."""
@@ -60,7 +61,7 @@ def settle(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
 
 @blueprint.post("/deliveries/<delivery_id>/cancel")
 @blueprint.arguments(schemas.NoteSchema)
-@answers(blueprint, schemas.DeliverySchema, 404, 409, 422, changes=True)
+@answers(blueprint, DeliverySchema, 404, 409, 422, changes=True)
 @once
 def cancel(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
     """Give up a delivery that still waits."""
@@ -69,10 +70,10 @@ def cancel(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
 
 @blueprint.post("/deliveries/<delivery_id>/leave")
 @blueprint.arguments(schemas.NoteSchema)
-@answers(blueprint, schemas.DeliverySchema, 404, 409, 422, changes=True)
+@answers(blueprint, DeliverySchema, 404, 409, 422, changes=True)
 @once
 def leave(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
-    """Acknowledge a dead delivery: it stays dead, and is no longer counted among what needs a person."""
+    """Acknowledge a dead delivery, or an overdue one: it stays so, and is no longer counted as a need."""
     return services().operator_acts.leave(delivery_id, g.who, asked["note"]).to_wire()
 
 

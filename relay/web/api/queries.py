@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from relay.core.watching import WatchState
 from relay.store.record.search import Filter, parse_state
 
 
@@ -13,6 +14,8 @@ def filter_of(asked: Mapping[str, Any]) -> Filter:
     given = dict(asked)
     if isinstance(given.get("state"), str):
         given["state"] = parse_state(given["state"])
+    if "watch" in given:
+        given["watch"] = WatchState(given["watch"])
     if "code" in given:
         given["code"] = given["code"].lower()
     if "document_id" in given:

@@ -8,11 +8,12 @@ from typing import Any
 from flask_smorest import Blueprint
 from marshmallow import RAISE
 
-from relay.core.errors import NotFoundError
+from relay.core.errors import InvalidEventError, NotFoundError
 from relay.core.events import Delivery
-from relay.operations.preview import Tried, try_rules
+from relay.operations.preview import Tried, faults_in, try_rules
 from relay.store.record.search import Row, row_of
 from relay.web.api import schemas
+from relay.web.api.delivery_schemas import DeliverySchema
 from relay.web.api.documented import answers
 from relay.web.api.queries import filter_of
 from relay.web.presenters.event_details import readable, readable_envelope
@@ -60,7 +61,7 @@ def deliveries(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 @blueprint.get("/deliveries/<delivery_id>")
-@answers(blueprint, schemas.DeliverySchema, 404)
+@answers(blueprint, DeliverySchema, 404)
 def delivery(delivery_id: str) -> dict[str, Any]:
     """One delivery, with every attempt."""
     return _delivery_wire(services().record.delivery(delivery_id))
@@ -104,7 +105,10 @@ def try_on(asked: dict[str, Any]) -> dict[str, Any]:
     body = asked["body"]
     text = body if isinstance(body, str) else json.dumps(body)
     rules = [services().rules.get(asked["rule"])] if "rule" in asked else list(services().rules.for_source(source.name))
-    tried = try_rules(source, rules, asked["content_type"], text.encode("utf-8", "surrogatepass"), asked["headers"])
+    if faults := faults_in(asked["given"], rules):
+        raise InvalidEventError({f"given.{name}": [fault] for name, fault in faults.items()})
+    content = text.encode("utf-8", "surrogatepass")
+    tried = try_rules(source, rules, asked["content_type"], content, asked["headers"], given=asked["given"])
     return {"tried": [_tried_wire(one) for one in tried]}
 
 
@@ -149,6 +153,7 @@ def _tried_wire(tried: Tried) -> dict[str, Any]:
     return {
         "rule": tried.rule,
         "matches": tried.matches,
+        "steps": [one.to_wire() for one in tried.steps],
         "call": tried.call.to_wire() if tried.call else None,
         "errors": tried.errors,
     }

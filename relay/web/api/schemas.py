@@ -7,8 +7,12 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from relay.core.lifecycle import FINAL, EventState, State, Verdict
+from relay.core.lifecycle import FINAL, EventState, State
+from relay.core.plan import StepKind
+from relay.core.watching import WatchState
+from relay.operations.preview import Prospect
 from relay.store.record.search import parse_state
+from relay.web.api.delivery_schemas import CallSchema, DeliverySchema
 
 TEXT = validate.Length(min=1, max=200)
 CURSOR = re.compile(r"(evt|dlv)_[0-9a-z]{26}\Z")
@@ -41,6 +45,10 @@ class AboutSchema(Strict):
     code = fields.String(validate=TEXT, metadata={"description": "the portal's error code, or our reason"})
     template_id = fields.Integer(strict=False, validate=validate.Range(min=1, max=2**31 - 1))
     document_id = fields.String(validate=TEXT, metadata={"description": "the third member, such as LEAD_12"})
+    watch = fields.String(
+        validate=validate.OneOf([WatchState.OVERDUE.value]),
+        metadata={"description": "those of whose workflow's end nobody has heard in time"},
+    )
     since = fields.AwareDateTime(default_timezone=None)
     until = fields.AwareDateTime(default_timezone=None)
 
@@ -60,39 +68,6 @@ class ListSchema(FilterSchema):
     )
     cursor = fields.String(validate=validate.Regexp(CURSOR))
     limit = fields.Integer(validate=validate.Range(min=1, max=LIMIT), load_default=50)
-
-
-class CallSchema(Schema):
-    template_id = fields.Integer()
-    document_id = fields.List(fields.String())
-    parameters = fields.Dict(keys=fields.String())
-
-
-class AttemptSchema(Schema):
-    number = fields.Integer()
-    at = fields.String()
-    duration_ms = fields.Integer()
-    verdict = fields.String(validate=validate.OneOf([*Verdict]))
-    status = fields.Integer(allow_none=True)
-    code = fields.String(allow_none=True)
-    description = fields.String(allow_none=True)
-    batch_size = fields.Integer()
-
-
-class DeliverySchema(Schema):
-    id = fields.String()
-    event_id = fields.String()
-    rule = fields.String()
-    portal = fields.String()
-    state = fields.String(validate=validate.OneOf([*State]))
-    call = fields.Nested(CallSchema)
-    workflow_id = fields.String(allow_none=True)
-    reason = fields.String(allow_none=True)
-    attempts = fields.List(fields.Nested(AttemptSchema))
-    next_attempt_at = fields.String(allow_none=True)
-    created_at = fields.String()
-    updated_at = fields.String()
-    replay_of = fields.String(allow_none=True)
 
 
 class EventSchema(Schema):
@@ -163,6 +138,17 @@ class NoteSchema(Strict):
     note = fields.String(load_default="", validate=validate.Length(max=500))
 
 
+class MethodSchema(Schema):
+    name = fields.String()
+    operating_s = fields.Float(metadata={"description": "of its operating time, what the portal counts now"})
+    until = fields.String(allow_none=True, metadata={"description": "when it is called again, where it waits"})
+    reason = fields.String(allow_none=True)
+    advice = fields.String(allow_none=True)
+    calls_an_hour = fields.Integer(
+        allow_none=True, metadata={"description": "how many calls its operating time carries, once they were timed"}
+    )
+
+
 class PortalSchema(Schema):
     name = fields.String()
     plan = fields.String()
@@ -174,8 +160,9 @@ class PortalSchema(Schema):
     waiting = fields.Integer(metadata={"description": "deliveries in line, pending and retrying"})
     due = fields.Integer(metadata={"description": "those of them that may be sent now"})
     own_id = fields.String(allow_none=True, metadata={"description": "honoured or ignored, once known"})
-    operating_s = fields.Float()
+    operating_s = fields.Float(metadata={"description": "of the method that has used most of its operating time"})
     operating_limit_s = fields.Float()
+    methods = fields.List(fields.Nested(MethodSchema))
     drift = fields.List(fields.String())
 
 
@@ -214,11 +201,30 @@ class TrialSchema(Strict):
     body = fields.Raw(required=True, allow_none=True)
     content_type = fields.String(load_default="application/json", validate=TEXT)
     headers = fields.Dict(keys=fields.String(), values=fields.String(), load_default=dict)
+    given = fields.Dict(
+        keys=fields.String(),
+        values=fields.Integer(strict=True, allow_none=True, validate=validate.Range(min=1)),
+        load_default=dict,
+        metadata={"description": "what steps come to, by their names: an id, or null where nothing is found"},
+    )
+
+
+class ForeseenSchema(Schema):
+    """A step that would be taken."""
+
+    name = fields.String()
+    kind = fields.String(validate=validate.OneOf([*StepKind]))
+    entity = fields.String()
+    method = fields.String()
+    fields_ = fields.Dict(attribute="fields", data_key="fields", keys=fields.String())
+    prospect = fields.String(validate=validate.OneOf([*Prospect]))
+    value = fields.Integer(allow_none=True)
 
 
 class TriedSchema(Schema):
     rule = fields.String()
     matches = fields.Boolean()
+    steps = fields.List(fields.Nested(ForeseenSchema))
     call = fields.Nested(CallSchema, allow_none=True)
     errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
 

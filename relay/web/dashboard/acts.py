@@ -14,6 +14,7 @@ from flask import abort, flash, redirect, render_template, request, url_for
 from relay.core.errors import NotFoundError
 from relay.core.events import Delivery
 from relay.core.lifecycle import FINAL, State
+from relay.core.watching import WatchState
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.dashboard.live import AWAITED
 from relay.web.presenters.event_details import details_of, lines_of, rule_named
@@ -45,8 +46,8 @@ def _settle(delivery: Delivery, state: State) -> str:
     workflow_id = request.form.get("workflow_id", "").strip() or None
     if workflow_id and len(workflow_id) > LONGEST_WORKFLOW_ID:
         abort(400, f"a workflow's id has at most {LONGEST_WORKFLOW_ID} characters")
-    services().operator_acts.settle(delivery.id, who(), state, _note(), workflow_id=workflow_id)
-    return f"Settled: {delivery.id} is {state} now."
+    settled = services().operator_acts.settle(delivery.id, who(), state, _note(), workflow_id=workflow_id)
+    return f"Settled: {delivery.id} is {settled.state} now."
 
 
 def _cancel(delivery: Delivery) -> str:
@@ -56,7 +57,7 @@ def _cancel(delivery: Delivery) -> str:
 
 def _leave(delivery: Delivery) -> str:
     services().operator_acts.leave(delivery.id, who(), _note())
-    return f"Left: {delivery.id} stays dead, and needs nobody any more."
+    return f"Left: {delivery.id} stays as it is, and needs nobody any more."
 
 
 def _end(delivery: Delivery, act: str) -> str:
@@ -68,14 +69,15 @@ WAITING = frozenset({State.PENDING, State.RETRYING})
 OFFERS = (
     Offer(
         "replay", "Replay the same call",
-        "A new delivery with the call below is made and sent as soon as the portal's pace allows. The old one stays as "
-        "it is, and cannot be replayed a second time.",
+        "A new delivery with the call below is made and sent as soon as the portal's pace allows. It goes on with the "
+        "documents that were made. The old one stays as it is, and cannot be replayed a second time.",
         FINAL, lambda delivery: _replay(delivery, current_rules=False),
     ),
     Offer(
         "replay-current", "Replay with today's rules",
         "A new delivery is made with the call that today's rules make of the event. What differs from the old call is "
-        "marked below. The old one stays as it is, and cannot be replayed a second time.",
+        "marked below. It goes on with the documents that were made. The old one stays as it is, and cannot be "
+        "replayed a second time.",
         FINAL, lambda delivery: _replay(delivery, current_rules=True),
     ),
     Offer(
@@ -84,14 +86,26 @@ OFFERS = (
         DEAD, _leave, asks=("note",),
     ),
     Offer(
+        "leave-overdue", "Leave it",
+        "The workflow is no longer counted among those that are overdue. Should its end be heard of later, it is noted "
+        "all the same.",
+        STARTED, _leave, asks=("note",),
+    ),
+    Offer(
         "settle-started", "It has started",
         "The delivery becomes started. Do this after you have seen the workflow on the portal; give its id if you know "
         "it.",
         UNCERTAIN, lambda delivery: _settle(delivery, State.STARTED), asks=("workflow_id", "note"),
     ),
     Offer(
+        "settle-fired", "It was fired",
+        "The trigger counts as fired, and what follows it is done. Do this after you have looked at the document on "
+        "the portal.",
+        UNCERTAIN, lambda delivery: _settle(delivery, State.STARTED), asks=("note",),
+    ),
+    Offer(
         "settle-again", "Send it again",
-        "The call is sent again. If the first one did arrive, the workflow starts twice: look on the portal first.",
+        "The call is sent again. If the first one did arrive, it is done twice: look on the portal first.",
         UNCERTAIN, lambda delivery: _settle(delivery, State.RETRYING), asks=("note",), is_grave=True,
     ),
     Offer(
@@ -122,6 +136,10 @@ def acts_for(delivery: Delivery, *, is_replayed: bool) -> list[Offer]:
     offers = [offer for offer in OFFERS if delivery.state in offer.states]
     offers = [offer for offer in offers if not (is_replayed and offer.name.startswith("replay"))]
     offers = [offer for offer in offers if delivery.workflow_id or offer.name not in {"terminate", "kill"}]
+    other = "settle-started" if delivery.next_step else "settle-fired"
+    offers = [offer for offer in offers if offer.name != other]
+    overdue = delivery.watched is not None and delivery.watched.state is WatchState.OVERDUE
+    offers = [offer for offer in offers if offer.name != "leave-overdue" or overdue]
     return [offer for offer in offers if offer.name != "leave" or services().record.is_buried(delivery.id)]
 
 
@@ -134,7 +152,7 @@ def confirm(delivery_id: str, name: str) -> Any:
         abort(409, f"{delivery.id} is {delivery.state} now: this cannot be done any more")
     looked = details_of(services().record.event(delivery.event_id))
     tried = looked.tried_by(delivery.rule)
-    today = tried.call if tried and name == "replay-current" else None
+    today = tried.call_after(delivery.values) if tried and name == "replay-current" else None
     return render_template(
         "confirm.html",
         offer=offer,

@@ -23,6 +23,7 @@ from relay.web.presenters.event_details import (
     readable_envelope,
     rule_named,
 )
+from relay.web.presenters.steps import stories_of
 from relay.web.services import services
 
 
@@ -33,13 +34,18 @@ def event(event_id: str) -> Any:
     found = record.event(event_id)
     row, looked = row_of(record, found), details_of(found)
     replayed = {one.replay_of for one in row.deliveries}
-    gates = {name: services().store.portal(name).gate.look() for name in {one.call.portal for one in row.deliveries}}
+    portals = {name: services().store.portal(name) for name in {one.call.portal for one in row.deliveries}}
+    gates = {name: portal.gate.look() for name, portal in portals.items()}
+    sites = {name: portal.learned().address for name, portal in portals.items()}
     stories = []
     for one in row.deliveries:
         tried = looked.tried_by(one.rule)
-        lines = lines_of(one.call, rule_named(one.rule), tried.call if tried else None, looked.masking)
+        lines = lines_of(
+            one.call, rule_named(one.rule), tried.call_after(one.values) if tried else None, looked.masking
+        )
         following = next_of(one, gates[one.call.portal], now)
-        stories.append((one, lines, following, acts_for(one, is_replayed=one.id in replayed)))
+        steps = stories_of(one, sites[one.call.portal], looked.masking)
+        stories.append((one, steps, lines, following, acts_for(one, is_replayed=one.id in replayed)))
     body, is_cut = readable(found, looked.masking)
     return render_template(
         "event.html",

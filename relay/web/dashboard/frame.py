@@ -13,11 +13,13 @@ from typing import Any, TypeVar
 from flask import Blueprint, Response, abort, current_app, g, redirect, request, url_for
 
 from relay.core.ids import utc_now
-from relay.core.reasons import explain
+from relay.core.reasons import explain, explain_attempt
 from relay.health.words import span_of
 from relay.web.auth.guard import BACKGROUND, Role, identify, refuse_other_sites
+from relay.web.presenters.ends import end_of, story_of_end
 from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt
 from relay.web.presenters.masking import pretty
+from relay.web.presenters.steps import progress_of
 from relay.web.services import services
 
 blueprint = Blueprint("dashboard", __name__)
@@ -109,6 +111,10 @@ def furnish() -> dict[str, Any]:
         "is_background": BACKGROUND in request.headers,
         "pages": PAGES,
         "explain": explain,
+        "explain_attempt": explain_attempt,
+        "progress_of": progress_of,
+        "end_of": end_of,
+        "story_of_end": story_of_end,
         "now": utc_now(),
     }
 

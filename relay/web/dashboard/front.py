@@ -11,6 +11,7 @@ from flask import redirect, render_template, request, url_for
 
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
+from relay.core.watching import WatchState
 from relay.health.assessment import Need, NeedCode, assess
 from relay.health.snapshot import take_snapshot
 from relay.health.words import figure_of, label_of
@@ -71,6 +72,8 @@ def _link(need: Need) -> Link:
             url = url_for("dashboard.deliveries", state=State.DEAD.value)
         case NeedCode.UNCERTAIN:
             url = url_for("dashboard.deliveries", state=State.UNCERTAIN.value)
+        case NeedCode.OVERDUE:
+            url = url_for("dashboard.deliveries", watch=WatchState.OVERDUE.value)
         case NeedCode.WAITING:
             url = url_for("dashboard.deliveries", state=State.PENDING.value, portal=need.subject)
         case NeedCode.SILENT | NeedCode.MEMORY:

@@ -6,8 +6,8 @@ from typing import Any
 
 from flask import abort, render_template, request
 
-from relay.core.errors import UnreadableError, UnsupportedTypeError
-from relay.operations.preview import Tried, try_rules
+from relay.core.errors import RelayError, UnreadableError, UnsupportedTypeError
+from relay.operations.preview import Tried, read_given, try_rules
 from relay.web.dashboard.frame import blueprint, for_viewers
 from relay.web.presenters.event_details import details_of, rule_named
 from relay.web.presenters.masking import Masking
@@ -41,7 +41,7 @@ def bench() -> Any:
         source=looked.event.source,
         event_id=event_id,
         tried=looked.tried,
-        error=looked.unreadable,
+        error=looked.unreadable and f"The body cannot be read: {looked.unreadable}.",
         masking=looked.masking,
     )
 
@@ -55,17 +55,27 @@ def try_body() -> Any:
     if source is None:
         abort(400, "choose a source")
     kind, body = request.form.get("content_type", CONTENT_TYPES[0])[:200], request.form.get("body", "")
+    rules, given = services().rules.for_source(source.name), request.form.get("given", "")[:1000]
     tried: list[Tried] = []
     error = None
     try:
-        tried = try_rules(
-            source, services().rules.for_source(source.name), kind, body.encode("utf-8", "surrogatepass"), {}
-        )
+        known = read_given(given.replace(",", " ").split(), rules)
+        tried = try_rules(source, rules, kind, body.encode("utf-8", "surrogatepass"), {}, given=known)
     except (UnreadableError, UnsupportedTypeError) as unread:
-        error = str(unread)
+        error = f"The body cannot be read: {unread}."
+    except RelayError as wrong:
+        error = f"What steps come to: {wrong}."
     # Who pasted the body knows what is in it.
     masking = Masking(revealed=True)
-    return _bench(source=source.name, tried=tuple(tried), error=error, masking=masking, body=body, content_type=kind)
+    return _bench(
+        source=source.name,
+        tried=tuple(tried),
+        error=error,
+        masking=masking,
+        body=body,
+        content_type=kind,
+        given=given,
+    )
 
 
 def _bench(
@@ -77,6 +87,7 @@ def _bench(
     masking: Masking | None = None,
     body: str = "",
     content_type: str = CONTENT_TYPES[0],
+    given: str = "",
 ) -> Any:
     return render_template(
         "bench.html",
@@ -89,5 +100,7 @@ def _bench(
         masking=masking or Masking(),
         body=body,
         content_type=content_type,
+        given=given,
+        has_steps=any(rule.steps for rule in services().rules.all()),
         rule_named=rule_named,
     )

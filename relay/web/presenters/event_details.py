@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from relay.core.call import Call
 from relay.core.errors import NotFoundError, UnreadableError, UnsupportedTypeError
-from relay.core.events import Call, Delivery, Event
+from relay.core.events import Delivery, Event
 from relay.core.lifecycle import State
+from relay.core.plan import StepKind
 from relay.operations.ingest import is_lost
 from relay.operations.preview import Tried, try_event
 from relay.rules import Rule
@@ -21,6 +23,7 @@ from relay.rules.templates import Template
 from relay.sources.parsers import parse_body
 from relay.store.portals.gate import GateState, View
 from relay.web.auth.guard import is_operator, is_revealed
+from relay.web.presenters.ends import next_of_end
 from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt, excerpt_of_text
 from relay.web.presenters.masking import Masking, masking_of, pretty
 from relay.web.services import services
@@ -88,9 +91,9 @@ def lines_of(sent: Call, rule: Rule | None, today: Call | None, masking: Masking
         ),
         Line(
             "template",
-            str(sent.template_id),
-            str(rule.composer.template_id) if rule else "",
-            str(today.template_id) if today else None,
+            str(sent.template_id or "none"),
+            str(rule.composer.template_id or "none") if rule else "",
+            str(today.template_id or "none") if today else None,
             today is not None and today.template_id != sent.template_id,
         ),
         Line(
@@ -142,23 +145,45 @@ def readable_envelope(event: Event, masking: Masking) -> str:
 def next_of(delivery: Delivery, gate: View, now: datetime) -> str:
     """What happens next, and when, in a sentence or two."""
     portal = delivery.call.portal
+    if delivery.state is State.STARTED and not delivery.call.starts_workflow:
+        return "Nothing more: the trigger was fired. Whether it has moved anything, Bitrix24 does not say."
     if delivery.state is State.STARTED:
-        return "Nothing more: the workflow runs on the portal, and the relay does not watch it finish."
+        return next_of_end(delivery, now)
     if delivery.state is State.DEAD:
-        return "Nothing happens by itself. Fix the cause, then replay it; a replay is a new delivery."
+        return _after_death(delivery)
     if delivery.state is State.SENDING:
+        if delivery.next_step and delivery.next_step.kind is not StepKind.TRIGGER:
+            return "A worker is calling the portal now. If it dies, the step is taken up again after two minutes."
         return "A worker is calling the portal now. If it dies, the delivery becomes uncertain after two minutes."
     if delivery.state is State.UNCERTAIN:
-        if delivery.next_attempt_at:
-            return f"The relay asks the portal whether it has started, {_when(delivery.next_attempt_at, now)}."
-        return "Nothing happens by itself: check on the portal whether the workflow has started, then settle it below."
+        return _doubt(delivery, now)
     if gate.state is not GateState.OPEN:
         until = f", until {gate.until:%H:%M:%S} UTC" if gate.until else " until a person resumes it"
         held = "until its trouble is mended" if gate.state is GateState.HELD else until.lstrip(", ")
         return f"It waits: the portal {portal} is {gate.state} {held}. {gate.advice or ''}".strip()
     if delivery.next_attempt_at:
-        return f"Attempt {delivery.next_number} follows, {_when(delivery.next_attempt_at, now)}."
+        what = f"Step {delivery.next_step.name}" if delivery.next_step else f"Attempt {delivery.next_number}"
+        return f"{what} follows, {_when(delivery.next_attempt_at, now)}."
     return f"It is sent as soon as a worker of the portal {portal} is free and the portal's pace allows it."
+
+
+def _after_death(delivery: Delivery) -> str:
+    if delivery.watched and delivery.watched.finished_at:
+        return "Nothing. It was given up, and its workflow has ended all the same: a replay would start it once more."
+    again = "a replay is a new delivery"
+    if any(result.kind is StepKind.MAKE for result in delivery.results):
+        again += ", which goes on with what was made"
+    return f"Nothing happens by itself. Fix the cause, then replay it; {again}."
+
+
+def _doubt(delivery: Delivery, now: datetime) -> str:
+    fired = delivery.next_step is not None
+    if not delivery.next_attempt_at:
+        what = "the trigger was fired" if fired else "the workflow has started"
+        return f"Nothing happens by itself: check on the portal whether {what}, then settle it below."
+    if fired:
+        return f"The relay does what the rule says of a doubt, {_when(delivery.next_attempt_at, now)}."
+    return f"The relay asks the portal whether it has started, {_when(delivery.next_attempt_at, now)}."
 
 
 def _when(moment: datetime, now: datetime) -> str:

@@ -10,12 +10,13 @@ from typing import Any
 from flask import abort, request
 
 from relay.core.lifecycle import EventState, State
+from relay.core.watching import WatchState
 from relay.store.record.search import Filter, parse_state
 from relay.web.services import services
 
 CURSOR = re.compile(r"(evt|dlv)_[0-9a-z]{26}")
 WORDS = ("source", "rule", "portal", "code", "document_id")
-NAMES = ("state", *WORDS, "template_id", "since", "until")
+NAMES = ("state", *WORDS, "template_id", "watch", "since", "until")
 LONGEST = 200
 
 
@@ -32,6 +33,10 @@ def filter_asked(given: Mapping[str, str] | None = None) -> Filter:
         wanted["state"] = parse_state(found["state"])
         if wanted["state"] is None:
             abort(400, "no such state")
+    if "watch" in found:
+        if found["watch"] != WatchState.OVERDUE:
+            abort(400, "of the ends of workflows, only what is overdue is listed")
+        wanted["watch"] = WatchState.OVERDUE
     if "template_id" in found:
         wanted["template_id"] = _number(found["template_id"])
     for name in ("since", "until"):

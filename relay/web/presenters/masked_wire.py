@@ -40,6 +40,8 @@ def masked_delivery(delivery: Delivery, masking: Masking) -> dict[str, Any]:
     wire["reason"] = masking.text(wire["reason"] or "") or None
     wire["call"]["document_id"] = [masking.text(member) for member in wire["call"]["document_id"]]
     wire["call"]["parameters"] = masking.value(wire["call"]["parameters"])
+    if wire["watch"]:
+        wire["watch"]["query"] = masking.query(wire["watch"]["query"])
     for attempt in wire["attempts"]:
         attempt["description"] = masking.text(attempt["description"] or "") or None
     return wire

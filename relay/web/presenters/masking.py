@@ -149,10 +149,18 @@ def _personal_names(rule: Rule) -> Iterable[str]:
             words = _LAST_NAME.findall(expression.text)
             if words:
                 yield words[-1].strip('"')
-    for name, parameter in rule.composer.parameters.items():
-        parts = parameter if isinstance(parameter, list) else [parameter]
-        if any(isinstance(part, Template) and personal & set(part.names) for part in parts):
-            yield name
+    for fields in (rule.composer.parameters, *(step.fields for step in rule.steps)):
+        for name, parameter in fields.items():
+            if any(personal & set(template.names) for template in _templates_in(parameter)):
+                yield name
+
+
+def _templates_in(parameter: Any) -> Iterable[Template]:
+    if isinstance(parameter, Template):
+        yield parameter
+    elif isinstance(parameter, list):
+        for part in parameter:
+            yield from _templates_in(part)
 
 
 def _shade_email(match: re.Match[str]) -> str:

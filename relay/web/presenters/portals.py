@@ -3,19 +3,55 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from relay.configuration.portals import OwnIds
 from relay.core.drift import Drift
 from relay.core.events import iso
 from relay.core.ids import utc_now
+from relay.core.reasons import explain
 from relay.store.portals.gate import View
+from relay.store.portals.learned import Learned
+from relay.store.portals.methods import MethodState
 from relay.web.services import services
+
+OPERATING_TIME = "operating_time"
+"""Why a method waits that was not refused: its next call would be too much."""
+
+
+@dataclass(frozen=True, slots=True)
+class MethodView:
+    """One method of a portal. used_s: of its operating time. until: when it is called again, where it waits, and why.
+
+    calls_an_hour: how many its operating time carries; None: not known.
+    """
+
+    name: str
+    used_s: float
+    until: datetime | None
+    reason: str | None
+    advice: str | None
+    calls_an_hour: int | None
+
+    def to_wire(self) -> dict[str, Any]:
+        """As the API tells it."""
+        return {
+            "name": self.name,
+            "operating_s": self.used_s,
+            "until": iso(self.until) if self.until else None,
+            "reason": self.reason,
+            "advice": self.advice,
+            "calls_an_hour": self.calls_an_hour,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class PortalView:
-    """One portal. drift: what of the rules does not fit its templates. filled, factor: of its bucket."""
+    """One portal. drift: what of the rules does not fit its templates. filled, factor: of its bucket.
+
+    methods: those that were called. operating_s: the time that one of them has used most of.
+    """
 
     name: str
     plan: str
@@ -31,6 +67,7 @@ class PortalView:
     batch: int
     filled: float
     factor: float
+    methods: tuple[MethodView, ...]
 
     def to_wire(self) -> dict[str, Any]:
         """As the API tells it."""
@@ -47,6 +84,7 @@ class PortalView:
             "own_id": self.own_id,
             "operating_s": self.operating_s,
             "operating_limit_s": self.operating_limit_s,
+            "methods": [method.to_wire() for method in self.methods],
             "drift": [str(one) for one in self.drift],
         }
 
@@ -67,7 +105,7 @@ def portal_view(name: str) -> PortalView:
         waiting=kept.in_line(),
         due=services().record.due(name, now),
         own_id=learned.own_id if portal.own_id is OwnIds.ECHO else OwnIds.OFF,
-        operating_s=learned.operating_s if learned.reset_at and learned.reset_at > now else 0.0,
+        operating_s=learned.operating_s(now),
         operating_limit_s=learned.operating_limit_s,
         drift=tuple(drift_of(name)),
         rate_per_s=portal.rate_per_s,
@@ -75,6 +113,20 @@ def portal_view(name: str) -> PortalView:
         batch=portal.batch,
         filled=bucket.filled,
         factor=bucket.factor,
+        methods=tuple(_method(learned, learned.methods[name], now) for name in sorted(learned.methods)),
+    )
+
+
+def _method(learned: Learned, method: MethodState, now: datetime) -> MethodView:
+    until = method.waits_until(now, learned.granted_s)
+    reason = method.block.reason if method.block else OPERATING_TIME if until else None
+    return MethodView(
+        name=method.name,
+        used_s=method.used_s(now),
+        until=until,
+        reason=reason,
+        advice=explain(reason),
+        calls_an_hour=method.calls_an_hour(learned.granted_s),
     )
 
 

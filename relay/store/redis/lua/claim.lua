@@ -1,17 +1,24 @@
 -- Claim the oldest deliveries that may be sent to a portal now.
 -- KEYS[1] the waiting index of the portal   KEYS[2] what this claim has taken
 -- ARGV    portal · now in ms · look_at: the hard deadline in ms · how long KEYS[2] is kept, in ms · how many at most
---         budget: how long all of them together may take, in ms · ms that a start of an unknown template takes
---         number of states that may be claimed · state, ... · template id, ms of a start, ...
+--         budget: how long all of them together may take, in ms · ms that a call nobody has timed takes
+--         number of states that may be claimed · state, ...
+--         number of methods of which the portal grants only so much · method ('' is the start of workflows), how many
+--         calls of it at most, how long they may take together in ms, when more is granted in ms, ...
+--         template id or method, ms of a call, ...
 -- Returns a list of hashes (field, value, ...), oldest first. Each claim begins a new turn of a delivery, which every
 -- later write compares. The same claim again, after a lost answer, returns what it has taken the first time.
 
 local portal, now, look_at, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
 local budget, unknown = tonumber(ARGV[6]), tonumber(ARGV[7])
-local claimable, takes = {}, {}
+local claimable, grants, takes = {}, {}, {}
 local at = 9 + tonumber(ARGV[8])
 for i = 9, at - 1 do claimable[ARGV[i]] = true end
-for i = at, #ARGV, 2 do takes[ARGV[i]] = tonumber(ARGV[i + 1]) end
+local last = at + 4 * tonumber(ARGV[at])
+for i = at + 1, last, 4 do
+  grants[ARGV[i]] = {calls = tonumber(ARGV[i + 1]), left = tonumber(ARGV[i + 2]), till = ARGV[i + 3]}
+end
+for i = last + 1, #ARGV, 2 do takes[ARGV[i]] = tonumber(ARGV[i + 1]) end
 
 local claimed = {}
 local before = redis.call('GET', KEYS[2])
@@ -28,25 +35,41 @@ if before then
   return claimed
 end
 
-local taken = {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, limit * 2)) do
-  local key = KEY.delivery .. id
-  local kept = redis.call('HMGET', key, 'state', 'order_key', 'goes_alone', 'template_id')
-  local took = takes[kept[4]] or unknown
-  if not claimable[kept[1]] then
-    redis.call('ZREM', KEYS[1], id)
-  elseif not is_first(id, kept[2]) then
-    -- An older one of its order came in after it, from another host: this one waits behind it.
-    redis.call('ZADD', KEY.blocked .. portal, redis.call('ZSCORE', KEYS[1], id), id)
-    redis.call('ZREM', KEYS[1], id)
-  elseif #claimed == 0 or (#claimed < limit and budget >= took and kept[3] ~= '1') then
-    taken[#taken + 1] = {id, redis.call('HINCRBY', key, 'turn', 1)}
-    redis.call('HSET', key, 'state', 'sending', 'updated_at', now, 'next_attempt_at', '')
-    move(id, portal, kept[1], 'sending', look_at)
-    budget = budget - took
-    claimed[#claimed + 1] = redis.call('HGETALL', key)
-    if kept[3] == '1' then break end
+-- Some are left where they stand, for another claim; those that cannot go before a known time are put there.
+local taken, looked, passed, is_full = {}, 0, 0, false
+while not is_full and looked < 2000 do
+  local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', passed, 100)
+  for _, id in ipairs(ids) do
+    local key = KEY.delivery .. id
+    local kept = redis.call('HMGET', key, 'state', 'order_key', 'goes_alone', 'template_id', 'method')
+    local method = kept[5] or ''
+    local known = takes[method ~= '' and method or kept[4]]
+    local took, grant = known or unknown, grants[method]
+    looked = looked + 1
+    if not claimable[kept[1]] then
+      redis.call('ZREM', KEYS[1], id)
+    elseif not is_first(id, kept[2]) then
+      -- An older one of its order came in after it, from another host: this one waits behind it.
+      redis.call('ZADD', KEY.blocked .. portal, redis.call('ZSCORE', KEYS[1], id), id)
+      redis.call('ZREM', KEYS[1], id)
+    elseif grant and (grant.left <= 0 or (known and known > grant.left)) then
+      redis.call('ZADD', KEYS[1], grant.till, id)
+      redis.call('HSET', key, 'next_attempt_at', grant.till)
+    elseif (not grant or grant.calls > 0) and (#claimed == 0 or (budget >= took and kept[3] ~= '1')) then
+      taken[#taken + 1] = {id, redis.call('HINCRBY', key, 'turn', 1)}
+      redis.call('HSET', key, 'state', 'sending', 'updated_at', now, 'next_attempt_at', '')
+      move(id, portal, kept[1], 'sending', look_at)
+      budget = budget - took
+      if grant then grant.calls, grant.left = grant.calls - 1, grant.left - took end
+      claimed[#claimed + 1] = redis.call('HGETALL', key)
+      is_full = #claimed == limit or kept[3] == '1'
+    else
+      passed = passed + 1
+      is_full = passed > 2 * limit
+    end
+    if is_full then break end
   end
+  if #ids < 100 then break end
 end
 if #claimed > 0 then
   redis.call('SET', KEYS[2], cjson.encode(taken), 'PX', ARGV[4])

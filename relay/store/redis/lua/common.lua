@@ -94,6 +94,36 @@ local function index(id, command)
   end
 end
 
+-- A delivery has come to an end, or into doubt: count it, and begin to wait for the end of its workflow.
+local function conclude(id, to, now)
+  local key = KEY.delivery .. id
+  tally('delivery:' .. to, 1)
+  if to ~= 'uncertain' then redis.call('HINCRBY', KEY.ledger, 'delivery:' .. to, 1) end
+  if to ~= 'started' then return end
+  local kept = redis.call('HMGET', key, 'created_at', 'watch_state', 'watch')
+  -- How long the sender's event waited for its workflow, as a sum and below bounds.
+  local took = math.max(0, math.floor(tonumber(now) - tonumber(kept[1])))
+  tally('latency:ms', took)
+  for _, bound in ipairs({1000, 5000, 30000, 120000, 600000}) do
+    if took <= bound then
+      tally('latency:' .. bound, 1)
+      break
+    end
+  end
+  if kept[2] == 'waiting' then
+    local till = string.format('%.0f', tonumber(now) + 1000 * cjson.decode(kept[3]).within_s)
+    redis.call('HSET', key, 'watch_until', till)
+    redis.call('ZADD', KEY.awaited, till, id)
+  end
+end
+
+-- Somebody has dealt with a delivery whose end is overdue; whether it was. It may still come.
+local function leave_overdue(id)
+  local was = redis.call('ZREM', KEY.overdue, id)
+  if was == 1 then redis.call('HSET', KEY.delivery .. id, 'watch_state', 'left') end
+  return was
+end
+
 -- Write a new delivery from ARGV[first], and wake a worker for it:
 --   id · portal · send_at · count · field, value, ...
 -- Returns the index after it.
@@ -105,8 +135,9 @@ local function create(argv, first)
   redis.call('SADD', KEY.portals, portal)
   redis.call('HINCRBY', KEY.ledger, 'delivery:created', 1)
   index(id, 'ZADD')
-  local order = redis.call('HGET', KEY.delivery .. id, 'order_key')
-  if order ~= '' then redis.call('ZADD', KEY.order .. order, 0, id) end
+  local kept = redis.call('HMGET', KEY.delivery .. id, 'order_key', 'address_digest')
+  if kept[1] ~= '' then redis.call('ZADD', KEY.order .. kept[1], 0, id) end
+  if kept[2] then redis.call('HSET', KEY.addresses, kept[2], id) end
   move(id, portal, 'pending', 'pending', send_at)
   wake_where_open(portal)
   return last + 1

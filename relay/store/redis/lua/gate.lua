@@ -22,8 +22,7 @@ end
 if not since or (from ~= to and streak == 0) then since = now end
 if ARGV[7] == '1' then
   streak = streak + 1
-  local at = now + math.min(tonumber(ARGV[8]) * 2 ^ math.min(streak - 1, 30), tonumber(ARGV[9]))
-  till = till == '' and at or math.min(at, tonumber(till))
+  till = now + math.min(tonumber(ARGV[8]) * 2 ^ math.min(streak - 1, 30), tonumber(ARGV[9]))
 end
 if ARGV[10] == '1' then streak = 0 end
 redis.call('HSET', KEYS[1], 'state', to, 'reason', reason, 'since', since, 'until', till,

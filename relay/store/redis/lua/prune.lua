@@ -14,11 +14,12 @@ for _, delivery in ipairs(deliveries) do
   if state and state ~= 'started' and state ~= 'dead' then return -1 end
 end
 for _, delivery in ipairs(deliveries) do
-  local was = redis.call('HMGET', KEY.delivery .. delivery, 'state', 'workflow_id')
+  local was = redis.call('HMGET', KEY.delivery .. delivery, 'state', 'workflow_id', 'address_digest')
   if was[1] then redis.call('ZREM', KEY.deliveries_by_state .. was[1], delivery) end
   if was[2] and was[2] ~= '' then redis.call('HDEL', KEY.workflows, was[2]) end
   redis.call('ZREM', KEY.deliveries, delivery)
-  redis.call('ZREM', KEY.buried, delivery)
+  if was[3] then redis.call('HDEL', KEY.addresses, was[3]) end
+  for _, key in ipairs({KEY.buried, KEY.awaited, KEY.overdue}) do redis.call('ZREM', key, delivery) end
   index(delivery, 'ZREM')
   redis.call('DEL', KEY.delivery .. delivery, KEY.attempts .. delivery)
 end

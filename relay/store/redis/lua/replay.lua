@@ -35,6 +35,7 @@ end
 redis.call('HSET', KEYS[1], 'deliveries', cjson.encode(made))
 -- Not before: a full server refuses what takes room only as the first write of a script.
 redis.call('ZREM', KEY.buried, old)
+leave_overdue(old)
 
 local state = redis.call('HGET', KEYS[1], 'state')
 if state ~= 'accepted' then

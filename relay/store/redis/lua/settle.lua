@@ -7,12 +7,15 @@
 
 local id, turn, to, now, due_at, attempt = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local at = 8 + tonumber(ARGV[7])
-local kept = redis.call('HMGET', KEYS[1], 'state', 'turn', 'portal')
+local kept = redis.call('HMGET', KEYS[1], 'state', 'turn', 'portal', 'finished_at')
 local legal = false
 for i = 8, at - 1 do legal = legal or ARGV[i] == kept[1] end
 if not legal or kept[2] ~= turn then
   return 0
 end
+-- Its workflow has called the address that only its start carries: whatever the answer was, it has started.
+local is_proven = kept[4] and kept[4] ~= '' and to ~= 'started'
+if is_proven then to, due_at = 'started', '' end
 
 local count = tonumber(ARGV[at])
 for i = at + 1, at + count, 2 do
@@ -23,6 +26,7 @@ end
 index(id, 'ZREM')
 redis.call('HSET', KEYS[1], 'state', to, 'updated_at', now)
 if count > 0 then redis.call('HSET', KEYS[1], unpack(ARGV, at + 1, at + count)) end
+if is_proven then redis.call('HSET', KEYS[1], 'reason', 'finished', 'next_attempt_at', '') end
 index(id, 'ZADD')
 if attempt ~= '' then
   redis.call('RPUSH', KEY.attempts .. id, attempt)
@@ -44,20 +48,6 @@ if kept[1] == 'sending' and to ~= 'started' then
     redis.call('EXPIRE', KEY.codes .. kept[3], 604800)
   end
 end
-if kept[1] ~= to and (to == 'started' or to == 'dead' or to == 'uncertain') then
-  tally('delivery:' .. to, 1)
-  if to ~= 'uncertain' then redis.call('HINCRBY', KEY.ledger, 'delivery:' .. to, 1) end
-  if to == 'started' then
-    -- How long the sender's event waited for its workflow, as a sum and below bounds.
-    local took = math.max(0, math.floor(tonumber(now) - tonumber(redis.call('HGET', KEYS[1], 'created_at'))))
-    tally('latency:ms', took)
-    for _, bound in ipairs({1000, 5000, 30000, 120000, 600000}) do
-      if took <= bound then
-        tally('latency:' .. bound, 1)
-        break
-      end
-    end
-  end
-end
+if kept[1] ~= to and (to == 'started' or to == 'dead' or to == 'uncertain') then conclude(id, to, now) end
 if (to == 'pending' or to == 'retrying') and tonumber(due_at) <= tonumber(now) then wake_where_open(kept[3]) end
 return 1

@@ -1,0 +1,107 @@
+"""What is known of single methods of a portal: how much operating time each has used, and which may not be called.
+
+A portal counts operating time for each method by itself (docs: limits.md), and a credential or a plan may allow one and
+not another. So a method that is used up or forbidden waits, and the others go on. Workers write it, pages show it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from relay.core.ids import from_ms, to_ms
+
+WINDOW = timedelta(minutes=10)
+"""In which a portal counts operating time (docs: limits.md)."""
+DIRECT, NESTED = "used", "nested"
+"""The counter of plain calls and that of a batch's commands, which are two where the credential is a webhook
+(source: rest/classes/general/rest_provider.php methodsBatch)."""
+BLOCKED = "blocked"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an answer has said of a method's operating time: seconds used, and when the oldest of them is forgotten."""
+
+    seconds: float
+    reset_at: datetime
+
+    def to_text(self) -> str:
+        return f"{self.seconds:g} {to_ms(self.reset_at)}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Reading:
+        seconds, reset_at = text.split()
+        return cls(float(seconds), from_ms(int(reset_at)))
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A method that was refused. Until then it is not called; then one call tries it, and where that is refused as well
+    it waits again, longer each time. refusals: how many there were in a row. since: when the first came.
+    """
+
+    reason: str
+    since: datetime
+    until: datetime
+    refusals: int = 1
+
+    def to_text(self) -> str:
+        return json.dumps([self.reason, to_ms(self.since), to_ms(self.until), self.refusals])
+
+    @classmethod
+    def from_text(cls, text: str) -> Block:
+        reason, since, until, refusals = json.loads(text)
+        return cls(reason, from_ms(since), from_ms(until), refusals)
+
+
+@dataclass(frozen=True, slots=True)
+class MethodState:
+    """One method. readings: of its counters. takes_ms: how long a call takes, where that was seen."""
+
+    name: str
+    readings: tuple[Reading, ...] = ()
+    block: Block | None = None
+    takes_ms: float | None = None
+
+    def reading(self, now: datetime) -> Reading | None:
+        """The higher of those that still hold; where none does, the newest: since then some of it was forgotten."""
+        holding = [reading for reading in self.readings if reading.reset_at > now]
+        if holding:
+            return max(holding, key=lambda reading: reading.seconds)
+        return max(self.readings, key=lambda reading: reading.reset_at, default=None)
+
+    def used_s(self, now: datetime) -> float:
+        """The operating time used, of what the portal still counts for certain."""
+        reading = self.reading(now)
+        return reading.seconds if reading and reading.reset_at > now else 0.0
+
+    def waits_until(self, now: datetime, granted_s: float) -> datetime | None:
+        """Until when no call of it is made, because it was refused, or the next would be too much; None: it is called.
+
+        granted_s: how much operating time may be used.
+        """
+        if self.block:
+            return self.block.until if self.block.until > now else None
+        reading = self.reading(now)
+        if reading and reading.reset_at > now and granted_s - reading.seconds <= (self.takes_ms or 0) / 1000:
+            return reading.reset_at
+        return None
+
+    def calls_an_hour(self, granted_s: float) -> int | None:
+        """How many calls of it its operating time carries in an hour."""
+        if not self.takes_ms:
+            return None
+        return int(granted_s * 1000 / self.takes_ms * (timedelta(hours=1) / WINDOW))
+
+
+def methods_in(kept: Mapping[str, str], takes_ms: Mapping[str, float]) -> Iterator[MethodState]:
+    """The methods of which something is kept, by the fields of the portal's hash (learned.py)."""
+    parts = [name.partition(":") for name in kept]
+    for name in dict.fromkeys(method for kind, _, method in parts if kind in (DIRECT, NESTED, BLOCKED)):
+        texts = [kept.get(f"{kind}:{name}") for kind in (DIRECT, NESTED)]
+        readings = [Reading.from_text(text) for text in texts if text]
+        blocked = kept.get(f"{BLOCKED}:{name}")
+        yield MethodState(name, tuple(readings), Block.from_text(blocked) if blocked else None, takes_ms.get(name))

@@ -1,0 +1,27 @@
+-- A one-time address was called: the workflow of its delivery has come to its end. Once; a later call changes nothing.
+-- KEYS[1] the deliveries by their addresses
+-- ARGV    digest of the address · now in ms · what came in the query · the document as JSON
+--         number of states in which the call proves that it has started · state, ...
+-- Returns {delivery id, 1 where this was the first call, else 0}, or nothing where no start carries the address.
+
+local now = ARGV[2]
+local id = redis.call('HGET', KEYS[1], ARGV[1])
+if not id then return {} end
+local key = KEY.delivery .. id
+local kept = redis.call('HMGET', key, 'state', 'portal', 'finished_at')
+if kept[3] and kept[3] ~= '' then return {id, 0} end
+
+redis.call('HSET', key, 'finished_at', now, 'finished_query', ARGV[3], 'finished_document', ARGV[4],
+  'watch_state', 'finished', 'updated_at', now)
+redis.call('ZREM', KEY.awaited, id)
+redis.call('ZREM', KEY.overdue, id)
+for i = 6, 5 + tonumber(ARGV[5]) do
+  if kept[1] == ARGV[i] then
+    index(id, 'ZREM')
+    redis.call('HSET', key, 'state', 'started', 'reason', 'finished', 'next_attempt_at', '')
+    index(id, 'ZADD')
+    move(id, kept[2], kept[1], 'started', '')
+    conclude(id, 'started', now)
+  end
+end
+return {id, 1}

@@ -1,0 +1,12 @@
+-- The clock: workflows whose end was not heard of in time are overdue.
+-- KEYS[1] the index of those whose end is waited for
+-- ARGV    now in ms · how many at most
+-- Returns their ids.
+
+local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])
+for _, id in ipairs(ids) do
+  redis.call('ZADD', KEY.overdue, 0, id)
+  redis.call('HSET', KEY.delivery .. id, 'watch_state', 'overdue')
+  redis.call('ZREM', KEYS[1], id)
+end
+return ids

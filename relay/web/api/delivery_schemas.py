@@ -1,0 +1,68 @@
+"""The shape of a delivery in the API, as marshmallow schemas: they describe what goes out."""
+
+from __future__ import annotations
+
+from marshmallow import Schema, fields, validate
+
+from relay.core.lifecycle import State, Verdict
+from relay.core.plan import How, StepKind
+from relay.core.watching import WatchState
+
+
+class CallSchema(Schema):
+    template_id = fields.Integer(metadata={"description": "0: no workflow is started, a trigger is fired instead"})
+    document_id = fields.List(fields.String())
+    parameters = fields.Dict(keys=fields.String())
+
+
+class AttemptSchema(Schema):
+    number = fields.Integer()
+    at = fields.String()
+    duration_ms = fields.Integer()
+    verdict = fields.String(validate=validate.OneOf([*Verdict]))
+    status = fields.Integer(allow_none=True)
+    code = fields.String(allow_none=True)
+    description = fields.String(allow_none=True)
+    batch_size = fields.Integer()
+    step = fields.String(metadata={"description": "the step that was tried; empty: the start of the workflow"})
+
+
+class StepSchema(Schema):
+    """What is found or made before the call."""
+
+    name = fields.String()
+    kind = fields.String(validate=validate.OneOf([*StepKind]))
+    entity = fields.String()
+    state = fields.String(validate=validate.OneOf(["waiting", "done"]))
+    how = fields.String(allow_none=True, validate=validate.OneOf([*How]))
+    value = fields.Integer(allow_none=True, metadata={"description": "the id that was found or made"})
+    at = fields.String(allow_none=True)
+
+
+class EndSchema(Schema):
+    """The end of the workflow, where the rule watches for it."""
+
+    within_s = fields.Integer()
+    until = fields.String(allow_none=True, metadata={"description": "when it is overdue, once it has started"})
+    state = fields.String(validate=validate.OneOf([*WatchState]))
+    finished_at = fields.String(allow_none=True)
+    query = fields.String(metadata={"description": "what came with the call of the one-time address, as encoded there"})
+    document_id = fields.List(fields.String(), metadata={"description": "as the template says; empty: it did not"})
+
+
+class DeliverySchema(Schema):
+    id = fields.String()
+    event_id = fields.String()
+    rule = fields.String()
+    portal = fields.String()
+    state = fields.String(validate=validate.OneOf([*State]))
+    call = fields.Nested(CallSchema)
+    workflow_id = fields.String(allow_none=True)
+    reason = fields.String(allow_none=True)
+    steps = fields.List(fields.Nested(StepSchema))
+    watch = fields.Nested(EndSchema, allow_none=True)
+    attempts = fields.List(fields.Nested(AttemptSchema))
+    next_attempt_at = fields.String(allow_none=True)
+    created_at = fields.String()
+    updated_at = fields.String()
+    replay_of = fields.String(allow_none=True)

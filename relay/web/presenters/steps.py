@@ -1,0 +1,142 @@
+"""The steps before a call, as a page tells them: what was looked for or made, what came of it, where the portal has it.
+
+Pure: it reads neither request nor record. Values come out masked (masking.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from relay.core.entities import DYNAMIC, USER
+from relay.core.events import Attempt, Delivery
+from relay.core.lifecycle import FINAL, State
+from relay.core.places import shown
+from relay.core.plan import How, Many, Step, StepKind, StepResult
+from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt
+from relay.web.presenters.masking import Masking, pretty
+
+PATHS: Mapping[str, str] = {
+    "lead": "crm/lead/details/{id}/",
+    "deal": "crm/deal/details/{id}/",
+    "contact": "crm/contact/details/{id}/",
+    "company": "crm/company/details/{id}/",
+    USER: "company/personal/user/{id}/",
+}
+"""Where a portal shows a document; other kinds have a page by the number of their type."""
+OTHER_PATH = "crm/type/{type_id}/details/{id}/"
+
+
+@dataclass(frozen=True, slots=True)
+class StepStory:
+    """One step. state: done, next, waiting, ended or skipped. fields: what was looked for or written, by name.
+
+    came_to: in words; document: what was found or made, with its page on the portal, where that is known.
+    """
+
+    step: Step
+    state: str
+    title: str
+    fields: Mapping[str, str]
+    came_to: str
+    document: str = ""
+    link: str | None = None
+    attempts: tuple[Attempt, ...] = field(default=())
+
+
+def stories_of(delivery: Delivery, site: str | None, masking: Masking) -> list[StepStory]:
+    """Every step of a delivery's plan, in order. site: the portal's address, `https://HOST`."""
+    if delivery.plan is None:
+        return []
+    results = {result.name: result for result in delivery.results}
+    return [_story_of(delivery, step, results.get(step.name), site, masking) for step in delivery.plan.steps]
+
+
+def progress_of(delivery: Delivery) -> str:
+    """How far it is, where it waits at a step: `step 2 of 3`; else empty."""
+    step = delivery.next_step
+    if step is None or delivery.plan is None or delivery.state in FINAL:
+        return ""
+    return f"step {delivery.plan.steps.index(step) + 1} of {len(delivery.plan.steps)}"
+
+
+def link_of(site: str | None, result: StepResult) -> str | None:
+    """Where the portal shows what a step came to; None where there is nothing to show, or no address is known."""
+    if result.value is None or site is None or urlsplit(site).scheme not in {"http", "https"}:
+        return None
+    path = PATHS.get(result.entity, OTHER_PATH)
+    return f"{site.rstrip('/')}/{path.format(id=result.value, type_id=result.type_id)}"
+
+
+def _story_of(
+    delivery: Delivery, step: Step, result: StepResult | None, site: str | None, masking: Masking
+) -> StepStory:
+    given = shown(step.values, delivery.values)
+    document = _document(result) if result and result.value is not None else ""
+    return StepStory(
+        step=step,
+        state=_state(delivery, step, result),
+        title=f"{step.kind.capitalize()} {_kind(step.entity, step.type_id, step.kind)}",
+        fields={name: _text(value, name, masking) for name, value in given.items()},
+        came_to=_words(step, result) if result else _prospect(delivery, step),
+        document=document,
+        link=link_of(site, result) if result else None,
+        attempts=tuple(attempt for attempt in delivery.attempts if attempt.step == step.name),
+    )
+
+
+def _state(delivery: Delivery, step: Step, result: StepResult | None) -> str:
+    if result:
+        return "done"
+    if delivery.next_step is not step:
+        return "waiting" if delivery.state not in FINAL else "skipped"
+    return "ended" if delivery.state is State.DEAD else "next"
+
+
+def _kind(entity: str, type_id: int | None, kind: StepKind) -> str:
+    if kind is StepKind.TRIGGER:
+        return "of automation"
+    if entity == DYNAMIC:
+        return f"an item of smart process {type_id}"
+    return f"{'an' if entity == 'invoice' else 'a'} {entity}"
+
+
+def _document(result: StepResult) -> str:
+    if result.entity == DYNAMIC:
+        return f"item {result.value} of smart process {result.type_id}"
+    return f"{result.entity} {result.value}"
+
+
+def _words(step: Step, result: StepResult) -> str:
+    match result.how:
+        case How.FOUND:
+            return "Found"
+        case How.SEVERAL:
+            return f"Several were found; the {'oldest' if step.many is Many.OLDEST else 'newest'} is taken"
+        case How.NOTHING:
+            return "Nothing was found" + ("; the rule says what stands for it" if result.value is not None else "")
+        case How.MADE:
+            return "Made"
+        case How.FOUND_AGAIN:
+            return "Made; the answer was lost, and its own id has proven it"
+        case How.TAKEN:
+            return "Nothing was made: what was found is taken"
+        case How.KEPT:
+            return "Remembered from the same question before"
+        case How.CARRIED:
+            return "Made for the delivery that this one replays"
+        case How.FIRED:
+            return "Fired. Whether that has moved anything, Bitrix24 does not say"
+
+
+def _prospect(delivery: Delivery, step: Step) -> str:
+    if delivery.next_step is not step or delivery.state in FINAL:
+        return ""
+    return "It may have been made: it is looked for by its own id first" if delivery.is_looked_for else ""
+
+
+def _text(value: object, name: str, masking: Masking) -> str:
+    beginning, _ = excerpt(value, FEW_VALUES, FEW_CHARACTERS)
+    masked = masking.value(beginning, name)
+    return masked if isinstance(masked, str) else pretty(masked)

@@ -1,0 +1,163 @@
+"""The methods that find and make what a workflow runs on, as their parameters and answers. Pure.
+
+Sources: docs api-reference/crm/universal (crm.item.add, .import, .list), crm/duplicates (crm.duplicate.findbycomm),
+crm/automation (crm.automation.trigger), crm/data-types.md (crm_multifield), user/user-get.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from relay.core.entities import COMMUNICATIONS, SOUGHT_BY, own_id_fields
+from relay.core.plan import FIND_BY_COMM, USERS, Many, Step
+
+ORIGINATOR = "relay"
+"""What `originatorId` says of everything that the relay has made."""
+ID = re.compile(r"[1-9][0-9]{0,17}")
+VALUES_AT_ONCE = 20
+"""So many telephone numbers or addresses one question may name."""
+
+
+def own_id_of(origin: str, step: str) -> str:
+    """What a made document carries: the first delivery of a chain of replays, and the step. The same at every try."""
+    return f"{origin}/{step}"
+
+
+def questions_of(step: Step, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What is asked to find something, one question after the other until one is answered with something.
+
+    values: of the step, with content; without any there is nothing to ask.
+    """
+    if not values:
+        return []
+    if step.method == FIND_BY_COMM:
+        return [question for name in SOUGHT_BY if name in values for question in _by_comm(step, name, values[name])]
+    if step.method == USERS:
+        return [_of_users(step, values)]
+    return [_of_items(step, {_operator(value) + name: _sought(name, value) for name, value in values.items()})]
+
+
+def looking_of(step: Step, own_id: str) -> dict[str, Any]:
+    """What is asked to find what this step may have made before, by our own id."""
+    return _of_items(step, {f"={name}": value for name, value in _own_values(step, own_id).items()}, Many.OLDEST)
+
+
+def making_of(step: Step, values: Mapping[str, Any], own_id: str) -> dict[str, Any]:
+    """The parameters of `crm.item.add` and `crm.item.import`. values: of the step, with content.
+
+    Numbers and addresses are one list, `fm`, for the one; the other passes over that, and has a field for each kind
+    (docs: crm/universal/import/crm-item-import.md; source: importAction in crm/lib/controller/item.php).
+    """
+    fields = {name: _written(value) for name, value in values.items() if name not in COMMUNICATIONS}
+    reached = {name.upper(): _listed(values[name]) for name in COMMUNICATIONS if name in values}
+    if reached and step.is_quiet:
+        fields |= {kind: [{"VALUE": str(one), "VALUE_TYPE": _sort(kind)} for one in reached[kind]] for kind in reached}
+    elif reached:
+        fields["fm"] = [
+            {"typeId": kind, "valueType": _sort(kind), "value": str(one)} for kind in reached for one in reached[kind]
+        ]
+    return {"entityTypeId": step.type_id, "fields": fields | _own_values(step, own_id)}
+
+
+def firing_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of `crm.automation.trigger`."""
+    return {"target": str(values.get("target", "")), "code": str(values.get("code", ""))}
+
+
+def found_in(step: Step, method: str, result: Any) -> list[int] | None:
+    """The ids that an answer holds; None where it is no answer to the question. Nothing found is `[]`."""
+    if method == FIND_BY_COMM:
+        # PHP writes an empty map as a list, and leaves out a kind of which there is none.
+        if not isinstance(result, Mapping):
+            return [] if result == [] else None
+        return _ids(result.get(step.entity.upper(), []))
+    if method == USERS:
+        return _ids([row.get("ID") for row in _rows(result)]) if isinstance(result, list) else None
+    if not isinstance(result, Mapping) or not isinstance(result.get("items"), list):
+        return None
+    return _ids([row.get("id") for row in _rows(result["items"])])
+
+
+def made_in(result: Any) -> int | None:
+    """The id of the document that an answer says to have made."""
+    item = result.get("item") if isinstance(result, Mapping) else None
+    return next(iter(_ids([item.get("id")]) or []), None) if isinstance(item, Mapping) else None
+
+
+def spellings_of(phone: str) -> list[str]:
+    """A telephone number in every way that it may have been written down: as it is, +digits, digits, national.
+
+    The docs say that the search is sensitive to the format, the source of the crm module that it is not.
+    """
+    digits = re.sub(r"\D", "", phone)
+    if len(digits) == 11 and digits[0] == "8":  # the trunk prefix of Russia and Kazakhstan, whose country code is 7
+        digits = f"7{digits[1:]}"
+    national = [f"8{digits[1:]}"] if len(digits) == 11 and digits[0] == "7" else []
+    return list(dict.fromkeys([phone.strip(), *([f"+{digits}", digits] if digits else []), *national]))
+
+
+def _by_comm(step: Step, name: str, value: Any) -> Iterator[dict[str, Any]]:
+    given = [str(one) for one in _listed(value)]
+    spelled = [one for text in given for one in (spellings_of(text) if name == "phone" else [text.strip()])]
+    spelled = [one for one in dict.fromkeys(spelled) if one]
+    for begin in range(0, len(spelled), VALUES_AT_ONCE):
+        values = spelled[begin : begin + VALUES_AT_ONCE]
+        yield {"type": name.upper(), "values": values, "entity_type": step.entity.upper()}
+
+
+def _of_users(step: Step, values: Mapping[str, Any]) -> dict[str, Any]:
+    # `lastName` is LAST_NAME there. Who has left the company is not found.
+    named = {re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper(): value for name, value in values.items()}
+    return {"FILTER": {**named, "ACTIVE": True}, "select": ["ID"], "sort": "ID", "order": _order(step.many)}
+
+
+def _of_items(step: Step, wanted: Mapping[str, Any], many: Many | None = None) -> dict[str, Any]:
+    # Without a count (`start` -1) the answer comes in a fraction of the time.
+    order = {"id": _order(many or step.many)}
+    return {"entityTypeId": step.type_id, "filter": dict(wanted), "select": ["id"], "order": order, "start": -1}
+
+
+def _order(many: Many) -> str:
+    return "ASC" if many is Many.OLDEST else "DESC"
+
+
+def _operator(value: Any) -> str:
+    return "@" if isinstance(value, list | tuple) else "="
+
+
+def _sought(name: str, value: Any) -> Any:
+    # A custom field of yes and no is filtered with 1 and 0, though it is written with Y and N (crm-item-list.md).
+    return int(value) if isinstance(value, bool) and name.startswith("uf") else _written(value)
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "Y" if value else "N"
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _sort(kind: str) -> str:
+    """Of which sort a number or an address is; a messenger is none of work."""
+    return "OTHER" if kind == "IM" else "WORK"
+
+
+def _own_values(step: Step, own_id: str) -> dict[str, str]:
+    fields = own_id_fields(step.entity, step.own_field)
+    return dict(zip(fields, (ORIGINATOR, own_id) if len(fields) > 1 else (own_id,), strict=True))
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+def _rows(rows: Sequence[Any]) -> list[Mapping[str, Any]]:
+    return [row for row in rows if isinstance(row, Mapping)]
+
+
+def _ids(values: Any) -> list[int] | None:
+    """Ids as whole numbers, which some methods write as text; None where one is none."""
+    if not isinstance(values, list) or not all(ID.fullmatch(str(value)) for value in values):
+        return None
+    return [int(value) for value in values]
