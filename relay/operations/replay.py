@@ -4,8 +4,8 @@
 anew: what could not be read then can be after its source was mended (`json_field`, `fallback_charset`, `max_body`).
 What an earlier delivery of the chain has made on the portal is not made again: its results are carried over, by the
 names of their steps, and what the new one makes carries the id of the first, under which the worker looks before it
-makes. What was found is asked anew: it may be another by now. Where the end is watched for, the new start has an address
-of its own.
+makes. What was found is asked anew: it may be another by now. Where the end is watched for, the new start has an
+address of its own.
 """
 
 from __future__ import annotations

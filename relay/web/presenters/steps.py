@@ -13,7 +13,7 @@ from relay.core.entities import DYNAMIC, USER
 from relay.core.events import Attempt, Delivery
 from relay.core.lifecycle import FINAL, State
 from relay.core.places import shown
-from relay.core.plan import How, Many, Step, StepKind, StepResult
+from relay.core.plan import How, Many, Step, StepKind, StepResult, has_content
 from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt
 from relay.web.presenters.masking import Masking, pretty
 
@@ -77,7 +77,7 @@ def _story_of(
     return StepStory(
         step=step,
         state=_state(delivery, step, result),
-        title=f"{step.kind.capitalize()} {_kind(step.entity, step.type_id, step.kind)}",
+        title=_title(step),
         fields={name: _text(value, name, masking) for name, value in given.items()},
         came_to=_words(step, result) if result else _prospect(delivery, step),
         document=document,
@@ -94,12 +94,11 @@ def _state(delivery: Delivery, step: Step, result: StepResult | None) -> str:
     return "ended" if delivery.state is State.DEAD else "next"
 
 
-def _kind(entity: str, type_id: int | None, kind: StepKind) -> str:
-    if kind is StepKind.TRIGGER:
-        return "of automation"
-    if entity == DYNAMIC:
-        return f"an item of smart process {type_id}"
-    return f"{'an' if entity == 'invoice' else 'a'} {entity}"
+def _title(step: Step) -> str:
+    if step.kind is StepKind.TRIGGER:
+        return "Fire a trigger"
+    what = f"an item of smart process {step.type_id}" if step.entity == DYNAMIC else f"a {step.entity}"
+    return f"{step.kind.capitalize()} {what.replace('a invoice', 'an invoice')}"
 
 
 def _document(result: StepResult) -> str:
@@ -137,6 +136,8 @@ def _prospect(delivery: Delivery, step: Step) -> str:
 
 
 def _text(value: object, name: str, masking: Masking) -> str:
+    if not has_content(value):
+        return ""
     beginning, _ = excerpt(value, FEW_VALUES, FEW_CHARACTERS)
     masked = masking.value(beginning, name)
     return masked if isinstance(masked, str) else pretty(masked)
