@@ -135,7 +135,7 @@ def test_no_word_of_the_token_is_in_the_log(app, record, delivery, capsys):
     assert token[:-1] not in printed.err + printed.out
 
 
-def test_nor_where_the_record_is_away(app, waiting, capsys, monkeypatch):
+def test_no_word_of_it_is_in_the_log_either_where_the_record_is_away(app, waiting, capsys, monkeypatch):
     def fail(*_, **__):
         raise RecordUnavailableError("away")
 

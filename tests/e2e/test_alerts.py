@@ -387,7 +387,7 @@ def test_a_chat_says_what_is_wrong_and_when_it_is_over(record, sandbox, clock):
     [
         ("chat404", "sandbox", "CHAT_ID"),
         ("chat403", "sandbox", "ACCESS_ERROR"),
-        ("9", "sandbox", "USER_NOT_FOUND"),
+        ("99", "sandbox", "USER_NOT_FOUND"),
         ("chat1", "another-secret", "INVALID_CREDENTIALS"),
     ],
 )
