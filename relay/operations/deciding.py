@@ -11,6 +11,7 @@ from relay.core.errors import InvalidEventError, NoAddressError
 from relay.core.events import Delivery, Intent
 from relay.core.ids import new_delivery_id
 from relay.core.lifecycle import EventState, State
+from relay.core.progress import go_on
 from relay.core.watching import Watched, watched_under
 from relay.rules import RuleBook
 
@@ -75,7 +76,8 @@ def deliveries_of(event_id: str, intents: Iterable[Intent], now: datetime, base:
             unsure=intent.unsure,
             watched=_watched(base) if intent.policy.watch else None,
         )
-        deliveries.append(delivery)
+        # Where all of its plan was done before, only the start is left, and its call is filled.
+        deliveries.append(go_on(delivery).delivery)
     return deliveries
 
 

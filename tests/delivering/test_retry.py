@@ -20,7 +20,7 @@ from workers.delivery.retry import (
     Reconcile,
     RetryAfter,
     delay_after,
-    next_step,
+    follow_up,
 )
 
 NOT_EXECUTED = (Verdict.THROTTLED, Verdict.UNREACHABLE)
@@ -57,18 +57,18 @@ def test_the_longest_pause_is_bounded_however_often_it_is_tried(number, chance):
 @pytest.mark.parametrize("verdict", NOT_EXECUTED)
 @given(numbers, chances)
 def test_what_was_certainly_not_executed_is_sent_again(verdict, number, chance):
-    assert next_step(verdict, number, "word", chance) == RetryAfter(delay_after(number, chance))
+    assert follow_up(verdict, number, "word", chance) == RetryAfter(delay_after(number, chance))
 
 
 @pytest.mark.parametrize("verdict", NOT_EXECUTED)
 @given(st.integers(BUDGET, 100), chances)
 def test_what_was_certainly_not_executed_is_given_up_when_the_budget_is_spent(verdict, number, chance):
-    assert next_step(verdict, number, "word", chance) == Bury("budget_spent")
+    assert follow_up(verdict, number, "word", chance) == Bury("budget_spent")
 
 
 @given(st.sampled_from(Verdict), st.integers(1, 100), st.text(max_size=9), chances)
 def test_what_may_have_been_executed_is_never_simply_sent_again(verdict, number, reason, chance):
-    step = next_step(verdict, number, reason, chance)
+    step = follow_up(verdict, number, reason, chance)
 
     assert isinstance(step, RetryAfter) <= (verdict in NOT_EXECUTED)
     others = {

@@ -15,7 +15,7 @@ from relay.configuration.portals import OwnIds
 from relay.core.events import Delivery
 from relay.core.lifecycle import State
 from relay.core.plan import LIST, STOP, How, Step, StepKind
-from relay.core.progress import Progress, finish_step, go_on, lacks
+from relay.core.progress import finish_step, lacks
 from relay.store.record.record import Settlement
 from workers.bitrix24 import bizproc, crm
 from workers.bitrix24.answers import Answer
@@ -72,7 +72,8 @@ def prepare(context: Context, claimed: Sequence[Delivery]) -> tuple[list[NextCal
 
 def finished(context: Context, delivery: Delivery, how: How, value: int | None, tries: int = 0) -> Settlement:
     """The step to come has come to this. tries: attempts at it that are not on record yet."""
-    return settled_as(delivery, finish_step(delivery, how, value, context.clock(), tries))
+    progress = finish_step(delivery, how, value, context.clock(), tries)
+    return Settlement(delivery, progress.state, progress.reason, after=progress.delivery)
 
 
 def found_nothing(context: Context, delivery: Delivery, step: Step, tries: int = 0) -> Settlement:
@@ -80,11 +81,6 @@ def found_nothing(context: Context, delivery: Delivery, step: Step, tries: int =
     if step.none == STOP:
         return Settlement(delivery, State.DEAD, "nothing_found")
     return finished(context, delivery, How.NOTHING, step.none if isinstance(step.none, int) else None, tries)
-
-
-def settled_as(delivery: Delivery, progress: Progress) -> Settlement:
-    """How a delivery that has gone on is written."""
-    return Settlement(delivery, progress.state, progress.reason, after=progress.delivery)
 
 
 def own_id(context: Context, delivery: Delivery) -> str | None:
@@ -100,7 +96,8 @@ def questions_of(delivery: Delivery, step: Step) -> list[dict[str, Any]]:
 def _next_of(context: Context, delivery: Delivery) -> NextCall | Settlement:
     step = delivery.next_step
     if step is None:
-        return _start_of(context, delivery)
+        call = delivery.call_as_sent
+        return NextCall(delivery, bizproc.START, bizproc.start_parameters(call, own_id(context, delivery)))
     if step.kind is StepKind.FIND:
         return _question_of(context, delivery, step)
     if step.kind is StepKind.TRIGGER:
@@ -123,14 +120,6 @@ def _look_of(context: Context, delivery: Delivery, step: Step, own: str) -> Next
         if context.clock() < over_at:
             return Settlement(delivery, State.RETRYING, MADE_UNKNOWN, next_at=over_at)
     return NextCall(delivery, LIST, crm.looking_of(step, own), step)
-
-
-def _start_of(context: Context, delivery: Delivery) -> NextCall | Settlement:
-    progress = go_on(delivery)
-    if progress.delivery.call != delivery.call or progress.state is not State.PENDING:
-        # A replay for which all was made before: its places are still to be filled.
-        return settled_as(delivery, progress)
-    return NextCall(delivery, bizproc.START, bizproc.start_parameters(delivery.call_as_sent, own_id(context, delivery)))
 
 
 def _question_of(context: Context, delivery: Delivery, step: Step) -> NextCall | Settlement:

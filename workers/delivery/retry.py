@@ -45,10 +45,10 @@ class HoldPortal:
     """No such call to this portal can succeed now; the delivery waits, and no attempt is spent."""
 
 
-Step = Done | RetryAfter | Reconcile | Bury | HoldPortal
+FollowUp = Done | RetryAfter | Reconcile | Bury | HoldPortal
 
 
-def next_step(verdict: Verdict, number: int, reason: str, chance: float) -> Step:
+def follow_up(verdict: Verdict, number: int, reason: str, chance: float) -> FollowUp:
     """What follows attempt `number`, counted from 1.
 
     chance: from 0 up to 1, evenly distributed; decides the jitter.

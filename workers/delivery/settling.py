@@ -19,7 +19,7 @@ from relay.store.record.record import HARD_DEADLINE, Settlement
 from workers.bitrix24.answers import Answer, Fault
 from workers.bitrix24.verdicts import Judgement, Remedy
 from workers.delivery.next_call import NextCall
-from workers.delivery.retry import Bury, Done, HoldPortal, Reconcile, RetryAfter, Step, next_step
+from workers.delivery.retry import Bury, Done, FollowUp, HoldPortal, Reconcile, RetryAfter, follow_up
 from workers.portal.context import Context
 
 SETTLE_PAUSES_S = (0.1, 0.5, 1, 2, 5)
@@ -83,12 +83,12 @@ def settlement_of_start(context: Context, tried: Tried) -> Settlement:
             return Settlement(delivery, State.PENDING, reason)
 
 
-def what_follows(context: Context, tried: Tried) -> Step:
+def what_follows(context: Context, tried: Tried) -> FollowUp:
     """What follows a try. A step and the start have each a budget of their own."""
     judgement = tried.judgement
     if judgement.remedy in OF_METHOD:
         return HoldPortal()
-    return next_step(judgement.verdict, tried.call.failures + 1, judgement.reason, context.chance())
+    return follow_up(judgement.verdict, tried.call.failures + 1, judgement.reason, context.chance())
 
 
 def settles_in(context: Context, answer: Answer) -> timedelta:
