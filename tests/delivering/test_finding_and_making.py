@@ -272,6 +272,14 @@ def test_nothing_is_not_remembered(context, record, redis):
     assert redis.keys("relay:found:*") == []
 
 
+def test_one_of_several_is_not_remembered_where_the_rule_is_to_stop(context, record, portal, redis):
+    contacts(portal, 2)
+
+    send(context, planned(record, find("client", "contact", {"phone": PHONE}, many=Many.STOP, keep_s=60), MADE))
+
+    assert redis.keys("relay:found:*") == []
+
+
 # Making.
 
 

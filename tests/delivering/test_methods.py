@@ -173,10 +173,12 @@ def test_sending_stops_short_of_the_limit_and_goes_on_after_it(context, record, 
 
 def test_after_a_reset_one_call_tells_how_much_is_still_counted(open_context, record, portal, portal_time, clock):
     context = open_context(**BATCHING)
-    portal.configure(call_cost_s=50)
-    deliveries = [add(record, lead=n) for n in range(1, 31)]
+    portal.configure(call_cost_s=5)
+    context.pace.learn_took(context.pace.read(), "1", 5_000)
+    deliveries = [add(record, lead=n) for n in range(1, 101)]
     work_off(context)
     begun = len(portal.started())
+    assert record.delivery(deliveries[0].id).attempts[0].batch_size == 4
 
     until = reset_at(context)
     portal_time.advance((until - clock.now).total_seconds() + 1)

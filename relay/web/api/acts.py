@@ -52,7 +52,7 @@ def replay_event(event_id: str) -> dict[str, Any]:
 @answers(blueprint, DeliverySchema, 404, 409, 422, changes=True)
 @once
 def settle(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
-    """Decide an uncertain delivery."""
+    """Decide an uncertain delivery. Where it is a trigger that is uncertain, `started` says that it was fired."""
     settled = services().operator_acts.settle(
         delivery_id, g.who, State(asked["as_"]), asked["note"], workflow_id=asked.get("workflow_id")
     )
