@@ -16,6 +16,7 @@ from relay.configuration.mistakes import Mistakes, collecting
 from relay.core.errors import InvalidEventError, Mistake, NotFoundError
 from relay.core.events import Call, Intent, OnUncertain, Policy
 from relay.core.requirements import Requirement
+from relay.rules.candidates import Candidates
 from relay.rules.compose import Composer, DocumentTemplate, Parameter
 from relay.rules.documents import NUMBER, is_reserved
 from relay.rules.extract import Extractor
@@ -69,11 +70,19 @@ class RuleBook:
         self._by_source: dict[str, tuple[Rule, ...]] = {}
         for rule in self._rules.values():
             self._by_source[rule.source] = (*self._by_source.get(rule.source, ()), rule)
+        self._candidates = {
+            source: Candidates([rule.when for rule in of_source]) for source, of_source in self._by_source.items()
+        }
         self.digest = digest
 
     def for_source(self, name: str) -> tuple[Rule, ...]:
         """The rules of a source, in the order of their files."""
         return self._by_source.get(name, ())
+
+    def candidates(self, source: str, context: Mapping[str, Any]) -> Sequence[Rule]:
+        """The rules of a source that can want this event, in the same order; the others do not."""
+        rules = self.for_source(source)
+        return [rules[place] for place in self._candidates[source].of(context)] if rules else ()
 
     def get(self, name: str) -> Rule:
         """The rule of this name. Raises NotFoundError."""
