@@ -39,11 +39,15 @@ class ExpressionError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """One compiled expression. roots: the names that it looks up in the context itself."""
+    """One compiled expression. roots: the names that it looks up in the context itself.
+
+    path: the names of `a.b.c`, where it is nothing else: there the interpreter is not needed.
+    """
 
     text: str
     compiled: Any = field(repr=False, compare=False)
     roots: frozenset[str] = field(repr=False, compare=False)
+    path: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @classmethod
     def parse(cls, text: str, known: Collection[str] | None) -> Expression:
@@ -65,7 +69,7 @@ class Expression:
             wrong += [f"{name!r} is not in an event{suggestion(name, known)} (try body.{name})" for name in unknown]
         if wrong:
             raise ExpressionError(*wrong)
-        return cls(text, compiled, frozenset(roots))
+        return cls(text, compiled, frozenset(roots), _path(compiled.parsed))
 
     def looks_at(self, name: str) -> bool:
         """Whether what it finds may depend on this member of the context."""
@@ -78,6 +82,8 @@ class Expression:
 
     def find(self, context: Mapping[str, Any]) -> Any:
         """What the expression finds; None where it cannot be applied to this event."""
+        if self.path:
+            return value_at(context, self.path)
         try:
             return self.compiled.search(context)
         except (jmespath.exceptions.JMESPathError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError):
@@ -98,12 +104,14 @@ def first_given(expressions: Sequence[Expression], context: Mapping[str, Any]) -
     return None
 
 
-def text_at(context: Mapping[str, Any], path: Sequence[str]) -> str | None:
-    """The text at a path of names through maps, as JMESPath goes there; None where there is none."""
+def value_at(context: Mapping[str, Any], path: Sequence[str]) -> Any:
+    """What stands at a path of names through maps, as JMESPath goes there; None where nothing does."""
     value: Any = context
     for name in path:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value if isinstance(value, str) else None
+        if not isinstance(value, dict):
+            return None
+        value = value.get(name)
+    return value
 
 
 def _texts_needed(node: Mapping[str, Any]) -> frozenset[Need]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from relay.configuration.expressions import Expression, text_at
+from relay.configuration.expressions import Expression, value_at
 
 
 class Candidates:
@@ -29,6 +29,7 @@ class Candidates:
         """The places of those that can hold for this event, in order; none of the others does."""
         places = set(self._always)
         for path, by_text in self._by_text.items():
-            if (found := text_at(context, path)) is not None:
+            found = value_at(context, path)
+            if isinstance(found, str):
                 places.update(by_text.get(found, ()))
         return sorted(places)

@@ -48,3 +48,11 @@ def test_rules_that_need_another_text_are_not_tried():
     whens = [Expression.parse(f"body.kind == 'kind-{number}' && body.lead", None) for number in range(200)]
 
     assert Candidates([None, *whens]).of({"body": {"kind": "kind-7"}}) == [0, 8]
+
+
+@given(st.sampled_from(["body", "body.kind", "body.deep.kind", 'body."deep"."kind"', "headers.kind"]), BODIES)
+def test_a_plain_path_finds_what_jmespath_finds(text, body):
+    expression = Expression.parse(text, None)
+
+    assert expression.path
+    assert expression.find({"body": body, "headers": {}}) == expression.compiled.search({"body": body, "headers": {}})
