@@ -155,7 +155,10 @@ def measured(task: str, folder: Path) -> str:
     """What a process of its own prints that does this with the code of this folder."""
     command = [sys.executable, "-m", "gevent.monkey", __file__, task]
     environ = os.environ | {"PYTHONPATH": str(folder)}
-    done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+    # From that folder, which `-m` puts before all others.
+    done = subprocess.run(
+        command, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
+    )
     return done.stdout.decode()
 
 
