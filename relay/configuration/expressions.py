@@ -19,6 +19,9 @@ from relay.configuration.fields import suggestion
 WHOLE = "@"
 """Among the roots of an expression that looks at the context as a whole."""
 
+Need = tuple[tuple[str, ...], str]
+"""A path of names through maps, and the text that must stand there."""
+
 # A comparator, an operator or a function looks at the same value as the expression around it; of these others, only
 # the first child does: `body.form` is looked up in the context, but `form` in the body.
 _FIRST_CHILD_ONLY = frozenset(
@@ -36,11 +39,15 @@ class ExpressionError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """One compiled expression. roots: the names that it looks up in the context itself."""
+    """One compiled expression. roots: the names that it looks up in the context itself.
+
+    path: the names of `a.b.c`, where it is nothing else: there the interpreter is not needed.
+    """
 
     text: str
     compiled: Any = field(repr=False, compare=False)
     roots: frozenset[str] = field(repr=False, compare=False)
+    path: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @classmethod
     def parse(cls, text: str, known: Collection[str] | None) -> Expression:
@@ -62,14 +69,21 @@ class Expression:
             wrong += [f"{name!r} is not in an event{suggestion(name, known)} (try body.{name})" for name in unknown]
         if wrong:
             raise ExpressionError(*wrong)
-        return cls(text, compiled, frozenset(roots))
+        return cls(text, compiled, frozenset(roots), _path(compiled.parsed))
 
     def looks_at(self, name: str) -> bool:
         """Whether what it finds may depend on this member of the context."""
         return name in self.roots or WHOLE in self.roots
 
+    @property
+    def texts_needed(self) -> frozenset[Need]:
+        """Where it holds, one of these is so: at this path stands this text. Empty: that cannot be said."""
+        return _texts_needed(self.compiled.parsed)
+
     def find(self, context: Mapping[str, Any]) -> Any:
         """What the expression finds; None where it cannot be applied to this event."""
+        if self.path:
+            return value_at(context, self.path)
         try:
             return self.compiled.search(context)
         except (jmespath.exceptions.JMESPathError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError):
@@ -88,6 +102,39 @@ def first_given(expressions: Sequence[Expression], context: Mapping[str, Any]) -
         if found is not None and not (isinstance(found, str) and not found.strip()):
             return found
     return None
+
+
+def value_at(context: Mapping[str, Any], path: Sequence[str]) -> Any:
+    """What stands at a path of names through maps, as JMESPath goes there; None where nothing does."""
+    value: Any = context
+    for name in path:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(name)
+    return value
+
+
+def _texts_needed(node: Mapping[str, Any]) -> frozenset[Need]:
+    """See Expression.texts_needed: `==` with a text needs it, `&&` what either side needs, `||` what both do."""
+    kind, children = node["type"], node["children"]
+    if kind == "comparator" and node["value"] == "eq":
+        texts = [child["value"] for child in children if child["type"] == "literal" and isinstance(child["value"], str)]
+        paths = [path for child in children if (path := _path(child))]
+        return frozenset({(paths[0], texts[0])}) if paths and texts else frozenset()
+    if kind in {"and_expression", "or_expression"}:
+        left, right = (_texts_needed(child) for child in children)
+        if left and right and kind == "or_expression":
+            return left | right
+        return left or right if kind == "and_expression" else frozenset()
+    return frozenset()
+
+
+def _path(node: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of `a.b.c`; none of an expression that is something else."""
+    if node["type"] == "field":
+        return (node["value"],)
+    steps = [_path(child) for child in node["children"]] if node["type"] == "subexpression" else []
+    return tuple(name for step in steps for name in step) if all(steps) else ()
 
 
 def _faults(node: Mapping[str, Any]) -> Iterator[str]:

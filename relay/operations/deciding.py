@@ -36,11 +36,11 @@ class Decision:
 
 
 def decide(rules: RuleBook, source: str, context: Mapping[str, Any]) -> Decision:
-    """Ask every rule of the source."""
+    """Ask every rule of the source that can want it."""
     intents: list[Intent] = []
     errors: dict[str, list[str]] = {}
     personal: list[str] = []
-    for rule in rules.for_source(source):
+    for rule in rules.candidates(source, context):
         if not rule.matches(context):
             continue
         try:

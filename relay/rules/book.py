@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from relay.core.plan import Plan
 from relay.core.requirements import Requirement
 from relay.core.watching import Watch
 from relay.rules.assembly import Assembly
+from relay.rules.candidates import Candidates
 from relay.rules.compose import Composer, StepTemplate, TriggerTemplate
 from relay.rules.extract import Extractor
 from relay.rules.schemas import RuleSchema
@@ -84,11 +85,19 @@ class RuleBook:
         self._by_source: dict[str, tuple[Rule, ...]] = {}
         for rule in self._rules.values():
             self._by_source[rule.source] = (*self._by_source.get(rule.source, ()), rule)
+        self._candidates = {
+            source: Candidates([rule.when for rule in of_source]) for source, of_source in self._by_source.items()
+        }
         self.digest = digest
 
     def for_source(self, name: str) -> tuple[Rule, ...]:
         """The rules of a source, in the order of their files."""
         return self._by_source.get(name, ())
+
+    def candidates(self, source: str, context: Mapping[str, Any]) -> Sequence[Rule]:
+        """The rules of a source that can want this event, in the same order; the others do not."""
+        rules = self.for_source(source)
+        return [rules[place] for place in self._candidates[source].of(context)] if rules else ()
 
     def get(self, name: str) -> Rule:
         """The rule of this name. Raises NotFoundError."""

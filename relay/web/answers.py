@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from flask import Response, json
+from flask import Response
 
 from relay.operations.ingest import Ingested, Probed
 from relay.sources import Source
@@ -24,7 +25,9 @@ def answer_to(source: Source, outcome: Ingested | Probed) -> Response:
         return visitors.thank(source)
     if outcome.answer:
         return _rendered(outcome.answer)
-    return Response(json.dumps(outcome.to_wire()), source.success_status, content_type="application/json")
+    return Response(
+        json.dumps(outcome.to_wire(), sort_keys=True), source.success_status, content_type="application/json"
+    )
 
 
 def refusal_of(source: Source) -> Response:

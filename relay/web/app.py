@@ -26,6 +26,7 @@ from relay.web import api, dashboard, done, hooks, ops, problems
 from relay.web.auth.guard import Guard, Role
 from relay.web.auth.proxies import TrustedProxies
 from relay.web.services import Services
+from relay.web.short_way import ShortWay
 
 log = get_logger()
 
@@ -62,8 +63,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     for blueprint in (hooks.blueprint, done.blueprint, ops.blueprint, dashboard.blueprint):
         app.register_blueprint(blueprint)
     api.register(app)
+    short_way = ShortWay(app, app.wsgi_app, app.extensions["services"])
     app.wsgi_app = TrustedProxies(  # type: ignore[method-assign] # Flask's way
-        app.wsgi_app, settings.trusted_proxies, settings.sign_in_header
+        short_way, settings.trusted_proxies, settings.sign_in_header
     )
     return app
 

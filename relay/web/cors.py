@@ -5,7 +5,7 @@ As the Fetch standard says (section 3.2): one origin is named back, never all, a
 
 from __future__ import annotations
 
-from flask import Response, request
+from flask import Request, Response
 
 from relay.sources import Source
 
@@ -13,9 +13,11 @@ MAX_AGE_S = 600
 """So long a browser remembers what a preflight has said."""
 
 
-def is_preflight(source: Source) -> bool:
+def is_preflight(source: Source, request: Request) -> bool:
     """Whether a browser asks, for one of the source's own pages, if its script may send."""
-    return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers and _is_ours(source)
+    return (
+        request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers and _is_ours(source, request)
+    )
 
 
 def preflight(source: Source) -> Response:
@@ -27,16 +29,16 @@ def preflight(source: Source) -> Response:
     return answer
 
 
-def allow(source: Source, answer: Response) -> Response:
+def allow(source: Source, request: Request, answer: Response) -> Response:
     """Any answer of a source, an error too, as a script of its own pages may read it."""
     if not source.origins:
         return answer
     answer.vary.add("Origin")
-    if _is_ours(source):
+    if _is_ours(source, request):
         answer.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
         answer.headers["Access-Control-Expose-Headers"] = "Retry-After"
     return answer
 
 
-def _is_ours(source: Source) -> bool:
+def _is_ours(source: Source, request: Request) -> bool:
     return request.headers.get("Origin") in source.origins

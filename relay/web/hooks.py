@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from flask import Blueprint, Response, abort, request
+from flask import Blueprint, Request, Response, abort, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
 from relay.core.errors import LimitedError, NotVerifiedError, TooLargeError, UnreadableError, UnsupportedTypeError
@@ -18,7 +18,7 @@ from relay.web import cors, visitors
 from relay.web.answers import answer_to, refusal_of
 from relay.web.doorkeeper import CONNECTION, Connection
 from relay.web.problems import problem
-from relay.web.services import services
+from relay.web.services import Services, services
 
 blueprint = Blueprint("hooks", __name__)
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -33,16 +33,21 @@ def receive(source: str) -> Response:
     found = services().sources.get(source)
     if found is None:
         abort(404, "not found")
-    if answer := _answer_to_head(found):
+    return take(services(), found, request)
+
+
+def take(parts: Services, source: Source, request: Request) -> Response:
+    """Record what was sent to a source, and say so. May be called without Flask's contexts for who needs no page."""
+    if answer := _answer_to_head(parts, source, request):
         return answer
     try:
-        webhook = _read(found)
+        webhook = _webhook(parts, request, _read(source, request))
     except RequestEntityTooLarge:
-        return problem(413, f"at most {found.max_body} bytes")
+        return problem(413, f"at most {source.max_body} bytes")
     try:
-        outcome = services().ingest.receive(found, webhook, utc_now())
+        outcome = parts.ingest.receive(source, webhook, utc_now())
     except NotVerifiedError:
-        return refusal_of(found)
+        return refusal_of(source)
     except LimitedError as error:
         return problem(429, "over the source's limit, nothing was kept", {"Retry-After": str(error.retry_after_s)})
     except TooLargeError as error:
@@ -51,32 +56,32 @@ def receive(source: str) -> Response:
         return problem(400, str(error))
     except UnsupportedTypeError as error:
         return problem(415, str(error))
-    if (connection := _connection()) and not found.is_open and isinstance(outcome, Ingested):
+    if (connection := _connection(request)) and not source.is_open and isinstance(outcome, Ingested):
         connection.prove()
-    return answer_to(found, outcome)
+    return answer_to(source, outcome)
 
 
 @blueprint.after_request
 def for_browsers(answer: Response) -> Response:
     """Any answer of a source, an error too, as a browser needs it."""
     source = services().sources.get((request.view_args or {}).get("source", ""))
-    return answer if source is None else cors.allow(source, visitors.dress(source, answer))
+    return answer if source is None else cors.allow(source, request, visitors.dress(source, answer))
 
 
-def _answer_to_head(source: Source) -> Response | None:
+def _answer_to_head(parts: Services, source: Source, request: Request) -> Response | None:
     """What can be answered before the body is read; None where it has to be."""
-    if source.is_foreign(request.headers.get("Origin")):
-        services().ingest.refuse(source, source.read_lazily(_webhook(b"")), "origin", utc_now())
+    if source.form and source.is_foreign(request.headers.get("Origin")):
+        parts.ingest.refuse(source, source.read_lazily(_webhook(parts, request, b"")), "origin", utc_now())
         return problem(403, "not from this page")
-    if cors.is_preflight(source):
+    if cors.is_preflight(source, request):
         return cors.preflight(source)
     if request.method not in source.methods:
         return problem(405, f"send with {' or '.join(source.methods)}", {"Allow": ", ".join(source.methods)})
     return None
 
 
-def _read(source: Source) -> Webhook:
-    """The request as it came. The cap is enforced while the body streams in, whatever it announced."""
+def _read(source: Source, request: Request) -> bytes:
+    """The body as it came. The cap is enforced while the body streams in, whatever it announced."""
     announced = request.content_length or 0
     if announced > source.max_body:
         raise RequestEntityTooLarge
@@ -85,7 +90,7 @@ def _read(source: Source) -> Webhook:
     try:
         body = request.get_data(cache=False)
     except ClientDisconnected:
-        if (connection := _connection()) and connection.is_late:
+        if (connection := _connection(request)) and connection.is_late:
             abort(408, "the body did not come in time")
         abort(400, "the body ended early")
     except HTTPException:
@@ -97,31 +102,31 @@ def _read(source: Source) -> Webhook:
     if len(body) < announced:
         # gunicorn gives what there was. Half a form can look like a whole one.
         abort(400, "the body ended early")
-    return _webhook(body)
+    return body
 
 
-def _webhook(body: bytes) -> Webhook:
+def _webhook(parts: Services, request: Request, body: bytes) -> Webhook:
     return Webhook(
         method=request.method,
         headers=Headers(request.headers.items()),
         query_string=request.query_string.decode("ascii", "replace"),
         body=body,
         remote_address=request.remote_addr or "",
-        public_url=_public_url(),
+        public_url=_public_url(parts, request),
     )
 
 
-def _public_url() -> str:
+def _public_url(parts: Services, request: Request) -> str:
     """The address as the sender called it: its target byte by byte, for senders sign it as they wrote it.
 
     An address that was taken apart and put together again has other percent signs, and one slash where there were two.
     """
-    base = services().settings.public_url or request.host_url.rstrip("/")
+    base = parts.settings.public_url or f"{request.scheme}://{request.host}"
     target = request.environ.get(RAW_TARGET) or (request.full_path if request.query_string else request.path)
     return base + _AUTHORITY.sub("", target, count=1)
 
 
-def _connection() -> Connection | None:
+def _connection(request: Request) -> Connection | None:
     """The connection that this request came over; None where no gunicorn serves it."""
     found: Connection | None = request.environ.get(CONNECTION)
     return found

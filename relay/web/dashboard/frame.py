@@ -27,6 +27,13 @@ POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+CACHE = "Cache-Control"
+PROTECTION = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    CACHE: "no-store",
+}
 SAFE = {"GET", "HEAD", "OPTIONS"}
 PAGES = (
     ("index", "Now"),
@@ -87,11 +94,16 @@ def admit(asks: str) -> Any:
 @blueprint.after_app_request
 def protect(response: Response) -> Response:
     """Headers for every answer: no framing, no inline code, nothing of a person in a cache."""
-    response.headers.setdefault("Content-Security-Policy", POLICY)
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Referrer-Policy", "same-origin")
-    if request.endpoint != "static":
-        response.headers.setdefault("Cache-Control", "no-store")
+    return protect_answer(response, is_kept=request.endpoint == "static")
+
+
+def protect_answer(response: Response, *, is_kept: bool = False) -> Response:
+    """The same without a request at hand. is_kept: a cache may keep it."""
+    headers = response.headers
+    present = {name.lower() for name, _ in headers}
+    for name, value in PROTECTION.items():
+        if name.lower() not in present and not (is_kept and name == CACHE):
+            headers.add(name, value)
     return response
 
 

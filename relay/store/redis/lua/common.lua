@@ -25,11 +25,22 @@ local function is_due(index, now)
 end
 
 -- Add to the counts of this minute and this hour, which pages draw (store/record/statistics.py). They forget themselves.
+local counts
 local function tally(field, by)
-  local now = tonumber(redis.call('TIME')[1])
-  for key, ttl in pairs({[KEY.minute .. math.floor(now / 60)] = 10800, [KEY.hour .. math.floor(now / 3600)] = 691200}) do
+  if not counts then
+    local now = tonumber(redis.call('TIME')[1])
+    counts = {[KEY.minute .. math.floor(now / 60)] = 10800, [KEY.hour .. math.floor(now / 3600)] = 691200}
+  end
+  for key, ttl in pairs(counts) do
     if redis.call('HINCRBY', key, field, by) == by then redis.call('EXPIRE', key, ttl) end
   end
+end
+
+-- Fields and values for HSET, as they stand in ARGV from and to these indexes, by name.
+local function by_name(argv, first, last)
+  local fields = {}
+  for i = first, last, 2 do fields[argv[i]] = argv[i + 1] end
+  return fields
 end
 
 local function is_first(id, order)
@@ -84,14 +95,17 @@ end
 
 -- Put a delivery into the indexes by what it is about, or take it out.
 local FACETS = {'rule', 'portal', 'template_id', 'document', 'reason'}
-local function index(id, command)
-  local values = redis.call('HMGET', KEY.delivery .. id, unpack(FACETS))
+local function index_by(values, id, command)
   for i, facet in ipairs(FACETS) do
     if values[i] and values[i] ~= '' then
       local key = KEY.deliveries_by .. facet .. ':' .. values[i]
       if command == 'ZADD' then redis.call('ZADD', key, 0, id) else redis.call('ZREM', key, id) end
     end
   end
+end
+
+local function index(id, command)
+  index_by(redis.call('HMGET', KEY.delivery .. id, unpack(FACETS)), id, command)
 end
 
 -- A delivery has come to an end, or into doubt: count it, and begin to wait for the end of its workflow.
@@ -126,19 +140,27 @@ end
 
 -- Write a new delivery from ARGV[first], and wake a worker for it:
 --   id · portal · send_at · count · field, value, ...
--- Returns the index after it.
+-- Returns the index after it. What it has just written is not read back: an event with ten deliveries feels it.
+local met = {}
 local function create(argv, first)
   local id, portal, send_at = argv[first], argv[first + 1], argv[first + 2]
   local last = first + 3 + tonumber(argv[first + 3])
+  local fields = by_name(argv, first + 4, last)
   redis.call('HSET', KEY.delivery .. id, unpack(argv, first + 4, last))
   redis.call('ZADD', KEY.deliveries, 0, id)
-  redis.call('SADD', KEY.portals, portal)
+  redis.call('ZADD', KEY.deliveries_by_state .. 'pending', 0, id)
   redis.call('HINCRBY', KEY.ledger, 'delivery:created', 1)
-  index(id, 'ZADD')
-  local kept = redis.call('HMGET', KEY.delivery .. id, 'order_key', 'address_digest')
-  if kept[1] ~= '' then redis.call('ZADD', KEY.order .. kept[1], 0, id) end
-  if kept[2] then redis.call('HSET', KEY.addresses, kept[2], id) end
-  move(id, portal, 'pending', 'pending', send_at)
-  wake_where_open(portal)
+  local values = {}
+  for i, facet in ipairs(FACETS) do values[i] = fields[facet] end
+  index_by(values, id, 'ZADD')
+  local order = fields.order_key
+  if order ~= '' then redis.call('ZADD', KEY.order .. order, 0, id) end
+  if fields.address_digest then redis.call('HSET', KEY.addresses, fields.address_digest, id) end
+  place(id, portal, 'pending', send_at, order)
+  if not met[portal] then
+    met[portal] = true
+    redis.call('SADD', KEY.portals, portal)
+    wake_where_open(portal)
+  end
   return last + 1
 end

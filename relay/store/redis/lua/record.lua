@@ -86,6 +86,7 @@ local function make_room(entry)
 end
 
 local function record(entry)
+  local fields = by_name(ARGV, entry.fields[1], entry.fields[2])
   local id, state, source = entry.id, entry.state, entry.source
   -- The same command again after a lost answer: it has been done.
   if redis.call('EXISTS', entry.key) == 1 then return receipt(id, 0) end
@@ -103,13 +104,11 @@ local function record(entry)
   redis.call('HINCRBY', KEY.ledger, 'event:' .. state, 1)
   tally('event:' .. state, 1)
   tally('source:' .. source .. ':' .. state, 1)
-  for _, mark in ipairs(cjson.decode(redis.call('HGET', entry.key, 'marks'))) do
-    redis.call('ZADD', KEY.marks .. mark, 0, id)
-  end
+  for _, mark in ipairs(cjson.decode(fields.marks)) do redis.call('ZADD', KEY.marks .. mark, 0, id) end
   local at = entry.fields[2] + 1
   for _ = 1, entry.deliveries do at = create(ARGV, at) end
   if entry.bounds.kept > 0 then make_room(entry) end
-  return receipt(id, 0)
+  return {id, state, fields.deliveries, 0}
 end
 
 local entries, first = {}, 2

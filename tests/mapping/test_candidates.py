@@ -1,0 +1,58 @@
+"""Rules whose `when` needs another text are not tried, and none that wants an event is passed over."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.configuration.expressions import Expression
+from relay.rules.candidates import Candidates
+
+NAMES = st.sampled_from(["kind", "type", "deep.kind"])
+TEXTS = st.sampled_from(["a", "b", "", "1"])
+VALUES = TEXTS | st.sampled_from([None, True, 1, [], ["a"], {"kind": "a"}])
+LEAVES = st.one_of(
+    st.builds("body.{} == '{}'".format, NAMES, TEXTS),
+    st.builds("'{1}' == body.{0}".format, NAMES, TEXTS),
+    st.builds("body.{} != '{}'".format, NAMES, TEXTS),
+    st.builds("body.{} == `1`".format, NAMES),
+    st.builds("body.{} == body.{}".format, NAMES, NAMES),
+    st.builds("contains(body.{}, '{}')".format, NAMES, TEXTS),
+    st.builds("body.{}".format, NAMES),
+)
+EXPRESSIONS = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.builds("({} && {})".format, inner, inner),
+        st.builds("({} || {})".format, inner, inner),
+        st.builds("!({})".format, inner),
+    ),
+    max_leaves=5,
+)
+BODIES = st.fixed_dictionaries({}, optional={"kind": VALUES, "type": VALUES, "deep": VALUES})
+
+
+@given(st.lists(EXPRESSIONS, max_size=8), BODIES)
+def test_whatever_the_rules_say_none_that_wants_an_event_is_passed_over(texts, body):
+    whens = [Expression.parse(text, None) for text in texts]
+    context = {"body": body}
+
+    found = Candidates(whens).of(context)
+
+    assert [place for place in found if whens[place].holds(context)] == [
+        place for place, when in enumerate(whens) if when.holds(context)
+    ]
+
+
+def test_rules_that_need_another_text_are_not_tried():
+    whens = [Expression.parse(f"body.kind == 'kind-{number}' && body.lead", None) for number in range(200)]
+
+    assert Candidates([None, *whens]).of({"body": {"kind": "kind-7"}}) == [0, 8]
+
+
+@given(st.sampled_from(["body", "body.kind", "body.deep.kind", 'body."deep"."kind"', "headers.kind"]), BODIES)
+def test_a_plain_path_finds_what_jmespath_finds(text, body):
+    expression = Expression.parse(text, None)
+
+    assert expression.path
+    assert expression.find({"body": body, "headers": {}}) == expression.compiled.search({"body": body, "headers": {}})
