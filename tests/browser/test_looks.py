@@ -22,6 +22,7 @@ PAGES = [
     "/events?q=nobody@example.com",
     "/deliveries",
     "/events/{dead.event_id}",
+    "/events/{stranger.event_id}",
     "/events/{rejected}",
     "/events/{rejected}/replay",
     "/deliveries/{dead.id}/acts/replay",
@@ -66,6 +67,8 @@ def filled(stage):
     """What a quiet day leaves behind: most has started, one was refused by the portal, one is uncertain."""
     deals = stage.post({"document": "deal", "id": 12, "email": "ada@example.com", "phone": "+49 30 1234567"})
     leads = [stage.post({"document": "lead", "id": n, "email": f"{n}@example.com"}) for n in range(1, 8)]
+    callback = stage.post({"form": "callback", "name": "Ada Lovelace", "phone": "8 999 123-45-67"})
+    (stranger,) = stage.wait(callback["deliveries"], State.STARTED)
     (dead,) = stage.wait(deals["deliveries"], State.DEAD)
     started = stage.wait([one for receipt in leads for one in receipt["deliveries"]], State.STARTED)
     stage.change_rule("document-deal", "template_id: 404", "template_id: 2")
@@ -76,7 +79,8 @@ def filled(stage):
     write(stage.record, make_entry([], state=EventState.IGNORED, source="github", at=now))
     write(stage.record, make_entry([], state=EventState.REFUSED, source="github", at=now - timedelta(days=3)))
     _tell_of_the_last_hour(stage)
-    return {"dead": dead, "started": started[0], "uncertain": uncertain, "rejected": rejected}
+    found = {"dead": dead, "started": started[0], "uncertain": uncertain, "rejected": rejected}
+    return found | {"stranger": stranger}
 
 
 def _tell_of_the_last_hour(stage: Stage) -> None:
