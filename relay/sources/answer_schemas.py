@@ -9,10 +9,10 @@ from typing import Any
 from marshmallow import ValidationError, fields, post_load, validates_schema
 
 from relay.configuration.expressions import ExpressionError
-from relay.configuration.fields import Choice, Number, StrictSchema, Text, Wanted
+from relay.configuration.fields import Choice, Flag, Number, StrictSchema, Text, Wanted
 from relay.sources.probes import Probe
 from relay.sources.reading import ROOTS
-from relay.sources.schema_fields import HEADER_NAME, Path, YesOrNo
+from relay.sources.schema_fields import HEADER_NAME, Path
 from relay.sources.templater import EVENT_ROOTS, JSON, PLAIN, Answer, build_body
 from relay.sources.templater import Text as Template
 
@@ -94,7 +94,7 @@ class ProbeSchema(StrictSchema):
     """A probe. Loaded, it is a Probe."""
 
     when = Path(required=True)
-    open = YesOrNo(load_default=False)
+    open = Flag(load_default=False)
     answer = fields.Nested(AnswerSchema(ROOTS), required=True)
     secret = Choice("verify_token", load_default=None)
     given = Path(load_default=None)

@@ -45,17 +45,6 @@ class Yes(Wanted):
         return True
 
 
-class YesOrNo(Wanted):
-    """`true` or `false`."""
-
-    expected = "true or false"
-
-    def read(self, value: Any) -> bool:
-        if not isinstance(value, bool):
-            raise ValueError  # noqa: TRY004 - Wanted turns it into "expected ..."
-        return value
-
-
 class Path(Wanted):
     """A JMESPath expression. known: the names that it may begin with; None: a path into the body itself."""
 

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 
 from redis import Redis
 
-from relay.core.lifecycle import State
 from relay.core.requirements import Requirement
 from relay.store.operators.operators import Operators
 from relay.store.portals.portal import PortalRecord
@@ -97,10 +96,6 @@ class Store:
     def presence_of_rules(self, names: Sequence[str]) -> dict[str, Presence]:
         """How many deliveries of each rule there are, and when the newest was made."""
         return self._presence(f"{keys.DELIVERIES_BY}rule:", names)
-
-    def presence_of_states(self, states: Sequence[State]) -> dict[State, Presence]:
-        """How many deliveries are in each state, and when the oldest was made."""
-        return dict(zip(states, self._presence(keys.DELIVERIES_BY_STATE, states).values(), strict=True))
 
     def newest_unproven(self, source: str, count: int) -> list[str]:
         """Ids of the newest events of a source without proof."""
