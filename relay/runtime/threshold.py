@@ -7,6 +7,7 @@ patched. Which connection goes where there are too many is relay/web/doorkeeper.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import random
 import resource
@@ -17,13 +18,15 @@ from typing import IO, TYPE_CHECKING, Any
 
 import gevent
 from gunicorn.http import errors as broken
-from gunicorn.util import write_error
+from gunicorn.util import close, write_error
 from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
 
 from relay.core.telemetry import get_logger, places_of
 from relay.runtime.chunks import bound_chunks
+from relay.runtime.conversation import ANSWER_S, Conversation, Limits, limits_of
 from relay.web.doorkeeper import CONNECTION, Connection, Doorkeeper
+from relay.web.plain_way import PLAIN_WAY, PlainWay
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -34,8 +37,8 @@ BODY_S, BODY_BYTES_A_S = 10.0, 20_000
 AHEAD = 65_536
 """Bytes of a body that are read in one go."""
 HANG_UP_S = 2.0
-ANSWER_S = 30.0
-"""So long an answer may stand still because nobody reads it."""
+GONE = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN}
+"""What a socket says whose other side has left."""
 FILES_BESIDE = 64
 """Open files of a process that are not connections of senders."""
 ENOUGH_FILES = 65_536
@@ -69,6 +72,8 @@ class DoorWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
     def load_wsgi(self) -> None:
         """The application, behind the threshold."""
         super().load_wsgi()
+        self._plain_way: PlainWay = self.wsgi.extensions[PLAIN_WAY]
+        self._limits = limits_of(self.cfg) if not self.log.access_log_enabled else None
         self.wsgi: WSGIApplication = Threshold(self.wsgi, self._keeper, self._connections)
 
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
@@ -76,11 +81,35 @@ class DoorWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         connection = self._connections[client] = self._keeper.admit(client, addr[0] if addr else "")
         client.settimeout(ANSWER_S)
         try:
-            # Past gevent's own, which would let the socket wait for ever again.
-            AsyncWorker.handle(self, listener, client, addr)
+            if self._limits and isinstance(addr, tuple):
+                self._converse(listener, connection, addr, self._limits)
+            else:
+                # Past gevent's own, which would let the socket wait for ever again.
+                AsyncWorker.handle(self, listener, client, addr)
         finally:
             del self._connections[client]
             self._keeper.forget(connection)
+
+    def begin_request(self) -> bool:
+        """Count a request that gunicorn does not see; whether its connection ends with it."""
+        self.nr += 1
+        if self.nr >= self.max_requests:
+            self.alive = False
+        return not self.alive
+
+    def _converse(self, listener: Any, connection: Connection, addr: Any, limits: Limits) -> None:
+        """As gunicorn's handle: its errors mean the same."""
+        try:
+            Conversation(self, limits, self._plain_way, self._keeper, connection, addr).run(listener)
+        except (broken.NoMoreData, StopIteration):
+            return
+        except OSError as error:
+            if error.errno not in GONE:
+                log.warning("connection.failed", kind=type(error).__name__, errno=error.errno)
+        except BaseException as error:  # noqa: BLE001 - an end of the process too is told to who waits
+            self.handle_error(None, connection.socket, addr, error)
+        finally:
+            close(connection.socket)
 
     def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> bool:
         """One request of a connection."""

@@ -26,6 +26,7 @@ from relay.web import api, dashboard, done, hooks, ops, problems
 from relay.web.auth.guard import Guard, Role
 from relay.web.auth.proxies import TrustedProxies
 from relay.web.services import Services
+from relay.web.plain_way import PLAIN_WAY, PlainWay
 from relay.web.short_way import ShortWay
 
 log = get_logger()
@@ -64,9 +65,9 @@ def create_app(settings: Settings | None = None) -> Flask:
         app.register_blueprint(blueprint)
     api.register(app)
     short_way = ShortWay(app, app.wsgi_app, app.extensions["services"])
-    app.wsgi_app = TrustedProxies(  # type: ignore[method-assign] # Flask's way
-        short_way, settings.trusted_proxies, settings.sign_in_header
-    )
+    proxies = TrustedProxies(short_way, settings.trusted_proxies, settings.sign_in_header)
+    app.wsgi_app = proxies  # type: ignore[method-assign] # Flask's way
+    app.extensions[PLAIN_WAY] = PlainWay(short_way, proxies)
     return app
 
 

@@ -44,6 +44,11 @@ def take(parts: Services, source: Source, request: Request) -> Response:
         webhook = _webhook(parts, request, _read(source, request))
     except RequestEntityTooLarge:
         return problem(413, f"at most {source.max_body} bytes")
+    return record(parts, source, webhook, _connection(request))
+
+
+def record(parts: Services, source: Source, webhook: Webhook, connection: Connection | None) -> Response:
+    """Record a webhook that was read, and say so. connection: what it came over, where gunicorn serves it."""
     try:
         outcome = parts.ingest.receive(source, webhook, utc_now())
     except NotVerifiedError:
@@ -56,7 +61,7 @@ def take(parts: Services, source: Source, request: Request) -> Response:
         return problem(400, str(error))
     except UnsupportedTypeError as error:
         return problem(415, str(error))
-    if (connection := _connection(request)) and not source.is_open and isinstance(outcome, Ingested):
+    if connection and not source.is_open and isinstance(outcome, Ingested):
         connection.prove()
     return answer_to(source, outcome)
 

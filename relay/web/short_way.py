@@ -1,19 +1,20 @@
 """The short way to the door, for machines: past Flask's routing, sessions and contexts, which a webhook has no use for.
 
 It decides nothing: hooks.py takes the webhook in either way, with the same answers. Who is not plainly a machine that
-sends to a source, and whatever goes wrong, is left to Flask.
+sends to a source is left to Flask, and whatever goes wrong is answered by its handlers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response
 
-from relay.sources import Source
+from relay.sources import Source, Webhook
 from relay.web import hooks
 from relay.web.dashboard.frame import protect_answer
+from relay.web.doorkeeper import Connection
 from relay.web.services import Services
 
 if TYPE_CHECKING:
@@ -29,21 +30,35 @@ class ShortWay:
         self._flask = flask
         self._app = app
         self._services = services
+        self.public_url = services.settings.public_url
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        source = self._source_of(environ.get("PATH_INFO", ""))
+        path = environ.get("PATH_INFO", "")
+        source = self.source_of(path.removeprefix(HOOKS)) if path.startswith(HOOKS) else None
         if source is None or environ["REQUEST_METHOD"] not in source.methods:
             return self._app(environ, start_response)
-        return self._answer(source, environ)(environ, start_response)
+        return self._take(source, environ)(environ, start_response)
 
-    def _source_of(self, path: str) -> Source | None:
-        """The source that has this address, if no browser needs a page of it, or headers for scripts."""
-        source = self._services.sources.get(path.removeprefix(HOOKS)) if path.startswith(HOOKS) else None
+    def source_of(self, name: str) -> Source | None:
+        """The source of this name, if no browser needs a page of it, or headers for scripts."""
+        source = self._services.sources.get(name)
         return None if source is None or source.form or source.origins else source
 
-    def _answer(self, source: Source, environ: WSGIEnvironment) -> Response:
+    def record(
+        self, source: Source, webhook: Webhook, connection: Connection, environ: Callable[[], WSGIEnvironment]
+    ) -> Response:
+        """Record what a machine has sent, and say so. environ: makes what Flask needs where something goes wrong."""
+        try:
+            return protect_answer(hooks.record(self._services, source, webhook, connection))
+        except Exception as error:  # noqa: BLE001 - answered by the handlers of problems.py, which tell errors from bugs
+            return self._answer_error(error, environ())
+
+    def _take(self, source: Source, environ: WSGIEnvironment) -> Response:
         try:
             return protect_answer(hooks.take(self._services, source, self._flask.request_class(environ)))
-        except Exception as error:  # noqa: BLE001 - answered by the handlers of problems.py, which tell errors from bugs
-            with self._flask.request_context(environ):
-                return self._flask.finalize_request(self._flask.handle_user_exception(error))
+        except Exception as error:  # noqa: BLE001 - likewise
+            return self._answer_error(error, environ)
+
+    def _answer_error(self, error: Exception, environ: WSGIEnvironment) -> Response:
+        with self._flask.request_context(environ):
+            return self._flask.finalize_request(self._flask.handle_user_exception(error))

@@ -104,7 +104,9 @@ def main() -> int:
 
 def table(costs: dict[tuple[int, str], list[Cost]]) -> str:
     """A line a contender: medians of the rounds."""
-    lines = [f"us of CPU an event, medians of {ROUNDS} rounds in turn {'user':>17} {'system':>8} {'p50 ms':>8} {'p99 ms':>8}"]
+    lines = [
+        f"us of CPU an event, medians of {ROUNDS} rounds in turn {'user':>17} {'system':>8} {'p50 ms':>8} {'p99 ms':>8}"
+    ]
     for (connections, name), runs in costs.items():
         user, system = (statistics.median(getattr(one, clock) for one in runs) for clock in ("user", "system"))
         p50, p99 = (statistics.median(getattr(one.load, share) for one in runs) for share in ("p50", "p99"))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
 SIGNED_IN = "relay.signed_in"
 """Under this name the environment of a request holds the name that a trusted proxy gave. No header can write there."""
 LONGEST_NAME = 100
+FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host")
+
+
+class Origin(NamedTuple):
+    """Where a request came from, and how its sender called us: address, scheme, Host."""
+
+    address: str
+    scheme: str
+    host: str
 
 
 class TrustedProxies:
@@ -28,6 +38,7 @@ class TrustedProxies:
         self._direct = app
         self._forwarded = ProxyFix(app, x_for=1, x_proto=1, x_host=1)
         self._networks = [ip_network(network) for network in networks]
+        self._is_trusted = lru_cache(4_096)(self._is_in_networks)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # The direct peer counts: what it says about the address of the sender is not read before it is believed.
@@ -37,7 +48,20 @@ class TrustedProxies:
             environ[SIGNED_IN] = name
         return self._forwarded(environ, start_response)
 
-    def _is_trusted(self, peer: str) -> bool:
+    def origin_of(self, peer: str, headers: Mapping[str, str]) -> Origin:
+        """The same of a plain request over HTTP. headers: by name in lower case, with a Host."""
+        if not self._is_trusted(peer):
+            return Origin(peer, "http", headers["host"])
+        environ = {"REMOTE_ADDR": peer, "wsgi.url_scheme": "http", "HTTP_HOST": headers["host"]}
+        environ |= {
+            f"HTTP_{name.upper().replace('-', '_')}": headers[name.lower()]
+            for name in FORWARDED
+            if name.lower() in headers
+        }
+        ProxyFix(lambda _environ, _start: (), x_for=1, x_proto=1, x_host=1)(environ, lambda *_: len)
+        return Origin(environ["REMOTE_ADDR"], environ["wsgi.url_scheme"], environ["HTTP_HOST"])
+
+    def _is_in_networks(self, peer: str) -> bool:
         if not self._networks:
             return False
         try:

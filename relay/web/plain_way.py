@@ -1,0 +1,73 @@
+"""The short way without WSGI, for a server that has read a request which is plainly one (relay/web/plain.py).
+
+What it gives to hooks.py is what the other ways give: no header, address or byte differs.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import TYPE_CHECKING
+
+from werkzeug.sansio.utils import get_host
+
+from relay.sources import Headers, Source, Webhook
+from relay.web.auth.proxies import Origin, TrustedProxies
+from relay.web.doorkeeper import Connection
+from relay.web.plain import METHOD, PlainRequest
+from relay.web.short_way import HOOKS, ShortWay
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+    from flask import Response
+
+PLAIN_WAY = "plain_way"
+"""Under this name the application's extensions hold it."""
+
+
+class PlainWay:
+    """Takes plain requests to sources."""
+
+    def __init__(self, short_way: ShortWay, proxies: TrustedProxies) -> None:
+        self._short_way = short_way
+        self._proxies = proxies
+
+    def source_of(self, request: PlainRequest) -> Source | None:
+        """The source that takes it; None where WSGI has to say what is wrong with it."""
+        source = self._short_way.source_of(request.source)
+        if source is None or METHOD not in source.methods or request.end - request.begin > source.max_body:
+            return None
+        return source
+
+    def take(self, source: Source, request: PlainRequest, body: bytes, connection: Connection) -> Response:
+        """Record it, and say so. body: all of it."""
+        origin = self._proxies.origin_of(connection.address, request.headers)
+        base = self._short_way.public_url or f"{origin.scheme}://{get_host(origin.scheme, origin.host)}"
+        webhook = Webhook(
+            method=METHOD,
+            headers=Headers((request.headers | {"host": origin.host}).items()),
+            query_string=request.query,
+            body=body,
+            remote_address=origin.address,
+            public_url=base + request.target,
+        )
+        return self._short_way.record(source, webhook, connection, lambda: _environ(request, origin))
+
+
+def _environ(request: PlainRequest, origin: Origin) -> WSGIEnvironment:
+    """What Flask's handlers of errors look at; the body is not among it."""
+    return {
+        "REQUEST_METHOD": METHOD,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": HOOKS + request.source,
+        "QUERY_STRING": request.query,
+        "SERVER_NAME": "",
+        "SERVER_PORT": "",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_HOST": origin.host,
+        "REMOTE_ADDR": origin.address,
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": origin.scheme,
+        "wsgi.input": io.BytesIO(),
+        "wsgi.errors": sys.stderr,
+    }
