@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import gevent
-from flask import Response
+from gunicorn import SERVER
 from gunicorn.config import Config
 from gunicorn.http import get_parser
 from gunicorn.util import http_date
@@ -22,12 +22,12 @@ from gunicorn.util import http_date
 from relay.sources import Source
 from relay.web.doorkeeper import Connection, Doorkeeper
 from relay.web.plain import MOST_HEAD, PlainRequest, read_plain
-from relay.web.plain_way import PlainWay
+from relay.web.plain_way import Answer, PlainWay
 
 AHEAD = 16_384
 """Bytes that are read in one go."""
 PATIENCE_S = 0.2
-"""So long the rest of a small body is waited for here: many clients send it right after the head. Then gunicorn waits."""
+"""So long the rest of a small body is waited for here: many clients send it right after the head."""
 ANSWER_S = 30.0
 """So long an answer may stand still because nobody reads it."""
 
@@ -74,7 +74,7 @@ class Conversation:
     """Requests over one connection, one after the other."""
 
     def __init__(
-        self, host: Host, limits: Limits, plain_way: PlainWay, keeper: Doorkeeper, connection: Connection, peer: Any
+        self, host: Host, connection: Connection, peer: Any, *, limits: Limits, plain_way: PlainWay, keeper: Doorkeeper
     ) -> None:
         self._host = host
         self._limits = limits
@@ -110,7 +110,7 @@ class Conversation:
             return b""
 
     def _read(self, received: bytes) -> tuple[PlainRequest | None, Source | None, bytes]:
-        """The request and its source, if they are of the plain kind and all of the body comes at once; what has come."""
+        """The request and its source, if it is of the plain kind and its body comes at once; and all that has come."""
         request = read_plain(received, self._limits.bytes, self._limits.fields)
         source = self._plain_way.source_of(request) if request else None
         if request is None or source is None:
@@ -128,9 +128,9 @@ class Conversation:
         is_last = self._host.begin_request() or request.is_last
         self._keeper.serve(self._connection)
         try:
-            response = self._plain_way.take(source, request, received[request.begin : request.end], self._connection)
+            answer = self._plain_way.take(source, request, received[request.begin : request.end], self._connection)
             self._client.settimeout(ANSWER_S)
-            self._client.sendall(as_bytes(response, is_last=is_last))
+            self._client.sendall(as_bytes(answer, is_last=is_last))
         except TimeoutError:
             return True
         finally:
@@ -155,14 +155,12 @@ class Conversation:
         return request.should_close() or not is_read, parser.unreader.take_buffered()
 
 
-def as_bytes(response: Response, *, is_last: bool) -> bytes:
+def as_bytes(answer: Answer, *, is_last: bool) -> bytes:
     """An answer as gunicorn would write it."""
-    headers = response.get_wsgi_headers({})
-    fields = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    fields = "".join(f"{name}: {value}\r\n" for name, value in answer.headers)
     word = "close" if is_last else "keep-alive"
-    head = f"HTTP/1.1 {response.status}\r\nServer: gunicorn\r\nDate: {_now()}\r\nConnection: {word}\r\n{fields}\r\n"
-    has_body = response.status_code not in {204, 304}
-    return head.encode("latin-1") + (response.get_data() if has_body else b"")
+    head = f"HTTP/1.1 {answer.status}\r\nServer: {SERVER}\r\nDate: {_now()}\r\nConnection: {word}\r\n{fields}\r\n"
+    return head.encode("latin-1") + answer.body
 
 
 def _dates() -> Callable[[], str]:

@@ -72,7 +72,8 @@ class DoorWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
     def load_wsgi(self) -> None:
         """The application, behind the threshold."""
         super().load_wsgi()
-        self._plain_way: PlainWay = self.wsgi.extensions[PLAIN_WAY]
+        app: Any = self.wsgi
+        self._plain_way: PlainWay = app.extensions[PLAIN_WAY]
         self._limits = limits_of(self.cfg) if not self.log.access_log_enabled else None
         self.wsgi: WSGIApplication = Threshold(self.wsgi, self._keeper, self._connections)
 
@@ -100,7 +101,9 @@ class DoorWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
     def _converse(self, listener: Any, connection: Connection, addr: Any, limits: Limits) -> None:
         """As gunicorn's handle: its errors mean the same."""
         try:
-            Conversation(self, limits, self._plain_way, self._keeper, connection, addr).run(listener)
+            Conversation(self, connection, addr, limits=limits, plain_way=self._plain_way, keeper=self._keeper).run(
+                listener
+            )
         except (broken.NoMoreData, StopIteration):
             return
         except OSError as error:

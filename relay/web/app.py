@@ -25,8 +25,8 @@ from relay.store.record.persons import PersonIndex
 from relay.web import api, dashboard, done, hooks, ops, problems
 from relay.web.auth.guard import Guard, Role
 from relay.web.auth.proxies import TrustedProxies
-from relay.web.services import Services
 from relay.web.plain_way import PLAIN_WAY, PlainWay
+from relay.web.services import Services
 from relay.web.short_way import ShortWay
 
 log = get_logger()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from werkzeug.sansio.utils import get_host
 
@@ -19,10 +20,19 @@ from relay.web.short_way import HOOKS, ShortWay
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-    from flask import Response
 
 PLAIN_WAY = "plain_way"
 """Under this name the application's extensions hold it."""
+EMPTY = {204, 304}
+"""Statuses of answers that have no body, whatever a source says."""
+
+
+class Answer(NamedTuple):
+    """What goes out: the status with its phrase, headers, body."""
+
+    status: str
+    headers: Sequence[tuple[str, str]]
+    body: bytes
 
 
 class PlainWay:
@@ -39,7 +49,7 @@ class PlainWay:
             return None
         return source
 
-    def take(self, source: Source, request: PlainRequest, body: bytes, connection: Connection) -> Response:
+    def take(self, source: Source, request: PlainRequest, body: bytes, connection: Connection) -> Answer:
         """Record it, and say so. body: all of it."""
         origin = self._proxies.origin_of(connection.address, request.headers)
         base = self._short_way.public_url or f"{origin.scheme}://{get_host(origin.scheme, origin.host)}"
@@ -51,7 +61,9 @@ class PlainWay:
             remote_address=origin.address,
             public_url=base + request.target,
         )
-        return self._short_way.record(source, webhook, connection, lambda: _environ(request, origin))
+        answer = self._short_way.record(source, webhook, connection, lambda: _environ(request, origin))
+        is_empty = answer.status_code in EMPTY
+        return Answer(answer.status, answer.get_wsgi_headers({}).to_wsgi_list(), b"" if is_empty else answer.get_data())
 
 
 def _environ(request: PlainRequest, origin: Origin) -> WSGIEnvironment:

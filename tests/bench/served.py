@@ -111,10 +111,8 @@ def table(costs: dict[tuple[int, str], list[Cost]]) -> str:
         user, system = (statistics.median(getattr(one, clock) for one in runs) for clock in ("user", "system"))
         p50, p99 = (statistics.median(getattr(one.load, share) for one in runs) for share in ("p50", "p99"))
         failed = sum(one.load.failed for one in runs)
-        lines.append(
-            f"{connections:4} connections {name:24} {user + system:8.0f} = {user:8.0f} {system:8.0f} {p50:8.1f} {p99:8.1f}"
-            + (f"   {failed} failed" if failed else "")
-        )
+        line = f"{connections:4} connections {name:24} {user + system:8.0f} = {user:8.0f} {system:8.0f}"
+        lines.append(f"{line} {p50:8.1f} {p99:8.1f}" + (f"   {failed} failed" if failed else ""))
     return "\n".join(lines)
 
 
