@@ -6,13 +6,13 @@ Measured: 2,775 to 3,040 events/s with fsync on every write against 2,590 with a
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 
 from relay.core.errors import RecordUnavailableError
+from relay.store.record.lead import Lead
 from relay.store.record.record import Entry, Receipt, Record
 from relay.store.record.unproven import limited
 from relay.store.redis.scripts import run_all
@@ -38,7 +38,7 @@ class Collector:
     def __init__(self, record: Record) -> None:
         self._record = record
         self._waiting: list[_Waiter] = []
-        self._writing = threading.Lock()  # looked up when made: gevent puts its own in place
+        self._lead = Lead()
 
     def record(self, entry: Entry) -> Receipt:
         """Record an entry; returns once Redis has it on disk. Raises what record_all raises."""
@@ -52,8 +52,8 @@ class Collector:
         """
         waiter = _Waiter(entries)
         self._waiting.append(waiter)
-        with self._writing:
-            # Everybody takes the lock in turn; most find that a leader before them has written their entry.
+        with self._lead.awaited(waiter):
+            # Most find that a leader before them has written their entry.
             while not waiter.is_done:
                 self._write(self._take(GROUP))
         if waiter.receipts is None:
