@@ -129,13 +129,18 @@ class Conversation:
         self._keeper.serve(self._connection)
         try:
             answer = self._plain_way.take(source, request, received[request.begin : request.end], self._connection)
-            self._client.settimeout(ANSWER_S)
-            self._client.sendall(as_bytes(answer, is_last=is_last))
-        except TimeoutError:
-            return True
+            return not self._send(as_bytes(answer, is_last=is_last)) or is_last
         finally:
             self._keeper.wait(self._connection)
-        return is_last
+
+    def _send(self, content: bytes) -> bool:
+        """Whether somebody reads it."""
+        self._client.settimeout(ANSWER_S)
+        try:
+            self._client.sendall(content)
+        except TimeoutError:
+            return False
+        return True
 
     def _leave_to_gunicorn(self, listener: Any, received: bytes, due: float) -> tuple[bool, bytes]:
         """Serve the request that begins so; whether the connection ends here, and what has come after it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import io
 import random
 import resource
@@ -76,6 +77,9 @@ class DoorWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         self._plain_way: PlainWay = app.extensions[PLAIN_WAY]
         self._limits = limits_of(self.cfg) if not self.log.access_log_enabled else None
         self.wsgi: WSGIApplication = Threshold(self.wsgi, self._keeper, self._connections)
+        # What is there now stays: a collection that looks at all of it each time stops everybody meanwhile.
+        gc.collect()
+        gc.freeze()
 
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
         """One connection, from its first byte to its last."""
@@ -104,7 +108,7 @@ class DoorWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
             Conversation(self, connection, addr, limits=limits, plain_way=self._plain_way, keeper=self._keeper).run(
                 listener
             )
-        except (broken.NoMoreData, StopIteration):
+        except (broken.NoMoreData, StopIteration, gevent.GreenletExit):
             return
         except OSError as error:
             if error.errno not in GONE:
