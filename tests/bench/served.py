@@ -3,13 +3,14 @@
     make bench ARGS=served
     .venv/bin/python tests/bench/served.py ANOTHER_FOLDER     beside the code of another folder, in turn
 
-The bare route is served by the same gunicorn: what is beyond it is ours. Time is of the workers only, as the kernel
-counts it, whatever else the machine does.
+The bare route is Flask's, served by gunicorn as it comes. `HTTP` is the relay with nothing behind the door: a fixed
+answer where ingest would be. Time is of the workers only, as the kernel counts it, whatever else the machine does.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -26,10 +27,20 @@ from tests.support.processes import Processes
 from tests.support.senders import website
 from tests.support.valkey import Valkey
 
-ROUNDS, SECONDS = 5, 2.0
+ROUNDS, SECONDS = 3, 2.0
 CONNECTIONS = (64, 16)
 TICK_US = 1e6 / os.sysconf("SC_CLK_TCK")
 POST = Post('{"lead": {"id": 1}, "user": 1, "submission_id": "', f'", "text": "{"x" * 220}"}}', website())
+NOTHING_BEHIND = """
+
+def post_worker_init(worker):
+    from relay.core.lifecycle import EventState
+    from relay.operations.ingest import Ingest, Ingested
+    from relay.store.record.record import Receipt
+
+    receipt = Receipt("evt_" + 26 * "0", EventState.ACCEPTED, ("dlv_" + 26 * "0",), duplicate=False)
+    Ingest.receive = lambda *_: Ingested((receipt,))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +94,7 @@ def main() -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="relay-bench-")))
         valkey = stack.enter_context(Valkey())
-        processes = Processes(folder, config_with(folder, 1, 1), SECRETS | WEB_SECRETS)
-        stack.callback(processes.clean_up)
-        urls = {"bare route": stack.enter_context(contender("bare", valkey.url, folder))}
-        for one in folders:
-            running = processes.start("relay", "serve", REDIS_URL=valkey.url, PYTHONPATH=str(one))
-            running.wait_for_url()
-            urls[f"relay, {one.name}"] = running.url
+        urls = serve(folders, folder, valkey.url, stack)
         pids = {name: workers_of(url.rpartition(":")[2]) for name, url in urls.items()}
         for round_ in range(ROUNDS + 1):
             valkey.make_fresh()
@@ -100,6 +105,26 @@ def main() -> int:
                         costs.setdefault((connections, name), []).append(cost)
     print(table(costs))
     return 0
+
+
+def serve(folders: list[Path], folder: Path, redis_url: str, stack: ExitStack) -> dict[str, str]:
+    """Everybody's address by name: the bare route, and of each folder's code all of it and its HTTP."""
+    (folder / "bare").mkdir()
+    (folder / "all").mkdir()
+    whole = config_with(folder / "all", 1, 1)
+    bare = Path(shutil.copytree(whole, folder / "bare" / "config"))
+    with (bare / "gunicorn.conf.py").open("a") as file:
+        file.write(NOTHING_BEHIND)
+    processes = Processes(folder, whole, SECRETS | WEB_SECRETS)
+    stack.callback(processes.clean_up)
+    urls = {"bare route": stack.enter_context(contender("bare", redis_url, folder))}
+    for one in folders:
+        for name, config in (("HTTP", bare), ("all", whole)):
+            environ = {"REDIS_URL": redis_url, "PYTHONPATH": str(one), "RELAY_CONFIG": str(config)}
+            running = processes.start("relay", "serve", **environ)
+            running.wait_for_url()
+            urls[f"{one.name}: {name}"] = running.url
+    return urls
 
 
 def table(costs: dict[tuple[int, str], list[Cost]]) -> str:
