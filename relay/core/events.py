@@ -82,6 +82,33 @@ class Event:
     person_keys: tuple[str, ...] = ()
     envelope: str = field(default="", repr=False)
 
+    def decided(
+        self,
+        state: EventState,
+        reason: str | None,
+        errors: Mapping[str, list[str]],
+        deliveries: tuple[str, ...],
+        person_keys: tuple[str, ...],
+    ) -> Event:
+        """The same with what rules make of it; not by `replace`, which takes three times as long, for every event."""
+        return Event(
+            self.id,
+            self.source,
+            state,
+            self.received_at,
+            self.method,
+            self.content_type,
+            self.query,
+            self.headers,
+            self.body,
+            reason,
+            errors,
+            deliveries,
+            self.duplicates,
+            person_keys,
+            self.envelope,
+        )
+
     def to_wire(self) -> dict[str, Any]:
         return {
             "id": self.id,

@@ -13,6 +13,7 @@ import time
 from datetime import UTC, datetime
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = tuple(first + second for first in ALPHABET for second in ALPHABET)
 EVENT_PREFIX = "evt_"
 DELIVERY_PREFIX = "dlv_"
 
@@ -56,30 +57,32 @@ def time_of(identifier: str) -> datetime:
 
 
 def _sortable(at: datetime) -> str:
-    milliseconds = to_ms(at)
-    return _base32(milliseconds, 10) + _base32(_LAST.after(milliseconds), 16)
+    return _LAST.after(to_ms(at))
 
 
 class _Last:
-    """The last chance part of this process: within one millisecond the next is larger, by a chance of its own."""
+    """The last id of this process: within one millisecond its part of chance grows, by a chance of its own."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._milliseconds = 0
+        self._milliseconds = -1
+        self._head = ""
         self._chance = 0
 
-    def after(self, milliseconds: int) -> int:
+    def after(self, milliseconds: int) -> str:
         with self._lock:
             if milliseconds == self._milliseconds:
                 self._chance += 1 + secrets.randbits(32)
             else:
                 # One bit less than there is room for, so that a busy millisecond never overflows.
                 self._milliseconds, self._chance = milliseconds, secrets.randbits(79)
-            return self._chance
+                self._head = _base32(milliseconds, 10)
+            return self._head + _base32(self._chance, 16)
 
 
 _LAST = _Last()
 
 
 def _base32(number: int, width: int) -> str:
-    return "".join(ALPHABET[number >> 5 * place & 31] for place in range(width - 1, -1, -1))
+    """width: even, for two characters are looked up at a time."""
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(5 * width - 10, -1, -10)])

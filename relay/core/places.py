@@ -28,15 +28,16 @@ class Later:
     @classmethod
     def of(cls, parts: Iterable[str | Result], *, has_value: bool = False) -> str | Later:
         """Texts beside each other are one; without a result among the parts, it is a text and nothing more."""
+        given = list(parts)
+        if Result not in map(type, given):
+            return "".join(map(str, given))
         merged: list[str | Result] = []
-        for part in parts:
+        for part in given:
             if isinstance(part, str) and merged and isinstance(merged[-1], str):
                 merged[-1] += part
             else:
                 merged.append(part)
-        if any(isinstance(part, Result) for part in merged):
-            return cls(tuple(merged), has_value)
-        return "".join(str(part) for part in merged)
+        return cls(tuple(merged), has_value)
 
     @property
     def steps(self) -> tuple[str, ...]:

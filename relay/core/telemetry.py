@@ -6,6 +6,7 @@ states, verdicts, codes, durations. What may not: a body, a header, a parameter,
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import traceback
@@ -18,7 +19,10 @@ Logger = structlog.typing.FilteringBoundLogger
 
 
 def configure(process: str) -> None:
-    """Set up this process's log: ours and, from warnings on, what libraries say."""
+    """Set up this process's log: ours and, from warnings on, what libraries say.
+
+    Once in a process, before anything is logged: a logger that has written a line keeps what was set up then.
+    """
 
     def name_process(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         # Not a context variable: those are of the greenlet or thread that set them, and the others' lines lack them.
@@ -31,11 +35,12 @@ def configure(process: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     people = sys.stderr.isatty()
-    renderer = structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer()
+    renderer = structlog.dev.ConsoleRenderer() if people else _as_json
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -51,6 +56,14 @@ def configure(process: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+
+
+def _as_json(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> str:
+    return _encode(line)
+
+
+# Made once: structlog's own renderer makes an encoder a line.
+_encode = json.JSONEncoder(default=repr).encode
 
 
 def places_of(error: BaseException) -> list[str]:

@@ -77,7 +77,7 @@ def deliveries_of(event_id: str, intents: Iterable[Intent], now: datetime, base:
             watched=_watched(base) if intent.policy.watch else None,
         )
         # Where all of its plan was done before, only the start is left, and its call is filled.
-        deliveries.append(go_on(delivery).delivery)
+        deliveries.append(go_on(delivery).delivery if plan else delivery)
     return deliveries
 
 

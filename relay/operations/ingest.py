@@ -35,7 +35,7 @@ from relay.store.record.collector import Collector
 from relay.store.record.persons import PersonIndex
 from relay.store.record.places import Places
 from relay.store.record.record import Entry, Receipt
-from relay.store.record.unproven import Bounds
+from relay.store.record.unproven import UNBOUNDED, Bounds
 
 log = get_logger()
 KEPT_UNPROVEN, KEPT_UNPROVEN_BYTES = 2_000, 16_000_000
@@ -87,6 +87,8 @@ def bounds_of(source: Source, event: Event) -> Bounds:
     """How much of its like a source may have on record. What is proven has the limit that its source has, if any."""
     if event.state is EventState.REFUSED:
         return REFUSALS
+    if source.limit is None and (event.deliveries or not source.is_open):
+        return UNBOUNDED
     spent = {"events": source.limit.events, "bytes": source.limit.bytes} if source.limit else {}
     if source.is_open and not event.deliveries:
         return Bounds(KEPT_UNPROVEN, KEPT_UNPROVEN_BYTES, **spent)
@@ -105,6 +107,22 @@ def bare_event(source: Source, webhook: Webhook, now: datetime) -> Event:
         query="",
         headers={},
         body=b"",
+    )
+
+
+def kept_event(verified: Verified, now: datetime) -> Event:
+    """What is kept of a proven webhook; ignored, as long as no rule has said otherwise."""
+    webhook = verified.webhook
+    return Event(
+        id=new_event_id(now),
+        source=verified.source,
+        state=EventState.IGNORED,
+        received_at=now,
+        method=webhook.method,
+        content_type=webhook.content_type[:200],
+        query=verified.query,
+        headers=verified.headers,
+        body=verified.body,
     )
 
 
@@ -166,9 +184,7 @@ class Ingest:
         return Ingested((Receipt(event.id, EventState.REFUSED, (), duplicate=False),))
 
     def _take(self, source: Source, verified: Verified, now: datetime) -> Ingested:
-        webhook, reading = verified.webhook, verified.reading
-        event = bare_event(source, webhook, now)
-        event = replace(event, query=verified.query, headers=verified.headers, body=verified.body)
+        event, reading = kept_event(verified, now), verified.reading
         try:
             with self._turns.taken(len(event.body) if source.is_open else 0):
                 content = source.parse(verified)
@@ -210,12 +226,11 @@ class Ingest:
     def _entry(self, source: Source, piece: Piece, decision: Decision) -> Entry:
         event = piece.event
         deliveries = deliveries_of(event.id, decision.intents, event.received_at, self._base)
-        event = replace(
-            event,
+        event = event.decided(
             state=decision.state,
             reason="rule_not_filled" if decision.state is EventState.REJECTED else None,
-            errors=dict(decision.errors),
-            deliveries=tuple(delivery.id for delivery in deliveries),
+            errors=decision.errors,
+            deliveries=tuple([delivery.id for delivery in deliveries]),
             person_keys=self._persons.keys_of(decision.personal),
         )
         # Only what makes a call claims its dedup key: an event that no rule wanted must not stand in the way of the one

@@ -10,7 +10,7 @@ import math
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeVar
 
 from relay.core.errors import LimitedError
@@ -50,7 +50,8 @@ class Pauses:
 
     def sit_out(self, source: str, *, refused: bool) -> int:
         """The seconds that a pause still lasts, after some waiting; 0, at once, where there is none."""
-        seconds = math.ceil(self._until.get((source, refused), 0.0) - time.monotonic())
+        until = self._until.get((source, refused))
+        seconds = math.ceil(until - time.monotonic()) if until else 0
         if seconds <= 0:
             return 0
         if self._waiting < MOST_WAITING:
@@ -62,6 +63,9 @@ class Pauses:
         return seconds
 
 
+_AT_ONCE = nullcontext()
+
+
 class Turns:
     """One large body after the other, and between them as much time as each took, for everybody else."""
 
@@ -69,12 +73,12 @@ class Turns:
         self._lock = threading.Lock()  # looked up when made: gevent puts its own in place
         self._waiting = 0
 
+    def taken(self, size: int) -> AbstractContextManager[None]:
+        """size: bytes of the body. Entering raises LimitedError where too many wait before it."""
+        return _AT_ONCE if size <= SMALL else self._taken()
+
     @contextmanager
-    def taken(self, size: int) -> Iterator[None]:
-        """size: bytes of the body. Raises LimitedError where too many wait before it."""
-        if size <= SMALL:
-            yield
-            return
+    def _taken(self) -> Iterator[None]:
         if self._waiting >= MOST_WAITING:
             raise LimitedError(1)
         self._waiting += 1

@@ -65,10 +65,10 @@ class Rule:
         """
         values = self.extractor.extract(context)
         texts = tuple(self.extractor.personal_texts(values))
-        places = {step.name: Result(step.name) for step in self.steps}
+        known = values | {step.name: Result(step.name) for step in self.steps} if self.steps else values
         try:
-            call = self.composer.compose(values | places)
-            steps = tuple(step.compose(values | places) for step in self.steps)
+            call = self.composer.compose(known)
+            steps = tuple([step.compose(known) for step in self.steps])
         except InvalidEventError as error:
             raise InvalidEventError(error.errors, texts) from None
         if not steps:

@@ -49,9 +49,9 @@ class DocumentTemplate:
         A Later may stand in it: what a step finds or makes has a number, so the worker that fills it has none to check.
         """
         for member in self.members:
-            absent = {name: ["missing: document_id needs it"] for name in member.names if values[name] is None}
+            absent = [name for name in member.names if values[name] is None]
             if absent:
-                raise InvalidEventError(absent)
+                raise InvalidEventError({name: ["missing: document_id needs it"] for name in absent})
         filled = [_one_line(member, values) for member in self.members]
         if self.form is None:
             return cast("DocumentId", tuple(filled))
@@ -176,7 +176,7 @@ def _each(entries: Sequence[Any], values: Mapping[str, Any]) -> list[Any]:
 
 
 def _filled(parameter: Parameter, values: Mapping[str, Any]) -> Any:
-    if isinstance(parameter, list | tuple):
+    if isinstance(parameter, (list, tuple)):
         # Entries without a value are left out; a list within the list is laid flat.
         entries = [_entry(entry, values) for entry in parameter]
         return [item for entry in entries for item in (entry if isinstance(entry, list) else [entry]) if item != ""]

@@ -5,11 +5,11 @@ Errors come by field, all at once, and never contain a value: they go back to th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields
+from marshmallow import Schema, ValidationError, fields, missing
 
 from relay.configuration.expressions import Expression, first_given
 from relay.core.errors import InvalidEventError
@@ -26,6 +26,12 @@ class Extractor:
     picks: Mapping[str, tuple[Expression, ...]]
     personal: tuple[str, ...]
     schema: Schema = field(repr=False, compare=False)
+    _reads: tuple[tuple[str, Callable[[Any], Any]], ...] = field(init=False, repr=False, compare=False)
+    """The fields of the schema, each by itself: of what is valid, `load` does no more than ask each of them."""
+
+    def __post_init__(self) -> None:
+        reads = tuple((str(one.data_key), one.deserialize) for one in self.schema.load_fields.values())
+        object.__setattr__(self, "_reads", reads)
 
     @classmethod
     def build(cls, specs: Mapping[str, Mapping[str, Any]]) -> Extractor:
@@ -43,13 +49,20 @@ class Extractor:
         """Every value by its name; None where an optional one is missing. Raises InvalidEventError."""
         found = self.find(context)
         try:
+            return {name: read(missing if found[name] is None else found[name]) for name, read in self._reads}
+        except ValidationError:
+            return self._load(found)
+
+    def _load(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """The same through the schema, which goes on after the first error and keeps what is valid."""
+        try:
             values: dict[str, Any] = self.schema.load(
                 {name: value for name, value in found.items() if value is not None},
             )
         except ValidationError as error:
             # What is valid as it was typed, for so it is marked where a rule can use it; the rest as it came.
             valid = error.valid_data if isinstance(error.valid_data, dict) else {}
-            raise InvalidEventError(_by_field(error.messages), self.personal_texts(found | valid)) from None
+            raise InvalidEventError(_by_field(error.messages), self.personal_texts({**found, **valid})) from None
         return values
 
     def personal_texts(self, values: Mapping[str, Any]) -> list[str]:

@@ -7,13 +7,15 @@ a step, whose result nobody knows yet, leaves a place for it.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
 from relay.configuration.braces import split_braces
 from relay.configuration.fields import suggestion
 from relay.core.places import Later, Result
+
+_PLAIN = frozenset({str, int, float, type(None)})
 
 
 class TemplateError(ValueError):
@@ -33,6 +35,15 @@ class Template:
 
     text: str
     parts: tuple[tuple[bool, str], ...]
+    names: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """The names in it, in order."""
+    lone: str | None = field(init=False, repr=False, compare=False)
+    """Its name, where nothing stands around it."""
+
+    def __post_init__(self) -> None:
+        names = tuple(part for is_name, part in self.parts if is_name)
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "lone", names[0] if len(self.parts) == len(names) == 1 else None)
 
     @classmethod
     def parse(cls, text: str, known: Collection[str] | None, later: Collection[str] = ()) -> Template:
@@ -48,36 +59,27 @@ class Template:
             raise TemplateError(*wrong)
         return cls(text, tuple(parts))
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names in it, in order."""
-        return tuple(part for is_name, part in self.parts if is_name)
-
-    @property
-    def lone(self) -> str | None:
-        """Its name, where nothing stands around it."""
-        return self.names[0] if len(self.parts) == len(self.names) == 1 else None
-
     def fill(self, values: Mapping[str, Any]) -> Any:
         """A lone name gives its value, as plain() has it. Text gives text, or None if all its names are missing.
 
         Where a value is a Result, a Later comes out.
         """
-        names = self.names
         if self.lone:
             value = values[self.lone]
             return Later((value,)) if isinstance(value, Result) else plain(value)
-        if names and all(values[name] is None for name in names):
+        given = [value for name in self.names if (value := values[name]) is not None]
+        if self.names and not given:
             return None
         pieces = [_written(values[part]) if is_name else part for is_name, part in self.parts]
-        given = [values[name] for name in names if values[name] is not None]
-        return Later.of(pieces, has_value=any(not isinstance(value, Result) for value in given))
+        return Later.of(pieces, has_value=set(map(type, given)) != {Result})
 
 
 def plain(value: Any) -> Any:
     """A value as JSON can carry it: "Y" or "N" for a boolean (Bitrix24's bool, bizproc/classes/general/helper.php),
     ISO 8601 for dates, times with their offset.
     """
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, bool):
         return "Y" if value else "N"
     if isinstance(value, datetime):

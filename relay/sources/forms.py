@@ -131,6 +131,8 @@ def _header(line: str) -> tuple[str, str]:
 
 def parameters(header: str) -> dict[str, str]:
     """The `name=value` parameters of a header such as Content-Type, names in lower case."""
+    if ";" not in header:
+        return {}
     found = {name.lower(): _unquoted(value) for name, value in _PARAMETER.findall(header)}
     for name in [name for name in found if name.endswith("*")]:
         # RFC 8187's form, which Python's requests uses for names that are not ASCII: charset'language'percent-encoded.

@@ -70,6 +70,8 @@ def parse_body(
 
 def kind_of(content_type: str) -> str | None:
     """Which of the kinds that are read a Content-Type names: JSON, FORM, MULTIPART or UNNAMED; None: none of them."""
+    if content_type == JSON:
+        return JSON
     name = _name_of(content_type)
     if name in {JSON, "text/json", "text/plain"} or name.endswith("+json"):
         return JSON
@@ -126,15 +128,20 @@ def _loaded(text: str, most_values: int) -> Any:
     """Raises ValueError where it is no JSON, UnreadableError where it is JSON that is not taken."""
     text = text.removeprefix("\ufeff")
     try:
-        content = json.loads(text, parse_float=_finite, parse_constant=_refuse)
+        content = _DECODER.decode(text)
     except RecursionError:
         raise UnreadableError(f"deeper than {MAX_DEPTH} levels") from None
     # The punctuation tells whether there is room for too much, and the escapes whether there are such characters.
-    if text.count("[") + text.count("{") > MAX_DEPTH or text.count(",") + text.count(":") >= most_values:
+    if text.count("[") + text.count("{") > MAX_DEPTH or _may_hold(text, most_values):
         check_size(content, most_values)
-    if "\\u0000" in text or "\\ud" in text or "\\uD" in text:
+    if "\\" in text and ("\\u0000" in text or "\\ud" in text or "\\uD" in text):
         _check_texts(content)
     return content
+
+
+def _may_hold(text: str, most_values: int) -> bool:
+    """Whether a JSON text can have more values. Each takes two characters: its own, and a comma or a bracket."""
+    return len(text) > 2 * most_values and text.count(",") + text.count(":") >= most_values
 
 
 def _fault(error: ValueError) -> str:
@@ -156,6 +163,9 @@ def _finite(digits: str) -> float:
 
 def _refuse(_name: str) -> NoReturn:
     raise UnreadableError("NaN and Infinity are not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse)
 
 
 def check_size(content: Any, most_values: int) -> None:

@@ -39,6 +39,8 @@ def is_secret_name(name: str) -> bool:
 
 def without_secrets(query: str, is_secret: Callable[[str], bool] = is_secret_name) -> str:
     """A query, still encoded, without the parameters of such names, and without those in addresses inside it."""
+    if not query:
+        return ""
     kept = []
     for pair in query.split("&"):
         name, equals, value = pair.partition("=")

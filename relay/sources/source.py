@@ -138,10 +138,10 @@ class Source:
 
     def read_lazily(self, webhook: Webhook) -> Reading:
         """The webhook, of which each part is read once, when it is asked for."""
-        encoding = webhook.header(ENCODING) or ""
-        most = most_before_proof(len(webhook.body), self.max_body)
 
         def read() -> Any:
+            encoding = webhook.header(ENCODING) or ""
+            most = most_before_proof(len(webhook.body), self.max_body)
             body = unpack(encoding, webhook.body, most)
             return self.bodies.read(webhook.method, webhook.content_type, webhook.query_string, body)
 
@@ -239,8 +239,12 @@ class Source:
 
         Of an inbox the names of those stay: by them a sender is recognised.
         """
-        headers = webhook.headers.items()
-        kept = {name: clean_address(value, self._is_secret) for name, value in headers if not self._is_secret(name)}
+        proofs, is_secret = self._proofs, self._is_secret
+        kept = {
+            name: clean_address(value, is_secret)
+            for name, value in webhook.headers.items()
+            if name not in proofs and not is_secret_name(name)
+        }
         if self.profile != INBOX:
             return kept
         return {name: REMOVED for name in webhook.headers if name not in self._proofs} | kept

@@ -26,7 +26,7 @@ def is_packed(encoding: str) -> bool:
 
     Some clients name the charset there (`Content-Encoding: utf-8`), which does nothing to it.
     """
-    name = encoding.strip().lower()
+    name = encoding.strip().lower() if encoding else ""
     return name not in {"", "identity"} and codec_of(name) is None
 
 

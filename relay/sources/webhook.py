@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 class Headers(Mapping[str, str]):
@@ -21,6 +22,13 @@ class Headers(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         return self._values[name.lower()]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        # Mapping's own raises and catches an error for each header that is not there.
+        return self._values.get(name.lower(), default)
+
+    def items(self) -> ItemsView[str, str]:
+        return self._values.items()
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.lower() in self._values
@@ -55,7 +63,8 @@ class Webhook:
 
     def header(self, name: str) -> str | None:
         """The value of a header, by its name in any case."""
-        return self.headers.get(name)
+        found: str | None = self.headers.get(name)
+        return found
 
     @property
     def content_type(self) -> str:

@@ -182,6 +182,20 @@ def test_any_event_makes_a_call_or_errors_by_field(every_kind: Rule, body: Any) 
     assert wrong <= set(EVERY_KIND)
 
 
+@given(body=st.fixed_dictionaries({}, optional=dict.fromkeys(EVERY_KIND, ANYTHING)))
+def test_values_are_what_the_schema_of_the_rule_makes_of_them(every_kind: Rule, body: dict[str, Any]) -> None:
+    extractor = every_kind.extractor
+    found = {name: value for name, value in extractor.find(context(body)).items() if value is not None}
+    errors = extractor.schema.validate(found)
+
+    if errors:
+        with pytest.raises(InvalidEventError) as caught:
+            extractor.extract(context(body))
+        assert caught.value.errors == errors
+    else:
+        assert list(extractor.extract(context(body)).items()) == list(extractor.schema.load(found).items())
+
+
 @pytest.mark.parametrize(
     ("spec", "value", "expected"),
     [

@@ -15,7 +15,7 @@ from relay.core.errors import UnreadableError, UnsupportedTypeError
 from relay.sources import Source, Webhook, build_context, load_sources
 from relay.sources.dedup import DedupKey
 from relay.sources.forms import read_query, read_urlencoded
-from relay.sources.parsers import parse_body
+from relay.sources.parsers import check_size, parse_body, read_json
 
 NOW = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
 FORM = "application/x-www-form-urlencoded"
@@ -135,6 +135,29 @@ def test_other_content_types_are_unsupported(content_type: str) -> None:
 def test_the_deepest_and_largest_bodies_allowed_are_read() -> None:
     assert parse_body("application/json", b"[" * 64 + b"]" * 64)
     assert len(parse_body("application/json", b"[" + b"1," * 9_900 + b"1]")) == 9_901
+
+
+SMALL_JSON = st.recursive(
+    st.sampled_from(["", 1, None]),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text("ab", max_size=2), inner),
+    max_leaves=40,
+)
+
+
+@given(content=SMALL_JSON, most=st.integers(1, 30))
+def test_json_with_too_many_values_is_refused_however_short_it_is_written(content: object, most: int) -> None:
+    text = json.dumps(content, separators=(",", ":"))
+    try:
+        check_size(content, most)
+        is_taken = True
+    except UnreadableError:
+        is_taken = text.count(",") + text.count(":") < most
+
+    try:
+        assert read_json(text.encode(), most_values=most) == content
+        assert is_taken
+    except UnreadableError:
+        assert not is_taken
 
 
 @given(content_type=st.sampled_from(TYPES) | st.text(max_size=80), body=st.binary(max_size=300))

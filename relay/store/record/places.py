@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 
 from redis import Redis
 
@@ -20,6 +20,7 @@ ENTER = Script.load("enter")
 LAPSES_MS = 30_000
 """So long a place is taken by a process that has died in it."""
 AGAIN_S = 1
+_ANY_NUMBER = nullcontext()
 
 
 class Places:
@@ -28,15 +29,15 @@ class Places:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    @contextmanager
-    def taken(self, source: str, most: int | None) -> Iterator[None]:
+    def taken(self, source: str, most: int | None) -> AbstractContextManager[None]:
         """One of so many places of a source; None: there are any number, and the record is not asked.
 
-        Raises LimitedError where none is free, and RecordUnavailableError before, never at the end.
+        Entering raises LimitedError where none is free, and RecordUnavailableError; leaving never does.
         """
-        if most is None:
-            yield
-            return
+        return _ANY_NUMBER if most is None else self._taken(source, most)
+
+    @contextmanager
+    def _taken(self, source: str, most: int) -> Iterator[None]:
         who = secrets.token_hex(8)
         if not self._enter(source, who, most):
             raise LimitedError(AGAIN_S)
