@@ -52,9 +52,12 @@ class Post:
     headers: Mapping[str, str]
 
 
+BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Chrome/130.0 Safari/537.36", "Accept": "*/*"}
+
+
 def lead_post(size: int = 300, *, is_repeated: bool = False, is_refused: bool = False) -> Post:
     """What the website sends, in so many bytes; always the same event, or with a token that is wrong."""
-    headers = website() | ({"X-Relay-Token": "not the token of the test"} if is_refused else {})
+    headers = website() | BROWSER | ({"X-Relay-Token": "not the token of the test"} if is_refused else {})
     unique = '"submission_id": "same", "n": "' if is_repeated else '"submission_id": "'
     before, after = '{"lead": {"id": 1}, "user": 1, ' + unique, '", "text": "'
     filling = "x" * max(0, size - len(before) - len(after) - 20)

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.load import Load, MissingError, lead_post, need_wrk, press
+from tests.bench.others import Served, contender, node_red, webhook
 from tests.bench.proc import cpu_s, tree
 from tests.bench.report import Table, Value
 from tests.bench.rig import Rig, say
-from tests.bench.served import Served, contender, node_red, webhook
 from tests.support.folders import copy_config
 
 ROUNDS = 3
