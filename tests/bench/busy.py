@@ -1,4 +1,4 @@
-"""How long the door takes while 10,000 deliveries wait and the workers run, beside the same door with nothing else to do.
+"""How long the door takes while 10,000 deliveries wait and the workers run, beside the same door before that.
 
 The portal grants two requests a second, as most plans do, so the workers send in batches and never come to an end.
 """
@@ -37,7 +37,7 @@ def measure(*, full: bool) -> list[Table]:
         until(lambda: rig.started() > 0, "the workers to deliver")
         busy = {count: rounds(rig, web.url, count, seconds) for count in CONNECTIONS}
         waiting = rig.ledger().deliveries[State.PENDING]
-    how = f"{ROUNDS} rounds of {seconds} s; busy: {waiting:,} wait at last, workers run at a portal's 2 requests a second"
+    how = f"{ROUNDS} rounds of {seconds} s; busy: {waiting:,} wait at last, and workers send 2 requests a second"
     rows = {}
     for count in CONNECTIONS:
         rows[f"{count} connections, idle"] = row(idle[count], idle[count])

@@ -21,7 +21,9 @@ WAITING, WAITING_IN_FULL = 2_000, 10_000
 RATE, BURST, BATCH = 2.0, 5, 50
 PLAN = f"{{plan: standard, own_id: echo, batch: {BATCH}, burst: {BURST - 1}}}"
 WORKERS = 2
-COLUMNS = {"of the limit": ".2f", "s": ".1f", "the limit's s": ".1f", "workflows": ",", "doubled": ",", "ended with": ""}
+COLUMNS = {
+    "of the limit": ".2f", "s": ".1f", "the limit's s": ".1f", "workflows": ",", "doubled": ",", "ended with": "",
+}  # fmt: skip
 
 
 def measure(*, full: bool) -> list[Table]:

@@ -30,7 +30,9 @@ JOBS_A_SECOND = 700
 """More than RQ's worker does: its queue must not run empty within the window."""
 PLAN = "{plan: self_hosted, own_id: off, batch: 50}"
 QUEUE = "bench"
-COLUMNS = {"of RQ's": ".2f", "deliveries/s": ",.0f", "CPU us": ",.0f", "delivered": ",", "waited": ",", "twice or lost": ","}
+COLUMNS = {
+    "of RQ's": ".2f", "deliveries/s": ",.0f", "CPU us": ",.0f", "delivered": ",", "waited": ",", "twice or lost": ",",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ def measure(*, full: bool) -> list[Table]:
                 "of RQ's": ours.rate / theirs.rate, "deliveries/s": ours.rate, "CPU us": ours.cpu_s / ours.count * 1e6,
                 "delivered": ours.count, "waited": waiting, "twice or lost": wrong,
             }  # fmt: skip
-    how = f"a portal without limits; {'until all are delivered' if full else f'{WINDOW_S:g} s each'}; CPU of the workers"
+    until_when = "until all are delivered" if full else f"{WINDOW_S:g} s each"
+    how = f"a portal without limits; {until_when}; CPU of the workers, a delivery"
     return [Table("Delivering", how, COLUMNS, rows)]
 
 

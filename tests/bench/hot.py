@@ -36,12 +36,14 @@ from relay.core.telemetry import configure
 from relay.sources import Webhook
 from relay.web.app import create_app
 from tests.bench.receiving import config_with
+from tests.bench.report import Table
 from tests.support.folders import SECRETS, WEB_SECRETS
 from tests.support.senders import website
 from tests.support.valkey import Valkey
 
 HERE = Path(__file__).resolve().parents[2]
 ROUNDS, EVENTS, AT_ONCE = 5, 2_000, 32
+SHORT_ROUNDS = 2
 MOST_SHOWN = 70
 SCENES = {"1 rule": (1, 1), "3 rules match": (3, 3), "10 rules match": (10, 10), "200 rules loaded": (1, 200)}
 
@@ -173,6 +175,17 @@ def table(rounds: list[list[dict[str, float]]]) -> str:
             line += f"   there {statistics.median(other):8.0f}, here {ratio:.2f} of it"
         lines.append(line)
     return "\n".join(lines)
+
+
+def measure(*, full: bool) -> list[Table]:
+    """The same for `make bench`: a row a scene, with what each way takes."""
+    rounds = [json.loads(measured("--round", HERE)) for _ in range(ROUNDS if full else SHORT_ROUNDS)]
+    ways = ("receive", "wsgi", "server")
+    rows = {
+        scene: {way: statistics.median(one[f"{scene}: {way}"] for one in rounds) for way in ways} for scene in SCENES
+    }
+    how = f"us an event, medians of {len(rounds)} rounds; receive: after its reading; wsgi: all; server: the script"
+    return [Table("CPU at the door", how, dict.fromkeys(ways, ",.0f"), rows)]
 
 
 def main() -> int:

@@ -38,7 +38,7 @@ class Times:
     portal: float
 
 
-def measure(*, full: bool) -> list[Table]:  # noqa: ARG001 - it is short as it is
+def measure(*, full: bool) -> list[Table]:
     """Set everything up, measure, and take everything down again."""
     with Rig() as rig:
         portal = rig.start_sandbox()

@@ -64,8 +64,6 @@ PARTS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """0; 1 where a part has failed; 2 for bad usage; 130 after Ctrl-C, with everything ended that was started."""
     options = parser().parse_args(arguments)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _leave)
     if options.source:
         document = json.loads(options.source.read_text("utf-8"))
         failed: list[str] = []
@@ -141,4 +139,6 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
+    for wanted in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(wanted, _leave)
     sys.exit(main())

@@ -23,7 +23,7 @@ ROUNDS = 3
 COLUMNS = {"s": ".2f", "spread": ".2f", "CPU s": ".2f"}
 
 
-def measure(*, full: bool) -> list[Table]:  # noqa: ARG001 - it is short as it is
+def measure(*, full: bool) -> list[Table]:
     """Each in turn, three times."""
     taken: dict[str, list[tuple[float, float]]] = {"serve": [], "workers": [], "up": []}
     for round_ in range(1, ROUNDS + 1):
