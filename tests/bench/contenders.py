@@ -60,8 +60,9 @@ def _queue() -> Queue:
     # Made at the first post: after gunicorn has forked.
     queue: Queue | None = by_hand.extensions.get("queue")
     if queue is None:
-        url = os.environ["BENCH_REDIS_URL"]
-        queue = by_hand.extensions["queue"] = Queue("by-hand", connection=Redis.from_url(url))
+        # A connection for each request: with the hundred that redis-py allows, many would be answered with a 500.
+        redis = Redis.from_url(os.environ["BENCH_REDIS_URL"], max_connections=1_000)
+        queue = by_hand.extensions["queue"] = Queue("by-hand", connection=redis)
     return queue
 
 

@@ -171,6 +171,6 @@ def _row(scene: str, name: str, runs: Runs) -> Mapping[str, Value]:
 
 def _ratio(mine: Sequence[Run], others: Sequence[Run] | None) -> float | None:
     """The median of the ratios of each round: what disturbs a round disturbs both."""
-    if others is None:
+    if others is None or not all(other.load.rate for other in others):
         return None
     return statistics.median(one.load.rate / other.load.rate for one, other in zip(mine, others, strict=True))

@@ -43,7 +43,10 @@ def as_text(table: Table) -> str:
 
 def as_document(tables: Iterable[Table]) -> dict[str, Any]:
     """Everything, for JSON: the machine, and the tables by title."""
-    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
+    machine = {
+        "cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform(),
+        "load": os.getloadavg()[1],
+    }  # fmt: skip
     return {"machine": machine, "tables": {table.title: asdict(table) for table in tables}}
 
 

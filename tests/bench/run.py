@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import signal
 import sys
 import time
@@ -28,6 +29,8 @@ from tests.bench.report import Table, as_document, as_text
 from tests.bench.rig import say
 
 INTERRUPTED = 130
+BUSY = 1.0
+"""A load average above this disturbs what is measured by the clock."""
 README = "readme"
 
 
@@ -89,6 +92,8 @@ def measured(parts: Sequence[Part], *, full: bool, show: bool) -> tuple[dict[str
     """Run these; print their tables as they come, if they are to be shown. The document, and the parts that failed."""
     tables: list[Table] = []
     failed = []
+    if (load := os.getloadavg()[0]) > BUSY:
+        say(f"this machine is busy (load {load:.1f}): rely on ratios of one round and on CPU, not on seconds")
     for number, part in enumerate(parts, 1):
         say(f"[{number}/{len(parts)}] {part.name}: {part.text}; about {part.seconds[full]} s")
         begun = time.monotonic()
