@@ -158,10 +158,18 @@ def measured(task: str, folder: Path) -> str:
     command = [sys.executable, "-m", "gevent.monkey", __file__, task]
     environ = os.environ | {"PYTHONPATH": str(folder)}
     # From that folder, which `-m` puts before all others.
-    done = subprocess.run(
-        command, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
-    )
-    return done.stdout.decode()
+    with subprocess.Popen(
+        command, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        try:
+            printed, _ = process.communicate()
+        except BaseException:
+            process.terminate()  # and not killed: its server is ended by it
+            process.wait()
+            raise
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return printed
 
 
 def table(rounds: list[list[dict[str, float]]]) -> str:
@@ -190,6 +198,7 @@ def measure(*, full: bool) -> list[Table]:
 
 def main() -> int:
     """Measure, print."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     match sys.argv[1:]:
         case ["--round"]:
             configure("web")

@@ -31,7 +31,7 @@ def memory(column: str, spec: str) -> str:
 
 WORKERS = [f"workers, {count}" for count in (1, 2, 4)]
 RQS = [f"RQ's bare worker, {count}" for count in (1, 2, 4)]
-PORTALS = [f"{count} portals" for count in (1, 20, 100)]
+PORTALS = [f"portals: {count}" for count in (1, 20, 100)]
 COMMANDS = ["serve", "workers", "up"]
 RECORDED, ANSWERED = "recorded: the workflow id", "answered: it is on disk"
 UP_TO_ID = "From POST to recorded workflow id"

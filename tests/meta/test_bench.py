@@ -122,15 +122,18 @@ def short_folder() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_benchmark_that_is_stopped_leaves_no_process_and_no_folder(
-    short_folder: Path, number: signal.Signals
+@pytest.mark.parametrize(
+    ("part", "processes", "number"),
+    [("start", 2, signal.SIGINT), ("start", 2, signal.SIGTERM), ("hot", 1, signal.SIGINT)],
+)
+def test_a_benchmark_that_is_stopped_leaves_nothing_behind(
+    short_folder: Path, part: str, processes: int, number: signal.Signals
 ) -> None:
-    command = [sys.executable, "tests/bench/run.py", "start"]
+    command = [sys.executable, "tests/bench/run.py", part]
     with subprocess.Popen(
         command, cwd=REPOSITORY, env={"PATH": "/usr/bin:/bin", "TMPDIR": str(short_folder)}, stderr=subprocess.PIPE
     ) as process:
-        until(lambda: len(working_in(short_folder)) > 1, "a record and a web process to run", 60)
+        until(lambda: len(working_in(short_folder)) >= processes, "its processes to run", 60)
         process.send_signal(number)
         _, said = process.communicate(timeout=60)
 
