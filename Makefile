@@ -17,7 +17,7 @@ demo: .venv/installed ## everything at once with sample events, until Ctrl-C; AR
 test: ## what CI runs; `bash .ci/run lint` (or types, tests) runs a part
 	@bash .ci/run
 
-bench: ## how fast it is, as tables
+bench: ## how fast and how large it is, as tables, in ten minutes; ARGS=receiving a part, ARGS=--help names them
 	@bash .ci/run install
 	@PYTHONPATH=. $(IN_VENV) tests/bench/run.py $(ARGS)
 

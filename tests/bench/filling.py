@@ -54,8 +54,10 @@ for i = 2, #ARGV do
   redis.call('ZADD', KEY.deliveries_by_state .. v.state, 0, v.delivery)
   index(v.delivery, 'ZADD')
   redis.call('RPUSH', KEY.attempts .. v.delivery, (shape.attempt:gsub('@(%w+)@', v)))
+  if v.state == 'dead' then redis.call('ZADD', KEY.buried, 0, v.delivery) end
   if v.workflow ~= '' then redis.call('HSET', KEY.workflows, v.workflow, v.delivery) end
 end
+redis.call('SADD', KEY.portals, 'main')
 redis.call('HINCRBY', KEY.ledger, 'event:accepted', #ARGV - 1)
 redis.call('HINCRBY', KEY.ledger, 'delivery:created', #ARGV - 1)
 return #ARGV - 1
@@ -208,10 +210,11 @@ def _contents(redis: Redis) -> dict[str, Any]:
     for key in redis.scan_iter(f"{keys.PREFIX}*"):
         kind = redis.type(key)
         name = key.decode()
-        if name.startswith((keys.LEDGER, keys.MINUTE, keys.HOUR, keys.CODES)):  # of bounded size
+        # Of bounded size, or gone after a minute.
+        if name.startswith((keys.LEDGER, keys.MINUTE, keys.HOUR, keys.CODES, keys.CLAIM, keys.WAKES)):
             continue
         read = {
-            b"hash": redis.hgetall, b"zset": lambda k: redis.zrange(k, 0, -1, withscores=True),
+            b"hash": redis.hgetall, b"set": redis.smembers, b"zset": lambda k: redis.zrange(k, 0, -1, withscores=True),
             b"list": lambda k: redis.lrange(k, 0, -1), b"string": redis.get,
         }[kind]  # fmt: skip
         text = repr(read(key)) if kind != b"hash" else repr(sorted(read(key).items()))
@@ -252,7 +255,7 @@ def _shape() -> str:
     events["received_at"] = deliveries["created_at"] = deliveries["updated_at"] = "@at@"
     deliveries |= {
         "state": "@state@", "template_id": "@template@", "workflow_id": "@workflow@", "reason": "@reason@",
-        "attempts": "1",
+        "attempts": "1", "turn": "2",
         "call": str(deliveries["call"]).replace('"template_id":1', '"template_id":@template@'),
     }  # fmt: skip
     flat = [[part if isinstance(part, str) else part.decode() if isinstance(part, bytes) else str(part)

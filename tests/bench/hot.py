@@ -36,12 +36,14 @@ from relay.core.telemetry import configure
 from relay.sources import Webhook
 from relay.web.app import create_app
 from tests.bench.receiving import config_with
+from tests.bench.report import Table
 from tests.support.folders import SECRETS, WEB_SECRETS
 from tests.support.senders import website
 from tests.support.valkey import Valkey
 
 HERE = Path(__file__).resolve().parents[2]
 ROUNDS, EVENTS, AT_ONCE = 5, 2_000, 32
+SHORT_ROUNDS = 2
 MOST_SHOWN = 70
 SCENES = {"1 rule": (1, 1), "3 rules match": (3, 3), "10 rules match": (10, 10), "200 rules loaded": (1, 200)}
 
@@ -156,10 +158,18 @@ def measured(task: str, folder: Path) -> str:
     command = [sys.executable, "-m", "gevent.monkey", __file__, task]
     environ = os.environ | {"PYTHONPATH": str(folder)}
     # From that folder, which `-m` puts before all others.
-    done = subprocess.run(
-        command, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
-    )
-    return done.stdout.decode()
+    with subprocess.Popen(
+        command, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        try:
+            printed, _ = process.communicate()
+        except BaseException:
+            process.terminate()  # and not killed: its server is ended by it
+            process.wait()
+            raise
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return printed
 
 
 def table(rounds: list[list[dict[str, float]]]) -> str:
@@ -175,8 +185,20 @@ def table(rounds: list[list[dict[str, float]]]) -> str:
     return "\n".join(lines)
 
 
+def measure(*, full: bool) -> list[Table]:
+    """The same for `make bench`: a row a scene, with what each way takes."""
+    rounds = [json.loads(measured("--round", HERE)) for _ in range(ROUNDS if full else SHORT_ROUNDS)]
+    ways = ("receive", "wsgi", "server")
+    rows = {
+        scene: {way: statistics.median(one[f"{scene}: {way}"] for one in rounds) for way in ways} for scene in SCENES
+    }
+    how = f"us an event, medians of {len(rounds)} rounds; receive: after its reading; wsgi: all; server: the script"
+    return [Table("CPU at the door", how, dict.fromkeys(ways, ",.0f"), rows)]
+
+
 def main() -> int:
     """Measure, print."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     match sys.argv[1:]:
         case ["--round"]:
             configure("web")

@@ -1,4 +1,4 @@
-"""How long from POST to recorded workflow id, where nothing else is going on. Prints a table; asserts nothing.
+"""How long from POST to recorded workflow id, where nothing else is going on.
 
 Real processes: Valkey with appendfsync always, `relay serve`, `workers`, and a sandbox portal that limits no rate and
 adds no wait. Events go one after the other over one connection; the record is asked until it says `started`.
@@ -6,17 +6,10 @@ adds no wait. Events go one after the other over one connection; the record is a
 
 from __future__ import annotations
 
-import os
-import shutil
 import statistics
-import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import requests
 from redis import Redis
@@ -24,11 +17,9 @@ from redis import Redis
 from relay.core.events import Attempt
 from relay.store.record.codec import attempt_from_json
 from relay.store.redis import keys
-from tests.support.folders import SECRETS, WEB_SECRETS, copy_config
-from tests.support.processes import Processes, free_port
+from tests.bench.report import Table
+from tests.bench.rig import Rig
 from tests.support.senders import SEED, website
-from tests.support.valkey import Valkey
-from tests.support.waiting import until
 
 EVENTS = 300
 WARM_UP = 30
@@ -47,39 +38,17 @@ class Times:
     portal: float
 
 
-def main() -> int:
-    """Set everything up, measure, print, and take everything down again."""
-    folder = Path(tempfile.mkdtemp(prefix="relay-bench-"))
-    processes = Processes(folder, copy_config(folder), SECRETS | WEB_SECRETS)
-    try:
-        with Valkey() as valkey:
-            try:
-                url = start(processes, valkey.url)
-                measure(url, valkey.redis, WARM_UP)
-                times = measure(url, valkey.redis, EVENTS)
-            finally:
-                processes.clean_up()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    print(table(times), flush=True)
-    return 0
+def measure(*, full: bool) -> list[Table]:
+    """Set everything up, measure, and take everything down again."""
+    with Rig() as rig:
+        portal = rig.start_sandbox()
+        web = rig.start_web()
+        rig.start_workers(portal)
+        send_all(web.url, rig.valkey.redis, WARM_UP)
+        return [table(send_all(web.url, rig.valkey.redis, EVENTS))]
 
 
-def start(processes: Processes, redis_url: str) -> str:
-    """The processes; the web process's address."""
-    port = free_port()
-    portal = f"http://127.0.0.1:{port}"
-    running = processes.start("relay", "sandbox", "--port", str(port))
-    until(lambda: portal in running.printed(), f"the sandbox to listen\n{running.log()}")
-    unlimited = {"rate": None, "operating_limit_s": None}
-    requests.post(f"{portal}/sandbox/settings", json=unlimited, timeout=5).raise_for_status()
-    web = processes.start("relay", "serve", REDIS_URL=redis_url)
-    processes.start("workers", REDIS_URL=redis_url, PORTAL_MAIN_WEBHOOK_URL=f"{portal}/rest/1/sandbox/")
-    web.wait_for_url()
-    return web.url
-
-
-def measure(url: str, redis: Redis, count: int) -> list[Times]:
+def send_all(url: str, redis: Redis, count: int) -> list[Times]:
     """Send so many events, each after the one before it has its workflow."""
     with requests.Session() as sender:
         return [send(sender, url, redis) for _ in range(count)]
@@ -106,21 +75,24 @@ def last_attempt(redis: Redis, delivery: str) -> Attempt:
     return attempt_from_json(entry)
 
 
-def table(times: Sequence[Times]) -> str:
-    """The percentiles, a line each."""
-    rows = (
-        ("answered: it is on disk", [one.answered for one in times], ""),
-        ("recorded: the workflow id", [one.recorded for one in times], f"{TARGET_MS:.0f}"),
-        ("  of which the portal (whole ms)", [one.portal for one in times], ""),
-        ("  the relay's own share", [one.recorded - one.portal for one in times], ""),
+def table(times: Sequence[Times]) -> Table:
+    """The percentiles, a row each."""
+    rows = {
+        "answered: it is on disk": [one.answered for one in times],
+        "recorded: the workflow id": [one.recorded for one in times],
+        "  of which the portal (whole ms)": [one.portal for one in times],
+        "  the relay's own share": [one.recorded - one.portal for one in times],
+    }
+    return Table(
+        "From POST to recorded workflow id",
+        f"ms after the POST; {len(times)} events one after the other, the portal without limits; "
+        f"target of the second row: a p50 of {TARGET_MS:.0f}",
+        {"p50": ".1f", "p95": ".1f", "p99": ".1f"},
+        {name: percentiles(values) for name, values in rows.items()},
     )
-    title = f"From POST to recorded workflow id: {len(times)} events one after the other, {os.cpu_count()} cores"
-    lines = [title, f"{'ms after the POST':34} {'p50':>7} {'p95':>7} {'p99':>7} {'target p50':>11}"]
-    for name, values, target in rows:
-        cuts = statistics.quantiles(values, n=100, method="inclusive")
-        lines.append(f"{name:34} {cuts[49]:7.1f} {cuts[94]:7.1f} {cuts[98]:7.1f} {target:>11}".rstrip())
-    return "\n".join(lines)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def percentiles(values: Sequence[float]) -> dict[str, float]:
+    """The usual ones, by name."""
+    cuts = statistics.quantiles(values, n=100, method="inclusive")
+    return {"p50": cuts[49], "p95": cuts[94], "p99": cuts[98]}

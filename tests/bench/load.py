@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.senders import website
+
 SCRIPT = """
 local n = 0
 local id = os.time()
@@ -23,14 +25,22 @@ end
 _UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 
 
+class MissingError(Exception):
+    """A program that a measurement needs is not on this machine."""
+
+
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one run came to. rate: answers a second; p50, p99 in ms; failed: answers that were none of 2xx and 3xx."""
+    """What one run came to.
+
+    rate: answers a second; p50, p99 in ms; failed: answers that were none of 2xx and 3xx; count: all answers.
+    """
 
     rate: float
     p50: float
     p99: float
     failed: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +52,30 @@ class Post:
     headers: Mapping[str, str]
 
 
-def need_wrk() -> bool:
-    """Whether wrk is here, or could be fetched."""
-    if shutil.which("wrk") is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        fetch = ["apt-get", "install", "-qq", "--yes", "--no-install-recommends", "wrk"]
+BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Chrome/130.0 Safari/537.36", "Accept": "*/*"}
+
+
+def lead_post(size: int = 300, *, is_repeated: bool = False, is_refused: bool = False) -> Post:
+    """What the website sends, in so many bytes; always the same event, or with a token that is wrong."""
+    headers = website() | BROWSER | ({"X-Relay-Token": "not the token of the test"} if is_refused else {})
+    unique = '"submission_id": "same", "n": "' if is_repeated else '"submission_id": "'
+    before, after = '{"lead": {"id": 1}, "user": 1, ' + unique, '", "text": "'
+    filling = "x" * max(0, size - len(before) - len(after) - 20)
+    return Post(before, after + filling + '"}', headers)
+
+
+def need_wrk() -> None:
+    """Fetch wrk where it is missing. Raises MissingError where that cannot be."""
+    if not has_debian("wrk"):
+        raise MissingError("wrk is needed, and was not found: on Debian, apt-get install wrk")
+
+
+def has_debian(package: str) -> bool:
+    """Whether the program of this name is here, or could be fetched: root may ask apt."""
+    if shutil.which(package) is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        fetch = ["apt-get", "install", "-qq", "--yes", "--no-install-recommends", package]
         subprocess.run(fetch, capture_output=True, check=False)
-    return shutil.which("wrk") is not None
+    return shutil.which(package) is not None
 
 
 def press(url: str, post: Post, connections: int, seconds: float, folder: Path) -> Load:
@@ -67,6 +95,7 @@ def press(url: str, post: Post, connections: int, seconds: float, folder: Path) 
         _ms(printed, "50%"),
         _ms(printed, "99%"),
         int(refused[1]) if refused else 0,
+        int(re.search(r"(\d+) requests in ", printed)[1]),  # type: ignore[index] # likewise
     )
 
 

@@ -1,4 +1,4 @@
-"""How long it takes to read a body of 100 KB, of each kind that senders send. Prints a table; asserts nothing.
+"""How long it takes to read a body of 100 KB, of each kind that senders send.
 
 One process and no server: while a body is read, a web process does nothing else. The kinds take turns, so that whatever
 else the machine does falls on all of them.
@@ -10,17 +10,14 @@ import gzip
 import itertools
 import json
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from urllib.parse import urlencode
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from relay.sources.body_reader import BodyReader
 from relay.sources.parsers import FORM, JSON, MULTIPART
 from relay.sources.unpacking import unpack
+from tests.bench.report import Table
 
 SIZE = 100_000
 ROUNDS, WARM_UP = 60, 5
@@ -29,21 +26,24 @@ TEXT = "Заявка: call me after 18:00"
 READER = BodyReader(json_values=("events",), fallback_charset="windows-1251")
 
 
-def main() -> int:
-    """Measure and print."""
+def measure(*, full: bool) -> list[Table]:
+    """Each kind in turn, again and again."""
     bodies = kinds()
     times: dict[str, list[float]] = {name: [] for name in bodies}
     for number in range(WARM_UP + ROUNDS):
         for name, (content_type, encoding, body) in bodies.items():
-            begun = time.perf_counter()
+            begun = time.process_time()
             READER.read("POST", content_type, "", unpack(encoding, body, 2 * SIZE))
             if number >= WARM_UP:
-                times[name].append((time.perf_counter() - begun) * 1000)
-    print(f"{'a body of 100 KB':<26}{'bytes':>9}{'median ms':>11}{'p10':>8}{'p90':>8}   target {TARGET_MS:g} ms")
+                times[name].append((time.process_time() - begun) * 1000)
+    rows = {}
     for name, (_, _, body) in bodies.items():
         tenths = statistics.quantiles(times[name], n=10)
-        print(f"{name:<26}{len(body):>9}{statistics.median(times[name]):>11.2f}{tenths[0]:>8.2f}{tenths[-1]:>8.2f}")
-    return 0
+        rows[name] = {
+            "median ms": statistics.median(times[name]), "p10": tenths[0], "p90": tenths[-1], "bytes": len(body)
+        }  # fmt: skip
+    columns = {"median ms": ".2f", "p10": ".2f", "p90": ".2f", "bytes": ","}
+    return [Table("Reading a body of 100 KB", f"CPU, {ROUNDS} times each; target {TARGET_MS:g} ms", columns, rows)]
 
 
 def kinds() -> dict[str, tuple[str, str, bytes]]:
@@ -83,7 +83,3 @@ def filled(item: Callable[[int], str], between: str, size: int, most: int = 100_
             return between.join(found)
         found.append(text.removesuffix(between))
     raise AssertionError
-
-
-if __name__ == "__main__":
-    sys.exit(main())

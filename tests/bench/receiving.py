@@ -1,41 +1,31 @@
-"""How many posts a second the door takes, beside a bare route and what people write by hand. Prints tables and JSON.
+"""How many posts a second the door takes, beside a bare route, what people write by hand, Node-RED and webhook.
 
     make bench ARGS=receiving
 
-All are served by the same gunicorn with the same two gevent workers, on one server with `appendfsync always`, in one
-run: contenders take turns, three rounds, so that what else the machine does is everybody's. Ratios come first: they
-hold on other machines.
+All are on this machine in one run and take turns, scene after scene, three rounds, so that what else the machine does
+is everybody's; ratios are of the same round. What Flask serves has the same gunicorn with two gevent workers, on one
+server with `appendfsync always`. CPU is of the web processes alone, and holds where the machine has other work too.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import statistics
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from tests.bench.load import Load, MissingError, lead_post, need_wrk, press
+from tests.bench.others import Served, contender, node_red, webhook
+from tests.bench.proc import cpu_s, tree
+from tests.bench.report import Table, Value
+from tests.bench.rig import Rig, say
+from tests.support.folders import copy_config
 
-import requests
-
-from tests.bench.load import Load, Post, need_wrk, press
-from tests.support.folders import REPOSITORY, SECRETS, WEB_SECRETS, copy_config
-from tests.support.processes import Processes, free_port
-from tests.support.senders import website
-from tests.support.valkey import Valkey
-from tests.support.waiting import until
-
-ROUNDS, SECONDS = 3, 4.0
-WARM_UP_S = 1.0
+ROUNDS = 3
 CONNECTIONS = (16, 64, 256)
-TOKEN = SECRETS["SOURCE_WEBSITE_TOKEN"]
+BARE, BY_HAND, NODE_RED, WEBHOOK, RELAY = "bare route", "by hand", "Node-RED", "webhook", "relay"
 RULE = """
 name: {name}
 source: website
@@ -59,68 +49,85 @@ class Scene:
     loaded: int = 1
     is_repeated: bool = False
     is_refused: bool = False
-    contenders: tuple[str, ...] = ("relay",)
+    contenders: tuple[str, ...] = (RELAY,)
+
+    @property
+    def rules(self) -> tuple[int, int]:
+        """How many match, among how many."""
+        return self.matching, self.loaded
 
 
-EVERYBODY = ("bare route", "by hand", "relay")
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One contender in one scene and round. cpu_us: microseconds of CPU a post of its web processes."""
+
+    load: Load
+    cpu_us: float
+
+
+EVERYBODY = (BARE, BY_HAND, NODE_RED, WEBHOOK, RELAY)
+PLAIN = "64 connections"
 SCENES = (
     *(Scene(f"{count} connections", count, contenders=EVERYBODY) for count in CONNECTIONS),
-    Scene("10 KB", size=10_000, contenders=("bare route", "relay")),
-    Scene("200 KB", connections=16, size=200_000, contenders=("bare route", "relay")),
-    Scene("3 rules match", matching=3),
-    Scene("10 rules match", matching=10),
+    Scene("10 KB", size=10_000),
+    Scene("200 KB", connections=16, size=200_000),
+    Scene("3 rules match", matching=3, loaded=3),
+    Scene("10 rules match", matching=10, loaded=10),
     Scene("200 rules loaded", loaded=200),
     Scene("duplicates", is_repeated=True),
     Scene("refused", is_refused=True),
 )
+COLUMNS = {
+    "of by hand": ".2f", "of Node-RED": ".2f", "of bare": ".2f", "of plain": ".2f", "posts/s": ",.0f",
+    "spread": ",.0f", "CPU us": ",.0f", "p50 ms": ".1f", "p99 ms": ".1f", "failed": ",",
+}  # fmt: skip
+Runs = dict[tuple[str, str], list[Run]]
 
 
-def main() -> int:
-    """Measure, print. 1 where wrk is missing."""
-    if not need_wrk():
-        print("wrk is needed, and was not found: on Debian, apt-get install wrk", file=sys.stderr)
-        return 1
-    loads: dict[tuple[str, str], list[Load]] = {}
-    for matching, loaded in dict.fromkeys((scene.matching, scene.loaded) for scene in SCENES):
-        scenes = [scene for scene in SCENES if (scene.matching, scene.loaded) == (matching, loaded)]
-        with served(matching, loaded, {name for scene in scenes for name in scene.contenders}) as (urls, folder):
-            for round_ in range(ROUNDS + 1):
-                for scene in scenes:
-                    for name in scene.contenders:
-                        load = run(scene, urls[name], folder, WARM_UP_S if round_ == 0 else SECONDS)
-                        if round_:
-                            loads.setdefault((scene.name, name), []).append(load)
-    print(table(loads), flush=True)
-    print(json.dumps({f"{scene}: {name}": [asdict(one) for one in runs] for (scene, name), runs in loads.items()}))
-    return 0
+def measure(*, full: bool) -> list[Table]:
+    """Everybody in every scene."""
+    need_wrk()
+    seconds = 4 if full else 2
+    with Rig() as rig, ExitStack() as stack:
+        served, notes = everybody(rig, stack)
+        for one in served.values():
+            run_once(SCENES[0], one, 1, rig.folder)  # to warm up
+        runs: Runs = {}
+        for round_ in range(1, ROUNDS + 1):
+            say(f"  round {round_} of {ROUNDS}")
+            for scene in SCENES:
+                for name in scene.contenders:
+                    if one := served.get((name, *scene.rules)):
+                        run = run_once(scene, one, seconds, rig.folder)
+                        runs.setdefault((scene.name, name), []).append(run)
+    return [table(runs, seconds, notes)]
 
 
-def run(scene: Scene, url: str, folder: Path, seconds: float) -> Load:
+def everybody(rig: Rig, stack: ExitStack) -> tuple[dict[tuple[str, int, int], Served], list[str]]:
+    """All contenders by name and rules, and why some are missing. There is a relay for each number of rules."""
+    served, notes = {}, []
+    for rules in dict.fromkeys(scene.rules for scene in SCENES):
+        folder = rig.folder / f"rules-{rules[0]}-of-{rules[1]}"
+        folder.mkdir()
+        relay = rig.start_web(config_with(folder, *rules))
+        served[RELAY, *rules] = Served(relay.url, relay.pid)
+    served[BARE, 1, 1] = stack.enter_context(contender("bare", rig.valkey.url, rig.folder))
+    served[BY_HAND, 1, 1] = stack.enter_context(contender("by_hand", rig.valkey.url, rig.folder))
+    for name, other in ((NODE_RED, node_red), (WEBHOOK, webhook)):
+        try:
+            served[name, 1, 1] = stack.enter_context(other(rig.folder))
+        except MissingError as error:
+            notes.append(str(error))
+    return served, notes
+
+
+def run_once(scene: Scene, served: Served, seconds: float, folder: Path) -> Run:
     """One run of one contender."""
-    headers = website() | ({"X-Relay-Token": "not the token of the test"} if scene.is_refused else {})
-    unique = '"submission_id": "same", "n": "' if scene.is_repeated else '"submission_id": "'
-    before, after = '{"lead": {"id": 1}, "user": 1, ' + unique, '", "text": "'
-    filling = "x" * max(0, scene.size - len(before) - len(after) - 20)
-    post = Post(before, after + filling + '"}', headers)
-    return press(f"{url}/hooks/website", post, scene.connections, seconds, folder)
-
-
-@contextmanager
-def served(matching: int, loaded: int, names: set[str]) -> Iterator[tuple[dict[str, str], Path]]:
-    """Everybody who is wanted, by name, on one server; with a folder to work in."""
-    folder = Path(tempfile.mkdtemp(prefix="relay-bench-"))
-    with ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        valkey = stack.enter_context(Valkey())
-        urls = {}
-        for name, app in (("bare route", "bare"), ("by hand", "by_hand")):
-            if name in names:
-                urls[name] = stack.enter_context(contender(app, valkey.url, folder))
-        processes = Processes(folder, config_with(folder, matching, loaded), SECRETS | WEB_SECRETS)
-        stack.callback(processes.clean_up)
-        relay = processes.start("relay", "serve", REDIS_URL=valkey.url)
-        relay.wait_for_url()
-        yield urls | {"relay": relay.url}, folder
+    post = lead_post(scene.size, is_repeated=scene.is_repeated, is_refused=scene.is_refused)
+    pids = tree(served.pid)
+    before = cpu_s(pids)
+    load = press(f"{served.url}/hooks/website", post, scene.connections, seconds, folder)
+    return Run(load, (cpu_s(pids) - before) / max(1, load.count) * 1e6)
 
 
 def config_with(folder: Path, matching: int, loaded: int) -> Path:
@@ -134,57 +141,36 @@ def config_with(folder: Path, matching: int, loaded: int) -> Path:
     return config
 
 
-@contextmanager
-def contender(app: str, redis_url: str, folder: Path) -> Iterator[str]:
-    """One of contenders.py under gunicorn; its address."""
-    url = f"127.0.0.1:{free_port()}"
-    path = f"{REPOSITORY}:{REPOSITORY / 'tests' / 'bench'}"
-    environ = os.environ | {"PYTHONPATH": path, "BENCH_REDIS_URL": redis_url, "BENCH_TOKEN": TOKEN}
-    served_as = ["-k", "gevent", "-w", "2", "-b", url, "--log-level", "warning"]
-    command = [sys.executable, "-m", "gunicorn", *served_as, f"contenders:{app}"]
-    with (folder / f"{app}.txt").open("w") as log:
-        process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
-    try:
-        until(_answering(f"http://{url}"), f"{app} to listen")
-        yield f"http://{url}"
-    finally:
-        process.terminate()
-        process.wait(10)
+def table(runs: Runs, seconds: float, notes: Sequence[str]) -> Table:
+    """A row each, and what it is of others in the same round."""
+    how = (
+        f"medians of {ROUNDS} rounds of {seconds:g} s in turn; two gevent workers, appendfsync always; "
+        f"Node-RED is one process, webhook runs /bin/true for each; plain: the relay at 64 connections"
+    )
+    rows = {f"{scene}: {name}": _row(scene, name, runs) for scene, name in runs}
+    return Table("Receiving", how, COLUMNS, rows, notes)
 
 
-def _answering(url: str) -> Callable[[], bool]:
-    def ask() -> bool:
-        try:
-            requests.get(url, timeout=1)
-        except requests.RequestException:
-            return False
-        return True
-
-    return ask
-
-
-def table(loads: dict[tuple[str, str], list[Load]]) -> str:
-    """A line each: the median of the rounds, its spread, and what it is of `by hand` and of the bare route."""
-    how = f"{ROUNDS} rounds of {SECONDS:g} s in turn, two gevent workers, appendfsync always, {os.cpu_count()} cores"
-    heads = f"{'of by hand':>10} {'of bare':>8} {'posts/s':>8} {'spread':>13} {'p50 ms':>7} {'p99 ms':>7} {'failed':>7}"
-    lines = [f"Receiving: {how}", f"{'':18} {'':11} {heads}"]
-    for (scene, name), runs in loads.items():
-        rates = [one.rate for one in runs]
-        ratios = [_ratio(rates, loads.get((scene, other))) for other in ("by hand", "bare route")]
-        lines.append(
-            f"{scene:18} {name:11} {ratios[0]:>10} {ratios[1]:>8} {statistics.median(rates):8,.0f} "
-            f"{min(rates):6,.0f}-{max(rates):<6,.0f} {statistics.median(one.p50 for one in runs):7.1f} "
-            f"{statistics.median(one.p99 for one in runs):7.1f} {sum(one.failed for one in runs):7}"
-        )
-    return "\n".join(lines)
+def _row(scene: str, name: str, runs: Runs) -> Mapping[str, Value]:
+    mine = runs[scene, name]
+    loads = [run.load for run in mine]
+    is_ours = name == RELAY
+    return {
+        "of by hand": _ratio(mine, runs.get((scene, BY_HAND))),
+        "of Node-RED": _ratio(mine, runs.get((scene, NODE_RED))),
+        "of bare": _ratio(mine, runs.get((scene, BARE))),
+        "of plain": _ratio(mine, runs.get((PLAIN, RELAY))) if is_ours else None,
+        "posts/s": statistics.median(load.rate for load in loads),
+        "spread": [load.rate for load in loads],
+        "CPU us": statistics.median(run.cpu_us for run in mine),
+        "p50 ms": statistics.median(load.p50 for load in loads),
+        "p99 ms": statistics.median(load.p99 for load in loads),
+        "failed": sum(load.failed for load in loads),
+    }
 
 
-def _ratio(rates: Sequence[float], others: Sequence[Load] | None) -> str:
+def _ratio(mine: Sequence[Run], others: Sequence[Run] | None) -> float | None:
     """The median of the ratios of each round: what disturbs a round disturbs both."""
-    if others is None:
-        return ""
-    return f"{statistics.median(mine / other.rate for mine, other in zip(rates, others, strict=True)):.2f}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    if others is None or not all(other.load.rate for other in others):
+        return None
+    return statistics.median(one.load.rate / other.load.rate for one, other in zip(mine, others, strict=True))

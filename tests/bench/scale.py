@@ -1,7 +1,7 @@
-"""What a page costs where very much is on record: a million events, two hundred thousand of them dead. Prints tables.
+"""What a page costs where very much is on record: in full a million events, two hundred thousand of them dead.
 
     make bench ARGS=scale
-    python tests/bench/scale.py [EVENTS [TIMES]]        a million events, each call 40 times
+    make bench ARGS="scale --full"
 
 A private Valkey (without its append-only file: nothing here has to last), filled as the record's own scripts would
 (tests/bench/filling.py), then the whole web application through its WSGI entrance, in this process: what is left out is
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,8 +19,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from flask.testing import FlaskClient
 from redis import Redis
@@ -33,10 +30,12 @@ from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Record
 from relay.web import create_app
 from tests.bench.filling import FIRST, KINDS, SPREAD, Sample, check_likeness, fill, workflow_of
+from tests.bench.report import Table, Value
 from tests.support.folders import SECRETS, WEB_SECRETS, copy_config
 from tests.support.valkey import Valkey
 
 EVENTS, TIMES = 1_000_000, 40
+SHORT_EVENTS, SHORT_TIMES = 100_000, 10
 DEAD_SHARE = 0.2
 TARGET_MS = 100.0
 WARM_UP = 3
@@ -56,21 +55,19 @@ class Timed:
         return statistics.quantiles(self.times_ms, n=100, method="inclusive")[94]
 
 
-def main() -> int:
-    """Fill, measure, print. 1 where something is slower than the target."""
-    events = int(sys.argv[1]) if len(sys.argv) > 1 else EVENTS
-    times = int(sys.argv[2]) if len(sys.argv) > 2 else TIMES
+def measure(*, full: bool) -> list[Table]:
+    """Fill, and ask for everything."""
+    events, times = (EVENTS, TIMES) if full else (SHORT_EVENTS, SHORT_TIMES)
     persons = PersonIndex(WEB_SECRETS["RELAY_SECRET_KEY"])
     with Valkey() as valkey, tempfile.TemporaryDirectory(prefix="relay-bench-") as folder:
-        fill_it(valkey.redis, persons, events)
+        filled = fill_it(valkey.redis, persons, events)
         client = client_of(valkey, Path(folder))
-        timed = [measure(client, name, path, times) for name, path in calls(valkey.redis, events)]
-    print(table(timed, times), flush=True)
-    return 1 if any(one.p95 > TARGET_MS or one.status != 200 for one in timed) else 0
+        timed = [ask(client, name, path, times) for name, path in calls(valkey.redis, events)]
+    return [table(timed, times, events, filled)]
 
 
-def fill_it(redis: Redis, persons: PersonIndex, events: int) -> None:
-    """Fill it, and say how large it became."""
+def fill_it(redis: Redis, persons: PersonIndex, events: int) -> str:
+    """Fill it; how large it became, in words."""
     redis.config_set("appendonly", "no")
     check_likeness(redis, persons)
     before, begun = memory(redis), time.perf_counter()
@@ -80,10 +77,9 @@ def fill_it(redis: Redis, persons: PersonIndex, events: int) -> None:
     if ledger.imbalances or ledger.total_events != events:
         raise RuntimeError(f"not what was to be written: {ledger}")
     each = (memory(redis) - before) / events
-    print(
+    return (
         f"{events:,} events with a delivery each, {dead:,} of them dead, in {time.perf_counter() - begun:.0f} s: "
-        f"{each:,.0f} bytes an event, {each * events / 2**30:.2f} GiB",
-        flush=True,
+        f"{each:,.0f} bytes an event, {each * events / 2**30:.2f} GiB"
     )
 
 
@@ -169,7 +165,7 @@ def calls(redis: Redis, events: int) -> Iterator[tuple[str, str]]:
         yield f"page {path}", path
 
 
-def measure(client: FlaskClient, name: str, path: str, times: int) -> Timed:
+def ask(client: FlaskClient, name: str, path: str, times: int) -> Timed:
     """Ask the same again and again."""
     headers = {"Authorization": f"Bearer {WEB_SECRETS['RELAY_API_TOKEN']}", "Accept": "text/html, application/json"}
     taken = []
@@ -185,19 +181,15 @@ def measure(client: FlaskClient, name: str, path: str, times: int) -> Timed:
     return Timed(name, status, size, taken)
 
 
-def table(timed: list[Timed], times: int) -> str:
-    """A line each, the slow ones marked."""
-    lines = [
-        f"Each {times} times, {os.cpu_count()} cores, target p95 under {TARGET_MS:.0f} ms",
-        f"{'call':52} {'status':>6} {'bytes':>8} {'p50 ms':>7} {'p95 ms':>7}",
-    ]
-    for one in timed:
-        mark = "  <- slow" if one.p95 > TARGET_MS else ""
-        lines.append(
-            f"{one.name:52} {one.status:6} {one.size:8,} {statistics.median(one.times_ms):7.1f} {one.p95:7.1f}{mark}"
-        )
-    return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def table(timed: list[Timed], times: int, events: int, filled: str) -> Table:
+    """A row each, the slow ones marked."""
+    columns = {"p50 ms": ".1f", "p95 ms": ".1f", "bytes": ",", "status": "", "": ""}
+    rows: dict[str, dict[str, Value]] = {
+        one.name: {
+            "p50 ms": statistics.median(one.times_ms), "p95 ms": one.p95, "bytes": one.size, "status": one.status,
+            "": "<- slow" if one.p95 > TARGET_MS else "", "events": events,
+        }
+        for one in timed
+    }  # fmt: skip
+    how = f"{filled}; each {times} times, target p95 under {TARGET_MS:.0f} ms"
+    return Table("Pages and API", how, columns, rows)

@@ -30,7 +30,11 @@ class Valkey:
         self._server: ValkeyServer | None = None
 
     def __enter__(self) -> Self:
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:  # Ctrl-C too: nobody else would end it
+            self.stop()
+            raise
 
     def __exit__(self, *_: object) -> None:
         self.stop()
