@@ -24,23 +24,29 @@ local function is_due(index, now)
   return #redis.call('ZRANGEBYSCORE', index, '-inf', now, 'LIMIT', 0, 1) > 0
 end
 
--- Add to the counts of this minute and this hour, which pages draw (store/record/statistics.py). They forget themselves.
-local counts
-local function tally(field, by)
-  if not counts then
-    local now = tonumber(redis.call('TIME')[1])
-    counts = {[KEY.minute .. math.floor(now / 60)] = 10800, [KEY.hour .. math.floor(now / 3600)] = 691200}
-  end
-  for key, ttl in pairs(counts) do
-    if redis.call('HINCRBY', key, field, by) == by then redis.call('EXPIRE', key, ttl) end
+-- Counts are added up and written once, at the end of a script: the events of a group move each but once.
+--   count: since the beginning   tally: of this minute and this hour, which pages draw (store/record/statistics.py)
+local counted, tallied = {}, {}
+local function count(field) counted[field] = (counted[field] or 0) + 1 end
+local function tally(field, by) tallied[field] = (tallied[field] or 0) + (by or 1) end
+
+local function write_counts()
+  for field, by in pairs(counted) do redis.call('HINCRBY', KEY.ledger, field, by) end
+  if not next(tallied) then return end
+  local now = tonumber(redis.call('TIME')[1])
+  for key, ttl in pairs({[KEY.minute .. math.floor(now / 60)] = 10800, [KEY.hour .. math.floor(now / 3600)] = 691200}) do
+    for field, by in pairs(tallied) do
+      if redis.call('HINCRBY', key, field, by) == by then redis.call('EXPIRE', key, ttl) end
+    end
   end
 end
 
--- Fields and values for HSET, as they stand in ARGV from and to these indexes, by name.
-local function by_name(argv, first, last)
-  local fields = {}
-  for i = first, last, 2 do fields[argv[i]] = argv[i + 1] end
-  return fields
+-- The time in an id, in ms (core/ids.py).
+local DIGITS = '0123456789abcdefghjkmnpqrstvwxyz'
+local function time_of(id)
+  local time = 0
+  for place = 5, 14 do time = time * 32 + string.find(DIGITS, string.sub(id, place, place), 1, true) - 1 end
+  return time
 end
 
 local function is_first(id, order)
@@ -111,21 +117,21 @@ end
 -- A delivery has come to an end, or into doubt: count it, and begin to wait for the end of its workflow.
 local function conclude(id, to, now)
   local key = KEY.delivery .. id
-  tally('delivery:' .. to, 1)
-  if to ~= 'uncertain' then redis.call('HINCRBY', KEY.ledger, 'delivery:' .. to, 1) end
+  tally('delivery:' .. to)
+  if to ~= 'uncertain' then count('delivery:' .. to) end
   if to ~= 'started' then return end
-  local kept = redis.call('HMGET', key, 'created_at', 'watch_state', 'watch')
   -- How long the sender's event waited for its workflow, as a sum and below bounds.
-  local took = math.max(0, math.floor(tonumber(now) - tonumber(kept[1])))
+  local took = math.max(0, math.floor(tonumber(now) - time_of(id)))
   tally('latency:ms', took)
   for _, bound in ipairs({1000, 5000, 30000, 120000, 600000}) do
     if took <= bound then
-      tally('latency:' .. bound, 1)
+      tally('latency:' .. bound)
       break
     end
   end
-  if kept[2] == 'waiting' then
-    local till = string.format('%.0f', tonumber(now) + 1000 * cjson.decode(kept[3]).within_s)
+  local kept = redis.call('HMGET', key, 'watch_state', 'facts')
+  if kept[1] == 'waiting' then
+    local till = string.format('%.0f', tonumber(now) + 1000 * cjson.decode(kept[2]).watch.within_s)
     redis.call('HSET', key, 'watch_until', till)
     redis.call('ZADD', KEY.awaited, till, id)
   end
@@ -138,29 +144,53 @@ local function leave_overdue(id)
   return was
 end
 
--- Write a new delivery from ARGV[first], and wake a worker for it:
---   id · portal · send_at · count · field, value, ...
+-- Add a field and its value for HSET; what is empty is not written.
+local function put(flat, name, value)
+  if value == '' then return end
+  flat[#flat + 1] = name
+  flat[#flat + 1] = value
+end
+
+-- Add the fields and values that stand in ARGV from this index on, with their count before them; by name, too.
+-- Returns the index after them.
+local function put_further(flat, first, by_name)
+  local last = first + tonumber(ARGV[first])
+  for i = first + 1, last, 2 do
+    put(flat, ARGV[i], ARGV[i + 1])
+    by_name[ARGV[i]] = ARGV[i + 1]
+  end
+  return last + 1
+end
+
+-- Write a new delivery from ARGV, from this index on:
+--   id · send_at · event id · rule · portal · template id · document · order key · call · facts
+--   count · field, value, ... that most have not
 -- Returns the index after it. What it has just written is not read back: an event with ten deliveries feels it.
 local met = {}
-local function create(argv, first)
-  local id, portal, send_at = argv[first], argv[first + 1], argv[first + 2]
-  local last = first + 3 + tonumber(argv[first + 3])
-  local fields = by_name(argv, first + 4, last)
-  redis.call('HSET', KEY.delivery .. id, unpack(argv, first + 4, last))
+local function create(first)
+  local id, send_at, event, rule, portal, template_id, document, order, call, facts = unpack(ARGV, first, first + 9)
+  local flat, further = {'state', 'pending', 'turn', 1, 'event_id', event, 'rule', rule, 'portal', portal, 'call', call}, {}
+  put(flat, 'template_id', template_id)
+  put(flat, 'document', document)
+  put(flat, 'order_key', order)
+  put(flat, 'facts', facts)
+  local following = put_further(flat, first + 10, further)
+  redis.call('HSET', KEY.delivery .. id, unpack(flat))
   redis.call('ZADD', KEY.deliveries, 0, id)
   redis.call('ZADD', KEY.deliveries_by_state .. 'pending', 0, id)
-  redis.call('HINCRBY', KEY.ledger, 'delivery:created', 1)
-  local values = {}
-  for i, facet in ipairs(FACETS) do values[i] = fields[facet] end
-  index_by(values, id, 'ZADD')
-  local order = fields.order_key
+  count('delivery:created')
+  index_by({rule, portal, template_id, document}, id, 'ZADD')
   if order ~= '' then redis.call('ZADD', KEY.order .. order, 0, id) end
-  if fields.address_digest then redis.call('HSET', KEY.addresses, fields.address_digest, id) end
+  if further.address_digest then redis.call('HSET', KEY.addresses, further.address_digest, id) end
   place(id, portal, 'pending', send_at, order)
-  if not met[portal] then
-    met[portal] = true
+  met[portal] = true
+  return following
+end
+
+-- What is done once for all that a script has created: their portals are known, and the workers awake.
+local function finish_creating()
+  for portal in pairs(met) do
     redis.call('SADD', KEY.portals, portal)
     wake_where_open(portal)
   end
-  return last + 1
 end

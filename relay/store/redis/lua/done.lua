@@ -24,4 +24,5 @@ for i = 6, 5 + tonumber(ARGV[5]) do
     conclude(id, 'started', now)
   end
 end
+write_counts()
 return {id, 1}

@@ -8,7 +8,7 @@ if not kept[1] then
   redis.call('ZREM', KEY.events, id)
   return 0
 end
-local deliveries = cjson.decode(kept[3])
+local deliveries = cjson.decode(kept[3] or '[]')
 for _, delivery in ipairs(deliveries) do
   local state = redis.call('HGET', KEY.delivery .. delivery, 'state')
   if state and state ~= 'started' and state ~= 'dead' then return -1 end
@@ -23,7 +23,7 @@ for _, delivery in ipairs(deliveries) do
   index(delivery, 'ZREM')
   redis.call('DEL', KEY.delivery .. delivery, KEY.attempts .. delivery)
 end
-for _, mark in ipairs(cjson.decode(kept[4])) do
+for _, mark in ipairs(cjson.decode(kept[4] or '[]')) do
   redis.call('ZREM', KEY.marks .. mark, id)
 end
 redis.call('ZREM', KEY.events, id)

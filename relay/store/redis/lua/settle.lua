@@ -17,21 +17,21 @@ end
 local is_proven = kept[4] and kept[4] ~= '' and to ~= 'started'
 if is_proven then to, due_at = 'started', '' end
 
-local count = tonumber(ARGV[at])
-for i = at + 1, at + count, 2 do
+local number = tonumber(ARGV[at])
+for i = at + 1, at + number, 2 do
   if ARGV[i] == 'workflow_id' and redis.call('HSETNX', KEY.workflows, ARGV[i + 1], id) == 0 then
     if redis.call('HGET', KEY.workflows, ARGV[i + 1]) ~= id then return -1 end
   end
 end
 index(id, 'ZREM')
 redis.call('HSET', KEYS[1], 'state', to, 'updated_at', now)
-if count > 0 then redis.call('HSET', KEYS[1], unpack(ARGV, at + 1, at + count)) end
+if number > 0 then redis.call('HSET', KEYS[1], unpack(ARGV, at + 1, at + number)) end
 if is_proven then redis.call('HSET', KEYS[1], 'reason', 'finished', 'next_attempt_at', '') end
 index(id, 'ZADD')
 if attempt ~= '' then
   redis.call('RPUSH', KEY.attempts .. id, attempt)
   redis.call('HINCRBY', KEYS[1], 'attempts', 1)
-  redis.call('HINCRBY', KEY.ledger, 'attempt:' .. cjson.decode(attempt).verdict, 1)
+  count('attempt:' .. cjson.decode(attempt).verdict)
 end
 move(id, kept[3], kept[1], to, due_at)
 if to == 'dead' then
@@ -50,4 +50,5 @@ if kept[1] == 'sending' and to ~= 'started' then
 end
 if kept[1] ~= to and (to == 'started' or to == 'dead' or to == 'uncertain') then conclude(id, to, now) end
 if (to == 'pending' or to == 'retrying') and tonumber(due_at) <= tonumber(now) then wake_where_open(kept[3]) end
+write_counts()
 return 1
