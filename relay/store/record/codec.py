@@ -109,7 +109,6 @@ def next_fields(delivery: Delivery) -> Fields:
     """What of a delivery changes with every step of its plan: its call, how far it is, and what is called next."""
     return [
         ("call", call_to_json(delivery.call)),
-        ("template_id", delivery.call.template_id or ""),
         ("document", delivery.call.document_id[2]),
         *_step_fields(delivery),
     ]

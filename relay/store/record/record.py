@@ -203,11 +203,11 @@ class Record:
     @guarded
     def of_document(self, document_id: str, limit: int) -> list[str]:
         """Ids of the newest deliveries of a document, by the third part of its id."""
-        return self.page(f"{keys.DELIVERIES_BY}document:{document_id}", limit=limit)
+        return self.page(keys.DELIVERIES_BY_DOCUMENT + document_id, limit=limit)
 
     @guarded
     def is_known(self, facet: str, value: str) -> bool:
-        """Whether any delivery has this rule, portal, template_id, document or reason."""
+        """Whether any delivery has, or lately had, this rule, portal, template_id, document or reason."""
         return bool(self.size(f"{keys.DELIVERIES_BY}{facet}:{value}"))
 
     @guarded

@@ -65,7 +65,7 @@ while not is_full and looked < 2000 do
       taken[#taken + 1] = {id, redis.call('HINCRBY', key, 'turn', 1)}
       redis.call('HSET', key, 'state', 'sending', 'updated_at', now)
       redis.call('HDEL', key, 'next_attempt_at')
-      move(id, portal, kept[1], 'sending', look_at)
+      move(id, portal, kept[1], 'sending', look_at, kept[2])
       budget = budget - took
       if grant then grant.calls, grant.left = grant.calls - 1, grant.left - took end
       add(id)

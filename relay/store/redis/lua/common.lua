@@ -25,13 +25,18 @@ local function is_due(index, now)
 end
 
 -- Counts are added up and written once, at the end of a script: the events of a group move each but once.
---   count: since the beginning   tally: of this minute and this hour, which pages draw (store/record/statistics.py)
-local counted, tallied = {}, {}
+--   count: since the beginning   stand: what is on record now and has no index that says how many
+--   tally: of this minute and this hour, which pages draw (store/record/statistics.py)
+local counted, standing, tallied = {}, {}, {}
 local function count(field) counted[field] = (counted[field] or 0) + 1 end
+local function stand(field, by) standing[field] = (standing[field] or 0) + by end
 local function tally(field, by) tallied[field] = (tallied[field] or 0) + (by or 1) end
 
 local function write_counts()
   for field, by in pairs(counted) do redis.call('HINCRBY', KEY.ledger, field, by) end
+  for field, by in pairs(standing) do
+    if redis.call('HINCRBY', KEY.standing, field, by) == 0 then redis.call('HDEL', KEY.standing, field) end
+  end
   if not next(tallied) then return end
   local now = tonumber(redis.call('TIME')[1])
   for key, ttl in pairs({[KEY.minute .. math.floor(now / 60)] = 10800, [KEY.hour .. math.floor(now / 3600)] = 691200}) do
@@ -39,6 +44,32 @@ local function write_counts()
       if redis.call('HINCRBY', key, field, by) == by then redis.call('EXPIRE', key, ttl) end
     end
   end
+end
+
+-- Put an id into the index of its state, or take it out. Most events are accepted and most deliveries started: these two
+-- have no index, and are counted.
+local IS_COUNTED = {accepted = true, started = true}
+local function enter_state(indexes, state, id)
+  if IS_COUNTED[state] then stand(state, 1) else redis.call('ZADD', indexes .. state, 0, id) end
+end
+
+local function leave_state(indexes, state, id)
+  if IS_COUNTED[state] then stand(state, -1) else redis.call('ZREM', indexes .. state, id) end
+end
+
+-- Note in an index of periods that there is an id in its period: half a minute, the first seven digits of its time. What
+-- very many have in common has no index of ids: who looks for it looks through the periods (walk.lua).
+local noted = {}
+local function period_of(id) return string.sub(id, 5, 11) end
+local function note(index, id)
+  local period = period_of(id)
+  if noted[index] == period then return end
+  noted[index] = period
+  if redis.call('ZADD', index, 0, period) == 1 then redis.call('SADD', KEY.facets, index) end
+end
+
+local function note_delivery(id, facet, value)
+  if value and value ~= '' then note(KEY.deliveries_by .. facet .. ':' .. value, id) end
 end
 
 -- The time in an id, in ms (core/ids.py).
@@ -79,39 +110,29 @@ local function place(id, portal, state, at, order)
   end
 end
 
-local function leave_place(id, portal)
-  for _, key in ipairs({KEY.waiting .. portal, KEY.doubtful .. portal, KEY.sending, KEY.blocked .. portal, KEY.undecided}) do
-    if redis.call('ZREM', key, id) == 1 then return end
+local function leave_place(id, portal, state)
+  if state == 'sending' then
+    redis.call('ZREM', KEY.sending, id)
+  elseif state == 'uncertain' then
+    if redis.call('ZREM', KEY.doubtful .. portal, id) == 0 then redis.call('ZREM', KEY.undecided, id) end
+  elseif redis.call('ZREM', KEY.waiting .. portal, id) == 0 then
+    redis.call('ZREM', KEY.blocked .. portal, id)
   end
 end
 
--- Move a delivery to another state with everything that follows from it. at: as for `place`.
-local function move(id, portal, from, to, at)
-  if from ~= to then redis.call('ZREM', KEY.deliveries_by_state .. from, id) end
-  redis.call('ZADD', KEY.deliveries_by_state .. to, 0, id)
-  leave_place(id, portal)
-  local order = redis.call('HGET', KEY.delivery .. id, 'order_key')
+-- Move a delivery to another state with everything that follows from it. at: as for `place`. order: its order key, if any.
+local function move(id, portal, from, to, at, order)
+  if from ~= to then
+    leave_state(KEY.deliveries_by_state, from, id)
+    enter_state(KEY.deliveries_by_state, to, id)
+  end
+  leave_place(id, portal, from)
   if to ~= 'started' and to ~= 'dead' then
     place(id, portal, to, at, order)
   elseif order and order ~= '' then
     redis.call('ZREM', KEY.order .. order, id)
     release(portal, order)
   end
-end
-
--- Put a delivery into the indexes by what it is about, or take it out.
-local FACETS = {'rule', 'portal', 'template_id', 'document', 'reason'}
-local function index_by(values, id, command)
-  for i, facet in ipairs(FACETS) do
-    if values[i] and values[i] ~= '' then
-      local key = KEY.deliveries_by .. facet .. ':' .. values[i]
-      if command == 'ZADD' then redis.call('ZADD', key, 0, id) else redis.call('ZREM', key, id) end
-    end
-  end
-end
-
-local function index(id, command)
-  index_by(redis.call('HMGET', KEY.delivery .. id, unpack(FACETS)), id, command)
 end
 
 -- A delivery has come to an end, or into doubt: count it, and begin to wait for the end of its workflow.
@@ -179,7 +200,11 @@ local function create(first)
   redis.call('ZADD', KEY.deliveries, 0, id)
   redis.call('ZADD', KEY.deliveries_by_state .. 'pending', 0, id)
   count('delivery:created')
-  index_by({rule, portal, template_id, document}, id, 'ZADD')
+  stand('rule:' .. rule, 1)
+  note_delivery(id, 'rule', rule)
+  note_delivery(id, 'portal', portal)
+  note_delivery(id, 'template_id', template_id)
+  if document ~= '' then redis.call('ZADD', KEY.deliveries_by_document .. document, 0, id) end
   if order ~= '' then redis.call('ZADD', KEY.order .. order, 0, id) end
   if further.address_digest then redis.call('HSET', KEY.addresses, further.address_digest, id) end
   place(id, portal, 'pending', send_at, order)

@@ -80,8 +80,8 @@ local function make_room(entry)
       for _, mark in ipairs(cjson.decode(was[3] or '[]')) do redis.call('ZREM', KEY.marks .. mark, old) end
       redis.call('DEL', KEY.event .. old)
       redis.call('ZREM', KEY.events, old)
-      redis.call('ZREM', KEY.events_by_state .. was[1], old)
-      redis.call('ZREM', KEY.events_by_source .. source, old)
+      leave_state(KEY.events_by_state, was[1], old)
+      stand('source:' .. source, -1)
     end
   end
 end
@@ -99,8 +99,9 @@ local function record(entry)
   end
   redis.call('HSET', key, unpack(entry.flat))
   redis.call('ZADD', KEY.events, 0, id)
-  redis.call('ZADD', KEY.events_by_state .. state, 0, id)
-  redis.call('ZADD', KEY.events_by_source .. source, 0, id)
+  enter_state(KEY.events_by_state, state, id)
+  stand('source:' .. source, 1)
+  note(KEY.events_by_source .. source, id)
   count('event:' .. state)
   tally('event:' .. state)
   tally('source:' .. source .. ':' .. state)

@@ -41,8 +41,8 @@ local state = redis.call('HGET', KEYS[1], 'state')
 if state ~= 'accepted' then
   redis.call('HSET', KEYS[1], 'state', 'accepted')
   redis.call('HDEL', KEYS[1], 'reason', 'errors')
-  redis.call('ZREM', KEY.events_by_state .. state, event)
-  redis.call('ZADD', KEY.events_by_state .. 'accepted', 0, event)
+  leave_state(KEY.events_by_state, state, event)
+  enter_state(KEY.events_by_state, 'accepted', event)
 end
 finish_creating()
 write_counts()
