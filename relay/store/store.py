@@ -58,7 +58,7 @@ class Store:
         return ensure_durable(self._redis)
 
     def upgrade(self) -> int:
-        """Lay an earlier version's record out anew; how many deliveries were moved. Raises ConfigError."""
+        """Lay an earlier version's record out anew; how many events and deliveries it held. Raises ConfigError."""
         return upgrade(self._redis)
 
     def lease(self, task: str, holder: str, duration: timedelta) -> AbstractContextManager[bool]:

@@ -19,8 +19,8 @@
     relay:deliveries                 zset    every delivery id
     relay:deliveries:state:{state}   zset    delivery ids by state; but `started`, which are counted
     relay:deliveries:by:document:{id}    zset  delivery ids by document
-    relay:deliveries:by:{facet}:{value}  zset  periods in which there are deliveries of a rule, a portal, a template_id or
-                                             a reason
+    relay:deliveries:by:{facet}:{value}  zset  periods in which there are deliveries of a rule, a portal, a template_id
+                                             or a reason
     relay:facets                     set     the names of all indexes of periods
     relay:marks:{digest}             zset    event ids by a value that rules extracted (keyed hash, never the value)
     relay:portals                    set     portals that a delivery was ever made for

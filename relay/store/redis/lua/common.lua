@@ -39,7 +39,8 @@ local function write_counts()
   end
   if not next(tallied) then return end
   local now = tonumber(redis.call('TIME')[1])
-  for key, ttl in pairs({[KEY.minute .. math.floor(now / 60)] = 10800, [KEY.hour .. math.floor(now / 3600)] = 691200}) do
+  local minute, hour = KEY.minute .. math.floor(now / 60), KEY.hour .. math.floor(now / 3600)
+  for key, ttl in pairs({[minute] = 10800, [hour] = 691200}) do
     for field, by in pairs(tallied) do
       if redis.call('HINCRBY', key, field, by) == by then redis.call('EXPIRE', key, ttl) end
     end
@@ -190,7 +191,8 @@ end
 local met = {}
 local function create(first)
   local id, send_at, event, rule, portal, template_id, document, order, call, facts = unpack(ARGV, first, first + 9)
-  local flat, further = {'state', 'pending', 'turn', 1, 'event_id', event, 'rule', rule, 'portal', portal, 'call', call}, {}
+  local further = {}
+  local flat = {'state', 'pending', 'turn', 1, 'event_id', event, 'rule', rule, 'portal', portal, 'call', call}
   put(flat, 'template_id', template_id)
   put(flat, 'document', document)
   put(flat, 'order_key', order)

@@ -24,7 +24,9 @@ local function forget(delivery)
   if was[3] and was[3] ~= '' then redis.call('HDEL', KEY.workflows, was[3]) end
   if was[4] then redis.call('HDEL', KEY.addresses, was[4]) end
   if was[5] then redis.call('ZREM', KEY.deliveries_by_document .. was[5], delivery) end
-  for _, index in ipairs({KEY.deliveries, KEY.buried, KEY.awaited, KEY.overdue}) do redis.call('ZREM', index, delivery) end
+  for _, index in ipairs({KEY.deliveries, KEY.buried, KEY.awaited, KEY.overdue}) do
+    redis.call('ZREM', index, delivery)
+  end
   redis.call('DEL', key, KEY.attempts .. delivery)
 end
 
