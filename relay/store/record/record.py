@@ -6,7 +6,7 @@ process was there first; a caller never sees an exception of redis-py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ from relay.core.events import Attempt, Delivery, Event
 from relay.core.ids import to_ms
 from relay.core.lifecycle import FINAL, EventState, State
 from relay.store.record import codec
-from relay.store.record.calls import HARD_DEADLINE, claim_call, settle_call
+from relay.store.record.calls import HARD_DEADLINE, add_delivery, claim_call, settle_call
 from relay.store.record.entries import SINGLE, Allowance, Entry, Load, Receipt, Settlement
 from relay.store.record.ledger import Ledger, read_ledger
 from relay.store.redis import keys
@@ -26,8 +26,7 @@ from relay.store.redis.scripts import Argument, Script, ScriptCall, run, run_all
 
 __all__ = ["HARD_DEADLINE", "SINGLE", "Allowance", "Entry", "Load", "Receipt", "Record", "Settlement"]
 
-RECORD, LOOK, WAKE, REPLAY = (Script.load(name) for name in ("record", "look", "wake", "replay"))
-PRUNE, LEAVE = Script.load("prune"), Script.load("leave")
+LOOK, WAKE, REPLAY, PRUNE, LEAVE = (Script.load(name) for name in ("look", "wake", "replay", "prune", "leave"))
 
 
 class Record:
@@ -35,20 +34,6 @@ class Record:
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
-
-    def entries_call(self, entries: Sequence[Entry]) -> ScriptCall:
-        """The script call that records what one request holds, all of it or nothing.
-
-        The collector runs many of them in one round trip.
-        """
-        names: list[str] = []
-        argv: list[Argument] = [len(entries)]
-        for entry in entries:
-            event_key = keys.EVENT + entry.event.id
-            digest = entry.dedup_digest
-            names += (event_key, keys.dedup(entry.event.source, digest) if digest else event_key)
-            argv += codec.entry_argv(entry)
-        return ScriptCall(RECORD, names, argv)
 
     @guarded
     def claim(self, portal: str, claim_id: str, now: datetime, load: Load = SINGLE) -> list[Delivery]:
@@ -133,7 +118,7 @@ class Record:
         argv: list[Argument] = [event.id, replayed.id if replayed else "", len(states), *states]
         argv += [len(person_keys), *person_keys, len(deliveries)]
         for delivery in deliveries:
-            argv += codec.creation_argv(delivery)
+            add_delivery(argv, delivery)
         if not run(self.redis, ScriptCall(REPLAY, [keys.EVENT + event.id], argv)):
             raise LostRace(replayed.id if replayed else event.id)
 
@@ -168,7 +153,7 @@ class Record:
         kept: Any = self.redis.hgetall(keys.EVENT + event_id)
         if not kept:
             raise NotFoundError(f"no event {event_id}")
-        return codec.event_from_hash(kept)
+        return codec.event_from_hash(_with_id(event_id, kept))
 
     @guarded
     def delivery(self, delivery_id: str) -> Delivery:
@@ -181,18 +166,12 @@ class Record:
     @guarded
     def events(self, event_ids: Iterable[str]) -> list[Event]:
         """The events of these ids that are on record, in this order."""
-        with self.redis.pipeline(transaction=False) as pipeline:
-            for event_id in event_ids:
-                pipeline.hgetall(keys.EVENT + event_id)
-            return [codec.event_from_hash(kept) for kept in pipeline.execute() if kept]
+        return [codec.event_from_hash(kept) for kept in self._hashes(keys.EVENT, event_ids)]
 
     @guarded
     def deliveries(self, delivery_ids: Iterable[str]) -> list[Delivery]:
         """The deliveries of these ids that are on record, in this order."""
-        with self.redis.pipeline(transaction=False) as pipeline:
-            for delivery_id in delivery_ids:
-                pipeline.hgetall(keys.DELIVERY + delivery_id)
-            return self._with_attempts([kept for kept in pipeline.execute() if kept])
+        return self._with_attempts(self._hashes(keys.DELIVERY, delivery_ids))
 
     @guarded
     def page(self, index: str, *, before: str | None = None, since: str | None = None, limit: int = 50) -> list[str]:
@@ -224,11 +203,11 @@ class Record:
     @guarded
     def of_document(self, document_id: str, limit: int) -> list[str]:
         """Ids of the newest deliveries of a document, by the third part of its id."""
-        return self.page(f"{keys.DELIVERIES_BY}document:{document_id}", limit=limit)
+        return self.page(keys.DELIVERIES_BY_DOCUMENT + document_id, limit=limit)
 
     @guarded
     def is_known(self, facet: str, value: str) -> bool:
-        """Whether any delivery has this rule, portal, template_id, document or reason."""
+        """Whether any delivery has, or lately had, this rule, portal, template_id, document or reason."""
         return bool(self.size(f"{keys.DELIVERIES_BY}{facet}:{value}"))
 
     @guarded
@@ -258,9 +237,20 @@ class Record:
         """Whether Redis takes writes now."""
         return bool(self.redis.set(f"{keys.LEASE}ready", "1", px=1000))
 
-    def _with_attempts(self, hashes: Sequence[Mapping[bytes, bytes]]) -> list[Delivery]:
+    def _hashes(self, prefix: str, ids: Iterable[str]) -> list[codec.Hash]:
+        wanted = list(ids)
+        with self.redis.pipeline(transaction=False) as pipeline:
+            for one in wanted:
+                pipeline.hgetall(prefix + one)
+            return [_with_id(one, kept) for one, kept in zip(wanted, pipeline.execute(), strict=True) if kept]
+
+    def _with_attempts(self, hashes: Sequence[codec.Hash]) -> list[Delivery]:
         with self.redis.pipeline(transaction=False) as pipeline:
             for kept in hashes:
                 pipeline.lrange(keys.ATTEMPTS + kept[b"id"].decode(), 0, -1)
             attempts = pipeline.execute()
         return [codec.delivery_from_hash(kept, tried) for kept, tried in zip(hashes, attempts, strict=True)]
+
+
+def _with_id(one: str, kept: codec.Hash) -> codec.Hash:
+    return {**kept, b"id": one.encode()}
