@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.core.call import Call
+from relay.core.call import Call, is_fragile
 from relay.core.events import Policy
 from relay.core.places import Later, Result, fill, from_wire, shown, steps_in, to_wire
 from relay.core.plan import STOP, How, Many, Plan, Step, StepKind, StepResult
@@ -180,6 +181,17 @@ def test_a_plan_its_results_and_a_watch_are_read_back_from_the_record_as_they_we
     write(record, replace(entry, deliveries=[delivery]))
 
     assert record.delivery(delivery.id) == delivery
+
+
+FRAGILE = re.compile(r"[$<>]|javascript:|&#", re.IGNORECASE)
+
+
+MARKS = ("$", "<", ">", "&#", "&", "#", ":", "javascript", "JavaScript:", "java", "java\u017fcript:", "x")
+
+
+@given(text=st.lists(st.sampled_from(MARKS)).map("".join) | st.text())
+def test_a_text_that_a_batch_could_change_is_known_by_its_marks(text):
+    assert is_fragile(text) == (FRAGILE.search(text) is not None)
 
 
 def test_no_value_of_a_plan_is_in_its_repr():
