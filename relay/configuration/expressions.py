@@ -6,13 +6,14 @@ and that every path begins with something the context has.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import jmespath
 import jmespath.exceptions
 from jmespath.functions import Functions
+from jmespath.visitor import TreeInterpreter
 
 from relay.configuration.fields import suggestion
 
@@ -21,6 +22,8 @@ WHOLE = "@"
 
 Need = tuple[tuple[str, ...], str]
 """A path of names through maps, and the text that must stand there."""
+
+Find = Callable[[Mapping[str, Any]], Any]
 
 # A comparator, an operator or a function looks at the same value as the expression around it; of these others, only
 # the first child does: `body.form` is looked up in the context, but `form` in the body.
@@ -41,13 +44,14 @@ class ExpressionError(ValueError):
 class Expression:
     """One compiled expression. roots: the names that it looks up in the context itself.
 
-    path: the names of `a.b.c`, where it is nothing else: there the interpreter is not needed.
+    plain: finds the same without the interpreter, where it is no more than paths, constants, and what is said of them
+    with ==, !=, &&, || and !, as conditions mostly are.
     """
 
     text: str
     compiled: Any = field(repr=False, compare=False)
     roots: frozenset[str] = field(repr=False, compare=False)
-    path: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    plain: Find | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def parse(cls, text: str, known: Collection[str] | None) -> Expression:
@@ -69,7 +73,7 @@ class Expression:
             wrong += [f"{name!r} is not in an event{suggestion(name, known)} (try body.{name})" for name in unknown]
         if wrong:
             raise ExpressionError(*wrong)
-        return cls(text, compiled, frozenset(roots), _path(compiled.parsed))
+        return cls(text, compiled, frozenset(roots), _plain(compiled.parsed))
 
     def looks_at(self, name: str) -> bool:
         """Whether what it finds may depend on this member of the context."""
@@ -82,8 +86,8 @@ class Expression:
 
     def find(self, context: Mapping[str, Any]) -> Any:
         """What the expression finds; None where it cannot be applied to this event."""
-        if self.path:
-            return value_at(context, self.path)
+        if self.plain:
+            return self.plain(context)
         try:
             return self.compiled.search(context)
         except (jmespath.exceptions.JMESPathError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError):
@@ -91,8 +95,7 @@ class Expression:
 
     def holds(self, context: Mapping[str, Any]) -> bool:
         """Truth as JMESPath has it: null, false and what is empty are false; 0 is true."""
-        found = self.find(context)
-        return not (found is None or found is False or (isinstance(found, str | list | dict) and not found))
+        return not _is_false(self.find(context))
 
 
 def first_given(expressions: Sequence[Expression], context: Mapping[str, Any]) -> Any:
@@ -112,6 +115,36 @@ def value_at(context: Mapping[str, Any], path: Sequence[str]) -> Any:
             return None
         value = value.get(name)
     return value
+
+
+def _is_false(value: Any) -> bool:
+    return value is None or value is False or (not value and isinstance(value, (str, list, dict)))
+
+
+def _plain(node: Mapping[str, Any]) -> Find | None:
+    """See Expression.plain; None where the interpreter is needed."""
+    kind, children = node["type"], node["children"]
+    if path := _path(node):
+        return lambda context: value_at(context, path)
+    if kind == "literal":
+        return lambda _context: node["value"]
+    sides = [find for child in children if (find := _plain(child))] if kind in _PLAIN_KINDS else []
+    if not sides or len(sides) < len(children):
+        return None
+    if kind == "not_expression":
+        return lambda context: _is_false(sides[0](context))
+    left, right = sides
+    if kind == "and_expression":
+        return lambda context: found if _is_false(found := left(context)) else right(context)
+    if kind == "or_expression":
+        return lambda context: right(context) if _is_false(found := left(context)) else found
+    compare = _EQUALITIES.get(node["value"])
+    return (lambda context: compare(left(context), right(context))) if compare else None
+
+
+_PLAIN_KINDS = frozenset({"not_expression", "and_expression", "or_expression", "comparator"})
+_EQUALITIES = {name: TreeInterpreter.COMPARATOR_FUNC[name] for name in ("eq", "ne")}
+"""The language's own: 1 is not true there, and 0 not false."""
 
 
 def _texts_needed(node: Mapping[str, Any]) -> frozenset[Need]:

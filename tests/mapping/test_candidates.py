@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+import pytest
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from relay.configuration.expressions import Expression
@@ -54,5 +55,28 @@ def test_rules_that_need_another_text_are_not_tried():
 def test_a_plain_path_finds_what_jmespath_finds(text, body):
     expression = Expression.parse(text, None)
 
-    assert expression.path
+    assert expression.plain
     assert expression.find({"body": body, "headers": {}}) == expression.compiled.search({"body": body, "headers": {}})
+
+
+@given(EXPRESSIONS, BODIES)
+def test_a_condition_without_functions_finds_what_jmespath_finds(text, body):
+    expression = Expression.parse(text, None)
+    assume(expression.plain)
+
+    found, expected = expression.find({"body": body}), expression.compiled.search({"body": body})
+
+    assert (found, type(found)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.0, 1.0, True, False, None, "", "0", [], {}, [0], {"a": 0}])
+@pytest.mark.parametrize(
+    "text",
+    ["!body", "body == `1`", "body == `true`", "body != `0`", "body == `false`", "body && 'x'", "body || `2`"],
+)
+def test_numbers_and_what_is_empty_are_as_true_as_jmespath_has_them(text, value):
+    expression = Expression.parse(text, None)
+    expected = expression.compiled.search({"body": value})
+
+    assert expression.plain
+    assert (expression.find({"body": value}), type(expression.find({"body": value}))) == (expected, type(expected))
