@@ -19,7 +19,10 @@ Logger = structlog.typing.FilteringBoundLogger
 
 
 def configure(process: str) -> None:
-    """Set up this process's log: ours and, from warnings on, what libraries say."""
+    """Set up this process's log: ours and, from warnings on, what libraries say.
+
+    Once in a process, before anything is logged: a logger that has written a line keeps what was set up then.
+    """
 
     def name_process(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         # Not a context variable: those are of the greenlet or thread that set them, and the others' lines lack them.
