@@ -90,7 +90,7 @@ class Event:
         deliveries: tuple[str, ...],
         person_keys: tuple[str, ...],
     ) -> Event:
-        """The same with what rules make of it; not by `replace`, which takes three times as long, for every event."""
+        """The same with what rules make of it; not by `replace`, which takes twice as long, for every event."""
         return Event(
             self.id,
             self.source,
