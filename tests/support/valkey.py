@@ -53,11 +53,11 @@ class Valkey:
 
     def pause(self) -> None:
         """It hangs: connections are made, nothing is answered."""
-        os.kill(self._pid, signal.SIGSTOP)
+        os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
         """It goes on."""
-        os.kill(self._pid, signal.SIGCONT)
+        os.kill(self.pid, signal.SIGCONT)
 
     def kill(self) -> None:
         """It is gone, from one moment to the next."""
@@ -94,6 +94,7 @@ class Valkey:
         return False
 
     @property
-    def _pid(self) -> int:
+    def pid(self) -> int:
+        """Of the server's process."""
         assert self._server is not None
         return int(self._server._process.pid)
