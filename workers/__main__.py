@@ -33,6 +33,7 @@ from workers.checks.drift_watch import run_watch
 from workers.checks.ping import ping, probe, read_document
 from workers.delivery.worker import addresses_of, work
 from workers.maintenance.clock import run_clock
+from workers.maintenance.packer import run_packer
 from workers.maintenance.sweeper import run_sweeper
 from workers.portal.context import Context
 from workers.portal.credentials import Address
@@ -134,6 +135,7 @@ def _run(settings: Settings, addresses: Mapping[str, Address], alerting: Alertin
     served = {name: address.portal for name, address in addresses.items()}
     tasks: list[tuple[str, Callable[[threading.Event], object]]] = [
         ("sweeper", partial(run_sweeper, store, timedelta(days=settings.retention_days), served)),
+        ("packer", partial(run_packer, store)),
         ("clock", partial(run_clock, store, portals)),
         ("watch", partial(run_watch, contexts)),
         *((watchman.lease, watchman.run) for watchman in watchmen),

@@ -17,6 +17,7 @@ from relay.store.portals.portal import PortalRecord
 from relay.store.portals.questions import Questions
 from relay.store.portals.requirements import publish_rules, published_rules
 from relay.store.portals.workers import Worker, read_workers
+from relay.store.record.compaction import Compaction
 from relay.store.record.endings import Endings
 from relay.store.record.memory import Memory, read_memory
 from relay.store.record.places import Places
@@ -26,7 +27,7 @@ from relay.store.record.traces import Traces
 from relay.store.record.unproven import newest_unproven
 from relay.store.record.upgrade import upgrade
 from relay.store.redis import keys
-from relay.store.redis.connection import connect, ensure_durable
+from relay.store.redis.connection import connect, ensure_durable, prefer_compact
 from relay.store.redis.lease import lease
 from relay.store.senders.senders import Senders
 
@@ -37,6 +38,7 @@ class Store:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self.record = Record(redis)
+        self.compaction = Compaction(redis)
         self.endings = Endings(redis)
         self.operators = Operators(redis)
         self.questions = Questions(redis)
@@ -55,6 +57,7 @@ class Store:
 
     def ensure_durable(self) -> str | None:
         """See to it that only what is on disk is acknowledged; a warning, if so. Raises ConfigError."""
+        prefer_compact(self._redis)
         return ensure_durable(self._redis)
 
     def upgrade(self) -> int:

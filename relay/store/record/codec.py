@@ -15,9 +15,8 @@ from relay.core.lifecycle import EventState, State
 from relay.core.plan import Plan, StepResult
 from relay.core.watching import Watch, Watched, WatchState
 from relay.store.record.entries import Entry
+from relay.store.record.packing import Hash, attempts_in, unpacked
 from relay.store.redis.scripts import Argument, pairs
-
-Hash = Mapping[bytes, bytes]
 
 
 def event_fields(event: Event) -> list[tuple[str, Argument]]:
@@ -43,6 +42,7 @@ def event_fields(event: Event) -> list[tuple[str, Argument]]:
 
 def event_from_hash(kept: Hash) -> Event:
     """The event that a hash holds."""
+    kept = unpacked(kept)
     text = {name.decode(): value.decode("utf-8", "replace") for name, value in kept.items() if name != b"body"}
     return Event(
         id=text["id"],
@@ -132,7 +132,9 @@ def creation_argv(delivery: Delivery) -> list[Argument]:
 
 
 def delivery_from_hash(kept: Hash, attempts: Sequence[bytes]) -> Delivery:
-    """The delivery that a hash and its list of attempts hold."""
+    """The delivery that a hash and its list of attempts hold; of a packed one, the hash holds them too."""
+    kept = unpacked(kept)
+    attempts = [*attempts_in(kept), *attempts]
     text = {name.decode(): value.decode() for name, value in kept.items()}
     return Delivery(
         id=text["id"],

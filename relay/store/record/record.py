@@ -189,10 +189,14 @@ class Record:
     @guarded
     def deliveries(self, delivery_ids: Iterable[str]) -> list[Delivery]:
         """The deliveries of these ids that are on record, in this order."""
-        with self.redis.pipeline(transaction=False) as pipeline:
+        # At one moment: packing moves the attempts into the hash.
+        with self.redis.pipeline(transaction=True) as pipeline:
             for delivery_id in delivery_ids:
                 pipeline.hgetall(keys.DELIVERY + delivery_id)
-            return self._with_attempts([kept for kept in pipeline.execute() if kept])
+                pipeline.lrange(keys.ATTEMPTS + delivery_id, 0, -1)
+            found = pipeline.execute()
+        read = zip(found[::2], found[1::2], strict=True)
+        return [codec.delivery_from_hash(kept, attempts) for kept, attempts in read if kept]
 
     @guarded
     def page(self, index: str, *, before: str | None = None, since: str | None = None, limit: int = 50) -> list[str]:
