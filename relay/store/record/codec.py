@@ -37,6 +37,7 @@ def event_fields(event: Event) -> list[tuple[str, Argument]]:
         ("duplicates", event.duplicates),
         ("marks", _dump(list(event.person_keys))),
         *([("envelope", event.envelope)] if event.envelope else []),
+        *([("body_removed_at", to_ms(event.body_removed_at))] if event.body_removed_at else []),
     ]
 
 
@@ -60,6 +61,7 @@ def event_from_hash(kept: Hash) -> Event:
         duplicates=int(text["duplicates"]),
         person_keys=tuple(json.loads(text["marks"])),
         envelope=text.get("envelope", ""),
+        body_removed_at=from_ms(int(text["body_removed_at"])) if "body_removed_at" in text else None,
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from redis import Redis
 
 from relay.core.ids import EVENT_PREFIX, earliest_id, to_ms
-from relay.store.record import packing
+from relay.store.record import codec, packing
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 from relay.store.redis.scripts import Argument, Script, ScriptCall, run, run_all
@@ -53,12 +53,25 @@ class Compaction:
             for name in filter(_is_of_delivery, names):
                 pipeline.lrange(_attempts_of(name), 0, -1)
             answers: list[Any] = pipeline.execute()
-        hashes, attempts = answers[: len(names)], iter(answers[len(names) :])
-        read = [
-            (name, kept, next(attempts) if _is_of_delivery(name) else [])
-            for name, kept in zip(names, hashes, strict=True)
-        ]
-        return self._swap([_swap_call(name, kept, tried) for name, kept, tried in read if kept])
+        tried = dict(zip(filter(_is_of_delivery, names), answers[len(names) :], strict=True))
+        read = [(name, kept) for name, kept in zip(names, answers[: len(names)], strict=True) if kept]
+        return self._swap([_swap_call(name, kept, kept, tried.get(name, ())) for name, kept in read])
+
+    @guarded
+    def remove_bodies(self, event_ids: Sequence[str], now: datetime) -> int:
+        """Take away what the senders of these events have written; of how many. What has changed meanwhile is left."""
+        names = [keys.EVENT + event_id for event_id in event_ids]
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for name in names:
+                pipeline.hexists(name, "body_removed_at")
+            removed: list[Any] = pipeline.execute()
+        names = [name for name, is_removed in zip(names, removed, strict=True) if not is_removed]
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for name in names:
+                pipeline.hgetall(name)
+            hashes: list[Any] = pipeline.execute()
+        read = [(name, kept) for name, kept in zip(names, hashes, strict=True) if kept]
+        return self._swap([_swap_call(name, kept, _without_body(kept, now)) for name, kept in read])
 
     def _swap(self, calls: Sequence[ScriptCall]) -> int:
         answers = run_all(self._redis, calls)
@@ -68,9 +81,19 @@ class Compaction:
         return sum(answers)
 
 
-def _swap_call(name: str, kept: packing.Hash, attempts: Sequence[bytes]) -> ScriptCall:
+def _without_body(kept: packing.Hash, now: datetime) -> packing.Hash:
+    """The fields of an event without those of its body; what only scripts write stays as it is."""
+    event, fields = codec.event_from_hash(kept), dict(packing.unpacked(kept))
+    for name, _ in codec.event_fields(event):
+        fields.pop(name.encode(), None)
+    fresh = codec.event_fields(event.without_body(now))
+    return fields | {name.encode(): value if isinstance(value, bytes) else str(value).encode() for name, value in fresh}
+
+
+def _swap_call(name: str, kept: packing.Hash, fresh: packing.Hash, attempts: Sequence[bytes] = ()) -> ScriptCall:
+    """Put fresh fields, packed, in the place of those that were read."""
     plain = packing.PLAIN_DELIVERY if _is_of_delivery(name) else packing.PLAIN_EVENT
-    fields = packing.packed(kept, attempts, plain)
+    fields = packing.packed(fresh, attempts, plain)
     argv: list[Argument] = [packing.digest_of(kept), len(attempts), *(part for pair in fields.items() for part in pair)]
     return ScriptCall(PACK, [name, _attempts_of(name)], argv)
 
