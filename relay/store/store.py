@@ -11,7 +11,9 @@ from datetime import datetime, timedelta
 
 from redis import Redis
 
+from relay.core.events import Delivery, Event
 from relay.core.requirements import Requirement
+from relay.store.archive.known import KnownArchive, known_archives, note_archive
 from relay.store.operators.operators import Operators
 from relay.store.portals.portal import PortalRecord
 from relay.store.portals.questions import Questions
@@ -22,6 +24,7 @@ from relay.store.record.endings import Endings
 from relay.store.record.memory import Memory, read_memory
 from relay.store.record.places import Places
 from relay.store.record.record import Record
+from relay.store.record.restoring import restore
 from relay.store.record.statistics import Presence, Series, read_presence, read_series
 from relay.store.record.traces import Traces
 from relay.store.record.unproven import newest_unproven
@@ -99,6 +102,18 @@ class Store:
     def presence_of_rules(self, names: Sequence[str]) -> dict[str, Presence]:
         """How many deliveries of each rule there are, and when the newest was made."""
         return self._presence(f"{keys.DELIVERIES_BY}rule:", names)
+
+    def restore(self, event: Event, deliveries: Sequence[Delivery]) -> bool:
+        """Put an event that was forgotten back on record, with its deliveries as they were; False: it is there."""
+        return restore(self._redis, event, deliveries)
+
+    def note_archive(self, known: KnownArchive) -> None:
+        """Say how the folder is in which events are archived."""
+        note_archive(self._redis, known)
+
+    def known_archives(self) -> list[KnownArchive]:
+        """Every folder in which events were ever archived."""
+        return known_archives(self._redis)
 
     def newest_unproven(self, source: str, count: int) -> list[str]:
         """Ids of the newest events of a source without proof."""

@@ -14,7 +14,7 @@ from redis import Redis
 
 from relay.core.errors import LostRace, NotFoundError
 from relay.core.events import Attempt, Delivery, Event
-from relay.core.ids import to_ms
+from relay.core.ids import DELIVERY_PREFIX, earliest_id, to_ms
 from relay.core.lifecycle import FINAL, EventState, State
 from relay.store.record import codec
 from relay.store.record.calls import HARD_DEADLINE, claim_call, settle_call
@@ -144,9 +144,10 @@ class Record:
         return self.deliveries([member.decode() for member in found])
 
     @guarded
-    def prune(self, event_id: str) -> bool:
-        """Forget an event with its deliveries; False where one of them is not final."""
-        return bool(run(self.redis, ScriptCall(PRUNE, [keys.EVENT + event_id], [event_id])) >= 0)
+    def prune(self, event_id: str, before: datetime | None = None) -> bool:
+        """Forget an event with its deliveries; False where one is not final, or was not made before this time."""
+        youngest = earliest_id(DELIVERY_PREFIX, before) if before else ""
+        return bool(run(self.redis, ScriptCall(PRUNE, [keys.EVENT + event_id], [event_id, youngest])) >= 0)
 
     @guarded
     def oldest(self, before: str, after: str | None, limit: int) -> list[str]:

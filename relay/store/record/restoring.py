@@ -1,0 +1,56 @@
+"""Puts an event back on record that was forgotten, with its deliveries as they were. Nothing is sent by it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+from redis import Redis
+
+from relay.core.events import Delivery, Event
+from relay.core.ids import to_ms
+from relay.core.watching import Watched, WatchState
+from relay.store.record import codec
+from relay.store.redis import keys
+from relay.store.redis.guard import guarded
+from relay.store.redis.scripts import Argument, Script, ScriptCall, pairs, run
+
+RESTORE = Script.load("restore")
+
+
+@guarded
+def restore(redis: Redis, event: Event, deliveries: Sequence[Delivery]) -> bool:
+    """Whether it was put back; False: it is on record. deliveries: all of the event's, every one final.
+
+    Raises RecordUnavailableError.
+    """
+    replays = {one.replay_of: one.id for one in deliveries if one.replay_of}
+    argv: list[Argument] = [event.id, *pairs(codec.event_fields(event)), len(deliveries)]
+    for delivery in map(_as_left, deliveries):
+        fields = [*codec.delivery_fields(delivery), *_ended(delivery.watched)]
+        attempts = [codec.attempt_to_json(attempt) for attempt in delivery.attempts]
+        argv += [delivery.id, replays.get(delivery.id, ""), *pairs(fields), len(attempts), *attempts]
+    return bool(run(redis, ScriptCall(RESTORE, [keys.EVENT + event.id], argv)))
+
+
+def _as_left(delivery: Delivery) -> Delivery:
+    """An end that was waited for when its delivery was forgotten is waited for no more."""
+    watched = delivery.watched
+    if watched is None or watched.state is WatchState.FINISHED:
+        return delivery
+    return replace(delivery, watched=replace(watched, state=WatchState.LEFT))
+
+
+def _ended(watched: Watched | None) -> list[tuple[str, Argument]]:
+    """What of the end is written by scripts only."""
+    if watched is None:
+        return []
+    fields: list[tuple[str, Argument]] = []
+    if watched.until:
+        fields.append(("watch_until", to_ms(watched.until)))
+    if watched.finished_at:
+        document = json.dumps(list(watched.document_id), ensure_ascii=False)
+        fields += [("finished_at", to_ms(watched.finished_at)), ("finished_query", watched.query)]
+        fields.append(("finished_document", document))
+    return fields
