@@ -71,7 +71,9 @@ def test_archived_events_are_listed_and_shown_without_the_record(terminal, recor
         **row.event.to_wire(), "deliveries": [row.deliveries[0].to_wire()],
     }  # fmt: skip
     assert main(["show", "--archive", "evt_01kt1h5ce8ac00a7htkq1waa3q"]) == 1
-    assert main(["show", "--archive", "nonsense"]) == 1
+    for wanted in ("nonsense", "evt_OoOoOoOoOo", "dlv_zzzzzzzzzz", "evt_"):
+        assert main(["show", "--archive", wanted]) == 1
+    assert "no evt_ in" in capsys.readouterr().err
 
 
 def test_without_an_archive_it_is_said_what_is_missing(terminal, monkeypatch, capsys):

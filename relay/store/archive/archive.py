@@ -95,13 +95,18 @@ class Archive:
 
     def find(self, wanted: str) -> Row | None:
         """The event of this id, or that of the delivery of this id, with all of its deliveries; None: none is here."""
-        own, name = wanted.startswith(EVENT_PREFIX), _name(wanted)
+        try:
+            own, name, quoted = wanted.startswith(EVENT_PREFIX), _name(wanted), f'"{wanted}"'.encode()
+        except (ValueError, OverflowError):  # no id of ours tells such a time
+            return None
         for path in self.files():
             # A delivery is as old as its event, or younger where it is a replay.
             if path.name == name or (not own and path.name < name):
-                for row in self.rows(path):
-                    if row.event.id == wanted or wanted in row.event.deliveries:
-                        return row
+                holding = [line for line in self._lines(path) if quoted in line]
+                rows = [_checked(row_of_line, path, line) for line in holding]
+                found = [row for row in rows if wanted in {row.event.id, *row.event.deliveries}]
+                if found:
+                    return found[-1]
         return None
 
     def remove(self, path: Path, event_ids: Collection[str]) -> None:
