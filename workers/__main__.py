@@ -129,7 +129,7 @@ def _run(settings: Settings, addresses: Mapping[str, Address], alerting: Alertin
     if warning := store.ensure_durable():
         log.warning("record.not_durable", reason=warning)
     if moved := store.upgrade():
-        log.info("record.upgraded", deliveries=moved)
+        log.info("record.upgraded", count=moved)
     supervisor = Supervisor([Child(f"worker-{name}", work, (name, burst), STOP_S, once=burst) for name in portals])
     supervisor.listen_for_signals()
     stop, watchmen = supervisor.stopping, _watchmen(settings, store, addresses, alerting)

@@ -83,7 +83,7 @@ def run_gunicorn() -> None:
     if (memory := store.memory()).is_filling:
         get_logger().warning("record.filling", used=memory.used, most=memory.most)
     if moved := store.upgrade():
-        get_logger().info("record.upgraded", deliveries=moved)
+        get_logger().info("record.upgraded", count=moved)
     store.close()
     open_files()
     WebServer(settings).run()

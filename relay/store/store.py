@@ -64,7 +64,7 @@ class Store:
         return ensure_durable(self._redis)
 
     def upgrade(self) -> int:
-        """Lay an earlier version's record out anew; how many deliveries were moved. Raises ConfigError."""
+        """Lay an earlier version's record out anew; how many events and deliveries it held. Raises ConfigError."""
         return upgrade(self._redis)
 
     def lease(self, task: str, holder: str, duration: timedelta) -> AbstractContextManager[bool]:
@@ -97,11 +97,12 @@ class Store:
 
     def presence_of_sources(self, names: Sequence[str]) -> dict[str, Presence]:
         """How many events of each source there are, and when the newest came."""
-        return self._presence(keys.EVENTS_BY_SOURCE, names)
+        return read_presence(self._redis, keys.EVENTS, "source", {name: keys.EVENTS_BY_SOURCE + name for name in names})
 
     def presence_of_rules(self, names: Sequence[str]) -> dict[str, Presence]:
         """How many deliveries of each rule there are, and when the newest was made."""
-        return self._presence(f"{keys.DELIVERIES_BY}rule:", names)
+        indexes = {name: f"{keys.DELIVERIES_BY}rule:{name}" for name in names}
+        return read_presence(self._redis, keys.DELIVERIES, "rule", indexes)
 
     def restore(self, event: Event, deliveries: Sequence[Delivery]) -> bool:
         """Put an event that was forgotten back on record, with its deliveries as they were; False: it is there."""
@@ -118,6 +119,3 @@ class Store:
     def newest_unproven(self, source: str, count: int) -> list[str]:
         """Ids of the newest events of a source without proof."""
         return newest_unproven(self._redis, source, count)
-
-    def _presence(self, prefix: str, names: Sequence[str]) -> dict[str, Presence]:
-        return dict(zip(names, read_presence(self._redis, [prefix + name for name in names]), strict=True))

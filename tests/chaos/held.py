@@ -7,7 +7,7 @@ import sys
 import time
 
 from relay.store.portals.gate import Gate, GateState
-from relay.store.redis.scripts import run_all
+from relay.store.record.collector import Collector
 from tests.chaos.stage import Stage, make_entry, until
 
 CONFIG = "{plan: self_hosted, own_id: echo, batch: 50, settle_after: 60s}"
@@ -19,7 +19,7 @@ def measure(stage: Stage, count: int, first: int) -> list[float]:
     for number in range(first, first + count):
         entry = make_entry("healthy", number)
         begin = time.perf_counter()
-        run_all(stage.record.redis, [stage.record.entries_call([entry])])
+        Collector(stage.record).record(entry)
         delivery_id = entry.deliveries[0].id
         key = f"relay:delivery:{delivery_id}"
         while stage.record.redis.hget(key, "state") != b"started":

@@ -30,10 +30,10 @@ from relay.core.ids import new_delivery_id, new_event_id, utc_now
 from relay.core.lifecycle import EventState, State
 from relay.core.places import Later, Result
 from relay.core.plan import Plan, Step
+from relay.store.record.collector import Collector
 from relay.store.record.ledger import Ledger
 from relay.store.record.record import Entry, Record
 from relay.store.redis.connection import DURABLE, connect
-from relay.store.redis.scripts import run_all
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -109,13 +109,8 @@ class Stage:
     def fill(self, portal: str, count: int, first: int = 1000, make: Callable[[str, int], Entry] | None = None) -> None:
         """Record events with one delivery each; every delivery has a document of its own."""
         for begin in range(first, first + count, 500):
-            calls = [
-                self.record.entries_call([(make or make_entry)(portal, number)])
-                for number in range(begin, min(begin + 500, first + count))
-            ]
-            for answer in run_all(self.record.redis, calls):
-                if isinstance(answer, Exception):
-                    raise answer
+            numbers = range(begin, min(begin + 500, first + count))
+            Collector(self.record).record_all([(make or make_entry)(portal, number) for number in numbers])
 
     def start_workers(self, portal: str, count: int) -> None:
         """So many `python -m workers --portal NAME`, each as it would run on a host of its own."""

@@ -13,12 +13,16 @@ from datetime import timedelta
 import pytest
 
 from relay.core.errors import ArchiveError
+from relay.core.events import OnUncertain, Policy
 from relay.core.lifecycle import EventState, State
+from relay.core.places import Later, Result
+from relay.core.plan import How, Plan, Step, StepKind, StepResult
 from relay.health.assessment import DEFAULT, NeedCode, assess
 from relay.health.snapshot import take_snapshot
 from relay.store import Store
 from relay.store.archive.archive import Archive
 from relay.store.archive.lines import line_of, row_of_line
+from relay.store.record.compaction import Compaction
 from relay.store.record.endings import Endings
 from relay.store.record.persons import PersonIndex
 from relay.store.record.search import Filter, row_of
@@ -30,8 +34,6 @@ from tests.support.making import (
     bring_to,
     claim_one,
     make_delivery,
-    make_entry,
-    write,
 )
 from workers.maintenance.retention import Places, Terms, keep
 
@@ -68,15 +70,37 @@ def test_what_is_forgotten_stands_in_the_file_of_its_day_as_it_was(record, archi
     assert all_rows(archive) == [row]
 
 
-def test_an_event_whose_body_was_removed_and_a_plan_stand_there_too(record, archive):
-    stripped = make_entry([], state=EventState.REJECTED)
-    event = stripped.event.without_body(NOON + DAY)
-    write(record, replace(stripped, event=event))
+def test_an_event_whose_body_was_removed_stands_there_too(record, archive):
+    row = write_final(record, body=b"x", query="a=1")
+    Compaction(record.redis).remove_bodies([row.event.id], NOON + DAY)
 
     forget(record, archive)
 
-    (row,) = all_rows(archive)
-    assert row.event == event
+    assert all_rows(archive) == [replace(row, event=row.event.without_body(NOON + DAY))]
+
+
+def test_a_plan_and_what_came_of_it_stand_there_too(store, record, archive):
+    row = write_final(record)
+    (delivery,) = row.deliveries
+    step = Step("lead", StepKind.MAKE, "lead", 1, {"title": "T", "parentId2": Later((Result("deal"),))})
+    made = StepResult("lead", StepKind.MAKE, "lead", 1, 7, How.MADE, NOON)
+    policy = Policy(OnUncertain.RESEND, is_ordered=True)
+    planned = replace(
+        delivery,
+        policy=policy,
+        plan=Plan(delivery.id, (step,), delivery.call),
+        results=(made,),
+        looks=2,
+        unsure=("lead",),
+    )
+    with archive.locked():
+        archive.append([replace(row, deliveries=(planned,))])
+    (kept,) = all_rows(archive)
+
+    record.prune(row.event.id)
+    store.restore(kept.event, kept.deliveries)
+
+    assert record.delivery(delivery.id) == planned
 
 
 def test_a_line_is_what_the_api_shows_and_reads_back(record):

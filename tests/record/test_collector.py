@@ -22,14 +22,14 @@ class Gathering:
         self.collector = collector
         self.size = size
         self.groups = []
-        self._run_all = module.run_all
-        monkeypatch.setattr(module, "run_all", self.run_all)
+        self._run = module.run
+        monkeypatch.setattr(module, "run", self.run)
 
-    def run_all(self, redis, calls):
+    def run(self, redis, call):
         if not self.groups:
             until(lambda: len(self.collector._waiting) == self.size - 1, "the others to gather")
-        self.groups.append(len(calls))
-        return self._run_all(redis, calls)
+        self.groups.append(call.argv[0])
+        return self._run(redis, call)
 
     def send(self, entries):
         """Record each entry from a thread of its own; the receipts or errors in order."""

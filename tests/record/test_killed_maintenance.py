@@ -11,9 +11,8 @@ from relay.core.ids import to_ms
 from relay.core.lifecycle import EventState, State
 from relay.store.archive.archive import Archive
 from relay.store.record.compaction import Compaction
-from relay.store.record.search import row_of
+from relay.store.record.search import Row, row_of
 from relay.store.redis import keys
-from relay.store.redis.scripts import run_all
 from tests.support.archiving import OLD, all_rows
 from tests.support.folders import REPOSITORY
 from tests.support.making import DAY, NOON, claim_one, make_attempt, make_call, make_delivery, make_entry, write
@@ -52,8 +51,9 @@ while True:
 def fill(record):
     """Events without deliveries, and some with one that has started; their rows by id."""
     entries = [make_entry([], at=NOON, state=EventState.REJECTED, body=b"%d" % n) for n in range(EVENTS)]
-    run_all(record.redis, [record.entries_call([entry]) for entry in entries])
-    rows = [row_of(record, entry.event) for entry in entries]
+    for entry in entries:
+        write(record, entry)
+    rows = [Row(entry.event, ()) for entry in entries]
     for lead in range(30):
         entry = make_entry([], state=EventState.ACCEPTED)
         delivery = make_delivery(entry.event.id, call=make_call(lead=lead))

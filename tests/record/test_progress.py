@@ -39,7 +39,7 @@ def claim(record, load=MANY, now=NOON + 60 * SECOND):
 
 
 def method_of(redis, delivery):
-    return redis.hget(keys.DELIVERY + delivery.id, "method").decode()
+    return (redis.hget(keys.DELIVERY + delivery.id, "method") or b"").decode()
 
 
 def test_what_a_step_came_to_is_written_with_the_state(redis, record):

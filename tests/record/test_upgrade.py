@@ -1,6 +1,7 @@
-"""A record that the first layout's version has left is taken over as it stands; a newer one is refused.
+"""A record that an earlier version has left is taken over as it stands; a newer one is refused.
 
-samples/layout-1.json is what that version wrote: the commands that make its record again, and which delivery is which.
+samples/layout-N.json is what the version of that layout wrote: the commands that make its record again, which delivery
+is which, and how that version read them.
 """
 
 from __future__ import annotations
@@ -11,38 +12,150 @@ from pathlib import Path
 
 import pytest
 
-from relay.core.errors import ConfigError
+from relay.core.errors import ConfigError, RecordUnavailableError
 from relay.core.ids import utc_now
-from relay.core.lifecycle import State
+from relay.core.lifecycle import FINAL, EventState, State
 from relay.store import Store
 from relay.store.portals.gate import Gate
+from relay.store.record import upgrade as module
 from relay.store.record.record import HARD_DEADLINE
+from relay.store.record.search import Filter, ids_of_deliveries, list_events
 from relay.store.record.upgrade import upgrade
 from relay.store.redis import keys
 from tests.support.folders import WEB_SECRETS
 from tests.support.making import NOON, write_one
 from workers.bitrix24.oauth import Tokens
 
-SAMPLE = json.loads((Path(__file__).parent / "samples" / "layout-1.json").read_text("utf-8"))
-OF = SAMPLE["deliveries"]
+SAMPLES = {
+    layout: json.loads((Path(__file__).parent / "samples" / f"layout-{layout}.json").read_text("utf-8"))
+    for layout in (1, 2)
+}
 LATE = NOON + timedelta(days=30)
+
+
+def load(redis, layout):
+    """The record of a layout, as its version left it."""
+    for name, *arguments in SAMPLES[layout]["commands"]:
+        redis.execute_command(name, *[argument.encode("latin-1") for argument in arguments])
+    return SAMPLES[layout]
 
 
 @pytest.fixture
 def old(redis):
     """The record of the first layout; its deliveries by what they are."""
-    for name, *arguments in SAMPLE["commands"]:
-        redis.execute_command(name, *[argument.encode("latin-1") for argument in arguments])
-    return OF
+    return load(redis, 1)["deliveries"]
 
 
-def test_every_delivery_of_an_older_record_stands_where_it_is_found(old, record, redis):
-    before = record.deliveries(old.values())
+@pytest.fixture(params=SAMPLES)
+def sample(redis, request):
+    """The record of each layout before this one."""
+    return load(redis, request.param)
 
-    assert upgrade(redis) == 7
 
+def read_event(event):
+    wire = event.to_wire()
+    assert wire.pop("body_removed_at") is None  # of older records there is none without its body
+    return {**wire, "body": event.body.decode("latin-1"), "person_keys": list(event.person_keys)}
+
+
+def read_delivery(delivery):
+    return delivery.to_wire() | {
+        "turn": delivery.turn, "looks": delivery.looks, "asked": delivery.asked, "unsure": list(delivery.unsure),
+        "on_uncertain": delivery.policy.on_uncertain, "is_ordered": delivery.policy.is_ordered,
+        "plan": delivery.plan.to_wire() if delivery.plan else None,
+        "address": delivery.watched.address if delivery.watched else None,
+    }  # fmt: skip
+
+
+def contents(redis):
+    """Everything of the record but its format, and the gates, which say when they were opened."""
+    read = {
+        b"hash": redis.hgetall, b"zset": lambda key: redis.zrange(key, 0, -1, withscores=True), b"set": redis.smembers,
+        b"list": lambda key: redis.lrange(key, 0, -1), b"string": redis.get,
+    }  # fmt: skip
+    found = [key for key in redis.scan_iter("relay:*") if not key.startswith((b"relay:format", b"relay:gate:"))]
+    return {key: read[redis.type(key)](key) for key in found}
+
+
+def test_every_event_and_delivery_of_an_older_record_reads_as_it_was(sample, record, redis):
+    expected = sample["expected"]
+
+    assert upgrade(redis) == len(expected["events"]) + len(expected["deliveries"])
+
+    assert {one.id: read_event(one) for one in record.events(expected["events"])} == expected["events"]
+    read = {one.id: read_delivery(one) for one in record.deliveries(expected["deliveries"])}
+    assert json.loads(json.dumps(read)) == expected["deliveries"]
+    assert record.counts().to_wire() == expected["counts"]
     assert record.counts().imbalances == []
-    assert record.deliveries(old.values()) == before
+
+
+def test_an_older_record_is_searched_by_whatever_it_has(sample, record, redis):
+    upgrade(redis)
+    events, deliveries = sample["expected"]["events"].values(), sample["expected"]["deliveries"].values()
+
+    for name in ("portal", "rule", "state", "reason"):
+        for value in {one[name] for one in deliveries} - {None}:
+            wanted = {name if name != "reason" else "code": State(value) if name == "state" else value}
+            found = ids_of_deliveries(record, Filter(**wanted), 100)
+            assert set(found) == {one["id"] for one in deliveries if one[name] == value}, wanted
+    for name in ("source", "state"):
+        for value in {one[name] for one in events}:
+            wanted = {name: EventState(value) if name == "state" else value}
+            rows = list_events(record, Filter(**wanted)).rows
+            assert {row.event.id for row in rows} == {one["id"] for one in events if one[name] == value}, wanted
+    for source, presence in Store(redis).presence_of_sources([one["source"] for one in events]).items():
+        assert presence.size == sum(one["source"] == source for one in events)
+
+
+def test_what_is_final_in_an_older_record_is_forgotten_without_a_trace(sample, record, redis):
+    upgrade(redis)
+    for delivery in record.deliveries(sample["expected"]["deliveries"]):
+        if delivery.state not in FINAL:
+            record.settle(delivery, State.DEAD, LATE, reason="cancelled")
+
+    assert all(record.prune(event_id) for event_id in sample["expected"]["events"])
+
+    assert not [
+        key for key in contents(redis) if key.startswith((b"relay:event", b"relay:deliveries", b"relay:facets"))
+    ]
+
+
+@pytest.mark.parametrize("deaths", [1, 2, 5, 8])
+def test_an_upgrade_may_be_killed_anywhere_and_run_again(sample, redis, monkeypatch, deaths):
+    monkeypatch.setattr(module, "AT_ONCE", 3)
+    monkeypatch.setattr(module, "UNINDEXED_AT_ONCE", 2)
+    fresh, calls = module.run, 0
+
+    def run(*arguments):
+        nonlocal calls
+        calls += 1
+        if calls % deaths == 0:
+            raise RecordUnavailableError("killed")
+        return fresh(*arguments)
+
+    dump = [(key, redis.dump(key)) for key in redis.scan_iter("*")]
+    upgrade(redis)
+    whole = contents(redis)
+    redis.flushall()
+    for key, value in dump:
+        redis.restore(key, 0, value)
+
+    monkeypatch.setattr(module, "run", run)
+    for _ in range(0 if deaths == 1 else 100):
+        try:
+            upgrade(redis)
+            break
+        except RecordUnavailableError:
+            pass
+    monkeypatch.setattr(module, "run", fresh)
+    upgrade(redis)
+
+    assert contents(redis) == whole
+
+
+def test_every_delivery_of_the_first_layout_stands_where_it_is_found(old, record, redis):
+    upgrade(redis)
+
     assert redis.zscore(keys.WAITING + "main", old["retrying"])
     assert redis.zrange(keys.WAITING + "second", 0, -1) == [old["first_of_an_order"].encode()]
     assert redis.zrange(keys.BLOCKED + "second", 0, -1) == [old["second_of_an_order"].encode()]
@@ -81,7 +194,7 @@ def test_the_tokens_of_an_older_record_are_the_ones_in_force(old, redis):
     )
 
 
-def test_an_older_record_is_served(old, redis, make_app, valkey):
+def test_an_older_record_is_served(sample, redis, make_app, valkey):
     upgrade(redis)
     client = make_app(valkey).test_client()
     asking = {"headers": {"Authorization": f"Bearer {WEB_SECRETS['RELAY_API_TOKEN']}"}}
@@ -89,30 +202,30 @@ def test_an_older_record_is_served(old, redis, make_app, valkey):
     listed = client.get("/api/v1/deliveries?limit=50", **asking).json["deliveries"]
     events = {client.get(f"/api/v1/events/{one['event_id']}", **asking).status_code for one in listed}
 
-    assert {one["id"] for one in listed} >= set(old.values())
+    assert {one["id"] for one in listed} >= set(sample["deliveries"].values())
     assert events == {200}
     assert client.get("/api/v1/audit", **asking).json["imbalances"] == []
 
 
-def test_an_upgrade_is_done_once_and_may_be_repeated_after_a_death(old, record, redis):
+def test_an_upgrade_is_done_once_and_a_second_at_the_same_time_changes_nothing(sample, redis):
     upgrade(redis)
-    counts = record.counts()
+    before = contents(redis)
 
     assert upgrade(redis) == 0
-    redis.delete(keys.FORMAT)
-    assert upgrade(redis) == 7
-    assert record.counts() == counts
+    redis.delete(keys.FORMAT)  # as the second one saw it
+    assert upgrade(redis) == 0
+    assert contents(redis) == before
 
 
 def test_a_new_record_needs_no_upgrade(record, redis):
     assert upgrade(redis) == 0
     write_one(record)
     assert upgrade(redis) == 0
-    assert redis.get(keys.FORMAT) == b"2"
+    assert redis.get(keys.FORMAT) == b"3"
 
 
 def test_the_record_of_a_newer_version_is_refused(redis):
-    redis.set(keys.FORMAT, 3)
+    redis.set(keys.FORMAT, 4)
 
     with pytest.raises(ConfigError, match="a newer version has written it"):
         upgrade(redis)

@@ -13,9 +13,9 @@ from relay.core.events import Attempt, Delivery, Event
 from relay.core.ids import new_delivery_id, new_event_id
 from relay.core.lifecycle import EventState, State, Verdict
 from relay.store.portals.gate import Gate
+from relay.store.record.collector import Collector
 from relay.store.record.record import Entry, Receipt, Record
 from relay.store.redis import keys
-from relay.store.redis.scripts import run
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -72,7 +72,7 @@ def make_attempt(verdict: Verdict = Verdict.STARTED, number: int = 1) -> Attempt
 
 def write(record: Record, entry: Entry) -> Receipt:
     """Record an entry at once, without a collector."""
-    return Receipt.from_answer(run(record.redis, record.entries_call([entry]))[0])
+    return Collector(record).record(entry)
 
 
 def write_one(record: Record, at: datetime = NOON, **options: Any) -> Delivery:

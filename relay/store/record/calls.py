@@ -1,20 +1,70 @@
-"""The calls of the scripts that carry a delivery on: what claiming and settling hand to Lua. Pure: no I/O."""
+"""The calls of the scripts that record events and carry deliveries on: what is handed to Lua. Pure: no I/O."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from relay.core.events import Delivery
 from relay.core.ids import to_ms
 from relay.core.lifecycle import FINAL, State, advance, states_before
 from relay.store.record import codec
-from relay.store.record.entries import Load, Settlement
+from relay.store.record.entries import Entry, Load, Settlement
 from relay.store.redis import keys
 from relay.store.redis.scripts import Argument, Script, ScriptCall, pairs
 
 HARD_DEADLINE = timedelta(seconds=120)
 """How long a delivery may be `sending`. A call ends after 70 s at most (workers/bitrix24/client.py)."""
 
-CLAIM, SETTLE = Script.load("claim"), Script.load("settle")
+RECORD, CLAIM, SETTLE = (Script.load(name) for name in ("record", "claim", "settle"))
+
+
+def record_call(requests: Sequence[Sequence[Entry]]) -> ScriptCall:
+    """Record what several requests hold: of each request all of it, or nothing."""
+    argv: list[Argument] = [len(requests)]
+    for entries in requests:
+        argv.append(len(entries))
+        for entry in entries:
+            _add_entry(argv, entry)
+    return ScriptCall(RECORD, (), argv)
+
+
+def _add_entry(argv: list[Argument], entry: Entry) -> None:
+    """An event with its deliveries, in the order that `entry_at` in lua/record.lua reads."""
+    event, digest = entry.event, entry.dedup_digest
+    argv += (
+        event.id,
+        event.state.value,
+        event.source,
+        keys.dedup(event.source, digest) if digest else "",
+        _ms(entry.dedup_window) if digest else 0,
+        entry.bounds.to_json(),
+        event.body,
+        codec.event_facts(event),
+        codec.ids_to_json(event.deliveries),
+        *pairs(codec.further_event_fields(event)),
+        len(entry.deliveries),
+    )
+    for delivery in entry.deliveries:
+        add_delivery(argv, delivery)
+
+
+def add_delivery(argv: list[Argument], delivery: Delivery) -> None:
+    """A new delivery, in the order that `create` in lua/common.lua reads."""
+    call = delivery.call
+    argv += (
+        delivery.id,
+        to_ms(delivery.created_at),
+        delivery.event_id,
+        delivery.rule,
+        call.portal,
+        call.template_id or "",
+        call.document_id[2],
+        codec.order_key(delivery),
+        codec.call_to_json(call),
+        codec.delivery_facts(delivery),
+        *pairs(codec.further_delivery_fields(delivery)),
+    )
 
 
 def claim_call(portal: str, claim_id: str, now: datetime, load: Load) -> ScriptCall:

@@ -71,7 +71,7 @@ class Compaction:
                 pipeline.hgetall(name)
             hashes: list[Any] = pipeline.execute()
         read = [(name, kept) for name, kept in zip(names, hashes, strict=True) if kept]
-        return self._swap([_swap_call(name, kept, _without_body(kept, now)) for name, kept in read])
+        return self._swap([_swap_call(name, kept, codec.without_body(kept, now)) for name, kept in read])
 
     def _swap(self, calls: Sequence[ScriptCall]) -> int:
         answers = run_all(self._redis, calls)
@@ -79,15 +79,6 @@ class Compaction:
             if isinstance(answer, Exception):
                 raise answer
         return sum(answers)
-
-
-def _without_body(kept: packing.Hash, now: datetime) -> packing.Hash:
-    """The fields of an event without those of its body; what only scripts write stays as it is."""
-    event, fields = codec.event_from_hash(kept), dict(packing.unpacked(kept))
-    for name, _ in codec.event_fields(event):
-        fields.pop(name.encode(), None)
-    fresh = codec.event_fields(event.without_body(now))
-    return fields | {name.encode(): value if isinstance(value, bytes) else str(value).encode() for name, value in fresh}
 
 
 def _swap_call(name: str, kept: packing.Hash, fresh: packing.Hash, attempts: Sequence[bytes] = ()) -> ScriptCall:

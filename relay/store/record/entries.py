@@ -44,9 +44,12 @@ class Receipt:
         }
 
     @classmethod
-    def from_answer(cls, answer: Sequence[Any]) -> Receipt:
+    def from_answer(cls, entry: Entry, answer: Any) -> Receipt:
+        """What lua/record.lua answers of one entry."""
+        if answer == 0:  # it stands as it was sent
+            return cls(entry.event.id, entry.event.state, entry.event.deliveries, duplicate=False)
         event_id, state, deliveries, seen = answer
-        return cls(event_id.decode(), EventState(state.decode()), tuple(json.loads(deliveries)), bool(seen))
+        return cls(event_id.decode(), EventState(state.decode()), tuple(json.loads(deliveries or b"[]")), bool(seen))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,10 @@ from redis import Redis
 from relay.core.lifecycle import EventState, State
 from relay.store.redis import keys
 
+INDEXED: tuple[State, ...] = tuple(state for state in State if state is not State.STARTED)
+INDEXED_EVENTS: tuple[EventState, ...] = tuple(state for state in EventState if state is not EventState.ACCEPTED)
+"""The states that have an index; of the others scripts keep the count (`enter_state` in lua/common.lua)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
@@ -60,10 +64,11 @@ def read_ledger(redis: Redis) -> Ledger:
     portals: set[bytes] | None = None
     while True:
         with redis.pipeline(transaction=True) as pipeline:
-            for state in State:
+            for state in INDEXED:
                 pipeline.zcard(keys.DELIVERIES_BY_STATE + state)
-            for event_state in EventState:
+            for event_state in INDEXED_EVENTS:
                 pipeline.zcard(keys.EVENTS_BY_STATE + event_state)
+            pipeline.hmget(keys.STANDING, [State.STARTED, EventState.ACCEPTED])
             for index in (keys.DELIVERIES, keys.EVENTS, keys.SENDING, keys.UNDECIDED):
                 pipeline.zcard(index)
             for portal in sorted(portals or ()):
@@ -79,12 +84,13 @@ def read_ledger(redis: Redis) -> Ledger:
 
 def _ledger_of(answers: list[Any]) -> Ledger:
     numbers = iter(answers)
-    states = {state: next(numbers) for state in State}
-    events = {state: next(numbers) for state in EventState}
+    states: dict[State, int] = {state: next(numbers) for state in INDEXED}
+    events: dict[EventState, int] = {state: next(numbers) for state in INDEXED_EVENTS}
+    started, accepted = (int(count or 0) for count in next(numbers))
     total, total_events, sending, undecided, *of_portals, since_start = numbers
     return Ledger(
-        deliveries=states,
-        events=events,
+        deliveries={**states, State.STARTED: started},
+        events={**events, EventState.ACCEPTED: accepted},
         total=total,
         total_events=total_events,
         in_line=sum(of_portals[0::3]) + sum(of_portals[1::3]),

@@ -6,7 +6,7 @@ process was there first; a caller never sees an exception of redis-py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,17 +17,17 @@ from relay.core.events import Attempt, Delivery, Event
 from relay.core.ids import DELIVERY_PREFIX, earliest_id, to_ms
 from relay.core.lifecycle import FINAL, EventState, State
 from relay.store.record import codec
-from relay.store.record.calls import HARD_DEADLINE, claim_call, settle_call
+from relay.store.record.calls import HARD_DEADLINE, add_delivery, claim_call, settle_call
 from relay.store.record.entries import SINGLE, Allowance, Entry, Load, Receipt, Settlement
 from relay.store.record.ledger import Ledger, read_ledger
+from relay.store.record.packing import Hash
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 from relay.store.redis.scripts import Argument, Script, ScriptCall, run, run_all
 
 __all__ = ["HARD_DEADLINE", "SINGLE", "Allowance", "Entry", "Load", "Receipt", "Record", "Settlement"]
 
-RECORD, LOOK, WAKE, REPLAY = (Script.load(name) for name in ("record", "look", "wake", "replay"))
-PRUNE, LEAVE = Script.load("prune"), Script.load("leave")
+LOOK, WAKE, REPLAY, PRUNE, LEAVE = (Script.load(name) for name in ("look", "wake", "replay", "prune", "leave"))
 
 
 class Record:
@@ -35,20 +35,6 @@ class Record:
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
-
-    def entries_call(self, entries: Sequence[Entry]) -> ScriptCall:
-        """The script call that records what one request holds, all of it or nothing.
-
-        The collector runs many of them in one round trip.
-        """
-        names: list[str] = []
-        argv: list[Argument] = [len(entries)]
-        for entry in entries:
-            event_key = keys.EVENT + entry.event.id
-            digest = entry.dedup_digest
-            names += (event_key, keys.dedup(entry.event.source, digest) if digest else event_key)
-            argv += codec.entry_argv(entry)
-        return ScriptCall(RECORD, names, argv)
 
     @guarded
     def claim(self, portal: str, claim_id: str, now: datetime, load: Load = SINGLE) -> list[Delivery]:
@@ -133,7 +119,7 @@ class Record:
         argv: list[Argument] = [event.id, replayed.id if replayed else "", len(states), *states]
         argv += [len(person_keys), *person_keys, len(deliveries)]
         for delivery in deliveries:
-            argv += codec.creation_argv(delivery)
+            add_delivery(argv, delivery)
         if not run(self.redis, ScriptCall(REPLAY, [keys.EVENT + event.id], argv)):
             raise LostRace(replayed.id if replayed else event.id)
 
@@ -169,7 +155,7 @@ class Record:
         kept: Any = self.redis.hgetall(keys.EVENT + event_id)
         if not kept:
             raise NotFoundError(f"no event {event_id}")
-        return codec.event_from_hash(kept)
+        return codec.event_from_hash(_with_id(event_id, kept))
 
     @guarded
     def delivery(self, delivery_id: str) -> Delivery:
@@ -182,22 +168,20 @@ class Record:
     @guarded
     def events(self, event_ids: Iterable[str]) -> list[Event]:
         """The events of these ids that are on record, in this order."""
-        with self.redis.pipeline(transaction=False) as pipeline:
-            for event_id in event_ids:
-                pipeline.hgetall(keys.EVENT + event_id)
-            return [codec.event_from_hash(kept) for kept in pipeline.execute() if kept]
+        return [codec.event_from_hash(kept) for kept in self._hashes(keys.EVENT, event_ids)]
 
     @guarded
     def deliveries(self, delivery_ids: Iterable[str]) -> list[Delivery]:
         """The deliveries of these ids that are on record, in this order."""
+        wanted = list(delivery_ids)
         # At one moment: packing moves the attempts into the hash.
         with self.redis.pipeline(transaction=True) as pipeline:
-            for delivery_id in delivery_ids:
-                pipeline.hgetall(keys.DELIVERY + delivery_id)
-                pipeline.lrange(keys.ATTEMPTS + delivery_id, 0, -1)
+            for one in wanted:
+                pipeline.hgetall(keys.DELIVERY + one)
+                pipeline.lrange(keys.ATTEMPTS + one, 0, -1)
             found = pipeline.execute()
-        read = zip(found[::2], found[1::2], strict=True)
-        return [codec.delivery_from_hash(kept, attempts) for kept, attempts in read if kept]
+        read = zip(wanted, found[::2], found[1::2], strict=True)
+        return [codec.delivery_from_hash(_with_id(one, kept), attempts) for one, kept, attempts in read if kept]
 
     @guarded
     def page(self, index: str, *, before: str | None = None, since: str | None = None, limit: int = 50) -> list[str]:
@@ -229,11 +213,11 @@ class Record:
     @guarded
     def of_document(self, document_id: str, limit: int) -> list[str]:
         """Ids of the newest deliveries of a document, by the third part of its id."""
-        return self.page(f"{keys.DELIVERIES_BY}document:{document_id}", limit=limit)
+        return self.page(keys.DELIVERIES_BY_DOCUMENT + document_id, limit=limit)
 
     @guarded
     def is_known(self, facet: str, value: str) -> bool:
-        """Whether any delivery has this rule, portal, template_id, document or reason."""
+        """Whether any delivery has, or lately had, this rule, portal, template_id, document or reason."""
         return bool(self.size(f"{keys.DELIVERIES_BY}{facet}:{value}"))
 
     @guarded
@@ -263,9 +247,20 @@ class Record:
         """Whether Redis takes writes now."""
         return bool(self.redis.set(f"{keys.LEASE}ready", "1", px=1000))
 
-    def _with_attempts(self, hashes: Sequence[Mapping[bytes, bytes]]) -> list[Delivery]:
+    def _hashes(self, prefix: str, ids: Iterable[str]) -> list[Hash]:
+        wanted = list(ids)
+        with self.redis.pipeline(transaction=False) as pipeline:
+            for one in wanted:
+                pipeline.hgetall(prefix + one)
+            return [_with_id(one, kept) for one, kept in zip(wanted, pipeline.execute(), strict=True) if kept]
+
+    def _with_attempts(self, hashes: Sequence[Hash]) -> list[Delivery]:
         with self.redis.pipeline(transaction=False) as pipeline:
             for kept in hashes:
                 pipeline.lrange(keys.ATTEMPTS + kept[b"id"].decode(), 0, -1)
             attempts = pipeline.execute()
         return [codec.delivery_from_hash(kept, tried) for kept, tried in zip(hashes, attempts, strict=True)]
+
+
+def _with_id(one: str, kept: Hash) -> Hash:
+    return {**kept, b"id": one.encode()}

@@ -26,12 +26,54 @@ def restore(redis: Redis, event: Event, deliveries: Sequence[Delivery]) -> bool:
     Raises RecordUnavailableError.
     """
     replays = {one.replay_of: one.id for one in deliveries if one.replay_of}
-    argv: list[Argument] = [event.id, *pairs(codec.event_fields(event)), len(deliveries)]
+    argv: list[Argument] = [event.id, *pairs(_fields_of_event(event)), len(deliveries)]
     for delivery in map(_as_left, deliveries):
-        fields = [*codec.delivery_fields(delivery), *_ended(delivery.watched)]
         attempts = [codec.attempt_to_json(attempt) for attempt in delivery.attempts]
-        argv += [delivery.id, replays.get(delivery.id, ""), *pairs(fields), len(attempts), *attempts]
+        argv += [delivery.id, replays.get(delivery.id, ""), *pairs(_fields_of(delivery)), len(attempts), *attempts]
     return bool(run(redis, ScriptCall(RESTORE, [keys.EVENT + event.id], argv)))
+
+
+def _fields_of_event(event: Event) -> codec.Fields:
+    """Every field of its hash."""
+    fields: codec.Fields = [
+        ("state", event.state.value),
+        ("source", event.source),
+        ("facts", codec.event_facts(event)),
+        ("deliveries", codec.ids_to_json(event.deliveries)),
+        ("duplicates", event.duplicates or ""),
+        ("body_removed_at", to_ms(event.body_removed_at) if event.body_removed_at else ""),
+        *codec.further_event_fields(event),
+    ]
+    return [("body", event.body), *_said(fields)]
+
+
+def _fields_of(delivery: Delivery) -> codec.Fields:
+    """The same of a delivery that is final."""
+    fields: codec.Fields = [
+        ("state", delivery.state.value),
+        ("turn", delivery.turn),
+        ("event_id", delivery.event_id),
+        ("rule", delivery.rule),
+        ("portal", delivery.call.portal),
+        ("call", codec.call_to_json(delivery.call)),
+        ("template_id", delivery.call.template_id or ""),
+        ("document", delivery.call.document_id[2]),
+        ("order_key", codec.order_key(delivery)),
+        ("facts", codec.delivery_facts(delivery)),
+        ("workflow_id", delivery.workflow_id or ""),
+        ("reason", delivery.reason or ""),
+        ("attempts", len(delivery.attempts)),
+        ("looks", delivery.looks or ""),
+        ("updated_at", to_ms(delivery.updated_at)),
+        *codec.further_delivery_fields(delivery),
+        *_ended(delivery.watched),
+    ]
+    return _said(fields)
+
+
+def _said(fields: codec.Fields) -> codec.Fields:
+    """Those that say something: what is empty is not written."""
+    return [(name, value) for name, value in fields if value != ""]
 
 
 def _as_left(delivery: Delivery) -> Delivery:
@@ -42,11 +84,11 @@ def _as_left(delivery: Delivery) -> Delivery:
     return replace(delivery, watched=replace(watched, state=WatchState.LEFT))
 
 
-def _ended(watched: Watched | None) -> list[tuple[str, Argument]]:
+def _ended(watched: Watched | None) -> codec.Fields:
     """What of the end is written by scripts only."""
     if watched is None:
         return []
-    fields: list[tuple[str, Argument]] = []
+    fields: codec.Fields = []
     if watched.until:
         fields.append(("watch_until", to_ms(watched.until)))
     if watched.finished_at:

@@ -1,6 +1,6 @@
 """The record as lists, newest first: events with what became of them, or deliveries. For pages, terminal and API alike.
 
-A list walks the smallest index that one of its filters has; the server compares with the others, and looks at a bounded
+A list walks the smallest index that one of its filters has (indexes.py); the server compares, and looks at a bounded
 number of ids: a page costs the same whatever the record holds. It may be short, or empty, and still have a next one.
 The cursor is the id where a page ended, and says by its kind what was walked: events or deliveries.
 """
@@ -17,7 +17,7 @@ from relay.core.events import Delivery, Event
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id
 from relay.core.lifecycle import EventState, State
 from relay.core.watching import WatchState
-from relay.store.record.indexes import AT_ONCE, Indexes, sizes, smallest_first, walk
+from relay.store.record.indexes import AT_ONCE, Conditions, Indexes, looks, plan_walk, walk
 from relay.store.record.record import Record
 from relay.store.redis import keys
 
@@ -119,10 +119,10 @@ def parse_state(text: str) -> EventState | State | None:
 def list_events(record: Record, wanted: Filter, cursor: str | None = None, limit: int = 50) -> Page[Row]:
     """A page of events; a filter of deliveries gives each delivery a row. Raises RecordUnavailableError."""
     if wanted.is_of_deliveries and _walks_deliveries(record, wanted, cursor):
-        indexes = _indexes(record, _by_delivery(wanted) or [keys.DELIVERIES], _by_event(wanted))
+        indexes = _indexes_of_deliveries(record, wanted)
         read = partial(_rows_of_deliveries, record, wanted)
     else:
-        indexes = _indexes(record, _by_event(wanted) or [keys.EVENTS], _by_delivery(wanted))
+        indexes = plan_walk(record.redis, keys.EVENTS, _of_event(wanted), _of_delivery(wanted))
         read = partial(_rows_of_events, record, wanted)
     return _scan(record, indexes, _bounds(wanted, indexes, cursor), limit, read)
 
@@ -136,13 +136,13 @@ def list_deliveries(record: Record, wanted: Filter, cursor: str | None = None, l
     def read(ids: Sequence[str]) -> list[Delivery]:
         return [one for one in record.deliveries(ids) if wanted.wants_delivery(one)]
 
-    indexes = _indexes(record, _by_delivery(wanted) or [keys.DELIVERIES], _by_event(wanted))
+    indexes = _indexes_of_deliveries(record, wanted)
     return _scan(record, indexes, _bounds(wanted, indexes, cursor), limit, read)
 
 
 def ids_of_deliveries(record: Record, wanted: Filter, most: int) -> list[str]:
     """The ids only, newest first, of so many at most; where filters have little in common it does not look for ever."""
-    indexes = _indexes(record, _by_delivery(wanted) or [keys.DELIVERIES], _by_event(wanted))
+    indexes = _indexes_of_deliveries(record, wanted)
     before, since = _bounds(wanted, indexes, None)
     ids: list[str] = []
     looked_at = 0
@@ -186,46 +186,53 @@ def _bounds(wanted: Filter, indexes: Indexes, cursor: str | None) -> Bounds:
     return cursor, since
 
 
+def _indexes_of_deliveries(record: Record, wanted: Filter) -> Indexes:
+    return plan_walk(record.redis, keys.DELIVERIES, _of_delivery(wanted), _of_event(wanted))
+
+
 def _walks_deliveries(record: Record, wanted: Filter, cursor: str | None) -> bool:
     """Whether deliveries are walked, or the events that they are of: whichever are fewer, and as the cursor began."""
-    events = _by_event(wanted)
+    events = _of_event(wanted)
     if not events:
         return True
     if cursor:
         return cursor.startswith(DELIVERY_PREFIX)
-    return min(sizes(record.redis, _by_delivery(wanted) or [keys.DELIVERIES])) <= min(sizes(record.redis, events))
+    redis = record.redis
+    return looks(redis, keys.DELIVERIES, _of_delivery(wanted)) <= looks(redis, keys.EVENTS, events)
 
 
-def _by_delivery(wanted: Filter) -> list[str]:
-    """The indexes of deliveries that the filter has."""
+def _of_delivery(wanted: Filter) -> Conditions:
+    """What the filter asks of deliveries."""
     facets = {
         "rule": wanted.rule,
         "portal": wanted.portal,
         "reason": wanted.code,
         "template_id": wanted.template_id,
-        "document": wanted.document_id,
     }
-    indexes = [f"{keys.DELIVERIES_BY}{facet}:{value}" for facet, value in facets.items() if value is not None]
-    if isinstance(wanted.state, State):
-        indexes.append(keys.DELIVERIES_BY_STATE + wanted.state)
+    fields = [(facet, str(value)) for facet, value in facets.items() if value is not None]
+    periods = [f"{keys.DELIVERIES_BY}{facet}:{value}" for facet, value in fields]
+    ids = [] if wanted.document_id is None else [keys.DELIVERIES_BY_DOCUMENT + wanted.document_id]
+    if wanted.state is State.STARTED:
+        fields.append(("state", State.STARTED))
+    elif isinstance(wanted.state, State):
+        ids.append(keys.DELIVERIES_BY_STATE + wanted.state)
     if wanted.watch is not None:
-        indexes.append(keys.OVERDUE)
-    return indexes
+        ids.append(keys.OVERDUE)
+    return Conditions(tuple(ids), tuple(periods), tuple(fields))
 
 
-def _by_event(wanted: Filter) -> list[str]:
-    """The indexes of events that the filter has."""
-    indexes = [] if wanted.person_key is None else [keys.MARKS + wanted.person_key]
-    if isinstance(wanted.state, EventState):
-        indexes.append(keys.EVENTS_BY_STATE + wanted.state)
+def _of_event(wanted: Filter) -> Conditions:
+    """What the filter asks of events."""
+    fields, periods = [], []
+    ids = [] if wanted.person_key is None else [keys.MARKS + wanted.person_key]
+    if wanted.state is EventState.ACCEPTED:
+        fields.append(("state", EventState.ACCEPTED.value))
+    elif isinstance(wanted.state, EventState):
+        ids.append(keys.EVENTS_BY_STATE + wanted.state)
     if wanted.source is not None:
-        indexes.append(keys.EVENTS_BY_SOURCE + wanted.source)
-    return indexes
-
-
-def _indexes(record: Record, own: list[str], beside: list[str]) -> Indexes:
-    walked, *others = smallest_first(record.redis, own)
-    return Indexes(walked, tuple(others), tuple(beside))
+        fields.append(("source", wanted.source))
+        periods.append(keys.EVENTS_BY_SOURCE + wanted.source)
+    return Conditions(tuple(ids), tuple(periods), tuple(fields))
 
 
 def _rows_of_deliveries(record: Record, wanted: Filter, ids: Sequence[str]) -> list[Row]:

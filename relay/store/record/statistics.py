@@ -14,8 +14,10 @@ from typing import Any
 from redis import Redis
 
 from relay.core.ids import from_ms, time_of, to_ms
+from relay.store.record.indexes import Conditions, Indexes, walk_call, walk_from
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
+from relay.store.redis.scripts import run_all
 
 BOUNDS_MS = (1_000, 5_000, 30_000, 120_000, 600_000)
 """The upper bounds of the latency counts, as settle.lua has them; what took longer is in none of them."""
@@ -75,11 +77,10 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """How many ids an index holds, and when the newest and the oldest of them were made."""
+    """How many there are of something, and when the newest of them was made."""
 
     size: int
     newest: datetime | None
-    oldest: datetime | None
 
 
 @guarded
@@ -100,18 +101,27 @@ def read_series(redis: Redis, now: datetime) -> dict[str, Series]:
 
 
 @guarded
-def read_presence(redis: Redis, indexes: Sequence[str]) -> list[Presence]:
-    """What each index of ids holds, in one round trip. Raises RecordUnavailableError."""
-    with redis.pipeline(transaction=False) as pipeline:
-        for index in indexes:
-            pipeline.zcard(index)
-            pipeline.zrange(index, -1, -1)
-            pipeline.zrange(index, 0, 0)
-        answers: list[Any] = pipeline.execute()
-    return [
-        Presence(size, _time(newest), _time(oldest))
-        for size, newest, oldest in zip(answers[::3], answers[1::3], answers[2::3], strict=True)
+def read_presence(redis: Redis, everything: str, facet: str, indexes: Mapping[str, str]) -> dict[str, Presence]:
+    """How many ids of each value of a facet there are. Raises RecordUnavailableError.
+
+    everything: the index of all ids of this kind. indexes: of periods, by value.
+    """
+    if not indexes:
+        return {}
+    calls = [
+        walk_call(Indexes(everything, Conditions(periods=(index,), fields=((facet, value),))))
+        for value, index in indexes.items()
     ]
+    counts: Any = redis.hmget(keys.STANDING, [f"{facet}:{value}" for value in indexes])
+    found = {}
+    for value, count, answer in zip(indexes, counts, run_all(redis, calls), strict=True):
+        if isinstance(answer, Exception):
+            raise answer
+        newest = walk_from(answer)
+        # The end of a walk is as near to it, where among very many it was not found.
+        known = (*newest.ids, newest.end) if count else ()
+        found[value] = Presence(int(count or 0), time_of(known[0]) if known and known[0] else None)
+    return found
 
 
 def _numbers(span: Span, now: datetime) -> list[int]:
@@ -129,7 +139,3 @@ def _bars(span: Span, numbers: Sequence[int], hashes: Sequence[Mapping[bytes, by
             counts.update({name.decode(): int(value) for name, value in kept.items()})
         bars.append(Bar(from_ms(numbers[start] * span.unit_ms), dict(counts)))
     return bars
-
-
-def _time(members: Sequence[bytes]) -> datetime | None:
-    return time_of(members[0].decode()) if members else None

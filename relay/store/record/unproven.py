@@ -34,13 +34,14 @@ class Bounds:
     bytes: int = 0
 
     def to_json(self) -> str:
+        """Empty where there is no bound."""
         return _as_json(self)
 
 
 @lru_cache(1_024)
 def _as_json(bounds: Bounds) -> str:
     """The same few are written with every event."""
-    return json.dumps(asdict(bounds), separators=(",", ":"))
+    return json.dumps(asdict(bounds), separators=(",", ":")) if bounds != UNBOUNDED else ""
 
 
 UNBOUNDED = Bounds()

@@ -1,8 +1,9 @@
 """Brings a record that an earlier version has written into the layout of this one, before anything is done with it.
 
 Layout 1 had a job of RQ for each turn of a delivery, and one clock of all that were not final. Layout 2 has one job for
-a portal where there is work, and an index for each thing that may be next (redis/keys.py). The processes of the earlier
-version must have ended. It may be killed anywhere and run again, and by two at once.
+a portal where there is work, and an index for each thing that may be next. Layout 3 has fewer fields (codec.py) and
+fewer indexes of ids (indexes.py). The processes of the earlier version must have ended. It may be killed anywhere and run
+again, and by two at once.
 """
 
 from __future__ import annotations
@@ -13,25 +14,31 @@ from typing import Any
 from redis import Redis
 
 from relay.core.errors import ConfigError, Mistake
-from relay.core.ids import to_ms, utc_now
-from relay.core.lifecycle import FINAL, State
+from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, to_ms, utc_now
+from relay.core.lifecycle import FINAL, EventState, State
+from relay.core.telemetry import get_logger
 from relay.queue.jobs import JOB_KEY_PREFIX, QUEUE_KEY_PREFIX, QUEUE_PREFIX
 from relay.store.record.record import HARD_DEADLINE
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 from relay.store.redis.scripts import Argument, Script, ScriptCall, run
 
-LAYOUT = 2
-UPGRADE = Script.load("upgrade")
-AT_ONCE = 500
+LAYOUT = 3
+UPGRADE, LAY_OUT, UNINDEX = (Script.load(name) for name in ("upgrade", "layout", "unindex"))
+AT_ONCE, UNINDEXED_AT_ONCE = 500, 5_000
+"""How many one script lays out, or takes out of an index: a bound on how long it keeps the server."""
+TOLD_EVERY = 50_000
+"""After so many the log says how far it is."""
 SCHEDULED = f"rq:scheduled:{QUEUE_PREFIX}"
+
+log = get_logger()
 
 
 @guarded
 def upgrade(redis: Redis) -> int:
-    """How many deliveries were moved; 0 where the layout was this one's. Raises ConfigError before a newer one's.
+    """How many events and deliveries were laid out anew; 0 where the layout was this one's.
 
-    Raises RecordUnavailableError.
+    Raises ConfigError before a newer one's, RecordUnavailableError.
     """
     kept: Any = redis.get(keys.FORMAT)
     layout = int(kept or 1)
@@ -41,31 +48,69 @@ def upgrade(redis: Redis) -> int:
         )
     if layout == LAYOUT:
         return 0
-    moved = sum(_move(redis, ids) for ids in _ids(redis, set(State) - FINAL))
-    for dead in _ids(redis, {State.DEAD}):
-        _move(redis, dead)
+    if layout == 1:
+        _leave_the_clock(redis)
+    laid_out = _lay_out(redis)
+    _forget_indexes(redis)
+    redis.set(keys.FORMAT, LAYOUT)
+    return laid_out
+
+
+def _leave_the_clock(redis: Redis) -> None:
+    """From the first layout to the second."""
+    states = [keys.DELIVERIES_BY_STATE + state for state in (*sorted(set(State) - FINAL), State.DEAD)]
+    for ids in _ids(redis, states):
+        argv: list[Argument] = [to_ms(utc_now()), int(HARD_DEADLINE.total_seconds() * 1000), *ids]
+        run(redis, ScriptCall(UPGRADE, [], argv))
     _open_gates(redis)
     _forget_jobs(redis)
-    redis.delete(keys.CLOCK)
-    redis.set(keys.FORMAT, LAYOUT)
-    return moved
+    with redis.pipeline(transaction=True) as pipeline:
+        pipeline.delete(keys.CLOCK)
+        pipeline.set(keys.FORMAT, 2)
+        pipeline.execute()
 
 
-def _ids(redis: Redis, states: Collection[State]) -> Iterator[list[str]]:
-    """The ids of every delivery in one of these states, some at a time."""
-    for state in states:
+def _lay_out(redis: Redis) -> int:
+    """From the second to the third: what an event and a delivery are; how many were not yet."""
+    laid_out = 0
+    for kind, index in (("events", keys.EVENTS), ("deliveries", keys.DELIVERIES)):
+        total: Any = redis.zcard(index)
+        seen = 0
+        for ids in _ids(redis, [index]):
+            laid_out += int(run(redis, ScriptCall(LAY_OUT, [], [kind, *ids])))
+            seen += len(ids)
+            if seen % TOLD_EVERY < len(ids):
+                log.info("record.upgrading", kind=kind, seen=seen, total=total)
+    return laid_out
+
+
+def _forget_indexes(redis: Redis) -> None:
+    """And what stands in its indexes: of what most have in common, periods and counts, which are there already."""
+    by_event = {keys.EVENTS_BY_STATE + EventState.ACCEPTED: EventState.ACCEPTED.value}
+    by_delivery = {keys.DELIVERIES_BY_STATE + State.STARTED: State.STARTED.value}
+    for key in redis.scan_iter(f"{keys.EVENTS_BY_SOURCE}*", count=UNINDEXED_AT_ONCE):
+        by_event[key.decode()] = f"source:{key.decode().removeprefix(keys.EVENTS_BY_SOURCE)}"
+    rules = f"{keys.DELIVERIES_BY}rule:"
+    for key in redis.scan_iter(f"{keys.DELIVERIES_BY}*", count=UNINDEXED_AT_ONCE):
+        name = key.decode()
+        if not name.startswith(keys.DELIVERIES_BY_DOCUMENT):
+            by_delivery[name] = f"rule:{name.removeprefix(rules)}" if name.startswith(rules) else ""
+    for prefix, indexes in ((EVENT_PREFIX, by_event), (DELIVERY_PREFIX, by_delivery)):
+        for index, field in indexes.items():
+            while run(redis, ScriptCall(UNINDEX, [index], [prefix, UNINDEXED_AT_ONCE, field])):
+                pass
+
+
+def _ids(redis: Redis, indexes: Collection[str]) -> Iterator[list[str]]:
+    """The ids in each of these indexes, some at a time."""
+    for index in indexes:
         after = "-"
         while True:
-            ids: Any = redis.zrange(keys.DELIVERIES_BY_STATE + state, after, "+", bylex=True, offset=0, num=AT_ONCE)
+            ids: Any = redis.zrange(index, after, "+", bylex=True, offset=0, num=AT_ONCE)
             if not ids:
                 break
             yield [one.decode() for one in ids]
             after = f"({ids[-1].decode()}"
-
-
-def _move(redis: Redis, ids: list[str]) -> int:
-    argv: list[Argument] = [to_ms(utc_now()), int(HARD_DEADLINE.total_seconds() * 1000), *ids]
-    return int(run(redis, ScriptCall(UPGRADE, [], argv)))
 
 
 def _open_gates(redis: Redis) -> None:

@@ -5,8 +5,8 @@
     relay:attempts:{dlv_}            list    one JSON an attempt, oldest first            until it is packed
     relay:dedup:{source}:{digest}    string  the event that claimed this dedup key        TTL: the source's window
     relay:events                     zset    every event id
-    relay:events:state:{state}       zset    event ids by state
-    relay:events:source:{source}     zset    event ids by source
+    relay:events:state:{state}       zset    event ids by state; but `accepted`, which are counted
+    relay:events:source:{source}     zset    periods in which there are events of a source
     relay:unproven:{source}          list    size and id of its events without proof and without deliveries,
                                              newest last                                  capped
     relay:unproven-bytes             hash    source -> the sum of these sizes
@@ -17,8 +17,11 @@
     relay:probes:{source}            hash    how many probes of a source were answered, and when the last came
     relay:given-secret:{source}      hash    the secret that a sender gave at run time, when, and whether it was shown
     relay:deliveries                 zset    every delivery id
-    relay:deliveries:state:{state}   zset    delivery ids by state
-    relay:deliveries:by:{facet}:{value}  zset  delivery ids by rule, portal, template_id, document, reason
+    relay:deliveries:state:{state}   zset    delivery ids by state; but `started`, which are counted
+    relay:deliveries:by:document:{id}    zset  delivery ids by document
+    relay:deliveries:by:{facet}:{value}  zset  periods in which there are deliveries of a rule, a portal, a template_id
+                                             or a reason
+    relay:facets                     set     the names of all indexes of periods
     relay:marks:{digest}             zset    event ids by a value that rules extracted (keyed hash, never the value)
     relay:portals                    set     portals that a delivery was ever made for
     relay:order:{portal}:{digest}    zset    deliveries of one document that go one after the other, not final yet
@@ -39,6 +42,8 @@
     relay:wakes                      string  how many jobs were made: their ids
     relay:format                     string  how the record is laid out (store/record/upgrade.py)
     relay:ledger                     hash    counts since the beginning: events by state, duplicates, deliveries
+    relay:standing                   hash    counts of what is on record: accepted events, started deliveries, events by
+                                             source, deliveries by rule
     relay:lease:{task}               string  who does a periodic task now                 TTL: the lease
     relay:minute:{n}                 hash    counts of one minute since 1970: events by state and source,
                                              deliveries by outcome, latency                      TTL: three hours
@@ -71,7 +76,9 @@
 Minutes after its end, what no script reads of an event or a delivery is one field `z` (store/record/packing.py).
 
 The zsets without a meaning in their score hold ids with score 0: ids sort by time, so ZRANGE BYLEX pages them and an
-id is the cursor. No key of the record has a TTL unless the drawing says so, and the server must not evict.
+id is the cursor. A period is half a minute: the first seven digits of the time in an id. An index of periods may hold
+some of what was forgotten, but lacks none. No key of the record has a TTL unless the drawing says so, and the server
+must not evict.
 """
 
 from __future__ import annotations
@@ -93,6 +100,8 @@ GIVEN_SECRET = f"{PREFIX}given-secret:"
 DELIVERIES = f"{PREFIX}deliveries"
 DELIVERIES_BY_STATE = f"{PREFIX}deliveries:state:"
 DELIVERIES_BY = f"{PREFIX}deliveries:by:"
+DELIVERIES_BY_DOCUMENT = f"{DELIVERIES_BY}document:"
+FACETS = f"{PREFIX}facets"
 MARKS = f"{PREFIX}marks:"
 WAITING = f"{PREFIX}waiting:"
 ORDER = f"{PREFIX}order:"
@@ -113,6 +122,7 @@ ADDRESSES = f"{PREFIX}addresses"
 AWAITED = f"{PREFIX}awaited"
 OVERDUE = f"{PREFIX}overdue"
 LEDGER = f"{PREFIX}ledger"
+STANDING = f"{PREFIX}standing"
 LEASE = f"{PREFIX}lease:"
 GATE = f"{PREFIX}gate:"
 BUCKET = f"{PREFIX}bucket:"
@@ -153,6 +163,8 @@ IN_LUA = {
     "deliveries": DELIVERIES,
     "deliveries_by_state": DELIVERIES_BY_STATE,
     "deliveries_by": DELIVERIES_BY,
+    "deliveries_by_document": DELIVERIES_BY_DOCUMENT,
+    "facets": FACETS,
     "marks": MARKS,
     "waiting": WAITING,
     "order": ORDER,
@@ -171,6 +183,7 @@ IN_LUA = {
     "overdue": OVERDUE,
     "clock": CLOCK,
     "ledger": LEDGER,
+    "standing": STANDING,
     "codes": CODES,
     "minute": MINUTE,
     "hour": HOUR,

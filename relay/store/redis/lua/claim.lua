@@ -6,8 +6,8 @@
 --         number of methods of which the portal grants only so much · method ('' is the start of workflows), how many
 --         calls of it at most, how long they may take together in ms, when more is granted in ms, ...
 --         template id or method, ms of a call, ...
--- Returns a list of hashes (field, value, ...), oldest first. Each claim begins a new turn of a delivery, which every
--- later write compares. The same claim again, after a lost answer, returns what it has taken the first time.
+-- Returns a list of hashes with their ids (field, value, ...), oldest first. Each claim begins a new turn of a delivery,
+-- which every later write compares. The same claim again, after a lost answer, returns what it took the first time.
 
 local portal, now, look_at, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
 local budget, unknown = tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -21,6 +21,12 @@ end
 for i = last + 1, #ARGV, 2 do takes[ARGV[i]] = tonumber(ARGV[i + 1]) end
 
 local claimed = {}
+local function add(id)
+  local row = redis.call('HGETALL', KEY.delivery .. id)
+  row[#row + 1], row[#row + 2] = 'id', id
+  claimed[#claimed + 1] = row
+end
+
 local before = redis.call('GET', KEYS[2])
 if before then
   for _, taken in ipairs(cjson.decode(before)) do
@@ -29,7 +35,7 @@ if before then
     if kept[1] == 'sending' and tonumber(kept[2]) == taken[2] then
       redis.call('HSET', key, 'updated_at', now)
       redis.call('ZADD', KEY.sending, look_at, taken[1])
-      claimed[#claimed + 1] = redis.call('HGETALL', key)
+      add(taken[1])
     end
   end
   return claimed
@@ -57,11 +63,12 @@ while not is_full and looked < 2000 do
       redis.call('HSET', key, 'next_attempt_at', grant.till)
     elseif (not grant or grant.calls > 0) and (#claimed == 0 or (budget >= took and kept[3] ~= '1')) then
       taken[#taken + 1] = {id, redis.call('HINCRBY', key, 'turn', 1)}
-      redis.call('HSET', key, 'state', 'sending', 'updated_at', now, 'next_attempt_at', '')
-      move(id, portal, kept[1], 'sending', look_at)
+      redis.call('HSET', key, 'state', 'sending', 'updated_at', now)
+      redis.call('HDEL', key, 'next_attempt_at')
+      move(id, portal, kept[1], 'sending', look_at, kept[2])
       budget = budget - took
       if grant then grant.calls, grant.left = grant.calls - 1, grant.left - took end
-      claimed[#claimed + 1] = redis.call('HGETALL', key)
+      add(id)
       is_full = #claimed == limit or kept[3] == '1'
     else
       passed = passed + 1

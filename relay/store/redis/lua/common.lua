@@ -24,23 +24,61 @@ local function is_due(index, now)
   return #redis.call('ZRANGEBYSCORE', index, '-inf', now, 'LIMIT', 0, 1) > 0
 end
 
--- Add to the counts of this minute and this hour, which pages draw (store/record/statistics.py). They forget themselves.
-local counts
-local function tally(field, by)
-  if not counts then
-    local now = tonumber(redis.call('TIME')[1])
-    counts = {[KEY.minute .. math.floor(now / 60)] = 10800, [KEY.hour .. math.floor(now / 3600)] = 691200}
+-- Counts are added up and written once, at the end of a script: the events of a group move each but once.
+--   count: since the beginning   stand: what is on record now and has no index that says how many
+--   tally: of this minute and this hour, which pages draw (store/record/statistics.py)
+local counted, standing, tallied = {}, {}, {}
+local function count(field) counted[field] = (counted[field] or 0) + 1 end
+local function stand(field, by) standing[field] = (standing[field] or 0) + by end
+local function tally(field, by) tallied[field] = (tallied[field] or 0) + (by or 1) end
+
+local function write_counts()
+  for field, by in pairs(counted) do redis.call('HINCRBY', KEY.ledger, field, by) end
+  for field, by in pairs(standing) do
+    if redis.call('HINCRBY', KEY.standing, field, by) == 0 then redis.call('HDEL', KEY.standing, field) end
   end
-  for key, ttl in pairs(counts) do
-    if redis.call('HINCRBY', key, field, by) == by then redis.call('EXPIRE', key, ttl) end
+  if not next(tallied) then return end
+  local now = tonumber(redis.call('TIME')[1])
+  local minute, hour = KEY.minute .. math.floor(now / 60), KEY.hour .. math.floor(now / 3600)
+  for key, ttl in pairs({[minute] = 10800, [hour] = 691200}) do
+    for field, by in pairs(tallied) do
+      if redis.call('HINCRBY', key, field, by) == by then redis.call('EXPIRE', key, ttl) end
+    end
   end
 end
 
--- Fields and values for HSET, as they stand in ARGV from and to these indexes, by name.
-local function by_name(argv, first, last)
-  local fields = {}
-  for i = first, last, 2 do fields[argv[i]] = argv[i + 1] end
-  return fields
+-- Put an id into the index of its state, or take it out. Most events are accepted and most deliveries started: these two
+-- have no index, and are counted.
+local IS_COUNTED = {accepted = true, started = true}
+local function enter_state(indexes, state, id)
+  if IS_COUNTED[state] then stand(state, 1) else redis.call('ZADD', indexes .. state, 0, id) end
+end
+
+local function leave_state(indexes, state, id)
+  if IS_COUNTED[state] then stand(state, -1) else redis.call('ZREM', indexes .. state, id) end
+end
+
+-- Note in an index of periods that there is an id in its period: half a minute, the first seven digits of its time. What
+-- very many have in common has no index of ids: who looks for it looks through the periods (walk.lua).
+local noted = {}
+local function period_of(id) return string.sub(id, 5, 11) end
+local function note(index, id)
+  local period = period_of(id)
+  if noted[index] == period then return end
+  noted[index] = period
+  if redis.call('ZADD', index, 0, period) == 1 then redis.call('SADD', KEY.facets, index) end
+end
+
+local function note_delivery(id, facet, value)
+  if value and value ~= '' then note(KEY.deliveries_by .. facet .. ':' .. value, id) end
+end
+
+-- The time in an id, in ms (core/ids.py).
+local DIGITS = '0123456789abcdefghjkmnpqrstvwxyz'
+local function time_of(id)
+  local time = 0
+  for place = 5, 14 do time = time * 32 + string.find(DIGITS, string.sub(id, place, place), 1, true) - 1 end
+  return time
 end
 
 local function is_first(id, order)
@@ -73,18 +111,23 @@ local function place(id, portal, state, at, order)
   end
 end
 
-local function leave_place(id, portal)
-  for _, key in ipairs({KEY.waiting .. portal, KEY.doubtful .. portal, KEY.sending, KEY.blocked .. portal, KEY.undecided}) do
-    if redis.call('ZREM', key, id) == 1 then return end
+local function leave_place(id, portal, state)
+  if state == 'sending' then
+    redis.call('ZREM', KEY.sending, id)
+  elseif state == 'uncertain' then
+    if redis.call('ZREM', KEY.doubtful .. portal, id) == 0 then redis.call('ZREM', KEY.undecided, id) end
+  elseif redis.call('ZREM', KEY.waiting .. portal, id) == 0 then
+    redis.call('ZREM', KEY.blocked .. portal, id)
   end
 end
 
--- Move a delivery to another state with everything that follows from it. at: as for `place`.
-local function move(id, portal, from, to, at)
-  if from ~= to then redis.call('ZREM', KEY.deliveries_by_state .. from, id) end
-  redis.call('ZADD', KEY.deliveries_by_state .. to, 0, id)
-  leave_place(id, portal)
-  local order = redis.call('HGET', KEY.delivery .. id, 'order_key')
+-- Move a delivery to another state with everything that follows from it. at: as for `place`. order: its order key, if any.
+local function move(id, portal, from, to, at, order)
+  if from ~= to then
+    leave_state(KEY.deliveries_by_state, from, id)
+    enter_state(KEY.deliveries_by_state, to, id)
+  end
+  leave_place(id, portal, from)
   if to ~= 'started' and to ~= 'dead' then
     place(id, portal, to, at, order)
   elseif order and order ~= '' then
@@ -93,39 +136,24 @@ local function move(id, portal, from, to, at)
   end
 end
 
--- Put a delivery into the indexes by what it is about, or take it out.
-local FACETS = {'rule', 'portal', 'template_id', 'document', 'reason'}
-local function index_by(values, id, command)
-  for i, facet in ipairs(FACETS) do
-    if values[i] and values[i] ~= '' then
-      local key = KEY.deliveries_by .. facet .. ':' .. values[i]
-      if command == 'ZADD' then redis.call('ZADD', key, 0, id) else redis.call('ZREM', key, id) end
-    end
-  end
-end
-
-local function index(id, command)
-  index_by(redis.call('HMGET', KEY.delivery .. id, unpack(FACETS)), id, command)
-end
-
 -- A delivery has come to an end, or into doubt: count it, and begin to wait for the end of its workflow.
 local function conclude(id, to, now)
   local key = KEY.delivery .. id
-  tally('delivery:' .. to, 1)
-  if to ~= 'uncertain' then redis.call('HINCRBY', KEY.ledger, 'delivery:' .. to, 1) end
+  tally('delivery:' .. to)
+  if to ~= 'uncertain' then count('delivery:' .. to) end
   if to ~= 'started' then return end
-  local kept = redis.call('HMGET', key, 'created_at', 'watch_state', 'watch')
   -- How long the sender's event waited for its workflow, as a sum and below bounds.
-  local took = math.max(0, math.floor(tonumber(now) - tonumber(kept[1])))
+  local took = math.max(0, math.floor(tonumber(now) - time_of(id)))
   tally('latency:ms', took)
   for _, bound in ipairs({1000, 5000, 30000, 120000, 600000}) do
     if took <= bound then
-      tally('latency:' .. bound, 1)
+      tally('latency:' .. bound)
       break
     end
   end
-  if kept[2] == 'waiting' then
-    local till = string.format('%.0f', tonumber(now) + 1000 * cjson.decode(kept[3]).within_s)
+  local kept = redis.call('HMGET', key, 'watch_state', 'facts')
+  if kept[1] == 'waiting' then
+    local till = string.format('%.0f', tonumber(now) + 1000 * cjson.decode(kept[2]).watch.within_s)
     redis.call('HSET', key, 'watch_until', till)
     redis.call('ZADD', KEY.awaited, till, id)
   end
@@ -138,29 +166,58 @@ local function leave_overdue(id)
   return was
 end
 
--- Write a new delivery from ARGV[first], and wake a worker for it:
---   id · portal · send_at · count · field, value, ...
+-- Add a field and its value for HSET; what is empty is not written.
+local function put(flat, name, value)
+  if value == '' then return end
+  flat[#flat + 1] = name
+  flat[#flat + 1] = value
+end
+
+-- Add the fields and values that stand in ARGV from this index on, with their count before them; by name, too.
+-- Returns the index after them.
+local function put_further(flat, first, by_name)
+  local last = first + tonumber(ARGV[first])
+  for i = first + 1, last, 2 do
+    put(flat, ARGV[i], ARGV[i + 1])
+    by_name[ARGV[i]] = ARGV[i + 1]
+  end
+  return last + 1
+end
+
+-- Write a new delivery from ARGV, from this index on:
+--   id · send_at · event id · rule · portal · template id · document · order key · call · facts
+--   count · field, value, ... that most have not
 -- Returns the index after it. What it has just written is not read back: an event with ten deliveries feels it.
 local met = {}
-local function create(argv, first)
-  local id, portal, send_at = argv[first], argv[first + 1], argv[first + 2]
-  local last = first + 3 + tonumber(argv[first + 3])
-  local fields = by_name(argv, first + 4, last)
-  redis.call('HSET', KEY.delivery .. id, unpack(argv, first + 4, last))
+local function create(first)
+  local id, send_at, event, rule, portal, template_id, document, order, call, facts = unpack(ARGV, first, first + 9)
+  local further = {}
+  local flat = {'state', 'pending', 'turn', 1, 'event_id', event, 'rule', rule, 'portal', portal, 'call', call}
+  put(flat, 'template_id', template_id)
+  put(flat, 'document', document)
+  put(flat, 'order_key', order)
+  put(flat, 'facts', facts)
+  local following = put_further(flat, first + 10, further)
+  redis.call('HSET', KEY.delivery .. id, unpack(flat))
   redis.call('ZADD', KEY.deliveries, 0, id)
   redis.call('ZADD', KEY.deliveries_by_state .. 'pending', 0, id)
-  redis.call('HINCRBY', KEY.ledger, 'delivery:created', 1)
-  local values = {}
-  for i, facet in ipairs(FACETS) do values[i] = fields[facet] end
-  index_by(values, id, 'ZADD')
-  local order = fields.order_key
+  count('delivery:created')
+  stand('rule:' .. rule, 1)
+  note_delivery(id, 'rule', rule)
+  note_delivery(id, 'portal', portal)
+  note_delivery(id, 'template_id', template_id)
+  if document ~= '' then redis.call('ZADD', KEY.deliveries_by_document .. document, 0, id) end
   if order ~= '' then redis.call('ZADD', KEY.order .. order, 0, id) end
-  if fields.address_digest then redis.call('HSET', KEY.addresses, fields.address_digest, id) end
+  if further.address_digest then redis.call('HSET', KEY.addresses, further.address_digest, id) end
   place(id, portal, 'pending', send_at, order)
-  if not met[portal] then
-    met[portal] = true
+  met[portal] = true
+  return following
+end
+
+-- What is done once for all that a script has created: their portals are known, and the workers awake.
+local function finish_creating()
+  for portal in pairs(met) do
     redis.call('SADD', KEY.portals, portal)
     wake_where_open(portal)
   end
-  return last + 1
 end

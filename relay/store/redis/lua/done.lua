@@ -8,7 +8,7 @@ local now = ARGV[2]
 local id = redis.call('HGET', KEYS[1], ARGV[1])
 if not id then return {} end
 local key = KEY.delivery .. id
-local kept = redis.call('HMGET', key, 'state', 'portal', 'finished_at')
+local kept = redis.call('HMGET', key, 'state', 'portal', 'finished_at', 'order_key')
 if kept[3] and kept[3] ~= '' then return {id, 0} end
 
 redis.call('HSET', key, 'finished_at', now, 'finished_query', ARGV[3], 'finished_document', ARGV[4],
@@ -17,11 +17,12 @@ redis.call('ZREM', KEY.awaited, id)
 redis.call('ZREM', KEY.overdue, id)
 for i = 6, 5 + tonumber(ARGV[5]) do
   if kept[1] == ARGV[i] then
-    index(id, 'ZREM')
-    redis.call('HSET', key, 'state', 'started', 'reason', 'finished', 'next_attempt_at', '')
-    index(id, 'ZADD')
-    move(id, kept[2], kept[1], 'started', '')
+    redis.call('HSET', key, 'state', 'started', 'reason', 'finished')
+    redis.call('HDEL', key, 'next_attempt_at')
+    note_delivery(id, 'reason', 'finished')
+    move(id, kept[2], kept[1], 'started', '', kept[4])
     conclude(id, 'started', now)
   end
 end
+write_counts()
 return {id, 1}

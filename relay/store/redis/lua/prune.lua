@@ -8,27 +8,47 @@ if not kept[1] then
   redis.call('ZREM', KEY.events, id)
   return 0
 end
-local deliveries = cjson.decode(kept[3])
+local deliveries = cjson.decode(kept[3] or '[]')
 for _, delivery in ipairs(deliveries) do
   local state = redis.call('HGET', KEY.delivery .. delivery, 'state')
   if state and state ~= 'started' and state ~= 'dead' then return -1 end
   if ARGV[2] ~= '' and delivery > ARGV[2] then return -1 end
 end
-for _, delivery in ipairs(deliveries) do
-  local was = redis.call('HMGET', KEY.delivery .. delivery, 'state', 'workflow_id', 'address_digest')
-  if was[1] then redis.call('ZREM', KEY.deliveries_by_state .. was[1], delivery) end
-  if was[2] and was[2] ~= '' then redis.call('HDEL', KEY.workflows, was[2]) end
-  redis.call('ZREM', KEY.deliveries, delivery)
-  if was[3] then redis.call('HDEL', KEY.addresses, was[3]) end
-  for _, key in ipairs({KEY.buried, KEY.awaited, KEY.overdue}) do redis.call('ZREM', key, delivery) end
-  index(delivery, 'ZREM')
-  redis.call('DEL', KEY.delivery .. delivery, KEY.attempts .. delivery)
+
+local function forget(delivery)
+  local key = KEY.delivery .. delivery
+  local was = redis.call('HMGET', key, 'state', 'rule', 'workflow_id', 'address_digest', 'document')
+  if was[1] then
+    leave_state(KEY.deliveries_by_state, was[1], delivery)
+    stand('rule:' .. was[2], -1)
+  end
+  if was[3] and was[3] ~= '' then redis.call('HDEL', KEY.workflows, was[3]) end
+  if was[4] then redis.call('HDEL', KEY.addresses, was[4]) end
+  if was[5] then redis.call('ZREM', KEY.deliveries_by_document .. was[5], delivery) end
+  for _, index in ipairs({KEY.deliveries, KEY.buried, KEY.awaited, KEY.overdue}) do
+    redis.call('ZREM', index, delivery)
+  end
+  redis.call('DEL', key, KEY.attempts .. delivery)
 end
-for _, mark in ipairs(cjson.decode(kept[4])) do
+
+-- Periods before the oldest event that is left are of nobody.
+local function forget_periods()
+  local oldest = redis.call('ZRANGE', KEY.events, 0, 0)[1]
+  if oldest and period_of(oldest) <= period_of(id) then return end
+  for _, index in ipairs(redis.call('SMEMBERS', KEY.facets)) do
+    redis.call('ZREMRANGEBYLEX', index, '-', oldest and '(' .. period_of(oldest) or '+')
+    if redis.call('EXISTS', index) == 0 then redis.call('SREM', KEY.facets, index) end
+  end
+end
+
+for _, delivery in ipairs(deliveries) do forget(delivery) end
+for _, mark in ipairs(cjson.decode(kept[4] or '[]')) do
   redis.call('ZREM', KEY.marks .. mark, id)
 end
 redis.call('ZREM', KEY.events, id)
-redis.call('ZREM', KEY.events_by_state .. kept[1], id)
-redis.call('ZREM', KEY.events_by_source .. kept[2], id)
+leave_state(KEY.events_by_state, kept[1], id)
+stand('source:' .. kept[2], -1)
 redis.call('DEL', KEYS[1])
+forget_periods()
+write_counts()
 return #deliveries

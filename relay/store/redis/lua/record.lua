@@ -1,39 +1,40 @@
--- Record the events of one request with their deliveries, once: all of them, or none.
--- KEYS    for each event its hash, and its dedup key, or its hash again where it has none
--- ARGV    number of events, then each:
---         event id · state · source · dedup window in ms (0: none) · bounds as JSON (see unproven.py)
---         number of deliveries · count · field, value, ... of the event
---         then each delivery (see `create` in common.lua)
--- Returns for each {event id, state, delivery ids as JSON, 0 or 1: seen before}, or an error `LIMITED seconds`: nothing was
--- done. That it is one script is what makes it whole: a full server refuses what takes room only as its first write.
+-- Record what several requests hold: of each request all of its events with their deliveries, once, or none.
+-- ARGV    number of requests, then each: number of events, then each of them:
+--         event id · state · source · dedup key, or '' · its window in ms · bounds as JSON (see unproven.py), or ''
+--         body · facts · ids of its deliveries as JSON, or '' · count · field, value, ... that most have not
+--         number of deliveries, then each (see `create` in common.lua)
+-- Returns for each request an error, or for each of its events 0: it stands as it was sent, or
+-- {id of the event that stands, state, delivery ids as JSON, 0 or 1: seen before}.
+-- The error `LIMITED seconds` says that nothing was done. That a request is done in one script is what makes it whole: a
+-- full server refuses what takes room only as the first write of a script, and refuses each request that way.
 
 local function receipt(id, seen)
   local kept = redis.call('HMGET', KEY.event .. id, 'state', 'deliveries')
-  return {id, kept[1], kept[2], seen}
+  return {id, kept[1], kept[2] or '', seen}
 end
 
--- One event as it stands in ARGV from this index. fields: the first and the last index of its fields and values.
-local function entry_at(first, number)
-  local last = first + 6 + tonumber(ARGV[first + 6])
-  local entry = {
-    key = KEYS[2 * number - 1], dedup = KEYS[2 * number], id = ARGV[first], state = ARGV[first + 1],
-    source = ARGV[first + 2], window = tonumber(ARGV[first + 3]), bounds = cjson.decode(ARGV[first + 4]),
-    deliveries = tonumber(ARGV[first + 5]), fields = {first + 7, last}, size = 0, following = last + 1,
-  }
-  for i = first + 7, last do entry.size = entry.size + #ARGV[i] end
-  for _ = 1, entry.deliveries do
-    entry.following = entry.following + 4 + tonumber(ARGV[entry.following + 3])
-  end
-  return entry
+-- One event as it stands in ARGV from this index on, and the index after it.
+local function entry_at(first)
+  local entry = {further = {}, size = #ARGV[first + 6] + #ARGV[first + 7]}
+  entry.id, entry.state, entry.source, entry.dedup, entry.window = unpack(ARGV, first, first + 4)
+  entry.bounds = ARGV[first + 5] ~= '' and cjson.decode(ARGV[first + 5])
+  entry.flat = {'state', entry.state, 'source', entry.source, 'body', ARGV[first + 6], 'facts', ARGV[first + 7]}
+  put(entry.flat, 'deliveries', ARGV[first + 8])
+  local at = put_further(entry.flat, first + 9, entry.further)
+  for _, value in pairs(entry.further) do entry.size = entry.size + #value end
+  entry.deliveries, entry.created = tonumber(ARGV[at]), at + 1
+  at = at + 1
+  for _ = 1, entry.deliveries do at = at + 11 + tonumber(ARGV[at + 10]) end
+  return entry, at
 end
 
 -- A source has a pace. A repeat of what stands under its dedup key adds nothing, and is told so. What comes in one request
 -- is taken whole; what is more than a minute may have goes when nothing else has come in it.
 local function limit(entries)
-  local bounds, events, size = entries[1].bounds, 0, 0
-  if bounds.events == 0 then return nil end
+  local bounds, events, size = entries[1] and entries[1].bounds, 0, 0
+  if not bounds or bounds.events == 0 then return nil end
   for _, entry in ipairs(entries) do
-    if redis.call('EXISTS', entry.dedup) == 0 then
+    if redis.call('EXISTS', entry.dedup ~= '' and entry.dedup or KEY.event .. entry.id) == 0 then
       events = events + 1
       size = size + entry.size
     end
@@ -55,7 +56,7 @@ end
 
 -- The id of the event that has claimed the dedup key of this one before it; nil where it is the first.
 local function claim(entry)
-  if entry.window == 0 or redis.call('SET', entry.dedup, entry.id, 'NX', 'PX', entry.window) then return nil end
+  if entry.dedup == '' or redis.call('SET', entry.dedup, entry.id, 'NX', 'PX', entry.window) then return nil end
   local first = redis.call('GET', entry.dedup)
   if redis.call('EXISTS', KEY.event .. first) == 1 then return first end
   -- The first one was pruned before its window ended: this one takes its place.
@@ -75,49 +76,68 @@ local function make_room(entry)
     kept = kept - 1
     held = redis.call('HINCRBY', KEY.unproven_bytes, source, -old_size)
     local was = redis.call('HMGET', KEY.event .. old, 'state', 'deliveries', 'marks')
-    if was[1] and was[2] == '[]' then
-      for _, mark in ipairs(cjson.decode(was[3])) do redis.call('ZREM', KEY.marks .. mark, old) end
+    if was[1] and not was[2] then
+      for _, mark in ipairs(cjson.decode(was[3] or '[]')) do redis.call('ZREM', KEY.marks .. mark, old) end
       redis.call('DEL', KEY.event .. old)
       redis.call('ZREM', KEY.events, old)
-      redis.call('ZREM', KEY.events_by_state .. was[1], old)
-      redis.call('ZREM', KEY.events_by_source .. source, old)
+      leave_state(KEY.events_by_state, was[1], old)
+      stand('source:' .. source, -1)
     end
   end
 end
 
 local function record(entry)
-  local fields = by_name(ARGV, entry.fields[1], entry.fields[2])
-  local id, state, source = entry.id, entry.state, entry.source
+  local id, state, source, key = entry.id, entry.state, entry.source, KEY.event .. entry.id
   -- The same command again after a lost answer: it has been done.
-  if redis.call('EXISTS', entry.key) == 1 then return receipt(id, 0) end
+  if redis.call('EXISTS', key) == 1 then return receipt(id, 0) end
   local first = claim(entry)
   if first then
     redis.call('HINCRBY', KEY.event .. first, 'duplicates', 1)
-    redis.call('HINCRBY', KEY.ledger, 'event:duplicate', 1)
-    tally('event:duplicate', 1)
+    count('event:duplicate')
+    tally('event:duplicate')
     return receipt(first, 1)
   end
-  redis.call('HSET', entry.key, unpack(ARGV, entry.fields[1], entry.fields[2]))
+  redis.call('HSET', key, unpack(entry.flat))
   redis.call('ZADD', KEY.events, 0, id)
-  redis.call('ZADD', KEY.events_by_state .. state, 0, id)
-  redis.call('ZADD', KEY.events_by_source .. source, 0, id)
-  redis.call('HINCRBY', KEY.ledger, 'event:' .. state, 1)
-  tally('event:' .. state, 1)
-  tally('source:' .. source .. ':' .. state, 1)
-  for _, mark in ipairs(cjson.decode(fields.marks)) do redis.call('ZADD', KEY.marks .. mark, 0, id) end
-  local at = entry.fields[2] + 1
-  for _ = 1, entry.deliveries do at = create(ARGV, at) end
-  if entry.bounds.kept > 0 then make_room(entry) end
-  return {id, state, fields.deliveries, 0}
+  enter_state(KEY.events_by_state, state, id)
+  stand('source:' .. source, 1)
+  note(KEY.events_by_source .. source, id)
+  count('event:' .. state)
+  tally('event:' .. state)
+  tally('source:' .. source .. ':' .. state)
+  if entry.further.marks then
+    for _, mark in ipairs(cjson.decode(entry.further.marks)) do redis.call('ZADD', KEY.marks .. mark, 0, id) end
+  end
+  local at = entry.created
+  for _ = 1, entry.deliveries do at = create(at) end
+  if entry.bounds and entry.bounds.kept > 0 then make_room(entry) end
+  return 0
 end
 
-local entries, first = {}, 2
-for number = 1, tonumber(ARGV[1]) do
-  entries[number] = entry_at(first, number)
-  first = entries[number].following
+local function record_all(entries)
+  local refused = limit(entries)
+  if refused then return refused end
+  local receipts = {}
+  for number, entry in ipairs(entries) do receipts[number] = record(entry) end
+  return receipts
 end
-local refused = limit(entries)
-if refused then return refused end
-local receipts = {}
-for number, entry in ipairs(entries) do receipts[number] = record(entry) end
-return receipts
+
+-- What ails the server ails every request: it is the answer to all, by which a client learns of a failover, too.
+local OF_SERVER = {READONLY = true, MISCONF = true, NOREPLICAS = true, OOM = true}
+
+local answers, at = {}, 2
+for number = 1, tonumber(ARGV[1]) do
+  local entries, size = {}, tonumber(ARGV[at])
+  at = at + 1
+  for place = 1, size do entries[place], at = entry_at(at) end
+  local is_done, answer = pcall(record_all, entries)
+  if not is_done then
+    local text = type(answer) == 'table' and answer.err or answer
+    if OF_SERVER[string.match(text, '^%u+')] then return redis.error_reply(text) end
+    answer = redis.error_reply(text)
+  end
+  answers[number] = answer
+end
+finish_creating()
+write_counts()
+return answers

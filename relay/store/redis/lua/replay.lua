@@ -15,7 +15,7 @@ if not legal or (kept[2] and kept[2] ~= '') then
   return 0
 end
 
-local marks, has = cjson.decode(redis.call('HGET', KEYS[1], 'marks')), {}
+local marks, has = cjson.decode(redis.call('HGET', KEYS[1], 'marks') or '[]'), {}
 for _, mark in ipairs(marks) do has[mark] = true end
 for i = at + 1, at + tonumber(ARGV[at]) do
   redis.call('ZADD', KEY.marks .. ARGV[i], 0, event)
@@ -24,13 +24,13 @@ end
 if #marks > 0 then redis.call('HSET', KEYS[1], 'marks', cjson.encode(marks)) end
 at = at + 1 + tonumber(ARGV[at])
 
-local made = cjson.decode(redis.call('HGET', KEYS[1], 'deliveries'))
-local count = tonumber(ARGV[at])
+local made = cjson.decode(redis.call('HGET', KEYS[1], 'deliveries') or '[]')
+local number = tonumber(ARGV[at])
 at = at + 1
-for _ = 1, count do
+for _ = 1, number do
   made[#made + 1] = ARGV[at]
   redis.call('HSET', subject, 'replayed_by', ARGV[at])
-  at = create(ARGV, at)
+  at = create(at)
 end
 redis.call('HSET', KEYS[1], 'deliveries', cjson.encode(made))
 -- Not before: a full server refuses what takes room only as the first write of a script.
@@ -39,8 +39,11 @@ leave_overdue(old)
 
 local state = redis.call('HGET', KEYS[1], 'state')
 if state ~= 'accepted' then
-  redis.call('HSET', KEYS[1], 'state', 'accepted', 'reason', '', 'errors', '{}')
-  redis.call('ZREM', KEY.events_by_state .. state, event)
-  redis.call('ZADD', KEY.events_by_state .. 'accepted', 0, event)
+  redis.call('HSET', KEYS[1], 'state', 'accepted')
+  redis.call('HDEL', KEYS[1], 'reason', 'errors')
+  leave_state(KEY.events_by_state, state, event)
+  enter_state(KEY.events_by_state, 'accepted', event)
 end
+finish_creating()
+write_counts()
 return 1
