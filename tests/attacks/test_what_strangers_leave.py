@@ -16,6 +16,7 @@ from relay.sources import Source
 from relay.sources.source import OPEN_LIMIT, OPEN_MAX_BODY, Limit
 from relay.store.record.collector import Collector
 from relay.store.record.memory import Memory, read_memory
+from relay.store.record.search import Filter, list_events
 from relay.store.record.unproven import Bounds, newest_unproven
 from relay.store.redis import keys
 from tests.support.making import make_entry, write
@@ -37,7 +38,7 @@ def client(app, monkeypatch):
 
 
 def events(record, source):
-    return record.events(record.page(keys.EVENTS_BY_SOURCE + source, limit=1_000))
+    return [row.event for row in list_events(record, Filter(source=source), limit=1_000).rows]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Fills a record with very many events, each with one delivery that has come to its end, as the scripts would leave it.
 
-One script call writes hundreds at once, for a million must not take an hour. That it writes what the record's own
-scripts write is not believed but compared, field by field and index by index: see `check_likeness`.
+One script call writes hundreds at once, for a million must not take an hour. What their hashes hold is learned from one
+that the record's own scripts have written; that the rest is as theirs is not believed but compared, field by field and
+index by index: see `check_likeness`.
 """
 
 from __future__ import annotations
@@ -22,42 +23,51 @@ from relay.core.events import Attempt, Delivery, Event
 from relay.core.ids import new_delivery_id, new_event_id, to_ms
 from relay.core.lifecycle import EventState, State, Verdict
 from relay.store.record import codec
+from relay.store.record.collector import Collector
 from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Entry, Record
 from relay.store.redis import keys
-from relay.store.redis.scripts import Script, run
+from relay.store.redis.scripts import Script
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 SPREAD = timedelta(days=80)
 AT_ONCE = 250
 PERSONS = 50_000
+TEMPLATE = 777_777
+"""Stands for what differs, as @name@ does where there is text."""
 
-# ids, then the fields of one event and one delivery as templates in which @name@ stands for what differs.
+# The hashes of each state as templates, then what differs of each event.
 WRITE = """
-local shape = cjson.decode(ARGV[1])
-local function filled(pairs_, values)
+local shapes = cjson.decode(ARGV[1])
+local function write(key, shape, values)
   local flat = {}
-  for i, text in ipairs(pairs_) do
-    flat[i] = i % 2 == 1 and text or (text:gsub('@(%w+)@', values))
-  end
-  return flat
+  for i, text in ipairs(shape) do flat[i] = i % 2 == 1 and text or (text:gsub('@(%w+)@', values)) end
+  redis.call('HSET', key, unpack(flat))
 end
 for i = 2, #ARGV do
   local v = cjson.decode(ARGV[i])
-  redis.call('HSET', KEY.event .. v.event, unpack(filled(shape.event, v)))
+  write(KEY.event .. v.event, shapes[v.state].event, v)
   redis.call('ZADD', KEY.events, 0, v.event)
-  redis.call('ZADD', KEY.events_by_state .. 'accepted', 0, v.event)
-  redis.call('ZADD', KEY.events_by_source .. v.source, 0, v.event)
+  enter_state(KEY.events_by_state, 'accepted', v.event)
+  stand('source:' .. v.source, 1)
+  note(KEY.events_by_source .. v.source, v.event)
   redis.call('ZADD', KEY.marks .. v.mark, 0, v.event)
-  redis.call('HSET', KEY.delivery .. v.delivery, unpack(filled(shape.delivery, v)))
+  count('event:accepted')
+  write(KEY.delivery .. v.delivery, shapes[v.state].delivery, v)
   redis.call('ZADD', KEY.deliveries, 0, v.delivery)
-  redis.call('ZADD', KEY.deliveries_by_state .. v.state, 0, v.delivery)
-  index(v.delivery, 'ZADD')
-  redis.call('RPUSH', KEY.attempts .. v.delivery, (shape.attempt:gsub('@(%w+)@', v)))
+  enter_state(KEY.deliveries_by_state, v.state, v.delivery)
+  stand('rule:' .. v.rule, 1)
+  note_delivery(v.delivery, 'rule', v.rule)
+  note_delivery(v.delivery, 'portal', 'main')
+  note_delivery(v.delivery, 'template_id', v.template)
+  note_delivery(v.delivery, 'reason', v.reason)
+  redis.call('ZADD', KEY.deliveries_by_document .. 'LEAD_' .. v.lead, 0, v.delivery)
+  redis.call('RPUSH', KEY.attempts .. v.delivery, v.attempt)
+  if v.state == 'dead' then redis.call('ZADD', KEY.buried, 0, v.delivery) end
   if v.workflow ~= '' then redis.call('HSET', KEY.workflows, v.workflow, v.delivery) end
+  count('delivery:created')
 end
-redis.call('HINCRBY', KEY.ledger, 'event:accepted', #ARGV - 1)
-redis.call('HINCRBY', KEY.ledger, 'delivery:created', #ARGV - 1)
+write_counts()
 return #ARGV - 1
 """
 
@@ -149,27 +159,24 @@ def workflow_of(sample: Sample) -> str:
     return "" if sample.is_dead else hashlib.sha256(str(sample.number).encode()).hexdigest()[:22]
 
 
-def write_by_the_scripts(record: Record, sample: Sample, persons: PersonIndex) -> tuple[str, str]:
-    """The same through the record's own scripts: recorded, claimed, settled. The ids of event and delivery."""
-    entry = entry_of(sample, persons)
-    run(record.redis, record.entries_call([entry]))
-    (delivery,) = entry.deliveries
-    (claimed,) = record.claim(delivery.call.portal, "likeness", sample.at)
+def write_by_the_scripts(record: Record, entry: Entry, sample: Sample, workflow_id: str, reason: str) -> None:
+    """The same through the record's own scripts: recorded, claimed, settled."""
+    Collector(record).record(entry)
+    (claimed,) = record.claim("main", entry.event.id, sample.at)
     state = State.DEAD if sample.is_dead else State.STARTED
-    reason = sample.kind.code if sample.is_dead else None
-    workflow_id = workflow_of(sample) or None
-    record.settle(claimed, state, sample.at, attempt=attempt_of(sample), reason=reason, workflow_id=workflow_id)
-    return entry.event.id, delivery.id
+    record.settle(
+        claimed, state, sample.at, attempt=attempt_of(sample), reason=reason or None, workflow_id=workflow_id or None
+    )
 
 
 def fill(redis: Redis, samples: Iterator[Sample], persons: PersonIndex) -> int:
-    """Write them; how many."""
+    """Write them into a record in which nothing waits; how many."""
     written = 0
-    script = _script()
+    script, shapes = _script(), json.dumps(_shapes(Record(redis)))
     redis.script_load(script.text)
     while group := list(islice(samples, AT_ONCE)):
         values = [values_of(sample, persons) for sample in group]
-        written += int(redis.evalsha(script.sha, 0, SHAPE, *(json.dumps(value) for value in values)))
+        written += int(redis.evalsha(script.sha, 0, shapes, *(json.dumps(value) for value in values)))
     return written
 
 
@@ -193,7 +200,8 @@ def check_likeness(redis: Redis, persons: PersonIndex) -> None:
         for write in ("scripts", "fill"):
             redis.flushall()
             if write == "scripts":
-                write_by_the_scripts(Record(redis), sample, persons)
+                reason = sample.kind.code if sample.is_dead else ""
+                write_by_the_scripts(Record(redis), entry_of(sample, persons), sample, workflow_of(sample), reason)
             else:
                 fill(redis, iter([sample]), persons)
             seen.append(_contents(redis))
@@ -205,16 +213,18 @@ def _contents(redis: Redis) -> dict[str, Any]:
     """Every key of the record and what it holds, with ids made alike, for they are chance. RQ's jobs are left out."""
     found: dict[str, Any] = {}
     (event,), (delivery,) = redis.zrange(keys.EVENTS, 0, 0), redis.zrange(keys.DELIVERIES, 0, 0)
+    # Of bounded size: counts, and what claims leave.
+    bounded = (keys.LEDGER, keys.MINUTE, keys.HOUR, keys.CODES, keys.CLAIM, keys.WAKES)
     for key in redis.scan_iter(f"{keys.PREFIX}*"):
-        kind = redis.type(key)
         name = key.decode()
-        if name.startswith((keys.LEDGER, keys.MINUTE, keys.HOUR, keys.CODES)):  # of bounded size
+        if name.startswith(bounded):
             continue
         read = {
-            b"hash": redis.hgetall, b"zset": lambda k: redis.zrange(k, 0, -1, withscores=True),
-            b"list": lambda k: redis.lrange(k, 0, -1), b"string": redis.get,
-        }[kind]  # fmt: skip
-        text = repr(read(key)) if kind != b"hash" else repr(sorted(read(key).items()))
+            b"hash": lambda k: sorted(redis.hgetall(k).items()), b"set": lambda k: sorted(redis.smembers(k)),
+            b"zset": lambda k: redis.zrange(k, 0, -1, withscores=True), b"list": lambda k: redis.lrange(k, 0, -1),
+            b"string": redis.get,
+        }[redis.type(key)]  # fmt: skip
+        text = repr(read(key))
         for one, word in ((event.decode(), "EVENT"), (delivery.decode(), "DELIVERY")):
             name, text = name.replace(one, word), text.replace(one, word)
         found[name] = text
@@ -236,28 +246,39 @@ def _script() -> Script:
     return replace(known, name="fill", text=text, sha=hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-def _shape() -> str:
-    """The fields of a finished event and delivery, with @name@ for what differs."""
-    marks = {"event": "@event@", "delivery": "@delivery@", "source": "@source@", "rule": "@rule@"}
+def _shapes(record: Record) -> dict[str, dict[str, list[str]]]:
+    """By state, the fields of a finished event and delivery as the scripts write them, with @name@ for what differs."""
+    shapes = {}
+    for number, state in ((4, "dead"), (5, "started")):
+        sample = Sample(number, 10, 2)
+        entry = _nameless_entry(sample.at)
+        workflow_id, reason = ("", "@reason@") if state == "dead" else ("@workflow@", "")
+        write_by_the_scripts(record, entry, sample, workflow_id, reason)
+        words = {entry.event.id: "@event@", entry.deliveries[0].id: "@delivery@", str(TEMPLATE): "@template@",
+                 str(to_ms(sample.at)): "@at@"}  # fmt: skip
+        found = {"event": keys.EVENT + entry.event.id, "delivery": keys.DELIVERY + entry.deliveries[0].id}
+        shapes[state] = {kind: _with(words, record.redis.hgetall(key)) for kind, key in found.items()}
+        record.prune(entry.event.id)
+    return shapes
+
+
+def _with(words: dict[str, str], kept: dict[bytes, bytes]) -> list[str]:
+    flat = [part.decode() for pair in kept.items() for part in pair]
+    for text, word in words.items():
+        flat = [part.replace(text, word) for part in flat]
+    return flat
+
+
+def _nameless_entry(at: datetime) -> Entry:
+    """As `entry_of` makes it, with words in the place of what differs."""
+    event_id, delivery_id = new_event_id(at), new_delivery_id(at)
     event = Event(
-        id=marks["event"], source=marks["source"], state=EventState.ACCEPTED, received_at=FIRST, method="POST",
+        id=event_id, source="@source@", state=EventState.ACCEPTED, received_at=at, method="POST",
         content_type="application/json", query="",
         headers={"content-type": "application/json", "user-agent": "a browser", "host": "relay.example.com"},
         body=b'{"form": "demo", "lead": {"id": @lead@}, "email": "@email@", "comment": "' + b"c" * 200 + b'"}',
-        deliveries=(marks["delivery"],), person_keys=("@mark@",),
+        deliveries=(delivery_id,), person_keys=("@mark@",),
     )  # fmt: skip
-    call = Call("main", 1, ("crm", "CCrmDocumentLead", "LEAD_@lead@"), {"Email": "@email@", "Manager": "user_1"})
-    delivery = Delivery(marks["delivery"], marks["event"], marks["rule"], call, State.DEAD, FIRST, FIRST)
-    events, deliveries = dict(codec.event_fields(event)), dict(codec.delivery_fields(delivery))
-    events["received_at"] = deliveries["created_at"] = deliveries["updated_at"] = "@at@"
-    deliveries |= {
-        "state": "@state@", "template_id": "@template@", "workflow_id": "@workflow@", "reason": "@reason@",
-        "attempts": "1",
-        "call": str(deliveries["call"]).replace('"template_id":1', '"template_id":@template@'),
-    }  # fmt: skip
-    flat = [[part if isinstance(part, str) else part.decode() if isinstance(part, bytes) else str(part)
-             for pair in fields.items() for part in pair] for fields in (events, deliveries)]  # fmt: skip
-    return json.dumps({"event": flat[0], "delivery": flat[1], "attempt": "@attempt@"})
-
-
-SHAPE = _shape()
+    document = ("crm", "CCrmDocumentLead", "LEAD_@lead@")
+    call = Call("main", TEMPLATE, document, {"Email": "@email@", "Manager": "user_1"})
+    return Entry(event, [Delivery(delivery_id, event_id, "@rule@", call, State.PENDING, at, at)])

@@ -7,11 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from relay.core.errors import RecordUnavailableError
+from relay.core.errors import LimitedError, RecordUnavailableError
+from relay.core.ids import utc_now
 from relay.store.record import collector as module
-from relay.store.record.collector import GROUP, Collector
+from relay.store.record.collector import GROUP, GROUP_BYTES, Collector
+from relay.store.record.statistics import read_series
+from relay.store.record.unproven import Bounds
 from relay.store.redis import keys
-from tests.support.making import make_entry
+from tests.support.making import make_entry, write
 from tests.support.waiting import until
 
 
@@ -86,15 +89,66 @@ def test_equal_events_in_one_group_are_one_event(record, monkeypatch):
     assert len({receipt.event_id for receipt in receipts}) == 1
 
 
-def test_an_entry_that_the_server_refuses_harms_no_other(redis, record, monkeypatch):
+@pytest.mark.parametrize("spoilt", [1, 4, 9])
+def test_an_entry_that_the_server_refuses_harms_no_other(redis, record, monkeypatch, spoilt):
     gathering = Gathering(Collector(record), monkeypatch, 10)
-    entries = [make_entry() for _ in range(10)]
-    redis.set(keys.EVENT + entries[4].event.id, "not a hash")
+    entries = [make_entry(digest=f"d{number}") for number in range(10)]
+    redis.set(keys.dedup("website", f"d{spoilt}"), "an event that is", px=60_000)
+    redis.set(keys.EVENT + "an event that is", "not a hash")
 
     outcomes = gathering.send(entries)
 
-    assert isinstance(outcomes.pop(4), RecordUnavailableError)
+    assert gathering.groups == [1, 9]
+    assert isinstance(outcomes.pop(spoilt), RecordUnavailableError)
     assert all(record.event(receipt.event_id) for receipt in outcomes)
+    assert (record.counts().imbalances, record.counts().total_events) == ([], 9)
+
+
+def test_a_source_that_is_over_its_limit_keeps_no_other_out(record, monkeypatch):
+    gathering = Gathering(Collector(record), monkeypatch, 10)
+    entries = [make_entry([]) for _ in range(10)]
+    for number in (2, 5, 7):
+        entries[number] = replace(entries[number], bounds=Bounds(events=1, bytes=1_000_000))
+
+    outcomes = gathering.send(entries)
+
+    refused = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, LimitedError)]
+    assert len(refused) == 2
+    assert set(refused) < {2, 5, 7}
+    assert record.counts().total_events == 8
+
+
+def test_all_of_a_group_is_counted(record, monkeypatch):
+    gathering = Gathering(Collector(record), monkeypatch, 20)
+    sources = ["website", "github"] * 10
+
+    gathering.send([make_entry(["one", "two"], source=source, digest="d") for source in sources])
+
+    counted = record.counts().since_start
+    assert (counted["event:accepted"], counted["event:duplicate"], counted["delivery:created"]) == (2, 18, 4)
+    series = read_series(record.redis, utc_now())["hour"]
+    assert (series.total("event:accepted"), series.total("source:github:accepted")) == (2, 1)
+
+
+def test_what_is_large_goes_in_a_group_of_its_own(record, monkeypatch):
+    gathering = Gathering(Collector(record), monkeypatch, 6)
+    large = b"x" * (GROUP_BYTES // 2)
+
+    receipts = gathering.send([make_entry([], body=large) for _ in range(6)])
+
+    assert sorted(gathering.groups) == [1, 1, 2, 2]
+    assert all(record.event(receipt.event_id) for receipt in receipts)
+
+
+def test_a_full_server_refuses_the_whole_group(valkey, record, monkeypatch):
+    write(record, make_entry())
+    gathering = Gathering(Collector(record), monkeypatch, 5)
+    valkey.make_full()
+
+    outcomes = gathering.send([make_entry(digest="d") for _ in range(5)])
+
+    assert all(isinstance(outcome, RecordUnavailableError) for outcome in outcomes)
+    assert (record.counts().imbalances, record.counts().total_events) == ([], 1)
 
 
 @pytest.mark.parametrize("spoilt", [0, 4])

@@ -74,11 +74,13 @@ def walk(redis: Redis, indexes: Indexes, *, before: str | None, since: str | Non
     return walk_from(run(redis, walk_call(indexes, before=before, since=since, limit=limit)))
 
 
-def walk_call(indexes: Indexes, *, before: str | None = None, since: str | None = None, limit: int = 1) -> ScriptCall:
-    """The call of a walk, for whoever makes several in one round trip."""
+def walk_call(
+    indexes: Indexes, *, before: str | None = None, since: str | None = None, limit: int = 1, most: int | None = None
+) -> ScriptCall:
+    """The call of a walk, for whoever makes several in one round trip. most: how many ids it may look at."""
     own, beside = indexes.own, indexes.beside
     newest, oldest = f"({before}" if before else "+", f"[{since}" if since else "-"
-    argv: list[Argument] = [newest, oldest, limit, max(AT_ONCE, limit)]
+    argv: list[Argument] = [newest, oldest, limit, max(most or AT_ONCE, limit)]
     argv += ["deliveries" if indexes.are_of_deliveries else "events", len(own.ids), len(own.periods), len(own.fields)]
     for field in (*own.fields, *beside.fields):
         argv += field
@@ -106,11 +108,8 @@ def looks(redis: Redis, everything: str, conditions: Conditions) -> float:
     """How many ids a walk under these conditions looks at, about, if it goes to the end."""
     sizes = _sizes(redis, [everything, *conditions.ids, *conditions.periods])
     a_period = _ids_a_period(redis, everything, sizes[everything]) if conditions.periods else 1.0
-    return min(
-        sizes[everything],
-        *(sizes[index] for index in conditions.ids),
-        *(sizes[index] * a_period for index in conditions.periods),
-    )
+    through = [sizes[index] * a_period for index in conditions.periods]
+    return min([sizes[everything], *(sizes[index] for index in conditions.ids), *through])
 
 
 def _sizes(redis: Redis, indexes: Sequence[str]) -> dict[str, int]:

@@ -22,6 +22,8 @@ from relay.store.redis.scripts import run_all
 BOUNDS_MS = (1_000, 5_000, 30_000, 120_000, 600_000)
 """The upper bounds of the latency counts, as settle.lua has them; what took longer is in none of them."""
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
+LOOKED_AT = 200
+"""Among so many ids the newest of a kind is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +104,14 @@ def read_series(redis: Redis, now: datetime) -> dict[str, Series]:
 
 @guarded
 def read_presence(redis: Redis, everything: str, facet: str, indexes: Mapping[str, str]) -> dict[str, Presence]:
-    """How many ids of each value of a facet there are. Raises RecordUnavailableError.
+    """How many ids there are of each value of a facet, and the newest, to half a minute. Raises RecordUnavailableError.
 
     everything: the index of all ids of this kind. indexes: of periods, by value.
     """
     if not indexes:
         return {}
     calls = [
-        walk_call(Indexes(everything, Conditions(periods=(index,), fields=((facet, value),))))
+        walk_call(Indexes(everything, Conditions(periods=(index,), fields=((facet, value),))), most=LOOKED_AT)
         for value, index in indexes.items()
     ]
     counts: Any = redis.hmget(keys.STANDING, [f"{facet}:{value}" for value in indexes])
@@ -118,7 +120,7 @@ def read_presence(redis: Redis, everything: str, facet: str, indexes: Mapping[st
         if isinstance(answer, Exception):
             raise answer
         newest = walk_from(answer)
-        # The end of a walk is as near to it, where among very many it was not found.
+        # Where it was not found among very many of the same half minute, the time where the walk ended is as good.
         known = (*newest.ids, newest.end) if count else ()
         found[value] = Presence(int(count or 0), time_of(known[0]) if known and known[0] else None)
     return found

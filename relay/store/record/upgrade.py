@@ -2,8 +2,8 @@
 
 Layout 1 had a job of RQ for each turn of a delivery, and one clock of all that were not final. Layout 2 has one job for
 a portal where there is work, and an index for each thing that may be next. Layout 3 has fewer fields (codec.py) and
-fewer indexes of ids (indexes.py). The processes of the earlier version must have ended. It may be killed anywhere and run
-again, and by two at once.
+fewer indexes of ids (indexes.py). The processes of the earlier version must have ended. It may be killed anywhere and
+run again, and by two at once.
 """
 
 from __future__ import annotations
