@@ -1,4 +1,4 @@
-"""Packs what has been final for some minutes, so that it takes a third of the memory (store/record/packing.py).
+"""Packs what has been final for some minutes, so that it takes as little memory as it can (store/record/packing.py).
 
 Two places move along the record, oldest first. The front follows what comes; what was not final then, or was replayed
 since, is found by the round, which begins again at its end. Runs in whichever process holds the lease.
