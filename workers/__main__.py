@@ -25,6 +25,7 @@ from relay.core.threads import keep_running
 from relay.health.assessment import Thresholds
 from relay.health.thresholds import load_thresholds
 from relay.store import Store
+from relay.store.archive.archive import Archive
 from relay.store.operators.audit_log import Act, who_in_terminal
 from workers.alerts.messengers import open_channels, open_chats
 from workers.alerts.watchman import Watchman
@@ -33,6 +34,8 @@ from workers.checks.drift_watch import run_watch
 from workers.checks.ping import ping, probe, read_document
 from workers.delivery.worker import addresses_of, work
 from workers.maintenance.clock import run_clock
+from workers.maintenance.packer import run_packer
+from workers.maintenance.retention import Terms, run_retention
 from workers.maintenance.sweeper import run_sweeper
 from workers.portal.context import Context
 from workers.portal.credentials import Address
@@ -133,7 +136,9 @@ def _run(settings: Settings, addresses: Mapping[str, Address], alerting: Alertin
     contexts = [Context.open(store, address) for address in addresses.values()]
     served = {name: address.portal for name, address in addresses.items()}
     tasks: list[tuple[str, Callable[[threading.Event], object]]] = [
-        ("sweeper", partial(run_sweeper, store, timedelta(days=settings.retention_days), served)),
+        ("sweeper", partial(run_sweeper, store, served)),
+        ("retention", partial(run_retention, store, _terms(settings))),
+        ("packer", partial(run_packer, store)),
         ("clock", partial(run_clock, store, portals)),
         ("watch", partial(run_watch, contexts)),
         *((watchman.lease, watchman.run) for watchman in watchmen),
@@ -141,6 +146,16 @@ def _run(settings: Settings, addresses: Mapping[str, Address], alerting: Alertin
     for name, task in tasks:
         keep_running(name, task, stop)
     return supervisor.run()
+
+
+def _terms(settings: Settings) -> Terms:
+    """How long what is kept, as the environment says."""
+    body_days = settings.body_days
+    return Terms(
+        events=timedelta(days=settings.retention_days),
+        bodies=timedelta(days=body_days) if body_days else None,
+        archive=Archive(settings.archive) if settings.archive else None,
+    )
 
 
 def read_configuration(

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ from relay.operations.configure import load_config
 from relay.operations.erase import Eraser
 from relay.operations.operator_acts import OperatorActs
 from relay.operations.replay import Replayer
+from relay.operations.unarchive import find_archived, put_back
 from relay.runtime.embedded import running_url
 from relay.runtime.secret_file import kept_secrets
 from relay.store import Store
+from relay.store.archive.archive import Archive
 from relay.store.operators.audit_log import who_in_terminal
 from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Record
@@ -35,26 +38,33 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 def events(options: argparse.Namespace) -> int:
     """Events, newest first."""
-    record = open_record()
     wanted = Filter(_state(options.state), options.source, _since(options.since))
-    page = list_events(record, wanted, limit=max(1, min(options.limit, 1000)))
-    for row in page.rows:
+    limit = max(1, min(options.limit, 1000))
+    if options.archive:
+        rows = archive_here(settings_here(with_record=False)).search(wanted, limit + 1)
+        rows, has_more = rows[:limit], len(rows) > limit
+    else:
+        page = list_events(open_record(), wanted, limit=limit)
+        rows, has_more = list(page.rows), page.cursor is not None
+    for row in rows:
         say(json.dumps(_row_wire(row), ensure_ascii=False) if options.json else _row_line(row))
-    if not page.rows and not options.json:
+    if not rows and not options.json:
         say("no such event", error=True)
-    if page.cursor and not options.json:
+    if has_more and not options.json:
         say(f"... and older ones: --limit above {options.limit} shows more", error=True)
     return 0
 
 
 def show(options: argparse.Namespace) -> int:
     """One event or delivery, whole. Raises NotFoundError."""
-    record = open_record()
-    if options.id.startswith(EVENT_PREFIX):
-        row = row_of(record, record.event(options.id))
+    if options.archive:
+        row = find_archived(archive_here(settings_here(with_record=False)), options.id)
     else:
-        delivery = record.delivery(options.id)
-        row = Row(record.event(delivery.event_id), (delivery,))
+        record = open_record()
+        is_event = options.id.startswith(EVENT_PREFIX)
+        row = row_of(record, record.event(options.id if is_event else record.delivery(options.id).event_id))
+    if not options.id.startswith(EVENT_PREFIX):
+        row = Row(row.event, tuple(one for one in row.deliveries if one.id == options.id))
     say(json.dumps(_row_wire(row), ensure_ascii=False, indent=None if options.json else 2))
     return 0
 
@@ -63,26 +73,33 @@ def replay(options: argparse.Namespace) -> int:
     """A new delivery. Starting a workflow a second time is asked first."""
     settings = settings_here()
     store = Store.open(settings.redis_url)
-    record = store.record
+    archive = archive_here(settings) if options.archive else None
     if not options.id.startswith(EVENT_PREFIX) and not options.yes:
-        old = record.delivery(options.id)
+        old = _archived_delivery(archive, options.id) if archive else store.record.delivery(options.id)
         if old.state is State.STARTED and not _confirmed(old):
             say("nothing was done", error=True)
             return 1
     config = load_config(settings.config, None)
     key = _secret_key(settings)
     persons = PersonIndex(key) if key else None
-    replayer = Replayer(record, config.sources, config.rules, persons, settings.public_url)
+    replayer = Replayer(store.record, config.sources, config.rules, persons, settings.public_url)
     try:
-        made = OperatorActs(store, replayer).replay(
-            options.id, who_in_terminal(), current_rules=options.rules == "current"
-        )
+        with archive.locked() if archive else nullcontext():
+            if archive and put_back(archive, store, options.id, who_in_terminal()):
+                say("it is on record again, as it was")
+            made = OperatorActs(store, replayer).replay(
+                options.id, who_in_terminal(), current_rules=options.rules == "current"
+            )
     except InvalidEventError as error:
         say(json.dumps({"errors": error.errors}, ensure_ascii=False, indent=2))
         return 1
     for delivery in made:
         say(f"{delivery.id}  {delivery.rule}  {delivery.state}")
     return 0
+
+
+def _archived_delivery(archive: Archive, delivery_id: str) -> Delivery:
+    return next(one for one in find_archived(archive, delivery_id).deliveries if one.id == delivery_id)
 
 
 def _secret_key(settings: Settings) -> str | None:
@@ -116,8 +133,11 @@ def erase(options: argparse.Namespace) -> int:
     key = _secret_key(settings)
     if not key:
         raise RelayError("RELAY_SECRET_KEY is needed: without it, what rules extracted is not found")
-    eraser = Eraser(Store.open(settings.redis_url), PersonIndex(key))
-    traces = eraser.find(options.value, _show_progress)
+    archive = archive_here(settings) if settings.archive and settings.archive.exists() else None
+    eraser = Eraser(Store.open(settings.redis_url), PersonIndex(key), archive)
+    for folder in eraser.elsewhere():
+        say(f"events were also archived in {folder}: there, erase it with RELAY_ARCHIVE as well", error=True)
+    traces = eraser.find(options.value, _show_progress, _show_progress_of_files)
     if not traces:
         say("found nowhere")
         return 0
@@ -130,7 +150,7 @@ def erase(options: argparse.Namespace) -> int:
         say("nothing was done", error=True)
         return 1
     eraser.erase(options.value, traces, who_in_terminal(), cancel=options.cancel)
-    left = eraser.find(options.value, _show_progress)
+    left = eraser.find(options.value, _show_progress, _show_progress_of_files)
     if left or eraser.is_marked(options.value):
         say(f"still found in {left}: did something arrive meanwhile? Run it again", error=True)
         return 1
@@ -143,6 +163,14 @@ def erase(options: argparse.Namespace) -> int:
 def open_record() -> Record:
     """The record that REDIS_URL names, or the embedded one that runs here. Raises ConfigError."""
     return Store.open(settings_here().redis_url).record
+
+
+def archive_here(settings: Settings) -> Archive:
+    """The archive that RELAY_ARCHIVE names. Raises RelayError where it names none."""
+    if settings.archive is None or not settings.archive.is_dir():
+        named = f"{str(settings.archive)!r} is no folder" if settings.archive else "it is not set"
+        raise RelayError(f"RELAY_ARCHIVE: {named}: expected the folder in which the workers archive events")
+    return Archive(settings.archive)
 
 
 def settings_here(*, with_record: bool = True) -> Settings:
@@ -205,3 +233,8 @@ def _agreed(question: str) -> bool:
 def _show_progress(seen: int, total: int) -> None:
     if sys.stderr.isatty():
         print(f"\r{seen} of {total} events", end="\n" if seen >= total else "", file=sys.stderr, flush=True)
+
+
+def _show_progress_of_files(seen: int, total: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{seen} of {total} files", end="\n" if seen >= total else "", file=sys.stderr, flush=True)

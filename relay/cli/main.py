@@ -119,10 +119,13 @@ def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     events.add_argument("--since", metavar="AGE", help="such as 30m, 1h, 7d")
     events.add_argument("--limit", type=int, default=50, help="default 50")
     events.add_argument("--json", action="store_true", help="one JSON object a line")
+    in_archive = "among those that the record has forgotten, in the folder RELAY_ARCHIVE"
+    events.add_argument("--archive", action="store_true", help=in_archive)
     text = "show an event or a delivery, whole"
     show = _command(commands, "show", "relay.cli.commands:show", text, "show dlv_01kaz5t0x8n2c4v6b8m0q2s4d6")
     show.add_argument("id", metavar="ID")
     show.add_argument("--json", action="store_true")
+    show.add_argument("--archive", action="store_true", help=in_archive)
     text = "remove a person from the record, everywhere, and search again to prove it"
     erase = _command(commands, "erase", "relay.cli.commands:erase", text, "erase --value someone@example.com")
     erase.add_argument("--value", required=True, metavar="TEXT", help="an e-mail, a phone number, a name")
@@ -135,6 +138,7 @@ def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--rules", choices=("original", "current"), default="original", help="the same call, or what today's rules make"
     )
     replay.add_argument("--yes", action="store_true", help="do not ask before starting a started workflow again")
+    replay.add_argument("--archive", action="store_true", help=f"{in_archive}: it is put back on record first")
     audit = _command(
         commands, "audit", "relay.cli.commands:audit", "add up the ledger; 1 if it does not balance", "audit"
     )

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
+from typing import overload
 from urllib.parse import urlsplit
 
 from relay.configuration.files import ConfigFile, Place
@@ -83,6 +84,8 @@ class Settings:
     viewer_password: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
     retention_days: int = 90
+    body_days: int | None = None
+    archive: Path | None = None
 
     @classmethod
     def from_environment(
@@ -113,8 +116,13 @@ class Settings:
             viewer_password=reader.secret("RELAY_VIEWER_PASSWORD", SHORTEST_PASSWORD),
             secret_key=reader.secret("RELAY_SECRET_KEY", SHORTEST_KEY, needed=web),
             retention_days=reader.days("RELAY_RETENTION_DAYS", 90),
+            body_days=reader.days("RELAY_BODY_DAYS", None),
+            archive=reader.archive("RELAY_ARCHIVE"),
         )
         reader.compare_secrets()
+        if settings.body_days and settings.body_days > settings.retention_days:
+            whole = f"the whole event is kept for RELAY_RETENTION_DAYS, {settings.retention_days}"
+            reader.wrong(f"RELAY_BODY_DAYS is {settings.body_days}: expected no more, for {whole}")
         if settings.sign_in_header and not settings.trusted_proxies:
             reader.wrong("RELAY_SIGN_IN_HEADER is set without RELAY_TRUSTED_PROXIES: nobody's header would be believed")
         return settings
@@ -151,12 +159,24 @@ class _Reader:
         self.wrong(f"{name} is {text!r}: expected a port from 0 to 65535")
         return default
 
-    def days(self, name: str, default: int) -> int:
-        text = self.environ.get(name) or str(default)
+    @overload
+    def days(self, name: str, default: int) -> int: ...
+    @overload
+    def days(self, name: str, default: None) -> int | None: ...
+    def days(self, name: str, default: int | None) -> int | None:
+        text = self.environ.get(name)
+        if not text:
+            return default
         if text.isascii() and text.isdigit() and 0 < int(text) < 10_000:
             return int(text)
         self.wrong(f"{name} is {text!r}: expected a number of days from 1 to 9999")
         return default
+
+    def archive(self, name: str) -> Path | None:
+        text = self.environ.get(name)
+        if text and Path(text).exists() and not Path(text).is_dir():
+            self.wrong(f"{name} is {text!r}: expected a folder, which is made where it does not exist")
+        return Path(text) if text else None
 
     def public_url(self, name: str) -> str | None:
         text = self.environ.get(name)

@@ -9,6 +9,7 @@ RelayError
 ├── UnsupportedTypeError     the content type or encoding is none of ours (415)
 ├── LimitedError             a source sends more than it may; carries when to come again (429)
 ├── InvalidEventError        a rule matched but could not be filled; carries errors by field (422)
+├── ArchiveError             a file of the archive cannot be written or read; the text says which, and why
 ├── RecordUnavailableError   Redis cannot write now; nothing was promised (503)
 ├── UnsignableError          a sample cannot be signed here, as for a sender that signs with a key of its own
 ├── NotFoundError            no such event, delivery, rule or portal
@@ -98,6 +99,10 @@ class InvalidEventError(RelayError):
 
 class RecordUnavailableError(RelayError):
     """Redis is away, read-only or full. The sender must be told to come back."""
+
+
+class ArchiveError(RelayError):
+    """The archive cannot be written or read now. The text names the file and the system's reason, no content."""
 
 
 class UnsignableError(RelayError):

@@ -64,6 +64,7 @@ class Event:
 
     envelope: of an entry of a batch, what stood around it in the request, as JSON; else empty.
     person_keys: keyed hashes of values that rules extracted, by which a person's events are found (persons.py).
+    body_removed_at: when body, envelope, query and headers were removed, because their time had come; else None.
     """
 
     id: str
@@ -81,6 +82,11 @@ class Event:
     duplicates: int = 0
     person_keys: tuple[str, ...] = ()
     envelope: str = field(default="", repr=False)
+    body_removed_at: datetime | None = None
+
+    def without_body(self, now: datetime) -> Event:
+        """The same without what its sender has written. What a rule has made of it, its deliveries have."""
+        return replace(self, body=b"", envelope="", query="", headers={}, body_removed_at=now)
 
     def decided(
         self,
@@ -119,7 +125,8 @@ class Event:
             "content_type": self.content_type,
             "query": self.query,
             "headers": dict(self.headers),
-            "body": self.body.decode("utf-8", "replace"),
+            "body": None if self.body_removed_at else self.body.decode("utf-8", "replace"),
+            "body_removed_at": iso(self.body_removed_at) if self.body_removed_at else None,
             "envelope": self.envelope,
             "reason": self.reason,
             "errors": {name: list(messages) for name, messages in self.errors.items()},

@@ -35,6 +35,7 @@ class NeedCode(StrEnum):
     WAITING = "waiting"
     DRIFT = "drift"
     MEMORY = "memory"
+    ARCHIVE = "archive"
     SILENT = "silent"
 
 
@@ -77,7 +78,7 @@ DEFAULT = Thresholds()
 def assess(snapshot: Snapshot, thresholds: Thresholds, now: datetime) -> list[Need]:
     """Everything that needs a person now, the worst first."""
     needs = [
-        *_of_record(snapshot),
+        *_of_record(snapshot, now),
         *(need for name, portal in snapshot.portals.items() for need in assess_portal(name, portal, thresholds, now)),
         *_of_sources(snapshot, thresholds, now),
     ]
@@ -85,7 +86,7 @@ def assess(snapshot: Snapshot, thresholds: Thresholds, now: datetime) -> list[Ne
     return sorted(needs, key=lambda need: order.index(need.grade))
 
 
-def _of_record(snapshot: Snapshot) -> Iterator[Need]:
+def _of_record(snapshot: Snapshot, now: datetime) -> Iterator[Need]:
     if snapshot.ledger.imbalances:
         yield Need(NeedCode.LEDGER, Grade.BAD, details=tuple(snapshot.ledger.imbalances))
     if snapshot.dead:
@@ -97,6 +98,8 @@ def _of_record(snapshot: Snapshot) -> Iterator[Need]:
     if snapshot.memory.is_filling:
         grade = Grade.BAD if snapshot.memory.is_nearly_full else Grade.DOUBT
         yield Need(NeedCode.MEMORY, grade, count=round(snapshot.memory.share * 100))
+    if faults := tuple(one.fault for one in snapshot.archives if one.is_faulty(now)):
+        yield Need(NeedCode.ARCHIVE, Grade.BAD, count=len(faults), details=faults)
 
 
 def assess_portal(name: str, portal: PortalSnapshot, thresholds: Thresholds, now: datetime) -> Iterator[Need]:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from relay.core.drift import Drift
 from relay.store import Store
+from relay.store.archive.known import KnownArchive
 from relay.store.portals.gate import View
 from relay.store.portals.learned import Learned
 from relay.store.record.ledger import Ledger
@@ -37,6 +38,7 @@ class Snapshot:
     for_person: uncertain deliveries that only a person can decide. dead: those that nobody has dealt with.
     overdue: started ones whose end was not heard of in time.
     last_events: when each source was heard last; None: never. probes: how many of each source were answered.
+    archives: the folders that events are archived in.
     """
 
     ledger: Ledger
@@ -47,6 +49,7 @@ class Snapshot:
     portals: Mapping[str, PortalSnapshot]
     last_events: Mapping[str, datetime | None]
     probes: Mapping[str, int]
+    archives: tuple[KnownArchive, ...] = ()
 
 
 def take_snapshot(store: Store, portals: Iterable[str], sources: Iterable[str], now: datetime) -> Snapshot:
@@ -62,6 +65,7 @@ def take_snapshot(store: Store, portals: Iterable[str], sources: Iterable[str], 
         portals={name: snapshot_of_portal(store, name, now) for name in portals},
         last_events={name: one.newest for name, one in presence.items()},
         probes={name: one.count for name, one in probes.items()},
+        archives=tuple(store.known_archives()),
     )
 
 

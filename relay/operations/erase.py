@@ -1,5 +1,7 @@
 """Removes a person from the record, and proves it: each place that holds a value is found, emptied, searched again.
 
+It looks through the record and, where there is one here, the archive.
+
 An event that holds the value goes whole, with its deliveries, attempts and marks: what is left of it would be a
 pseudonym. Found are the value as it is, percent-encoded and in JSON's escapes, in any case and charset, and a phone
 number whatever its punctuation; not what only a program can read, such as a picture or an archive. Ids of the portal,
@@ -10,9 +12,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from urllib.parse import unquote_plus, unquote_to_bytes
 
 from relay.core.errors import LostRace, RelayError
@@ -21,6 +25,7 @@ from relay.core.ids import EVENT_PREFIX, utc_now
 from relay.core.lifecycle import FINAL, State
 from relay.sources.charsets import guesses
 from relay.store import Store
+from relay.store.archive.archive import Archive
 from relay.store.operators.audit_log import Act
 from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Record
@@ -31,6 +36,9 @@ SHORTEST = 4
 PHONE = re.compile(r"\+?[\d\s()./-]{7,}")
 PUNCTUATION = re.compile(r"[\s()./-]")
 ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+
+
+Progress = Callable[[int, int], None]
 
 
 class NotErasableError(RelayError):
@@ -63,7 +71,7 @@ class Traces:
     """Where the value was found.
 
     open: deliveries that are not final. keys: answers and questions that are kept a while. entries: of the audit log
-    and of the alerts, by stream.
+    and of the alerts, by stream. archived: ids of events, by the file of the archive.
     """
 
     events: list[str] = field(default_factory=list)
@@ -71,15 +79,18 @@ class Traces:
     open: list[Delivery] = field(default_factory=list)
     keys: list[bytes] = field(default_factory=list)
     entries: list[tuple[str, bytes]] = field(default_factory=list)
+    archived: dict[Path, set[str]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.events or self.keys or self.entries)
+        return bool(self.events or self.keys or self.entries or self.archived)
 
     def __str__(self) -> str:
-        return (
+        text = (
             f"{len(self.events)} events with {self.deliveries} deliveries, {len(self.entries)} entries of logs, "
             f"{len(self.keys)} kept answers"
         )
+        count = sum(len(ids) for ids in self.archived.values())
+        return f"{text}, {count} archived events in {len(self.archived)} files" if count else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +99,7 @@ class Eraser:
 
     store: Store
     persons: PersonIndex
+    archive: Archive | None = None
     clock: Callable[[], datetime] = utc_now
 
     @property
@@ -95,10 +107,11 @@ class Eraser:
         """Events and deliveries."""
         return self.store.record
 
-    def find(self, value: str, progress: Callable[[int, int], None]) -> Traces:
-        """Everything that holds the value. progress: events looked at, and how many there are.
+    def find(self, value: str, progress: Progress, progress_of_files: Progress | None = None) -> Traces:
+        """Everything that holds the value.
 
-        Raises NotErasableError, RecordUnavailableError.
+        progress: events looked at, and how many there are; progress_of_files: the same of the archive's files.
+        Raises NotErasableError, ArchiveError, RecordUnavailableError.
         """
         needle, traces = Needle(value), Traces()
         marked = set(self.record.events_of_person(self.persons.key_of(value)))
@@ -109,22 +122,35 @@ class Eraser:
             progress(seen, total)
         traces.entries = self.store.traces.entries(needle.is_in)
         traces.keys = self.store.traces.texts(needle.is_in, set(traces.events))
+        if self.archive:
+            self._look_in(self.archive, needle, self.persons.key_of(value), traces, progress_of_files)
         return traces
 
     def erase(self, value: str, traces: Traces, who: str, *, cancel: bool) -> None:
         """Remove what was found, and leave an entry in the audit log that names a mark, not the value.
 
-        cancel: give up deliveries that are not final yet. Raises NotErasableError, RecordUnavailableError.
+        cancel: give up deliveries that are not final yet.
+        Raises NotErasableError, ArchiveError, RecordUnavailableError.
         """
         if traces.open and not cancel:
             raise NotErasableError(f"{len(traces.open)} deliveries are not final yet: --cancel gives them up")
-        for delivery in traces.open:
-            self._give_up(delivery)
-        for event_id in traces.events:
-            if not self.record.prune(event_id):
-                raise NotErasableError(f"{event_id} has a delivery that has moved meanwhile: run it again")
+        # Alone with the archive, so that nothing that was read from the record before is written into it after.
+        with self.archive.locked() if self.archive else nullcontext():
+            for delivery in traces.open:
+                self._give_up(delivery)
+            for event_id in traces.events:
+                if not self.record.prune(event_id):
+                    raise NotErasableError(f"{event_id} has a delivery that has moved meanwhile: run it again")
+            if self.archive:
+                for path, ids in traces.archived.items():
+                    self.archive.remove(path, ids)
         self.store.traces.delete(traces.entries, traces.keys)
         self.store.operators.log(Act(self.clock(), who, "erase", f"mark {self.persons.key_of(value)}", str(traces)))
+
+    def elsewhere(self) -> list[str]:
+        """Folders in which events were archived, and that were not looked through: of other machines, or not named."""
+        here = str(self.archive.folder.resolve()) if self.archive else ""
+        return [f"{one.folder} on {one.host}" for one in self.store.known_archives() if one.folder != here]
 
     def is_marked(self, value: str) -> bool:
         """Whether an event is still found by the value's mark."""
@@ -144,11 +170,23 @@ class Eraser:
             of_event.setdefault(delivery.event_id, []).append(delivery)
         for event in events:
             own = of_event.get(event.id, [])
-            texts = [*_texts_of_event(event), *(text for one in own for text in _texts_of_delivery(one))]
-            if event.id in marked or any(needle.is_in(text) for text in texts):
+            if event.id in marked or _holds(needle, event, own):
                 traces.events.append(event.id)
                 traces.deliveries += len(own)
                 traces.open += [one for one in own if one.state not in FINAL]
+
+    def _look_in(self, archive: Archive, needle: Needle, mark: str, traces: Traces, progress: Progress | None) -> None:
+        files = archive.files()
+        for number, path in enumerate(files, 1):
+            found = {
+                row.event.id
+                for row in archive.rows(path)
+                if mark in row.event.person_keys or _holds(needle, row.event, row.deliveries)
+            }
+            if found:
+                traces.archived[path] = found
+            if progress:
+                progress(number, len(files))
 
     def _give_up(self, delivery: Delivery) -> None:
         if delivery.state is State.SENDING:
@@ -157,6 +195,11 @@ class Eraser:
             self.record.settle(delivery, State.DEAD, self.clock(), reason="cancelled")
         except LostRace:
             raise NotErasableError(f"{delivery.id} has moved meanwhile: run it again") from None
+
+
+def _holds(needle: Needle, event: Event, deliveries: Iterable[Delivery]) -> bool:
+    texts = [*_texts_of_event(event), *(text for one in deliveries for text in _texts_of_delivery(one))]
+    return any(needle.is_in(text) for text in texts)
 
 
 def _forms(text: str) -> list[str]:

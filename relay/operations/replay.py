@@ -112,6 +112,11 @@ class Replayer:
         """What rules see of the event, as its source reads it today; of a batch that is one event, of each entry."""
         if event.source not in self._sources:
             raise NotFoundError(f"the source {event.source} of {event.id} is no longer configured")
+        if removed_at := event.body_removed_at:
+            raise NotReplayableError(
+                f"the body of {event.id} was removed on {removed_at:%Y-%m-%d} (RELAY_BODY_DAYS): today's rules have "
+                "nothing to read; a delivery can be replayed as it was (original)"
+            )
         if event.state is EventState.REFUSED or is_lost(event):
             raise NotReplayableError(f"{event.id} cannot be read: its body was not kept")
         try:

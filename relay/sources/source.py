@@ -266,6 +266,8 @@ class Source:
 
     def read_again(self, event: Event) -> Any:
         """What `parse` gives, of an event as it is on record. Raises UnreadableError and UnsupportedTypeError."""
+        if event.body_removed_at:
+            raise UnreadableError(f"its body was removed on {event.body_removed_at:%Y-%m-%d} (RELAY_BODY_DAYS)")
         # What could be unpacked is kept so, without that header.
         encoding = event.headers.get(ENCODING, "")
         return self.read(event.method, event.content_type, event.query, event.body, encoding)

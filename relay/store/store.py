@@ -11,22 +11,26 @@ from datetime import datetime, timedelta
 
 from redis import Redis
 
+from relay.core.events import Delivery, Event
 from relay.core.requirements import Requirement
+from relay.store.archive.known import KnownArchive, known_archives, note_archive
 from relay.store.operators.operators import Operators
 from relay.store.portals.portal import PortalRecord
 from relay.store.portals.questions import Questions
 from relay.store.portals.requirements import publish_rules, published_rules
 from relay.store.portals.workers import Worker, read_workers
+from relay.store.record.compaction import Compaction
 from relay.store.record.endings import Endings
 from relay.store.record.memory import Memory, read_memory
 from relay.store.record.places import Places
 from relay.store.record.record import Record
+from relay.store.record.restoring import restore
 from relay.store.record.statistics import Presence, Series, read_presence, read_series
 from relay.store.record.traces import Traces
 from relay.store.record.unproven import newest_unproven
 from relay.store.record.upgrade import upgrade
 from relay.store.redis import keys
-from relay.store.redis.connection import connect, ensure_durable
+from relay.store.redis.connection import connect, ensure_durable, prefer_compact
 from relay.store.redis.lease import lease
 from relay.store.senders.senders import Senders
 
@@ -37,6 +41,7 @@ class Store:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self.record = Record(redis)
+        self.compaction = Compaction(redis)
         self.endings = Endings(redis)
         self.operators = Operators(redis)
         self.questions = Questions(redis)
@@ -55,6 +60,7 @@ class Store:
 
     def ensure_durable(self) -> str | None:
         """See to it that only what is on disk is acknowledged; a warning, if so. Raises ConfigError."""
+        prefer_compact(self._redis)
         return ensure_durable(self._redis)
 
     def upgrade(self) -> int:
@@ -97,6 +103,18 @@ class Store:
         """How many deliveries of each rule there are, and when the newest was made."""
         indexes = {name: f"{keys.DELIVERIES_BY}rule:{name}" for name in names}
         return read_presence(self._redis, keys.DELIVERIES, "rule", indexes)
+
+    def restore(self, event: Event, deliveries: Sequence[Delivery]) -> bool:
+        """Put an event that was forgotten back on record, with its deliveries as they were; False: it is there."""
+        return restore(self._redis, event, deliveries)
+
+    def note_archive(self, known: KnownArchive) -> None:
+        """Say how the folder is in which events are archived."""
+        note_archive(self._redis, known)
+
+    def known_archives(self) -> list[KnownArchive]:
+        """Every folder in which events were ever archived."""
+        return known_archives(self._redis)
 
     def newest_unproven(self, source: str, count: int) -> list[str]:
         """Ids of the newest events of a source without proof."""

@@ -1,4 +1,4 @@
-"""What a crash left half-way is found and mended; what is old and final is forgotten without a trace."""
+"""What a crash left half-way is found and mended; a whole life leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -14,24 +14,19 @@ from relay.core.lifecycle import State, Verdict
 from relay.queue.jobs import queue_name
 from relay.store import Store
 from relay.store.record.record import HARD_DEADLINE, Record
-from tests.delivering.contexts import QUEUE, add
-from tests.support.making import DAY, NOON, bring_to, make_entry, write, write_one
+from tests.delivering.contexts import add
+from tests.support.leftovers import keys_of
+from tests.support.making import DAY, NOON, bring_to, write_one
 from tests.support.waiting import until
 from workers.delivery.jobs import job_class
 from workers.delivery.shift import serve
 from workers.delivery.worker import PortalWorker
 from workers.maintenance import sweeper
-from workers.maintenance.sweeper import prune, run_sweeper, sweep
+from workers.maintenance.retention import prune
+from workers.maintenance.sweeper import run_sweeper, sweep
 
 SECOND = timedelta(seconds=1)
 LATE = NOON + HARD_DEADLINE + DAY + SECOND
-
-
-def keys_of(record):
-    """Everything of ours and every job, except counts, and what ends by itself."""
-    redis = record.redis
-    found = {key for pattern in ("relay:*", "rq:job:*") for key in redis.keys(pattern) if redis.pttl(key) == -1}
-    return {key.decode() for key in found} - {"relay:ledger", "relay:portals", "relay:wakes"}
 
 
 def test_a_delivery_is_left_alone_until_its_hard_deadline(record):
@@ -94,7 +89,7 @@ def test_sweepers_share_one_lease_and_stop_when_told(record, monkeypatch):
     passes = []
     monkeypatch.setattr(sweeper, "sweep", lambda *_: passes.append(threading.current_thread().name))
     stop = threading.Event()
-    threads = [threading.Thread(target=run_sweeper, args=(Store(record.redis), DAY, {}, stop)) for _ in range(3)]
+    threads = [threading.Thread(target=run_sweeper, args=(Store(record.redis), {}, stop)) for _ in range(3)]
     record.redis.set("relay:lease:sweep", "another host")
     for thread in threads:
         thread.start()
@@ -114,7 +109,7 @@ def test_a_sweeper_outlives_a_record_that_is_away(own_valkey, monkeypatch):
     monkeypatch.setattr(sweeper, "INTERVAL_S", 1.01)
     record, stop = Record(own_valkey.redis), threading.Event()
     own_valkey.make_read_only()
-    thread = threading.Thread(target=run_sweeper, args=(Store(record.redis), DAY, {}, stop))
+    thread = threading.Thread(target=run_sweeper, args=(Store(record.redis), {}, stop))
     thread.start()
     own_valkey.make_fresh()
     delivery = bring_to(record, State.SENDING)
@@ -123,70 +118,6 @@ def test_a_sweeper_outlives_a_record_that_is_away(own_valkey, monkeypatch):
     stop.set()
     thread.join(5)
     assert not thread.is_alive()
-
-
-@pytest.mark.parametrize("state", [State.STARTED, State.DEAD])
-def test_what_is_final_and_old_is_forgotten_without_a_trace(record, state):
-    before = keys_of(record)
-    old = bring_to(record, state)
-    record.redis.delete(QUEUE, *record.redis.keys("rq:job:*"))
-
-    prune(record, NOON + SECOND)
-
-    assert record.deliveries([old.id]) == []
-    # Which code came lately is of the portal.
-    assert keys_of(record) - {"relay:codes:main"} == before
-    assert record.counts().imbalances == []
-    assert record.counts().since_start["delivery:created"] == 1
-
-
-@pytest.mark.parametrize("state", sorted(set(State) - {State.STARTED, State.DEAD}))
-def test_what_is_not_final_is_kept_however_old(record, state):
-    old = bring_to(record, state)
-
-    prune(record, NOON + 1000 * DAY)
-
-    assert record.delivery(old.id) == old
-
-
-def test_what_is_younger_is_kept(record):
-    old, young = bring_to(record, State.DEAD, NOON), bring_to(record, State.DEAD, NOON + DAY)
-
-    prune(record, NOON + DAY)
-
-    assert record.deliveries([old.id, young.id]) == [young]
-
-
-def test_an_event_without_deliveries_is_forgotten_too(record):
-    before = keys_of(record)
-    write(record, make_entry([]))
-
-    prune(record, NOON + DAY)
-
-    assert keys_of(record) == before
-
-
-def test_old_ones_that_wait_for_a_person_do_not_stop_those_behind_them(record, monkeypatch):
-    monkeypatch.setattr(sweeper, "PER_PASS", 3)
-    waiting = [bring_to(record, State.UNCERTAIN, NOON + n * SECOND) for n in range(5)]
-    finals = [bring_to(record, State.DEAD, NOON + (10 + n) * SECOND) for n in range(5)]
-
-    cursor, passes = prune(record, NOON + DAY), 1
-    while cursor:
-        cursor, passes = prune(record, NOON + DAY, cursor), passes + 1
-
-    assert passes <= 4
-    assert record.deliveries([one.id for one in waiting]) == waiting
-    assert record.deliveries([one.id for one in finals]) == []
-
-
-def test_a_workflow_of_a_forgotten_delivery_may_be_anybodys(record):
-    old = bring_to(record, State.STARTED)
-    assert record.delivery_of_workflow(old.workflow_id) == old.id
-
-    prune(record, NOON + DAY)
-
-    assert record.delivery_of_workflow(old.workflow_id) is None
 
 
 def test_a_whole_life_leaves_nothing_behind(context, record, sandbox):

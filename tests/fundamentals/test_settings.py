@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from relay.configuration.settings import Settings, read_secret
@@ -30,6 +32,7 @@ def test_a_good_environment_becomes_settings_with_the_documented_defaults(enviro
 
     assert (settings.host, settings.port) == ("127.0.0.1", 8080)
     assert (settings.public_url, settings.trusted_proxies) == (None, ())
+    assert (settings.retention_days, settings.body_days, settings.archive) == (90, None, None)
     assert settings.config == tmp_path
     assert settings.api_token == "the-relay_api_token-of-this-test"
 
@@ -44,6 +47,9 @@ def test_every_setting_may_be_given_in_the_environment(environ):
             "RELAY_TRUSTED_PROXIES": "10.0.0.0/8, ::1",
             "RELAY_SIGN_IN_HEADER": "X-Forwarded-User",
             "RELAY_OPERATORS": "ann@example.com, bob,",
+            "RELAY_RETENTION_DAYS": "30",
+            "RELAY_BODY_DAYS": "30",
+            "RELAY_ARCHIVE": "no/such/folder/yet",
         },
         web=True,
     )
@@ -51,6 +57,8 @@ def test_every_setting_may_be_given_in_the_environment(environ):
     assert (settings.host, settings.port) == ("0.0.0.0", 0)
     assert settings.public_url == "https://relay.example.com"
     assert settings.trusted_proxies == ("10.0.0.0/8", "::1")
+    assert (settings.retention_days, settings.body_days) == (30, 30)
+    assert settings.archive == Path("no/such/folder/yet")
     assert settings.sign_in_header == "X-Forwarded-User"
     assert settings.operators == ("ann@example.com", "bob")
 
@@ -80,6 +88,12 @@ def test_the_record_is_reached_by_an_address_of_any_known_scheme(environ, url):
         ("RELAY_TRUSTED_PROXIES", "proxy", "expected addresses or networks"),
         ("RELAY_SIGN_IN_HEADER", "X User", "expected the name of a header"),
         ("RELAY_SIGN_IN_HEADER", "X-User", "nobody's header would be believed"),
+        ("RELAY_RETENTION_DAYS", "0", "expected a number of days from 1 to 9999"),
+        ("RELAY_BODY_DAYS", "0", "RELAY_BODY_DAYS is '0': expected a number of days"),
+        ("RELAY_BODY_DAYS", "-1", "expected a number of days"),
+        ("RELAY_BODY_DAYS", "a month", "expected a number of days"),
+        ("RELAY_BODY_DAYS", "91", "expected no more, for the whole event is kept for RELAY_RETENTION_DAYS, 90"),
+        ("RELAY_ARCHIVE", __file__, "expected a folder, which is made where it does not exist"),
         ("RELAY_API_TOKEN", "", "RELAY_API_TOKEN is not set (or RELAY_API_TOKEN_FILE)"),
         ("RELAY_DASHBOARD_PASSWORD", "", "RELAY_DASHBOARD_PASSWORD is not set"),
         ("RELAY_SECRET_KEY", "", "RELAY_SECRET_KEY is not set"),

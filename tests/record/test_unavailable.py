@@ -12,7 +12,7 @@ from relay.core.lifecycle import State
 from relay.store.record.collector import Collector
 from relay.store.record.record import Record
 from relay.store.redis import connection
-from relay.store.redis.connection import DURABLE, connect, ensure_durable
+from relay.store.redis.connection import COMPACT, DURABLE, connect, ensure_durable, prefer_compact
 from tests.support.making import NOON, bring_to, make_entry, write
 
 TROUBLES = ["make_read_only", "make_full"]
@@ -167,12 +167,23 @@ def test_a_server_that_does_not_let_us_ask_is_a_warning(redis, valkey):
     asking = connect(valkey.url.replace("unix://", "unix://hosted:x@"))
 
     assert "appendfsync always" in ensure_durable(asking)
+    prefer_compact(asking)
     asking.close()
+
+
+def test_a_server_is_told_to_keep_hashes_in_less_memory(redis):
+    redis.config_set("hash-max-listpack-value", "64")
+
+    prefer_compact(redis)
+
+    assert {name: redis.config_get(name)[name] for name in COMPACT} == COMPACT
 
 
 def test_a_server_that_is_away_cannot_be_checked(tmp_path):
     with pytest.raises(RecordUnavailableError):
         ensure_durable(connect(f"unix://{tmp_path / 'nobody.sock'}"))
+    with pytest.raises(RecordUnavailableError):
+        prefer_compact(connect(f"unix://{tmp_path / 'nobody.sock'}"))
 
 
 @pytest.mark.parametrize(

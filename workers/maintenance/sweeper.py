@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from relay.configuration.portals import Portal
 from relay.core.errors import LostRace, RecordUnavailableError
 from relay.core.events import Attempt, Delivery
-from relay.core.ids import EVENT_PREFIX, earliest_id, to_ms, utc_now
+from relay.core.ids import to_ms, utc_now
 from relay.core.lifecycle import State, Verdict
 from relay.core.plan import StepKind
 from relay.core.telemetry import get_logger
@@ -34,16 +34,14 @@ PER_PASS = 500
 log = get_logger()
 
 
-def run_sweeper(store: Store, retention: timedelta, portals: Mapping[str, Portal], stop: threading.Event) -> None:
+def run_sweeper(store: Store, portals: Mapping[str, Portal], stop: threading.Event) -> None:
     """Sweep at once and then every INTERVAL_S, until told to stop."""
     holder = secrets.token_hex(8)
-    cursor: str | None = None
     while not stop.is_set():
         try:
             with store.lease("sweep", holder, LEASE) as is_ours:
                 if is_ours:
                     sweep(store.record, utc_now(), portals)
-                    cursor = prune(store.record, utc_now() - retention, cursor)
         except RecordUnavailableError as error:
             log.warning("sweep.postponed", reason=str(error))
         stop.wait(INTERVAL_S)
@@ -63,19 +61,6 @@ def sweep(record: Record, now: datetime, portals: Mapping[str, Portal]) -> Count
     if done:
         log.info("sweep.finished", **done)
     return done
-
-
-def prune(record: Record, before: datetime, cursor: str | None = None) -> str | None:
-    """Forget some of the events received before this time whose deliveries are all final.
-
-    cursor: where the pass before ended, so that old ones that wait for a person do not stop those behind them.
-    Returns where this pass ended; None at the end.
-    """
-    ids = record.oldest(earliest_id(EVENT_PREFIX, before), cursor, PER_PASS)
-    forgotten = sum(record.prune(event_id) for event_id in ids)
-    if forgotten:
-        log.info("events.pruned", count=forgotten, before=before.isoformat())
-    return ids[-1] if len(ids) == PER_PASS else None
 
 
 def _mend(record: Record, delivery: Delivery, portal: Portal | None, now: datetime) -> State:

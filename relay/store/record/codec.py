@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from relay.core.call import Call
@@ -19,9 +20,9 @@ from relay.core.ids import from_ms, ms_of, time_of, to_ms
 from relay.core.lifecycle import EventState, State
 from relay.core.plan import Plan, StepResult
 from relay.core.watching import Watch, Watched, WatchState
+from relay.store.record.packing import Hash, attempts_in, unpacked
 from relay.store.redis.scripts import Argument
 
-Hash = Mapping[bytes, bytes]
 Fields = list[tuple[str, Argument]]
 
 USUAL_METHOD = "POST"
@@ -57,6 +58,7 @@ def further_event_fields(event: Event) -> Fields:
 
 def event_from_hash(kept: Hash) -> Event:
     """The event that a hash holds."""
+    kept = unpacked(kept)
     text = {name.decode(): value.decode("utf-8", "replace") for name, value in kept.items() if name != b"body"}
     facts = json.loads(text["facts"])
     received_at = facts.get("received_at")
@@ -76,7 +78,16 @@ def event_from_hash(kept: Hash) -> Event:
         duplicates=int(text.get("duplicates", 0)),
         person_keys=tuple(json.loads(text.get("marks", "[]"))),
         envelope=facts.get("envelope", ""),
+        body_removed_at=from_ms(int(text["body_removed_at"])) if "body_removed_at" in text else None,
     )
+
+
+def without_body(kept: Hash, now: datetime) -> Hash:
+    """The fields of an event without what its sender has written; all else stays as it is."""
+    fields = unpacked(kept)
+    facts = {name: fact for name, fact in json.loads(fields[b"facts"]).items() if name not in {"query", "envelope"}}
+    removed = {"body": "", "facts": _dump(facts | {"headers": {}}), "body_removed_at": str(to_ms(now))}
+    return {**fields, **{name.encode(): value.encode() for name, value in removed.items()}}
 
 
 def delivery_facts(delivery: Delivery) -> str:
@@ -131,7 +142,9 @@ def _step_fields(delivery: Delivery) -> Fields:
 
 
 def delivery_from_hash(kept: Hash, attempts: Sequence[bytes]) -> Delivery:
-    """The delivery that a hash and its list of attempts hold."""
+    """The delivery that a hash and its list of attempts hold; of a packed one, the hash holds them too."""
+    kept = unpacked(kept)
+    attempts = [*attempts_in(kept), *attempts]
     text = {name.decode(): value.decode() for name, value in kept.items()}
     facts = json.loads(text.get("facts") or "{}")
     created_at = from_ms(facts["created_at"]) if "created_at" in facts else time_of(text["id"])

@@ -14,12 +14,13 @@ from redis import Redis
 
 from relay.core.errors import LostRace, NotFoundError
 from relay.core.events import Attempt, Delivery, Event
-from relay.core.ids import to_ms
+from relay.core.ids import DELIVERY_PREFIX, earliest_id, to_ms
 from relay.core.lifecycle import FINAL, EventState, State
 from relay.store.record import codec
 from relay.store.record.calls import HARD_DEADLINE, add_delivery, claim_call, settle_call
 from relay.store.record.entries import SINGLE, Allowance, Entry, Load, Receipt, Settlement
 from relay.store.record.ledger import Ledger, read_ledger
+from relay.store.record.packing import Hash
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 from relay.store.redis.scripts import Argument, Script, ScriptCall, run, run_all
@@ -129,9 +130,10 @@ class Record:
         return self.deliveries([member.decode() for member in found])
 
     @guarded
-    def prune(self, event_id: str) -> bool:
-        """Forget an event with its deliveries; False where one of them is not final."""
-        return bool(run(self.redis, ScriptCall(PRUNE, [keys.EVENT + event_id], [event_id])) >= 0)
+    def prune(self, event_id: str, before: datetime | None = None) -> bool:
+        """Forget an event with its deliveries; False where one is not final, or was not made before this time."""
+        youngest = earliest_id(DELIVERY_PREFIX, before) if before else ""
+        return bool(run(self.redis, ScriptCall(PRUNE, [keys.EVENT + event_id], [event_id, youngest])) >= 0)
 
     @guarded
     def oldest(self, before: str, after: str | None, limit: int) -> list[str]:
@@ -171,7 +173,15 @@ class Record:
     @guarded
     def deliveries(self, delivery_ids: Iterable[str]) -> list[Delivery]:
         """The deliveries of these ids that are on record, in this order."""
-        return self._with_attempts(self._hashes(keys.DELIVERY, delivery_ids))
+        wanted = list(delivery_ids)
+        # At one moment: packing moves the attempts into the hash.
+        with self.redis.pipeline(transaction=True) as pipeline:
+            for one in wanted:
+                pipeline.hgetall(keys.DELIVERY + one)
+                pipeline.lrange(keys.ATTEMPTS + one, 0, -1)
+            found = pipeline.execute()
+        read = zip(wanted, found[::2], found[1::2], strict=True)
+        return [codec.delivery_from_hash(_with_id(one, kept), attempts) for one, kept, attempts in read if kept]
 
     @guarded
     def page(self, index: str, *, before: str | None = None, since: str | None = None, limit: int = 50) -> list[str]:
@@ -237,14 +247,14 @@ class Record:
         """Whether Redis takes writes now."""
         return bool(self.redis.set(f"{keys.LEASE}ready", "1", px=1000))
 
-    def _hashes(self, prefix: str, ids: Iterable[str]) -> list[codec.Hash]:
+    def _hashes(self, prefix: str, ids: Iterable[str]) -> list[Hash]:
         wanted = list(ids)
         with self.redis.pipeline(transaction=False) as pipeline:
             for one in wanted:
                 pipeline.hgetall(prefix + one)
             return [_with_id(one, kept) for one, kept in zip(wanted, pipeline.execute(), strict=True) if kept]
 
-    def _with_attempts(self, hashes: Sequence[codec.Hash]) -> list[Delivery]:
+    def _with_attempts(self, hashes: Sequence[Hash]) -> list[Delivery]:
         with self.redis.pipeline(transaction=False) as pipeline:
             for kept in hashes:
                 pipeline.lrange(keys.ATTEMPTS + kept[b"id"].decode(), 0, -1)
@@ -252,5 +262,5 @@ class Record:
         return [codec.delivery_from_hash(kept, tried) for kept, tried in zip(hashes, attempts, strict=True)]
 
 
-def _with_id(one: str, kept: codec.Hash) -> codec.Hash:
+def _with_id(one: str, kept: Hash) -> Hash:
     return {**kept, b"id": one.encode()}

@@ -2,7 +2,7 @@
 
     relay:event:{evt_}               hash    the event: request, state, receipt           until retention
     relay:delivery:{dlv_}            hash    the delivery: call, state, turn, outcome     until retention
-    relay:attempts:{dlv_}            list    one JSON an attempt, oldest first            until retention
+    relay:attempts:{dlv_}            list    one JSON an attempt, oldest first            until it is packed
     relay:dedup:{source}:{digest}    string  the event that claimed this dedup key        TTL: the source's window
     relay:events                     zset    every event id
     relay:events:state:{state}       zset    event ids by state; but `accepted`, which are counted
@@ -38,6 +38,7 @@
     relay:undecided                  zset    uncertain ids that only a person can decide
 
     relay:claim:{claim}              string  what a claim has taken, should its answer be lost   TTL: the hard deadline
+    relay:archives                   hash    folder of an archive -> its host, what is wrong with it, when that was said
     relay:wakes                      string  how many jobs were made: their ids
     relay:format                     string  how the record is laid out (store/record/upgrade.py)
     relay:ledger                     hash    counts since the beginning: events by state, duplicates, deliveries
@@ -71,6 +72,8 @@
     relay:alerts                     stream  what a person should know, newest last       capped
     relay:told:{channel}             hash    what was wrong when a channel of alerts.yaml was told, as JSON
     relay:deaths                     string  the run of deaths that alerts tell of, as JSON
+
+Minutes after its end, what no script reads of an event or a delivery is one field `z` (store/record/packing.py).
 
 The zsets without a meaning in their score hold ids with score 0: ids sort by time, so ZRANGE BYLEX pages them and an
 id is the cursor. A period is half a minute: the first seven digits of the time in an id. An index of periods may hold
@@ -112,6 +115,7 @@ WAKES = f"{PREFIX}wakes"
 FORMAT = f"{PREFIX}format"
 CLOCK = f"{PREFIX}clock"
 """Of the first layout only (store/record/upgrade.py)."""
+ARCHIVES = f"{PREFIX}archives"
 BURIED = f"{PREFIX}buried"
 WORKFLOWS = f"{PREFIX}workflows"
 ADDRESSES = f"{PREFIX}addresses"

@@ -127,7 +127,9 @@ def _event_wire(row: Row) -> dict[str, Any]:
     return {**row.event.to_wire(), "deliveries": [one.to_wire() for one in row.deliveries]}
 
 
-def _masked_body(row: Row, masking: Masking) -> str:
+def _masked_body(row: Row, masking: Masking) -> str | None:
+    if row.event.body_removed_at:
+        return None
     size = len(row.event.body)
     if size > LONGEST_MASKED:
         return f"({size} bytes: too large to be masked; RELAY_API_TOKEN sees it)"

@@ -67,7 +67,7 @@ def details_of(event: Event) -> EventDetails:
     unreadable = None
     if source is None:
         unreadable = f"the source {event.source} is no longer configured"
-    elif is_lost(event) or not (event.body or event.query):
+    elif is_lost(event) or not (event.body or event.query or event.body_removed_at):
         unreadable = "nothing of it was kept"
     else:
         try:

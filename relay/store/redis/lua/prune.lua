@@ -1,6 +1,6 @@
 -- Forget an event with its deliveries, if every one of them is final.
--- KEYS[1] the event's hash   ARGV  event id
--- Returns how many deliveries were forgotten, or -1 where one is still alive.
+-- KEYS[1] the event's hash   ARGV  event id · '', or the id above which a delivery is too young to be forgotten
+-- Returns how many deliveries were forgotten, or -1 where one is still alive, or too young.
 
 local id = ARGV[1]
 local kept = redis.call('HMGET', KEYS[1], 'state', 'source', 'deliveries', 'marks')
@@ -12,6 +12,7 @@ local deliveries = cjson.decode(kept[3] or '[]')
 for _, delivery in ipairs(deliveries) do
   local state = redis.call('HGET', KEY.delivery .. delivery, 'state')
   if state and state ~= 'started' and state ~= 'dead' then return -1 end
+  if ARGV[2] ~= '' and delivery > ARGV[2] then return -1 end
 end
 
 local function forget(delivery)

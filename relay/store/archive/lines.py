@@ -1,0 +1,130 @@
+"""An event with its deliveries as one line of JSON, and back. Pure: no I/O.
+
+It is what the API shows, for whoever reads it with jq, and beside that what else is needed to put it back on record:
+`marks`, `body_base64` where the body is no text, and `record` in each delivery.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from relay.core.call import Call
+from relay.core.events import Attempt, Delivery, Event, OnUncertain, Policy
+from relay.core.ids import EVENT_PREFIX
+from relay.core.lifecycle import EventState, State
+from relay.core.plan import Plan, StepResult
+from relay.core.watching import Watch, Watched, WatchState
+from relay.store.record.search import Row
+
+BEGIN = b'{"id":"'
+ID = slice(len(BEGIN), len(BEGIN) + len(EVENT_PREFIX) + 26)
+"""Where in a line the event's id stands."""
+
+
+def line_of(row: Row) -> bytes:
+    """The line, with its end."""
+    event = row.event
+    wire = event.to_wire() | {"marks": list(event.person_keys)}
+    if not event.body_removed_at and wire["body"].encode() != event.body:
+        wire["body_base64"] = base64.b64encode(event.body).decode()
+    wire["deliveries"] = [one.to_wire() | {"record": _kept_of(one)} for one in row.deliveries]
+    return json.dumps(wire, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+
+
+def id_in(line: bytes) -> str:
+    """The event's id, without reading the rest. Raises ValueError where the line is none of ours."""
+    if not line.startswith(BEGIN + EVENT_PREFIX.encode()):
+        raise ValueError("expected an event")
+    return line[ID].decode()
+
+
+def row_of_line(line: bytes) -> Row:
+    """The event and its deliveries. Raises ValueError, KeyError or TypeError where the line is none of ours."""
+    wire = json.loads(line.decode("utf-8", "surrogatepass"))
+    deliveries = tuple(_delivery_of(one) for one in wire["deliveries"])
+    return Row(_event_of(wire, tuple(one.id for one in deliveries)), deliveries)
+
+
+def _event_of(wire: Mapping[str, Any], deliveries: tuple[str, ...]) -> Event:
+    encoded = wire.get("body_base64")
+    return Event(
+        id=wire["id"],
+        source=wire["source"],
+        state=EventState(wire["state"]),
+        received_at=datetime.fromisoformat(wire["received_at"]),
+        method=wire["method"],
+        content_type=wire["content_type"],
+        query=wire["query"],
+        headers=wire["headers"],
+        body=base64.b64decode(encoded) if encoded else (wire["body"] or "").encode(),
+        reason=wire["reason"],
+        errors=wire["errors"],
+        deliveries=deliveries,
+        duplicates=wire["duplicates"],
+        person_keys=tuple(wire["marks"]),
+        envelope=wire["envelope"],
+        body_removed_at=_time(wire["body_removed_at"]),
+    )
+
+
+def _kept_of(delivery: Delivery) -> dict[str, Any]:
+    """What of a delivery the API does not show."""
+    policy, watched = delivery.policy, delivery.watched
+    return {
+        "on_uncertain": policy.on_uncertain.value,
+        "is_ordered": policy.is_ordered,
+        "watch": asdict(policy.watch) if policy.watch else None,
+        "address": watched.address if watched else None,
+        "plan": delivery.plan.to_wire() if delivery.plan else None,
+        "results": [result.to_wire() for result in delivery.results],
+        "unsure": list(delivery.unsure),
+        "asked": delivery.asked,
+        "looks": delivery.looks,
+        "turn": delivery.turn,
+    }
+
+
+def _delivery_of(wire: Mapping[str, Any]) -> Delivery:
+    kept, portal = wire["record"], wire["portal"]
+    watch = Watch(**kept["watch"]) if kept["watch"] else None
+    return Delivery(
+        id=wire["id"],
+        event_id=wire["event_id"],
+        rule=wire["rule"],
+        call=Call.from_wire(portal, wire["call"]),
+        state=State(wire["state"]),
+        created_at=datetime.fromisoformat(wire["created_at"]),
+        updated_at=datetime.fromisoformat(wire["updated_at"]),
+        attempts=tuple(Attempt.from_wire(attempt) for attempt in wire["attempts"]),
+        workflow_id=wire["workflow_id"],
+        reason=wire["reason"],
+        replay_of=wire["replay_of"],
+        turn=kept["turn"],
+        looks=kept["looks"],
+        policy=Policy(OnUncertain(kept["on_uncertain"]), kept["is_ordered"], watch),
+        plan=Plan.from_wire(portal, kept["plan"]) if kept["plan"] else None,
+        results=tuple(StepResult.from_wire(result) for result in kept["results"]),
+        asked=kept["asked"],
+        unsure=tuple(kept["unsure"]),
+        watched=_watched_of(wire["watch"], kept["address"]) if kept["address"] else None,
+    )
+
+
+def _watched_of(wire: Mapping[str, Any], address: str) -> Watched:
+    return Watched(
+        address=address,
+        state=WatchState(wire["state"]),
+        until=_time(wire["until"]),
+        finished_at=_time(wire["finished_at"]),
+        query=wire["query"],
+        document_id=tuple(wire["document_id"]),
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
