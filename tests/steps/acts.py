@@ -6,9 +6,10 @@ Run in a child that may be killed at any step, and in the test itself for whoeve
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,15 @@ class FixedClock(Clock):
 
     def __init__(self, now: datetime) -> None:
         self.now = now
+
+
+class OneRound(threading.Event):
+    """Tells a thread's loop to end after its first round."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        was_set = self.is_set()
+        self.set()
+        return was_set
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,14 +173,9 @@ def begin_bulk(hands: Hands) -> str | None:
     return hands.bulk.begin(Filter(state=State.DEAD), "original", WHO).id
 
 
-def step_bulks(hands: Hands) -> int:
-    """As the thread does it, once; how many bulk replays ran."""
-    running = hands.bulk.bulks.running()
-    for bulk_id in running:
-        with hands.store.lease(f"bulk:{bulk_id}", hands.context.holder, timedelta(seconds=30)) as is_ours:
-            if is_ours:
-                hands.bulk.step(bulk_id)
-    return len(running)
+def step_bulks(hands: Hands) -> None:
+    """One round of the thread that does bulk replays."""
+    hands.bulk.run(OneRound())
 
 
 def erase(hands: Hands, value: str) -> bool:

@@ -34,11 +34,12 @@ FIRST_MOVE_S = 125.0
 """Longer than the hard deadline of a claim."""
 
 
-def names_of_scripts() -> dict[bytes, str]:
-    """What each script is called, by its SHA."""
+def _load_scripts() -> list[Script]:
     found = (entry.name for entry in files("relay.store.redis").joinpath("lua").iterdir())
-    names = [name.removesuffix(".lua") for name in found if name != "common.lua"]
-    return {Script.load(name).sha.encode(): name for name in names}
+    return [Script.load(name.removesuffix(".lua")) for name in found if name != "common.lua"]
+
+
+SCRIPTS = _load_scripts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +85,9 @@ class World:
         self.valkey.start()
         self.server.start()
         host, port = self.server.url.removeprefix("http://").split(":")
-        for name in names_of_scripts().values():
-            self.valkey.redis.script_load(Script.load(name).text)
         socket = Path(self.valkey.url.removeprefix("unix://"))
-        self.taps = [Tap(socket, (host, int(port)), names_of_scripts()) for _ in range(self._processes)]
+        names = {script.sha.encode(): script.name for script in SCRIPTS}
+        self.taps = [Tap(socket, (host, int(port)), names) for _ in range(self._processes)]
         for tap in self.taps:
             tap.__enter__()
         self.record = Record(self.valkey.redis)
@@ -99,7 +99,11 @@ class World:
 
     def begin(self, journey: Journey) -> dict[str, Any]:
         """As new, and brought to where a journey begins; what its act is given."""
-        self.valkey.redis.flushall()
+        with self.valkey.redis.pipeline(transaction=False) as pipeline:
+            pipeline.flushall()
+            for script in SCRIPTS:
+                pipeline.script_load(script.text)
+            pipeline.execute()
         self.time.reset()
         self.portal.reset()
         self.clock = acts.Clock()
@@ -135,10 +139,10 @@ class World:
             acts.resume(self.moved())
         for number in range(ROUNDS):
             self.work()
-            if not self.open():
+            if not self.open() and not self.hands.bulk.bulks.running():
                 break
             self.resolve()
-            self.clock.advance(FIRST_MOVE_S * 1.5**number)
+            self.let_pass(FIRST_MOVE_S * 1.5**number)
 
     def ask_again(self, journey: Journey, given: Mapping[str, Any]) -> None:
         """Somebody who had no answer asks once more; a refusal is an answer."""
@@ -158,6 +162,19 @@ class World:
         while any([acts.ask_portal(hands), acts.look_into(hands), acts.send_once(hands)]):
             pass
         acts.step_bulks(hands)
+
+    def let_pass(self, seconds: float) -> None:
+        """Move the clock; what the server forgets by itself in this time, such as a lease, is forgotten."""
+        self.clock.advance(seconds)
+        redis = self.valkey.redis
+        found = redis.keys("*")
+        with redis.pipeline(transaction=False) as pipeline:
+            for key in found:
+                pipeline.pttl(key)
+            for key, left_ms in zip(found, pipeline.execute(), strict=True):
+                if left_ms >= 0:
+                    pipeline.pexpire(key, left_ms - round(seconds * 1000))  # in the past: deleted
+            pipeline.execute()
 
     def moved(self) -> Hands:
         """Fresh hands, as of a process that was started again, on the clock as it is now."""

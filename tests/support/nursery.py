@@ -6,6 +6,7 @@ lines of JSON, and so do answers: what `run` has returned or raised, and how the
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -80,6 +81,9 @@ def _serve(module: str) -> None:
     os.dup2(1, ANSWERS)
     os.dup2(2, 1)  # what a child prints is no answer
     run = importlib.import_module(module).run
+    gc.collect()
+    gc.disable()
+    gc.freeze()  # a child that lives for milliseconds need not copy what it shares
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
