@@ -40,10 +40,17 @@ def trace(world: World, journey: Journey, bug: str = "") -> list[Step]:
     return steps
 
 
-def crashes(world: World, journey: Journey, steps: list[Step], bug: str = "") -> Iterator[Crash]:
-    """Kill it at every step, in every position; what became of it."""
+def crashes(
+    world: World, journey: Journey, steps: list[Step], bug: str = "", *, is_short: bool = False
+) -> Iterator[Crash]:
+    """Kill it at every step, in every position; what became of it.
+
+    is_short: each state of the world once. Before a step it is as after the one before it, for nothing else is done
+    to the world; and a step that only reads leaves it as it was, wherever it is killed.
+    """
     for number, step in enumerate(steps, 1):
-        for position in step.positions:
+        new = [one for one in step.positions if one is not Position.BEFORE and (step.leaves_something or number == 1)]
+        for position in new if is_short else step.positions:
             yield Crash(journey.name, number, step.name, position, crash(world, journey, number, position, bug))
 
 

@@ -30,6 +30,11 @@ SPLIT = 4_000
 PIECE_WAIT_S = 0.01
 HANDSHAKE = {b"CLIENT", b"HELLO", b"SELECT", b"AUTH", b"PING"}
 """What a connection says of itself is no step of a journey."""
+READS = frozenset(
+    b"GET MGET EXISTS HGET HGETALL HMGET HEXISTS LLEN LRANGE SMEMBERS SCARD TTL PTTL XLEN XRANGE XREVRANGE ZCARD ZCOUNT "
+    b"ZRANGE ZRANGEBYSCORE ZREVRANGE ZSCORE EVALSHA_RO FCALL_RO SCRIPT CONFIG INFO TIME".split()
+)
+"""Commands that change nothing. A script may change something, whether it does or not."""
 PEER = struct.Struct("3i")
 
 
@@ -47,6 +52,16 @@ class Step:
 
     name: str
     commands: tuple[tuple[bytes, ...], ...] = ()
+
+    @property
+    def writes(self) -> list[tuple[bytes, ...]]:
+        """Its commands that may change something."""
+        return [command for command in self.commands if command[0].upper() not in READS]
+
+    @property
+    def leaves_something(self) -> bool:
+        """Whether the world may be another after it: it writes, or calls the portal."""
+        return bool(self.writes) or not self.commands
 
     @property
     def positions(self) -> tuple[Position, ...]:
