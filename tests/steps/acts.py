@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,23 +29,25 @@ from relay.store import Store
 from relay.store.record.collector import Collector
 from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Record
-from relay.store.record.search import Filter
+from relay.store.record.search import Filter, list_deliveries
 from relay.store.redis import connection
 from tests.delivering.contexts import Clock, make_context, use_webhook
 from tests.steps import bugs
 from tests.support.folders import WEB_SECRETS
-from workers.delivery.deliver import deliver_next
+from workers.delivery import deliver
 from workers.delivery.reconcile import reconcile_next
 from workers.maintenance.sweeper import prune, sweep
 from workers.portal import gatekeeper
 from workers.portal.context import Context
 
-CONFIG = "RELAY_CONFIG"
+CONFIG, MOVED = "RELAY_CONFIG", "STEPS_MOVED"
+"""Names in the environment: of the configuration, and of the file with the seconds that have passed."""
+ACKNOWLEDGED = "acknowledged"
 PERSONS = PersonIndex(WEB_SECRETS["RELAY_SECRET_KEY"])
 BASE = "https://relay.example.com"
 HELD_S = 60.0
 """A process that is held at a step waits for its answer for so long."""
-WHO = "operator"
+WHO, CLAIM = "operator", "of-a-dead-worker"
 
 
 @cache
@@ -52,11 +55,26 @@ def config_of(folder: str) -> Config:
     return load_config(Path(folder), os.environ, base=BASE)
 
 
-class FixedClock(Clock):
-    """Stands where it is put."""
+class ProcessClock(Clock):
+    """The clocks of a child: they stand, until a file says that time has passed for everybody while it was held."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now
+        self._monotonic = time.monotonic
+        time.monotonic = self._read_monotonic
+
+    def __call__(self) -> datetime:
+        return self.now + timedelta(seconds=_passed_s())
+
+    def _read_monotonic(self) -> float:
+        return self._monotonic() + _passed_s()
+
+
+def _passed_s() -> float:
+    try:
+        return float(Path(os.environ[MOVED]).read_text("utf-8"))
+    except FileNotFoundError:
+        return 0.0
 
 
 class OneRound(threading.Event):
@@ -99,30 +117,30 @@ class Hands:
         return BulkReplays(self.store, self.operator)
 
     @classmethod
-    def at(cls, redis_url: str, portal_url: str, now: datetime, folder: str, **options: Any) -> Hands:
+    def at(cls, redis_url: str, portal_url: str, clock: Clock, folder: str, **options: Any) -> Hands:
         record = Record(connection.connect(redis_url))
-        context = make_context(record, use_webhook(portal_url, **options), FixedClock(now))
+        context = make_context(record, use_webhook(portal_url, **options), clock)
         return cls(context, config_of(folder))
 
 
-def receive(hands: Hands, source: str, body: str, headers: dict[str, str]) -> list[str]:
-    """The events that the sender was told of."""
+def receive(hands: Hands, source: str, body: str, headers: dict[str, str]) -> dict[str, list[str]]:
+    """The events that the sender is told of."""
     webhook = Webhook("POST", {"Content-Type": "application/json", **headers}, "", body.encode())
     taken = hands.ingest.receive(hands.config.sources[source], webhook, hands.context.clock())
     assert isinstance(taken, Ingested)
-    return [receipt.event_id for receipt in taken.receipts]
+    return {ACKNOWLEDGED: [receipt.event_id for receipt in taken.receipts]}
 
 
 def send(hands: Hands) -> int:
     """How many turns it took until nothing waits."""
     turns = 0
-    while deliver_next(hands.context):
+    while deliver.deliver_next(hands.context):
         turns += 1
     return turns
 
 
 def send_once(hands: Hands) -> bool:
-    return deliver_next(hands.context)
+    return deliver.deliver_next(hands.context)
 
 
 def look_into(hands: Hands) -> bool:
@@ -135,6 +153,23 @@ def ask_portal(hands: Hands) -> bool:
 
 def mend(hands: Hands) -> int:
     return sum(sweep(hands.record, hands.context.clock(), hands.config.portals).values())
+
+
+def give_back(hands: Hands) -> None:
+    """What a worker does that had no answer to its claim."""
+    hands.context.claim.id = CLAIM
+    deliver.give_back(hands.context)
+
+
+def repair(hands: Hands) -> None:
+    """All that others do about a delivery whose worker is silent: sweep, ask the portal, decide by what it says, send."""
+    hands.record.wake(["main"], hands.context.clock())
+    mend(hands)
+    look_into(hands)
+    waiting = list_deliveries(hands.record, Filter(state=State.UNCERTAIN), None, 1).rows
+    for one in waiting:
+        settle(hands, one.id, State.RETRYING)
+    send_once(hands)
 
 
 def forget_old(hands: Hands) -> bool:
@@ -195,8 +230,8 @@ def finish(hands: Hands, token: str) -> bool:
 ACTS: dict[str, Callable[..., Any]] = {
     act.__name__: act
     for act in (
-        receive, send, send_once, look_into, ask_portal, mend, forget_old, wake, replay, settle, cancel, leave, pause,
-        resume, begin_bulk, step_bulks, erase, finish,
+        receive, send, send_once, look_into, ask_portal, mend, give_back, repair, forget_old, wake, replay, settle, cancel,
+        leave, pause, resume, begin_bulk, step_bulks, erase, finish,
     )
 }  # fmt: skip
 
@@ -206,8 +241,8 @@ def run(order: dict[str, Any]) -> Any:
     connection.ANSWER_TIMEOUT_S = HELD_S
     if order["bug"]:
         bugs.BUGS[order["bug"]]()
-    now, folder = datetime.fromisoformat(order["now"]), os.environ[CONFIG]
-    hands = Hands.at(order["redis_url"], order["portal_url"], now, folder, **order["options"])
+    clock = ProcessClock(datetime.fromisoformat(order["now"]))
+    hands = Hands.at(order["redis_url"], order["portal_url"], clock, os.environ[CONFIG], **order["options"])
     try:
         return ACTS[order["act"]](hands, **order["given"])
     except RelayError as error:

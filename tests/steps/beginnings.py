@@ -18,7 +18,7 @@ from relay.core.lifecycle import State
 from tests.delivering.contexts import add, start_by_hand
 from tests.delivering.plans import planned as write_planned
 from tests.steps import acts
-from tests.steps.world import World, later
+from tests.steps.world import World
 from tests.support.configs import rule_of
 from tests.support.folders import SECRETS, WATCHED_RULE, copy_config
 from tests.support.making import claim_one
@@ -76,7 +76,7 @@ def given(given: Mapping[str, Any]) -> Beginning:
 
 def received(given: Mapping[str, Any], then: Mapping[str, Any] | None = None) -> Beginning:
     def begin(world: World) -> Mapping[str, Any]:
-        receipts = acts.receive(world.hands, **given)
+        receipts = acts.receive(world.hands, **given)[acts.ACKNOWLEDGED]
         world.acknowledged += receipts if then is None else []
         return given if then is None else then
 
@@ -122,8 +122,8 @@ def claimed(begin: Beginning) -> Beginning:
 
     def begin_claimed(world: World) -> Mapping[str, Any]:
         begin(world)
-        assert world.record.claim("main", "of-a-dead-worker", world.clock.now)
-        later(world, 121)
+        assert world.record.claim("main", acts.CLAIM, world.clock.now)
+        world.let_pass(121)
         return {}
 
     return begin_claimed
@@ -136,11 +136,11 @@ def uncertain(is_started: bool) -> Beginning:
         if is_started:
             waiting(1, fault={"kind": "drop_after_start", "method": START})(world)
             acts.send_once(world.hands)
-            later(world, 61)
-            acts.resume(world.moved())
+            world.let_pass(61)
+            acts.resume(world.hands)
         else:
             claimed(waiting(1))(world)
-            acts.mend(world.moved())
+            acts.mend(world.hands)
         return {}
 
     return begin
@@ -184,8 +184,8 @@ def named(_world: World, ids: list[str]) -> Mapping[str, Any]:
 
 
 def begun_bulk(world: World, _ids: list[str]) -> Mapping[str, Any]:
-    later(world, 1)
-    acts.begin_bulk(world.moved())
+    world.let_pass(1)
+    acts.begin_bulk(world.hands)
     return {}
 
 
@@ -219,7 +219,7 @@ def watched(world: World) -> Mapping[str, Any]:
 
 def old(world: World) -> Mapping[str, Any]:
     started(1, 2)(world)
-    later(world, 86_400)
+    world.let_pass(86_400)
     return {}
 
 

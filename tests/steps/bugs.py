@@ -26,7 +26,9 @@ def write_the_event_in_two_trips() -> None:
 
     def record_apart(self: Collector, entries: Sequence[Entry]) -> Any:
         bare = [replace(one.event, state=EventState.IGNORED, deliveries=()) for one in entries]
-        receipts = record_all(self, [replace(one, event=event, deliveries=()) for one, event in zip(entries, bare, strict=True)])
+        receipts = record_all(
+            self, [replace(one, event=event, deliveries=()) for one, event in zip(entries, bare, strict=True)]
+        )
         for entry, receipt in zip(entries, receipts, strict=True):
             if not receipt.duplicate:
                 self._record.replay(entry.event, None, entry.deliveries)

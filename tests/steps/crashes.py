@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tests.steps.promises import faults, faults_at_once
+from tests.steps.restart import go_on
 from tests.steps.world import Journey, World
 from tests.support.tap import Position, Step, Stop
 
@@ -31,12 +33,12 @@ def trace(world: World, journey: Journey, bug: str = "") -> list[Step]:
     """The steps of a journey that nobody disturbs. AssertionError where the promises do not hold even then."""
     given = world.begin(journey)
     world.start(journey, given, bug=bug)
-    ended = world.end(journey)
+    ended = world.end()
     assert not ended.was_killed
     steps = list(world.taps[0].steps)
-    world.go_on(journey, given)
-    faults = world.faults(journey)
-    assert not faults, f"{journey.name}, undisturbed: {'; '.join(faults)}"
+    go_on(world, journey, given)
+    found = faults(world, journey)
+    assert not found, f"{journey.name}, undisturbed: {'; '.join(found)}"
     return steps
 
 
@@ -58,8 +60,8 @@ def crash(world: World, journey: Journey, number: int, position: Position, bug: 
     """Kill it there, restart and drain; what does not hold."""
     given = world.begin(journey)
     world.start(journey, given, Stop(number, position), bug=bug)
-    if not world.end(journey).was_killed:
+    if not world.end().was_killed:
         return ("it has ended before this step: its steps are not the same each time",)
-    at_once = world.faults_at_once(journey)
-    world.go_on(journey, given)
-    return (*at_once, *world.faults(journey))
+    at_once = faults_at_once(world, journey)
+    go_on(world, journey, given)
+    return (*at_once, *faults(world, journey))

@@ -1,6 +1,6 @@
 """The journeys: every use case of web, worker, sweeper and person, and how many round trips each takes.
 
-A journey is data. Where it begins is in beginnings.py, what is done in acts.py, what has to hold in the end in world.py.
+A journey is data: where it begins is in beginnings.py, what is done in acts.py, what has to hold in promises.py.
 """
 
 from __future__ import annotations
@@ -126,4 +126,4 @@ ROUND_TRIPS = {
     "erase what has started": 12,
     "finish": 1,
 }
-"""How many each takes: of Redis, and calls of the portal. Fewer is a success to be written down here, more is a fault."""
+"""How many each takes, of Redis and of the portal. Fewer is a success to be written down here, more is a fault."""

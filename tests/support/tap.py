@@ -31,8 +31,8 @@ PIECE_WAIT_S = 0.01
 HANDSHAKE = {b"CLIENT", b"HELLO", b"SELECT", b"AUTH", b"PING"}
 """What a connection says of itself is no step of a journey."""
 READS = frozenset(
-    b"GET MGET EXISTS HGET HGETALL HMGET HEXISTS LLEN LRANGE SMEMBERS SCARD TTL PTTL XLEN XRANGE XREVRANGE ZCARD ZCOUNT "
-    b"ZRANGE ZRANGEBYSCORE ZREVRANGE ZSCORE EVALSHA_RO FCALL_RO SCRIPT CONFIG INFO TIME".split()
+    b"GET MGET EXISTS HGET HGETALL HMGET HEXISTS LLEN LRANGE SMEMBERS SCARD TTL PTTL XLEN XRANGE XREVRANGE "
+    b"ZCARD ZCOUNT ZRANGE ZRANGEBYSCORE ZREVRANGE ZSCORE EVALSHA_RO FCALL_RO SCRIPT CONFIG INFO TIME".split()
 )
 """Commands that change nothing. A script may change something, whether it does or not."""
 PEER = struct.Struct("3i")
@@ -156,6 +156,7 @@ class Tap:
         except OSError:
             near.close()
             return
+        far.settimeout(PATIENCE_S)
         line = _Line(near, far, is_portal)
         if not is_portal:
             line.pid = PEER.unpack(near.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size))[0]
@@ -189,14 +190,14 @@ class Tap:
         return self._take(step, line, execute, len(commands))
 
     def _serve_portal(self, line: _Line) -> bool:
-        request = _read_http(line.near)
-        if not request:
-            return False
+        request, is_whole = _read_http(line.near)
+        if not is_whole:
+            return False  # begun and not sent, as where it is too late: the portal hears nothing
         method = request.split(b" ", 2)[1].rsplit(b"/", 1)[-1].decode()
 
         def execute(_count: int) -> bytes:
             line.far.sendall(request)
-            return _read_http(line.far)
+            return _read_http(line.far)[0]
 
         return self._take(Step(method), line, execute, 1)
 
@@ -286,26 +287,30 @@ def _exchange(far: socket.socket, commands: list[tuple[bytes, ...]]) -> bytes:
     return raw
 
 
-def _read_http(near: socket.socket) -> bytes:
-    """One message with its body; less where the other side has broken off."""
+def _read_http(near: socket.socket) -> tuple[bytes, bool]:
+    """One message with its body, and whether it is whole: the other side may have broken off."""
     raw = b""
     while b"\r\n\r\n" not in raw:
         piece = near.recv(1 << 16)
         if not piece:
-            return raw
+            return raw, False
         raw += piece
     head, _, body = raw.partition(b"\r\n\r\n")
     found = re.search(rb"(?im)^content-length:\s*(\d+)", head)
     missing = int(found[1]) - len(body) if found else 0
     while missing > 0 and (piece := near.recv(1 << 16)):
         raw, missing = raw + piece, missing - len(piece)
-    return raw
+    return raw, missing <= 0
 
 
 def _is_last(line: _Line, answer: bytes) -> bool:
     """Whether a portal's answer ends the connection, or was broken off."""
     if not line.is_portal:
         return False
-    with contextlib.suppress(BlockingIOError):
-        return not line.far.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    return b"\r\nconnection: close" in answer.lower()
+    line.far.setblocking(False)
+    try:
+        return not line.far.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return b"\r\nconnection: close" in answer.lower()
+    finally:
+        line.far.settimeout(PATIENCE_S)

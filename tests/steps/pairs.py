@@ -1,0 +1,131 @@
+"""Two processes at once: one is held before each of its steps while the other runs, to its end or to a step of its own.
+
+A step is atomic for whoever else is there, so these are all schedules of two processes with at most two switches.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.steps.promises import faults
+from tests.steps.restart import ask_again, go_on
+from tests.steps.world import Journey, World
+from tests.support.nursery import Ended
+from tests.support.tap import Position, Step, Stop
+
+HELD_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two acts on one world.
+
+    journey: where it begins, the first act, and what has to hold. other: the second act; what the beginning returns for
+    it stands under its name, where the two are given different things. passed_s: so much time passes for everybody while
+    the first is held. asks: who asks again, because the other may have been in the way.
+    """
+
+    journey: Journey
+    other: str
+    passed_s: float = 0.0
+    asks: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.journey.name
+
+    def given(self, begun: Mapping[str, Any], act: str) -> Mapping[str, Any]:
+        is_apart = begun.keys() and begun.keys() <= {self.journey.act, self.other}
+        return begun[act] if is_apart else begun
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A schedule, and what did not hold after it. until: the step before which the other was held; None: its end."""
+
+    pair: str
+    number: int
+    step: str
+    until: int | None
+    faults: tuple[str, ...]
+
+    def __str__(self) -> str:
+        other = f"held before its step {self.until}" if self.until else "done"
+        return f"{self.pair}, the first before step {self.number} ({self.step}), the other {other}: " + "; ".join(
+            self.faults
+        )
+
+
+@dataclass(slots=True)
+class Hold:
+    """Holds a process at a step. reached: it is there, or has ended before."""
+
+    reached: threading.Event = field(default_factory=threading.Event)
+    release: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self) -> None:
+        self.reached.set()
+        self.release.wait(HELD_S)
+
+
+class Both:
+    """The two processes of one schedule."""
+
+    def __init__(self, world: World, pair: Pair, pool: ThreadPoolExecutor) -> None:
+        self._world, self._pair, self._pool = world, pair, pool
+        self._begun = world.begin(pair.journey)
+
+    def given(self, act: str) -> Mapping[str, Any]:
+        return self._pair.given(self._begun, act)
+
+    def start(self, at: int, act: str, number: int | None) -> tuple[Hold, Future[Ended]]:
+        """Have one begin, and wait until it is held before this step, or has ended; None: it is not held."""
+        hold = Hold()
+        stop = Stop(number, Position.BEFORE, hold) if number else None
+        self._world.order(at, act, self.given(act), stop)
+        ended = self._pool.submit(self._world.end, at)
+        ended.add_done_callback(lambda _: hold.reached.set())
+        hold.reached.wait()
+        return hold, ended
+
+
+def steps_alone(world: World, pair: Pair, act: str) -> list[Step]:
+    """The steps of one of the two, where the other is not there."""
+    given = pair.given(world.begin(pair.journey), act)
+    if pair.passed_s and act == pair.other:
+        world.let_pass_for_all(pair.passed_s)
+    world.order(0, act, given)
+    world.end()
+    return list(world.taps[0].steps)
+
+
+def schedules(world: World, pair: Pair, *, is_short: bool = False) -> Iterator[Schedule]:
+    """Try every schedule; is_short: those where the other runs to its end."""
+    steps = steps_alone(world, pair, pair.journey.act)
+    others = 0 if is_short else len(steps_alone(world, pair, pair.other))
+    with ThreadPoolExecutor(2) as pool:
+        for number, step in enumerate(steps, 1):
+            if pair.passed_s and not step.commands:
+                continue  # a call that is under way for minutes is none: the portal's front end ends it after one
+            for until in (*range(1, others + 1), None):
+                yield Schedule(pair.name, number, step.name, until, _try(world, pair, pool, number, until))
+
+
+def _try(world: World, pair: Pair, pool: ThreadPoolExecutor, number: int, until: int | None) -> tuple[str, ...]:
+    both = Both(world, pair, pool)
+    hold, first = both.start(0, pair.journey.act, number)
+    if pair.passed_s:
+        world.let_pass_for_all(pair.passed_s)
+    other_hold, other = both.start(1, pair.other, until)
+    hold.release.set()
+    first.result()
+    other_hold.release.set()
+    other.result()
+    for act in pair.asks:
+        ask_again(world, act, both.given(act))
+    go_on(world, pair.journey, both.given(pair.journey.act))
+    return tuple(faults(world, pair.journey))
