@@ -51,10 +51,9 @@ def _watched_and_started(world: World) -> Mapping[str, Any]:
     return {"send_once": {}, "finish": {"token": delivery.watched.address.rsplit("/", 1)[-1]}}
 
 
-def _pair(first: str, other: str, begin: at.Beginning, *, passed_s: float = 0.0, **expected: Any) -> Pair:
-    asks = expected.pop("asks", ())
-    name = expected.pop("name", f"{first} / {other}")
-    return Pair(Journey(name, first, begin, **expected), other, passed_s, asks)
+def _pair(first: str, other: str, begin: at.Beginning, name: str = "", **more: Any) -> Pair:
+    of_pair = {key: more.pop(key) for key in ("passed_s", "since", "asks") if key in more}
+    return Pair(Journey(name or f"{first} / {other}", first, begin, **more), other, **of_pair)
 
 
 PAIRS = {
@@ -80,7 +79,7 @@ PAIRS = {
         _pair("cancel", "send_once", _to_cancel, workflows=None, name="cancel / claim"),
         _pair("erase", "replay", _to_erase, workflows=0, erased=at.PERSON, asks=("erase",)),
         _pair("replay", "erase", _to_erase, workflows=0, erased=at.PERSON, asks=("erase",)),
-        _pair("send_once", "finish", _watched_and_started, name="outcome / finish", workflows=1),
+        _pair("send_once", "finish", _watched_and_started, name="outcome / finish", since=START),
         _pair("step_bulks", "step_bulks", at.cancelled(1, 2, 3, then=at.begun_bulk), workflows=3, name="bulk / bulk"),
     )
 }

@@ -26,12 +26,13 @@ class Pair:
 
     journey: where it begins, the first act, and what has to hold. other: the second act; what the beginning returns for
     it stands under its name, where the two are given different things. passed_s: so much time passes for everybody while
-    the first is held. asks: who asks again, because the other may have been in the way.
+    the first is held. since: the step of the first after which the other can be there at all. asks: who asks again, because the other may have been in the way.
     """
 
     journey: Journey
     other: str
     passed_s: float = 0.0
+    since: str = ""
     asks: tuple[str, ...] = ()
 
     @property
@@ -67,56 +68,58 @@ class Hold:
     reached: threading.Event = field(default_factory=threading.Event)
     release: threading.Event = field(default_factory=threading.Event)
 
-    def __call__(self) -> None:
+    def __call__(self) -> bool:
         self.reached.set()
-        self.release.wait(HELD_S)
+        return self.release.wait(HELD_S)
 
 
 class Both:
     """The two processes of one schedule."""
 
-    def __init__(self, world: World, pair: Pair, pool: ThreadPoolExecutor) -> None:
-        self._world, self._pair, self._pool = world, pair, pool
+    def __init__(self, world: World, pair: Pair, pool: ThreadPoolExecutor, bug: str) -> None:
+        self.world, self.pair, self._pool, self._bug = world, pair, pool, bug
         self._begun = world.begin(pair.journey)
 
     def given(self, act: str) -> Mapping[str, Any]:
-        return self._pair.given(self._begun, act)
+        return self.pair.given(self._begun, act)
 
     def start(self, at: int, act: str, number: int | None) -> tuple[Hold, Future[Ended]]:
         """Have one begin, and wait until it is held before this step, or has ended; None: it is not held."""
         hold = Hold()
         stop = Stop(number, Position.BEFORE, hold) if number else None
-        self._world.order(at, act, self.given(act), stop)
-        ended = self._pool.submit(self._world.end, at)
+        self.world.order(at, act, self.given(act), stop, bug=self._bug)
+        ended = self._pool.submit(self.world.end, at)
         ended.add_done_callback(lambda _: hold.reached.set())
         hold.reached.wait()
         return hold, ended
 
 
-def steps_alone(world: World, pair: Pair, act: str) -> list[Step]:
+def steps_alone(world: World, pair: Pair, act: str, bug: str = "") -> list[Step]:
     """The steps of one of the two, where the other is not there."""
     given = pair.given(world.begin(pair.journey), act)
     if pair.passed_s and act == pair.other:
         world.let_pass_for_all(pair.passed_s)
-    world.order(0, act, given)
+    world.order(0, act, given, bug=bug)
     world.end()
     return list(world.taps[0].steps)
 
 
-def schedules(world: World, pair: Pair, *, is_short: bool = False) -> Iterator[Schedule]:
+def schedules(world: World, pair: Pair, *, bug: str = "", is_short: bool = False) -> Iterator[Schedule]:
     """Try every schedule; is_short: those where the other runs to its end."""
-    steps = steps_alone(world, pair, pair.journey.act)
-    others = 0 if is_short else len(steps_alone(world, pair, pair.other))
+    steps = steps_alone(world, pair, pair.journey.act, bug)
+    others = 0 if is_short else len(steps_alone(world, pair, pair.other, bug))
+    first = next((number for number, step in enumerate(steps, 2) if step.name == pair.since), 1)
     with ThreadPoolExecutor(2) as pool:
-        for number, step in enumerate(steps, 1):
+        for number, step in list(enumerate(steps, 1))[first - 1 :]:
             if pair.passed_s and not step.commands:
                 continue  # a call that is under way for minutes is none: the portal's front end ends it after one
             for until in (*range(1, others + 1), None):
-                yield Schedule(pair.name, number, step.name, until, _try(world, pair, pool, number, until))
+                found = _try(Both(world, pair, pool, bug), number, until)
+                yield Schedule(pair.name, number, step.name, until, found)
 
 
-def _try(world: World, pair: Pair, pool: ThreadPoolExecutor, number: int, until: int | None) -> tuple[str, ...]:
-    both = Both(world, pair, pool)
+def _try(both: Both, number: int, until: int | None) -> tuple[str, ...]:
+    world, pair = both.world, both.pair
     hold, first = both.start(0, pair.journey.act, number)
     if pair.passed_s:
         world.let_pass_for_all(pair.passed_s)

@@ -22,8 +22,8 @@ FIRST_MOVE_S, LONGER = 125.0, 1.5
 
 
 def go_on(world: World, journey: Journey, given: Mapping[str, Any]) -> None:
-    """Restart and drain."""
-    if journey.is_asked:
+    """Restart and drain. A sender who was answered does not ask again; a person does who sees that it is not done."""
+    if journey.is_asked and not (journey.act == "receive" and world.acknowledged):
         ask_again(world, journey.act, given)
     if journey.is_paused:
         assert world.hands.context.gate.look().by_person

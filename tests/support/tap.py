@@ -1,8 +1,8 @@
 """A tap on all that one process does to the world: what it asks of Redis and of a portal, counted as steps of one row.
 
 A step is one round trip: what arrives as one write, a pipeline or a single command, or one call of a portal. At a
-chosen step the process is killed or held: before the step is executed, midway through its commands, or after it was
-executed and before its answer. Knows RESP and HTTP, and nothing of what is kept under which key.
+chosen step the process is killed: before the step is executed, midway through its commands, or after it was executed
+and before its answer; or it is held before it. Knows RESP and HTTP, and nothing of what is kept under which key.
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ class Step:
 
 @dataclass(slots=True)
 class Stop:
-    """Where to stop, and what to do there: kill the process, or hold it and call `reach`, until it is released."""
+    """Where a process is stopped, and what is done there. reach: called while it is held; whether it then goes on."""
 
     number: int
     position: Position
-    reach: Callable[[], None] | None = None
+    reach: Callable[[], bool] = lambda: False
 
 
 @dataclass(slots=True)
@@ -204,18 +204,14 @@ class Tap:
     def _take(self, step: Step, line: _Line, execute: Callable[[int], bytes], count: int) -> bool:
         """Execute a step and hand its answer on, unless the process is to be stopped in it; whether it goes on."""
         self.steps.append(step)
-        stop = self.stop if self.stop and self.stop.number == len(self.steps) else None
-        if stop and stop.reach is None:
-            executed = {Position.BEFORE: 0, Position.MIDWAY: count // 2, Position.AFTER: count}[stop.position]
+        if self.stop and self.stop.number == len(self.steps):
+            executed = {Position.BEFORE: 0, Position.MIDWAY: count // 2, Position.AFTER: count}[self.stop.position]
             with contextlib.suppress(OSError):  # a portal may break off by itself
                 execute(executed) if executed else None
-            os.kill(self._pid, signal.SIGKILL)
-            return False
-        if stop and stop.reach and stop.position is Position.BEFORE:
-            stop.reach()
+            if executed or not self.stop.reach():
+                os.kill(self._pid, signal.SIGKILL)
+                return False
         answer = execute(count)
-        if stop and stop.reach and stop.position is Position.AFTER:
-            stop.reach()
         if answer:
             line.near.sendall(answer)
         return bool(answer) and not _is_last(line, answer)
