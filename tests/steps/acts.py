@@ -80,7 +80,7 @@ def _passed_s() -> float:
 class OneRound(threading.Event):
     """Tells a thread's loop to end after its first round."""
 
-    def wait(self, timeout: float | None = None) -> bool:
+    def wait(self, timeout: float | None = None) -> bool:  # noqa: ARG002 - as the thread calls it
         was_set = self.is_set()
         self.set()
         return was_set
@@ -162,7 +162,7 @@ def give_back(hands: Hands) -> None:
 
 
 def repair(hands: Hands) -> None:
-    """All that others do about a delivery whose worker is silent: sweep, ask the portal, decide by what it says, send."""
+    """All that others do about a delivery whose worker is silent: sweep, ask the portal, decide by that, send."""
     hands.record.wake(["main"], hands.context.clock())
     mend(hands)
     look_into(hands)
@@ -230,8 +230,8 @@ def finish(hands: Hands, token: str) -> bool:
 ACTS: dict[str, Callable[..., Any]] = {
     act.__name__: act
     for act in (
-        receive, send, send_once, look_into, ask_portal, mend, give_back, repair, forget_old, wake, replay, settle, cancel,
-        leave, pause, resume, begin_bulk, step_bulks, erase, finish,
+        receive, send, send_once, look_into, ask_portal, mend, give_back, repair, forget_old, wake, replay, settle,
+        cancel, leave, pause, resume, begin_bulk, step_bulks, erase, finish,
     )
 }  # fmt: skip
 

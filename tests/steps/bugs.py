@@ -1,4 +1,4 @@
-"""Bugs that are put in on purpose, in the process under test only: each breaks a promise at one step, and is to be found."""
+"""Bugs that are put in on purpose, in the process under test only: each breaks a promise at one step."""
 
 from __future__ import annotations
 

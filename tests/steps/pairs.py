@@ -25,8 +25,9 @@ class Pair:
     """Two acts on one world.
 
     journey: where it begins, the first act, and what has to hold. other: the second act; what the beginning returns for
-    it stands under its name, where the two are given different things. passed_s: so much time passes for everybody while
-    the first is held. since: the step of the first after which the other can be there at all. asks: who asks again, because the other may have been in the way.
+    each act stands under its name, where they are given different things. passed_s: so much time passes for all while
+    the first is held. since: the step of the first after which the other can be there at all. asks: who asks again,
+    because the other may have been in the way.
     """
 
     journey: Journey

@@ -1,4 +1,4 @@
-"""What has to hold, whatever was killed: the moment after it, and when all has been put right. A fault is a sentence."""
+"""What has to hold, whatever was killed: the moment after, and when all has been put right. Faults are sentences."""
 
 from __future__ import annotations
 

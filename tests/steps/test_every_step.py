@@ -4,22 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.steps.beginnings import config_for_steps
 from tests.steps.crashes import crashes, trace
 from tests.steps.journeys import JOURNEYS, ROUND_TRIPS
-from tests.steps.world import World
-from tests.support.folders import SECRETS, WEB_SECRETS
 from tests.support.tap import Position, Step
 from workers.bitrix24.bizproc import START
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (SECRETS | WEB_SECRETS).items():
-            patch.setenv(name, value)
-        with World(config_for_steps(tmp_path_factory.mktemp("steps")), SECRETS | WEB_SECRETS) as world:
-            yield world
 
 
 @pytest.fixture(scope="module")

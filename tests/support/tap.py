@@ -303,7 +303,7 @@ def _is_last(line: _Line, answer: bytes) -> bool:
     """Whether a portal's answer ends the connection, or was broken off."""
     if not line.is_portal:
         return False
-    line.far.setblocking(False)
+    line.far.settimeout(0)
     try:
         return not line.far.recv(1, socket.MSG_PEEK)
     except BlockingIOError:
