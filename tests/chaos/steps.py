@@ -1,4 +1,4 @@
-"""Every state that a crash can leave behind, every meeting of two processes, and every failover that forgets: a row each.
+"""Every state that a crash leaves behind, every meeting of two processes, every failover that forgets: a row each.
 
 The short form of it is a test (tests/steps). A row that ends in `all held` is a complete list of what can happen to
 that journey; anything else is named by its step.
