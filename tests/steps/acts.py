@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -34,6 +34,7 @@ from relay.store.redis import connection
 from tests.delivering.contexts import Clock, make_context, use_webhook
 from tests.steps import bugs
 from tests.support.folders import WEB_SECRETS
+from tests.support.waiting import until
 from workers.delivery import deliver
 from workers.delivery.reconcile import reconcile_next
 from workers.maintenance.sweeper import prune, sweep
@@ -92,6 +93,7 @@ class Hands:
 
     context: Context
     config: Config
+    collector: Collector
 
     @property
     def store(self) -> Store:
@@ -104,7 +106,7 @@ class Hands:
     @property
     def ingest(self) -> Ingest:
         store = self.store
-        parts = (Collector(store.record), PERSONS, Prober(store.senders), store.places)
+        parts = (self.collector, PERSONS, Prober(store.senders), store.places)
         return Ingest(self.config.rules, *parts, base=BASE)
 
     @property
@@ -120,7 +122,7 @@ class Hands:
     def at(cls, redis_url: str, portal_url: str, clock: Clock, folder: str, **options: Any) -> Hands:
         record = Record(connection.connect(redis_url))
         context = make_context(record, use_webhook(portal_url, **options), clock)
-        return cls(context, config_of(folder))
+        return cls(context, config_of(folder), Collector(record))
 
 
 def receive(hands: Hands, source: str, body: str, headers: dict[str, str]) -> dict[str, list[str]]:
@@ -129,6 +131,22 @@ def receive(hands: Hands, source: str, body: str, headers: dict[str, str]) -> di
     taken = hands.ingest.receive(hands.config.sources[source], webhook, hands.context.clock())
     assert isinstance(taken, Ingested)
     return {ACKNOWLEDGED: [receipt.event_id for receipt in taken.receipts]}
+
+
+def receive_together(hands: Hands, posts: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Several senders at the same time, whose events share one round trip."""
+    collector = Collector(hands.record)
+    together = replace(hands, collector=collector)
+    threads: list[threading.Thread] = []
+    told: list[dict[str, list[str]]] = []
+    with collector._writing:  # somebody writes, and meanwhile the others gather
+        for number, post in enumerate(posts, 1):
+            threads.append(threading.Thread(target=lambda post=post: told.append(receive(together, **post))))
+            threads[-1].start()
+            until(lambda number=number: len(collector._waiting) == number, "one more waits")
+    for thread in threads:
+        thread.join()
+    return {ACKNOWLEDGED: [one for each in told for one in each[ACKNOWLEDGED]]}
 
 
 def send(hands: Hands) -> int:
@@ -230,8 +248,8 @@ def finish(hands: Hands, token: str) -> bool:
 ACTS: dict[str, Callable[..., Any]] = {
     act.__name__: act
     for act in (
-        receive, send, send_once, look_into, ask_portal, mend, give_back, repair, forget_old, wake, replay, settle,
-        cancel, leave, pause, resume, begin_bulk, step_bulks, erase, finish,
+        receive, receive_together, send, send_once, look_into, ask_portal, mend, give_back, repair, forget_old, wake,
+        replay, settle, cancel, leave, pause, resume, begin_bulk, step_bulks, erase, finish,
     )
 }  # fmt: skip
 

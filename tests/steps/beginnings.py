@@ -65,6 +65,7 @@ def post(source: str, content: Any, headers: Mapping[str, str] = TOKEN) -> dict[
 
 SEED = post("website", {"lead": {"id": 1}, "user": 1, "submission_id": "1"})
 THREE = post("website", {"form": "three", "note": "n", "submission_id": "1"})
+GROUP = [post("website", {"lead": {"id": one}, "user": 1, "submission_id": str(one)}) for one in (1, 2, 3)]
 LEADS = post("leads", {"leads": [{"id": 1}, {"id": 2}, {"id": 3}]}, {})
 CALLBACK = post("website", {"form": "callback", "name": "Ada", "phone": "+79990000001", "email": PERSON})
 WATCHED = post("website", {"form": "watched", "id": 1, "email": PERSON})

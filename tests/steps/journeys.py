@@ -36,6 +36,9 @@ RECEIVING = [
     _taken("accept, three rules", at.THREE, workflows=3),
     _taken("accept, three entries", at.LEADS, workflows=3),
     _taken("accept, a source with a limit", at.post("limited", {"id": 1}, {})),
+    Journey(
+        "accept, a group", "receive_together", at.given({"posts": at.GROUP}), workflows=3, is_asked=True, is_woken=True
+    ),
     _taken("ignore", at.post("website", {"nothing": "wanted"}), workflows=0),
     _taken("reject", at.post("website", {"form": "callback"}), workflows=0),
     Journey("accept on a server without scripts", "receive", at.without_scripts, is_asked=True),
@@ -87,6 +90,7 @@ ROUND_TRIPS = {
     "accept, three rules": 1,
     "accept, three entries": 1,
     "accept, a source with a limit": 3,
+    "accept, a group": 1,
     "ignore": 1,
     "reject": 1,
     "accept on a server without scripts": 3,

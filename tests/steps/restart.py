@@ -17,13 +17,14 @@ from tests.steps.world import Journey, World
 
 ROUNDS = 30
 """So often the clock is moved; the last move is longer than any retry waits."""
+RECEIVING = {"receive", "receive_together"}
 FIRST_MOVE_S, LONGER = 125.0, 1.5
 """The first is longer than the hard deadline of a claim."""
 
 
 def go_on(world: World, journey: Journey, given: Mapping[str, Any]) -> None:
     """Restart and drain. A sender who was answered does not ask again; a person does who sees that it is not done."""
-    if journey.is_asked and not (journey.act == "receive" and world.acknowledged):
+    if journey.is_asked and not (journey.act in RECEIVING and world.acknowledged):
         ask_again(world, journey.act, given)
     if journey.is_paused:
         assert world.hands.context.gate.look().by_person
@@ -44,7 +45,7 @@ def ask_again(world: World, act: str, given: Mapping[str, Any]) -> None:
         result = acts.ACTS[act](world.hands, **given)
     except RelayError:
         return
-    if act == "receive":
+    if act in RECEIVING:
         world.acknowledged += result[acts.ACKNOWLEDGED]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import selectors
 import signal
 import socket
@@ -24,10 +23,9 @@ from typing import Self
 
 import hiredis
 
+from tests.support.framing import exchange, read_commands, read_http
+
 PATIENCE_S = 30.0
-SPLIT = 4_000
-"""redis-py writes what is longer than 6,000 bytes in pieces: after so many, another piece may be on its way."""
-PIECE_WAIT_S = 0.01
 HANDSHAKE = {b"CLIENT", b"HELLO", b"SELECT", b"AUTH", b"PING"}
 """What a connection says of itself is no step of a journey."""
 READS = frozenset(
@@ -175,29 +173,29 @@ class Tap:
             line.close()
 
     def _serve_redis(self, line: _Line) -> bool:
-        commands = _read_commands(line)
+        commands = read_commands(line.near, line.requests)
         if not commands:
             return False
         if commands[0][0].upper() in HANDSHAKE:
-            line.near.sendall(_exchange(line.far, commands))
+            line.near.sendall(exchange(line.far, commands))
             return True
         self._pid = line.pid
         step = Step(self._name_of(commands), tuple(commands))
 
         def execute(count: int) -> bytes:
-            return _exchange(line.far, commands[:count])
+            return exchange(line.far, commands[:count])
 
         return self._take(step, line, execute, len(commands))
 
     def _serve_portal(self, line: _Line) -> bool:
-        request, is_whole = _read_http(line.near)
+        request, is_whole = read_http(line.near)
         if not is_whole:
             return False  # begun and not sent, as where it is too late: the portal hears nothing
         method = request.split(b" ", 2)[1].rsplit(b"/", 1)[-1].decode()
 
         def execute(_count: int) -> bytes:
             line.far.sendall(request)
-            return _read_http(line.far)[0]
+            return read_http(line.far)[0]
 
         return self._take(Step(method), line, execute, 1)
 
@@ -235,68 +233,6 @@ def _connect(path: Path) -> socket.socket:
     far = socket.socket(socket.AF_UNIX)
     far.connect(str(path))
     return far
-
-
-def _read_commands(line: _Line) -> list[tuple[bytes, ...]]:
-    """What arrives as one write; nothing where the connection has ended."""
-    commands: list[tuple[bytes, ...]] = []
-    received, is_whole = 0, False
-    while not is_whole:
-        piece = line.near.recv(1 << 16)
-        if not piece:
-            return []
-        received += len(piece)
-        line.requests.feed(piece)
-        while command := line.requests.gets():
-            commands.append(tuple(command))
-        is_whole = not line.requests.has_data() and not (received > SPLIT and _has_more(line.near))
-    return commands
-
-
-def _has_more(near: socket.socket) -> bool:
-    near.settimeout(PIECE_WAIT_S)
-    try:
-        return bool(near.recv(1, socket.MSG_PEEK))
-    except TimeoutError:
-        return False
-    finally:
-        near.settimeout(None)
-
-
-def pack(command: tuple[bytes, ...]) -> bytes:
-    """A command as it goes over the wire."""
-    return b"*%d\r\n" % len(command) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in command)
-
-
-def _exchange(far: socket.socket, commands: list[tuple[bytes, ...]]) -> bytes:
-    """Have the server execute these; all of its answers, as they came."""
-    far.sendall(b"".join(pack(command) for command in commands))
-    replies, raw, missing = hiredis.Reader(notEnoughData=...), b"", len(commands)
-    while missing:
-        piece = far.recv(1 << 16)
-        if not piece:
-            return b""
-        raw += piece
-        replies.feed(piece)
-        while missing and replies.gets() is not ...:
-            missing -= 1
-    return raw
-
-
-def _read_http(near: socket.socket) -> tuple[bytes, bool]:
-    """One message with its body, and whether it is whole: the other side may have broken off."""
-    raw = b""
-    while b"\r\n\r\n" not in raw:
-        piece = near.recv(1 << 16)
-        if not piece:
-            return raw, False
-        raw += piece
-    head, _, body = raw.partition(b"\r\n\r\n")
-    found = re.search(rb"(?im)^content-length:\s*(\d+)", head)
-    missing = int(found[1]) - len(body) if found else 0
-    while missing > 0 and (piece := near.recv(1 << 16)):
-        raw, missing = raw + piece, missing - len(piece)
-    return raw, missing <= 0
 
 
 def _is_last(line: _Line, answer: bytes) -> bool:
