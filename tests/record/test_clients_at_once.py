@@ -92,8 +92,11 @@ class Client:
         return True
 
 
-STEPS = st.tuples(st.sampled_from(["claim", "look", "settle", "settle", "replay", "read"]), st.integers(0, 3))
-PROGRAMS = st.lists(STEPS, min_size=1, max_size=8)
+STEPS = st.tuples(
+    st.sampled_from(["claim", "claim", "settle", "settle", "settle", "look", "replay", "read"]),
+    st.sampled_from([1, 2, 3, 1, 2, 3, 0, 4]),  # mostly to what can be claimed or looked into again
+)
+PROGRAMS = st.lists(STEPS, min_size=4, max_size=14)
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
