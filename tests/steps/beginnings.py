@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from relay.core.events import Policy
 from relay.core.lifecycle import State
 from tests.delivering.contexts import add, start_by_hand
 from tests.delivering.plans import planned as write_planned
@@ -106,6 +107,19 @@ def three_at_once(world: World) -> Mapping[str, Any]:
     add(world.record, lead=9)
     acts.send(world.hands)  # how long a start takes is known then
     return waiting(1, 2, 3)(world)
+
+
+def two_in_order(world: World) -> Mapping[str, Any]:
+    """Two deliveries of one document, the second of which goes after the first."""
+    for _ in range(2):
+        add(world.record, lead=1, policy=Policy(is_ordered=True))
+    return {}
+
+
+def ending_at_once(world: World) -> Mapping[str, Any]:
+    """A delivery, before a portal whose workflows are in no list: only a person can find out about them."""
+    world.portal.configure(instances_visible=False)
+    return waiting(1)(world)
 
 
 def planned(*steps: Any, fault: str = "", **options: Any) -> Beginning:
