@@ -132,13 +132,13 @@ def planned(*steps: Any, fault: str = "", **options: Any) -> Beginning:
     return begin
 
 
-def claimed(begin: Beginning) -> Beginning:
-    """What a worker had claimed that died before its call; its claim has lapsed."""
+def claimed(begin: Beginning, ago_s: float = 121) -> Beginning:
+    """What a worker had claimed so long ago that has called nobody; after 120 s its claim has lapsed."""
 
     def begin_claimed(world: World) -> Mapping[str, Any]:
         begin(world)
         assert world.record.claim("main", acts.CLAIM, world.clock.now)
-        world.let_pass(121)
+        world.let_pass(ago_s)
         return {}
 
     return begin_claimed

@@ -5,9 +5,9 @@ As new for every run. What happens after a kill is in restart.py, what has to ho
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
@@ -50,12 +50,13 @@ class Journey:
     erased: str = ""
 
 
-def _load_scripts() -> list[Script]:
-    found = (entry.name for entry in files("relay.store.redis").joinpath("lua").iterdir())
-    return [Script.load(name.removesuffix(".lua")) for name in found if name != "common.lua"]
+def _find_scripts() -> list[Script]:
+    rooms = [vars(module) for name, module in sys.modules.items() if name.startswith("relay.store")]
+    return list({found.sha: found for room in rooms for found in room.values() if isinstance(found, Script)}.values())
 
 
-SCRIPTS = _load_scripts()
+SCRIPTS = _find_scripts()
+"""Every script of the store: each is loaded where a module names it."""
 
 
 class World:

@@ -221,7 +221,7 @@ class Tap:
 
     def _name_one(self, command: tuple[bytes, ...]) -> str:
         word = command[0].upper().decode()
-        if word in {"EVALSHA", "FCALL"}:
+        if word == "EVALSHA":
             return self._names.get(command[1], "a script")
         if word == "SCRIPT" or len(command) == 1:
             return " ".join([word, *[part.decode() for part in command[1:2]]])
