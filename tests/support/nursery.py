@@ -66,14 +66,13 @@ class Nursery:
 
     def wait(self) -> Ended:
         """Until it has ended. AssertionError where it has raised what it does not name in its result."""
-        result = None
+        answer: dict[str, Any] = {}
         assert self._process.stdout
         for line in self._process.stdout:
-            said = json.loads(line)
-            if "status" in said:
-                return Ended(said["status"], result)
-            assert "error" not in said, said["error"]
-            result = said["result"]
+            answer |= json.loads(line)
+            if "status" in answer:
+                assert "error" not in answer, answer["error"]
+                return Ended(answer["status"], answer.get("result"))
         raise AssertionError("the nursery has ended")
 
 
