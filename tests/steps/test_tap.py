@@ -49,7 +49,7 @@ def test_of_a_pipeline_that_is_killed_midway_half_of_the_commands_are_executed(w
     ],
 )
 def test_a_pipeline_can_be_cut_in_two_and_a_transaction_cannot(commands, positions):
-    assert list(Step("a step", tuple(commands)).positions) == positions
+    assert list(Step(("",) * len(commands), tuple(commands)).positions) == positions
 
 
 def test_a_step_that_is_never_reached_is_told(world):

@@ -15,6 +15,7 @@ import socket
 import struct
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -46,15 +47,22 @@ class Position(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One round trip. commands: of Redis; none for a call of a portal, whose name is its method."""
+    """One round trip. names: of its commands of Redis, or the method of a portal; then there are no commands."""
 
-    name: str
+    names: tuple[str, ...]
     commands: tuple[tuple[bytes, ...], ...] = ()
 
     @property
-    def writes(self) -> list[tuple[bytes, ...]]:
-        """Its commands that may change something."""
-        return [command for command in self.commands if command[0].upper() not in READS]
+    def name(self) -> str:
+        """What is in it, and how often."""
+        counted = Counter(self.names)
+        return ", ".join(f"{name} x{count}" if count > 1 else name for name, count in counted.items())
+
+    @property
+    def writes(self) -> list[tuple[str, tuple[bytes, ...]]]:
+        """Its commands that may change something, each with its name."""
+        named = zip(self.names, self.commands, strict=False)
+        return [(name, command) for name, command in named if command[0].upper() not in READS]
 
     @property
     def leaves_something(self) -> bool:
@@ -180,7 +188,7 @@ class Tap:
             line.near.sendall(exchange(line.far, commands))
             return True
         self._pid = line.pid
-        step = Step(self._name_of(commands), tuple(commands))
+        step = Step(tuple(self._name_of(command) for command in commands), tuple(commands))
 
         def execute(count: int) -> bytes:
             return exchange(line.far, commands[:count])
@@ -197,7 +205,7 @@ class Tap:
             line.far.sendall(request)
             return read_http(line.far)[0]
 
-        return self._take(Step(method), line, execute, 1)
+        return self._take(Step((method,)), line, execute, 1)
 
     def _take(self, step: Step, line: _Line, execute: Callable[[int], bytes], count: int) -> bool:
         """Execute a step and hand its answer on, unless the process is to be stopped in it; whether it goes on."""
@@ -214,12 +222,7 @@ class Tap:
             line.near.sendall(answer)
         return bool(answer) and not _is_last(line, answer)
 
-    def _name_of(self, commands: list[tuple[bytes, ...]]) -> str:
-        names = [self._name_one(command) for command in commands]
-        distinct = list(dict.fromkeys(names))
-        return ", ".join(f"{name} x{names.count(name)}" if names.count(name) > 1 else name for name in distinct)
-
-    def _name_one(self, command: tuple[bytes, ...]) -> str:
+    def _name_of(self, command: tuple[bytes, ...]) -> str:
         word = command[0].upper().decode()
         if word == "EVALSHA":
             return self._names.get(command[1], "a script")
