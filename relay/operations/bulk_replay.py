@@ -98,6 +98,8 @@ class BulkReplays:
         """Replay some more, if there is room; what became of it."""
         bulk = self.bulks.read(bulk_id)
         if bulk.state is not BulkState.RUNNING:
+            # Its last word was written, and who wrote it died before it left the list of those that run.
+            self.bulks.keep(bulk)
             return bulk
         bulk = replace(bulk, state=BulkState.CANCELLED) if self.bulks.is_stopping(bulk_id) else self._advanced(bulk)
         self.bulks.keep(bulk)

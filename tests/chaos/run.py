@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from tests.chaos import cut, document, drain, foreign, held, killed, operating, outage, refresh, stranger
+from tests.chaos import cut, document, drain, foreign, held, killed, operating, outage, refresh, steps, stranger
 
 
 def scenes() -> dict[str, Callable[[], Iterator[str]]]:
@@ -21,6 +21,7 @@ def scenes() -> dict[str, Callable[[], Iterator[str]]]:
         "refresh": lambda: iter([refresh.refresh(10, 5, 500)]),
         "outage": _outage,
         "stranger": stranger.stranger,
+        "steps": steps.steps,
     }
 
 
