@@ -41,5 +41,5 @@ class OwnJob(Job):
 
 
 def job_class(serve: Callable[[], None]) -> type[OwnJob]:
-    """The class of jobs of one worker: all that they can do is serve its portal."""
+    """The class of jobs of one worker: all that they can do is begin to serve one of its portals."""
     return type("PortalJob", (OwnJob,), {"table": {SERVE_JOB: serve}})

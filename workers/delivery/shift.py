@@ -1,8 +1,8 @@
 """What a worker does when it is woken: as long as there is work at its portal, the next thing.
 
 First what a person has asked, whatever the gate says; then, before an open gate, an uncertain delivery and the oldest
-that wait, in turn, so that neither starves the other. A shift ends after a few seconds, for RQ has business of its own.
-What is left has a job already (relay/store/redis/lua/claim.lua), or gets one within a second (clock.py).
+that wait, in turn, so that neither starves the other. A shift ends after a while, so that one that does not end is
+noticed. What is left has a job already (relay/store/redis/lua/claim.lua), or gets one within a second (clock.py).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from workers.delivery import deliver, reconcile
 from workers.portal import gatekeeper
 from workers.portal.context import Context
 
-SHIFT_S = 5.0
-"""After this no new call is begun in the same job."""
+SHIFT_S = 30.0
+"""After this no new call is begun in the same shift."""
 
 log = get_logger()
 
