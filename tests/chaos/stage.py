@@ -118,7 +118,7 @@ class Stage:
                     raise answer
 
     def start_workers(self, portal: str | None, count: int) -> None:
-        """So many `python -m workers --portal NAME`, each as it would run on a host of its own; None: for all portals."""
+        """So many `python -m workers --portal NAME`, each as it would run on a host of its own; None: for all."""
         environ = {**os.environ, "REDIS_URL": self.url, "RELAY_CONFIG": str(self.folder)}
         for name, sandbox in self.portals.items():
             environ[f"PORTAL_{name.upper()}_WEBHOOK_URL"] = f"{sandbox.url}/rest/1/sandbox/"

@@ -119,7 +119,7 @@ def _a_moment_ago() -> datetime:
 
 def send(context: Context, delivery: Delivery) -> Delivery:
     """Send what is next in line, which this delivery is or is sent with; how the delivery is then."""
-    deliver_next(context)
+    deliver_next(context, context.survey())
     return context.record.delivery(delivery.id)
 
 

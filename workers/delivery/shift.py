@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from relay.core.errors import RecordUnavailableError
 from relay.core.telemetry import get_logger
+from relay.store.portals.survey import Survey
 from workers.checks import questions
 from workers.delivery import deliver, reconcile
 from workers.portal import gatekeeper
@@ -38,12 +39,13 @@ def step(context: Context) -> bool:
     """Do what comes next; whether there was anything. Raises RecordUnavailableError."""
     if context.claim.is_unanswered:
         deliver.give_back(context)
-    if question_id := context.store.questions.take(context.portal.name):
+    portal = context.survey()
+    if portal.questions and (question_id := context.store.questions.take(context.portal.name)):
         questions.answer(context, question_id)
         return True
-    return _work(context) if context.gate.look().is_open else gatekeeper.ask(context)
+    return _work(context, portal) if portal.gate.is_open else gatekeeper.ask(context)
 
 
-def _work(context: Context) -> bool:
-    looked = reconcile.reconcile_next(context)
-    return deliver.deliver_next(context) or looked
+def _work(context: Context, portal: Survey) -> bool:
+    looked = portal.doubtful > 0 and reconcile.reconcile_next(context)
+    return deliver.deliver_next(context, context.survey() if looked else portal) or looked

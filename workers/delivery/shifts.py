@@ -37,6 +37,10 @@ class Shifts:
         """Whether nothing new is to be begun."""
         return self._stopping.is_set()
 
+    def may_begin(self, portal: str) -> bool:
+        """Whether its last shift has ended well."""
+        return portal not in self._deaths
+
     def begin(self, portal: str) -> None:
         """Work at a portal, unless a thread does. Raises what the shift before has died of, once: a job fails by it."""
         with self._change:

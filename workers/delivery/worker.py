@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Sequence
 from types import FrameType
 
 from redis import Redis
+from redis.client import Pipeline
 from rq import SimpleWorker
 from rq.job import Job
 from rq.queue import Queue
@@ -25,7 +27,7 @@ from relay.core.telemetry import configure, get_logger
 from relay.queue.jobs import nudge_key, portal_of, queue_name
 from relay.store import Store
 from relay.store.redis.connection import connect
-from workers.delivery.jobs import job_class
+from workers.delivery.jobs import OwnJob, job_class
 from workers.delivery.queues import nudge, queue_class
 from workers.delivery.shift import serve
 from workers.delivery.shifts import Shifts
@@ -34,6 +36,9 @@ from workers.portal.credentials import Address, load_addresses
 
 MAINTENANCE_INTERVAL_S = 30
 """How often RQ heals its own registries: within a minute, where its default is ten."""
+
+HEARTBEAT_S = 5.0
+"""RQ says that it lives several times a job, each time with three commands that wait for the disk."""
 
 log = get_logger()
 
@@ -44,14 +49,48 @@ class PortalWorker(SimpleWorker):
     shifts: Shifts
     called: str = ""
     """The portal whose job is being run."""
+    beat_at = 0.0
+    turn = 0
 
     def subscribe(self) -> None:
         """Listen to no commands: whoever can write to Redis could stop the worker with them. Signals end it."""
 
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        """Say that it lives, if it has not done so lately."""
+        if pipeline is None and timeout is None:
+            if time.monotonic() - self.beat_at < HEARTBEAT_S:
+                return
+            self.beat_at = time.monotonic()
+        super().heartbeat(timeout, pipeline)
+
+    def set_state(self, state: str, pipeline: Pipeline | None = None) -> None:
+        """Say what it does, where that has changed."""
+        if pipeline is not None or state != self.get_state():
+            super().set_state(state, pipeline)
+
+    def clean_registries(self) -> None:
+        """Heal the registries of one queue, the next in turn: those of fifty would keep jobs waiting."""
+        queues, self.turn = self.queues, self.turn + 1
+        self.queues = [queues[self.turn % len(queues)]]
+        try:
+            super().clean_registries()  # type: ignore[no-untyped-call] # rq
+        finally:
+            self.queues = queues
+
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Run a job. Which portal it is about, its queue says: what stands in a job may be anybody's."""
+        """Begin the shift that a job calls for. Which portal it is about, its queue says: a job may be anybody's.
+
+        The books that RQ keeps of a job cost twenty round trips. They are kept of those that fail: a person reads them.
+        """
         self.called = portal_of(queue.name)
-        super().execute_job(job, queue)
+        if not (isinstance(job, OwnJob) and job.is_ours and self.shifts.may_begin(self.called)):
+            super().execute_job(job, queue)
+            return
+        self.shifts.begin(self.called)
+        with self.connection.pipeline(transaction=False) as pipeline:
+            pipeline.lrem(queue.intermediate_queue_key, 1, job.id)
+            pipeline.delete(job.key)
+            pipeline.execute()
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """A signal: begin nothing new."""
@@ -72,7 +111,7 @@ def open_worker(name: str, portals: Sequence[str], shifts: Shifts, connection: R
         name=name,
         connection=connection,
         serializer=JSONSerializer,
-        maintenance_interval=MAINTENANCE_INTERVAL_S,
+        maintenance_interval=max(1, MAINTENANCE_INTERVAL_S // len(portals)),
         log_job_description=False,
         default_result_ttl=0,
         job_class=job_class(lambda: shifts.begin(worker.called)),
