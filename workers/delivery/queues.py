@@ -70,7 +70,7 @@ class PortalQueue(Queue):
             found = take()
             if found is not None or not was_on:
                 return found
-            cls.shifts.wait_for_an_end()
+            cls.shifts.wait_for_an_end(LISTEN_ANEW_S)
 
 
 def queue_class(shifts: Shifts, nudges: str) -> type[PortalQueue]:

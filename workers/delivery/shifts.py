@@ -30,12 +30,8 @@ class Shifts:
         self._change = threading.Condition()
         self._threads: dict[str, threading.Thread] = {}
         self._deaths: dict[str, Exception] = {}
-        self._stopping = threading.Event()
-
-    @property
-    def is_stopping(self) -> bool:
+        self.is_stopping = False
         """Whether nothing new is to be begun."""
-        return self._stopping.is_set()
 
     def may_begin(self, portal: str) -> bool:
         """Whether its last shift has ended well."""
@@ -62,15 +58,15 @@ class Shifts:
         """Whether any thread works."""
         return bool(self._threads)
 
-    def wait_for_an_end(self) -> None:
-        """Wait until one of those that are on has ended; not at all where none is."""
+    def wait_for_an_end(self, timeout_s: float | None = None) -> None:
+        """Wait until one of those that are on has ended, or this time is over; not at all where none is."""
         with self._change:
             if self._threads:
-                self._change.wait()
+                self._change.wait(timeout_s)
 
     def stop(self) -> None:
-        """Begin nothing new. May be called by a handler of signals."""
-        self._stopping.set()
+        """Begin nothing new. A handler of signals may call it: it takes no lock."""
+        self.is_stopping = True
 
     def finish(self) -> None:
         """Wait until each has ended its call, beginning nothing new."""

@@ -17,6 +17,7 @@ from rq import SimpleWorker
 from rq.job import Job
 from rq.queue import Queue
 from rq.serializers import JSONSerializer
+from rq.worker import WorkerStatus
 
 from relay.configuration.mistakes import Mistakes, collecting
 from relay.configuration.portals import load_portals
@@ -86,11 +87,13 @@ class PortalWorker(SimpleWorker):
         if not (isinstance(job, OwnJob) and job.is_ours and self.shifts.may_begin(self.called)):
             super().execute_job(job, queue)
             return
+        self._state = WorkerStatus.BUSY  # a signal waits until the job is gone
         self.shifts.begin(self.called)
         with self.connection.pipeline(transaction=False) as pipeline:
             pipeline.lrem(queue.intermediate_queue_key, 1, job.id)
             pipeline.delete(job.key)
             pipeline.execute()
+        self._state = WorkerStatus.IDLE
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """A signal: begin nothing new."""
@@ -136,7 +139,7 @@ def work(name: str, portals: Sequence[str], burst: bool) -> None:
     shifts: Shifts
     shifts = Shifts(
         lambda portal: serve(contexts[portal], lambda: shifts.is_stopping),
-        ended=lambda: nudge(redis, nudge_key(full_name)),
+        lambda: nudge(redis, nudge_key(full_name)),
     )
     worker = open_worker(full_name, portals, shifts, connect(settings.redis_url, blocking=True))
     log.info("worker.started", portals=list(portals), hosts=[address.host for address in addresses.values()])
