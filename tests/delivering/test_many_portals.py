@@ -246,7 +246,7 @@ def test_a_portal_that_answers_drop_by_drop_does_not_keep_its_thread_for_ever(mo
         client = Client(f"{wire.url}/rest/1/{SECRET}/")
         shifts = Shifts(lambda _portal: client.call("scope", {}))
         shifts.begin("main")
-        shifts.finish()
+        until(lambda: shifts.end_overdue() or not shifts.are_on, "the thread to end")
         client.close()
 
     with pytest.raises(JobTimeoutException):

@@ -55,11 +55,13 @@ class PortalQueue(Queue):
                 lambda: super(PortalQueue, cls).lmove(connection, queue_key, None) if cls._free([queue_key]) else None
             )
         while not cls._free([queue_key]):
-            cls.shifts.wait_for_an_end()
+            cls.shifts.wait_for_an_end(LISTEN_ANEW_S)
         return super().lmove(connection, queue_key, timeout)
 
     @classmethod
     def _free(cls, queue_keys: Sequence[str]) -> list[str]:
+        """Those of portals that nobody works at. A shift that has no end is given one here, a second late at most."""
+        cls.shifts.end_overdue()
         return [key for key in queue_keys if not cls.shifts.is_on(portal_of(key.removeprefix(QUEUE_KEY_PREFIX)))]
 
     @classmethod

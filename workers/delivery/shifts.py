@@ -7,6 +7,7 @@ other. Two threads never work at one portal here; that processes may, is the rec
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from rq.timeouts import JobTimeoutException, TimerDeathPenalty
@@ -30,6 +31,7 @@ class Shifts:
         self._change = threading.Condition()
         self._threads: dict[str, threading.Thread] = {}
         self._deaths: dict[str, Exception] = {}
+        self._penalties: dict[str, tuple[float, TimerDeathPenalty]] = {}
         self.is_stopping = False
         """Whether nothing new is to be begun."""
 
@@ -64,6 +66,14 @@ class Shifts:
             if self._threads:
                 self._change.wait(timeout_s)
 
+    def end_overdue(self) -> None:
+        """End each that lasts too long, by RQ's own means: no timeout of a socket sees who answers drop by drop."""
+        with self._change:
+            now = time.monotonic()
+            for portal in [name for name, (end, _) in self._penalties.items() if now > end]:
+                _, penalty = self._penalties.pop(portal)
+                penalty.handle_death_penalty()  # type: ignore[no-untyped-call] # rq
+
     def stop(self) -> None:
         """Begin nothing new. A handler of signals may call it: it takes no lock."""
         self.is_stopping = True
@@ -75,16 +85,17 @@ class Shifts:
             self.wait_for_an_end()
 
     def _work(self, portal: str) -> None:
+        penalty = TimerDeathPenalty(JOB_TIMEOUT_S, JobTimeoutException)  # type: ignore[no-untyped-call] # rq
+        self._penalties[portal] = (time.monotonic() + JOB_TIMEOUT_S, penalty)
         try:
-            # A portal that answers drop by drop would keep the thread for ever: no timeout of a socket sees that.
-            with TimerDeathPenalty(JOB_TIMEOUT_S, JobTimeoutException):  # type: ignore[no-untyped-call] # rq
-                self._serve(portal)
+            self._serve(portal)
         except Exception as death:  # noqa: BLE001 - whatever it is: the next job of the portal fails by it
             kind, where = type(death).__name__, where_of(death)
             log.error("shift.died", portal=portal, kind=kind, where=where)  # noqa: TRY400 - no values
             self._deaths[portal] = death
         finally:
             with self._change:
+                self._penalties.pop(portal, None)
                 del self._threads[portal]
                 self._change.notify_all()
             self._ended()
