@@ -50,8 +50,10 @@ class PortalWorker(SimpleWorker):
     shifts: Shifts
     called: str = ""
     """The portal whose job is being run."""
-    beat_at = 0.0
-    turn = 0
+    beat_at: float = 0.0
+    """When it last said that it lives, by the monotonic clock."""
+    turn: int = 0
+    """How many queues were healed."""
 
     def subscribe(self) -> None:
         """Listen to no commands: whoever can write to Redis could stop the worker with them. Signals end it."""
@@ -139,7 +141,8 @@ def work(name: str, portals: Sequence[str], burst: bool) -> None:
     shifts: Shifts
     shifts = Shifts(
         lambda portal: serve(contexts[portal], lambda: shifts.is_stopping),
-        lambda: nudge(redis, nudge_key(full_name)),
+        # A process of one portal waits for its end without asking Redis (queues.py).
+        lambda: nudge(redis, nudge_key(full_name)) if len(portals) > 1 else None,
     )
     worker = open_worker(full_name, portals, shifts, connect(settings.redis_url, blocking=True))
     log.info("worker.started", portals=list(portals), hosts=[address.host for address in addresses.values()])
