@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mistakes.raise_any()
         if options.command is None:
             return _run(settings, addresses, alerting, burst=options.burst)
-        store = Store.open(settings.redis_url)
+        store = Store.open(settings.redis_url, settings.replicas)
         contexts = [Context.open(store, address) for address in addresses.values()]
         thresholds = load_thresholds(settings.config)
         return max([_act(options, context, thresholds) for context in contexts])
@@ -122,7 +122,7 @@ def _log(context: Context, what: str) -> None:
 def _run(settings: Settings, addresses: Mapping[str, Address], alerting: Alerting | None, *, burst: bool) -> int:
     configure("workers")
     portals = list(addresses)
-    store = Store.open(settings.redis_url)
+    store = Store.open(settings.redis_url, settings.replicas)
     if warning := store.ensure_durable():
         log.warning("record.not_durable", reason=warning)
     if moved := store.upgrade():
@@ -135,6 +135,7 @@ def _run(settings: Settings, addresses: Mapping[str, Address], alerting: Alertin
     tasks: list[tuple[str, Callable[[threading.Event], object]]] = [
         ("sweeper", partial(run_sweeper, store, timedelta(days=settings.retention_days), served)),
         ("clock", partial(run_clock, store, portals)),
+        ("primary", store.follow_primary),
         ("watch", partial(run_watch, contexts)),
         *((watchman.lease, watchman.run) for watchman in watchmen),
     ]

@@ -27,6 +27,8 @@ SHORTEST_PASSWORD = 10
 """Persons type it; strangers may guess 8,640 times a day (relay/web/auth/guessing.py)."""
 FEWEST_DIFFERENT = 6
 """Characters that differ: a row of the same letter is as good as none."""
+MOST_REPLICAS = 5
+"""Each of them has to answer before a sender is answered."""
 HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,99}")
 
 
@@ -83,6 +85,7 @@ class Settings:
     viewer_password: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
     retention_days: int = 90
+    replicas: int = 0
 
     @classmethod
     def from_environment(
@@ -113,6 +116,7 @@ class Settings:
             viewer_password=reader.secret("RELAY_VIEWER_PASSWORD", SHORTEST_PASSWORD),
             secret_key=reader.secret("RELAY_SECRET_KEY", SHORTEST_KEY, needed=web),
             retention_days=reader.days("RELAY_RETENTION_DAYS", 90),
+            replicas=reader.count("RELAY_REPLICAS", 0, MOST_REPLICAS),
         )
         reader.compare_secrets()
         if settings.sign_in_header and not settings.trusted_proxies:
@@ -156,6 +160,13 @@ class _Reader:
         if text.isascii() and text.isdigit() and 0 < int(text) < 10_000:
             return int(text)
         self.wrong(f"{name} is {text!r}: expected a number of days from 1 to 9999")
+        return default
+
+    def count(self, name: str, default: int, most: int) -> int:
+        text = self.environ.get(name) or str(default)
+        if text.isascii() and text.isdigit() and int(text) <= most:
+            return int(text)
+        self.wrong(f"{name} is {text!r}: expected a number from 0 to {most}")
         return default
 
     def public_url(self, name: str) -> str | None:

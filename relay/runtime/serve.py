@@ -48,6 +48,7 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
         app = create_app(self._settings)
         bulk: BulkReplays = app.extensions["services"].bulk
         keep_running("bulk-replays", bulk.run, threading.Event())
+        keep_running("primary", app.extensions["services"].store.follow_primary, threading.Event())
         return app
 
 
@@ -77,7 +78,7 @@ def run_gunicorn() -> None:
     configure("web")
     settings, _ = load_all(os.environ)
     warn_of_proxies(settings)
-    store = Store.open(settings.redis_url)
+    store = Store.open(settings.redis_url, settings.replicas)
     if warning := store.ensure_durable():
         get_logger().warning("record.not_durable", reason=warning)
     if (memory := store.memory()).is_filling:

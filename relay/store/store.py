@@ -5,6 +5,7 @@ Whoever needs the record is given a Store; no key, script or connection is seen 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
@@ -28,15 +29,16 @@ from relay.store.record.upgrade import upgrade
 from relay.store.redis import keys
 from relay.store.redis.connection import connect, ensure_durable
 from relay.store.redis.lease import lease
+from relay.store.redis.sentinel import follow_primary
 from relay.store.senders.senders import Senders
 
 
 class Store:
     """What is kept, in one hand. Every method raises RecordUnavailableError."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, replicas: int = 0) -> None:
         self._redis = redis
-        self.record = Record(redis)
+        self.record = Record(redis, replicas)
         self.endings = Endings(redis)
         self.operators = Operators(redis)
         self.questions = Questions(redis)
@@ -45,13 +47,17 @@ class Store:
         self.senders = Senders(redis)
 
     @classmethod
-    def open(cls, url: str) -> Store:
-        """A store behind a REDIS_URL. It connects when it is first asked."""
-        return cls(connect(url))
+    def open(cls, url: str, replicas: int = 0) -> Store:
+        """A store behind a REDIS_URL. It connects when it is first asked. replicas: see Record."""
+        return cls(connect(url), replicas)
 
     def close(self) -> None:
         """Close its connections."""
         self._redis.close()
+
+    def follow_primary(self, stop: threading.Event, *others: Redis) -> None:
+        """Keep this store, and other clients, with the primary that the sentinels name, until told to stop."""
+        follow_primary([self._redis, *others], stop)
 
     def ensure_durable(self) -> str | None:
         """See to it that only what is on disk is acknowledged; a warning, if so. Raises ConfigError."""

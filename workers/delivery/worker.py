@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
@@ -16,6 +17,7 @@ from relay.configuration.portals import load_portals
 from relay.configuration.settings import Settings
 from relay.core.errors import Mistake
 from relay.core.telemetry import configure, get_logger
+from relay.core.threads import keep_running
 from relay.queue.jobs import queue_name
 from relay.store import Store
 from relay.store.redis.connection import connect
@@ -47,19 +49,21 @@ def work(portal: str, burst: bool) -> None:
     configure(f"worker-{portal}")
     settings = Settings.from_environment(os.environ)
     address = addresses_of(settings, portal)[portal]
-    context = Context.open(Store.open(settings.redis_url), address)
+    store, jobs = Store.open(settings.redis_url, settings.replicas), connect(settings.redis_url, blocking=True)
+    context = Context.open(store, address)
     context.pace.learn_site(address.site)
     worker: PortalWorker
     worker = PortalWorker(
         [queue_name(portal)],
         name=f"{portal}.{socket.gethostname()}.{os.getpid()}",
-        connection=connect(settings.redis_url, blocking=True),
+        connection=jobs,
         serializer=JSONSerializer,
         maintenance_interval=MAINTENANCE_INTERVAL_S,
         log_job_description=False,
         default_result_ttl=0,
         job_class=job_class(lambda: serve(context, lambda: worker.is_stopping)),
     )
+    keep_running("primary", lambda stop: store.follow_primary(stop, jobs), threading.Event())
     log.info("worker.started", portal=portal, host=address.host)
     if burst:
         context.record.wake([portal], context.clock())

@@ -68,7 +68,8 @@ class Collector:
 
     def _write(self, group: list[_Waiter]) -> None:
         try:
-            answers = run_all(self._record.redis, [self._record.entries_call(waiter.entries) for waiter in group])
+            calls = [self._record.entries_call(waiter.entries) for waiter in group]
+            answers = run_all(self._record.redis, calls, self._record.replicas)
         except RedisError as error:
             # Whoever waits is told now, instead of trying in turn a server that is away.
             group += self._take(len(self._waiting))
