@@ -33,6 +33,7 @@ from workers.checks.drift_watch import run_watch
 from workers.checks.ping import ping, probe, read_document
 from workers.delivery.worker import addresses_of, work
 from workers.maintenance.clock import run_clock
+from workers.maintenance.servers import watch_servers
 from workers.maintenance.sweeper import run_sweeper
 from workers.portal.context import Context
 from workers.portal.credentials import Address
@@ -136,6 +137,7 @@ def _run(settings: Settings, addresses: Mapping[str, Address], alerting: Alertin
         ("sweeper", partial(run_sweeper, store, timedelta(days=settings.retention_days), served)),
         ("clock", partial(run_clock, store, portals)),
         ("primary", store.follow_primary),
+        ("servers", partial(watch_servers, store)),
         ("watch", partial(run_watch, contexts)),
         *((watchman.lease, watchman.run) for watchman in watchmen),
     ]

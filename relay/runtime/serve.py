@@ -13,6 +13,7 @@ from gunicorn.app.base import Application
 from relay.configuration.settings import Settings
 from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running
+from relay.health.misfits import say_misfit
 from relay.operations.bulk_replay import BulkReplays
 from relay.operations.configure import load_all
 from relay.runtime.threshold import DoorWorker, open_files
@@ -81,6 +82,8 @@ def run_gunicorn() -> None:
     store = Store.open(settings.redis_url, settings.replicas)
     if warning := store.ensure_durable():
         get_logger().warning("record.not_durable", reason=warning)
+    for misfit in store.misfits():
+        get_logger().warning("record.misfit", code=misfit.code, server=misfit.server, reason=say_misfit(misfit))
     if (memory := store.memory()).is_filling:
         get_logger().warning("record.filling", used=memory.used, most=memory.most)
     if moved := store.upgrade():

@@ -6,6 +6,7 @@ Whoever needs the record is given a Store; no key, script or connection is seen 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
@@ -23,6 +24,7 @@ from relay.store.record.memory import Memory, read_memory
 from relay.store.record.places import Places
 from relay.store.record.record import Record
 from relay.store.record.statistics import Presence, Series, read_presence, read_series
+from relay.store.record.topology import Misfit, read_misfits
 from relay.store.record.traces import Traces
 from relay.store.record.unproven import newest_unproven
 from relay.store.record.upgrade import upgrade
@@ -31,6 +33,9 @@ from relay.store.redis.connection import connect, ensure_durable
 from relay.store.redis.lease import lease
 from relay.store.redis.sentinel import follow_primary
 from relay.store.senders.senders import Senders
+
+MISFITS_S = 60.0
+"""How often the servers are looked at. Whoever asks in between hears what was found."""
 
 
 class Store:
@@ -45,6 +50,8 @@ class Store:
         self.traces = Traces(redis)
         self.places = Places(redis)
         self.senders = Senders(redis)
+        self._misfits: list[Misfit] = []
+        self._look_at = 0.0
 
     @classmethod
     def open(cls, url: str, replicas: int = 0) -> Store:
@@ -82,6 +89,14 @@ class Store:
     def memory(self) -> Memory:
         """How full the server is."""
         return read_memory(self._redis)
+
+    def misfits(self) -> list[Misfit]:
+        """What of the servers does not fit what is promised, as it was at most a minute ago."""
+        if time.monotonic() >= self._look_at:
+            # Noted as looked at before it is: others need not wait for a server that does not answer.
+            self._look_at = time.monotonic() + MISFITS_S
+            self._misfits = read_misfits(self._redis, self.record.replicas)
+        return self._misfits
 
     def publish_rules(self, digest: str, requirements: Iterable[Requirement], now: datetime) -> None:
         """Leave what the rules in force ask of the portals."""

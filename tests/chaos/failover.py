@@ -124,6 +124,7 @@ class Site:
         config = write_config(self.folder / "config", SOURCES, [RULE])
         (config / "portals.yaml").write_text(PORTALS, "utf-8")
         self.sandbox = Sandbox(rate=None)
+        self.processes: list[subprocess.Popen[bytes]] = []
         self.port = free_port()
         environ = {
             **{name: value for name, value in os.environ.items() if name.startswith(("PATH", "HOME", "LANG"))},
@@ -134,7 +135,7 @@ class Site:
             "RELAY_PORT": str(self.port),
             "PORTAL_MAIN_WEBHOOK_URL": f"{self.sandbox.url}/rest/1/sandbox/",
         }
-        self.processes: list[subprocess.Popen[bytes]] = [
+        self.processes += [
             start(["relay", "serve"], environ, self.folder / "web.log"),
             start(["workers"], environ, self.folder / "workers.log"),
         ]
@@ -188,6 +189,7 @@ def killed_behind(cluster: Cluster) -> None:
     cluster.delay(cluster.replicas[0], BEHIND_S)
     time.sleep(4)
     cluster.primary.kill()
+    cluster.network.drop(cluster.primary.port)
     time.sleep(4)
     cluster.heal(cluster.primary)
     time.sleep(6)

@@ -6,7 +6,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from tests.chaos import cut, document, drain, foreign, held, killed, operating, outage, refresh, stranger
+from tests.chaos import (
+    cut,
+    document,
+    drain,
+    failover,
+    foreign,
+    frozen,
+    held,
+    killed,
+    operating,
+    outage,
+    refresh,
+    stranger,
+)
 
 
 def scenes() -> dict[str, Callable[[], Iterator[str]]]:
@@ -21,6 +34,8 @@ def scenes() -> dict[str, Callable[[], Iterator[str]]]:
         "refresh": lambda: iter([refresh.refresh(10, 5, 500)]),
         "outage": _outage,
         "stranger": stranger.stranger,
+        "failover": failover.rows,
+        "frozen": lambda: frozen.frozen(frozen.POINTS),
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -27,8 +28,8 @@ from tests.support.network import Network, wait_for_port
 from tests.support.processes import free_port
 from tests.support.waiting import until
 
-SENTINELS = "127.0.0.2"
-"""The address that sentinels speak from. Clients speak from 127.0.0.1, each server from one of its own."""
+CLIENTS, SENTINELS = "127.0.0.1", "127.0.0.2"
+"""The addresses that clients and sentinels speak from. Each server speaks from one of its own."""
 SERVICE = "main"
 DOWN_AFTER_MS = 2_000
 
@@ -127,10 +128,22 @@ class Cluster:
     @property
     def url(self) -> str:
         """REDIS_URL."""
-        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
+        return self._url("redis+sentinel", [sentinel.port for sentinel in self.sentinels])
+
+    def _url(self, scheme: str, ports: Sequence[int]) -> str:
+        hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
         login = f":{self._password}@" if self._password else ""
         query = f"?sentinel_password={self._password}" if self._password else ""
-        return f"redis+sentinel://{login}{hosts}/{SERVICE}/0{query}"
+        return f"{scheme}://{login}{hosts}/{SERVICE}/0{query}"
+
+    def behind_tls(self, tls: ssl.SSLContext) -> str:
+        """REDIS_URL, where clients speak TLS to servers and sentinels; among themselves they go on in the open."""
+        ports = [free_port() for _ in self.sentinels]
+        for port, sentinel in zip(ports, self.sentinels, strict=True):
+            self.network.forward(port, sentinel.port)
+        for port in (*ports, *(server.port for server in self.servers)):
+            self.network.speak_tls(port, tls, CLIENTS)
+        return self._url("rediss+sentinel", ports)
 
     def __enter__(self) -> Self:
         self.network.__enter__()
@@ -227,7 +240,7 @@ class Cluster:
             "bind-source-addr": SENTINELS,
             "sentinel announce-ip": "127.0.0.1",
             "sentinel announce-port": str(port),
-            "sentinel monitor": f"{SERVICE} 127.0.0.1 {self.servers_port} {len(self.servers) and 2}",
+            "sentinel monitor": f"{SERVICE} 127.0.0.1 {self.servers_port} 2",
             "sentinel down-after-milliseconds": f"{SERVICE} {DOWN_AFTER_MS}",
             "sentinel failover-timeout": f"{SERVICE} 10000",
         }

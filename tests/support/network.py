@@ -28,21 +28,28 @@ class Network:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._cut: dict[int, set[str]] = defaultdict(set)
         self._delay_s: dict[int, dict[str, float]] = defaultdict(dict)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], int] = {}
+        self._tls: dict[int, tuple[ssl.SSLContext, str]] = {}
+        self._doors: list[asyncio.Server] = []
+        self._writers: list[asyncio.StreamWriter] = []
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
 
-    def forward(self, port: int, to: int, tls: ssl.SSLContext | None = None) -> None:
-        """Listen on a port, and pass on to another. tls: what is spoken on the port; behind it is plain."""
-        asyncio.run_coroutine_threadsafe(self._listen(port, to, tls), self._loop).result(10)
+    def forward(self, port: int, to: int) -> None:
+        """Listen on a port, and pass on to another."""
+        asyncio.run_coroutine_threadsafe(self._listen(port, to), self._loop).result(10)
+
+    def speak_tls(self, port: int, tls: ssl.SSLContext, peer: str) -> None:
+        """From now on this peer is spoken to in TLS on the port. What is behind it is plain."""
+        self._tls[port] = (tls, peer)
 
     def cut(self, port: int, *peers: str) -> None:
         """Nothing passes between this port and these peers; they are told nothing of it."""
@@ -57,17 +64,27 @@ class Network:
         """What comes out of this port reaches these peers so much later."""
         self._delay_s[port].update(dict.fromkeys(peers, delay_s))
 
-    async def _listen(self, port: int, to: int, tls: ssl.SSLContext | None) -> None:
+    def drop(self, port: int) -> None:
+        """Every connection to this port breaks, and what was on its way is gone, as where it stood in a buffer."""
+        asyncio.run_coroutine_threadsafe(
+            self._end([task for task, to in self._tasks.items() if to == port]), self._loop
+        )
+
+    async def _listen(self, port: int, to: int) -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
             assert task is not None
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[task] = port
+            self._writers.append(writer)
+            task.add_done_callback(lambda ended: self._tasks.pop(ended, None))
             peer = writer.get_extra_info("peername")[0]
             with contextlib.suppress(OSError, asyncio.CancelledError):
+                tls, whose = self._tls.get(port, (None, ""))
+                if tls and peer == whose:
+                    await writer.start_tls(tls)
                 await self._pass_through(reader, writer, port, to, peer)
 
-        await asyncio.start_server(serve, "127.0.0.1", port, ssl=tls)
+        self._doors.append(await asyncio.start_server(serve, "127.0.0.1", port))
 
     async def _pass_through(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int, to: int, peer: str
@@ -78,6 +95,7 @@ class Network:
         except OSError:
             writer.close()
             return
+        self._writers.append(far_writer)
         ways = (
             asyncio.create_task(self._pump(reader, far_writer, port, peer, is_out=False)),
             asyncio.create_task(self._pump(far_reader, writer, port, peer, is_out=True)),
@@ -124,10 +142,18 @@ class Network:
         while peer in self._cut[port]:  # noqa: ASYNC110 - set by another thread
             await asyncio.sleep(LOOK_S)
 
-    async def _end(self) -> None:
-        for task in list(self._tasks):
+    async def _close(self) -> None:
+        for door in self._doors:
+            door.close()
+        await self._end(list(self._tasks))
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.sleep(LOOK_S)  # the loop closes what was aborted in its next round
+
+    async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def is_listening(port: int) -> bool:

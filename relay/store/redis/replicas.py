@@ -7,7 +7,7 @@ replicas tells, so whoever promises something waits for that; whoever does not m
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from redis import Redis
@@ -39,27 +39,26 @@ def ask_replicas(pipeline: Pipeline, replicas: int) -> None:
     pipeline.execute_command("WAIT", replicas, WAIT_MS)  # type: ignore[no-untyped-call] # redis-py
 
 
-def check_replicas(redis: Redis, answers: list[Any], replicas: int) -> None:
-    """Take the answers of ask_replicas from the end of a pipeline's.
+def check_replicas(redis: Redis, said: Sequence[Any], replicas: int) -> None:
+    """Look at the answers to ask_replicas; none: nobody was asked.
 
     Raises NotReplicatedError where too few have answered, RedisError where the server would not ask them.
     """
-    answered, said = answers.pop(), answers.pop()
-    leave_demoted(redis, [*answers, said, answered])
-    for one in (said, answered):
+    leave_demoted(redis, said)
+    for one in said:
         if isinstance(one, Exception):
             raise one
-    if answered < replicas:
+    if said and said[-1] < replicas:
         leave(redis)
-        raise NotReplicatedError(f"{answered} of {replicas}")
+        raise NotReplicatedError(f"{said[-1]} of {replicas}")
 
 
 def confirm(redis: Redis, replicas: int) -> None:
     """Wait until so many have all that was written so far. Raises what check_replicas raises."""
     with redis.pipeline(transaction=False) as pipeline:
         ask_replicas(pipeline, replicas)
-        answers = pipeline.execute(raise_on_error=False)
-    check_replicas(redis, answers, replicas)
+        said = pipeline.execute(raise_on_error=False)
+    check_replicas(redis, said, replicas)
 
 
 def leave_demoted(redis: Redis, answers: Iterable[Any]) -> None:
