@@ -25,11 +25,11 @@ class Gathering:
         self._run_all = module.run_all
         monkeypatch.setattr(module, "run_all", self.run_all)
 
-    def run_all(self, redis, calls):
+    def run_all(self, redis, calls, replicas=0):
         if not self.groups:
             until(lambda: len(self.collector._waiting) == self.size - 1, "the others to gather")
         self.groups.append(len(calls))
-        return self._run_all(redis, calls)
+        return self._run_all(redis, calls, replicas)
 
     def send(self, entries):
         """Record each entry from a thread of its own; the receipts or errors in order."""
