@@ -27,7 +27,7 @@ from relay.core.lifecycle import State
 from relay.store.record.record import Record
 from relay.store.redis.connection import connect
 from tests.chaos.stage import Sandbox, doubles, end, free_port, start, until
-from tests.support.cluster import Cluster, Server
+from tests.support.cluster import SENTINELS, Cluster, Server
 from tests.support.configs import write_config
 
 RATE = 150
@@ -203,6 +203,13 @@ def cut_off(cluster: Cluster) -> None:
     cluster.heal(cluster.primary)
 
 
+def unseen(cluster: Cluster) -> None:
+    """Sentinels do not see the primary; its replicas and the relay do."""
+    cluster.network.cut(cluster.primary.port, SENTINELS)
+    time.sleep(20)
+    cluster.heal(cluster.primary)
+
+
 def frozen(cluster: Cluster) -> None:
     """The primary's machine stands still, and goes on where it was."""
     cluster.primary.freeze()
@@ -215,6 +222,7 @@ FAULTS: dict[str, Callable[[Cluster], None]] = {
     "killed, replica 1.5 s behind": killed_behind,
     "primary cut off for 20 s": cut_off,
     "primary frozen for 30 s": frozen,
+    "unseen by sentinels for 20 s": unseen,
 }
 
 

@@ -19,6 +19,7 @@ from tests.chaos import (
     outage,
     refresh,
     stranger,
+    waiting,
 )
 
 
@@ -36,6 +37,7 @@ def scenes() -> dict[str, Callable[[], Iterator[str]]]:
         "stranger": stranger.stranger,
         "failover": failover.rows,
         "frozen": lambda: frozen.frozen(frozen.POINTS),
+        "waiting": lambda: iter([waiting.waiting()]),
     }
 
 

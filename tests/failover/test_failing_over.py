@@ -2,6 +2,7 @@
 
 import ssl
 import threading
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -162,3 +163,22 @@ def test_passwords_and_tls_are_spoken_to_sentinels_servers_and_replicas(tmp_path
         stranger.close()
 
     assert unreachable == []
+
+
+def test_where_there_are_no_sentinels_nobody_is_asked_and_no_time_is_spent(valkey):
+    store, stop, spent = Store.open(valkey.url), threading.Event(), []
+
+    def follow():
+        before = time.thread_time()
+        store.follow_primary(stop)
+        spent.append(time.thread_time() - before)
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    thread.join(0.3)
+    assert thread.is_alive(), "it lasts until it is told to stop: what ends is started again at once"
+    stop.set()
+    thread.join(5)
+    store.close()
+
+    assert spent[0] < 0.1

@@ -77,7 +77,7 @@ def follow_primary(clients: Sequence[Redis], stop: threading.Event) -> None:
     stay with it. Clients that know no sentinels are left as they are.
     """
     pools = [pool for client in clients if isinstance(pool := client.connection_pool, SentinelConnectionPool)]
-    while pools and not stop.wait(LOOK_S):
+    while not stop.wait(LOOK_S):
         for pool in pools:
             _follow(pool)
 
