@@ -261,9 +261,10 @@ def rows() -> Iterator[str]:
     for replicas in (0, 1):
         for fault in FAULTS:
             yield failover(fault, replicas)
-    # Any replica's answer counts, also of one that is never promoted: so all of them have to be waited for.
+    # Any replica's answer counts, and another may be promoted: so all of them have to be waited for.
     for replicas in (1, 2):
         yield failover("killed, replica 1.5 s behind", replicas, (100, 0))
+        yield failover("unseen by sentinels for 20 s", replicas, (100, 100))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ def test_a_good_environment_becomes_settings_with_the_documented_defaults(enviro
     assert (settings.host, settings.port) == ("127.0.0.1", 8080)
     assert (settings.public_url, settings.trusted_proxies) == (None, ())
     assert settings.config == tmp_path
+    assert settings.replicas == 0
     assert settings.api_token == "the-relay_api_token-of-this-test"
 
 
@@ -44,6 +45,7 @@ def test_every_setting_may_be_given_in_the_environment(environ):
             "RELAY_TRUSTED_PROXIES": "10.0.0.0/8, ::1",
             "RELAY_SIGN_IN_HEADER": "X-Forwarded-User",
             "RELAY_OPERATORS": "ann@example.com, bob,",
+            "RELAY_REPLICAS": "1",
         },
         web=True,
     )
@@ -53,6 +55,7 @@ def test_every_setting_may_be_given_in_the_environment(environ):
     assert settings.trusted_proxies == ("10.0.0.0/8", "::1")
     assert settings.sign_in_header == "X-Forwarded-User"
     assert settings.operators == ("ann@example.com", "bob")
+    assert settings.replicas == 1
 
 
 @pytest.mark.parametrize(
