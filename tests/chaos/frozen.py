@@ -106,6 +106,7 @@ def run(
     until(
         lambda: all(is_stopped(one.pid) or not left(stage, name) for one, name in zip(stopped, names, strict=True)),
         "each has been stopped, or is through",
+        300,
     )
     asleep_at = time.monotonic()
     log = stage.folder / "workers.log"

@@ -76,6 +76,8 @@ def test_the_record_is_reached_by_an_address_of_any_known_scheme(environ, url):
         ("RELAY_PORT", "-1", "expected a port"),
         ("RELAY_PORT", "eighty", "expected a port"),
         ("RELAY_PORT", "\uff18\uff10", "expected a port"),
+        ("RELAY_REPLICAS", "-1", "expected a number from 0 to 5"),
+        ("RELAY_REPLICAS", "all", "expected a number from 0 to 5"),
         ("RELAY_PUBLIC_URL", "relay.example.com", "expected an address such as https://"),
         ("RELAY_PUBLIC_URL", "ftp://relay.example.com", "expected an address such as https://"),
         ("RELAY_PUBLIC_URL", "https://", "expected an address such as https://"),
