@@ -150,8 +150,6 @@ class Site:
             end(process)
         self.sandbox.stop()
         self.record.redis.close()
-        if keep := os.environ.get("KEEP"):
-            shutil.copytree(self.folder, keep, dirs_exist_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def lost(self, event_ids: Sequence[str]) -> int:
