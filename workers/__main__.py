@@ -37,6 +37,7 @@ from workers.delivery.worker import addresses_of, work
 from workers.maintenance.clock import run_clock
 from workers.maintenance.packer import run_packer
 from workers.maintenance.retention import Terms, run_retention
+from workers.maintenance.servers import watch_servers
 from workers.maintenance.sweeper import run_sweeper
 from workers.portal.context import Context
 from workers.portal.credentials import Address
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mistakes.raise_any()
         if options.command is None:
             return _run(settings, addresses, alerting, burst=options.burst)
-        store = Store.open(settings.redis_url)
+        store = Store.open(settings.redis_url, settings.replicas)
         contexts = [Context.open(store, address) for address in addresses.values()]
         thresholds = load_thresholds(settings.config)
         return max([_act(options, context, thresholds) for context in contexts])
@@ -130,7 +131,7 @@ def _log(context: Context, what: str) -> None:
 def _run(settings: Settings, addresses: Mapping[str, Address], alerting: Alerting | None, *, burst: bool) -> int:
     configure("workers")
     portals = list(addresses)
-    store = Store.open(settings.redis_url)
+    store = Store.open(settings.redis_url, settings.replicas)
     if warning := store.ensure_durable():
         log.warning("record.not_durable", reason=warning)
     if moved := store.upgrade():
@@ -147,6 +148,8 @@ def _run(settings: Settings, addresses: Mapping[str, Address], alerting: Alertin
         ("retention", partial(run_retention, store, _terms(settings))),
         ("packer", partial(run_packer, store)),
         ("clock", partial(run_clock, store, portals)),
+        ("primary", store.follow_primary),
+        ("servers", partial(watch_servers, store)),
         ("watch", partial(run_watch, contexts)),
         *((watchman.lease, watchman.run) for watchman in watchmen),
     ]

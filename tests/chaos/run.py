@@ -10,7 +10,9 @@ from tests.chaos import (
     cut,
     document,
     drain,
+    failover,
     foreign,
+    frozen,
     held,
     killed,
     operating,
@@ -19,6 +21,7 @@ from tests.chaos import (
     refresh,
     steps,
     stranger,
+    waiting,
 )
 
 
@@ -36,6 +39,9 @@ def scenes() -> dict[str, Callable[[], Iterator[str]]]:
         "outage": _outage,
         "stranger": stranger.stranger,
         "steps": steps.steps,
+        "failover": failover.rows,
+        "frozen": lambda: frozen.frozen(frozen.POINTS),
+        "waiting": lambda: iter([waiting.waiting()]),
     }
 
 

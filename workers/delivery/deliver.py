@@ -53,8 +53,8 @@ def deliver_next(context: Context, portal: Survey) -> bool:
 
 
 def give_back(context: Context) -> None:
-    """The answer to a claim was lost: what it took was not sent, and waits again as it did."""
-    claimed = context.record.claim(context.portal.name, context.claim.id, context.clock())
+    """The answer to a claim was lost, or too few replicas had it: what it took was not sent, and waits as it did."""
+    claimed = context.record.claim(context.portal.name, context.claim.id, context.clock(), to_send=False)
     context.record.settle_all([Settlement(one, State.PENDING) for one in claimed], context.clock())
     context.claim.renew()
 

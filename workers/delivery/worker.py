@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Sequence
 from types import FrameType
@@ -25,6 +26,7 @@ from relay.configuration.settings import Settings
 from relay.core.errors import Mistake
 from relay.core.ids import utc_now
 from relay.core.telemetry import configure, get_logger
+from relay.core.threads import keep_running
 from relay.queue.jobs import nudge_key, portal_of, queue_name
 from relay.store import Store
 from relay.store.redis.connection import connect
@@ -133,7 +135,7 @@ def work(name: str, portals: Sequence[str], burst: bool) -> None:
     addresses = addresses_of(settings, portals)
     redis = connect(settings.redis_url)
     # One store for all: its connections are lent to one thread at a time. Each portal's client is its thread's own.
-    store = Store(redis)
+    store = Store(redis, settings.replicas)
     contexts = {portal: Context.open(store, address) for portal, address in addresses.items()}
     for portal, context in contexts.items():
         context.pace.learn_site(addresses[portal].site)
@@ -144,7 +146,9 @@ def work(name: str, portals: Sequence[str], burst: bool) -> None:
         # A process of one portal waits for its end without asking Redis (queues.py).
         lambda: nudge(redis, nudge_key(full_name)) if len(portals) > 1 else None,
     )
-    worker = open_worker(full_name, portals, shifts, connect(settings.redis_url, blocking=True))
+    jobs = connect(settings.redis_url, blocking=True)
+    keep_running("primary", lambda stop: store.follow_primary(stop, jobs), threading.Event())
+    worker = open_worker(full_name, portals, shifts, jobs)
     log.info("worker.started", portals=list(portals), hosts=[address.host for address in addresses.values()])
     if burst:
         store.record.wake(portals, utc_now())
