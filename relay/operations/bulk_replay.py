@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from relay.core.errors import LostRace, RecordUnavailableError, RelayError
+from relay.core.errors import LostRace, NotFoundError, RecordUnavailableError, RelayError
 from relay.core.events import Delivery
 from relay.core.ids import DELIVERY_PREFIX, utc_now
 from relay.core.lifecycle import FINAL
@@ -88,7 +88,7 @@ class BulkReplays:
                 for bulk_id in self.bulks.running():
                     with self.store.lease(f"bulk:{bulk_id}", holder, LEASE) as is_ours:
                         if is_ours:
-                            self.step(bulk_id)
+                            self._step_if_known(bulk_id)
             except RecordUnavailableError as error:
                 log.warning("replays.postponed", reason=str(error))
             except RelayError as error:
@@ -104,6 +104,13 @@ class BulkReplays:
         bulk = replace(bulk, state=BulkState.CANCELLED) if self.bulks.is_stopping(bulk_id) else self._advanced(bulk)
         self.bulks.keep(bulk)
         return bulk
+
+    def _step_if_known(self, bulk_id: str) -> None:
+        try:
+            self.step(bulk_id)
+        except NotFoundError:
+            # Its order is gone, as after a failover: nobody can do it, and it must not stand in the way of the others.
+            self.bulks.keep(Bulk(bulk_id, BulkState.CANCELLED, "original"))
 
     def _advanced(self, bulk: Bulk) -> Bulk:
         page = list_deliveries(self.record, filter_from(bulk.wanted), bulk.cursor or NEWEST, STEP)
