@@ -28,6 +28,7 @@ from relay.core.plan import How, StepKind
 from relay.operations.batches import contexts_of
 from relay.operations.deciding import decide, deliveries_of
 from relay.operations.ingest import is_lost
+from relay.operations.persons_in import persons_in
 from relay.rules import RuleBook
 from relay.sources import Source
 from relay.store.record.persons import PersonIndex
@@ -85,7 +86,8 @@ class Replayer:
     def _replay_event(self, event: Event, bulk_id: str | None) -> list[Delivery]:
         if event.deliveries:
             raise NotReplayableError(f"{event.id} has deliveries: replay one of {', '.join(event.deliveries)}")
-        decisions = [decide(self._rules, event.source, context) for context in self._contexts(event)]
+        contexts = self._contexts(event)
+        decisions = [decide(self._rules, event.source, context) for context in contexts]
         intents = [intent for one in decisions for intent in one.intents]
         if not intents:
             for one in decisions:
@@ -93,6 +95,8 @@ class Replayer:
                     raise InvalidEventError(one.errors)
             raise NotReplayableError(f"no rule of today wants {event.id}")
         personal = [value for one in decisions for value in one.personal]
+        if self._persons:  # an earlier version has not looked for them at the door
+            personal += [value for context in contexts for value in persons_in(context["body"])]
         return self._add(event, None, deliveries_of(event.id, intents, utc_now(), self._base), personal, bulk_id)
 
     def _current(self, event: Event, rule_name: str) -> Intent:

@@ -23,6 +23,7 @@
                                              or a reason
     relay:facets                     set     the names of all indexes of periods
     relay:marks:{digest}             zset    event ids by a value that rules extracted (keyed hash, never the value)
+    relay:marks:any:{digest}         zset    the same of several values, for one who searches     TTL: a minute
     relay:portals                    set     portals that a delivery was ever made for
     relay:order:{portal}:{digest}    zset    deliveries of one document that go one after the other, not final yet
     relay:buried                     zset    dead ids that nobody has replayed, cancelled, given up or left

@@ -8,6 +8,7 @@ from typing import Any
 from relay.core.errors import NotFoundError
 from relay.core.events import Delivery, Event
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX
+from relay.operations.numbers import spellings_of
 from relay.store.record.search import Filter, Page, Row, list_deliveries, list_events, row_of
 from relay.web.services import services
 
@@ -68,9 +69,9 @@ def narrow(word: str | None, wanted: Filter) -> Filter | None:
     if not word:
         return wanted
     record, word = services().record, word.strip()
-    person_key = services().persons.key_of(word)
-    if record.events_of_person(person_key):
-        return _narrowed(wanted, person_key=person_key)
+    people = _keys_of(word)
+    if person_key := services().store.one_key_for(people):
+        return replace(wanted, person_key=person_key, people=frozenset(people))
     if record.is_known("document", word.upper()):
         return _narrowed(wanted, document_id=word.upper())
     if record.is_known("reason", word.lower()):
@@ -80,6 +81,13 @@ def narrow(word: str | None, wanted: Filter) -> Filter | None:
     if word.isascii() and word.isdigit() and record.is_known("template_id", str(int(word))):
         return _narrowed(wanted, template_id=int(word))
     return None
+
+
+def _keys_of(word: str) -> list[str]:
+    """The keys under which a person may be on record who is looked for by this word."""
+    persons, rules = services().persons, services().rules.all()
+    spellings = spellings_of(word, {region for rule in rules for region in rule.extractor.regions})
+    return list(dict.fromkeys(key for one in spellings for key in (persons.key_of(one), persons.exact_key_of(one))))
 
 
 def _narrowed(wanted: Filter, **meant: Any) -> Filter | None:
