@@ -142,9 +142,9 @@ def list_events(record: Record, wanted: Filter, cursor: str | None = None, limit
         indexes = _indexes_of_deliveries(record, wanted)
         read = partial(_rows_of_deliveries, record, wanted)
     else:
-        indexes = plan_walk(record.redis, keys.EVENTS, _of_event(wanted), _of_delivery(wanted))
+        indexes = indexes_of_events(record, wanted)
         read = partial(_rows_of_events, record, wanted)
-    return _scan(record, indexes, _bounds(wanted, indexes, cursor), limit, read)
+    return _scan(record, indexes, bounds_of(wanted, indexes, cursor), limit, read)
 
 
 def list_deliveries(record: Record, wanted: Filter, cursor: str | None = None, limit: int = 50) -> Page[Delivery]:
@@ -157,7 +157,7 @@ def list_deliveries(record: Record, wanted: Filter, cursor: str | None = None, l
         return [one for one in record.deliveries(ids) if wanted.wants_delivery(one)]
 
     indexes = _indexes_of_deliveries(record, wanted)
-    return _scan(record, indexes, _bounds(wanted, indexes, cursor), limit, read)
+    return _scan(record, indexes, bounds_of(wanted, indexes, cursor), limit, read)
 
 
 def ids_of_deliveries(record: Record, wanted: Filter, most: int) -> list[str]:
@@ -167,11 +167,11 @@ def ids_of_deliveries(record: Record, wanted: Filter, most: int) -> list[str]:
 
 def ids_of_events(record: Record, wanted: Filter, most: int) -> list[str]:
     """The same of events."""
-    return _ids(record, wanted, plan_walk(record.redis, keys.EVENTS, _of_event(wanted), _of_delivery(wanted)), most)
+    return _ids(record, wanted, indexes_of_events(record, wanted), most)
 
 
 def _ids(record: Record, wanted: Filter, indexes: Indexes, most: int) -> list[str]:
-    before, since = _bounds(wanted, indexes, None)
+    before, since = bounds_of(wanted, indexes, None)
     ids: list[str] = []
     looked_at = 0
     while len(ids) < most and looked_at < COUNTED_AMONG:
@@ -206,12 +206,18 @@ def _scan(
     return Page(tuple(rows), before)
 
 
-def _bounds(wanted: Filter, indexes: Indexes, cursor: str | None) -> Bounds:
+def bounds_of(wanted: Filter, indexes: Indexes, cursor: str | None) -> Bounds:
+    """Between which ids a walk under this filter goes."""
     prefix = DELIVERY_PREFIX if indexes.are_of_deliveries else EVENT_PREFIX
     since = earliest_id(prefix, wanted.since) if wanted.since else None
     if wanted.until:
         cursor = min(cursor or "~", earliest_id(prefix, wanted.until))
     return cursor, since
+
+
+def indexes_of_events(record: Record, wanted: Filter) -> Indexes:
+    """How the events under this filter are walked."""
+    return plan_walk(record.redis, keys.EVENTS, _of_event(wanted), _of_delivery(wanted))
 
 
 def _indexes_of_deliveries(record: Record, wanted: Filter) -> Indexes:
