@@ -1,4 +1,4 @@
-"""`python -m workers`: one RQ worker a portal; beside them the clock and the sweeper, in threads.
+"""`python -m workers`: a few RQ workers, each for several portals; beside them the clock and the sweeper, in threads.
 
 Stops gracefully: on SIGTERM or Ctrl-C each worker finishes the call it is in. `ping` checks credentials.
 """
@@ -6,6 +6,7 @@ Stops gracefully: on SIGTERM or Ctrl-C each worker finishes the call it is in. `
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import threading
@@ -36,9 +37,13 @@ from workers.delivery.worker import addresses_of, work
 from workers.maintenance.clock import run_clock
 from workers.maintenance.packer import run_packer
 from workers.maintenance.retention import Terms, run_retention
+from workers.maintenance.servers import watch_servers
 from workers.maintenance.sweeper import run_sweeper
 from workers.portal.context import Context
 from workers.portal.credentials import Address
+
+FEWEST, MOST, PORTALS_A_PROCESS = 2, 4, 50
+"""How many processes serve all portals, and more only where one of them would have more than so many portals."""
 
 STOP_S = CONNECT_TIMEOUT_S + READ_TIMEOUT_S + 5
 """A call in flight may take this long; killing it earlier would make it uncertain."""
@@ -47,7 +52,7 @@ log = get_logger()
 
 DESCRIPTION = "Deliver and repair: sends what is recorded to the portals of config/portals.yaml."
 EXAMPLES = """examples:
-  python -m workers                 one worker a portal, until Ctrl-C
+  python -m workers                 every portal, until Ctrl-C
   python -m workers --portal main   only this portal, e.g. on a host of its own
   python -m workers --burst         work off what is queued, then end
   python -m workers ping            check every credential and rule, starting nothing
@@ -60,12 +65,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         mistakes = Mistakes()
-        only = getattr(options, "only", None) or options.portal
+        named = getattr(options, "only", None) or options.portal
+        only = [named] if named else None
         settings, addresses, alerting = read_configuration(only, mistakes, to_run=options.command is None)
         mistakes.raise_any()
         if options.command is None:
             return _run(settings, addresses, alerting, burst=options.burst)
-        store = Store.open(settings.redis_url)
+        store = Store.open(settings.redis_url, settings.replicas)
         contexts = [Context.open(store, address) for address in addresses.values()]
         thresholds = load_thresholds(settings.config)
         return max([_act(options, context, thresholds) for context in contexts])
@@ -125,12 +131,14 @@ def _log(context: Context, what: str) -> None:
 def _run(settings: Settings, addresses: Mapping[str, Address], alerting: Alerting | None, *, burst: bool) -> int:
     configure("workers")
     portals = list(addresses)
-    store = Store.open(settings.redis_url)
+    store = Store.open(settings.redis_url, settings.replicas)
     if warning := store.ensure_durable():
         log.warning("record.not_durable", reason=warning)
     if moved := store.upgrade():
         log.info("record.upgraded", count=moved)
-    supervisor = Supervisor([Child(f"worker-{name}", work, (name, burst), STOP_S, once=burst) for name in portals])
+    shares = share_out(portals, os.cpu_count() or 1)
+    children = [Child(f"worker-{name}", work, (name, own, burst), STOP_S, once=burst) for name, own in shares.items()]
+    supervisor = Supervisor(children)
     supervisor.listen_for_signals()
     stop, watchmen = supervisor.stopping, _watchmen(settings, store, addresses, alerting)
     contexts = [Context.open(store, address) for address in addresses.values()]
@@ -140,6 +148,8 @@ def _run(settings: Settings, addresses: Mapping[str, Address], alerting: Alertin
         ("retention", partial(run_retention, store, _terms(settings))),
         ("packer", partial(run_packer, store)),
         ("clock", partial(run_clock, store, portals)),
+        ("primary", store.follow_primary),
+        ("servers", partial(watch_servers, store)),
         ("watch", partial(run_watch, contexts)),
         *((watchman.lease, watchman.run) for watchman in watchmen),
     ]
@@ -158,8 +168,19 @@ def _terms(settings: Settings) -> Terms:
     )
 
 
+def share_out(portals: Sequence[str], cores: int) -> dict[str, list[str]]:
+    """The portals of each worker process, by its name: that of its portal where it has only one.
+
+    A few processes, for what dies or is busy is one of them; and no more than the cores can use, for each costs memory.
+    """
+    wanted = min(len(portals), max(FEWEST, min(cores, MOST)))
+    count = max(wanted, math.ceil(len(portals) / PORTALS_A_PROCESS))
+    shares = [list(portals[first::count]) for first in range(count)]
+    return {own[0] if len(own) == 1 else str(number): own for number, own in enumerate(shares, 1)}
+
+
 def read_configuration(
-    only: str | None, mistakes: Mistakes, *, to_run: bool
+    only: Sequence[str] | None, mistakes: Mistakes, *, to_run: bool
 ) -> tuple[Settings, Mapping[str, Address], Alerting | None]:
     """The environment, the addresses of the portals or of one, and, if the workers are to run, who is to be told."""
     settings = Settings.from_environment(os.environ, mistakes=mistakes)

@@ -28,6 +28,8 @@ SHORTEST_PASSWORD = 10
 """Persons type it; strangers may guess 8,640 times a day (relay/web/auth/guessing.py)."""
 FEWEST_DIFFERENT = 6
 """Characters that differ: a row of the same letter is as good as none."""
+MOST_REPLICAS = 5
+"""Each of them has to answer before a sender is answered."""
 HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,99}")
 
 
@@ -86,6 +88,7 @@ class Settings:
     retention_days: int = 90
     body_days: int | None = None
     archive: Path | None = None
+    replicas: int = 0
 
     @classmethod
     def from_environment(
@@ -118,6 +121,7 @@ class Settings:
             retention_days=reader.days("RELAY_RETENTION_DAYS", 90),
             body_days=reader.days("RELAY_BODY_DAYS", None),
             archive=reader.archive("RELAY_ARCHIVE"),
+            replicas=reader.count("RELAY_REPLICAS", 0, MOST_REPLICAS),
         )
         reader.compare_secrets()
         if settings.body_days and settings.body_days > settings.retention_days:
@@ -177,6 +181,13 @@ class _Reader:
         if text and Path(text).exists() and not Path(text).is_dir():
             self.wrong(f"{name} is {text!r}: expected a folder, which is made where it does not exist")
         return Path(text) if text else None
+
+    def count(self, name: str, default: int, most: int) -> int:
+        text = self.environ.get(name) or str(default)
+        if text.isascii() and text.isdigit() and int(text) <= most:
+            return int(text)
+        self.wrong(f"{name} is {text!r}: expected a number from 0 to {most}")
+        return default
 
     def public_url(self, name: str) -> str | None:
         text = self.environ.get(name)

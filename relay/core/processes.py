@@ -1,7 +1,7 @@
 """Keeps a handful of child processes running: starts them, starts again what dies, stops them together.
 
-Used by `up` (record, sandbox, web, workers) and by `python -m workers` (one process a portal). A child ends itself when
-its parent is gone, however the parent went; a Ctrl-C reaches the parent only, which then asks each child once.
+Used by `up` (record, sandbox, web, workers) and by `python -m workers` (a few for all portals). A child ends itself
+when its parent is gone, however the parent went; a Ctrl-C reaches the parent only, which then asks each child once.
 """
 
 from __future__ import annotations

@@ -30,12 +30,12 @@ def _keep(name: str, task: Callable[[threading.Event], object], stop: threading.
         except Exception as error:  # noqa: BLE001 - whatever it is
             pause_s = RESTART_PAUSES_S[min(deaths, len(RESTART_PAUSES_S) - 1)]
             deaths += 1
-            kind, where = type(error).__name__, _where(error)
+            kind, where = type(error).__name__, where_of(error)
             log.error("thread.died", name=name, kind=kind, where=where, restart_in_s=pause_s)  # noqa: TRY400 - no values
             stop.wait(pause_s)
 
 
-def _where(error: BaseException) -> str:
+def where_of(error: BaseException) -> str:
     """File and line of the innermost frame: enough to find the mistake, and no value."""
     frame = error.__traceback__
     while frame and frame.tb_next:

@@ -6,14 +6,16 @@ that the relay still looks into, a portal that has been away for a moment, a dea
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from relay.core.reasons import explain
+from relay.health.misfits import say_misfit
 from relay.health.snapshot import PortalSnapshot, Snapshot
 from relay.store.portals.gate import GateState
+from relay.store.record.topology import Misfit, MisfitCode
 
 OLDEST_WAITING = timedelta(minutes=15)
 SILENT = timedelta(days=1)
@@ -37,6 +39,7 @@ class NeedCode(StrEnum):
     DRIFT = "drift"
     MEMORY = "memory"
     ARCHIVE = "archive"
+    FAILOVER = "failover"
     SILENT = "silent"
 
 
@@ -103,6 +106,17 @@ def _of_record(snapshot: Snapshot, now: datetime) -> Iterator[Need]:
         yield Need(NeedCode.MEMORY, grade, count=round(snapshot.memory.share * 100))
     if faults := tuple(one.fault for one in snapshot.archives if one.is_faulty(now)):
         yield Need(NeedCode.ARCHIVE, Grade.BAD, count=len(faults), details=faults)
+    if snapshot.misfits:
+        details = tuple(say_misfit(misfit) for misfit in snapshot.misfits)
+        yield Need(NeedCode.FAILOVER, _grade_of(snapshot.misfits), count=len(details), details=details)
+
+
+def _grade_of(misfits: Sequence[Misfit]) -> Grade:
+    """Senders are sent away, bad; a failover may forget, in doubt; nobody has asked that it may not, calm."""
+    codes = {misfit.code for misfit in misfits}
+    if MisfitCode.TOO_FEW in codes:
+        return Grade.BAD
+    return Grade.CALM if codes <= {MisfitCode.UNWAITED, MisfitCode.FORBIDDEN} else Grade.DOUBT
 
 
 def assess_portal(name: str, portal: PortalSnapshot, thresholds: Thresholds, now: datetime) -> Iterator[Need]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,6 +13,7 @@ from relay.store.portals.gate import View
 from relay.store.portals.learned import Learned
 from relay.store.record.ledger import Ledger
 from relay.store.record.memory import Memory
+from relay.store.record.topology import Misfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Snapshot:
 
     for_person: uncertain deliveries that only a person can decide. dead: those that nobody has dealt with.
     rejected: events that nobody has replayed or left.
-    overdue: started ones whose end was not heard of in time.
+    overdue: started ones whose end was not heard of in time. misfits: what a failover may forget, and why.
     last_events: when each source was heard last; None: never. probes: how many of each source were answered.
     archives: the folders that events are archived in.
     """
@@ -47,6 +48,7 @@ class Snapshot:
     dead: int
     overdue: int
     memory: Memory
+    misfits: Sequence[Misfit]
     portals: Mapping[str, PortalSnapshot]
     last_events: Mapping[str, datetime | None]
     probes: Mapping[str, int]
@@ -64,6 +66,7 @@ def take_snapshot(store: Store, portals: Iterable[str], sources: Iterable[str], 
         dead=store.record.buried(),
         overdue=store.endings.overdue(),
         memory=store.memory(),
+        misfits=store.misfits(),
         portals={name: snapshot_of_portal(store, name, now) for name in portals},
         last_events={name: one.newest for name, one in presence.items()},
         probes={name: one.count for name, one in probes.items()},

@@ -39,6 +39,7 @@ def label_of(need: Need) -> str:
         NeedCode.DRIFT: f"drift: rules do not fit portal {need.subject}",
         NeedCode.MEMORY: "of the record's memory is used; when it is full, senders are sent away",
         NeedCode.ARCHIVE: "archive that cannot be written: until it can, nothing old is forgotten",
+        NeedCode.FAILOVER: "what a failover may forget: " + "; ".join(need.details)[:500],
         NeedCode.SILENT: f"no word from source {need.subject}",
     }[need.code]
 
@@ -61,6 +62,7 @@ def sentence_of(need: Need) -> str:
         NeedCode.MEMORY: f"{need.count}% of the record's memory is used; when it is full, senders are sent away",
         NeedCode.ARCHIVE: f"the archive cannot be written ({'; '.join(need.details)}): until it can, nothing old is "
         "forgotten",
+        NeedCode.FAILOVER: "the servers of the record: " + "; ".join(need.details)[:500],
         NeedCode.SILENT: f"source {need.subject} has said nothing for {lasts}",
     }[need.code]
 

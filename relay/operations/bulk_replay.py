@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from relay.core.errors import InvalidEventError, LostRace, RecordUnavailableError, RelayError
+from relay.core.errors import InvalidEventError, LostRace, NotFoundError, RecordUnavailableError, RelayError
 from relay.core.events import Delivery, Event
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, utc_now
 from relay.core.lifecycle import FINAL, EventState, State
@@ -119,7 +119,7 @@ class BulkReplays:
                 for bulk_id in self.bulks.running():
                     with self.store.lease(f"bulk:{bulk_id}", holder, LEASE) as is_ours:
                         if is_ours:
-                            self.step(bulk_id)
+                            self._step_if_known(bulk_id)
             except RecordUnavailableError as error:
                 log.warning("replays.postponed", reason=str(error))
             except RelayError as error:
@@ -137,6 +137,13 @@ class BulkReplays:
             self._log(bulk, f"bulk {bulk.act} {bulk.state}", f"{bulk.replayed} done, {bulk.refused} skipped")
         self.bulks.keep(bulk)
         return bulk
+
+    def _step_if_known(self, bulk_id: str) -> None:
+        try:
+            self.step(bulk_id)
+        except NotFoundError:
+            # Its order is gone, as after a failover: nobody can do it, and it must not stand in the way of the others.
+            self.bulks.keep(Bulk(bulk_id, BulkState.CANCELLED, "original"))
 
     def _advanced(self, bulk: Bulk) -> Bulk:
         page = self._page(bulk)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 SERVE_JOB = "serve"
 JOB_TIMEOUT_S = 300
-"""How long RQ lets a job run. A job begins no call after a few seconds; the last call takes 70 s at most (connect 5,
-read 65), waiting for the pace and writing the outcome are bounded too."""
+"""How long a job, and the shift that it begins, may last. A shift begins no call after half a minute; the last call
+takes 70 s at most (connect 5, read 65), waiting for the pace and writing the outcome are bounded too."""
 FAILURE_TTL_S = 86_400
 """A job that ended by an error of ours stays this long in RQ's failed registry, for a developer to read."""
 
@@ -37,6 +37,16 @@ IN_LUA = {
 def queue_name(portal: str) -> str:
     """The queue of a portal."""
     return QUEUE_PREFIX + portal
+
+
+def nudge_key(worker: str) -> str:
+    """The list that tells a worker process, by its name, to listen again to the queue of a portal that it has left."""
+    return f"rq:nudge:{worker}"
+
+
+def portal_of(queue: str) -> str:
+    """The portal of a queue, by the queue's name."""
+    return queue.removeprefix(QUEUE_PREFIX)
 
 
 def queue_key(portal: str) -> str:

@@ -13,6 +13,7 @@ from gunicorn.app.base import Application
 from relay.configuration.settings import Settings
 from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running
+from relay.health.misfits import say_misfit
 from relay.operations.bulk_replay import BulkReplays
 from relay.operations.configure import load_all
 from relay.runtime.threshold import DoorWorker, open_files
@@ -48,6 +49,7 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
         app = create_app(self._settings)
         bulk: BulkReplays = app.extensions["services"].bulk
         keep_running("bulk-replays", bulk.run, threading.Event())
+        keep_running("primary", app.extensions["services"].store.follow_primary, threading.Event())
         return app
 
 
@@ -77,9 +79,11 @@ def run_gunicorn() -> None:
     configure("web")
     settings, _ = load_all(os.environ)
     warn_of_proxies(settings)
-    store = Store.open(settings.redis_url)
+    store = Store.open(settings.redis_url, settings.replicas)
     if warning := store.ensure_durable():
         get_logger().warning("record.not_durable", reason=warning)
+    for misfit in store.misfits():
+        get_logger().warning("record.misfit", code=misfit.code, server=misfit.server, reason=say_misfit(misfit))
     if (memory := store.memory()).is_filling:
         get_logger().warning("record.filling", used=memory.used, most=memory.most)
     if moved := store.upgrade():

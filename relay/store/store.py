@@ -5,6 +5,8 @@ Whoever needs the record is given a Store; no key, script or connection is seen 
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
@@ -28,21 +30,26 @@ from relay.store.record.places import Places
 from relay.store.record.record import Record
 from relay.store.record.restoring import restore
 from relay.store.record.statistics import Presence, Series, read_presence, read_series
+from relay.store.record.topology import Misfit, read_misfits
 from relay.store.record.traces import Traces
 from relay.store.record.unproven import newest_unproven
 from relay.store.record.upgrade import upgrade
 from relay.store.redis import keys
 from relay.store.redis.connection import connect, ensure_durable, prefer_compact
 from relay.store.redis.lease import lease
+from relay.store.redis.sentinel import follow_primary
 from relay.store.senders.senders import Senders
+
+MISFITS_S = 60.0
+"""How often the servers are looked at. Whoever asks in between hears what was found."""
 
 
 class Store:
     """What is kept, in one hand. Every method raises RecordUnavailableError."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, replicas: int = 0) -> None:
         self._redis = redis
-        self.record = Record(redis)
+        self.record = Record(redis, replicas)
         self.compaction = Compaction(redis)
         self.endings = Endings(redis)
         self.operators = Operators(redis)
@@ -50,15 +57,21 @@ class Store:
         self.traces = Traces(redis)
         self.places = Places(redis)
         self.senders = Senders(redis)
+        self._misfits: list[Misfit] = []
+        self._look_at = 0.0
 
     @classmethod
-    def open(cls, url: str) -> Store:
-        """A store behind a REDIS_URL. It connects when it is first asked."""
-        return cls(connect(url))
+    def open(cls, url: str, replicas: int = 0) -> Store:
+        """A store behind a REDIS_URL. It connects when it is first asked. replicas: see Record."""
+        return cls(connect(url), replicas)
 
     def close(self) -> None:
         """Close its connections."""
         self._redis.close()
+
+    def follow_primary(self, stop: threading.Event, *others: Redis) -> None:
+        """Keep this store, and other clients, with the primary that the sentinels name, until told to stop."""
+        follow_primary([self._redis, *others], stop)
 
     def ensure_durable(self) -> str | None:
         """See to it that only what is on disk is acknowledged; a warning, if so. Raises ConfigError."""
@@ -84,6 +97,14 @@ class Store:
     def memory(self) -> Memory:
         """How full the server is."""
         return read_memory(self._redis)
+
+    def misfits(self) -> list[Misfit]:
+        """What of the servers does not fit what is promised, as it was at most a minute ago."""
+        if time.monotonic() >= self._look_at:
+            # Noted as looked at before it is: others need not wait for a server that does not answer.
+            self._look_at = time.monotonic() + MISFITS_S
+            self._misfits = read_misfits(self._redis, self.record.replicas)
+        return self._misfits
 
     def publish_rules(self, digest: str, requirements: Iterable[Requirement], now: datetime) -> None:
         """Leave what the rules in force ask of the portals."""

@@ -265,17 +265,6 @@ def test_a_bulk_replay_yields_to_what_waits(api, services, record, monkeypatch):
     assert services.bulk.read(begun["id"]).refused == 0
 
 
-def test_a_bulk_replay_whose_process_died_over_its_last_word_does_not_run_for_ever(api, services, record):
-    bring_to(record, State.DEAD)
-    begun = api.post("/replays", {"filter": {"state": "dead"}}, 201)
-    services.bulk.step(begun["id"])
-    record.redis.sadd(keys.BULKS, begun["id"])  # as where it died between its state and the list of those that run
-
-    assert services.bulk.step(begun["id"]).state == "finished"
-
-    assert services.bulk.bulks.running() == []
-
-
 def test_a_bulk_replay_is_cancelled_before_its_next_step(api, services, record, monkeypatch):
     monkeypatch.setattr(bulk_module, "STEP", 1)
     for _ in range(3):

@@ -14,8 +14,8 @@ from rq.serializers import JSONSerializer
 from relay.queue.jobs import queue_key, queue_name
 from relay.store.redis.connection import connect
 from tests.support.making import write_one
-from workers.delivery.jobs import job_class
-from workers.delivery.worker import PortalWorker
+from workers.delivery.shifts import Shifts
+from workers.delivery.worker import open_worker
 
 RAN = []
 
@@ -27,23 +27,17 @@ def run_by_name(*arguments):
 
 @pytest.fixture
 def work(valkey):
-    """Runs a worker until its queue is empty; how often it has served its portal."""
+    """Runs a worker of two portals until its queues are empty; which it has served."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     RAN.clear()
 
     def run():
         served = []
         redis = connect(valkey.url)
-        PortalWorker(
-            [queue_name("main")],
-            name="a-worker",
-            connection=redis,
-            serializer=JSONSerializer,
-            default_result_ttl=0,
-            job_class=job_class(lambda: served.append(True)),
-        ).work(burst=True, logging_level="CRITICAL")
+        worker = open_worker("a-worker", ["main", "other"], Shifts(served.append), redis)
+        worker.work(burst=True, logging_level="CRITICAL")
         redis.close()
-        return len(served)
+        return served
 
     yield run
     for number, handler in before.items():
@@ -73,13 +67,13 @@ def plant(redis, **fields):
 def test_a_function_that_a_stranger_names_does_not_run(redis, work, data):
     plant(redis, data=json.dumps(data))
 
-    assert (work(), RAN) == (0, [])
+    assert (work(), RAN) == ([], [])
 
 
 def test_arguments_that_a_stranger_gives_are_not_taken(redis, work):
-    plant(redis, data=json.dumps(["serve", None, ["another-portal"], {"x": 1}]))
+    plant(redis, data=json.dumps(["serve", None, ["other"], {"x": 1}]), origin=queue_name("other"))
 
-    assert work() == 1
+    assert work() == ["main"]
 
 
 @pytest.mark.parametrize("when", ["success", "failure", "stopped"])
@@ -114,7 +108,7 @@ def test_no_command_over_a_channel_stops_a_worker(redis, work):
     plant(redis, data=json.dumps(["serve", None, [], {}]))
     send_shutdown_command(redis, "a-worker")
 
-    assert work() == 1
+    assert work() == ["main"]
     assert write_one_job.count == 0
     assert redis.execute_command("PUBSUB", "NUMPAT") == 0
     assert redis.execute_command("PUBSUB", "CHANNELS", "rq:*") == []

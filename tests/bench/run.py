@@ -52,14 +52,15 @@ class Part:
 PARTS = (
     Part("receiving", (160, 300), "posts a second beside a bare route, code by hand, Node-RED and webhook"),
     Part("busy", (40, 50), "how long the door takes while 10,000 wait and the workers run"),
-    Part("hot", (45, 110), "CPU of an event at the door, without a socket"),
+    Part("served", (35, 60), "CPU of a post in served web processes, in user and in system"),
+    Part("hot", (30, 110), "CPU of an event at the door, without a socket"),
     Part("reading", (8, 8), "how long a body of 100 KB is read, of each kind"),
     Part("latency", (10, 10), "from POST to recorded workflow id"),
     Part("delivering", (50, 1200), "deliveries a second at a portal without limits, by 1, 2 and 4 workers"),
     Part("catching_up", (45, 200), "a portal's limit and what waits: how near the limit, beside fast-bitrix24"),
-    Part("sizes", (20, 130), "bytes an event: waiting, final"),
+    Part("sizes", (20, 130), "bytes an event: waiting, final, packed"),
     Part("start", (25, 25), "how long serve, workers and up take until they are ready"),
-    Part("memory", (140, 1500), "memory of each process at rest, after many events, with 1, 20 and 100 portals"),
+    Part("memory", (110, 1500), "memory of each process at rest, after many events, with 1, 20 and 100 portals"),
     Part("scale", (40, 400), "pages and API where very much is on record"),
 )
 

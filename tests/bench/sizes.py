@@ -1,4 +1,5 @@
-"""How many bytes of the record's memory an event takes: while its delivery waits, and when it has come to its end.
+"""How many bytes of the record's memory an event takes: while its delivery waits, when it has come to its end, and when
+that is packed.
 
 Events come through the real door, with a 300-byte body and the headers of a browser; each has one delivery. Its end is
 written by the record's own functions, for a worker would take minutes. Counted is what the server uses beyond what it
@@ -15,6 +16,7 @@ from redis import Redis
 from relay.core.events import Attempt, Delivery
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State, Verdict
+from relay.store.record.compaction import Compaction
 from relay.store.record.record import Load, Record, Settlement
 from tests.bench.load import lead_post, need_wrk, press
 from tests.bench.report import Table, Value
@@ -39,7 +41,9 @@ def measure(*, full: bool) -> list[Table]:
         rows = {"waiting": row(redis, count, empty, 3_000)}
         say(f"  finishing {count:,}")
         finish(rig.record, first)
-        rows["final: started"] = row(redis, count, empty, 1_500)
+        rows["final: started"] = row(redis, count, empty, None)
+        pack(redis)
+        rows["packed"] = row(redis, count, empty, 1_500)
     return [Table("Bytes an event", "300-byte body, one delivery with one attempt, with its dedup key", COLUMNS, rows)]
 
 
@@ -49,7 +53,7 @@ def used(redis: Redis) -> int:
     return int(found["used_memory"]) - int(found["mem_clients_normal"]) - int(found["mem_aof_buffer"])
 
 
-def row(redis: Redis, count: int, empty: int, target: int) -> dict[str, Value]:
+def row(redis: Redis, count: int, empty: int, target: int | None) -> dict[str, Value]:
     """How it is now."""
     keys: Any = redis.dbsize()
     return {"bytes an event": (used(redis) - empty) / count, "target": target, "keys": keys, "events": count}
@@ -65,6 +69,14 @@ def finish(record: Record, first: int) -> None:
         wrong = [result for result in record.settle_all(settlements, utc_now()) if result]
         if wrong:
             raise RuntimeError(f"not settled: {wrong[0]}")
+
+
+def pack(redis: Redis) -> None:
+    """What is final, as the workers' maintenance packs it some minutes later."""
+    compaction, place, later = Compaction(redis), None, utc_now() + timedelta(hours=1)
+    while not (found := compaction.packable(later, place, 500)).is_end or found.keys:
+        compaction.pack(found.keys)
+        place = found.last
 
 
 def ended(delivery: Delivery, number: int) -> Settlement:

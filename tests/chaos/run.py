@@ -6,7 +6,23 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from tests.chaos import cut, document, drain, foreign, held, killed, operating, outage, refresh, steps, stranger
+from tests.chaos import (
+    cut,
+    document,
+    drain,
+    failover,
+    foreign,
+    frozen,
+    held,
+    killed,
+    operating,
+    outage,
+    portals,
+    refresh,
+    steps,
+    stranger,
+    waiting,
+)
 
 
 def scenes() -> dict[str, Callable[[], Iterator[str]]]:
@@ -18,10 +34,14 @@ def scenes() -> dict[str, Callable[[], Iterator[str]]]:
         "document": lambda: (document.document(1_000, 20, own_id) for own_id in ("echo", "off")),
         "operating": lambda: iter([operating.operating(2_000, 2)]),
         "held": lambda: iter([held.held(5_000, 300)]),
+        "portals": _portals,
         "refresh": lambda: iter([refresh.refresh(10, 5, 500)]),
         "outage": _outage,
         "stranger": stranger.stranger,
         "steps": steps.steps,
+        "failover": failover.rows,
+        "frozen": lambda: frozen.frozen(frozen.POINTS),
+        "waiting": lambda: iter([waiting.waiting()]),
     }
 
 
@@ -42,6 +62,11 @@ def _outage() -> Iterator[str]:
     for trouble in outage.TROUBLES:
         for batch in (50, 5):
             yield outage.outage(trouble, batch)
+
+
+def _portals() -> Iterator[str]:
+    yield portals.served(100, 50)
+    yield portals.hanging(10, 300)
 
 
 def main(names: list[str]) -> int:

@@ -97,9 +97,9 @@ class Stage:
         self.valkey.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def add_portal(self, name: str, config: str, **settings: Any) -> Sandbox:
-        """A portal with its line of portals.yaml."""
-        self.portals[name] = Sandbox(**settings)
+    def add_portal(self, name: str, config: str, sandbox: Sandbox | None = None, **settings: Any) -> Sandbox:
+        """A portal with its line of portals.yaml. sandbox: one that others share; absent, it has one of its own."""
+        self.portals[name] = sandbox or Sandbox(**settings)
         with (self.folder / "portals.yaml").open("a") as file:
             if file.tell() == 0:
                 file.write("portals:\n")
@@ -112,13 +112,14 @@ class Stage:
             numbers = range(begin, min(begin + 500, first + count))
             Collector(self.record).record_all([(make or make_entry)(portal, number) for number in numbers])
 
-    def start_workers(self, portal: str, count: int) -> None:
-        """So many `python -m workers --portal NAME`, each as it would run on a host of its own."""
+    def start_workers(self, portal: str | None, count: int) -> None:
+        """So many `python -m workers --portal NAME`, each as it would run on a host of its own; None: for all."""
         environ = {**os.environ, "REDIS_URL": self.url, "RELAY_CONFIG": str(self.folder)}
         for name, sandbox in self.portals.items():
             environ[f"PORTAL_{name.upper()}_WEBHOOK_URL"] = f"{sandbox.url}/rest/1/sandbox/"
         for _ in range(count):
-            self.supervisors.append(start(["workers", "--portal", portal], environ, self.folder / "workers.log"))
+            own = ["--portal", portal] if portal else []
+            self.supervisors.append(start(["workers", *own], environ, self.folder / "workers.log"))
 
     def kill_workers(self, times: int) -> int:
         """Kill one at random moments, as long as anything is left to deliver; how often."""

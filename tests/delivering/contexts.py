@@ -91,6 +91,7 @@ def make_context(record: Record, address: Address, clock: Clock) -> Context:
 def add(
     record: Record,
     *,
+    portal: str = "main",
     lead: int = 1,
     template: int = 1,
     document: tuple[str, str, str] | None = None,
@@ -100,7 +101,7 @@ def add(
 ) -> Delivery:
     """Record an event with one delivery, which came a moment ago."""
     at = at or _a_moment_ago()
-    call = Call("main", template, document or (*LEAD[:2], f"LEAD_{lead}"), {"Note": "n"} | dict(parameters or {}))
+    call = Call(portal, template, document or (*LEAD[:2], f"LEAD_{lead}"), {"Note": "n"} | dict(parameters or {}))
     event_id, delivery_id = new_event_id(at), new_delivery_id(at)
     event = Event(event_id, "website", EventState.ACCEPTED, at, "POST", "", "", {}, b"{}", deliveries=(delivery_id,))
     delivery = Delivery(delivery_id, event_id, "a-rule", call, State.PENDING, at, at, policy=policy)
@@ -119,7 +120,7 @@ def _a_moment_ago() -> datetime:
 
 def send(context: Context, delivery: Delivery) -> Delivery:
     """Send what is next in line, which this delivery is or is sent with; how the delivery is then."""
-    deliver_next(context)
+    deliver_next(context, context.survey())
     return context.record.delivery(delivery.id)
 
 

@@ -103,6 +103,22 @@ def test_a_batch_is_never_larger_than_the_portals(open_context, record, portal, 
     assert len(portal.started()) == 60
 
 
+@pytest.mark.parametrize(
+    ("waiting_and_ms", "together"),
+    [((10, 10), 1), ((60, 10), 50), ((60, 100), 20), ((13, 700), 2), ((60, 3_000), 1)],
+    ids=["a few", "many", "many that take a while", "what takes long", "what takes too long"],
+)
+def test_many_go_together_at_a_portal_without_limits_but_for_two_seconds_at_most(
+    open_context, record, portal, waiting_and_ms, together
+):
+    context, (waiting, takes_ms) = open_context(), waiting_and_ms
+    learn(context, takes_ms)
+
+    send(context, fill(record, waiting)[0])
+
+    assert batch_sizes(portal) == [together]
+
+
 def test_keys_begin_with_a_letter_so_that_no_answer_becomes_a_list():
     commands = batch_parameters([("m", {"A": n}) for n in range(50)])
 

@@ -137,7 +137,7 @@ def test_before_a_closed_gate_nothing_is_claimed(context, record, portal, clock)
 
 
 def test_a_gate_that_closes_while_a_worker_waits_for_its_slot_is_closed_for_it_too(open_context, record, portal, clock):
-    context = open_context()
+    context = open_context(rate_per_s=1000.0)
     delivery = add(record)
     wait = context.client.wait
 

@@ -63,7 +63,7 @@ def test_an_outcome_that_cannot_be_written_leaves_it_to_the_sweeper(open_context
     delivery = add(record)
     with answer_after(valkey.make_read_only) as wire:
         context = open_context(wire.url)
-        deliver_next(context)
+        deliver_next(context, context.survey())
 
     valkey.redis.config_set("min-replicas-to-write", "0")
     assert HARD_DEADLINE.total_seconds() / 2 < sum(waited) < HARD_DEADLINE.total_seconds()

@@ -6,21 +6,19 @@ import threading
 from datetime import timedelta
 
 import pytest
-from rq.serializers import JSONSerializer
 
 from relay.core.errors import LostRace
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State, Verdict
-from relay.queue.jobs import queue_name
 from relay.store import Store
 from relay.store.record.record import HARD_DEADLINE, Record
 from tests.delivering.contexts import add
 from tests.support.leftovers import keys_of
 from tests.support.making import DAY, NOON, bring_to, write_one
 from tests.support.waiting import until
-from workers.delivery.jobs import job_class
 from workers.delivery.shift import serve
-from workers.delivery.worker import PortalWorker
+from workers.delivery.shifts import Shifts
+from workers.delivery.worker import open_worker
 from workers.maintenance import sweeper
 from workers.maintenance.retention import prune
 from workers.maintenance.sweeper import run_sweeper, sweep
@@ -123,13 +121,7 @@ def test_a_sweeper_outlives_a_record_that_is_away(own_valkey, monkeypatch):
 def test_a_whole_life_leaves_nothing_behind(context, record, sandbox):
     before = keys_of(record)
     deliveries = [add(record, lead=n) for n in (1, 2, 404)]
-    worker = PortalWorker(
-        [queue_name("main")],
-        connection=record.redis,
-        serializer=JSONSerializer,
-        default_result_ttl=0,
-        job_class=job_class(lambda: serve(context)),
-    )
+    worker = open_worker("a-worker", ["main"], Shifts(lambda _portal: serve(context)), record.redis)
     worker._install_signal_handlers = lambda: None  # the handlers of this process are pytest's
 
     assert worker.work(burst=True, logging_level="ERROR")

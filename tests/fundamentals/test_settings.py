@@ -34,6 +34,7 @@ def test_a_good_environment_becomes_settings_with_the_documented_defaults(enviro
     assert (settings.public_url, settings.trusted_proxies) == (None, ())
     assert (settings.retention_days, settings.body_days, settings.archive) == (90, None, None)
     assert settings.config == tmp_path
+    assert settings.replicas == 0
     assert settings.api_token == "the-relay_api_token-of-this-test"
 
 
@@ -50,6 +51,7 @@ def test_every_setting_may_be_given_in_the_environment(environ):
             "RELAY_RETENTION_DAYS": "30",
             "RELAY_BODY_DAYS": "30",
             "RELAY_ARCHIVE": "no/such/folder/yet",
+            "RELAY_REPLICAS": "1",
         },
         web=True,
     )
@@ -61,6 +63,7 @@ def test_every_setting_may_be_given_in_the_environment(environ):
     assert settings.archive == Path("no/such/folder/yet")
     assert settings.sign_in_header == "X-Forwarded-User"
     assert settings.operators == ("ann@example.com", "bob")
+    assert settings.replicas == 1
 
 
 @pytest.mark.parametrize(
@@ -81,6 +84,8 @@ def test_the_record_is_reached_by_an_address_of_any_known_scheme(environ, url):
         ("RELAY_PORT", "-1", "expected a port"),
         ("RELAY_PORT", "eighty", "expected a port"),
         ("RELAY_PORT", "\uff18\uff10", "expected a port"),
+        ("RELAY_REPLICAS", "-1", "expected a number from 0 to 5"),
+        ("RELAY_REPLICAS", "all", "expected a number from 0 to 5"),
         ("RELAY_PUBLIC_URL", "relay.example.com", "expected an address such as https://"),
         ("RELAY_PUBLIC_URL", "ftp://relay.example.com", "expected an address such as https://"),
         ("RELAY_PUBLIC_URL", "https://", "expected an address such as https://"),

@@ -17,7 +17,9 @@ from workers.bitrix24.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 
 ROOT = Path(__file__).parents[2]
 OURS = ("web", "worker", "sandbox")
-EVERY_SERVICE = ("redis", *OURS)
+SENTINELS = ("sentinel-1", "sentinel-2", "sentinel-3")
+VALKEYS = ("redis", "replica", *SENTINELS)
+EVERY_SERVICE = (*VALKEYS, *OURS)
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +38,31 @@ def config(name: str) -> dict[str, Any]:
     return loaded
 
 
-def test_there_is_a_record_a_web_process_a_worker_and_only_on_request_a_sandbox(compose: dict[str, Any]) -> None:
+def test_there_is_a_record_a_web_process_a_worker_and_on_request_a_sandbox_or_a_replica(
+    compose: dict[str, Any],
+) -> None:
     assert set(compose["services"]) == set(EVERY_SERVICE)
-    assert {name for name, service in compose["services"].items() if service.get("profiles")} == {"sandbox"}
+    profiles = {name: service["profiles"] for name, service in compose["services"].items() if "profiles" in service}
+    assert profiles == {"sandbox": ["sandbox"], **{name: ["ha"] for name in ("replica", *SENTINELS)}}
+
+
+def test_web_and_workers_wait_for_as_many_replicas_as_the_primary_needs(compose: dict[str, Any]) -> None:
+    waited = {variables(compose, service)["RELAY_REPLICAS"] for service in ("web", "worker")}
+    command = compose["services"]["redis"]["command"]
+    assert waited == {command[command.index("--min-replicas-to-write") + 1]}
+    (url,) = re.findall(r"REDIS_URL=(\S+)", (ROOT / "docker-compose.yml").read_text("utf-8"))
+    hosts, service = re.fullmatch(r"redis\+sentinel://(.+)/(\w+)/0", url).groups()  # type: ignore[union-attr]
+    assert [host.partition(":")[0] for host in hosts.split(",")] == list(SENTINELS)
+    assert f"sentinel monitor {service} redis 6379 2" in (ROOT / "config" / "redis" / "sentinel.conf").read_text(
+        "utf-8"
+    )
+
+
+def test_what_sentinels_write_is_on_a_disk_that_stays(compose: dict[str, Any]) -> None:
+    for name in ("replica", *SENTINELS):
+        assert f"{name}:/data" in compose["services"][name]["volumes"]
+        assert name in compose["volumes"]
+        assert "/data/" in str(compose["services"][name]["command"])
 
 
 def test_the_web_process_gets_no_portal_credential(compose: dict[str, Any]) -> None:
@@ -127,7 +151,7 @@ def test_only_the_web_process_is_reachable_and_only_from_this_machine(compose: d
     published = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
     assert published.keys() == {"web"}
     assert all(port.startswith("127.0.0.1:") for port in published["web"])
-    assert compose["services"]["redis"]["networks"] == ["record"]
+    assert all(compose["services"][name]["networks"] == ["record"] for name in VALKEYS)
     assert compose["networks"]["record"]["internal"] is True
 
 

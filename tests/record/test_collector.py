@@ -28,11 +28,11 @@ class Gathering:
         self._run = module.run
         monkeypatch.setattr(module, "run", self.run)
 
-    def run(self, redis, call):
+    def run(self, redis, call, replicas=0):
         if not self.groups:
             until(lambda: len(self.collector._waiting) == self.size - 1, "the others to gather")
         self.groups.append(call.argv[0])
-        return self._run(redis, call)
+        return self._run(redis, call, replicas)
 
     def send(self, entries):
         """Record each entry from a thread of its own; the receipts or errors in order."""

@@ -14,8 +14,7 @@ from dataclasses import replace
 
 from relay.core.errors import RecordUnavailableError
 from relay.core.lifecycle import State, Verdict
-from relay.store.portals.gate import View
-from relay.store.portals.learned import Learned
+from relay.store.portals.survey import Survey
 from relay.store.record.record import Load, Settlement
 from workers.bitrix24.answers import Answer, Fault
 from workers.bitrix24.batch import BATCH, answers_of, batch_parameters
@@ -27,22 +26,23 @@ from workers.delivery.steps import remember, settlement_of_step
 from workers.portal import gatekeeper
 from workers.portal.client import SEND_WITHIN_S
 from workers.portal.context import Context
-from workers.portal.pace import load_of
+from workers.portal.pace import BATCH_BUDGET_MS, UNLIMITED_BUDGET_MS, load_of
 
 
-def deliver_next(context: Context) -> bool:
+def deliver_next(context: Context, portal: Survey) -> bool:
     """Send the oldest that waits and, where more are waiting than the pace carries one by one, others with it.
 
-    Whether anything was to be done.
+    portal: as it is now. Whether anything was to be done.
     """
-    if not context.record.due(context.portal.name, context.clock()):
+    if not portal.due:
         return False
     free = context.client.wait()
-    seen = context.gate.look()
+    if context.portal.rate_per_s is not None:
+        portal = context.survey()  # it may have taken a while
+    seen, learned = portal.gate, portal.learned
     if not seen.is_open:
         return False
-    learned = context.pace.read()
-    began, calls = _claim_calls(context, _load(context, seen, learned, free))
+    began, calls = _claim_calls(context, _load(context, portal, free))
     if not calls:
         return bool(context.record.due(context.portal.name, context.clock()))
     answer, tried = _try(context, calls, began + SEND_WITHIN_S)
@@ -53,8 +53,8 @@ def deliver_next(context: Context) -> bool:
 
 
 def give_back(context: Context) -> None:
-    """The answer to a claim was lost: what it took was not sent, and waits again as it did."""
-    claimed = context.record.claim(context.portal.name, context.claim.id, context.clock())
+    """The answer to a claim was lost, or too few replicas had it: what it took was not sent, and waits as it did."""
+    claimed = context.record.claim(context.portal.name, context.claim.id, context.clock(), to_send=False)
     context.record.settle_all([Settlement(one, State.PENDING) for one in claimed], context.clock())
     context.claim.renew()
 
@@ -92,11 +92,12 @@ def _decisive(answer: Answer, judgements: Sequence[Judgement]) -> Judgement:
     return next(grave, judgements[-1])
 
 
-def _load(context: Context, seen: View, learned: Learned, free: int) -> Load:
+def _load(context: Context, portal: Survey, free: int) -> Load:
     """One where the pace can carry all that wait one by one, or the gate is to be proven; else a batch."""
-    waiting = context.record.due(context.portal.name, context.clock())
-    is_single = waiting - 1 <= free or context.portal.batch == 1 or not seen.is_proven
-    return load_of(learned, 1 if is_single else min(context.portal.batch, waiting), context.clock())
+    is_single = portal.due - 1 <= free or context.portal.batch == 1 or not portal.gate.is_proven
+    limit = 1 if is_single else min(context.portal.batch, portal.due)
+    budget_ms = UNLIMITED_BUDGET_MS if context.portal.rate_per_s is None else BATCH_BUDGET_MS
+    return load_of(portal.learned, limit, context.clock(), budget_ms)
 
 
 def _try(context: Context, calls: Sequence[NextCall], not_after: float) -> tuple[Answer, list[Tried]]:

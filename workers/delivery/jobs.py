@@ -25,6 +25,14 @@ class OwnJob(Job):
     table: ClassVar[dict[str, Callable[[], None]]] = {}
 
     @property
+    def is_ours(self) -> bool:
+        """Whether it names a function of ours. What a stranger has written may not even be a job."""
+        try:
+            return self.func_name in self.table
+        except Exception:  # noqa: BLE001 - RQ says what is wrong with it, when it is run
+            return False
+
+    @property
     def func(self) -> Callable[..., None]:
         """The function of ours that the job names. Raises UnknownJobError."""
         serve = self.table.get(self.func_name or "")
@@ -41,5 +49,5 @@ class OwnJob(Job):
 
 
 def job_class(serve: Callable[[], None]) -> type[OwnJob]:
-    """The class of jobs of one worker: all that they can do is serve its portal."""
+    """The class of jobs of one worker: all that they can do is begin to serve one of its portals."""
     return type("PortalJob", (OwnJob,), {"table": {SERVE_JOB: serve}})

@@ -20,14 +20,15 @@ CUT_LATE_MS = 10_000
 
 def learn(context: Context, known: Learned, tried: Sequence[Tried]) -> None:
     """Take in everything. known: what was known before the calls."""
-    _learn_times(context, known, tried)
-    _learn_echoes(context, known, tried)
-    for method in dict.fromkeys(one.call.method for one in tried):
-        own = [one for one in tried if one.call.method == method]
-        timed = [one.answer.time for one in own if one.answer.time]
-        if timed:
-            context.pace.learn_operating(known, method, timed[-1], in_batch=len(tried) > 1)
-        gatekeeper.mind_method(context, known, method, [one.judgement for one in own])
+    with context.pace.at_once():
+        _learn_times(context, known, tried)
+        _learn_echoes(context, known, tried)
+        for method in dict.fromkeys(one.call.method for one in tried):
+            own = [one for one in tried if one.call.method == method]
+            timed = [one.answer.time for one in own if one.answer.time]
+            if timed:
+                context.pace.learn_operating(known, method, timed[-1], in_batch=len(tried) > 1)
+            gatekeeper.mind_method(context, known, method, [one.judgement for one in own])
 
 
 def _learn_times(context: Context, known: Learned, tried: Sequence[Tried]) -> None:

@@ -13,6 +13,7 @@ from relay.core.ids import utc_now
 from relay.store import Store
 from relay.store.portals.gate import Gate
 from relay.store.portals.portal import PortalRecord
+from relay.store.portals.survey import Survey
 from relay.store.record.record import Record
 from workers.portal.client import PacedClient
 from workers.portal.credentials import Address
@@ -68,6 +69,10 @@ class Context:
     def portal(self) -> Portal:
         """The portal's configuration."""
         return self.address.portal
+
+    def survey(self) -> Survey:
+        """The portal at this moment. Raises RecordUnavailableError."""
+        return self.kept.survey(self.clock())
 
     @classmethod
     def open(cls, store: Store, address: Address) -> Context:

@@ -15,6 +15,10 @@ PATIENCE_MS = 30_000
 """The longest wait worth reserving: so many workers at one portal that a slot is further away ask again."""
 
 
+WITHOUT_LIMIT = 9
+"""So many may go one after the other at a portal without limits; what is more than that goes in batches."""
+
+
 class Limiter:
     """The leaky bucket of one portal. Methods raise RecordUnavailableError."""
 
@@ -30,7 +34,7 @@ class Limiter:
         all, because its worker died, costs half a second of pace.
         """
         if self._portal.rate_per_s is None:
-            return 1_000_000
+            return WITHOUT_LIMIT
         while True:
             reserved, wait_ms, free = self._kept.take_slot(self._portal.rate_per_s, self._portal.burst, PATIENCE_MS)
             if wait_ms:

@@ -5,7 +5,8 @@ Kept for all workers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -21,9 +22,9 @@ from workers.bitrix24.bizproc import START
 
 BATCH_BUDGET_MS = 20_000
 """A third of the 60 s after which the cloud cuts a request (docs: limits.md)."""
-UNKNOWN_MS = BATCH_BUDGET_MS
-"""A template whose start nobody has timed takes the whole budget: it goes alone. In a batch it would, if it is slow,
-make all of the batch uncertain, and teach nothing, again and again."""
+UNLIMITED_BUDGET_MS = 2_000
+"""At a portal without limits, a batch saves but a few milliseconds of ours between two calls. What takes long gains
+nothing from company, and whatever cuts the request makes all of it uncertain."""
 FIRST_GUESS_MS: Mapping[str, float] = {FIND_BY_COMM: 500, LIST: 500, USERS: 500, ADD: 2_000, IMPORT: 2_000, FIRE: 2_000}
 """What other methods take until they were timed: an add took 1.83 s in the docs (crm-item-add.md)."""
 WEIGHT = 0.3
@@ -33,11 +34,15 @@ WITHOUT_BOUND_MS = 10**9
 HONOURED, IGNORED = Echo.HONOURED, Echo.IGNORED
 
 
-def load_of(learned: Learned, limit: int, now: datetime) -> Load:
-    """How much one claim may take."""
+def load_of(learned: Learned, limit: int, now: datetime, budget_ms: int = BATCH_BUDGET_MS) -> Load:
+    """How much one claim may take.
+
+    A template whose start nobody has timed takes the whole budget: it goes alone. In a batch it would, if it is slow,
+    make all of the batch uncertain, and teach nothing, again and again.
+    """
     takes_ms = {what: max(1, round(takes)) for what, takes in {**FIRST_GUESS_MS, **learned.takes_ms}.items()}
     allowances = {_in_record(one.name): _allowance(learned, one, limit, now) for one in learned.methods.values()}
-    return Load(limit, BATCH_BUDGET_MS, UNKNOWN_MS, takes_ms, {name: one for name, one in allowances.items() if one})
+    return Load(limit, budget_ms, budget_ms, takes_ms, {name: one for name, one in allowances.items() if one})
 
 
 def _allowance(learned: Learned, method: MethodState, limit: int, now: datetime) -> Allowance | None:
@@ -62,21 +67,33 @@ class Pace:
 
     def __init__(self, kept: PortalRecord) -> None:
         self._kept = kept
+        self._gathered: dict[str, str] | None = None
 
     def read(self) -> Learned:
         """What is known now."""
         return self._kept.learned()
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """What is learned meanwhile is written together, at the end."""
+        fields = self._gathered = {}
+        try:
+            yield
+        finally:
+            self._gathered = None
+        if fields:
+            self._kept.learn(fields)
+
     def learn_took(self, known: Learned, what: str, took_ms: float) -> None:
         """A start of this template, or a call of this method, took so long."""
         before = known.takes_ms.get(what)
         average = took_ms if before is None else before + WEIGHT * (took_ms - before)
-        self._kept.learn({f"t:{what}": f"{average:.3f}"})
+        self._learn({f"t:{what}": f"{average:.3f}"})
 
     def learn_at_least(self, known: Learned, what: str, took_ms: float) -> None:
         """It took so long or longer."""
         if took_ms > known.takes_ms.get(what, 0.0):
-            self._kept.learn({f"t:{what}": f"{took_ms:.3f}"})
+            self._learn({f"t:{what}": f"{took_ms:.3f}"})
 
     def learn_operating(self, known: Learned, method: str, time: Mapping[str, Any], *, in_batch: bool) -> None:
         """What an answer's `time` block says: `operating` in seconds, `operating_reset_at` as unix time."""
@@ -88,14 +105,14 @@ class Pace:
         if operating > known.granted_s:
             # The portal has executed a call beyond what it seemed to grant: it had refused for another reason.
             fields["operating_limit"] = str(max(OPERATING_LIMIT_S, operating + OPERATING_RESERVE_S))
-        self._kept.learn(fields)
+        self._learn(fields)
 
     def learn_limit(self, known: Learned, method: str, now: datetime) -> None:
         """The portal has refused a method for its operating time."""
         state = known.methods.get(method)
         if state and (used_s := state.used_s(now)) > 0:
             limit = min(known.operating_limit_s, used_s + OPERATING_RESERVE_S)
-            self._kept.learn({"operating_limit": str(limit)})
+            self._learn({"operating_limit": str(limit)})
 
     def block(self, known: Learned, method: str, reason: str, now: datetime, *, for_long: bool) -> Block:
         """A method was refused: it is tried again after a while, which gets longer, or at once after the longest one.
@@ -109,7 +126,7 @@ class Pace:
         if not for_long and reading and reading.reset_at > now:
             until = min(until, reading.reset_at)
         block = replace(before, until=until, refusals=before.refusals + 1)
-        self._kept.learn({f"{BLOCKED}:{method}": block.to_text()})
+        self._learn({f"{BLOCKED}:{method}": block.to_text()})
         return block
 
     def unblock(self, method: str) -> None:
@@ -120,15 +137,21 @@ class Pace:
         """Whether an answer repeated the id that we chose."""
         word = HONOURED if honoured else IGNORED
         if known.own_id != word:
-            self._kept.learn({"own_id": word})
+            self._learn({"own_id": word})
 
     def learn_site(self, site: str) -> None:
         """Where the workers have been told that the portal is, for the links of pages."""
-        self._kept.learn({"site": site})
+        self._learn({"site": site})
 
     def learn_host(self, host: str) -> None:
         """The portal has moved."""
-        self._kept.learn({"host": host})
+        self._learn({"host": host})
+
+    def _learn(self, fields: Mapping[str, str]) -> None:
+        if self._gathered is None:
+            self._kept.learn(fields)
+        else:
+            self._gathered.update(fields)
 
 
 def _in_record(method: str) -> str:

@@ -6,6 +6,7 @@ open it; a person may do both. While it is closed, deliveries stay `pending` and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -90,21 +91,7 @@ class Gate:
     def look(self) -> View:
         """How it stands."""
         kept: Any = self._redis.hgetall(self._key)
-        if not kept:
-            return View()
-        text = {name.decode(): value.decode() for name, value in kept.items()}
-        state, version, streak = GateState(text["state"]), int(text.get("version", 0)), int(text["streak"])
-        if state is GateState.OPEN:
-            return View(streak=streak, version=version)
-        return View(
-            state=state,
-            reason=text["reason"],
-            since=from_ms(int(float(text["since"]))),
-            until=from_ms(int(float(text["until"]))) if text["until"] else None,
-            streak=streak,
-            by_person=text["by_person"] == "1",
-            version=version,
-        )
+        return view_from_hash(kept)
 
     def hold(self, seen: View, reason: str, now: datetime) -> bool:
         """Hold the portal; whether it was not held for this reason before."""
@@ -151,6 +138,25 @@ class Gate:
         argv: list[Argument] = [self._portal, state, reason, to_ms(now), to_ms(until) if until else ""]
         argv += [seen.version if seen else "", int(is_failure), _ms(FIRST_PAUSE), _ms(LONGEST_PAUSE), int(is_over)]
         return bool(run(self._redis, ScriptCall(GATE, [self._key], argv)))
+
+
+def view_from_hash(kept: Mapping[bytes, bytes]) -> View:
+    """The gate as its hash says it; an empty one is of a gate that has never moved."""
+    if not kept:
+        return View()
+    text = {name.decode(): value.decode() for name, value in kept.items()}
+    state, version, streak = GateState(text["state"]), int(text.get("version", 0)), int(text["streak"])
+    if state is GateState.OPEN:
+        return View(streak=streak, version=version)
+    return View(
+        state=state,
+        reason=text["reason"],
+        since=from_ms(int(float(text["since"]))),
+        until=from_ms(int(float(text["until"]))) if text["until"] else None,
+        streak=streak,
+        by_person=text["by_person"] == "1",
+        version=version,
+    )
 
 
 def _ms(duration: timedelta) -> int:

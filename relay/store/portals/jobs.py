@@ -1,4 +1,4 @@
-"""What RQ holds for each portal: how many jobs wait, run and have failed, and by which error. Reads only.
+"""What RQ holds for each portal: how many jobs wait and have failed, and by which error. Reads only.
 
 Tells of a failed job its id, and the class and place of the error; never arguments, and never the error's own words,
 which may quote what was being sent.
@@ -13,7 +13,7 @@ from typing import Any
 from redis import Redis
 from rq import Queue
 from rq.job import Job
-from rq.registry import FailedJobRegistry, StartedJobRegistry
+from rq.registry import FailedJobRegistry
 from rq.results import Result
 from rq.serializers import JSONSerializer
 
@@ -40,7 +40,6 @@ class Jobs:
     """The jobs of one portal. failures: the newest of the failed."""
 
     waiting: int
-    running: int
     failed: int
     failures: tuple[Failure, ...] = ()
 
@@ -49,18 +48,16 @@ class Jobs:
 def read_jobs(redis: Redis, portal: str) -> Jobs:
     """The jobs of a portal, in a bounded number of reads. Raises RecordUnavailableError."""
     queue = Queue(queue_name(portal), connection=redis, serializer=JSONSerializer)
-    running = StartedJobRegistry(queue=queue)
     failed = FailedJobRegistry(queue=queue)
     with redis.pipeline(transaction=False) as pipeline:
         pipeline.llen(queue.key)
-        pipeline.zcard(running.key)
         # Scored with the time of their end; RQ takes them away some time after that.
         pipeline.zcount(failed.key, to_ms(utc_now()) / 1000, "+inf")
         pipeline.zrevrange(failed.key, 0, SHOWN - 1)
         answers: list[Any] = pipeline.execute()
-    waiting, runs, count, newest = answers
+    waiting, count, newest = answers
     names = [name.decode("utf-8", "replace")[:100] for name in newest[:count]]
-    return Jobs(waiting, runs, count, tuple(Failure(name, _error_of(redis, name)) for name in names))
+    return Jobs(waiting, count, tuple(Failure(name, _error_of(redis, name)) for name in names))
 
 
 def _error_of(redis: Redis, name: str) -> str:

@@ -65,6 +65,11 @@ class Learned:
 def read_learned(redis: Redis, portal: str) -> Learned:
     """What is known now. Raises RecordUnavailableError."""
     kept: Any = redis.hgetall(keys.PACE + portal)
+    return learned_from_hash(kept)
+
+
+def learned_from_hash(kept: Mapping[bytes, bytes]) -> Learned:
+    """What was learned, as its hash says it."""
     text = {name.decode(): value.decode() for name, value in kept.items()}
     takes_ms = {name[2:]: float(value) for name, value in text.items() if name.startswith("t:")}
     return Learned(

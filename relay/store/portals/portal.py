@@ -24,6 +24,7 @@ from relay.store.portals.learned import (
     slow_down,
     take_slot,
 )
+from relay.store.portals.survey import Survey, survey
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 from relay.store.redis.lease import lease
@@ -44,6 +45,10 @@ class PortalRecord:
     def learned(self) -> Learned:
         """What it has shown of itself."""
         return read_learned(self._redis, self.name)
+
+    def survey(self, now: datetime) -> Survey:
+        """It at one moment: what is to be done, its gate, what it has shown of itself."""
+        return survey(self._redis, self.name, now)
 
     def learn(self, fields: Mapping[str, str]) -> None:
         """Keep what it has shown, by the names of the hash (learned.py)."""

@@ -8,16 +8,16 @@ from typing import Any
 
 from redis import Redis
 
-from relay.queue.jobs import QUEUE_PREFIX, WORKERS_KEY
+from relay.queue.jobs import WORKERS_KEY, portal_of
 from relay.store.redis.guard import guarded
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """One worker process. heartbeat: None where RQ knows its name only."""
+    """One worker process, and the portals that it serves. heartbeat: None where RQ knows its name only."""
 
     name: str
-    portal: str
+    portals: tuple[str, ...]
     state: str
     heartbeat: datetime | None
     born: datetime | None
@@ -38,7 +38,8 @@ def read_workers(redis: Redis) -> list[Worker]:
 def _worker(member: str, answer: list[bytes | None]) -> Worker:
     queues, state, heartbeat, birth = [(part or b"").decode() for part in answer]
     name = member.rpartition(":")[2]
-    return Worker(name, queues.removeprefix(QUEUE_PREFIX), state or "?", _moment(heartbeat), _moment(birth))
+    portals = tuple(portal_of(queue) for queue in queues.split(",") if queue)
+    return Worker(name, portals, state or "?", _moment(heartbeat), _moment(birth))
 
 
 def _moment(text: str) -> datetime | None:

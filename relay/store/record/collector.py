@@ -80,7 +80,8 @@ class Collector:
 
     def _write(self, group: list[_Waiter]) -> None:
         try:
-            answers: list[Any] = run(self._record.redis, record_call([waiter.entries for waiter in group]))
+            call = record_call([waiter.entries for waiter in group])
+            answers: list[Any] = run(self._record.redis, call, self._record.replicas)
         except ResponseError as error:
             self._fail(group, error)
         except RedisError as error:

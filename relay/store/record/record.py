@@ -23,6 +23,7 @@ from relay.store.record.ledger import Ledger, read_ledger
 from relay.store.record.packing import Hash
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
+from relay.store.redis.replicas import confirm
 from relay.store.redis.scripts import Argument, Script, ScriptCall, run, run_all
 
 __all__ = ["HARD_DEADLINE", "SINGLE", "Allowance", "Entry", "Load", "Receipt", "Record", "Settlement"]
@@ -31,18 +32,26 @@ LOOK, WAKE, REPLAY, PRUNE, LEAVE = (Script.load(name) for name in ("look", "wake
 
 
 class Record:
-    """The record as the processes use it."""
+    """The record as the processes use it.
 
-    def __init__(self, redis: Redis) -> None:
+    replicas: how many have to have what is promised: what was received, and what was claimed before it is sent. All
+    else may be forgotten by a failover, and is done again or looked for.
+    """
+
+    def __init__(self, redis: Redis, replicas: int = 0) -> None:
         self.redis = redis
+        self.replicas = replicas
 
     @guarded
-    def claim(self, portal: str, claim_id: str, now: datetime, load: Load = SINGLE) -> list[Delivery]:
+    def claim(
+        self, portal: str, claim_id: str, now: datetime, load: Load = SINGLE, *, to_send: bool = True
+    ) -> list[Delivery]:
         """Take the oldest deliveries that may be sent to a portal now, as many as the load allows; none: nothing waits.
 
         claim_id: chosen by the caller. Where the answer was lost, the same claim again returns what it took.
+        to_send: whether what is taken is sent: only then replicas are waited for.
         """
-        claimed = run(self.redis, claim_call(portal, claim_id, now, load))
+        claimed = run(self.redis, claim_call(portal, claim_id, now, load), self.replicas if to_send else 0)
         return self._with_attempts([codec.flat_to_hash(flat) for flat in claimed])
 
     @guarded
@@ -261,8 +270,11 @@ class Record:
 
     @guarded
     def is_writable(self) -> bool:
-        """Whether Redis takes writes now."""
-        return bool(self.redis.set(f"{keys.LEASE}ready", "1", px=1000))
+        """Whether Redis takes writes now, and as many replicas have them as are waited for."""
+        is_written = bool(self.redis.set(f"{keys.LEASE}ready", "1", px=1000))
+        if self.replicas:
+            confirm(self.redis, self.replicas)
+        return is_written
 
     def _hashes(self, prefix: str, ids: Iterable[str]) -> list[Hash]:
         wanted = list(ids)

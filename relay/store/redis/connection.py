@@ -7,15 +7,15 @@ redis+sentinel://[[user]:password@]host:port,host:port/service[/db][?sentinel_us
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import urlsplit
 
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
-from redis.sentinel import Sentinel
 
 from relay.core.errors import ConfigError, Mistake, RecordUnavailableError
+from relay.store.redis.sentinel import connect_by_sentinels
 
 CONNECT_TIMEOUT_S = 1.0
 ANSWER_TIMEOUT_S = 3.0
@@ -42,21 +42,9 @@ def connect(url: str, *, blocking: bool = False) -> Redis:
         "health_check_interval": 30 if blocking else 0,
     }
     parts = urlsplit(url)
-    if not parts.scheme.endswith("+sentinel"):
-        return Redis.from_url(url, **options)
-    service, _, db = parts.path.strip("/").partition("/")
-    hosts = parts.netloc.rpartition("@")[2]
-    sentinels = [(host.rpartition(":")[0] or host, int(host.rpartition(":")[2] or 26379)) for host in hosts.split(",")]
-    extra = {key: values[-1] for key, values in parse_qs(parts.query).items()}
-    own = {name: extra.pop(f"sentinel_{name}") for name in ("username", "password") if f"sentinel_{name}" in extra}
-    # A `rediss` is one for both: to ask in the open who the primary is would let anybody answer.
-    tls: dict[str, Any] = {"ssl": True} if parts.scheme.startswith("rediss") else {}
-    sentinel = Sentinel(sentinels, sentinel_kwargs={**options, **tls, **own})  # type: ignore[no-untyped-call] # redis-py
-    login = {name: unquote(value) for name in ("username", "password") if (value := getattr(parts, name))}
-    master: Redis = sentinel.master_for(  # type: ignore[no-untyped-call] # redis-py
-        service or "mymaster", db=int(db or 0), **options, **tls, **login, **extra
-    )
-    return master
+    if parts.scheme.endswith("+sentinel"):
+        return connect_by_sentinels(parts, options)
+    return Redis.from_url(url, **options)
 
 
 def ensure_durable(redis: Redis) -> str | None:

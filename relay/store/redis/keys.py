@@ -41,6 +41,7 @@
 
     relay:claim:{claim}              string  what a claim has taken, should its answer be lost   TTL: the hard deadline
     relay:archives                   hash    folder of an archive -> its host, what is wrong with it, when that was said
+    relay:waited                     channel where nobody listens: makes a wait for replicas one for all before it
     relay:wakes                      string  how many jobs were made: their ids
     relay:format                     string  how the record is laid out (store/record/upgrade.py)
     relay:ledger                     hash    counts since the beginning: events by state, duplicates, deliveries
@@ -114,6 +115,7 @@ DOUBTFUL = f"{PREFIX}doubtful:"
 UNDECIDED = f"{PREFIX}undecided"
 PORTALS = f"{PREFIX}portals"
 CLAIM = f"{PREFIX}claim:"
+WAITED = f"{PREFIX}waited"
 WAKES = f"{PREFIX}wakes"
 FORMAT = f"{PREFIX}format"
 CLOCK = f"{PREFIX}clock"

@@ -17,6 +17,7 @@ from redis.exceptions import NoScriptError
 
 from relay.queue import jobs
 from relay.store.redis import keys
+from relay.store.redis.replicas import ask_replicas, check_replicas, leave_demoted
 
 Argument = str | bytes | int
 
@@ -46,27 +47,30 @@ class ScriptCall:
     argv: Sequence[Argument]
 
 
-def run(redis: Redis, call: ScriptCall) -> Any:
-    """Run one script. Raises redis.exceptions.RedisError."""
-    answer = run_all(redis, [call])[0]
+def run(redis: Redis, call: ScriptCall, replicas: int = 0) -> Any:
+    """Run one script. replicas: see run_all. Raises redis.exceptions.RedisError."""
+    answer = run_all(redis, [call], replicas)[0]
     if isinstance(answer, Exception):
         raise answer
     return answer
 
 
-def run_all(redis: Redis, calls: Sequence[ScriptCall]) -> list[Any]:
+def run_all(redis: Redis, calls: Sequence[ScriptCall], replicas: int = 0) -> list[Any]:
     """Run scripts in one round trip; each answer, or the exception in its place.
 
-    Raises redis.exceptions.RedisError where the connection fails as a whole.
+    replicas: how many of them have to have what was written, in the same round trip (replicas.py).
+    Raises redis.exceptions.RedisError where the connection fails as a whole, or too few replicas answer.
     """
-    answers = _pipeline(redis, calls)
+    answers, said = _pipeline(redis, calls, replicas)
     unknown = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-    if not unknown:
-        return answers
-    for script in {calls[index].script for index in unknown}:
-        redis.script_load(script.text)
-    for index, answer in zip(unknown, _pipeline(redis, [calls[index] for index in unknown]), strict=True):
-        answers[index] = answer
+    if unknown:
+        for script in {calls[index].script for index in unknown}:
+            redis.script_load(script.text)
+        late, said = _pipeline(redis, [calls[index] for index in unknown], replicas)
+        for index, answer in zip(unknown, late, strict=True):
+            answers[index] = answer
+    leave_demoted(redis, answers)
+    check_replicas(redis, said, replicas)
     return answers
 
 
@@ -78,12 +82,15 @@ def pairs(fields: Iterable[tuple[str, Argument]]) -> list[Argument]:
     return [len(flat), *flat]
 
 
-def _pipeline(redis: Redis, calls: Sequence[ScriptCall]) -> list[Any]:
+def _pipeline(redis: Redis, calls: Sequence[ScriptCall], replicas: int) -> tuple[list[Any], list[Any]]:
+    """The answers of the scripts, and what replicas have said."""
     with redis.pipeline(transaction=False) as pipeline:
         for call in calls:
             pipeline.evalsha(call.script.sha, len(call.keys), *call.keys, *call.argv)
+        if replicas:
+            ask_replicas(pipeline, replicas)
         answers: list[Any] = pipeline.execute(raise_on_error=False)
-        return answers
+    return answers[: len(calls)], answers[len(calls) :]
 
 
 def _read(name: str) -> str:

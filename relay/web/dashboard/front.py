@@ -74,6 +74,8 @@ def _link(need: Need) -> Link:
             url = url_for("dashboard.deliveries", watch=WatchState.OVERDUE.value)
         case NeedCode.WAITING:
             url = url_for("dashboard.deliveries", state=State.PENDING.value, portal=need.subject)
+        case NeedCode.FAILOVER:
+            url = url_for("dashboard.index")
         case NeedCode.SILENT | NeedCode.MEMORY | NeedCode.ARCHIVE:
             url = url_for("dashboard.sources")
         case _:

