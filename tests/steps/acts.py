@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from relay.core.errors import RelayError
@@ -37,7 +38,9 @@ from tests.support.folders import WEB_SECRETS
 from tests.support.waiting import until
 from workers.delivery import deliver
 from workers.delivery.reconcile import reconcile_next
-from workers.maintenance.sweeper import prune, sweep
+from workers.maintenance.packer import Places, pack
+from workers.maintenance.retention import prune, remove_bodies
+from workers.maintenance.sweeper import sweep
 from workers.portal import gatekeeper
 from workers.portal.context import Context
 
@@ -139,7 +142,7 @@ def receive_together(hands: Hands, posts: list[dict[str, Any]]) -> dict[str, lis
     together = replace(hands, collector=collector)
     threads: list[threading.Thread] = []
     told: list[dict[str, list[str]]] = []
-    with collector._writing:  # somebody writes, and meanwhile the others gather
+    with collector._lead.awaited(SimpleNamespace(is_done=False)):  # somebody writes, and meanwhile the others gather
         for number, post in enumerate(posts, 1):
             threads.append(threading.Thread(target=lambda post=post: told.append(receive(together, **post))))
             threads[-1].start()
@@ -152,13 +155,13 @@ def receive_together(hands: Hands, posts: list[dict[str, Any]]) -> dict[str, lis
 def send(hands: Hands) -> int:
     """How many turns it took until nothing waits."""
     turns = 0
-    while deliver.deliver_next(hands.context):
+    while deliver.deliver_next(hands.context, hands.context.survey()):
         turns += 1
     return turns
 
 
 def send_once(hands: Hands) -> bool:
-    return deliver.deliver_next(hands.context)
+    return deliver.deliver_next(hands.context, hands.context.survey())
 
 
 def look_into(hands: Hands) -> bool:
@@ -192,6 +195,14 @@ def repair(hands: Hands) -> None:
 
 def forget_old(hands: Hands) -> bool:
     return prune(hands.record, hands.context.clock()) is None
+
+
+def pack_final(hands: Hands) -> int:
+    return pack(hands.store.compaction, Places(), hands.context.clock(), threading.Event())
+
+
+def forget_bodies(hands: Hands) -> bool:
+    return remove_bodies(hands.store, hands.context.clock(), None, hands.context.clock())[1]
 
 
 def wake(hands: Hands) -> int:
@@ -233,12 +244,12 @@ def step_bulks(hands: Hands) -> None:
 
 def erase(hands: Hands, value: str) -> bool:
     if traces := traces_of(hands, value):
-        Eraser(hands.store, PERSONS, hands.context.clock).erase(value, traces, WHO, cancel=True)
+        Eraser(hands.store, PERSONS, clock=hands.context.clock).erase(value, traces, WHO, cancel=True)
     return bool(traces)
 
 
 def traces_of(hands: Hands, value: str) -> Traces:
-    return Eraser(hands.store, PERSONS, hands.context.clock).find(value, lambda _seen, _total: None)
+    return Eraser(hands.store, PERSONS, clock=hands.context.clock).find(value, lambda _seen, _total: None)
 
 
 def finish(hands: Hands, token: str) -> bool:
@@ -248,8 +259,9 @@ def finish(hands: Hands, token: str) -> bool:
 ACTS: dict[str, Callable[..., Any]] = {
     act.__name__: act
     for act in (
-        receive, receive_together, send, send_once, look_into, ask_portal, mend, give_back, repair, forget_old, wake,
-        replay, settle, cancel, leave, pause, resume, begin_bulk, step_bulks, erase, finish,
+        receive, receive_together, send, send_once, look_into, ask_portal, mend, give_back, repair, forget_old,
+        pack_final, forget_bodies, wake, replay, settle, cancel, leave, pause, resume, begin_bulk, step_bulks, erase,
+        finish,
     )
 }  # fmt: skip
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State
-from relay.store.record import record as record_module
+from relay.store.record import calls
 from relay.store.record.collector import Collector
 from relay.store.record.record import Entry, Record, Settlement
 from relay.store.record.search import Filter, list_deliveries
@@ -39,10 +39,10 @@ def write_the_event_in_two_trips() -> None:
 
 def wake_outside_the_script() -> None:
     """The job of a worker after the event, in a trip of its own."""
-    whole = record_module.RECORD
+    whole = calls.RECORD
     text = whole.text.replace(WAKING, f"{WAKING}  do return end\n")
     assert text != whole.text, "nothing in the script wakes a worker by this name"
-    record_module.RECORD = Script(whole.name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+    calls.RECORD = Script(whole.name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
     record_all = Collector.record_all
 
     def record_and_wake(self: Collector, entries: Sequence[Entry]) -> Any:
@@ -69,7 +69,7 @@ def claim_after_the_call() -> None:
     claim, settle_all = Record.claim, deliver.settle_all
     postponed: list[tuple[Any, ...]] = []
 
-    def peek(self: Record, *arguments: Any) -> Any:
+    def peek(self: Record, *arguments: Any, **_: Any) -> Any:
         postponed.append(arguments)
         waiting = list_deliveries(self, Filter(state=State.PENDING), None, 1).rows
         return [replace(one, state=State.SENDING, turn=one.turn + 1) for one in waiting]

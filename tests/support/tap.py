@@ -31,9 +31,9 @@ HANDSHAKE = {b"CLIENT", b"HELLO", b"SELECT", b"AUTH", b"PING"}
 """What a connection says of itself is no step of a journey."""
 READS = frozenset(
     b"GET MGET EXISTS HGET HGETALL HMGET HEXISTS LLEN LRANGE SMEMBERS SCARD TTL PTTL XLEN XRANGE XREVRANGE "
-    b"ZCARD ZCOUNT ZRANGE ZRANGEBYSCORE ZREVRANGE ZSCORE EVALSHA_RO FCALL_RO SCRIPT CONFIG INFO TIME".split()
+    b"ZCARD ZCOUNT ZRANGE ZRANGEBYSCORE ZREVRANGE ZSCORE EVALSHA_RO FCALL_RO SCRIPT CONFIG INFO TIME MULTI EXEC".split()
 )
-"""Commands that change nothing. A script may change something, whether it does or not."""
+"""Commands that change nothing by themselves. A script may change something, whether it does or not."""
 PEER = struct.Struct("3i")
 
 
