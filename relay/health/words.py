@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from relay.health.assessment import Need, NeedCode
+from relay.store.record.needs import Group
 
 
 def figure_of(need: Need) -> str:
@@ -65,6 +66,20 @@ def sentence_of(need: Need) -> str:
         NeedCode.FAILOVER: "the servers of the record: " + "; ".join(need.details)[:500],
         NeedCode.SILENT: f"source {need.subject} has said nothing for {lasts}",
     }[need.code]
+
+
+def name_of(group: Group) -> str:
+    """What a group of failures has in common, in a line."""
+    if group["source"]:
+        return f"{group['source']}: {group['fault']}"
+    template = f", template {group['template_id']}" if group["template_id"] else ""
+    return f"{group['rule']} → {group['portal']}{template}: {group['reason']}"
+
+
+def sentence_of_group(group: Group) -> str:
+    """The same with how many they are."""
+    counted = _events(group.count) if group["source"] else _deliveries(group.count)
+    return f"{counted} {group.state} ({name_of(group)})"
 
 
 def span_of(span: timedelta) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from redis import Redis
 
+from relay.core.events import iso
 from relay.core.ids import time_of
 from relay.core.lifecycle import EventState, State
 from relay.store.record.search import WAITING_FOR_A_PERSON, Filter
@@ -73,6 +74,16 @@ class Group:
             source=self["source"] or None,
             fault=self["fault"] or None,
         )
+
+    def to_wire(self) -> dict[str, Any]:
+        return {
+            "state": self.state.value,
+            "count": self.count,
+            "first_seen": iso(self.first_seen),
+            "last_seen": iso(self.last_seen),
+            "newest": self.newest,
+            "filter": self.filter.to_query(),
+        }
 
 
 @guarded
