@@ -277,10 +277,13 @@ def test_a_new_group_of_failures_is_told_once_and_when_nobody_is_needed_for_it(w
     watchman.look()
 
     first, second, over = receiver.contents
-    assert kinds(first, "new") == [("rejected", "website: lead_id")]
-    assert "1 event was rejected (website: lead_id)" in first["text"]
-    assert (kinds(second, "new"), kinds(second, "still")) == ([("rejected", "website: email")], [])
-    assert kinds(over, "resolved") == [("rejected", "website: email"), ("rejected", "website: lead_id")]
+    assert kinds(first, "new") == [("rejected", "website: cannot be filled: lead_id")]
+    assert "1 event was rejected (website: cannot be filled: lead_id)" in first["text"]
+    assert (kinds(second, "new"), kinds(second, "still")) == ([("rejected", "website: cannot be filled: email")], [])
+    assert kinds(over, "resolved") == [
+        ("rejected", "website: cannot be filled: email"),
+        ("rejected", "website: cannot be filled: lead_id"),
+    ]
 
 
 def test_the_signature_is_that_of_standard_webhooks(receiver, clock):

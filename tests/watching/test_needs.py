@@ -74,13 +74,14 @@ def test_what_failed_alike_is_one_group(operator, record):
     groups = {(one.state, one["fault"] or one["reason"]): one for one in read_groups(record.redis)}
 
     assert {key: one.count for key, one in groups.items()} == {
-        (EventState.REJECTED, "lead_id"): 1,
-        (EventState.REJECTED, "email, lead_id"): 1,
+        (EventState.REJECTED, "cannot be filled: lead_id"): 1,
+        (EventState.REJECTED, "cannot be filled: email, lead_id"): 1,
         (State.DEAD, "error_argument"): 3,
         (State.DEAD, "budget_spent"): 1,
     }
     text = see(operator, "/needs")
     assert "The portal refuses a value of the call" in text
+    assert "lead_id: missing" in text
     assert "document-lead → main, template 1" in text
     assert text.count("Replay these") == 4
 

@@ -83,6 +83,7 @@ def one_bulk(bulk_id: str) -> Any:
         title=bulk_acts.title_of(found),
         progress=bulk_acts.progress_of_bulk(found),
         outcomes=outcomes,
+        wanted=bulk_acts.filter_in_words(found),
         story=bulk_acts.story_of_outcomes(found, outcomes),
         is_replay=found.act is BulkAct.REPLAY,
         is_stopping=replays.bulks.is_stopping(bulk_id),

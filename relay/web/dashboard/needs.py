@@ -9,6 +9,7 @@ from typing import Any
 
 from flask import render_template
 
+from relay.core.lifecycle import EventState
 from relay.store.record.needs import GROUPED, KINDS
 from relay.web.dashboard.frame import blueprint
 from relay.web.dashboard.live import OVERVIEW
@@ -20,7 +21,10 @@ from relay.web.services import services
 @blueprint.get("/needs")
 def needs() -> Any:
     """The groups of rejected, dead and uncertain ones, each kind's newest first."""
-    views = [view_of(group) for group in services().store.failures()]
+    groups = services().store.failures()
+    rejected = [group.newest for group in groups if group.state is EventState.REJECTED]
+    samples = {event.id: event for event in services().record.events(rejected)}
+    views = [view_of(group, samples.get(group.newest)) for group in groups]
     sections = [(state, TITLES[state], [view for view in views if view.state == state]) for state in KINDS]
     return render_template(
         "needs.html",

@@ -99,5 +99,19 @@ def story_of_outcomes(bulk: Bulk, outcomes: Mapping[State, int]) -> str:
     return f"{outcomes.get(State.STARTED, 0):,} of {total:,} {noun_of(None, total)} have started."
 
 
+LABELS = {
+    "state": "State", "source": "Source", "rule": "Rule", "portal": "Portal", "code": "Code or reason",
+    "template_id": "Template", "document_id": "Document", "fault": "Fault", "watch": "End", "bulk": "Made by",
+    "since": "Since (UTC)", "until": "Before (UTC)", "needs": "Only",
+}  # fmt: skip
+
+
+def filter_in_words(bulk: Bulk) -> list[tuple[str, str]]:
+    """What was dealt with, each part of the filter with its label."""
+    said = bulk.wanted | ({"needs": "what waits for a person"} if "needs" in bulk.wanted else {})
+    moments = {name: said[name][:19].replace("T", " ") for name in ("since", "until") if name in said}
+    return [(LABELS[name], value) for name, value in (said | moments).items()]
+
+
 def _rules_of(bulk: Bulk) -> str:
     return bulk.rules if bulk.act is BulkAct.REPLAY else "original"
