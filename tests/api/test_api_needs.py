@@ -28,12 +28,8 @@ def test_a_group_is_replayed_by_its_own_filter(api, services, record):
         make_rejected(record)
     (group,) = api.get("/needs")["groups"]
     assert (group["state"], group["count"]) == ("rejected", 2)
-    assert group["filter"] == {
-        "state": "rejected",
-        "source": "website",
-        "fault": "cannot be filled: lead_id",
-        "needs": "1",
-    }
+    fault = "cannot be filled: lead_id"
+    assert group["filter"] == {"state": "rejected", "source": "website", "fault": fault, "needs": "1"}
 
     begun = api.post("/replays", {"filter": group["filter"]}, 201)
     services.bulk.step(begun["id"])

@@ -38,6 +38,7 @@ from workers.alerts.watchman import Watchman
 
 SECRET = "whsec_" + base64.b64encode(b"secret-of-the-test").decode()
 HOUR = timedelta(hours=1)
+EMAIL, LEAD_ID = (f"website: cannot be filled: {name}" for name in ("email", "lead_id"))
 NEWS = News({"dead:": "1 delivery is dead"}, {}, {}, {})
 
 
@@ -277,12 +278,12 @@ def test_a_new_group_of_failures_is_told_once_and_when_nobody_is_needed_for_it(w
     watchman.look()
 
     first, second, over = receiver.contents
-    assert kinds(first, "new") == [("rejected", "website: cannot be filled: lead_id")]
+    assert kinds(first, "new") == [("rejected", LEAD_ID)]
     assert "1 event was rejected (website: cannot be filled: lead_id)" in first["text"]
-    assert (kinds(second, "new"), kinds(second, "still")) == ([("rejected", "website: cannot be filled: email")], [])
+    assert (kinds(second, "new"), kinds(second, "still")) == ([("rejected", EMAIL)], [])
     assert kinds(over, "resolved") == [
-        ("rejected", "website: cannot be filled: email"),
-        ("rejected", "website: cannot be filled: lead_id"),
+        ("rejected", EMAIL),
+        ("rejected", LEAD_ID),
     ]
 
 
