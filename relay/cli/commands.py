@@ -38,7 +38,7 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 def events(options: argparse.Namespace) -> int:
     """Events, newest first."""
-    wanted = Filter(_state(options.state), options.source, _since(options.since))
+    wanted = Filter(state_named(options.state), options.source, since_age(options.since))
     limit = max(1, min(options.limit, 1000))
     if options.archive:
         rows = archive_here(settings_here(with_record=False)).search(wanted, limit + 1)
@@ -80,7 +80,7 @@ def replay(options: argparse.Namespace) -> int:
             say("nothing was done", error=True)
             return 1
     config = load_config(settings.config, None)
-    key = _secret_key(settings)
+    key = secret_key_of(settings)
     persons = PersonIndex(key) if key else None
     replayer = Replayer(store.record, config.sources, config.rules, persons, settings.public_url)
     try:
@@ -102,7 +102,7 @@ def _archived_delivery(archive: Archive, delivery_id: str) -> Delivery:
     return next(one for one in find_archived(archive, delivery_id).deliveries if one.id == delivery_id)
 
 
-def _secret_key(settings: Settings) -> str | None:
+def secret_key_of(settings: Settings) -> str | None:
     """The environment's, or the one that `up` has made."""
     return settings.secret_key or kept_secrets(Path("var") / "secrets.env").get("RELAY_SECRET_KEY")
 
@@ -130,7 +130,7 @@ def audit(options: argparse.Namespace) -> int:
 def erase(options: argparse.Namespace) -> int:
     """Remove a person, and prove it."""
     settings = settings_here()
-    key = _secret_key(settings)
+    key = secret_key_of(settings)
     if not key:
         raise RelayError("RELAY_SECRET_KEY is needed: without it, what rules extracted is not found")
     archive = archive_here(settings) if settings.archive and settings.archive.exists() else None
@@ -146,7 +146,7 @@ def erase(options: argparse.Namespace) -> int:
     if traces.open and not options.cancel:
         say(f"{len(traces.open)} deliveries are not final yet: --cancel gives them up", error=True)
         return 1
-    if not options.yes and not _agreed("This cannot be undone. Erase it?"):
+    if not options.yes and not agreed("This cannot be undone. Erase it?"):
         say("nothing was done", error=True)
         return 1
     eraser.erase(options.value, traces, who_in_terminal(), cancel=options.cancel)
@@ -184,7 +184,7 @@ def settings_here(*, with_record: bool = True) -> Settings:
     return Settings.from_environment(environ)
 
 
-def _state(text: str | None) -> EventState | State | None:
+def state_named(text: str | None) -> EventState | State | None:
     state = parse_state(text) if text else None
     if text and state is None:
         known = ", ".join([*State, *EventState])
@@ -192,7 +192,7 @@ def _state(text: str | None) -> EventState | State | None:
     return state
 
 
-def _since(age: str | None) -> datetime | None:
+def since_age(age: str | None) -> datetime | None:
     if age is None:
         return None
     match = AGE.fullmatch(age)
@@ -220,10 +220,10 @@ def _outcome(delivery: Delivery) -> str:
 
 def _confirmed(delivery: Delivery) -> bool:
     say(f"{delivery.id} has started workflow {delivery.workflow_id}. Replaying it starts a second one.")
-    return _agreed("Start it again?")
+    return agreed("Start it again?")
 
 
-def _agreed(question: str) -> bool:
+def agreed(question: str) -> bool:
     if not sys.stdin.isatty():
         say("say --yes to do it", error=True)
         return False

@@ -44,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_rules(commands)
     _add_sources(commands)
     _add_record(commands)
+    _add_bulk(commands)
     return parser
 
 
@@ -143,3 +144,26 @@ def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         commands, "audit", "relay.cli.commands:audit", "add up the ledger; 1 if it does not balance", "audit"
     )
     audit.add_argument("--json", action="store_true")
+
+
+def _add_bulk(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    module = "relay.cli.bulk_commands"
+    text = "list what failed and waits for a person, in groups; 1 if there is anything"
+    needs = _command(commands, "needs", f"{module}:needs", text, "needs")
+    needs.add_argument("--json", action="store_true", help="one JSON object a line")
+    text = "replay, leave or settle all that a filter finds, after it was counted"
+    many = _command(commands, "bulk", f"{module}:bulk", text, "bulk replay --state rejected --needs --source website")
+    acts = ("replay", "leave", "settle-started", "settle-again", "give-up")
+    many.add_argument("act", choices=acts, metavar="ACT", help=", ".join(acts))
+    many.add_argument("--state", default="dead", help="dead (default), started, rejected, ignored or uncertain")
+    for name in ("source", "rule", "portal", "code"):
+        many.add_argument(f"--{name}")
+    many.add_argument("--fault", help="what is wrong with rejected events, as `needs` says it")
+    many.add_argument("--since", metavar="AGE", help="such as 30m, 1h, 7d")
+    many.add_argument("--needs", action="store_true", help="only what nobody has dealt with")
+    many.add_argument("--note", default="", help="why, for the log; needed for all but a replay")
+    many.add_argument(
+        "--rules", choices=("original", "current"), default="original", help="for deliveries: events take today's rules"
+    )
+    many.add_argument("--dry-run", action="store_true", help="only count")
+    many.add_argument("--yes", action="store_true", help="do not ask before it is done")

@@ -37,6 +37,7 @@ class Snapshot:
     """Everything at one glance.
 
     for_person: uncertain deliveries that only a person can decide. dead: those that nobody has dealt with.
+    rejected: events that nobody has replayed or left.
     overdue: started ones whose end was not heard of in time. misfits: what a failover may forget, and why.
     last_events: when each source was heard last; None: never. probes: how many of each source were answered.
     archives: the folders that events are archived in.
@@ -52,6 +53,7 @@ class Snapshot:
     last_events: Mapping[str, datetime | None]
     probes: Mapping[str, int]
     archives: tuple[KnownArchive, ...] = ()
+    rejected: int = 0
 
 
 def take_snapshot(store: Store, portals: Iterable[str], sources: Iterable[str], now: datetime) -> Snapshot:
@@ -69,6 +71,7 @@ def take_snapshot(store: Store, portals: Iterable[str], sources: Iterable[str], 
         last_events={name: one.newest for name, one in presence.items()},
         probes={name: one.count for name, one in probes.items()},
         archives=tuple(store.known_archives()),
+        rejected=store.record.unmended(),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from relay.health.assessment import Need, NeedCode
+from relay.store.record.needs import Group
 
 
 def figure_of(need: Need) -> str:
@@ -29,6 +30,7 @@ def label_of(need: Need) -> str:
     return {
         NeedCode.LEDGER: "the ledger does not balance",
         NeedCode.DEAD: "dead: given up, and neither replayed nor left",
+        NeedCode.REJECTED: "rejected: a rule wanted them, and neither replayed nor left",
         NeedCode.UNCERTAIN: "uncertain: only a person can tell whether they started",
         NeedCode.OVERDUE: "overdue: the end of the workflow was not heard of in time",
         NeedCode.HELD: f"portal {need.subject}",
@@ -49,6 +51,7 @@ def sentence_of(need: Need) -> str:
     return {
         NeedCode.LEDGER: "the ledger does not balance: " + "; ".join(need.details),
         NeedCode.DEAD: f"{_deliveries(need.count)} dead, and nobody has dealt with it",
+        NeedCode.REJECTED: f"{_events(need.count)} rejected, and nobody has dealt with it",
         NeedCode.UNCERTAIN: f"{_deliveries(need.count)} uncertain: somebody has to look whether it has started",
         NeedCode.OVERDUE: f"{_deliveries(need.count)} overdue: no word of the workflow's end has come in "
         "time; look on the portal",
@@ -65,6 +68,20 @@ def sentence_of(need: Need) -> str:
     }[need.code]
 
 
+def name_of(group: Group) -> str:
+    """What a group of failures has in common, in a line."""
+    if group["source"]:
+        return f"{group['source']}: {group['fault']}"
+    template = f", template {group['template_id']}" if group["template_id"] else ""
+    return f"{group['rule']} → {group['portal']}{template}: {group['reason']}"
+
+
+def sentence_of_group(group: Group) -> str:
+    """The same with how many they are."""
+    counted = _events(group.count) if group["source"] else _deliveries(group.count)
+    return f"{counted} {group.state} ({name_of(group)})"
+
+
 def span_of(span: timedelta) -> str:
     """A duration in its largest unit."""
     seconds = max(0, round(span.total_seconds()))
@@ -76,6 +93,10 @@ def span_of(span: timedelta) -> str:
 
 def _first(need: Need) -> str:
     return "".join(need.details[:1])
+
+
+def _events(count: int) -> str:
+    return f"{count} event was" if count == 1 else f"{count} events were"
 
 
 def _deliveries(count: int) -> str:

@@ -17,12 +17,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import unquote_plus, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from relay.core.errors import LostRace, RelayError
 from relay.core.events import Delivery, Event
 from relay.core.ids import EVENT_PREFIX, utc_now
 from relay.core.lifecycle import FINAL, State
+from relay.core.spellings import forms_of
+from relay.operations.numbers import NUMBER, is_same_number
 from relay.sources.charsets import guesses
 from relay.store import Store
 from relay.store.archive.archive import Archive
@@ -35,10 +37,11 @@ SHORTEST = 4
 """A shorter value is in every other event by chance."""
 PHONE = re.compile(r"\+?[\d\s()./-]{7,}")
 PUNCTUATION = re.compile(r"[\s()./-]")
-ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
 Progress = Callable[[int, int], None]
+Finder = Callable[[Event, Sequence[Delivery]], bool]
+"""Whether an event with its deliveries is of the person."""
 
 
 class NotErasableError(RelayError):
@@ -55,10 +58,15 @@ class Needle:
         self._pattern = re.compile(rf"(?<![\w.+-]){re.escape(text)}(?![\w-])(?!\.\w)")
         digits = PUNCTUATION.sub("", text).lstrip("+") if PHONE.fullmatch(text) else ""
         self._phone = re.compile(rf"(?<!\d){digits}(?!\d)") if digits else None
+        self._value = text
 
     def is_in(self, text: str) -> bool:
         """Whether a text holds it, in one of the forms that senders give it."""
-        return any(self._is_in(form.casefold()) for form in _forms(text))
+        return any(self._is_in(form.casefold()) for form in forms_of(text))
+
+    def is_number_in(self, text: str) -> bool:
+        """Whether a text holds a number that is dialled alike. It takes long: for what carries the number's mark."""
+        return any(is_same_number(self._value, one) for form in forms_of(text) for one in NUMBER.findall(form))
 
     def _is_in(self, text: str) -> bool:
         if self._pattern.search(text):
@@ -114,16 +122,16 @@ class Eraser:
         Raises NotErasableError, ArchiveError, RecordUnavailableError.
         """
         needle, traces = Needle(value), Traces()
-        marked = set(self.record.events_of_person(self.persons.key_of(value)))
+        is_his = self._finder(value, needle)
         total, seen = self.record.event_count(), 0
         for ids in self._all_ids():
-            self._look(ids, needle, marked, traces)
+            self._look(ids, is_his, traces)
             seen += len(ids)
             progress(seen, total)
         traces.entries = self.store.traces.entries(needle.is_in)
         traces.keys = self.store.traces.texts(needle.is_in, set(traces.events))
         if self.archive:
-            self._look_in(self.archive, needle, self.persons.key_of(value), traces, progress_of_files)
+            self._look_in(self.archive, is_his, traces, progress_of_files)
         return traces
 
     def erase(self, value: str, traces: Traces, who: str, *, cancel: bool) -> None:
@@ -153,8 +161,27 @@ class Eraser:
         return [f"{one.folder} on {one.host}" for one in self.store.known_archives() if one.folder != here]
 
     def is_marked(self, value: str) -> bool:
-        """Whether an event is still found by the value's mark."""
-        return bool(self.record.events_of_person(self.persons.key_of(value)))
+        """Whether an event is still found by the value's mark; of those with a number that ends alike, only his."""
+        if self.record.events_of_person(self.persons.exact_key_of(value)):
+            return True
+        ids, is_his = self.record.events_of_person(self.persons.key_of(value)), self._finder(value, Needle(value))
+        events = self.record.events(ids)
+        return len(events) < len(ids) or any(is_his(one, self.record.deliveries(one.deliveries)) for one in events)
+
+    def _finder(self, value: str, needle: Needle) -> Finder:
+        """Tells whether an event is of the person, by its marks or by what it holds."""
+        exact, alike = self.persons.exact_key_of(value), self.persons.key_of(value)
+
+        def is_his(event: Event, deliveries: Sequence[Delivery]) -> bool:
+            texts = _texts_of(event, deliveries)
+            if exact in event.person_keys or any(needle.is_in(text) for text in texts):
+                return True
+            # Another's number may end alike; where nothing is left to compare, it goes rather than stays.
+            return alike in event.person_keys and (
+                event.body_removed_at is not None or any(needle.is_number_in(text) for text in texts)
+            )
+
+        return is_his
 
     def _all_ids(self) -> Iterator[list[str]]:
         after: str | None = None
@@ -162,7 +189,7 @@ class Eraser:
             yield ids
             after = ids[-1]
 
-    def _look(self, ids: Sequence[str], needle: Needle, marked: set[str], traces: Traces) -> None:
+    def _look(self, ids: Sequence[str], is_his: Finder, traces: Traces) -> None:
         events = self.record.events(ids)
         deliveries = self.record.deliveries(one for event in events for one in event.deliveries)
         of_event: dict[str, list[Delivery]] = {}
@@ -170,19 +197,15 @@ class Eraser:
             of_event.setdefault(delivery.event_id, []).append(delivery)
         for event in events:
             own = of_event.get(event.id, [])
-            if event.id in marked or _holds(needle, event, own):
+            if is_his(event, own):
                 traces.events.append(event.id)
                 traces.deliveries += len(own)
                 traces.open += [one for one in own if one.state not in FINAL]
 
-    def _look_in(self, archive: Archive, needle: Needle, mark: str, traces: Traces, progress: Progress | None) -> None:
+    def _look_in(self, archive: Archive, is_his: Finder, traces: Traces, progress: Progress | None) -> None:
         files = archive.files()
         for number, path in enumerate(files, 1):
-            found = {
-                row.event.id
-                for row in archive.rows(path)
-                if mark in row.event.person_keys or _holds(needle, row.event, row.deliveries)
-            }
+            found = {row.event.id for row in archive.rows(path) if is_his(row.event, row.deliveries)}
             if found:
                 traces.archived[path] = found
             if progress:
@@ -197,16 +220,8 @@ class Eraser:
             raise NotErasableError(f"{delivery.id} has moved meanwhile: run it again") from None
 
 
-def _holds(needle: Needle, event: Event, deliveries: Iterable[Delivery]) -> bool:
-    texts = [*_texts_of_event(event), *(text for one in deliveries for text in _texts_of_delivery(one))]
-    return any(needle.is_in(text) for text in texts)
-
-
-def _forms(text: str) -> list[str]:
-    forms = [text]
-    if "\\u" in text:
-        forms.append(ESCAPE.sub(lambda match: chr(int(match[1], 16)), text))
-    return forms + [unquote_plus(form) for form in forms if "%" in form]
+def _texts_of(event: Event, deliveries: Iterable[Delivery]) -> list[str]:
+    return [*_texts_of_event(event), *(text for one in deliveries for text in _texts_of_delivery(one))]
 
 
 def _texts_of_event(event: Event) -> list[str]:

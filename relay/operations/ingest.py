@@ -25,6 +25,7 @@ from relay.core.telemetry import get_logger
 from relay.operations.batches import Piece, distinct_keys, pieces_of
 from relay.operations.deciding import Decision, decide, deliveries_of
 from relay.operations.pacing import Pauses, Turns, in_rows
+from relay.operations.persons_in import persons_in
 from relay.operations.probing import Prober
 from relay.rules import RuleBook
 from relay.sources import Source, Verified, Webhook
@@ -226,12 +227,16 @@ class Ingest:
     def _entry(self, source: Source, piece: Piece, decision: Decision) -> Entry:
         event = piece.event
         deliveries = deliveries_of(event.id, decision.intents, event.received_at, self._base)
+        personal = decision.personal
+        if not (deliveries and personal):
+            # Whom it is of is known by its looks only.
+            personal = (*personal, *persons_in(piece.context["body"]))
         event = event.decided(
             state=decision.state,
             reason="rule_not_filled" if decision.state is EventState.REJECTED else None,
             errors=decision.errors,
             deliveries=tuple([delivery.id for delivery in deliveries]),
-            person_keys=self._persons.keys_of(decision.personal),
+            person_keys=self._persons.keys_of(personal),
         )
         # Only what makes a call claims its dedup key: an event that no rule wanted must not stand in the way of the one
         # that is meant, be it the same after the rule is mended, or another behind which a stranger has put his own.

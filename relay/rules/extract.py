@@ -21,11 +21,13 @@ class Extractor:
     """The values of one rule: where each comes from, and the schema that all of them must pass.
 
     personal: the names of those that belong to a person: marked so, or e-mails and phones unless marked otherwise.
+    regions: in which telephone numbers are dialled that come without their country.
     """
 
     picks: Mapping[str, tuple[Expression, ...]]
     personal: tuple[str, ...]
     schema: Schema = field(repr=False, compare=False)
+    regions: frozenset[str] = frozenset()
     _reads: tuple[tuple[str, Callable[[Any], Any]], ...] = field(init=False, repr=False, compare=False)
     """The fields of the schema, each by itself: of what is valid, `load` does no more than ask each of them."""
 
@@ -39,7 +41,9 @@ class Extractor:
         # Attributes get a prefix because a value may be called like a method of Schema.
         attributes: dict[str, fields.Field[Any]] = {f"value_{name}": typed(spec, name) for name, spec in specs.items()}
         personal = tuple(name for name, spec in specs.items() if _is_personal(spec))
-        return cls({name: spec["picks"] for name, spec in specs.items()}, personal, Schema.from_dict(attributes)())
+        regions = frozenset(spec["region"] for spec in specs.values() if spec["region"])
+        picks = {name: spec["picks"] for name, spec in specs.items()}
+        return cls(picks, personal, Schema.from_dict(attributes)(), regions)
 
     def find(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """What stands in the event for each value, as it came; None where nothing does."""

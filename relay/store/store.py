@@ -23,7 +23,9 @@ from relay.store.portals.requirements import publish_rules, published_rules
 from relay.store.portals.workers import Worker, read_workers
 from relay.store.record.compaction import Compaction
 from relay.store.record.endings import Endings
+from relay.store.record.joined_marks import one_key_for
 from relay.store.record.memory import Memory, read_memory
+from relay.store.record.needs import Group, read_groups
 from relay.store.record.places import Places
 from relay.store.record.record import Record
 from relay.store.record.restoring import restore
@@ -136,6 +138,14 @@ class Store:
     def known_archives(self) -> list[KnownArchive]:
         """Every folder in which events were ever archived."""
         return known_archives(self._redis)
+
+    def failures(self) -> list[Group]:
+        """What failed and waits for a person, in groups."""
+        return read_groups(self._redis)
+
+    def one_key_for(self, person_keys: Sequence[str]) -> str | None:
+        """A key under which the events of all these keys of a person stand; None where there are none."""
+        return one_key_for(self._redis, person_keys)
 
     def newest_unproven(self, source: str, count: int) -> list[str]:
         """Ids of the newest events of a source without proof."""

@@ -8,6 +8,7 @@ import json
 import socketserver
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from email import policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +21,7 @@ from relay.configuration.alerts import Alerting, Chat, Hook, Mail, load_alerting
 from relay.core.drift import Drift, DriftKind
 from relay.core.errors import ConfigError
 from relay.core.ids import utc_now
-from relay.core.lifecycle import State
+from relay.core.lifecycle import EventState, State
 from relay.store import Store
 from relay.store.portals.gate import Gate
 from relay.store.portals.portal import PortalRecord
@@ -37,6 +38,7 @@ from workers.alerts.watchman import Watchman
 
 SECRET = "whsec_" + base64.b64encode(b"secret-of-the-test").decode()
 HOUR = timedelta(hours=1)
+EMAIL, LEAD_ID = (f"website: cannot be filled: {name}" for name in ("email", "lead_id"))
 NEWS = News({"dead:": "1 delivery is dead"}, {}, {}, {})
 
 
@@ -231,13 +233,15 @@ def test_everything_that_is_wrong_comes_in_one_message(watch, record, redis, rec
     (content,) = receiver.contents
     assert kinds(content, "new") == [
         ("ledger", ""), ("uncertain", ""), ("waiting", "main"), ("drift", "main"), ("silent", "github"), ("dead", ""),
+        ("dead", "a-rule → main, template 1: because"),
     ]  # fmt: skip
     assert "1 delivery is dead" in content["text"]
     assert "for 16 min" in content["text"]
 
 
 def test_deaths_are_new_ones_and_over_when_none_came_for_a_while(watch, record, receiver, clock):
-    bring_to(record, State.DEAD)
+    left = bring_to(record, State.DEAD)
+    record.leave(left.id)
     watchman = watch(alerting_for(receiver))
     watchman.look()
     assert receiver.taken == []
@@ -252,8 +256,35 @@ def test_deaths_are_new_ones_and_over_when_none_came_for_a_while(watch, record, 
     clock.now += AWAY
     watchman.look()
 
+    assert len(receiver.taken) == 2
     assert kinds(receiver.contents[-1], "resolved") == [("dead", "")]
     assert "2 deliveries are dead" in receiver.contents[-1]["text"]
+
+
+def test_a_new_group_of_failures_is_told_once_and_when_nobody_is_needed_for_it(watch, record, receiver, clock):
+    watchman = watch(alerting_for(receiver))
+    events = []
+    for errors in ({"lead_id": ["missing"]}, {"lead_id": ["too small"]}, {"email": ["no"]}):
+        entry = make_entry([], state=EventState.REJECTED, at=clock.now)
+        write(record, replace(entry, event=replace(entry.event, reason="rule_not_filled", errors=errors)))
+        events.append(entry.event.id)
+        for _ in range(3):
+            watchman.look()
+            clock.now += 12 * HOUR
+    for event_id in events:
+        record.leave(event_id)
+    watchman.look()
+    clock.now += AWAY
+    watchman.look()
+
+    first, second, over = receiver.contents
+    assert kinds(first, "new") == [("rejected", LEAD_ID)]
+    assert "1 event was rejected (website: cannot be filled: lead_id)" in first["text"]
+    assert (kinds(second, "new"), kinds(second, "still")) == ([("rejected", EMAIL)], [])
+    assert kinds(over, "resolved") == [
+        ("rejected", EMAIL),
+        ("rejected", LEAD_ID),
+    ]
 
 
 def test_the_signature_is_that_of_standard_webhooks(receiver, clock):

@@ -313,3 +313,17 @@ def test_who_stands_around_an_entry_of_a_batch_is_found_and_erased(eraser, recor
 
     assert traces.events == [held.id]
     assert EMAIL not in everything(redis)
+
+
+def test_a_number_is_erased_in_every_spelling_and_another_that_ends_alike_stays(eraser, record, redis):
+    his, foreign = "8 (912) 345-67-89", "+1 912 345 6789"
+    (mine, _) = write_with(record, body=json.dumps({"tel": his}).encode(), person_keys=[his])
+    (other, _) = write_with(record, body=json.dumps({"tel": foreign}).encode(), person_keys=[foreign])
+
+    traces = eraser.find("+79123456789", quietly)
+    eraser.erase("+79123456789", traces, "test", cancel=True)
+
+    assert traces.events == [mine.id]
+    assert [one.id for one in record.events([mine.id, other.id])] == [other.id]
+    assert not eraser.is_marked("+79123456789")
+    assert eraser.is_marked(foreign)

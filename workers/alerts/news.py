@@ -7,20 +7,30 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from relay.health.assessment import Grade, Need, NeedCode
-from relay.health.words import sentence_of
+from relay.health.words import name_of, sentence_of, sentence_of_group
 from relay.store.operators.alert_state import AlertState, Deaths
+from relay.store.record.needs import Group
 
 AWAY = timedelta(minutes=5)
 """What is not seen for so long is resolved: what comes and goes is one trouble, not a message each time."""
 
 
+GROUPED = frozenset({NeedCode.DEAD, NeedCode.REJECTED})
+"""These are told by what they have in common, and not as a number that only grows."""
+MOST_GROUPS = 50
+
+
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something that a person should know. By kind and subject it is the same as before, whatever the text says."""
+    """Something that a person should know. By kind and subject it is the same as before, whatever the text says.
+
+    is_once: it is told when it is new, and not again while it lasts.
+    """
 
     kind: str
     subject: str
     text: str
+    is_once: bool = False
 
     @property
     def key(self) -> str:
@@ -51,26 +61,32 @@ def count_deaths(before: Deaths | None, counted: int, now: datetime, quiet: time
     return before
 
 
-def find_troubles(needs: Sequence[Need], deaths: Deaths) -> list[Trouble]:
-    """What of the needs is worth a message. A run of deaths is one trouble, until none comes any more."""
+def find_troubles(needs: Sequence[Need], deaths: Deaths, groups: Sequence[Group] = ()) -> list[Trouble]:
+    """What of the needs is worth a message.
+
+    A run of deaths is one trouble, until none comes any more. What failed alike is another, until nobody is needed for
+    it: the newest groups, so many at most.
+    """
     found = [
         Trouble(need.code, need.subject, sentence_of(need))
         for need in needs
-        if need.grade is not Grade.CALM and need.code is not NeedCode.DEAD
+        if need.grade is not Grade.CALM and need.code not in GROUPED
     ]
     if deaths.at:
         found.append(Trouble(NeedCode.DEAD, "", f"{_deliveries(deaths.counted - deaths.before)} dead in this run"))
-    return found
+    failed = sorted([one for one in groups if one.state.value in GROUPED], key=lambda one: one.last_seen)[-MOST_GROUPS:]
+    return found + [Trouble(one.state, name_of(one), sentence_of_group(one), is_once=True) for one in failed]
 
 
 def news_for(told: Mapping[str, AlertState], troubles: Sequence[Trouble], now: datetime, repeat: timedelta) -> News:
     """What is new, what is to be said again, and what is over, for a channel that knows this much."""
     seen = {trouble.key: trouble.text for trouble in troubles}
     new = {key: text for key, text in seen.items() if key not in told}
-    due = any(now - told[key].told_at >= repeat for key in seen if key in told)
+    repeated = [trouble.key for trouble in troubles if trouble.key in told and not trouble.is_once]
+    due = any(now - told[key].told_at >= repeat for key in repeated)
     away = {key: one for key, one in told.items() if key not in seen and one.gone_at}
     resolved = {key: one.text for key, one in away.items() if one.gone_at and now - one.gone_at >= AWAY}
-    still = {key: text for key, text in seen.items() if key in told} if due else {}
+    still = {key: seen[key] for key in repeated} if due else {}
     after = {key: AlertState(text, now, now) for key, text in new.items()}
     for key, one in told.items():
         if key in resolved:

@@ -66,7 +66,7 @@ class Watchman:
         deaths = count_deaths(kept.deaths(), counted, now, self.alerting.quiet)
         kept.keep_deaths(deaths)
         thresholds = Thresholds(self.alerting.oldest_waiting, self.alerting.silent_after)
-        troubles = find_troubles(assess(snapshot, thresholds, now), deaths)
+        troubles = find_troubles(assess(snapshot, thresholds, now), deaths, self.store.failures())
         for channel in self.channels:
             try:
                 self._tell(channel, troubles, now)

@@ -116,11 +116,17 @@ class Record:
 
     @guarded
     def replay(
-        self, event: Event, replayed: Delivery | None, deliveries: Sequence[Delivery], person_keys: Sequence[str] = ()
+        self,
+        event: Event,
+        replayed: Delivery | None,
+        deliveries: Sequence[Delivery],
+        person_keys: Sequence[str] = (),
+        bulk_id: str | None = None,
     ) -> None:
         """Add deliveries to an event: in the place of a final one, or of an event that had none.
 
         person_keys: of what the rules have found of a person (persons.py); those it has already stay.
+        bulk_id: of the bulk replay that does it, which then knows what it has made.
 
         Raises LostRace where that has been done before, or the one to be replayed is not final.
         """
@@ -129,7 +135,8 @@ class Record:
         argv += [len(person_keys), *person_keys, len(deliveries)]
         for delivery in deliveries:
             add_delivery(argv, delivery)
-        if not run(self.redis, ScriptCall(REPLAY, [keys.EVENT + event.id], argv)):
+        made_by = [keys.MADE + bulk_id] if bulk_id else []
+        if not run(self.redis, ScriptCall(REPLAY, [keys.EVENT + event.id, *made_by], argv)):
             raise LostRace(replayed.id if replayed else event.id)
 
     @guarded
@@ -210,14 +217,24 @@ class Record:
         return self.size(keys.BURIED)
 
     @guarded
+    def unmended(self) -> int:
+        """How many rejected events nobody has replayed or left as they are."""
+        return self.size(keys.UNMENDED)
+
+    @guarded
     def is_buried(self, delivery_id: str) -> bool:
         """Whether a dead delivery is one of these."""
         return self.redis.zscore(keys.BURIED, delivery_id) is not None
 
     @guarded
-    def leave(self, delivery_id: str) -> bool:
-        """Count a delivery no longer among these, or among those whose end is overdue; whether it was."""
-        return bool(run(self.redis, ScriptCall(LEAVE, [], [delivery_id])))
+    def is_unmended(self, event_id: str) -> bool:
+        """Whether a rejected event is one of those."""
+        return self.redis.zscore(keys.UNMENDED, event_id) is not None
+
+    @guarded
+    def leave(self, one: str) -> bool:
+        """Count a delivery or event no longer among these, or among those whose end is overdue; whether it was."""
+        return bool(run(self.redis, ScriptCall(LEAVE, [], [one])))
 
     @guarded
     def of_document(self, document_id: str, limit: int) -> list[str]:

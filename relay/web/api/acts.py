@@ -13,6 +13,7 @@ from flask_smorest import Blueprint
 from relay.core.errors import NotFoundError
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX
 from relay.core.lifecycle import State
+from relay.store.operators.bulk_replays import BulkAct
 from relay.web.api import schemas
 from relay.web.api.delivery_schemas import DeliverySchema
 from relay.web.api.documented import answers
@@ -45,6 +46,16 @@ def replay_event(event_id: str) -> dict[str, Any]:
         raise NotFoundError(f"no event {event_id}")
     made = services().operator_acts.replay(event_id, g.who, current_rules=True)
     return {"deliveries": [one.to_wire() for one in made]}
+
+
+@blueprint.post("/events/<event_id>/leave")
+@blueprint.arguments(schemas.NoteSchema)
+@answers(blueprint, schemas.LeftSchema, 404, 409, 422, changes=True)
+@once
+def leave_event(asked: dict[str, Any], event_id: str) -> dict[str, Any]:
+    """Acknowledge a rejected event: it stays so, and is no longer counted as a need."""
+    services().operator_acts.leave_event(event_id, g.who, asked["note"])
+    return {"id": event_id}
 
 
 @blueprint.post("/deliveries/<delivery_id>/settle")
@@ -82,18 +93,20 @@ def leave(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
 @answers(blueprint, schemas.BulkSchema, 404, 409, 422, status=201, changes=True)
 @once
 def replay_many(asked: dict[str, Any]) -> dict[str, Any]:
-    """Replay what a filter finds; `dry_run` only counts, and shows a sample."""
+    """Replay, leave or settle what a filter finds; `dry_run` only counts, and shows a sample."""
     wanted = filter_of(asked["filter"])
     if asked["dry_run"]:
         return services().bulk.dry_run(wanted).to_wire()
-    return services().bulk.begin(wanted, asked["rules"], g.who).to_wire()
+    act = BulkAct(asked["act"])
+    return services().bulk.begin(wanted, asked["rules"], g.who, act=act, note=asked["note"]).to_wire()
 
 
 @blueprint.get("/replays/<replays_id>")
 @answers(blueprint, schemas.BulkSchema, 404)
 def replays(replays_id: str) -> dict[str, Any]:
-    """How far a bulk replay is."""
-    return services().bulk.read(replays_id).to_wire()
+    """How far it is, and what has become of it."""
+    bulk = services().bulk
+    return bulk.read(replays_id).to_wire() | {"outcomes": bulk.bulks.outcomes(replays_id)}
 
 
 @blueprint.delete("/replays/<replays_id>")

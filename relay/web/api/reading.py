@@ -67,6 +67,13 @@ def delivery(delivery_id: str) -> dict[str, Any]:
     return _delivery_wire(services().record.delivery(delivery_id))
 
 
+@blueprint.get("/needs")
+@answers(blueprint, schemas.GroupsSchema)
+def needs() -> dict[str, Any]:
+    """What failed and waits for a person, in groups of what failed alike; the newest ten thousand of each kind."""
+    return {"groups": [group.to_wire() for group in services().store.failures()]}
+
+
 @blueprint.get("/portals")
 @answers(blueprint, schemas.PortalsSchema)
 def portals() -> dict[str, Any]:

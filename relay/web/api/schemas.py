@@ -7,16 +7,20 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from relay.core.lifecycle import FINAL, EventState, State
+from relay.core.lifecycle import EventState, State
 from relay.core.plan import StepKind
 from relay.core.watching import WatchState
+from relay.operations.bulk_replay import STATES_OF
 from relay.operations.preview import Prospect
+from relay.store.operators.bulk_replays import BulkAct
+from relay.store.record.needs import KINDS
 from relay.store.record.search import parse_state
 from relay.web.api.delivery_schemas import CallSchema, DeliverySchema
 
 TEXT = validate.Length(min=1, max=200)
 CURSOR = re.compile(r"(evt|dlv)_[0-9a-z]{26}\Z")
 LIMIT = 200
+DEALT_WITH = sorted({state for states in STATES_OF.values() for state in states})
 
 
 class Strict(Schema):
@@ -48,6 +52,14 @@ class AboutSchema(Strict):
     watch = fields.String(
         validate=validate.OneOf([WatchState.OVERDUE.value]),
         metadata={"description": "those of whose workflow's end nobody has heard in time"},
+    )
+    fault = fields.String(validate=TEXT, metadata={"description": "what is wrong with a rejected event: its fields"})
+    bulk = fields.String(validate=TEXT, metadata={"description": "the deliveries that this order has made or settled"})
+    needs = fields.Boolean(
+        truthy={"true", "1", True},
+        falsy={"false", "0", False},
+        load_default=False,
+        metadata={"description": "of dead, uncertain and rejected ones, only those that wait for a person"},
     )
     since = fields.AwareDateTime(default_timezone=None)
     until = fields.AwareDateTime(default_timezone=None)
@@ -105,7 +117,7 @@ class ReplaySchema(Strict):
 class ReplayFilterSchema(AboutSchema):
     """The dead ones, where nothing else is said: whoever wants workflows started once more has to ask for it."""
 
-    state = fields.String(validate=validate.OneOf(sorted(FINAL)), load_default=State.DEAD.value)
+    state = AnyState(validate=validate.OneOf(DEALT_WITH), load_default=State.DEAD, metadata={"enum": DEALT_WITH})
 
 
 class MadeSchema(Schema):
@@ -113,8 +125,13 @@ class MadeSchema(Schema):
 
 
 class ReplaysSchema(ReplaySchema):
-    """A bulk replay: the deliveries that a filter finds now."""
+    """An act on many: replay, leave or settle what a filter finds now. Events are replayed with today's rules.
 
+    Whatever is not a replay asks for a note, and deals only with what waits for a person.
+    """
+
+    act = fields.String(validate=validate.OneOf([*BulkAct]), load_default=BulkAct.REPLAY.value)
+    note = fields.String(load_default="", validate=validate.Length(max=500))
     filter = fields.Nested(ReplayFilterSchema, required=True)
     dry_run = fields.Boolean(load_default=False, truthy={True}, falsy={False})
 
@@ -122,11 +139,39 @@ class ReplaysSchema(ReplaySchema):
 class BulkSchema(Schema):
     id = fields.String(allow_none=True)
     state = fields.String(validate=validate.OneOf(["dry_run", "running", "finished", "cancelled"]))
+    act = fields.String(validate=validate.OneOf([*BulkAct]))
     rules = fields.String()
-    found = fields.Integer(metadata={"description": "deliveries that the filter finds, counted up to 10,000"})
+    found = fields.Integer(metadata={"description": "what the filter finds, counted up to 10,000"})
     replayed = fields.Integer()
     refused = fields.Integer()
+    skipped = fields.Dict(
+        keys=fields.String(), values=fields.Integer(), metadata={"description": "why some were, and how many"}
+    )
+    outcomes = fields.Dict(
+        keys=fields.String(),
+        values=fields.Integer(),
+        metadata={"description": "how the deliveries stand now that it has made or settled, by state"},
+    )
     sample = fields.List(fields.String())
+
+
+class GroupSchema(Schema):
+    state = fields.String(validate=validate.OneOf([*KINDS]))
+    count = fields.Integer()
+    first_seen = fields.String()
+    last_seen = fields.String()
+    newest = fields.String(metadata={"description": "the id of a delivery, or of a rejected event"})
+    filter = fields.Dict(
+        keys=fields.String(), values=fields.String(), metadata={"description": "what finds all of it, for `replays`"}
+    )
+
+
+class GroupsSchema(Schema):
+    groups = fields.List(fields.Nested(GroupSchema))
+
+
+class LeftSchema(Schema):
+    id = fields.String()
 
 
 class SettleSchema(Strict):

@@ -14,7 +14,7 @@ from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX
 from relay.store.record.search import Row
 from relay.web.dashboard.frame import blueprint
 from relay.web.presenters.filters import choices, cursor_asked, filter_asked, query_of, word_asked
-from relay.web.presenters.finding import search_deliveries, search_events
+from relay.web.presenters.finding import is_looked_up, look_into_bodies, search_deliveries, search_events
 from relay.web.presenters.masking import masking_of
 from relay.web.services import services
 
@@ -61,12 +61,17 @@ def _lines(rows: Iterable[Row]) -> list[Line]:
 
 def _list(kind: str, search: Any, lines_of: Callable[[Any], list[Any]]) -> Any:
     wanted, word = filter_asked(), word_asked()
-    page = search(word, wanted, cursor_asked(), PAGE)
+    scanned = None
+    if kind == "events" and not is_looked_up(word):
+        page, scanned = look_into_bodies(word, wanted, cursor_asked(), PAGE)
+    else:
+        page = search(word, wanted, cursor_asked(), PAGE)
     return render_template(
         f"{kind}.html",
         kind=kind,
         lines=lines_of(page.rows),
         cursor=page.cursor,
+        scanned=scanned,
         wanted=wanted,
         word=word,
         query=query_of(wanted, word),

@@ -1,4 +1,7 @@
-"""The search of the API and the dashboard: a filter, a word, a page. Looks up indexes; never scans."""
+"""The search of the API and the dashboard: a filter, a word, a page. Looks up indexes.
+
+What no index knows may be in a body: for that, `look_into_bodies` reads some, where a person has asked for it.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,14 @@ from typing import Any
 from relay.core.errors import NotFoundError
 from relay.core.events import Delivery, Event
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX
+from relay.operations.numbers import spellings_of
+from relay.store.record.scanning import Scanned, scan_bodies
 from relay.store.record.search import Filter, Page, Row, list_deliveries, list_events, row_of
+from relay.web.auth.guard import is_operator
 from relay.web.services import services
+
+SHORTEST = 3
+"""Fewer characters are in nearly every body."""
 
 
 def search_events(word: str | None, wanted: Filter, cursor: str | None, limit: int) -> Page[Row]:
@@ -23,6 +32,23 @@ def search_events(word: str | None, wanted: Filter, cursor: str | None, limit: i
         return Page((row,) if _holds(wanted, row.event) else (), None)
     narrowed = narrow(word, wanted)
     return list_events(record, narrowed, cursor, limit) if narrowed else Page((), None)
+
+
+def look_into_bodies(
+    words: str | None, wanted: Filter, cursor: str | None, limit: int
+) -> tuple[Page[Row], Scanned | None]:
+    """Events with these words in what was sent. For operators: by guessing parts, a viewer would read what is masked.
+
+    Raises RecordUnavailableError.
+    """
+    if not words or len(words) < SHORTEST or not is_operator() or wanted.is_of_deliveries:
+        return Page((), None), None
+    return scan_bodies(services().record, wanted, words, cursor, limit)
+
+
+def is_looked_up(word: str | None) -> bool:
+    """Whether an index knows the word, so that no body need be read."""
+    return not word or exact(word) is not None or narrow(word, Filter()) is not None
 
 
 def search_deliveries(word: str | None, wanted: Filter, cursor: str | None, limit: int) -> Page[Delivery]:
@@ -68,9 +94,9 @@ def narrow(word: str | None, wanted: Filter) -> Filter | None:
     if not word:
         return wanted
     record, word = services().record, word.strip()
-    person_key = services().persons.key_of(word)
-    if record.events_of_person(person_key):
-        return _narrowed(wanted, person_key=person_key)
+    people = _keys_of(word)
+    if person_key := services().store.one_key_for(people):
+        return replace(wanted, person_key=person_key, people=frozenset(people))
     if record.is_known("document", word.upper()):
         return _narrowed(wanted, document_id=word.upper())
     if record.is_known("reason", word.lower()):
@@ -80,6 +106,13 @@ def narrow(word: str | None, wanted: Filter) -> Filter | None:
     if word.isascii() and word.isdigit() and record.is_known("template_id", str(int(word))):
         return _narrowed(wanted, template_id=int(word))
     return None
+
+
+def _keys_of(word: str) -> list[str]:
+    """The keys under which a person may be on record who is looked for by this word."""
+    persons, rules = services().persons, services().rules.all()
+    spellings = spellings_of(word, {region for rule in rules for region in rule.extractor.regions})
+    return list(dict.fromkeys(key for one in spellings for key in (persons.key_of(one), persons.exact_key_of(one))))
 
 
 def _narrowed(wanted: Filter, **meant: Any) -> Filter | None:

@@ -1,0 +1,89 @@
+"""The commands that deal with many: what failed in groups, and an act on all that a filter finds."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import time
+
+from relay.cli.commands import agreed, secret_key_of, settings_here, since_age, state_named
+from relay.core.errors import RelayError
+from relay.core.printing import say
+from relay.health.words import sentence_of_group
+from relay.operations.bulk_replay import LEASE, PAUSE_S, BulkReplays
+from relay.operations.configure import load_config
+from relay.operations.operator_acts import OperatorActs
+from relay.operations.replay import Replayer
+from relay.store import Store
+from relay.store.operators.audit_log import who_in_terminal
+from relay.store.operators.bulk_replays import Bulk, BulkAct, BulkState
+from relay.store.record.persons import PersonIndex
+from relay.store.record.search import WAITING_FOR_A_PERSON, Filter
+
+
+def needs(options: argparse.Namespace) -> int:
+    """What failed and waits for a person, a group a line; 1 where there is anything."""
+    groups = Store.open(settings_here().redis_url).failures()
+    for group in groups:
+        if options.json:
+            say(json.dumps(group.to_wire(), ensure_ascii=False))
+        else:
+            say(f"{sentence_of_group(group)}; last {group.last_seen:%Y-%m-%d %H:%M:%S}, such as {group.newest}")
+    if not groups and not options.json:
+        say("nothing waits for a person")
+    return 1 if groups else 0
+
+
+def bulk(options: argparse.Namespace) -> int:
+    """Count, ask, and do it; 1 where something was skipped or nothing was done."""
+    wanted = _filter(options)
+    replays = _bulk_replays()
+    found = replays.dry_run(wanted)
+    say(f"{found.found} found" + "".join(f"\n{one}" for one in found.sample))
+    if options.dry_run or not found.found:
+        return 0
+    if not options.yes and not agreed(f"{options.act} all of them?"):
+        say("nothing was done", error=True)
+        return 1
+    begun = replays.begin(wanted, options.rules, who_in_terminal(), act=BulkAct(options.act), note=options.note)
+    done = _followed(replays, begun.id or "")
+    for why, count in done.skipped.items():
+        say(f"{count} skipped: {why}")
+    say(f"{done.id} {done.state}: {done.replayed} done, {done.refused} skipped")
+    return 1 if done.refused else 0
+
+
+def _filter(options: argparse.Namespace) -> Filter:
+    state = state_named(options.state)
+    if options.needs and state not in WAITING_FOR_A_PERSON:
+        raise RelayError(f"--needs: expected with --state {', '.join(WAITING_FOR_A_PERSON)}")
+    return Filter(
+        state=state,
+        source=options.source,
+        rule=options.rule,
+        portal=options.portal,
+        code=options.code,
+        fault=options.fault,
+        since=since_age(options.since),
+        needs=options.needs or options.act != BulkAct.REPLAY,
+    )
+
+
+def _bulk_replays() -> BulkReplays:
+    settings = settings_here()
+    store, config, key = Store.open(settings.redis_url), load_config(settings.config, None), secret_key_of(settings)
+    persons = PersonIndex(key) if key else None
+    replayer = Replayer(store.record, config.sources, config.rules, persons, settings.public_url)
+    return BulkReplays(store, OperatorActs(store, replayer))
+
+
+def _followed(replays: BulkReplays, bulk_id: str) -> Bulk:
+    """Work on it until it has ended, in turn with the web process, whichever comes first."""
+    holder = secrets.token_hex(8)
+    while (known := replays.read(bulk_id)).state is BulkState.RUNNING:
+        with replays.store.lease(f"bulk:{bulk_id}", holder, LEASE) as is_ours:
+            stepped = replays.step(bulk_id) if is_ours else known
+        if stepped.cursor == known.cursor and stepped.state is BulkState.RUNNING:
+            time.sleep(PAUSE_S)  # there is no room now, or another works on it
+    return known

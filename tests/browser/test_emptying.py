@@ -1,0 +1,81 @@
+"""Needs are emptied in a browser: three hundred rejected ones are replayed with few clicks, with real processes."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from playwright.sync_api import expect
+
+from relay.core.lifecycle import State
+from tests.browser.looks import DESK, PHONE, faults_of, take
+from tests.browser.stage import staged
+
+MANY = 300
+MOST_CLICKS = 5
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    with staged(tmp_path_factory.mktemp("emptying")) as made:
+        made.change_rule("document-lead", "min: 1}", "min: 1, max: 10}")
+        made.start_web()
+        made.start_workers()
+        yield made
+
+
+@pytest.fixture(scope="module")
+def mended(stage):
+    """Three hundred rejected ones, and the rule that could not take them has been mended."""
+    contents = [{"document": "lead", "id": 1000 + n, "email": f"{n}@example.com"} for n in range(MANY)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(stage.post, contents))
+    assert stage.record.unmended() == MANY
+    stage.change_rule("document-lead", "min: 1, max: 10}", "min: 1}")
+    stage.restart_web()
+    return stage
+
+
+def test_three_hundred_rejected_ones_are_replayed_in_few_clicks(mended, open_context, log_in):
+    context, faults = open_context(mended.url, storage_state=log_in(mended.url), viewport=DESK)
+    page = context.new_page()
+    page.goto("/")
+    clicks = 0
+
+    def click(link):
+        nonlocal clicks
+        link.click()
+        clicks += 1
+
+    take(page, "needs-front")
+    click(page.get_by_role("link", name=re.compile("rejected: a rule wanted them")))
+    expect(page.get_by_role("heading", level=1)).to_have_text("What failed and waits for a person")
+    take(page, "needs")
+    click(page.get_by_role("link", name="Replay these"))
+    take(page, "needs-bulk")
+    click(page.get_by_role("button", name=f"Replay with today's rules: {MANY}"))
+    expect(page.get_by_text(f"{MANY} of {MANY} deliveries have started.")).to_be_visible(timeout=120_000)
+    take(page, "needs-done")
+    click(page.get_by_role("link", name=f"{MANY} started"))
+    expect(page.get_by_role("heading", level=1)).to_have_text("Deliveries")
+
+    assert clicks <= MOST_CLICKS
+    assert mended.record.counts().deliveries[State.STARTED] == MANY
+    assert mended.record.unmended() == 0
+    page.goto("/needs")
+    expect(page.get_by_text("Whatever failed was replayed, settled or left.")).to_be_visible()
+    assert faults.found == []
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_pages_of_needs_are_drawn_without_a_fault(stage, open_context, log_in, scheme, size):
+    stage.post({"document": "lead", "id": "none"})
+    context, faults = open_context(stage.url, storage_state=log_in(stage.url), viewport=size, color_scheme=scheme)
+    page = context.new_page()
+    for name in ("needs", "bulk?state=rejected", "bulk?state=started"):
+        page.goto(f"/{name}")
+        take(page, f"{name}-{scheme}-{size['width']}")
+        assert faults_of(page) == []
+    assert faults.found == []
