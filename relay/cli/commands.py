@@ -28,6 +28,7 @@ from relay.store.operators.audit_log import who_in_terminal
 from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Record
 from relay.store.record.search import Filter, Row, list_events, parse_state, row_of
+from relay.store.record.spool import Spool
 
 AGE = re.compile(r"(\d{1,6})([smhd])")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -91,10 +92,14 @@ def _secret_key(settings: Settings) -> str | None:
 
 
 def audit(options: argparse.Namespace) -> int:
-    """Add up the ledger."""
-    ledger = open_record().counts()
+    """Add up the ledger. What was acknowledged and is not on record yet is no part of it, and is said beside it."""
+    settings = settings_here()
+    held = Spool.of(settings.state, settings.spool_mb).held()
+    if waiting := held.requests + held.aside:
+        say(f"{waiting} requests wait in {settings.state / 'spool'} to be recorded ({held.size:,} bytes)", error=True)
+    ledger = Store.open(settings.redis_url).record.counts()
     if options.json:
-        say(json.dumps(ledger.to_wire()))
+        say(json.dumps(ledger.to_wire() | {"spooled_requests": waiting}))
         return 1 if ledger.imbalances else 0
     for kind, total, counts in (
         ("deliveries", ledger.total, ledger.deliveries),

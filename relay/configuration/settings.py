@@ -66,7 +66,10 @@ def read_named_secret(
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What every process of the relay is told from outside. Durations in seconds."""
+    """What every process of the relay is told from outside. Durations in seconds.
+
+    state: the folder for what this machine keeps beside the record; it is made when it is needed.
+    """
 
     redis_url: str = field(repr=False)
     config: Path
@@ -83,6 +86,8 @@ class Settings:
     viewer_password: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
     retention_days: int = 90
+    state: Path = Path("var/state")
+    spool_mb: int = 64
 
     @classmethod
     def from_environment(
@@ -112,7 +117,9 @@ class Settings:
             dashboard_password=reader.secret("RELAY_DASHBOARD_PASSWORD", SHORTEST_PASSWORD, needed=web),
             viewer_password=reader.secret("RELAY_VIEWER_PASSWORD", SHORTEST_PASSWORD),
             secret_key=reader.secret("RELAY_SECRET_KEY", SHORTEST_KEY, needed=web),
-            retention_days=reader.days("RELAY_RETENTION_DAYS", 90),
+            retention_days=reader.number("RELAY_RETENTION_DAYS", 90, "days"),
+            state=Path(reader.environ.get("RELAY_STATE") or "var/state"),
+            spool_mb=reader.number("RELAY_SPOOL_MB", 64, "megabytes"),
         )
         reader.compare_secrets()
         if settings.sign_in_header and not settings.trusted_proxies:
@@ -151,11 +158,11 @@ class _Reader:
         self.wrong(f"{name} is {text!r}: expected a port from 0 to 65535")
         return default
 
-    def days(self, name: str, default: int) -> int:
+    def number(self, name: str, default: int, of: str) -> int:
         text = self.environ.get(name) or str(default)
         if text.isascii() and text.isdigit() and 0 < int(text) < 10_000:
             return int(text)
-        self.wrong(f"{name} is {text!r}: expected a number of days from 1 to 9999")
+        self.wrong(f"{name} is {text!r}: expected a number of {of} from 1 to 9999")
         return default
 
     def public_url(self, name: str) -> str | None:

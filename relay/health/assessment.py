@@ -14,6 +14,7 @@ from enum import StrEnum
 from relay.core.reasons import explain
 from relay.health.snapshot import PortalSnapshot, Snapshot
 from relay.store.portals.gate import GateState
+from relay.store.record.spool import Held
 
 OLDEST_WAITING = timedelta(minutes=15)
 SILENT = timedelta(days=1)
@@ -35,6 +36,7 @@ class NeedCode(StrEnum):
     WAITING = "waiting"
     DRIFT = "drift"
     MEMORY = "memory"
+    SPOOLED = "spooled"
     SILENT = "silent"
 
 
@@ -78,6 +80,7 @@ def assess(snapshot: Snapshot, thresholds: Thresholds, now: datetime) -> list[Ne
     """Everything that needs a person now, the worst first."""
     needs = [
         *_of_record(snapshot),
+        *_of_spool(snapshot.spooled, now),
         *(need for name, portal in snapshot.portals.items() for need in assess_portal(name, portal, thresholds, now)),
         *_of_sources(snapshot, thresholds, now),
     ]
@@ -97,6 +100,13 @@ def _of_record(snapshot: Snapshot) -> Iterator[Need]:
     if snapshot.memory.is_filling:
         grade = Grade.BAD if snapshot.memory.is_nearly_full else Grade.DOUBT
         yield Need(NeedCode.MEMORY, grade, count=round(snapshot.memory.share * 100))
+
+
+def _of_spool(spooled: Held, now: datetime) -> Iterator[Need]:
+    if waiting := spooled.requests + spooled.aside:
+        grade = Grade.BAD if spooled.aside else Grade.DOUBT
+        lasts = now - spooled.oldest if spooled.oldest else None
+        yield Need(NeedCode.SPOOLED, grade, count=waiting, lasts=lasts, details=(str(spooled.aside),))
 
 
 def assess_portal(name: str, portal: PortalSnapshot, thresholds: Thresholds, now: datetime) -> Iterator[Need]:

@@ -12,6 +12,7 @@ from relay.store.portals.gate import View
 from relay.store.portals.learned import Learned
 from relay.store.record.ledger import Ledger
 from relay.store.record.memory import Memory
+from relay.store.record.spool import EMPTY, Held
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Snapshot:
     for_person: uncertain deliveries that only a person can decide. dead: those that nobody has dealt with.
     overdue: started ones whose end was not heard of in time.
     last_events: when each source was heard last; None: never. probes: how many of each source were answered.
+    spooled: what came while the record was away, and waits on the disk of the machine that took this.
     """
 
     ledger: Ledger
@@ -47,10 +49,16 @@ class Snapshot:
     portals: Mapping[str, PortalSnapshot]
     last_events: Mapping[str, datetime | None]
     probes: Mapping[str, int]
+    spooled: Held = EMPTY
 
 
-def take_snapshot(store: Store, portals: Iterable[str], sources: Iterable[str], now: datetime) -> Snapshot:
-    """How everything is now. Raises RecordUnavailableError."""
+def take_snapshot(
+    store: Store, portals: Iterable[str], sources: Iterable[str], now: datetime, spooled: Held = EMPTY
+) -> Snapshot:
+    """How everything is now. spooled: what this machine keeps beside the record.
+
+    Raises RecordUnavailableError.
+    """
     names = list(sources)
     presence, probes = store.presence_of_sources(names), store.senders.probes(names)
     return Snapshot(
@@ -62,6 +70,7 @@ def take_snapshot(store: Store, portals: Iterable[str], sources: Iterable[str], 
         portals={name: snapshot_of_portal(store, name, now) for name in portals},
         last_events={name: one.newest for name, one in presence.items()},
         probes={name: one.count for name, one in probes.items()},
+        spooled=spooled,
     )
 
 

@@ -37,6 +37,7 @@ def label_of(need: Need) -> str:
         NeedCode.WAITING: f"the first in line waits for portal {need.subject}",
         NeedCode.DRIFT: f"drift: rules do not fit portal {need.subject}",
         NeedCode.MEMORY: "of the record's memory is used; when it is full, senders are sent away",
+        NeedCode.SPOOLED: "kept on this machine's disk: acknowledged while the record was away, and not recorded yet",
         NeedCode.SILENT: f"no word from source {need.subject}",
     }[need.code]
 
@@ -56,6 +57,8 @@ def sentence_of(need: Need) -> str:
         NeedCode.WAITING: f"portal {need.subject}: {_deliveries(need.count)} waiting, the first in line for {lasts}",
         NeedCode.DRIFT: f"portal {need.subject}: rules and templates do not fit: {'; '.join(need.details)[:500]}",
         NeedCode.MEMORY: f"{need.count}% of the record's memory is used; when it is full, senders are sent away",
+        NeedCode.SPOOLED: f"{need.count} requests wait on this machine's disk to be recorded, {_first(need)} of them "
+        "were refused by the record: see the web process's log",
         NeedCode.SILENT: f"source {need.subject} has said nothing for {lasts}",
     }[need.code]
 

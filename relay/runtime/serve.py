@@ -13,11 +13,11 @@ from gunicorn.app.base import Application
 from relay.configuration.settings import Settings
 from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running
-from relay.operations.bulk_replay import BulkReplays
 from relay.operations.configure import load_all
 from relay.runtime.threshold import DoorWorker, open_files
 from relay.store import Store
 from relay.web.app import create_app
+from relay.web.services import Services
 
 HEAD_S = 5
 """The deadline of a head, where the file says none."""
@@ -46,8 +46,9 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
     def load(self) -> Any:
         """The application, in each worker process."""
         app = create_app(self._settings)
-        bulk: BulkReplays = app.extensions["services"].bulk
-        keep_running("bulk-replays", bulk.run, threading.Event())
+        services: Services = app.extensions["services"]
+        keep_running("bulk-replays", services.bulk.run, threading.Event())
+        keep_running("spool", services.spooler.run, threading.Event())
         return app
 
 

@@ -17,11 +17,13 @@ from relay.operations.ingest import Ingest
 from relay.operations.operator_acts import OperatorActs
 from relay.operations.probing import Prober
 from relay.operations.replay import Replayer
+from relay.operations.spooling import Spooler
 from relay.rules import RuleBook
 from relay.store import Store
 from relay.store.operators.sessions import LONGEST
 from relay.store.record.collector import Collector
 from relay.store.record.persons import PersonIndex
+from relay.store.record.spool import Spool
 from relay.web import api, dashboard, done, hooks, ops, problems
 from relay.web.auth.guard import Guard, Role
 from relay.web.auth.proxies import TrustedProxies
@@ -81,6 +83,7 @@ def publish(store: Store, rules: RuleBook) -> None:
 
 def _furnish(settings: Settings, config: Config, store: Store) -> Services:
     persons = PersonIndex(settings.secret_key or "")
+    spooler = Spooler(store.record, Collector(store.record), Spool.of(settings.state, settings.spool_mb))
     operator_acts = OperatorActs(
         store, Replayer(store.record, config.sources, config.rules, persons, settings.public_url)
     )
@@ -91,7 +94,7 @@ def _furnish(settings: Settings, config: Config, store: Store) -> Services:
         store=store,
         ingest=Ingest(
             config.rules,
-            Collector(store.record),
+            spooler,
             persons,
             Prober(store.senders),
             store.places,
@@ -104,6 +107,7 @@ def _furnish(settings: Settings, config: Config, store: Store) -> Services:
             settings.operators,
         ),
         persons=persons,
+        spooler=spooler,
         portals=config.portals,
         operator_acts=operator_acts,
         thresholds=load_thresholds(settings.config),
