@@ -19,6 +19,7 @@ from relay.configuration.mistakes import Mistakes
 from relay.configuration.portals import load_portals
 from relay.configuration.settings import Settings
 from relay.core.errors import ConfigError, RelayError
+from relay.core.ids import utc_now
 from relay.core.processes import Child, Supervisor
 from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running
@@ -122,11 +123,12 @@ def _log(context: Context, what: str) -> None:
 def _run(settings: Settings, addresses: Mapping[str, Address], alerting: Alerting | None, *, burst: bool) -> int:
     configure("workers")
     portals = list(addresses)
-    store = Store.open(settings.redis_url)
+    store = Store.open(settings.redis_url, settings.state)
     if warning := store.ensure_durable():
         log.warning("record.not_durable", reason=warning)
     if moved := store.upgrade():
         log.info("record.upgraded", count=moved)
+    store.reached(utc_now())
     supervisor = Supervisor([Child(f"worker-{name}", work, (name, burst), STOP_S, once=burst) for name in portals])
     supervisor.listen_for_signals()
     stop, watchmen = supervisor.stopping, _watchmen(settings, store, addresses, alerting)
@@ -135,6 +137,7 @@ def _run(settings: Settings, addresses: Mapping[str, Address], alerting: Alertin
     tasks: list[tuple[str, Callable[[threading.Event], object]]] = [
         ("sweeper", partial(run_sweeper, store, timedelta(days=settings.retention_days), served)),
         ("clock", partial(run_clock, store, portals)),
+        ("high-water", store.watch_high_water),
         ("watch", partial(run_watch, contexts)),
         *((watchman.lease, watchman.run) for watchman in watchmen),
     ]

@@ -131,7 +131,7 @@ def erase(options: argparse.Namespace) -> int:
     if traces.open and not options.cancel:
         say(f"{len(traces.open)} deliveries are not final yet: --cancel gives them up", error=True)
         return 1
-    if not options.yes and not _agreed("This cannot be undone. Erase it?"):
+    if not options.yes and not agreed("This cannot be undone. Erase it?"):
         say("nothing was done", error=True)
         return 1
     eraser.erase(options.value, traces, who_in_terminal(), cancel=options.cancel)
@@ -197,10 +197,11 @@ def _outcome(delivery: Delivery) -> str:
 
 def _confirmed(delivery: Delivery) -> bool:
     say(f"{delivery.id} has started workflow {delivery.workflow_id}. Replaying it starts a second one.")
-    return _agreed("Start it again?")
+    return agreed("Start it again?")
 
 
-def _agreed(question: str) -> bool:
+def agreed(question: str) -> bool:
+    """Whether the person at the terminal says yes; where nobody is there, no."""
     if not sys.stdin.isatty():
         say("say --yes to do it", error=True)
         return False

@@ -48,6 +48,7 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
         app = create_app(self._settings)
         services: Services = app.extensions["services"]
         keep_running("bulk-replays", services.bulk.run, threading.Event())
+        keep_running("high-water", services.store.watch_high_water, threading.Event())
         keep_running("spool", services.spooler.run, threading.Event())
         return app
 

@@ -5,19 +5,25 @@ Whoever needs the record is given a Store; no key, script or connection is seen 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from redis import Redis
 
+from relay.core.ids import utc_now
 from relay.core.requirements import Requirement
 from relay.store.operators.operators import Operators
 from relay.store.portals.portal import PortalRecord
 from relay.store.portals.questions import Questions
 from relay.store.portals.requirements import publish_rules, published_rules
+from relay.store.portals.setback import hold, notice, run_watch
 from relay.store.portals.workers import Worker, read_workers
 from relay.store.record.endings import Endings
+from relay.store.record.high_water import HighWater, Mark
 from relay.store.record.memory import Memory, read_memory
 from relay.store.record.places import Places
 from relay.store.record.record import Record
@@ -28,14 +34,17 @@ from relay.store.record.upgrade import upgrade
 from relay.store.redis import keys
 from relay.store.redis.connection import connect, ensure_durable
 from relay.store.redis.lease import lease
+from relay.store.redis.snapshot import clear_record, copy_record, read_snapshot
 from relay.store.senders.senders import Senders
 
 
 class Store:
     """What is kept, in one hand. Every method raises RecordUnavailableError."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, state: Path | None = None) -> None:
         self._redis = redis
+        self._holder = secrets.token_hex(8)
+        self.high_water = HighWater(redis, state / "high-water" if state else None)
         self.record = Record(redis)
         self.endings = Endings(redis)
         self.operators = Operators(redis)
@@ -45,9 +54,12 @@ class Store:
         self.senders = Senders(redis)
 
     @classmethod
-    def open(cls, url: str) -> Store:
-        """A store behind a REDIS_URL. It connects when it is first asked."""
-        return cls(connect(url))
+    def open(cls, url: str, state: Path | None = None) -> Store:
+        """A store behind a REDIS_URL. It connects when it is first asked.
+
+        state: the folder for what this machine keeps beside the record; None for who only looks.
+        """
+        return cls(connect(url), state)
 
     def close(self) -> None:
         """Close its connections."""
@@ -60,6 +72,28 @@ class Store:
     def upgrade(self) -> int:
         """Lay an earlier version's record out anew; how many events and deliveries it held. Raises ConfigError."""
         return upgrade(self._redis)
+
+    def reached(self, now: datetime) -> Mark | None:
+        """How far it is; None where it has gone back in time: then what may have been sent is held (setback.py)."""
+        return notice(self._redis, self.record, self.high_water, self._holder, now)
+
+    def watch_high_water(self, stop: threading.Event) -> None:
+        """Look at how far it is, and keep that, until told to stop."""
+        run_watch(lambda: self.reached(utc_now()), self.high_water, stop)
+
+    def hold_what_may_have_been_sent(self, now: datetime) -> None:
+        """It is known to have gone back in time, as after a restore (setback.py)."""
+        _, highest = self.high_water.compare()
+        hold(self._redis, self.record, self.high_water, highest, now)
+
+    def snapshot(self) -> Iterator[bytes]:
+        """All of it as of one moment, in pieces of an RDB. Raises SnapshotRefusedError."""
+        return read_snapshot(self._redis)
+
+    def replace_by(self, other: Store, tell: Callable[[int], None]) -> int:
+        """Take over what another one holds instead of what is here; how many keys. Nothing else may be at work here."""
+        clear_record(self._redis)
+        return copy_record(other._redis, self._redis, tell)
 
     def lease(self, task: str, holder: str, duration: timedelta) -> AbstractContextManager[bool]:
         """Whether this holder may do a task now, while the `with` lasts (store/redis/lease.py)."""

@@ -43,9 +43,10 @@ def create_app(settings: Settings | None = None) -> Flask:
         settings, config = load_all(os.environ)
     else:
         config = load_config(settings.config, os.environ, base=settings.public_url or "")
-    store = Store.open(settings.redis_url)
+    store = Store.open(settings.redis_url, settings.state)
     if warning := store.ensure_durable():
         log.warning("record.not_durable", reason=warning)
+    store.reached(utc_now())
     publish(store, config.rules)
     app = Flask("relay.web")
     app.secret_key = settings.secret_key

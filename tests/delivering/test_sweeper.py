@@ -31,7 +31,7 @@ def keys_of(record):
     """Everything of ours and every job, except counts, and what ends by itself."""
     redis = record.redis
     found = {key for pattern in ("relay:*", "rq:job:*") for key in redis.keys(pattern) if redis.pttl(key) == -1}
-    return {key.decode() for key in found} - {"relay:ledger", "relay:portals", "relay:wakes"}
+    return {key.decode() for key in found} - {"relay:ledger", "relay:portals", "relay:wakes", "relay:high-water"}
 
 
 def test_a_delivery_is_left_alone_until_its_hard_deadline(record):

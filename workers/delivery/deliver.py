@@ -44,7 +44,7 @@ def deliver_next(context: Context) -> bool:
     learned = context.pace.read()
     began, calls = _claim_calls(context, _load(context, seen, learned, free))
     if not calls:
-        return bool(context.record.due(context.portal.name, context.clock()))
+        return context.gate.look().is_open and bool(context.record.due(context.portal.name, context.clock()))
     answer, tried = _try(context, calls, began + SEND_WITHIN_S)
     settle_all(context, tried, began)
     learn(context, learned, tried)
@@ -72,10 +72,15 @@ def settle_all(context: Context, tried: Sequence[Tried], began: float) -> None:
 def _claim_calls(context: Context, load: Load) -> tuple[float, list[NextCall]]:
     """Claim, and settle at once what needs no call; when, by the monotonic clock, and the calls to be made."""
     while True:
+        reached = context.store.reached(context.clock())
+        if reached is None:
+            return time.monotonic(), []
         began = time.monotonic()
         # Until it is known what is called, what was taken is this process's to give back.
         context.claim.is_unanswered = True
         claimed = context.record.claim(context.portal.name, context.claim.id, context.clock(), load)
+        if claimed:
+            context.store.high_water.note_move_after(reached)
         calls, settled = prepare(context, claimed)
         context.claim.renew()
         if settled:

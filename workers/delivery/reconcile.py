@@ -78,10 +78,14 @@ def reconcile_next(context: Context) -> bool:
     seen = context.gate.look()
     if not seen.is_open:
         return False
+    reached = context.store.reached(context.clock())
+    if reached is None:
+        return False
     began = time.monotonic()
     delivery = context.record.look(context.portal.name, context.clock())
     if delivery is None:
         return False
+    context.store.high_water.note_move_after(reached)
     case = Case(context, delivery, began)
     if delivery.next_step:
         # Whether a trigger was fired, the portal does not tell (docs: crm-automation-trigger.md).

@@ -47,7 +47,7 @@ def work(portal: str, burst: bool) -> None:
     configure(f"worker-{portal}")
     settings = Settings.from_environment(os.environ)
     address = addresses_of(settings, portal)[portal]
-    context = Context.open(Store.open(settings.redis_url), address)
+    context = Context.open(Store.open(settings.redis_url, settings.state), address)
     context.pace.learn_site(address.site)
     worker: PortalWorker
     worker = PortalWorker(

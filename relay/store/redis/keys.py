@@ -40,6 +40,8 @@
     relay:claim:{claim}              string  what a claim has taken, should its answer be lost   TTL: the hard deadline
     relay:wakes                      string  how many jobs were made: their ids
     relay:format                     string  how the record is laid out (store/record/upgrade.py)
+    relay:high-water                 hash    how far it has come (store/record/high_water.py): its name, moves of its
+                                             scripts, and how often it has gone back
     relay:ledger                     hash    counts since the beginning: events by state, duplicates, deliveries
     relay:standing                   hash    counts of what is on record: accepted events, started deliveries, events by
                                              source, deliveries by rule
@@ -117,6 +119,7 @@ WORKFLOWS = f"{PREFIX}workflows"
 ADDRESSES = f"{PREFIX}addresses"
 AWAITED = f"{PREFIX}awaited"
 OVERDUE = f"{PREFIX}overdue"
+HIGH_WATER = f"{PREFIX}high-water"
 LEDGER = f"{PREFIX}ledger"
 STANDING = f"{PREFIX}standing"
 LEASE = f"{PREFIX}lease:"
@@ -178,6 +181,7 @@ IN_LUA = {
     "awaited": AWAITED,
     "overdue": OVERDUE,
     "clock": CLOCK,
+    "high_water": HIGH_WATER,
     "ledger": LEDGER,
     "standing": STANDING,
     "codes": CODES,
