@@ -64,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command is None:
             return _run(settings, addresses, alerting, burst=options.burst)
         store = Store.open(settings.redis_url)
+        store.set_clock()
         contexts = [Context.open(store, address) for address in addresses.values()]
         thresholds = load_thresholds(settings.config)
         return max([_act(options, context, thresholds) for context in contexts])
@@ -128,6 +129,7 @@ def _run(settings: Settings, addresses: Mapping[str, Address], alerting: Alertin
         log.warning("record.not_durable", reason=warning)
     if moved := store.upgrade():
         log.info("record.upgraded", count=moved)
+    store.set_clock()
     store.reached(utc_now())
     supervisor = Supervisor([Child(f"worker-{name}", work, (name, burst), STOP_S, once=burst) for name in portals])
     supervisor.listen_for_signals()

@@ -63,7 +63,7 @@ def show(options: argparse.Namespace) -> int:
 def replay(options: argparse.Namespace) -> int:
     """A new delivery. Starting a workflow a second time is asked first."""
     settings = settings_here()
-    store = Store.open(settings.redis_url)
+    store = open_store(settings)
     record = store.record
     if not options.id.startswith(EVENT_PREFIX) and not options.yes:
         old = record.delivery(options.id)
@@ -147,7 +147,14 @@ def erase(options: argparse.Namespace) -> int:
 
 def open_record() -> Record:
     """The record that REDIS_URL names, or the embedded one that runs here. Raises ConfigError."""
-    return Store.open(settings_here().redis_url).record
+    return open_store(settings_here()).record
+
+
+def open_store(settings: Settings) -> Store:
+    """The store, by whose clock this process goes from now on. Raises ConfigError and RecordUnavailableError."""
+    store = Store.open(settings.redis_url)
+    store.set_clock()
+    return store
 
 
 def settings_here(*, with_record: bool = True) -> Settings:

@@ -20,6 +20,7 @@ OLDEST_WAITING = timedelta(minutes=15)
 SILENT = timedelta(days=1)
 PAUSED = timedelta(minutes=5)
 """A portal in trouble is asked again within a minute; what is shorter than this mends itself."""
+WRONG_CLOCK = timedelta(seconds=5)
 USED_UP = "operation_time_limit"
 
 
@@ -37,6 +38,7 @@ class NeedCode(StrEnum):
     DRIFT = "drift"
     MEMORY = "memory"
     SPOOLED = "spooled"
+    CLOCK = "clock"
     SILENT = "silent"
 
 
@@ -81,6 +83,7 @@ def assess(snapshot: Snapshot, thresholds: Thresholds, now: datetime) -> list[Ne
     needs = [
         *_of_record(snapshot),
         *_of_spool(snapshot.spooled, now),
+        *assess_clock(snapshot.clock_ahead),
         *(need for name, portal in snapshot.portals.items() for need in assess_portal(name, portal, thresholds, now)),
         *_of_sources(snapshot, thresholds, now),
     ]
@@ -107,6 +110,14 @@ def _of_spool(spooled: Held, now: datetime) -> Iterator[Need]:
         grade = Grade.BAD if spooled.aside else Grade.DOUBT
         lasts = now - spooled.oldest if spooled.oldest else None
         yield Need(NeedCode.SPOOLED, grade, count=waiting, lasts=lasts, details=(str(spooled.aside),))
+
+
+def assess_clock(ahead: timedelta) -> Iterator[Need]:
+    """Whether the clock of this machine needs a person. All goes by the record's; but senders sign by the right one."""
+    if abs(ahead) >= WRONG_CLOCK:
+        yield Need(
+            NeedCode.CLOCK, Grade.DOUBT, lasts=abs(ahead), reason="ahead of" if ahead > timedelta(0) else "behind"
+        )
 
 
 def assess_portal(name: str, portal: PortalSnapshot, thresholds: Thresholds, now: datetime) -> Iterator[Need]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from relay.core.drift import Drift
+from relay.core.ids import clock_ahead_ms
 from relay.store import Store
 from relay.store.portals.gate import View
 from relay.store.portals.learned import Learned
@@ -38,7 +39,8 @@ class Snapshot:
     for_person: uncertain deliveries that only a person can decide. dead: those that nobody has dealt with.
     overdue: started ones whose end was not heard of in time.
     last_events: when each source was heard last; None: never. probes: how many of each source were answered.
-    spooled: what came while the record was away, and waits on the disk of the machine that took this.
+    spooled: what came while the record was away, and waits on the disk of the machine that took this. clock_ahead: of
+    that machine, of the record's.
     """
 
     ledger: Ledger
@@ -50,6 +52,7 @@ class Snapshot:
     last_events: Mapping[str, datetime | None]
     probes: Mapping[str, int]
     spooled: Held = EMPTY
+    clock_ahead: timedelta = timedelta(0)
 
 
 def take_snapshot(
@@ -71,6 +74,7 @@ def take_snapshot(
         last_events={name: one.newest for name, one in presence.items()},
         probes={name: one.count for name, one in probes.items()},
         spooled=spooled,
+        clock_ahead=timedelta(milliseconds=clock_ahead_ms()),
     )
 
 

@@ -16,7 +16,7 @@ def figure_of(need: Need) -> str:
             return "paused"
         case NeedCode.MEMORY:
             return f"{need.count}%"
-        case NeedCode.WAITING | NeedCode.SILENT:
+        case NeedCode.WAITING | NeedCode.SILENT | NeedCode.CLOCK:
             return span_of(need.lasts or timedelta(0))
         case NeedCode.LEDGER:
             return str(len(need.details))
@@ -38,6 +38,7 @@ def label_of(need: Need) -> str:
         NeedCode.DRIFT: f"drift: rules do not fit portal {need.subject}",
         NeedCode.MEMORY: "of the record's memory is used; when it is full, senders are sent away",
         NeedCode.SPOOLED: "kept on this machine's disk: acknowledged while the record was away, and not recorded yet",
+        NeedCode.CLOCK: f"this machine's clock is {need.reason} the record's, by which all goes: set the wrong one right",
         NeedCode.SILENT: f"no word from source {need.subject}",
     }[need.code]
 
@@ -59,6 +60,8 @@ def sentence_of(need: Need) -> str:
         NeedCode.MEMORY: f"{need.count}% of the record's memory is used; when it is full, senders are sent away",
         NeedCode.SPOOLED: f"{need.count} requests wait on this machine's disk to be recorded, {_first(need)} of them "
         "were refused by the record: see the web process's log",
+        NeedCode.CLOCK: f"this machine's clock is {lasts} {need.reason} the one of the record's server, by which all "
+        "goes: set the wrong one right",
         NeedCode.SILENT: f"source {need.subject} has said nothing for {lasts}",
     }[need.code]
 

@@ -82,6 +82,7 @@ def run_gunicorn() -> None:
     store = Store.open(settings.redis_url)
     if warning := store.ensure_durable():
         get_logger().warning("record.not_durable", reason=warning)
+    store.set_clock()
     if (memory := store.memory()).is_filling:
         get_logger().warning("record.filling", used=memory.used, most=memory.most)
     if moved := store.upgrade():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
@@ -32,6 +33,7 @@ from relay.store.record.traces import Traces
 from relay.store.record.unproven import newest_unproven
 from relay.store.record.upgrade import upgrade
 from relay.store.redis import keys
+from relay.store.redis.clock import SET_EVERY_S, set_clock
 from relay.store.redis.connection import connect, ensure_durable
 from relay.store.redis.lease import lease
 from relay.store.redis.snapshot import clear_record, copy_record, read_snapshot
@@ -43,6 +45,7 @@ class Store:
 
     def __init__(self, redis: Redis, state: Path | None = None) -> None:
         self._redis = redis
+        self._clock_set_at = float("-inf")
         self._holder = secrets.token_hex(8)
         self.high_water = HighWater(redis, state / "high-water" if state else None)
         self.record = Record(redis)
@@ -73,8 +76,15 @@ class Store:
         """Lay an earlier version's record out anew; how many events and deliveries it held. Raises ConfigError."""
         return upgrade(self._redis)
 
+    def set_clock(self) -> None:
+        """Go by the record's clock from now on. Raises ConfigError where this machine's is wrong by a day."""
+        set_clock(self._redis, is_start=True)
+
     def reached(self, now: datetime) -> Mark | None:
         """How far it is; None where it has gone back in time: then what may have been sent is held (setback.py)."""
+        if time.monotonic() > self._clock_set_at + SET_EVERY_S:
+            self._clock_set_at = time.monotonic()
+            set_clock(self._redis)
         return notice(self._redis, self.record, self.high_water, self._holder, now)
 
     def watch_high_water(self, stop: threading.Event) -> None:

@@ -46,6 +46,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     store = Store.open(settings.redis_url, settings.state)
     if warning := store.ensure_durable():
         log.warning("record.not_durable", reason=warning)
+    store.set_clock()
     store.reached(utc_now())
     publish(store, config.rules)
     app = Flask("relay.web")

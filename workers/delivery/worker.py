@@ -15,6 +15,7 @@ from relay.configuration.mistakes import Mistakes, collecting
 from relay.configuration.portals import load_portals
 from relay.configuration.settings import Settings
 from relay.core.errors import Mistake
+from relay.core.ids import utc_now
 from relay.core.telemetry import configure, get_logger
 from relay.queue.jobs import queue_name
 from relay.store import Store
@@ -47,7 +48,9 @@ def work(portal: str, burst: bool) -> None:
     configure(f"worker-{portal}")
     settings = Settings.from_environment(os.environ)
     address = addresses_of(settings, portal)[portal]
-    context = Context.open(Store.open(settings.redis_url, settings.state), address)
+    store = Store.open(settings.redis_url, settings.state)
+    store.reached(utc_now())
+    context = Context.open(store, address)
     context.pace.learn_site(address.site)
     worker: PortalWorker
     worker = PortalWorker(

@@ -76,7 +76,7 @@ def _link(need: Need) -> Link:
             url = url_for("dashboard.deliveries", watch=WatchState.OVERDUE.value)
         case NeedCode.WAITING:
             url = url_for("dashboard.deliveries", state=State.PENDING.value, portal=need.subject)
-        case NeedCode.SILENT | NeedCode.MEMORY | NeedCode.SPOOLED:
+        case NeedCode.SILENT | NeedCode.MEMORY | NeedCode.SPOOLED | NeedCode.CLOCK:
             url = url_for("dashboard.sources")
         case _:
             url = url_for("dashboard.portals", _anchor=need.subject)
