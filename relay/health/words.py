@@ -38,7 +38,7 @@ def label_of(need: Need) -> str:
         NeedCode.DRIFT: f"drift: rules do not fit portal {need.subject}",
         NeedCode.MEMORY: "of the record's memory is used; when it is full, senders are sent away",
         NeedCode.SPOOLED: "kept on this machine's disk: acknowledged while the record was away, and not recorded yet",
-        NeedCode.CLOCK: f"this machine's clock is {need.reason} the record's, by which all goes: set the wrong one right",
+        NeedCode.CLOCK: f"this machine's clock is {need.reason} the record's, by which all goes: set the wrong one",
         NeedCode.SILENT: f"no word from source {need.subject}",
     }[need.code]
 

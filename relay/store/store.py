@@ -43,7 +43,7 @@ from relay.store.senders.senders import Senders
 class Store:
     """What is kept, in one hand. Every method raises RecordUnavailableError."""
 
-    def __init__(self, redis: Redis, state: Path | None = None) -> None:
+    def __init__(self, redis: Redis, *, state: Path | None = None) -> None:
         self._redis = redis
         self._clock_set_at = float("-inf")
         self._holder = secrets.token_hex(8)
@@ -57,12 +57,12 @@ class Store:
         self.senders = Senders(redis)
 
     @classmethod
-    def open(cls, url: str, state: Path | None = None) -> Store:
+    def open(cls, url: str, *, state: Path | None = None) -> Store:
         """A store behind a REDIS_URL. It connects when it is first asked.
 
         state: the folder for what this machine keeps beside the record; None for who only looks.
         """
-        return cls(connect(url), state)
+        return cls(connect(url), state=state)
 
     def close(self) -> None:
         """Close its connections."""

@@ -43,7 +43,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         settings, config = load_all(os.environ)
     else:
         config = load_config(settings.config, os.environ, base=settings.public_url or "")
-    store = Store.open(settings.redis_url, settings.state)
+    store = Store.open(settings.redis_url, state=settings.state)
     if warning := store.ensure_durable():
         log.warning("record.not_durable", reason=warning)
     store.set_clock()

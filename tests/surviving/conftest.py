@@ -26,7 +26,7 @@ def open_worker(own_valkey: Valkey, sandbox: SandboxServer, clock: Clock) -> Ite
     opened: list[Context] = []
 
     def make(folder: Path | None, **portal: object) -> Context:
-        store = Store.open(own_valkey.url, folder)
+        store = Store.open(own_valkey.url, state=folder)
         context = replace(Context.open(store, use_webhook(sandbox.url, **portal)), clock=clock, chance=lambda: 0.0)
         opened.append(context)
         return context

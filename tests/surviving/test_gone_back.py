@@ -142,7 +142,11 @@ def test_a_document_that_may_have_been_made_is_looked_for_before_it_is_made(open
 
 
 def test_the_mark_is_kept_while_a_process_runs_and_is_shared_by_those_of_one_machine(own_valkey, folder):
-    store, other, stop = Store.open(own_valkey.url, folder), Store.open(own_valkey.url, folder), threading.Event()
+    store, other, stop = (
+        Store.open(own_valkey.url, state=folder),
+        Store.open(own_valkey.url, state=folder),
+        threading.Event(),
+    )
     threads = [threading.Thread(target=each.watch_high_water, args=(stop,)) for each in (store, other)]
     for thread in threads:
         thread.start()
@@ -156,17 +160,17 @@ def test_the_mark_is_kept_while_a_process_runs_and_is_shared_by_those_of_one_mac
     for thread in threads:
         thread.join()
     go_back_to(own_valkey, before)
-    assert Store.open(own_valkey.url, folder).reached(utc_now()) is None
+    assert Store.open(own_valkey.url, state=folder).reached(utc_now()) is None
 
 
 def test_an_empty_record_where_there_was_one_is_said_in_the_log_and_used(own_valkey, folder, capsys):
-    store = Store.open(own_valkey.url, folder)
+    store = Store.open(own_valkey.url, state=folder)
     add(store.record)
     store.reached(utc_now())
     store.high_water.keep()
 
     own_valkey.redis.flushall()
-    assert Store.open(own_valkey.url, folder).reached(utc_now()) is not None
+    assert Store.open(own_valkey.url, state=folder).reached(utc_now()) is not None
 
     assert "record.empty" in capsys.readouterr().out
     add(store.record)
@@ -174,7 +178,7 @@ def test_an_empty_record_where_there_was_one_is_said_in_the_log_and_used(own_val
 
 
 def test_a_record_that_goes_on_is_never_taken_for_one_that_went_back(own_valkey, folder):
-    stores = [Store.open(own_valkey.url, folder) for _ in range(4)]
+    stores = [Store.open(own_valkey.url, state=folder) for _ in range(4)]
     failed = []
 
     def work(store):

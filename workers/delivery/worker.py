@@ -48,7 +48,7 @@ def work(portal: str, burst: bool) -> None:
     configure(f"worker-{portal}")
     settings = Settings.from_environment(os.environ)
     address = addresses_of(settings, portal)[portal]
-    store = Store.open(settings.redis_url, settings.state)
+    store = Store.open(settings.redis_url, state=settings.state)
     store.reached(utc_now())
     context = Context.open(store, address)
     context.pace.learn_site(address.site)
