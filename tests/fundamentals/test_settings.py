@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from relay.configuration.settings import Settings, read_secret
@@ -44,6 +46,8 @@ def test_every_setting_may_be_given_in_the_environment(environ):
             "RELAY_TRUSTED_PROXIES": "10.0.0.0/8, ::1",
             "RELAY_SIGN_IN_HEADER": "X-Forwarded-User",
             "RELAY_OPERATORS": "ann@example.com, bob,",
+            "RELAY_STATE": "/somewhere",
+            "RELAY_SPOOL_MB": "5",
         },
         web=True,
     )
@@ -53,6 +57,7 @@ def test_every_setting_may_be_given_in_the_environment(environ):
     assert settings.trusted_proxies == ("10.0.0.0/8", "::1")
     assert settings.sign_in_header == "X-Forwarded-User"
     assert settings.operators == ("ann@example.com", "bob")
+    assert (settings.state, settings.spool_mb) == (Path("/somewhere"), 5)
 
 
 @pytest.mark.parametrize(
