@@ -75,7 +75,7 @@ def test_a_claim_alone_that_was_forgotten_is_missed(open_worker, own_valkey, san
     before = size_of(own_valkey)
     reached = worker.store.reached(clock())
     worker.record.claim("main", "c", clock())
-    worker.store.high_water.note_move_after(reached)
+    worker.store.high_water.note_promise_after(reached)
 
     go_back_to(own_valkey, before)
     work_off(worker)
@@ -189,7 +189,7 @@ def test_a_record_that_goes_on_is_never_taken_for_one_that_went_back(own_valkey,
                 return
             add(store.record)
             if store.record.claim("main", f"{id(store)}-{number}", utc_now()):
-                store.high_water.note_move_after(reached)
+                store.high_water.note_promise_after(reached)
             store.high_water.keep()
 
     threads = [threading.Thread(target=work, args=(store,)) for store in stores * 2]

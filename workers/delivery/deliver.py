@@ -83,7 +83,7 @@ def _claim_calls(context: Context, load: Load) -> tuple[float, list[NextCall]]:
         context.claim.is_unanswered = True
         claimed = context.record.claim(context.portal.name, context.claim.id, context.clock(), load, lapses_in=LEASE)
         if claimed:
-            context.store.high_water.note_move_after(reached)
+            context.store.high_water.note_promise_after(reached)
         calls, settled = prepare(context, claimed)
         context.claim.renew()
         if settled:

@@ -81,14 +81,10 @@ def reconcile_next(context: Context) -> bool:
     seen = context.gate.look()
     if not seen.is_open:
         return False
-    reached = context.store.reached(context.clock())
-    if reached is None:
-        return False
     began = time.monotonic()
     delivery = context.record.look(context.portal.name, context.clock(), lapses_in=LEASE)
     if delivery is None:
         return False
-    context.store.high_water.note_move_after(reached)
     held = Held(context.record, context.clock, [delivery], began, SEND_WITHIN_S, is_doubt=True)
     with KEEPER.holding(held):
         _look_into(Case(context, delivery, began, held), learned, seen, sends_again=sends_again)

@@ -56,13 +56,13 @@ def notice(redis: Redis, record: Record, high_water: HighWater, holder: str, now
 
 def hold(redis: Redis, record: Record, high_water: HighWater, passed: Mark, now: datetime) -> None:
     """Hold what may have been sent since the record was as it is now. passed: how far it had come."""
-    missing = passed.moves - high_water.read().moves
+    missing = passed.promises - high_water.read().promises
     portals = _portals(redis)
     for portal in portals:
         Gate(redis, portal).hold_for_person(WENT_BACK, now)
     held = sum(_hold_all(record, state, now) for state in (State.PENDING, State.RETRYING))
     high_water.begin_generation(passed)
-    log.error("record.went_back", missing_moves=missing, deliveries_held=held, portals=portals)
+    log.error("record.went_back", missing_promises=missing, deliveries_held=held, portals=portals)
 
 
 def run_watch(look: Callable[[], object], high_water: HighWater, stop: threading.Event) -> None:

@@ -1,7 +1,7 @@
 """How far the record has come, kept outside of it: a record that has gone back in time does not know that it has.
 
 A server that comes back with a file that was cut, an older copy, or a replica that lacked the last writes has forgotten
-what was acknowledged and what was sent. Scripts count their moves (`count_move` in lua/common.lua); each process
+what was acknowledged and what was sent. Scripts count these promises (`count_promise` in lua/common.lua); each process
 remembers the highest number it has seen, and a file on its machine outlives it. Reads and remembers only; what follows
 is the business of setback.py.
 """
@@ -27,10 +27,10 @@ log = get_logger()
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mark:
-    """How far. generation: how often it has gone back, as was noticed. moves: of its scripts since the beginning."""
+    """How far. generation: how often it has gone back, as was noticed. promises: receipts and claims until now."""
 
     generation: int = 0
-    moves: int = 0
+    promises: int = 0
 
 
 class HighWater:
@@ -48,7 +48,7 @@ class HighWater:
     @guarded
     def read(self) -> Mark:
         """How far the record is now. Begins anew where it is another record than before, or an empty one."""
-        kept: Any = self._redis.hmget(keys.HIGH_WATER, ["id", "generation", "moves"])
+        kept: Any = self._redis.hmget(keys.HIGH_WATER, ["id", "generation", "promises"])
         record = kept[0].decode() if kept[0] else ""
         if record != self._record or not self._is_met:
             self._meet(record)
@@ -65,10 +65,10 @@ class HighWater:
             self._seen = max(self._seen, now)
             return now, self._seen
 
-    def note_move_after(self, before: Mark) -> None:
-        """We have moved the record once since it was as far as that. Should that be forgotten, it is known here."""
+    def note_promise_after(self, before: Mark) -> None:
+        """We were promised one thing since it was as far as that. Should that be forgotten, it is known here."""
         with self._guard:
-            self._seen = max(self._seen, Mark(before.generation, before.moves + 1))
+            self._seen = max(self._seen, Mark(before.generation, before.promises + 1))
 
     @guarded
     def begin_generation(self, passed: Mark) -> None:
@@ -77,7 +77,7 @@ class HighWater:
         generation = max(now.generation, passed.generation) + 1
         self._redis.hset(keys.HIGH_WATER, "generation", str(generation))
         with self._guard:
-            self._seen = max(self._seen, Mark(generation, now.moves))
+            self._seen = max(self._seen, Mark(generation, now.promises))
         self.keep()
 
     def keep(self) -> None:
@@ -109,15 +109,15 @@ class HighWater:
     def _read_file(self) -> Mark:
         with suppress(OSError, ValueError):
             if self._folder and self._record:
-                generation, moves = (self._folder / self._record).read_text("ascii").split()
-                return Mark(int(generation), int(moves))
+                generation, promises = (self._folder / self._record).read_text("ascii").split()
+                return Mark(int(generation), int(promises))
         return Mark()
 
     def _write_file(self, mark: Mark) -> None:
         assert self._folder is not None  # noqa: S101 - for the type checker: `keep` has looked
         path = self._folder / f"{self._record}.new"
         with path.open("w", encoding="ascii") as file:
-            file.write(f"{mark.generation} {mark.moves}\n")
+            file.write(f"{mark.generation} {mark.promises}\n")
             file.flush()
             os.fsync(file.fileno())
         path.rename(self._folder / self._record)

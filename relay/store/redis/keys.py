@@ -40,8 +40,8 @@
     relay:claim:{claim}              string  what a claim has taken, should its answer be lost   TTL: the hard deadline
     relay:wakes                      string  how many jobs were made: their ids
     relay:format                     string  how the record is laid out (store/record/upgrade.py)
-    relay:high-water                 hash    how far it has come (store/record/high_water.py): its name, moves of its
-                                             scripts, and how often it has gone back
+    relay:high-water                 hash    how far it has come (store/record/high_water.py): its name, how many
+                                             promises it has made, and how often it has gone back
     relay:ledger                     hash    counts since the beginning: events by state, duplicates, deliveries
     relay:standing                   hash    counts of what is on record: accepted events, started deliveries, events by
                                              source, deliveries by rule

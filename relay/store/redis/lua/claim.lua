@@ -79,7 +79,7 @@ while not is_full and looked < 2000 do
   if #ids < 100 then break end
 end
 if #claimed > 0 then
-  count_move()
+  count_promise()
   redis.call('SET', KEYS[2], cjson.encode(taken), 'PX', ARGV[4])
   if is_due(KEYS[1], now) then wake_where_open(portal) end
 end

@@ -32,16 +32,16 @@ local function count(field) counted[field] = (counted[field] or 0) + 1 end
 local function stand(field, by) standing[field] = (standing[field] or 0) + by end
 local function tally(field, by) tallied[field] = (tallied[field] or 0) + (by or 1) end
 
--- How often scripts have moved the record: by that it is known whether it has gone back in time, and by its name, which
--- the first of them gives it, whether it is the same one (store/record/high_water.py).
-local function count_move()
-  if redis.call('HINCRBY', KEY.high_water, 'moves', 1) > 1 then return end
+-- How many promises the record has made, receipts and claims: by that it is known whether it has gone back in time, and by
+-- its name, which the first of them gives it, whether it is the same one (store/record/high_water.py). Outcomes are none:
+-- what was forgotten of them is found out again.
+local function count_promise()
+  if redis.call('HINCRBY', KEY.high_water, 'promises', 1) > 1 then return end
   local time = redis.call('TIME')
   redis.call('HSET', KEY.high_water, 'id', string.sub(redis.sha1hex(time[1] .. time[2] .. (ARGV[3] or '')), 1, 16))
 end
 
 local function write_counts()
-  if next(counted) or next(standing) then count_move() end
   for field, by in pairs(counted) do redis.call('HINCRBY', KEY.ledger, field, by) end
   for field, by in pairs(standing) do
     if redis.call('HINCRBY', KEY.standing, field, by) == 0 then redis.call('HDEL', KEY.standing, field) end

@@ -11,7 +11,6 @@ if redis.call('HGET', key, 'state') ~= 'uncertain' then
   return {}
 end
 redis.call('HINCRBY', key, 'turn', 1)
-count_move()
 redis.call('ZADD', KEYS[1], ARGV[3], id)
 if is_due(KEYS[1], ARGV[2]) then wake_where_open(ARGV[1]) end
 local row = redis.call('HGETALL', key)
