@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from tests.chaos import cut, document, drain, foreign, held, killed, operating, outage, refresh, stranger
+from tests.chaos import cut, document, drain, foreign, held, killed, operating, ordered, outage, refresh, stranger
 
 
 def scenes() -> dict[str, Callable[[], Iterator[str]]]:
@@ -15,6 +15,7 @@ def scenes() -> dict[str, Callable[[], Iterator[str]]]:
         "drain": _drain,
         "cut": _cut,
         "killed": lambda: iter([killed.killed(2_000, 30)]),
+        "ordered": lambda: (ordered.ordered(50, 3, settle_after) for settle_after in ("1s", "60s")),
         "document": lambda: (document.document(1_000, 20, own_id) for own_id in ("echo", "off")),
         "operating": lambda: iter([operating.operating(2_000, 2)]),
         "held": lambda: iter([held.held(5_000, 300)]),
