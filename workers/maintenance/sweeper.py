@@ -29,7 +29,6 @@ from workers.portal.client import SEND_WITHIN_S
 from workers.portal.holding import LEASE as HOLDS_FOR
 
 INTERVAL_S = 2.0
-PRUNE_EVERY_S = 15.0
 LEASE = timedelta(seconds=60)
 PER_PASS = 500
 """How many overdue deliveries one pass looks at: a bound on how long it keeps Redis and its lease."""
