@@ -25,12 +25,14 @@ from relay.operations.ingest import Ingest, Ingested
 from relay.operations.operator_acts import OperatorActs
 from relay.operations.probing import Prober
 from relay.operations.replay import Replayer
+from relay.operations.spooling import Spooler
 from relay.sources import Webhook
 from relay.store import Store
 from relay.store.record.collector import Collector
 from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Record
 from relay.store.record.search import Filter, list_deliveries
+from relay.store.record.spool import Spool
 from relay.store.redis import connection
 from tests.delivering.contexts import Clock, make_context, use_webhook
 from tests.steps import bugs
@@ -97,6 +99,7 @@ class Hands:
     context: Context
     config: Config
     collector: Collector
+    folder: str
 
     @property
     def store(self) -> Store:
@@ -109,7 +112,8 @@ class Hands:
     @property
     def ingest(self) -> Ingest:
         store = self.store
-        parts = (self.collector, PERSONS, Prober(store.senders), store.places)
+        spooler = Spooler(self.record, self.collector, Spool.of(Path(self.folder) / "state", 1))
+        parts = (spooler, PERSONS, Prober(store.senders), store.places)
         return Ingest(self.config.rules, *parts, base=BASE)
 
     @property
@@ -125,7 +129,7 @@ class Hands:
     def at(cls, redis_url: str, portal_url: str, clock: Clock, folder: str, **options: Any) -> Hands:
         record = Record(connection.connect(redis_url))
         context = make_context(record, use_webhook(portal_url, **options), clock)
-        return cls(context, config_of(folder), Collector(record))
+        return cls(context, config_of(folder), Collector(record), folder)
 
 
 def receive(hands: Hands, source: str, body: str, headers: dict[str, str]) -> dict[str, list[str]]:
