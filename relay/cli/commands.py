@@ -185,6 +185,7 @@ def settings_here(*, with_record: bool = True) -> Settings:
 
 
 def state_named(text: str | None) -> EventState | State | None:
+    """The state of either kind that this names. Raises RelayError."""
     state = parse_state(text) if text else None
     if text and state is None:
         known = ", ".join([*State, *EventState])
@@ -193,6 +194,7 @@ def state_named(text: str | None) -> EventState | State | None:
 
 
 def since_age(age: str | None) -> datetime | None:
+    """The time that is so long ago, such as 30m. Raises RelayError."""
     if age is None:
         return None
     match = AGE.fullmatch(age)
@@ -224,6 +226,7 @@ def _confirmed(delivery: Delivery) -> bool:
 
 
 def agreed(question: str) -> bool:
+    """Whether the person at the terminal says yes; without one, nobody does."""
     if not sys.stdin.isatty():
         say("say --yes to do it", error=True)
         return False
