@@ -69,7 +69,7 @@ def sandbox() -> Iterator[SandboxServer]:
 
 
 @pytest.fixture(scope="session")
-def make_app(config: Path) -> Iterator[Callable[..., Flask]]:
+def make_app(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Flask]]:
     """Makes the web application on a server, in this process."""
     made: list[Flask] = []
 
@@ -77,6 +77,7 @@ def make_app(config: Path) -> Iterator[Callable[..., Flask]]:
         settings = {
             "redis_url": valkey.url,
             "config": config,
+            "state": tmp_path_factory.mktemp("state"),
             "api_token": WEB_SECRETS["RELAY_API_TOKEN"],
             "dashboard_password": WEB_SECRETS["RELAY_DASHBOARD_PASSWORD"],
             "viewer_password": "viewer-password-of-the-test",

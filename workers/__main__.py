@@ -20,6 +20,7 @@ from relay.configuration.mistakes import Mistakes
 from relay.configuration.portals import load_portals
 from relay.configuration.settings import Settings
 from relay.core.errors import ConfigError, RelayError
+from relay.core.ids import utc_now
 from relay.core.processes import Child, Supervisor
 from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running
@@ -72,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command is None:
             return _run(settings, addresses, alerting, burst=options.burst)
         store = Store.open(settings.redis_url, settings.replicas)
+        store.set_clock()
         contexts = [Context.open(store, address) for address in addresses.values()]
         thresholds = load_thresholds(settings.config)
         return max([_act(options, context, thresholds) for context in contexts])
@@ -131,11 +133,13 @@ def _log(context: Context, what: str) -> None:
 def _run(settings: Settings, addresses: Mapping[str, Address], alerting: Alerting | None, *, burst: bool) -> int:
     configure("workers")
     portals = list(addresses)
-    store = Store.open(settings.redis_url, settings.replicas)
+    store = Store.open(settings.redis_url, settings.replicas, state=settings.state)
     if warning := store.ensure_durable():
         log.warning("record.not_durable", reason=warning)
     if moved := store.upgrade():
         log.info("record.upgraded", count=moved)
+    store.set_clock()
+    store.reached(utc_now())
     shares = share_out(portals, os.cpu_count() or 1)
     children = [Child(f"worker-{name}", work, (name, own, burst), STOP_S, once=burst) for name, own in shares.items()]
     supervisor = Supervisor(children)
@@ -150,6 +154,7 @@ def _run(settings: Settings, addresses: Mapping[str, Address], alerting: Alertin
         ("clock", partial(run_clock, store, portals)),
         ("primary", store.follow_primary),
         ("servers", partial(watch_servers, store)),
+        ("high-water", store.watch_high_water),
         ("watch", partial(run_watch, contexts)),
         *((watchman.lease, watchman.run) for watchman in watchmen),
     ]

@@ -31,6 +31,7 @@ from relay.store.operators.audit_log import who_in_terminal
 from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Record
 from relay.store.record.search import Filter, Row, list_events, parse_state, row_of
+from relay.store.record.spool import Spool
 
 AGE = re.compile(r"(\d{1,6})([smhd])")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -72,7 +73,7 @@ def show(options: argparse.Namespace) -> int:
 def replay(options: argparse.Namespace) -> int:
     """A new delivery. Starting a workflow a second time is asked first."""
     settings = settings_here()
-    store = Store.open(settings.redis_url)
+    store = open_store(settings)
     archive = archive_here(settings) if options.archive else None
     if not options.id.startswith(EVENT_PREFIX) and not options.yes:
         old = _archived_delivery(archive, options.id) if archive else store.record.delivery(options.id)
@@ -108,10 +109,14 @@ def secret_key_of(settings: Settings) -> str | None:
 
 
 def audit(options: argparse.Namespace) -> int:
-    """Add up the ledger."""
-    ledger = open_record().counts()
+    """Add up the ledger. What was acknowledged and is not on record yet is no part of it, and is said beside it."""
+    settings = settings_here()
+    held = Spool.of(settings.state, settings.spool_mb).held()
+    if waiting := held.requests + held.aside:
+        say(f"{waiting} requests wait in {settings.state / 'spool'} to be recorded ({held.size:,} bytes)", error=True)
+    ledger = Store.open(settings.redis_url).record.counts()
     if options.json:
-        say(json.dumps(ledger.to_wire()))
+        say(json.dumps(ledger.to_wire() | {"spooled_requests": waiting}))
         return 1 if ledger.imbalances else 0
     for kind, total, counts in (
         ("deliveries", ledger.total, ledger.deliveries),
@@ -162,7 +167,14 @@ def erase(options: argparse.Namespace) -> int:
 
 def open_record() -> Record:
     """The record that REDIS_URL names, or the embedded one that runs here. Raises ConfigError."""
-    return Store.open(settings_here().redis_url).record
+    return open_store(settings_here()).record
+
+
+def open_store(settings: Settings) -> Store:
+    """The store, by whose clock this process goes from now on. Raises ConfigError and RecordUnavailableError."""
+    store = Store.open(settings.redis_url)
+    store.set_clock()
+    return store
 
 
 def archive_here(settings: Settings) -> Archive:
@@ -226,7 +238,7 @@ def _confirmed(delivery: Delivery) -> bool:
 
 
 def agreed(question: str) -> bool:
-    """Whether the person at the terminal says yes; without one, nobody does."""
+    """Whether the person at the terminal says yes; where nobody is there, no."""
     if not sys.stdin.isatty():
         say("say --yes to do it", error=True)
         return False

@@ -140,6 +140,15 @@ def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     replay.add_argument("--yes", action="store_true", help="do not ask before starting a started workflow again")
     replay.add_argument("--archive", action="store_true", help=f"{in_archive}: it is put back on record first")
+    text = "save the record in a file, while all goes on"
+    saved = _command(commands, "backup", "relay.cli.backup:backup", text, "backup relay.tar")
+    saved.add_argument("file", metavar="FILE")
+    saved.add_argument("--yes", action="store_true", help="replace the file without asking")
+    text = "put the record of a file into the server, while nothing else runs"
+    put = _command(commands, "restore", "relay.cli.backup:restore", text, "restore relay.tar")
+    put.add_argument("file", metavar="FILE")
+    put.add_argument("--moved", action="store_true", help="nothing was received or sent since the backup was taken")
+    put.add_argument("--yes", action="store_true", help="replace a record that is not empty without asking")
     audit = _command(
         commands, "audit", "relay.cli.commands:audit", "add up the ledger; 1 if it does not balance", "audit"
     )

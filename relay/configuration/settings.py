@@ -69,7 +69,10 @@ def read_named_secret(
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What every process of the relay is told from outside. Durations in seconds."""
+    """What every process of the relay is told from outside. Durations in seconds.
+
+    state: the folder for what this machine keeps beside the record; it is made when it is needed.
+    """
 
     redis_url: str = field(repr=False)
     config: Path
@@ -89,6 +92,8 @@ class Settings:
     body_days: int | None = None
     archive: Path | None = None
     replicas: int = 0
+    state: Path = Path("var/state")
+    spool_mb: int = 64
 
     @classmethod
     def from_environment(
@@ -118,10 +123,12 @@ class Settings:
             dashboard_password=reader.secret("RELAY_DASHBOARD_PASSWORD", SHORTEST_PASSWORD, needed=web),
             viewer_password=reader.secret("RELAY_VIEWER_PASSWORD", SHORTEST_PASSWORD),
             secret_key=reader.secret("RELAY_SECRET_KEY", SHORTEST_KEY, needed=web),
-            retention_days=reader.days("RELAY_RETENTION_DAYS", 90),
-            body_days=reader.days("RELAY_BODY_DAYS", None),
+            retention_days=reader.number("RELAY_RETENTION_DAYS", 90, "days"),
+            body_days=reader.number("RELAY_BODY_DAYS", None, "days"),
             archive=reader.archive("RELAY_ARCHIVE"),
             replicas=reader.count("RELAY_REPLICAS", 0, MOST_REPLICAS),
+            state=Path(reader.environ.get("RELAY_STATE") or "var/state"),
+            spool_mb=reader.number("RELAY_SPOOL_MB", 64, "megabytes"),
         )
         reader.compare_secrets()
         if settings.body_days and settings.body_days > settings.retention_days:
@@ -164,16 +171,16 @@ class _Reader:
         return default
 
     @overload
-    def days(self, name: str, default: int) -> int: ...
+    def number(self, name: str, default: int, of: str) -> int: ...
     @overload
-    def days(self, name: str, default: None) -> int | None: ...
-    def days(self, name: str, default: int | None) -> int | None:
+    def number(self, name: str, default: None, of: str) -> int | None: ...
+    def number(self, name: str, default: int | None, of: str) -> int | None:
         text = self.environ.get(name)
         if not text:
             return default
         if text.isascii() and text.isdigit() and 0 < int(text) < 10_000:
             return int(text)
-        self.wrong(f"{name} is {text!r}: expected a number of days from 1 to 9999")
+        self.wrong(f"{name} is {text!r}: expected a number of {of} from 1 to 9999")
         return default
 
     def archive(self, name: str) -> Path | None:

@@ -19,9 +19,25 @@ EVENT_PREFIX = "evt_"
 DELIVERY_PREFIX = "dlv_"
 
 
+class _Correction:
+    """By how much the clock of this machine is wrong. One a process, for there is one clock."""
+
+    ahead_ms = 0
+
+
 def utc_now() -> datetime:
-    """The time now, aware, in UTC, in whole milliseconds (the precision of the record)."""
-    return from_ms(time.time_ns() // 1_000_000)
+    """The time now, aware, in UTC, in whole milliseconds (the precision of the record), by the record's clock."""
+    return from_ms(time.time_ns() // 1_000_000 - _Correction.ahead_ms)
+
+
+def correct_clock(ahead_ms: int) -> None:
+    """From now on, this machine's clock counts as so much ahead of the one that all processes share."""
+    _Correction.ahead_ms = ahead_ms
+
+
+def clock_ahead_ms() -> int:
+    """By how much it is corrected; negative: it is behind."""
+    return _Correction.ahead_ms
 
 
 def to_ms(moment: datetime) -> int:

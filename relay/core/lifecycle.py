@@ -66,11 +66,13 @@ TRANSITIONS: dict[State, dict[State, str]] = {
     State.PENDING: {
         State.SENDING: "a worker claimed it",
         State.STARTED: "an earlier try did arrive: its workflow has called the one-time address",
+        State.UNCERTAIN: "the record has gone back in time: it may have been sent since",
         State.DEAD: "a person cancelled it",
     },
     State.RETRYING: {
         State.SENDING: "a worker claimed it",
         State.STARTED: "an earlier try did arrive: its workflow has called the one-time address",
+        State.UNCERTAIN: "the record has gone back in time: it may have been sent since",
         State.DEAD: "a person cancelled it",
     },
     State.SENDING: {

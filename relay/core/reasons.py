@@ -58,6 +58,8 @@ BY_CODE: dict[str, str] = {
     "cut": f"The connection broke after sending. {_MAYBE}",
     "unreadable": f"The answer was no answer of REST. {_MAYBE}",
     "unknown_answer": f"The relay does not know this answer. {_MAYBE}",
+    "went_back": "The record has gone back in time: what was acknowledged or sent after some moment is missing in it. "
+    "What waited then is uncertain now. Find out what was lost, then resume the portal: it is asked about each.",
     "worker_died": f"The worker ended in mid-call. {_MAYBE}",
     "not_sent": "No connection to the portal: nothing was sent. The relay tries again by itself.",
     "not_executed": "The batch ended before it came to this call. The relay sends it again by itself.",

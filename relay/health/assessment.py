@@ -15,12 +15,14 @@ from relay.core.reasons import explain
 from relay.health.misfits import say_misfit
 from relay.health.snapshot import PortalSnapshot, Snapshot
 from relay.store.portals.gate import GateState
+from relay.store.record.spool import Held
 from relay.store.record.topology import Misfit, MisfitCode
 
 OLDEST_WAITING = timedelta(minutes=15)
 SILENT = timedelta(days=1)
 PAUSED = timedelta(minutes=5)
 """A portal in trouble is asked again within a minute; what is shorter than this mends itself."""
+WRONG_CLOCK = timedelta(seconds=5)
 USED_UP = "operation_time_limit"
 
 
@@ -40,6 +42,8 @@ class NeedCode(StrEnum):
     MEMORY = "memory"
     ARCHIVE = "archive"
     FAILOVER = "failover"
+    SPOOLED = "spooled"
+    CLOCK = "clock"
     SILENT = "silent"
 
 
@@ -83,6 +87,8 @@ def assess(snapshot: Snapshot, thresholds: Thresholds, now: datetime) -> list[Ne
     """Everything that needs a person now, the worst first."""
     needs = [
         *_of_record(snapshot, now),
+        *_of_spool(snapshot.spooled, now),
+        *assess_clock(snapshot.clock_ahead),
         *(need for name, portal in snapshot.portals.items() for need in assess_portal(name, portal, thresholds, now)),
         *_of_sources(snapshot, thresholds, now),
     ]
@@ -117,6 +123,21 @@ def _grade_of(misfits: Sequence[Misfit]) -> Grade:
     if MisfitCode.TOO_FEW in codes:
         return Grade.BAD
     return Grade.CALM if codes <= {MisfitCode.UNWAITED, MisfitCode.FORBIDDEN} else Grade.DOUBT
+
+
+def _of_spool(spooled: Held, now: datetime) -> Iterator[Need]:
+    if waiting := spooled.requests + spooled.aside:
+        grade = Grade.BAD if spooled.aside else Grade.DOUBT
+        lasts = now - spooled.oldest if spooled.oldest else None
+        yield Need(NeedCode.SPOOLED, grade, count=waiting, lasts=lasts, details=(str(spooled.aside),))
+
+
+def assess_clock(ahead: timedelta) -> Iterator[Need]:
+    """Whether the clock of this machine needs a person. All goes by the record's; but senders sign by the right one."""
+    if abs(ahead) >= WRONG_CLOCK:
+        yield Need(
+            NeedCode.CLOCK, Grade.DOUBT, lasts=abs(ahead), reason="ahead of" if ahead > timedelta(0) else "behind"
+        )
 
 
 def assess_portal(name: str, portal: PortalSnapshot, thresholds: Thresholds, now: datetime) -> Iterator[Need]:

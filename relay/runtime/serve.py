@@ -14,11 +14,11 @@ from relay.configuration.settings import Settings
 from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running
 from relay.health.misfits import say_misfit
-from relay.operations.bulk_replay import BulkReplays
 from relay.operations.configure import load_all
 from relay.runtime.threshold import DoorWorker, open_files
 from relay.store import Store
 from relay.web.app import create_app
+from relay.web.services import Services
 
 HEAD_S = 5
 """The deadline of a head, where the file says none."""
@@ -47,9 +47,11 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
     def load(self) -> Any:
         """The application, in each worker process."""
         app = create_app(self._settings)
-        bulk: BulkReplays = app.extensions["services"].bulk
-        keep_running("bulk-replays", bulk.run, threading.Event())
-        keep_running("primary", app.extensions["services"].store.follow_primary, threading.Event())
+        services: Services = app.extensions["services"]
+        keep_running("bulk-replays", services.bulk.run, threading.Event())
+        keep_running("primary", services.store.follow_primary, threading.Event())
+        keep_running("high-water", services.store.watch_high_water, threading.Event())
+        keep_running("spool", services.spooler.run, threading.Event())
         return app
 
 
@@ -84,6 +86,7 @@ def run_gunicorn() -> None:
         get_logger().warning("record.not_durable", reason=warning)
     for misfit in store.misfits():
         get_logger().warning("record.misfit", code=misfit.code, server=misfit.server, reason=say_misfit(misfit))
+    store.set_clock()
     if (memory := store.memory()).is_filling:
         get_logger().warning("record.filling", used=memory.used, most=memory.most)
     if moved := store.upgrade():

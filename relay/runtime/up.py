@@ -93,6 +93,7 @@ class Machine:
 
         var.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.var = var
+        os.environ.setdefault("RELAY_STATE", str(var / "state"))
         self.log = log
         self.config = Path(os.environ.get("RELAY_CONFIG") or "config")
         names = [*secret_file.WEB_SECRETS, *secret_file.source_secrets(self.config / "sources.yaml")]

@@ -46,6 +46,7 @@ def build_source(name: str, contract: Mapping[str, Any], verifier: Verifier, sec
         form=Form(**form) if form is not None else None,
         thanks=contract["thanks"],
         origins=contract["origins"],
+        spools=contract["spool"],
     )
     return _with_room(source)
 

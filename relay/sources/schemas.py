@@ -15,6 +15,7 @@ from relay.configuration.fields import (
     NAME,
     SECONDS,
     Choice,
+    Flag,
     Number,
     Quantity,
     StrictSchema,
@@ -104,6 +105,7 @@ class ContractSchema(StrictSchema):
     form = fields.Nested(FormSchema(), load_default=None)
     thanks = Address(load_default=None)
     origins = Origins(load_default=())
+    spool = Flag(load_default=False)
 
 
 class SourceSchema(ContractSchema):

@@ -89,7 +89,7 @@ class Source:
     secrets: those that answers use, by name. variables: the names of the environment variables that hold its secrets:
     `secret` for the first, `verify_token`, `confirmation`. form: people's browsers send it; None: only machines do.
     thanks: where a browser goes then; None: to a page of ours. origins: the pages whose scripts and forms may send, as
-    browsers name them.
+    browsers name them. spools: while the record is away, what it sends is kept on this machine's disk.
     """
 
     name: str
@@ -111,6 +111,7 @@ class Source:
     form: Form | None = None
     thanks: str | None = None
     origins: tuple[str, ...] = ()
+    spools: bool = False
     is_open: bool = field(init=False)
     """Whether anybody may send: nothing that comes from it is proven."""
     reads_before_proof: bool = field(init=False)

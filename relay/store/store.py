@@ -5,24 +5,29 @@ Whoever needs the record is given a Store; no key, script or connection is seen 
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from redis import Redis
 
 from relay.core.events import Delivery, Event
+from relay.core.ids import utc_now
 from relay.core.requirements import Requirement
 from relay.store.archive.known import KnownArchive, known_archives, note_archive
 from relay.store.operators.operators import Operators
 from relay.store.portals.portal import PortalRecord
 from relay.store.portals.questions import Questions
 from relay.store.portals.requirements import publish_rules, published_rules
+from relay.store.portals.setback import hold, notice, run_watch
 from relay.store.portals.workers import Worker, read_workers
 from relay.store.record.compaction import Compaction
 from relay.store.record.endings import Endings
+from relay.store.record.high_water import HighWater, Mark
 from relay.store.record.joined_marks import one_key_for
 from relay.store.record.memory import Memory, read_memory
 from relay.store.record.needs import Group, read_groups
@@ -35,9 +40,11 @@ from relay.store.record.traces import Traces
 from relay.store.record.unproven import newest_unproven
 from relay.store.record.upgrade import upgrade
 from relay.store.redis import keys
+from relay.store.redis.clock import SET_EVERY_S, set_clock
 from relay.store.redis.connection import connect, ensure_durable, prefer_compact
 from relay.store.redis.lease import lease
 from relay.store.redis.sentinel import follow_primary
+from relay.store.redis.snapshot import clear_record, copy_record, read_snapshot
 from relay.store.senders.senders import Senders
 
 MISFITS_S = 60.0
@@ -47,8 +54,11 @@ MISFITS_S = 60.0
 class Store:
     """What is kept, in one hand. Every method raises RecordUnavailableError."""
 
-    def __init__(self, redis: Redis, replicas: int = 0) -> None:
+    def __init__(self, redis: Redis, replicas: int = 0, *, state: Path | None = None) -> None:
         self._redis = redis
+        self._clock_set_at = float("-inf")
+        self._holder = secrets.token_hex(8)
+        self.high_water = HighWater(redis, state / "high-water" if state else None)
         self.record = Record(redis, replicas)
         self.compaction = Compaction(redis)
         self.endings = Endings(redis)
@@ -61,9 +71,12 @@ class Store:
         self._look_at = 0.0
 
     @classmethod
-    def open(cls, url: str, replicas: int = 0) -> Store:
-        """A store behind a REDIS_URL. It connects when it is first asked. replicas: see Record."""
-        return cls(connect(url), replicas)
+    def open(cls, url: str, replicas: int = 0, *, state: Path | None = None) -> Store:
+        """A store behind a REDIS_URL. It connects when it is first asked.
+
+        replicas: see Record. state: the folder for what this machine keeps beside the record; None for who only looks.
+        """
+        return cls(connect(url), replicas, state=state)
 
     def close(self) -> None:
         """Close its connections."""
@@ -81,6 +94,35 @@ class Store:
     def upgrade(self) -> int:
         """Lay an earlier version's record out anew; how many events and deliveries it held. Raises ConfigError."""
         return upgrade(self._redis)
+
+    def set_clock(self) -> None:
+        """Go by the record's clock from now on. Raises ConfigError where this machine's is wrong by a day."""
+        set_clock(self._redis, is_start=True)
+
+    def reached(self, now: datetime) -> Mark | None:
+        """How far it is; None where it has gone back in time: then what may have been sent is held (setback.py)."""
+        if time.monotonic() > self._clock_set_at + SET_EVERY_S:
+            self._clock_set_at = time.monotonic()
+            set_clock(self._redis)
+        return notice(self._redis, self.record, self.high_water, self._holder, now)
+
+    def watch_high_water(self, stop: threading.Event) -> None:
+        """Look at how far it is, and keep that, until told to stop."""
+        run_watch(lambda: self.reached(utc_now()), self.high_water, stop)
+
+    def hold_what_may_have_been_sent(self, now: datetime) -> None:
+        """It is known to have gone back in time, as after a restore (setback.py)."""
+        _, highest = self.high_water.compare()
+        hold(self._redis, self.record, self.high_water, highest, now)
+
+    def snapshot(self) -> Iterator[bytes]:
+        """All of it as of one moment, in pieces of an RDB. Raises SnapshotRefusedError."""
+        return read_snapshot(self._redis)
+
+    def replace_by(self, other: Store, tell: Callable[[int], None]) -> int:
+        """Take over what another one holds instead of what is here; how many keys. Nothing else may be at work here."""
+        clear_record(self._redis)
+        return copy_record(other._redis, self._redis, tell)
 
     def lease(self, task: str, holder: str, duration: timedelta) -> AbstractContextManager[bool]:
         """Whether this holder may do a task now, while the `with` lasts (store/redis/lease.py)."""

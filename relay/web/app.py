@@ -17,11 +17,13 @@ from relay.operations.ingest import Ingest
 from relay.operations.operator_acts import OperatorActs
 from relay.operations.probing import Prober
 from relay.operations.replay import Replayer
+from relay.operations.spooling import Spooler
 from relay.rules import RuleBook
 from relay.store import Store
 from relay.store.operators.sessions import LONGEST
 from relay.store.record.collector import Collector
 from relay.store.record.persons import PersonIndex
+from relay.store.record.spool import Spool
 from relay.web import api, dashboard, done, hooks, ops, problems
 from relay.web.auth.guard import Guard, Role
 from relay.web.auth.proxies import TrustedProxies
@@ -41,9 +43,11 @@ def create_app(settings: Settings | None = None) -> Flask:
         settings, config = load_all(os.environ)
     else:
         config = load_config(settings.config, os.environ, base=settings.public_url or "")
-    store = Store.open(settings.redis_url, settings.replicas)
+    store = Store.open(settings.redis_url, settings.replicas, state=settings.state)
     if warning := store.ensure_durable():
         log.warning("record.not_durable", reason=warning)
+    store.set_clock()
+    store.reached(utc_now())
     publish(store, config.rules)
     app = Flask("relay.web")
     app.secret_key = settings.secret_key
@@ -81,6 +85,7 @@ def publish(store: Store, rules: RuleBook) -> None:
 
 def _furnish(settings: Settings, config: Config, store: Store) -> Services:
     persons = PersonIndex(settings.secret_key or "")
+    spooler = Spooler(store.record, Collector(store.record), Spool.of(settings.state, settings.spool_mb))
     operator_acts = OperatorActs(
         store, Replayer(store.record, config.sources, config.rules, persons, settings.public_url)
     )
@@ -91,7 +96,7 @@ def _furnish(settings: Settings, config: Config, store: Store) -> Services:
         store=store,
         ingest=Ingest(
             config.rules,
-            Collector(store.record),
+            spooler,
             persons,
             Prober(store.senders),
             store.places,
@@ -104,6 +109,7 @@ def _furnish(settings: Settings, config: Config, store: Store) -> Services:
             settings.operators,
         ),
         persons=persons,
+        spooler=spooler,
         portals=config.portals,
         operator_acts=operator_acts,
         thresholds=load_thresholds(settings.config),

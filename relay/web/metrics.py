@@ -37,7 +37,8 @@ def tell_metrics() -> Response:
     """Everything, as it is now; or why the asker may not know."""
     if not _is_from_here() and (refused := need_metrics_token()):
         return refused
-    snapshot = take_snapshot(services().store, services().portals, services().sources, utc_now())
+    spooled = services().spooler.held()
+    snapshot = take_snapshot(services().store, services().portals, services().sources, utc_now(), spooled)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(SnapshotCollector(snapshot, assess(snapshot, services().thresholds, utc_now())))
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_PLAIN_0_0_4)
@@ -80,6 +81,10 @@ class SnapshotCollector(Collector):
         yield GaugeMetricFamily("relay_uncertain_for_person", text, snapshot.for_person)
         text = "Started deliveries whose workflow's end was not heard of in time."
         yield GaugeMetricFamily("relay_overdue", text, snapshot.overdue)
+        text = "Requests that wait on this machine's disk to be recorded: they came while the record was away."
+        yield GaugeMetricFamily("relay_spooled_requests", text, snapshot.spooled.requests + snapshot.spooled.aside)
+        text = "Bytes of this machine's disk that they take."
+        yield GaugeMetricFamily("relay_spooled_bytes", text, snapshot.spooled.size)
         yield GaugeMetricFamily("relay_ledger_balanced", "1 while the books add up.", int(not ledger.imbalances))
         needs = Counter(need.code for need in self._needs)
         text = "Things that need a person now, by what they are; the first page says them in words."

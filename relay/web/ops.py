@@ -30,6 +30,7 @@ def readyz() -> Response:
         "status": "ready" if writable else "not_ready",
         "redis_writable": writable,
         "rules": services().rules.digest,
+        "spooled_requests": services().spooler.held().requests,
     }
     return _json(body, 200 if writable else 503)
 

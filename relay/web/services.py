@@ -13,6 +13,7 @@ from relay.health.assessment import Thresholds
 from relay.operations.bulk_replay import BulkReplays
 from relay.operations.ingest import Ingest
 from relay.operations.operator_acts import OperatorActs
+from relay.operations.spooling import Spooler
 from relay.rules import RuleBook
 from relay.sources import Source
 from relay.store import Store
@@ -33,6 +34,7 @@ class Services:
     ingest: Ingest
     guard: Guard
     persons: PersonIndex
+    spooler: Spooler
     portals: Mapping[str, Portal]
     operator_acts: OperatorActs
     bulk: BulkReplays

@@ -77,7 +77,10 @@ def filled(stage):
     stage.restart_web()
     rejected = stage.post({"document": "contact", "id": "none"})["event_id"]
     now = utc_now()
+    gate = Gate(stage.valkey.redis, "main")
+    gate.pause_by_person(now)  # no worker may take what is to be uncertain
     uncertain = bring_to(stage.record, State.UNCERTAIN, now - timedelta(minutes=3))
+    gate.resume(now)
     write(stage.record, make_entry([], state=EventState.IGNORED, source="github", at=now))
     write(stage.record, make_entry([], state=EventState.REFUSED, source="github", at=now - timedelta(days=3)))
     _tell_of_the_last_hour(stage)

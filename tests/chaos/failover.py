@@ -117,9 +117,9 @@ class Senders:
 
 
 class Site:
-    """A cluster with web, workers and a portal at it. Use as a context manager."""
+    """Web, workers and a portal at a record. Use as a context manager."""
 
-    def __init__(self, cluster: Cluster, replicas: int) -> None:
+    def __init__(self, redis_url: str, replicas: int = 0) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="relay-site-"))
         config = write_config(self.folder / "config", SOURCES, [RULE])
         (config / "portals.yaml").write_text(PORTALS, "utf-8")
@@ -129,7 +129,7 @@ class Site:
         environ = {
             **{name: value for name, value in os.environ.items() if name.startswith(("PATH", "HOME", "LANG"))},
             **SECRETS,
-            "REDIS_URL": cluster.url,
+            "REDIS_URL": redis_url,
             "RELAY_REPLICAS": str(replicas),
             "RELAY_CONFIG": str(config),
             "RELAY_PORT": str(self.port),
@@ -139,7 +139,7 @@ class Site:
             start(["relay", "serve"], environ, self.folder / "web.log"),
             start(["workers"], environ, self.folder / "workers.log"),
         ]
-        self.record = Record(connect(cluster.url))
+        self.record = Record(connect(redis_url))
         until(self._answers, "the web process answers")
 
     def __enter__(self) -> Self:
@@ -226,7 +226,7 @@ FAULTS: dict[str, Callable[[Cluster], None]] = {
 
 def failover(fault: str, replicas: int, priorities: Sequence[int] = (100,)) -> str:
     """One row."""
-    with Cluster(priorities) as cluster, Site(cluster, replicas) as site:
+    with Cluster(priorities) as cluster, Site(cluster.url, replicas) as site:
         senders = Senders(site.port)
         time.sleep(FAULT_AFTER_S)
         at = time.monotonic()

@@ -115,6 +115,7 @@ class Stage:
     def start_workers(self, portal: str | None, count: int) -> None:
         """So many `python -m workers --portal NAME`, each as it would run on a host of its own; None: for all."""
         environ = {**os.environ, "REDIS_URL": self.url, "RELAY_CONFIG": str(self.folder)}
+        environ["RELAY_STATE"] = str(self.folder / "state")
         for name, sandbox in self.portals.items():
             environ[f"PORTAL_{name.upper()}_WEBHOOK_URL"] = f"{sandbox.url}/rest/1/sandbox/"
         for _ in range(count):

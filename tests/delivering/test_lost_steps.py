@@ -306,8 +306,8 @@ def _away(*_):
 def test_in_time_is_sent_and_too_late_is_not(sandbox):
     client = Client(f"{sandbox.url}/rest/1/sandbox/")
 
-    assert client.call("scope", {}, not_after=_Later(5).monotonic()).fault is None
-    assert client.call("scope", {}, not_after=_Later(-0.001).monotonic()).fault is Fault.TOO_LATE
+    assert client.call("scope", {}, not_after=lambda: _Later(5).monotonic()).fault is None
+    assert client.call("scope", {}, not_after=lambda: _Later(-0.001).monotonic()).fault is Fault.TOO_LATE
     client.close()
 
 

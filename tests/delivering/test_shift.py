@@ -83,11 +83,11 @@ def test_what_a_claim_took_whose_answer_was_lost_waits_again_and_is_sent_once(co
     deliveries = [add(record, lead=n) for n in range(1, 4)]
     claim = record.claim
 
-    def claim_and_lose(*arguments):
-        claim(*arguments)
+    def claim_and_lose(_self, *arguments, **options):
+        claim(*arguments, **options)
         raise RecordUnavailableError("TimeoutError")
 
-    monkeypatch.setattr(type(record), "claim", lambda _self, *arguments: claim_and_lose(*arguments))
+    monkeypatch.setattr(type(record), "claim", claim_and_lose)
     with pytest.raises(RecordUnavailableError):
         step(context)
     assert record.delivery(deliveries[0].id).state is State.SENDING

@@ -85,7 +85,7 @@ def test_what_is_swept_by_two_at_once_is_mended_once(record):
 def test_sweepers_share_one_lease_and_stop_when_told(record, monkeypatch):
     monkeypatch.setattr(sweeper, "INTERVAL_S", 1.05)
     passes = []
-    monkeypatch.setattr(sweeper, "sweep", lambda *_: passes.append(threading.current_thread().name))
+    monkeypatch.setattr(sweeper, "sweep", lambda *_, **__: passes.append(threading.current_thread().name))
     stop = threading.Event()
     threads = [threading.Thread(target=run_sweeper, args=(Store(record.redis), {}, stop)) for _ in range(3)]
     record.redis.set("relay:lease:sweep", "another host")

@@ -76,8 +76,9 @@ def test_an_end_at_once_with_the_answer_lost_is_a_start_and_never_a_second_one(w
     delivery = wait_for(machine, delivery_id, WatchState.FINISHED)
     (delivery,) = machine.wait([delivery_id])
 
-    assert (delivery.reason, delivery.workflow_id) == ("finished", None)
-    assert len(sandbox.portal.started()) == 1
+    (workflow,) = sandbox.portal.started()
+    # Its end says it, or the portal when it is asked, whichever comes first.
+    assert (delivery.reason, delivery.workflow_id) in {("finished", None), (None, workflow["id"])}
     machine.ask("audit")
 
 

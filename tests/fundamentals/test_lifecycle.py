@@ -16,7 +16,7 @@ BEFORE = {
     "pending": {"sending"},
     "sending": {"pending", "retrying"},
     "retrying": {"sending", "uncertain"},
-    "uncertain": {"sending"},
+    "uncertain": {"sending", "pending", "retrying"},
     "started": {"pending", "retrying", "sending", "uncertain"},
     "dead": {"pending", "retrying", "sending", "uncertain"},
 }
@@ -25,6 +25,7 @@ STEPS = {
     ("pending", "sending"), ("retrying", "sending"),
     ("pending", "dead"), ("retrying", "dead"),
     ("pending", "started"), ("retrying", "started"),
+    ("pending", "uncertain"), ("retrying", "uncertain"),
     ("sending", "started"), ("sending", "retrying"), ("sending", "pending"),
     ("sending", "uncertain"), ("sending", "dead"),
     ("uncertain", "started"), ("uncertain", "retrying"), ("uncertain", "dead"),

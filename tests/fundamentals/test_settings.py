@@ -52,6 +52,8 @@ def test_every_setting_may_be_given_in_the_environment(environ):
             "RELAY_BODY_DAYS": "30",
             "RELAY_ARCHIVE": "no/such/folder/yet",
             "RELAY_REPLICAS": "1",
+            "RELAY_STATE": "/somewhere",
+            "RELAY_SPOOL_MB": "5",
         },
         web=True,
     )
@@ -64,6 +66,7 @@ def test_every_setting_may_be_given_in_the_environment(environ):
     assert settings.sign_in_header == "X-Forwarded-User"
     assert settings.operators == ("ann@example.com", "bob")
     assert settings.replicas == 1
+    assert (settings.state, settings.spool_mb) == (Path("/somewhere"), 5)
 
 
 @pytest.mark.parametrize(

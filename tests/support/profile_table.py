@@ -38,7 +38,7 @@ def _row(file: Path) -> str:
         _dedup(profile),
         _answer(profile),
         profile.get("budget", ""),
-        profile["repeats"],
+        profile["repeats"] + (" (spooled)" if profile.get("spool") else ""),
         profile.get("thin", ""),
     ]
     return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import requests
@@ -47,7 +47,7 @@ class Client:
     def __repr__(self) -> str:
         return "Client(...)"
 
-    def call(self, method: str, parameters: Mapping[str, Any], not_after: float | None = None) -> Answer:
+    def call(self, method: str, parameters: Mapping[str, Any], not_after: Callable[[], float] | None = None) -> Answer:
         """Call a method once. Never raises for what the portal or the network does: that is in the Answer.
 
         not_after: by the monotonic clock, in seconds; later than this nothing is sent.
@@ -91,7 +91,7 @@ class _Body:
     that was stopped for a while, before the last moment or in it, must not send what another may send by now.
     """
 
-    def __init__(self, content: bytes, not_after: float | None) -> None:
+    def __init__(self, content: bytes, not_after: Callable[[], float] | None) -> None:
         self._content = content
         self._not_after = not_after
         self.is_begun = False
@@ -101,7 +101,7 @@ class _Body:
         return len(self._content)
 
     def __iter__(self) -> Iterator[bytes]:
-        if self._not_after is not None and time.monotonic() > self._not_after:
+        if self._not_after is not None and time.monotonic() > self._not_after():
             self.fault = Fault.TOO_LATE
             raise OSError("too late")
         self.is_begun = True

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import secrets
+from datetime import timedelta
 
 from relay.core.call import Call, DocumentId
-from relay.core.ids import new_delivery_id, utc_now
+from relay.core.ids import clock_ahead_ms, new_delivery_id, utc_now
 from relay.core.printing import say
-from relay.health.assessment import DEFAULT, NeedCode, Thresholds, assess_portal
+from relay.health.assessment import DEFAULT, NeedCode, Thresholds, assess_clock, assess_portal
 from relay.health.snapshot import snapshot_of_portal
 from relay.health.words import sentence_of
 from workers.bitrix24 import bizproc
@@ -27,7 +28,10 @@ def ping(context: Context, thresholds: Thresholds = DEFAULT) -> int:
     for text in findings.lines:
         _say(name, text)
     # What the first page says of it as well. Of drift the findings are newer.
-    needs = assess_portal(name, snapshot_of_portal(context.store, name, now), thresholds, now)
+    needs = [
+        *assess_clock(timedelta(milliseconds=clock_ahead_ms())),
+        *assess_portal(name, snapshot_of_portal(context.store, name, now), thresholds, now),
+    ]
     sentences = [sentence_of(need) for need in needs if need.code is not NeedCode.DRIFT]
     for sentence in sentences:
         say(sentence)

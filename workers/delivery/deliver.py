@@ -9,7 +9,7 @@ outcome is known only here.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from relay.core.errors import RecordUnavailableError
@@ -26,6 +26,7 @@ from workers.delivery.steps import remember, settlement_of_step
 from workers.portal import gatekeeper
 from workers.portal.client import SEND_WITHIN_S
 from workers.portal.context import Context
+from workers.portal.holding import KEEPER, LEASE, Held
 from workers.portal.pace import BATCH_BUDGET_MS, UNLIMITED_BUDGET_MS, load_of
 
 
@@ -44,9 +45,11 @@ def deliver_next(context: Context, portal: Survey) -> bool:
         return False
     began, calls = _claim_calls(context, _load(context, portal, free))
     if not calls:
-        return bool(context.record.due(context.portal.name, context.clock()))
-    answer, tried = _try(context, calls, began + SEND_WITHIN_S)
-    settle_all(context, tried, began)
+        return context.gate.look().is_open and bool(context.record.due(context.portal.name, context.clock()))
+    held = Held(context.record, context.clock, [call.delivery for call in calls], began, SEND_WITHIN_S)
+    with KEEPER.holding(held):
+        answer, tried = _try(context, calls, held.not_after)
+        settle_all(context, tried, began)
     learn(context, learned, tried)
     gatekeeper.mind(context, seen, answer, _decisive(answer, [one.judgement for one in tried]))
     return True
@@ -54,7 +57,8 @@ def deliver_next(context: Context, portal: Survey) -> bool:
 
 def give_back(context: Context) -> None:
     """The answer to a claim was lost, or too few replicas had it: what it took was not sent, and waits as it did."""
-    claimed = context.record.claim(context.portal.name, context.claim.id, context.clock(), to_send=False)
+    now = context.clock()
+    claimed = context.record.claim(context.portal.name, context.claim.id, now, to_send=False, lapses_in=LEASE)
     context.record.settle_all([Settlement(one, State.PENDING) for one in claimed], context.clock())
     context.claim.renew()
 
@@ -72,10 +76,15 @@ def settle_all(context: Context, tried: Sequence[Tried], began: float) -> None:
 def _claim_calls(context: Context, load: Load) -> tuple[float, list[NextCall]]:
     """Claim, and settle at once what needs no call; when, by the monotonic clock, and the calls to be made."""
     while True:
+        reached = context.store.reached(context.clock())
+        if reached is None:
+            return time.monotonic(), []
         began = time.monotonic()
         # Until it is known what is called, what was taken is this process's to give back.
         context.claim.is_unanswered = True
-        claimed = context.record.claim(context.portal.name, context.claim.id, context.clock(), load)
+        claimed = context.record.claim(context.portal.name, context.claim.id, context.clock(), load, lapses_in=LEASE)
+        if claimed:
+            context.store.high_water.note_promise_after(reached)
         calls, settled = prepare(context, claimed)
         context.claim.renew()
         if settled:
@@ -100,7 +109,7 @@ def _load(context: Context, portal: Survey, free: int) -> Load:
     return load_of(portal.learned, limit, context.clock(), budget_ms)
 
 
-def _try(context: Context, calls: Sequence[NextCall], not_after: float) -> tuple[Answer, list[Tried]]:
+def _try(context: Context, calls: Sequence[NextCall], not_after: Callable[[], float]) -> tuple[Answer, list[Tried]]:
     """Make the calls, in one request. The answer of the portal, and what became of each call."""
     method, parameters = calls[0].method, calls[0].parameters
     if len(calls) > 1:

@@ -16,6 +16,7 @@ from relay.core.errors import WorkflowTaken
 from relay.core.events import Delivery, OnUncertain
 from relay.core.lifecycle import State, Verdict
 from relay.core.telemetry import get_logger
+from relay.store.portals.gate import View
 from relay.store.portals.learned import Learned
 from relay.store.record.record import Settlement
 from workers.bitrix24 import bizproc
@@ -28,6 +29,7 @@ from workers.delivery.settling import QUICK_SETTLE, TAKEN, Tried, settles_in, wr
 from workers.portal import gatekeeper
 from workers.portal.client import SEND_WITHIN_S
 from workers.portal.context import Context
+from workers.portal.holding import KEEPER, LEASE, Held
 from workers.portal.pace import HONOURED, IGNORED
 
 LOOKS = 3
@@ -51,6 +53,7 @@ class Case:
     context: Context
     delivery: Delivery
     began: float
+    held: Held
 
     @property
     def called_at(self) -> datetime:
@@ -79,24 +82,29 @@ def reconcile_next(context: Context) -> bool:
     if not seen.is_open:
         return False
     began = time.monotonic()
-    delivery = context.record.look(context.portal.name, context.clock())
+    delivery = context.record.look(context.portal.name, context.clock(), lapses_in=LEASE)
     if delivery is None:
         return False
-    case = Case(context, delivery, began)
-    if delivery.next_step:
+    held = Held(context.record, context.clock, [delivery], began, SEND_WITHIN_S, is_doubt=True)
+    with KEEPER.holding(held):
+        _look_into(Case(context, delivery, began, held), learned, seen, sends_again=sends_again)
+    return True
+
+
+def _look_into(case: Case, learned: Learned, seen: View, *, sends_again: bool) -> None:
+    if case.delivery.next_step:
         # Whether a trigger was fired, the portal does not tell (docs: crm-automation-trigger.md).
         _decide(case, FIRED_UNKNOWN)
-        return True
+        return
     answer, judgement = _send_again(case, learned) if sends_again else _look(case)
-    gatekeeper.mind(context, seen, answer, judgement)
-    return True
+    gatekeeper.mind(case.context, seen, answer, judgement)
 
 
 def _send_again(case: Case, learned: Learned) -> tuple[Answer, Judgement]:
     context, delivery = case.context, case.delivery
     chosen = bizproc.own_id_of(delivery.id)
     call = NextCall(delivery, bizproc.START, bizproc.start_parameters(delivery.call_as_sent, chosen))
-    answer = context.client.call(call.method, call.parameters, case.began + SEND_WITHIN_S)
+    answer = context.client.call(call.method, call.parameters, case.held.not_after)
     judgement = judge(answer)
     attempt = Tried(call, answer, judgement).attempt
     gatekeeper.mind_method(context, learned, bizproc.START, [judgement])

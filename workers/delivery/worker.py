@@ -135,7 +135,8 @@ def work(name: str, portals: Sequence[str], burst: bool) -> None:
     addresses = addresses_of(settings, portals)
     redis = connect(settings.redis_url)
     # One store for all: its connections are lent to one thread at a time. Each portal's client is its thread's own.
-    store = Store(redis, settings.replicas)
+    store = Store(redis, settings.replicas, state=settings.state)
+    store.reached(utc_now())
     contexts = {portal: Context.open(store, address) for portal, address in addresses.items()}
     for portal, context in contexts.items():
         context.pace.learn_site(addresses[portal].site)

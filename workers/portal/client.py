@@ -5,7 +5,7 @@ Sends a call a second time only where the first was certainly not executed: an e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -45,10 +45,10 @@ class PacedClient:
         """Wait for a slot of the portal's pace. How many could go at once beside it."""
         return self._limiter.wait()
 
-    def call(self, method: str, parameters: Mapping[str, Any], not_after: float | None = None) -> Answer:
+    def call(self, method: str, parameters: Mapping[str, Any], not_after: Callable[[], float] | None = None) -> Answer:
         """Call a method, in a slot that the caller has waited for.
 
-        not_after: by the monotonic clock, in seconds; later than this nothing is sent, however long all else has taken.
+        not_after: says by the monotonic clock, in seconds, when nothing is sent any more, however long all else takes.
         """
         if not self._is_fresh:
             self._connect()
@@ -90,7 +90,7 @@ class PacedClient:
         self._client = Client(self._base_url, self._pair.access if self._pair else None)
 
     def _call_refreshed(
-        self, refused: Answer, method: str, parameters: Mapping[str, Any], not_after: float | None
+        self, refused: Answer, method: str, parameters: Mapping[str, Any], not_after: Callable[[], float] | None
     ) -> Answer:
         """The call once more with a new token; nothing was executed with the old one."""
         assert self._tokens is not None  # noqa: S101 - for the type checker: the caller has looked

@@ -113,6 +113,10 @@ class Gate:
         """A person pauses it, until a person resumes it."""
         return self._move(GateState.PAUSED, None, now, "by_person")
 
+    def hold_for_person(self, reason: str, now: datetime) -> bool:
+        """Close it, for a reason that only a person can judge, until a person resumes it."""
+        return self._move(GateState.PAUSED, None, now, reason)
+
     def resume(self, now: datetime) -> bool:
         """A person opens it, whatever closed it; whether it was closed."""
         return self._move(GateState.OPEN, None, now, is_over=True)

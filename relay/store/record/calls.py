@@ -67,10 +67,10 @@ def add_delivery(argv: list[Argument], delivery: Delivery) -> None:
     )
 
 
-def claim_call(portal: str, claim_id: str, now: datetime, load: Load) -> ScriptCall:
+def claim_call(portal: str, claim_id: str, now: datetime, load: Load, lapses_in: timedelta) -> ScriptCall:
     """Take the oldest that may be sent to a portal now, as many as the load allows."""
     claimable = states_before(State.SENDING)
-    argv: list[Argument] = [portal, to_ms(now), to_ms(now + HARD_DEADLINE), _ms(HARD_DEADLINE)]
+    argv: list[Argument] = [portal, to_ms(now), to_ms(now + lapses_in), _ms(HARD_DEADLINE)]
     argv += [load.limit, load.budget_ms, load.unknown_ms, len(claimable), *claimable, len(load.allowances)]
     for method, allowance in load.allowances.items():
         argv += (method, allowance.limit, allowance.left_ms, to_ms(allowance.until))

@@ -59,6 +59,18 @@ def further_event_fields(event: Event) -> Fields:
     return fields
 
 
+def event_to_hash(event: Event) -> dict[str, Argument]:
+    """The whole of it but its body, as a hash that `event_from_hash` reads: for what is not on record yet."""
+    return {
+        "id": event.id,
+        "state": event.state.value,
+        "source": event.source,
+        "facts": event_facts(event),
+        "deliveries": _dump(event.deliveries),
+        **dict(further_event_fields(event)),
+    }
+
+
 def event_from_hash(kept: Hash) -> Event:
     """The event that a hash holds."""
     kept = unpacked(kept)
@@ -117,6 +129,22 @@ def further_delivery_fields(delivery: Delivery) -> Fields:
     if delivery.watched:
         fields += [("address_digest", delivery.watched.digest), ("watch_state", delivery.watched.state.value)]
     return fields
+
+
+def delivery_to_hash(delivery: Delivery) -> dict[str, Argument]:
+    """The whole of a new one, as a hash that `delivery_from_hash` reads: for what is not on record yet."""
+    return {
+        "id": delivery.id,
+        "state": delivery.state.value,
+        "turn": delivery.turn,
+        "event_id": delivery.event_id,
+        "rule": delivery.rule,
+        "portal": delivery.call.portal,
+        "call": call_to_json(delivery.call),
+        "order_key": order_key(delivery),
+        "facts": delivery_facts(delivery),
+        **dict(further_delivery_fields(delivery)),
+    }
 
 
 def next_fields(delivery: Delivery) -> Fields:

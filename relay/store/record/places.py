@@ -29,17 +29,24 @@ class Places:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    def taken(self, source: str, most: int | None) -> AbstractContextManager[None]:
+    def taken(self, source: str, most: int | None, *, may_be_away: bool = False) -> AbstractContextManager[None]:
         """One of so many places of a source; None: there are any number, and the record is not asked.
 
-        Entering raises LimitedError where none is free, and RecordUnavailableError; leaving never does.
+        may_be_away: where nobody can be asked, it begins without one. Entering raises LimitedError where none is free,
+        and RecordUnavailableError; leaving never does.
         """
-        return _ANY_NUMBER if most is None else self._taken(source, most)
+        return _ANY_NUMBER if most is None else self._taken(source, most, may_be_away=may_be_away)
 
     @contextmanager
-    def _taken(self, source: str, most: int) -> Iterator[None]:
+    def _taken(self, source: str, most: int, *, may_be_away: bool) -> Iterator[None]:
         who = secrets.token_hex(8)
-        if not self._enter(source, who, most):
+        try:
+            is_free = self._enter(source, who, most)
+        except RecordUnavailableError:
+            if not may_be_away:
+                raise
+            is_free = True
+        if not is_free:
             raise LimitedError(AGAIN_S)
         try:
             yield

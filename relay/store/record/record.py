@@ -7,7 +7,7 @@ process was there first; a caller never sees an exception of redis-py.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from redis import Redis
@@ -28,7 +28,8 @@ from relay.store.redis.scripts import Argument, Script, ScriptCall, run, run_all
 
 __all__ = ["HARD_DEADLINE", "SINGLE", "Allowance", "Entry", "Load", "Receipt", "Record", "Settlement"]
 
-LOOK, WAKE, REPLAY, PRUNE, LEAVE = (Script.load(name) for name in ("look", "wake", "replay", "prune", "leave"))
+LOOK, WAKE, REPLAY = Script.load("look"), Script.load("wake"), Script.load("replay")
+PRUNE, LEAVE, KEEP = Script.load("prune"), Script.load("leave"), Script.load("keep")
 
 
 class Record:
@@ -44,25 +45,46 @@ class Record:
 
     @guarded
     def claim(
-        self, portal: str, claim_id: str, now: datetime, load: Load = SINGLE, *, to_send: bool = True
+        self,
+        portal: str,
+        claim_id: str,
+        now: datetime,
+        load: Load = SINGLE,
+        *,
+        to_send: bool = True,
+        lapses_in: timedelta = HARD_DEADLINE,
     ) -> list[Delivery]:
         """Take the oldest deliveries that may be sent to a portal now, as many as the load allows; none: nothing waits.
 
         claim_id: chosen by the caller. Where the answer was lost, the same claim again returns what it took.
-        to_send: whether what is taken is sent: only then replicas are waited for.
+        to_send: whether what is taken is sent: only then replicas are waited for. lapses_in: unless its process says
+        that it lives (`keep`), others take it for dead after that.
         """
-        claimed = run(self.redis, claim_call(portal, claim_id, now, load), self.replicas if to_send else 0)
+        call = claim_call(portal, claim_id, now, load, lapses_in)
+        claimed = run(self.redis, call, self.replicas if to_send else 0)
         return self._with_attempts([codec.flat_to_hash(flat) for flat in claimed])
 
     @guarded
-    def look(self, portal: str, now: datetime) -> Delivery | None:
+    def look(self, portal: str, now: datetime, *, lapses_in: timedelta = HARD_DEADLINE) -> Delivery | None:
         """Take the uncertain delivery of a portal that is to be looked into now; None: there is none.
 
-        Who takes it and dies leaves it to the next after the hard deadline.
+        lapses_in: who takes it and dies leaves it to the next after that.
         """
-        argv: list[Argument] = [portal, to_ms(now), to_ms(now + HARD_DEADLINE)]
+        argv: list[Argument] = [portal, to_ms(now), to_ms(now + lapses_in)]
         flat = run(self.redis, ScriptCall(LOOK, [keys.DOUBTFUL + portal], argv))
         return self._with_attempts([codec.flat_to_hash(flat)])[0] if flat else None
+
+    @guarded
+    def keep(self, deliveries: Sequence[Delivery], lapse_at: datetime, *, is_doubt: bool = False) -> bool:
+        """Their process lives: what it has taken of one portal lapses then, not before. Whether all are its own still.
+
+        is_doubt: they were taken to be looked into.
+        """
+        index = keys.DOUBTFUL + deliveries[0].call.portal if is_doubt else keys.SENDING
+        argv: list[Argument] = [to_ms(lapse_at)]
+        for delivery in deliveries:
+            argv += (delivery.id, delivery.turn)
+        return bool(run(self.redis, ScriptCall(KEEP, [index], argv)))
 
     @guarded
     def wake(self, portals: Iterable[str], now: datetime) -> int:

@@ -22,6 +22,7 @@ from relay.store.record.record import HARD_DEADLINE
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 from relay.store.redis.scripts import Argument, Script, ScriptCall, run
+from relay.store.redis.snapshot import is_restoring
 
 LAYOUT = 3
 UPGRADE, LAY_OUT, UNINDEX = (Script.load(name) for name in ("upgrade", "layout", "unindex"))
@@ -40,6 +41,8 @@ def upgrade(redis: Redis) -> int:
 
     Raises ConfigError before a newer one's, RecordUnavailableError.
     """
+    if is_restoring(redis):
+        raise ConfigError([Mistake("record", 0, "a restore was broken off: run `python -m relay restore FILE` again")])
     kept: Any = redis.get(keys.FORMAT)
     layout = int(kept or 1)
     if layout > LAYOUT:

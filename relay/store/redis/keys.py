@@ -44,6 +44,8 @@
     relay:waited                     channel where nobody listens: makes a wait for replicas one for all before it
     relay:wakes                      string  how many jobs were made: their ids
     relay:format                     string  how the record is laid out (store/record/upgrade.py)
+    relay:high-water                 hash    how far it has come (store/record/high_water.py): its name, how many
+                                             promises it has made, and how often it has gone back
     relay:ledger                     hash    counts since the beginning: events by state, duplicates, deliveries
     relay:standing                   hash    counts of what is on record: accepted events, started deliveries, events by
                                              source, deliveries by rule
@@ -127,6 +129,7 @@ WORKFLOWS = f"{PREFIX}workflows"
 ADDRESSES = f"{PREFIX}addresses"
 AWAITED = f"{PREFIX}awaited"
 OVERDUE = f"{PREFIX}overdue"
+HIGH_WATER = f"{PREFIX}high-water"
 LEDGER = f"{PREFIX}ledger"
 STANDING = f"{PREFIX}standing"
 LEASE = f"{PREFIX}lease:"
@@ -190,6 +193,7 @@ IN_LUA = {
     "awaited": AWAITED,
     "overdue": OVERDUE,
     "clock": CLOCK,
+    "high_water": HIGH_WATER,
     "ledger": LEDGER,
     "standing": STANDING,
     "codes": CODES,

@@ -43,7 +43,7 @@ def index() -> Any:
         # Where the list was before it had a page of its own.
         return redirect(f"{url_for('dashboard.events')}?{urlencode(older)}", 303)
     store, now = services().store, utc_now()
-    snapshot = take_snapshot(store, services().portals, services().sources, now)
+    snapshot = take_snapshot(store, services().portals, services().sources, now, services().spooler.held())
     chosen = request.args.get("span", "hour")
     chosen = chosen if chosen in {span.name for span in SPANS} else "hour"
     series = store.series(now)
@@ -76,7 +76,7 @@ def _link(need: Need) -> Link:
             url = url_for("dashboard.deliveries", state=State.PENDING.value, portal=need.subject)
         case NeedCode.FAILOVER:
             url = url_for("dashboard.index")
-        case NeedCode.SILENT | NeedCode.MEMORY | NeedCode.ARCHIVE:
+        case NeedCode.SILENT | NeedCode.MEMORY | NeedCode.ARCHIVE | NeedCode.SPOOLED | NeedCode.CLOCK:
             url = url_for("dashboard.sources")
         case _:
             url = url_for("dashboard.portals", _anchor=need.subject)

@@ -1,6 +1,6 @@
 -- Claim the oldest deliveries that may be sent to a portal now.
 -- KEYS[1] the waiting index of the portal   KEYS[2] what this claim has taken
--- ARGV    portal · now in ms · look_at: the hard deadline in ms · how long KEYS[2] is kept, in ms · how many at most
+-- ARGV    portal · now in ms · look_at: when the claim lapses, in ms · how long KEYS[2] is kept, in ms · how many at most
 --         budget: how long all of them together may take, in ms · ms that a call nobody has timed takes
 --         number of states that may be claimed · state, ...
 --         number of methods of which the portal grants only so much · method ('' is the start of workflows), how many
@@ -79,6 +79,7 @@ while not is_full and looked < 2000 do
   if #ids < 100 then break end
 end
 if #claimed > 0 then
+  count_promise()
   redis.call('SET', KEYS[2], cjson.encode(taken), 'PX', ARGV[4])
   if is_due(KEYS[1], now) then wake_where_open(portal) end
 end

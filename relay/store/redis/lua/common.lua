@@ -32,6 +32,15 @@ local function count(field) counted[field] = (counted[field] or 0) + 1 end
 local function stand(field, by) standing[field] = (standing[field] or 0) + by end
 local function tally(field, by) tallied[field] = (tallied[field] or 0) + (by or 1) end
 
+-- How many promises the record has made, receipts and claims: by that it is known whether it has gone back in time, and by
+-- its name, which the first of them gives it, whether it is the same one (store/record/high_water.py). Outcomes are none:
+-- what was forgotten of them is found out again.
+local function count_promise()
+  if redis.call('HINCRBY', KEY.high_water, 'promises', 1) > 1 then return end
+  local time = redis.call('TIME')
+  redis.call('HSET', KEY.high_water, 'id', string.sub(redis.sha1hex(time[1] .. time[2] .. (ARGV[3] or '')), 1, 16))
+end
+
 local function write_counts()
   for field, by in pairs(counted) do redis.call('HINCRBY', KEY.ledger, field, by) end
   for field, by in pairs(standing) do

@@ -140,6 +140,7 @@ for number = 1, tonumber(ARGV[1]) do
   end
   answers[number] = answer
 end
+if next(counted) then count_promise() end
 finish_creating()
 write_counts()
 return answers

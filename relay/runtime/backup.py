@@ -1,0 +1,141 @@
+"""A record in a file, and a file as a record again: taken while all goes on, as of one moment, and tried at once.
+
+The file is a tar of two members: `about.json`, what is in it with its digest, and `dump.rdb`, the server's own
+snapshot. It holds all that the record holds, persons' data and tokens of portals too, so it is for its owner only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from relay.core.errors import RelayError
+from relay.core.events import iso
+from relay.runtime.embedded import serve_dump
+from relay.store import Store
+
+VERSION = 1
+ABOUT, DUMP = "about.json", "dump.rdb"
+PIECE = 1 << 20
+Tell = Callable[[str, int], None]
+"""What is being done, and how much of it is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is in a backup. bytes, sha256: of the snapshot."""
+
+    version: int
+    taken_at: str
+    events: int
+    deliveries: int
+    bytes: int
+    sha256: str
+
+
+def take(store: Store, file: Path, now: datetime, tell: Tell) -> About:
+    """Write a backup. It is loaded into a server of its own before the file has its name.
+
+    Raises RelayError, RecordUnavailableError and OSError: then there is no file of this name, or still the old one.
+    """
+    with _workshop(file) as folder:
+        digest, size = _save(store, folder / DUMP, tell)
+        events, deliveries = _try_out(folder)
+        about = About(VERSION, iso(now), events, deliveries, size, digest)
+        (folder / ABOUT).write_text(json.dumps(asdict(about)), "utf-8")
+        begun = folder / "backup.tar"
+        with os.fdopen(os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+            with tarfile.open(fileobj=stream, mode="w") as tar:
+                for name in (ABOUT, DUMP):
+                    tar.add(folder / name, name)
+            stream.flush()
+            os.fsync(stream.fileno())
+        begun.replace(file)
+    return about
+
+
+def put_back(store: Store, file: Path, now: datetime, tell: Tell, *, is_moved: bool) -> About:
+    """Put a backup into a server whose record is empty, or is to be replaced.
+
+    is_moved: nothing was received or sent since it was taken. Else what waits in it may have been sent since, and is
+    held. Raises RelayError before anything is changed where the file is no backup or has changed.
+    """
+    with _workshop(file) as folder:
+        about = _unpack(file, folder)
+        with serve_dump(folder) as url:
+            copy = Store.open(url)
+            store.replace_by(copy, lambda count: tell("keys", count))
+            copy.close()
+    store.upgrade()
+    if not is_moved:
+        store.hold_what_may_have_been_sent(now)
+    ledger = store.record.counts()
+    if (ledger.total_events, ledger.total) != (about.events, about.deliveries) or ledger.imbalances:
+        raise RelayError(f"{ledger.total_events} events and {ledger.total} deliveries came of it: restore it again")
+    return about
+
+
+def read_about(file: Path) -> About:
+    """What a file says of itself. Raises RelayError where it is no backup that this version reads."""
+    try:
+        with tarfile.open(file) as tar:
+            member = tar.extractfile(ABOUT)
+            wire = json.load(member) if member else {}
+        if wire.get("version") == VERSION:
+            return About(**wire)
+    except (OSError, tarfile.TarError, KeyError, TypeError, ValueError) as error:
+        raise RelayError(f"{file} is no backup: {type(error).__name__}") from None
+    raise RelayError(f"{file} is of version {wire.get('version')}: expected {VERSION}")
+
+
+def _save(store: Store, path: Path, tell: Tell) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+        for piece in store.snapshot():
+            stream.write(piece)
+            digest.update(piece)
+            size += len(piece)
+            tell("bytes", size)
+    return digest.hexdigest(), size
+
+
+def _try_out(folder: Path) -> tuple[int, int]:
+    """A snapshot that does not load, or whose books do not balance, is no backup. Its events and deliveries."""
+    with serve_dump(folder) as url:
+        copy = Store.open(url)
+        ledger = copy.record.counts()
+        copy.close()
+    if ledger.imbalances:
+        raise RelayError("the books of the snapshot do not balance: " + "; ".join(ledger.imbalances))
+    return ledger.total_events, ledger.total
+
+
+def _unpack(file: Path, folder: Path) -> About:
+    about, digest = read_about(file), hashlib.sha256()
+    with tarfile.open(file) as tar, (folder / DUMP).open("wb") as stream:
+        member = tar.extractfile(DUMP)
+        while member and (piece := member.read(PIECE)):
+            stream.write(piece)
+            digest.update(piece)
+    if digest.hexdigest() != about.sha256:
+        raise RelayError(f"{file} has changed since it was written: its digest is another")
+    return about
+
+
+@contextmanager
+def _workshop(file: Path) -> Iterator[Path]:
+    """A folder beside the file, on its disk, for its owner only."""
+    folder = Path(tempfile.mkdtemp(prefix=".relay-", dir=file.resolve().parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,108 @@
+"""What follows when the record has gone back in time: nothing is sent that may have been sent already.
+
+Every portal's gate closes until a person resumes it; what waits in the record may have been sent since, so it becomes
+uncertain, and the portal is asked about it after that. A document that may have been made is looked for before it is
+made. Who is killed in the middle leaves it to the next: the mark is set last.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from redis import Redis
+
+from relay.core.errors import RecordUnavailableError
+from relay.core.events import Attempt, Delivery
+from relay.core.ids import DELIVERY_PREFIX, earliest_id
+from relay.core.lifecycle import State, Verdict
+from relay.core.plan import StepKind
+from relay.core.telemetry import get_logger
+from relay.store.portals.gate import Gate
+from relay.store.record.high_water import HighWater, Mark
+from relay.store.record.record import Record, Settlement
+from relay.store.redis import keys
+from relay.store.redis.guard import guarded
+from relay.store.redis.lease import lease
+
+WENT_BACK = "went_back"
+SETTLES = timedelta(seconds=60)
+"""So long a call of which nothing is known may still be running on the portal."""
+LEASE = timedelta(seconds=60)
+AT_ONCE = 200
+INTERVAL_S = 0.25
+"""How often the mark is looked at and kept: what was acknowledged after that is not known to have been."""
+
+log = get_logger()
+
+
+def notice(redis: Redis, record: Record, high_water: HighWater, holder: str, now: datetime) -> Mark | None:
+    """How far the record is; None where it has gone back: what may have been sent was held, or is being held.
+
+    Raises RecordUnavailableError.
+    """
+    reached, highest = high_water.compare()
+    if reached >= highest:
+        return reached
+    with lease(redis, "setback", holder, LEASE) as is_ours:
+        reached, highest = high_water.compare()  # another process may have dealt with it
+        if is_ours and reached < highest:
+            hold(redis, record, high_water, highest, now)
+    return None
+
+
+def hold(redis: Redis, record: Record, high_water: HighWater, passed: Mark, now: datetime) -> None:
+    """Hold what may have been sent since the record was as it is now. passed: how far it had come."""
+    missing = passed.promises - high_water.read().promises
+    portals = _portals(redis)
+    for portal in portals:
+        Gate(redis, portal).hold_for_person(WENT_BACK, now)
+    held = sum(_hold_all(record, state, now) for state in (State.PENDING, State.RETRYING))
+    high_water.begin_generation(passed)
+    log.error("record.went_back", missing_promises=missing, deliveries_held=held, portals=portals)
+
+
+def run_watch(look: Callable[[], object], high_water: HighWater, stop: threading.Event) -> None:
+    """Look at the mark and keep it, until told to stop."""
+    while not stop.wait(INTERVAL_S):
+        try:
+            look()
+        except RecordUnavailableError:
+            continue  # whoever needs it says so
+        high_water.keep()
+
+
+@guarded
+def _portals(redis: Redis) -> list[str]:
+    found: Any = redis.smembers(keys.PORTALS)
+    return sorted(name.decode() for name in found)
+
+
+def _hold_all(record: Record, state: State, now: datetime) -> int:
+    """How many of this state there were. What has come since is not among them: nobody has sent it."""
+    cursor: str | None = earliest_id(DELIVERY_PREFIX, now)
+    count = 0
+    while ids := record.page(keys.DELIVERIES_BY_STATE + state, before=cursor, limit=AT_ONCE):
+        count += _hold_some(record, record.deliveries(ids), now)
+        cursor = ids[-1]
+    return count
+
+
+def _hold_some(record: Record, deliveries: Sequence[Delivery], now: datetime) -> int:
+    results = record.settle_all([_held(one, now) for one in deliveries], now)
+    return sum(result is None for result in results)
+
+
+def _held(delivery: Delivery, now: datetime) -> Settlement:
+    """Of a start alone the portal can be asked; of steps before it only a person can say how far they went."""
+    done = {result.name for result in delivery.results}
+    makes = [step.name for step in delivery.plan.steps if step.kind is StepKind.MAKE] if delivery.plan else []
+    unsure = tuple(dict.fromkeys((*delivery.unsure, *(name for name in makes if name not in done))))
+    after = replace(delivery, unsure=unsure) if delivery.next_step else None
+    next_at = None if delivery.next_step else now + SETTLES
+    # By this time a workflow that was started is recognised: not before it (workers/delivery/reconcile.py).
+    tried = Attempt(delivery.next_number, delivery.updated_at, 0, Verdict.AMBIGUOUS, description="forgotten, if any")
+    return Settlement(delivery, State.UNCERTAIN, WENT_BACK, tried, next_at=next_at, after=after)

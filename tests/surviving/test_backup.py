@@ -1,0 +1,182 @@
+"""A record can be saved while all goes on, and put back on another machine; what is put back sends nothing twice."""
+
+from __future__ import annotations
+
+import stat
+import tarfile
+import threading
+
+import pytest
+
+from relay.core.lifecycle import State
+from relay.runtime.embedded import serve_record
+from relay.store import Store
+from relay.store.portals.gate import GateState
+from relay.store.record.record import Record
+from relay.store.redis import keys
+from tests.delivering.contexts import add, send
+from tests.support.folders import SECRETS, WEB_SECRETS
+from tests.support.processes import Processes
+from tests.support.valkey import Valkey
+
+
+@pytest.fixture
+def other_valkey():
+    with Valkey() as server:
+        yield server
+
+
+@pytest.fixture
+def command(tmp_path, config):
+    starter = Processes(tmp_path, config, SECRETS | WEB_SECRETS)
+
+    def run(*arguments, url="", status=0, **more):
+        made = starter.run("relay", *arguments, REDIS_URL=url, **more)
+        assert made.returncode == status, made.stderr
+        return made.stdout + made.stderr
+
+    return run
+
+
+def fill(record, count=20):
+    return [add(record, lead=number) for number in range(1, count + 1)]
+
+
+def contents(redis):
+    """Every key of ours with its content, but leases."""
+    found = sorted(redis.keys("relay:*"))
+    read = {
+        b"hash": redis.hgetall,
+        b"zset": lambda key: redis.zrange(key, 0, -1, withscores=True),
+        b"list": lambda key: redis.lrange(key, 0, -1),
+        b"set": redis.smembers,
+        b"string": redis.get,
+    }
+    return {key: read[redis.type(key)](key) for key in found if not key.startswith(b"relay:lease:")}
+
+
+def test_a_record_is_moved_to_another_machine_as_it_was(open_worker, own_valkey, other_valkey, command, tmp_path):
+    worker = open_worker(None)
+    worker.store.upgrade()
+    deliveries = fill(worker.record)
+    send(worker, deliveries[0])
+    worker.record.claim("main", "c", worker.clock())
+
+    said = command("backup", str(tmp_path / "relay.tar"), url=own_valkey.url)
+    assert "20 events, 20 deliveries" in said
+    command("restore", str(tmp_path / "relay.tar"), "--moved", url=other_valkey.url)
+
+    before, after = contents(own_valkey.redis), contents(other_valkey.redis)
+    assert after == {key: dumped for key, dumped in before.items() if not key.startswith(b"relay:claim:")}
+    moved = Record(other_valkey.redis)
+    assert moved.delivery(deliveries[0].id).state is State.STARTED
+    assert moved.counts() == worker.record.counts()
+
+
+def test_keys_that_end_by_themselves_end_when_they_would_have(own_valkey, other_valkey, command, tmp_path):
+    fill(Record(own_valkey.redis), 1)
+    own_valkey.redis.set(f"{keys.DEDUP}website:x", "evt_1", px=3_600_000)
+
+    command("backup", str(tmp_path / "relay.tar"), url=own_valkey.url)
+    command("restore", str(tmp_path / "relay.tar"), "--moved", url=other_valkey.url)
+
+    times = [server.redis.pexpiretime(f"{keys.DEDUP}website:x") for server in (own_valkey, other_valkey)]
+    assert times[0] == times[1] > 0
+
+
+def test_what_waits_in_a_backup_may_have_been_sent_since_and_is_held(
+    open_worker, own_valkey, command, tmp_path, sandbox
+):
+    worker = open_worker(None)
+    deliveries = fill(worker.record, 3)
+    command("backup", str(tmp_path / "relay.tar"), url=own_valkey.url)
+    for delivery in deliveries:
+        send(worker, delivery)
+    assert len(sandbox.portal.started()) == 3
+
+    said = command("restore", str(tmp_path / "relay.tar"), "--yes", url=own_valkey.url)
+
+    assert "may have been sent since" in said
+    again = open_worker(tmp_path / "state")
+    assert {one.state for one in again.record.deliveries(one.id for one in deliveries)} == {State.UNCERTAIN}
+    assert (again.gate.look().state, again.gate.look().reason) == (GateState.PAUSED, "went_back")
+    assert again.store.reached(again.clock()) is not None, "it is told once"
+
+
+def test_a_record_that_is_not_empty_is_not_replaced_unasked(own_valkey, command, tmp_path):
+    record = Record(own_valkey.redis)
+    fill(record, 1)
+    command("backup", str(tmp_path / "relay.tar"), url=own_valkey.url)
+    fill(record, 1)
+
+    assert "say --yes" in command("restore", str(tmp_path / "relay.tar"), url=own_valkey.url, status=1)
+    assert record.event_count() == 2
+
+
+def test_a_backup_is_of_one_moment_while_events_come_in(own_valkey, other_valkey, command, tmp_path):
+    record, stop = Record(own_valkey.redis), threading.Event()
+
+    def go_on():
+        other = Record(Store.open(own_valkey.url).record.redis)
+        while not stop.is_set():
+            add(other)
+            other.claim("main", f"c{other.event_count()}", add(other).created_at)
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        command("backup", str(tmp_path / "relay.tar"), url=own_valkey.url)
+    finally:
+        stop.set()
+        thread.join()
+    command("restore", str(tmp_path / "relay.tar"), url=other_valkey.url)
+
+    restored = Record(other_valkey.redis).counts()
+    assert restored.imbalances == []
+    assert 0 < restored.total_events < record.event_count()
+
+
+def test_a_backup_is_for_its_owner_only_and_leaves_nothing_beside_it(own_valkey, command, tmp_path):
+    fill(Record(own_valkey.redis), 1)
+    (tmp_path / "kept").mkdir()
+    command("backup", str(tmp_path / "kept" / "relay.tar"), url=own_valkey.url)
+
+    (file,) = (tmp_path / "kept").iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    with tarfile.open(file) as tar:
+        assert tar.getnames() == ["about.json", "dump.rdb"]
+
+
+def test_a_file_that_has_changed_is_refused_before_anything_is(own_valkey, other_valkey, command, tmp_path):
+    fill(Record(own_valkey.redis), 5)
+    file = tmp_path / "relay.tar"
+    command("backup", str(file), url=own_valkey.url)
+    content = bytearray(file.read_bytes())
+    content[content.index(b"a-rule")] ^= 1
+    file.write_bytes(content)
+
+    assert "has changed" in command("restore", str(file), url=other_valkey.url, status=1)
+    assert other_valkey.redis.dbsize() == 0
+    (tmp_path / "other").write_text("no backup")
+    assert "is no backup" in command("restore", str(tmp_path / "other"), url=other_valkey.url, status=1)
+
+
+def test_a_restore_that_was_broken_off_is_no_record(own_valkey, other_valkey, command, tmp_path):
+    fill(Record(own_valkey.redis), 1)
+    command("backup", str(tmp_path / "relay.tar"), url=own_valkey.url)
+    other_valkey.redis.set("relay:restoring", "1")
+
+    assert "broken off" in command("serve", url=other_valkey.url, status=1)
+    command("restore", str(tmp_path / "relay.tar"), "--moved", url=other_valkey.url)
+    assert not other_valkey.redis.exists("relay:restoring")
+
+
+def test_the_embedded_record_is_restored_where_nothing_runs(own_valkey, command, tmp_path):
+    deliveries = fill(Record(own_valkey.redis), 2)
+    command("backup", str(tmp_path / "relay.tar"), url=own_valkey.url)
+
+    command("restore", str(tmp_path / "relay.tar"))
+
+    with serve_record(tmp_path / "var" / "record") as url:
+        record = Store.open(url).record
+        assert [one.id for one in record.deliveries(one.id for one in deliveries)] == [one.id for one in deliveries]
