@@ -197,6 +197,7 @@ def settings_here(*, with_record: bool = True) -> Settings:
 
 
 def state_named(text: str | None) -> EventState | State | None:
+    """The state of either kind that this names. Raises RelayError."""
     state = parse_state(text) if text else None
     if text and state is None:
         known = ", ".join([*State, *EventState])
@@ -205,6 +206,7 @@ def state_named(text: str | None) -> EventState | State | None:
 
 
 def since_age(age: str | None) -> datetime | None:
+    """The time that is so long ago, such as 30m. Raises RelayError."""
     if age is None:
         return None
     match = AGE.fullmatch(age)

@@ -30,6 +30,8 @@ PAGES = [
     "/deliveries/{uncertain.id}/acts/settle-started",
     "/bulk",
     "/bulk?state=dead",
+    "/bulk?state=uncertain",
+    "/needs",
     "{bulk}",
     "{question}",
     "/rules",
@@ -140,7 +142,7 @@ def troubled(stage, filled, open_look):
     context, _ = open_look()
     page = context.new_page()
     page.goto("/bulk?state=dead")
-    page.get_by_role("button", name="Replay 1").click()
+    page.get_by_role("button", name="Do this to 1 delivery").click()
     page.wait_for_url("**/bulk/rpl_*")
     bulk = page.url
     page.goto(f"/deliveries/{filled['started'].id}/acts/terminate")

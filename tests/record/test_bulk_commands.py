@@ -35,9 +35,8 @@ def test_what_failed_is_listed_in_groups(record, capsys):
 
     assert main(["needs"]) == 1
     printed = capsys.readouterr().out
-    assert (
-        f"1 event was rejected (website: cannot be filled: id); last 2026-06-01 12:00:00, such as {event_id}" in printed
-    )
+    assert "1 event was rejected (website: cannot be filled: id); last 2026-06-01 12:00:00" in printed
+    assert event_id in printed
     assert "1 delivery is dead (a-rule → main, template 1: because)" in printed
     assert main(["needs", "--json"]) == 1
     assert json.loads(capsys.readouterr().out.splitlines()[0])["count"] == 1

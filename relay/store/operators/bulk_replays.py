@@ -142,5 +142,7 @@ class Bulks:
 
     def _write(self, bulk: Bulk) -> None:
         wire = {name: getattr(bulk, name) for name in bulk.__slots__} | {"sample": list(bulk.sample)}
-        self._redis.set(f"{keys.BULK}{bulk.id}", json.dumps(wire), ex=KEPT_S)
-        self._redis.expire(f"{keys.MADE}{bulk.id}", KEPT_S)
+        with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.set(f"{keys.BULK}{bulk.id}", json.dumps(wire), ex=KEPT_S)
+            pipeline.expire(f"{keys.MADE}{bulk.id}", KEPT_S)
+            pipeline.execute()

@@ -70,7 +70,7 @@ def delivery(delivery_id: str) -> dict[str, Any]:
 @blueprint.get("/needs")
 @answers(blueprint, schemas.GroupsSchema)
 def needs() -> dict[str, Any]:
-    """What failed and waits for a person, in groups of what failed alike; the newest ten thousand of each kind."""
+    """What failed and waits for a person, in groups of what failed alike; the newest five thousand of each kind."""
     return {"groups": [group.to_wire() for group in services().store.failures()]}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import render_template
 
-from relay.core.lifecycle import EventState
+from relay.core.lifecycle import EventState, State
 from relay.store.record.needs import GROUPED, KINDS
 from relay.web.dashboard.frame import blueprint
 from relay.web.dashboard.live import OVERVIEW
@@ -25,7 +25,12 @@ def needs() -> Any:
     rejected = [group.newest for group in groups if group.state is EventState.REJECTED]
     samples = {event.id: event for event in services().record.events(rejected)}
     views = [view_of(group, samples.get(group.newest)) for group in groups]
-    sections = [(state, TITLES[state], [view for view in views if view.state == state]) for state in KINDS]
+    record = services().record
+    totals = {EventState.REJECTED: record.unmended(), State.DEAD: record.buried(), State.UNCERTAIN: record.undecided()}
+    sections = [
+        (state, f"{totals[state]:,} {TITLES[state]}", [view for view in views if view.state == state])
+        for state in KINDS
+    ]
     return render_template(
         "needs.html",
         fresh=OVERVIEW,

@@ -12,9 +12,9 @@ from relay.store.record.needs import Group
 
 LONGEST_ADVICE = 300
 TITLES: dict[State | EventState, str] = {
-    EventState.REJECTED: "Rejected: a rule wanted them and could not be filled, or nobody could read them",
-    State.DEAD: "Dead: given up, and neither replayed nor left",
-    State.UNCERTAIN: "Uncertain: only a person can tell whether they started",
+    EventState.REJECTED: "rejected: a rule wanted them and could not be filled, or nobody could read them",
+    State.DEAD: "dead: given up, and neither replayed nor left",
+    State.UNCERTAIN: "uncertain: only a person can tell whether they started",
 }
 
 
