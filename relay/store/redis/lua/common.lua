@@ -9,6 +9,8 @@ local function wake(portal)
   local id = 'serve-' .. portal .. '-' .. redis.call('INCR', KEY.wakes)
   redis.call('HSET', KEY.job .. id, 'data', cjson.encode({KEY.serve, cjson.null, {portal}, {}}), 'status', 'queued',
     'origin', KEY.queue_name .. portal, 'timeout', KEY.job_timeout_s, 'result_ttl', 0, 'failure_ttl', KEY.failure_ttl_s)
+  -- A kill between its leaving the queue and its end would leave it for ever.
+  redis.call('EXPIRE', KEY.job .. id, KEY.failure_ttl_s)
   redis.call('SADD', KEY.queues, queue)
   redis.call('RPUSH', queue, id)
   return 1
