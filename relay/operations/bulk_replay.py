@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -80,19 +80,12 @@ class BulkReplays:
             self.store.operators.log(Act(utc_now(), who, "cancel bulk replay", bulk_id, ""))
         return bulk
 
-    def run(self, stop: threading.Event) -> None:
-        """Work on what runs, until told to stop. The target of a thread."""
-        holder = secrets.token_hex(8)
-        while not stop.wait(PAUSE_S):
-            try:
-                for bulk_id in self.bulks.running():
-                    with self.store.lease(f"bulk:{bulk_id}", holder, LEASE) as is_ours:
-                        if is_ours:
-                            self.step(bulk_id)
-            except RecordUnavailableError as error:
-                log.warning("replays.postponed", reason=str(error))
-            except RelayError as error:
-                log.warning("replays.failed", reason=type(error).__name__)
+    def step_all(self, holder: str) -> None:
+        """A step of each that runs. holder: our name on leases."""
+        for bulk_id in self.bulks.running():
+            with self.store.lease(f"bulk:{bulk_id}", holder, LEASE) as is_ours:
+                if is_ours:
+                    self.step(bulk_id)
 
     def step(self, bulk_id: str) -> Bulk:
         """Replay some more, if there is room; what became of it."""
@@ -135,6 +128,18 @@ class BulkReplays:
                 found += len(ids)
                 sample += ids[:SAMPLE]
         return Bulk(None, state, rules, wanted.to_query(), found=found, sample=tuple(sorted(sample)[-SAMPLE:][::-1]))
+
+
+def run_bulk_replays(current: Callable[[], BulkReplays], stop: threading.Event) -> None:
+    """Work on what runs, until told to stop. The target of a thread. current: with the rules in force at that time."""
+    holder = secrets.token_hex(8)
+    while not stop.wait(PAUSE_S):
+        try:
+            current().step_all(holder)
+        except RecordUnavailableError as error:
+            log.warning("replays.postponed", reason=str(error))
+        except RelayError as error:
+            log.warning("replays.failed", reason=type(error).__name__)
 
 
 def filter_from(query: Mapping[str, str]) -> Filter:
