@@ -37,7 +37,7 @@ from workers.maintenance.packer import run_packer
 from workers.maintenance.retention import Terms, run_retention
 from workers.maintenance.sweeper import run_sweeper
 from workers.portal.context import Context
-from workers.serving import Found, Serving, children_of
+from workers.runtime.serving import Found, Serving, children_of
 
 log = get_logger()
 
