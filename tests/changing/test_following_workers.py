@@ -1,5 +1,7 @@
 """The workers follow changed portals, credentials and alerts without a restart; what the files no more have is told."""
 
+import threading
+
 import pytest
 from redis import Redis
 
@@ -9,6 +11,7 @@ from relay.health.assessment import DEFAULT, Grade, NeedCode, assess
 from relay.health.snapshot import take_snapshot
 from relay.health.words import sentence_of
 from relay.store import Store
+from tests.e2e.test_alerts import SECRET, Receiver
 from tests.support.folders import copy_config
 from tests.support.making import write_one
 from tests.support.processes import Processes, refusing_address
@@ -103,6 +106,23 @@ def test_portals_with_a_mistake_change_nothing_and_are_told(start, folder, store
 
     (folder / "portals.yaml").write_text(f"portals:\n  main: {FAST}\n")
     until(lambda: not store.files.waiting(utc_now()), "it to be settled", 30)
+
+
+def test_who_is_told_is_followed_and_is_told_of_files_with_a_mistake(start, folder, store):
+    receiver = Receiver()
+    threading.Thread(target=receiver.serve_forever, daemon=True).start()
+    try:
+        workers = start(ALERT_OPS_URL=receiver.url, ALERT_OPS_SECRET=SECRET)
+        until(lambda: workers_of(store) == ["main"], "the first worker", 30)
+        store.files.say_waiting("web@here", ["config/rules/a.yaml:6: unknown portal 'nowhere'"], utc_now())
+        (folder / "alerts.yaml").write_text("webhooks:\n  ops: {url: ALERT_OPS_URL, secret: ALERT_OPS_SECRET}\n")
+        until(lambda: receiver.taken, f"the new channel to be told\n{workers.log()}", 60)
+    finally:
+        receiver.shutdown()
+        receiver.server_close()
+    (body, *_) = [body.decode() for _, body in receiver.taken]
+    assert "the web process on here cannot use changed files" in body
+    assert "config/rules/a.yaml:6: unknown portal 'nowhere'" in body
 
 
 def started_after(store):
