@@ -33,15 +33,26 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._read: Any = None
         super().__init__(prog="python -m relay serve")
 
     def init(self, parser: Any, opts: Any, args: Any) -> None:
         """No command line is read."""
 
     def load_config(self) -> None:
-        """The operator's file, or the shipped one where there is none; then the address from the environment."""
+        """The operator's file, or the shipped one where there is none; then the address from the environment.
+
+        A file that cannot be read ends a start; later, when a SIGHUP has it read again, the one before stays.
+        """
         own = self._settings.config / "gunicorn.conf.py"
-        self.load_config_from_module_name_or_filename(str(own if own.exists() else SHIPPED))
+        try:
+            self.load_config_from_module_name_or_filename(str(own if own.exists() else SHIPPED))
+        except (Exception, SystemExit):  # gunicorn's own end of what it cannot read
+            if self._read is None:
+                raise
+            log.error("gunicorn.unread", file=str(own))  # noqa: TRY400 - it has printed what is wrong
+            self.cfg = self._read
+        self._read = self.cfg
         self.cfg.set("bind", f"{self._settings.host}:{self._settings.port}")
         # Whatever an operator's file says, nobody is waited for without end.
         self.cfg.set("worker_class", DoorWorker)

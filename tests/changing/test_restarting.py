@@ -41,6 +41,19 @@ def test_up_passes_a_hang_up_on_to_its_web_process_and_stays(starter):
     assert running.lines("process.died") == []
 
 
+def test_a_hang_up_survives_a_gunicorn_conf_that_cannot_be_read(starter, folder, valkey):
+    served = starter.start("relay", "serve", REDIS_URL=valkey.url)
+    served.wait_for_url()
+    before = set(served.family()) - {served.pid}
+    (folder / "gunicorn.conf.py").write_text("workers = (")
+
+    served.process.send_signal(signal.SIGHUP)
+
+    until(lambda: not before & set(served.family()), f"new web processes\n{served.log()}", 60)
+    assert post(served).status_code == 200
+    assert served.lines("gunicorn.unread")
+
+
 def test_a_password_in_a_file_is_read_again_by_a_hang_up(starter, tmp_path, valkey):
     secret = tmp_path / "password"
     secret.write_text("the-first-password-of-all")
