@@ -62,6 +62,7 @@
                                              newest first                                 TTL: a week unused
     relay:tokens:{portal}            hash    the OAuth pair in force
     relay:rules                      hash    digest and requirements of the rules in force
+    relay:rule-changes               stream  what rule files were before and after each change, newest last  capped
     relay:drift:{portal}             string  what of the rules does not fit the portal, as JSON
     relay:question:{ask_}            hash    what a person asked of a portal, and the answer     TTL: a day
     relay:questions:{portal}         list    questions that no worker has taken yet              TTL: a day
@@ -131,6 +132,7 @@ FOUND = f"{PREFIX}found:"
 CODES = f"{PREFIX}codes:"
 TOKENS = f"{PREFIX}tokens:"
 RULES = f"{PREFIX}rules"
+RULE_CHANGES = f"{PREFIX}rule-changes"
 DRIFT = f"{PREFIX}drift:"
 QUESTION = f"{PREFIX}question:"
 QUESTIONS = f"{PREFIX}questions:"
