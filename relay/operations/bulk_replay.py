@@ -1,46 +1,67 @@
-"""Replays many deliveries by a filter, step by step, so that live events go first and a death loses no step.
+"""Acts on many by a filter, step by step, so that live events go first and a death loses no step.
 
-A replayed delivery cannot be replayed again, so a step that is done twice does nothing the second time.
+What was replayed, left or settled cannot be so again: a step that is done twice does nothing the second time. The audit
+log has two entries of each, its order and its end, however many it finds.
 """
 
 from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from relay.core.errors import LostRace, RecordUnavailableError, RelayError
-from relay.core.events import Delivery
-from relay.core.ids import DELIVERY_PREFIX, utc_now
-from relay.core.lifecycle import FINAL
+from relay.core.errors import InvalidEventError, LostRace, RecordUnavailableError, RelayError
+from relay.core.events import Delivery, Event
+from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, utc_now
+from relay.core.lifecycle import FINAL, EventState, State
 from relay.core.telemetry import get_logger
 from relay.core.watching import WatchState
 from relay.operations.operator_acts import OperatorActs, RefusedError
 from relay.store import Store
 from relay.store.operators.audit_log import Act
-from relay.store.operators.bulk_replays import Bulk, Bulks, BulkState
+from relay.store.operators.bulk_replays import Bulk, BulkAct, Bulks, BulkState
 from relay.store.record.record import Record
-from relay.store.record.search import Filter, ids_of_deliveries, list_deliveries, parse_state
+from relay.store.record.search import (
+    Filter,
+    Page,
+    ids_of_deliveries,
+    ids_of_events,
+    list_deliveries,
+    list_events,
+    parse_state,
+)
 
 STEP = 20
 ROOM = 100
 """So many deliveries may wait for a portal before a bulk replay adds to them: live events never queue behind more."""
 COUNTED = 10_000
 SAMPLE = 5
-NEWEST = f"{DELIVERY_PREFIX}~"
-"""A cursor above every delivery: the walk is then one of deliveries, whatever the filter, and each is a cursor."""
+NEWEST, NEWEST_EVENT = f"{DELIVERY_PREFIX}~", f"{EVENT_PREFIX}~"
+"""Cursors above everything: by them the walk is one of deliveries, or of events, whatever else the filter says."""
 LEASE = timedelta(seconds=30)
 PAUSE_S = 1.0
+
+STATES_OF: Mapping[BulkAct, frozenset[State | EventState]] = {
+    BulkAct.REPLAY: frozenset({*FINAL, EventState.REJECTED, EventState.IGNORED}),
+    BulkAct.LEAVE: frozenset({State.DEAD, EventState.REJECTED}),
+    BulkAct.STARTED: frozenset({State.UNCERTAIN}),
+    BulkAct.AGAIN: frozenset({State.UNCERTAIN}),
+    BulkAct.GIVE_UP: frozenset({State.UNCERTAIN}),
+}
+"""In which states something has to be for an act."""
+SETTLED_AS = {BulkAct.STARTED: State.STARTED, BulkAct.AGAIN: State.RETRYING, BulkAct.GIVE_UP: State.DEAD}
+SENDING = frozenset({BulkAct.REPLAY, BulkAct.AGAIN})
+"""After these something is sent: they wait for room."""
 
 log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class BulkReplays:
-    """Bulk replays, for those who ask and for the thread that does them."""
+    """Acts on many, for those who ask and for the thread that does them."""
 
     store: Store
     operator_acts: OperatorActs
@@ -55,17 +76,29 @@ class BulkReplays:
         return self.store.operators.bulk_replays
 
     def dry_run(self, wanted: Filter) -> Bulk:
-        """What a bulk replay would find now; nothing is done."""
-        return self._counted(wanted, "original", BulkState.DRY_RUN)
+        """What would be found now; nothing is done."""
+        return self._counted(Bulk(None, BulkState.DRY_RUN, "original"), wanted)
 
-    def begin(self, wanted: Filter, rules: str, who: str) -> Bulk:
-        """Keep the order; the thread does it. Only what exists now is replayed, not what comes later."""
-        bounded = replace(wanted, until=wanted.until or utc_now())
-        bulk = self._counted(bounded, rules, BulkState.RUNNING)
+    def begin(
+        self, wanted: Filter, rules: str, who: str, *, act: BulkAct = BulkAct.REPLAY, note: str = ""
+    ) -> Bulk:
+        """Keep the order; the thread does it. Only what exists now is dealt with, not what comes later.
+
+        Raises RefusedError.
+        """
+        if wanted.state is not None and wanted.state not in STATES_OF[act]:
+            raise RefusedError(f"{act}: expected one of {', '.join(sorted(STATES_OF[act]))}")
+        if act is not BulkAct.REPLAY and not (note and wanted.state):
+            raise RefusedError(f"{act}: a state and a note are needed")
+        # What the relay still looks into by itself, or what somebody has left before, is none of it.
+        needs = wanted.needs or act is not BulkAct.REPLAY
+        bounded = replace(wanted, until=wanted.until or utc_now(), needs=needs)
+        rules = "current" if isinstance(wanted.state, EventState) else rules
+        bulk = self._counted(Bulk(None, BulkState.RUNNING, rules, act=act, note=note, who=who), bounded)
         if not bulk.found:
-            raise RefusedError("the filter finds nothing that can be replayed")
-        begun = self.bulks.begin(replace(bulk, who=who))
-        self.store.operators.log(Act(utc_now(), who, "bulk replay", begun.id or "", str(begun.wanted)))
+            raise RefusedError("the filter finds nothing that this can be done to")
+        begun = self.bulks.begin(bulk)
+        self._log(begun, f"bulk {act}", f"{note} {begun.wanted}".strip())
         return begun
 
     def read(self, bulk_id: str) -> Bulk:
@@ -77,7 +110,7 @@ class BulkReplays:
         bulk = self.bulks.read(bulk_id)
         if bulk.state is BulkState.RUNNING:
             self.bulks.ask_to_stop(bulk_id)
-            self.store.operators.log(Act(utc_now(), who, "cancel bulk replay", bulk_id, ""))
+            self._log(replace(bulk, who=who), f"cancel bulk {bulk.act}", "")
         return bulk
 
     def run(self, stop: threading.Event) -> None:
@@ -95,46 +128,85 @@ class BulkReplays:
                 log.warning("replays.failed", reason=type(error).__name__)
 
     def step(self, bulk_id: str) -> Bulk:
-        """Replay some more, if there is room; what became of it."""
+        """Deal with some more, if there is room; what became of it."""
         bulk = self.bulks.read(bulk_id)
         if bulk.state is not BulkState.RUNNING:
             # Its last word was written, and who wrote it died before it left the list of those that run.
             self.bulks.keep(bulk)
             return bulk
         bulk = replace(bulk, state=BulkState.CANCELLED) if self.bulks.is_stopping(bulk_id) else self._advanced(bulk)
+        if bulk.state is not BulkState.RUNNING:
+            self._log(bulk, f"bulk {bulk.act} {bulk.state}", f"{bulk.replayed} done, {bulk.refused} skipped")
         self.bulks.keep(bulk)
         return bulk
 
     def _advanced(self, bulk: Bulk) -> Bulk:
-        page = list_deliveries(self.record, filter_from(bulk.wanted), bulk.cursor or NEWEST, STEP)
+        page = self._page(bulk)
         for one in page.rows:
-            if one.state in FINAL:
-                if self.record.due(one.call.portal, utc_now()) >= ROOM:
+            if one.state in STATES_OF[bulk.act]:
+                if bulk.act in SENDING and not self._has_room(one):
                     return bulk  # goes on from here when there is room
-                if self._replay(one, bulk):
-                    bulk = replace(bulk, replayed=bulk.replayed + 1)
-                else:
-                    bulk = replace(bulk, refused=bulk.refused + 1)
+                bulk = self._done(one, bulk)
             bulk = replace(bulk, cursor=one.id)
         return replace(bulk, state=BulkState.RUNNING if page.cursor else BulkState.FINISHED, cursor=page.cursor)
 
-    def _replay(self, delivery: Delivery, bulk: Bulk) -> bool:
+    def _page(self, bulk: Bulk) -> Page[Any]:
+        wanted = filter_from(bulk.wanted)
+        if not isinstance(wanted.state, EventState):
+            return list_deliveries(self.record, wanted, bulk.cursor or NEWEST, STEP)
+        page = list_events(self.record, wanted, bulk.cursor or NEWEST_EVENT, STEP)
+        return Page(tuple(row.event for row in page.rows), page.cursor)
+
+    def _has_room(self, one: Event | Delivery) -> bool:
+        acts, now = self.operator_acts, utc_now()
+        portals = {one.call.portal} if isinstance(one, Delivery) else acts.replayer.portals_of(one.source)
+        return all(self.record.due(portal, now) < ROOM for portal in portals)
+
+    def _done(self, one: Event | Delivery, bulk: Bulk) -> Bulk:
+        """What the order has come to after this one."""
         try:
-            self.operator_acts.replay(delivery.id, f"{bulk.who} ({bulk.id})", current_rules=bulk.rules == "current")
+            self._deed(bulk)(one.id)
         except RecordUnavailableError:
             raise
-        except (LostRace, RelayError):
-            return False
-        return True
+        except (LostRace, RelayError) as error:
+            return bulk.with_skipped(_why(error, one))
+        return replace(bulk, replayed=bulk.replayed + 1)
 
-    def _counted(self, wanted: Filter, rules: str, state: BulkState) -> Bulk:
+    def _deed(self, bulk: Bulk) -> Callable[[str], object]:
+        acts, bulk_id = replace(self.operator_acts, is_logged=False), bulk.id or ""
+        if bulk.act is BulkAct.REPLAY:
+            is_current = bulk.rules == "current"
+            return lambda one: acts.replayer.replay(one, current_rules=is_current, bulk_id=bulk_id)
+        if bulk.act is BulkAct.LEAVE:
+            return lambda one: (acts.leave_event if one.startswith(EVENT_PREFIX) else acts.leave)(
+                one, bulk.who, bulk.note
+            )
+
+        def settle(one: str) -> None:
+            acts.settle(one, bulk.who, SETTLED_AS[bulk.act], bulk.note)
+            self.bulks.note_made(bulk_id, one)
+
+        return settle
+
+    def _counted(self, bulk: Bulk, wanted: Filter) -> Bulk:
         found, sample = 0, []
-        for final in sorted(FINAL) if wanted.state is None else [wanted.state]:
-            if final in FINAL:
-                ids = ids_of_deliveries(self.record, replace(wanted, state=final), COUNTED - found)
-                found += len(ids)
-                sample += ids[:SAMPLE]
-        return Bulk(None, state, rules, wanted.to_query(), found=found, sample=tuple(sorted(sample)[-SAMPLE:][::-1]))
+        for state in sorted(FINAL) if wanted.state is None else [wanted.state]:
+            ids_of = ids_of_events if isinstance(state, EventState) else ids_of_deliveries
+            ids = ids_of(self.record, replace(wanted, state=state), COUNTED - found)
+            found += len(ids)
+            sample += ids[:SAMPLE]
+        newest = tuple(sorted(sample)[-SAMPLE:][::-1])
+        return replace(bulk, wanted=wanted.to_query(), found=found, sample=newest)
+
+    def _log(self, bulk: Bulk, what: str, note: str) -> None:
+        self.store.operators.log(Act(utc_now(), bulk.who, what, bulk.id or "", note))
+
+
+def _why(error: Exception, one: Event | Delivery) -> str:
+    """Why it could not be done, in words that others have in common with it."""
+    if isinstance(error, InvalidEventError):
+        return f"cannot be filled: {error}"
+    return str(error).replace(one.id, "it").replace(getattr(one, "event_id", one.id), "its event")
 
 
 def filter_from(query: Mapping[str, str]) -> Filter:
@@ -149,4 +221,4 @@ def filter_from(query: Mapping[str, str]) -> Filter:
     for name in ("since", "until"):
         if name in given:
             given[name] = datetime.fromisoformat(given[name])
-    return Filter(**given)
+    return Filter(**given | {"needs": "needs" in given})

@@ -28,11 +28,15 @@ class RefusedError(RelayError):
 
 @dataclass(frozen=True, slots=True)
 class OperatorActs:
-    """The acts. who, in each: the role or name for the audit log."""
+    """The acts. who, in each: the role or name for the audit log.
+
+    is_logged: each act is an entry there; else whoever acts on many writes it once for all.
+    """
 
     store: Store
     replayer: Replayer
     clock: Callable[[], datetime] = utc_now
+    is_logged: bool = True
 
     @property
     def record(self) -> Record:
@@ -86,6 +90,13 @@ class OperatorActs:
             raise RefusedError(f"{delivery_id} needs nobody: {wanted}")
         self._log(who, "leave", delivery_id, note)
         return self.record.delivery(delivery_id)
+
+    def leave_event(self, event_id: str, who: str, note: str) -> None:
+        """Acknowledge a rejected event: it stays as it is, and is no longer a need. Raises NotFoundError, RefusedError."""
+        self.record.event(event_id)
+        if not self.record.leave(event_id):
+            raise RefusedError(f"{event_id} needs nobody: only a rejected event that nobody has dealt with is left")
+        self._log(who, "leave", event_id, note)
 
     def reveal_secret(self, source: str, who: str) -> str:
         """The secret that a source's sender gave, to the first person who asks. Raises RefusedError."""
@@ -153,4 +164,5 @@ class OperatorActs:
             raise RefusedError(f"{delivery.id} has moved meanwhile: look again") from None
 
     def _log(self, who: str, what: str, subject: str, note: str = "") -> None:
-        self.store.operators.log(Act(self.clock(), who, what, subject, note))
+        if self.is_logged:
+            self.store.operators.log(Act(self.clock(), who, what, subject, note))

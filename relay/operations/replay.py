@@ -62,13 +62,13 @@ class Replayer:
         self._persons = persons
         self._base = base
 
-    def replay(self, wanted: str, *, current_rules: bool) -> list[Delivery]:
-        """Replay a delivery, or an event from which no call was made.
+    def replay(self, wanted: str, *, current_rules: bool, bulk_id: str | None = None) -> list[Delivery]:
+        """Replay a delivery, or an event from which no call was made. bulk_id: of the bulk replay that does it.
 
         Raises NotFoundError, NotReplayableError, NoAddressError, InvalidEventError, RecordUnavailableError.
         """
         if wanted.startswith(EVENT_PREFIX):
-            return self._replay_event(self._record.event(wanted))
+            return self._replay_event(self._record.event(wanted), bulk_id)
         old = self._record.delivery(wanted)
         if old.state not in FINAL:
             raise NotReplayableError(f"{old.id} is {old.state}: only what is dead or started is replayed")
@@ -76,9 +76,13 @@ class Replayer:
         intent = self._current(event, old.rule) if current_rules else _original(old)
         intent = _carried(intent, self._last_with_plan(old))
         (fresh,) = deliveries_of(event.id, [intent], utc_now(), self._base)
-        return self._add(event, old, [replace(fresh, replay_of=old.id)], intent.personal)
+        return self._add(event, old, [replace(fresh, replay_of=old.id)], intent.personal, bulk_id)
 
-    def _replay_event(self, event: Event) -> list[Delivery]:
+    def portals_of(self, source: str) -> set[str]:
+        """The portals to which today's rules send what comes from a source."""
+        return {rule.composer.portal for rule in self._rules.for_source(source)}
+
+    def _replay_event(self, event: Event, bulk_id: str | None) -> list[Delivery]:
         if event.deliveries:
             raise NotReplayableError(f"{event.id} has deliveries: replay one of {', '.join(event.deliveries)}")
         decisions = [decide(self._rules, event.source, context) for context in self._contexts(event)]
@@ -89,7 +93,7 @@ class Replayer:
                     raise InvalidEventError(one.errors)
             raise NotReplayableError(f"no rule of today wants {event.id}")
         personal = [value for one in decisions for value in one.personal]
-        return self._add(event, None, deliveries_of(event.id, intents, utc_now(), self._base), personal)
+        return self._add(event, None, deliveries_of(event.id, intents, utc_now(), self._base), personal, bulk_id)
 
     def _current(self, event: Event, rule_name: str) -> Intent:
         rule = self._rules.get(rule_name)
@@ -125,13 +129,13 @@ class Replayer:
             raise NotReplayableError(f"{event.id} cannot be read, as its source is configured today: {error}") from None
 
     def _add(
-        self, event: Event, old: Delivery | None, fresh: list[Delivery], personal: Sequence[str]
+        self, event: Event, old: Delivery | None, fresh: list[Delivery], personal: Sequence[str], bulk_id: str | None
     ) -> list[Delivery]:
         if personal and self._persons is None:
             raise NotReplayableError("RELAY_SECRET_KEY is needed: without it, its person could not be found again")
         person_keys = self._persons.keys_of(personal) if self._persons else ()
         try:
-            self._record.replay(event, old, fresh, person_keys)
+            self._record.replay(event, old, fresh, person_keys, bulk_id)
         except LostRace as error:
             raise NotReplayableError(f"{error} has been replayed before") from None
         return fresh

@@ -22,6 +22,7 @@ from relay.store.portals.workers import Worker, read_workers
 from relay.store.record.compaction import Compaction
 from relay.store.record.endings import Endings
 from relay.store.record.memory import Memory, read_memory
+from relay.store.record.needs import Group, read_groups
 from relay.store.record.places import Places
 from relay.store.record.record import Record
 from relay.store.record.restoring import restore
@@ -115,6 +116,10 @@ class Store:
     def known_archives(self) -> list[KnownArchive]:
         """Every folder in which events were ever archived."""
         return known_archives(self._redis)
+
+    def failures(self) -> list[Group]:
+        """What failed and waits for a person, in groups."""
+        return read_groups(self._redis)
 
     def newest_unproven(self, source: str, count: int) -> list[str]:
         """Ids of the newest events of a source without proof."""

@@ -1,4 +1,7 @@
-"""Bulk replays on record: what was asked for, how far it is. One process at a time works on one, under a lease."""
+"""Acts on many at once, on record: what was asked for, how far it is. One process at a time works on one, by a lease.
+
+Most of them are replays, and so they are called; others leave what they find, or settle it.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,13 @@ from typing import Any
 from redis import Redis
 
 from relay.core.errors import NotFoundError
+from relay.core.lifecycle import State
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 
 KEPT_S = 7 * 86_400
+MOST_REASONS = 8
+"""So many reasons why something was skipped are told apart."""
 
 
 class BulkState(StrEnum):
@@ -26,9 +32,23 @@ class BulkState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class BulkAct(StrEnum):
+    """What is done to each."""
+
+    REPLAY = "replay"
+    LEAVE = "leave"
+    STARTED = "settle-started"
+    AGAIN = "settle-again"
+    GIVE_UP = "give-up"
+
+
 @dataclass(frozen=True, slots=True)
 class Bulk:
-    """A bulk replay. wanted: the filter as a query. cursor: where the next step begins; found: at the beginning."""
+    """One of them. wanted: the filter as a query. cursor: where the next step begins; found: at the beginning.
+
+    replayed: to how many it was done; refused: to how many it could not be, and skipped says why, in a few words each.
+    note: why, in the person's words.
+    """
 
     id: str | None
     state: BulkState
@@ -40,9 +60,18 @@ class Bulk:
     replayed: int = 0
     refused: int = 0
     sample: tuple[str, ...] = ()
+    act: BulkAct = BulkAct.REPLAY
+    note: str = ""
+    skipped: dict[str, int] = field(default_factory=dict)
+
+    def with_skipped(self, why: str) -> Bulk:
+        """The same with one more that could not be done."""
+        known = why if why in self.skipped or len(self.skipped) < MOST_REASONS else "for other reasons"
+        skipped = self.skipped | {known: self.skipped.get(known, 0) + 1}
+        return replace(self, refused=self.refused + 1, skipped=skipped)
 
     def to_wire(self) -> dict[str, Any]:
-        names = ("id", "state", "rules", "found", "replayed", "refused")
+        names = ("id", "act", "state", "rules", "found", "replayed", "refused", "skipped")
         return {name: getattr(self, name) for name in names} | {"sample": list(self.sample)}
 
 
@@ -67,7 +96,8 @@ class Bulks:
         if kept is None:
             raise NotFoundError(f"no replay {bulk_id}")
         wire = json.loads(kept)
-        return Bulk(**{**wire, "state": BulkState(wire["state"]), "sample": tuple(wire["sample"])})
+        act = BulkAct(wire.get("act", BulkAct.REPLAY))  # what an earlier version has written has none
+        return Bulk(**{**wire, "state": BulkState(wire["state"]), "sample": tuple(wire["sample"]), "act": act})
 
     @guarded
     def running(self) -> list[str]:
@@ -92,6 +122,25 @@ class Bulks:
         """Whether it is to stop."""
         return bool(self._redis.exists(f"{keys.BULK}{bulk_id}:stop"))
 
+    @guarded
+    def note_made(self, bulk_id: str, delivery_id: str) -> None:
+        """Keep that it has dealt with this delivery; what a replay makes is noted as it is made (lua/replay.lua)."""
+        self._redis.zadd(keys.MADE + bulk_id, {delivery_id: 0})
+
+    @guarded
+    def outcomes(self, bulk_id: str) -> dict[State, int]:
+        """How the deliveries that it has made, or settled, stand now; what there is none of is left out."""
+        made, states = keys.MADE + bulk_id, sorted(set(State) - {State.STARTED})
+        with self._redis.pipeline(transaction=True) as pipeline:
+            for state in states:
+                pipeline.zintercard(2, [made, keys.DELIVERIES_BY_STATE + state])
+            pipeline.zcard(made)
+            *counts, total = pipeline.execute()
+        # Started ones have no index of their own.
+        by_state = dict(zip(states, counts, strict=True)) | {State.STARTED: total - sum(counts)}
+        return {state: by_state[state] for state in State if by_state[state]}
+
     def _write(self, bulk: Bulk) -> None:
         wire = {name: getattr(bulk, name) for name in bulk.__slots__} | {"sample": list(bulk.sample)}
         self._redis.set(f"{keys.BULK}{bulk.id}", json.dumps(wire), ex=KEPT_S)
+        self._redis.expire(f"{keys.MADE}{bulk.id}", KEPT_S)

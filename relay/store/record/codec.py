@@ -16,6 +16,7 @@ from typing import Any
 
 from relay.core.call import Call
 from relay.core.events import Attempt, Delivery, Event, OnUncertain, Policy
+from relay.core.faults import fault_of
 from relay.core.ids import from_ms, ms_of, time_of, to_ms
 from relay.core.lifecycle import EventState, State
 from relay.core.plan import Plan, StepResult
@@ -51,6 +52,8 @@ def further_event_fields(event: Event) -> Fields:
         fields.append(("reason", event.reason))
     if event.errors:
         fields.append(("errors", _dump(dict(event.errors))))
+    if event.state is EventState.REJECTED:
+        fields.append(("fault", fault_of(event.reason, event.errors)))
     if event.person_keys:
         fields.append(("marks", _dump(event.person_keys)))
     return fields

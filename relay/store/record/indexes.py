@@ -56,7 +56,7 @@ class Indexes:
     @property
     def are_of_deliveries(self) -> bool:
         """Whether the ids are of deliveries, else of events."""
-        return self.walked.startswith((keys.DELIVERIES, keys.OVERDUE))
+        return self.walked.startswith((keys.DELIVERIES, keys.OVERDUE, keys.BURIED, keys.UNDECIDED, keys.MADE))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,10 @@ TRIED = b"tried"
 """In `z`: the attempts of a delivery, as a JSON list."""
 
 PLAIN_EVENT = frozenset(
-    {b"state", b"source", b"deliveries", b"marks", b"duplicates", b"reason", b"errors", b"replayed_by"}
+    {b"state", b"source", b"deliveries", b"marks", b"duplicates", b"reason", b"errors", b"fault", b"replayed_by"}
     | {b"body_removed_at"}
 )
-"""What scripts read or write of an event that is final: record, prune, replay, walk, bodies."""
+"""What scripts read or write of an event that is final: record, prune, replay, walk, groups, bodies."""
 
 PLAIN_DELIVERY = frozenset(
     {b"state", b"event_id", b"rule", b"portal", b"template_id", b"document", b"reason", b"workflow_id"}

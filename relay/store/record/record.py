@@ -107,11 +107,17 @@ class Record:
 
     @guarded
     def replay(
-        self, event: Event, replayed: Delivery | None, deliveries: Sequence[Delivery], person_keys: Sequence[str] = ()
+        self,
+        event: Event,
+        replayed: Delivery | None,
+        deliveries: Sequence[Delivery],
+        person_keys: Sequence[str] = (),
+        bulk_id: str | None = None,
     ) -> None:
         """Add deliveries to an event: in the place of a final one, or of an event that had none.
 
         person_keys: of what the rules have found of a person (persons.py); those it has already stay.
+        bulk_id: of the bulk replay that does it, which then knows what it has made.
 
         Raises LostRace where that has been done before, or the one to be replayed is not final.
         """
@@ -120,7 +126,8 @@ class Record:
         argv += [len(person_keys), *person_keys, len(deliveries)]
         for delivery in deliveries:
             add_delivery(argv, delivery)
-        if not run(self.redis, ScriptCall(REPLAY, [keys.EVENT + event.id], argv)):
+        made_by = [keys.MADE + bulk_id] if bulk_id else []
+        if not run(self.redis, ScriptCall(REPLAY, [keys.EVENT + event.id, *made_by], argv)):
             raise LostRace(replayed.id if replayed else event.id)
 
     @guarded

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from relay.core.events import Delivery, Event
+from relay.core.faults import fault_of
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id
 from relay.core.lifecycle import EventState, State
 from relay.core.watching import WatchState
@@ -27,6 +28,13 @@ LOOKED_AT = 10_000
 COUNTED_AMONG = 50_000
 """How many ids a count looks at."""
 
+WAITING_FOR_A_PERSON: dict[State | EventState, str] = {
+    State.DEAD: keys.BURIED,
+    State.UNCERTAIN: keys.UNDECIDED,
+    EventState.REJECTED: keys.UNMENDED,
+}
+"""By their states, the indexes of what nobody has dealt with."""
+
 T = TypeVar("T")
 Bounds = tuple[str | None, str | None]
 """Below the first and not below the second; None: no bound."""
@@ -38,7 +46,9 @@ class Filter:
 
     state: of an event, or of a delivery. code: the portal's error code or our reason, in lower case.
     document_id: the third member, such as LEAD_12. person_key: the key of a value that rules extracted (persons.py).
-    watch: overdue is the only state of an end that is listed.
+    watch: overdue is the only state of an end that is listed. fault: of a rejected event, what is wrong (core/faults.py).
+    needs: of dead, uncertain and rejected ones, only those that wait for a person. bulk: what this bulk replay has made.
+    people: the keys of which an event must carry one, where it is person_key that names them all together.
     since, until: received or created at this time or later, before this time.
     """
 
@@ -53,11 +63,15 @@ class Filter:
     document_id: str | None = None
     person_key: str | None = None
     watch: WatchState | None = None
+    fault: str | None = None
+    needs: bool = False
+    bulk: str | None = None
+    people: frozenset[str] = frozenset()
 
     @property
     def is_of_deliveries(self) -> bool:
         """Whether something is asked that only deliveries have."""
-        about = (self.rule, self.portal, self.code, self.template_id, self.document_id, self.watch)
+        about = (self.rule, self.portal, self.code, self.template_id, self.document_id, self.watch, self.bulk)
         return isinstance(self.state, State) or any(value is not None for value in about)
 
     def wants_event(self, event: Event) -> bool:
@@ -66,7 +80,8 @@ class Filter:
         return (
             self.source in {None, event.source}
             and state in {None, event.state}
-            and (self.person_key is None or self.person_key in event.person_keys)
+            and self.fault in {None, fault_of(event.reason, event.errors)}
+            and (self.person_key is None or bool(self._people & set(event.person_keys)))
         )
 
     def wants_delivery(self, delivery: Delivery) -> bool:
@@ -82,9 +97,14 @@ class Filter:
             and self.watch in {None, delivery.watched.state if delivery.watched else None}
         )
 
+    @property
+    def _people(self) -> frozenset[str]:
+        return self.people or frozenset([self.person_key or ""])
+
     def to_query(self) -> dict[str, str]:
         """The filter as the query of a URL; without the person's key, which only a search makes."""
-        given = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "person_key"}
+        given = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in {"person_key", "people"}}
+        given["needs"] = "1" if self.needs else None
         return {
             name: value.isoformat() if isinstance(value, datetime) else str(value)
             for name, value in given.items()
@@ -142,7 +162,15 @@ def list_deliveries(record: Record, wanted: Filter, cursor: str | None = None, l
 
 def ids_of_deliveries(record: Record, wanted: Filter, most: int) -> list[str]:
     """The ids only, newest first, of so many at most; where filters have little in common it does not look for ever."""
-    indexes = _indexes_of_deliveries(record, wanted)
+    return _ids(record, wanted, _indexes_of_deliveries(record, wanted), most)
+
+
+def ids_of_events(record: Record, wanted: Filter, most: int) -> list[str]:
+    """The same of events."""
+    return _ids(record, wanted, plan_walk(record.redis, keys.EVENTS, _of_event(wanted), _of_delivery(wanted)), most)
+
+
+def _ids(record: Record, wanted: Filter, indexes: Indexes, most: int) -> list[str]:
     before, since = _bounds(wanted, indexes, None)
     ids: list[str] = []
     looked_at = 0
@@ -215,7 +243,10 @@ def _of_delivery(wanted: Filter) -> Conditions:
     if wanted.state is State.STARTED:
         fields.append(("state", State.STARTED))
     elif isinstance(wanted.state, State):
-        ids.append(keys.DELIVERIES_BY_STATE + wanted.state)
+        waiting = WAITING_FOR_A_PERSON.get(wanted.state) if wanted.needs else None
+        ids.append(waiting or keys.DELIVERIES_BY_STATE + wanted.state)
+    if wanted.bulk is not None:
+        ids.append(keys.MADE + wanted.bulk)
     if wanted.watch is not None:
         ids.append(keys.OVERDUE)
     return Conditions(tuple(ids), tuple(periods), tuple(fields))
@@ -223,12 +254,16 @@ def _of_delivery(wanted: Filter) -> Conditions:
 
 def _of_event(wanted: Filter) -> Conditions:
     """What the filter asks of events."""
-    fields, periods = [], []
+    fields: list[tuple[str, str]] = []
+    periods: list[str] = []
     ids = [] if wanted.person_key is None else [keys.MARKS + wanted.person_key]
     if wanted.state is EventState.ACCEPTED:
         fields.append(("state", EventState.ACCEPTED.value))
     elif isinstance(wanted.state, EventState):
-        ids.append(keys.EVENTS_BY_STATE + wanted.state)
+        waiting = WAITING_FOR_A_PERSON.get(wanted.state) if wanted.needs else None
+        ids.append(waiting or keys.EVENTS_BY_STATE + wanted.state)
+    if wanted.fault is not None:
+        fields.append(("fault", wanted.fault))
     if wanted.source is not None:
         fields.append(("source", wanted.source))
         periods.append(keys.EVENTS_BY_SOURCE + wanted.source)

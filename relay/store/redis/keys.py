@@ -26,6 +26,7 @@
     relay:portals                    set     portals that a delivery was ever made for
     relay:order:{portal}:{digest}    zset    deliveries of one document that go one after the other, not final yet
     relay:buried                     zset    dead ids that nobody has replayed, cancelled, given up or left
+    relay:unmended                   zset    rejected event ids that nobody has replayed or left
     relay:workflows                  hash    workflow id -> the delivery that started it
     relay:addresses                  hash    digest of a one-time address -> the delivery whose start carries it
     relay:awaited                    zset    started ids whose end is waited for, scored with the time it is overdue
@@ -70,6 +71,7 @@
     relay:once:{digest}              string  the answer to a POST with this Idempotency-Key      TTL: a day
     relay:bulk:{rpl_}                string  a bulk replay as JSON; `:stop` beside it ends it    TTL: a week
     relay:bulks                      set     ids of the bulk replays that run
+    relay:made:{rpl_}                zset    deliveries that a bulk replay has made, or settled      TTL: a week
     relay:alerts                     stream  what a person should know, newest last       capped
     relay:told:{channel}             hash    what was wrong when a channel of alerts.yaml was told, as JSON
     relay:deaths                     string  the run of deaths that alerts tell of, as JSON
@@ -118,6 +120,7 @@ CLOCK = f"{PREFIX}clock"
 """Of the first layout only (store/record/upgrade.py)."""
 ARCHIVES = f"{PREFIX}archives"
 BURIED = f"{PREFIX}buried"
+UNMENDED = f"{PREFIX}unmended"
 WORKFLOWS = f"{PREFIX}workflows"
 ADDRESSES = f"{PREFIX}addresses"
 AWAITED = f"{PREFIX}awaited"
@@ -140,6 +143,7 @@ ACTS = f"{PREFIX}acts"
 ONCE = f"{PREFIX}once:"
 BULK = f"{PREFIX}bulk:"
 BULKS = f"{PREFIX}bulks"
+MADE = f"{PREFIX}made:"
 ALERTS = f"{PREFIX}alerts"
 TOLD = f"{PREFIX}told:"
 DEATHS = f"{PREFIX}deaths"
@@ -179,6 +183,7 @@ IN_LUA = {
     "gate": GATE,
     "questions": QUESTIONS,
     "buried": BURIED,
+    "unmended": UNMENDED,
     "workflows": WORKFLOWS,
     "addresses": ADDRESSES,
     "awaited": AWAITED,

@@ -46,6 +46,7 @@ for _, mark in ipairs(cjson.decode(kept[4] or '[]')) do
   redis.call('ZREM', KEY.marks .. mark, id)
 end
 redis.call('ZREM', KEY.events, id)
+redis.call('ZREM', KEY.unmended, id)
 leave_state(KEY.events_by_state, kept[1], id)
 stand('source:' .. kept[2], -1)
 redis.call('DEL', KEYS[1])

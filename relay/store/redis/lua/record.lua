@@ -81,6 +81,7 @@ local function make_room(entry)
       redis.call('DEL', KEY.event .. old)
       redis.call('ZREM', KEY.events, old)
       leave_state(KEY.events_by_state, was[1], old)
+      redis.call('ZREM', KEY.unmended, old)
       stand('source:' .. source, -1)
     end
   end
@@ -100,6 +101,7 @@ local function record(entry)
   redis.call('HSET', key, unpack(entry.flat))
   redis.call('ZADD', KEY.events, 0, id)
   enter_state(KEY.events_by_state, state, id)
+  if state == 'rejected' then redis.call('ZADD', KEY.unmended, 0, id) end
   stand('source:' .. source, 1)
   note(KEY.events_by_source .. source, id)
   count('event:' .. state)

@@ -1,5 +1,5 @@
 -- Add deliveries to an event that is on record, once.
--- KEYS[1] the event's hash
+-- KEYS[1] the event's hash   KEYS[2] where there is one, the deliveries that a bulk replay has made
 -- ARGV    event id · id of the delivery that is replayed, or '' for the whole event
 --         number of states that it must be in · state, ... · number of marks · mark, ...
 --         number of deliveries · delivery (see common.lua), ...
@@ -30,6 +30,7 @@ at = at + 1
 for _ = 1, number do
   made[#made + 1] = ARGV[at]
   redis.call('HSET', subject, 'replayed_by', ARGV[at])
+  if KEYS[2] then redis.call('ZADD', KEYS[2], 0, ARGV[at]) end
   at = create(at)
 end
 redis.call('HSET', KEYS[1], 'deliveries', cjson.encode(made))
@@ -40,7 +41,8 @@ leave_overdue(old)
 local state = redis.call('HGET', KEYS[1], 'state')
 if state ~= 'accepted' then
   redis.call('HSET', KEYS[1], 'state', 'accepted')
-  redis.call('HDEL', KEYS[1], 'reason', 'errors')
+  redis.call('HDEL', KEYS[1], 'reason', 'errors', 'fault')
+  redis.call('ZREM', KEY.unmended, event)
   leave_state(KEY.events_by_state, state, event)
   enter_state(KEY.events_by_state, 'accepted', event)
 end

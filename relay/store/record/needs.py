@@ -1,0 +1,111 @@
+"""What failed and waits for a person, in groups: what has reason, rule, portal and template in common is mended at once.
+
+Reads only. The groups are of the newest of each kind, so many at most: it costs the same whatever the record holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from redis import Redis
+
+from relay.core.ids import time_of
+from relay.core.lifecycle import EventState, State
+from relay.store.record.search import WAITING_FOR_A_PERSON, Filter
+from relay.store.redis import keys
+from relay.store.redis.guard import guarded
+from relay.store.redis.scripts import Argument, Script, ScriptCall, run
+
+GROUPS = Script.load("groups")
+AT_ONCE = 2_500
+"""How many one script looks at: a bound on how long others wait for the server."""
+GROUPED = 10_000
+"""How many of a kind are grouped, the newest."""
+MOST_GROUPS = 200
+
+OF_DELIVERIES = ("reason", "rule", "portal", "template_id")
+OF_EVENTS = ("source", "fault")
+KINDS: dict[State | EventState, tuple[str, tuple[str, ...]]] = {
+    EventState.REJECTED: (keys.EVENT, OF_EVENTS),
+    State.DEAD: (keys.DELIVERY, OF_DELIVERIES),
+    State.UNCERTAIN: (keys.DELIVERY, OF_DELIVERIES),
+}
+"""By their states: where they are, and what makes a group of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What failed alike. newest, oldest: ids, of deliveries or events; source and fault: of rejected events only."""
+
+    state: State | EventState
+    count: int
+    newest: str
+    oldest: str
+    reason: str = ""
+    rule: str = ""
+    portal: str = ""
+    template_id: str = ""
+    source: str = ""
+    fault: str = ""
+
+    @property
+    def last_seen(self) -> datetime:
+        """When the newest was received or created."""
+        return time_of(self.newest)
+
+    @property
+    def first_seen(self) -> datetime:
+        """When the oldest was."""
+        return time_of(self.oldest)
+
+    @property
+    def filter(self) -> Filter:
+        """What finds all of it, and nothing else."""
+        return Filter(
+            state=self.state,
+            needs=True,
+            code=self.reason or None,
+            rule=self.rule or None,
+            portal=self.portal or None,
+            template_id=int(self.template_id) if self.template_id else None,
+            source=self.source or None,
+            fault=self.fault or None,
+        )
+
+
+@guarded
+def read_groups(redis: Redis) -> list[Group]:
+    """The groups of all kinds, each kind's newest first. Raises RecordUnavailableError."""
+    return [group for state in KINDS for group in _groups_of(redis, state)]
+
+
+def _groups_of(redis: Redis, state: State | EventState) -> list[Group]:
+    prefix, names = KINDS[state]
+    merged: dict[tuple[str, ...], tuple[int, str, str]] = {}
+    for count, newest, oldest, values in _looked_through(redis, WAITING_FOR_A_PERSON[state], prefix, names):
+        known = merged.get(values)
+        merged[values] = (known[0] + count, known[1], oldest) if known else (count, newest, oldest)
+    found = [Group(state, *ends, **dict(zip(names, values, strict=True))) for values, ends in merged.items()]
+    return sorted(found, key=lambda group: group.newest, reverse=True)[:MOST_GROUPS]
+
+
+def _looked_through(
+    redis: Redis, index: str, prefix: str, names: tuple[str, ...]
+) -> Iterator[tuple[int, str, str, tuple[str, ...]]]:
+    bound = "+"
+    for _ in range(GROUPED // AT_ONCE):
+        argv: list[Argument] = [bound, AT_ONCE, prefix, *names]
+        end, *groups = run(redis, ScriptCall(GROUPS, [index], argv))
+        for found in groups:
+            yield _read(found)
+        if not end:
+            return
+        bound = f"({end.decode()}"
+
+
+def _read(found: list[Any]) -> tuple[int, str, str, tuple[str, ...]]:
+    count, newest, oldest, *values = found
+    return int(count), newest.decode(), oldest.decode(), tuple(value.decode("utf-8", "replace") for value in values)
