@@ -247,7 +247,7 @@ def draft(name: str, source: str, portal: str, tree: Tree | None = None, origin:
 
 
 def whole_draft(name: str, source: str, portal: str, tree: Tree, origin: str) -> str:
-    """A draft that extracts the values of the body, for whom no page helps: template and parameters are to be filled."""
+    """A draft that extracts the values of the body, for the terminal: template and parameters are to be filled in."""
     text = put(draft(name, source, portal, tree, origin), ("start", "template_id"), "1")
     if "document_id" not in content_of(text)["start"]:
         text = put(text, ("start", "document_id"), '{lead: "1"}')

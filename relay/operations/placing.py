@@ -1,4 +1,4 @@
-"""Puts a value of an event to use in a rule's text: on the document, a parameter of the template, a field of a find or make.
+"""Puts a value of an event to use in the text of a rule: as the document, as a parameter, as a field of a find or make.
 
 Pure, as relay/operations/drafting.py: a text comes in, a text goes out; what a portal has was asked before.
 """

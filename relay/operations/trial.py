@@ -56,10 +56,11 @@ class LeftOver:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a draft comes to. looked_at: of the newest events of its source; unreadable: of these, whose body is not kept
-    or cannot be read; wanted: its `when` holds; filled: it makes a call of them; errors: why not, how often.
+    """What a draft comes to.
 
-    is_whole: whether there was time for all that is looked at.
+    looked_at: of the newest events of its source; unreadable: of these, whose body is not kept or cannot be read;
+    wanted: its `when` holds; filled: it makes a call of them; errors: why not, and how often. is_whole: whether there
+    was time for all that is looked at.
     """
 
     looked_at: int
@@ -107,7 +108,7 @@ class _Trial:
     def run(self) -> Trial:
         for event in self._events(Filter(source=self.source.name), LATEST):
             self._look(event)
-        left = {state: self._left_over(state) for state in LEFT}
+        left = {state: self.left_over(state) for state in LEFT}
         return Trial(
             looked_at=self.counts["looked_at"],
             unreadable=self.counts["unreadable"],
@@ -157,7 +158,7 @@ class _Trial:
             if len(self.changes) < SHOWN:
                 self.changes.append(Change(event.id, _differences(then, after)))
 
-    def _left_over(self, state: EventState) -> LeftOver:
+    def left_over(self, state: EventState) -> LeftOver:
         looked_at = would_start = 0
         for event in self._events(Filter(source=self.source.name, state=state), LEFT_OVER):
             looked_at += 1
@@ -197,3 +198,9 @@ def _differences(before: list[Call], after: list[Call]) -> tuple[tuple[str, Any,
 def _parts(call: Call) -> dict[str, Any]:
     start = {"portal": call.portal, "template": call.template_id, "document": " · ".join(call.document_id)}
     return start | dict(call.parameters)
+
+
+def left_over(record: Record, source: Source, rule: Rule) -> Mapping[EventState, LeftOver]:
+    """Of the newest that are rejected and ignored: how many this rule makes a call of."""
+    trial = _Trial(record, source, rule, None, time.monotonic)
+    return {state: trial.left_over(state) for state in LEFT}

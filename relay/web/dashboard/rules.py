@@ -26,7 +26,13 @@ def rules() -> Any:
     published = store.published_rules()
     drift = [one for name in services().portals for one in drift_of(name)]
     rows = [(rule, presence[rule.name], [one for one in drift if one.rule == rule.name]) for rule in book.all()]
-    return render_template("rules.html", rows=rows, digest=book.digest, published=published[0] if published else None)
+    return render_template(
+        "rules.html",
+        rows=rows,
+        digest=book.digest,
+        published=published[0] if published else None,
+        sources=sorted(services().sources),
+    )
 
 
 @blueprint.get("/rules/try")

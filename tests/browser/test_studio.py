@@ -1,0 +1,110 @@
+"""The studio: an event of a source without a rule becomes a rule that has started its workflow, in the browser alone."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import requests
+from playwright.sync_api import Page, expect
+
+from relay.core.lifecycle import EventState, State
+from tests.browser.looks import faults_of, take
+from tests.browser.stage import staged
+from tests.support.folders import copy_config
+from tests.support.waiting import until
+
+SOURCES = "\n  orders:\n    verify: {kind: none}\n\n  keys:\n    verify: {kind: none}\n"
+ORDER = {
+    "event": "order.created",
+    "order": {"number": "A-17", "deal": {"id": 12}, "total": 99.5},
+    "customer": {"name": "Ada Lovelace", "email": "ada@example.com", "phone": "+49 30 1234567"},
+}
+MOST_TABS = 60
+MOST_CLICKS = 6
+expect.set_options(timeout=15_000)
+
+
+def with_sources(folder):
+    config = copy_config(folder)
+    sources = config / "sources.yaml"
+    sources.write_text(sources.read_text("utf-8") + SOURCES, "utf-8")
+    return config
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    with staged(tmp_path_factory.mktemp("studio"), with_sources) as made:
+        made.start_workers()
+        made.start_web()
+        yield made
+
+
+@pytest.fixture
+def open_page(stage, open_context, log_in):
+    """Opens a page in which an operator is logged in; gives it with what went wrong in it."""
+    contexts = []
+
+    def at(path, **options):
+        context, faults = open_context(stage.url, storage_state=log_in(stage.url), **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(path)
+        return page, faults
+
+    yield at
+    for context in contexts:
+        context.close()
+
+
+def send(stage, source, content):
+    """Send an event that no rule wants; its id."""
+    answer = requests.post(f"{stage.url}/hooks/{source}", json=content, timeout=10)
+    assert answer.json()["state"] == EventState.IGNORED
+    return answer.json()["event_id"]
+
+
+def wait_for_start(stage, event_id):
+    (delivery_id,) = until(lambda: stage.record.event(event_id).deliveries, f"a delivery of {event_id}")
+    (delivery,) = stage.wait([delivery_id], State.STARTED)
+    started = {workflow["id"]: workflow for workflow in stage.sandbox.portal.started()}
+    return delivery, started[delivery.workflow_id]
+
+
+def test_an_event_becomes_a_rule_that_has_started_its_workflow_with_the_mouse(stage, open_page, record_property):
+    event_id = send(stage, "orders", ORDER)
+    page, faults = open_page(f"/events/{event_id}")
+    clicks, began = [], time.monotonic()
+
+    def click(locator):
+        clicks.append(locator)
+        locator.click()
+
+    click(page.get_by_role("link", name="Make a rule of it"))
+    expect(page.get_by_label("Template")).to_be_visible()
+    clicks.append("template")
+    page.get_by_label("Template").select_option(label="Deal: follow up · 2")
+    expect(page.locator("#slots")).to_contain_text("{email}")
+    expect(page.locator("#mistakes")).to_contain_text("No mistakes.")
+    click(page.get_by_role("radio", name="Note"))
+    click(page.get_by_role("button", name="number"))
+    expect(page.locator("#slots")).to_contain_text("{order_number}")
+    take(page, "studio")
+    click(page.get_by_role("button", name="Activate"))
+    replay = page.get_by_role("button", name="Replay 1")
+    expect(replay).to_be_visible()
+    take(page, "studio-active")
+    click(replay)
+
+    expect(page.get_by_role("heading", level=1)).to_contain_text("rpl_")
+    delivery, workflow = wait_for_start(stage, event_id)
+    record_property("clicks", len(clicks))
+    record_property("seconds", round(time.monotonic() - began, 1))
+    assert len(clicks) <= MOST_CLICKS
+    assert (delivery.call.template_id, delivery.call.document_id[2]) == (2, "DEAL_12")
+    assert dict(delivery.call.parameters) == {
+        "Email": "ada@example.com",
+        "Phone": "+49301234567",
+        "Note": "A-17",
+    }
+    assert faults.found == []
