@@ -10,13 +10,15 @@
   let typing;
   let count = 0;
 
+  const CHECK = { name: "act", value: "check" };
+
   const send = async (button) => {
     clearTimeout(typing);
     const mine = ++count;
     const sent = text.value;
     const data = new FormData(form);
     if (button?.name) data.set(button.name, button.value);
-    const answer = await fetch(button?.getAttribute("formaction") || form.action, {
+    const answer = await fetch(button?.getAttribute?.("formaction") || form.action, {
       method: "POST",
       body: new URLSearchParams(data),
       headers: { Accept: "text/html" },
@@ -41,7 +43,7 @@
     grow();
     if (place) refocus(place);
     const state = fresh.getElementById("studio").dataset;
-    if ("awaited" in state) setTimeout(() => send({ name: "act", value: "check" }), LOOK_MS);
+    if ("awaited" in state) setTimeout(() => send(CHECK), LOOK_MS);
   };
 
   const refocus = ({ name, value, id }) => {
@@ -72,7 +74,7 @@
     grow();
     count++; // an answer to what stood there before comes too late
     clearTimeout(typing);
-    typing = setTimeout(() => send({ name: "act", value: "check" }), PAUSE_MS);
+    typing = setTimeout(() => send(CHECK), PAUSE_MS);
   });
   text.addEventListener("scroll", grow);
   document.getElementById("tree")?.addEventListener("keydown", (event) => {
