@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from gunicorn.app.base import Application
 from relay.configuration.settings import Settings
 from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running
-from relay.operations.bulk_replay import BulkReplays
+from relay.operations.bulk_replay import run_bulk_replays
 from relay.operations.configure import load_all
 from relay.runtime.threshold import DoorWorker, open_files
 from relay.store import Store
-from relay.web.app import create_app
+from relay.web.app import create_app, put_in_force
+from relay.web.services import services_of
 
 HEAD_S = 5
 """The deadline of a head, where the file says none."""
@@ -45,9 +47,11 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
 
     def load(self) -> Any:
         """The application, in each worker process."""
-        app = create_app(self._settings)
-        bulk: BulkReplays = app.extensions["services"].bulk
-        keep_running("bulk-replays", bulk.run, threading.Event())
+        # A worker that is born while files have a mistake runs with those before: without it, the arbiter would end.
+        app = create_app(self._settings, or_last=True)
+        in_force, stop = services_of(app).in_force, threading.Event()
+        keep_running("bulk-replays", partial(run_bulk_replays, lambda: services_of(app).bulk), stop)
+        keep_running("configuration", partial(in_force.run, partial(put_in_force, app)), stop)
         return app
 
 

@@ -14,6 +14,7 @@ from redis import Redis
 from relay.core.events import Delivery, Event
 from relay.core.requirements import Requirement
 from relay.store.archive.known import KnownArchive, known_archives, note_archive
+from relay.store.operators.kept_files import KeptFiles
 from relay.store.operators.operators import Operators
 from relay.store.portals.portal import PortalRecord
 from relay.store.portals.questions import Questions
@@ -49,6 +50,7 @@ class Store:
         self.traces = Traces(redis)
         self.places = Places(redis)
         self.senders = Senders(redis)
+        self.files = KeptFiles(redis)
 
     @classmethod
     def open(cls, url: str) -> Store:
