@@ -87,7 +87,7 @@ def test_an_event_becomes_a_rule_that_has_started_its_workflow_with_the_mouse(st
     expect(page.locator("#slots")).to_contain_text("{email}")
     expect(page.locator("#mistakes")).to_contain_text("No mistakes.")
     click(page.get_by_role("radio", name="Note"))
-    click(page.get_by_role("button", name="number"))
+    click(page.get_by_role("button", name="number A-17"))
     expect(page.locator("#slots")).to_contain_text("{order_number}")
     take(page, "studio")
     click(page.get_by_role("button", name="Activate"))
