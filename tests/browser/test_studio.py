@@ -97,7 +97,7 @@ def test_an_event_becomes_a_rule_that_has_started_its_workflow_with_the_mouse(st
     click(replay)
 
     expect(page.get_by_role("heading", level=1)).to_contain_text("rpl_")
-    delivery, workflow = wait_for_start(stage, event_id)
+    delivery, _ = wait_for_start(stage, event_id)
     record_property("clicks", len(clicks))
     record_property("seconds", round(time.monotonic() - began, 1))
     assert len(clicks) <= MOST_CLICKS

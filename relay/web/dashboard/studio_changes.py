@@ -32,7 +32,7 @@ def rule_change(change_id: str) -> Any:
     change = _read(change_id)
     newest = rule_files().history(change.name, 1)
     is_newest = bool(newest) and newest[0].id == change.id
-    in_force = is_newest and is_in_force()
+    in_force = is_newest and is_in_force(change.at)
     source = _source_of(change) if in_force else ""
     rule = next((one for one in services().rules.all() if one.name == change.name), None)
     return render_template(
@@ -40,6 +40,7 @@ def rule_change(change_id: str) -> Any:
         change=change,
         lines=difference(change.before, change.after),
         is_newest=is_newest,
+        waiting=services().in_force.waiting,
         in_force=in_force,
         source=source,
         left=left_over(services().record, services().sources[source], rule) if source and rule else {},

@@ -10,14 +10,16 @@ import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
-from relay.configuration.mistakes import Mistakes
+from relay.configuration.file_set import FileSet
 from relay.core.errors import Mistake, NotFoundError, RelayError, UnreadableError, UnsupportedTypeError
+from relay.core.ids import utc_now
 from relay.core.templates import PortalTemplate, templates_of
 from relay.operations.batches import contexts_of
-from relay.operations.configure import load_config
 from relay.operations.drafting import Node, Tree, tree_of, type_of
+from relay.operations.in_force import INTERVAL_S
 from relay.operations.placing import DOCUMENT, Slots, slots_of
 from relay.operations.rule_files import RuleFiles
 from relay.operations.rule_text import content_of
@@ -30,6 +32,9 @@ from relay.web.presenters.masking import Masking, masking_of
 from relay.web.services import services
 
 LONGEST_FIELD = 200
+EVERYWHERE_AFTER = timedelta(seconds=2 * INTERVAL_S)
+"""So long after a change every web process has looked at the files: whichever does a replay has the rules in force."""
+FEW_LEAVES = 60
 MOST_ROWS = 60
 FEWEST_ROWS = 14
 
@@ -75,6 +80,11 @@ class Captured:
     masking: Masking = field(default_factory=Masking)
     unreadable: str = ""
     more: int = 0
+
+    @property
+    def is_small(self) -> bool:
+        """Whether all of the tree can be shown at once."""
+        return self.tree is not None and len(self.tree.leaves()) <= FEW_LEAVES
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,11 +223,11 @@ def line_of(node: Node, masking: Masking) -> Line:
     return Line(node, masking.text(node.name), shown, kind, tuple(line_of(child, masking) for child in node.children))
 
 
-def is_in_force() -> bool:
-    """Whether this process decides by the rules' files as they are now."""
-    folder = services().settings.config
-    rules = load_config(folder, None, Mistakes(), base=services().settings.public_url or "").rules
-    return rules.digest == services().rules.digest
+def is_in_force(changed_at: datetime) -> bool:
+    """Whether the files are in force as they are now: in this process, and in others as soon as they have looked."""
+    in_force = services().in_force
+    is_ours = FileSet.read(services().settings.config).digest == in_force.loaded.files.digest
+    return is_ours and utc_now() - changed_at > EVERYWHERE_AFTER
 
 
 def difference(before: str | None, after: str | None) -> list[tuple[str, str]]:
