@@ -32,8 +32,8 @@ from relay.web.presenters.masking import Masking, masking_of
 from relay.web.services import services
 
 LONGEST_FIELD = 200
-EVERYWHERE_AFTER = timedelta(seconds=2 * INTERVAL_S)
-"""So long after a change every web process has looked at the files: whichever does a replay has the rules in force."""
+EVERYWHERE_AFTER = timedelta(seconds=3 * INTERVAL_S)
+"""So long after a change every web process has looked at the files, and at what is new twice: whichever does a replay has the rules in force."""
 FEW_LEAVES = 60
 MOST_ROWS = 60
 FEWEST_ROWS = 14
