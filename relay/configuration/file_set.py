@@ -49,6 +49,11 @@ class FileSet:
             total.update(f"{name}\0{len(text)}\0".encode() + text)
         return total.hexdigest()
 
+    def differences(self, before: FileSet) -> list[str]:
+        """The names of the files in which it differs from another set."""
+        names = before.texts.keys() | self.texts.keys()
+        return sorted(name for name in names if before.texts.get(name) != self.texts.get(name))
+
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Within, whatever reads this folder reads this set, whatever is on disk by now."""

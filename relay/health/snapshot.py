@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from relay.core.drift import Drift
 from relay.store import Store
 from relay.store.archive.known import KnownArchive
+from relay.store.operators.kept_files import WaitingFiles
 from relay.store.portals.gate import View
 from relay.store.portals.learned import Learned
 from relay.store.record.ledger import Ledger
@@ -38,7 +39,8 @@ class Snapshot:
     for_person: uncertain deliveries that only a person can decide. dead: those that nobody has dealt with.
     overdue: started ones whose end was not heard of in time.
     last_events: when each source was heard last; None: never. probes: how many of each source were answered.
-    archives: the folders that events are archived in.
+    archives: the folders that events are archived in. waiting_files: changed files that cannot be put in force.
+    removed_portals, removed_rules: how many deliveries are on their way for what is in the configuration no more.
     """
 
     ledger: Ledger
@@ -50,11 +52,15 @@ class Snapshot:
     last_events: Mapping[str, datetime | None]
     probes: Mapping[str, int]
     archives: tuple[KnownArchive, ...] = ()
+    waiting_files: tuple[WaitingFiles, ...] = ()
+    removed_portals: Mapping[str, int] = field(default_factory=dict)
+    removed_rules: Mapping[str, int] = field(default_factory=dict)
 
 
 def take_snapshot(store: Store, portals: Iterable[str], sources: Iterable[str], now: datetime) -> Snapshot:
     """How everything is now. Raises RecordUnavailableError."""
-    names = list(sources)
+    names, portals = list(sources), list(portals)
+    removed_portals, removed_rules = store.left_behind(portals)
     presence, probes = store.presence_of_sources(names), store.senders.probes(names)
     return Snapshot(
         ledger=store.record.counts(),
@@ -66,6 +72,9 @@ def take_snapshot(store: Store, portals: Iterable[str], sources: Iterable[str], 
         last_events={name: one.newest for name, one in presence.items()},
         probes={name: one.count for name, one in probes.items()},
         archives=tuple(store.known_archives()),
+        waiting_files=tuple(store.files.waiting(now)),
+        removed_portals=removed_portals,
+        removed_rules=removed_rules,
     )
 
 

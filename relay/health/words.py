@@ -18,6 +18,8 @@ def figure_of(need: Need) -> str:
             return f"{need.count}%"
         case NeedCode.WAITING | NeedCode.SILENT:
             return span_of(need.lasts or timedelta(0))
+        case NeedCode.FILES:
+            return f"{need.count} mistake{'s' if need.count != 1 else ''}"
         case NeedCode.LEDGER:
             return str(len(need.details))
         case _:
@@ -39,6 +41,9 @@ def label_of(need: Need) -> str:
         NeedCode.MEMORY: "of the record's memory is used; when it is full, senders are sent away",
         NeedCode.ARCHIVE: "archive that cannot be written: until it can, nothing old is forgotten",
         NeedCode.SILENT: f"no word from source {need.subject}",
+        NeedCode.FILES: f"in changed files that {_process(need.subject)} cannot use: those before stay in force",
+        NeedCode.PORTAL_REMOVED: f"for portal {need.subject}, which portals.yaml no longer has: nobody sends them",
+        NeedCode.RULE_REMOVED: f"of rule {need.subject}, which was removed: sent as they were made",
     }[need.code]
 
 
@@ -60,6 +65,11 @@ def sentence_of(need: Need) -> str:
         NeedCode.ARCHIVE: f"the archive cannot be written ({'; '.join(need.details)}): until it can, nothing old is "
         "forgotten",
         NeedCode.SILENT: f"source {need.subject} has said nothing for {lasts}",
+        NeedCode.FILES: f"{_process(need.subject)} cannot use changed files for {lasts}, those before stay in force: "
+        f"{'; '.join(need.details)[:1000]}",
+        NeedCode.PORTAL_REMOVED: f"portal {need.subject} is no longer in portals.yaml, and {_deliveries(need.count)} "
+        "waiting for it: put it back, or give them up",
+        NeedCode.RULE_REMOVED: f"rule {need.subject} was removed, and {_deliveries(need.count)} on the way as made",
     }[need.code]
 
 
@@ -70,6 +80,11 @@ def span_of(span: timedelta) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
+
+
+def _process(subject: str) -> str:
+    side, _, host = subject.partition("@")
+    return f"the {'web process' if side == 'web' else side} on {host}"
 
 
 def _first(need: Need) -> str:

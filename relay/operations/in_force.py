@@ -6,9 +6,10 @@ since when which files wait and why. It answers no request and knows no Flask: w
 
 from __future__ import annotations
 
+import secrets
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,6 +22,7 @@ from relay.core.telemetry import get_logger
 from relay.health.assessment import DEFAULT, Thresholds
 from relay.health.thresholds import load_thresholds
 from relay.operations.configure import Config, load_config
+from relay.operations.rule_files import remember_by_hand
 from relay.store import Store
 from relay.store.operators.kept_files import MOST_MISTAKES
 
@@ -73,6 +75,7 @@ class InForce:
         self._settings, self._environ, self._store = settings, environ, store
         self._watch = FileWatch(settings.config, environ)
         self._who = f"web@{socket.gethostname()}"
+        self._holder = secrets.token_hex(8)
         self._said_at: datetime | None = None
         self._is_published = False
         self.loaded: Loaded
@@ -116,6 +119,7 @@ class InForce:
         try:
             now = utc_now()
             self._note_removed(now)
+            self._remember_changes(now)
             self._store.publish_rules(rules.digest, [rule.requirement for rule in rules.all()], now)
             self._store.files.put_in_force(loaded.files.digest, loaded.files.packed(), now)
             self._is_published = True
@@ -128,7 +132,7 @@ class InForce:
         put(fresh)
         self.publish()
         self._said_at = None
-        changed = differences(before.files, fresh.files)
+        changed = fresh.files.differences(before.files)
         log.info("configuration.swapped", digest=fresh.files.digest[:12], files=changed)
 
     def _wait(self, error: ConfigError) -> None:
@@ -158,8 +162,11 @@ class InForce:
         before = {requirement.rule for requirement in published[1]} if published else set()
         self._store.files.note_rules(sorted(before - {*names}), names, now)
 
-
-def differences(before: FileSet, after: FileSet) -> Sequence[str]:
-    """The names of the files that differ."""
-    names = before.texts.keys() | after.texts.keys()
-    return sorted(name for name in names if before.texts.get(name) != after.texts.get(name))
+    def _remember_changes(self, now: datetime) -> None:
+        """What was written by other means than ours, also while no web process ran."""
+        last, files = self._store.files.in_force(), self.loaded.files
+        if last is None or last.digest == files.digest:
+            return
+        with self._store.lease("rule-changes", self._holder, timedelta(seconds=10)) as is_ours:
+            if is_ours:
+                remember_by_hand(self._store, FileSet.unpacked(files.folder, last.packed), files, now)

@@ -14,9 +14,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 from relay.configuration.fields import NAME
+from relay.configuration.file_set import FileSet
 from relay.configuration.files import read_yaml
 from relay.configuration.mistakes import Mistakes
 from relay.configuration.texts import instead_of_files, yaml_files
@@ -25,11 +27,13 @@ from relay.core.ids import utc_now
 from relay.operations.configure import load_config
 from relay.store import Store
 from relay.store.operators.audit_log import Act
-from relay.store.operators.rule_changes import RuleChange, digest_of
+from relay.store.operators.rule_changes import KEPT, RuleChange, digest_of
 
 LARGEST = 64_000
 """Bytes of a file that is written here: what it was before and after is kept on record."""
 FOLDER = "rules"
+BY_HAND = "by hand"
+"""Who has changed a file by other means than these."""
 PATIENCE_S = 5.0
 NEW_MODE = 0o644
 """Rules hold no secret, and the workers, the terminal and a backup may run as others."""
@@ -164,6 +168,26 @@ class RuleFiles:
             yield
         finally:
             os.close(folder)  # and with it the lock
+
+
+def remember_by_hand(store: Store, before: FileSet, after: FileSet, now: datetime) -> None:
+    """Remember how rules have changed between two sets, but for what is remembered already."""
+    changes = store.operators.rule_changes
+    newest = {change.file: change for change in reversed(changes.newest(KEPT))}
+    for place in after.differences(before):
+        folder, _, file = place.partition("/")
+        old, new = (one.texts.get(place) for one in (before, after))
+        if folder != FOLDER or max(len(old or b""), len(new or b"")) > LARGEST:
+            continue
+        texts = [None if raw is None else raw.decode("utf-8", "surrogateescape") for raw in (old, new)]
+        change = RuleChange(now, BY_HAND, _name_in(texts[1] or texts[0] or "") or Path(file).stem, file, *texts)
+        if file not in newest or newest[file].after != change.after:
+            changes.add(change)
+
+
+def _name_in(text: str) -> str | None:
+    found = re.search(r"^name:\s*[\"']?([a-z][a-z0-9_-]{0,63})\b", text, re.MULTILINE)
+    return found[1] if found else None
 
 
 def _lock(descriptor: int, folder: Path) -> None:

@@ -5,7 +5,7 @@ Whoever needs the record is given a Store; no key, script or connection is seen 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 
@@ -22,6 +22,7 @@ from relay.store.portals.requirements import publish_rules, published_rules
 from relay.store.portals.workers import Worker, read_workers
 from relay.store.record.compaction import Compaction
 from relay.store.record.endings import Endings
+from relay.store.record.left_behind import open_of_rules, waiting_of_other_portals
 from relay.store.record.memory import Memory, read_memory
 from relay.store.record.needs import Group, read_groups
 from relay.store.record.places import Places
@@ -106,6 +107,11 @@ class Store:
         """How many deliveries of each rule there are, and when the newest was made."""
         indexes = {name: f"{keys.DELIVERIES_BY}rule:{name}" for name in names}
         return read_presence(self._redis, keys.DELIVERIES, "rule", indexes)
+
+    def left_behind(self, portals: Collection[str]) -> tuple[dict[str, int], dict[str, int]]:
+        """How many deliveries are on their way for portals other than these, and for rules that were removed."""
+        rules = open_of_rules(self.record, self.files.removed_rules())
+        return waiting_of_other_portals(self._redis, portals), {name: count for name, count in rules.items() if count}
 
     def restore(self, event: Event, deliveries: Sequence[Delivery]) -> bool:
         """Put an event that was forgotten back on record, with its deliveries as they were; False: it is there."""

@@ -7,6 +7,7 @@ from typing import Any
 from flask import abort, render_template, request
 
 from relay.core.errors import RelayError, UnreadableError, UnsupportedTypeError
+from relay.core.ids import utc_now
 from relay.operations.preview import Tried, read_given, try_rules
 from relay.web.dashboard.frame import blueprint, for_viewers
 from relay.web.presenters.event_details import details_of, rule_named
@@ -32,6 +33,8 @@ def rules() -> Any:
         digest=book.digest,
         published=published[0] if published else None,
         sources=sorted(services().sources),
+        since=services().in_force.loaded.since,
+        waiting=store.files.waiting(utc_now()),
     )
 
 
