@@ -27,6 +27,7 @@ class NeedCode(StrEnum):
 
     LEDGER = "ledger"
     DEAD = "dead"
+    REJECTED = "rejected"
     UNCERTAIN = "uncertain"
     OVERDUE = "overdue"
     HELD = "portal_held"
@@ -95,6 +96,8 @@ def _of_record(snapshot: Snapshot, now: datetime) -> Iterator[Need]:
         yield Need(NeedCode.LEDGER, Grade.BAD, details=tuple(snapshot.ledger.imbalances))
     if snapshot.dead:
         yield Need(NeedCode.DEAD, Grade.BAD, count=snapshot.dead)
+    if snapshot.rejected:
+        yield Need(NeedCode.REJECTED, Grade.DOUBT, count=snapshot.rejected)
     if snapshot.for_person:
         yield Need(NeedCode.UNCERTAIN, Grade.DOUBT, count=snapshot.for_person)
     if snapshot.overdue:

@@ -37,6 +37,7 @@ class Snapshot:
     """Everything at one glance.
 
     for_person: uncertain deliveries that only a person can decide. dead: those that nobody has dealt with.
+    rejected: events that nobody has replayed or left.
     overdue: started ones whose end was not heard of in time.
     last_events: when each source was heard last; None: never. probes: how many of each source were answered.
     archives: the folders that events are archived in. waiting_files: changed files that cannot be put in force.
@@ -55,6 +56,7 @@ class Snapshot:
     waiting_files: tuple[WaitingFiles, ...] = ()
     removed_portals: Mapping[str, int] = field(default_factory=dict)
     removed_rules: Mapping[str, int] = field(default_factory=dict)
+    rejected: int = 0
 
 
 def take_snapshot(store: Store, portals: Iterable[str], sources: Iterable[str], now: datetime) -> Snapshot:
@@ -75,6 +77,7 @@ def take_snapshot(store: Store, portals: Iterable[str], sources: Iterable[str], 
         waiting_files=tuple(store.files.waiting(now)),
         removed_portals=removed_portals,
         removed_rules=removed_rules,
+        rejected=store.record.unmended(),
     )
 
 

@@ -31,6 +31,7 @@ def label_of(need: Need) -> str:
     return {
         NeedCode.LEDGER: "the ledger does not balance",
         NeedCode.DEAD: "dead: given up, and neither replayed nor left",
+        NeedCode.REJECTED: "rejected: a rule wanted them, and neither replayed nor left",
         NeedCode.UNCERTAIN: "uncertain: only a person can tell whether they started",
         NeedCode.OVERDUE: "overdue: the end of the workflow was not heard of in time",
         NeedCode.HELD: f"portal {need.subject}",
@@ -53,6 +54,7 @@ def sentence_of(need: Need) -> str:
     return {
         NeedCode.LEDGER: "the ledger does not balance: " + "; ".join(need.details),
         NeedCode.DEAD: f"{_deliveries(need.count)} dead, and nobody has dealt with it",
+        NeedCode.REJECTED: f"{_events(need.count)} rejected, and nobody has dealt with it",
         NeedCode.UNCERTAIN: f"{_deliveries(need.count)} uncertain: somebody has to look whether it has started",
         NeedCode.OVERDUE: f"{_deliveries(need.count)} overdue: no word of the workflow's end has come in "
         "time; look on the portal",
@@ -89,6 +91,10 @@ def _process(subject: str) -> str:
 
 def _first(need: Need) -> str:
     return "".join(need.details[:1])
+
+
+def _events(count: int) -> str:
+    return f"{count} event was" if count == 1 else f"{count} events were"
 
 
 def _deliveries(count: int) -> str:

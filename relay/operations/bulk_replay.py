@@ -79,9 +79,7 @@ class BulkReplays:
         """What would be found now; nothing is done."""
         return self._counted(Bulk(None, BulkState.DRY_RUN, "original"), wanted)
 
-    def begin(
-        self, wanted: Filter, rules: str, who: str, *, act: BulkAct = BulkAct.REPLAY, note: str = ""
-    ) -> Bulk:
+    def begin(self, wanted: Filter, rules: str, who: str, *, act: BulkAct = BulkAct.REPLAY, note: str = "") -> Bulk:
         """Keep the order; the thread does it. Only what exists now is dealt with, not what comes later.
 
         Raises RefusedError.

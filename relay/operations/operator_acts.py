@@ -92,7 +92,7 @@ class OperatorActs:
         return self.record.delivery(delivery_id)
 
     def leave_event(self, event_id: str, who: str, note: str) -> None:
-        """Acknowledge a rejected event: it stays as it is, and is no longer a need. Raises NotFoundError, RefusedError."""
+        """Acknowledge a rejected event: it stays so, and is no longer a need. Raises NotFoundError, RefusedError."""
         self.record.event(event_id)
         if not self.record.leave(event_id):
             raise RefusedError(f"{event_id} needs nobody: only a rejected event that nobody has dealt with is left")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from relay.core.lifecycle import State
-from tests.support.making import bring_to
+from relay.store.redis import keys
+from tests.support.making import NOON, bring_to, claim_one
 
 SAME = {"Origin": "http://localhost", "Accept": "text/html"}
 AGAIN = {"Accept": "text/html", "X-Background": "1"}
@@ -39,15 +40,19 @@ def test_a_page_that_waits_for_an_answer_is_asked_for_again_until_it_is_there(ap
     assert "http-equiv" not in answered
 
 
-def test_a_bulk_replay_is_asked_for_again_until_it_has_ended(app, operator, record):
+def test_a_bulk_replay_is_asked_for_again_until_all_of_it_is_sent(app, operator, record):
     bring_to(record, State.DEAD)
     bulk = operator.post("/bulk", data={"state": "dead"}, headers=SAME).headers["Location"]
     running = operator.get(bulk, headers=SAME).text
     app.extensions["services"].bulk.step(bulk.rpartition("/")[2])
+    finished = operator.get(bulk, headers=SAME).text
+    (fresh,) = record.page(keys.DELIVERIES_BY_STATE + State.PENDING)
+    record.settle(claim_one(record, record.delivery(fresh)), State.STARTED, NOON, workflow_id="1", reason="")
     ended = operator.get(bulk, headers=SAME).text
 
     assert f'{EVERY}"2"' in running
     assert RELOADS in running
+    assert f'{EVERY}"6"' in finished
     assert EVERY not in ended
     assert "http-equiv" not in ended
 

@@ -42,8 +42,8 @@ def test_dead_and_uncertain_come_first_and_lead_to_their_lists(operator, record)
     bring_to(record, State.UNCERTAIN, utc_now())
 
     assert needs(operator) == {
-        "dead: given up, and neither replayed nor left": ("2", "/deliveries?state=dead"),
-        "uncertain: only a person can tell whether they started": ("1", "/deliveries?state=uncertain"),
+        "dead: given up, and neither replayed nor left": ("2", "/needs#dead"),
+        "uncertain: only a person can tell whether they started": ("1", "/needs#uncertain"),
     }
 
 

@@ -15,6 +15,7 @@ POSTS_FOR_VIEWERS = {"dashboard.try_body"}
 PAGES_FOR_OPERATORS = {
     "dashboard.confirm",
     "dashboard.confirm_event",
+    "dashboard.confirm_leaving",
     "dashboard.confirm_switch",
     "dashboard.body_of_event",
 }

@@ -1,4 +1,4 @@
-"""What failed and waits for a person, in groups: what has reason, rule, portal and template in common is mended at once.
+"""What failed and waits for a person, in groups: what has reason, rule, portal and template in common is mended once.
 
 Reads only. The groups are of the newest of each kind, so many at most: it costs the same whatever the record holds.
 """
@@ -38,18 +38,17 @@ KINDS: dict[State | EventState, tuple[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What failed alike. newest, oldest: ids, of deliveries or events; source and fault: of rejected events only."""
+    """What failed alike. newest, oldest: ids, of deliveries or events. common: fields, and what is in them."""
 
     state: State | EventState
     count: int
     newest: str
     oldest: str
-    reason: str = ""
-    rule: str = ""
-    portal: str = ""
-    template_id: str = ""
-    source: str = ""
-    fault: str = ""
+    common: tuple[tuple[str, str], ...]
+
+    def __getitem__(self, field: str) -> str:
+        """What they have in this field; empty where they have none."""
+        return dict(self.common).get(field, "")
 
     @property
     def last_seen(self) -> datetime:
@@ -67,12 +66,12 @@ class Group:
         return Filter(
             state=self.state,
             needs=True,
-            code=self.reason or None,
-            rule=self.rule or None,
-            portal=self.portal or None,
-            template_id=int(self.template_id) if self.template_id else None,
-            source=self.source or None,
-            fault=self.fault or None,
+            code=self["reason"] or None,
+            rule=self["rule"] or None,
+            portal=self["portal"] or None,
+            template_id=int(self["template_id"] or 0) or None,
+            source=self["source"] or None,
+            fault=self["fault"] or None,
         )
 
 
@@ -88,7 +87,7 @@ def _groups_of(redis: Redis, state: State | EventState) -> list[Group]:
     for count, newest, oldest, values in _looked_through(redis, WAITING_FOR_A_PERSON[state], prefix, names):
         known = merged.get(values)
         merged[values] = (known[0] + count, known[1], oldest) if known else (count, newest, oldest)
-    found = [Group(state, *ends, **dict(zip(names, values, strict=True))) for values, ends in merged.items()]
+    found = [Group(state, *ends, common=tuple(zip(names, values, strict=True))) for values, ends in merged.items()]
     return sorted(found, key=lambda group: group.newest, reverse=True)[:MOST_GROUPS]
 
 

@@ -208,14 +208,24 @@ class Record:
         return self.size(keys.BURIED)
 
     @guarded
+    def unmended(self) -> int:
+        """How many rejected events nobody has replayed or left as they are."""
+        return self.size(keys.UNMENDED)
+
+    @guarded
     def is_buried(self, delivery_id: str) -> bool:
         """Whether a dead delivery is one of these."""
         return self.redis.zscore(keys.BURIED, delivery_id) is not None
 
     @guarded
-    def leave(self, delivery_id: str) -> bool:
-        """Count a delivery no longer among these, or among those whose end is overdue; whether it was."""
-        return bool(run(self.redis, ScriptCall(LEAVE, [], [delivery_id])))
+    def is_unmended(self, event_id: str) -> bool:
+        """Whether a rejected event is one of those."""
+        return self.redis.zscore(keys.UNMENDED, event_id) is not None
+
+    @guarded
+    def leave(self, one: str) -> bool:
+        """Count a delivery or event no longer among these, or among those whose end is overdue; whether it was."""
+        return bool(run(self.redis, ScriptCall(LEAVE, [], [one])))
 
     @guarded
     def of_document(self, document_id: str, limit: int) -> list[str]:

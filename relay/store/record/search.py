@@ -46,9 +46,9 @@ class Filter:
 
     state: of an event, or of a delivery. code: the portal's error code or our reason, in lower case.
     document_id: the third member, such as LEAD_12. person_key: the key of a value that rules extracted (persons.py).
-    watch: overdue is the only state of an end that is listed. fault: of a rejected event, what is wrong (core/faults.py).
-    needs: of dead, uncertain and rejected ones, only those that wait for a person. bulk: what this bulk replay has made.
-    people: the keys of which an event must carry one, where it is person_key that names them all together.
+    watch: overdue is the only state of an end that is listed. fault: what is wrong with a rejected event (core/faults).
+    needs: of dead, uncertain and rejected ones, only those that wait for a person. bulk: what this bulk act has made.
+    people: the keys of which an event must carry one, where person_key names them all together.
     since, until: received or created at this time or later, before this time.
     """
 

@@ -12,6 +12,7 @@ from relay.web.dashboard import (  # noqa: F401 - each adds its routes
     front,
     lists,
     logs,
+    needs,
     portals,
     rules,
     sessions,

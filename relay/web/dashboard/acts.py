@@ -190,6 +190,21 @@ def replay_event(event_id: str) -> Any:
     return redirect(url_for("dashboard.event", event_id=event_id), 303)
 
 
+@blueprint.get("/events/<event_id>/leave")
+@for_operators
+def confirm_leaving(event_id: str) -> Any:
+    """Say what it means to leave a rejected event, and ask once."""
+    return render_template("confirm_leave.html", event=services().record.event(event_id))
+
+
+@blueprint.post("/events/<event_id>/leave")
+def leave_event(event_id: str) -> Any:
+    """Leave it."""
+    services().operator_acts.leave_event(event_id, who(), _note())
+    flash(f"Left: {event_id} stays as it is, and needs nobody any more.")
+    return redirect(url_for("dashboard.event", event_id=event_id), 303)
+
+
 @blueprint.get("/questions/<question_id>")
 def question(question_id: str) -> Any:
     """What was asked of a portal, and its answer; looks again by itself until there is one."""

@@ -1,4 +1,4 @@
-"""Replaying many: choose by a filter, see how many and a sample, run, watch, cancel.
+"""Many at once: choose by a filter, see how many and a sample, say what to do, watch, cancel.
 
 Without a state the dead ones are meant, as in the API: whoever wants workflows started once more has to ask for it.
 """
@@ -11,31 +11,45 @@ from typing import Any
 
 from flask import abort, flash, redirect, render_template, request, url_for
 
-from relay.core.lifecycle import FINAL, State
+from relay.core.lifecycle import EventState, State
+from relay.store.operators.bulk_replays import BulkAct
 from relay.store.record.search import Filter
+from relay.web.dashboard.acts import LONGEST_NOTE
 from relay.web.dashboard.frame import blueprint, who
-from relay.web.dashboard.live import AWAITED
+from relay.web.dashboard.live import AWAITED, OVERVIEW
+from relay.web.presenters import bulk_acts
 from relay.web.presenters.filters import NAMES, choices, filter_asked, query_of
 from relay.web.presenters.masking import masking_of
 from relay.web.services import services
 
+UNDERWAY = (State.PENDING, State.SENDING)
+"""While deliveries of an order stand so, its page looks again; what is retried may take a day."""
+
 
 @blueprint.get("/bulk")
 def bulk() -> Any:
-    """The form; with a filter, what it finds."""
+    """The form; with a filter, what it finds and what can be done to it. act: what is asked, where that is known."""
     replays, record = services().bulk, services().record
     is_chosen = any(request.args.get(name) for name in NAMES)
     wanted = _wanted(request.args)
     found = replays.dry_run(wanted) if is_chosen else None
+    offered = bulk_acts.choices_for(wanted.state or State.DEAD)
+    is_of_events = isinstance(wanted.state, EventState)
+    read = record.events if is_of_events else record.deliveries
     return render_template(
         "bulk.html",
         wanted=wanted,
         query=query_of(wanted),
         found=found,
-        sample=record.deliveries(found.sample) if found else (),
+        count=bulk_acts.count_of(found) if found else "",
+        noun=bulk_acts.noun_of(wanted.state, found.found if found else 0),
+        sample=read(found.sample) if found else (),
+        is_of_events=is_of_events,
+        offered=[one for one in offered if one.name == request.args.get("act")] or offered,
         masking=masking_of(services().rules.all()),
         running=[replays.read(bulk_id) for bulk_id in replays.bulks.running()],
-        finals=sorted(FINAL),
+        progress_of_bulk=bulk_acts.progress_of_bulk,
+        bulk_states=bulk_acts.STATES,
         **choices(),
     )
 
@@ -44,22 +58,36 @@ def bulk() -> Any:
 def begin_bulk() -> Any:
     """Begin what the page before has counted."""
     if not any(request.form.get(name) for name in NAMES):
-        abort(400, "choose what to replay: an empty filter is everything")
-    wanted, rules = _wanted(request.form), request.form.get("rules", "original")
-    if rules not in {"original", "current"}:
-        abort(400, "rules: expected original or current")
-    begun = services().bulk.begin(wanted, rules, who())
-    flash("The replay has begun. Live events go first.")
+        abort(400, "choose what to deal with: an empty filter is everything")
+    wanted, chosen = _wanted(request.form), bulk_acts.BY_NAME.get(request.form.get("act", "replay"))
+    if chosen is None or chosen not in _offered(wanted):
+        abort(400, "this cannot be done to what is in this state")
+    note = request.form.get("note", "").strip()[:LONGEST_NOTE]
+    if chosen.asks_note and not note:
+        abort(400, "a note is needed: how do you know?")
+    begun = services().bulk.begin(wanted, _rules(chosen), who(), act=chosen.act, note=note)
+    flash("It has begun. Live events go first.")
     return redirect(url_for("dashboard.one_bulk", bulk_id=begun.id), 303)
 
 
 @blueprint.get("/bulk/<bulk_id>")
 def one_bulk(bulk_id: str) -> Any:
-    """How far a bulk replay is; looks again by itself while it runs."""
-    found = services().bulk.read(bulk_id)
-    fresh = AWAITED if found.state == "running" else None
+    """How far it is, and what has become of it; looks again by itself while something can change."""
+    replays = services().bulk
+    found = replays.read(bulk_id)
+    outcomes = replays.bulks.outcomes(bulk_id)
+    is_underway = any(outcomes.get(state) for state in UNDERWAY)
     return render_template(
-        "one_bulk.html", bulk=found, is_stopping=services().bulk.bulks.is_stopping(bulk_id), fresh=fresh
+        "one_bulk.html",
+        bulk=found,
+        title=bulk_acts.title_of(found),
+        progress=bulk_acts.progress_of_bulk(found),
+        outcomes=outcomes,
+        story=bulk_acts.story_of_outcomes(found, outcomes),
+        is_replay=found.act is BulkAct.REPLAY,
+        is_stopping=replays.bulks.is_stopping(bulk_id),
+        masking=masking_of(services().rules.all()),
+        fresh=AWAITED if found.state == "running" else OVERVIEW if is_underway else None,
     )
 
 
@@ -67,14 +95,29 @@ def one_bulk(bulk_id: str) -> Any:
 def cancel_bulk(bulk_id: str) -> Any:
     """Stop it before its next step."""
     services().bulk.cancel(bulk_id, who())
-    flash("It stops before its next step. What was replayed stays replayed.")
+    flash("It stops before its next step. What was done stays done.")
     return redirect(url_for("dashboard.one_bulk", bulk_id=bulk_id), 303)
+
+
+def _offered(wanted: Filter) -> list[bulk_acts.Choice]:
+    offered = bulk_acts.choices_for(wanted.state or State.DEAD)
+    # Of an event there is no earlier call: `replay` is with today's rules.
+    return [*offered, bulk_acts.BY_NAME["replay"]] if isinstance(wanted.state, EventState) else offered
+
+
+def _rules(chosen: bulk_acts.Choice) -> str:
+    rules = request.form.get("rules", chosen.rules)
+    if rules not in {"original", "current"}:
+        abort(400, "rules: expected original or current")
+    return rules
 
 
 def _wanted(given: Mapping[str, str]) -> Filter:
     wanted = filter_asked(given)
     if wanted.state is None:
-        return replace(wanted, state=State.DEAD)
-    if wanted.state not in FINAL:
-        abort(400, "only what is dead or started is replayed")
-    return wanted
+        wanted = replace(wanted, state=State.DEAD)
+    if wanted.state not in bulk_acts.STATES:
+        abort(400, f"expected one of {', '.join(bulk_acts.STATES)}")
+    # Nobody settles what the relay still looks into by itself, and nobody leaves what was dealt with.
+    is_for_people = wanted.state is State.UNCERTAIN or given.get("act") == "leave"
+    return replace(wanted, needs=wanted.needs or is_for_people)

@@ -8,6 +8,7 @@ from flask import Response, abort, flash, redirect, render_template, url_for
 
 from relay.core.events import Event
 from relay.core.ids import utc_now
+from relay.core.lifecycle import EventState
 from relay.sources.proof.verifier import words_of
 from relay.sources.recognition import UNKNOWN, Likeness, likenesses
 from relay.store.operators.audit_log import Act
@@ -59,6 +60,7 @@ def event(event_id: str) -> Any:
         body=body,
         envelope=readable_envelope(found, looked.masking),
         is_cut=is_cut,
+        is_unmended=found.state is EventState.REJECTED and record.is_unmended(found.id),
         likenesses=_likenesses(found),
         unknown_sender=UNKNOWN,
         latest=max([one.updated_at for one in row.deliveries], default=found.received_at),

@@ -37,9 +37,10 @@ PROTECTION = {
 SAFE = {"GET", "HEAD", "OPTIONS"}
 PAGES = (
     ("index", "Now"),
+    ("needs", "Needs"),
     ("events", "Events"),
     ("deliveries", "Deliveries"),
-    ("bulk", "Bulk replay"),
+    ("bulk", "Bulk"),
     ("rules", "Rules"),
     ("sources", "Sources"),
     ("portals", "Portals"),

@@ -68,10 +68,8 @@ def index() -> Any:
 
 def _link(need: Need) -> Link:
     match need.code:
-        case NeedCode.DEAD:
-            url = url_for("dashboard.deliveries", state=State.DEAD.value)
-        case NeedCode.UNCERTAIN:
-            url = url_for("dashboard.deliveries", state=State.UNCERTAIN.value)
+        case NeedCode.DEAD | NeedCode.REJECTED | NeedCode.UNCERTAIN:
+            url = url_for("dashboard.needs", _anchor=need.code.value)
         case NeedCode.OVERDUE:
             url = url_for("dashboard.deliveries", watch=WatchState.OVERDUE.value)
         case NeedCode.WAITING:

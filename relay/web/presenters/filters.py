@@ -11,12 +11,12 @@ from flask import abort, request
 
 from relay.core.lifecycle import EventState, State
 from relay.core.watching import WatchState
-from relay.store.record.search import Filter, parse_state
+from relay.store.record.search import WAITING_FOR_A_PERSON, Filter, parse_state
 from relay.web.services import services
 
 CURSOR = re.compile(r"(evt|dlv)_[0-9a-z]{26}")
-WORDS = ("source", "rule", "portal", "code", "document_id")
-NAMES = ("state", *WORDS, "template_id", "watch", "since", "until")
+WORDS = ("source", "rule", "portal", "code", "document_id", "fault", "bulk")
+NAMES = ("state", *WORDS, "template_id", "watch", "since", "until", "needs")
 LONGEST = 200
 
 
@@ -30,13 +30,13 @@ def filter_asked(given: Mapping[str, str] | None = None) -> Filter:
     if "document_id" in wanted:
         wanted["document_id"] = wanted["document_id"].rpartition(",")[2].strip()
     if "state" in found:
-        wanted["state"] = parse_state(found["state"])
-        if wanted["state"] is None:
-            abort(400, "no such state")
+        wanted["state"] = _state(found["state"])
     if "watch" in found:
         if found["watch"] != WatchState.OVERDUE:
             abort(400, "of the ends of workflows, only what is overdue is listed")
         wanted["watch"] = WatchState.OVERDUE
+    if "needs" in found:
+        wanted["needs"] = _needs(wanted.get("state"))
     if "template_id" in found:
         wanted["template_id"] = _number(found["template_id"])
     for name in ("since", "until"):
@@ -73,6 +73,19 @@ def choices() -> dict[str, Any]:
         "rules": sorted(rule.name for rule in found.rules.all()),
         "portals": sorted(found.portals),
     }
+
+
+def _state(text: str) -> State | EventState:
+    state = parse_state(text)
+    if state is None:
+        abort(400, "no such state")
+    return state
+
+
+def _needs(state: State | EventState | None) -> bool:
+    if state not in WAITING_FOR_A_PERSON:
+        abort(400, f"needs: expected with the state {', '.join(WAITING_FOR_A_PERSON)}")
+    return True
 
 
 def _number(text: str) -> int:

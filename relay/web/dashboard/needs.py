@@ -1,0 +1,31 @@
+"""The page that is emptied: what failed and waits for a person, in groups, each with what can be done to all of it.
+
+Nothing is done here: every button leads to the page that says how many there are, and asks (bulk.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import render_template
+
+from relay.store.record.needs import GROUPED, KINDS
+from relay.web.dashboard.frame import blueprint
+from relay.web.dashboard.live import OVERVIEW
+from relay.web.presenters.groups import TITLES, view_of
+from relay.web.presenters.masking import masking_of
+from relay.web.services import services
+
+
+@blueprint.get("/needs")
+def needs() -> Any:
+    """The groups of rejected, dead and uncertain ones, each kind's newest first."""
+    views = [view_of(group) for group in services().store.failures()]
+    sections = [(state, TITLES[state], [view for view in views if view.state == state]) for state in KINDS]
+    return render_template(
+        "needs.html",
+        fresh=OVERVIEW,
+        sections=[section for section in sections if section[2]],
+        masking=masking_of(services().rules.all()),
+        grouped=GROUPED,
+    )

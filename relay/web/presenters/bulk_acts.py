@@ -1,0 +1,103 @@
+"""What can be done to many at once, in words: what to offer for a state, what it will do, and how it went. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from relay.core.lifecycle import EventState, State
+from relay.operations.bulk_replay import COUNTED, STATES_OF
+from relay.store.operators.bulk_replays import Bulk, BulkAct
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One act. name: its value in a form; says: what it will do to each; asks_note: whether it is to be said why."""
+
+    name: str
+    act: BulkAct
+    rules: str
+    button: str
+    says: str
+    asks_note: bool = False
+    is_grave: bool = False
+
+
+CHOICES = (
+    Choice(
+        "replay", BulkAct.REPLAY, "original", "Replay the same calls",
+        "Each gets a new delivery with the same call as before, unless it was replayed already.",
+    ),
+    Choice(
+        "replay-current", BulkAct.REPLAY, "current", "Replay with today's rules",
+        "Each gets the deliveries that today's rules make of it, unless it was replayed already. What they cannot fill "
+        "is skipped and stays as it is.",
+    ),
+    Choice(
+        "leave", BulkAct.LEAVE, "original", "Leave them",
+        "They stay as they are, and are no longer counted among what needs a person. They can still be replayed.",
+        asks_note=True,
+    ),
+    Choice(
+        "settle-started", BulkAct.STARTED, "original", "They have started",
+        "Each becomes started, or its trigger counts as fired. Do this after you have looked on the portal.",
+        asks_note=True,
+    ),
+    Choice(
+        "settle-again", BulkAct.AGAIN, "original", "Send them again",
+        "Each is sent again. Whatever did arrive the first time is done twice: look on the portal first.",
+        asks_note=True, is_grave=True,
+    ),
+    Choice(
+        "give-up", BulkAct.GIVE_UP, "original", "Give them up",
+        "Each becomes dead. Nothing is sent; they can be replayed later.",
+        asks_note=True, is_grave=True,
+    ),
+)  # fmt: skip
+BY_NAME = {choice.name: choice for choice in CHOICES}
+STATES = (State.DEAD, EventState.REJECTED, State.UNCERTAIN, State.STARTED, EventState.IGNORED)
+"""What something can be done to in bulk, the most frequent first."""
+DONE = {
+    BulkAct.REPLAY: "replayed", BulkAct.LEAVE: "left", BulkAct.STARTED: "settled as started",
+    BulkAct.AGAIN: "sent again", BulkAct.GIVE_UP: "given up",
+}  # fmt: skip
+
+
+def choices_for(state: State | EventState) -> list[Choice]:
+    """What can be done to what is in this state. An event without deliveries has no call that could be repeated."""
+    fitting = [choice for choice in CHOICES if state in STATES_OF[choice.act]]
+    return [one for one in fitting if one.name != "replay" or isinstance(state, State)]
+
+
+def count_of(bulk: Bulk) -> str:
+    """How many were found; above what is counted, at least."""
+    return f"{bulk.found:,}{'+' if bulk.found >= COUNTED else ''}"
+
+
+def noun_of(state: object, count: int) -> str:
+    """What they are, one or many."""
+    if isinstance(state, EventState):
+        return "event" if count == 1 else "events"
+    return "delivery" if count == 1 else "deliveries"
+
+
+def title_of(bulk: Bulk) -> str:
+    """What was asked for."""
+    return next(one.button for one in CHOICES if (one.act, one.rules) == (bulk.act, _rules_of(bulk)))
+
+
+def progress_of_bulk(bulk: Bulk) -> str:
+    """How far it is."""
+    return f"{bulk.replayed:,} {DONE[bulk.act]}, {bulk.refused:,} skipped, of {count_of(bulk)}"
+
+
+def story_of_outcomes(bulk: Bulk, outcomes: Mapping[State, int]) -> str:
+    """What has become of the deliveries so far, in a sentence."""
+    total = sum(outcomes.values())
+    if not total:
+        return "Nothing was sent." if bulk.act in {BulkAct.LEAVE, BulkAct.GIVE_UP} else "No delivery was made yet."
+    return f"{outcomes.get(State.STARTED, 0):,} of {total:,} {noun_of(None, total)} have started."
+
+
+def _rules_of(bulk: Bulk) -> str:
+    return bulk.rules if bulk.act is BulkAct.REPLAY else "original"
