@@ -1,4 +1,4 @@
-"""The studio: an event of a source without a rule becomes a rule that has started its workflow, in the browser alone."""
+"""The studio: an event of a source without a rule becomes a rule that has started its workflow, in a browser alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 import pytest
 import requests
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from relay.core.lifecycle import EventState, State
 from tests.browser.looks import faults_of, take
@@ -71,7 +71,7 @@ def wait_for_start(stage, event_id):
     return delivery, started[delivery.workflow_id]
 
 
-def test_an_event_becomes_a_rule_that_has_started_its_workflow_with_the_mouse(stage, open_page, record_property):
+def test_an_event_becomes_a_rule_that_has_started_its_workflow_with_the_mouse(stage, open_page):
     event_id = send(stage, "orders", ORDER)
     page, faults = open_page(f"/events/{event_id}")
     clicks, began = [], time.monotonic()
@@ -98,8 +98,7 @@ def test_an_event_becomes_a_rule_that_has_started_its_workflow_with_the_mouse(st
 
     expect(page.get_by_role("heading", level=1)).to_contain_text("rpl_")
     delivery, _ = wait_for_start(stage, event_id)
-    record_property("clicks", len(clicks))
-    record_property("seconds", round(time.monotonic() - began, 1))
+    print(f"{len(clicks)} clicks, {time.monotonic() - began:.1f} s")
     assert len(clicks) <= MOST_CLICKS
     assert (delivery.call.template_id, delivery.call.document_id[2]) == (2, "DEAL_12")
     assert dict(delivery.call.parameters) == {
@@ -107,4 +106,95 @@ def test_an_event_becomes_a_rule_that_has_started_its_workflow_with_the_mouse(st
         "Phone": "+49301234567",
         "Note": "A-17",
     }
+    assert faults.found == []
+
+
+def tab_to(page: Page, wanted: Locator) -> None:
+    """Press Tab until this has the focus."""
+    expect(wanted).to_be_attached()
+    for _ in range(MOST_TABS):
+        page.keyboard.press("Tab")
+        if wanted.evaluate("element => element === document.activeElement"):
+            return
+    raise AssertionError(f"{MOST_TABS} times Tab did not lead to {wanted}")
+
+
+def test_an_event_becomes_a_rule_that_has_started_its_workflow_with_the_keyboard_alone(stage, open_page):
+    event_id = send(stage, "keys", ORDER)
+    page, faults = open_page(f"/events/{event_id}")
+
+    tab_to(page, page.get_by_role("link", name="Make a rule of it"))
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Template")).to_be_visible()
+    tab_to(page, page.get_by_label("Template"))
+    page.keyboard.type("Deal")
+    page.keyboard.press("Enter")
+    expect(page.locator("#slots")).to_contain_text("{email}")
+    tab_to(page, page.locator("input[name=onto]:checked"))
+    while not page.get_by_role("radio", name="Note").is_checked():
+        page.keyboard.press("ArrowDown")
+    tab_to(page, page.locator("#tree summary").first)
+    number = page.get_by_role("button", name="number A-17")
+    while not number.evaluate("element => element === document.activeElement"):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("#slots")).to_contain_text("{order_number}")
+    tab_to(page, page.get_by_role("button", name="Activate"))
+    page.keyboard.press("Enter")
+    replay = page.get_by_role("button", name="Replay 1")
+    expect(replay).to_be_visible()
+    tab_to(page, replay)
+    page.keyboard.press("Enter")
+
+    delivery, _ = wait_for_start(stage, event_id)
+    assert delivery.call.parameters["Note"] == "A-17"
+    assert faults.found == []
+
+
+def test_mistakes_are_marked_while_the_text_is_typed(stage, open_page):
+    page, faults = open_page("/studio?rule=document-deal")
+    text = page.get_by_role("textbox", name="The rule")
+    before = text.input_value()
+    expect(page.locator("#mistakes")).to_contain_text("No mistakes.")
+    line = before.split("\n").index("  template_id: 2") + 1
+
+    text.fill(before.replace("template_id: 2", "template_id: two"))
+
+    expect(page.locator("#gutter .bad")).to_have_text(str(line))
+    expect(page.locator("#mistakes")).to_contain_text(f"Line {line} start.template_id: found 'two'")
+    text.fill(before)
+    expect(page.locator("#gutter .bad")).to_have_count(0)
+    assert text.input_value() == before
+    assert faults.found == []
+
+
+def test_a_change_is_tried_activated_and_undone(stage, open_page):
+    receipt = stage.post({"document": "company", "id": 7})
+    page, faults = open_page("/studio?rule=document-company")
+    text = page.get_by_role("textbox", name="The rule")
+    before = text.input_value()
+    text.fill(before.replace("template_id: 4", "template_id: 3"))
+
+    page.get_by_role("button", name="Try on stored events").click()
+
+    expect(page.locator("#trial")).to_contain_text("1 call changes")
+    expect(page.locator("#trial").get_by_role("link", name=receipt["event_id"])).to_be_visible()
+    take(page, "studio-trial")
+    page.get_by_role("button", name="Activate").click()
+    expect(page.locator(".diff .added")).to_have_text("+   template_id: 3\n")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("status").first).to_contain_text("is again what it was before")
+    assert stage.rule_file("document-company").read_text("utf-8") == before
+    assert faults.found == []
+
+
+@pytest.mark.parametrize("javascript", [True, False], ids=["with JavaScript", "without"])
+def test_the_studio_is_drawn_without_a_fault(stage, open_page, javascript):
+    event_id = send(stage, "orders", {"a long name " * 8: "x" * 500, "customer": {"email": "ada@example.com"}})
+    page, faults = open_page(f"/studio?event_id={event_id}", java_script_enabled=javascript)
+    if javascript:
+        expect(page.get_by_label("Template")).to_be_visible()
+        assert faults_of(page) == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    take(page, f"studio-phone-{javascript}")
     assert faults.found == []

@@ -33,7 +33,7 @@ from relay.web.services import services
 
 LONGEST_FIELD = 200
 EVERYWHERE_AFTER = timedelta(seconds=3 * INTERVAL_S)
-"""So long after a change every web process has looked at the files, and at what is new twice: whichever does a replay has the rules in force."""
+"""So long after a change every web process has seen it twice and taken it up: whichever does a replay decides by it."""
 FEW_LEAVES = 60
 MOST_ROWS = 60
 FEWEST_ROWS = 14
