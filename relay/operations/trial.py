@@ -127,10 +127,11 @@ class _Trial:
         cursor: str | None = None
         given = 0
         while given < most:
+            if self._is_late():  # a page may be long to find, and empty
+                return
             page = list_events(self.record, wanted, cursor, min(A_PAGE, most - given))
             for row in page.rows:
-                if self.clock() - self.began > PATIENCE_S:
-                    self.is_whole = False
+                if self._is_late():
                     return
                 given += 1
                 if given % A_TURN == 0:
@@ -139,6 +140,11 @@ class _Trial:
             cursor = page.cursor
             if cursor is None:
                 return
+
+    def _is_late(self) -> bool:
+        if self.clock() - self.began > PATIENCE_S:
+            self.is_whole = False
+        return not self.is_whole
 
     def _look(self, event: Event) -> None:
         self.counts["looked_at"] += 1

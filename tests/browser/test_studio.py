@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 import requests
 from playwright.sync_api import Locator, Page, expect
@@ -74,7 +72,7 @@ def wait_for_start(stage, event_id):
 def test_an_event_becomes_a_rule_that_has_started_its_workflow_with_the_mouse(stage, open_page):
     event_id = send(stage, "orders", ORDER)
     page, faults = open_page(f"/events/{event_id}")
-    clicks, began = [], time.monotonic()
+    clicks = []
 
     def click(locator):
         clicks.append(locator)
@@ -96,9 +94,8 @@ def test_an_event_becomes_a_rule_that_has_started_its_workflow_with_the_mouse(st
     take(page, "studio-active")
     click(replay)
 
-    expect(page.get_by_role("heading", level=1)).to_contain_text("rpl_")
+    page.wait_for_url("**/bulk/rpl_*")
     delivery, _ = wait_for_start(stage, event_id)
-    print(f"{len(clicks)} clicks, {time.monotonic() - began:.1f} s")
     assert len(clicks) <= MOST_CLICKS
     assert (delivery.call.template_id, delivery.call.document_id[2]) == (2, "DEAL_12")
     assert dict(delivery.call.parameters) == {

@@ -1,7 +1,6 @@
 """What the studio shows: the event as a tree, the places for its values, the text and its mistakes, what a trial found.
 
-Reads the record; changes nothing. Values are masked as on the page of the event; a path is shown as it is, for it goes
-into the rule.
+Reads the record; changes nothing. Values are masked as on the page of the event.
 """
 
 from __future__ import annotations
@@ -107,9 +106,10 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A value of the event: its button's number, where it stands, what came, and the type that is proposed."""
+    """A value of the event: where it stands, what came, masked, and the type that is proposed."""
 
     node: Node
+    path: str
     label: str
     shown: str
     kind: str
@@ -220,7 +220,14 @@ def line_of(node: Node, masking: Masking) -> Line:
         value = masking.value(beginning, node.name)
         shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
         kind = type_of(node.value, node.name)
-    return Line(node, masking.text(node.name), shown, kind, tuple(line_of(child, masking) for child in node.children))
+    return Line(
+        node,
+        masking.text(node.path),
+        masking.text(node.name),
+        shown,
+        kind,
+        tuple(line_of(child, masking) for child in node.children),
+    )
 
 
 def is_in_force(changed_at: datetime) -> bool:

@@ -26,8 +26,15 @@
     });
     if (answer.type === "opaqueredirect") return location.reload(); // to the login: the session has ended
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (!fresh.getElementById("studio")) return;
+    if (button?.id === "ask") adopt(fresh, "question_id");
     // What was typed or pressed meanwhile is newer than this answer.
-    if (mine === count && fresh.getElementById("studio") && text.value === sent) show(fresh, sent);
+    if (mine === count && text.value === sent) show(fresh, sent);
+    else if (button?.id === "ask") typing = setTimeout(() => send(CHECK), PAUSE_MS);
+  };
+
+  const adopt = (fresh, name) => {
+    form.elements[name].value = fresh.querySelector(`[name=${name}]`).value;
   };
 
   const show = (fresh, sent) => {
@@ -37,7 +44,7 @@
       const next = fresh.getElementById(part.id);
       if (next && !part.isEqualNode(next)) part.replaceChildren(...next.childNodes);
     }
-    for (const name of ["question_id", "digest"]) form.elements[name].value = fresh.querySelector(`[name=${name}]`).value;
+    adopt(fresh, "question_id");
     const next = fresh.getElementById("text");
     if (next.value !== sent) text.value = next.value;
     grow();
