@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from relay.cli.main import main
 from relay.core.lifecycle import EventState
 from relay.core.templates import PortalTemplate, TemplateParameter
 from relay.operations import trial
@@ -253,3 +254,35 @@ def test_the_shipped_rules_come_through_the_page_as_they_are(app, record, operat
         page = read(operator.get(f"/studio?rule={rule.name}"))
         assert text_of(page) == (folder / "rules" / f"{rule.name}.yaml").read_text("utf-8")
         assert "No mistakes." in page.text(".//*[@id='mistakes']")
+
+
+# In a terminal.
+
+
+@pytest.fixture
+def terminal(valkey, folder, monkeypatch):
+    """A terminal on the relay's machine."""
+    monkeypatch.setenv("RELAY_CONFIG", str(folder))
+    monkeypatch.setenv("REDIS_URL", valkey.url)
+
+
+def test_a_rule_is_drafted_in_a_terminal(terminal, record, folder, capsys):
+    event_id = store(record, {"kind": "new", "deal": {"id": 5}, "mail": "ada@example.com"})
+
+    assert main(["rules", "draft", event_id, "--name", "drafted"]) == 0
+
+    said = capsys.readouterr()
+    assert "deal_id: {from: body.deal.id, type: integer, required: true, min: 1}" in said.out
+    assert "mail: {from: body.mail, type: email}" in said.out
+    assert "ada@example.com" not in said.out
+    assert str(folder / "rules" / "drafted.yaml") in said.err
+    (folder / "rules" / "drafted.yaml").write_text(said.out, "utf-8")
+    assert main(["rules", "check"]) == 0
+
+
+def test_what_cannot_be_drafted_from_says_why(terminal, record, capsys):
+    gone = store(record, {}, source="no-source")
+
+    assert main(["rules", "draft", gone]) == 1
+    assert "the source no-source" in capsys.readouterr().err
+    assert main(["rules", "draft", "evt_none"]) == 1
