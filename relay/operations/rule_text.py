@@ -20,12 +20,18 @@ IN_START = ("portal", "template_id", "document_id", "parameters", "watch")
 """The keys of a rule, and of its start, as config/README.md has them: a new one is put where it belongs."""
 LONGEST_TEXT = 64_000
 """Characters of a rule that are edited; files of people are shorter."""
+MOST_BREAKS = 8
+"""So often the text above a line that breaks it is tried."""
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _WORDS = frozenset({"true", "false", "null"})
 
 
 class UneditableError(RelayError):
-    """The text cannot be edited by a click; it says why. A person can."""
+    """The text cannot be edited by a click; it says why. A person can. line: the first that breaks it; 0: none."""
+
+    def __init__(self, text: str, line: int = 0) -> None:
+        super().__init__(text)
+        self.line = line
 
 
 def put(text: str, place: Sequence[str], value: str) -> str:
@@ -64,13 +70,23 @@ def has(text: str, place: Sequence[str]) -> bool:
 
 
 def content_of(text: str) -> Mapping[str, Any]:
-    """The text as plain maps and texts, whatever is wrong with them as a rule; empty where it is no map."""
-    try:
-        root = _root(text)
-        content = yaml.load(text, Loader=yaml.BaseLoader) if root else {}  # noqa: S506 - it makes texts only
-    except (UneditableError, yaml.YAMLError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    """The text as plain maps and texts, whatever is wrong with them as a rule; empty where it is no map.
+
+    Where it is no YAML, as while somebody types, what stands above the line that breaks it.
+    """
+    for _ in range(MOST_BREAKS):
+        try:
+            content = yaml.load(text, Loader=yaml.BaseLoader) if _root(text) else {}  # noqa: S506 - makes texts only
+        except UneditableError as error:
+            if not error.line:
+                break
+            lines = text.splitlines(keepends=True)
+            text = "".join(lines[: min(error.line, len(lines)) - 1])
+        except yaml.YAMLError:
+            break
+        else:
+            return content if isinstance(content, dict) else {}
+    return {}
 
 
 def scalar(text: str) -> str:
@@ -106,8 +122,9 @@ def _root(text: str) -> yaml.MappingNode | None:
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
             raise UneditableError("a text with aliases is not edited by a click")
         root = yaml.compose(text, Loader=yaml.BaseLoader)
-    except (yaml.YAMLError, RecursionError, ValueError):
-        raise UneditableError("the text is not valid YAML: mend it first") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        raise UneditableError("the text is not valid YAML: mend it first", mark.line + 1 if mark else 0) from None
     if root is not None and not isinstance(root, yaml.MappingNode):
         raise UneditableError("the text is no map of keys: expected `name: …` and so on")
     return root

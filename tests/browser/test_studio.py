@@ -159,6 +159,9 @@ def test_mistakes_are_marked_while_the_text_is_typed(stage, open_page):
 
     expect(page.locator("#gutter .bad")).to_have_text(str(line))
     expect(page.locator("#mistakes")).to_contain_text(f"Line {line} start.template_id: found 'two'")
+    text.fill(before + "    Another: {x\n")
+    expect(page.locator("#mistakes")).to_contain_text("not valid YAML")
+    expect(page.get_by_role("radio", name="Email")).to_be_visible()
     text.fill(before)
     expect(page.locator("#gutter .bad")).to_have_count(0)
     assert text.input_value() == before
@@ -174,14 +177,21 @@ def test_a_change_is_tried_activated_and_undone(stage, open_page):
 
     page.get_by_role("button", name="Try on stored events").click()
 
+    expect(page.locator("#trial, #said > p").first).to_be_visible()
+    expect(page.locator("#said")).to_be_empty()
     expect(page.locator("#trial")).to_contain_text("1 call changes")
     expect(page.locator("#trial").get_by_role("link", name=receipt["event_id"])).to_be_visible()
     take(page, "studio-trial")
+    assert faults_of(page) == []
     page.get_by_role("button", name="Activate").click()
     expect(page.locator(".diff .added")).to_have_text("+   template_id: 3\n")
+    assert faults_of(page) == []
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_role("status").first).to_contain_text("is again what it was before")
     assert stage.rule_file("document-company").read_text("utf-8") == before
+    page.goto("/rules/changes?rule=document-company")
+    expect(page.locator("table.list tbody tr")).to_have_count(2)
+    assert faults_of(page) == []
     assert faults.found == []
 
 

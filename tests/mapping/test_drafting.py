@@ -221,6 +221,12 @@ def test_any_text_is_written_so_that_it_is_read_again(text):
     assert content_of(f"a: {{b: {scalar(text)}}}\n") == {"a": {"b": text}}
 
 
+@pytest.mark.parametrize("broken", ["    Bad: {x\n", "    Bad: 'x\n", "   x: 1\n", "\tx\n", "  - a\n    b: [\n"])
+def test_while_a_line_is_typed_what_stands_above_it_is_known(tree, broken):
+    text = choose(draft("a-rule", "website", "main", tree), LEAD, tree)
+    assert content_of(text + broken)["start"]["template_id"] == "1"
+
+
 def test_templates_come_back_as_the_portal_described_them():
     row = {
         "NAME": "Follow up",

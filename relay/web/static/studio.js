@@ -5,59 +5,81 @@
 (() => {
   const PAUSE_MS = 400;
   const LOOK_MS = 700;
+  const CHECK = { name: "act", value: "check" };
+  const LOOK = { ...CHECK }; // the same, when nobody has asked for it
   const form = document.getElementById("studio");
   const text = document.getElementById("text");
-  let typing;
+  const asked = form.elements.question_id;
+  let timer;
   let count = 0;
-
-  const CHECK = { name: "act", value: "check" };
+  let flying = 0;
 
   const send = async (button) => {
-    clearTimeout(typing);
+    clearTimeout(timer);
     const mine = ++count;
     const sent = text.value;
     const data = new FormData(form);
-    if (button?.name) data.set(button.name, button.value);
-    const answer = await fetch(button?.getAttribute?.("formaction") || form.action, {
+    if (button.name) data.set(button.name, button.value);
+    flying++;
+    let fresh;
+    try {
+      fresh = await post(button.getAttribute?.("formaction") || form.action, data);
+    } catch {
+      // Told below, as an answer that is no studio is.
+    } finally {
+      flying--;
+    }
+    const question = fresh?.querySelector("#studio [name=question_id]")?.value;
+    if (question === undefined) return complain();
+    if (button.id === "ask") asked.value = question;
+    // What was typed or pressed meanwhile is newer than this answer.
+    if (mine === count && text.value === sent) show(fresh, sent, button === LOOK);
+    const isAwaited = "awaited" in fresh.getElementById("studio").dataset;
+    if (isAwaited || question !== asked.value) timer = setTimeout(look, LOOK_MS);
+  };
+
+  const complain = () => {
+    const said = document.createElement("p");
+    said.className = "notice";
+    said.textContent = "The relay has not answered. What is written here is not lost: try again.";
+    document.getElementById("said").replaceChildren(said);
+  };
+
+  const post = async (address, data) => {
+    const answer = await fetch(address, {
       method: "POST",
       body: new URLSearchParams(data),
       headers: { Accept: "text/html" },
       redirect: "manual",
     });
     if (answer.type === "opaqueredirect") return location.reload(); // to the login: the session has ended
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    if (!fresh.getElementById("studio")) return;
-    if (button?.id === "ask") adopt(fresh, "question_id");
-    // What was typed or pressed meanwhile is newer than this answer.
-    if (mine === count && text.value === sent) show(fresh, sent);
-    else if (button?.id === "ask") typing = setTimeout(() => send(CHECK), PAUSE_MS);
+    return new DOMParser().parseFromString(await answer.text(), "text/html");
   };
 
-  const adopt = (fresh, name) => {
-    form.elements[name].value = fresh.querySelector(`[name=${name}]`).value;
+  const look = () => {
+    if (flying) timer = setTimeout(look, LOOK_MS);
+    else send(LOOK);
   };
 
-  const show = (fresh, sent) => {
+  const show = (fresh, sent, isLook) => {
     const focused = document.activeElement;
-    const place = focused && focused.closest("[data-part]") && { name: focused.name, value: focused.value, id: focused.id };
+    const place = focused?.closest("[data-part]") && { name: focused.name, value: focused.value, id: focused.id };
     for (const part of document.querySelectorAll("[data-part]")) {
       const next = fresh.getElementById(part.id);
-      if (next && !part.isEqualNode(next)) part.replaceChildren(...next.childNodes);
+      const isKept = isLook && ["said", "trial"].includes(part.id); // what was answered to a button
+      if (next && !isKept && !part.isEqualNode(next)) part.replaceChildren(...next.childNodes);
     }
-    adopt(fresh, "question_id");
     const next = fresh.getElementById("text");
     if (next.value !== sent) text.value = next.value;
     grow();
     if (place) refocus(place);
-    const state = fresh.getElementById("studio").dataset;
-    if ("awaited" in state) setTimeout(() => send(CHECK), LOOK_MS);
   };
 
   const refocus = ({ name, value, id }) => {
     if (document.activeElement !== document.body) return;
-    const same = (one) => (id ? one.id === id : one.name === name && one.value === value);
-    const found = [...form.elements].find(same) || [...form.elements].find((one) => one.name === name && one.type !== "hidden");
-    found?.focus();
+    const all = [...form.elements];
+    const same = all.find((one) => (id ? one.id === id : one.name === name && one.value === value));
+    (same || all.find((one) => one.name === name && one.type !== "hidden"))?.focus();
   };
 
   const grow = () => {
@@ -65,13 +87,11 @@
     document.getElementById("gutter").scrollTop = text.scrollTop;
   };
 
-  const visible = () => [...document.querySelectorAll("#tree button, #tree summary")].filter((one) => one.offsetParent);
-
   form.addEventListener("submit", (event) => {
     const path = event.submitter?.getAttribute("formaction") || "";
     if (path && !path.endsWith("/templates")) return; // to activate or to download is to leave the page
     event.preventDefault();
-    send(event.submitter);
+    send(event.submitter || CHECK);
   });
   form.addEventListener("change", (event) => {
     const button = document.getElementById(event.target.dataset.press || "");
@@ -80,14 +100,14 @@
   text.addEventListener("input", () => {
     grow();
     count++; // an answer to what stood there before comes too late
-    clearTimeout(typing);
-    typing = setTimeout(() => send(CHECK), PAUSE_MS);
+    clearTimeout(timer);
+    timer = setTimeout(() => send(CHECK), PAUSE_MS);
   });
   text.addEventListener("scroll", grow);
   document.getElementById("tree")?.addEventListener("keydown", (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (!step) return;
-    const all = visible();
+    const all = [...document.querySelectorAll("#tree button, #tree summary")].filter((one) => one.offsetParent);
     all[all.indexOf(document.activeElement) + step]?.focus();
     event.preventDefault();
   });
