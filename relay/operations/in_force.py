@@ -27,6 +27,8 @@ from relay.store import Store
 from relay.store.operators.kept_files import MOST_MISTAKES
 
 INTERVAL_S = 1.0
+SETTLED_AFTER = timedelta(hours=1)
+"""So long a rule that was removed is looked at, though nothing is left of it: another process may make more yet."""
 SAID_EVERY = timedelta(seconds=15)
 
 log = get_logger()
@@ -160,7 +162,9 @@ class InForce:
         names = [rule.name for rule in self.loaded.config.rules.all()]
         published = self._store.published_rules()
         before = {requirement.rule for requirement in published[1]} if published else set()
-        self._store.files.note_rules(sorted(before - {*names}), names, now)
+        known, left = self._store.files.removed_rules(), self._store.left_behind(self.loaded.config.portals)[1]
+        over = [name for name, at in known.items() if now - at > SETTLED_AFTER and name not in left]
+        self._store.files.note_rules(sorted(before - {*names}), [*names, *over], now)
 
     def _remember_changes(self, now: datetime) -> None:
         """What was written by other means than ours, also while no web process ran."""

@@ -18,7 +18,7 @@ from relay.store.operators.kept_files import KeptFiles
 from relay.store.operators.operators import Operators
 from relay.store.portals.portal import PortalRecord
 from relay.store.portals.questions import Questions
-from relay.store.portals.requirements import publish_rules, published_rules
+from relay.store.portals.requirements import publish_rules, published_rules, rules_digest
 from relay.store.portals.workers import Worker, read_workers
 from relay.store.record.compaction import Compaction
 from relay.store.record.endings import Endings
@@ -94,6 +94,10 @@ class Store:
     def published_rules(self) -> tuple[str, list[Requirement]] | None:
         """What was left last; None before the first."""
         return published_rules(self._redis)
+
+    def rules_digest(self) -> str | None:
+        """What tells the rules that were left last from others; None before the first."""
+        return rules_digest(self._redis)
 
     def series(self, now: datetime) -> dict[str, Series]:
         """What happened in the last hour, day and week."""

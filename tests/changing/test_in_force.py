@@ -1,6 +1,9 @@
 """Changed files are in force within seconds, without a restart; those with a mistake are not, and everybody is told."""
 
+import re
 import signal
+import socket
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -143,6 +146,27 @@ def test_new_web_processes_run_with_what_was_in_force_where_the_files_have_a_mis
     everywhere(served, lambda: calls_of(served, redis) == 1, "the rule")
     everywhere(served, lambda: ready(served)["configuration"]["waiting"], "the mistake to be told")
     assert served.process.poll() is None
+
+
+def test_a_request_ends_with_the_rules_that_it_has_begun_with(served, folder, redis):
+    file = folder / "rules" / "new-lead.yaml"
+    file.write_text(RULE)
+    everywhere(served, lambda: calls_of(served, redis) == 1, "the first")
+    body = b'{"form": "new", "id": 77}'
+    fields = {"Host": "relay", **website(), "Content-Length": str(len(body))}
+    head = [f"{name}: {text}" for name, text in fields.items()]
+    address = urlsplit(served.url)
+    with socket.create_connection((address.hostname, address.port), timeout=20) as slow:
+        slow.sendall("\r\n".join(["POST /hooks/website HTTP/1.1", *head, "", ""]).encode() + body[:5])
+        file.write_text(ANOTHER)
+        until(lambda: calls_of(served, redis) == 2, "the second", 20)
+        slow.sendall(body[5:])
+        answer = slow.recv(65_536)
+        while b"}" not in answer:
+            answer += slow.recv(65_536)
+
+    delivery_id = re.search(rb"dlv_\w+", answer)[0].decode()
+    assert Store(redis).record.delivery(delivery_id).call.template_id == 1
 
 
 def test_a_first_start_with_a_mistake_is_refused(folder, tmp_path, valkey):

@@ -6,7 +6,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from tests.chaos import cut, document, drain, foreign, held, killed, operating, outage, refresh, steps, stranger
+from tests.chaos import (
+    cut,
+    document,
+    drain,
+    foreign,
+    held,
+    killed,
+    operating,
+    outage,
+    refresh,
+    steps,
+    stranger,
+    swapped,
+)
 
 
 def scenes() -> dict[str, Callable[[], Iterator[str]]]:
@@ -22,6 +35,7 @@ def scenes() -> dict[str, Callable[[], Iterator[str]]]:
         "outage": _outage,
         "stranger": stranger.stranger,
         "steps": steps.steps,
+        "swapped": lambda: iter([swapped.swapped(20, 2)]),
     }
 
 

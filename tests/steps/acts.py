@@ -37,7 +37,8 @@ from tests.support.folders import WEB_SECRETS
 from tests.support.waiting import until
 from workers.delivery import deliver
 from workers.delivery.reconcile import reconcile_next
-from workers.maintenance.sweeper import prune, sweep
+from workers.maintenance.retention import prune
+from workers.maintenance.sweeper import sweep
 from workers.portal import gatekeeper
 from workers.portal.context import Context
 

@@ -42,11 +42,15 @@ class PortalWorker(SimpleWorker):
         return self._stop_requested
 
 
-def work(portal: str, burst: bool) -> None:
-    """One worker process: takes the jobs of one portal, one after the other."""
+def work(address: Address, burst: bool) -> None:
+    """One worker process: takes the jobs of one portal, one after the other.
+
+    It is told where the portal is by its parent, which reads the files: one that is started again while they have a
+    mistake goes on with what is in force.
+    """
+    portal = address.portal.name
     configure(f"worker-{portal}")
     settings = Settings.from_environment(os.environ)
-    address = addresses_of(settings, portal)[portal]
     context = Context.open(Store.open(settings.redis_url), address)
     context.pace.learn_site(address.site)
     worker: PortalWorker

@@ -85,19 +85,19 @@ class KeptFiles:
         return [one for one in every if now - one.seen_at < FORGOTTEN_AFTER]
 
     @guarded
-    def note_rules(self, removed: Sequence[str], present: Sequence[str], now: datetime) -> None:
-        """Note which rules are in force no more, and which are again."""
+    def note_rules(self, removed: Sequence[str], done: Sequence[str], now: datetime) -> None:
+        """Note which rules are in force no more; and which need no look: they are again, or nothing is left of them."""
         if removed:
             entry: Any = dict.fromkeys(removed, to_ms(now))
             self._redis.hset(keys.REMOVED_RULES, mapping=entry)
-        if present:
-            self._redis.hdel(keys.REMOVED_RULES, *present)
+        if done:
+            self._redis.hdel(keys.REMOVED_RULES, *done)
 
     @guarded
-    def removed_rules(self) -> list[str]:
-        """The rules that were in force once, and of which deliveries may still be on their way."""
-        found: Any = self._redis.hkeys(keys.REMOVED_RULES)
-        return sorted(name.decode() for name in found)
+    def removed_rules(self) -> dict[str, datetime]:
+        """The rules that were in force once, and of which deliveries may still be on their way; since when."""
+        found: Any = self._redis.hgetall(keys.REMOVED_RULES)
+        return {name.decode(): from_ms(int(at)) for name, at in sorted(found.items())}
 
     def _read(self, who: str) -> WaitingFiles | None:
         found: Any = self._redis.hget(keys.WAITING_FILES, who)

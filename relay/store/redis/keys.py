@@ -68,6 +68,7 @@
     relay:waiting-files              hash    process and host -> which changed files it cannot use, why, since when
     relay:removed-rules              hash    a rule that is in force no more -> when it was found to be so
     relay:drift:{portal}             string  what of the rules does not fit the portal, as JSON
+    relay:checked-rules              hash    portal -> the digest of the rules that were compared with it last
     relay:question:{ask_}            hash    what a person asked of a portal, and the answer     TTL: a day
     relay:questions:{portal}         list    questions that no worker has taken yet              TTL: a day
     relay:acts                       stream  what persons did, newest last                capped
@@ -143,6 +144,7 @@ IN_FORCE = f"{PREFIX}in-force"
 WAITING_FILES = f"{PREFIX}waiting-files"
 REMOVED_RULES = f"{PREFIX}removed-rules"
 DRIFT = f"{PREFIX}drift:"
+CHECKED_RULES = f"{PREFIX}checked-rules"
 QUESTION = f"{PREFIX}question:"
 QUESTIONS = f"{PREFIX}questions:"
 ACTS = f"{PREFIX}acts"

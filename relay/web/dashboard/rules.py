@@ -26,7 +26,16 @@ def rules() -> Any:
     presence = store.presence_of_rules([rule.name for rule in book.all()])
     published = store.published_rules()
     drift = [one for name in services().portals for one in drift_of(name)]
-    rows = [(rule, presence[rule.name], [one for one in drift if one.rule == rule.name]) for rule in book.all()]
+    checked = {name for name in services().portals if store.portal(name).checked_rules() == book.digest}
+    rows = [
+        (
+            rule,
+            presence[rule.name],
+            [one for one in drift if one.rule == rule.name],
+            "fits" if rule.requirement.portal in checked else "not checked yet",
+        )
+        for rule in book.all()
+    ]
     return render_template(
         "rules.html",
         rows=rows,
