@@ -10,12 +10,14 @@
   const form = document.getElementById("studio");
   const text = document.getElementById("text");
   const asked = form.elements.question_id;
-  let timer;
+  let typing;
+  let looking;
   let count = 0;
   let flying = 0;
 
   const send = async (button) => {
-    clearTimeout(timer);
+    clearTimeout(typing);
+    clearTimeout(looking);
     const mine = ++count;
     const sent = text.value;
     const data = new FormData(form);
@@ -35,7 +37,7 @@
     // What was typed or pressed meanwhile is newer than this answer.
     if (mine === count && text.value === sent) show(fresh, sent, button === LOOK);
     const isAwaited = "awaited" in fresh.getElementById("studio").dataset;
-    if (isAwaited || question !== asked.value) timer = setTimeout(look, LOOK_MS);
+    if (isAwaited || question !== asked.value) lookSoon();
   };
 
   const complain = () => {
@@ -56,9 +58,9 @@
     return new DOMParser().parseFromString(await answer.text(), "text/html");
   };
 
-  const look = () => {
-    if (flying) timer = setTimeout(look, LOOK_MS);
-    else send(LOOK);
+  const lookSoon = () => {
+    clearTimeout(looking);
+    looking = setTimeout(() => (flying ? lookSoon() : send(LOOK)), LOOK_MS);
   };
 
   const show = (fresh, sent, isLook) => {
@@ -100,8 +102,8 @@
   text.addEventListener("input", () => {
     grow();
     count++; // an answer to what stood there before comes too late
-    clearTimeout(timer);
-    timer = setTimeout(() => send(CHECK), PAUSE_MS);
+    clearTimeout(typing);
+    typing = setTimeout(() => send(CHECK), PAUSE_MS);
   });
   text.addEventListener("scroll", grow);
   document.getElementById("tree")?.addEventListener("keydown", (event) => {
