@@ -87,6 +87,13 @@ def _add_rules(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     tried.add_argument("rule", metavar="RULE")
     tried.add_argument("body", metavar="BODY.json", help="a file, or - for standard input")
     tried.add_argument("--header", action="append", default=[], metavar="K:V", help="a header of the webhook")
+    text = "draft a rule from an event that has come, with the paths and types of its values; writes no file"
+    drafted = _command(
+        actions, "draft", "relay.cli.rule_drafts:draft_rule", text, "rules draft evt_01m8a7hzf5b0xv7p8yk1bsmt6f"
+    )
+    drafted.add_argument("event", metavar="EVENT")
+    drafted.add_argument("--name", metavar="NAME", help="of the rule; default: made of the source and the event's kind")
+    drafted.add_argument("--portal", metavar="PORTAL", help="default: the first one")
     given = "what a step comes to, which only the portal knows: an id, or nothing"
     tried.add_argument("--given", action="append", default=[], metavar="STEP=ID", help=given)
     _add_history(actions)

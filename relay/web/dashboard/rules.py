@@ -41,6 +41,7 @@ def rules() -> Any:
         rows=rows,
         digest=book.digest,
         published=published[0] if published else None,
+        sources=sorted(services().sources),
         since=services().in_force.loaded.since,
         waiting=store.files.waiting(utc_now()),
     )
