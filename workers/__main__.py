@@ -6,11 +6,10 @@ Stops gracefully: on SIGTERM or Ctrl-C each worker finishes the call it is in. `
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -21,7 +20,7 @@ from relay.configuration.portals import load_portals
 from relay.configuration.settings import Settings
 from relay.core.errors import ConfigError, RelayError
 from relay.core.ids import utc_now
-from relay.core.processes import Child, Supervisor
+from relay.core.processes import Supervisor
 from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running
 from relay.health.assessment import Thresholds
@@ -31,23 +30,16 @@ from relay.store.archive.archive import Archive
 from relay.store.operators.audit_log import Act, who_in_terminal
 from workers.alerts.messengers import open_channels, open_chats
 from workers.alerts.watchman import Watchman
-from workers.bitrix24.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 from workers.checks.drift_watch import run_watch
 from workers.checks.ping import ping, probe, read_document
-from workers.delivery.worker import addresses_of, work
+from workers.delivery.worker import addresses_of
 from workers.maintenance.clock import run_clock
 from workers.maintenance.packer import run_packer
 from workers.maintenance.retention import Terms, run_retention
 from workers.maintenance.servers import watch_servers
 from workers.maintenance.sweeper import run_sweeper
 from workers.portal.context import Context
-from workers.portal.credentials import Address
-
-FEWEST, MOST, PORTALS_A_PROCESS = 2, 4, 50
-"""How many processes serve all portals, and more only where one of them would have more than so many portals."""
-
-STOP_S = CONNECT_TIMEOUT_S + READ_TIMEOUT_S + 5
-"""A call in flight may take this long; killing it earlier would make it uncertain."""
+from workers.runtime.serving import Found, Serving, children_of
 
 log = get_logger()
 
@@ -66,16 +58,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         mistakes = Mistakes()
-        named = getattr(options, "only", None) or options.portal
-        only = [named] if named else None
-        settings, addresses, alerting = read_configuration(only, mistakes, to_run=options.command is None)
+        only = getattr(options, "only", None) or options.portal
+        found = read_configuration(only, mistakes, to_run=options.command is None)
         mistakes.raise_any()
         if options.command is None:
-            return _run(settings, addresses, alerting, burst=options.burst)
-        store = Store.open(settings.redis_url, settings.replicas)
+            return _run(found, only, burst=options.burst)
+        store = Store.open(found.settings.redis_url, found.settings.replicas)
         store.set_clock()
-        contexts = [Context.open(store, address) for address in addresses.values()]
-        thresholds = load_thresholds(settings.config)
+        contexts = [Context.open(store, address) for address in found.addresses.values()]
+        thresholds = load_thresholds(found.settings.config)
         return max([_act(options, context, thresholds) for context in contexts])
     except ConfigError as error:
         print(error, file=sys.stderr)
@@ -130,9 +121,9 @@ def _log(context: Context, what: str) -> None:
     context.store.operators.log(Act(context.clock(), who_in_terminal(), what, context.portal.name, ""))
 
 
-def _run(settings: Settings, addresses: Mapping[str, Address], alerting: Alerting | None, *, burst: bool) -> int:
+def _run(found: Found, only: str | None, *, burst: bool) -> int:
     configure("workers")
-    portals = list(addresses)
+    settings = found.settings
     store = Store.open(settings.redis_url, settings.replicas, state=settings.state)
     if warning := store.ensure_durable():
         log.warning("record.not_durable", reason=warning)
@@ -140,26 +131,23 @@ def _run(settings: Settings, addresses: Mapping[str, Address], alerting: Alertin
         log.info("record.upgraded", count=moved)
     store.set_clock()
     store.reached(utc_now())
-    shares = share_out(portals, os.cpu_count() or 1)
-    children = [Child(f"worker-{name}", work, (name, own, burst), STOP_S, once=burst) for name, own in shares.items()]
-    supervisor = Supervisor(children)
+    supervisor = Supervisor(children_of(found.addresses, burst=burst))
     supervisor.listen_for_signals()
-    stop, watchmen = supervisor.stopping, _watchmen(settings, store, addresses, alerting)
-    contexts = [Context.open(store, address) for address in addresses.values()]
-    served = {name: address.portal for name, address in addresses.items()}
+    serving = Serving(found, store, supervisor, partial(_watchmen, store))
     tasks: list[tuple[str, Callable[[threading.Event], object]]] = [
-        ("sweeper", partial(run_sweeper, store, served)),
+        ("sweeper", partial(run_sweeper, store, serving.portals)),
         ("retention", partial(run_retention, store, _terms(settings))),
         ("packer", partial(run_packer, store)),
-        ("clock", partial(run_clock, store, portals)),
+        ("clock", partial(run_clock, store, serving.names)),
         ("primary", store.follow_primary),
         ("servers", partial(watch_servers, store)),
         ("high-water", store.watch_high_water),
-        ("watch", partial(run_watch, contexts)),
-        *((watchman.lease, watchman.run) for watchman in watchmen),
+        ("watch", partial(run_watch, serving.contexts)),
     ]
+    if not burst:
+        tasks.append(("configuration", partial(serving.follow, partial(read_configuration, only, to_run=True))))
     for name, task in tasks:
-        keep_running(name, task, stop)
+        keep_running(name, task, supervisor.stopping)
     return supervisor.run()
 
 
@@ -173,26 +161,13 @@ def _terms(settings: Settings) -> Terms:
     )
 
 
-def share_out(portals: Sequence[str], cores: int) -> dict[str, list[str]]:
-    """The portals of each worker process, by its name: that of its portal where it has only one.
-
-    A few processes, for what dies or is busy is one of them; and no more than the cores can use, for each costs memory.
-    """
-    wanted = min(len(portals), max(FEWEST, min(cores, MOST)))
-    count = max(wanted, math.ceil(len(portals) / PORTALS_A_PROCESS))
-    shares = [list(portals[first::count]) for first in range(count)]
-    return {own[0] if len(own) == 1 else str(number): own for number, own in enumerate(shares, 1)}
-
-
-def read_configuration(
-    only: Sequence[str] | None, mistakes: Mistakes, *, to_run: bool
-) -> tuple[Settings, Mapping[str, Address], Alerting | None]:
+def read_configuration(only: str | None, mistakes: Mistakes, *, to_run: bool) -> Found:
     """The environment, the addresses of the portals or of one, and, if the workers are to run, who is to be told."""
     settings = Settings.from_environment(os.environ, mistakes=mistakes)
     if not settings.config.is_dir():  # which has been noted
-        return settings, {}, None
+        return Found(settings, {}, None)
     addresses = addresses_of(settings, only, mistakes)
-    return settings, addresses, _read_alerting(settings, mistakes) if to_run else None
+    return Found(settings, addresses, _read_alerting(settings, mistakes) if to_run else None)
 
 
 def _read_alerting(settings: Settings, mistakes: Mistakes) -> Alerting | None:
@@ -204,10 +179,9 @@ def _read_alerting(settings: Settings, mistakes: Mistakes) -> Alerting | None:
     return alerting
 
 
-def _watchmen(
-    settings: Settings, store: Store, addresses: Mapping[str, Address], alerting: Alerting | None
-) -> list[Watchman]:
+def _watchmen(store: Store, found: Found) -> list[Watchman]:
     """Who tells persons; nobody where nobody is to be told."""
+    settings, addresses, alerting = found.settings, found.addresses, found.alerting
     if alerting is None:
         return []
     portals = load_portals(settings.config / "portals.yaml")

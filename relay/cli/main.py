@@ -76,7 +76,7 @@ def _add_running(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_rules(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    rules = commands.add_parser("rules", help="check the rules, or try one")
+    rules = commands.add_parser("rules", help="check the rules, try one, see how they changed, undo a change")
     actions = rules.add_subparsers(required=True, metavar="ACTION")
     check = _command(
         actions, "check", "relay.cli.rule_commands:check_rules", "find mistakes in the configuration", "rules check"
@@ -87,8 +87,30 @@ def _add_rules(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     tried.add_argument("rule", metavar="RULE")
     tried.add_argument("body", metavar="BODY.json", help="a file, or - for standard input")
     tried.add_argument("--header", action="append", default=[], metavar="K:V", help="a header of the webhook")
+    text = "draft a rule from an event that has come, with the paths and types of its values; writes no file"
+    drafted = _command(
+        actions, "draft", "relay.cli.rule_drafts:draft_rule", text, "rules draft evt_01m8a7hzf5b0xv7p8yk1bsmt6f"
+    )
+    drafted.add_argument("event", metavar="EVENT")
+    drafted.add_argument("--name", metavar="NAME", help="of the rule; default: made of the source and the event's kind")
+    drafted.add_argument("--portal", metavar="PORTAL", help="default: the first one")
     given = "what a step comes to, which only the portal knows: an id, or nothing"
     tried.add_argument("--given", action="append", default=[], metavar="STEP=ID", help=given)
+    _add_history(actions)
+
+
+def _add_history(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    module = "relay.cli.rule_history"
+    text = "show who changed which rule when, newest first"
+    history = _command(actions, "history", f"{module}:history", text, "rules history seed-example --text")
+    history.add_argument("rule", metavar="RULE", nargs="?", help="absent: every rule")
+    history.add_argument("--limit", type=int, default=20, help="default 20")
+    history.add_argument("--text", action="store_true", help="with the lines that were changed")
+    text = "make a rule's file what it was before a change; this is a change too"
+    undone = _command(actions, "undo", f"{module}:undo", text, "rules undo chg_1780315200000-0")
+    undone.add_argument("change", metavar="CHANGE")
+    text = "compare the files here with those in force; 1 if they differ"
+    _command(actions, "diff", f"{module}:diff", text, "rules diff")
 
 
 def _add_sources(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

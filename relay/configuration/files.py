@@ -17,6 +17,7 @@ import yaml
 from marshmallow import Schema, ValidationError
 
 from relay.configuration.mistakes import Mistakes
+from relay.configuration.texts import read_text_of
 from relay.core.errors import ConfigError, Mistake
 
 MAX_BYTES = 1_000_000
@@ -111,7 +112,7 @@ def names_in(path: Path, table: str) -> Collection[str] | None:
 def _text_of(path: Path) -> str:
     file = str(path)
     try:
-        raw = path.read_bytes()
+        raw = read_text_of(path)
         text = raw.decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError([Mistake(file, 0, "no such file: expected a YAML file here")]) from None

@@ -13,6 +13,8 @@ RelayError
 ├── RecordUnavailableError   Redis cannot write now; nothing was promised (503)
 ├── UnsignableError          a sample cannot be signed here, as for a sender that signs with a key of its own
 ├── NotFoundError            no such event, delivery, rule or portal
+├── ChangedError             a file is not what it was when somebody began to edit it
+├── NotWritableError         the folder of the configuration cannot be written here
 ├── IllegalTransitionError   the state machine has no such step
 └── LostRace                 another process got there first; a normal return, so no "Error"
     └── WorkflowTaken        the workflow is on record as another delivery's
@@ -111,6 +113,14 @@ class UnsignableError(RelayError):
 
 class NotFoundError(RelayError):
     """The thing asked for is not on record."""
+
+
+class ChangedError(RelayError):
+    """A file is not what it was when somebody began to edit it: nothing was written. The text names the file."""
+
+
+class NotWritableError(RelayError):
+    """The folder of the configuration cannot be written here. The text names the file and the system's reason."""
 
 
 class NoAddressError(RelayError):

@@ -41,6 +41,7 @@ class Child:
     log: a file for what it writes to stdout and stderr; absent: where this process writes.
     once: it is done when it ends with 0, instead of being started again.
     is_needed: others need it to finish what they do: it is told to stop when they have ended.
+    is_hung_up: a SIGHUP is passed on to it, for it takes that as the order to begin anew without a break.
     must_start: if it ends badly at its very first start, everything stops: it would only fail again and again.
     """
 
@@ -50,6 +51,7 @@ class Child:
     stop_s: float = 10.0
     once: bool = False
     is_needed: bool = False
+    is_hung_up: bool = False
     must_start: bool = False
     without: Sequence[str] = ()
     log: Path | None = None
@@ -63,6 +65,13 @@ class Child:
     def is_alive(self) -> bool:
         """Whether it runs now."""
         return self.process is not None and self.process.exitcode is None
+
+    def is_as(self, other: Child) -> bool:
+        """Whether the other would be the same process, however far it is."""
+        mine, others = (
+            (one.name, one.target, tuple(one.arguments), tuple(one.without), one.once) for one in (self, other)
+        )
+        return mine == others
 
     def start(self) -> None:
         """Start it, in a session of its own."""
@@ -97,11 +106,25 @@ class Supervisor:
         self.children = list(children)
         self.stopping = threading.Event()
         self.failed: str | None = None
+        self._wanted: Sequence[Child] | None = None
+        self._leaving: list[tuple[Child, float]] = []
 
     def listen_for_signals(self) -> None:
-        """Stop on SIGTERM and SIGINT. In the main thread only."""
+        """Stop on SIGTERM and SIGINT; pass SIGHUP on. In the main thread only.
+
+        A SIGHUP from a terminal that is closed is no order to begin anew: there it ends the process, as ever.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL and not (sys.stdin and sys.stdin.isatty()):
+            signal.signal(signal.SIGHUP, self._on_hang_up)
+
+    def keep(self, children: Sequence[Child]) -> None:
+        """From now on keep these: what is new is started, what is not among them is told to end, the others go on.
+
+        To be called from any thread; `run` does it.
+        """
+        self._wanted = children
 
     def run(self) -> int:
         """Start what is not running, watch, then stop them. The exit status."""
@@ -109,6 +132,7 @@ class Supervisor:
             if child.process is None:
                 child.start()
         while not self.stopping.is_set() and not all(child.is_finished for child in self.children):
+            self._keep_wanted()
             for child in self.children:
                 self._look_after(child)
             self.stopping.wait(POLL_S)
@@ -127,6 +151,26 @@ class Supervisor:
                 child.tell()
             for child in told:
                 child.wait(told_at)
+        for child, told_at in self._leaving:
+            child.wait(told_at)
+
+    def _keep_wanted(self) -> None:
+        for child, told_at in self._leaving:
+            if time.monotonic() - told_at > child.stop_s:
+                child.wait(told_at)
+        self._leaving = [(child, told_at) for child, told_at in self._leaving if child.is_alive]
+        wanted, self._wanted = self._wanted, None
+        if wanted is None:
+            return
+        kept = [child for child in self.children if any(child.is_as(one) for one in wanted)]
+        for child in self.children:
+            if child not in kept:
+                child.tell()
+                self._leaving.append((child, time.monotonic()))
+        fresh = [one for one in wanted if not any(one.is_as(child) for child in kept)]
+        self.children = [*kept, *fresh]
+        for child in fresh:
+            child.start()
 
     def _look_after(self, child: Child) -> None:
         if child.is_finished or child.process is None or child.process.exitcode is None:
@@ -148,6 +192,11 @@ class Supervisor:
         pause_s = RESTART_PAUSES_S[min(child.deaths, len(RESTART_PAUSES_S)) - 1]
         child.restart_at = now + pause_s
         log.warning("process.died", name=child.name, exitcode=child.process.exitcode, restart_in_s=pause_s)
+
+    def _on_hang_up(self, _number: int, _frame: FrameType | None) -> None:
+        for child in self.children:
+            if child.is_hung_up and child.process and child.process.pid and child.is_alive:
+                os.kill(child.process.pid, signal.SIGHUP)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.stopping.set()

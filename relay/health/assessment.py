@@ -45,6 +45,9 @@ class NeedCode(StrEnum):
     SPOOLED = "spooled"
     CLOCK = "clock"
     SILENT = "silent"
+    FILES = "files_waiting"
+    PORTAL_REMOVED = "portal_removed"
+    RULE_REMOVED = "rule_removed"
 
 
 class Grade(StrEnum):
@@ -58,9 +61,9 @@ class Grade(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One thing. subject: a portal or a source. count: how many. lasts: for how long. reason: of a gate or a method.
+    """One thing. subject: a portal, a source, a rule or a process. count: how many. lasts: for how long.
 
-    details: what else has to be said, such as what does not add up.
+    reason: of a gate or a method. details: what else has to be said, such as what does not add up.
     """
 
     code: NeedCode
@@ -89,6 +92,7 @@ def assess(snapshot: Snapshot, thresholds: Thresholds, now: datetime) -> list[Ne
         *_of_record(snapshot, now),
         *_of_spool(snapshot.spooled, now),
         *assess_clock(snapshot.clock_ahead),
+        *_of_configuration(snapshot, now),
         *(need for name, portal in snapshot.portals.items() for need in assess_portal(name, portal, thresholds, now)),
         *_of_sources(snapshot, thresholds, now),
     ]
@@ -138,6 +142,18 @@ def assess_clock(ahead: timedelta) -> Iterator[Need]:
         yield Need(
             NeedCode.CLOCK, Grade.DOUBT, lasts=abs(ahead), reason="ahead of" if ahead > timedelta(0) else "behind"
         )
+
+
+def _of_configuration(snapshot: Snapshot, now: datetime) -> Iterator[Need]:
+    for one in snapshot.waiting_files:
+        yield Need(
+            NeedCode.FILES, Grade.BAD, one.who, count=len(one.mistakes), lasts=now - one.since, details=one.mistakes
+        )
+    for name, count in snapshot.removed_portals.items():
+        yield Need(NeedCode.PORTAL_REMOVED, Grade.BAD, name, count=count)
+    for name, count in snapshot.removed_rules.items():
+        # What they call was made before, and is sent all the same.
+        yield Need(NeedCode.RULE_REMOVED, Grade.CALM, name, count=count)
 
 
 def assess_portal(name: str, portal: PortalSnapshot, thresholds: Thresholds, now: datetime) -> Iterator[Need]:

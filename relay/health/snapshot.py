@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from relay.core.drift import Drift
 from relay.core.ids import clock_ahead_ms
 from relay.store import Store
 from relay.store.archive.known import KnownArchive
+from relay.store.operators.kept_files import WaitingFiles
 from relay.store.portals.gate import View
 from relay.store.portals.learned import Learned
 from relay.store.record.ledger import Ledger
@@ -44,7 +45,8 @@ class Snapshot:
     last_events: when each source was heard last; None: never. probes: how many of each source were answered.
     archives: the folders that events are archived in.
     spooled: what came while the record was away, and waits on the disk of the machine that took this. clock_ahead: of
-    that machine, of the record's.
+    that machine, of the record's. waiting_files: changed files that cannot be put in force.
+    removed_portals, removed_rules: how many deliveries are on their way for what is in the configuration no more.
     """
 
     ledger: Ledger
@@ -60,6 +62,9 @@ class Snapshot:
     rejected: int = 0
     spooled: Held = EMPTY
     clock_ahead: timedelta = timedelta(0)
+    waiting_files: tuple[WaitingFiles, ...] = ()
+    removed_portals: Mapping[str, int] = field(default_factory=dict)
+    removed_rules: Mapping[str, int] = field(default_factory=dict)
 
 
 def take_snapshot(
@@ -69,7 +74,8 @@ def take_snapshot(
 
     Raises RecordUnavailableError.
     """
-    names = list(sources)
+    names, portals = list(sources), list(portals)
+    removed_portals, removed_rules = store.left_behind(portals)
     presence, probes = store.presence_of_sources(names), store.senders.probes(names)
     return Snapshot(
         ledger=store.record.counts(),
@@ -85,6 +91,9 @@ def take_snapshot(
         rejected=store.record.unmended(),
         spooled=spooled,
         clock_ahead=timedelta(milliseconds=clock_ahead_ms()),
+        waiting_files=tuple(store.files.waiting(now)),
+        removed_portals=removed_portals,
+        removed_rules=removed_rules,
     )
 
 

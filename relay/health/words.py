@@ -19,6 +19,8 @@ def figure_of(need: Need) -> str:
             return f"{need.count}%"
         case NeedCode.WAITING | NeedCode.SILENT | NeedCode.CLOCK:
             return span_of(need.lasts or timedelta(0))
+        case NeedCode.FILES:
+            return f"{need.count} mistake{'s' if need.count != 1 else ''}"
         case NeedCode.LEDGER:
             return str(len(need.details))
         case _:
@@ -44,6 +46,9 @@ def label_of(need: Need) -> str:
         NeedCode.SPOOLED: "kept on this machine's disk: acknowledged while the record was away, and not recorded yet",
         NeedCode.CLOCK: f"this machine's clock is {need.reason} the record's, by which all goes: set the wrong one",
         NeedCode.SILENT: f"no word from source {need.subject}",
+        NeedCode.FILES: f"in changed files that {_process(need.subject)} cannot use: those before stay in force",
+        NeedCode.PORTAL_REMOVED: f"for portal {need.subject}, which portals.yaml no longer has: nobody sends them",
+        NeedCode.RULE_REMOVED: f"of rule {need.subject}, which was removed: sent as they were made",
     }[need.code]
 
 
@@ -71,6 +76,11 @@ def sentence_of(need: Need) -> str:
         NeedCode.CLOCK: f"this machine's clock is {lasts} {need.reason} the one of the record's server, by which all "
         "goes: set the wrong one right",
         NeedCode.SILENT: f"source {need.subject} has said nothing for {lasts}",
+        NeedCode.FILES: f"{_process(need.subject)} cannot use changed files for {lasts}, those before stay in force: "
+        f"{'; '.join(need.details)[:1000]}",
+        NeedCode.PORTAL_REMOVED: f"portal {need.subject} is no longer in portals.yaml, and {_deliveries(need.count)} "
+        "waiting for it: put it back, or give them up",
+        NeedCode.RULE_REMOVED: f"rule {need.subject} was removed, and {_deliveries(need.count)} on the way as made",
     }[need.code]
 
 
@@ -95,6 +105,11 @@ def span_of(span: timedelta) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
+
+
+def _process(subject: str) -> str:
+    side, _, host = subject.partition("@")
+    return f"the {'web process' if side == 'web' else side} on {host}"
 
 
 def _first(need: Need) -> str:

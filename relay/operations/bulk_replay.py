@@ -111,19 +111,12 @@ class BulkReplays:
             self._log(replace(bulk, who=who), f"cancel bulk {bulk.act}", "")
         return bulk
 
-    def run(self, stop: threading.Event) -> None:
-        """Work on what runs, until told to stop. The target of a thread."""
-        holder = secrets.token_hex(8)
-        while not stop.wait(PAUSE_S):
-            try:
-                for bulk_id in self.bulks.running():
-                    with self.store.lease(f"bulk:{bulk_id}", holder, LEASE) as is_ours:
-                        if is_ours:
-                            self._step_if_known(bulk_id)
-            except RecordUnavailableError as error:
-                log.warning("replays.postponed", reason=str(error))
-            except RelayError as error:
-                log.warning("replays.failed", reason=type(error).__name__)
+    def step_all(self, holder: str) -> None:
+        """A step of each that runs. holder: our name on leases."""
+        for bulk_id in self.bulks.running():
+            with self.store.lease(f"bulk:{bulk_id}", holder, LEASE) as is_ours:
+                if is_ours:
+                    self._step_if_known(bulk_id)
 
     def step(self, bulk_id: str) -> Bulk:
         """Deal with some more, if there is room; what became of it."""
@@ -212,6 +205,18 @@ def _why(error: Exception, one: Event | Delivery) -> str:
     if isinstance(error, InvalidEventError):
         return f"cannot be filled: {error}"
     return str(error).replace(one.id, "it").replace(getattr(one, "event_id", one.id), "its event")
+
+
+def run_bulk_replays(current: Callable[[], BulkReplays], stop: threading.Event) -> None:
+    """Work on what runs, until told to stop. The target of a thread. current: with the rules in force at that time."""
+    holder = secrets.token_hex(8)
+    while not stop.wait(PAUSE_S):
+        try:
+            current().step_all(holder)
+        except RecordUnavailableError as error:
+            log.warning("replays.postponed", reason=str(error))
+        except RelayError as error:
+            log.warning("replays.failed", reason=type(error).__name__)
 
 
 def filter_from(query: Mapping[str, str]) -> Filter:

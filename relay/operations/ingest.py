@@ -6,6 +6,7 @@ probe that is answered. Knows neither Flask nor Lua.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -153,6 +154,12 @@ class Ingest:
         self._base = base
         self._pauses = Pauses()
         self._turns = Turns()
+
+    def with_rules(self, rules: RuleBook) -> Ingest:
+        """The same with other rules: what it knows of senders and of turns is shared."""
+        other = copy.copy(self)
+        other._rules = rules  # noqa: SLF001 - of our own copy
+        return other
 
     def receive(self, source: Source, webhook: Webhook, now: datetime) -> Ingested | Probed:
         """Answer a probe, or record one webhook.

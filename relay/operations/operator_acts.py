@@ -128,6 +128,12 @@ class OperatorActs:
         self._log(who, Asked.PING, portal)
         return question
 
+    def ask_templates(self, portal: str, who: str) -> Question:
+        """Have a worker list the templates of a portal, with their parameters; nothing is started."""
+        question = self.store.questions.ask(portal, Asked.TEMPLATES, "", self.clock())
+        self._log(who, "list templates", portal)
+        return question
+
     def end_workflow(self, workflow_id: str, who: str, act: str) -> Question:
         """Ask the portal to terminate or kill a workflow that the relay has started. Raises RefusedError."""
         if act not in METHODS:

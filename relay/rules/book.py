@@ -14,6 +14,7 @@ from relay.configuration.expressions import Expression
 from relay.configuration.fields import suggestion
 from relay.configuration.files import ConfigFile, read_yaml
 from relay.configuration.mistakes import Mistakes, collecting
+from relay.configuration.texts import SUFFIXES, yaml_files
 from relay.core.call import Call
 from relay.core.errors import InvalidEventError, Mistake, NotFoundError
 from relay.core.events import Intent, OnUncertain, Policy
@@ -127,12 +128,9 @@ def load_rules(
     of all files together.
     """
     with collecting(mistakes) as found:
-        files = [path]
-        if path.is_dir():
-            files = sorted(file for file in path.iterdir() if file.suffix in {".yaml", ".yml"})
-        elif path.suffix not in {".yaml", ".yml"}:
+        files = [path] if path.suffix in SUFFIXES else yaml_files(path)
+        if not files and not path.is_dir():
             found.add(Mistake(str(path), 0, "no such folder: expected one with a file for each rule"))
-            files = []
         reader = _Reader(sources, portals, found, base)
         rules = [rule for file in files if (rule := reader.read(file))]
         digest = hashlib.sha256(json.dumps(reader.contents, sort_keys=True).encode()).hexdigest()

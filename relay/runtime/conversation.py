@@ -19,10 +19,10 @@ from gunicorn.config import Config
 from gunicorn.http import get_parser
 from gunicorn.util import http_date
 
-from relay.sources import Source
 from relay.web.doorkeeper import Connection, Doorkeeper
 from relay.web.plain import MOST_HEAD, PlainRequest, read_plain
 from relay.web.plain_way import Answer, PlainWay
+from relay.web.short_way import Entrance
 
 AHEAD = 16_384
 """Bytes that are read in one go."""
@@ -92,9 +92,9 @@ class Conversation:
             received = received or self._receive(AHEAD, self._limits.seconds)
             if not received:
                 return
-            request, source, received = self._read(received)
-            if request and source:
-                is_last = self._answer(request, source, received)
+            request, entrance, received = self._read(received)
+            if request and entrance:
+                is_last = self._answer(request, entrance, received)
                 received = received[request.end :]
             else:
                 is_last, received = self._leave_to_gunicorn(listener, received, due)
@@ -109,11 +109,11 @@ class Conversation:
         except TimeoutError:
             return b""
 
-    def _read(self, received: bytes) -> tuple[PlainRequest | None, Source | None, bytes]:
+    def _read(self, received: bytes) -> tuple[PlainRequest | None, Entrance | None, bytes]:
         """The request and its source, if it is of the plain kind and its body comes at once; and all that has come."""
         request = read_plain(received, self._limits.bytes, self._limits.fields)
-        source = self._plain_way.source_of(request) if request else None
-        if request is None or source is None:
+        entrance = self._plain_way.entrance_of(request) if request else None
+        if request is None or entrance is None:
             return None, None, received
         due = time.monotonic() + PATIENCE_S if len(received) < request.end else 0.0
         while len(received) < request.end:
@@ -121,14 +121,14 @@ class Conversation:
             if not piece:
                 return None, None, received
             received += piece
-        return request, source, received
+        return request, entrance, received
 
-    def _answer(self, request: PlainRequest, source: Source, received: bytes) -> bool:
+    def _answer(self, request: PlainRequest, entrance: Entrance, received: bytes) -> bool:
         """Serve it; whether the connection ends here."""
         is_last = self._host.begin_request() or request.is_last
         self._keeper.serve(self._connection)
         try:
-            answer = self._plain_way.take(source, request, received[request.begin : request.end], self._connection)
+            answer = self._plain_way.take(entrance, request, received[request.begin : request.end], self._connection)
             return not self._send(as_bytes(answer, is_last=is_last)) or is_last
         finally:
             self._keeper.wait(self._connection)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,18 @@ from typing import Any
 from gunicorn.app.base import Application
 
 from relay.configuration.settings import Settings
+from relay.core.errors import ConfigError
 from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running
 from relay.health.misfits import say_misfit
+from relay.operations.bulk_replay import run_bulk_replays
 from relay.operations.configure import load_all
 from relay.runtime.threshold import DoorWorker, open_files
 from relay.store import Store
-from relay.web.app import create_app
-from relay.web.services import Services
+from relay.web.app import create_app, put_in_force
+from relay.web.services import services_of
 
+log = get_logger()
 HEAD_S = 5
 """The deadline of a head, where the file says none."""
 SHIPPED = Path(__file__).resolve().parents[2] / "config" / "gunicorn.conf.py"
@@ -30,15 +34,26 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._read: Any = None
         super().__init__(prog="python -m relay serve")
 
     def init(self, parser: Any, opts: Any, args: Any) -> None:
         """No command line is read."""
 
     def load_config(self) -> None:
-        """The operator's file, or the shipped one where there is none; then the address from the environment."""
+        """The operator's file, or the shipped one where there is none; then the address from the environment.
+
+        A file that cannot be read ends a start; later, when a SIGHUP has it read again, the one before stays.
+        """
         own = self._settings.config / "gunicorn.conf.py"
-        self.load_config_from_module_name_or_filename(str(own if own.exists() else SHIPPED))
+        try:
+            self.load_config_from_module_name_or_filename(str(own if own.exists() else SHIPPED))
+        except (Exception, SystemExit):  # gunicorn's own end of what it cannot read
+            if self._read is None:
+                raise
+            log.error("gunicorn.unread", file=str(own))  # noqa: TRY400 - it has printed what is wrong
+            self.cfg = self._read
+        self._read = self.cfg
         self.cfg.set("bind", f"{self._settings.host}:{self._settings.port}")
         # Whatever an operator's file says, nobody is waited for without end.
         self.cfg.set("worker_class", DoorWorker)
@@ -46,13 +61,24 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
 
     def load(self) -> Any:
         """The application, in each worker process."""
-        app = create_app(self._settings)
-        services: Services = app.extensions["services"]
-        keep_running("bulk-replays", services.bulk.run, threading.Event())
-        keep_running("primary", services.store.follow_primary, threading.Event())
-        keep_running("high-water", services.store.watch_high_water, threading.Event())
-        keep_running("spool", services.spooler.run, threading.Event())
+        # A worker that is born while files have a mistake runs with those before: without it, the arbiter would end.
+        app = create_app(self._settings_now(), or_last=True)
+        parts, stop = services_of(app), threading.Event()
+        # Files that are put in force change neither store nor spool; what works by rules asks for them each time.
+        keep_running("bulk-replays", partial(run_bulk_replays, lambda: services_of(app).bulk), stop)
+        keep_running("configuration", partial(parts.in_force.run, partial(put_in_force, app)), stop)
+        keep_running("primary", parts.store.follow_primary, stop)
+        keep_running("high-water", parts.store.watch_high_water, stop)
+        keep_running("spool", parts.spooler.run, stop)
         return app
+
+    def _settings_now(self) -> Settings:
+        """As the environment says now, for a secret in a file may have changed; after a mistake, as before."""
+        try:
+            return Settings.from_environment(os.environ, web=True)
+        except ConfigError as error:
+            log.error("settings.waiting", mistakes=[str(one) for one in error.mistakes])  # noqa: TRY400 - no traceback
+            return self._settings
 
 
 def warn_of_proxies(settings: Settings) -> None:
@@ -60,7 +86,7 @@ def warn_of_proxies(settings: Settings) -> None:
     is_alone = _is_loopback(settings.host) and settings.public_url is None
     if settings.trusted_proxies or is_alone:
         return
-    get_logger().warning(
+    log.warning(
         "proxies.none_trusted",
         host=settings.host,
         reason="RELAY_TRUSTED_PROXIES is empty. If a proxy or a container network stands in front of the relay, all "
@@ -83,14 +109,14 @@ def run_gunicorn() -> None:
     warn_of_proxies(settings)
     store = Store.open(settings.redis_url, settings.replicas)
     if warning := store.ensure_durable():
-        get_logger().warning("record.not_durable", reason=warning)
+        log.warning("record.not_durable", reason=warning)
     for misfit in store.misfits():
-        get_logger().warning("record.misfit", code=misfit.code, server=misfit.server, reason=say_misfit(misfit))
+        log.warning("record.misfit", code=misfit.code, server=misfit.server, reason=say_misfit(misfit))
     store.set_clock()
     if (memory := store.memory()).is_filling:
-        get_logger().warning("record.filling", used=memory.used, most=memory.most)
+        log.warning("record.filling", used=memory.used, most=memory.most)
     if moved := store.upgrade():
-        get_logger().info("record.upgraded", count=moved)
+        log.info("record.upgraded", count=moved)
     store.close()
     open_files()
     WebServer(settings).run()

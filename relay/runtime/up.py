@@ -166,7 +166,7 @@ class Machine:
 
             (record,) = self.supervisor.children
             wait_until_ready(self.var / "record", lambda: record.is_alive and not self.supervisor.stopping.is_set())
-        web = Child("web", run_web, stop_s=15.0, without=WORKERS_ONLY, log=self.log)
+        web = Child("web", run_web, stop_s=15.0, without=WORKERS_ONLY, is_hung_up=True, log=self.log)
         workers = Child("workers", run_workers, stop_s=WORKER_STOP_S, without=WEB_ONLY, log=self.log, must_start=True)
         self.supervisor.children += [web, workers]
         web.start()

@@ -14,6 +14,7 @@ from typing import Any
 from relay.configuration.fields import NAME, suggestion
 from relay.configuration.files import ConfigFile, Place, read_yaml
 from relay.configuration.mistakes import Mistakes
+from relay.configuration.texts import is_file, yaml_files
 from relay.core.errors import Mistake
 from relay.sources.building import build_verifier
 from relay.sources.proof.verifier import Verifier
@@ -159,7 +160,7 @@ class Profiles:
         if shipped.is_file():
             return shipped
         own = self._own_file(name)
-        return own if own and own.is_file() else None
+        return own if own and is_file(own) else None
 
     def _own_file(self, name: str) -> Path | None:
         return self._own / f"{name}{SUFFIX}" if self._own else None
@@ -183,7 +184,7 @@ def needed_names(contract: Mapping[str, Any]) -> set[str]:
 
 
 def _names(folder: Path) -> list[str]:
-    return sorted(file.stem for file in folder.glob(f"*{SUFFIX}"))
+    return [file.stem for file in yaml_files(folder) if file.suffix == SUFFIX]
 
 
 def _load(name: str, file: Path, mistakes: Mistakes) -> Profile | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,16 +19,18 @@ from relay.core.events import Delivery, Event
 from relay.core.ids import utc_now
 from relay.core.requirements import Requirement
 from relay.store.archive.known import KnownArchive, known_archives, note_archive
+from relay.store.operators.kept_files import KeptFiles
 from relay.store.operators.operators import Operators
 from relay.store.portals.portal import PortalRecord
 from relay.store.portals.questions import Questions
-from relay.store.portals.requirements import publish_rules, published_rules
+from relay.store.portals.requirements import publish_rules, published_rules, rules_digest
 from relay.store.portals.setback import hold, notice, run_watch
 from relay.store.portals.workers import Worker, read_workers
 from relay.store.record.compaction import Compaction
 from relay.store.record.endings import Endings
 from relay.store.record.high_water import HighWater, Mark
 from relay.store.record.joined_marks import one_key_for
+from relay.store.record.left_behind import open_of_rules, waiting_of_other_portals
 from relay.store.record.memory import Memory, read_memory
 from relay.store.record.needs import Group, read_groups
 from relay.store.record.places import Places
@@ -67,6 +69,7 @@ class Store:
         self.traces = Traces(redis)
         self.places = Places(redis)
         self.senders = Senders(redis)
+        self.files = KeptFiles(redis)
         self._misfits: list[Misfit] = []
         self._look_at = 0.0
 
@@ -156,6 +159,10 @@ class Store:
         """What was left last; None before the first."""
         return published_rules(self._redis)
 
+    def rules_digest(self) -> str | None:
+        """What tells the rules that were left last from others; None before the first."""
+        return rules_digest(self._redis)
+
     def series(self, now: datetime) -> dict[str, Series]:
         """What happened in the last hour, day and week."""
         return read_series(self._redis, now)
@@ -168,6 +175,11 @@ class Store:
         """How many deliveries of each rule there are, and when the newest was made."""
         indexes = {name: f"{keys.DELIVERIES_BY}rule:{name}" for name in names}
         return read_presence(self._redis, keys.DELIVERIES, "rule", indexes)
+
+    def left_behind(self, portals: Collection[str]) -> tuple[dict[str, int], dict[str, int]]:
+        """How many deliveries are on their way for portals other than these, and for rules that were removed."""
+        rules = open_of_rules(self.record, self.files.removed_rules())
+        return waiting_of_other_portals(self._redis, portals), {name: count for name, count in rules.items() if count}
 
     def restore(self, event: Event, deliveries: Sequence[Delivery]) -> bool:
         """Put an event that was forgotten back on record, with its deliveries as they were; False: it is there."""

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from flask import Flask
 
 from relay.configuration.settings import Settings
-from relay.core.errors import RecordUnavailableError
 from relay.core.ids import utc_now
 from relay.core.telemetry import get_logger
-from relay.health.thresholds import load_thresholds
 from relay.operations.bulk_replay import BulkReplays
-from relay.operations.configure import Config, load_all, load_config
+from relay.operations.configure import Config, load_all
+from relay.operations.in_force import InForce, Loaded
 from relay.operations.ingest import Ingest
 from relay.operations.operator_acts import OperatorActs
 from relay.operations.probing import Prober
 from relay.operations.replay import Replayer
 from relay.operations.spooling import Spooler
-from relay.rules import RuleBook
 from relay.store import Store
 from relay.store.operators.sessions import LONGEST
 from relay.store.record.collector import Collector
@@ -28,27 +27,27 @@ from relay.web import api, dashboard, done, hooks, ops, problems
 from relay.web.auth.guard import Guard, Role
 from relay.web.auth.proxies import TrustedProxies
 from relay.web.plain_way import PLAIN_WAY, PlainWay
-from relay.web.services import Services
+from relay.web.services import SERVICES, Services, services_of
 from relay.web.short_way import ShortWay
 
 log = get_logger()
 
 
-def create_app(settings: Settings | None = None) -> Flask:
+def create_app(settings: Settings | None = None, *, or_last: bool = False) -> Flask:
     """The application for a WSGI server.
 
-    settings: absent, they come from the environment. Raises ConfigError with every mistake in environment and files.
+    settings: absent, they come from the environment. or_last: where files have mistakes, those that were in force last
+    are used. Raises ConfigError with every mistake in environment and files.
     """
     if settings is None:
-        settings, config = load_all(os.environ)
-    else:
-        config = load_config(settings.config, os.environ, base=settings.public_url or "")
+        settings, _ = load_all(os.environ)
     store = Store.open(settings.redis_url, settings.replicas, state=settings.state)
     if warning := store.ensure_durable():
         log.warning("record.not_durable", reason=warning)
     store.set_clock()
     store.reached(utc_now())
-    publish(store, config.rules)
+    in_force = InForce(settings, os.environ, store)
+    loaded = in_force.begin(or_last=or_last)
     app = Flask("relay.web")
     app.secret_key = settings.secret_key
     app.config.update(
@@ -63,32 +62,43 @@ def create_app(settings: Settings | None = None) -> Flask:
         MAX_FORM_MEMORY_SIZE=64_000,
         MAX_CONTENT_LENGTH=64_000,  # forms of the dashboard; a hook has its source's own
     )
-    app.extensions["services"] = _furnish(settings, config, store)
+    app.extensions[SERVICES] = _furnish(settings, loaded, store, in_force)
     problems.register(app)
     for blueprint in (hooks.blueprint, done.blueprint, ops.blueprint, dashboard.blueprint):
         app.register_blueprint(blueprint)
     api.register(app)
-    short_way = ShortWay(app, app.wsgi_app, app.extensions["services"])
+    short_way = ShortWay(app, app.wsgi_app)
     proxies = TrustedProxies(short_way, settings.trusted_proxies, settings.sign_in_header)
     app.wsgi_app = proxies  # type: ignore[method-assign] # Flask's way
     app.extensions[PLAIN_WAY] = PlainWay(short_way, proxies)
     return app
 
 
-def publish(store: Store, rules: RuleBook) -> None:
-    """Leave the requirements for the workers; without them their check of templates waits, and nothing else."""
-    try:
-        store.publish_rules(rules.digest, [rule.requirement for rule in rules.all()], utc_now())
-    except RecordUnavailableError as error:
-        log.warning("rules.unpublished", reason=str(error))
-
-
-def _furnish(settings: Settings, config: Config, store: Store) -> Services:
-    persons = PersonIndex(settings.secret_key or "")
-    spooler = Spooler(store.record, Collector(store.record), Spool.of(settings.state, settings.spool_mb))
-    operator_acts = OperatorActs(
-        store, Replayer(store.record, config.sources, config.rules, persons, settings.public_url)
+def put_in_force(app: Flask, loaded: Loaded) -> None:
+    """Let the next request begin with other files. Whoever is in the middle of one ends it with those before."""
+    parts = services_of(app)
+    config = loaded.config
+    operator_acts = replace(parts.operator_acts, replayer=_replayer(parts.settings, config, parts.store, parts.persons))
+    app.extensions[SERVICES] = replace(
+        parts,
+        sources=config.sources,
+        rules=config.rules,
+        portals=config.portals,
+        thresholds=loaded.thresholds,
+        ingest=parts.ingest.with_rules(config.rules),
+        operator_acts=operator_acts,
+        bulk=BulkReplays(parts.store, operator_acts),
     )
+
+
+def _replayer(settings: Settings, config: Config, store: Store, persons: PersonIndex) -> Replayer:
+    return Replayer(store.record, config.sources, config.rules, persons, settings.public_url)
+
+
+def _furnish(settings: Settings, loaded: Loaded, store: Store, in_force: InForce) -> Services:
+    config, persons = loaded.config, PersonIndex(settings.secret_key or "")
+    spooler = Spooler(store.record, Collector(store.record), Spool.of(settings.state, settings.spool_mb))
+    operator_acts = OperatorActs(store, _replayer(settings, config, store, persons))
     return Services(
         settings=settings,
         sources=config.sources,
@@ -112,6 +122,7 @@ def _furnish(settings: Settings, config: Config, store: Store) -> Services:
         spooler=spooler,
         portals=config.portals,
         operator_acts=operator_acts,
-        thresholds=load_thresholds(settings.config),
+        thresholds=loaded.thresholds,
+        in_force=in_force,
         bulk=BulkReplays(store, operator_acts),
     )

@@ -35,7 +35,7 @@ DUPLICATE = "duplicate"
 
 def tell_metrics() -> Response:
     """Everything, as it is now; or why the asker may not know."""
-    if not _is_from_here() and (refused := need_metrics_token()):
+    if not is_from_here() and (refused := need_metrics_token()):
         return refused
     spooled = services().spooler.held()
     snapshot = take_snapshot(services().store, services().portals, services().sources, utc_now(), spooled)
@@ -138,7 +138,8 @@ def _gauge(name: str, text: str, label: str, values: Mapping[Any, float]) -> Met
     return family
 
 
-def _is_from_here() -> bool:
+def is_from_here() -> bool:
+    """Whether it is asked on this machine, and by nobody through a proxy."""
     settings = services().settings
     if settings.public_url or settings.trusted_proxies or any(name in request.headers for name in FORWARDED):
         return False

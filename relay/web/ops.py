@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from flask import Blueprint, Response, json
 
 from relay.core.errors import RecordUnavailableError
-from relay.web.metrics import tell_metrics
+from relay.web.metrics import is_from_here, tell_metrics
 from relay.web.services import services
 
 blueprint = Blueprint("ops", __name__)
@@ -31,8 +31,24 @@ def readyz() -> Response:
         "redis_writable": writable,
         "rules": services().rules.digest,
         "spooled_requests": services().spooler.held().requests,
+        "configuration": _configuration(),
     }
     return _json(body, 200 if writable else 503)
+
+
+def _configuration() -> Mapping[str, object]:
+    """What is in force here, and which changed files wait: to everybody by file and line, here with what is wrong."""
+    in_force = services().in_force
+    waiting = in_force.waiting
+    told: dict[str, object] = {
+        "digest": in_force.loaded.files.digest,
+        "in_force_since": in_force.loaded.since.isoformat(),
+        "waiting": None,
+    }
+    if waiting:
+        places = waiting.mistakes if is_from_here() else tuple(one.partition(": ")[0] for one in waiting.mistakes)
+        told["waiting"] = {"since": waiting.since.isoformat(), "mistakes": places}
+    return told
 
 
 @blueprint.get("/metrics")

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from werkzeug.sansio.utils import get_host
 
-from relay.sources import Headers, Source, Webhook
+from relay.sources import Headers, Webhook
 from relay.web.auth.proxies import Origin, TrustedProxies
 from relay.web.doorkeeper import Connection
 from relay.web.plain import METHOD, PlainRequest
-from relay.web.short_way import HOOKS, ShortWay
+from relay.web.short_way import HOOKS, Entrance, ShortWay
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -42,14 +42,14 @@ class PlainWay:
         self._short_way = short_way
         self._proxies = proxies
 
-    def source_of(self, request: PlainRequest) -> Source | None:
+    def entrance_of(self, request: PlainRequest) -> Entrance | None:
         """The source that takes it; None where WSGI has to say what is wrong with it."""
-        source = self._short_way.source_of(request.source)
-        if source is None or METHOD not in source.methods or request.end - request.begin > source.max_body:
+        entrance = self._short_way.entrance_of(request.source)
+        if entrance is None or METHOD not in entrance.source.methods:
             return None
-        return source
+        return None if request.end - request.begin > entrance.source.max_body else entrance
 
-    def take(self, source: Source, request: PlainRequest, body: bytes, connection: Connection) -> Answer:
+    def take(self, entrance: Entrance, request: PlainRequest, body: bytes, connection: Connection) -> Answer:
         """Record it, and say so. body: all of it."""
         origin = self._proxies.origin_of(connection.address, request.headers)
         base = self._short_way.public_url or f"{origin.scheme}://{get_host(origin.scheme, origin.host)}"
@@ -61,7 +61,7 @@ class PlainWay:
             remote_address=origin.address,
             public_url=base + request.target,
         )
-        answer = self._short_way.record(source, webhook, connection, lambda: _environ(request, origin))
+        answer = self._short_way.record(entrance, webhook, connection, lambda: _environ(request, origin))
         is_empty = answer.status_code in EMPTY
         return Answer(answer.status, answer.get_wsgi_headers({}).to_wsgi_list(), b"" if is_empty else answer.get_data())
 

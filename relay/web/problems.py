@@ -14,9 +14,11 @@ from flask import Flask, Response, json, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from relay.core.errors import (
+    ChangedError,
     InvalidEventError,
     NoAddressError,
     NotFoundError,
+    NotWritableError,
     RecordUnavailableError,
     RelayError,
     TooLargeError,
@@ -31,6 +33,8 @@ log = get_logger()
 RETRY_AFTER_S = 5
 STATUSES: dict[type[RelayError], int] = {
     NotFoundError: 404,
+    ChangedError: 409,
+    NotWritableError: 409,
     NotReplayableError: 409,
     NoAddressError: 409,
     RefusedError: 409,

@@ -1,16 +1,20 @@
-"""What a request handler has at hand. Built once in app.py; handlers get it by `services()`."""
+"""What a request handler has at hand: built in app.py, and anew where files have changed.
+
+It is replaced whole and never changed. Handlers get it by `services()`: a request ends with what it has begun with.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flask import current_app
+from flask import Flask, current_app, g
 
 from relay.configuration.portals import Portal
 from relay.configuration.settings import Settings
 from relay.health.assessment import Thresholds
 from relay.operations.bulk_replay import BulkReplays
+from relay.operations.in_force import InForce
 from relay.operations.ingest import Ingest
 from relay.operations.operator_acts import OperatorActs
 from relay.operations.spooling import Spooler
@@ -39,6 +43,7 @@ class Services:
     operator_acts: OperatorActs
     bulk: BulkReplays
     thresholds: Thresholds
+    in_force: InForce
 
     @property
     def record(self) -> Record:
@@ -51,8 +56,21 @@ class Services:
         return self.store.questions
 
 
+SERVICES = "services"
+"""Under this name the application's extensions hold it."""
+
+
 def services() -> Services:
-    """The parts of the application that answers this request."""
-    found = current_app.extensions["services"]
+    """The parts of the application that this request has begun with."""
+    if "services" not in g:
+        g.services = services_of(current_app)
+    found = g.services
+    assert isinstance(found, Services)  # noqa: S101 - for the type checker
+    return found
+
+
+def services_of(app: Flask) -> Services:
+    """The parts of the application that a request would begin with now."""
+    found = app.extensions[SERVICES]
     assert isinstance(found, Services)  # noqa: S101 - for the type checker
     return found

@@ -7,7 +7,7 @@ sends to a source is left to Flask, and whatever goes wrong is answered by its h
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from flask import Flask, Response
 
@@ -15,7 +15,7 @@ from relay.sources import Source, Webhook
 from relay.web import hooks
 from relay.web.dashboard.frame import protect_answer
 from relay.web.doorkeeper import Connection
-from relay.web.services import Services
+from relay.web.services import Services, services_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -23,39 +23,46 @@ if TYPE_CHECKING:
 HOOKS = "/hooks/"
 
 
+class Entrance(NamedTuple):
+    """A source, and the parts of the application that it belongs to: with these a request ends that has found it."""
+
+    parts: Services
+    source: Source
+
+
 class ShortWay:
     """WSGI middleware before Flask's own application."""
 
-    def __init__(self, flask: Flask, app: WSGIApplication, services: Services) -> None:
+    def __init__(self, flask: Flask, app: WSGIApplication) -> None:
         self._flask = flask
         self._app = app
-        self._services = services
-        self.public_url = services.settings.public_url
+        self.public_url = services_of(flask).settings.public_url
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        source = self.source_of(path.removeprefix(HOOKS)) if path.startswith(HOOKS) else None
-        if source is None or environ["REQUEST_METHOD"] not in source.methods:
+        entrance = self.entrance_of(path.removeprefix(HOOKS)) if path.startswith(HOOKS) else None
+        if entrance is None or environ["REQUEST_METHOD"] not in entrance.source.methods:
             return self._app(environ, start_response)
-        return self._take(source, environ)(environ, start_response)
+        return self._take(entrance, environ)(environ, start_response)
 
-    def source_of(self, name: str) -> Source | None:
+    def entrance_of(self, name: str) -> Entrance | None:
         """The source of this name, if no browser needs a page of it, or headers for scripts."""
-        source = self._services.sources.get(name)
-        return None if source is None or source.form or source.origins else source
+        parts = services_of(self._flask)
+        source = parts.sources.get(name)
+        return None if source is None or source.form or source.origins else Entrance(parts, source)
 
     def record(
-        self, source: Source, webhook: Webhook, connection: Connection, environ: Callable[[], WSGIEnvironment]
+        self, entrance: Entrance, webhook: Webhook, connection: Connection, environ: Callable[[], WSGIEnvironment]
     ) -> Response:
         """Record what a machine has sent, and say so. environ: makes what Flask needs where something goes wrong."""
         try:
-            return protect_answer(hooks.record(self._services, source, webhook, connection))
+            return protect_answer(hooks.record(*entrance, webhook, connection))
         except Exception as error:  # noqa: BLE001 - answered by the handlers of problems.py, which tell errors from bugs
             return self._answer_error(error, environ())
 
-    def _take(self, source: Source, environ: WSGIEnvironment) -> Response:
+    def _take(self, entrance: Entrance, environ: WSGIEnvironment) -> Response:
         try:
-            return protect_answer(hooks.take(self._services, source, self._flask.request_class(environ)))
+            return protect_answer(hooks.take(*entrance, self._flask.request_class(environ)))
         except Exception as error:  # noqa: BLE001 - likewise
             return self._answer_error(error, environ)
 

@@ -46,7 +46,7 @@ def test_one_whose_order_is_gone_is_given_up_and_the_others_go_on(api, bulk, rec
     record.redis.sadd(keys.BULKS, "rpl_00")  # which comes before every other
     begun = begin(api, record)
 
-    bulk.run(Rounds(1))
+    bulk_module.run_bulk_replays(lambda: bulk, Rounds(1))
 
     assert api.get(f"/replays/{begun}")["state"] == "finished"
     assert bulk.bulks.running() == []

@@ -23,6 +23,7 @@ from tests.chaos import (
     soak,
     steps,
     stranger,
+    swapped,
     waiting,
 )
 
@@ -46,6 +47,7 @@ def scenes() -> dict[str, Callable[[], Iterator[str]]]:
         "failover": failover.rows,
         "frozen": lambda: frozen.frozen(frozen.POINTS),
         "waiting": lambda: iter([waiting.waiting()]),
+        "swapped": lambda: iter([swapped.swapped(20, 2)]),
     }
 
 

@@ -30,6 +30,7 @@ from relay.core.ids import new_delivery_id, new_event_id, utc_now
 from relay.core.lifecycle import EventState, State
 from relay.core.places import Later, Result
 from relay.core.plan import Plan, Step
+from relay.store import Store
 from relay.store.record.collector import Collector
 from relay.store.record.ledger import Ledger
 from relay.store.record.record import Entry, Record
@@ -83,6 +84,7 @@ class Stage:
         self.valkey.start()
         self.url = f"unix://{self._socket}"
         self.record = Record(connect(self.url))
+        self.store = Store.open(self.url)
         self.portals: dict[str, Sandbox] = {}
         self.supervisors: list[subprocess.Popen[bytes]] = []
 

@@ -24,12 +24,12 @@ from tests.delivering.contexts import SECRET, add
 from tests.delivering.wire import Wire
 from tests.support.processes import kill
 from tests.support.waiting import until
-from workers.__main__ import share_out
 from workers.bitrix24.client import Client
 from workers.delivery import shifts as shifts_module
 from workers.delivery.shifts import Shifts
 from workers.delivery.worker import open_worker
 from workers.maintenance.sweeper import sweep
+from workers.runtime.serving import share_out
 
 PORTALS = ["one", "two", "three", "four"]
 SHARED = ["one", "three"]

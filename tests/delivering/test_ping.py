@@ -7,6 +7,7 @@ import pytest
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.core.requirements import Requirement
+from relay.core.templates import templates_of
 from relay.sandbox import starting
 from relay.store.portals.gate import Gate, GateState
 from relay.store.portals.questions import Questions
@@ -350,3 +351,44 @@ def test_a_portal_in_trouble_has_no_drift(context, record, portal):
 def test_without_rules_on_record_nobody_is_asked(context, portal):
     assert check(context) == []
     assert methods(portal) == {}
+
+
+# The studio asks for templates.
+
+
+def test_the_templates_of_a_portal_are_listed_with_their_parameters(context, record, portal):
+    parameters = {"Must": {"Name": "What must be", "Type": "string", "Required": "1"}}
+    kind = [*LEAD[:2], "LEAD"]
+    portal.add_templates({"id": 20, "name": "A lead", "document_type": kind, "parameters": parameters})
+    asked = Questions(record.redis).ask("main", "templates", "", utc_now())
+
+    answer(context, asked.id)
+
+    answered = Questions(record.redis).read(asked.id)
+    found = {one.id: one for one in templates_of(answered.answer)}
+    assert (answered.state, len(found)) == ("done", 11)
+    assert (found[20].name, found[20].document_type) == ("A lead", (*LEAD[:2], "LEAD"))
+    (must,) = found[20].parameters
+    assert (must.id, must.title, must.kind, must.is_required) == ("Must", "What must be", "string", True)
+    assert portal.started() == []
+
+
+def test_of_more_templates_than_are_kept_the_list_is_whole_up_to_there(context, record, portal, monkeypatch):
+    monkeypatch.setattr("workers.checks.questions.LONGEST_LIST", 3_000)
+    portal.add_templates([{"document_type": [*LEAD[:2], "LEAD"]} for _ in range(60)])
+    asked = Questions(record.redis).ask("main", "templates", "", utc_now())
+
+    answer(context, asked.id)
+
+    assert 5 < len(templates_of(Questions(record.redis).read(asked.id).answer)) < 60
+
+
+def test_a_portal_that_lists_no_templates_says_why(context, record, sandbox):
+    sandbox.portal.configure(bizproc_available=False)
+    asked = Questions(record.redis).ask("main", "templates", "", utc_now())
+
+    answer(context, asked.id)
+
+    answered = Questions(record.redis).read(asked.id)
+    assert answered.state == "failed"
+    assert "plan has no business processes" in answered.answer

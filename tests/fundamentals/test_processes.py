@@ -172,3 +172,17 @@ def test_a_child_ends_when_its_parent_is_killed(notes):
 
     until(lambda: not is_alive(int(line.split()[1])), "the child's end")
     assert lines(notes)[1:] == ["end-of-stays"]
+
+
+def test_other_children_can_be_kept_while_it_runs(start, notes):
+    stays, goes = (Child(name, children.stay, (notes, name)) for name in ("stays", "goes"))
+    supervisor, _, _ = start(stays, goes)
+    until(lambda: len(lines(notes)) == 2, "both to have started")
+    pids = dict(line.split() for line in lines(notes))
+
+    supervisor.keep([Child("stays", children.stay, (notes, "stays")), Child("new", children.stay, (notes, "new"))])
+
+    until(lambda: any(line.startswith("new ") for line in lines(notes)), "the new one to have started")
+    until(lambda: not is_alive(int(pids["goes"])), "the other to be gone")
+    assert is_alive(int(pids["stays"]))
+    assert [line.split()[0] for line in lines(notes)].count("stays") == 1

@@ -54,7 +54,7 @@ def take(app):
 
     def take(target, body, headers):
         request = read_plain(written(target, body, headers))
-        answer = way.take(way.source_of(request), request, body, Connection(None, "127.0.0.1"))
+        answer = way.take(way.entrance_of(request), request, body, Connection(None, "127.0.0.1"))
         return int(answer.status.split()[0]), sorted(answer.headers), CHANGING.sub(b"?", answer.body)
 
     return take
@@ -103,7 +103,7 @@ def test_what_ingest_is_given_is_what_wsgi_gives_it(app, monkeypatch, networks, 
     way = PlainWay(short_way, proxies)
     request = read_plain(written("/hooks/website?a=%2F&b=1", b"{}", {"Host": "relay"} | fields))
 
-    way.take(way.source_of(request), request, b"{}", Connection(None, "127.0.0.1"))
+    way.take(way.entrance_of(request), request, b"{}", Connection(None, "127.0.0.1"))
     Client(proxies, use_cookies=False).post(
         "/hooks/website?a=%2F&b=1",
         data=b"{}",
@@ -123,7 +123,7 @@ def test_who_needs_a_page_or_has_sent_too_much_is_left_to_wsgi(app):
 
     for path, body in [("nobody", b"{}"), ("small", b"x" * 1_001), ("website", b"{}")]:
         request = read_plain(written(f"/hooks/{path}", body, website()))
-        assert (way.source_of(request) is None) == (path != "website")
+        assert (way.entrance_of(request) is None) == (path != "website")
 
 
 @pytest.fixture(scope="module")

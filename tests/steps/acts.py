@@ -18,7 +18,7 @@ from typing import Any
 
 from relay.core.errors import RelayError
 from relay.core.lifecycle import State
-from relay.operations.bulk_replay import BulkReplays
+from relay.operations.bulk_replay import BulkReplays, run_bulk_replays
 from relay.operations.configure import Config, load_config
 from relay.operations.erase import Eraser, Traces
 from relay.operations.ingest import Ingest, Ingested
@@ -243,7 +243,7 @@ def begin_bulk(hands: Hands) -> str | None:
 
 def step_bulks(hands: Hands) -> None:
     """One round of the thread that does bulk replays."""
-    hands.bulk.run(OneRound())
+    run_bulk_replays(lambda: hands.bulk, OneRound())
 
 
 def erase(hands: Hands, value: str) -> bool:

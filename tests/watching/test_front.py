@@ -10,6 +10,7 @@ import pytest
 from relay.core.drift import Drift, DriftKind
 from relay.core.ids import new_event_id, time_of, to_ms, utc_now
 from relay.core.lifecycle import EventState, State
+from relay.store import Store
 from relay.store.portals.portal import PortalRecord
 from relay.store.record.statistics import read_series
 from tests.support.making import bring_to, claim_one, hold, make_attempt, make_entry, write, write_one
@@ -72,6 +73,23 @@ def test_a_source_that_has_fallen_silent_is_told(operator, record):
     write(record, make_entry([], at=utc_now() - timedelta(days=3)))
 
     assert needs(operator) == {"no word from source website": ("3 d", "/sources")}
+
+
+def test_changed_files_that_wait_and_what_is_in_the_configuration_no_more_are_told(operator, record, redis):
+    files = Store(redis).files
+    files.say_waiting(
+        "web@here", ["config/rules/a.yaml:6: unknown portal", "config/rules/b.yaml:1: missing"], utc_now()
+    )
+    write_one(record, utc_now(), portal="former")
+    removed = write_one(record, utc_now())
+    files.note_rules([removed.rule], [], utc_now())
+
+    words = "in changed files that the web process on here cannot use: those before stay in force"
+    assert needs(operator) == {
+        words: ("2 mistakes", "/rules#waiting-files"),
+        "for portal former, which portals.yaml no longer has: nobody sends them": ("1", "/deliveries?portal=former"),
+        f"of rule {removed.rule}, which was removed: sent as they were made": ("2", f"/deliveries?rule={removed.rule}"),
+    }
 
 
 def test_the_counts_of_the_last_hour_are_those_of_what_happened(operator, record, redis):

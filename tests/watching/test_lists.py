@@ -10,7 +10,9 @@ import pytest
 from redis.connection import AbstractConnection
 
 from relay.core.drift import Drift, DriftKind
+from relay.core.ids import utc_now
 from relay.core.lifecycle import State
+from relay.store import Store
 from relay.store.portals.portal import PortalRecord
 from tests.support.making import NOON, bring_to, make_entry, write
 from tests.support.senders import SEED, dump, website
@@ -169,6 +171,21 @@ def test_every_rule_is_shown_with_what_became_of_it(operator, redis):
     assert "document-lead.yaml" in text
     assert '<a href="/deliveries?rule=document-lead">1</a>' in text
     assert "the portal has no such template" in text
+
+
+def test_that_a_rule_fits_is_said_when_these_rules_were_checked(operator, redis, app):
+    assert "not checked yet" in show(operator, "/rules")
+    PortalRecord(redis, "main").say_checked(app.extensions["services"].rules.digest)
+    text = show(operator, "/rules")
+    assert ("fits" in text, "not checked yet" in text) == (True, False)
+
+
+def test_the_page_of_rules_says_which_changed_files_wait_and_why(operator, redis):
+    assert "Changed files are not in force" not in show(operator, "/rules")
+    Store(redis).files.say_waiting("web@here", ["config/rules/a.yaml:6: unknown portal 'nowhere'"], utc_now())
+    text = show(operator, "/rules")
+    assert "Changed files are not in force" in text
+    assert "config/rules/a.yaml:6: unknown portal &#39;nowhere&#39;" in text
 
 
 def test_the_page_says_whether_web_and_workers_have_the_same_rules(operator, redis):

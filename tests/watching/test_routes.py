@@ -18,6 +18,9 @@ PAGES_FOR_OPERATORS = {
     "dashboard.confirm_leaving",
     "dashboard.confirm_switch",
     "dashboard.body_of_event",
+    "dashboard.studio",
+    "dashboard.rule_changes",
+    "dashboard.rule_change",
 }
 
 
@@ -33,6 +36,7 @@ def routes(app, record):
         "kind": "csv",
         "bulk_id": "rpl_1",
         "question_id": "ask_1",
+        "change_id": "chg_1-0",
     }
     found = []
     for rule in app.url_map.iter_rules():

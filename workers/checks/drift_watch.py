@@ -1,13 +1,13 @@
 """Beside the workers, now and then: does every rule still fit its template and its portal?
 
-Reports drift once, and when it changes.
+Reports drift once, and when it changes. Other rules, or another portal, are looked at within seconds.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from relay.core.drift import Drift
@@ -20,22 +20,26 @@ from workers.portal.client import PacedClient
 from workers.portal.context import Context
 
 EVERY = timedelta(hours=1)
-FIRST_AFTER_S = 5.0
+LOOK_S = 5.0
 """The web process, started at the same time, has left its requirements by then."""
 
 log = get_logger()
 
 
 def run_watch(contexts: Sequence[Context], stop: threading.Event) -> None:
-    """Check soon after the start, then hourly."""
-    pause_s = FIRST_AFTER_S
-    while not stop.wait(pause_s):
-        for context in contexts:
+    """Check soon after the start and after a change, then hourly. contexts: may be others each time."""
+    checked: dict[str, tuple[Context, str, datetime]] = {}
+    while not stop.wait(LOOK_S):
+        for context in tuple(contexts):
+            name, now = context.portal.name, context.clock()
             try:
-                check(context)
+                digest = context.store.rules_digest() or ""
+                before, of_rules, at = checked.get(name, (None, "", now))
+                if before is not context or of_rules != digest or now - at >= EVERY:
+                    checked[name] = context, digest, now
+                    check(context)
             except RecordUnavailableError as error:
-                log.warning("drift.unchecked", portal=context.portal.name, reason=str(error))
-        pause_s = EVERY.total_seconds()
+                log.warning("drift.unchecked", portal=name, reason=str(error))
 
 
 def check(context: Context) -> list[Drift]:
@@ -47,6 +51,7 @@ def check(context: Context) -> list[Drift]:
     drift = _look(context.client, requirements)
     if drift is None:
         return []
+    context.kept.say_checked(published[0])
     if context.kept.keep_drift([one.to_wire() for one in drift]):
         log.warning("rules.drifted", portal=context.portal.name, found=[str(one) for one in drift])
         if drift:

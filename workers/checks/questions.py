@@ -1,10 +1,19 @@
-"""Answers what a person asks of a portal: end a workflow, or is all well. Asked in the web process, called here."""
+"""Answers what a person asks of a portal: end a workflow, is all well, which templates are there.
+
+Asked in the web process, called here.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+from typing import Any
+
 from relay.core.errors import NotFoundError
 from relay.core.telemetry import get_logger
-from relay.store.portals.questions import METHODS, Asked, Question, QuestionState
+from relay.core.templates import PortalTemplate
+from relay.store.portals.questions import LONGEST_ANSWER, LONGEST_LIST, METHODS, Asked, Question, QuestionState
+from workers.checks.drift import read_templates
 from workers.checks.preflight import check_up, trouble_of
 from workers.portal.context import Context
 
@@ -20,14 +29,39 @@ def answer(context: Context, question_id: str) -> None:
         return
     if question.state is not QuestionState.ASKED:
         return
-    done, text = _ping(context) if question.act is Asked.PING else _end(context, question)
-    questions.answer(question_id, done=done, answer=text)
+    longest = LONGEST_ANSWER
+    if question.act is Asked.PING:
+        done, text = _ping(context)
+    elif question.act is Asked.TEMPLATES:
+        (done, text), longest = _templates(context), LONGEST_LIST
+    else:
+        done, text = _end(context, question)
+    questions.answer(question_id, done=done, answer=text, longest=longest)
     log.info("question.answered", question_id=question_id, act=question.act, done=done)
 
 
 def _ping(context: Context) -> tuple[bool, str]:
     findings = check_up(context)
     return findings.is_well, "\n".join(findings.lines)
+
+
+def _templates(context: Context) -> tuple[bool, str]:
+    rows, answer = read_templates(context.client)
+    if not isinstance(answer.result, list):
+        return False, trouble_of(answer)
+    return True, _listed(PortalTemplate.from_row(number, row).to_wire() for number, row in rows.items())
+
+
+def _listed(templates: Iterable[dict[str, Any]]) -> str:
+    """As JSON, as many as may be kept: half of a list could not be read."""
+    texts, size = [], 2
+    for template in templates:
+        text = json.dumps(template, ensure_ascii=False)
+        size += len(text) + 2
+        if size > LONGEST_LIST:
+            break
+        texts.append(text)
+    return f"[{', '.join(texts)}]"
 
 
 def _end(context: Context, question: Question) -> tuple[bool, str]:

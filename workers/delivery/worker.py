@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import FrameType
 
 from redis import Redis
@@ -128,11 +128,14 @@ def open_worker(name: str, portals: Sequence[str], shifts: Shifts, connection: R
     return worker
 
 
-def work(name: str, portals: Sequence[str], burst: bool) -> None:
-    """One worker process: takes the jobs of its portals, and works at each on a thread of its own."""
+def work(name: str, addresses: Mapping[str, Address], burst: bool) -> None:
+    """One worker process: takes the jobs of its portals, and works at each on a thread of its own.
+
+    It is told where they are by its parent, which reads the files: one that is started again while they have a mistake
+    goes on with what is in force.
+    """
     configure(f"worker-{name}")
-    settings = Settings.from_environment(os.environ)
-    addresses = addresses_of(settings, portals)
+    settings, portals = Settings.from_environment(os.environ), list(addresses)
     redis = connect(settings.redis_url)
     # One store for all: its connections are lent to one thread at a time. Each portal's client is its thread's own.
     store = Store(redis, settings.replicas, state=settings.state)
@@ -150,17 +153,15 @@ def work(name: str, portals: Sequence[str], burst: bool) -> None:
     jobs = connect(settings.redis_url, blocking=True)
     keep_running("primary", lambda stop: store.follow_primary(stop, jobs), threading.Event())
     worker = open_worker(full_name, portals, shifts, jobs)
-    log.info("worker.started", portals=list(portals), hosts=[address.host for address in addresses.values()])
+    log.info("worker.started", portals=portals, hosts=[address.host for address in addresses.values()])
     if burst:
         store.record.wake(portals, utc_now())
     worker.work(burst=burst, logging_level="WARNING")
-    log.info("worker.stopped", portals=list(portals))
+    log.info("worker.stopped", portals=portals)
 
 
-def addresses_of(
-    settings: Settings, only: Sequence[str] | None, mistakes: Mistakes | None = None
-) -> dict[str, Address]:
-    """The address of every portal, or of some.
+def addresses_of(settings: Settings, only: str | None, mistakes: Mistakes | None = None) -> dict[str, Address]:
+    """The address of every portal, or of one.
 
     Mistakes are added to those that were handed down; else ConfigError is raised with every one.
     """
@@ -168,7 +169,9 @@ def addresses_of(
         portals = load_portals(settings.config / "portals.yaml", found)
         if only is None:
             return load_addresses(portals, os.environ, found)
-        for unknown in (name for name in only if portals and name not in portals):
+        if only in portals:
+            return load_addresses({only: portals[only]}, os.environ, found)
+        if portals:
             known = ", ".join(sorted(portals))
-            found.add(Mistake("config", 0, f"no portal {unknown!r} in portals.yaml: expected one of {known}"))
-        return load_addresses({name: portals[name] for name in only if name in portals}, os.environ, found)
+            found.add(Mistake("config", 0, f"no portal {only!r} in portals.yaml: expected one of {known}"))
+        return {}

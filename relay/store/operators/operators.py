@@ -20,6 +20,7 @@ from relay.store.operators.alerts import Alert, read_alerts
 from relay.store.operators.audit_log import Act
 from relay.store.operators.bulk_replays import Bulks
 from relay.store.operators.idempotency import Idempotency
+from relay.store.operators.rule_changes import RuleChanges
 from relay.store.operators.sessions import Sessions
 
 
@@ -30,6 +31,7 @@ class Operators:
         self._redis = redis
         self.bulk_replays = Bulks(redis)
         self.idempotency = Idempotency(redis)
+        self.rule_changes = RuleChanges(redis)
 
     def log(self, act: Act) -> None:
         """Write an act into the audit log."""

@@ -114,6 +114,17 @@ class PortalRecord:
         return (before or b"[]").decode() != text
 
     @guarded
+    def say_checked(self, digest: str) -> None:
+        """Say that the rules of this digest were compared with its templates."""
+        self._redis.hset(keys.CHECKED_RULES, self.name, digest)
+
+    @guarded
+    def checked_rules(self) -> str | None:
+        """The digest of the rules that were compared last; None before the first."""
+        kept: Any = self._redis.hget(keys.CHECKED_RULES, self.name)
+        return kept.decode() if kept else None
+
+    @guarded
     def in_line(self) -> int:
         """How many deliveries wait, pending and retrying, also behind another of their order."""
         counts: list[int] = [self._count(keys.WAITING), self._count(keys.BLOCKED)]

@@ -1,4 +1,4 @@
-"""What a person asks of a portal through the relay: end a workflow, or whether all is well.
+"""What a person asks of a portal through the relay: end a workflow, whether all is well, which templates there are.
 
 The web process asks, a worker calls and answers: the web process holds no credential, so it leaves the question on
 record, wakes a worker, and reads the answer there.
@@ -23,6 +23,8 @@ from relay.store.redis.scripts import Script, ScriptCall, pairs, run
 ASK = Script.load("ask")
 KEPT_S = 86_400
 LONGEST_ANSWER = 4_000
+LONGEST_LIST = 400_000
+"""Characters of the templates of a portal: some hundred, with their parameters."""
 
 
 class Asked(StrEnum):
@@ -34,6 +36,8 @@ class Asked(StrEnum):
     """End a workflow and delete its data."""
     PING = "ping"
     """No workflow: credential, scope, administrator, templates and rules are looked at."""
+    TEMPLATES = "templates"
+    """No workflow: the templates that can be started, as PortalTemplate.to_wire writes them, in a JSON list."""
 
 
 class QuestionState(StrEnum):
@@ -50,7 +54,7 @@ METHODS = {Asked.TERMINATE: "bizproc.workflow.terminate", Asked.KILL: "bizproc.w
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question and, when there is one, its answer. answer: the portal's words.
+    """A question and, when there is one, its answer. answer: the portal's words, or what `act` says.
 
     workflow_id: empty where the portal itself is asked about.
     """
@@ -111,7 +115,7 @@ class Questions:
         )
 
     @guarded
-    def answer(self, question_id: str, *, done: bool, answer: str) -> None:
-        """Leave the answer."""
-        fields = {"state": QuestionState.DONE if done else QuestionState.FAILED, "answer": answer[:LONGEST_ANSWER]}
+    def answer(self, question_id: str, *, done: bool, answer: str, longest: int = LONGEST_ANSWER) -> None:
+        """Leave the answer; at most so many characters of it are kept."""
+        fields = {"state": QuestionState.DONE if done else QuestionState.FAILED, "answer": answer[:longest]}
         self._redis.hset(keys.QUESTION + question_id, mapping=fields)  # type: ignore[arg-type] # invariant in redis-py

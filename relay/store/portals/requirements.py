@@ -23,6 +23,13 @@ def publish_rules(redis: Redis, digest: str, requirements: Iterable[Requirement]
 
 
 @guarded
+def rules_digest(redis: Redis) -> str | None:
+    """The digest alone. Raises RecordUnavailableError."""
+    kept: Any = redis.hget(keys.RULES, "digest")
+    return kept.decode() if kept else None
+
+
+@guarded
 def published_rules(redis: Redis) -> tuple[str, list[Requirement]] | None:
     """The digest and the requirements that were left last; None before the first. Raises RecordUnavailableError."""
     kept: Any = redis.hmget(keys.RULES, ["digest", "requirements"])

@@ -67,7 +67,12 @@
                                              newest first                                 TTL: a week unused
     relay:tokens:{portal}            hash    the OAuth pair in force
     relay:rules                      hash    digest and requirements of the rules in force
+    relay:rule-changes               stream  what rule files were before and after each change, newest last  capped
+    relay:in-force                   hash    the files of the configuration in force, packed, their digest, since when
+    relay:waiting-files              hash    process and host -> which changed files it cannot use, why, since when
+    relay:removed-rules              hash    a rule that is in force no more -> when it was found to be so
     relay:drift:{portal}             string  what of the rules does not fit the portal, as JSON
+    relay:checked-rules              hash    portal -> the digest of the rules that were compared with it last
     relay:question:{ask_}            hash    what a person asked of a portal, and the answer     TTL: a day
     relay:questions:{portal}         list    questions that no worker has taken yet              TTL: a day
     relay:acts                       stream  what persons did, newest last                capped
@@ -140,7 +145,12 @@ FOUND = f"{PREFIX}found:"
 CODES = f"{PREFIX}codes:"
 TOKENS = f"{PREFIX}tokens:"
 RULES = f"{PREFIX}rules"
+RULE_CHANGES = f"{PREFIX}rule-changes"
+IN_FORCE = f"{PREFIX}in-force"
+WAITING_FILES = f"{PREFIX}waiting-files"
+REMOVED_RULES = f"{PREFIX}removed-rules"
 DRIFT = f"{PREFIX}drift:"
+CHECKED_RULES = f"{PREFIX}checked-rules"
 QUESTION = f"{PREFIX}question:"
 QUESTIONS = f"{PREFIX}questions:"
 ACTS = f"{PREFIX}acts"

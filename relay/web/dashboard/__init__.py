@@ -17,6 +17,8 @@ from relay.web.dashboard import (  # noqa: F401 - each adds its routes
     rules,
     sessions,
     sources,
+    studio,
+    studio_changes,
 )
 from relay.web.dashboard.frame import blueprint
 

@@ -76,6 +76,12 @@ def _link(need: Need) -> Link:
             url = url_for("dashboard.deliveries", state=State.PENDING.value, portal=need.subject)
         case NeedCode.FAILOVER:
             url = url_for("dashboard.index")
+        case NeedCode.FILES:
+            url = url_for("dashboard.rules", _anchor="waiting-files")
+        case NeedCode.PORTAL_REMOVED:
+            url = url_for("dashboard.deliveries", portal=need.subject)
+        case NeedCode.RULE_REMOVED:
+            url = url_for("dashboard.deliveries", rule=need.subject)
         case NeedCode.SILENT | NeedCode.MEMORY | NeedCode.ARCHIVE | NeedCode.SPOOLED | NeedCode.CLOCK:
             url = url_for("dashboard.sources")
         case _:

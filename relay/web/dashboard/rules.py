@@ -7,6 +7,7 @@ from typing import Any
 from flask import abort, render_template, request
 
 from relay.core.errors import RelayError, UnreadableError, UnsupportedTypeError
+from relay.core.ids import utc_now
 from relay.operations.preview import Tried, read_given, try_rules
 from relay.web.dashboard.frame import blueprint, for_viewers
 from relay.web.presenters.event_details import details_of, rule_named
@@ -25,8 +26,25 @@ def rules() -> Any:
     presence = store.presence_of_rules([rule.name for rule in book.all()])
     published = store.published_rules()
     drift = [one for name in services().portals for one in drift_of(name)]
-    rows = [(rule, presence[rule.name], [one for one in drift if one.rule == rule.name]) for rule in book.all()]
-    return render_template("rules.html", rows=rows, digest=book.digest, published=published[0] if published else None)
+    checked = {name for name in services().portals if store.portal(name).checked_rules() == book.digest}
+    rows = [
+        (
+            rule,
+            presence[rule.name],
+            [one for one in drift if one.rule == rule.name],
+            "fits" if rule.requirement.portal in checked else "not checked yet",
+        )
+        for rule in book.all()
+    ]
+    return render_template(
+        "rules.html",
+        rows=rows,
+        digest=book.digest,
+        published=published[0] if published else None,
+        sources=sorted(services().sources),
+        since=services().in_force.loaded.since,
+        waiting=store.files.waiting(utc_now()),
+    )
 
 
 @blueprint.get("/rules/try")

@@ -1,0 +1,281 @@
+"""From a captured event to the text of a rule: the paths in it, a name and a type for each value, a first draft.
+
+Pure: it reads no record, asks no portal and writes no file. Every tree is bounded, for a body may be a megabyte of
+anything.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from marshmallow import ValidationError
+
+from relay.operations.rule_text import content_of, filled, line, put, scalar
+from relay.rules.values import TYPES
+
+MOST_NODES = 400
+DEEPEST = 12
+MOST_DRAFTED = 20
+"""Values that a draft takes from an event by itself."""
+ROOTS = ("body", "envelope", "query", "headers", "received_at")
+"""In the order in which people look for something."""
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PHONE_NAME = re.compile(r"phone|tel|mobile|whatsapp|тел", re.IGNORECASE)
+_PERSON_NAME = re.compile(r"(first|last|full|middle|second|sur|client|customer|user)?_?name|fio|фио|имя", re.IGNORECASE)
+_KINDS = ("body.event", "body.type", "body.action", "body.form", "body.kind", "body.event_type", "body.object")
+_EVENT_HEADER = re.compile(r"x-[a-z0-9-]*(event|topic)[a-z-]*")
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.:/-]{0,60}")
+_DIGITS = re.compile(r"[1-9][0-9]{0,17}|0")
+DOCUMENTS = ("lead", "deal", "contact", "company", "quote", "invoice")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One place in an event. number: counted as the tree is read; children: none where it is a value."""
+
+    number: int
+    keys: tuple[str | int, ...]
+    value: Any = field(repr=False)
+    children: tuple[Node, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """The JMESPath expression that finds it."""
+        return path_of(self.keys)
+
+    @property
+    def name(self) -> str:
+        """What it is called where it stands."""
+        return str(self.keys[-1])
+
+    @property
+    def is_leaf(self) -> bool:
+        return not self.children
+
+    def leaves(self) -> Iterator[Node]:
+        """The values in it."""
+        if self.is_leaf:
+            yield self
+        for child in self.children:
+            yield from child.leaves()
+
+    def find(self, number: int) -> Node | None:
+        """The node of this number."""
+        if self.number == number:
+            return self
+        return next((found for child in self.children if (found := child.find(number))), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """What a rule sees of an event. is_cut: more than can be shown stands in it."""
+
+    roots: tuple[Node, ...]
+    is_cut: bool = False
+
+    def leaves(self) -> list[Node]:
+        return [leaf for root in self.roots for leaf in root.leaves()]
+
+    def find(self, number: int) -> Node | None:
+        return next((found for root in self.roots if (found := root.find(number))), None)
+
+
+def tree_of(context: Mapping[str, Any]) -> Tree:
+    """The tree of what rules see (relay/sources/context.py)."""
+    builder = _Builder()
+    roots = [builder.build((name,), context[name]) for name in ROOTS if context.get(name) not in (None, "", {}, [])]
+    return Tree(tuple(root for root in roots if root), builder.is_cut)
+
+
+class _Builder:
+    """Counts as it goes down, and leaves out what is too much."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.is_cut = False
+
+    def build(self, keys: tuple[str | int, ...], value: Any) -> Node | None:
+        if self.count >= MOST_NODES:
+            self.is_cut = True
+            return None
+        self.count += 1
+        number = self.count
+        inner: Iterable[tuple[str | int, Any]] = ()
+        if isinstance(value, Mapping):
+            inner = ((str(key), one) for key, one in value.items())
+        elif isinstance(value, list) and any(isinstance(one, dict | list) for one in value):
+            inner = enumerate(value)
+        if len(keys) > DEEPEST:
+            self.is_cut, inner = True, ()
+        children = tuple(node for key, one in inner if (node := self.build((*keys, key), one)))
+        return Node(number, keys, value, children)
+
+
+def path_of(keys: Sequence[str | int]) -> str:
+    """The JMESPath expression of these keys: `body.lead."first name"`, `body.items[0].id`."""
+    text = ""
+    for key in keys:
+        if isinstance(key, int):
+            text += f"[{key}]"
+            continue
+        word = key if _IDENTIFIER.fullmatch(key) else json.dumps(key, ensure_ascii=False)
+        text += f".{word}" if text else word
+    return text
+
+
+def type_of(value: Any, name: str = "") -> str:
+    """The type of a rule's value that fits what came under this name."""
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, list):
+        return "list"
+    if isinstance(value, int | float) or not isinstance(value, str):
+        is_phone = isinstance(value, int) and _PHONE_NAME.search(name) and _fits("phone", value)
+        return "phone" if is_phone else "integer" if isinstance(value, int) else "number" if value else "string"
+    text = value.strip()
+    if _PHONE_NAME.search(name) and _fits("phone", text):
+        return "phone"
+    if text.startswith("+") and _fits("phone", text):
+        return "phone"
+    if _DIGITS.fullmatch(text):
+        return "integer"
+    if text.lower() in {"true", "false"}:
+        return "boolean"
+    return next((kind for kind in ("email", "url", "datetime", "date") if _fits_whole(kind, text)), "string")
+
+
+def _fits_whole(kind: str, text: str) -> bool:
+    # A date is read of a date with a time, too, and the time would be lost.
+    return _fits(kind, text) and (kind != "date" or len(text) == 10)
+
+
+def _fits(kind: str, value: Any) -> bool:
+    try:
+        TYPES[kind]().deserialize(value)
+    except ValidationError:
+        return False
+    return True
+
+
+def name_of(keys: Sequence[str | int], taken: Collection[str]) -> str:
+    """A name for the value at these keys that is not taken: `email`, `lead_id`, `lead_id_2`."""
+    words = [str(key) for key in keys[1:] if isinstance(key, str)] or [str(keys[0])]
+    count = 2 if len(words) > 1 and words[-1].lower() in {"id", "value", "name", "type", "number"} else 1
+    while count <= len(words):
+        if (name := _identifier("_".join(words[-count:]))) not in taken:
+            return name
+        count += 1
+    return next(fresh for number in range(2, 10_000) if (fresh := f"{name[:58]}_{number}") not in taken)
+
+
+def _identifier(text: str) -> str:
+    word = re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_").lower()[:60]
+    return word if word[:1].isalpha() else f"value_{word}".rstrip("_")
+
+
+def extract_spec(node: Node, *, required: bool = False, document: bool = False) -> str:
+    """The entry of `extract` for a value, as YAML of one line. document: it is the number of a document."""
+    kind = "integer" if document else type_of(node.value, node.name)
+    options = [f"from: {scalar(node.path)}"]
+    if kind != "string":
+        options.append(f"type: {kind}")
+    if required or document:
+        options.append("required: true")
+    if document:
+        options.append("min: 1")
+    if kind == "string" and _PERSON_NAME.fullmatch(node.name):
+        options.append("personal: true")
+    return f"{{{', '.join(options)}}}"
+
+
+def take(text: str, node: Node, *, required: bool = False, document: bool = False) -> tuple[str, str]:
+    """The text with this value among what the rule extracts, and the value's name; one that is there is used again.
+
+    Raises UneditableError.
+    """
+    extract = content_of(text).get("extract")
+    known: Mapping[str, Any] = extract if isinstance(extract, dict) else {}
+    for name, spec in known.items():
+        if isinstance(spec, dict) and spec.get("from") == node.path and not document:
+            return text, name
+    name = name_of(node.keys, known.keys() | _step_names(text))
+    same = next((one for one, spec in known.items() if isinstance(spec, dict) and spec.get("from") == node.path), name)
+    return put(text, ("extract", same), extract_spec(node, required=required, document=document)), same
+
+
+def _step_names(text: str) -> set[str]:
+    content = content_of(text)
+    return {name for key in ("find", "make") if isinstance(steps := content.get(key), dict) for name in steps}
+
+
+def condition_of(tree: Tree) -> str:
+    """A `when` that tells this event from others of its source, where something in it says what it is; else empty."""
+    leaves = tree.leaves()
+    marks = [leaf for leaf in leaves if leaf.keys[0] == "headers" and _EVENT_HEADER.fullmatch(leaf.name)]
+    marks += [leaf for path in _KINDS for leaf in leaves if leaf.path == path]
+    found = [equals(leaf) for leaf in marks if isinstance(leaf.value, str) and _WORD.fullmatch(leaf.value)]
+    return " && ".join(found[:2])
+
+
+def equals(node: Node) -> str:
+    """The condition that this stands there: of a text `path == 'text'`, of anything else that something does."""
+    if not isinstance(node.value, str) or not node.value or len(node.value) > 200:
+        return node.path
+    escaped = node.value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{node.path} == '{escaped}'"
+
+
+def draft(name: str, source: str, portal: str, tree: Tree | None = None, origin: str = "") -> str:
+    """The beginning of a rule: its name, source, condition, and the document that the event names, if it names one.
+
+    origin: the id of the event, for the comment above. What is not known yet is left out, and `check` asks for it.
+    """
+    text = f"# Drafted from {origin}.\n" if origin else ""
+    text += f"name: {name}\nsource: {source}\n"
+    if tree and (when := condition_of(tree)):
+        text = put(text, ("when",), line(when))
+    text = put(text, ("start", "portal"), scalar(portal))
+    if tree and (found := document_in(tree)):
+        kind, node = found
+        text, value = take(text, node, document=True)
+        text = put(text, ("start", "document_id"), f"{{{kind}: {filled(value)}}}")
+    return text
+
+
+def whole_draft(name: str, source: str, portal: str, tree: Tree, origin: str) -> str:
+    """A draft that extracts the values of the body, for the terminal: template and parameters are to be filled in."""
+    text = put(draft(name, source, portal, tree, origin), ("start", "template_id"), "1")
+    if "document_id" not in content_of(text)["start"]:
+        text = put(text, ("start", "document_id"), '{lead: "1"}')
+    for leaf in [one for one in tree.leaves() if one.keys[0] == "body"][:MOST_DRAFTED]:
+        if leaf.value not in (None, "") and not isinstance(leaf.value, dict):
+            text, _ = take(text, leaf)
+    return put(text, ("start", "parameters"), "{}")
+
+
+def document_in(tree: Tree) -> tuple[str, Node] | None:
+    """The kind of a document and the place of its number, where the event plainly has one, such as `lead.id`."""
+    for leaf in tree.leaves():
+        words = [str(key).lower() for key in leaf.keys]
+        if leaf.keys[0] == "body" and _is_number(leaf.value):
+            for kind in DOCUMENTS:
+                if words[-2:] == [kind, "id"] or words[-1] in {f"{kind}_id", f"{kind}id"}:
+                    return kind, leaf
+    return None
+
+
+def rule_name(source: str, tree: Tree | None, taken: Collection[str]) -> str:
+    """A name for a rule that no other has: the source, and what says which of its events this is."""
+    word = re.search(r"'([^']+)'", condition_of(tree)) if tree else None
+    name = re.sub(r"[^a-z0-9_-]+", "-", f"{source}-{word[1]}".lower() if word else source).strip("-")[:56]
+    if name not in taken:
+        return name
+    return next(fresh for number in range(2, 10_000) if (fresh := f"{name}-{number}") not in taken)
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, bool) and bool(re.fullmatch(r"[1-9][0-9]{0,18}", str(value).strip()))

@@ -1,0 +1,176 @@
+"""What this web process runs with, and the look at the files that puts changed ones in force without a restart.
+
+A set of files is put in force whole, when all of it is right; until then the one before stays, and the record says
+since when which files wait and why. It answers no request and knows no Flask: who does is handed the new set.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from relay.configuration.file_set import FileSet, FileWatch
+from relay.configuration.mistakes import Mistakes
+from relay.configuration.settings import Settings
+from relay.core.errors import ConfigError, RecordUnavailableError
+from relay.core.ids import utc_now
+from relay.core.telemetry import get_logger
+from relay.health.assessment import DEFAULT, Thresholds
+from relay.health.thresholds import load_thresholds
+from relay.operations.configure import Config, load_config
+from relay.operations.rule_files import remember_by_hand
+from relay.store import Store
+from relay.store.operators.kept_files import MOST_MISTAKES
+
+INTERVAL_S = 1.0
+SETTLED_AFTER = timedelta(hours=1)
+"""So long a rule that was removed is looked at, though nothing is left of it: another process may make more yet."""
+SAID_EVERY = timedelta(seconds=15)
+
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A set of files, and what they say. since: when they were put in force."""
+
+    files: FileSet
+    config: Config
+    thresholds: Thresholds
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Changed files that are not in force, and what is wrong with them."""
+
+    mistakes: tuple[str, ...]
+    since: datetime
+
+
+def load(settings: Settings, environ: Mapping[str, str], files: FileSet | None = None) -> Loaded:
+    """What files say; without any given, those on disk. Raises ConfigError with every mistake."""
+    files = files or FileSet.read(settings.config)
+    mistakes, thresholds = Mistakes(), DEFAULT
+    with files.in_place():
+        config = load_config(settings.config, environ, mistakes, base=settings.public_url or "")
+        with mistakes.catching():
+            thresholds = load_thresholds(settings.config)
+    mistakes.raise_any()
+    return Loaded(files, config, thresholds, utc_now())
+
+
+def load_last(settings: Settings, environ: Mapping[str, str], store: Store) -> Loaded | None:
+    """What was put in force last, by this process or another; None before the first. Raises ConfigError."""
+    last = store.files.in_force()
+    return load(settings, environ, FileSet.unpacked(settings.config, last.packed)) if last else None
+
+
+class InForce:
+    """The set in force in this process. put, in its methods: makes a set what the next request begins with."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str], store: Store) -> None:
+        self._settings, self._environ, self._store = settings, environ, store
+        self._watch = FileWatch(settings.config, environ)
+        self._who = f"web@{socket.gethostname()}"
+        self._holder = secrets.token_hex(8)
+        self._said_at: datetime | None = None
+        self._is_published = False
+        self.loaded: Loaded
+        self.waiting: Waiting | None = None
+
+    def begin(self, *, or_last: bool = False) -> Loaded:
+        """Load the files on disk. or_last: what was in force last, where they have mistakes; else ConfigError."""
+        try:
+            self.loaded = load(self._settings, self._environ)
+        except ConfigError as error:
+            last = load_last(self._settings, self._environ, self._store) if or_last else None
+            if last is None:
+                raise
+            self.loaded = last
+            self._wait(error)
+        self.publish()
+        return self.loaded
+
+    def run(self, put: Callable[[Loaded], None], stop: threading.Event) -> None:
+        """Look every second, until told to stop. The target of a thread."""
+        while not stop.wait(INTERVAL_S):
+            self.look(put)
+
+    def look(self, put: Callable[[Loaded], None]) -> None:
+        """Once: put in force what has changed, if all of it is right."""
+        if self._watch.has_changed():
+            try:
+                fresh = load(self._settings, self._environ)
+            except ConfigError as error:
+                self._wait(error)
+            else:
+                self._put_in_force(fresh, put)
+        if not self._is_published:
+            self.publish()
+        self._say()
+
+    def publish(self) -> None:
+        """Tell the record what is in force here, for the workers and for who begins later."""
+        loaded = self.loaded
+        rules = loaded.config.rules
+        try:
+            now = utc_now()
+            self._note_removed(now)
+            self._remember_changes(now)
+            self._store.publish_rules(rules.digest, [rule.requirement for rule in rules.all()], now)
+            self._store.files.put_in_force(loaded.files.digest, loaded.files.packed(), now)
+            self._is_published = True
+        except RecordUnavailableError as error:
+            self._is_published = False
+            log.warning("rules.unpublished", reason=str(error))
+
+    def _put_in_force(self, fresh: Loaded, put: Callable[[Loaded], None]) -> None:
+        before, self.loaded, self.waiting = self.loaded, fresh, None
+        put(fresh)
+        self.publish()
+        self._said_at = None
+        changed = fresh.files.differences(before.files)
+        log.info("configuration.swapped", digest=fresh.files.digest[:12], files=changed)
+
+    def _wait(self, error: ConfigError) -> None:
+        mistakes = tuple(str(mistake) for mistake in error.mistakes)
+        self.waiting = Waiting(mistakes[:MOST_MISTAKES], self.waiting.since if self.waiting else utc_now())
+        self._said_at = None
+        log.error("configuration.waiting", mistakes=list(self.waiting.mistakes))
+
+    def _say(self) -> None:
+        """Tell the record whether files wait: at once where that is new, and again so that it is known to be so."""
+        now = utc_now()
+        if self._said_at and (self.waiting is None or now - self._said_at < SAID_EVERY):
+            return
+        try:
+            if self.waiting:
+                self._store.files.say_waiting(self._who, self.waiting.mistakes, now)
+            else:
+                self._store.files.say_settled(self._who)
+            self._said_at = now
+        except RecordUnavailableError as error:
+            log.warning("configuration.unsaid", reason=str(error))
+
+    def _note_removed(self, now: datetime) -> None:
+        """Rules that were in force before and are no more; from the record, for whoever removed them may be gone."""
+        names = [rule.name for rule in self.loaded.config.rules.all()]
+        published = self._store.published_rules()
+        before = {requirement.rule for requirement in published[1]} if published else set()
+        known, left = self._store.files.removed_rules(), self._store.left_behind(self.loaded.config.portals)[1]
+        over = [name for name, at in known.items() if now - at > SETTLED_AFTER and name not in left]
+        self._store.files.note_rules(sorted(before - {*names}), [*names, *over], now)
+
+    def _remember_changes(self, now: datetime) -> None:
+        """What was written by other means than ours, also while no web process ran."""
+        last, files = self._store.files.in_force(), self.loaded.files
+        if last is None or last.digest == files.digest:
+            return
+        with self._store.lease("rule-changes", self._holder, timedelta(seconds=10)) as is_ours:
+            if is_ours:
+                remember_by_hand(self._store, FileSet.unpacked(files.folder, last.packed), files, now)

@@ -1,0 +1,253 @@
+"""Writes the files of rules for people who do so in a browser or a terminal, and remembers what they were before.
+
+A file is replaced whole or not at all, and only where it still is what the person saw. That it is in force is not
+decided here: web processes notice changed files by themselves (relay/operations/in_force.py).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+from relay.configuration.fields import NAME
+from relay.configuration.file_set import FileSet
+from relay.configuration.files import read_yaml
+from relay.configuration.mistakes import Mistakes
+from relay.configuration.texts import instead_of_files, yaml_files
+from relay.core.errors import ChangedError, ConfigError, Mistake, NotFoundError, NotWritableError
+from relay.core.ids import utc_now
+from relay.operations.configure import load_config
+from relay.store import Store
+from relay.store.operators.audit_log import Act
+from relay.store.operators.rule_changes import KEPT, RuleChange, digest_of
+
+LARGEST = 64_000
+"""Bytes of a file that is written here: what it was before and after is kept on record."""
+FOLDER = "rules"
+BY_HAND = "by hand"
+"""Who has changed a file by other means than these."""
+PATIENCE_S = 5.0
+NEW_MODE = 0o644
+"""Rules hold no secret, and the workers, the terminal and a backup may run as others."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleText:
+    """The file of a rule as it is now. file: its name within the folder. digest: for `expected_digest`."""
+
+    name: str
+    file: str
+    text: str = field(repr=False)
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.text)
+
+
+class RuleFiles:
+    """The files of config/rules. base: see relay/rules/book.py, load_rules."""
+
+    def __init__(self, store: Store, config: Path, base: str | None = None) -> None:
+        self._operators = store.operators
+        self._config, self._folder = config, config / FOLDER
+        self._base = base
+
+    def read(self, name: str) -> RuleText:
+        """The file of the rule of this name, whatever is wrong with it. Raises NotFoundError."""
+        path = self._path_of(name)
+        text = _text_of(path) if path else None
+        if path is None or text is None:
+            raise NotFoundError(f"no rule {name!r} in {self._folder}")
+        return RuleText(name, path.name, text)
+
+    def mistakes_in(self, name: str, text: str) -> list[Mistake]:
+        """What is wrong with a draft of the rule of this name, by line. Nothing is written."""
+        return self._mistakes_in(self._path_of(name) or self._folder / f"{name}.yaml", name, text)
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether files can be written here at all."""
+        return os.access(self._folder, os.W_OK)
+
+    def write(self, name: str, text: str, who: str, expected_digest: str | None) -> RuleChange:
+        """Write the file of a rule; what was remembered of it. None is expected of a rule that is new.
+
+        Raises ConfigError with every mistake of the text, ChangedError where the file is another than expected,
+        NotWritableError, and RecordUnavailableError: what cannot be remembered is not written.
+        """
+        text = text.replace("\r\n", "\n")  # browsers send a text area so
+        with self._alone():
+            path = self._path_of(name) or self._folder / f"{name}.yaml"
+            if wrong := self._mistakes_in(path, name, text):
+                raise ConfigError(wrong)
+            return self._put(path, name, text, who, expected_digest)
+
+    def history(self, name: str | None, limit: int) -> list[RuleChange]:
+        """The newest changes of one rule, or of all, newest first."""
+        return self._operators.rule_changes.newest(limit, name)
+
+    def undo(self, change_id: str, who: str) -> RuleChange:
+        """Make a file again what it was before a change; this is a change too, and can be undone.
+
+        Raises NotFoundError, ChangedError where the file was changed since, and what `write` raises.
+        """
+        change = self._operators.rule_changes.read(change_id)
+        path = self._folder / Path(change.file).name
+        with self._alone():
+            if change.before is not None and (wrong := self._mistakes_in(path, change.name, change.before)):
+                raise ConfigError(wrong)
+            return self._put(path, change.name, change.before, who, change.digest_after)
+
+    def _put(self, path: Path, name: str, text: str | None, who: str, expected: str | None) -> RuleChange:
+        before = _text_of(path)
+        if (None if before is None else digest_of(before)) != expected:
+            raise ChangedError(f"{path} was changed since you read it: nothing was written")
+        change = RuleChange(utc_now(), who, name, path.name, before, text)
+        if text == before:
+            return change
+        with _ready_to_replace(path, text) as draft:
+            change = replace(change, id=self._operators.rule_changes.add(change))
+            try:
+                if draft:
+                    draft.replace(path)
+                else:
+                    path.unlink()
+                _sync(self._folder)
+            except OSError as error:
+                self._operators.rule_changes.forget(change.id or "")
+                raise _not_writable(path, error) from None
+        self._operators.log(Act(change.at, who, "remove rule" if text is None else "write rule", name, change.id or ""))
+        return change
+
+    def _mistakes_in(self, path: Path, name: str, text: str) -> list[Mistake]:
+        raw = text.encode("utf-8", "replace")
+        if not NAME.fullmatch(name):
+            wrong = f"{name!r} is not a name of a rule: expected a-z, 0-9, - and _, beginning with a letter"
+            return [Mistake(str(path), 0, wrong)]
+        if len(raw) > LARGEST:
+            return [Mistake(str(path), 0, f"larger than {LARGEST} bytes: expected one rule")]
+        found = Mistakes()
+        with instead_of_files({path: raw}):
+            load_config(self._config, None, found, rules=path, base=self._base)
+            written = read_yaml(path, found)
+            content = written.content if written else None
+            if written and isinstance(content, dict) and content.get("name", name) != name:
+                wrong = f"found {content['name']!r}, expected {name!r}: a new name is a new rule"
+                written.add_mistake(("name",), wrong)
+        return [mistake for mistake in found if mistake.file == str(path)]
+
+    def _path_of(self, name: str) -> Path | None:
+        """The file of the rule of this name: as a rule its namesake; None where there is none."""
+        if not NAME.fullmatch(name):
+            return None
+        files = yaml_files(self._folder)
+        namesakes = [path for path in files if path.stem == name]
+        named = re.compile(rf"^name:\s*[\"']?{re.escape(name)}[\"']?\s*(#.*)?$", re.MULTILINE)
+        for path in (*namesakes, *files):
+            if named.search(_text_of(path) or ""):
+                return path
+        return namesakes[0] if namesakes else None
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One writer at a time, of all processes. Raises NotWritableError."""
+        try:
+            folder = os.open(self._folder, os.O_RDONLY)
+        except OSError as error:
+            raise _not_writable(self._folder, error) from None
+        try:
+            _lock(folder, self._folder)
+            yield
+        finally:
+            os.close(folder)  # and with it the lock
+
+
+def remember_by_hand(store: Store, before: FileSet, after: FileSet, now: datetime) -> None:
+    """Remember how rules have changed between two sets, but for what is remembered already."""
+    changes = store.operators.rule_changes
+    newest = {change.file: change for change in reversed(changes.newest(KEPT))}
+    for place in after.differences(before):
+        folder, _, file = place.partition("/")
+        old, new = (one.texts.get(place) for one in (before, after))
+        if folder != FOLDER or max(len(old or b""), len(new or b"")) > LARGEST:
+            continue
+        texts = [None if raw is None else raw.decode("utf-8", "surrogateescape") for raw in (old, new)]
+        change = RuleChange(now, BY_HAND, _name_in(texts[1] or texts[0] or "") or Path(file).stem, file, *texts)
+        if file not in newest or newest[file].after != change.after:
+            changes.add(change)
+
+
+def _name_in(text: str) -> str | None:
+    found = re.search(r"^name:\s*[\"']?([a-z][a-z0-9_-]{0,63})\b", text, re.MULTILINE)
+    return found[1] if found else None
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    # Never waited for in the kernel: who holds it may be another greenlet of this very thread.
+    late = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > late:
+                raise NotWritableError(f"{folder}: somebody else is writing there: try again") from None
+            time.sleep(0.02)
+        except OSError as error:
+            raise _not_writable(folder, error) from None
+        else:
+            return
+
+
+@contextmanager
+def _ready_to_replace(path: Path, text: str | None) -> Iterator[Path | None]:
+    """A file beside it that only has to be renamed, on disk already; None where there is nothing to write."""
+    if text is None:
+        yield None
+        return
+    mode = path.stat().st_mode & 0o777 if path.exists() else NEW_MODE
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
+    except OSError as error:
+        raise _not_writable(path, error) from None
+    draft = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(text.encode("utf-8", "surrogateescape"))
+            file.flush()
+            os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+        yield draft
+    except OSError as error:
+        raise _not_writable(path, error) from None
+    finally:
+        with suppress(OSError):
+            draft.unlink()
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _text_of(path: Path) -> str | None:
+    try:
+        return path.read_bytes().decode("utf-8", "surrogateescape")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _not_writable(path, error) from None
+
+
+def _not_writable(path: Path, error: OSError) -> NotWritableError:
+    return NotWritableError(f"{path}: {error.strerror or type(error).__name__}")

@@ -1,0 +1,207 @@
+"""Edits the text of a rule where it stands, so that what a person has written around it stays: comments, order, style.
+
+Pure: a text comes in, a text goes out. What the text means is not known here (relay/rules); what is no YAML map is not
+edited.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from relay.core.errors import RelayError
+
+ORDER = ("name", "source", "when", "on_uncertain", "order_by", "extract", "find", "make", "trigger", "start")
+IN_START = ("portal", "template_id", "document_id", "parameters", "watch")
+"""The keys of a rule, and of its start, as config/README.md has them: a new one is put where it belongs."""
+LONGEST_TEXT = 64_000
+"""Characters of a rule that are edited; files of people are shorter."""
+MOST_BREAKS = 8
+"""So often the text above a line that breaks it is tried."""
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_WORDS = frozenset({"true", "false", "null"})
+
+
+class UneditableError(RelayError):
+    """The text cannot be edited by a click; it says why. A person can. line: the first that breaks it; 0: none."""
+
+    def __init__(self, text: str, line: int = 0) -> None:
+        super().__init__(text)
+        self.line = line
+
+
+def put(text: str, place: Sequence[str], value: str) -> str:
+    """The text with this value at this place; maps that lead there are made.
+
+    place: keys, such as ("start", "template_id"). value: YAML of one line. Raises UneditableError.
+    """
+    root = _root(text)
+    if root is None:
+        return _joined(text, _block(place, value, 0))
+    node: yaml.Node = root
+    for depth, key in enumerate(place):
+        found = _child(node, key)
+        if found is None:
+            order = ORDER if depth == 0 else IN_START if place[:depth] == ("start",) else ()
+            return _insert(text, node, place[depth:], value, order)
+        name, node = found
+        if _is_empty(node) and depth < len(place) - 1:
+            column = name.start_mark.column + 2
+            return _put_line(text, _line_end(text, node.start_mark.index), _block(place[depth + 1 :], value, column))
+    return _replace(text, node, value)
+
+
+def has(text: str, place: Sequence[str]) -> bool:
+    """Whether something stands at this place; not where the text cannot be read."""
+    try:
+        node: yaml.Node | None = _root(text)
+    except UneditableError:
+        return False
+    for key in place:
+        found = _child(node, key) if node else None
+        if found is None:
+            return False
+        node = found[1]
+    return node is not None and not _is_empty(node)
+
+
+def content_of(text: str) -> Mapping[str, Any]:
+    """The text as plain maps and texts, whatever is wrong with them as a rule; empty where it is no map.
+
+    Where it is no YAML, as while somebody types, what stands above the line that breaks it.
+    """
+    for _ in range(MOST_BREAKS):
+        try:
+            content = yaml.load(text, Loader=yaml.BaseLoader) if _root(text) else {}  # noqa: S506 - makes texts only
+        except UneditableError as error:
+            if not error.line:
+                break
+            lines = text.splitlines(keepends=True)
+            text = "".join(lines[: min(error.line, len(lines)) - 1])
+        except yaml.YAMLError:
+            break
+        else:
+            return content if isinstance(content, dict) else {}
+    return {}
+
+
+def scalar(text: str) -> str:
+    """A text as YAML writes it on one line, also inside of braces."""
+    if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
+        return text
+    if text.isprintable():
+        return "'" + text.replace("'", "''") + "'"
+    return '"' + "".join(_escaped(character) for character in text) + '"'
+
+
+def line(text: str) -> str:
+    """A text as YAML writes it behind a key on a line of its own: with as few quotes as it needs."""
+    is_plain = text.isprintable() and text[:1].isalpha() and ": " not in text and " #" not in text
+    return text if is_plain and not text.endswith((" ", ":")) and text.lower() not in _WORDS else scalar(text)
+
+
+def filled(name: str) -> str:
+    """The template that is this value alone."""
+    return json.dumps(f"{{{name}}}")
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    return character if character.isprintable() else f"\\U{ord(character):08x}"
+
+
+def _root(text: str) -> yaml.MappingNode | None:
+    if len(text) > LONGEST_TEXT:
+        raise UneditableError(f"a rule has at most {LONGEST_TEXT} characters here")
+    try:
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise UneditableError("a text with aliases is not edited by a click")
+        root = yaml.compose(text, Loader=yaml.BaseLoader)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        raise UneditableError("the text is not valid YAML: mend it first", mark.line + 1 if mark else 0) from None
+    if root is not None and not isinstance(root, yaml.MappingNode):
+        raise UneditableError("the text is no map of keys: expected `name: …` and so on")
+    return root
+
+
+def _child(node: yaml.Node, key: str) -> tuple[yaml.Node, yaml.Node] | None:
+    """The key's own node, and the one of its value."""
+    if not isinstance(node, yaml.MappingNode):
+        if _is_empty(node):
+            return None
+        raise UneditableError(f"{key} cannot be put into what stands there: expected a map")
+    return next(((name, value) for name, value in node.value if name.value == key), None)
+
+
+def _is_empty(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.style is None and node.value in ("", "~", "null")
+
+
+def _insert(text: str, node: yaml.Node, place: Sequence[str], value: str, order: Sequence[str]) -> str:
+    """Into a map that has not the first of these keys. order: in which its keys stand."""
+    if not isinstance(node, yaml.MappingNode):
+        raise UneditableError(f"{place[0]} cannot be put into what stands there: expected a map")
+    if node.flow_style:
+        at = node.end_mark.index - 1
+        head = text[:at].rstrip()
+        separator = "" if head.endswith(("{", ",")) else ", "
+        return f"{head}{separator}{_flow(place, value)}{text[at:]}"
+    column = node.value[0][0].start_mark.column
+    block = _block(place, value, column)
+    behind = order[order.index(place[0]) + 1 :] if place[0] in order else ()
+    if later := [name for name, _ in node.value if name.value in behind]:
+        at = later[0].start_mark.index - column
+        return f"{text[:at]}{block}\n{text[at:]}"
+    return _put_line(text, _line_end(text, _end(node)), block)
+
+
+def _replace(text: str, node: yaml.Node, value: str) -> str:
+    start, end = node.start_mark.index, _end(node)
+    # An empty value stands right behind its colon.
+    before = "" if start == 0 or text[start - 1].isspace() else " "
+    after = "\n" if text[start:end].endswith("\n") else ""
+    return f"{text[:start]}{before}{value}{after}{text[end:]}"
+
+
+def _end(node: yaml.Node) -> int:
+    """Where its last character is; PyYAML counts what follows a block, such as comments, to it."""
+    if isinstance(node, yaml.MappingNode) and not node.flow_style and node.value:
+        return _end(node.value[-1][1])
+    if isinstance(node, yaml.SequenceNode) and not node.flow_style and node.value:
+        return _end(node.value[-1])
+    return int(node.end_mark.index)
+
+
+def _line_end(text: str, index: int) -> int:
+    if index and text[index - 1] == "\n":  # a block of text ends with its line
+        return index - 1
+    found = text.find("\n", index)
+    return len(text) if found < 0 else found
+
+
+def _put_line(text: str, at: int, block: str) -> str:
+    return f"{text[:at]}\n{block}{text[at:] or chr(10)}"
+
+
+def _joined(text: str, block: str) -> str:
+    return f"{text.rstrip()}\n{block}\n".lstrip("\n")
+
+
+def _block(place: Sequence[str], value: str, column: int) -> str:
+    lines = [f"{' ' * (column + 2 * depth)}{_key(key)}:" for depth, key in enumerate(place)]
+    return "\n".join(lines) + f" {value}"
+
+
+def _flow(place: Sequence[str], value: str) -> str:
+    first, *rest = place
+    return f"{_key(first)}: {{{_flow(rest, value)}}}" if rest else f"{_key(first)}: {value}"
+
+
+def _key(name: str) -> str:
+    return scalar(name)

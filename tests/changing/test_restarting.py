@@ -1,0 +1,82 @@
+"""A rolling restart by SIGHUP, of `up` too: new web processes, old ones end what they are in, and nobody is refused."""
+
+import signal
+from datetime import datetime
+
+import pytest
+import requests
+
+from relay.core.ids import utc_now
+from tests.support.folders import SECRETS, WEB_SECRETS, copy_config
+from tests.support.processes import Processes
+from tests.support.senders import SEED, website
+from tests.support.waiting import until
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return copy_config(tmp_path)
+
+
+@pytest.fixture
+def starter(folder, tmp_path):
+    made = Processes(tmp_path, folder, SECRETS | WEB_SECRETS)
+    yield made
+    made.clean_up()
+
+
+def post(running):
+    return requests.post(f"{running.url}/hooks/website", json=SEED, headers=website(), timeout=20)
+
+
+def begun_at(running):
+    """When the process that answers has put its files in force, which nobody has changed."""
+    told = requests.get(f"{running.url}/readyz", timeout=20).json()["configuration"]
+    return datetime.fromisoformat(told["in_force_since"])
+
+
+def test_up_passes_a_hang_up_on_to_its_web_process_and_stays(starter):
+    running = starter.start("relay", "up", "--sandbox")
+    until(lambda: "Ctrl-C stops." in running.printed(), "up to say so", 60)
+    until(lambda: post(running).status_code == 200, "the web process to take posts", 60)
+    hung_up_at = utc_now()
+
+    running.process.send_signal(signal.SIGHUP)
+
+    until(lambda: all(begun_at(running) > hung_up_at for _ in range(12)), f"new web processes\n{running.log()}", 60)
+    assert post(running).status_code == 200
+    assert running.process.poll() is None
+    assert running.lines("process.died") == []
+
+
+def test_a_hang_up_survives_a_gunicorn_conf_that_cannot_be_read(starter, folder, valkey):
+    served = starter.start("relay", "serve", REDIS_URL=valkey.url)
+    served.wait_for_url()
+    before = set(served.family()) - {served.pid}
+    (folder / "gunicorn.conf.py").write_text("workers = (")
+
+    served.process.send_signal(signal.SIGHUP)
+
+    until(lambda: not before & set(served.family()), f"new web processes\n{served.log()}", 60)
+    assert post(served).status_code == 200
+    assert served.lines("gunicorn.unread")
+
+
+def test_a_password_in_a_file_is_read_again_by_a_hang_up(starter, tmp_path, valkey):
+    secret = tmp_path / "password"
+    secret.write_text("the-first-password-of-all")
+    starter.environ = {name: text for name, text in starter.environ.items() if name != "RELAY_DASHBOARD_PASSWORD"}
+    served = starter.start("relay", "serve", REDIS_URL=valkey.url, RELAY_DASHBOARD_PASSWORD_FILE=str(secret))
+    served.wait_for_url()
+
+    def opens(password):
+        origin = {"Origin": served.url}
+        answer = requests.post(
+            f"{served.url}/login", data={"password": password}, headers=origin, timeout=20, allow_redirects=False
+        )
+        return answer.status_code == 303
+
+    assert opens("the-first-password-of-all")
+    secret.write_text("the-second-password-of-all")
+    served.process.send_signal(signal.SIGHUP)
+    until(lambda: opens("the-second-password-of-all"), f"the new password to open\n{served.log()}", 60)

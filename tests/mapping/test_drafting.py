@@ -1,0 +1,242 @@
+"""From an event to the text of a rule: paths, types, names, and edits that leave alone what a person has written."""
+
+from __future__ import annotations
+
+import json
+
+import jmespath
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as some
+
+from relay.core.templates import PortalTemplate, TemplateParameter, templates_of
+from relay.operations.drafting import MOST_NODES, draft, name_of, rule_name, tree_of, type_of, whole_draft
+from relay.operations.placing import choose, place, slots_of
+from relay.operations.rule_text import UneditableError, content_of, put, scalar
+from relay.operations.trial import read_draft
+from tests.support.folders import CONFIG
+
+BODY = {
+    "form": "callback",
+    "lead": {"id": "12"},
+    "first name": "Ада",
+    "email": "ada@example.com",
+    "phone": "8 999 123-45-67",
+    "items": [{"id": 1}, {"id": 2}],
+    "manager": 3,
+}
+PARAMETERS = (
+    TemplateParameter("Email", "E-mail", "string", is_required=True, is_multiple=False),
+    TemplateParameter("Who", "Manager", "user", is_required=False, is_multiple=False),
+    TemplateParameter("Note", "Note", "string", is_required=False, is_multiple=False),
+)
+LEAD = PortalTemplate(1, "Lead: follow up", ("crm", "CCrmDocumentLead", "LEAD"), PARAMETERS)
+SMART = PortalTemplate(
+    7, "Item", ("crm", r"Bitrix\Crm\Integration\BizProc\Document\Dynamic", "DYNAMIC_147"), PARAMETERS
+)
+KEYS = some.text(max_size=8)
+JSON = some.recursive(
+    some.none() | some.booleans() | some.integers() | some.text(max_size=10),
+    lambda inner: some.lists(inner, max_size=4) | some.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def context_of(body, **more):
+    return {"body": body, "headers": {}, "query": {}, "envelope": None, "source": "website", "received_at": "", **more}
+
+
+@pytest.fixture
+def tree():
+    return tree_of(context_of(BODY))
+
+
+def leaf(tree, path):
+    return next(one for one in tree.leaves() if one.path == path)
+
+
+@given(JSON)
+def test_every_path_finds_the_value_that_it_was_made_of(body):
+    context = context_of(body)
+    for node in tree_of(context).leaves():
+        assert jmespath.search(node.path, context) == node.value
+
+
+def test_a_large_event_is_shown_in_part():
+    tree = tree_of(context_of({str(number): number for number in range(MOST_NODES * 2)}))
+    assert (len(tree.leaves()), tree.is_cut) == (MOST_NODES - 1, True)
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "kind"),
+    [
+        (12, "id", "integer"),
+        ("12", "id", "integer"),
+        ("007", "code", "string"),
+        (1.5, "total", "number"),
+        (True, "agreed", "boolean"),
+        ("true", "agreed", "boolean"),
+        ("ada@example.com", "contact", "email"),
+        ("https://example.com/a", "page", "url"),
+        ("2026-01-31", "day", "date"),
+        ("2026-01-31T10:00:00Z", "at", "datetime"),
+        ("+79991234567", "to", "phone"),
+        ("8 999 123-45-67", "Phone", "phone"),
+        (79991234567, "tel", "phone"),
+        ("8 999 123-45-67", "note", "string"),
+        (["a"], "tags", "list"),
+        (None, "empty", "string"),
+        ("hello", "text", "string"),
+    ],
+)
+def test_a_type_is_proposed_from_what_came(value, name, kind):
+    assert type_of(value, name) == kind
+
+
+def test_a_name_says_what_the_value_is_and_is_taken_once():
+    assert name_of(("body", "lead", "id"), ()) == "lead_id"
+    assert name_of(("body", "customer", "email"), ()) == "email"
+    assert name_of(("body", "customer", "email"), {"email"}) == "customer_email"
+    assert name_of(("body", "email"), {"email"}) == "email_2"
+    assert name_of(("body", "Имя"), ()) == "value"
+    assert name_of(("headers", "x-github-event"), ()) == "x_github_event"
+
+
+def test_a_draft_has_the_condition_and_the_document_that_the_event_names(tree):
+    assert content_of(draft("a-rule", "website", "main", tree, "evt_1")) == {
+        "name": "a-rule",
+        "source": "website",
+        "when": "body.form == 'callback'",
+        "extract": {"lead_id": {"from": "body.lead.id", "type": "integer", "required": "true", "min": "1"}},
+        "start": {"portal": "main", "document_id": {"lead": "{lead_id}"}},
+    }
+
+
+def test_a_draft_for_the_terminal_is_a_rule_without_mistakes(tree):
+    text = whole_draft("a-rule", "website", "main", tree, "evt_1")
+
+    rule = read_draft("a-rule", text, CONFIG)
+
+    assert rule is not None
+    assert {name: [pick.text for pick in picks] for name, picks in rule.extractor.picks.items()} == {
+        "lead_id": ["body.lead.id"],
+        "form": ["body.form"],
+        "first_name": ['body."first name"'],
+        "email": ["body.email"],
+        "phone": ["body.phone"],
+        "items_id": ["body.items[0].id"],
+        "items_id_2": ["body.items[1].id"],
+        "manager": ["body.manager"],
+    }
+
+
+def test_the_name_of_a_rule_is_no_others(tree):
+    assert rule_name("website", tree, ()) == "website-callback"
+    assert rule_name("website", tree, {"website-callback"}) == "website-callback-2"
+    assert rule_name("website", None, ()) == "website"
+
+
+def test_a_chosen_template_takes_the_values_of_the_same_names(tree):
+    text = choose(draft("a-rule", "website", "main", tree), LEAD, tree)
+
+    assert content_of(text)["start"]["parameters"] == {"Email": "{email}", "Who": "user_{manager}"}
+    assert content_of(text)["extract"]["email"] == {"from": "body.email", "type": "email", "required": "true"}
+    assert read_draft("a-rule", text, CONFIG) is not None
+
+
+def test_another_template_takes_the_document_along(tree):
+    text = choose(choose(draft("a-rule", "website", "main", tree), LEAD, tree), SMART, tree)
+
+    assert content_of(text)["start"]["document_id"] == {"dynamic": ["147", "{lead_id}"]}
+    assert read_draft("a-rule", text, CONFIG) is not None
+
+
+def test_a_document_that_is_made_first_is_the_one_that_the_workflow_runs_on(tree):
+    text = choose(draft("a-rule", "website", "main"), LEAD, tree)
+    for path, slot in (("body.phone", "find:phone"), ("body.form", "make:title"), ("body.email", "make:email")):
+        text = place(text, leaf(tree, path), slot, LEAD)
+
+    content = content_of(text)
+    assert content["find"] == {"client": {"contact": {"phone": "{phone}"}}}
+    assert content["make"] == {"lead": {"lead": {"title": "{form}", "contactId": "{client}", "email": "{email}"}}}
+    assert content["start"]["document_id"] == {"lead": "{lead}"}
+    assert read_draft("a-rule", text, CONFIG) is not None
+
+
+def test_the_places_say_what_holds_them_and_which_is_next(tree):
+    text = choose(draft("a-rule", "website", "main", tree), LEAD, tree)
+
+    slots = slots_of(text, LEAD)
+
+    assert {one.key: one.holds for one in slots.start} == {
+        "document": "{lead_id}",
+        "parameter:Email": "{email}",
+        "parameter:Who": "user_{manager}",
+        "parameter:Note": "",
+        "when": "body.form == 'callback'",
+        "value": "",
+    }
+    assert slots.next_empty("document") == "parameter:Note"
+    odd = slots_of(place(text, leaf(tree, "body.form"), "parameter:Old", LEAD), LEAD)
+    assert [one.key for one in odd.start if one.is_odd] == ["parameter:Old"]
+
+
+def test_conditions_are_added_to_the_one_that_is_there(tree):
+    text = place("when: body.a || body.b\n", leaf(tree, "body.form"), "when", None)
+    assert content_of(text)["when"] == "(body.a || body.b) && body.form == 'callback'"
+    assert place(text, leaf(tree, "body.form"), "when", None) == text
+
+
+def test_what_a_person_has_written_stays_where_it_is():
+    before = (CONFIG / "rules" / "callback.yaml").read_text("utf-8")
+
+    after = put(before, ("start", "parameters", "Another"), '"{name}"')
+    after = put(after, ("find", "client", "contact", "web"), '"{name}"')
+    after = put(after, ("start", "template_id"), "9")
+
+    gone = [line for line in before.splitlines() if line not in after.splitlines()]
+    assert [line.split(":")[0].strip() for line in gone] == ["client", "template_id"]
+    assert "# the newest of several" in after
+    assert content_of(after)["start"]["parameters"]["Another"] == "{name}"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a: 1\n", "extract:\n", "extract: # later\n  # here\n", "extract: {}", "start:\n  portal: main"]
+)
+def test_a_value_is_put_wherever_there_is_room(text):
+    put_in = put(put(text, ("extract", "name"), "{from: body.name}"), ("extract", "more"), "{from: body.more}")
+    assert content_of(put_in)["extract"] == {"name": {"from": "body.name"}, "more": {"from": "body.more"}}
+    assert yaml.safe_load(put_in)
+
+
+@pytest.mark.parametrize("text", ["- a\n", "extract: text\n", "a: [\n", "a: &x 1\nb: *x\n", "x" * 70_000])
+def test_what_cannot_be_edited_says_so(text):
+    with pytest.raises(UneditableError):
+        put(text, ("extract", "name"), "1")
+
+
+@given(some.text(max_size=40))
+def test_any_text_is_written_so_that_it_is_read_again(text):
+    assert content_of(f"a: {{b: {scalar(text)}}}\n") == {"a": {"b": text}}
+
+
+@pytest.mark.parametrize("broken", ["    Bad: {x\n", "    Bad: 'x\n", "   x: 1\n", "\tx\n", "  - a\n    b: [\n"])
+def test_while_a_line_is_typed_what_stands_above_it_is_known(tree, broken):
+    text = choose(draft("a-rule", "website", "main", tree), LEAD, tree)
+    assert content_of(text + broken)["start"]["template_id"] == "1"
+
+
+def test_templates_come_back_as_the_portal_described_them():
+    row = {
+        "NAME": "Follow up",
+        "DOCUMENT_TYPE": ["crm", "CCrmDocumentLead", "LEAD"],
+        "PARAMETERS": {"P1": {"Name": "E-mail", "Type": "string", "Required": "1", "Multiple": "0"}, "P2": None},
+    }
+    (template,) = templates_of(json.dumps([PortalTemplate.from_row(3, row).to_wire()]))
+
+    assert (template.id, template.name, template.document_type[2]) == (3, "Follow up", "LEAD")
+    assert [(one.id, one.title, one.is_required) for one in template.parameters] == [
+        ("P1", "E-mail", True),
+        ("P2", "P2", False),
+    ]
