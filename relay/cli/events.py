@@ -45,7 +45,7 @@ def events(options: argparse.Namespace) -> int:
     settings = settings_here(with_record=not options.archive)
     wanted = _filter_of(options, settings)
     if options.follow:
-        return _follow(Store.open(settings.redis_url).record, wanted, options)
+        return _follow(Store.open(settings.redis_url), wanted, options)
     limit = max(1, min(options.limit, 1000))
     if options.archive:
         rows = archive_here(settings).search(wanted, limit + 1)
@@ -125,9 +125,10 @@ def _is_on_record(store: Store, kind: str, name: str) -> bool:
     return store.record.is_known(kind, name)
 
 
-def _follow(record: Record, wanted: Filter, options: argparse.Namespace) -> int:
+def _follow(store: Store, wanted: Filter, options: argparse.Namespace) -> int:
     """Print each event that comes from now on, and then how each of its deliveries ends, until Ctrl-C."""
-    _check_names(options, settings_here(), Store(record.redis))
+    record = store.record
+    _check_names(options, settings_here(), store)
     known = _ids(list_events(record, wanted, limit=MOST_AT_ONCE).rows)
     awaited: dict[str, Delivery] = {}
     if not options.json:
