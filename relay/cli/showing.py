@@ -8,6 +8,7 @@ from typing import Any
 
 from relay.cli.terminal import BAD, CALM, Line, styled
 from relay.core.events import Attempt, Delivery, Event
+from relay.core.labels import name_of_reason
 from relay.core.lifecycle import State
 from relay.core.reasons import explain, explain_attempt
 from relay.store.record.search import Row
@@ -56,7 +57,7 @@ def _event(event: Event) -> Iterator[Line]:
     if event.duplicates:
         yield _named("again", f"{event.duplicates} time{'s' if event.duplicates > 1 else ''}")
     if event.reason:
-        yield _named("reason", event.reason)
+        yield _named("reason", name_of_reason(event.reason))
         yield from _advice(explain(event.reason))
     for name, messages in event.errors.items():
         yield [(f"  {name}: ", BAD), (" ".join(messages), "")]
@@ -69,7 +70,7 @@ def _delivery(delivery: Delivery) -> Iterator[Line]:
         styled(delivery.state),
     ]  # fmt: skip
     if delivery.reason:
-        yield _named("reason", delivery.reason)
+        yield _named("reason", name_of_reason(delivery.reason))
         yield from _advice(explain(delivery.reason))
     if delivery.workflow_id:
         yield _named("workflow", delivery.workflow_id)

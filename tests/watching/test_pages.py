@@ -260,7 +260,7 @@ def test_a_rejected_event_shows_its_errors_by_field(app, client):
     answer = client.post("/hooks/website", data=dump({"document": "deal", "id": "x"}), headers=website())
     shown = page(client, f"/events/{answer.get_json()['event_id']}")
 
-    assert "rule_not_filled" in shown.text
+    assert "values missing or wrong" in shown.text
     assert "No call was made from this event" in shown.text
     assert answer.get_json()["errors"]["id"][0] in shown.text
 

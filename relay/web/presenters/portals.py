@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from relay.configuration.portals import OwnIds
-from relay.core.drift import Drift
+from relay.core.drift import Drift, read_drift
 from relay.core.events import iso
 from relay.core.ids import utc_now
 from relay.core.reasons import explain
@@ -132,4 +132,4 @@ def _method(learned: Learned, method: MethodState, now: datetime) -> MethodView:
 
 def drift_of(name: str) -> list[Drift]:
     """What of the rules does not fit a portal's templates, as the workers have found it."""
-    return [Drift.from_wire(wire) for wire in services().store.portal(name).drift()]
+    return read_drift(services().store.portal(name).drift())
