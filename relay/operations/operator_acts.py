@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from relay.core.errors import IllegalTransitionError, LostRace, RelayError, WorkflowTaken
+from relay.core.errors import IllegalTransitionError, LostRace, NotFoundError, RelayError, WorkflowTaken
 from relay.core.events import Delivery
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State, advance
@@ -110,6 +110,13 @@ class OperatorActs:
         """Open a portal, whatever closed it."""
         self.store.portal(portal).gate.resume(self.clock())
         self._log(who, "resume", portal)
+
+    def test_channel(self, channel: str, who: str) -> None:
+        """Have a worker send a test over a channel of alerts. Raises NotFoundError."""
+        if channel not in {one.name for one in self.store.operators.channels(self.clock())}:
+            raise NotFoundError(f"no worker has a channel {channel!r}")
+        self.store.operators.ask_test(channel)
+        self._log(who, "test alert", channel)
 
     def ping(self, portal: str, who: str) -> Question:
         """Have a worker check credential, scope, templates and rules of a portal; nothing is started."""

@@ -6,6 +6,7 @@ blueprint, whose guard (frame.py) stands before all of them.
 
 from relay.web.dashboard import (  # noqa: F401 - each adds its routes
     acts,
+    alerts,
     bulk,
     event_page,
     exports,
