@@ -26,6 +26,7 @@ from relay.store.record.endings import Endings
 from relay.store.record.memory import Memory, read_memory
 from relay.store.record.places import Places
 from relay.store.record.record import Record
+from relay.store.record.relations import Relations
 from relay.store.record.restoring import restore
 from relay.store.record.statistics import Presence, Series, read_presence, read_series
 from relay.store.record.topology import Misfit, read_misfits
@@ -54,6 +55,7 @@ class Store:
         self.questions = Questions(redis)
         self.traces = Traces(redis)
         self.places = Places(redis)
+        self.relations = Relations(redis)
         self.senders = Senders(redis)
         self._misfits: list[Misfit] = []
         self._look_at = 0.0

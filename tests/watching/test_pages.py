@@ -300,7 +300,7 @@ def test_markup_from_a_sender_is_shown_and_does_nothing(client, record, content_
 
     shown = page(client, f"/events/{event_id}")
 
-    assert shown.of("script") == shown.of("img") == []
+    assert (foreign_scripts(shown), shown.of("img")) == ([], [])
     assert shown.open == []
     assert MARKUP in shown.text
 
@@ -313,7 +313,7 @@ def test_markup_from_a_portal_is_shown_and_does_nothing(client, record):
 
     for path in ("/events", f"/events/{sending.event_id}"):
         shown = page(client, path)
-        assert shown.of("script") == shown.of("img") == []
+        assert (foreign_scripts(shown), shown.of("img")) == ([], [])
         assert MARKUP in shown.text
 
 
@@ -386,3 +386,8 @@ def test_the_page_of_sources_counts_what_was_almost_right(app, operator, viewer)
         text = client.get("/sources").text
         assert "3 refused: the token is right, but in quotes" in text
         assert token not in text
+
+
+def foreign_scripts(shown):
+    """Those that are not the dashboard's own."""
+    return [one for one in shown.of("script") if not one.get("src", "").startswith("/static/")]
