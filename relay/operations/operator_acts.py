@@ -46,6 +46,12 @@ class OperatorActs:
         self._log(who, "replay", wanted, f"{rules} rules: {', '.join(one.id for one in made)}")
         return made
 
+    def replay_edited(self, wanted: str, who: str, body: bytes) -> list[Delivery]:
+        """The same with an edited body, which is kept beside the original. Raises what Replayer.replay raises."""
+        made = self.replayer.replay_edited(wanted, body)
+        self._log(who, "edit and replay", wanted, f"{made[0].event_id}: {', '.join(one.id for one in made)}")
+        return made
+
     def settle(self, delivery_id: str, who: str, state: State, note: str, workflow_id: str | None = None) -> Delivery:
         """Decide an uncertain delivery: it started, it is to be sent again, or it is given up.
 

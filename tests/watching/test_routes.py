@@ -15,6 +15,7 @@ POSTS_FOR_VIEWERS = {"dashboard.try_body"}
 PAGES_FOR_OPERATORS = {
     "dashboard.confirm",
     "dashboard.confirm_event",
+    "dashboard.edit",
     "dashboard.confirm_switch",
     "dashboard.body_of_event",
 }
@@ -28,6 +29,7 @@ def routes(app, record):
         "event_id": dead.event_id,
         "delivery_id": dead.id,
         "name": "replay",
+        "wanted": dead.id,
         "switch": "pause",
         "kind": "csv",
         "bulk_id": "rpl_1",

@@ -8,6 +8,7 @@ from relay.web.dashboard import (  # noqa: F401 - each adds its routes
     acts,
     alerts,
     bulk,
+    edit,
     event_page,
     exports,
     front,

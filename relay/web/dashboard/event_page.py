@@ -9,6 +9,7 @@ from flask import Response, abort, flash, redirect, render_template, url_for
 
 from relay.core.events import Delivery, Event
 from relay.core.ids import utc_now
+from relay.operations.replay import original_of
 from relay.sources.proof.verifier import words_of
 from relay.sources.recognition import UNKNOWN, Likeness, likenesses
 from relay.store.operators.audit_log import Act
@@ -80,6 +81,7 @@ def event(event_id: str) -> Any:
         event=found,
         details=looked,
         proof=_proof(found),
+        original=original_of(found),
         masking=looked.masking,
         stories=stories,
         rule_named=rule_named,
