@@ -13,6 +13,7 @@ from relay.core.events import Delivery, Event
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX
 from relay.store.record.search import Row
 from relay.web.dashboard.frame import blueprint
+from relay.web.dashboard.live import OVERVIEW
 from relay.web.presenters.filters import choices, cursor_asked, filter_asked, query_of, word_asked
 from relay.web.presenters.finding import search_deliveries, search_events
 from relay.web.presenters.masking import masking_of
@@ -61,10 +62,13 @@ def _lines(rows: Iterable[Row]) -> list[Line]:
 
 def _list(kind: str, search: Any, lines_of: Callable[[Any], list[Any]]) -> Any:
     wanted, word = filter_asked(), word_asked()
-    page = search(word, wanted, cursor_asked(), PAGE)
+    cursor = cursor_asked()
+    page = search(word, wanted, cursor, PAGE)
     return render_template(
         f"{kind}.html",
         kind=kind,
+        # What is older does not change its place: only the first page follows.
+        fresh=None if cursor else OVERVIEW,
         lines=lines_of(page.rows),
         cursor=page.cursor,
         wanted=wanted,
