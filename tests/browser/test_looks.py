@@ -32,6 +32,7 @@ PAGES = [
     "/bulk?state=dead",
     "{bulk}",
     "{question}",
+    "/numbers",
     "/rules",
     "/rules/try",
     "/rules/try?event={dead.event_id}",

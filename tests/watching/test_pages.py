@@ -87,6 +87,7 @@ PAGES = [
     "/deliveries?q=nothing",
     "/bulk",
     "/bulk?state=dead",
+    "/numbers",
     "/rules",
     "/rules/try",
     "/rules/try?event={event}",

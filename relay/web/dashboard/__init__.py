@@ -14,6 +14,7 @@ from relay.web.dashboard import (  # noqa: F401 - each adds its routes
     front,
     lists,
     logs,
+    numbers,
     portals,
     rules,
     sessions,

@@ -41,6 +41,7 @@ PAGES = (
     ("events", "Events"),
     ("deliveries", "Deliveries"),
     ("bulk", "Bulk replay"),
+    ("numbers", "Numbers"),
     ("rules", "Rules"),
     ("sources", "Sources"),
     ("portals", "Portals"),
