@@ -141,6 +141,7 @@ local BOUNDS = {100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 120000, 60
 local function count_latency(portal, took)
   local field = 'latency:' .. portal .. ':'
   count(field .. 'ms', took)
+  tally('started:' .. portal)
   for _, bound in ipairs(BOUNDS) do
     if took <= bound then return count(field .. bound) end
   end
