@@ -50,7 +50,8 @@ class MethodView:
 class PortalView:
     """One portal. drift: what of the rules does not fit its templates. filled, factor: of its bucket.
 
-    started_a_minute: deliveries, over the last minutes. methods: those that were called. operating_s: the time that one of them has used most of.
+    started_a_minute: deliveries, over the last minutes. methods: those that were called.
+    operating_s: the time that one of them has used most of.
     """
 
     name: str
