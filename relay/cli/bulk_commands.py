@@ -7,7 +7,8 @@ import json
 import secrets
 import time
 
-from relay.cli.commands import agreed, secret_key_of, settings_here, since_age, state_named
+from relay.cli.commands import agreed, secret_key_of, settings_here
+from relay.cli.events import since_age, state_named
 from relay.core.errors import RelayError
 from relay.core.printing import say
 from relay.health.words import sentence_of_group

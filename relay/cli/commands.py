@@ -1,25 +1,23 @@
-"""The commands that read the record, in a terminal. Prints; logs nothing."""
+"""The commands that change or add up the record, in a terminal, and what all commands share. Prints; logs nothing."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-import re
 import sys
 from contextlib import nullcontext
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
+from relay.cli.terminal import progress
 from relay.configuration.settings import Settings
 from relay.core.errors import InvalidEventError, RelayError
-from relay.core.events import Delivery, iso
-from relay.core.ids import EVENT_PREFIX, utc_now
-from relay.core.lifecycle import EventState, State
+from relay.core.events import Delivery
+from relay.core.ids import EVENT_PREFIX
+from relay.core.lifecycle import State
 from relay.core.printing import say
 from relay.operations.configure import load_config
-from relay.operations.erase import Eraser
+from relay.operations.erase import Eraser, Traces
 from relay.operations.operator_acts import OperatorActs
 from relay.operations.replay import Replayer
 from relay.operations.unarchive import find_archived, put_back
@@ -30,44 +28,7 @@ from relay.store.archive.archive import Archive
 from relay.store.operators.audit_log import who_in_terminal
 from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Record
-from relay.store.record.search import Filter, Row, list_events, parse_state, row_of
 from relay.store.record.spool import Spool
-
-AGE = re.compile(r"(\d{1,6})([smhd])")
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-def events(options: argparse.Namespace) -> int:
-    """Events, newest first."""
-    wanted = Filter(state_named(options.state), options.source, since_age(options.since))
-    limit = max(1, min(options.limit, 1000))
-    if options.archive:
-        rows = archive_here(settings_here(with_record=False)).search(wanted, limit + 1)
-        rows, has_more = rows[:limit], len(rows) > limit
-    else:
-        page = list_events(open_record(), wanted, limit=limit)
-        rows, has_more = list(page.rows), page.cursor is not None
-    for row in rows:
-        say(json.dumps(_row_wire(row), ensure_ascii=False) if options.json else _row_line(row))
-    if not rows and not options.json:
-        say("no such event", error=True)
-    if has_more and not options.json:
-        say(f"... and older ones: --limit above {options.limit} shows more", error=True)
-    return 0
-
-
-def show(options: argparse.Namespace) -> int:
-    """One event or delivery, whole. Raises NotFoundError."""
-    if options.archive:
-        row = find_archived(archive_here(settings_here(with_record=False)), options.id)
-    else:
-        record = open_record()
-        is_event = options.id.startswith(EVENT_PREFIX)
-        row = row_of(record, record.event(options.id if is_event else record.delivery(options.id).event_id))
-    if not options.id.startswith(EVENT_PREFIX):
-        row = Row(row.event, tuple(one for one in row.deliveries if one.id == options.id))
-    say(json.dumps(_row_wire(row), ensure_ascii=False, indent=None if options.json else 2))
-    return 0
 
 
 def replay(options: argparse.Namespace) -> int:
@@ -142,7 +103,7 @@ def erase(options: argparse.Namespace) -> int:
     eraser = Eraser(Store.open(settings.redis_url), PersonIndex(key), archive)
     for folder in eraser.elsewhere():
         say(f"events were also archived in {folder}: there, erase it with RELAY_ARCHIVE as well", error=True)
-    traces = eraser.find(options.value, _show_progress, _show_progress_of_files)
+    traces = _find(eraser, options.value)
     if not traces:
         say("found nowhere")
         return 0
@@ -155,7 +116,7 @@ def erase(options: argparse.Namespace) -> int:
         say("nothing was done", error=True)
         return 1
     eraser.erase(options.value, traces, who_in_terminal(), cancel=options.cancel)
-    left = eraser.find(options.value, _show_progress, _show_progress_of_files)
+    left = _find(eraser, options.value)
     if left or eraser.is_marked(options.value):
         say(f"still found in {left}: did something arrive meanwhile? Run it again", error=True)
         return 1
@@ -163,6 +124,11 @@ def erase(options: argparse.Namespace) -> int:
     rewritten = "is being" if eraser.store.traces.rewrite_file() else "has yet to be"
     say(f"the append-only file {rewritten} written anew; backups of it, and the portal, are for you to see to")
     return 0
+
+
+def _find(eraser: Eraser, value: str) -> Traces:
+    with progress() as begin:
+        return eraser.find(value, begin("events"), begin("files"))
 
 
 def open_record() -> Record:
@@ -196,42 +162,6 @@ def settings_here(*, with_record: bool = True) -> Settings:
     return Settings.from_environment(environ)
 
 
-def state_named(text: str | None) -> EventState | State | None:
-    """The state of either kind that this names. Raises RelayError."""
-    state = parse_state(text) if text else None
-    if text and state is None:
-        known = ", ".join([*State, *EventState])
-        raise RelayError(f"no state {text!r}: expected one of {known}")
-    return state
-
-
-def since_age(age: str | None) -> datetime | None:
-    """The time that is so long ago, such as 30m. Raises RelayError."""
-    if age is None:
-        return None
-    match = AGE.fullmatch(age)
-    if match is None:
-        raise RelayError(f"--since {age!r}: expected a number and s, m, h or d, such as 90m")
-    return utc_now() - timedelta(**{UNITS[match[2]]: int(match[1])})
-
-
-def _row_wire(row: Row) -> dict[str, Any]:
-    return {**row.event.to_wire(), "deliveries": [delivery.to_wire() for delivery in row.deliveries]}
-
-
-def _row_line(row: Row) -> str:
-    event = row.event
-    head = f"{iso(event.received_at)[:19]}  {event.id}  {event.source}"
-    if not row.deliveries:
-        return f"{head}  {event.state}" + (f" ({event.reason})" if event.reason else "")
-    return f"{head}  " + "; ".join(_outcome(delivery) for delivery in row.deliveries)
-
-
-def _outcome(delivery: Delivery) -> str:
-    end = delivery.watched.state if delivery.watched and delivery.state is State.STARTED else ""
-    return " ".join(filter(None, [f"{delivery.rule}: {delivery.state}", delivery.workflow_id or delivery.reason, end]))
-
-
 def _confirmed(delivery: Delivery) -> bool:
     say(f"{delivery.id} has started workflow {delivery.workflow_id}. Replaying it starts a second one.")
     return agreed("Start it again?")
@@ -243,13 +173,3 @@ def agreed(question: str) -> bool:
         say("say --yes to do it", error=True)
         return False
     return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
-
-
-def _show_progress(seen: int, total: int) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{seen} of {total} events", end="\n" if seen >= total else "", file=sys.stderr, flush=True)
-
-
-def _show_progress_of_files(seen: int, total: int) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{seen} of {total} files", end="\n" if seen >= total else "", file=sys.stderr, flush=True)

@@ -1,6 +1,7 @@
 """The command line: what can be asked, and in which words.
 
-What a command does is in relay/runtime/up.py (processes), commands.py (the record) and rule_commands.py.
+What a command does is in relay/runtime/up.py (processes), events.py and commands.py (the record), rule_commands.py and
+sources.py.
 
 They are imported only when a command needs them: `serve` must patch the standard library before a socket is opened.
 """
@@ -9,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
+import sys
 from collections.abc import Callable, Sequence
 
 from relay.core.errors import ConfigError, RecordUnavailableError, RelayError
@@ -16,6 +19,8 @@ from relay.core.printing import say
 
 BAD = 1
 USAGE = 2
+PIPE_CLOSED = 141
+"""As a shell calls what SIGPIPE has ended: whoever read along, such as `head`, has seen enough."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,7 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     module, _, name = options.run.partition(":")
     command: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(module), name)
     try:
-        return command(options)
+        return _run(command, options)
+    except BrokenPipeError:
+        # What is still in the buffer would be written, and fail, once more at the end of the process.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
     except ConfigError as error:
         say(error, error=True)
     except RecordUnavailableError as error:
@@ -34,6 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("stopped", error=True)
     return BAD
+
+
+def _run(command: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """Its exit status, when all that it has printed is out."""
+    status = command(options)
+    sys.stdout.flush()
+    return status
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -84,8 +100,10 @@ def _add_rules(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     check.add_argument("paths", nargs="*", metavar="PATH", help="configuration folders or rule files; default: config")
     text = "show the call that a rule makes of a body; changes nothing"
     tried = _command(actions, "try", "relay.cli.rule_commands:try_rule", text, "rules try demo-request body.json")
-    tried.add_argument("rule", metavar="RULE")
-    tried.add_argument("body", metavar="BODY.json", help="a file, or - for standard input")
+    tried.add_argument("rule", metavar="RULE", nargs="?", help="with --event, every rule of its source if left out")
+    tried.add_argument("body", metavar="BODY.json", nargs="?", help="a file, or - for standard input")
+    tried.add_argument("--event", metavar="ID", help="instead of a body: an event on record, as it came")
+    tried.set_defaults(refuse=tried.error)
     tried.add_argument("--header", action="append", default=[], metavar="K:V", help="a header of the webhook")
     text = "draft a rule from an event that has come, with the paths and types of its values; writes no file"
     drafted = _command(
@@ -136,16 +154,21 @@ def _add_sources(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     example = "events --state dead --since 24h"
-    events = _command(commands, "events", "relay.cli.commands:events", "list events, newest first", example)
+    events = _command(commands, "events", "relay.cli.events:events", "list events, newest first", example)
     events.add_argument("--state", help="of a delivery (pending, dead, ...) or an event (accepted, rejected, ...)")
-    events.add_argument("--source")
+    events.add_argument("--source", help="who has sent it")
+    events.add_argument("--rule", help="which rule has made a delivery of it")
+    events.add_argument("--portal", help="where a delivery of it goes")
+    person = "whose value a rule has found in it: an e-mail, a phone number"
+    events.add_argument("--person", metavar="TEXT", help=person)
     events.add_argument("--since", metavar="AGE", help="such as 30m, 1h, 7d")
     events.add_argument("--limit", type=int, default=50, help="default 50")
     events.add_argument("--json", action="store_true", help="one JSON object a line")
+    events.add_argument("--follow", action="store_true", help="show what comes from now on, until Ctrl-C")
     in_archive = "among those that the record has forgotten, in the folder RELAY_ARCHIVE"
     events.add_argument("--archive", action="store_true", help=in_archive)
     text = "show an event or a delivery, whole"
-    show = _command(commands, "show", "relay.cli.commands:show", text, "show dlv_01kaz5t0x8n2c4v6b8m0q2s4d6")
+    show = _command(commands, "show", "relay.cli.events:show", text, "show dlv_01kaz5t0x8n2c4v6b8m0q2s4d6")
     show.add_argument("id", metavar="ID")
     show.add_argument("--json", action="store_true")
     show.add_argument("--archive", action="store_true", help=in_archive)

@@ -10,15 +10,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from relay.cli.commands import open_record
 from relay.configuration.alerts import load_alerting
 from relay.configuration.files import names_in
 from relay.configuration.mistakes import Mistakes
 from relay.core.call import Call
-from relay.core.errors import RelayError
+from relay.core.errors import NotFoundError, RelayError
 from relay.core.plan import StepKind
 from relay.core.printing import say
 from relay.operations.configure import load_config
-from relay.operations.preview import Foreseen, Prospect, Tried, read_given, try_rules
+from relay.operations.preview import Foreseen, Prospect, Tried, read_given, try_event, try_rules
 from relay.rules import Rule
 
 
@@ -49,7 +50,13 @@ def check_rules(options: argparse.Namespace) -> int:
 
 
 def try_rule(options: argparse.Namespace) -> int:
-    """The call that a rule makes of a body, or the errors by field. Changes nothing."""
+    """The call that a rule makes of a body or an event, or the errors by field. Changes nothing."""
+    if options.event:
+        if options.body or options.header:
+            options.refuse("--event brings its own body and headers")
+        return _try_on_event(options)
+    if not options.rule or not options.body:
+        options.refuse("expected RULE and BODY.json, or --event ID")
     config = load_config(config_folder(), None)
     rule = config.rules.get(options.rule)
     headers = [(name.strip(), value.strip()) for name, _, value in (text.partition(":") for text in options.header)]
@@ -60,6 +67,23 @@ def try_rule(options: argparse.Namespace) -> int:
     if not every:
         say(f"the rule {rule.name} sees nothing: this is an empty batch")
     return max((_say_tried(rule, tried) for tried in every), default=1)
+
+
+def _try_on_event(options: argparse.Namespace) -> int:
+    """One rule, or every rule of the event's source; 0 where any of them makes a call. Raises NotFoundError."""
+    config, event = load_config(config_folder(), None), open_record().event(options.event)
+    if event.source not in config.sources:
+        raise NotFoundError(f"the source {event.source} of {event.id} is no longer configured")
+    if event.body_removed_at:
+        raise RelayError(f"the body of {event.id} was removed: RELAY_BODY_DAYS is over")
+    rules = [config.rules.get(options.rule)] if options.rule else config.rules.for_source(event.source)
+    for rule in rules:
+        if rule.source != event.source:
+            raise RelayError(f"the rule {rule.name} is for the source {rule.source}: {event.id} is of {event.source}")
+    every = try_event(config.sources[event.source], rules, event, read_given(options.given, rules))
+    if not every:
+        say(f"no rule is for the source {event.source}")
+    return min((_say_tried(config.rules.get(tried.rule), tried) for tried in every), default=1)
 
 
 def _say_tried(rule: Rule, tried: Tried) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -14,7 +14,6 @@ class DriftKind(StrEnum):
     NO_TEMPLATE = "no_template"
     OTHER_DOCUMENT = "other_document"
     REQUIRED = "required"
-    OPTIONAL = "optional"
     UNDECLARED = "undeclared"
     NO_SCOPE = "no_scope"
     NO_KIND = "no_kind"
@@ -30,7 +29,6 @@ WORDS = {
     DriftKind.NO_TEMPLATE: "the portal has no such template (or it is a robot's)",
     DriftKind.OTHER_DOCUMENT: "the template is for {parameter}, the rule names a {document}",
     DriftKind.REQUIRED: "the template requires {parameter}, the rule does not send it",
-    DriftKind.OPTIONAL: "the template declares {parameter}, the rule does not send it",
     DriftKind.UNDECLARED: "the rule sends {parameter}, the template does not declare it",
     DriftKind.NO_SCOPE: "the credential lacks the scope {parameter}: add it on the portal",
     DriftKind.NO_KIND: "the portal has no {document}",
@@ -42,7 +40,7 @@ WORDS = {
     "nobody could tell whether it was made",
     DriftKind.NO_LEADS: "the portal works without leads: it turns a new one into a deal at once",
 }
-LIGHT = frozenset({DriftKind.OPTIONAL, DriftKind.NO_LEADS})
+LIGHT = frozenset({DriftKind.NO_LEADS})
 """What may be meant so: a call succeeds and loses nothing."""
 
 
@@ -81,3 +79,9 @@ class Drift:
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Drift:
         return cls(**{**wire, "kind": DriftKind(wire["kind"])})
+
+
+def read_drift(wires: Iterable[Mapping[str, Any]]) -> list[Drift]:
+    """What workers have left; what another version calls a drift, and this one does not, is left out."""
+    known = set(DriftKind)
+    return [Drift.from_wire(wire) for wire in wires if wire["kind"] in known]

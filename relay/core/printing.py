@@ -15,9 +15,9 @@ _STEERS = re.compile(
 )
 
 
-def say(text: object, *, error: bool = False) -> None:
-    """Print a line, or several; errors on stderr."""
-    print(harmless(str(text)), file=sys.stderr if error else sys.stdout)
+def say(text: object, *, error: bool = False, flush: bool = False) -> None:
+    """Print a line, or several; errors on stderr. flush: for who reads along."""
+    print(harmless(str(text)), file=sys.stderr if error else sys.stdout, flush=flush)
 
 
 def harmless(text: str) -> str:

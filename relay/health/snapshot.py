@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from relay.core.drift import Drift
+from relay.core.drift import Drift, read_drift
 from relay.core.ids import clock_ahead_ms
 from relay.store import Store
 from relay.store.archive.known import KnownArchive
@@ -106,5 +106,5 @@ def snapshot_of_portal(store: Store, name: str, now: datetime) -> PortalSnapshot
         waiting=kept.in_line(),
         due=store.record.due(name, now),
         oldest_waiting_s=kept.oldest_waiting_s(now),
-        drift=tuple(Drift.from_wire(wire) for wire in kept.drift()),
+        drift=tuple(read_drift(kept.drift())),
     )

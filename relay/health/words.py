@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from relay.core.labels import name_of_reason
 from relay.health.assessment import Need, NeedCode
 from relay.store.record.needs import Group
+
+BY_PERSON = "by_person"
+"""The reason of a pause that a person has ordered."""
 
 
 def figure_of(need: Need) -> str:
@@ -14,7 +18,7 @@ def figure_of(need: Need) -> str:
         case NeedCode.HELD | NeedCode.METHOD:
             return "held"
         case NeedCode.PAUSED:
-            return "paused"
+            return "paused" if need.reason == BY_PERSON else "backing off"
         case NeedCode.MEMORY:
             return f"{need.count}%"
         case NeedCode.WAITING | NeedCode.SILENT | NeedCode.CLOCK:
@@ -39,7 +43,7 @@ def label_of(need: Need) -> str:
         NeedCode.PAUSED: f"portal {need.subject}",
         NeedCode.METHOD: f"{_first(need)} at portal {need.subject}",
         NeedCode.WAITING: f"the first in line waits for portal {need.subject}",
-        NeedCode.DRIFT: f"drift: rules do not fit portal {need.subject}",
+        NeedCode.DRIFT: f"place{'s' if need.count != 1 else ''} where rules do not fit portal {need.subject}",
         NeedCode.MEMORY: "of the record's memory is used; when it is full, senders are sent away",
         NeedCode.ARCHIVE: "archive that cannot be written: until it can, nothing old is forgotten",
         NeedCode.FAILOVER: "what a failover may forget: " + "; ".join(need.details)[:500],
@@ -54,7 +58,7 @@ def label_of(need: Need) -> str:
 
 def sentence_of(need: Need) -> str:
     """The same as one sentence, with what helps."""
-    lasts = span_of(need.lasts or timedelta(0))
+    lasts, reason = span_of(need.lasts or timedelta(0)), name_of_reason(need.reason)
     return {
         NeedCode.LEDGER: "the ledger does not balance: " + "; ".join(need.details),
         NeedCode.DEAD: f"{_deliveries(need.count)} dead, and nobody has dealt with it",
@@ -62,9 +66,9 @@ def sentence_of(need: Need) -> str:
         NeedCode.UNCERTAIN: f"{_deliveries(need.count)} uncertain: somebody has to look whether it has started",
         NeedCode.OVERDUE: f"{_deliveries(need.count)} overdue: no word of the workflow's end has come in "
         "time; look on the portal",
-        NeedCode.HELD: f"portal {need.subject} is held ({need.reason}), nothing is sent: {' '.join(need.details)}",
-        NeedCode.PAUSED: f"portal {need.subject} is paused ({need.reason}) for {lasts}: {' '.join(need.details)}",
-        NeedCode.METHOD: f"portal {need.subject} refuses {_first(need)} ({need.reason}): {' '.join(need.details[1:])}",
+        NeedCode.HELD: f"portal {need.subject} is held ({reason}), nothing is sent: {' '.join(need.details)}",
+        NeedCode.PAUSED: _of_pause(need, lasts),
+        NeedCode.METHOD: f"portal {need.subject} refuses {_first(need)} ({reason}): {' '.join(need.details[1:])}",
         NeedCode.WAITING: f"portal {need.subject}: {_deliveries(need.count)} waiting, the first in line for {lasts}",
         NeedCode.DRIFT: f"portal {need.subject}: rules and templates do not fit: {'; '.join(need.details)[:500]}",
         NeedCode.MEMORY: f"{need.count}% of the record's memory is used; when it is full, senders are sent away",
@@ -96,6 +100,13 @@ def sentence_of_group(group: Group) -> str:
     """The same with how many they are."""
     counted = _events(group.count) if group["source"] else _deliveries(group.count)
     return f"{counted} {group.state} ({name_of(group)})"
+
+
+def _of_pause(need: Need, lasts: str) -> str:
+    if need.reason == BY_PERSON:
+        return f"portal {need.subject} is paused by a person for {lasts}: nothing is sent until it is resumed"
+    trouble = f"is in trouble ({name_of_reason(need.reason)}) for {lasts}, and is asked now and then"
+    return f"portal {need.subject} {trouble}: {' '.join(need.details)}"
 
 
 def span_of(span: timedelta) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from relay.core.errors import IllegalTransitionError, LostRace, RelayError, WorkflowTaken
+from relay.core.errors import IllegalTransitionError, LostRace, NotFoundError, RelayError, WorkflowTaken
 from relay.core.events import Delivery
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State, advance
@@ -48,6 +48,12 @@ class OperatorActs:
         made = self.replayer.replay(wanted, current_rules=current_rules)
         rules = "current" if current_rules else "original"
         self._log(who, "replay", wanted, f"{rules} rules: {', '.join(one.id for one in made)}")
+        return made
+
+    def replay_edited(self, wanted: str, who: str, body: bytes) -> list[Delivery]:
+        """The same with an edited body, which is kept beside the original. Raises what Replayer.replay raises."""
+        made = self.replayer.replay_edited(wanted, body)
+        self._log(who, "edit and replay", wanted, f"{made[0].event_id}: {', '.join(one.id for one in made)}")
         return made
 
     def settle(self, delivery_id: str, who: str, state: State, note: str, workflow_id: str | None = None) -> Delivery:
@@ -121,6 +127,13 @@ class OperatorActs:
         """Open a portal, whatever closed it."""
         self.store.portal(portal).gate.resume(self.clock())
         self._log(who, "resume", portal)
+
+    def test_channel(self, channel: str, who: str) -> None:
+        """Have a worker send a test over a channel of alerts. Raises NotFoundError."""
+        if channel not in {one.name for one in self.store.operators.channels(self.clock())}:
+            raise NotFoundError(f"no worker has a channel {channel!r}")
+        self.store.operators.ask_test(channel)
+        self._log(who, "test alert", channel)
 
     def ping(self, portal: str, who: str) -> Question:
         """Have a worker check credential, scope, templates and rules of a portal; nothing is started."""

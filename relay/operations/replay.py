@@ -10,8 +10,11 @@ address of its own.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from relay.core.errors import (
     InvalidEventError,
@@ -22,7 +25,7 @@ from relay.core.errors import (
     UnsupportedTypeError,
 )
 from relay.core.events import Delivery, Event, Intent
-from relay.core.ids import EVENT_PREFIX, utc_now
+from relay.core.ids import EVENT_PREFIX, new_event_id, utc_now
 from relay.core.lifecycle import FINAL, EventState
 from relay.core.plan import How, StepKind
 from relay.operations.batches import contexts_of
@@ -31,11 +34,22 @@ from relay.operations.ingest import is_lost
 from relay.operations.persons_in import persons_in
 from relay.rules import RuleBook
 from relay.sources import Source
+from relay.store.record.collector import Collector
+from relay.store.record.entries import Entry
 from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Record
 
 OURS = frozenset({How.MADE, How.FOUND_AGAIN, How.CARRIED})
 """How a result came about that the relay has made, once for all deliveries of a chain."""
+
+
+EDITED_ONCE = timedelta(days=1)
+"""For so long the same edit is not made a second time."""
+_CHARSET = re.compile(r"charset=[^;]+", re.IGNORECASE)
+EDITED = "EDITED"
+"""The method of an event whose body a person has edited: no request has it, so nobody can send such an event."""
+EDITED_FROM = "x-relay-edited-from"
+"""The header that names the event as it came."""
 
 
 class NotReplayableError(RelayError):
@@ -82,6 +96,55 @@ class Replayer:
     def portals_of(self, source: str) -> set[str]:
         """The portals to which today's rules send what comes from a source."""
         return {rule.composer.portal for rule in self._rules.for_source(source)}
+
+    def edited(self, wanted: str, body: bytes) -> tuple[Event, list[Intent]]:
+        """The event that an edited body makes beside the original, and what today's rules want of it.
+
+        Records nothing: what is shown before it is done. Raises what `replay` raises.
+        """
+        is_event = wanted.startswith(EVENT_PREFIX)
+        old = None if is_event else self._record.delivery(wanted)
+        event = self._record.event(old.event_id if old else wanted)
+        if old and old.state not in FINAL:
+            raise NotReplayableError(f"{old.id} is {old.state}: only what is dead or started is replayed")
+        if old is None and event.deliveries:
+            raise NotReplayableError(f"{event.id} has deliveries: replay one of {', '.join(event.deliveries)}")
+        self._contexts(event)  # that the original can be read at all
+        own = edit_of(event, body, utc_now())
+        if old:
+            return own, [_carried(self._current(own, old.rule), self._last_with_plan(old))]
+        decisions = [decide(self._rules, own.source, context) for context in self._contexts(own)]
+        if intents := [intent for one in decisions for intent in one.intents]:
+            return own, intents
+        errors = {name: messages for one in decisions for name, messages in one.errors.items()}
+        if errors:
+            raise InvalidEventError(errors)
+        raise NotReplayableError(f"no rule of today wants {event.id} with this body")
+
+    def replay_edited(self, wanted: str, body: bytes) -> list[Delivery]:
+        """Replay with an edited body, which is kept as an event of its own. Raises what `replay` raises.
+
+        Where this process ends in between, that event is there without a delivery, and the original can be replayed.
+        """
+        own, intents = self.edited(wanted, body)
+        old = None if wanted.startswith(EVENT_PREFIX) else self._record.delivery(wanted)
+        fresh = deliveries_of(own.id, intents, utc_now(), self._base)
+        made = [replace(one, replay_of=old.id if old else None) for one in fresh]
+        personal = [value for intent in intents for value in intent.personal]
+        if old is None:
+            return self._record_edited(own, made, personal)
+        Collector(self._record).record(Entry(own))
+        return self._add(own, old, made, personal, None)
+
+    def _record_edited(self, own: Event, made: list[Delivery], personal: Sequence[str]) -> list[Delivery]:
+        """With its deliveries at once. The same edit of the same event is one: a second click makes no second."""
+        digest = hashlib.sha256(f"{own.headers[EDITED_FROM]}\0".encode() + own.body).hexdigest()[:32]
+        person_keys = self._persons.keys_of(personal) if self._persons else ()
+        event = own.decided(EventState.ACCEPTED, None, {}, tuple(one.id for one in made), person_keys)
+        receipt = Collector(self._record).record(Entry(event, made, digest, EDITED_ONCE))
+        if receipt.duplicate:
+            raise NotReplayableError(f"this has been done before: it is {receipt.event_id}")
+        return made
 
     def _replay_event(self, event: Event, bulk_id: str | None) -> list[Delivery]:
         if event.deliveries:
@@ -143,6 +206,31 @@ class Replayer:
         except LostRace as error:
             raise NotReplayableError(f"{error} has been replayed before") from None
         return fresh
+
+
+def edit_of(event: Event, body: bytes, now: datetime) -> Event:
+    """An event like this one, with another body, before rules have looked at it."""
+    return replace(
+        event,
+        id=new_event_id(now),
+        received_at=now,
+        state=EventState.IGNORED,
+        method=EDITED,
+        # What a person has written is UTF-8, whatever the sender wrote in.
+        content_type=_CHARSET.sub("charset=utf-8", event.content_type),
+        headers={**event.headers, EDITED_FROM: event.id},
+        body=body,
+        reason=None,
+        errors={},
+        deliveries=(),
+        duplicates=0,
+        person_keys=(),
+    )
+
+
+def original_of(event: Event) -> str | None:
+    """The event that this one is an edited copy of; None: it came as it is."""
+    return event.headers.get(EDITED_FROM) if event.method == EDITED else None
 
 
 def _original(old: Delivery) -> Intent:

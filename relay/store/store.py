@@ -35,8 +35,9 @@ from relay.store.record.memory import Memory, read_memory
 from relay.store.record.needs import Group, read_groups
 from relay.store.record.places import Places
 from relay.store.record.record import Record
+from relay.store.record.relations import Relations
 from relay.store.record.restoring import restore
-from relay.store.record.statistics import Presence, Series, read_presence, read_series
+from relay.store.record.statistics import Presence, Series, read_presence, read_series, read_started
 from relay.store.record.topology import Misfit, read_misfits
 from relay.store.record.traces import Traces
 from relay.store.record.unproven import newest_unproven
@@ -68,6 +69,7 @@ class Store:
         self.questions = Questions(redis)
         self.traces = Traces(redis)
         self.places = Places(redis)
+        self.relations = Relations(redis)
         self.senders = Senders(redis)
         self.files = KeptFiles(redis)
         self._misfits: list[Misfit] = []
@@ -166,6 +168,10 @@ class Store:
     def series(self, now: datetime) -> dict[str, Series]:
         """What happened in the last hour, day and week."""
         return read_series(self._redis, now)
+
+    def started_a_minute(self, portals: Sequence[str], now: datetime) -> dict[str, float]:
+        """How many deliveries of each portal have started a minute lately."""
+        return read_started(self._redis, portals, now)
 
     def presence_of_sources(self, names: Sequence[str]) -> dict[str, Presence]:
         """How many events of each source there are, and when the newest came."""

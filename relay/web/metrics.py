@@ -17,7 +17,7 @@ from typing import Any
 
 from flask import Response, request
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
@@ -26,6 +26,7 @@ from relay.core.lifecycle import FINAL, EventState, Verdict
 from relay.health.assessment import Need, NeedCode, assess
 from relay.health.snapshot import Snapshot, take_snapshot
 from relay.store.portals.gate import GateState
+from relay.store.record.latency import BOUNDS_MS, histograms_in
 from relay.web.services import services
 from relay.web.tokens import need_metrics_token
 
@@ -54,6 +55,7 @@ class SnapshotCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Every metric that there is."""
         yield from self._totals()
+        yield self._latency()
         yield from self._now()
         yield from self._portals()
 
@@ -73,6 +75,15 @@ class SnapshotCollector(Collector):
         for source, count in self._snapshot.probes.items():
             probes.add_metric([source], count)
         yield probes
+
+    def _latency(self) -> Metric:
+        text = "From the event, or its replay, to its workflow."
+        family = HistogramMetricFamily("relay_time_to_workflow_seconds", text, labels=["portal"])
+        bounds = [*(str(bound / 1000) for bound in BOUNDS_MS), "+Inf"]
+        known = histograms_in(self._snapshot.ledger.since_start, list(self._snapshot.portals))
+        for portal, one in known.items():
+            family.add_metric([portal], list(zip(bounds, one.within(), strict=True)), one.sum_ms / 1000)
+        return family
 
     def _now(self) -> Iterator[Metric]:
         snapshot, ledger = self._snapshot, self._snapshot.ledger

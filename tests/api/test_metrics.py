@@ -66,6 +66,7 @@ def test_the_metrics_are_what_is_on_record(app, record, redis):
     assert found["relay_events_total", "duplicate"] == 1
     assert found["relay_deliveries", "dead"] == 2
     assert found["relay_outcomes_total", "dead"] == 2
+    assert found["relay_time_to_workflow_seconds_count", "main"] == 1
     assert found["relay_outcomes_total", "started"] == 1
     assert found["relay_attempts_total", "rejected"] == 1
     assert found["relay_uncertain_for_person",] == 1
@@ -89,7 +90,7 @@ def test_no_label_holds_anything_of_a_person(app, record):
     families = text_string_to_metric_families(app.test_client().get("/metrics", environ_base=HERE).text)
 
     labels = {name for family in families for sample in family.samples for name in sample.labels}
-    assert labels == {"state", "verdict", "portal", "source", "code"}
+    assert labels == {"state", "verdict", "portal", "source", "code", "le"}
 
 
 @pytest.mark.parametrize("name", ["Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"])

@@ -34,6 +34,7 @@ PAGES = [
     "/needs",
     "{bulk}",
     "{question}",
+    "/numbers",
     "/rules",
     "/rules/try",
     "/rules/try?event={dead.event_id}",

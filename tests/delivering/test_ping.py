@@ -8,6 +8,7 @@ from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.core.requirements import Requirement
 from relay.core.templates import templates_of
+from relay.operations.configure import load_config
 from relay.sandbox import starting
 from relay.store.portals.gate import Gate, GateState
 from relay.store.portals.questions import Questions
@@ -28,10 +29,10 @@ DRIFTED = {
     "no_such_template": (Requirement("r", "main", 99, (*LEAD[:2], "LEAD_"), PARAMETERS), "no such template"),
     "another_document": (Requirement("r", "main", 2, (*LEAD[:2], "LEAD_"), PARAMETERS), "is for DEAL"),
     "another_dynamic": (Requirement("r", "main", 7, (*DYNAMIC, "DYNAMIC_148_"), PARAMETERS), "is for DYNAMIC_147"),
-    "not_sent": (Requirement("r", "main", 1, (*LEAD[:2], "LEAD_"), PARAMETERS[:3]), "declares Note"),
     "not_declared": (Requirement("r", "main", 1, (*LEAD[:2], "LEAD_"), (*PARAMETERS, "Nope")), "does not declare it"),
 }  # fmt: skip
 FITTING_OTHERS = [
+    Requirement("sends-less", "main", 1, (*LEAD[:2], "LEAD_"), PARAMETERS[:1]),
     Requirement("any", "main", 1, (*LEAD[:2], ""), PARAMETERS),
     Requirement("dynamic", "main", 7, (*DYNAMIC, "DYNAMIC_"), PARAMETERS),
     Requirement("feed", "main", 8, ("lists", "BizprocDocument", ""), PARAMETERS),
@@ -64,9 +65,15 @@ def test_ping_says_that_all_is_well_and_starts_nothing(context, record, portal, 
     said = capsys.readouterr().out
     assert "main: the credential is accepted by 127.0.0.1:" in said
     assert "main: 10 templates can be started" in said
-    assert "main: 4 rules, 0 that do not fit" in said
+    assert "main: 5 rules, 0 that do not fit" in said
     assert portal.started() == []
     assert SECRET not in said
+
+
+def test_the_shipped_configuration_pings_clean(context, record, config, capsys):
+    publish(record, *(rule.requirement for rule in load_config(config, None).rules.all()))
+
+    assert ping(context) == 0, capsys.readouterr().out
 
 
 def test_ping_before_the_first_rules_says_so(context, capsys):
@@ -136,7 +143,7 @@ def test_ping_says_that_the_portal_stands_still_as_the_first_page_does(context, 
     context.gate.pause_by_person(utc_now())
 
     assert ping(context) == 1
-    assert "portal main is paused (by_person)" in capsys.readouterr().out
+    assert "portal main is paused by a person for 0 s" in capsys.readouterr().out
 
 
 def test_ping_says_for_how_long_the_first_in_line_has_waited(context, record, clock, capsys):
@@ -269,7 +276,7 @@ def test_a_portal_that_is_not_configured_is_named_with_those_that_are(environ, c
 
 
 def test_a_ping_of_the_dashboard_is_answered_with_what_the_terminal_says(context, record, portal, capsys):
-    publish(record, FITTING, DRIFTED["not_sent"][0])
+    publish(record, FITTING, DRIFTED["not_declared"][0])
     asked = Questions(record.redis).ask("main", "ping", "", utc_now())
 
     answer(context, asked.id)
@@ -325,12 +332,12 @@ def test_drift_is_kept_and_said_once_and_again_when_it_changes(context, record):
     assert check(context) == []
     assert alerts(record) == []
 
-    publish(record, FITTING, DRIFTED["not_sent"][0])
+    publish(record, FITTING, DRIFTED["not_declared"][0])
     first = [check(context), check(context), check(context)]
     assert [len(found) for found in first] == [1, 1, 1]
     assert alerts(record) == ["drift"]
 
-    publish(record, DRIFTED["not_sent"][0], DRIFTED["no_such_template"][0])
+    publish(record, DRIFTED["not_declared"][0], DRIFTED["no_such_template"][0])
     assert len(check(context)) == 2
     assert alerts(record) == ["drift", "drift"]
 
@@ -341,7 +348,7 @@ def test_drift_is_kept_and_said_once_and_again_when_it_changes(context, record):
 
 
 def test_a_portal_in_trouble_has_no_drift(context, record, portal):
-    publish(record, DRIFTED["not_sent"][0])
+    publish(record, DRIFTED["not_declared"][0])
     portal.add_faults({"kind": "html_502"})
 
     assert check(context) == []

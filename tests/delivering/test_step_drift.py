@@ -136,7 +136,7 @@ def test_a_portal_whose_rules_have_no_steps_is_asked_nothing():
 def test_only_what_fails_or_loses_a_value_is_serious():
     kinds = {kind for kind in DriftKind if not Drift(kind, "r", 1).is_serious}
 
-    assert kinds == {DriftKind.OPTIONAL, DriftKind.NO_LEADS}
+    assert kinds == {DriftKind.NO_LEADS}
 
 
 USER = StepRequirement("owner", StepKind.FIND, "user", None, ("EMAIL",))

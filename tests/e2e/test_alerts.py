@@ -384,6 +384,40 @@ def test_the_watchman_looks_from_a_thread_until_it_is_stopped_and_one_process_at
     assert not redis.exists(f"{keys.LEASE}alerts"), "it ends with the look"
 
 
+def test_a_test_goes_out_within_seconds_while_nothing_is_wrong(watch, receiver, clock):
+    watchman, stop = watch(alerting_for(receiver)), threading.Event()
+    thread = threading.Thread(target=watchman.run, args=(stop,))
+    thread.start()
+    kept = watchman.store.operators
+    until(lambda: kept.channels(clock()), "the channel to be on record")
+    kept.ask_test("on-call")
+    until(lambda: receiver.taken, "the test")
+    stop.set()
+    thread.join(10)
+
+    (content,) = receiver.contents
+    assert kinds(content, "new") == [("test", "")]
+    assert content["text"].startswith("TEST: ")
+    assert [(told.channel, told.is_test) for told in kept.told()] == [("on-call", True)]
+
+
+def test_what_a_channel_was_told_and_what_is_wrong_with_it_is_on_record(watch, redis, receiver, clock):
+    watchman = watch(alerting_for(receiver))
+    kept = watchman.store.operators
+    hold(redis, "main", "x", clock())
+    receiver.status = 500
+    watchman.look()
+
+    (channel,) = kept.channels(clock())
+    assert (channel.kind, channel.where, channel.fault, channel.told_at) == ("webhook", "127.0.0.1", "HTTP 500", None)
+    receiver.status = 204
+    watchman.look()
+
+    (channel,) = kept.channels(clock())
+    assert (channel.fault, channel.fault_at) == ("", None)
+    assert [told.text for told in kept.told()] == [receiver.contents[0]["text"]]
+
+
 def open_line(record, url, clock, **options):
     return make_context(record, use_webhook(url, **options), clock).client
 

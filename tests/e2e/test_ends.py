@@ -59,7 +59,7 @@ def test_the_template_ends_and_the_relay_knows_it_with_what_came_in_the_query(wa
     assert (delivery.watched.query, delivery.watched.document_id) == ("s=ok&v=%D0%B4", (*LEAD[:2], "LEAD_7"))
     assert workflow["parameters"]["RelayCallback"] == delivery.watched.address
     token = delivery.watched.address.rpartition("/")[2]
-    shown = machine.ask("show", delivery_id)
+    shown = machine.ask("show", delivery_id, "--json")
     assert json.loads(shown)["deliveries"][0]["watch"]["state"] == "finished"
     assert token not in shown + machine.running.log()
     assert machine.running.lines("delivery.finished")[0]["delivery_id"] == delivery_id

@@ -57,14 +57,39 @@ def test_a_bulk_replay_is_asked_for_again_until_all_of_it_is_sent(app, operator,
     assert "http-equiv" not in ended
 
 
-@pytest.mark.parametrize("path", ["/events", "/deliveries", "/bulk", "/portals", "/log", "/events/{event}"])
+@pytest.mark.parametrize("path", ["/events", "/deliveries", "/portals", "/sources", "/alerts"])
+def test_what_is_watched_while_it_changes_follows_by_itself_on_its_first_page(operator, path):
+    text = operator.get(path, headers=SAME).text
+
+    assert f'{EVERY}"6"' in text
+    assert "data-fresh" in text
+    assert "http-equiv" not in text
+
+
+def test_an_older_page_of_a_list_stands_still(operator, record):
+    text = operator.get(f"/events?cursor={bring_to(record, State.DEAD).event_id}", headers=SAME).text
+
+    assert EVERY not in text
+
+
+def test_the_page_of_sources_shows_the_last_requests_and_why_one_was_refused(operator):
+    assert "None yet. What comes is shown here at once" in operator.get("/sources", headers=SAME).text
+    operator.post("/hooks/website", data=b"{}", headers={"X-Relay-Token": "wrong", "Content-Type": "application/json"})
+
+    text = operator.get("/sources", headers=SAME).text
+
+    assert "wrong token" in text
+    assert "The request carried another token than the one configured" in text
+
+
+@pytest.mark.parametrize("path", ["/bulk", "/log", "/events/{event}"])
 def test_no_other_page_is_asked_for_again(operator, record, path):
     event_id = bring_to(record, State.DEAD).event_id
 
     text = operator.get(path.format(event=event_id), headers=SAME).text
 
     assert EVERY not in text
-    assert "<script" not in text
+    assert "relay.js" not in text
 
 
 def test_a_message_is_kept_for_the_page_that_a_person_sees(operator):

@@ -57,13 +57,14 @@ def test_a_delivery_that_waits_long_is_told_with_its_age(operator, record):
 
 def test_held_portals_and_drift_are_told(operator, redis):
     hold(redis, "main", "invalid_credentials", utc_now())
-    drift = [Drift(DriftKind.NO_TEMPLATE, "x", 1), Drift(DriftKind.OPTIONAL, "y", 2, "Note")]
-    PortalRecord(redis, "main").keep_drift([one.to_wire() for one in drift])
+    drift = [Drift(DriftKind.NO_TEMPLATE, "x", 1), Drift(DriftKind.NO_LEADS, "y", 2)]
+    earlier = {**drift[0].to_wire(), "kind": "of an earlier version"}
+    PortalRecord(redis, "main").keep_drift([*(one.to_wire() for one in drift), earlier])
 
     found = needs(operator)
 
     assert found["portal main"] == ("held", "/portals#main")
-    assert found["drift: rules do not fit portal main"] == ("1", "/portals#main")
+    assert found["place where rules do not fit portal main"] == ("1", "/portals#main")
     portals = front(operator, "/portals")
     assert "Make a new one" in portals
     assert "no such template" in portals
@@ -177,5 +178,5 @@ def test_a_refused_request_is_explained(operator, state, record):
 
     text = front(operator, f"/events/{event_id}")
 
-    assert "token_mismatch" in text
+    assert "wrong token" in text
     assert "another token than the one configured" in text

@@ -90,6 +90,7 @@ PAGES = [
     "/bulk?state=rejected",
     "/bulk?state=uncertain",
     "/needs",
+    "/numbers",
     "/rules",
     "/rules/try",
     "/rules/try?event={event}",
@@ -263,7 +264,7 @@ def test_a_rejected_event_shows_its_errors_by_field(app, client):
     answer = client.post("/hooks/website", data=dump({"document": "deal", "id": "x"}), headers=website())
     shown = page(client, f"/events/{answer.get_json()['event_id']}")
 
-    assert "rule_not_filled" in shown.text
+    assert "values missing or wrong" in shown.text
     assert "No call was made from this event" in shown.text
     assert answer.get_json()["errors"]["id"][0] in shown.text
 
@@ -303,7 +304,7 @@ def test_markup_from_a_sender_is_shown_and_does_nothing(client, record, content_
 
     shown = page(client, f"/events/{event_id}")
 
-    assert shown.of("script") == shown.of("img") == []
+    assert (foreign_scripts(shown), shown.of("img")) == ([], [])
     assert shown.open == []
     assert MARKUP in shown.text
 
@@ -316,7 +317,7 @@ def test_markup_from_a_portal_is_shown_and_does_nothing(client, record):
 
     for path in ("/events", f"/events/{sending.event_id}"):
         shown = page(client, path)
-        assert shown.of("script") == shown.of("img") == []
+        assert (foreign_scripts(shown), shown.of("img")) == ([], [])
         assert MARKUP in shown.text
 
 
@@ -389,3 +390,8 @@ def test_the_page_of_sources_counts_what_was_almost_right(app, operator, viewer)
         text = client.get("/sources").text
         assert "3 refused: the token is right, but in quotes" in text
         assert token not in text
+
+
+def foreign_scripts(shown):
+    """Those that are not the dashboard's own."""
+    return [one for one in shown.of("script") if not one.get("src", "").startswith("/static/")]

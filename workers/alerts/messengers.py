@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
+from functools import partial
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -39,23 +40,30 @@ class UnsentError(RelayError):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is said at once. id: the same for the same news. link: where a person looks; None where nobody has said."""
+    """What is said at once. id: the same for the same news. link: where a person looks; None where nobody has said.
+
+    is_test: a person has asked for it, and nothing is wrong.
+    """
 
     id: str
     at: datetime
     news: News
     link: str | None = None
+    is_test: bool = False
 
     @property
     def subject(self) -> str:
         """How much of what, in a line."""
+        if self.is_test:
+            return "relay: a test"
         parts = ((self.news.new, "new"), (self.news.still, "still there"), (self.news.resolved, "resolved"))
         return "relay: " + ", ".join(f"{len(some)} {word}" for some, word in parts if some)
 
     @property
     def text(self) -> str:
         """A line for each trouble, and where to look."""
-        parts = ((self.news.new, "NEW"), (self.news.still, "STILL"), (self.news.resolved, "RESOLVED"))
+        new = "TEST" if self.is_test else "NEW"
+        parts = ((self.news.new, new), (self.news.still, "STILL"), (self.news.resolved, "RESOLVED"))
         lines = [f"{word}: {text}" for some, word in parts for text in some.values()]
         return "\n".join([*lines, *([self.link] if self.link else [])])
 
@@ -69,16 +77,21 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """Somebody to tell."""
+    """Somebody to tell. kind: webhook, mail or chat. where: of whom a person may know, without a secret."""
 
     name: str
     send: Callable[[Message], None]
+    kind: str = ""
+    where: str = ""
 
 
 def open_chats(alerting: Alerting, lines: Mapping[str, PacedClient]) -> list[Channel]:
     """The chats that these lines, by portal, lead to; the others are for the host that serves their portal."""
     chats = [chat for chat in alerting.chats if chat.portal in lines]
-    return [Channel(chat.name, lambda message, chat=chat: say(chat, lines[chat.portal], message)) for chat in chats]  # type: ignore[misc] # bound
+    return [
+        Channel(chat.name, partial(say, chat, lines[chat.portal]), "chat", f"{chat.dialog_id} of {chat.portal}")
+        for chat in chats
+    ]
 
 
 def open_channels(alerting: Alerting) -> list[Channel]:
@@ -86,8 +99,10 @@ def open_channels(alerting: Alerting) -> list[Channel]:
     mistakes = [Mistake("environment", 0, text) for hook in alerting.hooks if (text := _unfit(hook))]
     if mistakes:
         raise ConfigError(mistakes)
-    hooks = [Channel(hook.name, lambda message, hook=hook: post(hook, message)) for hook in alerting.hooks]  # type: ignore[misc] # bound
-    mails = [Channel(mail.name, lambda message, mail=mail: write(mail, message)) for mail in alerting.mails]  # type: ignore[misc] # bound
+    hooks = [
+        Channel(hook.name, partial(post, hook), "webhook", urlsplit(hook.url).hostname or "") for hook in alerting.hooks
+    ]
+    mails = [Channel(mail.name, partial(write, mail), "mail", ", ".join(mail.to)) for mail in alerting.mails]
     return [*hooks, *mails]
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,10 +23,13 @@ from relay.core.telemetry import get_logger
 from relay.health.assessment import Thresholds, assess
 from relay.health.snapshot import take_snapshot
 from relay.store import Store
+from relay.store.operators.channels import Told
 from workers.alerts.messengers import Channel, Message, UnsentError
 from workers.alerts.news import News, Trouble, count_deaths, find_troubles, news_for
 
 INTERVAL_S = 30.0
+TICK_S = 2.0
+"""How soon a test that somebody asks for is sent."""
 LEASE = timedelta(seconds=60)
 
 log = get_logger()
@@ -47,16 +52,32 @@ class Watchman:
     lease: str = "alerts"
 
     def run(self, stop: threading.Event) -> None:
-        """Look at once and then every INTERVAL_S, until told to stop. The target of a thread."""
-        holder = secrets.token_hex(8)
+        """Look at once and then every INTERVAL_S, until told to stop; send tests in between. The target of a thread."""
+        holder, next_look = secrets.token_hex(8), 0.0
         while not stop.is_set():
+            pause_s = TICK_S
             try:
-                with self.store.lease(self.lease, holder, LEASE) as is_ours:
-                    if is_ours:
-                        self.look()
+                self.test()
+                if time.monotonic() >= next_look:
+                    next_look = time.monotonic() + INTERVAL_S
+                    with self.store.lease(self.lease, holder, LEASE) as is_ours:
+                        if is_ours:
+                            self.look()
             except RecordUnavailableError as error:
                 log.warning("alerts.postponed", reason=str(error))
-            stop.wait(INTERVAL_S)
+                pause_s = INTERVAL_S
+            stop.wait(pause_s)
+
+    def test(self) -> None:
+        """Send each channel the test that somebody has asked for. Raises RecordUnavailableError."""
+        now = self.clock()
+        for channel in self.channels:
+            if self.store.operators.take_test(channel.name):
+                text = f"somebody has asked for this in the dashboard: alerts reach {channel.name}. Nothing is wrong"
+                news = News({"test:": text}, {}, {}, {})
+                message = Message(f"msg_{secrets.token_hex(12)}", now, news, self.link, is_test=True)
+                with _noted(channel):
+                    self._send(channel, message)
 
     def look(self) -> None:
         """Once: find what is wrong, and tell each channel what it does not know. Raises RecordUnavailableError."""
@@ -68,26 +89,42 @@ class Watchman:
         thresholds = Thresholds(self.alerting.oldest_waiting, self.alerting.silent_after)
         troubles = find_troubles(assess(snapshot, thresholds, now), deaths, self.store.failures())
         for channel in self.channels:
-            try:
+            kept.note_channel(channel.name, channel.kind, channel.where, now)
+            with _noted(channel):
                 self._tell(channel, troubles, now)
-            except RecordUnavailableError:
-                raise
-            except Exception as error:  # noqa: BLE001 - a mistake of ours in one channel must not silence the others
-                log.error("alert.unsent", channel=channel.name, reason=type(error).__name__)  # noqa: TRY400 - no values
 
     def _tell(self, channel: Channel, troubles: Sequence[Trouble], now: datetime) -> None:
         told, sent = self.store.operators.alert_state(channel.name)
         news = news_for(told, troubles, now, self.alerting.repeat)
         if news:
-            try:
-                channel.send(Message(_id_of(channel, news, sent), now, news, self.link))
-            except UnsentError as error:
-                log.warning("alert.unsent", channel=channel.name, reason=str(error))
+            if not self._send(channel, Message(_id_of(channel, news, sent), now, news, self.link)):
                 return
             sent += 1
             log.info("alert.sent", channel=channel.name, new=list(news.new), resolved=list(news.resolved))
         if news.told != told:
             self.store.operators.keep_alert_state(channel.name, news.told, sent)
+
+    def _send(self, channel: Channel, message: Message) -> bool:
+        """Whether the channel has taken it; either is on record, for the page of alerts."""
+        try:
+            channel.send(message)
+        except UnsentError as error:
+            log.warning("alert.unsent", channel=channel.name, reason=str(error))
+            self.store.operators.note_untold(channel.name, str(error), message.at)
+            return False
+        self.store.operators.note_told(Told(message.at, channel.name, message.text, message.is_test))
+        return True
+
+
+@contextmanager
+def _noted(channel: Channel) -> Iterator[None]:
+    """A mistake of ours in one channel must not silence the others."""
+    try:
+        yield
+    except RecordUnavailableError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, without its values
+        log.error("alert.unsent", channel=channel.name, reason=type(error).__name__)  # noqa: TRY400 - no values
 
 
 def _id_of(channel: Channel, news: News, sent: int) -> str:

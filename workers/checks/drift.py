@@ -60,9 +60,10 @@ def _drift_of(requirement: Requirement, template: Mapping[str, Any] | None) -> l
     if not isinstance(declared, dict):
         declared = {}
     for name, parameter in declared.items():
+        # An optional one that is not sent is no trouble: a template has many that only some who start it fill in.
         required = isinstance(parameter, dict) and parameter.get("Required") in (True, 1, "1", "Y")
-        if name not in requirement.parameters:
-            found.append(drift(DriftKind.REQUIRED if required else DriftKind.OPTIONAL, str(name)))
+        if required and name not in requirement.parameters:
+            found.append(drift(DriftKind.REQUIRED, str(name)))
     unknown = [name for name in requirement.parameters if name not in declared]
     return found + [drift(DriftKind.UNDECLARED, name) for name in unknown]
 

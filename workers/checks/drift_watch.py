@@ -54,8 +54,8 @@ def check(context: Context) -> list[Drift]:
     context.kept.say_checked(published[0])
     if context.kept.keep_drift([one.to_wire() for one in drift]):
         log.warning("rules.drifted", portal=context.portal.name, found=[str(one) for one in drift])
-        if drift:
-            context.gate.alert("drift", "; ".join(map(str, drift))[:1000], context.clock())
+        if serious := [str(one) for one in drift if one.is_serious]:
+            context.gate.alert("drift", "; ".join(serious)[:1000], context.clock())
     return drift
 
 

@@ -58,8 +58,9 @@ def check_up(context: Context) -> Findings:
         unknown = "no rules are on record yet: start the web process once, then ping again"
         return Findings((*lines, unknown), is_well=True)
     drift = find_drift(requirements, templates) + find_step_drift(line, requirements)
-    summary = f"{len(requirements)} rules, {len({one.rule for one in drift})} that do not fit"
-    return Findings((*lines, *map(str, drift), summary), is_well=not drift)
+    serious = {one.rule for one in drift if one.is_serious}
+    summary = f"{len(requirements)} rules, {len(serious)} that do not fit"
+    return Findings((*lines, *map(str, drift), summary), is_well=not serious)
 
 
 def _scopes_of(requirements: Iterable[Requirement] | None) -> list[tuple[str, ...]]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from redis import Redis
 
 from relay.store.operators import audit_log, tries
+from relay.store.operators import channels as of_channels
 from relay.store.operators.alert_state import (
     AlertState,
     Deaths,
@@ -64,6 +65,34 @@ class Operators:
     def keep_alert_state(self, channel: str, told: Mapping[str, AlertState], sent: int) -> None:
         """Keep what it knows now."""
         keep_alert_state(self._redis, channel, told, sent)
+
+    def note_channel(self, name: str, kind: str, where: str, now: datetime) -> None:
+        """Say that a worker has this channel of alerts."""
+        of_channels.note_channel(self._redis, name, kind, where, now)
+
+    def note_told(self, told: of_channels.Told) -> None:
+        """Keep a message that a channel has taken."""
+        of_channels.note_told(self._redis, told)
+
+    def note_untold(self, name: str, fault: str, now: datetime) -> None:
+        """Keep why a channel did not take one."""
+        of_channels.note_untold(self._redis, name, fault, now)
+
+    def ask_test(self, name: str) -> None:
+        """Wish for a test of a channel."""
+        of_channels.ask_test(self._redis, name)
+
+    def take_test(self, name: str) -> bool:
+        """Whether somebody wishes for a test of a channel, said to one worker only."""
+        return of_channels.take_test(self._redis, name)
+
+    def channels(self, now: datetime) -> list[of_channels.KnownChannel]:
+        """Every channel that a worker has lately had."""
+        return of_channels.read_channels(self._redis, now)
+
+    def told(self, limit: int = 100) -> list[of_channels.Told]:
+        """The newest messages to all channels."""
+        return of_channels.read_told(self._redis, limit)
 
     def deaths(self) -> Deaths | None:
         """How many deliveries had died when that was counted last."""

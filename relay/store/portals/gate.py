@@ -61,6 +61,13 @@ class View:
         return explain(self.reason, Verdict.HELD if self.state is GateState.HELD else None)
 
     @property
+    def name(self) -> str:
+        """What it is called for people: a person's pause and a portal in trouble are two things."""
+        if self.state is not GateState.PAUSED:
+            return self.state.value
+        return "paused by a person" if self.by_person else "backing off"
+
+    @property
     def is_open(self) -> bool:
         """Whether the portal may be called."""
         return self.state is GateState.OPEN

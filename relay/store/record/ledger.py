@@ -9,6 +9,7 @@ from typing import Any
 from redis import Redis
 
 from relay.core.lifecycle import EventState, State
+from relay.store.record.latency import PREFIX
 from relay.store.redis import keys
 
 INDEXED: tuple[State, ...] = tuple(state for state in State if state is not State.STARTED)
@@ -55,7 +56,7 @@ class Ledger:
             "imbalances": self.imbalances,
             "deliveries": {"total": self.total, **{state.value: count for state, count in self.deliveries.items()}},
             "events": {"total": self.total_events, **{state.value: count for state, count in self.events.items()}},
-            "since_start": dict(self.since_start),
+            "since_start": {name: count for name, count in self.since_start.items() if not name.startswith(PREFIX)},
         }
 
 

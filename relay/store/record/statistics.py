@@ -22,6 +22,8 @@ from relay.store.redis.scripts import run_all
 BOUNDS_MS = (1_000, 5_000, 30_000, 120_000, 600_000)
 """The upper bounds of the latency counts, as settle.lua has them; what took longer is in none of them."""
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
+MEASURED_MIN = 5
+"""Over so many minutes the rate of a portal is taken."""
 LOOKED_AT = 200
 """Among so many ids the newest of a kind is looked for."""
 
@@ -100,6 +102,20 @@ def read_series(redis: Redis, now: datetime) -> dict[str, Series]:
         hashes, answers = answers[: len(numbers)], answers[len(numbers) :]
         series[span.name] = Series(span, tuple(_bars(span, numbers, hashes)))
     return series
+
+
+@guarded
+def read_started(redis: Redis, portals: Sequence[str], now: datetime) -> dict[str, float]:
+    """How many deliveries of each portal have started a minute, of late. Raises RecordUnavailableError."""
+    last = to_ms(now) // MINUTE_MS
+    with redis.pipeline(transaction=False) as pipeline:
+        for number in range(last - MEASURED_MIN, last):
+            pipeline.hmget(f"{keys.MINUTE}{number}", [f"started:{portal}" for portal in portals])
+        answers: list[Any] = pipeline.execute() if portals else []
+    return {
+        portal: sum(int(counts[place] or 0) for counts in answers) / MEASURED_MIN
+        for place, portal in enumerate(portals)
+    }
 
 
 @guarded

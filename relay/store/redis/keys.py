@@ -81,6 +81,10 @@
     relay:bulks                      set     ids of the bulk replays that run
     relay:made:{rpl_}                zset    deliveries that a bulk replay has made, or settled      TTL: a week
     relay:alerts                     stream  what a person should know, newest last       capped
+    relay:channels                   zset    channels of alerts.yaml, scored with the time a worker last had them
+    relay:channel:{channel}          hash    its kind, where it leads, its last message and what is wrong with it
+    relay:channel-test:{channel}     string  a test of it is wished for                   TTL: ten minutes
+    relay:messages                   stream  what channels were told, newest last         capped
     relay:told:{channel}             hash    what was wrong when a channel of alerts.yaml was told, as JSON
     relay:deaths                     string  the run of deaths that alerts tell of, as JSON
 
@@ -159,6 +163,10 @@ BULK = f"{PREFIX}bulk:"
 BULKS = f"{PREFIX}bulks"
 MADE = f"{PREFIX}made:"
 ALERTS = f"{PREFIX}alerts"
+CHANNELS = f"{PREFIX}channels"
+CHANNEL = f"{PREFIX}channel:"
+CHANNEL_TEST = f"{PREFIX}channel-test:"
+MESSAGES = f"{PREFIX}messages"
 TOLD = f"{PREFIX}told:"
 DEATHS = f"{PREFIX}deaths"
 MINUTE = f"{PREFIX}minute:"

@@ -6,13 +6,16 @@ blueprint, whose guard (frame.py) stands before all of them.
 
 from relay.web.dashboard import (  # noqa: F401 - each adds its routes
     acts,
+    alerts,
     bulk,
+    edit,
     event_page,
     exports,
     front,
     lists,
     logs,
     needs,
+    numbers,
     portals,
     rules,
     sessions,

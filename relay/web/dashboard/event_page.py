@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Response, abort, flash, redirect, render_template, url_for
 
-from relay.core.events import Event
+from relay.core.events import Delivery, Event
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState
+from relay.operations.replay import original_of
 from relay.sources.proof.verifier import words_of
 from relay.sources.recognition import UNKNOWN, Likeness, likenesses
 from relay.store.operators.audit_log import Act
 from relay.store.record.search import row_of
 from relay.web.auth.guard import is_revealed, reveal
-from relay.web.dashboard.acts import acts_for
+from relay.web.dashboard.acts import Offer, acts_for
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.presenters.event_details import (
+    Line,
     details_of,
     lines_of,
     next_of,
@@ -24,8 +27,24 @@ from relay.web.presenters.event_details import (
     readable_envelope,
     rule_named,
 )
-from relay.web.presenters.steps import stories_of
+from relay.web.presenters.steps import StepStory, link_of_document, stories_of
+from relay.web.presenters.timeline import Span, timeline_of
 from relay.web.services import services
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A delivery as the page tells it. link: to its document; behind: ids that wait until it is final."""
+
+    delivery: Delivery
+    steps: list[StepStory]
+    lines: list[Line]
+    following: str
+    offers: list[Offer]
+    timeline: list[Span]
+    link: str | None
+    behind: list[str]
+    replayed_by: str | None
 
 
 @blueprint.get("/events/<event_id>")
@@ -34,7 +53,7 @@ def event(event_id: str) -> Any:
     record, now = services().record, utc_now()
     found = record.event(event_id)
     row, looked = row_of(record, found), details_of(found)
-    replayed = {one.replay_of for one in row.deliveries}
+    replays = services().store.relations.replaced([one.id for one in row.deliveries])
     portals = {name: services().store.portal(name) for name in {one.call.portal for one in row.deliveries}}
     gates = {name: portal.gate.look() for name, portal in portals.items()}
     sites = {name: portal.learned().address for name, portal in portals.items()}
@@ -46,7 +65,16 @@ def event(event_id: str) -> Any:
         )
         following = next_of(one, gates[one.call.portal], now)
         steps = stories_of(one, sites[one.call.portal], looked.masking)
-        stories.append((one, steps, lines, following, acts_for(one, is_replayed=one.id in replayed)))
+        site = sites[one.call.portal]
+        stories.append(
+            Story(
+                one, steps, lines, following, acts_for(one, is_replayed=one.id in replays),
+                timeline=timeline_of(found, one, now),
+                link=link_of_document(site, one.call.document_id),
+                behind=services().store.relations.behind(one),
+                replayed_by=replays.get(one.id),
+            )
+        )  # fmt: skip
     body, is_cut = readable(found, looked.masking)
     return render_template(
         "event.html",
@@ -54,6 +82,7 @@ def event(event_id: str) -> Any:
         event=found,
         details=looked,
         proof=_proof(found),
+        original=original_of(found),
         masking=looked.masking,
         stories=stories,
         rule_named=rule_named,

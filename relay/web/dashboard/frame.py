@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from flask import Blueprint, Response, abort, current_app, g, redirect, request, url_for
 
 from relay.core.ids import utc_now
+from relay.core.labels import name_of_alert, name_of_reason
 from relay.core.reasons import explain, explain_attempt
 from relay.health.words import span_of
 from relay.web.auth.guard import BACKGROUND, Role, identify, refuse_other_sites
@@ -41,6 +42,7 @@ PAGES = (
     ("events", "Events"),
     ("deliveries", "Deliveries"),
     ("bulk", "Bulk"),
+    ("numbers", "Numbers"),
     ("rules", "Rules"),
     ("sources", "Sources"),
     ("portals", "Portals"),
@@ -151,4 +153,6 @@ def ago(moment: datetime | None) -> str:
 
 
 blueprint.add_app_template_filter(span_of, "span")
+blueprint.add_app_template_filter(name_of_reason, "reason")
+blueprint.add_app_template_filter(name_of_alert, "alert_kind")
 blueprint.add_app_template_test(lambda drift: drift.is_serious, "serious")

@@ -13,6 +13,7 @@ from relay.core.events import Delivery, Event
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX
 from relay.store.record.search import Row
 from relay.web.dashboard.frame import blueprint
+from relay.web.dashboard.live import OVERVIEW
 from relay.web.presenters.filters import choices, cursor_asked, filter_asked, query_of, word_asked
 from relay.web.presenters.finding import is_looked_up, look_into_bodies, search_deliveries, search_events
 from relay.web.presenters.masking import masking_of
@@ -61,14 +62,16 @@ def _lines(rows: Iterable[Row]) -> list[Line]:
 
 def _list(kind: str, search: Any, lines_of: Callable[[Any], list[Any]]) -> Any:
     wanted, word = filter_asked(), word_asked()
-    scanned = None
+    cursor, scanned = cursor_asked(), None
     if kind == "events" and not is_looked_up(word):
-        page, scanned = look_into_bodies(word, wanted, cursor_asked(), PAGE)
+        page, scanned = look_into_bodies(word, wanted, cursor, PAGE)
     else:
-        page = search(word, wanted, cursor_asked(), PAGE)
+        page = search(word, wanted, cursor, PAGE)
     return render_template(
         f"{kind}.html",
         kind=kind,
+        # What is older does not change its place: only the first page follows. Bodies are read when somebody asks.
+        fresh=None if cursor or scanned else OVERVIEW,
         lines=lines_of(page.rows),
         cursor=page.cursor,
         scanned=scanned,

@@ -1,4 +1,4 @@
-"""What persons did (the audit log), and what the relay thought a person should know (the alerts)."""
+"""What persons did: the audit log."""
 
 from __future__ import annotations
 
@@ -17,11 +17,3 @@ SHOWN = 200
 def log() -> Any:
     """The newest acts."""
     return render_template("log.html", acts=services().store.operators.acts(SHOWN), masking=Masking(), shown=SHOWN)
-
-
-@blueprint.get("/alerts")
-def alerts() -> Any:
-    """The newest alerts."""
-    return render_template(
-        "alerts.html", alerts=services().store.operators.alerts(SHOWN), masking=Masking(), shown=SHOWN
-    )

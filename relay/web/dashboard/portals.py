@@ -9,6 +9,7 @@ from flask import flash, redirect, render_template, url_for
 
 from relay.core.errors import NotFoundError
 from relay.web.dashboard.frame import blueprint, for_operators, who
+from relay.web.dashboard.live import OVERVIEW
 from relay.web.presenters.portals import portal_views
 from relay.web.services import services
 
@@ -25,6 +26,7 @@ def portals() -> Any:
     store, names = services().store, services().portals
     return render_template(
         "portals.html",
+        fresh=OVERVIEW,
         views=portal_views(),
         codes={name: store.portal(name).codes() for name in names},
         jobs={name: store.portal(name).jobs() for name in names},

@@ -8,18 +8,24 @@ from typing import Any
 from flask import flash, redirect, render_template, request, url_for
 
 from relay.core.errors import NotFoundError
+from relay.core.events import Event
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState
 from relay.operations.refusals import near_misses
 from relay.sources import Source
 from relay.sources.proof.verifier import words_of
+from relay.store.record.search import Filter, list_events
 from relay.store.record.statistics import Presence, Series
 from relay.store.senders.senders import GivenSecret, Probes
 from relay.web.dashboard.form_snippets import form_of
 from relay.web.dashboard.frame import blueprint, who
+from relay.web.dashboard.live import OVERVIEW
 from relay.web.dashboard.snippets import snippet_of
+from relay.web.presenters.masking import Masking
 from relay.web.services import services
 
+NEWEST = 5
+"""Of the requests of a source, so many are shown."""
 COUNTED = (EventState.ACCEPTED, EventState.IGNORED, EventState.REJECTED, EventState.REFUSED)
 
 
@@ -27,6 +33,7 @@ COUNTED = (EventState.ACCEPTED, EventState.IGNORED, EventState.REJECTED, EventSt
 class SourceView:
     """One source as its page shows it. counts: events of the last week by state. given: what its sender gave.
 
+    newest: its last events, whatever became of them.
     form: what its owner may put on a page; None where no browsers come.
     """
 
@@ -41,6 +48,7 @@ class SourceView:
     counts: dict[str, int]
     rules: int
     near_misses: dict[str, int]
+    newest: tuple[Event, ...]
 
 
 @blueprint.get("/sources")
@@ -76,7 +84,20 @@ def _page(shown: str | None = None, secret: str | None = None) -> Any:
     presence, probes = store.presence_of_sources(names), store.senders.probes(names)
     week = store.series(utc_now())["week"]
     views = [_view(one, presence[one.name], probes[one.name], week) for one in found]
-    return render_template("sources.html", views=views, counted=COUNTED, shown=shown, secret=secret)
+    return render_template(
+        "sources.html",
+        fresh=None if secret else OVERVIEW,
+        views=views,
+        counted=COUNTED,
+        shown=shown,
+        secret=secret,
+        masking=Masking(),
+    )
+
+
+def _newest(name: str) -> tuple[Event, ...]:
+    """The last requests, refused ones among them: what somebody looks at who sets a sender up."""
+    return tuple(row.event for row in list_events(services().record, Filter(source=name), limit=NEWEST).rows[:NEWEST])
 
 
 def _view(source: Source, presence: Presence, probes: Probes, week: Series) -> SourceView:
@@ -94,4 +115,5 @@ def _view(source: Source, presence: Presence, probes: Probes, week: Series) -> S
         counts={state.value: week.total(f"source:{source.name}:{state}") for state in COUNTED},
         rules=len(services().rules.for_source(source.name)),
         near_misses=near_misses(services().store, source.name),
+        newest=_newest(source.name),
     )

@@ -9,6 +9,8 @@ from datetime import datetime
 from relay.store.record.statistics import Bar, Series
 
 WIDTH, HEIGHT = 600, 120
+CLIPPED_ABOVE = 8
+"""Times the middle bar: what is higher is cut off, and its title says how high it is."""
 Part = tuple[str, str, str]
 """A count, its name for people, its class."""
 EVENTS: tuple[Part, ...] = (
@@ -39,7 +41,10 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One drawing, and the same in words for those who do not see it."""
+    """One drawing, and the same in words for those who do not see it. page: the list that it leads to.
+
+    cut: where bars are cut off, in words; empty: none is.
+    """
 
     name: str
     boxes: tuple[Box, ...]
@@ -47,6 +52,13 @@ class Chart:
     ticks: tuple[tuple[float, str], ...]
     legend: tuple[tuple[str, str, str], ...]
     summary: str
+    page: str
+    cut: str = ""
+
+    @property
+    def is_clipped(self) -> bool:
+        """Whether some bars are higher than the drawing."""
+        return bool(self.cut)
 
 
 def chart(series: Series) -> list[Chart]:
@@ -59,28 +71,32 @@ def chart(series: Series) -> list[Chart]:
 
 
 def _stacked(name: str, series: Series, parts: Sequence[Part]) -> Chart:
-    top = max([sum(bar.count(field) for field, _, _ in parts) for bar in series.bars] + [1])
+    sums = [sum(bar.count(field) for field, _, _ in parts) for bar in series.bars]
+    top, most = _ceiling(sums), max([*sums, 1])
     boxes = []
     for place, bar in enumerate(series.bars):
         y = float(HEIGHT)
         for field, label, kind in parts:
             count = bar.count(field)
             if count:
-                height = count / top * HEIGHT
+                height = min(count / top * HEIGHT, y)
                 y -= height
                 boxes.append(_box(series, place, (y, height), kind, f"{_at(series, bar.since)}: {count} {label}"))
     totals = [(label, kind, str(series.total(field))) for field, label, kind in parts]
     summary = f"{name} in the last {series.span.name}: " + ", ".join(f"{count} {label}" for label, _, count in totals)
-    return Chart(name, tuple(boxes), str(top), _ticks(series), tuple(totals), summary)
+    page = "deliveries" if parts is OUTCOMES else "events"
+    cut = f"{top:.0f}" if most > top else ""
+    return Chart(name, tuple(boxes), str(most), _ticks(series), tuple(totals), summary, page, cut)
 
 
 def _latency(series: Series) -> Chart:
     means = [_mean(bar) for bar in series.bars]
-    top = max([mean for mean in means if mean is not None] + [1.0])
+    known = [mean for mean in means if mean is not None]
+    top, most_ms = _ceiling(known), max([*known, 1.0])
     boxes = []
     for place, (bar, mean) in enumerate(zip(series.bars, means, strict=True)):
         if mean is not None:
-            height = max(1.0, mean / top * HEIGHT)
+            height = min(HEIGHT, max(1.0, mean / top * HEIGHT))
             title = f"{_at(series, bar.since)}: {_duration(mean)} on average"
             boxes.append(_box(series, place, (HEIGHT - height, height), "busy", title))
     mean, most = series.mean_latency_ms, series.within_ms(0.95)
@@ -89,8 +105,23 @@ def _latency(series: Series) -> Chart:
         words = f"{_duration(mean)} on average" + (f", 95 % within {most // 1000} s" if most else "")
     summary = f"From the event to its workflow in the last {series.span.name}: {words}"
     return Chart(
-        "Time to workflow", tuple(boxes), _duration(top), _ticks(series), (("latency", "busy", words),), summary
+        "Time to workflow",
+        tuple(boxes),
+        _duration(most_ms),
+        _ticks(series),
+        (("latency", "busy", words),),
+        summary,
+        "deliveries",
+        _duration(top) if most_ms > top else "",
     )
+
+
+def _ceiling(values: Sequence[float]) -> float:
+    """The value of a whole bar: the highest, unless that would flatten all others, as a backlog does."""
+    some = sorted(value for value in values if value > 0)
+    if not some:
+        return 1
+    return max(1, min(some[-1], CLIPPED_ABOVE * some[len(some) // 2]))
 
 
 def _duration(milliseconds: float) -> str:

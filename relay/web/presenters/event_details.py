@@ -158,13 +158,19 @@ def next_of(delivery: Delivery, gate: View, now: datetime) -> str:
     if delivery.state is State.UNCERTAIN:
         return _doubt(delivery, now)
     if gate.state is not GateState.OPEN:
-        until = f", until {gate.until:%H:%M:%S} UTC" if gate.until else " until a person resumes it"
-        held = "until its trouble is mended" if gate.state is GateState.HELD else until.lstrip(", ")
-        return f"It waits: the portal {portal} is {gate.state} {held}. {gate.advice or ''}".strip()
+        return f"It waits: the portal {portal} {_closed(gate)}. {gate.advice or ''}".strip()
     if delivery.next_attempt_at:
         what = f"Step {delivery.next_step.name}" if delivery.next_step else f"Attempt {delivery.next_number}"
         return f"{what} follows, {_when(delivery.next_attempt_at, now)}."
     return f"It is sent as soon as a worker of the portal {portal} is free and the portal's pace allows it."
+
+
+def _closed(gate: View) -> str:
+    if gate.state is GateState.HELD:
+        return "is held until its trouble is mended"
+    if gate.by_person:
+        return "is paused until a person resumes it"
+    return "is in trouble, and is asked again" + (f" at {gate.until:%H:%M:%S} UTC" if gate.until else "")
 
 
 def _after_death(delivery: Delivery) -> str:

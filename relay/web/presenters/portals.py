@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from relay.configuration.portals import OwnIds
-from relay.core.drift import Drift
+from relay.core.drift import Drift, read_drift
 from relay.core.events import iso
 from relay.core.ids import utc_now
 from relay.core.reasons import explain
@@ -50,7 +50,8 @@ class MethodView:
 class PortalView:
     """One portal. drift: what of the rules does not fit its templates. filled, factor: of its bucket.
 
-    methods: those that were called. operating_s: the time that one of them has used most of.
+    started_a_minute: deliveries, over the last minutes. methods: those that were called.
+    operating_s: the time that one of them has used most of.
     """
 
     name: str
@@ -68,6 +69,14 @@ class PortalView:
     filled: float
     factor: float
     methods: tuple[MethodView, ...]
+    started_a_minute: float = 0.0
+
+    @property
+    def empty_in(self) -> timedelta | None:
+        """When its line is empty at the rate of the last minutes; None: nothing waits, or nothing was started."""
+        if not self.waiting or not self.started_a_minute:
+            return None
+        return timedelta(minutes=self.waiting / self.started_a_minute)
 
     def to_wire(self) -> dict[str, Any]:
         """As the API tells it."""
@@ -113,6 +122,7 @@ def portal_view(name: str) -> PortalView:
         batch=portal.batch,
         filled=bucket.filled,
         factor=bucket.factor,
+        started_a_minute=services().store.started_a_minute([name], now)[name],
         methods=tuple(_method(learned, learned.methods[name], now) for name in sorted(learned.methods)),
     )
 
@@ -132,4 +142,4 @@ def _method(learned: Learned, method: MethodState, now: datetime) -> MethodView:
 
 def drift_of(name: str) -> list[Drift]:
     """What of the rules does not fit a portal's templates, as the workers have found it."""
-    return [Drift.from_wire(wire) for wire in services().store.portal(name).drift()]
+    return read_drift(services().store.portal(name).drift())

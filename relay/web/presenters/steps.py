@@ -5,15 +5,18 @@ Pure: it reads neither request nor record. Values come out masked (masking.py).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from relay.core.entities import DYNAMIC, USER
+from relay.core.call import DocumentId
+from relay.core.entities import DYNAMIC, TYPE_IDS, USER
 from relay.core.events import Attempt, Delivery
 from relay.core.lifecycle import FINAL, State
 from relay.core.places import shown
 from relay.core.plan import How, Many, Step, StepKind, StepResult, has_content
+from relay.rules.documents import FORMS
 from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt
 from relay.web.presenters.masking import Masking, pretty
 
@@ -26,6 +29,7 @@ PATHS: Mapping[str, str] = {
 }
 """Where a portal shows a document; other kinds have a page by the number of their type."""
 OTHER_PATH = "crm/type/{type_id}/details/{id}/"
+_NUMBERS = re.compile(r"(?<=_)[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,22 @@ def link_of(site: str | None, result: StepResult) -> str | None:
         return None
     path = PATHS.get(result.entity, OTHER_PATH)
     return f"{site.rstrip('/')}/{path.format(id=result.value, type_id=result.type_id)}"
+
+
+def link_of_document(site: str | None, document_id: DocumentId) -> str | None:
+    """Where the portal shows the document of a call; None where it has no page, or no address is known."""
+    module, entity, name = document_id
+    kind = next((form for form, (own, cls, _) in FORMS.items() if (own, cls) == (module, entity)), None)
+    numbers = _NUMBERS.findall(name)
+    if kind is None or not numbers or site is None or urlsplit(site).scheme not in {"http", "https"}:
+        return None
+    if kind == DYNAMIC and len(numbers) == 2:
+        path = OTHER_PATH.format(type_id=numbers[0], id=numbers[1])
+    elif kind in TYPE_IDS and len(numbers) == 1:
+        path = PATHS.get(kind, OTHER_PATH).format(type_id=TYPE_IDS[kind], id=numbers[0])
+    else:
+        return None
+    return f"{site.rstrip('/')}/{path}"
 
 
 def _story_of(

@@ -30,7 +30,7 @@ end
 --   count: since the beginning   stand: what is on record now and has no index that says how many
 --   tally: of this minute and this hour, which pages draw (store/record/statistics.py)
 local counted, standing, tallied = {}, {}, {}
-local function count(field) counted[field] = (counted[field] or 0) + 1 end
+local function count(field, by) counted[field] = (counted[field] or 0) + (by or 1) end
 local function stand(field, by) standing[field] = (standing[field] or 0) + by end
 local function tally(field, by) tallied[field] = (tallied[field] or 0) + (by or 1) end
 
@@ -147,6 +147,18 @@ local function move(id, portal, from, to, at, order)
   end
 end
 
+-- How long an event waited for its workflow, since the beginning, by portal: relay/store/record/latency.py has the bounds.
+local BOUNDS = {100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 120000, 600000, 3600000}
+local function count_latency(portal, took)
+  local field = 'latency:' .. portal .. ':'
+  count(field .. 'ms', took)
+  tally('started:' .. portal)
+  for _, bound in ipairs(BOUNDS) do
+    if took <= bound then return count(field .. bound) end
+  end
+  count(field .. 'more')
+end
+
 -- A delivery has come to an end, or into doubt: count it, and begin to wait for the end of its workflow.
 local function conclude(id, to, now)
   local key = KEY.delivery .. id
@@ -162,7 +174,8 @@ local function conclude(id, to, now)
       break
     end
   end
-  local kept = redis.call('HMGET', key, 'watch_state', 'facts')
+  local kept = redis.call('HMGET', key, 'watch_state', 'facts', 'portal')
+  if kept[3] then count_latency(kept[3], took) end
   if kept[1] == 'waiting' then
     local till = string.format('%.0f', tonumber(now) + 1000 * cjson.decode(kept[2]).watch.within_s)
     redis.call('HSET', key, 'watch_until', till)

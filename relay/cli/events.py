@@ -1,0 +1,205 @@
+"""The commands that look at events, in a terminal: a list, one whole, and what comes in while somebody looks.
+
+Prints; logs nothing, changes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import time
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+from relay.cli.commands import archive_here, open_record, open_store, secret_key_of, settings_here
+from relay.cli.showing import outcome_of, row_line, whole
+from relay.cli.terminal import CALM, say_line
+from relay.configuration.fields import suggestion
+from relay.configuration.settings import Settings
+from relay.core.errors import ConfigError, NotFoundError, RelayError
+from relay.core.events import Delivery
+from relay.core.ids import EVENT_PREFIX, utc_now
+from relay.core.lifecycle import FINAL, EventState, State
+from relay.core.printing import say
+from relay.operations.configure import load_config
+from relay.operations.unarchive import find_archived
+from relay.store import Store
+from relay.store.record.persons import PersonIndex
+from relay.store.record.record import Record
+from relay.store.record.search import Filter, Row, list_events, parse_state, row_of
+
+AGE = re.compile(r"(\d{1,6})([smhd])")
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+FOLLOWED_S = 1.0
+MOST_AT_ONCE = 200
+"""Events that are read at a time."""
+MOST_OPEN = 1_000
+"""Deliveries whose end is waited for while events are followed; of more, the oldest are let go."""
+
+
+def events(options: argparse.Namespace) -> int:
+    """Events, newest first; or as they come. Raises NotFoundError for a name that nobody knows."""
+    settings = settings_here(with_record=not options.archive)
+    wanted = _filter_of(options, settings)
+    if options.follow:
+        return _follow(open_store(settings), wanted, options)
+    limit = max(1, min(options.limit, 1000))
+    if options.archive:
+        rows = archive_here(settings).search(wanted, limit + 1)
+        rows, has_more = rows[:limit], len(rows) > limit
+    else:
+        store = open_store(settings)
+        page = list_events(store.record, wanted, limit=limit)
+        rows, has_more = list(page.rows), page.cursor is not None
+    if not rows:
+        _check_names(options, settings, None if options.archive else open_store(settings))
+    for row in rows:
+        _say_row(row, options)
+    if not rows and not options.json:
+        say("no such event", error=True)
+    if has_more and not options.json:
+        say(f"... and older ones: --limit above {options.limit} shows more", error=True)
+    return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    """One event or delivery, whole. Raises NotFoundError."""
+    is_event = options.id.startswith(EVENT_PREFIX)
+    if options.archive:
+        row = find_archived(archive_here(settings_here(with_record=False)), options.id)
+    else:
+        record = open_record()
+        row = row_of(record, record.event(options.id if is_event else record.delivery(options.id).event_id))
+    if not is_event:
+        row = Row(row.event, tuple(one for one in row.deliveries if one.id == options.id))
+    if options.json:
+        say(json.dumps(_row_wire(row), ensure_ascii=False))
+    else:
+        for line in whole(row):
+            say_line(line)
+    return 0
+
+
+def _filter_of(options: argparse.Namespace, settings: Settings) -> Filter:
+    person_key = None
+    if options.person:
+        key = secret_key_of(settings)
+        if not key:
+            raise RelayError("RELAY_SECRET_KEY is needed: without it, what rules extracted is not found")
+        person_key = PersonIndex(key).key_of(options.person)
+    return Filter(
+        state_named(options.state),
+        options.source,
+        since_age(options.since),
+        rule=options.rule,
+        portal=options.portal,
+        person_key=person_key,
+    )
+
+
+def _check_names(options: argparse.Namespace, settings: Settings, store: Store | None) -> None:
+    """Where nothing was found: whether the names are such that something could be. store: None: of the archive.
+
+    A source that is configured no more is a right name while anything of it is on record.
+    """
+    known: dict[str, Collection[str]] = {"source": (), "rule": (), "portal": ()}
+    with suppress(ConfigError):  # the record may be looked at where there is no configuration
+        config = load_config(settings.config, None)
+        known = {
+            "source": config.sources,
+            "rule": [rule.name for rule in config.rules.all()],
+            "portal": config.portals,
+        }
+    for kind, names in known.items():
+        name = getattr(options, kind)
+        if name is not None and name not in names and not (store and _is_on_record(store, kind, name)):
+            raise NotFoundError(f"no {kind} {name!r}{suggestion(name, names)}")
+
+
+def _is_on_record(store: Store, kind: str, name: str) -> bool:
+    if kind == "source":
+        return store.presence_of_sources([name])[name].size > 0
+    return store.record.is_known(kind, name)
+
+
+def _follow(store: Store, wanted: Filter, options: argparse.Namespace) -> int:
+    """Print each event that comes from now on, and then how each of its deliveries ends, until Ctrl-C."""
+    record = store.record
+    _check_names(options, settings_here(), store)
+    known = _ids(list_events(record, wanted, limit=MOST_AT_ONCE).rows)
+    awaited: dict[str, Delivery] = {}
+    if not options.json:
+        say("following; Ctrl-C ends it", error=True)
+    with suppress(KeyboardInterrupt):
+        while True:
+            rows = list_events(record, wanted, limit=MOST_AT_ONCE).rows
+            fresh = _fresh(rows, known)
+            known = _ids(rows)
+            if len(fresh) == MOST_AT_ONCE:
+                say("... more came at once than is shown", error=True)
+            for row in fresh:
+                _say_row(row, options)
+                awaited |= {one.id: one for one in row.deliveries if one.state not in FINAL}
+            if not options.json:
+                _say_ends(record, awaited)
+            for delivery_id in list(awaited)[:-MOST_OPEN]:
+                del awaited[delivery_id]
+            time.sleep(FOLLOWED_S)
+    return 0
+
+
+def _fresh(rows: Sequence[Row], known: Sequence[str]) -> list[Row]:
+    """The rows that the look before has not seen, oldest first. An id may be on record later than a younger one.
+
+    What is older than all that was seen then is not new: younger ones have been forgotten since.
+    """
+    oldest = known[-1] if len(known) == MOST_AT_ONCE else ""
+    return [row for row in reversed(rows) if row.event.id not in known and row.event.id > oldest]
+
+
+def _ids(rows: Sequence[Row]) -> list[str]:
+    return [row.event.id for row in rows]
+
+
+def _say_ends(record: Record, awaited: dict[str, Delivery]) -> None:
+    """Say of each delivery that has changed what it has become; what is final is waited for no more."""
+    for now in record.deliveries(list(awaited)):
+        if now.state is not awaited[now.id].state and now.state is not State.SENDING:
+            say_line([(f"{'':21}{now.event_id}  ", CALM), *outcome_of(now)])
+        if now.state in FINAL:
+            del awaited[now.id]
+        elif now.state is not State.SENDING:
+            awaited[now.id] = now
+
+
+def _say_row(row: Row, options: argparse.Namespace) -> None:
+    if options.json:
+        say(json.dumps(_row_wire(row), ensure_ascii=False), flush=options.follow)
+    else:
+        say_line(row_line(row), flush=options.follow)
+
+
+def state_named(text: str | None) -> EventState | State | None:
+    """The state of either kind that this names. Raises RelayError."""
+    state = parse_state(text) if text else None
+    if text and state is None:
+        known = [one.value for kind in (State, EventState) for one in kind]
+        raise RelayError(f"no state {text!r}{suggestion(text, known)}")
+    return state
+
+
+def since_age(age: str | None) -> datetime | None:
+    """The time that is so long ago, such as 30m. Raises RelayError."""
+    if age is None:
+        return None
+    match = AGE.fullmatch(age)
+    if match is None:
+        raise RelayError(f"--since {age!r}: expected a number and s, m, h or d, such as 90m")
+    return utc_now() - timedelta(**{UNITS[match[2]]: int(match[1])})
+
+
+def _row_wire(row: Row) -> dict[str, Any]:
+    return {**row.event.to_wire(), "deliveries": [delivery.to_wire() for delivery in row.deliveries]}

@@ -1,0 +1,83 @@
+"""What our own codes are called where people read them: a few words, for a list or a heading. Said once.
+
+What a code means and what helps is in reasons.py. A portal's own codes stay as they are: people look them up.
+"""
+
+from __future__ import annotations
+
+import re
+
+REASONS: dict[str, str] = {
+    "timed_out": "no answer in time",
+    "cut": "connection broke",
+    "unreadable": "unreadable answer",
+    "unknown_answer": "unknown answer",
+    "worker_died": "worker ended in mid-call",
+    "not_sent": "no connection",
+    "not_executed": "batch ended early",
+    "too_late": "worker was held up",
+    "find_unanswered": "no answer to a question",
+    "made_unknown": "may have been made",
+    "fired_unknown": "may have been fired",
+    "nothing_found": "nothing found",
+    "several_found": "several found",
+    "document_missing": "no document to run on",
+    "triggered": "trigger fired",
+    "budget_spent": "every attempt failed",
+    "settled_by_person": "decided by a person",
+    "cancelled": "cancelled by a person",
+    "started_before": "had started before",
+    "finished": "had started, and has ended",
+    "too_many_running": "too many workflows to look through",
+    "workflow_of_another": "workflow of another delivery",
+    "by_person": "paused by a person",
+    "operating_time": "time of the method used up",
+    "rule_not_filled": "values missing or wrong",
+    "token_missing": "no token",
+    "token_mismatch": "wrong token",
+    "signature_missing": "no signature",
+    "signature_mismatch": "signature does not fit",
+    "proof_missing": "no proof",
+    "digest_mismatch": "digest does not fit",
+    "id_missing": "no id",
+    "timestamp_missing": "no time",
+    "timestamp_unreadable": "unreadable time",
+    "timestamp_stale": "signed too long ago",
+    "timestamp_future": "signed in the future",
+    "body_unreadable": "unreadable body",
+    "handshake_repeated": "second handshake",
+    "secret_unusable": "unusable secret",
+    "origin": "form of another page",
+    "honeypot": "sent by a machine",
+    "too_fast": "filled in too fast",
+}
+ALERTS: dict[str, str] = {
+    "ledger": "Ledger",
+    "dead": "Dead",
+    "uncertain": "Left to a person",
+    "overdue": "Overdue",
+    "portal_held": "Portal held",
+    "portal_paused": "Portal paused",
+    "method_held": "Method refused",
+    "own_id_ignored": "Own id not honoured",
+    "waiting": "Waiting too long",
+    "drift": "Rules do not fit",
+    "memory": "Memory",
+    "archive": "Archive",
+    "failover": "Failover",
+    "silent": "Silent source",
+}
+_HTTP = re.compile(r"http_(\d{3})")
+
+
+def name_of_reason(reason: str | None) -> str:
+    """A reason in a few words; a portal's code, or a text, as it is."""
+    word = reason or ""
+    if match := _HTTP.fullmatch(word):
+        return f"HTTP {match[1]}"
+    return REASONS.get(word, word)
+
+
+def name_of_alert(kind: str) -> str:
+    """The kind of an alert; one that is not known here in its own word."""
+    return ALERTS.get(kind) or kind.replace("_", " ").replace(".", " ").capitalize()

@@ -1,0 +1,40 @@
+"""The alerts: who is told, what they were told, a test of it; and what the relay has noticed by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import flash, redirect, render_template, url_for
+
+from relay.core.ids import utc_now
+from relay.web.dashboard.frame import blueprint, who
+from relay.web.dashboard.live import AWAITED, OVERVIEW
+from relay.web.presenters.masking import Masking
+from relay.web.services import services
+
+TOLD, NOTICED = 50, 200
+
+
+@blueprint.get("/alerts")
+def alerts() -> Any:
+    """Every channel, and the newest messages."""
+    kept = services().store.operators
+    channels = kept.channels(utc_now())
+    return render_template(
+        "alerts.html",
+        fresh=AWAITED if any(one.is_asked for one in channels) else OVERVIEW,
+        channels=channels,
+        told=kept.told(TOLD),
+        alerts=kept.alerts(NOTICED),
+        masking=Masking(),
+        most_told=TOLD,
+        shown=NOTICED,
+    )
+
+
+@blueprint.post("/alerts/<name>/test")
+def test_alert(name: str) -> Any:
+    """Have a worker send a test; it says that nothing is wrong, so it asks nobody whether they are sure."""
+    services().operator_acts.test_channel(name, who())
+    flash(f"A test of {name} is on its way: a worker sends it within seconds.")
+    return redirect(url_for("dashboard.alerts"), 303)
