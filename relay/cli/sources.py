@@ -13,8 +13,7 @@ from relay.configuration.fields import suggestion
 from relay.configuration.mistakes import Mistakes
 from relay.configuration.settings import Settings
 from relay.core.errors import NotFoundError, UnsignableError
-from relay.core.events import iso
-from relay.core.ids import utc_now
+from relay.core.ids import iso, utc_now
 from relay.core.lifecycle import State
 from relay.core.printing import say
 from relay.operations.configure import load_config

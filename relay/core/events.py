@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from relay.core.call import Call
+from relay.core.ids import iso
 from relay.core.lifecycle import EventState, State, Verdict
 from relay.core.plan import LIST, Plan, Step, StepKind, StepResult
 from relay.core.watching import Watch, Watched
@@ -98,22 +99,9 @@ class Event:
     ) -> Event:
         """The same with what rules make of it; not by `replace`, which takes twice as long, for every event."""
         return Event(
-            self.id,
-            self.source,
-            state,
-            self.received_at,
-            self.method,
-            self.content_type,
-            self.query,
-            self.headers,
-            self.body,
-            reason,
-            errors,
-            deliveries,
-            self.duplicates,
-            person_keys,
-            self.envelope,
-        )
+            self.id, self.source, state, self.received_at, self.method, self.content_type, self.query, self.headers,
+            self.body, reason, errors, deliveries, self.duplicates, person_keys, self.envelope,
+        )  # fmt: skip
 
     def to_wire(self) -> dict[str, Any]:
         return {
@@ -299,8 +287,3 @@ class Delivery:
             "query": watched.query,
             "document_id": list(watched.document_id),
         }
-
-
-def iso(moment: datetime) -> str:
-    """An aware time as ISO 8601 with milliseconds."""
-    return moment.isoformat(timespec="milliseconds")

@@ -50,6 +50,11 @@ def from_ms(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds // 1000, UTC).replace(microsecond=milliseconds % 1000 * 1000)
 
 
+def iso(moment: datetime) -> str:
+    """An aware time as ISO 8601 with milliseconds."""
+    return moment.isoformat(timespec="milliseconds")
+
+
 def new_event_id(at: datetime) -> str:
     """A fresh `evt_` id for an event received at this time."""
     return EVENT_PREFIX + _sortable(at)

@@ -266,8 +266,7 @@ class Ingest:
         try:
             self._record_all(source, [Entry(refused, bounds=bounds_of(source, refused))])
         except LimitedError:
-            # The answer is the same; there are traces enough.
-            return
+            return  # the answer is the same; there are traces enough
         except RecordUnavailableError:
             log.warning("event.refused_unrecorded", source=event.source, reason=reason)
 

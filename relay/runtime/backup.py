@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 
 from relay.core.errors import RelayError
-from relay.core.events import iso
+from relay.core.ids import iso
 from relay.runtime.embedded import serve_dump
 from relay.store import Store
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
-from relay.core.events import iso
+from relay.core.ids import iso
 from relay.sources.forms import read_query
 
 

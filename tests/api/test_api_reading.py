@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from relay.core.events import iso
+from relay.core.ids import iso
 from relay.core.lifecycle import EventState, State
 from relay.store.redis import keys
 from tests.support.folders import WEB_SECRETS

@@ -24,8 +24,7 @@ from flask.testing import FlaskClient
 from redis import Redis
 
 from relay.configuration.settings import Settings
-from relay.core.events import iso
-from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id
+from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id, iso
 from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Record
 from relay.web import create_app

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.core.events import Attempt, iso
-from relay.core.ids import from_ms
+from relay.core.events import Attempt
+from relay.core.ids import from_ms, iso
 from relay.core.lifecycle import State, Verdict
 from tests.support.making import NOON, make_attempt, make_delivery, make_entry
 

@@ -25,7 +25,7 @@ import requests
 
 from relay.configuration.alerts import Alerting, Chat, Hook, Mail
 from relay.core.errors import ConfigError, Mistake, RelayError
-from relay.core.events import iso
+from relay.core.ids import iso
 from workers.alerts.news import News
 from workers.portal.client import PacedClient
 

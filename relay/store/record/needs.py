@@ -12,8 +12,7 @@ from typing import Any
 
 from redis import Redis
 
-from relay.core.events import iso
-from relay.core.ids import time_of
+from relay.core.ids import iso, time_of
 from relay.core.lifecycle import EventState, State
 from relay.store.record.search import WAITING_FOR_A_PERSON, Filter
 from relay.store.redis import keys

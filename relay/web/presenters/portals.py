@@ -8,8 +8,7 @@ from typing import Any
 
 from relay.configuration.portals import OwnIds
 from relay.core.drift import Drift, read_drift
-from relay.core.events import iso
-from relay.core.ids import utc_now
+from relay.core.ids import iso, utc_now
 from relay.core.reasons import explain
 from relay.store.portals.gate import View
 from relay.store.portals.learned import Learned
