@@ -168,7 +168,7 @@ def _say_ends(record: Record, awaited: dict[str, Delivery]) -> None:
     """Say of each delivery that has changed what it has become; what is final is waited for no more."""
     for now in record.deliveries(list(awaited)):
         if now.state is not awaited[now.id].state and now.state is not State.SENDING:
-            say_line([(f"{'':21}{now.event_id}  ", CALM), *outcome_of(now)])
+            say_line([(f"{'':21}{now.event_id}  ", CALM), *outcome_of(now)], flush=True)
         if now.state in FINAL:
             del awaited[now.id]
         elif now.state is not State.SENDING:

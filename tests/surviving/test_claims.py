@@ -129,7 +129,7 @@ def test_after_the_record_was_away_workers_have_time_to_say_that_they_live(own_v
     monkeypatch.setattr(sweeper, "HOLDS_FOR", timedelta(seconds=1.5))
     record, stop = Record(own_valkey.redis), threading.Event()
     store = Store.open(own_valkey.url)
-    thread = threading.Thread(target=run_sweeper, args=(store, timedelta(days=1), {}, stop))
+    thread = threading.Thread(target=run_sweeper, args=(store, {}, stop))
     delivery = add(record)
     record.claim("main", "c", utc_now(), lapses_in=timedelta(0))
     began = time.monotonic()

@@ -16,6 +16,8 @@ from relay.core.telemetry import get_logger
 from relay.core.threads import where_of
 from relay.queue.jobs import JOB_TIMEOUT_S
 
+AGAIN_S = 1.0
+
 log = get_logger()
 
 
@@ -70,9 +72,11 @@ class Shifts:
         """End each that lasts too long, by RQ's own means: no timeout of a socket sees who answers drop by drop."""
         with self._change:
             now = time.monotonic()
-            for portal in [name for name, (end, _) in self._penalties.items() if now > end]:
-                _, penalty = self._penalties.pop(portal)
-                penalty.handle_death_penalty()  # type: ignore[no-untyped-call] # rq
+            for portal, (end, penalty) in self._penalties.items():
+                if now > end:
+                    # Again a second later, should the thread be where an exception goes no further.
+                    self._penalties[portal] = (now + AGAIN_S, penalty)
+                    penalty.handle_death_penalty()  # type: ignore[no-untyped-call] # rq
 
     def stop(self) -> None:
         """Begin nothing new. A handler of signals may call it: it takes no lock."""
