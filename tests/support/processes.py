@@ -187,12 +187,8 @@ class Processes:
 
     def _environ(self, *, mark: str, port: int, more: Mapping[str, str]) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name.startswith(("PATH", "HOME", "LANG", "LC_"))}
-        measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
-        if measured:
-            measured.setdefault("COVERAGE_FILE", str(REPOSITORY / ".coverage"))
         return {
             **kept,
-            **measured,
             "PYTHONPATH": str(REPOSITORY),
             "RELAY_CONFIG": str(self.config),
             "RELAY_PORT": str(port),

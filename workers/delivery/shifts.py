@@ -72,7 +72,7 @@ class Shifts:
         """End each that lasts too long, by RQ's own means: no timeout of a socket sees who answers drop by drop."""
         with self._change:
             now = time.monotonic()
-            for portal, (end, penalty) in self._penalties.items():
+            for portal, (end, penalty) in list(self._penalties.items()):
                 if now > end:
                     # Again a second later, should the thread be where an exception goes no further.
                     self._penalties[portal] = (now + AGAIN_S, penalty)
@@ -92,14 +92,16 @@ class Shifts:
         penalty = TimerDeathPenalty(JOB_TIMEOUT_S, JobTimeoutException)  # type: ignore[no-untyped-call] # rq
         self._penalties[portal] = (time.monotonic() + JOB_TIMEOUT_S, penalty)
         try:
-            self._serve(portal)
+            try:
+                self._serve(portal)
+            finally:
+                self._penalties.pop(portal, None)  # what follows is not to be ended
         except Exception as death:  # noqa: BLE001 - whatever it is: the next job of the portal fails by it
             kind, where = type(death).__name__, where_of(death)
             log.error("shift.died", portal=portal, kind=kind, where=where)  # noqa: TRY400 - no values
             self._deaths[portal] = death
         finally:
             with self._change:
-                self._penalties.pop(portal, None)
                 del self._threads[portal]
                 self._change.notify_all()
             self._ended()
