@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from relay.configuration.file_set import FileSet, FileWatch
 from relay.configuration.mistakes import Mistakes
 from relay.configuration.settings import Settings
-from relay.core.errors import ConfigError, RecordUnavailableError
+from relay.core.errors import ConfigError, NotWritableError, RecordUnavailableError
 from relay.core.ids import utc_now
 from relay.core.telemetry import get_logger
 from relay.health.assessment import DEFAULT, Thresholds
@@ -125,7 +125,7 @@ class InForce:
             self._store.publish_rules(rules.digest, [rule.requirement for rule in rules.all()], now)
             self._store.files.put_in_force(loaded.files.digest, loaded.files.packed(), now)
             self._is_published = True
-        except RecordUnavailableError as error:
+        except (NotWritableError, RecordUnavailableError) as error:
             self._is_published = False
             log.warning("rules.unpublished", reason=str(error))
 

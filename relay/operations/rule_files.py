@@ -12,7 +12,7 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -84,7 +84,7 @@ class RuleFiles:
         NotWritableError, and RecordUnavailableError: what cannot be remembered is not written.
         """
         text = text.replace("\r\n", "\n")  # browsers send a text area so
-        with self._alone():
+        with _alone(self._folder):
             path = self._path_of(name) or self._folder / f"{name}.yaml"
             if wrong := self._mistakes_in(path, name, text):
                 raise ConfigError(wrong)
@@ -101,7 +101,7 @@ class RuleFiles:
         """
         change = self._operators.rule_changes.read(change_id)
         path = self._folder / Path(change.file).name
-        with self._alone():
+        with _alone(self._folder):
             if change.before is not None and (wrong := self._mistakes_in(path, change.name, change.before)):
                 raise ConfigError(wrong)
             return self._put(path, change.name, change.before, who, change.digest_after)
@@ -156,22 +156,18 @@ class RuleFiles:
                 return path
         return namesakes[0] if namesakes else None
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One writer at a time, of all processes. Raises NotWritableError."""
-        try:
-            folder = os.open(self._folder, os.O_RDONLY)
-        except OSError as error:
-            raise _not_writable(self._folder, error) from None
-        try:
-            _lock(folder, self._folder)
-            yield
-        finally:
-            os.close(folder)  # and with it the lock
-
 
 def remember_by_hand(store: Store, before: FileSet, after: FileSet, now: datetime) -> None:
-    """Remember how rules have changed between two sets, but for what is remembered already."""
+    """Remember how rules have changed between two sets, but for what is remembered already.
+
+    Raises NotWritableError where somebody else writes for long, and RecordUnavailableError.
+    """
+    folder = after.folder / FOLDER
+    with _alone(folder) if folder.is_dir() else nullcontext():
+        _remember_by_hand(store, before, after, now)
+
+
+def _remember_by_hand(store: Store, before: FileSet, after: FileSet, now: datetime) -> None:
     changes = store.operators.rule_changes
     newest = {change.file: change for change in reversed(changes.newest(KEPT))}
     for place in after.differences(before):
@@ -179,6 +175,9 @@ def remember_by_hand(store: Store, before: FileSet, after: FileSet, now: datetim
         old, new = (one.texts.get(place) for one in (before, after))
         if folder != FOLDER or max(len(old or b""), len(new or b"")) > LARGEST:
             continue
+        path = after.folder / place
+        if (path.read_bytes() if path.exists() else None) != new:
+            continue  # it has changed since the set was read, and the next one tells of it
         texts = [None if raw is None else raw.decode("utf-8", "surrogateescape") for raw in (old, new)]
         change = RuleChange(now, BY_HAND, _name_in(texts[1] or texts[0] or "") or Path(file).stem, file, *texts)
         if file not in newest or newest[file].after != change.after:
@@ -188,6 +187,20 @@ def remember_by_hand(store: Store, before: FileSet, after: FileSet, now: datetim
 def _name_in(text: str) -> str | None:
     found = re.search(r"^name:\s*[\"']?([a-z][a-z0-9_-]{0,63})\b", text, re.MULTILINE)
     return found[1] if found else None
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One writer at a time, of all processes. Raises NotWritableError."""
+    try:
+        opened = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise _not_writable(folder, error) from None
+    try:
+        _lock(opened, folder)
+        yield
+    finally:
+        os.close(opened)  # and with it the lock
 
 
 def _lock(descriptor: int, folder: Path) -> None:

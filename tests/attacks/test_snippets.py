@@ -15,9 +15,6 @@ import requests
 from tests.support.folders import SECRETS, WEB_SECRETS
 from tests.support.processes import Processes
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("curl") and shutil.which("openssl")), reason="it runs curl and openssl, as whoever copies it does"
-)
 TEXT = 'It\'s "a" $ecret: `of` \\the test & more'
 KEY = "whsec_" + base64.b64encode(bytes(range(0, 250, 5))).decode()
 HMAC = "kind: hmac, header: X-Signature, secrets: [SOURCE_{}]"

@@ -1,12 +1,15 @@
 """A rule's file is written whole or not at all, only over what its writer saw, and can be made what it was."""
 
+import errno
 import os
 import threading
 
 import pytest
 
+from relay.configuration.file_set import FileSet
 from relay.core.errors import ChangedError, ConfigError, NotFoundError, NotWritableError, RecordUnavailableError
-from relay.operations.rule_files import RuleFiles
+from relay.core.ids import utc_now
+from relay.operations.rule_files import RuleFiles, remember_by_hand
 from relay.store import Store
 from tests.support.folders import copy_config
 
@@ -137,15 +140,31 @@ def test_what_was_changed_since_is_not_undone(files):
         files.undo("chg_1-1", "ann")
 
 
+def test_a_process_that_is_behind_does_not_take_what_it_has_read_for_a_change_by_hand(files, redis, folder):
+    files.write("new-lead", RULE, "ann", None)
+    before = FileSet.read(folder)
+    change = files.write("new-lead", ANOTHER, "ann", files.read("new-lead").digest)
+    read_late = FileSet.read(folder)
+    files.undo(change.id, "ann")
+
+    remember_by_hand(Store(redis), before, read_late, utc_now())
+
+    assert [one.who for one in files.history("new-lead", 10)] == ["ann"] * 3
+
+
 def test_the_audit_log_says_who_wrote_what(files, redis):
     change = files.write("new-lead", RULE, "ann", None)
     (act,) = Store(redis).operators.acts()
     assert (act.who, act.what, act.subject, act.note) == ("ann", "write rule", "new-lead", change.id)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_cannot_be_written_is_said(files, folder):
-    (folder / "rules").chmod(0o500)
+def test_a_folder_that_cannot_be_written_is_said(files, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    # Faults, for no mode of a folder stops root.
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    monkeypatch.setattr("os.access", lambda _path, mode: mode != os.W_OK)
     assert not files.is_writable
     with pytest.raises(NotWritableError, match="Permission denied"):
         files.write("new-lead", RULE, "ann", None)

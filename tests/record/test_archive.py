@@ -19,7 +19,6 @@ from relay.core.places import Later, Result
 from relay.core.plan import How, Plan, Step, StepKind, StepResult
 from relay.health.assessment import DEFAULT, NeedCode, assess
 from relay.health.snapshot import take_snapshot
-from relay.store import Store
 from relay.store.archive.archive import Archive
 from relay.store.archive.lines import line_of, row_of_line
 from relay.store.record.compaction import Compaction
@@ -40,16 +39,6 @@ from workers.maintenance.retention import Places, Terms, keep
 HOUR = timedelta(hours=1)
 EMAIL = "ada@example.com"
 PERSONS = PersonIndex(WEB_SECRETS["RELAY_SECRET_KEY"])
-
-
-@pytest.fixture
-def archive(tmp_path):
-    return Archive(tmp_path / "archive")
-
-
-@pytest.fixture
-def store(record):
-    return Store(record.redis)
 
 
 @pytest.mark.parametrize(

@@ -110,11 +110,6 @@ def test_what_a_person_erases_goes_however_young(record):
     assert record.prune(bring_to(record, State.DEAD).event_id)
 
 
-@pytest.fixture
-def store(record):
-    return Store(record.redis)
-
-
 def write_posted(record, state=State.STARTED):
     """An event with everything that a sender can write; its delivery."""
     entry = make_entry(body=b'{"email": "ada@example.com"}')

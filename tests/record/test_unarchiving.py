@@ -40,16 +40,6 @@ PERSONS = PersonIndex(WEB_SECRETS["RELAY_SECRET_KEY"])
 
 
 @pytest.fixture
-def archive(tmp_path):
-    return Archive(tmp_path / "archive")
-
-
-@pytest.fixture
-def store(record):
-    return Store(record.redis)
-
-
-@pytest.fixture
 def terminal(valkey, monkeypatch, config, archive):
     monkeypatch.setenv("REDIS_URL", valkey.url)
     monkeypatch.setenv("RELAY_CONFIG", str(config))

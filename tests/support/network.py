@@ -145,6 +145,7 @@ class Network:
     async def _close(self) -> None:
         for door in self._doors:
             door.close()
+        await asyncio.sleep(LOOK_S)  # who was let in at the last moment has begun by then, and is ended too
         await self._end(list(self._tasks))
         for writer in self._writers:
             writer.transport.abort()

@@ -1,12 +1,32 @@
-"""Pages as a tree, and what a browser would send with the form on one: for tests without a browser."""
+"""Pages without a browser: asked for, pressed on, as a tree, and what a browser would send with the form on one."""
 
 from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from typing import Any
 from xml.etree.ElementTree import Element, SubElement
 
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+SAME = {"Origin": "http://localhost", "Accept": "text/html"}
+"""What a browser says of itself on a page of ours."""
 VOID = {"meta", "link", "input", "br", "hr", "img"}
+
+
+def ask(client: FlaskClient, path: str) -> str:
+    """The page there."""
+    answer = client.get(path, headers=SAME)
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+def press(client: FlaskClient, path: str, status: int = 303, **fields: Any) -> TestResponse:
+    """Send the form of a button; the answer, which has this status."""
+    answer = client.post(path, data=fields, headers=SAME)
+    assert answer.status_code == status, answer.text
+    return answer
 
 
 class Page(HTMLParser):

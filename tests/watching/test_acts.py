@@ -13,8 +13,8 @@ from relay.store.portals.codes import read_codes
 from relay.store.portals.gate import Gate, GateState
 from relay.store.redis import keys
 from tests.support.making import bring_to, claim_one, make_entry, write
+from tests.support.pages import SAME, ask, press
 
-SAME = {"Origin": "http://localhost", "Accept": "text/html"}
 LEAD = {"document": "lead", "id": 7, "email": "ivan@example.com"}
 
 
@@ -25,18 +25,6 @@ def make_dead(record, rule="document-lead", content=LEAD):
     claimed = claim_one(record, entry.deliveries[0], utc_now())
     record.settle(claimed, State.DEAD, utc_now(), reason="error_argument")
     return record.delivery(claimed.id)
-
-
-def ask(client, path):
-    answer = client.get(path, headers=SAME)
-    assert answer.status_code == 200, answer.text
-    return answer.text
-
-
-def press(client, path, status=303, **fields):
-    answer = client.post(path, data=fields, headers=SAME)
-    assert answer.status_code == status, answer.text
-    return answer
 
 
 def siblings(record, delivery):

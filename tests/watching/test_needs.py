@@ -15,8 +15,8 @@ from relay.store.operators.audit_log import read_acts
 from relay.store.record.needs import read_groups
 from relay.store.redis import keys
 from tests.support.making import bring_to, claim_one, make_entry, write
+from tests.support.pages import ask, press
 
-SAME = {"Origin": "http://localhost", "Accept": "text/html"}
 LEAD = {"document": "lead", "id": 7, "email": "ivan@example.com"}
 ERRORS = {"lead_id": ["missing"]}
 
@@ -36,18 +36,6 @@ def make_dead(record, reason="error_argument", rule="document-lead"):
     return entry.deliveries[0].id
 
 
-def see(client, path):
-    answer = client.get(path, headers=SAME)
-    assert answer.status_code == 200, answer.text
-    return answer.text
-
-
-def press(client, path, status=303, **fields):
-    answer = client.post(path, data=fields, headers=SAME)
-    assert answer.status_code == status, answer.text
-    return answer
-
-
 def link(text, words):
     """Where the first link with these words leads."""
     return unescape(re.search(rf'href="([^"]+)"[^>]*>{words}', text)[1])
@@ -55,13 +43,13 @@ def link(text, words):
 
 def confirm(app, client, path, **more):
     """Press the button of a page that asks, and do all that was ordered; the page that says how it went."""
-    form = see(client, path).partition('method="post" action="/bulk">')[2].partition("</form>")[0]
+    form = ask(client, path).partition('method="post" action="/bulk">')[2].partition("</form>")[0]
     hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form))
     fields = {name: unescape(value) for name, value in hidden.items()}
     to_progress = press(client, "/bulk", **fields | more).headers["Location"]
     while app.extensions["services"].bulk.step(to_progress.rpartition("/")[2]).state == "running":
         pass
-    return see(client, to_progress)
+    return ask(client, to_progress)
 
 
 def test_what_failed_alike_is_one_group(operator, record):
@@ -79,7 +67,7 @@ def test_what_failed_alike_is_one_group(operator, record):
         (State.DEAD, "error_argument"): 3,
         (State.DEAD, "budget_spent"): 1,
     }
-    text = see(operator, "/needs")
+    text = ask(operator, "/needs")
     assert "The portal refuses a value of the call" in text
     assert "lead_id: missing" in text
     assert "document-lead → main, template 1" in text
@@ -89,19 +77,19 @@ def test_what_failed_alike_is_one_group(operator, record):
 def test_where_nothing_has_failed_the_page_says_what_would_come_there(viewer, record):
     bring_to(record, State.STARTED)
 
-    assert "Whatever failed was replayed, settled or left" in see(viewer, "/needs")
+    assert "Whatever failed was replayed, settled or left" in ask(viewer, "/needs")
 
 
 def test_rejected_events_are_a_need_until_they_were_replayed(app, operator, record):
     events = [make_rejected(record) for _ in range(3)]
-    assert "rejected: a rule wanted them" in see(operator, "/")
+    assert "rejected: a rule wanted them" in ask(operator, "/")
 
-    ended = confirm(app, operator, link(see(operator, "/needs"), "Replay these"))
+    ended = confirm(app, operator, link(ask(operator, "/needs"), "Replay these"))
 
     assert "3 replayed, 0 skipped, of 3" in ended
     assert "0 of 3 deliveries have started" in ended
-    assert "rejected: a rule wanted them" not in see(operator, "/")
-    assert "Replay these" not in see(operator, "/needs")
+    assert "rejected: a rule wanted them" not in ask(operator, "/")
+    assert "Replay these" not in ask(operator, "/needs")
     assert [one.state for one in record.events(events)] == [EventState.ACCEPTED] * 3
 
 
@@ -109,14 +97,14 @@ def test_the_deliveries_of_a_replay_are_a_list_and_its_end_says_how_many_started
     for _ in range(2):
         make_rejected(record)
     bring_to(record, State.STARTED)
-    ended = confirm(app, operator, link(see(operator, "/needs"), "Replay these"))
+    ended = confirm(app, operator, link(ask(operator, "/needs"), "Replay these"))
     bulk_id = re.search(r"rpl_\w+", ended)[0]
     made = record.page(keys.MADE + bulk_id)
     record.settle(claim_one(record, record.delivery(made[0])), State.STARTED, utc_now(), workflow_id="7", reason="")
 
-    assert "1 of 2 deliveries have started" in see(operator, f"/bulk/{bulk_id}")
-    assert all(one in see(operator, f"/deliveries?bulk={bulk_id}") for one in made)
-    listed = see(operator, f"/deliveries?bulk={bulk_id}&state=started")
+    assert "1 of 2 deliveries have started" in ask(operator, f"/bulk/{bulk_id}")
+    assert all(one in ask(operator, f"/deliveries?bulk={bulk_id}") for one in made)
+    listed = ask(operator, f"/deliveries?bulk={bulk_id}&state=started")
     assert made[0] in listed
     assert made[1] not in listed
 
@@ -125,7 +113,7 @@ def test_what_todays_rules_cannot_fill_is_skipped_says_why_and_stays_a_need(app,
     make_rejected(record)
     make_rejected(record, content={"document": "lead", "id": "x"})
 
-    ended = confirm(app, operator, link(see(operator, "/needs"), "Replay these"))
+    ended = confirm(app, operator, link(ask(operator, "/needs"), "Replay these"))
 
     assert "1 replayed, 1 skipped, of 2" in ended
     assert "1: <bdi>cannot be filled: id</bdi>" in ended
@@ -134,7 +122,7 @@ def test_what_todays_rules_cannot_fill_is_skipped_says_why_and_stays_a_need(app,
 
 def test_a_group_is_left_with_a_note_and_is_no_need_any_more(app, operator, record):
     rejected, dead = make_rejected(record), make_dead(record)
-    leaving = [unescape(one) for one in re.findall(r'href="([^"]+)">Leave these', see(operator, "/needs"))]
+    leaving = [unescape(one) for one in re.findall(r'href="([^"]+)">Leave these', ask(operator, "/needs"))]
     assert len(leaving) == 2
 
     for path in leaving:
@@ -144,12 +132,12 @@ def test_a_group_is_left_with_a_note_and_is_no_need_any_more(app, operator, reco
     assert (record.unmended(), record.buried()) == (0, 0)
     assert record.event(rejected).state is EventState.REJECTED
     assert record.delivery(dead).state is State.DEAD
-    assert "tests of ours" in see(operator, "/log")
+    assert "tests of ours" in ask(operator, "/log")
 
 
 def test_many_uncertain_ones_are_settled_with_one_note(app, operator, record):
     uncertain = [bring_to(record, State.UNCERTAIN, utc_now()) for _ in range(3)]
-    path = link(see(operator, "/needs"), "Settle these")
+    path = link(ask(operator, "/needs"), "Settle these")
 
     press(operator, "/bulk", 400, act="settle-started", state="uncertain", needs="1")
     ended = confirm(app, operator, path, act="settle-started", note="seen on the portal")
@@ -181,7 +169,7 @@ def test_an_order_has_two_entries_in_the_log_however_many_it_finds(app, operator
     for _ in range(30):
         make_rejected(record)
 
-    confirm(app, operator, link(see(operator, "/needs"), "Replay these"))
+    confirm(app, operator, link(ask(operator, "/needs"), "Replay these"))
 
     acts = read_acts(record.redis)
     assert [act.what for act in acts] == ["bulk replay finished", "bulk replay"]
@@ -190,24 +178,24 @@ def test_an_order_has_two_entries_in_the_log_however_many_it_finds(app, operator
 
 def test_a_rejected_event_is_left_on_its_own_page(operator, record):
     event_id = make_rejected(record)
-    path = link(see(operator, f"/events/{event_id}"), "Leave it")
-    assert "no longer counted" in see(operator, path)
+    path = link(ask(operator, f"/events/{event_id}"), "Leave it")
+    assert "no longer counted" in ask(operator, path)
 
     press(operator, path, note="a test")
     press(operator, path, 409)
 
     assert record.unmended() == 0
-    assert "Leave it" not in see(operator, f"/events/{event_id}")
+    assert "Leave it" not in ask(operator, f"/events/{event_id}")
 
 
 def test_a_viewer_sees_the_groups_and_nothing_to_do(viewer, record):
     make_rejected(record)
 
-    text = see(viewer, "/needs")
+    text = ask(viewer, "/needs")
 
     assert "lead_id" in text
     assert "these …" not in text
-    assert "Only operators" in see(viewer, "/bulk?state=rejected")
+    assert "Only operators" in ask(viewer, "/bulk?state=rejected")
 
 
 @pytest.mark.parametrize(
