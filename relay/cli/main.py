@@ -18,7 +18,6 @@ from relay.core.errors import ConfigError, RecordUnavailableError, RelayError
 from relay.core.printing import say
 
 BAD = 1
-USAGE = 2
 PIPE_CLOSED = 141
 """As a shell calls what SIGPIPE has ended: whoever read along, such as `head`, has seen enough."""
 

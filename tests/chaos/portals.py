@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from relay.store.redis.scripts import run_all
+from relay.store.record.collector import Collector
 from tests.chaos.stage import Sandbox, Stage, doubles, make_entry, until
 
 PLAN = "{plan: standard, own_id: echo, batch: 50, settle_after: 60s}"
@@ -88,7 +88,7 @@ def measure(stage: Stage, portals: list[str], count: int, first: int) -> list[fl
     for number in range(first, first + count):
         entry = make_entry(portals[number % len(portals)], number)
         begin = time.perf_counter()
-        run_all(stage.record.redis, [stage.record.entries_call([entry])])
+        Collector(stage.record).record(entry)
         key = f"relay:delivery:{entry.deliveries[0].id}"
         while stage.record.redis.hget(key, "state") != b"started":
             time.sleep(0.0005)

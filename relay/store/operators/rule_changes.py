@@ -40,11 +40,6 @@ class RuleChange:
     id: str | None = None
 
     @property
-    def digest_before(self) -> str | None:
-        """What the file's digest was before; None: there was no such file."""
-        return None if self.before is None else digest_of(self.before)
-
-    @property
     def digest_after(self) -> str | None:
         """What it is since; None: there is no such file."""
         return None if self.after is None else digest_of(self.after)
