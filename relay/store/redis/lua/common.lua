@@ -69,6 +69,29 @@ local function leave_state(indexes, state, id)
   if IS_COUNTED[state] then stand(state, -1) else redis.call('ZREM', indexes .. state, id) end
 end
 
+-- What a script creates enters most indexes once, with all that it creates: a command less for each of them.
+--   index -> {score, id, score, id, ...}
+local entered = {}
+local function enter(index, score, id)
+  local all = entered[index]
+  if not all then
+    all = {}
+    entered[index] = all
+  end
+  all[#all + 1] = score
+  all[#all + 1] = id
+end
+
+local MOST_UNPACKED = 4000 -- what Lua can hand over at once ends at some 8000
+local function write_entered()
+  for index, all in pairs(entered) do
+    for first = 1, #all, MOST_UNPACKED do
+      redis.call('ZADD', index, unpack(all, first, math.min(first + MOST_UNPACKED - 1, #all)))
+    end
+  end
+  entered = {}
+end
+
 -- Note in an index of periods that there is an id in its period: half a minute, the first seven digits of its time. What
 -- very many have in common has no index of ids: who looks for it looks through the periods (walk.lua).
 local noted = {}
@@ -223,8 +246,8 @@ local function create(first)
   put(flat, 'facts', facts)
   local following = put_further(flat, first + 10, further)
   redis.call('HSET', KEY.delivery .. id, unpack(flat))
-  redis.call('ZADD', KEY.deliveries, 0, id)
-  redis.call('ZADD', KEY.deliveries_by_state .. 'pending', 0, id)
+  enter(KEY.deliveries, 0, id)
+  enter(KEY.deliveries_by_state .. 'pending', 0, id)
   count('delivery:created')
   stand('rule:' .. rule, 1)
   note_delivery(id, 'rule', rule)
@@ -233,13 +256,14 @@ local function create(first)
   if document ~= '' then redis.call('ZADD', KEY.deliveries_by_document .. document, 0, id) end
   if order ~= '' then redis.call('ZADD', KEY.order .. order, 0, id) end
   if further.address_digest then redis.call('HSET', KEY.addresses, further.address_digest, id) end
-  place(id, portal, 'pending', send_at, order)
+  enter((is_first(id, order) and KEY.waiting or KEY.blocked) .. portal, send_at, id)
   met[portal] = true
   return following
 end
 
--- What is done once for all that a script has created: their portals are known, and the workers awake.
+-- What is done once for all that a script has created: the indexes know them, their portals are known, the workers awake.
 local function finish_creating()
+  write_entered()
   for portal in pairs(met) do
     redis.call('SADD', KEY.portals, portal)
     wake_where_open(portal)

@@ -72,6 +72,7 @@ local function make_room(entry)
   local kept = redis.call('RPUSH', queue, entry.size .. ' ' .. entry.id)
   local held = redis.call('HINCRBY', KEY.unproven_bytes, source, entry.size)
   while kept > bounds.kept or (held > bounds.kept_bytes and kept > 1) do
+    write_entered() -- what goes may have come in this very script
     local old_size, old = string.match(redis.call('LPOP', queue), '^(%d+) (.+)$')
     kept = kept - 1
     held = redis.call('HINCRBY', KEY.unproven_bytes, source, -old_size)
@@ -99,7 +100,7 @@ local function record(entry)
     return receipt(first, 1)
   end
   redis.call('HSET', key, unpack(entry.flat))
-  redis.call('ZADD', KEY.events, 0, id)
+  enter(KEY.events, 0, id)
   enter_state(KEY.events_by_state, state, id)
   if state == 'rejected' then redis.call('ZADD', KEY.unmended, 0, id) end
   stand('source:' .. source, 1)
