@@ -16,8 +16,8 @@ SHORTEST = 6
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}+@[\w-]{1,63}+(?:\.[\w-]{1,63}+){1,8}+")
 NUMBER = re.compile(r"(?<![\w.,+-])(?:\+|00)?\(?[0-9](?:[ ().\u00a0/-]{0,3}[0-9]){8,14}(?!\w)")
 _DIGITS = re.compile(r"[0-9](?:[ ().\u00a0/-]{0,3}[0-9]){8}")
-"""What every number has in it. It is looked for first: a body of 10 KB mostly has none, and this passes over it in a tenth
-of the time, because it can only begin with a digit."""
+"""What every number has in it. It is looked for first: a body of 10 KB mostly has none, and this passes over it in a
+tenth of the time, because it can only begin with a digit."""
 _BEFORE = 3
 """Characters that may stand before the digits of a number: `00(`."""
 _DATE = re.compile(r"[0-9]{4}[-./][0-9]{2}[-./][0-9]{2}|[0-9]{2}[./-][0-9]{2}[./-][0-9]{4}")
