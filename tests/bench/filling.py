@@ -214,7 +214,7 @@ def _contents(redis: Redis) -> dict[str, Any]:
     found: dict[str, Any] = {}
     (event,), (delivery,) = redis.zrange(keys.EVENTS, 0, 0), redis.zrange(keys.DELIVERIES, 0, 0)
     # Of bounded size: counts, and what claims leave.
-    bounded = (keys.LEDGER, keys.MINUTE, keys.HOUR, keys.CODES, keys.CLAIM, keys.WAKES)
+    bounded = (keys.LEDGER, keys.MINUTE, keys.HOUR, keys.NUMBERS, keys.NUMBERED, keys.CODES, keys.CLAIM, keys.WAKES)
     for key in redis.scan_iter(f"{keys.PREFIX}*"):
         name = key.decode()
         if name.startswith(bounded):
