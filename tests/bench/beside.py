@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from redis import Redis
@@ -43,7 +43,8 @@ def fill_other_states(record: Record, persons: PersonIndex, each: int) -> int:
 
 def _one_of_each(sample: Sample, persons: PersonIndex) -> list[Entry]:
     """An event of each state without deliveries, and three with one: in the end uncertain, retrying and pending."""
-    entries = [entry_of(sample, persons, FIRST + SPREAD) for _ in range(len(WITHOUT_DELIVERY) + WITH_DELIVERY)]
+    at = FIRST + SPREAD + timedelta(seconds=sample.number)
+    entries = [entry_of(sample, persons, at) for _ in range(len(WITHOUT_DELIVERY) + WITH_DELIVERY)]
     for place, (state, more) in enumerate(WITHOUT_DELIVERY.items()):
         event = replace(entries[place].event, state=state, deliveries=(), **more)
         entries[place] = replace(entries[place], event=event, deliveries=())
