@@ -33,6 +33,7 @@ from relay.store.record.joined_marks import one_key_for
 from relay.store.record.left_behind import open_of_rules, waiting_of_other_portals
 from relay.store.record.memory import Memory, read_memory
 from relay.store.record.needs import Group, read_groups
+from relay.store.record.numbers import forget_counts
 from relay.store.record.places import Places
 from relay.store.record.record import Record
 from relay.store.record.relations import Relations
@@ -168,6 +169,10 @@ class Store:
     def series(self, now: datetime) -> dict[str, Series]:
         """What happened in the last hour, day and week."""
         return read_series(self._redis, now)
+
+    def forget_counts(self, before: datetime) -> None:
+        """Forget how deliveries went in the hours before this time."""
+        forget_counts(self._redis, before)
 
     def started_a_minute(self, portals: Sequence[str], now: datetime) -> dict[str, float]:
         """How many deliveries of each portal have started a minute lately."""

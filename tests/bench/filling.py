@@ -66,6 +66,10 @@ for i = 2, #ARGV do
   if v.state == 'dead' then redis.call('ZADD', KEY.buried, 0, v.delivery) end
   if v.workflow ~= '' then redis.call('HSET', KEY.workflows, v.workflow, v.delivery) end
   count('delivery:created')
+  number('made', v.source, v.rule, 'main', v.template)
+  number(v.state == 'dead' and 'dead' or '100', v.source, v.rule, 'main', v.template)
+  write_numbers(math.floor(v.at / 3600000))
+  numbered = {}
 end
 write_counts()
 return #ARGV - 1
@@ -118,9 +122,9 @@ class Sample:
         return f"person{self.number % PERSONS}@example.com"
 
 
-def entry_of(sample: Sample, persons: PersonIndex) -> Entry:
-    """The event and its delivery, still waiting, as the door makes them."""
-    kind, at = sample.kind, sample.at
+def entry_of(sample: Sample, persons: PersonIndex, at: datetime | None = None) -> Entry:
+    """The event and its delivery, still waiting, as the door makes them. at: if it came at another time."""
+    kind, at = sample.kind, at or sample.at
     event_id, delivery_id = new_event_id(at), new_delivery_id(at)
     lead = sample.number % 400_000
     body = json.dumps({"form": "demo", "lead": {"id": lead}, "email": sample.email, "comment": "c" * 200}).encode()
@@ -214,10 +218,10 @@ def _contents(redis: Redis) -> dict[str, Any]:
     found: dict[str, Any] = {}
     (event,), (delivery,) = redis.zrange(keys.EVENTS, 0, 0), redis.zrange(keys.DELIVERIES, 0, 0)
     # Of bounded size: counts, and what claims leave.
-    bounded = (keys.LEDGER, keys.MINUTE, keys.HOUR, keys.CODES, keys.CLAIM, keys.WAKES)
+    counts = (keys.LEDGER, keys.HIGH_WATER, keys.MINUTE, keys.HOUR, keys.NUMBERS, keys.NUMBERED)
     for key in redis.scan_iter(f"{keys.PREFIX}*"):
         name = key.decode()
-        if name.startswith(bounded):
+        if name.startswith((*counts, keys.CODES, keys.CLAIM, keys.WAKES)):
             continue
         read = {
             b"hash": lambda k: sorted(redis.hgetall(k).items()), b"set": lambda k: sorted(redis.smembers(k)),

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.queue.jobs import QUEUE_KEY_PREFIX, queue_name
 from relay.store import Store
@@ -195,6 +196,16 @@ def test_a_round_comes_by_what_was_put_back_behind_the_front(store, record):
 
     assert places.stripped == young.event_id
     assert record.event(older.event.id).body_removed_at
+
+
+def test_the_counts_of_an_hour_go_with_the_events_of_their_time(store, record):
+    bring_to(record, State.DEAD, utc_now())
+
+    keep(store, BODIES, Places(), utc_now() + 89 * DAY)
+    assert record.redis.exists(keys.NUMBERED, *record.redis.keys(f"{keys.NUMBERS}*")) >= 2
+
+    keep(store, BODIES, Places(), utc_now() + 91 * DAY)
+    assert not record.redis.keys("relay:number*")
 
 
 def test_who_keeps_shares_one_lease_and_outlives_a_record_that_is_away(own_valkey, monkeypatch):

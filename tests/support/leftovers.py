@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from relay.store.record.record import Record
 
+COUNTS = ("relay:ledger", "relay:portals", "relay:wakes", "relay:high-water", "relay:numbered", "relay:numbers:")
+
 
 def keys_of(record: Record) -> set[str]:
     """Everything of ours and every job, except counts, and what ends by itself."""
     redis = record.redis
     found = {key for pattern in ("relay:*", "rq:job:*") for key in redis.keys(pattern) if redis.pttl(key) == -1}
-    return {key.decode() for key in found} - {"relay:ledger", "relay:portals", "relay:wakes", "relay:high-water"}
+    return {name for key in found if not (name := key.decode()).startswith(COUNTS)}

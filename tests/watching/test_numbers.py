@@ -1,65 +1,119 @@
-"""The page of numbers: a day by rule, source, portal or template, and how far was looked."""
+"""The page of numbers: a day by rule, source, portal or template, as the record has counted it by the hour."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from relay.core.ids import utc_now
 from relay.core.lifecycle import State
-from relay.web.presenters import numbers as module
-from relay.web.presenters.numbers import numbers_of, percentile
-from tests.support.making import DAY, NOON, bring_to, claim_one, make_attempt, write_one
+from relay.store.record.latency import BUCKETS, percentile
+from relay.store.redis import keys
+from relay.web.presenters.numbers import numbers_of
+from tests.support.making import DAY, bring_to, claim_one, make_attempt, make_delivery, write_one
 from tests.watching.conftest import SAME
 
-MIDNIGHT = NOON - timedelta(hours=12)
+HOUR = timedelta(hours=1)
 
 
-def start(record, duration_ms, **options):
-    claimed = claim_one(record, write_one(record, **options))
-    attempt = make_attempt()
-    object.__setattr__(attempt, "duration_ms", duration_ms)
-    record.settle(claimed, State.STARTED, NOON, attempt=attempt, workflow_id=f"wf-{claimed.id}")
+@pytest.fixture
+def now() -> datetime:
+    return utc_now()
 
 
-def test_a_day_says_how_many_what_share_died_and_how_long_it_took(record):
-    for duration_ms in (10, 20, 30):
-        start(record, duration_ms)
-    bring_to(record, State.DEAD)
-    bring_to(record, State.DEAD, rules=["other"])
-    bring_to(record, State.DEAD, NOON - DAY)
+def midnight_of(now):
+    return now.replace(hour=0, minute=0, second=0, microsecond=0)
 
-    day = numbers_of(record, "rule", MIDNIGHT, NOON)
 
-    assert (day.events, day.looked_since) == (5, None)
-    assert [(one.name, one.deliveries, one.dead_share) for one in day.groups] == [("a-rule", 4, 0.25), ("other", 1, 1)]
-    assert (day.groups[0].p50_ms, day.groups[0].p99_ms) == (20, 30)
-    assert day.groups[1].p50_ms is None
-    assert day.groups[0].rate_per_h == pytest.approx(4 / 12)
+def start(record, now, took_ms):
+    claimed = claim_one(record, write_one(record, now), now)
+    ended = now + timedelta(milliseconds=took_ms)
+    record.settle(claimed, State.STARTED, ended, attempt=make_attempt(), workflow_id=f"wf-{claimed.id}")
+    return claimed
+
+
+def count(record, hour, **counts):
+    """As the record's scripts leave it in an earlier hour."""
+    number = int(hour.timestamp() // 3600)
+    record.redis.hset(
+        f"{keys.NUMBERS}{number}", mapping={f"website:a-rule:main:1:{what}": n for what, n in counts.items()}
+    )
+    record.redis.zadd(keys.NUMBERED, {str(number): number})
+
+
+def day_with(record, now):
+    return numbers_of(record, "rule", now - DAY + HOUR, now)
+
+
+def test_a_day_says_how_many_what_share_died_and_about_how_long_it_took(record, now):
+    for took_ms in (150, 180, 200, 900):
+        start(record, now, took_ms)
+    bring_to(record, State.DEAD, now)
+    bring_to(record, State.PENDING, now)
+    bring_to(record, State.DEAD, now, rules=["other"])
+
+    groups = day_with(record, now).groups
+
+    assert [(one.name, one.deliveries, one.dead_share) for one in groups] == [("a-rule", 6, 0.2), ("other", 1, 1)]
+    assert groups[0].p50_ms == 100 + 150 * 2 / 3
+    assert groups[0].p99_ms == pytest.approx(980)
+    assert groups[1].p50_ms is None
 
 
 @pytest.mark.parametrize(
     ("by", "names"), [("source", ["website"]), ("portal", ["main"]), ("template", ["main · 1"]), ("rule", ["a-rule"])]
 )
-def test_it_is_told_by_each_grouping(operator, record, by, names):
-    start(record, 10)
+def test_it_is_told_by_each_grouping(operator, record, now, by, names):
+    start(record, now, 10)
 
-    assert [one.name for one in numbers_of(record, by, MIDNIGHT, NOON).groups] == names
-    text = operator.get(f"/numbers?by={by}&day={NOON:%Y-%m-%d}", headers=SAME).text
+    assert [one.name for one in numbers_of(record, by, midnight_of(now), now).groups] == names
+    text = operator.get(f"/numbers?by={by}&day={now:%Y-%m-%d}", headers=SAME).text
     assert names[0] in text
-    assert "All 1 event of this day were looked at" in text
+    assert "took about p50 at most" in text
 
 
-def test_of_a_busy_day_the_newest_are_looked_at_and_the_page_says_so(record, monkeypatch):
-    monkeypatch.setattr(module, "LOOKED_AT", 2)
-    monkeypatch.setattr(module, "PAGE", 1)
-    for minutes in range(3):
-        bring_to(record, State.DEAD, NOON + timedelta(minutes=minutes))
+def test_a_replay_is_counted_when_it_is_made_and_what_is_forgotten_stays_counted(record, now):
+    dead = bring_to(record, State.DEAD, now)
+    record.replay(record.event(dead.event_id), dead, [make_delivery(dead.event_id, at=now)])
+    assert record.prune(bring_to(record, State.DEAD, now).event_id)
 
-    day = numbers_of(record, "rule", MIDNIGHT, NOON + DAY)
+    (group,) = day_with(record, now).groups
 
-    assert day.events == 2
-    assert day.looked_since == NOON + timedelta(minutes=1)
+    assert (group.deliveries, group.dead_share) == (3, 1)
+
+
+def test_each_whole_hour_of_a_day_counts_and_none_of_the_days_beside_it(record, now):
+    begin = midnight_of(now) - DAY
+    for place in range(-1, 25):
+        count(record, begin + place * HOUR, made=1)
+
+    (group,) = numbers_of(record, "rule", begin, now).groups
+
+    assert (group.deliveries, group.rate_per_h) == (24, 1)
+
+
+@pytest.mark.parametrize(("offset", "begins"), [(3, -3), (-5, 5), (5.5, -5), (5.75, -6)])
+def test_a_day_of_any_zone_is_counted_by_the_whole_hours_nearest(record, now, offset, begins):
+    midnight = midnight_of(now) - 3 * DAY
+    since = midnight.replace(tzinfo=timezone(offset * HOUR))
+
+    day = numbers_of(record, "rule", since, now)
+
+    assert day.since == midnight + begins * HOUR
+    assert day.until == day.since + DAY
+
+
+def test_a_day_before_counting_began_says_so(operator, record, now):
+    began = midnight_of(now) - 2 * DAY + 10 * HOUR
+    count(record, began, made=28)
+
+    (group,) = numbers_of(record, "rule", midnight_of(began), now).groups
+
+    assert group.rate_per_h == 2
+    assert "There are counts from" in operator.get(f"/numbers?day={began:%Y-%m-%d}", headers=SAME).text
+    assert "as far as was counted" in operator.get(f"/numbers?day={began - DAY:%Y-%m-%d}", headers=SAME).text
+    assert "There are counts from" not in operator.get(f"/numbers?day={began + DAY:%Y-%m-%d}", headers=SAME).text
 
 
 def test_a_day_without_anything_and_a_day_that_is_none(operator):
@@ -68,6 +122,16 @@ def test_a_day_without_anything_and_a_day_that_is_none(operator):
     assert operator.get("/numbers?by=moon", headers=SAME).status_code == 400
 
 
-def test_percentiles_are_values_that_came():
-    assert [percentile([1, 2, 3, 4], share) for share in (0.5, 0.95, 0.99)] == [2, 4, 4]
-    assert percentile([], 0.5) is None
+@pytest.mark.parametrize(
+    ("counts", "share", "about"),
+    [
+        ({}, 0.5, None),
+        ({"100": 1}, 0.5, 50),
+        ({"100": 10, "250": 10}, 0.5, 100),
+        ({"100": 10, "250": 10}, 0.75, 175),
+        ({"1000": 2}, 0.5, 750),
+        ({"100": 1, "more": 99}, 0.5, 3_600_000),
+    ],
+)
+def test_a_percentile_is_about_where_its_share_ends_between_two_bounds(counts, share, about):
+    assert percentile([counts.get(bucket, 0) for bucket in BUCKETS], share) == about

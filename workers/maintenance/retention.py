@@ -1,4 +1,5 @@
-"""What has been kept long enough goes: first what senders have written, then the whole event, which is archived before.
+"""What has been kept long enough goes: first what senders have written, then the whole event, which is archived before,
+and the counts of its hour.
 
 An event is forgotten when it is old, all of its deliveries are final, and the youngest of them is old too: what was
 replayed lately is still looked at. Runs in whichever process holds the lease.
@@ -78,6 +79,7 @@ def keep(store: Store, terms: Terms, places: Places, now: datetime) -> None:
                 break
         again, is_end = remove_bodies(store, before, places.stripped_again, now)
         places.stripped_again = None if is_end else again
+    store.forget_counts(now - terms.events)
     fault = ""
     try:
         for _ in range(PASSES):

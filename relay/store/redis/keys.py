@@ -51,8 +51,11 @@
                                              source, deliveries by rule
     relay:lease:{task}               string  who does a periodic task now                 TTL: the lease
     relay:minute:{n}                 hash    counts of one minute since 1970: events by state and source,
-                                             deliveries by outcome, latency                      TTL: three hours
-    relay:hour:{n}                   hash    the same of one hour                                TTL: eight days
+                                             deliveries by outcome, latency, started by portal   TTL: three hours
+    relay:hour:{n}                   hash    the same of one hour, but not by portal             TTL: eight days
+    relay:numbers:{n}                hash    of one hour since 1970, by source, rule, portal and template: deliveries
+                                             made, dead, and started within each bound of time   until retention
+    relay:numbered                   zset    the hours that have such counts, scored with themselves
     relay:session:{digest}           hash    an open session of the dashboard, by a digest of its id
                                                                                   TTL: the longest pause in its use
     relay:session-list:{role}        zset    their digests, scored with the time they were opened
@@ -171,6 +174,8 @@ TOLD = f"{PREFIX}told:"
 DEATHS = f"{PREFIX}deaths"
 MINUTE = f"{PREFIX}minute:"
 HOUR = f"{PREFIX}hour:"
+NUMBERS = f"{PREFIX}numbers:"
+NUMBERED = f"{PREFIX}numbered"
 SESSION = f"{PREFIX}session:"
 SESSIONS = f"{PREFIX}session-list:"
 TRIES = f"{PREFIX}tries:"
@@ -217,6 +222,8 @@ IN_LUA = {
     "codes": CODES,
     "minute": MINUTE,
     "hour": HOUR,
+    "numbers": NUMBERS,
+    "numbered": NUMBERED,
 }
 """The names that scripts complete by themselves: a script that claims a batch learns its keys only while it runs.
 That binds the record to one Redis server or a Sentinel group, as RQ is bound; not to a cluster."""

@@ -29,10 +29,17 @@ end
 -- Counts are added up and written once, at the end of a script: the events of a group move each but once.
 --   count: since the beginning   stand: what is on record now and has no index that says how many
 --   tally: of this minute and this hour, which pages draw (store/record/statistics.py)
-local counted, standing, tallied = {}, {}, {}
+--   rate: of this minute only, by which it is told when a backlog is gone
+--   number: of this hour, for as long as events are kept, by what configuration names (store/record/numbers.py)
+local counted, standing, tallied, rated, numbered = {}, {}, {}, {}, {}
 local function count(field, by) counted[field] = (counted[field] or 0) + (by or 1) end
 local function stand(field, by) standing[field] = (standing[field] or 0) + by end
 local function tally(field, by) tallied[field] = (tallied[field] or 0) + (by or 1) end
+local function rate(field) rated[field] = (rated[field] or 0) + 1 end
+local function number(what, source, rule, portal, template)
+  local field = table.concat({source or '', rule, portal, template or '', what}, ':')
+  numbered[field] = (numbered[field] or 0) + 1
+end
 
 -- How many promises the record has made, receipts and claims: by that it is known whether it has gone back in time, and by
 -- its name, which the first of them gives it, whether it is the same one (store/record/high_water.py). Outcomes are none:
@@ -43,19 +50,32 @@ local function count_promise()
   redis.call('HSET', KEY.high_water, 'id', string.sub(redis.sha1hex(time[1] .. time[2] .. (ARGV[3] or '')), 1, 16))
 end
 
+local function write_lasting(key, counts, ttl)
+  for field, by in pairs(counts) do
+    if redis.call('HINCRBY', key, field, by) == by then redis.call('EXPIRE', key, ttl) end
+  end
+end
+
+local function write_numbers(hour)
+  local is_new = false
+  for field, by in pairs(numbered) do
+    if redis.call('HINCRBY', KEY.numbers .. hour, field, by) == by then is_new = true end
+  end
+  if is_new then redis.call('ZADD', KEY.numbered, hour, hour) end
+end
+
 local function write_counts()
   for field, by in pairs(counted) do redis.call('HINCRBY', KEY.ledger, field, by) end
   for field, by in pairs(standing) do
     if redis.call('HINCRBY', KEY.standing, field, by) == 0 then redis.call('HDEL', KEY.standing, field) end
   end
-  if not next(tallied) then return end
+  if not next(tallied) and not next(numbered) then return end
   local now = tonumber(redis.call('TIME')[1])
-  local minute, hour = KEY.minute .. math.floor(now / 60), KEY.hour .. math.floor(now / 3600)
-  for key, ttl in pairs({[minute] = 10800, [hour] = 691200}) do
-    for field, by in pairs(tallied) do
-      if redis.call('HINCRBY', key, field, by) == by then redis.call('EXPIRE', key, ttl) end
-    end
-  end
+  local minute, hour = math.floor(now / 60), math.floor(now / 3600)
+  write_lasting(KEY.minute .. minute, tallied, 10800)
+  write_lasting(KEY.minute .. minute, rated, 10800)
+  write_lasting(KEY.hour .. hour, tallied, 691200)
+  write_numbers(hour)
 end
 
 -- Put an id into the index of its state, or take it out. Most events are accepted and most deliveries started: these two
@@ -171,23 +191,32 @@ local function move(id, portal, from, to, at, order)
 end
 
 -- How long an event waited for its workflow, since the beginning, by portal: relay/store/record/latency.py has the bounds.
+-- Returns the bound that it stayed below.
 local BOUNDS = {100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 120000, 600000, 3600000}
 local function count_latency(portal, took)
   local field = 'latency:' .. portal .. ':'
   count(field .. 'ms', took)
-  tally('started:' .. portal)
+  rate('started:' .. portal)
+  local below = 'more'
   for _, bound in ipairs(BOUNDS) do
-    if took <= bound then return count(field .. bound) end
+    if took <= bound then
+      below = bound
+      break
+    end
   end
-  count(field .. 'more')
+  count(field .. below)
+  return below
 end
 
 -- A delivery has come to an end, or into doubt: count it, and begin to wait for the end of its workflow.
 local function conclude(id, to, now)
   local key = KEY.delivery .. id
   tally('delivery:' .. to)
-  if to ~= 'uncertain' then count('delivery:' .. to) end
-  if to ~= 'started' then return end
+  if to == 'uncertain' then return end
+  count('delivery:' .. to)
+  local kept = redis.call('HMGET', key, 'event_id', 'rule', 'portal', 'template_id', 'watch_state', 'facts')
+  local source, rule, portal, template = redis.call('HGET', KEY.event .. kept[1], 'source'), kept[2], kept[3], kept[4]
+  if to == 'dead' then return number('dead', source, rule, portal, template) end
   -- How long the sender's event waited for its workflow, as a sum and below bounds.
   local took = math.max(0, math.floor(tonumber(now) - time_of(id)))
   tally('latency:ms', took)
@@ -197,10 +226,9 @@ local function conclude(id, to, now)
       break
     end
   end
-  local kept = redis.call('HMGET', key, 'watch_state', 'facts', 'portal')
-  if kept[3] then count_latency(kept[3], took) end
-  if kept[1] == 'waiting' then
-    local till = string.format('%.0f', tonumber(now) + 1000 * cjson.decode(kept[2]).watch.within_s)
+  number(count_latency(portal, took), source, rule, portal, template)
+  if kept[5] == 'waiting' then
+    local till = string.format('%.0f', tonumber(now) + 1000 * cjson.decode(kept[6]).watch.within_s)
     redis.call('HSET', key, 'watch_until', till)
     redis.call('ZADD', KEY.awaited, till, id)
   end
@@ -231,12 +259,12 @@ local function put_further(flat, first, by_name)
   return last + 1
 end
 
--- Write a new delivery from ARGV, from this index on:
+-- Write a new delivery of an event from this source from ARGV, from this index on:
 --   id · send_at · event id · rule · portal · template id · document · order key · call · facts
 --   count · field, value, ... that most have not
 -- Returns the index after it. What it has just written is not read back: an event with ten deliveries feels it.
 local met = {}
-local function create(first)
+local function create(first, source)
   local id, send_at, event, rule, portal, template_id, document, order, call, facts = unpack(ARGV, first, first + 9)
   local further = {}
   local flat = {'state', 'pending', 'turn', 1, 'event_id', event, 'rule', rule, 'portal', portal, 'call', call}
@@ -249,6 +277,7 @@ local function create(first)
   enter(KEY.deliveries, 0, id)
   enter(KEY.deliveries_by_state .. 'pending', 0, id)
   count('delivery:created')
+  number('made', source, rule, portal, template_id)
   stand('rule:' .. rule, 1)
   note_delivery(id, 'rule', rule)
   note_delivery(id, 'portal', portal)

@@ -112,7 +112,7 @@ local function record(entry)
     for _, mark in ipairs(cjson.decode(entry.further.marks)) do redis.call('ZADD', KEY.marks .. mark, 0, id) end
   end
   local at = entry.created
-  for _ = 1, entry.deliveries do at = create(at) end
+  for _ = 1, entry.deliveries do at = create(at, source) end
   if entry.bounds and entry.bounds.kept > 0 then make_room(entry) end
   return 0
 end

@@ -25,13 +25,14 @@ if #marks > 0 then redis.call('HSET', KEYS[1], 'marks', cjson.encode(marks)) end
 at = at + 1 + tonumber(ARGV[at])
 
 local made = cjson.decode(redis.call('HGET', KEYS[1], 'deliveries') or '[]')
-local number = tonumber(ARGV[at])
+local source = redis.call('HGET', KEYS[1], 'source')
+local last = tonumber(ARGV[at])
 at = at + 1
-for _ = 1, number do
+for _ = 1, last do
   made[#made + 1] = ARGV[at]
   redis.call('HSET', subject, 'replayed_by', ARGV[at])
   if KEYS[2] then redis.call('ZADD', KEYS[2], 0, ARGV[at]) end
-  at = create(at)
+  at = create(at, source)
 end
 redis.call('HSET', KEYS[1], 'deliveries', cjson.encode(made))
 -- Not before: a full server refuses what takes room only as the first write of a script.
