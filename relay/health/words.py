@@ -40,7 +40,7 @@ def label_of(need: Need) -> str:
         NeedCode.UNCERTAIN: "uncertain: only a person can tell whether they started",
         NeedCode.OVERDUE: "overdue: the end of the workflow was not heard of in time",
         NeedCode.HELD: f"portal {need.subject}",
-        NeedCode.PAUSED: f"portal {need.subject}",
+        NeedCode.PAUSED: f"portal {need.subject}" + (f", until {need.until:%Y-%m-%d %H:%M} UTC" if need.until else ""),
         NeedCode.METHOD: f"{_first(need)} at portal {need.subject}",
         NeedCode.WAITING: f"the first in line waits for portal {need.subject}",
         NeedCode.DRIFT: f"place{'s' if need.count != 1 else ''} where rules do not fit portal {need.subject}",
@@ -104,7 +104,8 @@ def sentence_of_group(group: Group) -> str:
 
 def _of_pause(need: Need, lasts: str) -> str:
     if need.reason == BY_PERSON:
-        return f"portal {need.subject} is paused by a person for {lasts}: nothing is sent until it is resumed"
+        end = f"{need.until:%Y-%m-%d %H:%M} UTC" if need.until else "it is resumed"
+        return f"portal {need.subject} is paused by a person for {lasts}: nothing is sent until {end}"
     trouble = f"is in trouble ({name_of_reason(need.reason)}) for {lasts}, and is asked now and then"
     return f"portal {need.subject} {trouble}: {' '.join(need.details)}"
 

@@ -43,7 +43,8 @@ class GateState(StrEnum):
 class View:
     """The gate as it is now.
 
-    until: when a closed one is asked about next; None while a person has paused it, and while it is open.
+    until: when a closed one is asked about next; None while a person has paused it for as long as they like, and while
+    it is open.
     streak: failures since the last success; above 0 an open gate is unproven. version: how often it has moved.
     """
 
@@ -116,9 +117,9 @@ class Gate:
         """Something has succeeded: the row of failures is over."""
         self._move(GateState.OPEN, seen, now, is_over=True)
 
-    def pause_by_person(self, now: datetime) -> bool:
-        """A person pauses it, until a person resumes it."""
-        return self._move(GateState.PAUSED, None, now, "by_person")
+    def pause_by_person(self, now: datetime, until: datetime | None = None) -> bool:
+        """A person pauses it, until a person resumes it or this time has come; then a worker asks, and opens it."""
+        return self._move(GateState.PAUSED, None, now, "by_person", until=until)
 
     def hold_for_person(self, reason: str, now: datetime) -> bool:
         """Close it, for a reason that only a person can judge, until a person resumes it."""
