@@ -37,6 +37,7 @@ def portals() -> Any:
         "portals.html",
         fresh=OVERVIEW,
         views=portal_views(),
+        prefixes={name: portal.variable_prefix for name, portal in services().portals.items()},
         codes={name: store.portal(name).codes() for name in names},
         jobs={name: store.portal(name).jobs() for name in names},
         workers=Counter(portal for worker in store.workers() for portal in worker.portals),
