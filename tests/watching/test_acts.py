@@ -228,6 +228,23 @@ def test_a_portal_is_paused_until_a_time_and_the_pages_say_which(operator, redis
 
 
 @pytest.mark.parametrize(
+    ("close", "name", "reason"),
+    [
+        (lambda gate, now: gate.pause_by_person(now), "paused by a person", "paused by a person"),
+        (lambda gate, now: gate.hold_for_person("went_back", now), "paused", "record has gone back in time"),
+        (lambda gate, now: gate.back_off(gate.look(), "not_sent", now), "backing off", "no connection"),
+    ],
+    ids=["by a person", "by a record that has gone back", "by trouble"],
+)
+def test_what_a_person_ends_is_a_pause_and_what_ends_by_itself_is_backing_off(operator, redis, close, name, reason):
+    close(Gate(redis, "main"), utc_now() - timedelta(hours=1))
+
+    portal = Page(ask(operator, "/portals")).text(".//section[@id='main']")
+    assert f"main {name} {reason}, closed" in portal
+    assert f"{name.removesuffix(' by a person')} portal main" in Page(ask(operator, "/")).text(".//ul[@class='needs']")
+
+
+@pytest.mark.parametrize(
     ("asked", "status"),
     [
         ({"lasts": "time", "until": "2020-01-01T00:00"}, 409),

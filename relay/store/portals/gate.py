@@ -27,6 +27,8 @@ LONGEST_PAUSE = timedelta(seconds=60)
 """A portal that is in trouble is asked whether it is well again after a second, and then never less than once a minute:
 what waits goes on within a minute of its return, and an away portal costs one request a minute."""
 ALERTS_KEPT = 1_000
+BY_PERSON = "by_person"
+"""The reason of a pause that a person has ordered."""
 
 
 class GateState(StrEnum):
@@ -66,7 +68,9 @@ class View:
         """What it is called for people: a person's pause and a portal in trouble are two things."""
         if self.state is not GateState.PAUSED:
             return self.state.value
-        return "paused by a person" if self.by_person else "backing off"
+        if not self.by_person:
+            return "backing off"
+        return "paused by a person" if self.reason == BY_PERSON else "paused"
 
     @property
     def is_open(self) -> bool:
@@ -119,7 +123,7 @@ class Gate:
 
     def pause_by_person(self, now: datetime, until: datetime | None = None) -> bool:
         """A person pauses it, until a person resumes it or this time has come; then a worker asks, and opens it."""
-        return self._move(GateState.PAUSED, None, now, "by_person", until=until)
+        return self._move(GateState.PAUSED, None, now, BY_PERSON, until=until)
 
     def hold_for_person(self, reason: str, now: datetime) -> bool:
         """Close it, for a reason that only a person can judge, until a person resumes it."""
