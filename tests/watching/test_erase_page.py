@@ -32,7 +32,7 @@ def test_a_person_is_erased_after_it_was_shown_what_goes(operator, record, redis
 
     status, page = found(operator)
     assert status == 200
-    assert "1 events with 1 deliveries" in page.text()
+    assert "1 event with 1 delivery" in page.text()
     assert "This cannot be undone." in page.text()
     assert page.at(".//ul/li/a").text == hers.event_id
     assert is_there(record, hers)
@@ -50,7 +50,7 @@ def test_what_is_not_delivered_yet_is_given_up_only_where_that_was_asked_for(ope
 
     _, page = found(operator)
     assert "required" in page.at(".//input[@name='cancel']").attrib
-    assert "1 deliveries are not final yet" in press(operator, "/erase", 409, value=EMAIL).text
+    assert "1 delivery not final yet" in press(operator, "/erase", 409, value=EMAIL).text
     assert is_there(record, waiting)
 
     press(operator, "/erase", value=EMAIL, cancel="1")
