@@ -31,6 +31,7 @@ REASONS: dict[str, str] = {
     "too_many_running": "too many workflows to look through",
     "workflow_of_another": "workflow of another delivery",
     "by_person": "paused by a person",
+    "went_back": "record has gone back in time",
     "operating_time": "time of the method used up",
     "rule_not_filled": "values missing or wrong",
     "token_missing": "no token",

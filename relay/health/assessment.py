@@ -63,7 +63,8 @@ class Grade(StrEnum):
 class Need:
     """One thing. subject: a portal, a source, a rule or a process. count: how many. lasts: for how long.
 
-    reason: of a gate or a method. details: what else has to be said, such as what does not add up.
+    reason: of a gate or a method. until: when it ends by itself, where that is known. details: what else has to be
+    said, such as what does not add up.
     """
 
     code: NeedCode
@@ -73,6 +74,7 @@ class Need:
     lasts: timedelta | None = None
     reason: str = ""
     details: tuple[str, ...] = ()
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +165,11 @@ def assess_portal(name: str, portal: PortalSnapshot, thresholds: Thresholds, now
     if gate.state is GateState.HELD:
         yield Need(NeedCode.HELD, Grade.BAD, name, lasts=lasts, reason=gate.reason or "", details=(gate.advice or "",))
     elif gate.state is GateState.PAUSED and (gate.by_person or lasts > PAUSED):
-        yield Need(
-            NeedCode.PAUSED, Grade.DOUBT, name, lasts=lasts, reason=gate.reason or "", details=(gate.advice or "",)
-        )
+        until = gate.until if gate.by_person else None
+        # Who has named an end needs nobody to end it.
+        grade = Grade.CALM if until else Grade.DOUBT
+        details = (gate.advice or "",)
+        yield Need(NeedCode.PAUSED, grade, name, lasts=lasts, reason=gate.reason or "", details=details, until=until)
     yield from _of_methods(name, portal, now)
     waits = timedelta(seconds=portal.oldest_waiting_s)
     if waits > thresholds.oldest_waiting:

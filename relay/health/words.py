@@ -6,10 +6,12 @@ from datetime import timedelta
 
 from relay.core.labels import name_of_reason
 from relay.health.assessment import Need, NeedCode
+from relay.store.portals.gate import BY_PERSON
+from relay.store.portals.setback import WENT_BACK
 from relay.store.record.needs import Group
 
-BY_PERSON = "by_person"
-"""The reason of a pause that a person has ordered."""
+BY_HAND = {BY_PERSON, WENT_BACK}
+"""The reasons of a pause that nobody but a person ends."""
 
 
 def figure_of(need: Need) -> str:
@@ -18,7 +20,7 @@ def figure_of(need: Need) -> str:
         case NeedCode.HELD | NeedCode.METHOD:
             return "held"
         case NeedCode.PAUSED:
-            return "paused" if need.reason == BY_PERSON else "backing off"
+            return "paused" if need.reason in BY_HAND else "backing off"
         case NeedCode.MEMORY:
             return f"{need.count}%"
         case NeedCode.WAITING | NeedCode.SILENT | NeedCode.CLOCK:
@@ -40,7 +42,7 @@ def label_of(need: Need) -> str:
         NeedCode.UNCERTAIN: "uncertain: only a person can tell whether they started",
         NeedCode.OVERDUE: "overdue: the end of the workflow was not heard of in time",
         NeedCode.HELD: f"portal {need.subject}",
-        NeedCode.PAUSED: f"portal {need.subject}",
+        NeedCode.PAUSED: f"portal {need.subject}" + (f", until {need.until:%Y-%m-%d %H:%M} UTC" if need.until else ""),
         NeedCode.METHOD: f"{_first(need)} at portal {need.subject}",
         NeedCode.WAITING: f"the first in line waits for portal {need.subject}",
         NeedCode.DRIFT: f"place{'s' if need.count != 1 else ''} where rules do not fit portal {need.subject}",
@@ -93,7 +95,7 @@ def name_of(group: Group) -> str:
     if group["source"]:
         return f"{group['source']}: {group['fault']}"
     template = f", template {group['template_id']}" if group["template_id"] else ""
-    return f"{group['rule']} → {group['portal']}{template}: {group['reason']}"
+    return f"{group['rule']} → {group['portal']}{template}: {name_of_reason(group['reason'])}"
 
 
 def sentence_of_group(group: Group) -> str:
@@ -104,7 +106,10 @@ def sentence_of_group(group: Group) -> str:
 
 def _of_pause(need: Need, lasts: str) -> str:
     if need.reason == BY_PERSON:
-        return f"portal {need.subject} is paused by a person for {lasts}: nothing is sent until it is resumed"
+        end = f"{need.until:%Y-%m-%d %H:%M} UTC" if need.until else "it is resumed"
+        return f"portal {need.subject} is paused by a person for {lasts}: nothing is sent until {end}"
+    if need.reason == WENT_BACK:
+        return f"portal {need.subject} is paused for {lasts}: {' '.join(need.details)}"
     trouble = f"is in trouble ({name_of_reason(need.reason)}) for {lasts}, and is asked now and then"
     return f"portal {need.subject} {trouble}: {' '.join(need.details)}"
 

@@ -10,7 +10,7 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from relay.core.errors import InvalidEventError, LostRace, NotFoundError, RecordUnavailableError, RelayError
@@ -96,7 +96,7 @@ class BulkReplays:
         if not bulk.found:
             raise RefusedError("the filter finds nothing that this can be done to")
         begun = self.bulks.begin(bulk)
-        self._log(begun, f"bulk {act}", f"{note} {begun.wanted}".strip())
+        self._log(begun, f"bulk {act}", "; ".join(filter(None, [note, _in_words(begun.wanted)])))
         return begun
 
     def read(self, bulk_id: str) -> Bulk:
@@ -198,6 +198,14 @@ class BulkReplays:
 
     def _log(self, bulk: Bulk, what: str, note: str) -> None:
         self.store.operators.log(Act(utc_now(), bulk.who, what, bulk.id or "", note))
+
+
+def _in_words(query: Mapping[str, str]) -> str:
+    """A filter for the log, where people read it."""
+    said = {name: value for name, value in query.items() if name != "needs"}
+    for name in {"since", "until"} & said.keys():
+        said[name] = f"{datetime.fromisoformat(said[name]).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in said.items())
 
 
 def _why(error: Exception, one: Event | Delivery) -> str:

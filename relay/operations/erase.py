@@ -93,12 +93,12 @@ class Traces:
         return bool(self.events or self.keys or self.entries or self.archived)
 
     def __str__(self) -> str:
-        text = (
-            f"{len(self.events)} events with {self.deliveries} deliveries, {len(self.entries)} entries of logs, "
-            f"{len(self.keys)} kept answers"
-        )
+        events, deliveries = _counted(len(self.events), "event"), _counted(self.deliveries, "delivery", "deliveries")
+        entries, answers = _counted(len(self.entries), "entry", "entries"), _counted(len(self.keys), "kept answer")
+        text = f"{events} with {deliveries}, {entries} of logs, {answers}"
         count = sum(len(ids) for ids in self.archived.values())
-        return f"{text}, {count} archived events in {len(self.archived)} files" if count else text
+        files = _counted(len(self.archived), "file")
+        return f"{text}, {_counted(count, 'archived event')} in {files}" if count else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,8 @@ class Eraser:
         Raises NotErasableError, ArchiveError, RecordUnavailableError.
         """
         if traces.open and not cancel:
-            raise NotErasableError(f"{len(traces.open)} deliveries are not final yet: --cancel gives them up")
+            still_open = _counted(len(traces.open), "delivery", "deliveries")
+            raise NotErasableError(f"{still_open} not final yet: to be given up first, with --cancel in a terminal")
         # Alone with the archive, so that nothing that was read from the record before is written into it after.
         with self.archive.locked() if self.archive else nullcontext():
             for delivery in traces.open:
@@ -218,6 +219,10 @@ class Eraser:
             self.record.settle(delivery, State.DEAD, self.clock(), reason="cancelled")
         except LostRace:
             raise NotErasableError(f"{delivery.id} has moved meanwhile: run it again") from None
+
+
+def _counted(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
 
 
 def _texts_of(event: Event, deliveries: Iterable[Delivery]) -> list[str]:

@@ -118,10 +118,12 @@ class OperatorActs:
             raise RefusedError(f"the sender of {source} has given no secret")
         self._log(who, "forget secret", source)
 
-    def pause(self, portal: str, who: str) -> None:
-        """Send nothing to a portal until it is resumed."""
-        self.store.portal(portal).gate.pause_by_person(self.clock())
-        self._log(who, "pause", portal)
+    def pause(self, portal: str, who: str, until: datetime | None = None) -> None:
+        """Send nothing to a portal until it is resumed, or until this time. Raises RefusedError."""
+        if until and until <= self.clock():
+            raise RefusedError("this time has passed: expected one that is still to come")
+        self.store.portal(portal).gate.pause_by_person(self.clock(), until)
+        self._log(who, "pause", portal, f"until {until:%Y-%m-%d %H:%M} UTC" if until else "")
 
     def resume(self, portal: str, who: str) -> None:
         """Open a portal, whatever closed it."""

@@ -105,7 +105,7 @@ class RuleBook:
         try:
             return self._rules[name]
         except KeyError:
-            raise NotFoundError(f"no rule {name!r}") from None
+            raise NotFoundError(f"no rule {name!r}{suggestion(name, self._rules)}") from None
 
     def all(self) -> tuple[Rule, ...]:
         """Every rule, in the order of their files."""

@@ -43,6 +43,7 @@ def build_source(name: str, contract: Mapping[str, Any], verifier: Verifier, sec
         profile=contract["profile"],
         secrets=secrets,
         variables=_variables(contract),
+        secret_names=_secret_names(contract),
         form=Form(**form) if form is not None else None,
         thanks=contract["thanks"],
         origins=contract["origins"],
@@ -58,12 +59,15 @@ def _with_room(source: Source) -> Source:
     return replace(source, bodies=replace(source.bodies, most_values=MOST_OF_BATCH))
 
 
+def _secret_names(contract: Mapping[str, Any]) -> tuple[str, ...]:
+    """The environment variables that hold what proves the sender; of the shared ones first."""
+    own = [name for way in contract["verify"] for name in way.get("secrets") or ()]
+    return tuple(dict.fromkeys([*(contract.get("secrets") or ()), *own]))
+
+
 def _variables(contract: Mapping[str, Any]) -> dict[str, str]:
     """The names of the environment variables, as a profile's steps speak of them."""
-    names = [
-        *(contract.get("secrets") or ()),
-        *(name for way in contract["verify"] for name in way.get("secrets") or ()),
-    ]
+    names = _secret_names(contract)
     found = {"secret": names[0]} if names else {}
     return found | {name: contract[name] for name in NAMED if contract.get(name)}
 

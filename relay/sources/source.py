@@ -80,16 +80,15 @@ OPEN_LIMIT = Limit(600, 4_000_000)
 class Source:
     """Who sends, and how.
 
-    max_body: bytes. limit: None: as much as it likes. success_status: the HTTP status of a recorded event.
-    methods: HTTP methods, upper case.
-    on_invalid: "reject" answers 422 where no rule could use an event, "accept" answers success_status.
-    bodies: what is known of its bodies. probes: what is answered without an event. each: where a batch has its
-    entries. double_click_s: within so many seconds the same content is a duplicate, where dedup finds no key.
-    answer: what a recorded event is answered with, instead of our JSON. profile: the name of the one that it uses.
-    secrets: those that answers use, by name. variables: the names of the environment variables that hold its secrets:
-    `secret` for the first, `verify_token`, `confirmation`. form: people's browsers send it; None: only machines do.
-    thanks: where a browser goes then; None: to a page of ours. origins: the pages whose scripts and forms may send, as
-    browsers name them. spools: while the record is away, what it sends is kept on this machine's disk.
+    max_body: bytes. limit: None: as much as it likes. success_status: the HTTP status of a recorded event. methods: of
+    HTTP, upper case. on_invalid: "reject" answers 422 where no rule could use an event, "accept" answers
+    success_status. bodies: what is known of its bodies. probes: what is answered without an event. each: where a batch
+    has its entries. double_click_s: within so many seconds the same content is a duplicate, where dedup finds no key.
+    answer: what a recorded event is answered with, instead of our JSON. profile: the one that it uses. secrets: those
+    that answers use, by name. variables: the environment variables that hold its secrets: `secret` for the first,
+    `verify_token`, `confirmation`. secret_names: all that prove it. form: people's browsers send it; None: only
+    machines do. thanks: where a browser goes then; None: a page of ours. origins: the pages that may send, as browsers
+    name them. spools: while the record is away, what it sends is kept on this machine's disk.
     """
 
     name: str
@@ -108,6 +107,7 @@ class Source:
     profile: str | None = None
     secrets: Secrets = field(default_factory=dict, repr=False)
     variables: Mapping[str, str] = field(default_factory=dict)
+    secret_names: tuple[str, ...] = ()
     form: Form | None = None
     thanks: str | None = None
     origins: tuple[str, ...] = ()

@@ -90,10 +90,11 @@ def test_a_worker_that_died_while_it_asked_holds_the_others_up_for_less_than_a_m
     assert gatekeeper.ASKING.total_seconds() < 60
     context.gate.hold(context.gate.look(), "because", clock())
     clock.advance(60)
-    record.redis.set("relay:lease:ask:main", "who has died", px=200)
+    record.redis.set("relay:lease:ask:main", "who has died")
 
     assert not step(context)
     assert methods(portal) == {}
+    record.redis.pexpire("relay:lease:ask:main", 1)
     until(lambda: step(context), "the end of the dead worker's lease")
 
     assert context.gate.look().is_open
@@ -173,6 +174,31 @@ def test_what_a_person_has_paused_only_a_person_opens(context, record, portal, c
     assert methods(portal) == {"scope": 1}
     assert context.gate.resume(clock())
     assert not context.gate.resume(clock())
+
+
+def test_a_pause_until_a_time_ends_by_itself_when_the_portal_is_well(context, record, portal, clock):
+    context.gate.pause_by_person(clock(), clock() + timedelta(hours=1))
+    delivery = add(record)
+
+    clock.advance(3599)
+    assert not step(context)
+    assert methods(portal) == {}
+    clock.advance(1)
+    assert step(context)
+
+    assert context.gate.look().is_open
+    assert send(context, delivery).state is State.STARTED
+
+
+def test_a_portal_that_is_not_well_when_its_pause_ends_is_in_trouble_since_then(context, portal, clock):
+    context.gate.pause_by_person(clock(), clock() + timedelta(hours=1))
+    portal.add_faults({"kind": "html_502"})
+    clock.advance(3600)
+
+    assert not step(context)
+
+    gate = context.gate.look()
+    assert (gate.state, gate.by_person, gate.since) == (GateState.PAUSED, False, clock())
 
 
 def test_a_person_resumes_a_held_portal(context, clock):

@@ -260,7 +260,7 @@ def test_the_command_to_erase_proves_what_it_did(terminal, record, capsys):
     assert erase("--yes") == 0
 
     printed = capsys.readouterr().out
-    assert "erased 1 events with 1 deliveries" in printed
+    assert "erased 1 event with 1 delivery" in printed
     assert "searched again: found nowhere" in printed
     assert "append-only file" in printed
     assert record.counts().total_events == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,7 +14,7 @@ from relay.store.portals.codes import read_codes
 from relay.store.portals.gate import Gate, GateState
 from relay.store.redis import keys
 from tests.support.making import bring_to, claim_one, make_entry, write
-from tests.support.pages import SAME, ask, press
+from tests.support.pages import SAME, Page, ask, press
 
 LEAD = {"document": "lead", "id": 7, "email": "ivan@example.com"}
 
@@ -196,6 +197,66 @@ def test_a_portal_is_paused_and_resumed(operator, redis):
     assert acts(redis) == [("operator", "resume", "main"), ("operator", "pause", "main")]
     press(operator, "/portals/nobody/pause", 404)
     press(operator, "/portals/main/explode", 404)
+
+
+def morning_after(now):
+    return (now + timedelta(days=1)).replace(hour=9, minute=0, second=0, microsecond=0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "until_of"),
+    [
+        ({"lasts": "hour"}, lambda now: now + timedelta(hours=1)),
+        ({"lasts": "shift"}, lambda now: now + timedelta(hours=8)),
+        ({"lasts": "morning"}, morning_after),
+        ({"lasts": "time", "until": "2999-12-31T07:30"}, lambda _now: datetime(2999, 12, 31, 7, 30, tzinfo=UTC)),
+    ],
+    ids=["for an hour", "for eight hours", "until tomorrow morning", "until a time that is typed"],
+)
+def test_a_portal_is_paused_until_a_time_and_the_pages_say_which(operator, redis, asked, until_of):
+    before = until_of(utc_now())
+    press(operator, "/portals/main/pause", **asked)
+
+    until = Gate(redis, "main").look().until
+    assert before - timedelta(seconds=1) <= until <= until_of(utc_now())
+    said = f"until {until:%Y-%m-%d %H:%M} UTC"
+    assert said in ask(operator, "/portals")
+    (act,) = read_acts(redis)
+    assert (act.what, act.note) == ("pause", said)
+    need = Page(ask(operator, "/")).text(".//ul[@class='needs']/li/a[@class='need calm']")
+    assert f"paused portal main, {said}" in need
+
+
+@pytest.mark.parametrize(
+    ("close", "name", "reason"),
+    [
+        (lambda gate, now: gate.pause_by_person(now), "paused by a person", "paused by a person"),
+        (lambda gate, now: gate.hold_for_person("went_back", now), "paused", "record has gone back in time"),
+        (lambda gate, now: gate.back_off(gate.look(), "not_sent", now), "backing off", "no connection"),
+    ],
+    ids=["by a person", "by a record that has gone back", "by trouble"],
+)
+def test_what_a_person_ends_is_a_pause_and_what_ends_by_itself_is_backing_off(operator, redis, close, name, reason):
+    close(Gate(redis, "main"), utc_now() - timedelta(hours=1))
+
+    portal = Page(ask(operator, "/portals")).text(".//section[@id='main']")
+    assert f"main {name} {reason}, closed" in portal
+    assert f"{name.removesuffix(' by a person')} portal main" in Page(ask(operator, "/")).text(".//ul[@class='needs']")
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ({"lasts": "time", "until": "2020-01-01T00:00"}, 409),
+        ({"lasts": "time", "until": ""}, 400),
+        ({"lasts": "time", "until": "soon"}, 400),
+    ],
+    ids=["a time that has passed", "no time", "no time at all"],
+)
+def test_a_pause_until_no_time_to_come_is_refused(operator, redis, asked, status):
+    press(operator, "/portals/main/pause", status, **asked)
+
+    assert Gate(redis, "main").look().state is GateState.OPEN
 
 
 def test_a_portal_is_pinged_and_the_answer_is_shown(app, operator, redis):

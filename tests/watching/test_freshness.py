@@ -95,8 +95,8 @@ def test_no_other_page_is_asked_for_again(operator, record, path):
 def test_a_message_is_kept_for_the_page_that_a_person_sees(operator):
     operator.post("/portals/main/pause", headers=SAME)
 
-    assert "main is paused now" not in operator.get("/", headers=AGAIN).text
-    assert "main is paused now" in operator.get("/portals", headers=SAME).text
+    assert "main is paused until" not in operator.get("/", headers=AGAIN).text
+    assert "main is paused until" in operator.get("/portals", headers=SAME).text
 
 
 def test_an_answer_that_comes_late_takes_nothing_back(operator):

@@ -72,6 +72,8 @@ def test_what_failed_alike_is_one_group(operator, record):
     assert "lead_id: missing" in text
     assert "document-lead → main, template 1" in text
     assert text.count("Replay these") == 4
+    assert "every attempt failed" in text
+    assert "budget_spent" not in re.sub(r'href="[^"]*"', "", text)
 
 
 def test_where_nothing_has_failed_the_page_says_what_would_come_there(viewer, record):
@@ -174,6 +176,7 @@ def test_an_order_has_two_entries_in_the_log_however_many_it_finds(app, operator
     acts = read_acts(record.redis)
     assert [act.what for act in acts] == ["bulk replay finished", "bulk replay"]
     assert acts[0].note == "30 done, 0 skipped"
+    assert re.fullmatch(r"state rejected, source website, until \d{4}-\d\d-\d\d \d\d:\d\d UTC, .*", acts[1].note)
 
 
 def test_a_rejected_event_is_left_on_its_own_page(operator, record):

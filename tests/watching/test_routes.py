@@ -17,6 +17,7 @@ PAGES_FOR_OPERATORS = {
     "dashboard.confirm_event",
     "dashboard.confirm_leaving",
     "dashboard.edit",
+    "dashboard.erase",
     "dashboard.confirm_switch",
     "dashboard.body_of_event",
     "dashboard.studio",

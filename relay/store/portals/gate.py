@@ -27,6 +27,8 @@ LONGEST_PAUSE = timedelta(seconds=60)
 """A portal that is in trouble is asked whether it is well again after a second, and then never less than once a minute:
 what waits goes on within a minute of its return, and an away portal costs one request a minute."""
 ALERTS_KEPT = 1_000
+BY_PERSON = "by_person"
+"""The reason of a pause that a person has ordered."""
 
 
 class GateState(StrEnum):
@@ -43,7 +45,8 @@ class GateState(StrEnum):
 class View:
     """The gate as it is now.
 
-    until: when a closed one is asked about next; None while a person has paused it, and while it is open.
+    until: when a closed one is asked about next; None while a person has paused it for as long as they like, and while
+    it is open.
     streak: failures since the last success; above 0 an open gate is unproven. version: how often it has moved.
     """
 
@@ -65,7 +68,9 @@ class View:
         """What it is called for people: a person's pause and a portal in trouble are two things."""
         if self.state is not GateState.PAUSED:
             return self.state.value
-        return "paused by a person" if self.by_person else "backing off"
+        if not self.by_person:
+            return "backing off"
+        return "paused by a person" if self.reason == BY_PERSON else "paused"
 
     @property
     def is_open(self) -> bool:
@@ -116,9 +121,9 @@ class Gate:
         """Something has succeeded: the row of failures is over."""
         self._move(GateState.OPEN, seen, now, is_over=True)
 
-    def pause_by_person(self, now: datetime) -> bool:
-        """A person pauses it, until a person resumes it."""
-        return self._move(GateState.PAUSED, None, now, "by_person")
+    def pause_by_person(self, now: datetime, until: datetime | None = None) -> bool:
+        """A person pauses it, until a person resumes it or this time has come; then a worker asks, and opens it."""
+        return self._move(GateState.PAUSED, None, now, BY_PERSON, until=until)
 
     def hold_for_person(self, reason: str, now: datetime) -> bool:
         """Close it, for a reason that only a person can judge, until a person resumes it."""

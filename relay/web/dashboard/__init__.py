@@ -9,6 +9,7 @@ from relay.web.dashboard import (  # noqa: F401 - each adds its routes
     alerts,
     bulk,
     edit,
+    erase,
     event_page,
     exports,
     front,

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime, timedelta
 from typing import Any
 
-from flask import flash, redirect, render_template, url_for
+from flask import abort, flash, redirect, render_template, request, url_for
 
 from relay.core.errors import NotFoundError
+from relay.core.ids import utc_now
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.dashboard.live import OVERVIEW
+from relay.web.presenters.filters import filter_asked
 from relay.web.presenters.portals import portal_views
 from relay.web.services import services
 
 SWITCHES = {
-    "pause": "No delivery is sent to this portal until a person resumes it. Events are still taken; deliveries wait.",
+    "pause": "No delivery is sent to this portal until a person resumes it, or until the time that you choose: then a "
+    "worker asks whether it is well, and goes on. Events are still taken; deliveries wait.",
     "resume": "Deliveries are sent to this portal again at once, whatever has closed it. If the trouble is not mended, "
     "the next call closes it again.",
 }
+
+
+PAUSES = {"hour": timedelta(hours=1), "shift": timedelta(hours=8)}
+"""How long a pause may last, beside until tomorrow morning, until a time, and until a person ends it."""
+MORNING = 9
 
 
 @blueprint.get("/portals")
@@ -28,6 +37,7 @@ def portals() -> Any:
         "portals.html",
         fresh=OVERVIEW,
         views=portal_views(),
+        prefixes={name: portal.variable_prefix for name, portal in services().portals.items()},
         codes={name: store.portal(name).codes() for name in names},
         jobs={name: store.portal(name).jobs() for name in names},
         workers=Counter(portal for worker in store.workers() for portal in worker.portals),
@@ -38,18 +48,21 @@ def portals() -> Any:
 @for_operators
 def confirm_switch(name: str, switch: str) -> Any:
     """Say what pausing or resuming does."""
-    return render_template("confirm_switch.html", name=_known(name), switch=switch, says=_says(switch))
+    page = "pause.html" if switch == "pause" else "confirm_switch.html"
+    return render_template(page, name=_known(name), switch=switch, says=_says(switch))
 
 
 @blueprint.post("/portals/<name>/<switch>")
 def switch_portal(name: str, switch: str) -> Any:
     """Pause or resume."""
     _says(switch)
-    if switch == "pause":
-        services().operator_acts.pause(_known(name), who())
-    else:
+    if switch == "resume":
         services().operator_acts.resume(_known(name), who())
-    flash(f"{name} is {'paused' if switch == 'pause' else 'open'} now.")
+        flash(f"{name} is open now.")
+    else:
+        until = _end_of_pause(utc_now())
+        services().operator_acts.pause(_known(name), who(), until)
+        flash(f"{name} is paused until {f'{until:%Y-%m-%d %H:%M} UTC' if until else 'somebody resumes it'}.")
     return redirect(url_for("dashboard.portals"), 303)
 
 
@@ -58,6 +71,18 @@ def ping_portal(name: str) -> Any:
     """Ask a worker to look; starts nothing, so it asks nobody whether they are sure."""
     asked = services().operator_acts.ping(_known(name), who())
     return redirect(url_for("dashboard.question", question_id=asked.id), 303)
+
+
+def _end_of_pause(now: datetime) -> datetime | None:
+    """When the pause that was asked for ends; None: when a person ends it."""
+    lasts = request.form.get("lasts", "")
+    if lasts in PAUSES:
+        return now + PAUSES[lasts]
+    if lasts == "morning":
+        return (now + timedelta(days=1)).replace(hour=MORNING, minute=0, second=0, microsecond=0)
+    if lasts != "time":
+        return None
+    return filter_asked({"until": request.form.get("until", "")}).until or abort(400, "until: a time is needed")
 
 
 def _known(name: str) -> str:

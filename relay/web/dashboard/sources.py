@@ -22,6 +22,7 @@ from relay.web.dashboard.frame import blueprint, who
 from relay.web.dashboard.live import OVERVIEW
 from relay.web.dashboard.snippets import snippet_of
 from relay.web.presenters.masking import Masking
+from relay.web.presenters.secret_places import SecretPlace, secret_places
 from relay.web.services import services
 
 NEWEST = 5
@@ -32,6 +33,7 @@ COUNTED = (EventState.ACCEPTED, EventState.IGNORED, EventState.REJECTED, EventSt
 @dataclass(frozen=True, slots=True)
 class SourceView:
     """One source as its page shows it. counts: events of the last week by state. given: what its sender gave.
+    secrets: where those are that its sender was given.
 
     newest: its last events, whatever became of them.
     form: what its owner may put on a page; None where no browsers come.
@@ -49,6 +51,7 @@ class SourceView:
     rules: int
     near_misses: dict[str, int]
     newest: tuple[Event, ...]
+    secrets: list[SecretPlace]
 
 
 @blueprint.get("/sources")
@@ -116,4 +119,5 @@ def _view(source: Source, presence: Presence, probes: Probes, week: Series) -> S
         rules=len(services().rules.for_source(source.name)),
         near_misses=near_misses(services().store, source.name),
         newest=_newest(source.name),
+        secrets=secret_places(source),
     )

@@ -169,7 +169,7 @@ def _closed(gate: View) -> str:
     if gate.state is GateState.HELD:
         return "is held until its trouble is mended"
     if gate.by_person:
-        return "is paused until a person resumes it"
+        return f"is paused until {f'{gate.until:%Y-%m-%d %H:%M} UTC' if gate.until else 'a person resumes it'}"
     return "is in trouble, and is asked again" + (f" at {gate.until:%H:%M:%S} UTC" if gate.until else "")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from relay.core.events import Event
+from relay.core.labels import name_of_reason
 from relay.core.lifecycle import EventState, State
 from relay.core.reasons import explain
 from relay.store.record.needs import Group
@@ -46,7 +47,7 @@ def view_of(group: Group, sample: Event | None = None) -> GroupView:
     return GroupView(
         state=group.state,
         count=group.count,
-        what=group["fault"] or group["reason"] or "no reason was kept",
+        what=group["fault"] or name_of_reason(group["reason"]) or "no reason was kept",
         where=where,
         advice=explain(group["reason"]) or _errors_of(sample),
         first_seen=group.first_seen,

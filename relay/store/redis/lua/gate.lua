@@ -1,4 +1,5 @@
--- Close or open a portal's gate. A person's word stands above a timer, and a held gate above a pause.
+-- Close or open a portal's gate. A person's word stands above a timer until the time that it names, if it names one,
+-- and a held gate above a pause.
 -- KEYS[1] the gate
 -- ARGV    portal · state to come: open, paused, held · reason · now in ms · until in ms, or ''
 --         version that the caller has seen, or '' for a person, who needs none
@@ -8,18 +9,19 @@
 
 local portal, to, reason, now, till = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local is_person = ARGV[6] == ''
-local kept = redis.call('HMGET', KEYS[1], 'state', 'reason', 'by_person', 'streak', 'since', 'version')
+local kept = redis.call('HMGET', KEYS[1], 'state', 'reason', 'by_person', 'streak', 'since', 'version', 'until')
 local from, streak, since = kept[1] or 'open', tonumber(kept[4] or 0), kept[5]
+local is_of_person = kept[3] == '1'
 
 if not is_person then
   -- A call that began before the gate last moved says nothing about how it stands now.
   if tonumber(ARGV[6]) ~= tonumber(kept[6] or 0) then return 0 end
   if from == 'held' and to == 'paused' then return 0 end
-  if from == 'paused' and kept[3] == '1' then return 0 end
+  if from == 'paused' and is_of_person and (kept[7] == '' or tonumber(kept[7]) > now) then return 0 end
 end
 
--- Trouble that comes back before anything has succeeded is the same trouble.
-if not since or (from ~= to and streak == 0) then since = now end
+-- Trouble that comes back before anything has succeeded is the same trouble; a person's pause is none.
+if not since or (from ~= to and streak == 0) or is_person or is_of_person then since = now end
 if ARGV[7] == '1' then
   streak = streak + 1
   till = now + math.min(tonumber(ARGV[8]) * 2 ^ math.min(streak - 1, 30), tonumber(ARGV[9]))

@@ -1,0 +1,89 @@
+"""Erasing a person: what holds an address, a number or a name is looked for, shown, and removed if an operator says so.
+
+The same operation as `python -m relay erase`. It looks through the whole record while a browser waits; a record that is
+too large for that is for the terminal. What is looked for stands in no address of a page, in no log and in no message.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import flash, redirect, render_template, request, url_for
+
+from relay.core.errors import ArchiveError
+from relay.operations.erase import SHORTEST, Eraser, NotErasableError, Traces
+from relay.store.archive.archive import Archive
+from relay.web.dashboard.frame import blueprint, for_operators, who
+from relay.web.services import services
+
+LARGEST = 100_000
+"""Events: a browser waits some ten seconds for them, and a proxy before us not much longer."""
+LONGEST = 200
+SHOWN = 10
+
+
+@blueprint.get("/erase")
+@for_operators
+def erase() -> Any:
+    """The form."""
+    return _page(_eraser())
+
+
+@blueprint.post("/erase/found")
+def find_person() -> Any:
+    """What holds the value; nothing is removed."""
+    eraser, value = _eraser(), _value()
+    try:
+        return _page(eraser, value, _find(eraser, value))
+    except (NotErasableError, ArchiveError) as error:
+        return _page(eraser, value, fault=str(error)), 422
+
+
+@blueprint.post("/erase")
+def erase_person() -> Any:
+    """Remove it, and look again."""
+    eraser, value = _eraser(), _value()
+    try:
+        traces = _find(eraser, value)
+        eraser.erase(value, traces, who(), cancel="cancel" in request.form)
+        left = _find(eraser, value)
+    except (NotErasableError, ArchiveError) as error:
+        return _page(eraser, value, fault=str(error)), 409
+    if left or eraser.is_marked(value):
+        return _page(eraser, value, left, fault="Something has arrived meanwhile: erase it once more"), 409
+    eraser.store.traces.rewrite_file()
+    flash(f"Erased: {traces}. Searched again: found nowhere.")
+    return redirect(url_for("dashboard.erase"), 303)
+
+
+def _page(eraser: Eraser, value: str = "", traces: Traces | None = None, fault: str = "") -> Any:
+    return render_template(
+        "erase.html",
+        value=value,
+        traces=traces,
+        sample=traces.events[:SHOWN] if traces else (),
+        fault=fault,
+        archive=eraser.archive and eraser.archive.folder,
+        elsewhere=eraser.elsewhere(),
+        is_too_large=eraser.record.event_count() > LARGEST,
+        shortest=SHORTEST,
+        longest=LONGEST,
+    )
+
+
+def _eraser() -> Eraser:
+    """With the archive, where this machine has one."""
+    settings = services().settings
+    archive = Archive(settings.archive) if settings.archive and settings.archive.exists() else None
+    return Eraser(services().store, services().persons, archive)
+
+
+def _value() -> str:
+    return request.form.get("value", "").strip()[:LONGEST]
+
+
+def _find(eraser: Eraser, value: str) -> Traces:
+    """Raises NotErasableError, ArchiveError, RecordUnavailableError."""
+    if eraser.record.event_count() > LARGEST:
+        raise NotErasableError("the record is too large to be looked through while a browser waits")
+    return eraser.find(value, lambda _seen, _total: None)
