@@ -51,7 +51,7 @@ TITLES = {
     404: "There is nothing here",
     405: "This cannot be asked so",
     409: "Not as things are now",
-    500: "An error of ours",
+    500: "Something broke",
     503: "Not at the moment",
 }
 """What a page says of an error above its details."""
