@@ -30,6 +30,7 @@ from relay.core.telemetry import get_logger, places_of
 from relay.operations.operator_acts import RefusedError
 from relay.operations.replay import NotReplayableError
 from relay.web.auth.guard import identify
+from relay.web.language import N_, _
 from relay.web.services import services
 
 log = get_logger()
@@ -46,13 +47,13 @@ STATUSES: dict[type[RelayError], int] = {
     UnsupportedTypeError: 415,
 }
 TITLES = {
-    400: "This cannot be asked so",
-    403: "This is not yours to do",
-    404: "There is nothing here",
-    405: "This cannot be asked so",
-    409: "Not as things are now",
-    500: "Something broke",
-    503: "Not at the moment",
+    400: N_("This cannot be asked so"),
+    403: N_("This is not yours to do"),
+    404: N_("There is nothing here"),
+    405: N_("This cannot be asked so"),
+    409: N_("Not as things are now"),
+    500: N_("Something broke"),
+    503: N_("Not at the moment"),
 }
 """What a page says of an error above its details."""
 
@@ -102,7 +103,7 @@ def _on_http(error: HTTPException) -> Response | tuple[str, int] | HTTPException
 def _on_unavailable(error: RecordUnavailableError) -> Response | tuple[str, int]:
     log.warning("record.unavailable", reason=str(error), route=_route())
     if _is_for_people():
-        return _page(503, "The record is not available at the moment.")
+        return _page(503, _("The record is not available at the moment."))
     return record_unavailable()
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from relay.core.lifecycle import EventState, State
 from relay.core.watching import WatchState
 from relay.store.record.search import Filter
+from relay.web.language import N_
 from relay.web.presenters.filters import choices, query_of
 
 MOMENTS = ("since", "until")
@@ -51,22 +52,22 @@ def chips_of(
     needed: the names of those that the page cannot do without.
     """
     offered = choices()
-    by_heading = {"": states} if states else {"Deliveries": offered["states"], "Events": offered["event_states"]}
+    by_heading = {"": states} if states else {N_("Deliveries"): offered["states"], N_("Events"): offered["event_states"]}
     query = query_of(wanted, word)
     fields: list[tuple[str, str, str, Options]] = [
-        ("state", "State", "choice", by_heading),
-        ("source", "Source", "choice", {"": offered["sources"]}),
-        ("rule", "Rule", "choice", {"": offered["rules"]}),
-        ("portal", "Portal", "choice", {"": offered["portals"]}),
-        ("code", "Code or reason", "text", {}),
-        ("template_id", "Template", "number", {}),
-        ("document_id", "Document", "text", {}),
-        ("watch", "End", "choice", {"": [WatchState.OVERDUE]}),
-        ("since", "Since (UTC)", "moment", {}),
-        ("until", "Until (UTC)", "moment", {}),
-        ("needs", "Waits for a person", "fixed", {}),
-        ("fault", "Fault", "fixed", {}),
-        ("bulk", "Made by", "fixed", {}),
+        ("state", N_("State"), "choice", by_heading),
+        ("source", N_("Source"), "choice", {"": offered["sources"]}),
+        ("rule", N_("Rule"), "choice", {"": offered["rules"]}),
+        ("portal", N_("Portal"), "choice", {"": offered["portals"]}),
+        ("code", N_("Code or reason"), "text", {}),
+        ("template_id", N_("Template"), "number", {}),
+        ("document_id", N_("Document"), "text", {}),
+        ("watch", N_("End"), "choice", {"": [WatchState.OVERDUE]}),
+        ("since", N_("Since (UTC)"), "moment", {}),
+        ("until", N_("Until (UTC)"), "moment", {}),
+        ("needs", N_("Waits for a person"), "fixed", {}),
+        ("fault", N_("Fault"), "fixed", {}),
+        ("bulk", N_("Made by"), "fixed", {}),
     ]
     return [
         Chip(
