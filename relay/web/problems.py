@@ -140,8 +140,10 @@ def _answer(status: int, detail: str, headers: Mapping[str, str] | None = None) 
 
 
 def _recognise() -> None:
-    """Learn who asks where no page has asked it before, as for an address that is none: who is logged in keeps the
-    frame around the page, with the way to all others; nobody else sees more of it than a stranger."""
+    """Learn who asks, where no page has asked it before, as for an address that is none.
+
+    Who is logged in keeps the frame around the page, with the way to all others; nobody else sees it.
+    """
     if "role" in g:
         return
     with suppress(RecordUnavailableError):  # the page is worth more than its frame

@@ -39,7 +39,9 @@ def removals(page):
     """Where the links lead that take a filter away: their queries, by their labels."""
     links = {one.attrib.get("aria-label", ""): one.attrib["href"] for one in page.root.iter("a")}
     return {
-        label.removeprefix("Remove this filter: "): {name: text for name, (text,) in parse_qs(urlsplit(href).query).items()}
+        label.removeprefix("Remove this filter: "): {
+            name: text for name, (text,) in parse_qs(urlsplit(href).query).items()
+        }
         for label, href in links.items()
         if label.startswith("Remove this filter: ")
     }

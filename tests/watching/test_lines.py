@@ -22,7 +22,9 @@ def post(client, content):
 def cells(client, path="/events"):
     """The first line, by the headings."""
     page = Page(ask(client, path))
-    return {one.attrib["data-label"]: " ".join("".join(one.itertext()).split()) for one in page.root.findall(".//tr[1]/td")}
+    return {
+        one.attrib["data-label"]: " ".join("".join(one.itertext()).split()) for one in page.root.findall(".//tr[1]/td")
+    }
 
 
 @pytest.mark.parametrize("path", LISTS)

@@ -52,7 +52,9 @@ def chips_of(
     needed: the names of those that the page cannot do without.
     """
     offered = choices()
-    by_heading = {"": states} if states else {N_("Deliveries"): offered["states"], N_("Events"): offered["event_states"]}
+    by_heading = (
+        {"": states} if states else {N_("Deliveries"): offered["states"], N_("Events"): offered["event_states"]}
+    )
     query = query_of(wanted, word)
     fields: list[tuple[str, str, str, Options]] = [
         ("state", N_("State"), "choice", by_heading),
