@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from relay.core.lifecycle import EventState, State
 from relay.core.watching import WatchState
@@ -16,7 +15,6 @@ from relay.store.record.search import Filter
 from relay.web.language import N_
 from relay.web.presenters.filters import choices, query_of
 
-MOMENTS = ("since", "until")
 ALWAYS = ("state", "source")
 """These stand in the line whether they ask for something or not."""
 Options = Mapping[str, Sequence[str]]
@@ -89,8 +87,8 @@ def without(query: Mapping[str, str], name: str) -> dict[str, str] | None:
 
 
 def _value(wanted: Filter, query: Mapping[str, str], name: str) -> str:
-    moment: Any = getattr(wanted, name)
-    return f"{moment:%Y-%m-%dT%H:%M}" if isinstance(moment, datetime) else query.get(name, "")
+    found = getattr(wanted, name)
+    return f"{found:%Y-%m-%dT%H:%M}" if isinstance(found, datetime) else query.get(name, "")
 
 
 def _with(options: Options, value: str | None) -> Options:
