@@ -5,7 +5,7 @@ PYTHON ?= $(shell for name in python3.11 python3 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 IN_VENV = .venv/bin/python
 
-.PHONY: help demo test bench chaos lock
+.PHONY: help demo test bench chaos lock words
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -24,6 +24,10 @@ bench: ## how fast and how large it is, as tables, in ten minutes; ARGS=receivin
 chaos: ## what it survives, as a table
 	@bash .ci/run install
 	@PYTHONPATH=. $(IN_VENV) tests/chaos/run.py $(ARGS)
+
+words: ## write into every relay/web/translations/*.po what pages say now: what is new waits there for its translation
+	@bash .ci/run install
+	@PYTHONPATH=. $(IN_VENV) tests/support/words.py
 
 lock: ## compile requirements.txt and tests/requirements.txt anew, with hashes; UPGRADE=--upgrade takes newer versions
 	@bash .ci/run install

@@ -26,6 +26,7 @@ from relay.store.record.spool import Spool
 from relay.web import api, dashboard, done, hooks, ops, problems
 from relay.web.auth.guard import Guard, Role
 from relay.web.auth.proxies import TrustedProxies
+from relay.web.language import speak
 from relay.web.plain_way import PLAIN_WAY, PlainWay
 from relay.web.services import SERVICES, Services, services_of
 from relay.web.short_way import ShortWay
@@ -63,6 +64,7 @@ def create_app(settings: Settings | None = None, *, or_last: bool = False) -> Fl
         MAX_CONTENT_LENGTH=64_000,  # forms of the dashboard; a hook has its source's own
     )
     app.extensions[SERVICES] = _furnish(settings, loaded, store, in_force)
+    speak(app)
     problems.register(app)
     for blueprint in (hooks.blueprint, done.blueprint, ops.blueprint, dashboard.blueprint):
         app.register_blueprint(blueprint)

@@ -6,11 +6,12 @@ A bug is logged with where it came from and answered with a 500 that says nothin
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, json, render_template, request
+from flask import Flask, Response, g, json, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from relay.core.errors import (
@@ -28,6 +29,9 @@ from relay.core.errors import (
 from relay.core.telemetry import get_logger, places_of
 from relay.operations.operator_acts import RefusedError
 from relay.operations.replay import NotReplayableError
+from relay.web.auth.guard import identify
+from relay.web.language import N_, _
+from relay.web.services import services
 
 log = get_logger()
 RETRY_AFTER_S = 5
@@ -42,6 +46,16 @@ STATUSES: dict[type[RelayError], int] = {
     UnreadableError: 400,
     UnsupportedTypeError: 415,
 }
+TITLES = {
+    400: N_("This cannot be asked so"),
+    403: N_("This is not yours to do"),
+    404: N_("There is nothing here"),
+    405: N_("This cannot be asked so"),
+    409: N_("Not as things are now"),
+    500: N_("Something broke"),
+    503: N_("Not at the moment"),
+}
+"""What a page says of an error above its details."""
 
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **extra: Any) -> Response:
@@ -89,7 +103,7 @@ def _on_http(error: HTTPException) -> Response | tuple[str, int] | HTTPException
 def _on_unavailable(error: RecordUnavailableError) -> Response | tuple[str, int]:
     log.warning("record.unavailable", reason=str(error), route=_route())
     if _is_for_people():
-        return render_template("error.html", status=503, detail="The record is not available at the moment."), 503
+        return _page(503, _("The record is not available at the moment."))
     return record_unavailable()
 
 
@@ -120,8 +134,25 @@ def _route() -> str | None:
 
 def _answer(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response | tuple[str, int]:
     if _is_for_people():
-        return render_template("error.html", status=status, detail=detail), status
+        _recognise()
+        return _page(status, detail)
     return problem(status, detail, headers)
+
+
+def _recognise() -> None:
+    """Learn who asks, where no page has asked it before, as for an address that is none.
+
+    Who is logged in keeps the frame around the page, with the way to all others; nobody else sees it.
+    """
+    if "role" in g:
+        return
+    with suppress(RecordUnavailableError):  # the page is worth more than its frame
+        if visitor := identify(services().guard):
+            g.role, g.who = visitor.role, visitor.name
+
+
+def _page(status: int, detail: str) -> tuple[str, int]:
+    return render_template("error.html", status=status, title=TITLES.get(status, ""), detail=detail), status
 
 
 def _is_for_people() -> bool:

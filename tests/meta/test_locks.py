@@ -8,8 +8,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAIRS = [("config/requirements.in", "requirements.txt"), ("tests/requirements.in", "tests/requirements.txt")]
 PINNED = re.compile(r"^([a-z0-9-]+)==(\S+) \\$", re.MULTILINE)
-WORKS_WITHOUT_AN_IMPORT = {"hiredis", "async-timeout"}
-"""Imported by redis-py where they are installed or needed."""
+WORKS_WITHOUT_AN_IMPORT = {"hiredis", "async-timeout", "tzdata"}
+"""Imported by redis-py and by zoneinfo where they are installed or needed."""
 IMPORTED_AS = {"pyyaml": "yaml"}
 
 

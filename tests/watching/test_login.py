@@ -15,6 +15,7 @@ OPEN = {
     "dashboard.login",
     "dashboard.check_login",
     "dashboard.logout",
+    "dashboard.choose_language",
     "ops.healthz",
     "ops.readyz",
     "hooks.receive",

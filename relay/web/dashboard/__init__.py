@@ -13,6 +13,7 @@ from relay.web.dashboard import (  # noqa: F401 - each adds its routes
     event_page,
     exports,
     front,
+    languages,
     lists,
     logs,
     needs,

@@ -18,7 +18,8 @@ from relay.web.dashboard.acts import LONGEST_NOTE
 from relay.web.dashboard.frame import blueprint, who
 from relay.web.dashboard.live import AWAITED, OVERVIEW
 from relay.web.presenters import bulk_acts
-from relay.web.presenters.filters import NAMES, choices, filter_asked, query_of
+from relay.web.presenters.chips import chips_of
+from relay.web.presenters.filters import NAMES, filter_asked, query_of
 from relay.web.presenters.masking import masking_of
 from relay.web.services import services
 
@@ -49,8 +50,11 @@ def bulk() -> Any:
         masking=masking_of(services().rules.all()),
         running=[replays.read(bulk_id) for bulk_id in replays.bulks.running()],
         progress_of_bulk=bulk_acts.progress_of_bulk,
-        bulk_states=bulk_acts.STATES,
-        **choices(),
+        chips=chips_of(
+            wanted,
+            states=bulk_acts.STATES,
+            needed={"state", "needs"} if wanted.state is State.UNCERTAIN else {"state"},
+        ),
     )
 
 

@@ -17,6 +17,7 @@ from relay.core.labels import name_of_alert, name_of_reason
 from relay.core.reasons import explain, explain_attempt
 from relay.health.words import span_of
 from relay.web.auth.guard import BACKGROUND, Role, identify, refuse_other_sites
+from relay.web.language import N_, language_now, languages, say
 from relay.web.presenters.ends import end_of, story_of_end
 from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt
 from relay.web.presenters.masking import pretty
@@ -37,17 +38,17 @@ PROTECTION = {
 }
 SAFE = {"GET", "HEAD", "OPTIONS"}
 PAGES = (
-    ("index", "Now"),
-    ("needs", "Needs"),
-    ("events", "Events"),
-    ("deliveries", "Deliveries"),
-    ("bulk", "Bulk"),
-    ("numbers", "Numbers"),
-    ("rules", "Rules"),
-    ("sources", "Sources"),
-    ("portals", "Portals"),
-    ("alerts", "Alerts"),
-    ("log", "Log"),
+    ("index", N_("Now")),
+    ("needs", N_("Needs")),
+    ("events", N_("Events")),
+    ("deliveries", N_("Deliveries")),
+    ("bulk", N_("Bulk")),
+    ("numbers", N_("Numbers")),
+    ("rules", N_("Rules")),
+    ("sources", N_("Sources")),
+    ("portals", N_("Portals")),
+    ("alerts", N_("Alerts")),
+    ("log", N_("Log")),
 )
 V = TypeVar("V", bound=Callable[..., Any])
 
@@ -125,8 +126,10 @@ def furnish() -> dict[str, Any]:
         "may_act": role is Role.OPERATOR,
         "is_background": BACKGROUND in request.headers,
         "pages": PAGES,
-        "explain": explain,
-        "explain_attempt": explain_attempt,
+        "language": language_now(),
+        "languages": languages(),
+        "explain": lambda code, verdict=None: say(explain(code, verdict)),
+        "explain_attempt": lambda attempt, kind: say(explain_attempt(attempt, kind)),
         "progress_of": progress_of,
         "end_of": end_of,
         "story_of_end": story_of_end,
@@ -153,6 +156,6 @@ def ago(moment: datetime | None) -> str:
 
 
 blueprint.add_app_template_filter(span_of, "span")
-blueprint.add_app_template_filter(name_of_reason, "reason")
-blueprint.add_app_template_filter(name_of_alert, "alert_kind")
+blueprint.add_app_template_filter(lambda reason: say(name_of_reason(reason)), "reason")
+blueprint.add_app_template_filter(lambda kind: say(name_of_alert(kind)), "alert_kind")
 blueprint.add_app_template_test(lambda drift: drift.is_serious, "serious")

@@ -1,6 +1,6 @@
 // Keeps a page fresh, as relay/web/dashboard/live.py says: asks for the same page again, puts in the parts that the
-// server has rendered anew, and stops when the answer asks for no more. It leaves alone what has the focus, and says
-// when the numbers are old. The page is whole without it.
+// server has rendered anew, and stops when the answer asks for no more. It leaves alone what has the focus or shows the
+// ids of a line, and says when the numbers are old. The page is whole without it.
 "use strict";
 (() => {
   const PATIENCE_MS = 10000;
@@ -26,10 +26,12 @@
     return new DOMParser().parseFromString(await answer.text(), "text/html");
   };
 
+  const isInUse = (part) => part.contains(document.activeElement) || part.querySelector(".ids[open]");
+
   const show = (fresh) => {
     for (const part of document.querySelectorAll("[data-fresh]")) {
       const next = fresh.getElementById(part.id);
-      if (!next || part.isEqualNode(next) || part.contains(document.activeElement)) continue;
+      if (!next || part.isEqualNode(next) || isInUse(part)) continue;
       part.replaceChildren(...next.childNodes);
     }
     everyS = fresh.getElementById("main").dataset.freshEveryS;

@@ -1,0 +1,117 @@
+"""What pages say, in the language of who looks: the one of the link in the header, else the browser's, else English.
+
+English is what stands in the code; translations/<language>.po has the others, read as they are when a process
+starts: a further file there is a further language. The API, the command line and logs are English, and have no use for
+this.
+"""
+
+from __future__ import annotations
+
+import gettext
+from collections.abc import Mapping
+from enum import Enum
+from functools import cache
+from importlib.resources import files
+from io import BytesIO
+from typing import Any
+
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from flask import Flask, g, has_request_context, request
+
+from relay.core.phrases import Phrase
+
+ENGLISH = "en"
+COOKIE = "language"
+"""What the link in the header sets."""
+
+
+def speak(app: Flask) -> None:
+    """Give templates `{% trans %}`, `_`, `ngettext` and the filter `say`, in the language of a request."""
+    catalogues()
+    app.jinja_env.add_extension("jinja2.ext.i18n")
+    app.jinja_env.policies["ext.i18n.trimmed"] = True
+    app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined] # which the extension adds
+        lambda text: _catalogue().gettext(text),
+        lambda one, many, count: _catalogue().ngettext(one, many, count),
+        newstyle=True,
+        pgettext=lambda context, text: _catalogue().pgettext(context, text),
+        npgettext=lambda context, one, many, count: _catalogue().npgettext(context, one, many, count),
+    )
+    app.jinja_env.filters["say"] = say
+
+
+def _(text: str, **values: Any) -> str:
+    """A text of the code, with values for its `%(name)s`."""
+    return _filled(_catalogue().gettext(text), values)
+
+
+def ngettext(one: str, many: str, count: int, **values: Any) -> str:
+    """A text that depends on a number, which is `%(count)s` in it."""
+    return _filled(_catalogue().ngettext(one, many, count), {"count": count, **values})
+
+
+def N_(text: str) -> str:  # noqa: N802 - gettext's own name for it
+    """Mark a text of a table, which is said later."""
+    return text
+
+
+def say(text: Any) -> str:
+    """A word or a text of the core: one that was marked, a phrase, or a member of an enumeration.
+
+    A member is looked for under the name of its enumeration, for the same word can mean two things.
+    """
+    catalogue = _catalogue()
+    if isinstance(text, Phrase):
+        values = {name: say(value) if isinstance(value, Phrase) else value for name, value in text.values.items()}
+        if text.plural:
+            return catalogue.ngettext(text.message, text.plural, text.number) % values
+        return catalogue.gettext(text.message) % values
+    if isinstance(text, Enum):
+        return catalogue.pgettext(type(text).__name__, str(text.value))
+    return catalogue.gettext(text) if text else ""
+
+
+def language_now() -> str:
+    """The language of this request, as in `lang`; outside of one, English."""
+    if not has_request_context():
+        return ENGLISH
+    if "language" not in g:
+        chosen = request.cookies.get(COOKIE)
+        spoken = list(languages())
+        g.language = chosen if chosen in spoken else request.accept_languages.best_match(spoken, ENGLISH)
+    return str(g.language)
+
+
+@cache
+def languages() -> Mapping[str, str]:
+    """Every language that pages speak, with its name in itself."""
+    return {ENGLISH: "English"} | {
+        language: catalogue.pgettext("this language, in itself", "English")
+        for language, catalogue in sorted(catalogues().items())
+    }
+
+
+@cache
+def catalogues() -> Mapping[str, gettext.GNUTranslations]:
+    """What is in translations/, by language."""
+    found = (file for file in files("relay.web").joinpath("translations").iterdir() if file.name.endswith(".po"))
+    return {file.name.removesuffix(".po"): _read(file.name.removesuffix(".po"), file.read_bytes()) for file in found}
+
+
+def _read(language: str, content: bytes) -> gettext.GNUTranslations:
+    compiled = BytesIO()
+    write_mo(compiled, read_po(BytesIO(content), locale=language.replace("-", "_")))
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)
+
+
+def _catalogue() -> gettext.NullTranslations:
+    return catalogues().get(language_now(), _AS_WRITTEN)
+
+
+def _filled(text: str, values: Mapping[str, Any]) -> str:
+    return text % values if values else text
+
+
+_AS_WRITTEN = gettext.NullTranslations()

@@ -1,0 +1,97 @@
+"""A filter as a line of chips: each is a field that can be changed where it stands, with a link that takes it away.
+
+What is not asked yet waits in a menu beside them. All of it is one form, so whatever is added, the rest stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from relay.core.lifecycle import EventState, State
+from relay.core.watching import WatchState
+from relay.store.record.search import Filter
+from relay.web.language import N_
+from relay.web.presenters.filters import choices, query_of
+
+ALWAYS = ("state", "source")
+"""These stand in the line whether they ask for something or not."""
+Options = Mapping[str, Sequence[str]]
+"""What can be chosen, under headings; under none: the empty one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """One filter. name: of its field. value: what it asks; empty: nothing, so it waits in the menu.
+
+    kind: "choice", "text", "number", "moment", or "fixed" for what only a link can ask. options: of a choice.
+    without: the query of the list without it; None where the list needs it.
+    """
+
+    name: str
+    label: str
+    kind: str
+    value: str = ""
+    options: Options = field(default_factory=dict)
+    without: Mapping[str, str] | None = None
+
+    @property
+    def is_in_line(self) -> bool:
+        """Whether it is seen without opening the menu."""
+        return bool(self.value) or self.name in ALWAYS
+
+
+def chips_of(
+    wanted: Filter, word: str | None = None, states: Sequence[State | EventState] = (), needed: Collection[str] = ()
+) -> list[Chip]:
+    """Every filter, in the order of the form. states: all that can be asked for, where they are not all there are.
+
+    needed: the names of those that the page cannot do without.
+    """
+    offered = choices()
+    by_heading = (
+        {"": states} if states else {N_("Deliveries"): offered["states"], N_("Events"): offered["event_states"]}
+    )
+    query = query_of(wanted, word)
+    fields: list[tuple[str, str, str, Options]] = [
+        ("state", N_("State"), "choice", by_heading),
+        ("source", N_("Source"), "choice", {"": offered["sources"]}),
+        ("rule", N_("Rule"), "choice", {"": offered["rules"]}),
+        ("portal", N_("Portal"), "choice", {"": offered["portals"]}),
+        ("code", N_("Code or reason"), "text", {}),
+        ("template_id", N_("Template"), "number", {}),
+        ("document_id", N_("Document"), "text", {}),
+        ("watch", N_("End"), "choice", {"": [WatchState.OVERDUE]}),
+        ("since", N_("Since (UTC)"), "moment", {}),
+        ("until", N_("Until (UTC)"), "moment", {}),
+        ("needs", N_("Waits for a person"), "fixed", {}),
+        ("fault", N_("Fault"), "fixed", {}),
+        ("bulk", N_("Made by"), "fixed", {}),
+    ]
+    return [
+        Chip(
+            name, label, kind,
+            value=_value(wanted, query, name),
+            options=_with(options, query.get(name)) if kind == "choice" else {},
+            without=None if name in needed else without(query, name),
+        )
+        for name, label, kind, options in fields
+    ]  # fmt: skip
+
+
+def without(query: Mapping[str, str], name: str) -> dict[str, str] | None:
+    """The query without one of its filters, and without what makes no sense then; None where it does not have it."""
+    taken = {name, "needs"} if name == "state" else {name}
+    return {key: value for key, value in query.items() if key not in taken} if name in query else None
+
+
+def _value(wanted: Filter, query: Mapping[str, str], name: str) -> str:
+    found = getattr(wanted, name)
+    return f"{found:%Y-%m-%dT%H:%M}" if isinstance(found, datetime) else query.get(name, "")
+
+
+def _with(options: Options, value: str | None) -> Options:
+    """What can be chosen, and what is: a rule that was removed has left deliveries."""
+    known: Iterable[str] = (one for group in options.values() for one in group)
+    return options if value is None or value in known else {**options, "": [value, *options.get("", ())]}

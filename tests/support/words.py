@@ -1,0 +1,108 @@
+"""What pages say, gathered from the code: `make words` writes it into the catalogues, and a test holds them to it.
+
+Marked texts are found in templates and in Python; the core's tables, which know of no language, are read as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from io import BytesIO
+from pathlib import Path
+
+from babel.messages.catalog import Catalog, Message
+from babel.messages.extract import extract
+from babel.messages.pofile import read_po, write_po
+
+from relay.core.labels import ALERTS, REASONS
+from relay.core.lifecycle import EventState, State, Verdict
+from relay.core.reasons import BY_CODE, BY_VERDICT, OF_PORTAL
+from relay.web.auth.guard import Role
+
+ROOT = Path(__file__).parents[2]
+TRANSLATIONS = ROOT / "relay" / "web" / "translations"
+KEYWORDS = {
+    "_": None,
+    "N_": None,
+    "gettext": None,
+    "ngettext": (1, 2),
+    "pgettext": ((1, "c"), 2),
+    "phrase": None,
+    "phrases": (1, 2),
+}
+TABLES = (REASONS, ALERTS, BY_CODE, OF_PORTAL, BY_VERDICT)
+ENUMERATIONS = (State, EventState, Verdict, Role)
+HEADER = """msgid ""
+msgstr ""
+"Language: {language}\\n"
+"MIME-Version: 1.0\\n"
+"Content-Type: text/plain; charset=utf-8\\n"
+"Content-Transfer-Encoding: 8bit\\n"
+"Plural-Forms: {plurals}\\n"
+
+"""
+"""Without a date: a file that says the same is the same."""
+Found = tuple[str | tuple[str, ...], str | None]
+"""A text, or the two of one that depends on a number; and its context."""
+
+
+def said() -> Catalog:
+    """Everything that pages say, in English."""
+    catalog = Catalog()
+    for message, context in (*_marked(), *_tables()):
+        catalog.add(message, context=context)
+    return catalog
+
+
+def read(language: str) -> Catalog:
+    """A catalogue as its file is."""
+    with (TRANSLATIONS / f"{language}.po").open("rb") as file:
+        return read_po(file, locale=language.replace("-", "_"))
+
+
+def languages() -> list[str]:
+    """Every language that has a file."""
+    return sorted(file.stem for file in TRANSLATIONS.glob("*.po"))
+
+
+def strings_of(message: Message) -> tuple[str, ...]:
+    """The translation, or the one of each plural form; empty where there is none."""
+    string = message.string or ""
+    return (string,) if isinstance(string, str) else tuple(one or "" for one in string)
+
+
+def _marked() -> Iterator[Found]:
+    for method, pattern in (("jinja2.ext:babel_extract", "*.html"), ("python", "*.py")):
+        options = {"trimmed": "true", "newstyle_gettext": "true", "silent": "false"}
+        for path in sorted((ROOT / "relay").rglob(pattern)):
+            with path.open("rb") as file:
+                for _, message, _, context in extract(method, file, KEYWORDS, options=options):
+                    yield message, context
+
+
+def _tables() -> Iterable[Found]:
+    for table in TABLES:
+        yield from ((text, None) for text in table.values())
+    for enumeration in ENUMERATIONS:
+        yield from _members(enumeration)
+
+
+def _members(enumeration: type[Enum]) -> Iterator[Found]:
+    return ((str(one.value), enumeration.__name__) for one in enumeration)
+
+
+def _write(language: str) -> None:
+    catalog = read(language)
+    # A text that is like another is another: its translation is not guessed.
+    catalog.update(said(), no_fuzzy_matching=True)
+    content = BytesIO()
+    write_po(content, catalog, width=0, no_location=True, omit_header=True, sort_output=True, ignore_obsolete=True)
+    header = HEADER.format(language=language, plurals=catalog.plural_forms)
+    (TRANSLATIONS / f"{language}.po").write_text(header + content.getvalue().decode(), "utf-8")
+    missing = sum(1 for one in catalog if one.id and not all(strings_of(one)))
+    print(f"{language}: {len(catalog)} texts, {missing} without a translation")  # noqa: T201 - for who has asked
+
+
+if __name__ == "__main__":
+    for each in languages():
+        _write(each)

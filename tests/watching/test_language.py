@@ -1,0 +1,69 @@
+"""Pages speak the language of who looks."""
+
+from __future__ import annotations
+
+from http.cookies import SimpleCookie
+
+import pytest
+from flask.testing import FlaskClient
+
+from relay.core.phrases import phrase, phrases
+from relay.core.reasons import BY_CODE
+from relay.web.language import say
+from tests.support.pages import SAME, Page
+
+RUSSIAN = {"Accept-Language": "ru-RU,ru;q=0.9,en;q=0.8"}
+
+
+@pytest.fixture
+def client(app) -> FlaskClient:
+    return app.test_client()
+
+
+def language_of(client: FlaskClient, path: str = "/login", **headers: str) -> str:
+    answer = client.get(path, headers=SAME | headers)
+    return Page(answer.text).at(".//html").attrib["lang"]
+
+
+def test_pages_speak_what_the_browser_asks_for(client: FlaskClient) -> None:
+    assert language_of(client, **{"Accept-Language": "ru-RU,ru;q=0.9,en;q=0.8"}) == "ru"
+    assert language_of(client, **{"Accept-Language": "de,ru;q=0.5"}) == "ru"
+    assert language_of(client, **{"Accept-Language": "zh"}) == "en"
+    assert language_of(client) == "en"
+
+
+def test_the_link_in_the_header_changes_the_language_and_comes_back(client: FlaskClient) -> None:
+    page = Page(client.get("/login?next=/rules", headers=SAME).text)
+    assert page.text(".//button[@lang='ru']") == "Русский"
+    fields = {"language": "ru", "back": page.at(".//form[@action='/language']/input").attrib["value"]}
+    answer = client.post("/language", data=fields, headers=SAME)
+    assert (answer.status_code, answer.location) == (303, "/login?next=/rules")
+    (cookie,) = SimpleCookie(answer.headers["Set-Cookie"]).values()
+    assert (cookie.value, cookie["httponly"], cookie["samesite"]) == ("ru", True, "Lax")
+    assert language_of(client, **{"Accept-Language": "en"}) == "ru"
+
+
+@pytest.mark.parametrize("target", ["https://elsewhere.example/", "//elsewhere.example", "/\\elsewhere.example"])
+def test_the_link_leads_to_no_other_site(client: FlaskClient, target: str) -> None:
+    answer = client.post("/language", data={"language": "ru", "back": target}, headers=SAME)
+    assert answer.location == "/"
+
+
+def test_a_language_that_pages_do_not_speak_is_refused_and_a_foreign_cookie_passed_over(client: FlaskClient) -> None:
+    assert client.post("/language", data={"language": "xx"}, headers=SAME).status_code == 400
+    client.set_cookie("language", "../../etc")
+    assert language_of(client) == "en"
+
+
+def test_what_a_machine_is_told_stays_english(client: FlaskClient) -> None:
+    answer = client.get("/api/v1/events", headers=RUSSIAN)
+    assert answer.get_json()["detail"].isascii()
+
+
+def test_a_phrase_is_english_until_a_page_says_it(app) -> None:
+    reason = BY_CODE["budget_spent"]
+    with app.test_request_context(headers=RUSSIAN):
+        assert say(reason) != reason
+        assert say(phrase("%(one)s and %(two)s", one=1, two=phrase("three"))) == "1 and three"
+    assert say(reason) == reason
+    assert [phrases("%(count)s event", "%(count)s events", count) for count in (1, 2)] == ["1 event", "2 events"]
