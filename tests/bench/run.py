@@ -1,6 +1,6 @@
 """`make bench`: every measurement in turn, or those that are named. Tables on stdout, progress on stderr.
 
-make bench                                      all of them, shortened, in ten minutes at most
+make bench                                      all of them, shortened, in some ten minutes
 make bench ARGS="receiving latency"             these
 make bench ARGS="--full --json var/bench.json"  with the numbers that the README promises; also as JSON
 make bench ARGS="readme"                        all of them, as the table of the README (--from FILE: of an earlier run)
@@ -50,7 +50,7 @@ class Part:
 
 
 PARTS = (
-    Part("receiving", (160, 300), "posts a second beside a bare route, code by hand, Node-RED and webhook"),
+    Part("receiving", (195, 375), "posts a second beside a bare route, code by hand, Node-RED and webhook"),
     Part("busy", (40, 50), "how long the door takes while 10,000 wait and the workers run"),
     Part("served", (35, 60), "CPU of a post in served web processes, in user and in system"),
     Part("hot", (30, 110), "CPU of an event at the door, without a socket"),
