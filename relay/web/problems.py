@@ -28,6 +28,7 @@ from relay.core.errors import (
 from relay.core.telemetry import get_logger, places_of
 from relay.operations.operator_acts import RefusedError
 from relay.operations.replay import NotReplayableError
+from relay.web.language import _, said
 
 log = get_logger()
 RETRY_AFTER_S = 5
@@ -89,12 +90,12 @@ def _on_http(error: HTTPException) -> Response | tuple[str, int] | HTTPException
 def _on_unavailable(error: RecordUnavailableError) -> Response | tuple[str, int]:
     log.warning("record.unavailable", reason=str(error), route=_route())
     if _is_for_people():
-        return render_template("error.html", status=503, detail="The record is not available at the moment."), 503
+        return render_template("error.html", status=503, detail=_("The record is not available at the moment.")), 503
     return record_unavailable()
 
 
 def _on_known(status: int, error: RelayError) -> Response | tuple[str, int]:
-    return _answer(status, str(error))
+    return _answer(status, said(error) if _is_for_people() else str(error))
 
 
 def _on_problem(error: ProblemError) -> Response | tuple[str, int]:
@@ -103,7 +104,7 @@ def _on_problem(error: ProblemError) -> Response | tuple[str, int]:
 
 def _on_invalid(error: InvalidEventError) -> Response | tuple[str, int]:
     if _is_for_people():
-        return _answer(422, f"the rule cannot be filled: {error}")
+        return _answer(422, _("the rule cannot be filled: %(why)s", why=str(error)))
     return problem(422, "the rule cannot be filled", errors=error.errors)
 
 

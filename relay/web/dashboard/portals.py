@@ -8,15 +8,21 @@ from typing import Any
 from flask import flash, redirect, render_template, url_for
 
 from relay.core.errors import NotFoundError
+from relay.core.phrases import phrase
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.dashboard.live import OVERVIEW
+from relay.web.language import N_, _
 from relay.web.presenters.portals import portal_views
 from relay.web.services import services
 
 SWITCHES = {
-    "pause": "No delivery is sent to this portal until a person resumes it. Events are still taken; deliveries wait.",
-    "resume": "Deliveries are sent to this portal again at once, whatever has closed it. If the trouble is not mended, "
-    "the next call closes it again.",
+    "pause": N_(
+        "No delivery is sent to this portal until a person resumes it. Events are still taken; deliveries wait."
+    ),
+    "resume": N_(
+        "Deliveries are sent to this portal again at once, whatever has closed it. If the trouble is not mended, "
+        "the next call closes it again."
+    ),
 }
 
 
@@ -49,7 +55,7 @@ def switch_portal(name: str, switch: str) -> Any:
         services().operator_acts.pause(_known(name), who())
     else:
         services().operator_acts.resume(_known(name), who())
-    flash(f"{name} is {'paused' if switch == 'pause' else 'open'} now.")
+    flash(_("%(name)s is paused now.", name=name) if switch == "pause" else _("%(name)s is open now.", name=name))
     return redirect(url_for("dashboard.portals"), 303)
 
 
@@ -62,11 +68,11 @@ def ping_portal(name: str) -> Any:
 
 def _known(name: str) -> str:
     if name not in services().portals:
-        raise NotFoundError(f"no portal {name!r}")
+        raise NotFoundError(phrase("no portal %(name)r", name=name))
     return name
 
 
 def _says(switch: str) -> str:
     if switch not in SWITCHES:
-        raise NotFoundError(f"no switch {switch!r}")
+        raise NotFoundError(phrase("no switch %(switch)r", switch=switch))
     return SWITCHES[switch]

@@ -9,12 +9,13 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from relay.core.events import Delivery, Event
 from relay.core.lifecycle import FINAL, State
 from relay.store.record.record import Record
 from relay.store.record.search import Filter, Row, list_events
+from relay.web.language import _
 
 LOOKED_AT = 500
 PAGE = 100
@@ -22,7 +23,7 @@ GROUPS: Mapping[str, Callable[[Event, Delivery], str]] = {
     "rule": lambda _event, delivery: delivery.rule,
     "source": lambda event, _delivery: event.source,
     "portal": lambda _event, delivery: delivery.call.portal,
-    "template": lambda _event, delivery: f"{delivery.call.portal} · {delivery.call.template_id or 'a trigger'}",
+    "template": lambda _event, delivery: f"{delivery.call.portal} · {delivery.call.template_id or _('a trigger')}",
 }
 
 
@@ -59,7 +60,8 @@ class _Group:
 
 def numbers_of(record: Record, by: str, since: datetime, now: datetime) -> Day:
     """The day that begins at `since`, by one of GROUPS. Raises RecordUnavailableError."""
-    until = since + timedelta(days=1)
+    # On the clocks of its zone a day may have 23 or 25 hours.
+    since, until = since.astimezone(UTC), (since + timedelta(days=1)).astimezone(UTC)
     rows, is_whole = _rows(record, Filter(since=since, until=until))
     begins = since if is_whole or not rows else rows[-1].event.received_at
     hours = max((min(now, until) - begins).total_seconds() / 3600, 1 / 60)
@@ -116,7 +118,7 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
 
 
 def days_of(names: Iterable[str], now: datetime) -> list[tuple[str, datetime]]:
-    """The days named `today` and `yesterday`, as their beginnings in UTC."""
+    """The days named `today` and `yesterday`, as their beginnings. now: in the zone whose days are meant."""
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     known = {"today": today, "yesterday": today - timedelta(days=1)}
     return [(name, known[name]) for name in names]
