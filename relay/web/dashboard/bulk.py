@@ -43,6 +43,7 @@ def bulk() -> Any:
         query=query_of(wanted),
         found=found,
         count=bulk_acts.count_of(found) if found else "",
+        matching=bulk_acts.found_in_words(wanted.state, found) if found else "",
         counted=bulk_acts.counted(wanted.state, found) if found else "",
         sample=read(found.sample) if found else (),
         is_of_events=is_of_events,

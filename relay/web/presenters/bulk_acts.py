@@ -88,6 +88,18 @@ def counted(state: object, bulk: Bulk) -> str:
     return ngettext("%(shown)s delivery", "%(shown)s deliveries", bulk.found, shown=shown)
 
 
+def found_in_words(state: object, bulk: Bulk) -> str:
+    """How many match the filter."""
+    shown = count_of(bulk)
+    if isinstance(state, EventState):
+        return ngettext(
+            "%(shown)s event matches the filter", "%(shown)s events match the filter", bulk.found, shown=shown
+        )
+    return ngettext(
+        "%(shown)s delivery matches the filter", "%(shown)s deliveries match the filter", bulk.found, shown=shown
+    )
+
+
 def title_of(bulk: Bulk) -> str:
     """What was asked for."""
     return _(next(one.button for one in CHOICES if (one.act, one.rules) == (bulk.act, _rules_of(bulk))))

@@ -38,12 +38,9 @@ def story_of_end(delivery: Delivery, masking: Masking) -> str:
     if not watched.finished_at:
         within = span_of(timedelta(seconds=watch.within_s))
         return end_of(delivery) or _("to be heard of within %(span)s of its start", span=within)
-    parts = [end_of(delivery)]
-    if watched.query:
-        parts.append(_("with %(what)s", what=masking.query(watched.query)))
-    if watched.document_id:
-        parts.append(_("on %(document)s", document=masking.text(" · ".join(watched.document_id))))
-    return ", ".join(parts)
+    with_what = _(" with %(what)s", what=masking.query(watched.query)) if watched.query else ""
+    where = masking.text(" · ".join(watched.document_id))
+    return f"{end_of(delivery)}{with_what}" + (_(", on %(document)s", document=where) if where else "")
 
 
 def next_of_end(delivery: Delivery, now: datetime) -> str:

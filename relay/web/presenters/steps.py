@@ -29,15 +29,16 @@ PATHS: Mapping[str, str] = {
     USER: "company/personal/user/{id}/",
 }
 """Where a portal shows a document; other kinds have a page by the number of their type."""
-ENTITIES = {
-    "lead": N_("lead"),
-    "deal": N_("deal"),
-    "contact": N_("contact"),
-    "company": N_("company"),
-    "quote": N_("quote"),
-    "invoice": N_("invoice"),
-    USER: N_("user"),
+ENTITIES: Mapping[str, tuple[str, str]] = {
+    "lead": (N_("a lead"), N_("lead")),
+    "deal": (N_("a deal"), N_("deal")),
+    "contact": (N_("a contact"), N_("contact")),
+    "company": (N_("a company"), N_("company")),
+    "quote": (N_("a quote"), N_("quote")),
+    "invoice": (N_("an invoice"), N_("invoice")),
+    USER: (N_("a user"), N_("user")),
 }
+"""One of each kind, and its name before a number."""
 OTHER_PATH = "crm/type/{type_id}/details/{id}/"
 CAME_TO = {
     How.FOUND: N_("Found"),
@@ -138,19 +139,17 @@ def _state(delivery: Delivery, step: Step, result: StepResult | None) -> str:
 def _title(step: Step) -> str:
     if step.kind is StepKind.TRIGGER:
         return _("Fire a trigger")
-    if step.kind is StepKind.FIND:
-        return _("Find: %(what)s", what=_entity(step))
-    return _("Make: %(what)s", what=_entity(step))
-
-
-def _entity(one: Step | StepResult) -> str:
-    if one.entity == DYNAMIC:
-        return _("item of smart process %(type)s", type=one.type_id)
-    return _(ENTITIES.get(one.entity, one.entity))
+    what = _(ENTITIES[step.entity][0]) if step.entity in ENTITIES else step.entity
+    if step.entity == DYNAMIC:
+        what = _("an item of smart process %(type)s", type=step.type_id)
+    return _("Find %(what)s", what=what) if step.kind is StepKind.FIND else _("Make %(what)s", what=what)
 
 
 def _document(result: StepResult) -> str:
-    return f"{_entity(result)} {result.value}"
+    if result.entity == DYNAMIC:
+        return _("item %(number)s of smart process %(type)s", number=result.value, type=result.type_id)
+    name = _(ENTITIES[result.entity][1]) if result.entity in ENTITIES else result.entity
+    return f"{name} {result.value}"
 
 
 def _words(step: Step, result: StepResult) -> str:
