@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from relay.core.labels import name_of_reason
@@ -11,6 +12,28 @@ from relay.store.record.needs import Group
 
 BY_PERSON = "by_person"
 """The reason of a pause that a person has ordered."""
+AHEAD = "this machine's clock is ahead of the record's, by which all goes: set the wrong one"
+LABELS: Mapping[NeedCode, str] = {
+    NeedCode.LEDGER: "the ledger does not balance",
+    NeedCode.DEAD: "dead: given up, and neither replayed nor left",
+    NeedCode.REJECTED: "rejected: a rule wanted them, and neither replayed nor left",
+    NeedCode.UNCERTAIN: "uncertain: only a person can tell whether they started",
+    NeedCode.OVERDUE: "overdue: the end of the workflow was not heard of in time",
+    NeedCode.HELD: "portal %(subject)s",
+    NeedCode.PAUSED: "portal %(subject)s",
+    NeedCode.METHOD: "%(method)s at portal %(subject)s",
+    NeedCode.WAITING: "the first in line waits for portal %(subject)s",
+    NeedCode.MEMORY: "of the record's memory is used; when it is full, senders are sent away",
+    NeedCode.ARCHIVE: "archive that cannot be written: until it can, nothing old is forgotten",
+    NeedCode.FAILOVER: "what a failover may forget: %(what)s",
+    NeedCode.SPOOLED: "kept on this machine's disk: acknowledged while the record was away, and not recorded yet",
+    NeedCode.CLOCK: "this machine's clock is behind the record's, by which all goes: set the wrong one",
+    NeedCode.SILENT: "no word from source %(subject)s",
+    NeedCode.FILES: "in changed files that %(process)s cannot use: those before stay in force",
+    NeedCode.PORTAL_REMOVED: "for portal %(subject)s, which portals.yaml no longer has: nobody sends them",
+    NeedCode.RULE_REMOVED: "of rule %(subject)s, which was removed: sent as they were made",
+}
+"""What stands beside the figure of a need, as the message of a phrase."""
 
 
 def figure_of(need: Need) -> str:
@@ -34,39 +57,22 @@ def figure_of(need: Need) -> str:
 
 def label_of(need: Need) -> str:
     """What stands beside the figure."""
-    portal = source = rule = need.subject
-    return {
-        NeedCode.LEDGER: phrase("the ledger does not balance"),
-        NeedCode.DEAD: phrase("dead: given up, and neither replayed nor left"),
-        NeedCode.REJECTED: phrase("rejected: a rule wanted them, and neither replayed nor left"),
-        NeedCode.UNCERTAIN: phrase("uncertain: only a person can tell whether they started"),
-        NeedCode.OVERDUE: phrase("overdue: the end of the workflow was not heard of in time"),
-        NeedCode.HELD: phrase("portal %(portal)s", portal=portal),
-        NeedCode.PAUSED: phrase("portal %(portal)s", portal=portal),
-        NeedCode.METHOD: phrase("%(method)s at portal %(portal)s", method=_first(need), portal=portal),
-        NeedCode.WAITING: phrase("the first in line waits for portal %(portal)s", portal=portal),
-        NeedCode.DRIFT: phrases(
+    if need.code is NeedCode.DRIFT:
+        return phrases(
             "place where rules do not fit portal %(portal)s",
             "places where rules do not fit portal %(portal)s",
             need.count,
-            portal=portal,
-        ),
-        NeedCode.MEMORY: phrase("of the record's memory is used; when it is full, senders are sent away"),
-        NeedCode.ARCHIVE: phrase("archive that cannot be written: until it can, nothing old is forgotten"),
-        NeedCode.FAILOVER: phrase("what a failover may forget: %(what)s", what="; ".join(need.details)[:500]),
-        NeedCode.SPOOLED: phrase(
-            "kept on this machine's disk: acknowledged while the record was away, and not recorded yet"
-        ),
-        NeedCode.CLOCK: _of_clock(need),
-        NeedCode.SILENT: phrase("no word from source %(source)s", source=source),
-        NeedCode.FILES: phrase(
-            "in changed files that %(process)s cannot use: those before stay in force", process=_process(need.subject)
-        ),
-        NeedCode.PORTAL_REMOVED: phrase(
-            "for portal %(portal)s, which portals.yaml no longer has: nobody sends them", portal=portal
-        ),
-        NeedCode.RULE_REMOVED: phrase("of rule %(rule)s, which was removed: sent as they were made", rule=rule),
-    }[need.code]
+            portal=need.subject,
+        )
+    is_ahead = need.code is NeedCode.CLOCK and need.reason == "ahead of"
+    message = AHEAD if is_ahead else LABELS[need.code]
+    return phrase(
+        message,
+        subject=need.subject,
+        process=_process(need.subject),
+        method=_first(need),
+        what="; ".join(need.details)[:500],
+    )
 
 
 def sentence_of(need: Need) -> str:
@@ -113,12 +119,6 @@ def sentence_of_group(group: Group) -> str:
     """The same with how many they are."""
     counted = _events(group.count) if group["source"] else _deliveries(group.count)
     return f"{counted} {group.state} ({name_of(group)})"
-
-
-def _of_clock(need: Need) -> str:
-    if need.reason == "ahead of":
-        return phrase("this machine's clock is ahead of the record's, by which all goes: set the wrong one")
-    return phrase("this machine's clock is behind the record's, by which all goes: set the wrong one")
 
 
 def _of_pause(need: Need, lasts: str) -> str:

@@ -19,6 +19,7 @@ from relay.core.labels import ALERTS, REASONS
 from relay.core.lifecycle import EventState, State, Verdict
 from relay.core.plan import StepKind
 from relay.core.reasons import BY_CODE, BY_VERDICT, OF_PORTAL
+from relay.health.words import AHEAD, LABELS
 from relay.store.operators.bulk_replays import BulkState
 from relay.store.portals.gate import GateState
 from relay.web.auth.guard import Role
@@ -39,10 +40,10 @@ KEYWORDS = {
     "phrase": None,
     "phrases": (1, 2),
 }
-TABLES = (REASONS, ALERTS, BY_CODE, OF_PORTAL, BY_VERDICT, DRIFTS)
+TABLES = (REASONS, ALERTS, BY_CODE, OF_PORTAL, BY_VERDICT, DRIFTS, LABELS)
 ACTS = (*OFFERS, *CHOICES)
 ENUMERATIONS = (State, EventState, Verdict, GateState, BulkState, StepKind, Role)
-WORDS = (*GROUPS, "today", "yesterday", "paused by a person", *STEP_STATES)
+WORDS = (*GROUPS, AHEAD, "idle", "busy", "today", "yesterday", "paused by a person", *STEP_STATES)
 """Others, which pages show as they are called in the code."""
 HEADER = """msgid ""
 msgstr ""
