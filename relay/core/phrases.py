@@ -37,3 +37,8 @@ def phrase(message: str, **values: Any) -> Phrase:
 def phrases(one: str, many: str, count: int, **values: Any) -> Phrase:
     """A text that depends on a number, which is `%(count)s` in it."""
     return Phrase(one, {"count": count, **values}, many, count)
+
+
+def verbatim(text: str) -> Phrase:
+    """A text that somebody else has written: it is the same in every language, also where it looks like one of ours."""
+    return Phrase("%(text)s", {"text": text})

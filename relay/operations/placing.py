@@ -12,7 +12,7 @@ from typing import Any
 
 from relay.core.entities import COMMUNICATIONS, DYNAMIC, SOUGHT_BY, WITH_COMMUNICATIONS
 from relay.core.errors import NotFoundError
-from relay.core.phrases import phrase
+from relay.core.phrases import phrase, verbatim
 from relay.core.templates import PortalTemplate, TemplateParameter
 from relay.operations.drafting import Node, Tree, equals, take, type_of
 from relay.operations.rule_text import content_of, filled, has, line, put
@@ -67,13 +67,20 @@ def slots_of(text: str, template: PortalTemplate | None) -> Slots:
     written = _map_in(content, "start", "parameters")
     declared = template.parameters if template else ()
     parameters = [
-        Slot(f"{PARAMETER}{one.id}", one.title, _described(one), _shown(written.get(one.id)), one.is_required)
+        Slot(
+            f"{PARAMETER}{one.id}",
+            verbatim(one.title),
+            verbatim(_described(one)),
+            _shown(written.get(one.id)),
+            one.is_required,
+        )
         for one in declared
     ]
     others = [name for name in written if name not in {one.id for one in declared}]
     unknown = phrase("the template has no such parameter") if template else ""
     parameters += [
-        Slot(f"{PARAMETER}{name}", name, unknown, _shown(written[name]), is_odd=bool(template)) for name in others
+        Slot(f"{PARAMETER}{name}", verbatim(name), unknown, _shown(written[name]), is_odd=bool(template))
+        for name in others
     ]
     document = _map_in(content, "start").get("document_id")
     return Slots(
