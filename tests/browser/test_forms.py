@@ -299,7 +299,7 @@ def test_an_operator_finds_the_form_to_copy_and_what_was_turned_away(stage, site
     expect(card.get_by_role("region", name="A form that sends to contact")).to_contain_text(
         f"{stage.url}/hooks/contact"
     )
-    expect(card).to_contain_text(f"Pages{site.origin}; afterwards a page of the relay says thanks")
+    expect(card).to_contain_text(f"Pages{site.origin}; afterwards: a page of the relay says thanks")
     expect(card).to_contain_text("1 refused: the page is on a site that origins does not name")
     card.scroll_into_view_if_needed()
     take(page, "sources-form")

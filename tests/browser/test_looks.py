@@ -43,9 +43,11 @@ PAGES = [
     "/studio?rule=callback",
     "/sources",
     "/portals",
+    "/portals/main/pause",
     "/portals/main/resume",
     "/alerts",
     "/log",
+    "/erase",
     "/sessions",
     "/events/evt_none",
     "/events?state=wrong",
@@ -176,7 +178,20 @@ def russian_window(open_look):
     return open_look(locale="ru-RU", timezone_id="Europe/Moscow")[0].new_page()
 
 
-@pytest.mark.parametrize("path", ["/", "/needs", "/events/{dead.event_id}", "/portals"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/events",
+        "/needs",
+        "/events/{dead.event_id}",
+        "/portals",
+        "/portals/main/pause",
+        "/erase",
+        "/sources",
+        "/log",
+    ],
+)
 def test_russian_words_fit_as_well_and_the_browser_has_told_its_zone(troubled, russian_window, path):
     russian_window.goto(path.format(**troubled))
     russian_window.reload()

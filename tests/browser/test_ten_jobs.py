@@ -10,30 +10,28 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from dataclasses import dataclass, field
 
 import pytest
-import requests
 from playwright.sync_api import Page, expect
 
 from relay.core.ids import utc_now
-from relay.core.lifecycle import EventState, State
 from relay.core.printing import say
 from relay.core.templates import PortalTemplate, TemplateParameter
 from relay.store import Store
 from relay.store.portals.gate import Gate
-from relay.store.record.collector import Collector
+from tests.browser.bad_day import (
+    AS_TYPED,
+    EMAIL,
+    REJECTED,
+    UNCERTAIN,
+    fill_with_a_bad_day,
+    with_new_source,
+)
 from tests.browser.stage import Stage, staged
-from tests.support.folders import copy_config
-from tests.support.making import DAY, bring_to, hold, make_entry, write_one
+from tests.support.making import DAY
 from tests.support.waiting import until
 
-WAITING, REJECTED, UNCERTAIN = 5_000, 300, 10
-EMAIL, AS_TYPED = "ada@example.com", "8 (912) 345-67-89"
-HERS = {"document": "lead", "id": 7, "email": EMAIL, "phone": "+79123456789"}
-NEW_SOURCE = "\n  orders:\n    verify: {kind: none}\n"
-ORDER = {"order": {"number": "A-17", "deal": {"id": 12}}, "customer": {"email": "grace@example.com"}}
 TEMPLATE = PortalTemplate(
     2,
     "Deal: follow up",
@@ -76,41 +74,12 @@ def job(name: str, *, clicks: int, fields: int = 0) -> Callable[[Callable[[Page,
     return lambda do: JOBS.append(Job(name, clicks, fields, do))
 
 
-def with_new_source(folder):
-    config = copy_config(folder)
-    sources = config / "sources.yaml"
-    sources.write_text(sources.read_text("utf-8") + NEW_SOURCE, "utf-8")
-    return config
-
-
-def fill(stage):
-    """What a bad day leaves: all that the jobs are about."""
-    record, now = stage.record, utc_now()
-    hold(stage.valkey.redis, "main", "invalid_credentials", now)
-    stage.hers = stage.post(HERS)["event_id"]
-    answer = requests.post(f"{stage.url}/hooks/orders", json=ORDER, timeout=10)
-    assert answer.json()["state"] == EventState.IGNORED
-    for n in range(UNCERTAIN):
-        bring_to(record, State.UNCERTAIN, now - timedelta(minutes=n), rules=["document-lead"])
-    write_one(record, now - DAY, rules=["document-lead"])
-    rejected = [make_entry([], state=EventState.REJECTED, at=now, body=body_of(1_000 + n)) for n in range(REJECTED)]
-    errors = {"id": ["Must be less than or equal to 10."]}
-    told = [replace(one, event=replace(one.event, reason="rule_not_filled", errors=errors)) for one in rejected]
-    Collector(record).record_all(told)
-    Collector(record).record_all([make_entry(["document-lead"], at=now, body=b"{}") for _ in range(WAITING)])
-    Store(stage.valkey.redis).operators.note_channel("on-call", "webhook", "chat.example.com", now)
-
-
-def body_of(lead):
-    return json.dumps({"document": "lead", "id": lead}).encode()
-
-
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory):
     with staged(tmp_path_factory.mktemp("jobs"), with_new_source) as made:
         made.change_rule("document-lead", "min: 1}", "min: 1, max: 10}")
         made.start_web()
-        fill(made)
+        fill_with_a_bad_day(made)
         yield made
 
 
@@ -226,7 +195,7 @@ def _(page, stage):
 @job("pause a portal until a time", clicks=3, fields=1)
 def _(page, stage):
     pause(page)
-    page.get_by_label(re.compile("until")).fill(f"{utc_now() + DAY:%Y-%m-%dT%H:%M}")
+    page.get_by_label(re.compile("until")).fill(f"{utc_now() + DAY:%d.%m.%Y %H:%M}")
     page.get_by_role("button", name="Pause until then").click()
     expect_paused(page, stage)
 
