@@ -13,7 +13,7 @@ from relay.core.lifecycle import EventState, State
 from relay.store import Store
 from relay.store.record.collector import Collector
 from tests.support.folders import copy_config
-from tests.support.making import DAY, bring_to, hold, make_entry, write_one
+from tests.support.making import DAY, bring_to, count_in_hour, hold, make_entry
 
 WAITING, REJECTED, UNCERTAIN = 5_000, 300, 10
 EMAIL, AS_TYPED = "ada@example.com", "8 (912) 345-67-89"
@@ -38,7 +38,7 @@ def fill_with_a_bad_day(stage):
     assert answer.json()["state"] == EventState.IGNORED
     for n in range(UNCERTAIN):
         bring_to(record, State.UNCERTAIN, now - timedelta(minutes=n), rules=["document-lead"])
-    write_one(record, now - DAY, rules=["document-lead"])
+    count_in_hour(record, now - DAY, made=3, dead=1)
     rejected = [make_entry([], state=EventState.REJECTED, at=now, body=body_of(1_000 + n)) for n in range(REJECTED)]
     errors = {"id": ["Must be less than or equal to 10."]}
     told = [replace(one, event=replace(one.event, reason="rule_not_filled", errors=errors)) for one in rejected]

@@ -109,5 +109,13 @@ def hold(redis: Any, portal: str, reason: str, at: datetime) -> bool:
     return gate.hold(gate.look(), reason, at)
 
 
+def count_in_hour(record: Record, hour: datetime, **counts: int) -> None:
+    """Count deliveries of one rule, as the record's scripts have done it in an earlier hour."""
+    number = int(hour.timestamp() // 3600)
+    found = {f"website:a-rule:main:1:{what}": count for what, count in counts.items()}
+    record.redis.hset(f"{keys.NUMBERS}{number}", mapping=found)
+    record.redis.zadd(keys.NUMBERED, {str(number): number})
+
+
 def with_turn(delivery: Delivery, turn: int) -> Delivery:
     return replace(delivery, turn=turn)

@@ -9,9 +9,8 @@ import pytest
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.store.record.latency import BUCKETS, percentile
-from relay.store.redis import keys
 from relay.web.presenters.numbers import numbers_of
-from tests.support.making import DAY, bring_to, claim_one, make_attempt, make_delivery, write_one
+from tests.support.making import DAY, bring_to, claim_one, count_in_hour, make_attempt, make_delivery, write_one
 from tests.watching.conftest import SAME
 
 HOUR = timedelta(hours=1)
@@ -31,15 +30,6 @@ def start(record, now, took_ms):
     ended = now + timedelta(milliseconds=took_ms)
     record.settle(claimed, State.STARTED, ended, attempt=make_attempt(), workflow_id=f"wf-{claimed.id}")
     return claimed
-
-
-def count(record, hour, **counts):
-    """As the record's scripts leave it in an earlier hour."""
-    number = int(hour.timestamp() // 3600)
-    record.redis.hset(
-        f"{keys.NUMBERS}{number}", mapping={f"website:a-rule:main:1:{what}": n for what, n in counts.items()}
-    )
-    record.redis.zadd(keys.NUMBERED, {str(number): number})
 
 
 def day_with(record, now):
@@ -86,7 +76,7 @@ def test_a_replay_is_counted_when_it_is_made_and_what_is_forgotten_stays_counted
 def test_each_whole_hour_of_a_day_counts_and_none_of_the_days_beside_it(record, now):
     begin = midnight_of(now) - DAY
     for place in range(-1, 25):
-        count(record, begin + place * HOUR, made=1)
+        count_in_hour(record, begin + place * HOUR, made=1)
 
     (group,) = numbers_of(record, "rule", begin, now).groups
 
@@ -106,7 +96,7 @@ def test_a_day_of_any_zone_is_counted_by_the_whole_hours_nearest(record, now, of
 
 def test_a_day_before_counting_began_says_so(operator, record, now):
     began = midnight_of(now) - 2 * DAY + 10 * HOUR
-    count(record, began, made=28)
+    count_in_hour(record, began, made=28)
 
     (group,) = numbers_of(record, "rule", midnight_of(began), now).groups
 
