@@ -56,6 +56,11 @@ TITLES = {
     503: N_("Not at the moment"),
 }
 """What a page says of an error above its details."""
+WORDS = {
+    404: N_("No page has this address: it was mistyped, or what stood here is gone."),
+    405: N_("A page at this address cannot be asked for so."),
+}
+"""What a page says where nobody has said more."""
 
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **extra: Any) -> Response:
@@ -97,7 +102,10 @@ def _on_http(error: HTTPException) -> Response | tuple[str, int] | HTTPException
     messages = getattr(error, "data", {}).get("messages")  # of webargs, by place and field
     if messages and not _is_for_people():
         return problem(status, "not what was expected", headers, errors=messages)
-    return _answer(status, error.description or HTTPStatus(status).phrase, headers)
+    detail = error.description or HTTPStatus(status).phrase
+    if _is_for_people() and detail == type(error).description:
+        detail = _(WORDS.get(status, detail))
+    return _answer(status, detail, headers)
 
 
 def _on_unavailable(error: RecordUnavailableError) -> Response | tuple[str, int]:
@@ -124,7 +132,8 @@ def _on_invalid(error: InvalidEventError) -> Response | tuple[str, int]:
 def _on_bug(error: Exception) -> Response | tuple[str, int]:
     kind, places = type(error).__name__, places_of(error)
     log.error("request.failed", route=_route(), method=request.method, kind=kind, places=places)
-    return _answer(500, "an error of ours; it is in the log")
+    detail = N_("an error of ours; it is in the log")
+    return _answer(500, _(detail) if _is_for_people() else detail)
 
 
 def _route() -> str | None:

@@ -22,6 +22,13 @@ def test_who_is_logged_in_has_the_ways_to_all_pages_on_an_error(operator, viewer
         assert len(page.root.findall(".//form[@role='search']")) == 1
 
 
+def test_an_address_that_is_none_is_told_in_the_language_of_who_looks(operator):
+    said = [operator.get("/nowhere", headers=SAME | {"Accept-Language": one}).text for one in ("en", "ru")]
+
+    assert "No page has this address" in said[0]
+    assert "опечатка, или того, что здесь было, больше нет" in said[1]
+
+
 def test_a_stranger_is_told_the_error_and_nothing_of_who_is_here(app):
     page = page_of(app.test_client(), "/nowhere", 404)
 
