@@ -255,8 +255,8 @@ def failover(fault: str, replicas: int, priorities: Sequence[int] = (100,)) -> s
     left = {state.value: counts.deliveries[state] for state in (State.SENDING, State.UNCERTAIN, State.DEAD)}
     return (
         f"{fault:29} {len(priorities)} replicas, {replicas} waited for: {len(senders.acknowledged):5} of {sent} "
-        f"acknowledged, {lost} lost, {twice} twice; nothing taken for {senders.longest_gap_s(at):.1f} s{noticed}; {left}, "
-        f"ledger {'balances' if not counts.imbalances else counts.imbalances}"
+        f"acknowledged, {lost} lost, {twice} twice; nothing taken for {senders.longest_gap_s(at):.1f} s{noticed}; "
+        f"{left}, ledger {'balances' if not counts.imbalances else counts.imbalances}"
     )
 
 
