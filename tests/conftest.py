@@ -23,6 +23,15 @@ from tests.support.folders import READ_TOKEN, SECRETS, WATCHED_RULE, WEB_SECRETS
 from tests.support.processes import Processes
 from tests.support.valkey import Valkey
 
+PATIENT_ROOMS = ("e2e", "changing", "delivering", "browser", "surviving", "failover", "steps")
+"""Their tests start processes and wait for them: begun first, so that a run does not end with one core at work."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The patient rooms in their order, then all others in theirs."""
+    rank = {name: number for number, name in enumerate(PATIENT_ROOMS)}
+    items.sort(key=lambda item: rank.get(item.path.parent.name, len(rank)))
+
 
 @pytest.fixture(scope="session")
 def shared_valkey() -> Iterator[Valkey]:

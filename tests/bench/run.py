@@ -1,6 +1,6 @@
 """`make bench`: every measurement in turn, or those that are named. Tables on stdout, progress on stderr.
 
-make bench                                      all of them, shortened, in some ten minutes
+make bench                                      all of them, shortened, in ten minutes at most
 make bench ARGS="receiving latency"             these
 make bench ARGS="--full --json var/bench.json"  with the numbers that the README promises; also as JSON
 make bench ARGS="readme"                        all of them, as the table of the README (--from FILE: of an earlier run)
@@ -56,7 +56,7 @@ PARTS = (
     Part("hot", (30, 110), "CPU of an event at the door, without a socket"),
     Part("reading", (8, 8), "how long a body of 100 KB is read, of each kind"),
     Part("latency", (10, 10), "from POST to recorded workflow id"),
-    Part("delivering", (50, 1200), "deliveries a second at a portal without limits, by 1, 2 and 4 workers"),
+    Part("delivering", (50, 120), "deliveries a second at a portal without limits, by 1, 2 and 4 workers"),
     Part("catching_up", (45, 200), "a portal's limit and what waits: how near the limit, beside fast-bitrix24"),
     Part("sizes", (20, 130), "bytes an event: waiting, final, packed"),
     Part("start", (25, 25), "how long serve, workers and up take until they are ready"),

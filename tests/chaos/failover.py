@@ -23,7 +23,10 @@ from typing import Self
 from redis.exceptions import RedisError
 
 from relay.core.errors import RecordUnavailableError
+from relay.core.ids import utc_now
 from relay.core.lifecycle import State
+from relay.store.portals.gate import Gate
+from relay.store.portals.setback import WENT_BACK
 from relay.store.record.record import Record
 from relay.store.redis.connection import connect
 from tests.chaos.stage import Sandbox, doubles, end, free_port, start, until
@@ -132,6 +135,7 @@ class Site:
             "REDIS_URL": redis_url,
             "RELAY_REPLICAS": str(replicas),
             "RELAY_CONFIG": str(config),
+            "RELAY_STATE": str(self.folder / "state"),
             "RELAY_PORT": str(self.port),
             "PORTAL_MAIN_WEBHOOK_URL": f"{self.sandbox.url}/rest/1/sandbox/",
         }
@@ -140,6 +144,7 @@ class Site:
             start(["workers"], environ, self.folder / "workers.log"),
         ]
         self.record = Record(connect(redis_url))
+        self.went_back = False
         until(self._answers, "the web process answers")
 
     def __enter__(self) -> Self:
@@ -157,8 +162,16 @@ class Site:
         return len(event_ids) - len(self.record.events(event_ids))
 
     def is_drained(self) -> bool:
-        """Whether nothing waits to be sent. What is `sending` after a failover lapses, and is asked about."""
+        """Whether nothing waits to be sent. What is `sending` after a failover lapses, and is asked about.
+
+        Where the relay has seen that the record went back, somebody resumes the portal: what may have been sent is
+        uncertain then, and stays so.
+        """
+        gate = Gate(self.record.redis, "main")
         try:
+            if gate.look().reason == WENT_BACK:
+                self.went_back = True
+                gate.resume(utc_now())
             counts = self.record.counts().deliveries
         except RecordUnavailableError:
             return False
@@ -238,11 +251,12 @@ def failover(fault: str, replicas: int, priorities: Sequence[int] = (100,)) -> s
         lost = site.lost(list(senders.acknowledged.values()))
         twice = doubles(site.sandbox.workflows())
         counts = site.record.counts()
+    noticed = ", went back" if site.went_back else ""
     left = {state.value: counts.deliveries[state] for state in (State.SENDING, State.UNCERTAIN, State.DEAD)}
     return (
         f"{fault:29} {len(priorities)} replicas, {replicas} waited for: {len(senders.acknowledged):5} of {sent} "
-        f"acknowledged, {lost} lost, {twice} twice; nothing taken for {senders.longest_gap_s(at):.1f} s; {left}, "
-        f"ledger {'balances' if not counts.imbalances else counts.imbalances}"
+        f"acknowledged, {lost} lost, {twice} twice; nothing taken for {senders.longest_gap_s(at):.1f} s{noticed}; "
+        f"{left}, ledger {'balances' if not counts.imbalances else counts.imbalances}"
     )
 
 

@@ -1,4 +1,4 @@
-"""A worker stands still at every point of a delivery for longer than the hard deadline, and goes on where it was.
+"""A worker stands still at every point of a delivery for longer than its claim lasts, and goes on where it was.
 
 Each point is a call of a socket: before what is sent, and before what is read. So many workers, each with a portal of
 its own, are stopped (SIGSTOP) side by side, the n-th before the n-th such call after it began to deliver. Meanwhile
@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from relay.configuration.settings import Settings
 from relay.core.events import OnUncertain
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
@@ -37,12 +38,12 @@ LINE = "  {name}: {{plan: standard, rate: 1000, burst: 1000, own_id: off, batch:
 
 def stop_at(point: int, file: Path) -> None:
     """Stop this process before the point-th call of a socket after it began to deliver; note where that is."""
-    state = {"began": False, "calls": 0}
+    state = {"thread": 0, "calls": 0}
 
     def look(frame: FrameType, event: str, argument: Any) -> None:
         if event == "call" and frame.f_code.co_name == BEGINS:
-            state["began"] = True
-        elif event == "c_call" and state["began"] and is_of_socket(argument):
+            state["thread"] = threading.get_ident()
+        elif event == "c_call" and state["thread"] == threading.get_ident() and is_of_socket(argument):
             state["calls"] += 1
             if state["calls"] == point:
                 sys.setprofile(None)
@@ -76,10 +77,10 @@ def where(frame: FrameType | None) -> str:
 
 def work_until(portal: str, point: int, file: Path) -> None:
     """What the processes run that are stopped: a worker of one portal, as the supervisor starts it."""
-    from workers.delivery.worker import work  # noqa: PLC0415 - only here
+    from workers.delivery.worker import addresses_of, work  # noqa: PLC0415 - only here
 
     stop_at(point, file)
-    work(portal, burst=False)
+    work(portal, addresses_of(Settings.from_environment(os.environ), portal), burst=False)
 
 
 def frozen(points: int) -> Iterator[str]:

@@ -21,9 +21,8 @@ POST = Post('{"id": 1, "text": "', '"}', {"Content-Type": "application/json", "X
 
 
 def waiting() -> str:
-    """The rows."""
-    if not need_wrk():
-        return "waiting: wrk is needed, and was not found: on Debian, apt-get install wrk"
+    """The rows. Raises MissingError."""
+    need_wrk()
     loads: dict[tuple[str, int], list[Load]] = {}
     folder = Path(tempfile.mkdtemp(prefix="relay-waiting-"))
     with ExitStack() as stack:
