@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from relay.core.phrases import phrase
+
 
 class DriftKind(StrEnum):
     """What does not fit."""
@@ -27,16 +29,17 @@ class DriftKind(StrEnum):
 
 WORDS = {
     DriftKind.NO_TEMPLATE: "the portal has no such template (or it is a robot's)",
-    DriftKind.OTHER_DOCUMENT: "the template is for {parameter}, the rule names a {document}",
-    DriftKind.REQUIRED: "the template requires {parameter}, the rule does not send it",
-    DriftKind.UNDECLARED: "the rule sends {parameter}, the template does not declare it",
-    DriftKind.NO_SCOPE: "the credential lacks the scope {parameter}: add it on the portal",
-    DriftKind.NO_KIND: "the portal has no {document}",
-    DriftKind.UNDESCRIBED: "the portal does not describe its {document}, and says {parameter}: a right, or its plan",
-    DriftKind.UNKNOWN_FIELD: "the portal knows no field {parameter} of a {document}",
-    DriftKind.READ_ONLY_FIELD: "nobody can write {parameter} of a {document}: the portal would leave it out",
-    DriftKind.REQUIRED_FIELD: "the portal requires {parameter} of a {document}, the rule does not write it",
-    DriftKind.NO_OWN_ID: "the portal does not look for {parameter} of a {document}: after a lost answer, "
+    DriftKind.OTHER_DOCUMENT: "the template is for %(parameter)s, the rule names a %(document)s",
+    DriftKind.REQUIRED: "the template requires %(parameter)s, the rule does not send it",
+    DriftKind.UNDECLARED: "the rule sends %(parameter)s, the template does not declare it",
+    DriftKind.NO_SCOPE: "the credential lacks the scope %(parameter)s: add it on the portal",
+    DriftKind.NO_KIND: "the portal has no %(document)s",
+    DriftKind.UNDESCRIBED: "the portal does not describe its %(document)s, and says %(parameter)s: a right, or its "
+    "plan",
+    DriftKind.UNKNOWN_FIELD: "the portal knows no field %(parameter)s of a %(document)s",
+    DriftKind.READ_ONLY_FIELD: "nobody can write %(parameter)s of a %(document)s: the portal would leave it out",
+    DriftKind.REQUIRED_FIELD: "the portal requires %(parameter)s of a %(document)s, the rule does not write it",
+    DriftKind.NO_OWN_ID: "the portal does not look for %(parameter)s of a %(document)s: after a lost answer, "
     "nobody could tell whether it was made",
     DriftKind.NO_LEADS: "the portal works without leads: it turns a new one into a deal at once",
 }
@@ -67,11 +70,18 @@ class Drift:
     @property
     def words(self) -> str:
         """What does not fit, without where."""
-        return WORDS[self.kind].format(parameter=self.parameter, document=self.document)
+        return phrase(WORDS[self.kind], parameter=self.parameter, document=self.document)
 
     def __str__(self) -> str:
-        where = f"step {self.step}" if self.step else f"template {self.template_id}"
-        return f"rule {self.rule}, {where}: {self.words}"
+        return self.sentence
+
+    @property
+    def sentence(self) -> str:
+        """Where it is, and what does not fit."""
+        if self.step:
+            return phrase("rule %(rule)s, step %(step)s: %(what)s", rule=self.rule, step=self.step, what=self.words)
+        place = {"rule": self.rule, "template": self.template_id}
+        return phrase("rule %(rule)s, template %(template)s: %(what)s", **place, what=self.words)
 
     def to_wire(self) -> dict[str, Any]:
         return asdict(self)

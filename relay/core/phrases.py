@@ -6,6 +6,7 @@ What is made here ends in logs, messages and terminals as it is; only relay/web/
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Self
 
 
@@ -29,6 +30,23 @@ class Phrase(str):
         return (self.message, self.values, self.plural, self.number)
 
 
+class Moment(str):
+    """A time as a value of a phrase: in UTC, and says so; a page says it in the zone of who looks."""
+
+    __slots__ = ("at",)
+    at: datetime
+
+    def __new__(cls, at: datetime) -> Self:
+        """As text, to the minute."""
+        made = super().__new__(cls, f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC")
+        made.at = at
+        return made
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        """What a copy is made of."""
+        return (self.at,)
+
+
 def phrase(message: str, **values: Any) -> Phrase:
     """A text with its values: `%(name)s` in the message. A value can be a phrase itself; a per cent sign is `%%`."""
     return Phrase(message, values)
@@ -37,3 +55,8 @@ def phrase(message: str, **values: Any) -> Phrase:
 def phrases(one: str, many: str, count: int, **values: Any) -> Phrase:
     """A text that depends on a number, which is `%(count)s` in it."""
     return Phrase(one, {"count": count, **values}, many, count)
+
+
+def verbatim(text: str) -> Phrase:
+    """A text that somebody else has written: it is the same in every language, also where it looks like one of ours."""
+    return Phrase("%(text)s", {"text": text})

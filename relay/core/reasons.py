@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from relay.core.events import Attempt
 from relay.core.lifecycle import Verdict
+from relay.core.phrases import phrase
 from relay.core.plan import StepKind
 
 _TOKEN = "The portal does not accept the credential. Make a new one, give it to the workers, then resume the portal."  # noqa: S105
@@ -187,7 +188,7 @@ def alert_words(kind: str, subject: str) -> str:
         case "portal_held":
             return explain(subject, Verdict.HELD) or subject
         case "uncertain":
-            return f"{subject} is left to a person"
+            return phrase("%(what)s is left to a person", what=subject)
         case "method_held":
             method, _, reason = subject.partition(": ")
             return f"{method} is refused: {explain(reason) or reason}"

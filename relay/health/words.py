@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from relay.core.labels import name_of_reason
+from relay.core.phrases import Moment, phrase, phrases
 from relay.health.assessment import Need, NeedCode
 from relay.store.portals.gate import BY_PERSON
 from relay.store.portals.setback import WENT_BACK
@@ -12,21 +14,44 @@ from relay.store.record.needs import Group
 
 BY_HAND = {BY_PERSON, WENT_BACK}
 """The reasons of a pause that nobody but a person ends."""
+UNTIL = "portal %(subject)s, until %(until)s"
+AHEAD = "this machine's clock is ahead of the record's, by which all goes: set the wrong one"
+LABELS: Mapping[NeedCode, str] = {
+    NeedCode.LEDGER: "the ledger does not balance",
+    NeedCode.DEAD: "dead: given up, and neither replayed nor left",
+    NeedCode.REJECTED: "rejected: a rule wanted them, and neither replayed nor left",
+    NeedCode.UNCERTAIN: "uncertain: only a person can tell whether they started",
+    NeedCode.OVERDUE: "overdue: the end of the workflow was not heard of in time",
+    NeedCode.HELD: "portal %(subject)s",
+    NeedCode.PAUSED: "portal %(subject)s",
+    NeedCode.METHOD: "%(method)s at portal %(subject)s",
+    NeedCode.WAITING: "the first in line waits for portal %(subject)s",
+    NeedCode.MEMORY: "of the record's memory is used; when it is full, senders are sent away",
+    NeedCode.ARCHIVE: "archive that cannot be written: until it can, nothing old is forgotten",
+    NeedCode.FAILOVER: "what a failover may forget: %(what)s",
+    NeedCode.SPOOLED: "kept on this machine's disk: acknowledged while the record was away, and not recorded yet",
+    NeedCode.CLOCK: "this machine's clock is behind the record's, by which all goes: set the wrong one",
+    NeedCode.SILENT: "no word from source %(subject)s",
+    NeedCode.FILES: "in changed files that %(process)s cannot use: those before stay in force",
+    NeedCode.PORTAL_REMOVED: "for portal %(subject)s, which portals.yaml no longer has: nobody sends them",
+    NeedCode.RULE_REMOVED: "of rule %(subject)s, which was removed: sent as they were made",
+}
+"""What stands beside the figure of a need, as the message of a phrase."""
 
 
 def figure_of(need: Need) -> str:
     """What stands large: how many, how long, or which state."""
     match need.code:
         case NeedCode.HELD | NeedCode.METHOD:
-            return "held"
+            return phrase("held")
         case NeedCode.PAUSED:
-            return "paused" if need.reason in BY_HAND else "backing off"
+            return phrase("paused") if need.reason in BY_HAND else phrase("backing off")
         case NeedCode.MEMORY:
             return f"{need.count}%"
         case NeedCode.WAITING | NeedCode.SILENT | NeedCode.CLOCK:
             return span_of(need.lasts or timedelta(0))
         case NeedCode.FILES:
-            return f"{need.count} mistake{'s' if need.count != 1 else ''}"
+            return phrases("%(count)s mistake", "%(count)s mistakes", need.count)
         case NeedCode.LEDGER:
             return str(len(need.details))
         case _:
@@ -35,27 +60,21 @@ def figure_of(need: Need) -> str:
 
 def label_of(need: Need) -> str:
     """What stands beside the figure."""
-    return {
-        NeedCode.LEDGER: "the ledger does not balance",
-        NeedCode.DEAD: "dead: given up, and neither replayed nor left",
-        NeedCode.REJECTED: "rejected: a rule wanted them, and neither replayed nor left",
-        NeedCode.UNCERTAIN: "uncertain: only a person can tell whether they started",
-        NeedCode.OVERDUE: "overdue: the end of the workflow was not heard of in time",
-        NeedCode.HELD: f"portal {need.subject}",
-        NeedCode.PAUSED: f"portal {need.subject}" + (f", until {need.until:%Y-%m-%d %H:%M} UTC" if need.until else ""),
-        NeedCode.METHOD: f"{_first(need)} at portal {need.subject}",
-        NeedCode.WAITING: f"the first in line waits for portal {need.subject}",
-        NeedCode.DRIFT: f"place{'s' if need.count != 1 else ''} where rules do not fit portal {need.subject}",
-        NeedCode.MEMORY: "of the record's memory is used; when it is full, senders are sent away",
-        NeedCode.ARCHIVE: "archive that cannot be written: until it can, nothing old is forgotten",
-        NeedCode.FAILOVER: "what a failover may forget: " + "; ".join(need.details)[:500],
-        NeedCode.SPOOLED: "kept on this machine's disk: acknowledged while the record was away, and not recorded yet",
-        NeedCode.CLOCK: f"this machine's clock is {need.reason} the record's, by which all goes: set the wrong one",
-        NeedCode.SILENT: f"no word from source {need.subject}",
-        NeedCode.FILES: f"in changed files that {_process(need.subject)} cannot use: those before stay in force",
-        NeedCode.PORTAL_REMOVED: f"for portal {need.subject}, which portals.yaml no longer has: nobody sends them",
-        NeedCode.RULE_REMOVED: f"of rule {need.subject}, which was removed: sent as they were made",
-    }[need.code]
+    if need.code is NeedCode.DRIFT:
+        return phrases(
+            "place where rules do not fit portal %(portal)s",
+            "places where rules do not fit portal %(portal)s",
+            need.count,
+            portal=need.subject,
+        )
+    return phrase(
+        _message_of(need),
+        subject=need.subject,
+        until=Moment(need.until) if need.until else "",
+        process=_process(need.subject),
+        method=_first(need),
+        what="; ".join(need.details)[:500],
+    )
 
 
 def sentence_of(need: Need) -> str:
@@ -104,9 +123,15 @@ def sentence_of_group(group: Group) -> str:
     return f"{counted} {group.state} ({name_of(group)})"
 
 
+def _message_of(need: Need) -> str:
+    if need.code is NeedCode.CLOCK and need.reason == "ahead of":
+        return AHEAD
+    return UNTIL if need.code is NeedCode.PAUSED and need.until else LABELS[need.code]
+
+
 def _of_pause(need: Need, lasts: str) -> str:
     if need.reason == BY_PERSON:
-        end = f"{need.until:%Y-%m-%d %H:%M} UTC" if need.until else "it is resumed"
+        end = Moment(need.until) if need.until else "it is resumed"
         return f"portal {need.subject} is paused by a person for {lasts}: nothing is sent until {end}"
     if need.reason == WENT_BACK:
         return f"portal {need.subject} is paused for {lasts}: {' '.join(need.details)}"
@@ -117,15 +142,20 @@ def _of_pause(need: Need, lasts: str) -> str:
 def span_of(span: timedelta) -> str:
     """A duration in its largest unit."""
     seconds = max(0, round(span.total_seconds()))
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
+    if seconds >= 2 * 86_400:
+        return phrase("%(count)s d", count=seconds // 86_400)
+    if seconds >= 2 * 3_600:
+        return phrase("%(count)s h", count=seconds // 3_600)
+    if seconds >= 2 * 60:
+        return phrase("%(count)s min", count=seconds // 60)
+    return phrase("%(count)s s", count=seconds)
 
 
 def _process(subject: str) -> str:
     side, _, host = subject.partition("@")
-    return f"the {'web process' if side == 'web' else side} on {host}"
+    if side == "web":
+        return phrase("the web process on %(host)s", host=host)
+    return phrase("the %(side)s on %(host)s", side=side, host=host)
 
 
 def _first(need: Need) -> str:

@@ -17,6 +17,7 @@ from relay.core.errors import InvalidEventError, LostRace, NotFoundError, Record
 from relay.core.events import Delivery, Event
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, utc_now
 from relay.core.lifecycle import FINAL, EventState, State
+from relay.core.phrases import phrase
 from relay.core.telemetry import get_logger
 from relay.core.watching import WatchState
 from relay.operations.operator_acts import OperatorActs, RefusedError
@@ -85,16 +86,18 @@ class BulkReplays:
         Raises RefusedError.
         """
         if wanted.state is not None and wanted.state not in STATES_OF[act]:
-            raise RefusedError(f"{act}: expected one of {', '.join(sorted(STATES_OF[act]))}")
+            raise RefusedError(
+                phrase("%(act)s: expected one of %(names)s", act=act, names=", ".join(sorted(STATES_OF[act])))
+            )
         if act is not BulkAct.REPLAY and not (note and wanted.state):
-            raise RefusedError(f"{act}: a state and a note are needed")
+            raise RefusedError(phrase("%(act)s: a state and a note are needed", act=act))
         # What the relay still looks into by itself, or what somebody has left before, is none of it.
         needs = wanted.needs or act is not BulkAct.REPLAY
         bounded = replace(wanted, until=wanted.until or utc_now(), needs=needs)
         rules = "current" if isinstance(wanted.state, EventState) else rules
         bulk = self._counted(Bulk(None, BulkState.RUNNING, rules, act=act, note=note, who=who), bounded)
         if not bulk.found:
-            raise RefusedError("the filter finds nothing that this can be done to")
+            raise RefusedError(phrase("the filter finds nothing that this can be done to"))
         begun = self.bulks.begin(bulk)
         self._log(begun, f"bulk {act}", "; ".join(filter(None, [note, _in_words(begun.wanted)])))
         return begun

@@ -11,6 +11,7 @@ from relay.core.errors import InvalidEventError, NoAddressError
 from relay.core.events import Delivery, Intent
 from relay.core.ids import new_delivery_id
 from relay.core.lifecycle import EventState, State
+from relay.core.phrases import phrase
 from relay.core.progress import go_on
 from relay.core.watching import Watched, watched_under
 from relay.rules import RuleBook
@@ -83,5 +84,7 @@ def deliveries_of(event_id: str, intents: Iterable[Intent], now: datetime, base:
 
 def _watched(base: str | None) -> Watched:
     if not base:
-        raise NoAddressError("RELAY_PUBLIC_URL is needed: the rule watches for the end, and its start has no address")
+        raise NoAddressError(
+            phrase("RELAY_PUBLIC_URL is needed: the rule watches for the end, and its start has no address")
+        )
     return watched_under(base)

@@ -23,6 +23,7 @@ from relay.core.errors import LostRace, RelayError
 from relay.core.events import Delivery, Event
 from relay.core.ids import EVENT_PREFIX, utc_now
 from relay.core.lifecycle import FINAL, State
+from relay.core.phrases import Phrase, phrase, phrases
 from relay.core.spellings import forms_of
 from relay.operations.numbers import NUMBER, is_same_number
 from relay.sources.charsets import guesses
@@ -54,7 +55,9 @@ class Needle:
     def __init__(self, value: str) -> None:
         text = value.strip().casefold()
         if len(text) < SHORTEST:
-            raise NotErasableError(f"a value of fewer than {SHORTEST} characters is in too much by chance")
+            raise NotErasableError(
+                phrase("a value of fewer than %(count)s characters is in too much by chance", count=SHORTEST)
+            )
         self._pattern = re.compile(rf"(?<![\w.+-]){re.escape(text)}(?![\w-])(?!\.\w)")
         digits = PUNCTUATION.sub("", text).lstrip("+") if PHONE.fullmatch(text) else ""
         self._phone = re.compile(rf"(?<!\d){digits}(?!\d)") if digits else None
@@ -93,12 +96,28 @@ class Traces:
         return bool(self.events or self.keys or self.entries or self.archived)
 
     def __str__(self) -> str:
-        events, deliveries = _counted(len(self.events), "event"), _counted(self.deliveries, "delivery", "deliveries")
-        entries, answers = _counted(len(self.entries), "entry", "entries"), _counted(len(self.keys), "kept answer")
-        text = f"{events} with {deliveries}, {entries} of logs, {answers}"
-        count = sum(len(ids) for ids in self.archived.values())
-        files = _counted(len(self.archived), "file")
-        return f"{text}, {_counted(count, 'archived event')} in {files}" if count else text
+        return self.in_words
+
+    @property
+    def in_words(self) -> Phrase:
+        """How much of each there is."""
+        here = phrase(
+            "%(events)s with %(deliveries)s, %(entries)s of logs, %(answers)s",
+            events=phrases("%(count)s event", "%(count)s events", len(self.events)),
+            deliveries=_deliveries(self.deliveries),
+            entries=phrases("%(count)s entry", "%(count)s entries", len(self.entries)),
+            answers=phrases("%(count)s kept answer", "%(count)s kept answers", len(self.keys)),
+        )
+        if not self.archived:
+            return here
+        return phrase(
+            "%(here)s, %(events)s in %(files)s",
+            here=here,
+            events=phrases(
+                "%(count)s archived event", "%(count)s archived events", sum(map(len, self.archived.values()))
+            ),
+            files=phrases("%(count)s file", "%(count)s files", len(self.archived)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +160,21 @@ class Eraser:
         Raises NotErasableError, ArchiveError, RecordUnavailableError.
         """
         if traces.open and not cancel:
-            still_open = _counted(len(traces.open), "delivery", "deliveries")
-            raise NotErasableError(f"{still_open} not final yet: to be given up first, with --cancel in a terminal")
+            raise NotErasableError(
+                phrase(
+                    "%(deliveries)s not final yet: to be given up first, with --cancel in a terminal",
+                    deliveries=_deliveries(len(traces.open)),
+                )
+            )
         # Alone with the archive, so that nothing that was read from the record before is written into it after.
         with self.archive.locked() if self.archive else nullcontext():
             for delivery in traces.open:
                 self._give_up(delivery)
             for event_id in traces.events:
                 if not self.record.prune(event_id):
-                    raise NotErasableError(f"{event_id} has a delivery that has moved meanwhile: run it again")
+                    raise NotErasableError(
+                        phrase("%(id)s has a delivery that has moved meanwhile: run it again", id=event_id)
+                    )
             if self.archive:
                 for path, ids in traces.archived.items():
                     self.archive.remove(path, ids)
@@ -214,15 +239,17 @@ class Eraser:
 
     def _give_up(self, delivery: Delivery) -> None:
         if delivery.state is State.SENDING:
-            raise NotErasableError(f"{delivery.id} is being sent at this moment: run it again in a minute")
+            raise NotErasableError(
+                phrase("%(id)s is being sent at this moment: run it again in a minute", id=delivery.id)
+            )
         try:
             self.record.settle(delivery, State.DEAD, self.clock(), reason="cancelled")
         except LostRace:
-            raise NotErasableError(f"{delivery.id} has moved meanwhile: run it again") from None
+            raise NotErasableError(phrase("%(id)s has moved meanwhile: run it again", id=delivery.id)) from None
 
 
-def _counted(count: int, one: str, many: str = "") -> str:
-    return f"{count} {one if count == 1 else many or one + 's'}"
+def _deliveries(count: int) -> Phrase:
+    return phrases("%(count)s delivery", "%(count)s deliveries", count)
 
 
 def _texts_of(event: Event, deliveries: Iterable[Delivery]) -> list[str]:

@@ -13,6 +13,7 @@ from relay.core.errors import IllegalTransitionError, LostRace, NotFoundError, R
 from relay.core.events import Delivery
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State, advance
+from relay.core.phrases import phrase
 from relay.core.plan import How
 from relay.core.progress import finish_step
 from relay.operations.replay import Replayer
@@ -65,7 +66,13 @@ class OperatorActs:
         """
         delivery = self.record.delivery(delivery_id)
         if delivery.state is not State.UNCERTAIN:
-            raise RefusedError(f"{delivery_id} is {delivery.state}: only an uncertain delivery is settled by a person")
+            raise RefusedError(
+                phrase(
+                    "%(delivery_id)s is %(state)s: only an uncertain delivery is settled by a person",
+                    delivery_id=delivery_id,
+                    state=delivery.state,
+                )
+            )
         # The note is in the audit log: reasons are words that are counted and indexed.
         if state is State.STARTED and delivery.next_step:
             self._go_on(delivery)
@@ -80,7 +87,13 @@ class OperatorActs:
         """Give up a delivery that still waits. Raises NotFoundError, RefusedError."""
         delivery = self.record.delivery(delivery_id)
         if delivery.state not in {State.PENDING, State.RETRYING}:
-            raise RefusedError(f"{delivery_id} is {delivery.state}: only a waiting delivery is cancelled")
+            raise RefusedError(
+                phrase(
+                    "%(delivery_id)s is %(state)s: only a waiting delivery is cancelled",
+                    delivery_id=delivery_id,
+                    state=delivery.state,
+                )
+            )
         self._move(delivery, State.DEAD, "cancelled")
         self._log(who, "cancel", delivery_id, note)
         return self.record.delivery(delivery_id)
@@ -93,7 +106,9 @@ class OperatorActs:
         self.record.delivery(delivery_id)
         if not self.record.leave(delivery_id):
             wanted = "only a delivery that is dead or overdue, and that nobody has dealt with, is left"
-            raise RefusedError(f"{delivery_id} needs nobody: {wanted}")
+            raise RefusedError(
+                phrase("%(delivery_id)s needs nobody: %(wanted)s", delivery_id=delivery_id, wanted=wanted)
+            )
         self._log(who, "leave", delivery_id, note)
         return self.record.delivery(delivery_id)
 
@@ -101,27 +116,34 @@ class OperatorActs:
         """Acknowledge a rejected event: it stays so, and is no longer a need. Raises NotFoundError, RefusedError."""
         self.record.event(event_id)
         if not self.record.leave(event_id):
-            raise RefusedError(f"{event_id} needs nobody: only a rejected event that nobody has dealt with is left")
+            raise RefusedError(
+                phrase(
+                    "%(event_id)s needs nobody: only a rejected event that nobody has dealt with is left",
+                    event_id=event_id,
+                )
+            )
         self._log(who, "leave", event_id, note)
 
     def reveal_secret(self, source: str, who: str) -> str:
         """The secret that a source's sender gave, to the first person who asks. Raises RefusedError."""
         secret = self.store.senders.reveal_secret(source, self.clock())
         if secret is None:
-            raise RefusedError(f"the sender of {source} has given no secret, or somebody has seen it before")
+            raise RefusedError(
+                phrase("the sender of %(source)s has given no secret, or somebody has seen it before", source=source)
+            )
         self._log(who, "reveal secret", source)
         return secret
 
     def forget_secret(self, source: str, who: str) -> None:
         """Forget the secret that a source's sender gave: its next handshake gives another. Raises RefusedError."""
         if not self.store.senders.forget_secret(source):
-            raise RefusedError(f"the sender of {source} has given no secret")
+            raise RefusedError(phrase("the sender of %(source)s has given no secret", source=source))
         self._log(who, "forget secret", source)
 
     def pause(self, portal: str, who: str, until: datetime | None = None) -> None:
         """Send nothing to a portal until it is resumed, or until this time. Raises RefusedError."""
         if until and until <= self.clock():
-            raise RefusedError("this time has passed: expected one that is still to come")
+            raise RefusedError(phrase("this time has passed: expected one that is still to come"))
         self.store.portal(portal).gate.pause_by_person(self.clock(), until)
         self._log(who, "pause", portal, f"until {until:%Y-%m-%d %H:%M} UTC" if until else "")
 
@@ -133,7 +155,7 @@ class OperatorActs:
     def test_channel(self, channel: str, who: str) -> None:
         """Have a worker send a test over a channel of alerts. Raises NotFoundError."""
         if channel not in {one.name for one in self.store.operators.channels(self.clock())}:
-            raise NotFoundError(f"no worker has a channel {channel!r}")
+            raise NotFoundError(phrase("no worker has a channel %(channel)r", channel=channel))
         self.store.operators.ask_test(channel)
         self._log(who, "test alert", channel)
 
@@ -152,10 +174,10 @@ class OperatorActs:
     def end_workflow(self, workflow_id: str, who: str, act: str) -> Question:
         """Ask the portal to terminate or kill a workflow that the relay has started. Raises RefusedError."""
         if act not in METHODS:
-            raise RefusedError(f"expected one of {', '.join(METHODS)}")
+            raise RefusedError(phrase("expected one of %(names)s", names=", ".join(METHODS)))
         delivery_id = self.record.delivery_of_workflow(workflow_id)
         if delivery_id is None:
-            raise RefusedError("the relay has started no such workflow")
+            raise RefusedError(phrase("the relay has started no such workflow"))
         portal = self.record.delivery(delivery_id).call.portal
         question = self.store.questions.ask(portal, Asked(act), workflow_id, self.clock())
         self._log(who, act, workflow_id, delivery_id)
@@ -174,9 +196,9 @@ class OperatorActs:
         except IllegalTransitionError as error:
             raise RefusedError(str(error)) from None
         except WorkflowTaken:
-            raise RefusedError("this workflow is on record as started by another delivery") from None
+            raise RefusedError(phrase("this workflow is on record as started by another delivery")) from None
         except LostRace:
-            raise RefusedError(f"{delivery.id} has moved meanwhile: look again") from None
+            raise RefusedError(phrase("%(id)s has moved meanwhile: look again", id=delivery.id)) from None
 
     def _log(self, who: str, what: str, subject: str, note: str = "") -> None:
         if self.is_logged:

@@ -12,6 +12,7 @@ from typing import Any
 
 from relay.core.entities import COMMUNICATIONS, DYNAMIC, SOUGHT_BY, WITH_COMMUNICATIONS
 from relay.core.errors import NotFoundError
+from relay.core.phrases import phrase, verbatim
 from relay.core.templates import PortalTemplate, TemplateParameter
 from relay.operations.drafting import Node, Tree, equals, take, type_of
 from relay.operations.rule_text import content_of, filled, has, line, put
@@ -66,21 +67,34 @@ def slots_of(text: str, template: PortalTemplate | None) -> Slots:
     written = _map_in(content, "start", "parameters")
     declared = template.parameters if template else ()
     parameters = [
-        Slot(f"{PARAMETER}{one.id}", one.title, _described(one), _shown(written.get(one.id)), one.is_required)
+        Slot(
+            f"{PARAMETER}{one.id}",
+            verbatim(one.title),
+            verbatim(_described(one)),
+            _shown(written.get(one.id)),
+            one.is_required,
+        )
         for one in declared
     ]
     others = [name for name in written if name not in {one.id for one in declared}]
-    unknown = "the template has no such parameter" if template else ""
+    unknown = phrase("the template has no such parameter") if template else ""
     parameters += [
-        Slot(f"{PARAMETER}{name}", name, unknown, _shown(written[name]), is_odd=bool(template)) for name in others
+        Slot(f"{PARAMETER}{name}", verbatim(name), unknown, _shown(written[name]), is_odd=bool(template))
+        for name in others
     ]
     document = _map_in(content, "start").get("document_id")
     return Slots(
         (
-            Slot(DOCUMENT, f"Document: {kind}", "the number of one that exists", _shown(document), is_required=True),
+            Slot(
+                DOCUMENT,
+                phrase("Document: %(kind)s", kind=kind),
+                phrase("the number of one that exists"),
+                _shown(document),
+                is_required=True,
+            ),
             *parameters,
-            Slot(WHEN, "Only when", "for events like this one", _shown(content.get("when"))),
-            Slot(VALUE, "A value by itself", "to write into texts by its name"),
+            Slot(WHEN, phrase("Only when"), phrase("for events like this one"), _shown(content.get("when"))),
+            Slot(VALUE, phrase("A value by itself"), phrase("to write into texts by its name")),
         ),
         tuple(_first(content, kind)),
     )
@@ -106,7 +120,7 @@ def place(text: str, node: Node, slot: str, template: PortalTemplate | None) -> 
         text, name = take(text, node)
         text = put(text, ("make", kind, kind, name_of_field), filled(name))
         return _joined(put(text, ("start", "document_id"), f"{{{kind}: {filled(kind)}}}"), kind)
-    raise NotFoundError(f"no place {slot!r} in this rule")
+    raise NotFoundError(phrase("no place %(slot)r in this rule", slot=slot))
 
 
 def choose(text: str, template: PortalTemplate, tree: Tree | None) -> str:
@@ -178,12 +192,22 @@ def _joined(text: str, kind: str) -> str:
 def _first(content: Mapping[str, Any], kind: str) -> Iterable[Slot]:
     found = _map_in(content, "find", CLIENT, ABOUT)
     for name in SOUGHT_BY:
-        yield Slot(f"{FIND}{name}", f"Find a contact by {name}", "before the start", _shown(found.get(name)))
+        yield Slot(
+            f"{FIND}{name}",
+            phrase("Find a contact by %(name)s", name=name),
+            phrase("before the start"),
+            _shown(found.get(name)),
+        )
     if kind in MADE:
         made = _map_in(content, "make", kind, kind)
         offered = (*MADE[kind], *(COMMUNICATIONS[:2] if kind in WITH_COMMUNICATIONS else ()))
         for name in dict.fromkeys((*offered, *made)):
-            yield Slot(f"{MAKE}{name}", f"Make a {kind}: {name}", "before the start", _shown(made.get(name)))
+            yield Slot(
+                f"{MAKE}{name}",
+                phrase("Make a %(kind)s: %(name)s", kind=kind, name=name),
+                phrase("before the start"),
+                _shown(made.get(name)),
+            )
 
 
 def _map_in(content: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from relay.core.errors import InvalidEventError, RelayError
 from relay.core.events import Event
 from relay.core.ids import new_event_id, utc_now
 from relay.core.lifecycle import EventState
+from relay.core.phrases import phrase
 from relay.core.places import shown, steps_in
 from relay.core.plan import STOP, Plan, Step, StepKind
 from relay.operations.batches import contexts_of
@@ -118,10 +119,12 @@ def read_given(texts: Iterable[str], rules: Iterable[Rule]) -> Given:
     given: dict[str, int | None] = {}
     for text in texts:
         if not (match := _GIVEN.fullmatch(text.strip())):
-            raise RelayError(f"{text!r}: expected what a step comes to, such as client=17 or client=nothing")
+            raise RelayError(
+                phrase("%(text)r: expected what a step comes to, such as client=17 or client=nothing", text=text)
+            )
         given[match[1]] = None if match[2] == "nothing" else int(match[2])
     for name, fault in faults_in(given, rules).items():
-        raise RelayError(f"{name}: {fault}")
+        raise RelayError(phrase("%(name)s: %(why)s", name=name, why=fault))
     return given
 
 

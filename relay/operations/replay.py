@@ -27,6 +27,7 @@ from relay.core.errors import (
 from relay.core.events import Delivery, Event, Intent
 from relay.core.ids import EVENT_PREFIX, new_event_id, utc_now
 from relay.core.lifecycle import FINAL, EventState
+from relay.core.phrases import phrase
 from relay.core.plan import How, StepKind
 from relay.operations.batches import contexts_of
 from relay.operations.deciding import decide, deliveries_of
@@ -86,7 +87,9 @@ class Replayer:
             return self._replay_event(self._record.event(wanted), bulk_id)
         old = self._record.delivery(wanted)
         if old.state not in FINAL:
-            raise NotReplayableError(f"{old.id} is {old.state}: only what is dead or started is replayed")
+            raise NotReplayableError(
+                phrase("%(id)s is %(state)s: only what is dead or started is replayed", id=old.id, state=old.state)
+            )
         event = self._record.event(old.event_id)
         intent = self._current(event, old.rule) if current_rules else _original(old)
         intent = _carried(intent, self._last_with_plan(old))
@@ -106,9 +109,13 @@ class Replayer:
         old = None if is_event else self._record.delivery(wanted)
         event = self._record.event(old.event_id if old else wanted)
         if old and old.state not in FINAL:
-            raise NotReplayableError(f"{old.id} is {old.state}: only what is dead or started is replayed")
+            raise NotReplayableError(
+                phrase("%(id)s is %(state)s: only what is dead or started is replayed", id=old.id, state=old.state)
+            )
         if old is None and event.deliveries:
-            raise NotReplayableError(f"{event.id} has deliveries: replay one of {', '.join(event.deliveries)}")
+            raise NotReplayableError(
+                phrase("%(id)s has deliveries: replay one of %(names)s", id=event.id, names=", ".join(event.deliveries))
+            )
         self._contexts(event)  # that the original can be read at all
         own = edit_of(event, body, utc_now())
         if old:
@@ -119,7 +126,7 @@ class Replayer:
         errors = {name: messages for one in decisions for name, messages in one.errors.items()}
         if errors:
             raise InvalidEventError(errors)
-        raise NotReplayableError(f"no rule of today wants {event.id} with this body")
+        raise NotReplayableError(phrase("no rule of today wants %(id)s with this body", id=event.id))
 
     def replay_edited(self, wanted: str, body: bytes) -> list[Delivery]:
         """Replay with an edited body, which is kept as an event of its own. Raises what `replay` raises.
@@ -143,12 +150,14 @@ class Replayer:
         event = own.decided(EventState.ACCEPTED, None, {}, tuple(one.id for one in made), person_keys)
         receipt = Collector(self._record).record(Entry(event, made, digest, EDITED_ONCE))
         if receipt.duplicate:
-            raise NotReplayableError(f"this has been done before: it is {receipt.event_id}")
+            raise NotReplayableError(phrase("this has been done before: it is %(event_id)s", event_id=receipt.event_id))
         return made
 
     def _replay_event(self, event: Event, bulk_id: str | None) -> list[Delivery]:
         if event.deliveries:
-            raise NotReplayableError(f"{event.id} has deliveries: replay one of {', '.join(event.deliveries)}")
+            raise NotReplayableError(
+                phrase("%(id)s has deliveries: replay one of %(names)s", id=event.id, names=", ".join(event.deliveries))
+            )
         contexts = self._contexts(event)
         decisions = [decide(self._rules, event.source, context) for context in contexts]
         intents = [intent for one in decisions for intent in one.intents]
@@ -156,7 +165,7 @@ class Replayer:
             for one in decisions:
                 if one.errors:
                     raise InvalidEventError(one.errors)
-            raise NotReplayableError(f"no rule of today wants {event.id}")
+            raise NotReplayableError(phrase("no rule of today wants %(id)s", id=event.id))
         personal = [value for one in decisions for value in one.personal]
         if self._persons:  # an earlier version has not looked for them at the door
             personal += [value for context in contexts for value in persons_in(context["body"])]
@@ -166,9 +175,18 @@ class Replayer:
         rule = self._rules.get(rule_name)
         wanting = [context for context in self._contexts(event) if rule.matches(context)]
         if not wanting:
-            raise NotReplayableError(f"the rule {rule_name} of today does not want {event.id}")
+            raise NotReplayableError(
+                phrase("the rule %(rule_name)s of today does not want %(id)s", rule_name=rule_name, id=event.id)
+            )
         if len(wanting) > 1:
-            raise NotReplayableError(f"{event.id} holds {len(wanting)} entries that the rule {rule_name} wants")
+            raise NotReplayableError(
+                phrase(
+                    "%(id)s holds %(count)s entries that the rule %(rule_name)s wants",
+                    id=event.id,
+                    count=len(wanting),
+                    rule_name=rule_name,
+                )
+            )
         return rule.to_intent(wanting[0])
 
     def _last_with_plan(self, delivery: Delivery) -> Delivery | None:
@@ -182,29 +200,39 @@ class Replayer:
     def _contexts(self, event: Event) -> list[dict[str, object]]:
         """What rules see of the event, as its source reads it today; of a batch that is one event, of each entry."""
         if event.source not in self._sources:
-            raise NotFoundError(f"the source {event.source} of {event.id} is no longer configured")
+            raise NotFoundError(
+                phrase("the source %(source)s of %(id)s is no longer configured", source=event.source, id=event.id)
+            )
         if removed_at := event.body_removed_at:
             raise NotReplayableError(
-                f"the body of {event.id} was removed on {removed_at:%Y-%m-%d} (RELAY_BODY_DAYS): today's rules have "
-                "nothing to read; a delivery can be replayed as it was (original)"
+                phrase(
+                    "the body of %(id)s was removed on %(day)s (RELAY_BODY_DAYS): today's rules have nothing to read; "
+                    "a delivery can be replayed as it was (original)",
+                    id=event.id,
+                    day=f"{removed_at:%Y-%m-%d}",
+                )
             )
         if event.state is EventState.REFUSED or is_lost(event):
-            raise NotReplayableError(f"{event.id} cannot be read: its body was not kept")
+            raise NotReplayableError(phrase("%(id)s cannot be read: its body was not kept", id=event.id))
         try:
             return contexts_of(self._sources[event.source], event)
         except (UnreadableError, UnsupportedTypeError) as error:
-            raise NotReplayableError(f"{event.id} cannot be read, as its source is configured today: {error}") from None
+            raise NotReplayableError(
+                phrase("%(id)s cannot be read, as its source is configured today: %(why)s", id=event.id, why=str(error))
+            ) from None
 
     def _add(
         self, event: Event, old: Delivery | None, fresh: list[Delivery], personal: Sequence[str], bulk_id: str | None
     ) -> list[Delivery]:
         if personal and self._persons is None:
-            raise NotReplayableError("RELAY_SECRET_KEY is needed: without it, its person could not be found again")
+            raise NotReplayableError(
+                phrase("RELAY_SECRET_KEY is needed: without it, its person could not be found again")
+            )
         person_keys = self._persons.keys_of(personal) if self._persons else ()
         try:
             self._record.replay(event, old, fresh, person_keys, bulk_id)
         except LostRace as error:
-            raise NotReplayableError(f"{error} has been replayed before") from None
+            raise NotReplayableError(phrase("%(why)s has been replayed before", why=str(error))) from None
         return fresh
 
 

@@ -24,6 +24,7 @@ from relay.configuration.mistakes import Mistakes
 from relay.configuration.texts import instead_of_files, yaml_files
 from relay.core.errors import ChangedError, ConfigError, Mistake, NotFoundError, NotWritableError
 from relay.core.ids import utc_now
+from relay.core.phrases import phrase
 from relay.operations.configure import load_config
 from relay.store import Store
 from relay.store.operators.audit_log import Act
@@ -65,7 +66,7 @@ class RuleFiles:
         path = self._path_of(name)
         text = _text_of(path) if path else None
         if path is None or text is None:
-            raise NotFoundError(f"no rule {name!r} in {self._folder}")
+            raise NotFoundError(phrase("no rule %(name)r in %(folder)s", name=name, folder=self._folder))
         return RuleText(name, path.name, text)
 
     def mistakes_in(self, name: str, text: str) -> list[Mistake]:
@@ -109,7 +110,7 @@ class RuleFiles:
     def _put(self, path: Path, name: str, text: str | None, who: str, expected: str | None) -> RuleChange:
         before = _text_of(path)
         if (None if before is None else digest_of(before)) != expected:
-            raise ChangedError(f"{path} was changed since you read it: nothing was written")
+            raise ChangedError(phrase("%(path)s was changed since you read it: nothing was written", path=path))
         change = RuleChange(utc_now(), who, name, path.name, before, text)
         if text == before:
             return change
@@ -211,7 +212,9 @@ def _lock(descriptor: int, folder: Path) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > late:
-                raise NotWritableError(f"{folder}: somebody else is writing there: try again") from None
+                raise NotWritableError(
+                    phrase("%(folder)s: somebody else is writing there: try again", folder=folder)
+                ) from None
             time.sleep(0.02)
         except OSError as error:
             raise _not_writable(folder, error) from None
@@ -263,4 +266,4 @@ def _text_of(path: Path) -> str | None:
 
 
 def _not_writable(path: Path, error: OSError) -> NotWritableError:
-    return NotWritableError(f"{path}: {error.strerror or type(error).__name__}")
+    return NotWritableError(phrase("%(path)s: %(why)s", path=path, why=error.strerror or type(error).__name__))

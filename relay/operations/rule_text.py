@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from relay.core.errors import RelayError
+from relay.core.phrases import phrase
 
 ORDER = ("name", "source", "when", "on_uncertain", "order_by", "extract", "find", "make", "trigger", "start")
 IN_START = ("portal", "template_id", "document_id", "parameters", "watch")
@@ -117,16 +118,18 @@ def _escaped(character: str) -> str:
 
 def _root(text: str) -> yaml.MappingNode | None:
     if len(text) > LONGEST_TEXT:
-        raise UneditableError(f"a rule has at most {LONGEST_TEXT} characters here")
+        raise UneditableError(phrase("a rule has at most %(longest_text)s characters here", longest_text=LONGEST_TEXT))
     try:
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise UneditableError("a text with aliases is not edited by a click")
+            raise UneditableError(phrase("a text with aliases is not edited by a click"))
         root = yaml.compose(text, Loader=yaml.BaseLoader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
-        raise UneditableError("the text is not valid YAML: mend it first", mark.line + 1 if mark else 0) from None
+        raise UneditableError(
+            phrase("the text is not valid YAML: mend it first"), mark.line + 1 if mark else 0
+        ) from None
     if root is not None and not isinstance(root, yaml.MappingNode):
-        raise UneditableError("the text is no map of keys: expected `name: …` and so on")
+        raise UneditableError(phrase("the text is no map of keys: expected `name: …` and so on"))
     return root
 
 
@@ -135,7 +138,7 @@ def _child(node: yaml.Node, key: str) -> tuple[yaml.Node, yaml.Node] | None:
     if not isinstance(node, yaml.MappingNode):
         if _is_empty(node):
             return None
-        raise UneditableError(f"{key} cannot be put into what stands there: expected a map")
+        raise UneditableError(phrase("%(key)s cannot be put into what stands there: expected a map", key=key))
     return next(((name, value) for name, value in node.value if name.value == key), None)
 
 
@@ -146,7 +149,7 @@ def _is_empty(node: yaml.Node) -> bool:
 def _insert(text: str, node: yaml.Node, place: Sequence[str], value: str, order: Sequence[str]) -> str:
     """Into a map that has not the first of these keys. order: in which its keys stand."""
     if not isinstance(node, yaml.MappingNode):
-        raise UneditableError(f"{place[0]} cannot be put into what stands there: expected a map")
+        raise UneditableError(phrase("%(place)s cannot be put into what stands there: expected a map", place=place[0]))
     if node.flow_style:
         at = node.end_mark.index - 1
         head = text[:at].rstrip()

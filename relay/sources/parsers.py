@@ -11,6 +11,7 @@ import re
 from typing import Any, NoReturn
 
 from relay.core.errors import UnreadableError, UnsupportedTypeError, WrongCharsetError
+from relay.core.phrases import phrase
 from relay.sources.charsets import UTF_8, by_charset, decode, read_text
 from relay.sources.forms import MAX_DEPTH, MAX_VALUES, parameters, read_multipart, read_urlencoded
 
@@ -54,7 +55,7 @@ def parse_body(
     if kind is None:
         raise UnsupportedTypeError(_refusal(content_type))
     if not body:
-        raise UnreadableError("no body")
+        raise UnreadableError(phrase("no body"))
     if kind == MULTIPART:
         return read_multipart(body, content_type, fallback_charset)
     charset = parameters(content_type).get("charset") or None
@@ -113,7 +114,7 @@ def _json_instead(body: bytes, charset: str | None, fallback: str | None, most_v
 def _refuse_unnamed(body: bytes) -> NoReturn:
     if _begins_as_json(body):
         read_json(body)
-    raise UnsupportedTypeError(f"no content type: {_EXPECTED}")
+    raise UnsupportedTypeError(phrase("no content type: %(expected)s", expected=_EXPECTED))
 
 
 def read_json(body: bytes, charset: str = UTF_8, most_values: int = MAX_VALUES) -> Any:
@@ -130,7 +131,7 @@ def _loaded(text: str, most_values: int) -> Any:
     try:
         content = _DECODER.decode(text)
     except RecursionError:
-        raise UnreadableError(f"deeper than {MAX_DEPTH} levels") from None
+        raise UnreadableError(phrase("deeper than %(max_depth)s levels", max_depth=MAX_DEPTH)) from None
     # The punctuation tells whether there is room for too much, and the escapes whether there are such characters.
     if text.count("[") + text.count("{") > MAX_DEPTH or _may_hold(text, most_values):
         check_size(content, most_values)
@@ -157,12 +158,12 @@ def _fault(error: ValueError) -> str:
 def _finite(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        raise UnreadableError("a number that is too large")
+        raise UnreadableError(phrase("a number that is too large"))
     return number
 
 
 def _refuse(_name: str) -> NoReturn:
-    raise UnreadableError("NaN and Infinity are not JSON")
+    raise UnreadableError(phrase("NaN and Infinity are not JSON"))
 
 
 _DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse)
@@ -175,7 +176,13 @@ def check_size(content: Any, most_values: int) -> None:
         value, depth = waiting.pop()
         values += len(value)
         if depth > MAX_DEPTH or values > most_values:
-            raise UnreadableError(f"deeper than {MAX_DEPTH} levels or more than {most_values} values")
+            raise UnreadableError(
+                phrase(
+                    "deeper than %(max_depth)s levels or more than %(most_values)s values",
+                    max_depth=MAX_DEPTH,
+                    most_values=most_values,
+                )
+            )
         members = value.values() if isinstance(value, dict) else value
         waiting += [(inner, depth + 1) for inner in members if isinstance(inner, _CONTAINERS)]
 
@@ -197,6 +204,6 @@ def _check_text(text: str) -> None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise UnreadableError("half a surrogate pair") from None
+        raise UnreadableError(phrase("half a surrogate pair")) from None
     if "\0" in text:
-        raise UnreadableError("a NUL character")
+        raise UnreadableError(phrase("a NUL character"))

@@ -15,13 +15,14 @@ from typing import Any
 from relay.configuration.mistakes import Mistakes
 from relay.core.errors import UnreadableError, UnsupportedTypeError
 from relay.core.events import Event
+from relay.core.phrases import phrase
 from relay.sources.profile_files import OWN_PROFILES, Profile, Profiles
 from relay.sources.source import INBOX, Source
 
 ENOUGH = 3
 """Points from which on an event looks like a profile."""
 SHOWN = 3
-UNKNOWN = (
+UNKNOWN = phrase(
     "It looks like no sender that the relay knows. Give it a source with the proof that its documentation speaks of, "
     "or with a token: config/README.md, How a sender proves itself."
 )

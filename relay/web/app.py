@@ -30,6 +30,7 @@ from relay.web.language import speak
 from relay.web.plain_way import PLAIN_WAY, PlainWay
 from relay.web.services import SERVICES, Services, services_of
 from relay.web.short_way import ShortWay
+from relay.web.zone import tell_time
 
 log = get_logger()
 
@@ -65,6 +66,7 @@ def create_app(settings: Settings | None = None, *, or_last: bool = False) -> Fl
     )
     app.extensions[SERVICES] = _furnish(settings, loaded, store, in_force)
     speak(app)
+    tell_time(app)
     problems.register(app)
     for blueprint in (hooks.blueprint, done.blueprint, ops.blueprint, dashboard.blueprint):
         app.register_blueprint(blueprint)

@@ -19,7 +19,8 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from flask import Flask, g, has_request_context, request
 
-from relay.core.phrases import Phrase
+from relay.core.phrases import Moment, Phrase
+from relay.web.zone import typed
 
 ENGLISH = "en"
 COOKIE = "language"
@@ -43,12 +44,13 @@ def speak(app: Flask) -> None:
 
 def _(text: str, **values: Any) -> str:
     """A text of the code, with values for its `%(name)s`."""
-    return _filled(_catalogue().gettext(text), values)
+    found = _catalogue().gettext(text)
+    return found % _spoken(values) if values else found
 
 
 def ngettext(one: str, many: str, count: int, **values: Any) -> str:
     """A text that depends on a number, which is `%(count)s` in it."""
-    return _filled(_catalogue().ngettext(one, many, count), {"count": count, **values})
+    return _catalogue().ngettext(one, many, count) % _spoken({"count": count, **values})
 
 
 def N_(text: str) -> str:  # noqa: N802 - gettext's own name for it
@@ -63,13 +65,17 @@ def say(text: Any) -> str:
     """
     catalogue = _catalogue()
     if isinstance(text, Phrase):
-        values = {name: say(value) if isinstance(value, Phrase) else value for name, value in text.values.items()}
         if text.plural:
-            return catalogue.ngettext(text.message, text.plural, text.number) % values
-        return catalogue.gettext(text.message) % values
+            return catalogue.ngettext(text.message, text.plural, text.number) % _spoken(text.values)
+        return catalogue.gettext(text.message) % _spoken(text.values)
     if isinstance(text, Enum):
         return catalogue.pgettext(type(text).__name__, str(text.value))
     return catalogue.gettext(text) if text else ""
+
+
+def said(error: Exception) -> str:
+    """What an error says."""
+    return say(error.args[0]) if error.args and isinstance(error.args[0], Phrase) else str(error)
 
 
 def language_now() -> str:
@@ -110,8 +116,14 @@ def _catalogue() -> gettext.NullTranslations:
     return catalogues().get(language_now(), _AS_WRITTEN)
 
 
-def _filled(text: str, values: Mapping[str, Any]) -> str:
-    return text % values if values else text
+def _spoken(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _spoken_value(value) for name, value in values.items()}
+
+
+def _spoken_value(value: Any) -> Any:
+    if isinstance(value, Moment):
+        return typed(value.at)
+    return say(value) if isinstance(value, Phrase | Enum) else value
 
 
 _AS_WRITTEN = gettext.NullTranslations()

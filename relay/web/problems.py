@@ -30,7 +30,7 @@ from relay.core.telemetry import get_logger, places_of
 from relay.operations.operator_acts import RefusedError
 from relay.operations.replay import NotReplayableError
 from relay.web.auth.guard import identify
-from relay.web.language import N_, _
+from relay.web.language import N_, _, said
 from relay.web.services import services
 
 log = get_logger()
@@ -108,7 +108,7 @@ def _on_unavailable(error: RecordUnavailableError) -> Response | tuple[str, int]
 
 
 def _on_known(status: int, error: RelayError) -> Response | tuple[str, int]:
-    return _answer(status, str(error))
+    return _answer(status, said(error) if _is_for_people() else str(error))
 
 
 def _on_problem(error: ProblemError) -> Response | tuple[str, int]:
@@ -117,7 +117,7 @@ def _on_problem(error: ProblemError) -> Response | tuple[str, int]:
 
 def _on_invalid(error: InvalidEventError) -> Response | tuple[str, int]:
     if _is_for_people():
-        return _answer(422, f"the rule cannot be filled: {error}")
+        return _answer(422, _("the rule cannot be filled: %(why)s", why=str(error)))
     return problem(422, "the rule cannot be filled", errors=error.errors)
 
 

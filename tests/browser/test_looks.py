@@ -170,6 +170,21 @@ def test_axe_finds_no_serious_fault_and_nothing_scrolls_sideways(troubled, windo
     assert faults_of(window) == []
 
 
+@pytest.fixture(scope="module")
+def russian_window(open_look):
+    """The same, of somebody in Moscow whose browser asks for Russian."""
+    return open_look(locale="ru-RU", timezone_id="Europe/Moscow")[0].new_page()
+
+
+@pytest.mark.parametrize("path", ["/", "/needs", "/events/{dead.event_id}", "/portals"])
+def test_russian_words_fit_as_well_and_the_browser_has_told_its_zone(troubled, russian_window, path):
+    russian_window.goto(path.format(**troubled))
+    russian_window.reload()
+
+    expect(russian_window.get_by_text("Время: Europe/Moscow")).to_be_visible()
+    assert faults_of(russian_window) == []
+
+
 def test_axe_finds_no_serious_fault_on_the_login(stage, open_context):
     page = open_context(stage.url)[0].new_page()
     page.goto("/login")

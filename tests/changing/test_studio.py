@@ -153,9 +153,9 @@ def test_a_trial_says_what_the_draft_would_start_and_why_not(record, operator):
 
     said = press(operator, page, text=RULE, act="try").text(".//*[@id='trial']")
 
-    assert "Of the last 5 events of this source, 4 match and 3 make a call." in said
-    assert "Of 1 rejected event, 1 would now start." in said
-    assert "Of 4 ignored events, 2 would now start." in said
+    assert "Looked at: the last 5 events of this source. The condition holds for 4; a call comes of 3." in said
+    assert "Rejected: of 1, 1 would now start." in said
+    assert "Ignored: of 4, 2 would now start." in said
     assert "1 \N{MULTIPLICATION SIGN} id: expected at least 1" in said
 
 

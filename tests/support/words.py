@@ -14,11 +14,22 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract
 from babel.messages.pofile import read_po, write_po
 
+from relay.core.drift import WORDS as DRIFTS
 from relay.core.labels import ALERTS, REASONS
 from relay.core.lifecycle import EventState, State, Verdict
+from relay.core.plan import StepKind
 from relay.core.reasons import BY_CODE, BY_VERDICT, OF_PORTAL
+from relay.core.watching import WatchState
+from relay.health.words import AHEAD, LABELS, UNTIL
+from relay.store.operators.bulk_replays import BulkState
+from relay.store.portals.gate import GateState
 from relay.web.auth.guard import Role
+from relay.web.dashboard.acts import OFFERS
+from relay.web.presenters import typed_times
+from relay.web.presenters.bulk_acts import CHOICES
+from relay.web.presenters.numbers import GROUPS
 
+STEP_STATES = ("done", "next", "waiting", "ended", "skipped")
 ROOT = Path(__file__).parents[2]
 TRANSLATIONS = ROOT / "relay" / "web" / "translations"
 KEYWORDS = {
@@ -30,8 +41,11 @@ KEYWORDS = {
     "phrase": None,
     "phrases": (1, 2),
 }
-TABLES = (REASONS, ALERTS, BY_CODE, OF_PORTAL, BY_VERDICT)
-ENUMERATIONS = (State, EventState, Verdict, Role)
+TABLES = (REASONS, ALERTS, BY_CODE, OF_PORTAL, BY_VERDICT, DRIFTS, LABELS)
+ACTS = (*OFFERS, *CHOICES)
+ENUMERATIONS = (State, EventState, Verdict, GateState, BulkState, StepKind, Role, WatchState)
+WORDS = (*GROUPS, AHEAD, UNTIL, "idle", "busy", "today", "yesterday", "paused by a person", *STEP_STATES)
+"""Others, which pages show as they are called in the code."""
 HEADER = """msgid ""
 msgstr ""
 "Language: {language}\\n"
@@ -83,6 +97,9 @@ def _marked() -> Iterator[Found]:
 def _tables() -> Iterable[Found]:
     for table in TABLES:
         yield from ((text, None) for text in table.values())
+    yield from ((text, None) for act in ACTS for text in (act.button, act.says))
+    yield from ((word, None) for word in WORDS)
+    yield from ((word, typed_times.CONTEXT) for word in typed_times.WORDS)
     for enumeration in ENUMERATIONS:
         yield from _members(enumeration)
 

@@ -195,9 +195,9 @@ def used_up(redis):
 def test_the_page_of_portals_says_which_method_waits_until_when_and_how_many_an_hour_it_carries(operator, used_up):
     text = " ".join(page(operator, "/portals").text.split())
 
-    assert f"crm.item.add waits until {used_up:%H:%M:%S} UTC (time of the method used up); other calls go on." in text
+    assert f"crm.item.add waits until {used_up:%H:%M:%S} (time of the method used up); other calls go on." in text
     assert "crm.item.add: 474 s used; the time budget carries about 1583 an hour" in text
-    assert f"user.get waits until {used_up:%H:%M:%S} UTC (insufficient_scope)" in text
+    assert f"user.get waits until {used_up:%H:%M:%S} (insufficient_scope)" in text
 
 
 def test_a_method_that_the_portal_forbids_needs_a_person_and_one_that_is_used_up_does_not(operator, used_up):

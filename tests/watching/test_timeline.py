@@ -108,7 +108,7 @@ def test_the_page_links_the_document_and_draws_the_bars(viewer, record, redis):
 
     assert 'href="https://x.bitrix24.com/crm/lead/details/1/"' in text
     assert re.search(r'<rect class="waited" x="\d+" y="1" width="\d+"', text)
-    assert 'data-copy="the id of the event"' in text
+    assert 'data-copy="Copy the id of the event"' in text
 
 
 def write_ordered(record):

@@ -15,6 +15,7 @@ from redis import Redis
 
 from relay.core.errors import NotFoundError
 from relay.core.lifecycle import State
+from relay.core.phrases import phrase
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 
@@ -94,7 +95,7 @@ class Bulks:
         """Raises NotFoundError."""
         kept: Any = self._redis.get(keys.BULK + bulk_id)
         if kept is None:
-            raise NotFoundError(f"no replay {bulk_id}")
+            raise NotFoundError(phrase("no replay %(bulk_id)s", bulk_id=bulk_id))
         wire = json.loads(kept)
         act = BulkAct(wire.get("act", BulkAct.REPLAY))  # what an earlier version has written has none
         return Bulk(**{**wire, "state": BulkState(wire["state"]), "sample": tuple(wire["sample"]), "act": act})

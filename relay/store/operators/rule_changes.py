@@ -16,6 +16,7 @@ from redis import Redis
 
 from relay.core.errors import NotFoundError
 from relay.core.ids import from_ms, to_ms
+from relay.core.phrases import phrase
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 
@@ -75,11 +76,11 @@ class RuleChanges:
     def read(self, change_id: str) -> RuleChange:
         """Raises NotFoundError."""
         if not _ID.fullmatch(change_id):
-            raise NotFoundError(f"no change {change_id!r}")
+            raise NotFoundError(phrase("no change %(change_id)r", change_id=change_id))
         place = change_id.removeprefix(PREFIX)
         found: Any = self._redis.xrange(keys.RULE_CHANGES, place, place)
         if not found:
-            raise NotFoundError(f"no change {change_id!r} is remembered")
+            raise NotFoundError(phrase("no change %(change_id)r is remembered", change_id=change_id))
         return _change_of(*found[0])
 
     @guarded

@@ -16,6 +16,7 @@ from redis import Redis
 
 from relay.core.errors import NotFoundError
 from relay.core.ids import to_ms
+from relay.core.phrases import phrase
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 from relay.store.redis.scripts import Script, ScriptCall, pairs, run
@@ -103,7 +104,7 @@ class Questions:
         """Raises NotFoundError."""
         kept: Any = self._redis.hgetall(keys.QUESTION + question_id)
         if not kept:
-            raise NotFoundError(f"no question {question_id}")
+            raise NotFoundError(phrase("no question %(question_id)s", question_id=question_id))
         text = {name.decode(): value.decode() for name, value in kept.items()}
         return Question(
             question_id,

@@ -14,6 +14,7 @@ from redis import Redis
 from relay.core.errors import NotFoundError
 from relay.core.events import Delivery, Event
 from relay.core.ids import to_ms
+from relay.core.phrases import phrase
 from relay.store.record import codec
 from relay.store.record.ledger import Ledger, read_ledger
 from relay.store.record.packing import Hash
@@ -64,7 +65,7 @@ class Reading:
         """Raises NotFoundError."""
         kept: Any = self.redis.hgetall(keys.EVENT + event_id)
         if not kept:
-            raise NotFoundError(f"no event {event_id}")
+            raise NotFoundError(phrase("no event %(event_id)s", event_id=event_id))
         return codec.event_from_hash(_with_id(event_id, kept))
 
     @guarded
@@ -72,7 +73,7 @@ class Reading:
         """Raises NotFoundError."""
         found = self.deliveries([delivery_id])
         if not found:
-            raise NotFoundError(f"no delivery {delivery_id}")
+            raise NotFoundError(phrase("no delivery %(delivery_id)s", delivery_id=delivery_id))
         return found[0]
 
     @guarded

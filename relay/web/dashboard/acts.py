@@ -14,9 +14,11 @@ from flask import abort, flash, redirect, render_template, request, url_for
 from relay.core.errors import NotFoundError
 from relay.core.events import Delivery
 from relay.core.lifecycle import FINAL, State
+from relay.core.phrases import phrase
 from relay.core.watching import WatchState
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.dashboard.live import AWAITED
+from relay.web.language import _
 from relay.web.presenters.event_details import details_of, lines_of, rule_named
 from relay.web.services import services
 
@@ -39,25 +41,31 @@ class Offer:
 
 def _replay(delivery: Delivery, *, current_rules: bool) -> str:
     (made,) = services().operator_acts.replay(delivery.id, who(), current_rules=current_rules)
-    return f"A new delivery was made: {made.id}."
+    return _("A new delivery was made: %(id)s.", id=made.id)
 
 
 def _settle(delivery: Delivery, state: State) -> str:
     workflow_id = request.form.get("workflow_id", "").strip() or None
     if workflow_id and len(workflow_id) > LONGEST_WORKFLOW_ID:
-        abort(400, f"a workflow's id has at most {LONGEST_WORKFLOW_ID} characters")
+        abort(
+            400,
+            _(
+                "a workflow's id has at most %(longest_workflow_id)s characters",
+                longest_workflow_id=LONGEST_WORKFLOW_ID,
+            ),
+        )
     settled = services().operator_acts.settle(delivery.id, who(), state, _note(), workflow_id=workflow_id)
-    return f"Settled: {delivery.id} is {settled.state} now."
+    return _("Settled: %(id)s is %(state)s now.", id=delivery.id, state=settled.state)
 
 
 def _cancel(delivery: Delivery) -> str:
     services().operator_acts.cancel(delivery.id, who(), _note())
-    return f"Cancelled: {delivery.id} will not be sent."
+    return _("Cancelled: %(id)s will not be sent.", id=delivery.id)
 
 
 def _leave(delivery: Delivery) -> str:
     services().operator_acts.leave(delivery.id, who(), _note())
-    return f"Left: {delivery.id} stays as it is, and needs nobody any more."
+    return _("Left: %(id)s stays as it is, and needs nobody any more.", id=delivery.id)
 
 
 def _end(delivery: Delivery, act: str) -> str:
@@ -149,7 +157,7 @@ def confirm(delivery_id: str, name: str) -> Any:
     """Say what an act will do, and ask once."""
     offer, delivery = _offer(name), services().record.delivery(delivery_id)
     if delivery.state not in offer.states:
-        abort(409, f"{delivery.id} is {delivery.state} now: this cannot be done any more")
+        abort(409, _("%(id)s is %(state)s now: this cannot be done any more", id=delivery.id, state=delivery.state))
     looked = details_of(services().record.event(delivery.event_id))
     tried = looked.tried_by(delivery.rule)
     today = tried.call_after(delivery.values) if tried and name == "replay-current" else None
@@ -186,7 +194,7 @@ def confirm_event(event_id: str) -> Any:
 def replay_event(event_id: str) -> Any:
     """Make the deliveries."""
     made = services().operator_acts.replay(event_id, who(), current_rules=True)
-    flash(f"Deliveries were made: {', '.join(one.id for one in made)}.")
+    flash(_("Deliveries were made: %(names)s.", names=", ".join(one.id for one in made)))
     return redirect(url_for("dashboard.event", event_id=event_id), 303)
 
 
@@ -201,7 +209,7 @@ def confirm_leaving(event_id: str) -> Any:
 def leave_event(event_id: str) -> Any:
     """Leave it."""
     services().operator_acts.leave_event(event_id, who(), _note())
-    flash(f"Left: {event_id} stays as it is, and needs nobody any more.")
+    flash(_("Left: %(event_id)s stays as it is, and needs nobody any more.", event_id=event_id))
     return redirect(url_for("dashboard.event", event_id=event_id), 303)
 
 
@@ -218,7 +226,7 @@ def _offer(name: str) -> Offer:
     for offer in OFFERS:
         if offer.name == name:
             return offer
-    raise NotFoundError(f"no act {name!r}")
+    raise NotFoundError(phrase("no act %(name)r", name=name))
 
 
 def _note() -> str:

@@ -9,6 +9,7 @@ from flask import flash, redirect, render_template, url_for
 from relay.core.ids import utc_now
 from relay.web.dashboard.frame import blueprint, who
 from relay.web.dashboard.live import AWAITED, OVERVIEW
+from relay.web.language import _
 from relay.web.presenters.masking import Masking
 from relay.web.services import services
 
@@ -36,5 +37,5 @@ def alerts() -> Any:
 def test_alert(name: str) -> Any:
     """Have a worker send a test; it says that nothing is wrong, so it asks nobody whether they are sure."""
     services().operator_acts.test_channel(name, who())
-    flash(f"A test of {name} is on its way: a worker sends it within seconds.")
+    flash(_("A test of %(name)s is on its way: a worker sends it within seconds.", name=name))
     return redirect(url_for("dashboard.alerts"), 303)

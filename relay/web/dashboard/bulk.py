@@ -17,6 +17,7 @@ from relay.store.record.search import Filter
 from relay.web.dashboard.acts import LONGEST_NOTE
 from relay.web.dashboard.frame import blueprint, who
 from relay.web.dashboard.live import AWAITED, OVERVIEW
+from relay.web.language import _
 from relay.web.presenters import bulk_acts
 from relay.web.presenters.chips import chips_of
 from relay.web.presenters.filters import NAMES, filter_asked, query_of
@@ -43,7 +44,8 @@ def bulk() -> Any:
         query=query_of(wanted),
         found=found,
         count=bulk_acts.count_of(found) if found else "",
-        noun=bulk_acts.noun_of(wanted.state, found.found if found else 0),
+        matching=bulk_acts.found_in_words(wanted.state, found) if found else "",
+        counted=bulk_acts.counted(wanted.state, found) if found else "",
         sample=read(found.sample) if found else (),
         is_of_events=is_of_events,
         offered=[one for one in offered if one.name == request.args.get("act")] or offered,
@@ -62,15 +64,15 @@ def bulk() -> Any:
 def begin_bulk() -> Any:
     """Begin what the page before has counted."""
     if not any(request.form.get(name) for name in NAMES):
-        abort(400, "choose what to deal with: an empty filter is everything")
+        abort(400, _("choose what to deal with: an empty filter is everything"))
     wanted, chosen = _wanted(request.form), bulk_acts.BY_NAME.get(request.form.get("act", "replay"))
     if chosen is None or chosen not in _offered(wanted):
-        abort(400, "this cannot be done to what is in this state")
+        abort(400, _("this cannot be done to what is in this state"))
     note = request.form.get("note", "").strip()[:LONGEST_NOTE]
     if chosen.asks_note and not note:
-        abort(400, "a note is needed: how do you know?")
+        abort(400, _("a note is needed: how do you know?"))
     begun = services().bulk.begin(wanted, _rules(chosen), who(), act=chosen.act, note=note)
-    flash("It has begun. Live events go first.")
+    flash(_("It has begun. Live events go first."))
     return redirect(url_for("dashboard.one_bulk", bulk_id=begun.id), 303)
 
 
@@ -100,7 +102,7 @@ def one_bulk(bulk_id: str) -> Any:
 def cancel_bulk(bulk_id: str) -> Any:
     """Stop it before its next step."""
     services().bulk.cancel(bulk_id, who())
-    flash("It stops before its next step. What was done stays done.")
+    flash(_("It stops before its next step. What was done stays done."))
     return redirect(url_for("dashboard.one_bulk", bulk_id=bulk_id), 303)
 
 
@@ -113,7 +115,7 @@ def _offered(wanted: Filter) -> list[bulk_acts.Choice]:
 def _rules(chosen: bulk_acts.Choice) -> str:
     rules = request.form.get("rules", chosen.rules)
     if rules not in {"original", "current"}:
-        abort(400, "rules: expected original or current")
+        abort(400, _("rules: expected original or current"))
     return rules
 
 
@@ -122,7 +124,7 @@ def _wanted(given: Mapping[str, str]) -> Filter:
     if wanted.state is None:
         wanted = replace(wanted, state=State.DEAD)
     if wanted.state not in bulk_acts.STATES:
-        abort(400, f"expected one of {', '.join(bulk_acts.STATES)}")
+        abort(400, _("expected one of %(names)s", names=", ".join(bulk_acts.STATES)))
     # Nobody settles what the relay still looks into by itself, and nobody leaves what was dealt with.
     is_for_people = wanted.state is State.UNCERTAIN or given.get("act") == "leave"
     return replace(wanted, needs=wanted.needs or is_for_people)

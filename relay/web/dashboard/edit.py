@@ -14,6 +14,7 @@ from relay.core.events import Event, Intent
 from relay.core.ids import DELIVERY_PREFIX
 from relay.web.auth.guard import is_revealed
 from relay.web.dashboard.frame import blueprint, for_operators, who
+from relay.web.language import _, said
 from relay.web.presenters.event_details import lines_of, readable, rule_named
 from relay.web.presenters.masking import Masking
 from relay.web.services import services
@@ -39,7 +40,7 @@ def try_edit(wanted: str) -> Any:
     except InvalidEventError as error:
         return _page(wanted, event, text, errors=error.errors)
     except RelayError as error:
-        return _page(wanted, event, text, fault=str(error))
+        return _page(wanted, event, text, fault=said(error))
     return _page(wanted, event, text, intents=intents)
 
 
@@ -48,7 +49,7 @@ def replay_edited(wanted: str) -> Any:
     """Do it."""
     _event(wanted)
     made = services().operator_acts.replay_edited(wanted, who(), _bytes(_given()))
-    flash(f"Deliveries were made from the edited body: {', '.join(one.id for one in made)}.")
+    flash(_("Deliveries were made from the edited body: %(names)s.", names=", ".join(one.id for one in made)))
     return redirect(url_for("dashboard.event", event_id=made[0].event_id), 303)
 
 
@@ -79,13 +80,13 @@ def _event(wanted: str) -> Event:
     record = services().record
     event = record.event(record.delivery(wanted).event_id if wanted.startswith(DELIVERY_PREFIX) else wanted)
     if not is_revealed(event.id):
-        abort(403, "reveal the event first, on its page")
+        abort(403, _("reveal the event first, on its page"))
     return event
 
 
 def _text(event: Event) -> str:
     if len(event.body) > LONGEST_BODY or b"\0" in event.body:
-        abort(409, "this body is too large, or no text: it cannot be edited here")
+        abort(409, _("this body is too large, or no text: it cannot be edited here"))
     if "json" in event.content_type.lower():
         text, is_cut = readable(event, Masking(revealed=True))
         if not is_cut:
@@ -93,7 +94,7 @@ def _text(event: Event) -> str:
     try:
         return event.body.decode("utf-8")
     except UnicodeDecodeError:
-        abort(409, "this body is no text in UTF-8: it cannot be edited here")
+        abort(409, _("this body is no text in UTF-8: it cannot be edited here"))
 
 
 def _given() -> str:

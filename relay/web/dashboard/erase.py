@@ -11,9 +11,11 @@ from typing import Any
 from flask import flash, redirect, render_template, request, url_for
 
 from relay.core.errors import ArchiveError
+from relay.core.phrases import phrase
 from relay.operations.erase import SHORTEST, Eraser, NotErasableError, Traces
 from relay.store.archive.archive import Archive
 from relay.web.dashboard.frame import blueprint, for_operators, who
+from relay.web.language import _, said
 from relay.web.services import services
 
 LARGEST = 100_000
@@ -36,7 +38,7 @@ def find_person() -> Any:
     try:
         return _page(eraser, value, _find(eraser, value))
     except (NotErasableError, ArchiveError) as error:
-        return _page(eraser, value, fault=str(error)), 422
+        return _page(eraser, value, fault=said(error)), 422
 
 
 @blueprint.post("/erase")
@@ -48,11 +50,11 @@ def erase_person() -> Any:
         eraser.erase(value, traces, who(), cancel="cancel" in request.form)
         left = _find(eraser, value)
     except (NotErasableError, ArchiveError) as error:
-        return _page(eraser, value, fault=str(error)), 409
+        return _page(eraser, value, fault=said(error)), 409
     if left or eraser.is_marked(value):
-        return _page(eraser, value, left, fault="Something has arrived meanwhile: erase it once more"), 409
+        return _page(eraser, value, left, fault=_("Something has arrived meanwhile: erase it once more")), 409
     eraser.store.traces.rewrite_file()
-    flash(f"Erased: {traces}. Searched again: found nowhere.")
+    flash(_("Erased: %(what)s. Searched again: found nowhere.", what=traces.in_words))
     return redirect(url_for("dashboard.erase"), 303)
 
 
@@ -85,5 +87,5 @@ def _value() -> str:
 def _find(eraser: Eraser, value: str) -> Traces:
     """Raises NotErasableError, ArchiveError, RecordUnavailableError."""
     if eraser.record.event_count() > LARGEST:
-        raise NotErasableError("the record is too large to be looked through while a browser waits")
+        raise NotErasableError(phrase("the record is too large to be looked through while a browser waits"))
     return eraser.find(value, lambda _seen, _total: None)

@@ -18,6 +18,7 @@ from relay.store.record.search import row_of
 from relay.web.auth.guard import is_revealed, reveal
 from relay.web.dashboard.acts import Offer, acts_for
 from relay.web.dashboard.frame import blueprint, for_operators, who
+from relay.web.language import _
 from relay.web.presenters.event_details import (
     Line,
     details_of,
@@ -109,7 +110,7 @@ def reveal_event(event_id: str) -> Any:
     found = services().record.event(event_id)
     services().store.operators.log(Act(utc_now(), who(), "reveal", found.id, ""))
     reveal(found.id)
-    flash("The personal data of this event is shown in this session; the audit log has it.")
+    flash(_("The personal data of this event is shown in this session; the audit log has it."))
     return redirect(url_for("dashboard.event", event_id=found.id), 303)
 
 
@@ -119,7 +120,7 @@ def body_of_event(event_id: str) -> Any:
     """The body as it came, as a file that no browser opens; only of an event that was revealed."""
     found = services().record.event(event_id)
     if not is_revealed(found.id):
-        abort(403, "reveal the event first, on its page")
+        abort(403, _("reveal the event first, on its page"))
     answer = Response(found.body, content_type="application/octet-stream")
     answer.headers["Content-Disposition"] = f'attachment; filename="{found.id}.bin"'
     return answer
@@ -133,7 +134,7 @@ def _likenesses(event: Event) -> list[Likeness] | None:
 def _proof(event: Event) -> str:
     source = services().sources.get(event.source)
     if source is None:
-        return "Its source is no longer configured."
+        return _("Its source is no longer configured.")
     if source.is_open:
-        return "Not verified: anybody may send to this source."
-    return f"Verified: {words_of(source.verifier)}."
+        return _("Not verified: anybody may send to this source.")
+    return _("Verified: %(proof)s.", proof=words_of(source.verifier))

@@ -16,6 +16,7 @@ from flask import Response, abort, stream_with_context
 
 from relay.store.record.search import Filter, Page
 from relay.web.dashboard.frame import blueprint
+from relay.web.language import _
 from relay.web.presenters.filters import filter_asked, word_asked
 from relay.web.presenters.finding import search_deliveries, search_events
 from relay.web.presenters.masked_wire import masked_delivery, masked_event
@@ -61,7 +62,7 @@ def safe_cell(value: Any) -> str:
 
 def _file(what: List, kind: str) -> Response:
     if kind not in {"csv", "jsonl"}:
-        abort(404, "expected .csv or .jsonl")
+        abort(404, _("expected .csv or .jsonl"))
     masking = masking_of(services().rules.all())
     wires = (what.to_wire(row, masking) for row in _rows(what, filter_asked(), word_asked()))
     if kind == "csv":

@@ -17,12 +17,13 @@ from relay.core.labels import name_of_alert, name_of_reason
 from relay.core.reasons import explain, explain_attempt
 from relay.health.words import span_of
 from relay.web.auth.guard import BACKGROUND, Role, identify, refuse_other_sites
-from relay.web.language import N_, language_now, languages, say
+from relay.web.language import N_, _, language_now, languages, say
 from relay.web.presenters.ends import end_of, story_of_end
 from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt
 from relay.web.presenters.masking import pretty
 from relay.web.presenters.steps import progress_of
 from relay.web.services import services
+from relay.web.zone import zone_now
 
 blueprint = Blueprint("dashboard", __name__)
 POLICY = (
@@ -91,7 +92,7 @@ def admit(asks: str) -> Any:
         return redirect(url_for("dashboard.login", next=target), 303)
     g.role, g.who = visitor.role, visitor.name
     if asks == "operator" and g.role is not Role.OPERATOR:
-        abort(403, "a viewer sees everything and changes nothing: this is for operators")
+        abort(403, _("a viewer sees everything and changes nothing: this is for operators"))
     return None
 
 
@@ -128,6 +129,7 @@ def furnish() -> dict[str, Any]:
         "pages": PAGES,
         "language": language_now(),
         "languages": languages(),
+        "zone": zone_now(),
         "explain": lambda code, verdict=None: say(explain(code, verdict)),
         "explain_attempt": lambda attempt, kind: say(explain_attempt(attempt, kind)),
         "progress_of": progress_of,
@@ -152,10 +154,10 @@ def pretty_filter(value: Any) -> str:
 @blueprint.app_template_filter("ago")
 def ago(moment: datetime | None) -> str:
     """How long ago, in words."""
-    return "never" if moment is None else f"{span_of(utc_now() - moment)} ago"
+    return _("never") if moment is None else _("%(span)s ago", span=span_of(utc_now() - moment))
 
 
-blueprint.add_app_template_filter(span_of, "span")
+blueprint.add_app_template_filter(lambda span: say(span_of(span)), "span")
 blueprint.add_app_template_filter(lambda reason: say(name_of_reason(reason)), "reason")
 blueprint.add_app_template_filter(lambda kind: say(name_of_alert(kind)), "alert_kind")
 blueprint.add_app_template_test(lambda drift: drift.is_serious, "serious")

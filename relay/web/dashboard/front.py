@@ -18,6 +18,7 @@ from relay.health.words import figure_of, label_of
 from relay.store.record.statistics import SPANS
 from relay.web.dashboard.frame import blueprint
 from relay.web.dashboard.live import OVERVIEW
+from relay.web.language import say
 from relay.web.presenters.charts import chart
 from relay.web.presenters.portals import portal_views
 from relay.web.services import services
@@ -86,4 +87,4 @@ def _link(need: Need) -> Link:
             url = url_for("dashboard.sources")
         case _:
             url = url_for("dashboard.portals", _anchor=need.subject)
-    return Link(need.grade.value, figure_of(need), label_of(need), url)
+    return Link(need.grade.value, say(figure_of(need)), say(label_of(need)), url)

@@ -9,7 +9,7 @@ from flask import abort, current_app, redirect, request
 
 from relay.web.auth.guard import safe_next
 from relay.web.dashboard.frame import blueprint, for_anybody
-from relay.web.language import COOKIE, languages
+from relay.web.language import COOKIE, _, languages
 
 KEPT_FOR = timedelta(days=365)
 
@@ -20,7 +20,7 @@ def choose_language() -> Any:
     """Remember the language in this browser, and go back to the page."""
     chosen = request.form.get("language", "")
     if chosen not in languages():
-        abort(400, "pages do not speak this language")
+        abort(400, _("pages do not speak this language"))
     answer = redirect(safe_next(request.form.get("back", "").rstrip("?")), 303)
     answer.set_cookie(
         COOKIE,

@@ -12,6 +12,7 @@ from flask import redirect, render_template, request, url_for
 from relay.core.errors import NotFoundError
 from relay.core.events import Delivery, Event
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX
+from relay.core.phrases import phrase
 from relay.store.record.search import Row
 from relay.web.dashboard.frame import blueprint
 from relay.web.dashboard.live import OVERVIEW
@@ -47,7 +48,7 @@ def find() -> Any:
     if lower.startswith(DELIVERY_PREFIX):
         return redirect(url_for("dashboard.delivery", delivery_id=lower), 303)
     if not word:
-        raise NotFoundError("nothing was searched for")
+        raise NotFoundError(phrase("nothing was searched for"))
     return redirect(url_for("dashboard.events", q=word), 303)
 
 

@@ -13,6 +13,7 @@ from relay.core.lifecycle import EventState, State
 from relay.store.record.needs import GROUPED, KINDS
 from relay.web.dashboard.frame import blueprint
 from relay.web.dashboard.live import OVERVIEW
+from relay.web.language import _
 from relay.web.presenters.groups import TITLES, view_of
 from relay.web.presenters.masking import masking_of
 from relay.web.services import services
@@ -28,7 +29,7 @@ def needs() -> Any:
     record = services().record
     totals = {EventState.REJECTED: record.unmended(), State.DEAD: record.buried(), State.UNCERTAIN: record.undecided()}
     sections = [
-        (state, f"{totals[state]:,} {TITLES[state]}", [view for view in views if view.state == state])
+        (state, f"{totals[state]:,} {_(TITLES[state])}", [view for view in views if view.state == state])
         for state in KINDS
     ]
     return render_template(

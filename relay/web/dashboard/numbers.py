@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from flask import abort, render_template, request
 
 from relay.core.ids import utc_now
 from relay.web.dashboard.frame import blueprint
+from relay.web.language import _
 from relay.web.presenters.numbers import GROUPS, days_of, numbers_of
 from relay.web.services import services
+from relay.web.zone import local, zone_now
 
 
 @blueprint.get("/numbers")
@@ -18,8 +20,8 @@ def numbers() -> Any:
     """One day in one grouping; today by rule, where nothing else is asked."""
     now, by = utc_now(), request.args.get("by", "rule")
     if by not in GROUPS:
-        abort(400, f"by: expected one of {', '.join(GROUPS)}")
-    named = days_of(("today", "yesterday"), now)
+        abort(400, _("by: expected one of %(names)s", names=", ".join(GROUPS)))
+    named = days_of(("today", "yesterday"), local(now))
     since = _day(request.args.get("day", ""), named[0][1])
     return render_template(
         "numbers.html",
@@ -36,6 +38,6 @@ def _day(text: str, today: datetime) -> datetime:
     if not text:
         return today
     try:
-        return datetime.strptime(text[:10], "%Y-%m-%d").replace(tzinfo=UTC)
+        return datetime.strptime(text[:10], "%Y-%m-%d").replace(tzinfo=zone_now())
     except ValueError:
-        abort(400, "day: expected a day such as 2026-06-01")
+        abort(400, _("day: expected a day such as 2026-06-01"))

@@ -10,22 +10,30 @@ from flask import abort, flash, redirect, render_template, request, url_for
 
 from relay.core.errors import NotFoundError
 from relay.core.ids import utc_now
+from relay.core.phrases import phrase
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.dashboard.live import OVERVIEW
+from relay.web.language import N_, _
 from relay.web.presenters.filters import filter_asked
 from relay.web.presenters.portals import portal_views
 from relay.web.services import services
+from relay.web.zone import local, typed
 
 SWITCHES = {
-    "pause": "No delivery is sent to this portal until a person resumes it, or until the time that you choose: then a "
-    "worker asks whether it is well, and goes on. Events are still taken; deliveries wait.",
-    "resume": "Deliveries are sent to this portal again at once, whatever has closed it. If the trouble is not mended, "
-    "the next call closes it again.",
+    "pause": N_(
+        "No delivery is sent to this portal until a person resumes it, or until the time that you choose: then a "
+        "worker asks whether it is well, and goes on. Events are still taken; deliveries wait."
+    ),
+    "resume": N_(
+        "Deliveries are sent to this portal again at once, whatever has closed it. If the trouble is not mended, "
+        "the next call closes it again."
+    ),
 }
 
 
 PAUSES = {"hour": timedelta(hours=1), "shift": timedelta(hours=8)}
-"""How long a pause may last, beside until tomorrow morning, until a time, and until a person ends it."""
+"""How long a pause may last, beside until tomorrow morning and until a time, both in the zone of who looks, and until a
+person ends it."""
 MORNING = 9
 
 
@@ -58,11 +66,14 @@ def switch_portal(name: str, switch: str) -> Any:
     _says(switch)
     if switch == "resume":
         services().operator_acts.resume(_known(name), who())
-        flash(f"{name} is open now.")
+        flash(_("%(name)s is open now.", name=name))
     else:
         until = _end_of_pause(utc_now())
         services().operator_acts.pause(_known(name), who(), until)
-        flash(f"{name} is paused until {f'{until:%Y-%m-%d %H:%M} UTC' if until else 'somebody resumes it'}.")
+        if until:
+            flash(_("%(name)s is paused until %(until)s.", name=name, until=typed(until)))
+        else:
+            flash(_("%(name)s is paused until somebody resumes it.", name=name))
     return redirect(url_for("dashboard.portals"), 303)
 
 
@@ -79,19 +90,19 @@ def _end_of_pause(now: datetime) -> datetime | None:
     if lasts in PAUSES:
         return now + PAUSES[lasts]
     if lasts == "morning":
-        return (now + timedelta(days=1)).replace(hour=MORNING, minute=0, second=0, microsecond=0)
+        return (local(now) + timedelta(days=1)).replace(hour=MORNING, minute=0, second=0, microsecond=0)
     if lasts != "time":
         return None
-    return filter_asked({"until": request.form.get("until", "")}).until or abort(400, "until: a time is needed")
+    return filter_asked({"until": request.form.get("until", "")}).until or abort(400, _("until: a time is needed"))
 
 
 def _known(name: str) -> str:
     if name not in services().portals:
-        raise NotFoundError(f"no portal {name!r}")
+        raise NotFoundError(phrase("no portal %(name)r", name=name))
     return name
 
 
 def _says(switch: str) -> str:
     if switch not in SWITCHES:
-        raise NotFoundError(f"no switch {switch!r}")
+        raise NotFoundError(phrase("no switch %(switch)r", switch=switch))
     return SWITCHES[switch]

@@ -10,6 +10,7 @@ from relay.core.errors import RelayError, UnreadableError, UnsupportedTypeError
 from relay.core.ids import utc_now
 from relay.operations.preview import Tried, read_given, try_rules
 from relay.web.dashboard.frame import blueprint, for_viewers
+from relay.web.language import N_, _, said
 from relay.web.presenters.event_details import details_of, rule_named
 from relay.web.presenters.masking import Masking
 from relay.web.presenters.portals import drift_of
@@ -32,7 +33,7 @@ def rules() -> Any:
             rule,
             presence[rule.name],
             [one for one in drift if one.rule == rule.name],
-            "fits" if rule.requirement.portal in checked else "not checked yet",
+            N_("fits") if rule.requirement.portal in checked else N_("not checked yet"),
         )
         for rule in book.all()
     ]
@@ -59,7 +60,7 @@ def bench() -> Any:
         source=looked.event.source,
         event_id=event_id,
         tried=looked.tried,
-        error=looked.unreadable and f"The body cannot be read: {looked.unreadable}.",
+        error=looked.unreadable and _("The body cannot be read: %(why)s.", why=looked.unreadable),
         masking=looked.masking,
     )
 
@@ -71,7 +72,7 @@ def try_body() -> Any:
     request.max_content_length = request.max_form_memory_size = LONGEST_BODY
     source = services().sources.get(request.form.get("source", ""))
     if source is None:
-        abort(400, "choose a source")
+        abort(400, _("choose a source"))
     kind, body = request.form.get("content_type", CONTENT_TYPES[0])[:200], request.form.get("body", "")
     rules, given = services().rules.for_source(source.name), request.form.get("given", "")[:1000]
     tried: list[Tried] = []
@@ -80,9 +81,9 @@ def try_body() -> Any:
         known = read_given(given.replace(",", " ").split(), rules)
         tried = try_rules(source, rules, kind, body.encode("utf-8", "surrogatepass"), {}, given=known)
     except (UnreadableError, UnsupportedTypeError) as unread:
-        error = f"The body cannot be read: {unread}."
+        error = _("The body cannot be read: %(why)s.", why=said(unread))
     except RelayError as wrong:
-        error = f"What steps come to: {wrong}."
+        error = _("What steps come to: %(why)s.", why=said(wrong))
     # Who pasted the body knows what is in it.
     masking = Masking(revealed=True)
     return _bench(

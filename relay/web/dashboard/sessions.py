@@ -13,6 +13,7 @@ from relay.store.operators.tries import TooManyTriesError
 from relay.web.auth.guard import is_operator, log_in, log_out, role_of_session, safe_next, session_now
 from relay.web.auth.guessing import COOKIE, KNOWN_FOR
 from relay.web.dashboard.frame import blueprint, for_anybody, for_viewers, who
+from relay.web.language import _
 from relay.web.services import services
 
 
@@ -81,5 +82,5 @@ def end_sessions() -> Any:
         guard.sessions.end_others(mine.digest if mine else None)
     what = "end a session" if one else "end all other sessions"
     services().store.operators.log(Act(utc_now(), who(), what, "", ""))
-    flash("That session has ended." if one else "Every other session has ended.")
+    flash(_("That session has ended.") if one else _("Every other session has ended."))
     return redirect(url_for("dashboard.sessions"), 303)

@@ -11,6 +11,7 @@ from relay.core.errors import NotFoundError
 from relay.core.events import Event
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState
+from relay.core.phrases import phrase
 from relay.operations.refusals import near_misses
 from relay.sources import Source
 from relay.sources.proof.verifier import words_of
@@ -21,6 +22,7 @@ from relay.web.dashboard.form_snippets import form_of
 from relay.web.dashboard.frame import blueprint, who
 from relay.web.dashboard.live import OVERVIEW
 from relay.web.dashboard.snippets import snippet_of
+from relay.web.language import _
 from relay.web.presenters.masking import Masking
 from relay.web.presenters.secret_places import SecretPlace, secret_places
 from relay.web.services import services
@@ -70,13 +72,13 @@ def show_secret(name: str) -> Any:
 def forget_secret(name: str) -> Any:
     """Forget it, so that the sender's next handshake gives another."""
     services().operator_acts.forget_secret(_known(name), who())
-    flash(f"The secret of {name} is forgotten: let the sender set its webhook up again.")
+    flash(_("The secret of %(name)s is forgotten: let the sender set its webhook up again.", name=name))
     return redirect(url_for("dashboard.sources", _anchor=name), 303)
 
 
 def _known(name: str) -> str:
     if name not in services().sources:
-        raise NotFoundError(f"no source {name!r}")
+        raise NotFoundError(phrase("no source %(name)r", name=name))
     return name
 
 

@@ -13,10 +13,12 @@ from typing import Any
 from flask import Response, abort, redirect, render_template, request, url_for
 
 from relay.core.errors import ChangedError, ConfigError, NotFoundError, NotWritableError
+from relay.core.phrases import phrase
 from relay.operations.drafting import draft, equals, rule_name
 from relay.operations.placing import WHEN, add_condition, choose, place, slots_of
 from relay.operations.rule_text import UneditableError, line, put
 from relay.web.dashboard.frame import blueprint, for_operators, who
+from relay.web.language import _
 from relay.web.presenters.studio import (
     Captured,
     Known,
@@ -65,7 +67,7 @@ def ask_templates() -> Any:
     """Ask the portal which templates it has; a worker does."""
     form = _sent()
     if form.portal not in services().portals:
-        abort(400, "choose a portal")
+        abort(400, _("choose a portal"))
     asked = services().operator_acts.ask_templates(form.portal, who())
     form = replace(form, question_id=asked.id)
     try:
@@ -80,7 +82,7 @@ def activate_rule() -> Any:
     """Write the file. Web processes take it up by themselves."""
     form = _sent()
     if mistakes_in(form):
-        return _page(form, captured_of(form), said="Mend the marked lines first: nothing was written."), 422
+        return _page(form, captured_of(form), said=_("Mend the marked lines first: nothing was written.")), 422
     try:
         digest = form.digest if form.name == form.rule else None
         change = rule_files().write(form.name, form.text, who(), digest or None)
@@ -89,7 +91,7 @@ def activate_rule() -> Any:
     except (ChangedError, NotWritableError) as error:
         return _page(form, captured_of(form), said=said_of(error)), 409
     if change.id is None:
-        return _page(form, captured_of(form), said="The file says this already.")
+        return _page(form, captured_of(form), said=_("The file says this already."))
     return redirect(url_for("dashboard.rule_change", change_id=change.id, event=form.event_id or None), 303)
 
 
@@ -120,7 +122,7 @@ def _edited(form: StudioForm) -> StudioForm:
 def _drafted(form: StudioForm, captured: Captured) -> StudioForm:
     source = services().record.event(form.event_id).source if form.event_id else form.source
     if source not in services().sources:
-        raise NotFoundError(f"no source {source!r}: choose one that is in force")
+        raise NotFoundError(phrase("no source %(source)r: choose one that is in force", source=source))
     portal = form.portal if form.portal in services().portals else min(services().portals, default="")
     name = rule_name(source, captured.tree, {rule.name for rule in services().rules.all()})
     text = draft(name, source, portal, captured.tree, form.event_id)
@@ -134,7 +136,7 @@ def _edit(form: StudioForm, captured: Captured, known: Known) -> StudioForm:
     if request.form.get("act") == "template":
         wanted = next((one for one in known.templates if str(one.id) == form.template), None)
         if wanted is None:
-            raise NotFoundError("choose a template first")
+            raise NotFoundError(phrase("choose a template first"))
         text = choose(form.text, wanted, captured.tree)
         slots = slots_of(text, wanted)
         holding = {slot.key for slot in slots.start if slot.holds}
@@ -148,7 +150,7 @@ def _edit(form: StudioForm, captured: Captured, known: Known) -> StudioForm:
 def _put(form: StudioForm, captured: Captured, known: Known, number: str) -> StudioForm:
     node = captured.tree.find(int(number)) if captured.tree and number.isdecimal() else None
     if node is None:
-        raise NotFoundError("the event has no such value")
+        raise NotFoundError(phrase("the event has no such value"))
     template = known.chosen(form.text)
     if form.onto == WHEN and captured.masking.value(node.value, node.name) != node.value:
         # What is masked does not come into a file by a click: that something stands there is asked instead.

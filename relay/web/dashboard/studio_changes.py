@@ -12,6 +12,7 @@ from relay.store.operators.rule_changes import RuleChange
 from relay.store.record.search import Filter
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.dashboard.live import AWAITED
+from relay.web.language import _
 from relay.web.presenters.studio import difference, is_in_force, rule_files
 from relay.web.services import services
 
@@ -53,7 +54,12 @@ def rule_change(change_id: str) -> Any:
 def undo_change(change_id: str) -> Any:
     """Make the file what it was before."""
     undone = rule_files().undo(change_id, who())
-    flash(f"Undone: {undone.file} is again what it was before." if undone.id else "The file is that already.")
+    is_new = undone.id is not None
+    flash(
+        _("Undone: %(file)s is again what it was before.", file=undone.file)
+        if is_new
+        else _("The file is that already.")
+    )
     return redirect(url_for("dashboard.rule_change", change_id=undone.id or change_id), 303)
 
 
@@ -63,9 +69,9 @@ def replay_left_over(change_id: str) -> Any:
     state = request.form.get("state", "")
     source = _source_of(_read(change_id))
     if state not in set(LEFT) or not source:
-        abort(400, "state: expected rejected or ignored, of a source that is in force")
+        abort(400, _("state: expected rejected or ignored, of a source that is in force"))
     begun = services().bulk.begin(Filter(state=EventState(state), source=source), "current", who())
-    flash("The replay has begun. Live events go first.")
+    flash(_("The replay has begun. Live events go first."))
     return redirect(url_for("dashboard.one_bulk", bulk_id=begun.id), 303)
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from relay.core.lifecycle import EventState, State
 from relay.operations.bulk_replay import COUNTED, STATES_OF
 from relay.store.operators.bulk_replays import Bulk, BulkAct
+from relay.web.language import N_, _, ngettext
+from relay.web.zone import stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +61,12 @@ BY_NAME = {choice.name: choice for choice in CHOICES}
 STATES = (State.DEAD, EventState.REJECTED, State.UNCERTAIN, State.STARTED, EventState.IGNORED)
 """What something can be done to in bulk, the most frequent first."""
 DONE = {
-    BulkAct.REPLAY: "replayed", BulkAct.LEAVE: "left", BulkAct.STARTED: "settled as started",
-    BulkAct.AGAIN: "sent again", BulkAct.GIVE_UP: "given up",
-}  # fmt: skip
+    BulkAct.REPLAY: N_("%(done)s replayed, %(skipped)s skipped, of %(count)s"),
+    BulkAct.LEAVE: N_("%(done)s left, %(skipped)s skipped, of %(count)s"),
+    BulkAct.STARTED: N_("%(done)s settled as started, %(skipped)s skipped, of %(count)s"),
+    BulkAct.AGAIN: N_("%(done)s sent again, %(skipped)s skipped, of %(count)s"),
+    BulkAct.GIVE_UP: N_("%(done)s given up, %(skipped)s skipped, of %(count)s"),
+}
 
 
 def choices_for(state: State | EventState) -> list[Choice]:
@@ -74,43 +80,64 @@ def count_of(bulk: Bulk) -> str:
     return f"{bulk.found:,}{'+' if bulk.found >= COUNTED else ''}"
 
 
-def noun_of(state: object, count: int) -> str:
-    """What they are, one or many."""
+def counted(state: object, bulk: Bulk) -> str:
+    """How many were found, and what they are."""
+    shown = count_of(bulk)
     if isinstance(state, EventState):
-        return "event" if count == 1 else "events"
-    return "delivery" if count == 1 else "deliveries"
+        return ngettext("%(shown)s event", "%(shown)s events", bulk.found, shown=shown)
+    return ngettext("%(shown)s delivery", "%(shown)s deliveries", bulk.found, shown=shown)
+
+
+def found_in_words(state: object, bulk: Bulk) -> str:
+    """How many match the filter."""
+    shown = count_of(bulk)
+    if isinstance(state, EventState):
+        return ngettext(
+            "%(shown)s event matches the filter", "%(shown)s events match the filter", bulk.found, shown=shown
+        )
+    return ngettext(
+        "%(shown)s delivery matches the filter", "%(shown)s deliveries match the filter", bulk.found, shown=shown
+    )
 
 
 def title_of(bulk: Bulk) -> str:
     """What was asked for."""
-    return next(one.button for one in CHOICES if (one.act, one.rules) == (bulk.act, _rules_of(bulk)))
+    return _(next(one.button for one in CHOICES if (one.act, one.rules) == (bulk.act, _rules_of(bulk))))
 
 
 def progress_of_bulk(bulk: Bulk) -> str:
     """How far it is."""
-    return f"{bulk.replayed:,} {DONE[bulk.act]}, {bulk.refused:,} skipped, of {count_of(bulk)}"
+    return _(DONE[bulk.act], done=f"{bulk.replayed:,}", skipped=f"{bulk.refused:,}", count=count_of(bulk))
 
 
 def story_of_outcomes(bulk: Bulk, outcomes: Mapping[State, int]) -> str:
     """What has become of the deliveries so far, in a sentence."""
     total = sum(outcomes.values())
     if not total:
-        return "Nothing was sent." if bulk.act in {BulkAct.LEAVE, BulkAct.GIVE_UP} else "No delivery was made yet."
-    return f"{outcomes.get(State.STARTED, 0):,} of {total:,} {noun_of(None, total)} have started."
+        return (
+            _("Nothing was sent.") if bulk.act in {BulkAct.LEAVE, BulkAct.GIVE_UP} else _("No delivery was made yet.")
+        )
+    return ngettext(
+        "%(started)s of %(total)s delivery has started.",
+        "%(started)s of %(total)s deliveries have started.",
+        total,
+        started=f"{outcomes.get(State.STARTED, 0):,}",
+        total=f"{total:,}",
+    )
 
 
 LABELS = {
-    "state": "State", "source": "Source", "rule": "Rule", "portal": "Portal", "code": "Code or reason",
-    "template_id": "Template", "document_id": "Document", "fault": "Fault", "watch": "End", "bulk": "Made by",
-    "since": "Since (UTC)", "until": "Before (UTC)", "needs": "Only",
+    "state": N_("State"), "source": N_("Source"), "rule": N_("Rule"), "portal": N_("Portal"),
+    "code": N_("Code or reason"), "template_id": N_("Template"), "document_id": N_("Document"), "fault": N_("Fault"),
+    "watch": N_("End"), "bulk": N_("Made by"), "since": N_("Since"), "until": N_("Until"), "needs": N_("Only"),
 }  # fmt: skip
 
 
 def filter_in_words(bulk: Bulk) -> list[tuple[str, str]]:
     """What was dealt with, each part of the filter with its label."""
-    said = bulk.wanted | ({"needs": "what waits for a person"} if "needs" in bulk.wanted else {})
-    moments = {name: said[name][:19].replace("T", " ") for name in ("since", "until") if name in said}
-    return [(LABELS[name], value) for name, value in (said | moments).items()]
+    said = bulk.wanted | ({"needs": _("what waits for a person")} if "needs" in bulk.wanted else {})
+    moments = {name: stamp(datetime.fromisoformat(said[name])) for name in ("since", "until") if name in said}
+    return [(_(LABELS[name]), value) for name, value in (said | moments).items()]
 
 
 def _rules_of(bulk: Bulk) -> str:

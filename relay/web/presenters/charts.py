@@ -1,4 +1,4 @@
-"""Bars for the charts of the first page, as numbers for SVG. Geometry only: colours are classes of the stylesheet."""
+"""Bars for the charts of the first page, as numbers for SVG. Geometry and words: colours are the stylesheet's."""
 
 from __future__ import annotations
 
@@ -6,24 +6,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from relay.core.lifecycle import EventState, State
 from relay.store.record.statistics import Bar, Series
+from relay.web.language import N_, _, say
+from relay.web.zone import local
 
 WIDTH, HEIGHT = 600, 120
 CLIPPED_ABOVE = 8
 """Times the middle bar: what is higher is cut off, and its title says how high it is."""
+DAYS = (N_("Mon"), N_("Tue"), N_("Wed"), N_("Thu"), N_("Fri"), N_("Sat"), N_("Sun"))
+SPANS = {"hour": N_("in the last hour"), "day": N_("in the last day"), "week": N_("in the last week")}
 Part = tuple[str, str, str]
 """A count, its name for people, its class."""
 EVENTS: tuple[Part, ...] = (
-    ("event:accepted", "accepted", "good"),
-    ("event:ignored", "ignored", "calm"),
-    ("event:duplicate", "duplicates", "faint"),
-    ("event:rejected", "rejected", "doubt"),
-    ("event:refused", "refused", "bad"),
+    ("event:accepted", EventState.ACCEPTED, "good"),
+    ("event:ignored", EventState.IGNORED, "calm"),
+    ("event:duplicate", N_("duplicates"), "faint"),
+    ("event:rejected", EventState.REJECTED, "doubt"),
+    ("event:refused", EventState.REFUSED, "bad"),
 )
 OUTCOMES: tuple[Part, ...] = (
-    ("delivery:started", "started", "good"),
-    ("delivery:uncertain", "uncertain", "doubt"),
-    ("delivery:dead", "dead", "bad"),
+    ("delivery:started", State.STARTED, "good"),
+    ("delivery:uncertain", State.UNCERTAIN, "doubt"),
+    ("delivery:dead", State.DEAD, "bad"),
 )
 
 
@@ -64,8 +69,8 @@ class Chart:
 def chart(series: Series) -> list[Chart]:
     """The drawings of one span: events, outcomes, latency."""
     return [
-        _stacked("Events", series, EVENTS),
-        _stacked("Outcomes", series, OUTCOMES),
+        _stacked(_("Events"), series, EVENTS),
+        _stacked(_("Outcomes"), series, OUTCOMES),
         _latency(series),
     ]
 
@@ -81,9 +86,9 @@ def _stacked(name: str, series: Series, parts: Sequence[Part]) -> Chart:
             if count:
                 height = min(count / top * HEIGHT, y)
                 y -= height
-                boxes.append(_box(series, place, (y, height), kind, f"{_at(series, bar.since)}: {count} {label}"))
-    totals = [(label, kind, str(series.total(field))) for field, label, kind in parts]
-    summary = f"{name} in the last {series.span.name}: " + ", ".join(f"{count} {label}" for label, _, count in totals)
+                boxes.append(_box(series, place, (y, height), kind, f"{_at(series, bar.since)}: {count} {say(label)}"))
+    totals = [(say(label), kind, str(series.total(field))) for field, label, kind in parts]
+    summary = f"{name} {_(SPANS[series.span.name])}: " + ", ".join(f"{count} {label}" for label, _, count in totals)
     page = "deliveries" if parts is OUTCOMES else "events"
     cut = f"{top:.0f}" if most > top else ""
     return Chart(name, tuple(boxes), str(most), _ticks(series), tuple(totals), summary, page, cut)
@@ -97,19 +102,20 @@ def _latency(series: Series) -> Chart:
     for place, (bar, mean) in enumerate(zip(series.bars, means, strict=True)):
         if mean is not None:
             height = min(HEIGHT, max(1.0, mean / top * HEIGHT))
-            title = f"{_at(series, bar.since)}: {_duration(mean)} on average"
+            title = f"{_at(series, bar.since)}: {_on_average(mean)}"
             boxes.append(_box(series, place, (HEIGHT - height, height), "busy", title))
     mean, most = series.mean_latency_ms, series.within_ms(0.95)
-    words = "nothing was started"
+    words = _("nothing was started")
     if mean is not None:
-        words = f"{_duration(mean)} on average" + (f", 95 % within {most // 1000} s" if most else "")
-    summary = f"From the event to its workflow in the last {series.span.name}: {words}"
+        within = _("95 %% within %(seconds)s s", seconds=most // 1000) if most else ""
+        words = ", ".join(part for part in (_on_average(mean), within) if part)
+    summary = f"{_('From the event to its workflow')} {_(SPANS[series.span.name])}: {words}"
     return Chart(
-        "Time to workflow",
+        _("Time to workflow"),
         tuple(boxes),
         _duration(most_ms),
         _ticks(series),
-        (("latency", "busy", words),),
+        ((_("latency"), "busy", words),),
         summary,
         "deliveries",
         _duration(top) if most_ms > top else "",
@@ -125,7 +131,13 @@ def _ceiling(values: Sequence[float]) -> float:
 
 
 def _duration(milliseconds: float) -> str:
-    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
+    if milliseconds < 1000:
+        return _("%(count)s ms", count=f"{milliseconds:.0f}")
+    return _("%(count)s s", count=f"{milliseconds / 1000:.1f}")
+
+
+def _on_average(milliseconds: float) -> str:
+    return _("%(time)s on average", time=_duration(milliseconds))
 
 
 def _mean(bar: Bar) -> float | None:
@@ -148,4 +160,5 @@ def _ticks(series: Series) -> tuple[tuple[float, str], ...]:
 
 
 def _at(series: Series, moment: datetime) -> str:
-    return moment.strftime("%a %H:%M" if series.span.name == "week" else "%H:%M")
+    at = local(moment)
+    return f"{_(DAYS[at.weekday()])} {at:%H:%M}" if series.span.name == "week" else f"{at:%H:%M}"

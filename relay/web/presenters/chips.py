@@ -13,7 +13,8 @@ from relay.core.lifecycle import EventState, State
 from relay.core.watching import WatchState
 from relay.store.record.search import Filter
 from relay.web.language import N_
-from relay.web.presenters.filters import choices, query_of
+from relay.web.presenters.filters import FIELDS, choices, query_of
+from relay.web.zone import typed
 
 ALWAYS = ("state", "source")
 """These stand in the line whether they ask for something or not."""
@@ -63,8 +64,8 @@ def chips_of(
         ("template_id", N_("Template"), "number", {}),
         ("document_id", N_("Document"), "text", {}),
         ("watch", N_("End"), "choice", {"": [WatchState.OVERDUE]}),
-        ("since", N_("Since (UTC)"), "moment", {}),
-        ("until", N_("Until (UTC)"), "moment", {}),
+        ("since", FIELDS["since"], "moment", {}),
+        ("until", FIELDS["until"], "moment", {}),
         ("needs", N_("Waits for a person"), "fixed", {}),
         ("fault", N_("Fault"), "fixed", {}),
         ("bulk", N_("Made by"), "fixed", {}),
@@ -88,7 +89,7 @@ def without(query: Mapping[str, str], name: str) -> dict[str, str] | None:
 
 def _value(wanted: Filter, query: Mapping[str, str], name: str) -> str:
     found = getattr(wanted, name)
-    return f"{found:%Y-%m-%dT%H:%M}" if isinstance(found, datetime) else query.get(name, "")
+    return typed(found) if isinstance(found, datetime) else query.get(name, "")
 
 
 def _with(options: Options, value: str | None) -> Options:

@@ -16,6 +16,7 @@ from relay.core.errors import NotFoundError, UnreadableError, UnsupportedTypeErr
 from relay.core.events import Delivery, Event
 from relay.core.lifecycle import State
 from relay.core.plan import StepKind
+from relay.health.words import span_of
 from relay.operations.ingest import is_lost
 from relay.operations.preview import Tried, try_event
 from relay.rules import Rule
@@ -23,10 +24,12 @@ from relay.rules.templates import Template
 from relay.sources.parsers import parse_body
 from relay.store.portals.gate import GateState, View
 from relay.web.auth.guard import is_operator, is_revealed
+from relay.web.language import _, said, say
 from relay.web.presenters.ends import next_of_end
 from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt, excerpt_of_text
 from relay.web.presenters.masking import Masking, masking_of, pretty
 from relay.web.services import services
+from relay.web.zone import clock, stamp, typed
 
 ABSENT = object()
 
@@ -66,14 +69,14 @@ def details_of(event: Event) -> EventDetails:
     tried: list[Tried] = []
     unreadable = None
     if source is None:
-        unreadable = f"the source {event.source} is no longer configured"
+        unreadable = _("the source %(source)s is no longer configured", source=event.source)
     elif is_lost(event) or not (event.body or event.query or event.body_removed_at):
-        unreadable = "nothing of it was kept"
+        unreadable = _("nothing of it was kept")
     else:
         try:
             tried = try_event(source, rules, event)
         except (UnreadableError, UnsupportedTypeError) as error:
-            unreadable = str(error)
+            unreadable = said(error)
     revealed = is_operator() and is_revealed(event.id)
     return EventDetails(event, tuple(tried), unreadable, masking_of(rules, set(_known(tried)), revealed=revealed))
 
@@ -83,21 +86,21 @@ def lines_of(sent: Call, rule: Rule | None, today: Call | None, masking: Masking
     written = rule.composer.parameters if rule else {}
     lines = [
         Line(
-            "portal",
+            _("portal"),
             sent.portal,
             rule.composer.portal if rule else "",
             today.portal if today else None,
             today is not None and today.portal != sent.portal,
         ),
         Line(
-            "template",
-            str(sent.template_id or "none"),
-            str(rule.composer.template_id or "none") if rule else "",
-            str(today.template_id or "none") if today else None,
+            _("template"),
+            str(sent.template_id or _("none")),
+            str(rule.composer.template_id or _("none")) if rule else "",
+            str(today.template_id or _("none")) if today else None,
             today is not None and today.template_id != sent.template_id,
         ),
         Line(
-            "document",
+            _("document"),
             masking.text(" · ".join(sent.document_id)),
             " · ".join(member.text for member in rule.composer.document_id.members) if rule else "",
             masking.text(" · ".join(today.document_id)) if today else None,
@@ -146,56 +149,82 @@ def next_of(delivery: Delivery, gate: View, now: datetime) -> str:
     """What happens next, and when, in a sentence or two."""
     portal = delivery.call.portal
     if delivery.state is State.STARTED and not delivery.call.starts_workflow:
-        return "Nothing more: the trigger was fired. Whether it has moved anything, Bitrix24 does not say."
+        return _("Nothing more: the trigger was fired. Whether it has moved anything, Bitrix24 does not say.")
     if delivery.state is State.STARTED:
         return next_of_end(delivery, now)
     if delivery.state is State.DEAD:
         return _after_death(delivery)
     if delivery.state is State.SENDING:
         if delivery.next_step and delivery.next_step.kind is not StepKind.TRIGGER:
-            return "A worker is calling the portal now. If it dies, the step is taken up again after two minutes."
-        return "A worker is calling the portal now. If it dies, the delivery becomes uncertain after two minutes."
+            return _("A worker is calling the portal now. If it dies, the step is taken up again after two minutes.")
+        return _("A worker is calling the portal now. If it dies, the delivery becomes uncertain after two minutes.")
     if delivery.state is State.UNCERTAIN:
         return _doubt(delivery, now)
     if gate.state is not GateState.OPEN:
-        return f"It waits: the portal {portal} {_closed(gate)}. {gate.advice or ''}".strip()
-    if delivery.next_attempt_at:
-        what = f"Step {delivery.next_step.name}" if delivery.next_step else f"Attempt {delivery.next_number}"
-        return f"{what} follows, {_when(delivery.next_attempt_at, now)}."
-    return f"It is sent as soon as a worker of the portal {portal} is free and the portal's pace allows it."
+        return f"{_closed(portal, gate)} {say(gate.advice)}".strip()
+    return _next_try(delivery, now)
 
 
-def _closed(gate: View) -> str:
+def _next_try(delivery: Delivery, now: datetime) -> str:
+    if not delivery.next_attempt_at:
+        return _(
+            "It is sent as soon as a worker of the portal %(portal)s is free and the portal's pace allows it.",
+            portal=delivery.call.portal,
+        )
+    when = _when(delivery.next_attempt_at, now)
+    if delivery.next_step:
+        return _("Step %(name)s follows, %(when)s.", name=delivery.next_step.name, when=when)
+    return _("Attempt %(number)s follows, %(when)s.", number=delivery.next_number, when=when)
+
+
+def _closed(portal: str, gate: View) -> str:
     if gate.state is GateState.HELD:
-        return "is held until its trouble is mended"
+        return _("It waits: the portal %(portal)s is held until its trouble is mended.", portal=portal)
+    if gate.by_person and gate.until:
+        return _("It waits: the portal %(portal)s is paused until %(until)s.", portal=portal, until=typed(gate.until))
     if gate.by_person:
-        return f"is paused until {f'{gate.until:%Y-%m-%d %H:%M} UTC' if gate.until else 'a person resumes it'}"
-    return "is in trouble, and is asked again" + (f" at {gate.until:%H:%M:%S} UTC" if gate.until else "")
+        return _("It waits: the portal %(portal)s is paused until a person resumes it.", portal=portal)
+    if gate.until:
+        again = clock(gate.until)
+        return _(
+            "It waits: the portal %(portal)s is in trouble, and is asked again at %(at)s.", portal=portal, at=again
+        )
+    return _("It waits: the portal %(portal)s is in trouble, and is asked again.", portal=portal)
 
 
 def _after_death(delivery: Delivery) -> str:
     if delivery.watched and delivery.watched.finished_at:
-        return "Nothing. It was given up, and its workflow has ended all the same: a replay would start it once more."
-    again = "a replay is a new delivery"
+        return _(
+            "Nothing. It was given up, and its workflow has ended all the same: a replay would start it once more."
+        )
     if any(result.kind is StepKind.MAKE for result in delivery.results):
-        again += ", which goes on with what was made"
-    return f"Nothing happens by itself. Fix the cause, then replay it; {again}."
+        return _(
+            "Nothing happens by itself. Fix the cause, then replay it; a replay is a new delivery, which goes on with "
+            "what was made."
+        )
+    return _("Nothing happens by itself. Fix the cause, then replay it; a replay is a new delivery.")
 
 
 def _doubt(delivery: Delivery, now: datetime) -> str:
     fired = delivery.next_step is not None
     if not delivery.next_attempt_at:
-        what = "the trigger was fired" if fired else "the workflow has started"
-        return f"Nothing happens by itself: check on the portal whether {what}, then settle it below."
+        if fired:
+            return _(
+                "Nothing happens by itself: check on the portal whether the trigger was fired, then settle it below."
+            )
+        return _(
+            "Nothing happens by itself: check on the portal whether the workflow has started, then settle it below."
+        )
+    when = _when(delivery.next_attempt_at, now)
     if fired:
-        return f"The relay does what the rule says of a doubt, {_when(delivery.next_attempt_at, now)}."
-    return f"The relay asks the portal whether it has started, {_when(delivery.next_attempt_at, now)}."
+        return _("The relay does what the rule says of a doubt, %(when)s.", when=when)
+    return _("The relay asks the portal whether it has started, %(when)s.", when=when)
 
 
 def _when(moment: datetime, now: datetime) -> str:
     seconds = round((moment - now).total_seconds())
-    distance = "now" if seconds <= 0 else f"in {seconds} s" if seconds < 120 else f"in {seconds // 60} min"
-    return f"{distance} ({moment:%Y-%m-%d %H:%M:%S} UTC)"
+    distance = _("in %(span)s", span=span_of(moment - now)) if seconds > 0 else _("now")
+    return f"{distance} ({stamp(moment)})"
 
 
 def _known(tried: Iterable[Tried]) -> Iterable[str]:
@@ -210,8 +239,8 @@ def _known(tried: Iterable[Tried]) -> Iterable[str]:
 
 def _shown(parameters: Mapping[str, Any], name: str, masking: Masking) -> str:
     if name not in parameters:
-        return "not sent"
-    beginning, _ = excerpt(parameters[name], FEW_VALUES, FEW_CHARACTERS)
+        return _("not sent")
+    beginning = excerpt(parameters[name], FEW_VALUES, FEW_CHARACTERS)[0]
     value = masking.value(beginning, name)
     return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False, default=str)
 

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from flask import abort, request
 
+from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State
 from relay.core.watching import WatchState
 from relay.store.record.search import WAITING_FOR_A_PERSON, Filter, parse_state
+from relay.web.language import N_, _
+from relay.web.presenters.typed_times import read_time
 from relay.web.services import services
+from relay.web.zone import zone_now
 
 CURSOR = re.compile(r"(evt|dlv)_[0-9a-z]{26}")
 WORDS = ("source", "rule", "portal", "code", "document_id", "fault", "bulk")
 NAMES = ("state", *WORDS, "template_id", "watch", "since", "until", "needs")
 LONGEST = 200
+FIELDS = {"since": N_("Since"), "until": N_("Until")}
 
 
 def filter_asked(given: Mapping[str, str] | None = None) -> Filter:
@@ -33,7 +38,7 @@ def filter_asked(given: Mapping[str, str] | None = None) -> Filter:
         wanted["state"] = _state(found["state"])
     if "watch" in found:
         if found["watch"] != WatchState.OVERDUE:
-            abort(400, "of the ends of workflows, only what is overdue is listed")
+            abort(400, _("of the ends of workflows, only what is overdue is listed"))
         wanted["watch"] = WatchState.OVERDUE
     if "needs" in found:
         wanted["needs"] = _needs(wanted.get("state"))
@@ -54,7 +59,7 @@ def cursor_asked() -> str | None:
     """Where the page begins."""
     cursor = request.args.get("cursor") or None
     if cursor and not CURSOR.fullmatch(cursor):
-        abort(400, "no such page")
+        abort(400, _("no such page"))
     return cursor
 
 
@@ -78,26 +83,25 @@ def choices() -> dict[str, Any]:
 def _state(text: str) -> State | EventState:
     state = parse_state(text)
     if state is None:
-        abort(400, "no such state")
+        abort(400, _("no such state"))
     return state
 
 
 def _needs(state: State | EventState | None) -> bool:
     if state not in WAITING_FOR_A_PERSON:
-        abort(400, f"needs: expected with the state {', '.join(WAITING_FOR_A_PERSON)}")
+        abort(400, _("needs: expected with the state %(states)s", states=", ".join(WAITING_FOR_A_PERSON)))
     return True
 
 
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 2**31):
-        abort(400, "a template is a number")
+        abort(400, _("a template is a number"))
     return int(text)
 
 
 def _moment(name: str, text: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        abort(400, f"{name}: expected a time such as 2026-06-01T12:00")
-    # A form gives no zone; pages show UTC.
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return read_time(text, utc_now(), zone_now())
+    except (ValueError, OverflowError):
+        examples = _("“26.11.2026 14:00”, “2026-11-26”, “yesterday 9:00”, “2 hours ago” or “14:30”")
+        abort(400, _("%(field)s: expected a time such as %(examples)s", field=_(FIELDS[name]), examples=examples))

@@ -10,12 +10,13 @@ from relay.core.labels import name_of_reason
 from relay.core.lifecycle import EventState, State
 from relay.core.reasons import explain
 from relay.store.record.needs import Group
+from relay.web.language import N_, _, say
 
 LONGEST_ADVICE = 300
 TITLES: dict[State | EventState, str] = {
-    EventState.REJECTED: "rejected: a rule wanted them and could not be filled, or nobody could read them",
-    State.DEAD: "dead: given up, and neither replayed nor left",
-    State.UNCERTAIN: "uncertain: only a person can tell whether they started",
+    EventState.REJECTED: N_("rejected: a rule wanted them and could not be filled, or nobody could read them"),
+    State.DEAD: N_("dead: given up, and neither replayed nor left"),
+    State.UNCERTAIN: N_("uncertain: only a person can tell whether they started"),
 }
 
 
@@ -43,13 +44,13 @@ def view_of(group: Group, sample: Event | None = None) -> GroupView:
     """The group as a page shows it. sample: one of the events in it, for what its errors say."""
     where = group["source"] or f"{group['rule']} → {group['portal']}"
     if group["template_id"]:
-        where += f", template {group['template_id']}"
+        where += _(", template %(number)s", number=group["template_id"])
     return GroupView(
         state=group.state,
         count=group.count,
-        what=group["fault"] or name_of_reason(group["reason"]) or "no reason was kept",
+        what=group["fault"] or say(name_of_reason(group["reason"])) or _("no reason was kept"),
         where=where,
-        advice=explain(group["reason"]) or _errors_of(sample),
+        advice=say(explain(group["reason"])) or _errors_of(sample),
         first_seen=group.first_seen,
         last_seen=group.last_seen,
         sample=group.newest,

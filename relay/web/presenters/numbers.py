@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from relay.store.record.latency import BUCKETS, percentile
 from relay.store.record.numbers import HOUR, Count, read_counts
 from relay.store.record.record import Record
+from relay.web.language import _
 
 GROUPS: Mapping[str, Callable[[Count], str]] = {
     "rule": lambda count: count.rule,
     "source": lambda count: count.source,
     "portal": lambda count: count.portal,
-    "template": lambda count: f"{count.portal} · {count.template or 'a trigger'}",
+    "template": lambda count: f"{count.portal} · {count.template or _('a trigger')}",
 }
 
 
@@ -54,7 +55,8 @@ class Day:
 
 def numbers_of(record: Record, by: str, since: datetime, now: datetime) -> Day:
     """The day that begins at `since`, by one of GROUPS. Raises RecordUnavailableError."""
-    counts = read_counts(record, since, since + timedelta(days=1))
+    # On the clocks of its zone a day may have 23 or 25 hours.
+    counts = read_counts(record, since.astimezone(UTC), (since + timedelta(days=1)).astimezone(UTC))
     first = counts.first if counts.first and counts.first > counts.since else None
     hours = max((min(now, counts.until) - (first or counts.since)) / HOUR, 1 / 60)
     groups: dict[str, Counter[str]] = defaultdict(Counter)
@@ -79,7 +81,7 @@ def _numbers(name: str, group: Mapping[str, int], hours: float) -> Numbers:
 
 
 def days_of(names: Iterable[str], now: datetime) -> list[tuple[str, datetime]]:
-    """The days named `today` and `yesterday`, as their beginnings in UTC."""
+    """The days named `today` and `yesterday`, as their beginnings. now: in the zone whose days are meant."""
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     known = {"today": today, "yesterday": today - timedelta(days=1)}
     return [(name, known[name]) for name in names]

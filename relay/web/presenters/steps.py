@@ -17,6 +17,7 @@ from relay.core.lifecycle import FINAL, State
 from relay.core.places import shown
 from relay.core.plan import How, Many, Step, StepKind, StepResult, has_content
 from relay.rules.documents import FORMS
+from relay.web.language import N_, _
 from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt
 from relay.web.presenters.masking import Masking, pretty
 
@@ -28,7 +29,28 @@ PATHS: Mapping[str, str] = {
     USER: "company/personal/user/{id}/",
 }
 """Where a portal shows a document; other kinds have a page by the number of their type."""
+ENTITIES: Mapping[str, tuple[str, str]] = {
+    "lead": (N_("a lead"), N_("lead")),
+    "deal": (N_("a deal"), N_("deal")),
+    "contact": (N_("a contact"), N_("contact")),
+    "company": (N_("a company"), N_("company")),
+    "quote": (N_("a quote"), N_("quote")),
+    "invoice": (N_("an invoice"), N_("invoice")),
+    USER: (N_("a user"), N_("user")),
+}
+"""One of each kind, and its name before a number."""
 OTHER_PATH = "crm/type/{type_id}/details/{id}/"
+CAME_TO = {
+    How.FOUND: N_("Found"),
+    How.SEVERAL: N_("Several were found; the newest is taken"),
+    How.NOTHING: N_("Nothing was found"),
+    How.MADE: N_("Made"),
+    How.FOUND_AGAIN: N_("Made; the answer was lost, and its own id has proven it"),
+    How.TAKEN: N_("Nothing was made: what was found is taken"),
+    How.KEPT: N_("Remembered from the same question before"),
+    How.CARRIED: N_("Made for the delivery that this one replays"),
+    How.FIRED: N_("Fired. Whether that has moved anything, Bitrix24 does not say"),
+}
 _NUMBERS = re.compile(r"(?<=_)[0-9]+")
 
 
@@ -62,7 +84,7 @@ def progress_of(delivery: Delivery) -> str:
     step = delivery.next_step
     if step is None or delivery.plan is None or delivery.state in FINAL:
         return ""
-    return f"step {delivery.plan.steps.index(step) + 1} of {len(delivery.plan.steps)}"
+    return _("step %(number)s of %(count)s", number=delivery.plan.steps.index(step) + 1, count=len(delivery.plan.steps))
 
 
 def link_of(site: str | None, result: StepResult) -> str | None:
@@ -116,43 +138,32 @@ def _state(delivery: Delivery, step: Step, result: StepResult | None) -> str:
 
 def _title(step: Step) -> str:
     if step.kind is StepKind.TRIGGER:
-        return "Fire a trigger"
-    what = f"an item of smart process {step.type_id}" if step.entity == DYNAMIC else f"a {step.entity}"
-    return f"{step.kind.capitalize()} {what.replace('a invoice', 'an invoice')}"
+        return _("Fire a trigger")
+    what = _(ENTITIES[step.entity][0]) if step.entity in ENTITIES else step.entity
+    if step.entity == DYNAMIC:
+        what = _("an item of smart process %(type)s", type=step.type_id)
+    return _("Find %(what)s", what=what) if step.kind is StepKind.FIND else _("Make %(what)s", what=what)
 
 
 def _document(result: StepResult) -> str:
     if result.entity == DYNAMIC:
-        return f"item {result.value} of smart process {result.type_id}"
-    return f"{result.entity} {result.value}"
+        return _("item %(number)s of smart process %(type)s", number=result.value, type=result.type_id)
+    name = _(ENTITIES[result.entity][1]) if result.entity in ENTITIES else result.entity
+    return f"{name} {result.value}"
 
 
 def _words(step: Step, result: StepResult) -> str:
-    match result.how:
-        case How.FOUND:
-            return "Found"
-        case How.SEVERAL:
-            return f"Several were found; the {'oldest' if step.many is Many.OLDEST else 'newest'} is taken"
-        case How.NOTHING:
-            return "Nothing was found" + ("; the rule says what stands for it" if result.value is not None else "")
-        case How.MADE:
-            return "Made"
-        case How.FOUND_AGAIN:
-            return "Made; the answer was lost, and its own id has proven it"
-        case How.TAKEN:
-            return "Nothing was made: what was found is taken"
-        case How.KEPT:
-            return "Remembered from the same question before"
-        case How.CARRIED:
-            return "Made for the delivery that this one replays"
-        case How.FIRED:
-            return "Fired. Whether that has moved anything, Bitrix24 does not say"
+    if result.how is How.SEVERAL and step.many is Many.OLDEST:
+        return _("Several were found; the oldest is taken")
+    if result.how is How.NOTHING and result.value is not None:
+        return _("Nothing was found; the rule says what stands for it")
+    return _(CAME_TO[result.how])
 
 
 def _prospect(delivery: Delivery, step: Step) -> str:
     if delivery.next_step is not step or delivery.state in FINAL:
         return ""
-    return "It may have been made: it is looked for by its own id first" if delivery.is_looked_for else ""
+    return _("It may have been made: it is looked for by its own id first") if delivery.is_looked_for else ""
 
 
 def _text(value: object, name: str, masking: Masking) -> str:

@@ -25,6 +25,7 @@ from relay.operations.rule_text import content_of
 from relay.operations.trial import Trial, read_draft, try_on_record
 from relay.rules import Rule
 from relay.store.portals.questions import Asked, Question, QuestionState
+from relay.web.language import _, said
 from relay.web.presenters.event_details import details_of, rule_named
 from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt
 from relay.web.presenters.masking import Masking, masking_of
@@ -123,13 +124,13 @@ def captured_of(form: StudioForm) -> Captured:
     event = services().record.event(form.event_id)
     looked, source = details_of(event), services().sources.get(event.source)
     if source is None or event.body_removed_at:
-        return Captured(masking=looked.masking, unreadable=looked.unreadable or "its body was removed")
+        return Captured(masking=looked.masking, unreadable=looked.unreadable or _("its body was removed"))
     try:
         contexts = contexts_of(source, event)
     except (UnreadableError, UnsupportedTypeError) as error:
-        return Captured(masking=looked.masking, unreadable=str(error))
+        return Captured(masking=looked.masking, unreadable=said(error))
     if not contexts:
-        return Captured(masking=looked.masking, unreadable="it is an empty batch")
+        return Captured(masking=looked.masking, unreadable=_("it is an empty batch"))
     return Captured(tree_of(contexts[0]), looked.masking, more=len(contexts) - 1)
 
 
@@ -164,10 +165,10 @@ def trial_of(form: StudioForm) -> tuple[Trial | None, str]:
     """What the draft makes of what is on record; or why it cannot be tried."""
     rule = draft_rule(form)
     if rule is None:
-        return None, "Mend the marked lines first."
+        return None, _("Mend the marked lines first.")
     source = services().sources.get(rule.source)
     if source is None:
-        return None, f"The source {rule.source} is not in force yet."
+        return None, _("The source %(source)s is not in force yet.", source=rule.source)
     return try_on_record(services().record, source, rule, rule_named(form.rule) if form.rule else None), ""
 
 
@@ -245,7 +246,7 @@ def difference(before: str | None, after: str | None) -> list[tuple[str, str]]:
 
 def said_of(error: RelayError) -> str:
     """An error as a sentence of the page."""
-    text = str(error)
+    text = said(error)
     return f"{text[:1].upper()}{text[1:]}."
 
 

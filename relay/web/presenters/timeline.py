@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from relay.core.events import Delivery, Event
 from relay.core.lifecycle import FINAL, State, Verdict
 from relay.health.words import span_of
+from relay.web.language import _, say
 
 WIDTH = 1000
 NARROWEST = 6
@@ -55,22 +56,27 @@ def _pieces(delivery: Delivery, begins: datetime, ends: datetime) -> Iterator[Pi
         if number >= skipped:
             waited = began - at
             if waited > timedelta(0):
-                yield ("waited for its turn" if at == begins else "waited"), "waited", at, waited
-            what = f"step {attempt.step}" if attempt.step else "start" if delivery.call.starts_workflow else "call"
-            yield f"{what}: {attempt.verdict}", _kind(attempt.verdict), began, took
+                yield (_("waited for its turn") if at == begins else _("waited")), "waited", at, waited
+            yield f"{_called(delivery, attempt.step)}: {say(attempt.verdict)}", _kind(attempt.verdict), began, took
         at = began + took
     if delivery.state not in FINAL and ends > at:
         yield _waiting(delivery.state), "waited", at, ends - at
     elif not delivery.attempts:
-        yield f"waited, then {delivery.state}", "waited", begins, max(ends - begins, timedelta(0))
+        yield _("waited, then %(state)s", state=delivery.state), "waited", begins, max(ends - begins, timedelta(0))
+
+
+def _called(delivery: Delivery, step: str) -> str:
+    if step:
+        return _("step %(name)s", name=step)
+    return _("start") if delivery.call.starts_workflow else _("call")
 
 
 def _waiting(state: State) -> str:
     return {
-        State.SENDING: "is being sent",
-        State.UNCERTAIN: "uncertain since",
-        State.RETRYING: "waits for its next try",
-    }.get(state, "waits for its turn")
+        State.SENDING: _("is being sent"),
+        State.UNCERTAIN: _("uncertain since"),
+        State.RETRYING: _("waits for its next try"),
+    }.get(state, _("waits for its turn"))
 
 
 def _kind(verdict: Verdict) -> str:
@@ -89,5 +95,5 @@ def _span(piece: Piece, begins: datetime, scale: float) -> Span:
 def _lasts(span: timedelta) -> str:
     seconds = span.total_seconds()
     if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    return f"{seconds:.1f} s" if seconds < 60 else span_of(span)
+        return _("%(count)s ms", count=f"{seconds * 1000:.0f}")
+    return _("%(count)s s", count=f"{seconds:.1f}") if seconds < 60 else say(span_of(span))

@@ -1,10 +1,12 @@
 // Keeps a page fresh, as relay/web/dashboard/live.py says: asks for the same page again, puts in the parts that the
 // server has rendered anew, and stops when the answer asks for no more. It leaves alone what has the focus or shows the
-// ids of a line, and says when the numbers are old. The page is whole without it.
+// ids of a line, and says when the numbers are old, in the words that are marked on the script.
+// The page is whole without it.
 "use strict";
 (() => {
   const PATIENCE_MS = 10000;
   const status = document.getElementById("freshness");
+  const words = document.currentScript.dataset;
   let everyS = document.getElementById("main").dataset.freshEveryS;
   let answeredAt = Date.now();
   let timer;
@@ -47,10 +49,9 @@
     try {
       show(await ask());
       answeredAt = Date.now();
-      say("Live.", false);
+      say(words.live, false);
     } catch {
-      const since = new Date(answeredAt).toISOString().slice(11, 19);
-      say(`These numbers are old: no answer since ${since} UTC.`, true);
+      say(words.old.replace("{time}", new Date(answeredAt).toTimeString().slice(0, 8)), true);
     }
   };
 
@@ -59,6 +60,6 @@
     clearTimeout(timer);
     look();
   });
-  say("Live.", false);
+  say(words.live, false);
   timer = setTimeout(look, everyS * 1000);
 })();

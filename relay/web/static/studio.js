@@ -43,7 +43,7 @@
   const complain = () => {
     const said = document.createElement("p");
     said.className = "notice";
-    said.textContent = "The relay has not answered. What is written here is not lost: try again.";
+    said.textContent = form.dataset.unanswered;
     document.getElementById("said").replaceChildren(said);
   };
 

@@ -1,0 +1,81 @@
+"""A time as people type it: `26.11.2026 14:00`, `2026-11-26`, `yesterday 9:00`, `2 hours ago` or `14:30`.
+
+It is read strictly: nothing is guessed. A day comes before its month, unless the year is in front. Words are those of
+every language that pages speak, from the catalogues. A general parser was tried (dateparser): it stops the door for a
+second when it first reads, and finds a time in whatever is typed.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from relay.web.language import catalogues
+
+CONTEXT = "words for a time that is typed, with | between"
+DAY = {"today": timedelta(0), "yesterday": timedelta(days=1)}
+NOW, AGO, AT = "now", "ago", "at"
+UNITS = {
+    "min|minute|minutes": timedelta(minutes=1),
+    "h|hour|hours": timedelta(hours=1),
+    "d|day|days": timedelta(days=1),
+    "w|week|weeks": timedelta(weeks=1),
+}
+WORDS = (*DAY, NOW, AGO, AT, *UNITS)
+"""As they are in the catalogues, in this context."""
+LONGEST_AGO = timedelta(days=36_500)
+CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?")
+DATE = re.compile(r"(\d{1,2})\.(\d{1,2})(?:\.(\d{4}))?")
+DISTANCE = re.compile(r"(\d{1,6}) ?(\D+?) (\S+)")
+
+
+def read_time(text: str, now: datetime, zone: tzinfo) -> datetime:
+    """The time that is meant, in UTC. zone: in which it is read, where the text names none.
+
+    Raises ValueError where it is none of these.
+    """
+    words, here = " ".join(text.split()).casefold(), now.astimezone(zone)
+    if words in _spellings(NOW):
+        return now.astimezone(UTC)
+    if match := DISTANCE.fullmatch(words):
+        return _before(now, int(match[1]), match[2], match[3])
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        found = _of_day(words, here)
+    return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def _before(now: datetime, count: int, unit: str, ago: str) -> datetime:
+    for words, length in UNITS.items():
+        if unit in _spellings(words) and ago in _spellings(AGO) and count * length <= LONGEST_AGO:
+            return now.astimezone(UTC) - count * length
+    raise ValueError("no distance")
+
+
+def _of_day(words: str, here: datetime) -> datetime:
+    """A day with or without a time, or a time of today."""
+    day, _, rest = words.partition(" ")
+    first, _, after = rest.partition(" ")
+    time = after if first in _spellings(AT) else rest
+    if CLOCK.fullmatch(words):
+        return _at(here, words)
+    for name, back in DAY.items():
+        if day in _spellings(name):
+            return _at(here - back, time)
+    if match := DATE.fullmatch(day):
+        return _at(here.replace(int(match[3] or here.year), int(match[2]), int(match[1])), time)
+    raise ValueError("no day")
+
+
+def _at(day: datetime, time: str) -> datetime:
+    match = CLOCK.fullmatch(time or "0:00")
+    if match is None:
+        raise ValueError("no time of a day")
+    return day.replace(hour=int(match[1]), minute=int(match[2]), second=int(match[3] or 0), microsecond=0)
+
+
+def _spellings(words: str) -> set[str]:
+    """How a word is written in any language that pages speak."""
+    said = [words, *(catalogue.pgettext(CONTEXT, words) for catalogue in catalogues().values())]
+    return {spelling for one in said for spelling in one.casefold().split("|")}
