@@ -13,7 +13,7 @@ from relay.core.errors import IllegalTransitionError, LostRace, NotFoundError, R
 from relay.core.events import Delivery
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State, advance
-from relay.core.phrases import phrase
+from relay.core.phrases import Moment, phrase
 from relay.core.plan import How
 from relay.core.progress import finish_step
 from relay.operations.replay import Replayer
@@ -145,7 +145,7 @@ class OperatorActs:
         if until and until <= self.clock():
             raise RefusedError(phrase("this time has passed: expected one that is still to come"))
         self.store.portal(portal).gate.pause_by_person(self.clock(), until)
-        self._log(who, "pause", portal, f"until {until:%Y-%m-%d %H:%M} UTC" if until else "")
+        self._log(who, "pause", portal, f"until {Moment(until)}" if until else "")
 
     def resume(self, portal: str, who: str) -> None:
         """Open a portal, whatever closed it."""

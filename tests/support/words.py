@@ -21,7 +21,7 @@ from relay.core.plan import StepKind
 from relay.core.reasons import BY_CODE, BY_VERDICT, OF_PORTAL
 from relay.core.watching import WatchState
 from relay.health.words import AHEAD, LABELS, UNTIL
-from relay.store.operators.bulk_replays import BulkState
+from relay.store.operators.bulk_replays import BulkAct, BulkState
 from relay.store.portals.gate import GateState
 from relay.web.auth.guard import Role
 from relay.web.dashboard.acts import OFFERS
@@ -43,7 +43,7 @@ KEYWORDS = {
 }
 TABLES = (REASONS, ALERTS, BY_CODE, OF_PORTAL, BY_VERDICT, DRIFTS, LABELS)
 ACTS = (*OFFERS, *CHOICES)
-ENUMERATIONS = (State, EventState, Verdict, GateState, BulkState, StepKind, Role, WatchState)
+ENUMERATIONS = (State, EventState, Verdict, GateState, BulkAct, BulkState, StepKind, Role, WatchState)
 WORDS = (*GROUPS, AHEAD, UNTIL, "idle", "busy", "today", "yesterday", "paused by a person", *STEP_STATES)
 """Others, which pages show as they are called in the code."""
 HEADER = """msgid ""

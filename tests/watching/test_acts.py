@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -16,6 +17,7 @@ from relay.store.redis import keys
 from tests.support.making import bring_to, claim_one, make_entry, write
 from tests.support.pages import SAME, Page, ask, press
 
+MOSCOW = ZoneInfo("Europe/Moscow")
 LEAD = {"document": "lead", "id": 7, "email": "ivan@example.com"}
 
 
@@ -200,7 +202,7 @@ def test_a_portal_is_paused_and_resumed(operator, redis):
 
 
 def morning_after(now):
-    return (now + timedelta(days=1)).replace(hour=9, minute=0, second=0, microsecond=0)
+    return (now.astimezone(MOSCOW) + timedelta(days=1)).replace(hour=9, minute=0, second=0, microsecond=0)
 
 
 @pytest.mark.parametrize(
@@ -209,20 +211,21 @@ def morning_after(now):
         ({"lasts": "hour"}, lambda now: now + timedelta(hours=1)),
         ({"lasts": "shift"}, lambda now: now + timedelta(hours=8)),
         ({"lasts": "morning"}, morning_after),
-        ({"lasts": "time", "until": "2999-12-31T07:30"}, lambda _now: datetime(2999, 12, 31, 7, 30, tzinfo=UTC)),
+        ({"lasts": "time", "until": "31.12.2999 10:30"}, lambda _now: datetime(2999, 12, 31, 7, 30, tzinfo=UTC)),
     ],
     ids=["for an hour", "for eight hours", "until tomorrow morning", "until a time that is typed"],
 )
 def test_a_portal_is_paused_until_a_time_and_the_pages_say_which(operator, redis, asked, until_of):
+    operator.set_cookie("zone", "Europe/Moscow")
     before = until_of(utc_now())
     press(operator, "/portals/main/pause", **asked)
 
     until = Gate(redis, "main").look().until
     assert before - timedelta(seconds=1) <= until <= until_of(utc_now())
-    said = f"until {until:%Y-%m-%d %H:%M} UTC"
-    assert said in ask(operator, "/portals")
+    said = f"until {until.astimezone(MOSCOW):%Y-%m-%d %H:%M}"
+    assert said in Page(ask(operator, "/portals")).text(".//section[@id='main']/p[@class='notice']")
     (act,) = read_acts(redis)
-    assert (act.what, act.note) == ("pause", said)
+    assert (act.what, act.note) == ("pause", f"until {until:%Y-%m-%d %H:%M} UTC")
     need = Page(ask(operator, "/")).text(".//ul[@class='needs']/li/a[@class='need calm']")
     assert f"paused portal main, {said}" in need
 

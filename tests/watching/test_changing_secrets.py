@@ -33,7 +33,7 @@ def test_each_secret_is_said_with_its_place_and_its_last_change(tmp_path):
 def test_the_pages_say_to_operators_how_a_secret_is_changed_and_show_none(operator, viewer):
     sources, portals = ask(operator, "/sources"), ask(operator, "/portals")
 
-    assert "in the environment of the web process" in Page(sources).text(".//section[@id='website']/details")
+    assert "In the environment of the web process" in Page(sources).text(".//section[@id='website']/details")
     assert "PORTAL_MAIN_WEBHOOK_URL_FILE" in Page(portals).text(".//section[@id='main']/details")
     assert not any(secret in sources + portals for secret in SECRETS.values())
     assert "SOURCE_WEBSITE_TOKEN" not in ask(viewer, "/sources")
@@ -48,5 +48,5 @@ def test_a_file_of_a_secret_that_is_followed_says_that_no_restart_is_needed(oper
 
     said = Page(ask(operator, "/sources")).text(".//section[@id='website']/details")
 
-    assert f"in the file {file} , last changed 3 d ago" in said.replace(f"{file},", f"{file} ,")
+    assert f"In the file {file} . Last changed 3 d ago." in said.replace(f"{file}.", f"{file} .")
     assert "two or three seconds later" in said

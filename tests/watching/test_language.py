@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from http.cookies import SimpleCookie
 
 import pytest
 from flask.testing import FlaskClient
 
-from relay.core.phrases import phrase, phrases
+from relay.core.faults import fault_of
+from relay.core.phrases import Moment, phrase, phrases
 from relay.core.reasons import BY_CODE
 from relay.web.language import say
+from relay.web.presenters.kept import deed, kept
 from tests.support.pages import SAME, Page
 
 RUSSIAN = {"Accept-Language": "ru-RU,ru;q=0.9,en;q=0.8"}
@@ -47,6 +50,36 @@ def test_the_link_in_the_header_changes_the_language_and_comes_back(client: Flas
 def test_the_link_leads_to_no_other_site(client: FlaskClient, target: str) -> None:
     answer = client.post("/language", data={"language": "ru", "back": target}, headers=SAME)
     assert answer.location == "/"
+
+
+@pytest.mark.parametrize(
+    ("asked", "back"),
+    [("/erase/found", "/erase"), ("/login", "/login"), ("/logout/nothing", "/")],
+    ids=["of a form above it", "of a form at the same place", "of nothing that can be asked for"],
+)
+def test_a_page_that_answers_a_form_has_the_link_too_and_it_comes_back_to_a_page(
+    operator, asked: str, back: str
+) -> None:
+    page = Page(operator.post(asked, data={"value": "nobody@example.com"}, headers=SAME).text)
+    assert page.at(".//form[@action='/language']/input").attrib["value"] == back
+
+
+def test_what_the_record_keeps_in_english_is_said_in_the_language_of_who_looks(app) -> None:
+    unfilled = fault_of(None, {"id": ["Missing data."]})
+    with app.test_request_context(headers=RUSSIAN):
+        assert kept(unfilled) == "нельзя заполнить: id"
+        assert kept("the rule lead of today does not want its event") == "нынешнее правило lead к этому не подходит"
+        assert deed("settle as started") == "решить: запущен"
+        assert deed("bulk replay finished") == "массово: повторить, завершено"
+        assert (kept("not valid JSON at line #"), deed("dance")) == ("not valid JSON at line #", "dance")
+    assert (kept(unfilled), deed("bulk replay finished")) == (unfilled, "bulk replay finished")
+
+
+def test_a_time_in_a_phrase_is_in_utc_until_a_page_says_it_in_its_zone(app) -> None:
+    until = phrase("until %(until)s", until=Moment(datetime(2026, 11, 26, 21, 30, tzinfo=UTC)))
+    with app.test_request_context(headers={"Cookie": "zone=Europe/Moscow"}):
+        assert say(until) == "until 2026-11-27 00:30"
+    assert until == "until 2026-11-26 21:30 UTC"
 
 
 def test_a_language_that_pages_do_not_speak_is_refused_and_a_foreign_cookie_passed_over(client: FlaskClient) -> None:

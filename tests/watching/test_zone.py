@@ -89,7 +89,7 @@ def test_a_time_that_cannot_be_read_is_told_with_what_was_expected(operator: Fla
 def test_a_filter_shows_the_time_again_as_it_was_typed(operator: FlaskClient) -> None:
     operator.set_cookie("zone", "Europe/Moscow")
     page = Page(ask(operator, "/bulk?state=dead&since=26.11.2026 14:00"))
-    assert page.at(".//input[@name='since'][@maxlength='40']").attrib["value"] == "2026-11-26 14:00"
+    assert page.at(".//input[@name='since']").attrib["value"] == "2026-11-26 14:00"
 
 
 def test_days_begin_at_midnight_where_somebody_looks() -> None:

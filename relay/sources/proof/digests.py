@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
+from relay.core.phrases import Phrase, phrase
 from relay.sources.proof.places import as_sent
 from relay.sources.proof.signatures import SignatureVerifier, encode
 from relay.sources.proof.signed import Given
@@ -46,8 +47,13 @@ class HmacVerifier(DigestVerifier):
     key: str = "text"
 
     @property
-    def words(self) -> str:
-        return f"an HMAC ({self.algorithm}, {self.encoding}) in the {self.place}"
+    def words(self) -> Phrase:
+        return phrase(
+            "an HMAC (%(algorithm)s, %(encoding)s) in the %(place)s",
+            algorithm=self.algorithm,
+            encoding=self.encoding,
+            place=self.place.words,
+        )
 
     def with_secret(self, secret: bytes) -> Self:
         return replace(self, secrets=(*self.secrets, read_key(secret.decode("utf-8"), self.key)))
@@ -62,8 +68,13 @@ class HashVerifier(DigestVerifier):
     """A plain digest over a text with {secret} in it, as HubSpot's first versions and Robokassa sign."""
 
     @property
-    def words(self) -> str:
-        return f"a digest ({self.algorithm}, {self.encoding}) with the secret in the {self.place}"
+    def words(self) -> Phrase:
+        return phrase(
+            "a digest (%(algorithm)s, %(encoding)s) with the secret in the %(place)s",
+            algorithm=self.algorithm,
+            encoding=self.encoding,
+            place=self.place.words,
+        )
 
     def digests(self, reading: Reading, given: Given) -> list[bytes]:
         texts = [self.signed.write(reading, replace(given, secret=secret)) for secret in self.secrets]

@@ -7,6 +7,7 @@ from urllib.parse import unquote_plus
 
 from relay.configuration.expressions import Expression
 from relay.core.errors import NotVerifiedError, UnreadableError, UnsupportedTypeError
+from relay.core.phrases import Phrase, phrase
 from relay.sources.reading import Reading, text_of
 
 
@@ -40,11 +41,14 @@ class Place:
                 return None
             raise NotVerifiedError("body_unreadable") from None
 
-    def __str__(self) -> str:
-        """In words, for people."""
+    @property
+    def words(self) -> Phrase:
+        """For people."""
         if self.header:
-            return f"header {self.header}"
-        return f"query parameter {self.query}" if self.query else f"field {self.field.text if self.field else ''}"
+            return phrase("header %(name)s", name=self.header)
+        if self.query:
+            return phrase("query parameter %(name)s", name=self.query)
+        return phrase("field %(name)s", name=self.field.text if self.field else "")
 
 
 def as_sent(text: str) -> bytes:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
+from relay.core.phrases import Phrase, phrase
 from relay.sources.proof.key_shapes import RAW_BYTES, public_bytes
 from relay.sources.proof.signatures import SignatureVerifier, decode
 from relay.sources.proof.signed import Given
@@ -36,8 +37,13 @@ class PublicKeyVerifier(SignatureVerifier):
     keys: tuple[PublicKey, ...] = field(default=(), repr=False)
 
     @property
-    def words(self) -> str:
-        return f"a signature ({self.kind}, {self.encoding}) in the {self.place}, for the sender's public key"
+    def words(self) -> Phrase:
+        return phrase(
+            "a signature (%(kind)s, %(encoding)s) in the %(place)s, for the sender's public key",
+            kind=self.kind,
+            encoding=self.encoding,
+            place=self.place.words,
+        )
 
     def with_secret(self, secret: bytes) -> Self:
         return replace(self, keys=(*self.keys, read_public_key(secret.decode("utf-8"), self.kind)))

@@ -17,6 +17,7 @@ from typing import Self
 
 from relay.configuration.expressions import Expression
 from relay.core.errors import NotVerifiedError
+from relay.core.phrases import Phrase
 from relay.sources.proof.clocks import Clock
 from relay.sources.proof.places import Place, as_sent
 from relay.sources.proof.signed import BODY, NOTHING, Given, Signed
@@ -61,7 +62,7 @@ class SignatureVerifier(ABC):
 
     @property
     @abstractmethod
-    def words(self) -> str:
+    def words(self) -> Phrase:
         """How a sender proves itself, for people."""
 
     @abstractmethod

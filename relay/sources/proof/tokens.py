@@ -10,6 +10,7 @@ from typing import Self
 
 from relay.configuration.expressions import Expression
 from relay.core.errors import NotVerifiedError
+from relay.core.phrases import Phrase, phrase
 from relay.sources.proof.places import Place, as_sent
 from relay.sources.proof.verifier import Way, is_any
 from relay.sources.reading import Reading
@@ -35,8 +36,8 @@ class TokenVerifier:
         return self.place.field is not None
 
     @property
-    def words(self) -> str:
-        return f"a token in the {self.place}"
+    def words(self) -> Phrase:
+        return phrase("a token in the %(place)s", place=self.place.words)
 
     def with_secret(self, secret: bytes) -> Self:
         return replace(self, secrets=(*self.secrets, secret))
@@ -75,8 +76,8 @@ class BasicVerifier:
         return False
 
     @property
-    def words(self) -> str:
-        return "a name and a password (HTTP Basic)"
+    def words(self) -> Phrase:
+        return phrase("a name and a password (HTTP Basic)")
 
     def with_secret(self, secret: bytes) -> Self:
         return replace(self, secrets=(*self.secrets, secret))

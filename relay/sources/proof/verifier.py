@@ -6,9 +6,11 @@ import hmac
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
 from typing import Protocol
 
 from relay.configuration.expressions import Expression
+from relay.core.phrases import Phrase, phrase
 from relay.sources.proof.places import Place
 from relay.sources.reading import Reading
 
@@ -41,7 +43,7 @@ class Way(Verifier, Protocol):
     def unless(self) -> Expression | None: ...
 
     @property
-    def words(self) -> str:
+    def words(self) -> Phrase:
         """How a sender proves itself, for people."""
 
     def with_secret(self, secret: bytes) -> Way: ...
@@ -62,9 +64,12 @@ class NoVerifier:
         return self
 
 
-def words_of(verifier: Verifier) -> str:
+def words_of(verifier: Verifier) -> Phrase:
     """How senders prove themselves, for people."""
-    return ", or ".join(dict.fromkeys(way.words for way in verifier.ways)) or "none: anybody may send"
+    found = dict.fromkeys(way.words for way in verifier.ways)
+    if not found:
+        return phrase("none: anybody may send")
+    return reduce(lambda one, other: phrase("%(one)s, or %(other)s", one=one, other=other), found)
 
 
 def counting(ways: Iterable[Way], reading: Reading) -> Iterator[Way]:

@@ -20,6 +20,7 @@ from relay.web.auth.guard import BACKGROUND, Role, identify, refuse_other_sites
 from relay.web.language import N_, _, language_now, languages, say
 from relay.web.presenters.ends import end_of, story_of_end
 from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt
+from relay.web.presenters.kept import deed, kept
 from relay.web.presenters.masking import pretty
 from relay.web.presenters.steps import progress_of
 from relay.web.services import services
@@ -112,6 +113,18 @@ def protect_answer(response: Response, *, is_kept: bool = False) -> Response:
     return response
 
 
+def way_back() -> str:
+    """Where the link of the language comes back to: this page; of one that answers a form, the next above it that can
+    be asked for.
+    """
+    if request.method in SAFE:
+        return request.full_path
+    adapter, path = current_app.create_url_adapter(request), request.path
+    while path and adapter and "GET" not in adapter.allowed_methods(path):
+        path = path.rpartition("/")[0]
+    return path or url_for("dashboard.index")
+
+
 def who() -> str:
     """Who acts, for the audit log: a role, or the name that a trusted proxy gave."""
     return str(g.who)
@@ -130,6 +143,7 @@ def furnish() -> dict[str, Any]:
         "language": language_now(),
         "languages": languages(),
         "zone": zone_now(),
+        "way_back": way_back,
         "explain": lambda code, verdict=None: say(explain(code, verdict)),
         "explain_attempt": lambda attempt, kind: say(explain_attempt(attempt, kind)),
         "progress_of": progress_of,
@@ -160,4 +174,6 @@ def ago(moment: datetime | None) -> str:
 blueprint.add_app_template_filter(lambda span: say(span_of(span)), "span")
 blueprint.add_app_template_filter(lambda reason: say(name_of_reason(reason)), "reason")
 blueprint.add_app_template_filter(lambda kind: say(name_of_alert(kind)), "alert_kind")
+blueprint.add_app_template_filter(kept, "kept")
+blueprint.add_app_template_filter(deed, "deed")
 blueprint.add_app_template_test(lambda drift: drift.is_serious, "serious")

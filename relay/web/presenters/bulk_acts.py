@@ -10,6 +10,7 @@ from relay.core.lifecycle import EventState, State
 from relay.operations.bulk_replay import COUNTED, STATES_OF
 from relay.store.operators.bulk_replays import Bulk, BulkAct
 from relay.web.language import N_, _, ngettext
+from relay.web.presenters.kept import kept
 from relay.web.zone import stamp
 
 
@@ -137,7 +138,8 @@ def filter_in_words(bulk: Bulk) -> list[tuple[str, str]]:
     """What was dealt with, each part of the filter with its label."""
     said = bulk.wanted | ({"needs": _("what waits for a person")} if "needs" in bulk.wanted else {})
     moments = {name: stamp(datetime.fromisoformat(said[name])) for name in ("since", "until") if name in said}
-    return [(_(LABELS[name]), value) for name, value in (said | moments).items()]
+    faults = {name: kept(said[name]) for name in ("fault",) if name in said}
+    return [(_(LABELS[name]), value) for name, value in (said | moments | faults).items()]
 
 
 def _rules_of(bulk: Bulk) -> str:

@@ -11,6 +11,7 @@ from relay.core.lifecycle import EventState, State
 from relay.core.reasons import explain
 from relay.store.record.needs import Group
 from relay.web.language import N_, _, say
+from relay.web.presenters.kept import kept
 
 LONGEST_ADVICE = 300
 TITLES: dict[State | EventState, str] = {
@@ -48,7 +49,7 @@ def view_of(group: Group, sample: Event | None = None) -> GroupView:
     return GroupView(
         state=group.state,
         count=group.count,
-        what=group["fault"] or say(name_of_reason(group["reason"])) or _("no reason was kept"),
+        what=kept(group["fault"]) or say(name_of_reason(group["reason"])) or _("no reason was kept"),
         where=where,
         advice=say(explain(group["reason"])) or _errors_of(sample),
         first_seen=group.first_seen,
