@@ -1,0 +1,95 @@
+"""README.md and its Russian sister say the same: what is added to one is missed in the other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ENGLISH = ROOT / "README.md"
+RUSSIAN = ROOT / ".github" / "README.ru.md"
+MEASURED = "How fast and how large"
+"""The section whose figures `make bench` writes: the sister sums it up and links to it."""
+
+FENCE = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+COMMENT = re.compile(r"\s+# .*$", re.MULTILINE)
+SHAPE = re.compile(r"^(#+(?= )|- |\d+\. |!(?=\[)|\*\*(?=[^*]+\.\*\*))", re.MULTILINE)
+"""Where a heading, an item of a list, a picture or a paragraph with a title of its own begins."""
+ROW = re.compile(r"^\| (`.*?) \|", re.MULTILINE)
+CODE = re.compile(r"`([^`]+)`")
+TYPED = re.compile(r"(?:python -m|make|docker) .+|.*(?:--[a-z]|\b(?:REDIS|RELAY|SOURCE|ALERT|PORTAL)_).*", re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)")
+
+
+def sections(path: Path) -> dict[str, str]:
+    """The text by sections, named by the headings of README.md; without the one that is measured."""
+    names = [part.partition("\n")[0].lstrip("# ") for part in parts(ENGLISH)]
+    return {name: part for name, part in zip(names, parts(path), strict=True) if name != MEASURED}
+
+
+def parts(path: Path) -> list[str]:
+    return re.split(r"^(?=## )", path.read_text("utf-8"), flags=re.MULTILINE)
+
+
+def shape(text: str) -> list[str]:
+    return [re.sub(r"\d+", "1", mark) for mark in SHAPE.findall(FENCE.sub("", text))]
+
+
+def fences(text: str) -> list[tuple[str, str]]:
+    return [(language, COMMENT.sub("", code)) for language, code in FENCE.findall(text)]
+
+
+def rows(text: str) -> list[list[str]]:
+    """What stands as code in the first cell of each row: commands, variables, states."""
+    return [CODE.findall(cell) for cell in ROW.findall(text)]
+
+
+def typed(text: str) -> set[str]:
+    """Commands, options and variables, wherever in the text they are named."""
+    spans = [" ".join(span.split()) for span in CODE.findall(FENCE.sub("", text))]
+    return {span for span in spans if TYPED.fullmatch(span)}
+
+
+def anchors(path: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", path.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("look", [shape, fences, rows, typed])
+def test_the_russian_readme_has_what_the_english_one_has(look):
+    english, russian = sections(ENGLISH), sections(RUSSIAN)
+    assert {name: look(text) for name, text in russian.items()} == {name: look(text) for name, text in english.items()}
+
+
+@pytest.mark.parametrize(
+    ("look", "line"),
+    [
+        (shape, "- One more limit.\n"),
+        (shape, "**One more title.** And what it is about.\n"),
+        (shape, "### One more heading\n"),
+        (fences, "```console\n$ make more\n```\n"),
+        (rows, "| `more` | a state more |\n"),
+        (rows, "| `python -m relay more` | a command more |\n"),
+        (typed, "Or `python -m relay\nmore`, which does more.\n"),
+        (typed, "`events --more` finds more.\n"),
+        (typed, "With `RELAY_MORE`, there is more.\n"),
+    ],
+)
+def test_what_is_added_to_one_of_the_two_readmes_is_seen(look, line):
+    for text in (*sections(ENGLISH).values(), *sections(RUSSIAN).values()):
+        assert look(f"{text}\n{line}") != look(text)
+
+
+@pytest.mark.parametrize("path", [ENGLISH, RUSSIAN], ids=lambda path: path.name)
+def test_every_relative_link_of_a_readme_leads_somewhere(path):
+    links = [(path.parent / file if file else path, anchor) for file, anchor in LINK.findall(path.read_text("utf-8"))]
+    assert [target for target, _ in links if not target.exists()] == []
+    assert [(target, anchor) for target, anchor in links if anchor and anchor not in anchors(target)] == []
+
+
+def test_each_of_the_two_readmes_begins_with_a_link_to_the_other():
+    for path, other in ((ENGLISH, RUSSIAN), (RUSSIAN, ENGLISH)):
+        (target, _), *_ = LINK.findall(sections(path)["relay"])
+        assert (path.parent / target).resolve() == other
