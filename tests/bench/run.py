@@ -60,7 +60,7 @@ PARTS = (
     Part("catching_up", (45, 200), "a portal's limit and what waits: how near the limit, beside fast-bitrix24"),
     Part("sizes", (20, 130), "bytes an event: waiting, final, packed"),
     Part("start", (25, 25), "how long serve, workers and up take until they are ready"),
-    Part("memory", (110, 1500), "memory of each process at rest, after many events, with 1, 20 and 100 portals"),
+    Part("memory", (100, 300), "memory of each process at rest, after many events, with 1, 20 and 100 portals"),
     Part("scale", (40, 400), "pages and API where very much is on record"),
 )
 

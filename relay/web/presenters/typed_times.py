@@ -1,4 +1,4 @@
-"""A time as people type it: `26.11.2026 14:00`, `2026-11-26`, `yesterday 9:00`, `2 hours ago` or `14:30`.
+"""A time as people type it: `26.11.2026 14:00`, `2026-11-26`, `yesterday 9:00`, `tomorrow`, `2 hours ago` or `14:30`.
 
 It is read strictly: nothing is guessed. A day comes before its month, unless the year is in front. Words are those of
 every language that pages speak, from the catalogues. A general parser was tried (dateparser): it stops the door for a
@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from relay.web.language import catalogues
 
 CONTEXT = "words for a time that is typed, with | between"
-DAY = {"today": timedelta(0), "yesterday": timedelta(days=1)}
+DAY = {"tomorrow": timedelta(days=-1), "today": timedelta(0), "yesterday": timedelta(days=1)}
 NOW, AGO, AT = "now", "ago", "at"
 UNITS = {
     "min|minute|minutes": timedelta(minutes=1),
