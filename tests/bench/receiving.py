@@ -89,7 +89,7 @@ SCENES = (
 )
 COLUMNS = {
     "of by hand": ".2f", "of Node-RED": ".2f", "of bare": ".2f", "of plain": ".2f", "CPU of by hand": ".2f",
-    "CPU of plain": ".2f",
+    "CPU of plain": ".2f", "plain/s": ",.0f",
     "posts/s": ",.0f", "spread": ",.0f", "CPU us": ",.0f", "server us": ",.0f", "p50 ms": ".1f",
     "p99 ms": ".1f", "failed": ",",
 }  # fmt: skip
@@ -177,7 +177,8 @@ def _row(scene: str, name: str, runs: Runs) -> Mapping[str, Value]:
         "of plain": _ratio(mine, runs.get((scene, PLAIN))),
         "CPU of by hand": _cpu_ratio(mine, runs.get((scene, BY_HAND))),
         "CPU of plain": _cpu_ratio(mine, runs.get((scene, PLAIN))),
-        "posts/s": statistics.median(load.rate for load in loads),
+        "plain/s": _rate(runs.get((scene, PLAIN))),
+        "posts/s": _rate(mine),
         "spread": [load.rate for load in loads],
         "CPU us": statistics.median(run.web_us for run in mine),
         "server us": statistics.median(run.server_us for run in mine),
@@ -185,6 +186,10 @@ def _row(scene: str, name: str, runs: Runs) -> Mapping[str, Value]:
         "p99 ms": statistics.median(load.p99 for load in loads),
         "failed": sum(load.failed for load in loads),
     }
+
+
+def _rate(runs: Sequence[Run] | None) -> float | None:
+    return statistics.median(run.load.rate for run in runs) if runs else None
 
 
 def _ratio(mine: Sequence[Run], others: Sequence[Run] | None) -> float | None:
