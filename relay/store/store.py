@@ -62,7 +62,7 @@ class Store:
         self._redis = redis
         self._clock_set_at = float("-inf")
         self._holder = secrets.token_hex(8)
-        self.high_water = HighWater(redis, state / "high-water" if state else None)
+        self.high_water = HighWater(redis, state / "high-water" if state else None, replicas)
         self.record = Record(redis, replicas)
         self.compaction = Compaction(redis)
         self.endings = Endings(redis)

@@ -53,6 +53,21 @@ def test_an_event_that_no_replica_has_is_not_acknowledged(pair, record):
         Collector(record).record(make_entry())
 
 
+def test_what_no_replica_has_was_never_promised_so_its_loss_is_no_going_back(pair, record, tmp_path):
+    Collector(record).record(make_entry())
+    store = Store(record.redis, replicas=1, state=tmp_path)
+    _, promised = store.high_water.compare()
+    pair.replicas[0].freeze()
+    with pytest.raises(RecordUnavailableError):
+        Collector(record).record(make_entry())
+
+    counted, remembered = store.high_water.compare()
+
+    assert counted > remembered == promised
+    pair.replicas[0].thaw()
+    assert store.high_water.compare() == (counted, counted)
+
+
 def test_a_sender_is_told_to_come_again_while_no_replica_answers(pair, pair_url, make_app, valkey):
     client = make_app(valkey, redis_url=pair_url, replicas=1).test_client()
     pair.replicas[0].freeze()

@@ -2,8 +2,9 @@
 
 A server that comes back with a file that was cut, an older copy, or a replica that lacked the last writes has forgotten
 what was acknowledged and what was sent. Scripts count these promises (`count_promise` in lua/common.lua); each process
-remembers the highest number it has seen, and a file on its machine outlives it. Reads and remembers only; what follows
-is the business of setback.py.
+remembers the highest number it has seen, and a file on its machine outlives it. Where replicas are waited for, a promise
+is one only when they have it: what a server that was cut off has counted by itself is not remembered. Reads and
+remembers only; what follows is the business of setback.py.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from redis import Redis
 from relay.core.telemetry import get_logger
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
+from relay.store.redis.replicas import NotReplicatedError, confirm
 
 log = get_logger()
 
@@ -34,10 +36,14 @@ class Mark:
 
 
 class HighWater:
-    """The mark of one record, as this process knows it. folder: None: it is not kept beyond the process."""
+    """The mark of one record, as this process knows it. folder: None: it is not kept beyond the process.
 
-    def __init__(self, redis: Redis, folder: Path | None) -> None:
+    replicas: how many have what is promised.
+    """
+
+    def __init__(self, redis: Redis, folder: Path | None, replicas: int = 0) -> None:
         self._redis = redis
+        self._replicas = replicas
         self._folder = folder
         self._guard = threading.Lock()
         self._record, self._is_met = "", False
@@ -61,9 +67,12 @@ class HighWater:
         Raises RecordUnavailableError.
         """
         with self._guard:
-            now = self.read()
+            now, seen = self.read(), self._seen
+        if now <= seen or not self._is_promised():
+            return now, seen  # as of one moment: others go on
+        with self._guard:
             self._seen = max(self._seen, now)
-            return now, self._seen
+        return now, now
 
     def note_promise_after(self, before: Mark) -> None:
         """We were promised one thing since it was as far as that. Should that be forgotten, it is known here."""
@@ -97,6 +106,15 @@ class HighWater:
             if not self._cannot_keep:
                 log.warning("high_water.not_kept", folder=str(self._folder), reason=type(error).__name__)
             self._cannot_keep = True
+
+    @guarded
+    def _is_promised(self) -> bool:
+        """Whether all that was written until now is where it outlives a failover."""
+        with suppress(NotReplicatedError):
+            if self._replicas:
+                confirm(self._redis, self._replicas)
+            return True
+        return False
 
     def _meet(self, record: str) -> None:
         if record and self._record:
