@@ -59,6 +59,7 @@ def test_the_scheme_of_the_token_is_not_case_sensitive_and_blanks_do_no_harm(str
 
 
 def test_without_a_reading_token_in_the_settings_no_text_is_one(make_app, shared_valkey):
+    shared_valkey.make_fresh()
     client = make_app(shared_valkey).test_client()
 
     assert client.get("/api/v1/events", headers={"Authorization": "Bearer None"}).status_code == 401

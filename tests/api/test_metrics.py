@@ -110,6 +110,7 @@ def test_from_elsewhere_it_needs_a_token_and_the_reading_one_is_enough(app, read
 def test_with_something_in_front_everybody_comes_from_here_so_everybody_needs_a_token(
     make_app, shared_valkey, settings
 ):
+    shared_valkey.make_fresh()
     client = make_app(shared_valkey, **settings).test_client()
     token = {"Authorization": f"Bearer {WEB_SECRETS['RELAY_API_TOKEN']}"}
 

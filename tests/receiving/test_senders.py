@@ -49,6 +49,7 @@ def is_timed(request: Golden) -> bool:
 @pytest.fixture(scope="module")
 def senders_app(make_app, shared_valkey, tmp_path_factory):
     """The application with a source for every profile."""
+    shared_valkey.make_fresh()  # it outlives tests that set it up otherwise
     folder = write_configuration(tmp_path_factory.mktemp("senders") / "config")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environ().items():

@@ -221,7 +221,7 @@ def test_the_command_to_erase_reaches_the_archive_and_names_those_it_does_not(te
     assert main(["erase", "--value", EMAIL, "--yes"]) == 0
 
     printed = capsys.readouterr()
-    assert "1 archived events in 1 files" in printed.out
+    assert "1 archived event in 1 file" in printed.out
     assert str(other.folder) in printed.err
     assert str(archive.folder) not in printed.err
 

@@ -115,8 +115,10 @@ def protect_answer(response: Response, *, is_kept: bool = False) -> Response:
 
 def way_back() -> str:
     """Where the link of the language comes back to: this page; of one that answers a form, the next above it that can
-    be asked for.
+    be asked for. An address that is none of ours is not repeated.
     """
+    if request.url_rule is None:
+        return url_for("dashboard.index")
     if request.method in SAFE:
         return request.full_path
     adapter, path = current_app.create_url_adapter(request), request.path
