@@ -1,10 +1,10 @@
 """How far the record has come, kept outside of it: a record that has gone back in time does not know that it has.
 
-A server that comes back with a file that was cut, an older copy, or a replica that lacked the last writes has forgotten
-what was acknowledged and what was sent. Scripts count these promises (`count_promise` in lua/common.lua); each process
-remembers the highest number it has seen, and a file on its machine outlives it. Where replicas are waited for, a promise
-is one only when they have it: what a server that was cut off has counted by itself is not remembered. Reads and
-remembers only; what follows is the business of setback.py.
+A server that comes back with a file that was cut, an older copy, or a replica that lacked the last writes has
+forgotten what was acknowledged and what was sent. Scripts count these promises (`count_promise` in lua/common.lua);
+each process remembers the highest number it has seen, and a file on its machine outlives it. Where replicas are
+waited for, a promise is one only when they have it: what a server that was cut off has counted by itself is not
+remembered. Reads and remembers only; what follows is the business of setback.py.
 """
 
 from __future__ import annotations
