@@ -117,6 +117,30 @@ def test_why_a_body_cannot_be_unpacked_is_said_in_russian(app, encoding: str, bo
         assert not is_english(kept(str(raised.value)))
 
 
+RULE = """
+name: a-rule
+source: websit
+when: "a ["
+extract:
+  id: {from: body.id, type: intger, min: x}
+  email: {type: email}
+start:
+  portal: man
+  template_id: first
+  templat_id: 1
+  document_id: {lead: "{idd}"}
+  parameters: [1]
+"""
+
+
+def test_the_commonest_mistakes_in_a_rule_are_said_in_russian_in_the_studio(operator):
+    page = operator.post("/studio", data={"text": RULE}, headers=SAME | RUSSIAN).text
+    (said,) = re.findall(r'<ul class="mistakes">(.*)</ul>', page)
+    mistakes = said.split("<li>")[1:]
+    assert len(mistakes) == 11
+    assert [one for one in mistakes if is_english(one)] == []
+
+
 @pytest.mark.parametrize(
     ("what", "note", "said"),
     [

@@ -79,6 +79,43 @@ BODIES = (
     N_("of multipart bodies only forms are read"),
 )
 """Why a body cannot be read (sources/: parsers, forms, charsets, unpacking); with `#`, as many have it in common."""
+MISTAKES = (
+    N_("found a map, %(expected)s"),
+    N_("found a list, %(expected)s"),
+    N_("found nothing, %(expected)s"),
+    N_("found %(what)s, %(expected)s"),
+    N_("expected a map of keys and values"),
+    N_("expected a map with portal, template_id and document_id, or a trigger"),
+    N_("expected a map with portal, template_id and document_id"),
+    N_("expected a map with portal, document_id and code"),
+    N_("expected a map from parameters to text, numbers, true, false, or lists of them"),
+    N_("expected text, numbers, true, false, or lists of them"),
+    N_("expected a name of a-z, 0-9, - and _, beginning with a letter"),
+    N_("expected the name of a portal"),
+    N_("expected the name of a source"),
+    N_("expected a whole number from %(least)s to %(most)s"),
+    N_("expected a number from %(least)s to %(most)s"),
+    N_("expected a whole number with one of %(units)s, at most %(most)s"),
+    N_("expected a JMESPath expression, but %(found)s breaks at column %(column)s"),
+    N_("expected a JMESPath expression, such as body.form"),
+    N_("expected a JMESPath expression or a list of them, such as body.email"),
+    N_("expected one short form (%(forms)s), or in full [module, entity class, id]"),
+    N_("expected a number above 0 or a {name}"),
+    N_("unknown source %(name)s; did you mean %(known)s?"),
+    N_("unknown source %(name)s; expected one of %(known)s"),
+    N_("unknown portal %(name)s; did you mean %(known)s?"),
+    N_("unknown portal %(name)s; expected one of %(known)s"),
+    N_("unknown type %(name)s; did you mean %(known)s?"),
+    N_("unknown type %(name)s; expected one of %(known)s"),
+    N_("unknown key; did you mean %(known)s?"),
+    N_("unknown key; expected one of %(known)s"),
+    N_("%(name)s is not among the values of this rule; did you mean %(known)s?"),
+    N_("%(name)s is not among the values of this rule; expected one of %(known)s"),
+    N_("%(name)s is not among the values of this rule"),
+    N_("%(key)s is here twice, first in line %(line)s"),
+    N_("not valid YAML: %(problem)s"),
+)
+"""The commonest mistakes in the text of a rule (configuration/files.py, rules/schemas.py); rarer ones stay English."""
 OTHERS = (
     N_("cannot be filled: %(fields)s"),
     N_("no rule of today wants it"),
@@ -91,10 +128,11 @@ OTHERS = (
     N_("for other reasons"),
 )
 """What is wrong with a rejected event (core/faults.py), and why one of many was skipped (operations/bulk_replay.py)."""
-SENTENCES = (*BODIES, *FIELDS, *OTHERS)
+SENTENCES = (*BODIES, *FIELDS, *OTHERS, *MISTAKES)
 """The first that fits is meant."""
 SENTENCES_WITHIN = ("expected", "why")
 """Under these names a value is a sentence itself."""
+PLACE = re.compile(r"[\w.-]+")
 NAMES_OF_ROLES = {role.value: role for role in Role}
 DEEDS: Mapping[str, Phrase] = {
     str(one): one
@@ -123,6 +161,14 @@ def kept(text: str) -> str:
     return text
 
 
+def mistake(text: str) -> str:
+    """What is wrong with the text of a rule, after the place of it where there is one: `start.portal: missing: …`."""
+    place, colon, wrong = text.partition(": ")
+    if kept(text) == text and PLACE.fullmatch(place):
+        return place + colon + kept(wrong)
+    return kept(text)
+
+
 def actor(who: str) -> str:
     """Who did it: a role, else a name as it is."""
     return say(NAMES_OF_ROLES.get(who)) or who
@@ -136,4 +182,4 @@ def deed(what: str) -> str:
 @cache
 def _pattern_of(sentence: str) -> re.Pattern[str]:
     """What the sentence is with any values."""
-    return re.compile(re.sub(r"%\\\((\w+)\\\)s", r"(?P<\1>.+)", re.escape(sentence)), re.DOTALL)
+    return re.compile(re.sub(r"%\\\((\w+)\\\)s", r"(?P<\1>.+?)", re.escape(sentence)), re.DOTALL)

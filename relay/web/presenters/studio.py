@@ -207,10 +207,12 @@ def view_of(form: StudioForm, captured: Captured, known: Known) -> dict[str, Any
 def mistakes_in(form: StudioForm) -> list[Mistake]:
     """What is wrong with the text, by line."""
     if not form.name:
-        return [Mistake("", 1, "expected `name: …`: what the rule is called, and its file")]
+        return [Mistake("", 1, _("expected `name: …`: what the rule is called, and its file"))]
     found = rule_files().mistakes_in(form.name, form.text)
     if form.name != form.rule and rule_named(form.name):
-        found.append(Mistake("", _line_of_name(form.text), f"there is a rule {form.name}: expected another name"))
+        found.append(
+            Mistake("", _line_of_name(form.text), _("there is a rule %(name)s: expected another name", name=form.name))
+        )
     return sorted(found, key=lambda mistake: mistake.line)
 
 
