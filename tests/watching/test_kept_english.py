@@ -20,7 +20,7 @@ from relay.rules.values import TYPES
 from relay.sources.parsers import parse_body
 from relay.sources.unpacking import unpack
 from relay.store.operators.audit_log import Act, log_act
-from relay.web.presenters.kept import kept
+from relay.web.presenters.kept import kept, mistake
 from relay.web.presenters.log_notes import note_of
 from tests.support.making import make_entry, write
 from tests.support.pages import SAME
@@ -139,6 +139,14 @@ def test_the_commonest_mistakes_in_a_rule_are_said_in_russian_in_the_studio(oper
     mistakes = said.split("<li>")[1:]
     assert len(mistakes) == 11
     assert [one for one in mistakes if is_english(one)] == []
+
+
+def test_a_mistake_is_said_after_its_file_and_place_and_one_that_is_not_known_stays_as_it_is(app):
+    with app.test_request_context(headers=RUSSIAN):
+        assert mistake("config/rules/a.yaml:6: id: missing: expected text").endswith(
+            ".yaml:6: id: нет значения: ожидается текст"
+        )
+        assert mistake("rules/a.yaml:6: id: another thing") == "rules/a.yaml:6: id: another thing"
 
 
 @pytest.mark.parametrize(

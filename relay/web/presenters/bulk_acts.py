@@ -73,7 +73,7 @@ DONE = {
 
 
 SAID: Mapping[str, Callable[[str], str]] = {
-    "state": lambda value: say(parse_state(value)),
+    "state": lambda value: say(parse_state(value)) or value,
     "watch": lambda value: say(WatchState(value)),
     "fault": kept,
     "since": lambda value: typed(datetime.fromisoformat(value)),

@@ -132,7 +132,7 @@ SENTENCES = (*BODIES, *FIELDS, *OTHERS, *MISTAKES)
 """The first that fits is meant."""
 SENTENCES_WITHIN = ("expected", "why")
 """Under these names a value is a sentence itself."""
-PLACE = re.compile(r"[\w.-]+")
+PLACE = re.compile(r"[\w./:-]+")
 NAMES_OF_ROLES = {role.value: role for role in Role}
 DEEDS: Mapping[str, Phrase] = {
     str(one): one
@@ -162,10 +162,10 @@ def kept(text: str) -> str:
 
 
 def mistake(text: str) -> str:
-    """What is wrong with the text of a rule, after the place of it where there is one: `start.portal: missing: …`."""
+    """What is wrong with the text of a rule, after its file, line and place where they are named: `start.portal: …`."""
     place, colon, wrong = text.partition(": ")
     if kept(text) == text and PLACE.fullmatch(place):
-        return place + colon + kept(wrong)
+        return place + colon + mistake(wrong)
     return kept(text)
 
 
