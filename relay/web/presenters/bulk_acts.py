@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from relay.core.lifecycle import EventState, State
+from relay.core.watching import WatchState
 from relay.operations.bulk_replay import COUNTED, STATES_OF
 from relay.store.operators.bulk_replays import Bulk, BulkAct
-from relay.web.language import N_, _, ngettext
+from relay.store.record.search import parse_state
+from relay.web.language import N_, _, ngettext, say
 from relay.web.presenters.kept import kept
-from relay.web.zone import stamp
+from relay.web.zone import typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,17 @@ DONE = {
     BulkAct.AGAIN: N_("%(done)s sent again, %(skipped)s skipped, of %(count)s"),
     BulkAct.GIVE_UP: N_("%(done)s given up, %(skipped)s skipped, of %(count)s"),
 }
+
+
+SAID: Mapping[str, Callable[[str], str]] = {
+    "state": lambda value: say(parse_state(value)) or value,
+    "watch": lambda value: say(WatchState(value)),
+    "fault": kept,
+    "since": lambda value: typed(datetime.fromisoformat(value)),
+    "until": lambda value: typed(datetime.fromisoformat(value)),
+    "needs": lambda _value: _("what waits for a person"),
+}
+"""What of a filter is no name, and how it is said."""
 
 
 def choices_for(state: State | EventState) -> list[Choice]:
@@ -136,10 +149,12 @@ LABELS = {
 
 def filter_in_words(bulk: Bulk) -> list[tuple[str, str]]:
     """What was dealt with, each part of the filter with its label."""
-    said = bulk.wanted | ({"needs": _("what waits for a person")} if "needs" in bulk.wanted else {})
-    moments = {name: stamp(datetime.fromisoformat(said[name])) for name in ("since", "until") if name in said}
-    faults = {name: kept(said[name]) for name in ("fault",) if name in said}
-    return [(_(LABELS[name]), value) for name, value in (said | moments | faults).items()]
+    return [part_in_words(name, value) for name, value in bulk.wanted.items()]
+
+
+def part_in_words(name: str, value: str) -> tuple[str, str]:
+    """One part of a filter: its label, and its value as a page says it."""
+    return _(LABELS[name]), SAID[name](value) if name in SAID else value
 
 
 def _rules_of(bulk: Bulk) -> str:

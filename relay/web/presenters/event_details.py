@@ -24,9 +24,10 @@ from relay.rules.templates import Template
 from relay.sources.parsers import parse_body
 from relay.store.portals.gate import GateState, View
 from relay.web.auth.guard import is_operator, is_revealed
-from relay.web.language import _, said, say
+from relay.web.language import _, say
 from relay.web.presenters.ends import next_of_end
 from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt, excerpt_of_text
+from relay.web.presenters.kept import kept
 from relay.web.presenters.masking import Masking, masking_of, pretty
 from relay.web.services import services
 from relay.web.zone import clock, stamp, typed
@@ -76,7 +77,7 @@ def details_of(event: Event) -> EventDetails:
         try:
             tried = try_event(source, rules, event)
         except (UnreadableError, UnsupportedTypeError) as error:
-            unreadable = said(error)
+            unreadable = kept(str(error))
     revealed = is_operator() and is_revealed(event.id)
     return EventDetails(event, tuple(tried), unreadable, masking_of(rules, set(_known(tried)), revealed=revealed))
 

@@ -62,4 +62,4 @@ def view_of(group: Group, sample: Event | None = None) -> GroupView:
 def _errors_of(sample: Event | None) -> str:
     """What is wrong with one of them, in the rule's words: there is no value in them."""
     errors = sample.errors.items() if sample else ()
-    return "; ".join(f"{name}: {' '.join(messages)}" for name, messages in errors)[:LONGEST_ADVICE]
+    return "; ".join(f"{name}: {' '.join(map(kept, messages))}" for name, messages in errors)[:LONGEST_ADVICE]
