@@ -18,6 +18,7 @@ from tests.support.waiting import until
 
 CHUNK = 65_536
 LOOK_S = 0.02
+ROUNDS = 10
 
 
 class Network:
@@ -145,16 +146,22 @@ class Network:
     async def _close(self) -> None:
         for door in self._doors:
             door.close()
-        await asyncio.sleep(LOOK_S)  # who was let in at the last moment has begun by then, and is ended too
+        await _rounds()  # who was let in at the last moment has begun by then, and is ended too
         await self._end(list(self._tasks))
         for writer in self._writers:
             writer.transport.abort()
-        await asyncio.sleep(LOOK_S)  # the loop closes what was aborted in its next round
+        await _rounds()  # the loop closes what was aborted in its next one
 
     async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _rounds() -> None:
+    """Some turns of the loop, however long they take: a time would be over before them on a busy machine."""
+    for _ in range(ROUNDS):
+        await asyncio.sleep(0)
 
 
 def is_listening(port: int) -> bool:
