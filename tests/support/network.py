@@ -32,7 +32,6 @@ class Network:
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._tls: dict[int, tuple[ssl.SSLContext, str]] = {}
         self._doors: list[asyncio.Server] = []
-        self._writers: list[asyncio.StreamWriter] = []
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -76,7 +75,6 @@ class Network:
             task = asyncio.current_task()
             assert task is not None
             self._tasks[task] = port
-            self._writers.append(writer)
             task.add_done_callback(lambda ended: self._tasks.pop(ended, None))
             peer = writer.get_extra_info("peername")[0]
             with contextlib.suppress(OSError, asyncio.CancelledError):
@@ -96,7 +94,6 @@ class Network:
         except OSError:
             writer.close()
             return
-        self._writers.append(far_writer)
         ways = (
             asyncio.create_task(self._pump(reader, far_writer, port, peer, is_out=False)),
             asyncio.create_task(self._pump(far_reader, writer, port, peer, is_out=True)),
@@ -148,8 +145,8 @@ class Network:
             door.close()
         await _rounds()  # who was let in at the last moment has begun by then, and is ended too
         await self._end(list(self._tasks))
-        for writer in self._writers:
-            writer.transport.abort()
+        for transport in list(self._loop._transports.values()):  # type: ignore[attr-defined] # also of one not begun yet
+            transport.abort()
         await _rounds()  # the loop closes what was aborted in its next one
 
     async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
