@@ -12,8 +12,8 @@ from relay.store.portals.gate import BY_PERSON
 from relay.store.portals.setback import WENT_BACK
 from relay.store.record.needs import Group
 
-BY_HAND = {BY_PERSON, WENT_BACK}
-"""The reasons of a pause that nobody but a person ends."""
+NO_TROUBLE = {BY_PERSON, WENT_BACK}
+"""The reasons of a pause that say nothing against the portal: it does not back off."""
 UNTIL = "portal %(subject)s, until %(until)s"
 AHEAD = "this machine's clock is ahead of the record's, by which all goes: set the wrong one"
 LABELS: Mapping[NeedCode, str] = {
@@ -45,7 +45,7 @@ def figure_of(need: Need) -> str:
         case NeedCode.HELD | NeedCode.METHOD:
             return phrase("held")
         case NeedCode.PAUSED:
-            return phrase("paused") if need.reason in BY_HAND else phrase("backing off")
+            return phrase("paused") if need.reason in NO_TROUBLE else phrase("backing off")
         case NeedCode.MEMORY:
             return f"{need.count}%"
         case NeedCode.WAITING | NeedCode.SILENT | NeedCode.CLOCK:

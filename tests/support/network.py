@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import ssl
 import threading
 import time
-import warnings
 from collections import defaultdict
 from typing import Self
 
@@ -34,6 +32,7 @@ class Network:
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._tls: dict[int, tuple[ssl.SSLContext, str]] = {}
         self._doors: list[asyncio.Server] = []
+        self._writers: list[asyncio.StreamWriter] = []
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -44,10 +43,6 @@ class Network:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
-        with warnings.catch_warnings():
-            # Who connected while the loop ended is let go here, and not in the middle of a later test.
-            warnings.simplefilter("ignore", ResourceWarning)
-            gc.collect()
 
     def forward(self, port: int, to: int) -> None:
         """Listen on a port, and pass on to another."""
@@ -81,13 +76,17 @@ class Network:
             task = asyncio.current_task()
             assert task is not None
             self._tasks[task] = port
+            self._writers.append(writer)
             task.add_done_callback(lambda ended: self._tasks.pop(ended, None))
             peer = writer.get_extra_info("peername")[0]
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                tls, whose = self._tls.get(port, (None, ""))
-                if tls and peer == whose:
-                    await writer.start_tls(tls)
-                await self._pass_through(reader, writer, port, to, peer)
+            try:
+                with contextlib.suppress(OSError, asyncio.CancelledError):
+                    tls, whose = self._tls.get(port, (None, ""))
+                    if tls and peer == whose:
+                        await writer.start_tls(tls)
+                    await self._pass_through(reader, writer, port, to, peer)
+            finally:
+                writer.close()
 
         self._doors.append(await asyncio.start_server(serve, "127.0.0.1", port))
 
@@ -95,11 +94,8 @@ class Network:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int, to: int, peer: str
     ) -> None:
         await self._passable(port, peer)
-        try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", to)
-        except OSError:
-            writer.close()
-            return
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", to)
+        self._writers.append(far_writer)
         ways = (
             asyncio.create_task(self._pump(reader, far_writer, port, peer, is_out=False)),
             asyncio.create_task(self._pump(far_reader, writer, port, peer, is_out=True)),
@@ -110,7 +106,6 @@ class Network:
         finally:
             for way in ways:
                 way.cancel()
-            writer.close()
             far_writer.close()
 
     async def _pump(
@@ -147,12 +142,17 @@ class Network:
             await asyncio.sleep(LOOK_S)
 
     async def _close(self) -> None:
+        # Nobody is let in any more. Who was let in a moment ago has to be met by a door that is still open, or asyncio
+        # (3.11, Server._attach) breaks off and never closes the connection.
+        for door in self._doors:
+            for listener in door.sockets:
+                self._loop.remove_reader(listener.fileno())
+        await _rounds()
         for door in self._doors:
             door.close()
-        await _rounds()  # who was let in at the last moment has begun by then, and is ended too
         await self._end(list(self._tasks))
-        for transport in list(self._loop._transports.values()):  # type: ignore[attr-defined] # also of one not begun yet
-            transport.abort()
+        for writer in self._writers:
+            writer.transport.abort()
         await _rounds()  # the loop closes what was aborted in its next one
 
     async def _end(self, tasks: list[asyncio.Task[None]]) -> None:

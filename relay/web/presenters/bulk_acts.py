@@ -12,6 +12,7 @@ from relay.operations.bulk_replay import COUNTED, STATES_OF
 from relay.store.operators.bulk_replays import Bulk, BulkAct
 from relay.store.record.search import parse_state
 from relay.web.language import N_, _, ngettext, say
+from relay.web.presenters.filters import LABELS
 from relay.web.presenters.kept import kept
 from relay.web.zone import typed
 
@@ -138,13 +139,6 @@ def story_of_outcomes(bulk: Bulk, outcomes: Mapping[State, int]) -> str:
         started=f"{outcomes.get(State.STARTED, 0):,}",
         total=f"{total:,}",
     )
-
-
-LABELS = {
-    "state": N_("State"), "source": N_("Source"), "rule": N_("Rule"), "portal": N_("Portal"),
-    "code": N_("Code or reason"), "template_id": N_("Template"), "document_id": N_("Document"), "fault": N_("Fault"),
-    "watch": N_("End"), "bulk": N_("Made by"), "since": N_("Since"), "until": N_("Until"), "needs": N_("Only"),
-}  # fmt: skip
 
 
 def filter_in_words(bulk: Bulk) -> list[tuple[str, str]]:

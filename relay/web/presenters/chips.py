@@ -13,7 +13,7 @@ from relay.core.lifecycle import EventState, State
 from relay.core.watching import WatchState
 from relay.store.record.search import Filter
 from relay.web.language import N_
-from relay.web.presenters.filters import FIELDS, choices, query_of
+from relay.web.presenters.filters import LABELS, choices, query_of
 from relay.web.zone import typed
 
 ALWAYS = ("state", "source")
@@ -55,30 +55,32 @@ def chips_of(
         {"": states} if states else {N_("Deliveries"): offered["states"], N_("Events"): offered["event_states"]}
     )
     query = query_of(wanted, word)
-    fields: list[tuple[str, str, str, Options]] = [
-        ("state", N_("State"), "choice", by_heading),
-        ("source", N_("Source"), "choice", {"": offered["sources"]}),
-        ("rule", N_("Rule"), "choice", {"": offered["rules"]}),
-        ("portal", N_("Portal"), "choice", {"": offered["portals"]}),
-        ("code", N_("Code or reason"), "text", {}),
-        ("template_id", N_("Template"), "number", {}),
-        ("document_id", N_("Document"), "text", {}),
-        ("watch", N_("End"), "choice", {"": [WatchState.OVERDUE]}),
-        ("since", FIELDS["since"], "moment", {}),
-        ("until", FIELDS["until"], "moment", {}),
-        ("needs", N_("Waits for a person"), "fixed", {}),
-        ("fault", N_("Fault"), "fixed", {}),
-        ("bulk", N_("Made by"), "fixed", {}),
+    fields: list[tuple[str, str, Options]] = [
+        ("state", "choice", by_heading),
+        ("source", "choice", {"": offered["sources"]}),
+        ("rule", "choice", {"": offered["rules"]}),
+        ("portal", "choice", {"": offered["portals"]}),
+        ("code", "text", {}),
+        ("template_id", "number", {}),
+        ("document_id", "text", {}),
+        ("watch", "choice", {"": [WatchState.OVERDUE]}),
+        ("since", "moment", {}),
+        ("until", "moment", {}),
+        ("needs", "fixed", {}),
+        ("fault", "fixed", {}),
+        ("bulk", "fixed", {}),
     ]
     return [
         Chip(
-            name, label, kind,
+            name,
+            N_("Waits for a person") if name == "needs" else LABELS[name],  # which has no value beside it
+            kind,
             value=_value(wanted, query, name),
             options=_with(options, query.get(name)) if kind == "choice" else {},
             without=None if name in needed else without(query, name),
         )
-        for name, label, kind, options in fields
-    ]  # fmt: skip
+        for name, kind, options in fields
+    ]
 
 
 def without(query: Mapping[str, str], name: str) -> dict[str, str] | None:

@@ -22,7 +22,12 @@ CURSOR = re.compile(r"(evt|dlv)_[0-9a-z]{26}")
 WORDS = ("source", "rule", "portal", "code", "document_id", "fault", "bulk")
 NAMES = ("state", *WORDS, "template_id", "watch", "since", "until", "needs")
 LONGEST = 200
-FIELDS = {"since": N_("Since"), "until": N_("Until")}
+LABELS = {
+    "state": N_("State"), "source": N_("Source"), "rule": N_("Rule"), "portal": N_("Portal"),
+    "code": N_("Code or reason"), "template_id": N_("Template"), "document_id": N_("Document"), "fault": N_("Fault"),
+    "watch": N_("End"), "bulk": N_("Made by"), "since": N_("Since"), "until": N_("Until"), "needs": N_("Only"),
+}  # fmt: skip
+"""What each filter is called."""
 
 
 def filter_asked(given: Mapping[str, str] | None = None) -> Filter:
@@ -104,4 +109,4 @@ def _moment(name: str, text: str) -> datetime:
         return read_time(text, utc_now(), zone_now())
     except (ValueError, OverflowError):
         examples = _("“26.11.2026 14:00”, “2026-11-26”, “yesterday 9:00”, “2 hours ago” or “14:30”")
-        abort(400, _("%(field)s: expected a time such as %(examples)s", field=_(FIELDS[name]), examples=examples))
+        abort(400, _("%(field)s: expected a time such as %(examples)s", field=_(LABELS[name]), examples=examples))

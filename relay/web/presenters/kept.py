@@ -133,6 +133,8 @@ SENTENCES = (*BODIES, *FIELDS, *OTHERS, *MISTAKES)
 SENTENCES_WITHIN = ("expected", "why")
 """Under these names a value is a sentence itself."""
 PLACE = re.compile(r"[\w./:-]+")
+MOST_PLACES = 4
+"""Before a mistake: its file and line, and so many keys."""
 NAMES_OF_ROLES = {role.value: role for role in Role}
 DEEDS: Mapping[str, Phrase] = {
     str(one): one
@@ -163,10 +165,13 @@ def kept(text: str) -> str:
 
 def mistake(text: str) -> str:
     """What is wrong with the text of a rule, after its file, line and place where they are named: `start.portal: …`."""
-    place, colon, wrong = text.partition(": ")
-    if kept(text) == text and PLACE.fullmatch(place):
-        return place + colon + mistake(wrong)
-    return kept(text)
+    before, wrong = "", text
+    for _part in range(MOST_PLACES):
+        place, colon, rest = wrong.partition(": ")
+        if not (colon and PLACE.fullmatch(place)) or kept(wrong) != wrong:
+            break
+        before, wrong = before + place + colon, rest
+    return before + kept(wrong)
 
 
 def actor(who: str) -> str:

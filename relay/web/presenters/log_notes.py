@@ -9,7 +9,8 @@ from relay.core.phrases import Moment
 from relay.store.operators.audit_log import Act
 from relay.store.operators.bulk_replays import BulkAct
 from relay.web.language import _
-from relay.web.presenters.bulk_acts import LABELS, part_in_words
+from relay.web.presenters.bulk_acts import part_in_words
+from relay.web.presenters.filters import LABELS
 
 ORDERS = frozenset(f"bulk {act}" for act in BulkAct)
 ENDED = re.compile(r"(?P<done>\d+) done, (?P<skipped>\d+) skipped")
