@@ -9,6 +9,7 @@ import pytest
 
 from relay.core.errors import LimitedError, RecordUnavailableError
 from relay.core.ids import utc_now
+from relay.core.lifecycle import EventState, State
 from relay.store.record import collector as module
 from relay.store.record.collector import GROUP, GROUP_BYTES, Collector
 from relay.store.record.statistics import read_series
@@ -138,6 +139,23 @@ def test_what_is_large_goes_in_a_group_of_its_own(record, monkeypatch):
 
     assert sorted(gathering.groups) == [1, 1, 2, 2]
     assert all(record.event(receipt.event_id) for receipt in receipts)
+
+
+def test_what_makes_room_for_others_of_its_own_request_leaves_every_index(record):
+    bounds = Bounds(kept=1, kept_bytes=1_000_000)
+    entries = [replace(make_entry([], state=EventState.REJECTED), bounds=bounds) for _ in range(3)]
+
+    Collector(record).record_all(entries)
+
+    assert record.events([one.event.id for one in entries]) == [entries[-1].event]
+    assert (record.counts().imbalances, record.counts().total_events) == ([], 1)
+    assert record.redis.zcard(keys.EVENTS) == 1
+
+
+def test_a_request_may_hold_more_than_lua_hands_over_at_once(record):
+    Collector(record).record_all([make_entry(body=b"{}") for _ in range(5_000)])
+
+    assert (record.counts().imbalances, record.counts().deliveries[State.PENDING]) == ([], 5_000)
 
 
 def test_a_full_server_refuses_the_whole_group(valkey, record, monkeypatch):
