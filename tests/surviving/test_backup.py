@@ -5,19 +5,24 @@ from __future__ import annotations
 import stat
 import tarfile
 import threading
+from datetime import timedelta
 
 import pytest
 
+from relay.core.errors import RelayError
+from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.runtime.embedded import serve_record
 from relay.store import Store
 from relay.store.portals.gate import GateState
-from relay.store.record.record import Record
+from relay.store.record.record import Record, Settlement
 from relay.store.redis import keys
+from relay.store.redis.snapshot import is_restoring
 from tests.delivering.contexts import add, send
 from tests.support.folders import SECRETS, WEB_SECRETS
+from tests.support.making import make_attempt
 from tests.support.processes import Processes
-from tests.support.valkey import Valkey
+from tests.support.valkey import REDIS_7, Valkey
 
 
 @pytest.fixture
@@ -51,6 +56,7 @@ def contents(redis):
         b"list": lambda key: redis.lrange(key, 0, -1),
         b"set": redis.smembers,
         b"string": redis.get,
+        b"stream": redis.xrange,
     }
     return {key: read[redis.type(key)](key) for key in found if not key.startswith(b"relay:lease:")}
 
@@ -71,6 +77,73 @@ def test_a_record_is_moved_to_another_machine_as_it_was(open_worker, own_valkey,
     moved = Record(other_valkey.redis)
     assert moved.delivery(deliveries[0].id).state is State.STARTED
     assert moved.counts() == worker.record.counts()
+
+
+@pytest.mark.parametrize(("old", "new"), [(None, REDIS_7), (REDIS_7, None), (REDIS_7, REDIS_7)])
+def test_a_record_is_moved_between_redis_7_and_valkey_9_with_values_of_every_kind(command, tmp_path, old, new):
+    with Valkey(old) as before, Valkey(new) as after:
+        record, store = Record(before.redis), Store.open(before.url)
+        store.upgrade()
+        deliveries = fill(record, 600)  # more than goes in one command
+        claimed = record.claim("main", "c", utc_now() + timedelta(minutes=1))
+        record.settle_all([Settlement(claimed[0], State.STARTED, attempt=make_attempt(), workflow_id="w")], utc_now())
+        before.redis.xadd("relay:acts", {"what": "pause"})
+        before.redis.hset("relay:many", mapping={str(number): "x" * 100 for number in range(2_000)})
+        before.redis.rpush("relay:queue", *range(2_000), b"\xff\x00")
+        kinds = {before.redis.type(key) for key in before.redis.keys("relay:*")}
+        assert kinds == {b"hash", b"zset", b"list", b"set", b"string", b"stream"}
+
+        command("backup", str(tmp_path / "relay.tar"), url=before.url)
+        command("restore", str(tmp_path / "relay.tar"), "--moved", url=after.url)
+
+        kept = {key: value for key, value in contents(before.redis).items() if not key.startswith(b"relay:claim:")}
+        assert contents(after.redis) == kept
+        assert [one.id for one in Record(after.redis).deliveries(one.id for one in deliveries)]
+
+
+def test_a_record_that_cannot_be_replaced_whole_stays_as_it_was(own_valkey, other_valkey, command, tmp_path):
+    fill(Record(own_valkey.redis), 3)
+    command("backup", str(tmp_path / "relay.tar"), url=own_valkey.url)
+    (kept,) = fill(Record(other_valkey.redis), 1)
+    before = contents(other_valkey.redis)
+    other_valkey.make_full()
+
+    said = command("restore", str(tmp_path / "relay.tar"), "--yes", url=other_valkey.url, status=1)
+
+    assert "OutOfMemoryError" in said
+    assert "its record is as it was" in said
+    assert contents(other_valkey.redis) == before
+    other_valkey.redis.config_set("maxmemory", "0")
+    assert Record(other_valkey.redis).delivery(kept.id)
+
+
+def test_a_restore_that_is_killed_before_all_has_arrived_has_changed_nothing(own_valkey, other_valkey):
+    fill(Record(own_valkey.redis), 3)
+    fill(Record(other_valkey.redis), 1)
+    before = contents(other_valkey.redis)
+
+    with pytest.raises(KeyboardInterrupt):
+        Store.open(other_valkey.url).replace_by(Store.open(own_valkey.url), interrupt)
+
+    staged = {key for key in other_valkey.redis.keys("relay:restored:*")}
+    assert staged
+    assert {key: value for key, value in contents(other_valkey.redis).items() if key not in staged} == before
+    assert not is_restoring(other_valkey.redis)
+
+
+def interrupt(_arrived):
+    raise KeyboardInterrupt
+
+
+def test_a_record_at_which_something_is_at_work_is_not_replaced(own_valkey, other_valkey):
+    fill(Record(own_valkey.redis), 3)
+    other = Record(other_valkey.redis)
+
+    with pytest.raises(RelayError, match="stop them"):
+        Store.open(other_valkey.url).replace_by(Store.open(own_valkey.url), lambda _: fill(other, 1))
+
+    assert other.event_count() == 1
+    assert not other_valkey.redis.keys("relay:restored:*")
 
 
 def test_keys_that_end_by_themselves_end_when_they_would_have(own_valkey, other_valkey, command, tmp_path):

@@ -1,16 +1,24 @@
 """The whole record as of one moment, out of a running server and into another one.
 
 Out: the server is asked as a replica asks it, and hands out a snapshot that it has written beside its work: nobody
-waits for it. In: key by key, so that any server takes it, over whatever connection.
+waits for it. In: value by value, with commands that every server knows; DUMP and RESTORE would be shorter, but a server
+refuses what a newer one has dumped (Redis 7.0 what Valkey 9 has).
+
+What comes in is staged under other names, and takes the record's place only when all of it has arrived: a server that
+refuses something, or has no room for it, keeps the record that it has.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from redis import Redis
+from redis.client import Pipeline
+from redis.exceptions import RedisError, ResponseError
 
 from relay.core.errors import RelayError
 from relay.store.redis import keys
@@ -20,9 +28,13 @@ PIECE = 1 << 20
 PATIENCE_S = 60.0
 """A server that prepares its snapshot says so every second."""
 AT_ONCE = 500
+"""Keys in one round trip, and members of a large value in one command."""
 PASSING = (keys.LEASE, keys.CLAIM)
-"""What is of the processes that were, and says nothing to others."""
+"""What processes that are gone were doing: not copied."""
+STAGED = f"{keys.PREFIX}restored:"
+"""Before the name of a key that has arrived, and does not belong to the record yet."""
 RESTORING = f"{keys.PREFIX}restoring"
+"""Stands while what was staged takes the record's place. Nobody may use the record then."""
 
 
 class SnapshotRefusedError(RelayError):
@@ -60,59 +72,107 @@ def _received(connection: Any) -> Iterator[bytes]:
 
 
 @guarded
-def copy_record(source: Redis, target: Redis, tell: Callable[[int], None]) -> int:
-    """Put every key of ours into a server that has none of them; how many. tell: how many so far.
+def replace_record(source: Redis, target: Redis, tell: Callable[[int], None]) -> None:
+    """Let all keys of the record in one server take the place of those in another. tell: how many have arrived so far.
 
-    While it lasts, and where it was broken off, the server holds a mark, by which nobody takes it for a record.
+    Raises RelayError where the target refuses one of them, or where web or workers are at work on it: its record is as
+    it was. What is killed before the last key has arrived leaves the record as it was too; after that, it is run again.
     """
-    target.set(RESTORING, "1")
-    copied, batch = 0, []
-    for key in source.scan_iter(f"{keys.PREFIX}*", count=AT_ONCE):
-        if not key.decode().startswith(PASSING):
-            batch.append(key)
-        if len(batch) >= AT_ONCE:
-            copied += _copy(source, target, batch)
-            batch = []
-            tell(copied)
-    copied += _copy(source, target, batch)
+    promises = target.hget(keys.HIGH_WATER, "promises")
+    _remove(target, _names(target, f"{STAGED}*"))
+    try:
+        _stage(source, target, tell)
+        if target.hget(keys.HIGH_WATER, "promises") != promises:
+            raise RelayError("web or workers are at work on this record: stop them. It is as it was")
+        target.set(RESTORING, "1")
+    except (RedisError, RelayError) as error:
+        with suppress(RedisError):
+            _remove(target, _names(target, f"{STAGED}*"))
+        if isinstance(error, ResponseError):  # its text may hold values
+            reason = type(error).__name__
+            raise RelayError(f"the server refuses what is restored ({reason}): its record is as it was") from None
+        raise
+    replaced = _names(target, f"{keys.PREFIX}*", "rq:*")
+    _remove(target, (name for name in replaced if not name.startswith((STAGED, RESTORING))))
+    _take_place(target)
     target.delete(RESTORING)
-    tell(copied)
-    return copied
-
-
-@guarded
-def clear_record(redis: Redis) -> None:
-    """Take out every key of ours, and the jobs, which are made anew."""
-    redis.set(RESTORING, "1")
-    for pattern in (f"{keys.PREFIX}*", "rq:*"):
-        batch = []
-        for key in redis.scan_iter(pattern, count=AT_ONCE):
-            if key.decode() != RESTORING:
-                batch.append(key)
-            if len(batch) >= AT_ONCE:
-                redis.unlink(*batch)
-                batch = []
-        if batch:
-            redis.unlink(*batch)
 
 
 @guarded
 def is_restoring(redis: Redis) -> bool:
-    """Whether a record is being put into it, or was in part."""
+    """Whether a restore was killed while it put one record in the place of another."""
     return bool(redis.exists(RESTORING))
 
 
-def _copy(source: Redis, target: Redis, batch: list[bytes]) -> int:
-    with source.pipeline(transaction=False) as pipeline:
-        for key in batch:
-            pipeline.dump(key)
-            pipeline.pexpiretime(key.decode())
-        answers = pipeline.execute()
-    copied = 0
-    with target.pipeline(transaction=False) as pipeline:
-        for key, dumped, until in zip(batch, answers[::2], answers[1::2], strict=True):
-            if dumped is not None:  # else its time has come meanwhile
-                pipeline.restore(key, max(0, until), dumped, replace=True, absttl=True)
-                copied += 1
-        pipeline.execute()
-    return copied
+def _stage(source: Redis, target: Redis, tell: Callable[[int], None]) -> None:
+    arrived = 0
+    for batch in _batches(_names(source, f"{keys.PREFIX}*")):
+        names = [name for name in batch if not name.startswith(PASSING)]
+        with source.pipeline(transaction=False) as pipeline:
+            for name in names:
+                pipeline.type(name)
+                pipeline.pexpiretime(name)
+            answers = pipeline.execute()
+        with target.pipeline(transaction=False) as pipeline:
+            for name, kind, until in zip(names, answers[::2], answers[1::2], strict=True):
+                _copy(source, pipeline, name, kind.decode())
+                if until > 0:
+                    pipeline.pexpireat(STAGED + name, until)
+            pipeline.execute()
+        arrived += len(names)
+        tell(arrived)
+
+
+def _copy(source: Redis, target: Pipeline, name: str, kind: str) -> None:
+    """Copy one value, some members at a time. A scan may name a key twice: what would be doubled is written anew."""
+    staged = STAGED + name
+    match kind:
+        case "string":
+            target.set(staged, source.get(name) or b"")
+        case "hash":
+            for fields in _batches(source.hscan_iter(name, count=AT_ONCE)):
+                target.hset(staged, items=[part for field in fields for part in field])
+        case "set":
+            for members in _batches(source.sscan_iter(name, count=AT_ONCE)):
+                target.sadd(staged, *members)
+        case "zset":
+            for members in _batches(source.zscan_iter(name, count=AT_ONCE)):
+                target.zadd(staged, dict(members))
+        case "list":
+            target.delete(staged)
+            for first in range(0, source.llen(name), AT_ONCE):
+                target.rpush(staged, *source.lrange(name, first, first + AT_ONCE - 1))
+        case "stream":  # without groups of readers, which the record does not use
+            target.delete(staged)
+            entries: Any = source.xrange(name)
+            for entry, fields in entries:
+                target.xadd(staged, fields, id=entry)
+        case "none":
+            return  # its time has come since it was listed
+        case _:
+            raise RelayError(f"a key of the record is of a kind that it does not use: {kind}")
+
+
+def _take_place(target: Redis) -> None:
+    for batch in _batches(_names(target, f"{STAGED}*")):
+        with target.pipeline(transaction=False) as pipeline:
+            for staged in dict.fromkeys(batch):
+                pipeline.rename(staged, staged.removeprefix(STAGED))
+            pipeline.execute(raise_on_error=False)  # what refuses is a key whose time has come
+
+
+def _remove(redis: Redis, names: Iterable[str]) -> None:
+    for batch in _batches(names):
+        redis.unlink(*batch)
+
+
+def _names(redis: Redis, *patterns: str) -> Iterator[str]:
+    for pattern in patterns:
+        for name in redis.scan_iter(pattern, count=AT_ONCE):
+            yield name.decode()
+
+
+def _batches(found: Iterable[Any]) -> Iterator[list[Any]]:
+    left = iter(found)
+    while batch := list(islice(left, AT_ONCE)):
+        yield batch
