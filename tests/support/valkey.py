@@ -99,6 +99,12 @@ class Valkey:
         """Writes are refused for want of memory."""
         self.redis.config_set("maxmemory", "1")
 
+    def fill(self, share: float = 0.97) -> None:
+        """So much of its memory is used. Of a size at which what its clients need is little beside the rest."""
+        self.redis.setrange("filling", 64 << 20, "x")
+        used = int(self.redis.info("memory")["used_memory"])
+        self.redis.config_set("maxmemory", str(int(used / share)))
+
     def is_away(self) -> bool:
         """Whether nobody answers."""
         try:

@@ -11,7 +11,10 @@ from redis import Redis
 from relay.core.lifecycle import EventState, State
 from relay.store.record.latency import PREFIX
 from relay.store.redis import keys
+from relay.store.redis.scripts import as_hash, read_together
 
+PLACES = (keys.WAITING, keys.BLOCKED, keys.DOUBTFUL)
+"""Where deliveries of a portal stand that are neither claimed nor final."""
 INDEXED: tuple[State, ...] = tuple(state for state in State if state is not State.STARTED)
 INDEXED_EVENTS: tuple[EventState, ...] = tuple(state for state in EventState if state is not EventState.ACCEPTED)
 """The states that have an index; of the others scripts keep the count (`enter_state` in lua/common.lua)."""
@@ -64,31 +67,28 @@ def read_ledger(redis: Redis) -> Ledger:
     """Every number that has to agree, read at one moment. Raises redis.exceptions.RedisError."""
     portals: set[bytes] | None = None
     while True:
-        with redis.pipeline(transaction=True) as pipeline:
-            for state in INDEXED:
-                pipeline.zcard(keys.DELIVERIES_BY_STATE + state)
-            for event_state in INDEXED_EVENTS:
-                pipeline.zcard(keys.EVENTS_BY_STATE + event_state)
-            pipeline.hmget(keys.STANDING, [State.STARTED, EventState.ACCEPTED])
-            for index in (keys.DELIVERIES, keys.EVENTS, keys.SENDING, keys.UNDECIDED):
-                pipeline.zcard(index)
-            for portal in sorted(portals or ()):
-                for index in (keys.WAITING, keys.BLOCKED, keys.DOUBTFUL):
-                    pipeline.zcard(index + portal.decode())
-            pipeline.hgetall(keys.LEDGER)
-            pipeline.smembers(keys.PORTALS)
-            *answers, found = pipeline.execute()
-        if found == portals:  # else one has come since they were listed
-            return _ledger_of(answers)
-        portals = found
+        indexes = [keys.DELIVERIES_BY_STATE + state for state in INDEXED]
+        indexes += [keys.EVENTS_BY_STATE + state for state in INDEXED_EVENTS]
+        indexes += [keys.DELIVERIES, keys.EVENTS, keys.SENDING, keys.UNDECIDED]
+        indexes += [index + name.decode() for name in sorted(portals or ()) for index in PLACES]
+        *counts, standing, since_start, found = read_together(
+            redis,
+            *(("ZCARD", index) for index in indexes),
+            ("HMGET", keys.STANDING, State.STARTED, EventState.ACCEPTED),
+            ("HGETALL", keys.LEDGER),
+            ("SMEMBERS", keys.PORTALS),
+        )
+        if set(found) == portals:  # else one has come since they were listed
+            return _ledger_of(counts, standing, as_hash(since_start))
+        portals = set(found)
 
 
-def _ledger_of(answers: list[Any]) -> Ledger:
-    numbers = iter(answers)
+def _ledger_of(counts: list[int], standing: list[bytes | None], since_start: dict[bytes, bytes]) -> Ledger:
+    numbers = iter(counts)
     states: dict[State, int] = {state: next(numbers) for state in INDEXED}
     events: dict[EventState, int] = {state: next(numbers) for state in INDEXED_EVENTS}
-    started, accepted = (int(count or 0) for count in next(numbers))
-    total, total_events, sending, undecided, *of_portals, since_start = numbers
+    total, total_events, sending, undecided, *of_portals = numbers
+    started, accepted = (int(count or 0) for count in standing)
     return Ledger(
         deliveries={**states, State.STARTED: started},
         events={**events, EventState.ACCEPTED: accepted},

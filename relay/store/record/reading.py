@@ -20,6 +20,7 @@ from relay.store.record.ledger import Ledger, read_ledger
 from relay.store.record.packing import Hash
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
+from relay.store.redis.scripts import as_hash, read_together
 
 
 class Reading:
@@ -86,13 +87,18 @@ class Reading:
         """The deliveries of these ids that are on record, in this order."""
         wanted = list(delivery_ids)
         # At one moment: packing moves the attempts into the hash.
-        with self.redis.pipeline(transaction=True) as pipeline:
-            for one in wanted:
-                pipeline.hgetall(keys.DELIVERY + one)
-                pipeline.lrange(keys.ATTEMPTS + one, 0, -1)
-            found = pipeline.execute()
+        found = read_together(
+            self.redis,
+            *(
+                read
+                for one in wanted
+                for read in (("HGETALL", keys.DELIVERY + one), ("LRANGE", keys.ATTEMPTS + one, 0, -1))
+            ),
+        )
         read = zip(wanted, found[::2], found[1::2], strict=True)
-        return [codec.delivery_from_hash(_with_id(one, kept), attempts) for one, kept, attempts in read if kept]
+        return [
+            codec.delivery_from_hash(_with_id(one, as_hash(kept)), attempts) for one, kept, attempts in read if kept
+        ]
 
     @guarded
     def page(self, index: str, *, before: str | None = None, since: str | None = None, limit: int = 50) -> list[str]:

@@ -43,6 +43,8 @@
     relay:archives                   hash    folder of an archive -> its host, what is wrong with it, when that was said
     relay:waited                     channel where nobody listens: makes a wait for replicas one for all before it
     relay:wakes                      string  how many jobs were made: their ids
+    relay:full                       string  whether the server had no room for more a moment ago (lua/common.lua)
+                                                                                          TTL: 100 ms
     relay:format                     string  how the record is laid out (store/record/upgrade.py)
     relay:high-water                 hash    how far it has come (store/record/high_water.py): its name, how many
                                              promises it has made, and how often it has gone back
@@ -179,6 +181,7 @@ NUMBERED = f"{PREFIX}numbered"
 SESSION = f"{PREFIX}session:"
 SESSIONS = f"{PREFIX}session-list:"
 TRIES = f"{PREFIX}tries:"
+FULL = f"{PREFIX}full"
 
 RECOVERY_MS = 8_000
 """A portal's pace that was slowed doubles back in this time (lua/take.lua)."""
@@ -216,6 +219,7 @@ IN_LUA = {
     "awaited": AWAITED,
     "overdue": OVERDUE,
     "clock": CLOCK,
+    "full": FULL,
     "high_water": HIGH_WATER,
     "ledger": LEDGER,
     "standing": STANDING,

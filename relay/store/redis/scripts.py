@@ -34,7 +34,10 @@ class Script:
     def load(cls, name: str) -> Script:
         known = {**keys.IN_LUA, **jobs.IN_LUA, "recovery_ms": str(keys.RECOVERY_MS)}
         names = ", ".join(f"{short} = '{key}'" for short, key in known.items())
-        text = f"local KEY = {{{names}}}\n{_read('common')}\n{_read(name)}"
+        own = _read(name)
+        # A full server runs a script only where its first line says so: what takes nothing in, or makes room.
+        first, rest = own.split("\n", 1) if own.startswith("#!") else ("#!lua", own)
+        text = f"{first}\nlocal KEY = {{{names}}}\n{_read('common')}\n{rest}"
         return cls(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -74,6 +77,20 @@ def run_all(redis: Redis, calls: Sequence[ScriptCall], replicas: int = 0) -> lis
     return answers
 
 
+def read_together(redis: Redis, *reads: Sequence[Argument]) -> list[Any]:
+    """The answers to several reads at one moment, each a command with its arguments. Hashes come as flat lists.
+
+    Raises redis.exceptions.RedisError.
+    """
+    answers: list[Any] = run(redis, ScriptCall(READ, [], [word for read in reads for word in (len(read), *read)]))
+    return answers
+
+
+def as_hash(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    """A hash that came as a flat list."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
 def pairs(fields: Iterable[tuple[str, Argument]]) -> list[Argument]:
     """Fields for HSET, flat, with their count before them."""
     flat: list[Argument] = []
@@ -95,3 +112,6 @@ def _pipeline(redis: Redis, calls: Sequence[ScriptCall], replicas: int) -> tuple
 
 def _read(name: str) -> str:
     return files("relay.store.redis").joinpath("lua", f"{name}.lua").read_text("utf-8")
+
+
+READ = Script.load("read")

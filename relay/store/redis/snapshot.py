@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from itertools import islice
 from typing import Any
 
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from relay.core.errors import RelayError
 from relay.store.redis import keys
@@ -79,19 +78,19 @@ def replace_record(source: Redis, target: Redis, tell: Callable[[int], None]) ->
     it was. What is killed before the last key has arrived leaves the record as it was too; after that, it is run again.
     """
     promises = target.hget(keys.HIGH_WATER, "promises")
-    _remove(target, _names(target, f"{STAGED}*"))
+    _unstage(target)
     try:
         _stage(source, target, tell)
-        if target.hget(keys.HIGH_WATER, "promises") != promises:
-            raise RelayError("web or workers are at work on this record: stop them. It is as it was")
-        target.set(RESTORING, "1")
-    except (RedisError, RelayError) as error:
-        with suppress(RedisError):
-            _remove(target, _names(target, f"{STAGED}*"))
-        if isinstance(error, ResponseError):  # its text may hold values
-            reason = type(error).__name__
-            raise RelayError(f"the server refuses what is restored ({reason}): its record is as it was") from None
-        raise
+        is_alone = target.hget(keys.HIGH_WATER, "promises") == promises
+        if is_alone:
+            target.set(RESTORING, "1")
+    except ResponseError as error:  # whose text may hold values
+        _unstage(target)
+        reason = type(error).__name__
+        raise RelayError(f"the server refuses what is restored ({reason}): its record is as it was") from None
+    if not is_alone:
+        _unstage(target)
+        raise RelayError("web or workers are at work on this record: stop them. It is as it was")
     replaced = _names(target, f"{keys.PREFIX}*", "rq:*")
     _remove(target, (name for name in replaced if not name.startswith((STAGED, RESTORING))))
     _take_place(target)
@@ -115,7 +114,7 @@ def _stage(source: Redis, target: Redis, tell: Callable[[int], None]) -> None:
             answers = pipeline.execute()
         with target.pipeline(transaction=False) as pipeline:
             for name, kind, until in zip(names, answers[::2], answers[1::2], strict=True):
-                _copy(source, pipeline, name, kind.decode())
+                COPIERS[kind.decode()](source, name, pipeline)
                 if until > 0:
                     pipeline.pexpireat(STAGED + name, until)
             pipeline.execute()
@@ -123,34 +122,48 @@ def _stage(source: Redis, target: Redis, tell: Callable[[int], None]) -> None:
         tell(arrived)
 
 
-def _copy(source: Redis, target: Pipeline, name: str, kind: str) -> None:
-    """Copy one value, some members at a time. A scan may name a key twice: what would be doubled is written anew."""
-    staged = STAGED + name
-    match kind:
-        case "string":
-            target.set(staged, source.get(name) or b"")
-        case "hash":
-            for fields in _batches(source.hscan_iter(name, count=AT_ONCE)):
-                target.hset(staged, items=[part for field in fields for part in field])
-        case "set":
-            for members in _batches(source.sscan_iter(name, count=AT_ONCE)):
-                target.sadd(staged, *members)
-        case "zset":
-            for members in _batches(source.zscan_iter(name, count=AT_ONCE)):
-                target.zadd(staged, dict(members))
-        case "list":
-            target.delete(staged)
-            for first in range(0, source.llen(name), AT_ONCE):
-                target.rpush(staged, *source.lrange(name, first, first + AT_ONCE - 1))
-        case "stream":  # without groups of readers, which the record does not use
-            target.delete(staged)
-            entries: Any = source.xrange(name)
-            for entry, fields in entries:
-                target.xadd(staged, fields, id=entry)
-        case "none":
-            return  # its time has come since it was listed
-        case _:
-            raise RelayError(f"a key of the record is of a kind that it does not use: {kind}")
+def _copy_string(source: Redis, name: str, target: Pipeline) -> None:
+    target.set(STAGED + name, source.get(name) or b"")
+
+
+def _copy_hash(source: Redis, name: str, target: Pipeline) -> None:
+    for fields in _batches(source.hscan_iter(name, count=AT_ONCE)):
+        target.hset(STAGED + name, items=[part for field in fields for part in field])
+
+
+def _copy_set(source: Redis, name: str, target: Pipeline) -> None:
+    for members in _batches(source.sscan_iter(name, count=AT_ONCE)):
+        target.sadd(STAGED + name, *members)
+
+
+def _copy_zset(source: Redis, name: str, target: Pipeline) -> None:
+    for members in _batches(source.zscan_iter(name, count=AT_ONCE)):
+        target.zadd(STAGED + name, dict(members))
+
+
+def _copy_list(source: Redis, name: str, target: Pipeline) -> None:
+    target.delete(STAGED + name)  # a scan may name a key twice
+    for first in range(0, source.llen(name), AT_ONCE):
+        target.rpush(STAGED + name, *source.lrange(name, first, first + AT_ONCE - 1))
+
+
+def _copy_stream(source: Redis, name: str, target: Pipeline) -> None:
+    target.delete(STAGED + name)
+    entries: Any = source.xrange(name)
+    for entry, fields in entries:
+        target.xadd(STAGED + name, fields, id=entry)
+
+
+COPIERS: dict[str, Callable[[Redis, str, Pipeline], None]] = {
+    "string": _copy_string,
+    "hash": _copy_hash,
+    "set": _copy_set,
+    "zset": _copy_zset,
+    "list": _copy_list,
+    "stream": _copy_stream,
+    "none": lambda *_: None,  # its time has come since it was listed
+}
+"""By the kind of a value: how it is written under its staged name. Streams have no groups of readers here."""
 
 
 def _take_place(target: Redis) -> None:
@@ -159,6 +172,10 @@ def _take_place(target: Redis) -> None:
             for staged in dict.fromkeys(batch):
                 pipeline.rename(staged, staged.removeprefix(STAGED))
             pipeline.execute(raise_on_error=False)  # what refuses is a key whose time has come
+
+
+def _unstage(target: Redis) -> None:
+    _remove(target, _names(target, f"{STAGED}*"))
 
 
 def _remove(redis: Redis, names: Iterable[str]) -> None:

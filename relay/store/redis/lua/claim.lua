@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Claim the oldest deliveries that may be sent to a portal now.
 -- KEYS[1] the waiting index of the portal   KEYS[2] what this claim has taken
 -- ARGV    portal · now in ms · look_at: when the claim lapses, in ms · how long KEYS[2] is kept, in ms · how many at most

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- A one-time address was called: the workflow of its delivery has come to its end. Once; a later call changes nothing.
 -- KEYS[1] the deliveries by their addresses
 -- ARGV    digest of the address · now in ms · what came in the query · the document as JSON

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Close or open a portal's gate. A person's word stands above a timer until the time that it names, if it names one,
 -- and a held gate above a pause.
 -- KEYS[1] the gate

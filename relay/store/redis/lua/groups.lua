@@ -1,3 +1,4 @@
+#!lua flags=no-writes
 -- Group the newest ids of an index by the fields of their hashes.
 -- KEYS[1] the index   ARGV  newest bound · how many are looked at · prefix of the hashes · field, ...
 -- Returns {the last id that it looked at, or '' at the end of the index; {count, newest id, oldest id, value, ...}, ...}

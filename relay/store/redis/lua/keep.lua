@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Say that the process which has taken these deliveries is alive: their claims lapse later.
 -- KEYS[1] the index in which they stand: `sending`, or `doubtful` of the portal
 -- ARGV    when the claims lapse now, in ms · delivery id · its turn · ...

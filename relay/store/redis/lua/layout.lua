@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Lay events or deliveries of the second layout out as the third has them: what scripts need in fields of their own, all
 -- else in one, and nothing that is as usual (store/record/codec.py).
 -- ARGV    events or deliveries · id, ...

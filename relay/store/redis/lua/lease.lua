@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Take a lease, or keep one that this holder has already; or end it, if it is this holder's.
 -- KEYS[1] the lease   ARGV  holder · how long in ms, or 0 to end it
 -- Returns 1 where the holder has it now (or had it, where it ends), else 0.

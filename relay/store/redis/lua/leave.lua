@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- A person leaves something as it is, and it is no longer counted among what needs one: a delivery that is dead, or whose
 -- end is overdue, or an event that was rejected.
 -- ARGV    id of the delivery or event

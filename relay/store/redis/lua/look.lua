@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Take the uncertain delivery of a portal that is to be looked into first, if its time has come.
 -- KEYS[1] the doubtful index of the portal
 -- ARGV    portal · now in ms · again_at: when the next may take it, should this process die over it, in ms

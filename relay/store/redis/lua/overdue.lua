@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- The clock: workflows whose end was not heard of in time are overdue.
 -- KEYS[1] the index of those whose end is waited for
 -- ARGV    now in ms · how many at most

@@ -1,3 +1,4 @@
+#!lua flags=no-writes
 -- Find events, oldest first, of which nothing has changed for a while and not everything is packed.
 -- KEYS[1] every event id
 -- ARGV    oldest bound · newest bound · how many are looked at · ms after which nothing may have changed

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Forget an event with its deliveries, if every one of them is final.
 -- KEYS[1] the event's hash   ARGV  event id · '', or the id above which a delivery is too young to be forgotten
 -- Returns how many deliveries were forgotten, or -1 where one is still alive, or too young.

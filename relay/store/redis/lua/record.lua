@@ -5,8 +5,7 @@
 --         number of deliveries, then each (see `create` in common.lua)
 -- Returns for each request an error, or for each of its events 0: it stands as it was sent, or
 -- {id of the event that stands, state, delivery ids as JSON, 0 or 1: seen before}.
--- The error `LIMITED seconds` says that nothing was done. That a request is done in one script is what makes it whole: a
--- full server refuses what takes room only as the first write of a script, and refuses each request that way.
+-- The error `LIMITED seconds` says that nothing was done. That a request is done in one script is what makes it whole.
 
 local function receipt(id, seen)
   local kept = redis.call('HMGET', KEY.event .. id, 'state', 'deliveries')
@@ -126,7 +125,10 @@ local function record_all(entries)
 end
 
 -- What ails the server ails every request: it is the answer to all, by which a client learns of a failover, too.
-local OF_SERVER = {READONLY = true, MISCONF = true, NOREPLICAS = true, OOM = true}
+local OF_SERVER = {READONLY = true, MISCONF = true, NOREPLICAS = true}
+
+local refusal = refuse_when_full()
+if refusal then return refusal end
 
 local answers, at = {}, 2
 for number = 1, tonumber(ARGV[1]) do

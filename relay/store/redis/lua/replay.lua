@@ -5,6 +5,9 @@
 --         number of deliveries · delivery (see common.lua), ...
 -- Returns 1, or 0 where it is in another state or has been replayed before.
 
+local refusal = refuse_when_full()
+if refusal then return refusal end
+
 local event, old = ARGV[1], ARGV[2]
 local at = 4 + tonumber(ARGV[3])
 local subject = old ~= '' and KEY.delivery .. old or KEYS[1]
@@ -35,7 +38,6 @@ for _ = 1, last do
   at = create(at, source)
 end
 redis.call('HSET', KEYS[1], 'deliveries', cjson.encode(made))
--- Not before: a full server refuses what takes room only as the first write of a script.
 redis.call('ZREM', KEY.buried, old)
 leave_overdue(old)
 

@@ -4,6 +4,8 @@
 --         id · the delivery that has replayed it, or '' · count · field, value, ... · number of attempts · attempt, ...
 -- Returns 1, or 0 where it is on record. It was counted when it came (ledger, tallies), and is not counted again.
 
+local refusal = refuse_when_full()
+if refusal then return refusal end
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 
 -- Write a hash from ARGV, from the count of its fields and values on. Returns them by name, and the index after them.

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Write the outcome of a delivery: compare its state and turn, then swap.
 -- KEYS[1] the delivery's hash
 -- ARGV    id · turn · state to come · now in ms · when it may be sent or looked into (see `place`) · attempt as JSON or ''
@@ -30,7 +31,6 @@ local flat, empty = {'state', to, 'updated_at', now}, {'next_attempt_at'}
 for name, value in pairs(fields) do
   if value == '' then empty[#empty + 1] = name else put(flat, name, value) end
 end
--- What takes no room comes first: a full server, too, learns what became of a call.
 redis.call('HDEL', KEYS[1], unpack(empty))
 redis.call('HSET', KEYS[1], unpack(flat))
 if fields.document and fields.document ~= document then

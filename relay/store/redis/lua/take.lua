@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Take a slot from a portal's leaky bucket (the generic cell rate algorithm: one number says it all). The server's
 -- clock counts, so hosts with other clocks share one pace.
 -- KEYS[1] the bucket

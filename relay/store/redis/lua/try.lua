@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Let one try at a secret pass and count it, or say how long it has to wait. A try that has to wait counts for nothing.
 -- KEYS    the counters that it counts at: hashes of n (tries counted) and next (ms before which none passes)
 -- ARGV    now in ms · ms after which a counter is forgotten · then for each counter: tries that are free,

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Take some ids out of an index of the second layout that the third has not: it counts them, or has periods instead.
 -- KEYS[1] the index   ARGV  prefix of its ids · how many at most · the field that counts them from now on, or ''
 -- Returns how many were taken out; 0 at the end. Running it twice is safe: each is counted as it goes.

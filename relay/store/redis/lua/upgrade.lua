@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Put deliveries of the first layout, which stood on one clock, where those of later ones stand.
 -- ARGV    now in ms · how long a claim holds, in ms · delivery id, ...
 -- Running it twice is safe: a delivery leaves its place before it is given one. What has no field `id` is of a later

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- The clock: wake a worker of every portal where something can be done now.
 -- ARGV    now in ms · portal, ...
 -- Returns how many were woken.

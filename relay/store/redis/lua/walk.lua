@@ -1,3 +1,4 @@
+#!lua flags=no-writes
 -- Walk an index of ids from the newest on, and keep the ids of which all conditions hold.
 -- KEYS[1] the index that is walked; then of its own kind: indexes in which an id must stand as well, indexes of periods
 --         (see `note` in common.lua); then of the other kind: indexes in which the delivery's event, or one of the
