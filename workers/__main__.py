@@ -125,11 +125,7 @@ def _run(found: Found, only: str | None, *, burst: bool) -> int:
     configure("workers")
     settings = found.settings
     store = Store.open(settings.redis_url, settings.replicas, state=settings.state)
-    if warning := store.ensure_durable():
-        log.warning("record.not_durable", reason=warning)
-    if moved := store.upgrade():
-        log.info("record.upgraded", count=moved)
-    store.set_clock()
+    store.begin()
     store.reached(utc_now())
     supervisor = Supervisor(children_of(found.addresses, burst=burst))
     supervisor.listen_for_signals()

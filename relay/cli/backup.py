@@ -38,7 +38,7 @@ def restore(options: argparse.Namespace) -> int:
     say(f"{file}: {_words(about)}, of {about.taken_at}")
     with _settings() as settings:
         store = Store.open(settings.redis_url, state=settings.state)
-        store.ensure_durable()
+        store.begin(upgrades=False)
         if (before := store.record.event_count()) and not options.yes:
             question = f"The record holds {before} events, which will be gone. Replace it?"
             if not agreed(question):

@@ -30,6 +30,8 @@ INTERVAL_S = 1.0
 SETTLED_AFTER = timedelta(hours=1)
 """So long a rule that was removed is looked at, though nothing is left of it: another process may make more yet."""
 SAID_EVERY = timedelta(seconds=15)
+KEPT = "in-force"
+"""The file in RELAY_STATE with what was put in force last: a process may begin while the record is away."""
 
 log = get_logger()
 
@@ -65,9 +67,17 @@ def load(settings: Settings, environ: Mapping[str, str], files: FileSet | None =
 
 
 def load_last(settings: Settings, environ: Mapping[str, str], store: Store) -> Loaded | None:
-    """What was put in force last, by this process or another; None before the first. Raises ConfigError."""
-    last = store.files.in_force()
-    return load(settings, environ, FileSet.unpacked(settings.config, last.packed)) if last else None
+    """What was put in force last, by this process or another; None before the first. Raises ConfigError.
+
+    While the record is away, what was last put in force on this machine.
+    """
+    try:
+        last = store.files.in_force()
+        packed = last.packed if last else None
+    except RecordUnavailableError:
+        kept = settings.state / KEPT
+        packed = kept.read_bytes() if kept.exists() else None
+    return load(settings, environ, FileSet.unpacked(settings.config, packed)) if packed else None
 
 
 class InForce:
@@ -118,6 +128,7 @@ class InForce:
         """Tell the record what is in force here, for the workers and for who begins later."""
         loaded = self.loaded
         rules = loaded.config.rules
+        self._keep_here(loaded.files.packed())
         try:
             now = utc_now()
             self._note_removed(now)
@@ -128,6 +139,16 @@ class InForce:
         except (NotWritableError, RecordUnavailableError) as error:
             self._is_published = False
             log.warning("rules.unpublished", reason=str(error))
+
+    def _keep_here(self, packed: bytes) -> None:
+        folder = self._settings.state
+        begun = folder / f"{KEPT}.{self._holder}"
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            begun.write_bytes(packed)
+            begun.rename(folder / KEPT)
+        except OSError as error:  # a full disk: the record has it, too
+            log.warning("configuration.not_kept", folder=str(folder), reason=type(error).__name__)
 
     def _put_in_force(self, fresh: Loaded, put: Callable[[Loaded], None]) -> None:
         before, self.loaded, self.waiting = self.loaded, fresh, None

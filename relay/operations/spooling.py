@@ -62,30 +62,30 @@ class Spooler:
             return 0
         with self._spool.drained() as is_ours:
             for name in self._spool.names() if is_ours else ():
-                if self._record_file(name):
-                    drained += 1
-                elif not self._is_back():
-                    break
-                else:
+                try:
+                    self._record_file(name)
+                except ValueError:
                     self._spool.set_aside(name)
-                    log.error("spool.set_aside", file=name)
+                    log.error("spool.set_aside", file=name)  # noqa: TRY400 - the traceback says nothing more
+                except (RecordUnavailableError, LimitedError):
+                    # Is it this one? Those behind it can go, and it is tried again in a second.
+                    if not self._is_back():
+                        break
+                else:
+                    drained += 1
         if drained:
             log.info("spool.drained", requests=drained, left=len(self._spool.names()))
         return drained
 
-    def _record_file(self, name: str) -> bool:
-        """Whether it is on record now."""
-        try:
-            entries = self._spool.read(name)
-            receipts = self._collector.record_all(entries) if entries else ()
-        except (RecordUnavailableError, LimitedError, ValueError):
-            return False
+    def _record_file(self, name: str) -> None:
+        """Raises ValueError where it cannot be read, RecordUnavailableError and LimitedError where it can wait."""
+        entries = self._spool.read(name)
+        receipts = self._collector.record_all(entries) if entries else ()
         for receipt in receipts:
             state = "duplicate" if receipt.duplicate else receipt.state.value
             log.info("event.unspooled", event_id=receipt.event_id, state=state, deliveries=list(receipt.deliveries))
         # A death before this leaves it to be recorded again, which is recording it once.
         self._spool.forget(name)
-        return True
 
     def _is_back(self) -> bool:
         try:

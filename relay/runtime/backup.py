@@ -72,10 +72,10 @@ def put_back(store: Store, file: Path, now: datetime, tell: Tell, *, is_moved: b
     with _workshop(file) as folder:
         about = _unpack(file, folder)
         with serve_dump(folder) as url:
-            copy = Store.open(url)
+            copy = Store.open(url, is_copy=True)
             store.replace_by(copy, lambda count: tell("keys", count))
             copy.close()
-    store.upgrade()
+    store.begin()
     if not is_moved:
         store.hold_what_may_have_been_sent(now)
     ledger = store.record.counts()
@@ -111,7 +111,7 @@ def _save(store: Store, path: Path, tell: Tell) -> tuple[str, int]:
 def _try_out(folder: Path) -> tuple[int, int]:
     """A snapshot that does not load, or whose books do not balance, is no backup. Its events and deliveries."""
     with serve_dump(folder) as url:
-        copy = Store.open(url)
+        copy = Store.open(url, is_copy=True)
         ledger = copy.record.counts()
         copy.close()
     if ledger.imbalances:

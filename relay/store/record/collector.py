@@ -56,6 +56,8 @@ class Collector:
         Raises LimitedError: nothing is on record. Raises RecordUnavailableError: then nothing was promised. It may be
         on record all the same, if only the answer was lost; the sender's repeat then meets its own dedup key.
         """
+        if not self._record.is_open:
+            raise RecordUnavailableError("closed")
         # A call holds what its rule took of the body.
         waiter = _Waiter(entries, sum(len(entry.event.body) * (1 + len(entry.deliveries)) for entry in entries))
         self._waiting.append(waiter)

@@ -22,13 +22,12 @@ from relay.store.record.packing import Hash
 from relay.store.record.reading import Reading
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
-from relay.store.redis.replicas import confirm
 from relay.store.redis.scripts import Argument, Script, ScriptCall, run, run_all
 
 __all__ = ["HARD_DEADLINE", "SINGLE", "Allowance", "Entry", "Load", "Receipt", "Record", "Settlement"]
 
 LOOK, WAKE, REPLAY = Script.load("look"), Script.load("wake"), Script.load("replay")
-PRUNE, LEAVE, KEEP = Script.load("prune"), Script.load("leave"), Script.load("keep")
+PRUNE, LEAVE, KEEP, READY = (Script.load(name) for name in ("prune", "leave", "keep", "ready"))
 
 
 class Record(Reading):
@@ -41,6 +40,8 @@ class Record(Reading):
     def __init__(self, redis: Redis, replicas: int = 0) -> None:
         super().__init__(redis)
         self.replicas = replicas
+        self.is_open = True
+        """Whether its server may be promised anything: a process with a door looks first (Store.begin_or_wait)."""
 
     @guarded
     def claim(
@@ -161,11 +162,8 @@ class Record(Reading):
 
     @guarded
     def is_writable(self) -> bool:
-        """Whether Redis takes writes now, and as many replicas have them as are waited for."""
-        is_written = bool(self.redis.set(f"{keys.LEASE}ready", "1", px=1000))
-        if self.replicas:
-            confirm(self.redis, self.replicas)
-        return is_written
+        """Whether something new would be taken now, and as many replicas have it as are waited for."""
+        return self.is_open and bool(run(self.redis, ScriptCall(READY, [f"{keys.LEASE}ready"], []), self.replicas))
 
     def _with_attempts(self, hashes: Sequence[Hash]) -> list[Delivery]:
         with self.redis.pipeline(transaction=False) as pipeline:

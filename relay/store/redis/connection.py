@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
@@ -29,38 +30,51 @@ COMPACT = {"hash-max-listpack-value": "4096", "hash-max-listpack-entries": "256"
 """With these, an event or a delivery of a usual size takes one piece of memory, not one for each of its fields."""
 
 
-def connect(url: str, *, blocking: bool = False) -> Redis:
+OLDEST = {"Redis": (7, 0), "Valkey": (7, 2)}
+"""Scripts say in their first line what a full server may run, which older servers do not know."""
+
+
+class NotDurableError(RedisConnectionError):
+    """The server writes no append-only file: what it acknowledges is forgotten when it ends."""
+
+
+def connect(url: str, *, blocking: bool = False, is_copy: bool = False) -> Redis:
     """A client of the record's server, answers as bytes. Opens its connections when first used.
 
-    blocking: for RQ's workers, which wait long; others get their answer, or an error, within seconds.
+    blocking: for RQ's workers, which wait long; others get their answer, or an error, within seconds. is_copy: the
+    server holds a copy for a while, and promises nothing.
     One immediate second try bridges a connection that died while it was idle; every script may be run twice.
     """
-    options = {
+    options: dict[str, Any] = {
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "socket_timeout": BLOCKING_TIMEOUT_S if blocking else ANSWER_TIMEOUT_S,
         "retry": Retry(NoBackoff(), 1),
         "health_check_interval": 30 if blocking else 0,
     }
+    of_server = {} if is_copy else {"redis_connect_func": _meet}
     parts = urlsplit(url)
     if parts.scheme.endswith("+sentinel"):
-        return connect_by_sentinels(parts, options)
-    return Redis.from_url(url, **options)
+        return connect_by_sentinels(parts, options, of_server)
+    return Redis.from_url(url, **options, **of_server)
 
 
 def ensure_durable(redis: Redis) -> str | None:
-    """See to it that the server acknowledges only what is on disk, and refuse one that evicts what was promised.
+    """Refuse a server that does not know our scripts, does not keep what it acknowledges, or evicts it.
 
-    A server that writes no append-only file, or not at once, is told to, and its configuration file too if it has one.
+    An append-only file that is written every second is written at once from now on, if the server remembers that.
     Returns a warning where that was so, or where the server does not let us ask (some hosted ones forbid CONFIG).
-    Raises ConfigError where it cannot be made durable, RecordUnavailableError where it is away.
+    Raises ConfigError with what to do, RecordUnavailableError where it is away.
     """
     try:
+        _check_version(redis)
         wrong = {name: value for name, value in DURABLE.items() if _setting(redis, name) != value}
         if not wrong:
             return None
-        if "maxmemory-policy" in wrong:
+        if wrong.keys() != {"appendfsync"}:
             raise _unfit(wrong)
-        return _make_durable(redis, wrong)
+        return _write_at_once(redis, wrong)
+    except NotDurableError:
+        raise _unfit({"appendonly": "yes"}) from None
     except RedisError as error:
         text = str(error).lower()
         if "unknown command" in text or "noperm" in text or "no permissions" in text:
@@ -82,22 +96,48 @@ def prefer_compact(redis: Redis) -> None:
             raise RecordUnavailableError(type(error).__name__) from None
 
 
-def _make_durable(redis: Redis, wrong: dict[str, str]) -> str:
+def _meet(connection: Any) -> None:
+    """Begin a connection. A server that was restarted without its file is met here, before anything is promised."""
+    connection.on_connect()
+    connection.send_command("CONFIG", "GET", "appendonly")
     try:
-        for name, value in wrong.items():
-            redis.config_set(name, value)
+        told = connection.read_response()
     except ResponseError:
-        raise _unfit(wrong) from None
-    told = f"the server ran without {', '.join(_wanted(wrong))}: this is set now"
+        return  # CONFIG is forbidden: `ensure_durable` says so
+    if b"no" in (told.values() if isinstance(told, dict) else told):
+        connection.disconnect()
+        raise NotDurableError("the server writes no append-only file")
+
+
+def _check_version(redis: Redis) -> None:
+    told: Any = redis.info("server")
+    name = "Valkey" if "valkey_version" in told else "Redis"
+    version = str(told.get(f"{name.lower()}_version", "0"))
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST[name]:
+        oldest = " or ".join(f"{each} {'.'.join(map(str, number))}" for each, number in OLDEST.items())
+        raise ConfigError(
+            [Mistake("environment", 0, f"the server behind REDIS_URL is {name} {version}: expected {oldest} or later")]
+        )
+
+
+def _write_at_once(redis: Redis, wrong: dict[str, str]) -> str:
+    """A setting that the server would forget at its next start is no promise."""
     try:
+        redis.config_set("appendfsync", wrong["appendfsync"])
         redis.config_rewrite()
     except ResponseError:
-        return f"{told}, and forgotten when it restarts: write it into its configuration (see config/redis.conf)"
-    return f"{told}, and written into its configuration file"
+        raise _unfit(wrong) from None
+    return "the server ran without appendfsync always: this is set now, and written into its configuration file"
 
 
 def _unfit(wrong: dict[str, str]) -> ConfigError:
     text = f"the server behind REDIS_URL must run with {', '.join(_wanted(wrong))} (see config/redis.conf)"
+    if "appendonly" in wrong:
+        # Switched on in a server that came up empty, it would put an empty file in the place of the old one.
+        text += (
+            ". Was it on before? Then start the server with it, so that it reads its file. Else: redis-cli CONFIG SET "
+            "appendonly yes, and write it into the server's configuration"
+        )
     return ConfigError([Mistake("environment", 0, text)])
 
 

@@ -52,8 +52,11 @@ class Sentinels(Sentinel):
         return newest["ip"], newest["port"]
 
 
-def connect_by_sentinels(parts: SplitResult, options: dict[str, Any]) -> Redis:
-    """A client of the primary that the sentinels of this URL name (connection.py says how it is written)."""
+def connect_by_sentinels(parts: SplitResult, options: dict[str, Any], of_server: dict[str, Any]) -> Redis:
+    """A client of the primary that the sentinels of this URL name (connection.py says how it is written).
+
+    options: of every connection. of_server: of those to the primary alone.
+    """
     service, _, db = parts.path.strip("/").partition("/")
     hosts = parts.netloc.rpartition("@")[2]
     addresses = [(host.rpartition(":")[0] or host, int(host.rpartition(":")[2] or 26379)) for host in hosts.split(",")]
@@ -65,7 +68,7 @@ def connect_by_sentinels(parts: SplitResult, options: dict[str, Any]) -> Redis:
     sentinels = Sentinels(addresses, sentinel_kwargs={**options, **tls, **certificates, **own})  # type: ignore[no-untyped-call]
     login = {name: unquote(value) for name in ("username", "password") if (value := getattr(parts, name))}
     primary: Redis = sentinels.master_for(  # type: ignore[no-untyped-call]
-        service or "mymaster", db=int(db or 0), **options, **tls, **login, **extra
+        service or "mymaster", db=int(db or 0), **options, **of_server, **tls, **login, **extra
     )
     return primary
 
