@@ -19,25 +19,38 @@ EVENT_PREFIX = "evt_"
 DELIVERY_PREFIX = "dlv_"
 
 
-class _Correction:
-    """By how much the clock of this machine is wrong. One a process, for there is one clock."""
+STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""A clock that nobody sets, and that goes on while the machine sleeps, where the system has one."""
 
-    ahead_ms = 0
+
+def steady_ms() -> int:
+    """Milliseconds since this machine was started."""
+    return time.clock_gettime_ns(STEADY) // 1_000_000
+
+
+class _Shared:
+    """What all processes call the time, by the steady clock of this machine. One a process, for there is one clock."""
+
+    since_start_ms = time.time_ns() // 1_000_000 - steady_ms()
 
 
 def utc_now() -> datetime:
-    """The time now, aware, in UTC, in whole milliseconds (the precision of the record), by the record's clock."""
-    return from_ms(time.time_ns() // 1_000_000 - _Correction.ahead_ms)
+    """The time now, aware, in UTC, in whole milliseconds (the precision of the record).
+
+    The record's, once it was asked (store/redis/clock.py); before that, this machine's as it was when we began. Whoever
+    sets this machine's clock does not change it.
+    """
+    return from_ms(steady_ms() + _Shared.since_start_ms)
 
 
-def correct_clock(ahead_ms: int) -> None:
-    """From now on, this machine's clock counts as so much ahead of the one that all processes share."""
-    _Correction.ahead_ms = ahead_ms
+def set_shared_clock(at_ms: int) -> None:
+    """From now on, this is the time: milliseconds since 1970."""
+    _Shared.since_start_ms = at_ms - steady_ms()
 
 
 def clock_ahead_ms() -> int:
-    """By how much it is corrected; negative: it is behind."""
-    return _Correction.ahead_ms
+    """By how much this machine's own clock is ahead of the shared one; negative: it is behind."""
+    return time.time_ns() // 1_000_000 - steady_ms() - _Shared.since_start_ms
 
 
 def to_ms(moment: datetime) -> int:

@@ -46,7 +46,7 @@ from relay.store.record.traces import Traces
 from relay.store.record.unproven import newest_unproven
 from relay.store.record.upgrade import upgrade
 from relay.store.redis import keys
-from relay.store.redis.clock import SET_EVERY_S, set_clock
+from relay.store.redis.clock import SET_EVERY_S, forgetting_time, set_clock
 from relay.store.redis.connection import connect, ensure_durable, prefer_compact
 from relay.store.redis.lease import lease
 from relay.store.redis.sentinel import follow_primary
@@ -220,6 +220,10 @@ class Store:
     def series(self, now: datetime) -> dict[str, Series]:
         """What happened in the last hour, day and week."""
         return read_series(self._redis, now)
+
+    def forgetting_time(self) -> tuple[datetime, timedelta]:
+        """The time by the record's server, and how long nothing may be forgotten, for its clock has jumped."""
+        return forgetting_time(self._redis)
 
     def forget_counts(self, before: datetime) -> None:
         """Forget how deliveries went in the hours before this time."""

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import timedelta
 
 import pytest
 import requests
 
-from relay.core import ids
-from relay.core.ids import clock_ahead_ms, correct_clock, time_of, utc_now
+from relay.core.ids import clock_ahead_ms, set_shared_clock, time_of, to_ms, utc_now
+from relay.core.lifecycle import State
 from relay.health.assessment import NeedCode, assess_clock
 from relay.health.words import figure_of, label_of, sentence_of
 from relay.store import Store
 from relay.store.record.record import Record
+from relay.store.redis import keys
+from tests.support.making import DAY, bring_to
 from tests.support.senders import SEED, website
 from tests.support.waiting import until
+from workers.maintenance import retention
 
 HOUR = 3600
 
@@ -22,7 +27,7 @@ HOUR = 3600
 @pytest.fixture(autouse=True)
 def right_clock():
     yield
-    correct_clock(0)
+    set_shared_clock(time.time_ns() // 1_000_000)
 
 
 def post(running):
@@ -70,13 +75,24 @@ def test_a_machine_whose_clock_is_a_day_off_does_not_start(processes, own_valkey
     assert "clock is 25 h from the one of the record's server" in web.log()
 
 
-def test_a_clock_that_is_set_right_later_is_followed(own_valkey, monkeypatch):
-    store, real = Store.open(own_valkey.url), ids.time.time_ns
-    for ahead_s in (7, -3, 0):
-        monkeypatch.setattr("time.time_ns", lambda ahead_s=ahead_s: real() + ahead_s * 1_000_000_000)
+@pytest.mark.parametrize("ahead_s", [100 * 86_400, 3_600, -3_600])
+def test_a_machine_whose_clock_is_set_while_a_process_runs_changes_nothing_and_it_is_said(
+    own_valkey, monkeypatch, ahead_s
+):
+    store, real = Store.open(own_valkey.url), time.time_ns
+    store.set_clock()
+    monkeypatch.setattr("time.time_ns", lambda: real() + ahead_s * 1_000_000_000)
+
+    assert abs(to_ms(utc_now()) - real() // 1_000_000) < 1_000
+    assert abs(clock_ahead_ms() - ahead_s * 1000) < 1_000
+
+
+def test_the_clock_of_the_records_server_is_followed(own_valkey):
+    store, real = Store.open(own_valkey.url), time.time_ns
+    for off_s in (7, -3):
+        set_shared_clock(real() // 1_000_000 + off_s * 1000)
         store.set_clock()
-        assert abs(clock_ahead_ms() - ahead_s * 1000) < 100
-        assert abs(utc_now().timestamp() - real() / 1e9) < 1
+        assert abs(to_ms(utc_now()) - real() // 1_000_000) < 100
 
 
 def test_a_wrong_clock_is_a_need_with_words():
@@ -86,3 +102,40 @@ def test_a_wrong_clock_is_a_need_with_words():
     assert (need.code, figure_of(need)) == (NeedCode.CLOCK, "3 min")
     assert "3 min behind the one of the record's server" in sentence_of(need)
     assert "clock is behind the record" in label_of(need)
+
+
+def test_nothing_is_forgotten_while_the_records_clock_may_have_been_set(own_valkey, monkeypatch):
+    store, stop = Store.open(own_valkey.url), threading.Event()
+    monkeypatch.setattr(retention, "INTERVAL_S", 0.02)
+    bring_to(store.record, State.STARTED, utc_now() - 100 * DAY)
+    store.forgetting_time()
+    # As if the clock had stood at yesterday when it was last looked at, which no process can tell from nobody looking.
+    own_valkey.redis.hincrby(keys.RETENTION, "at", -86_400_000)
+
+    terms = retention.Terms(90 * DAY)
+    task = threading.Thread(target=retention.run_retention, args=(store, terms, stop))
+    task.start()
+    try:
+        until(lambda: own_valkey.redis.hget(keys.RETENTION, "from") > own_valkey.redis.hget(keys.RETENTION, "at"), "it")
+        for _ in range(5):
+            seen = own_valkey.redis.hget(keys.RETENTION, "at")
+            until(lambda seen=seen: own_valkey.redis.hget(keys.RETENTION, "at") != seen, "another look")
+        assert store.record.event_count() == 1
+
+        own_valkey.redis.hset(keys.RETENTION, "from", 0)  # an hour has passed
+        until(lambda: store.record.event_count() == 0, "it to be forgotten")
+    finally:
+        stop.set()
+        task.join()
+
+
+@pytest.mark.parametrize(("jump", "waits"), [(timedelta(minutes=59), False), (-DAY, True), (100 * DAY, True)])
+def test_a_jump_of_the_records_clock_is_noticed_before_anything_is_forgotten(own_valkey, jump, waits):
+    store = Store.open(own_valkey.url)
+    assert store.forgetting_time()[1] == timedelta(0)
+    own_valkey.redis.hincrby(keys.RETENTION, "at", int(jump / timedelta(milliseconds=-1)))
+
+    now, wait = store.forgetting_time()
+
+    assert abs(now - utc_now()) < timedelta(seconds=5)
+    assert (wait > timedelta(minutes=59)) is waits

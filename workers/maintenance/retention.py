@@ -2,7 +2,8 @@
 and the counts of its hour.
 
 An event is forgotten when it is old, all of its deliveries are final, and the youngest of them is old too: what was
-replayed lately is still looked at. Runs in whichever process holds the lease.
+replayed lately is still looked at. Runs in whichever process holds the lease. What is old is told
+by the clock of the record's server, and not while that has just jumped.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from datetime import datetime, timedelta
 
 from relay.core.errors import ArchiveError, RecordUnavailableError
 from relay.core.events import Event
-from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id, utc_now
+from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id
 from relay.core.lifecycle import FINAL
 from relay.core.telemetry import get_logger
 from relay.store import Store
@@ -48,12 +49,14 @@ class Places:
 
     pruned begins again at the end: what waits for a person then may have gone by now. So does stripped_again, for what
     was restored; stripped goes on, so that a body goes when its time has come. told: when the archive's state was said.
+    waits: whether nothing is forgotten now, for the record's clock may be wrong.
     """
 
     pruned: str | None = None
     stripped: str | None = None
     stripped_again: str | None = None
     told: KnownArchive | None = None
+    waits: bool = False
 
 
 def run_retention(store: Store, terms: Terms, stop: threading.Event) -> None:
@@ -62,11 +65,20 @@ def run_retention(store: Store, terms: Terms, stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             with store.lease("retention", holder, LEASE) as is_ours:
-                if is_ours:
-                    keep(store, terms, places, utc_now())
+                if is_ours and (now := _time_to_forget_by(store, places)):
+                    keep(store, terms, places, now)
         except RecordUnavailableError as error:
             log.warning("retention.postponed", reason=str(error))
         stop.wait(INTERVAL_S)
+
+
+def _time_to_forget_by(store: Store, places: Places) -> datetime | None:
+    """The time by which something is old; None while the record's clock may be wrong."""
+    now, waits = store.forgetting_time()
+    if bool(waits) != places.waits:
+        log.warning("retention.clock", waits_s=int(waits.total_seconds()), now=now.isoformat())
+        places.waits = bool(waits)
+    return None if waits else now
 
 
 def keep(store: Store, terms: Terms, places: Places, now: datetime) -> None:

@@ -45,6 +45,8 @@
     relay:wakes                      string  how many jobs were made: their ids
     relay:full                       string  whether the server had no room for more a moment ago (lua/common.lua)
                                                                                           TTL: 100 ms
+    relay:retention                  hash    when it was last asked whether something may be forgotten, and from when on
+                                             it may (lua/forgetting.lua)
     relay:format                     string  how the record is laid out (store/record/upgrade.py)
     relay:high-water                 hash    how far it has come (store/record/high_water.py): its name, how many
                                              promises it has made, and how often it has gone back
@@ -182,6 +184,7 @@ SESSION = f"{PREFIX}session:"
 SESSIONS = f"{PREFIX}session-list:"
 TRIES = f"{PREFIX}tries:"
 FULL = f"{PREFIX}full"
+RETENTION = f"{PREFIX}retention"
 
 RECOVERY_MS = 8_000
 """A portal's pace that was slowed doubles back in this time (lua/take.lua)."""
