@@ -24,6 +24,7 @@ from tests.chaos import (
     steps,
     stranger,
     swapped,
+    upgraded,
     waiting,
 )
 
@@ -47,6 +48,7 @@ def scenes() -> dict[str, Callable[[], Iterator[str]]]:
         "failover": failover.rows,
         "frozen": lambda: frozen.frozen(frozen.POINTS),
         "waiting": lambda: iter([waiting.waiting()]),
+        "upgraded": lambda: upgraded.upgraded(2_000),
         "swapped": lambda: iter([swapped.swapped(20, 2)]),
     }
 

@@ -31,8 +31,12 @@ def rules_digest(redis: Redis) -> str | None:
 
 @guarded
 def published_rules(redis: Redis) -> tuple[str, list[Requirement]] | None:
-    """The digest and the requirements that were left last; None before the first. Raises RecordUnavailableError."""
+    """The digest and the requirements that were left last; None before the first, and where another version left them.
+
+    Raises RecordUnavailableError.
+    """
     kept: Any = redis.hmget(keys.RULES, ["digest", "requirements"])
-    if kept[0] is None:
-        return None
-    return kept[0].decode(), [Requirement.from_wire(wire) for wire in json.loads(kept[1])]
+    try:
+        return kept[0].decode(), [Requirement.from_wire(wire) for wire in json.loads(kept[1])]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None  # a web process of this version leaves them anew when it starts

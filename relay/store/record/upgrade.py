@@ -2,8 +2,8 @@
 
 Layout 1 had a job of RQ for each turn of a delivery, and one clock of all that were not final. Layout 2 has one job for
 a portal where there is work, and an index for each thing that may be next. Layout 3 has fewer fields (codec.py) and
-fewer indexes of ids (indexes.py). The processes of the earlier version must have ended. It may be killed anywhere and
-run again, and by two at once.
+fewer indexes of ids (indexes.py). The processes of the earlier version should have ended; what they write afterwards
+is laid out within a minute (Store.begin). It may be killed anywhere and run again, and by two at once.
 """
 
 from __future__ import annotations
@@ -25,6 +25,12 @@ from relay.store.redis.scripts import Argument, Script, ScriptCall, run
 from relay.store.redis.snapshot import is_restoring
 
 LAYOUT = 3
+ONLY_BEFORE_3 = (
+    keys.CLOCK,
+    keys.EVENTS_BY_STATE + EventState.ACCEPTED,
+    keys.DELIVERIES_BY_STATE + State.STARTED,
+)
+"""What only the layouts before the third have."""
 UPGRADE, LAY_OUT, UNINDEX = (Script.load(name) for name in ("upgrade", "layout", "unindex"))
 AT_ONCE, UNINDEXED_AT_ONCE = 500, 5_000
 """How many one script lays out, or takes out of an index: a bound on how long it keeps the server."""
@@ -49,6 +55,9 @@ def upgrade(redis: Redis) -> int:
         raise ConfigError(
             [Mistake("record", 0, "a newer version has written it: expected that version or a later one")]
         )
+    # Processes of an earlier version that went on after the upgrade have written as they used to.
+    if redis.exists(*ONLY_BEFORE_3):
+        layout = 1 if redis.exists(keys.CLOCK) else 2
     if layout == LAYOUT:
         return 0
     if layout == 1:
