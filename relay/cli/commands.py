@@ -116,13 +116,15 @@ def erase(options: argparse.Namespace) -> int:
         say("nothing was done", error=True)
         return 1
     eraser.erase(options.value, traces, who_in_terminal(), cancel=options.cancel)
-    left = _find(eraser, options.value)
-    if left or eraser.is_marked(options.value):
-        say(f"still found in {left}: did something arrive meanwhile? Run it again", error=True)
+    found = _find(eraser, options.value)
+    if found or eraser.is_marked(options.value):
+        say(f"still found in {found}: did something arrive meanwhile? Run it again", error=True)
         return 1
     say(f"erased {traces}\nsearched again: found nowhere")
-    rewritten = "is being" if eraser.store.traces.rewrite_file() else "has yet to be"
-    say(f"the append-only file {rewritten} written anew; backups of it, and the portal, are for you to see to")
+    left = eraser.store.traces.rewrite_file()
+    say("the append-only files are being written anew; backups of them, and the portal, are for you to see to")
+    for server in left:
+        say(f"but not yet by {server}: send it BGREWRITEAOF, its file still holds what was erased", error=True)
     return 0
 
 

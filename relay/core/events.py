@@ -174,7 +174,8 @@ class Delivery:
     plan: what comes before its call, and results: what has come of that; until the last of them is there, the places in
     the call are shown as text. asked: how many questions of the step to come have found nothing yet. unsure: the
     documents that may have been made by a call whose answer was lost, by the names of their steps: each is looked for
-    before it is made. watched: where its rule watches for the end of the workflow, what is known of that.
+    before it is made. watched: where its rule watches for the end of the workflow, what is known of that. replayed_by:
+    the delivery that a person made in its place, which may be of another event: its body was edited then.
     """
 
     id: str
@@ -189,6 +190,7 @@ class Delivery:
     reason: str | None = None
     next_attempt_at: datetime | None = None
     replay_of: str | None = None
+    replayed_by: str | None = None
     turn: int = 1
     looks: int = 0
     policy: Policy = Policy()

@@ -231,7 +231,8 @@ class Eraser:
     def _look_in(self, archive: Archive, is_his: Finder, traces: Traces, progress: Progress | None) -> None:
         files = archive.files()
         for number, path in enumerate(files, 1):
-            found = {row.event.id for row in archive.rows(path) if is_his(row.event, row.deliveries)}
+            # What was written before holds what is gone from the last: a body that was removed since.
+            found = {row.event.id for row in archive.every_row(path) if is_his(row.event, row.deliveries)}
             if found:
                 traces.archived[path] = found
             if progress:

@@ -194,7 +194,10 @@ class Replayer:
         while delivery.plan is None:
             if delivery.replay_of is None:
                 return None
-            delivery = self._record.delivery(delivery.replay_of)
+            try:
+                delivery = self._record.delivery(delivery.replay_of)
+            except NotFoundError:  # forgotten: that of an edited replay belongs to an older event
+                return None
         return delivery
 
     def _contexts(self, event: Event) -> list[dict[str, object]]:

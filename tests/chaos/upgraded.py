@@ -169,8 +169,9 @@ def _row(old: Version, way: Callable[[Site, int], int], count: int) -> str:
             died = site.log.read_bytes().count(b'"thread.died"')
         finally:
             site.close()
+    started = len({str(one["document"]) for one in workflows})
     return (
-        f"{old.name} {way.__name__:8} {taken} acknowledged: {len({str(one['document']) for one in workflows})} started, "
+        f"{old.name} {way.__name__:8} {taken} acknowledged: {started} started, "
         f"{doubles(workflows)} twice, {ledger.deliveries[State.STARTED]} on record as started, "
         f"{ledger.deliveries[State.UNCERTAIN]} uncertain, books {ledger.imbalances or 'balance'}, {died} threads died, "
         f"{took:.0f} s"

@@ -1,6 +1,7 @@
 """What a failover could forget is named, with what helps: at start, on the first page, in alerts and metrics."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -9,9 +10,10 @@ from relay.health.assessment import DEFAULT, Grade, NeedCode, assess
 from relay.health.misfits import say_misfit
 from relay.health.snapshot import take_snapshot
 from relay.store import Store
-from relay.store.record.topology import Misfit, MisfitCode, read_misfits
+from relay.store.record.topology import Misfit, MisfitCode, read_misfits, rewrite_files
 from tests.support.cluster import Cluster
 from tests.support.folders import WEB_SECRETS
+from tests.support.making import make_entry, write
 from tests.support.processes import Processes
 from tests.support.waiting import until
 
@@ -121,3 +123,33 @@ def test_web_and_workers_say_at_start_what_a_failover_may_forget(pair_url, tmp_p
 
     assert [line["code"] for line in said] == ["unwaited"]
     assert "RELAY_REPLICAS" in json.dumps(said)
+
+
+def test_a_server_alone_that_would_forget_is_a_misfit(valkey):
+    valkey.redis.config_set("appendfsync", "everysec")
+
+    (found,) = read_misfits(valkey.redis, 0)
+
+    assert (found.code, found.server, found.found) == (MisfitCode.NOT_DURABLE, "primary", "appendfsync everysec")
+
+
+def test_erasing_has_each_server_write_its_file_anew_and_names_those_that_have_not(pair, record):
+    write(record, make_entry(body=b'{"mail": "ada@example.com"}'))
+    folders = [Path(server.settings["dir"]) for server in (pair.primary, pair.replicas[0])]
+
+    def hold_it():
+        return [folder for folder in folders if any(b"ada@example.com" in one.read_bytes() for one in files_in(folder))]
+
+    until(lambda: len(hold_it()) == 2, "both files to hold it")
+    record.redis.flushall()
+
+    assert rewrite_files(record.redis) == []
+    until(lambda: not hold_it(), f"neither to hold it {hold_it()}")
+
+    pair.replicas[0].freeze()
+    (left,) = rewrite_files(record.redis)
+    assert left.endswith(f":{pair.replicas[0].port}")
+
+
+def files_in(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]

@@ -15,12 +15,16 @@ from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State
 from relay.core.watching import WatchState
 from relay.operations.erase import Eraser
+from relay.operations.replay import NotReplayableError, Replayer, edit_of
+from relay.operations.unarchive import put_back
+from relay.rules import RuleBook
 from relay.store import Store
 from relay.store.archive import archive as module
 from relay.store.archive.archive import Archive
 from relay.store.operators.audit_log import read_acts
 from relay.store.record.endings import Endings
 from relay.store.record.persons import PersonIndex
+from relay.store.record.record import Entry
 from relay.store.redis import keys
 from tests.support.archiving import OLD, all_rows, forget, write_final, write_watched
 from tests.support.folders import WEB_SECRETS
@@ -32,7 +36,7 @@ from tests.support.making import (
     make_entry,
     write,
 )
-from workers.maintenance.retention import Places, Terms, keep
+from workers.maintenance.retention import Places, Terms, keep, prune
 
 HOUR = timedelta(hours=1)
 EMAIL = "ada@example.com"
@@ -84,7 +88,7 @@ def test_an_archived_delivery_is_back_on_record_when_it_is_replayed(terminal, re
     event = record.event(row.event.id)
     assert replace(event, deliveries=row.event.deliveries) == row.event
     _, fresh = record.deliveries(event.deliveries)
-    assert record.delivery(old.id) == old
+    assert record.delivery(old.id) == replace(old, replayed_by=fresh.id)
     assert (fresh.state, fresh.replay_of, fresh.call) == (State.PENDING, old.id, old.call)
     assert record.due("main", utc_now()) == 1
     assert record.events_of_person("k") == [event.id]
@@ -235,3 +239,69 @@ def test_old_files_may_be_removed_by_hand(record, archive):
     forget(record, archive)
 
     assert all_rows(archive) == [row]
+
+
+def test_what_was_replayed_with_an_edited_body_is_not_replayed_again_from_the_archive(store, record, archive):
+    row = write_final(record)
+    (old,) = row.deliveries
+    own = edit_of(row.event, b'{"lead": {"id": 2}}', OLD)
+    write(record, Entry(own))
+    fresh = replace(make_delivery(own.id, at=OLD), replay_of=old.id)
+    record.replay(own, old, [fresh])
+    record.settle(claim_one(record, fresh, OLD), State.STARTED, OLD, workflow_id="wf-1")
+    replayer = Replayer(record, {}, RuleBook([], ""), PERSONS)
+    prune(record, OLD + DAY, archive=archive)
+    assert record.deliveries([old.id, fresh.id]) == []
+
+    with archive.locked():
+        put_back(archive, store, old.id, "somebody")
+
+    assert record.delivery(old.id).replayed_by == fresh.id
+    with pytest.raises(NotReplayableError, match="replayed before"):
+        replayer.replay(old.id, current_rules=False)
+
+
+def test_an_edited_replay_can_be_replayed_when_the_event_it_came_from_is_forgotten(record):
+    row = write_final(record)
+    later = OLD + 89 * DAY
+    own = edit_of(row.event, b'{"lead": {"id": 2}}', later)
+    write(record, Entry(own))
+    fresh = replace(make_delivery(own.id, at=later), replay_of=row.deliveries[0].id)
+    record.replay(own, row.deliveries[0], [fresh])
+    record.settle(claim_one(record, fresh, later), State.DEAD, later, reason="error_not_found")
+    prune(record, OLD + DAY)
+
+    (again,) = Replayer(record, {}, RuleBook([], ""), PERSONS).replay(fresh.id, current_rules=False)
+
+    assert again.replay_of == fresh.id
+
+
+def test_a_person_is_erased_from_every_line_of_an_event(store, record, archive):
+    entry = make_entry(at=OLD, body=f'{{"mail": "{EMAIL}"}}'.encode())
+    write(record, entry)
+    record.settle(claim_one(record, entry.deliveries[0], OLD), State.DEAD, OLD, reason="x")
+    keep(store, Terms(90 * DAY, None, archive), Places(), utc_now())
+    with archive.locked():
+        put_back(archive, store, entry.event.id, "somebody")
+    keep(
+        store, Terms(90 * DAY, 30 * DAY, archive), Places(), utc_now()
+    )  # bodies go from now on: the last line has none
+    (path,) = archive.files()
+    assert [row.event.body_removed_at is None for row in archive.every_row(path)] == [True, False]
+
+    eraser = Eraser(store, PERSONS, archive)
+    eraser.erase(EMAIL, eraser.find(EMAIL, lambda *_: None), "somebody", cancel=False)
+
+    assert not [path for path in archive.files() if EMAIL.encode() in gzip.decompress(path.read_bytes())]
+
+
+def test_workers_without_an_archive_leave_the_forgetting_to_those_of_another_host_that_have_one(store, record, archive):
+    now = utc_now()
+    keep(store, Terms(90 * DAY, None, archive), Places(), now)
+    write_final(record)
+
+    keep(store, Terms(90 * DAY, None, None), Places(), now)
+    assert record.event_count() == 1
+
+    keep(store, Terms(90 * DAY, None, None), Places(), now + 8 * DAY)  # nothing was heard of it for a week
+    assert record.event_count() == 0

@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 import socket
 import threading
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,6 +29,8 @@ from relay.store.record.search import Row
 
 INTERVAL_S = 15.0
 LEASE = timedelta(seconds=60)
+ABANDONED = timedelta(days=7)
+"""An archive of which nothing was heard for so long is written no more."""
 PER_PASS, PASSES = 500, 10
 """How many events are looked at in one go, and how often in a row: bounds on how long it keeps Redis and its lease."""
 
@@ -49,7 +52,8 @@ class Places:
 
     pruned begins again at the end: what waits for a person then may have gone by now. So does stripped_again, for what
     was restored; stripped goes on, so that a body goes when its time has come. told: when the archive's state was said.
-    waits: whether nothing is forgotten now, for the record's clock may be wrong.
+    waits: whether nothing is forgotten now, for the record's clock may be wrong. left_to: archives of other hosts, to
+    whose workers the forgetting is left.
     """
 
     pruned: str | None = None
@@ -57,6 +61,7 @@ class Places:
     stripped_again: str | None = None
     told: KnownArchive | None = None
     waits: bool = False
+    left_to: Sequence[str] = ()
 
 
 def run_retention(store: Store, terms: Terms, stop: threading.Event) -> None:
@@ -92,6 +97,11 @@ def keep(store: Store, terms: Terms, places: Places, now: datetime) -> None:
         again, is_end = remove_bodies(store, before, places.stripped_again, now)
         places.stripped_again = None if is_end else again
     store.forget_counts(now - terms.events)
+    if terms.archive is None and (others := _archives_of_others(store, now)):
+        if not places.left_to:
+            log.warning("retention.left", archives=others, reason="RELAY_ARCHIVE is set there, and not here")
+        places.left_to = others
+        return
     fault = ""
     try:
         for _ in range(PASSES):
@@ -103,6 +113,11 @@ def keep(store: Store, terms: Terms, places: Places, now: datetime) -> None:
         log.error("archive.failed", reason=fault)  # noqa: TRY400 - the traceback says nothing more
     if terms.archive:
         _tell(store, terms.archive, fault, places, now)
+
+
+def _archives_of_others(store: Store, now: datetime) -> list[str]:
+    """Where events are archived by workers of another host: what is forgotten here would not be."""
+    return [f"{one.folder} on {one.host}" for one in store.known_archives() if now - one.at < ABANDONED]
 
 
 def _tell(store: Store, archive: Archive, fault: str, places: Places, now: datetime) -> None:

@@ -23,6 +23,7 @@ from typing import TypeVar
 from relay.core.errors import ArchiveError
 from relay.core.ids import EVENT_PREFIX, time_of
 from relay.store.archive.lines import id_in, line_of, row_of_line
+from relay.store.folders import make_folder, sync_folder
 from relay.store.record.search import Filter, Row
 
 ENDING = ".jsonl.gz"
@@ -44,7 +45,7 @@ class Archive:
     def locked(self) -> Iterator[None]:
         """Alone among those who write, in whatever process of this machine. What a killed one left is mended."""
         with _saying(self.folder):
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self.folder)
             lock = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             with _saying(self.folder):
@@ -81,6 +82,11 @@ class Archive:
         for number, line in enumerate(self._lines(path)):
             if number in counts:
                 yield _checked(row_of_line, path, line)
+
+    def every_row(self, path: Path) -> Iterator[Row]:
+        """The events of one file, each as often as it was written."""
+        for line in self._lines(path):
+            yield _checked(row_of_line, path, line)
 
     def search(self, wanted: Filter, limit: int) -> list[Row]:
         """The newest events that the filter wants, newest first; of deliveries, where it asks for them, only those."""
@@ -125,15 +131,15 @@ class Archive:
             rewritten.replace(path)
             if is_empty:
                 path.unlink()
-            self._sync_folder()
+            sync_folder(self.folder)
 
     def _append(self, path: Path, member: bytes) -> None:
         """Half a member would hide the next: how long the file was stands in the journal until it is whole, on disk."""
         size = path.stat().st_size if path.exists() else 0
         self._write(self.folder / JOURNAL, f"{path.name} {size}{WHOLE}".encode(), os.O_TRUNC)
-        self._sync_folder()
+        sync_folder(self.folder)
         self._write(path, member, os.O_APPEND)
-        self._sync_folder()
+        sync_folder(self.folder)
         (self.folder / JOURNAL).unlink()
 
     def _mend(self) -> None:
@@ -172,13 +178,6 @@ class Archive:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-
-    def _sync_folder(self) -> None:
-        descriptor = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _name(identifier: str) -> str:

@@ -86,6 +86,7 @@ def _kept_of(delivery: Delivery) -> dict[str, Any]:
         "asked": delivery.asked,
         "looks": delivery.looks,
         "turn": delivery.turn,
+        "replayed_by": delivery.replayed_by,
     }
 
 
@@ -104,6 +105,7 @@ def _delivery_of(wire: Mapping[str, Any]) -> Delivery:
         workflow_id=wire["workflow_id"],
         reason=wire["reason"],
         replay_of=wire["replay_of"],
+        replayed_by=kept.get("replayed_by"),
         turn=kept["turn"],
         looks=kept["looks"],
         policy=Policy(OnUncertain(kept["on_uncertain"]), kept["is_ordered"], watch),

@@ -192,6 +192,7 @@ def delivery_from_hash(kept: Hash, attempts: Sequence[bytes]) -> Delivery:
         reason=text.get("reason") or None,
         next_attempt_at=from_ms(int(text["next_attempt_at"])) if text.get("next_attempt_at") else None,
         replay_of=facts.get("replay_of"),
+        replayed_by=text.get("replayed_by") or None,
         turn=int(text["turn"]),
         looks=int(text.get("looks", 0)),
         policy=Policy(

@@ -20,6 +20,7 @@ from typing import Any
 from redis import Redis
 
 from relay.core.telemetry import get_logger
+from relay.store.folders import make_folder
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 from relay.store.redis.replicas import NotReplicatedError, confirm
@@ -94,7 +95,7 @@ class HighWater:
         if self._folder is None or not self._record or self._seen <= self._kept:
             return
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self._folder)
             with (self._folder / "lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 before = self._read_file()

@@ -29,7 +29,8 @@ def restore(redis: Redis, event: Event, deliveries: Sequence[Delivery]) -> bool:
     argv: list[Argument] = [event.id, *pairs(_fields_of_event(event)), len(deliveries)]
     for delivery in map(_as_left, deliveries):
         attempts = [codec.attempt_to_json(attempt) for attempt in delivery.attempts]
-        argv += [delivery.id, replays.get(delivery.id, ""), *pairs(_fields_of(delivery)), len(attempts), *attempts]
+        replayed_by = delivery.replayed_by or replays.get(delivery.id, "")  # lines of earlier versions do not say it
+        argv += [delivery.id, replayed_by, *pairs(_fields_of(delivery)), len(attempts), *attempts]
     return bool(run(redis, ScriptCall(RESTORE, [keys.EVENT + event.id], argv)))
 
 

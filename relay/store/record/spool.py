@@ -22,6 +22,7 @@ from typing import Any
 
 from relay.core.errors import RecordUnavailableError
 from relay.core.ids import time_of
+from relay.store.folders import make_folder, sync_folder
 from relay.store.record import codec
 from relay.store.record.entries import Entry
 from relay.store.record.unproven import Bounds
@@ -152,7 +153,7 @@ class Spool:
         return []
 
     def _write(self, name: str, content: bytes) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._folder)
         begun = self._folder / f"{name.removesuffix(KEPT)}.{secrets.token_hex(4)}{BEGUN}"
         try:
             with os.fdopen(os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -164,11 +165,7 @@ class Spool:
             with suppress(OSError):
                 begun.unlink()
             raise
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the name is on disk, too
-        finally:
-            os.close(folder)
+        sync_folder(self._folder)
 
 
 def _to_json(entries: Sequence[Entry]) -> bytes:

@@ -1,5 +1,5 @@
-"""Whether the servers stand so that a failover forgets nothing that was promised: the primary, and each replica. Reads
-only, and says what does not fit; what that means and what to do is said in relay/health/words.py.
+"""Whether the servers stand so that a failover forgets nothing that was promised: the primary, and each replica. Says
+what does not fit; what that means and what to do is said in relay/health/words.py. Changes no setting.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def read_misfits(redis: Redis, replicas: int) -> list[Misfit]:
     sentinels = pool.sentinel_manager.sentinels if isinstance(pool, SentinelConnectionPool) else []
     attached = list(_attached(redis))
     if not replicas:
-        return [Misfit(MisfitCode.UNWAITED, found=str(len(attached)))] if sentinels or attached else []
+        unwaited = [Misfit(MisfitCode.UNWAITED, found=str(len(attached)))] if sentinels or attached else []
+        return unwaited + _undurable("primary", redis)
     found = list(_of_numbers(len(attached), replicas))
     if sentinels and len(sentinels) < FEWEST_SENTINELS:
         found.append(Misfit(MisfitCode.FEW_SENTINELS, found=str(len(sentinels)), wanted=str(FEWEST_SENTINELS)))
@@ -69,6 +70,28 @@ def read_misfits(redis: Redis, replicas: int) -> list[Misfit]:
         with _client_beside(redis, host, port) as replica:
             found += _of_server(f"{host}:{port}", replica, replicas)
     return found
+
+
+@guarded
+def rewrite_files(redis: Redis) -> list[str]:
+    """Have each server write its append-only file anew: the old one still holds what was removed.
+
+    Returns the servers that have yet to do it. Raises RecordUnavailableError.
+    """
+    left = [] if _rewrites(redis) else ["primary"]
+    for host, port in _attached(redis):
+        with _client_beside(redis, host, port) as replica:
+            if not _rewrites(replica):
+                left.append(f"{host}:{port}")
+    return left
+
+
+def _rewrites(server: Redis) -> bool:
+    try:
+        server.bgrewriteaof()
+    except RedisError:  # also where it is being written anew just now: that began before
+        return False
+    return True
 
 
 def _attached(redis: Redis) -> Iterator[tuple[str, int]]:
@@ -86,6 +109,20 @@ def _of_numbers(attached: int, replicas: int) -> Iterator[Misfit]:
         yield Misfit(MisfitCode.TOO_MANY, found=str(attached), wanted=str(replicas))
 
 
+def _undurable(name: str, server: Redis) -> list[Misfit]:
+    """Of a server alone: whether it keeps what it acknowledges. One that forbids the question has said so at start."""
+    try:
+        return list(_of_durability(name, _settings(server)))
+    except RedisError:
+        return []
+
+
+def _of_durability(name: str, settings: dict[str, str]) -> Iterator[Misfit]:
+    for setting, wanted in DURABLE.items():
+        if settings[setting] != wanted:
+            yield Misfit(MisfitCode.NOT_DURABLE, name, f"{setting} {settings[setting]}", f"{setting} {wanted}")
+
+
 def _of_server(name: str, server: Redis, replicas: int) -> Iterator[Misfit]:
     try:
         settings = _settings(server)
@@ -93,9 +130,7 @@ def _of_server(name: str, server: Redis, replicas: int) -> Iterator[Misfit]:
         forbidden = any(word in str(error).lower() for word in ("unknown command", "noperm", "no permissions"))
         yield Misfit(MisfitCode.FORBIDDEN if forbidden else MisfitCode.UNREACHABLE, name)
         return
-    for setting, wanted in DURABLE.items():
-        if settings[setting] != wanted:
-            yield Misfit(MisfitCode.NOT_DURABLE, name, f"{setting} {settings[setting]}", f"{setting} {wanted}")
+    yield from _of_durability(name, settings)
     if settings["replica-priority"] == "0":
         yield Misfit(MisfitCode.NEVER_PROMOTED, name)
     if not 1 <= int(settings["min-replicas-to-write"] or 0) <= replicas:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import RedisError
 
+from relay.store.record.topology import rewrite_files
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 
@@ -62,11 +62,6 @@ class Traces:
         if texts:
             self._redis.delete(*texts)
 
-    @guarded
-    def rewrite_file(self) -> bool:
-        """Have the server write its append-only file anew: the old one still holds what is gone. Whether it does."""
-        try:
-            self._redis.bgrewriteaof()
-        except RedisError:
-            return False
-        return True
+    def rewrite_file(self) -> list[str]:
+        """Have the server and its replicas write their files anew; those that have yet to do it."""
+        return rewrite_files(self._redis)

@@ -53,7 +53,8 @@ def erase_person() -> Any:
         return _page(eraser, value, fault=said(error)), 409
     if left or eraser.is_marked(value):
         return _page(eraser, value, left, fault=_("Something has arrived meanwhile: erase it once more")), 409
-    eraser.store.traces.rewrite_file()
+    for server in eraser.store.traces.rewrite_file():
+        flash(_("The file of %(server)s still holds it: send it BGREWRITEAOF.", server=server))
     flash(_("Erased: %(what)s. Searched again: found nowhere.", what=traces.in_words))
     return redirect(url_for("dashboard.erase"), 303)
 

@@ -1,0 +1,20 @@
+"""A folder that was made is there after a power cut: what holds its name was synced."""
+
+import os
+
+from relay.store import folders
+from relay.store.folders import make_folder
+
+
+def test_every_folder_that_is_made_is_synced_into_the_one_above_it(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(
+        folders.os, "fsync", lambda descriptor: synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    )
+
+    make_folder(tmp_path / "a" / "b" / "c")
+    assert sorted(synced) == [str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a" / "b")]
+
+    synced.clear()
+    make_folder(tmp_path / "a" / "b" / "c")
+    assert synced == []
