@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder with those above it, for its owner only. When this returns, it is there for good. Raises OSError."""
+    """Make a folder with those above it, for its owner only; it is on disk when this returns. Raises OSError."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for made in missing:

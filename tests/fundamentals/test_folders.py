@@ -1,6 +1,6 @@
 """A folder that was made is there after a power cut: what holds its name was synced."""
 
-import os
+from pathlib import Path
 
 from relay.store import folders
 from relay.store.folders import make_folder
@@ -9,7 +9,7 @@ from relay.store.folders import make_folder
 def test_every_folder_that_is_made_is_synced_into_the_one_above_it(tmp_path, monkeypatch):
     synced = []
     monkeypatch.setattr(
-        folders.os, "fsync", lambda descriptor: synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        folders.os, "fsync", lambda number: synced.append(str(Path(f"/proc/self/fd/{number}").readlink()))
     )
 
     make_folder(tmp_path / "a" / "b" / "c")

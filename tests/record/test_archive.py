@@ -19,6 +19,7 @@ from relay.core.places import Later, Result
 from relay.core.plan import How, Plan, Step, StepKind, StepResult
 from relay.health.assessment import DEFAULT, NeedCode, assess
 from relay.health.snapshot import take_snapshot
+from relay.store.archive import archive as archive_module
 from relay.store.archive.archive import Archive
 from relay.store.archive.lines import line_of, row_of_line
 from relay.store.record.compaction import Compaction
@@ -149,22 +150,22 @@ def test_what_was_written_twice_counts_once_as_it_was_written_last(record, archi
     assert [one.event.duplicates for one in all_rows(archive)] == [2]
 
 
-@pytest.mark.parametrize("at", ["_write", "_sync_folder"])
+@pytest.mark.parametrize(("at", "step"), [(Archive, "_write"), (archive_module, "sync_folder")])
 @pytest.mark.parametrize("times", [1, 2])
-def test_who_is_killed_while_writing_leaves_what_the_next_one_mends(record, archive, monkeypatch, at, times):
+def test_who_is_killed_while_writing_leaves_what_the_next_one_mends(record, archive, monkeypatch, at, step, times):
     first, second = write_final(record), write_final(record)
     with archive.locked():
         archive.append([first])
-    step, calls = getattr(Archive, at), iter(range(times))
+    go_on, calls = getattr(at, step), iter(range(times))
 
-    def die(self, *args):
+    def die(*args):
         if next(calls, None) == times - 1:
-            if at == "_write":  # half of it is there
-                step(self, args[0], args[1][: len(args[1]) // 2], args[2])
+            if step == "_write":  # half of it is there
+                go_on(*args[:2], args[2][: len(args[2]) // 2], args[3])
             raise KeyboardInterrupt
-        return step(self, *args)
+        return go_on(*args)
 
-    monkeypatch.setattr(Archive, at, die)
+    monkeypatch.setattr(at, step, die)
     with pytest.raises(KeyboardInterrupt), archive.locked():
         archive.append([second])
     monkeypatch.undo()
