@@ -150,13 +150,14 @@ def test_what_was_written_twice_counts_once_as_it_was_written_last(record, archi
     assert [one.event.duplicates for one in all_rows(archive)] == [2]
 
 
-@pytest.mark.parametrize(("at", "step"), [(Archive, "_write"), (archive_module, "sync_folder")])
+@pytest.mark.parametrize("at", [(Archive, "_write"), (archive_module, "sync_folder")])
 @pytest.mark.parametrize("times", [1, 2])
-def test_who_is_killed_while_writing_leaves_what_the_next_one_mends(record, archive, monkeypatch, at, step, times):
+def test_who_is_killed_while_writing_leaves_what_the_next_one_mends(record, archive, monkeypatch, at, times):
     first, second = write_final(record), write_final(record)
     with archive.locked():
         archive.append([first])
-    go_on, calls = getattr(at, step), iter(range(times))
+    (where, step), calls = at, iter(range(times))
+    go_on = getattr(where, step)
 
     def die(*args):
         if next(calls, None) == times - 1:
@@ -165,7 +166,7 @@ def test_who_is_killed_while_writing_leaves_what_the_next_one_mends(record, arch
             raise KeyboardInterrupt
         return go_on(*args)
 
-    monkeypatch.setattr(at, step, die)
+    monkeypatch.setattr(where, step, die)
     with pytest.raises(KeyboardInterrupt), archive.locked():
         archive.append([second])
     monkeypatch.undo()
