@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from relay.store import folders
-from relay.store.folders import make_folder
+from relay.core import folders
+from relay.core.folders import make_folder
 
 
 def test_every_folder_that_is_made_is_synced_into_the_one_above_it(tmp_path, monkeypatch):

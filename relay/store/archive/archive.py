@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from relay.core.errors import ArchiveError
+from relay.core.folders import make_folder, sync_folder
 from relay.core.ids import EVENT_PREFIX, time_of
 from relay.store.archive.lines import id_in, line_of, row_of_line
-from relay.store.folders import make_folder, sync_folder
 from relay.store.record.search import Filter, Row
 
 ENDING = ".jsonl.gz"

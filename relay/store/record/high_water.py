@@ -19,8 +19,8 @@ from typing import Any
 
 from redis import Redis
 
+from relay.core.folders import make_folder
 from relay.core.telemetry import get_logger
-from relay.store.folders import make_folder
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 from relay.store.redis.replicas import NotReplicatedError, confirm

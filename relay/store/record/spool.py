@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from relay.core.errors import RecordUnavailableError
+from relay.core.folders import make_folder, sync_folder
 from relay.core.ids import time_of
-from relay.store.folders import make_folder, sync_folder
 from relay.store.record import codec
 from relay.store.record.entries import Entry
 from relay.store.record.unproven import Bounds
