@@ -25,6 +25,7 @@ from relay.store.redis import keys
 from tests.support.folders import WEB_SECRETS
 from tests.support.making import NOON, write_one
 from workers.bitrix24.oauth import Tokens
+from workers.maintenance.sweeper import sweep
 
 SAMPLES = {
     layout: json.loads((Path(__file__).parent / "samples" / f"layout-{layout}.json").read_text("utf-8"))
@@ -229,3 +230,19 @@ def test_the_record_of_a_newer_version_is_refused(redis):
 
     with pytest.raises(ConfigError, match="a newer version has written it"):
         upgrade(redis)
+
+
+def test_what_old_processes_write_beside_this_version_is_laid_out_when_it_looks_again(old, record, redis):
+    upgrade(redis)
+    (lost,) = record.claim("main", "c", LATE)
+    redis.zrem(keys.SENDING, lost.id)  # as if it had been claimed on the clock of before
+    final = record.delivery(old["started"])
+    redis.zadd(keys.SENDING, {final.id: 0})
+    assert len(record.counts().imbalances) == 1
+
+    upgrade(redis)
+    sweep(record, LATE + timedelta(days=1), {})
+
+    assert record.counts().imbalances == []
+    assert record.delivery(lost.id).state is State.UNCERTAIN
+    assert record.delivery(final.id) == final

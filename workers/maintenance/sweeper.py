@@ -19,7 +19,7 @@ from relay.configuration.portals import Portal
 from relay.core.errors import LostRace, RecordUnavailableError
 from relay.core.events import Attempt, Delivery
 from relay.core.ids import to_ms, utc_now
-from relay.core.lifecycle import State, Verdict
+from relay.core.lifecycle import FINAL, State, Verdict
 from relay.core.plan import StepKind
 from relay.core.telemetry import get_logger
 from relay.store import Store
@@ -62,6 +62,9 @@ def sweep(record: Record, now: datetime, portals: Mapping[str, Portal], *, is_ea
     """
     done: Counter[str] = Counter()
     for delivery in record.lapsed(now, PER_PASS):
+        if delivery.state in FINAL:  # a process of an earlier version knew nothing of this claim
+            record.forget_claim(delivery.id)
+            continue
         if not is_early and delivery.updated_at + HARD_DEADLINE > now:
             continue
         try:

@@ -65,6 +65,11 @@ class Record(Reading):
         return self._with_attempts([codec.flat_to_hash(flat) for flat in claimed])
 
     @guarded
+    def forget_claim(self, delivery_id: str) -> None:
+        """A delivery that is final is claimed by nobody, whatever the index says."""
+        self.redis.zrem(keys.SENDING, delivery_id)
+
+    @guarded
     def look(self, portal: str, now: datetime, *, lapses_in: timedelta = HARD_DEADLINE) -> Delivery | None:
         """Take the uncertain delivery of a portal that is to be looked into now; None: there is none.
 

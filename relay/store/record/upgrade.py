@@ -18,6 +18,7 @@ from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, to_ms, utc_now
 from relay.core.lifecycle import FINAL, EventState, State
 from relay.core.telemetry import get_logger
 from relay.queue.jobs import JOB_KEY_PREFIX, QUEUE_KEY_PREFIX, QUEUE_PREFIX
+from relay.store.record.ledger import read_ledger
 from relay.store.record.record import HARD_DEADLINE
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
@@ -55,30 +56,31 @@ def upgrade(redis: Redis) -> int:
         raise ConfigError(
             [Mistake("record", 0, "a newer version has written it: expected that version or a later one")]
         )
-    # Processes of an earlier version that went on after the upgrade have written as they used to.
-    if redis.exists(*ONLY_BEFORE_3):
-        layout = 1 if redis.exists(keys.CLOCK) else 2
-    if layout == LAYOUT:
+    # Processes of an earlier version that went on after the upgrade have written as they used to: there is what only
+    # they have, or something of theirs stands nowhere.
+    is_mixed = layout == LAYOUT and bool(redis.exists(*ONLY_BEFORE_3) or read_ledger(redis).imbalances)
+    if layout == LAYOUT and not is_mixed:
         return 0
-    if layout == 1:
-        _leave_the_clock(redis)
+    if layout == 1 or is_mixed:
+        _leave_the_clock(redis, only_lost=is_mixed)
     laid_out = _lay_out(redis)
     _forget_indexes(redis)
     redis.set(keys.FORMAT, LAYOUT)
     return laid_out
 
 
-def _leave_the_clock(redis: Redis) -> None:
-    """From the first layout to the second."""
+def _leave_the_clock(redis: Redis, *, only_lost: bool) -> None:
+    """From the first layout to the second. only_lost: what stands nowhere, for most has left the clock before."""
     states = [keys.DELIVERIES_BY_STATE + state for state in (*sorted(set(State) - FINAL), State.DEAD)]
     for ids in _ids(redis, states):
-        argv: list[Argument] = [to_ms(utc_now()), int(HARD_DEADLINE.total_seconds() * 1000), *ids]
+        argv: list[Argument] = [to_ms(utc_now()), int(HARD_DEADLINE.total_seconds() * 1000), int(only_lost), *ids]
         run(redis, ScriptCall(UPGRADE, [], argv))
     _open_gates(redis)
     _forget_jobs(redis)
     with redis.pipeline(transaction=True) as pipeline:
         pipeline.delete(keys.CLOCK)
-        pipeline.set(keys.FORMAT, 2)
+        if not only_lost:
+            pipeline.set(keys.FORMAT, 2)
         pipeline.execute()
 
 

@@ -1,10 +1,12 @@
 #!lua flags=allow-oom
 -- Put deliveries of the first layout, which stood on one clock, where those of later ones stand.
--- ARGV    now in ms · how long a claim holds, in ms · delivery id, ...
--- Running it twice is safe: a delivery leaves its place before it is given one. What has no field `id` has been laid out;
--- it is placed only where old processes have moved it on their clock since.
+-- ARGV    now in ms · how long a claim holds, in ms · 1: only what stands nowhere · delivery id, ...
+-- Running it twice is safe: a delivery leaves its place before it is given one. What has no field `id` has been laid out.
+-- Without the clock, on which all stood that were not final, another has done it to the end; but processes of that
+-- version may have moved some since, and then these stand nowhere.
 
-local now, holds = ARGV[1], tonumber(ARGV[2])
+local now, holds, only_lost = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
+local has_clock = redis.call('EXISTS', KEY.clock) == 1
 
 local function has_place(id, portal)
   for _, index in ipairs({KEY.waiting .. portal, KEY.blocked .. portal, KEY.doubtful .. portal, KEY.sending, KEY.undecided}) do
@@ -13,7 +15,7 @@ local function has_place(id, portal)
   return false
 end
 
-for i = 3, #ARGV do
+for i = 4, #ARGV do
   local id = ARGV[i]
   local kept = redis.call('HMGET', KEY.delivery .. id, 'state', 'portal', 'order_key', 'next_attempt_at', 'created_at',
     'updated_at', 'replayed_by', 'reason', 'id')
@@ -21,7 +23,7 @@ for i = 3, #ARGV do
   if state == 'dead' then
     local by_person = kept[8] == 'cancelled' or kept[8] == 'settled_by_person'
     if is_old and not by_person and (not kept[7] or kept[7] == '') then redis.call('ZADD', KEY.buried, 0, id) end
-  elseif state and (is_old or not has_place(id, portal)) then
+  elseif state and ((is_old and has_clock and not only_lost) or (only_lost and not has_place(id, portal))) then
     local at = next_at and next_at ~= '' and next_at
     if state == 'pending' or state == 'retrying' then
       at = at or kept[5] or now
@@ -36,4 +38,4 @@ for i = 3, #ARGV do
     place(id, portal, state, at, kept[3])
   end
 end
-return #ARGV - 2
+return #ARGV - 3

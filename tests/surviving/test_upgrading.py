@@ -1,0 +1,81 @@
+"""An earlier version's record is served by this version's processes: what waited in it is sent once.
+
+samples/COMMIT.rdb.gz is what a web process and a worker of that commit left, both killed: 200 events, some of which had
+started. `make chaos ARGS=upgraded` makes it with their own processes, also while they still run.
+"""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+import requests
+
+from relay.core.lifecycle import State
+from relay.store.record.record import Record
+from relay.store.redis import keys
+from relay.store.redis.connection import COMPACT, DURABLE
+from tests.support.senders import SEED, website
+from tests.support.valkey import Valkey
+from tests.support.waiting import until
+
+SAMPLES = Path(__file__).parent / "samples"
+
+
+@pytest.fixture(params=["fd3e447", "fd8caef"])
+def left(request):
+    """A server with the record of that version."""
+    with Valkey() as server:
+        server.kill()
+        for path in (server.folder / "data").iterdir():
+            if path.is_dir():
+                for file in path.iterdir():
+                    file.unlink()
+                path.rmdir()
+        (server.folder / "data" / "dump.rdb").write_bytes(
+            gzip.decompress((SAMPLES / f"{request.param}.rdb.gz").read_bytes())
+        )
+        server.start_with({**DURABLE, **COMPACT, "appendonly": "no"})
+        server.redis.config_set("appendonly", "yes")
+        yield server
+
+
+def test_what_waited_in_an_earlier_versions_record_is_sent_once(left, processes, sandbox):
+    record = Record(left.redis)
+    waited = int(left.redis.zcard(f"{keys.DELIVERIES_BY_STATE}pending"))
+    assert waited > 100
+    web = processes.start("relay", "serve", REDIS_URL=left.url)
+    web.wait_for_url()
+    fresh = requests.post(f"{web.url}/hooks/website", json=SEED, headers=website(), timeout=10)
+    assert fresh.status_code == 200
+
+    workers = processes.start("workers", REDIS_URL=left.url, PORTAL_MAIN_WEBHOOK_URL=f"{sandbox.url}/rest/1/sandbox/")
+    until(lambda: record.counts().deliveries[State.STARTED] == 201, f"all to start\n{workers.log()}", 60)
+
+    documents = [str(workflow["document"]) for workflow in sandbox.portal.started()]
+    assert (len(documents), len(set(documents))) == (waited + 1, waited + 1)
+    assert record.counts().imbalances == []
+    assert workers.lines("thread.died") == web.lines("thread.died") == []
+
+
+def test_both_processes_refuse_the_record_of_a_newer_version(own_valkey, processes):
+    own_valkey.redis.set(keys.FORMAT, 99)
+
+    for command in (("relay", "serve"), ("workers",)):
+        refused = processes.run(
+            *command, REDIS_URL=own_valkey.url, PORTAL_MAIN_WEBHOOK_URL="http://127.0.0.1:1/rest/1/x/"
+        )
+        assert (refused.returncode, "a newer version has written it" in refused.stderr) == (1, True)
+
+
+def test_a_process_whose_record_a_newer_version_lays_out_takes_nothing_more(own_valkey, processes, monkeypatch):
+    web = processes.start("relay", "serve", REDIS_URL=own_valkey.url)
+    web.wait_for_url()
+    own_valkey.redis.set(keys.FORMAT, 99)
+    own_valkey.kill()  # it looks again after an outage, and once a minute
+    own_valkey.start()
+
+    until(lambda: "a newer version" in str(web.lines("record.closed")), f"the door to close\n{web.log()}")
+    refused = requests.post(f"{web.url}/hooks/website", json=SEED, headers=website(), timeout=10)
+    assert refused.status_code == 503
