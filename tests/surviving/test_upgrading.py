@@ -74,7 +74,7 @@ def test_a_process_whose_record_a_newer_version_lays_out_takes_nothing_more(own_
     web.wait_for_url()
     own_valkey.redis.set(keys.FORMAT, 99)
     own_valkey.kill()  # it looks again after an outage, and once a minute
-    until(lambda: requests.get(f"{web.url}/readyz", timeout=10).status_code == 503, "it to be noticed")
+    until(lambda: web.lines("record.closed"), "it to be noticed")
     own_valkey.start()
 
     until(lambda: "a newer version" in str(web.lines("record.closed")), f"the door to close\n{web.log()}")
