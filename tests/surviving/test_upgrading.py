@@ -74,9 +74,9 @@ def test_a_process_whose_record_a_newer_version_lays_out_takes_nothing_more(own_
     web.wait_for_url()
     own_valkey.redis.set(keys.FORMAT, 99)
     own_valkey.kill()  # it looks again after an outage, and once a minute
-    until(lambda: web.lines("record.closed"), "it to be noticed")
+    until(lambda: len(web.lines("record.closed")) == 2, "both processes to notice")
     own_valkey.start()
 
-    until(lambda: "a newer version" in str(web.lines("record.closed")), f"the door to close\n{web.log()}")
+    until(lambda: len([one for one in web.lines("record.closed") if "a newer version" in one["reason"]]) == 2, "it")
     refused = requests.post(f"{web.url}/hooks/website", json=SEED, headers=website(), timeout=10)
     assert refused.status_code == 503
