@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from tests.chaos import (
+    clocks,
     cut,
     document,
     drain,
@@ -48,6 +49,7 @@ def scenes() -> dict[str, Callable[[], Iterator[str]]]:
         "failover": failover.rows,
         "frozen": lambda: frozen.frozen(frozen.POINTS),
         "waiting": lambda: iter([waiting.waiting()]),
+        "clocks": clocks.clocks,
         "upgraded": lambda: upgraded.upgraded(2_000),
         "swapped": lambda: iter([swapped.swapped(20, 2)]),
     }
