@@ -8,6 +8,8 @@ from dataclasses import replace
 from urllib.parse import quote_plus
 
 import pytest
+from rq import Queue, SimpleWorker
+from rq.serializers import JSONSerializer
 
 from relay.cli.main import main
 from relay.core.events import Policy
@@ -187,6 +189,20 @@ def test_erasing_searches_logs_questions_kept_answers_and_dedup_keys(eraser, rec
     assert not HER_ADDRESS.search(everything(redis))
     erased, kept = read_acts(redis)
     assert (erased.what, erased.subject, kept.note) == ("erase", f"mark {PERSONS.key_of(EMAIL)}", "called nobody")
+
+
+def test_erasing_searches_the_jobs_that_have_failed_as_rq_keeps_them(eraser, redis):
+    queue = Queue("relay", connection=redis, serializer=JSONSerializer)
+    hers, others = (queue.enqueue("workers.jobs.serve", text) for text in (EMAIL, "nobody"))
+    worker = SimpleWorker([queue], connection=redis, serializer=JSONSerializer)
+    for job in (hers, others):
+        worker.handle_job_failure(job, queue, exc_string=f"ValueError: {job.args[0]} " + "x" * 1000)
+    assert redis.exists(f"rq:results:{hers.id}")
+
+    eraser.erase(EMAIL, eraser.find(EMAIL, quietly), "terminal", cancel=False)
+
+    assert not redis.exists(hers.key, f"rq:results:{hers.id}")
+    assert redis.exists(others.key, f"rq:results:{others.id}") == 2
 
 
 @pytest.mark.parametrize("given", [PHONE, "+442079460000", "44 (20) 7946-0000"])

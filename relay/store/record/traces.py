@@ -1,17 +1,24 @@
-"""Where else than in events a person's value may stand: logs, kept answers, questions, dedup keys."""
+"""Where else than in events a person's value may stand: logs, kept answers, questions, dedup keys, failed jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import zlib
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from redis import Redis
+from redis.exceptions import ResponseError
 
+from relay.queue.jobs import JOB_KEY_PREFIX
 from relay.store.record.topology import rewrite_files
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 
-STREAMS = (keys.ACTS, keys.ALERTS)
+STREAMS = (keys.ACTS, keys.ALERTS, keys.MESSAGES)
+JOBS = (f"{JOB_KEY_PREFIX}*", "rq:results:*")
+"""Of jobs that failed RQ keeps what they were to do, and the traceback."""
 TEXTS = f"{keys.PREFIX}[bdoq]*"
 """Every key that begins as these do: bulk, dedup, once, question."""
 
@@ -52,7 +59,18 @@ class Traces:
                 continue
             if holds(text) or (name.startswith(keys.DEDUP) and text in events):
                 found.append(key)
-        return found
+        return found + [key for pattern in JOBS for key in self._jobs(pattern, holds)]
+
+    def _jobs(self, pattern: str, holds: Holds) -> Iterator[bytes]:
+        for key in self._redis.scan_iter(pattern, count=5_000):
+            read: Any = self._redis.hgetall if key.startswith(JOB_KEY_PREFIX.encode()) else self._redis.xrange
+            try:
+                kept = read(key)
+            except ResponseError:
+                continue  # no job of RQ's
+            fields = [kept] if isinstance(kept, dict) else [entry for _, entry in kept]
+            if any(holds(text) for each in fields for value in each.values() for text in _texts_of(value)):
+                yield key
 
     @guarded
     def delete(self, entries: list[tuple[str, bytes]], texts: list[bytes]) -> None:
@@ -65,3 +83,11 @@ class Traces:
     def rewrite_file(self) -> list[str]:
         """Have the server and its replicas write their files anew; those that have yet to do it."""
         return rewrite_files(self._redis)
+
+
+def _texts_of(value: bytes) -> Iterator[str]:
+    """As it is, and as RQ packs what is long (rq/job.py, rq/results.py): zlib, in a result as base64."""
+    yield value.decode("utf-8", "replace")
+    for unpack in (zlib.decompress, lambda packed: zlib.decompress(b64decode(packed))):
+        with suppress(zlib.error, ValueError):
+            yield unpack(value).decode("utf-8", "replace")
