@@ -27,7 +27,7 @@ def files(folder: Path = ROOT) -> Iterator[Path]:
         if path.is_dir():
             if path.name not in LEFT_OUT and (path.name in KEPT_DOT_FOLDERS or not path.name.startswith(".")):
                 yield from files(path)
-        elif path.suffix not in {".pyc", ".png", ".jpg", ".ico", ".http"} and not path.name.startswith(".coverage."):
+        elif path.suffix not in {".pyc", ".png", ".jpg", ".ico", ".http", ".gz"} and not path.name.startswith(".coverage."):
             yield path
 
 

@@ -27,7 +27,7 @@ import hiredis
 from tests.support.framing import exchange, read_commands, read_http
 
 PATIENCE_S = 30.0
-HANDSHAKE = {b"CLIENT", b"HELLO", b"SELECT", b"AUTH", b"PING"}
+HANDSHAKE = {b"CLIENT", b"HELLO", b"SELECT", b"AUTH", b"PING", b"CONFIG"}
 """What a connection says of itself is no step of a journey."""
 READS = frozenset(
     b"GET MGET EXISTS HGET HGETALL HMGET HEXISTS LLEN LRANGE SMEMBERS SCARD TTL PTTL XLEN XRANGE XREVRANGE "
