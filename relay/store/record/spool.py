@@ -23,7 +23,7 @@ from typing import Any
 from relay.core.errors import RecordUnavailableError
 from relay.core.ids import time_of
 from relay.store.record import codec
-from relay.store.record.entries import Entry
+from relay.store.record.entries import Claim, Entry
 from relay.store.record.unproven import Bounds
 
 FORMAT = 1
@@ -191,6 +191,7 @@ def _entry_to_wire(entry: Entry) -> dict[str, Any]:
         "dedup": entry.dedup_digest,
         "window_s": entry.dedup_window.total_seconds(),
         "bounds": asdict(entry.bounds),
+        "signature": [[one.digest, one.window.total_seconds(), one.more] for one in entry.signature],
     }
 
 
@@ -199,7 +200,9 @@ def _entry_from_wire(wire: dict[str, Any]) -> Entry:
     deliveries = tuple(codec.delivery_from_hash(_hash(one), ()) for one in wire["deliveries"])
     # It has been acknowledged: what its source may send in a minute does not count any more.
     bounds = replace(Bounds(**wire["bounds"]), events=0, bytes=0)
-    return Entry(event, deliveries, wire["dedup"], timedelta(seconds=wire["window_s"]), bounds)
+    # Files of an earlier version have none.
+    signature = [Claim(digest, timedelta(seconds=window_s), more) for digest, window_s, more in wire.get("signature", ())]
+    return Entry(event, deliveries, wire["dedup"], timedelta(seconds=wire["window_s"]), bounds, signature)
 
 
 def _hash(fields: dict[str, Any]) -> dict[bytes, bytes]:
