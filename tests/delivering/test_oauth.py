@@ -17,6 +17,7 @@ from tests.delivering.contexts import add, make_portal, methods, send, use_webho
 from tests.delivering.wire import Wire, answering, respond
 from tests.support.processes import refusing_address
 from workers.bitrix24 import oauth
+from workers.http.exchange import Bounds
 from workers.portal import client as client_module
 from workers.portal.credentials import Address, OAuthApp, may_inherit
 
@@ -186,7 +187,7 @@ def wait(connection):
 @pytest.fixture
 def broken_server(request, monkeypatch) -> Iterator[str]:
     """An OAuth server that gives no tokens."""
-    monkeypatch.setattr(oauth, "TIMEOUT_S", (1.0, 0.1))
+    monkeypatch.setattr(oauth, "BOUNDS", Bounds(connect_s=1.0, read_s=0.1, whole_s=1.0, most=1_000))
     answers = {
         "a_page_502": respond(b"<html>", 502),
         "an_error_500": respond({"error": "internal"}, 500),

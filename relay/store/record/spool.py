@@ -201,7 +201,8 @@ def _entry_from_wire(wire: dict[str, Any]) -> Entry:
     # It has been acknowledged: what its source may send in a minute does not count any more.
     bounds = replace(Bounds(**wire["bounds"]), events=0, bytes=0)
     # Files of an earlier version have none.
-    signature = [Claim(digest, timedelta(seconds=seconds), more) for digest, seconds, more in wire.get("signature", ())]
+    claims = wire.get("signature", ())
+    signature = tuple(Claim(digest, timedelta(seconds=seconds), more) for digest, seconds, more in claims)
     return Entry(event, deliveries, wire["dedup"], timedelta(seconds=wire["window_s"]), bounds, signature)
 
 
