@@ -17,11 +17,10 @@ import yaml
 from marshmallow import Schema, ValidationError
 
 from relay.configuration.mistakes import Mistakes
-from relay.configuration.texts import read_text_of
+from relay.configuration.texts import MAX_BYTES, read_text_of
 from relay.configuration.yaml_nodes import MAX_DEPTH, nodes_of
 from relay.core.errors import ConfigError, Mistake
 
-MAX_BYTES = 1_000_000
 MAX_NODES = 20_000
 
 Place = tuple[str | int, ...]  # where something stands in a file: the keys and indexes that lead to it

