@@ -1,4 +1,4 @@
-"""What has the name of a file in config/ and is a pipe, a device or too large is a mistake, and keeps nobody waiting."""
+"""What has the name of a file in config/ and is a pipe, a device or too large is a mistake; nobody waits for it."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import io
 import json
-import os
 import tarfile
 
 import pytest
@@ -73,13 +72,16 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("content", ODD.values(), ids=ODD)
-def test_an_odd_file_is_refused_in_one_line_and_the_record_stays(
-    redis, record, valkey, tmp_path, monkeypatch, capfd, content
-):
-    delivery = write_one(record)
+@pytest.fixture
+def here(valkey, tmp_path, monkeypatch):
     monkeypatch.setenv("REDIS_URL", valkey.url)
     monkeypatch.setenv("RELAY_STATE", str(tmp_path / "state"))
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("content", ODD.values(), ids=ODD)
+def test_an_odd_file_is_refused_in_one_line_and_the_record_stays(record, tmp_path, capfd, content):
+    delivery = write_one(record)
     file = tmp_path / "odd.tar"
     file.write_bytes(content)
 
@@ -90,7 +92,7 @@ def test_an_odd_file_is_refused_in_one_line_and_the_record_stays(
     assert "\x1b" not in said.out + said.err
     assert str(file) in said.out + said.err
     assert record.delivery(delivery.id) == delivery
-    assert not [name for name in os.listdir(tmp_path) if name.startswith(".relay-")]
+    assert not [*tmp_path.glob(".relay-*")]
 
 
 def test_a_file_with_holes_does_not_fill_the_disk(tmp_path, capfd):

@@ -1,8 +1,8 @@
 """What persons' values look like on pages and in exports: masked, unless an operator asked to see those of an event.
 
 Masked is what today's rules mark as personal, whatever looks like an e-mail address or a phone number, and what has the
-name of a secret; however it is spelled, as long as it reads as the same (spellings.py). Pure: it reads no request and no
-record. Every expression is linear: bodies may be a megabyte of anything.
+name of a secret; however it is spelled, as long as it reads as the same (spellings.py). Pure: it reads neither request
+nor record. Every expression is linear: bodies may be a megabyte of anything.
 """
 
 from __future__ import annotations
