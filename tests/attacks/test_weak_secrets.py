@@ -92,6 +92,7 @@ SOURCES = """sources:
     profile: github
     secrets: [SOURCE_UNSET_SECRET]
 """
+BELIEVED = "what is captured of one source is believed by the other"
 SENDERS = {
     "SOURCE_SHORT_SECRET": "x",
     "SOURCE_STRONG_SECRET": "a secret that nobody guesses",
@@ -116,10 +117,7 @@ def test_a_senders_secret_that_can_be_guessed_is_not_taken_without_a_word(tmp_pa
         f"6: SOURCE_WORDED_LOGIN {expected}",
         f"10: SOURCE_ROW_SECRET {expected}",
         f"11: SOURCE_ROW_WORD {expected}",
-        (
-            "14: SOURCE_SAME_SECRET is the same as SOURCE_STRONG_SECRET: what is captured of one source is believed by the "
-            "other"
-        ),
+        "14: SOURCE_SAME_SECRET is the same as SOURCE_STRONG_SECRET: " + BELIEVED,
     ]
     main(["rules", "check", str(tmp_path)])
     said = capsys.readouterr()

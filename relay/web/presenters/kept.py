@@ -37,7 +37,7 @@ FIELDS = (
     N_("the rule's expressions need too many steps for an event of this size"),
     N_("too long to be written %(count)s times"),
 )
-"""What is wrong with a value of an event (rules/values.py, extract.py), and with what is made of it (rules/compose.py)."""
+"""What is wrong with a value of an event (rules/values.py, extract.py), or with the call (rules/compose.py)."""
 BODIES = (
     N_("%(why)s; its %(size)s bytes were not kept"),
     N_("no body"),
