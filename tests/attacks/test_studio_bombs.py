@@ -176,9 +176,9 @@ def test_a_long_value_is_written_a_few_times_and_many_long_ones_once(tmp_path):
     parameters = {name: f"<{{{name}}}>" for name in values} | {"again": "{v0}", "more": ["{v0}", "{v1}"]}
     rule = rules_of(tmp_path, rule_text(extract=values, start=START | {"parameters": parameters})).get("evil")
 
-    call = rule.to_call(context(dict.fromkeys(values, "x" * 400000)))
+    call = rule.to_call(context({name: name + "x" * 400_000 for name in values}))
 
-    assert call.parameters["v7"] == f"<{'x' * 400_000}>"
+    assert call.parameters["v7"] == f"<v7{'x' * 400_000}>"
 
 
 def test_names_that_nobody_knows_are_not_all_looked_up():
