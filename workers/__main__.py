@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -181,13 +182,15 @@ def _watchmen(store: Store, found: Found) -> list[Watchman]:
     if alerting is None:
         return []
     portals = load_portals(settings.config / "portals.yaml")
+    channels = open_channels(alerting)
+    for chat in alerting.chats:
+        if chat.portal in addresses:
+            # A line of its own: those of the contexts belong to other threads.
+            line = Context.open(store, addresses[chat.portal]).client
+            channels += open_chats(replace(alerting, chats=(chat,)), {chat.portal: line})
+    # Each channel has a thread of its own: one whose receiver hangs silences no other.
     watch = partial(Watchman, store, alerting, list(portals), link=settings.public_url)
-    watchmen = [watch(open_channels(alerting))]
-    for portal in sorted({chat.portal for chat in alerting.chats} & addresses.keys()):
-        # A line of its own: those of the contexts belong to other threads.
-        line = Context.open(store, addresses[portal]).client
-        watchmen.append(watch(open_chats(alerting, {portal: line}), lease=f"alerts:{portal}"))
-    return watchmen
+    return [watch([channel], lease=f"alerts:{channel.name}") for channel in channels]
 
 
 if __name__ == "__main__":

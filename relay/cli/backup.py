@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from relay.cli.commands import agreed, settings_here
-from relay.configuration.settings import Settings
+from relay.configuration.settings import Settings, names_a_record
 from relay.core.ids import utc_now
 from relay.core.printing import say
 from relay.runtime.backup import About, put_back, read_about, take
@@ -55,7 +55,7 @@ def restore(options: argparse.Namespace) -> int:
 @contextmanager
 def _settings() -> Iterator[Settings]:
     """The server that REDIS_URL names; else the embedded one, which is started for this where it does not run."""
-    if os.environ.get("REDIS_URL") or running_url():
+    if names_a_record(os.environ) or running_url():
         yield settings_here()
         return
     with serve_record(Path("var") / "record") as url:

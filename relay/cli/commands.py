@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from relay.cli.terminal import progress
-from relay.configuration.settings import Settings
+from relay.configuration.settings import Settings, names_a_record
 from relay.core.errors import InvalidEventError, RelayError
 from relay.core.events import Delivery
 from relay.core.ids import EVENT_PREFIX
@@ -159,7 +159,7 @@ def settings_here(*, with_record: bool = True) -> Settings:
     Raises ConfigError.
     """
     environ = dict(os.environ)
-    if not environ.get("REDIS_URL"):
+    if not names_a_record(environ):
         environ["REDIS_URL"] = running_url() or ("" if with_record else "unix://")
     return Settings.from_environment(environ)
 

@@ -21,6 +21,7 @@ from relay.core.printing import say
 from relay.operations.configure import load_config
 from relay.operations.preview import Foreseen, Prospect, Tried, read_given, try_event, try_rules
 from relay.rules import Rule
+from relay.sources.weak_secrets import warn_of_secrets
 
 
 class AnySecret(Mapping[str, str]):
@@ -39,11 +40,14 @@ class AnySecret(Mapping[str, str]):
 
 
 def check_rules(options: argparse.Namespace) -> int:
-    """Every mistake of the named folders or rule files, a line each."""
-    mistakes = Mistakes()
-    rules = sum(_check(Path(path), mistakes) for path in options.paths or [config_folder()])
+    """Every mistake of the named folders or rule files, a line each, and what is weak of secrets that are set here."""
+    mistakes, paths = Mistakes(), [Path(path) for path in options.paths or [config_folder()]]
+    rules = sum(_check(path, mistakes) for path in paths)
     for mistake in mistakes:
         say(mistake)
+    for folder in dict.fromkeys(path if path.is_dir() else config_folder() for path in paths):
+        for warning in warn_of_secrets(folder / "sources.yaml", os.environ):
+            say(f"warning: {warning}", error=True)
     if not mistakes:
         say(f"{rules} rule{'s' if rules != 1 else ''}: no mistakes")
     return 1 if mistakes else 0

@@ -1,7 +1,7 @@
 """JMESPath, kept from surprising anyone: mistakes are found when a file is loaded, and nothing sent can make it raise.
 
-The language is the one of jmespath.org. What is checked before a webhook is seen: the syntax, the names of functions,
-and that every path begins with something the context has.
+The language is the one of jmespath.org. What is checked before a webhook is seen: the syntax, the length, the names of
+functions, and that every path begins with something the context has. How far it goes is bounded (interpreter.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ from jmespath.functions import Functions
 from jmespath.visitor import TreeInterpreter
 
 from relay.configuration.fields import suggestion
+from relay.configuration.interpreter import Interpreter, Steps, TooManyStepsError
 
+LONGEST = 10_000
+MOST_LEVELS = 200
+"""Each || of a row is one, and each bracket."""
 WHOLE = "@"
 """Among the roots of an expression that looks at the context as a whole."""
 
@@ -30,6 +34,19 @@ Find = Callable[[Mapping[str, Any]], Any]
 _FIRST_CHILD_ONLY = frozenset(
     {"subexpression", "index_expression", "projection", "value_projection", "filter_projection", "flatten", "pipe"},
 )
+
+
+_INAPPLICABLE = (
+    jmespath.exceptions.JMESPathError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    RecursionError,
+    TooManyStepsError,
+)
+_TOO_DEEP = f"expected an expression of at most {MOST_LEVELS} levels: each || and each bracket is one"
 
 
 class ExpressionError(ValueError):
@@ -59,13 +76,19 @@ class Expression:
 
         Raises ExpressionError.
         """
+        if len(text) > LONGEST:
+            raise ExpressionError(f"expected an expression of at most {LONGEST} characters")
         try:
             compiled = jmespath.compile(text)
+        except (RecursionError, OverflowError):
+            raise ExpressionError(_TOO_DEEP) from None
         except jmespath.exceptions.EmptyExpressionError:
             raise ExpressionError("expected a JMESPath expression, such as body.form") from None
         except jmespath.exceptions.JMESPathError as error:
             column = getattr(error, "lex_position", 0) + 1
             raise ExpressionError(f"expected a JMESPath expression, but {text!r} breaks at column {column}") from None
+        except ValueError:
+            raise ExpressionError("expected a JMESPath expression, but a number in it has too many digits") from None
         wrong = [message for node in _nodes(compiled.parsed) for message in _faults(node)]
         roots = dict.fromkeys(_roots(compiled.parsed))
         if known is not None:
@@ -84,24 +107,27 @@ class Expression:
         """Where it holds, one of these is so: at this path stands this text. Empty: that cannot be said."""
         return _texts_needed(self.compiled.parsed)
 
-    def find(self, context: Mapping[str, Any]) -> Any:
-        """What the expression finds; None where it cannot be applied to this event."""
+    def find(self, context: Mapping[str, Any], steps: Steps | None = None) -> Any:
+        """What the expression finds; None where it cannot be applied to this event.
+
+        steps: what is left for it, and says afterwards whether it was too little; None: so many of its own.
+        """
         if self.plain:
             return self.plain(context)
         try:
-            return self.compiled.search(context)
-        except (jmespath.exceptions.JMESPathError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError):
+            return Interpreter(steps or Steps(), context).visit(self.compiled.parsed, context)
+        except _INAPPLICABLE:
             return None
 
-    def holds(self, context: Mapping[str, Any]) -> bool:
+    def holds(self, context: Mapping[str, Any], steps: Steps | None = None) -> bool:
         """Truth as JMESPath has it: null, false and what is empty are false; 0 is true."""
-        return not _is_false(self.find(context))
+        return not _is_false(self.find(context, steps))
 
 
-def first_given(expressions: Sequence[Expression], context: Mapping[str, Any]) -> Any:
+def first_given(expressions: Sequence[Expression], context: Mapping[str, Any], steps: Steps | None = None) -> Any:
     """The first value that is neither null nor blank text: forms send empty fields, and mean that nothing was said."""
     for expression in expressions:
-        found = expression.find(context)
+        found = expression.find(context, steps)
         if found is not None and not (isinstance(found, str) and not found.strip()):
             return found
     return None
@@ -139,7 +165,13 @@ def _plain(node: Mapping[str, Any]) -> Find | None:
     if kind == "or_expression":
         return lambda context: right(context) if _is_false(found := left(context)) else found
     compare = _EQUALITIES.get(node["value"])
+    if not any(_is_constant(child) for child in children):
+        return None  # two lists that are alike are gone through
     return (lambda context: compare(left(context), right(context))) if compare else None
+
+
+def _is_constant(node: Mapping[str, Any]) -> bool:
+    return node["type"] == "literal" and not isinstance(node["value"], list | dict)
 
 
 _PLAIN_KINDS = frozenset({"not_expression", "and_expression", "or_expression", "comparator"})
@@ -180,10 +212,14 @@ def _faults(node: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _nodes(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    yield node
-    for child in node["children"]:
-        if isinstance(child, dict):
-            yield from _nodes(child)
+    """Every node, in order. Raises ExpressionError where they are too deep for those who come behind."""
+    left = [(node, 1)]
+    while left:
+        one, level = left.pop()
+        if level > MOST_LEVELS:
+            raise ExpressionError(_TOO_DEEP)
+        yield one
+        left += [(child, level + 1) for child in reversed(one["children"]) if isinstance(child, dict)]
 
 
 def _roots(node: Mapping[str, Any]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from relay.configuration.texts import instead_of_files, yaml_files
+from relay.configuration.texts import bytes_on_disk, instead_of_files, yaml_files
 
 FILES = ("portals.yaml", "sources.yaml", "alerts.yaml")
 FOLDERS = ("rules", "profiles")
@@ -36,7 +36,7 @@ class FileSet:
         texts = {}
         for path in _paths(folder):
             try:
-                texts[path.relative_to(folder).as_posix()] = path.read_bytes()
+                texts[path.relative_to(folder).as_posix()] = bytes_on_disk(path)
             except OSError:
                 continue
         return cls(folder, texts)

@@ -17,12 +17,11 @@ import yaml
 from marshmallow import Schema, ValidationError
 
 from relay.configuration.mistakes import Mistakes
-from relay.configuration.texts import read_text_of
+from relay.configuration.texts import MAX_BYTES, read_text_of
+from relay.configuration.yaml_nodes import MAX_DEPTH, nodes_of
 from relay.core.errors import ConfigError, Mistake
 
-MAX_BYTES = 1_000_000
 MAX_NODES = 20_000
-MAX_DEPTH = 32
 
 Place = tuple[str | int, ...]  # where something stands in a file: the keys and indexes that lead to it
 
@@ -123,12 +122,6 @@ def _text_of(path: Path) -> str:
     return text
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """Leaves every scalar as text, so that `_plain` alone says what is a number: `off`, `012`, `1:30` are not."""
-
-    yaml_implicit_resolvers = {}  # noqa: RUF012 - the name and the type are PyYAML's
-
-
 _PLAIN: tuple[tuple[re.Pattern[str], Any], ...] = (
     (re.compile(r"-?(0|[1-9][0-9]{0,17})"), int),
     (re.compile(r"-?(0|[1-9][0-9]{0,17})\.[0-9]{1,17}"), float),
@@ -151,13 +144,10 @@ class _Builder:
 
     def build(self, text: str) -> ConfigFile:
         """Raises ConfigError where no content can be had."""
-        try:
-            root = yaml.compose(text, Loader=_PlainLoader)
-        except (yaml.YAMLError, RecursionError, ValueError) as error:
-            mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", type(error).__name__)
-            line = mark.line + 1 if mark else 0
-            raise ConfigError([Mistake(self.file, line, f"not valid YAML: {problem}")]) from None
-        content = None if root is None else self._value(root, ())
+        nodes = nodes_of(text)
+        if nodes.problem:
+            raise ConfigError([Mistake(self.file, nodes.line, f"not valid YAML: {nodes.problem}")])
+        content = None if nodes.root is None else self._value(nodes.root, ())
         return ConfigFile(self.file, content, self.lines, self.mistakes)
 
     def _value(self, node: yaml.Node, place: Place) -> Any:

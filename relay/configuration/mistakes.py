@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 from relay.core.errors import ConfigError, Mistake
 
+MANY = 20
+
 
 class Mistakes:
     """Every mistake found so far, each once, by file and line; those of one line in the order they were found."""
@@ -22,6 +24,11 @@ class Mistakes:
 
     def __len__(self) -> int:
         return len(self._found)
+
+    @property
+    def are_many(self) -> bool:
+        """Whether these are mended before anybody needs a hint for one more."""
+        return len(self._found) >= MANY
 
     def add(self, *mistakes: Mistake) -> None:
         """Some more; the same one again is no other."""

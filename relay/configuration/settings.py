@@ -49,6 +49,12 @@ def read_secret(environ: Mapping[str, str], name: str) -> str | None:
         raise ConfigError([Mistake(PLACE, 0, f"{name}_FILE cannot be read: {type(error).__name__}")]) from None
 
 
+def names_a_record(environ: Mapping[str, str]) -> bool:
+    """Whether the environment says which server keeps the record: it may have a password, and so be in a file."""
+    name = "REDIS_URL"
+    return bool(environ.get(name) or environ.get(f"{name}_FILE"))
+
+
 def read_named_secret(
     config: ConfigFile, place: Place, environ: Mapping[str, str], name: str, missing: str
 ) -> str | None:
@@ -148,11 +154,12 @@ class _Reader:
         self._secrets: dict[str, str] = {}
 
     def redis_url(self) -> str:
-        url = self.environ.get("REDIS_URL") or ""
+        url = ""
+        with self.mistakes.catching():
+            url = read_secret(self.environ, "REDIS_URL") or ""
         if not url:
-            self.wrong(
-                "REDIS_URL is not set: expected redis://HOST:PORT/0, rediss://, unix://PATH or redis+sentinel://"
-            )
+            wanted = "expected redis://HOST:PORT/0, rediss://, unix://PATH or redis+sentinel://"
+            self.wrong(f"REDIS_URL is not set (nor REDIS_URL_FILE): {wanted}")
         elif urlsplit(url).scheme not in SCHEMES:
             self.wrong(f"REDIS_URL has an unknown scheme: expected one of {', '.join(SCHEMES)}")
         return url

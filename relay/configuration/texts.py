@@ -6,6 +6,8 @@ nothing and writes nothing.
 
 from __future__ import annotations
 
+import os
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,9 +16,15 @@ from pathlib import Path
 from types import MappingProxyType
 
 SUFFIXES = (".yaml", ".yml")
+MAX_BYTES = 1_000_000
+"""A larger one is not read: nobody has written it."""
 
 _NOTHING: Mapping[Path, bytes | None] = MappingProxyType({})
 _INSTEAD: ContextVar[Mapping[Path, bytes | None]] = ContextVar("instead", default=_NOTHING)
+
+
+class NotAFileError(OSError):
+    """What has the name of a file is a pipe, a device or a folder."""
 
 
 @contextmanager
@@ -33,15 +41,28 @@ def instead_of_files(texts: Mapping[Path, bytes | None]) -> Iterator[None]:
 
 
 def read_text_of(path: Path) -> bytes:
-    """The bytes of a file. Raises FileNotFoundError, or another OSError."""
+    """The bytes of a file; of one that is too large, the beginning. Raises FileNotFoundError, or another OSError."""
     instead = _INSTEAD.get()
     if path not in instead:
-        return path.read_bytes()
+        return bytes_on_disk(path)
     text = instead[path]
     if text is None:
         raise FileNotFoundError(path)
     time.sleep(0)  # a large set takes a second to load: in a web process whoever sends has a turn between two files
     return text
+
+
+def bytes_on_disk(path: Path) -> bytes:
+    """The same, whatever stands for it. A pipe, at which one would wait, and a device, which has no end, are no files.
+
+    Raises FileNotFoundError, NotAFileError, or another OSError.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):  # some devices do something when they are opened
+        raise NotAFileError(path)
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise NotAFileError(path)
+        return stream.read(MAX_BYTES + 1)
 
 
 def yaml_files(folder: Path) -> list[Path]:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 from relay.core.errors import TooLargeError
 from relay.core.events import Event
 from relay.core.ids import new_event_id
 from relay.operations.pacing import in_rows
-from relay.sources import Source
-from relay.sources.dedup import digest_at
+from relay.sources import Source, Verified
+from relay.sources.dedup import DedupKey, digest_at
 from relay.sources.fan_out import MOST_BYTES, entry_json
 from relay.sources.parsers import JSON
-from relay.store.record.record import Entry
+from relay.store.record.entries import Claim, Entry
+
+MOST_TOPICS = 5
+"""Under so many topics a sender may send one signed text, for it does not sign the topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,24 @@ def distinct_keys(entries: Sequence[Entry]) -> list[Entry]:
         return list(entries)
     seen: dict[str, dict[tuple[bytes, str], int]] = {}
     return [_distinct(entry, entry.dedup_digest, seen) if entry.dedup_digest else entry for entry in entries]
+
+
+def with_signature(source: Source, verified: Verified, entries: Sequence[Entry]) -> list[Entry]:
+    """The entries of one request, each of which claims its place in what is signed: so it is one event, once."""
+    return [
+        replace(entry, signature=_claims(source.signature_keys(verified.coverage, verified.headers, place)))
+        if entry.deliveries
+        else entry
+        for place, entry in enumerate(entries)
+    ]
+
+
+def _claims(signature: Sequence[DedupKey]) -> tuple[Claim, ...]:
+    """The last one is of the signed text itself: where others come before it, they tell several events of it apart."""
+    most = MOST_TOPICS - 1 if len(signature) > 1 else 0
+    return tuple(
+        Claim(key.digest, timedelta(seconds=key.window_s), most if key is signature[-1] else 0) for key in signature
+    )
 
 
 def _distinct(entry: Entry, digest: str, seen: dict[str, dict[tuple[bytes, str], int]]) -> Entry:

@@ -42,11 +42,10 @@ def decide(rules: RuleBook, source: str, context: Mapping[str, Any]) -> Decision
     errors: dict[str, list[str]] = {}
     personal: list[str] = []
     for rule in rules.candidates(source, context):
-        if not rule.matches(context):
-            continue
         try:
-            intents.append(rule.to_intent(context))
-            personal += intents[-1].personal
+            if intent := rule.intent_of(context):
+                intents.append(intent)
+                personal += intent.personal
         except InvalidEventError as error:
             personal += error.personal
             for name, messages in error.errors.items():

@@ -23,7 +23,7 @@ from relay.core.events import Event
 from relay.core.ids import new_event_id
 from relay.core.lifecycle import EventState
 from relay.core.telemetry import get_logger
-from relay.operations.batches import Piece, distinct_keys, pieces_of
+from relay.operations.batches import Piece, distinct_keys, pieces_of, with_signature
 from relay.operations.deciding import Decision, decide, deliveries_of
 from relay.operations.pacing import Pauses, Turns, in_rows
 from relay.operations.persons_in import persons_in
@@ -203,7 +203,7 @@ class Ingest:
         except (UnreadableError, UnsupportedTypeError) as error:
             self._reject(source, event, str(error))
             raise
-        ingested = self.refuse(source, reading, spam, now) if spam else self._map(source, pieces, decisions)
+        ingested = self.refuse(source, reading, spam, now) if spam else self._map(source, verified, pieces, decisions)
         if source.answer is None:
             return ingested
         return replace(ingested, answer=source.answer_event(source.answer, reading, ingested.to_wire()))
@@ -221,9 +221,11 @@ class Ingest:
                 return Probed(self._prober.answer(source, probe, verified.reading, now))
         return verified
 
-    def _map(self, source: Source, pieces: Sequence[Piece], decisions: Sequence[Decision]) -> Ingested:
+    def _map(
+        self, source: Source, verified: Verified, pieces: Sequence[Piece], decisions: Sequence[Decision]
+    ) -> Ingested:
         entries = [self._entry(source, *one) for one in in_rows(zip(pieces, decisions, strict=True))]
-        entries = distinct_keys(entries)
+        entries = with_signature(source, verified, distinct_keys(entries))
         rules = [[intent.rule for intent in one.intents] for one in decisions]
         receipts = tuple(self._record_all(source, entries, rules)) if entries else ()
         errors: dict[str, list[str]] = {}

@@ -144,13 +144,13 @@ def _fault(name: str, value: int | None, kinds: Mapping[str, StepKind], known: C
 
 
 def _try(rule: Rule, context: Mapping[str, object], given: Given) -> Tried:
-    if not rule.matches(context):
+    try:
+        intent = rule.intent_of(context)
+    except InvalidEventError as error:
+        return Tried(rule.name, matches=True, errors=error.errors, found=rule.extractor.find(context))
+    if intent is None:
         return Tried(rule.name, matches=False)
     found = rule.extractor.find(context)
-    try:
-        intent = rule.to_intent(context)
-    except InvalidEventError as error:
-        return Tried(rule.name, matches=True, errors=error.errors, found=found)
     plan = intent.plan
     steps = tuple(_foresee(plan, given)) if plan else ()
     known = {one.step.name: one.value for one in steps if one.prospect is not Prospect.UNKNOWN}

@@ -21,7 +21,7 @@ from relay.configuration.fields import NAME
 from relay.configuration.file_set import FileSet
 from relay.configuration.files import read_yaml
 from relay.configuration.mistakes import Mistakes
-from relay.configuration.texts import instead_of_files, yaml_files
+from relay.configuration.texts import bytes_on_disk, instead_of_files, yaml_files
 from relay.core.errors import ChangedError, ConfigError, Mistake, NotFoundError, NotWritableError
 from relay.core.ids import utc_now
 from relay.core.phrases import phrase
@@ -153,7 +153,7 @@ class RuleFiles:
         namesakes = [path for path in files if path.stem == name]
         named = re.compile(rf"^name:\s*[\"']?{re.escape(name)}[\"']?\s*(#.*)?$", re.MULTILINE)
         for path in (*namesakes, *files):
-            if named.search(_text_of(path) or ""):
+            if named.search((_bytes_of(path) or b"").decode("utf-8", "replace")):
                 return path
         return namesakes[0] if namesakes else None
 
@@ -177,7 +177,7 @@ def _remember_by_hand(store: Store, before: FileSet, after: FileSet, now: dateti
         if folder != FOLDER or max(len(old or b""), len(new or b"")) > LARGEST:
             continue
         path = after.folder / place
-        if (path.read_bytes() if path.exists() else None) != new:
+        if _bytes_of(path) != new:
             continue  # it has changed since the set was read, and the next one tells of it
         texts = [None if raw is None else raw.decode("utf-8", "surrogateescape") for raw in (old, new)]
         change = RuleChange(now, BY_HAND, _name_in(texts[1] or texts[0] or "") or Path(file).stem, file, *texts)
@@ -258,11 +258,18 @@ def _sync(folder: Path) -> None:
 
 def _text_of(path: Path) -> str | None:
     try:
-        return path.read_bytes().decode("utf-8", "surrogateescape")
+        return bytes_on_disk(path).decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         return None
     except OSError as error:
         raise _not_writable(path, error) from None
+
+
+def _bytes_of(path: Path) -> bytes | None:
+    try:
+        return bytes_on_disk(path)
+    except OSError:
+        return None
 
 
 def _not_writable(path: Path, error: OSError) -> NotWritableError:

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from relay.configuration.yaml_nodes import nodes_of
 from relay.core.errors import RelayError
 from relay.core.phrases import phrase
 
@@ -21,8 +22,8 @@ IN_START = ("portal", "template_id", "document_id", "parameters", "watch")
 """The keys of a rule, and of its start, as config/README.md has them: a new one is put where it belongs."""
 LONGEST_TEXT = 64_000
 """Characters of a rule that are edited; files of people are shorter."""
-MOST_BREAKS = 8
-"""So often the text above a line that breaks it is tried."""
+MOST_BREAKS, A_RULE = 8, 8_000
+"""So often the text above a line that breaks it is tried: of one that is much longer than a rule, less often."""
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _WORDS = frozenset({"true", "false", "null"})
 
@@ -75,18 +76,20 @@ def content_of(text: str) -> Mapping[str, Any]:
 
     Where it is no YAML, as while somebody types, what stands above the line that breaks it.
     """
+    looked_at = 0
     for _ in range(MOST_BREAKS):
+        looked_at += len(text)
+        if looked_at > MOST_BREAKS * A_RULE and looked_at > len(text):
+            break
         try:
-            content = yaml.load(text, Loader=yaml.BaseLoader) if _root(text) else {}  # noqa: S506 - makes texts only
+            root = _root(text)
         except UneditableError as error:
             if not error.line:
                 break
             lines = text.splitlines(keepends=True)
             text = "".join(lines[: min(error.line, len(lines)) - 1])
-        except yaml.YAMLError:
-            break
         else:
-            return content if isinstance(content, dict) else {}
+            return _content(root) if root else {}
     return {}
 
 
@@ -119,18 +122,20 @@ def _escaped(character: str) -> str:
 def _root(text: str) -> yaml.MappingNode | None:
     if len(text) > LONGEST_TEXT:
         raise UneditableError(phrase("a rule has at most %(longest_text)s characters here", longest_text=LONGEST_TEXT))
-    try:
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise UneditableError(phrase("a text with aliases is not edited by a click"))
-        root = yaml.compose(text, Loader=yaml.BaseLoader)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        raise UneditableError(
-            phrase("the text is not valid YAML: mend it first"), mark.line + 1 if mark else 0
-        ) from None
-    if root is not None and not isinstance(root, yaml.MappingNode):
+    nodes = nodes_of(text)
+    if nodes.has_aliases:
+        raise UneditableError(phrase("a text with aliases is not edited by a click"))
+    if nodes.problem:
+        raise UneditableError(phrase("the text is not valid YAML: mend it first"), nodes.line)
+    if nodes.root is not None and not isinstance(nodes.root, yaml.MappingNode):
         raise UneditableError(phrase("the text is no map of keys: expected `name: …` and so on"))
-    return root
+    return nodes.root
+
+
+def _content(node: yaml.Node) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return {name.value: _content(value) for name, value in node.value if isinstance(name, yaml.ScalarNode)}
+    return [_content(one) for one in node.value] if isinstance(node, yaml.SequenceNode) else node.value
 
 
 def _child(node: yaml.Node, key: str) -> tuple[yaml.Node, yaml.Node] | None:

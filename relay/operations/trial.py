@@ -152,14 +152,14 @@ class _Trial:
         if contexts is None:
             self.counts["unreadable"] += 1
             return
-        if any(self.rule.matches(context) for context in contexts):
+        if any(self.rule.matches(context) for context in self._in_time(contexts)):
             self.counts["wanted"] += 1
-        after = [call for context in contexts if (call := self._call(self.rule, context, self.errors))]
+        after = [call for context in self._in_time(contexts) if (call := self._call(self.rule, context, self.errors))]
         self.counts["filled"] += bool(after)
         if self.before is None:
             return
-        then = [call for context in contexts if (call := self._call(self.before, context))]
-        if then != after:
+        then = [call for context in self._in_time(contexts) if (call := self._call(self.before, context))]
+        if then != after and not (len(contexts) > 1 and self._is_late()):
             self.counts["changed"] += 1
             if len(self.changes) < SHOWN:
                 self.changes.append(Change(event.id, _differences(then, after)))
@@ -169,8 +169,15 @@ class _Trial:
         for event in self._events(Filter(source=self.source.name, state=state), LEFT_OVER):
             looked_at += 1
             contexts = self._contexts(event) or []
-            would_start += any(self._call(self.rule, context) is not None for context in contexts)
+            would_start += any(self._call(self.rule, context) is not None for context in self._in_time(contexts))
         return LeftOver(looked_at, would_start)
+
+    def _in_time(self, contexts: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The entries of a batch, until time is up: there may be thousands."""
+        for place, context in enumerate(contexts):
+            if place and self._is_late():
+                return
+            yield context
 
     def _contexts(self, event: Event) -> list[dict[str, Any]] | None:
         if event.body_removed_at or not (event.body or event.query):
@@ -182,14 +189,13 @@ class _Trial:
 
     @staticmethod
     def _call(rule: Rule, context: Mapping[str, Any], errors: Counter[str] | None = None) -> Call | None:
-        if not rule.matches(context):
-            return None
         try:
-            return rule.to_call(context)
+            intent = rule.intent_of(context)
         except InvalidEventError as wrong:
             if errors is not None:
                 errors.update(f"{name}: {message}" for name, messages in wrong.errors.items() for message in messages)
             return None
+        return intent.call if intent else None
 
 
 def _differences(before: list[Call], after: list[Call]) -> tuple[tuple[str, Any, Any], ...]:

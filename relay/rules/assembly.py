@@ -245,7 +245,7 @@ class Assembly:
     def _template(self, place: Place, text: str) -> Template:
         known = [*(self.values or ()), *self.steps_so_far] if self.has_all_names else None
         try:
-            return Template.parse(text, known, self.step_names)
+            return Template.parse(text, known, self.step_names, hints=not self.config.mistakes.are_many)
         except TemplateError as error:
             for message in error.messages:
                 self.config.add_mistake(place, message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from relay.configuration.expressions import Expression
 from relay.configuration.fields import suggestion
 from relay.configuration.files import ConfigFile, read_yaml
+from relay.configuration.interpreter import Steps
 from relay.configuration.mistakes import Mistakes, collecting
 from relay.configuration.texts import SUFFIXES, yaml_files
 from relay.core.call import Call
@@ -24,7 +26,7 @@ from relay.core.requirements import Requirement
 from relay.core.watching import Watch
 from relay.rules.assembly import Assembly
 from relay.rules.candidates import Candidates
-from relay.rules.compose import Composer, StepTemplate, TriggerTemplate
+from relay.rules.compose import Composer, StepTemplate, TriggerTemplate, check_length
 from relay.rules.extract import Extractor
 from relay.rules.schemas import RuleSchema
 
@@ -41,6 +43,10 @@ class Rule:
     extractor: Extractor = field(repr=False)
     composer: Composer = field(repr=False)
     steps: tuple[StepTemplate | TriggerTemplate, ...] = field(default=(), repr=False)
+    _uses: Mapping[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_uses", Counter(name for part in (self.composer, *self.steps) for name in part.names))
 
     @property
     def requirement(self) -> Requirement:
@@ -51,23 +57,35 @@ class Rule:
         parameters, steps = (*composer.parameters, *watched), tuple(step.requirement for step in self.steps)
         return Requirement(self.name, composer.portal, composer.template_id, document, parameters, steps)
 
-    def matches(self, context: Mapping[str, Any]) -> bool:
+    def matches(self, context: Mapping[str, Any], left: Steps | None = None) -> bool:
         """Whether `when` holds for this event; an expression that cannot be applied to it does not."""
-        return self.when is None or self.when.holds(context)
+        return self.when is None or self.when.holds(context, left)
 
     def to_call(self, context: Mapping[str, Any]) -> Call:
         """The call for this event. Raises InvalidEventError with messages by field; no value is in them."""
         return self.to_intent(context).call
 
-    def to_intent(self, context: Mapping[str, Any]) -> Intent:
+    def intent_of(self, context: Mapping[str, Any]) -> Intent | None:
+        """What the rule makes of this event; None where it does not want it. Raises InvalidEventError.
+
+        Also where its expressions need too long for an answer: what nobody has decided on is not passed over.
+        """
+        left = Steps()
+        if not self.matches(context, left) and not left.is_spent:
+            return None
+        return self.to_intent(context, left)
+
+    def to_intent(self, context: Mapping[str, Any], left: Steps | None = None) -> Intent:
         """The call with the rule's policy, and the texts in it that belong to a person. Raises InvalidEventError.
 
-        Where the rule has steps, a plan: the steps, and the call with places for what they come to.
+        Where the rule has steps, a plan: the steps, and the call with places for what they come to. left: how far its
+        expressions may still go.
         """
-        values = self.extractor.extract(context)
+        values = self.extractor.extract(context, left)
         texts = tuple(self.extractor.personal_texts(values))
         known = values | {step.name: Result(step.name) for step in self.steps} if self.steps else values
         try:
+            check_length(self._uses, values)
             call = self.composer.compose(known)
             steps = tuple([step.compose(known) for step in self.steps])
         except InvalidEventError as error:

@@ -8,7 +8,7 @@ lose its default in newer portals (bizproc/lib/Starter/Parameters.php), and null
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -23,6 +23,11 @@ from relay.rules.templates import Template
 TRIGGER_NAME = "trigger"
 """What the trigger's own step is called."""
 
+MOST_WRITTEN, MOST_TIMES = 1_000_000, 4
+"""Characters that a rule writes for one event: so many, and each value it has found so often beside."""
+A_NUMBER = 20
+"""Characters of whatever is no text."""
+
 Parameter = Template | Sequence[Any] | str | int | float | None
 """What a rule says of a parameter: a template, a list of templates and constants, or a constant."""
 
@@ -33,6 +38,11 @@ class DocumentTemplate:
 
     form: str | None
     members: tuple[Template, ...]
+
+    @property
+    def names(self) -> Iterator[str]:
+        """The names in it, each as often as it stands there."""
+        return (name for member in self.members for name in member.names)
 
     @property
     def requirement(self) -> DocumentId:
@@ -93,6 +103,12 @@ class Composer:
     document_id: DocumentTemplate
     parameters: Mapping[str, Parameter] = field(repr=False)
 
+    @property
+    def names(self) -> Iterator[str]:
+        """The names in it, each as often as it stands there."""
+        yield from self.document_id.names
+        yield from _names_in(list(self.parameters.values()))
+
     def compose(self, values: Mapping[str, Any]) -> Call:
         """Raises InvalidEventError where the document cannot be named."""
         return Call(
@@ -126,6 +142,11 @@ class StepTemplate:
         step = self.blank
         return StepRequirement(step.name, step.kind, step.entity, step.type_id, tuple(self.fields), step.own_field)
 
+    @property
+    def names(self) -> Iterator[str]:
+        """The names in it, each as often as it stands there."""
+        return _names_in(list(self.fields.values()))
+
     def compose(self, values: Mapping[str, Any]) -> Step:
         """The step with its values, in which places are left for the results of those before it."""
         return replace(self.blank, values={name: _field(given, values) for name, given in self.fields.items()})
@@ -150,11 +171,45 @@ class TriggerTemplate:
         """What it asks of its portal."""
         return StepRequirement(self.name, self.kind, self.document_id.form or "document", None, ())
 
+    @property
+    def names(self) -> Iterator[str]:
+        """The names in it, each as often as it stands there."""
+        return self.document_id.names
+
     def compose(self, values: Mapping[str, Any]) -> Step:
         """Raises InvalidEventError where the document cannot be named."""
         target = self.document_id.fill(values)[2]
         entity = self.document_id.form or "document"
         return Step(self.name, self.kind, entity, None, {"target": target, "code": self.code})
+
+
+def check_length(uses: Mapping[str, int], values: Mapping[str, Any]) -> None:
+    """Raises InvalidEventError where what would be written is long out of proportion to what the rule has found.
+
+    uses: how often each name stands in the rule.
+    """
+    sizes = {name: _length(value) for name, value in values.items()}
+    written = {name: count * sizes[name] for name, count in uses.items() if name in sizes}
+    if (total := sum(written.values())) <= MOST_WRITTEN:
+        return
+    found = {id(value): sizes[name] for name, value in values.items()}
+    if total > MOST_WRITTEN + MOST_TIMES * sum(found.values()):
+        longest = max(written, key=lambda name: written[name])
+        raise InvalidEventError({longest: [f"too long to be written {uses[longest]} times"]})
+
+
+def _length(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    return sum(map(_length, value)) + len(value) if isinstance(value, list) else A_NUMBER
+
+
+def _names_in(parameter: Parameter) -> Iterator[str]:
+    if isinstance(parameter, Template):
+        yield from parameter.names
+    elif isinstance(parameter, list | tuple):
+        for one in parameter:
+            yield from _names_in(one)
 
 
 def _field(parameter: Parameter, values: Mapping[str, Any]) -> Any:

@@ -12,8 +12,12 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, missing
 
 from relay.configuration.expressions import Expression, first_given
+from relay.configuration.interpreter import Steps
 from relay.core.errors import InvalidEventError
 from relay.rules.values import TYPES, Items, Phone, Value, bounds
+
+TOO_MUCH = {"expressions": ["the rule's expressions need too many steps for an event of this size"]}
+"""Of an event for which they have been given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +49,17 @@ class Extractor:
         picks = {name: spec["picks"] for name, spec in specs.items()}
         return cls(picks, personal, Schema.from_dict(attributes)(), regions)
 
-    def find(self, context: Mapping[str, Any]) -> dict[str, Any]:
+    def find(self, context: Mapping[str, Any], steps: Steps | None = None) -> dict[str, Any]:
         """What stands in the event for each value, as it came; None where nothing does."""
-        return {name: first_given(expressions, context) for name, expressions in self.picks.items()}
+        steps = steps or Steps()
+        return {name: first_given(expressions, context, steps) for name, expressions in self.picks.items()}
 
-    def extract(self, context: Mapping[str, Any]) -> dict[str, Any]:
+    def extract(self, context: Mapping[str, Any], steps: Steps | None = None) -> dict[str, Any]:
         """Every value by its name; None where an optional one is missing. Raises InvalidEventError."""
-        found = self.find(context)
+        steps = steps or Steps()
+        found = self.find(context, steps)
+        if steps.is_spent:
+            raise InvalidEventError(TOO_MUCH)
         try:
             return {name: read(missing if found[name] is None else found[name]) for name, read in self._reads}
         except ValidationError:

@@ -15,6 +15,8 @@ from relay.configuration.braces import split_braces
 from relay.configuration.fields import suggestion
 from relay.core.places import Later, Result
 
+MOST_UNKNOWN = 20
+"""Names of one text that are told of."""
 _PLAIN = frozenset({str, int, float, type(None)})
 
 
@@ -46,15 +48,18 @@ class Template:
         object.__setattr__(self, "lone", names[0] if len(self.parts) == len(names) == 1 else None)
 
     @classmethod
-    def parse(cls, text: str, known: Collection[str] | None, later: Collection[str] = ()) -> Template:
+    def parse(
+        cls, text: str, known: Collection[str] | None, later: Collection[str] = (), *, hints: bool = True
+    ) -> Template:
         """known: the names that may stand in it; None: not known here, so any may. later: steps still to come.
 
-        Raises TemplateError for lone braces and for names that are not known.
+        hints: whether to look for what was meant, which takes long where much is wrong and much is known. Raises
+        TemplateError for lone braces and for names that are not known.
         """
         parts, wrong = split_braces(text)
         if known is not None:
-            unknown = [part for is_name, part in parts if is_name and part not in known]
-            wrong += [_unknown(name, known, later) for name in unknown]
+            unknown = dict.fromkeys(part for is_name, part in parts if is_name and part not in known)
+            wrong += [_unknown(name, known if hints else (), later) for name in list(unknown)[:MOST_UNKNOWN]]
         if wrong:
             raise TemplateError(*wrong)
         return cls(text, tuple(parts))

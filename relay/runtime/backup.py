@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
+from typing import IO, Any
 
 from relay.core.errors import RelayError
 from relay.core.ids import iso
@@ -24,6 +26,9 @@ from relay.runtime.embedded import serve_dump
 from relay.store import Store
 
 VERSION = 1
+LONGEST_ABOUT, LARGEST = 10_000, 2**63
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 ABOUT, DUMP = "about.json", "dump.rdb"
 PIECE = 1 << 20
 Tell = Callable[[str, int], None]
@@ -86,15 +91,50 @@ def put_back(store: Store, file: Path, now: datetime, tell: Tell, *, is_moved: b
 
 def read_about(file: Path) -> About:
     """What a file says of itself. Raises RelayError where it is no backup that this version reads."""
+    with _reading(file), tarfile.open(file, "r:") as tar:
+        wire = _wire_in(_member(tar, ABOUT)[1].read(LONGEST_ABOUT + 1))
+        size, _ = _member(tar, DUMP)
+    if wire.get("version") != VERSION:
+        raise RelayError(f"{file} is of version {_shown(wire.get('version'))}: expected {VERSION}")
+    if set(wire) != {one.name for one in fields(About)} or not _is_right(wire) or wire["bytes"] != size:
+        raise RelayError(f"{file} is no backup: what it says of itself is not what a backup says")
+    return About(**wire)
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
     try:
-        with tarfile.open(file) as tar:
-            member = tar.extractfile(ABOUT)
-            wire = json.load(member) if member else {}
-        if wire.get("version") == VERSION:
-            return About(**wire)
-    except (OSError, tarfile.TarError, KeyError, TypeError, ValueError) as error:
+        yield
+    except (OSError, EOFError, tarfile.TarError, KeyError, ValueError, RecursionError) as error:
         raise RelayError(f"{file} is no backup: {type(error).__name__}") from None
-    raise RelayError(f"{file} is of version {wire.get('version')}: expected {VERSION}")
+
+
+def _member(tar: tarfile.TarFile, name: str) -> tuple[int, IO[bytes]]:
+    """The bytes and the content of a member: a file without holes. Raises KeyError."""
+    found = tar.getmember(name)
+    stream = tar.extractfile(found) if found.isreg() and not found.issparse() else None
+    if stream is None:
+        raise KeyError(name)
+    return found.size, stream
+
+
+def _wire_in(text: bytes) -> dict[str, Any]:
+    wire = json.loads(text) if len(text) <= LONGEST_ABOUT else None
+    if not isinstance(wire, dict):
+        raise ValueError  # noqa: TRY004 - as what json raises
+    return wire
+
+
+def _is_right(wire: Mapping[str, Any]) -> bool:
+    counts = [wire[name] for name in ("events", "deliveries", "bytes")]
+    texts = [(wire["taken_at"], _MOMENT), (wire["sha256"], _DIGEST)]
+    return all(type(count) is int and 0 <= count < LARGEST for count in counts) and all(
+        isinstance(text, str) and shape.fullmatch(text) for text, shape in texts
+    )
+
+
+def _shown(version: Any) -> str:
+    return str(version) if type(version) is int and abs(version) < LARGEST else "that is no number"
 
 
 def _save(store: Store, path: Path, tell: Tell) -> tuple[str, int]:
@@ -121,14 +161,20 @@ def _try_out(folder: Path) -> tuple[int, int]:
 
 def _unpack(file: Path, folder: Path) -> About:
     about, digest = read_about(file), hashlib.sha256()
-    with tarfile.open(file) as tar, (folder / DUMP).open("wb") as stream:
-        member = tar.extractfile(DUMP)
-        while member and (piece := member.read(PIECE)):
+    with (folder / DUMP).open("wb") as stream:
+        for piece in _pieces(file):
             stream.write(piece)
             digest.update(piece)
     if digest.hexdigest() != about.sha256:
         raise RelayError(f"{file} has changed since it was written: its digest is another")
     return about
+
+
+def _pieces(file: Path) -> Iterator[bytes]:
+    with _reading(file), tarfile.open(file, "r:") as tar:
+        _, content = _member(tar, DUMP)
+        while piece := content.read(PIECE):
+            yield piece
 
 
 @contextmanager

@@ -40,7 +40,7 @@ class Host(Protocol):
     def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> bool:
         """Serve what gunicorn has read. Raises StopIteration where the connection ends."""
 
-    def begin_request(self) -> bool:
+    def begin_request(self, connection: Connection) -> bool:
         """Count one that is served here; whether its connection ends with it."""
 
 
@@ -96,6 +96,7 @@ class Conversation:
             if request and entrance:
                 is_last = self._answer(request, entrance, received)
                 received = received[request.end :]
+                give_way()
             else:
                 is_last, received = self._leave_to_gunicorn(listener, received, due)
             if is_last or self._connection.is_shed:
@@ -125,7 +126,7 @@ class Conversation:
 
     def _answer(self, request: PlainRequest, entrance: Entrance, received: bytes) -> bool:
         """Serve it; whether the connection ends here."""
-        is_last = self._host.begin_request() or request.is_last
+        is_last = self._host.begin_request(self._connection) or request.is_last
         self._keeper.serve(self._connection)
         try:
             answer = self._plain_way.take(entrance, request, received[request.begin : request.end], self._connection)
@@ -158,6 +159,15 @@ class Conversation:
         with gevent.Timeout(self._limits.seconds, False):  # noqa: FBT003 - likewise
             is_read = parser.finish_body()
         return request.should_close() or not is_read, parser.unreader.take_buffered()
+
+
+def give_way() -> None:
+    """Let every other connection have its turn.
+
+    A read or write that need not wait gives up no turn: a sender whose next request has always come already would have
+    the process to itself.
+    """
+    gevent.sleep(0)
 
 
 def as_bytes(answer: Answer, *, is_last: bool) -> bytes:

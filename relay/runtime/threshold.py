@@ -25,7 +25,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from relay.core.telemetry import get_logger, places_of
 from relay.runtime.chunks import bound_chunks
-from relay.runtime.conversation import ANSWER_S, Conversation, Limits, limits_of
+from relay.runtime.conversation import ANSWER_S, Conversation, Limits, give_way, limits_of
 from relay.web.doorkeeper import CONNECTION, Connection, Doorkeeper
 from relay.web.plain_way import PLAIN_WAY, PlainWay
 
@@ -40,6 +40,8 @@ AHEAD = 65_536
 HANG_UP_S = 2.0
 GONE = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN}
 """What a socket says whose other side has left."""
+MOST_REQUESTS = 1_000
+"""Of one connection; then it is closed, and its sender opens another."""
 FILES_BESIDE = 64
 """Open files of a process that are not connections of senders."""
 ENOUGH_FILES = 65_536
@@ -95,12 +97,17 @@ class DoorWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
             del self._connections[client]
             self._keeper.forget(connection)
 
-    def begin_request(self) -> bool:
+    def begin_request(self, connection: Connection) -> bool:
         """Count a request that gunicorn does not see; whether its connection ends with it."""
         self.nr += 1
         if self.nr >= self.max_requests:
             self.alive = False
-        return not self.alive
+        return self._is_last_of(connection) or not self.alive
+
+    @staticmethod
+    def _is_last_of(connection: Connection) -> bool:
+        connection.requests += 1
+        return connection.requests >= MOST_REQUESTS
 
     def _converse(self, listener: Any, connection: Connection, addr: Any, limits: Limits) -> None:
         """As gunicorn's handle: its errors mean the same."""
@@ -122,6 +129,8 @@ class DoorWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         """One request of a connection."""
         connection = self._connections[sock]
         connection.say_last = req.force_close
+        if self._is_last_of(connection):
+            req.force_close()
         bound_chunks(req)
         try:
             super().handle_request(listener_name, req, sock, addr)
@@ -134,6 +143,7 @@ class DoorWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
                 _hang_up(sock)
         if connection.is_shed:
             raise StopIteration
+        give_way()
         return True
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:  # noqa: ARG002

@@ -134,10 +134,11 @@ class Machine:
 
     def check(self) -> None:
         """Find every mistake of the environment and the configuration before anything starts."""
+        from relay.configuration.settings import names_a_record  # noqa: PLC0415
         from relay.operations.configure import load_all  # noqa: PLC0415
         from relay.runtime.embedded import url_of  # noqa: PLC0415
 
-        if not os.environ.get("REDIS_URL"):
+        if not names_a_record(os.environ):
             os.environ["REDIS_URL"] = url_of(self.var / "record")
             self.supervisor.children.append(
                 Child(

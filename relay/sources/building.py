@@ -39,6 +39,8 @@ def build_source(name: str, contract: Mapping[str, Any], verifier: Verifier, sec
         probes=tuple(contract["probes"]),
         each=contract["each"],
         double_click_s=contract["double_click"],
+        once=contract["once"],
+        topic=contract["topic"].lower() if contract["topic"] else None,
         answer=contract["answer"],
         profile=contract["profile"],
         secrets=secrets,

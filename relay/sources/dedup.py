@@ -11,8 +11,13 @@ from typing import Any
 from relay.configuration.expressions import Expression
 from relay.sources.forms import parameters
 from relay.sources.parsers import MULTIPART, kind_of
+from relay.sources.proof.verifier import Coverage
 
 DEFAULT_WINDOW_S = 86_400.0
+UNTIMED_S = 30 * 86_400.0
+"""How long a signature without a time counts once. It is believed for ever, but what remembers it takes memory."""
+SIGNATURE_DIGITS = 32
+"""Hexadecimal digits that are kept of a digest of what is signed: nobody finds a second text for 128 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,13 @@ class Dedup:
 
     def _found(self, context: Mapping[str, Any]) -> Any:
         return self.expression.find(context) if self.expression else None
+
+
+def signature_key(source: str, coverage: Coverage, beside: str, window_s: float) -> DedupKey:
+    """What a signature claims: that its text is one event. beside: what tells the events of one such text apart."""
+    lasts_s = UNTIMED_S if coverage.lasts_s is None else coverage.lasts_s
+    identity = f"{coverage.digest}\0{beside}".encode("utf-8", "surrogatepass")
+    return DedupKey(_digest(source, b"signature", identity)[:SIGNATURE_DIGITS], max(window_s, lasts_s))
 
 
 def double_click_key(source: str, context: Mapping[str, Any], body: bytes, window_s: float) -> DedupKey:

@@ -91,6 +91,8 @@ class ContractSchema(StrictSchema):
 
     dedup = fields.Nested(_DedupSchema(), load_default=None)
     double_click = Quantity(SECONDS, "1h", load_default=0.0)
+    once = Flag(load_default=None)
+    topic = header(load_default=None)
     max_body = Quantity(BYTES, "32MiB", load_default=None)
     limit = fields.Nested(_LimitSchema(), load_default=None)
     success_status = Choice(200, 201, 202, 204, load_default=200)

@@ -12,12 +12,12 @@ from relay.core.errors import NotVerifiedError, UnreadableError, UnsupportedType
 from relay.core.events import Event
 from relay.sources.body_reader import PLAIN_BODIES, BodyReader
 from relay.sources.context import Kept, build_context
-from relay.sources.dedup import Dedup, DedupKey, double_click_key
+from relay.sources.dedup import Dedup, DedupKey, double_click_key, signature_key
 from relay.sources.fan_out import MOST_ENTRIES, MOST_PROVEN_ENTRIES, FanOut, Found
 from relay.sources.near_misses import find_near_miss
 from relay.sources.probes import Probe
 from relay.sources.proof.redaction import without_tokens
-from relay.sources.proof.verifier import Verifier
+from relay.sources.proof.verifier import Coverage, Verifier
 from relay.sources.reading import Reading
 from relay.sources.secret_names import REMOVED, clean_address, is_secret_name, without_secrets
 from relay.sources.templater import SIGNING, Answer, Rendered, Secrets
@@ -31,6 +31,8 @@ OF_BYTES = {"signature_mismatch", "digest_mismatch", "body_unreadable"}
 """Reasons for a refusal that may be so because the body was packed after it was signed."""
 OF_PACKED = {ENCODING, "content-length"}
 """Headers of a packed body, which say nothing of what was in it."""
+SignatureKeys = tuple[()] | tuple[DedupKey] | tuple[DedupKey, DedupKey]
+"""What a signature claims: nothing, its text, or its text under a topic and the text itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Verified:
     """A webhook whose sender is proven. Only Source.verify makes one.
 
     headers, query and body are what may be kept: lower-case names, no token and no other secret among them.
+    coverage: what its signature covers; None where it has none.
     """
 
     source: str
@@ -45,6 +48,7 @@ class Verified:
     headers: Mapping[str, str] = field(repr=False)
     query: str = field(repr=False)
     body: bytes = field(repr=False)
+    coverage: Coverage | None
     seal: InitVar[object]
 
     @property
@@ -84,6 +88,8 @@ class Source:
     HTTP, upper case. on_invalid: "reject" answers 422 where no rule could use an event, "accept" answers
     success_status. bodies: what is known of its bodies. probes: what is answered without an event. each: where a batch
     has its entries. double_click_s: within so many seconds the same content is a duplicate, where dedup finds no key.
+    once: whether a signed text is one event however often it comes; None: where a time is signed, or repeats are known
+    by something. topic: the header, in lower case, by which a sender tells several events of one signed text apart.
     answer: what a recorded event is answered with, instead of our JSON. profile: the one that it uses. secrets: those
     that answers use, by name. variables: the environment variables that hold its secrets: `secret` for the first,
     `verify_token`, `confirmation`. secret_names: all that prove it. form: people's browsers send it; None: only
@@ -103,6 +109,8 @@ class Source:
     probes: tuple[Probe, ...] = ()
     each: FanOut | None = None
     double_click_s: float = 0.0
+    once: bool | None = None
+    topic: str | None = None
     answer: Answer | None = None
     profile: str | None = None
     secrets: Secrets = field(default_factory=dict, repr=False)
@@ -161,7 +169,7 @@ class Source:
         """
         reading = reading or self.read_lazily(webhook)
         try:
-            self.verifier.check(reading, now)
+            coverage = self.verifier.check(reading, now)
         except NotVerifiedError as error:
             if error.reason not in OF_BYTES:
                 raise
@@ -169,12 +177,13 @@ class Source:
             if opened is webhook:
                 raise
             reading = self.read_lazily(opened)
-            self.verifier.check(reading, now)
+            coverage = self.verifier.check(reading, now)
         else:
             opened = self._opened(webhook, self.max_body)
             reading = reading if opened is webhook else self.read_lazily(opened)
         headers, query = self.kept_headers(opened), self.kept_query(opened)
-        return Verified(self.name, reading, headers, query, without_tokens(self.verifier, opened.body), _SEAL)
+        body = without_tokens(self.verifier, opened.body)
+        return Verified(self.name, reading, headers, query, body, coverage, _SEAL)
 
     def _opened(self, webhook: Webhook, most: int) -> Webhook:
         """The webhook as it was before it was packed; as it is, where it was not, or cannot be unpacked to `most`."""
@@ -296,3 +305,18 @@ class Source:
         if found is None and self.double_click_s:
             return double_click_key(self.name, context, body, self.double_click_s)
         return found
+
+    def signature_keys(self, coverage: Coverage | None, headers: Mapping[str, str], place: int) -> SignatureKeys:
+        """What the signature claims for an event, so that nobody can send what he has seen as another event.
+
+        headers: as they are kept. place: of the entry in its batch. Where the sender has topics, the text is claimed
+        for this one, and by itself.
+        """
+        is_once = self.once if self.once is not None else bool(self.dedup or (coverage and coverage.lasts_s))
+        if coverage is None or not is_once:
+            return ()
+        window_s = self.dedup.window_s if self.dedup else 0.0
+        whole = signature_key(self.name, coverage, str(place), window_s)
+        if not self.topic:
+            return (whole,)
+        return signature_key(self.name, coverage, f"{place} {headers.get(self.topic, '')}", window_s), whole

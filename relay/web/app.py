@@ -27,6 +27,7 @@ from relay.web.auth.guard import Guard, Role
 from relay.web.auth.proxies import TrustedProxies
 from relay.web.language import speak
 from relay.web.plain_way import PLAIN_WAY, PlainWay
+from relay.web.seen import show_what_is_there
 from relay.web.services import SERVICES, Services, services_of
 from relay.web.short_way import ShortWay
 from relay.web.zone import tell_time
@@ -63,6 +64,7 @@ def create_app(settings: Settings | None = None, *, or_last: bool = False) -> Fl
     )
     app.extensions[SERVICES] = _furnish(settings, loaded, store, in_force)
     speak(app)
+    show_what_is_there(app)
     tell_time(app)
     problems.register(app)
     for blueprint in (hooks.blueprint, done.blueprint, ops.blueprint, dashboard.blueprint):

@@ -23,10 +23,11 @@ class Connection:
 
     is_proven: a webhook that came over it was verified, so it goes last. is_late: its body did not come in time.
     is_shed: it had to go, and nobody reads an answer. has_more: it was answered before all of its body was read.
-    received: bytes of the body that is being read. say_last: makes the answer say that no other follows.
+    received: bytes of the body that is being read. requests: how many have come over it. say_last: makes the answer say
+    that no other follows.
     """
 
-    __slots__ = ("address", "has_more", "is_late", "is_proven", "is_shed", "received", "say_last", "socket")
+    __slots__ = ("address", "has_more", "is_late", "is_proven", "is_shed", "received", "requests", "say_last", "socket")
 
     def __init__(self, client: socket.socket, address: str) -> None:
         self.socket = client
@@ -37,6 +38,7 @@ class Connection:
         self.has_more = False
         self.say_last: Callable[[], object] = bool
         self.received = 0
+        self.requests = 0
 
     def prove(self) -> None:
         """Its sender is known."""

@@ -5,7 +5,8 @@ the configuration.
 
 Who may read it: whoever has RELAY_METRICS_TOKEN, which opens nothing else, or a token of the API. From this machine
 itself no token is needed, as long as nothing is said to stand in front of the relay (RELAY_PUBLIC_URL,
-RELAY_TRUSTED_PROXIES) and the request was not forwarded: behind a proxy on this machine, everybody comes from there.
+RELAY_TRUSTED_PROXIES), the request was not forwarded, and its Host is this machine's own (localhost, 127.0.0.1): behind
+a proxy on this machine everybody comes from there, and by a name of his own (DNS rebinding) a stranger's page does.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Response, request
 from prometheus_client import CollectorRegistry
@@ -150,11 +152,26 @@ def _gauge(name: str, text: str, label: str, values: Mapping[Any, float]) -> Met
 
 
 def is_from_here() -> bool:
-    """Whether it is asked on this machine, and by nobody through a proxy."""
+    """Whether it is asked on this machine, under a name of this machine alone, and by nobody through a proxy.
+
+    A page of anybody's can have a browser on this machine ask it under a name of its own, and read the answer.
+    """
     settings = services().settings
     if settings.public_url or settings.trusted_proxies or any(name in request.headers for name in FORWARDED):
         return False
+    return _is_loopback(request.remote_addr or "") and _is_own(request.host)
+
+
+def _is_own(host: str) -> bool:
     try:
-        return ip_address(request.remote_addr or "").is_loopback
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    return name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
     except ValueError:
         return False

@@ -98,6 +98,32 @@ def test_what_was_forwarded_does_not_come_from_here(app, name):
     assert app.test_client().get("/metrics", environ_base=HERE, headers={name: "127.0.0.1"}).status_code == 401
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("relay.localhost:8000", 200),
+        ("127.0.0.1:8000", 200),
+        ("127.8.9.1", 200),
+        ("[::1]:8000", 200),
+        ("LOCALHOST", 200),
+        ("stranger.example", 401),
+        ("stranger.example:8000", 401),
+        ("localhost.stranger.example", 401),
+        ("127.0.0.1.stranger.example", 401),
+        ("192.0.2.1", 401),
+        ("", 401),
+        ("[::1", 401),
+        ("x@127.0.0.1", 401),
+    ],
+)
+def test_a_page_of_a_stranger_does_not_read_it_under_a_name_of_its_own(app, host, status):
+    answer = app.test_client().get("/metrics", environ_base=HERE, environ_overrides={"HTTP_HOST": host})
+
+    assert answer.status_code == status
+    assert ("relay_events" in answer.text) is (status == 200)
+
+
 def test_from_elsewhere_it_needs_a_token_and_the_reading_one_is_enough(app, reader):
     client = app.test_client()
 

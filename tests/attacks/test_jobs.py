@@ -10,6 +10,7 @@ from rq import Queue
 from rq.command import send_shutdown_command
 from rq.job import Callback, Job
 from rq.serializers import JSONSerializer
+from structlog.testing import capture_logs
 
 from relay.queue.jobs import queue_key, queue_name
 from relay.store.redis.connection import connect
@@ -35,7 +36,7 @@ def work(valkey):
         served = []
         redis = connect(valkey.url)
         worker = open_worker("a-worker", ["main", "other"], Shifts(served.append), redis)
-        worker.work(burst=True, logging_level="CRITICAL")
+        worker.work(burst=True, logging_level="WARNING")
         redis.close()
         return served
 
@@ -68,6 +69,53 @@ def test_a_function_that_a_stranger_names_does_not_run(redis, work, data):
     plant(redis, data=json.dumps(data))
 
     assert (work(), RAN) == ([], [])
+
+
+UNREADABLE = {
+    "created_at": "x",
+    "timeout": "abc",
+    "status": "odd\x1b[2J",
+    "success_callback_timeout": "x",
+    "retries_left": "x",
+    "ttl": "x",
+    "dependency_ids": "{",
+    "webhooks": "[1]",
+    "meta": "{",
+}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"data": json.dumps(["os.system", None, ["true"], {}])},
+        {"data": b"\xff\xfe\x00"},
+        {"data": "[" * 100_000},
+        {"data": ""},
+        *({"data": json.dumps(["serve", None, [], {}]), name: value} for name, value in UNREADABLE.items()),
+    ],
+    ids=lambda fields: str(fields)[:60],
+)
+def test_a_job_of_a_stranger_ends_no_worker_and_leaves_no_traceback(redis, work, capfd, fields):
+    plant(redis, **fields)
+    plant(redis, data=json.dumps(["serve", None, [], {}]))
+
+    assert "main" in work()
+
+    said = capfd.readouterr()
+    assert "Traceback" not in said.err + said.out
+    assert not [key for key in redis.keys("rq:*") if b":job:" in key or b"failed" in key]
+    assert redis.llen(queue_key("main")) == 0
+
+
+def test_of_a_job_of_a_stranger_one_line_is_written(redis, work):
+    plant(redis, data=json.dumps(["os.system", None, ["\x1b[2J"], {}]))
+
+    with capture_logs() as lines:
+        work()
+
+    assert [line for line in lines if line["event"] == "job.foreign"] == [
+        {"event": "job.foreign", "log_level": "warning", "portal": "main"}
+    ]
 
 
 def test_arguments_that_a_stranger_gives_are_not_taken(redis, work):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from urllib.parse import quote, quote_plus
 
 import pytest
 
-from relay.web.presenters.masking import Masking
+from relay.web.presenters.masking import MOST_KNOWN, Masking
 from tests.support.folders import WEB_SECRETS
 from tests.support.senders import dump, website
 from tests.watching.conftest import SAME, enter
@@ -15,6 +16,7 @@ from tests.watching.conftest import SAME, enter
 READ, METRICS = "read-token-of-the-test", "metrics-token-of-the-test"
 EMAIL, PHONE, NAME = "ivan.petrov@example.com", "+7 916 123-45-67", "Иван Петров"
 SECRETS = ["ivan.petrov", "ivan%2Epetrov", "123-45", "9161234567", NAME, quote(NAME), quote_plus(NAME), "Pencil"]
+ORDINARY = "a@b, \u00ab\u0414\u0430\u00bb 5\u00a0000 \u2014 \u044d\u0442\u043e&nbsp;& \u0415"
 SHADE = Masking(names=frozenset({"name"}), known=frozenset({NAME, "Smith & Söhne"}))
 
 
@@ -75,6 +77,70 @@ def test_percent_signs_without_end_do_not_keep_the_masking_busy(monkeypatch, pie
     getattr(SHADE, method)(text)
 
     assert sum(read) <= 6 * len(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("ivan&#64;example.com ivan&#x40;example.com", "i•••@e•••.com i•••@e•••.com"),
+        ("ivan&commat;example.com ivan&amp;#064;example.com", "i•••@e•••.com i•••@e•••.com"),
+        ("ivan\\u0040example.com", "i•••@e•••.com"),
+        ("ivan\N{FULLWIDTH COMMERCIAL AT}example.com", "i•••@e•••.com"),
+        ("iv\N{SOFT HYPHEN}an\u200b@\u2060example.com", "i•••@e•••.com"),
+        ("\U0001d422van@example.com", "i•••@e•••.com"),
+        ("ivan@[192.0.2.1] ivan@[2001:db8::1]", "i•••@••• i•••@•••"),
+        ("ivan@localhost", "i•••@•••"),
+        ("8\u2011916\u2011123\u201145\u201167", "8•••67"),
+        ("+7\u2009916\u202f123\u00a045\u300067", "+7•••67"),
+        ("+7_916_123_45_67", "+7•••67"),
+        ("\N{FULLWIDTH PLUS SIGN}" + "".join(chr(0xFF10 + int(digit)) for digit in "79161234567"), "+7•••67"),
+        ("+" + "".join(chr(0x660 + int(digit)) for digit in "79161234567"), "+7•••67"),
+        ("8 916 123 45 67 8 916 123 45 68", "8•••68"),
+        ("8-916-123-45-67 89161234568 / 89161234569", "8•••67 8•••68 / 8•••69"),
+        ("4111 1111 1111 1111", "4•••11"),
+        ("1760000000 1760000000123 2026-06-01 2026-06-02", "1760000000 1760000000123 2026-06-01 2026-06-02"),
+        ("12345678901234567890", "12345678901234567890"),
+        (ORDINARY, ORDINARY),
+        ("&#" + "9" * 6000 + ";", "&#" + "9" * 6000 + ";"),
+    ],
+)
+def test_an_odd_spelling_does_not_take_the_mask_off(text, shown):
+    assert Masking().text(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("known", "text", "shown"),
+    [
+        ("Lindqvist", "LINDQVIST, lindqvist's", "L•••, l•••'s"),
+        ("Ada  Lindqvist", "Ada Lindqvist / LINDQVIST, ADA / ada_lindqvist", "A••• / L••• / a•••"),
+        ("Anna-Lena Berg", "Berg Anna Lena; Anna, a lena", "B•••; Anna, a lena"),
+        ("O'Neil", "O&#39;Neil O\N{RIGHT SINGLE QUOTATION MARK}NEIL", "O••• O•••"),
+        ("O&#39;Neil", "O'Neil", "O•••"),
+        ("Iv\u200banov", "IVANOV", "I•••"),
+        (
+            "one two three four five",
+            "ONE TWO THREE FOUR FIVE; five four three two one",
+            "O•••; five four three two one",
+        ),
+        ("İbrahim", "İBRAHIM aber İ", "İ••• aber İ"),
+        ("Li", "LI lies", "LI lies"),
+        ("---!", "----!", "--•••"),
+    ],
+)
+def test_what_a_rule_marks_is_masked_in_any_case_and_order(known, text, shown):
+    assert Masking(known=frozenset({known})).text(text) == shown
+
+
+@pytest.mark.parametrize(
+    "piece", ["Ada ", "Ada Lindqvist ", "\u200b", "&#64;", "\\u0040", "й ", "1 ", "1/", "1_", "a@\u200b"]
+)
+def test_odd_spellings_without_end_do_not_keep_the_masking_busy(piece):
+    known = frozenset(f"Ada Lindqvist {number}" for number in range(MOST_KNOWN))
+    began = time.thread_time()
+
+    Masking(known=known).text(piece * (200_000 // len(piece)))
+
+    assert time.thread_time() - began < 2
 
 
 def test_exports_do_not_tell_what_stands_in_a_header(app, event_id):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.configuration.settings import Settings, read_secret
+from relay.configuration.settings import Settings, names_a_record, read_secret
 from relay.core.errors import ConfigError
 
 WEB = ("RELAY_API_TOKEN", "RELAY_DASHBOARD_PASSWORD", "RELAY_SECRET_KEY")
@@ -79,7 +79,7 @@ def test_the_record_is_reached_by_an_address_of_any_known_scheme(environ, url):
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("REDIS_URL", "", "REDIS_URL is not set"),
+        ("REDIS_URL", "", "REDIS_URL is not set (nor REDIS_URL_FILE)"),
         ("REDIS_URL", "127.0.0.1:6379", "REDIS_URL has an unknown scheme"),
         ("REDIS_URL", "http://127.0.0.1", "REDIS_URL has an unknown scheme"),
         ("RELAY_CONFIG", "no/such/folder", "expected a folder that exists"),
@@ -180,3 +180,16 @@ def test_no_secret_is_in_the_text_of_a_mistake(environ):
 def test_an_unset_secret_is_none():
     assert read_secret({}, "X") is None
     assert read_secret({"X": ""}, "X") is None
+
+
+def test_the_address_of_the_record_may_be_a_file_for_it_may_hold_a_password(tmp_path):
+    file = tmp_path / "url"
+    file.write_text("redis://web:secret@redis:6379/0\n", "utf-8")
+    environ = {"REDIS_URL_FILE": str(file), "RELAY_CONFIG": str(tmp_path)}
+
+    assert Settings.from_environment(environ).redis_url == "redis://web:secret@redis:6379/0"
+    assert names_a_record(environ)
+    assert not names_a_record({"RELAY_CONFIG": "config"})
+    with pytest.raises(ConfigError, match="REDIS_URL and REDIS_URL_FILE are both set") as caught:
+        Settings.from_environment(environ | {"REDIS_URL": "redis://a"})
+    assert len(caught.value.mistakes) == 2

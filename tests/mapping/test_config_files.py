@@ -27,7 +27,7 @@ def mistakes(path: Path) -> list[str]:
         ("portals:\n  ? [a]\n  : b\n", ":2: a key is not a word"),
         ("portals:\n  main: *nobody\n", ":2: not valid YAML: found undefined alias"),
         ("a: 1\n---\nb: 1\n", ":2: not valid YAML"),
-        ("[" * 5000, ": not valid YAML"),
+        ("[" * 5000, ":1: not valid YAML: more than 32 levels"),
         ("\x00", ": not valid YAML"),
         ("", ":1: missing: expected a map"),
         ("- 1", ":1: found a list, expected a map"),

@@ -50,8 +50,8 @@ def test_web_and_workers_wait_for_as_many_replicas_as_the_primary_needs(compose:
     waited = {variables(compose, service)["RELAY_REPLICAS"] for service in ("web", "worker")}
     command = compose["services"]["redis"]["command"]
     assert waited == {command[command.index("--min-replicas-to-write") + 1]}
-    (url,) = re.findall(r"REDIS_URL=(\S+)", (ROOT / "docker-compose.yml").read_text("utf-8"))
-    hosts, service = re.fullmatch(r"redis\+sentinel://(.+)/(\w+)/0", url).groups()  # type: ignore[union-attr]
+    (url,) = re.findall(r"#\s+(redis\+sentinel://\S+)", (ROOT / "docker-compose.yml").read_text("utf-8"))
+    hosts, service = re.fullmatch(r"redis\+sentinel://USER:PASSWORD@(.+)/(\w+)/0", url).groups()  # type: ignore[union-attr]
     assert [host.partition(":")[0] for host in hosts.split(",")] == list(SENTINELS)
     assert f"sentinel monitor {service} redis 6379 2" in (ROOT / "config" / "redis" / "sentinel.conf").read_text(
         "utf-8"
@@ -74,6 +74,17 @@ def test_the_worker_gets_no_senders_secret_and_no_key_to_the_dashboard(compose: 
     foreign = ("SOURCE_", "RELAY_DASHBOARD", "RELAY_SECRET", "RELAY_API")
     assert not [name for name in variables(compose, "worker") if name.startswith(foreign)]
     assert not [name for name in compose["services"]["worker"]["secrets"] if name.upper().startswith(foreign)]
+
+
+def test_the_record_has_users_and_the_web_process_knows_only_its_own(compose: dict[str, Any]) -> None:
+    for name in ("redis", "replica"):
+        assert "/etc/relay/redis/start.sh" in str(compose["services"][name]["command"])
+        assert set(compose["services"][name]["secrets"]) >= {"redis_url_web", "redis_url_worker"}
+    for name in SENTINELS:
+        assert "auth-user main replica" in str(compose["services"][name]["command"])
+    own = {name: [one for one in compose["services"][name]["secrets"] if one.startswith("redis")] for name in OURS[:2]}
+    assert own == {"web": ["redis_url_web"], "worker": ["redis_url_worker"]}
+    assert not [name for service in OURS for name in variables(compose, service) if name == "REDIS_URL"]
 
 
 def test_the_sandbox_gets_no_secret_at_all(compose: dict[str, Any]) -> None:

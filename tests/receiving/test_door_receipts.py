@@ -65,14 +65,14 @@ def test_a_repeat_gets_the_first_receipt_and_says_so(client, record):
     assert record.event(first.get_json()["event_id"]).duplicates == 1
 
 
-def test_githubs_redelivery_is_a_repeat_by_its_header(client):
-    body = dump({"action": "opened", "issue": {"number": 3, "title": "t"}})
+def test_githubs_redelivery_is_a_repeat_by_its_header_and_by_what_is_signed(client):
+    first, other = (dump({"action": "opened", "issue": {"number": 3, "title": title}}) for title in "tu")
     receipts = [
         client.post("/hooks/github", data=body, headers=github(body, "issues", delivery)).get_json()
-        for delivery in ("d-1", "d-1", "d-2")
+        for body, delivery in ((first, "d-1"), (first, "d-1"), (other, "d-1"), (first, "d-2"), (other, "d-2"))
     ]
 
-    assert [receipt["duplicate"] for receipt in receipts] == [False, True, False]
+    assert [receipt["duplicate"] for receipt in receipts] == [False, True, True, True, False]
 
 
 @pytest.mark.parametrize("body", [SEED, {**SEED, "submission_id": ""}, {**SEED, "submission_id": None}])

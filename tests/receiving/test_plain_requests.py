@@ -162,7 +162,7 @@ class NoGunicorn:
 
     served = 0
 
-    def begin_request(self):
+    def begin_request(self, _connection):
         self.served += 1
         return self.served == 2
 

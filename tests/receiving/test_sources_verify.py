@@ -219,7 +219,7 @@ def test_an_open_source_believes_everyone(tmp_path: Path) -> None:
 
 def test_only_verify_makes_a_verified() -> None:
     with pytest.raises(TypeError):
-        Verified("one", Webhook(), {}, "", object())
+        Verified("one", Webhook(), {}, "", b"", None, object())
 
 
 def test_secrets_never_stay_with_the_event_and_never_show(tmp_path: Path) -> None:

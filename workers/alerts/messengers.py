@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import smtplib
+import socket
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,15 +22,17 @@ from functools import partial
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-import requests
-
 from relay.configuration.alerts import Alerting, Chat, Hook, Mail
 from relay.core.errors import ConfigError, Mistake, RelayError
 from relay.core.ids import iso
 from workers.alerts.news import News
+from workers.http.deadline import DEADLINES, Deadline
+from workers.http.exchange import Bounds, ExchangeError, Line
 from workers.portal.client import PacedClient
 
 TIMEOUT_S = 10.0
+"""How long a receiver, or a mail server, may take in all. What it answers is not read, but for its status."""
+BOUNDS = Bounds(connect_s=TIMEOUT_S, read_s=TIMEOUT_S, whole_s=TIMEOUT_S, most=64_000)
 CHAT_METHOD = "im.message.add"
 LONGEST_CHAT = 10_000
 
@@ -116,12 +119,15 @@ def post(hook: Hook, message: Message) -> None:
         "webhook-timestamp": stamp,
         "webhook-signature": f"v1,{sign(hook.secret, message.id, stamp, body)}",
     }
+    line = Line()
     try:
-        answer = requests.post(hook.url, data=body, headers=headers, timeout=TIMEOUT_S, allow_redirects=False)
-    except requests.RequestException as error:
+        reply = line.post(hook.url, body, headers, BOUNDS)
+    except ExchangeError as error:
         raise UnsentError(type(error).__name__) from None
-    if not 200 <= answer.status_code < 300:
-        raise UnsentError(f"HTTP {answer.status_code}")
+    finally:
+        line.close()
+    if not 200 <= reply.status < 300:
+        raise UnsentError(f"HTTP {reply.status}")
 
 
 def sign(secret: str, message_id: str, stamp: str, body: bytes) -> str:
@@ -144,7 +150,7 @@ def write(mail: Mail, message: Message) -> None:
     letter["Auto-Submitted"] = "auto-generated"
     letter.set_content(message.text + "\n")
     try:
-        with _connect(mail) as server:
+        with DEADLINES.within(TIMEOUT_S) as deadline, _connect(mail, deadline) as server:
             if mail.user and mail.password:
                 server.login(mail.user, mail.password)
             server.send_message(letter)
@@ -169,13 +175,38 @@ def _wire(key: str, text: str) -> dict[str, str]:
     return {"kind": kind, "subject": subject, "text": text}
 
 
-def _connect(mail: Mail) -> smtplib.SMTP:
-    if mail.security == "tls":
-        return smtplib.SMTP_SSL(mail.host, mail.port, timeout=TIMEOUT_S, context=ssl.create_default_context())
-    server = smtplib.SMTP(mail.host, mail.port, timeout=TIMEOUT_S)
+def _connect(mail: Mail, deadline: Deadline) -> smtplib.SMTP:
+    server = _MailLine(mail, deadline)
     if mail.security == "starttls":
         server.starttls(context=ssl.create_default_context())
     return server
+
+
+class _MailLine(smtplib.SMTP):
+    """A connection to a mail server that ends when its time is over."""
+
+    twin: socket.socket | None = None
+
+    def __init__(self, mail: Mail, deadline: Deadline) -> None:
+        self._deadline = deadline
+        self._context = ssl.create_default_context() if mail.security == "tls" else None
+        try:
+            super().__init__(mail.host, mail.port, timeout=TIMEOUT_S)
+        except BaseException:
+            self.close()
+            raise
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        """Called by smtplib to connect."""
+        connected: socket.socket = super()._get_socket(host, port, timeout)  # type: ignore[misc] # not in its stubs
+        self.twin = connected.dup()  # TLS takes the first handle
+        self._deadline.watch(self.twin)
+        return connected if self._context is None else self._context.wrap_socket(connected, server_hostname=host)
+
+    def close(self) -> None:
+        super().close()
+        if self.twin:
+            self.twin.close()
 
 
 def _unfit(hook: Hook) -> str | None:

@@ -37,10 +37,9 @@ log = get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Watchman:
-    """Looks at all portals, and tells the channels.
+    """Looks at all portals, and tells the channels, one after the other.
 
-    link: the dashboard's address, for the messages. lease: what one process at a time has for these channels; chats
-    have another one for each portal, because not every host has the portal's credential.
+    link: the dashboard's address, for the messages. lease: what one process at a time has for these channels.
     """
 
     store: Store

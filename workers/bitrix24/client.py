@@ -1,22 +1,19 @@
 """One HTTP call to one portal, on a pooled connection. Makes no second try and follows no redirect by itself.
 
-The address holds the credential (docs: local-integrations/local-webhooks.md), so no exception of requests leaves this
-module: their texts quote the address.
+What a portal answers is anything: it is as large as it likes, as slow, and no JSON, or JSON that says what none should.
 """
 
 from __future__ import annotations
 
 import json
-import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import requests
-from requests.adapters import HTTPAdapter
-
 from relay.core.ids import utc_now
 from workers.bitrix24.answers import Answer, Fault
+from workers.http.exchange import Bounds, CutError, LateError, Line, Reply
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 65.0
@@ -24,10 +21,12 @@ READ_TIMEOUT_S = 65.0
 IDLE_S = 15.0
 """A connection idle for longer is not used again: the other side may have closed it, and a call that dies on a
 closed connection would look as if it may have been executed."""
-DESCRIPTION_KEPT = 1_000
-
-# urllib3 logs whole addresses: every call at DEBUG, and an answer with a broken header as a warning.
-logging.getLogger("urllib3").setLevel(logging.CRITICAL)
+MOST = 8_000_000
+"""Bytes of an answer, unpacked: fifty lists of fifty rows are some two. As JSON it may take twenty times as much."""
+CODE_KEPT, DESCRIPTION_KEPT = 200, 1_000
+LATEST_S = 10**10
+"""In seconds since 1970: the year 2286."""
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class Client:
@@ -40,8 +39,8 @@ class Client:
     def __init__(self, base_url: str, token: str | None = None, read_timeout_s: float = READ_TIMEOUT_S) -> None:
         self._base_url = base_url.rstrip("/") + "/"
         self._token = token
-        self._read_timeout_s = read_timeout_s
-        self._session = _new_session()
+        self._bounds = Bounds(CONNECT_TIMEOUT_S, read_timeout_s, CONNECT_TIMEOUT_S + read_timeout_s, MOST)
+        self._line = Line()
         self._last_used = time.monotonic()
 
     def __repr__(self) -> str:
@@ -55,29 +54,23 @@ class Client:
         body = _Body(json.dumps(parameters, ensure_ascii=False).encode(), not_after)
         at, started = utc_now(), time.monotonic()
         if started - self._last_used > IDLE_S:
-            self._session.close()
+            self._line.close()
         try:
-            response = self._session.post(
-                self._base_url + method,
-                data=body,
-                headers=self._headers(),
-                timeout=(CONNECT_TIMEOUT_S, self._read_timeout_s),
-                allow_redirects=False,
-            )
-        except requests.Timeout:
+            reply = self._line.post(self._base_url + method, body, self._headers(), self._bounds)
+        except LateError:
             return Answer(at, _since(started), fault=Fault.TIMED_OUT if body.is_begun else body.fault)
-        except (requests.RequestException, OSError):
+        except CutError:
             return Answer(at, _since(started), fault=Fault.CUT if body.is_begun else body.fault)
         finally:
             self._last_used = time.monotonic()
-        return _read(response, at, _since(started))
+        return _read(reply, at, _since(started))
 
     def close(self) -> None:
-        """Close the pooled connections."""
-        self._session.close()
+        """Close the pooled connection."""
+        self._line.close()
 
     def _headers(self) -> dict[str, str]:
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "gzip"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         return headers
@@ -108,28 +101,26 @@ class _Body:
         yield self._content
 
 
-def _new_session() -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False  # a .netrc or a proxy variable must not redirect a credential
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
-
-
 def _since(started: float) -> int:
     return round((time.monotonic() - started) * 1000)
 
 
-def _read(response: requests.Response, at: Any, duration_ms: int) -> Answer:
-    location = response.headers.get("Location") if response.is_redirect else None
+def _read(reply: Reply, at: Any, duration_ms: int) -> Answer:
+    payload = _payload_of(reply.content)
+    if payload is None:
+        return Answer(at, duration_ms, reply.status, fault=Fault.UNREADABLE, location=reply.location)
+    return answer_from_payload(payload, at, duration_ms, reply.status, reply.location)
+
+
+def _payload_of(content: bytes | None) -> dict[str, Any] | None:
+    """The JSON map that an answer is; None where it is none, or where nobody could write down what it says."""
     try:
-        payload = json.loads(response.content)
-    except ValueError:
-        payload = None
-    if not isinstance(payload, dict):
-        return Answer(at, duration_ms, response.status_code, fault=Fault.UNREADABLE, location=location)
-    return answer_from_payload(payload, at, duration_ms, response.status_code, location)
+        payload = json.loads(content or b"")
+        if content and _HALF.search(content):
+            json.dumps(payload, ensure_ascii=False).encode()  # half a surrogate pair fits into no record and no log
+    except (ValueError, RecursionError):
+        return None
+    return payload if isinstance(payload, dict) else None
 
 
 def answer_from_payload(
@@ -137,16 +128,28 @@ def answer_from_payload(
 ) -> Answer:
     """An Answer from the JSON of a portal. An `error` key makes it an error, whatever the status."""
     has_error = "error" in payload
-    described = str(payload.get("error_description") or "")[:DESCRIPTION_KEPT]
-    timing = payload.get("time")
+    described = _text(payload.get("error_description") or "")[:DESCRIPTION_KEPT]
     return Answer(
         at,
         duration_ms,
         status,
         result=None if has_error else payload.get("result"),
-        code=str(payload["error"]) if has_error else None,
+        code=_text(payload["error"])[:CODE_KEPT] if has_error else None,
         description=described or None,
-        time=timing if isinstance(timing, dict) else {},
+        time=_times_in(payload.get("time")),
         location=location,
         payload=payload,
     )
+
+
+def _text(value: Any) -> str:
+    try:
+        return str(value)
+    except RecursionError:
+        return ""
+
+
+def _times_in(timing: Any) -> dict[str, float]:
+    """The numbers in a `time` block that are times: NaN is none, nor is what no clock shows."""
+    entries = timing.items() if isinstance(timing, dict) else ()
+    return {name: value for name, value in entries if type(value) in (int, float) and 0 <= value < LATEST_S}

@@ -6,14 +6,18 @@ of addresses; the documentation shows GET, the vendor's JavaScript SDK posts (pa
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeGuard
+from urllib.parse import urlencode
 
-import requests
+from workers.http.exchange import Bounds, ExchangeError, Line
 
 TOKEN_PATH = "/oauth/token/"  # noqa: S105 - a path
-TIMEOUT_S = (5.0, 20.0)
+HEADERS = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+BOUNDS = Bounds(connect_s=5.0, read_s=20.0, whole_s=25.0, most=100_000)
+LONGEST = 4_096
 DEFAULT_SERVER = "https://oauth.bitrix.info"
 
 
@@ -53,25 +57,34 @@ def refresh(tokens: Tokens, client_id: str, client_secret: str) -> Refreshed:
         "client_secret": client_secret,
         "refresh_token": tokens.refresh,
     }
+    line = Line()
     try:
-        with requests.Session() as session:
-            session.trust_env = False  # a .netrc or a proxy variable must not redirect a credential
-            response = session.post(tokens.server + TOKEN_PATH, data=form, timeout=TIMEOUT_S, allow_redirects=False)
-            answer = response.json()
-    except (requests.RequestException, ValueError):
+        reply = line.post(tokens.server + TOKEN_PATH, urlencode(form).encode(), HEADERS, BOUNDS)
+        answer = json.loads(reply.content or b"")
+    except (ExchangeError, ValueError, RecursionError):
         return Refreshed(fault=RefreshFault.LATER, word="no_answer")
-    if response.status_code >= 500 or not isinstance(answer, dict):
-        return Refreshed(fault=RefreshFault.LATER, word=f"http_{response.status_code}")
+    finally:
+        line.close()
+    if reply.status >= 500 or not isinstance(answer, dict):
+        return Refreshed(fault=RefreshFault.LATER, word=f"http_{reply.status}")
     # `wrong_client` comes with 200, so the status is not asked.
-    if "error" in answer or not answer.get("access_token") or not answer.get("refresh_token"):
-        return Refreshed(fault=RefreshFault.OVER, word=str(answer.get("error") or "no_token")[:80])
+    pair = answer.get("access_token"), answer.get("refresh_token")
+    if "error" in answer or not all(map(_is_word, pair)):
+        word = answer.get("error")
+        return Refreshed(fault=RefreshFault.OVER, word=word[:80] if _is_word(word) else "no_token")
     return Refreshed(_tokens(answer, tokens))
 
 
 def _tokens(answer: dict[str, Any], old: Tokens) -> Tokens:
+    endpoint = answer.get("client_endpoint")
     return Tokens(
         access=str(answer["access_token"]),
         refresh=str(answer["refresh_token"]),
-        endpoint=str(answer.get("client_endpoint") or old.endpoint),
+        endpoint=endpoint if _is_word(endpoint) else old.endpoint,
         server=old.server,
     )
+
+
+def _is_word(text: Any) -> TypeGuard[str]:
+    """Whether it can be a token, a code or an address: a header takes no other, and nor does a log."""
+    return isinstance(text, str) and 0 < len(text) <= LONGEST and text.isascii() and text.isprintable()

@@ -14,6 +14,9 @@ from enum import StrEnum
 from relay.core.lifecycle import Verdict
 from workers.bitrix24.answers import Answer, Fault
 
+LONGEST_ID = 200
+"""Characters of the id of a workflow: a portal's own have 23."""
+
 
 class Remedy(StrEnum):
     """What else an answer asks for, beside its verdict."""
@@ -141,7 +144,7 @@ def judge(answer: Answer) -> Judgement:
     """The verdict on an answer to `bizproc.workflow.start`, single or one command of a batch. Pure."""
     if failure := judge_failure(answer, TABLE):
         return failure
-    if answer.code is None and isinstance(answer.result, str) and answer.result:
+    if answer.code is None and isinstance(answer.result, str) and 0 < len(answer.result) <= LONGEST_ID:
         return Judgement(Verdict.STARTED, "started", workflow_id=answer.result)
     return UNKNOWN
 

@@ -14,6 +14,7 @@ from relay.core.drift import Drift
 from relay.core.errors import RecordUnavailableError
 from relay.core.requirements import Requirement
 from relay.core.telemetry import get_logger
+from relay.core.threads import where_of
 from workers.checks.drift import find_drift, read_templates
 from workers.checks.step_drift import find_missing_scopes, find_step_drift
 from workers.portal.client import PacedClient
@@ -27,19 +28,35 @@ log = get_logger()
 
 
 def run_watch(contexts: Sequence[Context], stop: threading.Event) -> None:
-    """Check soon after the start and after a change, then hourly. contexts: may be others each time."""
+    """Check soon after the start and after a change, then hourly, each portal by itself.
+
+    contexts: may be others each time.
+    """
     checked: dict[str, tuple[Context, str, datetime]] = {}
+    looking: dict[str, threading.Thread] = {}
     while not stop.wait(LOOK_S):
         for context in tuple(contexts):
             name, now = context.portal.name, context.clock()
+            if name in looking and looking[name].is_alive():
+                continue
             try:
                 digest = context.store.rules_digest() or ""
-                before, of_rules, at = checked.get(name, (None, "", now))
-                if before is not context or of_rules != digest or now - at >= EVERY:
-                    checked[name] = context, digest, now
-                    check(context)
             except RecordUnavailableError as error:
                 log.warning("drift.unchecked", portal=name, reason=str(error))
+                continue
+            before, of_rules, at = checked.get(name, (None, "", now))
+            if before is not context or of_rules != digest or now - at >= EVERY:
+                checked[name] = context, digest, now
+                # A portal that answers slowly keeps its own thread, and no other portal.
+                looking[name] = threading.Thread(target=_check, args=(context,), name=f"watch-{name}", daemon=True)
+                looking[name].start()
+
+
+def _check(context: Context) -> None:
+    try:
+        check(context)
+    except Exception as error:  # noqa: BLE001 - whatever it is, without its values
+        log.warning("drift.unchecked", portal=context.portal.name, kind=type(error).__name__, where=where_of(error))
 
 
 def check(context: Context) -> list[Drift]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.webhook import Webhook
 
@@ -29,7 +30,7 @@ class OwnJob(Job):
         """Whether it names a function of ours. What a stranger has written may not even be a job."""
         try:
             return self.func_name in self.table
-        except Exception:  # noqa: BLE001 - RQ says what is wrong with it, when it is run
+        except Exception:  # noqa: BLE001 - whatever is wrong with it
             return False
 
     @property
@@ -41,8 +42,16 @@ class OwnJob(Job):
         return lambda *_args, **_kwargs: serve()
 
     def restore(self, raw_data: dict[bytes, bytes]) -> Any:
-        """Read the job as RQ does, without what would be imported or called beside the function."""
-        restored = super().restore(raw_data)
+        """Read the job as RQ does, without what would be imported or called beside the function.
+
+        One that RQ cannot read, at which a worker would end, names no function.
+        """
+        try:
+            restored = super().restore(raw_data)
+        except NoSuchJobError:
+            raise
+        except Exception:  # noqa: BLE001 - whatever stands there
+            restored = super().restore({b"data": b""})
         self._success_callback_name = self._failure_callback_name = self._stopped_callback_name = None
         self.webhooks: list[Webhook] = []
         return restored

@@ -85,14 +85,19 @@ class PortalWorker(SimpleWorker):
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Begin the shift that a job calls for. Which portal it is about, its queue says: a job may be anybody's.
 
-        The books that RQ keeps of a job cost twenty round trips. They are kept of those that fail: a person reads them.
+        One that is none of ours is thrown away. The books that RQ keeps of a job cost twenty round trips. They are kept
+        of those that fail: a person reads them.
         """
         self.called = portal_of(queue.name)
-        if not (isinstance(job, OwnJob) and job.is_ours and self.shifts.may_begin(self.called)):
+        is_ours = isinstance(job, OwnJob) and job.is_ours
+        if is_ours and not self.shifts.may_begin(self.called):
             super().execute_job(job, queue)
             return
         self._state = WorkerStatus.BUSY  # a signal waits until the job is gone
-        self.shifts.begin(self.called)
+        if is_ours:
+            self.shifts.begin(self.called)
+        else:  # nothing of it is repeated: anything may stand there
+            log.warning("job.foreign", portal=self.called)
         with self.connection.pipeline(transaction=False) as pipeline:
             pipeline.lrem(queue.intermediate_queue_key, 1, job.id)
             pipeline.delete(job.key)

@@ -17,7 +17,7 @@ from workers.bitrix24.answers import Answer, Fault
 from workers.bitrix24.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Client
 from workers.bitrix24.oauth import RefreshFault, Tokens
 from workers.bitrix24.verdicts import Remedy, judge
-from workers.portal.credentials import Address, is_loopback, is_safe_url
+from workers.portal.credentials import Address, may_inherit
 from workers.portal.limiter import Limiter
 from workers.portal.pace import Pace
 from workers.portal.tokens import TokenStore
@@ -77,12 +77,13 @@ class PacedClient:
     def _connect(self) -> None:
         """Take up what is known: the host the portal has moved to, the tokens in force."""
         self._is_fresh = True
-        host = self._pace.read().host
         if self._tokens:
             self._pair = self._tokens.current()
-            self._base_url = self._pair.endpoint or self._base_url
-        if host:
-            self._base_url = _with_host(self._base_url, host)
+        # Whoever can write to the record must not be able to name the host that gets the credential.
+        for known in (self._pace.read().host, self._pair.endpoint if self._pair else None):
+            if known and may_inherit(known, self._address.base_url):
+                self._base_url = _with_host(self._address.base_url, known)
+                break
         self._open_client()
 
     def _open_client(self) -> None:
@@ -106,11 +107,11 @@ class PacedClient:
         return self._client.call(method, parameters, not_after)
 
     def _move_to(self, location: str | None) -> bool:
-        """Follow a portal that was renamed, if the new place is as safe as the old and answers as a portal does."""
-        parts = urlsplit(location or "")
-        if not is_safe_url(location or "") or not _is_related(parts.hostname, urlsplit(self._base_url).hostname):
+        """Follow a portal that was renamed, if the new place may have its credential and answers as a portal does."""
+        if not location or not may_inherit(location, self._address.base_url):
             return False
-        moved = urlunsplit((parts.scheme, parts.netloc, urlsplit(self._base_url).path, "", ""))
+        parts = urlsplit(location)
+        moved = _with_host(self._base_url, location)
         candidate = Client(moved, self._pair.access if self._pair else None)
         self._limiter.wait()
         answer = candidate.call("scope", {})
@@ -127,15 +128,3 @@ class PacedClient:
 def _with_host(url: str, host: str) -> str:
     new, old = urlsplit(host), urlsplit(url)
     return urlunsplit((new.scheme, new.netloc, old.path, "", ""))
-
-
-def _is_related(new: str | None, old: str | None) -> bool:
-    """Whether a host may inherit a credential: the same name but for its first label, or this machine for this machine.
-
-    A renamed portal keeps its domain. The last two labels would not do: bitrix24.com.br shares them with all of Brazil.
-    """
-    if is_loopback(old):
-        return is_loopback(new)
-    domain = (old or "").split(".")[1:]
-    is_address = domain[-1:] and domain[-1].isdigit()
-    return new == old or (len(domain) > 1 and not is_address and (new or "").split(".")[1:] == domain)

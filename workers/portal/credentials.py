@@ -19,6 +19,8 @@ from relay.configuration.settings import read_secret
 from relay.core.errors import ConfigError, Mistake
 from workers.bitrix24.oauth import DEFAULT_SERVER, Tokens
 
+CLOUD = re.compile(r"[a-z0-9-]{1,63}\.(bitrix24\.[a-z]{2,3}(?:\.[a-z]{2})?)")
+"""A portal in Bitrix24's cloud, and the domain that it has its name in: bitrix24.com, bitrix24.com.br."""
 WEBHOOK_PATH = re.compile(r"/rest/(\d+)/[^/]+/?")
 APP_VARIABLES = ("CLIENT_ID", "CLIENT_SECRET", "ACCESS_TOKEN", "REFRESH_TOKEN")
 
@@ -84,6 +86,27 @@ def is_safe_url(url: str) -> bool:
     return bool(parts.hostname) and (
         parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
     )
+
+
+def may_inherit(url: str, base_url: str) -> bool:
+    """Whether the credential of an address may travel to another one: to the same host and port, or to another name in
+    the same domain of Bitrix24's cloud, which renames portals.
+
+    Of no other domain is it known who may take a name in it: nobody's neighbour is trusted (`co.uk` is a domain, too).
+    base_url: as the environment says it, never as the record does.
+    """
+    try:
+        new, old = urlsplit(url), urlsplit(base_url)
+        ports = new.port, old.port
+    except ValueError:
+        return False
+    if "@" in new.netloc or not new.hostname:
+        return False
+    if (new.scheme, new.hostname, ports[0]) == (old.scheme, old.hostname, ports[1]):
+        return True
+    domain = CLOUD.fullmatch(old.hostname or "")
+    is_sibling = domain and (found := CLOUD.fullmatch(new.hostname or "")) and found[1] == domain[1]
+    return bool(is_sibling) and new.scheme == old.scheme == "https" and {*ports} <= {None, 443}
 
 
 def is_loopback(host: str | None) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 from relay.core.telemetry import get_logger
@@ -30,9 +31,14 @@ class TokenStore:
         self._app = app
 
     def current(self) -> Tokens:
-        """The pair in force: the newest that was saved, else the environment's."""
-        kept = self._kept.tokens()
-        return Tokens(**kept) if kept else self._app.first
+        """The pair in force: the newest that was saved, else the environment's.
+
+        The OAuth server gets the application's secret: it is the environment's, whatever the record says.
+        """
+        kept, first = self._kept.tokens(), self._app.first
+        if not kept.get("access") or not kept.get("refresh"):
+            return first
+        return replace(first, access=kept["access"], refresh=kept["refresh"], endpoint=kept.get("endpoint", ""))
 
     def renew(self, stale: Tokens) -> Refreshed:
         """A pair newer than `stale`: another worker's, or one that we fetch."""
@@ -58,4 +64,4 @@ class TokenStore:
         return answer
 
     def _save(self, tokens: Tokens) -> None:
-        self._kept.keep_tokens({name: getattr(tokens, name) for name in ("access", "refresh", "endpoint", "server")})
+        self._kept.keep_tokens({name: getattr(tokens, name) for name in ("access", "refresh", "endpoint")})

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
+from relay.core.errors import NotVerifiedError, UnreadableError
 from relay.core.phrases import Phrase, phrase
+from relay.sources.parsers import JSON, UNNAMED, kind_of, read_json
 from relay.sources.proof.places import as_sent
 from relay.sources.proof.signatures import SignatureVerifier, encode
 from relay.sources.proof.signed import Given
@@ -65,7 +67,13 @@ class HmacVerifier(DigestVerifier):
 
 @dataclass(frozen=True, slots=True)
 class HashVerifier(DigestVerifier):
-    """A plain digest over a text with {secret} in it, as HubSpot's first versions and Robokassa sign."""
+    """A plain digest over a text with {secret} in it, as HubSpot's first versions and Robokassa sign.
+
+    Whoever has seen one such digest can compute that of a longer text without the secret (length extension, RFC 6151,
+    section 1), unless the secret comes last: the old text, the padding of the hash, anything. The padding ends with the
+    length in bits, eight or sixteen bytes, and so holds a NUL: no text with one is believed. And a body has to be JSON,
+    for how it is to be read is signed by nobody.
+    """
 
     @property
     def words(self) -> Phrase:
@@ -79,6 +87,29 @@ class HashVerifier(DigestVerifier):
     def digests(self, reading: Reading, given: Given) -> list[bytes]:
         texts = [self.signed.write(reading, replace(given, secret=secret)) for secret in self.secrets]
         return [hashlib.new(self.algorithm, text, usedforsecurity=False).digest() for text in texts]
+
+    def is_right(self, candidates: Sequence[str], reading: Reading, given: Given) -> bool:
+        is_right = DigestVerifier.is_right(self, candidates, reading, given)
+        if is_right and self.signed.parts[-1].kind != "secret":
+            self._check_not_extended(reading, given)
+        return is_right
+
+    def _check_not_extended(self, reading: Reading, given: Given) -> None:
+        """Raises NotVerifiedError: body_unreadable."""
+        is_extended = b"\0" in self.signed.write(reading, given)
+        if not is_extended and "body" in self.signed.kinds:
+            kind = kind_of(reading.webhook.content_type)
+            is_extended = kind not in {JSON, UNNAMED} or not _is_json(reading.webhook.body)
+        if is_extended:
+            raise NotVerifiedError("body_unreadable")
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        read_json(body)
+    except UnreadableError:
+        return False
+    return True
 
 
 def read_key(secret: str, key: str) -> bytes:

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from relay.core.errors import NotVerifiedError
 from relay.sources.proof.places import Place
-from relay.sources.proof.verifier import Verifier, Way, counting
+from relay.sources.proof.verifier import Coverage, Verifier, Way, counting
 from relay.sources.reading import Reading
 
 
@@ -42,19 +42,20 @@ class Several:
         """Each way with one more secret. Raises ValueError where it cannot be one."""
         return Several.of(way.with_secret(secret) for way in self.ways)
 
-    def check(self, reading: Reading, now: datetime) -> None:
-        """Raises NotVerifiedError: of the way that was the nearest, or proof_missing."""
+    def check(self, reading: Reading, now: datetime) -> Coverage | None:
+        """What the first way that is right covers.
+
+        Raises NotVerifiedError: of the way that was the nearest, or proof_missing.
+        """
         group = self.deciding(reading)
         if not group:
             raise NotVerifiedError("proof_missing")
         reasons = []
         for way in group:
             try:
-                way.check(reading, now)
+                return way.check(reading, now)
             except NotVerifiedError as error:
                 reasons.append(error.reason)
-            else:
-                return
         raise NotVerifiedError(max(reasons, key=_nearness))
 
     def deciding(self, reading: Reading) -> Sequence[Way]:

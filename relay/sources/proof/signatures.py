@@ -21,7 +21,7 @@ from relay.core.phrases import Phrase
 from relay.sources.proof.clocks import Clock
 from relay.sources.proof.places import Place, as_sent
 from relay.sources.proof.signed import BODY, NOTHING, Given, Signed
-from relay.sources.proof.verifier import Way
+from relay.sources.proof.verifier import Coverage, Way
 from relay.sources.reading import Reading
 
 MOST_CANDIDATES = 16
@@ -73,8 +73,8 @@ class SignatureVerifier(ABC):
         """The same way with one more secret."""
         return replace(self, secrets=(*self.secrets, secret))
 
-    def check(self, reading: Reading, now: datetime) -> None:
-        """Raises NotVerifiedError with one of the reasons of this package."""
+    def check(self, reading: Reading, now: datetime) -> Coverage:
+        """What it covers. Raises NotVerifiedError with one of the reasons of this package."""
         found, stamp = self.split(self.place.given(reading) or "")
         if not found:
             raise NotVerifiedError("signature_missing")
@@ -85,6 +85,8 @@ class SignatureVerifier(ABC):
             self._check_digest(reading)
         if self.clock:
             self.clock.check(given.stamp, now)
+        # A time may be so far from ours in either direction.
+        return Coverage.of(self.signed.write(reading, given), 2 * self.clock.tolerance_s if self.clock else None)
 
     def split(self, text: str) -> tuple[list[str], str]:
         """The signatures that a text holds, and the timestamp where it holds one."""

@@ -7,7 +7,7 @@
 {url:decoded}   the same with %3A %2F %3F %40 %21 %24 %27 %28 %29 %2A %2C %3B decoded, as HubSpot signs it
                 (developers.hubspot.com/docs/api/webhooks/validating-requests)
 {fields}        of a urlencoded form each name with its value, sorted, as Twilio signs it
-                (www.twilio.com/docs/usage/webhooks/webhooks-security)
+                (www.twilio.com/docs/usage/webhooks/webhooks-security); a name that comes twice is refused
 {php_json}      the form as PHP's json_encode writes it, as WPForms signs it
 {field:PATH}    a value of the body          {header:NAME}, {query:NAME}   one of the request
 {sorted:PREFIX} `:name=value` of each field whose name begins so, sorted, as Robokassa signs it
@@ -121,8 +121,12 @@ def _path(text: str) -> Expression:
 
 
 def _fields(_part: Part, reading: Reading, _given: Given) -> bytes:
-    # A value that comes twice under one name is signed once, as Twilio's own libraries have it.
-    return b"".join(name + value for name, value in sorted(set(reading.fields)))
+    fields = reading.fields
+    if len({name for name, _ in fields}) < len(fields):
+        # Twilio's own libraries sign a value once that comes twice: anybody could add it again, and rules would see a
+        # list. No sender who signs so repeats a name.
+        raise UnreadableError("a name that comes twice")
+    return b"".join(name + value for name, value in sorted(fields))
 
 
 def _sorted(part: Part, reading: Reading, _given: Given) -> bytes:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import reduce
 from typing import Protocol
@@ -13,6 +14,22 @@ from relay.configuration.expressions import Expression
 from relay.core.phrases import Phrase, phrase
 from relay.sources.proof.places import Place
 from relay.sources.reading import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What a signature was found to cover. digest: of that text, and of nothing that stands around it in the request.
+
+    lasts_s: for how many seconds the same signature may be believed; None: for ever, as no time is signed.
+    """
+
+    digest: str = field(repr=False)
+    lasts_s: float | None
+
+    @classmethod
+    def of(cls, text: bytes, lasts_s: float | None) -> Coverage:
+        """Of a signed text, in which no secret may stand."""
+        return cls(hashlib.sha256(text).hexdigest(), lasts_s)
 
 
 class Verifier(Protocol):
@@ -26,8 +43,8 @@ class Verifier(Protocol):
     def reads_body(self) -> bool:
         """Whether the body has to be read, not only hashed, before the sender is proven."""
 
-    def check(self, reading: Reading, now: datetime) -> None:
-        """Raises NotVerifiedError."""
+    def check(self, reading: Reading, now: datetime) -> Coverage | None:
+        """What a signature covers; None where it was proven by something else. Raises NotVerifiedError."""
 
     def with_secret(self, secret: bytes) -> Verifier:
         """The same with one more secret. Raises ValueError where it cannot be one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +20,8 @@ OPERATING_LIMIT_S = 480.0
 """Operating time of one method in ten minutes (docs: limits.md); a refusal below it teaches a lower one."""
 OPERATING_RESERVE_S = 5.0
 """How far from the limit the last call is made: others may use the same credential."""
+
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?")
 
 TAKE, SLOW = Script.load("take"), Script.load("slow")
 
@@ -48,8 +51,8 @@ class Learned:
 
     @property
     def address(self) -> str | None:
-        """Where people open it in a browser: `https://HOST`."""
-        return self.host or self.site
+        """Where people open it in a browser: `https://HOST`. It becomes a link, so nothing else is one."""
+        return next((text for text in (self.host, self.site) if text and _ORIGIN.fullmatch(text)), None)
 
     @property
     def granted_s(self) -> float:

@@ -31,13 +31,11 @@ def record_call(requests: Sequence[Sequence[Entry]]) -> ScriptCall:
 
 def _add_entry(argv: list[Argument], entry: Entry) -> None:
     """An event with its deliveries, in the order that `entry_at` in lua/record.lua reads."""
-    event, digest = entry.event, entry.dedup_digest
+    event, claims = entry.event, entry.claims
+    argv += (event.id, event.state.value, event.source, len(claims))
+    for claim in claims:
+        argv += (keys.dedup(event.source, claim.digest), _ms(claim.window), claim.more)
     argv += (
-        event.id,
-        event.state.value,
-        event.source,
-        keys.dedup(event.source, digest) if digest else "",
-        _ms(entry.dedup_window) if digest else 0,
         entry.bounds.to_json(),
         event.body,
         codec.event_facts(event),

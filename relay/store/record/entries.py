@@ -15,14 +15,33 @@ from relay.store.record.unproven import UNBOUNDED, Bounds
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """A digest that an event claims: within the window no other event of its source has it.
+
+    more: so many others may have it all the same, where something else tells them apart.
+    """
+
+    digest: str
+    window: timedelta
+    more: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """What is to be recorded at once: an event, its deliveries, and the dedup key that it claims."""
+    """What is to be recorded at once: an event, its deliveries, and what it claims: its dedup key, its signature."""
 
     event: Event
     deliveries: Sequence[Delivery] = ()
     dedup_digest: str | None = None
     dedup_window: timedelta = timedelta(0)
     bounds: Bounds = UNBOUNDED
+    signature: Sequence[Claim] = ()
+
+    @property
+    def claims(self) -> Sequence[Claim]:
+        """All of them, in the order in which they are compared."""
+        own = [Claim(self.dedup_digest, self.dedup_window)] if self.dedup_digest else []
+        return [*own, *self.signature]
 
 
 @dataclass(frozen=True, slots=True)

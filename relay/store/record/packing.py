@@ -22,7 +22,7 @@ TRIED = b"tried"
 
 PLAIN_EVENT = frozenset(
     {b"state", b"source", b"deliveries", b"marks", b"duplicates", b"reason", b"errors", b"fault", b"replayed_by"}
-    | {b"body_removed_at"}
+    | {b"body_removed_at", b"beside"}
 )
 """What scripts read or write of an event that is final: record, prune, replay, walk, groups, bodies."""
 

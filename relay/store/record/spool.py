@@ -24,7 +24,7 @@ from relay.core.errors import RecordUnavailableError
 from relay.core.folders import make_folder, sync_folder
 from relay.core.ids import time_of
 from relay.store.record import codec
-from relay.store.record.entries import Entry
+from relay.store.record.entries import Claim, Entry
 from relay.store.record.unproven import Bounds
 
 FORMAT = 1
@@ -188,6 +188,7 @@ def _entry_to_wire(entry: Entry) -> dict[str, Any]:
         "dedup": entry.dedup_digest,
         "window_s": entry.dedup_window.total_seconds(),
         "bounds": asdict(entry.bounds),
+        "signature": [[one.digest, one.window.total_seconds(), one.more] for one in entry.signature],
     }
 
 
@@ -196,7 +197,10 @@ def _entry_from_wire(wire: dict[str, Any]) -> Entry:
     deliveries = tuple(codec.delivery_from_hash(_hash(one), ()) for one in wire["deliveries"])
     # It has been acknowledged: what its source may send in a minute does not count any more.
     bounds = replace(Bounds(**wire["bounds"]), events=0, bytes=0)
-    return Entry(event, deliveries, wire["dedup"], timedelta(seconds=wire["window_s"]), bounds)
+    # Files of an earlier version have none.
+    claims = wire.get("signature", ())
+    signature = tuple(Claim(digest, timedelta(seconds=seconds), more) for digest, seconds, more in claims)
+    return Entry(event, deliveries, wire["dedup"], timedelta(seconds=wire["window_s"]), bounds, signature)
 
 
 def _hash(fields: dict[str, Any]) -> dict[bytes, bytes]:

@@ -3,7 +3,8 @@
     relay:event:{evt_}               hash    the event: request, state, receipt           until retention
     relay:delivery:{dlv_}            hash    the delivery: call, state, turn, outcome     until retention
     relay:attempts:{dlv_}            list    one JSON an attempt, oldest first            until it is packed
-    relay:dedup:{source}:{digest}    string  the event that claimed this dedup key        TTL: the source's window
+    relay:dedup:{source}:{digest}    string  the event that claimed this dedup key, or what is signed by this signature
+                                             TTL: the source's window; of a signature as long as it may be believed
     relay:events                     zset    every event id
     relay:events:state:{state}       zset    event ids by state; but `accepted`, which are counted
     relay:events:source:{source}     zset    periods in which there are events of a source

@@ -35,6 +35,8 @@ from relay.web.presenters.studio import (
 from relay.web.services import services
 
 LONGEST_FORM = 300_000
+LONGEST_NUMBER = 9
+"""Digits of the number of a value in an event."""
 Edit = Callable[[StudioForm, Captured, Known], StudioForm]
 
 
@@ -148,7 +150,8 @@ def _edit(form: StudioForm, captured: Captured, known: Known) -> StudioForm:
 
 
 def _put(form: StudioForm, captured: Captured, known: Known, number: str) -> StudioForm:
-    node = captured.tree.find(int(number)) if captured.tree and number.isdecimal() else None
+    is_number = number.isdecimal() and len(number) <= LONGEST_NUMBER
+    node = captured.tree.find(int(number)) if captured.tree and is_number else None
     if node is None:
         raise NotFoundError(phrase("the event has no such value"))
     template = known.chosen(form.text)

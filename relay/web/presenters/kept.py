@@ -34,8 +34,10 @@ FIELDS = (
     N_("expected at most %(most)s characters"),
     N_("expected at most %(most)s entries"),
     N_("expected at most %(most)s"),
+    N_("the rule's expressions need too many steps for an event of this size"),
+    N_("too long to be written %(count)s times"),
 )
-"""What is wrong with a value of an event (rules/values.py), and with what names a document (rules/compose.py)."""
+"""What is wrong with a value of an event (rules/values.py, extract.py), or with the call (rules/compose.py)."""
 BODIES = (
     N_("%(why)s; its %(size)s bytes were not kept"),
     N_("no body"),
@@ -113,6 +115,13 @@ MISTAKES = (
     N_("%(name)s is not among the values of this rule; expected one of %(known)s"),
     N_("%(name)s is not among the values of this rule"),
     N_("%(key)s is here twice, first in line %(line)s"),
+    N_("expected an expression of at most %(most)s characters"),
+    N_("expected an expression of at most %(most)s levels: each || and each bracket is one"),
+    N_("expected a JMESPath expression, but a number in it has too many digits"),
+    N_("not valid YAML: a character that nobody sees, and that turns the text around it"),
+    N_("not valid YAML: more than %(most)s levels"),
+    N_("not valid YAML: more than %(most)s words and signs"),
+    N_("not valid YAML: half a character"),
     N_("not valid YAML: %(problem)s"),
 )
 """The commonest mistakes in the text of a rule (configuration/files.py, rules/schemas.py); rarer ones stay English."""

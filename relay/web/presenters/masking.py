@@ -1,8 +1,8 @@
 """What persons' values look like on pages and in exports: masked, unless an operator asked to see those of an event.
 
 Masked is what today's rules mark as personal, whatever looks like an e-mail address or a phone number, and what has the
-name of a secret. Pure: it
-reads neither request nor record. Every expression is linear: bodies may be a megabyte of anything.
+name of a secret; however it is spelled, as long as it reads as the same (spellings.py). Pure: it reads neither request
+nor record. Every expression is linear: bodies may be a megabyte of anything.
 """
 
 from __future__ import annotations
@@ -17,16 +17,21 @@ from urllib.parse import unquote, unquote_plus
 from relay.rules import Rule
 from relay.rules.templates import Template
 from relay.sources.secret_names import is_secret_name
+from relay.web.presenters.spellings import KnownTexts, as_read
 
 DOTS = "•••"
 _EMAIL = re.compile(
-    r"(?<![\w.+%-])(?P<name>(?:[\w.+-]|%(?!40)[0-9A-Fa-f]{2})++)(?P<at>@|%40)(?P<host>(?:[\w-]|%(?!40)[0-9A-Fa-f]{2})++)"
-    r"(?P<rest>(?:\.[\w-]++)++)"
+    r"(?<![\w.+%-])(?P<name>(?:[\w.+-]|%(?!40)[0-9A-Fa-f]{2})++)(?P<at>@|%40)"
+    r"(?:(?P<host>(?:[\w-]|%(?!40)[0-9A-Fa-f]{2})++)(?P<rest>(?:\.[\w-]++)++)|[^\W\d_][\w-]{2,}+|\[[0-9A-Fa-f.:]{2,45}\])"
 )
+"""Also at a machine of one word, and at an IP address."""
 _PHONE = re.compile(
-    r"(?<![\w.,-])(?<!\d[:/])(?P<plus>\+|%2B|00)?(?P<digits>\(?\d(?:[ ().\u00a0+/-]{0,3}+\d){8,18})(?!\w)",
+    r"(?<![\w.,-])(?<!\d[:/])(?P<plus>\+|%2B|00)?(?P<digits>\(?\d(?:[ ().\u00a0+/_-]{0,3}+\d){8,})(?!\w)",
     re.IGNORECASE,
 )
+SHORTEST_PHONE, LONGEST_PHONE = 10, 15
+"""Digits."""
+_BETWEEN = re.compile(r"([ \u00a0/]+)")
 _DATE = re.compile(r"\d{4}[-./]\d\d[-./]\d\d|\d\d[./-]\d\d[./-]\d{4}")
 _UNIX_TIME = re.compile(r"1\d{9}(?:\d{3})?")
 _ENCODED = re.compile(r"[^\s&=?#;\"'<>,]++")
@@ -49,6 +54,11 @@ class Masking:
     names: frozenset[str] = frozenset()
     known: frozenset[str] = field(default=frozenset(), repr=False)
     revealed: bool = False
+    _known: KnownTexts = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        looked_for = self.known if len(self.known) <= MOST_KNOWN else ()
+        object.__setattr__(self, "_known", KnownTexts.of(one for one in looked_for if len(one) >= SHORTEST_KNOWN))
 
     def text(self, text: str) -> str:
         """A text with the addresses, numbers and known values in it masked."""
@@ -58,7 +68,7 @@ class Masking:
             return cover(text)
         if "%" in text:
             text = _ENCODED.sub(self._decoded, text)
-        return self._plain(text)
+        return self._read(text)
 
     def query(self, text: str) -> str:
         """A query string, with its values masked by their names too; what needs no mask stays as it was encoded."""
@@ -79,9 +89,15 @@ class Masking:
             if (decoded := unquote(text)) == text:
                 break
             text = decoded
-            if (shown := self._plain(text)) != text:
+            if (shown := self._read(text)) != text:
                 return shown
         return match[0]
+
+    def _read(self, text: str) -> str:
+        """As people read it; as it is written where there is nothing to mask."""
+        if (read := as_read(text)) != text and (shown := self._plain(read)) != read:
+            return shown
+        return self._plain(text)
 
     def _plain(self, text: str) -> str:
         if text.strip() in self.known:
@@ -89,6 +105,7 @@ class Masking:
         for value in self.known:
             if len(value) >= SHORTEST_KNOWN and value in text:
                 text = text.replace(value, cover(value))
+        text = self._known.sub(cover, text)
         if "@" in text or "%40" in text:
             text = _EMAIL.sub(_shade_email, text)
         return _PHONE.sub(_shade_phone, text)
@@ -164,13 +181,36 @@ def _templates_in(parameter: Any) -> Iterable[Template]:
 
 
 def _shade_email(match: re.Match[str]) -> str:
-    last = match["rest"].rpartition(".")[2]
-    return f"{match['name'][0]}{DOTS}{match['at']}{match['host'][0]}{DOTS}.{last}"
+    shown = f"{match['name'][0]}{DOTS}{match['at']}"
+    return f"{shown}{match['host'][0]}{DOTS}.{match['rest'].rpartition('.')[2]}" if match["host"] else shown + DOTS
 
 
 def _shade_phone(match: re.Match[str]) -> str:
     whole, digits = match[0], re.sub(r"\D", "", match["digits"])
-    is_phone = 10 <= len(digits) <= 15 or (match["plus"] and len(digits) >= 9)
+    if len(digits) > LONGEST_PHONE and _BETWEEN.search(whole):
+        return _shade_row(whole)
+    is_phone = SHORTEST_PHONE <= len(digits) <= LONGEST_PHONE or (match["plus"] and len(digits) >= 9)
     if not is_phone or (not match["plus"] and _UNIX_TIME.fullmatch(whole)) or _DATE.match(whole):
         return whole
     return f"{match['plus'] or ''}{digits[0]}{DOTS}{digits[-2:]}"
+
+
+def _shade_row(text: str) -> str:
+    """Several numbers, or something else of digits: what is long enough by itself, and what short pieces come to."""
+    shown, short = [], ""
+    for piece in _BETWEEN.split(text):
+        if _DATE.fullmatch(piece):
+            shown += [_shade_short(short), piece]
+            short = ""
+        elif sum(map(str.isdecimal, piece)) < SHORTEST_PHONE:
+            short += piece
+        else:
+            shown += [_shade_short(short), _PHONE.sub(_shade_phone, piece)]
+            short = ""
+    return "".join([*shown, _shade_short(short)])
+
+
+def _shade_short(text: str) -> str:
+    digits, bare = re.sub(r"\D", "", text), text.strip(" \u00a0/")
+    plus = "+" if bare.startswith("+") else ""
+    return text.replace(bare, f"{plus}{digits[0]}{DOTS}{digits[-2:]}") if len(digits) >= SHORTEST_PHONE else text

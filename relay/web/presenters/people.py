@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from relay.configuration.interpreter import Steps
 from relay.core.errors import NotFoundError, RelayError
 from relay.core.events import Event
 from relay.operations.batches import contexts_of
@@ -31,7 +32,7 @@ def person_in(event: Event, rule: str | None = None) -> str:
     except RelayError:  # its source is configured otherwise now, and can read it no more
         return ""
     for context in contexts[:1]:
-        marked = (text for one in _rules(event, rule) if one.matches(context) for text in _marked(one, context))
+        marked = (text for one in _rules(event, rule) for text in _marked(one, context))
         found = next((text for text in marked if text), None) or next(iter(persons_in(context["body"])), "")
         return found if is_operator() and is_revealed(event.id) else cover(found) if found else ""
     return ""
@@ -47,5 +48,6 @@ def _rules(event: Event, rule: str | None) -> Iterable[Rule]:
 
 
 def _marked(rule: Rule, context: dict[str, object]) -> Iterable[str]:
-    values = rule.extractor.find(context)
+    steps = Steps(grows=False)
+    values = rule.extractor.find(context, steps) if rule.matches(context, steps) else {}
     return (text.strip()[:LONGEST] for text in rule.extractor.personal_texts(values))

@@ -1,7 +1,7 @@
 -- Record what several requests hold: of each request all of its events with their deliveries, once, or none.
 -- ARGV    number of requests, then each: number of events, then each of them:
---         event id · state · source · dedup key, or '' · its window in ms · bounds as JSON (see unproven.py), or ''
---         body · facts · ids of its deliveries as JSON, or '' · count · field, value, ... that most have not
+--         event id · state · source · count of claims, and of each: key · window in ms · how many more may have it
+--         bounds as JSON (see unproven.py), or '' · body · facts · ids of its deliveries as JSON, or '' · count · field, value, ... that most have not
 --         number of deliveries, then each (see `create` in common.lua)
 -- Returns for each request an error, or for each of its events 0: it stands as it was sent, or
 -- {id of the event that stands, state, delivery ids as JSON, 0 or 1: seen before}.
@@ -14,17 +14,32 @@ end
 
 -- One event as it stands in ARGV from this index on, and the index after it.
 local function entry_at(first)
-  local entry = {further = {}, size = #ARGV[first + 6] + #ARGV[first + 7]}
-  entry.id, entry.state, entry.source, entry.dedup, entry.window = unpack(ARGV, first, first + 4)
-  entry.bounds = ARGV[first + 5] ~= '' and cjson.decode(ARGV[first + 5])
-  entry.flat = {'state', entry.state, 'source', entry.source, 'body', ARGV[first + 6], 'facts', ARGV[first + 7]}
-  put(entry.flat, 'deliveries', ARGV[first + 8])
-  local at = put_further(entry.flat, first + 9, entry.further)
+  local id, state, source, count = unpack(ARGV, first, first + 3)
+  local entry = {id = id, state = state, source = source, claims = {}, further = {}}
+  local at = first + 4
+  for number = 1, tonumber(count) do
+    entry.claims[number] = {key = ARGV[at], window = ARGV[at + 1], more = tonumber(ARGV[at + 2])}
+    at = at + 3
+  end
+  local bounds, body, facts, deliveries = unpack(ARGV, at, at + 3)
+  entry.bounds = bounds ~= '' and cjson.decode(bounds)
+  entry.size = #body + #facts
+  entry.flat = {'state', state, 'source', source, 'body', body, 'facts', facts}
+  put(entry.flat, 'deliveries', deliveries)
+  at = put_further(entry.flat, at + 4, entry.further)
   for _, value in pairs(entry.further) do entry.size = entry.size + #value end
   entry.deliveries, entry.created = tonumber(ARGV[at]), at + 1
   at = at + 1
   for _ = 1, entry.deliveries do at = at + 11 + tonumber(ARGV[at + 10]) end
   return entry, at
+end
+
+-- Whether an event stands already, or another that has a claim of its own before it.
+local function is_known(entry)
+  for _, one in ipairs(entry.claims) do
+    if one.more == 0 and redis.call('EXISTS', one.key) == 1 then return true end
+  end
+  return #entry.claims == 0 and redis.call('EXISTS', KEY.event .. entry.id) == 1
 end
 
 -- A source has a pace. A repeat of what stands under its dedup key adds nothing, and is told so. What comes in one request
@@ -33,7 +48,7 @@ local function limit(entries)
   local bounds, events, size = entries[1] and entries[1].bounds, 0, 0
   if not bounds or bounds.events == 0 then return nil end
   for _, entry in ipairs(entries) do
-    if redis.call('EXISTS', entry.dedup ~= '' and entry.dedup or KEY.event .. entry.id) == 0 then
+    if not is_known(entry) then
       events = events + 1
       size = size + entry.size
     end
@@ -53,13 +68,24 @@ local function limit(entries)
   return nil
 end
 
--- The id of the event that has claimed the dedup key of this one before it; nil where it is the first.
+-- The id of the event that has claimed something of this one before it; nil where it is the first, which claims it all. A
+-- repeat claims nothing: whoever has seen a signature could fill the record with keys beside it.
 local function claim(entry)
-  if entry.dedup == '' or redis.call('SET', entry.dedup, entry.id, 'NX', 'PX', entry.window) then return nil end
-  local first = redis.call('GET', entry.dedup)
-  if redis.call('EXISTS', KEY.event .. first) == 1 then return first end
-  -- The first one was pruned before its window ended: this one takes its place.
-  redis.call('SET', entry.dedup, entry.id, 'PX', entry.window)
+  local taken = {}
+  for _, one in ipairs(entry.claims) do
+    if redis.call('SET', one.key, entry.id, 'NX', 'PX', one.window) then
+      taken[#taken + 1] = one.key
+    else
+      local first = redis.call('GET', one.key)
+      if redis.call('EXISTS', KEY.event .. first) == 0 then
+        -- It was pruned before its window ended: this one takes its place.
+        redis.call('SET', one.key, entry.id, 'PX', one.window)
+      elseif one.more == 0 or redis.call('HINCRBY', KEY.event .. first, 'beside', 1) > one.more then
+        if #taken > 0 then redis.call('DEL', unpack(taken)) end
+        return first
+      end
+    end
+  end
   return nil
 end
 

@@ -32,6 +32,20 @@ def by(version: str) -> Sign:
     return sign
 
 
+HUBSPOT_WAYS = [
+    {
+        "kind": "hmac",
+        "header": "X-HubSpot-Signature-v3",
+        "signed": "{method}{url:decoded}{body}{timestamp}",
+        "encoding": "base64",
+        "timestamp": {"header": "X-HubSpot-Request-Timestamp", "unit": "ms"},
+    },
+    {"kind": "hash", "header": "X-HubSpot-Signature", "signed": "{secret}{body}"},
+    {"kind": "hash", "header": "X-HubSpot-Signature", "signed": "{secret}{method}{url}{body}"},
+]
+"""The profile's, and the old ones, which an operator has to ask for."""
+
+
 def hubspot() -> Sender:
     """HubSpot, by all three of its signatures."""
 
@@ -40,6 +54,7 @@ def hubspot() -> Sender:
         sees="body.subscriptionType || body.workflow",
         sign=by("v3"),
         secret="client-secret-of-hubspot",
+        options={"verify": HUBSPOT_WAYS},
         signed_by=f"{of('hubspot-api-client')}; checked by {of('npm:@hubspot/api-client')}",
         agent="HubSpot Connect 2.0 (http://dev.hubspot.com/) - WebHooks",
     )

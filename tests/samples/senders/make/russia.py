@@ -32,8 +32,11 @@ def cloudpayments() -> Sender:
     )
     sender.sample("pay", ["pay"], query="kind=pay")
     sender.again("pay-again", "pay")
-    # A payment that is confirmed later has the same number; here it has even the same fields.
-    sender.sample("confirm", ["confirm"], query="kind=confirm")
+    # A payment of two steps has one number when it is authorized and when it is confirmed, and the same fields but one.
+    confirmed = sender.plain["pay"].body.replace(b"1234567890", b"1234567891")
+    authorized = confirmed.replace(b"Status=Completed", b"Status=Authorized")
+    sender.post("authorized", authorized, ["pay"], FORM, query="kind=pay")
+    sender.post("confirm", confirmed, ["confirm"], FORM, query="kind=confirm")
     sender.forged("pay")
     return sender
 

@@ -1,0 +1,179 @@
+"""One POST over a pooled connection, and its answer: no second try, no redirect, no cookie, nothing of the environment.
+
+No exception of requests or urllib3 leaves this module: their texts quote the address, in which a credential may stand.
+"""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import socket
+import threading
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from workers.http.deadline import DEADLINES, Deadline
+
+PIECE = 65_536
+ANY_ZLIB = 32 + zlib.MAX_WBITS
+"""gzip or zlib, as its head says (docs.python.org/3/library/zlib.html)."""
+PACKED = {"gzip", "x-gzip", "deflate"}
+
+# urllib3 logs whole addresses: every call at DEBUG, and an answer with a broken header as a warning.
+logging.getLogger("urllib3").setLevel(logging.CRITICAL)
+
+
+class ExchangeError(Exception):
+    """There is no whole answer. The text names no address."""
+
+
+class LateError(ExchangeError):
+    """It did not come in time."""
+
+
+class CutError(ExchangeError):
+    """There was no connection, or it broke."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back. location: where a redirect points. content: unpacked; None: it is larger than it may be."""
+
+    status: int
+    location: str | None = field(repr=False)
+    content: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Of one exchange. connect_s, read_s: between two bytes; whole_s: of all together, in seconds. most: bytes of the
+    answer, packed and unpacked.
+    """
+
+    connect_s: float
+    read_s: float
+    whole_s: float
+    most: int
+
+
+class Line:
+    """Posts to one host, one after the other, over one connection."""
+
+    def __init__(self) -> None:
+        self._adapter = _Adapter(pool_connections=1, pool_maxsize=1, max_retries=0)
+        self._twin: socket.socket | None = None
+
+    def post(self, url: str, body: Any, headers: Mapping[str, str], bounds: Bounds) -> Reply:
+        """Post once. body: bytes, or an iterable of bytes with a length. Raises LateError and CutError."""
+        with DEADLINES.within(bounds.whole_s) as deadline:
+            if self._twin:
+                deadline.watch(self._twin)
+            _here.line, _here.deadline = self, deadline
+            try:
+                reply = self._post(url, body, headers, bounds)
+            except (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
+                self.close()
+                raise LateError from None
+            except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
+                self.close()
+                raise (LateError if deadline.is_over else CutError) from None
+            finally:
+                _here.line = _here.deadline = None
+            if deadline.is_over:
+                # An end of the connection can look like the end of headers, or of a body without a length.
+                self.close()
+                raise LateError
+            return reply
+
+    def close(self) -> None:
+        """Close the connection; the next post opens another."""
+        self._adapter.close()
+        self._twin = None
+
+    def take(self, twin: socket.socket, deadline: Deadline) -> None:
+        """A new connection, of which this is another handle."""
+        self._twin = twin
+        deadline.watch(twin)
+
+    def _post(self, url: str, body: Any, headers: Mapping[str, str], bounds: Bounds) -> Reply:
+        request = requests.Request("POST", url, headers=dict(headers), data=body).prepare()
+        timeout = (bounds.connect_s, bounds.read_s)
+        answer = self._adapter.send(request, stream=True, timeout=timeout, verify=True, proxies={})
+        content = _read(answer.raw, bounds.most)
+        if content is None:
+            self.close()  # the rest of it is on its way
+        else:
+            content = _unpacked(content, answer.headers.get("Content-Encoding", ""), bounds.most)
+        return Reply(answer.status_code, answer.headers.get("Location") if answer.is_redirect else None, content)
+
+
+def _read(raw: urllib3.BaseHTTPResponse, most: int) -> bytes | None:
+    """The body as it was sent; None where it is larger."""
+    found = bytearray()
+    for piece in raw.stream(PIECE, decode_content=False):
+        found += piece
+        if len(found) > most:
+            return None
+    return bytes(found)
+
+
+def _unpacked(content: bytes, encoding: str, most: int) -> bytes | None:
+    """The body without its Content-Encoding; as it is, where that is unknown or wrong."""
+    if encoding.strip().lower() not in PACKED:
+        return content
+    stream = zlib.decompressobj(ANY_ZLIB)
+    try:
+        found = stream.decompress(content, most + 1)
+    except zlib.error:
+        return content
+    return None if len(found) > most else found
+
+
+_here = threading.local()
+"""The exchange that goes on in this thread: urllib3 makes its connections deep within."""
+
+
+class _Watched:
+    """A connection of urllib3, with which this is mixed, that can be ended from outside, from its first byte on."""
+
+    _twin: socket.socket | None = None
+
+    def _new_conn(self) -> socket.socket:
+        connected: socket.socket = super()._new_conn()  # type: ignore[misc] # urllib3's
+        self._twin = connected.dup()  # TLS takes the first handle
+        _here.line.take(self._twin, _here.deadline)
+        return connected
+
+    def close(self) -> None:
+        super().close()  # type: ignore[misc] # urllib3's
+        if self._twin:
+            self._twin.close()
+
+
+class _HTTPConnection(_Watched, HTTPConnection):
+    pass
+
+
+class _HTTPSConnection(_Watched, HTTPSConnection):
+    pass
+
+
+class _HTTPPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
+
+
+class _HTTPSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
