@@ -17,6 +17,10 @@ from relay.core.lifecycle import EventState, State, Verdict
 from relay.core.plan import LIST, Plan, Step, StepKind, StepResult
 from relay.core.watching import Watch, Watched
 
+SETTLE_S = 60.0
+"""How long a call may still be running on a portal, in seconds, where nobody has said more: the cloud cuts it then
+(docs: limits.md)."""
+
 
 class OnUncertain(StrEnum):
     """What follows when nobody can find out whether a workflow has started."""
@@ -175,6 +179,9 @@ class Delivery:
     the call are shown as text. asked: how many questions of the step to come have found nothing yet. unsure: the
     documents that may have been made by a call whose answer was lost, by the names of their steps: each is looked for
     before it is made. watched: where its rule watches for the end of the workflow, what is known of that.
+    own_id_at, settle_s: facts of the call that was claimed last, written with the claim, because settings change and a
+    worker may die over it. own_id_at: the mark of the portal's address to which its start goes under a workflow id of
+    ours; empty: it carries none. settle_s: how long, in seconds, such a call may still be running.
     """
 
     id: str
@@ -197,6 +204,8 @@ class Delivery:
     asked: int = 0
     unsure: tuple[str, ...] = ()
     watched: Watched | None = None
+    own_id_at: str = ""
+    settle_s: float = SETTLE_S
 
     @property
     def call_as_sent(self) -> Call:

@@ -408,7 +408,7 @@ def test_a_worker_that_died_after_an_earlier_attempt_is_followed_up_too(context,
 
 def test_what_a_dead_worker_did_not_start_is_sent_under_our_id_once(echo, portal, clock):
     delivery = add(echo.record)
-    claim_one(echo.record, delivery, clock())
+    claim_one(echo.record, delivery, clock(), echo.manner)
     clock.now += HARD_DEADLINE + timedelta(seconds=1)
     sweep(echo.record, clock(), {})
 

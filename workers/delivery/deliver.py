@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from relay.configuration.portals import OwnIds
 from relay.core.errors import RecordUnavailableError
 from relay.core.lifecycle import State, Verdict
 from relay.store.portals.survey import Survey
@@ -43,6 +44,8 @@ def deliver_next(context: Context, portal: Survey) -> bool:
     seen, learned = portal.gate, portal.learned
     if not seen.is_open:
         return False
+    if context.portal.own_id is OwnIds.OFF:
+        context.pace.forget_honoured(learned)
     began, calls = _claim_calls(context, _load(context, portal, free))
     if not calls:
         return context.gate.look().is_open and bool(context.record.due(context.portal.name, context.clock()))
@@ -82,7 +85,8 @@ def _claim_calls(context: Context, load: Load) -> tuple[float, list[NextCall]]:
         began = time.monotonic()
         # Until it is known what is called, what was taken is this process's to give back.
         context.claim.is_unanswered = True
-        claimed = context.record.claim(context.portal.name, context.claim.id, context.clock(), load, lapses_in=LEASE)
+        name, manner = context.portal.name, context.manner
+        claimed = context.record.claim(name, context.claim.id, context.clock(), load, manner, lapses_in=LEASE)
         if claimed:
             context.store.high_water.note_promise_after(reached)
         calls, settled = prepare(context, claimed)
@@ -120,13 +124,13 @@ def _try(context: Context, calls: Sequence[NextCall], not_after: Callable[[], fl
         # Before the call was made, or after one that was certainly not executed (portal/client.py).
         answer = Answer(context.clock(), 0, fault=Fault.NOT_SENT)
     answers = answers_of(answer, len(calls)) if len(calls) > 1 else [answer]
-    judged = [_own(context, call, call.judge(each)) for call, each in zip(calls, answers, strict=True)]
+    judged = [_own(call, call.judge(each)) for call, each in zip(calls, answers, strict=True)]
     return answer, [Tried(*each, len(calls)) for each in zip(calls, answers, judged, strict=True)]
 
 
-def _own(context: Context, call: NextCall, judgement: Judgement) -> Judgement:
+def _own(call: NextCall, judgement: Judgement) -> Judgement:
     """Our own id exists already: only an earlier attempt of this very delivery can have begun it."""
-    chosen = own_id(context, call.delivery)
+    chosen = own_id(call.delivery)
     if judgement.remedy is Remedy.OWN_ID_EXISTS and chosen and call.step is None:
         return replace(judgement, verdict=Verdict.STARTED, reason="started_before", workflow_id=chosen)
     return judgement

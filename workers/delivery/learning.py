@@ -49,12 +49,10 @@ def _learn_echoes(context: Context, known: Learned, tried: Sequence[Tried]) -> N
     echoes = [
         one.answer.result == chosen
         for one in tried
-        if one.call.step is None
-        and isinstance(one.answer.result, str)
-        and (chosen := own_id(context, one.call.delivery))
+        if one.call.step is None and isinstance(one.answer.result, str) and (chosen := own_id(one.call.delivery))
     ]
     if not echoes:
         return
     context.pace.learn_own_id(known, honoured=all(echoes))
-    if not all(echoes) and known.own_id != IGNORED:
+    if not all(echoes) and known.echo_at(context.address.mark) is not IGNORED:
         context.gate.alert("own_id_ignored", "", context.clock())

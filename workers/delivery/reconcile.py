@@ -73,10 +73,6 @@ def reconcile_next(context: Context) -> bool:
     if not context.record.doubtful(context.portal.name, context.clock()):
         return False
     learned = context.pace.read()
-    sends_again = context.portal.own_id is OwnIds.ECHO and learned.own_id == HONOURED
-    start = learned.methods.get(bizproc.START)
-    if sends_again and start and start.waits_until(context.clock(), learned.granted_s):
-        return False  # the time budget of starting is used up
     context.client.wait()
     seen = context.gate.look()
     if not seen.is_open:
@@ -87,17 +83,34 @@ def reconcile_next(context: Context) -> bool:
         return False
     held = Held(context.record, context.clock, [delivery], began, SEND_WITHIN_S, is_doubt=True)
     with KEEPER.holding(held):
-        _look_into(Case(context, delivery, began, held), learned, seen, sends_again=sends_again)
+        _look_into(Case(context, delivery, began, held), learned, seen)
     return True
 
 
-def _look_into(case: Case, learned: Learned, seen: View, *, sends_again: bool) -> None:
-    if case.delivery.next_step:
+def _look_into(case: Case, learned: Learned, seen: View) -> None:
+    context, delivery = case.context, case.delivery
+    if delivery.next_step:
         # Whether a trigger was fired, the portal does not tell (docs: crm-automation-trigger.md).
         _decide(case, FIRED_UNKNOWN)
         return
+    sends_again = may_send_again(context, delivery, learned)
+    start = learned.methods.get(bizproc.START)
+    if sends_again and start and (until := start.waits_until(context.clock(), learned.granted_s)):
+        case.write(State.UNCERTAIN, delivery.reason or "", next_at=until, looks=delivery.looks)
+        return
     answer, judgement = _send_again(case, learned) if sends_again else _look(case)
-    gatekeeper.mind(case.context, seen, answer, judgement)
+    gatekeeper.mind(context, seen, answer, judgement)
+
+
+def may_send_again(context: Context, delivery: Delivery, learned: Learned) -> bool:
+    """Whether the same call under the same id can start nothing twice.
+
+    The lost call itself has to have carried the id to this very address: what is configured now, or honoured now, says
+    nothing of it.
+    """
+    mark = context.address.mark
+    is_wanted = context.portal.own_id is OwnIds.ECHO
+    return is_wanted and delivery.own_id_at == mark and learned.echo_at(mark) is HONOURED
 
 
 def _send_again(case: Case, learned: Learned) -> tuple[Answer, Judgement]:
@@ -128,11 +141,12 @@ def _look(case: Case) -> tuple[Answer, Judgement]:
     """Look for the workflow of our own id, which tells more than it seems; then for one that can be no other's."""
     context, delivery = case.context, case.delivery
     patience = timedelta(seconds=context.portal.settle_after_s)
-    if own_id(context, delivery) and context.pace.read().own_id != IGNORED:
-        answer = context.client.call(bizproc.INSTANCES, bizproc.instance_parameters(bizproc.own_id_of(delivery.id)))
-        if any(one.id == bizproc.own_id_of(delivery.id) for one in bizproc.instances_of(answer.result)):
+    chosen = own_id(delivery)
+    if chosen and context.pace.read().echo_at(context.address.mark) is not IGNORED:
+        answer = context.client.call(bizproc.INSTANCES, bizproc.instance_parameters(chosen))
+        if any(one.id == chosen for one in bizproc.instances_of(answer.result)):
             context.pace.learn_own_id(context.pace.read(), honoured=True)
-            _started(case, "found_running", bizproc.own_id_of(delivery.id))
+            _started(case, "found_running", chosen)
             return answer, LOOKED
         if not isinstance(answer.result, list):
             return _unanswered(case, answer)

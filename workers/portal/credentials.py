@@ -51,6 +51,11 @@ class Address:
         parts = urlsplit(self.base_url)
         return f"{parts.scheme}://{parts.netloc}"
 
+    @property
+    def mark(self) -> str:
+        """Tells this portal from another to which the same name may lead at another time."""
+        return hashlib.sha256(self.site.encode()).hexdigest()[:8]
+
     def digest(self, text: str) -> str:
         """A digest of a text that nobody without the credential can make: what was asked cannot be guessed from it."""
         key = self.app.client_secret if self.app else self.base_url

@@ -63,10 +63,14 @@ def _allowance(learned: Learned, method: MethodState, limit: int, now: datetime)
 
 
 class Pace:
-    """Reads and writes what is learned. Methods raise RecordUnavailableError."""
+    """Reads and writes what is learned. Methods raise RecordUnavailableError.
 
-    def __init__(self, kept: PortalRecord) -> None:
+    mark: of the address at which the portal is called.
+    """
+
+    def __init__(self, kept: PortalRecord, mark: str) -> None:
         self._kept = kept
+        self._mark = mark
         self._gathered: dict[str, str] | None = None
 
     def read(self) -> Learned:
@@ -136,8 +140,13 @@ class Pace:
     def learn_own_id(self, known: Learned, *, honoured: bool) -> None:
         """Whether an answer repeated the id that we chose."""
         word = HONOURED if honoured else IGNORED
-        if known.own_id != word:
-            self._learn({"own_id": word})
+        if (known.own_id, known.own_id_at) != (word, self._mark):
+            self._learn({"own_id": word, "own_id_at": self._mark})
+
+    def forget_honoured(self, known: Learned) -> None:
+        """Starts are about to go without ids of ours: that the last ones carried them is no longer true."""
+        if known.own_id is HONOURED:
+            self._kept.forget("own_id", "own_id_at")
 
     def learn_site(self, site: str) -> None:
         """Where the workers have been told that the portal is, for the links of pages."""

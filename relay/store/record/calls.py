@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from relay.core.events import Delivery
+from relay.core.events import SETTLE_S, Delivery
 from relay.core.ids import to_ms
 from relay.core.lifecycle import FINAL, State, advance, states_before
 from relay.store.record import codec
-from relay.store.record.entries import Entry, Load, Settlement
+from relay.store.record.entries import Entry, Load, Manner, Settlement
 from relay.store.redis import keys
 from relay.store.redis.scripts import Argument, Script, ScriptCall, pairs
 
@@ -67,10 +67,13 @@ def add_delivery(argv: list[Argument], delivery: Delivery) -> None:
     )
 
 
-def claim_call(portal: str, claim_id: str, now: datetime, load: Load, lapses_in: timedelta) -> ScriptCall:
+def claim_call(
+    portal: str, claim_id: str, now: datetime, load: Load, *, manner: Manner, lapses_in: timedelta
+) -> ScriptCall:
     """Take the oldest that may be sent to a portal now, as many as the load allows."""
     claimable = states_before(State.SENDING)
-    argv: list[Argument] = [portal, to_ms(now), to_ms(now + lapses_in), _ms(HARD_DEADLINE)]
+    settle_ms = "" if manner.settle_s == SETTLE_S else round(manner.settle_s * 1000)
+    argv: list[Argument] = [portal, to_ms(now), to_ms(now + lapses_in), _ms(HARD_DEADLINE), manner.own_id_at, settle_ms]
     argv += [load.limit, load.budget_ms, load.unknown_ms, len(claimable), *claimable, len(load.allowances)]
     for method, allowance in load.allowances.items():
         argv += (method, allowance.limit, allowance.left_ms, to_ms(allowance.until))
@@ -94,6 +97,7 @@ def settle_call(settlement: Settlement, now: datetime) -> ScriptCall:
         fields.append(("looks", settlement.looks))
     if settlement.after:
         fields += codec.next_fields(settlement.after)
+        fields.append(("own_id_at", settlement.after.own_id_at))
     argv: list[Argument] = [delivery.id, delivery.turn, state.value, to_ms(now), _due_at(settlement, next_at, now)]
     argv += [codec.attempt_to_json(settlement.attempt) if settlement.attempt else ""]
     argv += [len(before), *before, *pairs(fields)]

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from relay.core.call import Call
-from relay.core.events import Attempt, Delivery, Event, OnUncertain, Policy
+from relay.core.events import SETTLE_S, Attempt, Delivery, Event, OnUncertain, Policy
 from relay.core.faults import fault_of
 from relay.core.ids import from_ms, ms_of, time_of, to_ms
 from relay.core.lifecycle import EventState, State
@@ -204,6 +204,8 @@ def delivery_from_hash(kept: Hash, attempts: Sequence[bytes]) -> Delivery:
         asked=int(text.get("asked", 0)),
         unsure=tuple(text.get("unsure", "").split()),
         watched=_watched_from(facts["address"], text) if "address" in facts else None,
+        own_id_at=text.get("own_id_at", ""),
+        settle_s=int(text["settle_ms"]) / 1000 if "settle_ms" in text else SETTLE_S,
     )
 
 

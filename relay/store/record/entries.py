@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from relay.core.errors import LostRace, WorkflowTaken
-from relay.core.events import Attempt, Delivery, Event
+from relay.core.events import SETTLE_S, Attempt, Delivery, Event
 from relay.core.lifecycle import EventState, State
 from relay.store.record.unproven import UNBOUNDED, Bounds
 
@@ -106,3 +106,18 @@ class Load:
 
 
 SINGLE = Load()
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How the claimer calls, as far as it has to be known of the call afterwards, whatever is configured then.
+
+    own_id_at: the mark of the portal's address, where a start carries a workflow id of ours; empty: it carries none.
+    settle_s: how long, in seconds, a call may still be running on the portal.
+    """
+
+    own_id_at: str = ""
+    settle_s: float = SETTLE_S
+
+
+PLAINLY = Manner()

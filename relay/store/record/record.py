@@ -17,7 +17,7 @@ from relay.core.ids import DELIVERY_PREFIX, earliest_id, to_ms
 from relay.core.lifecycle import FINAL, EventState, State
 from relay.store.record import codec
 from relay.store.record.calls import HARD_DEADLINE, add_delivery, claim_call, settle_call
-from relay.store.record.entries import SINGLE, Allowance, Entry, Load, Receipt, Settlement
+from relay.store.record.entries import PLAINLY, SINGLE, Allowance, Entry, Load, Manner, Receipt, Settlement
 from relay.store.record.packing import Hash
 from relay.store.record.reading import Reading
 from relay.store.redis import keys
@@ -25,7 +25,7 @@ from relay.store.redis.guard import guarded
 from relay.store.redis.replicas import confirm
 from relay.store.redis.scripts import Argument, Script, ScriptCall, run, run_all
 
-__all__ = ["HARD_DEADLINE", "SINGLE", "Allowance", "Entry", "Load", "Receipt", "Record", "Settlement"]
+__all__ = ["HARD_DEADLINE", "SINGLE", "Allowance", "Entry", "Load", "Manner", "Receipt", "Record", "Settlement"]
 
 LOOK, WAKE, REPLAY = Script.load("look"), Script.load("wake"), Script.load("replay")
 PRUNE, LEAVE, KEEP = Script.load("prune"), Script.load("leave"), Script.load("keep")
@@ -49,6 +49,7 @@ class Record(Reading):
         claim_id: str,
         now: datetime,
         load: Load = SINGLE,
+        manner: Manner = PLAINLY,
         *,
         to_send: bool = True,
         lapses_in: timedelta = HARD_DEADLINE,
@@ -56,10 +57,11 @@ class Record(Reading):
         """Take the oldest deliveries that may be sent to a portal now, as many as the load allows; none: nothing waits.
 
         claim_id: chosen by the caller. Where the answer was lost, the same claim again returns what it took.
+        manner: what is written down of the calls to come.
         to_send: whether what is taken is sent: only then replicas are waited for. lapses_in: unless its process says
         that it lives (`keep`), others take it for dead after that.
         """
-        call = claim_call(portal, claim_id, now, load, lapses_in)
+        call = claim_call(portal, claim_id, now, load, manner=manner, lapses_in=lapses_in)
         claimed = run(self.redis, call, self.replicas if to_send else 0)
         return self._with_attempts([codec.flat_to_hash(flat) for flat in claimed])
 

@@ -1,6 +1,8 @@
 -- Claim the oldest deliveries that may be sent to a portal now.
 -- KEYS[1] the waiting index of the portal   KEYS[2] what this claim has taken
--- ARGV    portal · now in ms · look_at: when the claim lapses, in ms · how long KEYS[2] is kept, in ms · how many at most
+-- ARGV    portal · now in ms · look_at: when the claim lapses, in ms · how long KEYS[2] is kept, in ms
+--         what is written of the calls to come, or '': the mark of the address where a start carries an id of ours, how
+--         long a call may still be running, in ms · how many at most
 --         budget: how long all of them together may take, in ms · ms that a call nobody has timed takes
 --         number of states that may be claimed · state, ...
 --         number of methods of which the portal grants only so much · method ('' is the start of workflows), how many
@@ -9,16 +11,28 @@
 -- Returns a list of hashes with their ids (field, value, ...), oldest first. Each claim begins a new turn of a delivery,
 -- which every later write compares. The same claim again, after a lost answer, returns what it took the first time.
 
-local portal, now, look_at, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
-local budget, unknown = tonumber(ARGV[6]), tonumber(ARGV[7])
+local portal, now, look_at, own_id_at, settle_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[5], ARGV[6]
+local limit, budget, unknown = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local claimable, grants, takes = {}, {}, {}
-local at = 9 + tonumber(ARGV[8])
-for i = 9, at - 1 do claimable[ARGV[i]] = true end
+local at = 11 + tonumber(ARGV[10])
+for i = 11, at - 1 do claimable[ARGV[i]] = true end
 local last = at + 4 * tonumber(ARGV[at])
 for i = at + 1, last, 4 do
   grants[ARGV[i]] = {calls = tonumber(ARGV[i + 1]), left = tonumber(ARGV[i + 2]), till = ARGV[i + 3]}
 end
 for i = last + 1, #ARGV, 2 do takes[ARGV[i]] = tonumber(ARGV[i + 1]) end
+
+-- What is true of the call to come, whatever is configured when somebody asks about it. Of a step, that of the start stays.
+local function note_manner(key, method)
+  local flat, gone = {}, {'next_attempt_at'}
+  local function write(name, value)
+    if value == '' then gone[#gone + 1] = name else put(flat, name, value) end
+  end
+  if method == '' then write('own_id_at', own_id_at) end
+  write('settle_ms', settle_ms)
+  redis.call('HDEL', key, unpack(gone))
+  return flat
+end
 
 local claimed = {}
 local function add(id)
@@ -63,8 +77,7 @@ while not is_full and looked < 2000 do
       redis.call('HSET', key, 'next_attempt_at', grant.till)
     elseif (not grant or grant.calls > 0) and (#claimed == 0 or (budget >= took and kept[3] ~= '1')) then
       taken[#taken + 1] = {id, redis.call('HINCRBY', key, 'turn', 1)}
-      redis.call('HSET', key, 'state', 'sending', 'updated_at', now)
-      redis.call('HDEL', key, 'next_attempt_at')
+      redis.call('HSET', key, 'state', 'sending', 'updated_at', now, unpack(note_manner(key, method)))
       move(id, portal, kept[1], 'sending', look_at, kept[2])
       budget = budget - took
       if grant then grant.calls, grant.left = grant.calls - 1, grant.left - took end
