@@ -36,7 +36,8 @@
     relay:waiting:{portal}           zset    pending and retrying ids, scored with the time they may be sent
     relay:blocked:{portal}           zset    the same, where an older one of their order has to be final first
     relay:sending                    zset    claimed ids, scored with the time at which the claim lapses
-    relay:doubtful:{portal}          zset    uncertain ids, scored with the time at which the portal is asked next
+    relay:doubtful:{portal}          zset    uncertain ids, scored with the time at which the portal is asked next; with
+                                             inf, where an older one of their order has to be final first
     relay:undecided                  zset    uncertain ids that only a person can decide
 
     relay:claim:{claim}              string  what a claim has taken, should its answer be lost   TTL: the hard deadline

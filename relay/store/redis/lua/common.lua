@@ -139,20 +139,25 @@ local function is_first(id, order)
   return not order or order == '' or redis.call('ZRANGE', KEY.order .. order, 0, 0)[1] == id
 end
 
--- The first of an order is final: the next one may go, if it waits.
+-- The first of an order is final: the next one may go, if it waits, or be looked into, if that is due some day.
 local function release(portal, order)
   local following = redis.call('ZRANGE', KEY.order .. order, 0, 0)[1]
-  local send_at = following and redis.call('ZSCORE', KEY.blocked .. portal, following)
+  if not following then return end
+  local send_at = redis.call('ZSCORE', KEY.blocked .. portal, following)
   if send_at then
     redis.call('ZREM', KEY.blocked .. portal, following)
     redis.call('ZADD', KEY.waiting .. portal, send_at, following)
+    wake_where_open(portal)
+  elseif redis.call('ZSCORE', KEY.doubtful .. portal, following) == 'inf' then
+    redis.call('ZADD', KEY.doubtful .. portal, redis.call('HGET', KEY.delivery .. following, 'next_attempt_at'), following)
     wake_where_open(portal)
   end
 end
 
 -- Put a delivery that is not final where somebody finds it: exactly one place, by its state.
 --   at: pending, retrying: when it may be sent; sending: when its claim has lapsed; uncertain: when it is looked into
---   next, or '' where only a person can decide
+--   next, or '' where only a person can decide. To look may be to send: what has to wait for an older one of its order
+--   stands at the end of time until that is final (`release`).
 local function place(id, portal, state, at, order)
   if state == 'pending' or state == 'retrying' then
     redis.call('ZADD', (is_first(id, order) and KEY.waiting or KEY.blocked) .. portal, at, id)
@@ -161,7 +166,7 @@ local function place(id, portal, state, at, order)
   elseif at == '' then
     redis.call('ZADD', KEY.undecided, 0, id)
   else
-    redis.call('ZADD', KEY.doubtful .. portal, at, id)
+    redis.call('ZADD', KEY.doubtful .. portal, is_first(id, order) and at or '+inf', id)
   end
 end
 

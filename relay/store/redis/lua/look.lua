@@ -1,15 +1,22 @@
--- Take the uncertain delivery of a portal that is to be looked into first, if its time has come.
+-- Take the uncertain delivery of a portal that is to be looked into first, if its time has come. Of an order, the oldest.
 -- KEYS[1] the doubtful index of the portal
 -- ARGV    portal · now in ms · again_at: when the next may take it, should this process die over it, in ms
 -- Returns its hash with its id (field, value, ...), or nothing. Looking begins a new turn, which every later write compares.
 
-local id = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2], 'LIMIT', 0, 1)[1]
-if not id then return {} end
-local key = KEY.delivery .. id
-if redis.call('HGET', key, 'state') ~= 'uncertain' then
-  redis.call('ZREM', KEYS[1], id)
-  return {}
-end
+local id, key
+repeat
+  id = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2], 'LIMIT', 0, 1)[1]
+  if not id then return {} end
+  key = KEY.delivery .. id
+  local kept = redis.call('HMGET', key, 'state', 'order_key')
+  local is_doubtful, may_go = kept[1] == 'uncertain', is_first(id, kept[2])
+  if not is_doubtful then
+    redis.call('ZREM', KEYS[1], id)
+  elseif not may_go then
+    -- An older one of its order came in after it, from another host: this one waits behind it.
+    redis.call('ZADD', KEYS[1], '+inf', id)
+  end
+until is_doubtful and may_go
 redis.call('HINCRBY', key, 'turn', 1)
 redis.call('ZADD', KEYS[1], ARGV[3], id)
 if is_due(KEYS[1], ARGV[2]) then wake_where_open(ARGV[1]) end
