@@ -28,7 +28,7 @@ class OnUncertain(StrEnum):
     HOLD = "hold"
     """It is left to a person."""
     RESEND = "resend"
-    """It is sent again, and may start twice."""
+    """It is sent again, and may start more than once: no more often than any call is tried."""
     GIVE_UP = "give_up"
     """It is given up, and may not have started."""
 

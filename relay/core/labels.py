@@ -24,6 +24,7 @@ REASONS: dict[str, str] = {
     "document_missing": "no document to run on",
     "triggered": "trigger fired",
     "budget_spent": "every attempt failed",
+    "resends_spent": "sent again too often",
     "settled_by_person": "decided by a person",
     "cancelled": "cancelled by a person",
     "started_before": "had started before",

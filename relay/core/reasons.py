@@ -87,6 +87,8 @@ BY_CODE: dict[str, str] = {
     "incorrect_target_format": _DOCUMENT,
     "target_is_not_found": _DOCUMENT,
     "budget_spent": "Every attempt has failed, over about a day. When the portal answers again, replay the delivery.",
+    "resends_spent": "It was sent again as often as any call is tried, 12 times, and no answer came: it may have started as "
+    "often. Look on the document's page in Bitrix24, then settle the delivery.",
     "settled_by_person": "A person decided it; the log says who, and why.",
     "cancelled": "A person cancelled it before it was sent.",
     "started_before": "An earlier attempt had started this workflow: it was found, not started twice.",

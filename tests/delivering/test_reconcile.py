@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from relay.core.events import Policy
+from relay.core.reasons import explain
 from relay.core.lifecycle import State, Verdict
 from relay.sandbox import starting
 from relay.sandbox.workflows import Workflow
@@ -25,14 +26,17 @@ from tests.delivering.contexts import (
     use_webhook,
     work_off,
 )
+from tests.delivering.plans import fire, planned
 from tests.support.making import bring_to, claim_one
 from workers.bitrix24.bizproc import own_id_of
 from workers.delivery.reconcile import LONGEST_WAIT, LOOKS, RESENDS
+from workers.delivery.retry import BUDGET
 from workers.maintenance.sweeper import sweep
 from workers.portal.credentials import Address
 from workers.portal.gatekeeper import DENIED_IN_A_ROW
 
 LOST = {"kind": "drop_after_start", "method": "bizproc.workflow.start"}
+RESEND = Policy(on_uncertain="resend")
 NEVER_RAN = {"kind": "drop_before", "method": "bizproc.workflow.start"}
 START, INSTANCES = "bizproc.workflow.start", "bizproc.workflow.instances"
 
@@ -243,6 +247,39 @@ def test_a_rule_that_says_so_has_it_sent_again(context, portal):
     assert (delivery.state, delivery.reason) == (State.RETRYING, "resent_not_found")
     assert again.state is State.STARTED
     assert started_documents(portal) == ["LEAD_1", "LEAD_1"]
+
+
+def test_a_rule_has_it_sent_again_no_more_often_than_any_call_is_tried_and_then_a_person_decides(context, portal):
+    portal.configure(instances_visible=False)
+    portal.add_faults({**LOST, "times": 1_000})
+    delivery, count = send(context, add(context.record, policy=RESEND)), 1
+
+    for _ in range(3 * BUDGET):
+        context.gate.resume(context.clock())
+        delivery, _ = look_until_decided(context, delivery)
+        if delivery.state is not State.RETRYING:
+            break
+        delivery, count = send(context, delivery), count + 1
+
+    assert count == BUDGET == len(portal.started()) == len(delivery.attempts)
+    assert (delivery.state, delivery.reason, delivery.next_attempt_at) == (State.UNCERTAIN, "resends_spent", None)
+    assert "may have started" in explain(delivery.reason)
+    assert alerts(context.record) == ["uncertain"]
+
+
+def test_a_trigger_is_fired_again_no_more_often_either(context, portal):
+    portal.add_faults({"kind": "drop_after_start", "method": "crm.automation.trigger", "times": 1_000})
+    delivery = send(context, planned(context.record, fire("LEAD_1"), lead=1, policy=RESEND))
+
+    for _ in range(3 * BUDGET):
+        context.gate.resume(context.clock())
+        delivery, _ = look_until_decided(context, delivery)
+        if delivery.state is not State.RETRYING:
+            break
+        delivery = send(context, delivery)
+
+    assert len(portal.triggers) == BUDGET
+    assert (delivery.state, delivery.reason) == (State.UNCERTAIN, "resends_spent")
 
 
 def test_a_rule_that_says_so_gives_it_up(context, portal):

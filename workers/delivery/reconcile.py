@@ -25,6 +25,7 @@ from workers.bitrix24.bizproc import Instance
 from workers.bitrix24.step_verdicts import FIRED_UNKNOWN
 from workers.bitrix24.verdicts import Judgement, Remedy, judge
 from workers.delivery.next_call import NextCall, own_id
+from workers.delivery.retry import BUDGET
 from workers.delivery.settling import QUICK_SETTLE, TAKEN, Tried, settles_in, write_all
 from workers.portal import gatekeeper
 from workers.portal.client import SEND_WITHIN_S
@@ -251,13 +252,18 @@ def _later(case: Case, reason: str, looks: int, patience: timedelta) -> None:
 
 
 def _decide(case: Case, reason: str) -> None:
-    """Nobody can find out any more: what the rule says."""
-    if case.delivery.policy.on_uncertain is OnUncertain.RESEND:
-        case.write(State.RETRYING, f"resent_{reason}")
-    elif case.delivery.policy.on_uncertain is OnUncertain.GIVE_UP:
-        case.write(State.DEAD, f"given_up_{reason}")
-    else:
-        _leave(case, reason)
+    """Nobody can find out any more: what the rule says. Each call that is sent again may start one more: they end."""
+    delivery, step = case.delivery, case.delivery.next_step
+    may_resend = delivery.failures_of(step.name if step else "") < BUDGET
+    match delivery.policy.on_uncertain:
+        case OnUncertain.RESEND if may_resend:
+            case.write(State.RETRYING, f"resent_{reason}")
+        case OnUncertain.RESEND:
+            _leave(case, "resends_spent")
+        case OnUncertain.GIVE_UP:
+            case.write(State.DEAD, f"given_up_{reason}")
+        case OnUncertain.HOLD:
+            _leave(case, reason)
 
 
 def _leave(case: Case, reason: str) -> None:
