@@ -62,6 +62,7 @@ ALERTS: dict[str, str] = {
     "portal_paused": "Portal paused",
     "method_held": "Method refused",
     "own_id_ignored": "Own id not honoured",
+    "started_after_all": "Started after all",
     "waiting": "Waiting too long",
     "drift": "Rules do not fit",
     "memory": "Memory",

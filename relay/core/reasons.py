@@ -87,7 +87,7 @@ BY_CODE: dict[str, str] = {
     "incorrect_target_format": _DOCUMENT,
     "target_is_not_found": _DOCUMENT,
     "budget_spent": "Every attempt has failed, over about a day. When the portal answers again, replay the delivery.",
-    "resends_spent": "It was sent again as often as any call is tried, 12 times, and no answer came: it may have started as "
+    "resends_spent": "It was sent as often as any call is tried, 12 times, and no answer came: it may have started as "
     "often. Look on the document's page in Bitrix24, then settle the delivery.",
     "settled_by_person": "A person decided it; the log says who, and why.",
     "cancelled": "A person cancelled it before it was sent.",
@@ -194,6 +194,9 @@ def alert_words(kind: str, subject: str) -> str:
         case "method_held":
             method, _, reason = subject.partition(": ")
             return f"{method} is refused: {explain(reason) or reason}"
+        case "started_after_all":
+            given_up, _, replay = subject.partition(" ")
+            return f"{given_up} was given up and replayed by {replay}, and had started: look for a second workflow"
         case "own_id_ignored":
             twice = f"{subject}: it may have started twice; look for a second workflow. " if subject else ""
             return f"{twice}The portal does not honour our own workflow ids."

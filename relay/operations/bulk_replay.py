@@ -166,26 +166,24 @@ class BulkReplays:
     def _done(self, one: Event | Delivery, bulk: Bulk) -> Bulk:
         """What the order has come to after this one."""
         try:
-            self._deed(bulk)(one.id)
+            self._deed(bulk)(one)
         except RecordUnavailableError:
             raise
         except (LostRace, RelayError) as error:
             return bulk.with_skipped(_why(error, one))
         return replace(bulk, replayed=bulk.replayed + 1)
 
-    def _deed(self, bulk: Bulk) -> Callable[[str], object]:
+    def _deed(self, bulk: Bulk) -> Callable[[Event | Delivery], object]:
         acts, bulk_id = replace(self.operator_acts, is_logged=False), bulk.id or ""
         if bulk.act is BulkAct.REPLAY:
-            is_current = bulk.rules == "current"
-            return lambda one: acts.replayer.replay(one, current_rules=is_current, bulk_id=bulk_id)
+            is_current, replayer = bulk.rules == "current", acts.replayer
+            return lambda one: replayer.replay(one.id, current_rules=is_current, bulk_id=bulk_id, found=one.state)
         if bulk.act is BulkAct.LEAVE:
-            return lambda one: (acts.leave_event if one.startswith(EVENT_PREFIX) else acts.leave)(
-                one, bulk.who, bulk.note
-            )
+            return lambda one: (acts.leave_event if isinstance(one, Event) else acts.leave)(one.id, bulk.who, bulk.note)
 
-        def settle(one: str) -> None:
-            acts.settle(one, bulk.who, SETTLED_AS[bulk.act], bulk.note)
-            self.bulks.note_made(bulk_id, one)
+        def settle(one: Event | Delivery) -> None:
+            acts.settle(one.id, bulk.who, SETTLED_AS[bulk.act], bulk.note)
+            self.bulks.note_made(bulk_id, one.id)
 
         return settle
 

@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from relay.core.errors import (
     InvalidEventError,
     LostRace,
+    MovedOn,
     NotFoundError,
     RelayError,
     UnreadableError,
@@ -26,7 +27,7 @@ from relay.core.errors import (
 )
 from relay.core.events import Delivery, Event, Intent
 from relay.core.ids import EVENT_PREFIX, new_event_id, utc_now
-from relay.core.lifecycle import FINAL, EventState
+from relay.core.lifecycle import FINAL, EventState, State
 from relay.core.phrases import phrase
 from relay.core.plan import How, StepKind
 from relay.operations.batches import contexts_of
@@ -78,8 +79,12 @@ class Replayer:
         self._persons = persons
         self._base = base
 
-    def replay(self, wanted: str, *, current_rules: bool, bulk_id: str | None = None) -> list[Delivery]:
-        """Replay a delivery, or an event from which no call was made. bulk_id: of the bulk replay that does it.
+    def replay(
+        self, wanted: str, *, current_rules: bool, bulk_id: str | None = None, found: State | EventState | None = None
+    ) -> list[Delivery]:
+        """Replay a delivery, or an event from which no call was made.
+
+        bulk_id: of the bulk replay that does it. found: the state for which it was chosen: in another it is left alone.
 
         Raises NotFoundError, NotReplayableError, NoAddressError, InvalidEventError, RecordUnavailableError.
         """
@@ -90,6 +95,8 @@ class Replayer:
             raise NotReplayableError(
                 phrase("%(id)s is %(state)s: only what is dead or started is replayed", id=old.id, state=old.state)
             )
+        if found and old.state is not found:
+            raise _moved(old.id)
         event = self._record.event(old.event_id)
         intent = self._current(event, old.rule) if current_rules else _original(old)
         intent = _carried(intent, self._last_with_plan(old))
@@ -231,9 +238,15 @@ class Replayer:
         person_keys = self._persons.keys_of(personal) if self._persons else ()
         try:
             self._record.replay(event, old, fresh, person_keys, bulk_id)
+        except MovedOn as error:
+            raise _moved(str(error)) from None
         except LostRace as error:
             raise NotReplayableError(phrase("%(why)s has been replayed before", why=str(error))) from None
         return fresh
+
+
+def _moved(wanted: str) -> NotReplayableError:
+    return NotReplayableError(phrase("%(id)s has moved meanwhile: look again", id=wanted))
 
 
 def edit_of(event: Event, body: bytes, now: datetime) -> Event:

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from relay.core.events import Policy
-from relay.core.reasons import explain
 from relay.core.lifecycle import State, Verdict
+from relay.core.reasons import explain
 from relay.sandbox import starting
 from relay.sandbox.workflows import Workflow
 from relay.store.portals.gate import GateState

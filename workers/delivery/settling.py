@@ -140,8 +140,10 @@ def _log_result(settlement: Settlement, result: LostRace | None) -> None:
     if result:
         # Either an earlier try was executed and only its answer was lost, or the hard deadline passed and the
         # sweeper has taken the delivery in hand. Both stand.
-        state = settlement.state.value
-        log.warning("delivery.settled_elsewhere", delivery_id=settlement.delivery.id, state=state)
+        state, workflow_id = settlement.state.value, settlement.workflow_id
+        log.warning(
+            "delivery.settled_elsewhere", delivery_id=settlement.delivery.id, state=state, workflow_id=workflow_id
+        )
         return
     _log_attempt(settlement)
 

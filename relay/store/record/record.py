@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from redis import Redis
 
-from relay.core.errors import LostRace
+from relay.core.errors import LostRace, MovedOn
 from relay.core.events import Attempt, Delivery, Event
 from relay.core.ids import DELIVERY_PREFIX, earliest_id, to_ms
 from relay.core.lifecycle import FINAL, EventState, State
@@ -139,16 +139,17 @@ class Record(Reading):
         person_keys: of what the rules have found of a person (persons.py); those it has already stay.
         bulk_id: of the bulk replay that does it, which then knows what it has made.
 
-        Raises LostRace where that has been done before, or the one to be replayed is not final.
+        Raises LostRace where that has been done before, MovedOn where it is no longer in the state that was read.
         """
-        states = sorted(FINAL) if replayed else [EventState.REJECTED, EventState.IGNORED]
+        states = sorted(FINAL & {replayed.state}) if replayed else [EventState.REJECTED, EventState.IGNORED]
         argv: list[Argument] = [event.id, replayed.id if replayed else "", len(states), *states]
         argv += [len(person_keys), *person_keys, len(deliveries)]
         for delivery in deliveries:
             add_delivery(argv, delivery)
         made_by = [keys.MADE + bulk_id] if bulk_id else []
-        if not run(self.redis, ScriptCall(REPLAY, [keys.EVENT + event.id, *made_by], argv)):
-            raise LostRace(replayed.id if replayed else event.id)
+        told = run(self.redis, ScriptCall(REPLAY, [keys.EVENT + event.id, *made_by], argv))
+        if told < 1:
+            raise (MovedOn if told else LostRace)(replayed.id if replayed else event.id)
 
     @guarded
     def prune(self, event_id: str, before: datetime | None = None) -> bool:

@@ -186,7 +186,7 @@ local function move(id, portal, from, to, at, order)
     leave_state(KEY.deliveries_by_state, from, id)
     enter_state(KEY.deliveries_by_state, to, id)
   end
-  leave_place(id, portal, from)
+  if from == 'dead' then redis.call('ZREM', KEY.buried, id) else leave_place(id, portal, from) end
   if to ~= 'started' and to ~= 'dead' then
     place(id, portal, to, at, order)
   elseif order and order ~= '' then
