@@ -21,7 +21,7 @@ from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 from relay.store.redis.scripts import Argument, Script, ScriptCall, run
 
-GATE = Script.load("gate")
+GATE = Script.load("gate", tells_again=True)
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=60)
 """A portal that is in trouble is asked whether it is well again after a second, and then never less than once a minute:

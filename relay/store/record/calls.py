@@ -17,6 +17,7 @@ HARD_DEADLINE = timedelta(seconds=120)
 """How long a delivery may be `sending`. A call ends after 70 s at most (workers/bitrix24/client.py)."""
 
 RECORD, CLAIM, SETTLE = (Script.load(name) for name in ("record", "claim", "settle"))
+SETTLE_ONE = Script.load("settle", tells_again=True)
 
 
 def record_call(requests: Sequence[Sequence[Entry]]) -> ScriptCall:
@@ -82,8 +83,8 @@ def claim_call(
     return ScriptCall(CLAIM, [keys.WAITING + portal, keys.CLAIM + claim_id], argv)
 
 
-def settle_call(settlement: Settlement, now: datetime) -> ScriptCall:
-    """Write what became of a delivery. Raises IllegalTransitionError."""
+def settle_call(settlement: Settlement, now: datetime, *, tells_again: bool) -> ScriptCall:
+    """Write what became of a delivery. tells_again: see Script. Raises IllegalTransitionError."""
     delivery, state = settlement.delivery, settlement.state
     # What is swapped is what was read, not whatever may come before: a step is legal from one state only.
     before = (state,) if settlement.looks is not None else (delivery.state,)
@@ -101,7 +102,7 @@ def settle_call(settlement: Settlement, now: datetime) -> ScriptCall:
     argv: list[Argument] = [delivery.id, delivery.turn, state.value, to_ms(now), _due_at(settlement, next_at, now)]
     argv += [codec.attempt_to_json(settlement.attempt) if settlement.attempt else ""]
     argv += [len(before), *before, *pairs(fields)]
-    return ScriptCall(SETTLE, [keys.DELIVERY + delivery.id], argv)
+    return ScriptCall(SETTLE_ONE if tells_again else SETTLE, [keys.DELIVERY + delivery.id], argv)
 
 
 def _due_at(settlement: Settlement, next_at: Argument, now: datetime) -> Argument:

@@ -6,6 +6,7 @@ process was there first; a caller never sees an exception of redis-py.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
@@ -28,7 +29,7 @@ from relay.store.redis.scripts import Argument, Script, ScriptCall, run, run_all
 __all__ = ["HARD_DEADLINE", "SINGLE", "Allowance", "Entry", "Load", "Manner", "Receipt", "Record", "Settlement"]
 
 LOOK, WAKE, REPLAY = Script.load("look"), Script.load("wake"), Script.load("replay")
-PRUNE, LEAVE, KEEP = Script.load("prune"), Script.load("leave"), Script.load("keep")
+PRUNE, LEAVE, KEEP = Script.load("prune"), Script.load("leave", tells_again=True), Script.load("keep")
 
 
 class Record(Reading):
@@ -71,7 +72,7 @@ class Record(Reading):
 
         lapses_in: who takes it and dies leaves it to the next after that.
         """
-        argv: list[Argument] = [portal, to_ms(now), to_ms(now + lapses_in)]
+        argv: list[Argument] = [portal, to_ms(now), to_ms(now + lapses_in), secrets.token_hex(8)]
         flat = run(self.redis, ScriptCall(LOOK, [keys.DOUBTFUL + portal], argv))
         return self._with_attempts([codec.flat_to_hash(flat)])[0] if flat else None
 
@@ -110,14 +111,20 @@ class Record(Reading):
         Raises LostRace where it has been moved since it was read, WorkflowTaken where the workflow is another's.
         """
         settlement = Settlement(delivery, state, reason or "", attempt, workflow_id, next_at, looks, after)
-        (result,) = self.settle_all([settlement], now)
+        (result,) = self._settle([settlement], now, tells_again=True)
         if result:
             raise result
 
-    @guarded
     def settle_all(self, settlements: Sequence[Settlement], now: datetime) -> list[LostRace | None]:
-        """Write several, each for itself, in one round trip: what `settle` would raise, for each."""
-        calls = [settle_call(settlement, now) for settlement in settlements]
+        """Write several, each for itself, in one round trip: what `settle` would raise, for each.
+
+        Where the answer was lost once, each is a lost race: whoever writes so many has no use for another word.
+        """
+        return self._settle(settlements, now, tells_again=False)
+
+    @guarded
+    def _settle(self, settlements: Sequence[Settlement], now: datetime, *, tells_again: bool) -> list[LostRace | None]:
+        calls = [settle_call(settlement, now, tells_again=tells_again) for settlement in settlements]
         answers = run_all(self.redis, calls)
         fault = next((answer for answer in answers if isinstance(answer, Exception)), None)
         if fault:

@@ -41,6 +41,7 @@
     relay:undecided                  zset    uncertain ids that only a person can decide
 
     relay:claim:{claim}              string  what a claim has taken, should its answer be lost   TTL: the hard deadline
+    relay:told-before:{call}         string  what a call of a script was answered, should that be lost     TTL: a minute
     relay:archives                   hash    folder of an archive -> its host, what is wrong with it, when that was said
     relay:waited                     channel where nobody listens: makes a wait for replicas one for all before it
     relay:wakes                      string  how many jobs were made: their ids
@@ -130,6 +131,7 @@ DOUBTFUL = f"{PREFIX}doubtful:"
 UNDECIDED = f"{PREFIX}undecided"
 PORTALS = f"{PREFIX}portals"
 CLAIM = f"{PREFIX}claim:"
+TOLD_BEFORE = f"{PREFIX}told-before:"
 WAITED = f"{PREFIX}waited"
 WAKES = f"{PREFIX}wakes"
 FORMAT = f"{PREFIX}format"
@@ -217,6 +219,7 @@ IN_LUA = {
     "awaited": AWAITED,
     "overdue": OVERDUE,
     "clock": CLOCK,
+    "told": TOLD_BEFORE,
     "high_water": HIGH_WATER,
     "ledger": LEDGER,
     "standing": STANDING,

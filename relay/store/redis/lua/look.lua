@@ -1,7 +1,17 @@
 -- Take the uncertain delivery of a portal that is to be looked into first, if its time has come. Of an order, the oldest.
 -- KEYS[1] the doubtful index of the portal
 -- ARGV    portal · now in ms · again_at: when the next may take it, should this process die over it, in ms
+--         name of the call, by which, sent again after a lost answer, it gets what it took
 -- Returns its hash with its id (field, value, ...), or nothing. Looking begins a new turn, which every later write compares.
+
+local function row_of(id)
+  local row = redis.call('HGETALL', KEY.delivery .. id)
+  row[#row + 1], row[#row + 2] = 'id', id
+  return row
+end
+
+local taken, turn = string.match(redis.call('GET', KEY.told .. ARGV[4]) or '', '^(%S+) (%d+)$')
+if taken then return redis.call('HGET', KEY.delivery .. taken, 'turn') == turn and row_of(taken) or {} end
 
 local id, key
 repeat
@@ -17,9 +27,8 @@ repeat
     redis.call('ZADD', KEYS[1], '+inf', id)
   end
 until is_doubtful and may_go
-redis.call('HINCRBY', key, 'turn', 1)
+turn = redis.call('HINCRBY', key, 'turn', 1)
 redis.call('ZADD', KEYS[1], ARGV[3], id)
+redis.call('SET', KEY.told .. ARGV[4], id .. ' ' .. turn, 'PX', 60000)
 if is_due(KEYS[1], ARGV[2]) then wake_where_open(ARGV[1]) end
-local row = redis.call('HGETALL', key)
-row[#row + 1], row[#row + 2] = 'id', id
-return row
+return row_of(id)
