@@ -34,6 +34,7 @@ class NeedCode(StrEnum):
     REJECTED = "rejected"
     UNCERTAIN = "uncertain"
     OVERDUE = "overdue"
+    ORDER = "order_held"
     HELD = "portal_held"
     PAUSED = "portal_paused"
     METHOD = "method_held"
@@ -113,6 +114,8 @@ def _of_record(snapshot: Snapshot, now: datetime) -> Iterator[Need]:
         yield Need(NeedCode.UNCERTAIN, Grade.DOUBT, count=snapshot.for_person)
     if snapshot.overdue:
         yield Need(NeedCode.OVERDUE, Grade.DOUBT, count=snapshot.overdue)
+    if snapshot.held_orders:
+        yield Need(NeedCode.ORDER, Grade.DOUBT, count=len(snapshot.held_orders), details=snapshot.held_orders)
     if snapshot.memory.is_filling:
         grade = Grade.BAD if snapshot.memory.is_nearly_full else Grade.DOUBT
         yield Need(NeedCode.MEMORY, grade, count=round(snapshot.memory.share * 100))

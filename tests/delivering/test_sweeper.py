@@ -58,7 +58,7 @@ def test_the_worker_that_was_only_slow_finds_that_it_is_too_late(record, state):
 
 
 @pytest.mark.parametrize("decided", [None, State.RETRYING, State.DEAD])
-def test_but_its_answer_proves_that_the_workflow_has_started_whatever_was_decided_meanwhile(record, decided):
+def test_an_answer_that_comes_late_proves_that_the_workflow_has_started_whatever_was_decided_meanwhile(record, decided):
     delivery = bring_to(record, State.SENDING)
     sweep(record, LATE, {})
     if decided:

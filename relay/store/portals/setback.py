@@ -1,8 +1,9 @@
 """What follows when the record has gone back in time: nothing is sent that may have been sent already.
 
-Every portal's gate closes until a person resumes it; what waits in the record may have been sent since, so it becomes
-uncertain, and the portal is asked about it after that. A document that may have been made is looked for before it is
-made. Who is killed in the middle leaves it to the next: the mark is set last.
+What goes on by itself is stopped: orders on many, which do not know how far they were, and the time at which a pause
+of a person ends. Every portal's gate closes until a person resumes it. What waits in the record may have been sent
+since, so it becomes uncertain, and the portal is asked about it after that. A document that may have been made is
+looked for before it is made. Who is killed in the middle leaves it to the next: the mark is set last.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from relay.store.redis.guard import guarded
 from relay.store.redis.lease import lease
 
 WENT_BACK = "went_back"
+ORDERS_KEPT_S = 7 * 86_400
 LEASE = timedelta(seconds=60)
 AT_ONCE = 200
 INTERVAL_S = 0.25
@@ -56,13 +58,13 @@ def notice(redis: Redis, record: Record, high_water: HighWater, holder: str, now
 def hold(redis: Redis, record: Record, high_water: HighWater, passed: Mark, now: datetime) -> None:
     """Hold what may have been sent since the record was as it is now. passed: how far it had come."""
     missing = passed.promises - high_water.read().promises
-    portals = _portals(redis)
+    orders, portals = _hold_orders(redis, now), _portals(redis)
     for portal in portals:
         Gate(redis, portal).hold_for_person(WENT_BACK, now)
     marks = {portal: _own_id_at(redis, portal) for portal in portals}
     held = sum(_hold_all(record, state, marks, now) for state in (State.PENDING, State.RETRYING))
     high_water.begin_generation(passed)
-    log.error("record.went_back", missing_promises=missing, deliveries_held=held, portals=portals)
+    log.error("record.went_back", missing_promises=missing, deliveries_held=held, orders_held=orders, portals=portals)
 
 
 def run_watch(look: Callable[[], object], high_water: HighWater, stop: threading.Event) -> None:
@@ -73,6 +75,15 @@ def run_watch(look: Callable[[], object], high_water: HighWater, stop: threading
         except RecordUnavailableError:
             continue  # whoever needs it says so
         high_water.keep()
+
+
+@guarded
+def _hold_orders(redis: Redis, now: datetime) -> int:
+    """Leave word to the orders on many that run (store/operators/bulk_replays.py); how many there are."""
+    found: Any = redis.smembers(keys.BULKS)
+    for order in found:
+        redis.set(keys.bulk_word(order.decode()), f"held {now.isoformat()}", ex=ORDERS_KEPT_S)
+    return len(found)
 
 
 @guarded

@@ -82,8 +82,9 @@
     relay:questions:{portal}         list    questions that no worker has taken yet              TTL: a day
     relay:acts                       stream  what persons did, newest last                capped
     relay:once:{digest}              string  the answer to a POST with this Idempotency-Key      TTL: a day
-    relay:bulk:{rpl_}                string  a bulk replay as JSON; `:stop` beside it ends it    TTL: a week
+    relay:bulk:{rpl_}                string  a bulk replay as JSON; `:stop` beside it ends or holds it   TTL: a week
     relay:bulks                      set     ids of the bulk replays that run
+    relay:held-bulks                 set     ids of those that were held when the record went back
     relay:made:{rpl_}                zset    deliveries that a bulk replay has made, or settled      TTL: a week
     relay:alerts                     stream  what a person should know, newest last       capped
     relay:channels                   zset    channels of alerts.yaml, scored with the time a worker last had them
@@ -167,6 +168,7 @@ ACTS = f"{PREFIX}acts"
 ONCE = f"{PREFIX}once:"
 BULK = f"{PREFIX}bulk:"
 BULKS = f"{PREFIX}bulks"
+HELD_BULKS = f"{PREFIX}held-bulks"
 MADE = f"{PREFIX}made:"
 ALERTS = f"{PREFIX}alerts"
 CHANNELS = f"{PREFIX}channels"
@@ -236,3 +238,8 @@ That binds the record to one Redis server or a Sentinel group, as RQ is bound; n
 def dedup(source: str, digest: str) -> str:
     """Where the event that claimed this dedup key is named. `digest`: never the value itself."""
     return f"{DEDUP}{source}:{digest}"
+
+
+def bulk_word(bulk_id: str) -> str:
+    """Where word is left that a bulk replay is to end, or to be held."""
+    return f"{BULK}{bulk_id}:stop"
