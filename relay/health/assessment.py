@@ -23,7 +23,6 @@ SILENT = timedelta(days=1)
 PAUSED = timedelta(minutes=5)
 """A portal in trouble is asked again within a minute; what is shorter than this mends itself."""
 WRONG_CLOCK = timedelta(seconds=5)
-USED_UP = "operation_time_limit"
 
 
 class NeedCode(StrEnum):
@@ -185,7 +184,7 @@ def _of_methods(name: str, portal: PortalSnapshot, now: datetime) -> Iterator[Ne
     for method in portal.learned.methods.values():
         block = method.block
         # What is used up mends itself; what the portal forbids does not.
-        if block and block.reason != USED_UP:
+        if block and not block.is_of_budget:
             details = (method.name, explain(block.reason) or "")
             lasts = now - block.since
             yield Need(NeedCode.METHOD, Grade.BAD, name, lasts=lasts, reason=block.reason, details=details)

@@ -364,7 +364,6 @@ def test_a_refusal_now_says_nothing_of_the_first_time(echo, portal):
         ("INVALID_CREDENTIALS", GateState.HELD),
         ("QUERY_LIMIT_EXCEEDED", GateState.PAUSED),
         ("CONNECTION_ERROR", GateState.PAUSED),
-        ("OPERATION_TIME_LIMIT", GateState.OPEN),
     ],
 )
 @pytest.mark.parametrize("own_id", ["echo", "off"])
@@ -379,6 +378,44 @@ def test_a_portal_that_cannot_be_asked_costs_no_look(open_context, portal, code,
     assert (delivery.state, delivery.looks) == (State.UNCERTAIN, 0)
     assert delivery.next_attempt_at is not None
     assert context.gate.look().state is gate
+
+
+@pytest.mark.parametrize("own_id", ["off", "echo"])
+def test_a_method_that_never_has_time_for_a_look_is_asked_only_so_often(open_context, portal, own_id):
+    context = open_context(own_id=own_id)
+    delivery = lose(context, portal)
+    portal.add_faults({"kind": "error", "code": "OPERATION_TIME_LIMIT", "method": INSTANCES, "times": 1_000})
+
+    delivery, count = look_until_decided(context, delivery)
+
+    assert count == RESENDS
+    assert (delivery.state, delivery.reason) == (State.UNCERTAIN, "operation_time_limit")
+    assert context.gate.look().is_open
+
+
+REFUSALS = {
+    "method_confirm_waiting": {"kind": "error", "code": "METHOD_CONFIRM_WAITING", "status": 401},
+    "error_method_not_found": {"kind": "error", "code": "ERROR_METHOD_NOT_FOUND"},
+    "insufficient_scope": {"kind": "error", "code": "insufficient_scope"},
+    "access_denied": {"kind": "error", "code": "ACCESS_DENIED"},
+    "http_403": {"kind": "error", "code": "BLOCKED_BY_RULE_7", "status": 403},
+}
+
+
+@pytest.mark.parametrize("reason", REFUSALS)
+def test_a_look_that_is_refused_is_the_business_of_that_method_and_ends_with_a_person(context, record, portal, reason):
+    delivery = lose(context, portal)
+    portal.add_faults({**REFUSALS[reason], "method": INSTANCES, "times": 10_000})
+    others = [add(record, lead=n, at=context.clock()) for n in range(2, 12)]
+
+    context.clock.advance(61)
+    work_off(context)
+
+    delivery = record.delivery(delivery.id)
+    assert (delivery.state, delivery.reason) == (State.UNCERTAIN, f"not_visible_{reason}")
+    assert (delivery.next_attempt_at, record.undecided()) == (None, 1)
+    assert {one.state for one in record.deliveries(one.id for one in others)} == {State.STARTED}
+    assert (context.gate.look().is_open, methods(portal)[INSTANCES]) == (True, 1)
 
 
 def test_at_a_closed_gate_nobody_is_asked(context, record, portal, clock):

@@ -128,7 +128,7 @@ ROUND_TRIPS = {
     "replay what is dead": 4,
     "replay what has started": 4,
     "begin a bulk replay": 5,
-    "bulk replay": 23,
+    "bulk replay": 26,
     "settle as started": 4,
     "settle as to be sent": 4,
     "settle as given up": 4,

@@ -24,6 +24,7 @@ from workers.delivery.learning import learn
 from workers.delivery.next_call import NextCall, own_id, prepare
 from workers.delivery.settling import Tried, settlement_of_start, write_all, write_answered
 from workers.delivery.steps import remember, settlement_of_step
+from workers.delivery.weighing import ASK_WITHIN_S, decisive, weigh
 from workers.portal import gatekeeper
 from workers.portal.client import SEND_WITHIN_S
 from workers.portal.context import Context
@@ -52,9 +53,10 @@ def deliver_next(context: Context, portal: Survey) -> bool:
     held = Held(context.record, context.clock, [call.delivery for call in calls], began, SEND_WITHIN_S)
     with KEEPER.holding(held):
         answer, tried = _try(context, calls, held.not_after)
+        tried = weigh(context, portal, answer, tried, lambda: min(held.not_after(), began + ASK_WITHIN_S))
         settle_all(context, tried, began)
-    learn(context, learned, tried)
-    gatekeeper.mind(context, seen, answer, _decisive(answer, [one.judgement for one in tried]))
+    learn(context, learned, answer, tried)
+    gatekeeper.mind(context, seen, decisive([one.judgement for one in tried]))
     return True
 
 
@@ -97,20 +99,16 @@ def _claim_calls(context: Context, load: Load) -> tuple[float, list[NextCall]]:
             return began, calls
 
 
-def _decisive(answer: Answer, judgements: Sequence[Judgement]) -> Judgement:
-    """The judgement that the gate hears of: of the whole answer, or of the command that concerns every other."""
-    if answer.fault or answer.code is not None:
-        return judgements[-1]
-    grave = (each for each in judgements if each.verdict is Verdict.HELD and each.remedy is not Remedy.HOLD_METHOD)
-    return next(grave, judgements[-1])
-
-
 def _load(context: Context, portal: Survey, free: int) -> Load:
     """One where the pace can carry all that wait one by one, or the gate is to be proven; else a batch."""
-    is_single = portal.due - 1 <= free or context.portal.batch == 1 or not portal.gate.is_proven
-    limit = 1 if is_single else min(context.portal.batch, portal.due)
+    now, learned = context.clock(), portal.learned
+    most = min(context.portal.batch, learned.batch_limit or context.portal.batch)
+    batch = learned.methods.get(BATCH)
+    is_refused = batch is not None and batch.waits_until(now, learned.granted_s) is not None
+    is_single = portal.due - 1 <= free or most == 1 or is_refused or not portal.gate.is_proven
+    limit = 1 if is_single else min(most, portal.due)
     budget_ms = UNLIMITED_BUDGET_MS if context.portal.rate_per_s is None else BATCH_BUDGET_MS
-    return load_of(portal.learned, limit, context.clock(), budget_ms)
+    return load_of(learned, limit, now, budget_ms)
 
 
 def _try(context: Context, calls: Sequence[NextCall], not_after: Callable[[], float]) -> tuple[Answer, list[Tried]]:

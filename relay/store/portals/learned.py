@@ -37,7 +37,8 @@ class Learned:
     own_id: whether it honours ids of ours, once known; own_id_at: the mark of the address at which that was seen. Where
     starts have been sent without ids since, it is not known. host: where it has moved to. site: its address, as the
     workers were given it. takes_ms: how long a start takes, by template id, and a call of another method, by its name.
-    methods: the state of each that was called, by name.
+    methods: the state of each that was called, by name. batch_limit: how many calls the portal takes in one request,
+    where it has refused more; None: as many as is configured.
     """
 
     own_id: Echo | None = None
@@ -45,6 +46,7 @@ class Learned:
     host: str | None = None
     site: str | None = None
     operating_limit_s: float = OPERATING_LIMIT_S
+    batch_limit: int | None = None
     takes_ms: Mapping[str, float] = field(default_factory=dict)
     methods: Mapping[str, MethodState] = field(default_factory=dict)
 
@@ -84,6 +86,7 @@ def learned_from_hash(kept: Mapping[bytes, bytes]) -> Learned:
         host=text.get("host"),
         site=text.get("site"),
         operating_limit_s=float(text.get("operating_limit", OPERATING_LIMIT_S)),
+        batch_limit=int(text["batch_limit"]) if "batch_limit" in text else None,
         takes_ms=takes_ms,
         methods={method.name: method for method in methods_in(text, takes_ms)},
     )

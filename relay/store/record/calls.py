@@ -77,7 +77,8 @@ def claim_call(
     argv: list[Argument] = [portal, to_ms(now), to_ms(now + lapses_in), _ms(HARD_DEADLINE), manner.own_id_at, settle_ms]
     argv += [load.limit, load.budget_ms, load.unknown_ms, len(claimable), *claimable, len(load.allowances)]
     for method, allowance in load.allowances.items():
-        argv += (method, allowance.limit, allowance.left_ms, to_ms(allowance.until))
+        until = to_ms(allowance.until) if allowance.until else ""
+        argv += (method, allowance.limit, allowance.left_ms, until, int(allowance.is_alone))
     for key, takes_ms in load.takes_ms.items():
         argv += (key, takes_ms)
     return ScriptCall(CLAIM, [keys.WAITING + portal, keys.CLAIM + claim_id], argv)
@@ -92,6 +93,7 @@ def settle_call(settlement: Settlement, now: datetime, *, tells_again: bool) -> 
         advance(delivery.state, state)
     next_at = to_ms(settlement.next_at) if settlement.next_at and state not in FINAL else ""
     fields: list[tuple[str, Argument]] = [("next_attempt_at", next_at), ("reason", settlement.reason)]
+    fields.append(("stepped_at", to_ms(now) if settlement.steps_back else ""))
     if settlement.workflow_id:
         fields.append(("workflow_id", settlement.workflow_id))
     if settlement.looks is not None:

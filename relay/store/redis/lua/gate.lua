@@ -26,7 +26,11 @@ if ARGV[7] == '1' then
   streak = streak + 1
   till = now + math.min(tonumber(ARGV[8]) * 2 ^ math.min(streak - 1, 30), tonumber(ARGV[9]))
 end
+-- Held for the same reason as before, and nothing has succeeded in between: that was told.
+local is_same = from == 'open' and streak > 0 and kept[2] == reason
+if to == 'held' then streak = streak + 1 end
 if ARGV[10] == '1' then streak = 0 end
+if to == 'open' and streak > 0 then reason = kept[2] end
 redis.call('HSET', KEYS[1], 'state', to, 'reason', reason, 'since', since, 'until', till,
   'streak', streak, 'by_person', (is_person and to ~= 'open') and '1' or '0')
 redis.call('HINCRBY', KEYS[1], 'version', 1)
@@ -40,4 +44,4 @@ if to == 'open' then
   wake(portal)
   return from ~= 'open' and 1 or 0
 end
-return (from ~= to or kept[2] ~= reason) and 1 or 0
+return (from ~= to or kept[2] ~= reason) and not (to == 'held' and is_same) and 1 or 0
