@@ -179,6 +179,8 @@ class Delivery:
     the call are shown as text. asked: how many questions of the step to come have found nothing yet. unsure: the
     documents that may have been made by a call whose answer was lost, by the names of their steps: each is looked for
     before it is made. watched: where its rule watches for the end of the workflow, what is known of that.
+    errors: by field, where its rule wanted the event and could not be filled while another could: there is no call, and
+    it is dead from the beginning; the call shown has only its portal and its template.
     own_id_at, settle_s: facts of the call that was claimed last, written with the claim, because settings change and a
     worker may die over it. own_id_at: the mark of the portal's address to which its start goes under a workflow id of
     ours; empty: it carries none. settle_s: how long, in seconds, such a call may still be running.
@@ -206,6 +208,7 @@ class Delivery:
     watched: Watched | None = None
     own_id_at: str = ""
     settle_s: float = SETTLE_S
+    errors: Mapping[str, list[str]] = field(default_factory=dict)
 
     @property
     def call_as_sent(self) -> Call:
@@ -265,6 +268,7 @@ class Delivery:
             "call": self.call.to_wire(),
             "workflow_id": self.workflow_id,
             "reason": self.reason,
+            "errors": {name: list(messages) for name, messages in self.errors.items()},
             "steps": self._steps_to_wire(),
             "watch": self._watch_to_wire(),
             "attempts": [attempt.to_wire() for attempt in self.attempts],

@@ -55,7 +55,7 @@ def add_delivery(argv: list[Argument], delivery: Delivery) -> None:
     call = delivery.call
     argv += (
         delivery.id,
-        to_ms(delivery.created_at),
+        "" if delivery.errors else to_ms(delivery.created_at),
         delivery.event_id,
         delivery.rule,
         call.portal,

@@ -265,14 +265,14 @@ local function put_further(flat, first, by_name)
 end
 
 -- Write a new delivery of an event from this source from ARGV, from this index on:
---   id · send_at · event id · rule · portal · template id · document · order key · call · facts
---   count · field, value, ... that most have not
+--   id · send_at, or '' of one that is dead from the beginning · event id · rule · portal · template id · document
+--   order key · call · facts · count · field, value, ... that most have not
 -- Returns the index after it. What it has just written is not read back: an event with ten deliveries feels it.
 local met = {}
 local function create(first, source)
   local id, send_at, event, rule, portal, template_id, document, order, call, facts = unpack(ARGV, first, first + 9)
-  local further = {}
-  local flat = {'state', 'pending', 'turn', 1, 'event_id', event, 'rule', rule, 'portal', portal, 'call', call}
+  local further, state = {}, send_at == '' and 'dead' or 'pending'
+  local flat = {'state', state, 'turn', 1, 'event_id', event, 'rule', rule, 'portal', portal, 'call', call}
   put(flat, 'template_id', template_id)
   put(flat, 'document', document)
   put(flat, 'order_key', order)
@@ -280,13 +280,21 @@ local function create(first, source)
   local following = put_further(flat, first + 10, further)
   redis.call('HSET', KEY.delivery .. id, unpack(flat))
   enter(KEY.deliveries, 0, id)
-  enter(KEY.deliveries_by_state .. 'pending', 0, id)
+  enter(KEY.deliveries_by_state .. state, 0, id)
   count('delivery:created')
   number('made', source, rule, portal, template_id)
   stand('rule:' .. rule, 1)
   note_delivery(id, 'rule', rule)
   note_delivery(id, 'portal', portal)
   note_delivery(id, 'template_id', template_id)
+  if state == 'dead' then
+    enter(KEY.buried, 0, id)
+    note_delivery(id, 'reason', further.reason)
+    count('delivery:dead')
+    tally('delivery:dead')
+    number('dead', source, rule, portal, template_id)
+    return following
+  end
   if document ~= '' then redis.call('ZADD', KEY.deliveries_by_document .. document, 0, id) end
   if order ~= '' then redis.call('ZADD', KEY.order .. order, 0, id) end
   if further.address_digest then redis.call('HSET', KEY.addresses, further.address_digest, id) end
