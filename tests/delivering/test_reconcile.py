@@ -267,6 +267,46 @@ def test_a_rule_has_it_sent_again_no_more_often_than_any_call_is_tried_and_then_
     assert alerts(context.record) == ["uncertain"]
 
 
+def test_what_was_sent_again_and_is_refused_now_is_not_given_up_for_the_first_call_may_have_started(context, portal):
+    portal.configure(instances_visible=False)
+    resent, _ = look_until_decided(context, lose(context, portal, policy=RESEND))
+    portal.configure(missing_documents=(1,))
+
+    delivery = send(context, resent)
+
+    assert started_documents(portal) == ["LEAD_1"]
+    assert (delivery.state, delivery.reason, delivery.next_attempt_at) == (
+        State.UNCERTAIN,
+        "incorrect_document_type",
+        None,
+    )
+    assert [one.verdict for one in delivery.attempts] == [Verdict.AMBIGUOUS, Verdict.REJECTED]
+    assert alerts(context.record) == ["uncertain"]
+    assert context.record.undecided() == 1
+
+
+def test_a_trigger_that_was_fired_again_and_is_refused_now_is_not_given_up_either(context, portal):
+    portal.add_faults({"kind": "drop_after_start", "method": "crm.automation.trigger"})
+    lost = send(context, planned(context.record, fire("LEAD_1"), lead=1, policy=RESEND))
+    context.gate.resume(context.clock())
+    resent, _ = look_until_decided(context, lost)
+    portal.add_faults({"kind": "error", "code": "ERROR_NOT_FOUND", "method": "crm.automation.trigger"})
+
+    delivery = send(context, resent)
+
+    assert len(portal.triggers) == 1
+    assert (delivery.state, delivery.reason) == (State.UNCERTAIN, "error_not_found")
+
+
+def test_what_a_person_has_sent_again_and_is_refused_then_is_dead(context, portal):
+    portal.configure(instances_visible=False)
+    undecided, _ = look_until_decided(context, lose(context, portal))
+    context.record.settle(undecided, State.RETRYING, context.clock(), reason="settled_by_person")
+    portal.configure(missing_documents=(1,))
+
+    assert send(context, undecided).state is State.DEAD
+
+
 def test_a_trigger_is_fired_again_no_more_often_either(context, portal):
     portal.add_faults({"kind": "drop_after_start", "method": "crm.automation.trigger", "times": 1_000})
     delivery = send(context, planned(context.record, fire("LEAD_1"), lead=1, policy=RESEND))

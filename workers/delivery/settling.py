@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from relay.core.errors import LostRace, RecordUnavailableError, WorkflowTaken
-from relay.core.events import Attempt
+from relay.core.events import Attempt, OnUncertain
 from relay.core.lifecycle import State, Verdict
+from relay.core.plan import StepKind
 from relay.core.telemetry import get_logger
 from relay.store.portals.gate import LONGEST_PAUSE
 from relay.store.record.record import HARD_DEADLINE, Settlement
@@ -77,7 +78,7 @@ def settlement_of_start(context: Context, tried: Tried) -> Settlement:
         case Done():
             return Settlement(delivery, State.STARTED, attempt=attempt, workflow_id=tried.judgement.workflow_id)
         case Bury(why):
-            return Settlement(delivery, State.DEAD, why, attempt)
+            return given_up(context, tried, why)
         case Reconcile():
             at = context.clock() + settles_in(context, tried.answer)
             return Settlement(delivery, State.UNCERTAIN, reason, attempt, next_at=at)
@@ -85,6 +86,18 @@ def settlement_of_start(context: Context, tried: Tried) -> Settlement:
             return Settlement(delivery, State.RETRYING, reason, attempt, next_at=context.clock() + delay)
         case HoldPortal():
             return waiting_again(context, tried)
+
+
+def given_up(context: Context, tried: Tried, why: str) -> Settlement:
+    """It is dead. But where its rule has had it sent again, that this call is refused says nothing of the one before,
+    which may have been executed: a person decides.
+    """
+    delivery, attempt, step = tried.call.delivery, tried.attempt, tried.call.step
+    is_resent = delivery.policy.on_uncertain == OnUncertain.RESEND and (not step or step.kind is StepKind.TRIGGER)
+    if is_resent and any(one.verdict is Verdict.AMBIGUOUS and one.step == attempt.step for one in delivery.attempts):
+        context.gate.alert("uncertain", delivery.id, context.clock())
+        return Settlement(delivery, State.UNCERTAIN, why, attempt)
+    return Settlement(delivery, State.DEAD, why, attempt)
 
 
 def waiting_again(context: Context, tried: Tried) -> Settlement:

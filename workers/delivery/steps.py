@@ -14,7 +14,7 @@ from relay.core.plan import How, Many, Step, StepKind
 from relay.store.record.record import Settlement
 from workers.delivery.next_call import NextCall, finished, found_nothing, questions_of
 from workers.delivery.retry import BUDGET, Bury, Done, HoldPortal, Reconcile, RetryAfter, delay_after
-from workers.delivery.settling import Tried, settles_in, waiting_again, what_follows
+from workers.delivery.settling import Tried, given_up, settles_in, waiting_again, what_follows
 from workers.portal.context import Context
 
 
@@ -26,7 +26,7 @@ def settlement_of_step(context: Context, tried: Tried, step: Step) -> Settlement
         case Done():
             return replace(_done(context, tried, step), attempt=attempt)
         case Bury(why):
-            return Settlement(delivery, State.DEAD, why, attempt)
+            return given_up(context, tried, why)
         case RetryAfter(delay):
             return Settlement(delivery, State.RETRYING, reason, attempt, next_at=now + delay)
         case HoldPortal():
