@@ -275,11 +275,7 @@ def test_what_was_sent_again_and_is_refused_now_is_not_given_up_for_the_first_ca
     delivery = send(context, resent)
 
     assert started_documents(portal) == ["LEAD_1"]
-    assert (delivery.state, delivery.reason, delivery.next_attempt_at) == (
-        State.UNCERTAIN,
-        "incorrect_document_type",
-        None,
-    )
+    assert (delivery.state, delivery.reason) == (State.UNCERTAIN, "incorrect_document_type")
     assert [one.verdict for one in delivery.attempts] == [Verdict.AMBIGUOUS, Verdict.REJECTED]
     assert alerts(context.record) == ["uncertain"]
     assert context.record.undecided() == 1
