@@ -105,9 +105,15 @@ def _act(options: argparse.Namespace, context: Context, thresholds: Thresholds) 
         print(f"{name}: paused; its deliveries wait. `python -m workers resume {name}` goes on")
         return 0
     if options.command == "resume":
+        before = context.gate.look()
         was_closed = context.gate.resume(now)
         _log(context, "resume")
         print(f"{name}: open again" if was_closed else f"{name}: was open")
+        if before.paused_before:
+            end = f" until {before.paused_until:%Y-%m-%d %H:%M} UTC" if before.paused_until else ""
+            print(f"{name}: before the record went back, a person had paused it{end}")
+        if held := context.store.operators.bulk_replays.held():
+            print(f"orders on many do not go on with this: {', '.join(held)}; see the page Bulk")
         return 0
     document = read_document(options.document)
     if document is None:

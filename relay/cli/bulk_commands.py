@@ -52,7 +52,7 @@ def bulk(options: argparse.Namespace) -> int:
     for why, count in done.skipped.items():
         say(f"{count} skipped: {why}")
     say(f"{done.id} {done.state}: {done.replayed} done, {done.refused} skipped")
-    return 1 if done.refused else 0
+    return 0 if done.state is BulkState.FINISHED and not done.refused else 1
 
 
 def _filter(options: argparse.Namespace) -> Filter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from relay.cli.terminal import BAD, CALM, Line, styled
@@ -59,8 +59,7 @@ def _event(event: Event) -> Iterator[Line]:
     if event.reason:
         yield _named("reason", name_of_reason(event.reason))
         yield from _advice(explain(event.reason))
-    for name, messages in event.errors.items():
-        yield [(f"  {name}: ", BAD), (" ".join(messages), "")]
+    yield from _errors(event.errors)
 
 
 def _delivery(delivery: Delivery) -> Iterator[Line]:
@@ -72,6 +71,9 @@ def _delivery(delivery: Delivery) -> Iterator[Line]:
     if delivery.reason:
         yield _named("reason", name_of_reason(delivery.reason))
         yield from _advice(explain(delivery.reason))
+    if delivery.errors:
+        yield from _errors(delivery.errors)
+        return
     if delivery.workflow_id:
         yield _named("workflow", delivery.workflow_id)
     if delivery.watched:
@@ -91,6 +93,12 @@ def _delivery(delivery: Delivery) -> Iterator[Line]:
     for attempt in delivery.attempts:
         yield _attempt(attempt)
         yield from _advice(explain_attempt(attempt, kinds.get(attempt.step)), indent=6)
+
+
+def _errors(errors: Mapping[str, list[str]]) -> Iterator[Line]:
+    """What a rule lacked, by field."""
+    for name, messages in errors.items():
+        yield [(f"  {name}: ", BAD), (" ".join(messages), "")]
 
 
 def _steps(delivery: Delivery) -> Iterator[Line]:

@@ -14,6 +14,7 @@ from typing import Any
 from relay.configuration.fields import NAME, SECONDS, Choice, Number, Quantity, StrictSchema, Table
 from relay.configuration.files import ConfigFile, read_yaml
 from relay.configuration.mistakes import Mistakes, collecting
+from relay.core.events import SETTLE_S
 
 PLANS: dict[str, tuple[float | None, int]] = {
     "standard": (2.0, 40),
@@ -67,7 +68,7 @@ class _PortalSchema(StrictSchema):
     # The page "Batch" (b24restdocs, settings/how-to-call-rest-api/batch.md): at most 50 commands.
     batch = Number(1, 50, load_default=50)
     # The cloud cuts a request at 60 s (limits.md).
-    settle_after = Quantity(SECONDS, "24h", load_default=60.0)
+    settle_after = Quantity(SECONDS, "24h", load_default=SETTLE_S)
 
 
 class _PortalsSchema(StrictSchema):

@@ -135,5 +135,9 @@ class LostRace(RelayError):  # noqa: N818 - control flow, not a fault
     """The compare-and-swap found another state: another process got there first."""
 
 
+class MovedOn(LostRace):
+    """It is no longer in the state in which it was read."""
+
+
 class WorkflowTaken(LostRace):
     """The workflow that was found belongs to another delivery."""

@@ -17,6 +17,10 @@ from relay.core.lifecycle import EventState, State, Verdict
 from relay.core.plan import LIST, Plan, Step, StepKind, StepResult
 from relay.core.watching import Watch, Watched
 
+SETTLE_S = 60.0
+"""How long a call may still be running on a portal, in seconds, where nobody has said more: the cloud cuts it then
+(docs: limits.md)."""
+
 
 class OnUncertain(StrEnum):
     """What follows when nobody can find out whether a workflow has started."""
@@ -24,7 +28,7 @@ class OnUncertain(StrEnum):
     HOLD = "hold"
     """It is left to a person."""
     RESEND = "resend"
-    """It is sent again, and may start twice."""
+    """It is sent again, and may start more than once: no more often than any call is tried."""
     GIVE_UP = "give_up"
     """It is given up, and may not have started."""
 
@@ -176,6 +180,11 @@ class Delivery:
     documents that may have been made by a call whose answer was lost, by the names of their steps: each is looked for
     before it is made. watched: where its rule watches for the end of the workflow, what is known of that. replayed_by:
     the delivery that a person made in its place, which may be of another event: its body was edited then.
+    errors: by field, where its rule wanted the event and could not be filled while another could: there is no call, and
+    it is dead from the beginning; the call shown has only its portal and its template.
+    own_id_at, settle_s: facts of the call that was claimed last, written with the claim, because settings change and a
+    worker may die over it. own_id_at: the mark of the portal's address to which its start goes under a workflow id of
+    ours; empty: it carries none. settle_s: how long, in seconds, such a call may still be running.
     """
 
     id: str
@@ -199,6 +208,9 @@ class Delivery:
     asked: int = 0
     unsure: tuple[str, ...] = ()
     watched: Watched | None = None
+    own_id_at: str = ""
+    settle_s: float = SETTLE_S
+    errors: Mapping[str, list[str]] = field(default_factory=dict)
 
     @property
     def call_as_sent(self) -> Call:
@@ -258,6 +270,7 @@ class Delivery:
             "call": self.call.to_wire(),
             "workflow_id": self.workflow_id,
             "reason": self.reason,
+            "errors": {name: list(messages) for name, messages in self.errors.items()},
             "steps": self._steps_to_wire(),
             "watch": self._watch_to_wire(),
             "attempts": [attempt.to_wire() for attempt in self.attempts],

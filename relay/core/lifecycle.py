@@ -37,7 +37,7 @@ class State(StrEnum):
     STARTED = "started"
     """A workflow id is on record, or another proof that one was started. Final."""
     DEAD = "dead"
-    """Given up. Final; a replay makes a new delivery."""
+    """Given up. Final, but for a proof that comes late; a replay makes a new delivery."""
 
 
 FINAL = frozenset({State.STARTED, State.DEAD})
@@ -65,13 +65,13 @@ class Verdict(StrEnum):
 TRANSITIONS: dict[State, dict[State, str]] = {
     State.PENDING: {
         State.SENDING: "a worker claimed it",
-        State.STARTED: "an earlier try did arrive: its workflow has called the one-time address",
+        State.STARTED: "an earlier try did arrive: a proof of it came late",
         State.UNCERTAIN: "the record has gone back in time: it may have been sent since",
         State.DEAD: "a person cancelled it",
     },
     State.RETRYING: {
         State.SENDING: "a worker claimed it",
-        State.STARTED: "an earlier try did arrive: its workflow has called the one-time address",
+        State.STARTED: "an earlier try did arrive: a proof of it came late",
         State.UNCERTAIN: "the record has gone back in time: it may have been sent since",
         State.DEAD: "a person cancelled it",
     },
@@ -83,13 +83,15 @@ TRANSITIONS: dict[State, dict[State, str]] = {
         State.DEAD: "rejected by the portal, or the budget is spent",
     },
     State.UNCERTAIN: {
-        State.STARTED: "the portal confirms it, or its workflow has called the one-time address, or a person says so",
+        State.STARTED: "the portal confirms it, or another proof comes, or a person says so",
         State.RETRYING: "proven not started, or a person says 'send again', or that a trigger was fired",
         State.DEAD: "a person gives up on it; no timer guesses",
     },
     State.STARTED: {},
-    State.DEAD: {},
+    State.DEAD: {State.STARTED: "it had started: a proof of it came late, and proof wins over a verdict"},
 }
+"""A proof is that its workflow has called the one-time address, or that the portal has named the workflow in an answer
+that came after its claim had lapsed."""
 
 
 def advance(current: State, following: State) -> State:

@@ -39,7 +39,7 @@ BY_CODE: dict[str, str] = {
     "authorization_error": "The owner of the credential was dismissed. Make a credential for another administrator.",
     "access_denied": "The owner of the credential may not do this. Use an administrator's credential.",
     "payment_required": _LICENSE,
-    "wrong_license": _LICENSE,
+    "wrong_license": "The portal's plan does not allow this. Mend it on the portal; the relay tries again by itself.",
     "error_oauth": _APPLICATION,
     "not_installed": _APPLICATION,
     "application_not_found": _APPLICATION,
@@ -87,6 +87,8 @@ BY_CODE: dict[str, str] = {
     "incorrect_target_format": _DOCUMENT,
     "target_is_not_found": _DOCUMENT,
     "budget_spent": "Every attempt has failed, over about a day. When the portal answers again, replay the delivery.",
+    "resends_spent": "It was sent as often as any call is tried, 12 times, and no answer came: it may have started as "
+    "often. Look on the document's page in Bitrix24, then settle the delivery.",
     "settled_by_person": "A person decided it; the log says who, and why.",
     "cancelled": "A person cancelled it before it was sent.",
     "started_before": "An earlier attempt had started this workflow: it was found, not started twice.",
@@ -99,7 +101,7 @@ BY_CODE: dict[str, str] = {
     "wrong_auth_type": "This kind of credential may not call the method. Use an inbound webhook of an administrator.",
     "allowed_only_intranet_user": "The owner of the credential must be an intranet user. Use another one.",
     "method_confirm_waiting": "A user of the portal has to approve the method, on the portal.",
-    "method_confirm_denied": "A user of the portal has refused the method. Ask them, then resume the portal.",
+    "method_confirm_denied": "A user of the portal has refused the method. Ask them; the relay tries again by itself.",
     "internal_wrong_transport": "The address of the credential has a suffix that the portal does not know. Copy "
     "it again.",
     "internal_wrong_handler_class": "REST is broken on this installation. Write to whoever runs it.",
@@ -107,8 +109,8 @@ BY_CODE: dict[str, str] = {
     "error_not_found": "The portal does not find what the call names. Check the rule, then replay.",
     "not_found": "The portal does not find what the call names. Check the rule, then replay.",
     "error_manifest_is_not_available": "The portal refuses the call.",
-    "error_batch_method_not_allowed": "The portal takes no such method in a batch. Set batch: 1 for it in "
-    "portals.yaml.",
+    "error_batch_method_not_allowed": "The portal takes no such method in a batch; this call was not executed, and is "
+    "sent in a request of its own.",
     "error_batch_length_exceeded": "The batch was too long for the portal; this call was not executed, and is sent "
     "again.",
     "by_person": "A person has paused this portal.",
@@ -124,6 +126,7 @@ BY_CODE: dict[str, str] = {
     "http_429": "Too many requests a second from this address. The relay goes slower by itself.",
     "http_401": _TOKEN,
     "http_403": "The portal, or a firewall before it, forbids the call.",
+    "http_406": "The portal, or a firewall before it, forbids the call.",
     "http_404": "There is no REST at the address of the credential.",
     "http_413": "The call is too large for the portal's web server.",
     "rule_not_filled": "A rule wanted this event, but a value was missing or did not fit. The errors are below.",
@@ -192,6 +195,9 @@ def alert_words(kind: str, subject: str) -> str:
         case "method_held":
             method, _, reason = subject.partition(": ")
             return f"{method} is refused: {explain(reason) or reason}"
+        case "started_after_all":
+            given_up, _, replay = subject.partition(" ")
+            return f"{given_up} was given up and replayed by {replay}, and had started: look for a second workflow"
         case "own_id_ignored":
             twice = f"{subject}: it may have started twice; look for a second workflow. " if subject else ""
             return f"{twice}The portal does not honour our own workflow ids."

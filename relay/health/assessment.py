@@ -23,7 +23,6 @@ SILENT = timedelta(days=1)
 PAUSED = timedelta(minutes=5)
 """A portal in trouble is asked again within a minute; what is shorter than this mends itself."""
 WRONG_CLOCK = timedelta(seconds=5)
-USED_UP = "operation_time_limit"
 
 
 class NeedCode(StrEnum):
@@ -34,6 +33,7 @@ class NeedCode(StrEnum):
     REJECTED = "rejected"
     UNCERTAIN = "uncertain"
     OVERDUE = "overdue"
+    ORDER = "order_held"
     HELD = "portal_held"
     PAUSED = "portal_paused"
     METHOD = "method_held"
@@ -113,6 +113,8 @@ def _of_record(snapshot: Snapshot, now: datetime) -> Iterator[Need]:
         yield Need(NeedCode.UNCERTAIN, Grade.DOUBT, count=snapshot.for_person)
     if snapshot.overdue:
         yield Need(NeedCode.OVERDUE, Grade.DOUBT, count=snapshot.overdue)
+    if snapshot.held_orders:
+        yield Need(NeedCode.ORDER, Grade.DOUBT, count=len(snapshot.held_orders), details=snapshot.held_orders)
     if snapshot.memory.is_filling:
         grade = Grade.BAD if snapshot.memory.is_nearly_full else Grade.DOUBT
         yield Need(NeedCode.MEMORY, grade, count=round(snapshot.memory.share * 100))
@@ -182,7 +184,7 @@ def _of_methods(name: str, portal: PortalSnapshot, now: datetime) -> Iterator[Ne
     for method in portal.learned.methods.values():
         block = method.block
         # What is used up mends itself; what the portal forbids does not.
-        if block and block.reason != USED_UP:
+        if block and not block.is_of_budget:
             details = (method.name, explain(block.reason) or "")
             lasts = now - block.since
             yield Need(NeedCode.METHOD, Grade.BAD, name, lasts=lasts, reason=block.reason, details=details)

@@ -41,7 +41,8 @@ class Snapshot:
 
     for_person: uncertain deliveries that only a person can decide. dead: those that nobody has dealt with.
     rejected: events that nobody has replayed or left.
-    overdue: started ones whose end was not heard of in time. misfits: what a failover may forget, and why.
+    overdue: started ones whose end was not heard of in time. held_orders: ids of orders on many that were held.
+    misfits: what a failover may forget, and why.
     last_events: when each source was heard last; None: never. probes: how many of each source were answered.
     archives: the folders that events are archived in.
     spooled: what came while the record was away, and waits on the disk of the machine that took this. clock_ahead: of
@@ -60,6 +61,7 @@ class Snapshot:
     probes: Mapping[str, int]
     archives: tuple[KnownArchive, ...] = ()
     rejected: int = 0
+    held_orders: tuple[str, ...] = ()
     spooled: Held = EMPTY
     clock_ahead: timedelta = timedelta(0)
     waiting_files: tuple[WaitingFiles, ...] = ()
@@ -89,6 +91,7 @@ def take_snapshot(
         probes={name: one.count for name, one in probes.items()},
         archives=tuple(store.known_archives()),
         rejected=store.record.unmended(),
+        held_orders=tuple(store.operators.bulk_replays.held()),
         spooled=spooled,
         clock_ahead=timedelta(milliseconds=clock_ahead_ms()),
         waiting_files=tuple(store.files.waiting(now)),

@@ -22,6 +22,7 @@ LABELS: Mapping[NeedCode, str] = {
     NeedCode.REJECTED: "rejected: a rule wanted them, and neither replayed nor left",
     NeedCode.UNCERTAIN: "uncertain: only a person can tell whether they started",
     NeedCode.OVERDUE: "overdue: the end of the workflow was not heard of in time",
+    NeedCode.ORDER: "orders on many: stopped when the record went back, until somebody lets them go on",
     NeedCode.HELD: "portal %(subject)s",
     NeedCode.PAUSED: "portal %(subject)s",
     NeedCode.METHOD: "%(method)s at portal %(subject)s",
@@ -87,6 +88,8 @@ def sentence_of(need: Need) -> str:
         NeedCode.UNCERTAIN: f"{_deliveries(need.count)} uncertain: somebody has to look whether it has started",
         NeedCode.OVERDUE: f"{_deliveries(need.count)} overdue: no word of the workflow's end has come in "
         "time; look on the portal",
+        NeedCode.ORDER: f"{need.count} orders on many were stopped when the record went back, and have forgotten how "
+        f"far they were: let each go on, or cancel it ({', '.join(need.details)[:200]})",
         NeedCode.HELD: f"portal {need.subject} is held ({reason}), nothing is sent: {' '.join(need.details)}",
         NeedCode.PAUSED: _of_pause(need, lasts),
         NeedCode.METHOD: f"portal {need.subject} refuses {_first(need)} ({reason}): {' '.join(need.details[1:])}",

@@ -111,11 +111,26 @@ class BulkReplays:
         bulk = self.bulks.read(bulk_id)
         if bulk.state is BulkState.RUNNING:
             self.bulks.ask_to_stop(bulk_id)
-            self._log(replace(bulk, who=who), f"cancel bulk {bulk.act}", "")
+        elif bulk.state is BulkState.HELD:
+            bulk = replace(bulk, state=BulkState.CANCELLED)
+            self.bulks.keep(bulk)  # nobody works on it
+        else:
+            return bulk
+        self._log(replace(bulk, who=who), f"cancel bulk {bulk.act}", "")
         return bulk
 
+    def go_on(self, bulk_id: str, who: str) -> Bulk:
+        """Go on with one that was held, but for what has changed since. Raises NotFoundError, RefusedError."""
+        bulk = self.bulks.read(bulk_id)
+        if bulk.state is not BulkState.HELD:
+            raise RefusedError(phrase("%(bulk_id)s is not held", bulk_id=bulk_id))
+        self._log(replace(bulk, who=who), f"resume bulk {bulk.act}", "")
+        return self.bulks.go_on(bulk)
+
     def step_all(self, holder: str) -> None:
-        """A step of each that runs. holder: our name on leases."""
+        """A step of each that runs, unless the record has gone back in time. holder: our name on leases."""
+        if self.store.reached(utc_now()) is None:
+            return
         for bulk_id in self.bulks.running():
             with self.store.lease(f"bulk:{bulk_id}", holder, LEASE) as is_ours:
                 if is_ours:
@@ -128,7 +143,8 @@ class BulkReplays:
             # Its last word was written, and who wrote it died before it left the list of those that run.
             self.bulks.keep(bulk)
             return bulk
-        bulk = replace(bulk, state=BulkState.CANCELLED) if self.bulks.is_stopping(bulk_id) else self._advanced(bulk)
+        told = self.bulks.as_told(bulk)
+        bulk = self._advanced(bulk) if told is bulk else told
         if bulk.state is not BulkState.RUNNING:
             self._log(bulk, f"bulk {bulk.act} {bulk.state}", f"{bulk.replayed} done, {bulk.refused} skipped")
         self.bulks.keep(bulk)
@@ -144,7 +160,9 @@ class BulkReplays:
     def _advanced(self, bulk: Bulk) -> Bulk:
         page = self._page(bulk)
         for one in page.rows:
-            if one.state in STATES_OF[bulk.act]:
+            if bulk.has_changed(one):
+                bulk = bulk.with_skipped("it has changed since the record went back")
+            elif one.state in STATES_OF[bulk.act]:
                 if bulk.act in SENDING and not self._has_room(one):
                     return bulk  # goes on from here when there is room
                 bulk = self._done(one, bulk)
@@ -166,26 +184,24 @@ class BulkReplays:
     def _done(self, one: Event | Delivery, bulk: Bulk) -> Bulk:
         """What the order has come to after this one."""
         try:
-            self._deed(bulk)(one.id)
+            self._deed(bulk)(one)
         except RecordUnavailableError:
             raise
         except (LostRace, RelayError) as error:
             return bulk.with_skipped(_why(error, one))
         return replace(bulk, replayed=bulk.replayed + 1)
 
-    def _deed(self, bulk: Bulk) -> Callable[[str], object]:
+    def _deed(self, bulk: Bulk) -> Callable[[Event | Delivery], object]:
         acts, bulk_id = replace(self.operator_acts, is_logged=False), bulk.id or ""
         if bulk.act is BulkAct.REPLAY:
-            is_current = bulk.rules == "current"
-            return lambda one: acts.replayer.replay(one, current_rules=is_current, bulk_id=bulk_id)
+            is_current, replayer = bulk.rules == "current", acts.replayer
+            return lambda one: replayer.replay(one.id, current_rules=is_current, bulk_id=bulk_id, found=one.state)
         if bulk.act is BulkAct.LEAVE:
-            return lambda one: (acts.leave_event if one.startswith(EVENT_PREFIX) else acts.leave)(
-                one, bulk.who, bulk.note
-            )
+            return lambda one: (acts.leave_event if isinstance(one, Event) else acts.leave)(one.id, bulk.who, bulk.note)
 
-        def settle(one: str) -> None:
-            acts.settle(one, bulk.who, SETTLED_AS[bulk.act], bulk.note)
-            self.bulks.note_made(bulk_id, one)
+        def settle(one: Event | Delivery) -> None:
+            acts.settle(one.id, bulk.who, SETTLED_AS[bulk.act], bulk.note)
+            self.bulks.note_made(bulk_id, one.id)
 
         return settle
 

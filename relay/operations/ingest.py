@@ -24,7 +24,7 @@ from relay.core.ids import new_event_id
 from relay.core.lifecycle import EventState
 from relay.core.telemetry import get_logger
 from relay.operations.batches import Piece, distinct_keys, pieces_of, with_signature
-from relay.operations.deciding import Decision, decide, deliveries_of
+from relay.operations.deciding import NOT_FILLED, Decision, decide, made_of
 from relay.operations.pacing import Pauses, Turns, in_rows
 from relay.operations.persons_in import persons_in
 from relay.operations.probing import Prober
@@ -236,15 +236,15 @@ class Ingest:
 
     def _entry(self, source: Source, piece: Piece, decision: Decision) -> Entry:
         event = piece.event
-        deliveries = deliveries_of(event.id, decision.intents, event.received_at, self._base)
+        deliveries = made_of(event.id, [decision], event.received_at, self._base)
         personal = decision.personal
         if not (deliveries and personal):
             # Whom it is of is known by its looks only.
             personal = (*personal, *persons_in(piece.context["body"]))
         event = event.decided(
             state=decision.state,
-            reason="rule_not_filled" if decision.state is EventState.REJECTED else None,
-            errors=decision.errors,
+            reason=NOT_FILLED if decision.state is EventState.REJECTED else None,
+            errors={} if deliveries else decision.errors,
             deliveries=tuple([delivery.id for delivery in deliveries]),
             person_keys=self._persons.keys_of(personal),
         )

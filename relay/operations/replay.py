@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from relay.core.errors import (
     InvalidEventError,
     LostRace,
+    MovedOn,
     NotFoundError,
     RelayError,
     UnreadableError,
@@ -26,11 +27,11 @@ from relay.core.errors import (
 )
 from relay.core.events import Delivery, Event, Intent
 from relay.core.ids import EVENT_PREFIX, new_event_id, utc_now
-from relay.core.lifecycle import FINAL, EventState
+from relay.core.lifecycle import FINAL, EventState, State
 from relay.core.phrases import phrase
 from relay.core.plan import How, StepKind
 from relay.operations.batches import contexts_of
-from relay.operations.deciding import decide, deliveries_of
+from relay.operations.deciding import Decision, decide, deliveries_of, errors_of, made_of
 from relay.operations.ingest import is_lost
 from relay.operations.persons_in import persons_in
 from relay.rules import RuleBook
@@ -78,8 +79,12 @@ class Replayer:
         self._persons = persons
         self._base = base
 
-    def replay(self, wanted: str, *, current_rules: bool, bulk_id: str | None = None) -> list[Delivery]:
-        """Replay a delivery, or an event from which no call was made. bulk_id: of the bulk replay that does it.
+    def replay(
+        self, wanted: str, *, current_rules: bool, bulk_id: str | None = None, found: State | EventState | None = None
+    ) -> list[Delivery]:
+        """Replay a delivery, or an event from which no call was made.
+
+        bulk_id: of the bulk replay that does it. found: the state for which it was chosen: in another it is left alone.
 
         Raises NotFoundError, NotReplayableError, NoAddressError, InvalidEventError, RecordUnavailableError.
         """
@@ -89,6 +94,12 @@ class Replayer:
         if old.state not in FINAL:
             raise NotReplayableError(
                 phrase("%(id)s is %(state)s: only what is dead or started is replayed", id=old.id, state=old.state)
+            )
+        if found and old.state is not found:
+            raise _moved(old.id)
+        if old.errors and not current_rules:
+            raise NotReplayableError(
+                phrase("%(id)s has no call to repeat, for its rule could not be filled: use today's rules", id=old.id)
             )
         event = self._record.event(old.event_id)
         intent = self._current(event, old.rule) if current_rules else _original(old)
@@ -100,8 +111,8 @@ class Replayer:
         """The portals to which today's rules send what comes from a source."""
         return {rule.composer.portal for rule in self._rules.for_source(source)}
 
-    def edited(self, wanted: str, body: bytes) -> tuple[Event, list[Intent]]:
-        """The event that an edited body makes beside the original, and what today's rules want of it.
+    def edited(self, wanted: str, body: bytes) -> tuple[Event, list[Decision]]:
+        """The event that an edited body makes beside the original, and what today's rules make of it: a call at least.
 
         Records nothing: what is shown before it is done. Raises what `replay` raises.
         """
@@ -119,12 +130,11 @@ class Replayer:
         self._contexts(event)  # that the original can be read at all
         own = edit_of(event, body, utc_now())
         if old:
-            return own, [_carried(self._current(own, old.rule), self._last_with_plan(old))]
+            return own, [Decision((_carried(self._current(own, old.rule), self._last_with_plan(old)),))]
         decisions = [decide(self._rules, own.source, context) for context in self._contexts(own)]
-        if intents := [intent for one in decisions for intent in one.intents]:
-            return own, intents
-        errors = {name: messages for one in decisions for name, messages in one.errors.items()}
-        if errors:
+        if any(one.intents for one in decisions):
+            return own, decisions
+        if errors := errors_of(unfilled for one in decisions for unfilled in one.unfilled):
             raise InvalidEventError(errors)
         raise NotReplayableError(phrase("no rule of today wants %(id)s with this body", id=event.id))
 
@@ -133,11 +143,11 @@ class Replayer:
 
         Where this process ends in between, that event is there without a delivery, and the original can be replayed.
         """
-        own, intents = self.edited(wanted, body)
+        own, decisions = self.edited(wanted, body)
         old = None if wanted.startswith(EVENT_PREFIX) else self._record.delivery(wanted)
-        fresh = deliveries_of(own.id, intents, utc_now(), self._base)
+        fresh = made_of(own.id, decisions, utc_now(), self._base)
         made = [replace(one, replay_of=old.id if old else None) for one in fresh]
-        personal = [value for intent in intents for value in intent.personal]
+        personal = [value for one in decisions for intent in one.intents for value in intent.personal]
         if old is None:
             return self._record_edited(own, made, personal)
         Collector(self._record).record(Entry(own))
@@ -160,8 +170,7 @@ class Replayer:
             )
         contexts = self._contexts(event)
         decisions = [decide(self._rules, event.source, context) for context in contexts]
-        intents = [intent for one in decisions for intent in one.intents]
-        if not intents:
+        if not any(one.intents for one in decisions):
             for one in decisions:
                 if one.errors:
                     raise InvalidEventError(one.errors)
@@ -169,7 +178,7 @@ class Replayer:
         personal = [value for one in decisions for value in one.personal]
         if self._persons:  # an earlier version has not looked for them at the door
             personal += [value for context in contexts for value in persons_in(context["body"])]
-        return self._add(event, None, deliveries_of(event.id, intents, utc_now(), self._base), personal, bulk_id)
+        return self._add(event, None, made_of(event.id, decisions, utc_now(), self._base), personal, bulk_id)
 
     def _current(self, event: Event, rule_name: str) -> Intent:
         rule = self._rules.get(rule_name)
@@ -234,9 +243,15 @@ class Replayer:
         person_keys = self._persons.keys_of(personal) if self._persons else ()
         try:
             self._record.replay(event, old, fresh, person_keys, bulk_id)
+        except MovedOn as error:
+            raise _moved(str(error)) from None
         except LostRace as error:
             raise NotReplayableError(phrase("%(why)s has been replayed before", why=str(error))) from None
         return fresh
+
+
+def _moved(wanted: str) -> NotReplayableError:
+    return NotReplayableError(phrase("%(id)s has moved meanwhile: look again", id=wanted))
 
 
 def edit_of(event: Event, body: bytes, now: datetime) -> Event:

@@ -76,6 +76,7 @@ KNOWN_ERRORS: Mapping[str, KnownError] = {
 }
 
 CRM_ERRORS: Mapping[str, KnownError] = {
+    "Access denied": KnownError(403, 403, "User does not have permission to read CRM entities"),
     "100": KnownError(400, 400, "Could not find value for parameter {fields}"),
     "CRM_FIELD_ERROR_REQUIRED": KnownError(400, 400, 'The "Name" field is required'),
     "CRM_FIELD_ERROR_VALUE_NOT_VALID": KnownError(400, 400, 'Invalid value for field "Title"'),

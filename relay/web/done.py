@@ -35,6 +35,10 @@ def done(token: str) -> Response:
     if ending is None:
         abort(404, "not found")
     log.info("delivery.finished", delivery_id=ending.delivery_id, first=ending.is_first)
+    if ending.replayed_by:
+        portal = services().record.delivery(ending.delivery_id).call.portal
+        subject = f"{ending.delivery_id} {ending.replayed_by}"
+        services().store.portal(portal).gate.alert("started_after_all", subject, utc_now())
     return Response("ok\n", content_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-store"})
 
 

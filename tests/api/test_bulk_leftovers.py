@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.operations import bulk_replay as bulk_module
+from relay.store.portals.setback import hold
 from relay.store.redis import keys
 from tests.support.making import bring_to
 
@@ -50,3 +52,16 @@ def test_one_whose_order_is_gone_is_given_up_and_the_others_go_on(api, bulk, rec
 
     assert api.get(f"/replays/{begun}")["state"] == "finished"
     assert bulk.bulks.running() == []
+
+
+def test_one_that_was_held_when_the_record_went_back_goes_on_when_somebody_says_so(api, bulk, record):
+    begun, store = begin(api, record), bulk.store
+    assert api.post(f"/replays/{begun}/resume", status=409)["detail"] == f"{begun} is not held"
+    hold(record.redis, record, store.high_water, store.high_water.read(), utc_now())
+    bulk.step_all("web-1")
+    assert api.get(f"/replays/{begun}")["state"] == "held"
+
+    assert api.post(f"/replays/{begun}/resume")["state"] == "running"
+    bulk.step_all("web-1")
+
+    assert api.get(f"/replays/{begun}")["state"] == "finished"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from tests.chaos import (
     clocks,
     cut,
+    days,
     document,
     drain,
     failover,
@@ -45,6 +46,7 @@ def scenes() -> dict[str, Callable[[], Iterator[str]]]:
         "outage": _outage,
         "stranger": stranger.stranger,
         "steps": steps.steps,
+        "days": days.days,
         "soak": lambda: soak.soak(soak.MINUTES),
         "failover": failover.rows,
         "frozen": lambda: frozen.frozen(frozen.POINTS),

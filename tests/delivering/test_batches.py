@@ -181,8 +181,68 @@ def test_an_error_inside_a_batch_may_be_all_kinds_of_error(open_context, record)
         send(context, deliveries[0])
 
     assert states(record, deliveries) == [
-        State.RETRYING, State.UNCERTAIN, State.RETRYING, State.DEAD, State.UNCERTAIN,
+        State.RETRYING, State.UNCERTAIN, State.PENDING, State.PENDING, State.UNCERTAIN,
     ]  # fmt: skip
+    assert context.pace.read().batch_limit == 2
+
+
+WHOLE = {
+    "too large": {"kind": "error", "code": "PAYLOAD", "status": 413},
+    "a bad argument": {"kind": "error", "code": "ERROR_ARGUMENT"},
+    "denied": {"kind": "error", "code": "ACCESS_DENIED"},
+    "a firewall": {"kind": "error", "code": "BLOCKED_BY_RULE_7", "status": 403},
+    "no batches": {"kind": "error", "code": "ERROR_METHOD_NOT_FOUND"},
+    "not allowed": {"kind": "error", "code": "METHOD_CONFIRM_WAITING"},
+}
+
+
+@pytest.mark.parametrize("refusal", WHOLE)
+def test_what_refuses_a_batch_as_a_whole_gives_up_none_of_it(context, record, portal, clock, refusal):
+    learn(context, 1)
+    portal.add_faults({**WHOLE[refusal], "method": "batch", "times": 1_000})
+    deliveries = fill(record, 30)
+
+    work_off(context)
+
+    settled = record.deliveries(one.id for one in deliveries)
+    assert {one.state for one in settled} == {State.STARTED}
+    assert {len(one.attempts) for one in settled} == {1}, "none was spent on it"
+    assert context.gate.look().is_open
+    assert batch_sizes(portal)[0] == 30
+
+
+def test_a_batch_that_is_too_large_is_made_smaller_until_it_fits_and_grows_again(context, record, portal):
+    learn(context, 1)
+    portal.add_faults({**WHOLE["too large"], "method": "batch", "times": 3})
+    deliveries = fill(record, 100)
+
+    work_off(context)
+
+    assert states(record, deliveries) == [State.STARTED] * 100
+    assert batch_sizes(portal) == [50, 25, 12, 6, 12, 24, 48, 10]
+    assert context.pace.read().batch_limit is None
+
+
+def test_one_call_that_spoils_each_batch_is_found_and_the_others_go_on(context, record, portal):
+    """A firewall that looks at contents sees a batch as one text."""
+    learn(context, 1)
+    deliveries = fill(record, 20)
+    spoilt = record.delivery(deliveries[7].id)
+    call = context.client.call
+
+    def filtered(method, parameters, *more):
+        if "LEAD_8" in json.dumps(parameters):
+            portal.add_faults({**WHOLE["a firewall"], "method": method})
+        return call(method, parameters, *more)
+
+    context.client.call = filtered
+    work_off(context)
+
+    settled = record.deliveries(one.id for one in deliveries)
+    assert [one.id for one in settled if one.state is not State.STARTED] == [spoilt.id]
+    (attempt,) = record.delivery(spoilt.id).attempts
+    assert (attempt.verdict, attempt.batch_size, attempt.status) == (Verdict.REJECTED, 1, 403)
+    assert context.gate.look().is_open
 
 
 def test_a_held_portal_holds_the_whole_batch(context, record, portal):

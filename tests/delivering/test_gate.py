@@ -100,28 +100,61 @@ def test_a_worker_that_died_while_it_asked_holds_the_others_up_for_less_than_a_m
     assert context.gate.look().is_open
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        {"kind": "html_502"},
-        {"kind": "drop_before"},
-        {"kind": "not_json"},
-        {"kind": "redirect"},
-        {"kind": "error", "code": "BRAND_NEW"},
-        {"kind": "error", "code": "ERROR_CORE"},
-        {"kind": "error", "code": "QUERY_LIMIT_EXCEEDED"},
-        {"kind": "error", "code": "PAYMENT_REQUIRED"},
-    ],
-    ids=lambda fault: fault.get("code", fault["kind"]),
-)
-def test_a_question_that_gets_no_list_opens_nothing(context, portal, clock, fault):
+OF_THE_PORTAL = [
+    {"kind": "html_502"},
+    {"kind": "drop_before"},
+    {"kind": "not_json"},
+    {"kind": "redirect"},
+    {"kind": "error", "code": "BRAND_NEW", "status": 403},
+    {"kind": "error", "code": "QUERY_LIMIT_EXCEEDED"},
+    {"kind": "error", "code": "PAYMENT_REQUIRED"},
+]
+OF_LESS = [
+    {"kind": "error", "code": "ACCESS_DENIED"},
+    {"kind": "error", "code": "insufficient_scope"},
+    {"kind": "error", "code": "METHOD_CONFIRM_WAITING"},
+    {"kind": "error", "code": "OPERATION_TIME_LIMIT"},
+    {"kind": "error", "code": "BRAND_NEW"},
+    {"kind": "error", "code": "ERROR_CORE"},
+]
+
+
+def _name(fault):
+    return fault.get("code", fault["kind"])
+
+
+@pytest.mark.parametrize("fault", OF_THE_PORTAL, ids=_name)
+def test_a_question_that_nobody_answers_or_whose_answer_speaks_of_the_portal_opens_nothing(
+    context, portal, clock, fault
+):
     context.gate.hold(context.gate.look(), "because", clock())
     clock.advance(60)
-    portal.add_faults(fault)
+    portal.add_faults({**fault, "times": 2})
 
     assert not step(context)
     assert context.gate.look().state is GateState.HELD
     assert context.gate.look().until == clock() + timedelta(seconds=60)
+
+
+@pytest.mark.parametrize("fault", OF_LESS, ids=_name)
+def test_a_question_whose_answer_speaks_of_less_than_the_portal_opens_it(context, portal, clock, fault):
+    """Be it that this credential may not ask: whoever says so is well."""
+    context.gate.back_off(context.gate.look(), "cut", clock())
+    clock.advance(60)
+    portal.add_faults({**fault, "times": 100})
+
+    assert step(context)
+    assert context.gate.look().is_open
+    assert methods(portal) == {TEMPLATES: 1}
+
+
+def test_where_a_firewall_does_not_let_one_question_pass_another_is_put(context, portal, clock):
+    context.gate.back_off(context.gate.look(), "cut", clock())
+    clock.advance(60)
+    portal.add_faults({"kind": "error", "code": "BLOCKED", "status": 403, "method": TEMPLATES, "times": 100})
+
+    assert step(context)
+    assert methods(portal) == {TEMPLATES: 1, "scope": 1}
 
 
 def test_before_a_closed_gate_nothing_is_claimed(context, record, portal, clock):
@@ -159,13 +192,13 @@ def test_what_a_person_has_paused_only_a_person_opens(context, record, portal, c
     delivery = add(record)
 
     # A call that was on its way when the person paused the portal ends well, or badly.
-    answer, judgement = (
-        context.client.call("scope", {}),
-        gatekeeper.Judgement(gatekeeper.Verdict.STARTED, "started", ""),
+    context.client.call("scope", {})
+    judgement = gatekeeper.Judgement(gatekeeper.Verdict.STARTED, "started")
+    gatekeeper.mind(context, view, judgement)
+    gatekeeper.mind(context, context.gate.look(), judgement)
+    gatekeeper.mind(
+        context, view, gatekeeper.Judgement(gatekeeper.Verdict.HELD, "held", concern=gatekeeper.Concern.PORTAL)
     )
-    gatekeeper.mind(context, view, answer, judgement)
-    gatekeeper.mind(context, context.gate.look(), answer, judgement)
-    gatekeeper.mind(context, view, answer, gatekeeper.Judgement(gatekeeper.Verdict.HELD, "held", ""))
     gatekeeper.reopen(context, context.gate.look())
 
     assert context.gate.look().by_person
@@ -306,14 +339,47 @@ def test_a_portal_that_cannot_be_reached_at_all_is_asked_all_the_same(open_conte
     assert len(record.delivery(delivery.id).attempts) == 1
 
 
-def test_a_denial_is_of_one_event_until_it_is_of_every_event(context, record, portal):
-    portal.add_faults({"kind": "error", "code": "ACCESS_DENIED", "times": 100})
+def test_a_denial_is_of_one_event_until_it_is_of_every_event_and_then_of_the_method(context, record, portal, clock):
+    portal.add_faults({"kind": "error", "code": "ACCESS_DENIED", "method": START, "times": DENIED_IN_A_ROW + 3})
+    deliveries = [add(record, lead=n) for n in range(1, 10)]
 
-    states = [send(context, add(record, lead=n)).state for n in range(1, 10)]
-
+    work_off(context)
+    states = [one.state for one in record.deliveries(one.id for one in deliveries)]
     assert states == [State.DEAD] * DENIED_IN_A_ROW + [State.PENDING] * (9 - DENIED_IN_A_ROW)
-    assert (context.gate.look().state, context.gate.look().reason) == (GateState.HELD, "access_denied")
-    assert alerts(record) == ["portal_held"]
+    assert context.gate.look().is_open, "what finds and makes documents goes on"
+    assert context.pace.read().methods[START].block.reason == "access_denied"
+    assert alerts(record) == ["method_held"]
+
+    for _ in range(8):
+        clock.advance(61)
+        work_off(context)
+
+    states = [one.state for one in record.deliveries(one.id for one in deliveries)]
+    assert states == [State.DEAD] * DENIED_IN_A_ROW + [State.STARTED] * (9 - DENIED_IN_A_ROW)
+    assert context.pace.read().methods[START].block is None
+    assert alerts(record) == ["method_held"]
+
+
+def test_those_that_are_denied_hold_up_none_that_is_not(open_context, record, portal, clock):
+    """A portal that lets this user start some templates only: each that is denied steps back behind the others."""
+    context = open_context()
+    portal.configure(missing_documents=[])
+    denied = [add(record, lead=n, template=2) for n in range(1, 20)]
+    others = [add(record, lead=n) for n in range(21, 41)]
+    call = context.client.call
+
+    def deny(method, parameters, *more):
+        if parameters.get("TEMPLATE_ID") == 2:
+            portal.add_faults({"kind": "error", "code": "ACCESS_DENIED", "method": START})
+        return call(method, parameters, *more)
+
+    context.client.call = deny
+    for _ in range(30):
+        clock.advance(61)
+        work_off(context)
+
+    assert {one.state for one in record.deliveries(one.id for one in others)} == {State.STARTED}
+    assert State.STARTED not in {one.state for one in record.deliveries(one.id for one in denied)}
 
 
 def test_denials_with_a_success_between_them_hold_nothing(context, record, portal):
@@ -333,8 +399,8 @@ def test_a_batch_of_denials_is_as_many_denials(open_context, record, portal):
     send(context, deliveries[0])
 
     states = [one.state for one in record.deliveries(one.id for one in deliveries)]
-    assert (states, portal.started()) == ([State.DEAD] * 12, [])
-    assert context.gate.look().state is GateState.HELD
+    assert (states, portal.started()) == ([State.DEAD] * DENIED_IN_A_ROW + [State.PENDING] * (12 - DENIED_IN_A_ROW), [])
+    assert context.pace.read().methods[START].block.reason == "access_denied"
 
 
 def test_two_portals_have_two_gates(context, record, clock):

@@ -279,6 +279,11 @@ def moved_to(url):
     return {"kind": "redirect", "location": url, "method": "bizproc.workflow.start"}
 
 
+def all_moved_to(url):
+    """The whole portal, and not one call by the whim of a firewall."""
+    return {"kind": "redirect", "location": url, "times": 100}
+
+
 @pytest.mark.usefixtures("in_one_cloud")
 def test_a_renamed_portal_is_verified_remembered_and_sent_the_call_as_a_post(
     context, open_context, record, portal, elsewhere
@@ -308,7 +313,7 @@ def test_an_application_follows_with_its_token(app, record, portal, elsewhere):
 @pytest.mark.usefixtures("in_one_cloud")
 def test_a_place_that_does_not_answer_as_a_portal_is_not_followed(context, record, portal):
     with answering(respond(b"<html>")) as wire:
-        portal.add_faults(moved_to(f"{wire.url}/rest/1/sandbox/bizproc.workflow.start"))
+        portal.add_faults(all_moved_to(f"{wire.url}/rest/1/sandbox/bizproc.workflow.start"))
         delivery = send(context, add(record))
 
     assert delivery.state is State.PENDING
@@ -319,9 +324,9 @@ def test_a_place_that_does_not_answer_as_a_portal_is_not_followed(context, recor
 @pytest.mark.usefixtures("in_one_cloud")
 def test_a_place_that_refuses_the_credential_is_not_followed(open_context, record, sandbox, portal):
     with SandboxServer(settings={"rate": None}) as other:
-        portal.add_faults(moved_to(f"{other.url}/rest/1/other/bizproc.workflow.start"))
+        portal.add_faults(all_moved_to(f"{other.url}/rest/1/other/bizproc.workflow.start"))
         context = open_context(address=use_webhook(sandbox.url))
-        other.portal.add_faults({"kind": "error", "code": "INVALID_CREDENTIALS"})
+        other.portal.add_faults({"kind": "error", "code": "INVALID_CREDENTIALS", "times": 100})
 
         assert send(context, add(record)).state is State.PENDING
         assert other.portal.started() == []
@@ -331,7 +336,7 @@ def test_a_place_that_refuses_the_credential_is_not_followed(open_context, recor
     "location", ["", "http://renamed.invalid/rest/", "https://elsewhere.example/rest/", "ftp://127.0.0.1/", "/rest/"]
 )
 def test_a_redirect_to_another_domain_is_not_followed_with_the_credential(context, record, portal, location):
-    portal.add_faults(moved_to(location))
+    portal.add_faults(all_moved_to(location))
 
     delivery = send(context, add(record))
 
@@ -341,7 +346,7 @@ def test_a_redirect_to_another_domain_is_not_followed_with_the_credential(contex
 
 
 def test_a_host_that_may_not_inherit_the_credential_is_not_even_asked(context, record, portal, elsewhere):
-    portal.add_faults(moved_to(f"{elsewhere.url}/rest/1/sandbox/bizproc.workflow.start"))
+    portal.add_faults(all_moved_to(f"{elsewhere.url}/rest/1/sandbox/bizproc.workflow.start"))
 
     assert send(context, add(record)).state is State.PENDING
     assert methods(elsewhere.portal) == {}

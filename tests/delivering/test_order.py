@@ -9,8 +9,10 @@ import pytest
 from relay.core.events import Policy
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
+from relay.store.portals.setback import hold
 from tests.delivering.contexts import BATCHING, QUEUE, add, batch_sizes, methods, send, started_documents, work_off
 
+START, INSTANCES = "bizproc.workflow.start", "bizproc.workflow.instances"
 ORDERED = Policy(is_ordered=True)
 
 
@@ -93,6 +95,12 @@ def test_a_batch_never_has_two_of_one_document(open_context, record, portal):
     assert started_documents(portal) == ["LEAD_1", "LEAD_2", "LEAD_3"]
 
 
+def go_back(context):
+    """The record has gone back in time, and a person has seen it."""
+    store = context.store
+    hold(store.record.redis, store.record, store.high_water, store.high_water.read(), context.clock())
+
+
 TROUBLES = {
     "tried_again_later": ({"kind": "error", "code": "QUERY_LIMIT_EXCEEDED"}, State.RETRYING),
     "uncertain": ({"kind": "drop_after_start"}, State.UNCERTAIN),
@@ -157,6 +165,69 @@ def test_another_document_is_not_delayed(context, record, portal):
     work_off(context)
 
     assert states(record, deliveries) == [State.UNCERTAIN, *[State.PENDING] * 2, *[State.STARTED] * 3]
+
+
+@pytest.mark.parametrize("trouble", ["", "html_503", "drop_after_start", "drop_before"])
+def test_after_the_record_has_gone_back_the_order_holds_while_each_is_looked_into(
+    open_context, record, portal, clock, trouble
+):
+    """Where ids of ours are honoured, to look is to send."""
+    context = open_context(own_id="echo")
+    context.pace.learn_own_id(context.pace.read(), honoured=True)
+    deliveries = fill(record, [1, 1, 1, 2])
+    go_back(context)
+    portal.add_faults([{"kind": trouble, "method": START}] if trouble else [])
+
+    for _ in range(20):
+        clock.advance(15)
+        context.gate.resume(clock())
+        work_off(context)
+        assert record.counts().imbalances == []
+
+    assert states(record, deliveries) == [State.STARTED] * 4
+    assert (notes(portal, 1), notes(portal, 2)) == (["0", "1", "2"], ["3"])
+
+
+def test_while_an_older_one_is_left_to_a_person_no_later_one_of_its_order_is_looked_into(
+    context, record, portal, clock
+):
+    deliveries = fill(record, [1, 1])
+    go_back(context)
+    for _ in range(30):
+        clock.advance(3600)
+        context.gate.resume(clock())
+        work_off(context)
+    first, second = record.deliveries(one.id for one in deliveries)
+    assert (first.reason, first.next_attempt_at, second.reason, second.looks) == ("not_found", None, "went_back", 0)
+    assert (record.undecided(), record.doubtful("main", clock())) == (1, 0)
+    asked = methods(portal)[INSTANCES]
+
+    record.settle(first, State.DEAD, clock())
+    work_off(context)
+
+    assert methods(portal)[INSTANCES] > asked
+    assert record.delivery(second.id).reason == "not_found_yet"
+
+
+def test_an_older_one_that_comes_in_late_goes_before_one_that_is_to_be_looked_into(context, record, portal, clock):
+    begin = clock() - timedelta(seconds=1000)
+    portal.add_faults({"kind": "drop_after_start", "method": START})
+    later = send(context, add(record, policy=ORDERED, at=begin + timedelta(seconds=2)))
+    older = add(record, policy=ORDERED, at=begin + timedelta(seconds=1))
+    context.gate.resume(clock())
+    portal.add_faults({"kind": "error", "code": "QUERY_LIMIT_EXCEEDED", "method": START})
+    assert send(context, older).state is State.RETRYING
+    context.gate.resume(clock())
+
+    clock.now = later.next_attempt_at
+    record.redis.zadd("relay:waiting:main", {older.id: (clock() + timedelta(hours=1)).timestamp() * 1000})
+    work_off(context)
+    assert states(record, [older, later]) == [State.RETRYING, State.UNCERTAIN]
+    assert INSTANCES not in methods(portal)
+
+    clock.advance(3600)
+    work_off(context)
+    assert states(record, [older, later]) == [State.STARTED] * 2
 
 
 def test_without_it_nobody_waits_for_anybody(context, record, portal):

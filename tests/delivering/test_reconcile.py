@@ -8,6 +8,7 @@ import pytest
 
 from relay.core.events import Policy
 from relay.core.lifecycle import State, Verdict
+from relay.core.reasons import explain
 from relay.sandbox import starting
 from relay.sandbox.workflows import Workflow
 from relay.store.portals.gate import GateState
@@ -25,14 +26,17 @@ from tests.delivering.contexts import (
     use_webhook,
     work_off,
 )
+from tests.delivering.plans import fire, planned
 from tests.support.making import bring_to, claim_one
 from workers.bitrix24.bizproc import own_id_of
 from workers.delivery.reconcile import LONGEST_WAIT, LOOKS, RESENDS
+from workers.delivery.retry import BUDGET
 from workers.maintenance.sweeper import sweep
 from workers.portal.credentials import Address
 from workers.portal.gatekeeper import DENIED_IN_A_ROW
 
 LOST = {"kind": "drop_after_start", "method": "bizproc.workflow.start"}
+RESEND = Policy(on_uncertain="resend")
 NEVER_RAN = {"kind": "drop_before", "method": "bizproc.workflow.start"}
 START, INSTANCES = "bizproc.workflow.start", "bizproc.workflow.instances"
 
@@ -245,6 +249,75 @@ def test_a_rule_that_says_so_has_it_sent_again(context, portal):
     assert started_documents(portal) == ["LEAD_1", "LEAD_1"]
 
 
+def test_a_rule_has_it_sent_again_no_more_often_than_any_call_is_tried_and_then_a_person_decides(context, portal):
+    portal.configure(instances_visible=False)
+    portal.add_faults({**LOST, "times": 1_000})
+    delivery, count = send(context, add(context.record, policy=RESEND)), 1
+
+    for _ in range(3 * BUDGET):
+        context.gate.resume(context.clock())
+        delivery, _ = look_until_decided(context, delivery)
+        if delivery.state is not State.RETRYING:
+            break
+        delivery, count = send(context, delivery), count + 1
+
+    assert count == BUDGET == len(portal.started()) == len(delivery.attempts)
+    assert (delivery.state, delivery.reason, delivery.next_attempt_at) == (State.UNCERTAIN, "resends_spent", None)
+    assert "may have started" in explain(delivery.reason)
+    assert alerts(context.record) == ["uncertain"]
+
+
+def test_what_was_sent_again_and_is_refused_now_is_not_given_up_for_the_first_call_may_have_started(context, portal):
+    portal.configure(instances_visible=False)
+    resent, _ = look_until_decided(context, lose(context, portal, policy=RESEND))
+    portal.configure(missing_documents=(1,))
+
+    delivery = send(context, resent)
+
+    assert started_documents(portal) == ["LEAD_1"]
+    assert (delivery.state, delivery.reason) == (State.UNCERTAIN, "incorrect_document_type")
+    assert [one.verdict for one in delivery.attempts] == [Verdict.AMBIGUOUS, Verdict.REJECTED]
+    assert alerts(context.record) == ["uncertain"]
+    assert context.record.undecided() == 1
+
+
+def test_a_trigger_that_was_fired_again_and_is_refused_now_is_not_given_up_either(context, portal):
+    portal.add_faults({"kind": "drop_after_start", "method": "crm.automation.trigger"})
+    lost = send(context, planned(context.record, fire("LEAD_1"), lead=1, policy=RESEND))
+    context.gate.resume(context.clock())
+    resent, _ = look_until_decided(context, lost)
+    portal.add_faults({"kind": "error", "code": "ERROR_NOT_FOUND", "method": "crm.automation.trigger"})
+
+    delivery = send(context, resent)
+
+    assert len(portal.triggers) == 1
+    assert (delivery.state, delivery.reason) == (State.UNCERTAIN, "error_not_found")
+
+
+def test_what_a_person_has_sent_again_and_is_refused_then_is_dead(context, portal):
+    portal.configure(instances_visible=False)
+    undecided, _ = look_until_decided(context, lose(context, portal))
+    context.record.settle(undecided, State.RETRYING, context.clock(), reason="settled_by_person")
+    portal.configure(missing_documents=(1,))
+
+    assert send(context, undecided).state is State.DEAD
+
+
+def test_a_trigger_is_fired_again_no_more_often_either(context, portal):
+    portal.add_faults({"kind": "drop_after_start", "method": "crm.automation.trigger", "times": 1_000})
+    delivery = send(context, planned(context.record, fire("LEAD_1"), lead=1, policy=RESEND))
+
+    for _ in range(3 * BUDGET):
+        context.gate.resume(context.clock())
+        delivery, _ = look_until_decided(context, delivery)
+        if delivery.state is not State.RETRYING:
+            break
+        delivery = send(context, delivery)
+
+    assert len(portal.triggers) == BUDGET
+    assert (delivery.state, delivery.reason) == (State.UNCERTAIN, "resends_spent")
+
+
 def test_a_rule_that_says_so_gives_it_up(context, portal):
     portal.configure(instances_visible=False)
 
@@ -327,7 +400,6 @@ def test_a_refusal_now_says_nothing_of_the_first_time(echo, portal):
         ("INVALID_CREDENTIALS", GateState.HELD),
         ("QUERY_LIMIT_EXCEEDED", GateState.PAUSED),
         ("CONNECTION_ERROR", GateState.PAUSED),
-        ("OPERATION_TIME_LIMIT", GateState.OPEN),
     ],
 )
 @pytest.mark.parametrize("own_id", ["echo", "off"])
@@ -342,6 +414,44 @@ def test_a_portal_that_cannot_be_asked_costs_no_look(open_context, portal, code,
     assert (delivery.state, delivery.looks) == (State.UNCERTAIN, 0)
     assert delivery.next_attempt_at is not None
     assert context.gate.look().state is gate
+
+
+@pytest.mark.parametrize("own_id", ["off", "echo"])
+def test_a_method_that_never_has_time_for_a_look_is_asked_only_so_often(open_context, portal, own_id):
+    context = open_context(own_id=own_id)
+    delivery = lose(context, portal)
+    portal.add_faults({"kind": "error", "code": "OPERATION_TIME_LIMIT", "method": INSTANCES, "times": 1_000})
+
+    delivery, count = look_until_decided(context, delivery)
+
+    assert count == RESENDS
+    assert (delivery.state, delivery.reason) == (State.UNCERTAIN, "operation_time_limit")
+    assert context.gate.look().is_open
+
+
+REFUSALS = {
+    "method_confirm_waiting": {"kind": "error", "code": "METHOD_CONFIRM_WAITING", "status": 401},
+    "error_method_not_found": {"kind": "error", "code": "ERROR_METHOD_NOT_FOUND"},
+    "insufficient_scope": {"kind": "error", "code": "insufficient_scope"},
+    "access_denied": {"kind": "error", "code": "ACCESS_DENIED"},
+    "http_403": {"kind": "error", "code": "BLOCKED_BY_RULE_7", "status": 403},
+}
+
+
+@pytest.mark.parametrize("reason", REFUSALS)
+def test_a_look_that_is_refused_is_the_business_of_that_method_and_ends_with_a_person(context, record, portal, reason):
+    delivery = lose(context, portal)
+    portal.add_faults({**REFUSALS[reason], "method": INSTANCES, "times": 10_000})
+    others = [add(record, lead=n, at=context.clock()) for n in range(2, 12)]
+
+    context.clock.advance(61)
+    work_off(context)
+
+    delivery = record.delivery(delivery.id)
+    assert (delivery.state, delivery.reason) == (State.UNCERTAIN, f"not_visible_{reason}")
+    assert (delivery.next_attempt_at, record.undecided()) == (None, 1)
+    assert {one.state for one in record.deliveries(one.id for one in others)} == {State.STARTED}
+    assert (context.gate.look().is_open, methods(portal)[INSTANCES]) == (True, 1)
 
 
 def test_at_a_closed_gate_nobody_is_asked(context, record, portal, clock):
@@ -408,7 +518,7 @@ def test_a_worker_that_died_after_an_earlier_attempt_is_followed_up_too(context,
 
 def test_what_a_dead_worker_did_not_start_is_sent_under_our_id_once(echo, portal, clock):
     delivery = add(echo.record)
-    claim_one(echo.record, delivery, clock())
+    claim_one(echo.record, delivery, clock(), echo.manner)
     clock.now += HARD_DEADLINE + timedelta(seconds=1)
     sweep(echo.record, clock(), {})
 

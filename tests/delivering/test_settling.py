@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from relay.core.ids import utc_now
-from relay.core.lifecycle import State
+from relay.core.lifecycle import State, Verdict
 from relay.store.record.record import HARD_DEADLINE
 from tests.delivering.contexts import add, send
 from tests.delivering.wire import Wire, answering, respond
@@ -72,12 +72,14 @@ def test_an_outcome_that_cannot_be_written_leaves_it_to_the_sweeper(open_context
     assert record.delivery(delivery.id).state is State.UNCERTAIN
 
 
-def test_what_the_sweeper_has_decided_meanwhile_stands(open_context, record):
+def test_what_the_sweeper_was_in_doubt_about_is_known_by_the_answer_that_comes_after_all(open_context, record):
     with answer_after(lambda: sweep(record, utc_now() + HARD_DEADLINE * 2, {})) as wire:
         context = open_context(wire.url)
         delivery = send(context, add(record))
 
-    assert (delivery.state, delivery.reason, delivery.workflow_id) == (State.UNCERTAIN, "worker_died", None)
+    assert (delivery.state, delivery.reason) == (State.STARTED, None)
+    assert [one.verdict for one in delivery.attempts] == [Verdict.AMBIGUOUS, Verdict.STARTED]
+    assert record.delivery_of_workflow(delivery.workflow_id) == delivery.id
     assert record.counts().imbalances == []
 
 

@@ -78,6 +78,12 @@ FAILURES: dict[str, Failure] = {
     "not this user, in Russian": Failure(
         DEAD, "access_denied", Verdict.REJECTED, faults=error("ACCESS_DENIED", ADD, description="Доступ запрещен")
     ),
+    "not this user, as a code": Failure(
+        DEAD, "access_denied", Verdict.REJECTED, faults=error("Access denied", FIND, status=403)
+    ),
+    "a firewall": Failure(
+        RETRYING, "http_403", Verdict.REJECTED, faults=error("BLOCKED_BY_RULE_7", ADD, status=403)
+    ),
     "no such target": Failure(
         DEAD, "target_is_not_found", Verdict.REJECTED, steps=(MADE, fire()),
         faults=error("", FIRE, description="Target is not found."),
@@ -109,7 +115,7 @@ FAILURES: dict[str, Failure] = {
         RETRYING, "find_unanswered", Verdict.UNREACHABLE, faults=({"kind": "drop_before", "method": FIND},), gate=AWAY
     ),
     "find in trouble": Failure(
-        RETRYING, "find_unanswered", Verdict.UNREACHABLE, faults=error("ERROR_CORE", USERS), gate=AWAY
+        RETRYING, "find_unanswered", Verdict.UNREACHABLE, faults=error("ERROR_CORE", USERS)
     ),
     "make unanswered": Failure(
         RETRYING, "made_unknown", Verdict.AMBIGUOUS, faults=({"kind": "drop_after_start", "method": ADD},), gate=AWAY
@@ -247,6 +253,7 @@ def test_a_user_to_whom_everything_is_denied_holds_the_method_and_not_the_portal
     states = [one.state for one in record.deliveries(record.page("relay:deliveries"))]
     assert (states.count(State.DEAD), states.count(State.PENDING)) == (5, 2)
     assert context.pace.read().methods[ADD].block.reason == "access_denied"
+    assert alerts(record) == ["method_held"]
     assert context.gate.look().is_open
 
 

@@ -14,7 +14,7 @@ from relay.store import Store
 from relay.store.record.record import HARD_DEADLINE, Record
 from tests.delivering.contexts import add
 from tests.support.leftovers import keys_of
-from tests.support.making import DAY, NOON, bring_to, write_one
+from tests.support.making import DAY, NOON, bring_to, make_attempt, write_one
 from tests.support.waiting import until
 from workers.delivery.shift import serve
 from workers.delivery.shifts import Shifts
@@ -46,12 +46,43 @@ def test_a_delivery_that_was_claimed_too_long_ago_may_have_been_started(record):
     assert record.counts().imbalances == []
 
 
-def test_the_worker_that_was_only_slow_finds_that_it_is_too_late(record):
+@pytest.mark.parametrize("state", sorted(set(State) - {State.STARTED, State.UNCERTAIN, State.SENDING}))
+def test_the_worker_that_was_only_slow_finds_that_it_is_too_late(record, state):
     delivery = bring_to(record, State.SENDING)
     sweep(record, LATE, {})
 
     with pytest.raises(LostRace):
+        record.settle(delivery, state, LATE)
+
+    assert record.delivery(delivery.id).reason == "worker_died"
+
+
+@pytest.mark.parametrize("decided", [None, State.RETRYING, State.DEAD])
+def test_an_answer_that_comes_late_proves_that_the_workflow_has_started_whatever_was_decided_meanwhile(record, decided):
+    delivery = bring_to(record, State.SENDING)
+    sweep(record, LATE, {})
+    if decided:
+        record.settle(record.delivery(delivery.id), decided, LATE, reason="settled_by_person")
+
+    record.settle(delivery, State.STARTED, LATE, attempt=make_attempt(), workflow_id="wf.1")
+
+    found = record.delivery(delivery.id)
+    assert (found.state, found.workflow_id, found.reason, found.next_attempt_at) == (State.STARTED, "wf.1", None, None)
+    assert [(one.number, one.verdict) for one in found.attempts] == [(1, Verdict.AMBIGUOUS), (2, Verdict.STARTED)]
+    assert (record.due("main", LATE), record.undecided(), record.counts().imbalances) == (0, 0, [])
+
+
+def test_while_another_call_is_made_for_it_that_call_has_the_last_word(record):
+    delivery = bring_to(record, State.SENDING)
+    sweep(record, LATE, {})
+    record.settle(record.delivery(delivery.id), State.RETRYING, LATE)
+    (again,) = record.claim("main", "another", LATE)
+
+    with pytest.raises(LostRace):
         record.settle(delivery, State.STARTED, LATE, workflow_id="wf.1")
+
+    record.settle(again, State.STARTED, LATE, workflow_id="wf.2")
+    assert record.delivery(delivery.id).workflow_id == "wf.2"
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.SENDING}))

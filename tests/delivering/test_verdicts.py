@@ -18,9 +18,12 @@ from workers.bitrix24.client import Client
 from workers.bitrix24.step_verdicts import STEP_TABLE
 from workers.bitrix24.verdicts import TABLE
 
-TRANSIENT, SLOWED, BUDGET, AMBIGUOUS, LOST, HELD, PERMANENT = "T", "C-rate", "C-budget", "A", "A-lost", "H", "P"
-"""The classes: not executed and tried again; a pause by the clock, of the pace or of the method; may have been
-executed, as the portal says or as nobody can say; nothing works before a person has mended something; never will."""
+TRANSIENT, OF_ONE, SLOWED, BUDGET, AMBIGUOUS, LOST = "T", "T-call", "C-rate", "C-budget", "A", "A-lost"
+HELD, UNCLEAR, METHOD, REFUSED, PERMANENT = "H", "H-asked", "H-method", "P-perhaps", "P"
+"""The classes: not executed and tried again, because of the portal or of the call; a pause by the clock, of pace or
+method; may have been executed, as the portal says or as nobody can say; nothing works before a person has mended
+something, as the answer says or as a question has shown; no call of the method does; refused by something that lets a
+question pass; never will."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,10 @@ MEANS = {
     AMBIGUOUS: Expected(State.UNCERTAIN, Verdict.AMBIGUOUS),
     LOST: Expected(State.UNCERTAIN, Verdict.AMBIGUOUS, GateState.PAUSED),
     HELD: Expected(State.PENDING, None, GateState.HELD),
+    UNCLEAR: Expected(State.PENDING, None, GateState.HELD),
+    METHOD: Expected(State.PENDING, None),
+    REFUSED: Expected(State.RETRYING, Verdict.REJECTED),
+    OF_ONE: Expected(State.RETRYING, Verdict.UNREACHABLE),
     PERMANENT: Expected(State.DEAD, Verdict.REJECTED),
 }
 
@@ -51,7 +58,7 @@ CODES = {
     "invalid_token": HELD,
     "NO_AUTH_FOUND": HELD,
     "INVALID_CREDENTIALS": HELD,
-    "insufficient_scope": HELD,
+    "insufficient_scope": METHOD,
     "authorization_error": HELD,
     "user_access_error": HELD,
     "ACCESS_DENIED": PERMANENT,
@@ -61,22 +68,22 @@ CODES = {
     "APPLICATION_NOT_FOUND": HELD,
     "CONNECTION_ERROR": TRANSIENT,
     "PORTAL_DELETED": HELD,
-    "ERROR_METHOD_NOT_FOUND": HELD,
+    "ERROR_METHOD_NOT_FOUND": METHOD,
     "INVALID_REQUEST": HELD,
-    "WRONG_LICENSE": HELD,
-    "WRONG_AUTH_TYPE": HELD,
-    "allowed_only_intranet_user": HELD,
-    "METHOD_CONFIRM_WAITING": HELD,
-    "METHOD_CONFIRM_DENIED": HELD,
+    "WRONG_LICENSE": METHOD,
+    "WRONG_AUTH_TYPE": METHOD,
+    "allowed_only_intranet_user": METHOD,
+    "METHOD_CONFIRM_WAITING": METHOD,
+    "METHOD_CONFIRM_DENIED": METHOD,
     "ERROR_BATCH_METHOD_NOT_ALLOWED": PERMANENT,
-    "ERROR_BATCH_LENGTH_EXCEEDED": TRANSIENT,
+    "ERROR_BATCH_LENGTH_EXCEEDED": OF_ONE,
     "ERROR_CORE": AMBIGUOUS,
     "ERROR_ARGUMENT": PERMANENT,
     "INVALID_ARG_VALUE": PERMANENT,
     "ERROR_NOT_FOUND": PERMANENT,
     "NOT_FOUND": PERMANENT,
     "INTERNAL_WRONG_TRANSPORT": HELD,
-    "INTERNAL_WRONG_HANDLER_CLASS": HELD,
+    "INTERNAL_WRONG_HANDLER_CLASS": METHOD,
     "ERROR_WRONG_WORKFLOW_ID": PERMANENT,
     "": PERMANENT,
 }
@@ -91,7 +98,7 @@ ANSWERS: list[tuple[str, int, str, str]] = [
     ("QUERY_LIMIT_EXCEEDED", 429, "Too many requests", SLOWED),
     ("EXPIRED_TOKEN", 401, "The access token provided has expired", HELD),
     ("Invalid_Credentials", 400, "", HELD),
-    ("error_method_not_found", 400, "Method not found!", HELD),
+    ("error_method_not_found", 400, "Method not found!", METHOD),
     ("QUERY_LIMIT_EXCEEDED", 200, "Too many requests", SLOWED),
     # One code, two meanings.
     ("ACCESS_DENIED", 401, "Access denied!", PERMANENT),
@@ -122,8 +129,9 @@ ANSWERS: list[tuple[str, int, str, str]] = [
     ("BRAND_NEW", 500, "Something else", AMBIGUOUS),
     ("BRAND_NEW", 503, "Something else", AMBIGUOUS),
     ("BRAND_NEW", 200, "Something else", AMBIGUOUS),
-    ("BRAND_NEW", 401, "Something else", HELD),
-    ("BRAND_NEW", 403, "Something else", HELD),
+    ("BRAND_NEW", 401, "Something else", REFUSED),
+    ("BRAND_NEW", 403, "Something else", REFUSED),
+    ("ACCESS_DENIED", 403, "Доступ запрещен", REFUSED),
     ("BRAND_NEW", 429, "Something else", SLOWED),
     ("0", 400, "Something else", AMBIGUOUS),
 ]
@@ -142,7 +150,7 @@ SPOILED = {
     "empty_200": LOST,
     "wrong_encoding": AMBIGUOUS,
     "expired_token": HELD,
-    "redirect": HELD,
+    "redirect": REFUSED,
 }
 """The pretend portal's other faults."""
 
@@ -157,16 +165,16 @@ BODIES: list[tuple[str, bytes, str]] = [
     ("an_error_that_is_null", respond({"error": None}, 400), AMBIGUOUS),
     ("html_500", respond(b"<html>", 500), LOST),
     ("html_400", respond(b"<html>", 400), LOST),
-    ("html_401", respond(b"<html>", 401), HELD),
-    ("html_403", respond(b"<html>", 403), HELD),
-    ("html_404", respond(b"<html>", 404), HELD),
-    ("html_405", respond(b"<html>", 405), HELD),
-    ("html_410", respond(b"<html>", 410), HELD),
+    ("html_401", respond(b"<html>", 401), UNCLEAR),
+    ("html_403", respond(b"<html>", 403), UNCLEAR),
+    ("html_404", respond(b"<html>", 404), UNCLEAR),
+    ("html_405", respond(b"<html>", 405), UNCLEAR),
+    ("html_410", respond(b"<html>", 410), UNCLEAR),
     ("html_413", respond(b"<html>", 413), PERMANENT),
     ("html_429", respond(b"<html>", 429), SLOWED),
     ("nothing_204", respond(b"", 204), LOST),
     *(
-        (f"html_{status}", respond(b"<html>", status, "Location: https://a.invalid/"), HELD)
+        (f"html_{status}", respond(b"<html>", status, "Location: https://a.invalid/"), UNCLEAR)
         for status in (301, 307, 308)
     ),
 ]
@@ -193,8 +201,9 @@ def has_come_to(context, delivery, meaning):
     assert delivery.workflow_id is None
     assert delivery.reason
     assert bool(redis.hexists("relay:bucket:main", "factor")) is (meaning == SLOWED)
-    assert alerts(context.record) == (["portal_held"] if meaning == HELD else [])
-    # No attempt is spent at a closed gate: it waits there, as it did.
+    told = {HELD: ["portal_held"], UNCLEAR: ["portal_held"], METHOD: ["method_held"]}
+    assert alerts(context.record) == told.get(meaning, [])
+    # No attempt is spent at a closed gate, or before a method: it waits there, as it did.
     assert bool(delivery.next_attempt_at) is (expected.state in {State.RETRYING, State.UNCERTAIN})
     if expected.gate is not GateState.OPEN:
         assert gate.reason
@@ -225,7 +234,7 @@ def test_a_body_that_is_no_answer_leads_to_the_state_that_its_status_proves(open
         delivery = send(context, add(record))
 
     assert has_come_to(context, delivery, meaning)
-    assert len(wire.requests) == 1
+    assert len(wire.requests) == (3 if meaning == UNCLEAR else 1), "two questions, which are answered as badly"
 
 
 def shut(connection, how):
@@ -283,8 +292,8 @@ OWN_ANSWERS: list[Any] = [
         ({"document": ("lists", "BizprocDocument", "404")}, {}, "Wrong DOCUMENT_ID!", PERMANENT), id="no_element"
     ),
     pytest.param(({"document": ("crm", "Nothing", "1")}, {}, "Wrong DOCUMENT_ID!", PERMANENT), id="no_such_class"),
-    pytest.param(({}, {"bizproc_available": False}, None, HELD), id="plan_without_processes"),
-    pytest.param(({}, {"scope": ["crm"]}, None, HELD), id="scope_missing"),
+    pytest.param(({}, {"bizproc_available": False}, None, METHOD), id="plan_without_processes"),
+    pytest.param(({}, {"scope": ["crm"]}, None, METHOD), id="scope_missing"),
     pytest.param(({}, {"burst": 0, "rate": 1}, "Too many requests", SLOWED), id="bucket_full"),
 ]
 

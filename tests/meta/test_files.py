@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LEFT_OUT = {".git", ".venv", "var", "__pycache__", "node_modules"}
 KEPT_DOT_FOLDERS = {".ci", ".github"}
+OTHER_KINDS = {".pyc", ".png", ".jpg", ".ico", ".http", ".gz"}
 LATER = re.compile("|".join(rf"\b{word}\b" for word in ("TO" + "DO", "FIX" + "ME", "X" + "XX")))
 HOSTS = [
     "py" + "pi.org",
@@ -27,7 +28,7 @@ def files(folder: Path = ROOT) -> Iterator[Path]:
         if path.is_dir():
             if path.name not in LEFT_OUT and (path.name in KEPT_DOT_FOLDERS or not path.name.startswith(".")):
                 yield from files(path)
-        elif path.suffix not in {".pyc", ".png", ".jpg", ".ico", ".http", ".gz"} and not path.name.startswith(".coverage."):
+        elif path.suffix not in OTHER_KINDS and not path.name.startswith(".coverage."):
             yield path
 
 

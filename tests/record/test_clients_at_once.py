@@ -36,8 +36,8 @@ def answer(known, what):
             if (seen, seen_turn) != (state, turn):
                 return False, known
             return True, (following, turn, following is State.UNCERTAIN, is_replayed)
-        case ("replay",):
-            is_done = state in FINAL and not is_replayed
+        case ("replay", seen):
+            is_done = state in FINAL and seen is state and not is_replayed
             return is_done, (state, turn, is_doubtful, is_replayed or is_done)
     return None, known
 
@@ -59,6 +59,8 @@ class Client:
         self.record.redis.close()
 
     def plan(self, step: str, choice: int):
+        if step == "replay":
+            return ("replay", self.seen.state)
         if step != "settle":
             return (step,)
         allowed = [state for state in TRANSITIONS[self.seen.state] if state is not State.SENDING]

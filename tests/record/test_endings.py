@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,14 +11,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from relay.core.errors import LostRace
+from relay.core.errors import LostRace, MovedOn
 from relay.core.events import Policy
-from relay.core.lifecycle import FINAL, State, Verdict
+from relay.core.lifecycle import State, Verdict
 from relay.core.watching import Watch, WatchState, watched_under
 from relay.store.record.endings import Ending, Endings
 from relay.store.record.record import Record
+from relay.store.record.search import Filter, list_deliveries
 from relay.store.redis import keys
 from tests.support.making import NOON, claim_one, make_attempt, make_entry, write
+from workers.maintenance.packer import Places, pack
 
 MINUTE = timedelta(minutes=1)
 WITHIN = timedelta(hours=1)
@@ -99,14 +102,58 @@ def test_where_it_was_not_known_whether_it_has_started_the_call_proves_it(record
     assert record.counts().since_start["delivery:started"] == 1
 
 
-@pytest.mark.parametrize("state", sorted(FINAL))
-def test_what_is_final_keeps_its_state_and_the_end_is_noted(record, endings, state):
-    delivery = bring(record, state)
+def test_what_has_started_stays_so_and_the_end_is_noted(record, endings):
+    delivery = bring(record, State.STARTED)
 
     endings.finish(token_of(delivery), NOON + MINUTE)
 
     found = check_books(record, delivery.id)
-    assert (found.state, found.reason, found.watched.state) == (state, "because", WatchState.FINISHED)
+    assert (found.state, found.reason, found.watched.state) == (State.STARTED, "because", WatchState.FINISHED)
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_what_was_given_up_and_has_ended_had_started_and_needs_nobody(store, record, endings, is_packed):
+    delivery = bring(record, State.DEAD)
+    assert record.buried() == 1
+    if is_packed:
+        later = NOON + timedelta(days=1)
+        assert pack(store.compaction, Places(), later, threading.Event()) == 2
+
+    assert endings.finish(token_of(delivery), NOON + MINUTE, "s=ok") == Ending(delivery.id, is_first=True)
+
+    found = check_books(record, delivery.id)
+    assert (found.state, found.reason, found.watched.query) == (State.STARTED, "finished", "s=ok")
+    assert (record.buried(), record.is_buried(delivery.id)) == (0, False)
+    assert list_deliveries(record, Filter(state=State.DEAD), None, 10).rows == ()
+    counts = record.counts()
+    assert (counts.deliveries[State.DEAD], counts.deliveries[State.STARTED]) == (0, 1)
+    assert (counts.since_start["delivery:dead"], counts.since_start["delivery:started"]) == (1, 1), "both have happened"
+    assert record.prune(found.event_id)
+    assert record.counts().total == 0
+
+
+def test_of_what_was_given_up_and_replayed_both_are_told_once(record, endings):
+    delivery = bring(record, State.DEAD)
+    again = replace(make_entry().deliveries[0], event_id=delivery.event_id, replay_of=delivery.id)
+    record.replay(record.event(delivery.event_id), delivery, [again])
+
+    ending = endings.finish(token_of(delivery), NOON + MINUTE)
+
+    assert ending == Ending(delivery.id, is_first=True, replayed_by=again.id)
+    assert check_books(record, delivery.id).state is State.STARTED
+    assert record.delivery(again.id).state is State.PENDING, "it is a delivery of its own: a person may cancel it"
+    assert endings.finish(token_of(delivery), NOON + 2 * MINUTE) == Ending(delivery.id, is_first=False)
+
+
+def test_what_turns_out_to_have_started_just_then_is_not_replayed_as_if_it_were_dead(record, endings):
+    delivery = bring(record, State.DEAD)
+    again = replace(make_entry().deliveries[0], event_id=delivery.event_id, replay_of=delivery.id)
+    endings.finish(token_of(delivery), NOON + MINUTE)
+
+    with pytest.raises(MovedOn):
+        record.replay(record.event(delivery.event_id), delivery, [again])
+
+    assert record.counts().total == 1
 
 
 @pytest.mark.parametrize("state", [State.UNCERTAIN, State.RETRYING, State.DEAD, State.PENDING, State.STARTED])
@@ -241,4 +288,4 @@ def test_in_any_order_the_indexes_agree_and_no_end_is_forgotten(valkey, steps):
             record.settle(found, State(step), now, workflow_id="wf" if step == "started" else None)
         found = check_books(record, delivery.id)
         assert has_ended == (found.watched.finished_at is not None)
-        assert not (has_ended and found.state in {State.PENDING, State.RETRYING, State.UNCERTAIN})
+        assert not (has_ended and found.state not in {State.STARTED, State.SENDING})

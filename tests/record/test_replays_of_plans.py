@@ -9,7 +9,7 @@ import pytest
 from relay.configuration.portals import load_portals
 from relay.core.lifecycle import State
 from relay.core.plan import How, StepKind, StepResult
-from relay.operations.ingest import decide, deliveries_of
+from relay.operations.deciding import decide, deliveries_of
 from relay.operations.replay import Replayer
 from relay.rules import load_rules
 from relay.sources import build_context, load_sources

@@ -174,7 +174,7 @@ def test_whoever_dies_looking_leaves_it_to_the_next_after_the_hard_deadline(reco
 
     assert second.turn == first.turn + 1
     with pytest.raises(LostRace):
-        record.settle(first, State.STARTED, NOON, workflow_id="wf-late")
+        record.settle(first, State.RETRYING, NOON)
 
 
 @pytest.mark.parametrize(("current", "following"), list(itertools.product(State, State)))

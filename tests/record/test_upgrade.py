@@ -78,6 +78,10 @@ def contents(redis):
     return {key: read[redis.type(key)](key) for key in found}
 
 
+LATER = {"errors": {}}
+"""What a delivery says beside what it said then."""
+
+
 def test_every_event_and_delivery_of_an_older_record_reads_as_it_was(sample, record, redis):
     expected = sample["expected"]
 
@@ -85,7 +89,7 @@ def test_every_event_and_delivery_of_an_older_record_reads_as_it_was(sample, rec
 
     assert {one.id: read_event(one) for one in record.events(expected["events"])} == expected["events"]
     read = {one.id: read_delivery(one) for one in record.deliveries(expected["deliveries"])}
-    assert json.loads(json.dumps(read)) == expected["deliveries"]
+    assert json.loads(json.dumps(read)) == {name: one | LATER for name, one in expected["deliveries"].items()}
     assert record.counts().to_wire() == expected["counts"]
     assert record.counts().imbalances == []
 

@@ -180,6 +180,14 @@ def undecided(state: State, is_started: bool) -> Beginning:
     return begin
 
 
+def dead(world: World) -> Mapping[str, Any]:
+    """A delivery that the portal has refused, and that nobody has dealt with."""
+    delivery = add(world.record, lead=1)
+    claimed = claim_one(world.record, delivery, world.clock.now)
+    world.record.settle(claimed, State.DEAD, world.clock.now, reason="error_not_found")
+    return {"delivery_id": delivery.id}
+
+
 def cancelled(*leads: int, then: Callable[[World, list[str]], Mapping[str, Any]]) -> Beginning:
     def begin(world: World) -> Mapping[str, Any]:
         ids = [add(world.record, lead=lead).id for lead in leads]

@@ -6,6 +6,7 @@ import pytest
 
 from tests.steps.crashes import crashes, trace
 from tests.steps.journeys import JOURNEYS, ROUND_TRIPS
+from tests.steps.repeats import repeats
 from tests.support.tap import Position, Step
 from workers.bitrix24.bizproc import START
 
@@ -32,6 +33,13 @@ def found(world, journey, bug):
 @pytest.mark.parametrize("name", JOURNEYS)
 def test_a_kill_at_any_step_breaks_no_promise(world, traced, name):
     tried = crashes(world, JOURNEYS[name], traced(name), is_short=True)
+
+    assert [str(one) for one in tried if one.faults] == []
+
+
+@pytest.mark.parametrize("name", JOURNEYS)
+def test_whoever_is_answered_only_the_second_time_is_told_what_was_done_the_first_time(world, traced, name):
+    tried = repeats(world, JOURNEYS[name], traced(name))
 
     assert [str(one) for one in tried if one.faults] == []
 

@@ -14,6 +14,7 @@ from relay.core.ids import new_delivery_id, new_event_id
 from relay.core.lifecycle import EventState, State, Verdict
 from relay.store.portals.gate import Gate
 from relay.store.record.collector import Collector
+from relay.store.record.entries import PLAINLY, Manner
 from relay.store.record.record import Entry, Receipt, Record
 from relay.store.redis import keys
 
@@ -95,10 +96,10 @@ def bring_to(record: Record, state: State, at: datetime = NOON, **options: Any) 
     return record.delivery(delivery.id)
 
 
-def claim_one(record: Record, delivery: Delivery, at: datetime = NOON) -> Delivery:
+def claim_one(record: Record, delivery: Delivery, at: datetime = NOON, manner: Manner = PLAINLY) -> Delivery:
     """Claim this delivery, as if it were the oldest that waits."""
     record.redis.zadd(keys.WAITING + delivery.call.portal, {delivery.id: 0})
-    (claimed,) = record.claim(delivery.call.portal, secrets.token_hex(8), at)
+    (claimed,) = record.claim(delivery.call.portal, secrets.token_hex(8), at, manner=manner)
     assert claimed.id == delivery.id
     return claimed
 

@@ -2,7 +2,8 @@
 
 A step is one round trip: what arrives as one write, a pipeline or a single command, or one call of a portal. At a
 chosen step the process is killed: before the step is executed, midway through its commands, or after it was executed
-and before its answer; or it is held before it. Knows RESP and HTTP, and nothing of what is kept under which key.
+and before its answer. Or it is held before it; or it lives, and only its connection breaks there. Knows RESP and HTTP,
+and nothing of what is kept under which key.
 """
 
 from __future__ import annotations
@@ -78,11 +79,15 @@ class Step:
 
 @dataclass(slots=True)
 class Stop:
-    """Where a process is stopped, and what is done there. reach: called while it is held; whether it then goes on."""
+    """Where a process is stopped, and what is done there. reach: called while it is held; whether it then goes on.
+
+    breaks: it is not killed; only its connection breaks there, and it may send the same once more.
+    """
 
     number: int
     position: Position
     reach: Callable[[], bool] = lambda: False
+    breaks: bool = False
 
 
 @dataclass(slots=True)
@@ -214,6 +219,8 @@ class Tap:
             executed = {Position.BEFORE: 0, Position.MIDWAY: count // 2, Position.AFTER: count}[self.stop.position]
             with contextlib.suppress(OSError):  # a portal may break off by itself
                 execute(executed) if executed else None
+            if self.stop.breaks:
+                return False
             if executed or not self.stop.reach():
                 os.kill(self._pid, signal.SIGKILL)
                 return False

@@ -13,6 +13,8 @@ from relay.core.lifecycle import EventState, State
 from relay.store.operators.audit_log import read_acts
 from relay.store.portals.codes import read_codes
 from relay.store.portals.gate import Gate, GateState
+from relay.store.portals.setback import hold
+from relay.store.record.search import Filter
 from relay.store.redis import keys
 from tests.support.making import bring_to, claim_one, make_entry, write
 from tests.support.pages import SAME, Page, ask, press
@@ -350,3 +352,38 @@ def test_a_bulk_replay_is_cancelled(app, operator, record):
 )
 def test_a_bulk_replay_of_everything_or_nothing_is_refused(operator, record, fields, status):
     press(operator, "/bulk", status, **fields)
+
+
+def test_whoever_resumes_a_portal_is_told_what_was_stopped_when_the_record_went_back(app, operator, viewer, record):
+    bulk, until = app.extensions["services"].bulk, datetime(2040, 1, 2, 3, 4, tzinfo=UTC)
+    bring_to(record, State.DEAD)
+    Gate(record.redis, "main").pause_by_person(utc_now(), until)
+    order = bulk.begin(Filter(State.DEAD), "original", "olga").id
+    hold(record.redis, record, bulk.store.high_water, bulk.store.high_water.read(), utc_now())
+    bulk.step_all("web-1")
+
+    said = ask(operator, "/portals/main/resume")
+    assert "A person had paused it until 2040-01-02 03:04" in said
+    assert f'href="/bulk/{order}"' in said
+    assert "stopped when the record went back" in ask(operator, "/")
+    assert order in ask(operator, "/bulk")
+    assert "would do that again" in ask(viewer, f"/bulk/{order}")
+    assert "Let it go on" not in ask(viewer, f"/bulk/{order}")
+
+    press(operator, f"/bulk/{order}/resume")
+    bulk.step_all("web-1")
+    assert "finished" in ask(operator, f"/bulk/{order}")
+    assert ("operator", "resume bulk replay", order) in acts(record.redis)
+
+
+def test_an_order_that_was_stopped_is_cancelled(app, operator, record):
+    bulk = app.extensions["services"].bulk
+    bring_to(record, State.DEAD)
+    order = bulk.begin(Filter(State.DEAD), "original", "olga").id
+    hold(record.redis, record, bulk.store.high_water, bulk.store.high_water.read(), utc_now())
+    bulk.step_all("web-1")
+
+    press(operator, f"/bulk/{order}/cancel")
+
+    assert "cancelled" in ask(operator, f"/bulk/{order}")
+    assert "stopped when the record went back" not in ask(operator, "/")

@@ -162,13 +162,41 @@ def test_a_viewer_sees_the_end_and_cannot_leave_it(app, record, delivery, ending
     assert answer.status_code == 403
 
 
-def test_what_was_given_up_and_has_ended_says_what_a_replay_would_do(app, operator, record, delivery):
+def test_what_was_given_up_and_has_ended_is_shown_as_started_and_needs_nobody(app, operator, record, delivery):
     record.settle(claim_one(record, delivery), State.DEAD, utc_now(), reason="budget_spent")
+    assert delivery.rule in page(operator, "/needs").text
     app.test_client().post(path_of(delivery))
 
     text = page(operator, f"/events/{delivery.event_id}").text
 
-    assert "a replay would start it once more" in text
+    assert record.delivery(delivery.id).state is State.STARTED
+    assert "it had started" in text
+    assert delivery.rule not in page(operator, "/needs").text
+
+
+def test_of_what_was_given_up_replayed_and_has_ended_a_person_is_told_to_look_for_two(app, operator, record, delivery):
+    record.settle(claim_one(record, delivery), State.DEAD, utc_now(), reason="budget_spent")
+    fresh = app.test_client().post(f"/api/v1/deliveries/{delivery.id}/replay", json={}, headers=API).json["id"]
+    app.test_client().post(path_of(delivery))
+    app.test_client().post(path_of(delivery))
+
+    said = page(operator, "/alerts").text
+    text = page(operator, f"/events/{delivery.event_id}").text
+
+    assert said.count("look for a second workflow") == 1
+    assert delivery.id in said
+    assert fresh in said
+    assert "it had started" in text
+    assert fresh in text
+
+
+def test_what_had_ended_before_a_proof_won_says_what_a_replay_would_do(app, operator, record, delivery):
+    """As an earlier version has left it."""
+    record.settle(claim_one(record, delivery), State.DEAD, utc_now(), reason="budget_spent")
+    ended = {"finished_at": "1", "finished_query": "", "finished_document": "[]", "watch_state": "finished"}
+    record.redis.hset(f"relay:delivery:{delivery.id}", mapping=ended)
+
+    assert "a replay would start it once more" in page(operator, f"/events/{delivery.event_id}").text
 
 
 def test_a_rule_that_does_not_watch_is_as_before(app, operator, record):

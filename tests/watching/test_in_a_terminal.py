@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 
 from relay.cli.main import main
+from relay.core.call import Call
 from relay.core.lifecycle import EventState, State
 from relay.store.record.persons import PersonIndex
 from tests.support.folders import REPOSITORY, WEB_SECRETS
@@ -219,3 +220,19 @@ def test_who_follows_sees_what_comes_and_how_it_ends(begin, record, tmp_path):
 
     until(lambda: f"{delivery.event_id}  a-rule: started wf-1" in log.read_text("utf-8"), "its end to be shown")
     assert before.event_id not in log.read_text("utf-8")
+
+
+def test_a_rule_that_could_not_be_filled_beside_another_is_shown_with_its_fields(terminal, record):
+    entry = make_entry(["seed-example", "callback"])
+    call = Call("main", 12, ("", "", ""), {})
+    unfilled = replace(
+        entry.deliveries[1], state=State.DEAD, reason="rule_not_filled", call=call, errors={"phone": ["missing"]}
+    )
+    write(record, replace(entry, deliveries=[entry.deliveries[0], unfilled]))
+
+    _, said, _ = terminal("show", entry.event.id)
+
+    assert "callback → main" in said
+    assert "values missing or wrong" in said
+    assert "phone: missing" in said
+    assert said.count("document") == 1

@@ -184,7 +184,7 @@ def used_up(redis):
     until = now.replace(microsecond=0) + timedelta(minutes=5)
     portal.learn(
         {
-            "nested:crm.item.add": Reading(474.2, until).to_text(),
+            "used:crm.item.add": Reading(474.2, until).to_text(),
             "t:crm.item.add": "1800",
             "blocked:user.get": Block("insufficient_scope", now, until).to_text(),
         }

@@ -12,7 +12,7 @@ from relay.core.lifecycle import Verdict
 from relay.core.plan import Step, StepKind
 from workers.bitrix24 import crm
 from workers.bitrix24.answers import Answer
-from workers.bitrix24.verdicts import HELD, REJECTED, TABLE, UNKNOWN, Judgement, Remedy, Row, judge_failure
+from workers.bitrix24.verdicts import HELD, PORTAL, REJECTED, TABLE, UNKNOWN, Judgement, Row, judge_failure
 
 UNANSWERED = "find_unanswered"
 MADE_UNKNOWN = "made_unknown"
@@ -21,19 +21,12 @@ FIRED_UNKNOWN = "fired_unknown"
 # Sources: the tables of errors at the end of each method's page (docs: api-reference/crm).
 # fmt: off
 STEP_TABLE: tuple[Row, ...] = (
-    # Of all REST, as for a start; else it is of the one document, in the language of the portal.
-    Row("ACCESS_DENIED", None, "REST is available", HELD),
-    Row("ACCESS_DENIED", None, "Current user can't be authorized", HELD),
+    # Of all REST, as for a start; else of the one document, in the language of the portal, or in the place of the code.
+    Row("ACCESS_DENIED", None, "REST is available", HELD, PORTAL),
+    Row("ACCESS_DENIED", None, "Current user can't be authorized", HELD, PORTAL),
     Row("ACCESS_DENIED", None, None, REJECTED),
+    Row("Access denied", None, None, REJECTED),
     Row("", None, "Access denied", REJECTED),
-    # Of the method: the credential and the plan may be good for others.
-    Row("insufficient_scope", None, None, HELD, Remedy.HOLD_METHOD),
-    Row("ERROR_METHOD_NOT_FOUND", None, None, HELD, Remedy.HOLD_METHOD),
-    Row("WRONG_LICENSE", None, None, HELD, Remedy.HOLD_METHOD),
-    Row("WRONG_AUTH_TYPE", None, None, HELD, Remedy.HOLD_METHOD),
-    Row("allowed_only_intranet_user", None, None, HELD, Remedy.HOLD_METHOD),
-    Row("METHOD_CONFIRM_WAITING", None, None, HELD, Remedy.HOLD_METHOD),
-    Row("METHOD_CONFIRM_DENIED", None, None, HELD, Remedy.HOLD_METHOD),
     # Of the fields.
     Row("CRM_FIELD_ERROR_REQUIRED", None, None, REJECTED),
     Row("CRM_FIELD_ERROR_VALUE_NOT_VALID", None, None, REJECTED),

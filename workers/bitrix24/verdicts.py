@@ -1,8 +1,10 @@
-"""What an answer of a portal means: one table from (code, status, description) to a verdict.
+"""What an answer of a portal means: one table from (code, status, description) to a verdict, and of what it speaks.
 
 Sources disagree on statuses, so a code decides before a status does, and a description only where a code has two
 meanings (docs: _includes/system-errors.md; source: rest/lib/oauthexception.php, bizproc/lib/restservice.php). What no
 row knows is ambiguous unless its status proves that nothing ran: a doubt is never resolved by sending again.
+
+Of what an answer speaks decides what waits and what goes on (`Concern`): only what speaks of the portal closes its gate.
 """
 
 from __future__ import annotations
@@ -26,14 +28,30 @@ class Remedy(StrEnum):
     """The request rate was exceeded, for everybody who calls this portal from this address."""
     WAIT_FOR_BUDGET = "wait_for_budget"
     """The operating time of this method is used up."""
-    HOLD_METHOD = "hold_method"
-    """No call of this method can succeed until a person has mended something; others may."""
+    AGAIN = "again"
+    """It was refused while the portal is well: it is tried again, in its own time and within its own attempts."""
+    SMALLER = "smaller"
+    """A batch was refused as a whole, for which its size or one of its calls may be the reason."""
     REFRESH = "refresh"
     """An OAuth token has expired: get a new one, then the same call once more."""
     FOLLOW = "follow"
     """The portal has another name now."""
     OWN_ID_EXISTS = "own_id_exists"
     """A workflow with the id that we chose was begun before."""
+
+
+class Concern(StrEnum):
+    """Of what an answer speaks. Any that speaks of less than the portal proves that the portal is well."""
+
+    CALL = "call"
+    """This one call. It is the business of its delivery, and no other waits for it."""
+    METHOD = "method"
+    """Every call of this method: those wait, and others go on."""
+    PORTAL = "portal"
+    """The credential, the plan, or the portal as a whole, which has perhaps not answered at all: all of them wait."""
+    UNCLEAR = "unclear"
+    """The portal or this one call: a page of a web server or a firewall, or a code that nobody knows. One harmless
+    question tells which (workers/portal/gatekeeper.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +62,7 @@ class Row:
     status: int | None
     description: str | None
     verdict: Verdict
+    concern: Concern = Concern.CALL
     remedy: Remedy = Remedy.NONE
 
 
@@ -57,79 +76,88 @@ class Judgement:
     verdict: Verdict
     reason: str
     remedy: Remedy = Remedy.NONE
+    concern: Concern = Concern.CALL
     workflow_id: str | None = None
     ids: tuple[int, ...] = ()
 
 
 HELD, REJECTED, AMBIGUOUS = Verdict.HELD, Verdict.REJECTED, Verdict.AMBIGUOUS
 THROTTLED, UNREACHABLE = Verdict.THROTTLED, Verdict.UNREACHABLE
+METHOD, PORTAL, UNCLEAR = Concern.METHOD, Concern.PORTAL, Concern.UNCLEAR
 
 # fmt: off
 TABLE: tuple[Row, ...] = (
     # The pace.
-    Row("QUERY_LIMIT_EXCEEDED", None, None, THROTTLED, Remedy.SLOW_DOWN),
-    Row("OPERATION_TIME_LIMIT", None, None, THROTTLED, Remedy.WAIT_FOR_BUDGET),
-    Row("OVERLOAD_LIMIT", None, None, HELD),
-    # The credential.
-    Row("expired_token", None, None, HELD, Remedy.REFRESH),
-    Row("invalid_token", None, None, HELD, Remedy.REFRESH),
-    Row("NO_AUTH_FOUND", None, None, HELD, Remedy.REFRESH),
-    Row("INVALID_CREDENTIALS", None, None, HELD),
-    Row("insufficient_scope", None, None, HELD),
-    Row("authorization_error", None, None, HELD),
-    Row("user_access_error", None, None, HELD),
+    Row("QUERY_LIMIT_EXCEEDED", None, None, THROTTLED, PORTAL, Remedy.SLOW_DOWN),
+    Row("OPERATION_TIME_LIMIT", None, None, THROTTLED, METHOD, Remedy.WAIT_FOR_BUDGET),
+    Row("OVERLOAD_LIMIT", None, None, HELD, PORTAL),
+    # The credential, the plan, the portal as a whole.
+    Row("expired_token", None, None, HELD, PORTAL, Remedy.REFRESH),
+    Row("invalid_token", None, None, HELD, PORTAL, Remedy.REFRESH),
+    Row("NO_AUTH_FOUND", None, None, HELD, PORTAL, Remedy.REFRESH),
+    Row("INVALID_CREDENTIALS", None, None, HELD, PORTAL),
+    Row("authorization_error", None, None, HELD, PORTAL),
+    Row("user_access_error", None, None, HELD, PORTAL),
     Row("ACCESS_DENIED", None, "Access denied", REJECTED),
-    Row("ACCESS_DENIED", None, None, HELD),
-    Row("PAYMENT_REQUIRED", None, None, HELD),
-    Row("ERROR_OAUTH", None, None, HELD),
-    Row("NOT_INSTALLED", None, None, HELD),
-    Row("APPLICATION_NOT_FOUND", None, None, HELD),
-    Row("CONNECTION_ERROR", None, None, UNREACHABLE),
-    Row("PORTAL_DELETED", None, None, HELD),
-    Row("ERROR_METHOD_NOT_FOUND", None, None, HELD),
-    Row("INVALID_REQUEST", None, None, HELD),
-    Row("WRONG_LICENSE", None, None, HELD),
-    Row("WRONG_AUTH_TYPE", None, None, HELD),
-    Row("allowed_only_intranet_user", None, None, HELD),
-    Row("METHOD_CONFIRM_WAITING", None, None, HELD),
-    Row("METHOD_CONFIRM_DENIED", None, None, HELD),
-    Row("INTERNAL_WRONG_TRANSPORT", None, None, HELD),
-    Row("INTERNAL_WRONG_HANDLER_CLASS", None, None, HELD),
+    Row("ACCESS_DENIED", None, "REST is available", HELD, PORTAL),
+    Row("ACCESS_DENIED", None, "Current user can't be authorized", HELD, PORTAL),
+    Row("ACCESS_DENIED", None, None, HELD, UNCLEAR),
+    Row("PAYMENT_REQUIRED", None, None, HELD, PORTAL),
+    Row("ERROR_OAUTH", None, None, HELD, PORTAL),
+    Row("NOT_INSTALLED", None, None, HELD, PORTAL),
+    Row("APPLICATION_NOT_FOUND", None, None, HELD, PORTAL),
+    Row("CONNECTION_ERROR", None, None, UNREACHABLE, PORTAL),
+    Row("PORTAL_DELETED", None, None, HELD, PORTAL),
+    Row("INVALID_REQUEST", None, None, HELD, PORTAL),
+    Row("INTERNAL_WRONG_TRANSPORT", None, None, HELD, PORTAL),
+    # The method: credential and plan may be good for others.
+    Row("insufficient_scope", None, None, HELD, METHOD),
+    Row("ERROR_METHOD_NOT_FOUND", None, None, HELD, METHOD),
+    Row("WRONG_LICENSE", None, None, HELD, METHOD),
+    Row("WRONG_AUTH_TYPE", None, None, HELD, METHOD),
+    Row("allowed_only_intranet_user", None, None, HELD, METHOD),
+    Row("METHOD_CONFIRM_WAITING", None, None, HELD, METHOD),
+    Row("METHOD_CONFIRM_DENIED", None, None, HELD, METHOD),
+    Row("INTERNAL_WRONG_HANDLER_CLASS", None, None, HELD, METHOD),
     # The call.
     Row("ERROR_WRONG_WORKFLOW_ID", None, None, REJECTED),
     Row("", None, "Wrong DOCUMENT_ID!", REJECTED),
     Row("", None, "Incorrect document type!", REJECTED),
     Row("", None, "Template type and DOCUMENT_ID mismatch!", REJECTED),
-    Row("", None, "WorkflowAlreadyExists", AMBIGUOUS, Remedy.OWN_ID_EXISTS),
+    Row("", None, "WorkflowAlreadyExists", AMBIGUOUS, remedy=Remedy.OWN_ID_EXISTS),
     Row("", None, None, AMBIGUOUS),
     Row("ERROR_ARGUMENT", None, None, REJECTED),
     Row("INVALID_ARG_VALUE", None, None, REJECTED),
     Row("ERROR_NOT_FOUND", None, None, REJECTED),
     Row("NOT_FOUND", None, None, REJECTED),
     Row("ERROR_MANIFEST_IS_NOT_AVAILABLE", None, None, REJECTED),
-    Row("ERROR_BATCH_METHOD_NOT_ALLOWED", None, None, REJECTED),
-    Row("ERROR_BATCH_LENGTH_EXCEEDED", None, None, UNREACHABLE),
+    # The batch in which it stood.
+    Row("ERROR_BATCH_METHOD_NOT_ALLOWED", None, None, REJECTED, remedy=Remedy.SMALLER),
+    Row("ERROR_BATCH_LENGTH_EXCEEDED", None, None, UNREACHABLE, remedy=Remedy.SMALLER),
     # It ran, or may have run.
     Row("ERROR_CORE", None, None, AMBIGUOUS),
     Row("INTERNAL_SERVER_ERROR", None, None, AMBIGUOUS),
     Row("ERROR_UNEXPECTED_ANSWER", None, None, AMBIGUOUS),
     Row("WRONG_ENCODING", None, None, AMBIGUOUS),
-    # No code that we know: what the status proves.
-    Row(None, 301, None, HELD, Remedy.FOLLOW),
-    Row(None, 302, None, HELD, Remedy.FOLLOW),
-    Row(None, 307, None, HELD, Remedy.FOLLOW),
-    Row(None, 308, None, HELD, Remedy.FOLLOW),
-    Row(None, 401, None, HELD),
-    Row(None, 402, None, HELD),
-    Row(None, 403, None, HELD),
-    Row(None, 404, None, HELD),
-    Row(None, 405, None, HELD),
-    Row(None, 410, None, HELD),
+    # No code that we know: what the status proves. A firewall answers so to what it takes for an attack.
+    Row(None, 301, None, HELD, UNCLEAR, Remedy.FOLLOW),
+    Row(None, 302, None, HELD, UNCLEAR, Remedy.FOLLOW),
+    Row(None, 307, None, HELD, UNCLEAR, Remedy.FOLLOW),
+    Row(None, 308, None, HELD, UNCLEAR, Remedy.FOLLOW),
+    Row(None, 401, None, HELD, UNCLEAR),
+    Row(None, 402, None, HELD, UNCLEAR),
+    Row(None, 403, None, HELD, UNCLEAR),
+    Row(None, 404, None, HELD, UNCLEAR),
+    Row(None, 405, None, HELD, UNCLEAR),
+    Row(None, 406, None, HELD, UNCLEAR),
+    Row(None, 410, None, HELD, UNCLEAR),
     Row(None, 413, None, REJECTED),
-    Row(None, 429, None, THROTTLED, Remedy.SLOW_DOWN),
+    Row(None, 429, None, THROTTLED, PORTAL, Remedy.SLOW_DOWN),
 )
 # fmt: on
 
+OF_ONE = {Fault.TOO_LATE, Fault.NOT_EXECUTED}
+"""Faults that say nothing of the portal."""
 FAULTS: dict[Fault, Verdict] = {
     Fault.NOT_SENT: UNREACHABLE,
     Fault.TOO_LATE: UNREACHABLE,
@@ -155,7 +183,7 @@ def judge_failure(answer: Answer, table: Iterable[Row]) -> Judgement | None:
         return _judge_fault(answer.fault)
     row = next((row for row in table if _fits(row, answer)), None)
     if row:
-        return Judgement(row.verdict, _reason(row, answer), row.remedy)
+        return Judgement(row.verdict, _reason(row, answer), row.remedy, row.concern)
     return _judge_fault(answer.fault) if answer.fault else None
 
 
@@ -171,12 +199,12 @@ def _fits(row: Row, answer: Answer) -> bool:
 
 
 def _judge_fault(fault: Fault) -> Judgement:
-    return Judgement(FAULTS[fault], fault.value)
+    return Judgement(FAULTS[fault], fault.value, concern=Concern.CALL if fault in OF_ONE else PORTAL)
 
 
 def _reason(row: Row, answer: Answer) -> str:
     if row.code:
-        return row.code.lower()
+        return row.code.lower().replace(" ", "_")
     if row.code == "":
         return "engine_error" if row.description is None else (row.description.rstrip("!").lower().replace(" ", "_"))
     return f"http_{answer.status}"

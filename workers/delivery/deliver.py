@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from relay.configuration.portals import OwnIds
 from relay.core.errors import RecordUnavailableError
 from relay.core.lifecycle import State, Verdict
 from relay.store.portals.survey import Survey
@@ -23,6 +24,7 @@ from workers.delivery.learning import learn
 from workers.delivery.next_call import NextCall, own_id, prepare
 from workers.delivery.settling import Tried, settlement_of_start, write_all, write_answered
 from workers.delivery.steps import remember, settlement_of_step
+from workers.delivery.weighing import ASK_WITHIN_S, decisive, weigh
 from workers.portal import gatekeeper
 from workers.portal.client import SEND_WITHIN_S
 from workers.portal.context import Context
@@ -43,15 +45,18 @@ def deliver_next(context: Context, portal: Survey) -> bool:
     seen, learned = portal.gate, portal.learned
     if not seen.is_open:
         return False
+    if context.portal.own_id is OwnIds.OFF:
+        context.pace.forget_honoured(learned)
     began, calls = _claim_calls(context, _load(context, portal, free))
     if not calls:
         return context.gate.look().is_open and bool(context.record.due(context.portal.name, context.clock()))
     held = Held(context.record, context.clock, [call.delivery for call in calls], began, SEND_WITHIN_S)
     with KEEPER.holding(held):
         answer, tried = _try(context, calls, held.not_after)
+        tried = weigh(context, portal, answer, tried, lambda: min(held.not_after(), began + ASK_WITHIN_S))
         settle_all(context, tried, began)
-    learn(context, learned, tried)
-    gatekeeper.mind(context, seen, answer, _decisive(answer, [one.judgement for one in tried]))
+    learn(context, learned, answer, tried)
+    gatekeeper.mind(context, seen, decisive([one.judgement for one in tried]))
     return True
 
 
@@ -82,7 +87,8 @@ def _claim_calls(context: Context, load: Load) -> tuple[float, list[NextCall]]:
         began = time.monotonic()
         # Until it is known what is called, what was taken is this process's to give back.
         context.claim.is_unanswered = True
-        claimed = context.record.claim(context.portal.name, context.claim.id, context.clock(), load, lapses_in=LEASE)
+        name, manner = context.portal.name, context.manner
+        claimed = context.record.claim(name, context.claim.id, context.clock(), load, manner, lapses_in=LEASE)
         if claimed:
             context.store.high_water.note_promise_after(reached)
         calls, settled = prepare(context, claimed)
@@ -93,20 +99,16 @@ def _claim_calls(context: Context, load: Load) -> tuple[float, list[NextCall]]:
             return began, calls
 
 
-def _decisive(answer: Answer, judgements: Sequence[Judgement]) -> Judgement:
-    """The judgement that the gate hears of: of the whole answer, or of the command that concerns every other."""
-    if answer.fault or answer.code is not None:
-        return judgements[-1]
-    grave = (each for each in judgements if each.verdict is Verdict.HELD and each.remedy is not Remedy.HOLD_METHOD)
-    return next(grave, judgements[-1])
-
-
 def _load(context: Context, portal: Survey, free: int) -> Load:
     """One where the pace can carry all that wait one by one, or the gate is to be proven; else a batch."""
-    is_single = portal.due - 1 <= free or context.portal.batch == 1 or not portal.gate.is_proven
-    limit = 1 if is_single else min(context.portal.batch, portal.due)
+    now, learned = context.clock(), portal.learned
+    most = min(context.portal.batch, learned.batch_limit or context.portal.batch)
+    batch = learned.methods.get(BATCH)
+    is_refused = batch is not None and batch.waits_until(now, learned.granted_s) is not None
+    is_single = portal.due - 1 <= free or most == 1 or is_refused or not portal.gate.is_proven
+    limit = 1 if is_single else min(most, portal.due)
     budget_ms = UNLIMITED_BUDGET_MS if context.portal.rate_per_s is None else BATCH_BUDGET_MS
-    return load_of(portal.learned, limit, context.clock(), budget_ms)
+    return load_of(learned, limit, now, budget_ms)
 
 
 def _try(context: Context, calls: Sequence[NextCall], not_after: Callable[[], float]) -> tuple[Answer, list[Tried]]:
@@ -120,13 +122,13 @@ def _try(context: Context, calls: Sequence[NextCall], not_after: Callable[[], fl
         # Before the call was made, or after one that was certainly not executed (portal/client.py).
         answer = Answer(context.clock(), 0, fault=Fault.NOT_SENT)
     answers = answers_of(answer, len(calls)) if len(calls) > 1 else [answer]
-    judged = [_own(context, call, call.judge(each)) for call, each in zip(calls, answers, strict=True)]
+    judged = [_own(call, call.judge(each)) for call, each in zip(calls, answers, strict=True)]
     return answer, [Tried(*each, len(calls)) for each in zip(calls, answers, judged, strict=True)]
 
 
-def _own(context: Context, call: NextCall, judgement: Judgement) -> Judgement:
+def _own(call: NextCall, judgement: Judgement) -> Judgement:
     """Our own id exists already: only an earlier attempt of this very delivery can have begun it."""
-    chosen = own_id(context, call.delivery)
+    chosen = own_id(call.delivery)
     if judgement.remedy is Remedy.OWN_ID_EXISTS and chosen and call.step is None:
         return replace(judgement, verdict=Verdict.STARTED, reason="started_before", workflow_id=chosen)
     return judgement

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from relay.configuration.portals import OwnIds
 from relay.core.events import Delivery
 from relay.core.lifecycle import State
 from relay.core.plan import LIST, STOP, How, Step, StepKind
@@ -83,9 +82,9 @@ def found_nothing(context: Context, delivery: Delivery, step: Step, tries: int =
     return finished(context, delivery, How.NOTHING, step.none if isinstance(step.none, int) else None, tries)
 
 
-def own_id(context: Context, delivery: Delivery) -> str | None:
-    """The workflow id that we choose, where the portal's configuration says so."""
-    return bizproc.own_id_of(delivery.id) if context.portal.own_id is OwnIds.ECHO else None
+def own_id(delivery: Delivery) -> str | None:
+    """The workflow id of ours that its start carries; None where it was claimed to be sent without."""
+    return bizproc.own_id_of(delivery.id) if delivery.own_id_at else None
 
 
 def questions_of(delivery: Delivery, step: Step) -> list[dict[str, Any]]:
@@ -97,7 +96,7 @@ def _next_of(context: Context, delivery: Delivery) -> NextCall | Settlement:
     step = delivery.next_step
     if step is None:
         call = delivery.call_as_sent
-        return NextCall(delivery, bizproc.START, bizproc.start_parameters(call, own_id(context, delivery)))
+        return NextCall(delivery, bizproc.START, bizproc.start_parameters(call, own_id(delivery)))
     if step.kind is StepKind.FIND:
         return _question_of(context, delivery, step)
     if step.kind is StepKind.TRIGGER:

@@ -20,12 +20,14 @@ from relay.store.portals.gate import View
 from relay.store.portals.learned import Learned
 from relay.store.record.record import Settlement
 from workers.bitrix24 import bizproc
-from workers.bitrix24.answers import Answer
+from workers.bitrix24.answers import Answer, Fault
 from workers.bitrix24.bizproc import Instance
 from workers.bitrix24.step_verdicts import FIRED_UNKNOWN
-from workers.bitrix24.verdicts import Judgement, Remedy, judge
+from workers.bitrix24.verdicts import Concern, Judgement, Remedy, judge
 from workers.delivery.next_call import NextCall, own_id
+from workers.delivery.retry import BUDGET
 from workers.delivery.settling import QUICK_SETTLE, TAKEN, Tried, settles_in, write_all
+from workers.delivery.weighing import ASK_WITHIN_S
 from workers.portal import gatekeeper
 from workers.portal.client import SEND_WITHIN_S
 from workers.portal.context import Context
@@ -60,6 +62,14 @@ class Case:
         """When the call was made whose answer is lost."""
         return self.delivery.attempts[-1].at if self.delivery.attempts else self.delivery.updated_at
 
+    def judge(self, answer: Answer) -> Judgement:
+        """What an answer means; where it does not say of what it speaks, a harmless question tells."""
+
+        def not_after() -> float:
+            return min(self.held.not_after(), self.began + ASK_WITHIN_S)
+
+        return gatekeeper.resolve(self.context, [judge(answer)], not_after)[0]
+
     def write(self, state: State, reason: str = "", **what: object) -> None:
         """Settle it. Raises WorkflowTaken where the workflow is on record as another delivery's."""
         settlement = Settlement(self.delivery, state, reason, **what)  # type: ignore[arg-type] # by name
@@ -73,10 +83,6 @@ def reconcile_next(context: Context) -> bool:
     if not context.record.doubtful(context.portal.name, context.clock()):
         return False
     learned = context.pace.read()
-    sends_again = context.portal.own_id is OwnIds.ECHO and learned.own_id == HONOURED
-    start = learned.methods.get(bizproc.START)
-    if sends_again and start and start.waits_until(context.clock(), learned.granted_s):
-        return False  # the time budget of starting is used up
     context.client.wait()
     seen = context.gate.look()
     if not seen.is_open:
@@ -87,25 +93,42 @@ def reconcile_next(context: Context) -> bool:
         return False
     held = Held(context.record, context.clock, [delivery], began, SEND_WITHIN_S, is_doubt=True)
     with KEEPER.holding(held):
-        _look_into(Case(context, delivery, began, held), learned, seen, sends_again=sends_again)
+        _look_into(Case(context, delivery, began, held), learned, seen)
     return True
 
 
-def _look_into(case: Case, learned: Learned, seen: View, *, sends_again: bool) -> None:
-    if case.delivery.next_step:
+def _look_into(case: Case, learned: Learned, seen: View) -> None:
+    context, delivery = case.context, case.delivery
+    if delivery.next_step:
         # Whether a trigger was fired, the portal does not tell (docs: crm-automation-trigger.md).
         _decide(case, FIRED_UNKNOWN)
         return
-    answer, judgement = _send_again(case, learned) if sends_again else _look(case)
-    gatekeeper.mind(case.context, seen, answer, judgement)
+    sends_again = may_send_again(context, delivery, learned)
+    start = learned.methods.get(bizproc.START)
+    if sends_again and start and (until := start.waits_until(context.clock(), learned.granted_s)):
+        case.write(State.UNCERTAIN, delivery.reason or "", next_at=until, looks=delivery.looks)
+        return
+    judgement = _send_again(case, learned) if sends_again else _look(case, learned)
+    gatekeeper.mind(context, seen, judgement)
 
 
-def _send_again(case: Case, learned: Learned) -> tuple[Answer, Judgement]:
+def may_send_again(context: Context, delivery: Delivery, learned: Learned) -> bool:
+    """Whether the same call under the same id can start nothing twice.
+
+    The lost call itself has to have carried the id to this very address: what is configured now, or honoured now, says
+    nothing of it.
+    """
+    mark = context.address.mark
+    is_wanted = context.portal.own_id is OwnIds.ECHO
+    return is_wanted and delivery.own_id_at == mark and learned.echo_at(mark) is HONOURED
+
+
+def _send_again(case: Case, learned: Learned) -> Judgement:
     context, delivery = case.context, case.delivery
     chosen = bizproc.own_id_of(delivery.id)
     call = NextCall(delivery, bizproc.START, bizproc.start_parameters(delivery.call_as_sent, chosen))
     answer = context.client.call(call.method, call.parameters, case.held.not_after)
-    judgement = judge(answer)
+    judgement = case.judge(answer)
     attempt = Tried(call, answer, judgement).attempt
     gatekeeper.mind_method(context, learned, bizproc.START, [judgement])
     if judgement.verdict is Verdict.STARTED:
@@ -121,21 +144,22 @@ def _send_again(case: Case, learned: Learned) -> tuple[Answer, Judgement]:
         _decide(case, judgement.reason)
     else:
         _ask_again(case, answer, judgement)
-    return answer, judgement
+    return judgement
 
 
-def _look(case: Case) -> tuple[Answer, Judgement]:
+def _look(case: Case, learned: Learned) -> Judgement:
     """Look for the workflow of our own id, which tells more than it seems; then for one that can be no other's."""
     context, delivery = case.context, case.delivery
     patience = timedelta(seconds=context.portal.settle_after_s)
-    if own_id(context, delivery) and context.pace.read().own_id != IGNORED:
-        answer = context.client.call(bizproc.INSTANCES, bizproc.instance_parameters(bizproc.own_id_of(delivery.id)))
-        if any(one.id == bizproc.own_id_of(delivery.id) for one in bizproc.instances_of(answer.result)):
+    chosen = own_id(delivery)
+    if chosen and context.pace.read().echo_at(context.address.mark) is not IGNORED:
+        answer = context.client.call(bizproc.INSTANCES, bizproc.instance_parameters(chosen))
+        if any(one.id == chosen for one in bizproc.instances_of(answer.result)):
             context.pace.learn_own_id(context.pace.read(), honoured=True)
-            _started(case, "found_running", bizproc.own_id_of(delivery.id))
-            return answer, LOOKED
+            _started(case, "found_running", chosen)
+            return _looked(case, learned)
         if not isinstance(answer.result, list):
-            return _unanswered(case, answer)
+            return _unanswered(case, learned, answer)
         context.client.wait()
     found, is_whole, answer = _find(case)
     if found:
@@ -143,16 +167,16 @@ def _look(case: Case) -> tuple[Answer, Judgement]:
             case.write(State.STARTED, "found_running", workflow_id=found.id)
         except WorkflowTaken:
             _later(case, "not_found_yet", delivery.looks, patience)  # another has taken it since we looked
-        return answer, LOOKED
+        return _looked(case, learned)
     if not isinstance(answer.result, list):
-        return _unanswered(case, answer)
+        return _unanswered(case, learned, answer)
     if not is_whole:
         _leave(case, "too_many_running")
     elif delivery.looks + 1 >= LOOKS:
         _decide(case, "not_found")
     else:
         _later(case, "not_found_yet", delivery.looks + 1, patience)
-    return answer, LOOKED
+    return _looked(case, learned)
 
 
 def _find(case: Case) -> tuple[Instance | None, bool, Answer]:
@@ -201,15 +225,23 @@ def _own_ids_of_others(case: Case) -> set[str]:
     return {bizproc.own_id_of(one) for one in ids if one != case.delivery.id}
 
 
-def _unanswered(case: Case, answer: Answer) -> tuple[Answer, Judgement]:
-    judgement = judge(answer)
-    if judgement.verdict is Verdict.REJECTED:
-        # Its owner may start workflows but not list them (only administrators may): nothing can be found out,
-        # and that says nothing about the next start.
+def _looked(case: Case, learned: Learned) -> Judgement:
+    """The portal has shown its running workflows."""
+    gatekeeper.mind_method(case.context, learned, bizproc.INSTANCES, [LOOKED])
+    return LOOKED
+
+
+def _unanswered(case: Case, learned: Learned, answer: Answer) -> Judgement:
+    judgement = case.judge(answer)
+    gatekeeper.mind_method(case.context, learned, bizproc.INSTANCES, [judgement])
+    is_refused = judgement.verdict in {Verdict.REJECTED, Verdict.HELD} and judgement.concern is not Concern.PORTAL
+    if is_refused:
+        # Its owner may start workflows but not list them (only administrators may), or something does not let the
+        # question pass: nothing can be found out, and that says nothing about the next start.
         _decide(case, f"not_visible_{judgement.reason}")
-        return answer, LOOKED
-    _ask_again(case, answer, judgement)
-    return answer, judgement
+    else:
+        _ask_again(case, answer, judgement)
+    return judgement
 
 
 def _started(case: Case, reason: str, workflow_id: str | None, **what: object) -> None:
@@ -223,7 +255,8 @@ def _started(case: Case, reason: str, workflow_id: str | None, **what: object) -
 def _ask_again(case: Case, answer: Answer, judgement: Judgement) -> None:
     """There was no answer to the question. One that was not put costs nothing: the gate waits; others are bounded."""
     looks = case.delivery.looks
-    if judgement.verdict in {Verdict.HELD, Verdict.THROTTLED, Verdict.UNREACHABLE}:
+    waits_at_gate = judgement.concern is Concern.PORTAL and judgement.verdict is not Verdict.AMBIGUOUS
+    if waits_at_gate or answer.fault is Fault.TOO_LATE:
         case.write(State.UNCERTAIN, judgement.reason, next_at=case.context.clock() + QUICK_SETTLE, looks=looks)
     elif looks + 1 >= RESENDS:
         _decide(case, judgement.reason)
@@ -237,13 +270,18 @@ def _later(case: Case, reason: str, looks: int, patience: timedelta) -> None:
 
 
 def _decide(case: Case, reason: str) -> None:
-    """Nobody can find out any more: what the rule says."""
-    if case.delivery.policy.on_uncertain is OnUncertain.RESEND:
-        case.write(State.RETRYING, f"resent_{reason}")
-    elif case.delivery.policy.on_uncertain is OnUncertain.GIVE_UP:
-        case.write(State.DEAD, f"given_up_{reason}")
-    else:
-        _leave(case, reason)
+    """Nobody can find out any more: what the rule says. Each call that is sent again may start one more: they end."""
+    delivery, step = case.delivery, case.delivery.next_step
+    may_resend = delivery.failures_of(step.name if step else "") < BUDGET
+    match delivery.policy.on_uncertain:
+        case OnUncertain.RESEND if may_resend:
+            case.write(State.RETRYING, f"resent_{reason}")
+        case OnUncertain.RESEND:
+            _leave(case, "resends_spent")
+        case OnUncertain.GIVE_UP:
+            case.write(State.DEAD, f"given_up_{reason}")
+        case OnUncertain.HOLD:
+            _leave(case, reason)
 
 
 def _leave(case: Case, reason: str) -> None:

@@ -48,10 +48,11 @@ class HoldPortal:
 FollowUp = Done | RetryAfter | Reconcile | Bury | HoldPortal
 
 
-def follow_up(verdict: Verdict, number: int, reason: str, chance: float) -> FollowUp:
+def follow_up(verdict: Verdict, number: int, reason: str, chance: float, *, may_pass: bool = False) -> FollowUp:
     """What follows attempt `number`, counted from 1.
 
-    chance: from 0 up to 1, evenly distributed; decides the jitter.
+    chance: from 0 up to 1, evenly distributed; decides the jitter. may_pass: what was refused is perhaps let through
+    another time, for it was not the portal that has refused it.
     """
     if verdict in {Verdict.STARTED, Verdict.DONE}:
         return Done()
@@ -59,7 +60,7 @@ def follow_up(verdict: Verdict, number: int, reason: str, chance: float) -> Foll
         return Reconcile()
     if verdict is Verdict.HELD:
         return HoldPortal()
-    if verdict is Verdict.REJECTED:
+    if verdict is Verdict.REJECTED and (number >= BUDGET or not may_pass):
         return Bury(reason)
     if number >= BUDGET:
         return Bury("budget_spent")

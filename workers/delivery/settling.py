@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from relay.core.errors import LostRace, RecordUnavailableError, WorkflowTaken
-from relay.core.events import Attempt
+from relay.core.events import Attempt, OnUncertain
 from relay.core.lifecycle import State, Verdict
+from relay.core.plan import StepKind
 from relay.core.telemetry import get_logger
+from relay.store.portals.gate import LONGEST_PAUSE
 from relay.store.record.record import HARD_DEADLINE, Settlement
 from workers.bitrix24.answers import Answer, Fault
-from workers.bitrix24.verdicts import Judgement, Remedy
+from workers.bitrix24.verdicts import Concern, Judgement, Remedy
 from workers.delivery.next_call import NextCall
 from workers.delivery.retry import Bury, Done, FollowUp, HoldPortal, Reconcile, RetryAfter, follow_up
 from workers.portal.context import Context
@@ -34,20 +36,24 @@ begun it: whether it was executed can be asked soon. But not after a 504 or a pr
 still be at work, and neither after a connection that broke."""
 
 TAKEN = "workflow_of_another"
-OF_METHOD = {Remedy.WAIT_FOR_BUDGET, Remedy.HOLD_METHOD}
-"""What is wrong is wrong with every call of the method: the delivery waits, and no attempt is spent."""
+STEP_BACK = LONGEST_PAUSE + timedelta(seconds=1)
+"""Who has tried a gate or a method in vain comes after all that wait for the next try."""
 
 log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A call that was made, its answer, and what that means."""
+    """A call that was made, its answer, and what that means.
+
+    steps_back: it was to prove a gate or a method, in vain: another one is to prove it next.
+    """
 
     call: NextCall
     answer: Answer
     judgement: Judgement
     batch_size: int = 1
+    steps_back: bool = False
 
     @property
     def attempt(self) -> Attempt:
@@ -72,23 +78,45 @@ def settlement_of_start(context: Context, tried: Tried) -> Settlement:
         case Done():
             return Settlement(delivery, State.STARTED, attempt=attempt, workflow_id=tried.judgement.workflow_id)
         case Bury(why):
-            return Settlement(delivery, State.DEAD, why, attempt)
+            return given_up(context, tried, why)
         case Reconcile():
             at = context.clock() + settles_in(context, tried.answer)
             return Settlement(delivery, State.UNCERTAIN, reason, attempt, next_at=at)
         case RetryAfter(delay):
             return Settlement(delivery, State.RETRYING, reason, attempt, next_at=context.clock() + delay)
         case HoldPortal():
-            # No attempt is spent: nothing is wrong with the delivery. The gate, not a timer, says when it goes on.
-            return Settlement(delivery, State.PENDING, reason)
+            return waiting_again(context, tried)
+
+
+def given_up(context: Context, tried: Tried, why: str) -> Settlement:
+    """It is dead. But where its rule has had it sent again, that this call is refused says nothing of the one before,
+    which may have been executed: a person decides.
+    """
+    delivery, attempt, step = tried.call.delivery, tried.attempt, tried.call.step
+    is_resent = delivery.policy.on_uncertain == OnUncertain.RESEND and (not step or step.kind is StepKind.TRIGGER)
+    if is_resent and any(one.verdict is Verdict.AMBIGUOUS and one.step == attempt.step for one in delivery.attempts):
+        context.gate.alert("uncertain", delivery.id, context.clock())
+        return Settlement(delivery, State.UNCERTAIN, why, attempt)
+    return Settlement(delivery, State.DEAD, why, attempt)
+
+
+def waiting_again(context: Context, tried: Tried) -> Settlement:
+    """It waits as before. No attempt is spent: nothing is wrong with the delivery.
+
+    The gate or the method, not a timer, says when it goes on.
+    """
+    delivery, reason = tried.call.delivery, tried.judgement.reason
+    next_at = context.clock() + STEP_BACK if tried.steps_back else None
+    return Settlement(delivery, State.PENDING, reason, next_at=next_at, steps_back=tried.steps_back)
 
 
 def what_follows(context: Context, tried: Tried) -> FollowUp:
     """What follows a try. A step and the start have each a budget of their own."""
-    judgement = tried.judgement
-    if judgement.remedy in OF_METHOD:
+    judgement, number = tried.judgement, tried.call.failures + 1
+    if judgement.concern is Concern.METHOD or judgement.remedy is Remedy.SMALLER:
         return HoldPortal()
-    return follow_up(judgement.verdict, tried.call.failures + 1, judgement.reason, context.chance())
+    is_again = judgement.remedy is Remedy.AGAIN
+    return follow_up(judgement.verdict, number, judgement.reason, context.chance(), may_pass=is_again)
 
 
 def settles_in(context: Context, answer: Answer) -> timedelta:
@@ -140,8 +168,10 @@ def _log_result(settlement: Settlement, result: LostRace | None) -> None:
     if result:
         # Either an earlier try was executed and only its answer was lost, or the hard deadline passed and the
         # sweeper has taken the delivery in hand. Both stand.
-        state = settlement.state.value
-        log.warning("delivery.settled_elsewhere", delivery_id=settlement.delivery.id, state=state)
+        state, workflow_id = settlement.state.value, settlement.workflow_id
+        log.warning(
+            "delivery.settled_elsewhere", delivery_id=settlement.delivery.id, state=state, workflow_id=workflow_id
+        )
         return
     _log_attempt(settlement)
 

@@ -14,7 +14,7 @@ from relay.core.plan import How, Many, Step, StepKind
 from relay.store.record.record import Settlement
 from workers.delivery.next_call import NextCall, finished, found_nothing, questions_of
 from workers.delivery.retry import BUDGET, Bury, Done, HoldPortal, Reconcile, RetryAfter, delay_after
-from workers.delivery.settling import Tried, settles_in, what_follows
+from workers.delivery.settling import Tried, given_up, settles_in, waiting_again, what_follows
 from workers.portal.context import Context
 
 
@@ -26,11 +26,11 @@ def settlement_of_step(context: Context, tried: Tried, step: Step) -> Settlement
         case Done():
             return replace(_done(context, tried, step), attempt=attempt)
         case Bury(why):
-            return Settlement(delivery, State.DEAD, why, attempt)
+            return given_up(context, tried, why)
         case RetryAfter(delay):
             return Settlement(delivery, State.RETRYING, reason, attempt, next_at=now + delay)
         case HoldPortal():
-            return Settlement(delivery, State.PENDING, reason)
+            return waiting_again(context, tried)
         case Reconcile() if step.kind is StepKind.MAKE:
             # Not before the call can no longer be running: what is not there yet is not found.
             delay = max(settles_in(context, tried.answer), delay_after(tried.call.failures + 1, context.chance()))

@@ -57,8 +57,9 @@ def run_sweeper(store: Store, portals: Mapping[str, Portal], stop: threading.Eve
 def sweep(record: Record, now: datetime, portals: Mapping[str, Portal], *, is_early: bool = True) -> Counter[str]:
     """One pass; returns how many deliveries were mended, by what they are now.
 
-    portals: by name; they say how long a call may still be running. is_early: those too whose hard deadline is to come,
-    but whose worker has said nothing for a while.
+    portals: those that this process serves, by name. How long a call may still be running, its claim says; where a
+    process of an earlier version has claimed it, only they can. is_early: those too whose hard deadline is to come, but
+    whose worker has said nothing for a while.
     """
     done: Counter[str] = Counter()
     for delivery in record.lapsed(now, PER_PASS):
@@ -86,7 +87,8 @@ def _mend(record: Record, delivery: Delivery, portal: Portal | None, now: dateti
     verdict, name = Verdict.AMBIGUOUS, step.name if step else ""
     # Not while the call may still be running: it was sent before its claim lapsed (portal/holding.py), if it was.
     sent_by = min(now, claimed_at + timedelta(seconds=SEND_WITHIN_S))
-    settled_at = max(now, sent_by + timedelta(seconds=portal.settle_after_s if portal else 0))
+    settle_s = max(delivery.settle_s, portal.settle_after_s if portal else 0.0)
+    settled_at = max(now, sent_by + timedelta(seconds=settle_s))
     state, reason, next_at, after = State.UNCERTAIN, "worker_died", settled_at, None
     if step and step.kind is StepKind.MAKE and not delivery.is_looked_for:
         state, reason = State.RETRYING, MADE_UNKNOWN

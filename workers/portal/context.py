@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from relay.configuration.portals import Portal
+from relay.configuration.portals import OwnIds, Portal
 from relay.core.ids import utc_now
 from relay.store import Store
 from relay.store.portals.gate import Gate
 from relay.store.portals.portal import PortalRecord
 from relay.store.portals.survey import Survey
-from relay.store.record.record import Record
+from relay.store.record.record import Manner, Record
 from workers.portal.client import PacedClient
 from workers.portal.credentials import Address
 from workers.portal.limiter import Limiter
@@ -70,6 +70,12 @@ class Context:
         """The portal's configuration."""
         return self.address.portal
 
+    @property
+    def manner(self) -> Manner:
+        """How it is called, as far as that is written down with a claim."""
+        mark = self.address.mark if self.portal.own_id is OwnIds.ECHO else ""
+        return Manner(mark, self.portal.settle_after_s)
+
     def survey(self) -> Survey:
         """The portal at this moment. Raises RecordUnavailableError."""
         return self.kept.survey(self.clock())
@@ -78,5 +84,5 @@ class Context:
     def open(cls, store: Store, address: Address) -> Context:
         """A context with everything in it."""
         kept = store.portal(address.portal.name)
-        limiter, pace = Limiter(kept, address.portal), Pace(kept)
+        limiter, pace = Limiter(kept, address.portal), Pace(kept, address.mark)
         return cls(store, address, kept, PacedClient(kept, address, limiter, pace), pace)

@@ -53,6 +53,11 @@ class Address:
         parts = urlsplit(self.base_url)
         return f"{parts.scheme}://{parts.netloc}"
 
+    @property
+    def mark(self) -> str:
+        """Tells this portal, by the name of its host, from another to which the same name may lead at another time."""
+        return hashlib.sha256((urlsplit(self.base_url).hostname or "").encode()).hexdigest()[:8]
+
     def digest(self, text: str) -> str:
         """A digest of a text that nobody without the credential can make: what was asked cannot be guessed from it."""
         key = self.app.client_secret if self.app else self.base_url

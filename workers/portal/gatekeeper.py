@@ -1,33 +1,44 @@
-"""Minds the gate of a portal: which answers close it, who asks whether it may open, and who hears of it.
+"""Minds the gate of a portal: which answers close it or one of its methods, who asks whether it may open, who is told.
+
+The rule, kept here and by what each row of the table speaks of (workers/bitrix24/verdicts.py):
+
+- Only what speaks of the portal closes its gate: of the credential, of the plan, or that nobody has answered. Any other
+  answer proves that the portal is well.
+- What speaks of a method blocks that method; what speaks of one call is the business of its delivery, which spends its
+  attempts, waits in its own time and holds up no other.
+- Where an answer cannot say of which of these it speaks, one harmless question tells, before anything is concluded.
+  That the credential may not put the question is an answer to it.
+- Who proves a gate or a method that was closed and is refused as well steps back, so that another one proves it next.
 
 One portal's trouble stays at its gate: deliveries wait as they are, other portals go on. Before a closed gate one
-worker at a time puts a harmless question, so that no delivery pays for finding out whether the portal is well. When it
-has opened, a single delivery proves it before batches go on.
+worker at a time puts the question, so that no delivery pays for finding out whether the portal is well. When it has
+opened, a single delivery proves it before batches go on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
+from relay.core.errors import RecordUnavailableError
 from relay.core.lifecycle import Verdict
 from relay.core.telemetry import get_logger
 from relay.store.portals.gate import GateState, View
 from relay.store.portals.learned import Learned
 from workers.bitrix24 import bizproc
-from workers.bitrix24.answers import Answer, Fault
-from workers.bitrix24.verdicts import Judgement, Remedy, judge
+from workers.bitrix24.answers import Fault
+from workers.bitrix24.verdicts import Concern, Judgement, Remedy, judge
 from workers.portal.context import Context
 
+DENIED = "access_denied"
 DENIED_IN_A_ROW = 5
-"""ACCESS_DENIED is of one event, until it is of every event: then the credential is the reason."""
+"""A denial is of one call, until it is of every call of a method: then the method waits, and one by one they try it."""
 ASKING = timedelta(seconds=20)
 """How long the others wait for the one that asks. Should it take longer, two ask: a list harms nobody."""
-OF_METHOD = {Remedy.WAIT_FOR_BUDGET, Remedy.HOLD_METHOD}
-"""What these answers say is true of one method: the gate does not hear of it."""
-ANSWERED = {Verdict.STARTED, Verdict.DONE, Verdict.REJECTED}
-"""The portal does what it is asked, or says why not."""
-FORBIDDEN = "insufficient_scope"
+QUESTIONS: tuple[tuple[str, Mapping[str, Any]], ...] = ((bizproc.TEMPLATES, {"SELECT": ["ID"]}), ("scope", {}))
+"""Harmless ones. The second is put where the answer to the first cannot say of what it speaks either."""
 
 log = get_logger()
 
@@ -40,20 +51,48 @@ def ask(context: Context) -> bool:
         seen = context.gate.look()
         if not is_ours or not seen.may_be_asked(context.clock()):
             return seen.is_open
-        context.client.wait()
-        answer = context.client.call(bizproc.TEMPLATES, {"SELECT": ["ID"]})
-        judgement, now = judge(answer), context.clock()
-        # Who may not list templates may still make documents and fire triggers: of the rest, the portal is well.
-        is_forbidden = judgement.reason == FORBIDDEN != seen.reason
-        if isinstance(answer.result, list) or is_forbidden:
+        trouble = find_trouble(context)
+        if trouble is None:
             return reopen(context, seen)
-        if judgement.verdict is Verdict.HELD:
-            _hold(context, seen, judgement)
+        if trouble.verdict is Verdict.HELD:
+            _hold(context, seen, trouble)
         elif seen.state is GateState.HELD:
-            context.gate.hold(seen, seen.reason or "", now)
+            context.gate.hold(seen, seen.reason or "", context.clock())
         else:
-            context.gate.back_off(seen, judgement.reason, now)
+            context.gate.back_off(seen, trouble.reason, context.clock())
         return False
+
+
+def find_trouble(context: Context, not_after: Callable[[], float] | None = None) -> Judgement | None:
+    """What ails the portal as a whole, by a harmless question; None: it is well.
+
+    not_after: by the monotonic clock, in seconds: later the question is not put, and nobody knows.
+    """
+    judgement = None
+    for method, parameters in QUESTIONS:
+        context.client.wait()
+        answer = context.client.call(method, parameters, not_after)
+        judgement = judge(answer)
+        if answer.fault is Fault.TOO_LATE:
+            return judgement
+        if judgement.concern in {Concern.CALL, Concern.METHOD}:
+            return None
+        if judgement.concern is Concern.PORTAL:
+            break
+    return judgement
+
+
+def resolve(
+    context: Context, judgements: Sequence[Judgement], not_after: Callable[[], float] | None = None
+) -> list[Judgement]:
+    """The same, but those that can be of the portal or of one call say of which. not_after: see find_trouble."""
+    if not any(each.concern is Concern.UNCLEAR for each in judgements):
+        return list(judgements)
+    try:
+        trouble = find_trouble(context, not_after)
+    except RecordUnavailableError:
+        trouble = Judgement(Verdict.UNREACHABLE, Fault.NOT_SENT)
+    return [_resolved(each, trouble) if each.concern is Concern.UNCLEAR else each for each in judgements]
 
 
 def reopen(context: Context, seen: View) -> bool:
@@ -63,57 +102,79 @@ def reopen(context: Context, seen: View) -> bool:
     return True
 
 
-def mind(context: Context, seen: View, answer: Answer, judgement: Judgement) -> None:
+def mind(context: Context, seen: View, judgement: Judgement) -> None:
     """Close or prove the gate after an answer. seen: the gate before the call."""
     now, gate = context.clock(), context.gate
-    if judgement.remedy in OF_METHOD:
-        return
-    if judgement.verdict is Verdict.HELD or context.streak.denied.get(bizproc.START, 0) >= DENIED_IN_A_ROW:
+    if judgement.concern is not Concern.PORTAL:
+        if seen.is_open and not seen.is_proven:
+            gate.prove(seen, now)
+    elif judgement.verdict is Verdict.HELD:
         _hold(context, seen, judgement)
-    elif _is_trouble(answer, judgement):
-        if gate.back_off(seen, judgement.reason, now):
-            log.warning("portal.paused", portal=context.portal.name, reason=judgement.reason)
-    elif seen.is_open and not seen.is_proven and judgement.verdict in ANSWERED:
-        gate.prove(seen, now)
+    elif gate.back_off(seen, judgement.reason, now):
+        log.warning("portal.paused", portal=context.portal.name, reason=judgement.reason)
 
 
-def mind_method(context: Context, known: Learned, method: str, judgements: Sequence[Judgement]) -> None:
+def count_denials(context: Context, known: Learned, called: Sequence[tuple[str, Judgement]]) -> list[Judgement]:
+    """The same judgements, but what is denied like everything before it waits with its method, and is not given up.
+
+    called: methods, each with what its answer means, in the order in which they were called.
+    """
+    denied, counted = context.streak.denied, []
+    for method, judgement in called:
+        if judgement.reason != DENIED:
+            denied[method] = 0
+            counted.append(judgement)
+            continue
+        state = known.methods.get(method)
+        is_blocked = state is not None and state.block is not None and state.block.reason == DENIED
+        denied[method] = denied.get(method, 0) + 1
+        is_of_all = is_blocked or denied[method] > DENIED_IN_A_ROW
+        of_method = replace(judgement, verdict=Verdict.HELD, concern=Concern.METHOD)
+        counted.append(of_method if is_of_all else judgement)
+    return counted
+
+
+def mind_method(
+    context: Context, known: Learned, method: str, judgements: Sequence[Judgement], *, in_batch: bool = False
+) -> None:
     """Block a method after answers that refuse it, whatever the delivery; open it after one that does not.
 
     known: what was known of the portal before the call. What waits for the method stays as it is, and others go on.
     """
-    now, denied = context.clock(), context.streak.denied
-    for each in judgements:
-        denied[method] = denied.get(method, 0) + 1 if each.reason == "access_denied" else 0
-    refused = next((each for each in judgements if each.remedy in OF_METHOD), None)
-    if refused is None and method != bizproc.START and denied.get(method, 0) >= DENIED_IN_A_ROW:
-        refused = Judgement(Verdict.HELD, "access_denied", Remedy.HOLD_METHOD)
-    before = known.methods[method].block if method in known.methods else None
+    now = context.clock()
+    refused = next((each for each in judgements if each.concern is Concern.METHOD), None)
+    if refused is None and context.streak.denied.get(method, 0) >= DENIED_IN_A_ROW:
+        refused = Judgement(Verdict.HELD, DENIED, concern=Concern.METHOD)
     if refused is None:
-        if before and any(each.verdict in ANSWERED for each in judgements):
-            context.pace.unblock(method)
+        if any(each.concern is Concern.CALL for each in judgements) and context.pace.unblock(
+            known, method, in_batch=in_batch
+        ):
             log.info("method.opened", portal=context.portal.name, method=method)
         return
-    is_held = refused.remedy is Remedy.HOLD_METHOD
-    if not is_held:
+    is_of_budget = refused.remedy is Remedy.WAIT_FOR_BUDGET
+    if is_of_budget:
         context.pace.learn_limit(known, method, now)
-    block = context.pace.block(known, method, refused.reason, now, for_long=is_held)
+    # That every call is denied is seen from calls of the same kind, perhaps: others are let try soon.
+    is_for_long = not is_of_budget and refused.reason != DENIED
+    block = context.pace.block(
+        known, method, refused.reason, now, for_long=is_for_long, in_batch=in_batch and is_of_budget
+    )
     if block.refusals == 1:
         log.warning("method.blocked", portal=context.portal.name, method=method, reason=block.reason)
-        if is_held:
+        if not is_of_budget:
             context.gate.alert("method_held", f"{method}: {block.reason}", now)
+
+
+def _resolved(judgement: Judgement, trouble: Judgement | None) -> Judgement:
+    if trouble is None:
+        return replace(judgement, verdict=Verdict.REJECTED, remedy=Remedy.AGAIN, concern=Concern.CALL)
+    if trouble.verdict is not Verdict.HELD:
+        return replace(judgement, verdict=Verdict.UNREACHABLE, concern=Concern.PORTAL)
+    reason = trouble.reason if trouble.concern is Concern.PORTAL else judgement.reason
+    return replace(judgement, reason=reason, concern=Concern.PORTAL)
 
 
 def _hold(context: Context, seen: View, judgement: Judgement) -> None:
     if context.gate.hold(seen, judgement.reason, context.clock()):
         context.gate.alert("portal_held", judgement.reason, context.clock())
         log.error("portal.held", portal=context.portal.name, reason=judgement.reason)
-
-
-def _is_trouble(answer: Answer, judgement: Judgement) -> bool:
-    """Whether the next call would most likely end the same way, whatever it is."""
-    if answer.fault is Fault.TOO_LATE:
-        return False
-    if judgement.verdict is Verdict.AMBIGUOUS:
-        return answer.fault is not None
-    return judgement.verdict in {Verdict.UNREACHABLE, Verdict.THROTTLED}

@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from relay.core.ids import from_ms
+from relay.core.ids import utc_now
 from relay.core.plan import ADD, FIND_BY_COMM, FIRE, IMPORT, LIST, USERS
 from relay.store.portals.gate import FIRST_PAUSE, LONGEST_PAUSE
 from relay.store.portals.learned import OPERATING_LIMIT_S, OPERATING_RESERVE_S, Echo, Learned
-from relay.store.portals.methods import BLOCKED, DIRECT, NESTED, Block, MethodState, Reading
+from relay.store.portals.methods import BLOCKED, BLOCKED_NESTED, DIRECT, NESTED, WINDOW, Block, MethodState, Reading
 from relay.store.portals.portal import PortalRecord
 from relay.store.record.record import Allowance, Load
+from workers.bitrix24.batch import BATCH
 from workers.bitrix24.bizproc import START
 
 BATCH_BUDGET_MS = 20_000
@@ -30,6 +31,8 @@ FIRST_GUESS_MS: Mapping[str, float] = {FIND_BY_COMM: 500, LIST: 500, USERS: 500,
 WEIGHT = 0.3
 """Of the newest measurement in the moving average."""
 WITHOUT_BOUND_MS = 10**9
+MOST = 10.0**12
+"""No time of a portal is larger."""
 
 HONOURED, IGNORED = Echo.HONOURED, Echo.IGNORED
 
@@ -41,21 +44,41 @@ def load_of(learned: Learned, limit: int, now: datetime, budget_ms: int = BATCH_
     make all of the batch uncertain, and teach nothing, again and again.
     """
     takes_ms = {what: max(1, round(takes)) for what, takes in {**FIRST_GUESS_MS, **learned.takes_ms}.items()}
-    allowances = {_in_record(one.name): _allowance(learned, one, limit, now) for one in learned.methods.values()}
+    allowances = {
+        _in_record(one.name): _allowance(learned, one, limit, now)
+        for one in learned.methods.values()
+        if one.name != BATCH
+    }
     return Load(limit, budget_ms, budget_ms, takes_ms, {name: one for name, one in allowances.items() if one})
 
 
 def _allowance(learned: Learned, method: MethodState, limit: int, now: datetime) -> Allowance | None:
-    """What the portal grants one method now; None: as much as one likes."""
-    if until := method.waits_until(now, learned.granted_s):
+    """What the portal grants one method now; None: as much as one likes.
+
+    A claim for a batch may come to one call, which goes directly: so where the time of calls is used up, all of it
+    waits. Where only that of a batch's commands is, each goes directly; what no longer fits into a batch stays in line.
+    """
+    directly = _granted(method, limit, now, learned.granted_s, in_batch=False)
+    if limit == 1 or (directly and directly.limit == 0):
+        return directly
+    nested = _granted(method, limit, now, learned.granted_s, in_batch=True)
+    if nested and nested.limit == 0:
+        return replace(directly or Allowance(limit, WITHOUT_BOUND_MS, now), is_alone=True)
+    stays = replace(nested, until=None) if nested else None
+    return min((one for one in (directly, stays) if one), key=lambda one: (one.limit, one.left_ms), default=None)
+
+
+def _granted(method: MethodState, limit: int, now: datetime, granted_s: float, *, in_batch: bool) -> Allowance | None:
+    """The same of its calls, or of the commands of a batch."""
+    if until := method.waits_until(now, granted_s, in_batch=in_batch):
         return Allowance(0, 0, until)
-    reading = method.reading(now)
-    if method.block:
+    if method.block_of(in_batch=in_batch):
         # One call tries it. What is known of its time is of no use: the portal has refused, whatever that said.
         return Allowance(1, WITHOUT_BOUND_MS, now)
+    reading = method.nested if in_batch else method.direct
     if reading is None:
         return None
-    left_ms = round((learned.granted_s - reading.seconds) * 1000)
+    left_ms = round((granted_s - reading.seconds) * 1000)
     if reading.reset_at > now:
         return Allowance(limit, left_ms, reading.reset_at)
     # Some of what was used is forgotten by now: how much, the answer to one call tells.
@@ -63,10 +86,14 @@ def _allowance(learned: Learned, method: MethodState, limit: int, now: datetime)
 
 
 class Pace:
-    """Reads and writes what is learned. Methods raise RecordUnavailableError."""
+    """Reads and writes what is learned. Methods raise RecordUnavailableError.
 
-    def __init__(self, kept: PortalRecord) -> None:
+    mark: of the address at which the portal is called.
+    """
+
+    def __init__(self, kept: PortalRecord, mark: str) -> None:
         self._kept = kept
+        self._mark = mark
         self._gathered: dict[str, str] | None = None
 
     def read(self) -> Learned:
@@ -95,12 +122,20 @@ class Pace:
         if took_ms > known.takes_ms.get(what, 0.0):
             self._learn({f"t:{what}": f"{took_ms:.3f}"})
 
-    def learn_operating(self, known: Learned, method: str, time: Mapping[str, Any], *, in_batch: bool) -> None:
-        """What an answer's `time` block says: `operating` in seconds, `operating_reset_at` as unix time."""
-        operating, reset_at = time.get("operating"), time.get("operating_reset_at")
-        if not isinstance(operating, int | float) or not isinstance(reset_at, int | float):
+    def learn_operating(
+        self, known: Learned, method: str, time: Mapping[str, Any], now: datetime | None = None, *, in_batch: bool
+    ) -> None:
+        """What an answer's `time` block says: `operating` in seconds, `operating_reset_at` as unix time.
+
+        How long that is from now the portal's own clock says, which may go wrong as it likes; no longer than it counts.
+        """
+        operating, reset_at = _number(time, "operating"), _number(time, "operating_reset_at")
+        if operating is None or reset_at is None:
             return
-        reading = Reading(float(operating), from_ms(int(reset_at * 1000)))
+        now = now or utc_now()
+        told_at = _number(time, "finish")
+        left_s = reset_at - (now.timestamp() if told_at is None else told_at)
+        reading = Reading(operating, now + timedelta(seconds=min(max(left_s, 0.0), WINDOW.total_seconds())))
         fields = {f"{NESTED if in_batch else DIRECT}:{method}": reading.to_text()}
         if operating > known.granted_s:
             # The portal has executed a call beyond what it seemed to grant: it had refused for another reason.
@@ -114,30 +149,57 @@ class Pace:
             limit = min(known.operating_limit_s, used_s + OPERATING_RESERVE_S)
             self._learn({"operating_limit": str(limit)})
 
-    def block(self, known: Learned, method: str, reason: str, now: datetime, *, for_long: bool) -> Block:
+    def learn_batch(self, known: Learned, size: int, most: int, *, fits: bool) -> None:
+        """A request of so many calls was refused as a whole, or was not. most: as many as is configured.
+
+        Refused ones halve their size, down to one call; where it fits again, it doubles back.
+        """
+        if not fits:
+            self._learn({"batch_limit": str(max(1, size // 2))})
+        elif known.batch_limit and size >= known.batch_limit:
+            if 2 * known.batch_limit < most:
+                self._learn({"batch_limit": str(2 * known.batch_limit)})
+            else:
+                self._kept.forget("batch_limit")
+
+    def block(
+        self, known: Learned, method: str, reason: str, now: datetime, *, for_long: bool, in_batch: bool = False
+    ) -> Block:
         """A method was refused: it is tried again after a while, which gets longer, or at once after the longest one.
 
-        No later than its counter says that there is operating time again.
+        No later than its counter says that there is operating time again. in_batch: only as a command of a batch.
         """
         state = known.methods.get(method) or MethodState(method)
-        before = state.block if state.block and state.block.reason == reason else Block(reason, now, now, 0)
+        known_block = state.nested_block if in_batch else state.block
+        before = known_block if known_block and known_block.reason == reason else Block(reason, now, now, 0)
         pause = LONGEST_PAUSE if for_long else min(FIRST_PAUSE * 2 ** min(before.refusals, 30), LONGEST_PAUSE)
-        reading, until = state.reading(now), now + pause
+        reading, until = state.nested if in_batch else state.direct, now + pause
         if not for_long and reading and reading.reset_at > now:
             until = min(until, reading.reset_at)
         block = replace(before, until=until, refusals=before.refusals + 1)
-        self._learn({f"{BLOCKED}:{method}": block.to_text()})
+        self._learn({f"{BLOCKED_NESTED if in_batch else BLOCKED}:{method}": block.to_text()})
         return block
 
-    def unblock(self, method: str) -> None:
-        """A method that was refused is answered again."""
-        self._kept.forget(f"{BLOCKED}:{method}")
+    def unblock(self, known: Learned, method: str, *, in_batch: bool) -> bool:
+        """A method that was refused is answered again; whether it was blocked. in_batch: as a command of a batch."""
+        state = known.methods.get(method) or MethodState(method)
+        is_free = state.block is not None and (not in_batch or not state.block.is_of_budget)
+        is_nested_free = in_batch and state.nested_block is not None
+        names = [f"{BLOCKED}:{method}"] * is_free + [f"{BLOCKED_NESTED}:{method}"] * is_nested_free
+        if names:
+            self._kept.forget(*names)
+        return is_free
 
     def learn_own_id(self, known: Learned, *, honoured: bool) -> None:
         """Whether an answer repeated the id that we chose."""
         word = HONOURED if honoured else IGNORED
-        if known.own_id != word:
-            self._learn({"own_id": word})
+        if (known.own_id, known.own_id_at) != (word, self._mark):
+            self._learn({"own_id": word, "own_id_at": self._mark})
+
+    def forget_honoured(self, known: Learned) -> None:
+        """Starts are about to go without ids of ours: that the last ones carried them is no longer true."""
+        if known.own_id is HONOURED:
+            self._kept.forget("own_id", "own_id_at")
 
     def learn_site(self, site: str) -> None:
         """Where the workers have been told that the portal is, for the links of pages."""
@@ -152,6 +214,14 @@ class Pace:
             self._kept.learn(fields)
         else:
             self._gathered.update(fields)
+
+
+def _number(time: Mapping[str, Any], name: str) -> float | None:
+    """A finite number that stands there; None: none does."""
+    found = time.get(name)
+    if not isinstance(found, int | float) or isinstance(found, bool):
+        return None
+    return float(found) if -MOST < found < MOST else None  # a number that is none is not in between
 
 
 def _in_record(method: str) -> str:

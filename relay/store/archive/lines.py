@@ -114,6 +114,7 @@ def _delivery_of(wire: Mapping[str, Any]) -> Delivery:
         asked=kept["asked"],
         unsure=tuple(kept["unsure"]),
         watched=_watched_of(wire["watch"], kept["address"]) if kept["address"] else None,
+        errors=wire.get("errors", {}),  # what an earlier version has written has none
     )
 
 

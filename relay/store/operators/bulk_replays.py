@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import secrets
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from redis import Redis
 
 from relay.core.errors import NotFoundError
+from relay.core.events import Delivery, Event
 from relay.core.lifecycle import State
 from relay.core.phrases import phrase
 from relay.store.redis import keys
@@ -29,6 +31,8 @@ class BulkState(StrEnum):
 
     DRY_RUN = "dry_run"
     RUNNING = "running"
+    HELD = "held"
+    """Stopped, because the record has gone back in time and forgotten what it had done. A person lets it go on."""
     FINISHED = "finished"
     CANCELLED = "cancelled"
 
@@ -48,7 +52,7 @@ class Bulk:
     """One of them. wanted: the filter as a query. cursor: where the next step begins; found: at the beginning.
 
     replayed: to how many it was done; refused: to how many it could not be, and skipped says why, in a few words each.
-    note: why, in the person's words.
+    note: why, in the person's words. held_at: when it was held last: what has changed since then is left alone.
     """
 
     id: str | None
@@ -64,6 +68,13 @@ class Bulk:
     act: BulkAct = BulkAct.REPLAY
     note: str = ""
     skipped: dict[str, int] = field(default_factory=dict)
+    held_at: str = ""
+
+    def has_changed(self, one: Event | Delivery) -> bool:
+        """Whether something happened to it after the order was held."""
+        if isinstance(one, Event) or not self.held_at:
+            return False
+        return one.updated_at >= datetime.fromisoformat(self.held_at)
 
     def with_skipped(self, why: str) -> Bulk:
         """The same with one more that could not be done."""
@@ -102,26 +113,55 @@ class Bulks:
 
     @guarded
     def running(self) -> list[str]:
-        """The ids of those that are not finished."""
-        found: Any = self._redis.smembers(keys.BULKS)
-        return sorted(member.decode() for member in found)
+        """The ids of those that run."""
+        return self._members(keys.BULKS)
+
+    @guarded
+    def held(self) -> list[str]:
+        """The ids of those that are held."""
+        return self._members(keys.HELD_BULKS)
 
     @guarded
     def keep(self, bulk: Bulk) -> None:
-        """Keep its progress; a finished or cancelled one leaves the list of those that run."""
+        """Keep its progress, in the list of those that run, or are held, or in none."""
         self._write(bulk)
-        if bulk.state is not BulkState.RUNNING:
-            self._redis.srem(keys.BULKS, bulk.id or "")
+        bulk_id = bulk.id or ""
+        with self._redis.pipeline(transaction=True) as pipeline:
+            for state, index in ((BulkState.RUNNING, keys.BULKS), (BulkState.HELD, keys.HELD_BULKS)):
+                if bulk.state is state:
+                    pipeline.sadd(index, bulk_id)
+                else:
+                    pipeline.srem(index, bulk_id)
+            pipeline.execute()
 
     @guarded
     def ask_to_stop(self, bulk_id: str) -> None:
         """Leave word that it is to stop; who works on it sees it before the next step."""
-        self._redis.set(f"{keys.BULK}{bulk_id}:stop", "1", ex=KEPT_S)
+        self._redis.set(keys.bulk_word(bulk_id), BulkState.CANCELLED, ex=KEPT_S)
+
+    @guarded
+    def go_on(self, bulk: Bulk) -> Bulk:
+        """Let one that is held run again."""
+        running = replace(bulk, state=BulkState.RUNNING)
+        self._redis.delete(keys.bulk_word(bulk.id or ""))
+        self.keep(running)
+        return running
 
     @guarded
     def is_stopping(self, bulk_id: str) -> bool:
         """Whether it is to stop."""
-        return bool(self._redis.exists(f"{keys.BULK}{bulk_id}:stop"))
+        return bool(self._redis.exists(keys.bulk_word(bulk_id)))
+
+    @guarded
+    def as_told(self, bulk: Bulk) -> Bulk:
+        """The same, but cancelled or held where word was left that it is to be (setback.py)."""
+        word: Any = self._redis.get(keys.bulk_word(bulk.id or ""))
+        if word is None:
+            return bulk
+        state, _, at = word.decode().partition(" ")
+        if state == BulkState.HELD:
+            return replace(bulk, state=BulkState.HELD, held_at=at)
+        return replace(bulk, state=BulkState.CANCELLED)
 
     @guarded
     def note_made(self, bulk_id: str, delivery_id: str) -> None:
@@ -140,6 +180,10 @@ class Bulks:
         # Started ones have no index of their own.
         by_state = dict(zip(states, counts, strict=True)) | {State.STARTED: total - sum(counts)}
         return {state: by_state[state] for state in State if by_state[state]}
+
+    def _members(self, index: str) -> list[str]:
+        found: Any = self._redis.smembers(index)
+        return sorted(member.decode() for member in found)
 
     def _write(self, bulk: Bulk) -> None:
         wire = {name: getattr(bulk, name) for name in bulk.__slots__} | {"sample": list(bulk.sample)}

@@ -21,11 +21,12 @@ class Idempotency:
 
     @guarded
     def claim(self, digest: str, text: str) -> str | None:
-        """Claim a key with this text; None where it was free, else what another has left there."""
+        """Claim a key with this text, which is nobody else's; None where it was free, else what another has left."""
         if self._redis.set(keys.ONCE + digest, text, nx=True, ex=CLAIM_S):
             return None
         kept: Any = self._redis.get(keys.ONCE + digest)
-        return (kept or b"").decode()
+        left = (kept or b"").decode()
+        return None if left == text else left  # it was free, and the answer that said so was lost
 
     @guarded
     def keep(self, digest: str, text: str) -> None:

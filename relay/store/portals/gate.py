@@ -21,7 +21,7 @@ from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 from relay.store.redis.scripts import Argument, Script, ScriptCall, run
 
-GATE = Script.load("gate")
+GATE = Script.load("gate", tells_again=True)
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=60)
 """A portal that is in trouble is asked whether it is well again after a second, and then never less than once a minute:
@@ -48,6 +48,8 @@ class View:
     until: when a closed one is asked about next; None while a person has paused it for as long as they like, and while
     it is open.
     streak: failures since the last success; above 0 an open gate is unproven. version: how often it has moved.
+    paused_before: whether a person had paused it when it was closed for a reason that only a person can judge, and
+    paused_until: until when that would have been; None: for as long as they like.
     """
 
     state: GateState = GateState.OPEN
@@ -57,6 +59,8 @@ class View:
     streak: int = 0
     by_person: bool = False
     version: int = 0
+    paused_before: bool = False
+    paused_until: datetime | None = None
 
     @property
     def advice(self) -> str | None:
@@ -172,6 +176,8 @@ def view_from_hash(kept: Mapping[bytes, bytes]) -> View:
         streak=streak,
         by_person=text["by_person"] == "1",
         version=version,
+        paused_before=bool(text.get("before")),
+        paused_until=from_ms(int(text["before"])) if text.get("before", "ever") != "ever" else None,
     )
 
 

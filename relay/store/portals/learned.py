@@ -37,17 +37,25 @@ class Echo(StrEnum):
 class Learned:
     """A portal as it has shown itself.
 
-    own_id: whether it honours ids of ours, once known. host: where it has moved to. site: its address, as the workers
-    were given it. takes_ms: how long a start takes,
-    by template id, and a call of another method, by its name. methods: the state of each that was called, by name.
+    own_id: whether it honours ids of ours, once known; own_id_at: the mark of the address at which that was seen. Where
+    starts have been sent without ids since, it is not known. host: where it has moved to. site: its address, as the
+    workers were given it. takes_ms: how long a start takes, by template id, and a call of another method, by its name.
+    methods: the state of each that was called, by name. batch_limit: how many calls the portal takes in one request,
+    where it has refused more; None: as many as is configured.
     """
 
     own_id: Echo | None = None
+    own_id_at: str = ""
     host: str | None = None
     site: str | None = None
     operating_limit_s: float = OPERATING_LIMIT_S
+    batch_limit: int | None = None
     takes_ms: Mapping[str, float] = field(default_factory=dict)
     methods: Mapping[str, MethodState] = field(default_factory=dict)
+
+    def echo_at(self, mark: str) -> Echo | None:
+        """What is known of the portal at the address of this mark: what it does with ids of ours."""
+        return self.own_id if self.own_id_at == mark else None
 
     @property
     def address(self) -> str | None:
@@ -77,9 +85,11 @@ def learned_from_hash(kept: Mapping[bytes, bytes]) -> Learned:
     takes_ms = {name[2:]: float(value) for name, value in text.items() if name.startswith("t:")}
     return Learned(
         own_id=Echo(text["own_id"]) if "own_id" in text else None,
+        own_id_at=text.get("own_id_at", ""),
         host=text.get("host"),
         site=text.get("site"),
         operating_limit_s=float(text.get("operating_limit", OPERATING_LIMIT_S)),
+        batch_limit=int(text["batch_limit"]) if "batch_limit" in text else None,
         takes_ms=takes_ms,
         methods={method.name: method for method in methods_in(text, takes_ms)},
     )
@@ -92,9 +102,9 @@ def learn(redis: Redis, portal: str, fields: Mapping[str, str]) -> None:
 
 
 @guarded
-def forget(redis: Redis, portal: str, name: str) -> None:
-    """Keep a part of it no longer. Raises RecordUnavailableError."""
-    redis.hdel(keys.PACE + portal, name)
+def forget(redis: Redis, portal: str, *names: str) -> None:
+    """Keep these parts of it no longer. Raises RecordUnavailableError."""
+    redis.hdel(keys.PACE + portal, *names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,9 +54,9 @@ class PortalRecord:
         """Keep what it has shown, by the names of the hash (learned.py)."""
         learn(self._redis, self.name, fields)
 
-    def forget(self, name: str) -> None:
-        """Keep a part of that no longer."""
-        forget(self._redis, self.name, name)
+    def forget(self, *names: str) -> None:
+        """Keep these parts of that no longer."""
+        forget(self._redis, self.name, *names)
 
     def bucket(self, rate_per_s: float | None) -> Bucket:
         """How full its bucket is; empty for a portal without a limit."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from relay.core.events import Delivery
+from relay.core.events import SETTLE_S, Delivery
 from relay.core.ids import to_ms
 from relay.core.lifecycle import FINAL, State, advance, states_before
 from relay.store.record import codec
-from relay.store.record.entries import Entry, Load, Settlement
+from relay.store.record.entries import Entry, Load, Manner, Settlement
 from relay.store.redis import keys
 from relay.store.redis.scripts import Argument, Script, ScriptCall, pairs
 
@@ -17,6 +17,7 @@ HARD_DEADLINE = timedelta(seconds=120)
 """How long a delivery may be `sending`. A call ends after 70 s at most (workers/bitrix24/client.py)."""
 
 RECORD, CLAIM, SETTLE = (Script.load(name) for name in ("record", "claim", "settle"))
+SETTLE_ONE = Script.load("settle", tells_again=True)
 
 
 def record_call(requests: Sequence[Sequence[Entry]]) -> ScriptCall:
@@ -52,7 +53,7 @@ def add_delivery(argv: list[Argument], delivery: Delivery) -> None:
     call = delivery.call
     argv += (
         delivery.id,
-        to_ms(delivery.created_at),
+        "" if delivery.errors else to_ms(delivery.created_at),
         delivery.event_id,
         delivery.rule,
         call.portal,
@@ -65,20 +66,24 @@ def add_delivery(argv: list[Argument], delivery: Delivery) -> None:
     )
 
 
-def claim_call(portal: str, claim_id: str, now: datetime, load: Load, lapses_in: timedelta) -> ScriptCall:
+def claim_call(
+    portal: str, claim_id: str, now: datetime, load: Load, *, manner: Manner, lapses_in: timedelta
+) -> ScriptCall:
     """Take the oldest that may be sent to a portal now, as many as the load allows."""
     claimable = states_before(State.SENDING)
-    argv: list[Argument] = [portal, to_ms(now), to_ms(now + lapses_in), _ms(HARD_DEADLINE)]
+    settle_ms = "" if manner.settle_s == SETTLE_S else round(manner.settle_s * 1000)
+    argv: list[Argument] = [portal, to_ms(now), to_ms(now + lapses_in), _ms(HARD_DEADLINE), manner.own_id_at, settle_ms]
     argv += [load.limit, load.budget_ms, load.unknown_ms, len(claimable), *claimable, len(load.allowances)]
     for method, allowance in load.allowances.items():
-        argv += (method, allowance.limit, allowance.left_ms, to_ms(allowance.until))
+        until = to_ms(allowance.until) if allowance.until else ""
+        argv += (method, allowance.limit, allowance.left_ms, until, int(allowance.is_alone))
     for key, takes_ms in load.takes_ms.items():
         argv += (key, takes_ms)
     return ScriptCall(CLAIM, [keys.WAITING + portal, keys.CLAIM + claim_id], argv)
 
 
-def settle_call(settlement: Settlement, now: datetime) -> ScriptCall:
-    """Write what became of a delivery. Raises IllegalTransitionError."""
+def settle_call(settlement: Settlement, now: datetime, *, tells_again: bool) -> ScriptCall:
+    """Write what became of a delivery. tells_again: see Script. Raises IllegalTransitionError."""
     delivery, state = settlement.delivery, settlement.state
     # What is swapped is what was read, not whatever may come before: a step is legal from one state only.
     before = (state,) if settlement.looks is not None else (delivery.state,)
@@ -86,16 +91,18 @@ def settle_call(settlement: Settlement, now: datetime) -> ScriptCall:
         advance(delivery.state, state)
     next_at = to_ms(settlement.next_at) if settlement.next_at and state not in FINAL else ""
     fields: list[tuple[str, Argument]] = [("next_attempt_at", next_at), ("reason", settlement.reason)]
+    fields.append(("stepped_at", to_ms(now) if settlement.steps_back else ""))
     if settlement.workflow_id:
         fields.append(("workflow_id", settlement.workflow_id))
     if settlement.looks is not None:
         fields.append(("looks", settlement.looks))
     if settlement.after:
         fields += codec.next_fields(settlement.after)
+        fields.append(("own_id_at", settlement.after.own_id_at))
     argv: list[Argument] = [delivery.id, delivery.turn, state.value, to_ms(now), _due_at(settlement, next_at, now)]
     argv += [codec.attempt_to_json(settlement.attempt) if settlement.attempt else ""]
     argv += [len(before), *before, *pairs(fields)]
-    return ScriptCall(SETTLE, [keys.DELIVERY + delivery.id], argv)
+    return ScriptCall(SETTLE_ONE if tells_again else SETTLE, [keys.DELIVERY + delivery.id], argv)
 
 
 def _due_at(settlement: Settlement, next_at: Argument, now: datetime) -> Argument:

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from relay.core.call import Call
-from relay.core.events import Attempt, Delivery, Event, OnUncertain, Policy
+from relay.core.events import SETTLE_S, Attempt, Delivery, Event, OnUncertain, Policy
 from relay.core.faults import fault_of
 from relay.core.ids import from_ms, ms_of, time_of, to_ms
 from relay.core.lifecycle import EventState, State
@@ -118,6 +118,8 @@ def delivery_facts(delivery: Delivery) -> str:
         facts["watch"] = asdict(delivery.policy.watch)
     if delivery.watched:
         facts["address"] = delivery.watched.address
+    if delivery.errors:
+        facts["errors"] = dict(delivery.errors)
     if (created_at := to_ms(delivery.created_at)) != ms_of(delivery.id):
         facts["created_at"] = created_at
     return _dump(facts) if facts else ""
@@ -128,6 +130,8 @@ def further_delivery_fields(delivery: Delivery) -> Fields:
     fields = [(name, value) for name, value in _step_fields(delivery) if value not in _USUAL]
     if delivery.watched:
         fields += [("address_digest", delivery.watched.digest), ("watch_state", delivery.watched.state.value)]
+    if delivery.errors:  # it is final at once
+        fields += [("reason", delivery.reason or ""), ("updated_at", to_ms(delivery.updated_at))]
     return fields
 
 
@@ -205,6 +209,9 @@ def delivery_from_hash(kept: Hash, attempts: Sequence[bytes]) -> Delivery:
         asked=int(text.get("asked", 0)),
         unsure=tuple(text.get("unsure", "").split()),
         watched=_watched_from(facts["address"], text) if "address" in facts else None,
+        own_id_at=text.get("own_id_at", ""),
+        errors=facts.get("errors", {}),
+        settle_s=int(text["settle_ms"]) / 1000 if "settle_ms" in text else SETTLE_S,
     )
 
 

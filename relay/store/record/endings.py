@@ -24,10 +24,14 @@ PER_PASS = 500
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A call of a one-time address. is_first: whether it was the one that counts."""
+    """A call of a one-time address. is_first: whether it was the one that counts.
+
+    replayed_by: where the delivery was dead until this call, the one that had replayed it, which may have started, too.
+    """
 
     delivery_id: str
     is_first: bool
+    replayed_by: str | None = None
 
 
 class Endings:
@@ -45,13 +49,14 @@ class Endings:
     def finish(self, token: str, now: datetime, query: str = "", document_id: Sequence[str] = ()) -> Ending | None:
         """The address with this token was called; None where no delivery on record carries it.
 
-        Where it was not known whether the workflow has started, it is now. While a worker is calling the portal for
-        the delivery, that worker has the last word on its state, and the record holds it to this (lua/settle.lua).
+        Where it was not known whether the workflow has started, or it was given up, it is known now. While a worker is
+        calling the portal for the delivery, that worker has the last word on its state, and the record holds it to
+        this (lua/settle.lua).
         """
         proves = [state for state in states_before(State.STARTED) if state is not State.SENDING]
         argv: list[Argument] = [digest_of(token), to_ms(now), query, json.dumps(list(document_id), ensure_ascii=False)]
         answer: Any = run(self._redis, ScriptCall(DONE, [keys.ADDRESSES], [*argv, len(proves), *proves]))
-        return Ending(answer[0].decode(), bool(answer[1])) if answer else None
+        return Ending(answer[0].decode(), bool(answer[1]), answer[2].decode() or None) if answer else None
 
     @guarded
     def note_overdue(self, now: datetime) -> list[str]:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from relay.core.errors import LostRace, WorkflowTaken
-from relay.core.events import Attempt, Delivery, Event
+from relay.core.events import SETTLE_S, Attempt, Delivery, Event
 from relay.core.lifecycle import EventState, State
 from relay.store.record.unproven import UNBOUNDED, Bounds
 
@@ -77,7 +77,8 @@ class Settlement:
 
     next_at: when it may be sent, or looked into, again; absent: now, in its old place in the line, or for an uncertain
     one never: it is left to a person. looks: given, the delivery stays as uncertain as it is, and was looked into so
-    often. after: the delivery with what its steps have come to, where that has changed.
+    often. after: the delivery with what its steps have come to, where that has changed. steps_back: it was to prove a
+    gate or a method, in vain: those that have not tried come before it.
     """
 
     delivery: Delivery
@@ -88,6 +89,7 @@ class Settlement:
     next_at: datetime | None = None
     looks: int | None = None
     after: Delivery | None = None
+    steps_back: bool = False
 
     def result_of(self, answer: int) -> LostRace | None:
         """What the script's answer means: why nothing was written, if so."""
@@ -101,12 +103,13 @@ class Allowance:
     """What a portal grants one method now.
 
     limit: how many of its calls may go at once. left_ms: how long they may take together. until: when more is granted;
-    what does not fit waits until then.
+    what does not fit waits until then; None: it stays in line. is_alone: a call of it goes in a request of its own.
     """
 
     limit: int
     left_ms: int
-    until: datetime
+    until: datetime | None
+    is_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +128,18 @@ class Load:
 
 
 SINGLE = Load()
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How the claimer calls, as far as it has to be known of the call afterwards, whatever is configured then.
+
+    own_id_at: the mark of the portal's address, where a start carries a workflow id of ours; empty: it carries none.
+    settle_s: how long, in seconds, a call may still be running on the portal.
+    """
+
+    own_id_at: str = ""
+    settle_s: float = SETTLE_S
+
+
+PLAINLY = Manner()

@@ -6,28 +6,30 @@ process was there first; a caller never sees an exception of redis-py.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from redis import Redis
 
-from relay.core.errors import LostRace
+from relay.core.errors import LostRace, MovedOn
 from relay.core.events import Attempt, Delivery, Event
 from relay.core.ids import DELIVERY_PREFIX, earliest_id, to_ms
 from relay.core.lifecycle import FINAL, EventState, State
 from relay.store.record import codec
 from relay.store.record.calls import HARD_DEADLINE, add_delivery, claim_call, settle_call
-from relay.store.record.entries import SINGLE, Allowance, Entry, Load, Receipt, Settlement
+from relay.store.record.entries import PLAINLY, SINGLE, Allowance, Entry, Load, Manner, Receipt, Settlement
 from relay.store.record.packing import Hash
 from relay.store.record.reading import Reading
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 from relay.store.redis.scripts import Argument, Script, ScriptCall, run, run_all
 
-__all__ = ["HARD_DEADLINE", "SINGLE", "Allowance", "Entry", "Load", "Receipt", "Record", "Settlement"]
+__all__ = ["HARD_DEADLINE", "SINGLE", "Allowance", "Entry", "Load", "Manner", "Receipt", "Record", "Settlement"]
 
 LOOK, WAKE, REPLAY = Script.load("look"), Script.load("wake"), Script.load("replay")
-PRUNE, LEAVE, KEEP, READY = (Script.load(name) for name in ("prune", "leave", "keep", "ready"))
+PRUNE, LEAVE, KEEP = Script.load("prune"), Script.load("leave", tells_again=True), Script.load("keep")
+READY = Script.load("ready")
 
 
 class Record(Reading):
@@ -50,6 +52,7 @@ class Record(Reading):
         claim_id: str,
         now: datetime,
         load: Load = SINGLE,
+        manner: Manner = PLAINLY,
         *,
         to_send: bool = True,
         lapses_in: timedelta = HARD_DEADLINE,
@@ -57,10 +60,11 @@ class Record(Reading):
         """Take the oldest deliveries that may be sent to a portal now, as many as the load allows; none: nothing waits.
 
         claim_id: chosen by the caller. Where the answer was lost, the same claim again returns what it took.
+        manner: what is written down of the calls to come.
         to_send: whether what is taken is sent: only then replicas are waited for. lapses_in: unless its process says
         that it lives (`keep`), others take it for dead after that.
         """
-        call = claim_call(portal, claim_id, now, load, lapses_in)
+        call = claim_call(portal, claim_id, now, load, manner=manner, lapses_in=lapses_in)
         claimed = run(self.redis, call, self.replicas if to_send else 0)
         return self._with_attempts([codec.flat_to_hash(flat) for flat in claimed])
 
@@ -75,7 +79,7 @@ class Record(Reading):
 
         lapses_in: who takes it and dies leaves it to the next after that.
         """
-        argv: list[Argument] = [portal, to_ms(now), to_ms(now + lapses_in)]
+        argv: list[Argument] = [portal, to_ms(now), to_ms(now + lapses_in), secrets.token_hex(8)]
         flat = run(self.redis, ScriptCall(LOOK, [keys.DOUBTFUL + portal], argv))
         return self._with_attempts([codec.flat_to_hash(flat)])[0] if flat else None
 
@@ -114,14 +118,20 @@ class Record(Reading):
         Raises LostRace where it has been moved since it was read, WorkflowTaken where the workflow is another's.
         """
         settlement = Settlement(delivery, state, reason or "", attempt, workflow_id, next_at, looks, after)
-        (result,) = self.settle_all([settlement], now)
+        (result,) = self._settle([settlement], now, tells_again=True)
         if result:
             raise result
 
-    @guarded
     def settle_all(self, settlements: Sequence[Settlement], now: datetime) -> list[LostRace | None]:
-        """Write several, each for itself, in one round trip: what `settle` would raise, for each."""
-        calls = [settle_call(settlement, now) for settlement in settlements]
+        """Write several, each for itself, in one round trip: what `settle` would raise, for each.
+
+        Where the answer was lost once, each is a lost race: whoever writes so many has no use for another word.
+        """
+        return self._settle(settlements, now, tells_again=False)
+
+    @guarded
+    def _settle(self, settlements: Sequence[Settlement], now: datetime, *, tells_again: bool) -> list[LostRace | None]:
+        calls = [settle_call(settlement, now, tells_again=tells_again) for settlement in settlements]
         answers = run_all(self.redis, calls)
         fault = next((answer for answer in answers if isinstance(answer, Exception)), None)
         if fault:
@@ -143,16 +153,17 @@ class Record(Reading):
         person_keys: of what the rules have found of a person (persons.py); those it has already stay.
         bulk_id: of the bulk replay that does it, which then knows what it has made.
 
-        Raises LostRace where that has been done before, or the one to be replayed is not final.
+        Raises LostRace where that has been done before, MovedOn where it is no longer in the state that was read.
         """
-        states = sorted(FINAL) if replayed else [EventState.REJECTED, EventState.IGNORED]
+        states = sorted(FINAL & {replayed.state}) if replayed else [EventState.REJECTED, EventState.IGNORED]
         argv: list[Argument] = [event.id, replayed.id if replayed else "", len(states), *states]
         argv += [len(person_keys), *person_keys, len(deliveries)]
         for delivery in deliveries:
             add_delivery(argv, delivery)
         made_by = [keys.MADE + bulk_id] if bulk_id else []
-        if not run(self.redis, ScriptCall(REPLAY, [keys.EVENT + event.id, *made_by], argv)):
-            raise LostRace(replayed.id if replayed else event.id)
+        told = run(self.redis, ScriptCall(REPLAY, [keys.EVENT + event.id, *made_by], argv))
+        if told < 1:
+            raise (MovedOn if told else LostRace)(replayed.id if replayed else event.id)
 
     @guarded
     def prune(self, event_id: str, before: datetime | None = None) -> bool:

@@ -16,7 +16,7 @@ from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 from relay.store.redis.scripts import Argument, Script, ScriptCall, pairs, run
 
-RESTORE = Script.load("restore")
+RESTORE = Script.load("restore", tells_again=True)
 
 
 @guarded

@@ -37,10 +37,12 @@
     relay:waiting:{portal}           zset    pending and retrying ids, scored with the time they may be sent
     relay:blocked:{portal}           zset    the same, where an older one of their order has to be final first
     relay:sending                    zset    claimed ids, scored with the time at which the claim lapses
-    relay:doubtful:{portal}          zset    uncertain ids, scored with the time at which the portal is asked next
+    relay:doubtful:{portal}          zset    uncertain ids, scored with the time at which the portal is asked next; with
+                                             inf, where an older one of their order has to be final first
     relay:undecided                  zset    uncertain ids that only a person can decide
 
     relay:claim:{claim}              string  what a claim has taken, should its answer be lost   TTL: the hard deadline
+    relay:told-before:{call}         string  what a call of a script was answered, should that be lost     TTL: a minute
     relay:archives                   hash    folder of an archive -> its host, what is wrong with it, when that was said
     relay:waited                     channel where nobody listens: makes a wait for replicas one for all before it
     relay:wakes                      string  how many jobs were made: their ids
@@ -85,8 +87,9 @@
     relay:questions:{portal}         list    questions that no worker has taken yet              TTL: a day
     relay:acts                       stream  what persons did, newest last                capped
     relay:once:{digest}              string  the answer to a POST with this Idempotency-Key      TTL: a day
-    relay:bulk:{rpl_}                string  a bulk replay as JSON; `:stop` beside it ends it    TTL: a week
+    relay:bulk:{rpl_}                string  a bulk replay as JSON; `:stop` beside it ends or holds it   TTL: a week
     relay:bulks                      set     ids of the bulk replays that run
+    relay:held-bulks                 set     ids of those that were held when the record went back
     relay:made:{rpl_}                zset    deliveries that a bulk replay has made, or settled      TTL: a week
     relay:alerts                     stream  what a person should know, newest last       capped
     relay:channels                   zset    channels of alerts.yaml, scored with the time a worker last had them
@@ -134,6 +137,7 @@ DOUBTFUL = f"{PREFIX}doubtful:"
 UNDECIDED = f"{PREFIX}undecided"
 PORTALS = f"{PREFIX}portals"
 CLAIM = f"{PREFIX}claim:"
+TOLD_BEFORE = f"{PREFIX}told-before:"
 WAITED = f"{PREFIX}waited"
 WAKES = f"{PREFIX}wakes"
 FORMAT = f"{PREFIX}format"
@@ -169,6 +173,7 @@ ACTS = f"{PREFIX}acts"
 ONCE = f"{PREFIX}once:"
 BULK = f"{PREFIX}bulk:"
 BULKS = f"{PREFIX}bulks"
+HELD_BULKS = f"{PREFIX}held-bulks"
 MADE = f"{PREFIX}made:"
 ALERTS = f"{PREFIX}alerts"
 CHANNELS = f"{PREFIX}channels"
@@ -224,6 +229,7 @@ IN_LUA = {
     "overdue": OVERDUE,
     "clock": CLOCK,
     "full": FULL,
+    "told": TOLD_BEFORE,
     "high_water": HIGH_WATER,
     "ledger": LEDGER,
     "standing": STANDING,
@@ -240,3 +246,8 @@ That binds the record to one Redis server or a Sentinel group, as RQ is bound; n
 def dedup(source: str, digest: str) -> str:
     """Where the event that claimed this dedup key is named. `digest`: never the value itself."""
     return f"{DEDUP}{source}:{digest}"
+
+
+def bulk_word(bulk_id: str) -> str:
+    """Where word is left that a bulk replay is to end, or to be held."""
+    return f"{BULK}{bulk_id}:stop"

@@ -1,12 +1,14 @@
 """Typed calls of the Lua files. Each builds one EVALSHA, so that calls can share a pipeline.
 
-A script that the server does not know (it was restarted, or failed over) is loaded and run again: every script
-compares before it swaps, so running one twice is safe.
+A script that the server does not know (it was restarted, or failed over) is loaded and run again. One whose answer is
+lost with its connection is sent again by the client (connection.py). Every script compares before it swaps, so running
+one twice is safe; and one on whose answer somebody acts tells the second time what it told the first (`tells_again`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -24,21 +26,27 @@ Argument = str | bytes | int
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A Lua file with the shared part and the names of keys before it."""
+    """A Lua file with the shared part and the names of keys before it.
+
+    tells_again: its answer, a number, is kept for a minute under a name of the call, which is its last argument.
+    """
 
     name: str
     text: str
     sha: str
+    tells_again: bool = False
 
     @classmethod
-    def load(cls, name: str) -> Script:
+    def load(cls, name: str, *, tells_again: bool = False) -> Script:
         known = {**keys.IN_LUA, **jobs.IN_LUA, "recovery_ms": str(keys.RECOVERY_MS)}
         names = ", ".join(f"{short} = '{key}'" for short, key in known.items())
         own = _read(name)
         # A full server runs a script only where its first line says so: what takes nothing in, or makes room.
         first, rest = own.split("\n", 1) if own.startswith("#!") else ("#!lua", own)
-        text = f"{first}\nlocal KEY = {{{names}}}\n{_read('common')}\n{rest}"
-        return cls(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+        act = f"local function act()\n{rest}\nend\n{_read('again')}" if tells_again else rest
+        text = f"{first}\nlocal KEY = {{{names}}}\n{_read('common')}\n{act}"
+        sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        return cls(name, text, sha, tells_again)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +111,8 @@ def _pipeline(redis: Redis, calls: Sequence[ScriptCall], replicas: int) -> tuple
     """The answers of the scripts, and what replicas have said."""
     with redis.pipeline(transaction=False) as pipeline:
         for call in calls:
-            pipeline.evalsha(call.script.sha, len(call.keys), *call.keys, *call.argv)
+            named = [secrets.token_hex(8)] if call.script.tells_again else []
+            pipeline.evalsha(call.script.sha, len(call.keys), *call.keys, *call.argv, *named)
         if replicas:
             ask_replicas(pipeline, replicas)
         answers: list[Any] = pipeline.execute(raise_on_error=False)

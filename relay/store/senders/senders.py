@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -65,8 +66,10 @@ class Senders:
         with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.hsetnx(key, "secret", secret)
             pipeline.hsetnx(key, "at", str(to_ms(now)))
-            is_new, _ = pipeline.execute()
-        return bool(is_new)
+            pipeline.hmget(key, ["secret", "at"])
+            is_new, _, kept = pipeline.execute()
+        # Sent again after a lost answer, it finds what it has kept itself.
+        return bool(is_new) or kept == [secret.encode(), str(to_ms(now)).encode()]
 
     @guarded
     def secret(self, source: str) -> GivenSecret | None:
@@ -79,9 +82,14 @@ class Senders:
     def reveal_secret(self, source: str, now: datetime) -> str | None:
         """The secret, to the first who asks; None to everybody after, and where there is none."""
         kept = self.secret(source)
-        if kept is None or not self._redis.hsetnx(keys.GIVEN_SECRET + source, "shown", str(to_ms(now))):
+        if kept is None:
             return None
-        return kept.secret
+        key, asked = keys.GIVEN_SECRET + source, f"{to_ms(now)} {secrets.token_hex(8)}"
+        with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.hsetnx(key, "shown", asked)
+            pipeline.hget(key, "shown")
+            _, shown = pipeline.execute()
+        return kept.secret if shown == asked.encode() else None
 
     @guarded
     def forget_secret(self, source: str) -> bool:

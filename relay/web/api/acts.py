@@ -116,6 +116,14 @@ def cancel_replays(replays_id: str) -> dict[str, Any]:
     return services().bulk.cancel(replays_id, g.who).to_wire()
 
 
+@blueprint.post("/replays/<replays_id>/resume")
+@answers(blueprint, schemas.BulkSchema, 404, 409, 422, changes=True)
+@once
+def resume_replays(replays_id: str) -> dict[str, Any]:
+    """Let an order go on that was held when the record went back in time; what has changed since is left alone."""
+    return services().bulk.go_on(replays_id, g.who).to_wire()
+
+
 @blueprint.post("/portals/<name>/pause")
 @answers(blueprint, schemas.PortalSchema, 404, 409, 422, changes=True)
 @once

@@ -59,6 +59,11 @@ class DeliverySchema(Schema):
     call = fields.Nested(CallSchema)
     workflow_id = fields.String(allow_none=True)
     reason = fields.String(allow_none=True)
+    errors = fields.Dict(
+        keys=fields.String(),
+        values=fields.List(fields.String()),
+        metadata={"description": "by field, where its rule could not be filled and another could: no call was made"},
+    )
     steps = fields.List(fields.Nested(StepSchema))
     watch = fields.Nested(EndSchema, allow_none=True)
     attempts = fields.List(fields.Nested(AttemptSchema))

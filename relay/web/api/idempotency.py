@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -62,7 +63,7 @@ def _digest(content: bytes) -> str:
 
 
 def _claim(key: str, asked: str) -> dict[str, Any] | None:
-    kept = services().store.operators.idempotency.claim(key, json.dumps({"asked": asked}))
+    kept = services().store.operators.idempotency.claim(key, json.dumps({"asked": asked, "by": secrets.token_hex(8)}))
     if kept is None:
         return None
     found: dict[str, Any] = json.loads(kept or '{"asked": ""}')

@@ -12,7 +12,7 @@ from relay.core.plan import StepKind
 from relay.core.watching import WatchState
 from relay.operations.bulk_replay import STATES_OF
 from relay.operations.preview import Prospect
-from relay.store.operators.bulk_replays import BulkAct
+from relay.store.operators.bulk_replays import BulkAct, BulkState
 from relay.store.record.needs import KINDS
 from relay.store.record.search import parse_state
 from relay.web.api.delivery_schemas import CallSchema, DeliverySchema
@@ -138,7 +138,7 @@ class ReplaysSchema(ReplaySchema):
 
 class BulkSchema(Schema):
     id = fields.String(allow_none=True)
-    state = fields.String(validate=validate.OneOf(["dry_run", "running", "finished", "cancelled"]))
+    state = fields.String(validate=validate.OneOf([*BulkState]))
     act = fields.String(validate=validate.OneOf([*BulkAct]))
     rules = fields.String()
     found = fields.Integer(metadata={"description": "what the filter finds, counted up to 10,000"})

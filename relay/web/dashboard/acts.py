@@ -143,6 +143,7 @@ def acts_for(delivery: Delivery, *, is_replayed: bool) -> list[Offer]:
     """What can be done to a delivery now."""
     offers = [offer for offer in OFFERS if delivery.state in offer.states]
     offers = [offer for offer in offers if not (is_replayed and offer.name.startswith("replay"))]
+    offers = [offer for offer in offers if not (delivery.errors and offer.name == "replay")]
     offers = [offer for offer in offers if delivery.workflow_id or offer.name not in {"terminate", "kill"}]
     other = "settle-started" if delivery.next_step else "settle-fired"
     offers = [offer for offer in offers if offer.name != other]

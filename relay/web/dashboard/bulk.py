@@ -51,6 +51,7 @@ def bulk() -> Any:
         offered=[one for one in offered if one.name == request.args.get("act")] or offered,
         masking=masking_of(services().rules.all()),
         running=[replays.read(bulk_id) for bulk_id in replays.bulks.running()],
+        held=[replays.read(bulk_id) for bulk_id in replays.bulks.held()],
         progress_of_bulk=bulk_acts.progress_of_bulk,
         chips=chips_of(
             wanted,
@@ -103,6 +104,14 @@ def cancel_bulk(bulk_id: str) -> Any:
     """Stop it before its next step."""
     services().bulk.cancel(bulk_id, who())
     flash(_("It stops before its next step. What was done stays done."))
+    return redirect(url_for("dashboard.one_bulk", bulk_id=bulk_id), 303)
+
+
+@blueprint.post("/bulk/<bulk_id>/resume")
+def resume_bulk(bulk_id: str) -> Any:
+    """Let an order that was held go on."""
+    services().bulk.go_on(bulk_id, who())
+    flash(_("It goes on. What has changed meanwhile is left alone."))
     return redirect(url_for("dashboard.one_bulk", bulk_id=bulk_id), 303)
 
 

@@ -12,6 +12,7 @@ from flask import abort, flash, redirect, render_template, request, url_for
 from relay.core.errors import InvalidEventError, RelayError
 from relay.core.events import Event, Intent
 from relay.core.ids import DELIVERY_PREFIX
+from relay.operations.deciding import errors_of
 from relay.web.auth.guard import is_revealed
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.language import _, said
@@ -37,12 +38,14 @@ def try_edit(wanted: str) -> Any:
     """Which call comes of the changed body; nothing is recorded or sent."""
     event, text = _event(wanted), _given()
     try:
-        _, intents = services().operator_acts.replayer.edited(wanted, _bytes(text))
+        _, decisions = services().operator_acts.replayer.edited(wanted, _bytes(text))
     except InvalidEventError as error:
         return _page(wanted, event, text, errors=error.errors)
     except RelayError as error:
         return _page(wanted, event, text, fault=kept(said(error)))
-    return _page(wanted, event, text, intents=intents)
+    intents = [intent for one in decisions for intent in one.intents]
+    errors = errors_of(one for each in decisions for one in each.unfilled)
+    return _page(wanted, event, text, intents=intents, errors=errors)
 
 
 @blueprint.post("/edits/<wanted>")
@@ -73,7 +76,7 @@ def _page(
         "edit.html",
         wanted=wanted, event=event, text=text, calls=calls, has_old=old is not None, errors=errors or {}, fault=fault,
     )  # fmt: skip
-    return page, 422 if errors or fault else 200
+    return page, 422 if fault or (errors and not intents) else 200
 
 
 def _event(wanted: str) -> Event:

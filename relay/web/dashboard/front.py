@@ -73,6 +73,8 @@ def _link(need: Need) -> Link:
             url = url_for("dashboard.needs", _anchor=need.code.value)
         case NeedCode.OVERDUE:
             url = url_for("dashboard.deliveries", watch=WatchState.OVERDUE.value)
+        case NeedCode.ORDER:
+            url = url_for("dashboard.bulk")
         case NeedCode.WAITING:
             url = url_for("dashboard.deliveries", state=State.PENDING.value, portal=need.subject)
         case NeedCode.FAILOVER:

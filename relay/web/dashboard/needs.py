@@ -9,7 +9,9 @@ from typing import Any
 
 from flask import render_template
 
+from relay.core.events import Delivery, Event
 from relay.core.lifecycle import EventState, State
+from relay.operations.deciding import NOT_FILLED
 from relay.store.record.needs import GROUPED, KINDS
 from relay.web.dashboard.frame import blueprint
 from relay.web.dashboard.live import OVERVIEW
@@ -22,11 +24,12 @@ from relay.web.services import services
 @blueprint.get("/needs")
 def needs() -> Any:
     """The groups of rejected, dead and uncertain ones, each kind's newest first."""
-    groups = services().store.failures()
+    groups, record = services().store.failures(), services().record
     rejected = [group.newest for group in groups if group.state is EventState.REJECTED]
-    samples = {event.id: event for event in services().record.events(rejected)}
+    unfilled = [group.newest for group in groups if group["reason"] == NOT_FILLED]
+    samples: dict[str, Event | Delivery] = {event.id: event for event in record.events(rejected)}
+    samples |= {delivery.id: delivery for delivery in record.deliveries(unfilled)}
     views = [view_of(group, samples.get(group.newest)) for group in groups]
-    record = services().record
     totals = {EventState.REJECTED: record.unmended(), State.DEAD: record.buried(), State.UNCERTAIN: record.undecided()}
     sections = [
         (state, f"{totals[state]:,} {_(TITLES[state])}", [view for view in views if view.state == state])

@@ -56,8 +56,9 @@ def portals() -> Any:
 @for_operators
 def confirm_switch(name: str, switch: str) -> Any:
     """Say what pausing or resuming does."""
-    page = "pause.html" if switch == "pause" else "confirm_switch.html"
-    return render_template(page, name=_known(name), switch=switch, says=_says(switch))
+    page, store = "pause.html" if switch == "pause" else "confirm_switch.html", services().store
+    gate, held = store.portal(_known(name)).gate.look(), store.operators.bulk_replays.held()
+    return render_template(page, name=name, switch=switch, says=_says(switch), gate=gate, held=held)
 
 
 @blueprint.post("/portals/<name>/<switch>")

@@ -194,6 +194,8 @@ def _closed(portal: str, gate: View) -> str:
 
 
 def _after_death(delivery: Delivery) -> str:
+    if delivery.errors:
+        return _("Nothing happens by itself: there is no call. Mend the rule, then replay it with today's rules.")
     if delivery.watched and delivery.watched.finished_at:
         return _(
             "Nothing. It was given up, and its workflow has ended all the same: a replay would start it once more."

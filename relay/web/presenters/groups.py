@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from relay.core.events import Event
+from relay.core.events import Delivery, Event
 from relay.core.labels import name_of_reason
 from relay.core.lifecycle import EventState, State
 from relay.core.reasons import explain
@@ -41,8 +41,8 @@ class GroupView:
         return isinstance(self.state, EventState)
 
 
-def view_of(group: Group, sample: Event | None = None) -> GroupView:
-    """The group as a page shows it. sample: one of the events in it, for what its errors say."""
+def view_of(group: Group, sample: Event | Delivery | None = None) -> GroupView:
+    """The group as a page shows it. sample: one of what is in it, for what its errors say."""
     where = group["source"] or f"{group['rule']} → {group['portal']}"
     if group["template_id"]:
         where += _(", template %(number)s", number=group["template_id"])
@@ -51,7 +51,7 @@ def view_of(group: Group, sample: Event | None = None) -> GroupView:
         count=group.count,
         what=kept(group["fault"]) or say(name_of_reason(group["reason"])) or _("no reason was kept"),
         where=where,
-        advice=say(explain(group["reason"])) or _errors_of(sample),
+        advice=_errors_of(sample) or say(explain(group["reason"])),
         first_seen=group.first_seen,
         last_seen=group.last_seen,
         sample=group.newest,
@@ -59,7 +59,7 @@ def view_of(group: Group, sample: Event | None = None) -> GroupView:
     )
 
 
-def _errors_of(sample: Event | None) -> str:
+def _errors_of(sample: Event | Delivery | None) -> str:
     """What is wrong with one of them, in the rule's words: there is no value in them."""
     errors = sample.errors.items() if sample else ()
     return "; ".join(f"{name}: {' '.join(map(kept, messages))}" for name, messages in errors)[:LONGEST_ADVICE]

@@ -131,6 +131,8 @@ OTHERS = (
     N_("the rule %(rule_name)s of today does not want its event"),
     N_("it has been replayed before"),
     N_("it has moved meanwhile: look again"),
+    N_("it has changed since the record went back"),
+    N_("it has no call to repeat, for its rule could not be filled: use today's rules"),
     N_("it needs nobody: only a rejected event that nobody has dealt with is left"),
     N_("it needs nobody: only a delivery that is dead or overdue, and that nobody has dealt with, is left"),
     N_("it cannot be read: its body was not kept"),
@@ -157,6 +159,7 @@ DEEDS: Mapping[str, Phrase] = {
         phrase("end a session"), phrase("end all other sessions"),
         *(phrase("bulk %(act)s", act=act) for act in BulkAct),
         *(phrase("cancel bulk %(act)s", act=act) for act in BulkAct),
+        *(phrase("resume bulk %(act)s", act=act) for act in BulkAct),
         *(phrase("bulk %(act)s %(state)s", act=act, state=state) for act in BulkAct for state in BulkState),
     )
 }  # fmt: skip

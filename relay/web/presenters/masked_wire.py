@@ -38,6 +38,7 @@ def masked_delivery(delivery: Delivery, masking: Masking) -> dict[str, Any]:
     """A delivery with its attempts."""
     wire = delivery.to_wire()
     wire["reason"] = masking.text(wire["reason"] or "") or None
+    wire["errors"] = masking.value(delivery.errors)
     wire["call"]["document_id"] = [masking.text(member) for member in wire["call"]["document_id"]]
     wire["call"]["parameters"] = masking.value(wire["call"]["parameters"])
     if wire["watch"]:

@@ -1,25 +1,41 @@
 #!lua flags=allow-oom
 -- Claim the oldest deliveries that may be sent to a portal now.
 -- KEYS[1] the waiting index of the portal   KEYS[2] what this claim has taken
--- ARGV    portal · now in ms · look_at: when the claim lapses, in ms · how long KEYS[2] is kept, in ms · how many at most
+-- ARGV    portal · now in ms · look_at: when the claim lapses, in ms · how long KEYS[2] is kept, in ms
+--         what is written of the calls to come, or '': the mark of the address where a start carries an id of ours, how
+--         long a call may still be running, in ms · how many at most
 --         budget: how long all of them together may take, in ms · ms that a call nobody has timed takes
 --         number of states that may be claimed · state, ...
 --         number of methods of which the portal grants only so much · method ('' is the start of workflows), how many
---         calls of it at most, how long they may take together in ms, when more is granted in ms, ...
+--         calls of it at most, how long they may take together in ms, when more is granted in ms, or '', 1: alone, ...
 --         template id or method, ms of a call, ...
 -- Returns a list of hashes with their ids (field, value, ...), oldest first. Each claim begins a new turn of a delivery,
 -- which every later write compares. The same claim again, after a lost answer, returns what it took the first time.
 
-local portal, now, look_at, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
-local budget, unknown = tonumber(ARGV[6]), tonumber(ARGV[7])
+local portal, now, look_at, own_id_at, settle_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[5], ARGV[6]
+local limit, budget, unknown = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local claimable, grants, takes = {}, {}, {}
-local at = 9 + tonumber(ARGV[8])
-for i = 9, at - 1 do claimable[ARGV[i]] = true end
-local last = at + 4 * tonumber(ARGV[at])
-for i = at + 1, last, 4 do
-  grants[ARGV[i]] = {calls = tonumber(ARGV[i + 1]), left = tonumber(ARGV[i + 2]), till = ARGV[i + 3]}
+local at = 11 + tonumber(ARGV[10])
+for i = 11, at - 1 do claimable[ARGV[i]] = true end
+local last = at + 5 * tonumber(ARGV[at])
+for i = at + 1, last, 5 do
+  grants[ARGV[i]] = {
+    calls = tonumber(ARGV[i + 1]), left = tonumber(ARGV[i + 2]), till = ARGV[i + 3], alone = ARGV[i + 4] == '1',
+  }
 end
 for i = last + 1, #ARGV, 2 do takes[ARGV[i]] = tonumber(ARGV[i + 1]) end
+
+-- What is true of the call to come, whatever is configured when somebody asks about it. Of a step, that of the start stays.
+local function note_manner(key, method)
+  local flat, gone = {}, {'next_attempt_at'}
+  local function write(name, value)
+    if value == '' then gone[#gone + 1] = name else put(flat, name, value) end
+  end
+  if method == '' then write('own_id_at', own_id_at) end
+  write('settle_ms', settle_ms)
+  redis.call('HDEL', key, unpack(gone))
+  return flat
+end
 
 local claimed = {}
 local function add(id)
@@ -42,16 +58,24 @@ if before then
   return claimed
 end
 
+-- How many ms after the others, which have not, one comes that has tried the method in vain: those that did so last come
+-- last, so that each gets its turn.
+local function behind(stepped_at)
+  return stepped_at and 1 + math.floor(tonumber(stepped_at) / 60000) % 998 or 0
+end
+
 -- Some are left where they stand, for another claim; those that cannot go before a known time are put there.
 local taken, looked, passed, is_full = {}, 0, 0, false
 while not is_full and looked < 2000 do
   local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', passed, 100)
   for _, id in ipairs(ids) do
     local key = KEY.delivery .. id
-    local kept = redis.call('HMGET', key, 'state', 'order_key', 'goes_alone', 'template_id', 'method')
+    local kept = redis.call('HMGET', key, 'state', 'order_key', 'goes_alone', 'template_id', 'method', 'stepped_at')
     local method = kept[5] or ''
     local known = takes[method ~= '' and method or kept[4]]
     local took, grant = known or unknown, grants[method]
+    local alone = kept[3] == '1' or (grant and grant.alone)
+    local is_granted = not grant or (grant.calls > 0 and grant.left > 0 and (not known or known <= grant.left))
     looked = looked + 1
     if not claimable[kept[1]] then
       redis.call('ZREM', KEYS[1], id)
@@ -59,18 +83,17 @@ while not is_full and looked < 2000 do
       -- An older one of its order came in after it, from another host: this one waits behind it.
       redis.call('ZADD', KEY.blocked .. portal, redis.call('ZSCORE', KEYS[1], id), id)
       redis.call('ZREM', KEYS[1], id)
-    elseif grant and (grant.left <= 0 or (known and known > grant.left)) then
-      redis.call('ZADD', KEYS[1], grant.till, id)
+    elseif grant and grant.till ~= '' and (grant.left <= 0 or (known and known > grant.left)) then
+      redis.call('ZADD', KEYS[1], grant.till + behind(kept[6]), id)
       redis.call('HSET', key, 'next_attempt_at', grant.till)
-    elseif (not grant or grant.calls > 0) and (#claimed == 0 or (budget >= took and kept[3] ~= '1')) then
+    elseif is_granted and (#claimed == 0 or (budget >= took and not alone)) then
       taken[#taken + 1] = {id, redis.call('HINCRBY', key, 'turn', 1)}
-      redis.call('HSET', key, 'state', 'sending', 'updated_at', now)
-      redis.call('HDEL', key, 'next_attempt_at')
+      redis.call('HSET', key, 'state', 'sending', 'updated_at', now, unpack(note_manner(key, method)))
       move(id, portal, kept[1], 'sending', look_at, kept[2])
       budget = budget - took
       if grant then grant.calls, grant.left = grant.calls - 1, grant.left - took end
       add(id)
-      is_full = #claimed == limit or kept[3] == '1'
+      is_full = #claimed == limit or alone
     else
       passed = passed + 1
       is_full = passed > 2 * limit

@@ -154,20 +154,25 @@ local function is_first(id, order)
   return not order or order == '' or redis.call('ZRANGE', KEY.order .. order, 0, 0)[1] == id
 end
 
--- The first of an order is final: the next one may go, if it waits.
+-- The first of an order is final: the next one may go, if it waits, or be looked into, if that is due some day.
 local function release(portal, order)
   local following = redis.call('ZRANGE', KEY.order .. order, 0, 0)[1]
-  local send_at = following and redis.call('ZSCORE', KEY.blocked .. portal, following)
+  if not following then return end
+  local send_at = redis.call('ZSCORE', KEY.blocked .. portal, following)
   if send_at then
     redis.call('ZREM', KEY.blocked .. portal, following)
     redis.call('ZADD', KEY.waiting .. portal, send_at, following)
+    wake_where_open(portal)
+  elseif redis.call('ZSCORE', KEY.doubtful .. portal, following) == 'inf' then
+    redis.call('ZADD', KEY.doubtful .. portal, redis.call('HGET', KEY.delivery .. following, 'next_attempt_at'), following)
     wake_where_open(portal)
   end
 end
 
 -- Put a delivery that is not final where somebody finds it: exactly one place, by its state.
 --   at: pending, retrying: when it may be sent; sending: when its claim has lapsed; uncertain: when it is looked into
---   next, or '' where only a person can decide
+--   next, or '' where only a person can decide. To look may be to send: what has to wait for an older one of its order
+--   stands at the end of time until that is final (`release`).
 local function place(id, portal, state, at, order)
   if state == 'pending' or state == 'retrying' then
     redis.call('ZADD', (is_first(id, order) and KEY.waiting or KEY.blocked) .. portal, at, id)
@@ -176,7 +181,7 @@ local function place(id, portal, state, at, order)
   elseif at == '' then
     redis.call('ZADD', KEY.undecided, 0, id)
   else
-    redis.call('ZADD', KEY.doubtful .. portal, at, id)
+    redis.call('ZADD', KEY.doubtful .. portal, is_first(id, order) and at or '+inf', id)
   end
 end
 
@@ -196,7 +201,7 @@ local function move(id, portal, from, to, at, order)
     leave_state(KEY.deliveries_by_state, from, id)
     enter_state(KEY.deliveries_by_state, to, id)
   end
-  leave_place(id, portal, from)
+  if from == 'dead' then redis.call('ZREM', KEY.buried, id) else leave_place(id, portal, from) end
   if to ~= 'started' and to ~= 'dead' then
     place(id, portal, to, at, order)
   elseif order and order ~= '' then
@@ -275,14 +280,14 @@ local function put_further(flat, first, by_name)
 end
 
 -- Write a new delivery of an event from this source from ARGV, from this index on:
---   id · send_at · event id · rule · portal · template id · document · order key · call · facts
---   count · field, value, ... that most have not
+--   id · send_at, or '' of one that is dead from the beginning · event id · rule · portal · template id · document
+--   order key · call · facts · count · field, value, ... that most have not
 -- Returns the index after it. What it has just written is not read back: an event with ten deliveries feels it.
 local met = {}
 local function create(first, source)
   local id, send_at, event, rule, portal, template_id, document, order, call, facts = unpack(ARGV, first, first + 9)
-  local further = {}
-  local flat = {'state', 'pending', 'turn', 1, 'event_id', event, 'rule', rule, 'portal', portal, 'call', call}
+  local further, state = {}, send_at == '' and 'dead' or 'pending'
+  local flat = {'state', state, 'turn', 1, 'event_id', event, 'rule', rule, 'portal', portal, 'call', call}
   put(flat, 'template_id', template_id)
   put(flat, 'document', document)
   put(flat, 'order_key', order)
@@ -290,13 +295,21 @@ local function create(first, source)
   local following = put_further(flat, first + 10, further)
   redis.call('HSET', KEY.delivery .. id, unpack(flat))
   enter(KEY.deliveries, 0, id)
-  enter(KEY.deliveries_by_state .. 'pending', 0, id)
+  enter(KEY.deliveries_by_state .. state, 0, id)
   count('delivery:created')
   number('made', source, rule, portal, template_id)
   stand('rule:' .. rule, 1)
   note_delivery(id, 'rule', rule)
   note_delivery(id, 'portal', portal)
   note_delivery(id, 'template_id', template_id)
+  if state == 'dead' then
+    enter(KEY.buried, 0, id)
+    note_delivery(id, 'reason', further.reason)
+    count('delivery:dead')
+    tally('delivery:dead')
+    number('dead', source, rule, portal, template_id)
+    return following
+  end
   if document ~= '' then redis.call('ZADD', KEY.deliveries_by_document .. document, 0, id) end
   if order ~= '' then redis.call('ZADD', KEY.order .. order, 0, id) end
   if further.address_digest then redis.call('HSET', KEY.addresses, further.address_digest, id) end

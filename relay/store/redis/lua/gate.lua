@@ -10,7 +10,7 @@
 
 local portal, to, reason, now, till = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local is_person = ARGV[6] == ''
-local kept = redis.call('HMGET', KEYS[1], 'state', 'reason', 'by_person', 'streak', 'since', 'version', 'until')
+local kept = redis.call('HMGET', KEYS[1], 'state', 'reason', 'by_person', 'streak', 'since', 'version', 'until', 'before')
 local from, streak, since = kept[1] or 'open', tonumber(kept[4] or 0), kept[5]
 local is_of_person = kept[3] == '1'
 
@@ -27,12 +27,22 @@ if ARGV[7] == '1' then
   streak = streak + 1
   till = now + math.min(tonumber(ARGV[8]) * 2 ^ math.min(streak - 1, 30), tonumber(ARGV[9]))
 end
+-- Held for the same reason as before, and nothing has succeeded in between: that was told.
+local is_same = from == 'open' and streak > 0 and kept[2] == reason
+if to == 'held' then streak = streak + 1 end
 if ARGV[10] == '1' then streak = 0 end
+if to == 'open' and streak > 0 then reason = kept[2] end
 redis.call('HSET', KEYS[1], 'state', to, 'reason', reason, 'since', since, 'until', till,
   'streak', streak, 'by_person', (is_person and to ~= 'open') and '1' or '0')
 redis.call('HINCRBY', KEYS[1], 'version', 1)
+-- What a person had ordered is said to the person who resumes it, though it does not come about by itself any more.
+if is_person and to == 'paused' and from == 'paused' and is_of_person and reason ~= kept[2] then
+  if not kept[8] then redis.call('HSET', KEYS[1], 'before', kept[7] == '' and 'ever' or kept[7]) end
+elseif to == 'open' then
+  redis.call('HDEL', KEYS[1], 'before')
+end
 if to == 'open' then
   wake(portal)
   return from ~= 'open' and 1 or 0
 end
-return (from ~= to or kept[2] ~= reason) and 1 or 0
+return (from ~= to or kept[2] ~= reason) and not (to == 'held' and is_same) and 1 or 0

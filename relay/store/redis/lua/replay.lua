@@ -3,7 +3,8 @@
 -- ARGV    event id · id of the delivery that is replayed, or '' for the whole event
 --         number of states that it must be in · state, ... · number of marks · mark, ...
 --         number of deliveries · delivery (see common.lua), ...
--- Returns 1, or 0 where it is in another state or has been replayed before.
+-- Returns 1, 0 where it has been replayed before, or -1 where it is in another state. Sent again after a lost answer, it finds
+-- its own deliveries, and says so.
 
 local refusal = refuse_when_full()
 if refusal then return refusal end
@@ -14,9 +15,13 @@ local subject = old ~= '' and KEY.delivery .. old or KEYS[1]
 local kept = redis.call('HMGET', subject, 'state', 'replayed_by')
 local legal = false
 for i = 4, at - 1 do legal = legal or ARGV[i] == kept[1] end
-if not legal or (kept[2] and kept[2] ~= '') then
+if kept[2] and kept[2] ~= '' then
+  for i = at + 1, #ARGV do
+    if ARGV[i] == kept[2] then return 1 end
+  end
   return 0
 end
+if not legal then return -1 end
 
 local marks, has = cjson.decode(redis.call('HGET', KEYS[1], 'marks') or '[]'), {}
 for _, mark in ipairs(marks) do has[mark] = true end

@@ -9,15 +9,22 @@
 
 local id, turn, to, now, due_at, attempt = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local at = 8 + tonumber(ARGV[7])
-local kept = redis.call('HMGET', KEYS[1], 'state', 'turn', 'portal', 'finished_at', 'order_key', 'document')
+local kept = redis.call('HMGET', KEYS[1], 'state', 'turn', 'portal', 'finished_at', 'order_key', 'document', 'attempts')
 local from, portal, document = kept[1], kept[3], kept[6]
+local fields = {}
+for i = at + 1, at + tonumber(ARGV[at]), 2 do fields[ARGV[i]] = ARGV[i + 1] end
 local legal = false
 for i = 8, at - 1 do legal = legal or ARGV[i] == from end
 if not legal or kept[2] ~= turn then
-  return 0
+  -- An answer that came after its claim had lapsed, or been decided about, proves all the same which workflow has started;
+  -- but while somebody else is calling, that call has the last word.
+  if to ~= 'started' or not fields.workflow_id or not from or from == 'started' or from == 'sending' then return 0 end
+  if attempt ~= '' then
+    local tried = cjson.decode(attempt)
+    tried.number = tonumber(kept[7] or 0) + 1
+    attempt = cjson.encode(tried)
+  end
 end
-local fields = {}
-for i = at + 1, at + tonumber(ARGV[at]), 2 do fields[ARGV[i]] = ARGV[i + 1] end
 -- Its workflow has called the address that only its start carries: whatever the answer was, it has started.
 if kept[4] and kept[4] ~= '' and to ~= 'started' then
   to, due_at, fields.reason, fields.next_attempt_at = 'started', '', 'finished', ''
