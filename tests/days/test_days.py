@@ -32,13 +32,3 @@ def test_a_seed_makes_the_same_day_again(days):
 
     assert Chances.of(A_FEW[0]) == Chances.of(A_FEW[0])
     assert (first.calls, first.counted) == (second.calls, second.counted)
-
-
-def test_a_call_that_is_made_again_without_looking_is_found(days, monkeypatch):
-    monkeypatch.setattr("workers.delivery.reconcile.may_send_again", lambda *_: True)
-
-    assert any("workflows on" in fault for seed in FOUND for fault in days.run(seed).faults)
-
-
-def test_one_delivery_that_closes_a_gate_is_found(days, monkeypatch):
-    ...
