@@ -1,4 +1,4 @@
-"""What a seed makes of a day: what the portals are like, what comes in, what goes wrong, and what people do. Data only."""
+"""What a seed makes of a day: what portals are like, what comes in, what goes wrong, what people do. Data only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,17 @@ FILTERED = "<script>"
 """The firewall before each portal lets no request through in which this stands."""
 MISSING = 404
 """The number of a document that does not exist."""
-WEIGHTS = {"hold": 8, "resend": 4, "give_up": 3, "ordered": 4, "found": 5, "fired": 3, "pair": 2, "watched": 3, "slow": 1}
+WEIGHTS = {
+    "hold": 8,
+    "resend": 4,
+    "give_up": 3,
+    "ordered": 4,
+    "found": 5,
+    "fired": 3,
+    "pair": 2,
+    "watched": 3,
+    "slow": 1,
+}
 """The kinds of events, by how many of them come. One or two rules want each (rules.py)."""
 START, ADD, FIRE = "bizproc.workflow.start", "crm.item.add", "crm.automation.trigger"
 METHODS = (None, None, START, START, "batch", ADD, "bizproc.workflow.instances", "bizproc.workflow.template.list")
@@ -46,8 +56,8 @@ class Habits:
     """What one portal is like all day, and how it is configured.
 
     settings: of the pretend portal. options: of its entry in the relay's configuration. offset_s: how far its clock is
-    ahead. is_admin: whether the owner of the webhook may do more than start workflows and use the CRM. largest_batch: so
-    many commands are let through in one request.
+    ahead. is_admin: whether the owner of the webhook may do more than start workflows and use the CRM. largest_batch:
+    so many commands are let through in one request.
     """
 
     settings: Mapping[str, Any]
@@ -147,7 +157,11 @@ def _troubles(chance: random.Random, portal: str) -> Iterator[Happening]:
 def _lost(chance: random.Random) -> dict[str, Any]:
     """Calls are executed, and their answers get lost."""
     kind = chance.choice(["drop_after_start", "cut", "truncated", "not_json", "empty_200", "wrong_encoding"])
-    return {"kind": kind, "share": chance.choice([0.6, 1.0]), "method": chance.choice([START, START, ADD, FIRE, "batch"])}
+    return {
+        "kind": kind,
+        "share": chance.choice([0.6, 1.0]),
+        "method": chance.choice([START, START, ADD, FIRE, "batch"]),
+    }
 
 
 def _fault(chance: random.Random) -> dict[str, Any]:
@@ -173,9 +187,7 @@ def _refusals(chance: random.Random, portal: str) -> Iterator[Happening]:
         yield Happening(at_s + chance.uniform(HOUR / 4, 2 * HOUR), "mend", {"portal": portal, "changed": list(changes)})
 
 
-def _settings(
-    chance: random.Random, portal: str, habits: Habits, troubles: list[Happening]
-) -> Iterator[Happening]:
+def _settings(chance: random.Random, portal: str, habits: Habits, troubles: list[Happening]) -> Iterator[Happening]:
     """`own_id` is changed, on one host after the other."""
     current = habits.options["own_id"]
     for at_s in sorted(_moment(chance, troubles, portal)[0] for _ in range(chance.choice([0, 1, 2, 3]))):

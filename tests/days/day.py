@@ -11,7 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -21,7 +21,7 @@ import pytest
 from relay.core.errors import RelayError
 from relay.core.events import Delivery
 from relay.core.ids import from_ms, to_ms
-from relay.core.lifecycle import FINAL, State
+from relay.core.lifecycle import State
 from relay.operations.configure import load_config
 from relay.operations.ingest import Ingest, Ingested
 from relay.operations.operator_acts import OperatorActs
@@ -48,7 +48,8 @@ from tests.support.valkey import Valkey
 from workers.bitrix24 import client
 from workers.bitrix24.answers import Answer, Fault
 from workers.bitrix24.batch import BATCH
-from workers.bitrix24.bizproc import INSTANCES, TEMPLATES as TEMPLATE_LIST
+from workers.bitrix24.bizproc import INSTANCES
+from workers.bitrix24.bizproc import TEMPLATES as TEMPLATE_LIST
 from workers.delivery import deliver, reconcile, settling, shift
 from workers.maintenance.sweeper import sweep
 from workers.portal import holding, pace

@@ -15,10 +15,11 @@ SOURCE = "site"
 SOURCES = {SOURCE: {"verify": {"kind": "none"}, "limit": {"events": 100_000, "bytes": "100MB"}}}
 WATCHED_TEMPLATE, SLOW_TEMPLATE = 11, 12
 CALLBACK = "RelayCallback"
+LEAD = ["crm", "CCrmDocumentLead", "LEAD"]
 TEMPLATES = [
-    {"id": WATCHED_TEMPLATE, "document_type": ["crm", "CCrmDocumentLead", "LEAD"], "parameters": {"Note": {}, CALLBACK: {}}},
-    {"id": SLOW_TEMPLATE, "document_type": ["crm", "CCrmDocumentLead", "LEAD"], "parameters": {"Note": {}}, "first_leg_s": 20},
-]  # fmt: skip
+    {"id": WATCHED_TEMPLATE, "document_type": LEAD, "parameters": {"Note": {}, CALLBACK: {}}},
+    {"id": SLOW_TEMPLATE, "document_type": LEAD, "parameters": {"Note": {}}, "first_leg_s": 20},
+]
 PHONE = "+79990000001"
 
 

@@ -1,13 +1,15 @@
-"""A day on which everything goes wrong that can: nothing is lost, nothing starts twice, nothing waits behind another."""
+"""A day on which all goes wrong that can: nothing is lost, nothing starts twice, nothing waits behind another."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from tests.days.chances import Chances
 from tests.days.day import Days
+from workers.bitrix24.verdicts import Concern
 
 A_FEW = (1, 2, 3)
 ONCE_FAILED = {
@@ -32,3 +34,18 @@ def test_a_seed_makes_the_same_day_again(days):
 
     assert Chances.of(A_FEW[0]) == Chances.of(A_FEW[0])
     assert (first.calls, first.counted) == (second.calls, second.counted)
+
+
+def test_a_day_finds_calls_that_are_made_again_without_looking(days, monkeypatch):
+    monkeypatch.setattr("workers.delivery.reconcile.may_send_again", lambda *_: True)
+
+    assert any("workflows on" in fault for fault in days.run(1).faults)
+
+
+def test_a_day_finds_a_gate_that_one_delivery_closes(days, monkeypatch):
+    def concluded(_context, judgements, _not_after=None):
+        return [replace(one, concern=Concern.PORTAL) if one.concern is Concern.UNCLEAR else one for one in judgements]
+
+    monkeypatch.setattr("workers.portal.gatekeeper.resolve", concluded)
+
+    assert any("is well, and its gate held" in fault for fault in days.run(7).faults)
