@@ -187,7 +187,7 @@ class Store:
 
     def portal(self, name: str) -> PortalRecord:
         """One portal."""
-        return PortalRecord(self._redis, name)
+        return PortalRecord(self._redis, name, self.record.replicas)
 
     def workers(self) -> list[Worker]:
         """Every worker that is registered."""

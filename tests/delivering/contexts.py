@@ -17,14 +17,16 @@ from relay.core.events import Delivery, Event, Policy
 from relay.core.ids import new_delivery_id, new_event_id, utc_now
 from relay.core.lifecycle import EventState, State
 from relay.queue.jobs import queue_key
+from relay.sandbox.tokens import CLIENT_ID, CLIENT_SECRET, FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN
 from relay.store import Store
 from relay.store.record.record import Entry, Record
 from tests.support.making import write
+from workers.bitrix24 import oauth
 from workers.delivery import shift
 from workers.delivery.deliver import deliver_next
 from workers.delivery.reconcile import reconcile_next
 from workers.portal.context import Context
-from workers.portal.credentials import Address
+from workers.portal.credentials import Address, OAuthApp
 
 SECRET = "sandbox"
 QUEUE = queue_key("main")
@@ -82,6 +84,19 @@ BATCHING = {"rate_per_s": 1000.0, "burst": 1}
 
 def use_webhook(url: str, user: int = 1, secret: str = SECRET, **changes: Any) -> Address:
     return Address(make_portal(**changes), f"{url}/rest/{user}/{secret}/")
+
+
+def use_app(
+    url: str,
+    *,
+    server: str | None = None,
+    secret: str = CLIENT_SECRET,
+    client: str = CLIENT_ID,
+    refresh: str = FIRST_REFRESH_TOKEN,
+) -> Address:
+    endpoint = f"{url}/rest/"
+    first = oauth.Tokens(FIRST_ACCESS_TOKEN, refresh, endpoint, server or url)
+    return Address(make_portal(), endpoint, OAuthApp(client, secret, first))
 
 
 def make_context(record: Record, address: Address, clock: Clock) -> Context:

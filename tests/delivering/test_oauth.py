@@ -11,24 +11,18 @@ import pytest
 from relay.core.lifecycle import State
 from relay.sandbox.portal import Portal as Pretended
 from relay.sandbox.server import SandboxServer
-from relay.sandbox.tokens import CLIENT_ID, CLIENT_SECRET, FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN
+from relay.sandbox.tokens import FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN
 from relay.store.portals.gate import GateState
-from tests.delivering.contexts import add, make_portal, methods, send, use_webhook, work_off
+from tests.delivering.contexts import add, methods, send, use_app, use_webhook, work_off
 from tests.delivering.wire import Wire, answering, respond
 from tests.support.processes import refusing_address
 from workers.bitrix24 import oauth
 from workers.http.exchange import Bounds
 from workers.portal import client as client_module
-from workers.portal.credentials import Address, OAuthApp, may_inherit
+from workers.portal.credentials import may_inherit
 
 KEPT = "relay:tokens:main"
 EXPIRED = {"kind": "expired_token"}
-
-
-def use_app(url, *, server=None, secret=CLIENT_SECRET, client=CLIENT_ID, refresh=FIRST_REFRESH_TOKEN):
-    endpoint = f"{url}/rest/"
-    first = oauth.Tokens(FIRST_ACCESS_TOKEN, refresh, endpoint, server or url)
-    return Address(make_portal(), endpoint, OAuthApp(client, secret, first))
 
 
 @pytest.fixture

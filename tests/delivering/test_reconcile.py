@@ -23,13 +23,15 @@ from tests.delivering.contexts import (
     methods,
     send,
     started_documents,
+    use_app,
     use_webhook,
     work_off,
 )
 from tests.delivering.plans import fire, planned
 from tests.support.making import bring_to, claim_one
 from workers.bitrix24.bizproc import own_id_of
-from workers.delivery.reconcile import LONGEST_WAIT, LOOKS, RESENDS
+from workers.delivery.deliver import deliver_next
+from workers.delivery.reconcile import LONGEST_WAIT, LOOKS, RESENDS, reconcile_next
 from workers.delivery.retry import BUDGET
 from workers.maintenance.sweeper import sweep
 from workers.portal.credentials import Address
@@ -130,6 +132,41 @@ OTHERS = {
     "started_before_the_call": {"saved_at": -6.5},
     "started_long_after_the_call": {"saved_at": 75.0},
 }
+
+
+@pytest.mark.parametrize(("fault", "is_found"), [(LOST, True), (NEVER_RAN, False)], ids=["it_ran", "it_never_ran"])
+def test_with_the_tokens_of_an_application_a_workflow_that_somebody_else_has_started_is_none_of_ours(
+    open_context, sandbox, portal, fault, is_found
+):
+    context = open_context(address=use_app(sandbox.url))
+    begin(portal, started_by=2)
+
+    delivery, _ = look_until_decided(context, lose(context, portal, fault))
+
+    assert delivery.workflow_id != "wf.1"
+    assert (delivery.state is State.STARTED, delivery.state is State.UNCERTAIN) == (is_found, not is_found)
+
+
+def test_who_cannot_be_told_from_others_takes_none_of_the_running_workflows(open_context, sandbox, portal):
+    context = open_context(address=use_app(sandbox.url))
+    portal.add_faults({"kind": "error", "code": "INTERNAL_SERVER_ERROR", "method": "profile", "times": 100})
+    begin(portal, started_by=2)
+
+    delivery, _ = look_until_decided(context, lose(context, portal, NEVER_RAN))
+
+    assert (delivery.state, delivery.workflow_id) == (State.UNCERTAIN, None)
+
+
+@pytest.mark.parametrize("is_doubt", [False, True], ids=["to_be_sent", "to_be_looked_into"])
+def test_nothing_is_taken_in_hand_once_a_person_has_paused_the_portal(context, record, portal, clock, is_doubt):
+    delivery = lose(context, portal) if is_doubt else add(record)
+    seen = context.survey()
+    context.gate.pause_by_person(clock())
+    clock.advance(60)
+
+    assert seen.gate.is_open
+    assert not (reconcile_next(context) if is_doubt else deliver_next(context, seen))
+    assert record.delivery(delivery.id) == delivery
 
 
 @pytest.mark.parametrize("profile", ["a", "b"])

@@ -13,17 +13,18 @@ from relay.store.record.collector import Collector
 from relay.store.record.record import Record
 from relay.store.redis import replicas
 from relay.store.redis.connection import ANSWER_TIMEOUT_S, connect
-from tests.delivering.contexts import Clock, add, started_documents, use_webhook, work_off
+from tests.delivering.contexts import Clock, add, started_documents, use_app, use_webhook, work_off
 from tests.support.making import make_entry
 from tests.support.senders import SEED, dump, website
 from workers.delivery import shift
 from workers.portal.context import Context
+from workers.portal.tokens import TokenStore
 
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch):
     """A replica that does not answer is not waited for long."""
-    monkeypatch.setattr(replicas, "WAIT_MS", 100)
+    monkeypatch.setattr(replicas, "WAIT_MS", 300)
 
 
 @pytest.fixture
@@ -66,6 +67,22 @@ def test_what_no_replica_has_was_never_promised_so_its_loss_is_no_going_back(pai
     assert counted > remembered == promised
     pair.replicas[0].thaw()
     assert store.high_water.compare() == (counted, counted)
+
+
+def test_a_new_pair_of_tokens_is_not_used_before_the_replica_has_it(pair, record, sandbox, monkeypatch):
+    monkeypatch.setattr("workers.portal.tokens.SAVED_WITHIN_S", 0.0)
+    address = use_app(sandbox.url)
+    tokens = TokenStore(Store(record.redis, record.replicas).portal("main"), address.app)
+    pair.replicas[0].freeze()
+
+    with pytest.raises(RecordUnavailableError):
+        tokens.renew(tokens.current())
+    pair.replicas[0].thaw()
+    renewed = tokens.renew(address.app.first).tokens
+
+    assert renewed.access == tokens.current().access != address.app.first.access
+    pair.wait_until_attached()
+    assert pair.replicas[0].redis.hget("relay:tokens:main", "access").decode() == renewed.access
 
 
 def test_a_sender_is_told_to_come_again_while_no_replica_answers(pair, pair_url, make_app, valkey):

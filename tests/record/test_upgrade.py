@@ -172,6 +172,7 @@ def test_every_delivery_of_the_first_layout_stands_where_it_is_found(old, record
 
 def test_what_waited_in_an_older_record_is_sent_in_its_order(old, record, redis):
     upgrade(redis)
+    Gate(redis, "second").resume(NOON)
 
     sent = []
     while claimed := record.claim("second", f"claim-{len(sent)}", LATE):

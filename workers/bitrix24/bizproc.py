@@ -96,11 +96,11 @@ def instances_of(result: Any) -> Iterator[Instance]:
             )
 
 
-def may_be_ours(instance: Instance, call: Call, user_id: str | None, at: datetime) -> bool:
+def may_be_ours(instance: Instance, call: Call, user_id: str, at: datetime) -> bool:
     """Whether this workflow can come from a call made at this time with this credential."""
     if instance.template_id != str(call.template_id) or instance.document_id != call.document_id:
         return False
-    if user_id is not None and instance.started_by != user_id:
+    if instance.started_by != user_id:
         return False
     return instance.started_at is not None and at - CLOCK_SKEW <= instance.started_at <= at + FIRST_LEG
 

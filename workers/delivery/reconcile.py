@@ -8,6 +8,7 @@ nothing, for a workflow that has ended is in no list (docs: api-reference/bizpro
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -38,6 +39,7 @@ LOOKS = 3
 """How often running workflows are looked through before the rule's `on_uncertain` decides."""
 RESENDS = 12
 """How often the portal is asked, or the same id is sent again, while it does not answer clearly."""
+PROFILE = "profile"
 PAGES = 20
 """So many pages of fifty are read, the newest first. A document on which more has begun since is left to a person."""
 NEIGHBOURS = 200
@@ -185,6 +187,9 @@ def _find(case: Case) -> tuple[Instance | None, bool, Answer]:
     Of several, the first that began after the call: a later call on the same document has one of its own.
     """
     context, delivery, start = case.context, case.delivery, 0
+    user_id, told = _user_id(context)
+    if user_id is None:
+        return None, False, told
     free: list[Instance] = []
     others = _own_ids_of_others(case)
     for _ in range(PAGES):
@@ -194,7 +199,7 @@ def _find(case: Case) -> tuple[Instance | None, bool, Answer]:
             if instance.id in others:
                 # It bears the id that we chose for another delivery: the portal honours our ids.
                 context.pace.learn_own_id(context.pace.read(), honoured=True)
-            elif _is_free(case, instance):
+            elif _is_free(case, instance, user_id):
                 free.append(instance)
         following = answer.payload.get("next")
         if not isinstance(following, int) or following <= start:
@@ -211,10 +216,24 @@ def _first_after_call(case: Case, free: list[Instance]) -> Instance | None:
     return min(since, key=lambda one: (since[one] < timedelta(0), abs(since[one])), default=None)
 
 
-def _is_free(case: Case, instance: Instance) -> bool:
+def _user_id(context: Context) -> tuple[str | None, Answer]:
+    """Whose workflows ours are: those of the same template that somebody else has started meanwhile are not.
+
+    A webhook's address tells it; with an application's tokens the portal is asked. None: it has not told; its answer.
+    """
+    known = context.address.user_id
+    if known is not None:
+        return known, Answer(context.clock(), 0)
+    answer = context.client.call(PROFILE, {})
+    found = answer.result.get("ID") if isinstance(answer.result, Mapping) else None
+    context.client.wait()
+    return str(found) if found else None, answer
+
+
+def _is_free(case: Case, instance: Instance, user_id: str) -> bool:
     """Whether it fits, and no other delivery has it."""
     context, delivery = case.context, case.delivery
-    if not bizproc.may_be_ours(instance, delivery.call, context.address.user_id, case.called_at):
+    if not bizproc.may_be_ours(instance, delivery.call, user_id, case.called_at):
         return False
     return context.record.delivery_of_workflow(instance.id) in {None, delivery.id}
 

@@ -10,14 +10,16 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 
+from relay.core.errors import RecordUnavailableError
 from relay.core.telemetry import get_logger
 from relay.store.portals.portal import PortalRecord
 from workers.bitrix24.oauth import Refreshed, RefreshFault, Tokens, refresh
 from workers.portal.credentials import OAuthApp
 
 LEASE = timedelta(seconds=40)
-"""Longer than a refresh can take (workers/bitrix24/oauth.py): connect 5 s, read 20 s."""
+"""Longer than a refresh can take (workers/bitrix24/oauth.py), connect 5 s, read 20 s, and saving what came of it."""
 PATIENCE_S = 45.0
+SAVED_WITHIN_S = 10.0
 POLL_S = 0.1
 
 log = get_logger()
@@ -64,4 +66,16 @@ class TokenStore:
         return answer
 
     def _save(self, tokens: Tokens) -> None:
-        self._kept.keep_tokens({name: getattr(tokens, name) for name in ("access", "refresh", "endpoint")})
+        """Save a pair, patiently: the server has ended the one before, and nobody else knows this one.
+
+        Raises RecordUnavailableError where it is not known to be kept: it is not used then.
+        """
+        deadline = time.monotonic() + SAVED_WITHIN_S
+        pair = {"access": tokens.access, "refresh": tokens.refresh, "endpoint": tokens.endpoint}
+        while True:
+            try:
+                return self._kept.keep_tokens(pair)
+            except RecordUnavailableError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(POLL_S)

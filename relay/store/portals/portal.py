@@ -28,13 +28,15 @@ from relay.store.portals.survey import Survey, survey
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 from relay.store.redis.lease import lease
+from relay.store.redis.replicas import confirm
 
 
 class PortalRecord:
     """One portal on record. Every method raises RecordUnavailableError."""
 
-    def __init__(self, redis: Redis, name: str) -> None:
+    def __init__(self, redis: Redis, name: str, replicas: int = 0) -> None:
         self._redis = redis
+        self._replicas = replicas
         self.name = name
         self.gate = Gate(redis, name)
 
@@ -97,8 +99,10 @@ class PortalRecord:
 
     @guarded
     def keep_tokens(self, fields: Mapping[str, str]) -> None:
-        """Keep a pair."""
+        """Keep a pair: on as many replicas as are waited for. The one before it is worth nothing any more."""
         self._redis.hset(keys.TOKENS + self.name, mapping=dict(fields))  # type: ignore[arg-type] # invariant
+        if self._replicas:
+            confirm(self._redis, self._replicas)
 
     @guarded
     def drift(self) -> list[dict[str, Any]]:

@@ -58,6 +58,9 @@ if before then
   return claimed
 end
 
+-- A person may have paused the portal, or an answer held it, since this worker looked.
+if not is_open(portal) then return {} end
+
 -- How many ms after the others, which have not, one comes that has tried the method in vain: those that did so last come
 -- last, so that each gets its turn.
 local function behind(stepped_at)

@@ -16,10 +16,14 @@ local function wake(portal)
   return 1
 end
 
+local function is_open(portal)
+  local state = redis.call('HGET', KEY.gate .. portal, 'state')
+  return not state or state == 'open'
+end
+
 -- The same, where the portal may be called: while its gate is closed, the clock wakes (wake.lua).
 local function wake_where_open(portal)
-  local state = redis.call('HGET', KEY.gate .. portal, 'state')
-  if not state or state == 'open' then wake(portal) end
+  if is_open(portal) then wake(portal) end
 end
 
 -- The last twentieth of the server's memory finishes what was taken: outcomes, leases, RQ's own keys, a person's login.

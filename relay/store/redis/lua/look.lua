@@ -14,6 +14,7 @@ end
 local taken, turn = string.match(redis.call('GET', KEY.told .. ARGV[4]) or '', '^(%S+) (%d+)$')
 if taken then return redis.call('HGET', KEY.delivery .. taken, 'turn') == turn and row_of(taken) or {} end
 
+if not is_open(ARGV[1]) then return {} end
 local id, key
 repeat
   id = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2], 'LIMIT', 0, 1)[1]
