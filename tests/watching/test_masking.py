@@ -8,7 +8,7 @@ import time
 import pytest
 
 from relay.store.operators.audit_log import read_acts
-from relay.web.presenters.masking import Masking, cover
+from relay.web.presenters.masking import Masking, cover, masking_of
 from tests.support.making import make_entry, write
 from tests.support.senders import dump, website
 
@@ -61,6 +61,18 @@ def test_what_a_step_writes_of_a_person_is_masked_by_its_field_and_by_its_value(
 
     assert "What is found and made first" in text
     assert not [word for word in (f"Callback: {name}", "ivan.petrov", "00-99", "9000000099") if word in text]
+
+
+@pytest.mark.parametrize(
+    ("known", "text", "shown"),
+    [
+        ({"Anna", "Anna Petrova"}, "call Anna Petrova back", "call A••• back"),
+        ({"Petrova", "Anna Petrova", "Anna"}, "Anna Petrova and Anna", "A••• and A•••"),
+        ({"Ivan Petrov", "Petrov Olga"}, "for Ivan Petrov Olga", "for I•••"),
+    ],
+)
+def test_of_values_that_overlap_nothing_is_left_over(known, text, shown):
+    assert masking_of([], known).text(text) == shown
 
 
 def test_nothing_is_masked_once_it_is_revealed():

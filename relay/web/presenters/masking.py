@@ -102,13 +102,26 @@ class Masking:
     def _plain(self, text: str) -> str:
         if text.strip() in self.known:
             return cover(text)
-        for value in self.known:
-            if len(value) >= SHORTEST_KNOWN and value in text:
-                text = text.replace(value, cover(value))
-        text = self._known.sub(cover, text)
+        text = self._known.sub(cover, self._covered(text))
         if "@" in text or "%40" in text:
             text = _EMAIL.sub(_shade_email, text)
         return _PHONE.sub(_shade_phone, text)
+
+    def _covered(self, text: str) -> str:
+        """With the known values masked; those that overlap, such as a first name and a full name, as one."""
+        known = [value for value in self.known if len(value) >= SHORTEST_KNOWN and value in text]
+        spans = sorted(match.span() for value in known for match in re.finditer(re.escape(value), text))
+        merged: list[list[int]] = []
+        for begin, end in spans:
+            if merged and begin < merged[-1][1]:
+                merged[-1][1] = max(end, merged[-1][1])
+            else:
+                merged.append([begin, end])
+        pieces, done = [], 0
+        for begin, end in merged:
+            pieces += [text[done:begin], cover(text[begin:end])]
+            done = end
+        return "".join([*pieces, text[done:]])
 
     def value(self, value: Any, name: str = "") -> Any:
         """JSON with everything personal in it masked."""
