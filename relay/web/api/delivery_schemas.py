@@ -58,7 +58,15 @@ class DeliverySchema(Schema):
     state = fields.String(validate=validate.OneOf([*State]))
     call = fields.Nested(CallSchema)
     workflow_id = fields.String(allow_none=True)
-    reason = fields.String(allow_none=True)
+    reason = fields.String(
+        allow_none=True,
+        metadata={
+            "description": "the portal's code, or a word of ours. Of an uncertain one: not_seen_running, where the list "
+            "of running workflows did not show it (it may have run and ended: look at the document before you settle it); "
+            "not_seen_yet between two looks; not_visible_CODE, where the list is refused. given_up_REASON and "
+            "resent_REASON: what on_uncertain has decided then"
+        },
+    )
     errors = fields.Dict(
         keys=fields.String(),
         values=fields.List(fields.String()),
