@@ -46,6 +46,11 @@ _FIRED_MAYBE = "The portal may have fired the trigger. Look on the document's pa
 _ASKED_IN_VAIN = "The question was not answered. It has changed nothing on the portal; the relay asks again by itself."
 _FIELD = "The portal refuses a field; its words say which one. Mend the rule, then replay with today's rules."
 
+_SCOPE = (
+    "The credential lacks a scope: bizproc for workflows, crm for documents, user_basic for users. Add it on the portal; "
+    "the relay asks again by itself."
+)
+
 BY_CODE: dict[str, str] = {
     "query_limit_exceeded": "Too many requests a second from this address. The relay goes slower by itself.",
     "operating_time": "The time that Bitrix24 grants this method is used up, or nearly. The relay waits by itself.",
@@ -56,8 +61,7 @@ BY_CODE: dict[str, str] = {
     "no_auth_found": _TOKEN,
     "invalid_credentials": "The inbound webhook was deleted, or its secret is wrong. Make a new one, give it to the "
     "workers, then resume the portal.",
-    "insufficient_scope": "The credential lacks a scope: bizproc for workflows, crm for documents, user_basic for "
-    "users. Add it on the portal; the relay asks again by itself.",
+    "insufficient_scope": _SCOPE,
     "authorization_error": "The owner of the credential was dismissed. Make a credential for another administrator.",
     "access_denied": "The owner of the credential may not do this. Use an administrator's credential.",
     "payment_required": _LICENSE,
@@ -132,6 +136,11 @@ BY_CODE: dict[str, str] = {
     "workflowalreadyexists": "A workflow of this id was begun before: it is not begun twice.",
     "error_not_found": "The portal does not find what the call names. Check the rule, then replay.",
     "not_found": "The portal does not find what the call names. Check the rule, then replay.",
+    "bitrix_rest_v3_exception": "The portal refuses the call; its words say what is wrong. Mend the rule, then replay "
+    "with today's rules.",
+    "bitrix_rest_v3_exception_accessdeniedexception": "The owner of the credential may not do this. Use an "
+    "administrator's credential.",
+    "bitrix_rest_v3_exception_insufficientscopeexception": _SCOPE,
     "error_manifest_is_not_available": "The portal refuses the call.",
     "error_batch_method_not_allowed": "The portal takes no such method in a batch; this call was not executed, and is "
     "sent in a request of its own.",
@@ -189,7 +198,7 @@ IN_DOUBT: dict[str, str] = {
 } | {"not_found": _NOT_SEEN, "not_found_yet": _NOT_SEEN_YET, NOT_VISIBLE: _UNSEEN, "": _LATER}  # fmt: skip
 """Reasons of an uncertain delivery. Under the empty one: all others, which speak of a later call or of a question.
 
-Up to 2026-09 what is `not_seen_running` was written as `not_found`, which is an answer of a portal to a step, too.
+Earlier versions wrote `not_found` for `not_seen_running`; that is an answer of a portal to a step, too.
 """
 
 BY_POLICY: dict[str, str] = {GIVEN_UP: _GIVEN_UP, RESENT: _RESENT}

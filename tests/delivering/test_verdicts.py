@@ -89,6 +89,8 @@ CODES = {
 }
 """The codes that the pretend portal knows, with its own words and statuses."""
 
+V3 = "BITRIX_REST_V3_EXCEPTION_"
+
 ANSWERS: list[tuple[str, int, str, str]] = [
     # Statuses that only a vendor's SDK has seen.
     ("PORTAL_DELETED", 410, "Portal was deleted", HELD),
@@ -134,6 +136,10 @@ ANSWERS: list[tuple[str, int, str, str]] = [
     ("ACCESS_DENIED", 403, "Доступ запрещен", REFUSED),
     ("BRAND_NEW", 429, "Something else", SLOWED),
     ("0", 400, "Something else", AMBIGUOUS),
+    # Of REST 3.0 in the form of the older one.
+    (f"{V3}VALIDATION_REQUESTVALIDATIONEXCEPTION", 400, "Error validating request object", PERMANENT),
+    (f"{V3}INSUFFICIENTSCOPEEXCEPTION", 403, "", METHOD),
+    (f"{V3}BRANDNEWEXCEPTION", 500, "", AMBIGUOUS),
 ]
 
 SPOILED = {
@@ -154,7 +160,29 @@ SPOILED = {
 }
 """The pretend portal's other faults."""
 
+NESTED = [
+    ("VALIDATION_REQUESTVALIDATIONEXCEPTION", 400, PERMANENT),
+    ("INVALIDJSONEXCEPTION", 400, PERMANENT),
+    ("UNKNOWNDTOPROPERTYEXCEPTION", 400, PERMANENT),
+    ("ENTITYNOTFOUNDEXCEPTION", 400, PERMANENT),
+    ("BRANDNEWEXCEPTION", 400, PERMANENT),
+    ("IDEMPOTENCYKEYREUSEDEXCEPTION", 422, PERMANENT),
+    ("ACCESSDENIEDEXCEPTION", 403, PERMANENT),
+    ("INSUFFICIENTSCOPEEXCEPTION", 403, METHOD),
+    ("BRANDNEWEXCEPTION", 403, UNCLEAR),
+    ("BRANDNEWEXCEPTION", 404, UNCLEAR),
+    ("BRANDNEWEXCEPTION", 500, AMBIGUOUS),
+    ("BRANDNEWEXCEPTION", 200, AMBIGUOUS),
+]
+"""Errors of REST 3.0, whose `error` is a map: what the docs name (api-reference/rest-v3.md), and what nobody has named."""
+
 BODIES: list[tuple[str, bytes, str]] = [
+    *(
+        (f"nested_{status}_{code}", respond({"error": {"code": V3 + code, "message": "No"}}, status), means)
+        for code, status, means in NESTED
+    ),
+    ("a_map_without_a_code", respond({"error": {"message": "No"}}, 400), AMBIGUOUS),
+    ("a_map_whose_code_is_a_map", respond({"error": {"code": {}}}, 400), AMBIGUOUS),
     ("no_result_and_no_error", respond({"time": {}}), AMBIGUOUS),
     ("a_result_that_is_no_id", respond({"result": True}), AMBIGUOUS),
     ("an_empty_id", respond({"result": ""}), AMBIGUOUS),
