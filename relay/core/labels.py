@@ -27,6 +27,7 @@ REASONS: dict[str, str] = {
     "made_unknown": "may have been made",
     "fired_unknown": "may have been fired",
     "nothing_found": "nothing found",
+    "filter_ignored": "field passed over",
     "several_found": "several found",
     "document_missing": "no document to run on",
     "triggered": "trigger fired",

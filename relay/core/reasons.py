@@ -95,6 +95,9 @@ BY_CODE: dict[str, str] = {
     "find_unanswered": _ASKED_IN_VAIN,
     "made_unknown": _MADE_MAYBE,
     "fired_unknown": _FIRED_MAYBE,
+    "filter_ignored": "The portal has passed over a field by which the rule looks for users, so whom it named is somebody "
+    "else: the credential has only the scope user_brief, or there is no such field. Give the credential the scope "
+    "user_basic, then replay the delivery.",
     "nothing_found": "The portal does not know what the rule looks for, and the rule says to stop then. When it is "
     "there, replay the delivery.",
     "several_found": "The portal knows several of what the rule looks for, and the rule says to stop then. When only "
@@ -188,6 +191,9 @@ OF_PORTAL: dict[str, str] = {
 }
 """Where the same code is of the whole portal, and not of one call."""
 
+OF_REFUSAL: dict[str, str] = {"error_core": _DOCUMENT}
+"""Where the same code has refused a call for certain: the portal's engine threw before it began."""
+
 IN_DOUBT: dict[str, str] = {
     code: BY_CODE[code]
     for code in (
@@ -220,6 +226,8 @@ def explain(code: str | None, verdict: Verdict | None = None) -> str | None:
     word = (code or "").casefold().rstrip("!").replace(" ", "_")
     if verdict is Verdict.HELD and word in OF_PORTAL:
         return OF_PORTAL[word]
+    if verdict is Verdict.REJECTED and word in OF_REFUSAL:
+        return OF_REFUSAL[word]
     if policy := next((one for one in BY_POLICY if word.startswith(one)), None):
         return BY_POLICY[policy]
     return BY_CODE.get(word) or (BY_VERDICT[verdict] if verdict else None)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from relay.core.lifecycle import State, Verdict
+from relay.core.reasons import explain_attempt
 from relay.sandbox.answers import CRM_ERRORS, KNOWN_ERRORS
 from relay.store.portals.gate import GateState
 from tests.delivering.contexts import add, alerts, send, use_webhook
@@ -124,6 +125,7 @@ ANSWERS: list[tuple[str, int, str, str]] = [
     ("", 400, "Mysql query error: (1062) Duplicate entry '66e81a64.5' for key 'PRIMARY'", AMBIGUOUS),
     ("", 400, "", AMBIGUOUS),
     ("ERROR_CORE", 400, "Element was not found.", AMBIGUOUS),
+    ("ERROR_CORE", 400, "Module name ''crm'' is not correct", PERMANENT),
     ("ERROR_CORE", 500, "SQL query error!", AMBIGUOUS),
     ("ERROR_MANIFEST_IS_NOT_AVAILABLE", 404, "Not available", PERMANENT),
     # What nobody has written down: the status proves that nothing ran, or nothing is proven.
@@ -363,6 +365,17 @@ def test_a_script_is_refused_by_newer_servers_in_the_portals_language(open_conte
     if meaning:
         assert has_come_to(context, delivery, meaning)
         assert not delivery.attempts[0].description.isascii()
+
+
+def test_a_module_in_quotes_is_refused_in_words_and_is_no_doubt(open_context, portal):
+    context = open_context(rate_per_s=1000.0, burst=100)
+
+    delivery = send(context, add(context.record, document=("'crm'", "CCrmDocumentLead", "LEAD_1")))
+
+    assert (delivery.state, delivery.reason) == (State.DEAD, "wrong_document_id")
+    assert "may have" not in explain_attempt(delivery.attempts[-1], None)
+    assert "document_id" in explain_attempt(delivery.attempts[-1], None)
+    assert portal.started() == []
 
 
 def test_every_code_of_the_pretend_portal_has_its_row():

@@ -114,10 +114,15 @@ def test_the_others_have_no_originator_and_quotes_no_external_code_either(client
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ({"filter": {"=tilte": 1}}, "Invalid filter: field 'TILTE' is not allowed in filter"),
-        ({"filter": {"%ufCrmNope": 1}}, "Invalid filter: field 'UF_CRM_NOPE' is not allowed in filter"),
+        ({"filter": {"=tilte": 1}}, "Invalid filter: field '=TILTE' is not allowed in filter"),
+        ({"filter": {"%ufCrmNope": 1}}, "Invalid filter: field '%UF_CRM_NOPE' is not allowed in filter"),
         ({"filter": {"fm": "x"}}, "Invalid filter: field 'FM' is not allowed in filter"),
-        ({"filter": {"0": {"=tilte": 1}}}, "Invalid filter: field 'TILTE' is not allowed in filter"),
+        ({"filter": {"0": {"=tilte": 1}}}, "Invalid filter: field '=TILTE' is not allowed in filter"),
+        ({"filter": {"%title": ["a"]}}, "Invalid filter: field '%TITLE' has invalid value"),
+        ({"filter": {"!title": ["a", "b"]}}, "Invalid filter: field '!TITLE' has invalid value"),
+        ({"filter": {">=id": {"from": 1}}}, "Invalid filter: field 'FROM' is not allowed in filter"),
+        ({"filter": {">id": []}}, "Invalid filter: field '>ID' has invalid value"),
+        ({"filter": {"0": {"<id": [1]}}}, "Invalid filter: field '<ID' has invalid value"),
         ({"order": {"tilte": "ASC"}}, "Invalid order: field 'TILTE' is not allowed in order"),
         ({"order": {"contactIds": "ASC"}}, "Invalid order: field 'CONTACT_IDS' is not allowed in order"),
         (
@@ -126,7 +131,7 @@ def test_the_others_have_no_originator_and_quotes_no_external_code_either(client
         ),
     ],
 )
-def test_an_unknown_field_is_refused_aloud(client, parameters, words):
+def test_an_unknown_field_or_an_unusable_value_is_refused_aloud(client, parameters, words):
     response = client.call("crm.item.list", {"entityTypeId": 1, **parameters})
 
     assert response.status_code == 400

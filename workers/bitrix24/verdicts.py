@@ -57,7 +57,7 @@ class Concern(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Row:
     """One line of the table. None: any. Codes compare without case, and one that ends in `*`, as descriptions do, by
-    how it begins. A code with a status decides with that status alone.
+    how it begins. A code with a status decides with that status alone. word: the reason, where the code is none.
     """
 
     code: str | None
@@ -66,6 +66,7 @@ class Row:
     verdict: Verdict
     concern: Concern = Concern.CALL
     remedy: Remedy = Remedy.NONE
+    word: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,7 @@ TABLE: tuple[Row, ...] = (
     Row("", None, "Wrong DOCUMENT_ID!", REJECTED),
     Row("", None, "Incorrect document type!", REJECTED),
     Row("", None, "Template type and DOCUMENT_ID mismatch!", REJECTED),
+    Row("ERROR_CORE", None, "Module name '", REJECTED, word="wrong_document_id"),  # main/lib/loader.php
     Row("", None, "WorkflowAlreadyExists", AMBIGUOUS, remedy=Remedy.OWN_ID_EXISTS),
     Row("", None, None, AMBIGUOUS),
     Row("ERROR_ARGUMENT", None, None, REJECTED),
@@ -216,6 +218,8 @@ def _judge_fault(fault: Fault) -> Judgement:
 
 
 def _reason(row: Row, answer: Answer) -> str:
+    if row.word:
+        return row.word
     if row.code:
         return row.code.lower().replace(" ", "_").rstrip("_*")
     if row.code == "":
