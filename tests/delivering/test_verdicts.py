@@ -176,7 +176,7 @@ NESTED = [
     ("BRANDNEWEXCEPTION", 500, AMBIGUOUS),
     ("BRANDNEWEXCEPTION", 200, AMBIGUOUS),
 ]
-"""Errors of REST 3.0, whose `error` is a map: what the docs name (api-reference/rest-v3.md), and what nobody has named."""
+"""Errors of REST 3.0, whose `error` is a map: what the docs name (api-reference/rest-v3.md), and what nobody does."""
 
 BODIES: list[tuple[str, bytes, str]] = [
     *(
