@@ -33,7 +33,7 @@ _OPERATORS_OF_LISTS = ("@", "!@", "!=", "=", "")
 
 
 def list_items(portal: Portal, call: RestCall) -> Result:
-    """`crm.item.list`: fifty a page. With `start: -1` nothing is counted, and neither total nor next are there."""
+    """`crm.item.list`: fifty a page, of the items that the caller may read: the others are not there. With `start: -1` nothing is counted, and neither total nor next are there."""
     entity = find_type(whole(call, "entityTypeId"), portal.settings)
     fields = fields_of(entity, portal.settings)
     found = _sorted(_found(portal, call, entity, fields), call, fields)
@@ -47,6 +47,8 @@ def get_item(portal: Portal, call: RestCall) -> Result:
     item = portal.items.find(entity, whole(call, "id"))
     if item is None:
         raise RestError("NOT_FOUND", "Element not found")
+    if not _may_read(portal, call, item):
+        raise RestError("ACCESS_DENIED", "You do not have permission to view this item", 400)
     return Result({"item": show_item(item)})
 
 
@@ -90,7 +92,12 @@ def _found(portal: Portal, call: RestCall, entity: EntityType, fields: Mapping[s
     def look(item: Item) -> Look:
         return lambda written: comparable(fields[name := name_in(fields, written)], item.values[name])
 
-    return [item for item in portal.items.of_type(entity) if holds(look(item))]
+    return [item for item in portal.items.of_type(entity) if holds(look(item)) and _may_read(portal, call, item)]
+
+
+def _may_read(portal: Portal, call: RestCall, item: Item) -> bool:
+    user, right = call.caller.user, portal.settings.crm_reads
+    return user.is_admin or right == "all" or (right == "own" and item.values["assignedById"] == user.id)
 
 
 def _refuse_unusable(wanted: Mapping[str, object], names: Collection[str]) -> None:

@@ -1,7 +1,7 @@
 """user.get: who there is.
 
-Facts: user/user-get.md and user/user-scope.md (docs), rest/lib/api/user.php (source). A field that does not exist, or is
-not for this scope, is passed over in a filter, and left out of an answer: nothing says so. May not change anybody.
+Facts: user/user-get.md and user/user-scope.md (docs), rest/lib/api/user.php (source). A field that does not exist, or
+is not for this scope, is passed over in a filter, and left out of an answer: nothing says so. May not change anybody.
 """
 
 from __future__ import annotations

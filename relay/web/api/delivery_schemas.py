@@ -61,10 +61,10 @@ class DeliverySchema(Schema):
     reason = fields.String(
         allow_none=True,
         metadata={
-            "description": "the portal's code, or a word of ours. Of an uncertain one: not_seen_running, where the list "
-            "of running workflows did not show it (it may have run and ended: look at the document, then settle it); "
-            "not_seen_yet between two looks; not_visible_CODE, where the list is refused. given_up_REASON and "
-            "resent_REASON: what on_uncertain has decided then"
+            "description": "the portal's code, or a word of ours. not_seen_running, of an uncertain one: the list of "
+            "running workflows did not show it; it may have run and ended, so look at the document, then settle it. "
+            "not_seen_yet: between two looks. not_visible_CODE: the list is refused. given_up_REASON, resent_REASON: "
+            "what on_uncertain has decided then"
         },
     )
     errors = fields.Dict(
