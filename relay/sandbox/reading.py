@@ -26,8 +26,8 @@ class Incoming:
 
     method: lower case without suffix; "" where the address has no sensible form.
     webhook: (user, secret) from the address. token: from the header or the parameters.
-    client: the caller's network address. is_private: came by https, or over loopback. wants_xml: the method's name ended
-        in .xml.
+    client: the caller's network address. is_private: came by https, or over loopback.
+    wants_xml: the method's name ended in .xml.
     """
 
     method: str
