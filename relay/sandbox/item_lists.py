@@ -1,8 +1,8 @@
 """Reading items: crm.item.list, crm.item.get, crm.item.fields, crm.type.list and crm.settings.mode.get.
 
 Facts: crm/universal/*.md, user-defined-object-types/crm-type-list.md, crm-settings-mode-get.md (docs), listAction and
-getAction in crm/lib/controller/item.php, crm/lib/controller/validator/filter.php (source). Unlike the older lists, these
-refuse a field that they do not know, and a list of values under an operator that takes one value.
+getAction in crm/lib/controller/item.php, crm/lib/controller/validator/filter.php (source). Unlike the older lists,
+these refuse a field that they do not know, and a list of values under an operator that takes one value.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ _OPERATORS_OF_LISTS = ("@", "!@", "!=", "=", "")
 
 
 def list_items(portal: Portal, call: RestCall) -> Result:
-    """`crm.item.list`: fifty a page, of the items that the caller may read: the others are not there. With `start: -1` nothing is counted, and neither total nor next are there."""
+    """`crm.item.list`: fifty a page; items that the caller may not read are not there.
+
+    With `start: -1` nothing is counted, and neither total nor next are there.
+    """
     entity = find_type(whole(call, "entityTypeId"), portal.settings)
     fields = fields_of(entity, portal.settings)
     found = _sorted(_found(portal, call, entity, fields), call, fields)
