@@ -95,9 +95,9 @@ BY_CODE: dict[str, str] = {
     "find_unanswered": _ASKED_IN_VAIN,
     "made_unknown": _MADE_MAYBE,
     "fired_unknown": _FIRED_MAYBE,
-    "filter_ignored": "The portal has passed over a field by which the rule looks for users, so whom it named is somebody "
-    "else: the credential has only the scope user_brief, or there is no such field. Give the credential the scope "
-    "user_basic, then replay the delivery.",
+    "filter_ignored": "The portal has passed over a field by which the rule looks for users, so whom it named is "
+    "somebody else: the credential has only the scope user_brief, or there is no such field. Give the credential "
+    "the scope user_basic, then replay the delivery.",
     "nothing_found": "The portal does not know what the rule looks for, and the rule says to stop then. When it is "
     "there, replay the delivery.",
     "several_found": "The portal knows several of what the rule looks for, and the rule says to stop then. When only "

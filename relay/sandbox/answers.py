@@ -155,8 +155,9 @@ def json_reply(status: int, answer: object, code: str | None = None) -> Reply:
 
 
 def as_xml(reply: Reply) -> Reply:
-    """The same answer in XML (settings/how-to-call-rest-api/general-principles.md). How the members of a list are called
-    there is not documented: here `item`.
+    """The same answer in XML (settings/how-to-call-rest-api/general-principles.md).
+
+    How the members of a list are called there is not documented: here `item`.
     """
     root = ET.Element("response")
     _write_into(root, json.loads(reply.body))

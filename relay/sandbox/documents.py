@@ -71,9 +71,10 @@ def find_document(document_id: object, missing: Collection[int]) -> Document:
     """The document of a DOCUMENT_ID as sent.
 
     missing: numbers of documents that do not exist.
-    Raises RestError, ERROR_CORE where the module's name has other signs than letters, else with an empty code: "Wrong DOCUMENT_ID!" where the triple is unusable or a list element or file
-    does not exist, "Incorrect document type!" where a CRM item does not exist (its lazy value object is truthy, so
-    only the type lookup notices; crm/lib/integration/bizproc/document/valuecollection/base.php).
+    Raises RestError: ERROR_CORE where the module's name has other signs than letters; else with an empty code, "Wrong
+    DOCUMENT_ID!" where the triple is unusable or a list element or file does not exist, "Incorrect document type!"
+    where a CRM item does not exist (its lazy value object is truthy, so only the type lookup notices;
+    crm/lib/integration/bizproc/document/valuecollection/base.php).
     """
     module, entity, element = _parse_triple(document_id)
     kind = (module, entity)
