@@ -47,8 +47,8 @@ _ASKED_IN_VAIN = "The question was not answered. It has changed nothing on the p
 _FIELD = "The portal refuses a field; its words say which one. Mend the rule, then replay with today's rules."
 
 _SCOPE = (
-    "The credential lacks a scope: bizproc for workflows, crm for documents, user_basic for users. Add it on the portal; "
-    "the relay asks again by itself."
+    "The credential lacks a scope: bizproc for workflows, crm for documents, user_basic for users. Add it on the "
+    "portal; the relay asks again by itself."
 )
 
 BY_CODE: dict[str, str] = {
