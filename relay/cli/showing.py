@@ -10,7 +10,7 @@ from relay.cli.terminal import BAD, CALM, Line, styled
 from relay.core.events import Attempt, Delivery, Event
 from relay.core.labels import name_of_reason
 from relay.core.lifecycle import State
-from relay.core.reasons import explain, explain_attempt
+from relay.core.reasons import explain_attempt, explain_reason
 from relay.store.record.search import Row
 
 NAMES = 12
@@ -58,7 +58,7 @@ def _event(event: Event) -> Iterator[Line]:
         yield _named("again", f"{event.duplicates} time{'s' if event.duplicates > 1 else ''}")
     if event.reason:
         yield _named("reason", name_of_reason(event.reason))
-        yield from _advice(explain(event.reason))
+        yield from _advice(explain_reason(event.state, event.reason))
     yield from _errors(event.errors)
 
 
@@ -70,7 +70,7 @@ def _delivery(delivery: Delivery) -> Iterator[Line]:
     ]  # fmt: skip
     if delivery.reason:
         yield _named("reason", name_of_reason(delivery.reason))
-        yield from _advice(explain(delivery.reason))
+        yield from _advice(explain_reason(delivery.state, delivery.reason))
     if delivery.errors:
         yield from _errors(delivery.errors)
         return

@@ -7,6 +7,13 @@ from __future__ import annotations
 
 import re
 
+from relay.core.phrases import Phrase, phrase, verbatim
+
+GIVEN_UP = "given_up_"
+RESENT = "resent_"
+NOT_VISIBLE = "not_visible_"
+"""How a reason begins that holds another: what was decided of a doubt, and why running workflows were not shown."""
+
 REASONS: dict[str, str] = {
     "timed_out": "no answer in time",
     "cut": "connection broke",
@@ -20,9 +27,14 @@ REASONS: dict[str, str] = {
     "made_unknown": "may have been made",
     "fired_unknown": "may have been fired",
     "nothing_found": "nothing found",
+    "filter_ignored": "field passed over",
     "several_found": "several found",
     "document_missing": "no document to run on",
     "triggered": "trigger fired",
+    "not_seen_running": "not seen among running workflows",
+    "not_seen_yet": "not seen so far",
+    "not_found_yet": "not seen so far",
+    "found_running": "found among running workflows",
     "budget_spent": "every attempt failed",
     "resends_spent": "sent again too often",
     "settled_by_person": "decided by a person",
@@ -73,12 +85,18 @@ ALERTS: dict[str, str] = {
 _HTTP = re.compile(r"http_(\d{3})")
 
 
-def name_of_reason(reason: str | None) -> str:
+def name_of_reason(reason: str | None) -> Phrase:
     """A reason in a few words; a portal's code, or a text, as it is."""
     word = reason or ""
     if match := _HTTP.fullmatch(word):
-        return f"HTTP {match[1]}"
-    return REASONS.get(word, word)
+        return verbatim(f"HTTP {match[1]}")
+    if word.startswith(GIVEN_UP):
+        return phrase("given up: %(why)s", why=name_of_reason(word.removeprefix(GIVEN_UP)))
+    if word.startswith(RESENT):
+        return phrase("sent again: %(why)s", why=name_of_reason(word.removeprefix(RESENT)))
+    if word.startswith(NOT_VISIBLE):
+        return phrase("running workflows are not shown: %(why)s", why=name_of_reason(word.removeprefix(NOT_VISIBLE)))
+    return phrase(REASONS[word]) if word in REASONS else verbatim(word)
 
 
 def name_of_alert(kind: str) -> str:

@@ -6,7 +6,8 @@ What an answer means for the machine is decided elsewhere (workers/bitrix24/verd
 from __future__ import annotations
 
 from relay.core.events import Attempt
-from relay.core.lifecycle import Verdict
+from relay.core.labels import GIVEN_UP, NOT_VISIBLE, RESENT, name_of_reason
+from relay.core.lifecycle import EventState, State, Verdict
 from relay.core.phrases import phrase
 from relay.core.plan import StepKind
 
@@ -17,12 +18,38 @@ _APPLICATION = (
 _MOVED = "The portal has another address, and the relay may not follow it there. Give its new address to the workers."
 _LICENSE = "The portal's plan or subscription does not allow this. Mend it on the portal, then resume it here."
 _MAYBE = "The portal may have started the workflow. Look on the document's page in Bitrix24, then settle the delivery."
+_NOT_SEEN = (
+    "The portal's list of running workflows did not show it: it was never started, or it may have run and ended. Sent "
+    "again, it may start twice. Look on the document's page in Bitrix24, then settle the delivery."
+)
+_NOT_SEEN_YET = "The portal's list of running workflows has not shown it so far. The relay looks again by itself."
+_UNSEEN = (
+    "The owner of the credential may not see running workflows, so the relay cannot find out whether it has started. "
+    "Look on the document's page in Bitrix24, then settle the delivery."
+)
+_LATER = (
+    "This came after the call whose answer was lost, and says nothing of that call: it may have been executed. Look on "
+    "the document's page in Bitrix24, then settle the delivery."
+)
+_GIVEN_UP = (
+    "Its answer was lost, the relay could not find out what became of it, and its rule gives up then. It may have "
+    "started all the same: look on the document's page before you replay it."
+)
+_RESENT = (
+    "Its answer was lost, the relay could not find out what became of it, and its rule has it sent again: it may start "
+    "twice."
+)
 _ARGUMENT = "The portal refuses a value of the call. Mend the rule, then replay with today's rules."
 _DOCUMENT = "Bitrix24 has no such document: it was deleted, or its id is of another kind. Check the rule's document_id."
 _MADE_MAYBE = "The document may have been made. The relay looks for it by its own id before it makes another."
 _FIRED_MAYBE = "The portal may have fired the trigger. Look on the document's page there, then settle the delivery."
 _ASKED_IN_VAIN = "The question was not answered. It has changed nothing on the portal; the relay asks again by itself."
 _FIELD = "The portal refuses a field; its words say which one. Mend the rule, then replay with today's rules."
+
+_SCOPE = (
+    "The credential lacks a scope: bizproc for workflows, crm for documents, user_basic for users. Add it on the "
+    "portal; the relay asks again by itself."
+)
 
 BY_CODE: dict[str, str] = {
     "query_limit_exceeded": "Too many requests a second from this address. The relay goes slower by itself.",
@@ -34,8 +61,7 @@ BY_CODE: dict[str, str] = {
     "no_auth_found": _TOKEN,
     "invalid_credentials": "The inbound webhook was deleted, or its secret is wrong. Make a new one, give it to the "
     "workers, then resume the portal.",
-    "insufficient_scope": "The credential lacks a scope: bizproc for workflows, crm for documents, user_basic for "
-    "users. Add it on the portal; the relay asks again by itself.",
+    "insufficient_scope": _SCOPE,
     "authorization_error": "The owner of the credential was dismissed. Make a credential for another administrator.",
     "access_denied": "The owner of the credential may not do this. Use an administrator's credential.",
     "payment_required": _LICENSE,
@@ -69,6 +95,9 @@ BY_CODE: dict[str, str] = {
     "find_unanswered": _ASKED_IN_VAIN,
     "made_unknown": _MADE_MAYBE,
     "fired_unknown": _FIRED_MAYBE,
+    "filter_ignored": "The portal has passed over a field by which the rule looks for users, so whom it named is "
+    "somebody else: the credential has only the scope user_brief, or there is no such field. Give the credential "
+    "the scope user_basic, then replay the delivery.",
     "nothing_found": "The portal does not know what the rule looks for, and the rule says to stop then. When it is "
     "there, replay the delivery.",
     "several_found": "The portal knows several of what the rule looks for, and the rule says to stop then. When only "
@@ -86,6 +115,8 @@ BY_CODE: dict[str, str] = {
     "target_is_not_set": _DOCUMENT,
     "incorrect_target_format": _DOCUMENT,
     "target_is_not_found": _DOCUMENT,
+    "not_seen_running": _NOT_SEEN,
+    "not_seen_yet": _NOT_SEEN_YET,
     "budget_spent": "Every attempt has failed, over about a day. When the portal answers again, replay the delivery.",
     "resends_spent": "It was sent as often as any call is tried, 12 times, and no answer came: it may have started as "
     "often. Look on the document's page in Bitrix24, then settle the delivery.",
@@ -108,6 +139,11 @@ BY_CODE: dict[str, str] = {
     "workflowalreadyexists": "A workflow of this id was begun before: it is not begun twice.",
     "error_not_found": "The portal does not find what the call names. Check the rule, then replay.",
     "not_found": "The portal does not find what the call names. Check the rule, then replay.",
+    "bitrix_rest_v3_exception": "The portal refuses the call; its words say what is wrong. Mend the rule, then replay "
+    "with today's rules.",
+    "bitrix_rest_v3_exception_accessdeniedexception": "The owner of the credential may not do this. Use an "
+    "administrator's credential.",
+    "bitrix_rest_v3_exception_insufficientscopeexception": _SCOPE,
     "error_manifest_is_not_available": "The portal refuses the call.",
     "error_batch_method_not_allowed": "The portal takes no such method in a batch; this call was not executed, and is "
     "sent in a request of its own.",
@@ -155,6 +191,25 @@ OF_PORTAL: dict[str, str] = {
 }
 """Where the same code is of the whole portal, and not of one call."""
 
+OF_REFUSAL: dict[str, str] = {"error_core": _DOCUMENT}
+"""Where the same code has refused a call for certain: the portal's engine threw before it began."""
+
+IN_DOUBT: dict[str, str] = {
+    code: BY_CODE[code]
+    for code in (
+        "engine_error", "error_core", "internal_server_error", "timed_out", "cut", "unreadable", "unknown_answer",
+        "went_back", "worker_died", "fired_unknown", "not_seen_running", "not_seen_yet", "resends_spent",
+        "too_many_running", "workflow_of_another", "error_unexpected_answer", "wrong_encoding",
+    )
+} | {"not_found": _NOT_SEEN, "not_found_yet": _NOT_SEEN_YET, NOT_VISIBLE: _UNSEEN, "": _LATER}  # fmt: skip
+"""Reasons of an uncertain delivery. Under the empty one: all others, which speak of a later call or of a question.
+
+Earlier versions wrote `not_found` for `not_seen_running`; that is an answer of a portal to a step, too.
+"""
+
+BY_POLICY: dict[str, str] = {GIVEN_UP: _GIVEN_UP, RESENT: _RESENT}
+"""What a rule's `on_uncertain` has decided: how such a reason begins."""
+
 BY_VERDICT: dict[Verdict, str] = {
     Verdict.STARTED: "The portal has started the workflow.",
     Verdict.DONE: "The portal has answered; the next step follows.",
@@ -171,7 +226,20 @@ def explain(code: str | None, verdict: Verdict | None = None) -> str | None:
     word = (code or "").casefold().rstrip("!").replace(" ", "_")
     if verdict is Verdict.HELD and word in OF_PORTAL:
         return OF_PORTAL[word]
+    if verdict is Verdict.REJECTED and word in OF_REFUSAL:
+        return OF_REFUSAL[word]
+    if policy := next((one for one in BY_POLICY if word.startswith(one)), None):
+        return BY_POLICY[policy]
     return BY_CODE.get(word) or (BY_VERDICT[verdict] if verdict else None)
+
+
+def explain_reason(state: State | EventState, reason: str | None) -> str | None:
+    """What the reason of a delivery or an event in this state means, and what helps; None where there is nothing to
+    say.
+    """
+    if reason and state is State.UNCERTAIN:
+        return IN_DOUBT.get(NOT_VISIBLE if reason.startswith(NOT_VISIBLE) else reason) or IN_DOUBT[""]
+    return explain(reason)
 
 
 def explain_attempt(attempt: Attempt, kind: StepKind | None) -> str | None:
@@ -191,7 +259,10 @@ def alert_words(kind: str, subject: str) -> str:
         case "portal_held":
             return explain(subject, Verdict.HELD) or subject
         case "uncertain":
-            return phrase("%(what)s is left to a person", what=subject)
+            delivery, _, reason = subject.partition(" ")
+            if not reason:
+                return phrase("%(what)s is left to a person", what=delivery)
+            return phrase("%(what)s is left to a person: %(why)s", what=delivery, why=name_of_reason(reason))
         case "method_held":
             method, _, reason = subject.partition(": ")
             return f"{method} is refused: {explain(reason) or reason}"

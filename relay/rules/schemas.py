@@ -178,6 +178,10 @@ def _typed_constants(spec: dict[str, Any]) -> tuple[dict[str, Any], dict[str, li
     return constants, wrong
 
 
+MODULE = re.compile(r"(\w|[.]|\{\w+\})+", re.ASCII)
+"""A module of Bitrix24, or a template of one: of any other text its engine throws (main/lib/loader.php)."""
+
+
 class _Document(Wanted):
     """A short form, or the full triple: (form or None, its members)."""
 
@@ -185,7 +189,10 @@ class _Document(Wanted):
 
     def read(self, value: Any) -> tuple[str | None, Sequence[Any]]:
         if isinstance(value, list):
-            return None, _members(value, 3)
+            triple = _members(value, 3)
+            if not MODULE.fullmatch(triple[0]):
+                raise ValidationError({0: ["expected a module such as crm: a word, without quotes"]})
+            return None, triple
         if not isinstance(value, dict) or len(value) != 1:
             raise ValueError
         form, inner = next(iter(value.items()))

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
+from xml.etree import ElementTree as ET
+
+from relay.sandbox import php
 
 StatusColumn = Literal["source", "docs"]
 Connection = Literal["keep", "reset", "truncate"]
 
 JSON_TYPE = "application/json; charset=utf-8"
+XML_TYPE = "text/xml; charset=utf-8"
 HTML_TYPE = "text/html; charset=utf-8"
 
 
@@ -148,6 +152,27 @@ class Reply:
 def json_reply(status: int, answer: object, code: str | None = None) -> Reply:
     """A JSON answer as the portal writes it."""
     return Reply(status, json.dumps(answer, ensure_ascii=False).encode(), code=code)
+
+
+def as_xml(reply: Reply) -> Reply:
+    """The same answer in XML (settings/how-to-call-rest-api/general-principles.md).
+
+    How the members of a list are called there is not documented: here `item`.
+    """
+    root = ET.Element("response")
+    _write_into(root, json.loads(reply.body))
+    return replace(reply, body=ET.tostring(root, "utf-8", xml_declaration=True), content_type=XML_TYPE)
+
+
+def _write_into(element: ET.Element, value: object) -> None:
+    if isinstance(value, dict):
+        for name, member in value.items():
+            _write_into(ET.SubElement(element, name), member)
+    elif isinstance(value, list):
+        for member in value:
+            _write_into(ET.SubElement(element, "item"), member)
+    elif value is not None:
+        element.text = php.to_string(value)
 
 
 def error_reply(error: RestError, column: StatusColumn) -> Reply:

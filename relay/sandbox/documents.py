@@ -15,6 +15,7 @@ from relay.sandbox.answers import RestError
 
 _CRM_NAMESPACE = "Bitrix\\Crm\\Integration\\BizProc\\Document\\"
 _NUMBER = re.compile(r"[0-9]{1,18}")
+_MODULE = re.compile(r"[a-zA-Z0-9._]+")
 _PREFIXED = re.compile(r"([A-Z_]+?)_([0-9]{1,18})")
 _DYNAMIC = re.compile(r"(?:DYNAMIC_([0-9]{1,9})|T([0-9A-F]{1,8}))_([0-9]{1,18})")
 _DYNAMIC_ENTITY = _CRM_NAMESPACE + "Dynamic"
@@ -70,9 +71,10 @@ def find_document(document_id: object, missing: Collection[int]) -> Document:
     """The document of a DOCUMENT_ID as sent.
 
     missing: numbers of documents that do not exist.
-    Raises RestError with an empty code: "Wrong DOCUMENT_ID!" where the triple is unusable or a list element or file
-    does not exist, "Incorrect document type!" where a CRM item does not exist (its lazy value object is truthy, so
-    only the type lookup notices; crm/lib/integration/bizproc/document/valuecollection/base.php).
+    Raises RestError: ERROR_CORE where the module's name has other signs than letters; else with an empty code, "Wrong
+    DOCUMENT_ID!" where the triple is unusable or a list element or file does not exist, "Incorrect document type!"
+    where a CRM item does not exist (its lazy value object is truthy, so only the type lookup notices;
+    crm/lib/integration/bizproc/document/valuecollection/base.php).
     """
     module, entity, element = _parse_triple(document_id)
     kind = (module, entity)
@@ -97,6 +99,9 @@ def _parse_triple(document_id: object) -> tuple[str, str, str]:
     module, entity, element = (php.to_string(member) for member in document_id)
     if not module or not entity or not element:
         raise RestError("", "Wrong DOCUMENT_ID!")
+    if not _MODULE.fullmatch(module):
+        # Loader::includeModule throws before anything else is looked at (main/lib/loader.php).
+        raise RestError("ERROR_CORE", f"Module name '{module}' is not correct")
     return module, entity, element
 
 

@@ -2,7 +2,7 @@
 
 Facts: crm/duplicates/crm-duplicate-find-by-comm.md (docs); CCrmDuplicateRestProxy in crm_rest.php and find in
 DuplicateCommunicationCriterion (source). Of each value the first twenty items are found, ordered by type and number:
-twenty leads hide every contact, unless contacts alone are asked for.
+twenty leads hide every contact, unless contacts alone are asked for. Whoever may read nothing of the CRM is refused.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ _TYPES = {SYSTEM_TYPES[number].name: number for number in (LEAD, CONTACT, COMPAN
 
 def find_duplicates(portal: Portal, call: RestCall) -> Result:
     """Numbers by type; `[]` where there is nothing, for an empty PHP array has no keys."""
+    if portal.settings.crm_reads == "none" and not call.caller.user.is_admin:
+        raise RestError("Access denied")
     kind = (php.to_string(call.get("TYPE")) or "").upper()
     if not kind:
         raise _refusal(portal, "Communication type is not defined", "Parameter 'type' is required.")

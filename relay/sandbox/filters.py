@@ -15,7 +15,7 @@ Look = Callable[[str], list[Value]]
 """Field name -> the values that a row has there."""
 Condition = Callable[[Look], bool]
 KindOf = Callable[[str], Kind | None]
-"""Field name -> how it is compared; None where the condition is to be passed over. May refuse the name."""
+"""Field name -> how it is compared; None where the condition is to be passed over."""
 
 OPERATORS = ("!=%", "!%=", "!@", "!=", "!%", "=%", "%=", ">=", "<=", "@", "=", "!", ">", "<", "%", "")
 """Longest first."""
@@ -37,9 +37,14 @@ def read_filter(given: Mapping[str, object], kind_of: KindOf) -> Condition:
     return lambda look: all(holds(look) for holds in conditions)
 
 
-def _condition(key: str, wanted: object, kind_of: KindOf) -> Condition | None:
+def split(key: str) -> tuple[str, str]:
+    """The operator before a field's name, and the name."""
     operator = next(sign for sign in OPERATORS if key.startswith(sign))
-    name = key[len(operator) :]
+    return operator, key[len(operator) :]
+
+
+def _condition(key: str, wanted: object, kind_of: KindOf) -> Condition | None:
+    operator, name = split(key)
     kind = kind_of(name)
     if kind is None:
         return None

@@ -1,12 +1,13 @@
 """Reading items: crm.item.list, crm.item.get, crm.item.fields, crm.type.list and crm.settings.mode.get.
 
 Facts: crm/universal/*.md, user-defined-object-types/crm-type-list.md, crm-settings-mode-get.md (docs), listAction and
-getAction in crm/lib/controller/item.php (source). Unlike the older lists, these refuse a field that they do not know.
+getAction in crm/lib/controller/item.php, crm/lib/controller/validator/filter.php (source). Unlike the older lists,
+these refuse a field that they do not know, and a list of values under an operator that takes one value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 
 from relay.sandbox import php
 from relay.sandbox.answers import RestError, Result
@@ -16,7 +17,7 @@ from relay.sandbox.crm.fields import Field, fields_of, name_in
 from relay.sandbox.crm.items import Item
 from relay.sandbox.crm.shapes import comparable, kind_of, show_item
 from relay.sandbox.crm.types import EntityType, find_type
-from relay.sandbox.filters import Look, read_filter
+from relay.sandbox.filters import Look, read_filter, split
 from relay.sandbox.listing import MADE_AT
 from relay.sandbox.portal import Portal
 from relay.sandbox.rows import PAGE_SIZE, Kind, rank
@@ -28,10 +29,14 @@ _SWITCHES = (
     "isRecyclebinEnabled", "isAutomationEnabled", "isBizProcEnabled",
 )  # fmt: skip
 _DIRECTIONS = ("ASC", "DESC")
+_OPERATORS_OF_LISTS = ("@", "!@", "!=", "=", "")
 
 
 def list_items(portal: Portal, call: RestCall) -> Result:
-    """`crm.item.list`: fifty a page. With `start: -1` nothing is counted, and neither total nor next are there."""
+    """`crm.item.list`: fifty a page; items that the caller may not read are not there.
+
+    With `start: -1` nothing is counted, and neither total nor next are there.
+    """
     entity = find_type(whole(call, "entityTypeId"), portal.settings)
     fields = fields_of(entity, portal.settings)
     found = _sorted(_found(portal, call, entity, fields), call, fields)
@@ -45,6 +50,8 @@ def get_item(portal: Portal, call: RestCall) -> Result:
     item = portal.items.find(entity, whole(call, "id"))
     if item is None:
         raise RestError("NOT_FOUND", "Element not found")
+    if not _may_read(portal, call, item):
+        raise RestError("ACCESS_DENIED", "You do not have permission to view this item", 400)
     return Result({"item": show_item(item)})
 
 
@@ -65,7 +72,9 @@ def list_types(portal: Portal, call: RestCall) -> Result:
         for number, entity_type in enumerate(portal.settings.smart_processes, start=1)
     ]  # fmt: skip
     kinds: Mapping[str, Kind] = {"id": "number", "title": "text", "code": "text", "entityTypeId": "number"}
-    holds = read_filter(optional_table(call, "filter"), _allowing(kinds))
+    wanted = optional_table(call, "filter")
+    _refuse_unusable(wanted, kinds)
+    holds = read_filter(wanted, kinds.get)
 
     def look(row: Mapping[str, object]) -> Look:
         return lambda name: [number if isinstance(number := row[name], int) else str(number)]
@@ -79,25 +88,35 @@ def show_mode(portal: Portal, _call: RestCall) -> Result:
 
 
 def _found(portal: Portal, call: RestCall, entity: EntityType, fields: Mapping[str, Field]) -> list[Item]:
-    kinds = {name: kind_of(field) for name, field in fields.items()}
-    allow = _allowing(kinds)
-    holds = read_filter(optional_table(call, "filter"), lambda written: allow(name_in(fields, written)))
+    wanted = optional_table(call, "filter")
+    _refuse_unusable(wanted, {*fields, *(field.upper_name for field in fields.values() if not field.is_custom)})
+    holds = read_filter(wanted, lambda written: kind_of(fields[name_in(fields, written)]))
 
     def look(item: Item) -> Look:
         return lambda written: comparable(fields[name := name_in(fields, written)], item.values[name])
 
-    return [item for item in portal.items.of_type(entity) if holds(look(item))]
+    return [item for item in portal.items.of_type(entity) if holds(look(item)) and _may_read(portal, call, item)]
 
 
-def _allowing(kinds: Mapping[str, Kind]) -> Callable[[str], Kind]:
-    def kind_of_name(name: str) -> Kind:
-        if name not in kinds:
-            raise RestError(
-                "INVALID_ARG_VALUE", f"Invalid filter: field '{Field(name, '').upper_name}' is not allowed in filter"
-            )
-        return kinds[name]
+def _may_read(portal: Portal, call: RestCall, item: Item) -> bool:
+    user, right = call.caller.user, portal.settings.crm_reads
+    return user.is_admin or right == "all" or (right == "own" and item.values["assignedById"] == user.id)
 
-    return kind_of_name
+
+def _refuse_unusable(wanted: Mapping[str, object], names: Collection[str]) -> None:
+    """Refuse a filter with a field of another name, or with several values where an operator takes one."""
+    for key, value in wanted.items():
+        members = php.as_map(value)
+        if members is not None:
+            _refuse_unusable(members, names)
+        if key.isdecimal() or key.lower() == "logic":
+            continue
+        operator, name = split(key)
+        shown = f"Invalid filter: field '{operator}{Field(name, '').upper_name}'"
+        if name not in names:
+            raise RestError("INVALID_ARG_VALUE", f"{shown} is not allowed in filter")
+        if members is not None and operator not in _OPERATORS_OF_LISTS:
+            raise RestError("INVALID_ARG_VALUE", f"{shown} has invalid value")
 
 
 def _sorted(items: list[Item], call: RestCall, fields: Mapping[str, Field]) -> list[Item]:

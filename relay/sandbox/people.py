@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody with an account. is_integrator: a partner's, whom user.get does not show."""
+    """Somebody with an account. is_integrator: a partner's, whom user.get does not show.
+
+    Telephone numbers are found as they are written: nobody's spelling is changed.
+    """
 
     id: int
     name: str
@@ -17,12 +20,31 @@ class User:
     is_admin: bool = False
     is_active: bool = True
     is_integrator: bool = False
+    second_name: str = ""
+    position: str = ""
+    departments: tuple[int, ...] = (1,)
+
+    @property
+    def mobile(self) -> str:
+        return f"+7900000{self.id:04}"
+
+    @property
+    def home_phone(self) -> str:
+        return f"+7901000{self.id:04}"
+
+    @property
+    def work_phone(self) -> str:
+        return f"+7495000{self.id:04}"
+
+    @property
+    def extension(self) -> str:
+        return str(100 + self.id)
 
 
 _NAMES = ("Cleo", "Dan", "Eva", "Finn", "Gina", "Hugo", "Ines", "Jan", "Kira", "Liam")
 _EVERYBODY = (
     User(1, "Ada", "Admin", "admin@example.com", is_admin=True),
-    User(2, "Ben", "Baker", "ben@example.com"),
+    User(2, "Ben", "Baker", "ben@example.com", second_name="B.", position="Sales manager", departments=(1, 5)),
     *(User(number, name, "Example", f"{name.lower()}@example.com") for number, name in enumerate(_NAMES, start=3)),
     User(13, "Gus", "Gone", "gus@example.com", is_active=False),
     User(14, "Ida", "Integrator", "ida@example.com", is_integrator=True),

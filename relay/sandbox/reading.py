@@ -27,6 +27,7 @@ class Incoming:
     method: lower case without suffix; "" where the address has no sensible form.
     webhook: (user, secret) from the address. token: from the header or the parameters.
     client: the caller's network address. is_private: came by https, or over loopback.
+    wants_xml: the method's name ended in .xml.
     """
 
     method: str
@@ -35,6 +36,7 @@ class Incoming:
     token: str | None
     client: str
     is_private: bool
+    wants_xml: bool = False
 
     def recognise(self, portal: Portal) -> Caller:
         """The caller. Raises INVALID_REQUEST, INVALID_CREDENTIALS, NO_AUTH_FOUND, invalid_token or expired_token."""
@@ -65,10 +67,11 @@ def read_request(request: Request, tail: str) -> Incoming:
     parameters = upper_names(merged)
     if isinstance(upper_names(query).get("DOCUMENT_ID"), list):
         parameters["DOCUMENT_ID"] = upper_names(query)["DOCUMENT_ID"]  # an old fix of theirs: the query's array wins
+    wants_xml = tail.rstrip("/").lower().endswith(".xml")
     method, webhook = _read_address(tail)
     client = request.remote_addr or ""
     token = _bearer(request) or _text(merged.get("auth")) or _text(merged.get("access_token"))
-    return Incoming(method, parameters, webhook, token, client, request.is_secure or _is_loopback(client))
+    return Incoming(method, parameters, webhook, token, client, request.is_secure or _is_loopback(client), wants_xml)
 
 
 def _read_body(request: Request) -> dict[str, object]:
@@ -88,9 +91,9 @@ def _read_body(request: Request) -> dict[str, object]:
 
 
 def _read_address(tail: str) -> tuple[str, tuple[str, str] | None]:
-    """`<method>` with a token, or `<user>/<secret>/<method>`; `.json` may follow, and a slash."""
+    """`<method>` with a token, or `<user>/<secret>/<method>`; `.json` or `.xml` may follow, and a slash."""
     parts = tail.removesuffix("/").split("/")
-    method = parts[-1].lower().removesuffix(".json")
+    method = parts[-1].lower().removesuffix(".json").removesuffix(".xml")
     if len(parts) == 1:
         return method, None
     if len(parts) == 3 and parts[0].isdecimal():

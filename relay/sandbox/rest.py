@@ -11,6 +11,7 @@ from relay.sandbox.answers import (
     PhpError,
     Reply,
     RestError,
+    as_xml,
     error_reply,
     html_reply,
     json_reply,
@@ -76,15 +77,16 @@ def _misbehave(portal: Portal, incoming: Incoming, fault: Fault) -> tuple[Reply,
 
 def _execute(portal: Portal, incoming: Incoming) -> tuple[Reply, float]:
     """The reply and the seconds until it is due; the front end cuts what takes too long, though it has run."""
+    shape = as_xml if incoming.wants_xml else lambda reply: reply
     try:
         answer, seconds = answer_call(portal, incoming.method, incoming.parameters, lambda: incoming.recognise(portal))
     except RestError as error:
-        return error_reply(error, portal.settings.statuses), 0.0
+        return shape(error_reply(error, portal.settings.statuses)), 0.0
     except PhpError:
         return html_reply(500, "Internal Server Error"), 0.0
     if seconds > portal.settings.cut_after_s:
         return html_reply(504, "Gateway Time-out"), portal.settings.cut_after_s
-    return json_reply(200, answer), seconds
+    return shape(json_reply(200, answer)), seconds
 
 
 def _entry(portal: Portal, incoming: Incoming, reply: Reply, fault: Fault | None) -> Entry:

@@ -36,6 +36,7 @@ class Settings:
     scope: what the credential may use.
     crm_mode: 1 with leads, 2 without: then a new lead becomes a deal at once.
     crm_may_add: whether callers may make CRM items; if not, ACCESS_DENIED.
+    crm_reads: what others than administrators may read of the CRM: "all", "own" (they are responsible for it), "none".
     crm_fields: fields beyond the usual, or other rules for usual ones: objects with entityTypeId and name, and type,
         isMultiple or isRequired where they are not string, false and false.
     smart_processes: the entityTypeIds of the smart processes that there are.
@@ -64,6 +65,7 @@ class Settings:
     scope: tuple[str, ...] = ALL_SCOPES
     crm_mode: int = 1
     crm_may_add: bool = True
+    crm_reads: str = "all"
     crm_fields: tuple[Mapping[str, object], ...] = ()
     smart_processes: tuple[int, ...] = (147,)
     smart_items_allowed: bool = True
@@ -140,6 +142,7 @@ _CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "scope": (_is_list_of(str), "a list of scope names"),
     "crm_mode": (lambda value: type(value) is int and value in (1, 2), "1 or 2"),
     "crm_may_add": _FLAG,
+    "crm_reads": (lambda value: value in ("all", "own", "none"), '"all", "own" or "none"'),
     "crm_fields": (
         lambda value: isinstance(value, (list, tuple)) and all(_is_field(item) for item in value),
         "a list of objects with entityTypeId and name, and perhaps type, isMultiple and isRequired",

@@ -83,7 +83,7 @@ def test_a_call_that_carried_no_id_of_ours_is_never_sent_again_under_one(off, ec
     left = look_until_decided(echo, lost)
 
     assert started_documents(portal).count("LEAD_1") == 1
-    assert (left.state, left.reason, left.next_attempt_at) == (State.UNCERTAIN, "not_found", None)
+    assert (left.state, left.reason, left.next_attempt_at) == (State.UNCERTAIN, "not_seen_running", None)
 
 
 def test_a_call_over_which_its_worker_was_killed_is_known_by_what_the_worker_had_claimed_it_for(
@@ -117,7 +117,7 @@ def test_while_own_ids_are_off_nothing_is_sent_again_under_one(off, echo, portal
 
     left = look_until_decided(off, lost)
 
-    assert (left.state, left.reason) == (State.UNCERTAIN, "not_found")
+    assert (left.state, left.reason) == (State.UNCERTAIN, "not_seen_running")
     assert started_documents(portal) == ["LEAD_99"]
 
 
@@ -126,7 +126,7 @@ def test_of_a_call_that_a_rule_had_sent_again_the_last_one_counts(off, echo, por
     teach(echo)
     end_all(portal, sandbox)
     resent = look_until_decided(echo, lost)
-    assert (resent.state, resent.reason) == (State.RETRYING, "resent_not_found")
+    assert (resent.state, resent.reason) == (State.RETRYING, "resent_not_seen_running")
     portal.add_faults(LOST)
 
     again = send(echo, resent)
@@ -147,7 +147,7 @@ def test_two_hosts_with_two_settings_look_at_each_call_by_its_own(off, echo, por
 
     left, found = look_until_decided(echo, plain), look_until_decided(echo, carried)
 
-    assert (left.state, left.reason) == (State.UNCERTAIN, "not_found")
+    assert (left.state, left.reason) == (State.UNCERTAIN, "not_seen_running")
     assert (found.state, found.reason) == (State.STARTED, "started_before")
     assert sorted(started_documents(portal)) == ["LEAD_1", "LEAD_2", "LEAD_99", "LEAD_99"]
 
@@ -160,7 +160,7 @@ def test_that_one_portal_honours_our_ids_says_nothing_of_another_of_the_same_nam
 
     left = look_until_decided(moved, lost)
 
-    assert (left.state, left.reason) == (State.UNCERTAIN, "not_found")
+    assert (left.state, left.reason) == (State.UNCERTAIN, "not_seen_running")
     teach(moved)
     assert moved.pace.read().echo_at(moved.address.mark)
     assert not moved.pace.read().echo_at(echo.address.mark)

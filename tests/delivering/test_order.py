@@ -198,7 +198,8 @@ def test_while_an_older_one_is_left_to_a_person_no_later_one_of_its_order_is_loo
         context.gate.resume(clock())
         work_off(context)
     first, second = record.deliveries(one.id for one in deliveries)
-    assert (first.reason, first.next_attempt_at, second.reason, second.looks) == ("not_found", None, "went_back", 0)
+    assert (first.reason, first.next_attempt_at) == ("not_seen_running", None)
+    assert (second.reason, second.looks) == ("went_back", 0)
     assert (record.undecided(), record.doubtful("main", clock())) == (1, 0)
     asked = methods(portal)[INSTANCES]
 
@@ -206,7 +207,7 @@ def test_while_an_older_one_is_left_to_a_person_no_later_one_of_its_order_is_loo
     work_off(context)
 
     assert methods(portal)[INSTANCES] > asked
-    assert record.delivery(second.id).reason == "not_found_yet"
+    assert record.delivery(second.id).reason == "not_seen_yet"
 
 
 def test_an_older_one_that_comes_in_late_goes_before_one_that_is_to_be_looked_into(context, record, portal, clock):

@@ -252,6 +252,17 @@ def test_bad_usage_ends_with_2_and_says_what_was_expected(environ, capsys, argum
     [
         ("PORTAL_MAIN_WEBHOOK_URL", "", "PORTAL_MAIN_WEBHOOK_URL is not set"),
         ("PORTAL_MAIN_WEBHOOK_URL", "https://portal.example/", "has the wrong shape"),
+        (
+            "PORTAL_MAIN_WEBHOOK_URL",
+            "https://portal.example/rest/api/1/secret-word/",
+            "REST 3.0, which has no business",
+        ),
+        (
+            "PORTAL_MAIN_WEBHOOK_URL",
+            "https://portal.example/rest/api/1/secret-word",
+            "expected https://PORTAL/rest/USER",
+        ),
+        ("PORTAL_MAIN_WEBHOOK_URL", "https://portal.example/rest/api/", "leave out /api"),
         ("PORTAL_MAIN_WEBHOOK_URL", "http://portal.example/rest/1/secret-word/", "begins with http"),
         ("REDIS_URL", "", "REDIS_URL is not set"),
         ("REDIS_URL", "unix:///nowhere/v.sock", "RecordUnavailableError"),

@@ -182,7 +182,7 @@ def test_a_workflow_that_is_none_of_ours_is_not_taken(context, portal, portal_ti
 
     delivery = look_when_due(context, delivery)
 
-    assert (delivery.state, delivery.reason, delivery.looks) == (State.UNCERTAIN, "not_found_yet", 1)
+    assert (delivery.state, delivery.reason, delivery.looks) == (State.UNCERTAIN, "not_seen_yet", 1)
     assert delivery.workflow_id is None
 
 
@@ -256,7 +256,7 @@ def test_one_that_is_still_in_its_first_leg_is_found_at_a_later_look(context, po
     clock.now = early.next_attempt_at
     late = look_when_due(context, early)
 
-    assert (early.state, early.reason) == (State.UNCERTAIN, "not_found_yet")
+    assert (early.state, early.reason) == (State.UNCERTAIN, "not_seen_yet")
     assert (late.state, late.reason) == (State.STARTED, "found_running")
 
 
@@ -267,7 +267,7 @@ def test_what_cannot_be_found_out_is_left_to_a_person(context, record, portal, c
     delivery, looks = look_until_decided(context, lose(context, portal, fault))
 
     assert looks == LOOKS
-    assert (delivery.state, delivery.reason) == (State.UNCERTAIN, "not_found")
+    assert (delivery.state, delivery.reason) == (State.UNCERTAIN, "not_seen_running")
     assert alerts(record) == ["uncertain"]
     assert record.look("main", clock.now + timedelta(days=3650)) is None
     assert record.counts().imbalances == []
@@ -281,7 +281,7 @@ def test_a_rule_that_says_so_has_it_sent_again(context, portal):
     again = send(context, delivery)
 
     assert looks == LOOKS
-    assert (delivery.state, delivery.reason) == (State.RETRYING, "resent_not_found")
+    assert (delivery.state, delivery.reason) == (State.RETRYING, "resent_not_seen_running")
     assert again.state is State.STARTED
     assert started_documents(portal) == ["LEAD_1", "LEAD_1"]
 
@@ -360,7 +360,7 @@ def test_a_rule_that_says_so_gives_it_up(context, portal):
 
     delivery, _ = look_until_decided(context, lose(context, portal, policy=Policy(on_uncertain="give_up")))
 
-    assert (delivery.state, delivery.reason) == (State.DEAD, "given_up_not_found")
+    assert (delivery.state, delivery.reason) == (State.DEAD, "given_up_not_seen_running")
     assert len(portal.started()) == 1
 
 

@@ -90,6 +90,10 @@ FAILURES: dict[str, Failure] = {
     ),
     # What the credential or the plan does not allow for one method: that method waits.
     "scope missing": Failure(PENDING, "insufficient_scope", None, {"scope": ("bizproc",)}, blocked=FIND),
+    # user_brief shows no e-mail addresses, and passes over a filter by one without a word: it would find anybody.
+    "scope of users too small": Failure(
+        DEAD, "filter_ignored", Verdict.REJECTED, {"scope": (*OF_CRM, "user_brief")}, steps=(OWNER, MADE)
+    ),
     "scope of users missing": Failure(PENDING, "insufficient_scope", None, {"scope": OF_CRM}, blocked=USERS),
     "license": Failure(PENDING, "wrong_license", faults=error("WRONG_LICENSE", ADD), blocked=ADD),
     "only employees": Failure(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from relay.core.lifecycle import State, Verdict
+from relay.core.reasons import explain_attempt
 from relay.sandbox.answers import CRM_ERRORS, KNOWN_ERRORS
 from relay.store.portals.gate import GateState
 from tests.delivering.contexts import add, alerts, send, use_webhook
@@ -89,6 +90,8 @@ CODES = {
 }
 """The codes that the pretend portal knows, with its own words and statuses."""
 
+V3 = "BITRIX_REST_V3_EXCEPTION_"
+
 ANSWERS: list[tuple[str, int, str, str]] = [
     # Statuses that only a vendor's SDK has seen.
     ("PORTAL_DELETED", 410, "Portal was deleted", HELD),
@@ -122,6 +125,7 @@ ANSWERS: list[tuple[str, int, str, str]] = [
     ("", 400, "Mysql query error: (1062) Duplicate entry '66e81a64.5' for key 'PRIMARY'", AMBIGUOUS),
     ("", 400, "", AMBIGUOUS),
     ("ERROR_CORE", 400, "Element was not found.", AMBIGUOUS),
+    ("ERROR_CORE", 400, "Module name ''crm'' is not correct", PERMANENT),
     ("ERROR_CORE", 500, "SQL query error!", AMBIGUOUS),
     ("ERROR_MANIFEST_IS_NOT_AVAILABLE", 404, "Not available", PERMANENT),
     # What nobody has written down: the status proves that nothing ran, or nothing is proven.
@@ -134,6 +138,10 @@ ANSWERS: list[tuple[str, int, str, str]] = [
     ("ACCESS_DENIED", 403, "Доступ запрещен", REFUSED),
     ("BRAND_NEW", 429, "Something else", SLOWED),
     ("0", 400, "Something else", AMBIGUOUS),
+    # Of REST 3.0 in the form of the older one.
+    (f"{V3}VALIDATION_REQUESTVALIDATIONEXCEPTION", 400, "Error validating request object", PERMANENT),
+    (f"{V3}INSUFFICIENTSCOPEEXCEPTION", 403, "", METHOD),
+    (f"{V3}BRANDNEWEXCEPTION", 500, "", AMBIGUOUS),
 ]
 
 SPOILED = {
@@ -154,7 +162,29 @@ SPOILED = {
 }
 """The pretend portal's other faults."""
 
+NESTED = [
+    ("VALIDATION_REQUESTVALIDATIONEXCEPTION", 400, PERMANENT),
+    ("INVALIDJSONEXCEPTION", 400, PERMANENT),
+    ("UNKNOWNDTOPROPERTYEXCEPTION", 400, PERMANENT),
+    ("ENTITYNOTFOUNDEXCEPTION", 400, PERMANENT),
+    ("BRANDNEWEXCEPTION", 400, PERMANENT),
+    ("IDEMPOTENCYKEYREUSEDEXCEPTION", 422, PERMANENT),
+    ("ACCESSDENIEDEXCEPTION", 403, PERMANENT),
+    ("INSUFFICIENTSCOPEEXCEPTION", 403, METHOD),
+    ("BRANDNEWEXCEPTION", 403, UNCLEAR),
+    ("BRANDNEWEXCEPTION", 404, UNCLEAR),
+    ("BRANDNEWEXCEPTION", 500, AMBIGUOUS),
+    ("BRANDNEWEXCEPTION", 200, AMBIGUOUS),
+]
+"""Errors of REST 3.0, whose `error` is a map: what the docs name (api-reference/rest-v3.md), and what nobody does."""
+
 BODIES: list[tuple[str, bytes, str]] = [
+    *(
+        (f"nested_{status}_{code}", respond({"error": {"code": V3 + code, "message": "No"}}, status), means)
+        for code, status, means in NESTED
+    ),
+    ("a_map_without_a_code", respond({"error": {"message": "No"}}, 400), AMBIGUOUS),
+    ("a_map_whose_code_is_a_map", respond({"error": {"code": {}}}, 400), AMBIGUOUS),
     ("no_result_and_no_error", respond({"time": {}}), AMBIGUOUS),
     ("a_result_that_is_no_id", respond({"result": True}), AMBIGUOUS),
     ("an_empty_id", respond({"result": ""}), AMBIGUOUS),
@@ -335,6 +365,17 @@ def test_a_script_is_refused_by_newer_servers_in_the_portals_language(open_conte
     if meaning:
         assert has_come_to(context, delivery, meaning)
         assert not delivery.attempts[0].description.isascii()
+
+
+def test_a_module_in_quotes_is_refused_in_words_and_is_no_doubt(open_context, portal):
+    context = open_context(rate_per_s=1000.0, burst=100)
+
+    delivery = send(context, add(context.record, document=("'crm'", "CCrmDocumentLead", "LEAD_1")))
+
+    assert (delivery.state, delivery.reason) == (State.DEAD, "wrong_document_id")
+    assert "may have" not in explain_attempt(delivery.attempts[-1], None)
+    assert "document_id" in explain_attempt(delivery.attempts[-1], None)
+    assert portal.started() == []
 
 
 def test_every_code_of_the_pretend_portal_has_its_row():

@@ -236,6 +236,8 @@ def test_what_only_follows_from_a_misspelled_key_is_not_said(tmp_path, check):
         ('{lead: "{id}{id}"}', None),
         ('{lead: "{text}"}', None),
         ('[crm, CCrmDocumentLead, "LEAD_{id}"]', None),
+        ('["{text}", CCrmDocumentLead, "LEAD_{id}"]', None),
+        ("""["'crm'", CCrmDocumentLead, "LEAD_{id}"]""", "expected a module such as crm: a word, without quotes"),
     ],
 )
 def test_a_document_that_no_event_could_name_is_a_mistake(tmp_path, check, document, expected):
@@ -253,7 +255,7 @@ start: {{portal: main, template_id: 1, document_id: {document}}}
 
     (line,) = check()
 
-    assert line.startswith("rules/a.yaml:4: start.document_id: ") if expected else line == "1 rule: no mistakes"
+    assert line.startswith("rules/a.yaml:4: start.document_id") if expected else line == "1 rule: no mistakes"
     assert (expected or "") in line
 
 

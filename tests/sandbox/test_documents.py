@@ -53,6 +53,14 @@ def test_crm_ids_are_made_canonical(entity, written, canonical):
     assert find_document(["crm", entity, written], ()).element == canonical
 
 
+@pytest.mark.parametrize("module", ["'crm'", '"crm"', "crm ", "цrm"])
+def test_a_module_that_is_no_word_ends_in_an_error_of_the_core(client, module):
+    response = client.start(1, [module, "CCrmDocumentLead", "LEAD_1"])
+
+    assert response.status_code == 400
+    assert response.json() == {"error": "ERROR_CORE", "error_description": f"Module name '{module}' is not correct"}
+
+
 def test_the_template_types_are_those_that_their_documents_have():
     for template, document in zip(ten_templates().values(), OF_EACH_TEMPLATE, strict=True):
         assert find_document(document, ()).type_triple == template.document_type
@@ -67,7 +75,7 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_any_other_document_id_is_refused_and_never_breaks(document_id):
-    with pytest.raises(RestError, match="DOCUMENT_ID"):
+    with pytest.raises(RestError, match=r"DOCUMENT_ID|Module name"):
         find_document(document_id, ())
 
 

@@ -224,7 +224,7 @@ def test_the_errors_of_the_crm_have_their_texts(client, code):
 
     response = client.add({})
 
-    assert response.status_code == 400
+    assert response.status_code == CRM_ERRORS[code].source
     assert response.json() == {"error": code, "error_description": CRM_ERRORS[code].description}
 
 

@@ -214,3 +214,13 @@ def test_a_batch_finds_makes_and_starts_with_what_came_before(client):
     assert deal["fields"]["contactId"] == 17
     assert client.started()[0]["document"][2] == f"DEAL_{deal['id']}"
     assert sections["result"]["found"] == {"items": [{"id": deal["id"]}]}
+
+
+def test_who_may_read_nothing_of_the_crm_finds_nobody(client):
+    client.order("settings", {"crm_reads": "none"})
+    asked = {"type": "EMAIL", "values": ["ada@example.com"]}
+
+    refused = client.call("crm.duplicate.findbycomm", asked, user=2)
+
+    assert (refused.status_code, refused.json()["error"]) == (403, "Access denied")
+    assert client.call("crm.duplicate.findbycomm", asked).status_code == 200

@@ -114,10 +114,15 @@ def test_the_others_have_no_originator_and_quotes_no_external_code_either(client
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ({"filter": {"=tilte": 1}}, "Invalid filter: field 'TILTE' is not allowed in filter"),
-        ({"filter": {"%ufCrmNope": 1}}, "Invalid filter: field 'UF_CRM_NOPE' is not allowed in filter"),
+        ({"filter": {"=tilte": 1}}, "Invalid filter: field '=TILTE' is not allowed in filter"),
+        ({"filter": {"%ufCrmNope": 1}}, "Invalid filter: field '%UF_CRM_NOPE' is not allowed in filter"),
         ({"filter": {"fm": "x"}}, "Invalid filter: field 'FM' is not allowed in filter"),
-        ({"filter": {"0": {"=tilte": 1}}}, "Invalid filter: field 'TILTE' is not allowed in filter"),
+        ({"filter": {"0": {"=tilte": 1}}}, "Invalid filter: field '=TILTE' is not allowed in filter"),
+        ({"filter": {"%title": ["a"]}}, "Invalid filter: field '%TITLE' has invalid value"),
+        ({"filter": {"!title": ["a", "b"]}}, "Invalid filter: field '!TITLE' has invalid value"),
+        ({"filter": {">=id": {"from": 1}}}, "Invalid filter: field 'FROM' is not allowed in filter"),
+        ({"filter": {">id": []}}, "Invalid filter: field '>ID' has invalid value"),
+        ({"filter": {"0": {"<id": [1]}}}, "Invalid filter: field '<ID' has invalid value"),
         ({"order": {"tilte": "ASC"}}, "Invalid order: field 'TILTE' is not allowed in order"),
         ({"order": {"contactIds": "ASC"}}, "Invalid order: field 'CONTACT_IDS' is not allowed in order"),
         (
@@ -126,7 +131,7 @@ def test_the_others_have_no_originator_and_quotes_no_external_code_either(client
         ),
     ],
 )
-def test_an_unknown_field_is_refused_aloud(client, parameters, words):
+def test_an_unknown_field_or_an_unusable_value_is_refused_aloud(client, parameters, words):
     response = client.call("crm.item.list", {"entityTypeId": 1, **parameters})
 
     assert response.status_code == 400
@@ -244,3 +249,27 @@ def test_the_mode_tells_whether_there_are_leads(client):
     assert client.call("crm.settings.mode.get").json()["result"] == 1
     client.order("settings", {"crm_mode": 2})
     assert client.call("crm.settings.mode.get").json()["result"] == 2
+
+
+@pytest.mark.parametrize(("right", "seen"), [("all", ["Alpha", "Beta"]), ("own", ["Beta"]), ("none", [])])
+def test_who_is_no_administrator_sees_in_lists_what_their_rights_allow_and_no_word_of_the_rest(client, right, seen):
+    made = {title: client.make({"title": title, "assignedById": by})["id"] for title, by in (("Alpha", 1), ("Beta", 2))}
+    client.order("settings", {"crm_reads": right})
+
+    rows = client.call("crm.item.list", {"entityTypeId": 1, "filter": {"@id": [*made.values()]}}, user=2).json()
+    got = {title: client.call("crm.item.get", {"entityTypeId": 1, "id": made[title]}, user=2).json() for title in made}
+
+    assert [row["title"] for row in rows["result"]["items"]] == seen
+    assert rows["total"] == len(seen)
+    assert [title for title, answer in got.items() if answer.get("error") != "ACCESS_DENIED"] == seen
+    assert len(numbers(client, filter={"@id": [*made.values()]})) == 2, "an administrator sees all"
+
+
+def test_a_deal_has_the_fields_that_the_docs_show_beside_those_that_can_be_written(client):
+    deal = client.make({"title": "A"}, 2)
+    lost = client.make({"title": "B", "stageId": "LOSE"}, 2)
+
+    assert (deal["closed"], lost["closed"], deal["isNew"], deal["isRepeatedApproach"]) == ("N", "Y", "N", "N")
+    assert deal["productId"] is None
+    assert deal["hasProducts"] is None
+    assert "closed" not in client.make({"title": "C"}, 1)

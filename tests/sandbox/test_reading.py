@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -121,3 +122,19 @@ def test_answers_are_json_in_utf_8_that_no_browser_shall_guess_at(client):
 
     assert headers["Content-Type"] == "application/json; charset=utf-8"
     assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_an_answer_is_in_xml_where_the_methods_name_says_so(client):
+    def ask(method, **parameters):
+        answer = client.call(method, parameters)
+        assert answer.headers["Content-Type"] == "text/xml; charset=utf-8"
+        return answer.status_code, ET.fromstring(answer.content)  # noqa: S314 - of our own pretend portal
+
+    status, started = ask(
+        "bizproc.workflow.start.xml", TEMPLATE_ID=1, DOCUMENT_ID=["crm", "CCrmDocumentLead", "LEAD_1"]
+    )
+    assert (status, started.tag, started.findtext("result")) == (200, "response", client.started()[0]["id"])
+    status, refused = ask("bizproc.workflow.start.XML", TEMPLATE_ID=0)
+    assert (status, refused.findtext("error")) == (400, "ERROR_WRONG_WORKFLOW_ID")
+    status, listed = ask("user.get.xml", FILTER={"ID": 2})
+    assert [each.findtext("NAME") for each in listed.find("result")] == ["Ben"]

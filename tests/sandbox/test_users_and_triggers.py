@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from relay.rules.step_schemas import USER_FIELDS
+
 
 def found(client, **parameters):
     response = client.call("user.get", parameters)
@@ -27,10 +29,33 @@ def found(client, **parameters):
         ({"EMAIL": "ida@example.com"}, []),  # an integrator is not shown
         ({"%NAME": "in"}, [6, 7, 9]),
         ({"NONSENSE": "x", "ID": 1}, [1]),
+        ({"WORK_PHONE": "+74950000002"}, [2]),
+        ({"WORK_PHONE": "+10000000000"}, []),
+        ({"PERSONAL_MOBILE": "+79000000002"}, [2]),
+        ({"PERSONAL_PHONE": "+79010000002"}, [2]),
+        ({"UF_PHONE_INNER": "102"}, [2]),
+        ({"WORK_POSITION": "Sales manager"}, [2]),
+        ({"SECOND_NAME": "B."}, [2]),
+        ({"UF_DEPARTMENT": 5}, [2]),
+        ({"UF_DEPARTMENT": 6}, []),
     ],
 )
 def test_users_are_found_by_their_fields(client, wanted, numbers):
     assert found(client, FILTER=wanted) == numbers
+
+
+@pytest.mark.parametrize("field", sorted(USER_FIELDS))
+def test_every_field_by_which_a_rule_may_look_for_users_narrows_the_answer(client, field):
+    assert found(client, FILTER={field.upper(): "999"}) == []
+
+
+@pytest.mark.parametrize("field", ["EMAIL", "PERSONAL_PHONE", "PERSONAL_MOBILE", "WORK_PHONE"])
+def test_a_filter_by_what_the_scope_does_not_show_is_passed_over_without_a_word(client, field):
+    client.order("settings", {"scope": ["user_brief"]})
+
+    answer = client.call("user.get", {"FILTER": {field: "nobody"}, "select": ["ID", field]}).json()["result"]
+
+    assert [set(row) for row in answer] == [{"ID"}] * 13
 
 
 def test_users_come_by_number_unless_asked_otherwise(client):

@@ -173,7 +173,7 @@ def undecided(state: State, is_started: bool) -> Beginning:
     def begin(world: World) -> Mapping[str, Any]:
         delivery = add(world.record, lead=1)
         claimed = claim_one(world.record, delivery, world.clock.now)
-        world.record.settle(claimed, State.UNCERTAIN, world.clock.now, reason="not_found")
+        world.record.settle(claimed, State.UNCERTAIN, world.clock.now, reason="not_seen_running")
         found = start_by_hand(world.server.url, start_parameters(delivery.call, None))["result"] if is_started else None
         return {"delivery_id": delivery.id, "state": state.value, "workflow_id": found}
 

@@ -18,7 +18,7 @@ from relay.core.drift import WORDS as DRIFTS
 from relay.core.labels import ALERTS, REASONS
 from relay.core.lifecycle import EventState, State, Verdict
 from relay.core.plan import StepKind
-from relay.core.reasons import BY_CODE, BY_VERDICT, OF_PORTAL
+from relay.core.reasons import BY_CODE, BY_POLICY, BY_VERDICT, IN_DOUBT, OF_PORTAL, OF_REFUSAL
 from relay.core.watching import WatchState
 from relay.health.words import AHEAD, LABELS, UNTIL
 from relay.store.operators.bulk_replays import BulkAct, BulkState
@@ -41,7 +41,7 @@ KEYWORDS = {
     "phrase": None,
     "phrases": (1, 2),
 }
-TABLES = (REASONS, ALERTS, BY_CODE, OF_PORTAL, BY_VERDICT, DRIFTS, LABELS)
+TABLES = (REASONS, ALERTS, BY_CODE, OF_PORTAL, OF_REFUSAL, IN_DOUBT, BY_POLICY, BY_VERDICT, DRIFTS, LABELS)
 ACTS = (*OFFERS, *CHOICES)
 ENUMERATIONS = (State, EventState, Verdict, GateState, BulkAct, BulkState, StepKind, Role, WatchState)
 WORDS = (*GROUPS, AHEAD, UNTIL, "idle", "busy", "today", "yesterday", "paused by a person", *STEP_STATES)

@@ -126,15 +126,21 @@ def _payload_of(content: bytes | None) -> dict[str, Any] | None:
 def answer_from_payload(
     payload: Mapping[str, Any], at: Any, duration_ms: int, status: int, location: str | None = None
 ) -> Answer:
-    """An Answer from the JSON of a portal. An `error` key makes it an error, whatever the status."""
+    """An Answer from the JSON of a portal. An `error` key makes it an error, whatever the status.
+
+    REST 3.0 has a map there, with `code` and `message` (docs: api-reference/rest-v3.md).
+    """
     has_error = "error" in payload
-    described = _text(payload.get("error_description") or "")[:DESCRIPTION_KEPT]
+    code, described = payload.get("error"), payload.get("error_description")
+    if isinstance(code, dict) and isinstance(code.get("code"), str):
+        code, described = code["code"], code.get("message")
+    described = _text(described or "")[:DESCRIPTION_KEPT]
     return Answer(
         at,
         duration_ms,
         status,
         result=None if has_error else payload.get("result"),
-        code=_text(payload["error"])[:CODE_KEPT] if has_error else None,
+        code=_text(code)[:CODE_KEPT] if has_error else None,
         description=described or None,
         time=_times_in(payload.get("time")),
         location=location,

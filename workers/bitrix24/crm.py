@@ -80,6 +80,18 @@ def found_in(step: Step, method: str, result: Any) -> list[int] | None:
     return _ids([row.get("id") for row in _rows(result["items"])])
 
 
+def ignored_in(step: Step, method: str, result: Any) -> list[str]:
+    """The fields by which users were to be looked for, and which the portal has passed over.
+
+    It passes over what the credential's scope does not show, and what it does not have, in the filter as in the answer,
+    and says nothing: somebody else is found then (source: prepareUserFilter and getUserData in rest/lib/api/user.php).
+    """
+    if method != USERS or not isinstance(result, list):
+        return []
+    rows = _rows(result)
+    return [name for name in map(_name_of_users, step.values) if any(name not in row for row in rows)]
+
+
 def made_in(result: Any) -> int | None:
     """The id of the document that an answer says to have made."""
     item = result.get("item") if isinstance(result, Mapping) else None
@@ -108,9 +120,15 @@ def _by_comm(step: Step, name: str, value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _of_users(step: Step, values: Mapping[str, Any]) -> dict[str, Any]:
-    # `lastName` is LAST_NAME there. Who has left the company is not found.
-    named = {re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper(): value for name, value in values.items()}
-    return {"FILTER": {**named, "ACTIVE": True}, "select": ["ID"], "sort": "ID", "order": _order(step.many)}
+    # Who has left the company is not found. What is looked for is selected, too: see `ignored_in`.
+    named = {_name_of_users(name): value for name, value in values.items()}
+    wanted = list(dict.fromkeys(["ID", *named]))
+    return {"FILTER": {**named, "ACTIVE": True}, "select": wanted, "sort": "ID", "order": _order(step.many)}
+
+
+def _name_of_users(name: str) -> str:
+    """How a field is called by user.get: `lastName` is LAST_NAME there."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper()
 
 
 def _of_items(step: Step, wanted: Mapping[str, Any], many: Many | None = None) -> dict[str, Any]:

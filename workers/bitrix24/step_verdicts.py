@@ -17,6 +17,7 @@ from workers.bitrix24.verdicts import HELD, PORTAL, REJECTED, TABLE, UNKNOWN, Ju
 UNANSWERED = "find_unanswered"
 MADE_UNKNOWN = "made_unknown"
 FIRED_UNKNOWN = "fired_unknown"
+FILTER_IGNORED = "filter_ignored"
 
 # Sources: the tables of errors at the end of each method's page (docs: api-reference/crm).
 # fmt: off
@@ -61,5 +62,7 @@ def _judge_success(step: Step, method: str, answer: Answer) -> Judgement:
     if step.kind is StepKind.MAKE and method == step.method:
         made = crm.made_in(answer.result)
         return UNKNOWN if made is None else Judgement(Verdict.DONE, "made", ids=(made,))
+    if crm.ignored_in(step, method, answer.result):
+        return Judgement(Verdict.REJECTED, FILTER_IGNORED)
     found = crm.found_in(step, method, answer.result)
     return UNKNOWN if found is None else Judgement(Verdict.DONE, "found", ids=tuple(found))

@@ -56,7 +56,9 @@ class Concern(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. None: any. Codes compare without case, descriptions by how they begin."""
+    """One line of the table. None: any. Codes compare without case, and one that ends in `*`, as descriptions do, by
+    how it begins. A code with a status decides with that status alone. word: the reason, where the code is none.
+    """
 
     code: str | None
     status: int | None
@@ -64,6 +66,7 @@ class Row:
     verdict: Verdict
     concern: Concern = Concern.CALL
     remedy: Remedy = Remedy.NONE
+    word: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,7 @@ TABLE: tuple[Row, ...] = (
     Row("", None, "Wrong DOCUMENT_ID!", REJECTED),
     Row("", None, "Incorrect document type!", REJECTED),
     Row("", None, "Template type and DOCUMENT_ID mismatch!", REJECTED),
+    Row("ERROR_CORE", None, "Module name '", REJECTED, word="wrong_document_id"),  # main/lib/loader.php
     Row("", None, "WorkflowAlreadyExists", AMBIGUOUS, remedy=Remedy.OWN_ID_EXISTS),
     Row("", None, None, AMBIGUOUS),
     Row("ERROR_ARGUMENT", None, None, REJECTED),
@@ -131,6 +135,11 @@ TABLE: tuple[Row, ...] = (
     Row("ERROR_NOT_FOUND", None, None, REJECTED),
     Row("NOT_FOUND", None, None, REJECTED),
     Row("ERROR_MANIFEST_IS_NOT_AVAILABLE", None, None, REJECTED),
+    # Of REST 3.0 (docs: api-reference/rest-v3.md). It refuses a request so before anything has run.
+    Row("BITRIX_REST_V3_EXCEPTION_INSUFFICIENTSCOPEEXCEPTION", None, None, HELD, METHOD),
+    Row("BITRIX_REST_V3_EXCEPTION_ACCESSDENIEDEXCEPTION", None, None, REJECTED),
+    Row("BITRIX_REST_V3_EXCEPTION_*", 400, None, REJECTED),
+    Row("BITRIX_REST_V3_EXCEPTION_*", 422, None, REJECTED),
     # The batch in which it stood.
     Row("ERROR_BATCH_METHOD_NOT_ALLOWED", None, None, REJECTED, remedy=Remedy.SMALLER),
     Row("ERROR_BATCH_LENGTH_EXCEEDED", None, None, UNREACHABLE, remedy=Remedy.SMALLER),
@@ -192,10 +201,16 @@ UNKNOWN = Judgement(AMBIGUOUS, "unknown_answer")
 
 def _fits(row: Row, answer: Answer) -> bool:
     if row.code is not None:
-        if answer.code is None or answer.code.casefold() != row.code.casefold():
+        if answer.code is None or not _is_code(answer.code.casefold(), row.code.casefold()):
+            return False
+        if row.status is not None and row.status != answer.status:
             return False
         return row.description is None or (answer.description or "").startswith(row.description)
     return answer.status == row.status
+
+
+def _is_code(code: str, wanted: str) -> bool:
+    return code.startswith(wanted[:-1]) if wanted.endswith("*") else code == wanted
 
 
 def _judge_fault(fault: Fault) -> Judgement:
@@ -203,8 +218,10 @@ def _judge_fault(fault: Fault) -> Judgement:
 
 
 def _reason(row: Row, answer: Answer) -> str:
+    if row.word:
+        return row.word
     if row.code:
-        return row.code.lower().replace(" ", "_")
+        return row.code.lower().replace(" ", "_").rstrip("_*")
     if row.code == "":
         return "engine_error" if row.description is None else (row.description.rstrip("!").lower().replace(" ", "_"))
     return f"http_{answer.status}"

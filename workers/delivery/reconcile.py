@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from relay.configuration.portals import OwnIds
 from relay.core.errors import WorkflowTaken
 from relay.core.events import Delivery, OnUncertain
+from relay.core.labels import GIVEN_UP, NOT_VISIBLE, RESENT
 from relay.core.lifecycle import State, Verdict
 from relay.core.telemetry import get_logger
 from relay.store.portals.gate import View
@@ -168,16 +169,16 @@ def _look(case: Case, learned: Learned) -> Judgement:
         try:
             case.write(State.STARTED, "found_running", workflow_id=found.id)
         except WorkflowTaken:
-            _later(case, "not_found_yet", delivery.looks, patience)  # another has taken it since we looked
+            _later(case, "not_seen_yet", delivery.looks, patience)  # another has taken it since we looked
         return _looked(case, learned)
     if not isinstance(answer.result, list):
         return _unanswered(case, learned, answer)
     if not is_whole:
         _leave(case, "too_many_running")
     elif delivery.looks + 1 >= LOOKS:
-        _decide(case, "not_found")
+        _decide(case, "not_seen_running")
     else:
-        _later(case, "not_found_yet", delivery.looks + 1, patience)
+        _later(case, "not_seen_yet", delivery.looks + 1, patience)
     return _looked(case, learned)
 
 
@@ -257,7 +258,7 @@ def _unanswered(case: Case, learned: Learned, answer: Answer) -> Judgement:
     if is_refused:
         # Its owner may start workflows but not list them (only administrators may), or something does not let the
         # question pass: nothing can be found out, and that says nothing about the next start.
-        _decide(case, f"not_visible_{judgement.reason}")
+        _decide(case, NOT_VISIBLE + judgement.reason)
     else:
         _ask_again(case, answer, judgement)
     return judgement
@@ -294,11 +295,11 @@ def _decide(case: Case, reason: str) -> None:
     may_resend = delivery.failures_of(step.name if step else "") < BUDGET
     match delivery.policy.on_uncertain:
         case OnUncertain.RESEND if may_resend:
-            case.write(State.RETRYING, f"resent_{reason}")
+            case.write(State.RETRYING, RESENT + reason)
         case OnUncertain.RESEND:
             _leave(case, "resends_spent")
         case OnUncertain.GIVE_UP:
-            case.write(State.DEAD, f"given_up_{reason}")
+            case.write(State.DEAD, GIVEN_UP + reason)
         case OnUncertain.HOLD:
             _leave(case, reason)
 
@@ -306,5 +307,5 @@ def _decide(case: Case, reason: str) -> None:
 def _leave(case: Case, reason: str) -> None:
     """Only a person can decide it; no clock brings it up again."""
     context, delivery = case.context, case.delivery
-    context.gate.alert("uncertain", delivery.id, context.clock())
+    context.gate.alert("uncertain", f"{delivery.id} {reason}", context.clock())
     case.write(State.UNCERTAIN, reason, looks=delivery.looks + 1)

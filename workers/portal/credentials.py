@@ -22,6 +22,9 @@ from workers.bitrix24.oauth import DEFAULT_SERVER, Tokens
 CLOUD = re.compile(r"[a-z0-9-]{1,63}\.(bitrix24\.[a-z]{2,3}(?:\.[a-z]{2})?)")
 """A portal in Bitrix24's cloud, and the domain that it has its name in: bitrix24.com, bitrix24.com.br."""
 WEBHOOK_PATH = re.compile(r"/rest/(\d+)/[^/]+/?")
+V3_PATH = re.compile(r"/rest/api(/.*)?")
+"""REST 3.0, where business processes and the CRM are not (docs: api-reference/rest-v3.md)."""
+V3_HINT = "an address of REST 3.0, which has no business processes: leave out /api"
 APP_VARIABLES = ("CLIENT_ID", "CLIENT_SECRET", "ACCESS_TOKEN", "REFRESH_TOKEN")
 
 
@@ -134,6 +137,8 @@ def _address(portal: Portal, environ: Mapping[str, str]) -> Address:
     if missing:
         raise _mistake(f"{', '.join(missing)} not set: an application needs all of {', '.join(APP_VARIABLES)}")
     endpoint = environ.get(f"{prefix}ENDPOINT") or ""
+    if V3_PATH.fullmatch(urlsplit(endpoint).path):
+        raise _mistake(f"{prefix}ENDPOINT is {V3_HINT}, expected https://PORTAL/rest/")
     if not is_safe_url(endpoint) or not urlsplit(endpoint).path.startswith("/rest"):
         raise _mistake(f"{prefix}ENDPOINT: expected the application's client_endpoint, https://PORTAL/rest/")
     server = (environ.get(f"{prefix}OAUTH_SERVER") or DEFAULT_SERVER).rstrip("/")
@@ -145,6 +150,8 @@ def _address(portal: Portal, environ: Mapping[str, str]) -> Address:
 
 def _webhook_url(variable: str, url: str) -> str:
     parts = urlsplit(url)
+    if V3_PATH.fullmatch(parts.path):
+        raise _mistake(f"{variable} is {V3_HINT}, expected https://PORTAL/rest/USER_ID/SECRET/")
     if parts.scheme not in {"http", "https"} or not parts.hostname or not WEBHOOK_PATH.fullmatch(parts.path):
         raise _mistake(f"{variable} has the wrong shape: expected https://PORTAL/rest/USER_ID/SECRET/")
     # The secret is part of the address: over plain http it would travel in the open.

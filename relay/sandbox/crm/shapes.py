@@ -5,14 +5,25 @@ from __future__ import annotations
 from relay.sandbox import php
 from relay.sandbox.crm.fields import Field
 from relay.sandbox.crm.items import Item
+from relay.sandbox.crm.types import DEAL
 from relay.sandbox.rows import Kind, seconds_of
 
+_FLAGS_OF_DEALS = ("isNew", "isReturnCustomer", "isRepeatedApproach")
+_EMPTY_OF_DEALS = (
+    "dateCreateShort", "dateModifyShort", "begindateShort", "closedateShort", "eventDate", "eventDateShort", "eventId",
+    "eventDescription", "productId", "searchContent", "orderStage", "isWork", "isWon", "isLose", "receivedAmount",
+    "lostAmount", "hasProducts",
+)  # fmt: skip
+"""What a deal shows beside its fields (crm-item-add.md): nothing, as the docs have it, or no."""
 _NUMBERS = frozenset({"integer", "double", "user"})
 
 
 def show_item(item: Item) -> dict[str, object]:
     """All of it, as crm.item.add and crm.item.get answer."""
     shown = item.values | {"entityTypeId": item.entity.id}
+    if item.entity.id == DEAL:
+        is_closed = item.values["stageId"] in ("WON", "LOSE", "APOLOGY")
+        shown |= dict.fromkeys(_EMPTY_OF_DEALS) | dict.fromkeys(_FLAGS_OF_DEALS, "N") | {"closed": "NY"[is_closed]}
     if item.entity.has_multifields:
         shown["fm"] = [each.to_json() for each in item.multifields]
     return shown

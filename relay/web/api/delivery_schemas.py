@@ -58,7 +58,15 @@ class DeliverySchema(Schema):
     state = fields.String(validate=validate.OneOf([*State]))
     call = fields.Nested(CallSchema)
     workflow_id = fields.String(allow_none=True)
-    reason = fields.String(allow_none=True)
+    reason = fields.String(
+        allow_none=True,
+        metadata={
+            "description": "the portal's code, or a word of ours. not_seen_running, of an uncertain one: the list of "
+            "running workflows did not show it; it may have run and ended, so look at the document, then settle it. "
+            "not_seen_yet: between two looks. not_visible_CODE: the list is refused. given_up_REASON, resent_REASON: "
+            "what on_uncertain has decided then"
+        },
+    )
     errors = fields.Dict(
         keys=fields.String(),
         values=fields.List(fields.String()),

@@ -14,7 +14,7 @@ from flask import Blueprint, Response, abort, current_app, g, redirect, request,
 
 from relay.core.ids import utc_now
 from relay.core.labels import name_of_alert, name_of_reason
-from relay.core.reasons import explain, explain_attempt
+from relay.core.reasons import explain, explain_attempt, explain_reason
 from relay.health.words import span_of
 from relay.web.auth.guard import BACKGROUND, Role, identify, refuse_other_sites
 from relay.web.language import N_, _, language_now, languages, say
@@ -148,6 +148,7 @@ def furnish() -> dict[str, Any]:
         "zone": zone_now(),
         "way_back": way_back,
         "explain": lambda code, verdict=None: say(explain(code, verdict)),
+        "explain_reason": lambda state, reason: say(explain_reason(state, reason)),
         "explain_attempt": lambda attempt, kind: say(explain_attempt(attempt, kind)),
         "progress_of": progress_of,
         "end_of": end_of,

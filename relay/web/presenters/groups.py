@@ -8,7 +8,7 @@ from datetime import datetime
 from relay.core.events import Delivery, Event
 from relay.core.labels import name_of_reason
 from relay.core.lifecycle import EventState, State
-from relay.core.reasons import explain
+from relay.core.reasons import explain_reason
 from relay.store.record.needs import Group
 from relay.web.language import N_, _, say
 from relay.web.presenters.kept import kept
@@ -51,7 +51,7 @@ def view_of(group: Group, sample: Event | Delivery | None = None) -> GroupView:
         count=group.count,
         what=kept(group["fault"]) or say(name_of_reason(group["reason"])) or _("no reason was kept"),
         where=where,
-        advice=_errors_of(sample) or say(explain(group["reason"])),
+        advice=_errors_of(sample) or say(explain_reason(group.state, group["reason"])),
         first_seen=group.first_seen,
         last_seen=group.last_seen,
         sample=group.newest,
