@@ -120,14 +120,6 @@ def test_serve_ends_with_1_on_a_server_that_could_forget(processes, valkey):
     assert "Traceback" not in run.stderr
 
 
-def test_serve_ends_with_1_without_a_server_for_its_record(processes, tmp_path):
-    run = processes.run("relay", "serve", REDIS_URL=f"unix://{tmp_path / 'nobody.sock'}")
-
-    assert run.returncode == 1
-    assert "the record cannot be reached" in run.stderr
-    assert "Traceback" not in run.stderr
-
-
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
 def test_rules_check_finds_a_mistake_with_its_place(capsys, broken, case):
     assert main(["rules", "check", str(broken(case))]) == 1

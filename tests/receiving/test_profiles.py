@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import time
 from datetime import UTC, datetime
 
 import pytest
 import yaml
 
 from relay.cli.main import main
-from relay.configuration.mistakes import Mistakes
 from relay.core.errors import ConfigError
 from relay.sources import Webhook, load_sources
 from relay.sources import profile_files as module
-from relay.sources.profile_files import Profiles
 from tests.support.configs import write_config
 
 NOW = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
@@ -179,17 +176,6 @@ def test_only_the_shipped_profiles_that_are_used_are_read(shipped, load):
     (shipped / "broken.yaml").write_text("title: [", "utf-8")
 
     assert load({"one": {"profile": "github", "secrets": ["SECRET"]}})["one"].profile == "github"
-
-
-def test_a_profile_is_read_soon(tmp_path):
-    (tmp_path / "own.yaml").write_text(yaml.safe_dump(PROFILE), "utf-8")
-    took = []
-    for _ in range(5):
-        begin = time.perf_counter()
-        assert Profiles(tmp_path).get("own", Mistakes())
-        took.append(time.perf_counter() - begin)
-
-    assert min(took) < 0.02
 
 
 def test_rules_check_needs_no_secret_and_finds_what_is_wrong_with_profiles(capsys, tmp_path):
