@@ -26,6 +26,7 @@ from relay.store.portals.learned import (
 )
 from relay.store.portals.survey import Survey, survey
 from relay.store.redis import keys
+from relay.store.redis.fields import write_fields
 from relay.store.redis.guard import guarded
 from relay.store.redis.lease import lease
 
@@ -95,10 +96,9 @@ class PortalRecord:
         kept: Any = self._redis.hgetall(keys.TOKENS + self.name)
         return {name.decode(): value.decode() for name, value in kept.items()}
 
-    @guarded
     def keep_tokens(self, fields: Mapping[str, str]) -> None:
         """Keep a pair."""
-        self._redis.hset(keys.TOKENS + self.name, mapping=dict(fields))  # type: ignore[arg-type] # invariant
+        write_fields(self._redis, keys.TOKENS + self.name, fields)
 
     @guarded
     def drift(self) -> list[dict[str, Any]]:
