@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Protocol
 
@@ -52,16 +53,22 @@ def steps() -> Iterator[str]:
 
 
 def around() -> Iterator[str]:
-    """A row for each change, and one for each axis."""
+    """A row for each change, and one for all axes. Each core has a world of its own."""
+    counts, began = Counter[str](), time.monotonic()
+    with get_context("spawn").Pool(os.cpu_count()) as pool:
+        for name, count, verdict in pool.imap(_try_change, CHANGES):
+            counts[CHANGES[name].axis] += count
+            yield f"around, {name}: {count} states, {verdict}"
+    yield f"around: {', '.join(f'{count} of {axis}' for axis, count in counts.items())}"
+    yield f"around: {counts.total()} states, {time.monotonic() - began:.0f} s"
+
+
+def _try_change(name: str) -> tuple[str, int, str]:
+    """The same name, how many states the change has, and what came of them."""
     with _world() as world:
-        traced = {name: trace(world, journey) for name, journey in JOURNEYS.items()}
-        counts, began = Counter[str](), time.monotonic()
-        for name, change in CHANGES.items():
-            every = [one for journey, taken in traced.items() for one in states(JOURNEYS[journey], taken, change)]
-            counts[change.axis] += len(every)
-            yield f"around, {name}: {len(every)} states, {_verdict([attempt(world, one) for one in every])}"
-        yield f"around: {', '.join(f'{count} of {axis}' for axis, count in counts.items())}"
-        yield f"around: {counts.total()} states, {time.monotonic() - began:.0f} s"
+        taken = {journey: trace(world, JOURNEYS[journey]) for journey in JOURNEYS}
+        every = [one for journey in JOURNEYS for one in states(JOURNEYS[journey], taken[journey], CHANGES[name])]
+        return name, len(every), _verdict([attempt(world, one) for one in every])
 
 
 @contextmanager

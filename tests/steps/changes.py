@@ -27,9 +27,9 @@ from workers.bitrix24.bizproc import INSTANCES, START
 
 AT_ONCE, BRIEFLY = (13.0, 1.0), (13.0, 40.0, 20.0)
 """Seconds that pass: a claim of 12 s lapses, and a call may be running for a minute."""
-FOR_LONG = (*BRIEFLY, *(125.0 * 1.5**number for number in range(16)))
-"""More than a day: longer than the twelve attempts of a delivery take."""
 HOUR, DAY = 3_600.0, 86_400.0
+FOR_LONG = (*BRIEFLY, *(min(125.0 * 1.5**number, 4 * HOUR) for number in range(32)))
+"""Three days: longer than the twelve attempts of a delivery take, or twelve questions about it."""
 SETTLES_IN_S = 5.0
 
 Faults = list[str]

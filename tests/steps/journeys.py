@@ -135,7 +135,7 @@ ROUND_TRIPS = {
     "replay what has started": 4,
     "begin a bulk replay": 5,
     "bulk replay": 26,
-    "bulk replay, and what it makes is sent": 35,
+    "bulk replay, and what it makes is sent": 38,
     "settle as started": 4,
     "settle as to be sent": 4,
     "settle as given up": 4,
