@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 import pytest
@@ -25,6 +26,7 @@ from tests.steps.world import Journey, World
 from tests.support.tap import Position, Step, Stop
 
 GIVES_ORDER = "begin_bulk"
+CAME_AGO = timedelta(seconds=5)
 ARRIVES_IN_S = 43.0
 """A call may take a minute."""
 
@@ -106,7 +108,7 @@ def _faults_of(world: World, state: State, bug: str) -> Iterator[str]:
         is_there = True
         change.begin(world, state.number)
         with suppress(RecordUnavailableError):
-            add(world.record, lead=NEWCOMER)
+            add(world.record, lead=NEWCOMER, at=world.clock.now - CAME_AGO)
         return state.fate is Fate.LIVES
 
     world.start(journey, given, Stop(state.number, Position.BEFORE, happen), bug=bug)
@@ -136,7 +138,7 @@ def _meanwhile(world: World, state: State, given: object) -> Iterator[str]:
         with suppress(RecordUnavailableError):
             work(world)
             acts.forget_by_the_servers_clock(world.hands)
-        if not may_go_on and done(world) != was_done and not world.store.portal("main").gate.look().is_open:
+        if not may_go_on and done(world) != was_done and world.store.portal("main").gate.look().by_person:
             yield "something went on by itself"
         world.let_pass(seconds)
         if not world.arrives_in_s and is_at_rest(world):

@@ -44,7 +44,7 @@ class Change:
     axis: what of the world it is about. end: everything is as before, and persons do what is theirs. lasts: the seconds
     that pass meanwhile, each after the others have done what is theirs. meanwhile: what is wrong before it ends. fits:
     the journeys in which it matters. loses: what was acknowledged may be gone. is_still: nobody asks again meanwhile,
-    and before a closed gate nothing goes on.
+    and nothing goes on before a gate that only a person opens.
     """
 
     axis: str
