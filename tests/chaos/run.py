@@ -46,6 +46,7 @@ def scenes() -> dict[str, Callable[[], Iterator[str]]]:
         "outage": _outage,
         "stranger": stranger.stranger,
         "steps": steps.steps,
+        "around": steps.around,
         "days": days.days,
         "soak": lambda: soak.soak(soak.MINUTES),
         "failover": failover.rows,

@@ -1,4 +1,5 @@
-"""Every state that a crash leaves behind, every meeting of two processes, every failover that forgets: a row each.
+"""Every state that a crash leaves behind, every meeting of two processes, every failover that forgets, and all that may
+change around a process at each of its steps: a row each.
 
 The short form of it is a test (tests/steps). A row that ends in `all held` is a complete list of what can happen to
 that journey; anything else is named by its step.
@@ -10,13 +11,18 @@ import logging
 import os
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Protocol
 
 import structlog
 
+from tests.steps.around import attempt, states
 from tests.steps.beginnings import config_for_steps
+from tests.steps.changes import CHANGES
 from tests.steps.crashes import crashes, trace
 from tests.steps.journeys import JOURNEYS, ROUND_TRIPS
 from tests.steps.meetings import PAIRS
@@ -39,16 +45,41 @@ class Tried(Protocol):
 
 
 def steps() -> Iterator[str]:
-    """All rows."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    os.environ.update(SECRETS | WEB_SECRETS)
-    with tempfile.TemporaryDirectory() as folder, _world(Path(folder)) as world:
+    """Crashes, meetings and failovers."""
+    with _world() as world:
         yield from _crashes(world)
         yield from _meetings(world)
         yield from _failovers(world)
 
 
-def _world(folder: Path) -> World:
+def around() -> Iterator[str]:
+    """A row for each change, and one for all axes. Each core has a world of its own."""
+    counts, began = Counter[str](), time.monotonic()
+    with get_context("spawn").Pool(os.cpu_count()) as pool:
+        for name, count, verdict in pool.imap(_try_change, CHANGES):
+            counts[CHANGES[name].axis] += count
+            yield f"around, {name}: {count} states, {verdict}"
+    yield f"around: {', '.join(f'{count} of {axis}' for axis, count in counts.items())}"
+    yield f"around: {counts.total()} states, {time.monotonic() - began:.0f} s"
+
+
+def _try_change(name: str) -> tuple[str, int, str]:
+    """The same name, how many states the change has, and what came of them."""
+    with _world() as world:
+        taken = {journey: trace(world, JOURNEYS[journey]) for journey in JOURNEYS}
+        every = [one for journey in JOURNEYS for one in states(JOURNEYS[journey], taken[journey], CHANGES[name])]
+        return name, len(every), _verdict([attempt(world, one) for one in every])
+
+
+@contextmanager
+def _world() -> Iterator[World]:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    os.environ.update(SECRETS | WEB_SECRETS)
+    with tempfile.TemporaryDirectory() as folder, _world_in(Path(folder)) as world:
+        yield world
+
+
+def _world_in(folder: Path) -> World:
     return World(config_for_steps(folder), SECRETS | WEB_SECRETS, processes=2)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from relay.core.events import Delivery, OnUncertain
 from relay.core.lifecycle import FINAL, State
@@ -16,7 +16,22 @@ from tests.days.chances import PORTALS
 from workers.delivery.retry import BUDGET, delay_after
 
 if TYPE_CHECKING:
+    from relay.store import Store
+    from relay.store.record.record import Record
     from tests.days.day import Day
+    from tests.delivering.contexts import Clock
+
+
+class Told(Protocol):
+    """A world, as far as it is asked whether a person is told of what has not ended in it."""
+
+    @property
+    def record(self) -> Record: ...
+    @property
+    def store(self) -> Store: ...
+    @property
+    def clock(self) -> Clock: ...
+
 
 BOUND = timedelta(hours=1)
 """So long, beside its own pause, a delivery may wait at a portal that is well: while others are sent, for a method's
@@ -66,10 +81,11 @@ def unsaid(day: Day, portal: str) -> list[str]:
     return [f"{_of(one)} waits, and nobody is told" for one in late if not _is_told(day, one, told)]
 
 
-def untold(day: Day) -> list[Delivery]:
+def untold(day: Told) -> list[Delivery]:
     """What has not ended, and no person is told of it."""
-    told = {name: _told_of(day, name) for name in PORTALS}
-    return [one for one in _open(day) if not _is_told(day, one, told[one.call.portal])]
+    still = _open(day)
+    told = {name: _told_of(day, name) for name in {one.call.portal for one in still}}
+    return [one for one in still if not _is_told(day, one, told[one.call.portal])]
 
 
 def fired_for(day: Day, delivery: Delivery) -> int:
@@ -78,12 +94,12 @@ def fired_for(day: Day, delivery: Delivery) -> int:
     return sum(one.target == target for one in day.served[delivery.call.portal].portal.triggers)
 
 
-def _open(day: Day) -> list[Delivery]:
+def _open(day: Told) -> list[Delivery]:
     indexes = [keys.DELIVERIES_BY_STATE + state for state in State if state not in FINAL]
     return day.record.deliveries(one.decode() for index in indexes for one in day.record.redis.zrange(index, 0, -1))
 
 
-def _told_of(day: Day, portal: str) -> dict[NeedCode, set[str]]:
+def _told_of(day: Told, portal: str) -> dict[NeedCode, set[str]]:
     """The needs of a portal, each with the methods that it names."""
     needs: dict[NeedCode, set[str]] = {}
     for need in assess_portal(portal, snapshot_of_portal(day.store, portal, day.clock.now), DEFAULT, day.clock.now):
@@ -91,7 +107,7 @@ def _told_of(day: Day, portal: str) -> dict[NeedCode, set[str]]:
     return needs
 
 
-def _is_told(day: Day, delivery: Delivery, told: dict[NeedCode, set[str]]) -> bool:
+def _is_told(day: Told, delivery: Delivery, told: dict[NeedCode, set[str]]) -> bool:
     redis = day.record.redis
     if delivery.policy.is_ordered:
         first = min((one for one in _open(day) if _order(one) == _order(delivery)), key=lambda one: one.id)

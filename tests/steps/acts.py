@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -16,6 +17,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from relay.configuration.portals import Portal
+from relay.core import ids
 from relay.core.errors import RelayError
 from relay.core.lifecycle import State
 from relay.operations.bulk_replay import BulkReplays, run_bulk_replays
@@ -41,18 +46,20 @@ from tests.support.waiting import until
 from workers.delivery import deliver
 from workers.delivery.reconcile import reconcile_next
 from workers.maintenance.packer import Places, pack
-from workers.maintenance.retention import prune, remove_bodies
+from workers.maintenance.retention import Terms, prune, remove_bodies, run_retention
 from workers.maintenance.sweeper import sweep
 from workers.portal import gatekeeper
 from workers.portal.context import Context
 
-CONFIG, MOVED = "RELAY_CONFIG", "STEPS_MOVED"
-"""Names in the environment: of the configuration, and of the file with the seconds that have passed."""
+CONFIG, MOVED, SET_BY = "RELAY_CONFIG", "STEPS_MOVED", "STEPS_SET_BY"
+"""Names in the environment: of the configuration, of the file with the seconds that have passed, and of the file with
+the seconds by which somebody has set the clock of the machine."""
 ACKNOWLEDGED = "acknowledged"
 PERSONS = PersonIndex(WEB_SECRETS["RELAY_SECRET_KEY"])
 BASE = "https://relay.example.com"
 HELD_S = 60.0
 """A process that is held at a step waits for its answer for so long."""
+RETENTION = timedelta(days=90)
 WHO, CLAIM = "operator", "of-a-dead-worker"
 
 
@@ -61,24 +68,42 @@ def config_of(folder: str) -> Config:
     return load_config(Path(folder), os.environ, base=BASE)
 
 
-class ProcessClock(Clock):
-    """The clocks of a child: they stand, until a file says that time has passed for everybody while it was held."""
+class MachineClock(Clock):
+    """Stands still until it is moved, and jumps only where the product takes the time from a clock that was set."""
 
-    def __init__(self, now: datetime) -> None:
-        self.now = now
-        self._monotonic = time.monotonic
-        time.monotonic = self._read_monotonic
+    def __init__(self) -> None:
+        super().__init__()
+        self._told = ids.utc_now()
 
     def __call__(self) -> datetime:
-        return self.now + timedelta(seconds=_passed_s())
+        return self.now + timedelta(minutes=round((ids.utc_now() - self._told) / timedelta(minutes=1)))
+
+
+class ProcessClock(MachineClock):
+    """The clocks of a child, which files move: time has passed for everybody while it was held, or its machine's clock
+    was set.
+    """
+
+    def __init__(self, now: datetime) -> None:
+        super().__init__()
+        self.now = now
+        self._monotonic, self._time_ns = time.monotonic, time.time_ns
+        time.monotonic = self._read_monotonic
+        time.time_ns = self._read_time_ns
+
+    def __call__(self) -> datetime:
+        return super().__call__() + timedelta(seconds=_seconds_in(MOVED))
 
     def _read_monotonic(self) -> float:
-        return self._monotonic() + _passed_s()
+        return self._monotonic() + _seconds_in(MOVED)
+
+    def _read_time_ns(self) -> int:
+        return self._time_ns() + round(_seconds_in(SET_BY) * 1e9)
 
 
-def _passed_s() -> float:
+def _seconds_in(name: str) -> float:
     try:
-        return float(Path(os.environ[MOVED]).read_text("utf-8"))
+        return float(Path(os.environ[name]).read_text("utf-8"))
     except FileNotFoundError:
         return 0.0
 
@@ -108,6 +133,11 @@ class Hands:
     @property
     def record(self) -> Record:
         return self.context.record
+
+    @property
+    def portals(self) -> dict[str, Portal]:
+        """What its workers serve."""
+        return {self.context.portal.name: self.context.portal}
 
     @property
     def ingest(self) -> Ingest:
@@ -146,9 +176,14 @@ def receive_together(hands: Hands, posts: list[dict[str, Any]]) -> dict[str, lis
     together = replace(hands, collector=collector)
     threads: list[threading.Thread] = []
     told: list[dict[str, list[str]]] = []
+
+    def receive_one(post: dict[str, Any]) -> None:
+        with suppress(RelayError):  # this one is told to come again
+            told.append(receive(together, **post))
+
     with collector._lead.awaited(SimpleNamespace(is_done=False)):  # somebody writes, and meanwhile the others gather
         for number, post in enumerate(posts, 1):
-            threads.append(threading.Thread(target=lambda post=post: told.append(receive(together, **post))))
+            threads.append(threading.Thread(target=receive_one, args=(post,)))
             threads[-1].start()
             until(lambda number=number: len(collector._waiting) == number, "one more waits")
     for thread in threads:
@@ -177,7 +212,7 @@ def ask_portal(hands: Hands) -> bool:
 
 
 def mend(hands: Hands) -> int:
-    return sum(sweep(hands.record, hands.context.clock(), hands.config.portals).values())
+    return sum(sweep(hands.record, hands.context.clock(), hands.portals).values())
 
 
 def give_back(hands: Hands) -> None:
@@ -188,7 +223,7 @@ def give_back(hands: Hands) -> None:
 
 def repair(hands: Hands) -> None:
     """All that others do about a delivery whose worker is silent: sweep, ask the portal, decide by that, send."""
-    hands.record.wake(["main"], hands.context.clock())
+    wake(hands)
     mend(hands)
     look_into(hands)
     waiting = list_deliveries(hands.record, Filter(state=State.UNCERTAIN), None, 1).rows
@@ -201,6 +236,11 @@ def forget_old(hands: Hands) -> bool:
     return prune(hands.record, hands.context.clock()) is None
 
 
+def forget_by_the_servers_clock(hands: Hands) -> None:
+    """One round of the thread that forgets what is old."""
+    run_retention(hands.store, Terms(RETENTION), OneRound())
+
+
 def pack_final(hands: Hands) -> int:
     return pack(hands.store.compaction, Places(), hands.context.clock(), threading.Event())
 
@@ -210,7 +250,7 @@ def forget_bodies(hands: Hands) -> bool:
 
 
 def wake(hands: Hands) -> int:
-    return hands.record.wake(["main"], hands.context.clock())
+    return hands.record.wake(hands.portals, hands.context.clock())
 
 
 def replay(hands: Hands, wanted: str, is_current: bool = False) -> list[str]:
@@ -246,6 +286,19 @@ def step_bulks(hands: Hands) -> None:
     run_bulk_replays(lambda: hands.bulk, OneRound())
 
 
+def step_bulks_and_send(hands: Hands) -> None:
+    step_bulks(hands)
+    send(hands)
+
+
+def end_held_bulks(hands: Hands, *, goes_on: bool) -> bool:
+    """Let orders that were held go on, or cancel them; whether there were any."""
+    held = hands.bulk.bulks.held()
+    for bulk_id in held:
+        (hands.bulk.go_on if goes_on else hands.bulk.cancel)(bulk_id, WHO)
+    return bool(held)
+
+
 def erase(hands: Hands, value: str) -> bool:
     if traces := traces_of(hands, value):
         Eraser(hands.store, PERSONS, clock=hands.context.clock).erase(value, traces, WHO, cancel=True)
@@ -264,8 +317,8 @@ ACTS: dict[str, Callable[..., Any]] = {
     act.__name__: act
     for act in (
         receive, receive_together, send, send_once, look_into, ask_portal, mend, give_back, repair, forget_old,
-        pack_final, forget_bodies, wake, replay, settle, cancel, leave, pause, resume, begin_bulk, step_bulks, erase,
-        finish,
+        pack_final, forget_bodies, wake, replay, settle, cancel, leave, pause, resume, begin_bulk, step_bulks,
+        step_bulks_and_send, erase, finish,
     )
 }  # fmt: skip
 
@@ -274,7 +327,7 @@ def run(order: dict[str, Any]) -> Any:
     """What the act returns; or under `refused`, by which of our errors it ended."""
     connection.ANSWER_TIMEOUT_S = HELD_S
     if order["bug"]:
-        bugs.BUGS[order["bug"]]()
+        bugs.BUGS[order["bug"]](pytest.MonkeyPatch())
     clock = ProcessClock(datetime.fromisoformat(order["now"]))
     hands = Hands.at(order["redis_url"], order["portal_url"], clock, os.environ[CONFIG], **order["options"])
     try:

@@ -19,7 +19,7 @@ from relay.core.lifecycle import State
 from tests.delivering.contexts import add, start_by_hand
 from tests.delivering.plans import planned as write_planned
 from tests.steps import acts
-from tests.steps.world import World
+from tests.steps.world import OTHER, World
 from tests.support.configs import rule_of
 from tests.support.folders import SECRETS, WATCHED_RULE, copy_config
 from tests.support.making import claim_one
@@ -56,7 +56,17 @@ def config_for_steps(folder: Path) -> Path:
         rule["extract"]["id"] = {"from": "body.id", "type": "integer"}
         rule["start"]["document_id"] = {"lead": "{id}"}
         (rules / f"{source}.yaml").write_text(yaml.safe_dump(rule), "utf-8")
+    _write_other(folder, config)
     return config
+
+
+def _write_other(folder: Path, config: Path) -> None:
+    shutil.rmtree(folder / OTHER, ignore_errors=True)
+    shutil.copytree(config, folder / OTHER)
+    for file in (folder / OTHER / "rules").glob("*.yaml"):
+        rule = yaml.safe_load(file.read_text("utf-8"))
+        order = {} if rule.get("make") else {"order_by": "document"}
+        file.write_text(yaml.safe_dump(rule | {"on_uncertain": "resend"} | order), "utf-8")
 
 
 def post(source: str, content: Any, headers: Mapping[str, str] = TOKEN) -> dict[str, Any]:

@@ -7,12 +7,8 @@ be waited for (WAIT) before anything follows from them: those without which a pr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
-
-from redis.exceptions import ResponseError
 
 from tests.steps.promises import faults
 from tests.steps.restart import go_on
@@ -70,14 +66,11 @@ def writes_to_wait_for(tried: Iterable[Failover]) -> set[str]:
 def _fail_over(world: World, journey: Journey, number: int, count: int, *, lives: bool) -> tuple[str, ...]:
     """One failover that forgets so many writes; what does not hold after it."""
     given = world.begin(journey)
-    put_back = _snapshot(world)
+    put_back = world.snapshot()
 
     def promote() -> bool:
-        writes = [command for step in world.taps[0].steps[: number - 1] for _, command in step.writes]
-        put_back()
-        for command in writes[: len(writes) - count]:
-            with suppress(ResponseError):  # what was refused is refused again
-                world.valkey.redis.execute_command(*command)
+        writes = world.writes_before(number)
+        put_back(writes[: len(writes) - count])
         return lives
 
     world.start(journey, given, Stop(number, Position.BEFORE, promote))
@@ -86,20 +79,5 @@ def _fail_over(world: World, journey: Journey, number: int, count: int, *, lives
         promote()  # after its end: it was answered
     go_on(world, journey, given)
     # What a person has ordered by a filter may be forgotten: it stands there as not done, and nothing of it is lost.
-    is_order = journey.act == "step_bulks"
+    is_order = journey.act.startswith("step_bulks")
     return tuple(faults(world, replace(journey, workflows=None) if is_order else journey))
-
-
-def _snapshot(world: World) -> Callable[[], None]:
-    """What puts the server back to where it is now."""
-    redis: Any = world.valkey.redis
-    kept = [(key, max(redis.pttl(key), 0), redis.dump(key)) for key in redis.keys("*")]
-
-    def put_back() -> None:
-        with redis.pipeline(transaction=False) as pipeline:
-            pipeline.flushall()
-            for key, ttl_ms, dumped in kept:
-                pipeline.restore(key, ttl_ms, dumped)
-            pipeline.execute()
-
-    return put_back

@@ -31,12 +31,17 @@ def go_on(world: World, journey: Journey, given: Mapping[str, Any]) -> None:
         acts.resume(world.hands)
     for number in range(ROUNDS):
         work(world)
-        if not world.open() and not world.hands.bulk.bulks.running():
+        if is_at_rest(world):
             return
         for delivery in world.deliveries():
             if delivery.state is State.UNCERTAIN and delivery.next_attempt_at is None:
                 decide(world, delivery)
         world.let_pass(FIRST_MOVE_S * LONGER**number)
+
+
+def is_at_rest(world: World) -> bool:
+    """Whether nothing is left to be done."""
+    return not world.open() and not world.hands.bulk.bulks.running()
 
 
 def ask_again(world: World, act: str, given: Mapping[str, Any]) -> None:
@@ -61,11 +66,20 @@ def work(world: World) -> None:
 
 def decide(world: World, delivery: Delivery) -> None:
     """A person looks at the portal, and says what is true."""
-    if delivery.next_step:
-        is_fired = bool(world.portal.triggers)
-        acts.settle(world.hands, delivery.id, State.STARTED if is_fired else State.RETRYING)
-        return
-    document = list(delivery.call.document_id)
+    found = unclaimed(world, delivery)
+    if delivery.next_step is None:
+        acts.settle(world.hands, delivery.id, State.STARTED if found else State.RETRYING, found[0] if found else None)
+    elif found:  # all of it was done, and forgotten: nothing is left to be sent
+        acts.settle(world.hands, delivery.id, State.DEAD)
+    else:
+        acts.settle(world.hands, delivery.id, State.STARTED if world.portal.triggers else State.RETRYING)
+
+
+def unclaimed(world: World, delivery: Delivery) -> list[str]:
+    """The workflows on its document, or on one that a plan has made, that are on record as nobody's."""
+    documents = {delivery.call.document_id[2]}
+    if delivery.plan:
+        documents |= {f"LEAD_{one.id}" for one in world.portal.items.made}
     taken = {one.workflow_id for one in world.deliveries()}
-    free = [one["id"] for one in world.portal.started() if one["document"] == document and one["id"] not in taken]
-    acts.settle(world.hands, delivery.id, State.STARTED if free else State.RETRYING, free[0] if free else None)
+    free = [one for one in world.portal.started() if one["id"] not in taken]
+    return [str(one["id"]) for one in free if one["document"][2] in documents]  # type: ignore[index]

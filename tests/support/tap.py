@@ -109,6 +109,7 @@ class Tap:
     """In front of a Redis and a portal, for one process at a time. Use as a context manager.
 
     names: what to call the script of each SHA. redis_url, portal_port: where the process under test connects to.
+    unheard: the call over which the process was killed before the portal had heard of it.
     """
 
     def __init__(self, server: Path, portal: tuple[str, int], names: Mapping[bytes, str]) -> None:
@@ -131,6 +132,7 @@ class Tap:
         self.steps: list[Step] = []
         self.stop = stop
         self.failure: Exception | None = None
+        self.unheard = b""
         self._pid = 0
 
     def __enter__(self) -> Self:
@@ -210,7 +212,16 @@ class Tap:
             line.far.sendall(request)
             return read_http(line.far)[0]
 
+        self._request = request
         return self._take(Step((method,)), line, execute, 1)
+
+    def carry_out(self) -> None:
+        """Have the portal execute the call that it had not heard of: it was on its way."""
+        with socket.create_connection(self._portal) as far:
+            far.settimeout(PATIENCE_S)
+            far.sendall(self.unheard)
+            with contextlib.suppress(OSError):  # a portal may break off by itself
+                read_http(far)
 
     def _take(self, step: Step, line: _Line, execute: Callable[[int], bytes], count: int) -> bool:
         """Execute a step and hand its answer on, unless the process is to be stopped in it; whether it goes on."""
@@ -223,6 +234,7 @@ class Tap:
                 return False
             if executed or not self.stop.reach():
                 os.kill(self._pid, signal.SIGKILL)
+                self.unheard = b"" if executed or step.commands else self._request
                 return False
         answer = execute(count)
         if answer:

@@ -12,8 +12,10 @@ from relay.core.errors import RecordUnavailableError
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.store import Store
+from relay.store.portals.learned import Echo
 from relay.store.record.collector import Collector
 from relay.store.record.record import Record, Settlement
+from relay.store.redis import keys
 from tests.support.folders import WEB_SECRETS
 from tests.support.making import DAY, bring_to, make_attempt, make_entry, write
 from tests.support.senders import SEED, website
@@ -61,6 +63,27 @@ def test_a_claim_is_kept_on_a_full_server(server):
 
     assert held.until > 10.0
     assert record.lapsed(NOW + LEASE + timedelta(seconds=2), 10) == []
+
+
+def test_what_a_portal_has_shown_and_its_new_tokens_are_kept_on_a_full_server(server):
+    portal = Store(server.redis).portal("main")
+    server.make_full()
+
+    portal.learn({"own_id": "honoured", "batch_limit": "5"})
+    portal.keep_tokens({"access": "a", "refresh": "r"})
+
+    assert (portal.learned().own_id, portal.learned().batch_limit) == (Echo.HONOURED, 5)
+    assert portal.tokens() == {"access": "a", "refresh": "r"}
+
+
+def test_a_person_is_told_by_a_full_server(server):
+    portal = Store(server.redis).portal("main")
+    server.make_full()
+
+    for number in range(3):
+        portal.gate.alert("uncertain", f"dlv_{number}", NOW)
+
+    assert server.redis.xlen(keys.ALERTS) == 3
 
 
 def test_nothing_new_is_taken_by_a_full_server(server):

@@ -11,10 +11,13 @@ from relay.core.lifecycle import State
 from relay.core.plan import Plan, Step, StepKind
 from relay.store import Store
 from relay.store.portals.gate import GateState
+from relay.store.record.record import Settlement
 from tests.delivering.contexts import add, send, work_off
+from tests.delivering.plans import PHONE, find, made, make, planned
 from tests.support.making import make_entry, write
 from tests.support.setbacks import go_back_to, size_of
 from tests.support.waiting import until
+from workers.maintenance.sweeper import sweep
 
 
 @pytest.fixture
@@ -139,6 +142,30 @@ def test_a_document_that_may_have_been_made_is_looked_for_before_it_is_made(open
     held = worker.record.delivery(delivery.id)
     assert (held.state, held.unsure) == (State.UNCERTAIN, ("lead",))
     assert worker.record.undecided() == 1, "how far it went, the portal does not tell"
+
+
+def test_what_had_been_claimed_for_a_step_does_not_go_on_by_itself_to_what_may_have_been_done_since(
+    open_worker, own_valkey, sandbox, clock
+):
+    worker = open_worker(None)
+    delivery = planned(worker.record, find("client", "contact", {"phone": PHONE}), make("lead", "lead"))
+    worker.store.reached(clock())
+    worker.record.claim("main", "c", clock())
+    before = size_of(own_valkey)
+    worker.record.settle_all([Settlement(worker.record.delivery(delivery.id), State.PENDING)], clock())
+    work_off(worker)
+    worker.store.reached(clock())
+    assert starts(sandbox) == 1
+
+    go_back_to(own_valkey, before)
+    assert worker.store.reached(clock()) is None
+    worker.gate.resume(clock())
+    sweep(worker.record, clock.advance(121), {})
+    work_off(worker)
+
+    assert (starts(sandbox), len(made(sandbox.portal))) == (1, 1)
+    held = worker.record.delivery(delivery.id)
+    assert (held.state, held.reason, held.unsure) == (State.UNCERTAIN, "went_back", ("lead",))
 
 
 def test_the_mark_is_kept_while_a_process_runs_and_is_shared_by_those_of_one_machine(own_valkey, folder):

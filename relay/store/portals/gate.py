@@ -21,7 +21,7 @@ from relay.store.redis import keys
 from relay.store.redis.guard import guarded
 from relay.store.redis.scripts import Argument, Script, ScriptCall, run
 
-GATE = Script.load("gate", tells_again=True)
+GATE, ALERT = Script.load("gate", tells_again=True), Script.load("alert")
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=60)
 """A portal that is in trouble is asked whether it is well again after a second, and then never less than once a minute:
@@ -140,8 +140,8 @@ class Gate:
     @guarded
     def alert(self, kind: str, subject: str, now: datetime) -> None:
         """Keep something that a person should know: a kind and whom or what it is about (core/reasons.py says it)."""
-        entry = {"kind": kind, "portal": self._portal, "subject": subject, "at": str(to_ms(now))}
-        self._redis.xadd(keys.ALERTS, entry, maxlen=ALERTS_KEPT, approximate=True)  # type: ignore[arg-type] # redis-py
+        entry: list[Argument] = ["kind", kind, "portal", self._portal, "subject", subject, "at", to_ms(now)]
+        run(self._redis, ScriptCall(ALERT, [keys.ALERTS], [ALERTS_KEPT, *entry]))
 
     @guarded
     def _move(

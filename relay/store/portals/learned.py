@@ -13,6 +13,7 @@ from redis import Redis
 
 from relay.store.portals.methods import MethodState, methods_in
 from relay.store.redis import keys
+from relay.store.redis.fields import write_fields
 from relay.store.redis.guard import guarded
 from relay.store.redis.scripts import Argument, Script, ScriptCall, run
 
@@ -95,10 +96,9 @@ def learned_from_hash(kept: Mapping[bytes, bytes]) -> Learned:
     )
 
 
-@guarded
 def learn(redis: Redis, portal: str, fields: Mapping[str, str]) -> None:
     """Keep some of it, by the names of the hash. Raises RecordUnavailableError."""
-    redis.hset(keys.PACE + portal, mapping=dict(fields))  # type: ignore[arg-type] # invariant in redis-py
+    write_fields(redis, keys.PACE + portal, fields)
 
 
 @guarded

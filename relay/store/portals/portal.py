@@ -26,9 +26,9 @@ from relay.store.portals.learned import (
 )
 from relay.store.portals.survey import Survey, survey
 from relay.store.redis import keys
+from relay.store.redis.fields import write_fields
 from relay.store.redis.guard import guarded
 from relay.store.redis.lease import lease
-from relay.store.redis.replicas import confirm
 
 
 class PortalRecord:
@@ -97,12 +97,9 @@ class PortalRecord:
         kept: Any = self._redis.hgetall(keys.TOKENS + self.name)
         return {name.decode(): value.decode() for name, value in kept.items()}
 
-    @guarded
     def keep_tokens(self, fields: Mapping[str, str]) -> None:
         """Keep a pair: on as many replicas as are waited for. The one before it is worth nothing any more."""
-        self._redis.hset(keys.TOKENS + self.name, mapping=dict(fields))  # type: ignore[arg-type] # invariant
-        if self._replicas:
-            confirm(self._redis, self._replicas)
+        write_fields(self._redis, keys.TOKENS + self.name, fields, self._replicas)
 
     @guarded
     def drift(self) -> list[dict[str, Any]]:

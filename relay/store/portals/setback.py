@@ -62,7 +62,7 @@ def hold(redis: Redis, record: Record, high_water: HighWater, passed: Mark, now:
     for portal in portals:
         Gate(redis, portal).hold_for_person(WENT_BACK, now)
     marks = {portal: _own_id_at(redis, portal) for portal in portals}
-    held = sum(_hold_all(record, state, marks, now) for state in (State.PENDING, State.RETRYING))
+    held = sum(_hold_all(record, state, marks, now) for state in (State.PENDING, State.RETRYING, State.SENDING))
     high_water.begin_generation(passed)
     log.error("record.went_back", missing_promises=missing, deliveries_held=held, orders_held=orders, portals=portals)
 
@@ -112,7 +112,9 @@ def _hold_all(record: Record, state: State, marks: Mapping[str, str], now: datet
 
 
 def _hold_some(record: Record, deliveries: Sequence[Delivery], marks: Mapping[str, str], now: datetime) -> int:
-    results = record.settle_all([_held(one, marks.get(one.call.portal, ""), now) for one in deliveries], now)
+    # What is claimed for its start alone is uncertain by itself, when its claim has lapsed.
+    own = [one for one in deliveries if one.state is not State.SENDING or one.next_step]
+    results = record.settle_all([_held(one, marks.get(one.call.portal, ""), now) for one in own], now)
     return sum(result is None for result in results)
 
 
