@@ -66,7 +66,7 @@ class Running:
         found = (json.loads(line) for line in self.log().splitlines() if line.startswith("{"))
         return [line for line in found if line.get("event") == event]
 
-    def wait_for_url(self, timeout_s: float = 30.0) -> None:
+    def wait_for_url(self, timeout_s: float = 90.0) -> None:
         """Until it answers HTTP."""
         until(self._answers, f"{self.url} to answer\n{self.log()}", timeout_s)
 
