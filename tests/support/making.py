@@ -97,9 +97,14 @@ def bring_to(record: Record, state: State, at: datetime = NOON, **options: Any) 
 
 
 def claim_one(record: Record, delivery: Delivery, at: datetime = NOON, manner: Manner = PLAINLY) -> Delivery:
-    """Claim this delivery, as if it were the oldest that waits."""
-    record.redis.zadd(keys.WAITING + delivery.call.portal, {delivery.id: 0})
-    (claimed,) = record.claim(delivery.call.portal, secrets.token_hex(8), at, manner=manner)
+    """Claim this delivery, as if it were the oldest that waits, and the gate of its portal open."""
+    redis, portal = record.redis, delivery.call.portal
+    redis.zadd(keys.WAITING + portal, {delivery.id: 0})
+    gate: Any = redis.hgetall(keys.GATE + portal)
+    redis.delete(keys.GATE + portal)
+    (claimed,) = record.claim(portal, secrets.token_hex(8), at, manner=manner)
+    if gate:
+        redis.hset(keys.GATE + portal, mapping=gate)
     assert claimed.id == delivery.id
     return claimed
 
