@@ -139,15 +139,16 @@ class Phone(Value):
     """A telephone number; with a region, in its E.164 form, such as +79991234567.
 
     Without a region: as it came without its punctuation, maybe a plus, then 7 to 15 digits (ITU-T E.164). With one (ISO
-    3166), it is read as people there would dial it, by libphonenumber's plans, and has to be of a possible length; not
-    a valid one, for plans change faster than their copies, and a lead that is refused is lost.
+    3166), it is read as people there would dial it, by libphonenumber's plans, and has to be of a possible length with
+    its area code; not a valid one, for plans change faster than their copies, and a lead that is refused is lost.
     """
 
     expected = "a telephone number of 7 to 15 digits"
 
     def __init__(self, region: str | None = None, **options: Any) -> None:
         self.region = region
-        self.expected = f"a telephone number, as in {region} or with a +" if region else self.expected
+        if region:
+            self.expected = f"a telephone number with its area code, as in {region} or with a +"
         super().__init__(**options)
 
     def read(self, value: Any) -> str:
@@ -168,7 +169,8 @@ def _e164(text: str, region: str) -> str:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
         raise ValueError from None
-    if not phonenumbers.is_possible_number(number):
+    # Of a length that only people of one town dial, such as 123-45-67, it would become a number of another town.
+    if phonenumbers.is_possible_number_with_reason(number) != phonenumbers.ValidationResult.IS_POSSIBLE:
         raise ValueError
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 

@@ -127,6 +127,8 @@ def test_a_value_is_typed_or_refused_without_being_repeated(
         ("GB", "020 7946 0000", "+442079460000"),
         ("RU", "123", None), ("RU", "call me", None), ("RU", "", None), ("RU", True, None), ("RU", "9" * 65, None),
         ("RU", ["+79991234567"], None),
+        # Of a town's own numbers nobody knows the town: read as national ones they would be other people's.
+        ("RU", "123-45-67", None), ("US", "555-0100", None), ("RU", "+7 123-45-67", None),
     ],
 )  # fmt: skip
 def test_a_telephone_number_is_read_as_people_of_its_region_dial_it(
@@ -139,7 +141,7 @@ def test_a_telephone_number_is_read_as_people_of_its_region_dial_it(
         assert rule.to_call(context({"v": value})).parameters == {"P": expected}
     else:
         (message,) = errors_of(rule, {"v": value})["v"]
-        assert message.endswith(f"expected a telephone number, as in {region} or with a +")
+        assert message.endswith(f"expected a telephone number with its area code, as in {region} or with a +")
 
 
 def test_a_list_of_telephone_numbers_has_a_region_too(tmp_path: Path) -> None:
