@@ -33,7 +33,7 @@ _LABELS = {
     **{f"iso8859-{part}": f"iso-8859-{part}" for part in (2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15, 16)},
     **{f"cp125{page}": f"windows-125{page} cp125{page} x-cp125{page}" for page in range(9)},
 }
-_CODECS = {label: codec for codec, labels in _LABELS.items() for label in labels.split()}
+CODECS = {label: codec for codec, labels in _LABELS.items() for label in labels.split()}
 _WHOLE_UNICODE = {UTF_8, "utf-16", "utf-16-le", "utf-16-be", "gb18030"}
 _REFERENCE = re.compile(r"&#([1-9][0-9]{2,6});")
 
@@ -42,7 +42,7 @@ Read = TypeVar("Read")
 
 def codec_of(label: str) -> str | None:
     """Python's name for a charset, by the name that a sender gives it in any case; None: no charset that is known."""
-    return _CODECS.get(label.strip().lower())
+    return CODECS.get(label.strip().lower())
 
 
 def read_text(encoded: bytes, charset: str = UTF_8) -> str:
@@ -90,7 +90,7 @@ def guesses(encoded: bytes) -> list[str]:
     try:
         encoded.decode(UTF_8)
     except UnicodeDecodeError:
-        others = sorted(set(_CODECS.values()) - _WHOLE_UNICODE)
+        others = sorted(set(CODECS.values()) - _WHOLE_UNICODE)
         return [_REFERENCE.sub(_character, encoded.decode(codec, "replace")) for codec in others]
     return []
 

@@ -182,7 +182,7 @@ class Source:
             opened = self._opened(webhook, self.max_body)
             reading = reading if opened is webhook else self.read_lazily(opened)
         headers, query = self.kept_headers(opened), self.kept_query(opened)
-        body = without_tokens(self.verifier, opened.body)
+        body = without_tokens(self.verifier, opened.body, opened.content_type)
         return Verified(self.name, reading, headers, query, body, coverage, _SEAL)
 
     def _opened(self, webhook: Webhook, most: int) -> Webhook:
@@ -261,7 +261,9 @@ class Source:
 
     def kept_query(self, webhook: Webhook) -> str:
         """The query without the token and anything else that is named like a secret; still encoded."""
-        return without_secrets(webhook.query_string, self._is_secret)
+        query = webhook.query_string.encode("utf-8", "surrogatepass")
+        without = without_tokens(self.verifier, query).decode("utf-8", "surrogatepass")
+        return without_secrets(without, self._is_secret)
 
     def _is_secret(self, name: str) -> bool:
         return name in self._proofs or is_secret_name(name)
