@@ -68,9 +68,9 @@ def double_click_key(source: str, context: Mapping[str, Any], body: bytes, windo
     return DedupKey(_digest(source, b"double click", query + b"\0" + _whole(context, body)), window_s)
 
 
-def digest_at(digest: str, place: int) -> str:
-    """The digest for an entry of a batch whose key others before it have, and which is another all the same."""
-    return hashlib.sha256(f"{digest}:{place}".encode()).hexdigest() if place else digest
+def digest_with(digest: str, content: bytes) -> str:
+    """The digest for an entry of a batch whose key says too little: with what the entry holds."""
+    return hashlib.sha256(digest.encode() + b"\0" + content).hexdigest()
 
 
 def _digest(source: str, kind: bytes, identity: bytes) -> str:
