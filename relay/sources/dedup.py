@@ -78,7 +78,9 @@ def _digest(source: str, kind: bytes, identity: bytes) -> str:
 
 
 def _whole(context: Mapping[str, Any], body: bytes) -> bytes:
-    """The body, and what stands around an entry of a batch."""
+    """The body, and what stands around an entry of a batch. Where there is no body, the query is read in its place."""
+    if not body:
+        return json.dumps(query, sort_keys=True).encode() if (query := context["query"]) else b""
     around = context.get("envelope")
     whole = _without_boundary(context["headers"].get("content-type", ""), body)
     return whole if around is None else json.dumps(around, sort_keys=True).encode() + b"\0" + whole
