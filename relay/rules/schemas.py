@@ -145,8 +145,12 @@ class _ValueSchema(StrictSchema):
                 if kind not in kinds:
                     misplaced = [name for name in names if spec.get(name) is not None]
                     wrong |= {name: [f"is for {' and '.join(kinds)}, not for {kind}"] for name in misplaced}
-            if spec.get("region") and "phone" not in {kind, spec.get("items")}:
+            if kind != "list" and "items" in written:
+                wrong["items"] = [f"is for list, not for {kind}"]
+            if spec.get("region") and "phone" not in {kind, spec.get("items") if kind == "list" else kind}:
                 wrong["region"] = [f"is for phone, not for {kind}"]
+            if not wrong and None not in (spec.get("min"), spec.get("max")) and spec["min"] > spec["max"]:
+                wrong["min"] = ["is above max, so that no value would fit"]
         if self.has_read(spec, written, *self.load_fields.keys() - {"picks"}):
             wrong |= _typed_constants(spec | dict.fromkeys(wrong))[1]
         if wrong:
