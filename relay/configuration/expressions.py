@@ -139,12 +139,25 @@ class Expression:
 
 
 def first_given(expressions: Sequence[Expression], context: Mapping[str, Any], steps: Steps | None = None) -> Any:
-    """The first value that is neither null nor blank text: forms send empty fields, and mean that nothing was said."""
+    """The first value that is something; else a list of nothing, where one stands there; else None."""
+    nothing = None
     for expression in expressions:
         found = expression.find(context, steps)
-        if found is not None and not (isinstance(found, str) and not found.strip()):
+        if not is_nothing(found):
             return found
-    return None
+        nothing = found if isinstance(found, list) and nothing is None else nothing
+    return nothing
+
+
+def is_nothing(value: Any) -> bool:
+    """Whether it is null, blank text or a list of these: forms send empty fields, and mean that nothing was said."""
+    if isinstance(value, list):
+        return all(entry is None or _is_blank(entry) for entry in value)
+    return value is None or _is_blank(value)
+
+
+def _is_blank(value: Any) -> bool:
+    return isinstance(value, str) and not value.strip()
 
 
 def value_at(context: Mapping[str, Any], path: Sequence[str]) -> Any:

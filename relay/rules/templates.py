@@ -72,7 +72,7 @@ class Template:
         if self.lone:
             value = values[self.lone]
             return Later((value,)) if isinstance(value, Result) else plain(value)
-        given = [value for name in self.names if (value := values[name]) is not None]
+        given = [value for name in self.names if (value := values[name]) is not None and value != []]
         if self.names and not given:
             return None
         pieces = [_written(values[part]) if is_name else part for is_name, part in self.parts]
