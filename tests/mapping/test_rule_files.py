@@ -115,7 +115,8 @@ def test_a_rule_that_could_not_work_is_a_mistake_with_its_line(
 @pytest.mark.parametrize(
     "when",
     [
-        "body.headers.\"X-Event\" == 'a'", "body.list[?headers.\"X\" == 'a']", "sort_by(body.a, &b)", "not_null(body.a, body.b)",
+        "body.headers.\"X-Event\" == 'a'", "body.list[?headers.\"X\" == 'a']", "sort_by(body.a, &b)",
+        "not_null(body.a, body.b)",
         "max(`[1, 2]`)", "join(', ', body.tags)", "length('a')", "body.a == `\"X-Event\"`", "contains(body.tags, `1`)",
         "map(&a, body.list)", "merge(body.a, `{}`)", "headers.\"x-event\" == 'A'", "type(`null`)",
     ],
