@@ -35,7 +35,7 @@ def pieces_of(source: Source, event: Event, content: Any) -> list[Piece]:
 
     content: its body as it was read. Raises UnreadableError, and TooLargeError for too many entries.
     """
-    entries = source.split(content)
+    entries = source.split(content, event.headers)
     if entries is None:
         return [Piece(event, source.context(event, content, event.received_at))]
     around = len(event.query) + sum(len(name) + len(value) for name, value in event.headers.items())

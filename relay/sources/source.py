@@ -293,10 +293,15 @@ class Source:
         fallback = self.bodies.fallback_charset
         return build_context(self.name, kept, body, received_at, envelope, fallback_charset=fallback)
 
-    def split(self, content: Any) -> list[Found] | None:
-        """The entries of a batch in order; None where what was sent is one event. Raises TooLargeError."""
+    def split(self, content: Any, headers: Mapping[str, str]) -> list[Found] | None:
+        """The entries of a batch in order; None where what was sent is one event. headers: as they are kept.
+
+        Raises TooLargeError.
+        """
         most = MOST_ENTRIES if self.is_open else MOST_PROVEN_ENTRIES
-        return self.each.entries(content, most) if self.each else None
+        if self.each is None or (self.each.unless and self.each.unless.holds({"headers": headers})):
+            return None
+        return self.each.entries(content, most)
 
     def dedup_key(self, context: Mapping[str, Any], body: bytes) -> DedupKey | None:
         """What makes this webhook the same as another, as a digest; None: it is never a duplicate.

@@ -44,6 +44,8 @@ CASES = [
     (["body.events"], [1], None),
     (["body.events[]"], {"events": [1, 2], "b": 3}, [(1, {"events": None, "b": 3}), (2, {"events": None, "b": 3})]),
     (["body.a.b"], {"a": {"b": [1], "c": 2}}, [(1, {"a": {"b": None, "c": 2}})]),
+    (["body.leads"], {"leads": {"1": 5, "3": 6}}, [(5, {"leads": None}), (6, {"leads": None})]),
+    (["body.leads"], {"leads": {"1": 5, "b": 6}}, [({"1": 5, "b": 6}, {"leads": None})]),
     (["body[].x"], [{"x": [1, 2]}, {"x": [3]}], [(1, {"x": None}), (2, {"x": None}), (3, {"x": None})]),
     (
         ["body.entry[].changes[]"],
