@@ -222,13 +222,14 @@ def _members(members: list[Any], count: int) -> list[str]:
 class _Parameters(Wanted):
     """Parameters by name; each a template, a constant or a list of these."""
 
-    expected = "a map from parameters to text, numbers, true, false, or lists of them"
+    value = "text, numbers, true, false, or lists of them"
+    expected = f"a map from parameters to {value}"
 
     def read(self, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise ValueError  # noqa: TRY004 - Wanted turns it into "expected ..."
         right = {name: entry for name, entry in value.items() if _is_simple(entry)}
-        wrong = {name: [f"expected {self.expected[30:]}"] for name in value.keys() - right.keys()}
+        wrong = {name: [f"expected {self.value}"] for name in value.keys() - right.keys()}
         if wrong:
             raise ValidationError(wrong, valid_data=right)
         return value

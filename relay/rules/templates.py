@@ -14,6 +14,7 @@ from typing import Any
 from relay.configuration.braces import split_braces
 from relay.configuration.fields import suggestion
 from relay.core.places import Later, Result
+from relay.core.spellings import written
 
 MOST_UNKNOWN = 20
 """Names of one text that are told of."""
@@ -106,4 +107,4 @@ def _written(value: Any) -> str | Result:
     if isinstance(value, Result):
         return value
     shown = plain(value)
-    return ", ".join(str(item) for item in shown) if isinstance(shown, list) else str(shown)
+    return ", ".join(map(written, shown)) if isinstance(shown, list) else written(shown)

@@ -16,6 +16,7 @@ import phonenumbers
 from marshmallow import ValidationError, fields, missing, validate
 
 from relay.configuration.expressions import is_nothing
+from relay.core.spellings import written
 
 LARGEST = 2**63 - 1
 """PHP's largest integer, on the other side."""
@@ -31,7 +32,13 @@ _DATETIME = re.compile(
 _SECONDS = re.compile(r"[1-9][0-9]{8,9}")
 """Text of seconds since 1970, from 1973 to 2286: shorter text of digits is a day such as 20260131, if anything."""
 _PHONE = re.compile(r"\+?[0-9]{7,15}")
-_PHONE_PUNCTUATION = str.maketrans("", "", " \t\xa0-\u2010\u2011\u2013().,/")
+_PHONE_PUNCTUATION = str.maketrans(
+    "",
+    "",
+    " \t\xa0\u2007\u2009\u202f-\u2010\u2011\u2012\u2013\u2014\u2212().,/"
+    # Marks of direction, which come along where a number is copied from contacts.
+    "\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff",
+)
 _YES, _NO = frozenset({"true", "yes", "y", "on", "1"}), frozenset({"false", "no", "n", "off", "0"})
 _EMAIL = validate.Email()
 
@@ -69,7 +76,7 @@ class Text(Value):
     def read(self, value: Any) -> str:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ValueError  # noqa: TRY004 - the base class makes "expected ..." of it
-        return str(value)
+        return written(value)
 
 
 class Integer(Value):
