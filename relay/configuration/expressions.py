@@ -6,6 +6,7 @@ functions, and that every path begins with something the context has. How far it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,6 +50,8 @@ _INAPPLICABLE = (
 _TOO_DEEP = f"expected an expression of at most {MOST_LEVELS} levels: each || and each bracket is one"
 
 
+_ORDERS = ("lt", "lte", "gt", "gte")
+_NUMERAL = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?")
 _LOOSE = "expected & only before an argument of a function, as in sort_by(body.items, &price)"
 
 
@@ -235,6 +238,10 @@ def _faults(node: Mapping[str, Any]) -> Iterator[str]:
         yield from _faults_of_call(node["value"], children)
     elif any(isinstance(child, dict) and child["type"] == "expref" for child in children):
         yield _LOOSE
+    if kind == "comparator" and node["value"] in _ORDERS:
+        for text in (one["value"] for one in children if one["type"] == "literal"):
+            if isinstance(text, str) and _NUMERAL.fullmatch(text.strip()):
+                yield f"expected `{text.strip()}`, a number: '{text}' is a text, and of texts 9 is above 100"
     if kind in _FIRST_CHILD_ONLY and kind != "pipe" and children[0]["type"] == "not_expression":
         # jmespath.py binds ! closer than the dot: `!body.x` would be `(!body).x`, which finds nothing in any event.
         yield "expected brackets after !, as in !(body.form): alone it takes one word only"

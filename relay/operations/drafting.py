@@ -240,7 +240,7 @@ def condition_of(tree: Tree) -> str:
 
 
 def equals(node: Node) -> str:
-    """The condition that this stands there: of a text `path == 'text'`, of anything else that something or nothing does."""
+    """The condition that this stands there: of a text `path == 'text'`, else that something does, or nothing."""
     if node.value is None or node.value is False or (not node.value and isinstance(node.value, str | list | dict)):
         return f"!({node.path})"
     if not isinstance(node.value, str) or len(node.value) > 200:

@@ -57,7 +57,7 @@ codecs.register_error("controls", _control)
 
 def codec_of(label: str) -> str | None:
     """Python's name for a charset, by the name that a sender gives it in any case; None: no charset that is known."""
-    return CODECS.get(label.strip().lower())
+    return CODECS.get(label.strip(" \t'\"").lower())
 
 
 def read_text(encoded: bytes, charset: str = UTF_8) -> str:

@@ -98,6 +98,8 @@ def start_with(**parts: Any) -> dict[str, Any]:
         ({"when": "length(`1`)"}, ":8: when: length() takes a text or a list or a map as argument 1"),
         ({"when": "sort_by(body.a, 'b')"}, ":8: when: sort_by() takes an expression with & before it as argument 2"),
         ({"when": "join(&body.a, body.b)"}, ":8: when: join() takes a text as argument 1"),
+        ({"when": "body.total > '100'"}, "expected `100`, a number: '100' is a text, and of texts 9 is above 100"),
+        (start_with(parameters={"P": {"a": 1}}), "found a map, expected text, numbers, true, false, or lists of them"),
         ({"when": "&body.event"}, "expected & only before an argument of a function"),
         ({"when": "body.a || &body.event"}, "expected & only before an argument of a function"),
         ({"when": "body.a && headers.\"X-Event\" == 'a'"}, "expected 'x-event': the names of headers are in"),
@@ -117,7 +119,7 @@ def test_a_rule_that_could_not_work_is_a_mistake_with_its_line(
     [
         "body.headers.\"X-Event\" == 'a'", "body.list[?headers.\"X\" == 'a']", "sort_by(body.a, &b)",
         "not_null(body.a, body.b)",
-        "max(`[1, 2]`)", "join(', ', body.tags)", "length('a')", "body.a == `\"X-Event\"`", "contains(body.tags, `1`)",
+        "max(`[1, 2]`)", "body.day > '2026-01-31'", "body.n == '100'", "join(', ', body.tags)", "length('a')", "body.a == `\"X-Event\"`", "contains(body.tags, `1`)",
         "map(&a, body.list)", "merge(body.a, `{}`)", "headers.\"x-event\" == 'A'", "type(`null`)",
     ],
 )  # fmt: skip
