@@ -1,4 +1,4 @@
-"""The forms in which senders write one text: as it is, in JSON's escapes, percent-encoded; and numbers as text. Pure."""
+"""The forms in which senders write one text: as it is, in JSON's escapes, percent-encoded; numbers as text. Pure."""
 
 from __future__ import annotations
 

@@ -119,7 +119,8 @@ def test_a_rule_that_could_not_work_is_a_mistake_with_its_line(
     [
         "body.headers.\"X-Event\" == 'a'", "body.list[?headers.\"X\" == 'a']", "sort_by(body.a, &b)",
         "not_null(body.a, body.b)",
-        "max(`[1, 2]`)", "body.day > '2026-01-31'", "body.n == '100'", "join(', ', body.tags)", "length('a')", "body.a == `\"X-Event\"`", "contains(body.tags, `1`)",
+        "body.day > '2026-01-31'", "body.n == '100'",
+        "max(`[1, 2]`)", "join(', ', body.tags)", "length('a')", "body.a == `\"X-Event\"`", "contains(body.tags, `1`)",
         "map(&a, body.list)", "merge(body.a, `{}`)", "headers.\"x-event\" == 'A'", "type(`null`)",
     ],
 )  # fmt: skip
