@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import unquote_to_bytes
 
 from relay.sources.charsets import CODECS, codec_of
 from relay.sources.forms import parameters
@@ -23,7 +24,7 @@ SHORTEST = 6
 """A shorter token is in bodies by chance; pages mask it by the name of its field."""
 _NESTED = 3
 """How often JSON may stand in a text of JSON: fields that hold JSON are read in place."""
-_OF_FORMS = re.compile(rb"%[0-9a-fA-F]{2}|\+")
+_OF_FORMS = re.compile(rb"%[0-9a-fA-F]{2}")
 _OF_JSON = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\[/\"\\bfnrt]")
 
 
@@ -70,37 +71,41 @@ Span = tuple[int, int, bytes]
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """A body with some of its escapes undone. origins: of each byte its place in the body, and last the body's end."""
+    """A body with some of its escapes undone: those of `escapes` in the text of `outer`. Without one, as it came."""
 
     text: bytes
-    origins: Sequence[int]
-
-    def undone(self, escapes: re.Pattern[bytes]) -> _Layer:
-        """The same without these escapes; itself where it has none."""
-        text, at = bytearray(), 0
-        origins: array[int] = array("L")
-        for escape in escapes.finditer(self.text):
-            plain = _plain(escape[0])
-            text += self.text[at : escape.start()] + plain
-            origins.extend(self.origins[at : escape.start()])
-            origins.extend([self.origins[escape.start()]] * len(plain))
-            at = escape.end()
-        if not at:
-            return self
-        origins.extend(self.origins[at:])
-        return _Layer(bytes(text + self.text[at:]), origins)
+    outer: _Layer | None = None
+    escapes: re.Pattern[bytes] = _OF_JSON
 
     def spans_of(self, secret: bytes) -> Iterator[Span]:
         """Every place of a secret. What is all digits may be a number: its mask is one, or the body were no JSON."""
         is_number = secret.isdigit()
         for needle, mask in _encoded(secret, "0" if is_number else REMOVED):
+            places: list[int] = []
             start = self.text.find(needle)
             while start >= 0:
                 end = start + len(needle)
                 # In a longer number it is not the token.
                 if not (is_number and (self.text[start - 1 : start].isdigit() or self.text[end : end + 1].isdigit())):
-                    yield self.origins[start], self.origins[end], mask
+                    places += start, end
                 start = self.text.find(needle, end)
+            ends = iter(self._origins(places))
+            yield from ((first, last, mask) for first, last in zip(ends, ends, strict=True))
+
+    def _origins(self, places: list[int]) -> list[int]:
+        """Where these places, in their order, are in the body."""
+        if self.outer is None or not places:
+            return places
+        found: list[int] = []
+        gone = 0
+        escapes = self.escapes.finditer(self.outer.text)
+        escape = next(escapes, None)
+        for place in places:
+            while escape and escape.start() - gone < place:
+                gone += len(escape[0]) - len(_plain(escape[0]))
+                escape = next(escapes, None)
+            found.append(place + gone)
+        return self.outer._origins(found)  # noqa: SLF001 - another of its kind
 
 
 def _encoded(secret: bytes, mask: str) -> Iterator[tuple[bytes, bytes]]:
@@ -118,21 +123,21 @@ def _encoded(secret: bytes, mask: str) -> Iterator[tuple[bytes, bytes]]:
 
 def _layers(body: bytes) -> Iterator[_Layer]:
     """The body as it came, and as each way of reading it leaves it: a form, JSON, JSON inside a form."""
-    whole = _Layer(body, range(len(body) + 1))
-    form = whole.undone(_OF_FORMS)
-    for outer in [whole] if form is whole else [whole, form]:
+    whole = _Layer(body)
+    form = _Layer(unquote_to_bytes(body.replace(b"+", b" ")), whole, _OF_FORMS)
+    for outer in [whole] if form.text == body else [whole, form]:
         yield outer
-        layer, inner = outer, outer.undone(_OF_JSON)
+        layer = outer
         for _ in range(_NESTED):
-            if inner is layer:
+            inner = _Layer(_OF_JSON.sub(lambda escape: _plain(escape[0]), layer.text), layer, _OF_JSON)
+            if inner.text == layer.text:
                 break
             yield inner
-            layer, inner = inner, inner.undone(_OF_JSON)
+            layer = inner
 
 
+@lru_cache(4_096)
 def _plain(escape: bytes) -> bytes:
-    if escape == b"+":
-        return b" "
     if escape.startswith(b"%"):
         return bytes([int(escape[1:], 16)])
     plain: str = json.loads(b'"' + escape + b'"')
