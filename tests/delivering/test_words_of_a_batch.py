@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay.core.call import Call
+from relay.core.spellings import written
 from relay.sandbox import php
 from workers.bitrix24 import bizproc
 from workers.bitrix24.batch import to_query
@@ -36,4 +37,4 @@ def as_texts(value):
     """Numbers as a query has them: PHP reads both alike."""
     if isinstance(value, dict):
         return {name: as_texts(inner) for name, inner in value.items()}
-    return [as_texts(inner) for inner in value] if isinstance(value, list) else str(value)
+    return [as_texts(inner) for inner in value] if isinstance(value, list) else written(value)

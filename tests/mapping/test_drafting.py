@@ -79,7 +79,7 @@ SENT = some.dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)  # a rule is read from its text, as a whole
+@settings(max_examples=settings().max_examples // 2, deadline=None)  # a rule is read from its text, as a whole
 @given(SENT)
 def test_a_draft_is_a_rule_that_matches_and_takes_the_event_that_it_was_made_from(body):
     context = context_of(body)
@@ -92,7 +92,7 @@ def test_a_draft_is_a_rule_that_matches_and_takes_the_event_that_it_was_made_fro
     rule.to_call(context)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings().max_examples // 2, deadline=None)
 @given(SENT)
 def test_the_condition_that_something_stands_there_holds_for_its_own_event(body):
     context = context_of(body)

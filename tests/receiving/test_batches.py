@@ -184,7 +184,7 @@ ORDERS = st.lists(st.tuples(st.integers(1, 2), st.sampled_from("ab")), min_size=
 
 
 @given(st.lists(ORDERS, min_size=2, max_size=4))
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=settings().max_examples // 5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_an_entry_is_one_event_in_whichever_batch_and_at_whichever_place_it_comes(orders, batches):
     """And none is taken for a repeat of another one of its own request."""
     known, run = set(), uuid4().hex
