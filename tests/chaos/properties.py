@@ -15,7 +15,7 @@ PROPERTIES = (
     "tests/receiving/test_batches.py",
     "tests/mapping/test_drafting.py",
     "tests/mapping/test_rules.py",
-    "tests/delivering/test_words_of_a_batch.py",
+    "tests/delivering/test_batches.py",
 )
 
 
