@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import settings
 from redis import Redis
 
 from relay.configuration.settings import Settings
@@ -23,6 +24,9 @@ from tests.support.folders import READ_TOKEN, SECRETS, WATCHED_RULE, WEB_SECRETS
 from tests.support.processes import Processes
 from tests.support.valkey import Valkey
 
+settings.register_profile("quick", deadline=None)  # how long an example takes says more of the machine than of it
+settings.register_profile("long", max_examples=2_000, deadline=None)
+settings.load_profile("quick")
 PATIENT_ROOMS = ("e2e", "changing", "delivering", "browser", "surviving", "failover", "steps")
 """Their tests start processes and wait for them: begun first, so that a run does not end with one core at work."""
 

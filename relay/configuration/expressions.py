@@ -6,6 +6,7 @@ functions, and that every path begins with something the context has. How far it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,6 +50,11 @@ _INAPPLICABLE = (
 _TOO_DEEP = f"expected an expression of at most {MOST_LEVELS} levels: each || and each bracket is one"
 
 
+_ORDERS = ("lt", "lte", "gt", "gte")
+_NUMERAL = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?")
+_LOOSE = "expected & only before an argument of a function, as in sort_by(body.items, &price)"
+
+
 class ExpressionError(ValueError):
     """Text that is no expression; each message says what was found and what was expected."""
 
@@ -90,6 +96,13 @@ class Expression:
         except ValueError:
             raise ExpressionError("expected a JMESPath expression, but a number in it has too many digits") from None
         wrong = [message for node in _nodes(compiled.parsed) for message in _faults(node)]
+        if compiled.parsed["type"] == "expref":
+            wrong.append(_LOOSE)
+        wrong += [
+            f"expected {name.lower()!r}: the names of headers are in lower case"
+            for name in _members(compiled.parsed, "headers")
+            if name != name.lower()
+        ]
         roots = dict.fromkeys(_roots(compiled.parsed))
         if known is not None:
             unknown = [name for name in roots if name not in known and name != WHOLE]
@@ -97,6 +110,10 @@ class Expression:
         if wrong:
             raise ExpressionError(*wrong)
         return cls(text, compiled, frozenset(roots), _plain(compiled.parsed))
+
+    def members_of(self, root: str) -> frozenset[str]:
+        """The names that it looks up in this member of the context, such as those of headers."""
+        return frozenset(_members(self.compiled.parsed, root))
 
     def looks_at(self, name: str) -> bool:
         """Whether what it finds may depend on this member of the context."""
@@ -125,12 +142,25 @@ class Expression:
 
 
 def first_given(expressions: Sequence[Expression], context: Mapping[str, Any], steps: Steps | None = None) -> Any:
-    """The first value that is neither null nor blank text: forms send empty fields, and mean that nothing was said."""
+    """The first value that is something; else a list of nothing, where one stands there; else None."""
+    nothing = None
     for expression in expressions:
         found = expression.find(context, steps)
-        if found is not None and not (isinstance(found, str) and not found.strip()):
+        if not is_nothing(found):
             return found
-    return None
+        nothing = found if isinstance(found, list) and nothing is None else nothing
+    return nothing
+
+
+def is_nothing(value: Any) -> bool:
+    """Whether it is null, blank text or a list of these: forms send empty fields, and mean that nothing was said."""
+    if isinstance(value, list):
+        return all(entry is None or _is_blank(entry) for entry in value)
+    return value is None or _is_blank(value)
+
+
+def _is_blank(value: Any) -> bool:
+    return isinstance(value, str) and not value.strip()
 
 
 def value_at(context: Mapping[str, Any], path: Sequence[str]) -> Any:
@@ -204,11 +234,56 @@ def _path(node: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _faults(node: Mapping[str, Any]) -> Iterator[str]:
     kind, children = node["type"], node["children"]
-    if kind == "function_expression" and node["value"] not in Functions.FUNCTION_TABLE:
-        yield f"unknown function {node['value']!r}{suggestion(node['value'], Functions.FUNCTION_TABLE)}"
+    if kind == "function_expression":
+        yield from _faults_of_call(node["value"], children)
+    elif any(isinstance(child, dict) and child["type"] == "expref" for child in children):
+        yield _LOOSE
+    if kind == "comparator" and node["value"] in _ORDERS:
+        for text in (one["value"] for one in children if one["type"] == "literal"):
+            if isinstance(text, str) and _NUMERAL.fullmatch(text.strip()):
+                yield f"expected `{text.strip()}`, a number: '{text}' is a text, and of texts 9 is above 100"
     if kind in _FIRST_CHILD_ONLY and kind != "pipe" and children[0]["type"] == "not_expression":
         # jmespath.py binds ! closer than the dot: `!body.x` would be `(!body).x`, which finds nothing in any event.
         yield "expected brackets after !, as in !(body.form): alone it takes one word only"
+
+
+def _faults_of_call(name: str, given: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What makes a call fail whatever the event holds: it would then be no mistake that anybody is told of."""
+    function = Functions.FUNCTION_TABLE.get(name)
+    if function is None:
+        yield f"unknown function {name!r}{suggestion(name, Functions.FUNCTION_TABLE)}"
+        return
+    signature = function["signature"]
+    least, is_open = len(signature), bool(signature) and signature[-1].get("variadic", False)
+    if len(given) < least or (len(given) > least and not is_open):
+        yield f"{name}() takes {'at least ' if is_open else ''}{least} argument{'s' * (least != 1)}, not {len(given)}"
+        return
+    for place, argument in enumerate(given):
+        types = signature[min(place, least - 1)]["types"]
+        if types and not _may_be(argument, types):
+            yield f"{name}() takes {' or '.join(_TYPES.get(one, one) for one in types)} as argument {place + 1}"
+
+
+def _may_be(argument: Mapping[str, Any], types: Sequence[str]) -> bool:
+    """Whether what stands there can be of one of these types of JMESPath."""
+    if "expref" in types or argument["type"] == "expref":
+        return types == ["expref"] and argument["type"] == "expref"
+    if argument["type"] != "literal":
+        return True
+    value = argument["value"]
+    kind = next((kind for kind, python in _OF_PYTHON if isinstance(value, python)), "null")
+    return any(one == kind or one.partition("-")[0] == kind == "array" for one in types)
+
+
+_OF_PYTHON: tuple[tuple[str, type | tuple[type, ...]], ...] = (
+    ("boolean", bool),
+    ("number", (int, float)),
+    ("string", str),
+    ("array", list),
+    ("object", dict),
+)
+_TYPES = {"array-number": "a list of numbers", "array-string": "a list of texts", "array": "a list", "object": "a map"}
+_TYPES |= {"expref": "an expression with & before it", "string": "a text", "number": "a number"}
 
 
 def _nodes(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -224,13 +299,31 @@ def _nodes(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def _roots(node: Mapping[str, Any]) -> Iterator[str]:
     """The names that are looked up in the context itself."""
-    if node["type"] == "field":
-        yield node["value"]
-    if node["type"] == "current":
-        yield WHOLE
+    for one in _on_context(node):
+        if one["type"] == "field":
+            yield one["value"]
+        if one["type"] == "current":
+            yield WHOLE
+
+
+def _members(node: Mapping[str, Any], root: str) -> Iterator[str]:
+    """The names that are looked up in one member of the context."""
+    for one in _on_context(node):
+        if one["type"] == "subexpression":
+            first, second = one["children"][:2]
+            if first == {**_FIELD, "value": root} and second["type"] == "field":
+                yield second["value"]
+
+
+_FIELD = {"type": "field", "children": []}
+
+
+def _on_context(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Every node that looks at the context itself."""
+    yield node
     if node["type"] in {"expref", "literal"}:
         return
     children = node["children"][:1] if node["type"] in _FIRST_CHILD_ONLY else node["children"]
     for child in children:
         if isinstance(child, dict):
-            yield from _roots(child)
+            yield from _on_context(child)

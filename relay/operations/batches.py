@@ -13,7 +13,7 @@ from relay.core.events import Event
 from relay.core.ids import new_event_id
 from relay.operations.pacing import in_rows
 from relay.sources import Source, Verified
-from relay.sources.dedup import DedupKey, digest_at
+from relay.sources.dedup import DedupKey, digest_with
 from relay.sources.fan_out import MOST_BYTES, entry_json
 from relay.sources.parsers import JSON
 from relay.store.record.entries import Claim, Entry
@@ -35,7 +35,7 @@ def pieces_of(source: Source, event: Event, content: Any) -> list[Piece]:
 
     content: its body as it was read. Raises UnreadableError, and TooLargeError for too many entries.
     """
-    entries = source.split(content)
+    entries = source.split(content, event.headers)
     if entries is None:
         return [Piece(event, source.context(event, content, event.received_at))]
     around = len(event.query) + sum(len(name) + len(value) for name, value in event.headers.items())
@@ -69,22 +69,28 @@ def contexts_of(source: Source, event: Event) -> list[dict[str, Any]]:
     return [piece.context for piece in pieces_of(source, event, source.read_again(event))]
 
 
-def distinct_keys(entries: Sequence[Entry]) -> list[Entry]:
+def distinct_keys(source: Source, entries: Sequence[Entry]) -> list[Entry]:
     """The entries of one request, so that no two that differ have one dedup key: neither is a repeat of the other.
 
-    Such a key says too little, as a header of the whole request does; with the place in the batch it says enough, and
-    the same batch sent again has the same keys.
+    Where they would, the key says too little, as a header of the whole request does: it counts with what the entry
+    holds. That is claimed beside every key, so that an entry is known again in whichever batch it comes.
     """
-    if len(entries) == 1:
+    if source.dedup is None or source.dedup.whole_body:
         return list(entries)
-    seen: dict[str, dict[tuple[bytes, str], int]] = {}
-    return [_distinct(entry, entry.dedup_digest, seen) if entry.dedup_digest else entry for entry in entries]
+    alike: dict[str, set[tuple[bytes, str]]] = {}
+    for entry in entries:
+        if entry.dedup_digest and entry.event.envelope:
+            alike.setdefault(entry.dedup_digest, set()).add((entry.event.body, entry.event.envelope))
+    return [_distinct(entry, alike.get(entry.dedup_digest or "", set())) for entry in entries]
 
 
 def with_signature(source: Source, verified: Verified, entries: Sequence[Entry]) -> list[Entry]:
     """The entries of one request, each of which claims its place in what is signed: so it is one event, once."""
     return [
-        replace(entry, signature=_claims(source.signature_keys(verified.coverage, verified.headers, place)))
+        replace(
+            entry,
+            further=(*entry.further, *_claims(source.signature_keys(verified.coverage, verified.headers, place))),
+        )
         if entry.deliveries
         else entry
         for place, entry in enumerate(entries)
@@ -99,7 +105,14 @@ def _claims(signature: Sequence[DedupKey]) -> tuple[Claim, ...]:
     )
 
 
-def _distinct(entry: Entry, digest: str, seen: dict[str, dict[tuple[bytes, str], int]]) -> Entry:
-    places = seen.setdefault(digest, {})
-    place = places.setdefault((entry.event.body, entry.event.envelope), len(places))
-    return replace(entry, dedup_digest=digest_at(digest, place))
+def _distinct(entry: Entry, alike: set[tuple[bytes, str]]) -> Entry:
+    """alike: what the entries of its request hold that have its key, and what stands around them; empty: no batch."""
+    if not (alike and entry.dedup_digest):
+        return entry
+    body = entry.event.body
+    # What stands around an entry is of that one request, so it counts only where nothing else tells two apart.
+    is_twice = sum(other == body for other, _ in alike) > 1
+    own = digest_with(entry.dedup_digest, body + entry.event.envelope.encode("utf-8") if is_twice else body)
+    if len(alike) > 1:
+        return replace(entry, dedup_digest=own)
+    return replace(entry, further=(Claim(own, entry.dedup_window),))

@@ -135,17 +135,33 @@ def type_of(value: Any, name: str = "") -> str:
         return "list"
     if isinstance(value, int | float) or not isinstance(value, str):
         is_phone = isinstance(value, int) and _PHONE_NAME.search(name) and _fits("phone", value)
-        return "phone" if is_phone else "integer" if isinstance(value, int) else "number" if value else "string"
+        kind = "phone" if is_phone else "integer" if isinstance(value, int) else "number"
+        return kind if _fits(kind, value) else "string"
     text = value.strip()
     if _PHONE_NAME.search(name) and _fits("phone", text):
         return "phone"
     if text.startswith("+") and _fits("phone", text):
         return "phone"
-    if _DIGITS.fullmatch(text):
+    if _DIGITS.fullmatch(text) and _fits("integer", text):
         return "integer"
     if text.lower() in {"true", "false"}:
         return "boolean"
     return next((kind for kind in ("email", "url", "datetime", "date") if _fits_whole(kind, text)), "string")
+
+
+def _items_of(values: list[Any]) -> str:
+    """The type of a list's entries: text, where one of them is neither true nor false."""
+    given = [value for value in values if value is not None]
+    return "boolean" if any(isinstance(value, bool) for value in given) and _fit("boolean", given) else "string"
+
+
+def _has_type(value: Any) -> bool:
+    """Whether some type takes it: none takes a list of texts with true or false among them."""
+    return not isinstance(value, list) or _fit(_items_of(value), [one for one in value if one is not None])
+
+
+def _fit(kind: str, values: list[Any]) -> bool:
+    return all(_fits(kind, value) for value in values)
 
 
 def _fits_whole(kind: str, text: str) -> bool:
@@ -173,8 +189,8 @@ def name_of(keys: Sequence[str | int], taken: Collection[str]) -> str:
 
 
 def _identifier(text: str) -> str:
-    word = re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_").lower()[:60]
-    return word if word[:1].isalpha() else f"value_{word}".rstrip("_")
+    word = re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_").lower()
+    return (word if word[:1].isalpha() else f"value_{word}")[:60].rstrip("_")
 
 
 def extract_spec(node: Node, *, required: bool = False, document: bool = False) -> str:
@@ -183,6 +199,8 @@ def extract_spec(node: Node, *, required: bool = False, document: bool = False) 
     options = [f"from: {scalar(node.path)}"]
     if kind != "string":
         options.append(f"type: {kind}")
+    if kind == "list" and (items := _items_of(node.value)) != "string":
+        options.append(f"items: {items}")
     if required or document:
         options.append("required: true")
     if document:
@@ -222,11 +240,19 @@ def condition_of(tree: Tree) -> str:
 
 
 def equals(node: Node) -> str:
-    """The condition that this stands there: of a text `path == 'text'`, of anything else that something does."""
-    if not isinstance(node.value, str) or not node.value or len(node.value) > 200:
+    """The condition that this stands there: of a text `path == 'text'`, else that something does, or nothing."""
+    if node.value is None or node.value is False or (not node.value and isinstance(node.value, str | list | dict)):
+        return f"!({node.path})"
+    if not isinstance(node.value, str) or len(node.value) > 200:
         return node.path
-    escaped = node.value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"{node.path} == '{escaped}'"
+    return f"{node.path} == {_literal(node.value)}"
+
+
+def _literal(text: str) -> str:
+    """A text in JMESPath. Its raw strings have no escape for a backslash (jmespath.org, "Raw String Literals")."""
+    if "\\" not in text:
+        return "'" + text.replace("'", "\\'") + "'"
+    return "`" + json.dumps(text, ensure_ascii=False).replace("`", "\\`") + "`"
 
 
 def draft(name: str, source: str, portal: str, tree: Tree | None = None, origin: str = "") -> str:
@@ -252,7 +278,7 @@ def whole_draft(name: str, source: str, portal: str, tree: Tree, origin: str) ->
     if "document_id" not in content_of(text)["start"]:
         text = put(text, ("start", "document_id"), '{lead: "1"}')
     for leaf in [one for one in tree.leaves() if one.keys[0] == "body"][:MOST_DRAFTED]:
-        if leaf.value not in (None, "") and not isinstance(leaf.value, dict):
+        if leaf.value not in (None, "") and not isinstance(leaf.value, dict) and _has_type(leaf.value):
             text, _ = take(text, leaf)
     return put(text, ("start", "parameters"), "{}")
 
@@ -278,4 +304,5 @@ def rule_name(source: str, tree: Tree | None, taken: Collection[str]) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return not isinstance(value, bool) and bool(re.fullmatch(r"[1-9][0-9]{0,18}", str(value).strip()))
+    is_whole = not isinstance(value, bool) and re.fullmatch(r"[1-9][0-9]{0,18}", str(value).strip())
+    return bool(is_whole) and _fits("integer", value)

@@ -225,7 +225,7 @@ class Ingest:
         self, source: Source, verified: Verified, pieces: Sequence[Piece], decisions: Sequence[Decision]
     ) -> Ingested:
         entries = [self._entry(source, *one) for one in in_rows(zip(pieces, decisions, strict=True))]
-        entries = with_signature(source, verified, distinct_keys(entries))
+        entries = with_signature(source, verified, distinct_keys(source, entries))
         rules = [[intent.rule for intent in one.intents] for one in decisions]
         receipts = tuple(self._record_all(source, entries, rules)) if entries else ()
         errors: dict[str, list[str]] = {}

@@ -167,9 +167,16 @@ class Assembly:
         for template in templates:
             if form:
                 self._check_number(place, form, template, members)
+            else:
+                self._check_text(place, template)
             for name in template.names:
                 self._check_result(place, form, name, members)
         return DocumentTemplate(form, templates)
+
+    def _check_text(self, place: Place, member: Template) -> None:
+        """The full triple wants texts: note a list, which alone is none."""
+        if member.lone and self.specs.get(member.lone, {}).get("type") == "list":
+            self.config.add_mistake(place, f"{{{member.lone}}} is a list: expected one value to name the document")
 
     def _check_number(self, place: Place, form: str, member: Template, members: Sequence[str]) -> None:
         """A short form wants numbers: note what can never be one, whatever arrives."""

@@ -5,9 +5,9 @@ Errors come by field, all at once, and never contain a value: they go back to th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from marshmallow import Schema, ValidationError, fields, missing
 
@@ -32,11 +32,11 @@ class Extractor:
     personal: tuple[str, ...]
     schema: Schema = field(repr=False, compare=False)
     regions: frozenset[str] = frozenset()
-    _reads: tuple[tuple[str, Callable[[Any], Any]], ...] = field(init=False, repr=False, compare=False)
+    _reads: tuple[tuple[str, Value], ...] = field(init=False, repr=False, compare=False)
     """The fields of the schema, each by itself: of what is valid, `load` does no more than ask each of them."""
 
     def __post_init__(self) -> None:
-        reads = tuple((str(one.data_key), one.deserialize) for one in self.schema.load_fields.values())
+        reads = tuple((str(one.data_key), cast("Value", one)) for one in self.schema.load_fields.values())
         object.__setattr__(self, "_reads", reads)
 
     @classmethod
@@ -60,17 +60,16 @@ class Extractor:
         found = self.find(context, steps)
         if steps.is_spent:
             raise InvalidEventError(TOO_MUCH)
+        said = {name: one.said(found[name]) for name, one in self._reads}
         try:
-            return {name: read(missing if found[name] is None else found[name]) for name, read in self._reads}
+            return {name: one.deserialize(said[name]) for name, one in self._reads}
         except ValidationError:
-            return self._load(found)
+            return self._load({name: value for name, value in said.items() if value is not missing})
 
     def _load(self, found: Mapping[str, Any]) -> dict[str, Any]:
         """The same through the schema, which goes on after the first error and keeps what is valid."""
         try:
-            values: dict[str, Any] = self.schema.load(
-                {name: value for name, value in found.items() if value is not None},
-            )
+            values: dict[str, Any] = self.schema.load(dict(found))
         except ValidationError as error:
             # What is valid as it was typed, for so it is marked where a rule can use it; the rest as it came.
             valid = error.valid_data if isinstance(error.valid_data, dict) else {}

@@ -145,8 +145,12 @@ class _ValueSchema(StrictSchema):
                 if kind not in kinds:
                     misplaced = [name for name in names if spec.get(name) is not None]
                     wrong |= {name: [f"is for {' and '.join(kinds)}, not for {kind}"] for name in misplaced}
-            if spec.get("region") and "phone" not in {kind, spec.get("items")}:
+            if kind != "list" and "items" in written:
+                wrong["items"] = [f"is for list, not for {kind}"]
+            if spec.get("region") and "phone" not in {kind, spec.get("items") if kind == "list" else kind}:
                 wrong["region"] = [f"is for phone, not for {kind}"]
+            if not wrong and None not in (spec.get("min"), spec.get("max")) and spec["min"] > spec["max"]:
+                wrong["min"] = ["is above max, so that no value would fit"]
         if self.has_read(spec, written, *self.load_fields.keys() - {"picks"}):
             wrong |= _typed_constants(spec | dict.fromkeys(wrong))[1]
         if wrong:
@@ -218,13 +222,14 @@ def _members(members: list[Any], count: int) -> list[str]:
 class _Parameters(Wanted):
     """Parameters by name; each a template, a constant or a list of these."""
 
-    expected = "a map from parameters to text, numbers, true, false, or lists of them"
+    value = "text, numbers, true, false, or lists of them"
+    expected = f"a map from parameters to {value}"
 
     def read(self, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise ValueError  # noqa: TRY004 - Wanted turns it into "expected ..."
         right = {name: entry for name, entry in value.items() if _is_simple(entry)}
-        wrong = {name: [f"expected {self.expected[30:]}"] for name in value.keys() - right.keys()}
+        wrong = {name: [f"expected {self.value}"] for name in value.keys() - right.keys()}
         if wrong:
             raise ValidationError(wrong, valid_data=right)
         return value

@@ -14,6 +14,7 @@ from typing import Any
 from relay.configuration.braces import split_braces
 from relay.configuration.fields import suggestion
 from relay.core.places import Later, Result
+from relay.core.spellings import written
 
 MOST_UNKNOWN = 20
 """Names of one text that are told of."""
@@ -72,7 +73,7 @@ class Template:
         if self.lone:
             value = values[self.lone]
             return Later((value,)) if isinstance(value, Result) else plain(value)
-        given = [value for name in self.names if (value := values[name]) is not None]
+        given = [value for name in self.names if (value := values[name]) is not None and value != []]
         if self.names and not given:
             return None
         pieces = [_written(values[part]) if is_name else part for is_name, part in self.parts]
@@ -106,4 +107,4 @@ def _written(value: Any) -> str | Result:
     if isinstance(value, Result):
         return value
     shown = plain(value)
-    return ", ".join(str(item) for item in shown) if isinstance(shown, list) else str(shown)
+    return ", ".join(map(written, shown)) if isinstance(shown, list) else written(shown)

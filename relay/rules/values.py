@@ -13,7 +13,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import phonenumbers
-from marshmallow import ValidationError, fields, validate
+from marshmallow import ValidationError, fields, missing, validate
+
+from relay.configuration.expressions import is_nothing
+from relay.core.spellings import written
 
 LARGEST = 2**63 - 1
 """PHP's largest integer, on the other side."""
@@ -22,11 +25,20 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,19}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _DATETIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)? ?(Z|[+-][0-9]{2}:?[0-9]{2})",
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?"
+    r" ?(?P<offset>Z|[+-][0-9]{2}:?[0-9]{2})?",
     re.IGNORECASE,
 )
+_SECONDS = re.compile(r"[1-9][0-9]{8,9}")
+"""Text of seconds since 1970, from 1973 to 2286: shorter text of digits is a day such as 20260131, if anything."""
 _PHONE = re.compile(r"\+?[0-9]{7,15}")
-_PHONE_PUNCTUATION = str.maketrans("", "", " \t\xa0-\u2010\u2011\u2013().,/")
+_PHONE_PUNCTUATION = str.maketrans(
+    "",
+    "",
+    " \t\xa0\u2007\u2009\u202f-\u2010\u2011\u2012\u2013\u2014\u2212().,/"
+    # Marks of direction, which come along where a number is copied from contacts.
+    "\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff",
+)
 _YES, _NO = frozenset({"true", "yes", "y", "on", "1"}), frozenset({"false", "no", "n", "off", "0"})
 _EMAIL = validate.Email()
 
@@ -39,6 +51,10 @@ class Value(fields.Field[Any]):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.error_messages |= {"required": f"missing: expected {self.expected}"}
+
+    def said(self, found: Any) -> Any:
+        """What an event says of it; `missing` where that is nothing."""
+        return missing if is_nothing(found) else found
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:  # noqa: ARG002 - marshmallow's signature
         try:
@@ -60,7 +76,7 @@ class Text(Value):
     def read(self, value: Any) -> str:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ValueError  # noqa: TRY004 - the base class makes "expected ..." of it
-        return str(value)
+        return written(value)
 
 
 class Integer(Value):
@@ -139,15 +155,16 @@ class Phone(Value):
     """A telephone number; with a region, in its E.164 form, such as +79991234567.
 
     Without a region: as it came without its punctuation, maybe a plus, then 7 to 15 digits (ITU-T E.164). With one (ISO
-    3166), it is read as people there would dial it, by libphonenumber's plans, and has to be of a possible length; not
-    a valid one, for plans change faster than their copies, and a lead that is refused is lost.
+    3166), it is read as people there would dial it, by libphonenumber's plans, and has to be of a possible length with
+    its area code; not a valid one, for plans change faster than their copies, and a lead that is refused is lost.
     """
 
     expected = "a telephone number of 7 to 15 digits"
 
     def __init__(self, region: str | None = None, **options: Any) -> None:
         self.region = region
-        self.expected = f"a telephone number, as in {region} or with a +" if region else self.expected
+        if region:
+            self.expected = f"a telephone number with its area code, as in {region} or with a +"
         super().__init__(**options)
 
     def read(self, value: Any) -> str:
@@ -168,27 +185,28 @@ def _e164(text: str, region: str) -> str:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
         raise ValueError from None
-    if not phonenumbers.is_possible_number(number):
+    # Of a length that only people of one town dial, such as 123-45-67, it would become a number of another town.
+    if phonenumbers.is_possible_number_with_reason(number) != phonenumbers.ValidationResult.IS_POSSIBLE:
         raise ValueError
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 class Date(Value):
-    """A day, as 2026-01-31; of a date and time, its day as written."""
+    """A day, as 2026-01-31; of a date and time, with an offset or without, its day as written."""
 
     expected = "a date such as 2026-01-31"
 
     def read(self, value: Any) -> date:
         text = value.strip() if isinstance(value, str) else ""
         if _DATETIME.fullmatch(text):
-            text = text[:10]
+            return _moment(text).date()
         if not _DATE.fullmatch(text):
             raise ValueError
         return date.fromisoformat(text)
 
 
 class Moment(Value):
-    """A date and time with its offset, or a whole number of seconds since 1970."""
+    """A date and time with its offset, or a whole number of seconds since 1970, also as text: forms have no numbers."""
 
     expected = "a date and time with its offset, such as 2026-01-31T10:00:00+03:00"
 
@@ -196,9 +214,16 @@ class Moment(Value):
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**40:
             return datetime.fromtimestamp(value, UTC)
         text = value.strip() if isinstance(value, str) else ""
-        if not _DATETIME.fullmatch(text):
+        if _SECONDS.fullmatch(text):
+            return datetime.fromtimestamp(int(text), UTC)
+        written = _DATETIME.fullmatch(text)
+        if not (written and written["offset"]):
             raise ValueError
-        return datetime.fromisoformat(text.upper().replace(" Z", "Z").replace(" +", "+").replace(" -", "-"))
+        return _moment(text)
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.upper().replace(" Z", "Z").replace(" +", "+").replace(" -", "-"))
 
 
 class Items(Value):
@@ -210,11 +235,16 @@ class Items(Value):
         super().__init__(**options)
         self.item = item
 
+    def said(self, found: Any) -> Any:
+        """A list of nothing stays an empty one, unless it is needed or something stands for it."""
+        is_wanted = self.required or self.load_default is not None
+        return super().said(found) if is_wanted or not isinstance(found, list) else found
+
     def read(self, value: Any) -> list[Any]:
         if isinstance(value, dict):
             raise ValueError  # noqa: TRY004 - the base class makes "expected ..." of it
         values = value if isinstance(value, list) else [value]
-        return [self.item.deserialize(entry) for entry in values if entry is not None]
+        return [self.item.deserialize(entry) for entry in values if not is_nothing(entry)]
 
 
 TYPES: Mapping[str, type[Value]] = {

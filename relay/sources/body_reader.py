@@ -71,7 +71,7 @@ class BodyReader:
         """A form's JSON field gives its members to the form (GitHub's `payload`, Jotform's `rawRequest`)."""
         name = self.json_field or ""
         wrapped = form.get(name)
-        if not isinstance(wrapped, str):
+        if not isinstance(wrapped, str) or not wrapped.strip():
             return form
         inner = self._read_field(name, wrapped)
         if not isinstance(inner, dict):

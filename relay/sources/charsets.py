@@ -6,6 +6,7 @@ browsers that send other charsets than UTF-8; each is read by the codec whose by
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable
 from typing import TypeVar
@@ -29,20 +30,34 @@ _LABELS = {
     "koi8-u": "koi8-u koi8-ru",
     "mac-roman": "macintosh x-mac-roman",
     "mac-cyrillic": "x-mac-cyrillic x-mac-ukrainian",
-    "iso8859-1": "iso-8859-1 latin1 latin-1 l1",
-    **{f"iso8859-{part}": f"iso-8859-{part}" for part in (2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15, 16)},
+    **{f"iso8859-{part}": f"iso-8859-{part}" for part in (2, 3, 4, 5, 6, 7, 8, 10, 13, 14, 15, 16)},
     **{f"cp125{page}": f"windows-125{page} cp125{page} x-cp125{page}" for page in range(9)},
 }
-_CODECS = {label: codec for codec, labels in _LABELS.items() for label in labels.split()}
+# Who says Latin-1 sends what Windows has under that name, with its dashes and quotes; so it is with the Turkish one.
+_LABELS["cp1252"] += " iso-8859-1 latin1 latin-1 l1"
+_LABELS["cp1254"] += " iso-8859-9 latin5 latin-5 l5"
+CODECS = {label: codec for codec, labels in _LABELS.items() for label in labels.split()}
 _WHOLE_UNICODE = {UTF_8, "utf-16", "utf-16-le", "utf-16-be", "gb18030"}
 _REFERENCE = re.compile(r"&#([1-9][0-9]{2,6});")
+
+_WINDOWS = {"cp874", *(f"cp125{page}" for page in range(9))}
 
 Read = TypeVar("Read")
 
 
+def _control(error: UnicodeError) -> tuple[str, int]:
+    """What WHATWG's Windows charsets have where Python's have nothing: the control character of that number."""
+    if isinstance(error, UnicodeDecodeError) and 0x80 <= (byte := error.object[error.start]) < 0xA0:
+        return chr(byte), error.start + 1
+    raise error
+
+
+codecs.register_error("controls", _control)
+
+
 def codec_of(label: str) -> str | None:
     """Python's name for a charset, by the name that a sender gives it in any case; None: no charset that is known."""
-    return _CODECS.get(label.strip().lower())
+    return CODECS.get(label.strip(" \t'\"").lower())
 
 
 def read_text(encoded: bytes, charset: str = UTF_8) -> str:
@@ -59,7 +74,7 @@ def read_text(encoded: bytes, charset: str = UTF_8) -> str:
 def decode(encoded: bytes, codec: str) -> str:
     """The text, by a codec of `codec_of`. Raises WrongCharsetError."""
     try:
-        return encoded.decode(codec)
+        return encoded.decode(codec, "controls" if codec in _WINDOWS else "strict")
     except UnicodeDecodeError:
         raise WrongCharsetError("bytes that are not of their charset") from None
 
@@ -90,7 +105,7 @@ def guesses(encoded: bytes) -> list[str]:
     try:
         encoded.decode(UTF_8)
     except UnicodeDecodeError:
-        others = sorted(set(_CODECS.values()) - _WHOLE_UNICODE)
+        others = sorted(set(CODECS.values()) - _WHOLE_UNICODE)
         return [_REFERENCE.sub(_character, encoded.decode(codec, "replace")) for codec in others]
     return []
 

@@ -68,9 +68,9 @@ def double_click_key(source: str, context: Mapping[str, Any], body: bytes, windo
     return DedupKey(_digest(source, b"double click", query + b"\0" + _whole(context, body)), window_s)
 
 
-def digest_at(digest: str, place: int) -> str:
-    """The digest for an entry of a batch whose key others before it have, and which is another all the same."""
-    return hashlib.sha256(f"{digest}:{place}".encode()).hexdigest() if place else digest
+def digest_with(digest: str, content: bytes) -> str:
+    """The digest for an entry of a batch whose key says too little: with what the entry holds."""
+    return hashlib.sha256(digest.encode() + b"\0" + content).hexdigest()
 
 
 def _digest(source: str, kind: bytes, identity: bytes) -> str:
@@ -78,7 +78,9 @@ def _digest(source: str, kind: bytes, identity: bytes) -> str:
 
 
 def _whole(context: Mapping[str, Any], body: bytes) -> bytes:
-    """The body, and what stands around an entry of a batch."""
+    """The body, and what stands around an entry of a batch. Where there is no body, the query is read in its place."""
+    if not body:
+        return json.dumps(query, sort_keys=True).encode() if (query := context["query"]) else b""
     around = context.get("envelope")
     whole = _without_boundary(context["headers"].get("content-type", ""), body)
     return whole if around is None else json.dumps(around, sort_keys=True).encode() + b"\0" + whole

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from relay.configuration.expressions import Expression
 from relay.core.errors import TooLargeError
 
 MOST_ENTRIES, MOST_PROVEN_ENTRIES = 1_000, 3_000
@@ -40,9 +41,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class FanOut:
-    """The paths to the lists whose members are events."""
+    """The paths to the lists whose members are events. unless: where this finds something, the whole is one event."""
 
     paths: tuple[Way, ...]
+    unless: Expression | None = None
 
     def entries(self, body: Any, most: int = MOST_ENTRIES) -> list[Found] | None:
         """Every entry in order; None where no path leads anywhere. Raises TooLargeError for more than so many."""
@@ -78,9 +80,16 @@ def _entries(unit: Any, ways: Sequence[Way]) -> Iterator[Found]:
     for names in dict.fromkeys(way[0] for way in leading):
         target = _at(unit, names)
         following = [way[1:] for way in leading if way[0] == names]
-        for member in target if isinstance(target, list) else [target]:
+        for member in _members(target):
             for found in _entries(member, following):
                 yield Found(found.body, _with(unit, names, found.envelope))
+
+
+def _members(target: Any) -> list[Any]:
+    """The members of a list; also of one whose indexes in a form do not begin at 0, which is read as a map."""
+    if isinstance(target, dict) and target and all(key.isascii() and key.isdecimal() for key in target):
+        return list(target.values())
+    return target if isinstance(target, list) else [target]
 
 
 def _leads(unit: Any, names: Names) -> bool:

@@ -168,11 +168,19 @@ class Profiles:
 
 def check_dedup(config: ConfigFile, place: Place, contract: Mapping[str, Any]) -> None:
     """Note where a dedup looks at what is not kept."""
-    header = ((contract.get("dedup") or {}).get("header") or "").lower()
-    proofs = {(way.get("header") or "").lower() for way in contract.get("verify") or ()}
-    if header and (is_secret_name(header) or header in proofs):
-        wrong = "this header is a secret and is not kept: expected one that only identifies"
-        config.add_mistake((*place, "dedup", "header"), wrong)
+    dedup = contract.get("dedup") or {}
+    expression = dedup.get("expression")
+    looked_at = {"header": {(dedup.get("header") or "").lower()}, "query": set()}
+    if expression:
+        looked_at = {"header": expression.members_of("headers"), "query": expression.members_of("query")}
+    for kind, names in looked_at.items():
+        proofs = {(way.get(kind) or "").lower() for way in contract.get("verify") or ()}
+        if any(name and (is_secret_name(name) or name.lower() in proofs) for name in names):
+            wrong = f"this {_SAID[kind]} is a secret and is not kept: expected one that only identifies"
+            config.add_mistake((*place, "dedup", "from" if expression else "header"), wrong)
+
+
+_SAID = {"header": "header", "query": "query parameter"}
 
 
 def needed_names(contract: Mapping[str, Any]) -> set[str]:

@@ -6,6 +6,7 @@ What a source and a profile both may say is said once, in ContractSchema.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
@@ -35,12 +36,17 @@ METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 DEDUP_ROOTS = ("body", "headers", "query", "envelope")
 
 
+_EACH_UNLESS = Path(("headers",))
+
+
 class _FanOut(Wanted):
     """The path to the list whose members are events, or several."""
 
     expected = "body, or a path such as body.events or body.entry[].changes[], or a list of them"
 
     def read(self, value: Any) -> FanOut:
+        if isinstance(value, dict) and value.keys() == {"path", "unless"}:
+            return replace(self.read(value["path"]), unless=_EACH_UNLESS.deserialize(value["unless"]))
         paths = value if isinstance(value, list) else [value]
         if not paths or not all(isinstance(path, str) for path in paths):
             raise ValueError

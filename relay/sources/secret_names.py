@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from urllib.parse import unquote_plus
+from urllib.parse import quote, unquote_plus
 
 REMOVED = "***"
 _PARTS = re.compile(
@@ -70,7 +70,11 @@ def _piece(piece: str, is_secret: Callable[[str], bool], depth: int) -> str:
     if "%" not in piece:
         return piece
     # An address inside an address, such as ?next=https%3A%2F%2F...%3Ftoken%3D...
-    plain = unquote_plus(value if equals else name)
-    if not depth or _cleaned(plain, is_secret, depth - 1) != plain:
-        return f"{name}={REMOVED}" if equals else REMOVED
-    return piece
+    encoded = value if equals else name
+    plain = unquote_plus(encoded)
+    cleaned = _cleaned(plain, is_secret, depth - 1) if depth else REMOVED
+    if cleaned == plain:
+        return piece
+    # What cannot be told from what it was made of goes as a whole.
+    kept = quote(cleaned, safe="*") if "\ufffd" not in cleaned else REMOVED
+    return f"{name}={kept}" if equals else kept

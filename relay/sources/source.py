@@ -182,7 +182,7 @@ class Source:
             opened = self._opened(webhook, self.max_body)
             reading = reading if opened is webhook else self.read_lazily(opened)
         headers, query = self.kept_headers(opened), self.kept_query(opened)
-        body = without_tokens(self.verifier, opened.body)
+        body = without_tokens(self.verifier, opened.body, opened.content_type)
         return Verified(self.name, reading, headers, query, body, coverage, _SEAL)
 
     def _opened(self, webhook: Webhook, most: int) -> Webhook:
@@ -261,7 +261,9 @@ class Source:
 
     def kept_query(self, webhook: Webhook) -> str:
         """The query without the token and anything else that is named like a secret; still encoded."""
-        return without_secrets(webhook.query_string, self._is_secret)
+        query = webhook.query_string.encode("utf-8", "surrogatepass")
+        without = without_tokens(self.verifier, query).decode("utf-8", "surrogatepass")
+        return without_secrets(without, self._is_secret)
 
     def _is_secret(self, name: str) -> bool:
         return name in self._proofs or is_secret_name(name)
@@ -291,10 +293,15 @@ class Source:
         fallback = self.bodies.fallback_charset
         return build_context(self.name, kept, body, received_at, envelope, fallback_charset=fallback)
 
-    def split(self, content: Any) -> list[Found] | None:
-        """The entries of a batch in order; None where what was sent is one event. Raises TooLargeError."""
+    def split(self, content: Any, headers: Mapping[str, str]) -> list[Found] | None:
+        """The entries of a batch in order; None where what was sent is one event. headers: as they are kept.
+
+        Raises TooLargeError.
+        """
         most = MOST_ENTRIES if self.is_open else MOST_PROVEN_ENTRIES
-        return self.each.entries(content, most) if self.each else None
+        if self.each is None or (self.each.unless and self.each.unless.holds({"headers": headers})):
+            return None
+        return self.each.entries(content, most)
 
     def dedup_key(self, context: Mapping[str, Any], body: bytes) -> DedupKey | None:
         """What makes this webhook the same as another, as a digest; None: it is never a duplicate.

@@ -220,7 +220,7 @@ def test_what_is_claimed_is_no_guess_at_a_secret(door, redis):
 
 
 def signed_entry(*claims, **options):
-    return replace(make_entry(**options), signature=claims)
+    return replace(make_entry(**options), further=claims)
 
 
 def test_a_claim_of_a_forgotten_event_is_given_to_the_next(record, redis):
@@ -239,7 +239,7 @@ def test_what_is_claimed_survives_in_the_spool(tmp_path):
     spool.keep([entry], is_open=False)
 
     (name,) = spool.names()
-    assert [tuple(one.signature) for one in spool.read(name)] == [tuple(entry.signature)]
+    assert [tuple(one.further) for one in spool.read(name)] == [tuple(entry.further)]
 
 
 def test_a_topic_beside_the_first_is_remembered_when_the_event_is_packed(record, redis):

@@ -64,9 +64,10 @@ def test_any_other_name_is_kept_and_shown(name):
         ("https://site.example/#access_token=hidden&a=1", "https://site.example/#access_token=***&a=1"),
         ("https://user:hidden@site.example/a", "https://***@site.example/a"),
         ("<https://site.example/?pwd=hidden>; rel=next", "<https://site.example/?pwd=***>; rel=next"),
-        ("/login?next=%2Fa%3Ftoken%3Dhidden", "/login?next=***"),
-        ("/a?n=%252Fa%253Ftoken%253Dhidden", "/a?n=***"),
+        ("/login?next=%2Fa%3Ftoken%3Dhidden%26b%3Dc+d", "/login?next=%2Fa%3Ftoken%3D***%26b%3Dc%20d"),
+        ("/a?n=%252Fa%253Ftoken%253Dhidden", "/a?n=%252Fa%253Ftoken%253D***"),
         ("/a?n=%25252525252Fa%2525252525253Ftoken%25252525253Dhidden", "/a?n=***"),
+        ("/a?n=%2F%EA%3Ftoken%3Dhidden", "/a?n=***"),
         ("/a?%74oken=hidden", "/a?%74oken=***"),
         ("/a?x;auth=hidden", "/a?x;auth=***"),
         ("https://site.example/a?q=caf%C3%A9&b=%20", "https://site.example/a?q=caf%C3%A9&b=%20"),
@@ -81,7 +82,9 @@ def test_a_secret_in_an_address_is_not_kept_and_the_rest_is(given, kept):
 
 
 def test_a_query_in_a_query_is_looked_into():
-    assert without_secrets("a=1&u=https%3A%2F%2Fx%2F%3Ftoken%3Dhidden&b=2") == "a=1&u=***&b=2"
+    assert without_secrets("a=1&u=https%3A%2F%2Fx%2F%3Fc%3D1%26token%3Dhidden&b=2") == (
+        "a=1&u=https%3A%2F%2Fx%2F%3Fc%3D1%26token%3D***&b=2"
+    )
 
 
 def test_the_token_of_a_source_is_a_secret_by_any_name():

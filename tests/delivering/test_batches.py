@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from relay.core.call import Call
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State, Verdict
+from relay.core.spellings import written
 from relay.sandbox import php
 from tests.delivering.contexts import (
     BATCHING,
@@ -386,11 +387,11 @@ def test_where_nothing_waits_no_slot_is_taken(context, record, portal):
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-scalars = texts | st.integers(-(2**53), 2**53) | st.floats(-1e6, 1e6).map(lambda number: round(number, 3))
+scalars = texts | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
 names = st.text(
     st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], exclude_characters="[]&="), min_size=1, max_size=9
 )
-values = scalars | st.lists(scalars, min_size=1, max_size=4)
+values = scalars | st.lists(scalars, max_size=4)
 calls = st.builds(
     Call,
     st.just("main"),
@@ -406,7 +407,7 @@ def as_texts(value):
         return {key: as_texts(entry) for key, entry in value.items()}
     if isinstance(value, list):
         return [as_texts(entry) for entry in value]
-    return str(value)
+    return written(value)
 
 
 @given(calls, st.none() | st.just("0123456789abcd.12345678"))
@@ -416,9 +417,8 @@ def test_what_a_batch_sends_is_what_a_plain_call_sends(call, own_id):
     in_batch = php.parse_query(to_query(parameters))
     singly = php.settle(json.loads(json.dumps(parameters)))
 
-    if not parameters["PARAMETERS"]:
-        del singly["PARAMETERS"]  # an empty map cannot be said in a query, and is ignored in a body
-    assert in_batch == as_texts(singly)
+    # An empty list cannot be said in a query.
+    assert in_batch == as_texts(singly) or (call.goes_alone and [] in call.parameters.values())
 
 
 TRICKY = {

@@ -7,9 +7,10 @@ import json
 import jmespath
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from relay.configuration.expressions import Expression
 from relay.core.templates import PortalTemplate, TemplateParameter, templates_of
 from relay.operations.drafting import MOST_NODES, draft, name_of, rule_name, tree_of, type_of, whole_draft
 from relay.operations.placing import choose, place, slots_of
@@ -61,6 +62,52 @@ def test_every_path_finds_the_value_that_it_was_made_of(body):
     context = context_of(body)
     for node in tree_of(context).leaves():
         assert jmespath.search(node.path, context) == node.value
+
+
+SAID = some.text(some.sampled_from("aЯ \\'`\"{}#:\n\u2028") | some.characters(exclude_categories=["Cs"]), max_size=8)
+SENT = some.dictionaries(
+    some.sampled_from(["event", "type", "phone", "lead", "id", "a b", "Name", "name", "1" * 60]) | SAID,
+    some.recursive(
+        some.none() | some.booleans() | some.integers(-(2**70), 2**70) | some.floats(allow_nan=False) | SAID,
+        lambda inner: (
+            some.lists(inner, max_size=3)
+            | some.dictionaries(some.sampled_from(["id", "phone", "x"]) | SAID, inner, max_size=3)
+        ),
+        max_leaves=5,
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=settings().max_examples // 2, deadline=None)  # a rule is read from its text, as a whole
+@given(SENT)
+def test_a_draft_is_a_rule_that_matches_and_takes_the_event_that_it_was_made_from(body):
+    context = context_of(body)
+    text = whole_draft("a-rule", "website", "main", tree_of(context), "evt_1")
+
+    rule = read_draft("a-rule", text, CONFIG)
+
+    assert rule is not None
+    assert rule.matches(context)
+    rule.to_call(context)
+
+
+@settings(max_examples=settings().max_examples // 2, deadline=None)
+@given(SENT)
+def test_the_condition_that_something_stands_there_holds_for_its_own_event(body):
+    context = context_of(body)
+    for node in tree_of(context).leaves():
+        text = place("", node, "when", None)
+        assert Expression.parse(content_of(text)["when"], None).holds(context), text
+
+
+@pytest.mark.parametrize(
+    "said", ["App\\Events\\Order", "it's", "a\\", "a\\'b", "`x\\`", "x\ny", 0, False, None, "", [], {}]
+)
+def test_a_condition_holds_whatever_was_said(said):
+    context = context_of({"e": said})
+    node = tree_of(context_of({"e": said})).find(2)
+    assert Expression.parse(content_of(place("", node, "when", None))["when"], None).holds(context)
 
 
 def test_a_large_event_is_shown_in_part():

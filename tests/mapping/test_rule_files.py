@@ -87,6 +87,23 @@ def start_with(**parts: Any) -> dict[str, Any]:
         (value(type="phone", region="XX"), ":12: extract.a.region: unknown region 'XX': expected a country's two"),
         (value(type="phone", region=7), ":12: extract.a.region: found 7, expected a country's two letters, such as RU"),
         (value(type="email", region="RU"), ":12: extract.a.region: is for phone, not for email"),
+        (value(type="integer", min=10, max=1), ":12: extract.a.min: is above max, so that no value would fit"),
+        (value(type="string", items="integer"), ":12: extract.a.items: is for list, not for string"),
+        (value(type="string", items="phone", region="RU"), "extract.a.region: is for phone, not for string"),
+        (value(**{"from": "join(body.tags)"}), ":10: extract.a.from: join() takes 2 arguments, not 1"),
+        ({"when": "starts_with(body.event)"}, ":8: when: starts_with() takes 2 arguments, not 1"),
+        ({"when": "contains(body.a, 'x', 'y')"}, ":8: when: contains() takes 2 arguments, not 3"),
+        ({"when": "not_null()"}, ":8: when: not_null() takes at least 1 argument, not 0"),
+        ({"when": "starts_with('ord', `1`)"}, ":8: when: starts_with() takes a text as argument 2"),
+        ({"when": "length(`1`)"}, ":8: when: length() takes a text or a list or a map as argument 1"),
+        ({"when": "sort_by(body.a, 'b')"}, ":8: when: sort_by() takes an expression with & before it as argument 2"),
+        ({"when": "join(&body.a, body.b)"}, ":8: when: join() takes a text as argument 1"),
+        ({"when": "body.total > '100'"}, "expected `100`, a number: '100' is a text, and of texts 9 is above 100"),
+        (start_with(parameters={"P": {"a": 1}}), "found a map, expected text, numbers, true, false, or lists of them"),
+        ({"when": "&body.event"}, "expected & only before an argument of a function"),
+        ({"when": "body.a || &body.event"}, "expected & only before an argument of a function"),
+        ({"when": "body.a && headers.\"X-Event\" == 'a'"}, "expected 'x-event': the names of headers are in"),
+        ({**value(type="list"), **start_with(document_id=["lists", "X", "{a}"])}, "{a} is a list: expected one value"),
         (value(type="integer", min=1, default=0), "extract.a.default: found 0, expected at least"),
     ],
 )  # fmt: skip
@@ -95,6 +112,20 @@ def test_a_rule_that_could_not_work_is_a_mistake_with_its_line(
 ) -> None:
     found = mistakes_of(tmp_path, rule_text(**parts))
     assert [line for line in found if expected in line], found
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "body.headers.\"X-Event\" == 'a'", "body.list[?headers.\"X\" == 'a']", "sort_by(body.a, &b)",
+        "not_null(body.a, body.b)",
+        "body.day > '2026-01-31'", "body.n == '100'",
+        "max(`[1, 2]`)", "join(', ', body.tags)", "length('a')", "body.a == `\"X-Event\"`", "contains(body.tags, `1`)",
+        "map(&a, body.list)", "merge(body.a, `{}`)", "headers.\"x-event\" == 'A'", "type(`null`)",
+    ],
+)  # fmt: skip
+def test_an_expression_that_some_event_may_meet_is_no_mistake(tmp_path: Path, when: str) -> None:
+    assert book_of(tmp_path, rule_text(when=when)).get("one")
 
 
 def test_the_mistakes_of_all_files_come_together(tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from relay.cli.main import main
@@ -43,6 +44,8 @@ CASES = [
     (["body.events"], [1], None),
     (["body.events[]"], {"events": [1, 2], "b": 3}, [(1, {"events": None, "b": 3}), (2, {"events": None, "b": 3})]),
     (["body.a.b"], {"a": {"b": [1], "c": 2}}, [(1, {"a": {"b": None, "c": 2}})]),
+    (["body.leads"], {"leads": {"1": 5, "3": 6}}, [(5, {"leads": None}), (6, {"leads": None})]),
+    (["body.leads"], {"leads": {"1": 5, "b": 6}}, [({"1": 5, "b": 6}, {"leads": None})]),
     (["body[].x"], [{"x": [1, 2]}, {"x": [3]}], [(1, {"x": None}), (2, {"x": None}), (3, {"x": None})]),
     (
         ["body.entry[].changes[]"],
@@ -175,6 +178,46 @@ def test_a_key_of_the_whole_request_makes_no_two_entries_one(relay, dedup, bodie
     assert [one["duplicate"] for one in first] == duplicates
     assert all(one["duplicate"] for one in again)
     assert [one["event_id"] for one in again] == [one["event_id"] for one in first]
+
+
+ORDERS = st.lists(st.tuples(st.integers(1, 2), st.sampled_from("ab")), min_size=1, max_size=4)
+
+
+@given(st.lists(ORDERS, min_size=2, max_size=4))
+@settings(max_examples=settings().max_examples // 5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_an_entry_is_one_event_in_whichever_batch_and_at_whichever_place_it_comes(orders, batches):
+    """And none is taken for a repeat of another one of its own request."""
+    known, run = set(), uuid4().hex
+    for sent, batch in enumerate(batches):
+        body = {"sent": sent, "orders": [{"id": f"{run}-{number}", "v": v} for number, v in batch]}
+        events = orders.post("/hooks/orders", json=body).get_json()["events"]
+        first = {}
+        for order, event in zip(batch, events, strict=True):
+            assert event["duplicate"] or order not in known
+            assert first.setdefault(event["event_id"], order) == order
+            known |= set() if event["duplicate"] else {order}
+
+
+@pytest.fixture
+def orders(relay):
+    source = {"verify": {"kind": "none"}, "each": "body.orders", "dedup": {"from": "body.id"}}
+    source["limit"] = {"events": 100_000, "bytes": "100MB"}
+    return relay({"orders": source}, [rule_of("orders", v="body.v")])
+
+
+def test_an_entry_that_came_alone_is_known_among_others_of_its_key(orders):
+    alone = orders.post("/hooks/orders", json={"orders": [{"id": 7, "v": "1"}]}).get_json()["events"]
+    both = {"orders": [{"id": 7, "v": "2"}, {"id": 7, "v": "1"}]}
+    among = orders.post("/hooks/orders", json=both).get_json()["events"]
+
+    assert [one["duplicate"] for one in among] == [False, True]
+    assert among[1]["event_id"] == alone[0]["event_id"]
+
+
+def test_an_entry_whose_key_came_before_is_a_repeat_though_its_sender_counts_its_attempts(orders):
+    for attempt, is_known in ((0, False), (1, True)):
+        told = orders.post("/hooks/orders", json={"orders": [{"id": 7, "attempt": attempt}]}).get_json()["events"]
+        assert [one["duplicate"] for one in told] == [is_known]
 
 
 def test_a_batch_that_does_not_fit_in_the_minute_is_refused_whole(relay, record):

@@ -151,7 +151,7 @@ def test_a_source_that_takes_get_reads_its_query(client, record):
     assert record.event(answer.get_json()["event_id"]).query == "id=7"
 
 
-@pytest.mark.parametrize("query", ["a=%FF", "a=%00", "a" + "[b]" * 100 + "=1"])
+@pytest.mark.parametrize("query", ["a=%00", "a" + "[b]" * 100 + "=1"])
 def test_a_query_that_cannot_be_read_is_refused(client, query):
     answer = client.post(f"/hooks/website?{query}", data=dump(SEED), headers=website())
 

@@ -11,6 +11,7 @@ from relay.queue.jobs import queue_key
 from relay.store.record.persons import PersonIndex
 from relay.store.record.search import Filter, list_events
 from relay.store.redis import keys
+from tests.support.configs import rule_of
 from tests.support.folders import WEB_SECRETS, copy_config
 from tests.support.senders import JSON, SEED, SEED_CALL, dump, github, website
 
@@ -137,3 +138,14 @@ def test_an_event_without_a_matching_rule_is_ignored_with_success(client, record
 
     assert (answer.status_code, answer.get_json()["state"]) == (200, "ignored")
     assert record.counts().total == 0
+
+
+def test_a_query_of_another_charset_takes_no_good_body_with_it(relay, record):
+    """Links of advertisements carry words in the charset of their own page."""
+    rule = rule_of("site", name="body.name", term="query.utm_term", page="query.page")
+    client = relay({"site": {"verify": {"kind": "none"}}}, [rule])
+
+    answer = client.post("/hooks/site?utm_term=%EA%F3&page=%D1%8F&x=%ff+%d1%8f", json={"name": "Ada"})
+
+    (delivery,) = answer.get_json()["deliveries"]
+    assert record.delivery(delivery).call.parameters == {"Name": "Ada", "Term": "%EA%F3", "Page": "я"}

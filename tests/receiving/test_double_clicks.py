@@ -63,6 +63,17 @@ def test_of_a_form_that_is_sent_by_get_the_query_is_the_content(client):
     assert [answer["duplicate"] for answer in answers] == [False, True, False]
 
 
+def test_of_a_get_the_query_is_the_body_that_is_compared(relay):
+    source = {"verify": {"kind": "none"}, "methods": ["GET", "POST"], "dedup": {"body": True}}
+    client = relay({"get": source}, [rule_of("get", name="body.order")])
+
+    answers = [client.get(f"/hooks/get?order={order}").get_json() for order in (1, 1, 2)]
+    bare = [client.get("/hooks/get").get_json()["duplicate"] for _ in range(2)]
+
+    assert [answer["duplicate"] for answer in answers] == [False, True, False]
+    assert bare == [False, False]
+
+
 def test_two_entries_that_are_the_same_in_one_batch_are_one(client):
     told = client.post("/hooks/entries", json={"items": [{"name": "Ada"}, {"name": "Ada"}, {"name": "Eve"}]}).get_json()
 

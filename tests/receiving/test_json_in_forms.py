@@ -47,6 +47,11 @@ def test_several_fields_are_read_and_then_the_one_that_joins_the_form() -> None:
     assert read(form, "meta", json_field="payload") == {"x": 1, "meta": [1], "a": "2"}
 
 
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_blank_field_joins_nothing_to_the_form(blank: str) -> None:
+    assert read({"payload": blank, "a": "2"}, json_field="payload") == {"payload": blank, "a": "2"}
+
+
 def test_the_json_of_a_query_or_of_a_json_body_is_read_alike() -> None:
     reader = BodyReader(json_values=("events",))
     assert reader.read("GET", "", "events=%5B1%5D", b"") == {"events": [1]}

@@ -100,6 +100,8 @@ def test_a_token_in_place_of_a_profiles_hmac_still_needs_its_secret(load):
         ({**SOURCE, "verify_token": "SECRET"}, "sources.one.verify_token: nothing needs it"),
         ({"verify": {"kind": "none"}, "secrets": ["SECRET"]}, "sources.one.secrets: nothing needs them"),
         ({**SOURCE, "dedup": {"header": "X-Sign"}}, "dedup.header: this header is a secret and is not kept"),
+        ({**SOURCE, "dedup": {"from": 'headers."x-api-key"'}}, "dedup.from: this header is a secret and is not kept"),
+        ({**SOURCE, "dedup": {"from": "body.id && query.token"}}, "dedup.from: this query parameter is a secret"),
         ({**SOURCE, "verify": {"kind": "hmac", "header": "X", "signed": "{timestamp}{body}"}}, "or neither"),
         ({**SOURCE, "title": "x"}, "sources.one.title: unknown key"),
         ({**SOURCE, "probes": {"when": "body.a"}}, "probes: found a map, expected a list of probes"),

@@ -42,6 +42,7 @@ def parts(*sections: str) -> bytes:
     [
         ("application/json", b'{"a": [1, 2.5, true, null, "x"]}', {"a": [1, 2.5, True, None, "x"]}),
         ("Application/JSON; charset=UTF-8", b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
+        ("application/json; charset='utf-8'", b'{"a": 1}', {"a": 1}),
         ("application/vnd.shop.v2+json", b"[1]", [1]),
         ("text/plain;charset=UTF-8", b'{"a": 1}', {"a": 1}),
         ("application/json; charset=windows-1251", '{"имя": "Анна"}'.encode("cp1251"), {"имя": "Анна"}),

@@ -67,6 +67,7 @@ SENDERS: list[tuple[str, dict[str, Any], dict[str, str]]] = [
         {"header": "X-Hub-Signature-256", "prefix": "sha256="},
         {"x-hub-signature-256": f"sha256={SIGNED.hex()}"},
     ),
+    ("prefix in capitals", {"header": "X-Sign", "prefix": "sha256="}, {"X-Sign": f"SHA256={SIGNED.hex()}"}),
     ("capitals", {"header": "X-Sign"}, {"X-SIGN": SIGNED.hex().upper()}),
     ("sha1", {"header": "X-Sign", "algorithm": "sha1"}, {"X-Sign": digest(BODY, "sha1").hex()}),
     ("sha512", {"header": "X-Sign", "algorithm": "sha512"}, {"X-Sign": digest(BODY, "sha512").hex()}),

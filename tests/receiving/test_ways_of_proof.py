@@ -152,6 +152,20 @@ CASES = [
         changed=ROBOKASSA.replace(b"InvId=5", b"InvId=6") + md5(ROBOKASSA_TEXT).hexdigest().encode(),
     ),
     Case(
+        "Robokassa: names of the shop in capitals",
+        {"kind": "hash", "algorithm": "md5", "field": "Sig", "signed": "{field:OutSum}:{secret}{sorted:Shp_}"},
+        body=b"OutSum=1&shp_b=2&SHP_a=1&Sig=" + md5(b"1:" + KEY.encode() + b":SHP_a=1:shp_b=2").hexdigest().encode(),
+        content_type=FORM,
+        changed=b"OutSum=1&shp_b=3&SHP_a=1&Sig=" + md5(b"1:" + KEY.encode() + b":SHP_a=1:shp_b=2").hexdigest().encode(),
+    ),
+    Case(
+        "a number of the body, as it is written there",
+        hmac_in(signed="{field:sum}:{field:id}:{body_sha256}"),
+        {"X-Sign": mac(b"100.00:7:" + hashlib.sha256(b'{"sum": 100.00, "id": 7}').hexdigest().encode()).hex()},
+        body=b'{"sum": 100.00, "id": 7}',
+        changed=b'{"sum": 100.0, "id": 7}',
+    ),
+    Case(
         "Robokassa by GET",
         {"kind": "hash", "algorithm": "md5", "field": "Sig", "signed": "{field:OutSum}:{secret}{sorted:Shp_}"},
         method="GET",

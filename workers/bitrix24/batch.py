@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+from relay.core.spellings import written
 from workers.bitrix24.answers import Answer, Fault
 from workers.bitrix24.client import answer_from_payload
 
@@ -50,7 +51,7 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
             yield from _flat(entry, f"{name}[{index}]")
     else:
         # As PHP writes yes and no into a query; "False" would be a text, and so true.
-        yield name, str(int(value)) if isinstance(value, bool) else str(value)
+        yield name, str(int(value)) if isinstance(value, bool) else written(value)
 
 
 def _command_answer(answer: Answer, key: str) -> Answer:

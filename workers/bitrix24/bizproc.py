@@ -43,7 +43,9 @@ def start_parameters(call: Call, own_id: str | None) -> dict[str, Any]:
     if own_id:
         marked = {**parameters, OWN_ID: own_id}
         parameters = {**marked, str(call.template_id): marked}
-    return {"TEMPLATE_ID": call.template_id, "DOCUMENT_ID": list(call.document_id), "PARAMETERS": parameters}
+    start = {"TEMPLATE_ID": call.template_id, "DOCUMENT_ID": list(call.document_id)}
+    # No map at all where it would be empty: a batch could not say so, and both ways are to say the same.
+    return {**start, "PARAMETERS": parameters} if parameters else start
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,31 +1,144 @@
-"""Takes a token that stands in the body out of the body that is kept. Everything else of it stays as it came."""
+"""Takes a token that stands in the body out of what is kept. Everything else of it stays as it came.
+
+It does not list spellings: it undoes the escapes that a proof undoes, remembers where each byte came from, and looks
+for the token there.
+"""
 
 from __future__ import annotations
 
 import json
-from urllib.parse import quote, quote_plus
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import unquote_to_bytes
 
+from relay.sources.charsets import CODECS, codec_of
+from relay.sources.forms import parameters
+from relay.sources.parsers import JSON, kind_of
 from relay.sources.proof.tokens import TokenVerifier
 from relay.sources.proof.verifier import Verifier
 from relay.sources.secret_names import REMOVED
 
 SHORTEST = 6
 """A shorter token is in bodies by chance; pages mask it by the name of its field."""
+_NESTED = 3
+"""How often JSON may stand in a text of JSON: fields that hold JSON are read in place."""
+_OF_FORMS = re.compile(rb"%[0-9a-fA-F]{2}")
+_OF_JSON = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\[/\"\\bfnrt]")
 
 
-def without_tokens(verifier: Verifier, body: bytes) -> bytes:
-    """The body without the secrets of those ways whose token stands in it, as JSON and forms write them."""
-    for way in verifier.ways:
-        if isinstance(way, TokenVerifier) and way.place.field:
-            for secret in way.secrets:
-                if len(secret) >= SHORTEST:
-                    body = _removed(body, secret)
-    return body
+def without_tokens(verifier: Verifier, body: bytes, content_type: str = "") -> bytes:
+    """A body, or a query, without the secrets of those ways whose token stands in the body, however they are spelt."""
+    ways = [way for way in verifier.ways if isinstance(way, TokenVerifier) and way.place.field]
+    secrets = [secret for way in ways for secret in way.secrets if len(secret) >= SHORTEST]
+    if not secrets or not body:
+        return body
+    codec = _codec_of_json(body, content_type)
+    try:
+        text = body.decode(codec).encode("utf-8") if codec else body
+    except UnicodeError:
+        return _masked(body, secrets)
+    masked = _masked(text, secrets)
+    return body if masked == text else masked.decode("utf-8").encode(codec) if codec else masked
 
 
-def _removed(body: bytes, secret: bytes) -> bytes:
+def _codec_of_json(body: bytes, content_type: str) -> str | None:
+    """The codec that JSON is read by, where it is not UTF-8."""
+    if kind_of(content_type) != JSON:
+        return None
+    charset = parameters(content_type).get("charset")
+    codec = codec_of(charset) if charset else "utf-16" if body.startswith((b"\xff\xfe", b"\xfe\xff")) else None
+    return None if codec == "utf-8" else codec
+
+
+def _masked(body: bytes, secrets: Sequence[bytes]) -> bytes:
+    layers = list(_layers(body))
+    spans = sorted({span for secret in secrets for layer in layers for span in layer.spans_of(secret)})
+    pieces: list[bytes] = []
+    at = 0
+    for start, end, mask in spans:
+        if start >= at:
+            pieces += body[at:start], mask
+        # Where one spelling begins like another, all that either covers goes.
+        at = max(at, end)
+    return b"".join([*pieces, body[at:]])
+
+
+Span = tuple[int, int, bytes]
+"""Where a secret begins and ends in the body, and what takes its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """A body with some of its escapes undone: those of `escapes` in the text of `outer`. Without one, as it came."""
+
+    text: bytes
+    outer: _Layer | None = None
+    escapes: re.Pattern[bytes] = _OF_JSON
+
+    def spans_of(self, secret: bytes) -> Iterator[Span]:
+        """Every place of a secret. What is all digits may be a number: its mask is one, or the body were no JSON."""
+        is_number = secret.isdigit()
+        for needle, mask in _encoded(secret, "0" if is_number else REMOVED):
+            places: list[int] = []
+            start = self.text.find(needle)
+            while start >= 0:
+                end = start + len(needle)
+                # In a longer number it is not the token.
+                if not (is_number and (self.text[start - 1 : start].isdigit() or self.text[end : end + 1].isdigit())):
+                    places += start, end
+                start = self.text.find(needle, end)
+            ends = iter(self._origins(places))
+            yield from ((first, last, mask) for first, last in zip(ends, ends, strict=True))
+
+    def _origins(self, places: list[int]) -> list[int]:
+        """Where these places, in their order, are in the body."""
+        if self.outer is None or not places:
+            return places
+        found: list[int] = []
+        gone = 0
+        escapes = self.escapes.finditer(self.outer.text)
+        escape = next(escapes, None)
+        for place in places:
+            while escape and escape.start() - gone < place:
+                gone += len(escape[0]) - len(_plain(escape[0]))
+                escape = next(escapes, None)
+            found.append(place + gone)
+        return self.outer._origins(found)  # noqa: SLF001 - another of its kind
+
+
+def _encoded(secret: bytes, mask: str) -> Iterator[tuple[bytes, bytes]]:
+    """A secret and its mask in each charset that a form, or a part of one, may name.
+
+    Browsers write `&#N;` for what a charset lacks.
+    """
     text = secret.decode("utf-8", "surrogateescape")
-    forms = {secret, json.dumps(text)[1:-1].encode("ascii"), quote(secret).encode(), quote_plus(secret).encode()}
-    for form in sorted(forms, key=len, reverse=True):
-        body = body.replace(form, REMOVED.encode("ascii"))
-    return body
+    yield secret, mask.encode("ascii")
+    for codec in sorted(set(CODECS.values())):
+        needle = text.encode(codec, "xmlcharrefreplace")
+        if needle != secret:
+            yield needle, mask.encode(codec)
+
+
+def _layers(body: bytes) -> Iterator[_Layer]:
+    """The body as it came, and as each way of reading it leaves it: a form, JSON, JSON inside a form."""
+    whole = _Layer(body)
+    form = _Layer(unquote_to_bytes(body.replace(b"+", b" ")), whole, _OF_FORMS)
+    for outer in [whole] if form.text == body else [whole, form]:
+        yield outer
+        layer = outer
+        for _ in range(_NESTED):
+            inner = _Layer(_OF_JSON.sub(lambda escape: _plain(escape[0]), layer.text), layer, _OF_JSON)
+            if inner.text == layer.text:
+                break
+            yield inner
+            layer = inner
+
+
+@lru_cache(4_096)
+def _plain(escape: bytes) -> bytes:
+    if escape.startswith(b"%"):
+        return bytes([int(escape[1:], 16)])
+    plain: str = json.loads(b'"' + escape + b'"')
+    return plain.encode("utf-8", "surrogatepass")

@@ -96,7 +96,8 @@ class SignatureVerifier(ABC):
             pairs = [value.partition("=") for value in values]
             stamp = next((value for key, _, value in pairs if key == self.parts[1]), "")
             values = [value for key, _, value in pairs if key == self.parts[0]]
-        found = [value.removeprefix(self.prefix) for value in values if value and value.startswith(self.prefix)]
+        begin = self.prefix.lower()
+        found = [value[len(begin) :] for value in values if value and value[: len(begin)].lower() == begin]
         return found[:MOST_CANDIDATES], stamp
 
     def given(self, reading: Reading, from_parts: str) -> Given:

@@ -130,8 +130,9 @@ def _fields(_part: Part, reading: Reading, _given: Given) -> bytes:
 
 
 def _sorted(part: Part, reading: Reading, _given: Given) -> bytes:
-    begin = part.argument.encode("utf-8")
-    own = sorted((name, value) for name, value in reading.sent_fields if name.startswith(begin))
+    begin = part.argument.lower().encode("utf-8")
+    # Robokassa takes SHP_ and shp_ as well, and signs each name as the shop has written it.
+    own = sorted((name, value) for name, value in reading.sent_fields if name.lower().startswith(begin))
     return b"".join(b":" + name + b"=" + value for name, value in own)
 
 
@@ -145,7 +146,17 @@ def _php_json(_part: Part, reading: Reading, _given: Given) -> bytes:
 
 def _field(part: Part, reading: Reading, _given: Given) -> bytes:
     found = part.path.find(reading.body) if part.path else None
+    if isinstance(found, float) and part.path:
+        found = _as_written(part.path, reading) or found
     return (text_of(found) or "").encode("utf-8", "surrogatepass")
+
+
+def _as_written(path: Expression, reading: Reading) -> Any:
+    """A number with a point as its sender wrote it: 100.00 is signed so. None where the body itself is no JSON."""
+    try:
+        return path.find(json.loads(reading.webhook.body, parse_float=str))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _query(part: Part, reading: Reading, _given: Given) -> bytes:

@@ -28,20 +28,23 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is to be recorded at once: an event, its deliveries, and what it claims: its dedup key, its signature."""
+    """What is to be recorded at once: an event, its deliveries, and what it claims: its dedup key.
+
+    further: what it claims beside: of an entry of a batch its content, of a signed webhook its signature.
+    """
 
     event: Event
     deliveries: Sequence[Delivery] = ()
     dedup_digest: str | None = None
     dedup_window: timedelta = timedelta(0)
     bounds: Bounds = UNBOUNDED
-    signature: Sequence[Claim] = ()
+    further: Sequence[Claim] = ()
 
     @property
     def claims(self) -> Sequence[Claim]:
         """All of them, in the order in which they are compared."""
         own = [Claim(self.dedup_digest, self.dedup_window)] if self.dedup_digest else []
-        return [*own, *self.signature]
+        return [*own, *self.further]
 
 
 @dataclass(frozen=True, slots=True)

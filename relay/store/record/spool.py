@@ -188,7 +188,7 @@ def _entry_to_wire(entry: Entry) -> dict[str, Any]:
         "dedup": entry.dedup_digest,
         "window_s": entry.dedup_window.total_seconds(),
         "bounds": asdict(entry.bounds),
-        "signature": [[one.digest, one.window.total_seconds(), one.more] for one in entry.signature],
+        "signature": [[one.digest, one.window.total_seconds(), one.more] for one in entry.further],
     }
 
 
@@ -199,8 +199,8 @@ def _entry_from_wire(wire: dict[str, Any]) -> Entry:
     bounds = replace(Bounds(**wire["bounds"]), events=0, bytes=0)
     # Files of an earlier version have none.
     claims = wire.get("signature", ())
-    signature = tuple(Claim(digest, timedelta(seconds=seconds), more) for digest, seconds, more in claims)
-    return Entry(event, deliveries, wire["dedup"], timedelta(seconds=wire["window_s"]), bounds, signature)
+    further = tuple(Claim(digest, timedelta(seconds=seconds), more) for digest, seconds, more in claims)
+    return Entry(event, deliveries, wire["dedup"], timedelta(seconds=wire["window_s"]), bounds, further)
 
 
 def _hash(fields: dict[str, Any]) -> dict[bytes, bytes]:

@@ -24,7 +24,7 @@ FIELDS = (
     N_("expected an e-mail address"),
     N_("expected an http or https address"),
     N_("expected a telephone number of 7 to 15 digits"),
-    N_("expected a telephone number, as in %(region)s or with a +"),
+    N_("expected a telephone number with its area code, as in %(region)s or with a +"),
     N_("expected a date such as 2026-01-31"),
     N_("expected a date and time with its offset, such as 2026-01-31T10:00:00+03:00"),
     N_("expected a list"),
