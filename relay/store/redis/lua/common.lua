@@ -283,6 +283,22 @@ local function put_further(flat, first, by_name)
   return last + 1
 end
 
+-- Write a new event: its hash, and what knows it. flat: its fields and values. marks: as JSON, where it has some.
+local function create_event(id, state, source, flat, marks)
+  redis.call('HSET', KEY.event .. id, unpack(flat))
+  enter(KEY.events, 0, id)
+  enter_state(KEY.events_by_state, state, id)
+  if state == 'rejected' then redis.call('ZADD', KEY.unmended, 0, id) end
+  stand('source:' .. source, 1)
+  note(KEY.events_by_source .. source, id)
+  count('event:' .. state)
+  tally('event:' .. state)
+  tally('source:' .. source .. ':' .. state)
+  if marks then
+    for _, mark in ipairs(cjson.decode(marks)) do redis.call('ZADD', KEY.marks .. mark, 0, id) end
+  end
+end
+
 -- Write a new delivery of an event from this source from ARGV, from this index on:
 --   id · send_at, or '' of one that is dead from the beginning · event id · rule · portal · template id · document
 --   order key · call · facts · count · field, value, ... that most have not
