@@ -88,6 +88,7 @@
     relay:acts                       stream  what persons did, newest last                capped
     relay:once:{digest}              string  the answer to a POST with this Idempotency-Key      TTL: a day
     relay:bulk:{rpl_}                string  a bulk replay as JSON; `:stop` beside it ends or holds it   TTL: a week
+    relay:bulk:asked:{digest}        string  the last bulk replay with this filter and act    TTL: a week
     relay:bulks                      set     ids of the bulk replays that run
     relay:held-bulks                 set     ids of those that were held when the record went back
     relay:made:{rpl_}                zset    deliveries that a bulk replay has made, or settled      TTL: a week
@@ -251,3 +252,8 @@ def dedup(source: str, digest: str) -> str:
 def bulk_word(bulk_id: str) -> str:
     """Where word is left that a bulk replay is to end, or to be held."""
     return f"{BULK}{bulk_id}:stop"
+
+
+def bulk_asked(digest: str) -> str:
+    """Where the bulk replay that was asked for so is named."""
+    return f"{BULK}asked:{digest}"

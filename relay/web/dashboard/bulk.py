@@ -12,6 +12,7 @@ from typing import Any
 from flask import abort, flash, redirect, render_template, request, url_for
 
 from relay.core.lifecycle import EventState, State
+from relay.operations.bulk_replay import OrderedBeforeError
 from relay.store.operators.bulk_replays import BulkAct
 from relay.store.record.search import Filter
 from relay.web.dashboard.acts import LONGEST_NOTE
@@ -72,9 +73,13 @@ def begin_bulk() -> Any:
     note = request.form.get("note", "").strip()[:LONGEST_NOTE]
     if chosen.asks_note and not note:
         abort(400, _("a note is needed: how do you know?"))
-    begun = services().bulk.begin(wanted, _rules(chosen), who(), act=chosen.act, note=note)
-    flash(_("It has begun. Live events go first."))
-    return redirect(url_for("dashboard.one_bulk", bulk_id=begun.id), 303)
+    try:
+        bulk_id = services().bulk.begin(wanted, _rules(chosen), who(), act=chosen.act, note=note).id
+        flash(_("It has begun. Live events go first."))
+    except OrderedBeforeError as error:
+        bulk_id = error.bulk_id
+        flash(_("The same was ordered before, and has not ended: this is it."))
+    return redirect(url_for("dashboard.one_bulk", bulk_id=bulk_id), 303)
 
 
 @blueprint.get("/bulk/<bulk_id>")
