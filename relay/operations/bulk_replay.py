@@ -86,31 +86,26 @@ class BulkReplays:
     def bulks(self) -> Bulks:
         return self.store.operators.bulk_replays
 
-    def dry_run(self, wanted: Filter) -> Bulk:
-        """What would be found now; nothing is done."""
-        return self._counted(Bulk(None, BulkState.DRY_RUN, "original"), wanted)
+    def dry_run(self, wanted: Filter, act: BulkAct = BulkAct.REPLAY) -> Bulk:
+        """What would be found now; nothing is done. Raises RefusedError."""
+        return self._counted(Bulk(None, BulkState.DRY_RUN, "original", act=act), _open_to(act, wanted))
 
     def begin(self, wanted: Filter, rules: str, who: str, *, act: BulkAct = BulkAct.REPLAY, note: str = "") -> Bulk:
         """Keep the order; the thread does it. What comes or changes later is not dealt with.
 
         Of orders with the same filter, act and rules, one runs at a time. Raises RefusedError, OrderedBeforeError.
         """
-        if wanted.state is not None and wanted.state not in STATES_OF[act]:
-            raise RefusedError(
-                phrase("%(act)s: expected one of %(names)s", act=act, names=", ".join(sorted(STATES_OF[act])))
-            )
+        wanted = _open_to(act, wanted)
         if act is not BulkAct.REPLAY and not (note and wanted.state):
             raise RefusedError(phrase("%(act)s: a state and a note are needed", act=act))
-        # What the relay still looks into by itself, or what somebody has left before, is none of it.
-        needs = wanted.needs or act is not BulkAct.REPLAY
         now = self.operator_acts.clock()
-        bounded = replace(wanted, until=min(wanted.until or now, now), needs=needs)
+        bounded = replace(wanted, until=min(wanted.until or now, now))
         rules = "current" if isinstance(wanted.state, EventState) else rules
         bulk = Bulk(new_bulk_id(), BulkState.RUNNING, rules, act=act, note=note, who=who, begun_at=now.isoformat())
         bulk = self._counted(bulk, bounded)
         if not bulk.found:
             raise RefusedError(phrase("the filter finds nothing that this can be done to"))
-        begun = self.bulks.begin(bulk, _digest([act, rules, replace(wanted, needs=needs).to_query()]))
+        begun = self.bulks.begin(bulk, _digest([act, rules, wanted.to_query()]))
         if begun.id != bulk.id:
             raise OrderedBeforeError(begun)
         self._log(begun, f"bulk {act}", "; ".join(filter(None, [note, _in_words(begun.wanted)])))
@@ -231,6 +226,16 @@ class BulkReplays:
 
     def _log(self, bulk: Bulk, what: str, note: str) -> None:
         self.store.operators.log(Act(utc_now(), bulk.who, what, bulk.id or "", note))
+
+
+def _open_to(act: BulkAct, wanted: Filter) -> Filter:
+    """The filter, narrowed to what this can be done to. Raises RefusedError."""
+    if wanted.state is not None and wanted.state not in STATES_OF[act]:
+        raise RefusedError(
+            phrase("%(act)s: expected one of %(names)s", act=act, names=", ".join(sorted(STATES_OF[act])))
+        )
+    # What the relay still looks into by itself, or what somebody has left before, is only replayed.
+    return replace(wanted, needs=wanted.needs or act is not BulkAct.REPLAY)
 
 
 def _digest(asked: object) -> str:

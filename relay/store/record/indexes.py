@@ -104,6 +104,15 @@ def plan_walk(redis: Redis, everything: str, own: Conditions, beside: Conditions
 
 
 @guarded
+def stands(redis: Redis, places: Sequence[tuple[str, str]]) -> bool:
+    """Whether each id stands in its index; True of none. places: index and id."""
+    with redis.pipeline(transaction=False) as pipeline:
+        for index, one in places:
+            pipeline.zscore(index, one)
+        return None not in pipeline.execute()
+
+
+@guarded
 def looks(redis: Redis, everything: str, conditions: Conditions) -> float:
     """How many ids a walk under these conditions looks at, about, if it goes to the end."""
     sizes = _sizes(redis, [everything, *conditions.ids, *conditions.periods])

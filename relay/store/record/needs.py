@@ -69,7 +69,7 @@ class Group:
             code=self["reason"] or None,
             rule=self["rule"] or None,
             portal=self["portal"] or None,
-            template_id=int(self["template_id"] or 0) or None,
+            template_id=None if isinstance(self.state, EventState) else int(self["template_id"] or 0),
             source=self["source"] or None,
             fault=self["fault"] or None,
         )

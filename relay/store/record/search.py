@@ -18,7 +18,7 @@ from relay.core.faults import fault_of
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id
 from relay.core.lifecycle import EventState, State
 from relay.core.watching import WatchState
-from relay.store.record.indexes import AT_ONCE, Conditions, Indexes, looks, plan_walk, walk
+from relay.store.record.indexes import AT_ONCE, Conditions, Indexes, looks, plan_walk, stands, walk
 from relay.store.record.record import Record
 from relay.store.redis import keys
 
@@ -46,6 +46,7 @@ class Filter:
 
     state: of an event, or of a delivery. code: the portal's error code or our reason, in lower case.
     document_id: the third member, such as LEAD_12. person_key: the key of a value that rules extracted (persons.py).
+    template_id: 0 is that of triggers, which have none.
     watch: overdue is the only state of an end that is listed. fault: what is wrong with a rejected event (core/faults).
     needs: of dead, uncertain and rejected ones, only those that wait for a person. bulk: what this bulk act has made.
     people: the keys of which an event must carry one, where person_key names them all together.
@@ -184,6 +185,17 @@ def _ids(record: Record, wanted: Filter, indexes: Indexes, most: int) -> list[st
     return ids
 
 
+def is_listed(record: Record, wanted: Filter, event_id: str, delivery_id: str | None = None) -> bool:
+    """Whether these stand in every index of ids that the filter asks for: what they say of themselves is no part of it.
+
+    Raises RecordUnavailableError.
+    """
+    places = [(index, event_id) for index in _of_event(wanted).ids]
+    if delivery_id:
+        places += [(index, delivery_id) for index in _of_delivery(wanted).ids]
+    return stands(record.redis, places)
+
+
 def row_of(record: Record, event: Event) -> Row:
     """An event with its deliveries."""
     return Row(event, tuple(record.deliveries(event.deliveries)))
@@ -243,8 +255,9 @@ def _of_delivery(wanted: Filter) -> Conditions:
         "reason": wanted.code,
         "template_id": wanted.template_id,
     }
-    fields = [(facet, str(value)) for facet, value in facets.items() if value is not None]
-    periods = [f"{keys.DELIVERIES_BY}{facet}:{value}" for facet, value in fields]
+    # Of a trigger, which has no template, the record has no such field, and no index.
+    fields = [(facet, str(value or "")) for facet, value in facets.items() if value is not None]
+    periods = [f"{keys.DELIVERIES_BY}{facet}:{value}" for facet, value in fields if value]
     ids = [] if wanted.document_id is None else [keys.DELIVERIES_BY_DOCUMENT + wanted.document_id]
     if wanted.state is State.STARTED:
         fields.append(("state", State.STARTED))

@@ -35,8 +35,9 @@ def bulk() -> Any:
     replays, record = services().bulk, services().record
     is_chosen = any(request.args.get(name) for name in NAMES)
     wanted = _wanted(request.args)
-    found = replays.dry_run(wanted) if is_chosen else None
     offered = bulk_acts.choices_for(wanted.state or State.DEAD)
+    offered = [one for one in offered if one.name == request.args.get("act")] or offered
+    found = replays.dry_run(wanted, offered[0].act) if is_chosen else None
     is_of_events = isinstance(wanted.state, EventState)
     read = record.events if is_of_events else record.deliveries
     return render_template(
@@ -49,7 +50,7 @@ def bulk() -> Any:
         counted=bulk_acts.counted(wanted.state, found) if found else "",
         sample=read(found.sample) if found else (),
         is_of_events=is_of_events,
-        offered=[one for one in offered if one.name == request.args.get("act")] or offered,
+        offered=offered,
         masking=masking_of(services().rules.all()),
         running=[replays.read(bulk_id) for bulk_id in replays.bulks.running()],
         held=[replays.read(bulk_id) for bulk_id in replays.bulks.held()],

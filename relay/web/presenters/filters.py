@@ -99,7 +99,7 @@ def _needs(state: State | EventState | None) -> bool:
 
 
 def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 2**31):
+    if not (text.isascii() and text.isdigit() and int(text) < 2**31):
         abort(400, _("a template is a number"))
     return int(text)
 

@@ -137,6 +137,7 @@ OTHERS = (
     N_("it needs nobody: only a delivery that is dead or overdue, and that nobody has dealt with, is left"),
     N_("it cannot be read: its body was not kept"),
     N_("for other reasons"),
+    N_("no reason was kept"),
 )
 """What is wrong with a rejected event (core/faults.py), and why one of many was skipped (operations/bulk_replay.py)."""
 SENTENCES = (*BODIES, *FIELDS, *OTHERS, *MISTAKES)
