@@ -59,12 +59,7 @@ def search_deliveries(word: str | None, wanted: Filter, cursor: str | None, limi
         fits = [one for one in row.deliveries if found[1] in {None, one.id} and _holds(wanted, row.event, one)]
         return Page(tuple(fits), None)
     narrowed = narrow(word, wanted)
-    if narrowed is None:
-        return Page((), None)
-    if narrowed.person_key is None:
-        return list_deliveries(record, narrowed, cursor, limit)
-    page = list_events(record, narrowed, cursor, limit)
-    return Page(tuple(one for row in page.rows for one in row.deliveries), page.cursor)
+    return list_deliveries(record, narrowed, cursor, limit) if narrowed else Page((), None)
 
 
 def _holds(wanted: Filter, event: Event, delivery: Delivery | None = None) -> bool:
