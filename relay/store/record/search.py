@@ -141,12 +141,12 @@ def parse_state(text: str) -> EventState | State | None:
 def list_events(record: Record, wanted: Filter, cursor: str | None = None, limit: int = 50) -> Page[Row]:
     """A page of events; a filter of deliveries gives each delivery a row. Raises RecordUnavailableError."""
     if not wanted.is_of_deliveries:
-        indexes = indexes_of_events(record, wanted)
-        return _scan(record, indexes, bounds_of(wanted, indexes, cursor), limit, partial(_rows_of_events, record, wanted))
+        indexes, read = indexes_of_events(record, wanted), partial(_rows_of_events, record, wanted)
+        return _scan(record, indexes, bounds_of(wanted, indexes, cursor), limit, read)
     if not _walks_deliveries(record, wanted, cursor):
         return _by_their_events(record, wanted, cursor, limit)
-    indexes = _indexes_of_deliveries(record, wanted)
-    return _scan(record, indexes, bounds_of(wanted, indexes, cursor), limit, partial(_rows_of_deliveries, record, wanted))
+    indexes, read = _indexes_of_deliveries(record, wanted), partial(_rows_of_deliveries, record, wanted)
+    return _scan(record, indexes, bounds_of(wanted, indexes, cursor), limit, read)
 
 
 def list_deliveries(record: Record, wanted: Filter, cursor: str | None = None, limit: int = 50) -> Page[Delivery]:

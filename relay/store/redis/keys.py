@@ -56,6 +56,7 @@
     relay:ledger                     hash    counts since the beginning: events by state, duplicates, deliveries
     relay:standing                   hash    counts of what is on record: accepted events, started deliveries, events by
                                              source, deliveries by rule
+    relay:last-heard                 hash    a source of which no event is left -> the last one that was forgotten
     relay:lease:{task}               string  who does a periodic task now                 TTL: the lease
     relay:minute:{n}                 hash    counts of one minute since 1970: events by state and source,
                                              deliveries by outcome, latency, started by portal   TTL: three hours
@@ -154,6 +155,7 @@ OVERDUE = f"{PREFIX}overdue"
 HIGH_WATER = f"{PREFIX}high-water"
 LEDGER = f"{PREFIX}ledger"
 STANDING = f"{PREFIX}standing"
+LAST_HEARD = f"{PREFIX}last-heard"
 LEASE = f"{PREFIX}lease:"
 GATE = f"{PREFIX}gate:"
 BUCKET = f"{PREFIX}bucket:"
@@ -234,6 +236,7 @@ IN_LUA = {
     "high_water": HIGH_WATER,
     "ledger": LEDGER,
     "standing": STANDING,
+    "last_heard": LAST_HEARD,
     "codes": CODES,
     "minute": MINUTE,
     "hour": HOUR,

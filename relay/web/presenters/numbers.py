@@ -68,7 +68,7 @@ def numbers_of(record: Record, by: str, since: datetime, now: datetime) -> Day:
 
 def _numbers(name: str, group: Mapping[str, int], hours: float) -> Numbers:
     took = [group[bucket] for bucket in BUCKETS]
-    ended = sum(took) + group["dead"]
+    ended = sum(took) + group["settled"] + group["dead"]
     return Numbers(
         name=name,
         deliveries=group["made"],
