@@ -187,8 +187,7 @@ class OperatorActs:
         """The trigger was fired, a person says: what follows it comes next, if anything does."""
         progress = finish_step(delivery, How.FIRED, None, self.clock())
         state = State.RETRYING if progress.state is State.PENDING else progress.state
-        reason = progress.reason if state is State.DEAD else "settled_by_person"
-        self._move(delivery, state, reason, after=progress.delivery)
+        self._move(delivery, state, progress.reason or "settled_by_person", after=progress.delivery)
 
     def _move(self, delivery: Delivery, state: State, reason: str, **what: object) -> None:
         try:

@@ -97,7 +97,8 @@ def news_for(
     missed = [key for key, one in told.items() if one.is_missed]
     new = {trouble.key: trouble.text for trouble in troubles if trouble.key not in told and not trouble.is_silent}
     new |= {key: seen.get(key, told[key].text) for key in missed}
-    repeated = [trouble.key for trouble in troubles if trouble.key in told and trouble.key not in missed and not trouble.is_once]
+    lasting = [trouble.key for trouble in troubles if trouble.key in told and not trouble.is_once]
+    repeated = [key for key in lasting if key not in missed]
     due = any(now - told[key].told_at >= repeat for key in repeated)
     gone = {key: one for key, one in told.items() if key not in seen and key.partition(":")[0] not in cut}
     away = {key: one for key, one in gone.items() if one.gone_at and not one.is_missed}

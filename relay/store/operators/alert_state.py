@@ -62,7 +62,8 @@ def keep_alert_state(redis: Redis, channel: str, told: Mapping[str, AlertState],
         pipeline.hset(keys.TOLD + channel, SENT.decode(), str(sent))
         for key, one in told.items():
             moments = {name: _ms(getattr(one, name)) for name in ("since", "told_at", "gone_at")}
-            pipeline.hset(keys.TOLD + channel, key, json.dumps({"text": one.text, **moments, "is_missed": one.is_missed}))
+            wire = {"text": one.text, **moments, "is_missed": one.is_missed}
+            pipeline.hset(keys.TOLD + channel, key, json.dumps(wire))
         pipeline.execute()
 
 

@@ -134,8 +134,8 @@ def read_presence(
 ) -> dict[str, Presence]:
     """How many ids there are of each value of a facet, and the newest, to half a minute. Raises RecordUnavailableError.
 
-    everything: the index of all ids of this kind. indexes: of periods, by value. forgotten: where the last id of a value
-    of which none is left is kept.
+    everything: the index of all ids of this kind. indexes: of periods, by value. forgotten: where the time of the last
+    one is kept of a value of which none is left.
     """
     if not indexes:
         return {}
@@ -151,9 +151,9 @@ def read_presence(
             raise answer
         newest = walk_from(answer)
         # Where it was not found among very many of the same half minute, the time where the walk ended is as good.
-        gone = last.get(value.encode())
-        known = (*newest.ids, newest.end) if count else (gone and gone.decode(),)
-        found[value] = Presence(int(count or 0), time_of(known[0]) if known and known[0] else None)
+        known = (*newest.ids, newest.end) if count else ()
+        gone = from_ms(int(last[value.encode()])) if value.encode() in last else None
+        found[value] = Presence(int(count or 0), time_of(known[0]) if known and known[0] else gone)
     return found
 
 

@@ -56,7 +56,7 @@
     relay:ledger                     hash    counts since the beginning: events by state, duplicates, deliveries
     relay:standing                   hash    counts of what is on record: accepted events, started deliveries, events by
                                              source, deliveries by rule
-    relay:last-heard                 hash    a source of which no event is left -> the last one that was forgotten
+    relay:last-heard                 hash    a source of which no event is left -> when the last one came, in ms
     relay:lease:{task}               string  who does a periodic task now                 TTL: the lease
     relay:minute:{n}                 hash    counts of one minute since 1970: events by state and source,
                                              deliveries by outcome, latency, started by portal   TTL: three hours

@@ -51,7 +51,10 @@ if attempt ~= '' then
   count('attempt:' .. cjson.decode(attempt).verdict)
 end
 move(id, portal, from, to, due_at, kept[5])
-if fields.reason == 'settled_by_person' then redis.call('HSET', KEYS[1], 'settled', 1) end
+-- Whether a trigger in doubt was fired, a person alone can say.
+if fields.reason == 'settled_by_person' or (from == 'uncertain' and fields.reason == 'triggered') then
+  redis.call('HSET', KEYS[1], 'settled', 1)
+end
 -- What a person has given up needs nobody any more, and is no death that anybody has to be told of.
 if to == 'dead' then
   if fields.reason == 'cancelled' or fields.reason == 'settled_by_person' then
