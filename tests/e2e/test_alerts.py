@@ -33,7 +33,7 @@ from tests.support.making import DAY, NOON, bring_to, hold, make_entry, write, w
 from tests.support.processes import refusing_address
 from tests.support.waiting import until
 from workers.alerts import news
-from workers.alerts.messengers import Message, UnsentError, open_channels, open_chats, post, say, sign
+from workers.alerts.messengers import Message, UnsentError, _for_chat, open_channels, open_chats, post, say, sign
 from workers.alerts.messengers import write as write_mail
 from workers.alerts.news import AWAY, News
 from workers.alerts.watchman import Watchman
@@ -512,6 +512,13 @@ def test_a_chat_says_what_is_wrong_and_when_it_is_over(record, sandbox, clock):
     assert {dialog for dialog, _ in messages(sandbox)} == {"chat12"}
     assert first.startswith("NEW: portal main is held (x)")
     assert over.startswith("RESOLVED: portal main is held (x)")
+
+
+def test_what_is_too_long_for_a_chat_says_that_it_was_cut():
+    assert _for_chat("x" * 10_000) == "x" * 10_000
+    cut = _for_chat("x" * 10_001)
+    assert len(cut) == 10_000
+    assert cut.endswith("more: see the dashboard")
 
 
 @pytest.mark.parametrize(

@@ -146,3 +146,10 @@ def test_a_day_without_anything_and_a_day_that_is_none(operator):
 )
 def test_a_percentile_is_about_where_its_share_ends_between_two_bounds(counts, share, about):
     assert percentile([counts.get(bucket, 0) for bucket in BUCKETS], share) == about
+
+
+@pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01", "2026-02-30"])
+def test_a_day_that_the_calendar_does_not_hold_is_a_mistake(operator, day):
+    operator.set_cookie("zone", "Asia/Tokyo")
+
+    assert operator.get(f"/numbers?day={day}", headers=SAME).status_code == 400

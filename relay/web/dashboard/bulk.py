@@ -46,6 +46,7 @@ def bulk() -> Any:
         query=query_of(wanted),
         found=found,
         count=bulk_acts.count_of(found) if found else "",
+        counts={one.name: bulk_acts.count_of(replays.dry_run(wanted, one.act)) for one in offered} if found else {},
         matching=bulk_acts.found_in_words(wanted.state, found) if found else "",
         counted=bulk_acts.counted(wanted.state, found) if found else "",
         sample=read(found.sample) if found else (),
