@@ -75,8 +75,13 @@ def begin_bulk() -> Any:
     note = request.form.get("note", "").strip()[:LONGEST_NOTE]
     if chosen.asks_note and not note:
         abort(400, _("a note is needed: how do you know?"))
+    return order(wanted, _rules(chosen), act=chosen.act, note=note)
+
+
+def order(wanted: Filter, rules: str, *, act: BulkAct = BulkAct.REPLAY, note: str = "") -> Any:
+    """Begin an order, and go to its page; or to that of the same one, which has not ended."""
     try:
-        bulk_id = services().bulk.begin(wanted, _rules(chosen), who(), act=chosen.act, note=note).id
+        bulk_id = services().bulk.begin(wanted, rules, who(), act=act, note=note).id
         flash(_("It has begun. Live events go first."))
     except OrderedBeforeError as error:
         bulk_id = error.bulk_id

@@ -42,6 +42,6 @@ def _day(text: str, today: datetime) -> datetime:
         # The page names the day before and the one after: at the ends of the calendar there is none.
         for distance in (-1, 2):
             (day + timedelta(days=distance)).astimezone(UTC)
-        return day
     except (ValueError, OverflowError):
         abort(400, _("day: expected a day such as 2026-06-01"))
+    return day
