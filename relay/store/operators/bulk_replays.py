@@ -20,7 +20,9 @@ from relay.core.lifecycle import State
 from relay.core.phrases import phrase
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
+from relay.store.redis.scripts import Argument, Script, ScriptCall, run
 
+ORDER = Script.load("order")
 KEPT_S = 7 * 86_400
 MOST_REASONS = 8
 """So many reasons why something was skipped are told apart."""
@@ -103,23 +105,8 @@ class Bulks:
 
         asked: the digest of what was asked for.
         """
-        place = keys.bulk_asked(asked)
-
-        def keep_the_first(pipeline: Any) -> Any:
-            known = pipeline.get(place)
-            kept = pipeline.get(keys.BULK + known.decode()) if known else None
-            earlier = _from_json(kept) if kept else None
-            pipeline.multi()
-            if earlier and earlier.state in {BulkState.RUNNING, BulkState.HELD}:
-                return earlier
-            pipeline.set(place, bulk.id or "", ex=KEPT_S)
-            pipeline.set(f"{keys.BULK}{bulk.id}", _to_json(bulk), ex=KEPT_S)
-            pipeline.sadd(keys.BULKS, bulk.id or "")
-            return bulk
-
-        found: Any = self._redis.transaction(keep_the_first, place, value_from_callable=True)
-        begun: Bulk = found
-        return begun
+        argv: list[Argument] = [keys.BULK, bulk.id or "", _to_json(bulk), KEPT_S, BulkState.RUNNING, BulkState.HELD]
+        return _from_json(run(self._redis, ScriptCall(ORDER, [keys.bulk_asked(asked), keys.BULKS], argv)))
 
     @guarded
     def read(self, bulk_id: str) -> Bulk:
