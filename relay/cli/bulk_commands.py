@@ -39,15 +39,15 @@ def needs(options: argparse.Namespace) -> int:
 def bulk(options: argparse.Namespace) -> int:
     """Count, ask, and do it; 1 where something was skipped or nothing was done."""
     wanted = _filter(options)
-    replays = _bulk_replays()
-    found = replays.dry_run(wanted)
+    replays, act = _bulk_replays(), BulkAct(options.act)
+    found = replays.dry_run(wanted, act)
     say(f"{found.found} found" + "".join(f"\n{one}" for one in found.sample))
     if options.dry_run or not found.found:
         return 0
     if not options.yes and not agreed(f"{options.act} all of them?"):
         say("nothing was done", error=True)
         return 1
-    begun = replays.begin(wanted, options.rules, who_in_terminal(), act=BulkAct(options.act), note=options.note)
+    begun = replays.begin(wanted, options.rules, who_in_terminal(), act=act, note=options.note)
     done = _followed(replays, begun.id or "")
     for why, count in done.skipped.items():
         say(f"{count} skipped: {why}")
@@ -67,7 +67,7 @@ def _filter(options: argparse.Namespace) -> Filter:
         code=options.code,
         fault=options.fault,
         since=since_age(options.since),
-        needs=options.needs or options.act != BulkAct.REPLAY,
+        needs=options.needs,
     )
 
 

@@ -9,9 +9,10 @@ import argparse
 import json
 import re
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from relay.cli.commands import archive_here, open_record, open_store, secret_key_of, settings_here
@@ -20,7 +21,7 @@ from relay.cli.terminal import CALM, say_line
 from relay.configuration.fields import suggestion
 from relay.configuration.settings import Settings
 from relay.core.errors import ConfigError, NotFoundError, RelayError
-from relay.core.events import Delivery
+from relay.core.events import Delivery, Event
 from relay.core.ids import EVENT_PREFIX, utc_now
 from relay.core.lifecycle import FINAL, EventState, State
 from relay.core.printing import say
@@ -46,23 +47,30 @@ def events(options: argparse.Namespace) -> int:
     wanted = _filter_of(options, settings)
     if options.follow:
         return _follow(open_store(settings), wanted, options)
-    limit = max(1, min(options.limit, 1000))
-    if options.archive:
-        rows = archive_here(settings).search(wanted, limit + 1)
-        rows, has_more = rows[:limit], len(rows) > limit
-    else:
-        store = open_store(settings)
-        page = list_events(store.record, wanted, limit=limit)
-        rows, has_more = list(page.rows), page.cursor is not None
-    if not rows:
-        _check_names(options, settings, None if options.archive else open_store(settings))
-    for row in rows:
+    store, limit = None if options.archive else open_store(settings), max(1, options.limit)
+    found = _rows_of(store.record, wanted) if store else iter(archive_here(settings).search(wanted, limit + 1))
+    is_any = False
+    for row in islice(found, limit):
+        is_any = True
         _say_row(row, options)
-    if not rows and not options.json:
-        say("no such event", error=True)
-    if has_more and not options.json:
-        say(f"... and older ones: --limit above {options.limit} shows more", error=True)
+    if not is_any:
+        _check_names(options, settings, store)
+        if not options.json:
+            say("no such event", error=True)
+    if next(found, None):
+        say(f"... and older ones: --limit above {limit} shows more", error=True)
     return 0
+
+
+def _rows_of(record: Record, wanted: Filter) -> Iterator[Row]:
+    """All of it, read as it is printed."""
+    cursor: str | None = None
+    while True:
+        page = list_events(record, wanted, cursor, MOST_AT_ONCE)
+        yield from page.rows
+        cursor = page.cursor
+        if cursor is None:
+            return
 
 
 def show(options: argparse.Namespace) -> int:
@@ -129,16 +137,16 @@ def _follow(store: Store, wanted: Filter, options: argparse.Namespace) -> int:
     """Print each event that comes from now on, and then how each of its deliveries ends, until Ctrl-C."""
     record = store.record
     _check_names(options, settings_here(), store)
-    known = _ids(list_events(record, wanted, limit=MOST_AT_ONCE).rows)
+    known = _ids(list_events(record, wanted, limit=MOST_AT_ONCE).rows, wanted)
     awaited: dict[str, Delivery] = {}
     if not options.json:
         say("following; Ctrl-C ends it", error=True)
     with suppress(KeyboardInterrupt):
         while True:
             rows = list_events(record, wanted, limit=MOST_AT_ONCE).rows
-            fresh = _fresh(rows, known)
-            known = _ids(rows)
-            if len(fresh) == MOST_AT_ONCE:
+            fresh = _fresh(rows, known, wanted)
+            known = _ids(rows, wanted)
+            if len(fresh) >= MOST_AT_ONCE:
                 say("... more came at once than is shown", error=True)
             for row in fresh:
                 _say_row(row, options)
@@ -151,17 +159,26 @@ def _follow(store: Store, wanted: Filter, options: argparse.Namespace) -> int:
     return 0
 
 
-def _fresh(rows: Sequence[Row], known: Sequence[str]) -> list[Row]:
-    """The rows that the look before has not seen, oldest first. An id may be on record later than a younger one.
+def _fresh(rows: Sequence[Row], known: Collection[str], wanted: Filter) -> list[Row]:
+    """What the look before has not seen, oldest first. An id may be on record later than a younger one.
 
     What is older than all that was seen then is not new: younger ones have been forgotten since.
     """
-    oldest = known[-1] if len(known) == MOST_AT_ONCE else ""
-    return [row for row in reversed(rows) if row.event.id not in known and row.event.id > oldest]
+    oldest = min(known) if len(known) >= MOST_AT_ONCE else ""
+
+    def is_new(one: Event | Delivery) -> bool:
+        return one.id not in known and one.id > oldest
+
+    if not wanted.is_of_deliveries:
+        return [row for row in reversed(rows) if is_new(row.event)]
+    # Of one event, another delivery may come to what is asked for later.
+    fresh = (Row(row.event, tuple(filter(is_new, row.deliveries))) for row in reversed(rows))
+    return [row for row in fresh if row.deliveries]
 
 
-def _ids(rows: Sequence[Row]) -> list[str]:
-    return [row.event.id for row in rows]
+def _ids(rows: Sequence[Row], wanted: Filter) -> set[str]:
+    """Of what is listed: events, or deliveries."""
+    return {one.id for row in rows for one in (row.deliveries if wanted.is_of_deliveries else (row.event,))}
 
 
 def _say_ends(record: Record, awaited: dict[str, Delivery]) -> None:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 LONGEST = 120
+UNKNOWN = "no reason was kept"
+"""A word of its own, so that a filter finds these and no others."""
 _NUMBERS = re.compile(r"\d[\d,.]*")
 
 
@@ -14,4 +16,4 @@ def fault_of(reason: str | None, errors: Mapping[str, Sequence[str]]) -> str:
     if errors:
         return f"cannot be filled: {', '.join(sorted(errors))}"[:LONGEST]
     # Where a body breaks off, or how large it was, makes no kind of its own.
-    return _NUMBERS.sub("#", (reason or "").partition(";")[0])[:LONGEST]
+    return _NUMBERS.sub("#", (reason or "").partition(";")[0])[:LONGEST] or UNKNOWN

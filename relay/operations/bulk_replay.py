@@ -6,6 +6,8 @@ log has two entries of each, its order and its end, however many it finds.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import secrets
 import threading
 from collections.abc import Callable, Mapping
@@ -23,7 +25,7 @@ from relay.core.watching import WatchState
 from relay.operations.operator_acts import OperatorActs, RefusedError
 from relay.store import Store
 from relay.store.operators.audit_log import Act
-from relay.store.operators.bulk_replays import Bulk, BulkAct, Bulks, BulkState
+from relay.store.operators.bulk_replays import Bulk, BulkAct, Bulks, BulkState, new_bulk_id
 from relay.store.record.record import Record
 from relay.store.record.search import (
     Filter,
@@ -60,6 +62,14 @@ SENDING = frozenset({BulkAct.REPLAY, BulkAct.AGAIN})
 log = get_logger()
 
 
+class OrderedBeforeError(RefusedError):
+    """The same was ordered before, and has not ended. bulk_id: which order that is."""
+
+    def __init__(self, bulk: Bulk) -> None:
+        super().__init__(phrase("%(bulk_id)s does the same, and has not ended", bulk_id=bulk.id))
+        self.bulk_id = bulk.id
+
+
 @dataclass(frozen=True, slots=True)
 class BulkReplays:
     """Acts on many, for those who ask and for the thread that does them."""
@@ -76,29 +86,28 @@ class BulkReplays:
     def bulks(self) -> Bulks:
         return self.store.operators.bulk_replays
 
-    def dry_run(self, wanted: Filter) -> Bulk:
-        """What would be found now; nothing is done."""
-        return self._counted(Bulk(None, BulkState.DRY_RUN, "original"), wanted)
+    def dry_run(self, wanted: Filter, act: BulkAct = BulkAct.REPLAY) -> Bulk:
+        """What would be found now; nothing is done. Raises RefusedError."""
+        return self._counted(Bulk(None, BulkState.DRY_RUN, "original", act=act), _open_to(act, wanted))
 
     def begin(self, wanted: Filter, rules: str, who: str, *, act: BulkAct = BulkAct.REPLAY, note: str = "") -> Bulk:
-        """Keep the order; the thread does it. Only what exists now is dealt with, not what comes later.
+        """Keep the order; the thread does it. What comes or changes later is not dealt with.
 
-        Raises RefusedError.
+        Of orders with the same filter, act and rules, one runs at a time. Raises RefusedError, OrderedBeforeError.
         """
-        if wanted.state is not None and wanted.state not in STATES_OF[act]:
-            raise RefusedError(
-                phrase("%(act)s: expected one of %(names)s", act=act, names=", ".join(sorted(STATES_OF[act])))
-            )
+        wanted = _open_to(act, wanted)
         if act is not BulkAct.REPLAY and not (note and wanted.state):
             raise RefusedError(phrase("%(act)s: a state and a note are needed", act=act))
-        # What the relay still looks into by itself, or what somebody has left before, is none of it.
-        needs = wanted.needs or act is not BulkAct.REPLAY
-        bounded = replace(wanted, until=wanted.until or utc_now(), needs=needs)
+        now = self.operator_acts.clock()
+        bounded = replace(wanted, until=min(wanted.until or now, now))
         rules = "current" if isinstance(wanted.state, EventState) else rules
-        bulk = self._counted(Bulk(None, BulkState.RUNNING, rules, act=act, note=note, who=who), bounded)
+        bulk = Bulk(new_bulk_id(), BulkState.RUNNING, rules, act=act, note=note, who=who, begun_at=now.isoformat())
+        bulk = self._counted(bulk, bounded)
         if not bulk.found:
             raise RefusedError(phrase("the filter finds nothing that this can be done to"))
-        begun = self.bulks.begin(bulk)
+        begun = self.bulks.begin(bulk, _digest([act, rules, wanted.to_query()]))
+        if begun.id != bulk.id:
+            raise OrderedBeforeError(begun)
         self._log(begun, f"bulk {act}", "; ".join(filter(None, [note, _in_words(begun.wanted)])))
         return begun
 
@@ -161,7 +170,7 @@ class BulkReplays:
         page = self._page(bulk)
         for one in page.rows:
             if bulk.has_changed(one):
-                bulk = bulk.with_skipped("it has changed since the record went back")
+                bulk = bulk.with_skipped("it has changed since it was ordered")
             elif one.state in STATES_OF[bulk.act]:
                 if bulk.act in SENDING and not self._has_room(one):
                     return bulk  # goes on from here when there is room
@@ -217,6 +226,20 @@ class BulkReplays:
 
     def _log(self, bulk: Bulk, what: str, note: str) -> None:
         self.store.operators.log(Act(utc_now(), bulk.who, what, bulk.id or "", note))
+
+
+def _open_to(act: BulkAct, wanted: Filter) -> Filter:
+    """The filter, narrowed to what this can be done to. Raises RefusedError."""
+    if wanted.state is not None and wanted.state not in STATES_OF[act]:
+        raise RefusedError(
+            phrase("%(act)s: expected one of %(names)s", act=act, names=", ".join(sorted(STATES_OF[act])))
+        )
+    # What the relay still looks into by itself, or what somebody has left before, is only replayed.
+    return replace(wanted, needs=wanted.needs or act is not BulkAct.REPLAY)
+
+
+def _digest(asked: object) -> str:
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _in_words(query: Mapping[str, str]) -> str:

@@ -139,9 +139,9 @@ class Replayer:
         raise NotReplayableError(phrase("no rule of today wants %(id)s with this body", id=event.id))
 
     def replay_edited(self, wanted: str, body: bytes) -> list[Delivery]:
-        """Replay with an edited body, which is kept as an event of its own. Raises what `replay` raises.
+        """Replay with an edited body, kept as an event of its own with its deliveries, or not at all.
 
-        Where this process ends in between, that event is there without a delivery, and the original can be replayed.
+        Raises what `replay` raises.
         """
         own, decisions = self.edited(wanted, body)
         old = None if wanted.startswith(EVENT_PREFIX) else self._record.delivery(wanted)
@@ -150,8 +150,7 @@ class Replayer:
         personal = [value for one in decisions for intent in one.intents for value in intent.personal]
         if old is None:
             return self._record_edited(own, made, personal)
-        Collector(self._record).record(Entry(own))
-        return self._add(own, old, made, personal, None)
+        return self._add(replace(own, state=EventState.ACCEPTED), old, made, personal, None, is_new=True)
 
     def _record_edited(self, own: Event, made: list[Delivery], personal: Sequence[str]) -> list[Delivery]:
         """With its deliveries at once. The same edit of the same event is one: a second click makes no second."""
@@ -234,7 +233,14 @@ class Replayer:
             ) from None
 
     def _add(
-        self, event: Event, old: Delivery | None, fresh: list[Delivery], personal: Sequence[str], bulk_id: str | None
+        self,
+        event: Event,
+        old: Delivery | None,
+        fresh: list[Delivery],
+        personal: Sequence[str],
+        bulk_id: str | None,
+        *,
+        is_new: bool = False,
     ) -> list[Delivery]:
         if personal and self._persons is None:
             raise NotReplayableError(
@@ -242,7 +248,7 @@ class Replayer:
             )
         person_keys = self._persons.keys_of(personal) if self._persons else ()
         try:
-            self._record.replay(event, old, fresh, person_keys, bulk_id)
+            self._record.replay(event, old, fresh, person_keys, bulk_id, is_new=is_new)
         except MovedOn as error:
             raise _moved(str(error)) from None
         except LostRace as error:

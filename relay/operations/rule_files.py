@@ -26,6 +26,7 @@ from relay.core.errors import ChangedError, ConfigError, Mistake, NotFoundError,
 from relay.core.ids import utc_now
 from relay.core.phrases import phrase
 from relay.operations.configure import load_config
+from relay.operations.rule_text import content_of
 from relay.store import Store
 from relay.store.operators.audit_log import Act
 from relay.store.operators.rule_changes import KEPT, RuleChange, digest_of
@@ -84,9 +85,9 @@ class RuleFiles:
         Raises ConfigError with every mistake of the text, ChangedError where the file is another than expected,
         NotWritableError, and RecordUnavailableError: what cannot be remembered is not written.
         """
-        text = text.replace("\r\n", "\n")  # browsers send a text area so
         with _alone(self._folder):
             path = self._path_of(name) or self._folder / f"{name}.yaml"
+            text = _as_ended(text, _text_of(path) or "")
             if wrong := self._mistakes_in(path, name, text):
                 raise ConfigError(wrong)
             return self._put(path, name, text, who, expected_digest)
@@ -151,9 +152,9 @@ class RuleFiles:
             return None
         files = yaml_files(self._folder)
         namesakes = [path for path in files if path.stem == name]
-        named = re.compile(rf"^name:\s*[\"']?{re.escape(name)}[\"']?\s*(#.*)?$", re.MULTILINE)
         for path in (*namesakes, *files):
-            if named.search((_bytes_of(path) or b"").decode("utf-8", "replace")):
+            raw = _bytes_of(path) or b""
+            if name.encode() in raw and _name_in(raw.decode("utf-8", "replace")) == name:
                 return path
         return namesakes[0] if namesakes else None
 
@@ -186,8 +187,19 @@ def _remember_by_hand(store: Store, before: FileSet, after: FileSet, now: dateti
 
 
 def _name_in(text: str) -> str | None:
+    """The name that a rule has in its text; where a line above it breaks the text, what looks like one."""
+    name = content_of(text).get("name")
+    if isinstance(name, str) and NAME.fullmatch(name):
+        return name
     found = re.search(r"^name:\s*[\"']?([a-z][a-z0-9_-]{0,63})\b", text, re.MULTILINE)
     return found[1] if found else None
+
+
+def _as_ended(text: str, before: str) -> str:
+    """The text with the ends of lines that the file has: browsers send every text area with CR LF."""
+    text = text.replace("\r\n", "\n")
+    is_crlf = "\r\n" in before and before.count("\n") == before.count("\r\n")
+    return text.replace("\n", "\r\n") if is_crlf else text
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Edits the text of a rule where it stands, so that what a person has written around it stays: comments, order, style.
 
 Pure: a text comes in, a text goes out. What the text means is not known here (relay/rules); what is no YAML map is not
-edited.
+edited. Every edit is read again, for YAML can be written in more ways than are known here: one that says anything but
+what it should is refused.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ LONGEST_TEXT = 64_000
 """Characters of a rule that are edited; files of people are shorter."""
 MOST_BREAKS, A_RULE = 8, 8_000
 """So often the text above a line that breaks it is tried: of one that is much longer than a rule, less often."""
+BOM = "\ufeff"
+"""Some editors begin a file with it."""
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _WORDS = frozenset({"true", "false", "null"})
 
@@ -42,19 +45,39 @@ def put(text: str, place: Sequence[str], value: str) -> str:
     place: keys, such as ("start", "template_id"). value: YAML of one line. Raises UneditableError.
     """
     root = _root(text)
-    if root is None:
-        return _joined(text, _block(place, value, 0))
+    edited = _put(text, root, place, value) if root else _joined(text, _block(place, value, 0))
+    after = nodes_of(edited)
+    if after.problem or not after.root or _content(after.root) != _with(_content(root) if root else {}, place, value):
+        raise UneditableError(phrase("this cannot be put there by a click: write it into the text by hand"))
+    return edited
+
+
+def _put(text: str, root: yaml.MappingNode, place: Sequence[str], value: str) -> str:
     node: yaml.Node = root
     for depth, key in enumerate(place):
         found = _child(node, key)
         if found is None:
             order = ORDER if depth == 0 else IN_START if place[:depth] == ("start",) else ()
             return _insert(text, node, place[depth:], value, order)
-        name, node = found
+        parent, (name, node) = node, found
         if _is_empty(node) and depth < len(place) - 1:
-            column = name.start_mark.column + 2
-            return _put_line(text, _line_end(text, node.start_mark.index), _block(place[depth + 1 :], value, column))
-    return _replace(text, node, value)
+            rest = place[depth + 1 :]
+            if isinstance(parent, yaml.MappingNode) and parent.flow_style:
+                return _replace(text, name, node, f"{{{_flow(rest, value)}}}")
+            at, end = node.start_mark.index, node.end_mark.index
+            bare = f"{text[:at].rstrip(' ')}{text[end:]}"  # what was written for nothing, such as ~
+            column = _indent(text, name.start_mark.index) + 2
+            return _put_line(bare, _line_end(bare, name.end_mark.index), _block(rest, value, column))
+    return _replace(text, name, node, value)
+
+
+def _with(content: Any, place: Sequence[str], value: str) -> Any:
+    """The content as it has to be after an edit."""
+    if not place:
+        node = nodes_of(value).root
+        return _content(node) if node else ""
+    held = content if isinstance(content, dict) else {}
+    return held | {place[0]: _with(held.get(place[0]), place[1:], value)}
 
 
 def has(text: str, place: Sequence[str]) -> bool:
@@ -156,23 +179,24 @@ def _insert(text: str, node: yaml.Node, place: Sequence[str], value: str, order:
     if not isinstance(node, yaml.MappingNode):
         raise UneditableError(phrase("%(place)s cannot be put into what stands there: expected a map", place=place[0]))
     if node.flow_style:
-        at = node.end_mark.index - 1
-        head = text[:at].rstrip()
-        separator = "" if head.endswith(("{", ",")) else ", "
-        return f"{head}{separator}{_flow(place, value)}{text[at:]}"
-    column = node.value[0][0].start_mark.column
-    block = _block(place, value, column)
+        # Behind the last value, for a comment may stand behind that.
+        at = node.value[-1][1].end_mark.index if node.value else node.start_mark.index + 1
+        return f"{text[:at]}{', ' if node.value else ''}{_flow(place, value)}{text[at:]}"
+    block = _block(place, value, _indent(text, node.value[0][0].start_mark.index))
     behind = order[order.index(place[0]) + 1 :] if place[0] in order else ()
     if later := [name for name, _ in node.value if name.value in behind]:
-        at = later[0].start_mark.index - column
+        at = _line_start(text, later[0].start_mark.index)
         return f"{text[:at]}{block}\n{text[at:]}"
     return _put_line(text, _line_end(text, _end(node)), block)
 
 
-def _replace(text: str, node: yaml.Node, value: str) -> str:
+def _replace(text: str, name: yaml.Node, node: yaml.Node, value: str) -> str:
     start, end = node.start_mark.index, _end(node)
     # An empty value stands right behind its colon.
     before = "" if start == 0 or text[start - 1].isspace() else " "
+    if node.start_mark.line > name.start_mark.line:
+        # The items of a list may stand as far left as its key; nothing else may.
+        before = " " * (name.start_mark.column + 2 - node.start_mark.column)
     after = "\n" if text[start:end].endswith("\n") else ""
     return f"{text[:start]}{before}{value}{after}{text[end:]}"
 
@@ -184,6 +208,17 @@ def _end(node: yaml.Node) -> int:
     if isinstance(node, yaml.SequenceNode) and not node.flow_style and node.value:
         return _end(node.value[-1])
     return int(node.end_mark.index)
+
+
+def _line_start(text: str, index: int) -> int:
+    at = text.rfind("\n", 0, index) + 1
+    return at + text.startswith(BOM, at)
+
+
+def _indent(text: str, index: int) -> int:
+    """How far right the line begins in which this character stands: at its key, or at the `?` before it."""
+    line = text[_line_start(text, index) : index]
+    return len(line) - len(line.lstrip(" "))
 
 
 def _line_end(text: str, index: int) -> int:

@@ -234,8 +234,9 @@ class Store:
         return read_started(self._redis, portals, now)
 
     def presence_of_sources(self, names: Sequence[str]) -> dict[str, Presence]:
-        """How many events of each source there are, and when the newest came."""
-        return read_presence(self._redis, keys.EVENTS, "source", {name: keys.EVENTS_BY_SOURCE + name for name in names})
+        """How many events of each source there are, and when the newest came, though it be forgotten."""
+        indexes = {name: keys.EVENTS_BY_SOURCE + name for name in names}
+        return read_presence(self._redis, keys.EVENTS, "source", indexes, keys.LAST_HEARD)
 
     def presence_of_rules(self, names: Sequence[str]) -> dict[str, Presence]:
         """How many deliveries of each rule there are, and when the newest was made."""

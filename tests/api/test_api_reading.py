@@ -167,7 +167,7 @@ def test_the_cursor_leads_through_all_pages_and_every_row_is_on_one(api, record,
     "query",
     [
         {"state": "failed"}, {"limit": 0}, {"limit": 201}, {"limit": "many"}, {"cursor": "evt_1"}, {"since": "today"},
-        {"since": "2026-01-01T00:00:00"}, {"until": "x"}, {"template_id": 0}, {"template_id": "x"}, {"colour": "red"},
+        {"since": "2026-01-01T00:00:00"}, {"until": "x"}, {"template_id": -1}, {"template_id": "x"}, {"colour": "red"},
         {"rule": ""}, {"q": "x" * 201}, {"cursor": "evt_" + "0" * 26 + "\n"},
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -95,7 +96,16 @@ def test_a_session_that_another_one_ends_is_over_and_no_other_is(app, redis):
 
     assert not is_inside(lost)
     assert is_inside(kept)
-    assert [act.what for act in read_acts(redis)] == ["end a session"]
+    ((what, note),) = [(act.what, act.note) for act in read_acts(redis)]
+    assert what == "end a session"
+    assert re.fullmatch(r"operator, opened \d{4}-\d\d-\d\d \d\d:\d\d UTC", note)
+
+
+def test_a_login_is_no_act_and_the_page_of_sessions_says_who_is_in(app, redis):
+    entered = enter(app, PASSWORD)
+
+    assert read_acts(redis) == []
+    assert "this one" in entered.get("/sessions").text
 
 
 def test_all_others_are_ended_at_once(app, redis):

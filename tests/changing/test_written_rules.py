@@ -45,6 +45,43 @@ def test_a_new_rule_is_written_into_a_file_of_its_name(files, folder):
     assert leftovers(folder) == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"\ufeff{RULE}",
+        RULE.replace("name:", '"name":', 1),
+        RULE.replace("name:", "name :", 1),
+        RULE.replace("name: new-lead", "? name\n: 'new-lead' # it", 1),
+        f"---\n{RULE}",
+        "{name: new-lead, source: website, start: {portal: main, template_id: 1, document_id: {lead: 1}}}\n",
+        RULE.replace("\n", "\r\n"),
+        f"source: [\n{RULE}",
+    ],
+    ids=["mark", "quoted", "space", "question", "document", "braces", "crlf", "broken"],
+)
+def test_a_rule_is_found_however_its_name_is_written_and_has_no_second_file(files, folder, text):
+    (folder / "rules" / "zz.yaml").write_text(text, "utf-8", newline="")
+
+    found = files.read("new-lead")
+    files.write("new-lead", ANOTHER, "ann", found.digest)
+
+    assert found.file == "zz.yaml"
+    assert not (folder / "rules" / "new-lead.yaml").exists()
+    assert files.read("new-lead").file == "zz.yaml"
+
+
+def test_a_file_with_cr_lf_keeps_them_and_what_is_saved_unchanged_is_no_change(files, folder):
+    path = folder / "rules" / "new-lead.yaml"
+    path.write_bytes(RULE.replace("\n", "\r\n").encode())
+    found = files.read("new-lead")
+
+    same = files.write("new-lead", RULE, "ann", found.digest)
+    other = files.write("new-lead", ANOTHER, "ann", found.digest)
+
+    assert (same.id, other.after) == (None, ANOTHER.replace("\n", "\r\n"))
+    assert path.read_bytes() == ANOTHER.replace("\n", "\r\n").encode()
+
+
 def test_what_was_changed_meanwhile_is_not_written_over(files, folder):
     files.write("new-lead", RULE, "ann", None)
     seen = files.read("new-lead").digest

@@ -16,6 +16,7 @@ from relay.store.portals.requirements import publish_rules
 from tests.delivering.contexts import LEAD, SECRET, add, alerts, methods, send, use_webhook
 from tests.support.processes import refusing_address
 from workers.__main__ import main
+from workers.checks import drift
 from workers.checks.drift_watch import check
 from workers.checks.ping import ping, probe, read_document
 from workers.checks.questions import answer
@@ -108,6 +109,18 @@ def test_ping_reads_every_page_of_templates(context, portal, capsys):
 
     assert ping(context) == 0
     assert "130 templates can be started" in capsys.readouterr().out
+
+
+def test_a_template_beyond_what_is_read_is_no_drift(context, record, portal, capsys, monkeypatch):
+    portal.add_templates([{"document_type": ["crm", "CCrmDocumentLead", "LEAD"]} for _ in range(120)])
+    monkeypatch.setattr(drift, "PAGES", 2)
+    publish(record, Requirement("r", "main", 125, (*LEAD[:2], "LEAD_"), ()))
+    assert ping(context) == 0
+
+    monkeypatch.setattr(drift, "PAGES", 3)
+    publish(record, Requirement("r", "main", 999, (*LEAD[:2], "LEAD_"), ()))
+    assert ping(context) == 1
+    assert "999" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

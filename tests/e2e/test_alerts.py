@@ -25,13 +25,15 @@ from relay.core.lifecycle import EventState, State
 from relay.store import Store
 from relay.store.portals.gate import Gate
 from relay.store.portals.portal import PortalRecord
+from relay.store.record import needs
 from relay.store.redis import keys
 from tests.delivering.contexts import make_context, use_webhook
 from tests.support.folders import copy_config
-from tests.support.making import bring_to, hold, make_entry, write, write_one
+from tests.support.making import DAY, NOON, bring_to, hold, make_entry, write, write_one
 from tests.support.processes import refusing_address
 from tests.support.waiting import until
-from workers.alerts.messengers import Message, UnsentError, open_channels, open_chats, post, say, sign
+from workers.alerts import news
+from workers.alerts.messengers import Message, UnsentError, _for_chat, open_channels, open_chats, post, say, sign
 from workers.alerts.messengers import write as write_mail
 from workers.alerts.news import AWAY, News
 from workers.alerts.watchman import Watchman
@@ -287,6 +289,71 @@ def test_a_new_group_of_failures_is_told_once_and_when_nobody_is_needed_for_it(w
     ]
 
 
+def test_a_source_that_is_silent_for_longer_than_events_are_kept_stays_an_alarm(watch, record, receiver, clock):
+    watchman = watch(alerting_for(receiver, silent_after={"github": HOUR}))
+    heard = make_entry([], source="github", at=clock.now - 2 * HOUR)
+    write(record, heard)
+    watchman.look()
+    record.prune(heard.event.id)
+
+    for _ in range(3):
+        clock.now += AWAY
+        watchman.look()
+
+    assert [kinds(one, "new") for one in receiver.contents] == [[("silent", "github")]]
+
+
+def test_a_group_that_is_no_longer_among_the_newest_is_not_over(watch, record, receiver, clock, monkeypatch):
+    monkeypatch.setattr(news, "MOST_GROUPS", 2)
+    monkeypatch.setattr(needs, "MOST_GROUPS", 3)
+    watchman = watch(alerting_for(receiver, quiet=DAY))
+    for number in range(5):
+        bring_to(record, State.DEAD, NOON + timedelta(seconds=number), rules=[f"rule-{number}"])
+        watchman.look()
+        clock.now += 2 * AWAY
+
+    assert [kinds(one, "resolved") for one in receiver.contents] == [[]] * 5
+    for delivery_id in record.page(keys.BURIED):
+        record.leave(delivery_id)
+    watchman.look()
+    clock.now += AWAY
+    watchman.look()
+    assert len(kinds(receiver.contents[-1], "resolved")) == 5
+
+
+def test_what_a_person_has_given_up_is_no_death_to_be_told_of(watch, record, receiver, clock):
+    watchman = watch(alerting_for(receiver))
+    watchman.look()
+    waiting = write_one(record, clock.now)
+    uncertain = bring_to(record, State.UNCERTAIN, clock.now)
+    record.settle(waiting, State.DEAD, clock.now, reason="cancelled")
+    record.settle(uncertain, State.DEAD, clock.now, reason="settled_by_person")
+
+    watchman.look()
+
+    assert receiver.taken == []
+
+
+def test_a_trouble_that_began_and_ended_while_a_channel_was_away_is_told(watch, redis, receiver, clock):
+    watchman, gate = watch(alerting_for(receiver)), Gate(redis, "main")
+    receiver.status = 500
+    gate.hold(gate.look(), "x", clock())
+    watchman.look()
+    gate.open(gate.look(), clock())
+    for _ in range(3):
+        clock.now += AWAY
+        watchman.look()
+    receiver.status = 200
+
+    watchman.look()
+    clock.now += timedelta(seconds=30)
+    watchman.look()
+    watchman.look()
+
+    began, ended = receiver.contents
+    assert (kinds(began, "new"), kinds(ended, "resolved")) == ([("portal_held", "main")], [("portal_held", "main")])
+
+
 def test_the_signature_is_that_of_standard_webhooks(receiver, clock):
     # The example of its specification (spec/standard-webhooks.md).
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -445,6 +512,13 @@ def test_a_chat_says_what_is_wrong_and_when_it_is_over(record, sandbox, clock):
     assert {dialog for dialog, _ in messages(sandbox)} == {"chat12"}
     assert first.startswith("NEW: portal main is held (x)")
     assert over.startswith("RESOLVED: portal main is held (x)")
+
+
+def test_what_is_too_long_for_a_chat_says_that_it_was_cut():
+    assert _for_chat("x" * 10_000) == "x" * 10_000
+    cut = _for_chat("x" * 10_001)
+    assert len(cut) == 10_000
+    assert cut.endswith("more: see the dashboard")
 
 
 @pytest.mark.parametrize(

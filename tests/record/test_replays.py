@@ -158,3 +158,36 @@ def test_an_event_of_a_source_that_is_gone_is_not_replayed(record, today):
 
     with pytest.raises(NotFoundError, match="no longer configured"):
         today().replay(entry.event.id, current_rules=True)
+
+
+def test_an_edit_that_is_sent_twice_records_nothing_the_second_time(record, today):
+    old = dead(record, dump(SEED))
+    edit = dump({**SEED, "lead": {"id": 77}})
+    (fresh,) = today().replay_edited(old.id, edit)
+    before = record.counts()
+
+    with pytest.raises(NotReplayableError, match=f"{old.id} has been replayed before"):
+        today().replay_edited(old.id, edit)
+
+    assert record.page(keys.EVENTS) == [fresh.event_id, old.event_id]
+    assert record.counts() == before
+    copy = record.event(fresh.event_id)
+    assert (copy.state, copy.deliveries, copy.body) == (EventState.ACCEPTED, (fresh.id,), edit)
+    assert record.delivery(fresh.id) == fresh
+    assert before.imbalances == []
+
+
+def test_an_edit_whose_answer_was_lost_finds_what_it_has_recorded(record, today, monkeypatch):
+    old = dead(record, dump(SEED))
+    real = record.replay
+
+    def replayed_twice(event, *rest, **options):
+        real(event, *rest, **options)
+        real(event, *rest, **options)
+
+    monkeypatch.setattr(record, "replay", replayed_twice)
+
+    (fresh,) = today().replay_edited(old.id, dump({**SEED, "lead": {"id": 77}}))
+
+    assert record.page(keys.EVENTS) == [fresh.event_id, old.event_id]
+    assert record.event(fresh.event_id).deliveries == (fresh.id,)

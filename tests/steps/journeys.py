@@ -133,7 +133,7 @@ ROUND_TRIPS = {
     "remove bodies of what is packed": 5,
     "replay what is dead": 4,
     "replay what has started": 4,
-    "begin a bulk replay": 5,
+    "begin a bulk replay": 4,
     "bulk replay": 26,
     "bulk replay, and what it makes is sent": 38,
     "settle as started": 4,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from relay.store.record.record import Record
 
-COUNTS = ("relay:ledger", "relay:portals", "relay:wakes", "relay:high-water", "relay:numbered", "relay:numbers:")
+COUNTS = (
+    "relay:ledger", "relay:portals", "relay:wakes", "relay:high-water", "relay:numbered", "relay:numbers:",
+    "relay:last-heard",
+)  # fmt: skip
 
 
 def keys_of(record: Record) -> set[str]:
-    """Everything of ours and every job, except counts, and what ends by itself."""
+    """Everything of ours and every job, except counts, when a source was heard last, and what ends by itself."""
     redis = record.redis
     found = {key for pattern in ("relay:*", "rq:job:*") for key in redis.keys(pattern) if redis.pttl(key) == -1}
     return {name for key in found if not (name := key.decode()).startswith(COUNTS)}

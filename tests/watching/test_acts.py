@@ -16,6 +16,7 @@ from relay.store.portals.gate import Gate, GateState
 from relay.store.portals.setback import hold
 from relay.store.record.search import Filter
 from relay.store.redis import keys
+from relay.web.dashboard.portals import _end_of_pause
 from tests.support.making import bring_to, claim_one, make_entry, write
 from tests.support.pages import SAME, Page, ask, press
 
@@ -204,7 +205,8 @@ def test_a_portal_is_paused_and_resumed(operator, redis):
 
 
 def morning_after(now):
-    return (now.astimezone(MOSCOW) + timedelta(days=1)).replace(hour=9, minute=0, second=0, microsecond=0)
+    here = now.astimezone(MOSCOW)
+    return (here + timedelta(days=here.hour >= 9)).replace(hour=9, minute=0, second=0, microsecond=0)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +217,7 @@ def morning_after(now):
         ({"lasts": "morning"}, morning_after),
         ({"lasts": "time", "until": "31.12.2999 10:30"}, lambda _now: datetime(2999, 12, 31, 7, 30, tzinfo=UTC)),
     ],
-    ids=["for an hour", "for eight hours", "until tomorrow morning", "until a time that is typed"],
+    ids=["for an hour", "for eight hours", "until the next morning", "until a time that is typed"],
 )
 def test_a_portal_is_paused_until_a_time_and_the_pages_say_which(operator, redis, asked, until_of):
     operator.set_cookie("zone", "Europe/Moscow")
@@ -387,3 +389,10 @@ def test_an_order_that_was_stopped_is_cancelled(app, operator, record):
 
     assert "cancelled" in ask(operator, f"/bulk/{order}")
     assert "stopped when the record went back" not in ask(operator, "/")
+
+
+@pytest.mark.parametrize(("hour", "lasts"), [(1, 8), (8, 1), (9, 24), (23, 10)])
+def test_a_pause_until_the_morning_ends_at_the_next_nine_o_clock(app, hour, lasts):
+    now = datetime(2026, 6, 1, hour, tzinfo=UTC)
+    with app.test_request_context("/portals/main/pause", method="POST", data={"lasts": "morning"}):
+        assert _end_of_pause(now) - now == timedelta(hours=lasts)

@@ -109,3 +109,20 @@ def test_what_is_no_json_any_more_says_so_and_makes_nothing(operator, record, de
 
     assert answer.status_code == 422
     assert "cannot be read" in answer.text
+
+
+def test_a_multipart_form_is_edited_and_stays_one(operator, record):
+    lines = ["--B", 'Content-Disposition: form-data; name="document"', "", "deal", "--B"]
+    lines += ['Content-Disposition: form-data; name="id"', "", "404", "--B--", ""]
+    headers = website() | {"Content-Type": "multipart/form-data; boundary=B"}
+    answer = operator.post("/hooks/website", data="\r\n".join(lines).encode(), headers=headers)
+    (delivery_id,) = answer.get_json()["deliveries"]
+    delivery = record.delivery(delivery_id)
+    record.settle(claim_one(record, delivery), State.DEAD, NOON, reason="wrong_document_id")
+    reveal(operator, delivery.event_id)
+
+    body = "\r\n".join(lines).replace("404", "12")
+    tried = operator.post(f"/edits/{delivery_id}/try", data={"body": body}, headers=SAME)
+
+    assert tried.status_code == 200
+    assert "DEAL_12" in tried.text

@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 
 from relay.core.lifecycle import State
+from relay.store.record import scanning
 from relay.web.dashboard import exports
 from relay.web.dashboard.exports import safe_cell
 from tests.support.making import NOON, bring_to, claim_one, make_entry, write
@@ -49,6 +50,17 @@ def test_a_file_has_what_the_filtered_list_has(operator, filled):
     assert "body" not in event
     assert rows(operator, "/events.csv?state=dead")[0]["outcomes"] == "dead"
     assert rows(operator, "/events.csv?state=ignored") == []
+
+
+def test_what_is_found_in_bodies_is_exported_as_the_page_shows_it(operator, viewer, record, monkeypatch):
+    monkeypatch.setattr(scanning, "LOOKED_AT", 2)
+    for number in range(6):
+        body = b'{"text": "needle in a body"}' if number % 3 == 0 else b"{}"
+        write(record, make_entry([], body=body, at=NOON + timedelta(seconds=number)))
+
+    assert len(lines(operator, "/events.jsonl?q=needle+in")) == 2
+    assert len(rows(operator, "/events.csv?q=needle+in")) == 2
+    assert lines(viewer, "/events.jsonl?q=needle+in") == []
 
 
 def test_a_file_is_as_long_as_it_is_allowed_to_be(operator, record, monkeypatch):

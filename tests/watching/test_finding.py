@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.ids import utc_now
-from relay.core.lifecycle import EventState
+from relay.core.lifecycle import EventState, State
 from relay.operations.persons_in import MOST_FOUND, NUMBER, numbers_in, persons_in
 from relay.store.record import scanning
+from relay.store.record.entries import Entry
 from relay.store.record.persons import PersonIndex
-from tests.support.making import make_entry, write
+from tests.support.making import bring_to, make_entry, write
 from tests.support.senders import dump, website
 
 SAME = {"Origin": "http://localhost", "Accept": "text/html"}
@@ -50,6 +51,26 @@ def test_a_person_is_found_whatever_became_of_the_event_and_however_it_is_typed(
     post(app, {"note": "bob@example.com, +7 912 345-67-80"})
 
     assert found(viewer, word) == [event_id]
+
+
+def test_what_is_found_by_its_id_still_has_to_be_what_the_filter_asks_for(viewer, record):
+    left, waiting = (bring_to(record, State.DEAD, utc_now()) for _ in range(2))
+    record.leave(left.id)
+    rejected = make_entry([], state=EventState.REJECTED, at=utc_now()).event
+    write(record, Entry(rejected))
+    record.leave(rejected.id)
+
+    def lines(path, word, **asked):
+        text = viewer.get(path, query_string={"q": word} | asked, headers=SAME).text
+        return len(set(re.findall(r'href="/(?:events|deliveries)/(\w+)', text)))
+
+    for path in ("/events", "/deliveries"):
+        needs = {"state": "dead", "needs": "1"}
+        assert lines(path, waiting.id, **needs) == lines(path, waiting.id) > 0
+        assert lines(path, left.id, **needs) == 0 < lines(path, left.id, state="dead")
+        assert lines(path, waiting.id, bulk="rpl_00") == 0
+    assert lines("/events", rejected.id, state="rejected", needs="1") == 0
+    assert lines("/events", rejected.id, state="rejected") == 1
 
 
 def test_a_number_that_came_without_its_country_is_found_with_it(app, viewer):

@@ -11,12 +11,14 @@ from dataclasses import replace
 
 import pytest
 
+from relay.cli import events
 from relay.cli.main import main
 from relay.core.call import Call
 from relay.core.lifecycle import EventState, State
 from relay.store.record.persons import PersonIndex
+from relay.store.record.search import Filter, list_events
 from tests.support.folders import REPOSITORY, WEB_SECRETS
-from tests.support.making import bring_to, claim_one, make_attempt, make_entry, write, write_one
+from tests.support.making import NOON, bring_to, claim_one, make_attempt, make_entry, write, write_one
 from tests.support.waiting import until
 
 EMAIL = "ada@example.com"
@@ -220,6 +222,35 @@ def test_who_follows_sees_what_comes_and_how_it_ends(begin, record, tmp_path):
 
     until(lambda: f"{delivery.event_id}  a-rule: started wf-1" in log.read_text("utf-8"), "its end to be shown")
     assert before.event_id not in log.read_text("utf-8")
+
+
+def test_who_follows_a_state_sees_each_delivery_of_an_event_that_comes_to_it(record):
+    wanted, entry = Filter(State.DEAD), make_entry(["one", "two"])
+    write(record, entry)
+    known, seen = set(), []
+    for delivery in entry.deliveries:
+        record.settle(claim_one(record, delivery), State.DEAD, NOON, reason="because")
+        rows = list_events(record, wanted).rows
+        seen.append([one.id for row in events._fresh(rows, known, wanted) for one in row.deliveries])
+        known = events._ids(rows, wanted)
+
+    assert seen == [[one.id] for one in entry.deliveries]
+    assert events._fresh(rows, known, wanted) == []
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_as_many_are_listed_as_were_asked_for_and_what_is_left_out_is_said(terminal, record, monkeypatch, options):
+    monkeypatch.setattr(events, "MOST_AT_ONCE", 3)
+    for _ in range(8):
+        write(record, make_entry([]))
+
+    def listed(limit):
+        _, said, beside = terminal("events", "--limit", str(limit), *options)
+        return len(said.splitlines()), beside
+
+    assert listed(7) == (7, "... and older ones: --limit above 7 shows more\n")
+    assert listed(8) == (8, "")
+    assert listed(5000) == (8, "")
 
 
 def test_a_rule_that_could_not_be_filled_beside_another_is_shown_with_its_fields(terminal, record):

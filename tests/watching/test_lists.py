@@ -63,7 +63,7 @@ def test_a_filter_is_an_address(operator, filled, page, query, count):
 
 
 @pytest.mark.parametrize("page", ["/events", "/deliveries", "/bulk"])
-@pytest.mark.parametrize("query", ["state=x", "since=x", "template_id=x", "template_id=0", "template_id=99999999999"])
+@pytest.mark.parametrize("query", ["state=x", "since=x", "template_id=x", "template_id=-1", "template_id=99999999999"])
 def test_a_filter_that_makes_no_sense_is_a_400(operator, page, query):
     show(operator, f"{page}?{query}", 400)
 
@@ -259,3 +259,11 @@ def test_a_source_shows_its_address_its_proof_and_a_command_without_a_secret(ope
     assert "openssl dgst -sha256 -hmac" in text
     assert "1 refused" in text
     assert "of-the-test" not in text
+
+
+def test_a_document_of_the_crm_is_found_however_its_id_is_typed(operator, record):
+    found = bring_to(record, State.DEAD)
+
+    for typed in ("lead_1", "Lead_1", "crm,CCrmDocumentLead,lead_1"):
+        text = operator.get("/deliveries", query_string={"document_id": typed}, headers=SAME).text
+        assert found.event_id in text

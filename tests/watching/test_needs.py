@@ -149,6 +149,27 @@ def test_many_uncertain_ones_are_settled_with_one_note(app, operator, record):
     assert {one.state for one in record.deliveries(one.id for one in uncertain)} == {State.STARTED}
 
 
+def test_what_was_left_is_not_counted_for_those_who_leave(operator, record):
+    left, _waiting = make_dead(record), make_dead(record)
+    record.leave(left)
+
+    text = ask(operator, "/bulk?state=dead")
+
+    assert "Replay the same calls: 2" in text
+    assert "Leave them: 1" in text
+    assert "Do this to" not in text
+
+
+def test_an_order_that_is_pressed_twice_is_one_and_the_second_press_leads_to_it(app, operator, record):
+    make_dead(record)
+
+    first, second = (press(operator, "/bulk", state="dead").headers["Location"] for _ in range(2))
+
+    assert second == first
+    assert "this is it" in ask(operator, first)
+    assert len(app.extensions["services"].bulk.bulks.running()) == 1
+
+
 def test_what_the_relay_still_looks_into_is_not_settled_in_bulk(app, operator, record):
     delivery = claim_one(record, bring_to(record, State.PENDING, utc_now()), utc_now())
     record.settle(delivery, State.UNCERTAIN, utc_now(), reason="timeout", next_at=utc_now())

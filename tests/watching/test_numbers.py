@@ -8,7 +8,8 @@ import pytest
 
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
-from relay.store.record.latency import BUCKETS, percentile
+from relay.store import Store
+from relay.store.record.latency import BUCKETS, histograms_in, percentile
 from relay.web.presenters.numbers import numbers_of
 from tests.support.making import DAY, bring_to, claim_one, count_in_hour, make_attempt, make_delivery, write_one
 from tests.watching.conftest import SAME
@@ -34,6 +35,26 @@ def start(record, now, took_ms):
 
 def day_with(record, now):
     return numbers_of(record, "rule", now - DAY + HOUR, now)
+
+
+@pytest.mark.parametrize("settled_as", [State.STARTED, State.RETRYING])
+def test_how_long_it_took_says_nothing_of_what_a_person_has_settled(record, now, settled_as):
+    for took_ms in (80, 80):
+        start(record, now, took_ms)
+    uncertain = bring_to(record, State.UNCERTAIN, now - 2 * DAY)
+    record.settle(uncertain, settled_as, now, reason="settled_by_person")
+    if settled_as is State.RETRYING:
+        claimed = claim_one(record, uncertain, now)
+        record.settle(claimed, State.STARTED, now, attempt=make_attempt(), workflow_id="wf-again")
+
+    series = Store(record.redis).series(now)["hour"]
+
+    assert series.total("delivery:started") == 3
+    assert (series.mean_latency_ms, series.within_ms(0.95)) == (80, 1000)
+    (group,) = day_with(record, now).groups
+    assert (group.dead_share, group.p99_ms < 100) == (0, True)
+    histogram = histograms_in(record.counts().since_start, ["main"])["main"]
+    assert (histogram.within()[-1], histogram.sum_ms) == (2, 160)
 
 
 def test_a_day_says_how_many_what_share_died_and_about_how_long_it_took(record, now):
@@ -125,3 +146,10 @@ def test_a_day_without_anything_and_a_day_that_is_none(operator):
 )
 def test_a_percentile_is_about_where_its_share_ends_between_two_bounds(counts, share, about):
     assert percentile([counts.get(bucket, 0) for bucket in BUCKETS], share) == about
+
+
+@pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01", "2026-02-30"])
+def test_a_day_that_the_calendar_does_not_hold_is_a_mistake(operator, day):
+    operator.set_cookie("zone", "Asia/Tokyo")
+
+    assert operator.get(f"/numbers?day={day}", headers=SAME).status_code == 400

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -69,6 +69,32 @@ def test_every_page_asks_the_browser_for_its_zone(app) -> None:
 )
 def test_a_time_is_read_as_people_type_it_in_their_zone(text: str, meant: str) -> None:
     assert read_time(text, NOW, MOSCOW) == datetime.fromisoformat(meant).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_ahead", "meant"),
+    [
+        ("31.12", False, "2026-12-30T21:00:00"),
+        ("31.12", True, "2027-12-30T21:00:00"),
+        ("05.01 9:00", False, "2026-01-05T06:00:00"),
+        ("05.01 9:00", True, "2027-01-05T06:00:00"),
+        ("02.01", False, "2027-01-01T21:00:00"),
+        ("02.01", True, "2027-01-01T21:00:00"),
+    ],
+)
+def test_a_day_without_its_year_is_the_last_or_the_next_one(text: str, is_ahead, meant: str) -> None:
+    for_now = datetime(2027, 1, 2, 7, tzinfo=UTC)
+    assert read_time(text, for_now, MOSCOW, is_ahead=is_ahead) == datetime.fromisoformat(meant).replace(tzinfo=UTC)
+
+
+def test_of_an_hour_that_comes_twice_the_first_is_meant_and_a_day_begins_with_it() -> None:
+    berlin, havana = ZoneInfo("Europe/Berlin"), ZoneInfo("America/Havana")
+    for minutes in (0, 60):
+        now = datetime(2026, 10, 25, 0, 45, tzinfo=UTC) + timedelta(minutes=minutes)
+        assert read_time("2:30", now, berlin) == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    for hour in (4, 5, 9):
+        now = datetime(2026, 11, 1, hour, 30, tzinfo=UTC).astimezone(havana)
+        assert days_of(["today"], now)[0][1].astimezone(UTC) == datetime(2026, 11, 1, 4, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

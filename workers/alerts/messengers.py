@@ -35,6 +35,7 @@ TIMEOUT_S = 10.0
 BOUNDS = Bounds(connect_s=TIMEOUT_S, read_s=TIMEOUT_S, whole_s=TIMEOUT_S, most=64_000)
 CHAT_METHOD = "im.message.add"
 LONGEST_CHAT = 10_000
+CUT = "\n… and more: see the dashboard"
 
 
 class UnsentError(RelayError):
@@ -158,13 +159,18 @@ def write(mail: Mail, message: Message) -> None:
         raise UnsentError(type(error).__name__) from None
 
 
+def _for_chat(text: str) -> str:
+    """What is too long for a message of a chat says that it was cut."""
+    return text if len(text) <= LONGEST_CHAT else text[: LONGEST_CHAT - len(CUT)] + CUT
+
+
 def say(chat: Chat, line: PacedClient, message: Message) -> None:
     """Write into a chat, in the portal's pace. Raises UnsentError, RecordUnavailableError.
 
     Bitrix24 knows no id for a message that is sent again, so where an answer was lost it may stand there twice.
     """
     line.wait()
-    parameters = {"DIALOG_ID": chat.dialog_id, "MESSAGE": message.text[:LONGEST_CHAT], "URL_PREVIEW": "N"}
+    parameters = {"DIALOG_ID": chat.dialog_id, "MESSAGE": _for_chat(message.text), "URL_PREVIEW": "N"}
     answer = line.call(CHAT_METHOD, parameters)
     if answer.fault or answer.code is not None or not answer.result:
         raise UnsentError(str(answer.fault or answer.code or f"HTTP {answer.status}"))

@@ -10,7 +10,7 @@ import hashlib
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,8 +24,9 @@ from relay.health.assessment import Thresholds, assess
 from relay.health.snapshot import take_snapshot
 from relay.store import Store
 from relay.store.operators.channels import Told
+from relay.store.record.needs import states_cut
 from workers.alerts.messengers import Channel, Message, UnsentError
-from workers.alerts.news import News, Trouble, count_deaths, find_troubles, news_for
+from workers.alerts.news import News, Trouble, count_deaths, find_troubles, missed_by, news_for
 
 INTERVAL_S = 30.0
 TICK_S = 2.0
@@ -82,21 +83,25 @@ class Watchman:
         """Once: find what is wrong, and tell each channel what it does not know. Raises RecordUnavailableError."""
         now, kept = self.clock(), self.store.operators
         snapshot = take_snapshot(self.store, self.portals, self.alerting.silent_after, now)
-        counted = snapshot.ledger.since_start.get(f"delivery:{State.DEAD}", 0)
+        since_start = snapshot.ledger.since_start
+        counted = since_start.get(f"delivery:{State.DEAD}", 0) - since_start.get("delivery:given_up", 0)
         deaths = count_deaths(kept.deaths(), counted, now, self.alerting.quiet)
         kept.keep_deaths(deaths)
         thresholds = Thresholds(self.alerting.oldest_waiting, self.alerting.silent_after)
-        troubles = find_troubles(assess(snapshot, thresholds, now), deaths, self.store.failures())
+        groups = self.store.failures()
+        troubles, cut = find_troubles(assess(snapshot, thresholds, now), deaths, groups), states_cut(groups)
         for channel in self.channels:
             kept.note_channel(channel.name, channel.kind, channel.where, now)
             with _noted(channel):
-                self._tell(channel, troubles, now)
+                self._tell(channel, troubles, cut, now)
 
-    def _tell(self, channel: Channel, troubles: Sequence[Trouble], now: datetime) -> None:
+    def _tell(self, channel: Channel, troubles: Sequence[Trouble], cut: Collection[str], now: datetime) -> None:
         told, sent = self.store.operators.alert_state(channel.name)
-        news = news_for(told, troubles, now, self.alerting.repeat)
+        news = news_for(told, troubles, now, self.alerting.repeat, cut)
         if news:
             if not self._send(channel, Message(_id_of(channel, news, sent), now, news, self.link)):
+                if (missed := missed_by(told, news)) != told:
+                    self.store.operators.keep_alert_state(channel.name, missed, sent)
                 return
             sent += 1
             log.info("alert.sent", channel=channel.name, new=list(news.new), resolved=list(news.resolved))

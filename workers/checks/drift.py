@@ -7,7 +7,7 @@ Asks, starts nothing. Bitrix24 checks no parameter on start, so a wrong one show
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from relay.core.drift import Drift, DriftKind
 from relay.core.requirements import Requirement
@@ -20,8 +20,16 @@ PAGES = 20
 """Fifty templates a page: a portal with more than a thousand is read in part."""
 
 
-def read_templates(line: PacedClient) -> tuple[dict[int, Mapping[str, Any]], Answer]:
-    """Every template of the portal by id, and the last answer, which tells why there are none."""
+class Templates(NamedTuple):
+    """What a portal has, by id. answer: the last one, which tells why there are none. is_cut: it has more."""
+
+    by_id: dict[int, Mapping[str, Any]]
+    answer: Answer
+    is_cut: bool
+
+
+def read_templates(line: PacedClient) -> Templates:
+    """The templates of the portal, so many at most."""
     templates: dict[int, Mapping[str, Any]] = {}
     start: Any = 0
     for _ in range(PAGES):
@@ -33,15 +41,20 @@ def read_templates(line: PacedClient) -> tuple[dict[int, Mapping[str, Any]], Ans
         start = answer.payload.get("next")
         if not isinstance(start, int):
             break
-    return templates, answer
+    return Templates(templates, answer, isinstance(start, int))
 
 
-def find_drift(requirements: Iterable[Requirement], templates: Mapping[int, Mapping[str, Any]]) -> list[Drift]:
-    """What does not fit. A rule that starts no workflow needs no template."""
+def find_drift(
+    requirements: Iterable[Requirement], templates: Mapping[int, Mapping[str, Any]], *, is_cut: bool = False
+) -> list[Drift]:
+    """What does not fit. A rule that starts no workflow needs no template.
+
+    is_cut: the portal has more templates than were read, and one that is not among them is no drift.
+    """
     return [
         one
         for requirement in requirements
-        if requirement.template_id
+        if requirement.template_id and not (is_cut and requirement.template_id not in templates)
         for one in _drift_of(requirement, templates.get(requirement.template_id))
     ]
 

@@ -87,8 +87,9 @@ def _look(client: PacedClient, requirements: Sequence[Requirement]) -> list[Drif
     lacking = {one.rule for one in missing}
     requirements = [requirement for requirement in requirements if requirement.rule not in lacking]
     templates: Mapping[int, Mapping[str, Any]] = {}
+    is_cut = False
     if any(requirement.template_id for requirement in requirements):
-        templates, answer = read_templates(client)
+        templates, answer, is_cut = read_templates(client)
         if not isinstance(answer.result, list):
             return None
-    return [*missing, *find_drift(requirements, templates), *find_step_drift(client, requirements)]
+    return [*missing, *find_drift(requirements, templates, is_cut=is_cut), *find_step_drift(client, requirements)]

@@ -47,17 +47,18 @@ def check_up(context: Context) -> Findings:
     if requirements:
         lines.append(f"the rules need {', '.join(wanted[0] for wanted in needed)}, which it may use")
     templates: Mapping[int, Mapping[str, Any]] = {}
+    is_cut = False
     if BIZPROC in needed:
         if wrong := _not_an_administrator(line):
             return Findings((*lines, wrong), is_well=False)
-        templates, answer = read_templates(line)
+        templates, answer, is_cut = read_templates(line)
         if not isinstance(answer.result, list):
             return Findings((*lines, trouble_of(answer)), is_well=False)
         lines.append(f"{len(templates)} templates can be started")
     if requirements is None:
         unknown = "no rules are on record yet: start the web process once, then ping again"
         return Findings((*lines, unknown), is_well=True)
-    drift = find_drift(requirements, templates) + find_step_drift(line, requirements)
+    drift = find_drift(requirements, templates, is_cut=is_cut) + find_step_drift(line, requirements)
     serious = {one.rule for one in drift if one.is_serious}
     summary = f"{len(requirements)} rules, {len(serious)} that do not fit"
     return Findings((*lines, *map(str, drift), summary), is_well=not serious)

@@ -20,12 +20,16 @@ SENT = b"sent"
 
 @dataclass(frozen=True, slots=True)
 class AlertState:
-    """A trouble that a channel was told about. gone_at: since when it is not seen any more; None: it still is."""
+    """A trouble that a channel was told about. gone_at: since when it is not seen any more; None: it still is.
+
+    is_missed: it could not be told so far, for the channel took no message.
+    """
 
     text: str
     since: datetime
     told_at: datetime
     gone_at: datetime | None = None
+    is_missed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,8 @@ def read_alert_state(redis: Redis, channel: str) -> tuple[dict[str, AlertState],
     for key, value in kept.items():
         wire = json.loads(value)
         gone_at = from_ms(wire["gone_at"]) if wire["gone_at"] else None
-        found[key.decode()] = AlertState(wire["text"], from_ms(wire["since"]), from_ms(wire["told_at"]), gone_at)
+        since, told_at, is_missed = from_ms(wire["since"]), from_ms(wire["told_at"]), wire.get("is_missed", False)
+        found[key.decode()] = AlertState(wire["text"], since, told_at, gone_at, is_missed)
     return found, sent
 
 
@@ -57,7 +62,8 @@ def keep_alert_state(redis: Redis, channel: str, told: Mapping[str, AlertState],
         pipeline.hset(keys.TOLD + channel, SENT.decode(), str(sent))
         for key, one in told.items():
             moments = {name: _ms(getattr(one, name)) for name in ("since", "told_at", "gone_at")}
-            pipeline.hset(keys.TOLD + channel, key, json.dumps({"text": one.text, **moments}))
+            wire = {"text": one.text, **moments, "is_missed": one.is_missed}
+            pipeline.hset(keys.TOLD + channel, key, json.dumps(wire))
         pipeline.execute()
 
 

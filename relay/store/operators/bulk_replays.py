@@ -20,7 +20,9 @@ from relay.core.lifecycle import State
 from relay.core.phrases import phrase
 from relay.store.redis import keys
 from relay.store.redis.guard import guarded
+from relay.store.redis.scripts import Argument, Script, ScriptCall, run
 
+ORDER = Script.load("order")
 KEPT_S = 7 * 86_400
 MOST_REASONS = 8
 """So many reasons why something was skipped are told apart."""
@@ -47,12 +49,16 @@ class BulkAct(StrEnum):
     GIVE_UP = "give-up"
 
 
+def new_bulk_id() -> str:
+    return "rpl_" + secrets.token_hex(10)
+
+
 @dataclass(frozen=True, slots=True)
 class Bulk:
     """One of them. wanted: the filter as a query. cursor: where the next step begins; found: at the beginning.
 
     replayed: to how many it was done; refused: to how many it could not be, and skipped says why, in a few words each.
-    note: why, in the person's words. held_at: when it was held last: what has changed since then is left alone.
+    note: why, in the person's words. begun_at: when it was ordered, as ISO 8601: what has changed since is left alone.
     """
 
     id: str | None
@@ -68,13 +74,13 @@ class Bulk:
     act: BulkAct = BulkAct.REPLAY
     note: str = ""
     skipped: dict[str, int] = field(default_factory=dict)
-    held_at: str = ""
+    begun_at: str = ""
 
     def has_changed(self, one: Event | Delivery) -> bool:
-        """Whether something happened to it after the order was held."""
-        if isinstance(one, Event) or not self.held_at:
+        """Whether something happened to it after it was ordered. An event that has moved is in another state."""
+        if isinstance(one, Event) or not self.begun_at:
             return False
-        return one.updated_at >= datetime.fromisoformat(self.held_at)
+        return one.updated_at > datetime.fromisoformat(self.begun_at)
 
     def with_skipped(self, why: str) -> Bulk:
         """The same with one more that could not be done."""
@@ -94,12 +100,13 @@ class Bulks:
         self._redis = redis
 
     @guarded
-    def begin(self, bulk: Bulk) -> Bulk:
-        """Keep a new one."""
-        fresh = replace(bulk, id="rpl_" + secrets.token_hex(10))
-        self._write(fresh)
-        self._redis.sadd(keys.BULKS, fresh.id or "")
-        return fresh
+    def begin(self, bulk: Bulk, asked: str) -> Bulk:
+        """Keep a new one; or where one that was asked for in the same words runs or is held, that one.
+
+        asked: the digest of what was asked for.
+        """
+        argv: list[Argument] = [keys.BULK, bulk.id or "", _to_json(bulk), KEPT_S, BulkState.RUNNING, BulkState.HELD]
+        return _from_json(run(self._redis, ScriptCall(ORDER, [keys.bulk_asked(asked), keys.BULKS], argv)))
 
     @guarded
     def read(self, bulk_id: str) -> Bulk:
@@ -107,9 +114,7 @@ class Bulks:
         kept: Any = self._redis.get(keys.BULK + bulk_id)
         if kept is None:
             raise NotFoundError(phrase("no replay %(bulk_id)s", bulk_id=bulk_id))
-        wire = json.loads(kept)
-        act = BulkAct(wire.get("act", BulkAct.REPLAY))  # what an earlier version has written has none
-        return Bulk(**{**wire, "state": BulkState(wire["state"]), "sample": tuple(wire["sample"]), "act": act})
+        return _from_json(kept)
 
     @guarded
     def running(self) -> list[str]:
@@ -158,10 +163,8 @@ class Bulks:
         word: Any = self._redis.get(keys.bulk_word(bulk.id or ""))
         if word is None:
             return bulk
-        state, _, at = word.decode().partition(" ")
-        if state == BulkState.HELD:
-            return replace(bulk, state=BulkState.HELD, held_at=at)
-        return replace(bulk, state=BulkState.CANCELLED)
+        state = BulkState.HELD if word.startswith(BulkState.HELD.encode()) else BulkState.CANCELLED
+        return replace(bulk, state=state)
 
     @guarded
     def note_made(self, bulk_id: str, delivery_id: str) -> None:
@@ -186,8 +189,19 @@ class Bulks:
         return sorted(member.decode() for member in found)
 
     def _write(self, bulk: Bulk) -> None:
-        wire = {name: getattr(bulk, name) for name in bulk.__slots__} | {"sample": list(bulk.sample)}
         with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.set(f"{keys.BULK}{bulk.id}", json.dumps(wire), ex=KEPT_S)
+            pipeline.set(f"{keys.BULK}{bulk.id}", _to_json(bulk), ex=KEPT_S)
             pipeline.expire(f"{keys.MADE}{bulk.id}", KEPT_S)
             pipeline.execute()
+
+
+def _to_json(bulk: Bulk) -> str:
+    return json.dumps({name: getattr(bulk, name) for name in bulk.__slots__} | {"sample": list(bulk.sample)})
+
+
+def _from_json(kept: bytes) -> Bulk:
+    wire = json.loads(kept)
+    # What an earlier version has written has no act, or says when it was held.
+    wire["begun_at"] = wire.pop("held_at", "") or wire.get("begun_at", "")
+    act = BulkAct(wire.get("act", BulkAct.REPLAY))
+    return Bulk(**{**wire, "state": BulkState(wire["state"]), "sample": tuple(wire["sample"]), "act": act})

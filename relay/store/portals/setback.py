@@ -58,7 +58,7 @@ def notice(redis: Redis, record: Record, high_water: HighWater, holder: str, now
 def hold(redis: Redis, record: Record, high_water: HighWater, passed: Mark, now: datetime) -> None:
     """Hold what may have been sent since the record was as it is now. passed: how far it had come."""
     missing = passed.promises - high_water.read().promises
-    orders, portals = _hold_orders(redis, now), _portals(redis)
+    orders, portals = _hold_orders(redis), _portals(redis)
     for portal in portals:
         Gate(redis, portal).hold_for_person(WENT_BACK, now)
     marks = {portal: _own_id_at(redis, portal) for portal in portals}
@@ -78,11 +78,11 @@ def run_watch(look: Callable[[], object], high_water: HighWater, stop: threading
 
 
 @guarded
-def _hold_orders(redis: Redis, now: datetime) -> int:
+def _hold_orders(redis: Redis) -> int:
     """Leave word to the orders on many that run (store/operators/bulk_replays.py); how many there are."""
     found: Any = redis.smembers(keys.BULKS)
     for order in found:
-        redis.set(keys.bulk_word(order.decode()), f"held {now.isoformat()}", ex=ORDERS_KEPT_S)
+        redis.set(keys.bulk_word(order.decode()), "held", ex=ORDERS_KEPT_S)
     return len(found)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from relay.core.events import SETTLE_S, Delivery
+from relay.core.events import SETTLE_S, Delivery, Event
 from relay.core.ids import to_ms
 from relay.core.lifecycle import FINAL, State, advance, states_before
 from relay.store.record import codec
@@ -46,6 +46,13 @@ def _add_entry(argv: list[Argument], entry: Entry) -> None:
     )
     for delivery in entry.deliveries:
         add_delivery(argv, delivery)
+
+
+def fields_of_new(event: Event) -> list[Argument]:
+    """An event to be recorded by the script that adds its deliveries (lua/replay.lua)."""
+    fields: list[tuple[str, Argument]] = [("state", event.state.value), ("source", event.source)]
+    fields += [("body", event.body), ("facts", codec.event_facts(event)), *codec.further_event_fields(event)]
+    return pairs(fields)
 
 
 def add_delivery(argv: list[Argument], delivery: Delivery) -> None:

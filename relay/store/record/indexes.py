@@ -79,7 +79,7 @@ def walk_call(
 ) -> ScriptCall:
     """The call of a walk, for whoever makes several in one round trip. most: how many ids it may look at."""
     own, beside = indexes.own, indexes.beside
-    newest, oldest = f"({before}" if before else "+", f"[{since}" if since else "-"
+    newest, oldest = _bounds(before, since)
     argv: list[Argument] = [newest, oldest, limit, max(most or AT_ONCE, limit)]
     argv += ["deliveries" if indexes.are_of_deliveries else "events", len(own.ids), len(own.periods), len(own.fields)]
     for field in (*own.fields, *beside.fields):
@@ -104,12 +104,33 @@ def plan_walk(redis: Redis, everything: str, own: Conditions, beside: Conditions
 
 
 @guarded
+def count_between(redis: Redis, index: str, *, before: str | None, since: str | None) -> int:
+    """How many ids of an index there are below `before` and not below `since`."""
+    newest, oldest = _bounds(before, since)
+    found: Any = redis.zlexcount(index, oldest, newest)
+    return int(found)
+
+
+@guarded
+def stands(redis: Redis, places: Sequence[tuple[str, str]]) -> bool:
+    """Whether each id stands in its index; True of none. places: index and id."""
+    with redis.pipeline(transaction=False) as pipeline:
+        for index, one in places:
+            pipeline.zscore(index, one)
+        return None not in pipeline.execute()
+
+
+@guarded
 def looks(redis: Redis, everything: str, conditions: Conditions) -> float:
     """How many ids a walk under these conditions looks at, about, if it goes to the end."""
     sizes = _sizes(redis, [everything, *conditions.ids, *conditions.periods])
     a_period = _ids_a_period(redis, everything, sizes[everything]) if conditions.periods else 1.0
     through = [sizes[index] * a_period for index in conditions.periods]
     return min([sizes[everything], *(sizes[index] for index in conditions.ids), *through])
+
+
+def _bounds(before: str | None, since: str | None) -> tuple[str, str]:
+    return f"({before}" if before else "+", f"[{since}" if since else "-"
 
 
 def _sizes(redis: Redis, indexes: Sequence[str]) -> dict[str, int]:

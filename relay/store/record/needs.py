@@ -5,7 +5,7 @@ Reads only. The groups are of the newest of each kind, so many at most: it costs
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -69,7 +69,7 @@ class Group:
             code=self["reason"] or None,
             rule=self["rule"] or None,
             portal=self["portal"] or None,
-            template_id=int(self["template_id"] or 0) or None,
+            template_id=None if isinstance(self.state, EventState) else int(self["template_id"] or 0),
             source=self["source"] or None,
             fault=self["fault"] or None,
         )
@@ -83,6 +83,16 @@ class Group:
             "newest": self.newest,
             "filter": self.filter.to_query(),
         }
+
+
+def states_cut(groups: Sequence[Group]) -> set[State | EventState]:
+    """Of which states there may be more groups than were read: a group that is not among them may still be there."""
+    found = set()
+    for state in KINDS:
+        own = [group for group in groups if group.state is state]
+        if len(own) >= MOST_GROUPS or sum(group.count for group in own) >= GROUPED:
+            found.add(state)
+    return found
 
 
 @guarded

@@ -26,7 +26,8 @@ HOUR = timedelta(hours=1)
 class Count:
     """So many of one kind. template: its number, or empty for a trigger.
 
-    what: `made`, `dead`, or where they have started, the one of BUCKETS (latency.py) for how long that took.
+    what: `made`, `dead`, or where they have started, the one of BUCKETS (latency.py) for how long that took; `settled`
+    where a person has settled them.
     """
 
     count: int

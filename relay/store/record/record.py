@@ -17,7 +17,7 @@ from relay.core.events import Attempt, Delivery, Event
 from relay.core.ids import DELIVERY_PREFIX, earliest_id, to_ms
 from relay.core.lifecycle import FINAL, EventState, State
 from relay.store.record import codec
-from relay.store.record.calls import HARD_DEADLINE, add_delivery, claim_call, settle_call
+from relay.store.record.calls import HARD_DEADLINE, add_delivery, claim_call, fields_of_new, settle_call
 from relay.store.record.entries import PLAINLY, SINGLE, Allowance, Entry, Load, Manner, Receipt, Settlement
 from relay.store.record.packing import Hash
 from relay.store.record.reading import Reading
@@ -147,16 +147,20 @@ class Record(Reading):
         deliveries: Sequence[Delivery],
         person_keys: Sequence[str] = (),
         bulk_id: str | None = None,
+        *,
+        is_new: bool = False,
     ) -> None:
         """Add deliveries to an event: in the place of a final one, or of an event that had none.
 
+        is_new: the event is not on record yet, and is recorded with them or not at all.
         person_keys: of what the rules have found of a person (persons.py); those it has already stay.
         bulk_id: of the bulk replay that does it, which then knows what it has made.
 
         Raises LostRace where that has been done before, MovedOn where it is no longer in the state that was read.
         """
         states = sorted(FINAL & {replayed.state}) if replayed else [EventState.REJECTED, EventState.IGNORED]
-        argv: list[Argument] = [event.id, replayed.id if replayed else "", len(states), *states]
+        argv: list[Argument] = [event.id, replayed.id if replayed else ""]
+        argv += [*(fields_of_new(event) if is_new else [0]), len(states), *states]
         argv += [len(person_keys), *person_keys, len(deliveries)]
         for delivery in deliveries:
             add_delivery(argv, delivery)

@@ -18,7 +18,7 @@ from relay.core.faults import fault_of
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id
 from relay.core.lifecycle import EventState, State
 from relay.core.watching import WatchState
-from relay.store.record.indexes import AT_ONCE, Conditions, Indexes, looks, plan_walk, walk
+from relay.store.record.indexes import AT_ONCE, Conditions, Indexes, count_between, looks, plan_walk, stands, walk
 from relay.store.record.record import Record
 from relay.store.redis import keys
 
@@ -46,10 +46,12 @@ class Filter:
 
     state: of an event, or of a delivery. code: the portal's error code or our reason, in lower case.
     document_id: the third member, such as LEAD_12. person_key: the key of a value that rules extracted (persons.py).
+    template_id: 0 is that of triggers, which have none.
     watch: overdue is the only state of an end that is listed. fault: what is wrong with a rejected event (core/faults).
     needs: of dead, uncertain and rejected ones, only those that wait for a person. bulk: what this bulk act has made.
     people: the keys of which an event must carry one, where person_key names them all together.
-    since, until: received or created at this time or later, before this time.
+    since, until: received at this time or later, before this time; of deliveries, and wherever something of deliveries
+    is asked, created.
     """
 
     state: EventState | State | None = None
@@ -138,19 +140,19 @@ def parse_state(text: str) -> EventState | State | None:
 
 def list_events(record: Record, wanted: Filter, cursor: str | None = None, limit: int = 50) -> Page[Row]:
     """A page of events; a filter of deliveries gives each delivery a row. Raises RecordUnavailableError."""
-    if wanted.is_of_deliveries and _walks_deliveries(record, wanted, cursor):
-        indexes = _indexes_of_deliveries(record, wanted)
-        read = partial(_rows_of_deliveries, record, wanted)
-    else:
-        indexes = indexes_of_events(record, wanted)
-        read = partial(_rows_of_events, record, wanted)
+    if not wanted.is_of_deliveries:
+        indexes, read = indexes_of_events(record, wanted), partial(_rows_of_events, record, wanted)
+        return _scan(record, indexes, bounds_of(wanted, indexes, cursor), limit, read)
+    if not _walks_deliveries(record, wanted, cursor):
+        return _by_their_events(record, wanted, cursor, limit)
+    indexes, read = _indexes_of_deliveries(record, wanted), partial(_rows_of_deliveries, record, wanted)
     return _scan(record, indexes, bounds_of(wanted, indexes, cursor), limit, read)
 
 
 def list_deliveries(record: Record, wanted: Filter, cursor: str | None = None, limit: int = 50) -> Page[Delivery]:
     """A page of deliveries; it may be longer where one event has several. Raises RecordUnavailableError."""
     if not _walks_deliveries(record, wanted, cursor):
-        page = list_events(record, wanted, cursor, limit)
+        page = _by_their_events(record, wanted, cursor, limit)
         return Page(tuple(one for row in page.rows for one in row.deliveries), page.cursor)
 
     def read(ids: Sequence[str]) -> list[Delivery]:
@@ -170,6 +172,22 @@ def ids_of_events(record: Record, wanted: Filter, most: int) -> list[str]:
     return _ids(record, wanted, indexes_of_events(record, wanted), most)
 
 
+def _by_their_events(record: Record, wanted: Filter, cursor: str | None, limit: int) -> Page[Row]:
+    """Deliveries, each event's in a row. An event may be older than a delivery of it, which is a replay then."""
+    indexes = indexes_of_events(record, wanted)
+    before, _ = bounds_of(wanted, indexes, cursor)
+    first, last = (earliest_id(DELIVERY_PREFIX, at) if at else None for at in (wanted.since, wanted.until))
+
+    def fits(one: Delivery) -> bool:
+        return wanted.wants_delivery(one) and (first or "") <= one.id < (last or "~")
+
+    def read(ids: Sequence[str]) -> list[Row]:
+        rows = [Row(row.event, tuple(filter(fits, row.deliveries))) for row in _rows_of_events(record, wanted, ids)]
+        return [row for row in rows if row.deliveries]
+
+    return _scan(record, indexes, (before, None), limit, read)
+
+
 def _ids(record: Record, wanted: Filter, indexes: Indexes, most: int) -> list[str]:
     before, since = bounds_of(wanted, indexes, None)
     ids: list[str] = []
@@ -182,6 +200,17 @@ def _ids(record: Record, wanted: Filter, indexes: Indexes, most: int) -> list[st
         if before is None:
             break
     return ids
+
+
+def is_listed(record: Record, wanted: Filter, event_id: str, delivery_id: str | None = None) -> bool:
+    """Whether these stand in every index of ids that the filter asks for: what they say of themselves is no part of it.
+
+    Raises RecordUnavailableError.
+    """
+    places = [(index, event_id) for index in _of_event(wanted).ids]
+    if delivery_id:
+        places += [(index, delivery_id) for index in _of_delivery(wanted).ids]
+    return stands(record.redis, places)
 
 
 def row_of(record: Record, event: Event) -> Row:
@@ -231,8 +260,10 @@ def _walks_deliveries(record: Record, wanted: Filter, cursor: str | None) -> boo
         return True
     if cursor:
         return cursor.startswith(DELIVERY_PREFIX)
-    redis = record.redis
-    return looks(redis, keys.DELIVERIES, _of_delivery(wanted)) <= looks(redis, keys.EVENTS, events)
+    redis, walked = record.redis, Indexes(keys.DELIVERIES)
+    before, since = bounds_of(wanted, walked, None)
+    within = count_between(redis, walked.walked, before=before, since=since)
+    return min(within, looks(redis, keys.DELIVERIES, _of_delivery(wanted))) <= looks(redis, keys.EVENTS, events)
 
 
 def _of_delivery(wanted: Filter) -> Conditions:
@@ -243,8 +274,9 @@ def _of_delivery(wanted: Filter) -> Conditions:
         "reason": wanted.code,
         "template_id": wanted.template_id,
     }
-    fields = [(facet, str(value)) for facet, value in facets.items() if value is not None]
-    periods = [f"{keys.DELIVERIES_BY}{facet}:{value}" for facet, value in fields]
+    # Of a trigger, which has no template, the record has no such field, and no index.
+    fields = [(facet, str(value or "")) for facet, value in facets.items() if value is not None]
+    periods = [f"{keys.DELIVERIES_BY}{facet}:{value}" for facet, value in fields if value]
     ids = [] if wanted.document_id is None else [keys.DELIVERIES_BY_DOCUMENT + wanted.document_id]
     if wanted.state is State.STARTED:
         fields.append(("state", State.STARTED))
@@ -286,8 +318,4 @@ def _rows_of_deliveries(record: Record, wanted: Filter, ids: Sequence[str]) -> l
 def _rows_of_events(record: Record, wanted: Filter, ids: Sequence[str]) -> list[Row]:
     events = [event for event in record.events(ids) if wanted.wants_event(event)]
     by_id = {one.id: one for one in record.deliveries(i for event in events for i in event.deliveries)}
-    rows = [Row(event, tuple(by_id[i] for i in event.deliveries if i in by_id)) for event in events]
-    if wanted.is_of_deliveries:
-        rows = [Row(row.event, tuple(filter(wanted.wants_delivery, row.deliveries))) for row in rows]
-        rows = [row for row in rows if row.deliveries]
-    return rows
+    return [Row(event, tuple(by_id[i] for i in event.deliveries if i in by_id)) for event in events]

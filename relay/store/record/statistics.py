@@ -51,6 +51,11 @@ class Bar:
     def count(self, name: str) -> int:
         return self.counts.get(name, 0)
 
+    @property
+    def timed(self) -> int:
+        """How many have started of which it was counted how long they took: a person has settled none of them."""
+        return self.count("delivery:started") - self.count("latency:settled")
+
 
 @dataclass(frozen=True, slots=True)
 class Series:
@@ -64,14 +69,19 @@ class Series:
         return sum(bar.count(name) for bar in self.bars)
 
     @property
+    def timed(self) -> int:
+        """The same over the whole span."""
+        return sum(bar.timed for bar in self.bars)
+
+    @property
     def mean_latency_ms(self) -> float | None:
         """How long a started delivery took on average; None where there was none."""
-        started = self.total("delivery:started")
+        started = self.timed
         return self.total("latency:ms") / started if started else None
 
     def within_ms(self, share: float) -> int | None:
         """The bound under which this share of the started deliveries stayed; None: none started, or it took longer."""
-        started, seen = self.total("delivery:started"), 0
+        started, seen = self.timed, 0
         for bound in BOUNDS_MS:
             seen += self.total(f"latency:{bound}")
             if started and seen >= share * started:
@@ -119,10 +129,13 @@ def read_started(redis: Redis, portals: Sequence[str], now: datetime) -> dict[st
 
 
 @guarded
-def read_presence(redis: Redis, everything: str, facet: str, indexes: Mapping[str, str]) -> dict[str, Presence]:
+def read_presence(
+    redis: Redis, everything: str, facet: str, indexes: Mapping[str, str], forgotten: str | None = None
+) -> dict[str, Presence]:
     """How many ids there are of each value of a facet, and the newest, to half a minute. Raises RecordUnavailableError.
 
-    everything: the index of all ids of this kind. indexes: of periods, by value.
+    everything: the index of all ids of this kind. indexes: of periods, by value. forgotten: where the time of the last
+    one is kept of a value of which none is left.
     """
     if not indexes:
         return {}
@@ -131,6 +144,7 @@ def read_presence(redis: Redis, everything: str, facet: str, indexes: Mapping[st
         for value, index in indexes.items()
     ]
     counts: Any = redis.hmget(keys.STANDING, [f"{facet}:{value}" for value in indexes])
+    last: Any = redis.hgetall(forgotten) if forgotten else {}
     found = {}
     for value, count, answer in zip(indexes, counts, run_all(redis, calls), strict=True):
         if isinstance(answer, Exception):
@@ -138,7 +152,8 @@ def read_presence(redis: Redis, everything: str, facet: str, indexes: Mapping[st
         newest = walk_from(answer)
         # Where it was not found among very many of the same half minute, the time where the walk ended is as good.
         known = (*newest.ids, newest.end) if count else ()
-        found[value] = Presence(int(count or 0), time_of(known[0]) if known and known[0] else None)
+        gone = from_ms(int(last[value.encode()])) if value.encode() in last else None
+        found[value] = Presence(int(count or 0), time_of(known[0]) if known and known[0] else gone)
     return found
 
 

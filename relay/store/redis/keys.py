@@ -56,6 +56,7 @@
     relay:ledger                     hash    counts since the beginning: events by state, duplicates, deliveries
     relay:standing                   hash    counts of what is on record: accepted events, started deliveries, events by
                                              source, deliveries by rule
+    relay:last-heard                 hash    a source of which no event is left -> when the last one came, in ms
     relay:lease:{task}               string  who does a periodic task now                 TTL: the lease
     relay:minute:{n}                 hash    counts of one minute since 1970: events by state and source,
                                              deliveries by outcome, latency, started by portal   TTL: three hours
@@ -88,6 +89,7 @@
     relay:acts                       stream  what persons did, newest last                capped
     relay:once:{digest}              string  the answer to a POST with this Idempotency-Key      TTL: a day
     relay:bulk:{rpl_}                string  a bulk replay as JSON; `:stop` beside it ends or holds it   TTL: a week
+    relay:bulk:asked:{digest}        string  the last bulk replay with this filter and act    TTL: a week
     relay:bulks                      set     ids of the bulk replays that run
     relay:held-bulks                 set     ids of those that were held when the record went back
     relay:made:{rpl_}                zset    deliveries that a bulk replay has made, or settled      TTL: a week
@@ -153,6 +155,7 @@ OVERDUE = f"{PREFIX}overdue"
 HIGH_WATER = f"{PREFIX}high-water"
 LEDGER = f"{PREFIX}ledger"
 STANDING = f"{PREFIX}standing"
+LAST_HEARD = f"{PREFIX}last-heard"
 LEASE = f"{PREFIX}lease:"
 GATE = f"{PREFIX}gate:"
 BUCKET = f"{PREFIX}bucket:"
@@ -233,6 +236,7 @@ IN_LUA = {
     "high_water": HIGH_WATER,
     "ledger": LEDGER,
     "standing": STANDING,
+    "last_heard": LAST_HEARD,
     "codes": CODES,
     "minute": MINUTE,
     "hour": HOUR,
@@ -251,3 +255,8 @@ def dedup(source: str, digest: str) -> str:
 def bulk_word(bulk_id: str) -> str:
     """Where word is left that a bulk replay is to end, or to be held."""
     return f"{BULK}{bulk_id}:stop"
+
+
+def bulk_asked(digest: str) -> str:
+    """Where the bulk replay that was asked for so is named."""
+    return f"{BULK}asked:{digest}"

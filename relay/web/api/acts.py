@@ -95,9 +95,9 @@ def leave(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
 def replay_many(asked: dict[str, Any]) -> dict[str, Any]:
     """Replay, leave or settle what a filter finds; `dry_run` only counts, and shows a sample."""
     wanted = filter_of(asked["filter"])
-    if asked["dry_run"]:
-        return services().bulk.dry_run(wanted).to_wire()
     act = BulkAct(asked["act"])
+    if asked["dry_run"]:
+        return services().bulk.dry_run(wanted, act).to_wire()
     return services().bulk.begin(wanted, asked["rules"], g.who, act=act, note=asked["note"]).to_wire()
 
 

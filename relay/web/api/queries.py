@@ -7,6 +7,7 @@ from typing import Any
 
 from relay.core.watching import WatchState
 from relay.store.record.search import Filter, parse_state
+from relay.web.presenters.filters import document_named
 
 
 def filter_of(asked: Mapping[str, Any]) -> Filter:
@@ -19,5 +20,5 @@ def filter_of(asked: Mapping[str, Any]) -> Filter:
     if "code" in given:
         given["code"] = given["code"].lower()
     if "document_id" in given:
-        given["document_id"] = given["document_id"].rpartition(",")[2].strip()
+        given["document_id"] = document_named(given["document_id"])
     return Filter(**given)

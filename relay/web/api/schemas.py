@@ -47,7 +47,9 @@ class AboutSchema(Strict):
     rule = fields.String(validate=TEXT)
     portal = fields.String(validate=TEXT)
     code = fields.String(validate=TEXT, metadata={"description": "the portal's error code, or our reason"})
-    template_id = fields.Integer(strict=False, validate=validate.Range(min=1, max=2**31 - 1))
+    template_id = fields.Integer(
+        strict=False, validate=validate.Range(max=2**31 - 1, min=0), metadata={"description": "0: a trigger is fired"}
+    )
     document_id = fields.String(validate=TEXT, metadata={"description": "the third member, such as LEAD_12"})
     watch = fields.String(
         validate=validate.OneOf([WatchState.OVERDUE.value]),

@@ -12,6 +12,7 @@ from typing import Any
 from flask import abort, flash, redirect, render_template, request, url_for
 
 from relay.core.lifecycle import EventState, State
+from relay.operations.bulk_replay import OrderedBeforeError
 from relay.store.operators.bulk_replays import BulkAct
 from relay.store.record.search import Filter
 from relay.web.dashboard.acts import LONGEST_NOTE
@@ -34,8 +35,9 @@ def bulk() -> Any:
     replays, record = services().bulk, services().record
     is_chosen = any(request.args.get(name) for name in NAMES)
     wanted = _wanted(request.args)
-    found = replays.dry_run(wanted) if is_chosen else None
     offered = bulk_acts.choices_for(wanted.state or State.DEAD)
+    offered = [one for one in offered if one.name == request.args.get("act")] or offered
+    found = replays.dry_run(wanted, offered[0].act) if is_chosen else None
     is_of_events = isinstance(wanted.state, EventState)
     read = record.events if is_of_events else record.deliveries
     return render_template(
@@ -44,11 +46,12 @@ def bulk() -> Any:
         query=query_of(wanted),
         found=found,
         count=bulk_acts.count_of(found) if found else "",
+        counts={one.name: bulk_acts.count_of(replays.dry_run(wanted, one.act)) for one in offered} if found else {},
         matching=bulk_acts.found_in_words(wanted.state, found) if found else "",
         counted=bulk_acts.counted(wanted.state, found) if found else "",
         sample=read(found.sample) if found else (),
         is_of_events=is_of_events,
-        offered=[one for one in offered if one.name == request.args.get("act")] or offered,
+        offered=offered,
         masking=masking_of(services().rules.all()),
         running=[replays.read(bulk_id) for bulk_id in replays.bulks.running()],
         held=[replays.read(bulk_id) for bulk_id in replays.bulks.held()],
@@ -72,9 +75,18 @@ def begin_bulk() -> Any:
     note = request.form.get("note", "").strip()[:LONGEST_NOTE]
     if chosen.asks_note and not note:
         abort(400, _("a note is needed: how do you know?"))
-    begun = services().bulk.begin(wanted, _rules(chosen), who(), act=chosen.act, note=note)
-    flash(_("It has begun. Live events go first."))
-    return redirect(url_for("dashboard.one_bulk", bulk_id=begun.id), 303)
+    return order(wanted, _rules(chosen), act=chosen.act, note=note)
+
+
+def order(wanted: Filter, rules: str, *, act: BulkAct = BulkAct.REPLAY, note: str = "") -> Any:
+    """Begin an order, and go to its page; or to that of the same one, which has not ended."""
+    try:
+        bulk_id = services().bulk.begin(wanted, rules, who(), act=act, note=note).id
+        flash(_("It has begun. Live events go first."))
+    except OrderedBeforeError as error:
+        bulk_id = error.bulk_id
+        flash(_("The same was ordered before, and has not ended: this is it."))
+    return redirect(url_for("dashboard.one_bulk", bulk_id=bulk_id), 303)
 
 
 @blueprint.get("/bulk/<bulk_id>")

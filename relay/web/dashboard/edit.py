@@ -38,7 +38,7 @@ def try_edit(wanted: str) -> Any:
     """Which call comes of the changed body; nothing is recorded or sent."""
     event, text = _event(wanted), _given()
     try:
-        _, decisions = services().operator_acts.replayer.edited(wanted, _bytes(text))
+        _, decisions = services().operator_acts.replayer.edited(wanted, _bytes(text, event))
     except InvalidEventError as error:
         return _page(wanted, event, text, errors=error.errors)
     except RelayError as error:
@@ -51,8 +51,8 @@ def try_edit(wanted: str) -> Any:
 @blueprint.post("/edits/<wanted>")
 def replay_edited(wanted: str) -> Any:
     """Do it."""
-    _event(wanted)
-    made = services().operator_acts.replay_edited(wanted, who(), _bytes(_given()))
+    event = _event(wanted)
+    made = services().operator_acts.replay_edited(wanted, who(), _bytes(_given(), event))
     flash(_("Deliveries were made from the edited body: %(names)s.", names=", ".join(one.id for one in made)))
     return redirect(url_for("dashboard.event", event_id=made[0].event_id), 303)
 
@@ -106,6 +106,7 @@ def _given() -> str:
     return request.form.get("body", "")[:LONGEST_BODY]
 
 
-def _bytes(text: str) -> bytes:
-    """Browsers end lines with CR LF."""
-    return text.replace("\r\n", "\n").encode("utf-8", "surrogatepass")
+def _bytes(text: str, event: Event) -> bytes:
+    """With the ends of lines that the event has, as a multipart form needs its own: browsers send CR LF always."""
+    text = text.replace("\r\n", "\n")
+    return (text.replace("\n", "\r\n") if b"\r\n" in event.body else text).encode("utf-8", "surrogatepass")

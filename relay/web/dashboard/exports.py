@@ -14,17 +14,18 @@ from typing import Any
 
 from flask import Response, abort, stream_with_context
 
-from relay.store.record.search import Filter, Page
+from relay.store.record.search import Filter, Page, Row
 from relay.web.dashboard.frame import blueprint
 from relay.web.language import _
 from relay.web.presenters.filters import filter_asked, word_asked
-from relay.web.presenters.finding import search_deliveries, search_events
+from relay.web.presenters.finding import is_looked_up, look_into_bodies, search_deliveries, search_events
 from relay.web.presenters.masked_wire import masked_delivery, masked_event
 from relay.web.presenters.masking import Masking, masking_of
 from relay.web.services import services
 
 MOST = 10_000
-STEP = 200
+STEP, MOST_PAGES = 200, 1_000
+"""How many rows are asked for at once, and how often: a page may have none, and still not be the last."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -43,7 +44,9 @@ class List:
 def export_events(kind: str) -> Response:
     """The list of events as a file."""
     columns = ("id", "received_at", "source", "state", "reason", "method", "content_type", "duplicates")
-    return _file(List("events", (*columns, "deliveries", "outcomes"), search_events, masked_event, _event_cells), kind)
+    word = word_asked()
+    search = search_events if is_looked_up(word) else _search_bodies
+    return _file(List("events", (*columns, "deliveries", "outcomes"), search, masked_event, _event_cells), kind)
 
 
 @blueprint.get("/deliveries.<kind>")
@@ -76,13 +79,20 @@ def _file(what: List, kind: str) -> Response:
 
 def _rows(what: List, wanted: Filter, word: str | None) -> Iterator[Any]:
     cursor, count = None, 0
-    while count < MOST:
+    for _page in range(MOST_PAGES):
+        if count >= MOST:
+            return
         page = what.search(word, wanted, cursor, min(STEP, MOST - count))
         yield from page.rows
         count += len(page.rows)
         cursor = page.cursor
         if cursor is None:
             return
+
+
+def _search_bodies(word: str | None, wanted: Filter, cursor: str | None, limit: int) -> Page[Row]:
+    """What the page of events finds in bodies, where no index knows the word."""
+    return look_into_bodies(word, wanted, cursor, limit)[0]
 
 
 def _csv(columns: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> Iterator[str]:

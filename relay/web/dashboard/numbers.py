@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import abort, render_template, request
@@ -38,6 +38,10 @@ def _day(text: str, today: datetime) -> datetime:
     if not text:
         return today
     try:
-        return datetime.strptime(text[:10], "%Y-%m-%d").replace(tzinfo=zone_now())
-    except ValueError:
+        day = datetime.strptime(text[:10], "%Y-%m-%d").replace(tzinfo=zone_now())
+        # The page names the day before and the one after: at the ends of the calendar there is none.
+        for distance in (-1, 2):
+            (day + timedelta(days=distance)).astimezone(UTC)
+    except (ValueError, OverflowError):
         abort(400, _("day: expected a day such as 2026-06-01"))
+    return day

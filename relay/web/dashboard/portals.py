@@ -14,7 +14,7 @@ from relay.core.phrases import phrase
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.dashboard.live import OVERVIEW
 from relay.web.language import N_, _
-from relay.web.presenters.filters import filter_asked
+from relay.web.presenters.filters import LONGEST, moment_asked
 from relay.web.presenters.portals import portal_views
 from relay.web.services import services
 from relay.web.zone import local, typed
@@ -32,7 +32,7 @@ SWITCHES = {
 
 
 PAUSES = {"hour": timedelta(hours=1), "shift": timedelta(hours=8)}
-"""How long a pause may last, beside until tomorrow morning and until a time, both in the zone of who looks, and until a
+"""How long a pause may last, beside until the next morning and until a time, both in the zone of who looks, and until a
 person ends it."""
 MORNING = 9
 
@@ -91,10 +91,13 @@ def _end_of_pause(now: datetime) -> datetime | None:
     if lasts in PAUSES:
         return now + PAUSES[lasts]
     if lasts == "morning":
-        return (local(now) + timedelta(days=1)).replace(hour=MORNING, minute=0, second=0, microsecond=0)
+        here = local(now)
+        morning = here.replace(hour=MORNING, minute=0, second=0, microsecond=0)
+        return morning if morning > here else morning + timedelta(days=1)
     if lasts != "time":
         return None
-    return filter_asked({"until": request.form.get("until", "")}).until or abort(400, _("until: a time is needed"))
+    text = request.form.get("until", "").strip()[:LONGEST]
+    return moment_asked("until", text, is_ahead=True) if text else abort(400, _("until: a time is needed"))
 
 
 def _known(name: str) -> str:

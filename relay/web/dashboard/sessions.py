@@ -1,7 +1,11 @@
-"""Logging in and out, here and elsewhere."""
+"""Logging in and out, here and elsewhere.
+
+The log of acts says what was done. A login does nothing, and is no entry there: the page of sessions says who is in.
+"""
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any
 
 from flask import current_app, flash, redirect, render_template, request, url_for
@@ -75,12 +79,16 @@ def sessions() -> Any:
 def end_sessions() -> Any:
     """End one other session, or all of them."""
     guard = services().guard
+    whose = ""
     if one := request.form.get("session"):
+        # Its digest opens nothing; the log names the session by what the page says of it.
+        found = [each for each in guard.sessions.all(utc_now()) if each.digest == one]
+        whose = "".join(f"{each.role}, opened {each.opened.astimezone(UTC):%Y-%m-%d %H:%M} UTC" for each in found)
         guard.sessions.end(one)
     else:
         mine = session_now(guard)
         guard.sessions.end_others(mine.digest if mine else None)
     what = "end a session" if one else "end all other sessions"
-    services().store.operators.log(Act(utc_now(), who(), what, "", ""))
+    services().store.operators.log(Act(utc_now(), who(), what, "", whose))
     flash(_("That session has ended.") if one else _("Every other session has ended."))
     return redirect(url_for("dashboard.sessions"), 303)

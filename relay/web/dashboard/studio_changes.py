@@ -10,6 +10,7 @@ from relay.core.lifecycle import EventState
 from relay.operations.trial import LEFT, left_over, read_draft
 from relay.store.operators.rule_changes import RuleChange
 from relay.store.record.search import Filter
+from relay.web.dashboard.bulk import order
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.dashboard.live import AWAITED
 from relay.web.language import _
@@ -70,9 +71,7 @@ def replay_left_over(change_id: str) -> Any:
     source = _source_of(_read(change_id))
     if state not in set(LEFT) or not source:
         abort(400, _("state: expected rejected or ignored, of a source that is in force"))
-    begun = services().bulk.begin(Filter(state=EventState(state), source=source), "current", who())
-    flash(_("The replay has begun. Live events go first."))
-    return redirect(url_for("dashboard.one_bulk", bulk_id=begun.id), 303)
+    return order(Filter(state=EventState(state), source=source), "current")
 
 
 def _read(change_id: str) -> RuleChange:

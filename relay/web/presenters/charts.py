@@ -141,8 +141,7 @@ def _on_average(milliseconds: float) -> str:
 
 
 def _mean(bar: Bar) -> float | None:
-    started = bar.count("delivery:started")
-    return bar.count("latency:ms") / started if started else None
+    return bar.count("latency:ms") / bar.timed if bar.timed else None
 
 
 def _box(series: Series, place: int, span: tuple[float, float], kind: str, title: str) -> Box:

@@ -18,6 +18,7 @@ from relay.web.presenters.typed_times import read_time
 from relay.web.services import services
 from relay.web.zone import zone_now
 
+OF_CRM = re.compile(r"[a-z]+(_[a-z]+)*(_[0-9]+)+", re.IGNORECASE | re.ASCII)
 CURSOR = re.compile(r"(evt|dlv)_[0-9a-z]{26}")
 WORDS = ("source", "rule", "portal", "code", "document_id", "fault", "bulk")
 NAMES = ("state", *WORDS, "template_id", "watch", "since", "until", "needs")
@@ -38,7 +39,7 @@ def filter_asked(given: Mapping[str, str] | None = None) -> Filter:
     if "code" in wanted:
         wanted["code"] = wanted["code"].lower()
     if "document_id" in wanted:
-        wanted["document_id"] = wanted["document_id"].rpartition(",")[2].strip()
+        wanted["document_id"] = document_named(wanted["document_id"])
     if "state" in found:
         wanted["state"] = _state(found["state"])
     if "watch" in found:
@@ -51,8 +52,14 @@ def filter_asked(given: Mapping[str, str] | None = None) -> Filter:
         wanted["template_id"] = _number(found["template_id"])
     for name in ("since", "until"):
         if name in found:
-            wanted[name] = _moment(name, found[name])
+            wanted[name] = moment_asked(name, found[name])
     return Filter(**wanted)
+
+
+def document_named(text: str) -> str:
+    """A document's id as it was typed, alone or as its whole triple: one of the CRM is in capitals, such as LEAD_12."""
+    name = text.rpartition(",")[2].strip()
+    return name.upper() if OF_CRM.fullmatch(name) else name
 
 
 def word_asked() -> str | None:
@@ -99,14 +106,15 @@ def _needs(state: State | EventState | None) -> bool:
 
 
 def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 2**31):
+    if not (text.isascii() and text.isdigit() and int(text) < 2**31):
         abort(400, _("a template is a number"))
     return int(text)
 
 
-def _moment(name: str, text: str) -> datetime:
+def moment_asked(name: str, text: str, *, is_ahead: bool = False) -> datetime:
+    """A time that was typed. name: of its field. is_ahead: it is to come."""
     try:
-        return read_time(text, utc_now(), zone_now())
+        return read_time(text, utc_now(), zone_now(), is_ahead=is_ahead)
     except (ValueError, OverflowError):
         examples = _("“26.11.2026 14:00”, “2026-11-26”, “yesterday 9:00”, “2 hours ago” or “14:30”")
         abort(400, _("%(field)s: expected a time such as %(examples)s", field=_(LABELS[name]), examples=examples))

@@ -13,7 +13,7 @@ from relay.core.events import Delivery, Event
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX
 from relay.operations.numbers import spellings_of
 from relay.store.record.scanning import Scanned, scan_bodies
-from relay.store.record.search import Filter, Page, Row, list_deliveries, list_events, row_of
+from relay.store.record.search import Filter, Page, Row, is_listed, list_deliveries, list_events, row_of
 from relay.web.auth.guard import is_operator
 from relay.web.services import services
 
@@ -59,19 +59,15 @@ def search_deliveries(word: str | None, wanted: Filter, cursor: str | None, limi
         fits = [one for one in row.deliveries if found[1] in {None, one.id} and _holds(wanted, row.event, one)]
         return Page(tuple(fits), None)
     narrowed = narrow(word, wanted)
-    if narrowed is None:
-        return Page((), None)
-    if narrowed.person_key is None:
-        return list_deliveries(record, narrowed, cursor, limit)
-    page = list_events(record, narrowed, cursor, limit)
-    return Page(tuple(one for row in page.rows for one in row.deliveries), page.cursor)
+    return list_deliveries(record, narrowed, cursor, limit) if narrowed else Page((), None)
 
 
 def _holds(wanted: Filter, event: Event, delivery: Delivery | None = None) -> bool:
     """Whether all that is asked holds of an event that was found by its id, or of a delivery of it."""
     at = delivery.created_at if delivery else event.received_at
     in_time = (wanted.since is None or at >= wanted.since) and (wanted.until is None or at < wanted.until)
-    return in_time and wanted.wants_event(event) and (delivery is None or wanted.wants_delivery(delivery))
+    fits = in_time and wanted.wants_event(event) and (delivery is None or wanted.wants_delivery(delivery))
+    return fits and is_listed(services().record, wanted, event.id, delivery.id if delivery else None)
 
 
 def exact(word: str) -> tuple[str, str | None] | None:

@@ -131,12 +131,13 @@ OTHERS = (
     N_("the rule %(rule_name)s of today does not want its event"),
     N_("it has been replayed before"),
     N_("it has moved meanwhile: look again"),
-    N_("it has changed since the record went back"),
+    N_("it has changed since it was ordered"),
     N_("it has no call to repeat, for its rule could not be filled: use today's rules"),
     N_("it needs nobody: only a rejected event that nobody has dealt with is left"),
     N_("it needs nobody: only a delivery that is dead or overdue, and that nobody has dealt with, is left"),
     N_("it cannot be read: its body was not kept"),
     N_("for other reasons"),
+    N_("no reason was kept"),
 )
 """What is wrong with a rejected event (core/faults.py), and why one of many was skipped (operations/bulk_replay.py)."""
 SENTENCES = (*BODIES, *FIELDS, *OTHERS, *MISTAKES)

@@ -68,7 +68,7 @@ def numbers_of(record: Record, by: str, since: datetime, now: datetime) -> Day:
 
 def _numbers(name: str, group: Mapping[str, int], hours: float) -> Numbers:
     took = [group[bucket] for bucket in BUCKETS]
-    ended = sum(took) + group["dead"]
+    ended = sum(took) + group["settled"] + group["dead"]
     return Numbers(
         name=name,
         deliveries=group["made"],
@@ -82,6 +82,6 @@ def _numbers(name: str, group: Mapping[str, int], hours: float) -> Numbers:
 
 def days_of(names: Iterable[str], now: datetime) -> list[tuple[str, datetime]]:
     """The days named `today` and `yesterday`, as their beginnings. now: in the zone whose days are meant."""
-    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     known = {"today": today, "yesterday": today - timedelta(days=1)}
     return [(name, known[name]) for name in names]

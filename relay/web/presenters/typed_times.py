@@ -1,8 +1,9 @@
 """A time as people type it: `26.11.2026 14:00`, `2026-11-26`, `yesterday 9:00`, `tomorrow`, `2 hours ago` or `14:30`.
 
-It is read strictly: nothing is guessed. A day comes before its month, unless the year is in front. Words are those of
-every language that pages speak, from the catalogues. A general parser was tried (dateparser): it stops the door for a
-second when it first reads, and finds a time in whatever is typed.
+It is read strictly: nothing is guessed. A day comes before its month, unless the year is in front. Without a year it is
+the last such day, or the next one where what is to come is asked for. Of an hour that a zone has twice, the first is
+meant. Words are those of every language that pages speak, from the catalogues. A general parser was tried (dateparser):
+it stops the door for a second when it first reads, and finds a time in whatever is typed.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ DATE = re.compile(r"(\d{1,2})\.(\d{1,2})(?:\.(\d{4}))?")
 DISTANCE = re.compile(r"(\d{1,6}) ?(\D+?) (\S+)")
 
 
-def read_time(text: str, now: datetime, zone: tzinfo) -> datetime:
-    """The time that is meant, in UTC. zone: in which it is read, where the text names none.
+def read_time(text: str, now: datetime, zone: tzinfo, *, is_ahead: bool = False) -> datetime:
+    """The time that is meant, in UTC. zone: in which it is read, where the text names none. is_ahead: it is to come.
 
     Raises ValueError where it is none of these.
     """
@@ -42,7 +43,7 @@ def read_time(text: str, now: datetime, zone: tzinfo) -> datetime:
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError:
-        found = _of_day(words, here)
+        found = _of_day(words, here, is_ahead=is_ahead)
     return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
 
 
@@ -53,7 +54,7 @@ def _before(now: datetime, count: int, unit: str, ago: str) -> datetime:
     raise ValueError("no distance")
 
 
-def _of_day(words: str, here: datetime) -> datetime:
+def _of_day(words: str, here: datetime, *, is_ahead: bool) -> datetime:
     """A day with or without a time, or a time of today."""
     day, _, rest = words.partition(" ")
     first, _, after = rest.partition(" ")
@@ -64,15 +65,24 @@ def _of_day(words: str, here: datetime) -> datetime:
         if day in _spellings(name):
             return _at(here - back, time)
     if match := DATE.fullmatch(day):
-        return _at(here.replace(int(match[3] or here.year), int(match[2]), int(match[1])), time)
+        day_and_month = int(match[1]), int(match[2])
+        year = int(match[3]) if match[3] else _year_of(day_and_month, here, is_ahead=is_ahead)
+        return _at(here.replace(year, day_and_month[1], day_and_month[0]), time)
     raise ValueError("no day")
+
+
+def _year_of(day_and_month: tuple[int, int], here: datetime, *, is_ahead: bool) -> int:
+    today, meant = (here.month, here.day), day_and_month[::-1]
+    if is_ahead:
+        return here.year + (meant < today)
+    return here.year - (meant > today)
 
 
 def _at(day: datetime, time: str) -> datetime:
     match = CLOCK.fullmatch(time or "0:00")
     if match is None:
         raise ValueError("no time of a day")
-    return day.replace(hour=int(match[1]), minute=int(match[2]), second=int(match[3] or 0), microsecond=0)
+    return day.replace(hour=int(match[1]), minute=int(match[2]), second=int(match[3] or 0), microsecond=0, fold=0)
 
 
 def _spellings(words: str) -> set[str]:

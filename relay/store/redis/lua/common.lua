@@ -232,25 +232,31 @@ local function count_latency(portal, took)
   return below
 end
 
--- A delivery has come to an end, or into doubt: count it, and begin to wait for the end of its workflow.
+-- A delivery has come to an end, or into doubt: count it, and begin to wait for the end of its workflow. How long it took
+-- says nothing of the relay where a person has settled it: that is not counted.
 local function conclude(id, to, now)
   local key = KEY.delivery .. id
   tally('delivery:' .. to)
   if to == 'uncertain' then return end
   count('delivery:' .. to)
-  local kept = redis.call('HMGET', key, 'event_id', 'rule', 'portal', 'template_id', 'watch_state', 'facts')
+  local kept = redis.call('HMGET', key, 'event_id', 'rule', 'portal', 'template_id', 'watch_state', 'facts', 'settled')
   local source, rule, portal, template = redis.call('HGET', KEY.event .. kept[1], 'source'), kept[2], kept[3], kept[4]
   if to == 'dead' then return number('dead', source, rule, portal, template) end
-  -- How long the sender's event waited for its workflow, as a sum and below bounds.
-  local took = math.max(0, math.floor(tonumber(now) - time_of(id)))
-  tally('latency:ms', took)
-  for _, bound in ipairs({1000, 5000, 30000, 120000, 600000}) do
-    if took <= bound then
-      tally('latency:' .. bound)
-      break
+  if kept[7] then
+    tally('latency:settled')
+    number('settled', source, rule, portal, template)
+  else
+    -- How long the sender's event waited for its workflow, as a sum and below bounds.
+    local took = math.max(0, math.floor(tonumber(now) - time_of(id)))
+    tally('latency:ms', took)
+    for _, bound in ipairs({1000, 5000, 30000, 120000, 600000}) do
+      if took <= bound then
+        tally('latency:' .. bound)
+        break
+      end
     end
+    number(count_latency(portal, took), source, rule, portal, template)
   end
-  number(count_latency(portal, took), source, rule, portal, template)
   if kept[5] == 'waiting' then
     local till = string.format('%.0f', tonumber(now) + 1000 * cjson.decode(kept[6]).watch.within_s)
     redis.call('HSET', key, 'watch_until', till)
@@ -281,6 +287,22 @@ local function put_further(flat, first, by_name)
     by_name[ARGV[i]] = ARGV[i + 1]
   end
   return last + 1
+end
+
+-- Write a new event: its hash, and what knows it. flat: its fields and values. marks: as JSON, where it has some.
+local function create_event(id, state, source, flat, marks)
+  redis.call('HSET', KEY.event .. id, unpack(flat))
+  enter(KEY.events, 0, id)
+  enter_state(KEY.events_by_state, state, id)
+  if state == 'rejected' then redis.call('ZADD', KEY.unmended, 0, id) end
+  stand('source:' .. source, 1)
+  note(KEY.events_by_source .. source, id)
+  count('event:' .. state)
+  tally('event:' .. state)
+  tally('source:' .. source .. ':' .. state)
+  if marks then
+    for _, mark in ipairs(cjson.decode(marks)) do redis.call('ZADD', KEY.marks .. mark, 0, id) end
+  end
 end
 
 -- Write a new delivery of an event from this source from ARGV, from this index on:

@@ -48,6 +48,9 @@ for _, mark in ipairs(cjson.decode(kept[4] or '[]')) do
 end
 redis.call('ZREM', KEY.events, id)
 redis.call('ZREM', KEY.unmended, id)
+if redis.call('HGET', KEY.standing, 'source:' .. kept[2]) == '1' then
+  redis.call('HSET', KEY.last_heard, kept[2], string.format('%.0f', time_of(id)))
+end
 leave_state(KEY.events_by_state, kept[1], id)
 stand('source:' .. kept[2], -1)
 redis.call('DEL', KEYS[1])

@@ -124,18 +124,7 @@ local function record(entry)
     tally('event:duplicate')
     return receipt(first, 1)
   end
-  redis.call('HSET', key, unpack(entry.flat))
-  enter(KEY.events, 0, id)
-  enter_state(KEY.events_by_state, state, id)
-  if state == 'rejected' then redis.call('ZADD', KEY.unmended, 0, id) end
-  stand('source:' .. source, 1)
-  note(KEY.events_by_source .. source, id)
-  count('event:' .. state)
-  tally('event:' .. state)
-  tally('source:' .. source .. ':' .. state)
-  if entry.further.marks then
-    for _, mark in ipairs(cjson.decode(entry.further.marks)) do redis.call('ZADD', KEY.marks .. mark, 0, id) end
-  end
+  create_event(id, state, source, entry.flat, entry.further.marks)
   local at = entry.created
   for _ = 1, entry.deliveries do at = create(at, source) end
   if entry.bounds and entry.bounds.kept > 0 then make_room(entry) end

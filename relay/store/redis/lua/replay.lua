@@ -1,6 +1,7 @@
--- Add deliveries to an event that is on record, once.
+-- Add deliveries to an event, once: to one that is on record, or to a new one, which is recorded only where they are added.
 -- KEYS[1] the event's hash   KEYS[2] where there is one, the deliveries that a bulk replay has made
 -- ARGV    event id · id of the delivery that is replayed, or '' for the whole event
+--         count · field, value, ... of an event that is new; 0 where it is on record
 --         number of states that it must be in · state, ... · number of marks · mark, ...
 --         number of deliveries · delivery (see common.lua), ...
 -- Returns 1, 0 where it has been replayed before, or -1 where it is in another state. Sent again after a lost answer, it finds
@@ -10,11 +11,13 @@ local refusal = refuse_when_full()
 if refusal then return refusal end
 
 local event, old = ARGV[1], ARGV[2]
-local at = 4 + tonumber(ARGV[3])
+local flat, new = {}, {}
+local first = put_further(flat, 3, new) + 1
+local at = first + tonumber(ARGV[first - 1])
 local subject = old ~= '' and KEY.delivery .. old or KEYS[1]
 local kept = redis.call('HMGET', subject, 'state', 'replayed_by')
 local legal = false
-for i = 4, at - 1 do legal = legal or ARGV[i] == kept[1] end
+for i = first, at - 1 do legal = legal or ARGV[i] == kept[1] end
 if kept[2] and kept[2] ~= '' then
   for i = at + 1, #ARGV do
     if ARGV[i] == kept[2] then return 1 end
@@ -22,6 +25,7 @@ if kept[2] and kept[2] ~= '' then
   return 0
 end
 if not legal then return -1 end
+if #flat > 0 then create_event(event, new.state, new.source, flat) end
 
 local marks, has = cjson.decode(redis.call('HGET', KEYS[1], 'marks') or '[]'), {}
 for _, mark in ipairs(marks) do has[mark] = true end

@@ -51,9 +51,17 @@ if attempt ~= '' then
   count('attempt:' .. cjson.decode(attempt).verdict)
 end
 move(id, portal, from, to, due_at, kept[5])
--- What a person has given up needs nobody any more.
-if to == 'dead' and fields.reason ~= 'cancelled' and fields.reason ~= 'settled_by_person' then
-  redis.call('ZADD', KEY.buried, 0, id)
+-- Whether a trigger in doubt was fired, a person alone can say.
+if fields.reason == 'settled_by_person' or (from == 'uncertain' and fields.reason == 'triggered') then
+  redis.call('HSET', KEYS[1], 'settled', 1)
+end
+-- What a person has given up needs nobody any more, and is no death that anybody has to be told of.
+if to == 'dead' then
+  if fields.reason == 'cancelled' or fields.reason == 'settled_by_person' then
+    count('delivery:given_up')
+  else
+    redis.call('ZADD', KEY.buried, 0, id)
+  end
 end
 if from == 'sending' and to ~= 'started' and fields.reason ~= '' then
   -- Also where no attempt is spent, as on a portal that is held: the page of portals shows what they say lately.

@@ -5,7 +5,7 @@
 --         event's deliveries, must stand
 -- ARGV    newest bound · oldest bound · how many are wanted · how many may be looked at
 --         the kind that is walked: events, deliveries · number of own indexes · number of periods
---         number of own fields · field, value, ... · field, value, ... of the other kind
+--         number of own fields · field, value, ... · field, value, ... of the other kind; '' is a field that it has not
 -- Returns {the id where it ended, or '' at the end of the index; how many were looked at; id, ...}. Where it ended between
 -- two periods, that is the last id that there could be in the next one.
 
@@ -39,7 +39,7 @@ end
 local function agrees(key, wanted_of)
   local kept = redis.call('HMGET', key, unpack(wanted_of.names))
   for i, value in ipairs(wanted_of.values) do
-    if kept[i] ~= value then return false end
+    if (kept[i] or '') ~= value then return false end
   end
   return true, kept[#wanted_of.names]
 end
