@@ -148,17 +148,18 @@ class Store:
             raise
 
     def _look_again(self) -> None:
-        was_open, said = self.record.is_open, self._refused
-        self.record.is_open, self._refused = False, ""
+        # An open door stays so meanwhile: each new connection looks for itself whether its server keeps a file.
         try:
             self.begin()
         except (ConfigError, RecordUnavailableError) as error:
-            self._refused = str(error)
+            said, self._refused = self._refused, str(error)
+            self.record.is_open = False
             if self._refused != said:
                 log.error("record.closed", reason=self._refused)  # noqa: TRY400 - the traceback says nothing more
             raise RecordUnavailableError(self._refused) from None
-        self.record.is_open = True
-        if not was_open:
+        self._refused = ""
+        if not self.record.is_open:
+            self.record.is_open = True
             log.info("record.opened")
 
     def watch_high_water(self, stop: threading.Event) -> None:

