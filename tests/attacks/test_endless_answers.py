@@ -34,7 +34,6 @@ from workers.bitrix24.client import Client
 from workers.checks import drift_watch
 from workers.http import deadline
 from workers.http.exchange import Bounds
-from workers.portal.context import Context
 from workers.portal.credentials import Address
 from workers.runtime.serving import Found
 
@@ -197,19 +196,6 @@ ODD = {
     "true time": (b'{"result":"w.1","time":{"operating":true,"operating_reset_at":[1]}}', State.STARTED),
     "a number of too many digits": (b'{"result":' + b"9" * 10_000 + b"}", State.UNCERTAIN),
 }
-
-
-@pytest.fixture
-def open_context(record):
-    opened = []
-
-    def make(address):
-        opened.append(Context.open(Store(record.redis), address))
-        return opened[-1]
-
-    yield make
-    for context in opened:
-        context.client.close()
 
 
 @pytest.mark.parametrize("batch", [1, 2])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import threading
 import types
@@ -14,8 +13,6 @@ import requests
 
 from relay.runtime import threshold
 from relay.web.doorkeeper import Connection, Doorkeeper
-from tests.support.folders import SECRETS, WEB_SECRETS
-from tests.support.processes import Processes
 from tests.support.senders import JSON, SEED, dump, website
 
 CONFIGURED = "workers = 1\nimport relay.runtime.threshold\nrelay.runtime.threshold.MOST_REQUESTS = 10**9\n"
@@ -33,18 +30,9 @@ KINDS = {
 
 
 @pytest.fixture(scope="module")
-def served(shared_valkey, config, tmp_path_factory):
+def served(open_door):
     """A door with one process."""
-    shared_valkey.make_fresh()
-    folder = tmp_path_factory.mktemp("pipelining")
-    copied = shutil.copytree(config, folder / "config")
-    with (copied / "gunicorn.conf.py").open("a") as file:
-        file.write(CONFIGURED)
-    starter = Processes(folder, copied, SECRETS | WEB_SECRETS)
-    running = starter.start("relay", "serve", REDIS_URL=shared_valkey.url)
-    running.wait_for_url()
-    yield running
-    starter.clean_up()
+    return open_door(CONFIGURED)
 
 
 @contextlib.contextmanager

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from relay.store import Store
 from relay.store.portals.learned import Learned
 from tests.delivering.contexts import make_portal, use_webhook
 from tests.delivering.wire import answering, respond
 from workers.bitrix24 import oauth
-from workers.portal.context import Context
 from workers.portal.credentials import Address, OAuthApp
 
 CLIENT_SECRET = "client-secret-of-the-test"
@@ -20,19 +18,6 @@ def thief():
     """A server of somebody else on this machine."""
     with answering(respond({"error": "expired_token"}, 401)) as wire:
         yield wire
-
-
-@pytest.fixture
-def open_context(record):
-    opened = []
-
-    def make(address):
-        opened.append(Context.open(Store(record.redis), address))
-        return opened[-1]
-
-    yield make
-    for context in opened:
-        context.client.close()
 
 
 def use_app(url):

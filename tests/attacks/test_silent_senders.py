@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import io
 import json
-import shutil
 import socket
 import types
 from urllib.parse import urlsplit
@@ -17,8 +16,7 @@ import requests
 
 from relay.runtime import threshold
 from relay.web.doorkeeper import Connection, Doorkeeper
-from tests.support.folders import SECRETS, WEB_SECRETS
-from tests.support.processes import Processes
+from tests.support.folders import SECRETS
 from tests.support.senders import JSON, SEED, dump, website
 from tests.support.waiting import until
 
@@ -40,18 +38,9 @@ SILENCES = {
 
 
 @pytest.fixture(scope="module")
-def served(shared_valkey, config, tmp_path_factory):
+def served(open_door):
     """A door with room for few connections, and a second for a body."""
-    shared_valkey.make_fresh()
-    folder = tmp_path_factory.mktemp("narrow")
-    copied = shutil.copytree(config, folder / "config")
-    with (copied / "gunicorn.conf.py").open("a") as file:
-        file.write(FEW)
-    starter = Processes(folder, copied, SECRETS | WEB_SECRETS)
-    running = starter.start("relay", "serve", REDIS_URL=shared_valkey.url)
-    running.wait_for_url()
-    yield running
-    starter.clean_up()
+    return open_door(FEW)
 
 
 @contextlib.contextmanager

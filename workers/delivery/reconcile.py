@@ -188,9 +188,13 @@ def _find(case: Case) -> tuple[Instance | None, bool, Answer]:
     Of several, the first that began after the call: a later call on the same document has one of its own.
     """
     context, delivery, start = case.context, case.delivery, 0
-    user_id, told = _user_id(context)
-    if user_id is None:
-        return None, False, told
+    user_id = context.address.user_id
+    if user_id is None:  # an application's tokens do not tell whose workflows ours are
+        answer = context.client.call(PROFILE, {})
+        user_id = _user_of(answer)
+        if user_id is None:
+            return None, False, answer
+        context.client.wait()
     free: list[Instance] = []
     others = _own_ids_of_others(case)
     for _ in range(PAGES):
@@ -217,18 +221,10 @@ def _first_after_call(case: Case, free: list[Instance]) -> Instance | None:
     return min(since, key=lambda one: (since[one] < timedelta(0), abs(since[one])), default=None)
 
 
-def _user_id(context: Context) -> tuple[str | None, Answer]:
-    """Whose workflows ours are: those of the same template that somebody else has started meanwhile are not.
-
-    A webhook's address tells it; with an application's tokens the portal is asked. None: it has not told; its answer.
-    """
-    known = context.address.user_id
-    if known is not None:
-        return known, Answer(context.clock(), 0)
-    answer = context.client.call(PROFILE, {})
+def _user_of(answer: Answer) -> str | None:
+    """The user id in an answer of `profile`; None where there is none (docs: api-reference/common/users/profile.md)."""
     found = answer.result.get("ID") if isinstance(answer.result, Mapping) else None
-    context.client.wait()
-    return str(found) if found else None, answer
+    return str(found) if found else None
 
 
 def _is_free(case: Case, instance: Instance, user_id: str) -> bool:
