@@ -31,7 +31,7 @@ from tests.delivering.plans import fire, planned
 from tests.support.making import bring_to, claim_one
 from workers.bitrix24.bizproc import own_id_of
 from workers.delivery.deliver import deliver_next
-from workers.delivery.reconcile import LONGEST_WAIT, LOOKS, RESENDS, reconcile_next
+from workers.delivery.reconcile import LONGEST_WAIT, LOOKS, RESENDS
 from workers.delivery.retry import BUDGET
 from workers.maintenance.sweeper import sweep
 from workers.portal.credentials import Address
@@ -165,7 +165,7 @@ def test_nothing_is_taken_in_hand_once_a_person_has_paused_the_portal(context, r
     clock.advance(60)
 
     assert seen.gate.is_open
-    assert not (reconcile_next(context) if is_doubt else deliver_next(context, seen))
+    assert not (record.look("main", clock()) if is_doubt else deliver_next(context, seen))
     assert record.delivery(delivery.id) == delivery
 
 

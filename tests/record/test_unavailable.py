@@ -247,3 +247,22 @@ def test_the_door_stays_open_while_its_server_is_looked_at_once_more(own_valkey,
     store.close()
 
     assert seen == [True]
+
+
+def test_the_door_closes_when_its_server_is_set_so_that_it_would_forget_and_opens_when_it_is_set_back(
+    own_valkey, monkeypatch
+):
+    monkeypatch.setattr("relay.store.store.CHECK_S", 0.0)
+    store = Store.open(own_valkey.url)
+    store.begin_or_wait()
+    own_valkey.redis.config_set("maxmemory-policy", "allkeys-lru")
+
+    with pytest.raises(RecordUnavailableError):
+        store.reached(utc_now())
+    with pytest.raises(RecordUnavailableError):
+        Collector(store.record).record(make_entry())
+    own_valkey.redis.config_set("maxmemory-policy", "noeviction")
+    store.reached(utc_now())
+
+    assert not Collector(store.record).record(make_entry()).duplicate
+    store.close()

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 import requests
 
 from relay.core.errors import RecordUnavailableError
-from relay.core.ids import utc_now
+from relay.core.ids import new_event_id, utc_now
 from relay.core.lifecycle import State
 from relay.store import Store
 from relay.store.portals.learned import Echo
 from relay.store.record.collector import Collector
 from relay.store.record.record import Record, Settlement
+from relay.store.record.restoring import restore
 from relay.store.redis import keys
 from tests.support.folders import WEB_SECRETS
 from tests.support.making import DAY, bring_to, make_attempt, make_entry, write
@@ -96,6 +98,7 @@ def test_nothing_new_is_taken_by_a_full_server(server):
     for step in (
         lambda: Collector(record).record(make_entry()),
         lambda: record.replay(event, dead, []),
+        lambda: restore(server.redis, replace(event, id=new_event_id(NOW)), []),
         record.is_writable,
     ):
         with pytest.raises(RecordUnavailableError):
