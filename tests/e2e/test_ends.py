@@ -62,7 +62,7 @@ def test_the_template_ends_and_the_relay_knows_it_with_what_came_in_the_query(wa
     shown = machine.ask("show", delivery_id, "--json")
     assert json.loads(shown)["deliveries"][0]["watch"]["state"] == "finished"
     assert token not in shown + machine.running.log()
-    assert machine.running.lines("delivery.finished")[0]["delivery_id"] == delivery_id
+    assert machine.running.wait_for_line("delivery.finished")["delivery_id"] == delivery_id
     assert "watched: started" in machine.ask("events")
     machine.ask("audit")
 
@@ -105,7 +105,7 @@ def test_what_is_not_heard_of_in_time_is_overdue_and_can_still_end(watching):
     delivery = wait_for(machine, delivery_id, WatchState.OVERDUE)
 
     assert delivery.state is State.STARTED
-    assert machine.running.lines("delivery.overdue")[0]["delivery_id"] == delivery_id
+    assert machine.running.wait_for_line("delivery.overdue")["delivery_id"] == delivery_id
     requests.get(delivery.watched.address, timeout=10)
     assert wait_for(machine, delivery_id, WatchState.FINISHED).state is State.STARTED
     machine.ask("audit")

@@ -66,6 +66,10 @@ class Running:
         found = (json.loads(line) for line in self.log().splitlines() if line.startswith("{"))
         return [line for line in found if line.get("event") == event]
 
+    def wait_for_line(self, event: str) -> dict[str, Any]:
+        """The first log line of the event; a process writes it a moment after the record has changed."""
+        return until(lambda: self.lines(event), f"a log line {event}")[0]
+
     def wait_for_url(self, timeout_s: float = 90.0) -> None:
         """Until it answers HTTP."""
         until(self._answers, f"{self.url} to answer\n{self.log()}", timeout_s)
