@@ -73,33 +73,135 @@ def read_named_secret(
     return value
 
 
+def documented(read_by: str, means: str, *, default: str = "", needed: bool = False) -> Mapping[str, str]:
+    """What config/guide/settings.md says of a setting: which processes read it, what it means, and its default.
+
+    default: only where it is not the field's own. needed: there is none.
+    """
+    return {"read_by": read_by, "means": means, "default": "needed" if needed else default}
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What every process of the relay is told from outside. Durations in seconds.
+    """What every process of the relay is told from outside.
 
-    state: the folder for what this machine keeps beside the record; it is made when it is needed.
+    Each field is read from the variable `RELAY_` and its name in capitals, but `REDIS_URL`. `make docs` writes the
+    reference out of the fields.
     """
 
-    redis_url: str = field(repr=False)
-    config: Path
-    host: str = "127.0.0.1"
-    port: int = 8080
-    public_url: str | None = None
-    trusted_proxies: tuple[str, ...] = ()
-    sign_in_header: str | None = None
-    operators: tuple[str, ...] = ()
-    api_token: str | None = field(default=None, repr=False)
-    api_read_token: str | None = field(default=None, repr=False)
-    metrics_token: str | None = field(default=None, repr=False)
-    dashboard_password: str | None = field(default=None, repr=False)
-    viewer_password: str | None = field(default=None, repr=False)
-    secret_key: str | None = field(default=None, repr=False)
-    retention_days: int = 90
-    body_days: int | None = None
-    archive: Path | None = None
-    replicas: int = 0
-    state: Path = Path("var/state")
-    spool_mb: int = 64
+    redis_url: str = field(
+        repr=False,
+        metadata=documented(
+            "web, workers",
+            "the record's server: `redis://`, `rediss://`, `unix://` or"
+            " `redis+sentinel://:password@host:port,host:port/service/db?sentinel_password=..` (`rediss+sentinel`"
+            " speaks TLS to servers and sentinels). Redis 7.0 or later, or Valkey 7.2 or later, run as"
+            " `config/redis.conf` says. With a password in it, better set `REDIS_URL_FILE`",
+            needed=True,
+        ),
+    )
+    config: Path = field(metadata=documented("web, workers", "the folder with the configuration", default="config"))
+    host: str = field(default="127.0.0.1", metadata=documented("web", "the address that it listens on"))
+    port: int = field(default=8080, metadata=documented("web", "the port that it listens on"))
+    public_url: str | None = field(
+        default=None,
+        metadata=documented(
+            "web",
+            "the address as senders see it. With https, cookies are for https only. Rules with `watch` need it, and so"
+            " does `replay` of such a delivery in a terminal",
+        ),
+    )
+    trusted_proxies: tuple[str, ...] = field(
+        default=(),
+        metadata=documented(
+            "web",
+            "networks whose `X-Forwarded-*` is believed, with commas. While it is empty, all who come through a proxy"
+            " or a container network count as one address; the relay says so at start",
+        ),
+    )
+    sign_in_header: str | None = field(
+        default=None,
+        metadata=documented(
+            "web",
+            "the header, such as `X-Forwarded-User`, in which a trusted proxy says who has signed in there. The proxy"
+            " must take it away from what senders send. The name stands in the log",
+        ),
+    )
+    operators: tuple[str, ...] = field(
+        default=(),
+        metadata=documented("web", "the names, with commas, that may act when they come so; everyone else is a viewer"),
+    )
+    api_token: str | None = field(
+        default=None,
+        repr=False,
+        metadata=documented(
+            "web",
+            f"the API's bearer token to act and see everything; at least {SHORTEST_TOKEN} characters",
+            needed=True,
+        ),
+    )
+    api_read_token: str | None = field(
+        default=None,
+        repr=False,
+        metadata=documented("web", f"only reads, with persons' values masked; at least {SHORTEST_TOKEN} characters"),
+    )
+    metrics_token: str | None = field(
+        default=None,
+        repr=False,
+        metadata=documented("web", f"opens `/metrics` and nothing else; at least {SHORTEST_TOKEN} characters"),
+    )
+    dashboard_password: str | None = field(
+        default=None,
+        repr=False,
+        metadata=documented(
+            "web", f"opens the dashboard, to act; at least {SHORTEST_PASSWORD} characters", needed=True
+        ),
+    )
+    viewer_password: str | None = field(
+        default=None,
+        repr=False,
+        metadata=documented("web", f"opens the dashboard, only to look; at least {SHORTEST_PASSWORD} characters"),
+    )
+    secret_key: str | None = field(
+        default=None,
+        repr=False,
+        metadata=documented(
+            "web",
+            "signs cookies, and keys the search of persons' values: with another one, events from before are no longer"
+            f" found by a person's value; at least {SHORTEST_KEY} characters",
+            needed=True,
+        ),
+    )
+    retention_days: int = field(default=90, metadata=documented("workers", "how long final events are kept, in days"))
+    body_days: int | None = field(
+        default=None,
+        metadata=documented("workers", "how long of that their bodies are kept, in days", default="as long"),
+    )
+    archive: Path | None = field(
+        default=None,
+        metadata=documented(
+            "workers, terminal", "the folder in which events are kept as files when they are forgotten"
+        ),
+    )
+    replicas: int = field(
+        default=0,
+        metadata=documented(
+            "web, workers",
+            "how many replicas must have what is acknowledged, and what is claimed to be sent: 0, or as many as there"
+            " are",
+        ),
+    )
+    state: Path = field(
+        default=Path("var/state"),
+        metadata=documented(
+            "web, workers",
+            "the folder for what a machine keeps beside the record, on a disk that outlives the process",
+        ),
+    )
+    spool_mb: int = field(
+        default=64,
+        metadata=documented("web", "how much of that disk may hold what came while the record was away, in megabytes"),
+    )
 
     @classmethod
     def from_environment(

@@ -20,7 +20,7 @@ from relay.core.phrases import phrase
 
 ORDER = ("name", "source", "when", "on_uncertain", "order_by", "extract", "find", "make", "trigger", "start")
 IN_START = ("portal", "template_id", "document_id", "parameters", "watch")
-"""The keys of a rule, and of its start, as config/README.md has them: a new one is put where it belongs."""
+"""The keys of a rule, and of its start, as config/guide/rules.md has them: a new one is put where it belongs."""
 LONGEST_TEXT = 64_000
 """Characters of a rule that are edited; files of people are shorter."""
 MOST_BREAKS, A_RULE = 8, 8_000

@@ -24,7 +24,7 @@ ENOUGH = 3
 SHOWN = 3
 UNKNOWN = phrase(
     "It looks like no sender that the relay knows. Give it a source with the proof that its documentation speaks of, "
-    "or with a token: config/README.md, How a sender proves itself."
+    "or with a token: config/guide/proofs.md."
 )
 COMMON = frozenset({"accept", "authorization", "content-type", "content-length", "user-agent", "x-relay-token"})
 """Headers by which nobody is recognised: everybody's, and our own."""

@@ -1,4 +1,4 @@
-"""The README's table of figures, out of what a run of `make bench` has found. Nothing is measured here.
+"""The table of figures in config/guide/performance.md, made of what a run of `make bench` has found; measures nothing.
 
 A line stands for what a reader decides by; what was not measured has none.
 """

@@ -2,8 +2,8 @@
 
 make bench                                      all of them, shortened, in ten minutes at most
 make bench ARGS="receiving latency"             these
-make bench ARGS="--full --json var/bench.json"  with the numbers that the README promises; also as JSON
-make bench ARGS="readme"                        all of them, as the table of the README (--from FILE: of an earlier run)
+make bench ARGS="--full --json var/bench.json"  with the numbers that the guide shows; also as JSON
+make bench ARGS="readme"                        all of them, as the table of the guide (--from FILE: of an earlier run)
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The files in config/: they load, and their samples and the README's examples do what they say."""
+"""The files in config/: they load, and their samples and the guide's examples do what they say."""
 
 import hashlib
 import hmac
@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import pytest
 import yaml
 
+from relay.configuration.alerts import load_alerting
 from relay.configuration.portals import load_portals
 from relay.core.call import Call
 from relay.rules import RuleBook, load_rules
@@ -125,25 +126,63 @@ def test_githubs_own_examples_start_one_workflow_each_but_ping(sources: dict[str
         assert len(calls(sources, book, "github", webhook)) == (event != "ping"), path.name
 
 
-def test_what_the_readme_shows_of_a_source_is_what_loads(tmp_path: Path) -> None:
+GUIDE = sorted((CONFIG / "guide").glob("*.md"))
+
+
+def blocks_of(pages: list[Path]) -> list[str]:
+    return [block for page in pages for block in re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)]
+
+
+def test_what_the_guide_shows_of_a_source_is_what_loads(tmp_path: Path) -> None:
     """Its keys stand there as they stand under the name of a source."""
-    text = (CONFIG / "README.md").read_text("utf-8")
-    blocks = [block for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if block.startswith("    ")]
-    assert len(blocks) >= 2
+    blocks = [block for block in blocks_of(GUIDE) if block.startswith("    ")]
+    blocks += [block.partition("\n")[2] for block in blocks_of(GUIDE) if re.match(r"  [a-z]+:\n", block)]
+    assert len(blocks) >= 6
     for block in blocks:
         path = tmp_path / "sources.yaml"
-        proof = "" if "verify:" in block else "    verify: {kind: none}\n"
+        proof = "" if re.search("verify:|profile:", block) else "    verify: {kind: none}\n"
         path.write_text(f"sources:\n  one:\n{block}{proof}", "utf-8")
-        secrets = dict.fromkeys(re.findall(r"[A-Z]+_[A-Z_]+", block), "the-secret-of-the-test")
+        secrets = {name: f"the-secret-of-{name}" for name in re.findall(r"[A-Z]+_[A-Z_]+", block)}
         assert load_sources(path, secrets)["one"], block
 
 
-def test_the_steps_in_the_readme_are_those_of_rules_that_load(tmp_path: Path) -> None:
-    section = (CONFIG / "README.md").read_text("utf-8").partition("### The document first")[2].partition("\n## ")[0]
-    blocks = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
+def test_the_steps_in_the_guide_are_those_of_rules_that_load(tmp_path: Path) -> None:
+    blocks = blocks_of([CONFIG / "guide" / "documents-first.md"])
     extract = "".join(f"  {name}: {{from: body.{name}}}\n" for name in ("name", "phone", "email", "manager"))
     for number, block in enumerate(blocks):
         path = tmp_path / f"{number}.yaml"
         path.write_text(f"name: r{number}\nsource: site\nextract:\n{extract}{block}", "utf-8")
 
     assert len(load_rules(tmp_path, sources=["site"], portals=["main"]).all()) == len(blocks) == 2
+
+
+def test_the_whole_rules_in_the_guide_load(tmp_path: Path) -> None:
+    found = [block for block in blocks_of([CONFIG / "README.md", *GUIDE]) if re.search("^name: ", block, re.MULTILINE)]
+    for number, block in enumerate(found):
+        (tmp_path / f"{number}.yaml").write_text(block, "utf-8")
+
+    assert len(load_rules(tmp_path, sources=["website", "shop"], portals=["main"]).all()) == len(found) == 2
+
+
+def test_the_small_configuration_in_the_readme_is_one_that_loads(tmp_path: Path) -> None:
+    for block in blocks_of([CONFIG / "README.md"]):
+        path = tmp_path / block.partition("\n")[0].removeprefix("# ")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(block, "utf-8")
+    sources = load_sources(tmp_path / "sources.yaml", {"SOURCE_SHOP_SECRET": "the-secret-of-the-test"})
+    portals = load_portals(tmp_path / "portals.yaml")
+
+    assert load_rules(tmp_path / "rules", sources=sources, portals=portals).get("paid")
+
+
+def test_the_alerts_in_the_guide_are_ones_that_load(tmp_path: Path) -> None:
+    (block,) = blocks_of([CONFIG / "guide" / "alerts.md"])
+    (tmp_path / "alerts.yaml").write_text(block, "utf-8")
+    (tmp_path / "sources.yaml").write_text("sources:\n  website: {verify: {kind: none}}\n", "utf-8")
+    environ = {
+        "ALERT_ON_CALL_URL": "https://site.example",
+        "ALERT_ON_CALL_SECRET": "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo=",
+        "ALERT_MAIL_PASSWORD": "the-password-of-the-test",
+    }
+
+    assert load_alerting(tmp_path, environ, portals=["main"])

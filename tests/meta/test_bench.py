@@ -96,8 +96,8 @@ def test_a_figure_that_was_not_measured_has_no_line() -> None:
     assert readme.markdown(as_document([TABLE])) == readme.HEAD
 
 
-def test_the_readme_shows_the_table_that_the_benchmark_writes() -> None:
-    shown = (REPOSITORY / "README.md").read_text("utf-8").splitlines()
+def test_the_guide_shows_the_table_that_the_benchmark_writes() -> None:
+    shown = (REPOSITORY / "config" / "guide" / "performance.md").read_text("utf-8").splitlines()
     begin = shown.index(readme.HEAD.splitlines()[0])
     names = [line.split(" | ")[0].removeprefix("| ") for line in shown[begin + 2 : begin + 2 + len(readme.LINES)]]
 
@@ -106,7 +106,7 @@ def test_the_readme_shows_the_table_that_the_benchmark_writes() -> None:
 
 
 def document_with_everything() -> dict[str, Any]:
-    """Every figure that the README's table asks for, all alike."""
+    """Every figure that the guide's table asks for, all alike."""
     tables: dict[str, Any] = {}
     for title, row, column, _ in re.findall(readme.SLOT, "".join(cell for line in readme.LINES for cell in line)):
         rows = tables.setdefault(title, {"rows": {}})["rows"]

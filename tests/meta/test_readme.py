@@ -1,4 +1,4 @@
-"""The README shows what is so: its rule is the shipped one, its call is what that rule makes, variables are named."""
+"""The README and the guide show what is so: the rule is the shipped one, variables, commands and targets are named."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from relay.sources import load_sources
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 CONFIG = ROOT / "config"
+SETTINGS = (CONFIG / "guide" / "settings.md").read_text("utf-8")
 BODY = b'{"lead": {"id": 1}, "user": 1}'
 
 
@@ -145,7 +146,7 @@ def shapes(key: ast.expr | None, values: dict[str, tuple[str, ...]]) -> set[str]
 def documented_variables() -> set[str]:
     """Those of the table; `_CLIENT_SECRET` there is the one before it with another end."""
     found: set[str] = set()
-    for row in re.findall(r"^\| (`[A-Z][^|]*) \|", README, re.MULTILINE):
+    for row in re.findall(r"^\| (`[A-Z][^|]*) \|", SETTINGS, re.MULTILINE):
         names = [name.replace("<NAME>", "*") for name in re.findall(r"`([^`]+)`", row)]
         stem = "PORTAL_*" if names[0].startswith("PORTAL_") else ""
         found |= {stem + name if name.startswith("_") else name for name in names}
@@ -154,11 +155,22 @@ def documented_variables() -> set[str]:
 
 def is_documented(variable: str) -> bool:
     if variable == "*_FILE":
-        return "`<NAME>_FILE`" in README
+        return "`<NAME>_FILE`" in SETTINGS
     end = variable.rpartition("*")[2]
     return any(name == variable or ("*" in variable and name.endswith(end)) for name in documented_variables())
 
 
-def test_every_make_target_that_is_named_exists():
+PAGES = [*sorted(path for path in (ROOT / ".github").glob("*.md") if path.name != "CHANGELOG.md")]
+PAGES += [ROOT / "README.md", CONFIG / "README.md", *sorted((CONFIG / "guide").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_every_make_target_that_is_named_exists(page):
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-    assert set(re.findall(r"(?:`|\$ )make ([a-z]+)", README)) <= targets
+    assert set(re.findall(r"(?:`|\$ )make ([a-z]+)", page.read_text("utf-8"))) <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_every_variable_that_is_named_is_one_that_the_reference_has(page):
+    named = set(re.findall(r"\bRELAY_[A-Z_]+[A-Z]\b", page.read_text("utf-8"))) - {"RELAY_SCREENSHOTS"}
+    assert {name.removesuffix("_FILE") for name in named} <= {*documented_variables(), "RELAY"}
