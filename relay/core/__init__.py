@@ -1,4 +1,4 @@
 """What everything is made of: exceptions, ids, events, the machine of a delivery, reasons in words, logs, processes.
 
-Standard library only, beside the logger. It knows no room above it.
+Standard library only, beside the logger and libphonenumber. It knows no room above it.
 """

@@ -23,9 +23,9 @@ from relay.core.errors import LostRace, RelayError
 from relay.core.events import Delivery, Event
 from relay.core.ids import EVENT_PREFIX, utc_now
 from relay.core.lifecycle import FINAL, State
+from relay.core.phones import SHORTEST_LOCAL, digits_of, find_phones, is_same_phone
 from relay.core.phrases import Phrase, phrase, phrases
 from relay.core.spellings import forms_of
-from relay.operations.numbers import NUMBER, is_same_number
 from relay.sources.charsets import guesses
 from relay.store import Store
 from relay.store.archive.archive import Archive
@@ -36,8 +36,6 @@ from relay.store.record.record import Record
 AT_ONCE = 500
 SHORTEST = 4
 """A shorter value is in every other event by chance."""
-PHONE = re.compile(r"\+?[\d\s()./-]{7,}")
-PUNCTUATION = re.compile(r"[\s()./-]")
 
 
 Progress = Callable[[int, int], None]
@@ -59,8 +57,8 @@ class Needle:
                 phrase("a value of fewer than %(count)s characters is in too much by chance", count=SHORTEST)
             )
         self._pattern = re.compile(rf"(?<![\w.+-]){re.escape(text)}(?![\w-])(?!\.\w)")
-        digits = PUNCTUATION.sub("", text).lstrip("+") if PHONE.fullmatch(text) else ""
-        self._phone = re.compile(rf"(?<!\d){digits}(?!\d)") if digits else None
+        self._digits = (digits_of(text) or "").lstrip("+")
+        self._unbroken = re.compile(rf"(?<![0-9]){self._digits}(?![0-9])")
         self._value = text
 
     def is_in(self, text: str) -> bool:
@@ -69,12 +67,18 @@ class Needle:
 
     def is_number_in(self, text: str) -> bool:
         """Whether a text holds a number that is dialled alike. It takes long: for what carries the number's mark."""
-        return any(is_same_number(self._value, one) for form in forms_of(text) for one in NUMBER.findall(form))
+        return any(
+            is_same_phone(self._value, one.text) for form in forms_of(text) for one in find_phones(form, SHORTEST_LOCAL)
+        )
 
     def _is_in(self, text: str) -> bool:
         if self._pattern.search(text):
             return True
-        return self._phone is not None and self._phone.search(PUNCTUATION.sub("", text)) is not None
+        if not self._digits:
+            return False
+        return bool(self._unbroken.search(text)) or any(
+            phone.digits == self._digits for phone in find_phones(text, SHORTEST_LOCAL)
+        )
 
 
 @dataclass(slots=True)

@@ -10,19 +10,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from relay.core.phones import find_phones
+
 MOST_VALUES, MOST_CHARACTERS, MOST_FOUND = 200, 10_000, 6
 SHORTEST = 6
 """No address and no number is shorter."""
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}+@[\w-]{1,63}+(?:\.[\w-]{1,63}+){1,8}+")
-NUMBER = re.compile(r"(?<![\w.,+-])(?:\+|00)?\(?[0-9](?:[ ().\u00a0/-]{0,3}[0-9]){8,14}(?!\w)")
-_DIGITS = re.compile(r"[0-9](?:[ ().\u00a0/-]{0,3}[0-9]){8}")
-"""What every number has in it. It is looked for first: a body of 10 KB mostly has none, and this passes over it in a
-tenth of the time, because it can only begin with a digit."""
-_BEFORE = 3
-"""Characters that may stand before the digits of a number: `00(`."""
-_DATE = re.compile(r"[0-9]{4}[-./][0-9]{2}[-./][0-9]{2}|[0-9]{2}[./-][0-9]{2}[./-][0-9]{4}")
-_UNIX_TIME = re.compile(r"1[0-9]{9}(?:[0-9]{3})?")
-_ABROAD = ("+", "00")
 _ADDRESSES = ("http://", "https://")
 """Of pages and programs: what is in them is no number that anybody dials."""
 
@@ -59,13 +52,4 @@ def _texts_in(body: Any) -> Iterator[str]:
 def _looked_at(text: str) -> Iterator[str]:
     if "@" in text:
         yield from _EMAIL.findall(text)
-    for number in numbers_in(text):
-        count = sum(map(str.isdigit, number))
-        if (count >= 10 or number.startswith(_ABROAD)) and not (_DATE.match(number) or _UNIX_TIME.fullmatch(number)):
-            yield number
-
-
-def numbers_in(text: str) -> list[str]:
-    """What looks like NUMBER in it, in their order."""
-    digits = _DIGITS.search(text)
-    return NUMBER.findall(text, max(0, digits.start() - _BEFORE)) if digits else []
+    yield from (phone.text for phone in find_phones(text) if phone.is_one)

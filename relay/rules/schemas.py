@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validates_schema
-from phonenumbers import SUPPORTED_REGIONS
 
 from relay.configuration.expressions import Expression, ExpressionError
 from relay.configuration.fields import (
@@ -24,6 +23,7 @@ from relay.configuration.fields import (
     suggestion,
 )
 from relay.core.events import OnUncertain
+from relay.core.phones import REGIONS
 from relay.rules.documents import FORMS
 from relay.rules.extract import typed
 from relay.rules.step_schemas import FIND, MAKE
@@ -115,7 +115,7 @@ class _Region(Wanted):
     def read(self, value: Any) -> str:
         if not isinstance(value, str):
             raise ValueError  # noqa: TRY004 - Wanted turns it into "expected ..."
-        if value not in SUPPORTED_REGIONS:
+        if value not in REGIONS:
             raise ValidationError(f"unknown region {value!r}: expected {self.expected}")
         return value
 

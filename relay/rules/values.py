@@ -12,10 +12,10 @@ from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-import phonenumbers
 from marshmallow import ValidationError, fields, missing, validate
 
 from relay.configuration.expressions import is_nothing
+from relay.core.phones import digits_of, e164_of
 from relay.core.spellings import written
 
 LARGEST = 2**63 - 1
@@ -31,14 +31,6 @@ _DATETIME = re.compile(
 )
 _SECONDS = re.compile(r"[1-9][0-9]{8,9}")
 """Text of seconds since 1970, from 1973 to 2286: shorter text of digits is a day such as 20260131, if anything."""
-_PHONE = re.compile(r"\+?[0-9]{7,15}")
-_PHONE_PUNCTUATION = str.maketrans(
-    "",
-    "",
-    " \t\xa0\u2007\u2009\u202f-\u2010\u2011\u2012\u2013\u2014\u2212().,/"
-    # Marks of direction, which come along where a number is copied from contacts.
-    "\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff",
-)
 _YES, _NO = frozenset({"true", "yes", "y", "on", "1"}), frozenset({"false", "no", "n", "off", "0"})
 _EMAIL = validate.Email()
 
@@ -168,27 +160,12 @@ class Phone(Value):
         super().__init__(**options)
 
     def read(self, value: Any) -> str:
-        if isinstance(value, bool) or not isinstance(value, str | int) or len(str(value)) > 64:
-            raise ValueError
-        return _e164(str(value), self.region) if self.region else _digits(str(value))
-
-
-def _digits(text: str) -> str:
-    digits = text.translate(_PHONE_PUNCTUATION)
-    if not _PHONE.fullmatch(digits):
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise ValueError  # noqa: TRY004 - the base class makes "expected ..." of it
+        typed = str(value)
+        if number := e164_of(typed, self.region) if self.region else digits_of(typed):
+            return number
         raise ValueError
-    return digits
-
-
-def _e164(text: str, region: str) -> str:
-    try:
-        number = phonenumbers.parse(text, region)
-    except phonenumbers.NumberParseException:
-        raise ValueError from None
-    # Of a length that only people of one town dial, such as 123-45-67, it would become a number of another town.
-    if phonenumbers.is_possible_number_with_reason(number) != phonenumbers.ValidationResult.IS_POSSIBLE:
-        raise ValueError
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 class Date(Value):

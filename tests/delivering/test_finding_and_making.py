@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from relay.core.lifecycle import State, Verdict
+from relay.core.phones import ways_to_write
 from relay.core.plan import STOP, Many
 from tests.delivering.contexts import BATCHING, add, methods, send, started_documents, work_off
 from tests.delivering.plans import (
@@ -22,7 +23,6 @@ from tests.delivering.plans import (
     result,
     tries,
 )
-from workers.bitrix24.crm import spellings_of
 
 FIND, LIST, USERS, ADD, IMPORT = (
     "crm.duplicate.findbycomm", "crm.item.list", "user.get", "crm.item.add", "crm.item.import",
@@ -179,7 +179,7 @@ def test_a_client_is_found_in_whatever_way_the_number_is_written(context, record
     ],
 )
 def test_the_spellings_of_a_number(phone, spellings):
-    assert spellings_of(phone) == spellings
+    assert ways_to_write(phone) == spellings
 
 
 def test_an_address_is_asked_for_only_where_the_number_is_not_known(context, record, portal):

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from relay.core.entities import COMMUNICATIONS, SOUGHT_BY, own_id_fields
+from relay.core.phones import ways_to_write
 from relay.core.plan import FIND_BY_COMM, USERS, Many, Step
 
 ORIGINATOR = "relay"
@@ -98,21 +99,9 @@ def made_in(result: Any) -> int | None:
     return next(iter(_ids([item.get("id")]) or []), None) if isinstance(item, Mapping) else None
 
 
-def spellings_of(phone: str) -> list[str]:
-    """A telephone number in every way that it may have been written down: as it is, +digits, digits, national.
-
-    The docs say that the search is sensitive to the format, the source of the crm module that it is not.
-    """
-    digits = re.sub(r"\D", "", phone)
-    if len(digits) == 11 and digits[0] == "8":  # the trunk prefix of Russia and Kazakhstan, whose country code is 7
-        digits = f"7{digits[1:]}"
-    national = [f"8{digits[1:]}"] if len(digits) == 11 and digits[0] == "7" else []
-    return list(dict.fromkeys([phone.strip(), *([f"+{digits}", digits] if digits else []), *national]))
-
-
 def _by_comm(step: Step, name: str, value: Any) -> Iterator[dict[str, Any]]:
     given = [str(one) for one in _listed(value)]
-    spelled = [one for text in given for one in (spellings_of(text) if name == "phone" else [text.strip()])]
+    spelled = [one for text in given for one in (ways_to_write(text) if name == "phone" else [text.strip()])]
     spelled = [one for one in dict.fromkeys(spelled) if one]
     for begin in range(0, len(spelled), VALUES_AT_ONCE):
         values = spelled[begin : begin + VALUES_AT_ONCE]

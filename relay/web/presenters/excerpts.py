@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from relay.core.phones import find_phones
+
 MOST_VALUES, MOST_CHARACTERS = 1_000, 100_000
 FEW_VALUES, FEW_CHARACTERS = 50, 5_000
 """Of one value of a call."""
@@ -29,7 +31,11 @@ def excerpt_of_text(text: str, characters: int = MOST_CHARACTERS) -> tuple[str, 
     if len(text) <= characters:
         return text, False
     borders = [match.start() for match in _BORDERS.finditer(text, max(0, characters - _LOOKED_BACK), characters)]
-    return text[: borders[-1] if borders else max(0, characters - _LOOKED_BACK)], True
+    if borders:
+        return text[: borders[-1]], True
+    cut = max(0, characters - _LOOKED_BACK)
+    beyond = text[: cut + _LOOKED_BACK]
+    return text[: next((one.begin for one in find_phones(beyond) if one.begin < cut < one.end), cut)], True
 
 
 class _Room:

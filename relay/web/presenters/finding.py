@@ -11,7 +11,7 @@ from typing import Any
 from relay.core.errors import NotFoundError
 from relay.core.events import Delivery, Event
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX
-from relay.operations.numbers import spellings_of
+from relay.core.phones import ways_to_dial
 from relay.store.record.scanning import Scanned, scan_bodies
 from relay.store.record.search import Filter, Page, Row, is_listed, list_deliveries, list_events, row_of
 from relay.web.auth.guard import is_operator
@@ -107,7 +107,7 @@ def narrow(word: str | None, wanted: Filter) -> Filter | None:
 def _keys_of(word: str) -> list[str]:
     """The keys under which a person may be on record who is looked for by this word."""
     persons, rules = services().persons, services().rules.all()
-    spellings = spellings_of(word, {region for rule in rules for region in rule.extractor.regions})
+    spellings = ways_to_dial(word, {region for rule in rules for region in rule.extractor.regions})
     return list(dict.fromkeys(key for one in spellings for key in (persons.key_of(one), persons.exact_key_of(one))))
 
 

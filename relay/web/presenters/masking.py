@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
+from relay.core.phones import Phone, find_phones
 from relay.rules import Rule
 from relay.rules.templates import Template
 from relay.sources.secret_names import is_secret_name
@@ -25,15 +26,7 @@ _EMAIL = re.compile(
     r"(?:(?P<host>(?:[\w-]|%(?!40)[0-9A-Fa-f]{2})++)(?P<rest>(?:\.[\w-]++)++)|[^\W\d_][\w-]{2,}+|\[[0-9A-Fa-f.:]{2,45}\])"
 )
 """Also at a machine of one word, and at an IP address."""
-_PHONE = re.compile(
-    r"(?<![\w.,-])(?<!\d[:/])(?P<plus>\+|%2B|00)?(?P<digits>\(?\d(?:[ ().\u00a0+/_-]{0,3}+\d){8,})(?!\w)",
-    re.IGNORECASE,
-)
-SHORTEST_PHONE, LONGEST_PHONE = 10, 15
-"""Digits."""
-_BETWEEN = re.compile(r"([ \u00a0/]+)")
-_DATE = re.compile(r"\d{4}[-./]\d\d[-./]\d\d|\d\d[./-]\d\d[./-]\d{4}")
-_UNIX_TIME = re.compile(r"1\d{9}(?:\d{3})?")
+_PLUS = re.compile(r"\+|%2[Bb]")
 _ENCODED = re.compile(r"[^\s&=?#;\"'<>,]++")
 """What may be percent-encoded: what stands between the delimiters of an address."""
 _LAST_NAME = re.compile(r'[A-Za-z_]\w*|"[^"]+"')
@@ -105,7 +98,7 @@ class Masking:
         text = self._known.sub(cover, self._covered(text))
         if "@" in text or "%40" in text:
             text = _EMAIL.sub(_shade_email, text)
-        return _PHONE.sub(_shade_phone, text)
+        return _shade_phones(text)
 
     def _covered(self, text: str) -> str:
         """With the known values masked; those that overlap, such as a first name and a full name, as one."""
@@ -156,7 +149,7 @@ def cover(text: str) -> str:
     bare = text.strip()
     if email := _EMAIL.fullmatch(bare):
         return _shade_email(email)
-    if phone := _PHONE.fullmatch(bare):
+    if (phone := next(find_phones(bare), None)) and phone.text == bare:
         return _shade_phone(phone)
     return bare[:1] + DOTS if len(bare) > 1 and not bare.isdigit() else DOTS
 
@@ -198,32 +191,14 @@ def _shade_email(match: re.Match[str]) -> str:
     return f"{shown}{match['host'][0]}{DOTS}.{match['rest'].rpartition('.')[2]}" if match["host"] else shown + DOTS
 
 
-def _shade_phone(match: re.Match[str]) -> str:
-    whole, digits = match[0], re.sub(r"\D", "", match["digits"])
-    if len(digits) > LONGEST_PHONE and _BETWEEN.search(whole):
-        return _shade_row(whole)
-    is_phone = SHORTEST_PHONE <= len(digits) <= LONGEST_PHONE or (match["plus"] and len(digits) >= 9)
-    if not is_phone or (not match["plus"] and _UNIX_TIME.fullmatch(whole)) or _DATE.match(whole):
-        return whole
-    return f"{match['plus'] or ''}{digits[0]}{DOTS}{digits[-2:]}"
+def _shade_phones(text: str) -> str:
+    pieces, done = [], 0
+    for phone in find_phones(text):
+        pieces += [text[done : phone.begin], _shade_phone(phone)]
+        done = phone.end
+    return "".join([*pieces, text[done:]]) if done else text
 
 
-def _shade_row(text: str) -> str:
-    """Several numbers, or something else of digits: what is long enough by itself, and what short pieces come to."""
-    shown, short = [], ""
-    for piece in _BETWEEN.split(text):
-        if _DATE.fullmatch(piece):
-            shown += [_shade_short(short), piece]
-            short = ""
-        elif sum(map(str.isdecimal, piece)) < SHORTEST_PHONE:
-            short += piece
-        else:
-            shown += [_shade_short(short), _PHONE.sub(_shade_phone, piece)]
-            short = ""
-    return "".join([*shown, _shade_short(short)])
-
-
-def _shade_short(text: str) -> str:
-    digits, bare = re.sub(r"\D", "", text), text.strip(" \u00a0/")
-    plus = "+" if bare.startswith("+") else ""
-    return text.replace(bare, f"{plus}{digits[0]}{DOTS}{digits[-2:]}") if len(digits) >= SHORTEST_PHONE else text
+def _shade_phone(phone: Phone) -> str:
+    plus = _PLUS.match(phone.text)
+    return f"{plus[0] if plus else ''}{phone.digits[0]}{DOTS}{phone.digits[-2:]}"
