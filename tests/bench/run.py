@@ -62,8 +62,8 @@ PARTS = (
     Part("start", (25, 25), "how long serve, workers and up take until they are ready"),
     Part("memory", (100, 300), "memory of each process at rest, after many events, with 1, 20 and 100 portals"),
     Part("scale", (40, 400), "pages and API where very much is on record"),
-    Part("walks", (8, 8), "how many calls and modules a post, a delivery and a replay go through"),
-    Part("house", (2, 2), "how large the code is, room by room"),
+    Part("walks", (1, 1), "how many calls and modules a post, a delivery and a replay go through"),
+    Part("house", (1, 1), "how large the code is, room by room"),
 )
 
 
