@@ -9,7 +9,7 @@ from relay.core.lifecycle import State
 from relay.core.requirements import Requirement
 from relay.core.templates import templates_of
 from relay.operations.configure import load_config
-from relay.sandbox import starting
+from relay.sandbox import bizproc
 from relay.store.portals.gate import Gate, GateState
 from relay.store.portals.questions import Questions
 from relay.store.portals.requirements import publish_rules
@@ -179,7 +179,7 @@ def test_probe_starts_one_workflow_and_sees_its_id_refused_the_second_time(conte
 
 
 def test_probe_says_that_a_portal_ignores_our_ids(context, portal, capsys, monkeypatch):
-    monkeypatch.setattr(starting, "OWN_ID", "SomethingElse")
+    monkeypatch.setattr(bizproc, "OWN_ID", "SomethingElse")
 
     assert probe(context, 1, LEAD) == 1
 

@@ -9,7 +9,7 @@ import pytest
 from relay.core.events import Policy
 from relay.core.lifecycle import State, Verdict
 from relay.core.reasons import explain
-from relay.sandbox import starting
+from relay.sandbox import bizproc
 from relay.sandbox.workflows import Workflow
 from relay.store.portals.gate import GateState
 from relay.store.record.record import HARD_DEADLINE
@@ -503,7 +503,7 @@ def test_a_portal_that_stops_honouring_our_ids_may_have_started_it_twice_and_tha
     echo, record, portal, monkeypatch
 ):
     delivery = lose(echo, portal)
-    monkeypatch.setattr(starting, "OWN_ID", "SomethingElse")
+    monkeypatch.setattr(bizproc, "OWN_ID", "SomethingElse")
 
     delivery = look_when_due(echo, delivery)
 
