@@ -253,7 +253,7 @@ def _make(portal: Portal, draft: Draft) -> Item:
 
 
 def _created_at(portal: Portal, call: RestCall, entity: EntityType, given: Mapping[str, object]) -> float | None:
-    """createdTime of an import, None without one. Only administrators may give it, and only in order."""
+    """The createdTime of an import, None without one. Only administrators may give it, and only in order."""
     text = php.to_string(given.get("createdTime"))
     if not text:
         return None
