@@ -22,7 +22,7 @@ from relay.store import Store
 from relay.store.record.record import Entry, Record
 from tests.support.making import write
 from workers.bitrix24 import oauth
-from workers.delivery import shift
+from workers.delivery import worker
 from workers.delivery.deliver import deliver_next
 from workers.delivery.reconcile import reconcile_next
 from workers.portal.context import Context
@@ -148,7 +148,7 @@ def look_into(context: Context, delivery: Delivery) -> Delivery:
 def work_off(context: Context) -> int:
     """Do what is to be done now, until there is nothing; how many steps that took."""
     count = 0
-    while shift.step(context):
+    while worker.step(context):
         count += 1
     return count
 

@@ -17,10 +17,10 @@ from tests.delivering.contexts import LEAD, SECRET, add, alerts, methods, send, 
 from tests.support.processes import refusing_address
 from workers.__main__ import main
 from workers.checks import drift
-from workers.checks.drift_watch import check
+from workers.checks.drift import check
 from workers.checks.ping import ping, probe, read_document
 from workers.checks.questions import answer
-from workers.delivery.shift import step
+from workers.delivery.worker import step
 from workers.portal.pace import HONOURED, IGNORED
 
 PARAMETERS = ("Parameter1", "Email", "Phone", "Note")

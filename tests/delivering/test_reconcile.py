@@ -33,7 +33,7 @@ from workers.bitrix24.bizproc import own_id_of
 from workers.delivery.deliver import deliver_next
 from workers.delivery.reconcile import LONGEST_WAIT, LOOKS, RESENDS
 from workers.delivery.retry import BUDGET
-from workers.maintenance.sweeper import sweep
+from workers.maintenance.repair import sweep
 from workers.portal.credentials import Address
 from workers.portal.gatekeeper import DENIED_IN_A_ROW
 

@@ -18,8 +18,7 @@ from relay.store.record.needs import read_groups
 from relay.store.record.search import Filter, list_deliveries, row_of
 from tests.support.archiving import all_rows
 from tests.support.making import bring_to
-from workers.maintenance.packer import Places, pack
-from workers.maintenance.retention import prune
+from workers.maintenance.retention import PackCursors, pack, prune
 
 OPEN = {"verify": {"kind": "none"}, "dedup": {"from": "body.lead"}}
 POST = {"lead": 5, "phone": "+79120000000"}
@@ -200,7 +199,7 @@ def test_it_is_packed_forgotten_archived_and_put_back_like_any_other(record, cli
     services(client).operator_acts.cancel(sent.id, "olga", "")
     (before, _) = row_of(record, record.event(sent.event_id)), record.delivery(missing.id)
 
-    assert pack(store.compaction, Places(), later, threading.Event()) == 3
+    assert pack(store.compaction, PackCursors(), later, threading.Event()) == 3
     assert dict(record.delivery(missing.id).errors) == MISSING
     prune(record, later, archive=archive)
     assert record.counts().total == record.buried() == 0

@@ -35,7 +35,7 @@ from tests.support.making import (
     claim_one,
     make_delivery,
 )
-from workers.maintenance.retention import Places, Terms, keep
+from workers.maintenance.retention import Cursors, Terms, keep
 
 HOUR = timedelta(hours=1)
 EMAIL = "ada@example.com"
@@ -209,7 +209,7 @@ def full(monkeypatch):
 
 
 def test_what_cannot_be_archived_is_not_forgotten_and_a_person_is_told(store, record, archive, full):
-    row, terms, places = write_final(record), Terms(90 * DAY, archive=archive), Places()
+    row, terms, places = write_final(record), Terms(90 * DAY, archive=archive), Cursors()
     now = OLD + HOUR
 
     keep(store, terms, places, now)
@@ -232,7 +232,7 @@ def needs(store, now):
 def test_who_no_longer_writes_an_archive_leaves_no_need_behind(store, record, archive, full):
     write_final(record)
     now = OLD + HOUR
-    keep(store, Terms(90 * DAY, archive=archive), Places(), now)
+    keep(store, Terms(90 * DAY, archive=archive), Cursors(), now)
 
     assert NeedCode.ARCHIVE not in [one.code for one in needs(store, now + 2 * HOUR)]
 

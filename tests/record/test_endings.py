@@ -20,7 +20,7 @@ from relay.store.record.record import Record
 from relay.store.record.search import Filter, list_deliveries
 from relay.store.redis import keys
 from tests.support.making import NOON, claim_one, make_attempt, make_entry, write
-from workers.maintenance.packer import Places, pack
+from workers.maintenance.retention import PackCursors, pack
 
 MINUTE = timedelta(minutes=1)
 WITHIN = timedelta(hours=1)
@@ -117,7 +117,7 @@ def test_what_was_given_up_and_has_ended_had_started_and_needs_nobody(store, rec
     assert record.buried() == 1
     if is_packed:
         later = NOON + timedelta(days=1)
-        assert pack(store.compaction, Places(), later, threading.Event()) == 2
+        assert pack(store.compaction, PackCursors(), later, threading.Event()) == 2
 
     assert endings.finish(token_of(delivery), NOON + MINUTE, "s=ok") == Ending(delivery.id, is_first=True)
 

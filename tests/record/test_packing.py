@@ -33,7 +33,7 @@ from tests.support.making import (
     write,
     write_one,
 )
-from workers.maintenance.packer import PER_ROUND, UNCHANGED, Places, pack
+from workers.maintenance.retention import PER_ROUND, UNCHANGED, PackCursors, pack
 
 LATER = NOON + UNCHANGED + timedelta(seconds=1)
 SECOND = timedelta(seconds=1)
@@ -47,7 +47,7 @@ def compaction(record):
 
 
 def pack_all(compaction, now=LATER):
-    return pack(compaction, Places(), now, threading.Event())
+    return pack(compaction, PackCursors(), now, threading.Event())
 
 
 def is_packed(record, key):
@@ -162,7 +162,7 @@ def test_what_has_changed_since_it_was_read_is_not_packed(record, compaction):
 def test_what_was_not_final_when_the_front_passed_is_packed_on_the_next_round(record, compaction):
     late = bring_to(record, State.SENDING)
     write_finished(record)
-    places, stop = Places(), threading.Event()
+    places, stop = PackCursors(), threading.Event()
     assert pack(compaction, places, LATER, stop) == 2
     record.settle(late, State.DEAD, LATER, reason="x")
 
@@ -171,7 +171,7 @@ def test_what_was_not_final_when_the_front_passed_is_packed_on_the_next_round(re
 
 
 def test_the_front_goes_on_where_it_was(record, compaction):
-    places, stop = Places(), threading.Event()
+    places, stop = PackCursors(), threading.Event()
     write_finished(record)
     pack(compaction, places, LATER, stop)
     was = places.front
@@ -191,7 +191,7 @@ def test_a_round_begins_again_at_the_end_of_the_record(record, compaction):
     entries = [make_entry([], state=EventState.IGNORED) for _ in range(PER_ROUND + 1)]
     for entry in entries:
         write(record, entry)
-    places, stop = Places(), threading.Event()
+    places, stop = PackCursors(), threading.Event()
 
     pack(compaction, places, LATER, stop)
     assert places.round == sorted(entry.event.id for entry in entries)[PER_ROUND - 1]

@@ -25,7 +25,7 @@ from relay.store.redis import keys
 from tests.support.folders import WEB_SECRETS
 from tests.support.making import NOON, write_one
 from workers.bitrix24.oauth import Tokens
-from workers.maintenance.sweeper import sweep
+from workers.maintenance.repair import sweep
 
 SAMPLES = {
     layout: json.loads((Path(__file__).parent / "samples" / f"layout-{layout}.json").read_text("utf-8"))

@@ -23,7 +23,7 @@ from relay.store.redis import keys
 from relay.store.redis.connection import connect
 from tests.support.making import NOON, claim_one, make_call, make_delivery, make_entry, write, write_one
 from tests.support.waiting import until
-from workers.delivery.jobs import job_class
+from workers.delivery.worker import job_class
 
 
 def commands_during(redis, action):

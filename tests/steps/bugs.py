@@ -27,8 +27,8 @@ from relay.store.record.record import HARD_DEADLINE, Entry, Record, Settlement
 from relay.store.record.search import Filter, list_deliveries
 from relay.store.redis.scripts import Script
 from workers.bitrix24.verdicts import Concern, Judgement
-from workers.delivery import deliver, reconcile, settling
-from workers.maintenance import retention, sweeper
+from workers.delivery import deliver, reconcile
+from workers.maintenance import repair, retention
 from workers.portal import gatekeeper
 from workers.portal.context import Context
 from workers.portal.pace import HONOURED
@@ -107,8 +107,8 @@ def look_by_todays_setting(patch: pytest.MonkeyPatch) -> None:
 
 def sweep_at_once_where_the_portal_is_unknown(patch: pytest.MonkeyPatch) -> None:
     """How long a call may still be running is taken from the sweeper's own configuration, and else for nothing."""
-    mend = sweeper._mend
-    patch.setattr(sweeper, "_mend", lambda record, one, *rest: mend(record, replace(one, settle_s=0.0), *rest))
+    mend = repair._mend
+    patch.setattr(repair, "_mend", lambda record, one, *rest: mend(record, replace(one, settle_s=0.0), *rest))
 
 
 def go_on_with_orders_when_the_record_went_back(patch: pytest.MonkeyPatch) -> None:
@@ -120,7 +120,7 @@ def want_room_for_outcomes(patch: pytest.MonkeyPatch) -> None:
     """The scripts that write an outcome are refused by a full server; the worker gives up soon."""
     for name in ("SETTLE", "SETTLE_ONE"):
         patch.setattr(calls, name, _changed(getattr(calls, name), "#!lua flags=allow-oom", "#!lua"))
-    patch.setattr(settling, "SETTLE_MARGIN_S", HARD_DEADLINE.total_seconds())
+    patch.setattr(deliver, "SETTLE_MARGIN_S", HARD_DEADLINE.total_seconds())
 
 
 def close_the_gate_for_one_content(patch: pytest.MonkeyPatch) -> None:

@@ -23,8 +23,8 @@ from tests.support.making import DAY, bring_to, make_attempt, make_entry, write
 from tests.support.senders import SEED, website
 from tests.support.valkey import REDIS_7, Valkey
 from tests.support.waiting import until
-from workers.maintenance import packer, retention, sweeper
-from workers.portal.holding import LEASE, Held
+from workers.maintenance import repair, retention
+from workers.portal.claims import LAPSES_IN, Lease
 
 NOW = utc_now()
 
@@ -43,7 +43,7 @@ def test_what_became_of_a_call_is_written_on_a_full_server(server, state, workfl
     record = Record(server.redis)
     write(record, make_entry(at=NOW))
     server.make_full()
-    (claimed,) = record.claim("main", "claim", NOW + timedelta(seconds=1), lapses_in=LEASE)
+    (claimed,) = record.claim("main", "claim", NOW + timedelta(seconds=1), lapses_in=LAPSES_IN)
 
     attempt = make_attempt() if state is not State.PENDING else None
     settlement = Settlement(claimed, state, "x", attempt, workflow_id=workflow_id or None, next_at=NOW)
@@ -57,14 +57,14 @@ def test_what_became_of_a_call_is_written_on_a_full_server(server, state, workfl
 def test_a_claim_is_kept_on_a_full_server(server):
     record = Record(server.redis)
     write(record, make_entry(at=NOW))
-    (claimed,) = record.claim("main", "claim", NOW + timedelta(seconds=1), lapses_in=LEASE)
-    held = Held(record, lambda: NOW + timedelta(seconds=5), [claimed], began=0.0, send_within_s=50.0)
+    (claimed,) = record.claim("main", "claim", NOW + timedelta(seconds=1), lapses_in=LAPSES_IN)
+    held = Lease(record, lambda: NOW + timedelta(seconds=5), [claimed], began=0.0, send_within_s=50.0)
     server.make_full()
 
     held.renew()
 
     assert held.until > 10.0
-    assert record.lapsed(NOW + LEASE + timedelta(seconds=2), 10) == []
+    assert record.lapsed(NOW + LAPSES_IN + timedelta(seconds=2), 10) == []
 
 
 def test_what_a_portal_has_shown_and_its_new_tokens_are_kept_on_a_full_server(server):
@@ -115,13 +115,13 @@ def test_a_full_server_empties_itself(server, monkeypatch):
     stuck = bring_to(record, State.SENDING, NOW - DAY)
     server.make_full()
 
-    for module in (retention, packer, sweeper):
+    for module in (retention, retention, repair):
         monkeypatch.setattr(module, "INTERVAL_S", 0.05)
     stop = threading.Event()
     tasks = [
         threading.Thread(target=retention.run_retention, args=(store, retention.Terms(90 * DAY), stop)),
-        threading.Thread(target=packer.run_packer, args=(store, stop)),
-        threading.Thread(target=sweeper.run_sweeper, args=(store, {}, stop)),
+        threading.Thread(target=retention.run_packer, args=(store, stop)),
+        threading.Thread(target=repair.run_sweeper, args=(store, {}, stop)),
     ]
     for task in tasks:
         task.start()

@@ -17,7 +17,7 @@ from tests.delivering.plans import PHONE, find, made, make, planned
 from tests.support.making import make_entry, write
 from tests.support.setbacks import go_back_to, size_of
 from tests.support.waiting import until
-from workers.maintenance.sweeper import sweep
+from workers.maintenance.repair import sweep
 
 
 @pytest.fixture

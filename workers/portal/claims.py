@@ -1,9 +1,9 @@
-"""What a worker has claimed is its own while it lives: it says so every few seconds, and a claim that nobody speaks for
-lapses soon. So the work of a worker that was killed is found at once, and not after the hard deadline.
+"""Claims of this process: it renews them every few seconds, and a claim that nobody renews lapses soon.
 
-The other side of it: who was stopped, or cut off from the record, may have lost its claim without knowing. So nothing
-is sent later than HOLD_S after the claim, or the last word about it that the record has confirmed, was sent off; the
-claim lapses only after LEASE. What is left is the moment between that look at the clock and the first byte.
+So the work of a killed worker is found at once, and not after the hard deadline. In return, a process that was stopped,
+or cut off from the record, may have lost its claim without knowing. So it sends nothing later than HOLD_S after the
+claim, or its last confirmed renewal, was sent off; the claim lapses only after LAPSES_IN. The moment between that look
+at the clock and the first byte is all that remains.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from relay.core.events import Delivery
 from relay.core.threads import keep_running
 from relay.store.record.record import HARD_DEADLINE, Record
 
-LEASE = timedelta(seconds=12)
+LAPSES_IN = timedelta(seconds=12)
 RENEW_S = 3.0
 HOLD_S = 10.0
-"""Shorter than LEASE by what two clocks may differ in, and a request may take on its way."""
+"""Shorter than LAPSES_IN, to allow for two clocks that differ and a request's time on its way."""
 
 
 @dataclass(slots=True)
-class Held:
-    """One claim in hand. began: when it was made; until: until when it is certainly ours, both by the monotonic clock.
+class Lease:
+    """One claim of this process. began: its time; until: its certain end, both by the monotonic clock.
 
-    is_doubt: it was taken to be looked into.
+    is_doubt: it is for reconciliation.
     """
 
     record: Record
@@ -45,46 +45,46 @@ class Held:
         self.until = self.began + HOLD_S
 
     def not_after(self) -> float:
-        """Until when a call may be sent, by the monotonic clock."""
+        """The deadline for sending, by the monotonic clock."""
         return min(self.until, self.began + self.send_within_s)
 
     def renew(self) -> None:
-        """Say that we live. Whoever has lost a part of a claim sends nothing of it."""
+        """Renew the claim. If any part of it is lost, nothing more of it is sent."""
         asked = time.monotonic()
         try:
-            are_ours = self.record.keep(self.deliveries, self.clock() + LEASE, is_doubt=self.is_doubt)
+            are_ours = self.record.keep(self.deliveries, self.clock() + LAPSES_IN, is_doubt=self.is_doubt)
         except RecordUnavailableError:
             return
         self.until = asked + HOLD_S if are_ours else float("-inf")
 
 
 class Keeper:
-    """Speaks for all claims of this process, in one thread, which is there when it is first needed."""
+    """Renews all claims of this process, in one thread, which starts with the first claim."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._held: list[Held] = []
+        self._leases: list[Lease] = []
         self._thread: threading.Thread | None = None
 
     @contextmanager
-    def holding(self, held: Held) -> Iterator[Held]:
-        """Keep a claim while the `with` lasts."""
+    def holding(self, lease: Lease) -> Iterator[Lease]:
+        """Renew a claim while the `with` lasts."""
         with self._guard:
-            self._held.append(held)
+            self._leases.append(lease)
             if self._thread is None:
                 self._thread = keep_running("claims", self._run, threading.Event())
         try:
-            yield held
+            yield lease
         finally:
             with self._guard:
-                self._held.remove(held)
+                self._leases.remove(lease)
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.wait(RENEW_S):
             with self._guard:
-                held = list(self._held)
-            for one in held:
-                # Somebody else decides after the hard deadline, whatever this process does.
+                leases = list(self._leases)
+            for one in leases:
+                # After the hard deadline the sweeper decides, whatever this process does.
                 if time.monotonic() - one.began < HARD_DEADLINE.total_seconds():
                     one.renew()
 
