@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command is None:
             return _run(found, only, burst=options.burst)
         store = Store.open(found.settings.redis_url, found.settings.replicas)
-        store.set_clock()
+        store.clock.set(is_start=True)
         contexts = [Context.open(store, address) for address in found.addresses.values()]
         thresholds = load_thresholds(found.settings.config)
         return max([_act(options, context, thresholds) for context in contexts])

@@ -20,7 +20,7 @@ from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.core.requirements import Requirement
 from relay.store import Store
-from relay.store.portals.requirements import publish_rules
+from relay.store.portals.questions import PublishedRules
 from tests.delivering.contexts import add, make_portal, send, use_webhook
 from tests.delivering.wire import Wire, answering, respond
 from tests.support.waiting import until
@@ -302,7 +302,7 @@ def test_a_portal_that_answers_slowly_does_not_hold_the_watch_over_the_rules_of_
         Requirement(f"of-{portal}", portal, 1, ("crm", "CCrmDocumentLead", "LEAD_"), ("No such",))
         for portal in ("slow", "main")
     ]
-    publish_rules(record.redis, "digest", needs, utc_now())
+    PublishedRules(record.redis).publish("digest", needs, utc_now())
     stop = threading.Event()
     with Wire(lambda connection: connection.read_request() and stop.wait(10)) as wire:
         slow = Address(replace(make_portal(), name="slow"), f"{wire.url}/rest/1/secret/")

@@ -258,7 +258,7 @@ class Day:
         self.sources = config.sources
         persons = PersonIndex(WEB_SECRETS["RELAY_SECRET_KEY"])
         spooler = Spooler(self.record, Collector(self.record), Spool.of(folder / "state", 1))
-        self.ingest = Ingest(config.rules, spooler, persons, Prober(self.store.senders), self.store.places, base=BASE)
+        self.ingest = Ingest(config.rules, spooler, persons, Prober(self.store.senders), self.store.slots, base=BASE)
         replayer = Replayer(self.record, config.sources, config.rules, persons, BASE)
         self.acts = OperatorActs(self.store, replayer, self.clock)
 

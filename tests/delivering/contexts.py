@@ -19,7 +19,8 @@ from relay.core.lifecycle import EventState, State
 from relay.queue.jobs import queue_key
 from relay.sandbox.callers import CLIENT_ID, CLIENT_SECRET, FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN
 from relay.store import Store
-from relay.store.record.record import Entry, Record
+from relay.store.record.entries import Entry
+from relay.store.record.record import Record
 from tests.support.making import write
 from workers.bitrix24 import oauth
 from workers.delivery import worker

@@ -11,7 +11,7 @@ import requests
 
 from relay.core.events import OnUncertain, Policy
 from relay.core.lifecycle import State
-from relay.store.portals.setback import hold
+from relay.store.portals.rollback import hold
 from relay.store.record.record import HARD_DEADLINE
 from tests.delivering.contexts import (
     add,

@@ -107,7 +107,7 @@ def wake(record, *portals):
     """A job for each of these, as the record makes it where something is to be done."""
     for portal in portals:
         record.redis.rpush(f"relay:questions:{portal}", "ask_nothing")
-    record.wake(portals, utc_now())
+    record.notify(portals, utc_now())
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_a_shift_that_dies_of_a_mistake_of_ours_is_told_as_a_failed_job_and_the_
 WAITER = """
 import sys, time
 from workers.bitrix24.client import Client
-from workers.delivery import drains as module
+from workers.delivery import worker as module
 
 module.JOB_TIMEOUT_S = 1
 client = Client(sys.argv[1])

@@ -11,8 +11,7 @@ from relay.core.templates import templates_of
 from relay.operations.configure import load_config
 from relay.sandbox import bizproc
 from relay.store.portals.gate import Gate, GateState
-from relay.store.portals.questions import Questions
-from relay.store.portals.requirements import publish_rules
+from relay.store.portals.questions import PublishedRules, Questions
 from tests.delivering.contexts import LEAD, SECRET, add, alerts, methods, send, use_webhook
 from tests.support.processes import refusing_address
 from workers.__main__ import main
@@ -42,7 +41,7 @@ FITTING_OTHERS = [
 
 
 def publish(record, *requirements):
-    publish_rules(record.redis, "digest", requirements, utc_now())
+    PublishedRules(record.redis).publish("digest", requirements, utc_now())
 
 
 @pytest.fixture

@@ -315,7 +315,7 @@ def test_what_was_sent_again_and_is_refused_now_is_not_given_up_for_the_first_ca
     assert (delivery.state, delivery.reason) == (State.UNCERTAIN, "incorrect_document_type")
     assert [one.verdict for one in delivery.attempts] == [Verdict.AMBIGUOUS, Verdict.REJECTED]
     assert alerts(context.record) == ["uncertain"]
-    assert context.record.undecided() == 1
+    assert context.record.unresolved_uncertain() == 1
 
 
 def test_a_trigger_that_was_fired_again_and_is_refused_now_is_not_given_up_either(context, portal):
@@ -486,7 +486,7 @@ def test_a_look_that_is_refused_is_the_business_of_that_method_and_ends_with_a_p
 
     delivery = record.delivery(delivery.id)
     assert (delivery.state, delivery.reason) == (State.UNCERTAIN, f"not_visible_{reason}")
-    assert (delivery.next_attempt_at, record.undecided()) == (None, 1)
+    assert (delivery.next_attempt_at, record.unresolved_uncertain()) == (None, 1)
     assert {one.state for one in record.deliveries(one.id for one in others)} == {State.STARTED}
     assert (context.gate.look().is_open, methods(portal)[INSTANCES]) == (True, 1)
 

@@ -67,7 +67,7 @@ def test_an_answer_that_comes_late_proves_that_the_workflow_has_started_whatever
     found = record.delivery(delivery.id)
     assert (found.state, found.workflow_id, found.reason, found.next_attempt_at) == (State.STARTED, "wf.1", None, None)
     assert [(one.number, one.verdict) for one in found.attempts] == [(1, Verdict.AMBIGUOUS), (2, Verdict.STARTED)]
-    assert (record.due("main", LATE), record.undecided(), record.counts().imbalances) == (0, 0, [])
+    assert (record.due("main", LATE), record.unresolved_uncertain(), record.counts().imbalances) == (0, 0, [])
 
 
 def test_while_another_call_is_made_for_it_that_call_has_the_last_word(record):

@@ -25,7 +25,7 @@ from relay.core.lifecycle import EventState, State
 from relay.store import Store
 from relay.store.portals.gate import Gate
 from relay.store.portals.portal import PortalRecord
-from relay.store.record import needs
+from relay.store.record import open_issues
 from relay.store.redis import keys
 from tests.delivering.contexts import make_context, use_webhook
 from tests.support.folders import copy_config
@@ -303,7 +303,7 @@ def test_a_source_that_is_silent_for_longer_than_events_are_kept_stays_an_alarm(
 
 def test_a_group_that_is_no_longer_among_the_newest_is_not_over(watch, record, receiver, clock, monkeypatch):
     monkeypatch.setattr("workers.alerts.alerter.MOST_GROUPS", 2)
-    monkeypatch.setattr(needs, "MOST_GROUPS", 3)
+    monkeypatch.setattr(open_issues, "MOST_GROUPS", 3)
     alerter = watch(alerting_for(receiver, quiet=DAY))
     for number in range(5):
         bring_to(record, State.DEAD, NOON + timedelta(seconds=number), rules=[f"rule-{number}"])
@@ -392,11 +392,11 @@ def test_a_second_try_has_the_id_of_the_first_and_the_same_trouble_has_another_o
     alerter, gate = watch(alerting_for(receiver)), Gate(redis, "main")
     for _ in range(2):
         gate.hold(gate.look(), "x", clock())
-        known = redis.hgetall(keys.TOLD + "on-call")
+        known = redis.hgetall(keys.ALERT_STATE + "on-call")
         alerter.look()
-        redis.delete(keys.TOLD + "on-call")  # as if this process had died before it could write it down
+        redis.delete(keys.ALERT_STATE + "on-call")  # as if this process had died before it could write it down
         if known:
-            redis.hset(keys.TOLD + "on-call", mapping=known)
+            redis.hset(keys.ALERT_STATE + "on-call", mapping=known)
         alerter.look()
         gate.open(gate.look(), clock())
         alerter.look()
@@ -453,7 +453,7 @@ def test_a_test_goes_out_within_seconds_while_nothing_is_wrong(watch, receiver, 
     alerter, stop = watch(alerting_for(receiver)), threading.Event()
     thread = threading.Thread(target=alerter.run, args=(stop,))
     thread.start()
-    kept = alerter.store.operators
+    kept = alerter.store.operators.alerts
     until(lambda: kept.channels(clock()), "the channel to be on record")
     kept.ask_test("on-call")
     until(lambda: receiver.taken, "the test")
@@ -463,12 +463,12 @@ def test_a_test_goes_out_within_seconds_while_nothing_is_wrong(watch, receiver, 
     (content,) = receiver.contents
     assert kinds(content, "new") == [("test", "")]
     assert content["text"].startswith("TEST: ")
-    assert [(told.channel, told.is_test) for told in kept.told()] == [("on-call", True)]
+    assert [(told.channel, told.is_test) for told in kept.sent()] == [("on-call", True)]
 
 
 def test_what_a_channel_was_told_and_what_is_wrong_with_it_is_on_record(watch, redis, receiver, clock):
     alerter = watch(alerting_for(receiver))
-    kept = alerter.store.operators
+    kept = alerter.store.operators.alerts
     hold(redis, "main", "x", clock())
     receiver.status = 500
     alerter.look()
@@ -480,7 +480,7 @@ def test_what_a_channel_was_told_and_what_is_wrong_with_it_is_on_record(watch, r
 
     (channel,) = kept.channels(clock())
     assert (channel.fault, channel.fault_at) == ("", None)
-    assert [told.text for told in kept.told()] == [receiver.contents[0]["text"]]
+    assert [told.text for told in kept.sent()] == [receiver.contents[0]["text"]]
 
 
 def open_line(record, url, clock, **options):

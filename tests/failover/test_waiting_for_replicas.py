@@ -11,7 +11,7 @@ from relay.sandbox.server import SandboxServer
 from relay.store import Store
 from relay.store.record.collector import Collector
 from relay.store.record.record import Record
-from relay.store.redis import replicas
+from relay.store.redis import scripts
 from relay.store.redis.connection import ANSWER_TIMEOUT_S, connect
 from tests.delivering.contexts import Clock, add, started_documents, use_app, use_webhook, work_off
 from tests.support.making import make_entry
@@ -24,7 +24,7 @@ from workers.portal.context import Context
 @pytest.fixture(autouse=True)
 def soon(monkeypatch):
     """A replica that does not answer is not waited for long."""
-    monkeypatch.setattr(replicas, "WAIT_MS", 300)
+    monkeypatch.setattr(scripts, "WAIT_MS", 300)
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_the_repeat_of_an_event_that_no_replica_has_is_not_acknowledged_either(p
 def test_a_full_primary_can_still_be_asked_what_its_replica_has(pair, record):
     pair.primary.redis.config_set("maxmemory", "1")
     try:
-        replicas.confirm(record.redis, 1)
+        scripts.confirm(record.redis, 1)
     finally:
         pair.primary.redis.config_set("maxmemory", "0")
 
@@ -168,4 +168,4 @@ def test_a_server_that_takes_no_writes_is_left_at_once(pair, record):
 
 
 def test_a_wait_ends_before_a_client_gives_up_its_connection():
-    assert replicas.WAIT_MS / 1000 < ANSWER_TIMEOUT_S
+    assert scripts.WAIT_MS / 1000 < ANSWER_TIMEOUT_S

@@ -23,8 +23,8 @@ from relay.store.archive import archive as archive_module
 from relay.store.archive.archive import Archive
 from relay.store.archive.lines import line_of, row_of_line
 from relay.store.record.compaction import Compaction
-from relay.store.record.endings import Endings
 from relay.store.record.persons import PersonIndex
+from relay.store.record.record import Endings
 from relay.store.record.search import Filter, row_of
 from tests.support.archiving import OLD, all_rows, forget, write_final, write_watched
 from tests.support.folders import WEB_SECRETS
@@ -88,7 +88,7 @@ def test_a_plan_and_what_came_of_it_stand_there_too(store, record, archive):
     (kept,) = all_rows(archive)
 
     record.prune(row.event.id)
-    store.restore(kept.event, kept.deliveries)
+    store.compaction.restore(kept.event, kept.deliveries)
 
     assert record.delivery(delivery.id) == planned
 

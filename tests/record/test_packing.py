@@ -16,10 +16,10 @@ from relay.operations.erase import Eraser
 from relay.operations.replay import NotReplayableError, Replayer
 from relay.rules import RuleBook
 from relay.store import Store
-from relay.store.record import packing
+from relay.store.record import codec
 from relay.store.record.compaction import Compaction
-from relay.store.record.endings import Endings
 from relay.store.record.persons import PersonIndex
+from relay.store.record.record import Endings
 from relay.store.record.search import Filter, list_deliveries, list_events
 from relay.store.redis import keys
 from tests.support.making import (
@@ -219,7 +219,7 @@ def test_a_packed_delivery_is_replayed_as_it_was_and_once(record, compaction):
     assert record.delivery(fresh.id).call == old.call
     assert record.delivery(fresh.id).replay_of == old.id
     assert record.event(old.event_id).deliveries == (old.id, fresh.id)
-    assert not record.is_buried(old.id)
+    assert not record.is_unresolved_dead(old.id)
     with pytest.raises(NotReplayableError, match="replayed before"):
         replayer.replay(old.id, current_rules=False)
     assert record.counts().imbalances == []
@@ -305,8 +305,8 @@ def test_the_dictionary_of_a_released_version_is_never_changed():
     """Else nobody could read what was packed with it: a better one is the next number."""
     kept = {b"state": b"started", b"call": b'{"template_id":1}', b"body": EVERY_BYTE}
 
-    assert packing.unpacked(packing.packed(kept, [], {b"state"})) == kept
-    assert packing.unpacked({b"z": PACKED_BY_VERSION_1}) == {b"call": b'{"template_id":1}', b"x": b"\x00\xff"}
+    assert codec.unpacked(codec.packed(kept, [], {b"state"})) == kept
+    assert codec.unpacked({b"z": PACKED_BY_VERSION_1}) == {b"call": b'{"template_id":1}', b"x": b"\x00\xff"}
 
 
 PACKED_BY_VERSION_1 = bytes.fromhex("018345a5b9157a64d60203a502987719feeb0000")

@@ -12,8 +12,8 @@ from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.queue.jobs import QUEUE_KEY_PREFIX, queue_name
 from relay.store import Store
+from relay.store.record.codec import unpacked
 from relay.store.record.compaction import Compaction
-from relay.store.record.packing import unpacked
 from relay.store.record.record import Record
 from relay.store.redis import keys
 from tests.support.leftovers import keys_of
@@ -201,7 +201,7 @@ def test_the_counts_of_an_hour_go_with_the_events_of_their_time(store, record):
     bring_to(record, State.DEAD, utc_now())
 
     keep(store, BODIES, Cursors(), utc_now() + 89 * DAY)
-    assert record.redis.exists(keys.NUMBERED, *record.redis.keys(f"{keys.NUMBERS}*")) >= 2
+    assert record.redis.exists(keys.HOURS_COUNTED, *record.redis.keys(f"{keys.HOURLY}*")) >= 2
 
     keep(store, BODIES, Cursors(), utc_now() + 91 * DAY)
     assert not record.redis.keys("relay:number*")

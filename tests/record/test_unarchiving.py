@@ -22,9 +22,9 @@ from relay.store import Store
 from relay.store.archive import archive as module
 from relay.store.archive.archive import Archive
 from relay.store.operators.audit_log import read_acts
-from relay.store.record.endings import Endings
+from relay.store.record.entries import Entry
 from relay.store.record.persons import PersonIndex
-from relay.store.record.record import Entry
+from relay.store.record.record import Endings
 from relay.store.redis import keys
 from tests.support.archiving import OLD, all_rows, forget, write_final, write_watched
 from tests.support.folders import WEB_SECRETS
@@ -154,8 +154,8 @@ def test_an_end_that_nobody_waits_for_any_more_is_left_where_it_comes_back(store
     (row,) = all_rows(archive)
     assert row.deliveries[0].watched.state is WatchState.WAITING
 
-    assert store.restore(row.event, row.deliveries)
-    assert not store.restore(row.event, row.deliveries)
+    assert store.compaction.restore(row.event, row.deliveries)
+    assert not store.compaction.restore(row.event, row.deliveries)
 
     back = record.delivery(delivery.id)
     assert back == replace(delivery, watched=replace(delivery.watched, state=WatchState.LEFT))
@@ -170,7 +170,7 @@ def test_an_end_that_was_heard_of_comes_back_with_all_that_came(store, record, a
     forget(record, archive)
     (row,) = all_rows(archive)
 
-    store.restore(row.event, row.deliveries)
+    store.compaction.restore(row.event, row.deliveries)
 
     assert record.delivery(delivery.id) == ended
 

@@ -142,7 +142,7 @@ class Hands:
     def ingest(self) -> Ingest:
         store = self.store
         spooler = Spooler(self.record, self.collector, Spool.of(Path(self.folder) / "state", 1))
-        parts = (spooler, PERSONS, Prober(store.senders), store.places)
+        parts = (spooler, PERSONS, Prober(store.senders), store.slots)
         return Ingest(self.config.rules, *parts, base=BASE)
 
     @property
@@ -249,7 +249,7 @@ def forget_bodies(hands: Hands) -> bool:
 
 
 def wake(hands: Hands) -> int:
-    return hands.record.wake(hands.portals, hands.context.clock())
+    return hands.record.notify(hands.portals, hands.context.clock())
 
 
 def replay(hands: Hands, wanted: str, is_current: bool = False) -> list[str]:

@@ -15,8 +15,9 @@ from relay.core.lifecycle import State
 from relay.store import Store
 from relay.store.portals.learned import Echo
 from relay.store.record.collector import Collector
-from relay.store.record.record import Record, Settlement
-from relay.store.record.restoring import restore
+from relay.store.record.compaction import Compaction
+from relay.store.record.entries import Settlement
+from relay.store.record.record import Record
 from relay.store.redis import keys
 from tests.support.folders import WEB_SECRETS
 from tests.support.making import DAY, bring_to, make_attempt, make_entry, write
@@ -98,7 +99,7 @@ def test_nothing_new_is_taken_by_a_full_server(server):
     for step in (
         lambda: Collector(record).record(make_entry()),
         lambda: record.replay(event, dead, []),
-        lambda: restore(server.redis, replace(event, id=new_event_id(NOW)), []),
+        lambda: Compaction(server.redis).restore(replace(event, id=new_event_id(NOW)), []),
         record.is_writable,
     ):
         with pytest.raises(RecordUnavailableError):

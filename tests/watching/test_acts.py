@@ -11,9 +11,9 @@ import pytest
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State
 from relay.store.operators.audit_log import read_acts
-from relay.store.portals.codes import read_codes
 from relay.store.portals.gate import Gate, GateState
-from relay.store.portals.setback import hold
+from relay.store.portals.portal import read_codes
+from relay.store.portals.rollback import hold
 from relay.store.record.search import Filter
 from relay.store.redis import keys
 from relay.web.dashboard.portals import _end_of_pause

@@ -132,7 +132,7 @@ def test_an_uncertain_one_says_what_it_holds_back(viewer, record):
 def test_what_was_replayed_leads_to_its_replay_and_is_not_offered_again(operator, record):
     dead = bring_to(record, State.DEAD)
     operator.post(f"/deliveries/{dead.id}/acts/replay", headers=SAME)
-    (fresh_id,) = Store(record.redis).relations.replaced([dead.id]).values()
+    (fresh_id,) = Store(record.redis).record.replaced([dead.id]).values()
 
     text = page(operator, dead)
 

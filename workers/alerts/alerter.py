@@ -24,9 +24,8 @@ from relay.health.assessment import Grade, Need, NeedCode, Thresholds, assess
 from relay.health.snapshot import take_snapshot
 from relay.health.words import name_of, sentence_of, sentence_of_group
 from relay.store import Store
-from relay.store.operators.alert_state import AlertState, Deaths
-from relay.store.operators.channels import Told
-from relay.store.record.needs import Group, states_cut
+from relay.store.operators.alerts import AlertState, Deaths, SentAlert
+from relay.store.record.open_issues import Group, states_cut
 from workers.alerts.messengers import Channel, Message, News, UnsentError
 
 AWAY = timedelta(minutes=5)
@@ -178,7 +177,7 @@ class Alerter:
         """Send each channel the test that somebody requested. Raises RecordUnavailableError."""
         now = self.clock()
         for channel in self.channels:
-            if self.store.operators.take_test(channel.name):
+            if self.store.operators.alerts.take_test(channel.name):
                 text = f"somebody has asked for this in the dashboard: alerts reach {channel.name}. Nothing is wrong"
                 news = News({"test:": text}, {}, {}, {})
                 message = Message(f"msg_{secrets.token_hex(12)}", now, news, self.link, is_test=True)
@@ -187,14 +186,14 @@ class Alerter:
 
     def look(self) -> None:
         """Find what is wrong, once, and send each channel its news. Raises RecordUnavailableError."""
-        now, kept = self.clock(), self.store.operators
+        now, kept = self.clock(), self.store.operators.alerts
         snapshot = take_snapshot(self.store, self.portals, self.alerting.silent_after, now)
         since_start = snapshot.ledger.since_start
         counted = since_start.get(f"delivery:{State.DEAD}", 0) - since_start.get("delivery:given_up", 0)
         deaths = count_deaths(kept.deaths(), counted, now, self.alerting.quiet)
         kept.keep_deaths(deaths)
         thresholds = Thresholds(self.alerting.oldest_waiting, self.alerting.silent_after)
-        groups = self.store.failures()
+        groups = self.store.open_issues.groups()
         troubles, cut = find_troubles(assess(snapshot, thresholds, now), deaths, groups), states_cut(groups)
         for channel in self.channels:
             kept.note_channel(channel.name, channel.kind, channel.where, now)
@@ -202,17 +201,17 @@ class Alerter:
                 self._tell(channel, troubles, cut, now)
 
     def _tell(self, channel: Channel, troubles: Sequence[Trouble], cut: Collection[str], now: datetime) -> None:
-        told, sent = self.store.operators.alert_state(channel.name)
+        told, sent = self.store.operators.alerts.state(channel.name)
         news = news_for(told, troubles, now, self.alerting.repeat, cut)
         if news:
             if not self._send(channel, Message(_id_of(channel, news, sent), now, news, self.link)):
                 if (missed := missed_by(told, news)) != told:
-                    self.store.operators.keep_alert_state(channel.name, missed, sent)
+                    self.store.operators.alerts.keep_state(channel.name, missed, sent)
                 return
             sent += 1
             log.info("alert.sent", channel=channel.name, new=list(news.new), resolved=list(news.resolved))
         if news.told != told:
-            self.store.operators.keep_alert_state(channel.name, news.told, sent)
+            self.store.operators.alerts.keep_state(channel.name, news.told, sent)
 
     def _send(self, channel: Channel, message: Message) -> bool:
         """Whether the channel took it. The record keeps the result, for the page of alerts."""
@@ -220,9 +219,9 @@ class Alerter:
             channel.send(message)
         except UnsentError as error:
             log.warning("alert.unsent", channel=channel.name, reason=str(error))
-            self.store.operators.note_untold(channel.name, str(error), message.at)
+            self.store.operators.alerts.note_unsent(channel.name, str(error), message.at)
             return False
-        self.store.operators.note_told(Told(message.at, channel.name, message.text, message.is_test))
+        self.store.operators.alerts.note_sent(SentAlert(message.at, channel.name, message.text, message.is_test))
         return True
 
 

@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from relay.configuration.alerts import Alerting, Chat, Hook, Mail
 from relay.core.errors import ConfigError, Mistake, RelayError
 from relay.core.ids import iso
-from relay.store.operators.alert_state import AlertState
+from relay.store.operators.alerts import AlertState
 from workers.http.exchange import DEADLINES, Bounds, Connection, Deadline, ExchangeError
 from workers.portal.client import PacedClient
 

@@ -50,7 +50,7 @@ def run_watch(contexts: Sequence[Context], stop: threading.Event) -> None:
             if name in looking and looking[name].is_alive():
                 continue
             try:
-                digest = context.store.rules_digest() or ""
+                digest = context.store.rules.digest() or ""
             except RecordUnavailableError as error:
                 log.warning("drift.unchecked", portal=name, reason=str(error))
                 continue
@@ -71,7 +71,7 @@ def _check(context: Context) -> None:
 
 def check(context: Context) -> list[Drift]:
     """The drift of the rules from this portal. It is kept on record, and reported when it changes."""
-    published = context.store.published_rules()
+    published = context.store.rules.read()
     if published is None:
         return []
     requirements = [requirement for requirement in published[1] if requirement.portal == context.portal.name]

@@ -154,7 +154,7 @@ def trouble_of(answer: Answer) -> str:
 
 def _requirements(context: Context) -> list[Requirement] | None:
     try:
-        published = context.store.published_rules()
+        published = context.store.rules.read()
     except RecordUnavailableError:
         return None
     return (

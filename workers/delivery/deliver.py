@@ -30,8 +30,9 @@ from relay.core.progress import finish_step, lacks
 from relay.core.telemetry import get_logger
 from relay.store.portals.gate import LONGEST_PAUSE
 from relay.store.portals.learned import Learned
-from relay.store.portals.survey import Survey
-from relay.store.record.record import HARD_DEADLINE, Load, Settlement
+from relay.store.portals.portal import Survey
+from relay.store.record.entries import Load, Settlement
+from relay.store.record.record import HARD_DEADLINE
 from workers.bitrix24 import bizproc, crm
 from workers.bitrix24.client import BATCH, Answer, Fault, answers_of, batch_parameters
 from workers.bitrix24.verdicts import MADE_UNKNOWN, Concern, Judgement, Remedy, judge, judge_step

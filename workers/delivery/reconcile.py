@@ -20,7 +20,7 @@ from relay.core.lifecycle import State, Verdict
 from relay.core.telemetry import get_logger
 from relay.store.portals.gate import View
 from relay.store.portals.learned import Learned
-from relay.store.record.record import Settlement
+from relay.store.record.entries import Settlement
 from workers.bitrix24 import bizproc
 from workers.bitrix24.bizproc import Instance
 from workers.bitrix24.client import Answer, Fault

@@ -49,7 +49,7 @@ from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running, where_of
 from relay.queue.jobs import JOB_TIMEOUT_S, QUEUE_KEY_PREFIX, SERVE_JOB, nudge_key, portal_of, queue_name
 from relay.store import Store
-from relay.store.portals.survey import Survey
+from relay.store.portals.portal import Survey
 from relay.store.redis.connection import connect
 from workers.checks import questions
 from workers.delivery import deliver, reconcile
@@ -180,7 +180,7 @@ def work(name: str, addresses: Mapping[str, Address], burst: bool) -> None:
     worker = open_worker(full_name, portals, drains, jobs)
     log.info("worker.started", portals=portals, hosts=[address.host for address in addresses.values()])
     if burst:
-        store.record.wake(portals, utc_now())
+        store.record.notify(portals, utc_now())
     worker.work(burst=burst, logging_level="WARNING")
     log.info("worker.stopped", portals=portals)
 

@@ -31,8 +31,7 @@ from relay.core.telemetry import get_logger
 from relay.health.misfits import say_misfit
 from relay.store import Store
 from relay.store.record.record import HARD_DEADLINE, Record
-from relay.store.record.topology import Misfit
-from relay.store.store import MISFITS_S
+from relay.store.record.servers import LOOK_EVERY_S, TopologyWarning
 from workers.bitrix24.verdicts import MADE_UNKNOWN, UNANSWERED
 from workers.portal.claims import LAPSES_IN
 from workers.portal.client import SEND_WITHIN_S
@@ -46,7 +45,7 @@ def run_clock(store: Store, portals: Sequence[str], stop: threading.Event) -> No
     """Look every second, until `stop` is set."""
     while not stop.is_set():
         try:
-            store.record.wake(portals, utc_now())
+            store.record.notify(portals, utc_now())
             for delivery_id in store.endings.note_overdue(utc_now()):
                 log.warning("delivery.overdue", delivery_id=delivery_id)
         except RecordUnavailableError as error:
@@ -125,18 +124,18 @@ def _mend(record: Record, delivery: Delivery, portal: Portal | None, now: dateti
 
 
 def watch_servers(store: Store, stop: threading.Event) -> None:
-    """Look at once and then every minute, until told to stop."""
-    known: set[Misfit] = set()
+    """Look at once and then every minute, until `stop` is set."""
+    known: set[TopologyWarning] = set()
     while not stop.is_set():
         try:
-            found = store.misfits()
+            found = store.servers.warnings()
         except RecordUnavailableError as error:
             log.warning("servers.unseen", reason=str(error))
         else:
-            for misfit in found:
-                if misfit not in known:
-                    log.warning("record.misfit", code=misfit.code, server=misfit.server, reason=say_misfit(misfit))
+            for warning in found:
+                if warning not in known:
+                    log.warning("record.misfit", code=warning.code, server=warning.server, reason=say_misfit(warning))
             if known and not found:
                 log.info("record.fits")
             known = set(found)
-        stop.wait(MISFITS_S)
+        stop.wait(LOOK_EVERY_S)

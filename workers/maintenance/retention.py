@@ -1,6 +1,6 @@
 """Old events: packed after some minutes, without their bodies after some days, archived and forgotten in the end.
 
-The packer makes final events as small as it can (store/record/packing.py). Its front follows what comes; a second
+The packer makes final events as small as it can (store/record/codec.py). Its front follows what comes; a second
 cursor goes round the record, for what was not final then or was replayed since.
 
 An event is forgotten when it is old, all of its deliveries are final, and the youngest of them is old too: a recent
@@ -24,8 +24,7 @@ from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id, utc_now
 from relay.core.lifecycle import FINAL
 from relay.core.telemetry import get_logger
 from relay.store import Store
-from relay.store.archive.archive import Archive
-from relay.store.archive.known import CURRENT, KnownArchive
+from relay.store.archive.archive import CURRENT, Archive, KnownArchive
 from relay.store.record.compaction import Compaction
 from relay.store.record.record import Record
 from relay.store.record.search import Row
@@ -132,7 +131,7 @@ def run_retention(store: Store, terms: Terms, stop: threading.Event) -> None:
 
 def _time_to_forget_by(store: Store, places: Cursors) -> datetime | None:
     """The record's time, to measure ages by; None while its clock may be wrong."""
-    now, waits = store.forgetting_time()
+    now, waits = store.clock.forgetting_time()
     if bool(waits) != places.waits:
         log.warning("retention.clock", waits_s=int(waits.total_seconds()), now=now.isoformat())
         places.waits = bool(waits)
@@ -149,7 +148,7 @@ def keep(store: Store, terms: Terms, places: Cursors, now: datetime) -> None:
                 break
         again, is_end = remove_bodies(store, before, places.stripped_again, now)
         places.stripped_again = None if is_end else again
-    store.forget_counts(now - terms.events)
+    store.statistics.forget_counts(now - terms.events)
     if terms.archive is None and (others := _archives_of_others(store, now)):
         if not places.left_to:
             log.warning("retention.left", archives=others, reason="RELAY_ARCHIVE is set there, and not here")
@@ -170,7 +169,7 @@ def keep(store: Store, terms: Terms, places: Cursors, now: datetime) -> None:
 
 def _archives_of_others(store: Store, now: datetime) -> list[str]:
     """Archives of workers on other hosts: events that are forgotten here would be missing there."""
-    return [f"{one.folder} on {one.host}" for one in store.known_archives() if now - one.at < ABANDONED]
+    return [f"{one.folder} on {one.host}" for one in store.archives.all() if now - one.at < ABANDONED]
 
 
 def _tell(store: Store, archive: Archive, fault: str, places: Cursors, now: datetime) -> None:
@@ -178,7 +177,7 @@ def _tell(store: Store, archive: Archive, fault: str, places: Cursors, now: date
     known = KnownArchive(str(archive.folder.resolve()), socket.gethostname(), fault, now)
     told = places.told
     if told is None or told.fault != fault or now - told.at > CURRENT / 2:
-        store.note_archive(known)
+        store.archives.note(known)
         places.told = known
 
 

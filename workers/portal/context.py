@@ -12,9 +12,9 @@ from relay.configuration.portals import OwnIds, Portal
 from relay.core.ids import utc_now
 from relay.store import Store
 from relay.store.portals.gate import Gate
-from relay.store.portals.portal import PortalRecord
-from relay.store.portals.survey import Survey
-from relay.store.record.record import Manner, Record
+from relay.store.portals.portal import PortalRecord, Survey
+from relay.store.record.entries import Manner
+from relay.store.record.record import Record
 from workers.portal.client import Limiter, PacedClient
 from workers.portal.credentials import Address
 from workers.portal.pace import Pace

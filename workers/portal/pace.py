@@ -15,10 +15,22 @@ from typing import Any
 from relay.core.ids import utc_now
 from relay.core.plan import ADD, FIND_BY_COMM, FIRE, IMPORT, LIST, USERS
 from relay.store.portals.gate import FIRST_PAUSE, LONGEST_PAUSE
-from relay.store.portals.learned import OPERATING_LIMIT_S, OPERATING_RESERVE_S, Echo, Learned
-from relay.store.portals.methods import BLOCKED, BLOCKED_NESTED, DIRECT, NESTED, WINDOW, Block, MethodState, Reading
+from relay.store.portals.learned import (
+    BLOCKED,
+    BLOCKED_NESTED,
+    DIRECT,
+    NESTED,
+    OPERATING_LIMIT_S,
+    OPERATING_RESERVE_S,
+    WINDOW,
+    Block,
+    Echo,
+    Learned,
+    MethodState,
+    Reading,
+)
 from relay.store.portals.portal import PortalRecord
-from relay.store.record.record import Allowance, Load
+from relay.store.record.entries import Allowance, Load
 from workers.bitrix24.bizproc import START
 from workers.bitrix24.client import BATCH
 

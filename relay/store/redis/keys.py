@@ -51,7 +51,7 @@
     relay:retention                  hash    when it was last asked whether something may be forgotten, and from when on
                                              it may (lua/forgetting.lua)
     relay:format                     string  how the record is laid out (store/record/upgrade.py)
-    relay:high-water                 hash    how far it has come (store/record/high_water.py): its name, how many
+    relay:high-water                 hash    how far it has come (store/portals/rollback.py): its name, how many
                                              promises it has made, and how often it has gone back
     relay:ledger                     hash    counts since the beginning: events by state, duplicates, deliveries
     relay:standing                   hash    counts of what is on record: accepted events, started deliveries, events by
@@ -101,7 +101,7 @@
     relay:told:{channel}             hash    what was wrong when a channel of alerts.yaml was told, as JSON
     relay:deaths                     string  the run of deaths that alerts tell of, as JSON
 
-Minutes after its end, what no script reads of an event or a delivery is one field `z` (store/record/packing.py).
+Minutes after its end, what no script reads of an event or a delivery is one field `z` (store/record/codec.py).
 
 The zsets without a meaning in their score hold ids with score 0: ids sort by time, so ZRANGE BYLEX pages them and an
 id is the cursor. A period is half a minute: the first seven digits of the time in an id. An index of periods may hold
@@ -111,6 +111,7 @@ must not evict.
 
 from __future__ import annotations
 
+# The names of keys on the server stay, where a constant has a newer name: a rename would lay out every record anew.
 PREFIX = "relay:"
 EVENT = f"{PREFIX}event:"
 DELIVERY = f"{PREFIX}delivery:"
@@ -130,7 +131,7 @@ DELIVERIES_BY_STATE = f"{PREFIX}deliveries:state:"
 DELIVERIES_BY = f"{PREFIX}deliveries:by:"
 DELIVERIES_BY_DOCUMENT = f"{DELIVERIES_BY}document:"
 FACETS = f"{PREFIX}facets"
-MARKS = f"{PREFIX}marks:"
+PERSON_INDEX = f"{PREFIX}marks:"
 WAITING = f"{PREFIX}waiting:"
 ORDER = f"{PREFIX}order:"
 BLOCKED = f"{PREFIX}blocked:"
@@ -144,7 +145,7 @@ WAITED = f"{PREFIX}waited"
 WAKES = f"{PREFIX}wakes"
 FORMAT = f"{PREFIX}format"
 CLOCK = f"{PREFIX}clock"
-"""Of the first layout only (store/record/upgrade.py)."""
+"""A key of the first layout only (store/record/upgrade.py)."""
 ARCHIVES = f"{PREFIX}archives"
 BURIED = f"{PREFIX}buried"
 UNMENDED = f"{PREFIX}unmended"
@@ -154,7 +155,7 @@ AWAITED = f"{PREFIX}awaited"
 OVERDUE = f"{PREFIX}overdue"
 HIGH_WATER = f"{PREFIX}high-water"
 LEDGER = f"{PREFIX}ledger"
-STANDING = f"{PREFIX}standing"
+COUNTERS = f"{PREFIX}standing"
 LAST_HEARD = f"{PREFIX}last-heard"
 LEASE = f"{PREFIX}lease:"
 GATE = f"{PREFIX}gate:"
@@ -172,7 +173,7 @@ DRIFT = f"{PREFIX}drift:"
 CHECKED_RULES = f"{PREFIX}checked-rules"
 QUESTION = f"{PREFIX}question:"
 QUESTIONS = f"{PREFIX}questions:"
-ACTS = f"{PREFIX}acts"
+AUDIT_LOG = f"{PREFIX}acts"
 ONCE = f"{PREFIX}once:"
 BULK = f"{PREFIX}bulk:"
 BULKS = f"{PREFIX}bulks"
@@ -183,12 +184,12 @@ CHANNELS = f"{PREFIX}channels"
 CHANNEL = f"{PREFIX}channel:"
 CHANNEL_TEST = f"{PREFIX}channel-test:"
 MESSAGES = f"{PREFIX}messages"
-TOLD = f"{PREFIX}told:"
+ALERT_STATE = f"{PREFIX}told:"
 DEATHS = f"{PREFIX}deaths"
 MINUTE = f"{PREFIX}minute:"
 HOUR = f"{PREFIX}hour:"
-NUMBERS = f"{PREFIX}numbers:"
-NUMBERED = f"{PREFIX}numbered"
+HOURLY = f"{PREFIX}numbers:"
+HOURS_COUNTED = f"{PREFIX}numbered"
 SESSION = f"{PREFIX}session:"
 SESSIONS = f"{PREFIX}session-list:"
 TRIES = f"{PREFIX}tries:"
@@ -196,7 +197,7 @@ FULL = f"{PREFIX}full"
 RETENTION = f"{PREFIX}retention"
 
 RECOVERY_MS = 8_000
-"""A portal's pace that was slowed doubles back in this time (lua/take.lua)."""
+"""Time in which a portal's slowed pace doubles again (lua/take.lua)."""
 
 IN_LUA = {
     "event": EVENT,
@@ -213,7 +214,7 @@ IN_LUA = {
     "deliveries_by": DELIVERIES_BY,
     "deliveries_by_document": DELIVERIES_BY_DOCUMENT,
     "facets": FACETS,
-    "marks": MARKS,
+    "person_index": PERSON_INDEX,
     "waiting": WAITING,
     "order": ORDER,
     "blocked": BLOCKED,
@@ -235,28 +236,28 @@ IN_LUA = {
     "told": TOLD_BEFORE,
     "high_water": HIGH_WATER,
     "ledger": LEDGER,
-    "standing": STANDING,
+    "counters": COUNTERS,
     "last_heard": LAST_HEARD,
     "codes": CODES,
     "minute": MINUTE,
     "hour": HOUR,
-    "numbers": NUMBERS,
-    "numbered": NUMBERED,
+    "hourly": HOURLY,
+    "hours_counted": HOURS_COUNTED,
 }
-"""The names that scripts complete by themselves: a script that claims a batch learns its keys only while it runs.
-That binds the record to one Redis server or a Sentinel group, as RQ is bound; not to a cluster."""
+"""Prefixes that scripts complete by themselves: a script that claims a batch learns its keys only while it runs. So the
+record needs one Redis server or a Sentinel group, as RQ does, and not a cluster."""
 
 
 def dedup(source: str, digest: str) -> str:
-    """Where the event that claimed this dedup key is named. `digest`: never the value itself."""
+    """The key with the event that claimed this dedup key. `digest`: never the value itself."""
     return f"{DEDUP}{source}:{digest}"
 
 
 def bulk_word(bulk_id: str) -> str:
-    """Where word is left that a bulk replay is to end, or to be held."""
+    """The key with the order that a bulk replay is to end, or to be held."""
     return f"{BULK}{bulk_id}:stop"
 
 
 def bulk_asked(digest: str) -> str:
-    """Where the bulk replay that was asked for so is named."""
+    """The key with the bulk replay of this order."""
     return f"{BULK}asked:{digest}"

@@ -1,7 +1,7 @@
--- Record what several requests hold: of each request all of its events with their deliveries, once, or none.
+-- Record the entries of several requests: of each request all events with their deliveries, once, or none.
 -- ARGV    number of requests, then each: number of events, then each of them:
 --         event id · state · source · count of claims, and of each: key · window in ms · how many more may have it
---         bounds as JSON (see unproven.py), or '' · body · facts · ids of its deliveries as JSON, or '' · count · field, value, ... that most have not
+--         bounds as JSON (see entries.py), or '' · body · facts · ids of its deliveries as JSON, or '' · count · field, value, ... that most have not
 --         number of deliveries, then each (see `create` in common.lua)
 -- Returns for each request an error, or for each of its events 0: it stands as it was sent, or
 -- {id of the event that stands, state, delivery ids as JSON, 0 or 1: seen before}.
@@ -103,7 +103,7 @@ local function make_room(entry)
     held = redis.call('HINCRBY', KEY.unproven_bytes, source, -old_size)
     local was = redis.call('HMGET', KEY.event .. old, 'state', 'deliveries', 'marks')
     if was[1] and not was[2] then
-      for _, mark in ipairs(cjson.decode(was[3] or '[]')) do redis.call('ZREM', KEY.marks .. mark, old) end
+      for _, mark in ipairs(cjson.decode(was[3] or '[]')) do redis.call('ZREM', KEY.person_index .. mark, old) end
       redis.call('DEL', KEY.event .. old)
       redis.call('ZREM', KEY.events, old)
       leave_state(KEY.events_by_state, was[1], old)

@@ -30,7 +30,7 @@ if #flat > 0 then create_event(event, new.state, new.source, flat) end
 local marks, has = cjson.decode(redis.call('HGET', KEYS[1], 'marks') or '[]'), {}
 for _, mark in ipairs(marks) do has[mark] = true end
 for i = at + 1, at + tonumber(ARGV[at]) do
-  redis.call('ZADD', KEY.marks .. ARGV[i], 0, event)
+  redis.call('ZADD', KEY.person_index .. ARGV[i], 0, event)
   if not has[ARGV[i]] then marks[#marks + 1] = ARGV[i] end
 end
 if #marks > 0 then redis.call('HSET', KEYS[1], 'marks', cjson.encode(marks)) end

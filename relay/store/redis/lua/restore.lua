@@ -39,7 +39,7 @@ redis.call('ZADD', KEY.events, 0, id)
 enter_state(KEY.events_by_state, event.state, id)
 stand('source:' .. event.source, 1)
 note(KEY.events_by_source .. event.source, id)
-for _, mark in ipairs(cjson.decode(event.marks or '[]')) do redis.call('ZADD', KEY.marks .. mark, 0, id) end
+for _, mark in ipairs(cjson.decode(event.marks or '[]')) do redis.call('ZADD', KEY.person_index .. mark, 0, id) end
 local number = tonumber(ARGV[at])
 at = at + 1
 for _ = 1, number do at = restore_delivery(at) end

@@ -6,6 +6,6 @@
 local bound = '[' .. ARGV[1]
 local ids = redis.call('ZRANGE', KEYS[1], bound, bound .. '~', 'BYLEX', 'LIMIT', 0, ARGV[2])
 if #ids == 0 then return 0 end
-if ARGV[3] ~= '' then redis.call('HINCRBY', KEY.standing, ARGV[3], #ids) end
+if ARGV[3] ~= '' then redis.call('HINCRBY', KEY.counters, ARGV[3], #ids) end
 redis.call('ZREM', KEYS[1], unpack(ids))
 return #ids

@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- The clock: wake a worker of every portal where something can be done now.
+-- The clock: notify a worker of every portal where something can be done now.
 -- ARGV    now in ms · portal, ...
--- Returns how many were woken.
+-- Returns how many were notified.
 
-local now, woken = ARGV[1], 0
+local now, notified = ARGV[1], 0
 for i = 2, #ARGV do
   local portal = ARGV[i]
   local gate = redis.call('HMGET', KEY.gate .. portal, 'state', 'until')
@@ -12,7 +12,7 @@ for i = 2, #ARGV do
   local to_ask = not is_open and gate[2] ~= '' and tonumber(gate[2]) <= tonumber(now)
   local due = is_due(KEY.waiting .. portal, now) or is_due(KEY.doubtful .. portal, now)
   if to_ask or (is_open and due) or redis.call('LLEN', KEY.questions .. portal) > 0 then
-    woken = woken + wake(portal)
+    notified = notified + notify(portal)
   end
 end
-return woken
+return notified

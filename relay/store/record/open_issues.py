@@ -1,11 +1,12 @@
-"""What failed and waits for a person, in groups: what has reason, rule, portal and template in common is mended once.
+"""Open issues: failures that need a person, in groups, and deliveries of removed portals and rules. Reads only.
 
-Reads only. The groups are of the newest of each kind, so many at most: it costs the same whatever the record holds.
+Failures with the same reason, rule, portal and template are one group, to be resolved at once. Only the newest of each
+kind are grouped, so it costs the same whatever the record holds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,17 +14,17 @@ from typing import Any
 from redis import Redis
 
 from relay.core.ids import iso, time_of
-from relay.core.lifecycle import EventState, State
-from relay.store.record.search import WAITING_FOR_A_PERSON, Filter
+from relay.core.lifecycle import FINAL, EventState, State
+from relay.store.record.record import Record
+from relay.store.record.search import WAITING_FOR_A_PERSON, Filter, ids_of_deliveries
 from relay.store.redis import keys
-from relay.store.redis.guard import guarded
-from relay.store.redis.scripts import Argument, Script, ScriptCall, run
+from relay.store.redis.scripts import Argument, Script, ScriptCall, guarded, run
 
 GROUPS = Script.load("groups")
 AT_ONCE = 2_500
-"""How many one script looks at: a bound on how long others wait for the server."""
+"""Ids that one script looks at: a bound on how long others wait for the server."""
 GROUPED = 5_000
-"""How many of a kind are grouped, the newest: the server takes 5 us for each."""
+"""The newest of a kind that are grouped: the server takes 5 us for each."""
 MOST_GROUPS = 100
 
 OF_DELIVERIES = ("reason", "rule", "portal", "template_id")
@@ -33,12 +34,12 @@ KINDS: dict[State | EventState, tuple[str, tuple[str, ...]]] = {
     State.DEAD: (keys.DELIVERY, OF_DELIVERIES),
     State.UNCERTAIN: (keys.DELIVERY, OF_DELIVERIES),
 }
-"""By their states: where they are, and what makes a group of them."""
+"""By state: the prefix of their keys, and the fields that make a group."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What failed alike. newest, oldest: ids, of deliveries or events. common: fields, and what is in them."""
+    """A group of like failures. newest, oldest: ids, of deliveries or events. common: their shared fields."""
 
     state: State | EventState
     count: int
@@ -47,22 +48,22 @@ class Group:
     common: tuple[tuple[str, str], ...]
 
     def __getitem__(self, field: str) -> str:
-        """What they have in this field; empty where they have none."""
+        """Their common value of this field; empty without one."""
         return dict(self.common).get(field, "")
 
     @property
     def last_seen(self) -> datetime:
-        """When the newest was received or created."""
+        """Time at which the newest was received or created."""
         return time_of(self.newest)
 
     @property
     def first_seen(self) -> datetime:
-        """When the oldest was."""
+        """Time at which the oldest was received or created."""
         return time_of(self.oldest)
 
     @property
     def filter(self) -> Filter:
-        """What finds all of it, and nothing else."""
+        """A filter that finds exactly this group."""
         return Filter(
             state=self.state,
             needs=True,
@@ -86,7 +87,7 @@ class Group:
 
 
 def states_cut(groups: Sequence[Group]) -> set[State | EventState]:
-    """Of which states there may be more groups than were read: a group that is not among them may still be there."""
+    """The states of which some groups were not read: a group that is missing here may still exist."""
     found = set()
     for state in KINDS:
         own = [group for group in groups if group.state is state]
@@ -95,10 +96,36 @@ def states_cut(groups: Sequence[Group]) -> set[State | EventState]:
     return found
 
 
-@guarded
-def read_groups(redis: Redis) -> list[Group]:
-    """The groups of all kinds, each kind's newest first. Raises RecordUnavailableError."""
-    return [group for state in KINDS for group in _groups_of(redis, state)]
+class OpenIssues:
+    """Open issues on record. Every method raises RecordUnavailableError."""
+
+    def __init__(self, record: Record) -> None:
+        self._record, self._redis = record, record.redis
+
+    @guarded
+    def groups(self) -> list[Group]:
+        """The groups of all kinds, each kind's newest first."""
+        return [group for state in KINDS for group in _groups_of(self._redis, state)]
+
+    @guarded
+    def of_other_portals(self, portals: Collection[str]) -> dict[str, int]:
+        """Number of waiting and uncertain deliveries of each portal except these."""
+        known: Any = self._redis.smembers(keys.PORTALS)
+        others = sorted({name.decode() for name in known} - set(portals))
+        counts: dict[str, int] = {}
+        for name in others:
+            found: list[Any] = [self._redis.zcard(index + name) for index in OPEN_INDEXES]
+            if total := sum(found):
+                counts[name] = total
+        return counts
+
+    def of_rules(self, rules: Iterable[str]) -> dict[str, int]:
+        """Number of deliveries of each of these rules that are not final, up to MOST_OPEN."""
+        going = [state for state in State if state not in FINAL]
+        return {
+            name: sum(len(ids_of_deliveries(self._record, Filter(state, rule=name), MOST_OPEN)) for state in going)
+            for name in rules
+        }
 
 
 def _groups_of(redis: Redis, state: State | EventState) -> list[Group]:
@@ -128,3 +155,8 @@ def _looked_through(
 def _read(found: list[Any]) -> tuple[int, str, str, tuple[str, ...]]:
     count, newest, oldest, *values = found
     return int(count), newest.decode(), oldest.decode(), tuple(value.decode("utf-8", "replace") for value in values)
+
+
+MOST_OPEN = 1_000
+"""The most deliveries of a rule that are counted."""
+OPEN_INDEXES = (keys.WAITING, keys.BLOCKED, keys.DOUBTFUL)
