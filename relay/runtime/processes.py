@@ -26,7 +26,7 @@ POLL_S = 0.2
 RESTART_PAUSES_S = (0.2, 1.0, 5.0, 15.0)
 FIRST_START_S = 5.0
 STEADY_S = 30.0
-"""A child that ran for this long has proved itself: its next death counts as the first."""
+"""After running this long, a child's next death counts as the first."""
 
 log = get_logger()
 
@@ -36,13 +36,13 @@ class Child:
     """One process to keep.
 
     target: a function of a module, for the child imports it afresh.
-    stop_s: how long it may take to finish after SIGTERM, before it is killed.
-    without: beginnings of environment variables that are none of its business; it never has them.
-    log: a file for what it writes to stdout and stderr; absent: where this process writes.
+    stop_s: time to finish after SIGTERM, before it is killed.
+    without: prefixes of environment variables that it must not get.
+    log: a file for its stdout and stderr; None: those of this process.
     once: it is done when it ends with 0, instead of being started again.
-    is_needed: others need it to finish what they do: it is told to stop when they have ended.
-    is_hung_up: a SIGHUP is passed on to it, for it takes that as the order to begin anew without a break.
-    must_start: if it ends badly at its very first start, everything stops: it would only fail again and again.
+    is_needed: the others need it until they end, so it is stopped after them.
+    is_hung_up: a SIGHUP is passed on to it, as the order to restart without a break.
+    must_start: if its first start fails, everything stops: it would only fail again.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Child:
         return self.process is not None and self.process.exitcode is None
 
     def is_as(self, other: Child) -> bool:
-        """Whether the other would be the same process, however far it is."""
+        """Whether the other describes the same process."""
         mine, others = (
             (one.name, one.target, tuple(one.arguments), tuple(one.without), one.once) for one in (self, other)
         )
@@ -89,7 +89,7 @@ class Child:
             self.process.terminate()
 
     def wait(self, told_at: float) -> None:
-        """Wait until it has ended, and kill it if it does not. told_at: by the monotonic clock."""
+        """Wait until it has ended, and kill it if it does not. told_at: time of the request, by the monotonic clock."""
         if self.process is None or self.process.exitcode is not None:
             return
         self.process.join(max(0.0, told_at + self.stop_s - time.monotonic()))
@@ -112,7 +112,7 @@ class Supervisor:
     def listen_for_signals(self) -> None:
         """Stop on SIGTERM and SIGINT; pass SIGHUP on. In the main thread only.
 
-        A SIGHUP from a terminal that is closed is no order to begin anew: there it ends the process, as ever.
+        A SIGHUP from a closed terminal is no order to restart: there it ends the process, as usual.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
@@ -120,14 +120,14 @@ class Supervisor:
             signal.signal(signal.SIGHUP, self._on_hang_up)
 
     def keep(self, children: Sequence[Child]) -> None:
-        """From now on keep these: what is new is started, what is not among them is told to end, the others go on.
+        """Keep these from now on: new ones are started, missing ones are stopped, the others go on.
 
-        To be called from any thread; `run` does it.
+        May be called from any thread; `run` does the work.
         """
         self._wanted = children
 
     def run(self) -> int:
-        """Start what is not running, watch, then stop them. The exit status."""
+        """Start the children, watch them, then stop them. Returns the exit status."""
         for child in self.children:
             if child.process is None:
                 child.start()
@@ -142,7 +142,7 @@ class Supervisor:
         return max((child.process.exitcode or 0 for child in self.children if child.process and child.once), default=0)
 
     def stop(self) -> None:
-        """Stop every child: all are told at once, and after them those that others need."""
+        """Stop every child: all at once, and then those that the others need."""
         self.stopping.set()
         for is_needed in (False, True):
             told = [child for child in self.children if child.is_needed is is_needed]
@@ -204,7 +204,7 @@ class Supervisor:
 
 @contextmanager
 def _environment_without(beginnings: Sequence[str]) -> Iterator[None]:
-    """A child begins with the environment of this moment: what is taken out now is not even in its /proc entry."""
+    """Hide variables while a child starts, so that they are not even in its /proc entry."""
     hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(tuple(beginnings))}
     try:
         yield
@@ -217,7 +217,7 @@ def _enter(log: Path | None, target: Callable[..., object], arguments: tuple[Any
         with log.open("ab") as file:
             os.dup2(file.fileno(), sys.stdout.fileno())
             os.dup2(file.fileno(), sys.stderr.fileno())
-    os.setsid()  # a Ctrl-C in the terminal is for the parent; it asks us once
+    os.setsid()  # a Ctrl-C in the terminal reaches the parent only; it asks us once
     threading.Thread(target=_end_with_parent, daemon=True, name="end-with-parent").start()
     status = target(*arguments)
     sys.exit(status if isinstance(status, int) else 0)

@@ -34,8 +34,8 @@ from workers.portal import gatekeeper
 from workers.portal.context import Context
 from workers.portal.pace import HONOURED
 
-WAKING = "local function wake_where_open(portal)\n"
-"""The beginning of what wakes a worker, in every script."""
+WAKING = "local function notify_where_open(portal)\n"
+"""The beginning of the function that notifies a worker, in every script."""
 
 
 def write_the_event_in_two_trips(patch: pytest.MonkeyPatch) -> None:

@@ -12,13 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
-
-from redis import Redis
 
 from relay.core.ids import from_ms, to_ms
-from relay.store.redis import keys
-from relay.store.redis.scripts import Argument, Script, ScriptCall, guarded, run, write_fields
 
 USED_UP = "operation_time_limit"
 WINDOW = timedelta(minutes=10)
@@ -149,8 +144,6 @@ OPERATING_RESERVE_S = 5.0
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?")
 
-TAKE, SLOW = Script.load("take"), Script.load("slow")
-
 
 class Echo(StrEnum):
     """A portal's treatment of our own workflow ids."""
@@ -197,13 +190,6 @@ class Learned:
         return max([method.used_s(now) for method in self.methods.values()], default=0.0)
 
 
-@guarded
-def read_learned(redis: Redis, portal: str) -> Learned:
-    """The present knowledge. Raises RecordUnavailableError."""
-    kept: Any = redis.hgetall(keys.PACE + portal)
-    return learned_from_hash(kept)
-
-
 def learned_from_hash(kept: Mapping[bytes, bytes]) -> Learned:
     """The knowledge in a hash."""
     text = {name.decode(): value.decode() for name, value in kept.items()}
@@ -218,51 +204,3 @@ def learned_from_hash(kept: Mapping[bytes, bytes]) -> Learned:
         takes_ms=takes_ms,
         methods={method.name: method for method in methods_in(text, takes_ms)},
     )
-
-
-def learn(redis: Redis, portal: str, fields: Mapping[str, str]) -> None:
-    """Keep these fields of the hash. Raises RecordUnavailableError."""
-    write_fields(redis, keys.PACE + portal, fields)
-
-
-@guarded
-def forget(redis: Redis, portal: str, *names: str) -> None:
-    """Forget these fields. Raises RecordUnavailableError."""
-    redis.hdel(keys.PACE + portal, *names)
-
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """A portal's pace now. filled: requests that its bucket holds; factor: below 1 where the portal has slowed us."""
-
-    filled: float = 0.0
-    factor: float = 1.0
-
-
-@guarded
-def read_bucket(redis: Redis, portal: str, rate_per_s: float) -> Bucket:
-    """The bucket by the server's clock (take.lua fills it). Raises RecordUnavailableError."""
-    with redis.pipeline(transaction=False) as pipeline:
-        pipeline.hmget(keys.BUCKET + portal, ["tat", "factor", "slowed_at"])
-        pipeline.time()
-        answers: list[Any] = pipeline.execute()
-    (tat, factor, slowed_at), (seconds, microseconds) = answers
-    now_ms = seconds * 1000 + microseconds / 1000
-    kept = 1.0
-    if factor and slowed_at:
-        kept = min(1.0, float(factor) * 2 ** min((now_ms - float(slowed_at)) / keys.RECOVERY_MS, 60))
-    return Bucket(max(0.0, (float(tat or 0) - now_ms) * rate_per_s * kept / 1000), kept)
-
-
-@guarded
-def take_slot(redis: Redis, portal: str, rate_per_s: float, burst: int, patience_ms: int) -> tuple[bool, int, int]:
-    """Reserve a request. Returns whether it is reserved, milliseconds until it, and how many more are free."""
-    argv: list[Argument] = [str(rate_per_s), burst, patience_ms]
-    reserved, wait_ms, free = run(redis, ScriptCall(TAKE, [keys.BUCKET + portal], argv))
-    return bool(reserved), int(wait_ms), int(free)
-
-
-@guarded
-def slow_down(redis: Redis, portal: str, rate_per_s: float, burst: int) -> float:
-    """Halve the pace. Returns the new pace, from 0 to 1."""
-    return int(run(redis, ScriptCall(SLOW, [keys.BUCKET + portal], [str(rate_per_s), burst]))) / 1000

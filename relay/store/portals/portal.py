@@ -24,19 +24,9 @@ from rq.serializers import JSONSerializer
 from relay.core.ids import from_ms, to_ms, utc_now
 from relay.queue.jobs import WORKERS_KEY, portal_of, queue_name
 from relay.store.portals.gate import Gate, View, view_from_hash
-from relay.store.portals.learned import (
-    Bucket,
-    Learned,
-    forget,
-    learn,
-    learned_from_hash,
-    read_bucket,
-    read_learned,
-    slow_down,
-    take_slot,
-)
+from relay.store.portals.learned import Learned, learned_from_hash
 from relay.store.redis import keys
-from relay.store.redis.scripts import guarded, lease, write_fields
+from relay.store.redis.scripts import Argument, Script, ScriptCall, guarded, lease, run, write_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +40,6 @@ class Survey:
     learned: Learned
 
 
-@guarded
-def survey(redis: Redis, portal: str, now: datetime) -> Survey:
-    """Read a portal at one moment, in one round trip. Raises RecordUnavailableError."""
-    with redis.pipeline(transaction=False) as pipeline:
-        pipeline.llen(keys.QUESTIONS + portal)
-        pipeline.zcount(keys.DOUBTFUL + portal, "-inf", to_ms(now))
-        pipeline.zcount(keys.WAITING + portal, "-inf", to_ms(now))
-        pipeline.hgetall(keys.GATE + portal)
-        pipeline.hgetall(keys.PACE + portal)
-        answers: list[Any] = pipeline.execute()
-    questions, doubtful, due, gate, learned = answers
-    return Survey(questions, doubtful, due, view_from_hash(gate), learned_from_hash(learned))
-
-
 @dataclass(frozen=True, slots=True)
 class RecentCode:
     """One reason among the last twenty. at: its last time."""
@@ -73,19 +49,7 @@ class RecentCode:
     at: datetime
 
 
-@guarded
-def read_codes(redis: Redis, portal: str) -> list[RecentCode]:
-    """The reasons, latest first. Raises RecordUnavailableError."""
-    found: Any = redis.lrange(keys.CODES + portal, 0, -1)
-    newest: dict[str, datetime] = {}
-    counts: dict[str, int] = {}
-    for entry in found:
-        at, _, reason = entry.decode("utf-8", "replace").partition(" ")
-        newest.setdefault(reason, from_ms(int(at)))
-        counts[reason] = counts.get(reason, 0) + 1
-    return [RecentCode(reason, counts[reason], at) for reason, at in newest.items()]
-
-
+TAKE, SLOW = Script.load("take"), Script.load("slow")
 FAILURES_SHOWN = 3
 """The newest failed jobs that are shown; the others are counted."""
 _PLACE = re.compile(r'^ *File "(?:.*/)?([\w.-]+/[\w.-]+)", line (\d+)', re.MULTILINE)
@@ -107,22 +71,6 @@ class Jobs:
     waiting: int
     failed: int
     failures: tuple[Failure, ...] = ()
-
-
-@guarded
-def read_jobs(redis: Redis, portal: str) -> Jobs:
-    """The jobs of a portal, in a bounded number of reads. Raises RecordUnavailableError."""
-    queue = Queue(queue_name(portal), connection=redis, serializer=JSONSerializer)
-    failed = FailedJobRegistry(queue=queue)
-    with redis.pipeline(transaction=False) as pipeline:
-        pipeline.llen(queue.key)
-        # The scores are expiry times; RQ removes expired jobs some time later.
-        pipeline.zcount(failed.key, to_ms(utc_now()) / 1000, "+inf")
-        pipeline.zrevrange(failed.key, 0, FAILURES_SHOWN - 1)
-        answers: list[Any] = pipeline.execute()
-    waiting, count, newest = answers
-    names = [name.decode("utf-8", "replace")[:100] for name in newest[:count]]
-    return Jobs(waiting, count, tuple(Failure(name, _error_of(redis, name)) for name in names))
 
 
 def _error_of(redis: Redis, name: str) -> str:
@@ -170,6 +118,14 @@ def _moment(text: str) -> datetime | None:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A portal's pace now. filled: requests that its bucket holds; factor: below 1 where the portal has slowed us."""
+
+    filled: float = 0.0
+    factor: float = 1.0
+
+
 class PortalRecord:
     """One portal on record. Every method raises RecordUnavailableError."""
 
@@ -183,41 +139,88 @@ class PortalRecord:
         """Whether this holder may do a task at this portal, while the `with` lasts (store/redis/scripts.py)."""
         return lease(self._redis, f"{task}:{self.name}", holder, duration)
 
+    @guarded
     def learned(self) -> Learned:
         """The knowledge about it."""
-        return read_learned(self._redis, self.name)
+        kept: Any = self._redis.hgetall(keys.PACE + self.name)
+        return learned_from_hash(kept)
 
+    @guarded
     def survey(self, now: datetime) -> Survey:
         """The portal at one moment, in one round trip."""
-        return survey(self._redis, self.name, now)
+        with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.llen(keys.QUESTIONS + self.name)
+            pipeline.zcount(keys.DOUBTFUL + self.name, "-inf", to_ms(now))
+            pipeline.zcount(keys.WAITING + self.name, "-inf", to_ms(now))
+            pipeline.hgetall(keys.GATE + self.name)
+            pipeline.hgetall(keys.PACE + self.name)
+            answers: list[Any] = pipeline.execute()
+        questions, doubtful, due, gate, learned = answers
+        return Survey(questions, doubtful, due, view_from_hash(gate), learned_from_hash(learned))
 
     def learn(self, fields: Mapping[str, str]) -> None:
         """Keep knowledge, by the fields of the hash (learned.py)."""
-        learn(self._redis, self.name, fields)
+        write_fields(self._redis, keys.PACE + self.name, fields)
 
+    @guarded
     def forget(self, *names: str) -> None:
         """Forget these fields."""
-        forget(self._redis, self.name, *names)
+        self._redis.hdel(keys.PACE + self.name, *names)
 
+    @guarded
     def bucket(self, rate_per_s: float | None) -> Bucket:
         """Its bucket; empty for a portal without a limit."""
-        return read_bucket(self._redis, self.name, rate_per_s) if rate_per_s else Bucket()
+        if not rate_per_s:
+            return Bucket()
+        with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.hmget(keys.BUCKET + self.name, ["tat", "factor", "slowed_at"])
+            pipeline.time()
+            answers: list[Any] = pipeline.execute()
+        (tat, factor, slowed_at), (seconds, microseconds) = answers
+        now_ms = seconds * 1000 + microseconds / 1000
+        kept = 1.0
+        if factor and slowed_at:
+            kept = min(1.0, float(factor) * 2 ** min((now_ms - float(slowed_at)) / keys.RECOVERY_MS, 60))
+        return Bucket(max(0.0, (float(tat or 0) - now_ms) * rate_per_s * kept / 1000), kept)
 
+    @guarded
     def take_slot(self, rate_per_s: float, burst: int, patience_ms: int) -> tuple[bool, int, int]:
         """Reserve a request. Returns whether it is reserved, milliseconds until it, and how many more are free."""
-        return take_slot(self._redis, self.name, rate_per_s, burst, patience_ms)
+        argv: list[Argument] = [str(rate_per_s), burst, patience_ms]
+        reserved, wait_ms, free = run(self._redis, ScriptCall(TAKE, [keys.BUCKET + self.name], argv))
+        return bool(reserved), int(wait_ms), int(free)
 
+    @guarded
     def slow_down(self, rate_per_s: float, burst: int) -> float:
         """Halve the pace. Returns the new pace, from 0 to 1."""
-        return slow_down(self._redis, self.name, rate_per_s, burst)
+        return int(run(self._redis, ScriptCall(SLOW, [keys.BUCKET + self.name], [str(rate_per_s), burst]))) / 1000
 
+    @guarded
     def codes(self) -> list[RecentCode]:
         """The codes of its latest failures."""
-        return read_codes(self._redis, self.name)
+        found: Any = self._redis.lrange(keys.CODES + self.name, 0, -1)
+        newest: dict[str, datetime] = {}
+        counts: dict[str, int] = {}
+        for entry in found:
+            at, _, reason = entry.decode("utf-8", "replace").partition(" ")
+            newest.setdefault(reason, from_ms(int(at)))
+            counts[reason] = counts.get(reason, 0) + 1
+        return [RecentCode(reason, counts[reason], at) for reason, at in newest.items()]
 
+    @guarded
     def jobs(self) -> Jobs:
         """Its jobs in RQ."""
-        return read_jobs(self._redis, self.name)
+        queue = Queue(queue_name(self.name), connection=self._redis, serializer=JSONSerializer)
+        failed = FailedJobRegistry(queue=queue)
+        with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.llen(queue.key)
+            # The scores are expiry times; RQ removes expired jobs some time later.
+            pipeline.zcount(failed.key, to_ms(utc_now()) / 1000, "+inf")
+            pipeline.zrevrange(failed.key, 0, FAILURES_SHOWN - 1)
+            answers: list[Any] = pipeline.execute()
+        waiting, count, newest = answers
+        names = [name.decode("utf-8", "replace")[:100] for name in newest[:count]]
+        return Jobs(waiting, count, tuple(Failure(name, _error_of(self._redis, name)) for name in names))
 
     @guarded
     def found_before(self, digests: Sequence[str]) -> list[int | None]:

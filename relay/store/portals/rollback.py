@@ -33,7 +33,8 @@ from relay.core.lifecycle import State, Verdict
 from relay.core.plan import StepKind
 from relay.core.telemetry import get_logger
 from relay.store.portals.gate import Gate
-from relay.store.portals.learned import Echo, read_learned
+from relay.store.portals.learned import Echo
+from relay.store.portals.portal import PortalRecord
 from relay.store.record.entries import Settlement
 from relay.store.record.record import Record
 from relay.store.redis import keys
@@ -221,7 +222,7 @@ def _own_id_at(redis: Redis, portal: str) -> str:
 
     The record says that own ids are honoured only while no start was sent without one (workers/portal/pace.py).
     """
-    learned = read_learned(redis, portal)
+    learned = PortalRecord(redis, portal).learned()
     return learned.own_id_at if learned.own_id is Echo.HONOURED else ""
 
 

@@ -1,8 +1,8 @@
--- Put an event back on record that was forgotten, with its deliveries, which are all final.
+-- Restore a forgotten event with its deliveries, which are all final.
 -- KEYS[1] the event's hash
 -- ARGV    event id · count · field, value, ... · number of deliveries, then each:
---         id · the delivery that has replayed it, or '' · count · field, value, ... · number of attempts · attempt, ...
--- Returns 1, or 0 where it is on record. It was counted when it came (ledger, tallies), and is not counted again.
+--         id · its replay, or '' · count · field, value, ... · number of attempts · attempt, ...
+-- Returns 1, or 0 where it is on record. It was counted when it came, and is not counted again.
 
 local refusal = refuse_when_full()
 if refusal then return refusal end
