@@ -67,7 +67,7 @@ def refresh(tokens: Tokens, client_id: str, client_secret: str) -> Refreshed:
         connection.close()
     if reply.status >= 500 or not isinstance(answer, dict):
         return Refreshed(fault=RefreshFault.LATER, word=f"http_{reply.status}")
-    # `wrong_client` comes with 200, so the status is not asked.
+    # `wrong_client` comes with 200, so the status does not count.
     pair = answer.get("access_token"), answer.get("refresh_token")
     if "error" in answer or not all(map(_is_word, pair)):
         word = answer.get("error")

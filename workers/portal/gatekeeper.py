@@ -34,7 +34,7 @@ from workers.portal.context import Context
 
 DENIED = "access_denied"
 DENIED_IN_A_ROW = 5
-"""After so many denials in a row of every call of a method, the method waits, and calls try it one by one."""
+"""After this many denials in a row of a method, the method waits, and calls try it one by one."""
 ASKING = timedelta(seconds=20)
 """The others wait this long for the worker that asks. After that two may ask, which is harmless."""
 QUESTIONS: tuple[tuple[str, Mapping[str, Any]], ...] = ((bizproc.TEMPLATES, {"SELECT": ["ID"]}), ("scope", {}))

@@ -24,7 +24,7 @@ from relay.sandbox.lists import seconds_of
 from relay.sandbox.workflows import iso_time
 
 LONG = 10
-"""Digits from which on a number is taken for one with a country or trunk prefix."""
+"""The least digits of a number with a country or trunk prefix."""
 _NOT_DIALLED = re.compile(r"[^0-9#*,;]")
 _EXTENSION = re.compile(r"([0-9]+)[;#]*[0-9,]*")
 

@@ -1,6 +1,6 @@
 """An event with its deliveries as one line of JSON, and back. Pure: no I/O.
 
-It is what the API shows, for whoever reads it with jq, and beside that what else is needed to put it back on record:
+It has the members of the API, for readers with jq, and further ones that a restore needs:
 `marks`, `body_base64` where the body is no text, and `record` in each delivery.
 """
 

@@ -200,7 +200,7 @@ def _to_json(bulk: Bulk) -> str:
 
 def _from_json(kept: bytes) -> Bulk:
     wire = json.loads(kept)
-    # What an earlier version has written has no act, or says when it was held.
+    # Orders of earlier versions have no act, or have `held_at`.
     wire["begun_at"] = wire.pop("held_at", "") or wire.get("begun_at", "")
     act = BulkAct(wire.get("act", BulkAct.REPLAY))
     return Bulk(**{**wire, "state": BulkState(wire["state"]), "sample": tuple(wire["sample"]), "act": act})

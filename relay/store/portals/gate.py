@@ -1,6 +1,6 @@
 """The gate of a portal: whether it may be called now. Open, paused until a clock or a person, or held.
 
-Kept in Redis, so that all workers on all hosts stand before the same gate and the dashboard shows it. Workers close and
+Kept in Redis, so that all workers on all hosts share one gate and the dashboard shows it. Workers close and
 open it; a person may do both. While it is closed, deliveries stay `pending` and no attempt is spent.
 """
 

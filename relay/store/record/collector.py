@@ -169,7 +169,7 @@ class Collector:
             waiting = self._waiting[:]
             del self._waiting[: len(waiting)]
             self._fail(group + waiting, error)
-        except Exception as error:  # noqa: BLE001 - one request cannot be sent: it fails alone, and whose it is learns why
+        except Exception as error:  # noqa: BLE001 - a request that cannot be sent fails alone, with its reason
             if len(group) == 1:
                 group[0].error = error
                 return

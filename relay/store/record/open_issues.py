@@ -27,6 +27,10 @@ GROUPED = 5_000
 """The newest of a kind that are grouped: the server takes 5 us for each."""
 MOST_GROUPS = 100
 
+MOST_OPEN = 1_000
+"""The most deliveries of a rule that are counted."""
+OPEN_INDEXES = (keys.WAITING, keys.BLOCKED, keys.DOUBTFUL)
+
 OF_DELIVERIES = ("reason", "rule", "portal", "template_id")
 OF_EVENTS = ("source", "fault")
 KINDS: dict[State | EventState, tuple[str, tuple[str, ...]]] = {
@@ -155,8 +159,3 @@ def _looked_through(
 def _read(found: list[Any]) -> tuple[int, str, str, tuple[str, ...]]:
     count, newest, oldest, *values = found
     return int(count), newest.decode(), oldest.decode(), tuple(value.decode("utf-8", "replace") for value in values)
-
-
-MOST_OPEN = 1_000
-"""The most deliveries of a rule that are counted."""
-OPEN_INDEXES = (keys.WAITING, keys.BLOCKED, keys.DOUBTFUL)

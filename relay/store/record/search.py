@@ -305,7 +305,7 @@ def list_deliveries(record: Record, wanted: Filter, cursor: str | None = None, l
 
 
 def ids_of_deliveries(record: Record, wanted: Filter, most: int) -> list[str]:
-    """The ids only, newest first, of so many at most; where filters have little in common it does not look for ever."""
+    """The ids only, newest first, up to `most`. Looks at a bounded number of ids."""
     return _ids(record, wanted, _indexes_of_deliveries(record, wanted), most)
 
 

@@ -22,6 +22,7 @@ from relay.store.redis.scripts import guarded, run_all
 BOUNDS_MS = (1_000, 5_000, 30_000, 120_000, 600_000)
 """The upper bounds of the latency counts, as in settle.lua; longer ones are in none."""
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
+HOUR = timedelta(hours=1)
 MEASURED_MIN = 5
 """Minutes over which a portal's rate is measured."""
 LOOKED_AT = 200
@@ -95,6 +96,32 @@ class Presence:
 
     size: int
     newest: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A count of one kind. template: its number, or empty for a trigger.
+
+    what: `made`, `dead`, or for started deliveries the one of BUCKETS (ledger.py) for their latency; `settled` for
+    those that a person settled.
+    """
+
+    count: int
+    source: str
+    rule: str
+    portal: str
+    template: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The counts from one whole hour to another. first: the first hour with counts; None: there is none."""
+
+    since: datetime
+    until: datetime
+    found: tuple[Count, ...]
+    first: datetime | None
 
 
 class Statistics:
@@ -211,35 +238,6 @@ def _bars(span: Span, numbers: Sequence[int], hashes: Sequence[Mapping[bytes, by
             counts.update({name.decode(): int(value) for name, value in kept.items()})
         bars.append(Bar(from_ms(numbers[start] * span.unit_ms), dict(counts)))
     return bars
-
-
-HOUR = timedelta(hours=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """A count of one kind. template: its number, or empty for a trigger.
-
-    what: `made`, `dead`, or for started deliveries the one of BUCKETS (ledger.py) for their latency; `settled` for
-    those that a person settled.
-    """
-
-    count: int
-    source: str
-    rule: str
-    portal: str
-    template: str
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """The counts from one whole hour to another. first: the first hour with counts; None: there is none."""
-
-    since: datetime
-    until: datetime
-    found: tuple[Count, ...]
-    first: datetime | None
 
 
 def _hour(moment: datetime) -> int:
