@@ -141,11 +141,166 @@ def _ms(duration: timedelta) -> int:
 MOST_BEHIND = 100
 
 
-class Reading:
-    """The record as it is now."""
+def _with_id(one: str, kept: Hash) -> Hash:
+    return {**kept, b"id": one.encode()}
 
-    def __init__(self, redis: Redis) -> None:
+
+LOOK, NOTIFY, REPLAY = Script.load("look"), Script.load("notify"), Script.load("replay")
+PRUNE, LEAVE, KEEP = Script.load("prune"), Script.load("leave", tells_again=True), Script.load("keep")
+READY = Script.load("ready")
+
+
+class Record:
+    """The record as the processes use it.
+
+    replicas: number that must have each promise: received events, and claims before their calls. A failover may forget
+    anything else; it is done again or looked for.
+    """
+
+    def __init__(self, redis: Redis, replicas: int = 0) -> None:
         self.redis = redis
+        self.replicas = replicas
+        self.is_open = True
+        """Whether promises may be made: the web process checks its server first (Store.begin_or_wait)."""
+
+    @guarded
+    def claim(
+        self,
+        portal: str,
+        claim_id: str,
+        now: datetime,
+        load: Load = SINGLE,
+        manner: Manner = PLAINLY,
+        *,
+        to_send: bool = True,
+        lapses_in: timedelta = HARD_DEADLINE,
+    ) -> list[Delivery]:
+        """Claim the oldest deliveries that may be sent to a portal now, as many as the load allows.
+
+        claim_id: chosen by the caller. After a lost answer, the same claim returns the same deliveries. manner: it is
+        recorded with the claim. to_send: whether calls follow; only then replicas are waited for. lapses_in: the claim
+        lapses after this time, unless its process renews it (`keep`).
+        """
+        call = claim_call(portal, claim_id, now, load, manner=manner, lapses_in=lapses_in)
+        claimed = run(self.redis, call, self.replicas if to_send else 0)
+        return self._with_attempts([codec.flat_to_hash(flat) for flat in claimed])
+
+    @guarded
+    def forget_claim(self, delivery_id: str) -> None:
+        """Remove a final delivery from the index of claims."""
+        self.redis.zrem(keys.SENDING, delivery_id)
+
+    @guarded
+    def look(self, portal: str, now: datetime, *, lapses_in: timedelta = HARD_DEADLINE) -> Delivery | None:
+        """Claim the uncertain delivery of a portal that is due; None: there is none.
+
+        lapses_in: after a death, the next process may claim it after this time.
+        """
+        argv: list[Argument] = [portal, to_ms(now), to_ms(now + lapses_in), secrets.token_hex(8)]
+        flat = run(self.redis, ScriptCall(LOOK, [keys.DOUBTFUL + portal], argv))
+        return self._with_attempts([codec.flat_to_hash(flat)])[0] if flat else None
+
+    @guarded
+    def keep(self, deliveries: Sequence[Delivery], lapse_at: datetime, *, is_doubt: bool = False) -> bool:
+        """Renew claims at one portal until `lapse_at`. Returns whether all are still held.
+
+        is_doubt: they were claimed for reconciliation.
+        """
+        index = keys.DOUBTFUL + deliveries[0].call.portal if is_doubt else keys.SENDING
+        argv: list[Argument] = [to_ms(lapse_at)]
+        for delivery in deliveries:
+            argv += (delivery.id, delivery.turn)
+        return bool(run(self.redis, ScriptCall(KEEP, [index], argv)))
+
+    @guarded
+    def notify(self, portals: Iterable[str], now: datetime) -> int:
+        """Notify a worker of every portal where something can be done now. Returns the number of portals."""
+        return int(run(self.redis, ScriptCall(NOTIFY, [], [to_ms(now), *portals])))
+
+    def settle(
+        self,
+        delivery: Delivery,
+        state: State,
+        now: datetime,
+        *,
+        attempt: Attempt | None = None,
+        workflow_id: str | None = None,
+        reason: str | None = None,
+        next_at: datetime | None = None,
+        looks: int | None = None,
+        after: Delivery | None = None,
+    ) -> None:
+        """Write the outcome of a turn: see Settlement.
+
+        Raises LostRace where the delivery has moved since it was read, WorkflowTaken where the workflow is another's.
+        """
+        settlement = Settlement(delivery, state, reason or "", attempt, workflow_id, next_at, looks, after)
+        (result,) = self._settle([settlement], now, tells_again=True)
+        if result:
+            raise result
+
+    def settle_all(self, settlements: Sequence[Settlement], now: datetime) -> list[LostRace | None]:
+        """Write several settlements in one round trip. Returns for each the error that `settle` would raise, or None.
+
+        After a lost answer each is a lost race, which is enough for a caller that writes so many.
+        """
+        return self._settle(settlements, now, tells_again=False)
+
+    @guarded
+    def _settle(self, settlements: Sequence[Settlement], now: datetime, *, tells_again: bool) -> list[LostRace | None]:
+        calls = [settle_call(settlement, now, tells_again=tells_again) for settlement in settlements]
+        answers = run_all(self.redis, calls)
+        fault = next((answer for answer in answers if isinstance(answer, Exception)), None)
+        if fault:
+            # Writing again is safe: a delivery that was written has moved on.
+            raise fault
+        return [one.result_of(answer) for one, answer in zip(settlements, answers, strict=True)]
+
+    @guarded
+    def replay(
+        self,
+        event: Event,
+        replayed: Delivery | None,
+        deliveries: Sequence[Delivery],
+        person_keys: Sequence[str] = (),
+        bulk_id: str | None = None,
+        *,
+        is_new: bool = False,
+    ) -> None:
+        """Add deliveries to an event: as the replay of a final one, or of an event without deliveries.
+
+        is_new: the event is not on record yet, and is recorded with them or not at all.
+        person_keys: keys of the persons that the rules have found (persons.py); existing ones stay.
+        bulk_id: the bulk replay that does it, which keeps a list of its deliveries.
+
+        Raises LostRace where it was replayed before, MovedOn where its state has changed since it was read.
+        """
+        states = sorted(FINAL & {replayed.state}) if replayed else [EventState.REJECTED, EventState.IGNORED]
+        argv: list[Argument] = [event.id, replayed.id if replayed else ""]
+        argv += [*(fields_of_new(event) if is_new else [0]), len(states), *states]
+        argv += [len(person_keys), *person_keys, len(deliveries)]
+        for delivery in deliveries:
+            add_delivery(argv, delivery)
+        made_by = [keys.MADE + bulk_id] if bulk_id else []
+        told = run(self.redis, ScriptCall(REPLAY, [keys.EVENT + event.id, *made_by], argv))
+        if told < 1:
+            raise (MovedOn if told else LostRace)(replayed.id if replayed else event.id)
+
+    @guarded
+    def prune(self, event_id: str, before: datetime | None = None) -> bool:
+        """Forget an event with its deliveries. Returns False if one is not final, or was not made before this time."""
+        youngest = earliest_id(DELIVERY_PREFIX, before) if before else ""
+        return bool(run(self.redis, ScriptCall(PRUNE, [keys.EVENT + event_id], [event_id, youngest])) >= 0)
+
+    @guarded
+    def leave(self, one: str) -> bool:
+        """Mark a delivery or event as resolved, and its end as no longer overdue. Returns whether it was open."""
+        return bool(run(self.redis, ScriptCall(LEAVE, [], [one])))
+
+    @guarded
+    def is_writable(self) -> bool:
+        """Whether a new event would be recorded now, on as many replicas as are waited for."""
+        return self.is_open and bool(run(self.redis, ScriptCall(READY, [f"{keys.LEASE}ready"], []), self.replicas))
 
     @guarded
     def doubtful(self, portal: str, now: datetime) -> int:
@@ -315,168 +470,6 @@ class Reading:
             for one in wanted:
                 pipeline.hgetall(prefix + one)
             return [_with_id(one, kept) for one, kept in zip(wanted, pipeline.execute(), strict=True) if kept]
-
-
-def _with_id(one: str, kept: Hash) -> Hash:
-    return {**kept, b"id": one.encode()}
-
-
-LOOK, NOTIFY, REPLAY = Script.load("look"), Script.load("notify"), Script.load("replay")
-PRUNE, LEAVE, KEEP = Script.load("prune"), Script.load("leave", tells_again=True), Script.load("keep")
-READY = Script.load("ready")
-
-
-class Record(Reading):
-    """The record as the processes use it.
-
-    replicas: number that must have each promise: received events, and claims before their calls. A failover may forget
-    anything else; it is done again or looked for.
-    """
-
-    def __init__(self, redis: Redis, replicas: int = 0) -> None:
-        super().__init__(redis)
-        self.replicas = replicas
-        self.is_open = True
-        """Whether promises may be made: the web process checks its server first (Store.begin_or_wait)."""
-
-    @guarded
-    def claim(
-        self,
-        portal: str,
-        claim_id: str,
-        now: datetime,
-        load: Load = SINGLE,
-        manner: Manner = PLAINLY,
-        *,
-        to_send: bool = True,
-        lapses_in: timedelta = HARD_DEADLINE,
-    ) -> list[Delivery]:
-        """Claim the oldest deliveries that may be sent to a portal now, as many as the load allows.
-
-        claim_id: chosen by the caller. After a lost answer, the same claim returns the same deliveries. manner: it is
-        recorded with the claim. to_send: whether calls follow; only then replicas are waited for. lapses_in: the claim
-        lapses after this time, unless its process renews it (`keep`).
-        """
-        call = claim_call(portal, claim_id, now, load, manner=manner, lapses_in=lapses_in)
-        claimed = run(self.redis, call, self.replicas if to_send else 0)
-        return self._with_attempts([codec.flat_to_hash(flat) for flat in claimed])
-
-    @guarded
-    def forget_claim(self, delivery_id: str) -> None:
-        """Remove a final delivery from the index of claims."""
-        self.redis.zrem(keys.SENDING, delivery_id)
-
-    @guarded
-    def look(self, portal: str, now: datetime, *, lapses_in: timedelta = HARD_DEADLINE) -> Delivery | None:
-        """Claim the uncertain delivery of a portal that is due; None: there is none.
-
-        lapses_in: after a death, the next process may claim it after this time.
-        """
-        argv: list[Argument] = [portal, to_ms(now), to_ms(now + lapses_in), secrets.token_hex(8)]
-        flat = run(self.redis, ScriptCall(LOOK, [keys.DOUBTFUL + portal], argv))
-        return self._with_attempts([codec.flat_to_hash(flat)])[0] if flat else None
-
-    @guarded
-    def keep(self, deliveries: Sequence[Delivery], lapse_at: datetime, *, is_doubt: bool = False) -> bool:
-        """Renew claims at one portal until `lapse_at`. Returns whether all are still held.
-
-        is_doubt: they were claimed for reconciliation.
-        """
-        index = keys.DOUBTFUL + deliveries[0].call.portal if is_doubt else keys.SENDING
-        argv: list[Argument] = [to_ms(lapse_at)]
-        for delivery in deliveries:
-            argv += (delivery.id, delivery.turn)
-        return bool(run(self.redis, ScriptCall(KEEP, [index], argv)))
-
-    @guarded
-    def notify(self, portals: Iterable[str], now: datetime) -> int:
-        """Notify a worker of every portal where something can be done now. Returns the number of portals."""
-        return int(run(self.redis, ScriptCall(NOTIFY, [], [to_ms(now), *portals])))
-
-    def settle(
-        self,
-        delivery: Delivery,
-        state: State,
-        now: datetime,
-        *,
-        attempt: Attempt | None = None,
-        workflow_id: str | None = None,
-        reason: str | None = None,
-        next_at: datetime | None = None,
-        looks: int | None = None,
-        after: Delivery | None = None,
-    ) -> None:
-        """Write the outcome of a turn: see Settlement.
-
-        Raises LostRace where the delivery has moved since it was read, WorkflowTaken where the workflow is another's.
-        """
-        settlement = Settlement(delivery, state, reason or "", attempt, workflow_id, next_at, looks, after)
-        (result,) = self._settle([settlement], now, tells_again=True)
-        if result:
-            raise result
-
-    def settle_all(self, settlements: Sequence[Settlement], now: datetime) -> list[LostRace | None]:
-        """Write several settlements in one round trip. Returns for each the error that `settle` would raise, or None.
-
-        After a lost answer each is a lost race, which is enough for a caller that writes so many.
-        """
-        return self._settle(settlements, now, tells_again=False)
-
-    @guarded
-    def _settle(self, settlements: Sequence[Settlement], now: datetime, *, tells_again: bool) -> list[LostRace | None]:
-        calls = [settle_call(settlement, now, tells_again=tells_again) for settlement in settlements]
-        answers = run_all(self.redis, calls)
-        fault = next((answer for answer in answers if isinstance(answer, Exception)), None)
-        if fault:
-            # Writing again is safe: a delivery that was written has moved on.
-            raise fault
-        return [one.result_of(answer) for one, answer in zip(settlements, answers, strict=True)]
-
-    @guarded
-    def replay(
-        self,
-        event: Event,
-        replayed: Delivery | None,
-        deliveries: Sequence[Delivery],
-        person_keys: Sequence[str] = (),
-        bulk_id: str | None = None,
-        *,
-        is_new: bool = False,
-    ) -> None:
-        """Add deliveries to an event: as the replay of a final one, or of an event without deliveries.
-
-        is_new: the event is not on record yet, and is recorded with them or not at all.
-        person_keys: keys of the persons that the rules have found (persons.py); existing ones stay.
-        bulk_id: the bulk replay that does it, which keeps a list of its deliveries.
-
-        Raises LostRace where it was replayed before, MovedOn where its state has changed since it was read.
-        """
-        states = sorted(FINAL & {replayed.state}) if replayed else [EventState.REJECTED, EventState.IGNORED]
-        argv: list[Argument] = [event.id, replayed.id if replayed else ""]
-        argv += [*(fields_of_new(event) if is_new else [0]), len(states), *states]
-        argv += [len(person_keys), *person_keys, len(deliveries)]
-        for delivery in deliveries:
-            add_delivery(argv, delivery)
-        made_by = [keys.MADE + bulk_id] if bulk_id else []
-        told = run(self.redis, ScriptCall(REPLAY, [keys.EVENT + event.id, *made_by], argv))
-        if told < 1:
-            raise (MovedOn if told else LostRace)(replayed.id if replayed else event.id)
-
-    @guarded
-    def prune(self, event_id: str, before: datetime | None = None) -> bool:
-        """Forget an event with its deliveries. Returns False if one is not final, or was not made before this time."""
-        youngest = earliest_id(DELIVERY_PREFIX, before) if before else ""
-        return bool(run(self.redis, ScriptCall(PRUNE, [keys.EVENT + event_id], [event_id, youngest])) >= 0)
-
-    @guarded
-    def leave(self, one: str) -> bool:
-        """Mark a delivery or event as resolved, and its end as no longer overdue. Returns whether it was open."""
-        return bool(run(self.redis, ScriptCall(LEAVE, [], [one])))
-
-    @guarded
-    def is_writable(self) -> bool:
-        """Whether a new event would be recorded now, on as many replicas as are waited for."""
-        return self.is_open and bool(run(self.redis, ScriptCall(READY, [f"{keys.LEASE}ready"], []), self.replicas))
 
     def _with_attempts(self, hashes: Sequence[Hash]) -> list[Delivery]:
         with self.redis.pipeline(transaction=False) as pipeline:
