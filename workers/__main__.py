@@ -1,46 +1,51 @@
-"""`python -m workers`: a few RQ workers, each for several portals; beside them the clock and the sweeper, in threads.
+"""`python -m workers`: a few RQ workers, each for several portals. The clock, the sweeper and others run as threads.
 
-Stops gracefully: on SIGTERM or Ctrl-C each worker finishes the call it is in. `ping` checks credentials.
+On SIGTERM or Ctrl-C each worker finishes its call and ends. `ping` checks credentials.
+
+A change of the files needs no restart: when a portal is new or gone, or its address, pace or credential has changed,
+the processes that serve it finish their calls and others take their place. The alerters change likewise. Files with a
+mistake change nothing: the record says since when they wait and why.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import partial
 
 from relay.configuration.alerts import Alerting, load_alerting
+from relay.configuration.file_set import FileSet, FileWatch
 from relay.configuration.files import names_in
 from relay.configuration.mistakes import Mistakes
 from relay.configuration.portals import load_portals
 from relay.configuration.settings import Settings
-from relay.core.errors import ConfigError, RelayError
+from relay.core.errors import ConfigError, RecordUnavailableError, RelayError
 from relay.core.ids import utc_now
-from relay.core.processes import Supervisor
 from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running
 from relay.health.assessment import Thresholds
 from relay.health.thresholds import load_thresholds
+from relay.runtime.processes import Child, Supervisor
 from relay.store import Store
 from relay.store.archive.archive import Archive
 from relay.store.operators.audit_log import Act, who_in_terminal
+from workers.alerts.alerter import Alerter
 from workers.alerts.messengers import open_channels, open_chats
-from workers.alerts.watchman import Watchman
-from workers.checks.drift_watch import run_watch
+from workers.bitrix24.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
+from workers.checks.drift import run_watch
 from workers.checks.ping import ping, probe, read_document
-from workers.delivery.worker import addresses_of
-from workers.maintenance.clock import run_clock
-from workers.maintenance.packer import run_packer
-from workers.maintenance.retention import Terms, run_retention
-from workers.maintenance.servers import watch_servers
-from workers.maintenance.sweeper import run_sweeper
+from workers.delivery.worker import addresses_of, work
+from workers.maintenance.repair import run_clock, run_sweeper, watch_servers
+from workers.maintenance.retention import Terms, run_packer, run_retention
 from workers.portal.context import Context
-from workers.runtime.serving import Found, Serving, children_of
+from workers.portal.credentials import Address
 
 log = get_logger()
 
@@ -65,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command is None:
             return _run(found, only, burst=options.burst)
         store = Store.open(found.settings.redis_url, found.settings.replicas)
-        store.set_clock()
+        store.clock.set(is_start=True)
         contexts = [Context.open(store, address) for address in found.addresses.values()]
         thresholds = load_thresholds(found.settings.config)
         return max([_act(options, context, thresholds) for context in contexts])
@@ -125,7 +130,7 @@ def _act(options: argparse.Namespace, context: Context, thresholds: Thresholds) 
 
 
 def _log(context: Context, what: str) -> None:
-    """Write down in the audit log what the person at the terminal did."""
+    """Write an act of the person at the terminal into the audit log."""
     context.store.operators.log(Act(context.clock(), who_in_terminal(), what, context.portal.name, ""))
 
 
@@ -137,7 +142,7 @@ def _run(found: Found, only: str | None, *, burst: bool) -> int:
     store.reached(utc_now())
     supervisor = Supervisor(children_of(found.addresses, burst=burst))
     supervisor.listen_for_signals()
-    serving = Serving(found, store, supervisor, partial(_watchmen, store))
+    serving = Serving(found, store, supervisor, partial(_alerters, store))
     tasks: list[tuple[str, Callable[[threading.Event], object]]] = [
         ("sweeper", partial(run_sweeper, store, serving.portals)),
         ("retention", partial(run_retention, store, _terms(settings))),
@@ -156,7 +161,7 @@ def _run(found: Found, only: str | None, *, burst: bool) -> int:
 
 
 def _terms(settings: Settings) -> Terms:
-    """How long what is kept, as the environment says."""
+    """The retention times of the environment."""
     body_days = settings.body_days
     return Terms(
         events=timedelta(days=settings.retention_days),
@@ -166,9 +171,9 @@ def _terms(settings: Settings) -> Terms:
 
 
 def read_configuration(only: str | None, mistakes: Mistakes, *, to_run: bool) -> Found:
-    """The environment, the addresses of the portals or of one, and, if the workers are to run, who is to be told."""
+    """The environment, the addresses of the portals or of one, and, if the workers are to run, the alerting."""
     settings = Settings.from_environment(os.environ, mistakes=mistakes)
-    if not settings.config.is_dir():  # which has been noted
+    if not settings.config.is_dir():  # noted as a mistake already
         return Found(settings, {}, None)
     addresses = addresses_of(settings, only, mistakes)
     return Found(settings, addresses, _read_alerting(settings, mistakes) if to_run else None)
@@ -183,8 +188,8 @@ def _read_alerting(settings: Settings, mistakes: Mistakes) -> Alerting | None:
     return alerting
 
 
-def _watchmen(store: Store, found: Found) -> list[Watchman]:
-    """Who tells persons; nobody where nobody is to be told."""
+def _alerters(store: Store, found: Found) -> list[Alerter]:
+    """The alerters, one for each channel; none without config/alerts.yaml."""
     settings, addresses, alerting = found.settings, found.addresses, found.alerting
     if alerting is None:
         return []
@@ -192,12 +197,127 @@ def _watchmen(store: Store, found: Found) -> list[Watchman]:
     channels = open_channels(alerting)
     for chat in alerting.chats:
         if chat.portal in addresses:
-            # A line of its own: those of the contexts belong to other threads.
-            line = Context.open(store, addresses[chat.portal]).client
-            channels += open_chats(replace(alerting, chats=(chat,)), {chat.portal: line})
-    # Each channel has a thread of its own: one whose receiver hangs silences no other.
-    watch = partial(Watchman, store, alerting, list(portals), link=settings.public_url)
+            # A client of its own: those of the contexts belong to other threads.
+            client = Context.open(store, addresses[chat.portal]).client
+            channels += open_chats(replace(alerting, chats=(chat,)), {chat.portal: client})
+    # Each channel has a thread of its own, so that a receiver that hangs silences no other.
+    watch = partial(Alerter, store, alerting, list(portals), link=settings.public_url)
     return [watch([channel], lease=f"alerts:{channel.name}") for channel in channels]
+
+
+FEWEST, MOST, PORTALS_A_PROCESS = 2, 4, 50
+"""Number of processes for all portals. There are more only where one would have more than PORTALS_A_PROCESS."""
+
+STOP_S = CONNECT_TIMEOUT_S + READ_TIMEOUT_S + 5
+"""The longest time of a call; killing it earlier would make it uncertain."""
+LOOK_S = 1.0
+SAID_EVERY = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The configuration: settings, the addresses of the portals by name, and the alerting."""
+
+    settings: Settings
+    addresses: Mapping[str, Address]
+    alerting: Alerting | None
+
+
+def children_of(addresses: Mapping[str, Address], *, burst: bool) -> list[Child]:
+    """The worker processes, each with its share of the portals. A changed share or address makes another process."""
+    shares = share_out(list(addresses), os.cpu_count() or 1)
+    return [
+        Child(f"worker-{name}", work, (name, {one: addresses[one] for one in own}, burst), STOP_S, once=burst)
+        for name, own in shares.items()
+    ]
+
+
+def share_out(portals: Sequence[str], cores: int) -> dict[str, list[str]]:
+    """The portals of each worker process, by the process's name: its portal's, where it has only one.
+
+    There are several processes, so that one that dies or is busy stops only its share, and no more than the cores can
+    use, for each costs memory.
+    """
+    wanted = min(len(portals), max(FEWEST, min(cores, MOST)))
+    count = max(wanted, math.ceil(len(portals) / PORTALS_A_PROCESS))
+    shares = [list(portals[first::count]) for first in range(count)]
+    return {own[0] if len(own) == 1 else str(number): own for number, own in enumerate(shares, 1)}
+
+
+class Serving:
+    """The served portals. names, portals and contexts are changed in place, for the threads that read them.
+
+    alerters: makes the alerters of a configuration.
+    """
+
+    def __init__(
+        self, found: Found, store: Store, supervisor: Supervisor, alerters: Callable[[Found], list[Alerter]]
+    ) -> None:
+        self._found, self._store, self._supervisor, self._alerters = found, store, supervisor, alerters
+        self._told_to_end = threading.Event()
+        self._who = f"workers@{socket.gethostname()}"
+        self._mistakes: tuple[str, ...] = ()
+        self._said_at: datetime | None = None
+        self.names = list(found.addresses)
+        self.portals = {name: address.portal for name, address in found.addresses.items()}
+        self.contexts = [Context.open(store, address) for address in found.addresses.values()]
+        self._start_alerters()
+
+    def follow(self, read: Callable[[Mistakes], Found], stop: threading.Event) -> None:
+        """Look every second, until `stop` is set. The target of a thread."""
+        watch = FileWatch(self._found.settings.config, os.environ)
+        while not stop.wait(LOOK_S):
+            if watch.has_changed():
+                self.look(read)
+            self._say()
+
+    def look(self, read: Callable[[Mistakes], Found]) -> None:
+        """Serve the configuration on disk, if all of it is valid."""
+        mistakes = Mistakes()
+        with FileSet.read(self._found.settings.config).in_place():
+            fresh = read(mistakes)
+        self._mistakes, self._said_at = tuple(map(str, mistakes)), None
+        if mistakes:
+            log.error("configuration.waiting", mistakes=list(self._mistakes))
+        else:
+            self._put(fresh)
+
+    def _put(self, fresh: Found) -> None:
+        before, self._found = self._found, fresh
+        if fresh.addresses != before.addresses:
+            self._supervisor.keep(children_of(fresh.addresses, burst=False))
+            known = {one.portal.name: one for one in self.contexts}
+            self.contexts[:] = [
+                known[name] if before.addresses.get(name) == address else Context.open(self._store, address)
+                for name, address in fresh.addresses.items()
+            ]
+            self.names[:] = list(fresh.addresses)
+            self.portals.update({name: address.portal for name, address in fresh.addresses.items()})
+            for gone in before.addresses.keys() - fresh.addresses.keys():
+                del self.portals[gone]
+        if (fresh.alerting, fresh.addresses) != (before.alerting, before.addresses):
+            self._start_alerters()
+        log.info("configuration.swapped", portals=self.names)
+
+    def _start_alerters(self) -> None:
+        """Start the alerters of the configuration in force. The former ones finish their message and end."""
+        self._told_to_end.set()
+        self._told_to_end = threading.Event()
+        for alerter in self._alerters(self._found):
+            keep_running(alerter.lease, alerter.run, self._told_to_end)
+
+    def _say(self) -> None:
+        now = utc_now()
+        if self._said_at and (not self._mistakes or now - self._said_at < SAID_EVERY):
+            return
+        try:
+            if self._mistakes:
+                self._store.files.say_waiting(self._who, self._mistakes, now)
+            else:
+                self._store.files.say_settled(self._who)
+            self._said_at = now
+        except RecordUnavailableError as error:
+            log.warning("configuration.unsaid", reason=str(error))
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ def open_record() -> Record:
 def open_store(settings: Settings) -> Store:
     """The store, by whose clock this process goes from now on. Raises ConfigError and RecordUnavailableError."""
     store = Store.open(settings.redis_url)
-    store.set_clock()
+    store.clock.set(is_start=True)
     return store
 
 

@@ -129,7 +129,7 @@ def _check_names(options: argparse.Namespace, settings: Settings, store: Store |
 
 def _is_on_record(store: Store, kind: str, name: str) -> bool:
     if kind == "source":
-        return store.presence_of_sources([name])[name].size > 0
+        return store.statistics.of_sources([name])[name].size > 0
     return store.record.is_known(kind, name)
 
 

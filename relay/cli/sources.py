@@ -38,7 +38,7 @@ def list_sources(_options: argparse.Namespace) -> int:
     """Every source: how it proves itself, when it was heard last, and what is wrong with it."""
     settings = settings_here()
     config, store = load_config(settings.config, None), Store.open(settings.redis_url)
-    presence = store.presence_of_sources(list(config.sources))
+    presence = store.statistics.of_sources(list(config.sources))
     for source in config.sources.values():
         newest = presence[source.name].newest
         say(source.name + (f" ({source.profile})" if source.profile else ""))

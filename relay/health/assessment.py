@@ -15,8 +15,8 @@ from relay.core.reasons import explain
 from relay.health.misfits import say_misfit
 from relay.health.snapshot import PortalSnapshot, Snapshot
 from relay.store.portals.gate import GateState
-from relay.store.record.spool import Held
-from relay.store.record.topology import Misfit, MisfitCode
+from relay.store.record.servers import TopologyCode, TopologyWarning
+from relay.store.record.spool import Spooled
 
 OLDEST_WAITING = timedelta(minutes=15)
 SILENT = timedelta(days=1)
@@ -125,15 +125,15 @@ def _of_record(snapshot: Snapshot, now: datetime) -> Iterator[Need]:
         yield Need(NeedCode.FAILOVER, _grade_of(snapshot.misfits), count=len(details), details=details)
 
 
-def _grade_of(misfits: Sequence[Misfit]) -> Grade:
+def _grade_of(misfits: Sequence[TopologyWarning]) -> Grade:
     """Senders are sent away, bad; a failover may forget, in doubt; nobody has asked that it may not, calm."""
     codes = {misfit.code for misfit in misfits}
-    if MisfitCode.TOO_FEW in codes:
+    if TopologyCode.TOO_FEW in codes:
         return Grade.BAD
-    return Grade.CALM if codes <= {MisfitCode.UNWAITED, MisfitCode.FORBIDDEN} else Grade.DOUBT
+    return Grade.CALM if codes <= {TopologyCode.UNWAITED, TopologyCode.FORBIDDEN} else Grade.DOUBT
 
 
-def _of_spool(spooled: Held, now: datetime) -> Iterator[Need]:
+def _of_spool(spooled: Spooled, now: datetime) -> Iterator[Need]:
     if waiting := spooled.requests + spooled.aside:
         grade = Grade.BAD if spooled.aside else Grade.DOUBT
         lasts = now - spooled.oldest if spooled.oldest else None

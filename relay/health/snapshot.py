@@ -9,14 +9,13 @@ from datetime import datetime, timedelta
 from relay.core.drift import Drift, read_drift
 from relay.core.ids import clock_ahead_ms
 from relay.store import Store
-from relay.store.archive.known import KnownArchive
+from relay.store.archive.archive import KnownArchive
 from relay.store.operators.kept_files import WaitingFiles
 from relay.store.portals.gate import View
 from relay.store.portals.learned import Learned
 from relay.store.record.ledger import Ledger
-from relay.store.record.memory import Memory
-from relay.store.record.spool import EMPTY, Held
-from relay.store.record.topology import Misfit
+from relay.store.record.servers import Memory, TopologyWarning
+from relay.store.record.spool import EMPTY, Spooled
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +54,14 @@ class Snapshot:
     dead: int
     overdue: int
     memory: Memory
-    misfits: Sequence[Misfit]
+    misfits: Sequence[TopologyWarning]
     portals: Mapping[str, PortalSnapshot]
     last_events: Mapping[str, datetime | None]
     probes: Mapping[str, int]
     archives: tuple[KnownArchive, ...] = ()
     rejected: int = 0
     held_orders: tuple[str, ...] = ()
-    spooled: Held = EMPTY
+    spooled: Spooled = EMPTY
     clock_ahead: timedelta = timedelta(0)
     waiting_files: tuple[WaitingFiles, ...] = ()
     removed_portals: Mapping[str, int] = field(default_factory=dict)
@@ -70,7 +69,7 @@ class Snapshot:
 
 
 def take_snapshot(
-    store: Store, portals: Iterable[str], sources: Iterable[str], now: datetime, spooled: Held = EMPTY
+    store: Store, portals: Iterable[str], sources: Iterable[str], now: datetime, spooled: Spooled = EMPTY
 ) -> Snapshot:
     """How everything is now. spooled: what this machine keeps beside the record.
 
@@ -78,19 +77,19 @@ def take_snapshot(
     """
     names, portals = list(sources), list(portals)
     removed_portals, removed_rules = store.left_behind(portals)
-    presence, probes = store.presence_of_sources(names), store.senders.probes(names)
+    presence, probes = store.statistics.of_sources(names), store.senders.probes(names)
     return Snapshot(
         ledger=store.record.counts(),
-        for_person=store.record.undecided(),
-        dead=store.record.buried(),
+        for_person=store.record.unresolved_uncertain(),
+        dead=store.record.unresolved_dead(),
         overdue=store.endings.overdue(),
-        memory=store.memory(),
-        misfits=store.misfits(),
+        memory=store.servers.memory(),
+        misfits=store.servers.warnings(),
         portals={name: snapshot_of_portal(store, name, now) for name in portals},
         last_events={name: one.newest for name, one in presence.items()},
         probes={name: one.count for name, one in probes.items()},
-        archives=tuple(store.known_archives()),
-        rejected=store.record.unmended(),
+        archives=tuple(store.archives.all()),
+        rejected=store.record.unresolved_rejected(),
         held_orders=tuple(store.operators.bulk_replays.held()),
         spooled=spooled,
         clock_ahead=timedelta(milliseconds=clock_ahead_ms()),

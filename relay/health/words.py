@@ -9,8 +9,8 @@ from relay.core.labels import name_of_reason
 from relay.core.phrases import Moment, phrase, phrases
 from relay.health.assessment import Need, NeedCode
 from relay.store.portals.gate import BY_PERSON
-from relay.store.portals.setback import WENT_BACK
-from relay.store.record.needs import Group
+from relay.store.portals.rollback import WENT_BACK
+from relay.store.record.open_issues import Group
 
 NO_TROUBLE = {BY_PERSON, WENT_BACK}
 """The reasons of a pause that say nothing against the portal: it does not back off."""

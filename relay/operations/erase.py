@@ -188,7 +188,7 @@ class Eraser:
     def elsewhere(self) -> list[str]:
         """Folders in which events were archived, and that were not looked through: of other machines, or not named."""
         here = str(self.archive.folder.resolve()) if self.archive else ""
-        return [f"{one.folder} on {one.host}" for one in self.store.known_archives() if one.folder != here]
+        return [f"{one.folder} on {one.host}" for one in self.store.archives.all() if one.folder != here]
 
     def is_marked(self, value: str) -> bool:
         """Whether an event is still found by the value's mark; of those with a number that ends alike, only his."""

@@ -133,7 +133,7 @@ class InForce:
             now = utc_now()
             self._note_removed(now)
             self._remember_changes(now)
-            self._store.publish_rules(rules.digest, [rule.requirement for rule in rules.all()], now)
+            self._store.rules.publish(rules.digest, [rule.requirement for rule in rules.all()], now)
             self._store.files.put_in_force(loaded.files.digest, loaded.files.packed(), now)
             self._is_published = True
         except (NotWritableError, RecordUnavailableError) as error:
@@ -181,7 +181,7 @@ class InForce:
     def _note_removed(self, now: datetime) -> None:
         """Rules that were in force before and are no more; from the record, for whoever removed them may be gone."""
         names = [rule.name for rule in self.loaded.config.rules.all()]
-        published = self._store.published_rules()
+        published = self._store.rules.read()
         before = {requirement.rule for requirement in published[1]} if published else set()
         known, left = self._store.files.removed_rules(), self._store.left_behind(self.loaded.config.portals)[1]
         over = [name for name, at in known.items() if now - at > SETTLED_AFTER and name not in left]

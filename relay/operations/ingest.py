@@ -34,10 +34,9 @@ from relay.sources import Source, Verified, Webhook
 from relay.sources.parsers import kind_of
 from relay.sources.reading import Reading
 from relay.sources.templater import Rendered
+from relay.store.record.entries import UNBOUNDED, Bounds, Entry, Receipt
 from relay.store.record.persons import PersonIndex
-from relay.store.record.places import Places
-from relay.store.record.record import Entry, Receipt
-from relay.store.record.unproven import UNBOUNDED, Bounds
+from relay.store.senders import Slots
 
 log = get_logger()
 KEPT_UNPROVEN, KEPT_UNPROVEN_BYTES = 2_000, 16_000_000
@@ -142,7 +141,7 @@ class Ingest:
         spooler: Spooler,
         persons: PersonIndex,
         prober: Prober,
-        places: Places,
+        places: Slots,
         *,
         base: str | None = None,
     ) -> None:

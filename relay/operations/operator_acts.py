@@ -154,9 +154,9 @@ class OperatorActs:
 
     def test_channel(self, channel: str, who: str) -> None:
         """Have a worker send a test over a channel of alerts. Raises NotFoundError."""
-        if channel not in {one.name for one in self.store.operators.channels(self.clock())}:
+        if channel not in {one.name for one in self.store.operators.alerts.channels(self.clock())}:
             raise NotFoundError(phrase("no worker has a channel %(channel)r", channel=channel))
-        self.store.operators.ask_test(channel)
+        self.store.operators.alerts.ask_test(channel)
         self._log(who, "test alert", channel)
 
     def ping(self, portal: str, who: str) -> Question:

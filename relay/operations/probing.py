@@ -17,7 +17,7 @@ from relay.sources import Source
 from relay.sources.probes import Probe
 from relay.sources.reading import Reading
 from relay.sources.templater import Rendered
-from relay.store.senders.senders import Senders
+from relay.store.senders import Senders
 
 log = get_logger()
 AT_ONCE, PER_S = 20.0, 10.0

@@ -29,7 +29,7 @@ from relay.operations.configure import load_config
 from relay.operations.rule_text import content_of
 from relay.store import Store
 from relay.store.operators.audit_log import Act
-from relay.store.operators.rule_changes import KEPT, RuleChange, digest_of
+from relay.store.operators.kept_files import CHANGES_KEPT, RuleChange, digest_of
 
 LARGEST = 64_000
 """Bytes of a file that is written here: what it was before and after is kept on record."""
@@ -171,7 +171,7 @@ def remember_by_hand(store: Store, before: FileSet, after: FileSet, now: datetim
 
 def _remember_by_hand(store: Store, before: FileSet, after: FileSet, now: datetime) -> None:
     changes = store.operators.rule_changes
-    newest = {change.file: change for change in reversed(changes.newest(KEPT))}
+    newest = {change.file: change for change in reversed(changes.newest(CHANGES_KEPT))}
     for place in after.differences(before):
         folder, _, file = place.partition("/")
         old, new = (one.texts.get(place) for one in (before, after))

@@ -13,8 +13,9 @@ from relay.core.errors import LimitedError, RecordUnavailableError
 from relay.core.telemetry import get_logger
 from relay.sources import Source
 from relay.store.record.collector import Collector
-from relay.store.record.record import Entry, Receipt, Record
-from relay.store.record.spool import Held, Spool
+from relay.store.record.entries import Entry, Receipt
+from relay.store.record.record import Record
+from relay.store.record.spool import Spool, Spooled
 
 INTERVAL_S = 1.0
 
@@ -44,7 +45,7 @@ class Spooler:
             log.warning("event.spooled", source=source.name, events=len(entries), reason=str(error))
         return [Receipt(one.event.id, one.event.state, one.event.deliveries, duplicate=False) for one in entries]
 
-    def held(self) -> Held:
+    def held(self) -> Spooled:
         """What is kept on this machine now."""
         return self._spool.held()
 

@@ -28,7 +28,7 @@ def put_back(archive: Archive, store: Store, wanted: str, who: str) -> bool:
     Raises NotFoundError, ArchiveError, RecordUnavailableError.
     """
     row = find_archived(archive, wanted)
-    is_back = store.restore(row.event, row.deliveries)
+    is_back = store.compaction.restore(row.event, row.deliveries)
     if is_back:
         store.operators.log(Act(utc_now(), who, "restore", row.event.id, "from the archive"))
     return is_back

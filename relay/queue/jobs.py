@@ -2,7 +2,7 @@
 
 One queue a portal. A job says that there is work at a portal, and nothing else: what is to be done, in which order and
 when, stands in the record. So no job can be stale, none carries a person's data or a secret, and one that is lost
-costs a second. The name of a job is a word, no path of a function (workers/delivery/jobs.py).
+costs a second. The name of a job is a word, no path of a function (workers/delivery/worker.py).
 """
 
 from __future__ import annotations

@@ -117,9 +117,9 @@ def _look_at_record(settings: Settings) -> None:
     store = Store.open(settings.redis_url, settings.replicas)
     try:
         store.begin()
-        for misfit in store.misfits():
+        for misfit in store.servers.warnings():
             log.warning("record.misfit", code=misfit.code, server=misfit.server, reason=say_misfit(misfit))
-        if (memory := store.memory()).is_filling:
+        if (memory := store.servers.memory()).is_filling:
             log.warning("record.filling", used=memory.used, most=memory.most)
     except RecordUnavailableError as error:
         log.error("record.away", reason=str(error))  # noqa: TRY400 - the traceback says nothing more

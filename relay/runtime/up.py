@@ -18,8 +18,8 @@ from typing import Self
 
 from relay.configuration.mistakes import Mistakes
 from relay.core.errors import ConfigError, Mistake
-from relay.core.processes import Child, Supervisor
 from relay.core.telemetry import configure
+from relay.runtime.processes import Child, Supervisor
 
 VAR = Path("var")
 WORKERS_ONLY = ("PORTAL_", "ALERT_")

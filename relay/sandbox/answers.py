@@ -1,7 +1,8 @@
-"""What the portal says: results, errors with the official codes, texts and statuses, and what reaches the wire.
+"""The answers of the portal: results, errors with the official codes, texts and statuses, and the bytes on the wire.
 
 The statuses have two columns because the vendor's source and its documentation disagree (system-errors.md against
-rest/lib/oauthexception.php); which column is used is a setting. May not read the portal's state.
+rest/lib/oauthexception.php); a setting chooses the column. Some texts are localised, so that no client can match them.
+May not read the portal's state.
 """
 
 from __future__ import annotations
@@ -13,6 +14,21 @@ from typing import Literal
 from xml.etree import ElementTree as ET
 
 from relay.sandbox import php
+
+_TEXTS: Mapping[str, Mapping[str, str]] = {
+    "crowd": {
+        "en": "A document can be handled by {limit} processes at most.",
+        "ru": "Документ может обрабатываться не более чем {limit} процессами.",
+    },
+    "not_running": {"en": "The business process is not found.", "ru": "Бизнес-процесс не найден."},
+    "script": {"en": "A script template cannot be started.", "ru": "Нельзя запустить шаблон скрипта."},
+}
+
+
+def say(text: str, language: str) -> str:
+    """The text in "en" or "ru"."""
+    return _TEXTS[text][language]
+
 
 StatusColumn = Literal["source", "docs"]
 Connection = Literal["keep", "reset", "truncate"]
@@ -89,7 +105,7 @@ CRM_ERRORS: Mapping[str, KnownError] = {
     ),
     "ENTITY_TYPE_NOT_SUPPORTED": KnownError(400, 400, "Entity type INVOICE is not supported"),
 }
-"""What only the methods of the CRM answer with (crm/universal/crm-item-add.md and its neighbours)."""
+"""Errors that only the CRM's methods answer with (crm/universal/crm-item-add.md and its neighbours)."""
 
 
 class RestError(Exception):
@@ -120,9 +136,9 @@ class PhpError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a method returns.
+    """The result of a method.
 
-    total and next stand beside `result`. seconds: how long its first leg took, which the caller waits for.
+    total and next stand beside `result`. seconds: duration of the first leg; the caller waits for it.
     billed_s: processing time that is counted, though nobody waits for it.
     """
 
@@ -135,7 +151,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes to the wire.
+    """A reply as it is sent.
 
     connection: "keep", or "reset" (nothing is sent), or "truncate" (half of the body is sent, then it is closed).
     code: the error code, for the request log; None for a success.
@@ -157,7 +173,7 @@ def json_reply(status: int, answer: object, code: str | None = None) -> Reply:
 def as_xml(reply: Reply) -> Reply:
     """The same answer in XML (settings/how-to-call-rest-api/general-principles.md).
 
-    How the members of a list are called there is not documented: here `item`.
+    The docs do not name the members of a list; here they are `item`.
     """
     root = ET.Element("response")
     _write_into(root, json.loads(reply.body))

@@ -1,13 +1,278 @@
-"""Puts the addresses together into a WSGI application. May not open a socket."""
+"""The WSGI application: REST, the token server, and the sandbox's own addresses: the page, the lists, the knobs.
+
+May not open a socket, nor touch a REST answer: a knob takes effect through the portal's state. The token server and the
+knobs are not subject to faults or limits.
+"""
 
 from __future__ import annotations
 
-from flask import Flask
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
-from relay.sandbox.control import control_blueprint
-from relay.sandbox.oauth import oauth_blueprint
+from flask import Blueprint, Flask, Response, jsonify, render_template, request
+
+from relay.sandbox import php
+from relay.sandbox.bizproc import document_of
+from relay.sandbox.callers import TokenError
+from relay.sandbox.crm.items import Item
 from relay.sandbox.portal import Portal
 from relay.sandbox.rest import rest_blueprint
+from relay.sandbox.settings import UsageError
+from relay.sandbox.workflows import utc_time
+
+
+def oauth_blueprint(portal: Portal) -> Blueprint:
+    """GET as documented, and POST as a form, which works in practice and keeps the secret out of addresses."""
+    blueprint = Blueprint("oauth", __name__)
+
+    @blueprint.route("/oauth/token/", methods=["GET", "POST"])
+    @blueprint.route("/oauth/token", methods=["GET", "POST"])
+    def token() -> Response | tuple[Response, int]:
+        form = request.args.to_dict() | request.form.to_dict()
+        try:
+            pair = _refresh(portal, form)
+        except TokenError as error:
+            return jsonify(error.body()), error.status
+        return jsonify(pair | _endpoints(portal))
+
+    return blueprint
+
+
+def _refresh(portal: Portal, form: dict[str, str]) -> dict[str, object]:
+    with portal.lock:
+        settings = portal.settings
+        return portal.tokens.refresh(form, settings.token_lifetime_s, settings.rotate_refresh_tokens)
+
+
+def _endpoints(portal: Portal) -> dict[str, object]:
+    return {
+        "domain": request.host,
+        "client_endpoint": f"{request.host_url}rest/",
+        "server_endpoint": f"{request.host_url}rest/",
+        "scope": ",".join(portal.settings.scope),
+    }
+
+
+SHOWN = 200
+"""Documents and workflows on the page; /sandbox/documents and /sandbox/workflows have all of them."""
+CLIENTS_SHOWN = 20
+LONG = 160
+"""Characters of a value; a file is longer than anybody reads."""
+
+Workflows = Mapping[str, list[Mapping[str, object]]]
+"""Element of a document, such as LEAD_1001 -> the workflows on it, newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A document that a call has made.
+
+    name: such as LEAD_1001. made_at: UTC, ISO 8601. times_made: how many have the same own id.
+    workflows: those that run on it, as GET /sandbox/workflows shows them.
+    """
+
+    name: str
+    heading: str
+    title: str
+    fields: Mapping[str, str]
+    made_at: str
+    made_by: int
+    method: str
+    times_made: int
+    workflows: tuple[Mapping[str, object], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A contact or company that no call has made, with its phones and e-mails."""
+
+    heading: str
+    title: str
+    reached: tuple[str, ...]
+
+
+def cards_of(portal: Portal, started: list[dict[str, object]]) -> list[Card]:
+    """The newest documents that calls have made. started: all workflows, newest first."""
+    running: dict[str, list[Mapping[str, object]]] = {}
+    for workflow in started:
+        element = (php.as_map(workflow["document"]) or {}).get("2")
+        running.setdefault(str(element), []).append(workflow)
+    return [_card(portal, item, running) for item in reversed(portal.items.made[-SHOWN:])]
+
+
+def known_clients(portal: Portal) -> list[Client]:
+    """Contacts and companies that a search for duplicates can find."""
+    clients = [item for item in portal.items.seeded if item.multifields][:CLIENTS_SHOWN]
+    return [Client(_heading(item), _title(item), tuple(each.value for each in item.multifields)) for item in clients]
+
+
+def _card(portal: Portal, item: Item, running: Workflows) -> Card:
+    name = document_of(item.entity.name, item.id).element
+    return Card(
+        name=name,
+        heading=_heading(item),
+        title=_title(item),
+        fields={
+            field: _short_text(field, value)
+            for field, value in item.given.items()
+            if field != "title" and value not in (None, "", [])
+        },
+        made_at=utc_time(item.created_at),
+        made_by=item.created_by,
+        method=item.method or "",
+        times_made=portal.items.times_made_of(item),
+        workflows=tuple(running.get(name, ())),
+    )
+
+
+def _heading(item: Item) -> str:
+    return f"{item.entity.title} {item.id}"
+
+
+def _title(item: Item) -> str:
+    """The title, or a person's names."""
+    names = [item.values.get(name) for name in ("name", "lastName")]
+    return str(item.values.get("title") or " ".join(str(name) for name in names if name))
+
+
+def _short_text(field: str, value: object) -> str:
+    """A value as one short text; phones and e-mails without the words around them."""
+    members = php.as_map(value)
+    if field == "fm" and members:
+        entries = [php.as_map(member) or {} for member in members.values()]
+        text = ", ".join(str(entry.get("value", "")) for entry in entries)
+    else:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONG else f"{text[:LONG]}…"
+
+
+_PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+
+def control_blueprint(portal: Portal) -> Blueprint:
+    """GET / and /sandbox/*. Unusable input is answered with 400 and {"error": one sentence}."""
+    blueprint = Blueprint("control", __name__)
+    _add_lists(blueprint, portal)
+    _add_knobs(blueprint, portal)
+
+    @blueprint.errorhandler(UsageError)
+    def refuse(error: UsageError) -> tuple[Response, int]:
+        return jsonify({"error": str(error)}), 400
+
+    return blueprint
+
+
+def _add_lists(blueprint: Blueprint, portal: Portal) -> None:
+    @blueprint.get("/")
+    def page() -> Response:
+        return Response(_render(portal), headers=_PAGE_HEADERS, content_type="text/html; charset=utf-8")
+
+    @blueprint.get("/sandbox/workflows")
+    def workflows() -> Response:
+        return jsonify(portal.started())
+
+    @blueprint.get("/sandbox/documents")
+    def documents() -> Response:
+        with portal.lock:
+            return jsonify(portal.items.to_json())
+
+    @blueprint.get("/sandbox/triggers")
+    def triggers() -> Response:
+        with portal.lock:
+            return jsonify([asdict(fired) for fired in reversed(portal.triggers)])
+
+    @blueprint.get("/sandbox/messages")
+    def messages() -> Response:
+        with portal.lock:
+            return jsonify([asdict(message) for message in reversed(portal.messages)])
+
+    @blueprint.get("/sandbox/requests")
+    def requests() -> Response:
+        with portal.lock:
+            return jsonify(portal.log.to_json())
+
+    @blueprint.get("/sandbox/faults")
+    def faults() -> Response:
+        with portal.lock:
+            return jsonify(portal.faults.to_json())
+
+    @blueprint.get("/sandbox/settings")
+    def settings() -> Response:
+        return jsonify(portal.settings.to_json())
+
+    @blueprint.get("/sandbox/templates")
+    def templates() -> Response:
+        with portal.lock:
+            return jsonify([asdict(template) for template in portal.templates.values()])
+
+
+def _add_knobs(blueprint: Blueprint, portal: Portal) -> None:
+    @blueprint.post("/sandbox/faults")
+    def add_faults() -> Response:
+        portal.add_faults(_body())
+        with portal.lock:
+            return jsonify(portal.faults.to_json())
+
+    @blueprint.delete("/sandbox/faults")
+    def clear_faults() -> Response:
+        with portal.lock:
+            portal.faults.clear()
+        return jsonify([])
+
+    @blueprint.post("/sandbox/settings")
+    def change_settings() -> Response:
+        changes = _body()
+        if not isinstance(changes, dict):
+            raise UsageError("settings are an object of names and values")
+        return jsonify(portal.configure(**changes).to_json())
+
+    @blueprint.post("/sandbox/templates")
+    def add_templates() -> Response:
+        return jsonify([asdict(template) for template in portal.add_templates(_body())])
+
+    @blueprint.post("/sandbox/documents")
+    def seed_documents() -> Response:
+        return jsonify(portal.add_documents(_body()))
+
+    @blueprint.post("/sandbox/reset")
+    def reset() -> Response:
+        portal.reset()
+        return jsonify({"reset": True})
+
+
+def _body() -> object:
+    """The JSON body. Raises UsageError for another content type, so that no foreign web page can post here."""
+    if not request.is_json:
+        raise UsageError("send JSON with Content-Type: application/json")
+    body: object = request.get_json(silent=True)
+    if body is None:
+        raise UsageError("the body is not JSON")
+    return body
+
+
+def _render(portal: Portal) -> str:
+    with portal.lock:
+        started = portal.started()
+        return render_template(
+            "portal.html",
+            started=started[:SHOWN],
+            total=len(started),
+            cards=cards_of(portal, started),
+            made=len(portal.items.made),
+            clients=known_clients(portal),
+            fired=list(reversed(portal.triggers))[:SHOWN],
+            names={number: template.name for number, template in portal.templates.items()},
+            counters=portal.log.counters(),
+            faults=portal.faults.to_json(),
+            settings=portal.settings,
+            now=utc_time(portal.clock()),
+        )
+
 
 MAX_FORM_BYTES = 16 * 1024 * 1024
 """A batch of fifty commands as a form may be larger than Flask's own half megabyte."""

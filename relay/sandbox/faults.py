@@ -1,8 +1,9 @@
-"""Faults: what may go wrong on purpose, how often, and what then reaches the wire.
+"""Faults on purpose: what goes wrong, how often, and what then reaches the wire.
 
-A fault touches REST requests only. Each kind says whether the request is executed nevertheless, which is the
-question that makes retrying hard. One kind, `command_error`, strikes the calls of a method wherever they stand, so the
-commands of a batch as well. May not look at the portal; it turns one reply into another.
+A fault touches REST requests only. Each kind says whether the request is executed nevertheless: that question makes
+retrying hard. One kind, `command_error`, strikes every call of a method, so the commands of a batch as well. May not
+look at the portal: a fault turns one reply into another. Orders come from POST /sandbox/faults; an unusable one raises
+UsageError.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from relay.sandbox.answers import HTML_TYPE, JSON_TYPE, Reply, RestError, StatusColumn, error_reply, html_reply
+from relay.sandbox.settings import UsageError
 
 _LOCK_WAIT = "Mysql query error: (1205) Lock wait timeout exceeded; try restarting transaction"
 _PLAIN_TEXT = "text/plain; charset=utf-8"
@@ -47,7 +49,7 @@ class Fault:
         return str(self.options.get(key, otherwise))
 
     def delay_s(self) -> float:
-        """How many seconds the answer is held back."""
+        """Seconds by which the answer is delayed."""
         value = self.options.get("seconds", KINDS[self.kind].delay_s)
         return float(value) if isinstance(value, (int, float)) else 0.0
 
@@ -142,11 +144,11 @@ class Faults:
         self._faults += faults
 
     def clear(self) -> None:
-        """Behave."""
+        """Remove every fault."""
         self._faults.clear()
 
     def to_json(self) -> list[dict[str, object]]:
-        """What is still in force."""
+        """The faults in force, as JSON."""
         return [fault.to_json() for fault in self._faults]
 
     def take(self, method: str) -> Fault | None:
@@ -176,5 +178,69 @@ class Faults:
 
 
 def spoil(fault: Fault, reply: Reply, column: StatusColumn) -> Reply:
-    """What the client gets instead of this reply."""
+    """The reply that the client gets instead of this one."""
     return KINDS[fault.kind].spoil(fault, reply, column)
+
+
+_COMMON = frozenset({"kind", "times", "share", "method"})
+
+
+def faults_from_json(given: object) -> list[Fault]:
+    """The faults of a list, or of a single object."""
+    orders = given if isinstance(given, list) else [given]
+    return [_fault_of(order) for order in orders]
+
+
+def _fault_of(order: object) -> Fault:
+    if not isinstance(order, dict) or order.get("kind") not in list(KINDS):
+        raise UsageError(f'a fault is an object whose "kind" is one of {", ".join(KINDS)}')
+    kind = str(order["kind"])
+    options = {str(key): value for key, value in order.items() if key not in _COMMON}
+    _check_options(kind, options)
+    times, share = _how_often(order)
+    method = order.get("method")
+    if method is not None and not isinstance(method, str):
+        raise UsageError('"method" must be the name of a REST method')
+    executed = bool(options.get("executed", KINDS[kind].executed))
+    return Fault(kind, times, share, method.lower() if method else None, executed, options)
+
+
+def _how_often(order: Mapping[str, object]) -> tuple[int | None, float | None]:
+    if "times" in order and "share" in order:
+        raise UsageError('give "times" or "share", not both')
+    if "share" in order:
+        return None, _share(order["share"])
+    times = order.get("times", 1)
+    if type(times) is not int or times < 1:
+        raise UsageError('"times" must be a whole number of 1 or more')
+    return times, None
+
+
+def _share(share: object) -> float:
+    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 1:
+        raise UsageError('"share" must be a number above 0 and up to 1')
+    return float(share)
+
+
+def _check_options(kind: str, options: Mapping[str, object]) -> None:
+    allowed = KINDS[kind].optional | KINDS[kind].required
+    unknown, missing = sorted(set(options) - allowed), sorted(KINDS[kind].required - set(options))
+    if unknown:
+        raise UsageError(
+            f"fault {kind!r} has no key {unknown[0]!r}; it may have {', '.join(sorted(allowed)) or 'none'}"
+        )
+    if missing:
+        raise UsageError(f"fault {kind!r} needs the key {missing[0]!r}")
+    for key, value in options.items():
+        _check_option(key, value)
+
+
+def _check_option(key: str, value: object) -> None:
+    if key == "executed" and not isinstance(value, bool):
+        raise UsageError('"executed" must be true or false')
+    if key == "seconds" and (type(value) not in (int, float) or not 0 <= float(str(value)) <= 600):
+        raise UsageError('"seconds" must be a number from 0 to 600')
+    if key == "status" and (type(value) is not int or not 200 <= value <= 599):
+        raise UsageError('"status" must be a whole number from 200 to 599')
+    if key in ("code", "description", "location") and not isinstance(value, str):
+        raise UsageError(f'"{key}" must be a text')

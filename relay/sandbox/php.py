@@ -1,4 +1,4 @@
-"""How PHP reads what it is sent: casts, emptiness, bracketed names, and arrays that are lists or maps.
+"""PHP's rules for input: casts, emptiness, bracketed names, and arrays that are lists or maps.
 
 The real portal is written in PHP and validates little, so these rules decide what a careless request means. Pure
 functions on JSON-like values; knows nothing of Bitrix24.
@@ -21,7 +21,7 @@ _BRACKETS = re.compile(r"\[([^\]]*)\]")
 
 
 def to_int(value: object) -> int:
-    """What `(int)$value` gives: leading digits of a string, 0 for none, 1 for an array that is not empty.
+    """The value of `(int)$value`: leading digits of a string, 0 for none, 1 for an array that is not empty.
 
     Strings saturate at 64 bits; floats that are not finite give 0 and others wrap (PHP manual, "Integers").
     """
@@ -56,12 +56,12 @@ def _wrapped(number: int) -> int:
 
 
 def is_truthy(value: object) -> bool:
-    """What `if ($value)` decides: "", "0", 0, null and an empty array are false; the string "false" is true."""
+    """Whether `if ($value)` holds: "", "0", 0, null and an empty array are false; the string "false" is true."""
     return bool(value) and value != "0"
 
 
 def to_string(value: object) -> str | None:
-    """What a scalar becomes in a string; None for an array, which PHP cannot cast."""
+    """A scalar as a string; None for an array, which PHP cannot cast."""
     if isinstance(value, (list, dict)):
         return None
     if value is None or value is False:
@@ -83,7 +83,7 @@ def as_map(value: object) -> dict[str, object] | None:
 
 
 def as_array(items: Mapping[str, object]) -> list[object] | dict[str, object]:
-    """How json_encode() writes a PHP array: a list where the keys are 0..n in order, so `[]` where it is empty."""
+    """A PHP array as json_encode() writes it: a list where the keys are 0..n in order, so `[]` where it is empty."""
     if list(items) == [str(index) for index in range(len(items))]:
         return list(items.values())
     return dict(items)

@@ -1,7 +1,8 @@
 """Everything the pretend portal remembers, behind one lock.
 
-May not read HTTP and may not wait: whoever holds the lock gives it back at once. Time comes from an injected clock
-(seconds since 1970) and passes through an injected sleep, so that a test can do without waiting.
+May not read HTTP and may not wait: the holder of the lock gives it back at once. Time comes from an injected clock
+(seconds since 1970) and passes through an injected sleep, so that a test need not wait. The log of requests holds no
+secret and no parameter.
 """
 
 from __future__ import annotations
@@ -9,23 +10,102 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 
 import gevent
 
-from relay.sandbox.chats import Message
-from relay.sandbox.crm.fired import Fired
-from relay.sandbox.crm.items import Items
-from relay.sandbox.crm.seeds import KNOWN_CLIENTS, seed_items
-from relay.sandbox.fault_orders import faults_from_json
-from relay.sandbox.faults import Fault, Faults
+from relay.sandbox.callers import TokenServer
+from relay.sandbox.crm.items import KNOWN_CLIENTS, Items, seed_items
+from relay.sandbox.faults import Fault, Faults, faults_from_json
 from relay.sandbox.limits import OperatingLimiter, RequestBuckets
-from relay.sandbox.request_log import Entry, RequestLog
 from relay.sandbox.settings import Settings
-from relay.sandbox.templates import Template, template_from_json, ten_templates
-from relay.sandbox.tokens import TokenServer
-from relay.sandbox.workflows import Workflow
+from relay.sandbox.workflows import Template, Workflow, template_from_json, ten_templates
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A chat message. at: UTC; by: the owner of the credential."""
+
+    id: int
+    at: str
+    by: int
+    dialog_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """One call of crm.automation.trigger. at: UTC; by: the owner of the credential; target: such as LEAD_25."""
+
+    at: str
+    by: int
+    target: str
+    code: str
+
+
+KEPT = 10_000
+"""Older entries are dropped; the counters go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One REST request.
+
+    at: ISO 8601, UTC. user: the caller's number, None where nobody was recognised.
+    status: None where the connection was closed without an answer. code: the error code, None for a success.
+    batch_size: commands of a batch, None for anything else. fault: the kind that hit it.
+    """
+
+    at: str
+    method: str
+    user: int | None
+    status: int | None
+    code: str | None
+    batch_size: int | None
+    fault: str | None
+
+
+class RequestLog:
+    """The newest entries, and counters since the reset."""
+
+    def __init__(self) -> None:
+        self._entries: deque[Entry] = deque(maxlen=KEPT)
+        self._total = 0
+        self._commands = 0
+        self._methods: Counter[str] = Counter()
+        self._statuses: Counter[str] = Counter()
+        self._codes: Counter[str] = Counter()
+        self._faults: Counter[str] = Counter()
+
+    def add(self, entry: Entry) -> None:
+        """Remember a request."""
+        self._entries.append(entry)
+        self._total += 1
+        self._commands += entry.batch_size or 0
+        self._methods[entry.method] += 1
+        self._statuses["none" if entry.status is None else str(entry.status)] += 1
+        if entry.code is not None:
+            self._codes[entry.code] += 1
+        if entry.fault is not None:
+            self._faults[entry.fault] += 1
+
+    def counters(self) -> dict[str, object]:
+        """Requests in total, commands inside batches, and requests by method, status, error code and fault."""
+        return {
+            "total": self._total,
+            "batch_commands": self._commands,
+            "by_method": dict(self._methods),
+            "by_status": dict(self._statuses),
+            "by_code": dict(self._codes),
+            "by_fault": dict(self._faults),
+        }
+
+    def to_json(self) -> dict[str, object]:
+        """The counters and the entries, newest first."""
+        return {"counters": self.counters(), "requests": [asdict(entry) for entry in reversed(self._entries)]}
+
 
 SECRET = "sandbox"  # noqa: S105 - the pretend portal's secret is public
 
@@ -35,7 +115,7 @@ class Portal:
 
     settings: initial values over the defaults, see Settings; UsageError for an unknown or unusable one.
     clock: seconds since 1970. sleep: waits that many seconds; the default lets other requests go on meanwhile.
-    seed: of everything that is left to chance (faults by share, workflow ids); None for real chance.
+    seed: of the random numbers (faults by share, workflow ids); None for real chance.
     `lock` is held for each single read or change; it may be taken again by its holder.
     """
 
@@ -98,7 +178,7 @@ class Portal:
             return list(added.values())
 
     def add_documents(self, given: object) -> list[dict[str, int]]:
-        """Add CRM items as if they had always been there; see relay.sandbox.crm.seeds. UsageError if unusable."""
+        """Add CRM items as if they had always been there; see `seed_items`. UsageError if unusable."""
         with self.lock:
             return seed_items(self.items, self.settings, self.clock(), given)
 

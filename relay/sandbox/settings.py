@@ -1,6 +1,6 @@
-"""The settings of the pretend portal: what may be set, in which unit, and what is refused.
+"""The settings of the pretend portal: their names, units and accepted values.
 
-Immutable; a change makes a new object, so a request sees one consistent set. May not act on anything.
+Immutable: a change makes a new object, so a request sees one consistent set. May not act on anything.
 """
 
 from __future__ import annotations
@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from relay.sandbox.answers import StatusColumn
-from relay.sandbox.usage import UsageError
+
+
+class UsageError(ValueError):
+    """An order to the sandbox itself cannot be used. The text is one sentence that says what was expected."""
+
 
 Profile = Literal["a", "b"]
 ALL_SCOPES = ("bizproc", "crm", "lists", "disk", "user", "im")
@@ -19,7 +23,7 @@ ALL_SCOPES = ("bizproc", "crm", "lists", "disk", "user", "im")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the portal behaves. Numbers with _s are seconds, with _ms milliseconds, with _h hours.
+    """The behaviour of the portal. Numbers with _s are seconds, with _ms milliseconds, with _h hours.
 
     profile: generation of the server code, "a" or "b".
     rate, burst: requests a second that drain from a client's bucket (None: no limit), and the bucket's size
@@ -28,7 +32,7 @@ class Settings:
     operating_window_s: that window, ten minutes on a real portal.
     operating_add_s: processing time billed to crm.item.add and crm.item.import, without any waiting (crm-item-add.md).
     call_cost_s: processing time billed to every method call, without any waiting.
-    latency_ms: added before each answer.
+    latency_ms: delay of each answer.
     cut_after_s: the front end answers 504 when a request takes longer; it is executed nevertheless.
     instances_visible: whether a started workflow stays alive after its first leg; if not, it has ended at once.
     limit_simultaneous: live workflows allowed on one document, 0 for any number.
@@ -36,7 +40,7 @@ class Settings:
     scope: what the credential may use.
     crm_mode: 1 with leads, 2 without: then a new lead becomes a deal at once.
     crm_may_add: whether callers may make CRM items; if not, ACCESS_DENIED.
-    crm_reads: what others than administrators may read of the CRM: "all", "own" (they are responsible for it), "none".
+    crm_reads: CRM items that a caller without administrator's rights may read: "all", "own" (assigned to him), "none".
     crm_fields: fields beyond the usual, or other rules for usual ones: objects with entityTypeId and name, and type,
         isMultiple or isRequired where they are not string, false and false.
     smart_processes: the entityTypeIds of the smart processes that there are.

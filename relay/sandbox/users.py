@@ -1,20 +1,72 @@
-"""user.get: who there is.
+"""The methods about people and the credential: users, the caller's own account, chat messages.
 
-Facts: user/user-get.md and user/user-scope.md (docs), rest/lib/api/user.php (source). A field that does not exist, or
-is not for this scope, is passed over in a filter, and left out of an answer: nothing says so. May not change anybody.
+Facts: common/system and common/users (profile, scope, methods, method.get, app.info, server.time), user/user-get.md,
+user/user-scope.md, chats/messages/im-message-add.md (docs), rest/lib/api/user.php (source). Only the fields that a
+connection check would read are there. user.get ignores a filter on a field that does not exist, or that the scope does
+not cover, and leaves it out of the answer, without an error. The order in which the real im.message.add checks is not
+documented; attachments, keyboards and menus are not here.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from relay.sandbox import php
-from relay.sandbox.answers import Result
-from relay.sandbox.calls import RestCall
-from relay.sandbox.filters import Look, read_filter
-from relay.sandbox.people import PEOPLE, User
-from relay.sandbox.portal import Portal
-from relay.sandbox.rows import PAGE_SIZE, Kind, Value, rank
+from relay.sandbox.answers import RestError, Result
+from relay.sandbox.callers import PEOPLE, RestCall, User
+from relay.sandbox.lists import Kind, Look, Value, page_of, rank, read_filter
+from relay.sandbox.portal import Message, Portal
+from relay.sandbox.workflows import iso_time, utc_time
+
+
+def show_profile(_portal: Portal, call: RestCall) -> Result:
+    """`profile`: the caller, and whether it is an administrator. Needs no scope."""
+    user = call.caller.user
+    return Result(
+        {
+            "ID": str(user.id),
+            "ADMIN": user.is_admin,
+            "NAME": user.name,
+            "LAST_NAME": user.last_name,
+            "PERSONAL_GENDER": "",
+            "TIME_ZONE": "",
+        }
+    )
+
+
+def show_scope(portal: Portal, _call: RestCall) -> Result:
+    """`scope`: what the credential may use."""
+    return Result(list(portal.settings.scope))
+
+
+def show_app(portal: Portal, _call: RestCall) -> Result:
+    """`app.info`: the application, or what stands in for one when a webhook asks."""
+    return Result(
+        {
+            "ID": 1,
+            "CODE": "local.sandbox",
+            "VERSION": 1,
+            "STATUS": "L",
+            "INSTALLED": True,
+            "PAYMENT_EXPIRED": "N",
+            "DAYS": None,
+            "SCOPE": list(portal.settings.scope),
+            "LICENSE": "en_sandbox",
+        }
+    )
+
+
+def show_time(portal: Portal, _call: RestCall) -> Result:
+    """`server.time`: the server's clock."""
+    return Result(iso_time(portal.clock(), portal.settings.utc_offset_h))
+
+
+def say_whether_available(call: RestCall, available: Mapping[str, bool]) -> Result:
+    """`method.get`: whether a method exists and is within the scope. available: the latter, by name."""
+    name = (php.to_string(call.get("NAME")) or "").lower()
+    return Result({"isExisting": name in available, "isAvailable": available.get(name, False)})
+
 
 SCOPES = ("user", "user_basic", "user_brief")
 """Any of them opens user.get; the last without contact details."""
@@ -23,9 +75,9 @@ _KINDS: Mapping[str, Kind] = {
     "USER_TYPE": "text", "PERSONAL_PHONE": "text", "PERSONAL_MOBILE": "text", "WORK_PHONE": "text",
     "WORK_POSITION": "text", "UF_DEPARTMENT": "number", "UF_PHONE_INNER": "text",
 }  # fmt: skip
-"""What people are looked for by here, of the many that user.get has."""
+"""The filters supported here, of the many that user.get has."""
 _CONTACTS = frozenset({"EMAIL", "PERSONAL_PHONE", "PERSONAL_MOBILE", "WORK_PHONE"})
-"""What `user_brief` neither shows nor takes into a filter."""
+"""Fields that `user_brief` neither shows nor filters by."""
 
 
 def list_users(portal: Portal, call: RestCall) -> Result:
@@ -38,13 +90,7 @@ def list_users(portal: Portal, call: RestCall) -> Result:
     sort = (php.to_string(call.get("SORT")) or "ID").upper()
     is_descending = (php.to_string(call.get("ORDER")) or "ASC").upper() == "DESC"
     found.sort(key=lambda user: rank(next(iter(_row(user).get(sort, [])), None)), reverse=is_descending)
-    start = php.to_int(call.get("START"))
-    first = max(0, start)
-    shown = [_show(portal, call, user) for user in found[first : first + PAGE_SIZE]]
-    if start < 0:
-        return Result(shown)
-    following = first + PAGE_SIZE
-    return Result(shown, total=len(found), next=following if following < len(found) else None)
+    return page_of(found, call.get("START"), lambda user: _show(portal, call, user))
 
 
 def show_user(portal: Portal, call: RestCall) -> Result:
@@ -112,3 +158,33 @@ def _plain(key: str, value: object) -> object:
     if not key.endswith("ACTIVE") or php.as_map(value) is not None:
         return value
     return "Y" if value is True or str(value).lower() in ("1", "true", "y") else "N"
+
+
+FORBIDDEN_CHAT = 403
+"""The number of a chat that no caller may enter. Chats with the numbers of missing documents do not exist."""
+_DIALOG = re.compile(r"(chat|sg|)([0-9]{1,15})")
+
+
+def send_message(portal: Portal, call: RestCall) -> Result:
+    """Write a message. The result is its number."""
+    text = (php.to_string(call.get("MESSAGE")) or "").strip()
+    if not text:
+        raise RestError("MESSAGE_EMPTY")
+    dialog_id = php.to_string(call.get("DIALOG_ID")) or ""
+    _check_dialog(portal, dialog_id)
+    message = Message(len(portal.messages) + 1, utc_time(portal.clock()), call.caller.user.id, dialog_id, text)
+    portal.messages.append(message)
+    return Result(message.id)
+
+
+def _check_dialog(portal: Portal, dialog_id: str) -> None:
+    found = _DIALOG.fullmatch(dialog_id)
+    if found is None:
+        raise RestError("USER_ID_EMPTY")
+    kind, number = found[1], int(found[2])
+    if not kind and number not in PEOPLE:
+        raise RestError("USER_NOT_FOUND")
+    if kind and number in portal.settings.missing_documents:
+        raise RestError("CHAT_ID")
+    if kind and number == FORBIDDEN_CHAT:
+        raise RestError("ACCESS_ERROR")

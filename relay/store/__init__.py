@@ -1,4 +1,4 @@
-"""The record in Redis, and the only room that knows a key, a script or a connection. Others ask Store."""
+"""The record in Redis. Only this room knows a key, a script or a connection; others use Store."""
 
 from relay.store.store import Store
 

@@ -112,7 +112,7 @@ def _furnish(settings: Settings, loaded: Loaded, store: Store, in_force: InForce
             spooler,
             persons,
             Prober(store.senders),
-            store.places,
+            store.slots,
             base=settings.public_url,
         ),
         guard=Guard(

@@ -28,7 +28,7 @@ from relay.core.lifecycle import FINAL, EventState, Verdict
 from relay.health.assessment import Need, NeedCode, assess
 from relay.health.snapshot import Snapshot, take_snapshot
 from relay.store.portals.gate import GateState
-from relay.store.record.latency import BOUNDS_MS, histograms_in
+from relay.store.record.ledger import BOUNDS_MS, histograms_in
 from relay.web.services import services
 from relay.web.tokens import need_metrics_token
 

@@ -9,7 +9,7 @@ import hmac
 
 from flask import Response, g, request
 
-from relay.store.operators.tries import TooManyTriesError
+from relay.store.operators.sessions import TooManyTriesError
 from relay.web.problems import problem
 from relay.web.services import services
 

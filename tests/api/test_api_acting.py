@@ -114,13 +114,13 @@ def test_only_what_waits_is_cancelled(api, record):
 
 def test_a_dead_delivery_is_left_once_and_needs_nobody_any_more(api, record):
     dead = bring_to(record, State.DEAD)
-    assert record.buried() == 1
+    assert record.unresolved_dead() == 1
 
     assert api.post(f"/deliveries/{dead.id}/leave", {"note": "a test of theirs"})["state"] == "dead"
     api.post(f"/deliveries/{dead.id}/leave", {}, 409)
     api.post(f"/deliveries/{bring_to(record, State.STARTED).id}/leave", {}, 409)
 
-    assert record.buried() == 0
+    assert record.unresolved_dead() == 0
     assert acts(record) == [("api", "leave")]
 
 

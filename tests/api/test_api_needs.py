@@ -47,7 +47,7 @@ def test_a_group_of_deliveries_is_left_by_its_own_filter(api, services, record):
     begun = api.post("/replays", {"filter": group["filter"], "act": "leave", "note": "known"}, 201)
 
     assert services.bulk.step(begun["id"]).replayed == 1
-    assert record.buried() == 0
+    assert record.unresolved_dead() == 0
 
 
 @pytest.mark.parametrize(
@@ -73,4 +73,4 @@ def test_a_rejected_event_is_left_once(api, record):
     api.post(f"/events/{event_id}/leave", {"note": "a test"}, 200)
     api.post(f"/events/{event_id}/leave", {"note": "a test"}, 409)
 
-    assert record.unmended() == 0
+    assert record.unresolved_rejected() == 0

@@ -197,7 +197,7 @@ def test_the_search_finds_an_event_by_what_its_rule_extracted(api, record, poste
 
 
 def test_the_search_finds_a_person_by_phone_as_the_rule_keeps_it(api, record, posted):
-    marked = [key.decode() for key in record.redis.scan_iter(f"{keys.MARKS}*")]
+    marked = [key.decode() for key in record.redis.scan_iter(f"{keys.PERSON_INDEX}*")]
 
     assert len(marked) >= 1
     assert all("ada" not in key for key in marked)

@@ -7,7 +7,7 @@ import pytest
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.operations import bulk_replay as bulk_module
-from relay.store.portals.setback import hold
+from relay.store.portals.rollback import hold
 from relay.store.redis import keys
 from tests.support.making import bring_to
 

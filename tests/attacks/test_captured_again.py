@@ -19,8 +19,8 @@ from relay.operations.batches import MOST_TOPICS
 from relay.sources.dedup import UNTIMED_S
 from relay.sources.profile_files import SHIPPED, Profiles
 from relay.sources.proof.verifier import Coverage
+from relay.store.record.codec import PLAIN_EVENT, packed
 from relay.store.record.entries import Claim
-from relay.store.record.packing import PLAIN_EVENT, packed
 from relay.store.record.spool import Spool
 from tests.support.making import make_entry, write
 from tests.support.senders import JSON

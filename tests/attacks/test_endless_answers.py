@@ -20,22 +20,19 @@ from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.core.requirements import Requirement
 from relay.store import Store
-from relay.store.portals.requirements import publish_rules
+from relay.store.portals.questions import PublishedRules
 from tests.delivering.contexts import add, make_portal, send, use_webhook
 from tests.delivering.wire import Wire, answering, respond
 from tests.support.waiting import until
-from workers.__main__ import _watchmen
+from workers.__main__ import Found, _alerters
 from workers.alerts import messengers
-from workers.alerts.messengers import Message, UnsentError, post, write
-from workers.alerts.news import News
+from workers.alerts.messengers import Message, News, UnsentError, post, write
 from workers.bitrix24 import client as client_module
-from workers.bitrix24.answers import Fault
-from workers.bitrix24.client import Client
-from workers.checks import drift_watch
-from workers.http import deadline
+from workers.bitrix24.client import Client, Fault
+from workers.checks import drift
+from workers.http import exchange
 from workers.http.exchange import Bounds
 from workers.portal.credentials import Address
-from workers.runtime.serving import Found
 
 METHOD = "bizproc.workflow.start"
 ID = "66e81a641752f8.56521481"
@@ -46,10 +43,9 @@ MESSAGE = Message("msg_1", utc_now(), News({"dead:": "1 delivery is dead"}, {}, 
 
 @pytest.fixture(autouse=True)
 def _watched_closely(monkeypatch):
-    monkeypatch.setattr(deadline, "LOOK_S", 0.05)
-    monkeypatch.setattr(deadline, "DEADLINES", deadline.Deadlines())
-    monkeypatch.setattr("workers.http.exchange.DEADLINES", deadline.DEADLINES)
-    monkeypatch.setattr("workers.alerts.messengers.DEADLINES", deadline.DEADLINES)
+    monkeypatch.setattr(exchange, "LOOK_S", 0.05)
+    monkeypatch.setattr(exchange, "DEADLINES", exchange.Deadlines())
+    monkeypatch.setattr("workers.alerts.messengers.DEADLINES", exchange.DEADLINES)
 
 
 @pytest.fixture
@@ -283,11 +279,11 @@ def test_a_receiver_that_hangs_silences_no_other(record, config, redis):
         hooks = (Hook("a-slow", slow.url, "secret"), Hook("good", good.url, "secret"))
         alerting = Alerting(HOUR, HOUR, HOUR, {}, hooks, ())
         settings = Settings(redis_url="unix:///unused", config=config)
-        watchmen = _watchmen(Store(record.redis), Found(settings, {}, alerting))
-        assert sorted(one.lease for one in watchmen) == ["alerts:a-slow", "alerts:good"]
+        alerters = _alerters(Store(record.redis), Found(settings, {}, alerting))
+        assert sorted(one.lease for one in alerters) == ["alerts:a-slow", "alerts:good"]
         redis.set("relay:channel-test:a-slow", "1")
         stop = threading.Event()
-        threads = [threading.Thread(target=one.run, args=(stop,)) for one in watchmen]
+        threads = [threading.Thread(target=one.run, args=(stop,)) for one in alerters]
         for thread in threads:
             thread.start()
         until(lambda: slow.connections, "the slow one to be told")
@@ -301,17 +297,17 @@ def test_a_receiver_that_hangs_silences_no_other(record, config, redis):
 def test_a_portal_that_answers_slowly_does_not_hold_the_watch_over_the_rules_of_others(
     open_context, record, sandbox, monkeypatch
 ):
-    monkeypatch.setattr(drift_watch, "LOOK_S", 0.05)
+    monkeypatch.setattr(drift, "LOOK_S", 0.05)
     needs = [
         Requirement(f"of-{portal}", portal, 1, ("crm", "CCrmDocumentLead", "LEAD_"), ("No such",))
         for portal in ("slow", "main")
     ]
-    publish_rules(record.redis, "digest", needs, utc_now())
+    PublishedRules(record.redis).publish("digest", needs, utc_now())
     stop = threading.Event()
     with Wire(lambda connection: connection.read_request() and stop.wait(10)) as wire:
         slow = Address(replace(make_portal(), name="slow"), f"{wire.url}/rest/1/secret/")
         contexts = [open_context(slow), open_context(use_webhook(sandbox.url))]
-        watch = threading.Thread(target=drift_watch.run_watch, args=(contexts, stop))
+        watch = threading.Thread(target=drift.run_watch, args=(contexts, stop))
         watch.start()
         until(lambda: wire.connections, "the slow one to be asked")
         until(lambda: Store(record.redis).portal("main").drift(), "the other to be compared", 10)

@@ -15,8 +15,7 @@ from structlog.testing import capture_logs
 from relay.queue.jobs import queue_key, queue_name
 from relay.store.redis.connection import connect
 from tests.support.making import write_one
-from workers.delivery.shifts import Shifts
-from workers.delivery.worker import open_worker
+from workers.delivery.worker import Drains, open_worker
 
 RAN = []
 
@@ -35,7 +34,7 @@ def work(valkey):
     def run():
         served = []
         redis = connect(valkey.url)
-        worker = open_worker("a-worker", ["main", "other"], Shifts(served.append), redis)
+        worker = open_worker("a-worker", ["main", "other"], Drains(served.append), redis)
         worker.work(burst=True, logging_level="WARNING")
         redis.close()
         return served

@@ -10,7 +10,7 @@ from relay.core.errors import RecordUnavailableError
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.core.watching import WatchState
-from relay.store.record.endings import Endings
+from relay.store.record.record import Endings
 from relay.store.redis import keys
 from relay.web.done import LONGEST_QUERY, MOST_PAIRS, bounded
 from tests.support.ends import path_of, post_watched, start

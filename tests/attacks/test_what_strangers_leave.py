@@ -15,9 +15,9 @@ from relay.runtime.embedded import memory_limit
 from relay.sources import Source
 from relay.sources.source import OPEN_LIMIT, OPEN_MAX_BODY, Limit
 from relay.store.record.collector import Collector
-from relay.store.record.memory import Memory, read_memory
+from relay.store.record.entries import Bounds
 from relay.store.record.search import Filter, list_events
-from relay.store.record.unproven import Bounds, newest_unproven
+from relay.store.record.servers import Memory, Servers
 from relay.store.redis import keys
 from tests.support.making import make_entry, write
 from tests.support.senders import JSON, SEED, dump, website
@@ -57,7 +57,7 @@ def test_what_nobody_has_proven_does_not_fill_the_record(client, record, source,
 
     found = events(record, source)
     assert [event.state for event in found] == [state] * KEPT
-    assert newest_unproven(record.redis, source, 100) == [event.id for event in found]
+    assert record.newest_unproven(source, 100) == [event.id for event in found]
     assert record.counts().imbalances == []
 
 
@@ -230,7 +230,7 @@ def test_the_embedded_server_has_a_limit_within_the_machine_and_the_container(tm
 
 def test_the_first_page_warns_long_before_the_record_is_full(app, client, redis):
     client.post("/login", data={"password": "viewer-password-of-the-test"}, headers={"Origin": "http://localhost"})
-    used = read_memory(redis).used
+    used = Servers(redis).memory().used
 
     def shown(most):
         redis.config_set("maxmemory", str(most))

@@ -10,10 +10,10 @@ from redis import Redis
 
 from relay.core.ids import EVENT_PREFIX, earliest_id, utc_now
 from relay.core.lifecycle import EventState, State
-from relay.store.record.calls import record_call
 from relay.store.record.compaction import Compaction
+from relay.store.record.entries import Entry, Load, Settlement
 from relay.store.record.persons import PersonIndex
-from relay.store.record.record import Entry, Load, Record, Settlement
+from relay.store.record.record import Record, record_call
 from relay.store.redis.scripts import run
 from tests.bench.filling import FIRST, SPREAD, Sample, entry_of
 

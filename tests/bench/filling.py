@@ -24,8 +24,9 @@ from relay.core.ids import new_delivery_id, new_event_id, to_ms
 from relay.core.lifecycle import EventState, State, Verdict
 from relay.store.record import codec
 from relay.store.record.collector import Collector
+from relay.store.record.entries import Entry
 from relay.store.record.persons import PersonIndex
-from relay.store.record.record import Entry, Record
+from relay.store.record.record import Record
 from relay.store.redis import keys
 from relay.store.redis.scripts import Script
 
@@ -51,7 +52,7 @@ for i = 2, #ARGV do
   enter_state(KEY.events_by_state, 'accepted', v.event)
   stand('source:' .. v.source, 1)
   note(KEY.events_by_source .. v.source, v.event)
-  redis.call('ZADD', KEY.marks .. v.mark, 0, v.event)
+  redis.call('ZADD', KEY.person_index .. v.mark, 0, v.event)
   count('event:accepted')
   write(KEY.delivery .. v.delivery, shapes[v.state].delivery, v)
   redis.call('ZADD', KEY.deliveries, 0, v.delivery)
@@ -218,7 +219,7 @@ def _contents(redis: Redis) -> dict[str, Any]:
     found: dict[str, Any] = {}
     (event,), (delivery,) = redis.zrange(keys.EVENTS, 0, 0), redis.zrange(keys.DELIVERIES, 0, 0)
     # Of bounded size: counts, and what claims leave.
-    counts = (keys.LEDGER, keys.HIGH_WATER, keys.MINUTE, keys.HOUR, keys.NUMBERS, keys.NUMBERED)
+    counts = (keys.LEDGER, keys.HIGH_WATER, keys.MINUTE, keys.HOUR, keys.HOURLY, keys.HOURS_COUNTED)
     for key in redis.scan_iter(f"{keys.PREFIX}*"):
         name = key.decode()
         if name.startswith((*counts, keys.CODES, keys.CLAIM, keys.WAKES)):

@@ -17,7 +17,8 @@ from relay.core.events import Attempt, Delivery
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State, Verdict
 from relay.store.record.compaction import Compaction
-from relay.store.record.record import Load, Record, Settlement
+from relay.store.record.entries import Load, Settlement
+from relay.store.record.record import Record
 from tests.bench.load import lead_post, need_wrk, press
 from tests.bench.report import Table, Value
 from tests.bench.rig import Rig, say

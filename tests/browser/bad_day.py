@@ -44,7 +44,7 @@ def fill_with_a_bad_day(stage):
     told = [replace(one, event=replace(one.event, reason="rule_not_filled", errors=errors)) for one in rejected]
     Collector(record).record_all(told)
     Collector(record).record_all([make_entry(["document-lead"], at=now, body=b"{}") for _ in range(WAITING)])
-    Store(stage.valkey.redis).operators.note_channel("on-call", "webhook", "chat.example.com", now)
+    Store(stage.valkey.redis).operators.alerts.note_channel("on-call", "webhook", "chat.example.com", now)
 
 
 def body_of(lead):

@@ -31,7 +31,7 @@ def mended(stage):
     contents = [{"document": "lead", "id": 1000 + n, "email": f"{n}@example.com"} for n in range(MANY)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(stage.post, contents))
-    assert stage.record.unmended() == MANY
+    assert stage.record.unresolved_rejected() == MANY
     stage.change_rule("document-lead", "min: 1, max: 10}", "min: 1}")
     stage.restart_web()
     return stage
@@ -62,7 +62,7 @@ def test_three_hundred_rejected_ones_are_replayed_in_few_clicks(mended, open_con
 
     assert clicks <= MOST_CLICKS
     assert mended.record.counts().deliveries[State.STARTED] == MANY
-    assert mended.record.unmended() == 0
+    assert mended.record.unresolved_rejected() == 0
     page.goto("/needs")
     expect(page.get_by_text("Whatever failed was replayed, settled or left.")).to_be_visible()
     assert faults.found == []

@@ -182,7 +182,7 @@ def _(page, stage):
     page.get_by_label("Note").fill("seen on the portal")
     page.get_by_role("button", name="Do this to 10").click()
     expect(page.get_by_text(f"{UNCERTAIN} of {UNCERTAIN} deliveries have started.")).to_be_visible()
-    assert stage.record.undecided() == 0
+    assert stage.record.unresolved_uncertain() == 0
 
 
 @job("pause a portal for eight hours", clicks=3)

@@ -80,11 +80,11 @@ def test_a_new_source_takes_webhooks_without_a_restart(served, folder):
 
 def test_the_record_follows_what_is_in_force(served, folder, redis):
     store = Store(redis)
-    before, _ = store.published_rules()
+    before, _ = store.rules.read()
     (folder / "rules" / "new-lead.yaml").write_text(RULE)
-    until(lambda: store.published_rules()[0] != before, "the digest to follow", 20)
-    everywhere(served, lambda: ready(served)["rules"] == store.published_rules()[0], "all to run with it")
-    assert "new-lead" in {requirement.rule for requirement in store.published_rules()[1]}
+    until(lambda: store.rules.read()[0] != before, "the digest to follow", 20)
+    everywhere(served, lambda: ready(served)["rules"] == store.rules.read()[0], "all to run with it")
+    assert "new-lead" in {requirement.rule for requirement in store.rules.read()[1]}
 
 
 def test_files_with_a_mistake_are_not_in_force_and_everybody_is_told_why(served, folder, redis):

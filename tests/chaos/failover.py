@@ -26,7 +26,7 @@ from relay.core.errors import RecordUnavailableError
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.store.portals.gate import Gate
-from relay.store.portals.setback import WENT_BACK
+from relay.store.portals.rollback import WENT_BACK
 from relay.store.record.record import Record
 from relay.store.redis.connection import connect
 from tests.chaos.stage import Sandbox, doubles, end, free_port, start, until

@@ -25,7 +25,7 @@ from relay.configuration.settings import Settings
 from relay.core.events import OnUncertain
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
-from relay.store.record.record import Entry
+from relay.store.record.entries import Entry
 from tests.chaos.stage import Sandbox, Stage, end, make_entry, start, until
 
 POINTS = 28
@@ -158,7 +158,11 @@ def decide(stage: Stage) -> bool:
     """A person says of what only a person can decide: send it again."""
     ids = stage.record.page("relay:deliveries:state:uncertain", limit=500)
     for delivery in stage.record.deliveries(ids):
-        if delivery.state is State.UNCERTAIN and stage.record.undecided() and is_undecided(stage, delivery.id):
+        if (
+            delivery.state is State.UNCERTAIN
+            and stage.record.unresolved_uncertain()
+            and is_undecided(stage, delivery.id)
+        ):
             stage.record.settle(delivery, State.RETRYING, utc_now(), reason="sent_again", next_at=utc_now())
     return True
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from relay.core.events import Policy
 from relay.core.lifecycle import State
-from relay.store.record.record import Entry
+from relay.store.record.entries import Entry
 from tests.chaos.stage import Stage, make_entry, until
 
 CONFIG = "{plan: standard, rate: 100, burst: 1, own_id: 'off', batch: 1, settle_after: %s}"

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Mapping
 
 from relay.core.lifecycle import State
+from relay.sandbox.callers import CLIENT_ID, CLIENT_SECRET, FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN
 from relay.sandbox.server import SandboxServer
-from relay.sandbox.tokens import CLIENT_ID, CLIENT_SECRET, FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN
 from tests.chaos.stage import Stage, start, until
 
 CONFIG = "portals:\n  main: {plan: self_hosted, own_id: off}\n"

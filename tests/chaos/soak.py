@@ -112,7 +112,7 @@ def is_final(site: Site) -> Callable[[], bool]:
 
     def ask() -> bool:
         counts = site.record.counts()
-        return counts.total == counts.deliveries[State.STARTED] + site.record.undecided()
+        return counts.total == counts.deliveries[State.STARTED] + site.record.unresolved_uncertain()
 
     return ask
 

@@ -32,8 +32,9 @@ from relay.core.places import Later, Result
 from relay.core.plan import Plan, Step
 from relay.store import Store
 from relay.store.record.collector import Collector
+from relay.store.record.entries import Entry
 from relay.store.record.ledger import Ledger
-from relay.store.record.record import Entry, Record
+from relay.store.record.record import Record
 from relay.store.redis.connection import DURABLE, connect
 
 REPOSITORY = Path(__file__).resolve().parents[2]

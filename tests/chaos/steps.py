@@ -37,7 +37,7 @@ TOO_LONG = {"find, make and start"}
 """Its failovers are those of its turns one by one, which other journeys have; together they are thousands."""
 
 
-class Tried(Protocol):
+class CallAttempt(Protocol):
     """A state that was tried."""
 
     @property
@@ -116,6 +116,6 @@ def _failovers(world: World) -> Iterator[str]:
     yield f"forgetful failover: writes that have to be waited for in all: {', '.join(sorted(needed))}"
 
 
-def _verdict(tried: Iterable[Tried]) -> str:
+def _verdict(tried: Iterable[CallAttempt]) -> str:
     failed = [str(one) for one in tried if one.faults]
     return "".join(f"\n    {one}" for one in failed) or "all held"

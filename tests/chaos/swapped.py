@@ -150,7 +150,7 @@ def _write(file: Path, template: int) -> None:
 
 
 def _is_in_force(stage: Stage, template: int) -> bool:
-    published = stage.store.published_rules()
+    published = stage.store.rules.read()
     return any(one.rule == "swapped" and one.template_id == template for one in published[1]) if published else False
 
 

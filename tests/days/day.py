@@ -46,14 +46,13 @@ from tests.days.rules import CALLBACK, SOURCE, TEMPLATES, write_rules
 from tests.support.folders import WEB_SECRETS
 from tests.support.valkey import Valkey
 from workers.bitrix24 import client
-from workers.bitrix24.answers import Answer, Fault
-from workers.bitrix24.batch import BATCH
 from workers.bitrix24.bizproc import INSTANCES
 from workers.bitrix24.bizproc import TEMPLATES as TEMPLATE_LIST
-from workers.delivery import deliver, reconcile, settling, shift
-from workers.maintenance.sweeper import sweep
-from workers.portal import holding, pace
-from workers.portal.limiter import WITHOUT_LIMIT, Limiter
+from workers.bitrix24.client import BATCH, Answer, Fault
+from workers.delivery import deliver, reconcile, worker
+from workers.maintenance.repair import sweep
+from workers.portal import claims, pace
+from workers.portal.client import WITHOUT_LIMIT, Limiter
 
 FOR_ADMINS = {INSTANCES, TEMPLATE_LIST}
 BASE = "https://relay.example.com"
@@ -259,7 +258,7 @@ class Day:
         self.sources = config.sources
         persons = PersonIndex(WEB_SECRETS["RELAY_SECRET_KEY"])
         spooler = Spooler(self.record, Collector(self.record), Spool.of(folder / "state", 1))
-        self.ingest = Ingest(config.rules, spooler, persons, Prober(self.store.senders), self.store.places, base=BASE)
+        self.ingest = Ingest(config.rules, spooler, persons, Prober(self.store.senders), self.store.slots, base=BASE)
         replayer = Replayer(self.record, config.sources, config.rules, persons, BASE)
         self.acts = OperatorActs(self.store, replayer, self.clock)
 
@@ -268,7 +267,7 @@ class Day:
         """The clock of the day instead of this machine's, and the wire between client and portal."""
         real = client.Client.call
         with pytest.MonkeyPatch.context() as patch:
-            for module in (client, deliver, reconcile, settling, holding):
+            for module in (client, deliver, reconcile, claims):
                 patch.setattr(module, "time", self.clock)
             for module in (client, pace):
                 patch.setattr(module, "utc_now", self.clock)
@@ -344,7 +343,7 @@ class Day:
         self.stack.append((host, portal, host.life))
         before, self.keeper.host = self.keeper.host, host
         try:
-            return shift.step(host.contexts[portal])
+            return worker.step(host.contexts[portal])
         except Killed:
             return True
         finally:

@@ -15,9 +15,9 @@ from relay.configuration.portals import OwnIds, Portal
 from relay.store.record.record import Record
 from tests.days.chances import HOSTS, Habits
 from tests.delivering.contexts import SECRET, Clock, make_context
+from workers.portal.claims import RENEW_S, Lease
 from workers.portal.context import Context
 from workers.portal.credentials import Address
-from workers.portal.holding import RENEW_S, Held
 
 
 class Killed(BaseException):
@@ -103,12 +103,12 @@ def _portal(name: str, habits: Habits) -> Portal:
 class Keeper:
     """Speaks for the claims of every host, as the thread of each does, whenever the clock moves."""
 
-    held: list[tuple[Host, Held]] = field(default_factory=list)
+    held: list[tuple[Host, Lease]] = field(default_factory=list)
     host: Host | None = None
     """On which somebody acts now."""
 
     @contextmanager
-    def holding(self, held: Held) -> Iterator[Held]:
+    def holding(self, held: Lease) -> Iterator[Lease]:
         assert self.host
         mine = (self.host, held)
         self.held.append(mine)

@@ -17,12 +17,13 @@ from relay.core.events import Delivery, Event, Policy
 from relay.core.ids import new_delivery_id, new_event_id, utc_now
 from relay.core.lifecycle import EventState, State
 from relay.queue.jobs import queue_key
-from relay.sandbox.tokens import CLIENT_ID, CLIENT_SECRET, FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN
+from relay.sandbox.callers import CLIENT_ID, CLIENT_SECRET, FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN
 from relay.store import Store
-from relay.store.record.record import Entry, Record
+from relay.store.record.entries import Entry
+from relay.store.record.record import Record
 from tests.support.making import write
 from workers.bitrix24 import oauth
-from workers.delivery import shift
+from workers.delivery import worker
 from workers.delivery.deliver import deliver_next
 from workers.delivery.reconcile import reconcile_next
 from workers.portal.context import Context
@@ -148,7 +149,7 @@ def look_into(context: Context, delivery: Delivery) -> Delivery:
 def work_off(context: Context) -> int:
     """Do what is to be done now, until there is nothing; how many steps that took."""
     count = 0
-    while shift.step(context):
+    while worker.step(context):
         count += 1
     return count
 

@@ -13,7 +13,8 @@ from relay.core.ids import new_delivery_id, new_event_id
 from relay.core.lifecycle import EventState, State
 from relay.core.places import Later, Result
 from relay.core.plan import Plan, Step, StepKind
-from relay.store.record.record import Entry, Record
+from relay.store.record.entries import Entry
+from relay.store.record.record import Record
 from tests.delivering.contexts import LEAD, _a_moment_ago
 from tests.support.making import write
 

@@ -26,9 +26,7 @@ from tests.delivering.contexts import (
 )
 from tests.delivering.wire import answering, respond
 from workers.bitrix24 import bizproc
-from workers.bitrix24.answers import Fault
-from workers.bitrix24.batch import answers_of, batch_parameters, to_query
-from workers.bitrix24.client import answer_from_payload
+from workers.bitrix24.client import Fault, answer_from_payload, answers_of, batch_parameters, to_query
 
 SECOND = timedelta(seconds=1)
 FRAGILE = [
@@ -332,7 +330,7 @@ def test_a_template_that_takes_longer_than_the_portal_waits_never_takes_others_w
 
 
 def test_a_batch_that_was_cut_late_makes_the_next_one_smaller(context, record, portal, monkeypatch):
-    monkeypatch.setattr("workers.delivery.learning.CUT_LATE_MS", -1)
+    monkeypatch.setattr("workers.delivery.deliver.CUT_LATE_MS", -1)
     learn(context, 0.0001)
     portal.add_faults({"kind": "drop_after_start"})
     deliveries = fill(record, 5)

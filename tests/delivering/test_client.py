@@ -16,8 +16,7 @@ from tests.delivering.contexts import make_portal
 from tests.delivering.wire import Wire, answering, respond
 from tests.support.processes import refusing_address
 from workers.bitrix24 import client as client_module
-from workers.bitrix24.answers import Fault
-from workers.bitrix24.client import Client
+from workers.bitrix24.client import Client, Fault
 from workers.portal.credentials import load_addresses
 
 SECRET = "kept-to-itself-9f3a"

@@ -14,14 +14,14 @@ from relay.store.record.record import Record
 from tests.delivering.contexts import QUEUE
 from tests.support.making import bring_to, write_one
 from tests.support.waiting import until
-from workers.maintenance import clock
-from workers.maintenance.clock import run_clock
+from workers.maintenance import repair
+from workers.maintenance.repair import run_clock
 
 
 @pytest.fixture
 def run(record, monkeypatch):
     """Runs a clock in a thread."""
-    monkeypatch.setattr(clock, "INTERVAL_S", 0.02)
+    monkeypatch.setattr(repair, "TICK_S", 0.02)
     stop, threads = threading.Event(), []
 
     def start(of=record):

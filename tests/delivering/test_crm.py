@@ -14,9 +14,8 @@ from relay.core.plan import FIND_BY_COMM, LIST, USERS
 from relay.sandbox import php
 from tests.delivering.plans import find, fire, make
 from workers.bitrix24 import crm
-from workers.bitrix24.answers import Answer
-from workers.bitrix24.batch import to_query
-from workers.bitrix24.step_verdicts import judge_step
+from workers.bitrix24.client import Answer, to_query
+from workers.bitrix24.verdicts import judge_step
 
 NAMES = st.sampled_from(("item", "items", "id", "ID", "CONTACT"))
 JSON = st.recursive(

@@ -11,7 +11,7 @@ import requests
 
 from relay.core.events import OnUncertain, Policy
 from relay.core.lifecycle import State
-from relay.store.portals.setback import hold
+from relay.store.portals.rollback import hold
 from relay.store.record.record import HARD_DEADLINE
 from tests.delivering.contexts import (
     add,
@@ -26,9 +26,9 @@ from tests.delivering.contexts import (
 from tests.delivering.plans import made, make, planned
 from tests.support.making import claim_one
 from workers.bitrix24.bizproc import own_id_of
-from workers.delivery.next_call import prepare
-from workers.maintenance.sweeper import sweep
-from workers.portal.holding import LEASE
+from workers.delivery.deliver import prepare
+from workers.maintenance.repair import sweep
+from workers.portal.claims import LAPSES_IN
 
 START, INSTANCES = "bizproc.workflow.start", "bizproc.workflow.instances"
 LOST = {"kind": "drop_after_start", "method": START}
@@ -190,7 +190,7 @@ def test_a_sweeper_of_another_portal_gives_a_document_the_time_that_its_claimer_
     address = use_webhook(sandbox.url, settle_after_s=600)
     delivery = planned(context.record, make("lead", "lead"))
     manner = type(context).open(context.store, address).manner
-    (claimed,) = context.record.claim("main", "a-claim", clock(), manner=manner, lapses_in=LEASE)
+    (claimed,) = context.record.claim("main", "a-claim", clock(), manner=manner, lapses_in=LAPSES_IN)
     begun = clock()
     clock.advance(13)
 
@@ -205,7 +205,7 @@ def test_a_document_that_is_being_made_is_not_made_again_by_a_sweeper_that_knows
     context, portal, sandbox, clock
 ):
     planned(context.record, make("lead", "lead"))
-    (claimed,) = context.record.claim("main", "a-claim", clock(), lapses_in=LEASE)
+    (claimed,) = context.record.claim("main", "a-claim", clock(), lapses_in=LAPSES_IN)
     (call,), _ = prepare(context, [claimed])
 
     def make_late():

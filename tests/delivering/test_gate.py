@@ -11,7 +11,7 @@ from relay.store.portals.gate import FIRST_PAUSE, Gate, GateState
 from tests.delivering.contexts import BATCHING, QUEUE, add, alerts, batch_sizes, methods, send, work_off
 from tests.support.processes import refusing_address
 from tests.support.waiting import until
-from workers.delivery.shift import step
+from workers.delivery.worker import step
 from workers.portal import gatekeeper
 from workers.portal.gatekeeper import DENIED_IN_A_ROW
 

@@ -10,7 +10,7 @@ from relay.core.errors import RecordUnavailableError
 from relay.store.portals.portal import PortalRecord
 from relay.store.redis.connection import connect
 from tests.delivering.contexts import make_portal
-from workers.portal.limiter import PATIENCE_MS, WITHOUT_LIMIT, Limiter
+from workers.portal.client import SLOT_PATIENCE_MS, WITHOUT_LIMIT, Limiter
 
 BUCKET = "relay:bucket:main"
 
@@ -130,12 +130,12 @@ def test_a_slot_that_is_too_far_away_is_not_reserved_but_asked_for_again(redis):
         redis.delete(BUCKET)
 
     limiter = Limiter(PortalRecord(redis, "main"), make_portal(rate_per_s=1.0), sleep)
-    reserved_until = now_ms(redis) + PATIENCE_MS + 10_000
+    reserved_until = now_ms(redis) + SLOT_PATIENCE_MS + 10_000
     redis.hset(BUCKET, "tat", reserved_until)
 
     limiter.wait()
 
-    assert slept == [pytest.approx(PATIENCE_MS / 1000 + 10, abs=3)]
+    assert slept == [pytest.approx(SLOT_PATIENCE_MS / 1000 + 10, abs=3)]
     assert next_ms(redis) < reserved_until
 
 

@@ -19,10 +19,9 @@ from relay.store.record.record import HARD_DEADLINE
 from relay.store.redis import keys
 from tests.delivering.contexts import BATCHING, look_into, methods, send, started_documents, work_off
 from tests.delivering.plans import CLIENT, MADE, OWNER, fire, made, make, outcomes, planned, tries
-from workers.bitrix24.answers import Fault
-from workers.bitrix24.client import Client
+from workers.bitrix24.client import Client, Fault
 from workers.delivery.retry import BUDGET
-from workers.maintenance.sweeper import sweep
+from workers.maintenance.repair import sweep
 from workers.portal.client import SEND_WITHIN_S
 
 ADD, LIST, START, FIRE = "crm.item.add", "crm.item.list", "bizproc.workflow.start", "crm.automation.trigger"

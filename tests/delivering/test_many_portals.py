@@ -28,10 +28,9 @@ from tests.delivering.wire import Wire
 from tests.support.folders import REPOSITORY
 from tests.support.processes import kill
 from tests.support.waiting import until
-from workers.delivery.shifts import Shifts
-from workers.delivery.worker import open_worker
-from workers.maintenance.sweeper import sweep
-from workers.runtime.serving import share_out
+from workers.__main__ import share_out
+from workers.delivery.worker import Drains, open_worker
+from workers.maintenance.repair import sweep
 
 PORTALS = ["one", "two", "three", "four"]
 SHARED = ["one", "three"]
@@ -78,9 +77,9 @@ def open_own_worker(valkey):
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     opened = []
 
-    def make(portals, shifts):
+    def make(portals, drains):
         opened.append(connect(valkey.url))
-        return open_worker("a-worker", portals, shifts, opened[-1])
+        return open_worker("a-worker", portals, drains, opened[-1])
 
     yield make
     for number, handler in before.items():
@@ -108,7 +107,7 @@ def wake(record, *portals):
     """A job for each of these, as the record makes it where something is to be done."""
     for portal in portals:
         record.redis.rpush(f"relay:questions:{portal}", "ask_nothing")
-    record.wake(portals, utc_now())
+    record.notify(portals, utc_now())
 
 
 @pytest.mark.parametrize(
@@ -189,7 +188,7 @@ def test_the_job_of_a_portal_that_is_being_worked_at_waits_in_its_queue_and_no_o
             other_is_served.set()
 
     wake(record, "main")
-    open_own_worker(["main", "other"], Shifts(serve)).work(burst=True, logging_level="ERROR")
+    open_own_worker(["main", "other"], Drains(serve)).work(burst=True, logging_level="ERROR")
 
     assert (served, queued) == (["main", "other", "main"], [1])
 
@@ -203,11 +202,11 @@ def test_two_threads_are_never_at_one_portal():
         may_go.wait(10)
         at_work.remove(portal)
 
-    shifts = Shifts(serve)
+    drains = Drains(serve)
     for portal in ("main", "other", "main", "main"):
-        shifts.begin(portal)
+        drains.begin(portal)
     may_go.set()
-    shifts.finish()
+    drains.finish()
 
     assert are_two == [False, False]
 
@@ -227,7 +226,7 @@ def test_a_shift_that_dies_of_a_mistake_of_ours_is_told_as_a_failed_job_and_the_
             raise KeyError("a value that may be a person's")
 
     wake(record, "main", "other")
-    open_own_worker(["main", "other"], Shifts(serve)).work(burst=True, logging_level="CRITICAL")
+    open_own_worker(["main", "other"], Drains(serve)).work(burst=True, logging_level="CRITICAL")
 
     jobs = PortalRecord(record.redis, "main").jobs()
     assert (served.count("main"), jobs.failed, jobs.waiting) == (2, 1, 0)
@@ -237,17 +236,17 @@ def test_a_shift_that_dies_of_a_mistake_of_ours_is_told_as_a_failed_job_and_the_
 WAITER = """
 import sys, time
 from workers.bitrix24.client import Client
-from workers.delivery import shifts as module
+from workers.delivery import worker as module
 
 module.JOB_TIMEOUT_S = 1
 client = Client(sys.argv[1])
-shifts = module.Shifts(lambda _portal: client.call("scope", {}))
-shifts.begin("main")
-while shifts.are_on:
-    shifts.end_overdue()
+drains = module.Drains(lambda _portal: client.call("scope", {}))
+drains.begin("main")
+while drains.are_on:
+    drains.end_overdue()
     time.sleep(0.05)
 try:
-    shifts.begin("main")
+    drains.begin("main")
 except Exception as death:
     print(type(death).__name__)
 """

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from relay.core.lifecycle import State
+from relay.sandbox.callers import FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN
 from relay.sandbox.portal import Portal as Pretended
 from relay.sandbox.server import SandboxServer
-from relay.sandbox.tokens import FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN
 from relay.store.portals.gate import GateState
 from tests.delivering.contexts import add, methods, send, use_app, use_webhook, work_off
 from tests.delivering.wire import Wire, answering, respond

@@ -9,7 +9,7 @@ import pytest
 from relay.core.events import Policy
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
-from relay.store.portals.setback import hold
+from relay.store.portals.rollback import hold
 from tests.delivering.contexts import BATCHING, QUEUE, add, batch_sizes, methods, send, started_documents, work_off
 
 START, INSTANCES = "bizproc.workflow.start", "bizproc.workflow.instances"
@@ -200,7 +200,7 @@ def test_while_an_older_one_is_left_to_a_person_no_later_one_of_its_order_is_loo
     first, second = record.deliveries(one.id for one in deliveries)
     assert (first.reason, first.next_attempt_at) == ("not_seen_running", None)
     assert (second.reason, second.looks) == ("went_back", 0)
-    assert (record.undecided(), record.doubtful("main", clock())) == (1, 0)
+    assert (record.unresolved_uncertain(), record.doubtful("main", clock())) == (1, 0)
     asked = methods(portal)[INSTANCES]
 
     record.settle(first, State.DEAD, clock())

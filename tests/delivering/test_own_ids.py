@@ -9,7 +9,7 @@ import pytest
 from relay.core.call import Call
 from relay.core.ids import new_delivery_id, utc_now
 from relay.core.lifecycle import State, Verdict
-from relay.sandbox import starting
+from relay.sandbox import bizproc
 from tests.delivering.contexts import BATCHING, LEAD, add, alerts, batch_sizes, send, start_by_hand
 from workers.bitrix24.bizproc import OWN_ID, own_id_of, start_parameters
 from workers.portal.pace import HONOURED, IGNORED
@@ -72,7 +72,7 @@ def test_both_generations_of_the_server_honour_an_own_id(open_context, record, p
 
 
 def test_a_portal_that_ignores_own_ids_is_noticed_once_and_its_word_is_taken(context, record, portal, monkeypatch):
-    monkeypatch.setattr(starting, "OWN_ID", "SomethingElse")
+    monkeypatch.setattr(bizproc, "OWN_ID", "SomethingElse")
     deliveries = [send(context, add(record, lead=n)) for n in range(1, 4)]
 
     assert {one.state for one in deliveries} == {State.STARTED}

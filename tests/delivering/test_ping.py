@@ -9,18 +9,17 @@ from relay.core.lifecycle import State
 from relay.core.requirements import Requirement
 from relay.core.templates import templates_of
 from relay.operations.configure import load_config
-from relay.sandbox import starting
+from relay.sandbox import bizproc
 from relay.store.portals.gate import Gate, GateState
-from relay.store.portals.questions import Questions
-from relay.store.portals.requirements import publish_rules
+from relay.store.portals.questions import PublishedRules, Questions
 from tests.delivering.contexts import LEAD, SECRET, add, alerts, methods, send, use_webhook
 from tests.support.processes import refusing_address
 from workers.__main__ import main
 from workers.checks import drift
-from workers.checks.drift_watch import check
+from workers.checks.drift import check
 from workers.checks.ping import ping, probe, read_document
 from workers.checks.questions import answer
-from workers.delivery.shift import step
+from workers.delivery.worker import step
 from workers.portal.pace import HONOURED, IGNORED
 
 PARAMETERS = ("Parameter1", "Email", "Phone", "Note")
@@ -42,7 +41,7 @@ FITTING_OTHERS = [
 
 
 def publish(record, *requirements):
-    publish_rules(record.redis, "digest", requirements, utc_now())
+    PublishedRules(record.redis).publish("digest", requirements, utc_now())
 
 
 @pytest.fixture
@@ -179,7 +178,7 @@ def test_probe_starts_one_workflow_and_sees_its_id_refused_the_second_time(conte
 
 
 def test_probe_says_that_a_portal_ignores_our_ids(context, portal, capsys, monkeypatch):
-    monkeypatch.setattr(starting, "OWN_ID", "SomethingElse")
+    monkeypatch.setattr(bizproc, "OWN_ID", "SomethingElse")
 
     assert probe(context, 1, LEAD) == 1
 

@@ -9,7 +9,7 @@ import pytest
 from relay.core.events import Policy
 from relay.core.lifecycle import State, Verdict
 from relay.core.reasons import explain
-from relay.sandbox import starting
+from relay.sandbox import bizproc
 from relay.sandbox.workflows import Workflow
 from relay.store.portals.gate import GateState
 from relay.store.record.record import HARD_DEADLINE
@@ -33,7 +33,7 @@ from workers.bitrix24.bizproc import own_id_of
 from workers.delivery.deliver import deliver_next
 from workers.delivery.reconcile import LONGEST_WAIT, LOOKS, RESENDS
 from workers.delivery.retry import BUDGET
-from workers.maintenance.sweeper import sweep
+from workers.maintenance.repair import sweep
 from workers.portal.credentials import Address
 from workers.portal.gatekeeper import DENIED_IN_A_ROW
 
@@ -315,7 +315,7 @@ def test_what_was_sent_again_and_is_refused_now_is_not_given_up_for_the_first_ca
     assert (delivery.state, delivery.reason) == (State.UNCERTAIN, "incorrect_document_type")
     assert [one.verdict for one in delivery.attempts] == [Verdict.AMBIGUOUS, Verdict.REJECTED]
     assert alerts(context.record) == ["uncertain"]
-    assert context.record.undecided() == 1
+    assert context.record.unresolved_uncertain() == 1
 
 
 def test_a_trigger_that_was_fired_again_and_is_refused_now_is_not_given_up_either(context, portal):
@@ -486,7 +486,7 @@ def test_a_look_that_is_refused_is_the_business_of_that_method_and_ends_with_a_p
 
     delivery = record.delivery(delivery.id)
     assert (delivery.state, delivery.reason) == (State.UNCERTAIN, f"not_visible_{reason}")
-    assert (delivery.next_attempt_at, record.undecided()) == (None, 1)
+    assert (delivery.next_attempt_at, record.unresolved_uncertain()) == (None, 1)
     assert {one.state for one in record.deliveries(one.id for one in others)} == {State.STARTED}
     assert (context.gate.look().is_open, methods(portal)[INSTANCES]) == (True, 1)
 
@@ -503,7 +503,7 @@ def test_a_portal_that_stops_honouring_our_ids_may_have_started_it_twice_and_tha
     echo, record, portal, monkeypatch
 ):
     delivery = lose(echo, portal)
-    monkeypatch.setattr(starting, "OWN_ID", "SomethingElse")
+    monkeypatch.setattr(bizproc, "OWN_ID", "SomethingElse")
 
     delivery = look_when_due(echo, delivery)
 

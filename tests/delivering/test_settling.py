@@ -12,9 +12,9 @@ from relay.core.lifecycle import State, Verdict
 from relay.store.record.record import HARD_DEADLINE
 from tests.delivering.contexts import add, send
 from tests.delivering.wire import Wire, answering, respond
-from workers.delivery import settling
+from workers.delivery import deliver
 from workers.delivery.deliver import deliver_next
-from workers.maintenance.sweeper import sweep
+from workers.maintenance.repair import sweep
 
 STARTED = respond({"result": "66e81a641752f8.56521481", "time": {}})
 
@@ -31,7 +31,7 @@ def pauses(monkeypatch):
             instead()
 
         fake = SimpleNamespace(sleep=sleep, monotonic=lambda: time.monotonic() + sum(waited))
-        monkeypatch.setattr(settling, "time", fake)
+        monkeypatch.setattr(deliver, "time", fake)
         return waited
 
     return use

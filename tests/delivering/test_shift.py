@@ -8,8 +8,8 @@ from relay.core.errors import RecordUnavailableError
 from relay.core.lifecycle import State
 from relay.store.portals.questions import Questions
 from tests.delivering.contexts import QUEUE, add, methods, work_off
-from workers.delivery import shift
-from workers.delivery.shift import serve, step
+from workers.delivery import worker
+from workers.delivery.worker import drain, step
 
 START = "bizproc.workflow.start"
 
@@ -17,7 +17,7 @@ START = "bizproc.workflow.start"
 def test_a_shift_works_until_there_is_nothing_to_do(context, record, portal):
     deliveries = [add(record, lead=n) for n in range(1, 21)]
 
-    serve(context)
+    drain(context)
 
     assert {one.state for one in record.deliveries(one.id for one in deliveries)} == {State.STARTED}
 
@@ -27,16 +27,16 @@ def test_a_shift_begins_no_call_when_it_is_told_to_stop(context, record, portal)
     add(record, lead=2)
     told = iter([False, True])
 
-    serve(context, lambda: next(told))
+    drain(context, lambda: next(told))
 
     assert methods(portal) == {START: 1}
 
 
 def test_what_is_left_when_a_shift_is_over_has_a_job(context, record, portal, monkeypatch):
-    monkeypatch.setattr(shift, "SHIFT_S", 0.0)
+    monkeypatch.setattr(worker, "DRAIN_S", 0.0)
     for number in range(3):
         add(record, lead=number + 1)
-    serve(context)
+    drain(context)
     assert methods(portal) == {}
     record.redis.delete(QUEUE)
 
@@ -74,9 +74,9 @@ def work_off_one(context, record):
 
 
 def test_a_record_that_is_away_ends_the_shift_and_no_job(context, valkey, monkeypatch):
-    monkeypatch.setattr(shift, "step", lambda _desk: (_ for _ in ()).throw(RecordUnavailableError("away")))
+    monkeypatch.setattr(worker, "step", lambda _desk: (_ for _ in ()).throw(RecordUnavailableError("away")))
 
-    serve(context)
+    drain(context)
 
 
 def test_what_a_claim_took_whose_answer_was_lost_waits_again_and_is_sent_once(context, record, portal, monkeypatch):
@@ -93,7 +93,7 @@ def test_what_a_claim_took_whose_answer_was_lost_waits_again_and_is_sent_once(co
     assert record.delivery(deliveries[0].id).state is State.SENDING
     monkeypatch.undo()
 
-    serve(context)
+    drain(context)
 
     settled = record.deliveries(one.id for one in deliveries)
     assert [(one.state, len(one.attempts)) for one in settled] == [(State.STARTED, 1)] * 3

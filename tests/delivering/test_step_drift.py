@@ -8,8 +8,8 @@ from relay.core.drift import Drift, DriftKind
 from relay.core.ids import utc_now
 from relay.core.plan import StepKind
 from relay.core.requirements import Requirement, StepRequirement
-from workers.bitrix24.answers import Answer, Fault
-from workers.checks.step_drift import find_missing_scopes, find_step_drift
+from workers.bitrix24.client import Answer, Fault
+from workers.checks.drift import find_missing_scopes, find_step_drift
 
 FIELD = {"type": "string", "isRequired": False, "isReadOnly": False}
 KNOWN = dict.fromkeys(["id", "title", "contactId", "originatorId", "originId", "xmlId", "ufCrm_1", "opened"], FIELD)

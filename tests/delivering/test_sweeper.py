@@ -16,12 +16,10 @@ from tests.delivering.contexts import add
 from tests.support.leftovers import keys_of
 from tests.support.making import DAY, NOON, bring_to, make_attempt, write_one
 from tests.support.waiting import until
-from workers.delivery.shift import serve
-from workers.delivery.shifts import Shifts
-from workers.delivery.worker import open_worker
-from workers.maintenance import sweeper
+from workers.delivery.worker import Drains, drain, open_worker
+from workers.maintenance import repair
+from workers.maintenance.repair import run_sweeper, sweep
 from workers.maintenance.retention import prune
-from workers.maintenance.sweeper import run_sweeper, sweep
 
 SECOND = timedelta(seconds=1)
 LATE = NOON + HARD_DEADLINE + DAY + SECOND
@@ -69,7 +67,7 @@ def test_an_answer_that_comes_late_proves_that_the_workflow_has_started_whatever
     found = record.delivery(delivery.id)
     assert (found.state, found.workflow_id, found.reason, found.next_attempt_at) == (State.STARTED, "wf.1", None, None)
     assert [(one.number, one.verdict) for one in found.attempts] == [(1, Verdict.AMBIGUOUS), (2, Verdict.STARTED)]
-    assert (record.due("main", LATE), record.undecided(), record.counts().imbalances) == (0, 0, [])
+    assert (record.due("main", LATE), record.unresolved_uncertain(), record.counts().imbalances) == (0, 0, [])
 
 
 def test_while_another_call_is_made_for_it_that_call_has_the_last_word(record):
@@ -94,7 +92,7 @@ def test_what_is_not_being_sent_is_left_alone(record, state):
 
 
 def test_a_pass_is_bounded_and_the_next_goes_on(record, monkeypatch):
-    monkeypatch.setattr(sweeper, "PER_PASS", 4)
+    monkeypatch.setattr(repair, "PER_PASS", 4)
     for _ in range(10):
         bring_to(record, State.SENDING)
 
@@ -114,9 +112,9 @@ def test_what_is_swept_by_two_at_once_is_mended_once(record):
 
 
 def test_sweepers_share_one_lease_and_stop_when_told(record, monkeypatch):
-    monkeypatch.setattr(sweeper, "INTERVAL_S", 1.05)
+    monkeypatch.setattr(repair, "INTERVAL_S", 1.05)
     passes = []
-    monkeypatch.setattr(sweeper, "sweep", lambda *_, **__: passes.append(threading.current_thread().name))
+    monkeypatch.setattr(repair, "sweep", lambda *_, **__: passes.append(threading.current_thread().name))
     stop = threading.Event()
     threads = [threading.Thread(target=run_sweeper, args=(Store(record.redis), {}, stop)) for _ in range(3)]
     record.redis.set("relay:lease:sweep", "another host")
@@ -135,7 +133,7 @@ def test_sweepers_share_one_lease_and_stop_when_told(record, monkeypatch):
 
 
 def test_a_sweeper_outlives_a_record_that_is_away(own_valkey, monkeypatch):
-    monkeypatch.setattr(sweeper, "INTERVAL_S", 1.01)
+    monkeypatch.setattr(repair, "INTERVAL_S", 1.01)
     record, stop = Record(own_valkey.redis), threading.Event()
     own_valkey.make_read_only()
     thread = threading.Thread(target=run_sweeper, args=(Store(record.redis), {}, stop))
@@ -152,7 +150,7 @@ def test_a_sweeper_outlives_a_record_that_is_away(own_valkey, monkeypatch):
 def test_a_whole_life_leaves_nothing_behind(context, record, sandbox):
     before = keys_of(record)
     deliveries = [add(record, lead=n) for n in (1, 2, 404)]
-    worker = open_worker("a-worker", ["main"], Shifts(lambda _portal: serve(context)), record.redis)
+    worker = open_worker("a-worker", ["main"], Drains(lambda _portal: drain(context)), record.redis)
     worker._install_signal_handlers = lambda: None  # the handlers of this process are pytest's
 
     assert worker.work(burst=True, logging_level="ERROR")

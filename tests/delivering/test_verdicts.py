@@ -16,8 +16,7 @@ from tests.delivering.contexts import add, alerts, send, use_webhook
 from tests.delivering.wire import Wire, answering, respond
 from tests.support.processes import refusing_address
 from workers.bitrix24.client import Client
-from workers.bitrix24.step_verdicts import STEP_TABLE
-from workers.bitrix24.verdicts import TABLE
+from workers.bitrix24.verdicts import STEP_TABLE, TABLE
 
 TRANSIENT, OF_ONE, SLOWED, BUDGET, AMBIGUOUS, LOST = "T", "T-call", "C-rate", "C-budget", "A", "A-lost"
 HELD, UNCLEAR, METHOD, REFUSED, PERMANENT = "H", "H-asked", "H-method", "P-perhaps", "P"

@@ -25,18 +25,16 @@ from relay.core.lifecycle import EventState, State
 from relay.store import Store
 from relay.store.portals.gate import Gate
 from relay.store.portals.portal import PortalRecord
-from relay.store.record import needs
+from relay.store.record import open_issues
 from relay.store.redis import keys
 from tests.delivering.contexts import make_context, use_webhook
 from tests.support.folders import copy_config
 from tests.support.making import DAY, NOON, bring_to, hold, make_entry, write, write_one
 from tests.support.processes import refusing_address
 from tests.support.waiting import until
-from workers.alerts import news
-from workers.alerts.messengers import Message, UnsentError, _for_chat, open_channels, open_chats, post, say, sign
+from workers.alerts.alerter import AWAY, Alerter
+from workers.alerts.messengers import Message, News, UnsentError, _for_chat, open_channels, open_chats, post, say, sign
 from workers.alerts.messengers import write as write_mail
-from workers.alerts.news import AWAY, News
-from workers.alerts.watchman import Watchman
 
 SECRET = "whsec_" + base64.b64encode(b"secret-of-the-test").decode()
 HOUR = timedelta(hours=1)
@@ -166,10 +164,10 @@ def alerting_for(receiver=None, office=None, **changes) -> Alerting:
 
 @pytest.fixture
 def watch(record, clock):
-    """Makes a watchman; its link is an address of nobody."""
+    """Makes an alerter; its link is an address of nobody."""
 
-    def make(alerting: Alerting) -> Watchman:
-        return Watchman(
+    def make(alerting: Alerting) -> Alerter:
+        return Alerter(
             Store(record.redis), alerting, ["main"], open_channels(alerting), "https://relay.example.com", clock
         )
 
@@ -188,18 +186,18 @@ def test_nothing_is_said_while_nothing_is_wrong(watch, record, receiver):
 
 
 def test_a_held_portal_is_told_once_then_again_after_a_while_then_that_it_is_over(watch, redis, receiver, clock):
-    watchman, gate = watch(alerting_for(receiver)), Gate(redis, "main")
+    alerter, gate = watch(alerting_for(receiver)), Gate(redis, "main")
     gate.hold(gate.look(), "INVALID_CREDENTIALS", clock())
     for _ in range(3):
-        watchman.look()
+        alerter.look()
         clock.now += timedelta(minutes=1)
     clock.now += 4 * HOUR
-    watchman.look()
+    alerter.look()
     gate.open(gate.look(), clock())
-    watchman.look()
+    alerter.look()
     clock.now += AWAY
-    watchman.look()
-    watchman.look()
+    alerter.look()
+    alerter.look()
 
     first, again, over = receiver.contents
     assert [kinds(first, group) for group in ("new", "still", "resolved")] == [[("portal_held", "main")], [], []]
@@ -210,27 +208,27 @@ def test_a_held_portal_is_told_once_then_again_after_a_while_then_that_it_is_ove
 
 
 def test_what_comes_and_goes_is_one_trouble(watch, redis, receiver, clock):
-    watchman, gate = watch(alerting_for(receiver)), Gate(redis, "main")
+    alerter, gate = watch(alerting_for(receiver)), Gate(redis, "main")
     for _ in range(5):
         gate.hold(gate.look(), "x", clock())
-        watchman.look()
+        alerter.look()
         gate.open(gate.look(), clock())
         clock.now += timedelta(minutes=1)
-        watchman.look()
+        alerter.look()
 
     assert len(receiver.taken) == 1
 
 
 def test_everything_that_is_wrong_comes_in_one_message(watch, record, redis, receiver, clock):
-    watchman = watch(alerting_for(receiver, silent_after={"github": HOUR, "never": HOUR}))
-    watchman.look()
+    alerter = watch(alerting_for(receiver, silent_after={"github": HOUR, "never": HOUR}))
+    alerter.look()
     bring_to(record, State.UNCERTAIN, clock.now)
     bring_to(record, State.DEAD, clock.now)
     write_one(record, clock.now - timedelta(minutes=16))
     write(record, make_entry([], source="github", at=clock.now - 2 * HOUR))
     redis.zadd(keys.UNDECIDED, {"dlv_lost": 0})
     PortalRecord(redis, "main").keep_drift([Drift(DriftKind.NO_TEMPLATE, "a", 1).to_wire()])
-    watchman.look()
+    alerter.look()
 
     (content,) = receiver.contents
     assert kinds(content, "new") == [
@@ -244,19 +242,19 @@ def test_everything_that_is_wrong_comes_in_one_message(watch, record, redis, rec
 def test_deaths_are_new_ones_and_over_when_none_came_for_a_while(watch, record, receiver, clock):
     left = bring_to(record, State.DEAD)
     record.leave(left.id)
-    watchman = watch(alerting_for(receiver))
-    watchman.look()
+    alerter = watch(alerting_for(receiver))
+    alerter.look()
     assert receiver.taken == []
     for _ in range(2):
         bring_to(record, State.DEAD)
-        watchman.look()
+        alerter.look()
         clock.now += timedelta(minutes=59)
-    watchman.look()
+    alerter.look()
     assert len(receiver.taken) == 1
     clock.now += HOUR
-    watchman.look()
+    alerter.look()
     clock.now += AWAY
-    watchman.look()
+    alerter.look()
 
     assert len(receiver.taken) == 2
     assert kinds(receiver.contents[-1], "resolved") == [("dead", "")]
@@ -264,20 +262,20 @@ def test_deaths_are_new_ones_and_over_when_none_came_for_a_while(watch, record, 
 
 
 def test_a_new_group_of_failures_is_told_once_and_when_nobody_is_needed_for_it(watch, record, receiver, clock):
-    watchman = watch(alerting_for(receiver))
+    alerter = watch(alerting_for(receiver))
     events = []
     for errors in ({"lead_id": ["missing"]}, {"lead_id": ["too small"]}, {"email": ["no"]}):
         entry = make_entry([], state=EventState.REJECTED, at=clock.now)
         write(record, replace(entry, event=replace(entry.event, reason="rule_not_filled", errors=errors)))
         events.append(entry.event.id)
         for _ in range(3):
-            watchman.look()
+            alerter.look()
             clock.now += 12 * HOUR
     for event_id in events:
         record.leave(event_id)
-    watchman.look()
+    alerter.look()
     clock.now += AWAY
-    watchman.look()
+    alerter.look()
 
     first, second, over = receiver.contents
     assert kinds(first, "new") == [("rejected", LEAD_ID)]
@@ -290,65 +288,65 @@ def test_a_new_group_of_failures_is_told_once_and_when_nobody_is_needed_for_it(w
 
 
 def test_a_source_that_is_silent_for_longer_than_events_are_kept_stays_an_alarm(watch, record, receiver, clock):
-    watchman = watch(alerting_for(receiver, silent_after={"github": HOUR}))
+    alerter = watch(alerting_for(receiver, silent_after={"github": HOUR}))
     heard = make_entry([], source="github", at=clock.now - 2 * HOUR)
     write(record, heard)
-    watchman.look()
+    alerter.look()
     record.prune(heard.event.id)
 
     for _ in range(3):
         clock.now += AWAY
-        watchman.look()
+        alerter.look()
 
     assert [kinds(one, "new") for one in receiver.contents] == [[("silent", "github")]]
 
 
 def test_a_group_that_is_no_longer_among_the_newest_is_not_over(watch, record, receiver, clock, monkeypatch):
-    monkeypatch.setattr(news, "MOST_GROUPS", 2)
-    monkeypatch.setattr(needs, "MOST_GROUPS", 3)
-    watchman = watch(alerting_for(receiver, quiet=DAY))
+    monkeypatch.setattr("workers.alerts.alerter.MOST_GROUPS", 2)
+    monkeypatch.setattr(open_issues, "MOST_GROUPS", 3)
+    alerter = watch(alerting_for(receiver, quiet=DAY))
     for number in range(5):
         bring_to(record, State.DEAD, NOON + timedelta(seconds=number), rules=[f"rule-{number}"])
-        watchman.look()
+        alerter.look()
         clock.now += 2 * AWAY
 
     assert [kinds(one, "resolved") for one in receiver.contents] == [[]] * 5
     for delivery_id in record.page(keys.BURIED):
         record.leave(delivery_id)
-    watchman.look()
+    alerter.look()
     clock.now += AWAY
-    watchman.look()
+    alerter.look()
     assert len(kinds(receiver.contents[-1], "resolved")) == 5
 
 
 def test_what_a_person_has_given_up_is_no_death_to_be_told_of(watch, record, receiver, clock):
-    watchman = watch(alerting_for(receiver))
-    watchman.look()
+    alerter = watch(alerting_for(receiver))
+    alerter.look()
     waiting = write_one(record, clock.now)
     uncertain = bring_to(record, State.UNCERTAIN, clock.now)
     record.settle(waiting, State.DEAD, clock.now, reason="cancelled")
     record.settle(uncertain, State.DEAD, clock.now, reason="settled_by_person")
 
-    watchman.look()
+    alerter.look()
 
     assert receiver.taken == []
 
 
 def test_a_trouble_that_began_and_ended_while_a_channel_was_away_is_told(watch, redis, receiver, clock):
-    watchman, gate = watch(alerting_for(receiver)), Gate(redis, "main")
+    alerter, gate = watch(alerting_for(receiver)), Gate(redis, "main")
     receiver.status = 500
     gate.hold(gate.look(), "x", clock())
-    watchman.look()
+    alerter.look()
     gate.open(gate.look(), clock())
     for _ in range(3):
         clock.now += AWAY
-        watchman.look()
+        alerter.look()
     receiver.status = 200
 
-    watchman.look()
+    alerter.look()
     clock.now += timedelta(seconds=30)
-    watchman.look()
-    watchman.look()
+    alerter.look()
+    alerter.look()
 
     began, ended = receiver.contents
     assert (kinds(began, "new"), kinds(ended, "resolved")) == ([("portal_held", "main")], [("portal_held", "main")])
@@ -375,15 +373,15 @@ def test_the_signature_is_that_of_standard_webhooks(receiver, clock):
 def test_a_channel_that_takes_no_message_is_told_when_it_does_and_the_other_is_told_once(
     watch, receiver, office, clock, status
 ):
-    watchman = watch(alerting_for(receiver, office))
-    hold(watchman.store.record.redis, "main", "x", clock())
+    alerter = watch(alerting_for(receiver, office))
+    hold(alerter.store.record.redis, "main", "x", clock())
     receiver.status = status
     for _ in range(3):
-        watchman.look()
+        alerter.look()
         clock.now += timedelta(seconds=30)
     receiver.status = 200
-    watchman.look()
-    watchman.look()
+    alerter.look()
+    alerter.look()
 
     assert receiver.refused == 3
     assert len(receiver.taken) == 1
@@ -391,19 +389,19 @@ def test_a_channel_that_takes_no_message_is_told_when_it_does_and_the_other_is_t
 
 
 def test_a_second_try_has_the_id_of_the_first_and_the_same_trouble_has_another_one_later(watch, redis, receiver, clock):
-    watchman, gate = watch(alerting_for(receiver)), Gate(redis, "main")
+    alerter, gate = watch(alerting_for(receiver)), Gate(redis, "main")
     for _ in range(2):
         gate.hold(gate.look(), "x", clock())
-        known = redis.hgetall(keys.TOLD + "on-call")
-        watchman.look()
-        redis.delete(keys.TOLD + "on-call")  # as if this process had died before it could write it down
+        known = redis.hgetall(keys.ALERT_STATE + "on-call")
+        alerter.look()
+        redis.delete(keys.ALERT_STATE + "on-call")  # as if this process had died before it could write it down
         if known:
-            redis.hset(keys.TOLD + "on-call", mapping=known)
-        watchman.look()
+            redis.hset(keys.ALERT_STATE + "on-call", mapping=known)
+        alerter.look()
         gate.open(gate.look(), clock())
-        watchman.look()
+        alerter.look()
         clock.now += AWAY
-        watchman.look()
+        alerter.look()
 
     ids = [headers["webhook-id"] for headers, _ in receiver.taken]
     assert ids[0] == ids[1]
@@ -452,10 +450,10 @@ def test_the_watchman_looks_from_a_thread_until_it_is_stopped_and_one_process_at
 
 
 def test_a_test_goes_out_within_seconds_while_nothing_is_wrong(watch, receiver, clock):
-    watchman, stop = watch(alerting_for(receiver)), threading.Event()
-    thread = threading.Thread(target=watchman.run, args=(stop,))
+    alerter, stop = watch(alerting_for(receiver)), threading.Event()
+    thread = threading.Thread(target=alerter.run, args=(stop,))
     thread.start()
-    kept = watchman.store.operators
+    kept = alerter.store.operators.alerts
     until(lambda: kept.channels(clock()), "the channel to be on record")
     kept.ask_test("on-call")
     until(lambda: receiver.taken, "the test")
@@ -465,24 +463,24 @@ def test_a_test_goes_out_within_seconds_while_nothing_is_wrong(watch, receiver, 
     (content,) = receiver.contents
     assert kinds(content, "new") == [("test", "")]
     assert content["text"].startswith("TEST: ")
-    assert [(told.channel, told.is_test) for told in kept.told()] == [("on-call", True)]
+    assert [(told.channel, told.is_test) for told in kept.sent()] == [("on-call", True)]
 
 
 def test_what_a_channel_was_told_and_what_is_wrong_with_it_is_on_record(watch, redis, receiver, clock):
-    watchman = watch(alerting_for(receiver))
-    kept = watchman.store.operators
+    alerter = watch(alerting_for(receiver))
+    kept = alerter.store.operators.alerts
     hold(redis, "main", "x", clock())
     receiver.status = 500
-    watchman.look()
+    alerter.look()
 
     (channel,) = kept.channels(clock())
     assert (channel.kind, channel.where, channel.fault, channel.told_at) == ("webhook", "127.0.0.1", "HTTP 500", None)
     receiver.status = 204
-    watchman.look()
+    alerter.look()
 
     (channel,) = kept.channels(clock())
     assert (channel.fault, channel.fault_at) == ("", None)
-    assert [told.text for told in kept.told()] == [receiver.contents[0]["text"]]
+    assert [told.text for told in kept.sent()] == [receiver.contents[0]["text"]]
 
 
 def open_line(record, url, clock, **options):
@@ -496,17 +494,17 @@ def messages(sandbox):
 def test_a_chat_says_what_is_wrong_and_when_it_is_over(record, sandbox, clock):
     alerting = alerting_for(chats=(Chat("chat", "main", "chat12"), Chat("far", "second", "chat13")))
     channels = open_chats(alerting, {"main": open_line(record, sandbox.url, clock)})
-    watchman, gate = (
-        Watchman(Store(record.redis), alerting, ["main"], channels, clock=clock),
+    alerter, gate = (
+        Alerter(Store(record.redis), alerting, ["main"], channels, clock=clock),
         Gate(record.redis, "main"),
     )
     gate.hold(gate.look(), "x", clock())
     for _ in range(2):
-        watchman.look()
+        alerter.look()
     gate.open(gate.look(), clock())
-    watchman.look()
+    alerter.look()
     clock.now += AWAY
-    watchman.look()
+    alerter.look()
 
     (_, first), (_, over) = messages(sandbox)
     assert {dialog for dialog, _ in messages(sandbox)} == {"chat12"}
@@ -544,12 +542,12 @@ def test_a_chat_that_takes_no_message_says_why(record, sandbox, dialog, secret, 
 def test_a_portal_that_is_away_is_told_when_it_is_back(record, sandbox, clock):
     alerting = alerting_for(chats=(Chat("chat", "main", "1"),))
     channels = open_chats(alerting, {"main": open_line(record, sandbox.url, clock)})
-    watchman = Watchman(Store(record.redis), alerting, ["main"], channels, clock=clock)
+    alerter = Alerter(Store(record.redis), alerting, ["main"], channels, clock=clock)
     sandbox.portal.add_faults({"kind": "html_502", "times": 2})
     hold(record.redis, "main", "x", clock())
 
     for _ in range(4):
-        watchman.look()
+        alerter.look()
 
     assert len(messages(sandbox)) == 1
 

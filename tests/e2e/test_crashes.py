@@ -18,7 +18,7 @@ from tests.support.machines import start_machine
 from tests.support.making import write_one
 from tests.support.processes import kill, refusing_address
 from tests.support.waiting import until
-from workers.maintenance.sweeper import sweep
+from workers.maintenance.repair import sweep
 
 
 @pytest.fixture

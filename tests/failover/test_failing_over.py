@@ -16,10 +16,9 @@ from relay.core.errors import RecordUnavailableError
 from relay.store import Store
 from relay.store.record.collector import Collector
 from relay.store.record.record import Record
-from relay.store.record.topology import MisfitCode, read_misfits
-from relay.store.redis import sentinel as sentinels
-from relay.store.redis.connection import connect
-from relay.store.redis.sentinel import Sentinels
+from relay.store.record.servers import Servers, TopologyCode
+from relay.store.redis import connection as sentinels
+from relay.store.redis.connection import Sentinels, connect
 from tests.support.cluster import Cluster
 from tests.support.making import make_entry
 from tests.support.waiting import until
@@ -155,7 +154,7 @@ def test_passwords_and_tls_are_spoken_to_sentinels_servers_and_replicas(tmp_path
         assert urlsplit(url).scheme == "rediss+sentinel"
         redis = connect(url)
         Collector(Record(redis, replicas=1)).record(make_entry())
-        unreachable = [one for one in read_misfits(redis, 1) if one.code is MisfitCode.UNREACHABLE]
+        unreachable = [one for one in Servers(redis, 1).look() if one.code is TopologyCode.UNREACHABLE]
         redis.close()
         stranger = Redis(port=cluster.sentinels[0].own_port)
         with pytest.raises(RedisError, match=r"HELLO|Authentication"):

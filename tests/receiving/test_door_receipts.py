@@ -107,7 +107,7 @@ def test_the_person_of_a_rejected_event_is_found_by_what_was_typed_or_came(clien
     assert answer.status_code == 422
     for value in named:
         person_key = PersonIndex(WEB_SECRETS["RELAY_SECRET_KEY"]).key_of(value)
-        assert record.size(keys.MARKS + person_key) == 1, value
+        assert record.size(keys.PERSON_INDEX + person_key) == 1, value
 
 
 @pytest.mark.parametrize("senders", [2, 20])

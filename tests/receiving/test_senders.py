@@ -15,7 +15,7 @@ from relay.core.lifecycle import EventState
 from relay.operations.sampling import sample_of
 from relay.sources.profile_files import SHIPPED, Profiles
 from relay.store.record.search import Filter, list_events
-from relay.store.senders.senders import Senders
+from relay.store.senders import Senders
 from tests.support.golden import PUBLIC_URL, Golden, about, environ, golden, goldens, profiles, write_configuration
 
 ALL = list(goldens())

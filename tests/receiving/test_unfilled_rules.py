@@ -14,12 +14,11 @@ from relay.operations.bulk_replay import filter_from
 from relay.operations.replay import NotReplayableError
 from relay.store import Store
 from relay.store.archive.archive import Archive
-from relay.store.record.needs import read_groups
+from relay.store.record.open_issues import OpenIssues
 from relay.store.record.search import Filter, list_deliveries, row_of
 from tests.support.archiving import all_rows
 from tests.support.making import bring_to
-from workers.maintenance.packer import Places, pack
-from workers.maintenance.retention import prune
+from workers.maintenance.retention import PackCursors, pack, prune
 
 OPEN = {"verify": {"kind": "none"}, "dedup": {"from": "body.lead"}}
 POST = {"lead": 5, "phone": "+79120000000"}
@@ -86,9 +85,9 @@ def test_it_is_counted_needed_and_found_like_any_other_and_the_books_balance(rec
     assert counts.imbalances == []
     assert (counts.deliveries[State.PENDING], counts.deliveries[State.DEAD], counts.total) == (3, 3, 6)
     assert (counts.since_start["delivery:created"], counts.since_start["delivery:dead"]) == (6, 3)
-    (group,) = read_groups(record.redis)
+    (group,) = OpenIssues(record).groups()
     assert (group.state, group.count, group["rule"], group["reason"]) == (State.DEAD, 3, "call-back", "rule_not_filled")
-    assert record.buried() == 3
+    assert record.unresolved_dead() == 3
     for wanted in (
         group.filter,
         Filter(rule="call-back"),
@@ -99,7 +98,7 @@ def test_it_is_counted_needed_and_found_like_any_other_and_the_books_balance(rec
         assert len(list_deliveries(record, wanted, None, 10).rows) == 3
     assert record.due("main", utc_now()) == 3, "nobody sends it"
     assert record.leave(missing.id)
-    assert record.buried() == 2
+    assert record.unresolved_dead() == 2
 
 
 def test_a_repeat_of_the_post_makes_nothing_more(record, client):
@@ -128,7 +127,7 @@ def test_todays_rules_make_up_for_it_and_for_nothing_else(record, client, relay)
 
     assert (fresh.rule, fresh.call.template_id, fresh.call.document_id[2]) == ("call-back", 7, "LEAD_5")
     assert (fresh.replay_of, fresh.state, dict(fresh.errors)) == (missing.id, State.PENDING, {})
-    assert (record.buried(), read_groups(record.redis)) == (0, [])
+    assert (record.unresolved_dead(), OpenIssues(record).groups()) == (0, [])
     assert record.event(sent.event_id).deliveries == (sent.id, missing.id, fresh.id)
     assert record.counts().imbalances == []
 
@@ -138,7 +137,7 @@ def test_many_are_made_up_for_by_one_order_with_todays_rules(record, client, rel
     for lead in (1, 2):
         sent_and_missing(record, client, lead=lead)
     bulk = services(relay({"site": OPEN}, [GOOD, MENDED])).bulk
-    (group,) = read_groups(record.redis)
+    (group,) = OpenIssues(record).groups()
 
     order = bulk.begin(filter_from(group.filter.to_query()), rules, "olga").id
     bulk.step(order)
@@ -168,7 +167,7 @@ def test_a_rejected_event_of_which_one_rule_is_mended_tells_of_the_other(record,
     assert [(one.rule, one.state) for one in made] == [("call-back", State.PENDING), ("other", State.DEAD)]
     kept = record.deliveries(record.event(event_id).deliveries)
     assert [set(one.errors) for one in kept] == [set(), {"mail"}]
-    assert (record.unmended(), record.buried(), record.counts().imbalances) == (0, 1, [])
+    assert (record.unresolved_rejected(), record.unresolved_dead(), record.counts().imbalances) == (0, 1, [])
 
 
 def test_an_edited_body_that_one_of_two_rules_can_use_tells_of_the_other(record, client, relay):
@@ -200,13 +199,13 @@ def test_it_is_packed_forgotten_archived_and_put_back_like_any_other(record, cli
     services(client).operator_acts.cancel(sent.id, "olga", "")
     (before, _) = row_of(record, record.event(sent.event_id)), record.delivery(missing.id)
 
-    assert pack(store.compaction, Places(), later, threading.Event()) == 3
+    assert pack(store.compaction, PackCursors(), later, threading.Event()) == 3
     assert dict(record.delivery(missing.id).errors) == MISSING
     prune(record, later, archive=archive)
-    assert record.counts().total == record.buried() == 0
+    assert record.counts().total == record.unresolved_dead() == 0
     (row,) = all_rows(archive)
     assert dict(row.deliveries[1].errors) == MISSING
-    assert store.restore(row.event, row.deliveries)
+    assert store.compaction.restore(row.event, row.deliveries)
 
     assert row_of(record, record.event(sent.event_id)).deliveries[1].to_wire() == before.deliveries[1].to_wire()
     assert record.counts().imbalances == []
@@ -227,7 +226,7 @@ def test_what_was_kept_on_disk_while_the_record_was_away_tells_of_it_too(record,
 
     kept = {one.rule: one for one in record.deliveries(record.page("relay:deliveries"))}
     assert (kept["call-back"].state, dict(kept["call-back"].errors)) == (State.DEAD, MISSING)
-    assert (kept["crm-lead"].state, record.buried(), record.counts().imbalances) == (State.PENDING, 1, [])
+    assert (kept["crm-lead"].state, record.unresolved_dead(), record.counts().imbalances) == (State.PENDING, 1, [])
 
 
 def test_one_that_was_made_and_died_is_none_of_these(record):

@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from relay.core.errors import IllegalTransitionError, LostRace
 from relay.core.lifecycle import FINAL, TRANSITIONS, EventState, State
-from relay.store.record.record import Load, Record
+from relay.store.record.entries import Load
+from relay.store.record.record import Record
 from tests.support.making import NOON, make_attempt, make_delivery, make_entry, write
 
 CLAIMABLE = {State.PENDING, State.RETRYING}

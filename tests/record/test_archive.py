@@ -23,8 +23,8 @@ from relay.store.archive import archive as archive_module
 from relay.store.archive.archive import Archive
 from relay.store.archive.lines import line_of, row_of_line
 from relay.store.record.compaction import Compaction
-from relay.store.record.endings import Endings
 from relay.store.record.persons import PersonIndex
+from relay.store.record.record import Endings
 from relay.store.record.search import Filter, row_of
 from tests.support.archiving import OLD, all_rows, forget, write_final, write_watched
 from tests.support.folders import WEB_SECRETS
@@ -35,7 +35,7 @@ from tests.support.making import (
     claim_one,
     make_delivery,
 )
-from workers.maintenance.retention import Places, Terms, keep
+from workers.maintenance.retention import Cursors, Terms, keep
 
 HOUR = timedelta(hours=1)
 EMAIL = "ada@example.com"
@@ -88,7 +88,7 @@ def test_a_plan_and_what_came_of_it_stand_there_too(store, record, archive):
     (kept,) = all_rows(archive)
 
     record.prune(row.event.id)
-    store.restore(kept.event, kept.deliveries)
+    store.compaction.restore(kept.event, kept.deliveries)
 
     assert record.delivery(delivery.id) == planned
 
@@ -209,7 +209,7 @@ def full(monkeypatch):
 
 
 def test_what_cannot_be_archived_is_not_forgotten_and_a_person_is_told(store, record, archive, full):
-    row, terms, places = write_final(record), Terms(90 * DAY, archive=archive), Places()
+    row, terms, places = write_final(record), Terms(90 * DAY, archive=archive), Cursors()
     now = OLD + HOUR
 
     keep(store, terms, places, now)
@@ -232,7 +232,7 @@ def needs(store, now):
 def test_who_no_longer_writes_an_archive_leaves_no_need_behind(store, record, archive, full):
     write_final(record)
     now = OLD + HOUR
-    keep(store, Terms(90 * DAY, archive=archive), Places(), now)
+    keep(store, Terms(90 * DAY, archive=archive), Cursors(), now)
 
     assert NeedCode.ARCHIVE not in [one.code for one in needs(store, now + 2 * HOUR)]
 

@@ -12,8 +12,8 @@ from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State
 from relay.store.record import collector as module
 from relay.store.record.collector import GROUP, GROUP_BYTES, Collector
-from relay.store.record.statistics import read_series
-from relay.store.record.unproven import Bounds
+from relay.store.record.entries import Bounds
+from relay.store.record.statistics import Statistics
 from relay.store.redis import keys
 from tests.support.making import make_entry, write
 from tests.support.waiting import until
@@ -127,7 +127,7 @@ def test_all_of_a_group_is_counted(record, monkeypatch):
 
     counted = record.counts().since_start
     assert (counted["event:accepted"], counted["event:duplicate"], counted["delivery:created"]) == (2, 18, 4)
-    series = read_series(record.redis, utc_now())["hour"]
+    series = Statistics(record.redis).series(utc_now())["hour"]
     assert (series.total("event:accepted"), series.total("source:github:accepted")) == (2, 1)
 
 

@@ -15,12 +15,11 @@ from relay.core.errors import LostRace, MovedOn
 from relay.core.events import Policy
 from relay.core.lifecycle import State, Verdict
 from relay.core.watching import Watch, WatchState, watched_under
-from relay.store.record.endings import Ending, Endings
-from relay.store.record.record import Record
+from relay.store.record.record import Ending, Endings, Record
 from relay.store.record.search import Filter, list_deliveries
 from relay.store.redis import keys
 from tests.support.making import NOON, claim_one, make_attempt, make_entry, write
-from workers.maintenance.packer import Places, pack
+from workers.maintenance.retention import PackCursors, pack
 
 MINUTE = timedelta(minutes=1)
 WITHIN = timedelta(hours=1)
@@ -98,7 +97,7 @@ def test_where_it_was_not_known_whether_it_has_started_the_call_proves_it(record
     assert (found.watched.finished_at, found.watched.query) == (NOON + MINUTE, "s=ok")
     assert found.watched.document_id == ("crm", "X", "LEAD_1")
     assert record.due("main", NOON + timedelta(days=3)) == 0
-    assert record.undecided() == 0
+    assert record.unresolved_uncertain() == 0
     assert record.counts().since_start["delivery:started"] == 1
 
 
@@ -114,16 +113,16 @@ def test_what_has_started_stays_so_and_the_end_is_noted(record, endings):
 @pytest.mark.parametrize("is_packed", [False, True])
 def test_what_was_given_up_and_has_ended_had_started_and_needs_nobody(store, record, endings, is_packed):
     delivery = bring(record, State.DEAD)
-    assert record.buried() == 1
+    assert record.unresolved_dead() == 1
     if is_packed:
         later = NOON + timedelta(days=1)
-        assert pack(store.compaction, Places(), later, threading.Event()) == 2
+        assert pack(store.compaction, PackCursors(), later, threading.Event()) == 2
 
     assert endings.finish(token_of(delivery), NOON + MINUTE, "s=ok") == Ending(delivery.id, is_first=True)
 
     found = check_books(record, delivery.id)
     assert (found.state, found.reason, found.watched.query) == (State.STARTED, "finished", "s=ok")
-    assert (record.buried(), record.is_buried(delivery.id)) == (0, False)
+    assert (record.unresolved_dead(), record.is_unresolved_dead(delivery.id)) == (0, False)
     assert list_deliveries(record, Filter(state=State.DEAD), None, 10).rows == ()
     counts = record.counts()
     assert (counts.deliveries[State.DEAD], counts.deliveries[State.STARTED]) == (0, 1)
@@ -171,7 +170,7 @@ def test_an_end_that_comes_before_the_answer_is_on_record_is_not_lost_whatever_t
     assert found.reason == ("timed_out" if workflow_id else "finished")
     assert len(found.attempts) == 1
     assert record.counts().since_start["delivery:started"] == 1
-    assert record.buried() == 0
+    assert record.unresolved_dead() == 0
 
 
 def test_whoever_looks_into_an_uncertain_one_meanwhile_loses_the_race(record, endings):

@@ -22,8 +22,8 @@ from relay.store import Store
 from relay.store.operators.audit_log import Act, log_act, read_acts
 from relay.store.portals.gate import Gate
 from relay.store.portals.questions import Questions
-from relay.store.record.endings import Endings
 from relay.store.record.persons import PersonIndex
+from relay.store.record.record import Endings
 from relay.store.redis import keys
 from tests.support.folders import WEB_SECRETS
 from tests.support.making import NOON, bring_to, claim_one, make_attempt, make_call, make_delivery, make_entry, write

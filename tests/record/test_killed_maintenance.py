@@ -17,7 +17,7 @@ from tests.support.archiving import OLD, all_rows
 from tests.support.folders import REPOSITORY
 from tests.support.making import DAY, NOON, claim_one, make_attempt, make_call, make_delivery, make_entry, write
 from tests.support.waiting import until
-from workers.maintenance import packer
+from workers.maintenance import retention
 from workers.maintenance.retention import prune
 
 EVENTS = 1_200
@@ -106,7 +106,7 @@ def test_what_was_being_packed_reads_as_before(record, valkey, tmp_path):
 
     kill_while(PACK, valkey.url, tmp_path, progress, now)
     assert {event_id: row_of(record, record.event(event_id)) for event_id in rows} == rows
-    packer.pack(Compaction(record.redis), packer.Places(), now, threading.Event())
+    retention.pack(Compaction(record.redis), retention.PackCursors(), now, threading.Event())
 
     assert progress() == 1
     assert {event_id: row_of(record, record.event(event_id)) for event_id in rows} == rows

@@ -10,8 +10,8 @@ import gevent
 import pytest
 from gevent.lock import BoundedSemaphore
 
-from relay.store.record import lead as module
-from relay.store.record.lead import Lead
+from relay.store.record import collector as module
+from relay.store.record.collector import Leadership
 from tests.support.waiting import until
 
 
@@ -23,7 +23,7 @@ class Entry:
 
 @pytest.fixture
 def lead():
-    return Lead()
+    return Leadership()
 
 
 def enter(lead, entry, order, begun=None, go_on=None):
@@ -81,7 +81,7 @@ def test_who_has_just_come_does_not_overtake_who_is_about_to_lead(lead):
 
 def test_who_is_ended_just_as_the_lead_is_handed_to_it_hands_it_on(monkeypatch):
     monkeypatch.setattr(module, "threading", types.SimpleNamespace(Lock=BoundedSemaphore))  # of greenlets
-    lead, order = Lead(), []
+    lead, order = Leadership(), []
 
     def run(name):
         with lead.awaited(Entry(name)):

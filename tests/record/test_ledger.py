@@ -67,7 +67,7 @@ def test_a_portal_that_comes_while_the_books_are_read_is_counted_too(record):
         (keys.DELIVERIES, "0 deliveries, but 1 in all states together"),
         (keys.DELIVERIES_BY_STATE + "pending", "1 deliveries, but 0 in all states together"),
         (keys.EVENTS, "0 events, but 1 in all states together"),
-        (keys.STANDING, "1 events, but 0 in all states together"),
+        (keys.COUNTERS, "1 events, but 0 in all states together"),
         (keys.WAITING + "main", "1 deliveries are pending or retrying, but 0 wait in line"),
         (keys.SENDING, "1 deliveries are sending, but 0 are claimed"),
         (keys.UNDECIDED, "1 deliveries are uncertain, but 0 are looked into or left to a person"),

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from relay.core.lifecycle import EventState, State
-from relay.store.record import indexes, search
+from relay.store.record import search
 from relay.store.record.search import Filter, list_events, parse_state
 from tests.support.making import NOON, bring_to, make_entry, write
 
@@ -86,7 +86,7 @@ def test_two_filters_together_lose_no_row_between_pages(record, state, limit):
 
 def test_a_page_of_rare_rows_ends_after_a_bounded_look_and_goes_on_from_there(record, monkeypatch):
     monkeypatch.setattr(search, "LOOKED_AT", 4)
-    monkeypatch.setattr(indexes, "AT_ONCE", 2)
+    monkeypatch.setattr(search, "AT_ONCE", 2)
     rare = make_entry([], state=EventState.REJECTED, source="github")
     write(record, rare)
     for n in range(1, 10):

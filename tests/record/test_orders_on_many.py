@@ -75,7 +75,7 @@ def test_what_comes_after_an_order_is_none_of_it_whatever_its_filter_says(orders
     done = orders.step(order.id)
 
     assert (order.found, done.replayed) == (1, 1)
-    assert record.is_buried(later.id)
+    assert record.is_unresolved_dead(later.id)
 
 
 @pytest.mark.parametrize("act", [BulkAct.LEAVE, BulkAct.REPLAY])
@@ -103,7 +103,7 @@ def test_the_filter_of_a_group_finds_what_was_counted_and_nothing_else(record, s
         write(record, replace(entry, deliveries=[trigger]))
         record.settle(claim_one(record, trigger), State.DEAD, NOON, reason="because")
 
-    groups = store.failures()
+    groups = store.open_issues.groups()
 
     assert sorted(group.count for group in groups) == [1, 1, 2, 2, 3]
     for group in groups:

@@ -16,10 +16,10 @@ from relay.operations.erase import Eraser
 from relay.operations.replay import NotReplayableError, Replayer
 from relay.rules import RuleBook
 from relay.store import Store
-from relay.store.record import packing
+from relay.store.record import codec
 from relay.store.record.compaction import Compaction
-from relay.store.record.endings import Endings
 from relay.store.record.persons import PersonIndex
+from relay.store.record.record import Endings
 from relay.store.record.search import Filter, list_deliveries, list_events
 from relay.store.redis import keys
 from tests.support.making import (
@@ -33,7 +33,7 @@ from tests.support.making import (
     write,
     write_one,
 )
-from workers.maintenance.packer import PER_ROUND, UNCHANGED, Places, pack
+from workers.maintenance.retention import PER_ROUND, UNCHANGED, PackCursors, pack
 
 LATER = NOON + UNCHANGED + timedelta(seconds=1)
 SECOND = timedelta(seconds=1)
@@ -47,7 +47,7 @@ def compaction(record):
 
 
 def pack_all(compaction, now=LATER):
-    return pack(compaction, Places(), now, threading.Event())
+    return pack(compaction, PackCursors(), now, threading.Event())
 
 
 def is_packed(record, key):
@@ -162,7 +162,7 @@ def test_what_has_changed_since_it_was_read_is_not_packed(record, compaction):
 def test_what_was_not_final_when_the_front_passed_is_packed_on_the_next_round(record, compaction):
     late = bring_to(record, State.SENDING)
     write_finished(record)
-    places, stop = Places(), threading.Event()
+    places, stop = PackCursors(), threading.Event()
     assert pack(compaction, places, LATER, stop) == 2
     record.settle(late, State.DEAD, LATER, reason="x")
 
@@ -171,7 +171,7 @@ def test_what_was_not_final_when_the_front_passed_is_packed_on_the_next_round(re
 
 
 def test_the_front_goes_on_where_it_was(record, compaction):
-    places, stop = Places(), threading.Event()
+    places, stop = PackCursors(), threading.Event()
     write_finished(record)
     pack(compaction, places, LATER, stop)
     was = places.front
@@ -191,7 +191,7 @@ def test_a_round_begins_again_at_the_end_of_the_record(record, compaction):
     entries = [make_entry([], state=EventState.IGNORED) for _ in range(PER_ROUND + 1)]
     for entry in entries:
         write(record, entry)
-    places, stop = Places(), threading.Event()
+    places, stop = PackCursors(), threading.Event()
 
     pack(compaction, places, LATER, stop)
     assert places.round == sorted(entry.event.id for entry in entries)[PER_ROUND - 1]
@@ -219,7 +219,7 @@ def test_a_packed_delivery_is_replayed_as_it_was_and_once(record, compaction):
     assert record.delivery(fresh.id).call == old.call
     assert record.delivery(fresh.id).replay_of == old.id
     assert record.event(old.event_id).deliveries == (old.id, fresh.id)
-    assert not record.is_buried(old.id)
+    assert not record.is_unresolved_dead(old.id)
     with pytest.raises(NotReplayableError, match="replayed before"):
         replayer.replay(old.id, current_rules=False)
     assert record.counts().imbalances == []
@@ -305,8 +305,8 @@ def test_the_dictionary_of_a_released_version_is_never_changed():
     """Else nobody could read what was packed with it: a better one is the next number."""
     kept = {b"state": b"started", b"call": b'{"template_id":1}', b"body": EVERY_BYTE}
 
-    assert packing.unpacked(packing.packed(kept, [], {b"state"})) == kept
-    assert packing.unpacked({b"z": PACKED_BY_VERSION_1}) == {b"call": b'{"template_id":1}', b"x": b"\x00\xff"}
+    assert codec.unpacked(codec.packed(kept, [], {b"state"})) == kept
+    assert codec.unpacked({b"z": PACKED_BY_VERSION_1}) == {b"call": b'{"template_id":1}', b"x": b"\x00\xff"}
 
 
 PACKED_BY_VERSION_1 = bytes.fromhex("018345a5b9157a64d60203a502987719feeb0000")

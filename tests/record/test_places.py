@@ -7,10 +7,10 @@ import contextlib
 import pytest
 
 from relay.core.errors import LimitedError, RecordUnavailableError
-from relay.store.record import places
-from relay.store.record.places import Places
+from relay.store import senders
 from relay.store.redis import keys
 from relay.store.redis.connection import connect
+from relay.store.senders import Slots
 from tests.support.waiting import until
 
 
@@ -18,7 +18,7 @@ from tests.support.waiting import until
 def two(valkey):
     """As two processes have them."""
     connections = [connect(valkey.url) for _ in range(2)]
-    yield [Places(one) for one in connections]
+    yield [Slots(one) for one in connections]
     for one in connections:
         one.close()
 
@@ -48,7 +48,7 @@ def test_a_place_is_given_back_whatever_happened_in_it(two, redis):
 
 
 def test_a_place_of_a_process_that_died_in_it_is_free_again_by_itself(two, redis, monkeypatch):
-    monkeypatch.setattr(places, "LAPSES_MS", 200)
+    monkeypatch.setattr(senders, "LAPSES_MS", 200)
     dead = two[0].taken("website", 1)
     dead.__enter__()
 
@@ -66,7 +66,7 @@ def test_where_a_source_has_no_such_limit_the_record_is_not_asked(valkey):
     valkey.make_read_only()
     connection = connect(valkey.url)
     try:
-        with Places(connection).taken("website", None):
+        with Slots(connection).taken("website", None):
             pass
     finally:
         connection.close()

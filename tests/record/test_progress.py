@@ -13,7 +13,7 @@ from relay.core.lifecycle import State
 from relay.core.places import Later, Result
 from relay.core.plan import How, Plan, Step, StepKind
 from relay.core.progress import finish_step
-from relay.store.record.record import Allowance, Entry, Load
+from relay.store.record.entries import Allowance, Entry, Load
 from relay.store.redis import keys
 from tests.support.making import NOON, make_attempt, make_call, make_entry, with_turn, write, write_one
 

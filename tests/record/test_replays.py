@@ -108,7 +108,7 @@ def test_the_person_of_a_replayed_event_is_found_by_name(record, today):
 
     person_key = PersonIndex("key").key_of(ADA)
     assert record.event(entry.event.id).person_keys == (person_key,)
-    assert record.page(keys.MARKS + person_key) == [entry.event.id]
+    assert record.page(keys.PERSON_INDEX + person_key) == [entry.event.id]
 
 
 def test_an_event_of_a_person_is_not_replayed_where_the_key_is_not_known(record, today):

@@ -12,17 +12,16 @@ from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.queue.jobs import QUEUE_KEY_PREFIX, queue_name
 from relay.store import Store
+from relay.store.record.codec import unpacked
 from relay.store.record.compaction import Compaction
-from relay.store.record.packing import unpacked
 from relay.store.record.record import Record
 from relay.store.redis import keys
 from tests.support.leftovers import keys_of
 from tests.support.making import DAY, NOON, bring_to, make_delivery, make_entry, write
 from tests.support.waiting import until
 from workers.maintenance import retention
-from workers.maintenance.packer import Places as PackerPlaces
-from workers.maintenance.packer import pack
-from workers.maintenance.retention import Places, Terms, keep, prune, run_retention
+from workers.maintenance.retention import Cursors, Terms, keep, pack, prune, run_retention
+from workers.maintenance.retention import PackCursors as PackerPlaces
 
 SECOND = timedelta(seconds=1)
 QUEUE = QUEUE_KEY_PREFIX + queue_name("main")
@@ -125,7 +124,7 @@ def write_posted(record, state=State.STARTED):
 
 
 def strip(store, now=NOON + 31 * DAY):
-    keep(store, BODIES, Places(), now)
+    keep(store, BODIES, Cursors(), now)
 
 
 @pytest.mark.parametrize("is_packed", [False, True])
@@ -162,7 +161,7 @@ def test_it_goes_once_and_not_before_its_time(store, record):
 def test_without_a_time_of_its_own_it_stays_as_long_as_the_event(store, record):
     delivery = write_posted(record)
 
-    keep(store, Terms(90 * DAY), Places(), NOON + 89 * DAY)
+    keep(store, Terms(90 * DAY), Cursors(), NOON + 89 * DAY)
 
     assert record.event(delivery.event_id).body
 
@@ -178,7 +177,7 @@ def test_a_body_that_has_changed_while_it_was_read_goes_all_the_same(store, reco
         return swap(self, calls)
 
     monkeypatch.setattr(Compaction, "_swap", repeat_first)
-    places = Places()
+    places = Cursors()
     keep(store, BODIES, places, NOON + 31 * DAY)
 
     event = record.event(first.event.id)
@@ -187,7 +186,7 @@ def test_a_body_that_has_changed_while_it_was_read_goes_all_the_same(store, reco
 
 def test_a_round_comes_by_what_was_put_back_behind_the_front(store, record):
     young = write_posted(record)
-    places = Places()
+    places = Cursors()
     keep(store, BODIES, places, NOON + 31 * DAY)
     older = make_entry(at=NOON - DAY)
     write(record, older)
@@ -201,10 +200,10 @@ def test_a_round_comes_by_what_was_put_back_behind_the_front(store, record):
 def test_the_counts_of_an_hour_go_with_the_events_of_their_time(store, record):
     bring_to(record, State.DEAD, utc_now())
 
-    keep(store, BODIES, Places(), utc_now() + 89 * DAY)
-    assert record.redis.exists(keys.NUMBERED, *record.redis.keys(f"{keys.NUMBERS}*")) >= 2
+    keep(store, BODIES, Cursors(), utc_now() + 89 * DAY)
+    assert record.redis.exists(keys.HOURS_COUNTED, *record.redis.keys(f"{keys.HOURLY}*")) >= 2
 
-    keep(store, BODIES, Places(), utc_now() + 91 * DAY)
+    keep(store, BODIES, Cursors(), utc_now() + 91 * DAY)
     assert not record.redis.keys("relay:number*")
 
 

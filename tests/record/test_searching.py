@@ -11,9 +11,8 @@ import pytest
 
 from relay.core.lifecycle import EventState, State
 from relay.store import Store
-from relay.store.record import indexes, search
-from relay.store.record.indexes import PERIOD_MS
-from relay.store.record.search import Filter, ids_of_deliveries, list_deliveries, list_events
+from relay.store.record import search
+from relay.store.record.search import PERIOD_MS, Filter, ids_of_deliveries, list_deliveries, list_events
 from relay.store.redis import keys
 from tests.support.making import NOON, claim_one, make_call, make_delivery, make_entry, write
 
@@ -88,7 +87,7 @@ def is_in_time(wanted, moment):
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_search_finds_what_a_reader_of_everything_finds(record, monkeypatch, seed):
     chance = random.Random(seed)  # noqa: S311 - the same each time
-    monkeypatch.setattr(indexes, "AT_ONCE", chance.choice((3, 7, 2_500)))
+    monkeypatch.setattr(search, "AT_ONCE", chance.choice((3, 7, 2_500)))
     monkeypatch.setattr(search, "LOOKED_AT", chance.choice((5, 10_000)))
     write_many(record, chance, 60)
     rows = everything(record)
@@ -140,7 +139,7 @@ def test_how_many_there_are_and_when_the_newest_came_is_known_of_sources_and_rul
             record, make_entry(["one", "two"] if source == "github" else [], at=NOON + number * PERIOD, source=source)
         )
 
-    sources, rules = store.presence_of_sources(["website", "github", "quiet"]), store.presence_of_rules(["one"])
+    sources, rules = store.statistics.of_sources(["website", "github", "quiet"]), store.statistics.of_rules(["one"])
 
     assert [(sources[name].size, sources[name].newest) for name in ("website", "github", "quiet")] == [
         (3, NOON + 3 * PERIOD), (1, NOON + 2 * PERIOD), (0, None),
@@ -156,8 +155,8 @@ def test_what_is_forgotten_takes_its_periods_and_counts_along(record, redis):
 
     assert all(record.prune(entry.event.id) for entry in entries[:3])
     assert {redis.zcard(index) for index in redis.smembers(keys.FACETS)} == {1}
-    assert Store(redis).presence_of_rules(["one"])["one"].size == 1
+    assert Store(redis).statistics.of_rules(["one"])["one"].size == 1
 
     assert record.prune(entries[3].event.id)
-    assert not redis.exists(keys.FACETS, keys.STANDING)
+    assert not redis.exists(keys.FACETS, keys.COUNTERS)
     assert not [key for key in redis.scan_iter("relay:*") if b":by:" in key or b":source:" in key]

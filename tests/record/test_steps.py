@@ -17,10 +17,11 @@ from relay.core.lifecycle import FINAL, TRANSITIONS, EventState, State, Verdict
 from relay.queue.jobs import SERVE_JOB, queue_key, queue_name
 from relay.store.portals.gate import Gate
 from relay.store.portals.questions import Questions
-from relay.store.record.record import HARD_DEADLINE, SINGLE, Load, Record
+from relay.store.record.entries import SINGLE, Load
+from relay.store.record.record import HARD_DEADLINE, Record
 from relay.store.redis import keys
 from relay.store.redis.connection import connect
-from relay.store.redis.lease import lease
+from relay.store.redis.scripts import lease
 from tests.support.making import (
     DAY,
     NOON,
@@ -325,10 +326,10 @@ def test_the_clock_wakes_a_worker_where_something_can_be_done_now(redis, record,
     CLOSED[gate](Gate(redis, "main"))
     redis.delete(queue_key("main"))
 
-    woken = record.wake(["main", "second"], NOON)
+    woken = record.notify(["main", "second"], NOON)
 
     assert (woken, len(queued(redis))) == ((1, 1) if gate in wakes else (0, 0))
-    assert record.wake(["main"], NOON) == 0
+    assert record.notify(["main"], NOON) == 0
 
 
 @pytest.mark.parametrize("state", sorted(FINAL))

@@ -22,9 +22,9 @@ from relay.store import Store
 from relay.store.archive import archive as module
 from relay.store.archive.archive import Archive
 from relay.store.operators.audit_log import read_acts
-from relay.store.record.endings import Endings
+from relay.store.record.entries import Entry
 from relay.store.record.persons import PersonIndex
-from relay.store.record.record import Entry
+from relay.store.record.record import Endings
 from relay.store.redis import keys
 from tests.support.archiving import OLD, all_rows, forget, write_final, write_watched
 from tests.support.folders import WEB_SECRETS
@@ -36,7 +36,7 @@ from tests.support.making import (
     make_entry,
     write,
 )
-from workers.maintenance.retention import Places, Terms, keep, prune
+from workers.maintenance.retention import Cursors, Terms, keep, prune
 
 HOUR = timedelta(hours=1)
 EMAIL = "ada@example.com"
@@ -154,8 +154,8 @@ def test_an_end_that_nobody_waits_for_any_more_is_left_where_it_comes_back(store
     (row,) = all_rows(archive)
     assert row.deliveries[0].watched.state is WatchState.WAITING
 
-    assert store.restore(row.event, row.deliveries)
-    assert not store.restore(row.event, row.deliveries)
+    assert store.compaction.restore(row.event, row.deliveries)
+    assert not store.compaction.restore(row.event, row.deliveries)
 
     back = record.delivery(delivery.id)
     assert back == replace(delivery, watched=replace(delivery.watched, state=WatchState.LEFT))
@@ -170,7 +170,7 @@ def test_an_end_that_was_heard_of_comes_back_with_all_that_came(store, record, a
     forget(record, archive)
     (row,) = all_rows(archive)
 
-    store.restore(row.event, row.deliveries)
+    store.compaction.restore(row.event, row.deliveries)
 
     assert record.delivery(delivery.id) == ended
 
@@ -219,8 +219,8 @@ def test_who_is_killed_while_erasing_leaves_the_file_as_it_was(store, record, ar
 def test_the_command_to_erase_reaches_the_archive_and_names_those_it_does_not(terminal, record, archive, capsys):
     write_final(record, body=EMAIL.encode())
     store, other = Store(record.redis), Archive(archive.folder.with_name("elsewhere"))
-    keep(store, Terms(90 * DAY, archive=archive), Places(), OLD + HOUR)
-    keep(store, Terms(90 * DAY, archive=other), Places(), OLD + HOUR)
+    keep(store, Terms(90 * DAY, archive=archive), Cursors(), OLD + HOUR)
+    keep(store, Terms(90 * DAY, archive=other), Cursors(), OLD + HOUR)
 
     assert main(["erase", "--value", EMAIL, "--yes"]) == 0
 
@@ -280,11 +280,11 @@ def test_a_person_is_erased_from_every_line_of_an_event(store, record, archive):
     entry = make_entry(at=OLD, body=f'{{"mail": "{EMAIL}"}}'.encode())
     write(record, entry)
     record.settle(claim_one(record, entry.deliveries[0], OLD), State.DEAD, OLD, reason="x")
-    keep(store, Terms(90 * DAY, None, archive), Places(), utc_now())
+    keep(store, Terms(90 * DAY, None, archive), Cursors(), utc_now())
     with archive.locked():
         put_back(archive, store, entry.event.id, "somebody")
     keep(
-        store, Terms(90 * DAY, 30 * DAY, archive), Places(), utc_now()
+        store, Terms(90 * DAY, 30 * DAY, archive), Cursors(), utc_now()
     )  # bodies go from now on: the last line has none
     (path,) = archive.files()
     assert [row.event.body_removed_at is None for row in archive.every_row(path)] == [True, False]
@@ -297,11 +297,11 @@ def test_a_person_is_erased_from_every_line_of_an_event(store, record, archive):
 
 def test_workers_without_an_archive_leave_the_forgetting_to_those_of_another_host_that_have_one(store, record, archive):
     now = utc_now()
-    keep(store, Terms(90 * DAY, None, archive), Places(), now)
+    keep(store, Terms(90 * DAY, None, archive), Cursors(), now)
     write_final(record)
 
-    keep(store, Terms(90 * DAY, None, None), Places(), now)
+    keep(store, Terms(90 * DAY, None, None), Cursors(), now)
     assert record.event_count() == 1
 
-    keep(store, Terms(90 * DAY, None, None), Places(), now + 8 * DAY)  # nothing was heard of it for a week
+    keep(store, Terms(90 * DAY, None, None), Cursors(), now + 8 * DAY)  # nothing was heard of it for a week
     assert record.event_count() == 0

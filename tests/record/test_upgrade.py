@@ -25,7 +25,7 @@ from relay.store.redis import keys
 from tests.support.folders import WEB_SECRETS
 from tests.support.making import NOON, write_one
 from workers.bitrix24.oauth import Tokens
-from workers.maintenance.sweeper import sweep
+from workers.maintenance.repair import sweep
 
 SAMPLES = {
     layout: json.loads((Path(__file__).parent / "samples" / f"layout-{layout}.json").read_text("utf-8"))
@@ -108,7 +108,7 @@ def test_an_older_record_is_searched_by_whatever_it_has(sample, record, redis):
             wanted = {name: EventState(value) if name == "state" else value}
             rows = list_events(record, Filter(**wanted)).rows
             assert {row.event.id for row in rows} == {one["id"] for one in events if one[name] == value}, wanted
-    for source, presence in Store(redis).presence_of_sources([one["source"] for one in events]).items():
+    for source, presence in Store(redis).statistics.of_sources([one["source"] for one in events]).items():
         assert presence.size == sum(one["source"] == source for one in events)
 
 

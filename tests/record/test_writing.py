@@ -17,13 +17,13 @@ from relay.core.errors import NotFoundError
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State
 from relay.queue.jobs import JOB_TIMEOUT_S, SERVE_JOB, queue_name
+from relay.store.record.entries import Bounds
 from relay.store.record.record import Record
-from relay.store.record.unproven import Bounds
 from relay.store.redis import keys
 from relay.store.redis.connection import connect
 from tests.support.making import NOON, claim_one, make_call, make_delivery, make_entry, write, write_one
 from tests.support.waiting import until
-from workers.delivery.jobs import job_class
+from workers.delivery.worker import job_class
 
 
 def commands_during(redis, action):

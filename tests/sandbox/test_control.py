@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from relay.sandbox.portal import Portal
-from relay.sandbox.usage import UsageError
+from relay.sandbox.settings import UsageError
 
 LEAD = ["crm", "CCrmDocumentLead", "LEAD_7"]
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.sandbox.answers import RestError
-from relay.sandbox.documents import find_document
-from relay.sandbox.templates import ten_templates
+from relay.sandbox.bizproc import find_document
+from relay.sandbox.workflows import ten_templates
 
 CRM = "Bitrix\\Crm\\Integration\\BizProc\\Document\\"
 OF_EACH_TEMPLATE = [

@@ -6,8 +6,8 @@ import pytest
 
 from relay.sandbox.answers import KNOWN_ERRORS
 from relay.sandbox.app import create_app
+from relay.sandbox.callers import FIRST_ACCESS_TOKEN
 from relay.sandbox.portal import Portal
-from relay.sandbox.tokens import FIRST_ACCESS_TOKEN
 
 
 def code_and_status(response):

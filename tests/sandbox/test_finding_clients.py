@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.sandbox.crm.phones import normalize_phone
+from relay.sandbox.crm.contents import normalize_phone
 
 MISSING_TYPE = {"error": "", "error_description": "Communication type is not defined."}
 

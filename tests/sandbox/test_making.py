@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from relay.sandbox.answers import RestError
 from relay.sandbox.crm.contents import read_contents
-from relay.sandbox.crm.fields import fields_of
-from relay.sandbox.crm.types import find_type
+from relay.sandbox.crm.fields import fields_of, find_type
 from relay.sandbox.settings import Settings
 
 PHONE = {"typeId": "PHONE", "valueType": "WORK", "value": "+7 912 345-67-89"}

@@ -17,7 +17,7 @@ import requests
 
 from relay.sandbox.portal import Portal
 from relay.sandbox.server import SandboxServer
-from relay.sandbox.usage import UsageError
+from relay.sandbox.settings import UsageError
 
 SERVE = """
 from relay.sandbox.server import serve

@@ -45,9 +45,8 @@ from tests.support.folders import WEB_SECRETS
 from tests.support.waiting import until
 from workers.delivery import deliver
 from workers.delivery.reconcile import reconcile_next
-from workers.maintenance.packer import Places, pack
-from workers.maintenance.retention import Terms, prune, remove_bodies, run_retention
-from workers.maintenance.sweeper import sweep
+from workers.maintenance.repair import sweep
+from workers.maintenance.retention import PackCursors, Terms, pack, prune, remove_bodies, run_retention
 from workers.portal import gatekeeper
 from workers.portal.context import Context
 
@@ -143,7 +142,7 @@ class Hands:
     def ingest(self) -> Ingest:
         store = self.store
         spooler = Spooler(self.record, self.collector, Spool.of(Path(self.folder) / "state", 1))
-        parts = (spooler, PERSONS, Prober(store.senders), store.places)
+        parts = (spooler, PERSONS, Prober(store.senders), store.slots)
         return Ingest(self.config.rules, *parts, base=BASE)
 
     @property
@@ -242,7 +241,7 @@ def forget_by_the_servers_clock(hands: Hands) -> None:
 
 
 def pack_final(hands: Hands) -> int:
-    return pack(hands.store.compaction, Places(), hands.context.clock(), threading.Event())
+    return pack(hands.store.compaction, PackCursors(), hands.context.clock(), threading.Event())
 
 
 def forget_bodies(hands: Hands) -> bool:
@@ -250,7 +249,7 @@ def forget_bodies(hands: Hands) -> bool:
 
 
 def wake(hands: Hands) -> int:
-    return hands.record.wake(hands.portals, hands.context.clock())
+    return hands.record.notify(hands.portals, hands.context.clock())
 
 
 def replay(hands: Hands, wanted: str, is_current: bool = False) -> list[str]:

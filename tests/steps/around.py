@@ -54,7 +54,7 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class CallAttempt:
     """A state, and what did not hold after it."""
 
     state: State
@@ -86,13 +86,13 @@ def sample(all_states: Sequence[State], count: int) -> list[State]:
     return chance.sample(all_states, min(count, len(all_states)))
 
 
-def attempt(world: World, state: State, bug: str = "") -> Tried:
+def attempt(world: World, state: State, bug: str = "") -> CallAttempt:
     """Bring the world into a state, and on to rest; what did not hold. bug: put into everybody."""
     with pytest.MonkeyPatch.context() as patch:
         if bug:
             bugs.BUGS[bug](patch)
         try:
-            return Tried(state, tuple(_faults_of(world, state, bug)))
+            return CallAttempt(state, tuple(_faults_of(world, state, bug)))
         finally:
             world.be_as_usual()
 

@@ -18,23 +18,24 @@ from relay.core import ids
 from relay.core.events import Delivery
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State
-from relay.store import store
-from relay.store.portals import setback
+from relay.store.portals import rollback
 from relay.store.portals.learned import Learned
-from relay.store.record import calls
+from relay.store.record import record
 from relay.store.record.collector import Collector
-from relay.store.record.record import HARD_DEADLINE, Entry, Record, Settlement
+from relay.store.record.entries import Entry, Settlement
+from relay.store.record.record import HARD_DEADLINE, Record
 from relay.store.record.search import Filter, list_deliveries
+from relay.store.redis.clock import Clock
 from relay.store.redis.scripts import Script
 from workers.bitrix24.verdicts import Concern, Judgement
-from workers.delivery import deliver, reconcile, settling
-from workers.maintenance import retention, sweeper
+from workers.delivery import deliver, reconcile
+from workers.maintenance import repair, retention
 from workers.portal import gatekeeper
 from workers.portal.context import Context
 from workers.portal.pace import HONOURED
 
-WAKING = "local function wake_where_open(portal)\n"
-"""The beginning of what wakes a worker, in every script."""
+WAKING = "local function notify_where_open(portal)\n"
+"""The beginning of the function that notifies a worker, in every script."""
 
 
 def write_the_event_in_two_trips(patch: pytest.MonkeyPatch) -> None:
@@ -56,12 +57,12 @@ def write_the_event_in_two_trips(patch: pytest.MonkeyPatch) -> None:
 
 def wake_outside_the_script(patch: pytest.MonkeyPatch) -> None:
     """The job of a worker after the event, in a trip of its own."""
-    patch.setattr(calls, "RECORD", _changed(calls.RECORD, WAKING, f"{WAKING}  do return end\n"))
+    patch.setattr(record, "RECORD", _changed(record.RECORD, WAKING, f"{WAKING}  do return end\n"))
     record_all = Collector.record_all
 
     def record_and_wake(self: Collector, entries: Sequence[Entry]) -> Any:
         receipts = record_all(self, entries)
-        self._record.wake(["main"], utc_now())
+        self._record.notify(["main"], utc_now())
         return receipts
 
     patch.setattr(Collector, "record_all", record_and_wake)
@@ -72,8 +73,8 @@ def write_the_outcome_before_the_call(patch: pytest.MonkeyPatch) -> None:
     try_them = deliver._try
 
     def settle_and_try(context: Any, calls: Any, not_after: float) -> Any:
-        context.record.settle_all([Settlement(one.delivery, State.STARTED) for one in calls], context.clock())
-        return try_them(context, calls, not_after)
+        context.record.settle_all([Settlement(one.delivery, State.STARTED) for one in record], context.clock())
+        return try_them(context, record, not_after)
 
     patch.setattr(deliver, "_try", settle_and_try)
 
@@ -107,20 +108,20 @@ def look_by_todays_setting(patch: pytest.MonkeyPatch) -> None:
 
 def sweep_at_once_where_the_portal_is_unknown(patch: pytest.MonkeyPatch) -> None:
     """How long a call may still be running is taken from the sweeper's own configuration, and else for nothing."""
-    mend = sweeper._mend
-    patch.setattr(sweeper, "_mend", lambda record, one, *rest: mend(record, replace(one, settle_s=0.0), *rest))
+    mend = repair._mend
+    patch.setattr(repair, "_mend", lambda record, one, *rest: mend(record, replace(one, settle_s=0.0), *rest))
 
 
 def go_on_with_orders_when_the_record_went_back(patch: pytest.MonkeyPatch) -> None:
     """Portals are held, and orders on many are not."""
-    patch.setattr(setback, "_hold_orders", lambda *_: 0)
+    patch.setattr(rollback, "_hold_orders", lambda *_: 0)
 
 
 def want_room_for_outcomes(patch: pytest.MonkeyPatch) -> None:
     """The scripts that write an outcome are refused by a full server; the worker gives up soon."""
     for name in ("SETTLE", "SETTLE_ONE"):
-        patch.setattr(calls, name, _changed(getattr(calls, name), "#!lua flags=allow-oom", "#!lua"))
-    patch.setattr(settling, "SETTLE_MARGIN_S", HARD_DEADLINE.total_seconds())
+        patch.setattr(record, name, _changed(getattr(record, name), "#!lua flags=allow-oom", "#!lua"))
+    patch.setattr(deliver, "SETTLE_MARGIN_S", HARD_DEADLINE.total_seconds())
 
 
 def close_the_gate_for_one_content(patch: pytest.MonkeyPatch) -> None:
@@ -136,7 +137,7 @@ def forget_by_the_clock_of_the_machine(patch: pytest.MonkeyPatch) -> None:
     """Processes go by a clock that can be set, and what is old is told by it."""
     started_ms = time.time_ns() // 1_000_000 - ids.steady_ms()
     patch.setattr(ids, "steady_ms", lambda: time.time_ns() // 1_000_000 - started_ms)
-    patch.setattr(store, "set_clock", lambda *_: None)
+    patch.setattr(Clock, "set", lambda *_, **__: None)
     patch.setattr(retention, "_time_to_forget_by", lambda *_: ids.utc_now())
 
 

@@ -22,8 +22,8 @@ from tests.delivering.contexts import BATCHING
 from tests.steps import acts
 from tests.steps.restart import unclaimed
 from tests.steps.world import Journey, World
-from workers.bitrix24.batch import BATCH
 from workers.bitrix24.bizproc import INSTANCES, START
+from workers.bitrix24.client import BATCH
 
 AT_ONCE, BRIEFLY = (13.0, 1.0), (13.0, 40.0, 20.0)
 """Seconds that pass: a claim of 12 s lapses, and a call may be running for a minute."""

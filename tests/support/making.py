@@ -14,8 +14,8 @@ from relay.core.ids import new_delivery_id, new_event_id
 from relay.core.lifecycle import EventState, State, Verdict
 from relay.store.portals.gate import Gate
 from relay.store.record.collector import Collector
-from relay.store.record.entries import PLAINLY, Manner
-from relay.store.record.record import Entry, Receipt, Record
+from relay.store.record.entries import PLAINLY, Entry, Manner, Receipt
+from relay.store.record.record import Record
 from relay.store.redis import keys
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -119,8 +119,8 @@ def count_in_hour(record: Record, hour: datetime, **counts: int) -> None:
     """Count deliveries of one rule, as the record's scripts have done it in an earlier hour."""
     number = int(hour.timestamp() // 3600)
     found = {f"website:a-rule:main:1:{what}": count for what, count in counts.items()}
-    record.redis.hset(f"{keys.NUMBERS}{number}", mapping=found)
-    record.redis.zadd(keys.NUMBERED, {str(number): number})
+    record.redis.hset(f"{keys.HOURLY}{number}", mapping=found)
+    record.redis.zadd(keys.HOURS_COUNTED, {str(number): number})
 
 
 def with_turn(delivery: Delivery, turn: int) -> Delivery:

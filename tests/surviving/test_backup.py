@@ -15,7 +15,8 @@ from relay.core.lifecycle import State
 from relay.runtime.embedded import serve_record
 from relay.store import Store
 from relay.store.portals.gate import GateState
-from relay.store.record.record import Record, Settlement
+from relay.store.record.entries import Settlement
+from relay.store.record.record import Record
 from relay.store.redis import keys
 from relay.store.redis.snapshot import is_restoring
 from tests.delivering.contexts import add, send

@@ -80,7 +80,7 @@ def test_a_machine_whose_clock_is_set_while_a_process_runs_changes_nothing_and_i
     own_valkey, monkeypatch, ahead_s
 ):
     store, real = Store.open(own_valkey.url), time.time_ns
-    store.set_clock()
+    store.clock.set(is_start=True)
     monkeypatch.setattr("time.time_ns", lambda: real() + ahead_s * 1_000_000_000)
 
     assert abs(to_ms(utc_now()) - real() // 1_000_000) < 1_000
@@ -91,7 +91,7 @@ def test_the_clock_of_the_records_server_is_followed(own_valkey):
     store, real = Store.open(own_valkey.url), time.time_ns
     for off_s in (7, -3):
         set_shared_clock(real() // 1_000_000 + off_s * 1000)
-        store.set_clock()
+        store.clock.set(is_start=True)
         assert abs(to_ms(utc_now()) - real() // 1_000_000) < 100
 
 
@@ -108,7 +108,7 @@ def test_nothing_is_forgotten_while_the_records_clock_may_have_been_set(own_valk
     store, stop = Store.open(own_valkey.url), threading.Event()
     monkeypatch.setattr(retention, "INTERVAL_S", 0.02)
     bring_to(store.record, State.STARTED, utc_now() - 100 * DAY)
-    store.forgetting_time()
+    store.clock.forgetting_time()
     # As if the clock had stood at yesterday when it was last looked at, which no process can tell from nobody looking.
     own_valkey.redis.hincrby(keys.RETENTION, "at", -86_400_000)
 
@@ -132,10 +132,10 @@ def test_nothing_is_forgotten_while_the_records_clock_may_have_been_set(own_valk
 @pytest.mark.parametrize(("jump", "waits"), [(timedelta(minutes=59), False), (-DAY, True), (100 * DAY, True)])
 def test_a_jump_of_the_records_clock_is_noticed_before_anything_is_forgotten(own_valkey, jump, waits):
     store = Store.open(own_valkey.url)
-    assert store.forgetting_time()[1] == timedelta(0)
+    assert store.clock.forgetting_time()[1] == timedelta(0)
     own_valkey.redis.hincrby(keys.RETENTION, "at", int(jump / timedelta(milliseconds=-1)))
 
-    now, wait = store.forgetting_time()
+    now, wait = store.clock.forgetting_time()
 
     assert abs(now - utc_now()) < timedelta(seconds=5)
     assert (wait > timedelta(minutes=59)) is waits

@@ -15,16 +15,17 @@ from relay.core.lifecycle import State
 from relay.store import Store
 from relay.store.portals.learned import Echo
 from relay.store.record.collector import Collector
-from relay.store.record.record import Record, Settlement
-from relay.store.record.restoring import restore
+from relay.store.record.compaction import Compaction
+from relay.store.record.entries import Settlement
+from relay.store.record.record import Record
 from relay.store.redis import keys
 from tests.support.folders import WEB_SECRETS
 from tests.support.making import DAY, bring_to, make_attempt, make_entry, write
 from tests.support.senders import SEED, website
 from tests.support.valkey import REDIS_7, Valkey
 from tests.support.waiting import until
-from workers.maintenance import packer, retention, sweeper
-from workers.portal.holding import LEASE, Held
+from workers.maintenance import repair, retention
+from workers.portal.claims import LAPSES_IN, Lease
 
 NOW = utc_now()
 
@@ -43,7 +44,7 @@ def test_what_became_of_a_call_is_written_on_a_full_server(server, state, workfl
     record = Record(server.redis)
     write(record, make_entry(at=NOW))
     server.make_full()
-    (claimed,) = record.claim("main", "claim", NOW + timedelta(seconds=1), lapses_in=LEASE)
+    (claimed,) = record.claim("main", "claim", NOW + timedelta(seconds=1), lapses_in=LAPSES_IN)
 
     attempt = make_attempt() if state is not State.PENDING else None
     settlement = Settlement(claimed, state, "x", attempt, workflow_id=workflow_id or None, next_at=NOW)
@@ -57,14 +58,14 @@ def test_what_became_of_a_call_is_written_on_a_full_server(server, state, workfl
 def test_a_claim_is_kept_on_a_full_server(server):
     record = Record(server.redis)
     write(record, make_entry(at=NOW))
-    (claimed,) = record.claim("main", "claim", NOW + timedelta(seconds=1), lapses_in=LEASE)
-    held = Held(record, lambda: NOW + timedelta(seconds=5), [claimed], began=0.0, send_within_s=50.0)
+    (claimed,) = record.claim("main", "claim", NOW + timedelta(seconds=1), lapses_in=LAPSES_IN)
+    held = Lease(record, lambda: NOW + timedelta(seconds=5), [claimed], began=0.0, send_within_s=50.0)
     server.make_full()
 
     held.renew()
 
     assert held.until > 10.0
-    assert record.lapsed(NOW + LEASE + timedelta(seconds=2), 10) == []
+    assert record.lapsed(NOW + LAPSES_IN + timedelta(seconds=2), 10) == []
 
 
 def test_what_a_portal_has_shown_and_its_new_tokens_are_kept_on_a_full_server(server):
@@ -98,7 +99,7 @@ def test_nothing_new_is_taken_by_a_full_server(server):
     for step in (
         lambda: Collector(record).record(make_entry()),
         lambda: record.replay(event, dead, []),
-        lambda: restore(server.redis, replace(event, id=new_event_id(NOW)), []),
+        lambda: Compaction(server.redis).restore(replace(event, id=new_event_id(NOW)), []),
         record.is_writable,
     ):
         with pytest.raises(RecordUnavailableError):
@@ -115,13 +116,13 @@ def test_a_full_server_empties_itself(server, monkeypatch):
     stuck = bring_to(record, State.SENDING, NOW - DAY)
     server.make_full()
 
-    for module in (retention, packer, sweeper):
+    for module in (retention, retention, repair):
         monkeypatch.setattr(module, "INTERVAL_S", 0.05)
     stop = threading.Event()
     tasks = [
         threading.Thread(target=retention.run_retention, args=(store, retention.Terms(90 * DAY), stop)),
-        threading.Thread(target=packer.run_packer, args=(store, stop)),
-        threading.Thread(target=sweeper.run_sweeper, args=(store, {}, stop)),
+        threading.Thread(target=retention.run_packer, args=(store, stop)),
+        threading.Thread(target=repair.run_sweeper, args=(store, {}, stop)),
     ]
     for task in tasks:
         task.start()

@@ -11,13 +11,13 @@ from relay.core.lifecycle import State
 from relay.core.plan import Plan, Step, StepKind
 from relay.store import Store
 from relay.store.portals.gate import GateState
-from relay.store.record.record import Settlement
+from relay.store.record.entries import Settlement
 from tests.delivering.contexts import add, send, work_off
 from tests.delivering.plans import PHONE, find, made, make, planned
 from tests.support.making import make_entry, write
 from tests.support.setbacks import go_back_to, size_of
 from tests.support.waiting import until
-from workers.maintenance.sweeper import sweep
+from workers.maintenance.repair import sweep
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_a_document_that_may_have_been_made_is_looked_for_before_it_is_made(open
 
     held = worker.record.delivery(delivery.id)
     assert (held.state, held.unsure) == (State.UNCERTAIN, ("lead",))
-    assert worker.record.undecided() == 1, "how far it went, the portal does not tell"
+    assert worker.record.unresolved_uncertain() == 1, "how far it went, the portal does not tell"
 
 
 def test_what_had_been_claimed_for_a_step_does_not_go_on_by_itself_to_what_may_have_been_done_since(

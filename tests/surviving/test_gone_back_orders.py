@@ -16,7 +16,7 @@ from relay.operations.operator_acts import OperatorActs, RefusedError
 from relay.operations.replay import Replayer
 from relay.rules import RuleBook
 from relay.store.operators.bulk_replays import BulkAct, BulkState
-from relay.store.portals.setback import hold
+from relay.store.portals.rollback import hold
 from relay.store.record.search import Filter
 from tests.delivering.contexts import add, started_documents, work_off
 from tests.support.making import claim_one
@@ -136,7 +136,7 @@ def test_a_person_lets_it_go_on_with_what_has_not_changed_since(ordered, sandbox
     done = bulk.read(order)
     assert done.state is BulkState.FINISHED
     assert bulk.bulks.held() == []
-    replayed = worker.store.relations.replaced([one.id for one in left])
+    replayed = worker.store.record.replaced([one.id for one in left])
     assert given_up.id not in replayed
     assert [act.what for act in worker.store.operators.acts()][:2] == ["bulk replay finished", "resume bulk replay"]
 
@@ -155,7 +155,7 @@ def test_what_has_changed_since_it_was_held_is_left_alone(worker, clock):
     while bulk.step(order).state is BulkState.RUNNING:
         pass
 
-    assert worker.store.relations.replaced([waiting.id]) == {}
+    assert worker.store.record.replaced([waiting.id]) == {}
     assert bulk.read(order).skipped == {"it has changed since it was ordered": 1}
     assert bulk.read(order).replayed == STEP
 

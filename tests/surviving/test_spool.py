@@ -16,7 +16,7 @@ from relay.core.watching import Watch, Watched
 from relay.operations.spooling import Spooler
 from relay.store.record.collector import Collector
 from relay.store.record.record import Record
-from relay.store.record.spool import Held, Spool
+from relay.store.record.spool import Spool, Spooled
 from tests.support.configs import rule_of, write_config
 from tests.support.folders import SECRETS, WEB_SECRETS
 from tests.support.making import make_entry
@@ -73,7 +73,7 @@ def test_the_sender_is_told_what_it_would_be_told_and_what_it_was_told_is_record
         assert list(event.deliveries) == receipt["deliveries"]
         assert record.delivery(event.deliveries[0]).state is State.PENDING
     assert record.counts().imbalances == []
-    assert spooler.held() == Held()
+    assert spooler.held() == Spooled()
 
 
 def test_a_repeat_that_came_while_the_record_was_away_starts_nothing(app, spooler, own_valkey):
@@ -99,7 +99,7 @@ def test_who_has_proven_nothing_is_refused_and_leaves_nothing_on_the_disk(app, s
     own_valkey.kill()
 
     assert app.test_client().post("/hooks/proven", json={}).status_code == 401
-    assert spooler.held() == Held()
+    assert spooler.held() == Spooled()
 
 
 @pytest.mark.parametrize("trouble", ["make_read_only", "make_full"])

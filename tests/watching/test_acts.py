@@ -11,9 +11,9 @@ import pytest
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State
 from relay.store.operators.audit_log import read_acts
-from relay.store.portals.codes import read_codes
 from relay.store.portals.gate import Gate, GateState
-from relay.store.portals.setback import hold
+from relay.store.portals.portal import PortalRecord
+from relay.store.portals.rollback import hold
 from relay.store.record.search import Filter
 from relay.store.redis import keys
 from relay.web.dashboard.portals import _end_of_pause
@@ -287,7 +287,10 @@ def test_what_a_portal_has_said_lately_is_counted_by_code(operator, record, redi
         make_dead(record)
     bring_to(record, State.UNCERTAIN)
 
-    assert [(code.reason, code.count) for code in read_codes(redis, "main")] == [("because", 1), ("error_argument", 2)]
+    assert [(code.reason, code.count) for code in PortalRecord(redis, "main").codes()] == [
+        ("because", 1),
+        ("error_argument", 2),
+    ]
     text = ask(operator, "/portals")
     assert "code=error_argument" in text
     assert "The portal refuses a value of the call" in text

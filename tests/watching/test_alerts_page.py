@@ -6,14 +6,14 @@ import pytest
 
 from relay.core.ids import utc_now
 from relay.store import Store
-from relay.store.operators.channels import Told
+from relay.store.operators.alerts import SentAlert
 from tests.support.making import DAY
 from tests.watching.conftest import SAME
 
 
 @pytest.fixture
 def kept(redis):
-    return Store(redis).operators
+    return Store(redis).operators.alerts
 
 
 def page(client):
@@ -31,13 +31,13 @@ def test_a_channel_is_shown_with_its_last_message_and_what_is_wrong_with_it(oper
     kept.note_channel("on-call", "mail", "ada@example.com", now)
     assert "not tried yet" in page(operator)
 
-    kept.note_told(Told(now, "on-call", "NEW: portal main is held", is_test=False))
+    kept.note_sent(SentAlert(now, "on-call", "NEW: portal main is held", is_test=False))
     text = page(operator)
     assert "gets through" in text
     assert "NEW: portal main is held" in text
     assert "ada@example.com" not in text
 
-    kept.note_untold("on-call", "HTTP 500", now)
+    kept.note_unsent("on-call", "HTTP 500", now)
     text = page(operator)
     assert "does not get through" in text
     assert "HTTP 500" in text
@@ -49,7 +49,7 @@ def test_a_channel_that_no_worker_has_had_for_a_day_is_gone(operator, kept):
     assert "on-call" not in page(operator)
 
 
-def test_a_test_is_asked_for_once_and_logged(operator, kept):
+def test_a_test_is_asked_for_once_and_logged(operator, kept, redis):
     kept.note_channel("on-call", "webhook", "example.com", utc_now())
 
     assert operator.post("/alerts/on-call/test", headers=SAME).status_code == 303
@@ -57,7 +57,9 @@ def test_a_test_is_asked_for_once_and_logged(operator, kept):
     text = page(operator)
     assert "a test is on its way" in text
     assert 'data-fresh-every-s="2"' in text
-    assert [(act.who, act.what, act.subject) for act in kept.acts()] == [("operator", "test alert", "on-call")]
+    assert [(act.who, act.what, act.subject) for act in Store(redis).operators.acts()] == [
+        ("operator", "test alert", "on-call")
+    ]
     assert [kept.take_test("on-call"), kept.take_test("on-call")] == [True, False]
     assert "a test is on its way" not in page(operator)
 

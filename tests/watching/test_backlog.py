@@ -37,7 +37,7 @@ def test_a_start_is_counted_for_its_portal(record, redis):
     bring_to(record, State.STARTED)
 
     minute = to_ms(from_ms(int(redis.time()[0]) * 1000 + 60_000))
-    assert Store(redis).started_a_minute(["main", "other"], from_ms(minute)) == {"main": 0.2, "other": 0}
+    assert Store(redis).statistics.started_a_minute(["main", "other"], from_ms(minute)) == {"main": 0.2, "other": 0}
 
 
 def series(counts):

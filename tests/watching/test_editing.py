@@ -49,7 +49,7 @@ def test_the_body_is_offered_as_it_came_and_the_call_is_shown_before_anything_is
 def test_it_is_delivered_beside_the_original_and_each_names_the_other(operator, record, dead):
     answer = operator.post(f"/edits/{dead.id}", data={"body": edited()}, headers=SAME)
 
-    (fresh_id,) = Store(record.redis).relations.replaced([dead.id]).values()
+    (fresh_id,) = Store(record.redis).record.replaced([dead.id]).values()
     fresh = record.delivery(fresh_id)
     assert answer.headers["Location"] == f"/events/{fresh.event_id}"
     assert (fresh.state, fresh.replay_of, fresh.call.document_id[2]) == (State.PENDING, dead.id, "DEAL_12")

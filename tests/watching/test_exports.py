@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from relay.core.lifecycle import State
-from relay.store.record import scanning
+from relay.store.record import search
 from relay.web.dashboard import exports
 from relay.web.dashboard.exports import safe_cell
 from tests.support.making import NOON, bring_to, claim_one, make_entry, write
@@ -53,7 +53,7 @@ def test_a_file_has_what_the_filtered_list_has(operator, filled):
 
 
 def test_what_is_found_in_bodies_is_exported_as_the_page_shows_it(operator, viewer, record, monkeypatch):
-    monkeypatch.setattr(scanning, "LOOKED_AT", 2)
+    monkeypatch.setattr(search, "LOOKED_AT", 2)
     for number in range(6):
         body = b'{"text": "needle in a body"}' if number % 3 == 0 else b"{}"
         write(record, make_entry([], body=body, at=NOON + timedelta(seconds=number)))

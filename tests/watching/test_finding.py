@@ -11,7 +11,7 @@ import pytest
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State
 from relay.operations.persons_in import MOST_FOUND, persons_in
-from relay.store.record import scanning
+from relay.store.record import search
 from relay.store.record.entries import Entry
 from relay.store.record.persons import PersonIndex
 from tests.support.making import bring_to, make_entry, write
@@ -133,8 +133,8 @@ def test_a_word_of_a_body_is_found_by_reading_bodies_and_it_says_how_far_back(op
 
 
 def test_a_look_into_bodies_is_bounded_and_goes_on_where_it_ended(operator, record, monkeypatch):
-    monkeypatch.setattr(scanning, "LOOKED_AT", 2)
-    monkeypatch.setattr(scanning, "AT_ONCE", 2)
+    monkeypatch.setattr(search, "LOOKED_AT", 2)
+    monkeypatch.setattr(search, "AT_ONCE", 2)
     oldest = write(record, make_entry([], body=b'{"note": "a needle"}', at=utc_now())).event_id
     for _ in range(3):
         write(record, make_entry([], at=utc_now()))

@@ -12,7 +12,7 @@ from relay.core.ids import new_event_id, time_of, to_ms, utc_now
 from relay.core.lifecycle import EventState, State
 from relay.store import Store
 from relay.store.portals.portal import PortalRecord
-from relay.store.record.statistics import read_series
+from relay.store.record.statistics import Statistics
 from tests.support.making import bring_to, claim_one, hold, make_attempt, make_entry, write, write_one
 from tests.support.senders import SEED, dump, website
 
@@ -104,7 +104,7 @@ def test_the_counts_of_the_last_hour_are_those_of_what_happened(operator, record
         record.settle(claimed, state, at, attempt=make_attempt(), workflow_id=state if state is State.STARTED else None)
 
     for name in ("hour", "day", "week"):
-        series = read_series(redis, utc_now())[name]
+        series = Statistics(redis).series(utc_now())[name]
         assert [series.total(f"event:{state}") for state in ("accepted", "rejected", "ignored", "refused")] == [
             4,
             1,
@@ -124,7 +124,7 @@ def test_looking_again_at_an_uncertain_one_counts_it_once(record, redis):
     uncertain = bring_to(record, State.UNCERTAIN, utc_now())
     record.settle(uncertain, State.UNCERTAIN, utc_now(), looks=1)
 
-    assert read_series(redis, utc_now())["hour"].total("delivery:uncertain") == 1
+    assert Statistics(redis).series(utc_now())["hour"].total("delivery:uncertain") == 1
 
 
 def test_counts_forget_themselves(record, redis):

@@ -12,7 +12,7 @@ import pytest
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State
 from relay.store.operators.audit_log import read_acts
-from relay.store.record.needs import read_groups
+from relay.store.record.open_issues import OpenIssues
 from relay.store.redis import keys
 from tests.support.making import bring_to, claim_one, make_entry, write
 from tests.support.pages import ask, press
@@ -59,7 +59,7 @@ def test_what_failed_alike_is_one_group(operator, record):
     make_rejected(record)
     make_rejected(record, errors={"email": ["no"], "lead_id": ["missing"]})
 
-    groups = {(one.state, one["fault"] or one["reason"]): one for one in read_groups(record.redis)}
+    groups = {(one.state, one["fault"] or one["reason"]): one for one in OpenIssues(record).groups()}
 
     assert {key: one.count for key, one in groups.items()} == {
         (EventState.REJECTED, "cannot be filled: lead_id"): 1,
@@ -119,7 +119,7 @@ def test_what_todays_rules_cannot_fill_is_skipped_says_why_and_stays_a_need(app,
 
     assert "1 replayed, 1 skipped, of 2" in ended
     assert "1: <bdi>cannot be filled: id</bdi>" in ended
-    assert record.unmended() == 1
+    assert record.unresolved_rejected() == 1
 
 
 def test_a_group_is_left_with_a_note_and_is_no_need_any_more(app, operator, record):
@@ -131,7 +131,7 @@ def test_a_group_is_left_with_a_note_and_is_no_need_any_more(app, operator, reco
         press(operator, "/bulk", 400, act="leave", state="dead")
         assert "1 left, 0 skipped, of 1" in confirm(app, operator, path, note="tests of ours")
 
-    assert (record.unmended(), record.buried()) == (0, 0)
+    assert (record.unresolved_rejected(), record.unresolved_dead()) == (0, 0)
     assert record.event(rejected).state is EventState.REJECTED
     assert record.delivery(dead).state is State.DEAD
     assert "tests of ours" in ask(operator, "/log")
@@ -208,7 +208,7 @@ def test_a_rejected_event_is_left_on_its_own_page(operator, record):
     press(operator, path, note="a test")
     press(operator, path, 409)
 
-    assert record.unmended() == 0
+    assert record.unresolved_rejected() == 0
     assert "Leave it" not in ask(operator, f"/events/{event_id}")
 
 
@@ -245,5 +245,5 @@ def test_a_forgotten_event_is_no_need(record):
 
     record.prune(event_id)
 
-    assert record.unmended() == 0
-    assert read_groups(record.redis) == []
+    assert record.unresolved_rejected() == 0
+    assert OpenIssues(record).groups() == []

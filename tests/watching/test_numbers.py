@@ -9,7 +9,8 @@ import pytest
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.store import Store
-from relay.store.record.latency import BUCKETS, histograms_in, percentile
+from relay.store.record.ledger import BUCKETS, histograms_in, percentile
+from relay.store.record.statistics import Statistics
 from relay.web.presenters.numbers import numbers_of
 from tests.support.making import DAY, bring_to, claim_one, count_in_hour, make_attempt, make_delivery, write_one
 from tests.watching.conftest import SAME
@@ -34,7 +35,7 @@ def start(record, now, took_ms):
 
 
 def day_with(record, now):
-    return numbers_of(record, "rule", now - DAY + HOUR, now)
+    return numbers_of(Statistics(record.redis), "rule", now - DAY + HOUR, now)
 
 
 @pytest.mark.parametrize("settled_as", [State.STARTED, State.RETRYING])
@@ -47,7 +48,7 @@ def test_how_long_it_took_says_nothing_of_what_a_person_has_settled(record, now,
         claimed = claim_one(record, uncertain, now)
         record.settle(claimed, State.STARTED, now, attempt=make_attempt(), workflow_id="wf-again")
 
-    series = Store(record.redis).series(now)["hour"]
+    series = Store(record.redis).statistics.series(now)["hour"]
 
     assert series.total("delivery:started") == 3
     assert (series.mean_latency_ms, series.within_ms(0.95)) == (80, 1000)
@@ -78,7 +79,7 @@ def test_a_day_says_how_many_what_share_died_and_about_how_long_it_took(record, 
 def test_it_is_told_by_each_grouping(operator, record, now, by, names):
     start(record, now, 10)
 
-    assert [one.name for one in numbers_of(record, by, midnight_of(now), now).groups] == names
+    assert [one.name for one in numbers_of(Statistics(record.redis), by, midnight_of(now), now).groups] == names
     text = operator.get(f"/numbers?by={by}&day={now:%Y-%m-%d}", headers=SAME).text
     assert names[0] in text
     assert "took about p50 at most" in text
@@ -99,7 +100,7 @@ def test_each_whole_hour_of_a_day_counts_and_none_of_the_days_beside_it(record, 
     for place in range(-1, 25):
         count_in_hour(record, begin + place * HOUR, made=1)
 
-    (group,) = numbers_of(record, "rule", begin, now).groups
+    (group,) = numbers_of(Statistics(record.redis), "rule", begin, now).groups
 
     assert (group.deliveries, group.rate_per_h) == (24, 1)
 
@@ -109,7 +110,7 @@ def test_a_day_of_any_zone_is_counted_by_the_whole_hours_nearest(record, now, of
     midnight = midnight_of(now) - 3 * DAY
     since = midnight.replace(tzinfo=timezone(offset * HOUR))
 
-    day = numbers_of(record, "rule", since, now)
+    day = numbers_of(Statistics(record.redis), "rule", since, now)
 
     assert day.since == midnight + begins * HOUR
     assert day.until == day.since + DAY
@@ -119,7 +120,7 @@ def test_a_day_before_counting_began_says_so(operator, record, now):
     began = midnight_of(now) - 2 * DAY + 10 * HOUR
     count_in_hour(record, began, made=28)
 
-    (group,) = numbers_of(record, "rule", midnight_of(began), now).groups
+    (group,) = numbers_of(Statistics(record.redis), "rule", midnight_of(began), now).groups
 
     assert group.rate_per_h == 2
     assert "There are counts from" in operator.get(f"/numbers?day={began:%Y-%m-%d}", headers=SAME).text

@@ -14,7 +14,7 @@ from relay.core.ids import utc_now
 from relay.core.lifecycle import State, Verdict
 from relay.core.plan import How, StepKind, StepResult
 from relay.core.progress import finish_step
-from relay.store.portals.methods import Block, Reading
+from relay.store.portals.learned import Block, Reading
 from relay.store.portals.portal import PortalRecord
 from relay.web.presenters.steps import link_of
 from tests.support.folders import WEB_SECRETS

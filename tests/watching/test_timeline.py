@@ -11,7 +11,7 @@ import pytest
 from relay.core.events import Policy
 from relay.core.lifecycle import State, Verdict
 from relay.store import Store
-from relay.store.portals.learned import learn
+from relay.store.portals.portal import PortalRecord
 from relay.web.presenters.steps import link_of_document
 from relay.web.presenters.timeline import MOST, WIDTH, timeline_of
 from tests.support.making import NOON, bring_to, claim_one, make_attempt, make_entry, write
@@ -101,7 +101,7 @@ def page(client, delivery):
 
 
 def test_the_page_links_the_document_and_draws_the_bars(viewer, record, redis):
-    learn(redis, "main", {"site": "https://x.bitrix24.com"})
+    PortalRecord(redis, "main").learn({"site": "https://x.bitrix24.com"})
     delivery = bring_to(record, State.STARTED)
 
     text = page(viewer, delivery)
@@ -132,7 +132,7 @@ def test_an_uncertain_one_says_what_it_holds_back(viewer, record):
 def test_what_was_replayed_leads_to_its_replay_and_is_not_offered_again(operator, record):
     dead = bring_to(record, State.DEAD)
     operator.post(f"/deliveries/{dead.id}/acts/replay", headers=SAME)
-    (fresh_id,) = Store(record.redis).relations.replaced([dead.id]).values()
+    (fresh_id,) = Store(record.redis).record.replaced([dead.id]).values()
 
     text = page(operator, dead)
 

@@ -71,7 +71,7 @@ def test_it_is_a_need_with_what_was_missing_and_a_list_shows_it(operator, missin
 def test_it_is_left_by_a_person(operator, missing, record):
     press(operator, f"/deliveries/{missing.id}/acts/leave", note="not needed")
 
-    assert record.buried() == 0
+    assert record.unresolved_dead() == 0
     assert "call-back" not in ask(operator, "/needs")
 
 

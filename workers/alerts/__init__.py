@@ -1,1 +1,1 @@
-"""Who is told that something is wrong, and how a message gets out."""
+"""Alerts: which troubles are news for a channel, and how a message is sent."""

@@ -1,7 +1,7 @@
-"""How a message gets out: a signed webhook, e-mail, or a chat of Bitrix24. Raises UnsentError; it is tried again later.
+"""Sends a message by signed webhook, e-mail, or a chat of Bitrix24. Raises UnsentError; the caller tries again later.
 
-A message that is sent again has the same id, so that a receiver can tell; in a chat it has none. It names portals,
-sources and counts, and nothing of a person.
+A repeated message has the same id, so that a receiver can tell; a chat has no ids. A message names portals, sources and
+counts, and nobody's data.
 """
 
 from __future__ import annotations
@@ -25,13 +25,12 @@ from urllib.parse import urlsplit
 from relay.configuration.alerts import Alerting, Chat, Hook, Mail
 from relay.core.errors import ConfigError, Mistake, RelayError
 from relay.core.ids import iso
-from workers.alerts.news import News
-from workers.http.deadline import DEADLINES, Deadline
-from workers.http.exchange import Bounds, ExchangeError, Line
+from relay.store.operators.alerts import AlertState
+from workers.http.exchange import DEADLINES, Bounds, Connection, Deadline, ExchangeError
 from workers.portal.client import PacedClient
 
 TIMEOUT_S = 10.0
-"""How long a receiver, or a mail server, may take in all. What it answers is not read, but for its status."""
+"""Time for one exchange with a receiver or mail server. Only the status of its answer counts."""
 BOUNDS = Bounds(connect_s=TIMEOUT_S, read_s=TIMEOUT_S, whole_s=TIMEOUT_S, most=64_000)
 CHAT_METHOD = "im.message.add"
 LONGEST_CHAT = 10_000
@@ -39,14 +38,27 @@ CUT = "\n… and more: see the dashboard"
 
 
 class UnsentError(RelayError):
-    """The channel did not take the message. The text never holds an address or a secret."""
+    """The channel did not take the message. The text holds no address and no secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """The news for a channel: texts by the trouble's key. told: its alert state once the news is sent."""
+
+    new: Mapping[str, str]
+    still: Mapping[str, str]
+    resolved: Mapping[str, str]
+    told: Mapping[str, AlertState]
+
+    def __bool__(self) -> bool:
+        return bool(self.new or self.still or self.resolved)
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is said at once. id: the same for the same news. link: where a person looks; None where nobody has said.
+    """One message. id: the same for the same news. link: the dashboard's address, None where it is not configured.
 
-    is_test: a person has asked for it, and nothing is wrong.
+    is_test: somebody requested it, and nothing is wrong.
     """
 
     id: str
@@ -57,7 +69,7 @@ class Message:
 
     @property
     def subject(self) -> str:
-        """How much of what, in a line."""
+        """The counts, in a line."""
         if self.is_test:
             return "relay: a test"
         parts = ((self.news.new, "new"), (self.news.still, "still there"), (self.news.resolved, "resolved"))
@@ -65,14 +77,14 @@ class Message:
 
     @property
     def text(self) -> str:
-        """A line for each trouble, and where to look."""
+        """A line for each trouble, and the link."""
         new = "TEST" if self.is_test else "NEW"
         parts = ((self.news.new, new), (self.news.still, "STILL"), (self.news.resolved, "RESOLVED"))
         lines = [f"{word}: {text}" for some, word in parts for text in some.values()]
         return "\n".join([*lines, *([self.link] if self.link else [])])
 
     def to_json(self) -> bytes:
-        """As Standard Webhooks wants it: type, timestamp, data. `text` is for chats that show nothing else."""
+        """The JSON of Standard Webhooks: type, timestamp, data. `text` is for chats that show nothing else."""
         groups = {"new": self.news.new, "still": self.news.still, "resolved": self.news.resolved}
         troubles = {name: [_wire(key, text) for key, text in some.items()] for name, some in groups.items()}
         content = {"type": "relay.alert", "timestamp": iso(self.at), "text": self.text, "data": troubles}
@@ -81,7 +93,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """Somebody to tell. kind: webhook, mail or chat. where: of whom a person may know, without a secret."""
+    """A receiver of alerts. kind: webhook, mail or chat. where: its address for the pages, without a secret."""
 
     name: str
     send: Callable[[Message], None]
@@ -89,17 +101,17 @@ class Channel:
     where: str = ""
 
 
-def open_chats(alerting: Alerting, lines: Mapping[str, PacedClient]) -> list[Channel]:
-    """The chats that these lines, by portal, lead to; the others are for the host that serves their portal."""
-    chats = [chat for chat in alerting.chats if chat.portal in lines]
+def open_chats(alerting: Alerting, clients: Mapping[str, PacedClient]) -> list[Channel]:
+    """The chats of these portals. The host that serves another portal opens the chats there."""
+    chats = [chat for chat in alerting.chats if chat.portal in clients]
     return [
-        Channel(chat.name, partial(say, chat, lines[chat.portal]), "chat", f"{chat.dialog_id} of {chat.portal}")
+        Channel(chat.name, partial(say, chat, clients[chat.portal]), "chat", f"{chat.dialog_id} of {chat.portal}")
         for chat in chats
     ]
 
 
 def open_channels(alerting: Alerting) -> list[Channel]:
-    """Everybody to tell who needs no portal. Raises ConfigError for an address that may not be used."""
+    """The channels that need no portal. Raises ConfigError for an address that may not be used."""
     mistakes = [Mistake("environment", 0, text) for hook in alerting.hooks if (text := _unfit(hook))]
     if mistakes:
         raise ConfigError(mistakes)
@@ -120,13 +132,13 @@ def post(hook: Hook, message: Message) -> None:
         "webhook-timestamp": stamp,
         "webhook-signature": f"v1,{sign(hook.secret, message.id, stamp, body)}",
     }
-    line = Line()
+    connection = Connection()
     try:
-        reply = line.post(hook.url, body, headers, BOUNDS)
+        reply = connection.post(hook.url, body, headers, BOUNDS)
     except ExchangeError as error:
         raise UnsentError(type(error).__name__) from None
     finally:
-        line.close()
+        connection.close()
     if not 200 <= reply.status < 300:
         raise UnsentError(f"HTTP {reply.status}")
 
@@ -160,18 +172,18 @@ def write(mail: Mail, message: Message) -> None:
 
 
 def _for_chat(text: str) -> str:
-    """What is too long for a message of a chat says that it was cut."""
+    """The text, cut to the longest message of a chat, with a note."""
     return text if len(text) <= LONGEST_CHAT else text[: LONGEST_CHAT - len(CUT)] + CUT
 
 
-def say(chat: Chat, line: PacedClient, message: Message) -> None:
+def say(chat: Chat, client: PacedClient, message: Message) -> None:
     """Write into a chat, in the portal's pace. Raises UnsentError, RecordUnavailableError.
 
-    Bitrix24 knows no id for a message that is sent again, so where an answer was lost it may stand there twice.
+    Bitrix24 has no id for a repeated message, so after a lost answer it may stand there twice.
     """
-    line.wait()
+    client.wait()
     parameters = {"DIALOG_ID": chat.dialog_id, "MESSAGE": _for_chat(message.text), "URL_PREVIEW": "N"}
-    answer = line.call(CHAT_METHOD, parameters)
+    answer = client.call(CHAT_METHOD, parameters)
     if answer.fault or answer.code is not None or not answer.result:
         raise UnsentError(str(answer.fault or answer.code or f"HTTP {answer.status}"))
 
@@ -182,14 +194,14 @@ def _wire(key: str, text: str) -> dict[str, str]:
 
 
 def _connect(mail: Mail, deadline: Deadline) -> smtplib.SMTP:
-    server = _MailLine(mail, deadline)
+    server = _MailConnection(mail, deadline)
     if mail.security == "starttls":
         server.starttls(context=ssl.create_default_context())
     return server
 
 
-class _MailLine(smtplib.SMTP):
-    """A connection to a mail server that ends when its time is over."""
+class _MailConnection(smtplib.SMTP):
+    """A connection to a mail server, with a deadline."""
 
     twin: socket.socket | None = None
 
@@ -216,7 +228,7 @@ class _MailLine(smtplib.SMTP):
 
 
 def _unfit(hook: Hook) -> str | None:
-    """What is wrong with the address or the secret; their values are not in the text."""
+    """The mistake in the address or the secret, without their values; None if there is none."""
     parts = urlsplit(hook.url)
     if not parts.hostname or parts.scheme not in {"http", "https"}:
         return f"the address of the webhook {hook.name} is none: expected https://..."

@@ -1,4 +1,4 @@
-"""How to speak to a Bitrix24 portal, and only that: addresses, calls, answers and what they mean.
+"""Speaks to a Bitrix24 portal: addresses, calls, answers and their meaning.
 
 Knows nothing of deliveries, Redis or RQ.
 """

@@ -1,4 +1,4 @@
-"""The methods of `bizproc.*` that the relay uses, as their parameters and answers. Pure.
+"""The methods of `bizproc.*` that the relay uses: their parameters and answers. Pure.
 
 Sources: docs api-reference/bizproc/bizproc-workflow-start.md and its neighbours; source bizproc/lib/restservice.php.
 """
@@ -44,7 +44,7 @@ def start_parameters(call: Call, own_id: str | None) -> dict[str, Any]:
         marked = {**parameters, OWN_ID: own_id}
         parameters = {**marked, str(call.template_id): marked}
     start = {"TEMPLATE_ID": call.template_id, "DOCUMENT_ID": list(call.document_id)}
-    # No map at all where it would be empty: a batch could not say so, and both ways are to say the same.
+    # No PARAMETERS rather than an empty one, which a batch could not send: both ways send the same.
     return {**start, "PARAMETERS": parameters} if parameters else start
 
 
@@ -63,15 +63,15 @@ COLUMNS = ["ID", "MODULE_ID", "ENTITY", "DOCUMENT_ID", "STARTED", "STARTED_BY", 
 
 
 def instance_parameters(workflow_id: str) -> dict[str, Any]:
-    """Ask for the running workflow of one id. A server that does not know the filter lists others: look again."""
+    """Ask for the running workflow of one id. A server that ignores the filter lists others, so check the rows."""
     return {"SELECT": COLUMNS, "FILTER": {"ID": workflow_id}}
 
 
 def instances_parameters(call: Call, since: datetime, start: int = 0) -> dict[str, Any]:
     """Ask for running workflows of this template on this document, the newest first, fifty from `start` on.
 
-    Field names in upper case and these operators only: older servers drop what they do not know, and the filter gets
-    wider. ENTITY cannot be filtered where it holds backslashes. So every row has to be checked again.
+    Field names are in upper case, and the operators are those that older servers know: they drop any other, and the
+    filter gets wider. ENTITY cannot be filtered where it holds backslashes. So check every row again.
     """
     return {
         "SELECT": COLUMNS,
@@ -86,7 +86,7 @@ def instances_parameters(call: Call, since: datetime, start: int = 0) -> dict[st
 
 
 def instances_of(result: Any) -> Iterator[Instance]:
-    """The rows of an answer; what is not a row is left out."""
+    """The rows of an answer, without those that are malformed."""
     for row in result if isinstance(result, list) else []:
         if isinstance(row, Mapping) and row.get("ID"):
             yield Instance(

@@ -1,4 +1,4 @@
-"""The methods that find and make what a workflow runs on, as their parameters and answers. Pure.
+"""The methods that find and make documents: their parameters and answers. Pure.
 
 Sources: docs api-reference/crm/universal (crm.item.add, .import, .list), crm/duplicates (crm.duplicate.findbycomm),
 crm/automation (crm.automation.trigger), crm/data-types.md (crm_multifield), user/user-get.md.
@@ -15,19 +15,19 @@ from relay.core.phones import ways_to_write
 from relay.core.plan import FIND_BY_COMM, USERS, Many, Step
 
 ORIGINATOR = "relay"
-"""What `originatorId` says of everything that the relay has made."""
+"""The `originatorId` of every document that the relay has made."""
 ID = re.compile(r"[1-9][0-9]{0,17}")
 VALUES_AT_ONCE = 20
-"""So many telephone numbers or addresses one question may name."""
+"""Telephone numbers or addresses that one question may name."""
 
 
 def own_id_of(origin: str, step: str) -> str:
-    """What a made document carries: the first delivery of a chain of replays, and the step. The same at every try."""
+    """The own id in a made document: the first delivery of a chain of replays, and the step. The same at every try."""
     return f"{origin}/{step}"
 
 
 def questions_of(step: Step, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What is asked to find something, one question after the other until one is answered with something.
+    """The questions of a find, to be asked in order until one finds something.
 
     values: of the step, with content; without any there is nothing to ask.
     """
@@ -41,14 +41,14 @@ def questions_of(step: Step, values: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def looking_of(step: Step, own_id: str) -> dict[str, Any]:
-    """What is asked to find what this step may have made before, by our own id."""
+    """The question that finds, by our own id, what this step may have made before."""
     return _of_items(step, {f"={name}": value for name, value in _own_values(step, own_id).items()}, Many.OLDEST)
 
 
 def making_of(step: Step, values: Mapping[str, Any], own_id: str) -> dict[str, Any]:
     """The parameters of `crm.item.add` and `crm.item.import`. values: of the step, with content.
 
-    Numbers and addresses are one list, `fm`, for the one; the other passes over that, and has a field for each kind
+    Numbers and addresses are one list, `fm`, for the one; the other ignores it and has a field for each kind
     (docs: crm/universal/import/crm-item-import.md; source: importAction in crm/lib/controller/item.php).
     """
     fields = {name: _written(value) for name, value in values.items() if name not in COMMUNICATIONS}
@@ -68,7 +68,7 @@ def firing_of(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def found_in(step: Step, method: str, result: Any) -> list[int] | None:
-    """The ids that an answer holds; None where it is no answer to the question. Nothing found is `[]`."""
+    """The ids in an answer; None where it does not answer the question. Nothing found is `[]`."""
     if method == FIND_BY_COMM:
         # PHP writes an empty map as a list, and leaves out a kind of which there is none.
         if not isinstance(result, Mapping):
@@ -82,10 +82,10 @@ def found_in(step: Step, method: str, result: Any) -> list[int] | None:
 
 
 def ignored_in(step: Step, method: str, result: Any) -> list[str]:
-    """The fields by which users were to be looked for, and which the portal has passed over.
+    """The fields of a user filter that the portal ignored.
 
-    It passes over what the credential's scope does not show, and what it does not have, in the filter as in the answer,
-    and says nothing: somebody else is found then (source: prepareUserFilter and getUserData in rest/lib/api/user.php).
+    It ignores fields that it does not have or that the credential's scope hides, in the filter and in the answer,
+    without an error: it finds somebody else then (source: prepareUserFilter, getUserData in rest/lib/api/user.php).
     """
     if method != USERS or not isinstance(result, list):
         return []
@@ -94,7 +94,7 @@ def ignored_in(step: Step, method: str, result: Any) -> list[str]:
 
 
 def made_in(result: Any) -> int | None:
-    """The id of the document that an answer says to have made."""
+    """The id of the made document in an answer; None without one."""
     item = result.get("item") if isinstance(result, Mapping) else None
     return next(iter(_ids([item.get("id")]) or []), None) if isinstance(item, Mapping) else None
 
@@ -109,14 +109,14 @@ def _by_comm(step: Step, name: str, value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _of_users(step: Step, values: Mapping[str, Any]) -> dict[str, Any]:
-    # Who has left the company is not found. What is looked for is selected, too: see `ignored_in`.
+    # Inactive users are not found. The filter's fields are selected too: see `ignored_in`.
     named = {_name_of_users(name): value for name, value in values.items()}
     wanted = list(dict.fromkeys(["ID", *named]))
     return {"FILTER": {**named, "ACTIVE": True}, "select": wanted, "sort": "ID", "order": _order(step.many)}
 
 
 def _name_of_users(name: str) -> str:
-    """How a field is called by user.get: `lastName` is LAST_NAME there."""
+    """The name of a field in user.get: `lastName` is LAST_NAME there."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper()
 
 
@@ -146,7 +146,7 @@ def _written(value: Any) -> Any:
 
 
 def _sort(kind: str) -> str:
-    """Of which sort a number or an address is; a messenger is none of work."""
+    """The value type of a number or address: WORK, but OTHER for a messenger, which has no WORK."""
     return "OTHER" if kind == "IM" else "WORK"
 
 

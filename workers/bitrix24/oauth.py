@@ -1,4 +1,4 @@
-"""OAuth 2.0 of Bitrix24: one refresh, one answer. Keeps nothing; the caller sees to it that one at a time refreshes.
+"""OAuth 2.0 of Bitrix24: one refresh, one answer. Keeps nothing; the caller lets one process refresh at a time.
 
 Sources: docs settings/oauth/auto-renewal.md, settings/oauth/error-codes.md. Sent as a form, which keeps the secret out
 of addresses; the documentation shows GET, the vendor's JavaScript SDK posts (packages/jssdk/src/oauth/auth.ts).
@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, TypeGuard
 from urllib.parse import urlencode
 
-from workers.http.exchange import Bounds, ExchangeError, Line
+from workers.http.exchange import Bounds, Connection, ExchangeError
 
 TOKEN_PATH = "/oauth/token/"  # noqa: S105 - a path
 HEADERS = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
@@ -22,12 +22,12 @@ DEFAULT_SERVER = "https://oauth.bitrix.info"
 
 
 class RefreshFault(StrEnum):
-    """Why there is no new token."""
+    """The reason why there is no new token."""
 
     LATER = "oauth_unreachable"
     """The OAuth server is away or broken: the same again later, with the old token first."""
     OVER = "oauth_refused"
-    """The application has to be installed again, or paid for."""
+    """The application must be installed again, or paid for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """The new pair, or why there is none. word: the server's error, for a person."""
+    """The new pair, or the reason why there is none. word: the server's error, for a person."""
 
     tokens: Tokens | None = None
     fault: RefreshFault | None = None
@@ -57,17 +57,17 @@ def refresh(tokens: Tokens, client_id: str, client_secret: str) -> Refreshed:
         "client_secret": client_secret,
         "refresh_token": tokens.refresh,
     }
-    line = Line()
+    connection = Connection()
     try:
-        reply = line.post(tokens.server + TOKEN_PATH, urlencode(form).encode(), HEADERS, BOUNDS)
+        reply = connection.post(tokens.server + TOKEN_PATH, urlencode(form).encode(), HEADERS, BOUNDS)
         answer = json.loads(reply.content or b"")
     except (ExchangeError, ValueError, RecursionError):
         return Refreshed(fault=RefreshFault.LATER, word="no_answer")
     finally:
-        line.close()
+        connection.close()
     if reply.status >= 500 or not isinstance(answer, dict):
         return Refreshed(fault=RefreshFault.LATER, word=f"http_{reply.status}")
-    # `wrong_client` comes with 200, so the status is not asked.
+    # `wrong_client` comes with 200, so the status does not count.
     pair = answer.get("access_token"), answer.get("refresh_token")
     if "error" in answer or not all(map(_is_word, pair)):
         word = answer.get("error")
@@ -86,5 +86,5 @@ def _tokens(answer: dict[str, Any], old: Tokens) -> Tokens:
 
 
 def _is_word(text: Any) -> TypeGuard[str]:
-    """Whether it can be a token, a code or an address: a header takes no other, and nor does a log."""
+    """Whether it can be a token, a code or an address: short printable ASCII, fit for a header and a log."""
     return isinstance(text, str) and 0 < len(text) <= LONGEST and text.isascii() and text.isprintable()

@@ -1,63 +1,68 @@
-"""What an answer of a portal means: one table from (code, status, description) to a verdict, and of what it speaks.
+"""The meaning of an answer: one table from (code, status, description) to a verdict and its concern. Pure.
 
 Sources disagree on statuses, so a code decides before a status does, and a description only where a code has two
-meanings (docs: _includes/system-errors.md; source: rest/lib/oauthexception.php, bizproc/lib/restservice.php). What no
-row knows is ambiguous unless its status proves that nothing ran: a doubt is never resolved by sending again.
+meanings (docs: _includes/system-errors.md; source: rest/lib/oauthexception.php, bizproc/lib/restservice.php). An answer
+that matches no row is ambiguous unless its status proves that nothing ran: a doubt never leads to a second call.
 
-Of what an answer speaks decides what waits and what goes on (`Concern`): only what speaks of the portal closes its gate.
+The concern decides what waits and what goes on: only an answer about the portal closes its gate.
+
+The second table adds the answers of a step. A question changes nothing, so it is repeated when its answer is lost. A
+document carries our own id, so a lost answer can be looked up. Only a trigger leaves no trace.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from relay.core.lifecycle import Verdict
-from workers.bitrix24.answers import Answer, Fault
+from relay.core.plan import Step, StepKind
+from workers.bitrix24 import crm
+from workers.bitrix24.client import Answer, Fault
 
 LONGEST_ID = 200
 """Characters of the id of a workflow: a portal's own have 23."""
 
 
 class Remedy(StrEnum):
-    """What else an answer asks for, beside its verdict."""
+    """A remedy that an answer asks for, beside its verdict."""
 
     NONE = "none"
     SLOW_DOWN = "slow_down"
-    """The request rate was exceeded, for everybody who calls this portal from this address."""
+    """The request rate of this portal and source address was exceeded."""
     WAIT_FOR_BUDGET = "wait_for_budget"
     """The operating time of this method is used up."""
     AGAIN = "again"
-    """It was refused while the portal is well: it is tried again, in its own time and within its own attempts."""
+    """The portal is well and refused this call: it is tried again within its own attempts."""
     SMALLER = "smaller"
-    """A batch was refused as a whole, for which its size or one of its calls may be the reason."""
+    """A batch was refused as a whole, perhaps for its size or one of its calls."""
     REFRESH = "refresh"
     """An OAuth token has expired: get a new one, then the same call once more."""
     FOLLOW = "follow"
-    """The portal has another name now."""
+    """The portal was renamed."""
     OWN_ID_EXISTS = "own_id_exists"
-    """A workflow with the id that we chose was begun before."""
+    """A workflow with the id that we chose exists already."""
 
 
 class Concern(StrEnum):
-    """Of what an answer speaks. Any that speaks of less than the portal proves that the portal is well."""
+    """The thing that an answer is about. One about less than the portal proves that the portal is well."""
 
     CALL = "call"
-    """This one call. It is the business of its delivery, and no other waits for it."""
+    """This one call. Only its delivery is affected."""
     METHOD = "method"
-    """Every call of this method: those wait, and others go on."""
+    """Every call of this method: they wait, and others go on."""
     PORTAL = "portal"
-    """The credential, the plan, or the portal as a whole, which has perhaps not answered at all: all of them wait."""
+    """The credential, the plan, or the portal as a whole, perhaps unreachable: all calls wait."""
     UNCLEAR = "unclear"
-    """The portal or this one call: a page of a web server or a firewall, or a code that nobody knows. One harmless
-    question tells which (workers/portal/gatekeeper.py)."""
+    """The portal or this one call: a page of a web server or a firewall, or an unknown code. One harmless question
+    tells which (workers/portal/gatekeeper.py)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. None: any. Codes compare without case, and one that ends in `*`, as descriptions do, by
-    how it begins. A code with a status decides with that status alone. word: the reason, where the code is none.
+    """One row of the table. None: any. Codes compare without case. A description, and a code that ends in `*`, compare
+    by their beginning. A code with a status matches with that status only. word: the reason, in place of the code.
     """
 
     code: str | None
@@ -71,9 +76,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What one answer means. `reason` is a word that can be counted, and that core/reasons.py explains.
+    """The meaning of one answer. `reason` is a code that core/reasons.py explains.
 
-    ids: of what was found, or made.
+    ids: of the documents found or made.
     """
 
     verdict: Verdict
@@ -135,7 +140,7 @@ TABLE: tuple[Row, ...] = (
     Row("ERROR_NOT_FOUND", None, None, REJECTED),
     Row("NOT_FOUND", None, None, REJECTED),
     Row("ERROR_MANIFEST_IS_NOT_AVAILABLE", None, None, REJECTED),
-    # Of REST 3.0 (docs: api-reference/rest-v3.md). It refuses a request so before anything has run.
+    # REST 3.0 (docs: api-reference/rest-v3.md) refuses a request like this before anything has run.
     Row("BITRIX_REST_V3_EXCEPTION_INSUFFICIENTSCOPEEXCEPTION", None, None, HELD, METHOD),
     Row("BITRIX_REST_V3_EXCEPTION_ACCESSDENIEDEXCEPTION", None, None, REJECTED),
     Row("BITRIX_REST_V3_EXCEPTION_*", 400, None, REJECTED),
@@ -148,7 +153,7 @@ TABLE: tuple[Row, ...] = (
     Row("INTERNAL_SERVER_ERROR", None, None, AMBIGUOUS),
     Row("ERROR_UNEXPECTED_ANSWER", None, None, AMBIGUOUS),
     Row("WRONG_ENCODING", None, None, AMBIGUOUS),
-    # No code that we know: what the status proves. A firewall answers so to what it takes for an attack.
+    # No known code: the status decides. A firewall answers like this to a supposed attack.
     Row(None, 301, None, HELD, UNCLEAR, Remedy.FOLLOW),
     Row(None, 302, None, HELD, UNCLEAR, Remedy.FOLLOW),
     Row(None, 307, None, HELD, UNCLEAR, Remedy.FOLLOW),
@@ -166,7 +171,7 @@ TABLE: tuple[Row, ...] = (
 # fmt: on
 
 OF_ONE = {Fault.TOO_LATE, Fault.NOT_EXECUTED}
-"""Faults that say nothing of the portal."""
+"""Faults that say nothing about the portal."""
 FAULTS: dict[Fault, Verdict] = {
     Fault.NOT_SENT: UNREACHABLE,
     Fault.TOO_LATE: UNREACHABLE,
@@ -187,7 +192,7 @@ def judge(answer: Answer) -> Judgement:
 
 
 def judge_failure(answer: Answer, table: Iterable[Row]) -> Judgement | None:
-    """The verdict on an answer that is none, or an error that the table knows."""
+    """The verdict on a fault, or on an error that the table knows; None for any other answer."""
     if answer.fault and answer.fault is not Fault.UNREADABLE:
         return _judge_fault(answer.fault)
     row = next((row for row in table if _fits(row, answer)), None)
@@ -225,3 +230,57 @@ def _reason(row: Row, answer: Answer) -> str:
     if row.code == "":
         return "engine_error" if row.description is None else (row.description.rstrip("!").lower().replace(" ", "_"))
     return f"http_{answer.status}"
+
+
+UNANSWERED = "find_unanswered"
+MADE_UNKNOWN = "made_unknown"
+FIRED_UNKNOWN = "fired_unknown"
+FILTER_IGNORED = "filter_ignored"
+
+# Sources: the tables of errors at the end of each method's page (docs: api-reference/crm).
+# fmt: off
+STEP_TABLE: tuple[Row, ...] = (
+    # About all of REST, as for a start; else about the one document, in the portal's language, or in place of the code.
+    Row("ACCESS_DENIED", None, "REST is available", HELD, PORTAL),
+    Row("ACCESS_DENIED", None, "Current user can't be authorized", HELD, PORTAL),
+    Row("ACCESS_DENIED", None, None, REJECTED),
+    Row("Access denied", None, None, REJECTED),
+    Row("", None, "Access denied", REJECTED),
+    # The fields.
+    Row("CRM_FIELD_ERROR_REQUIRED", None, None, REJECTED),
+    Row("CRM_FIELD_ERROR_VALUE_NOT_VALID", None, None, REJECTED),
+    Row("100", None, None, REJECTED),
+    Row("CREATE_DYNAMIC_ITEM_RESTRICTED", None, None, REJECTED),
+    Row("ENTITY_TYPE_NOT_SUPPORTED", None, None, REJECTED),
+    Row("", None, "Target is not set", REJECTED),
+    Row("", None, "Incorrect target format", REJECTED),
+    Row("", None, "Target is not found", REJECTED),
+    *TABLE,
+)
+# fmt: on
+
+
+def judge_step(step: Step, method: str, answer: Answer) -> Judgement:
+    """The verdict on an answer to a step, single or one command of a batch. method: that was called. Pure."""
+    judgement = judge_failure(answer, STEP_TABLE) or _judge_success(step, method, answer)
+    if judgement.verdict is not Verdict.AMBIGUOUS:
+        return judgement
+    if step.kind is StepKind.TRIGGER:
+        return replace(judgement, reason=FIRED_UNKNOWN)
+    if method == step.method and step.kind is StepKind.MAKE:
+        return replace(judgement, reason=MADE_UNKNOWN)
+    return replace(judgement, verdict=Verdict.UNREACHABLE, reason=UNANSWERED)
+
+
+def _judge_success(step: Step, method: str, answer: Answer) -> Judgement:
+    if answer.code is not None:
+        return UNKNOWN
+    if step.kind is StepKind.TRIGGER:
+        return Judgement(Verdict.DONE, "fired") if answer.result is True else UNKNOWN
+    if step.kind is StepKind.MAKE and method == step.method:
+        made = crm.made_in(answer.result)
+        return UNKNOWN if made is None else Judgement(Verdict.DONE, "made", ids=(made,))
+    if crm.ignored_in(step, method, answer.result):
+        return Judgement(Verdict.REJECTED, FILTER_IGNORED)
+    found = crm.found_in(step, method, answer.result)
+    return UNKNOWN if found is None else Judgement(Verdict.DONE, "found", ids=tuple(found))

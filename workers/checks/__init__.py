@@ -1,1 +1,1 @@
-"""Would it work? The preflight of `ping`, drift between rules and templates, questions of persons. Starts nothing."""
+"""Checks of a portal: `ping`, drift of the rules, questions from the dashboard. Only `probe` starts anything."""

@@ -1,33 +1,45 @@
-"""`python -m workers ping` and `probe`: asks a portal, on purpose and in a terminal, whether deliveries can succeed."""
+"""`ping` and `probe`: can deliveries to a portal succeed? Checks credential, scope, rights, templates and rules.
+
+The check itself prints nothing: the dashboard uses it too. A portal that answers badly is a finding, not an error. Only
+`probe` starts anything, on purpose.
+"""
 
 from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from relay.core.call import Call, DocumentId
+from relay.core.errors import RecordUnavailableError
 from relay.core.ids import clock_ahead_ms, new_delivery_id, utc_now
 from relay.core.printing import say
+from relay.core.reasons import explain
+from relay.core.requirements import Requirement
 from relay.health.assessment import DEFAULT, NeedCode, Thresholds, assess_clock, assess_portal
 from relay.health.snapshot import snapshot_of_portal
 from relay.health.words import sentence_of
 from workers.bitrix24 import bizproc
+from workers.bitrix24.client import Answer
 from workers.bitrix24.verdicts import judge
-from workers.checks.preflight import check_up, trouble_of
+from workers.checks.drift import find_drift, find_step_drift, read_templates
+from workers.portal.client import PacedClient
 from workers.portal.context import Context
 
 
 def ping(context: Context, thresholds: Thresholds = DEFAULT) -> int:
-    """Check credential, scope, administrator, plan, templates, and how the portal stands; starts nothing.
+    """Check credential, scope, administrator, plan, templates and the state of the portal. Starts nothing.
 
-    0 where all is well, else 1.
+    Returns 0 if all is well, else 1.
     """
     name, now = context.portal.name, context.clock()
     findings = check_up(context)
     for text in findings.lines:
         _say(name, text)
-    # What the first page says of it as well. Of drift the findings are newer.
+    # The same needs as on the first page, except drift: the findings are newer.
     needs = [
         *assess_clock(timedelta(milliseconds=clock_ahead_ms())),
         *assess_portal(name, snapshot_of_portal(context.store, name, now), thresholds, now),
@@ -39,20 +51,20 @@ def ping(context: Context, thresholds: Thresholds = DEFAULT) -> int:
 
 
 def probe(context: Context, template_id: int, document: DocumentId) -> int:
-    """Start one workflow twice under one id of ours: does the portal honour it? 0 where it does, else 1."""
-    name, line = context.portal.name, context.client
+    """Start one workflow twice under one own id, to see whether the portal honours it: 0 if it does, else 1."""
+    name, client = context.portal.name, context.client
     own_id = bizproc.own_id_of(new_delivery_id(utc_now()) + secrets.token_hex(4))
     parameters = bizproc.start_parameters(Call(name, template_id, document, {}), own_id)
-    line.wait()
-    first = line.call(bizproc.START, parameters)
+    client.wait()
+    first = client.call(bizproc.START, parameters)
     verdict = judge(first)
     if verdict.workflow_id is None:
         return _say(name, f"the workflow did not start: {trouble_of(first)}", 1)
     if first.result != own_id:
         context.pace.learn_own_id(context.pace.read(), honoured=False)
         return _say(name, f"own ids are ignored: asked for {own_id}, started {first.result}. Say own_id: off", 1)
-    line.wait()
-    second = line.call(bizproc.START, parameters)
+    client.wait()
+    second = client.call(bizproc.START, parameters)
     if second.description != "WorkflowAlreadyExists":
         return _say(name, f"the id was taken, but a second start was not refused: {trouble_of(second)}", 1)
     context.pace.learn_own_id(context.pace.read(), honoured=True)
@@ -73,3 +85,80 @@ def read_document(text: str) -> DocumentId | None:
 def _say(portal: str, text: str, status: int = 0) -> int:
     say(f"{portal}: {text}")
     return status
+
+
+BIZPROC = ("bizproc",)
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """A sentence for each check."""
+
+    lines: tuple[str, ...]
+    is_well: bool
+
+
+def check_up(context: Context) -> Findings:
+    """Check everything, up to the first failure that makes the rest pointless. Raises RecordUnavailableError."""
+    client = context.client
+    client.wait()
+    scope = client.call("scope", {})
+    if not isinstance(scope.result, list):
+        return Findings((trouble_of(scope),), is_well=False)
+    lines = [f"the credential is accepted by {context.address.host}"]
+    requirements = _requirements(context)
+    needed = _scopes_of(requirements)
+    lacking = [wanted[0] for wanted in needed if not set(wanted) & set(scope.result)]
+    if lacking:
+        lines += [f"the credential lacks the scope {one}: add it on the portal" for one in lacking]
+        return Findings(tuple(lines), is_well=False)
+    if requirements:
+        lines.append(f"the rules need {', '.join(wanted[0] for wanted in needed)}, which it may use")
+    templates: Mapping[int, Mapping[str, Any]] = {}
+    is_cut = False
+    if BIZPROC in needed:
+        if wrong := _not_an_administrator(client):
+            return Findings((*lines, wrong), is_well=False)
+        templates, answer, is_cut = read_templates(client)
+        if not isinstance(answer.result, list):
+            return Findings((*lines, trouble_of(answer)), is_well=False)
+        lines.append(f"{len(templates)} templates can be started")
+    if requirements is None:
+        unknown = "no rules are on record yet: start the web process once, then ping again"
+        return Findings((*lines, unknown), is_well=True)
+    drift = find_drift(requirements, templates, is_cut=is_cut) + find_step_drift(client, requirements)
+    serious = {one.rule for one in drift if one.is_serious}
+    summary = f"{len(requirements)} rules, {len(serious)} that do not fit"
+    return Findings((*lines, *map(str, drift), summary), is_well=not serious)
+
+
+def _scopes_of(requirements: Iterable[Requirement] | None) -> list[tuple[str, ...]]:
+    """The scopes that the rules need, each once; the scope of a start where there are no rules yet."""
+    found = [wanted for requirement in requirements or () for wanted in requirement.scopes]
+    return list(dict.fromkeys(found)) or [BIZPROC]
+
+
+def _not_an_administrator(client: PacedClient) -> str | None:
+    client.wait()
+    profile = client.call("profile", {})
+    if isinstance(profile.result, dict) and profile.result.get("ADMIN") is True:
+        return None
+    return "the credential's owner is no administrator: starts will be denied"
+
+
+def trouble_of(answer: Answer) -> str:
+    """The meaning of a failed answer, for a person."""
+    judgement = judge(answer)
+    return f"{explain(judgement.reason, judgement.verdict)} [status {answer.status}, code {answer.code!r}]"
+
+
+def _requirements(context: Context) -> list[Requirement] | None:
+    try:
+        published = context.store.rules.read()
+    except RecordUnavailableError:
+        return None
+    return (
+        [requirement for requirement in published[1] if requirement.portal == context.portal.name]
+        if published
+        else None
+    )

@@ -1,6 +1,6 @@
-"""Answers what a person asks of a portal: end a workflow, is all well, which templates are there.
+"""Answers the questions of people about a portal: is all well, which templates are there, end this workflow.
 
-Asked in the web process, called here.
+The web process asks; a worker calls the portal.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from relay.core.telemetry import get_logger
 from relay.core.templates import PortalTemplate
 from relay.store.portals.questions import LONGEST_ANSWER, LONGEST_LIST, METHODS, Asked, Question, QuestionState
 from workers.checks.drift import read_templates
-from workers.checks.preflight import check_up, trouble_of
+from workers.checks.ping import check_up, trouble_of
 from workers.portal.context import Context
 
 log = get_logger()
 
 
 def answer(context: Context, question_id: str) -> None:
-    """Look or call once, and leave what the portal said. A lost answer is told as that: a person looks."""
+    """Call the portal once and keep its answer. A lost answer is reported as lost: a person has to look."""
     questions = context.store.questions
     try:
         question = questions.read(question_id)
@@ -53,7 +53,7 @@ def _templates(context: Context) -> tuple[bool, str]:
 
 
 def _listed(templates: Iterable[dict[str, Any]]) -> str:
-    """As JSON, as many as may be kept: half of a list could not be read."""
+    """As many templates as fit, as JSON: half a list could not be read."""
     texts, size = [], 2
     for template in templates:
         text = json.dumps(template, ensure_ascii=False)

@@ -1,1 +1,1 @@
-"""A woken worker: a slot of the pace, a claim, the call, a verdict, what comes next; and uncertain ones looked into."""
+"""Delivery: a worker process, one delivery from claim to settlement, and what to do about uncertain ones."""

@@ -1,8 +1,8 @@
-"""An answer was lost: did the workflow start, was the trigger fired? Ask the portal, decide, or leave it to a person.
+"""Reconciliation: after a lost answer, ask the portal whether the workflow started, and decide or leave it to a person.
 
 With an own id that the portal honours, the same call is sent again under the same id: it starts now, or the portal says
-that it was begun before; never twice. Without, running workflows are looked through. Found is started; not found proves
-nothing, for a workflow that has ended is in no list (docs: api-reference/bizproc/bizproc-workflow-instances.md).
+that it exists already; never twice. Without one, the running workflows are searched. A match means started; no match
+proves nothing, for an ended workflow is in no list (docs: api-reference/bizproc/bizproc-workflow-instances.md).
 """
 
 from __future__ import annotations
@@ -20,31 +20,37 @@ from relay.core.lifecycle import State, Verdict
 from relay.core.telemetry import get_logger
 from relay.store.portals.gate import View
 from relay.store.portals.learned import Learned
-from relay.store.record.record import Settlement
+from relay.store.record.entries import Settlement
 from workers.bitrix24 import bizproc
-from workers.bitrix24.answers import Answer, Fault
 from workers.bitrix24.bizproc import Instance
-from workers.bitrix24.step_verdicts import FIRED_UNKNOWN
-from workers.bitrix24.verdicts import Concern, Judgement, Remedy, judge
-from workers.delivery.next_call import NextCall, own_id
+from workers.bitrix24.client import Answer, Fault
+from workers.bitrix24.verdicts import FIRED_UNKNOWN, Concern, Judgement, Remedy, judge
+from workers.delivery.deliver import (
+    ASK_WITHIN_S,
+    QUICK_SETTLE,
+    TAKEN,
+    CallAttempt,
+    NextCall,
+    own_id,
+    settles_in,
+    write_all,
+)
 from workers.delivery.retry import BUDGET
-from workers.delivery.settling import QUICK_SETTLE, TAKEN, Tried, settles_in, write_all
-from workers.delivery.weighing import ASK_WITHIN_S
 from workers.portal import gatekeeper
+from workers.portal.claims import KEEPER, LAPSES_IN, Lease
 from workers.portal.client import SEND_WITHIN_S
 from workers.portal.context import Context
-from workers.portal.holding import KEEPER, LEASE, Held
 from workers.portal.pace import HONOURED, IGNORED
 
 LOOKS = 3
-"""How often running workflows are looked through before the rule's `on_uncertain` decides."""
+"""Searches of the running workflows before the rule's `on_uncertain` decides."""
 RESENDS = 12
-"""How often the portal is asked, or the same id is sent again, while it does not answer clearly."""
+"""Questions, or calls under the same id, while the portal does not answer clearly."""
 PROFILE = "profile"
 PAGES = 20
-"""So many pages of fifty are read, the newest first. A document on which more has begun since is left to a person."""
+"""Pages of fifty workflows that are read, newest first. A document with more of them is left to a person."""
 NEIGHBOURS = 200
-"""So many other deliveries of the same document are known by their own ids."""
+"""Other deliveries of the same document whose own ids are compared."""
 LOOKED = Judgement(Verdict.STARTED, "looked")
 LONGEST_WAIT = timedelta(hours=6)
 
@@ -53,28 +59,28 @@ log = get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One uncertain delivery in this worker's hands. began: since when, by the monotonic clock."""
+    """One uncertain delivery that this worker has claimed. began: time of the claim, by the monotonic clock."""
 
     context: Context
     delivery: Delivery
     began: float
-    held: Held
+    lease: Lease
 
     @property
     def called_at(self) -> datetime:
-        """When the call was made whose answer is lost."""
+        """Time of the call whose answer was lost."""
         return self.delivery.attempts[-1].at if self.delivery.attempts else self.delivery.updated_at
 
     def judge(self, answer: Answer) -> Judgement:
-        """What an answer means; where it does not say of what it speaks, a harmless question tells."""
+        """The judgement of an answer; a harmless question resolves an unclear concern."""
 
         def not_after() -> float:
-            return min(self.held.not_after(), self.began + ASK_WITHIN_S)
+            return min(self.lease.not_after(), self.began + ASK_WITHIN_S)
 
         return gatekeeper.resolve(self.context, [judge(answer)], not_after)[0]
 
     def write(self, state: State, reason: str = "", **what: object) -> None:
-        """Settle it. Raises WorkflowTaken where the workflow is on record as another delivery's."""
+        """Settle it. Raises WorkflowTaken where another delivery has this workflow on record."""
         settlement = Settlement(self.delivery, state, reason, **what)  # type: ignore[arg-type] # by name
         for result in write_all(self.context, [settlement], self.began):
             if isinstance(result, WorkflowTaken):
@@ -82,7 +88,7 @@ class Case:
 
 
 def reconcile_next(context: Context) -> bool:
-    """Find out about the uncertain delivery whose time has come, before an open gate; whether there was one."""
+    """Look into the next due uncertain delivery, if the gate is open. Returns whether there was one."""
     if not context.record.doubtful(context.portal.name, context.clock()):
         return False
     learned = context.pace.read()
@@ -91,19 +97,19 @@ def reconcile_next(context: Context) -> bool:
     if not seen.is_open:
         return False
     began = time.monotonic()
-    delivery = context.record.look(context.portal.name, context.clock(), lapses_in=LEASE)
+    delivery = context.record.look(context.portal.name, context.clock(), lapses_in=LAPSES_IN)
     if delivery is None:
         return False
-    held = Held(context.record, context.clock, [delivery], began, SEND_WITHIN_S, is_doubt=True)
-    with KEEPER.holding(held):
-        _look_into(Case(context, delivery, began, held), learned, seen)
+    lease = Lease(context.record, context.clock, [delivery], began, SEND_WITHIN_S, is_doubt=True)
+    with KEEPER.holding(lease):
+        _look_into(Case(context, delivery, began, lease), learned, seen)
     return True
 
 
 def _look_into(case: Case, learned: Learned, seen: View) -> None:
     context, delivery = case.context, case.delivery
     if delivery.next_step:
-        # Whether a trigger was fired, the portal does not tell (docs: crm-automation-trigger.md).
+        # The portal cannot tell whether a trigger was fired (docs: crm-automation-trigger.md).
         _decide(case, FIRED_UNKNOWN)
         return
     sends_again = may_send_again(context, delivery, learned)
@@ -116,10 +122,9 @@ def _look_into(case: Case, learned: Learned, seen: View) -> None:
 
 
 def may_send_again(context: Context, delivery: Delivery, learned: Learned) -> bool:
-    """Whether the same call under the same id can start nothing twice.
+    """Whether the same call under the same id is safe, because it cannot start a second workflow.
 
-    The lost call itself has to have carried the id to this very address: what is configured now, or honoured now, says
-    nothing of it.
+    The lost call itself must have carried the id to this address: the configuration and the portal may have changed.
     """
     mark = context.address.mark
     is_wanted = context.portal.own_id is OwnIds.ECHO
@@ -130,20 +135,20 @@ def _send_again(case: Case, learned: Learned) -> Judgement:
     context, delivery = case.context, case.delivery
     chosen = bizproc.own_id_of(delivery.id)
     call = NextCall(delivery, bizproc.START, bizproc.start_parameters(delivery.call_as_sent, chosen))
-    answer = context.client.call(call.method, call.parameters, case.held.not_after)
+    answer = context.client.call(call.method, call.parameters, case.lease.not_after)
     judgement = case.judge(answer)
-    attempt = Tried(call, answer, judgement).attempt
+    attempt = CallAttempt(call, answer, judgement).attempt
     gatekeeper.mind_method(context, learned, bizproc.START, [judgement])
     if judgement.verdict is Verdict.STARTED:
         if judgement.workflow_id != chosen:
-            # The portal no longer honours our ids: it may have started this one twice. Say so; never again.
+            # The portal no longer honours our ids and may have started this one twice: alert, and never resend again.
             context.pace.learn_own_id(context.pace.read(), honoured=False)
             context.gate.alert("own_id_ignored", delivery.id, context.clock())
         _started(case, "", judgement.workflow_id, attempt=attempt)
     elif judgement.remedy is Remedy.OWN_ID_EXISTS:
         _started(case, "started_before", chosen, attempt=attempt)
     elif judgement.verdict is Verdict.REJECTED:
-        # Refused now says nothing of the first time: the document may be gone since.
+        # A refusal now says nothing about the first call: the document may have gone since.
         _decide(case, judgement.reason)
     else:
         _ask_again(case, answer, judgement)
@@ -151,7 +156,10 @@ def _send_again(case: Case, learned: Learned) -> Judgement:
 
 
 def _look(case: Case, learned: Learned) -> Judgement:
-    """Look for the workflow of our own id, which tells more than it seems; then for one that can be no other's."""
+    """Look for the workflow with our own id, then for one that can only be this delivery's.
+
+    A workflow with our own id also proves that the portal honours own ids.
+    """
     context, delivery = case.context, case.delivery
     patience = timedelta(seconds=context.portal.settle_after_s)
     chosen = own_id(delivery)
@@ -169,7 +177,7 @@ def _look(case: Case, learned: Learned) -> Judgement:
         try:
             case.write(State.STARTED, "found_running", workflow_id=found.id)
         except WorkflowTaken:
-            _later(case, "not_seen_yet", delivery.looks, patience)  # another has taken it since we looked
+            _later(case, "not_seen_yet", delivery.looks, patience)  # another delivery got there first
         return _looked(case, learned)
     if not isinstance(answer.result, list):
         return _unanswered(case, learned, answer)
@@ -183,13 +191,13 @@ def _look(case: Case, learned: Learned) -> Judgement:
 
 
 def _find(case: Case) -> tuple[Instance | None, bool, Answer]:
-    """A running workflow that can be this delivery's and no other's; whether all were seen; the last answer.
+    """A running workflow that can only be this delivery's; whether all were seen; the last answer.
 
-    Of several, the first that began after the call: a later call on the same document has one of its own.
+    Of several, the first after the call: a later call on the same document has one of its own.
     """
     context, delivery, start = case.context, case.delivery, 0
     user_id = context.address.user_id
-    if user_id is None:  # an application's tokens do not tell whose workflows ours are
+    if user_id is None:  # an application's tokens do not name their user
         answer = context.client.call(PROFILE, {})
         user_id = _user_of(answer)
         if user_id is None:
@@ -202,7 +210,7 @@ def _find(case: Case) -> tuple[Instance | None, bool, Answer]:
         answer = context.client.call(bizproc.INSTANCES, parameters)
         for instance in bizproc.instances_of(answer.result):
             if instance.id in others:
-                # It bears the id that we chose for another delivery: the portal honours our ids.
+                # It has the id that we chose for another delivery, so the portal honours our ids.
                 context.pace.learn_own_id(context.pace.read(), honoured=True)
             elif _is_free(case, instance, user_id):
                 free.append(instance)
@@ -215,7 +223,7 @@ def _find(case: Case) -> tuple[Instance | None, bool, Answer]:
 
 
 def _first_after_call(case: Case, free: list[Instance]) -> Instance | None:
-    """Where none began after it, because two clocks differ, the last one before."""
+    """The first workflow after the call; where there is none, because two clocks differ, the last one before it."""
     called_at = case.called_at.replace(microsecond=0)  # as the portal writes it
     since = {one: one.started_at - called_at for one in free if one.started_at}
     return min(since, key=lambda one: (since[one] < timedelta(0), abs(since[one])), default=None)
@@ -228,7 +236,7 @@ def _user_of(answer: Answer) -> str | None:
 
 
 def _is_free(case: Case, instance: Instance, user_id: str) -> bool:
-    """Whether it fits, and no other delivery has it."""
+    """Whether it matches this delivery, and no other delivery has it on record."""
     context, delivery = case.context, case.delivery
     if not bizproc.may_be_ours(instance, delivery.call, user_id, case.called_at):
         return False
@@ -242,7 +250,7 @@ def _own_ids_of_others(case: Case) -> set[str]:
 
 
 def _looked(case: Case, learned: Learned) -> Judgement:
-    """The portal has shown its running workflows."""
+    """Note that the portal listed its running workflows."""
     gatekeeper.mind_method(case.context, learned, bizproc.INSTANCES, [LOOKED])
     return LOOKED
 
@@ -252,8 +260,8 @@ def _unanswered(case: Case, learned: Learned, answer: Answer) -> Judgement:
     gatekeeper.mind_method(case.context, learned, bizproc.INSTANCES, [judgement])
     is_refused = judgement.verdict in {Verdict.REJECTED, Verdict.HELD} and judgement.concern is not Concern.PORTAL
     if is_refused:
-        # Its owner may start workflows but not list them (only administrators may), or something does not let the
-        # question pass: nothing can be found out, and that says nothing about the next start.
+        # The credential may start workflows but not list them (only administrators may), or something blocks the
+        # question. We cannot find out, and that says nothing about the next start.
         _decide(case, NOT_VISIBLE + judgement.reason)
     else:
         _ask_again(case, answer, judgement)
@@ -261,7 +269,7 @@ def _unanswered(case: Case, learned: Learned, answer: Answer) -> Judgement:
 
 
 def _started(case: Case, reason: str, workflow_id: str | None, **what: object) -> None:
-    """The portal has told its workflow. Where that is on record as another's, only a person can say which is right."""
+    """Settle as started. Where another delivery has this workflow on record, only a person can tell which is right."""
     try:
         case.write(State.STARTED, reason, workflow_id=workflow_id, **what)
     except WorkflowTaken:
@@ -269,7 +277,7 @@ def _started(case: Case, reason: str, workflow_id: str | None, **what: object) -
 
 
 def _ask_again(case: Case, answer: Answer, judgement: Judgement) -> None:
-    """There was no answer to the question. One that was not put costs nothing: the gate waits; others are bounded."""
+    """Ask again later, after no clear answer. A question that was not sent costs nothing; the others are limited."""
     looks = case.delivery.looks
     waits_at_gate = judgement.concern is Concern.PORTAL and judgement.verdict is not Verdict.AMBIGUOUS
     if waits_at_gate or answer.fault is Fault.TOO_LATE:
@@ -286,7 +294,7 @@ def _later(case: Case, reason: str, looks: int, patience: timedelta) -> None:
 
 
 def _decide(case: Case, reason: str) -> None:
-    """Nobody can find out any more: what the rule says. Each call that is sent again may start one more: they end."""
+    """Follow the rule's `on_uncertain`, for we cannot find out more. Resends are limited: each may start one more."""
     delivery, step = case.delivery, case.delivery.next_step
     may_resend = delivery.failures_of(step.name if step else "") < BUDGET
     match delivery.policy.on_uncertain:
@@ -301,7 +309,7 @@ def _decide(case: Case, reason: str) -> None:
 
 
 def _leave(case: Case, reason: str) -> None:
-    """Only a person can decide it; no clock brings it up again."""
+    """Leave the decision to a person, with no further date."""
     context, delivery = case.context, case.delivery
     context.gate.alert("uncertain", f"{delivery.id} {reason}", context.clock())
     case.write(State.UNCERTAIN, reason, looks=delivery.looks + 1)

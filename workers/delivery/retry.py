@@ -1,4 +1,4 @@
-"""The policy: a verdict and how often it was tried -> what comes next. Pure: the caller gives time and chance."""
+"""The retry policy: from a verdict and the number of attempts to the follow-up. Pure: time and chance are arguments."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import timedelta
 from relay.core.lifecycle import Verdict
 
 BUDGET = 12
-"""Attempts. With the delays below they spread over about a day."""
+"""Number of attempts. With the delays below they spread over about a day."""
 FIRST_DELAY_S = 15.0
 FACTOR = 2.5
 LONGEST_DELAY_S = 6 * 3600.0
 JITTER = 0.2
-"""Up to a fifth is added by chance, so that what failed together does not come back together."""
+"""Up to a fifth is added at random, so that calls that failed together do not return together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,29 +30,29 @@ class RetryAfter:
 
 @dataclass(frozen=True, slots=True)
 class Reconcile:
-    """It may have been executed: never again by itself before it was found out."""
+    """It may have been executed: not repeated before reconciliation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bury:
-    """Given up; `reason` is a word."""
+    """Given up; `reason` is a code."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class HoldPortal:
-    """No such call to this portal can succeed now; the delivery waits, and no attempt is spent."""
+    """No such call to this portal can succeed now. The delivery waits, and no attempt is spent."""
 
 
 FollowUp = Done | RetryAfter | Reconcile | Bury | HoldPortal
 
 
 def follow_up(verdict: Verdict, number: int, reason: str, chance: float, *, may_pass: bool = False) -> FollowUp:
-    """What follows attempt `number`, counted from 1.
+    """The follow-up of attempt `number`, counted from 1.
 
-    chance: from 0 up to 1, evenly distributed; decides the jitter. may_pass: what was refused is perhaps let through
-    another time, for it was not the portal that has refused it.
+    chance: from 0 up to 1, evenly distributed; decides the jitter. may_pass: a refused call may pass another time,
+    for it was not the portal that refused it.
     """
     if verdict in {Verdict.STARTED, Verdict.DONE}:
         return Done()

@@ -1,6 +1,10 @@
-"""One POST over a pooled connection, and its answer: no second try, no redirect, no cookie, nothing of the environment.
+"""One exchange with another server: one POST over a pooled connection, with a deadline and a size limit.
 
-No exception of requests or urllib3 leaves this module: their texts quote the address, in which a credential may stand.
+No second try, no redirect, no cookie, nothing of the environment. No exception of requests or urllib3 leaves this
+module: their texts quote the address, in which a credential may stand.
+
+A socket's timeout covers the time between two bytes, so a server that answers a byte at a time is never late. One
+thread of this process watches all exchanges and closes those that last too long.
 """
 
 from __future__ import annotations
@@ -9,8 +13,10 @@ import http.client
 import logging
 import socket
 import threading
+import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +25,73 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from workers.http.deadline import DEADLINES, Deadline
+from relay.core.threads import keep_running
+
+LOOK_S = 0.5
+"""The longest delay of a deadline."""
+
+
+class Deadline:
+    """The end of one exchange. due: by the monotonic clock, in seconds."""
+
+    def __init__(self, due: float) -> None:
+        self.due = due
+        self.is_over = False
+        self._guard = threading.Lock()
+        self._watched: socket.socket | None = None
+
+    def watch(self, connection: socket.socket) -> None:
+        """From now on watch this connection; it may be another handle of it (`socket.dup`)."""
+        with self._guard:
+            self._watched = connection
+            if self.is_over:
+                self._shut()
+
+    def end(self) -> None:
+        """Close the connection for every reader and writer. is_over says that we did it."""
+        with self._guard:
+            self.is_over = True
+            self._shut()
+
+    def _shut(self) -> None:
+        if self._watched:
+            with suppress(OSError):
+                self._watched.shutdown(socket.SHUT_RDWR)
+
+
+class Deadlines:
+    """All exchanges of this process. The thread starts with the first one."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._begun: set[Deadline] = set()
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[Deadline]:
+        """An exchange that may last this long."""
+        deadline = Deadline(time.monotonic() + seconds)
+        with self._guard:
+            self._begun.add(deadline)
+            if self._thread is None:
+                self._thread = keep_running("deadlines", self._run, threading.Event())
+        try:
+            yield deadline
+        finally:
+            with self._guard:
+                self._begun.discard(deadline)
+
+    def _run(self, stop: threading.Event) -> None:
+        while not stop.wait(LOOK_S):
+            now = time.monotonic()
+            with self._guard:
+                over = [one for one in self._begun if one.due < now and not one.is_over]
+            for one in over:
+                one.end()
+
+
+DEADLINES = Deadlines()
+
 
 PIECE = 65_536
 ANY_ZLIB = 32 + zlib.MAX_WBITS
@@ -31,20 +103,20 @@ logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 
 class ExchangeError(Exception):
-    """There is no whole answer. The text names no address."""
+    """The answer is missing or incomplete. The text names no address."""
 
 
 class LateError(ExchangeError):
-    """It did not come in time."""
+    """The answer did not come in time."""
 
 
 class CutError(ExchangeError):
-    """There was no connection, or it broke."""
+    """The connection failed or broke."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back. location: where a redirect points. content: unpacked; None: it is larger than it may be."""
+    """The answer. location: target of a redirect. content: unpacked; None where it is larger than allowed."""
 
     status: int
     location: str | None = field(repr=False)
@@ -53,8 +125,9 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Of one exchange. connect_s, read_s: between two bytes; whole_s: of all together, in seconds. most: bytes of the
-    answer, packed and unpacked.
+    """Limits of one exchange, in seconds: connect_s; read_s, between two bytes; whole_s, in all.
+
+    most: bytes of the answer, packed and unpacked.
     """
 
     connect_s: float
@@ -63,7 +136,7 @@ class Bounds:
     most: int
 
 
-class Line:
+class Connection:
     """Posts to one host, one after the other, over one connection."""
 
     def __init__(self) -> None:
@@ -75,7 +148,7 @@ class Line:
         with DEADLINES.within(bounds.whole_s) as deadline:
             if self._twin:
                 deadline.watch(self._twin)
-            _here.line, _here.deadline = self, deadline
+            _here.connection, _here.deadline = self, deadline
             try:
                 reply = self._post(url, body, headers, bounds)
             except (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
@@ -85,9 +158,9 @@ class Line:
                 self.close()
                 raise (LateError if deadline.is_over else CutError) from None
             finally:
-                _here.line = _here.deadline = None
+                _here.connection = _here.deadline = None
             if deadline.is_over:
-                # An end of the connection can look like the end of headers, or of a body without a length.
+                # Our shutdown can look like the end of the headers, or of a body without a length.
                 self.close()
                 raise LateError
             return reply
@@ -98,7 +171,7 @@ class Line:
         self._twin = None
 
     def take(self, twin: socket.socket, deadline: Deadline) -> None:
-        """A new connection, of which this is another handle."""
+        """Watch a new connection, through another handle of it."""
         self._twin = twin
         deadline.watch(twin)
 
@@ -108,7 +181,7 @@ class Line:
         answer = self._adapter.send(request, stream=True, timeout=timeout, verify=True, proxies={})
         content = _read(answer.raw, bounds.most)
         if content is None:
-            self.close()  # the rest of it is on its way
+            self.close()  # the rest is still on its way
         else:
             content = _unpacked(content, answer.headers.get("Content-Encoding", ""), bounds.most)
         return Reply(answer.status_code, answer.headers.get("Location") if answer.is_redirect else None, content)
@@ -125,7 +198,7 @@ def _read(raw: urllib3.BaseHTTPResponse, most: int) -> bytes | None:
 
 
 def _unpacked(content: bytes, encoding: str, most: int) -> bytes | None:
-    """The body without its Content-Encoding; as it is, where that is unknown or wrong."""
+    """The body, decoded; unchanged where its Content-Encoding is unknown or wrong."""
     if encoding.strip().lower() not in PACKED:
         return content
     stream = zlib.decompressobj(ANY_ZLIB)
@@ -137,18 +210,18 @@ def _unpacked(content: bytes, encoding: str, most: int) -> bytes | None:
 
 
 _here = threading.local()
-"""The exchange that goes on in this thread: urllib3 makes its connections deep within."""
+"""The exchange of this thread, for urllib3 makes its connections deep inside."""
 
 
 class _Watched:
-    """A connection of urllib3, with which this is mixed, that can be ended from outside, from its first byte on."""
+    """A mixin for a connection of urllib3 that can be closed from outside from its first byte on."""
 
     _twin: socket.socket | None = None
 
     def _new_conn(self) -> socket.socket:
         connected: socket.socket = super()._new_conn()  # type: ignore[misc] # urllib3's
         self._twin = connected.dup()  # TLS takes the first handle
-        _here.line.take(self._twin, _here.deadline)
+        _here.connection.take(self._twin, _here.deadline)
         return connected
 
     def close(self) -> None:

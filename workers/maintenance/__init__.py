@@ -1,1 +1,1 @@
-"""What runs beside the workers: the clock that wakes them, the sweeper that finds what a dead one had claimed."""
+"""Threads beside the workers: clock, sweeper, packer, retention, and the watch on the record's servers."""

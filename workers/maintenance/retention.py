@@ -1,9 +1,11 @@
-"""What has been kept long enough goes: first what senders have written, then the whole event, which is archived before,
-and the counts of its hour.
+"""Old events: packed after some minutes, without their bodies after some days, archived and forgotten in the end.
 
-An event is forgotten when it is old, all of its deliveries are final, and the youngest of them is old too: what was
-replayed lately is still looked at. Runs in whichever process holds the lease. What is old is told
-by the clock of the record's server, and not while that has just jumped.
+The packer makes final events as small as it can (store/record/codec.py). Its front follows what comes; a second
+cursor goes round the record, for what was not final then or was replayed since.
+
+An event is forgotten when it is old, all of its deliveries are final, and the youngest of them is old too: a recent
+replay keeps it. Its age is measured by the clock of the record's server, and not while that has just jumped. Each
+task runs in the one process that holds its lease.
 """
 
 from __future__ import annotations
@@ -18,28 +20,78 @@ from datetime import datetime, timedelta
 
 from relay.core.errors import ArchiveError, RecordUnavailableError
 from relay.core.events import Event
-from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id
+from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id, utc_now
 from relay.core.lifecycle import FINAL
 from relay.core.telemetry import get_logger
 from relay.store import Store
-from relay.store.archive.archive import Archive
-from relay.store.archive.known import CURRENT, KnownArchive
+from relay.store.archive.archive import CURRENT, Archive, KnownArchive
+from relay.store.record.compaction import Compaction
 from relay.store.record.record import Record
 from relay.store.record.search import Row
 
-INTERVAL_S = 15.0
-LEASE = timedelta(seconds=60)
-ABANDONED = timedelta(days=7)
-"""An archive of which nothing was heard for so long is written no more."""
-PER_PASS, PASSES = 500, 10
-"""How many events are looked at in one go, and how often in a row: bounds on how long it keeps Redis and its lease."""
+PACK_INTERVAL_S = 15.0
+PACK_LEASE = timedelta(seconds=60)
+UNCHANGED = timedelta(minutes=5)
+"""An event is packed when it has not changed for this long: people may be working on a newer one."""
+AT_ONCE = 100
+"""Events packed in one go: a bound on how long others wait for the server."""
+PACKED_PER_PASS = 5_000
+"""Events that the front passes in one pass: more than a record can take in, in the long run."""
+PER_ROUND = 500
+BREATH_S = 0.01
 
 log = get_logger()
 
 
+@dataclass(slots=True)
+class PackCursors:
+    """The last events that the packer has seen: by its front, and by its round."""
+
+    front: str | None = None
+    round: str | None = None
+
+
+def run_packer(store: Store, stop: threading.Event) -> None:
+    """Pack at once and then every PACK_INTERVAL_S, until `stop` is set."""
+    holder, places = secrets.token_hex(8), PackCursors()
+    while not stop.is_set():
+        try:
+            with store.lease("pack", holder, PACK_LEASE) as is_ours:
+                if is_ours:
+                    pack(store.compaction, places, utc_now(), stop)
+        except RecordUnavailableError as error:
+            log.warning("pack.postponed", reason=str(error))
+        stop.wait(PACK_INTERVAL_S)
+
+
+def pack(compaction: Compaction, places: PackCursors, now: datetime, stop: threading.Event) -> int:
+    """One pass, which advances the cursors. Returns the number of events and deliveries packed."""
+    packed = 0
+    for _ in range(PACKED_PER_PASS // AT_ONCE):
+        found = compaction.packable(now - UNCHANGED, places.front, AT_ONCE)
+        places.front = found.last
+        packed += compaction.pack(found.keys)
+        if found.is_end or stop.wait(BREATH_S):
+            break
+    found = compaction.packable(now - UNCHANGED, places.round, PER_ROUND)
+    places.round = None if found.is_end else found.last
+    packed += compaction.pack(found.keys)
+    if packed:
+        log.info("record.packed", count=packed)
+    return packed
+
+
+INTERVAL_S = 15.0
+LEASE = timedelta(seconds=60)
+ABANDONED = timedelta(days=7)
+"""An archive that was not reported for this long is no longer in use."""
+PER_PASS, PASSES = 500, 10
+"""Events looked at in one go, and times in a row: bounds on the use of Redis and of the lease."""
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How long events are kept, and what their senders have written (None: as long). archive: for what is forgotten."""
+    """Retention times of events, and of their bodies (None: the same). archive: for events that are forgotten."""
 
     events: timedelta
     bodies: timedelta | None = None
@@ -47,13 +99,13 @@ class Terms:
 
 
 @dataclass(slots=True)
-class Places:
-    """Up to which event was looked.
+class Cursors:
+    """The last events that retention has seen, and its state.
 
-    pruned begins again at the end: what waits for a person then may have gone by now. So does stripped_again, for what
-    was restored; stripped goes on, so that a body goes when its time has come. told: when the archive's state was said.
-    waits: whether nothing is forgotten now, for the record's clock may be wrong. left_to: archives of other hosts, to
-    whose workers the forgetting is left.
+    pruned begins again at the end, for events that waited for a person. So does stripped_again, for restored events;
+    stripped goes on, so that a body is removed on time. told: the archive's state as last reported. waits: whether
+    nothing is forgotten, because the record's clock may be wrong. left_to: archives of other hosts, whose workers do
+    the forgetting.
     """
 
     pruned: str | None = None
@@ -65,8 +117,8 @@ class Places:
 
 
 def run_retention(store: Store, terms: Terms, stop: threading.Event) -> None:
-    """Look at once and then every INTERVAL_S, until told to stop."""
-    holder, places = secrets.token_hex(8), Places()
+    """Run a pass at once and then every INTERVAL_S, until `stop` is set."""
+    holder, places = secrets.token_hex(8), Cursors()
     while not stop.is_set():
         try:
             with store.lease("retention", holder, LEASE) as is_ours:
@@ -77,16 +129,16 @@ def run_retention(store: Store, terms: Terms, stop: threading.Event) -> None:
         stop.wait(INTERVAL_S)
 
 
-def _time_to_forget_by(store: Store, places: Places) -> datetime | None:
-    """The time by which something is old; None while the record's clock may be wrong."""
-    now, waits = store.forgetting_time()
+def _time_to_forget_by(store: Store, places: Cursors) -> datetime | None:
+    """The record's time, to measure ages by; None while its clock may be wrong."""
+    now, waits = store.clock.forgetting_time()
     if bool(waits) != places.waits:
         log.warning("retention.clock", waits_s=int(waits.total_seconds()), now=now.isoformat())
         places.waits = bool(waits)
     return None if waits else now
 
 
-def keep(store: Store, terms: Terms, places: Places, now: datetime) -> None:
+def keep(store: Store, terms: Terms, places: Cursors, now: datetime) -> None:
     """One pass of each kind."""
     if terms.bodies:
         before = now - terms.bodies
@@ -96,7 +148,7 @@ def keep(store: Store, terms: Terms, places: Places, now: datetime) -> None:
                 break
         again, is_end = remove_bodies(store, before, places.stripped_again, now)
         places.stripped_again = None if is_end else again
-    store.forget_counts(now - terms.events)
+    store.statistics.forget_counts(now - terms.events)
     if terms.archive is None and (others := _archives_of_others(store, now)):
         if not places.left_to:
             log.warning("retention.left", archives=others, reason="RELAY_ARCHIVE is set there, and not here")
@@ -116,27 +168,27 @@ def keep(store: Store, terms: Terms, places: Places, now: datetime) -> None:
 
 
 def _archives_of_others(store: Store, now: datetime) -> list[str]:
-    """Where events are archived by workers of another host: what is forgotten here would not be."""
-    return [f"{one.folder} on {one.host}" for one in store.known_archives() if now - one.at < ABANDONED]
+    """Archives of workers on other hosts: events that are forgotten here would be missing there."""
+    return [f"{one.folder} on {one.host}" for one in store.archives.all() if now - one.at < ABANDONED]
 
 
-def _tell(store: Store, archive: Archive, fault: str, places: Places, now: datetime) -> None:
-    """Say how the archive is, where that has changed, or was not said for a while."""
+def _tell(store: Store, archive: Archive, fault: str, places: Cursors, now: datetime) -> None:
+    """Report the archive's state, where it has changed or the last report is old."""
     known = KnownArchive(str(archive.folder.resolve()), socket.gethostname(), fault, now)
     told = places.told
     if told is None or told.fault != fault or now - told.at > CURRENT / 2:
-        store.note_archive(known)
+        store.archives.note(known)
         places.told = known
 
 
 def remove_bodies(store: Store, before: datetime, after: str | None, now: datetime) -> tuple[str | None, bool]:
-    """Take away what the senders of some events received before this time have written.
+    """Remove the bodies of some events received before this time.
 
-    Returns the last event that was looked at, and whether none follows it.
+    Returns the last event looked at, and whether it was the last one.
     """
     ids = store.record.oldest(earliest_id(EVENT_PREFIX, before), after, PER_PASS)
     removed = 0
-    while done := store.compaction.remove_bodies(ids, now):  # again for what has changed meanwhile
+    while done := store.compaction.remove_bodies(ids, now):  # again for events that changed meanwhile
         removed += done
     if removed:
         log.info("bodies.removed", count=removed, before=before.isoformat())
@@ -146,11 +198,11 @@ def remove_bodies(store: Store, before: datetime, after: str | None, now: dateti
 def prune(record: Record, before: datetime, cursor: str | None = None, archive: Archive | None = None) -> str | None:
     """Forget some of the events received before this time whose deliveries are all final and as old.
 
-    archive: where they are written first; what is not on disk there is not forgotten. Raises ArchiveError.
-    cursor: where the pass before ended. Returns where this pass ended; None at the end.
+    archive: they are written there first, and forgotten once they are on disk. Raises ArchiveError.
+    cursor: end of the pass before. Returns the end of this pass; None at the end of the record.
     """
     ids = record.oldest(earliest_id(EVENT_PREFIX, before), cursor, PER_PASS)
-    # Whoever erases a person waits, so that nothing is archived that is being erased.
+    # The lock makes an erasure wait, so that nothing is archived that is being erased.
     with archive.locked() if archive and ids else nullcontext():
         going = ids if archive is None else _archived(record, archive, ids, before)
         forgotten = sum(record.prune(event_id, before) for event_id in going)
@@ -160,11 +212,11 @@ def prune(record: Record, before: datetime, cursor: str | None = None, archive: 
 
 
 def _archived(record: Record, archive: Archive, ids: list[str], before: datetime) -> list[str]:
-    """The ids of those that can go, with what stands on record of them now on disk."""
+    """The ids of the events that can go, after writing them to the archive."""
     events = record.events(ids)
     rows = [row for row in _rows(record, events) if _may_go(row, before)]
     archive.append(rows)
-    gone = set(ids) - {event.id for event in events}  # an index may name what is no more
+    gone = set(ids) - {event.id for event in events}  # an index may name events that are gone
     return sorted(gone | {row.event.id for row in rows})
 
 

@@ -1,1 +1,1 @@
-"""One portal as a worker knows it: credential, tokens, paced client, limiter, gatekeeper."""
+"""One portal as a worker knows it: credential, paced client, claims, learned pace, gatekeeper."""

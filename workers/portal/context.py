@@ -1,4 +1,4 @@
-"""What a worker process has at hand for its portal: built once, given to every job. No behaviour of its own."""
+"""The context of a worker for one portal: built once, passed to every function. No behaviour of its own."""
 
 from __future__ import annotations
 
@@ -12,37 +12,36 @@ from relay.configuration.portals import OwnIds, Portal
 from relay.core.ids import utc_now
 from relay.store import Store
 from relay.store.portals.gate import Gate
-from relay.store.portals.portal import PortalRecord
-from relay.store.portals.survey import Survey
-from relay.store.record.record import Manner, Record
-from workers.portal.client import PacedClient
+from relay.store.portals.portal import PortalRecord, Survey
+from relay.store.record.entries import Manner
+from relay.store.record.record import Record
+from workers.portal.client import Limiter, PacedClient
 from workers.portal.credentials import Address
-from workers.portal.limiter import Limiter
 from workers.portal.pace import Pace
 
 
 @dataclass(slots=True)
 class Streak:
-    """What has happened several times in a row to this process. denied: by method."""
+    """Repeated events of this process. denied: denials in a row, by method."""
 
     denied: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class ClaimName:
-    """The name of the claim to come. While the answer to it is lost, what it took is this process's to give back."""
+    """The id of the next claim. If its answer is lost, this process gives back the deliveries under this id."""
 
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     is_unanswered: bool = False
 
     def renew(self) -> None:
-        """The claim was answered: the next one has another name."""
+        """Choose a new id, after an answered claim."""
         self.id, self.is_unanswered = secrets.token_hex(8), False
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The store, and one portal: its address, what is kept of it, its paced client. holder: our name on leases."""
+    """The store, and one portal: its address, its record, its paced client. holder: our name on leases."""
 
     store: Store
     address: Address
@@ -72,7 +71,7 @@ class Context:
 
     @property
     def manner(self) -> Manner:
-        """How it is called, as far as that is written down with a claim."""
+        """The manner of calling that a claim records: own ids, and the time to settle."""
         mark = self.address.mark if self.portal.own_id is OwnIds.ECHO else ""
         return Manner(mark, self.portal.settle_after_s)
 

@@ -20,10 +20,10 @@ from relay.core.errors import ConfigError, Mistake
 from workers.bitrix24.oauth import DEFAULT_SERVER, Tokens
 
 CLOUD = re.compile(r"[a-z0-9-]{1,63}\.(bitrix24\.[a-z]{2,3}(?:\.[a-z]{2})?)")
-"""A portal in Bitrix24's cloud, and the domain that it has its name in: bitrix24.com, bitrix24.com.br."""
+"""A portal in Bitrix24's cloud; the group is its domain, such as bitrix24.com or bitrix24.com.br."""
 WEBHOOK_PATH = re.compile(r"/rest/(\d+)/[^/]+/?")
 V3_PATH = re.compile(r"/rest/api(/.*)?")
-"""REST 3.0, where business processes and the CRM are not (docs: api-reference/rest-v3.md)."""
+"""REST 3.0, which has no business processes and no CRM (docs: api-reference/rest-v3.md)."""
 V3_HINT = "an address of REST 3.0, which has no business processes: leave out /api"
 APP_VARIABLES = ("CLIENT_ID", "CLIENT_SECRET", "ACCESS_TOKEN", "REFRESH_TOKEN")
 
@@ -39,7 +39,7 @@ class OAuthApp:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a portal is and what opens it: an inbound webhook, whose secret is in its path, or an application."""
+    """The address of a portal with its credential: an inbound webhook, with a secret in its path, or an application."""
 
     portal: Portal
     base_url: str = field(repr=False)
@@ -52,23 +52,23 @@ class Address:
 
     @property
     def site(self) -> str:
-        """Where people open the portal: its host, without the credential."""
+        """The portal's address for people, without the credential."""
         parts = urlsplit(self.base_url)
         return f"{parts.scheme}://{parts.netloc}"
 
     @property
     def mark(self) -> str:
-        """Tells this portal, by the name of its host, from another to which the same name may lead at another time."""
+        """A digest of the host's name, to notice that a portal's name leads to another host than before."""
         return hashlib.sha256((urlsplit(self.base_url).hostname or "").encode()).hexdigest()[:8]
 
     def digest(self, text: str) -> str:
-        """A digest of a text that nobody without the credential can make: what was asked cannot be guessed from it."""
+        """A keyed digest of a text. Without the credential, nobody can guess the text from it."""
         key = self.app.client_secret if self.app else self.base_url
         return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()[:40]
 
     @property
     def user_id(self) -> str | None:
-        """Who owns the webhook; None where the credential does not tell."""
+        """The owner of the webhook; None where the credential does not name one."""
         match = WEBHOOK_PATH.fullmatch(urlsplit(self.base_url).path)
         return match[1] if match else None
 
@@ -76,9 +76,9 @@ class Address:
 def load_addresses(
     portals: Mapping[str, Portal], environ: Mapping[str, str], mistakes: Mistakes | None = None
 ) -> dict[str, Address]:
-    """The address of every portal; after a mistake, of those that have one.
+    """The address of every portal that has a valid one.
 
-    Mistakes are added to those that were handed down; else ConfigError is raised with every one.
+    Adds to `mistakes` if given; else raises ConfigError with all of them.
     """
     addresses: dict[str, Address] = {}
     with collecting(mistakes) as found:
@@ -89,7 +89,7 @@ def load_addresses(
 
 
 def is_safe_url(url: str) -> bool:
-    """Whether a credential may travel there: https, or plain http on this machine."""
+    """Whether a credential may be sent there: https, or plain http on this machine."""
     parts = urlsplit(url)
     return bool(parts.hostname) and (
         parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
@@ -97,11 +97,11 @@ def is_safe_url(url: str) -> bool:
 
 
 def may_inherit(url: str, base_url: str) -> bool:
-    """Whether the credential of an address may travel to another one: to the same host and port, or to another name in
-    the same domain of Bitrix24's cloud, which renames portals.
+    """Whether a credential may be sent to another address.
 
-    Of no other domain is it known who may take a name in it: nobody's neighbour is trusted (`co.uk` is a domain, too).
-    base_url: as the environment says it, never as the record does.
+    It may go to the same host and port, or to another name in the same domain of Bitrix24's cloud, which renames
+    portals. In any other domain, strangers may own a name (`co.uk` is a domain, too).
+    base_url: from the environment, never from the record.
     """
     try:
         new, old = urlsplit(url), urlsplit(base_url)
@@ -154,7 +154,7 @@ def _webhook_url(variable: str, url: str) -> str:
         raise _mistake(f"{variable} is {V3_HINT}, expected https://PORTAL/rest/USER_ID/SECRET/")
     if parts.scheme not in {"http", "https"} or not parts.hostname or not WEBHOOK_PATH.fullmatch(parts.path):
         raise _mistake(f"{variable} has the wrong shape: expected https://PORTAL/rest/USER_ID/SECRET/")
-    # The secret is part of the address: over plain http it would travel in the open.
+    # The secret is part of the address; plain http would expose it.
     if not is_safe_url(url):
         raise _mistake(f"{variable} begins with http: expected https (plain http is for this machine only)")
     return url

@@ -1,18 +1,18 @@
-"""Minds the gate of a portal: which answers close it or one of its methods, who asks whether it may open, who is told.
+"""The gatekeeper of a portal: which answers close its gate or one of its methods, and when they open again.
 
-The rule, kept here and by what each row of the table speaks of (workers/bitrix24/verdicts.py):
+The rules, kept here and in the concern of each verdict (workers/bitrix24/verdicts.py):
 
-- Only what speaks of the portal closes its gate: of the credential, of the plan, or that nobody has answered. Any other
-  answer proves that the portal is well.
-- What speaks of a method blocks that method; what speaks of one call is the business of its delivery, which spends its
-  attempts, waits in its own time and holds up no other.
-- Where an answer cannot say of which of these it speaks, one harmless question tells, before anything is concluded.
-  That the credential may not put the question is an answer to it.
-- Who proves a gate or a method that was closed and is refused as well steps back, so that another one proves it next.
+- Only an answer about the portal closes its gate: about the credential, the plan, or no answer at all. Any other answer
+  proves that the portal is well.
+- An answer about a method blocks that method. An answer about one call concerns its delivery only, which spends its
+  attempts and holds up no other.
+- Where the concern is unclear, one harmless question decides first. A refusal of the question for lack of rights is an
+  answer, too.
+- A delivery that fails to prove a closed gate or method steps back, so that another one proves it next.
 
-One portal's trouble stays at its gate: deliveries wait as they are, other portals go on. Before a closed gate one
-worker at a time puts the question, so that no delivery pays for finding out whether the portal is well. When it has
-opened, a single delivery proves it before batches go on.
+One portal's trouble stays at its gate: its deliveries wait as they are, other portals go on. At a closed gate, one
+worker at a time asks the question, so that no delivery is spent on it. When the gate has opened, a single delivery
+proves it before batches go on.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from relay.core.telemetry import get_logger
 from relay.store.portals.gate import GateState, View
 from relay.store.portals.learned import Learned
 from workers.bitrix24 import bizproc
-from workers.bitrix24.answers import Fault
+from workers.bitrix24.client import Fault
 from workers.bitrix24.verdicts import Concern, Judgement, Remedy, judge
 from workers.portal.context import Context
 
 DENIED = "access_denied"
 DENIED_IN_A_ROW = 5
-"""A denial is of one call, until it is of every call of a method: then the method waits, and one by one they try it."""
+"""After this many denials in a row of a method, the method waits, and calls try it one by one."""
 ASKING = timedelta(seconds=20)
-"""How long the others wait for the one that asks. Should it take longer, two ask: a list harms nobody."""
+"""The others wait this long for the worker that asks. After that two may ask, which is harmless."""
 QUESTIONS: tuple[tuple[str, Mapping[str, Any]], ...] = ((bizproc.TEMPLATES, {"SELECT": ["ID"]}), ("scope", {}))
-"""Harmless ones. The second is put where the answer to the first cannot say of what it speaks either."""
+"""Harmless questions. The second is asked where the answer to the first is unclear, too."""
 
 log = get_logger()
 
 
 def ask(context: Context) -> bool:
-    """Ask a portal whose gate is closed whether it is well again, if it is time to; whether the gate is open now."""
+    """Ask a portal with a closed gate whether it is well again, if it is time. Returns whether the gate is open now."""
     if not context.gate.look().may_be_asked(context.clock()):
         return False
     with context.kept.lease("ask", context.holder, ASKING) as is_ours:
@@ -64,9 +64,9 @@ def ask(context: Context) -> bool:
 
 
 def find_trouble(context: Context, not_after: Callable[[], float] | None = None) -> Judgement | None:
-    """What ails the portal as a whole, by a harmless question; None: it is well.
+    """The trouble of the portal as a whole, found by a harmless question; None: it is well.
 
-    not_after: by the monotonic clock, in seconds: later the question is not put, and nobody knows.
+    not_after: deadline for the question, by the monotonic clock, in seconds. After it the answer is TOO_LATE.
     """
     judgement = None
     for method, parameters in QUESTIONS:
@@ -85,7 +85,7 @@ def find_trouble(context: Context, not_after: Callable[[], float] | None = None)
 def resolve(
     context: Context, judgements: Sequence[Judgement], not_after: Callable[[], float] | None = None
 ) -> list[Judgement]:
-    """The same, but those that can be of the portal or of one call say of which. not_after: see find_trouble."""
+    """The same judgements, with unclear concerns resolved. not_after: see find_trouble."""
     if not any(each.concern is Concern.UNCLEAR for each in judgements):
         return list(judgements)
     try:
@@ -115,9 +115,9 @@ def mind(context: Context, seen: View, judgement: Judgement) -> None:
 
 
 def count_denials(context: Context, known: Learned, called: Sequence[tuple[str, Judgement]]) -> list[Judgement]:
-    """The same judgements, but what is denied like everything before it waits with its method, and is not given up.
+    """The same judgements, but a denial after many in a row becomes a block of the method, so that nothing is given up.
 
-    called: methods, each with what its answer means, in the order in which they were called.
+    called: methods with their judgements, in the order of the calls.
     """
     denied, counted = context.streak.denied, []
     for method, judgement in called:
@@ -137,9 +137,9 @@ def count_denials(context: Context, known: Learned, called: Sequence[tuple[str, 
 def mind_method(
     context: Context, known: Learned, method: str, judgements: Sequence[Judgement], *, in_batch: bool = False
 ) -> None:
-    """Block a method after answers that refuse it, whatever the delivery; open it after one that does not.
+    """Block a method after an answer that refuses it, and unblock it after one that does not.
 
-    known: what was known of the portal before the call. What waits for the method stays as it is, and others go on.
+    known: what was known of the portal before the call. Deliveries that need the method wait; others go on.
     """
     now = context.clock()
     refused = next((each for each in judgements if each.concern is Concern.METHOD), None)
@@ -154,7 +154,7 @@ def mind_method(
     is_of_budget = refused.remedy is Remedy.WAIT_FOR_BUDGET
     if is_of_budget:
         context.pace.learn_limit(known, method, now)
-    # That every call is denied is seen from calls of the same kind, perhaps: others are let try soon.
+    # Perhaps only calls of one kind are denied, so let others try soon.
     is_for_long = not is_of_budget and refused.reason != DENIED
     block = context.pace.block(
         known, method, refused.reason, now, for_long=is_for_long, in_batch=in_batch and is_of_budget

@@ -1,6 +1,7 @@
-"""What is learned about a portal while working with it: how long a start of each template and a call of each method
-takes, how much of each method's operating time is used, whether it honours our own ids, which host it has moved to.
-Kept for all workers.
+"""The knowledge about a portal, shared by all workers.
+
+Durations by template and method, used operating time of methods, blocked methods, whether the portal honours own ids,
+and the host that it has moved to.
 """
 
 from __future__ import annotations
@@ -14,34 +15,46 @@ from typing import Any
 from relay.core.ids import utc_now
 from relay.core.plan import ADD, FIND_BY_COMM, FIRE, IMPORT, LIST, USERS
 from relay.store.portals.gate import FIRST_PAUSE, LONGEST_PAUSE
-from relay.store.portals.learned import OPERATING_LIMIT_S, OPERATING_RESERVE_S, Echo, Learned
-from relay.store.portals.methods import BLOCKED, BLOCKED_NESTED, DIRECT, NESTED, WINDOW, Block, MethodState, Reading
+from relay.store.portals.learned import (
+    BLOCKED,
+    BLOCKED_NESTED,
+    DIRECT,
+    NESTED,
+    OPERATING_LIMIT_S,
+    OPERATING_RESERVE_S,
+    WINDOW,
+    Block,
+    Echo,
+    Learned,
+    MethodState,
+    Reading,
+)
 from relay.store.portals.portal import PortalRecord
-from relay.store.record.record import Allowance, Load
-from workers.bitrix24.batch import BATCH
+from relay.store.record.entries import Allowance, Load
 from workers.bitrix24.bizproc import START
+from workers.bitrix24.client import BATCH
 
 BATCH_BUDGET_MS = 20_000
 """A third of the 60 s after which the cloud cuts a request (docs: limits.md)."""
 UNLIMITED_BUDGET_MS = 2_000
-"""At a portal without limits, a batch saves but a few milliseconds of ours between two calls. What takes long gains
-nothing from company, and whatever cuts the request makes all of it uncertain."""
+"""At a portal without limits, a batch saves only a few milliseconds between two calls. Long calls gain nothing in a
+batch, and a cut request makes all of it uncertain."""
 FIRST_GUESS_MS: Mapping[str, float] = {FIND_BY_COMM: 500, LIST: 500, USERS: 500, ADD: 2_000, IMPORT: 2_000, FIRE: 2_000}
-"""What other methods take until they were timed: an add took 1.83 s in the docs (crm-item-add.md)."""
+"""Durations of other methods until they are measured: an add took 1.83 s in the docs (crm-item-add.md)."""
 WEIGHT = 0.3
-"""Of the newest measurement in the moving average."""
+"""The weight of the newest measurement in the moving average."""
 WITHOUT_BOUND_MS = 10**9
 MOST = 10.0**12
-"""No time of a portal is larger."""
+"""The largest time that a portal can report."""
 
 HONOURED, IGNORED = Echo.HONOURED, Echo.IGNORED
 
 
 def load_of(learned: Learned, limit: int, now: datetime, budget_ms: int = BATCH_BUDGET_MS) -> Load:
-    """How much one claim may take.
+    """The load that one claim may take.
 
-    A template whose start nobody has timed takes the whole budget: it goes alone. In a batch it would, if it is slow,
-    make all of the batch uncertain, and teach nothing, again and again.
+    A template that was never measured takes the whole budget, so it goes alone. In a batch, a slow one would make the
+    whole batch uncertain, and teach nothing, again and again.
     """
     takes_ms = {what: max(1, round(takes)) for what, takes in {**FIRST_GUESS_MS, **learned.takes_ms}.items()}
     allowances = {
@@ -53,10 +66,10 @@ def load_of(learned: Learned, limit: int, now: datetime, budget_ms: int = BATCH_
 
 
 def _allowance(learned: Learned, method: MethodState, limit: int, now: datetime) -> Allowance | None:
-    """What the portal grants one method now; None: as much as one likes.
+    """The allowance of one method now; None: unlimited.
 
-    A claim for a batch may come to one call, which goes directly: so where the time of calls is used up, all of it
-    waits. Where only that of a batch's commands is, each goes directly; what no longer fits into a batch stays in line.
+    A claim for a batch may come to one call, which goes directly. So where the time of direct calls is used up, all
+    wait. Where only that of batch commands is, each goes directly; what no longer fits into a batch waits.
     """
     directly = _granted(method, limit, now, learned.granted_s, in_batch=False)
     if limit == 1 or (directly and directly.limit == 0):
@@ -69,11 +82,11 @@ def _allowance(learned: Learned, method: MethodState, limit: int, now: datetime)
 
 
 def _granted(method: MethodState, limit: int, now: datetime, granted_s: float, *, in_batch: bool) -> Allowance | None:
-    """The same of its calls, or of the commands of a batch."""
+    """The same for direct calls only, or for batch commands only."""
     if until := method.waits_until(now, granted_s, in_batch=in_batch):
         return Allowance(0, 0, until)
     if method.block_of(in_batch=in_batch):
-        # One call tries it. What is known of its time is of no use: the portal has refused, whatever that said.
+        # One call tries it. The portal has refused, whatever its operating time said.
         return Allowance(1, WITHOUT_BOUND_MS, now)
     reading = method.nested if in_batch else method.direct
     if reading is None:
@@ -81,14 +94,14 @@ def _granted(method: MethodState, limit: int, now: datetime, granted_s: float, *
     left_ms = round((granted_s - reading.seconds) * 1000)
     if reading.reset_at > now:
         return Allowance(limit, left_ms, reading.reset_at)
-    # Some of what was used is forgotten by now: how much, the answer to one call tells.
+    # Some of the used time has expired by now; the answer to one call tells how much.
     return None if left_ms >= BATCH_BUDGET_MS else Allowance(1, WITHOUT_BOUND_MS, now)
 
 
 class Pace:
-    """Reads and writes what is learned. Methods raise RecordUnavailableError.
+    """Reads and writes the knowledge about one portal. Methods raise RecordUnavailableError.
 
-    mark: of the address at which the portal is called.
+    mark: of the portal's address.
     """
 
     def __init__(self, kept: PortalRecord, mark: str) -> None:
@@ -97,12 +110,12 @@ class Pace:
         self._gathered: dict[str, str] | None = None
 
     def read(self) -> Learned:
-        """What is known now."""
+        """The present knowledge."""
         return self._kept.learned()
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """What is learned meanwhile is written together, at the end."""
+        """Gather all that is learned inside the `with`, and write it at its end."""
         fields = self._gathered = {}
         try:
             yield
@@ -112,22 +125,22 @@ class Pace:
             self._kept.learn(fields)
 
     def learn_took(self, known: Learned, what: str, took_ms: float) -> None:
-        """A start of this template, or a call of this method, took so long."""
+        """Learn a duration of a start of this template, or a call of this method."""
         before = known.takes_ms.get(what)
         average = took_ms if before is None else before + WEIGHT * (took_ms - before)
         self._learn({f"t:{what}": f"{average:.3f}"})
 
     def learn_at_least(self, known: Learned, what: str, took_ms: float) -> None:
-        """It took so long or longer."""
+        """Learn that it took at least this long."""
         if took_ms > known.takes_ms.get(what, 0.0):
             self._learn({f"t:{what}": f"{took_ms:.3f}"})
 
     def learn_operating(
         self, known: Learned, method: str, time: Mapping[str, Any], now: datetime | None = None, *, in_batch: bool
     ) -> None:
-        """What an answer's `time` block says: `operating` in seconds, `operating_reset_at` as unix time.
+        """Learn from an answer's `time` block: `operating` in seconds, `operating_reset_at` as unix time.
 
-        How long that is from now the portal's own clock says, which may go wrong as it likes; no longer than it counts.
+        The remaining time is measured by the portal's own clock, which may be wrong; it is limited to the window.
         """
         operating, reset_at = _number(time, "operating"), _number(time, "operating_reset_at")
         if operating is None or reset_at is None:
@@ -138,21 +151,21 @@ class Pace:
         reading = Reading(operating, now + timedelta(seconds=min(max(left_s, 0.0), WINDOW.total_seconds())))
         fields = {f"{NESTED if in_batch else DIRECT}:{method}": reading.to_text()}
         if operating > known.granted_s:
-            # The portal has executed a call beyond what it seemed to grant: it had refused for another reason.
+            # The portal has executed a call beyond the supposed limit: it had refused for another reason.
             fields["operating_limit"] = str(max(OPERATING_LIMIT_S, operating + OPERATING_RESERVE_S))
         self._learn(fields)
 
     def learn_limit(self, known: Learned, method: str, now: datetime) -> None:
-        """The portal has refused a method for its operating time."""
+        """Learn the limit, after the portal refused a method for its operating time."""
         state = known.methods.get(method)
         if state and (used_s := state.used_s(now)) > 0:
             limit = min(known.operating_limit_s, used_s + OPERATING_RESERVE_S)
             self._learn({"operating_limit": str(limit)})
 
     def learn_batch(self, known: Learned, size: int, most: int, *, fits: bool) -> None:
-        """A request of so many calls was refused as a whole, or was not. most: as many as is configured.
+        """Learn whether a request of this many calls was refused as a whole. most: the configured batch size.
 
-        Refused ones halve their size, down to one call; where it fits again, it doubles back.
+        A refusal halves the size, down to one call; a success doubles it again.
         """
         if not fits:
             self._learn({"batch_limit": str(max(1, size // 2))})
@@ -165,9 +178,10 @@ class Pace:
     def block(
         self, known: Learned, method: str, reason: str, now: datetime, *, for_long: bool, in_batch: bool = False
     ) -> Block:
-        """A method was refused: it is tried again after a while, which gets longer, or at once after the longest one.
+        """Block a refused method for a pause that doubles each time.
 
-        No later than its counter says that there is operating time again. in_batch: only as a command of a batch.
+        The pause ends when operating time is available again. for_long: take the longest pause at once. in_batch:
+        block it as a command of a batch only.
         """
         state = known.methods.get(method) or MethodState(method)
         known_block = state.nested_block if in_batch else state.block
@@ -181,7 +195,7 @@ class Pace:
         return block
 
     def unblock(self, known: Learned, method: str, *, in_batch: bool) -> bool:
-        """A method that was refused is answered again; whether it was blocked. in_batch: as a command of a batch."""
+        """Unblock a method that was answered again. Returns whether it was blocked. in_batch: as a batch command."""
         state = known.methods.get(method) or MethodState(method)
         is_free = state.block is not None and (not in_batch or not state.block.is_of_budget)
         is_nested_free = in_batch and state.nested_block is not None
@@ -197,16 +211,16 @@ class Pace:
             self._learn({"own_id": word, "own_id_at": self._mark})
 
     def forget_honoured(self, known: Learned) -> None:
-        """Starts are about to go without ids of ours: that the last ones carried them is no longer true."""
+        """Forget that own ids are honoured, before starts without them."""
         if known.own_id is HONOURED:
             self._kept.forget("own_id", "own_id_at")
 
     def learn_site(self, site: str) -> None:
-        """Where the workers have been told that the portal is, for the links of pages."""
+        """Learn the portal's configured address, for the links of pages."""
         self._learn({"site": site})
 
     def learn_host(self, host: str) -> None:
-        """The portal has moved."""
+        """Learn the host that the portal has moved to."""
         self._learn({"host": host})
 
     def _learn(self, fields: Mapping[str, str]) -> None:
@@ -217,13 +231,13 @@ class Pace:
 
 
 def _number(time: Mapping[str, Any], name: str) -> float | None:
-    """A finite number that stands there; None: none does."""
+    """A finite number of the block; None if there is none."""
     found = time.get(name)
     if not isinstance(found, int | float) or isinstance(found, bool):
         return None
-    return float(found) if -MOST < found < MOST else None  # a number that is none is not in between
+    return float(found) if -MOST < found < MOST else None  # NaN is not in between
 
 
 def _in_record(method: str) -> str:
-    """A method as deliveries name the one that they call next: the start of a workflow is the usual one."""
+    """The name of a method in a delivery's record: empty for a start, which is the usual one."""
     return "" if method == START else method

@@ -1,14 +1,6 @@
-"""The CRM of the pretend portal: what it keeps, and in which shapes. Its methods are beside this room.
+"""The items of the pretend portal's CRM. `crm_methods`, beside this room, has the methods that use them.
 
-types       which types of items there are, and the names they go by
-fields      which fields each type has
-arguments   what a method is called with
-contents    what a caller's fields come to, and how a portal refuses them
-multifields phones, e-mails, links and messengers
-phones      the form in which a phone or an e-mail is looked for
-drafts      a new item with all that the portal writes itself
-items       the items that there are
-seeds       those that are there before any call
-shapes      how an item is shown and compared
-fired       the triggers that were fired
+fields      which types of items there are, and which fields each has
+contents    how a caller's fields become an item's values; phones and e-mails
+items       an item made, kept, shown and compared
 """

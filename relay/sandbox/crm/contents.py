@@ -1,8 +1,12 @@
-"""What a caller's fields come to as the values of an item, and how the portal refuses them.
+"""The values of an item as read from a caller's fields, and how the portal refuses them. May not store anything.
 
-Facts: processFields and prepareBooleanFieldValue in crm/lib/controller/item.php (source), crm-item-add.md and
-files/how-to-upload-files.md (docs). Much is passed over without a word: fields that a type does not have, read-only
-ones, dates that cannot be read, files in another shape than [name, base64]. May not store anything.
+Facts: processFields, prepareBooleanFieldValue, getFmValues and importAction in crm/lib/controller/item.php (source),
+crm-item-add.md, import/crm-item-import.md, crm/data-types.md#crm_multifield and files/how-to-upload-files.md (docs).
+The portal drops much without an error: fields that a type does not have, read-only ones, dates that it cannot read,
+files in another shape than [name, base64].
+
+Phones, e-mails, links and messengers have several values each: crm.item.add takes one list, `fm`; crm.item.import
+ignores `fm` and takes a field of its own for each kind, in the old spelling.
 """
 
 from __future__ import annotations
@@ -10,14 +14,107 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from relay.sandbox import php
 from relay.sandbox.answers import RestError
-from relay.sandbox.crm.fields import Field
-from relay.sandbox.crm.types import DEAL, INVOICE, LEAD, QUOTE, EntityType
-from relay.sandbox.rows import seconds_of
+from relay.sandbox.crm.fields import DEAL, INVOICE, LEAD, QUOTE, EntityType, Field
+from relay.sandbox.lists import seconds_of
 from relay.sandbox.workflows import iso_time
+
+LONG = 10
+"""The least digits of a number with a country or trunk prefix."""
+_NOT_DIALLED = re.compile(r"[^0-9#*,;]")
+_EXTENSION = re.compile(r"([0-9]+)[;#]*[0-9,]*")
+
+
+def code_of(kind: str, value: str) -> str:
+    """The form of a value of PHONE or EMAIL; the value itself where nothing is left of it."""
+    return (normalize_phone(value) if kind == "PHONE" else value.strip().lower()) or value
+
+
+def normalize_phone(value: str) -> str:
+    """Digits without trunk prefix and extension: `8 (912) 345-67-89` and `+79123456789#12` are 79123456789.
+
+    A number with fewer than ten digits keeps them all, so `+49 30 123` and `030 123` stay apart.
+    """
+    if len(value) >= LONG and value.startswith("+8"):
+        value = f"00{value[1:]}"  # so that the 8 of a country is not taken for Russia's trunk prefix
+    return _EXTENSION.sub(r"\1", _without_prefix(_NOT_DIALLED.sub("", value)))
+
+
+def _without_prefix(digits: str) -> str:
+    if len(digits) < LONG or digits.startswith(("80", "81", "82")):
+        return digits
+    for prefix in ("00", "011"):
+        if digits.startswith(prefix):
+            return digits.removeprefix(prefix)
+    return f"7{digits[1:]}" if digits.startswith("8") else digits.removeprefix("0")
+
+
+_MESSENGERS = (
+    "TELEGRAM", "VK", "SKYPE", "VIBER", "BITRIX24", "OPENLINE", "IMOL", "ICQ", "MSN", "JABBER", "FACEBOOK", "OTHER",
+)  # fmt: skip
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "PHONE": ("WORK", "MOBILE", "FAX", "HOME", "PAGER", "MAILING", "OTHER"),
+    "EMAIL": ("WORK", "HOME", "MAILING", "OTHER"),
+    "WEB": ("WORK", "HOME", "VK", "LIVEJOURNAL", "TWITTER", "FACEBOOK", "OTHER"),
+    "IM": _MESSENGERS,
+    "LINK": ("USER", "OTHER"),
+}
+"""typeId -> its valueTypes. Of a value without one the first is taken, as far as the docs can tell."""
+_MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
+
+
+@dataclass(frozen=True, slots=True)
+class MultiField:
+    """One value. id: of the value, not of the item."""
+
+    id: int
+    type_id: str
+    value_type: str
+    value: str
+
+    def to_json(self) -> dict[str, object]:
+        """As `fm` shows it."""
+        return {"id": self.id, "valueType": self.value_type, "value": self.value, "typeId": self.type_id}
+
+
+def read_added(given: object) -> tuple[MultiField, ...]:
+    """`fm` of crm.item.add: a list of values, or one. What has no typeId or no value is passed over."""
+    entries = php.as_map(given) or {}
+    if "typeId" in entries and "value" in entries:
+        entries = {"new": dict(entries)}
+    found = (php.as_map(entry) or {} for entry in entries.values())
+    return _numbered(
+        (entry["typeId"], entry.get("valueType"), entry["value"])
+        for entry in found
+        if entry.get("typeId") is not None and entry.get("value") is not None
+    )
+
+
+def read_imported(fields: Mapping[str, object]) -> tuple[MultiField, ...]:
+    """The fields PHONE, EMAIL, WEB, IM and LINK of crm.item.import, each a list of {VALUE, VALUE_TYPE}."""
+    entries = [
+        (kind, php.as_map(entry) or {}) for kind in KINDS for entry in (php.as_map(fields.get(kind)) or {}).values()
+    ]
+    return _numbered((kind, entry.get("VALUE_TYPE"), entry.get("VALUE")) for kind, entry in entries)
+
+
+def _numbered(entries: Iterator[tuple[object, object, object]]) -> tuple[MultiField, ...]:
+    read = [_read_multifield(*entry) for entry in entries if php.is_truthy(entry[2])]
+    return tuple(MultiField(number, *each) for number, each in enumerate(read, start=1))
+
+
+def _read_multifield(type_id: object, value_type: object, value: object) -> tuple[str, str, str]:
+    """Raises CRM_FIELD_ERROR_VALUE_NOT_VALID for an unknown kind, or for an e-mail that is none."""
+    kind, text = php.to_string(type_id) or "", (php.to_string(value) or "").strip()
+    sort = (php.to_string(value_type) if value_type is not None else None) or (KINDS.get(kind) or ("",))[0]
+    if not text or sort not in KINDS.get(kind, ()) or (kind == "EMAIL" and not _MAIL.fullmatch(text)):
+        raise RestError("CRM_FIELD_ERROR_VALUE_NOT_VALID", f'Invalid value for field "{kind.capitalize()}"')
+    return kind, sort, text
+
 
 STAGES: Mapping[int, tuple[str, ...]] = {
     LEAD: ("NEW", "IN_PROCESS", "PROCESSED", "CONVERTED", "JUNK"),

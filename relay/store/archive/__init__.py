@@ -1,1 +1,1 @@
-"""What the record has forgotten, as files: one a day. Knows events and deliveries; opens no connection."""
+"""The archive: events that the record has forgotten, as files, one a day."""

@@ -1,8 +1,8 @@
 """The archive: a folder with one file a day, `YYYY-MM-DD.jsonl.gz`, of the day on which its events were received.
 
-A file is gzip members one after the other, which zcat and jq read as one text. What was written twice, because a
-process was killed between writing and forgetting, or because an event was on record again, counts as it was written
-last. The operator may remove files; nothing else depends on them.
+A file is a series of gzip members, which zcat and jq read as one text. An event may be written twice, after a kill
+between writing and forgetting, or after it was restored: the last copy counts. The operator may remove files; nothing
+else depends on them. The record knows the folders in use, for pages and for an erasure.
 """
 
 from __future__ import annotations
@@ -10,40 +10,46 @@ from __future__ import annotations
 import fcntl
 import gzip
 import io
+import json
 import os
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from heapq import nlargest
 from itertools import groupby
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from redis import Redis
 
 from relay.core.errors import ArchiveError
 from relay.core.folders import make_folder, sync_folder
-from relay.core.ids import EVENT_PREFIX, time_of
+from relay.core.ids import EVENT_PREFIX, from_ms, time_of, to_ms
 from relay.store.archive.lines import id_in, line_of, row_of_line
 from relay.store.record.search import Filter, Row
+from relay.store.redis import keys
+from relay.store.redis.scripts import guarded
 
 ENDING = ".jsonl.gz"
 FILES = f"[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]{ENDING}"
 JOURNAL, REWRITTEN, LOCK = ".appending", ".rewriting", ".lock"
 WHOLE = "\n"
-"""How a journal ends that was written to its end."""
+"""The end of a journal that is complete."""
 
 T = TypeVar("T")
 
 
 class Archive:
-    """The files in one folder. Reading needs no lock; who writes holds it. Every method raises ArchiveError."""
+    """The files in one folder. Writing needs the lock, reading does not. Every method raises ArchiveError."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Alone among those who write, in whatever process of this machine. What a killed one left is mended."""
+        """Hold the lock among all processes of this machine. Repairs first what a killed process left."""
         with _saying(self.folder):
             make_folder(self.folder)
             lock = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
@@ -56,7 +62,7 @@ class Archive:
             os.close(lock)
 
     def append(self, rows: Iterable[Row]) -> None:
-        """Write events with their deliveries, and return when they are on disk. With the lock only."""
+        """Write events with their deliveries; returns once they are on disk. Needs the lock."""
         by_day = sorted(rows, key=lambda row: row.event.id)
         for name, of_day in groupby(by_day, key=lambda row: _name(row.event.id)):
             path = self.folder / name
@@ -64,7 +70,7 @@ class Archive:
                 try:
                     self._append(path, gzip.compress(b"".join(map(line_of, of_day)), mtime=0))
                 except OSError:
-                    with suppress(OSError):  # whoever writes next mends it
+                    with suppress(OSError):  # else the next writer repairs it
                         self._mend()
                     raise
 
@@ -74,7 +80,7 @@ class Archive:
             return sorted(self.folder.glob(FILES), reverse=True)
 
     def rows(self, path: Path) -> Iterator[Row]:
-        """The events of one file, each as it was written last."""
+        """The events of one file, each in its last copy."""
         last: dict[str, int] = {}
         for number, line in enumerate(self._lines(path)):
             last[_checked(id_in, path, line)] = number
@@ -84,7 +90,7 @@ class Archive:
                 yield _checked(row_of_line, path, line)
 
     def every_row(self, path: Path) -> Iterator[Row]:
-        """The events of one file, each as often as it was written."""
+        """The events of one file, with every copy."""
         for line in self._lines(path):
             yield _checked(row_of_line, path, line)
 
@@ -100,10 +106,10 @@ class Archive:
         return found
 
     def find(self, wanted: str) -> Row | None:
-        """The event of this id, or that of the delivery of this id, with all of its deliveries; None: none is here."""
+        """The event with this id, or with the delivery of this id, and all of its deliveries; None: it is not here."""
         try:
             own, name, quoted = wanted.startswith(EVENT_PREFIX), _name(wanted), f'"{wanted}"'.encode()
-        except (ValueError, OverflowError):  # no id of ours tells such a time
+        except (ValueError, OverflowError):  # no id of ours holds such a time
             return None
         for path in self.files():
             # A delivery is as old as its event, or younger where it is a replay.
@@ -116,7 +122,7 @@ class Archive:
         return None
 
     def remove(self, path: Path, event_ids: Collection[str]) -> None:
-        """Write a file anew without these events; it is there with or without them, never in between. With the lock."""
+        """Rewrite a file without these events, atomically. Needs the lock."""
         rewritten, is_empty = self.folder / REWRITTEN, True
         with _saying(path):
             descriptor = os.open(rewritten, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -134,7 +140,7 @@ class Archive:
             sync_folder(self.folder)
 
     def _append(self, path: Path, member: bytes) -> None:
-        """Half a member would hide the next: how long the file was stands in the journal until it is whole, on disk."""
+        """Half a member would hide the next one, so the journal holds the old length until it is on disk."""
         size = path.stat().st_size if path.exists() else 0
         self._write(self.folder / JOURNAL, f"{path.name} {size}{WHOLE}".encode(), os.O_TRUNC)
         sync_folder(self.folder)
@@ -143,7 +149,7 @@ class Archive:
         (self.folder / JOURNAL).unlink()
 
     def _mend(self) -> None:
-        """Take away what a process that was killed has left: half a member, or a file that was being written anew."""
+        """Remove what a killed process left: half a member, or a file being rewritten."""
         (self.folder / REWRITTEN).unlink(missing_ok=True)
         if journal := self._journal():
             name, size = journal
@@ -159,7 +165,7 @@ class Archive:
             text = (self.folder / JOURNAL).read_text("ascii")
         except FileNotFoundError:
             return None
-        if not text.endswith(WHOLE):  # killed over the journal: nothing was written after it
+        if not text.endswith(WHOLE):  # killed while writing the journal: nothing was written after it
             return None
         name, size = text.split()
         return name, int(size)
@@ -170,7 +176,7 @@ class Archive:
             if journal and journal[0] == path.name:
                 content = content[: journal[1]]
         with _saying(path), gzip.GzipFile(fileobj=io.BytesIO(content)) as unpacked, suppress(EOFError):
-            yield from unpacked  # an end that is missing is being written just now
+            yield from unpacked  # a missing end is being written now
 
     def _write(self, path: Path, content: bytes, how: int) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | how, 0o600)
@@ -185,7 +191,7 @@ def _name(identifier: str) -> str:
 
 
 def _narrowed(wanted: Filter) -> Callable[[Row], Row | None]:
-    """What of a row the filter wants; None: nothing."""
+    """Reduces a row to the part that the filter wants; None: nothing."""
 
     def narrow(row: Row) -> Row | None:
         if not wanted.wants_event(row.event) or (wanted.since and row.event.received_at < wanted.since):
@@ -207,10 +213,50 @@ def _checked(read: Callable[[bytes], T], path: Path, line: bytes) -> T:
 
 @contextmanager
 def _saying(path: Path) -> Iterator[None]:
-    """What the system says of a file, as our own exception."""
+    """Turn errors of the file system into ArchiveError."""
     try:
         yield
     except (gzip.BadGzipFile, zlib.error):
         raise ArchiveError(f"{path} is damaged: it cannot be unpacked") from None
     except OSError as error:
         raise ArchiveError(f"{error.filename or path}: {error.strerror or type(error).__name__}") from None
+
+
+CURRENT = timedelta(hours=1)
+"""A host that writes an archive reports it more often."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownArchive:
+    """A folder on a host. fault: why it cannot be written, or empty. at: time of the last report."""
+
+    folder: str
+    host: str
+    fault: str
+    at: datetime
+
+    def is_faulty(self, now: datetime) -> bool:
+        """Whether forgetting is stopped, because events could not be archived."""
+        return bool(self.fault) and now - self.at < CURRENT
+
+
+class KnownArchives:
+    """The archives that the record knows. Every method raises RecordUnavailableError."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    @guarded
+    def note(self, known: KnownArchive) -> None:
+        """Report the state of a folder."""
+        self._redis.hset(keys.ARCHIVES, known.folder, json.dumps([known.host, known.fault, to_ms(known.at)]))
+
+    @guarded
+    def all(self) -> list[KnownArchive]:
+        """Every folder that was ever written."""
+        kept: Any = self._redis.hgetall(keys.ARCHIVES)
+        return [_known(folder.decode("utf-8", "replace"), *json.loads(text)) for folder, text in sorted(kept.items())]
+
+
+def _known(folder: str, host: str, fault: str, at_ms: int) -> KnownArchive:
+    return KnownArchive(folder, host, fault, from_ms(at_ms))

@@ -1,6 +1,6 @@
 """An event with its deliveries as one line of JSON, and back. Pure: no I/O.
 
-It is what the API shows, for whoever reads it with jq, and beside that what else is needed to put it back on record:
+It has the members of the API, for readers with jq, and further ones that a restore needs:
 `marks`, `body_base64` where the body is no text, and `record` in each delivery.
 """
 
@@ -23,7 +23,7 @@ from relay.store.record.search import Row
 
 BEGIN = b'{"id":"'
 ID = slice(len(BEGIN), len(BEGIN) + len(EVENT_PREFIX) + 26)
-"""Where in a line the event's id stands."""
+"""The position of the event's id in a line."""
 
 
 def line_of(row: Row) -> bytes:
@@ -73,7 +73,7 @@ def _event_of(wire: Mapping[str, Any], deliveries: tuple[str, ...]) -> Event:
 
 
 def _kept_of(delivery: Delivery) -> dict[str, Any]:
-    """What of a delivery the API does not show."""
+    """The facts of a delivery that the API does not show."""
     policy, watched = delivery.policy, delivery.watched
     return {
         "on_uncertain": policy.on_uncertain.value,

@@ -1,1 +1,1 @@
-"""What people did, and what they were told: audit log, bulk replays, sessions, wrong tries, alerts."""
+"""Acts of people and messages to them: audit log, bulk replays, sessions, wrong tries, alerts."""

@@ -1,6 +1,6 @@
-"""The audit log: what persons did, newest first.
+"""The audit log: acts of people, newest first.
 
-Who did it is a role, the name a trusted proxy gave, or, of a command, the user of the system who ran it.
+The author is a role, a name from a trusted proxy, or, for a command, the user of the system who ran it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from redis import Redis
 
 from relay.core.ids import from_ms, to_ms
 from relay.store.redis import keys
-from relay.store.redis.guard import guarded
+from relay.store.redis.scripts import guarded
 
 KEPT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One thing that a person did. subject: an id or name; note: why, in their words."""
+    """One act of a person. subject: an id or name; note: the reason, in their words."""
 
     at: datetime
     who: str
@@ -32,7 +32,7 @@ class Act:
 
 
 def who_in_terminal() -> str:
-    """Whoever runs this command: `terminal (ann)`, by the account of the process, which no variable changes."""
+    """The user of this command, such as `terminal (ann)`, by the account of the process: no variable can change it."""
     try:
         return f"terminal ({pwd.getpwuid(os.getuid()).pw_name})"
     except KeyError:  # a container may run as a number without a name
@@ -49,12 +49,12 @@ def log_act(redis: Redis, act: Act) -> None:
         "subject": act.subject[:200],
         "note": act.note[:1000],
     }
-    redis.xadd(keys.ACTS, entry, maxlen=KEPT, approximate=True)
+    redis.xadd(keys.AUDIT_LOG, entry, maxlen=KEPT, approximate=True)
 
 
 @guarded
 def read_acts(redis: Redis, limit: int = 100) -> list[Act]:
     """The newest acts. Raises RecordUnavailableError."""
-    found: Any = redis.xrevrange(keys.ACTS, count=limit)
+    found: Any = redis.xrevrange(keys.AUDIT_LOG, count=limit)
     texts = [{name.decode(): value.decode("utf-8", "replace") for name, value in entry.items()} for _, entry in found]
     return [Act(from_ms(int(t["at"])), t["who"], t["what"], t["subject"], t["note"]) for t in texts]

@@ -1,6 +1,6 @@
-"""Acts on many at once, on record: what was asked for, how far it is. One process at a time works on one, by a lease.
+"""Bulk acts on record: the order and its progress. One process at a time works on one, by a lease.
 
-Most of them are replays, and so they are called; others leave what they find, or settle it.
+Most of them are replays, hence the name; others leave what they find, or settle it.
 """
 
 from __future__ import annotations
@@ -19,17 +19,16 @@ from relay.core.events import Delivery, Event
 from relay.core.lifecycle import State
 from relay.core.phrases import phrase
 from relay.store.redis import keys
-from relay.store.redis.guard import guarded
-from relay.store.redis.scripts import Argument, Script, ScriptCall, run
+from relay.store.redis.scripts import Argument, Script, ScriptCall, guarded, run
 
 ORDER = Script.load("order")
 KEPT_S = 7 * 86_400
 MOST_REASONS = 8
-"""So many reasons why something was skipped are told apart."""
+"""Number of different reasons for skipping that are counted apart."""
 
 
 class BulkState(StrEnum):
-    """How far a bulk replay is."""
+    """The state of a bulk replay."""
 
     DRY_RUN = "dry_run"
     RUNNING = "running"
@@ -40,7 +39,7 @@ class BulkState(StrEnum):
 
 
 class BulkAct(StrEnum):
-    """What is done to each."""
+    """The act on each event or delivery."""
 
     REPLAY = "replay"
     LEAVE = "leave"
@@ -83,7 +82,7 @@ class Bulk:
         return one.updated_at > datetime.fromisoformat(self.begun_at)
 
     def with_skipped(self, why: str) -> Bulk:
-        """The same with one more that could not be done."""
+        """The same with one more skipped."""
         known = why if why in self.skipped or len(self.skipped) < MOST_REASONS else "for other reasons"
         skipped = self.skipped | {known: self.skipped.get(known, 0) + 1}
         return replace(self, refused=self.refused + 1, skipped=skipped)
@@ -141,12 +140,12 @@ class Bulks:
 
     @guarded
     def ask_to_stop(self, bulk_id: str) -> None:
-        """Leave word that it is to stop; who works on it sees it before the next step."""
+        """Ask it to stop; its process notices before the next step."""
         self._redis.set(keys.bulk_word(bulk_id), BulkState.CANCELLED, ex=KEPT_S)
 
     @guarded
     def go_on(self, bulk: Bulk) -> Bulk:
-        """Let one that is held run again."""
+        """Let a held one run again."""
         running = replace(bulk, state=BulkState.RUNNING)
         self._redis.delete(keys.bulk_word(bulk.id or ""))
         self.keep(running)
@@ -159,7 +158,7 @@ class Bulks:
 
     @guarded
     def as_told(self, bulk: Bulk) -> Bulk:
-        """The same, but cancelled or held where word was left that it is to be (setback.py)."""
+        """The same, but cancelled or held where that was ordered (see rollback.py)."""
         word: Any = self._redis.get(keys.bulk_word(bulk.id or ""))
         if word is None:
             return bulk
@@ -173,7 +172,7 @@ class Bulks:
 
     @guarded
     def outcomes(self, bulk_id: str) -> dict[State, int]:
-        """How the deliveries that it has made, or settled, stand now; what there is none of is left out."""
+        """The present states of the deliveries that it has made or settled, without empty ones."""
         made, states = keys.MADE + bulk_id, sorted(set(State) - {State.STARTED})
         with self._redis.pipeline(transaction=True) as pipeline:
             for state in states:
@@ -201,7 +200,7 @@ def _to_json(bulk: Bulk) -> str:
 
 def _from_json(kept: bytes) -> Bulk:
     wire = json.loads(kept)
-    # What an earlier version has written has no act, or says when it was held.
+    # Orders of earlier versions have no act, or have `held_at`.
     wire["begun_at"] = wire.pop("held_at", "") or wire.get("begun_at", "")
     act = BulkAct(wire.get("act", BulkAct.REPLAY))
     return Bulk(**{**wire, "state": BulkState(wire["state"]), "sample": tuple(wire["sample"]), "act": act})

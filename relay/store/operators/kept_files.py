@@ -1,30 +1,36 @@
-"""Which files of the configuration are in force, and which changed ones wait because something is wrong with them.
+"""The files of the configuration: those in force, changed ones that wait because of a mistake, and changes of rules.
 
-The files are kept whole: a web process that begins while those on disk have a mistake runs with these.
+The files in force are kept whole: a web process that starts while those on disk have a mistake runs with them. A change
+of a rule is kept with the text before and after, so that it can be undone. The files on disk are the truth.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from redis import Redis
 
+from relay.core.errors import NotFoundError
 from relay.core.ids import from_ms, to_ms
+from relay.core.phrases import phrase
 from relay.store.redis import keys
-from relay.store.redis.guard import guarded
+from relay.store.redis.scripts import guarded
 
 MOST_MISTAKES = 20
 FORGOTTEN_AFTER = timedelta(minutes=2)
-"""Who waits says so every few seconds; who has not for so long is gone."""
+"""A process that waits reports it every few seconds; one that has not for this long is gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """What was put in force last. packed: the files, as relay/configuration/file_set.py packs them."""
+    """The files in force. packed: as relay/configuration/file_set.py packs them."""
 
     digest: str
     packed: bytes
@@ -52,21 +58,21 @@ class KeptFiles:
 
     @guarded
     def put_in_force(self, digest: str, packed: bytes, now: datetime) -> None:
-        """Say that these files are in force; the time stays where they were before."""
+        """Report that these files are in force. The time stays if they were before."""
         if self._redis.hget(keys.IN_FORCE, "digest") != digest.encode():
             entry: Any = {"digest": digest, "packed": packed, "since": to_ms(now)}
             self._redis.hset(keys.IN_FORCE, mapping=entry)
 
     @guarded
     def in_force(self) -> InForce | None:
-        """What was put in force last; None before the first."""
+        """The files in force; None before the first time."""
         found: Any = self._redis.hmget(keys.IN_FORCE, ["digest", "packed", "since"])
         digest, packed, since = found
         return InForce(digest.decode(), packed, from_ms(int(since))) if digest else None
 
     @guarded
     def say_waiting(self, who: str, mistakes: Sequence[str], now: datetime) -> None:
-        """Say which changed files wait, and why; the time stays for as long as some wait."""
+        """Report that changed files wait, and why. The time stays as long as some wait."""
         before = self._read(who)
         since = before.since if before and now - before.seen_at < FORGOTTEN_AFTER else now
         wire = {"mistakes": list(mistakes[:MOST_MISTAKES]), "since": to_ms(since), "seen": to_ms(now)}
@@ -74,19 +80,19 @@ class KeptFiles:
 
     @guarded
     def say_settled(self, who: str) -> None:
-        """None wait any more."""
+        """Report that no files wait."""
         self._redis.hdel(keys.WAITING_FILES, who)
 
     @guarded
     def waiting(self, now: datetime) -> list[WaitingFiles]:
-        """Everybody whose changed files wait."""
+        """Every process whose changed files wait."""
         found: Any = self._redis.hgetall(keys.WAITING_FILES)
         every = [_waiting_of(who.decode(), text) for who, text in sorted(found.items())]
         return [one for one in every if now - one.seen_at < FORGOTTEN_AFTER]
 
     @guarded
     def note_rules(self, removed: Sequence[str], done: Sequence[str], now: datetime) -> None:
-        """Note which rules are in force no more; and which need no look: they are again, or nothing is left of them."""
+        """Note the rules that were removed, and those to forget: in force again, or without open deliveries."""
         if removed:
             entry: Any = dict.fromkeys(removed, to_ms(now))
             self._redis.hset(keys.REMOVED_RULES, mapping=entry)
@@ -95,7 +101,7 @@ class KeptFiles:
 
     @guarded
     def removed_rules(self) -> dict[str, datetime]:
-        """The rules that were in force once, and of which deliveries may still be on their way; since when."""
+        """Removed rules that may still have open deliveries, with the time of their removal."""
         found: Any = self._redis.hgetall(keys.REMOVED_RULES)
         return {name.decode(): from_ms(int(at)) for name, at in sorted(found.items())}
 
@@ -107,3 +113,85 @@ class KeptFiles:
 def _waiting_of(who: str, text: bytes) -> WaitingFiles:
     wire = json.loads(text)
     return WaitingFiles(who, tuple(wire["mistakes"]), from_ms(wire["since"]), from_ms(wire["seen"]))
+
+
+CHANGES_KEPT = 500
+PREFIX = "chg_"
+_ID = re.compile(PREFIX + r"([0-9]{1,15})-([0-9]{1,9})")
+
+
+@dataclass(frozen=True, slots=True)
+class RuleChange:
+    """One change of one file. id: None until it is on record.
+
+    name: of the rule. file: its name within the folder of rules. before, after: its text; None: there was no such file.
+    """
+
+    at: datetime
+    who: str
+    name: str
+    file: str
+    before: str | None = field(repr=False)
+    after: str | None = field(repr=False)
+    id: str | None = None
+
+    @property
+    def digest_after(self) -> str | None:
+        """Digest of the text after the change; None: the file was removed."""
+        return None if self.after is None else digest_of(self.after)
+
+
+def digest_of(text: str) -> str:
+    """The digest of a file's text."""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+class RuleChanges:
+    """The newest changes. Every method raises RecordUnavailableError."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    @guarded
+    def add(self, change: RuleChange) -> str:
+        """Keep a change. Returns its id."""
+        entry: Any = {"at": to_ms(change.at), "who": change.who[:100], "name": change.name, "file": change.file}
+        for side, text in (("before", change.before), ("after", change.after)):
+            if text is not None:
+                entry[side] = zlib.compress(text.encode("utf-8", "surrogateescape"))
+        given: Any = self._redis.xadd(keys.RULE_CHANGES, entry, maxlen=CHANGES_KEPT, approximate=True)
+        return f"{PREFIX}{given.decode()}"
+
+    @guarded
+    def forget(self, change_id: str) -> None:
+        """Forget a change that was not made after all."""
+        self._redis.xdel(keys.RULE_CHANGES, change_id.removeprefix(PREFIX))
+
+    @guarded
+    def read(self, change_id: str) -> RuleChange:
+        """Raises NotFoundError."""
+        if not _ID.fullmatch(change_id):
+            raise NotFoundError(phrase("no change %(change_id)r", change_id=change_id))
+        place = change_id.removeprefix(PREFIX)
+        found: Any = self._redis.xrange(keys.RULE_CHANGES, place, place)
+        if not found:
+            raise NotFoundError(phrase("no change %(change_id)r is remembered", change_id=change_id))
+        return _change_of(*found[0])
+
+    @guarded
+    def newest(self, limit: int, name: str | None = None) -> list[RuleChange]:
+        """The newest ones, of one rule or of all; newest first."""
+        found: Any = self._redis.xrevrange(keys.RULE_CHANGES, count=limit if name is None else None)
+        changes = [_change_of(*entry) for entry in found if name is None or entry[1].get(b"name") == name.encode()]
+        return changes[:limit]
+
+
+def _change_of(place: bytes, entry: dict[bytes, bytes]) -> RuleChange:
+    sides = {
+        side: zlib.decompress(entry[side.encode()]).decode("utf-8", "surrogateescape")
+        if side.encode() in entry
+        else None
+        for side in ("before", "after")
+    }
+    at, who, name, file = (entry[key].decode("utf-8", "replace") for key in (b"at", b"who", b"name", b"file"))
+    return RuleChange(from_ms(int(at)), who, name, file, sides["before"], sides["after"], PREFIX + place.decode())

@@ -1,30 +1,36 @@
-"""The sessions of the dashboard: which are open, as what, until when. Each ends by itself, or is ended by somebody.
+"""Sessions of the dashboard, wrong tries at passwords and tokens, and repeated API requests.
 
-A session's id is chance that only its browser has; the record keeps a digest, which opens nothing. What a session may
-is decided in relay/web/auth/guard.py.
+A session's id is random and only its browser has it; the record keeps a digest, which opens nothing. Permissions are
+decided in relay/web/auth/guard.py. A session ends by itself, or when somebody ends it.
+
+Nobody is locked out: each wrong try makes the next wait longer, up to a limit. All web processes count together. A try
+that comes too early is neither checked nor counted, and no process waits for it.
+
+An Idempotency-Key is claimed before the act, and holds the answer after it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from redis import Redis
 
+from relay.core.errors import RelayError
 from relay.core.ids import from_ms, to_ms
 from relay.store.redis import keys
-from relay.store.redis.guard import guarded
+from relay.store.redis.scripts import Script, ScriptCall, guarded, run
 
 IDLE = timedelta(hours=12)
-"""A session without a page for so long ends."""
+"""A session that is unused for this long ends."""
 LONGEST = timedelta(days=7)
-"""And every session ends so long after it was opened, however much it was used."""
+"""Every session ends this long after it was opened, however much it is used."""
 MOST = 100
-"""So many of a role may be open; one more ends the oldest."""
+"""The most sessions of a role; one more ends the oldest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class Sessions:
 
     @guarded
     def open(self, role: str, proof: str, now: datetime) -> str:
-        """Open a session; its id, which is kept nowhere else."""
+        """Open a session. Returns its id, which is kept nowhere else."""
         token = secrets.token_urlsafe(32)
         digest = digest_of(token)
         fields: Any = {"role": role, "proof": proof, "opened": to_ms(now)}
@@ -63,19 +69,19 @@ class Sessions:
 
     @guarded
     def read(self, token: str, now: datetime, *, uses: bool = True) -> Session | None:
-        """The session of this id, if it is open. uses: it stays open for longer."""
+        """The session with this id, if it is open. uses: whether this extends it."""
         digest = digest_of(token)
         with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.hgetall(keys.SESSION + digest)
             pipeline.pttl(keys.SESSION + digest)
             if uses:
-                pipeline.pexpire(keys.SESSION + digest, IDLE)  # which brings back none that has ended
+                pipeline.pexpire(keys.SESSION + digest, IDLE)  # no effect on an ended session
             kept, left = pipeline.execute()[:2]
         return _session(digest, kept, left, now)
 
     @guarded
     def all(self, now: datetime) -> list[Session]:
-        """Those that are open, the newest first."""
+        """The open sessions, newest first."""
         digests = self._digests()
         with self._redis.pipeline(transaction=False) as pipeline:
             for digest in digests:
@@ -112,7 +118,7 @@ class Sessions:
 
 
 def digest_of(token: str) -> str:
-    """What the record keeps in the place of an id."""
+    """The digest of a session's id, for the record."""
     return hashlib.sha256(token.encode()).hexdigest()[:32]
 
 
@@ -124,3 +130,89 @@ def _session(digest: str, kept: dict[bytes, bytes], left_ms: int, now: datetime)
     if now - opened >= LONGEST:
         return None
     return Session(digest, text["role"], text["proof"], opened, now - IDLE + timedelta(milliseconds=left_ms))
+
+
+TRY = Script.load("try")
+FORGOTTEN = timedelta(hours=1)
+"""A counter that is unused for this long begins anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """A counter of tries.
+
+    name: a keyed digest. free: tries without a wait; then `first`, doubling up to `longest`.
+    """
+
+    name: str
+    free: int
+    longest: timedelta
+    first: timedelta = timedelta(seconds=1)
+
+
+class TooManyTriesError(RelayError):
+    """The try was not checked. wait_s: whole seconds until the next may come."""
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__(f"too many wrong tries: come back in {wait_s} s")
+        self.wait_s = wait_s
+
+
+class Tries:
+    """Wrong tries on record. Every method raises RecordUnavailableError."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    @guarded
+    def count(self, counters: Sequence[Counter], now: datetime) -> None:
+        """Count a try, before it is checked. Raises TooManyTriesError."""
+        argv = [to_ms(now), _ms(FORGOTTEN)]
+        for one in counters:
+            argv += [one.free, _ms(one.first), _ms(one.longest)]
+        wait_ms = int(run(self._redis, ScriptCall(TRY, [keys.TRIES + one.name for one in counters], argv)))
+        if wait_ms > 0:
+            raise TooManyTriesError(-(-wait_ms // 1000))
+
+    @guarded
+    def forgive(self, counters: Sequence[Counter]) -> None:
+        """Take back a right try. Wrong tries before it stay counted."""
+        with self._redis.pipeline(transaction=True) as pipeline:
+            for one in counters:
+                pipeline.hincrby(keys.TRIES + one.name, "n", -1)
+                pipeline.hdel(keys.TRIES + one.name, "next")
+            pipeline.execute()
+
+
+def _ms(span: timedelta) -> int:
+    return span // timedelta(milliseconds=1)
+
+
+ANSWER_KEPT_S = 86_400
+CLAIM_S = 300
+
+
+class Idempotency:
+    """Idempotency keys, by a digest of their request. Every method raises RecordUnavailableError."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    @guarded
+    def claim(self, digest: str, text: str) -> str | None:
+        """Claim a key with this unique text. None if the key was free, else the text of the other claim."""
+        if self._redis.set(keys.ONCE + digest, text, nx=True, ex=CLAIM_S):
+            return None
+        kept: Any = self._redis.get(keys.ONCE + digest)
+        left = (kept or b"").decode()
+        return None if left == text else left  # the key was free, but that answer was lost
+
+    @guarded
+    def keep(self, digest: str, text: str) -> None:
+        """Keep an answer for a day."""
+        self._redis.set(keys.ONCE + digest, text, ex=ANSWER_KEPT_S)
+
+    @guarded
+    def release(self, digest: str) -> None:
+        """Free the key, because the act was not done."""
+        self._redis.delete(keys.ONCE + digest)

@@ -1,6 +1,6 @@
 """The gate of a portal: whether it may be called now. Open, paused until a clock or a person, or held.
 
-Kept in Redis, so that all workers on all hosts stand before the same gate and the dashboard shows it. Workers close and
+Kept in Redis, so that all workers on all hosts share one gate and the dashboard shows it. Workers close and
 open it; a person may do both. While it is closed, deliveries stay `pending` and no attempt is spent.
 """
 
@@ -18,17 +18,16 @@ from relay.core.ids import from_ms, to_ms
 from relay.core.lifecycle import Verdict
 from relay.core.reasons import explain
 from relay.store.redis import keys
-from relay.store.redis.guard import guarded
-from relay.store.redis.scripts import Argument, Script, ScriptCall, run
+from relay.store.redis.scripts import Argument, Script, ScriptCall, guarded, run
 
 GATE, ALERT = Script.load("gate", tells_again=True), Script.load("alert")
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=60)
-"""A portal that is in trouble is asked whether it is well again after a second, and then never less than once a minute:
-what waits goes on within a minute of its return, and an away portal costs one request a minute."""
+"""The first question to a portal in trouble comes after a second, and later ones at least once a minute. So deliveries
+go on within a minute of its return, and a portal that is away costs one request a minute."""
 ALERTS_KEPT = 1_000
 BY_PERSON = "by_person"
-"""The reason of a pause that a person has ordered."""
+"""The reason of a pause by a person."""
 
 
 class GateState(StrEnum):
@@ -36,20 +35,19 @@ class GateState(StrEnum):
 
     OPEN = "open"
     PAUSED = "paused"
-    """Until a clock, or until a person resumes it. When the clock has passed, one worker asks whether all is well."""
+    """Until a time, or until a person resumes it. When the time has come, one worker asks whether all is well."""
     HELD = "held"
-    """No call can succeed until a person has mended something on the portal; one worker asks every minute."""
+    """No call can succeed until a person repairs something on the portal; one worker asks every minute."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The gate as it is now.
+    """The state of the gate.
 
-    until: when a closed one is asked about next; None while a person has paused it for as long as they like, and while
-    it is open.
-    streak: failures since the last success; above 0 an open gate is unproven. version: how often it has moved.
-    paused_before: whether a person had paused it when it was closed for a reason that only a person can judge, and
-    paused_until: until when that would have been; None: for as long as they like.
+    until: time of the next question at a closed gate; None while it is open, or paused by a person without an end.
+    streak: failures since the last success; above 0 an open gate is unproven. version: number of moves.
+    paused_before: whether a person had paused it before it was closed for a reason that only a person can judge;
+    paused_until: the end of that pause; None: without an end.
     """
 
     state: GateState = GateState.OPEN
@@ -64,12 +62,12 @@ class View:
 
     @property
     def advice(self) -> str | None:
-        """What its reason means for a person, and what helps."""
+        """The meaning of its reason for a person, and the remedy."""
         return explain(self.reason, Verdict.HELD if self.state is GateState.HELD else None)
 
     @property
     def name(self) -> str:
-        """What it is called for people: a person's pause and a portal in trouble are two things."""
+        """Its state for people, who need to tell a person's pause from a portal in trouble."""
         if self.state is not GateState.PAUSED:
             return self.state.value
         if not self.by_person:
@@ -87,15 +85,15 @@ class View:
         return self.is_open and self.streak == 0
 
     def may_be_asked(self, now: datetime) -> bool:
-        """Whether it is closed, and it is time to ask the portal if it is well again."""
+        """Whether it is closed, and it is time to ask the portal."""
         return not self.is_open and self.until is not None and self.until <= now
 
 
 class Gate:
     """The gate of one portal. Every method raises RecordUnavailableError.
 
-    A worker moves it from what it has seen (`seen`): where the gate has moved meanwhile, the worker's word is of
-    another time, and nothing happens. A person's word always counts.
+    A worker moves it from the state that it saw (`seen`). If the gate has moved since, the worker's move is outdated
+    and nothing happens. A person's move always counts.
     """
 
     def __init__(self, redis: Redis, portal: str) -> None:
@@ -105,41 +103,41 @@ class Gate:
 
     @guarded
     def look(self) -> View:
-        """How it stands."""
+        """The present state."""
         kept: Any = self._redis.hgetall(self._key)
         return view_from_hash(kept)
 
     def hold(self, seen: View, reason: str, now: datetime) -> bool:
-        """Hold the portal; whether it was not held for this reason before."""
+        """Hold the portal. Returns False if it was held for this reason before."""
         return self._move(GateState.HELD, seen, now, reason, until=now + LONGEST_PAUSE)
 
     def back_off(self, seen: View, reason: str, now: datetime) -> bool:
-        """The portal is in trouble: pause, longer with each failure in a row."""
+        """Pause a portal in trouble, longer with each failure in a row."""
         return self._move(GateState.PAUSED, seen, now, reason, is_failure=True)
 
     def open(self, seen: View, now: datetime) -> bool:
-        """The portal answers again: open it, unproven where it has failed; whether it was closed."""
+        """Open the gate, because the portal answers again; unproven after failures. Returns whether it was closed."""
         return self._move(GateState.OPEN, seen, now)
 
     def prove(self, seen: View, now: datetime) -> None:
-        """Something has succeeded: the row of failures is over."""
+        """End the streak of failures after a success."""
         self._move(GateState.OPEN, seen, now, is_over=True)
 
     def pause_by_person(self, now: datetime, until: datetime | None = None) -> bool:
-        """A person pauses it, until a person resumes it or this time has come; then a worker asks, and opens it."""
+        """Pause by a person, until a person resumes it, or until this time: then a worker asks, and opens it."""
         return self._move(GateState.PAUSED, None, now, BY_PERSON, until=until)
 
     def hold_for_person(self, reason: str, now: datetime) -> bool:
-        """Close it, for a reason that only a person can judge, until a person resumes it."""
+        """Close it until a person resumes it, for a reason that only a person can judge."""
         return self._move(GateState.PAUSED, None, now, reason)
 
     def resume(self, now: datetime) -> bool:
-        """A person opens it, whatever closed it; whether it was closed."""
+        """Open by a person, whatever closed it. Returns whether it was closed."""
         return self._move(GateState.OPEN, None, now, is_over=True)
 
     @guarded
     def alert(self, kind: str, subject: str, now: datetime) -> None:
-        """Keep something that a person should know: a kind and whom or what it is about (core/reasons.py says it)."""
+        """Keep an alert for people: a kind and a subject, worded by core/reasons.py."""
         entry: list[Argument] = ["kind", kind, "portal", self._portal, "subject", subject, "at", to_ms(now)]
         run(self._redis, ScriptCall(ALERT, [keys.ALERTS], [ALERTS_KEPT, *entry]))
 
@@ -161,7 +159,7 @@ class Gate:
 
 
 def view_from_hash(kept: Mapping[bytes, bytes]) -> View:
-    """The gate as its hash says it; an empty one is of a gate that has never moved."""
+    """The gate in a hash; an empty one is a gate that has never moved."""
     if not kept:
         return View()
     text = {name.decode(): value.decode() for name, value in kept.items()}

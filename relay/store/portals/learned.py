@@ -1,34 +1,152 @@
-"""What was learned about a portal while working with it, as it is on record. Workers write it."""
+"""The knowledge about a portal: own ids, address, durations, pace, and operating time and blocks of its methods.
+
+A portal counts operating time for each method (docs: limits.md), and a credential or a plan may allow one method and
+not another. So an exhausted or forbidden method waits, and the others go on. Workers write it, pages show it.
+"""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
-from redis import Redis
+from relay.core.ids import from_ms, to_ms
 
-from relay.store.portals.methods import MethodState, methods_in
-from relay.store.redis import keys
-from relay.store.redis.fields import write_fields
-from relay.store.redis.guard import guarded
-from relay.store.redis.scripts import Argument, Script, ScriptCall, run
+USED_UP = "operation_time_limit"
+WINDOW = timedelta(minutes=10)
+"""The window in which a portal counts operating time (docs: limits.md)."""
+DIRECT, NESTED = "used", "nested"
+"""The counters of direct calls and of batch commands, which differ where the credential is a webhook
+(source: rest/classes/general/rest_provider.php methodsBatch)."""
+BLOCKED, BLOCKED_NESTED = "blocked", "blocked-nested"
+"""A method that was refused; and one refused only in batches, because their time was used up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The operating time of a method in an answer: seconds used, and when the oldest of them expire."""
+
+    seconds: float
+    reset_at: datetime
+
+    def to_text(self) -> str:
+        return f"{self.seconds:g} {to_ms(self.reset_at)}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Reading:
+        seconds, reset_at = text.split()
+        return cls(float(seconds), from_ms(int(reset_at)))
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The block of a refused method.
+
+    It is not called before `until`; then one call tries it, and after a refusal it waits longer. refusals: number in a
+    row. since: time of the first.
+    """
+
+    reason: str
+    since: datetime
+    until: datetime
+    refusals: int = 1
+
+    @property
+    def is_of_budget(self) -> bool:
+        """Whether it was refused because its operating time is used up, which passes by itself."""
+        return self.reason == USED_UP
+
+    def to_text(self) -> str:
+        return json.dumps([self.reason, to_ms(self.since), to_ms(self.until), self.refusals])
+
+    @classmethod
+    def from_text(cls, text: str) -> Block:
+        reason, since, until, refusals = json.loads(text)
+        return cls(reason, from_ms(since), from_ms(until), refusals)
+
+
+@dataclass(frozen=True, slots=True)
+class MethodState:
+    """One method. direct, nested: its two counters. takes_ms: duration of a call, once measured.
+
+    block: after a refusal; nested_block: where only the time of batch commands is used up.
+    """
+
+    name: str
+    direct: Reading | None = None
+    nested: Reading | None = None
+    block: Block | None = None
+    takes_ms: float | None = None
+    nested_block: Block | None = None
+
+    def reading(self, now: datetime) -> Reading | None:
+        """The higher of the readings that are still valid; else the newest, of which some has expired."""
+        readings = [reading for reading in (self.direct, self.nested) if reading]
+        holding = [reading for reading in readings if reading.reset_at > now]
+        if holding:
+            return max(holding, key=lambda reading: reading.seconds)
+        return max(readings, key=lambda reading: reading.reset_at, default=None)
+
+    def used_s(self, now: datetime) -> float:
+        """The operating time used, of what the portal still counts for certain."""
+        reading = self.reading(now)
+        return reading.seconds if reading and reading.reset_at > now else 0.0
+
+    def block_of(self, *, in_batch: bool) -> Block | None:
+        """The block of direct calls, or of batch commands."""
+        if not in_batch:
+            return self.block
+        # Used-up time of direct calls says nothing about that of batch commands.
+        return self.nested_block if self.block is None or self.block.is_of_budget else self.block
+
+    def waits_until(self, now: datetime, granted_s: float, *, in_batch: bool = False) -> datetime | None:
+        """The time until which it waits, after a refusal or for lack of operating time; None: it may be called.
+
+        granted_s: operating time that may be used. in_batch: for batch commands.
+        """
+        if block := self.block_of(in_batch=in_batch):
+            return block.until if block.until > now else None
+        reading = self.nested if in_batch else self.direct
+        if reading and reading.reset_at > now and granted_s - reading.seconds <= (self.takes_ms or 0) / 1000:
+            return reading.reset_at
+        return None
+
+    def calls_an_hour(self, granted_s: float) -> int | None:
+        """Number of calls that its operating time allows in an hour."""
+        if not self.takes_ms:
+            return None
+        return int(granted_s * 1000 / self.takes_ms * (timedelta(hours=1) / WINDOW))
+
+
+def methods_in(kept: Mapping[str, str], takes_ms: Mapping[str, float]) -> Iterator[MethodState]:
+    """The methods in the fields of a portal's hash."""
+    kinds = (DIRECT, NESTED, BLOCKED, BLOCKED_NESTED)
+    parts = [name.partition(":") for name in kept]
+    for name in dict.fromkeys(method for kind, _, method in parts if kind in kinds):
+        direct, nested, blocked, blocked_nested = (kept.get(f"{kind}:{name}") for kind in kinds)
+        yield MethodState(
+            name,
+            Reading.from_text(direct) if direct else None,
+            Reading.from_text(nested) if nested else None,
+            Block.from_text(blocked) if blocked else None,
+            takes_ms.get(name),
+            Block.from_text(blocked_nested) if blocked_nested else None,
+        )
+
 
 OPERATING_LIMIT_S = 480.0
-"""Operating time of one method in ten minutes (docs: limits.md); a refusal below it teaches a lower one."""
+"""Operating time of one method in ten minutes (docs: limits.md); an earlier refusal teaches a lower limit."""
 OPERATING_RESERVE_S = 5.0
-"""How far from the limit the last call is made: others may use the same credential."""
+"""Distance of the last call from the limit: others may use the same credential."""
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?")
 
-TAKE, SLOW = Script.load("take"), Script.load("slow")
-
 
 class Echo(StrEnum):
-    """What a portal does with a workflow id of ours."""
+    """A portal's treatment of our own workflow ids."""
 
     HONOURED = "honoured"
     IGNORED = "ignored"
@@ -36,13 +154,12 @@ class Echo(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """A portal as it has shown itself.
+    """The knowledge about a portal.
 
-    own_id: whether it honours ids of ours, once known; own_id_at: the mark of the address at which that was seen. Where
-    starts have been sent without ids since, it is not known. host: where it has moved to. site: its address, as the
-    workers were given it. takes_ms: how long a start takes, by template id, and a call of another method, by its name.
-    methods: the state of each that was called, by name. batch_limit: how many calls the portal takes in one request,
-    where it has refused more; None: as many as is configured.
+    own_id: whether it honours own ids; own_id_at: the mark of the address where that was seen. Unknown again after
+    starts without ids. host: where it has moved to. site: its configured address. takes_ms: durations of starts, by
+    template id, and of calls, by method. methods: the states of called methods. batch_limit: calls that the portal
+    takes in one request, where it has refused more; None: as configured.
     """
 
     own_id: Echo | None = None
@@ -55,17 +172,17 @@ class Learned:
     methods: Mapping[str, MethodState] = field(default_factory=dict)
 
     def echo_at(self, mark: str) -> Echo | None:
-        """What is known of the portal at the address of this mark: what it does with ids of ours."""
+        """The treatment of own ids by the portal at the address of this mark; None: unknown."""
         return self.own_id if self.own_id_at == mark else None
 
     @property
     def address(self) -> str | None:
-        """Where people open it in a browser: `https://HOST`. It becomes a link, so nothing else is one."""
+        """Its address in a browser, `https://HOST`. It becomes a link, so it must have this shape."""
         return next((text for text in (self.host, self.site) if text and _ORIGIN.fullmatch(text)), None)
 
     @property
     def granted_s(self) -> float:
-        """How much operating time of one method may be used, in a window."""
+        """Operating time that one method may use in a window."""
         return self.operating_limit_s - OPERATING_RESERVE_S
 
     def operating_s(self, now: datetime) -> float:
@@ -73,15 +190,8 @@ class Learned:
         return max([method.used_s(now) for method in self.methods.values()], default=0.0)
 
 
-@guarded
-def read_learned(redis: Redis, portal: str) -> Learned:
-    """What is known now. Raises RecordUnavailableError."""
-    kept: Any = redis.hgetall(keys.PACE + portal)
-    return learned_from_hash(kept)
-
-
 def learned_from_hash(kept: Mapping[bytes, bytes]) -> Learned:
-    """What was learned, as its hash says it."""
+    """The knowledge in a hash."""
     text = {name.decode(): value.decode() for name, value in kept.items()}
     takes_ms = {name[2:]: float(value) for name, value in text.items() if name.startswith("t:")}
     return Learned(
@@ -94,51 +204,3 @@ def learned_from_hash(kept: Mapping[bytes, bytes]) -> Learned:
         takes_ms=takes_ms,
         methods={method.name: method for method in methods_in(text, takes_ms)},
     )
-
-
-def learn(redis: Redis, portal: str, fields: Mapping[str, str]) -> None:
-    """Keep some of it, by the names of the hash. Raises RecordUnavailableError."""
-    write_fields(redis, keys.PACE + portal, fields)
-
-
-@guarded
-def forget(redis: Redis, portal: str, *names: str) -> None:
-    """Keep these parts of it no longer. Raises RecordUnavailableError."""
-    redis.hdel(keys.PACE + portal, *names)
-
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """A portal's pace now. filled: requests that its bucket holds; factor: below 1 where the portal has slowed us."""
-
-    filled: float = 0.0
-    factor: float = 1.0
-
-
-@guarded
-def read_bucket(redis: Redis, portal: str, rate_per_s: float) -> Bucket:
-    """How full the bucket is by the server's clock (take.lua fills it). Raises RecordUnavailableError."""
-    with redis.pipeline(transaction=False) as pipeline:
-        pipeline.hmget(keys.BUCKET + portal, ["tat", "factor", "slowed_at"])
-        pipeline.time()
-        answers: list[Any] = pipeline.execute()
-    (tat, factor, slowed_at), (seconds, microseconds) = answers
-    now_ms = seconds * 1000 + microseconds / 1000
-    kept = 1.0
-    if factor and slowed_at:
-        kept = min(1.0, float(factor) * 2 ** min((now_ms - float(slowed_at)) / keys.RECOVERY_MS, 60))
-    return Bucket(max(0.0, (float(tat or 0) - now_ms) * rate_per_s * kept / 1000), kept)
-
-
-@guarded
-def take_slot(redis: Redis, portal: str, rate_per_s: float, burst: int, patience_ms: int) -> tuple[bool, int, int]:
-    """Reserve a request: whether one is reserved, milliseconds until it, how many are free beside it."""
-    argv: list[Argument] = [str(rate_per_s), burst, patience_ms]
-    reserved, wait_ms, free = run(redis, ScriptCall(TAKE, [keys.BUCKET + portal], argv))
-    return bool(reserved), int(wait_ms), int(free)
-
-
-@guarded
-def slow_down(redis: Redis, portal: str, rate_per_s: float, burst: int) -> float:
-    """Halve the pace; what it is then, from 0 to 1."""
-    return int(run(redis, ScriptCall(SLOW, [keys.BUCKET + portal], [str(rate_per_s), burst]))) / 1000

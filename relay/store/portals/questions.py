@@ -1,12 +1,14 @@
-"""What a person asks of a portal through the relay: end a workflow, whether all is well, which templates there are.
+"""Messages from the web process to the workers: questions about a portal, and the requirements of the rules in force.
 
-The web process asks, a worker calls and answers: the web process holds no credential, so it leaves the question on
-record, wakes a worker, and reads the answer there.
+The web process holds no credential. So it leaves a question on record and notifies a worker, which calls the portal and
+leaves the answer there: end a workflow, is all well, which templates are there.
 """
 
 from __future__ import annotations
 
+import json
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -17,9 +19,9 @@ from redis import Redis
 from relay.core.errors import NotFoundError
 from relay.core.ids import to_ms
 from relay.core.phrases import phrase
+from relay.core.requirements import Requirement
 from relay.store.redis import keys
-from relay.store.redis.guard import guarded
-from relay.store.redis.scripts import Script, ScriptCall, pairs, run
+from relay.store.redis.scripts import Script, ScriptCall, guarded, pairs, run
 
 ASK = Script.load("ask")
 KEPT_S = 86_400
@@ -29,14 +31,14 @@ LONGEST_LIST = 400_000
 
 
 class Asked(StrEnum):
-    """What is asked."""
+    """The kind of a question."""
 
     TERMINATE = "terminate"
     """End a workflow and keep its data."""
     KILL = "kill"
     """End a workflow and delete its data."""
     PING = "ping"
-    """No workflow: credential, scope, administrator, templates and rules are looked at."""
+    """No workflow: check credential, scope, administrator, templates and rules."""
     TEMPLATES = "templates"
     """No workflow: the templates that can be started, as PortalTemplate.to_wire writes them, in a JSON list."""
 
@@ -86,7 +88,7 @@ class Questions:
 
     @guarded
     def ask(self, portal: str, act: Asked, workflow_id: str, now: datetime) -> Question:
-        """Leave a question, and wake a worker for it."""
+        """Leave a question, and notify a worker."""
         question = Question("ask_" + secrets.token_hex(10), portal, act, workflow_id)
         fields = [("portal", portal), ("act", act), ("workflow_id", workflow_id), ("state", QuestionState.ASKED)]
         argv = [question.id, portal, KEPT_S, *pairs([*fields, ("at", to_ms(now))])]
@@ -95,7 +97,7 @@ class Questions:
 
     @guarded
     def take(self, portal: str) -> str | None:
-        """Take the oldest question: it is answered once, or, where this process dies over it, by asking again."""
+        """Take the oldest question. If this process dies over it, the person has to ask again."""
         found: Any = self._redis.lpop(keys.QUESTIONS + portal)
         return found.decode() if found is not None else None
 
@@ -117,6 +119,34 @@ class Questions:
 
     @guarded
     def answer(self, question_id: str, *, done: bool, answer: str, longest: int = LONGEST_ANSWER) -> None:
-        """Leave the answer; at most so many characters of it are kept."""
+        """Leave the answer, cut to `longest` characters."""
         fields = {"state": QuestionState.DONE if done else QuestionState.FAILED, "answer": answer[:longest]}
         self._redis.hset(keys.QUESTION + question_id, mapping=fields)  # type: ignore[arg-type] # invariant in redis-py
+
+
+class PublishedRules:
+    """The requirements of the rules in force. Every method raises RecordUnavailableError."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    @guarded
+    def publish(self, digest: str, requirements: Iterable[Requirement], now: datetime) -> None:
+        """Leave the requirements of the rules."""
+        text = json.dumps([requirement.to_wire() for requirement in requirements])
+        self._redis.hset(keys.RULES, mapping={"digest": digest, "requirements": text, "at": to_ms(now)})
+
+    @guarded
+    def digest(self) -> str | None:
+        """The digest alone; None before the first."""
+        kept: Any = self._redis.hget(keys.RULES, "digest")
+        return kept.decode() if kept else None
+
+    @guarded
+    def read(self) -> tuple[str, list[Requirement]] | None:
+        """The digest and the requirements; None before the first, and where another version left them."""
+        kept: Any = self._redis.hmget(keys.RULES, ["digest", "requirements"])
+        try:
+            return kept[0].decode(), [Requirement.from_wire(wire) for wire in json.loads(kept[1])]
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return None  # a web process of this version leaves them anew when it starts

@@ -1,1 +1,1 @@
-"""Events and deliveries: writing, reading, searching, adding up."""
+"""Events and deliveries: written, read, searched, counted."""

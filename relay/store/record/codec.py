@@ -1,17 +1,25 @@
-"""The hashes of the record and the nouns they hold. Pure: no I/O.
+"""The hashes of the record and the objects they hold, packed or not. Pure: no I/O.
 
-What scripts read or write, and what changes, has a field of its own; all else that is known from the beginning stands
-in one field, `facts`, as JSON. What is as usual is not written: a field that is absent has its default.
-An id is the key, not a field: whoever reads a hash puts it there under `id`.
+A value that scripts read or write, or that changes, has a field of its own. The other facts, known from the beginning,
+are one JSON field, `facts`. A default is not written: an absent field has its default. An id is the key, not a field:
+the reader of a hash adds it under `id`.
+
+A final hash is packed: one field `z` holds what no script reads, beside the fields that scripts do read. `z` is a
+byte that names a dictionary, and raw deflate of names and values, each as `length:text,`. Attempts, a list of their own
+while a delivery lives, are in it too. Fields beside `z` were written later and count. A dictionary that a released
+version has written with is never changed: a better one gets the next number.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from relay.core.call import Call
@@ -21,8 +29,86 @@ from relay.core.ids import from_ms, ms_of, time_of, to_ms
 from relay.core.lifecycle import EventState, State
 from relay.core.plan import Plan, StepResult
 from relay.core.watching import Watch, Watched, WatchState
-from relay.store.record.packing import Hash, attempts_in, unpacked
 from relay.store.redis.scripts import Argument
+
+Hash = Mapping[bytes, bytes]
+
+PACKED = b"z"
+TRIED = b"tried"
+"""In `z`: the attempts of a delivery, as a JSON list."""
+
+PLAIN_EVENT = frozenset(
+    {b"state", b"source", b"deliveries", b"marks", b"duplicates", b"reason", b"errors", b"fault", b"replayed_by"}
+    | {b"body_removed_at", b"beside"}
+)
+"""Fields of a final event that scripts read or write: record, prune, replay, walk, groups, bodies."""
+
+PLAIN_DELIVERY = frozenset(
+    {b"state", b"event_id", b"rule", b"portal", b"template_id", b"document", b"reason", b"workflow_id"}
+    | {b"address_digest", b"watch_state", b"finished_at", b"replayed_by"}
+)
+"""The same for a delivery: prune, replay, done, overdue, leave, walk. Not `updated_at`: a packed hash has none."""
+
+LEVEL, RAW = 9, -15
+
+FOLDER = files("relay.store.record").joinpath("dictionaries")
+CURRENT = 1
+"""Number of the dictionary: frequent texts of events and deliveries, the most frequent last."""
+
+
+def unpacked(kept: Hash) -> Hash:
+    """The fields of a hash, packed or not; packed attempts are in `tried`."""
+    if PACKED not in kept:
+        return kept
+    return _read(kept[PACKED]) | {name: value for name, value in kept.items() if name != PACKED}
+
+
+def packed(kept: Hash, attempts: Sequence[bytes], plain: Collection[bytes]) -> dict[bytes, bytes]:
+    """The packed form of a hash. plain: the fields that stay beside `z`."""
+    fields = dict(unpacked(kept))
+    if attempts:
+        fields[TRIED] = b"[" + b",".join([*_entries(fields.get(TRIED)), *attempts]) + b"]"
+    beside = {name: value for name, value in fields.items() if name in plain}
+    return beside | {PACKED: _write((name, value) for name, value in fields.items() if name not in plain)}
+
+
+def attempts_in(fields: Hash) -> list[bytes]:
+    """The attempts that were packed with a delivery, oldest first, each as JSON."""
+    return _entries(fields.get(TRIED))
+
+
+def digest_of(kept: Hash) -> str:
+    """A digest by which a script checks that a hash is unchanged (lua/pack.lua)."""
+    flat = [part for pair in kept.items() for part in pair]
+    return hashlib.sha1(b"\0".join(flat), usedforsecurity=False).hexdigest()
+
+
+def _entries(tried: bytes | None) -> list[bytes]:
+    return [json.dumps(one, ensure_ascii=False, separators=(",", ":")).encode() for one in json.loads(tried or b"[]")]
+
+
+def _write(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    text = b"".join(b"%d:%b," % (len(part), part) for field in fields for part in field)
+    deflate = zlib.compressobj(LEVEL, zlib.DEFLATED, RAW, zdict=_dictionary(CURRENT))
+    return bytes([CURRENT]) + deflate.compress(text) + deflate.flush()
+
+
+def _read(value: bytes) -> dict[bytes, bytes]:
+    inflate = zlib.decompressobj(RAW, zdict=_dictionary(value[0]))
+    text = inflate.decompress(value[1:]) + inflate.flush()
+    parts, at = [], 0
+    while at < len(text):
+        colon = text.index(b":", at)
+        end = colon + 1 + int(text[at:colon])
+        parts.append(text[colon + 1 : end])
+        at = end + 1
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+@cache
+def _dictionary(number: int) -> bytes:
+    return FOLDER.joinpath(f"{number}.txt").read_bytes().replace(b"\n", b"")
+
 
 Fields = list[tuple[str, Argument]]
 
@@ -32,7 +118,7 @@ _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def event_facts(event: Event) -> str:
-    """Of an event, what never changes and no script reads."""
+    """The facts of an event, which never change and no script reads."""
     facts: dict[str, Any] = {"content_type": event.content_type, "headers": dict(event.headers)}
     if event.query:
         facts["query"] = event.query
@@ -46,7 +132,7 @@ def event_facts(event: Event) -> str:
 
 
 def further_event_fields(event: Event) -> Fields:
-    """The fields of an event that most have not."""
+    """The fields that few events have."""
     fields: Fields = []
     if event.reason:
         fields.append(("reason", event.reason))
@@ -60,7 +146,7 @@ def further_event_fields(event: Event) -> Fields:
 
 
 def event_to_hash(event: Event) -> dict[str, Argument]:
-    """The whole of it but its body, as a hash that `event_from_hash` reads: for what is not on record yet."""
+    """All of it except the body, as a hash for `event_from_hash`: for an event that is not on record yet."""
     return {
         "id": event.id,
         "state": event.state.value,
@@ -72,7 +158,7 @@ def event_to_hash(event: Event) -> dict[str, Argument]:
 
 
 def event_from_hash(kept: Hash) -> Event:
-    """The event that a hash holds."""
+    """The event in a hash."""
     kept = unpacked(kept)
     text = {name.decode(): value.decode("utf-8", "replace") for name, value in kept.items() if name != b"body"}
     facts = json.loads(text["facts"])
@@ -98,7 +184,7 @@ def event_from_hash(kept: Hash) -> Event:
 
 
 def without_body(kept: Hash, now: datetime) -> Hash:
-    """The fields of an event without what its sender has written; all else stays as it is."""
+    """The fields of an event without its body, headers and query; the others are unchanged."""
     fields = unpacked(kept)
     facts = {name: fact for name, fact in json.loads(fields[b"facts"]).items() if name not in {"query", "envelope"}}
     removed = {"body": "", "facts": _dump(facts | {"headers": {}}), "body_removed_at": str(to_ms(now))}
@@ -106,7 +192,7 @@ def without_body(kept: Hash, now: datetime) -> Hash:
 
 
 def delivery_facts(delivery: Delivery) -> str:
-    """The same of a delivery; scripts read it only where its end is watched for. Empty where all is as usual."""
+    """The facts of a delivery. Scripts read them only if its end is watched. Empty if all are defaults."""
     facts: dict[str, Any] = {}
     if delivery.replay_of:
         facts["replay_of"] = delivery.replay_of
@@ -126,7 +212,7 @@ def delivery_facts(delivery: Delivery) -> str:
 
 
 def further_delivery_fields(delivery: Delivery) -> Fields:
-    """The fields of a new delivery that most have not."""
+    """The fields that few new deliveries have."""
     fields = [(name, value) for name, value in _step_fields(delivery) if value not in _USUAL]
     if delivery.watched:
         fields += [("address_digest", delivery.watched.digest), ("watch_state", delivery.watched.state.value)]
@@ -136,7 +222,7 @@ def further_delivery_fields(delivery: Delivery) -> Fields:
 
 
 def delivery_to_hash(delivery: Delivery) -> dict[str, Argument]:
-    """The whole of a new one, as a hash that `delivery_from_hash` reads: for what is not on record yet."""
+    """A new delivery as a hash for `delivery_from_hash`: for one that is not on record yet."""
     return {
         "id": delivery.id,
         "state": delivery.state.value,
@@ -152,7 +238,7 @@ def delivery_to_hash(delivery: Delivery) -> dict[str, Argument]:
 
 
 def next_fields(delivery: Delivery) -> Fields:
-    """What of a delivery changes with every step of its plan: its call, how far it is, and what is called next."""
+    """The fields that change with every step of a plan: the call, the progress, the next method."""
     return [
         ("call", call_to_json(delivery.call)),
         ("document", delivery.call.document_id[2]),
@@ -177,7 +263,7 @@ def _step_fields(delivery: Delivery) -> Fields:
 
 
 def delivery_from_hash(kept: Hash, attempts: Sequence[bytes]) -> Delivery:
-    """The delivery that a hash and its list of attempts hold; of a packed one, the hash holds them too."""
+    """The delivery in a hash and its list of attempts; a packed hash holds the attempts itself."""
     kept = unpacked(kept)
     attempts = [*attempts_in(kept), *attempts]
     text = {name.decode(): value.decode() for name, value in kept.items()}
@@ -216,7 +302,7 @@ def delivery_from_hash(kept: Hash, attempts: Sequence[bytes]) -> Delivery:
 
 
 def _watched_from(address: str, text: Mapping[str, str]) -> Watched:
-    """What is known of an end: but for the address, it is written by lua/settle.lua, done.lua and overdue.lua."""
+    """The end of a workflow. Except for the address, lua/settle.lua, done.lua and overdue.lua write it."""
     until, finished_at = text.get("watch_until"), text.get("finished_at")
     return Watched(
         address=address,
@@ -229,7 +315,7 @@ def _watched_from(address: str, text: Mapping[str, str]) -> Watched:
 
 
 def order_key(delivery: Delivery) -> str:
-    """What deliveries of one document have in common; empty where the order does not matter."""
+    """The key of deliveries of one document; empty where their order does not matter."""
     if not delivery.policy.is_ordered:
         return ""
     digest = hashlib.sha256("\0".join(delivery.call.document_id).encode()).hexdigest()[:24]
@@ -237,7 +323,7 @@ def order_key(delivery: Delivery) -> str:
 
 
 def ids_to_json(ids: Iterable[str]) -> str:
-    """Ids, in which there is nothing to escape, as scripts decode them; empty where there are none."""
+    """Ids as JSON for scripts, without escapes, which ids do not need; empty where there are none."""
     joined = '","'.join(ids)
     return f'["{joined}"]' if joined else ""
 
@@ -248,12 +334,12 @@ def call_to_json(call: Call) -> str:
 
 
 def results_to_json(results: Sequence[StepResult]) -> str:
-    """What has come of the steps of a plan."""
+    """The results of the steps of a plan."""
     return _dump([result.to_wire() for result in results])
 
 
 def results_from_json(text: str) -> tuple[StepResult, ...]:
-    """The results that such a text holds."""
+    """The results in such a text."""
     return tuple(StepResult.from_wire(wire) for wire in json.loads(text))
 
 
@@ -263,7 +349,7 @@ def attempt_to_json(attempt: Attempt) -> str:
 
 
 def attempt_from_json(text: bytes) -> Attempt:
-    """The attempt that an entry holds."""
+    """The attempt in an entry."""
     return Attempt.from_wire(json.loads(text))
 
 

@@ -1,24 +1,63 @@
-"""What goes into the record and what comes back at once: entries, receipts, and how much a claim takes. Data only."""
+"""Data that goes into the record and comes back at once: entries, their bounds, receipts, settlements, loads. No I/O.
+
+The bounds limit what unauthenticated senders can store, by number and size, for each source. lua/record.lua enforces
+them. An event with deliveries is never removed to make room.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
-from relay.core.errors import LostRace, WorkflowTaken
+from relay.core.errors import LimitedError, LostRace, WorkflowTaken
 from relay.core.events import SETTLE_S, Attempt, Delivery, Event
 from relay.core.lifecycle import EventState, State
-from relay.store.record.unproven import UNBOUNDED, Bounds
+
+LIMITED = "LIMITED "
+"""The prefix of record.lua's answer for a source over its limit; the seconds to wait follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The bounds of a source, as stored with one event. 0: unlimited.
+
+    kept, kept_bytes: unproven events without deliveries that stay on record. events, bytes: accepted in a minute.
+    """
+
+    kept: int = 0
+    kept_bytes: int = 0
+    events: int = 0
+    bytes: int = 0
+
+    def to_json(self) -> str:
+        """The bounds as JSON; empty without any."""
+        return _as_json(self)
+
+
+@lru_cache(1_024)
+def _as_json(bounds: Bounds) -> str:
+    """Cached, for every event carries one of a few."""
+    return json.dumps(asdict(bounds), separators=(",", ":")) if bounds != UNBOUNDED else ""
+
+
+UNBOUNDED = Bounds()
+
+
+def limited(error: Exception) -> LimitedError | None:
+    """The error in an answer of record.lua, if a limit is reached; else None."""
+    text = str(error)
+    return LimitedError(int(text.removeprefix(LIMITED))) if text.startswith(LIMITED) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A digest that an event claims: within the window no other event of its source has it.
+    """A digest that an event claims: within the window no other event of its source may have it.
 
-    more: so many others may have it all the same, where something else tells them apart.
+    more: number of others that may have it, where something else distinguishes them.
     """
 
     digest: str
@@ -28,9 +67,9 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is to be recorded at once: an event, its deliveries, and what it claims: its dedup key.
+    """An event to be recorded, with its deliveries and its dedup key.
 
-    further: what it claims beside: of an entry of a batch its content, of a signed webhook its signature.
+    further: other claims: the content of an entry of a batch, the signature of a signed webhook.
     """
 
     event: Event
@@ -42,14 +81,14 @@ class Entry:
 
     @property
     def claims(self) -> Sequence[Claim]:
-        """All of them, in the order in which they are compared."""
+        """All claims, in the order in which they are compared."""
         own = [Claim(self.dedup_digest, self.dedup_window)] if self.dedup_digest else []
         return [*own, *self.further]
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What the record answers: the event that stands, which is the first one where this one is a duplicate."""
+    """The answer of the record: the recorded event, which is the first one for a duplicate."""
 
     event_id: str
     state: EventState
@@ -57,7 +96,7 @@ class Receipt:
     duplicate: bool
 
     def to_wire(self) -> dict[str, Any]:
-        """As the sender is told."""
+        """The receipt for the sender."""
         return {
             "event_id": self.event_id,
             "state": self.state.value,
@@ -67,8 +106,8 @@ class Receipt:
 
     @classmethod
     def from_answer(cls, entry: Entry, answer: Any) -> Receipt:
-        """What lua/record.lua answers of one entry."""
-        if answer == 0:  # it stands as it was sent
+        """The receipt in an answer of lua/record.lua."""
+        if answer == 0:  # recorded as it was sent
             return cls(entry.event.id, entry.event.state, entry.event.deliveries, duplicate=False)
         event_id, state, deliveries, seen = answer
         return cls(event_id.decode(), EventState(state.decode()), tuple(json.loads(deliveries or b"[]")), bool(seen))
@@ -76,12 +115,11 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What became of a delivery, ready to be written.
+    """The outcome of a turn of a delivery, ready to be written.
 
-    next_at: when it may be sent, or looked into, again; absent: now, in its old place in the line, or for an uncertain
-    one never: it is left to a person. looks: given, the delivery stays as uncertain as it is, and was looked into so
-    often. after: the delivery with what its steps have come to, where that has changed. steps_back: it was to prove a
-    gate or a method, in vain: those that have not tried come before it.
+    next_at: when it may be sent, or reconciled, again; None: now, in its old order, or never for an uncertain one,
+    which is left to a person. looks: given, the delivery stays uncertain after this many looks. after: the delivery
+    with changed results of its steps. steps_back: it failed to prove a gate or a method, so others come before it.
     """
 
     delivery: Delivery
@@ -95,7 +133,7 @@ class Settlement:
     steps_back: bool = False
 
     def result_of(self, answer: int) -> LostRace | None:
-        """What the script's answer means: why nothing was written, if so."""
+        """The reason why nothing was written, from the script's answer; None: it was written."""
         if answer == -1:
             return WorkflowTaken(self.delivery.id)
         return None if answer else LostRace(self.delivery.id)
@@ -103,10 +141,10 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What a portal grants one method now.
+    """The allowance of one method of a portal.
 
-    limit: how many of its calls may go at once. left_ms: how long they may take together. until: when more is granted;
-    what does not fit waits until then; None: it stays in line. is_alone: a call of it goes in a request of its own.
+    limit: calls that may go at once. left_ms: their duration together. until: deliveries that do not fit wait until
+    then; None: they keep their order. is_alone: each call goes in a request of its own.
     """
 
     limit: int
@@ -117,10 +155,10 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How much one claim may take.
+    """The load that one claim may take.
 
-    limit: deliveries. budget_ms: how long their calls may take together, at takes_ms by template id or method, or
-    unknown_ms. allowances: what the portal grants of single methods now; "" is the start of workflows.
+    limit: deliveries. budget_ms: duration of their calls together, at takes_ms by template id or method, or
+    unknown_ms. allowances: by method; "" is the start of workflows.
     """
 
     limit: int = 1
@@ -135,10 +173,10 @@ SINGLE = Load()
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How the claimer calls, as far as it has to be known of the call afterwards, whatever is configured then.
+    """The manner of a call, recorded with the claim because the configuration may change afterwards.
 
-    own_id_at: the mark of the portal's address, where a start carries a workflow id of ours; empty: it carries none.
-    settle_s: how long, in seconds, a call may still be running on the portal.
+    own_id_at: the mark of the portal's address, where a start carries an own id; empty: it carries none.
+    settle_s: seconds for which a call may still be running on the portal.
     """
 
     own_id_at: str = ""

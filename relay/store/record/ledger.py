@@ -1,20 +1,60 @@
-"""The books of the record: what must add up, whatever was killed."""
+"""The books of the record: numbers that must add up after any crash, and the histograms counted with them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
 
 from relay.core.lifecycle import EventState, State
-from relay.store.record.latency import PREFIX
 from relay.store.redis import keys
 from relay.store.redis.scripts import as_hash, read_together
 
+BOUNDS_MS = (100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 120_000, 600_000, 3_600_000)
+"""The upper bounds, as in common.lua; longer ones are counted as `more`."""
+BUCKETS = (*map(str, BOUNDS_MS), "more")
+PREFIX = "latency:"
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """counts: by bound, and at last of longer ones; each is counted once. sum_ms: of all together."""
+
+    counts: Sequence[int]
+    sum_ms: int
+
+    def within(self) -> list[int]:
+        """Cumulative counts: up to each bound, and all at last."""
+        return [sum(self.counts[: place + 1]) for place in range(len(self.counts))]
+
+
+def histograms_in(counted: Mapping[str, int], portals: Sequence[str]) -> dict[str, Histogram]:
+    """The histogram of each portal. counted: the ledger since its start."""
+    found = {}
+    for portal in portals:
+        field = f"{PREFIX}{portal}:"
+        counts = [counted.get(f"{field}{bound}", 0) for bound in BUCKETS]
+        found[portal] = Histogram(counts, counted.get(f"{field}ms", 0))
+    return found
+
+
+def percentile(counts: Sequence[int], share: float) -> float | None:
+    """The percentile in ms, interpolated between two bounds like `histogram_quantile` of Prometheus.
+
+    counts: by BUCKETS. None where nothing was counted; the highest bound where it took longer.
+    """
+    wanted, seen, lower = share * sum(counts), 0, 0
+    for count, bound in zip(counts, BOUNDS_MS, strict=False):
+        if count and seen + count >= wanted:
+            return lower + (bound - lower) * (wanted - seen) / count
+        seen, lower = seen + count, bound
+    return float(BOUNDS_MS[-1]) if sum(counts) else None
+
+
 PLACES = (keys.WAITING, keys.BLOCKED, keys.DOUBTFUL)
-"""Where deliveries of a portal stand that are neither claimed nor final."""
+"""The indexes of a portal's deliveries that are neither claimed nor final."""
 INDEXED: tuple[State, ...] = tuple(state for state in State if state is not State.STARTED)
 INDEXED_EVENTS: tuple[EventState, ...] = tuple(state for state in EventState if state is not EventState.ACCEPTED)
 """The states that have an index; of the others scripts keep the count (`enter_state` in lua/common.lua)."""
@@ -22,9 +62,9 @@ INDEXED_EVENTS: tuple[EventState, ...] = tuple(state for state in EventState if 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Every delivery is in exactly one state, and every one that is not final stands where somebody finds it.
+    """The numbers. Every delivery is in exactly one state, and every open one is in an index.
 
-    in_line: waiting to be sent. claimed: being sent. in_doubt: to be looked into, or left to a person.
+    in_line: waiting to be sent. claimed: being sent. in_doubt: to be reconciled, or left to a person.
     """
 
     deliveries: Mapping[State, int]
@@ -38,7 +78,7 @@ class Ledger:
 
     @property
     def imbalances(self) -> list[str]:
-        """What does not add up, in words; empty where the books balance."""
+        """The numbers that do not add up, in words; empty where the books balance."""
         found = []
         if (by_state := sum(self.deliveries.values())) != self.total:
             found.append(f"{self.total} deliveries, but {by_state} in all states together")
@@ -64,7 +104,7 @@ class Ledger:
 
 
 def read_ledger(redis: Redis) -> Ledger:
-    """Every number that has to agree, read at one moment. Raises redis.exceptions.RedisError."""
+    """Every number that must agree, read at one moment. Raises redis.exceptions.RedisError."""
     portals: set[bytes] | None = None
     while True:
         indexes = [keys.DELIVERIES_BY_STATE + state for state in INDEXED]
@@ -74,11 +114,11 @@ def read_ledger(redis: Redis) -> Ledger:
         *counts, standing, since_start, found = read_together(
             redis,
             *(("ZCARD", index) for index in indexes),
-            ("HMGET", keys.STANDING, State.STARTED, EventState.ACCEPTED),
+            ("HMGET", keys.COUNTERS, State.STARTED, EventState.ACCEPTED),
             ("HGETALL", keys.LEDGER),
             ("SMEMBERS", keys.PORTALS),
         )
-        if set(found) == portals:  # else one has come since they were listed
+        if set(found) == portals:  # else a portal was added since they were listed
             return _ledger_of(counts, standing, as_hash(since_start))
         portals = set(found)
 

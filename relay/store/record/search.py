@@ -1,8 +1,14 @@
-"""The record as lists, newest first: events with what became of them, or deliveries. For pages, terminal and API alike.
+"""The record as lists, newest first: events with their deliveries, or deliveries. For pages, terminal and API alike.
 
-A list walks the smallest index that one of its filters has (indexes.py); the server compares, and looks at a bounded
-number of ids: a page costs the same whatever the record holds. It may be short, or empty, and still have a next one.
-The cursor is the id where a page ended, and says by its kind what was walked: events or deliveries.
+A list walks the smallest index among its filters; the server compares, and looks at a bounded number of ids, so a page
+costs the same whatever the record holds. A page may be short, or empty, and still have a next one. The cursor is the id
+where a page ended; its prefix says whether events or deliveries were walked.
+
+A rare value has an index of ids. A common value has an index of periods, half a minute each, in which there are such
+ids: a walk goes through the periods that satisfy all conditions, and reads the fields of the ids that it finds.
+
+There is no index of words: a search for words reads bodies, newest first, up to a number of events and bytes. It
+returns how far back it came, and the next one goes on from there.
 """
 
 from __future__ import annotations
@@ -11,29 +17,165 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from redis import Redis
 
 from relay.core.events import Delivery, Event
 from relay.core.faults import fault_of
-from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id
+from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id, ms_of, time_of
 from relay.core.lifecycle import EventState, State
+from relay.core.spellings import forms_of
 from relay.core.watching import WatchState
-from relay.store.record.indexes import AT_ONCE, Conditions, Indexes, count_between, looks, plan_walk, stands, walk
 from relay.store.record.record import Record
 from relay.store.redis import keys
+from relay.store.redis.scripts import Argument, Script, ScriptCall, guarded, run
+
+WALK = Script.load("walk")
+AT_ONCE = 2_500
+"""Ids that one script looks at: a bound on how long others wait for the server."""
+PERIOD_MS = 32**3
+"""An id's time has ten digits in base 32; a period is named by the first seven."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Conditions on one kind of id, events or deliveries.
+
+    ids: indexes that must hold it. periods: indexes that must hold its period. fields: of its hash, with their required
+    values, including those of `periods`.
+    """
+
+    ids: tuple[str, ...] = ()
+    periods: tuple[str, ...] = ()
+    fields: tuple[tuple[str, str], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.ids or self.fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Indexes:
+    """The plan of a walk.
+
+    walked: an index of ids, of events or deliveries. own: conditions on an id. beside: conditions on the delivery's
+    event, or on one of the event's deliveries.
+    """
+
+    walked: str
+    own: Conditions = Conditions()
+    beside: Conditions = Conditions()
+
+    @property
+    def are_of_deliveries(self) -> bool:
+        """Whether the ids are of deliveries, else of events."""
+        return self.walked.startswith((keys.DELIVERIES, keys.OVERDUE, keys.BURIED, keys.UNDECIDED, keys.MADE))
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """The result of a walk, newest first. end: the id where it ended; None at the end of the index."""
+
+    ids: tuple[str, ...]
+    end: str | None
+    looked_at: int
+
+
+@guarded
+def walk(redis: Redis, indexes: Indexes, *, before: str | None, since: str | None, limit: int) -> Walk:
+    """The next ids below `before` and not below `since`. It may find none and still not be at the end."""
+    return walk_from(run(redis, walk_call(indexes, before=before, since=since, limit=limit)))
+
+
+def walk_call(
+    indexes: Indexes, *, before: str | None = None, since: str | None = None, limit: int = 1, most: int | None = None
+) -> ScriptCall:
+    """The call of a walk, for several in one round trip. most: ids that it may look at."""
+    own, beside = indexes.own, indexes.beside
+    newest, oldest = _bounds(before, since)
+    argv: list[Argument] = [newest, oldest, limit, max(most or AT_ONCE, limit)]
+    argv += ["deliveries" if indexes.are_of_deliveries else "events", len(own.ids), len(own.periods), len(own.fields)]
+    for field in (*own.fields, *beside.fields):
+        argv += field
+    return ScriptCall(WALK, [indexes.walked, *own.ids, *own.periods, *beside.ids], argv)
+
+
+def walk_from(answer: Any) -> Walk:
+    """The result in a script's answer."""
+    end, looked_at, *found = answer
+    return Walk(tuple(one.decode() for one in found), end.decode() or None, looked_at)
+
+
+@guarded
+def plan_walk(redis: Redis, everything: str, own: Conditions, beside: Conditions) -> Indexes:
+    """The plan: along the smallest index of ids, and through periods only where they are fewer than its ids."""
+    sizes = _sizes(redis, [everything, *own.ids, *own.periods])
+    by_size = sorted(own.ids, key=lambda index: sizes[index])
+    walked = by_size[0] if by_size else everything
+    periods = tuple(index for index in own.periods if sizes[index] < sizes[walked])
+    return Indexes(walked, Conditions(tuple(by_size[1:]), periods, own.fields), beside)
+
+
+@guarded
+def count_between(redis: Redis, index: str, *, before: str | None, since: str | None) -> int:
+    """Number of ids of an index below `before` and not below `since`."""
+    newest, oldest = _bounds(before, since)
+    found: Any = redis.zlexcount(index, oldest, newest)
+    return int(found)
+
+
+@guarded
+def stands(redis: Redis, places: Sequence[tuple[str, str]]) -> bool:
+    """Whether each id is in its index; True for none. places: index and id."""
+    with redis.pipeline(transaction=False) as pipeline:
+        for index, one in places:
+            pipeline.zscore(index, one)
+        return None not in pipeline.execute()
+
+
+@guarded
+def looks(redis: Redis, everything: str, conditions: Conditions) -> float:
+    """Estimated number of ids that a walk under these conditions looks at, to the end."""
+    sizes = _sizes(redis, [everything, *conditions.ids, *conditions.periods])
+    a_period = _ids_a_period(redis, everything, sizes[everything]) if conditions.periods else 1.0
+    through = [sizes[index] * a_period for index in conditions.periods]
+    return min([sizes[everything], *(sizes[index] for index in conditions.ids), *through])
+
+
+def _bounds(before: str | None, since: str | None) -> tuple[str, str]:
+    return f"({before}" if before else "+", f"[{since}" if since else "-"
+
+
+def _sizes(redis: Redis, indexes: Sequence[str]) -> dict[str, int]:
+    with redis.pipeline(transaction=False) as pipeline:
+        for index in indexes:
+            pipeline.zcard(index)
+        return dict(zip(indexes, pipeline.execute(), strict=True))
+
+
+def _ids_a_period(redis: Redis, everything: str, size: int) -> float:
+    with redis.pipeline(transaction=False) as pipeline:
+        pipeline.zrange(everything, 0, 0)
+        pipeline.zrange(everything, -1, -1)
+        oldest, newest = pipeline.execute()
+    if not oldest or not newest:
+        return 1.0
+    periods = (ms_of(newest[0].decode()) - ms_of(oldest[0].decode())) // PERIOD_MS + 1
+    return max(1.0, size / periods)
+
 
 LOOKED_AT = 10_000
-"""How many ids a page may look at where filters are combined and none of their indexes is small."""
+"""Ids that a page may look at, where filters are combined and none of their indexes is small."""
 
 COUNTED_AMONG = 50_000
-"""How many ids a count looks at."""
+"""Ids that a count looks at."""
 
 WAITING_FOR_A_PERSON: dict[State | EventState, str] = {
     State.DEAD: keys.BURIED,
     State.UNCERTAIN: keys.UNDECIDED,
     EventState.REJECTED: keys.UNMENDED,
 }
-"""By their states, the indexes of what nobody has dealt with."""
+"""By state, the indexes of unresolved deliveries and events."""
 
 T = TypeVar("T")
 Bounds = tuple[str | None, str | None]
@@ -42,7 +184,7 @@ Bounds = tuple[str | None, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What to list; all that is given must hold.
+    """A filter of a list; all given members must hold.
 
     state: of an event, or of a delivery. code: the portal's error code or our reason, in lower case.
     document_id: the third member, such as LEAD_12. person_key: the key of a value that rules extracted (persons.py).
@@ -72,7 +214,7 @@ class Filter:
 
     @property
     def is_of_deliveries(self) -> bool:
-        """Whether something is asked that only deliveries have."""
+        """Whether it has a condition on deliveries."""
         about = (self.rule, self.portal, self.code, self.template_id, self.document_id, self.watch, self.bulk)
         return isinstance(self.state, State) or any(value is not None for value in about)
 
@@ -163,7 +305,7 @@ def list_deliveries(record: Record, wanted: Filter, cursor: str | None = None, l
 
 
 def ids_of_deliveries(record: Record, wanted: Filter, most: int) -> list[str]:
-    """The ids only, newest first, of so many at most; where filters have little in common it does not look for ever."""
+    """The ids only, newest first, up to `most`. Looks at a bounded number of ids."""
     return _ids(record, wanted, _indexes_of_deliveries(record, wanted), most)
 
 
@@ -173,7 +315,7 @@ def ids_of_events(record: Record, wanted: Filter, most: int) -> list[str]:
 
 
 def _by_their_events(record: Record, wanted: Filter, cursor: str | None, limit: int) -> Page[Row]:
-    """Deliveries, each event's in a row. An event may be older than a delivery of it, which is a replay then."""
+    """Deliveries, each event's in a row. An event may be older than its delivery, which is a replay then."""
     indexes = indexes_of_events(record, wanted)
     before, _ = bounds_of(wanted, indexes, cursor)
     first, last = (earliest_id(DELIVERY_PREFIX, at) if at else None for at in (wanted.since, wanted.until))
@@ -203,7 +345,7 @@ def _ids(record: Record, wanted: Filter, indexes: Indexes, most: int) -> list[st
 
 
 def is_listed(record: Record, wanted: Filter, event_id: str, delivery_id: str | None = None) -> bool:
-    """Whether these stand in every index of ids that the filter asks for: what they say of themselves is no part of it.
+    """Whether these are in every index of ids that the filter requires. Their own fields are not checked.
 
     Raises RecordUnavailableError.
     """
@@ -236,7 +378,7 @@ def _scan(
 
 
 def bounds_of(wanted: Filter, indexes: Indexes, cursor: str | None) -> Bounds:
-    """Between which ids a walk under this filter goes."""
+    """The bounds of a walk under this filter."""
     prefix = DELIVERY_PREFIX if indexes.are_of_deliveries else EVENT_PREFIX
     since = earliest_id(prefix, wanted.since) if wanted.since else None
     if wanted.until:
@@ -245,7 +387,7 @@ def bounds_of(wanted: Filter, indexes: Indexes, cursor: str | None) -> Bounds:
 
 
 def indexes_of_events(record: Record, wanted: Filter) -> Indexes:
-    """How the events under this filter are walked."""
+    """The plan of a walk of events under this filter."""
     return plan_walk(record.redis, keys.EVENTS, _of_event(wanted), _of_delivery(wanted))
 
 
@@ -254,7 +396,7 @@ def _indexes_of_deliveries(record: Record, wanted: Filter) -> Indexes:
 
 
 def _walks_deliveries(record: Record, wanted: Filter, cursor: str | None) -> bool:
-    """Whether deliveries are walked, or the events that they are of: whichever are fewer, and as the cursor began."""
+    """Whether to walk deliveries, or their events: the fewer, and the same as the cursor."""
     events = _of_event(wanted)
     if not events:
         return True
@@ -267,7 +409,7 @@ def _walks_deliveries(record: Record, wanted: Filter, cursor: str | None) -> boo
 
 
 def _of_delivery(wanted: Filter) -> Conditions:
-    """What the filter asks of deliveries."""
+    """The conditions on deliveries."""
     facets = {
         "rule": wanted.rule,
         "portal": wanted.portal,
@@ -291,10 +433,10 @@ def _of_delivery(wanted: Filter) -> Conditions:
 
 
 def _of_event(wanted: Filter) -> Conditions:
-    """What the filter asks of events."""
+    """The conditions on events."""
     fields: list[tuple[str, str]] = []
     periods: list[str] = []
-    ids = [] if wanted.person_key is None else [keys.MARKS + wanted.person_key]
+    ids = [] if wanted.person_key is None else [keys.PERSON_INDEX + wanted.person_key]
     if wanted.state is EventState.ACCEPTED:
         fields.append(("state", EventState.ACCEPTED.value))
     elif isinstance(wanted.state, EventState):
@@ -319,3 +461,49 @@ def _rows_of_events(record: Record, wanted: Filter, ids: Sequence[str]) -> list[
     events = [event for event in record.events(ids) if wanted.wants_event(event)]
     by_id = {one.id: one for one in record.deliveries(i for event in events for i in event.deliveries)}
     return [Row(event, tuple(by_id[i] for i in event.deliveries if i in by_id)) for event in events]
+
+
+SCANNED, SCANNED_BYTES = 1_000, 2_000_000
+SCANNED_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """The extent of a search for words: number of events read, and the time of the oldest."""
+
+    count: int
+    back_to: datetime
+
+
+def scan_bodies(
+    record: Record, wanted: Filter, words: str, cursor: str | None, limit: int
+) -> tuple[Page[Row], Scanned | None]:
+    """The events with these words in body, envelope or query, in any case, and how far back it has looked.
+
+    Raises RecordUnavailableError.
+    """
+    indexes = indexes_of_events(record, wanted)
+    before, since = bounds_of(wanted, indexes, cursor)
+    found: list[Event] = []
+    looked, size, last = 0, 0, None
+    while looked < SCANNED and size < SCANNED_BYTES:
+        part = walk(record.redis, indexes, before=before, since=since, limit=SCANNED_AT_ONCE)
+        before = part.end
+        for event in record.events(part.ids):
+            looked, size, last = looked + 1, size + len(event.body), event.id
+            if wanted.wants_event(event) and holds(event, words):
+                found.append(event)
+            if len(found) == limit:
+                before = event.id
+                break
+        if before is None or len(found) == limit:
+            break
+    rows = tuple(row_of(record, event) for event in found)
+    return Page(rows, before), Scanned(looked, time_of(last)) if last else None
+
+
+def holds(event: Event, words: str) -> bool:
+    """Whether the request of an event has these words, as one phrase."""
+    wanted = words.casefold()
+    texts = (event.body.decode("utf-8", "replace"), event.envelope, event.query)
+    return any(wanted in form.casefold() for text in texts if text for form in forms_of(text))

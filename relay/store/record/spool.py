@@ -1,8 +1,8 @@
-"""What the record could not take while it was away, on this machine's disk, until it can: one file a request.
+"""The spool: requests that came while the record was away, on this machine's disk, one file a request.
 
-For senders that never repeat. A file holds entries as they were about to be recorded, ids and dedup keys included, so
-recording them twice is recording them once. It is written under another name, synced and renamed: there is no half of
-one. Any number of processes may share the folder. Decides nothing about what is kept.
+For senders that never repeat. A file holds entries ready to be recorded, with ids and dedup keys, so recording them
+twice has no effect. It is written under another name, synced and renamed, so there is never half a file. Any number of
+processes may share the folder. The caller decides what is spooled.
 """
 
 from __future__ import annotations
@@ -24,23 +24,22 @@ from relay.core.errors import RecordUnavailableError
 from relay.core.folders import make_folder, sync_folder
 from relay.core.ids import time_of
 from relay.store.record import codec
-from relay.store.record.entries import Claim, Entry
-from relay.store.record.unproven import Bounds
+from relay.store.record.entries import Bounds, Claim, Entry
 
 FORMAT = 1
 KEPT, ASIDE, BEGUN = ".kept", ".aside", ".begun"
-"""The endings of names: to be recorded; could not be, though others could; not acknowledged, of a process that died."""
+"""The suffixes of names: to be recorded; refused by the record; not acknowledged, of a process that died."""
 BLOCK = 4096
-"""So much of a disk a small file takes."""
+"""The disk space of a small file."""
 SHARE_OF_OPEN = 4
-"""Where anybody may send, one source fills no more than this part of the bound."""
+"""An open source may fill at most one part in this many of the spool."""
 RECOUNT_S = 1.0
 ABANDONED_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """What a spool holds. size: bytes of disk. aside: files that the record would not take. oldest: when it came."""
+class Spooled:
+    """The content of a spool. size: bytes of disk. aside: files that the record refused. oldest: time of the oldest."""
 
     requests: int = 0
     size: int = 0
@@ -48,11 +47,11 @@ class Held:
     oldest: datetime | None = None
 
 
-EMPTY = Held()
+EMPTY = Spooled()
 
 
 class Spool:
-    """The spool of one folder, which is made when something is kept. most: bytes."""
+    """The spool of one folder, which is made when it is needed. most: bytes."""
 
     def __init__(self, folder: Path, most: int) -> None:
         self._folder = folder
@@ -62,13 +61,14 @@ class Spool:
 
     @classmethod
     def of(cls, state: Path, megabytes: int) -> Spool:
-        """The spool in the folder of what this machine keeps beside the record."""
+        """The spool in this machine's state folder."""
         return cls(state / "spool", megabytes * 1_000_000)
 
     def keep(self, entries: Sequence[Entry], *, is_open: bool) -> None:
-        """Keep what one request holds; returns once it is on disk.
+        """Keep the entries of one request; returns once they are on disk.
 
-        is_open: anybody may send to its source. Raises RecordUnavailableError where it is full or cannot be written.
+        is_open: its source accepts unauthenticated senders. Raises RecordUnavailableError where the spool is full or
+        cannot be written.
         """
         source, content = entries[0].event.source, _to_json(entries)
         size = -(-len(content) // BLOCK) * BLOCK
@@ -84,7 +84,7 @@ class Spool:
         return sorted(name for name in self._listed() if name.endswith(KEPT))
 
     def read(self, name: str) -> list[Entry] | None:
-        """What a file holds; None where it is gone. Raises ValueError where it is none of ours, or broken."""
+        """The entries of a file; None where it is gone. Raises ValueError where it is foreign or damaged."""
         try:
             return _from_json((self._folder / name).read_bytes())
         except FileNotFoundError:
@@ -93,16 +93,16 @@ class Spool:
             raise ValueError(type(error).__name__) from None
 
     def forget(self, name: str) -> None:
-        """It is on record."""
+        """Remove a file whose entries are on record."""
         (self._folder / name).unlink(missing_ok=True)
 
     def set_aside(self, name: str) -> None:
-        """It cannot be recorded now; those behind it can."""
+        """Set aside a file that cannot be recorded now, though later ones can."""
         with suppress(FileNotFoundError):
             (self._folder / name).rename(self._folder / (name.removesuffix(KEPT) + ASIDE))
 
     def take_back(self) -> None:
-        """Try again what was set aside, and clear away what was never acknowledged."""
+        """Take back the files that were set aside, and remove those that were never acknowledged."""
         for name in self._listed():
             path = self._folder / name
             with suppress(OSError):
@@ -113,7 +113,7 @@ class Spool:
 
     @contextmanager
     def drained(self) -> Iterator[bool]:
-        """Whether this process may drain it, while the `with` lasts: one at a time, so that the order stays."""
+        """Whether this process may drain the spool inside the `with`: one at a time, to keep the order."""
         if not self._folder.is_dir():
             yield False
             return
@@ -125,15 +125,15 @@ class Spool:
                 return
             yield True
 
-    def held(self) -> Held:
-        """What it holds now."""
+    def held(self) -> Spooled:
+        """The present content."""
         kept = self.names()
         aside = sum(name.endswith(ASIDE) for name in self._listed())
-        return Held(len(kept), sum(self._count().values()), aside, time_of(kept[0]) if kept else None)
+        return Spooled(len(kept), sum(self._count().values()), aside, time_of(kept[0]) if kept else None)
 
     def _make_room(self, source: str, size: int, share: int) -> None:
         if time.monotonic() - self._counted_at > RECOUNT_S:
-            # What other processes keep meanwhile is counted a second later: by so much the bound may be passed.
+            # Files of other processes are counted a second later, so the bound may be exceeded by that much.
             self._sizes, self._counted_at = self._count(), time.monotonic()
         if sum(self._sizes.values()) + size > self._most or self._sizes.get(source, 0) + size > share:
             raise RecordUnavailableError("the spool is full")
@@ -195,7 +195,7 @@ def _entry_to_wire(entry: Entry) -> dict[str, Any]:
 def _entry_from_wire(wire: dict[str, Any]) -> Entry:
     event = codec.event_from_hash({**_hash(wire["event"]), b"body": base64.b64decode(wire["body"])})
     deliveries = tuple(codec.delivery_from_hash(_hash(one), ()) for one in wire["deliveries"])
-    # It has been acknowledged: what its source may send in a minute does not count any more.
+    # It has been acknowledged, so the limits per minute no longer apply.
     bounds = replace(Bounds(**wire["bounds"]), events=0, bytes=0)
     # Files of an earlier version have none.
     claims = wire.get("signature", ())

@@ -1,8 +1,8 @@
-"""Brings a record that an earlier version has written into the layout of this one, before anything is done with it.
+"""Upgrades a record of an earlier version to the layout of this one, before anything else is done with it.
 
 Layout 1 had a job of RQ for each turn of a delivery, and one clock of all that were not final. Layout 2 has one job for
 a portal where there is work, and an index for each thing that may be next. Layout 3 has fewer fields (codec.py) and
-fewer indexes of ids (indexes.py). The processes of the earlier version should have ended; what they write afterwards
+fewer indexes of ids (search.py). The processes of the earlier version should have ended; what they write afterwards
 is laid out within a minute (Store.begin). It may be killed anywhere and run again, and by two at once.
 """
 
@@ -21,8 +21,7 @@ from relay.queue.jobs import JOB_KEY_PREFIX, QUEUE_KEY_PREFIX, QUEUE_PREFIX
 from relay.store.record.ledger import read_ledger
 from relay.store.record.record import HARD_DEADLINE
 from relay.store.redis import keys
-from relay.store.redis.guard import guarded
-from relay.store.redis.scripts import Argument, Script, ScriptCall, run
+from relay.store.redis.scripts import Argument, Script, ScriptCall, guarded, run
 from relay.store.redis.snapshot import is_restoring
 
 LAYOUT = 3
@@ -31,12 +30,12 @@ ONLY_BEFORE_3 = (
     keys.EVENTS_BY_STATE + EventState.ACCEPTED,
     keys.DELIVERIES_BY_STATE + State.STARTED,
 )
-"""What only the layouts before the third have."""
+"""Keys of the layouts before the third."""
 UPGRADE, LAY_OUT, UNINDEX = (Script.load(name) for name in ("upgrade", "layout", "unindex"))
 AT_ONCE, UNINDEXED_AT_ONCE = 500, 5_000
-"""How many one script lays out, or takes out of an index: a bound on how long it keeps the server."""
+"""Ids that one script lays out, or removes from an index: a bound on the use of the server."""
 TOLD_EVERY = 50_000
-"""After so many the log says how far it is."""
+"""Interval of progress in the log."""
 SCHEDULED = f"rq:scheduled:{QUEUE_PREFIX}"
 
 log = get_logger()
@@ -44,9 +43,9 @@ log = get_logger()
 
 @guarded
 def upgrade(redis: Redis) -> int:
-    """How many events and deliveries were laid out anew; 0 where the layout was this one's.
+    """Upgrade the record. Returns the number of events and deliveries laid out anew.
 
-    Raises ConfigError before a newer one's, RecordUnavailableError.
+    Raises ConfigError for a newer layout, RecordUnavailableError.
     """
     if is_restoring(redis):
         raise ConfigError([Mistake("record", 0, "a restore was broken off: run `python -m relay restore FILE` again")])
@@ -56,8 +55,7 @@ def upgrade(redis: Redis) -> int:
         raise ConfigError(
             [Mistake("record", 0, "a newer version has written it: expected that version or a later one")]
         )
-    # Processes of an earlier version that went on after the upgrade have written as they used to: there is what only
-    # they have, or something of theirs stands nowhere.
+    # Processes of an earlier version that ran on after the upgrade leave their own keys, or ids without an index.
     is_mixed = layout == LAYOUT and bool(redis.exists(*ONLY_BEFORE_3) or read_ledger(redis).imbalances)
     if layout == LAYOUT and not is_mixed:
         return 0
@@ -70,7 +68,7 @@ def upgrade(redis: Redis) -> int:
 
 
 def _leave_the_clock(redis: Redis, *, only_lost: bool) -> None:
-    """From the first layout to the second. only_lost: what stands nowhere, for most has left the clock before."""
+    """From the first layout to the second. only_lost: only ids without an index, after an earlier upgrade."""
     states = [keys.DELIVERIES_BY_STATE + state for state in (*sorted(set(State) - FINAL), State.DEAD)]
     for ids in _ids(redis, states):
         argv: list[Argument] = [to_ms(utc_now()), int(HARD_DEADLINE.total_seconds() * 1000), int(only_lost), *ids]
@@ -85,7 +83,7 @@ def _leave_the_clock(redis: Redis, *, only_lost: bool) -> None:
 
 
 def _lay_out(redis: Redis) -> int:
-    """From the second to the third: what an event and a delivery are; how many were not yet."""
+    """From the second to the third: the fields of events and deliveries. Returns the number of changed ones."""
     laid_out = 0
     for kind, index in (("events", keys.EVENTS), ("deliveries", keys.DELIVERIES)):
         total: Any = redis.zcard(index)
@@ -99,7 +97,7 @@ def _lay_out(redis: Redis) -> int:
 
 
 def _forget_indexes(redis: Redis) -> None:
-    """And what stands in its indexes: of what most have in common, periods and counts, which are there already."""
+    """From the second to the third: common values lose their indexes of ids; periods and counts exist already."""
     by_event = {keys.EVENTS_BY_STATE + EventState.ACCEPTED: EventState.ACCEPTED.value}
     by_delivery = {keys.DELIVERIES_BY_STATE + State.STARTED: State.STARTED.value}
     for key in redis.scan_iter(f"{keys.EVENTS_BY_SOURCE}*", count=UNINDEXED_AT_ONCE):
@@ -128,7 +126,7 @@ def _ids(redis: Redis, indexes: Collection[str]) -> Iterator[list[str]]:
 
 
 def _open_gates(redis: Redis) -> None:
-    """A held gate said by itself when it was asked about; now its time says so."""
+    """Give held gates a time for their next question, which the first layout did not record."""
     for key in redis.scan_iter(f"{keys.GATE}*"):
         kept: Any = redis.hmget(key, ["state", "until"])
         if kept[0] == b"held" and not kept[1]:

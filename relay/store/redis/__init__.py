@@ -1,1 +1,1 @@
-"""The server behind the record: connection, keys (keys.py draws them), scripts, leases. Only relay.store looks in."""
+"""The server behind the record: connections, keys (drawn in keys.py), scripts, leases. For relay.store only."""

@@ -1,7 +1,7 @@
-"""One clock for all processes: that of the record's server. What waits is written by one machine and read by another.
+"""One clock for all processes, that of the record's server: one machine writes a time that another one reads.
 
-Each process asks it now and then, and counts on by a clock of its machine that nobody sets (core/ids.py): a machine
-whose clock jumps changes nothing. Sets no clock.
+Each process reads it now and then, and goes on by its machine's monotonic clock (core/ids.py), so a jump of a machine's
+clock changes nothing. Sets no system clock.
 """
 
 from __future__ import annotations
@@ -16,47 +16,51 @@ from relay.core.errors import ConfigError, Mistake
 from relay.core.ids import from_ms, set_shared_clock, steady_ms, to_ms, utc_now
 from relay.core.telemetry import get_logger
 from relay.store.redis import keys
-from relay.store.redis.guard import guarded
-from relay.store.redis.scripts import Argument, Script, ScriptCall, run
+from relay.store.redis.scripts import Argument, Script, ScriptCall, guarded, run
 
 SET_EVERY_S = 10.0
 TOLERATED_MS = 100
-"""Less than that is not corrected: ids that one process makes stay in their order."""
+"""Smaller differences are not corrected, so that the ids of a process keep their order."""
 SLOWEST_MS = 1_000
-"""An answer that took longer says too little."""
+"""A slower answer is too inexact."""
 DAY_MS = 86_400_000
 JUMP = timedelta(hours=1)
-"""When the clock has gone on by more between two looks, somebody may have set it."""
+"""A larger step between two looks means that somebody may have set the clock."""
 WAIT_AFTER_JUMP = timedelta(hours=1)
-"""For so long nothing is forgotten then: the first page says that clocks differ, and a person can set them right."""
+"""Time without forgetting after a jump: the first page reports it, and a person can correct the clock."""
 FORGETTING = Script.load("forgetting")
 
 log = get_logger()
 
 
-@guarded
-def set_clock(redis: Redis, *, is_start: bool = False) -> None:
-    """Measure and correct. Raises ConfigError at the start of a process whose machine's clock is wrong by a day."""
-    asked = steady_ms()
-    seconds, micros = _answer(redis)
-    took = steady_ms() - asked
-    told = seconds * 1000 + micros // 1000 + took // 2
-    ahead = time.time_ns() // 1_000_000 - told
-    if is_start and abs(ahead) > DAY_MS:
-        text = f"this machine's clock is {ahead / 3_600_000:.0f} h from the one of the record's server"
-        raise ConfigError([Mistake("environment", 0, f"{text}: set the wrong one right")])
-    off = to_ms(utc_now()) - told
-    if took <= SLOWEST_MS and abs(off) >= TOLERATED_MS:
-        log.warning("clock.corrected", ahead_ms=off)
-        set_shared_clock(told)
+class Clock:
+    """The clock of the record's server. Methods raise RecordUnavailableError."""
 
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
 
-@guarded
-def forgetting_time(redis: Redis) -> tuple[datetime, timedelta]:
-    """The time by the server, in one script, and for how long nothing may be forgotten: it has jumped, or may have."""
-    argv: list[Argument] = [_ms(JUMP), _ms(WAIT_AFTER_JUMP)]
-    now, waits = run(redis, ScriptCall(FORGETTING, [keys.RETENTION], argv))
-    return from_ms(now), timedelta(milliseconds=waits)
+    @guarded
+    def set(self, *, is_start: bool = False) -> None:
+        """Measure and correct the difference. Raises ConfigError at a start, if it is more than a day."""
+        asked = steady_ms()
+        seconds, micros = _answer(self._redis)
+        took = steady_ms() - asked
+        told = seconds * 1000 + micros // 1000 + took // 2
+        ahead = time.time_ns() // 1_000_000 - told
+        if is_start and abs(ahead) > DAY_MS:
+            text = f"this machine's clock is {ahead / 3_600_000:.0f} h from the one of the record's server"
+            raise ConfigError([Mistake("environment", 0, f"{text}: set the wrong one right")])
+        off = to_ms(utc_now()) - told
+        if took <= SLOWEST_MS and abs(off) >= TOLERATED_MS:
+            log.warning("clock.corrected", ahead_ms=off)
+            set_shared_clock(told)
+
+    @guarded
+    def forgetting_time(self) -> tuple[datetime, timedelta]:
+        """The server's time, and how long nothing may be forgotten because that time may have jumped."""
+        argv: list[Argument] = [_ms(JUMP), _ms(WAIT_AFTER_JUMP)]
+        now, waits = run(self._redis, ScriptCall(FORGETTING, [keys.RETENTION], argv))
+        return from_ms(now), timedelta(milliseconds=waits)
 
 
 def _ms(duration: timedelta) -> int:

@@ -3,114 +3,115 @@
     relay:event:{evt_}               hash    the event: request, state, receipt           until retention
     relay:delivery:{dlv_}            hash    the delivery: call, state, turn, outcome     until retention
     relay:attempts:{dlv_}            list    one JSON an attempt, oldest first            until it is packed
-    relay:dedup:{source}:{digest}    string  the event that claimed this dedup key, or what is signed by this signature
-                                             TTL: the source's window; of a signature as long as it may be believed
+    relay:dedup:{source}:{digest}    string  the event that claimed this dedup key or signature
+                                             TTL: the source's window; of a signature, its validity
     relay:events                     zset    every event id
     relay:events:state:{state}       zset    event ids by state; but `accepted`, which are counted
-    relay:events:source:{source}     zset    periods in which there are events of a source
-    relay:unproven:{source}          list    size and id of its events without proof and without deliveries,
+    relay:events:source:{source}     zset    periods with events of a source
+    relay:unproven:{source}          list    size and id of its unproven events without deliveries,
                                              newest last                                  capped
     relay:unproven-bytes             hash    source -> the sum of these sizes
     relay:spent:{source}:{n}         hash    events and bytes of a source with a limit in one minute since 1970;
                                              `refused:` before the minute: of refusals          TTL: two minutes
-    relay:at-work:{source}           zset    requests of a source with `at_once` that are in work, scored with the time
-                                             at which their place lapses                TTL: the longest place
-    relay:probes:{source}            hash    how many probes of a source were answered, and when the last came
+    relay:at-work:{source}           zset    slots: requests of a source with `at_once` in work, scored with the time at
+                                             which the slot lapses                      TTL: the longest slot
+    relay:probes:{source}            hash    number of answered probes of a source, and the time of the last
     relay:given-secret:{source}      hash    the secret that a sender gave at run time, when, and whether it was shown
     relay:deliveries                 zset    every delivery id
     relay:deliveries:state:{state}   zset    delivery ids by state; but `started`, which are counted
     relay:deliveries:by:document:{id}    zset  delivery ids by document
-    relay:deliveries:by:{facet}:{value}  zset  periods in which there are deliveries of a rule, a portal, a template_id
-                                             or a reason
+    relay:deliveries:by:{facet}:{value}  zset  periods with deliveries of a rule, a portal, a template_id or a reason
     relay:facets                     set     the names of all indexes of periods
-    relay:marks:{digest}             zset    event ids by a value that rules extracted (keyed hash, never the value)
-    relay:marks:any:{digest}         zset    the same of several values, for one who searches     TTL: a minute
-    relay:portals                    set     portals that a delivery was ever made for
-    relay:order:{portal}:{digest}    zset    deliveries of one document that go one after the other, not final yet
-    relay:buried                     zset    dead ids that nobody has replayed, cancelled, given up or left
-    relay:unmended                   zset    rejected event ids that nobody has replayed or left
+    relay:marks:{digest}             zset    person index: event ids by a value that rules extracted (keyed hash)
+    relay:marks:any:{digest}         zset    the same for several values, for a search      TTL: a minute
+    relay:portals                    set     every portal that ever had a delivery
+    relay:order:{portal}:{digest}    zset    open deliveries of one document that go one after the other
+    relay:buried                     zset    unresolved dead ids: not replayed, cancelled, given up or left
+    relay:unmended                   zset    unresolved rejected event ids: not replayed or left
     relay:workflows                  hash    workflow id -> the delivery that started it
     relay:addresses                  hash    digest of a one-time address -> the delivery whose start carries it
-    relay:awaited                    zset    started ids whose end is waited for, scored with the time it is overdue
-    relay:overdue                    zset    ids whose end was not heard of in time, and that nobody has left
-    A delivery that is not final stands in exactly one of these (times in milliseconds):
+    relay:awaited                    zset    started ids with an awaited end, scored with the time it is overdue
+    relay:overdue                    zset    ids without a completion callback in time, that nobody has left
+    An open delivery is in exactly one of these (times in milliseconds):
     relay:waiting:{portal}           zset    pending and retrying ids, scored with the time they may be sent
-    relay:blocked:{portal}           zset    the same, where an older one of their order has to be final first
+    relay:blocked:{portal}           zset    the same, behind an older one of their order
     relay:sending                    zset    claimed ids, scored with the time at which the claim lapses
-    relay:doubtful:{portal}          zset    uncertain ids, scored with the time at which the portal is asked next; with
-                                             inf, where an older one of their order has to be final first
-    relay:undecided                  zset    uncertain ids that only a person can decide
+    relay:doubtful:{portal}          zset    uncertain ids, scored with the time of reconciliation; with inf, behind
+                                             an older one of their order
+    relay:undecided                  zset    unresolved uncertain ids, which only a person can decide
 
-    relay:claim:{claim}              string  what a claim has taken, should its answer be lost   TTL: the hard deadline
-    relay:told-before:{call}         string  what a call of a script was answered, should that be lost     TTL: a minute
-    relay:archives                   hash    folder of an archive -> its host, what is wrong with it, when that was said
-    relay:waited                     channel where nobody listens: makes a wait for replicas one for all before it
-    relay:wakes                      string  how many jobs were made: their ids
-    relay:full                       string  whether the server had no room for more a moment ago (lua/common.lua)
+    relay:claim:{claim}              string  deliveries of a claim, in case its answer is lost   TTL: the hard deadline
+    relay:told-before:{call}         string  answer to a script's call, in case it is lost                TTL: a minute
+    relay:archives                   hash    folder of an archive -> its host, its fault, the time of the report
+    relay:waited                     channel without listeners: a message makes WAIT cover earlier writes
+    relay:wakes                      string  number of jobs made, for their ids
+    relay:full                       string  whether the server was full a moment ago (lua/common.lua)
                                                                                           TTL: 100 ms
-    relay:retention                  hash    when it was last asked whether something may be forgotten, and from when on
-                                             it may (lua/forgetting.lua)
-    relay:format                     string  how the record is laid out (store/record/upgrade.py)
-    relay:high-water                 hash    how far it has come (store/record/high_water.py): its name, how many
-                                             promises it has made, and how often it has gone back
+    relay:retention                  hash    time of the last look at the clock, and when events may be forgotten
+                                             (lua/forgetting.lua)
+    relay:format                     string  the layout of the record (store/record/upgrade.py)
+    relay:high-water                 hash    the mark (store/portals/rollback.py): the record's name, the number of its
+                                             promises, and of its rollbacks
     relay:ledger                     hash    counts since the beginning: events by state, duplicates, deliveries
-    relay:standing                   hash    counts of what is on record: accepted events, started deliveries, events by
+    relay:standing                   hash    counters of ids on record: accepted events, started deliveries, events by
                                              source, deliveries by rule
-    relay:last-heard                 hash    a source of which no event is left -> when the last one came, in ms
-    relay:lease:{task}               string  who does a periodic task now                 TTL: the lease
+    relay:last-heard                 hash    a source without events -> time of its last one, in ms
+    relay:lease:{task}               string  the holder of a periodic task                TTL: the lease
     relay:minute:{n}                 hash    counts of one minute since 1970: events by state and source,
                                              deliveries by outcome, latency, started by portal   TTL: three hours
-    relay:hour:{n}                   hash    the same of one hour, but not by portal             TTL: eight days
-    relay:numbers:{n}                hash    of one hour since 1970, by source, rule, portal and template: deliveries
-                                             made, dead, and started within each bound of time   until retention
-    relay:numbered                   zset    the hours that have such counts, scored with themselves
+    relay:hour:{n}                   hash    the same of one hour, except by portal              TTL: eight days
+    relay:numbers:{n}                hash    hourly statistics, by source, rule, portal and template: deliveries made,
+                                             dead, and started within each latency bound         until retention
+    relay:numbered                   zset    the hours with such statistics, scored with themselves
     relay:session:{digest}           hash    an open session of the dashboard, by a digest of its id
                                                                                   TTL: the longest pause in its use
     relay:session-list:{role}        zset    their digests, scored with the time they were opened
     relay:tries:{digest}             hash    wrong tries at passwords and tokens of an address, a browser or all
                                              strangers (keyed hash), and when the next may come       TTL: an hour
-    relay:gate:{portal}              hash    whether the portal may be called now, and how often that has changed
+    relay:gate:{portal}              hash    the gate: whether the portal may be called now; its number of moves
     relay:bucket:{portal}            hash    the leaky bucket of the portal               TTL: an hour unused
-    relay:pace:{portal}              hash    what was learned: own id honoured, site, host, ms that a start takes by
-                                             template and a call by method, time used and blocks by method
-    relay:found:{portal}:{digest}    string  id that was found for a question (keyed hash)       TTL: the rule's `keep`
-    relay:codes:{portal}             list    time and reason of the last twenty sendings that started nothing,
+    relay:pace:{portal}              hash    the knowledge: own id honoured, site, host, durations by template and by
+                                             method, operating time and blocks by method
+    relay:found:{portal}:{digest}    string  id found for a question (keyed hash)                TTL: the rule's `keep`
+    relay:codes:{portal}             list    time and reason of the last twenty failed attempts,
                                              newest first                                 TTL: a week unused
     relay:tokens:{portal}            hash    the OAuth pair in force
     relay:rules                      hash    digest and requirements of the rules in force
-    relay:rule-changes               stream  what rule files were before and after each change, newest last  capped
+    relay:rule-changes               stream  texts of rule files before and after each change, newest last  capped
     relay:in-force                   hash    the files of the configuration in force, packed, their digest, since when
     relay:waiting-files              hash    process and host -> which changed files it cannot use, why, since when
-    relay:removed-rules              hash    a rule that is in force no more -> when it was found to be so
-    relay:drift:{portal}             string  what of the rules does not fit the portal, as JSON
-    relay:checked-rules              hash    portal -> the digest of the rules that were compared with it last
-    relay:question:{ask_}            hash    what a person asked of a portal, and the answer     TTL: a day
+    relay:removed-rules              hash    a removed rule -> the time of its removal
+    relay:drift:{portal}             string  the drift of the rules, as JSON
+    relay:checked-rules              hash    portal -> the digest of the rules that were checked last
+    relay:question:{ask_}            hash    a question about a portal, and its answer           TTL: a day
     relay:questions:{portal}         list    questions that no worker has taken yet              TTL: a day
-    relay:acts                       stream  what persons did, newest last                capped
+    relay:acts                       stream  the audit log, newest last                   capped
     relay:once:{digest}              string  the answer to a POST with this Idempotency-Key      TTL: a day
     relay:bulk:{rpl_}                string  a bulk replay as JSON; `:stop` beside it ends or holds it   TTL: a week
     relay:bulk:asked:{digest}        string  the last bulk replay with this filter and act    TTL: a week
     relay:bulks                      set     ids of the bulk replays that run
-    relay:held-bulks                 set     ids of those that were held when the record went back
+    relay:held-bulks                 set     ids of those that a rollback has held
     relay:made:{rpl_}                zset    deliveries that a bulk replay has made, or settled      TTL: a week
-    relay:alerts                     stream  what a person should know, newest last       capped
+    relay:alerts                     stream  alerts, newest last                          capped
     relay:channels                   zset    channels of alerts.yaml, scored with the time a worker last had them
-    relay:channel:{channel}          hash    its kind, where it leads, its last message and what is wrong with it
-    relay:channel-test:{channel}     string  a test of it is wished for                   TTL: ten minutes
-    relay:messages                   stream  what channels were told, newest last         capped
-    relay:told:{channel}             hash    what was wrong when a channel of alerts.yaml was told, as JSON
-    relay:deaths                     string  the run of deaths that alerts tell of, as JSON
+    relay:channel:{channel}          hash    its kind, its address for pages, its last message and its fault
+    relay:channel-test:{channel}     string  test requested                               TTL: ten minutes
+    relay:messages                   stream  messages sent to channels, newest last       capped
+    relay:told:{channel}             hash    the alert state of a channel, as JSON
+    relay:deaths                     string  the run of dead deliveries, for alerts, as JSON
 
-Minutes after its end, what no script reads of an event or a delivery is one field `z` (store/record/packing.py).
+Minutes after its end, the fields of an event or a delivery that no script reads are one field `z`
+(store/record/codec.py).
 
-The zsets without a meaning in their score hold ids with score 0: ids sort by time, so ZRANGE BYLEX pages them and an
-id is the cursor. A period is half a minute: the first seven digits of the time in an id. An index of periods may hold
-some of what was forgotten, but lacks none. No key of the record has a TTL unless the drawing says so, and the server
+The other zsets hold ids with score 0: ids sort by time, so ZRANGE BYLEX pages them and an id is the cursor. A period is
+half a minute: the first seven digits of the time in an id. An index of periods may hold some forgotten ones, but misses
+none. No key of the record has a TTL unless the drawing says so, and the server
 must not evict.
 """
 
 from __future__ import annotations
 
+# The names of keys on the server stay, where a constant has a newer name: a rename would lay out every record anew.
 PREFIX = "relay:"
 EVENT = f"{PREFIX}event:"
 DELIVERY = f"{PREFIX}delivery:"
@@ -130,7 +131,7 @@ DELIVERIES_BY_STATE = f"{PREFIX}deliveries:state:"
 DELIVERIES_BY = f"{PREFIX}deliveries:by:"
 DELIVERIES_BY_DOCUMENT = f"{DELIVERIES_BY}document:"
 FACETS = f"{PREFIX}facets"
-MARKS = f"{PREFIX}marks:"
+PERSON_INDEX = f"{PREFIX}marks:"
 WAITING = f"{PREFIX}waiting:"
 ORDER = f"{PREFIX}order:"
 BLOCKED = f"{PREFIX}blocked:"
@@ -144,7 +145,7 @@ WAITED = f"{PREFIX}waited"
 WAKES = f"{PREFIX}wakes"
 FORMAT = f"{PREFIX}format"
 CLOCK = f"{PREFIX}clock"
-"""Of the first layout only (store/record/upgrade.py)."""
+"""A key of the first layout only (store/record/upgrade.py)."""
 ARCHIVES = f"{PREFIX}archives"
 BURIED = f"{PREFIX}buried"
 UNMENDED = f"{PREFIX}unmended"
@@ -154,7 +155,7 @@ AWAITED = f"{PREFIX}awaited"
 OVERDUE = f"{PREFIX}overdue"
 HIGH_WATER = f"{PREFIX}high-water"
 LEDGER = f"{PREFIX}ledger"
-STANDING = f"{PREFIX}standing"
+COUNTERS = f"{PREFIX}standing"
 LAST_HEARD = f"{PREFIX}last-heard"
 LEASE = f"{PREFIX}lease:"
 GATE = f"{PREFIX}gate:"
@@ -172,7 +173,7 @@ DRIFT = f"{PREFIX}drift:"
 CHECKED_RULES = f"{PREFIX}checked-rules"
 QUESTION = f"{PREFIX}question:"
 QUESTIONS = f"{PREFIX}questions:"
-ACTS = f"{PREFIX}acts"
+AUDIT_LOG = f"{PREFIX}acts"
 ONCE = f"{PREFIX}once:"
 BULK = f"{PREFIX}bulk:"
 BULKS = f"{PREFIX}bulks"
@@ -183,12 +184,12 @@ CHANNELS = f"{PREFIX}channels"
 CHANNEL = f"{PREFIX}channel:"
 CHANNEL_TEST = f"{PREFIX}channel-test:"
 MESSAGES = f"{PREFIX}messages"
-TOLD = f"{PREFIX}told:"
+ALERT_STATE = f"{PREFIX}told:"
 DEATHS = f"{PREFIX}deaths"
 MINUTE = f"{PREFIX}minute:"
 HOUR = f"{PREFIX}hour:"
-NUMBERS = f"{PREFIX}numbers:"
-NUMBERED = f"{PREFIX}numbered"
+HOURLY = f"{PREFIX}numbers:"
+HOURS_COUNTED = f"{PREFIX}numbered"
 SESSION = f"{PREFIX}session:"
 SESSIONS = f"{PREFIX}session-list:"
 TRIES = f"{PREFIX}tries:"
@@ -196,7 +197,7 @@ FULL = f"{PREFIX}full"
 RETENTION = f"{PREFIX}retention"
 
 RECOVERY_MS = 8_000
-"""A portal's pace that was slowed doubles back in this time (lua/take.lua)."""
+"""Time in which a portal's slowed pace doubles again (lua/take.lua)."""
 
 IN_LUA = {
     "event": EVENT,
@@ -213,7 +214,7 @@ IN_LUA = {
     "deliveries_by": DELIVERIES_BY,
     "deliveries_by_document": DELIVERIES_BY_DOCUMENT,
     "facets": FACETS,
-    "marks": MARKS,
+    "person_index": PERSON_INDEX,
     "waiting": WAITING,
     "order": ORDER,
     "blocked": BLOCKED,
@@ -235,28 +236,28 @@ IN_LUA = {
     "told": TOLD_BEFORE,
     "high_water": HIGH_WATER,
     "ledger": LEDGER,
-    "standing": STANDING,
+    "counters": COUNTERS,
     "last_heard": LAST_HEARD,
     "codes": CODES,
     "minute": MINUTE,
     "hour": HOUR,
-    "numbers": NUMBERS,
-    "numbered": NUMBERED,
+    "hourly": HOURLY,
+    "hours_counted": HOURS_COUNTED,
 }
-"""The names that scripts complete by themselves: a script that claims a batch learns its keys only while it runs.
-That binds the record to one Redis server or a Sentinel group, as RQ is bound; not to a cluster."""
+"""Prefixes that scripts complete by themselves: a script that claims a batch learns its keys only while it runs. So the
+record needs one Redis server or a Sentinel group, as RQ does, and not a cluster."""
 
 
 def dedup(source: str, digest: str) -> str:
-    """Where the event that claimed this dedup key is named. `digest`: never the value itself."""
+    """The key with the event that claimed this dedup key. `digest`: never the value itself."""
     return f"{DEDUP}{source}:{digest}"
 
 
 def bulk_word(bulk_id: str) -> str:
-    """Where word is left that a bulk replay is to end, or to be held."""
+    """The key with the order that a bulk replay is to end, or to be held."""
     return f"{BULK}{bulk_id}:stop"
 
 
 def bulk_asked(digest: str) -> str:
-    """Where the bulk replay that was asked for so is named."""
+    """The key with the bulk replay of this order."""
     return f"{BULK}asked:{digest}"

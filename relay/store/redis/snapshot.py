@@ -1,11 +1,11 @@
-"""The whole record as of one moment, out of a running server and into another one.
+"""Copies the whole record as of one moment out of a running server, and into another one.
 
-Out: the server is asked as a replica asks it, and hands out a snapshot that it has written beside its work: nobody
-waits for it. In: value by value, with commands that every server knows; DUMP and RESTORE would be shorter, but a server
-refuses what a newer one has dumped (Redis 7.0 what Valkey 9 has).
+Out: we ask the server like a replica, and it sends a snapshot that it writes beside its work, so nobody waits. In:
+value by value, with commands that every server knows; DUMP and RESTORE would be shorter, but a server refuses the dump
+of a newer one (Redis 7.0 that of Valkey 9).
 
-What comes in is staged under other names, and takes the record's place only when all of it has arrived: a server that
-refuses something, or has no room for it, keeps the record that it has.
+The copy is staged under other names, and replaces the record only when it is complete: a server that refuses a key, or
+has no room for it, keeps its record.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from redis.exceptions import ResponseError
 
 from relay.core.errors import RelayError
 from relay.store.redis import keys
-from relay.store.redis.guard import guarded
+from relay.store.redis.scripts import guarded
 
 PIECE = 1 << 20
 PATIENCE_S = 60.0
@@ -29,15 +29,15 @@ PATIENCE_S = 60.0
 AT_ONCE = 500
 """Keys in one round trip, and members of a large value in one command."""
 PASSING = (keys.LEASE, keys.CLAIM)
-"""What processes that are gone were doing: not copied."""
+"""Keys of work in progress, which are not copied."""
 STAGED = f"{keys.PREFIX}restored:"
-"""Before the name of a key that has arrived, and does not belong to the record yet."""
+"""The prefix of a staged key."""
 RESTORING = f"{keys.PREFIX}restoring"
-"""Stands while what was staged takes the record's place. Nobody may use the record then."""
+"""Exists while the staged keys replace the record. Nobody may use the record then."""
 
 
 class SnapshotRefusedError(RelayError):
-    """The server hands out no snapshot; the text says what it said."""
+    """The server sends no snapshot; the text quotes its reason."""
 
 
 @guarded
@@ -72,10 +72,10 @@ def _received(connection: Any) -> Iterator[bytes]:
 
 @guarded
 def replace_record(source: Redis, target: Redis, tell: Callable[[int], None]) -> None:
-    """Let all keys of the record in one server take the place of those in another. tell: how many have arrived so far.
+    """Replace the record of one server by that of another. tell: called with the number of keys copied so far.
 
-    Raises RelayError where the target refuses one of them, or where web or workers are at work on it: its record is as
-    it was. What is killed before the last key has arrived leaves the record as it was too; after that, it is run again.
+    Raises RelayError where the target refuses a key, or where web or workers use it: then its record is unchanged. A
+    kill before the last key leaves it unchanged, too; after a later kill, run it again.
     """
     promises = target.hget(keys.HIGH_WATER, "promises")
     _unstage(target)
@@ -84,7 +84,7 @@ def replace_record(source: Redis, target: Redis, tell: Callable[[int], None]) ->
         is_alone = target.hget(keys.HIGH_WATER, "promises") == promises
         if is_alone:
             target.set(RESTORING, "1")
-    except ResponseError as error:  # whose text may hold values
+    except ResponseError as error:  # its text may hold values
         _unstage(target)
         reason = type(error).__name__
         raise RelayError(f"the server refuses what is restored ({reason}): its record is as it was") from None
@@ -99,7 +99,7 @@ def replace_record(source: Redis, target: Redis, tell: Callable[[int], None]) ->
 
 @guarded
 def is_restoring(redis: Redis) -> bool:
-    """Whether a restore was killed while it put one record in the place of another."""
+    """Whether a restore was killed while it replaced the record."""
     return bool(redis.exists(RESTORING))
 
 
@@ -161,9 +161,9 @@ COPIERS: dict[str, Callable[[Redis, str, Pipeline], None]] = {
     "zset": _copy_zset,
     "list": _copy_list,
     "stream": _copy_stream,
-    "none": lambda *_: None,  # its time has come since it was listed
+    "none": lambda *_: None,  # it has expired since it was listed
 }
-"""By the kind of a value: how it is written under its staged name. Streams have no groups of readers here."""
+"""By type of value: the function that copies it to its staged name. Our streams have no consumer groups."""
 
 
 def _take_place(target: Redis) -> None:
@@ -171,7 +171,7 @@ def _take_place(target: Redis) -> None:
         with target.pipeline(transaction=False) as pipeline:
             for staged in dict.fromkeys(batch):
                 pipeline.rename(staged, staged.removeprefix(STAGED))
-            pipeline.execute(raise_on_error=False)  # what refuses is a key whose time has come
+            pipeline.execute(raise_on_error=False)  # only an expired key can fail
 
 
 def _unstage(target: Redis) -> None:

@@ -71,7 +71,7 @@ def delivery(delivery_id: str) -> dict[str, Any]:
 @answers(blueprint, schemas.GroupsSchema)
 def needs() -> dict[str, Any]:
     """What failed and waits for a person, in groups of what failed alike; the newest five thousand of each kind."""
-    return {"groups": [group.to_wire() for group in services().store.failures()]}
+    return {"groups": [group.to_wire() for group in services().store.open_issues.groups()]}
 
 
 @blueprint.get("/portals")
@@ -86,7 +86,7 @@ def portals() -> dict[str, Any]:
 def rules() -> dict[str, Any]:
     """The rules in force."""
     book = services().rules
-    presence = services().store.presence_of_rules([rule.name for rule in book.all()])
+    presence = services().store.statistics.of_rules([rule.name for rule in book.all()])
     wires = [
         {
             "name": rule.name,

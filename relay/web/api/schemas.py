@@ -13,7 +13,7 @@ from relay.core.watching import WatchState
 from relay.operations.bulk_replay import STATES_OF
 from relay.operations.preview import Prospect
 from relay.store.operators.bulk_replays import BulkAct, BulkState
-from relay.store.record.needs import KINDS
+from relay.store.record.open_issues import KINDS
 from relay.store.record.search import parse_state
 from relay.web.api.delivery_schemas import CallSchema, DeliverySchema
 

@@ -17,8 +17,7 @@ from flask import abort, g, request, session, url_for
 
 from relay.core.ids import utc_now
 from relay.store.operators.operators import Operators
-from relay.store.operators.sessions import Session, digest_of
-from relay.store.operators.tries import TooManyTriesError
+from relay.store.operators.sessions import Session, TooManyTriesError, digest_of
 from relay.web.auth.guessing import Browser, Guesses
 from relay.web.auth.proxies import SIGNED_IN
 

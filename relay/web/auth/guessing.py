@@ -18,7 +18,7 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 
 from relay.core.ids import utc_now
 from relay.store.operators.operators import Operators
-from relay.store.operators.tries import Counter
+from relay.store.operators.sessions import Counter
 
 COOKIE = "relay_known"
 KNOWN_FOR = timedelta(days=180)
@@ -58,11 +58,11 @@ class Guesses:
 
     def count(self, counters: list[Counter]) -> None:
         """Count a try before it is looked at. Raises TooManyTriesError, RecordUnavailableError."""
-        self._operators.count_try(counters, utc_now())
+        self._operators.tries.count(counters, utc_now())
 
     def forgive(self, counters: list[Counter]) -> None:
         """The try was right. Raises RecordUnavailableError."""
-        self._operators.forgive_try(counters)
+        self._operators.tries.forgive(counters)
 
     def known(self, cookie: str | None) -> Browser | None:
         """The browser that a cookie of ours names."""

@@ -149,7 +149,7 @@ def acts_for(delivery: Delivery, *, is_replayed: bool) -> list[Offer]:
     offers = [offer for offer in offers if offer.name != other]
     overdue = delivery.watched is not None and delivery.watched.state is WatchState.OVERDUE
     offers = [offer for offer in offers if offer.name != "leave-overdue" or overdue]
-    return [offer for offer in offers if offer.name != "leave" or services().record.is_buried(delivery.id)]
+    return [offer for offer in offers if offer.name != "leave" or services().record.is_unresolved_dead(delivery.id)]
 
 
 @blueprint.get("/deliveries/<delivery_id>/acts/<name>")

@@ -19,14 +19,14 @@ TOLD, NOTICED = 50, 200
 @blueprint.get("/alerts")
 def alerts() -> Any:
     """Every channel, and the newest messages."""
-    kept = services().store.operators
+    kept = services().store.operators.alerts
     channels = kept.channels(utc_now())
     return render_template(
         "alerts.html",
         fresh=AWAITED if any(one.is_asked for one in channels) else OVERVIEW,
         channels=channels,
-        told=kept.told(TOLD),
-        alerts=kept.alerts(NOTICED),
+        told=kept.sent(TOLD),
+        alerts=kept.newest(NOTICED),
         masking=Masking(),
         most_told=TOLD,
         shown=NOTICED,

@@ -54,7 +54,7 @@ def event(event_id: str) -> Any:
     record, now = services().record, utc_now()
     found = record.event(event_id)
     row, looked = row_of(record, found), details_of(found)
-    replays = services().store.relations.replaced([one.id for one in row.deliveries])
+    replays = services().store.record.replaced([one.id for one in row.deliveries])
     portals = {name: services().store.portal(name) for name in {one.call.portal for one in row.deliveries}}
     gates = {name: portal.gate.look() for name, portal in portals.items()}
     sites = {name: portal.learned().address for name, portal in portals.items()}
@@ -72,7 +72,7 @@ def event(event_id: str) -> Any:
                 one, steps, lines, following, acts_for(one, is_replayed=one.id in replays),
                 timeline=timeline_of(found, one, now),
                 link=link_of_document(site, one.call.document_id),
-                behind=services().store.relations.behind(one),
+                behind=services().store.record.behind(one),
                 replayed_by=replays.get(one.id),
             )
         )  # fmt: skip
@@ -90,7 +90,7 @@ def event(event_id: str) -> Any:
         body=body,
         envelope=readable_envelope(found, looked.masking),
         is_cut=is_cut,
-        is_unmended=found.state is EventState.REJECTED and record.is_unmended(found.id),
+        is_unmended=found.state is EventState.REJECTED and record.is_unresolved_rejected(found.id),
         likenesses=_likenesses(found),
         unknown_sender=UNKNOWN,
         latest=max([one.updated_at for one in row.deliveries], default=found.received_at),

@@ -47,7 +47,7 @@ def index() -> Any:
     snapshot = take_snapshot(store, services().portals, services().sources, now, services().spooler.held())
     chosen = request.args.get("span", "hour")
     chosen = chosen if chosen in {span.name for span in SPANS} else "hour"
-    series = store.series(now)
+    series = store.statistics.series(now)
     return render_template(
         "front.html",
         fresh=OVERVIEW,

@@ -30,7 +30,7 @@ def numbers() -> Any:
         since=since,
         named=named,
         day_long=timedelta(days=1),
-        day=numbers_of(services().record, by, since, now),
+        day=numbers_of(services().store.statistics, by, since, now),
     )
 
 

@@ -25,8 +25,8 @@ CONTENT_TYPES = ("application/json", "application/x-www-form-urlencoded", "text/
 def rules() -> Any:
     """Every rule with what became of it."""
     store, book = services().store, services().rules
-    presence = store.presence_of_rules([rule.name for rule in book.all()])
-    published = store.published_rules()
+    presence = store.statistics.of_rules([rule.name for rule in book.all()])
+    published = store.rules.read()
     drift = [one for name in services().portals for one in drift_of(name)]
     checked = {name for name in services().portals if store.portal(name).checked_rules() == book.digest}
     rows = [

@@ -12,8 +12,7 @@ from flask import current_app, flash, redirect, render_template, request, url_fo
 
 from relay.core.ids import utc_now
 from relay.store.operators.audit_log import Act
-from relay.store.operators.sessions import IDLE, LONGEST
-from relay.store.operators.tries import TooManyTriesError
+from relay.store.operators.sessions import IDLE, LONGEST, TooManyTriesError
 from relay.web.auth.guard import is_operator, log_in, log_out, role_of_session, safe_next, session_now
 from relay.web.auth.guessing import COOKIE, KNOWN_FOR
 from relay.web.dashboard.frame import blueprint, for_anybody, for_viewers, who

@@ -17,7 +17,7 @@ from relay.sources import Source
 from relay.sources.proof.verifier import words_of
 from relay.store.record.search import Filter, list_events
 from relay.store.record.statistics import Presence, Series
-from relay.store.senders.senders import GivenSecret, Probes
+from relay.store.senders import GivenSecret, Probes
 from relay.web.dashboard.form_snippets import form_of
 from relay.web.dashboard.frame import blueprint, who
 from relay.web.dashboard.live import OVERVIEW
@@ -86,8 +86,8 @@ def _page(shown: str | None = None, secret: str | None = None) -> Any:
     """The page. shown, secret: the source whose given secret is shown this once."""
     found, store = sorted(services().sources.values(), key=lambda one: one.name), services().store
     names = [one.name for one in found]
-    presence, probes = store.presence_of_sources(names), store.senders.probes(names)
-    week = store.series(utc_now())["week"]
+    presence, probes = store.statistics.of_sources(names), store.senders.probes(names)
+    week = store.statistics.series(utc_now())["week"]
     views = [_view(one, presence[one.name], probes[one.name], week) for one in found]
     return render_template(
         "sources.html",

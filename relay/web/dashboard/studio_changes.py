@@ -8,7 +8,7 @@ from flask import abort, flash, redirect, render_template, request, url_for
 
 from relay.core.lifecycle import EventState
 from relay.operations.trial import LEFT, left_over, read_draft
-from relay.store.operators.rule_changes import RuleChange
+from relay.store.operators.kept_files import RuleChange
 from relay.store.record.search import Filter
 from relay.web.dashboard.bulk import order
 from relay.web.dashboard.frame import blueprint, for_operators, who

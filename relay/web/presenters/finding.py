@@ -12,8 +12,17 @@ from relay.core.errors import NotFoundError
 from relay.core.events import Delivery, Event
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX
 from relay.core.phones import ways_to_dial
-from relay.store.record.scanning import Scanned, scan_bodies
-from relay.store.record.search import Filter, Page, Row, is_listed, list_deliveries, list_events, row_of
+from relay.store.record.search import (
+    Filter,
+    Page,
+    Row,
+    Scanned,
+    is_listed,
+    list_deliveries,
+    list_events,
+    row_of,
+    scan_bodies,
+)
 from relay.web.auth.guard import is_operator
 from relay.web.services import services
 
@@ -91,7 +100,7 @@ def narrow(word: str | None, wanted: Filter) -> Filter | None:
         return wanted
     record, word = services().record, word.strip()
     people = _keys_of(word)
-    if person_key := services().store.one_key_for(people):
+    if person_key := services().store.traces.one_key_for(people):
         return replace(wanted, person_key=person_key, people=frozenset(people))
     if record.is_known("document", word.upper()):
         return _narrowed(wanted, document_id=word.upper())

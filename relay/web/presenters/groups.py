@@ -9,7 +9,7 @@ from relay.core.events import Delivery, Event
 from relay.core.labels import name_of_reason
 from relay.core.lifecycle import EventState, State
 from relay.core.reasons import explain_reason
-from relay.store.record.needs import Group
+from relay.store.record.open_issues import Group
 from relay.web.language import N_, _, say
 from relay.web.presenters.kept import kept
 

@@ -1,6 +1,6 @@
 """How one day went, by rule, source, portal or template: how many, what share died, how long it took. Reads the record.
 
-It adds up what the record has counted by the hour (store/record/numbers.py): a page costs the same on any day.
+It adds up what the record has counted by the hour (store/record/statistics.py): a page costs the same on any day.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from relay.store.record.latency import BUCKETS, percentile
-from relay.store.record.numbers import HOUR, Count, read_counts
-from relay.store.record.record import Record
+from relay.store.record.ledger import BUCKETS, percentile
+from relay.store.record.statistics import HOUR, Count, Statistics
 from relay.web.language import _
 
 GROUPS: Mapping[str, Callable[[Count], str]] = {
@@ -53,10 +52,10 @@ class Day:
     counted_since: datetime | None = None
 
 
-def numbers_of(record: Record, by: str, since: datetime, now: datetime) -> Day:
+def numbers_of(statistics: Statistics, by: str, since: datetime, now: datetime) -> Day:
     """The day that begins at `since`, by one of GROUPS. Raises RecordUnavailableError."""
     # On the clocks of its zone a day may have 23 or 25 hours.
-    counts = read_counts(record, since.astimezone(UTC), (since + timedelta(days=1)).astimezone(UTC))
+    counts = statistics.counts(since.astimezone(UTC), (since + timedelta(days=1)).astimezone(UTC))
     first = counts.first if counts.first and counts.first > counts.since else None
     hours = max((min(now, counts.until) - (first or counts.since)) / HOUR, 1 / 60)
     groups: dict[str, Counter[str]] = defaultdict(Counter)

@@ -11,8 +11,7 @@ from relay.core.drift import Drift, read_drift
 from relay.core.ids import iso, utc_now
 from relay.core.reasons import explain
 from relay.store.portals.gate import View
-from relay.store.portals.learned import Learned
-from relay.store.portals.methods import MethodState
+from relay.store.portals.learned import Learned, MethodState
 from relay.web.services import services
 
 OPERATING_TIME = "operating_time"
@@ -121,7 +120,7 @@ def portal_view(name: str) -> PortalView:
         batch=portal.batch,
         filled=bucket.filled,
         factor=bucket.factor,
-        started_a_minute=services().store.started_a_minute([name], now)[name],
+        started_a_minute=services().store.statistics.started_a_minute([name], now)[name],
         methods=tuple(_method(learned, learned.methods[name], now) for name in sorted(learned.methods)),
     )
 

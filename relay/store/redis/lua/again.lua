@@ -1,5 +1,5 @@
--- Comes after a script that is `act` now: the same call, sent again because its answer was lost, does nothing more and is
--- told what the first one was.
+-- Follows a script, which is `act` now: the same call, sent again after a lost answer, does nothing and gets the answer of
+-- the first one.
 -- ARGV    at its end: the name of the call
 
 local told = redis.call('GET', KEY.told .. ARGV[#ARGV])

@@ -2,12 +2,12 @@
 -- Claim the oldest deliveries that may be sent to a portal now.
 -- KEYS[1] the waiting index of the portal   KEYS[2] what this claim has taken
 -- ARGV    portal · now in ms · look_at: when the claim lapses, in ms · how long KEYS[2] is kept, in ms
---         what is written of the calls to come, or '': the mark of the address where a start carries an id of ours, how
---         long a call may still be running, in ms · how many at most
---         budget: how long all of them together may take, in ms · ms that a call nobody has timed takes
+--         manner of the calls, or '': the mark of the address where a start carries an own id · ms for which a call may
+--         still be running · the most deliveries
+--         budget: ms for all calls together · ms of a call that was never measured
 --         number of states that may be claimed · state, ...
---         number of methods of which the portal grants only so much · method ('' is the start of workflows), how many
---         calls of it at most, how long they may take together in ms, when more is granted in ms, or '', 1: alone, ...
+--         number of limited methods · method ('' is the start of workflows), the most calls of it, ms for them together,
+--         when more is granted in ms, or '', 1: alone, ...
 --         template id or method, ms of a call, ...
 -- Returns a list of hashes with their ids (field, value, ...), oldest first. Each claim begins a new turn of a delivery,
 -- which every later write compares. The same claim again, after a lost answer, returns what it took the first time.
@@ -25,7 +25,7 @@ for i = at + 1, last, 5 do
 end
 for i = last + 1, #ARGV, 2 do takes[ARGV[i]] = tonumber(ARGV[i + 1]) end
 
--- What is true of the call to come, whatever is configured when somebody asks about it. Of a step, that of the start stays.
+-- Record the manner of the call, for the configuration may change before reconciliation. A step keeps that of the start.
 local function note_manner(key, method)
   local flat, gone = {}, {'next_attempt_at'}
   local function write(name, value)
@@ -58,16 +58,16 @@ if before then
   return claimed
 end
 
--- A person may have paused the portal, or an answer held it, since this worker looked.
+-- The gate may have closed since this worker looked.
 if not is_open(portal) then return {} end
 
--- How many ms after the others, which have not, one comes that has tried the method in vain: those that did so last come
--- last, so that each gets its turn.
+-- Ms by which a delivery that tried the method in vain comes after the others; the latest comes last, so that each gets
+-- its turn.
 local function behind(stepped_at)
   return stepped_at and 1 + math.floor(tonumber(stepped_at) / 60000) % 998 or 0
 end
 
--- Some are left where they stand, for another claim; those that cannot go before a known time are put there.
+-- Some keep their time, for another claim; those that cannot go before a known time get that time.
 local taken, looked, passed, is_full = {}, 0, 0, false
 while not is_full and looked < 2000 do
   local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', passed, 100)
@@ -108,6 +108,6 @@ end
 if #claimed > 0 then
   count_promise()
   redis.call('SET', KEYS[2], cjson.encode(taken), 'PX', ARGV[4])
-  if is_due(KEYS[1], now) then wake_where_open(portal) end
+  if is_due(KEYS[1], now) then notify_where_open(portal) end
 end
 return claimed

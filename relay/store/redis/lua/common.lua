@@ -1,15 +1,15 @@
--- Comes before every script. KEY is filled by scripts.py from keys.py and queueing.py.
+-- Precedes every script. scripts.py fills KEY from keys.py and queue/jobs.py.
 
--- Wake a worker of this portal: one RQ job on its queue, unless one waits there already. The job says only that there
--- is work; what it is stands in the record, so a job that is lost or too many does no harm. Written as RQ writes jobs
--- (rq/job.py to_dict), with what a worker reads.
-local function wake(portal)
+-- Notify a worker of this portal: one RQ job on its queue, unless one waits there. The job says only that there is work;
+-- the record holds the work, so a lost or surplus job does no harm. It has the fields of RQ's jobs that a worker reads
+-- (rq/job.py to_dict).
+local function notify(portal)
   local queue = KEY.queue .. portal
   if redis.call('LLEN', queue) > 0 then return 0 end
   local id = 'serve-' .. portal .. '-' .. redis.call('INCR', KEY.wakes)
   redis.call('HSET', KEY.job .. id, 'data', cjson.encode({KEY.serve, cjson.null, {portal}, {}}), 'status', 'queued',
     'origin', KEY.queue_name .. portal, 'timeout', KEY.job_timeout_s, 'result_ttl', 0, 'failure_ttl', KEY.failure_ttl_s)
-  -- A kill between its leaving the queue and its end would leave it for ever.
+  -- Without an expiry, a kill between queue and end would leave it for ever.
   redis.call('EXPIRE', KEY.job .. id, KEY.failure_ttl_s)
   redis.call('SADD', KEY.queues, queue)
   redis.call('RPUSH', queue, id)
@@ -21,13 +21,13 @@ local function is_open(portal)
   return not state or state == 'open'
 end
 
--- The same, where the portal may be called: while its gate is closed, the clock wakes (wake.lua).
-local function wake_where_open(portal)
-  if is_open(portal) then wake(portal) end
+-- The same, where the portal may be called: while its gate is closed, the clock notifies (notify.lua).
+local function notify_where_open(portal)
+  if is_open(portal) then notify(portal) end
 end
 
--- The last twentieth of the server's memory finishes what was taken: outcomes, leases, RQ's own keys, a person's login.
--- What takes something in asks for room first. An error to be returned, or nil. Looked at ten times a second: it costs 20 us.
+-- The last twentieth of the server's memory is for finishing accepted work: outcomes, leases, RQ's own keys, a login.
+-- A script that accepts new work asks for room first. Returns an error, or nil. Checked ten times a second: it costs 20 us.
 local RESERVE, LOOKED_MS = 0.05, 100
 local function refuse_when_full()
   local full = redis.call('GET', KEY.full)
@@ -45,11 +45,11 @@ local function is_due(index, now)
   return #redis.call('ZRANGEBYSCORE', index, '-inf', now, 'LIMIT', 0, 1) > 0
 end
 
--- Counts are added up and written once, at the end of a script: the events of a group move each but once.
---   count: since the beginning   stand: what is on record now and has no index that says how many
---   tally: of this minute and this hour, which pages draw (store/record/statistics.py)
---   rate: of this minute only, by which it is told when a backlog is gone
---   number: of this hour, for as long as events are kept, by what configuration names (store/record/numbers.py)
+-- Counts are added up and written once, at the end of a script.
+--   count: since the beginning   stand: ids on record now, of kinds without an index
+--   tally: of this minute and hour, for charts (store/record/statistics.py)
+--   rate: of this minute only, to estimate the end of a backlog
+--   number: of this hour, by source, rule, portal and template, as long as events are kept (store/record/statistics.py)
 local counted, standing, tallied, rated, numbered = {}, {}, {}, {}, {}
 local function count(field, by) counted[field] = (counted[field] or 0) + (by or 1) end
 local function stand(field, by) standing[field] = (standing[field] or 0) + by end
@@ -60,9 +60,8 @@ local function number(what, source, rule, portal, template)
   numbered[field] = (numbered[field] or 0) + 1
 end
 
--- How many promises the record has made, receipts and claims: by that it is known whether it has gone back in time, and by
--- its name, which the first of them gives it, whether it is the same one (store/record/high_water.py). Outcomes are none:
--- what was forgotten of them is found out again.
+-- Count a promise, a receipt or a claim. The count reveals a rollback; the record's name, set with the first promise,
+-- reveals another record (store/portals/rollback.py). Outcomes do not count: a forgotten one is reconciled.
 local function count_promise()
   if redis.call('HINCRBY', KEY.high_water, 'promises', 1) > 1 then return end
   local time = redis.call('TIME')
@@ -78,15 +77,15 @@ end
 local function write_numbers(hour)
   local is_new = false
   for field, by in pairs(numbered) do
-    if redis.call('HINCRBY', KEY.numbers .. hour, field, by) == by then is_new = true end
+    if redis.call('HINCRBY', KEY.hourly .. hour, field, by) == by then is_new = true end
   end
-  if is_new then redis.call('ZADD', KEY.numbered, hour, hour) end
+  if is_new then redis.call('ZADD', KEY.hours_counted, hour, hour) end
 end
 
 local function write_counts()
   for field, by in pairs(counted) do redis.call('HINCRBY', KEY.ledger, field, by) end
   for field, by in pairs(standing) do
-    if redis.call('HINCRBY', KEY.standing, field, by) == 0 then redis.call('HDEL', KEY.standing, field) end
+    if redis.call('HINCRBY', KEY.counters, field, by) == 0 then redis.call('HDEL', KEY.counters, field) end
   end
   if not next(tallied) and not next(numbered) then return end
   local now = tonumber(redis.call('TIME')[1])
@@ -97,8 +96,8 @@ local function write_counts()
   write_numbers(hour)
 end
 
--- Put an id into the index of its state, or take it out. Most events are accepted and most deliveries started: these two
--- have no index, and are counted.
+-- Add an id to the index of its state, or remove it. Most events are accepted and most deliveries started: these two
+-- states have no index, and are counted.
 local IS_COUNTED = {accepted = true, started = true}
 local function enter_state(indexes, state, id)
   if IS_COUNTED[state] then stand(state, 1) else redis.call('ZADD', indexes .. state, 0, id) end
@@ -108,7 +107,7 @@ local function leave_state(indexes, state, id)
   if IS_COUNTED[state] then stand(state, -1) else redis.call('ZREM', indexes .. state, id) end
 end
 
--- What a script creates enters most indexes once, with all that it creates: a command less for each of them.
+-- A script adds all ids that it creates to an index at once, which saves commands.
 --   index -> {score, id, score, id, ...}
 local entered = {}
 local function enter(index, score, id)
@@ -131,8 +130,8 @@ local function write_entered()
   entered = {}
 end
 
--- Note in an index of periods that there is an id in its period: half a minute, the first seven digits of its time. What
--- very many have in common has no index of ids: who looks for it looks through the periods (walk.lua).
+-- Add an id's period, half a minute, to an index of periods: the first seven digits of its time. A common value has no
+-- index of ids: a search goes through its periods (walk.lua).
 local noted = {}
 local function period_of(id) return string.sub(id, 5, 11) end
 local function note(index, id)
@@ -158,7 +157,7 @@ local function is_first(id, order)
   return not order or order == '' or redis.call('ZRANGE', KEY.order .. order, 0, 0)[1] == id
 end
 
--- The first of an order is final: the next one may go, if it waits, or be looked into, if that is due some day.
+-- The first delivery of an order is final: the next one may be sent or reconciled, at its time.
 local function release(portal, order)
   local following = redis.call('ZRANGE', KEY.order .. order, 0, 0)[1]
   if not following then return end
@@ -166,17 +165,17 @@ local function release(portal, order)
   if send_at then
     redis.call('ZREM', KEY.blocked .. portal, following)
     redis.call('ZADD', KEY.waiting .. portal, send_at, following)
-    wake_where_open(portal)
+    notify_where_open(portal)
   elseif redis.call('ZSCORE', KEY.doubtful .. portal, following) == 'inf' then
     redis.call('ZADD', KEY.doubtful .. portal, redis.call('HGET', KEY.delivery .. following, 'next_attempt_at'), following)
-    wake_where_open(portal)
+    notify_where_open(portal)
   end
 end
 
--- Put a delivery that is not final where somebody finds it: exactly one place, by its state.
---   at: pending, retrying: when it may be sent; sending: when its claim has lapsed; uncertain: when it is looked into
---   next, or '' where only a person can decide. To look may be to send: what has to wait for an older one of its order
---   stands at the end of time until that is final (`release`).
+-- Add an open delivery to exactly one index, by its state.
+--   at: pending, retrying: when it may be sent; sending: when its claim lapses; uncertain: when it is reconciled next, or
+--   '' where only a person can decide. Reconciling may send, so a delivery behind an older one of its order has an
+--   infinite time until that one is final (`release`).
 local function place(id, portal, state, at, order)
   if state == 'pending' or state == 'retrying' then
     redis.call('ZADD', (is_first(id, order) and KEY.waiting or KEY.blocked) .. portal, at, id)
@@ -199,7 +198,7 @@ local function leave_place(id, portal, state)
   end
 end
 
--- Move a delivery to another state with everything that follows from it. at: as for `place`. order: its order key, if any.
+-- Move a delivery to another state, with all consequences. at: as for `place`. order: its order key, if any.
 local function move(id, portal, from, to, at, order)
   if from ~= to then
     leave_state(KEY.deliveries_by_state, from, id)
@@ -214,8 +213,8 @@ local function move(id, portal, from, to, at, order)
   end
 end
 
--- How long an event waited for its workflow, since the beginning, by portal: relay/store/record/latency.py has the bounds.
--- Returns the bound that it stayed below.
+-- Count an event's latency, by portal, since the beginning; relay/store/record/ledger.py has the bounds.
+-- Returns its bound.
 local BOUNDS = {100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 120000, 600000, 3600000}
 local function count_latency(portal, took)
   local field = 'latency:' .. portal .. ':'
@@ -232,8 +231,8 @@ local function count_latency(portal, took)
   return below
 end
 
--- A delivery has come to an end, or into doubt: count it, and begin to wait for the end of its workflow. How long it took
--- says nothing of the relay where a person has settled it: that is not counted.
+-- Count a delivery that is final or uncertain, and begin to wait for the end of its workflow. The latency of one that a
+-- person settled says nothing about the relay, and is not counted.
 local function conclude(id, to, now)
   local key = KEY.delivery .. id
   tally('delivery:' .. to)
@@ -264,14 +263,14 @@ local function conclude(id, to, now)
   end
 end
 
--- Somebody has dealt with a delivery whose end is overdue; whether it was. It may still come.
+-- A person has resolved an overdue delivery. Returns whether it was overdue. Its end may still come.
 local function leave_overdue(id)
   local was = redis.call('ZREM', KEY.overdue, id)
   if was == 1 then redis.call('HSET', KEY.delivery .. id, 'watch_state', 'left') end
   return was
 end
 
--- Add a field and its value for HSET; what is empty is not written.
+-- Add a field and its value for HSET; empty ones are not written.
 local function put(flat, name, value)
   if value == '' then return end
   flat[#flat + 1] = name
@@ -289,7 +288,7 @@ local function put_further(flat, first, by_name)
   return last + 1
 end
 
--- Write a new event: its hash, and what knows it. flat: its fields and values. marks: as JSON, where it has some.
+-- Write a new event: its hash and indexes. flat: its fields and values. marks: its person keys as JSON, if any.
 local function create_event(id, state, source, flat, marks)
   redis.call('HSET', KEY.event .. id, unpack(flat))
   enter(KEY.events, 0, id)
@@ -301,14 +300,14 @@ local function create_event(id, state, source, flat, marks)
   tally('event:' .. state)
   tally('source:' .. source .. ':' .. state)
   if marks then
-    for _, mark in ipairs(cjson.decode(marks)) do redis.call('ZADD', KEY.marks .. mark, 0, id) end
+    for _, mark in ipairs(cjson.decode(marks)) do redis.call('ZADD', KEY.person_index .. mark, 0, id) end
   end
 end
 
 -- Write a new delivery of an event from this source from ARGV, from this index on:
 --   id · send_at, or '' of one that is dead from the beginning · event id · rule · portal · template id · document
 --   order key · call · facts · count · field, value, ... that most have not
--- Returns the index after it. What it has just written is not read back: an event with ten deliveries feels it.
+-- Returns the index after it. It does not read back what it wrote, which matters for an event with ten deliveries.
 local met = {}
 local function create(first, source)
   local id, send_at, event, rule, portal, template_id, document, order, call, facts = unpack(ARGV, first, first + 9)
@@ -344,11 +343,11 @@ local function create(first, source)
   return following
 end
 
--- What is done once for all that a script has created: the indexes know them, their portals are known, the workers awake.
+-- Finish a script that created ids: write the indexes and the portals, and notify the workers.
 local function finish_creating()
   write_entered()
   for portal in pairs(met) do
     redis.call('SADD', KEY.portals, portal)
-    wake_where_open(portal)
+    notify_where_open(portal)
   end
 end

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- A one-time address was called: the workflow of its delivery has come to its end. Once; a later call changes nothing.
+-- Note a completion callback: the workflow of its delivery has ended. Only the first call counts.
 -- KEYS[1] the deliveries by their addresses
--- ARGV    digest of the address · now in ms · what came in the query · the document as JSON
+-- ARGV    digest of the address · now in ms · its query · the document as JSON
 --         number of states in which the call proves that it has started · state, ...
 -- Returns {delivery id, 1 where this was the first call, else 0, the delivery that has replayed it while it was dead, or ''},
 -- or nothing where no start carries the address.

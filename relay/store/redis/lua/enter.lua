@@ -1,6 +1,6 @@
--- Take one of a source's places, if one is free, or give it back.
--- KEYS[1] the places that are taken   ARGV  who · how many there are, or 0 to give it back · ms after which it is free again
--- Returns 1 where there is a place now (or was one, where it is given back), else 0.
+-- Take one of a source's slots, if one is free, or give it back.
+-- KEYS[1] the taken slots   ARGV  holder · number of slots, or 0 to give it back · ms after which it is free again
+-- Returns 1 where the holder has a slot now (or had one to give back), else 0.
 
 if ARGV[2] == '0' then return redis.call('ZREM', KEYS[1], ARGV[1]) end
 

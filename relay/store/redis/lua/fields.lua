@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Write fields of a hash that stays small, on a full server too.
+-- Write fields of a small hash, even on a full server.
 -- KEYS[1] the hash   ARGV  field, value, ...
 
 redis.call('HSET', KEYS[1], unpack(ARGV))

@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- The time by which something is old enough to be forgotten: the server's, unless it has just jumped.
--- KEYS[1] when this was last asked, and from when on something may be forgotten
--- ARGV    ms between two questions that are a jump · ms to wait after one
--- Returns {now in ms, ms until something may be forgotten}. A process that asks seldom waits as after a jump: nobody can
--- tell a clock that was set from one at which nobody has looked.
+-- The time to measure ages by: the server's, unless it has just jumped.
+-- KEYS[1] time of the last call, and from when on events may be forgotten
+-- ARGV    ms between two calls that count as a jump · ms to wait after one
+-- Returns {now in ms, ms until events may be forgotten}. After a long pause between calls it waits, too: a pause cannot be
+-- told from a jump.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Say that the process which has taken these deliveries is alive: their claims lapse later.
+-- Renew the claims of these deliveries.
 -- KEYS[1] the index in which they stand: `sending`, or `doubtful` of the portal
 -- ARGV    when the claims lapse now, in ms · delivery id · its turn · ...
--- Returns 1 where all of them are still its own, else 0: somebody has found one lapsed.
+-- Returns 1 where all of them are still held, else 0: one has lapsed.
 
 local are_ours = 1
 for i = 2, #ARGV, 2 do

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Lay events or deliveries of the second layout out as the third has them: what scripts need in fields of their own, all
--- else in one, and nothing that is as usual (store/record/codec.py).
+-- Change events or deliveries from the second layout to the third: fields that scripts need stay, the others move into
+-- one, and defaults go (store/record/codec.py).
 -- ARGV    events or deliveries · id, ...
--- Returns how many were laid out. Running it twice is safe: what has no field `id` has been laid out.
+-- Returns the number of changed ones. Running it twice is safe: one without a field `id` was changed before.
 
 -- `facts` as JSON: a name and a text that is JSON already, where there is one.
 local function facts_of(parts)

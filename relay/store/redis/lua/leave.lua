@@ -1,6 +1,5 @@
 #!lua flags=allow-oom
--- A person leaves something as it is, and it is no longer counted among what needs one: a delivery that is dead, or whose
--- end is overdue, or an event that was rejected.
+-- A person leaves something as it is: a dead or overdue delivery, or a rejected event is no longer unresolved.
 -- ARGV    id of the delivery or event
 -- Returns 1 where it was counted, else 0.
 

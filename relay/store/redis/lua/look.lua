@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Take the uncertain delivery of a portal that is to be looked into first, if its time has come. Of an order, the oldest.
+-- Claim the next due uncertain delivery of a portal; of an order, the oldest.
 -- KEYS[1] the doubtful index of the portal
--- ARGV    portal · now in ms · again_at: when the next may take it, should this process die over it, in ms
---         name of the call, by which, sent again after a lost answer, it gets what it took
+-- ARGV    portal · now in ms · again_at: when another process may claim it after a death, in ms
+--         name of the call: sent again after a lost answer, it gets the same delivery
 -- Returns its hash with its id (field, value, ...), or nothing. Looking begins a new turn, which every later write compares.
 
 local function row_of(id)
@@ -32,5 +32,5 @@ until is_doubtful and may_go
 turn = redis.call('HINCRBY', key, 'turn', 1)
 redis.call('ZADD', KEYS[1], ARGV[3], id)
 redis.call('SET', KEY.told .. ARGV[4], id .. ' ' .. turn, 'PX', 60000)
-if is_due(KEYS[1], ARGV[2]) then wake_where_open(ARGV[1]) end
+if is_due(KEYS[1], ARGV[2]) then notify_where_open(ARGV[1]) end
 return row_of(id)

@@ -1,7 +1,7 @@
--- Keep an order on many, unless one that was asked for in the same words runs or is held.
--- KEYS[1] the last order that was asked for so   KEYS[2] the ids of those that run
--- ARGV    prefix of orders · id · the order as JSON · how long it is kept, in seconds · states of those that have not ended, ...
--- Returns the order that stands, as JSON. Sent again after a lost answer, it finds its own.
+-- Keep a bulk order, unless one with the same filter and act runs or is held.
+-- KEYS[1] the last such order   KEYS[2] the ids of running orders
+-- ARGV    prefix of orders · id · the order as JSON · ttl in seconds · states of open orders, ...
+-- Returns the valid order, as JSON. Sent again after a lost answer, it finds its own.
 
 local prefix, id, order, kept_s = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local known = redis.call('GET', KEYS[1])

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- The clock: workflows whose end was not heard of in time are overdue.
--- KEYS[1] the index of those whose end is waited for
+-- The clock: mark workflows without a completion callback in time as overdue.
+-- KEYS[1] the index of awaited ends
 -- ARGV    now in ms · how many at most
 -- Returns their ids.
 

@@ -1,5 +1,5 @@
 #!lua flags=no-writes
--- Find events, oldest first, of which nothing has changed for a while and not everything is packed.
+-- Find unpacked hashes of events that have not changed for a while, oldest first.
 -- KEYS[1] every event id
 -- ARGV    oldest bound · newest bound · how many are looked at · ms after which nothing may have changed
 -- Returns {the last id that it looked at, or ''; how many it looked at; the key of a hash that is not packed, ...}

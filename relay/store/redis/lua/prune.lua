@@ -32,7 +32,7 @@ local function forget(delivery)
   redis.call('DEL', key, KEY.attempts .. delivery)
 end
 
--- Periods before the oldest event that is left are of nobody.
+-- Periods before the oldest event on record are empty.
 local function forget_periods()
   local oldest = redis.call('ZRANGE', KEY.events, 0, 0)[1]
   if oldest and period_of(oldest) <= period_of(id) then return end
@@ -44,11 +44,11 @@ end
 
 for _, delivery in ipairs(deliveries) do forget(delivery) end
 for _, mark in ipairs(cjson.decode(kept[4] or '[]')) do
-  redis.call('ZREM', KEY.marks .. mark, id)
+  redis.call('ZREM', KEY.person_index .. mark, id)
 end
 redis.call('ZREM', KEY.events, id)
 redis.call('ZREM', KEY.unmended, id)
-if redis.call('HGET', KEY.standing, 'source:' .. kept[2]) == '1' then
+if redis.call('HGET', KEY.counters, 'source:' .. kept[2]) == '1' then
   redis.call('HSET', KEY.last_heard, kept[2], string.format('%.0f', time_of(id)))
 end
 leave_state(KEY.events_by_state, kept[1], id)

@@ -1,5 +1,5 @@
--- Whether something new would be taken now: writes something that is gone in a second.
--- KEYS[1] what is written   Returns 1, or the error that the door would have.
+-- Whether a new event would be recorded now: writes a key that expires in a second.
+-- KEYS[1] the key   Returns 1, or the error that a sender would get.
 
 local refusal = refuse_when_full()
 if refusal then return refusal end

@@ -1,18 +1,19 @@
--- Record what several requests hold: of each request all of its events with their deliveries, once, or none.
+-- Record the entries of several requests: of each request all events with their deliveries, once, or none.
 -- ARGV    number of requests, then each: number of events, then each of them:
 --         event id · state · source · count of claims, and of each: key · window in ms · how many more may have it
---         bounds as JSON (see unproven.py), or '' · body · facts · ids of its deliveries as JSON, or '' · count · field, value, ... that most have not
+--         bounds as JSON (see entries.py), or '' · body · facts · ids of its deliveries as JSON, or ''
+--         count · field, value, ... of the others
 --         number of deliveries, then each (see `create` in common.lua)
--- Returns for each request an error, or for each of its events 0: it stands as it was sent, or
--- {id of the event that stands, state, delivery ids as JSON, 0 or 1: seen before}.
--- The error `LIMITED seconds` says that nothing was done. That a request is done in one script is what makes it whole.
+-- Returns for each request an error, or for each of its events 0: recorded as it was sent, or
+-- {id of the recorded event, state, delivery ids as JSON, 0 or 1: duplicate}.
+-- The error `LIMITED seconds` means that nothing was recorded. One script a request makes it all or nothing.
 
 local function receipt(id, seen)
   local kept = redis.call('HMGET', KEY.event .. id, 'state', 'deliveries')
   return {id, kept[1], kept[2] or '', seen}
 end
 
--- One event as it stands in ARGV from this index on, and the index after it.
+-- The event in ARGV from this index on, and the index after it.
 local function entry_at(first)
   local id, state, source, count = unpack(ARGV, first, first + 3)
   local entry = {id = id, state = state, source = source, claims = {}, further = {}}
@@ -34,7 +35,7 @@ local function entry_at(first)
   return entry, at
 end
 
--- Whether an event stands already, or another that has a claim of its own before it.
+-- Whether an event is on record already, or an earlier one with one of its claims.
 local function is_known(entry)
   for _, one in ipairs(entry.claims) do
     if one.more == 0 and redis.call('EXISTS', one.key) == 1 then return true end
@@ -42,8 +43,8 @@ local function is_known(entry)
   return #entry.claims == 0 and redis.call('EXISTS', KEY.event .. entry.id) == 1
 end
 
--- A source has a pace. A repeat of what stands under its dedup key adds nothing, and is told so. What comes in one request
--- is taken whole; what is more than a minute may have goes when nothing else has come in it.
+-- The rate limit of a source. A duplicate adds nothing and does not count. A request is accepted whole; one larger than
+-- the limit of a minute is accepted in a minute without others.
 local function limit(entries)
   local bounds, events, size = entries[1] and entries[1].bounds, 0, 0
   if not bounds or bounds.events == 0 then return nil end
@@ -68,8 +69,8 @@ local function limit(entries)
   return nil
 end
 
--- The id of the event that has claimed something of this one before it; nil where it is the first, which claims it all. A
--- repeat claims nothing: whoever has seen a signature could fill the record with keys beside it.
+-- The id of the earlier event with one of its claims; nil for the first, which claims all. A duplicate claims nothing, or
+-- a captured signature could fill the record with keys.
 local function claim(entry)
   local taken = {}
   for _, one in ipairs(entry.claims) do
@@ -78,7 +79,7 @@ local function claim(entry)
     else
       local first = redis.call('GET', one.key)
       if redis.call('EXISTS', KEY.event .. first) == 0 then
-        -- It was pruned before its window ended: this one takes its place.
+        -- The earlier event was pruned before its window ended: this one replaces it.
         redis.call('SET', one.key, entry.id, 'PX', one.window)
       elseif one.more == 0 or redis.call('HINCRBY', KEY.event .. first, 'beside', 1) > one.more then
         if #taken > 0 then redis.call('DEL', unpack(taken)) end
@@ -89,8 +90,8 @@ local function claim(entry)
   return nil
 end
 
--- What anybody can cause without proof must not fill the record: the oldest of the same source make room, but never one
--- that has deliveries since.
+-- Unauthenticated senders must not fill the record: the oldest events of the source make room, but never one with
+-- deliveries.
 local function make_room(entry)
   local source, bounds = entry.source, entry.bounds
   local queue = KEY.unproven .. source
@@ -103,7 +104,7 @@ local function make_room(entry)
     held = redis.call('HINCRBY', KEY.unproven_bytes, source, -old_size)
     local was = redis.call('HMGET', KEY.event .. old, 'state', 'deliveries', 'marks')
     if was[1] and not was[2] then
-      for _, mark in ipairs(cjson.decode(was[3] or '[]')) do redis.call('ZREM', KEY.marks .. mark, old) end
+      for _, mark in ipairs(cjson.decode(was[3] or '[]')) do redis.call('ZREM', KEY.person_index .. mark, old) end
       redis.call('DEL', KEY.event .. old)
       redis.call('ZREM', KEY.events, old)
       leave_state(KEY.events_by_state, was[1], old)
@@ -115,7 +116,7 @@ end
 
 local function record(entry)
   local id, state, source, key = entry.id, entry.state, entry.source, KEY.event .. entry.id
-  -- The same command again after a lost answer: it has been done.
+  -- The same command again after a lost answer: it was done.
   if redis.call('EXISTS', key) == 1 then return receipt(id, 0) end
   local first = claim(entry)
   if first then
@@ -139,7 +140,7 @@ local function record_all(entries)
   return receipts
 end
 
--- What ails the server ails every request: it is the answer to all, by which a client learns of a failover, too.
+-- An error of the server is the answer to every request; it also tells a client of a failover.
 local OF_SERVER = {READONLY = true, MISCONF = true, NOREPLICAS = true}
 
 local refusal = refuse_when_full()

@@ -1,11 +1,11 @@
--- Add deliveries to an event, once: to one that is on record, or to a new one, which is recorded only where they are added.
--- KEYS[1] the event's hash   KEYS[2] where there is one, the deliveries that a bulk replay has made
--- ARGV    event id · id of the delivery that is replayed, or '' for the whole event
---         count · field, value, ... of an event that is new; 0 where it is on record
---         number of states that it must be in · state, ... · number of marks · mark, ...
+-- Add deliveries to an event, once: to one on record, or to a new one, which is recorded with them or not at all.
+-- KEYS[1] the event's hash   KEYS[2] the deliveries of a bulk replay, if it is one
+-- ARGV    event id · id of the replayed delivery, or '' for the whole event
+--         count · field, value, ... of a new event; 0 where it is on record
+--         number of required states · state, ... · number of marks · mark, ...
 --         number of deliveries · delivery (see common.lua), ...
--- Returns 1, 0 where it has been replayed before, or -1 where it is in another state. Sent again after a lost answer, it finds
--- its own deliveries, and says so.
+-- Returns 1, 0 where it was replayed before, or -1 where it is in another state. Sent again after a lost answer, it finds
+-- its own deliveries and returns 1.
 
 local refusal = refuse_when_full()
 if refusal then return refusal end
@@ -30,7 +30,7 @@ if #flat > 0 then create_event(event, new.state, new.source, flat) end
 local marks, has = cjson.decode(redis.call('HGET', KEYS[1], 'marks') or '[]'), {}
 for _, mark in ipairs(marks) do has[mark] = true end
 for i = at + 1, at + tonumber(ARGV[at]) do
-  redis.call('ZADD', KEY.marks .. ARGV[i], 0, event)
+  redis.call('ZADD', KEY.person_index .. ARGV[i], 0, event)
   if not has[ARGV[i]] then marks[#marks + 1] = ARGV[i] end
 end
 if #marks > 0 then redis.call('HSET', KEYS[1], 'marks', cjson.encode(marks)) end

@@ -1,8 +1,8 @@
--- Put an event back on record that was forgotten, with its deliveries, which are all final.
+-- Restore a forgotten event with its deliveries, which are all final.
 -- KEYS[1] the event's hash
 -- ARGV    event id · count · field, value, ... · number of deliveries, then each:
---         id · the delivery that has replayed it, or '' · count · field, value, ... · number of attempts · attempt, ...
--- Returns 1, or 0 where it is on record. It was counted when it came (ledger, tallies), and is not counted again.
+--         id · its replay, or '' · count · field, value, ... · number of attempts · attempt, ...
+-- Returns 1, or 0 where it is on record. It was counted when it came, and is not counted again.
 
 local refusal = refuse_when_full()
 if refusal then return refusal end
@@ -39,7 +39,7 @@ redis.call('ZADD', KEY.events, 0, id)
 enter_state(KEY.events_by_state, event.state, id)
 stand('source:' .. event.source, 1)
 note(KEY.events_by_source .. event.source, id)
-for _, mark in ipairs(cjson.decode(event.marks or '[]')) do redis.call('ZADD', KEY.marks .. mark, 0, id) end
+for _, mark in ipairs(cjson.decode(event.marks or '[]')) do redis.call('ZADD', KEY.person_index .. mark, 0, id) end
 local number = tonumber(ARGV[at])
 at = at + 1
 for _ = 1, number do at = restore_delivery(at) end

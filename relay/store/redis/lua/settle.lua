@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
 -- Write the outcome of a delivery: compare its state and turn, then swap.
 -- KEYS[1] the delivery's hash
--- ARGV    id · turn · state to come · now in ms · when it may be sent or looked into (see `place`) · attempt as JSON or ''
+-- ARGV    id · turn · state to come · now in ms · when it may be sent or reconciled (see `place`) · attempt as JSON or ''
 --         number of states before · state, ... · count · field, value, ...
---         (next_attempt_at and reason are always among the fields; what is empty is deleted; a workflow id is claimed
---         for this delivery: no other may have it)
--- Returns 0 where another process has moved it meanwhile, -1 where the workflow belongs to another delivery, else 1.
+--         (next_attempt_at and reason are always among the fields; empty ones are deleted; a workflow id is claimed for
+--         this delivery: no other may have it)
+-- Returns 0 where another process got there first, -1 where the workflow belongs to another delivery, else 1.
 
 local id, turn, to, now, due_at, attempt = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local at = 8 + tonumber(ARGV[7])
@@ -16,8 +16,8 @@ for i = at + 1, at + tonumber(ARGV[at]), 2 do fields[ARGV[i]] = ARGV[i + 1] end
 local legal = false
 for i = 8, at - 1 do legal = legal or ARGV[i] == from end
 if not legal or kept[2] ~= turn then
-  -- An answer that came after its claim had lapsed, or been decided about, proves all the same which workflow has started;
-  -- but while somebody else is calling, that call has the last word.
+  -- An answer after its claim has lapsed still proves which workflow has started; but during another process's call, that
+  -- call decides.
   if to ~= 'started' or not fields.workflow_id or not from or from == 'started' or from == 'sending' then return 0 end
   if attempt ~= '' then
     local tried = cjson.decode(attempt)
@@ -25,7 +25,7 @@ if not legal or kept[2] ~= turn then
     attempt = cjson.encode(tried)
   end
 end
--- Its workflow has called the address that only its start carries: whatever the answer was, it has started.
+-- Its workflow has called the completion callback: whatever the answer was, it has started.
 if kept[4] and kept[4] ~= '' and to ~= 'started' then
   to, due_at, fields.reason, fields.next_attempt_at = 'started', '', 'finished', ''
 end
@@ -51,11 +51,11 @@ if attempt ~= '' then
   count('attempt:' .. cjson.decode(attempt).verdict)
 end
 move(id, portal, from, to, due_at, kept[5])
--- Whether a trigger in doubt was fired, a person alone can say.
+-- Only a person can tell whether an uncertain trigger was fired.
 if fields.reason == 'settled_by_person' or (from == 'uncertain' and fields.reason == 'triggered') then
   redis.call('HSET', KEYS[1], 'settled', 1)
 end
--- What a person has given up needs nobody any more, and is no death that anybody has to be told of.
+-- A delivery that a person gave up is resolved, and is not reported as dead.
 if to == 'dead' then
   if fields.reason == 'cancelled' or fields.reason == 'settled_by_person' then
     count('delivery:given_up')
@@ -64,12 +64,12 @@ if to == 'dead' then
   end
 end
 if from == 'sending' and to ~= 'started' and fields.reason ~= '' then
-  -- Also where no attempt is spent, as on a portal that is held: the page of portals shows what they say lately.
+  -- Also without a spent attempt, as on a held portal: the page of portals shows the latest codes.
   redis.call('LPUSH', KEY.codes .. portal, now .. ' ' .. fields.reason)
   redis.call('LTRIM', KEY.codes .. portal, 0, 19)
   redis.call('EXPIRE', KEY.codes .. portal, 604800)
 end
 if from ~= to and (to == 'started' or to == 'dead' or to == 'uncertain') then conclude(id, to, now) end
-if (to == 'pending' or to == 'retrying') and tonumber(due_at) <= tonumber(now) then wake_where_open(portal) end
+if (to == 'pending' or to == 'retrying') and tonumber(due_at) <= tonumber(now) then notify_where_open(portal) end
 write_counts()
 return 1

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- The portal has refused a request as one too many: halve the pace, keep no burst, and let its bucket drain a moment.
--- Refusals within a second are one: of requests that were on their way together.
+-- The portal refused a request as one too many: halve the pace, keep no burst, and let its bucket drain a moment.
+-- Refusals within a second count as one: their requests were sent together.
 -- KEYS[1] the bucket   ARGV  requests a second · requests that may go at once
 -- Returns the pace now, in thousandths of the full one.
 

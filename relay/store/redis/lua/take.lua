@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- Take a slot from a portal's leaky bucket (the generic cell rate algorithm: one number says it all). The server's
--- clock counts, so hosts with other clocks share one pace.
+-- Take a slot from a portal's leaky bucket (the generic cell rate algorithm, with one number). It uses the server's clock,
+-- so hosts with different clocks share one pace.
 -- KEYS[1] the bucket
 -- ARGV    requests a second · requests that may go at once · the longest wait worth reserving, in ms
--- Returns {1 where a slot is reserved, ms until it, slots that are free beside it}.
+-- Returns {1 where a slot is reserved, ms until it, further free slots}.
 
 local rate, burst, patience = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
@@ -11,7 +11,7 @@ local now = time[1] * 1000 + time[2] / 1000
 local kept = redis.call('HMGET', KEYS[1], 'tat', 'factor', 'slowed_at')
 local factor = 1
 if kept[2] then
-  -- Slowed down: the pace doubles back, as long as there is no other refusal.
+  -- After a slow-down, the pace doubles until the next refusal.
   factor = math.min(1, tonumber(kept[2]) * 2 ^ ((now - tonumber(kept[3])) / KEY.recovery_ms))
 end
 if factor < 1 then burst = 1 end

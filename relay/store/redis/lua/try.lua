@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- Let one try at a secret pass and count it, or say how long it has to wait. A try that has to wait counts for nothing.
--- KEYS    the counters that it counts at: hashes of n (tries counted) and next (ms before which none passes)
--- ARGV    now in ms · ms after which a counter is forgotten · then for each counter: tries that are free,
+-- Count a try at a secret, or return how long it has to wait. A try that has to wait is not counted.
+-- KEYS    its counters: hashes of n (tries counted) and next (ms before which none passes)
+-- ARGV    now in ms · ms after which a counter is forgotten · then for each counter: free tries,
 --         first wait in ms and longest wait in ms, doubling with each try after the free ones
 -- Returns 0 where it passes, else the ms to wait.
 

@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- Put deliveries of the first layout, which stood on one clock, where those of later ones stand.
--- ARGV    now in ms · how long a claim holds, in ms · 1: only what stands nowhere · delivery id, ...
--- Running it twice is safe: a delivery leaves its place before it is given one. What has no field `id` has been laid out.
--- Without the clock, on which all stood that were not final, another has done it to the end; but processes of that
--- version may have moved some since, and then these stand nowhere.
+-- Move deliveries from the one clock of the first layout to the indexes of later ones.
+-- ARGV    now in ms · how long a claim holds, in ms · 1: only those without an index · delivery id, ...
+-- Running it twice is safe: a delivery leaves its index before it enters one. One without a field `id` was changed before.
+-- Without the clock, the upgrade was finished before; but processes of the first version may have moved deliveries since,
+-- which then have no index.
 
 local now, holds, only_lost = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 local has_clock = redis.call('EXISTS', KEY.clock) == 1

@@ -1,13 +1,12 @@
 #!lua flags=no-writes
--- Walk an index of ids from the newest on, and keep the ids of which all conditions hold.
--- KEYS[1] the index that is walked; then of its own kind: indexes in which an id must stand as well, indexes of periods
---         (see `note` in common.lua); then of the other kind: indexes in which the delivery's event, or one of the
---         event's deliveries, must stand
--- ARGV    newest bound · oldest bound · how many are wanted · how many may be looked at
---         the kind that is walked: events, deliveries · number of own indexes · number of periods
---         number of own fields · field, value, ... · field, value, ... of the other kind; '' is a field that it has not
--- Returns {the id where it ended, or '' at the end of the index; how many were looked at; id, ...}. Where it ended between
--- two periods, that is the last id that there could be in the next one.
+-- Walk an index of ids from the newest on, and keep the ids that satisfy all conditions.
+-- KEYS[1] the walked index; then of its own kind: further indexes of ids, indexes of periods (see `note` in common.lua);
+--         then of the other kind: indexes that must hold the delivery's event, or one of the event's deliveries
+-- ARGV    newest bound · oldest bound · ids wanted · ids that may be looked at
+--         the walked kind: events, deliveries · number of own indexes · number of periods
+--         number of own fields · field, value, ... · field, value, ... of the other kind; '' means an absent field
+-- Returns {the id where it ended, or '' at the end of the index; number of ids looked at; id, ...}. Between two periods it
+-- ends at the last possible id of the next one.
 
 local newest, oldest, wanted, budget = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local of_deliveries = ARGV[5] == 'deliveries'
@@ -35,7 +34,7 @@ local function stands(id, first, last)
   return true
 end
 
--- Whether the fields of a hash are as they must be, and what it says beside: the ids of the other kind.
+-- Whether a hash has the required fields, and the ids of the other kind in it.
 local function agrees(key, wanted_of)
   local kept = redis.call('HMGET', key, unpack(wanted_of.names))
   for i, value in ipairs(wanted_of.values) do
@@ -60,7 +59,7 @@ local function holds(id)
   return false
 end
 
--- The newest period, this one or an earlier one, that every index of periods has; nil where there is none.
+-- The newest period, up to this one, that is in every index of periods; nil where there is none.
 local function common_period(period)
   local i = last_own + 1
   while i <= last_period and budget > 0 do
@@ -75,8 +74,8 @@ local function common_period(period)
   return period
 end
 
--- How far down there may be ids: to the end of a period that every index has, where there are such indexes. Nothing, where
--- there can be no more. Where the newest id is not in such a period, `newest` is put at its upper end.
+-- The lower end of the next stretch with possible ids: of a period in every index, if there are such indexes; nil at the
+-- end. If the newest id is not in such a period, `newest` moves to its upper end.
 local function next_bound()
   if last_period == last_own then return oldest end
   local id = redis.call('ZRANGE', KEYS[1], newest, oldest, 'BYLEX', 'REV', 'LIMIT', 0, 1)[1]
