@@ -64,6 +64,7 @@ def upgrade(redis: Redis) -> int:
             [Mistake("record", 0, f"a newer version has written it ({known}): expected that version or a later one")]
         )
     if layout == LAYOUT and _is_mixed(redis):
+        log.warning("record.mixed", layout=layout)
         _place_what_is_lost(redis)
         return _to_third(redis)
     laid_out = 0
