@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from relay import __version__
 from relay.configuration.alerts import Alerting, load_alerting
 from relay.configuration.file_set import FileSet, FileWatch
 from relay.configuration.files import names_in
@@ -87,6 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m workers", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawTextHelpFormatter
     )
+    parser.add_argument("--version", action="version", version=f"relay {__version__}")
     parser.add_argument("--portal", metavar="NAME", help="serve this portal only")
     parser.add_argument("--burst", action="store_true", help="end when the queues are empty")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")

@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from relay import __version__
 from relay.core.errors import ConfigError, RecordUnavailableError, RelayError
 from relay.core.printing import say
 
@@ -54,6 +55,7 @@ def _run(command: Callable[[argparse.Namespace], int], options: argparse.Namespa
 def build_parser() -> argparse.ArgumentParser:
     """Every command with its help."""
     parser = argparse.ArgumentParser("python -m relay", description="Webhooks in, Bitrix24 workflows out.")
+    parser.add_argument("--version", action="version", version=f"relay {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_running(commands)
     _add_rules(commands)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from flask import Blueprint, Response, json
 
+from relay import __version__
 from relay.core.errors import RecordUnavailableError
 from relay.web.metrics import is_from_here, tell_metrics
 from relay.web.services import services
@@ -28,6 +29,7 @@ def readyz() -> Response:
         writable = False
     body = {
         "status": "ready" if writable else "not_ready",
+        "version": __version__,
         "redis_writable": writable,
         "rules": services().rules.digest,
         "spooled_requests": services().spooler.held().requests,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from relay import __version__
 from relay.cli.main import build_parser
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +52,15 @@ def test_the_example_is_one_that_the_command_takes(words: tuple[str, ...]) -> No
     text = run("relay", *words, "--help").stdout.partition("example")[2]
     for example in re.findall(r"python -m relay (.*)", text):
         build_parser().parse_args(shlex.split(example))
+
+
+@pytest.mark.parametrize("program", ["relay", "workers"])
+def test_a_program_says_its_version_and_the_changelog_has_a_heading_for_it(program: str) -> None:
+    done = run(program, "--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"relay {__version__}\n", "")
+    newest = re.search(r"^## (\S+)", (ROOT / ".github" / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert newest
+    assert newest[1] in {__version__, "Unreleased"}
 
 
 @pytest.mark.parametrize("command", [("relay",), ("relay", "rules"), ("workers", "ping")], ids=" ".join)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from relay import __version__
 from relay.runtime import processes
 from relay.runtime.processes import Child, Supervisor
 from relay.runtime.up import WORKER_STOP_S
@@ -137,9 +138,14 @@ def test_a_full_record_answers_before_it_is_killed(compose: dict[str, Any]) -> N
     assert compose["services"]["redis"]["mem_limit"] == f"{2 * int(limit)}g"
 
 
+def test_the_image_says_which_version_it_is() -> None:
+    text = (ROOT / "config" / "docker" / "Dockerfile").read_text("utf-8")
+    assert re.findall(r"org\.opencontainers\.image\.version=(\S+)", text) == [__version__]
+
+
 def test_every_image_from_elsewhere_is_named_by_version_and_digest(compose: dict[str, Any]) -> None:
     stages = re.findall(r"^FROM (\S+)", (ROOT / "config" / "docker" / "Dockerfile").read_text("utf-8"), re.MULTILINE)
-    images = {service["image"] for service in compose["services"].values()} - {"relay"}
+    images = {service["image"] for service in compose["services"].values()} - {f"relay:{__version__}"}
     assert len(stages) == 2
     assert len(set(stages)) == 1
     for image in [*images, *stages]:

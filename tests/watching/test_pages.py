@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from relay import __version__
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State, Verdict
 from relay.store.redis.keys import WAITING
@@ -357,6 +358,12 @@ def test_readyz_says_that_events_can_be_taken_and_by_which_rules(app):
 
     assert (answer["status"], answer["redis_writable"]) == ("ready", True)
     assert answer["rules"]
+    assert answer["version"] == __version__
+
+
+def test_a_page_shows_the_version_to_those_who_are_in(app, client):
+    assert f"relay {__version__}" in client.get("/rules", headers={"Accept": "text/html"}).text
+    assert __version__ not in app.test_client().get("/login", headers={"Accept": "text/html"}).text
 
 
 @pytest.mark.parametrize("trouble", ["make_read_only", "make_full"])

@@ -1,18 +1,25 @@
-"""Upgrades a record of an earlier version to the layout of this one, before anything else is done with it.
+"""Brings a record that an earlier version has written into the layout of this one, before anything else reads it.
 
-Layout 1 had a job of RQ for each turn of a delivery, and one clock of all that were not final. Layout 2 has one job for
-a portal where there is work, and an index for each thing that may be next. Layout 3 has fewer fields (codec.py) and
-fewer indexes of ids (search.py). The processes of the earlier version should have ended; what they write afterwards
-is laid out within a minute (Store.begin). It may be killed anywhere and run again, and by two at once.
+The record keeps the number of its layout, and each layout has one step from the one before it (STEPS):
+
+1. a job of RQ for each turn of a delivery, and one clock of all that were not final
+2. one job for a portal where there is work, and an index for each thing that may be next
+3. fewer fields (codec.py) and fewer indexes of ids (search.py)
+
+A step may be killed anywhere and run again, and by two processes at once. A record of a newer layout is refused. The
+processes of an earlier version should have ended; what they write afterwards is laid out within a minute (Store.begin).
+
+A new layout is a further function in STEPS. Before that, tests/chaos/dumps.py keeps what this version leaves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from redis import Redis
 
+from relay import __version__
 from relay.core.errors import ConfigError, Mistake
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, to_ms, utc_now
 from relay.core.lifecycle import FINAL, EventState, State
@@ -24,7 +31,6 @@ from relay.store.redis import keys
 from relay.store.redis.scripts import Argument, Script, ScriptCall, guarded, run
 from relay.store.redis.snapshot import is_restoring
 
-LAYOUT = 3
 ONLY_BEFORE_3 = (
     keys.CLOCK,
     keys.EVENTS_BY_STATE + EventState.ACCEPTED,
@@ -43,47 +49,76 @@ log = get_logger()
 
 @guarded
 def upgrade(redis: Redis) -> int:
-    """Upgrade the record. Returns the number of events and deliveries laid out anew.
+    """Take the steps that are missing; how many events and deliveries were laid out anew.
 
-    Raises ConfigError for a newer layout, RecordUnavailableError.
+    Raises ConfigError where a newer version has written the record, RecordUnavailableError.
     """
     if is_restoring(redis):
         raise ConfigError([Mistake("record", 0, "a restore was broken off: run `python -m relay restore FILE` again")])
     kept: Any = redis.get(keys.FORMAT)
     layout = int(kept or 1)
     if layout > LAYOUT:
+        known = f"its layout is {layout}, and relay {__version__} knows those up to {LAYOUT}"
         raise ConfigError(
-            [Mistake("record", 0, "a newer version has written it: expected that version or a later one")]
+            [Mistake("record", 0, f"a newer version has written it ({known}): expected that version or a later one")]
         )
-    # Processes of an earlier version that ran on after the upgrade leave their own keys, or ids without an index.
-    is_mixed = layout == LAYOUT and bool(redis.exists(*ONLY_BEFORE_3) or read_ledger(redis).imbalances)
-    if layout == LAYOUT and not is_mixed:
-        return 0
-    if layout == 1 or is_mixed:
-        _leave_the_clock(redis, only_lost=is_mixed)
-    laid_out = _lay_out(redis)
-    _forget_indexes(redis)
-    redis.set(keys.FORMAT, LAYOUT)
+    if layout == LAYOUT and _is_mixed(redis):
+        log.warning("record.mixed", layout=layout)
+        _place_what_is_lost(redis)
+        return _to_third(redis)
+    laid_out = 0
+    for number, step in STEPS.items():
+        if layout < number:
+            laid_out += step(redis)
+            redis.set(keys.FORMAT, number)
     return laid_out
 
 
-def _leave_the_clock(redis: Redis, *, only_lost: bool) -> None:
-    """From the first layout to the second. only_lost: only ids without an index, after an earlier upgrade."""
+def _is_mixed(redis: Redis) -> bool:
+    """Whether processes of an earlier version went on after the upgrade, and have written as they used to.
+
+    Then there is what only they have, or something of theirs stands nowhere.
+    """
+    return bool(redis.exists(*ONLY_BEFORE_3) or read_ledger(redis).imbalances)
+
+
+def _to_second(redis: Redis) -> int:
+    """Take deliveries off the clock and give each its place. None is laid out anew by it."""
+    _place(redis, only_lost=False)
+    _open_gates(redis)
+    _forget_jobs(redis)
+    with redis.pipeline(transaction=True) as pipeline:
+        # Together: without the clock, a record of the first layout has no place for what is not final.
+        pipeline.delete(keys.CLOCK)
+        pipeline.set(keys.FORMAT, 2)
+        pipeline.execute()
+    return 0
+
+
+def _place_what_is_lost(redis: Redis) -> None:
+    """The same for what processes of an earlier version have left without a place; most left the clock before."""
+    _place(redis, only_lost=True)
+    _open_gates(redis)
+    _forget_jobs(redis)
+    redis.delete(keys.CLOCK)
+
+
+def _place(redis: Redis, *, only_lost: bool) -> None:
     states = [keys.DELIVERIES_BY_STATE + state for state in (*sorted(set(State) - FINAL), State.DEAD)]
     for ids in _ids(redis, states):
         argv: list[Argument] = [to_ms(utc_now()), int(HARD_DEADLINE.total_seconds() * 1000), int(only_lost), *ids]
         run(redis, ScriptCall(UPGRADE, [], argv))
-    _open_gates(redis)
-    _forget_jobs(redis)
-    with redis.pipeline(transaction=True) as pipeline:
-        pipeline.delete(keys.CLOCK)
-        if not only_lost:
-            pipeline.set(keys.FORMAT, 2)
-        pipeline.execute()
+
+
+def _to_third(redis: Redis) -> int:
+    """Lay out events and deliveries with fewer fields, and empty the indexes that are gone; how many were laid out."""
+    laid_out = _lay_out(redis)
+    _forget_indexes(redis)
+    return laid_out
 
 
 def _lay_out(redis: Redis) -> int:
-    """From the second to the third: the fields of events and deliveries. Returns the number of changed ones."""
+    """Give events and deliveries the fields of the third layout; how many did not have them yet."""
     laid_out = 0
     for kind, index in (("events", keys.EVENTS), ("deliveries", keys.DELIVERIES)):
         total: Any = redis.zcard(index)
@@ -147,3 +182,9 @@ def _forget_jobs(redis: Redis) -> None:
             if not scheduled:
                 break
             redis.delete(*[JOB_KEY_PREFIX + job.decode() for job, _ in scheduled])
+
+
+STEPS: Mapping[int, Callable[[Redis], int]] = {2: _to_second, 3: _to_third}
+"""By the number of the layout that a step leads to; each tells how many events and deliveries it laid out anew."""
+LAYOUT = max(STEPS)
+"""The layout of this version."""

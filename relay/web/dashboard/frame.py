@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from flask import Blueprint, Response, abort, current_app, g, redirect, request, url_for
 
+from relay import __version__
 from relay.core.ids import utc_now
 from relay.core.labels import name_of_alert, name_of_reason
 from relay.core.reasons import explain, explain_attempt, explain_reason
@@ -139,6 +140,7 @@ def furnish() -> dict[str, Any]:
     role = g.get("role")
     return {
         "role": role,
+        "version": __version__,
         "who": g.get("who"),
         "may_act": role is Role.OPERATOR,
         "is_background": BACKGROUND in request.headers,
