@@ -21,7 +21,7 @@ from tests.chaos.stage import REPOSITORY, Stage, until
 from tests.chaos.upgraded import THIS, VERSIONS, Site, Version, post, version
 
 SAMPLES = REPOSITORY / "tests" / "surviving" / "samples"
-OF_LAYOUT_2 = "8eefa2d"
+OF_LAYOUT_2 = "8cc9db2"
 NAMES = (*VERSIONS, OF_LAYOUT_2, relay.__version__)
 STARTED, WAITING = 10, 20
 """So many of its deliveries have started, and so many still wait."""

@@ -25,7 +25,7 @@ from tests.support.valkey import Valkey
 from tests.support.waiting import until
 
 SAMPLES = Path(__file__).parent / "samples"
-LAYOUTS = {"fd3e447": 1, "8eefa2d": 2, "fd8caef": 3, "1.0.0": 3}
+LAYOUTS = {"fd3e447": 1, "8cc9db2": 2, "fd8caef": 3, "1.0.0": 3}
 """What each version left its record in."""
 
 
