@@ -2,7 +2,7 @@
 
 import os
 
-# The kind of worker is not said here: it is relay/runtime/threshold.py's, which ends what waits for bytes that never
+# The kind of worker is not said here: it is relay/runtime/web_worker.py's, which ends what waits for bytes that never
 # come.
 # Many senders wait at the same time for the same disk; a greenlet costs less than a thread.
 workers = min(2, os.cpu_count() or 1)

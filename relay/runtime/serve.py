@@ -18,7 +18,7 @@ from relay.core.threads import keep_running
 from relay.health.misfits import say_misfit
 from relay.operations.bulk_replay import run_bulk_replays
 from relay.operations.configure import load_all
-from relay.runtime.threshold import DoorWorker, open_files
+from relay.runtime.web_worker import WebWorker, open_files
 from relay.store import Store
 from relay.web.app import create_app, put_in_force
 from relay.web.services import services_of
@@ -56,7 +56,7 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
         self._read = self.cfg
         self.cfg.set("bind", f"{self._settings.host}:{self._settings.port}")
         # Whatever an operator's file says, nobody is waited for without end.
-        self.cfg.set("worker_class", DoorWorker)
+        self.cfg.set("worker_class", WebWorker)
         self.cfg.set("keepalive", self.cfg.keepalive or HEAD_S)
 
     def load(self) -> Any:

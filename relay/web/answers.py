@@ -1,4 +1,7 @@
-"""What became of a webhook, as the answer to its sender: our JSON, or what its source says instead."""
+"""What became of a webhook, as the answer to its sender: our JSON, or what its source says instead.
+
+And what every answer of the web process has, to a machine as to a browser: headers that keep it from being misused.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,25 @@ from relay.sources import Source
 from relay.sources.templater import PLAIN, Rendered
 from relay.web import visitors
 from relay.web.problems import problem
+
+CACHE = "Cache-Control"
+PROTECTION = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    CACHE: "no-store",
+}
+
+
+def protect(response: Response, *, is_kept: bool = False) -> Response:
+    """Headers for every answer: no framing, no inline code, nothing of a person cached. is_kept: it may be cached."""
+    headers = response.headers
+    present = {name.lower() for name, _ in headers}
+    for name, value in PROTECTION.items():
+        if name.lower() not in present and not (is_kept and name == CACHE):
+            headers.add(name, value)
+    return response
 
 
 def answer_to(source: Source, outcome: Ingested | Probed) -> Response:
@@ -43,5 +65,5 @@ def _named(outcome: Ingested) -> dict[str, Any]:
 
 
 def _rendered(answer: Rendered) -> Response:
-    """What a source or a profile wrote. That no browser takes it for something else, dashboard/frame.py says."""
+    """What a source or a profile wrote. `protect` sees to it that no browser takes it for something else."""
     return Response(answer.body, answer.status, dict(answer.headers), content_type=answer.content_type)

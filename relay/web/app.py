@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from flask import Flask
+from flask import Flask, request
 
 from relay.configuration.settings import Settings
 from relay.core.telemetry import get_logger
@@ -23,13 +23,12 @@ from relay.store.record.collector import Collector
 from relay.store.record.persons import PersonIndex
 from relay.store.record.spool import Spool
 from relay.web import api, dashboard, done, hooks, ops, problems
+from relay.web.answers import protect
 from relay.web.auth.guard import Guard, Role
-from relay.web.auth.proxies import TrustedProxies
+from relay.web.fast_path import FAST_PATH, FastPath
 from relay.web.language import speak
-from relay.web.plain_way import PLAIN_WAY, PlainWay
 from relay.web.seen import show_what_is_there
 from relay.web.services import SERVICES, Services, services_of
-from relay.web.short_way import ShortWay
 from relay.web.zone import tell_time
 
 log = get_logger()
@@ -67,13 +66,13 @@ def create_app(settings: Settings | None = None, *, or_last: bool = False) -> Fl
     show_what_is_there(app)
     tell_time(app)
     problems.register(app)
+    app.after_request(lambda answer: protect(answer, is_kept=request.endpoint == "static"))
     for blueprint in (hooks.blueprint, done.blueprint, ops.blueprint, dashboard.blueprint):
         app.register_blueprint(blueprint)
     api.register(app)
-    short_way = ShortWay(app, app.wsgi_app)
-    proxies = TrustedProxies(short_way, settings.trusted_proxies, settings.sign_in_header)
-    app.wsgi_app = proxies  # type: ignore[method-assign] # Flask's way
-    app.extensions[PLAIN_WAY] = PlainWay(short_way, proxies)
+    fast_path = FastPath(app, app.wsgi_app, settings.trusted_proxies, settings.sign_in_header)
+    app.wsgi_app = fast_path.wsgi  # type: ignore[method-assign] # Flask's way
+    app.extensions[FAST_PATH] = fast_path
     return app
 
 

@@ -1,7 +1,7 @@
 """Which open connections wait for bytes of a stranger, and which of them has to go where there are too many.
 
 A stranger may open connections and say nothing, or announce a body and never send it. A deadline ends each of them (see
-relay/runtime/threshold.py), and before that, this module makes room: whoever comes finds the door open. Knows neither
+relay/runtime/web_worker.py), and before that, this module makes room: whoever comes finds the door open. Knows neither
 gunicorn nor gevent: the sockets and the moments come from outside.
 """
 

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from relay.runtime import threshold
+from relay.runtime import web_worker
 from relay.web.doorkeeper import Connection, Doorkeeper
 from tests.support.senders import JSON, SEED, dump, website
 
-CONFIGURED = "workers = 1\nimport relay.runtime.threshold\nrelay.runtime.threshold.MOST_REQUESTS = 10**9\n"
+CONFIGURED = "workers = 1\nimport relay.runtime.web_worker\nrelay.runtime.web_worker.MOST_REQUESTS = 10**9\n"
 HOST = b"Host: relay\r\n"
 POSTED = HOST + f"Content-Type: {JSON}\r\nContent-Length: 2\r\n".encode()
 KINDS = {
@@ -81,7 +81,7 @@ def test_a_sender_beside_endless_requests_is_answered(served, one):
 @pytest.fixture
 def worker():
     """A worker process as gunicorn makes it, without its sockets."""
-    made = threshold.DoorWorker.__new__(threshold.DoorWorker)
+    made = web_worker.WebWorker.__new__(web_worker.WebWorker)
     made.nr, made.max_requests, made.alive = 0, 10**9, True
     return made
 
@@ -89,19 +89,19 @@ def worker():
 def test_a_connection_ends_after_so_many_requests_that_we_read(worker):
     with socket.socket() as client:
         connection = Connection(client, "192.0.2.1")
-        ends = [worker.begin_request(connection) for _ in range(threshold.MOST_REQUESTS)]
+        ends = [worker.begin_request(connection) for _ in range(web_worker.MOST_REQUESTS)]
 
-    assert ends == [False] * (threshold.MOST_REQUESTS - 1) + [True]
+    assert ends == [False] * (web_worker.MOST_REQUESTS - 1) + [True]
 
 
 def test_a_connection_ends_after_so_many_requests_that_gunicorn_reads(worker, monkeypatch):
-    monkeypatch.setattr(threshold.GeventWorker, "handle_request", lambda *_: None)
+    monkeypatch.setattr(web_worker.GeventWorker, "handle_request", lambda *_: None)
     ended = []
     request = types.SimpleNamespace(force_close=lambda: ended.append(1), body=types.SimpleNamespace(reader=None))
     with socket.socket() as client:
         keeper = Doorkeeper(10)
         worker._keeper, worker._connections = keeper, {client: keeper.admit(client, "192.0.2.1")}
-        for _ in range(threshold.MOST_REQUESTS - 1):
+        for _ in range(web_worker.MOST_REQUESTS - 1):
             worker.handle_request("", request, client, ("192.0.2.1", 1))
         assert not ended
         worker.handle_request("", request, client, ("192.0.2.1", 1))

@@ -14,7 +14,7 @@ import gevent
 import pytest
 import requests
 
-from relay.runtime import threshold
+from relay.runtime import web_worker
 from relay.web.doorkeeper import Connection, Doorkeeper
 from tests.support.folders import SECRETS
 from tests.support.senders import JSON, SEED, dump, website
@@ -22,7 +22,8 @@ from tests.support.waiting import until
 
 ROOM = 40
 FEW = (
-    f"workers = 1\nworker_connections = {ROOM}\nimport relay.runtime.threshold\nrelay.runtime.threshold.BODY_S = 1.0\n"
+    f"workers = 1\nworker_connections = {ROOM}\n"
+    "import relay.runtime.web_worker\nrelay.runtime.web_worker.BODY_S = 1.0\n"
 )
 ANNOUNCED = (
     f"POST /hooks/website HTTP/1.1\r\nHost: relay\r\nContent-Type: {JSON}\r\nContent-Length: 1000\r\n\r\n".encode()
@@ -157,12 +158,12 @@ class Slow(io.BytesIO):
 def timed(inner, length):
     keeper = Doorkeeper(10)
     connection = keeper.admit(socket.socket(), "192.0.2.1")
-    return threshold.TimedBody(inner, length, connection, keeper), connection
+    return web_worker.TimedBody(inner, length, connection, keeper), connection
 
 
 def test_what_comes_slowly_but_surely_is_waited_for(monkeypatch):
-    monkeypatch.setattr(threshold, "BODY_S", 0.1)
-    monkeypatch.setattr(threshold, "BODY_BYTES_A_S", 1_000)
+    monkeypatch.setattr(web_worker, "BODY_S", 0.1)
+    monkeypatch.setattr(web_worker, "BODY_BYTES_A_S", 1_000)
     body, connection = timed(Slow(b"x" * 2_000), 2_000)
 
     assert sum(len(piece) for piece in iter(lambda: body.read(100), b"")) == 2_000
@@ -171,7 +172,7 @@ def test_what_comes_slowly_but_surely_is_waited_for(monkeypatch):
 
 
 def test_what_comes_too_slowly_is_late(monkeypatch):
-    monkeypatch.setattr(threshold, "BODY_S", 0.1)
+    monkeypatch.setattr(web_worker, "BODY_S", 0.1)
     body, connection = timed(Slow(b"x" * 2_000), 2_000)
 
     with pytest.raises(TimeoutError):
@@ -267,21 +268,21 @@ REQUEST = types.SimpleNamespace(force_close=bool, body=types.SimpleNamespace(rea
 
 
 def test_who_does_not_read_his_answer_is_not_waited_for(monkeypatch):
-    worker = threshold.DoorWorker.__new__(threshold.DoorWorker)
+    worker = web_worker.WebWorker.__new__(web_worker.WebWorker)
     keeper, client = Doorkeeper(10), socket.socket()
     worker._keeper, worker._connections = keeper, {client: keeper.admit(client, "192.0.2.1")}
 
     def stand_still(*_):
         raise TimeoutError
 
-    monkeypatch.setattr(threshold.GeventWorker, "handle_request", stand_still)
+    monkeypatch.setattr(web_worker.GeventWorker, "handle_request", stand_still)
 
     with contextlib.closing(client), pytest.raises(StopIteration):
         worker.handle_request("", REQUEST, client, ("192.0.2.1", 1))
 
 
 def test_what_breaks_in_the_server_is_logged_by_its_place_only(capsys):
-    worker = threshold.DoorWorker.__new__(threshold.DoorWorker)
+    worker = web_worker.WebWorker.__new__(web_worker.WebWorker)
     ours, theirs = socket.socketpair()
 
     with contextlib.closing(ours), contextlib.closing(theirs):
@@ -297,9 +298,9 @@ def test_what_breaks_in_the_server_is_logged_by_its_place_only(capsys):
 @pytest.mark.parametrize(("now", "most", "wanted"), [(1_024, 4_096, 4_096), (1_024, -1, 65_536), (4_096, 4_096, None)])
 def test_a_web_process_may_open_as_many_files_as_it_has_connections(monkeypatch, now, most, wanted):
     told = []
-    monkeypatch.setattr(threshold.resource, "getrlimit", lambda _: (now, most))
-    monkeypatch.setattr(threshold.resource, "setrlimit", lambda _, limits: told.append(limits))
+    monkeypatch.setattr(web_worker.resource, "getrlimit", lambda _: (now, most))
+    monkeypatch.setattr(web_worker.resource, "setrlimit", lambda _, limits: told.append(limits))
 
-    threshold.open_files()
+    web_worker.open_files()
 
     assert told == ([(wanted, most)] if wanted else [])

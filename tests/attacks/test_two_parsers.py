@@ -12,8 +12,8 @@ from gunicorn.http.unreader import IterUnreader
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
-from relay.runtime.conversation import limits_of
-from relay.web.plain import MOST_BODY, MOST_HEAD, read_plain
+from relay.runtime.web_worker import limits_of
+from relay.web.fast_path import MOST_BODY, MOST_HEAD, read_plain
 
 BODY = b'{"a": 1}'
 LINE = b"POST /hooks/website HTTP/1.1\r\n"

@@ -14,11 +14,9 @@ from werkzeug.test import Client
 
 from relay.core.errors import LimitedError, RecordUnavailableError
 from relay.operations.ingest import Ingest
-from relay.runtime.conversation import Conversation, Limits
-from relay.web.auth.proxies import TrustedProxies
+from relay.runtime.web_worker import Conversation, Limits
 from relay.web.doorkeeper import Connection, Doorkeeper
-from relay.web.plain import read_plain
-from relay.web.plain_way import PLAIN_WAY, PlainWay
+from relay.web.fast_path import FAST_PATH, FastPath, read_plain
 from tests.support.folders import SECRETS, WEB_SECRETS
 from tests.support.processes import Processes
 from tests.support.senders import JSON, SEED, dump, website
@@ -49,12 +47,12 @@ def written(target, body, headers, *more):
 
 @pytest.fixture
 def take(app):
-    """Sends on the plain way, without a socket: status, headers and body."""
-    way = app.extensions[PLAIN_WAY]
+    """Sends on the fast path, without a socket: status, headers and body."""
+    way = app.extensions[FAST_PATH]
 
     def take(target, body, headers):
         request = read_plain(written(target, body, headers))
-        answer = way.take(way.entrance_of(request), request, body, Connection(None, "127.0.0.1"))
+        answer = way.take(way.entrance_for(request), request, body, Connection(None, "127.0.0.1"))
         return int(answer.status.split()[0]), sorted(answer.headers), CHANGING.sub(b"?", answer.body)
 
     return take
@@ -91,8 +89,7 @@ def test_what_goes_wrong_is_answered_as_by_wsgi(take, through_wsgi, monkeypatch,
     ],
 )
 def test_what_ingest_is_given_is_what_wsgi_gives_it(app, monkeypatch, networks, headers):
-    short_way, given = app.extensions[PLAIN_WAY]._short_way, []
-    proxies = TrustedProxies(short_way, networks)
+    given = []
 
     def keep(_ingest, _source, webhook, _now):
         given.append((webhook, list(webhook.headers.items()), webhook.query_string, webhook.body, webhook.public_url))
@@ -100,11 +97,11 @@ def test_what_ingest_is_given_is_what_wsgi_gives_it(app, monkeypatch, networks, 
 
     monkeypatch.setattr(Ingest, "receive", keep)
     fields = website() | headers
-    way = PlainWay(short_way, proxies)
+    way = FastPath(app, app.extensions[FAST_PATH]._app, networks)
     request = read_plain(written("/hooks/website?a=%2F&b=1", b"{}", {"Host": "relay"} | fields))
 
-    way.take(way.entrance_of(request), request, b"{}", Connection(None, "127.0.0.1"))
-    Client(proxies, use_cookies=False).post(
+    way.take(way.entrance_for(request), request, b"{}", Connection(None, "127.0.0.1"))
+    Client(way.wsgi, use_cookies=False).post(
         "/hooks/website?a=%2F&b=1",
         data=b"{}",
         headers=fields,
@@ -119,11 +116,11 @@ def test_what_ingest_is_given_is_what_wsgi_gives_it(app, monkeypatch, networks, 
 
 
 def test_who_needs_a_page_or_has_sent_too_much_is_left_to_wsgi(app):
-    way = app.extensions[PLAIN_WAY]
+    way = app.extensions[FAST_PATH]
 
     for path, body in [("nobody", b"{}"), ("small", b"x" * 1_001), ("website", b"{}")]:
         request = read_plain(written(f"/hooks/{path}", body, website()))
-        assert (way.entrance_of(request) is None) == (path != "website")
+        assert (way.entrance_for(request) is None) == (path != "website")
 
 
 @pytest.fixture(scope="module")
@@ -170,11 +167,11 @@ class NoGunicorn:
 def test_a_plain_request_needs_nothing_of_gunicorn(app):
     ours, theirs = socket.socketpair()
     keeper = Doorkeeper(10)
-    plain_way, limits = app.extensions[PLAIN_WAY], Limits(seconds=5, bytes=8_190, fields=100)
+    fast_path, limits = app.extensions[FAST_PATH], Limits(seconds=5, bytes=8_190, fields=100)
     connection = keeper.admit(ours, "127.0.0.1")
     with contextlib.closing(ours), contextlib.closing(theirs):
         theirs.sendall(written(*SENT["an event"]) * 2)
-        Conversation(NoGunicorn(), connection, ("127.0.0.1", 1), limits=limits, plain_way=plain_way, keeper=keeper).run(
+        Conversation(NoGunicorn(), connection, ("127.0.0.1", 1), limits=limits, fast_path=fast_path, keeper=keeper).run(
             None
         )
         answers = [answer_on(theirs) for _ in range(2)]

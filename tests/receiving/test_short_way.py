@@ -8,7 +8,7 @@ import pytest
 
 from relay.core.errors import LimitedError, RecordUnavailableError
 from relay.operations.ingest import Ingest
-from relay.web.short_way import ShortWay
+from relay.web.fast_path import FastPath
 from tests.support.folders import SECRETS
 from tests.support.senders import JSON, SEED, dump, website
 
@@ -38,7 +38,7 @@ SENT = {
 
 @pytest.fixture
 def both(app, valkey, monkeypatch):
-    """Sends the same on the short way and through Flask, each to an empty record: status, headers and body."""
+    """Sends the same on the fast path and through Flask, each to an empty record: status, headers and body."""
 
     def send(method, path, body, headers):
         valkey.make_fresh()
@@ -48,7 +48,7 @@ def both(app, valkey, monkeypatch):
     def send_both(*sent):
         short = send(*sent)
         with monkeypatch.context() as patch:
-            patch.setattr(ShortWay, "entrance_of", lambda _self, _path: None)
+            patch.setattr(FastPath, "entrance_of", lambda _self, _path: None)
             return short, send(*sent)
 
     return send_both

@@ -1,4 +1,4 @@
-"""What stands around every page: the guard before it, the headers after it, and what all templates may use.
+"""What stands around every page: the guard before it, and what all templates may use.
 
 The guard is the default for every route of the blueprint, also for one that is written tomorrow: it needs a session;
 what changes something needs our origin and an operator. A view can only ask for less by a decorator of this module.
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
-from flask import Blueprint, Response, abort, current_app, g, redirect, request, url_for
+from flask import Blueprint, abort, current_app, g, redirect, request, url_for
 
 from relay import __version__
 from relay.core.ids import utc_now
@@ -29,17 +29,6 @@ from relay.web.services import services
 from relay.web.zone import zone_now
 
 blueprint = Blueprint("dashboard", __name__)
-POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-CACHE = "Cache-Control"
-PROTECTION = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    CACHE: "no-store",
-}
 SAFE = {"GET", "HEAD", "OPTIONS"}
 PAGES = (
     ("index", N_("Now")),
@@ -97,22 +86,6 @@ def admit(asks: str) -> Any:
     if asks == "operator" and g.role is not Role.OPERATOR:
         abort(403, _("a viewer sees everything and changes nothing: this is for operators"))
     return None
-
-
-@blueprint.after_app_request
-def protect(response: Response) -> Response:
-    """Headers for every answer: no framing, no inline code, nothing of a person in a cache."""
-    return protect_answer(response, is_kept=request.endpoint == "static")
-
-
-def protect_answer(response: Response, *, is_kept: bool = False) -> Response:
-    """The same without a request at hand. is_kept: a cache may keep it."""
-    headers = response.headers
-    present = {name.lower() for name, _ in headers}
-    for name, value in PROTECTION.items():
-        if name.lower() not in present and not (is_kept and name == CACHE):
-            headers.add(name, value)
-    return response
 
 
 def way_back() -> str:

@@ -1,7 +1,9 @@
-"""Between gunicorn and the application: an end to everything that a stranger can make a worker wait for.
+"""gunicorn's gevent worker, with an end to everything that a stranger can make it wait for.
 
-Nothing of what was sent is printed here, or sent back: a broken request may hold a token. Imported after gevent has
-patched. Which connection goes where there are too many is relay/web/doorkeeper.py's to say.
+A request that is plainly a webhook is read and answered here, in one piece (relay/web/fast_path.py); all else is
+gunicorn's: its parser says what a request is. Heads and bodies that do not come in time, bodies in crumbs and answers
+that nobody reads have an end here. Where there are too many connections, relay/web/doorkeeper.py says which one goes.
+Nothing of what was sent is printed or sent back: a broken request may hold a token. Imported after gevent has patched.
 """
 
 from __future__ import annotations
@@ -10,33 +12,47 @@ import contextlib
 import errno
 import gc
 import io
+import os
 import random
 import resource
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 import gevent
+from gunicorn import SERVER
+from gunicorn.config import Config
 from gunicorn.http import errors as broken
-from gunicorn.util import close, write_error
+from gunicorn.http import get_parser
+from gunicorn.http.body import Body, ChunkedReader
+from gunicorn.util import close, http_date, write_error
 from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
 
 from relay.core.telemetry import get_logger, places_of
-from relay.runtime.chunks import bound_chunks
-from relay.runtime.conversation import ANSWER_S, Conversation, Limits, give_way, limits_of
 from relay.web.doorkeeper import CONNECTION, Connection, Doorkeeper
-from relay.web.plain_way import PLAIN_WAY, PlainWay
+from relay.web.fast_path import FAST_PATH, MOST_HEAD, Answer, Entrance, FastPath, PlainRequest, read_plain
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+AHEAD = 16_384
+"""Bytes of a request that are read in one go."""
+PATIENCE_S = 0.2
+"""How long to wait here for the rest of a small body: many clients send it right after the head."""
+ANSWER_S = 30.0
+"""How long an answer may stand still because nobody reads it."""
 BODY_S, BODY_BYTES_A_S = 10.0, 20_000
 """A body must be whole after ten seconds and up to half as many, and a second more for each 20 KB that have come."""
-AHEAD = 65_536
-"""Bytes of a body that are read in one go."""
+BODY_AHEAD = 65_536
+"""Bytes of a body that gunicorn reads in one go."""
+FREE_CHUNKS, SMALLEST_CHUNK = 1_000, 64
+"""After so many chunks of a body they must hold so many bytes on average. Senders that stream cut by the kilobyte."""
+TURN = 200
+"""After so many chunks others get a turn."""
 HANG_UP_S = 2.0
 GONE = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN}
 """What a socket says whose other side has left."""
@@ -57,7 +73,7 @@ STATUSES: dict[type[Exception], tuple[int, str]] = {
 log = get_logger()
 
 
-class DoorWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
+class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
     """gunicorn's gevent worker, with an end to everything that a stranger can make it wait for.
 
     Heads have gunicorn's own `keepalive` as their deadline.
@@ -73,12 +89,12 @@ class DoorWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         self._connections: dict[socket.socket, Connection] = {}
 
     def load_wsgi(self) -> None:
-        """The application, behind the threshold."""
+        """The application, whose bodies come in time."""
         super().load_wsgi()
         app: Any = self.wsgi
-        self._plain_way: PlainWay = app.extensions[PLAIN_WAY]
+        self._fast_path: FastPath = app.extensions[FAST_PATH]
         self._limits = limits_of(self.cfg) if not self.log.access_log_enabled else None
-        self.wsgi: WSGIApplication = Threshold(self.wsgi, self._keeper, self._connections)
+        self.wsgi: WSGIApplication = TimedBodies(self.wsgi, self._keeper, self._connections)
         # What is there now stays: a collection that looks at all of it each time stops everybody meanwhile.
         gc.collect()
         gc.freeze()
@@ -112,7 +128,7 @@ class DoorWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
     def _converse(self, listener: Any, connection: Connection, addr: Any, limits: Limits) -> None:
         """As gunicorn's handle: its errors mean the same."""
         try:
-            Conversation(self, connection, addr, limits=limits, plain_way=self._plain_way, keeper=self._keeper).run(
+            Conversation(self, connection, addr, limits=limits, fast_path=self._fast_path, keeper=self._keeper).run(
                 listener
             )
         except (broken.NoMoreData, StopIteration, gevent.GreenletExit):
@@ -160,7 +176,155 @@ class DoorWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
             return
 
 
-class Threshold:
+@dataclass(slots=True)
+class Limits:
+    """Of heads, as the server is configured: seconds until one has come, its bytes, its fields."""
+
+    seconds: float
+    bytes: int
+    fields: int
+
+
+def limits_of(cfg: Config) -> Limits | None:
+    """None where the operator has given gunicorn work that is not done here: then all is gunicorn's."""
+    settings = cfg.settings
+    hooks = (settings[name] for name in ("pre_request", "post_request"))
+    is_usual = (
+        cfg.protocol == "http"
+        and list(cfg.http_protocols) == ["h1"]
+        and cfg.proxy_protocol == "off"
+        and not (cfg.is_ssl or cfg.forwarded_allow_ips or "SCRIPT_NAME" in os.environ)
+        and all(hook.get() is hook.default for hook in hooks)
+    )
+    if not is_usual:
+        return None
+    most = min(MOST_HEAD, cfg.limit_request_line or MOST_HEAD, cfg.limit_request_field_size or MOST_HEAD)
+    return Limits(cfg.keepalive, most, cfg.limit_request_fields)
+
+
+class Conversation:
+    """Requests over one connection, one after the other."""
+
+    def __init__(
+        self,
+        host: WebWorker,
+        connection: Connection,
+        peer: Any,
+        *,
+        limits: Limits,
+        fast_path: FastPath,
+        keeper: Doorkeeper,
+    ) -> None:
+        self._host = host
+        self._limits = limits
+        self._fast_path = fast_path
+        self._keeper = keeper
+        self._connection = connection
+        self._client = connection.socket
+        self._peer = peer
+
+    def run(self, listener: Any) -> None:
+        """Until one of both ends it. Raises what gunicorn's parser and the socket raise."""
+        received = b""
+        while True:
+            due = time.monotonic() + self._limits.seconds
+            received = received or self._receive(AHEAD, self._limits.seconds)
+            if not received:
+                return
+            request, entrance, received = self._read(received)
+            if request and entrance:
+                is_last = self._answer(request, entrance, received)
+                received = received[request.end :]
+                give_way()
+            else:
+                is_last, received = self._leave_to_gunicorn(listener, received, due)
+            if is_last or self._connection.is_shed:
+                return
+
+    def _receive(self, size: int, seconds: float) -> bytes:
+        """What comes next; nothing where the other side has ended it, or has not said anything in time."""
+        self._client.settimeout(seconds)
+        try:
+            return self._client.recv(size)
+        except TimeoutError:
+            return b""
+
+    def _read(self, received: bytes) -> tuple[PlainRequest | None, Entrance | None, bytes]:
+        """The request and its source, if it is of the plain kind and its body comes at once; and all that has come."""
+        request = read_plain(received, self._limits.bytes, self._limits.fields)
+        entrance = self._fast_path.entrance_for(request) if request else None
+        if request is None or entrance is None:
+            return None, None, received
+        due = time.monotonic() + PATIENCE_S if len(received) < request.end else 0.0
+        while len(received) < request.end:
+            piece = self._receive(request.end - len(received), max(due - time.monotonic(), 0.001))
+            if not piece:
+                return None, None, received
+            received += piece
+        return request, entrance, received
+
+    def _answer(self, request: PlainRequest, entrance: Entrance, received: bytes) -> bool:
+        """Serve it; whether the connection ends here."""
+        is_last = self._host.begin_request(self._connection) or request.is_last
+        self._keeper.serve(self._connection)
+        try:
+            answer = self._fast_path.take(entrance, request, received[request.begin : request.end], self._connection)
+            return not self._send(as_bytes(answer, is_last=is_last)) or is_last
+        finally:
+            self._keeper.wait(self._connection)
+
+    def _send(self, content: bytes) -> bool:
+        """Whether somebody reads it."""
+        self._client.settimeout(ANSWER_S)
+        try:
+            self._client.sendall(content)
+        except TimeoutError:
+            return False
+        return True
+
+    def _leave_to_gunicorn(self, listener: Any, received: bytes, due: float) -> tuple[bool, bytes]:
+        """Serve the request that begins so; whether the connection ends here, and what has come after it."""
+        parser = get_parser(self._host.cfg, self._client, self._peer)
+        parser.unreader.unread(received)
+        self._client.settimeout(ANSWER_S)
+        request = None
+        with gevent.Timeout(max(due - time.monotonic(), 0.001), False):  # noqa: FBT003 - gevent's way
+            request = next(parser)
+        if request is None:
+            return True, b""
+        request.proxy_protocol_info = {}
+        self._host.handle_request(listener.getsockname(), request, self._client, self._peer)
+        is_read = False
+        with gevent.Timeout(self._limits.seconds, False):  # noqa: FBT003 - likewise
+            is_read = parser.finish_body()
+        return request.should_close() or not is_read, parser.unreader.take_buffered()
+
+
+def as_bytes(answer: Answer, *, is_last: bool) -> bytes:
+    """An answer as gunicorn would write it."""
+    fields = "".join(f"{name}: {value}\r\n" for name, value in answer.headers)
+    word = "close" if is_last else "keep-alive"
+    head = f"HTTP/1.1 {answer.status}\r\nServer: {SERVER}\r\nDate: {_now()}\r\nConnection: {word}\r\n{fields}\r\n"
+    return head.encode("latin-1") + answer.body
+
+
+def _dates() -> Callable[[], str]:
+    """The date of an answer, made once a second."""
+    second, text = 0, ""
+
+    def now() -> str:
+        nonlocal second, text
+        if (current := int(time.time())) != second:
+            second, text = current, http_date(current)
+        return text
+
+    return now
+
+
+_now = _dates()
+
+
+class TimedBodies:
     """WSGI middleware: tells the doorkeeper what a request still waits for, and ends bodies that do not come."""
 
     def __init__(
@@ -177,7 +341,7 @@ class Threshold:
             self._keeper.serve(connection)
             return self._app(environ, start_response)
         body = TimedBody(environ["wsgi.input"], int(length), connection, self._keeper)
-        stream = environ["wsgi.input"] = io.BufferedReader(body, min(int(length) or AHEAD, AHEAD))
+        stream = environ["wsgi.input"] = io.BufferedReader(body, min(int(length) or BODY_AHEAD, BODY_AHEAD))
         answer = self._answer_to_late(stream, connection, start_response) if self._keeper.is_crowded else None
         answer = answer or self._app(environ, start_response)
         if not body.is_whole:
@@ -259,6 +423,44 @@ class TimedBody(io.RawIOBase):
             self._keeper.serve(self._connection)
         else:
             self._keeper.read(self._connection, size)
+
+
+class TooFineError(broken.ParseException):  # type: ignore[misc] # gunicorn has no types
+    """The body comes in crumbs."""
+
+
+class BoundedChunks(ChunkedReader):  # type: ignore[misc] # gunicorn has no types
+    """gunicorn's reader of chunks, which refuses crumbs."""
+
+    def __init__(self, req: Any, unreader: Any) -> None:
+        super().__init__(req, unreader)
+        self._chunks = self._bytes = 0
+
+    def parse_chunk_size(self, unreader: Any, data: bytes | None = None) -> tuple[int, bytes | None]:
+        """The size of the next chunk, and what has come of it. Raises TooFineError, and what gunicorn's raises."""
+        size, rest = super().parse_chunk_size(unreader, data)
+        self._chunks += 1
+        self._bytes += size
+        if size and self._chunks > FREE_CHUNKS and self._bytes < self._chunks * SMALLEST_CHUNK:
+            raise TooFineError
+        if self._chunks % TURN == 0:
+            gevent.sleep(0)
+        return size, rest
+
+
+def bound_chunks(req: Any) -> None:
+    """Read the body of this request of gunicorn so, if it comes in chunks. Nothing of it may have been read."""
+    if isinstance(req.body.reader, ChunkedReader):
+        req.body = Body(BoundedChunks(req, req.unreader))
+
+
+def give_way() -> None:
+    """Let every other connection have its turn.
+
+    A read or write that need not wait gives up no turn: a sender whose next request has always come already would have
+    the process to itself.
+    """
+    gevent.sleep(0)
 
 
 def _hang_up(client: socket.socket) -> None:
