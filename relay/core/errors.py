@@ -29,6 +29,11 @@ from dataclasses import dataclass
 class RelayError(Exception):
     """The root: whatever this project raises on purpose."""
 
+    @property
+    def message(self) -> str:
+        """The text: a Fault or a Phrase where it was raised with one, which `str(error)` makes plain English of."""
+        return self.args[0] if self.args and isinstance(self.args[0], str) else str(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
@@ -64,7 +69,7 @@ class NotVerifiedError(RelayError):
 
 
 class UnreadableError(RelayError):
-    """The body is not what its content type says. The text names the fault, not the content."""
+    """The body is not what its content type says. Raised with a Fault, which names no content."""
 
 
 class WrongCharsetError(UnreadableError):
@@ -72,11 +77,11 @@ class WrongCharsetError(UnreadableError):
 
 
 class TooLargeError(UnreadableError):
-    """A request holds more than one may. The text says how much that is."""
+    """A request holds more than one may. Raised with a Fault, which says how much that is."""
 
 
 class UnsupportedTypeError(RelayError):
-    """The content type, or the content encoding, is none that the relay reads. The text says what helps."""
+    """The relay reads no such content type or encoding. Raised with a Fault, which says what helps."""
 
 
 class LimitedError(RelayError):
@@ -88,7 +93,7 @@ class LimitedError(RelayError):
 
 
 class InvalidEventError(RelayError):
-    """A rule could not use the event. `errors` maps a field to its messages; no values in them.
+    """A rule could not use the event. `errors` maps a field to its faults; no values of the event in them.
 
     personal: the texts of the event that belong to a person, by which it is found and erased; in no repr.
     """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from relay.core.faults import Fault, code_of
 from relay.core.phrases import Phrase, phrase, verbatim
 
 GIVEN_UP = "given_up_"
@@ -86,7 +87,9 @@ _HTTP = re.compile(r"http_(\d{3})")
 
 
 def name_of_reason(reason: str | None) -> Phrase:
-    """A reason in a few words; a portal's code, or a text, as it is."""
+    """A reason in a few words: a fault's own; a portal's code, or a text of an earlier version, as it is."""
+    if isinstance(reason, Fault):
+        return reason
     word = reason or ""
     if match := _HTTP.fullmatch(word):
         return verbatim(f"HTTP {match[1]}")
@@ -97,6 +100,11 @@ def name_of_reason(reason: str | None) -> Phrase:
     if word.startswith(NOT_VISIBLE):
         return phrase("running workflows are not shown: %(why)s", why=name_of_reason(word.removeprefix(NOT_VISIBLE)))
     return phrase(REASONS[word]) if word in REASONS else verbatim(word)
+
+
+def code_of_reason(reason: str | None) -> str | None:
+    """The code of an event's reason; None where there is none, as of a sentence that an earlier version wrote."""
+    return code_of(reason) or (reason if reason in REASONS else None)
 
 
 def name_of_alert(kind: str) -> str:

@@ -21,7 +21,8 @@ class Phrase(str):
 
     def __new__(cls, message: str, values: Mapping[str, Any], plural: str = "", number: int = 1) -> Self:
         """Fill the message, or from two on the plural, in the way of `%`."""
-        made = super().__new__(cls, (plural if plural and number != 1 else message) % values)
+        shown = {name: listed(value) for name, value in values.items()}
+        made = super().__new__(cls, (plural if plural and number != 1 else message) % shown)
         made.message, made.plural, made.number, made.values = message, plural, number, values
         return made
 
@@ -45,6 +46,11 @@ class Moment(str):
     def __getnewargs__(self) -> tuple[Any, ...]:
         """What a copy is made of."""
         return (self.at,)
+
+
+def listed(value: Any) -> Any:
+    """A tuple as a list with commas; any other value as it is."""
+    return ", ".join(str(one) for one in value) if isinstance(value, tuple) else value
 
 
 def phrase(message: str, **values: Any) -> Phrase:

@@ -25,6 +25,7 @@ from typing import Any
 from relay.configuration.braces import split_braces
 from relay.configuration.expressions import Expression, ExpressionError
 from relay.core.errors import NotVerifiedError, UnreadableError, UnsupportedTypeError
+from relay.core.faults import fault
 from relay.sources.forms import read_urlencoded
 from relay.sources.proof.places import Place, as_sent
 from relay.sources.reading import Reading, text_of
@@ -125,7 +126,7 @@ def _fields(_part: Part, reading: Reading, _given: Given) -> bytes:
     if len({name for name, _ in fields}) < len(fields):
         # Twilio's own libraries sign a value once that comes twice: anybody could add it again, and rules would see a
         # list. No sender who signs so repeats a name.
-        raise UnreadableError("a name that comes twice")
+        raise UnreadableError(fault("form_name_twice"))
     return b"".join(name + value for name, value in sorted(fields))
 
 

@@ -14,7 +14,6 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from relay.core.events import Delivery, Event
-from relay.core.faults import fault_of
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id
 from relay.core.lifecycle import EventState, State
 from relay.core.watching import WatchState
@@ -82,7 +81,7 @@ class Filter:
         return (
             self.source in {None, event.source}
             and state in {None, event.state}
-            and self.fault in {None, fault_of(event.reason, event.errors)}
+            and self.fault in {None, event.fault}
             and (self.person_key is None or bool(self._people & set(event.person_keys)))
         )
 

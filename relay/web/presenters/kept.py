@@ -3,84 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import cache
 
-from relay.core.lifecycle import State
-from relay.core.phrases import Phrase, phrase
-from relay.store.operators.bulk_replays import BulkAct, BulkState
-from relay.web.auth.guard import Role
-from relay.web.language import N_, _, say
+from relay.web.language import N_, _
 
-FIELDS = (
-    N_("missing: document_id needs it"),
-    N_("expected a whole number above 0: document_id needs it"),
-    N_("expected a short text or number: document_id needs it"),
-    N_("missing: %(expected)s"),
-    N_("expected text"),
-    N_("expected a whole number"),
-    N_("expected a number"),
-    N_("expected true or false"),
-    N_("expected an e-mail address"),
-    N_("expected an http or https address"),
-    N_("expected a telephone number of 7 to 15 digits"),
-    N_("expected a telephone number with its area code, as in %(region)s or with a +"),
-    N_("expected a date such as 2026-01-31"),
-    N_("expected a date and time with its offset, such as 2026-01-31T10:00:00+03:00"),
-    N_("expected a list"),
-    N_("expected one of %(names)s"),
-    N_("expected from %(least)s to %(most)s"),
-    N_("expected at least %(least)s"),
-    N_("expected at most %(most)s characters"),
-    N_("expected at most %(most)s entries"),
-    N_("expected at most %(most)s"),
-    N_("the rule's expressions need too many steps for an event of this size"),
-    N_("too long to be written %(count)s times"),
-)
-"""What is wrong with a value of an event (rules/values.py, extract.py), or with the call (rules/compose.py)."""
-BODIES = (
-    N_("%(why)s; its %(size)s bytes were not kept"),
-    N_("no body"),
-    N_("its body was removed on %(day)s (RELAY_BODY_DAYS)"),
-    N_("the form field %(name)s is %(why)s"),
-    N_("the form field %(name)s does not hold a JSON map"),
-    N_("not valid JSON: a number of too many digits"),
-    N_(
-        "not valid JSON: more comes after its end, at line %(line)s, column %(column)s; "
-        "several values are sent as one list"
-    ),
-    N_("not valid JSON: more comes after its end, at line # column #"),
-    N_("not valid JSON at line %(line)s, column %(column)s"),
-    N_("not valid JSON at line # column #"),
-    N_("a number that is too large"),
-    N_("NaN and Infinity are not JSON"),
-    N_("deeper than %(max_depth)s levels or more than %(most_values)s values"),
-    N_("deeper than %(max_depth)s levels"),
-    N_("more than %(most_values)s values"),
-    N_("half a surrogate pair"),
-    N_("a NUL character"),
-    N_("unknown charset"),
-    N_("bytes that are not of their charset"),
-    N_("multipart without a usable boundary"),
-    N_("multipart that does not end with its boundary"),
-    N_("a part without a readable head"),
-    N_("a part without a name"),
-    N_("a broken packed body"),
-    N_("a packed body that ends early"),
-    N_("a packed body with something after its end"),
-    N_("unknown content encoding: expected gzip, deflate or none, once"),
-    N_("no content type: %(expected)s"),
-    N_("expected JSON, a urlencoded form or multipart/form-data; %(why)s"),
-    N_("expected JSON, a urlencoded form or multipart/form-data"),
-    N_("SOAP is not read: have something in front of the relay post its fields as JSON"),
-    N_("XML is not read: set the sender to JSON or a form, or have something in front post JSON"),
-    N_("a page is not read: set the sender to JSON or a form"),
-    N_("values in a row are not read: send them as one list"),
-    N_("set the sender to JSON"),
-    N_("a file is read only as a part of a form"),
-    N_("of multipart bodies only forms are read"),
-)
-"""Why a body cannot be read (sources/: parsers, forms, charsets, unpacking); with `#`, as many have it in common."""
 MISTAKES = (
     N_("found a map, %(expected)s"),
     N_("found a list, %(expected)s"),
@@ -125,46 +51,13 @@ MISTAKES = (
     N_("not valid YAML: %(problem)s"),
 )
 """The commonest mistakes in the text of a rule (configuration/files.py, rules/schemas.py); rarer ones stay English."""
-OTHERS = (
-    N_("cannot be filled: %(fields)s"),
-    N_("no rule of today wants it"),
-    N_("the rule %(rule_name)s of today does not want its event"),
-    N_("it has been replayed before"),
-    N_("it has moved meanwhile: look again"),
-    N_("it has changed since it was ordered"),
-    N_("it has no call to repeat, for its rule could not be filled: use today's rules"),
-    N_("it needs nobody: only a rejected event that nobody has dealt with is left"),
-    N_("it needs nobody: only a delivery that is dead or overdue, and that nobody has dealt with, is left"),
-    N_("it cannot be read: its body was not kept"),
-    N_("for other reasons"),
-    N_("no reason was kept"),
-)
-"""What is wrong with a rejected event (core/faults.py), and why one of many was skipped (operations/bulk_replay.py)."""
-SENTENCES = (*BODIES, *FIELDS, *OTHERS, *MISTAKES)
+SENTENCES = MISTAKES
 """The first that fits is meant."""
 SENTENCES_WITHIN = ("expected", "why")
 """Under these names a value is a sentence itself."""
 PLACE = re.compile(r"[\w./:-]+")
 MOST_PLACES = 4
 """Before a mistake: its file and line, and so many keys."""
-NAMES_OF_ROLES = {role.value: role for role in Role}
-DEEDS: Mapping[str, Phrase] = {
-    str(one): one
-    for one in (
-        phrase("replay"), phrase("edit and replay"), phrase("cancel"), phrase("leave"),
-        *(phrase("settle as %(state)s", state=state) for state in (State.STARTED, State.RETRYING, State.DEAD)),
-        phrase("pause"), phrase("resume"), phrase("ping"), phrase("probe"), phrase("list templates"),
-        phrase("terminate"), phrase("kill"), phrase("test alert"),
-        phrase("reveal"), phrase("reveal secret"), phrase("forget secret"),
-        phrase("write rule"), phrase("remove rule"), phrase("erase"), phrase("restore"),
-        phrase("end a session"), phrase("end all other sessions"),
-        *(phrase("bulk %(act)s", act=act) for act in BulkAct),
-        *(phrase("cancel bulk %(act)s", act=act) for act in BulkAct),
-        *(phrase("resume bulk %(act)s", act=act) for act in BulkAct),
-        *(phrase("bulk %(act)s %(state)s", act=act, state=state) for act in BulkAct for state in BulkState),
-    )
-}  # fmt: skip
-"""What people do, as the audit log has it."""
 
 
 def kept(text: str) -> str:
@@ -185,16 +78,6 @@ def mistake(text: str) -> str:
             break
         before, wrong = before + place + colon, rest
     return before + kept(wrong)
-
-
-def actor(who: str) -> str:
-    """Who did it: a role, else a name as it is."""
-    return say(NAMES_OF_ROLES.get(who)) or who
-
-
-def deed(what: str) -> str:
-    """What somebody did."""
-    return say(DEEDS[what]) if what in DEEDS else what
 
 
 @cache

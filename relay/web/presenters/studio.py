@@ -25,10 +25,9 @@ from relay.operations.rule_text import content_of
 from relay.operations.trial import Trial, read_draft, try_on_record
 from relay.rules import Rule
 from relay.store.portals.questions import Asked, Question, QuestionState
-from relay.web.language import _, said
+from relay.web.language import _, said, say
 from relay.web.presenters.event_details import details_of, rule_named
 from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt
-from relay.web.presenters.kept import kept
 from relay.web.presenters.masking import Masking, masking_of
 from relay.web.services import services
 
@@ -129,7 +128,7 @@ def captured_of(form: StudioForm) -> Captured:
     try:
         contexts = contexts_of(source, event)
     except (UnreadableError, UnsupportedTypeError) as error:
-        return Captured(masking=looked.masking, unreadable=kept(str(error)))
+        return Captured(masking=looked.masking, unreadable=say(error.message))
     if not contexts:
         return Captured(masking=looked.masking, unreadable=_("it is an empty batch"))
     return Captured(tree_of(contexts[0]), looked.masking, more=len(contexts) - 1)
