@@ -41,15 +41,32 @@ class Mistake:
 
     file: the path as the operator named it, or "environment".
     line: counted from 1; 0 where no line applies.
-    text: what was found and what was expected; never a secret.
+    fault: what was found and what was expected (a Fault); never a secret.
+    keys: the keys and indexes that lead to it in the file.
     """
 
     file: str
     line: int
-    text: str
+    fault: str
+    keys: tuple[str | int, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """The file, and its line where there is one."""
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+    @property
+    def named(self) -> str:
+        """The keys as a path, `start.portal`."""
+        return ".".join(str(key) for key in self.keys)
+
+    @property
+    def text(self) -> str:
+        """What is wrong, behind its keys."""
+        return ": ".join(filter(None, [self.named, str(self.fault)]))
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.text}" if self.line else f"{self.file}: {self.text}"
+        return ": ".join(filter(None, [self.place, self.text]))
 
 
 class ConfigError(RelayError):

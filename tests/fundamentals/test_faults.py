@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.core.catalogue import MESSAGES, REFUSALS, SKIPPED
+from relay.core.catalogue import EXPECTED, MESSAGES, REFUSALS, SKIPPED
 from relay.core.faults import (
     Fault,
     as_data,
@@ -52,7 +52,7 @@ def any_fault() -> st.SearchStrategy[Fault]:
 @given(any_fault())
 def test_what_the_record_keeps_of_a_fault_is_the_same_fault_again(one: Fault) -> None:
     through_json = from_data(json.loads(json.dumps(as_data(one))))
-    for other in (through_json, from_text(as_text(one)), copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
+    for other in (through_json, from_text(as_text(one)), copy.deepcopy(one), pickle.loads(pickle.dumps(one))):  # noqa: S301 - our own
         assert isinstance(other, Fault)
         assert (other, other.code, other.values) == (one, one.code, one.values)
 
@@ -109,6 +109,12 @@ def test_codes_and_words_for_reasons_are_not_the_same() -> None:
     assert not any(set(PLACE.findall(message)) & {"code", "at"} for message in MESSAGES.values())
 
 
+def test_what_was_expected_stands_in_the_part_of_the_catalogue_that_is_for_it() -> None:
+    """By it a mistake is completed with what stands there."""
+    assert {code for code in MESSAGES if code.startswith("expected_")} == set(EXPECTED)
+    assert {code for code, message in MESSAGES.items() if message.startswith("expected ")} == set(EXPECTED)
+
+
 def test_every_refusal_of_one_has_words_for_one_among_many() -> None:
     alone = {
         "edit_not_wanted",
@@ -158,8 +164,8 @@ def codes_in_text() -> set[str]:
     """Codes that stand in code as text, where a fault is compared or made from a table."""
     return {
         node.value
-        for path in sorted((ROOT / "relay").rglob("*.py"))
-        if path.name != "catalogue.py"
+        for path in sorted([*(ROOT / "relay").rglob("*.py"), *(ROOT / "workers").rglob("*.py")])
+        if path.name != "catalogue.py" and "visitors" not in path.parts
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in MESSAGES
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,19 +12,21 @@ from typing import Any
 import pytest
 from marshmallow import ValidationError, missing
 
-from relay.core.errors import UnreadableError, UnsupportedTypeError
+from relay.core.errors import Mistake, UnreadableError, UnsupportedTypeError
 from relay.core.faults import as_text, fault, fault_of, from_text
-from relay.core.ids import utc_now
+from relay.core.ids import to_ms, utc_now
 from relay.core.lifecycle import EventState
 from relay.core.phrases import Moment
 from relay.rules.extract import typed
 from relay.rules.values import TYPES
 from relay.sources.parsers import parse_body
 from relay.sources.unpacking import unpack
+from relay.store import Store
 from relay.store.operators.audit_log import Act, log_act, read_acts
+from relay.store.redis import keys
+from relay.web.dashboard.frame import mistake_filter
 from relay.web.language import say_fault
 from relay.web.presenters.audit import note_of
-from relay.web.presenters.kept import mistake
 from tests.support.making import make_entry, write
 from tests.support.pages import SAME
 
@@ -136,7 +139,7 @@ start:
 """
 
 
-def test_the_commonest_mistakes_in_a_rule_are_said_in_russian_in_the_studio(operator):
+def test_mistakes_in_a_rule_are_said_in_russian_in_the_studio(operator):
     page = operator.post("/studio", data={"text": RULE}, headers=SAME | RUSSIAN).text
     (said,) = re.findall(r'<ul class="mistakes">(.*)</ul>', page)
     mistakes = said.split("<li>")[1:]
@@ -144,12 +147,20 @@ def test_the_commonest_mistakes_in_a_rule_are_said_in_russian_in_the_studio(oper
     assert [one for one in mistakes if is_english(one)] == []
 
 
-def test_a_mistake_is_said_after_its_file_and_place_and_one_that_is_not_known_stays_as_it_is(app):
+def test_a_mistake_is_said_after_its_file_and_keys_and_one_of_an_earlier_version_stays_as_it_is(app, redis):
+    wrong = fault("missing", expected=fault("expected_text"))
+    files = Store(redis).files
+    files.say_waiting("web@here", [Mistake("config/rules/a.yaml", 6, wrong, ("extract", "id"))], utc_now())
+    old = {"mistakes": ["rules/a.yaml:6: id: missing: expected text"], "since": 0, "seen": to_ms(utc_now())}
+    redis.hset(keys.WAITING_FILES, "web@there", json.dumps(old))
+    ours, theirs = files.waiting(utc_now())
     with app.test_request_context(headers=RUSSIAN):
-        assert mistake("config/rules/a.yaml:6: id: missing: expected text").endswith(
-            ".yaml:6: id: нет значения: ожидается текст"
-        )
-        assert mistake("rules/a.yaml:6: id: another thing") == "rules/a.yaml:6: id: another thing"
+        shown = [mistake_filter(one) for one in (*ours.mistakes, *theirs.mistakes)]
+    assert shown == [
+        "config/rules/a.yaml:6: extract.id: нет значения: ожидается текст",
+        "rules/a.yaml:6: id: missing: expected text",
+    ]
+    assert ours.to_wire()["mistakes"] == ["config/rules/a.yaml:6: extract.id: missing: expected text"]
 
 
 AT = datetime(2026, 11, 26, tzinfo=UTC)

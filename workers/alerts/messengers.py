@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 from relay.configuration.alerts import Alerting, Chat, Hook, Mail
 from relay.core.errors import ConfigError, Mistake, RelayError
+from relay.core.faults import Fault, fault
 from relay.core.ids import iso
 from workers.alerts.news import News
 from workers.http.deadline import DEADLINES, Deadline
@@ -100,7 +101,7 @@ def open_chats(alerting: Alerting, lines: Mapping[str, PacedClient]) -> list[Cha
 
 def open_channels(alerting: Alerting) -> list[Channel]:
     """Everybody to tell who needs no portal. Raises ConfigError for an address that may not be used."""
-    mistakes = [Mistake("environment", 0, text) for hook in alerting.hooks if (text := _unfit(hook))]
+    mistakes = [Mistake("environment", 0, wrong) for hook in alerting.hooks if (wrong := _unfit(hook))]
     if mistakes:
         raise ConfigError(mistakes)
     hooks = [
@@ -215,17 +216,17 @@ class _MailLine(smtplib.SMTP):
             self.twin.close()
 
 
-def _unfit(hook: Hook) -> str | None:
-    """What is wrong with the address or the secret; their values are not in the text."""
+def _unfit(hook: Hook) -> Fault | None:
+    """What is wrong with the address or the secret; their values are not in it."""
     parts = urlsplit(hook.url)
     if not parts.hostname or parts.scheme not in {"http", "https"}:
-        return f"the address of the webhook {hook.name} is none: expected https://..."
+        return fault("hook_no_address", name=hook.name)
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        return f"the address of the webhook {hook.name} is plain http: expected https, except on this machine"
+        return fault("hook_plain_http", name=hook.name)
     try:
         sign(hook.secret, "", "", b"")
     except ValueError:
-        return f"the secret of the webhook {hook.name} is not base64 after whsec_"
+        return fault("hook_secret_no_base64", name=hook.name)
     return None
 
 

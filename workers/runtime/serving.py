@@ -19,7 +19,7 @@ from relay.configuration.alerts import Alerting
 from relay.configuration.file_set import FileSet, FileWatch
 from relay.configuration.mistakes import Mistakes
 from relay.configuration.settings import Settings
-from relay.core.errors import RecordUnavailableError
+from relay.core.errors import Mistake, RecordUnavailableError
 from relay.core.ids import utc_now
 from relay.core.processes import Child, Supervisor
 from relay.core.telemetry import get_logger
@@ -83,7 +83,7 @@ class Serving:
         self._found, self._store, self._supervisor, self._watchmen = found, store, supervisor, watchmen
         self._told_to_end = threading.Event()
         self._who = f"workers@{socket.gethostname()}"
-        self._mistakes: tuple[str, ...] = ()
+        self._mistakes: tuple[Mistake, ...] = ()
         self._said_at: datetime | None = None
         self.names = list(found.addresses)
         self.portals = {name: address.portal for name, address in found.addresses.items()}
@@ -103,9 +103,9 @@ class Serving:
         mistakes = Mistakes()
         with FileSet.read(self._found.settings.config).in_place():
             fresh = read(mistakes)
-        self._mistakes, self._said_at = tuple(map(str, mistakes)), None
+        self._mistakes, self._said_at = tuple(mistakes), None
         if mistakes:
-            log.error("configuration.waiting", mistakes=list(self._mistakes))
+            log.error("configuration.waiting", mistakes=[str(one) for one in self._mistakes])
         else:
             self._put(fresh)
 

@@ -107,10 +107,10 @@ def _part(name: str) -> Part:
     if not colon and kind in PLAIN:
         return Part(kind)
     if kind not in WITH_ARGUMENT or not argument:
-        known = ", ".join([*PLAIN, "url:decoded", *(f"{one}:.." for one in WITH_ARGUMENT)])
-        raise ValueError(f"found {{{name}}}, expected one of {known}")
+        known = [*PLAIN, "url:decoded", *(f"{one}:.." for one in WITH_ARGUMENT)]
+        raise ValueError(fault("unknown_part", found=name, names=known))
     if kind == "header" and not _HEADER.fullmatch(argument):
-        raise ValueError(f"found {{{name}}}, expected the name of a header")
+        raise ValueError(fault("part_no_header", found=name))
     return Part(kind, argument, _path(argument) if kind == "field" else None)
 
 
@@ -191,5 +191,5 @@ BODY = Signed.parse("{body}")
 def read_signed(value: Any) -> Signed:
     """What an operator wrote, as Signed. Raises ValueError."""
     if not isinstance(value, str):
-        raise ValueError  # noqa: TRY004 - it becomes "expected ..."
+        raise ValueError  # noqa: TRY004 - the field says what it expected
     return Signed.parse(value)

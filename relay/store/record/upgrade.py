@@ -14,6 +14,7 @@ from typing import Any
 from redis import Redis
 
 from relay.core.errors import ConfigError, Mistake
+from relay.core.faults import fault
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, to_ms, utc_now
 from relay.core.lifecycle import FINAL, EventState, State
 from relay.core.telemetry import get_logger
@@ -49,13 +50,11 @@ def upgrade(redis: Redis) -> int:
     Raises ConfigError before a newer one's, RecordUnavailableError.
     """
     if is_restoring(redis):
-        raise ConfigError([Mistake("record", 0, "a restore was broken off: run `python -m relay restore FILE` again")])
+        raise ConfigError([Mistake("record", 0, fault("restore_broken_off"))])
     kept: Any = redis.get(keys.FORMAT)
     layout = int(kept or 1)
     if layout > LAYOUT:
-        raise ConfigError(
-            [Mistake("record", 0, "a newer version has written it: expected that version or a later one")]
-        )
+        raise ConfigError([Mistake("record", 0, fault("newer_record"))])
     # Processes of an earlier version that went on after the upgrade have written as they used to: there is what only
     # they have, or something of theirs stands nowhere.
     is_mixed = layout == LAYOUT and bool(redis.exists(*ONLY_BEFORE_3) or read_ledger(redis).imbalances)

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 from relay.core.errors import ConfigError, Mistake, RecordUnavailableError
+from relay.core.faults import fault
 from relay.store.redis.sentinel import connect_by_sentinels
 
 CONNECT_TIMEOUT_S = 1.0
@@ -114,10 +115,9 @@ def _check_version(redis: Redis) -> None:
     name = "Valkey" if "valkey_version" in told else "Redis"
     version = str(told.get(f"{name.lower()}_version", "0"))
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST[name]:
-        oldest = " or ".join(f"{each} {'.'.join(map(str, number))}" for each, number in OLDEST.items())
-        raise ConfigError(
-            [Mistake("environment", 0, f"the server behind REDIS_URL is {name} {version}: expected {oldest} or later")]
-        )
+        oldest = [f"{each} {'.'.join(map(str, number))}" for each, number in OLDEST.items()]
+        wrong = fault("server_too_old", found=f"{name} {version}", one=oldest[0], other=oldest[1])
+        raise ConfigError([Mistake("environment", 0, wrong)])
 
 
 def _write_at_once(redis: Redis, wrong: dict[str, str]) -> str:
@@ -131,14 +131,9 @@ def _write_at_once(redis: Redis, wrong: dict[str, str]) -> str:
 
 
 def _unfit(wrong: dict[str, str]) -> ConfigError:
-    text = f"the server behind REDIS_URL must run with {', '.join(_wanted(wrong))} (see config/redis.conf)"
-    if "appendonly" in wrong:
-        # Switched on in a server that came up empty, it would put an empty file in the place of the old one.
-        text += (
-            ". Was it on before? Then start the server with it, so that it reads its file. Else: redis-cli CONFIG SET "
-            "appendonly yes, and write it into the server's configuration"
-        )
-    return ConfigError([Mistake("environment", 0, text)])
+    # Switched on in a server that came up empty, appendonly would put an empty file in the place of the old one.
+    code = "server_not_appending" if "appendonly" in wrong else "server_not_durable"
+    return ConfigError([Mistake("environment", 0, fault(code, settings=_wanted(wrong)))])
 
 
 def _setting(redis: Redis, name: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from relay.configuration.file_set import FileSet
 from relay.core.errors import Mistake, NotFoundError, RelayError, UnreadableError, UnsupportedTypeError
+from relay.core.faults import fault
 from relay.core.ids import utc_now
 from relay.core.templates import PortalTemplate, templates_of
 from relay.operations.batches import contexts_of
@@ -206,12 +207,10 @@ def view_of(form: StudioForm, captured: Captured, known: Known) -> dict[str, Any
 def mistakes_in(form: StudioForm) -> list[Mistake]:
     """What is wrong with the text, by line."""
     if not form.name:
-        return [Mistake("", 1, _("expected `name: …`: what the rule is called, and its file"))]
+        return [Mistake("", 1, fault("expected_rule_name"))]
     found = rule_files().mistakes_in(form.name, form.text)
     if form.name != form.rule and rule_named(form.name):
-        found.append(
-            Mistake("", _line_of_name(form.text), _("there is a rule %(name)s: expected another name", name=form.name))
-        )
+        found.append(Mistake("", _line_of_name(form.text), fault("rule_exists", name=form.name)))
     return sorted(found, key=lambda mistake: mistake.line)
 
 
