@@ -92,7 +92,7 @@ class Event:
     person_keys: tuple[str, ...] = ()
     envelope: str = field(default="", repr=False)
     body_removed_at: datetime | None = None
-    fault: str = ""
+    fault: str = field(default="", compare=False)
 
     def without_body(self, now: datetime) -> Event:
         """The same without what its sender has written. What a rule has made of it, its deliveries have."""

@@ -14,6 +14,7 @@ GIVEN_UP = "given_up_"
 RESENT = "resent_"
 NOT_VISIBLE = "not_visible_"
 """How a reason begins that holds another: what was decided of a doubt, and why running workflows were not shown."""
+AROUND = (GIVEN_UP, RESENT, NOT_VISIBLE)
 
 REASONS: dict[str, str] = {
     "timed_out": "no answer in time",
@@ -93,13 +94,21 @@ def name_of_reason(reason: str | None) -> Phrase:
     word = reason or ""
     if match := _HTTP.fullmatch(word):
         return verbatim(f"HTTP {match[1]}")
-    if word.startswith(GIVEN_UP):
-        return phrase("given up: %(why)s", why=name_of_reason(word.removeprefix(GIVEN_UP)))
-    if word.startswith(RESENT):
-        return phrase("sent again: %(why)s", why=name_of_reason(word.removeprefix(RESENT)))
-    if word.startswith(NOT_VISIBLE):
-        return phrase("running workflows are not shown: %(why)s", why=name_of_reason(word.removeprefix(NOT_VISIBLE)))
+    around, held = parts_of(word)
+    match around:
+        case "given_up_":
+            return phrase("given up: %(why)s", why=name_of_reason(held))
+        case "resent_":
+            return phrase("sent again: %(why)s", why=name_of_reason(held))
+        case "not_visible_":
+            return phrase("running workflows are not shown: %(why)s", why=name_of_reason(held))
     return phrase(REASONS[word]) if word in REASONS else verbatim(word)
+
+
+def parts_of(reason: str) -> tuple[str, str]:
+    """One of AROUND and the reason that it holds; of any other reason, nothing and the reason itself."""
+    around = next((one for one in AROUND if reason.startswith(one)), "")
+    return around, reason.removeprefix(around)
 
 
 def code_of_reason(reason: str | None) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
+from relay.core.faults import from_text
 from relay.core.labels import name_of_reason
 from relay.core.phrases import Moment, phrase, phrases
 from relay.health.assessment import Need, NeedCode
@@ -115,7 +116,7 @@ def sentence_of(need: Need) -> str:
 def name_of(group: Group) -> str:
     """What a group of failures has in common, in a line."""
     if group["source"]:
-        return f"{group['source']}: {group['fault']}"
+        return f"{group['source']}: {from_text(group['fault'])}"
     template = f", template {group['template_id']}" if group["template_id"] else ""
     return f"{group['rule']} → {group['portal']}{template}: {name_of_reason(group['reason'])}"
 

@@ -22,6 +22,7 @@ from workers.portal.context import Context
 
 EVERY = timedelta(hours=1)
 LOOK_S = 5.0
+MOST_TOLD = 10
 """The web process, started at the same time, has left its requirements by then."""
 
 log = get_logger()
@@ -71,8 +72,8 @@ def check(context: Context) -> list[Drift]:
     context.kept.say_checked(published[0])
     if context.kept.keep_drift([one.to_wire() for one in drift]):
         log.warning("rules.drifted", portal=context.portal.name, found=[str(one) for one in drift])
-        if serious := [str(one) for one in drift if one.is_serious]:
-            context.gate.alert("drift", "; ".join(serious)[:1000], context.clock())
+        if serious := [one.to_wire() for one in drift if one.is_serious]:
+            context.gate.alert("drift", context.clock(), drift=serious[:MOST_TOLD])
     return drift
 
 

@@ -82,4 +82,4 @@ def _learn_echoes(context: Context, known: Learned, tried: Sequence[Tried]) -> N
         return
     context.pace.learn_own_id(known, honoured=all(echoes))
     if not all(echoes) and known.echo_at(context.address.mark) is not IGNORED:
-        context.gate.alert("own_id_ignored", "", context.clock())
+        context.gate.alert("own_id_ignored", context.clock())

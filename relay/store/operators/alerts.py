@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,6 +24,13 @@ class Alert:
     kind: str
     portal: str
     text: str
+    """A Phrase, which a page says in its language; of an earlier version, a text."""
+
+
+def _words_of(text: Mapping[str, str]) -> str:
+    if "values" in text:
+        return alert_words(text["kind"], json.loads(text["values"]))
+    return text.get("text") or text.get("subject", "")
 
 
 @guarded
@@ -37,7 +46,7 @@ def read_alerts(redis: Redis, limit: int = 100) -> list[Alert]:
                 at,
                 text.get("kind", ""),
                 text.get("portal", ""),
-                text.get("text") or alert_words(text.get("kind", ""), text.get("subject", "")),
+                _words_of(text),
             )
         )
     return alerts

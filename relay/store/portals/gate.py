@@ -6,6 +6,7 @@ open it; a person may do both. While it is closed, deliveries stay `pending` and
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -138,9 +139,9 @@ class Gate:
         return self._move(GateState.OPEN, None, now, is_over=True)
 
     @guarded
-    def alert(self, kind: str, subject: str, now: datetime) -> None:
-        """Keep something that a person should know: a kind and whom or what it is about (core/reasons.py says it)."""
-        entry: list[Argument] = ["kind", kind, "portal", self._portal, "subject", subject, "at", to_ms(now)]
+    def alert(self, kind: str, now: datetime, **values: Any) -> None:
+        """Keep something that a person should know: a kind, and values for its words (core/reasons.py:alert_words)."""
+        entry: list[Argument] = ["kind", kind, "portal", self._portal, "values", json.dumps(values), "at", to_ms(now)]
         run(self._redis, ScriptCall(ALERT, [keys.ALERTS], [ALERTS_KEPT, *entry]))
 
     @guarded

@@ -85,7 +85,7 @@ def end_sessions() -> Any:
         # Its digest opens nothing; the log names the session by what the page says of it.
         found = [each for each in guard.sessions.all(utc_now()) if each.digest == one]
         for each in found:
-            code = "operator_session" if each.role is Role.OPERATOR else "viewer_session"
+            code = "operator_session" if each.role == Role.OPERATOR else "viewer_session"
             whose = fault(code, opened=Moment(each.opened))
         guard.sessions.end(one)
     else:
