@@ -5,7 +5,7 @@ What is made here ends in logs, messages and terminals as it is; only relay/web/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -51,6 +51,12 @@ class Moment(str):
 def listed(value: Any) -> Any:
     """A tuple as a list with commas; any other value as it is."""
     return ", ".join(str(one) for one in value) if isinstance(value, tuple) else value
+
+
+def sentences(texts: Iterable[str]) -> str:
+    """Several as one, with semicolons."""
+    first, *more = texts
+    return Phrase("%(one)s; %(other)s", {"one": first, "other": sentences(more)}) if more else first
 
 
 def phrase(message: str, **values: Any) -> Phrase:

@@ -6,14 +6,13 @@ What an answer means for the machine is decided elsewhere (workers/bitrix24/verd
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import reduce
 from typing import Any
 
 from relay.core.drift import read_drift
 from relay.core.events import Attempt
 from relay.core.labels import GIVEN_UP, NOT_VISIBLE, RESENT, name_of_reason, parts_of
 from relay.core.lifecycle import EventState, State, Verdict
-from relay.core.phrases import Phrase, phrase, verbatim
+from relay.core.phrases import Phrase, phrase, sentences, verbatim
 from relay.core.plan import StepKind
 
 _TOKEN = "The portal does not accept the credential. Make a new one, give it to the workers, then resume the portal."  # noqa: S105
@@ -258,7 +257,7 @@ def explain_attempt(attempt: Attempt, kind: StepKind | None) -> str | None:
     return explain(attempt.code or ("" if attempt.status is None else "find_unanswered"), attempt.verdict)
 
 
-def alert_words(kind: str, values: Mapping[str, Any]) -> Phrase:
+def alert_words(kind: str, values: Mapping[str, Any]) -> str:
     """What an entry of the alerts says. values: as whoever noticed it has kept them (store/portals/gate.py)."""
     delivery, reason = values.get("delivery", ""), values.get("reason", "")
     match kind:
@@ -284,13 +283,9 @@ def alert_words(kind: str, values: Mapping[str, Any]) -> Phrase:
         case "own_id_ignored":
             return phrase("The portal does not honour our own workflow ids.")
         case "drift":
-            return reduce(_and_also, [one.sentence for one in read_drift(values["drift"])], verbatim(""))
+            return sentences(one.sentence for one in read_drift(values["drift"]))
         case _:
             return verbatim(", ".join(map(str, values.values())))  # of a later version
-
-
-def _and_also(one: Phrase, other: Phrase) -> Phrase:
-    return Phrase("%(one)s; %(other)s", {"one": one, "other": other}) if one else other
 
 
 def _said(words: str | None, code: str) -> Phrase:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from relay.core.faults import from_text
 from relay.core.labels import name_of_reason
-from relay.core.phrases import Moment, phrase, phrases
+from relay.core.phrases import Moment, phrase, phrases, sentences
 from relay.health.assessment import Need, NeedCode
 from relay.store.portals.gate import BY_PERSON
 from relay.store.portals.setback import WENT_BACK
@@ -16,6 +16,7 @@ from relay.store.record.needs import Group
 NO_TROUBLE = {BY_PERSON, WENT_BACK}
 """The reasons of a pause that say nothing against the portal: it does not back off."""
 UNTIL = "portal %(subject)s, until %(until)s"
+MOST_DETAILS = 5
 AHEAD = "this machine's clock is ahead of the record's, by which all goes: set the wrong one"
 LABELS: Mapping[NeedCode, str] = {
     NeedCode.LEDGER: "the ledger does not balance",
@@ -75,7 +76,7 @@ def label_of(need: Need) -> str:
         until=Moment(need.until) if need.until else "",
         process=_process(need.subject),
         method=_first(need),
-        what="; ".join(need.details)[:500],
+        what=sentences(need.details[:MOST_DETAILS]) if need.details else "",
     )
 
 

@@ -21,6 +21,7 @@ from relay.core.lifecycle import EventState, State, Verdict
 from relay.core.plan import StepKind
 from relay.core.reasons import BY_CODE, BY_POLICY, BY_VERDICT, IN_DOUBT, OF_PORTAL, OF_REFUSAL
 from relay.core.watching import WatchState
+from relay.health.misfits import MISFITS
 from relay.health.words import AHEAD, LABELS, UNTIL
 from relay.store.operators.bulk_replays import BulkAct, BulkState
 from relay.store.portals.gate import GateState
@@ -43,7 +44,20 @@ KEYWORDS = {
     "phrase": None,
     "phrases": (1, 2),
 }
-TABLES = (MESSAGES, REASONS, ALERTS, BY_CODE, OF_PORTAL, OF_REFUSAL, IN_DOUBT, BY_POLICY, BY_VERDICT, DRIFTS, LABELS)
+TABLES = (
+    MESSAGES,
+    REASONS,
+    ALERTS,
+    BY_CODE,
+    OF_PORTAL,
+    OF_REFUSAL,
+    IN_DOUBT,
+    BY_POLICY,
+    BY_VERDICT,
+    DRIFTS,
+    LABELS,
+    MISFITS,
+)
 ACTS = (*OFFERS, *CHOICES)
 ENUMERATIONS = (State, EventState, Verdict, GateState, BulkAct, BulkState, StepKind, Role, WatchState)
 WORDS = (*GROUPS, AHEAD, UNTIL, "idle", "busy", "today", "yesterday", "paused by a person", *STEP_STATES)

@@ -72,7 +72,7 @@ class View:
     def name(self) -> str:
         """What it is called for people: a person's pause and a portal in trouble are two things."""
         if self.state is not GateState.PAUSED:
-            return self.state.value
+            return self.state
         if not self.by_person:
             return "backing off"
         return "paused by a person" if self.reason == BY_PERSON else "paused"
