@@ -27,7 +27,7 @@ from relay.configuration.files import names_in
 from relay.configuration.mistakes import Mistakes
 from relay.configuration.portals import load_portals
 from relay.configuration.settings import Settings
-from relay.core.errors import ConfigError, RecordUnavailableError, RelayError
+from relay.core.errors import ConfigError, Mistake, RecordUnavailableError, RelayError
 from relay.core.ids import utc_now
 from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running
@@ -258,7 +258,7 @@ class Serving:
         self._found, self._store, self._supervisor, self._alerters = found, store, supervisor, alerters
         self._told_to_end = threading.Event()
         self._who = f"workers@{socket.gethostname()}"
-        self._mistakes: tuple[str, ...] = ()
+        self._mistakes: tuple[Mistake, ...] = ()
         self._said_at: datetime | None = None
         self.names = list(found.addresses)
         self.portals = {name: address.portal for name, address in found.addresses.items()}
@@ -278,9 +278,9 @@ class Serving:
         mistakes = Mistakes()
         with FileSet.read(self._found.settings.config).in_place():
             fresh = read(mistakes)
-        self._mistakes, self._said_at = tuple(map(str, mistakes)), None
+        self._mistakes, self._said_at = tuple(mistakes), None
         if mistakes:
-            log.error("configuration.waiting", mistakes=list(self._mistakes))
+            log.error("configuration.waiting", mistakes=[str(one) for one in self._mistakes])
         else:
             self._put(fresh)
 

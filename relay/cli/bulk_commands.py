@@ -10,6 +10,7 @@ import time
 from relay.cli.commands import agreed, secret_key_of, settings_here
 from relay.cli.events import since_age, state_named
 from relay.core.errors import RelayError
+from relay.core.faults import from_text
 from relay.core.printing import say
 from relay.health.words import sentence_of_group
 from relay.operations.bulk_replay import LEASE, PAUSE_S, BulkReplays
@@ -50,7 +51,7 @@ def bulk(options: argparse.Namespace) -> int:
     begun = replays.begin(wanted, options.rules, who_in_terminal(), act=act, note=options.note)
     done = _followed(replays, begun.id or "")
     for why, count in done.skipped.items():
-        say(f"{count} skipped: {why}")
+        say(f"{count} skipped: {from_text(why)}")
     say(f"{done.id} {done.state}: {done.replayed} done, {done.refused} skipped")
     return 0 if done.state is BulkState.FINISHED and not done.refused else 1
 

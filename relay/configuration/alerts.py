@@ -18,6 +18,7 @@ from relay.configuration.fields import SECONDS, Choice, Number, Quantity, Strict
 from relay.configuration.files import ConfigFile, Place, read_yaml
 from relay.configuration.mistakes import Mistakes, collecting
 from relay.configuration.settings import read_named_secret
+from relay.core.faults import fault
 
 FILE = "alerts.yaml"
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
@@ -73,11 +74,11 @@ class Alerting:
 
 
 def _variable(**options: Any) -> Text:
-    return Text("the name of an environment variable that begins with ALERT_", r"ALERT_[A-Z0-9_]{1,60}", **options)
+    return Text(fault("expected_alert_variable"), r"ALERT_[A-Z0-9_]{1,60}", **options)
 
 
 def _address() -> Text:
-    return Text("an e-mail address", r"[^@\s<>,;]+@[^@\s<>,;]+", required=True)
+    return Text(fault("expected_email"), r"[^@\s<>,;]+@[^@\s<>,;]+", required=True)
 
 
 class _HookSchema(StrictSchema):
@@ -86,18 +87,18 @@ class _HookSchema(StrictSchema):
 
 
 class _MailSchema(StrictSchema):
-    host = Text("the name of a mail server", r"[A-Za-z0-9.:-]+", required=True)
+    host = Text(fault("expected_mail_server"), r"[A-Za-z0-9.:-]+", required=True)
     port = Number(1, 65535, load_default=None)
     security = Choice(*PORTS, load_default="starttls")
-    user = Text("a user name", load_default=None)
+    user = Text(fault("expected_user_name"), load_default=None)
     password = _variable(load_default=None)
-    sender = Text("an e-mail address", r"[^@\s<>,;]+@[^@\s<>,;]+", required=True, data_key="from")
+    sender = Text(fault("expected_email"), r"[^@\s<>,;]+@[^@\s<>,;]+", required=True, data_key="from")
     to = fields.List(_address(), required=True)
 
 
 class _ChatSchema(StrictSchema):
-    portal = Text("the name of a portal", r"[a-z][a-z0-9_-]*", required=True)
-    dialog_id = Text("a chat such as chat12, or a user's id in quotes", r"(chat|sg)?[1-9][0-9]{0,14}", required=True)
+    portal = Text(fault("expected_portal_name"), r"[a-z][a-z0-9_-]*", required=True)
+    dialog_id = Text(fault("expected_chat"), r"(chat|sg)?[1-9][0-9]{0,14}", required=True)
 
 
 class _SourceSchema(StrictSchema):
@@ -182,10 +183,10 @@ class _Reader:
         for name, entry in content.get("mail", {}).items():
             self._fetch(("mail", name, "password"), entry.get("password"))
             if entry.get("password") and entry.get("security") == "none":
-                wrong = "a password would go over the wire as it is: expected starttls or tls"
+                wrong = fault("password_in_the_open")
                 self.config.add_mistake(("mail", name, "security"), wrong)
             if entry.get("to") == []:
-                self.config.add_mistake(("mail", name, "to"), "expected at least one e-mail address")
+                self.config.add_mistake(("mail", name, "to"), fault("expected_addressee"))
 
     def check_names(
         self, content: Mapping[str, Any], sources: Collection[str] | None, portals: Collection[str] | None
@@ -195,15 +196,17 @@ class _Reader:
         for kind in ("webhooks", "mail", "bitrix24"):
             names = content.get(kind, {}).keys()
             for name in names & taken:
-                self.config.add_mistake((kind, name), "another channel has this name: expected another one")
+                self.config.add_mistake((kind, name), fault("channel_twice"))
             taken |= names
         for name in content.get("sources", {}):
             if sources is not None and name not in sources:
-                self.config.add_mistake(("sources", name), f"no such source{suggestion(name, sources)}")
+                self.config.add_mistake(("sources", name), fault("no_such_source", hint=suggestion(name, sources)))
         for name, entry in content.get("bitrix24", {}).items():
             portal = entry.get("portal")
             if portal and portals is not None and portal not in portals:
-                self.config.add_mistake(("bitrix24", name, "portal"), f"no such portal{suggestion(portal, portals)}")
+                self.config.add_mistake(
+                    ("bitrix24", name, "portal"), fault("no_such_portal", hint=suggestion(portal, portals))
+                )
 
     def hook(self, name: str, entry: Mapping[str, str]) -> Hook:
         """A webhook whose entry was checked."""
@@ -225,5 +228,5 @@ class _Reader:
     def _fetch(self, place: Place, name: str | None) -> None:
         """Read a secret; without a name, none was asked for, or its name was no name."""
         if name is not None:
-            missing = f"the environment has no {name} (or {name}_FILE)"
+            missing = fault("variable_missing", name=name)
             self._secrets[name] = read_named_secret(self.config, place, self.environ, name, missing) or ""

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from relay.core.faults import fault
+
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 
 Parts = Sequence[tuple[bool, str]]
@@ -21,6 +23,6 @@ def split_braces(text: str) -> tuple[Parts, list[str]]:
     for match in _TOKEN.finditer(text):
         token, name = match[0], match[1]
         if token in {"{", "}"}:
-            wrong.append(f"a lone {token!r}: expected {{name}}, or {token * 2!r} for the character itself")
+            wrong.append(fault("lone_brace", brace=repr(token), doubled=repr(token * 2)))
         parts.append((False, token[0] if token in {"{{", "}}"} else token) if name is None else (True, name))
     return parts, wrong

@@ -18,6 +18,7 @@ from jmespath.visitor import TreeInterpreter
 
 from relay.configuration.fields import suggestion
 from relay.configuration.interpreter import Interpreter, Steps, TooManyStepsError
+from relay.core.faults import Fault, fault
 
 LONGEST = 10_000
 MOST_LEVELS = 200
@@ -47,16 +48,16 @@ _INAPPLICABLE = (
     RecursionError,
     TooManyStepsError,
 )
-_TOO_DEEP = f"expected an expression of at most {MOST_LEVELS} levels: each || and each bracket is one"
+_TOO_DEEP = fault("expected_expression_depth", most=MOST_LEVELS)
 
 
 _ORDERS = ("lt", "lte", "gt", "gte")
 _NUMERAL = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?")
-_LOOSE = "expected & only before an argument of a function, as in sort_by(body.items, &price)"
+_LOOSE = fault("expected_ampersand_in_call")
 
 
 class ExpressionError(ValueError):
-    """Text that is no expression; each message says what was found and what was expected."""
+    """Text that is no expression. messages: a fault for each thing that is wrong."""
 
     def __init__(self, *messages: str) -> None:
         super().__init__(*messages)
@@ -83,30 +84,32 @@ class Expression:
         Raises ExpressionError.
         """
         if len(text) > LONGEST:
-            raise ExpressionError(f"expected an expression of at most {LONGEST} characters")
+            raise ExpressionError(fault("expected_expression_length", most=LONGEST))
         try:
             compiled = jmespath.compile(text)
         except (RecursionError, OverflowError):
             raise ExpressionError(_TOO_DEEP) from None
         except jmespath.exceptions.EmptyExpressionError:
-            raise ExpressionError("expected a JMESPath expression, such as body.form") from None
+            raise ExpressionError(fault("expected_expression")) from None
         except jmespath.exceptions.JMESPathError as error:
             column = getattr(error, "lex_position", 0) + 1
-            raise ExpressionError(f"expected a JMESPath expression, but {text!r} breaks at column {column}") from None
+            raise ExpressionError(fault("expected_expression_breaks", found=repr(text), column=column)) from None
         except ValueError:
-            raise ExpressionError("expected a JMESPath expression, but a number in it has too many digits") from None
+            raise ExpressionError(fault("expected_expression_digits")) from None
         wrong = [message for node in _nodes(compiled.parsed) for message in _faults(node)]
         if compiled.parsed["type"] == "expref":
             wrong.append(_LOOSE)
         wrong += [
-            f"expected {name.lower()!r}: the names of headers are in lower case"
+            fault("expected_lower_case", name=repr(name.lower()))
             for name in _members(compiled.parsed, "headers")
             if name != name.lower()
         ]
         roots = dict.fromkeys(_roots(compiled.parsed))
         if known is not None:
             unknown = [name for name in roots if name not in known and name != WHOLE]
-            wrong += [f"{name!r} is not in an event{suggestion(name, known)} (try body.{name})" for name in unknown]
+            wrong += [
+                fault("not_in_event", found=repr(name), hint=suggestion(name, known), name=name) for name in unknown
+            ]
         if wrong:
             raise ExpressionError(*wrong)
         return cls(text, compiled, frozenset(roots), _plain(compiled.parsed))
@@ -232,7 +235,7 @@ def _path(node: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name for step in steps for name in step) if all(steps) else ()
 
 
-def _faults(node: Mapping[str, Any]) -> Iterator[str]:
+def _faults(node: Mapping[str, Any]) -> Iterator[Fault]:
     kind, children = node["type"], node["children"]
     if kind == "function_expression":
         yield from _faults_of_call(node["value"], children)
@@ -241,27 +244,27 @@ def _faults(node: Mapping[str, Any]) -> Iterator[str]:
     if kind == "comparator" and node["value"] in _ORDERS:
         for text in (one["value"] for one in children if one["type"] == "literal"):
             if isinstance(text, str) and _NUMERAL.fullmatch(text.strip()):
-                yield f"expected `{text.strip()}`, a number: '{text}' is a text, and of texts 9 is above 100"
+                yield fault("expected_number_not_text", number=text.strip(), text=text)
     if kind in _FIRST_CHILD_ONLY and kind != "pipe" and children[0]["type"] == "not_expression":
         # jmespath.py binds ! closer than the dot: `!body.x` would be `(!body).x`, which finds nothing in any event.
-        yield "expected brackets after !, as in !(body.form): alone it takes one word only"
+        yield fault("expected_brackets_after_not")
 
 
-def _faults_of_call(name: str, given: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _faults_of_call(name: str, given: Sequence[Mapping[str, Any]]) -> Iterator[Fault]:
     """What makes a call fail whatever the event holds: it would then be no mistake that anybody is told of."""
     function = Functions.FUNCTION_TABLE.get(name)
     if function is None:
-        yield f"unknown function {name!r}{suggestion(name, Functions.FUNCTION_TABLE)}"
+        yield fault("unknown_function", name=repr(name), hint=suggestion(name, Functions.FUNCTION_TABLE))
         return
     signature = function["signature"]
     least, is_open = len(signature), bool(signature) and signature[-1].get("variadic", False)
     if len(given) < least or (len(given) > least and not is_open):
-        yield f"{name}() takes {'at least ' if is_open else ''}{least} argument{'s' * (least != 1)}, not {len(given)}"
+        yield _wrong_count(name, least, len(given), is_open=is_open)
         return
     for place, argument in enumerate(given):
         types = signature[min(place, least - 1)]["types"]
         if types and not _may_be(argument, types):
-            yield f"{name}() takes {' or '.join(_TYPES.get(one, one) for one in types)} as argument {place + 1}"
+            yield fault("argument_type", name=name, types=_types_of(types), place=place + 1)
 
 
 def _may_be(argument: Mapping[str, Any], types: Sequence[str]) -> bool:
@@ -282,8 +285,27 @@ _OF_PYTHON: tuple[tuple[str, type | tuple[type, ...]], ...] = (
     ("array", list),
     ("object", dict),
 )
-_TYPES = {"array-number": "a list of numbers", "array-string": "a list of texts", "array": "a list", "object": "a map"}
-_TYPES |= {"expref": "an expression with & before it", "string": "a text", "number": "a number"}
+_TYPES = {
+    "array-number": fault("a_list_of_numbers"),
+    "array-string": fault("a_list_of_texts"),
+    "array": fault("a_list"),
+    "object": fault("a_map"),
+    "expref": fault("an_expression"),
+    "string": fault("a_text"),
+    "number": fault("a_number"),
+}
+
+
+def _types_of(types: Sequence[str]) -> str:
+    """One type, or one or another."""
+    first, *more = [_TYPES.get(one, one) for one in types]
+    return fault("one_or_other", one=first, other=_types_of(types[1:])) if more else first
+
+
+def _wrong_count(name: str, least: int, given: int, *, is_open: bool) -> Fault:
+    if least == 1:
+        return fault("argument_missing" if is_open else "argument_count_one", name=name, given=given)
+    return fault("argument_count_least" if is_open else "argument_count", name=name, least=least, given=given)
 
 
 def _nodes(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -12,6 +12,8 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields
 
+from relay.core.faults import Fault, fault
+
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 MOST_COMPARED = 500
@@ -22,12 +24,12 @@ _QUANTITY = re.compile(r"([0-9]{1,9})\s*([A-Za-z]{1,3})")
 
 
 def suggestion(word: str, known: Collection[str]) -> str:
-    """`; did you mean 'x'?` for the closest known word, else the list of what is known; of too many, nothing."""
+    """A hint at the closest known word, else at all that are known; of too many, nothing."""
     if len(known) > MOST_COMPARED:
         return ""
     if close := difflib.get_close_matches(word, known, n=1):
-        return f"; did you mean {close[0]!r}?"
-    return f"; expected one of {', '.join(sorted(known))}" if known else ""
+        return fault("hint_close", known=repr(close[0]))
+    return fault("hint_known", names=sorted(known)) if known else ""
 
 
 class StrictSchema(Schema):
@@ -36,13 +38,15 @@ class StrictSchema(Schema):
     class Meta:
         unknown = RAISE
 
-    error_messages = {"type": "expected a map of keys and values"}  # noqa: RUF012 - the type is marshmallow's
+    error_messages = {"type": fault("expected_map")}  # noqa: RUF012 - the type is marshmallow's
 
     def handle_error(self, error: ValidationError, data: Any, *, many: bool, **kwargs: Any) -> None:  # noqa: ARG002 - marshmallow's signature
         known = [item.data_key or name for name, item in self.load_fields.items()]
         messages = error.messages_dict
         messages |= {
-            key: [f"unknown key{suggestion(key, known)}"] for key in messages if key not in (*known, "_schema")
+            key: [fault("unknown_key", hint=suggestion(key, known))]
+            for key in messages
+            if key not in (*known, "_schema")
         }
 
     def has_read(self, content: Mapping[str, Any], written: Any, *names: str) -> bool:
@@ -64,26 +68,29 @@ class StrictSchema(Schema):
 class Wanted(fields.Field[Any]):
     """A field that says what it expects. A subclass gives `expected` and `read`, which raises ValueError."""
 
-    expected = "a value"
+    expected = fault("expected_value")
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options, error_messages=dict.fromkeys(("required", "null"), f"expected {self.expected}"))
+        super().__init__(**options, error_messages=dict.fromkeys(("required", "null"), self.expected))
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:  # noqa: ARG002 - marshmallow's signature
         try:
             return self.read(value)
         except ValueError:
-            raise ValidationError(f"expected {self.expected}") from None
+            raise ValidationError(self.expected) from None
 
     def read(self, value: Any) -> Any:
         """The value as the program wants it. Raises ValueError where it is not what is expected."""
         raise NotImplementedError
 
 
+EXPECTED_TEXT = fault("expected_text")
+
+
 class Text(Wanted):
     """Text, not empty; `pattern` must match all of it."""
 
-    def __init__(self, expected: str = "text", pattern: str = r".+", **options: Any) -> None:
+    def __init__(self, expected: Fault = EXPECTED_TEXT, pattern: str = r".+", **options: Any) -> None:
         self.expected, self.pattern = expected, re.compile(pattern, re.DOTALL)
         super().__init__(**options)
 
@@ -98,7 +105,8 @@ class Number(Wanted):
 
     def __init__(self, least: float, most: float, *, fraction: bool = False, **options: Any) -> None:
         self.least, self.most, self.kinds = least, most, (int, float) if fraction else (int,)
-        self.expected = f"a {'' if fraction else 'whole '}number from {least} to {most}"
+        code = "expected_number_between" if fraction else "expected_whole_number_between"
+        self.expected = fault(code, least=least, most=most)
         super().__init__(**options)
 
     def read(self, value: Any) -> float:
@@ -112,7 +120,7 @@ class Choice(Wanted):
 
     def __init__(self, *choices: str | int, **options: Any) -> None:
         self.choices = choices
-        self.expected = f"one of {', '.join(str(choice) for choice in choices)}"
+        self.expected = fault("expected_choice", names=[str(choice) for choice in choices])
         super().__init__(**options)
 
     def read(self, value: Any) -> str | int:
@@ -124,11 +132,11 @@ class Choice(Wanted):
 class Flag(Wanted):
     """true or false."""
 
-    expected = "true or false"
+    expected = fault("expected_boolean")
 
     def read(self, value: Any) -> bool:
         if not isinstance(value, bool):
-            raise ValueError  # noqa: TRY004 - Wanted turns it into "expected ..."
+            raise ValueError  # noqa: TRY004 - Wanted says what it expected
         return value
 
 
@@ -137,7 +145,7 @@ class Quantity(Wanted):
 
     def __init__(self, units: Mapping[str, float], most: str, **options: Any) -> None:
         self.units, self.most = units, quantity(most, units)
-        self.expected = f"a whole number with one of {', '.join(units)}, at most {most}"
+        self.expected = fault("expected_quantity", units=list(units), most=most)
         super().__init__(**options)
 
     def read(self, value: Any) -> float:
@@ -155,25 +163,28 @@ def quantity(value: Any, units: Mapping[str, float]) -> float:
     return int(match[1]) * units[match[2]]
 
 
+NOT_A_NAME = fault("not_a_name")
+
+
 class Table(fields.Field[dict[str, Any]]):
     """A map from names that the operator chose to entries of one schema.
 
-    named: the pattern of a name; anything else is no name, because of what was `wanted`.
+    named: the pattern of a name. wrong_name: the fault of any other.
     """
 
-    expected = "expected a map from names to entries"
+    expected = fault("expected_table")
 
     def __init__(
         self,
         schema: Schema,
         named: re.Pattern[str] = NAME,
-        wanted: str = "a-z, 0-9, - and _, beginning with a letter",
+        wrong_name: Fault = NOT_A_NAME,
         *,
         required: bool = True,
     ) -> None:
         options: dict[str, Any] = {"required": True} if required else {"load_default": dict}
         super().__init__(error_messages=dict.fromkeys(("required", "null"), self.expected), **options)
-        self.schema, self.named, self.wanted = schema, named, wanted
+        self.schema, self.named, self.wrong_name = schema, named, wrong_name
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ARG002 - marshmallow's signature
         if not isinstance(value, dict):
@@ -187,7 +198,7 @@ class Table(fields.Field[dict[str, Any]]):
                 content[name], errors[name] = error.valid_data or {}, error.messages_dict
             if not self.named.fullmatch(name):
                 wrong = errors.setdefault(name, {})
-                wrong["_schema"] = [f"not a name: expected {self.wanted}", *wrong.get("_schema", [])]
+                wrong["_schema"] = [self.wrong_name, *wrong.get("_schema", [])]
         if errors:
             raise ValidationError(errors, valid_data=content)
         return content

@@ -20,6 +20,7 @@ from relay.configuration.mistakes import Mistakes
 from relay.configuration.texts import MAX_BYTES, read_text_of
 from relay.configuration.yaml_nodes import MAX_DEPTH, nodes_of
 from relay.core.errors import ConfigError, Mistake
+from relay.core.faults import Fault, fault
 
 MAX_NODES = 20_000
 
@@ -46,11 +47,10 @@ class ConfigFile:
         """Whether no mistake was found in it so far."""
         return all(mistake.file != self.file for mistake in self.mistakes)
 
-    def add_mistake(self, place: Place, text: str) -> None:
+    def add_mistake(self, place: Place, fault: str) -> None:
         """Note a mistake at this place, or at the closest one around it that the file has."""
         known = next((place[:size] for size in range(len(place), -1, -1) if place[:size] in self.lines), ())
-        named = ".".join(str(step) for step in place)
-        self.mistakes.add(Mistake(self.file, self.lines.get(known, 1), f"{named}: {text}" if named else text))
+        self.mistakes.add(Mistake(self.file, self.lines.get(known, 1), fault, place))
 
     def check(self, schema: Schema) -> dict[str, Any]:
         """The content as the schema loads it; after a mistake, what is right of it: any key may be missing then."""
@@ -67,24 +67,28 @@ class ConfigFile:
                 self._add_mistakes(place if key == "_schema" else (*place, key), inner)
             return
         for message in messages:
-            self.add_mistake(place, self._worded(place, str(message)))
+            self.add_mistake(place, self._completed(place, message))
 
-    def _worded(self, place: Place, message: str) -> str:
-        # A message that begins with "expected" is completed with what stands there, but never with what may be a
-        # secret that was pasted where the name of a variable belongs.
-        if not message.startswith("expected"):
-            return message
+    def _completed(self, place: Place, wrong: str) -> str:
+        # What was expected is completed with what stands there, but never with what may be a secret that was pasted
+        # where the name of a variable belongs.
+        if not isinstance(wrong, Fault) or not wrong.is_expectation:
+            return wrong
         if place not in self.lines:
-            return f"missing: {message}"
+            return fault("missing", expected=wrong)
         here = functools.reduce(lambda content, step: content[step], place, self.content)
-        return message if "secrets" in place else f"found {_found(here)}, {message}"
+        if "secrets" in place:
+            return wrong
+        return (
+            fault("found_nothing", expected=wrong)
+            if here is None
+            else fault("found", what=_found(here), expected=wrong)
+        )
 
 
 def _found(content: Any) -> str:
     if isinstance(content, dict | list):
-        return "a map" if isinstance(content, dict) else "a list"
-    if content is None:
-        return "nothing"
+        return fault("a_map") if isinstance(content, dict) else fault("a_list")
     text = str(content).lower() if isinstance(content, bool) else repr(content)
     return text if len(text) <= 40 else text[:37] + "..."
 
@@ -114,11 +118,11 @@ def _text_of(path: Path) -> str:
         raw = read_text_of(path)
         text = raw.decode("utf-8-sig")
     except FileNotFoundError:
-        raise ConfigError([Mistake(file, 0, "no such file: expected a YAML file here")]) from None
+        raise ConfigError([Mistake(file, 0, fault("file_missing"))]) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([Mistake(file, 0, f"cannot be read as UTF-8 text: {type(error).__name__}")]) from None
+        raise ConfigError([Mistake(file, 0, fault("file_unreadable", kind=type(error).__name__))]) from None
     if len(raw) > MAX_BYTES:
-        raise ConfigError([Mistake(file, 0, f"larger than {MAX_BYTES} bytes: expected a file a person wrote")])
+        raise ConfigError([Mistake(file, 0, fault("file_too_large", most=MAX_BYTES))])
     return text
 
 
@@ -146,7 +150,7 @@ class _Builder:
         """Raises ConfigError where no content can be had."""
         nodes = nodes_of(text)
         if nodes.problem:
-            raise ConfigError([Mistake(self.file, nodes.line, f"not valid YAML: {nodes.problem}")])
+            raise ConfigError([Mistake(self.file, nodes.line, fault("yaml_invalid", problem=nodes.problem))])
         content = None if nodes.root is None else self._value(nodes.root, ())
         return ConfigFile(self.file, content, self.lines, self.mistakes)
 
@@ -155,10 +159,10 @@ class _Builder:
         self.lines.setdefault(place, line)
         if len(self.lines) > MAX_NODES or len(place) > MAX_DEPTH:
             # Counted with every alias written out, which also ends one that contains itself.
-            wrong = f"more than {MAX_NODES} values or {MAX_DEPTH} levels with every alias written out"
+            wrong = fault("yaml_too_much", values=MAX_NODES, levels=MAX_DEPTH)
             raise ConfigError([Mistake(self.file, line, wrong)])
         if node.tag != _PLAIN_TAGS[type(node)]:
-            self._wrong(line, "tags such as !name are not read: expected plain YAML")
+            self._wrong(line, fault("yaml_tag"))
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, place)
         if isinstance(node, yaml.SequenceNode):
@@ -170,15 +174,15 @@ class _Builder:
         for key, value in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
-                self._wrong(line, "a key is not a word: expected `key: value`")
+                self._wrong(line, fault("yaml_key"))
                 continue
             if key.value in content:
                 first = self.lines[*place, key.value]
-                self._wrong(line, f"{key.value!r} is here twice, first in line {first}")
+                self._wrong(line, fault("yaml_twice", key=repr(key.value), line=first))
                 continue
             self.lines[*place, key.value] = line
             content[key.value] = self._value(value, (*place, key.value))
         return content
 
-    def _wrong(self, line: int, text: str) -> None:
-        self.mistakes.add(Mistake(self.file, line, text))
+    def _wrong(self, line: int, wrong: str) -> None:
+        self.mistakes.add(Mistake(self.file, line, wrong))

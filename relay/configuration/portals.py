@@ -15,6 +15,7 @@ from relay.configuration.fields import NAME, SECONDS, Choice, Number, Quantity, 
 from relay.configuration.files import ConfigFile, read_yaml
 from relay.configuration.mistakes import Mistakes, collecting
 from relay.core.events import SETTLE_S
+from relay.core.faults import fault
 
 PLANS: dict[str, tuple[float | None, int]] = {
     "standard": (2.0, 40),
@@ -115,5 +116,5 @@ def _check_variables(config: ConfigFile, names: Iterable[str]) -> None:
         prefix = variable_prefix(name)
         owner = owners.setdefault(prefix, name)
         if owner != name:
-            wrong = f"shares the variables {prefix}* with {owner!r}: expected another name"
+            wrong = fault("shared_variables", prefix=prefix, owner=repr(owner))
             config.add_mistake(("portals", name), wrong)

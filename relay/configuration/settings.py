@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from relay.configuration.files import ConfigFile, Place
 from relay.configuration.mistakes import Mistakes, collecting
 from relay.core.errors import ConfigError, Mistake
+from relay.core.faults import Fault, fault
 
 PLACE = "environment"
 SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
@@ -40,13 +41,15 @@ def read_secret(environ: Mapping[str, str], name: str) -> str | None:
     """
     value, path = environ.get(name), environ.get(f"{name}_FILE")
     if value and path:
-        raise ConfigError([Mistake(PLACE, 0, f"{name} and {name}_FILE are both set: keep one")])
+        raise ConfigError([Mistake(PLACE, 0, fault("both_set", name=name))])
     if not path:
         return value or None
     try:
         return Path(path).read_text("utf-8").strip() or None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([Mistake(PLACE, 0, f"{name}_FILE cannot be read: {type(error).__name__}")]) from None
+        raise ConfigError(
+            [Mistake(PLACE, 0, fault("secret_file_unreadable", name=name, kind=type(error).__name__))]
+        ) from None
 
 
 def names_a_record(environ: Mapping[str, str]) -> bool:
@@ -56,17 +59,17 @@ def names_a_record(environ: Mapping[str, str]) -> bool:
 
 
 def read_named_secret(
-    config: ConfigFile, place: Place, environ: Mapping[str, str], name: str, missing: str
+    config: ConfigFile, place: Place, environ: Mapping[str, str], name: str, missing: Fault
 ) -> str | None:
     """The secret that a file names; None where it cannot be had, which is noted where it is named.
 
-    missing: what to say where it is not set.
+    missing: the fault where it is not set.
     """
     try:
         value = read_secret(environ, name)
     except ConfigError as error:
         for mistake in error.mistakes:
-            config.add_mistake(place, mistake.text)
+            config.add_mistake(place, mistake.fault)
         return None
     if value is None:
         config.add_mistake(place, missing)
@@ -231,19 +234,18 @@ class Settings:
             dashboard_password=reader.secret("RELAY_DASHBOARD_PASSWORD", SHORTEST_PASSWORD, needed=web),
             viewer_password=reader.secret("RELAY_VIEWER_PASSWORD", SHORTEST_PASSWORD),
             secret_key=reader.secret("RELAY_SECRET_KEY", SHORTEST_KEY, needed=web),
-            retention_days=reader.number("RELAY_RETENTION_DAYS", 90, "days"),
-            body_days=reader.number("RELAY_BODY_DAYS", None, "days"),
+            retention_days=reader.number("RELAY_RETENTION_DAYS", 90, "variable_no_days"),
+            body_days=reader.number("RELAY_BODY_DAYS", None, "variable_no_days"),
             archive=reader.archive("RELAY_ARCHIVE"),
             replicas=reader.count("RELAY_REPLICAS", 0, MOST_REPLICAS),
             state=Path(reader.environ.get("RELAY_STATE") or "var/state"),
-            spool_mb=reader.number("RELAY_SPOOL_MB", 64, "megabytes"),
+            spool_mb=reader.number("RELAY_SPOOL_MB", 64, "variable_no_megabytes"),
         )
         reader.compare_secrets()
         if settings.body_days and settings.body_days > settings.retention_days:
-            whole = f"the whole event is kept for RELAY_RETENTION_DAYS, {settings.retention_days}"
-            reader.wrong(f"RELAY_BODY_DAYS is {settings.body_days}: expected no more, for {whole}")
+            reader.wrong(fault("body_days_too_long", found=settings.body_days, most=settings.retention_days))
         if settings.sign_in_header and not settings.trusted_proxies:
-            reader.wrong("RELAY_SIGN_IN_HEADER is set without RELAY_TRUSTED_PROXIES: nobody's header would be believed")
+            reader.wrong(fault("sign_in_without_proxies"))
         return settings
 
 
@@ -260,49 +262,48 @@ class _Reader:
         with self.mistakes.catching():
             url = read_secret(self.environ, "REDIS_URL") or ""
         if not url:
-            wanted = "expected redis://HOST:PORT/0, rediss://, unix://PATH or redis+sentinel://"
-            self.wrong(f"REDIS_URL is not set (nor REDIS_URL_FILE): {wanted}")
+            self.wrong(fault("redis_url_missing"))
         elif urlsplit(url).scheme not in SCHEMES:
-            self.wrong(f"REDIS_URL has an unknown scheme: expected one of {', '.join(SCHEMES)}")
+            self.wrong(fault("redis_url_scheme", names=list(SCHEMES)))
         return url
 
     def folder(self, name: str, default: str) -> Path:
         path = Path(self.environ.get(name) or default)
         if not path.is_dir():
-            self.wrong(f"{name} is {str(path)!r}: expected a folder that exists")
+            self.wrong(fault("variable_no_folder", name=name, found=repr(str(path))))
         return path
 
     def port(self, name: str, default: int) -> int:
         text = self.environ.get(name) or str(default)
         if text.isascii() and text.isdigit() and int(text) < 65536:
             return int(text)
-        self.wrong(f"{name} is {text!r}: expected a port from 0 to 65535")
+        self.wrong(fault("variable_no_port", name=name, found=repr(text)))
         return default
 
     @overload
-    def number(self, name: str, default: int, of: str) -> int: ...
+    def number(self, name: str, default: int, wrong: str) -> int: ...
     @overload
-    def number(self, name: str, default: None, of: str) -> int | None: ...
-    def number(self, name: str, default: int | None, of: str) -> int | None:
+    def number(self, name: str, default: None, wrong: str) -> int | None: ...
+    def number(self, name: str, default: int | None, wrong: str) -> int | None:
         text = self.environ.get(name)
         if not text:
             return default
         if text.isascii() and text.isdigit() and 0 < int(text) < 10_000:
             return int(text)
-        self.wrong(f"{name} is {text!r}: expected a number of {of} from 1 to 9999")
+        self.wrong(fault(wrong, name=name, found=repr(text)))
         return default
 
     def archive(self, name: str) -> Path | None:
         text = self.environ.get(name)
         if text and Path(text).exists() and not Path(text).is_dir():
-            self.wrong(f"{name} is {text!r}: expected a folder, which is made where it does not exist")
+            self.wrong(fault("variable_no_archive", name=name, found=repr(text)))
         return Path(text) if text else None
 
     def count(self, name: str, default: int, most: int) -> int:
         text = self.environ.get(name) or str(default)
         if text.isascii() and text.isdigit() and int(text) <= most:
             return int(text)
-        self.wrong(f"{name} is {text!r}: expected a number from 0 to {most}")
+        self.wrong(fault("variable_no_count", name=name, found=repr(text), most=most))
         return default
 
     def public_url(self, name: str) -> str | None:
@@ -311,7 +312,7 @@ class _Reader:
             return None
         parts = urlsplit(text)
         if parts.scheme not in {"http", "https"} or not parts.netloc:
-            self.wrong(f"{name} is {text!r}: expected an address such as https://relay.example.com")
+            self.wrong(fault("variable_no_address", name=name, found=repr(text)))
         return text.rstrip("/")
 
     def networks(self, name: str) -> tuple[str, ...]:
@@ -320,7 +321,7 @@ class _Reader:
             try:
                 ip_network(entry)
             except ValueError:
-                self.wrong(f"{name} has {entry!r}: expected addresses or networks such as 10.0.0.0/8, with commas")
+                self.wrong(fault("variable_no_network", name=name, found=repr(entry)))
         return entries
 
     def names(self, name: str) -> tuple[str, ...]:
@@ -329,7 +330,7 @@ class _Reader:
     def header(self, name: str) -> str | None:
         text = self.environ.get(name) or None
         if text and not HEADER.fullmatch(text):
-            self.wrong(f"{name} is {text!r}: expected the name of a header such as X-Forwarded-User")
+            self.wrong(fault("variable_no_header", name=name, found=repr(text)))
             return None
         return text
 
@@ -339,13 +340,12 @@ class _Reader:
             if value is not None:
                 return self._strong(name, value, shortest)
             if needed:
-                self.wrong(f"{name} is not set (or {name}_FILE): expected a long random text, there is no default")
+                self.wrong(fault("secret_missing", name=name))
         return None
 
     def _strong(self, name: str, value: str, shortest: int) -> str:
         if len(value) < shortest or len(set(value)) < FEWEST_DIFFERENT:
-            wanted = f"at least {shortest} characters, of which {FEWEST_DIFFERENT} differ"
-            self.wrong(f"{name} is too weak: expected {wanted}; make one at random")
+            self.wrong(fault("secret_weak", name=name, least=shortest, differ=FEWEST_DIFFERENT))
         self._secrets[name] = value
         return value
 
@@ -354,9 +354,9 @@ class _Reader:
         seen: dict[str, str] = {}
         for name, value in self._secrets.items():
             if value in seen:
-                self.wrong(f"{name} is the same as {seen[value]}: expected another one, for it opens something else")
+                self.wrong(fault("secret_twice", name=name, other=seen[value]))
             seen.setdefault(value, name)
 
-    def wrong(self, text: str) -> None:
+    def wrong(self, fault: Fault) -> None:
         """Note a mistake."""
-        self.mistakes.add(Mistake(PLACE, 0, text))
+        self.mistakes.add(Mistake(PLACE, 0, fault))

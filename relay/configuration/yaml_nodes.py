@@ -12,11 +12,13 @@ from typing import Any
 
 import yaml
 
+from relay.core.faults import fault
+
 SHORT, MAX_TOKENS_OF_SHORT, MAX_TOKENS = 64_000, 30_000, 150_000
 """Characters of a text as a browser may send it, and the words and signs of such a one and of any."""
 MAX_DEPTH = 32
 _TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
-_UNSEEN = "a character that nobody sees, and that turns the text around it"
+_UNSEEN = fault("yaml_unseen")
 _NO_TEXT = re.compile("[\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 
@@ -41,7 +43,7 @@ def nodes_of(text: str) -> Nodes:
         return Nodes(loader.get_single_node(), loader.has_aliases)
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
         reached = getattr(error, "problem_mark", None) or loader
-        problem = str(getattr(error, "problem", type(error).__name__))
+        problem = getattr(error, "problem", None) or type(error).__name__
         return Nodes(problem=problem, line=reached.line + 1 if reached else 0)
 
 
@@ -60,19 +62,19 @@ class _Loader(yaml.SafeLoader):
     def fetch_more_tokens(self) -> Any:
         """The next one, or some."""
         if self.tokens_taken + len(self.tokens) > self.most_tokens:
-            raise self._error(f"more than {self.most_tokens} words and signs")
+            raise self._error(fault("yaml_many_tokens", most=self.most_tokens))
         return super().fetch_more_tokens()
 
     def fetch_flow_collection_start(self, token: Any) -> None:
         """A bracket is opened; for each that is open, the scanner looks at all of them at every token."""
         if self.flow_level >= MAX_DEPTH:
-            raise self._error(f"more than {MAX_DEPTH} levels")
+            raise self._error(fault("yaml_deep", most=MAX_DEPTH))
         super().fetch_flow_collection_start(token)
 
     def add_indent(self, column: int) -> bool:
         """A block begins, if it does."""
         if len(self.indents) > MAX_DEPTH:
-            raise self._error(f"more than {MAX_DEPTH} levels")
+            raise self._error(fault("yaml_deep", most=MAX_DEPTH))
         return bool(super().add_indent(column))
 
     def fetch_alias(self) -> None:
@@ -84,7 +86,7 @@ class _Loader(yaml.SafeLoader):
         """A word, in which an escape may stand for what is no character."""
         node = super().compose_scalar_node(anchor)
         if not node.value.isascii() and (found := _NO_TEXT.search(node.value)):
-            problem = _UNSEEN if _TURNING.match(found[0]) else "half a character"
+            problem = _UNSEEN if _TURNING.match(found[0]) else fault("yaml_half_character")
             raise yaml.composer.ComposerError(None, None, problem, node.start_mark)
         return node
 

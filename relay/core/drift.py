@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from relay.core.phrases import phrase
+from relay.core.phrases import Phrase, phrase
 
 
 class DriftKind(StrEnum):
@@ -68,7 +68,7 @@ class Drift:
         return self.kind not in LIGHT
 
     @property
-    def words(self) -> str:
+    def words(self) -> Phrase:
         """What does not fit, without where."""
         return phrase(WORDS[self.kind], parameter=self.parameter, document=self.document)
 
@@ -76,7 +76,7 @@ class Drift:
         return self.sentence
 
     @property
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """Where it is, and what does not fit."""
         if self.step:
             return phrase("rule %(rule)s, step %(step)s: %(what)s", rule=self.rule, step=self.step, what=self.words)

@@ -29,6 +29,11 @@ from dataclasses import dataclass
 class RelayError(Exception):
     """The root: whatever this project raises on purpose."""
 
+    @property
+    def message(self) -> str:
+        """The text: a Fault or a Phrase where it was raised with one, which `str(error)` makes plain English of."""
+        return self.args[0] if self.args and isinstance(self.args[0], str) else str(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
@@ -36,15 +41,32 @@ class Mistake:
 
     file: the path as the operator named it, or "environment".
     line: counted from 1; 0 where no line applies.
-    text: what was found and what was expected; never a secret.
+    fault: what was found and what was expected (a Fault); never a secret.
+    keys: the keys and indexes that lead to it in the file.
     """
 
     file: str
     line: int
-    text: str
+    fault: str
+    keys: tuple[str | int, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """The file, and its line where there is one."""
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+    @property
+    def named(self) -> str:
+        """The keys as a path, `start.portal`."""
+        return ".".join(str(key) for key in self.keys)
+
+    @property
+    def text(self) -> str:
+        """What is wrong, behind its keys."""
+        return ": ".join(filter(None, [self.named, str(self.fault)]))
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.text}" if self.line else f"{self.file}: {self.text}"
+        return ": ".join(filter(None, [self.place, self.text]))
 
 
 class ConfigError(RelayError):
@@ -64,7 +86,7 @@ class NotVerifiedError(RelayError):
 
 
 class UnreadableError(RelayError):
-    """The body is not what its content type says. The text names the fault, not the content."""
+    """The body is not what its content type says. Raised with a Fault, which names no content."""
 
 
 class WrongCharsetError(UnreadableError):
@@ -72,11 +94,11 @@ class WrongCharsetError(UnreadableError):
 
 
 class TooLargeError(UnreadableError):
-    """A request holds more than one may. The text says how much that is."""
+    """A request holds more than one may. Raised with a Fault, which says how much that is."""
 
 
 class UnsupportedTypeError(RelayError):
-    """The content type, or the content encoding, is none that the relay reads. The text says what helps."""
+    """The relay reads no such content type or encoding. Raised with a Fault, which says what helps."""
 
 
 class LimitedError(RelayError):
@@ -88,7 +110,7 @@ class LimitedError(RelayError):
 
 
 class InvalidEventError(RelayError):
-    """A rule could not use the event. `errors` maps a field to its messages; no values in them.
+    """A rule could not use the event. `errors` maps a field to its faults; no values of the event in them.
 
     personal: the texts of the event that belong to a person, by which it is found and erased; in no repr.
     """

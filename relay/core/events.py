@@ -12,7 +12,9 @@ from enum import StrEnum
 from typing import Any
 
 from relay.core.call import Call
+from relay.core.faults import codes_of
 from relay.core.ids import iso
+from relay.core.labels import code_of_reason
 from relay.core.lifecycle import EventState, State, Verdict
 from relay.core.plan import LIST, Plan, Step, StepKind, StepResult
 from relay.core.watching import Watch, Watched
@@ -70,6 +72,8 @@ class Event:
     envelope: of an entry of a batch, what stood around it in the request, as JSON; else empty.
     person_keys: keyed hashes of values that rules extracted, by which a person's events are found (persons.py).
     body_removed_at: when body, envelope, query and headers were removed, because their time had come; else None.
+    reason: a word, or a Fault; of an earlier version, a sentence. errors: by field, each a Fault, or such a sentence.
+    fault: of a rejected event on record, what it is grouped by (core/faults.py).
     """
 
     id: str
@@ -88,6 +92,7 @@ class Event:
     person_keys: tuple[str, ...] = ()
     envelope: str = field(default="", repr=False)
     body_removed_at: datetime | None = None
+    fault: str = field(default="", compare=False)
 
     def without_body(self, now: datetime) -> Event:
         """The same without what its sender has written. What a rule has made of it, its deliveries have."""
@@ -121,7 +126,9 @@ class Event:
             "body_removed_at": iso(self.body_removed_at) if self.body_removed_at else None,
             "envelope": self.envelope,
             "reason": self.reason,
+            "code": code_of_reason(self.reason),
             "errors": {name: list(messages) for name, messages in self.errors.items()},
+            "codes": codes_of(self.errors),
             "deliveries": list(self.deliveries),
             "duplicates": self.duplicates,
         }
@@ -271,6 +278,7 @@ class Delivery:
             "workflow_id": self.workflow_id,
             "reason": self.reason,
             "errors": {name: list(messages) for name, messages in self.errors.items()},
+            "codes": codes_of(self.errors),
             "steps": self._steps_to_wire(),
             "watch": self._watch_to_wire(),
             "attempts": [attempt.to_wire() for attempt in self.attempts],

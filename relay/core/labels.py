@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 
+from relay.core.faults import Fault, code_of
 from relay.core.phrases import Phrase, phrase, verbatim
 
 GIVEN_UP = "given_up_"
 RESENT = "resent_"
 NOT_VISIBLE = "not_visible_"
 """How a reason begins that holds another: what was decided of a doubt, and why running workflows were not shown."""
+AROUND = (GIVEN_UP, RESENT, NOT_VISIBLE)
 
 REASONS: dict[str, str] = {
     "timed_out": "no answer in time",
@@ -86,17 +88,32 @@ _HTTP = re.compile(r"http_(\d{3})")
 
 
 def name_of_reason(reason: str | None) -> Phrase:
-    """A reason in a few words; a portal's code, or a text, as it is."""
+    """A reason in a few words: a fault's own; a portal's code, or a text of an earlier version, as it is."""
+    if isinstance(reason, Fault):
+        return reason
     word = reason or ""
     if match := _HTTP.fullmatch(word):
         return verbatim(f"HTTP {match[1]}")
-    if word.startswith(GIVEN_UP):
-        return phrase("given up: %(why)s", why=name_of_reason(word.removeprefix(GIVEN_UP)))
-    if word.startswith(RESENT):
-        return phrase("sent again: %(why)s", why=name_of_reason(word.removeprefix(RESENT)))
-    if word.startswith(NOT_VISIBLE):
-        return phrase("running workflows are not shown: %(why)s", why=name_of_reason(word.removeprefix(NOT_VISIBLE)))
+    around, held = parts_of(word)
+    match around:
+        case "given_up_":
+            return phrase("given up: %(why)s", why=name_of_reason(held))
+        case "resent_":
+            return phrase("sent again: %(why)s", why=name_of_reason(held))
+        case "not_visible_":
+            return phrase("running workflows are not shown: %(why)s", why=name_of_reason(held))
     return phrase(REASONS[word]) if word in REASONS else verbatim(word)
+
+
+def parts_of(reason: str) -> tuple[str, str]:
+    """One of AROUND and the reason that it holds; of any other reason, nothing and the reason itself."""
+    around = next((one for one in AROUND if reason.startswith(one)), "")
+    return around, reason.removeprefix(around)
+
+
+def code_of_reason(reason: str | None) -> str | None:
+    """The code of an event's reason; None where there is none, as of a sentence that an earlier version wrote."""
+    return code_of(reason) or (reason if reason in REASONS else None)
 
 
 def name_of_alert(kind: str) -> str:

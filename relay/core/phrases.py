@@ -5,7 +5,7 @@ What is made here ends in logs, messages and terminals as it is; only relay/web/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -21,7 +21,8 @@ class Phrase(str):
 
     def __new__(cls, message: str, values: Mapping[str, Any], plural: str = "", number: int = 1) -> Self:
         """Fill the message, or from two on the plural, in the way of `%`."""
-        made = super().__new__(cls, (plural if plural and number != 1 else message) % values)
+        shown = {name: listed(value) for name, value in values.items()}
+        made = super().__new__(cls, (plural if plural and number != 1 else message) % shown)
         made.message, made.plural, made.number, made.values = message, plural, number, values
         return made
 
@@ -45,6 +46,17 @@ class Moment(str):
     def __getnewargs__(self) -> tuple[Any, ...]:
         """What a copy is made of."""
         return (self.at,)
+
+
+def listed(value: Any) -> Any:
+    """A tuple as a list with commas; any other value as it is."""
+    return ", ".join(str(one) for one in value) if isinstance(value, tuple) else value
+
+
+def sentences(texts: Iterable[str]) -> str:
+    """Several as one, with semicolons."""
+    first, *more = texts
+    return Phrase("%(one)s; %(other)s", {"one": first, "other": sentences(more)}) if more else first
 
 
 def phrase(message: str, **values: Any) -> Phrase:

@@ -5,10 +5,14 @@ What an answer means for the machine is decided elsewhere (workers/bitrix24/verd
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from relay.core.drift import read_drift
 from relay.core.events import Attempt
-from relay.core.labels import GIVEN_UP, NOT_VISIBLE, RESENT, name_of_reason
+from relay.core.labels import GIVEN_UP, NOT_VISIBLE, RESENT, name_of_reason, parts_of
 from relay.core.lifecycle import EventState, State, Verdict
-from relay.core.phrases import phrase
+from relay.core.phrases import Phrase, phrase, sentences, verbatim
 from relay.core.plan import StepKind
 
 _TOKEN = "The portal does not accept the credential. Make a new one, give it to the workers, then resume the portal."  # noqa: S105
@@ -228,8 +232,8 @@ def explain(code: str | None, verdict: Verdict | None = None) -> str | None:
         return OF_PORTAL[word]
     if verdict is Verdict.REJECTED and word in OF_REFUSAL:
         return OF_REFUSAL[word]
-    if policy := next((one for one in BY_POLICY if word.startswith(one)), None):
-        return BY_POLICY[policy]
+    if policy := BY_POLICY.get(parts_of(word)[0]):
+        return policy
     return BY_CODE.get(word) or (BY_VERDICT[verdict] if verdict else None)
 
 
@@ -238,7 +242,7 @@ def explain_reason(state: State | EventState, reason: str | None) -> str | None:
     say.
     """
     if reason and state is State.UNCERTAIN:
-        return IN_DOUBT.get(NOT_VISIBLE if reason.startswith(NOT_VISIBLE) else reason) or IN_DOUBT[""]
+        return IN_DOUBT.get(NOT_VISIBLE if parts_of(reason)[0] == NOT_VISIBLE else reason) or IN_DOUBT[""]
     return explain(reason)
 
 
@@ -253,24 +257,37 @@ def explain_attempt(attempt: Attempt, kind: StepKind | None) -> str | None:
     return explain(attempt.code or ("" if attempt.status is None else "find_unanswered"), attempt.verdict)
 
 
-def alert_words(kind: str, subject: str) -> str:
-    """What an entry of the alerts says. subject: a reason, a delivery, or a text."""
+def alert_words(kind: str, values: Mapping[str, Any]) -> str:
+    """What an entry of the alerts says. values: as whoever noticed it has kept them (store/portals/gate.py)."""
+    delivery, reason = values.get("delivery", ""), values.get("reason", "")
     match kind:
         case "portal_held":
-            return explain(subject, Verdict.HELD) or subject
+            return _said(explain(reason, Verdict.HELD), reason)
         case "uncertain":
-            delivery, _, reason = subject.partition(" ")
-            if not reason:
-                return phrase("%(what)s is left to a person", what=delivery)
             return phrase("%(what)s is left to a person: %(why)s", what=delivery, why=name_of_reason(reason))
         case "method_held":
-            method, _, reason = subject.partition(": ")
-            return f"{method} is refused: {explain(reason) or reason}"
+            why = _said(explain(reason), reason)
+            return phrase("%(method)s is refused: %(why)s", method=values["method"], why=why)
         case "started_after_all":
-            given_up, _, replay = subject.partition(" ")
-            return f"{given_up} was given up and replayed by {replay}, and had started: look for a second workflow"
+            return phrase(
+                "%(delivery)s was given up and replayed by %(replay)s, and had started: look for a second workflow",
+                delivery=delivery,
+                replay=values["replay"],
+            )
+        case "own_id_ignored" if delivery:
+            return phrase(
+                "%(delivery)s: it may have started twice; look for a second workflow. "
+                "The portal does not honour our own workflow ids.",
+                delivery=delivery,
+            )
         case "own_id_ignored":
-            twice = f"{subject}: it may have started twice; look for a second workflow. " if subject else ""
-            return f"{twice}The portal does not honour our own workflow ids."
+            return phrase("The portal does not honour our own workflow ids.")
+        case "drift":
+            return sentences(one.sentence for one in read_drift(values["drift"]))
         case _:
-            return subject
+            return verbatim(", ".join(map(str, values.values())))  # of a later version
+
+
+def _said(words: str | None, code: str) -> Phrase:
+    """Words of a table as a phrase; where there are none, the code."""
+    return phrase(words) if words else verbatim(code)

@@ -151,7 +151,12 @@ def assess_clock(ahead: timedelta) -> Iterator[Need]:
 def _of_configuration(snapshot: Snapshot, now: datetime) -> Iterator[Need]:
     for one in snapshot.waiting_files:
         yield Need(
-            NeedCode.FILES, Grade.BAD, one.who, count=len(one.mistakes), lasts=now - one.since, details=one.mistakes
+            NeedCode.FILES,
+            Grade.BAD,
+            one.who,
+            count=len(one.mistakes),
+            lasts=now - one.since,
+            details=tuple(map(str, one.mistakes)),
         )
     for name, count in snapshot.removed_portals.items():
         yield Need(NeedCode.PORTAL_REMOVED, Grade.BAD, name, count=count)

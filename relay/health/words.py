@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
+from relay.core.faults import from_text
 from relay.core.labels import name_of_reason
-from relay.core.phrases import Moment, phrase, phrases
+from relay.core.phrases import Moment, phrase, phrases, sentences
 from relay.health.assessment import Need, NeedCode
 from relay.store.portals.gate import BY_PERSON
 from relay.store.portals.rollback import WENT_BACK
@@ -15,6 +16,7 @@ from relay.store.record.open_issues import Group
 NO_TROUBLE = {BY_PERSON, WENT_BACK}
 """The reasons of a pause that say nothing against the portal: it does not back off."""
 UNTIL = "portal %(subject)s, until %(until)s"
+MOST_DETAILS = 5
 AHEAD = "this machine's clock is ahead of the record's, by which all goes: set the wrong one"
 LABELS: Mapping[NeedCode, str] = {
     NeedCode.LEDGER: "the ledger does not balance",
@@ -74,7 +76,7 @@ def label_of(need: Need) -> str:
         until=Moment(need.until) if need.until else "",
         process=_process(need.subject),
         method=_first(need),
-        what="; ".join(need.details)[:500],
+        what=sentences(need.details[:MOST_DETAILS]) if need.details else "",
     )
 
 
@@ -115,7 +117,7 @@ def sentence_of(need: Need) -> str:
 def name_of(group: Group) -> str:
     """What a group of failures has in common, in a line."""
     if group["source"]:
-        return f"{group['source']}: {group['fault']}"
+        return f"{group['source']}: {from_text(group['fault'])}"
     template = f", template {group['template_id']}" if group["template_id"] else ""
     return f"{group['rule']} → {group['portal']}{template}: {name_of_reason(group['reason'])}"
 

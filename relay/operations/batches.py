@@ -10,6 +10,7 @@ from typing import Any
 
 from relay.core.errors import TooLargeError
 from relay.core.events import Event
+from relay.core.faults import fault
 from relay.core.ids import new_event_id
 from relay.operations.pacing import in_rows
 from relay.sources import Source, Verified
@@ -51,7 +52,7 @@ def pieces_of(source: Source, event: Event, content: Any) -> list[Piece]:
         )
         size += around + len(own.body) + len(own.envelope)
         if size > MOST_BYTES:
-            raise TooLargeError(f"entries that weigh more than {MOST_BYTES:,} bytes with what stands around each")
+            raise TooLargeError(fault("entries_too_large", most=f"{MOST_BYTES:,}"))
         context = source.context(event, entry.body, event.received_at, entry.envelope)
         pieces.append(Piece(own, context))
     return pieces

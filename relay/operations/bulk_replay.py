@@ -12,11 +12,13 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from relay.core.catalogue import SKIPPED
 from relay.core.errors import InvalidEventError, LostRace, NotFoundError, RecordUnavailableError, RelayError
 from relay.core.events import Delivery, Event
+from relay.core.faults import Fault, fault
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, utc_now
 from relay.core.lifecycle import FINAL, EventState, State
 from relay.core.phrases import phrase
@@ -108,7 +110,7 @@ class BulkReplays:
         begun = self.bulks.begin(bulk, _digest([act, rules, wanted.to_query()]))
         if begun.id != bulk.id:
             raise OrderedBeforeError(begun)
-        self._log(begun, f"bulk {act}", "; ".join(filter(None, [note, _in_words(begun.wanted)])))
+        self._log(begun, f"bulk {act}", note=note, wanted=begun.wanted)
         return begun
 
     def read(self, bulk_id: str) -> Bulk:
@@ -125,7 +127,7 @@ class BulkReplays:
             self.bulks.keep(bulk)  # nobody works on it
         else:
             return bulk
-        self._log(replace(bulk, who=who), f"cancel bulk {bulk.act}", "")
+        self._log(replace(bulk, who=who), f"cancel bulk {bulk.act}")
         return bulk
 
     def go_on(self, bulk_id: str, who: str) -> Bulk:
@@ -133,7 +135,7 @@ class BulkReplays:
         bulk = self.bulks.read(bulk_id)
         if bulk.state is not BulkState.HELD:
             raise RefusedError(phrase("%(bulk_id)s is not held", bulk_id=bulk_id))
-        self._log(replace(bulk, who=who), f"resume bulk {bulk.act}", "")
+        self._log(replace(bulk, who=who), f"resume bulk {bulk.act}")
         return self.bulks.go_on(bulk)
 
     def step_all(self, holder: str) -> None:
@@ -155,7 +157,8 @@ class BulkReplays:
         told = self.bulks.as_told(bulk)
         bulk = self._advanced(bulk) if told is bulk else told
         if bulk.state is not BulkState.RUNNING:
-            self._log(bulk, f"bulk {bulk.act} {bulk.state}", f"{bulk.replayed} done, {bulk.refused} skipped")
+            said = fault("bulk_ended", done=bulk.replayed, skipped=bulk.refused)
+            self._log(bulk, f"bulk {bulk.act} {bulk.state}", said=said)
         self.bulks.keep(bulk)
         return bulk
 
@@ -170,7 +173,7 @@ class BulkReplays:
         page = self._page(bulk)
         for one in page.rows:
             if bulk.has_changed(one):
-                bulk = bulk.with_skipped("it has changed since it was ordered")
+                bulk = bulk.with_skipped(fault("skipped_changed"))
             elif one.state in STATES_OF[bulk.act]:
                 if bulk.act in SENDING and not self._has_room(one):
                     return bulk  # goes on from here when there is room
@@ -197,7 +200,7 @@ class BulkReplays:
         except RecordUnavailableError:
             raise
         except (LostRace, RelayError) as error:
-            return bulk.with_skipped(_why(error, one))
+            return bulk.with_skipped(_why(error))
         return replace(bulk, replayed=bulk.replayed + 1)
 
     def _deed(self, bulk: Bulk) -> Callable[[Event | Delivery], object]:
@@ -224,8 +227,9 @@ class BulkReplays:
         newest = tuple(sorted(sample)[-SAMPLE:][::-1])
         return replace(bulk, wanted=wanted.to_query(), found=found, sample=newest)
 
-    def _log(self, bulk: Bulk, what: str, note: str) -> None:
-        self.store.operators.log(Act(utc_now(), bulk.who, what, bulk.id or "", note))
+    def _log(self, bulk: Bulk, what: str, **more: Any) -> None:
+        note, said, wanted = more.get("note", ""), more.get("said", ""), more.get("wanted", {})
+        self.store.operators.log(Act(utc_now(), bulk.who, what, bulk.id or "", note, said, wanted))
 
 
 def _open_to(act: BulkAct, wanted: Filter) -> Filter:
@@ -242,19 +246,16 @@ def _digest(asked: object) -> str:
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _in_words(query: Mapping[str, str]) -> str:
-    """A filter for the log, where people read it."""
-    said = {name: value for name, value in query.items() if name != "needs"}
-    for name in {"since", "until"} & said.keys():
-        said[name] = f"{datetime.fromisoformat(said[name]).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in said.items())
-
-
-def _why(error: Exception, one: Event | Delivery) -> str:
-    """Why it could not be done, in words that others have in common with it."""
+def _why(error: LostRace | RelayError) -> Fault:
+    """Why it could not be done, which others have in common with it: without its id."""
     if isinstance(error, InvalidEventError):
-        return f"cannot be filled: {error}"
-    return str(error).replace(one.id, "it").replace(getattr(one, "event_id", one.id), "its event")
+        return fault("cannot_be_filled", fields=sorted(error.errors))
+    if isinstance(error, LostRace):
+        return fault("skipped_moved_meanwhile")
+    refusal = error.message
+    if not isinstance(refusal, Fault) or (code := f"skipped_{refusal.code}") not in SKIPPED:
+        return fault("skipped_other_reasons")
+    return Fault(code, {name: one for name, one in refusal.kind.values.items() if f"%({name})s" in SKIPPED[code]})
 
 
 def run_bulk_replays(current: Callable[[], BulkReplays], stop: threading.Event) -> None:

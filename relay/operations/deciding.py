@@ -10,9 +10,9 @@ from typing import Any
 from relay.core.call import Call
 from relay.core.errors import InvalidEventError, NoAddressError
 from relay.core.events import Delivery, Intent
+from relay.core.faults import fault
 from relay.core.ids import new_delivery_id
 from relay.core.lifecycle import EventState, State
-from relay.core.phrases import phrase
 from relay.core.progress import go_on
 from relay.core.watching import Watched, watched_under
 from relay.rules import RuleBook
@@ -139,7 +139,5 @@ def _of_unfilled(event_id: str, unfilled: Unfilled, now: datetime) -> Delivery:
 
 def _watched(base: str | None) -> Watched:
     if not base:
-        raise NoAddressError(
-            phrase("RELAY_PUBLIC_URL is needed: the rule watches for the end, and its start has no address")
-        )
+        raise NoAddressError(fault("address_needed"))
     return watched_under(base)

@@ -21,6 +21,7 @@ from urllib.parse import unquote_to_bytes
 
 from relay.core.errors import LostRace, RelayError
 from relay.core.events import Delivery, Event
+from relay.core.faults import Fault, fault
 from relay.core.ids import EVENT_PREFIX, utc_now
 from relay.core.lifecycle import FINAL, State
 from relay.core.phones import SHORTEST_LOCAL, digits_of, find_phones, is_same_phone
@@ -103,6 +104,18 @@ class Traces:
         return self.in_words
 
     @property
+    def counted(self) -> Fault:
+        """How much of each there is, for the audit log."""
+        return fault(
+            "erased",
+            events=len(self.events),
+            deliveries=self.deliveries,
+            entries=len(self.entries),
+            answers=len(self.keys),
+            archived=sum(map(len, self.archived.values())),
+        )
+
+    @property
     def in_words(self) -> Phrase:
         """How much of each there is."""
         here = phrase(
@@ -183,7 +196,7 @@ class Eraser:
                 for path, ids in traces.archived.items():
                     self.archive.remove(path, ids)
         self.store.traces.delete(traces.entries, traces.keys)
-        self.store.operators.log(Act(self.clock(), who, "erase", f"mark {self.persons.key_of(value)}", str(traces)))
+        self.store.operators.log(Act(self.clock(), who, "erase", self.persons.key_of(value), "", traces.counted))
 
     def elsewhere(self) -> list[str]:
         """Folders in which events were archived, and that were not looked through: of other machines, or not named."""

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from relay.configuration.file_set import FileSet, FileWatch
 from relay.configuration.mistakes import Mistakes
 from relay.configuration.settings import Settings
-from relay.core.errors import ConfigError, NotWritableError, RecordUnavailableError
+from relay.core.errors import ConfigError, Mistake, NotWritableError, RecordUnavailableError
 from relay.core.ids import utc_now
 from relay.core.telemetry import get_logger
 from relay.health.assessment import DEFAULT, Thresholds
@@ -50,7 +50,7 @@ class Loaded:
 class Waiting:
     """Changed files that are not in force, and what is wrong with them."""
 
-    mistakes: tuple[str, ...]
+    mistakes: tuple[Mistake, ...]
     since: datetime
 
 
@@ -159,10 +159,9 @@ class InForce:
         log.info("configuration.swapped", digest=fresh.files.digest[:12], files=changed)
 
     def _wait(self, error: ConfigError) -> None:
-        mistakes = tuple(str(mistake) for mistake in error.mistakes)
-        self.waiting = Waiting(mistakes[:MOST_MISTAKES], self.waiting.since if self.waiting else utc_now())
+        self.waiting = Waiting(error.mistakes[:MOST_MISTAKES], self.waiting.since if self.waiting else utc_now())
         self._said_at = None
-        log.error("configuration.waiting", mistakes=list(self.waiting.mistakes))
+        log.error("configuration.waiting", mistakes=[str(one) for one in self.waiting.mistakes])
 
     def _say(self) -> None:
         """Tell the record whether files wait: at once where that is new, and again so that it is known to be so."""

@@ -20,6 +20,7 @@ from relay.core.errors import (
     UnsupportedTypeError,
 )
 from relay.core.events import Event
+from relay.core.faults import Fault, code_of, fault
 from relay.core.ids import new_event_id
 from relay.core.lifecycle import EventState
 from relay.core.telemetry import get_logger
@@ -44,8 +45,6 @@ KEPT_UNPROVEN, KEPT_UNPROVEN_BYTES = 2_000, 16_000_000
 REFUSALS = Bounds(KEPT_UNPROVEN, KEPT_UNPROVEN_BYTES, events=600, bytes=4_000_000)
 KEPT_UNREAD = 4_000
 """Bytes of a body that nobody has proven and that cannot be read: a longer one is not kept, for half of it misleads."""
-NOT_KEPT = "bytes were not kept"
-"""So ends the reason of an event whose body is not on record."""
 PROOF = "proof"
 """Under this name a refused event keeps what is almost right about its proof, beside the errors of fields."""
 
@@ -128,8 +127,13 @@ def kept_event(verified: Verified, now: datetime) -> Event:
 
 
 def is_lost(event: Event) -> bool:
-    """Whether it could not be read, and its body was not kept."""
-    return not event.body and (event.reason or "").endswith(NOT_KEPT)
+    """Whether it could not be read, and its body was not kept.
+
+    Earlier versions kept a sentence as the reason: an event of theirs that could not be read and has no body is lost.
+    """
+    if event.body or event.state is not EventState.REJECTED or event.reason == NOT_FILLED:
+        return False
+    return code_of(event.reason) in {"body_not_kept", None}
 
 
 class Ingest:
@@ -200,7 +204,7 @@ class Ingest:
                 pieces = pieces_of(source, event, content)
                 decisions = [decide(self._rules, source.name, piece.context) for piece in in_rows(pieces)]
         except (UnreadableError, UnsupportedTypeError) as error:
-            self._reject(source, event, str(error))
+            self._reject(source, event, error.message)
             raise
         ingested = self.refuse(source, reading, spam, now) if spam else self._map(source, verified, pieces, decisions)
         if source.answer is None:
@@ -257,12 +261,12 @@ class Ingest:
         """Keep what cannot be read."""
         rejected = replace(event, state=EventState.REJECTED, reason=reason)
         if source.is_open and len(event.body) > KEPT_UNREAD:
-            rejected = replace(rejected, body=b"", reason=f"{reason}; its {len(event.body)} {NOT_KEPT}")
+            rejected = replace(rejected, body=b"", reason=fault("body_not_kept", why=reason, size=len(event.body)))
         self._record_all(source, [Entry(rejected, bounds=bounds_of(source, rejected))])
 
-    def _refuse(self, source: Source, event: Event, reason: str, near_miss: str | None) -> None:
+    def _refuse(self, source: Source, event: Event, reason: str, near_miss: Fault | None) -> None:
         """Keep that somebody unproven was here, without the body; the answer does not depend on it."""
-        errors = {PROOF: [near_miss]} if near_miss else {}
+        errors: Mapping[str, list[str]] = {PROOF: [near_miss]} if near_miss else {}
         refused = replace(event, reason=reason, errors=errors)
         try:
             self._record_all(source, [Entry(refused, bounds=bounds_of(source, refused))])

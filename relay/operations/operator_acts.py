@@ -11,6 +11,7 @@ from datetime import datetime
 
 from relay.core.errors import IllegalTransitionError, LostRace, NotFoundError, RelayError, WorkflowTaken
 from relay.core.events import Delivery
+from relay.core.faults import fault
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State, advance
 from relay.core.phrases import Moment, phrase
@@ -47,8 +48,9 @@ class OperatorActs:
     def replay(self, wanted: str, who: str, *, current_rules: bool) -> list[Delivery]:
         """New deliveries for an old one, or for an event without any. Raises what Replayer.replay raises."""
         made = self.replayer.replay(wanted, current_rules=current_rules)
-        rules = "current" if current_rules else "original"
-        self._log(who, "replay", wanted, f"{rules} rules: {', '.join(one.id for one in made)}")
+        names = [one.id for one in made]
+        said = fault("made_by_current_rules" if current_rules else "made_by_original_rules", names=names)
+        self._log(who, "replay", wanted, said=said)
         return made
 
     def replay_edited(self, wanted: str, who: str, body: bytes) -> list[Delivery]:
@@ -66,13 +68,7 @@ class OperatorActs:
         """
         delivery = self.record.delivery(delivery_id)
         if delivery.state is not State.UNCERTAIN:
-            raise RefusedError(
-                phrase(
-                    "%(delivery_id)s is %(state)s: only an uncertain delivery is settled by a person",
-                    delivery_id=delivery_id,
-                    state=delivery.state,
-                )
-            )
+            raise RefusedError(fault("not_uncertain", id=delivery_id, state=delivery.state))
         # The note is in the audit log: reasons are words that are counted and indexed.
         if state is State.STARTED and delivery.next_step:
             self._go_on(delivery)
@@ -87,13 +83,7 @@ class OperatorActs:
         """Give up a delivery that still waits. Raises NotFoundError, RefusedError."""
         delivery = self.record.delivery(delivery_id)
         if delivery.state not in {State.PENDING, State.RETRYING}:
-            raise RefusedError(
-                phrase(
-                    "%(delivery_id)s is %(state)s: only a waiting delivery is cancelled",
-                    delivery_id=delivery_id,
-                    state=delivery.state,
-                )
-            )
+            raise RefusedError(fault("not_waiting", id=delivery_id, state=delivery.state))
         self._move(delivery, State.DEAD, "cancelled")
         self._log(who, "cancel", delivery_id, note)
         return self.record.delivery(delivery_id)
@@ -105,10 +95,7 @@ class OperatorActs:
         """
         self.record.delivery(delivery_id)
         if not self.record.leave(delivery_id):
-            wanted = "only a delivery that is dead or overdue, and that nobody has dealt with, is left"
-            raise RefusedError(
-                phrase("%(delivery_id)s needs nobody: %(wanted)s", delivery_id=delivery_id, wanted=wanted)
-            )
+            raise RefusedError(fault("delivery_needs_nobody", id=delivery_id))
         self._log(who, "leave", delivery_id, note)
         return self.record.delivery(delivery_id)
 
@@ -116,12 +103,7 @@ class OperatorActs:
         """Acknowledge a rejected event: it stays so, and is no longer a need. Raises NotFoundError, RefusedError."""
         self.record.event(event_id)
         if not self.record.leave(event_id):
-            raise RefusedError(
-                phrase(
-                    "%(event_id)s needs nobody: only a rejected event that nobody has dealt with is left",
-                    event_id=event_id,
-                )
-            )
+            raise RefusedError(fault("event_needs_nobody", id=event_id))
         self._log(who, "leave", event_id, note)
 
     def reveal_secret(self, source: str, who: str) -> str:
@@ -145,7 +127,7 @@ class OperatorActs:
         if until and until <= self.clock():
             raise RefusedError(phrase("this time has passed: expected one that is still to come"))
         self.store.portal(portal).gate.pause_by_person(self.clock(), until)
-        self._log(who, "pause", portal, f"until {Moment(until)}" if until else "")
+        self._log(who, "pause", portal, said=fault("paused_until", until=Moment(until)) if until else "")
 
     def resume(self, portal: str, who: str) -> None:
         """Open a portal, whatever closed it."""
@@ -196,10 +178,10 @@ class OperatorActs:
         except IllegalTransitionError as error:
             raise RefusedError(str(error)) from None
         except WorkflowTaken:
-            raise RefusedError(phrase("this workflow is on record as started by another delivery")) from None
+            raise RefusedError(fault("workflow_of_other")) from None
         except LostRace:
-            raise RefusedError(phrase("%(id)s has moved meanwhile: look again", id=delivery.id)) from None
+            raise RefusedError(fault("moved_meanwhile", id=delivery.id)) from None
 
-    def _log(self, who: str, what: str, subject: str, note: str = "") -> None:
+    def _log(self, who: str, what: str, subject: str, note: str = "", *, said: str = "") -> None:
         if self.is_logged:
-            self.store.operators.log(Act(self.clock(), who, what, subject, note))
+            self.store.operators.log(Act(self.clock(), who, what, subject, note, said))

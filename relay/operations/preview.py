@@ -16,6 +16,7 @@ from relay.configuration.fields import suggestion
 from relay.core.call import Call
 from relay.core.errors import InvalidEventError, RelayError
 from relay.core.events import Event
+from relay.core.faults import Fault, fault
 from relay.core.ids import new_event_id, utc_now
 from relay.core.lifecycle import EventState
 from relay.core.phrases import phrase
@@ -123,23 +124,23 @@ def read_given(texts: Iterable[str], rules: Iterable[Rule]) -> Given:
                 phrase("%(text)r: expected what a step comes to, such as client=17 or client=nothing", text=text)
             )
         given[match[1]] = None if match[2] == "nothing" else int(match[2])
-    for name, fault in faults_in(given, rules).items():
-        raise RelayError(phrase("%(name)s: %(why)s", name=name, why=fault))
+    for name, wrong in faults_in(given, rules).items():
+        raise RelayError(phrase("%(name)s: %(why)s", name=name, why=wrong))
     return given
 
 
-def faults_in(given: Given, rules: Iterable[Rule]) -> dict[str, str]:
+def faults_in(given: Given, rules: Iterable[Rule]) -> dict[str, Fault]:
     """What is wrong with what was given, by name: no rule has such a step, or it never comes to that."""
     kinds = {step.name: step.kind for rule in rules for step in rule.steps}
     known = [name for name, kind in kinds.items() if kind is not StepKind.TRIGGER]
-    return {name: fault for name, value in given.items() if (fault := _fault(name, value, kinds, known))}
+    return {name: one for name, value in given.items() if (one := _fault(name, value, kinds, known))}
 
 
-def _fault(name: str, value: int | None, kinds: Mapping[str, StepKind], known: Collection[str]) -> str | None:
+def _fault(name: str, value: int | None, kinds: Mapping[str, StepKind], known: Collection[str]) -> Fault | None:
     if name not in known:
-        return f"no step has this name{suggestion(name, known)}"
+        return fault("step_unknown", hint=suggestion(name, known))
     if value is None and kinds[name] is StepKind.MAKE:
-        return "it is made, so it is never nothing: expected an id"
+        return fault("step_never_nothing")
     return None
 
 

@@ -12,7 +12,7 @@ LOOKED_AT, MOST_SHOWN = 50, 5
 
 
 def near_misses(store: Store, source: str) -> dict[str, int]:
-    """Each in words, and how often it was. Raises RecordUnavailableError."""
+    """Each near miss, a Fault, and how often it was. Raises RecordUnavailableError."""
     counted: Counter[str] = Counter()
     for event in store.record.events(store.record.newest_unproven(source, LOOKED_AT)):
         counted.update(event.errors.get(PROOF, ()))

@@ -26,9 +26,9 @@ from relay.core.errors import (
     UnsupportedTypeError,
 )
 from relay.core.events import Delivery, Event, Intent
+from relay.core.faults import fault
 from relay.core.ids import EVENT_PREFIX, new_event_id, utc_now
 from relay.core.lifecycle import FINAL, EventState, State
-from relay.core.phrases import phrase
 from relay.core.plan import How, StepKind
 from relay.operations.batches import contexts_of
 from relay.operations.deciding import Decision, decide, deliveries_of, errors_of, made_of
@@ -92,15 +92,11 @@ class Replayer:
             return self._replay_event(self._record.event(wanted), bulk_id)
         old = self._record.delivery(wanted)
         if old.state not in FINAL:
-            raise NotReplayableError(
-                phrase("%(id)s is %(state)s: only what is dead or started is replayed", id=old.id, state=old.state)
-            )
+            raise NotReplayableError(fault("not_final", id=old.id, state=old.state))
         if found and old.state is not found:
             raise _moved(old.id)
         if old.errors and not current_rules:
-            raise NotReplayableError(
-                phrase("%(id)s has no call to repeat, for its rule could not be filled: use today's rules", id=old.id)
-            )
+            raise NotReplayableError(fault("no_call_to_repeat", id=old.id))
         event = self._record.event(old.event_id)
         intent = self._current(event, old.rule) if current_rules else _original(old)
         intent = _carried(intent, self._last_with_plan(old))
@@ -120,13 +116,9 @@ class Replayer:
         old = None if is_event else self._record.delivery(wanted)
         event = self._record.event(old.event_id if old else wanted)
         if old and old.state not in FINAL:
-            raise NotReplayableError(
-                phrase("%(id)s is %(state)s: only what is dead or started is replayed", id=old.id, state=old.state)
-            )
+            raise NotReplayableError(fault("not_final", id=old.id, state=old.state))
         if old is None and event.deliveries:
-            raise NotReplayableError(
-                phrase("%(id)s has deliveries: replay one of %(names)s", id=event.id, names=", ".join(event.deliveries))
-            )
+            raise NotReplayableError(fault("has_deliveries", id=event.id, names=event.deliveries))
         self._contexts(event)  # that the original can be read at all
         own = edit_of(event, body, utc_now())
         if old:
@@ -136,7 +128,7 @@ class Replayer:
             return own, decisions
         if errors := errors_of(unfilled for one in decisions for unfilled in one.unfilled):
             raise InvalidEventError(errors)
-        raise NotReplayableError(phrase("no rule of today wants %(id)s with this body", id=event.id))
+        raise NotReplayableError(fault("edit_not_wanted", id=event.id))
 
     def replay_edited(self, wanted: str, body: bytes) -> list[Delivery]:
         """Replay with an edited body, kept as an event of its own with its deliveries, or not at all.
@@ -159,21 +151,19 @@ class Replayer:
         event = own.decided(EventState.ACCEPTED, None, {}, tuple(one.id for one in made), person_keys)
         receipt = Collector(self._record).record(Entry(event, made, digest, EDITED_ONCE))
         if receipt.duplicate:
-            raise NotReplayableError(phrase("this has been done before: it is %(event_id)s", event_id=receipt.event_id))
+            raise NotReplayableError(fault("edited_before", event_id=receipt.event_id))
         return made
 
     def _replay_event(self, event: Event, bulk_id: str | None) -> list[Delivery]:
         if event.deliveries:
-            raise NotReplayableError(
-                phrase("%(id)s has deliveries: replay one of %(names)s", id=event.id, names=", ".join(event.deliveries))
-            )
+            raise NotReplayableError(fault("has_deliveries", id=event.id, names=event.deliveries))
         contexts = self._contexts(event)
         decisions = [decide(self._rules, event.source, context) for context in contexts]
         if not any(one.intents for one in decisions):
             for one in decisions:
                 if one.errors:
                     raise InvalidEventError(one.errors)
-            raise NotReplayableError(phrase("no rule of today wants %(id)s", id=event.id))
+            raise NotReplayableError(fault("not_wanted", id=event.id))
         personal = [value for one in decisions for value in one.personal]
         if self._persons:  # an earlier version has not looked for them at the door
             personal += [value for context in contexts for value in persons_in(context["body"])]
@@ -183,18 +173,9 @@ class Replayer:
         rule = self._rules.get(rule_name)
         wanting = [context for context in self._contexts(event) if rule.matches(context)]
         if not wanting:
-            raise NotReplayableError(
-                phrase("the rule %(rule_name)s of today does not want %(id)s", rule_name=rule_name, id=event.id)
-            )
+            raise NotReplayableError(fault("rule_does_not_want", rule_name=rule_name, id=event.id))
         if len(wanting) > 1:
-            raise NotReplayableError(
-                phrase(
-                    "%(id)s holds %(count)s entries that the rule %(rule_name)s wants",
-                    id=event.id,
-                    count=len(wanting),
-                    rule_name=rule_name,
-                )
-            )
+            raise NotReplayableError(fault("several_entries", id=event.id, count=len(wanting), rule_name=rule_name))
         return rule.to_intent(wanting[0])
 
     def _last_with_plan(self, delivery: Delivery) -> Delivery | None:
@@ -211,26 +192,15 @@ class Replayer:
     def _contexts(self, event: Event) -> list[dict[str, object]]:
         """What rules see of the event, as its source reads it today; of a batch that is one event, of each entry."""
         if event.source not in self._sources:
-            raise NotFoundError(
-                phrase("the source %(source)s of %(id)s is no longer configured", source=event.source, id=event.id)
-            )
+            raise NotFoundError(fault("source_unknown", source=event.source, id=event.id))
         if removed_at := event.body_removed_at:
-            raise NotReplayableError(
-                phrase(
-                    "the body of %(id)s was removed on %(day)s (RELAY_BODY_DAYS): today's rules have nothing to read; "
-                    "a delivery can be replayed as it was (original)",
-                    id=event.id,
-                    day=f"{removed_at:%Y-%m-%d}",
-                )
-            )
+            raise NotReplayableError(fault("nothing_to_read", id=event.id, day=f"{removed_at:%Y-%m-%d}"))
         if event.state is EventState.REFUSED or is_lost(event):
-            raise NotReplayableError(phrase("%(id)s cannot be read: its body was not kept", id=event.id))
+            raise NotReplayableError(fault("body_lost", id=event.id))
         try:
             return contexts_of(self._sources[event.source], event)
         except (UnreadableError, UnsupportedTypeError) as error:
-            raise NotReplayableError(
-                phrase("%(id)s cannot be read, as its source is configured today: %(why)s", id=event.id, why=str(error))
-            ) from None
+            raise NotReplayableError(fault("unreadable_today", id=event.id, why=error.message)) from None
 
     def _add(
         self,
@@ -243,21 +213,19 @@ class Replayer:
         is_new: bool = False,
     ) -> list[Delivery]:
         if personal and self._persons is None:
-            raise NotReplayableError(
-                phrase("RELAY_SECRET_KEY is needed: without it, its person could not be found again")
-            )
+            raise NotReplayableError(fault("secret_key_needed"))
         person_keys = self._persons.keys_of(personal) if self._persons else ()
         try:
             self._record.replay(event, old, fresh, person_keys, bulk_id, is_new=is_new)
         except MovedOn as error:
             raise _moved(str(error)) from None
         except LostRace as error:
-            raise NotReplayableError(phrase("%(why)s has been replayed before", why=str(error))) from None
+            raise NotReplayableError(fault("replayed_before", id=str(error))) from None
         return fresh
 
 
 def _moved(wanted: str) -> NotReplayableError:
-    return NotReplayableError(phrase("%(id)s has moved meanwhile: look again", id=wanted))
+    return NotReplayableError(fault("moved_meanwhile", id=wanted))
 
 
 def edit_of(event: Event, body: bytes, now: datetime) -> Event:
@@ -274,6 +242,7 @@ def edit_of(event: Event, body: bytes, now: datetime) -> Event:
         body=body,
         reason=None,
         errors={},
+        fault="",
         deliveries=(),
         duplicates=0,
         person_keys=(),

@@ -23,6 +23,7 @@ from relay.configuration.files import read_yaml
 from relay.configuration.mistakes import Mistakes
 from relay.configuration.texts import bytes_on_disk, instead_of_files, yaml_files
 from relay.core.errors import ChangedError, ConfigError, Mistake, NotFoundError, NotWritableError
+from relay.core.faults import fault
 from relay.core.ids import utc_now
 from relay.core.phrases import phrase
 from relay.operations.configure import load_config
@@ -132,17 +133,16 @@ class RuleFiles:
     def _mistakes_in(self, path: Path, name: str, text: str) -> list[Mistake]:
         raw = text.encode("utf-8", "replace")
         if not NAME.fullmatch(name):
-            wrong = f"{name!r} is not a name of a rule: expected a-z, 0-9, - and _, beginning with a letter"
-            return [Mistake(str(path), 0, wrong)]
+            return [Mistake(str(path), 0, fault("not_a_rule_name", name=repr(name)))]
         if len(raw) > LARGEST:
-            return [Mistake(str(path), 0, f"larger than {LARGEST} bytes: expected one rule")]
+            return [Mistake(str(path), 0, fault("rule_too_large", most=LARGEST))]
         found = Mistakes()
         with instead_of_files({path: raw}):
             load_config(self._config, None, found, rules=path, base=self._base)
             written = read_yaml(path, found)
             content = written.content if written else None
             if written and isinstance(content, dict) and content.get("name", name) != name:
-                wrong = f"found {content['name']!r}, expected {name!r}: a new name is a new rule"
+                wrong = fault("renamed_rule", found=repr(content["name"]), name=repr(name))
                 written.add_mistake(("name",), wrong)
         return [mistake for mistake in found if mistake.file == str(path)]
 

@@ -59,15 +59,15 @@ class Trial:
     """What a draft comes to.
 
     looked_at: of the newest events of its source; unreadable: of these, whose body is not kept or cannot be read;
-    wanted: its `when` holds; filled: it makes a call of them; errors: why not, and how often. is_whole: whether there
-    was time for all that is looked at.
+    wanted: its `when` holds; filled: it makes a call of them; errors: why not, by field, and how often.
+    is_whole: whether there was time for all that is looked at.
     """
 
     looked_at: int
     unreadable: int
     wanted: int
     filled: int
-    errors: Mapping[str, int]
+    errors: Mapping[tuple[str, str], int]
     changed: int
     changes: tuple[Change, ...]
     left: Mapping[EventState, LeftOver]
@@ -102,7 +102,7 @@ class _Trial:
         self.began = clock()
         self.is_whole = True
         self.counts: Counter[str] = Counter()
-        self.errors: Counter[str] = Counter()
+        self.errors: Counter[tuple[str, str]] = Counter()
         self.changes: list[Change] = []
 
     def run(self) -> Trial:
@@ -188,12 +188,12 @@ class _Trial:
             return None
 
     @staticmethod
-    def _call(rule: Rule, context: Mapping[str, Any], errors: Counter[str] | None = None) -> Call | None:
+    def _call(rule: Rule, context: Mapping[str, Any], errors: Counter[tuple[str, str]] | None = None) -> Call | None:
         try:
             intent = rule.intent_of(context)
         except InvalidEventError as wrong:
             if errors is not None:
-                errors.update(f"{name}: {message}" for name, messages in wrong.errors.items() for message in messages)
+                errors.update((name, message) for name, messages in wrong.errors.items() for message in messages)
             return None
         return intent.call if intent else None
 

@@ -7,6 +7,7 @@ It is forgotten, and archived, anew when the youngest of its deliveries is as ol
 from __future__ import annotations
 
 from relay.core.errors import NotFoundError
+from relay.core.faults import fault
 from relay.core.ids import utc_now
 from relay.store import Store
 from relay.store.archive.archive import Archive
@@ -30,5 +31,5 @@ def put_back(archive: Archive, store: Store, wanted: str, who: str) -> bool:
     row = find_archived(archive, wanted)
     is_back = store.compaction.restore(row.event, row.deliveries)
     if is_back:
-        store.operators.log(Act(utc_now(), who, "restore", row.event.id, "from the archive"))
+        store.operators.log(Act(utc_now(), who, "restore", row.event.id, "", fault("restored_from_archive")))
     return is_back

@@ -13,6 +13,7 @@ from typing import Any
 
 from relay.configuration.files import ConfigFile, Place
 from relay.core.entities import DYNAMIC, ENTITIES, TYPE_IDS, USER
+from relay.core.faults import fault
 from relay.core.plan import Many, Step, StepKind
 from relay.rules.compose import (
     TRIGGER_NAME,
@@ -75,11 +76,12 @@ class Assembly:
         return found
 
     def _check_name(self, section: str, name: str) -> None:
-        other = "a value of extract" if name in (self.values or ()) else "a find" if name in self.steps_so_far else ""
-        if other:
-            self.config.add_mistake((section, name), f"is also the name of {other}: expected another")
+        if name in (self.values or ()):
+            self.config.add_mistake((section, name), fault("name_of_value"))
+        elif name in self.steps_so_far:
+            self.config.add_mistake((section, name), fault("name_of_find"))
         if name == TRIGGER_NAME:
-            self.config.add_mistake((section, name), "is what the step of a trigger is called: expected another name")
+            self.config.add_mistake((section, name), fault("name_of_trigger"))
 
     def _known(self, section: str, spec: Mapping[str, Any]) -> Known | None:
         entity, type_id, _ = _kind_of(spec)
@@ -111,7 +113,7 @@ class Assembly:
         if section == "find" and isinstance(template, Template):
             lists = [name for name in template.names if self.specs.get(name, {}).get("type") == "list"]
             if lists:
-                self.config.add_mistake(place, f"{{{lists[0]}}} is a list: expected one value to look for")
+                self.config.add_mistake(place, fault("list_to_look_for", name=lists[0]))
         return template
 
     def _check_unless(self, place: Place, unless: str | None, entity: str, type_id: int | None) -> None:
@@ -120,14 +122,14 @@ class Assembly:
         known = self.steps_so_far.get(unless)
         if unless not in self.step_names or (known and known.section != "find"):
             finds = [name for name, one in self.steps_so_far.items() if one is None or one.section == "find"]
-            wrong = f"there is no find {unless!r}: expected one of {', '.join(finds)}"
-            self.config.add_mistake(place, wrong if finds else f"there is no find {unless!r}")
+            wrong = (
+                fault("no_such_find", name=repr(unless), names=finds) if finds else fault("no_find", name=repr(unless))
+            )
+            self.config.add_mistake(place, wrong)
         elif known and (known.entity, known.type_id) != (entity, type_id):
-            wrong = f"{unless} is a {known.entity}, and can never stand for this {entity}"
-            self.config.add_mistake(place, f"{wrong}: expected a find of the same kind")
+            self.config.add_mistake(place, fault("find_of_other_kind", name=unless, found=known.entity, entity=entity))
         elif known and not known.may_be_nothing:
-            wrong = f"{unless} is never nothing, so that nothing would ever be made"
-            self.config.add_mistake(place, f"{wrong}: expected `none: nothing` in find.{unless}")
+            self.config.add_mistake(place, fault("find_never_nothing", name=unless))
 
     # Trigger and start
 
@@ -139,11 +141,11 @@ class Assembly:
         form, members = trigger["document_id"]
         place: Place = ("trigger", "document_id")
         if (FORMS[form][0] if form else members[0]) != "crm":
-            self.config.add_mistake(place, "is no document of CRM, and others have no triggers")
+            self.config.add_mistake(place, fault("no_document_of_crm"))
         document = self._document(place, form, members)
         portal = self.content.get("start", {}).get("portal", trigger.get("portal"))
         if trigger.get("portal", portal) != portal:
-            self.config.add_mistake(("trigger", "portal"), f"expected {portal}, where the workflow is started")
+            self.config.add_mistake(("trigger", "portal"), fault("expected_portal_of_start", portal=portal))
         return TriggerTemplate(document, trigger.get("code", ""))
 
     def composer(self, trigger: TriggerTemplate | None) -> Composer | None:
@@ -176,27 +178,25 @@ class Assembly:
     def _check_text(self, place: Place, member: Template) -> None:
         """The full triple wants texts: note a list, which alone is none."""
         if member.lone and self.specs.get(member.lone, {}).get("type") == "list":
-            self.config.add_mistake(place, f"{{{member.lone}}} is a list: expected one value to name the document")
+            self.config.add_mistake(place, fault("list_as_document", name=member.lone))
 
     def _check_number(self, place: Place, form: str, member: Template, members: Sequence[str]) -> None:
         """A short form wants numbers: note what can never be one, whatever arrives."""
         if not member.names:
             if not NUMBER.fullmatch(member.text):
-                wrong = f"found {member.text!r}, expected a number above 0 or a {{name}}"
-                self.config.add_mistake(place, wrong)
+                wanted = fault("expected_number_or_name")
+                self.config.add_mistake(place, fault("found", what=repr(member.text), expected=wanted))
             return
         around = "".join(part for is_name, part in member.parts if not is_name)
         has_step = bool(around or len(member.names) > 1) and not self.steps_so_far.keys().isdisjoint(member.names)
         if member.text.startswith("0") or has_step or (around and not (around.isascii() and around.isdecimal())):
             alone = [f"{{{member.names[0]}}}" if text == member.text else text for text in members]
-            expected = f"expected {{{form}: {_shown(alone)}}}"
-            self.config.add_mistake(place, f"found {member.text!r}, which is never a number: {expected}")
+            wrong = fault("never_a_number", found=repr(member.text), form=form, members=_shown(alone))
+            self.config.add_mistake(place, wrong)
         for name in member.names:
             kind = self.specs.get(name, {}).get("type")
             if kind in NEVER_NUMBERS:
-                self.config.add_mistake(
-                    place, f"{{{name}}} has the type {kind} and is never a number: expected integer"
-                )
+                self.config.add_mistake(place, fault("type_never_a_number", name=name, kind=kind))
 
     def _check_result(self, place: Place, form: str | None, name: str, members: Sequence[str]) -> None:
         """A step whose result names the document: of the right kind, and never nothing."""
@@ -205,18 +205,19 @@ class Assembly:
             return
         type_id = int(members[0]) if form == DYNAMIC and members[0].isdecimal() else TYPE_IDS.get(form or "")
         if form and (form, type_id) != (known.entity, known.type_id):
-            wanted = "users have no workflows" if known.entity == USER else f"expected {known.short_form(name)}"
-            self.config.add_mistake(place, f"{{{name}}} is a {known.entity}: {wanted}")
-        if known.may_be_nothing:
-            self.config.add_mistake(
-                place, f"{{{name}}} may be nothing: expected `none: stop` or a number in find.{name}"
+            wrong = (
+                fault("user_as_document", name=name)
+                if known.entity == USER
+                else fault("other_document", name=name, entity=known.entity, form=known.short_form(name))
             )
+            self.config.add_mistake(place, wrong)
+        if known.may_be_nothing:
+            self.config.add_mistake(place, fault("may_be_nothing", name=name))
 
     def _check_order(self, section: str, document: DocumentTemplate) -> None:
         steps = [name for member in document.members for name in member.names if name in self.steps_so_far]
         if self.content.get("order_by") == "document" and steps:
-            wrong = f"the document is known only when {{{steps[0]}}} is, too late for an order: expected none"
-            self.config.add_mistake(("order_by",), f"{wrong}, or a {section}.document_id of the event's own values")
+            self.config.add_mistake(("order_by",), fault("too_late_for_order", name=steps[0], section=section))
 
     def _check_watch(self, callback: str | None, parameters: Mapping[str, Any]) -> None:
         if callback is None:
@@ -224,9 +225,7 @@ class Assembly:
         place: Place = ("start", "watch", "callback")
         self._check_parameter_name(place, callback)
         if callback in parameters:
-            self.config.add_mistake(
-                place, f"{callback} is among the parameters: expected one that the rule leaves alone"
-            )
+            self.config.add_mistake(place, fault("callback_is_parameter", name=callback))
 
     def _start_parameter(self, name: str, given: Any) -> Parameter:
         place: Place = ("start", "parameters", name)
@@ -235,9 +234,9 @@ class Assembly:
 
     def _check_parameter_name(self, place: Place, name: str) -> None:
         if is_reserved(name):
-            self.config.add_mistake(place, "Bitrix24 keeps this name for itself: expected another")
+            self.config.add_mistake(place, fault("reserved_name"))
         if not name or len(name) > 100 or not name.isprintable() or set(name) & set("[]&="):
-            self.config.add_mistake(place, "not a parameter's name: expected its id in the template")
+            self.config.add_mistake(place, fault("not_a_parameter"))
 
     # Values
 

@@ -20,6 +20,7 @@ from relay.configuration.texts import SUFFIXES, yaml_files
 from relay.core.call import Call
 from relay.core.errors import InvalidEventError, Mistake, NotFoundError
 from relay.core.events import Intent, OnUncertain, Policy
+from relay.core.faults import fault
 from relay.core.places import Result
 from relay.core.plan import Plan
 from relay.core.requirements import Requirement
@@ -148,7 +149,7 @@ def load_rules(
     with collecting(mistakes) as found:
         files = [path] if path.suffix in SUFFIXES else yaml_files(path)
         if not files and not path.is_dir():
-            found.add(Mistake(str(path), 0, "no such folder: expected one with a file for each rule"))
+            found.add(Mistake(str(path), 0, fault("rules_folder_missing")))
         reader = _Reader(sources, portals, found, base)
         rules = [rule for file in files if (rule := reader.read(file))]
         digest = hashlib.sha256(json.dumps(reader.contents, sort_keys=True).encode()).hexdigest()
@@ -200,7 +201,7 @@ class _Reader:
         if name := content.get("name"):
             first = self.files_by_name.setdefault(name, config.file)
             if first != config.file:
-                config.add_mistake(("name",), f"{name!r} is also the name of the rule in {first}")
+                config.add_mistake(("name",), fault("name_of_rule", name=repr(name), file=first))
         self._check_known(config, ("source",), content.get("source"))
         for section in ("trigger", "start"):
             self._check_known(config, (section, "portal"), content.get(section, {}).get("portal"))
@@ -212,19 +213,17 @@ class _Reader:
         """
         if self.base is None or not content.get("start", {}).get("watch"):
             return
-        expected = "expected the relay's address as the portal reaches it, such as https://relay.example.com"
         if not self.base:
-            wrong = "RELAY_PUBLIC_URL is not set, so there is no address to give to the template"
-            config.add_mistake(("start", "watch"), f"{wrong}: {expected}")
+            config.add_mistake(("start", "watch"), fault("no_public_url"))
         elif "." not in (host := urlsplit(self.base).hostname or ""):
-            wrong = f"RELAY_PUBLIC_URL has the host {host!r}, and Bitrix24 calls no host without a dot"
-            config.add_mistake(("start", "watch"), f"{wrong}: {expected}")
+            config.add_mistake(("start", "watch"), fault("public_url_without_dot", host=repr(host)))
 
     def _check_known(self, config: ConfigFile, place: tuple[str, ...], name: str | None) -> None:
         kind = place[-1]
         known = self.known[kind]
         if name is not None and known is not None and name not in known:
-            config.add_mistake(place, f"unknown {kind} {name!r}{suggestion(name, known)}")
+            code = "unknown_source" if kind == "source" else "unknown_portal"
+            config.add_mistake(place, fault(code, name=repr(name), hint=suggestion(name, known)))
 
 
 def _policy_of(content: Mapping[str, Any]) -> Policy:

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from relay.core.call import Call, DocumentId
 from relay.core.errors import InvalidEventError
+from relay.core.faults import Fault, fault
 from relay.core.places import Later, Result
 from relay.core.plan import Step, StepKind
 from relay.core.requirements import StepRequirement
@@ -61,13 +62,13 @@ class DocumentTemplate:
         for member in self.members:
             absent = [name for name in member.names if values[name] is None]
             if absent:
-                raise InvalidEventError({name: ["missing: document_id needs it"] for name in absent})
+                raise InvalidEventError({name: [fault("missing_for_document")] for name in absent})
         filled = [_one_line(member, values) for member in self.members]
         if self.form is None:
             return cast("DocumentId", tuple(filled))
         for member, number in zip(self.members, filled, strict=True):
             if isinstance(number, str) and not NUMBER.fullmatch(number):
-                raise _unfit(member, "expected a whole number above 0: document_id needs it")
+                raise _unfit(member, fault("expected_number_for_document"))
         module, entity, prefix = FORMS[self.form]
         return cast("DocumentId", (module, entity, Later.of(_joined(prefix, filled))))
 
@@ -86,12 +87,12 @@ def _one_line(member: Template, values: Mapping[str, Any]) -> str | Later:
         return filled
     text = "" if isinstance(filled, list) else str(filled)
     if not text or len(text) > 255 or not text.isprintable():
-        raise _unfit(member, "expected a short text or number: document_id needs it")
+        raise _unfit(member, fault("expected_short_text_for_document"))
     return text
 
 
-def _unfit(member: Template, message: str) -> InvalidEventError:
-    return InvalidEventError({name: [message] for name in member.names or ("document_id",)})
+def _unfit(member: Template, wrong: Fault) -> InvalidEventError:
+    return InvalidEventError({name: [wrong] for name in member.names or ("document_id",)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,7 @@ def check_length(uses: Mapping[str, int], values: Mapping[str, Any]) -> None:
     found = {id(value): sizes[name] for name, value in values.items()}
     if total > MOST_WRITTEN + MOST_TIMES * sum(found.values()):
         longest = max(written, key=lambda name: written[name])
-        raise InvalidEventError({longest: [f"too long to be written {uses[longest]} times"]})
+        raise InvalidEventError({longest: [fault("too_long_for_uses", count=uses[longest])]})
 
 
 def _length(value: Any) -> int:

@@ -14,9 +14,10 @@ from marshmallow import Schema, ValidationError, fields, missing
 from relay.configuration.expressions import Expression, first_given
 from relay.configuration.interpreter import Steps
 from relay.core.errors import InvalidEventError
+from relay.core.faults import fault
 from relay.rules.values import TYPES, Items, Phone, Value, bounds
 
-TOO_MUCH = {"expressions": ["the rule's expressions need too many steps for an event of this size"]}
+TOO_MUCH = {"expressions": [fault("too_many_steps")]}
 """Of an event for which they have been given up."""
 
 
@@ -104,4 +105,4 @@ def _of_type(kind: str, spec: Mapping[str, Any], options: Mapping[str, Any]) -> 
 
 
 def _by_field(messages: Any) -> dict[str, list[str]]:
-    return {str(name): [str(message) for message in found] for name, found in messages.items()}
+    return {str(name): list(found) for name, found in messages.items()}

@@ -23,6 +23,7 @@ from relay.configuration.fields import (
     suggestion,
 )
 from relay.core.events import OnUncertain
+from relay.core.faults import fault
 from relay.core.phones import REGIONS
 from relay.rules.documents import FORMS
 from relay.rules.extract import typed
@@ -32,7 +33,7 @@ from relay.rules.values import TYPES
 ROOTS = ("body", "headers", "query", "envelope", "source", "received_at")
 """What an expression of a rule may look at (relay/sources/context.py)."""
 VALUE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-VALUE_NAME_WORDS = "letters, digits and _, not beginning with a digit"
+NOT_A_VALUE_NAME = fault("not_a_value_name")
 _BOUNDED = ("integer", "number")
 _SIZED = ("string", "list")
 
@@ -40,7 +41,7 @@ _SIZED = ("string", "list")
 class _Expression(Wanted):
     """A JMESPath expression."""
 
-    expected = "a JMESPath expression, such as body.form"
+    expected = fault("expected_expression")
 
     def read(self, value: Any) -> Expression:
         return _parsed(value)
@@ -49,7 +50,7 @@ class _Expression(Wanted):
 class _Picks(Wanted):
     """One expression, or a list of them of which the first that finds something counts."""
 
-    expected = "a JMESPath expression or a list of them, such as body.email"
+    expected = fault("expected_picks")
 
     def read(self, value: Any) -> tuple[Expression, ...]:
         texts = value if isinstance(value, list) else [value]
@@ -68,7 +69,7 @@ def _each(entries: list[Any], read: Callable[[Any], Any]) -> tuple[Any, ...]:
         try:
             found.append(read(entry))
         except ValidationError as error:
-            wrong[index] = [str(message) for message in error.messages]
+            wrong[index] = list(error.messages)
     if wrong:
         raise ValidationError(wrong)
     return tuple(found)
@@ -76,7 +77,7 @@ def _each(entries: list[Any], read: Callable[[Any], Any]) -> tuple[Any, ...]:
 
 def _parsed(text: Any) -> Expression:
     if not isinstance(text, str):
-        raise ValueError  # noqa: TRY004 - Wanted turns it into "expected ..."
+        raise ValueError  # noqa: TRY004 - Wanted says what it expected
     try:
         return Expression.parse(text, ROOTS)
     except ExpressionError as error:
@@ -86,18 +87,18 @@ def _parsed(text: Any) -> Expression:
 class _Type(Wanted):
     """A type's name."""
 
-    expected = f"one of {', '.join((*TYPES, 'list'))}"
+    expected = fault("expected_choice", names=[*TYPES, "list"])
 
     def read(self, value: Any) -> str:
         if value in TYPES or value == "list":
             return str(value)
-        raise ValidationError(f"unknown type {value!r}{suggestion(str(value), (*TYPES, 'list'))}")
+        raise ValidationError(fault("unknown_type", name=repr(value), hint=suggestion(str(value), (*TYPES, "list"))))
 
 
 class _Choices(Wanted):
     """The values that are allowed."""
 
-    expected = "a list of texts or numbers"
+    expected = fault("expected_choices")
 
     def read(self, value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list) or not value:
@@ -110,13 +111,13 @@ class _Choices(Wanted):
 class _Region(Wanted):
     """Where a telephone number without a + is dialled."""
 
-    expected = "a country's two letters, such as RU"
+    expected = fault("expected_region")
 
     def read(self, value: Any) -> str:
         if not isinstance(value, str):
-            raise ValueError  # noqa: TRY004 - Wanted turns it into "expected ..."
+            raise ValueError  # noqa: TRY004 - Wanted says what it expected
         if value not in REGIONS:
-            raise ValidationError(f"unknown region {value!r}: expected {self.expected}")
+            raise ValidationError(fault("unknown_region", name=repr(value)))
         return value
 
 
@@ -138,19 +139,21 @@ class _ValueSchema(StrictSchema):
         """Whatever is there is compared with its type; what has a mistake of its own is not there."""
         wrong: dict[str, list[str]] = {}
         if spec.get("required") and spec.get("default") is not None:
-            wrong["default"] = ["a required value never needs a default: expected one of the two"]
+            wrong["default"] = [fault("required_with_default")]
         if self.has_read(spec, written, "type"):
             kind = spec["type"]
             for names, kinds in ((("min", "max"), _BOUNDED), (("max_length",), _SIZED)):
                 if kind not in kinds:
                     misplaced = [name for name in names if spec.get(name) is not None]
-                    wrong |= {name: [f"is for {' and '.join(kinds)}, not for {kind}"] for name in misplaced}
+                    wrong |= {
+                        name: [fault("is_for_two", one=kinds[0], other=kinds[1], kind=kind)] for name in misplaced
+                    }
             if kind != "list" and "items" in written:
-                wrong["items"] = [f"is for list, not for {kind}"]
+                wrong["items"] = [fault("is_for", one="list", kind=kind)]
             if spec.get("region") and "phone" not in {kind, spec.get("items") if kind == "list" else kind}:
-                wrong["region"] = [f"is for phone, not for {kind}"]
+                wrong["region"] = [fault("is_for", one="phone", kind=kind)]
             if not wrong and None not in (spec.get("min"), spec.get("max")) and spec["min"] > spec["max"]:
-                wrong["min"] = ["is above max, so that no value would fit"]
+                wrong["min"] = [fault("min_above_max")]
         if self.has_read(spec, written, *self.load_fields.keys() - {"picks"}):
             wrong |= _typed_constants(spec | dict.fromkeys(wrong))[1]
         if wrong:
@@ -171,14 +174,14 @@ def _typed_constants(spec: dict[str, Any]) -> tuple[dict[str, Any], dict[str, li
         try:
             constants["choices"] = tuple(typed(bare).deserialize(choice) for choice in spec["choices"])
         except ValidationError as error:
-            wrong["choices"] = [str(message) for message in error.messages]
+            wrong["choices"] = list(error.messages)
     if spec["default"] is not None:
         # Among choices that are no values, none can be looked for.
         optional = {**spec, "choices": constants.get("choices"), "default": None}
         try:
             constants["default"] = typed(optional).deserialize(spec["default"])
         except ValidationError as error:
-            wrong["default"] = [str(message) for message in error.messages]
+            wrong["default"] = list(error.messages)
     return constants, wrong
 
 
@@ -189,23 +192,23 @@ MODULE = re.compile(r"(\w|[.]|\{\w+\})+", re.ASCII)
 class _Document(Wanted):
     """A short form, or the full triple: (form or None, its members)."""
 
-    expected = f"one short form ({', '.join(FORMS)}), or in full [module, entity class, id]"
+    expected = fault("expected_document", forms=list(FORMS))
 
     def read(self, value: Any) -> tuple[str | None, Sequence[Any]]:
         if isinstance(value, list):
             triple = _members(value, 3)
             if not MODULE.fullmatch(triple[0]):
-                raise ValidationError({0: ["expected a module such as crm: a word, without quotes"]})
+                raise ValidationError({0: [fault("expected_module")]})
             return None, triple
         if not isinstance(value, dict) or len(value) != 1:
             raise ValueError
         form, inner = next(iter(value.items()))
         if form not in FORMS:
-            raise ValidationError({form: [f"unknown document{suggestion(form, FORMS)}"]})
+            raise ValidationError({form: [fault("unknown_document", hint=suggestion(form, FORMS))]})
         if form != "dynamic":
             return form, _members([inner], 1)
         if not isinstance(inner, list) or len(inner) != 2:
-            raise ValidationError({form: ["expected [entityTypeId, id]"]})
+            raise ValidationError({form: [fault("expected_dynamic_document")]})
         return form, _members(inner, 2)
 
 
@@ -215,21 +218,20 @@ def _members(members: list[Any], count: int) -> list[str]:
         raise ValueError
     texts = [str(member) for member in members]
     if any("\\\\" in text for text in texts):
-        raise ValidationError("expected single backslashes in a class: Bitrix24 refuses doubled ones")
+        raise ValidationError(fault("expected_single_backslashes"))
     return texts
 
 
 class _Parameters(Wanted):
     """Parameters by name; each a template, a constant or a list of these."""
 
-    value = "text, numbers, true, false, or lists of them"
-    expected = f"a map from parameters to {value}"
+    expected = fault("expected_parameters")
 
     def read(self, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
-            raise ValueError  # noqa: TRY004 - Wanted turns it into "expected ..."
+            raise ValueError  # noqa: TRY004 - Wanted says what it expected
         right = {name: entry for name, entry in value.items() if _is_simple(entry)}
-        wrong = {name: [f"expected {self.value}"] for name in value.keys() - right.keys()}
+        wrong = {name: [fault("expected_parameter")] for name in value.keys() - right.keys()}
         if wrong:
             raise ValidationError(wrong, valid_data=right)
         return value
@@ -241,45 +243,40 @@ def _is_simple(entry: Any) -> bool:
 
 
 class _WatchSchema(StrictSchema):
-    callback = Text("the parameter that takes the address", required=True)
+    callback = Text(fault("expected_callback"), required=True)
     within = Quantity(SECONDS, "90d", required=True)
 
 
 class _StartSchema(StrictSchema):
-    portal = Text("the name of a portal", required=True)
+    portal = Text(fault("expected_portal_name"), required=True)
     template_id = Number(1, 2**31 - 1, required=True)
     document_id = _Document(required=True)
     parameters = _Parameters(load_default=dict)
-    watch = fields.Nested(_WatchSchema(), error_messages={"null": "expected a map with callback and within"})
+    watch = fields.Nested(_WatchSchema(), error_messages={"null": fault("expected_watch")})
 
 
 class _TriggerSchema(StrictSchema):
-    portal = Text("the name of a portal", required=True)
+    portal = Text(fault("expected_portal_name"), required=True)
     document_id = _Document(required=True)
-    code = Text("the code of a trigger, from its settings on the portal", r"[A-Za-z0-9_-]{1,100}", required=True)
-
-
-_EXPECTED_START = "expected a map with portal, template_id and document_id"
+    code = Text(fault("expected_trigger_code"), r"[A-Za-z0-9_-]{1,100}", required=True)
 
 
 class RuleSchema(StrictSchema):
     """The whole file."""
 
-    name = Text("a name of a-z, 0-9, - and _, beginning with a letter", NAME.pattern, required=True)
-    source = Text("the name of a source", required=True)
+    name = Text(fault("expected_name"), NAME.pattern, required=True)
+    source = Text(fault("expected_source_name"), required=True)
     when = _Expression(load_default=None)
-    extract = Table(_ValueSchema(), VALUE_NAME, VALUE_NAME_WORDS, required=False)
+    extract = Table(_ValueSchema(), VALUE_NAME, NOT_A_VALUE_NAME, required=False)
     # Hold: a process started twice, or not at all, is the operator's decision.
     on_uncertain = Choice(*OnUncertain, load_default=OnUncertain.HOLD)
     order_by = Choice("document", load_default=None)
-    find = Table(FIND, VALUE_NAME, VALUE_NAME_WORDS, required=False)
-    make = Table(MAKE, VALUE_NAME, VALUE_NAME_WORDS, required=False)
-    trigger = fields.Nested(
-        _TriggerSchema(), error_messages={"null": "expected a map with portal, document_id and code"}
-    )
-    start = fields.Nested(_StartSchema(), error_messages={"null": _EXPECTED_START})
+    find = Table(FIND, VALUE_NAME, NOT_A_VALUE_NAME, required=False)
+    make = Table(MAKE, VALUE_NAME, NOT_A_VALUE_NAME, required=False)
+    trigger = fields.Nested(_TriggerSchema(), error_messages={"null": fault("expected_trigger")})
+    start = fields.Nested(_StartSchema(), error_messages={"null": fault("expected_start")})
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _does_something(self, content: dict[str, Any], written: Any, **_: Any) -> None:
         if self.has_read(content, written) and not written.keys() & {"start", "trigger"}:
-            raise ValidationError({"start": [f"{_EXPECTED_START}, or a trigger"]})
+            raise ValidationError({"start": [fault("expected_start_or_trigger")]})

@@ -7,7 +7,7 @@ be known to be wrong is a mistake here, and the rest is compared with the portal
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from relay.core.entities import (
     WITH_COMMUNICATIONS,
     own_id_fields,
 )
+from relay.core.faults import Fault, fault
 from relay.core.plan import STOP, Many
 
 FIELD = re.compile(r"[a-z][A-Za-z0-9_]{0,99}")
@@ -35,30 +36,28 @@ USER_FIELDS = (
 )  # fmt: skip
 """What users are looked for by: fields of `user.get` (b24restdocs, api-reference/user), here in any case."""
 
-VALUES = "text, numbers, true or false"
-
-Fault = Callable[[str, Mapping[str, Any]], str | None]
+Check = Callable[[str, Mapping[str, Any]], Fault | None]
 """What is wrong with a field of this name among these; None: nothing."""
 
 
 class _Fields(Wanted):
     """The fields of a step by name; each a template, a number, true or false; of a make also a list of these."""
 
-    expected = f"a map from fields to {VALUES}"
+    expected = fault("expected_fields")
 
-    def __init__(self, fault: Fault, *, lists: bool) -> None:
+    def __init__(self, check: Check, *, lists: bool) -> None:
         super().__init__()
-        self.fault, self.lists = fault, lists
+        self.check, self.lists = check, lists
 
     def read(self, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict) or not value:
             raise ValueError
         wrong: dict[str, list[str]] = {}
         for name, entry in value.items():
-            if text := self.fault(name, value):
-                wrong[name] = [text]
+            if found := self.check(name, value):
+                wrong[name] = [found]
             elif not _is_value(entry, depth=2 if self.lists else 0):
-                wrong[name] = [f"expected {VALUES}{', or a list of them' if self.lists else ''}"]
+                wrong[name] = [fault("expected_field_or_list") if self.lists else fault("expected_field")]
         if wrong:
             raise ValidationError(wrong, valid_data={name: value[name] for name in value.keys() - wrong.keys()})
         return value
@@ -67,7 +66,7 @@ class _Fields(Wanted):
 class _Dynamic(Wanted):
     """A smart process: its entityTypeId, and the fields."""
 
-    expected = "[entityTypeId, a map of fields]"
+    expected = fault("expected_dynamic")
 
     def __init__(self, fields: _Fields) -> None:
         super().__init__()
@@ -78,7 +77,7 @@ class _Dynamic(Wanted):
             raise ValueError
         type_id, given = value
         if isinstance(type_id, bool) or not isinstance(type_id, int) or not FIRST_DYNAMIC <= type_id < 2**31:
-            raise ValidationError({0: [f"expected the entityTypeId of a smart process, from {FIRST_DYNAMIC} on"]})
+            raise ValidationError({0: [fault("expected_entity_type", least=FIRST_DYNAMIC)]})
         try:
             return [type_id, self.fields.deserialize(given)]
         except ValidationError as error:
@@ -89,7 +88,7 @@ class _Dynamic(Wanted):
 class _None(Wanted):
     """What follows where nothing is found: nothing, STOP, or a number that is taken instead."""
 
-    expected = "nothing, stop, or the id that is taken then"
+    expected = fault("expected_none")
 
     def read(self, value: Any) -> int | str | None:
         if value in ("nothing", STOP):
@@ -103,7 +102,7 @@ class _NoUser(Wanted):
     """Users are found, never made."""
 
     def read(self, _: Any) -> Any:
-        raise ValidationError(f"a rule makes no users: expected one of {', '.join((*TYPE_IDS, DYNAMIC))}")
+        raise ValidationError(fault("makes_no_users", names=[*TYPE_IDS, DYNAMIC]))
 
 
 class _StepSchema(StrictSchema):
@@ -115,8 +114,8 @@ class _StepSchema(StrictSchema):
             return
         kinds = [name for name in written if name in ENTITIES]
         if len(kinds) != 1:
-            found = f"found {' and '.join(kinds)}, " if kinds else ""
-            raise ValidationError(f"{found}expected one kind of {', '.join(ENTITIES)} with its fields")
+            wanted = fault("expected_kind", names=list(ENTITIES))
+            raise ValidationError(fault("found_kinds", kinds=_and(kinds), expected=wanted) if kinds else wanted)
 
 
 class _FindOptions(_StepSchema):
@@ -126,9 +125,9 @@ class _FindOptions(_StepSchema):
 
 
 class _MakeOptions(_StepSchema):
-    unless = Text("the name of a find", load_default=None)
+    unless = Text(fault("expected_find_name"), load_default=None)
     quietly = Flag(load_default=False)
-    own_field = Text("a field of your own for the relay's id, such as ufCrm_RELAY", OWN_FIELD.pattern, load_default="")
+    own_field = Text(fault("expected_own_field"), OWN_FIELD.pattern, load_default="")
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _has_a_place_for_our_id(self, spec: dict[str, Any], written: Any, **_: Any) -> None:
@@ -138,41 +137,45 @@ class _MakeOptions(_StepSchema):
         given = written.get("own_field")
         if "quote" not in written:
             if given is not None:
-                raise ValidationError({"own_field": ["is for quotes: others have a field for our id"]})
+                raise ValidationError({"own_field": [fault("own_field_of_quotes")]})
         elif given is None:
-            raise ValidationError({"own_field": ["expected a field of your own on quotes, for the relay's id"]})
+            raise ValidationError({"own_field": [fault("expected_own_field_of_quotes")]})
         elif isinstance(written["quote"], dict) and given in written["quote"]:
-            raise ValidationError(
-                {"own_field": ["is the relay's to write: expected a field that the rule leaves alone"]}
-            )
+            raise ValidationError({"own_field": [fault("own_field_is_written")]})
 
 
-def _fault_in_find(entity: str, name: str, fields: Mapping[str, Any]) -> str | None:
+def _fault_in_find(entity: str, name: str, fields: Mapping[str, Any]) -> Fault | None:
     if entity == USER:
-        return None if name.lower() in USER_FIELDS else f"users are not looked for by it{suggestion(name, USER_FIELDS)}"
+        return None if name.lower() in USER_FIELDS else fault("no_user_field", hint=suggestion(name, USER_FIELDS))
     if name not in COMMUNICATIONS:
         sought = [other for other in SOUGHT_BY if other in fields and entity in WITH_COMMUNICATIONS]
-        return f"is beside {sought[0]}, by which alone is looked: expected no other" if sought else _fault_in_name(name)
+        return fault("beside_sought", name=sought[0]) if sought else _fault_in_name(name)
     if entity not in WITH_COMMUNICATIONS:
-        return f"a {entity} has none of its own: expected a find of its contact, and then contactId here"
-    return None if name in SOUGHT_BY else f"nothing is looked for by it: expected {' or '.join(SOUGHT_BY)}"
+        return fault("no_communications_to_find", entity=entity)
+    return None if name in SOUGHT_BY else fault("not_looked_for", one=SOUGHT_BY[0], other=SOUGHT_BY[1])
 
 
-def _fault_in_make(entity: str, name: str, _: Mapping[str, Any]) -> str | None:
+def _fault_in_make(entity: str, name: str, _: Mapping[str, Any]) -> Fault | None:
     if name in COMMUNICATIONS:
         known = entity in WITH_COMMUNICATIONS
-        return None if known else f"a {entity} has none of its own: expected it on its contact"
+        return None if known else fault("no_communications", entity=entity)
     if name == "fm":
-        return f"is made by the relay of {', '.join(COMMUNICATIONS)}: expected these"
+        return fault("made_of_communications", names=list(COMMUNICATIONS))
     if name == "id" or (entity != "quote" and name in own_id_fields(entity)):
-        return "is the portal's to give: expected no id" if name == "id" else "the relay writes its own id there"
+        return fault("id_is_given") if name == "id" else fault("own_id_is_written")
     return _fault_in_name(name)
 
 
-def _fault_in_name(name: str) -> str | None:
+def _fault_in_name(name: str) -> Fault | None:
     if FIELD.fullmatch(name):
         return None
-    return "not a field: expected it as crm.item.fields calls it, such as title, contactId or ufCrm_1700000000"
+    return fault("not_a_field")
+
+
+def _and(names: Sequence[str]) -> str:
+    """Names as one text: `a and b and c`."""
+    first, *more = names
+    return fault("one_and_other", one=first, other=_and(more)) if more else first
 
 
 def _is_value(entry: Any, depth: int) -> bool:
@@ -181,8 +184,8 @@ def _is_value(entry: Any, depth: int) -> bool:
     return isinstance(entry, str | int | float)
 
 
-def _schema(options: type[_StepSchema], fault: Callable[..., str | None], *, lists: bool) -> Schema:
-    fields: dict[str, Any] = {kind: _Fields(partial(fault, kind), lists=lists) for kind in ENTITIES}
+def _schema(options: type[_StepSchema], check: Callable[..., Fault | None], *, lists: bool) -> Schema:
+    fields: dict[str, Any] = {kind: _Fields(partial(check, kind), lists=lists) for kind in ENTITIES}
     fields[DYNAMIC] = _Dynamic(fields[DYNAMIC])
     if options is _MakeOptions:
         fields[USER] = _NoUser()

@@ -13,6 +13,7 @@ from typing import Any
 
 from relay.configuration.braces import split_braces
 from relay.configuration.fields import suggestion
+from relay.core.faults import fault
 from relay.core.places import Later, Result
 from relay.core.spellings import written
 
@@ -22,7 +23,7 @@ _PLAIN = frozenset({str, int, float, type(None)})
 
 
 class TemplateError(ValueError):
-    """Text that is no template; each message says what was found and what was expected."""
+    """Text that is no template. messages: a fault for each thing that is wrong."""
 
     def __init__(self, *messages: str) -> None:
         super().__init__(*messages)
@@ -97,8 +98,8 @@ def plain(value: Any) -> Any:
 
 def _unknown(name: str, known: Collection[str], later: Collection[str]) -> str:
     if name in later:
-        return f"{{{name}}} has no value yet: a step may use those before it"
-    return f"{{{name}}} is not among the values of this rule{suggestion(name, known)}"
+        return fault("no_value_yet", name=name)
+    return fault("not_among_values", name=name, hint=suggestion(name, known))
 
 
 def _written(value: Any) -> str | Result:

@@ -1,4 +1,4 @@
-"""The types a rule may give to a value, as marshmallow fields. An error says what was expected, never what came.
+"""The types a rule may give to a value, as marshmallow fields. A fault says what was expected, never what came.
 
 Forms deliver text, so text that is plainly a number or a yes is read as one; nothing is guessed beyond that.
 """
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from marshmallow import ValidationError, fields, missing, validate
 
 from relay.configuration.expressions import is_nothing
+from relay.core.faults import Fault, fault
 from relay.core.phones import digits_of, e164_of
 from relay.core.spellings import written
 
@@ -36,13 +37,13 @@ _EMAIL = validate.Email()
 
 
 class Value(fields.Field[Any]):
-    """A value of an event. A subclass gives `expected` and `read`, which raises ValueError."""
+    """A value of an event. A subclass gives `expected`, a fault, and `read`, which raises ValueError."""
 
-    expected = "a value"
+    expected = fault("expected_value")
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.error_messages |= {"required": f"missing: expected {self.expected}"}
+        self.error_messages |= {"required": fault("missing", expected=self.expected)}
 
     def said(self, found: Any) -> Any:
         """What an event says of it; `missing` where that is nothing."""
@@ -53,7 +54,7 @@ class Value(fields.Field[Any]):
             return self.read(value)
         except (ValueError, OverflowError):
             # From nothing: the cause would carry the value into a traceback.
-            raise ValidationError(f"expected {self.expected}") from None
+            raise ValidationError(self.expected) from None
 
     def read(self, value: Any) -> Any:
         """The value, typed. Raises ValueError or OverflowError."""
@@ -63,18 +64,18 @@ class Value(fields.Field[Any]):
 class Text(Value):
     """Text as it came; a number becomes its digits."""
 
-    expected = "text"
+    expected = fault("expected_text")
 
     def read(self, value: Any) -> str:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise ValueError  # noqa: TRY004 - the base class makes "expected ..." of it
+            raise ValueError  # noqa: TRY004 - the base class raises what was expected
         return written(value)
 
 
 class Integer(Value):
     """A whole number that fits 64 bits, or text of one."""
 
-    expected = "a whole number"
+    expected = fault("expected_whole_number")
 
     def read(self, value: Any) -> int:
         if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
@@ -89,13 +90,13 @@ class Integer(Value):
 class Number(Value):
     """A finite number, or text of one; a whole one stays whole."""
 
-    expected = "a number"
+    expected = fault("expected_number")
 
     def read(self, value: Any) -> float:
         if isinstance(value, str) and _DECIMAL.fullmatch(value.strip()):
             value = int(value) if _INTEGER.fullmatch(value.strip()) else float(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError  # noqa: TRY004 - the base class makes "expected ..." of it
+            raise ValueError  # noqa: TRY004 - the base class raises what was expected
         if not math.isfinite(value) or (isinstance(value, int) and abs(value) > LARGEST):
             raise ValueError
         return value
@@ -104,7 +105,7 @@ class Number(Value):
 class Boolean(Value):
     """true or false, 1 or 0, or a word for it: yes, no, on, off, y, n."""
 
-    expected = "true or false"
+    expected = fault("expected_boolean")
 
     def read(self, value: Any) -> bool:
         word = str(value).strip().lower() if isinstance(value, str | int) else ""
@@ -116,7 +117,7 @@ class Boolean(Value):
 class Email(Value):
     """An e-mail address, by marshmallow's own rule; at most 254 characters (RFC 5321)."""
 
-    expected = "an e-mail address"
+    expected = fault("expected_email")
 
     def read(self, value: Any) -> str:
         address = value.strip() if isinstance(value, str) else ""
@@ -131,7 +132,7 @@ class Email(Value):
 class Url(Value):
     """An http or https address with a host; at most 2,048 characters."""
 
-    expected = "an http or https address"
+    expected = fault("expected_url")
 
     def read(self, value: Any) -> str:
         address = value.strip() if isinstance(value, str) else ""
@@ -151,12 +152,12 @@ class Phone(Value):
     its area code; not a valid one, for plans change faster than their copies, and a lead that is refused is lost.
     """
 
-    expected = "a telephone number of 7 to 15 digits"
+    expected = fault("expected_phone", least=7, most=15)
 
     def __init__(self, region: str | None = None, **options: Any) -> None:
         self.region = region
         if region:
-            self.expected = f"a telephone number with its area code, as in {region} or with a +"
+            self.expected = fault("expected_phone_of_region", region=region)
         super().__init__(**options)
 
     def read(self, value: Any) -> str:
@@ -171,7 +172,7 @@ class Phone(Value):
 class Date(Value):
     """A day, as 2026-01-31; of a date and time, with an offset or without, its day as written."""
 
-    expected = "a date such as 2026-01-31"
+    expected = fault("expected_date")
 
     def read(self, value: Any) -> date:
         text = value.strip() if isinstance(value, str) else ""
@@ -185,7 +186,7 @@ class Date(Value):
 class Moment(Value):
     """A date and time with its offset, or a whole number of seconds since 1970, also as text: forms have no numbers."""
 
-    expected = "a date and time with its offset, such as 2026-01-31T10:00:00+03:00"
+    expected = fault("expected_datetime")
 
     def read(self, value: Any) -> datetime:
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**40:
@@ -206,7 +207,7 @@ def _moment(text: str) -> datetime:
 class Items(Value):
     """A list of values of one type; a lone value is a list of one, as forms send a single ticked box."""
 
-    expected = "a list"
+    expected = fault("expected_list")
 
     def __init__(self, item: Value, **options: Any) -> None:
         super().__init__(**options)
@@ -219,7 +220,7 @@ class Items(Value):
 
     def read(self, value: Any) -> list[Any]:
         if isinstance(value, dict):
-            raise ValueError  # noqa: TRY004 - the base class makes "expected ..." of it
+            raise ValueError  # noqa: TRY004 - the base class raises what was expected
         values = value if isinstance(value, list) else [value]
         return [self.item.deserialize(entry) for entry in values if not is_nothing(entry)]
 
@@ -242,24 +243,28 @@ NEVER_NUMBERS = frozenset({"boolean", "email", "url", "date", "datetime", "list"
 
 
 def bounds(kind: str, spec: Mapping[str, Any]) -> Sequence[validate.Validator]:
-    """The validators that a value's keys ask for: min, max, max_length, choices. Messages hold no value."""
+    """The validators that a value's keys ask for: min, max, max_length, choices. Faults hold no value of an event."""
     checks: list[validate.Validator] = []
     if spec["min"] is not None or spec["max"] is not None:
-        checks.append(validate.Range(spec["min"], spec["max"], error=f"expected {_span(spec['min'], spec['max'])}"))
+        checks.append(validate.Range(spec["min"], spec["max"], error=_span(spec["min"], spec["max"])))
     if spec["max_length"] is not None:
-        what = "entries" if kind == "list" else "characters"
-        checks.append(validate.Length(max=spec["max_length"], error=f"expected at most {spec['max_length']} {what}"))
+        most = spec["max_length"]
+        of_list = kind == "list"
+        wrong = (
+            fault("expected_at_most_entries", most=most) if of_list else fault("expected_at_most_characters", most=most)
+        )
+        checks.append(validate.Length(max=most, error=wrong))
     if spec["choices"] is not None and kind != "list":
-        checks.append(validate.OneOf(spec["choices"], error=f"expected {choices_text(spec['choices'])}"))
+        checks.append(validate.OneOf(spec["choices"], error=fault("expected_choice", names=names_of(spec["choices"]))))
     return checks
 
 
-def choices_text(choices: Sequence[Any]) -> str:
-    """`one of a, b, c`."""
-    return f"one of {', '.join(str(choice) for choice in choices)}"
+def names_of(choices: Sequence[Any]) -> list[str]:
+    """Choices as text."""
+    return [str(choice) for choice in choices]
 
 
-def _span(least: float | None, most: float | None) -> str:
+def _span(least: float | None, most: float | None) -> Fault:
     if most is None:
-        return f"at least {least}"
-    return f"at most {most}" if least is None else f"from {least} to {most}"
+        return fault("expected_at_least", least=least)
+    return fault("expected_at_most", most=most) if least is None else fault("expected_between", least=least, most=most)

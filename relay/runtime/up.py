@@ -18,6 +18,7 @@ from typing import Self
 
 from relay.configuration.mistakes import Mistakes
 from relay.core.errors import ConfigError, Mistake
+from relay.core.faults import fault
 from relay.core.telemetry import configure
 from relay.runtime.processes import Child, Supervisor
 
@@ -193,7 +194,15 @@ class Machine:
                 pause.wait(0.05)
             else:
                 return
-        raise ConfigError([Mistake("environment", 0, f"the web process did not start: see {self.log or 'above'}")])
+        raise ConfigError(
+            [
+                Mistake(
+                    "environment",
+                    0,
+                    fault("web_not_started", log=str(self.log)) if self.log else fault("web_not_started_here"),
+                )
+            ]
+        )
 
 
 def run_record(folder: Path) -> int:
@@ -226,4 +235,4 @@ def _free_port(wanted: str, *, any_port: bool) -> int:
                 continue
             taken: int = probe.getsockname()[1]
             return taken
-    raise ConfigError([Mistake("environment", 0, f"port {port} is in use: set RELAY_PORT to a free one")])
+    raise ConfigError([Mistake("environment", 0, fault("port_in_use", port=port))])

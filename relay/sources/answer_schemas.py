@@ -10,6 +10,7 @@ from marshmallow import ValidationError, fields, post_load, validates_schema
 
 from relay.configuration.expressions import ExpressionError
 from relay.configuration.fields import Choice, Flag, Number, StrictSchema, Text, Wanted
+from relay.core.faults import fault
 from relay.sources.probes import Probe
 from relay.sources.reading import ROOTS
 from relay.sources.schema_fields import HEADER_NAME, Path
@@ -26,7 +27,7 @@ OURS = frozenset(
 class _Headers(Wanted):
     """Headers with texts."""
 
-    expected = "a map from names of headers to texts"
+    expected = fault("expected_headers")
 
     def __init__(self, known: Collection[str], **options: Any) -> None:
         self.known = known
@@ -35,8 +36,8 @@ class _Headers(Wanted):
     def read(self, value: Any) -> dict[str, Template]:
         if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
             raise ValueError
-        wrong = {name: ["this header is the relay's own"] for name in value if name.lower() in OURS}
-        wrong |= {name: ["expected the name of a header"] for name in value if not re.fullmatch(HEADER_NAME, name)}
+        wrong: dict[str, list[str]] = {name: [fault("own_header")] for name in value if name.lower() in OURS}
+        wrong |= {name: [fault("expected_header_name")] for name in value if not re.fullmatch(HEADER_NAME, name)}
         found = {}
         for name, text in value.items():
             try:
@@ -66,7 +67,7 @@ class AnswerSchema(StrictSchema):
     """An answer. Loaded, it is an Answer."""
 
     status = Number(200, 299, load_default=None)
-    type = Text("a content type such as text/plain", load_default=None)
+    type = Text(fault("expected_type_plain"), load_default=None)
 
     def __init__(self, known: Collection[str], **options: Any) -> None:
         super().__init__(**options)
@@ -84,9 +85,7 @@ class AnswerSchema(StrictSchema):
         kind = content["type"] or (PLAIN if isinstance(body, Template) else JSON)
         answer = Answer(content["status"], kind, content["headers"], body)
         if not answer.is_harmless:
-            raise ValidationError(
-                {"type": ["expected text/plain or JSON: there is something of the request in the body"]}
-            )
+            raise ValidationError({"type": [fault("expected_harmless_type")]})
         return answer
 
 
@@ -105,11 +104,9 @@ class ProbeSchema(StrictSchema):
         if not self.has_read(content, written, "open", "secret", "given", "keeps"):
             return
         if (content["secret"] is None) != (content["given"] is None):
-            raise ValidationError("expected secret and given together, or neither")
+            raise ValidationError(fault("expected_secret_and_given"))
         if content["keeps"] is not None and not content["open"]:
-            raise ValidationError(
-                {"keeps": ["expected open: true, for without its secret the sender can prove nothing"]}
-            )
+            raise ValidationError({"keeps": [fault("expected_open")]})
 
     @post_load
     def _make(self, content: dict[str, Any], **_: Any) -> Probe:

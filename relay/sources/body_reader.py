@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relay.core.errors import UnreadableError
-from relay.core.phrases import phrase
+from relay.core.faults import fault
 from relay.sources.forms import MAX_VALUES, read_query
 from relay.sources.parsers import check_size, parse_body, read_json
 
@@ -65,7 +65,7 @@ class BodyReader:
         try:
             return read_json(text.encode("utf-8"), most_values=self.most_values)
         except UnreadableError as error:
-            raise UnreadableError(phrase("the form field %(name)s is %(why)s", name=name, why=str(error))) from None
+            raise UnreadableError(fault("form_field_unreadable", name=name, why=error.message)) from None
 
     def _joined(self, form: dict[str, Any]) -> dict[str, Any]:
         """A form's JSON field gives its members to the form (GitHub's `payload`, Jotform's `rawRequest`)."""
@@ -75,7 +75,7 @@ class BodyReader:
             return form
         inner = self._read_field(name, wrapped)
         if not isinstance(inner, dict):
-            raise UnreadableError(phrase("the form field %(name)s does not hold a JSON map", name=name))
+            raise UnreadableError(fault("form_field_no_map", name=name))
         return {other: value for other, value in form.items() if other != name} | inner
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from relay.core.errors import UnreadableError, WrongCharsetError
+from relay.core.faults import fault
 
 UTF_8 = "utf-8"
 _LABELS = {
@@ -64,10 +65,10 @@ def read_text(encoded: bytes, charset: str = UTF_8) -> str:
     """The text. Raises UnreadableError for an unknown charset and for NUL, WrongCharsetError for bytes of another."""
     codec = codec_of(charset)
     if codec is None:
-        raise UnreadableError("unknown charset")
+        raise UnreadableError(fault("charset_unknown"))
     text = decode(encoded, codec)
     if "\0" in text:
-        raise UnreadableError("a NUL character")
+        raise UnreadableError(fault("nul_character"))
     return text
 
 
@@ -76,7 +77,7 @@ def decode(encoded: bytes, codec: str) -> str:
     try:
         return encoded.decode(codec, "controls" if codec in _WINDOWS else "strict")
     except UnicodeDecodeError:
-        raise WrongCharsetError("bytes that are not of their charset") from None
+        raise WrongCharsetError(fault("charset_wrong")) from None
 
 
 def decode_form(encoded: bytes, codec: str) -> str:
@@ -119,7 +120,7 @@ def by_charset(named: str | None, fallback: str | None, read: Callable[[str], Re
     if named is not None:
         codec = codec_of(named)
         if codec is None:
-            raise UnreadableError("unknown charset")
+            raise UnreadableError(fault("charset_unknown"))
         # No browser sends a form in UTF-16 (WHATWG Encoding, "get an output encoding").
         return read(UTF_8 if codec.startswith("utf-16") else codec)
     try:

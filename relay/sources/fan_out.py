@@ -14,6 +14,7 @@ from typing import Any
 
 from relay.configuration.expressions import Expression
 from relay.core.errors import TooLargeError
+from relay.core.faults import fault
 
 MOST_ENTRIES, MOST_PROVEN_ENTRIES = 1_000, 3_000
 """Of one request, where anybody may send, and where the sender is proven: SendGrid posts 768 KB, about 2,000 events
@@ -54,7 +55,7 @@ class FanOut:
         for entry in _entries(body, self.paths):
             found.append(entry)
             if len(found) > most:
-                raise TooLargeError(f"more than {most:,} entries in one request")
+                raise TooLargeError(fault("too_many_entries", most=f"{most:,}"))
         return found
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from relay.core.errors import UnreadableError
+from relay.core.faults import fault
 from relay.sources.charsets import by_charset, codec_of, decode_form, read_text
 
 MAX_VALUES = 10_000
@@ -42,7 +43,7 @@ def read_urlencoded(body: bytes, charset: str | None = None, fallback: str | Non
     if body.count(b"&") > MAX_VALUES:
         raise _too_many()
     if b"\0" in body or b"%00" in body:
-        raise UnreadableError("a NUL character")
+        raise UnreadableError(fault("nul_character"))
     pieces: list[bytes] = []
     for field in body.split(b"&"):
         if field:
@@ -79,13 +80,13 @@ def read_multipart(body: bytes, content_type: str, fallback: str | None = None) 
     given = parameters(content_type)
     boundary = given.get("boundary", "")
     if not boundary or len(boundary) > 200 or not boundary.isascii():
-        raise UnreadableError("multipart without a usable boundary")
+        raise UnreadableError(fault("multipart_no_boundary"))
     body, divider = b"\r\n" + body, b"\r\n--" + boundary.encode("ascii")
     if body.count(divider) > MAX_VALUES:
         raise _too_many()
     sections = body.split(divider)
     if len(sections) < 2 or not sections[-1].startswith(b"--"):
-        raise UnreadableError("multipart that does not end with its boundary")
+        raise UnreadableError(fault("multipart_no_end"))
     parts = [_split(section) for section in sections[1:-1]]
     charset = given.get("charset") or _charset_of_parts(parts)
     return nest(by_charset(charset, fallback, lambda codec: [_field(head, content, codec) for head, content in parts]))
@@ -95,7 +96,7 @@ def _split(section: bytes) -> tuple[bytes, bytes]:
     """The head of a part, and what it holds."""
     head, blank, content = section.partition(b"\r\n\r\n")
     if not blank or len(head) > MAX_PART_HEAD:
-        raise UnreadableError("a part without a readable head")
+        raise UnreadableError(fault("part_no_head"))
     return head, content
 
 
@@ -109,7 +110,7 @@ def _field(head: bytes, content: bytes, codec: str) -> tuple[str, Leaf]:
     headers = dict(_header(line) for line in _text(head, codec).split("\r\n")[1:])
     disposition = parameters(headers.get("content-disposition", ""))
     if "name" not in disposition:
-        raise UnreadableError("a part without a name")
+        raise UnreadableError(fault("part_no_name"))
     if "filename" in disposition:
         # Never the content: a rule cannot use it, and the portal takes no files on start.
         return disposition["name"], {"filename": disposition["filename"], "size": len(content)}
@@ -120,7 +121,7 @@ def _field(head: bytes, content: bytes, codec: str) -> tuple[str, Leaf]:
 def _text(encoded: bytes, codec: str) -> str:
     text = decode_form(encoded, codec)
     if "\0" in text:
-        raise UnreadableError("a NUL character")
+        raise UnreadableError(fault("nul_character"))
     return text
 
 
@@ -170,7 +171,7 @@ def nest(pairs: Iterable[tuple[str, Leaf]]) -> dict[str, Any]:
         match = _BRACKETED.fullmatch(name) if name.endswith("]") else None
         steps = [match[1], *match[2][1:-1].split("][")] if match else [name]
         if len(steps) > MAX_DEPTH:
-            raise UnreadableError(f"deeper than {MAX_DEPTH} levels")
+            raise UnreadableError(fault("too_deep", max_depth=MAX_DEPTH))
         left -= len(steps)
         if left < 0:
             raise _too_many()
@@ -179,7 +180,7 @@ def nest(pairs: Iterable[tuple[str, Leaf]]) -> dict[str, Any]:
 
 
 def _too_many() -> UnreadableError:
-    return UnreadableError(f"more than {MAX_VALUES} values")
+    return UnreadableError(fault("too_many_values", most_values=MAX_VALUES))
 
 
 def _put(root: _Branch, steps: list[str], leaf: Leaf) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from relay.configuration.files import ConfigFile, Place, read_yaml
 from relay.configuration.mistakes import Mistakes, collecting
+from relay.core.faults import Fault, fault
 from relay.sources.building import build_source, build_verifier
 from relay.sources.probes import Probe
 from relay.sources.profile_files import OWN_PROFILES, Profiles, check_dedup, needed_names
@@ -57,7 +58,7 @@ class _Entry:
         name = entry.get("profile")
         if name is None:
             if "profile" in entry and "verify" not in self._written:
-                self._wrong(("verify",), f"missing: {Verify.expected}; or profile: NAME")
+                self._wrong(("verify",), fault("missing_verify", expected=Verify.expected))
                 return {**entry, "verify": None}
             return dict(entry)
         if not self._profiles.is_known(name):
@@ -81,7 +82,7 @@ class _Entry:
         named = self._named(secrets, contract)
         check_dedup(self._config, self._place, contract)
         if contract.get("thanks") and "form" in contract and contract["form"] is None:
-            self._wrong(("thanks",), "expected form beside it: only a browser is sent somewhere")
+            self._wrong(("thanks",), fault("expected_form_beside"))
         if not self._config.is_right or not ways:
             return None
         first = next((given for own in keys for given in own.values()), b"")
@@ -94,7 +95,7 @@ class _Entry:
         shared = contract.get("secrets") or ()
         given = secrets.read_all((*self._place, "secrets"), shared)
         if shared and ways and not any(way["kind"] in NEEDS_SECRETS for way in ways if "kind" in way):
-            self._wrong(("secrets",), "nothing needs them: expected a verify or a profile with a proof")
+            self._wrong(("secrets",), fault("secrets_unneeded"))
         found = []
         for index, way in enumerate(ways):
             place = (*self._place, "verify", *((index,) if self._has_list else ()), "secrets")
@@ -113,9 +114,9 @@ class _Entry:
             if variable is not None and (secret := secrets.read((*self._place, name), variable)) is not None:
                 found[name] = secret
             if variable is None and name in needed and name in contract:
-                self._wrong((name,), f"missing: expected {A_VARIABLE}, for a probe needs it")
+                self._wrong((name,), fault("missing_for_probe", expected=A_VARIABLE))
             if variable is not None and name not in needed and "probes" in contract:
-                self._wrong((name,), "nothing needs it: expected a probe or an answer that uses it")
+                self._wrong((name,), fault("secret_unneeded"))
         return found
 
     @property
@@ -128,10 +129,10 @@ class _Entry:
 
     def _missing_secrets(self, place: Place) -> None:
         where = place if "verify" in self._written else (*self._place, "secrets")
-        self._config.add_mistake(where, f"missing: expected {SOME_VARIABLES}")
+        self._config.add_mistake(where, fault("missing", expected=SOME_VARIABLES))
 
-    def _wrong(self, place: Place, text: str) -> None:
-        self._config.add_mistake((*self._place, *place), text)
+    def _wrong(self, place: Place, wrong: Fault) -> None:
+        self._config.add_mistake((*self._place, *place), wrong)
 
 
 def _whole_parts(contract: dict[str, Any]) -> dict[str, Any]:

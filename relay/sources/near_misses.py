@@ -1,6 +1,6 @@
-"""What is almost right about a webhook that was refused, in words for the person who sets the sender up.
+"""What is almost right about a webhook that was refused, for the person who sets the sender up.
 
-Asked only after the refusal, which stands whatever is found here. The words name settings and known headers: never a
+Asked only after the refusal, which stands whatever is found here. The faults name settings and known headers: never a
 secret, a token, a signature, or any other text of the request. The work is bounded, because anybody can cause it.
 """
 
@@ -17,6 +17,7 @@ from datetime import datetime
 from urllib.parse import parse_qsl, unquote
 
 from relay.core.errors import NotVerifiedError
+from relay.core.faults import Fault, fault
 from relay.sources.proof.clocks import PER_SECOND
 from relay.sources.proof.digests import HmacVerifier
 from relay.sources.proof.places import as_sent
@@ -46,17 +47,17 @@ STAMP_HEADERS = ("x-timestamp", "x-webhook-timestamp", "webhook-timestamp", "x-s
 PREFIXES = ("sha256=", "sha1=", "sha512=", "hmac-sha256=", "v0=", "v1=", "v1,")
 QUOTES = "\"'"
 
-Text = tuple[str, tuple[str, ...]]
-"""A text that may be the proof, and in which words it is not where or what it should be."""
+Text = tuple[str, tuple[Fault, ...]]
+"""A text that may be the proof, and how it is not where or what it should be."""
 
 
-def find_near_miss(verifier: Verifier, reading: Reading, reason: str, now: datetime) -> str | None:
-    """One sentence, or None where nothing is nearly right. reason: of the refusal."""
+def find_near_miss(verifier: Verifier, reading: Reading, reason: str, now: datetime) -> Fault | None:
+    """What is nearly right; None where nothing is. reason: of the refusal."""
     found = (_of_way(way, reading, reason, now) for way in verifier.ways[:MOST_WAYS])
-    return next((sentence for sentence in found if sentence), None)
+    return next((near_miss for near_miss in found if near_miss), None)
 
 
-def _of_way(way: object, reading: Reading, reason: str, now: datetime) -> str | None:
+def _of_way(way: object, reading: Reading, reason: str, now: datetime) -> Fault | None:
     try:
         if isinstance(way, TokenVerifier):
             return _of_token(way, reading)
@@ -69,80 +70,78 @@ def _of_way(way: object, reading: Reading, reason: str, now: datetime) -> str | 
         return None  # what it is over cannot be read: then nothing can be compared
 
 
-def _sentence(what: str, words: tuple[str, ...]) -> str:
-    return f"the {what} is right, but {', '.join(words)}" if words else f"the {what} is right"
-
-
 # Tokens.
 
 
-def _of_token(verifier: TokenVerifier, reading: Reading) -> str | None:
+def _of_token(verifier: TokenVerifier, reading: Reading) -> Fault | None:
     for text, words in _tokens(verifier, reading):
         given = as_sent(text)
         for secret in verifier.secrets[:MOST_SECRETS]:
             if words and hmac.compare_digest(given, secret):
-                return _sentence("token", words)
+                return fault("token_right_but", but=words)
             if hmac.compare_digest(given, secret.strip(b" \t\r\n\"'")):
-                return _sentence("token", (*words, "the configured secret has blanks or quotes around it"))
+                return fault("token_right_but", but=(*words, fault("secret_has_blanks")))
             if hmac.compare_digest(given.lower(), secret.lower()):
-                return _sentence("token", (*words, "in other capitals"))
+                return fault("token_right_but", but=(*words, fault("in_other_capitals")))
     return None
 
 
 def _tokens(verifier: TokenVerifier, reading: Reading) -> Iterator[Text]:
     place, webhook = verifier.place, reading.webhook
-    places = [(place.given(reading), "")]
-    places += [(webhook.header(name), f"in the header {name}") for name in TOKEN_HEADERS if name != place.header]
+    places: list[tuple[str | None, tuple[Fault, ...]]] = [(place.given(reading), ())]
+    places += [
+        (webhook.header(name), (fault("in_header", name=name),)) for name in TOKEN_HEADERS if name != place.header
+    ]
     given_query = webhook.query_string[:LONGEST_HEADER]
     query = dict(parse_qsl(given_query, max_num_fields=None)) if given_query else {}
-    places += [(query.get(name), f"in the query parameter {name}") for name in TOKEN_PARAMETERS if name != place.query]
+    places += [(query.get(name), (fault("in_query", name=name),)) for name in TOKEN_PARAMETERS if name != place.query]
     for given, where in places:
         if given:
-            yield from _token_forms(given[:LONGEST_HEADER], verifier.prefix, (where,) if where else ())
+            yield from _token_forms(given[:LONGEST_HEADER], verifier.prefix, where)
 
 
-def _token_forms(given: str, prefix: str, place: tuple[str, ...]) -> Iterator[Text]:
+def _token_forms(given: str, prefix: str, place: tuple[Fault, ...]) -> Iterator[Text]:
     """The token itself, then without what people leave around it."""
     text, words = given, place
     bare = text.strip()
     if bare != text:
-        text, words = bare, (*words, "with blanks around it")
+        text, words = bare, (*words, fault("with_blanks"))
     if prefix and text.lower().startswith(prefix.lower()):
         text = text[len(prefix) :]
     elif prefix.strip():
-        words = (*words, "without the prefix")
+        words = (*words, fault("without_prefix"))
     elif text.lower().startswith("bearer "):
-        text, words = text[7:], (*words, "after Bearer")
+        text, words = text[7:], (*words, fault("after_prefix", prefix="Bearer"))
     yield text, words
     bare = text.strip()
     if bare != text:
-        text, words = bare, (*words, "with blanks around it")
+        text, words = bare, (*words, fault("with_blanks"))
         yield text, words
     bare = text.strip(QUOTES)
     if bare != text:
-        text, words = bare, (*words, "in quotes")
+        text, words = bare, (*words, fault("in_quotes"))
         yield text, words
     plain = unquote(text)
     if plain != text:
-        yield plain, (*words, "percent-encoded")
+        yield plain, (*words, fault("percent_encoded"))
 
 
 # Signatures.
 
 
-def _of_signature(verifier: HmacVerifier, reading: Reading) -> str | None:
+def _of_signature(verifier: HmacVerifier, reading: Reading) -> Fault | None:
     own = verifier.place.given(reading) or ""
-    places = [(own, "")]
+    places: list[tuple[str, tuple[Fault, ...]]] = [(own, ())]
     places += [
-        (reading.webhook.header(name) or "", f"in the header {name}")
+        (reading.webhook.header(name) or "", (fault("in_header", name=name),))
         for name in SIGNATURE_HEADERS
         if name != verifier.place.header
     ]
-    given: list[tuple[bytes, tuple[str, ...]]] = []
+    given: list[tuple[bytes, tuple[Fault, ...]]] = []
     stamp = ""
     for whole, where in places:
         text = whole[:LONGEST_HEADER]
-        given += [(raw, (where, *words) if where else words) for raw, words in _digests_given(verifier, text)]
+        given += [(raw, (*where, *words)) for raw, words in _digests_given(verifier, text)]
         stamp = stamp or _stamp_of(verifier, reading, text)
     # Only with something to compare: a request without a signature costs no digest, and one with many costs each once.
     # The first way to a digest is the simplest. A dict compares by a hash that nobody outside can foresee.
@@ -150,7 +149,7 @@ def _of_signature(verifier: HmacVerifier, reading: Reading) -> str | None:
     for raw, words in given[:MOST_GIVEN]:
         signing = expected.get(raw)
         if signing is not None and (words or signing):
-            return _sentence("signature", (*words, *signing))
+            return fault("signature_right_but", but=(*words, *signing))
     return None
 
 
@@ -160,7 +159,7 @@ def _stamp_of(verifier: HmacVerifier, reading: Reading, text: str) -> str:
     return stamp if stamp.isascii() else ""
 
 
-def _digests_given(verifier: HmacVerifier, header: str) -> list[tuple[bytes, tuple[str, ...]]]:
+def _digests_given(verifier: HmacVerifier, header: str) -> list[tuple[bytes, tuple[Fault, ...]]]:
     """Everything in a header that can be read as a digest."""
     pieces = [piece for piece in re.split(r"[;\s]+|,(?=\s*\w+=)", header) if piece][:MOST_PIECES]
     texts = [form for piece in pieces for form in _signature_forms(verifier, piece)]
@@ -169,21 +168,21 @@ def _digests_given(verifier: HmacVerifier, header: str) -> list[tuple[bytes, tup
 
 def _signature_forms(verifier: HmacVerifier, piece: str) -> Iterator[Text]:
     bare = piece.strip(QUOTES)
-    words: tuple[str, ...] = () if bare == piece else ("in quotes",)
+    words: tuple[Fault, ...] = () if bare == piece else (fault("in_quotes"),)
     expected = f"{verifier.parts[0]}={verifier.prefix}" if verifier.parts else verifier.prefix
     if expected and bare.startswith(expected):
         yield bare.removeprefix(expected), words
         return
     if expected:
-        yield bare, (*words, "without the prefix")
+        yield bare, (*words, fault("without_prefix"))
     else:
         yield bare, words
     for prefix in PREFIXES:
         if bare.lower().startswith(prefix):
-            yield bare[len(prefix) :], (*words, f"after {prefix}")
+            yield bare[len(prefix) :], (*words, fault("after_prefix", prefix=prefix))
 
 
-def _decoded(encoding: str, text: str) -> Iterator[tuple[bytes, tuple[str, ...]]]:
+def _decoded(encoding: str, text: str) -> Iterator[tuple[bytes, tuple[Fault, ...]]]:
     """The bytes in each encoding that the text can have; in the configured one without words."""
     if len(text) > LONGEST_DIGEST:
         return
@@ -197,10 +196,12 @@ def _decoded(encoding: str, text: str) -> Iterator[tuple[bytes, tuple[str, ...]]
         except (ValueError, binascii.Error):
             continue
         if len(raw) in SIZES:
-            yield raw, () if name == encoding else (f"encoded as {name}",)
+            yield raw, () if name == encoding else (fault("encoded_as", encoding=name),)
 
 
-def _digests_expected(verifier: HmacVerifier, reading: Reading, stamp: str) -> Iterator[tuple[bytes, tuple[str, ...]]]:
+def _digests_expected(
+    verifier: HmacVerifier, reading: Reading, stamp: str
+) -> Iterator[tuple[bytes, tuple[Fault, ...]]]:
     """What is configured, then with one thing different each."""
     webhook = reading.webhook
     identity = webhook.header(verifier.id_header) if verifier.id_header else ""
@@ -217,24 +218,24 @@ def _digests_expected(verifier: HmacVerifier, reading: Reading, stamp: str) -> I
     for secret in secrets:
         for algorithm in ALGORITHMS:
             if algorithm != configured:
-                yield hmac.digest(secret, signed, algorithm), (f"made with {algorithm}",)
+                yield hmac.digest(secret, signed, algorithm), (fault("made_with", algorithm=algorithm),)
         for body, words in bodies:
             other = verifier.signed.write(reading.with_body(body), given)
             yield hmac.digest(secret, other, configured), (words,)
         if signed != webhook.body:
-            yield hmac.digest(secret, webhook.body, configured), ("over the body alone",)
+            yield hmac.digest(secret, webhook.body, configured), (fault("over_body_alone"),)
         for key, words in _keys(secret):
             yield hmac.digest(key, signed, configured), (words,)
 
 
-def _bodies(body: bytes) -> Iterator[tuple[bytes, str]]:
+def _bodies(body: bytes) -> Iterator[tuple[bytes, Fault]]:
     """Other forms of a body that somebody on the way may have had before him."""
     trimmed = body.rstrip(b"\r\n")
     if trimmed != body:
-        yield trimmed, "over the body without its last line end"
-    yield body + b"\n", "over the body with a line end after it"
+        yield trimmed, fault("over_body_without_line_end")
+    yield body + b"\n", fault("over_body_with_line_end")
     if b"\r\n" in body:
-        yield body.replace(b"\r\n", b"\n"), "over the body with other line ends"
+        yield body.replace(b"\r\n", b"\n"), fault("over_other_line_ends")
     try:
         content = json.loads(body)
         forms = (
@@ -246,19 +247,19 @@ def _bodies(body: bytes) -> Iterator[tuple[bytes, str]]:
     except (ValueError, RecursionError):
         return
     for form in sorted(written):
-        yield form, "over the JSON written anew: something on the way has changed the body"
+        yield form, fault("over_json_anew")
 
 
-def _keys(secret: bytes) -> Iterator[tuple[bytes, str]]:
+def _keys(secret: bytes) -> Iterator[tuple[bytes, Fault]]:
     """Other readings of a secret."""
     bare = secret.strip(b" \t\r\n\"'")
     if bare != secret:
-        yield bare, "the configured secret has blanks or quotes around it"
+        yield bare, fault("secret_has_blanks")
     encoded = base64.b64encode(secret)
     for text in (encoded, b"whsec_" + encoded):
-        yield text, "the secret is used as text: key: text"
+        yield text, fault("secret_is_text")
     try:
-        yield base64.b64decode(secret.removeprefix(b"whsec_"), validate=True), "the secret is base64: key: base64"
+        yield base64.b64decode(secret.removeprefix(b"whsec_"), validate=True), fault("secret_is_base64")
     except (ValueError, binascii.Error):
         return
 
@@ -266,14 +267,14 @@ def _keys(secret: bytes) -> Iterator[tuple[bytes, str]]:
 # Timestamps.
 
 
-def _of_time(verifier: HmacVerifier, reading: Reading, reason: str, now: datetime) -> str | None:
+def _of_time(verifier: HmacVerifier, reading: Reading, reason: str, now: datetime) -> Fault | None:
     clock = verifier.clock
     if clock is None or clock.unit not in PER_SECOND:
         return None
     if reason == "timestamp_missing":
         own = clock.place.header if clock.place else None
         name = next((name for name in STAMP_HEADERS if name != own and reading.webhook.header(name)), None)
-        return f"a timestamp is in the header {name}" if name else None
+        return fault("timestamp_in_header", name=name) if name else None
     stamp = _stamp_of(verifier, reading, (verifier.place.given(reading) or "")[:LONGEST_HEADER])
     if reason not in {"timestamp_stale", "timestamp_future"} or not stamp.isdigit():
         return None
@@ -282,4 +283,4 @@ def _of_time(verifier: HmacVerifier, reading: Reading, reason: str, now: datetim
         other.check(stamp, now)
     except NotVerifiedError:
         return None
-    return f"the timestamp is in {'milliseconds: unit: ms' if other.unit == 'ms' else 'seconds: unit: s'}"
+    return fault("timestamp_in_milliseconds") if other.unit == "ms" else fault("timestamp_in_seconds")

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from relay.configuration.fields import SECONDS, Quantity, StrictSchema, Text, Wanted
+from relay.core.faults import fault
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 PORTS = {"https": 443, "http": 80}
@@ -16,7 +17,7 @@ _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?|::1")
 class Address(Wanted):
     """An https address, or http to this machine: where a browser is sent."""
 
-    expected = "an address that begins with https:// (http:// to this machine only)"
+    expected = fault("expected_address")
 
     def read(self, value: Any) -> str:
         if not isinstance(value, str) or not re.fullmatch(r"[!-\[\]-~]{1,2000}", value):
@@ -30,10 +31,7 @@ class Address(Wanted):
 class Origins(Wanted):
     """Origins as browsers write them (RFC 6454, section 6.2): no path, no port that goes without saying."""
 
-    expected = (
-        "a list of origins such as [https://site.example]: https:// or http://, the host in small letters (in the form "
-        "xn--... where it has others), a port only where it is not the usual one, and nothing behind it"
-    )
+    expected = fault("expected_origins")
 
     def read(self, value: Any) -> tuple[str, ...]:
         if not isinstance(value, list) or not value or not all(isinstance(one, str) for one in value):
@@ -48,7 +46,7 @@ class Origins(Wanted):
 class FormSchema(StrictSchema):
     """`form`: that it is there says that people's browsers come."""
 
-    honeypot = Text("the name of a form field", load_default=None)
+    honeypot = Text(fault("expected_form_field"), load_default=None)
     min_fill_s = Quantity(SECONDS, "1h", data_key="min_fill", load_default=0.0)
 
 

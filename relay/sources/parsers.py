@@ -11,7 +11,7 @@ import re
 from typing import Any, NoReturn
 
 from relay.core.errors import UnreadableError, UnsupportedTypeError, WrongCharsetError
-from relay.core.phrases import phrase
+from relay.core.faults import Fault, fault
 from relay.sources.charsets import UTF_8, by_charset, decode, read_text
 from relay.sources.forms import MAX_DEPTH, MAX_VALUES, parameters, read_multipart, read_urlencoded
 
@@ -20,17 +20,16 @@ FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 UNNAMED = "unnamed"
 """The kind of a body that has no content type."""
-_EXPECTED = "expected JSON, a urlencoded form or multipart/form-data"
 _ADVICE = tuple(
-    (re.compile(pattern), words)
-    for pattern, words in (
-        (r".*\bsoap\b.*", "SOAP is not read: have something in front of the relay post its fields as JSON"),
-        (r".*[/+]xml", "XML is not read: set the sender to JSON or a form, or have something in front post JSON"),
-        (r"text/html", "a page is not read: set the sender to JSON or a form"),
-        (r".*(ndjson|jsonl|jsonlines|json-lines|json-seq)", "values in a row are not read: send them as one list"),
-        (r".*(protobuf|grpc|msgpack|messagepack|cbor|avro).*", "set the sender to JSON"),
-        (r"(image|audio|video|font)/.*|application/(pdf|zip|octet-stream)", "a file is read only as a part of a form"),
-        (r"multipart/.*", "of multipart bodies only forms are read"),
+    (re.compile(pattern), advice)
+    for pattern, advice in (
+        (r".*\bsoap\b.*", fault("advice_soap")),
+        (r".*[/+]xml", fault("advice_xml")),
+        (r"text/html", fault("advice_html")),
+        (r".*(ndjson|jsonl|jsonlines|json-lines|json-seq)", fault("advice_rows")),
+        (r".*(protobuf|grpc|msgpack|messagepack|cbor|avro).*", fault("advice_binary")),
+        (r"(image|audio|video|font)/.*|application/(pdf|zip|octet-stream)", fault("advice_file")),
+        (r"multipart/.*", fault("advice_multipart")),
     )
 )
 _MARK_UTF_8, _MARKS_UTF_16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
@@ -55,7 +54,7 @@ def parse_body(
     if kind is None:
         raise UnsupportedTypeError(_refusal(content_type))
     if not body:
-        raise UnreadableError(phrase("no body"))
+        raise UnreadableError(fault("no_body"))
     if kind == MULTIPART:
         return read_multipart(body, content_type, fallback_charset)
     charset = parameters(content_type).get("charset") or None
@@ -85,11 +84,11 @@ def _name_of(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def _refusal(content_type: str) -> str:
+def _refusal(content_type: str) -> Fault:
     """What is read, and where it is known what a sender of this type can do, that."""
     name = _name_of(content_type)
-    advice = next((words for pattern, words in _ADVICE if pattern.fullmatch(name)), None)
-    return f"{_EXPECTED}; {advice}" if advice else _EXPECTED
+    advice = next((advice for pattern, advice in _ADVICE if pattern.fullmatch(name)), None)
+    return fault("expected_content_type_advice", advice=advice) if advice else fault("expected_content_type")
 
 
 def _charset_by_mark(body: bytes) -> str:
@@ -114,7 +113,7 @@ def _json_instead(body: bytes, charset: str | None, fallback: str | None, most_v
 def _refuse_unnamed(body: bytes) -> NoReturn:
     if _begins_as_json(body):
         read_json(body)
-    raise UnsupportedTypeError(phrase("no content type: %(expected)s", expected=_EXPECTED))
+    raise UnsupportedTypeError(fault("content_type_missing", expected=fault("expected_content_type")))
 
 
 def read_json(body: bytes, charset: str = UTF_8, most_values: int = MAX_VALUES) -> Any:
@@ -131,7 +130,7 @@ def _loaded(text: str, most_values: int) -> Any:
     try:
         content = _DECODER.decode(text)
     except RecursionError:
-        raise UnreadableError(phrase("deeper than %(max_depth)s levels", max_depth=MAX_DEPTH)) from None
+        raise UnreadableError(fault("too_deep", max_depth=MAX_DEPTH)) from None
     # The punctuation tells whether there is room for too much, and the escapes whether there are such characters.
     if text.count("[") + text.count("{") > MAX_DEPTH or _may_hold(text, most_values):
         check_size(content, most_values)
@@ -145,25 +144,24 @@ def _may_hold(text: str, most_values: int) -> bool:
     return len(text) > 2 * most_values and text.count(",") + text.count(":") >= most_values
 
 
-def _fault(error: ValueError) -> str:
+def _fault(error: ValueError) -> Fault:
     """Where it breaks, without a word of what stands there."""
     if not isinstance(error, json.JSONDecodeError):
-        return "not valid JSON: a number of too many digits"
-    place = f"line {error.lineno}, column {error.colno}"
-    if error.msg == "Extra data":
-        return f"not valid JSON: more comes after its end, at {place}; several values are sent as one list"
-    return f"not valid JSON at {place}"
+        return fault("json_long_number")
+    if error.msg == "Extra data":  # the parser of the standard library has no other sign
+        return fault("json_goes_on", line=error.lineno, column=error.colno)
+    return fault("json_invalid", line=error.lineno, column=error.colno)
 
 
 def _finite(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        raise UnreadableError(phrase("a number that is too large"))
+        raise UnreadableError(fault("number_too_large"))
     return number
 
 
 def _refuse(_name: str) -> NoReturn:
-    raise UnreadableError(phrase("NaN and Infinity are not JSON"))
+    raise UnreadableError(fault("number_not_finite"))
 
 
 _DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse)
@@ -176,13 +174,7 @@ def check_size(content: Any, most_values: int) -> None:
         value, depth = waiting.pop()
         values += len(value)
         if depth > MAX_DEPTH or values > most_values:
-            raise UnreadableError(
-                phrase(
-                    "deeper than %(max_depth)s levels or more than %(most_values)s values",
-                    max_depth=MAX_DEPTH,
-                    most_values=most_values,
-                )
-            )
+            raise UnreadableError(fault("too_deep_or_many", max_depth=MAX_DEPTH, most_values=most_values))
         members = value.values() if isinstance(value, dict) else value
         waiting += [(inner, depth + 1) for inner in members if isinstance(inner, _CONTAINERS)]
 
@@ -204,6 +196,6 @@ def _check_text(text: str) -> None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise UnreadableError(phrase("half a surrogate pair")) from None
+        raise UnreadableError(fault("half_surrogate")) from None
     if "\0" in text:
-        raise UnreadableError(phrase("a NUL character"))
+        raise UnreadableError(fault("nul_character"))

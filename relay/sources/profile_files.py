@@ -16,6 +16,7 @@ from relay.configuration.files import ConfigFile, Place, read_yaml
 from relay.configuration.mistakes import Mistakes
 from relay.configuration.texts import is_file, yaml_files
 from relay.core.errors import Mistake
+from relay.core.faults import Fault, fault
 from relay.sources.building import build_verifier
 from relay.sources.proof.verifier import Verifier
 from relay.sources.proof_schemas import NEEDS_SECRETS
@@ -141,16 +142,15 @@ class Profiles:
         for name in _names(self._own) if self._own else ():
             file = self._own_file(name)
             if name in _names(SHIPPED):
-                mistakes.add(Mistake(str(file), 0, f"{name} is a shipped profile: expected another name"))
+                mistakes.add(Mistake(str(file), 0, fault("shipped_profile", name=name)))
             elif not NAME.fullmatch(name):
-                wanted = "a-z, 0-9, - and _, beginning with a letter"
-                mistakes.add(Mistake(str(file), 0, f"{name!r} is not a name of a profile: expected {wanted}"))
+                mistakes.add(Mistake(str(file), 0, fault("not_a_profile_name", name=repr(name))))
             else:
                 self.get(name, mistakes)
 
-    def unknown(self, name: str) -> str:
-        """What to say of a name that is none."""
-        return f"unknown profile {name!r}{suggestion(name, self.names)}"
+    def unknown(self, name: str) -> Fault:
+        """The fault of a name that is none."""
+        return fault("unknown_profile", name=repr(name), hint=suggestion(name, self.names))
 
     def file(self, name: str) -> Path | None:
         """Its file; None where there is none."""
@@ -176,11 +176,8 @@ def check_dedup(config: ConfigFile, place: Place, contract: Mapping[str, Any]) -
     for kind, names in looked_at.items():
         proofs = {(way.get(kind) or "").lower() for way in contract.get("verify") or ()}
         if any(name and (is_secret_name(name) or name.lower() in proofs) for name in names):
-            wrong = f"this {_SAID[kind]} is a secret and is not kept: expected one that only identifies"
+            wrong = fault("header_is_secret") if kind == "header" else fault("query_is_secret")
             config.add_mistake((*place, "dedup", "from" if expression else "header"), wrong)
-
-
-_SAID = {"header": "header", "query": "query parameter"}
 
 
 def needed_names(contract: Mapping[str, Any]) -> set[str]:

@@ -8,12 +8,13 @@ from typing import Any
 from marshmallow import ValidationError, fields, validates_schema
 
 from relay.configuration.fields import SECONDS, Choice, Quantity, StrictSchema, Text, suggestion
+from relay.core.faults import Fault, fault
 from relay.sources.proof.digests import ALGORITHMS, KEYS
 from relay.sources.proof.signed import BODY
 from relay.sources.schema_fields import Path, SignedText, Whole, header, secrets
 
 PLACES = ("header", "query", "field")
-ONE_PLACE = "expected one of header: NAME, query: NAME or field: PATH"
+ONE_PLACE = fault("expected_one_place")
 NEEDS_SECRETS = ("token", "basic", "hmac", "hash", "ed25519", "ecdsa")
 DEFAULT_TOLERANCE_S = 300.0
 """Five minutes is what Standard Webhooks, Stripe and Slack use."""
@@ -33,9 +34,9 @@ class _WaySchema(StrictSchema):
 
 class _PlacedSchema(_WaySchema):
     header = header(load_default=None)
-    query = Text("the name of a query parameter", load_default=None)
+    query = Text(fault("expected_query_parameter"), load_default=None)
     field = Path(None, load_default=None)
-    prefix = Text("what stands before the proof, such as 'Bearer ' or 'sha256='", load_default=None)
+    prefix = Text(fault("expected_prefix"), load_default=None)
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _one_place(self, content: dict[str, Any], written: Any, **_: Any) -> None:
@@ -47,63 +48,60 @@ class _PlacedSchema(_WaySchema):
 
 class _TimestampSchema(StrictSchema):
     header = header(load_default=None)
-    query = Text("the name of a query parameter", load_default=None)
+    query = Text(fault("expected_query_parameter"), load_default=None)
     field = Path(None, load_default=None)
     unit = Choice("s", "ms", "iso", load_default="s")
     tolerance = Quantity(SECONDS, "24h", load_default=DEFAULT_TOLERANCE_S)
 
 
 class _PartsSchema(StrictSchema):
-    signature = Text("the key of the signature, such as v1", required=True)
-    timestamp = Text("the key of the timestamp, such as t", load_default=None)
+    signature = Text(fault("expected_signature_key"), required=True)
+    timestamp = Text(fault("expected_timestamp_key"), load_default=None)
 
 
 class _SignatureSchema(_PlacedSchema):
     encoding = Choice("hex", "base64", "base64url", load_default="hex")
     signed = SignedText(load_default=BODY)
     timestamp = Whole(_TimestampSchema(), load_default=None)
-    separator = Text("what stands between several signatures", load_default=None)
+    separator = Text(fault("expected_separator"), load_default=None)
     parts = Whole(_PartsSchema(), load_default=None)
     id_header = header(load_default=None)
-    body_digest = Text("the query parameter that holds the SHA-256 of the body in hex", load_default=None)
+    body_digest = Text(fault("expected_body_digest"), load_default=None)
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _is_whole(self, content: dict[str, Any], written: Any, **_: Any) -> None:
         if not self.has_read(content, written, "signed", "timestamp", "parts", "id_header", "body_digest"):
             return
         wrong: dict[str, list[str]] = {}
-        for name, fault in (*self._faults(content), *_faults_of_time(content)):
-            wrong.setdefault(name, []).append(fault)
+        for name, one in (*self._faults(content), *_faults_of_time(content)):
+            wrong.setdefault(name, []).append(one)
         if wrong:
             raise ValidationError(wrong)
 
-    def _faults(self, content: dict[str, Any]) -> list[tuple[str, str]]:
+    def _faults(self, content: dict[str, Any]) -> list[tuple[str, Fault]]:
         kinds, found = content["signed"].kinds, []
         if not content["signed"].covers_body and not content["body_digest"]:
-            found.append(
-                ("signed", "expected text with {body}, {fields}, {php_json}, {body_sha256} or {field:..} in it")
-            )
+            found.append(("signed", fault("expected_body_signed")))
         if content["body_digest"] and not kinds & {"url", "url:decoded"}:
-            found.append(("signed", "expected {url} in it, for body_digest is in the query"))
+            found.append(("signed", fault("expected_url_signed")))
         if ("id" in kinds) != (content["id_header"] is not None):
-            found.append(("signed", "expected {id} and id_header together, or neither"))
+            found.append(("signed", fault("expected_id_signed")))
         if ("secret" in kinds) != (content.get("kind") == "hash"):
-            found.append(("signed", "expected {secret} in it with kind: hash, and with no other"))
+            found.append(("signed", fault("expected_secret_signed")))
         return found
 
 
-def _faults_of_time(content: dict[str, Any]) -> list[tuple[str, str]]:
+def _faults_of_time(content: dict[str, Any]) -> list[tuple[str, Fault]]:
     """A time that is not signed proves nothing, and a signed one that is not checked lets a copy in for ever."""
     clock, parts, kinds = content["timestamp"], content["parts"], content["signed"].kinds
     if clock is None:
-        return [("signed", "expected {timestamp} and timestamp together, or neither")] if "timestamp" in kinds else []
+        return [("signed", fault("expected_timestamp_signed"))] if "timestamp" in kinds else []
     places = [place for place in PLACES if clock[place] is not None]
     if len(places) + bool(parts and parts["timestamp"]) != 1:
-        where = "timestamp.header, timestamp.query, timestamp.field or parts.timestamp"
-        return [("timestamp", f"expected the time in one place: {where}")]
+        return [("timestamp", fault("expected_one_time"))]
     covered = {"field": {"body", "body_sha256", "php_json", "fields"}, "query": {"url", "url:decoded"}}
     if not kinds & (covered.get(places[0] if places else "", set()) | {"timestamp"}):
-        return [("signed", "expected {timestamp} and timestamp together, or neither")]
+        return [("signed", fault("expected_timestamp_signed"))]
     return []
 
 
@@ -143,7 +141,7 @@ def is_whole(way: Mapping[str, Any]) -> bool:
 class Verify(fields.Field[list[dict[str, Any]]]):
     """`verify`: one way or a list, as a list. with_secrets: whether a way may name its own."""
 
-    expected = f"expected a map with kind: one of {', '.join(_SCHEMAS)}; or a list of such maps"
+    expected = fault("expected_verify", names=list(_SCHEMAS))
 
     def __init__(self, *, with_secrets: bool, **options: Any) -> None:
         super().__init__(**options, error_messages=dict.fromkeys(("required", "null"), self.expected))
@@ -166,7 +164,7 @@ class Verify(fields.Field[list[dict[str, Any]]]):
         if not ways:
             raise ValidationError(self.expected)
         if len(ways) > 1 and any(way["kind"] == "none" for way in ways):
-            raise ValidationError("kind: none beside others lets everybody in: expected it alone")
+            raise ValidationError(fault("none_beside_others"))
         return ways
 
     def _way(self, value: Any) -> dict[str, Any]:
@@ -174,6 +172,6 @@ class Verify(fields.Field[list[dict[str, Any]]]):
         if not isinstance(kind, str):
             raise ValidationError(self.expected)
         if kind not in self._schemas:
-            raise ValidationError({"kind": [f"unknown kind{suggestion(kind, _SCHEMAS)}"]})
+            raise ValidationError({"kind": [fault("unknown_kind", hint=suggestion(kind, _SCHEMAS))]})
         loaded: dict[str, Any] = self._schemas[kind].load(value)
         return loaded

@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from relay.configuration.expressions import Expression
 from relay.core.errors import UnreadableError, UnsupportedTypeError
+from relay.core.faults import fault
 from relay.sources.forms import MAX_VALUES, read_query
 from relay.sources.parsers import FORM, kind_of
 from relay.sources.webhook import Webhook
@@ -81,7 +82,7 @@ class Reading:
         """
         body = self.webhook.body
         if body and kind_of(self.webhook.content_type) != FORM:
-            raise UnreadableError("not a urlencoded form")
+            raise UnreadableError(fault("not_a_form"))
         return _pairs(body)
 
     @property
@@ -121,7 +122,7 @@ def text_of(value: Any) -> str | None:
 
 def _pairs(form: bytes) -> list[tuple[bytes, bytes]]:
     if form.count(b"&") > MAX_VALUES:
-        raise UnreadableError(f"more than {MAX_VALUES} values")
+        raise UnreadableError(fault("too_many_values", most_values=MAX_VALUES))
     pairs = (field.partition(b"=") for field in form.split(b"&") if field)
     return [(_decoded(name), _decoded(value)) for name, _, value in pairs]
 

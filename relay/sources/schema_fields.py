@@ -10,19 +10,20 @@ from marshmallow import ValidationError, fields
 
 from relay.configuration.expressions import Expression, ExpressionError
 from relay.configuration.fields import Text, Wanted
+from relay.core.faults import Fault, fault
 from relay.sources.proof.signed import Signed, read_signed
 from relay.sources.reading import ROOTS
 
 HEADER_NAME = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}"
 VARIABLE = r"[A-Z][A-Z0-9_]{0,99}"
-A_VARIABLE = "an environment variable such as SOURCE_WEBSITE_TOKEN, never the secret itself"
-SOME_VARIABLES = "a list of environment variables such as [SOURCE_WEBSITE_TOKEN], never the secrets themselves"
+A_VARIABLE = fault("expected_variable")
+SOME_VARIABLES = fault("expected_variables")
 
 
 class Words(Wanted):
     """A list of words, each matching a pattern."""
 
-    def __init__(self, expected: str, pattern: str, **options: Any) -> None:
+    def __init__(self, expected: Fault, pattern: str, **options: Any) -> None:
         self.expected, self.pattern = expected, re.compile(pattern, re.DOTALL)
         super().__init__(**options)
 
@@ -37,7 +38,7 @@ class Words(Wanted):
 class Yes(Wanted):
     """`true`, to switch something on."""
 
-    expected = "true"
+    expected = fault("expected_true")
 
     def read(self, value: Any) -> bool:
         if value is not True:
@@ -50,27 +51,26 @@ class Path(Wanted):
 
     def __init__(self, known: Collection[str] | None = ROOTS, **options: Any) -> None:
         self.known = known
-        begin = f" that begins with {', '.join(known)}" if known else " into the body, such as auth.token"
-        self.expected = f"a JMESPath expression{begin}"
+        self.expected = fault("expected_path", names=list(known)) if known else fault("expected_path_into_body")
         super().__init__(**options)
 
     def read(self, value: Any) -> Expression:
         if not isinstance(value, str):
-            raise ValueError  # noqa: TRY004 - Wanted turns it into "expected ..."
+            raise ValueError  # noqa: TRY004 - Wanted says what it expected
         return parsed(value, self.known)
 
 
 class SignedText(Wanted):
     """What is signed (relay/sources/proof/signed.py)."""
 
-    expected = "text with {body} in it, and maybe {timestamp}, {id}, {method}, {url}"
+    expected = fault("expected_signed")
 
     def read(self, value: Any) -> Signed:
         try:
             return read_signed(value)
         except ValueError as error:
-            if str(error):
-                raise ValidationError(str(error)) from None
+            if error.args:
+                raise ValidationError(list(error.args)) from None
             raise
 
 
@@ -86,7 +86,7 @@ class Whole(fields.Nested):
 
 def header(**options: Any) -> Text:
     """The name of a header."""
-    return Text("the name of a header", HEADER_NAME, **options)
+    return Text(fault("expected_header_name"), HEADER_NAME, **options)
 
 
 def secrets(**options: Any) -> Words:

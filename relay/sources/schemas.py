@@ -13,6 +13,7 @@ from marshmallow import ValidationError, fields, validates_schema
 
 from relay.configuration.fields import (
     BYTES,
+    EXPECTED_TEXT,
     NAME,
     SECONDS,
     Choice,
@@ -24,6 +25,7 @@ from relay.configuration.fields import (
     Text,
     Wanted,
 )
+from relay.core.faults import Fault, fault
 from relay.sources.answer_schemas import EventAnswerSchema, ProbeSchema
 from relay.sources.body_reader import FIELD_NAME
 from relay.sources.charsets import codec_of
@@ -42,7 +44,7 @@ _EACH_UNLESS = Path(("headers",))
 class _FanOut(Wanted):
     """The path to the list whose members are events, or several."""
 
-    expected = "body, or a path such as body.events or body.entry[].changes[], or a list of them"
+    expected = fault("expected_fan_out")
 
     def read(self, value: Any) -> FanOut:
         if isinstance(value, dict) and value.keys() == {"path", "unless"}:
@@ -56,7 +58,7 @@ class _FanOut(Wanted):
 class _Charset(Wanted):
     """The charset of forms that name none and are no UTF-8, by one of its names."""
 
-    expected = "the name of a charset, such as windows-1251 or koi8-r"
+    expected = fault("expected_charset")
 
     def read(self, value: Any) -> str:
         if not isinstance(value, str) or codec_of(value) is None:
@@ -75,7 +77,7 @@ class _DedupSchema(StrictSchema):
         if not self.has_read(content, written, "expression", "header", "whole_body"):
             return
         if sum(bool(content[way]) for way in ("expression", "header", "whole_body")) != 1:
-            raise ValidationError("expected one of from: body.x, header: NAME or body: true")
+            raise ValidationError(fault("expected_dedup"))
 
 
 class _LimitSchema(StrictSchema):
@@ -88,7 +90,7 @@ class _Probes(fields.List[Any]):
     """A list of probes; nothing else, and not an empty one."""
 
     def __init__(self) -> None:
-        wanted: dict[str, Any] = dict.fromkeys(("invalid", "null"), "expected a list of probes, with when and answer")
+        wanted: dict[str, Any] = dict.fromkeys(("invalid", "null"), fault("expected_probes"))
         super().__init__(fields.Nested(ProbeSchema()), load_default=list, error_messages=wanted)
 
 
@@ -102,10 +104,10 @@ class ContractSchema(StrictSchema):
     max_body = Quantity(BYTES, "32MiB", load_default=None)
     limit = fields.Nested(_LimitSchema(), load_default=None)
     success_status = Choice(200, 201, 202, 204, load_default=200)
-    methods = Words(f"a list of {', '.join(METHODS)}", "|".join(METHODS), load_default=("POST",))
+    methods = Words(fault("expected_methods", names=list(METHODS)), "|".join(METHODS), load_default=("POST",))
     on_invalid = Choice("reject", "accept", load_default="reject")
-    json_field = Text("the name of a form field that holds JSON", load_default=None)
-    json_values = Words("a list of form fields that hold JSON, such as [events]", FIELD_NAME, load_default=())
+    json_field = Text(fault("expected_json_field"), load_default=None)
+    json_values = Words(fault("expected_json_values"), FIELD_NAME, load_default=())
     fallback_charset = _Charset(load_default=None)
     probes = _Probes()
     each = _FanOut(load_default=None)
@@ -119,7 +121,7 @@ class ContractSchema(StrictSchema):
 class SourceSchema(ContractSchema):
     """A source: with a profile, each key that stands here replaces the profile's."""
 
-    profile = Text("the name of a profile", NAME.pattern, load_default=None)
+    profile = Text(fault("expected_profile_name"), NAME.pattern, load_default=None)
     verify = Verify(with_secrets=True, load_default=None)
     secrets = secrets(load_default=None)
     verify_token = Text(A_VARIABLE, VARIABLE, load_default=None)
@@ -134,20 +136,22 @@ class SourcesSchema(StrictSchema):
 
 class _Sample(StrictSchema):
     method = Choice(*METHODS, load_default="POST")
-    query = Text("a query without its question mark", load_default="")
+    query = Text(fault("expected_query"), load_default="")
     headers = fields.Dict(
-        keys=Text("the name of a header", HEADER_NAME), values=Text("text", r"[^\r\n]*"), load_default=dict
+        keys=Text(fault("expected_header_name"), HEADER_NAME),
+        values=Text(EXPECTED_TEXT, r"[^\r\n]*"),
+        load_default=dict,
     )
-    type = Text("a content type such as application/json", load_default="application/json")
+    type = Text(fault("expected_type_json"), load_default="application/json")
     body = fields.Raw(load_default="")
 
 
 def _is_link(text: str) -> None:
     if not text.startswith("https://"):
-        raise ValidationError("expected a list of addresses that begin with https://")
+        raise ValidationError(fault("expected_links"))
 
 
-def _texts(expected: str, check: Callable[[str], None] | None = None) -> fields.List[Any]:
+def _texts(expected: Fault, check: Callable[[str], None] | None = None) -> fields.List[Any]:
     wanted: dict[str, Any] = dict.fromkeys(("invalid", "null", "required"), expected)
     return fields.List(Text(validate=check), required=True, error_messages=wanted)
 
@@ -155,11 +159,11 @@ def _texts(expected: str, check: Callable[[str], None] | None = None) -> fields.
 class ProfileSchema(ContractSchema):
     """What a kind of sender needs. Where a fact comes from is in `docs`."""
 
-    title = Text("the sender's name, and what of it", required=True)
-    docs = _texts("expected a list of addresses that begin with https://", _is_link)
-    steps = _texts("expected a list of what to enter at the sender, step by step")
+    title = Text(fault("expected_title"), required=True)
+    docs = _texts(fault("expected_links"), _is_link)
+    steps = _texts(fault("expected_steps"))
     budget = Quantity(SECONDS, "24h", load_default=None)
-    repeats = Text("in words how often the sender repeats, or no", required=True)
-    thin = Text("in words what a payload lacks", load_default=None)
+    repeats = Text(fault("expected_repeats"), required=True)
+    thin = Text(fault("expected_thin"), load_default=None)
     verify = Verify(with_secrets=False, required=True)
     sample = fields.Nested(_Sample(), required=True)

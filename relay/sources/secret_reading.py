@@ -7,10 +7,9 @@ from typing import Any
 
 from relay.configuration.files import ConfigFile, Place
 from relay.configuration.settings import read_named_secret
+from relay.core.faults import Fault, fault
 from relay.sources.building import PUBLIC_KEY, build_way
 from relay.sources.proof.key_shapes import Shape, is_private, shape_of
-
-EVERYBODYS = "is a public key, which everybody has: expected the secret that only the sender and the relay know"
 
 
 class SecretReader:
@@ -24,7 +23,7 @@ class SecretReader:
         """The secret of this name; None where it cannot be had, which is noted then."""
         if self._environ is None:
             return None
-        missing = f"{name} is not set (nor {name}_FILE): expected the secret that the sender was given"
+        missing = fault("sender_secret_missing", name=name)
         secret = read_named_secret(self._config, place, self._environ, name, missing)
         return None if secret is None else secret.encode("utf-8")
 
@@ -52,29 +51,26 @@ class SecretReader:
         text = secret.decode("utf-8")
         shape, takes_public = shape_of(text), way["kind"] in PUBLIC_KEY
         if is_private(text):
-            return self._wrong(
-                place, f"{name} is a private key, which only the sender should have: expected its other half"
-            )
+            return self._wrong(place, fault("secret_is_private_key", name=name))
         if is_mixed and shape is Shape.EITHER:
-            wanted = "expected whsec_ before a shared secret, or whpk_ before a public key"
-            return self._wrong(place, f"{name} may be a shared secret or a public key: {wanted}")
+            return self._wrong(place, fault("secret_of_either_kind", name=name))
         if is_mixed and takes_public != (shape is Shape.PUBLIC):
             return False
         if not takes_public and shape is Shape.PUBLIC:
-            return self._wrong(place, f"{name} {EVERYBODYS}")
+            return self._wrong(place, fault("secret_is_public_key", name=name))
         if way["kind"] == "basic" and ":" not in text:
-            return self._wrong(place, f"{name} has no colon: expected name:password")
+            return self._wrong(place, fault("secret_without_colon", name=name))
         try:
             build_way(way, [secret])
         except ValueError:
             return self._wrong(place, self._unreadable(way, name))
         return True
 
-    def _unreadable(self, way: Mapping[str, Any], name: str) -> str:
+    def _unreadable(self, way: Mapping[str, Any], name: str) -> Fault:
         if way["kind"] in PUBLIC_KEY:
-            return f"{name} is no public key for {way['kind']}: expected it in hex, base64 or PEM"
-        return f"{name} is not {way['key']}, as key says it is"
+            return fault("secret_no_public_key", name=name, kind=way["kind"])
+        return fault("secret_no_key", name=name, key=way["key"])
 
-    def _wrong(self, place: Place, text: str) -> bool:
-        self._config.add_mistake(place, text)
+    def _wrong(self, place: Place, wrong: Fault) -> bool:
+        self._config.add_mistake(place, wrong)
         return False

@@ -10,6 +10,7 @@ from typing import Any
 from relay.configuration.expressions import Expression
 from relay.core.errors import NotVerifiedError, UnreadableError, UnsupportedTypeError
 from relay.core.events import Event
+from relay.core.faults import Fault, fault
 from relay.sources.body_reader import PLAIN_BODIES, BodyReader
 from relay.sources.context import Kept, build_context
 from relay.sources.dedup import Dedup, DedupKey, double_click_key, signature_key
@@ -211,12 +212,12 @@ class Source:
         found = (*(way.place.header for way in self.verifier.ways), self.dedup.header if self.dedup else None)
         return tuple(dict.fromkeys(name for name in found if name))
 
-    def near_miss(self, webhook: Webhook, reason: str, now: datetime, reading: Reading | None = None) -> str | None:
+    def near_miss(self, webhook: Webhook, reason: str, now: datetime, reading: Reading | None = None) -> Fault | None:
         """What is almost right about a webhook that was refused for this reason; for our record only."""
         if reason == "origin":
             return origin_near_miss(webhook.header("origin") or "", self.origins)
         if self.form and reason in SPAM:
-            return self.form.words_of(reason)
+            return self.form.near_miss(reason)
         return find_near_miss(self.verifier, reading or self.read_lazily(webhook), reason, now)
 
     def with_secret(self, secret: str) -> Source:
@@ -279,7 +280,7 @@ class Source:
     def read_again(self, event: Event) -> Any:
         """What `parse` gives, of an event as it is on record. Raises UnreadableError and UnsupportedTypeError."""
         if event.body_removed_at:
-            raise UnreadableError(f"its body was removed on {event.body_removed_at:%Y-%m-%d} (RELAY_BODY_DAYS)")
+            raise UnreadableError(fault("body_removed", day=f"{event.body_removed_at:%Y-%m-%d}"))
         # What could be unpacked is kept so, without that header.
         encoding = event.headers.get(ENCODING, "")
         return self.read(event.method, event.content_type, event.query, event.body, encoding)

@@ -21,6 +21,7 @@ from typing import Any
 
 from relay.configuration.braces import split_braces
 from relay.configuration.expressions import Expression, ExpressionError
+from relay.core.faults import fault
 from relay.sources.reading import ROOTS, text_of
 
 PLAIN = "text/plain; charset=utf-8"
@@ -157,7 +158,7 @@ def _part(name: str, known: Collection[str]) -> Part:
     kind, colon, argument = name.partition(":")
     if colon and kind == "secret":
         if argument not in NAMED:
-            raise ExpressionError(f"found {{{name}}}, expected {{secret:{'} or {secret:'.join(NAMED)}}}")
+            raise ExpressionError(fault("unknown_secret_name", found=name, one=NAMED[0], other=NAMED[1]))
         return Part(kind, argument)
     if colon and kind in {"hmac", "hmac-base64"}:
         return Part(kind, name, Expression.parse(argument, known))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 
 from relay.core.errors import TooLargeError, UnreadableError, UnsupportedTypeError
+from relay.core.faults import fault
 from relay.sources.charsets import codec_of
 
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
@@ -47,7 +48,7 @@ def unpack(encoding: str, body: bytes, most: int) -> bytes:
         return body
     around = _AROUND.get(encoding.strip().lower())
     if around is None:
-        raise UnsupportedTypeError("unknown content encoding: expected gzip, deflate or none, once")
+        raise UnsupportedTypeError(fault("encoding_unknown"))
     if around == _GZIP and not body.startswith(_GZIP_HEAD):
         # Something on the way has unpacked it, and left the header; no text begins so.
         return body
@@ -57,7 +58,7 @@ def unpack(encoding: str, body: bytes, most: int) -> bytes:
     try:
         return _unpacked(body, around, most)
     except zlib.error:
-        raise UnreadableError("a broken packed body") from None
+        raise UnreadableError(fault("packed_broken")) from None
 
 
 def _has_zlib_head(body: bytes) -> bool:
@@ -71,10 +72,10 @@ def _unpacked(body: bytes, around: int, most: int) -> bytes:
         stream = zlib.decompressobj(around)
         found += stream.decompress(rest, most + 1 - len(found))
         if len(found) > most:
-            raise TooLargeError(f"at most {most} bytes, unpacked")
+            raise TooLargeError(fault("body_too_large_unpacked", most=most))
         if not stream.eof:
-            raise UnreadableError("a packed body that ends early")
+            raise UnreadableError(fault("packed_cut"))
         rest = stream.unused_data
         if not rest:
             return found
-    raise UnreadableError("a packed body with something after its end")
+    raise UnreadableError(fault("packed_goes_on"))

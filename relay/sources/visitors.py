@@ -1,6 +1,6 @@
 """People who fill in a form in a browser: which pages may send it, and what tells a person from a machine. Pure.
 
-Reasons of a refusal: `origin`, and those in SPAM. The words for them are for the record, and
+Reasons of a refusal: `origin`, and those in SPAM. The faults for them are for the record, and
 name nothing that was sent.
 """
 
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
+
+from relay.core.faults import Fault, fault
 
 SPAM = ("honeypot", "too_fast")
 STARTED, SENT = "_started", "_sent"
@@ -38,11 +40,11 @@ class Form:
             return "too_fast"
         return None
 
-    def words_of(self, reason: str) -> str:
+    def near_miss(self, reason: str) -> Fault:
         """What one of SPAM means."""
         if reason == "honeypot":
-            return f"the field {self.honeypot} was filled in, which no person sees"
-        return f"the form was sent within {self.min_fill_s:g} s of being shown"
+            return fault("honeypot_filled", name=self.honeypot)
+        return fault("form_too_fast", seconds=f"{self.min_fill_s:g}")
 
 
 def _is_filled(value: Any) -> bool:
@@ -71,16 +73,16 @@ def is_foreign(origin: str | None, origins: Sequence[str]) -> bool:
     return bool(origins) and origin is not None and origin not in origins
 
 
-def origin_near_miss(origin: str, origins: Sequence[str]) -> str:
-    """How an origin differs from those that may send, in words."""
+def origin_near_miss(origin: str, origins: Sequence[str]) -> Fault:
+    """How an origin differs from those that may send."""
     if origin == "null":
-        return "the page keeps its origin to itself: a file, a sandboxed frame, or Referrer-Policy: no-referrer"
+        return fault("origin_hidden")
     given = _parts(origin)
     for allowed in origins:
         wanted = _parts(allowed)
         if given and wanted and _bare(given[1]) == _bare(wanted[1]):
-            return f"the page is on the same site, but {', '.join(_differences(given, wanted))}"
-    return "the page is on a site that origins does not name"
+            return fault("origin_nearly", but=_differences(given, wanted))
+    return fault("origin_other_site")
 
 
 Parts = tuple[str, str, int | None]
@@ -100,12 +102,12 @@ def _bare(host: str) -> str:
     return host.removeprefix("www.")
 
 
-def _differences(given: Parts, wanted: Parts) -> list[str]:
-    words = []
+def _differences(given: Parts, wanted: Parts) -> list[Fault]:
+    found = []
     if given[0] != wanted[0]:
-        words.append(f"its address does not begin with {wanted[0]}://")
+        found.append(fault("other_scheme", scheme=wanted[0]))
     if given[1] != wanted[1]:
-        words.append("with www." if given[1].startswith("www.") else "without www.")
+        found.append(fault("with_www") if given[1].startswith("www.") else fault("without_www"))
     if given[2] != wanted[2]:
-        words.append("on another port")
-    return words
+        found.append(fault("on_other_port"))
+    return found

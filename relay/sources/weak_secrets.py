@@ -14,6 +14,7 @@ from relay.configuration.files import Place, read_yaml
 from relay.configuration.mistakes import Mistakes
 from relay.configuration.settings import FEWEST_DIFFERENT, read_secret
 from relay.core.errors import ConfigError, Mistake
+from relay.core.faults import Fault, fault
 
 SHORTEST = 12
 """Characters; random ones of a sender are longer."""
@@ -38,16 +39,16 @@ def warn_of_secrets(sources_file: Path, environ: Mapping[str, str]) -> list[Mist
             first, other = opened.setdefault(secret, (source, name))
             wrong = [_weakness(name, secret)]
             if first != source:
-                wrong.append(f"{name} is the same as {other}: what is captured of one source is believed by the other")
-            found += [Mistake(str(sources_file), line, text) for text in wrong if text]
+                wrong.append(fault("secret_of_two_sources", name=name, other=other))
+            found += [Mistake(str(sources_file), line, one) for one in wrong if one]
     return list(dict.fromkeys(found))
 
 
-def _weakness(name: str, secret: str) -> str:
+def _weakness(name: str, secret: str) -> Fault | None:
     password = secret.partition(":")[2] or secret
     if len(password) >= SHORTEST and len(set(password)) >= FEWEST_DIFFERENT:
-        return ""
-    return f"{name} is easily guessed: expected at least {SHORTEST} characters, of which {FEWEST_DIFFERENT} differ"
+        return None
+    return fault("secret_easily_guessed", name=name, least=SHORTEST, differ=FEWEST_DIFFERENT)
 
 
 def _names_in(content: Any, place: Place) -> Iterator[tuple[Place, str]]:

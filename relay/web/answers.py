@@ -10,6 +10,7 @@ from typing import Any
 
 from flask import Response
 
+from relay.core.faults import codes_of
 from relay.operations.ingest import Ingested, Probed
 from relay.sources import Source
 from relay.sources.templater import PLAIN, Rendered
@@ -41,8 +42,10 @@ def answer_to(source: Source, outcome: Ingested | Probed) -> Response:
     if isinstance(outcome, Probed):
         return _rendered(outcome.answer)
     if outcome.is_rejected and source.on_invalid != "accept":
+        if visitors.is_visit(source):
+            return visitors.tell_faults(source, outcome.errors)
         detail = "no rule could use the event; it is kept and can be replayed"
-        return problem(422, detail, errors=outcome.errors, **_named(outcome))
+        return problem(422, detail, errors=outcome.errors, codes=codes_of(outcome.errors), **_named(outcome))
     if visitors.is_visit(source):
         return visitors.thank(source)
     if outcome.answer:

@@ -37,8 +37,8 @@ def done(token: str) -> Response:
     log.info("delivery.finished", delivery_id=ending.delivery_id, first=ending.is_first)
     if ending.replayed_by:
         portal = services().record.delivery(ending.delivery_id).call.portal
-        subject = f"{ending.delivery_id} {ending.replayed_by}"
-        services().store.portal(portal).gate.alert("started_after_all", subject, utc_now())
+        gate = services().store.portal(portal).gate
+        gate.alert("started_after_all", utc_now(), delivery=ending.delivery_id, replay=ending.replayed_by)
     return Response("ok\n", content_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-store"})
 
 

@@ -11,6 +11,7 @@ from flask import Blueprint, Request, Response, abort, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
 from relay.core.errors import LimitedError, NotVerifiedError, TooLargeError, UnreadableError, UnsupportedTypeError
+from relay.core.faults import fault
 from relay.core.ids import utc_now
 from relay.operations.ingest import Ingested
 from relay.sources import Headers, Source, Webhook
@@ -43,7 +44,7 @@ def take(parts: Services, source: Source, request: Request) -> Response:
     try:
         webhook = _webhook(parts, request, _read(source, request))
     except RequestEntityTooLarge:
-        return problem(413, f"at most {source.max_body} bytes")
+        return problem(413, fault("body_too_large", most=source.max_body))
     return record(parts, source, webhook, _connection(request))
 
 
@@ -56,11 +57,11 @@ def record(parts: Services, source: Source, webhook: Webhook, connection: Connec
     except LimitedError as error:
         return problem(429, "over the source's limit, nothing was kept", {"Retry-After": str(error.retry_after_s)})
     except TooLargeError as error:
-        return problem(413, str(error))
+        return problem(413, error.message)
     except UnreadableError as error:
-        return problem(400, str(error))
+        return problem(400, error.message)
     except UnsupportedTypeError as error:
-        return problem(415, str(error))
+        return problem(415, error.message)
     if connection and not source.is_open and isinstance(outcome, Ingested):
         connection.prove()
     return answer_to(source, outcome)

@@ -19,6 +19,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from flask import Flask, g, has_request_context, request
 
+from relay.core.faults import from_text
 from relay.core.phrases import Moment, Phrase
 from relay.web.zone import typed
 
@@ -73,6 +74,12 @@ def say(text: Any) -> str:
     return catalogue.gettext(text) if text else ""
 
 
+def say_fault(text: str) -> str:
+    """A fault, or what the record keeps of one (core/faults.py); a text of an earlier version as it is."""
+    fault = text if isinstance(text, Phrase) else from_text(text)
+    return say(fault) if isinstance(fault, Phrase) else fault
+
+
 def said(error: Exception) -> str:
     """What an error says."""
     return say(error.args[0]) if error.args and isinstance(error.args[0], Phrase) else str(error)
@@ -91,18 +98,17 @@ def language_now() -> str:
 
 @cache
 def languages() -> Mapping[str, str]:
-    """Every language that pages speak, with its name in itself."""
-    return {ENGLISH: "English"} | {
-        language: catalogue.pgettext("this language, in itself", "English")
-        for language, catalogue in sorted(catalogues().items())
-    }
+    """Every language of the dashboard, with its name in itself: one without a name in its file is for visitors only."""
+    names = {language: one.pgettext("this language, in itself", "English") for language, one in catalogues().items()}
+    return {ENGLISH: "English"} | {language: name for language, name in names.items() if name != "English"}
 
 
 @cache
 def catalogues() -> Mapping[str, gettext.GNUTranslations]:
     """What is in translations/, by language."""
-    found = (file for file in files("relay.web").joinpath("translations").iterdir() if file.name.endswith(".po"))
-    return {file.name.removesuffix(".po"): _read(file.name.removesuffix(".po"), file.read_bytes()) for file in found}
+    found = [file for file in files("relay.web").joinpath("translations").iterdir() if file.name.endswith(".po")]
+    read = {file.name.removesuffix(".po"): file.read_bytes() for file in found}
+    return {language: _read(language, content) for language, content in sorted(read.items())}
 
 
 def _read(language: str, content: bytes) -> gettext.GNUTranslations:
@@ -112,8 +118,13 @@ def _read(language: str, content: bytes) -> gettext.GNUTranslations:
     return gettext.GNUTranslations(compiled)
 
 
+def catalogue_of(language: str) -> gettext.NullTranslations:
+    """The translations of a language; of English, and of one that has no file, the texts as they are written."""
+    return catalogues().get(language, _AS_WRITTEN)
+
+
 def _catalogue() -> gettext.NullTranslations:
-    return catalogues().get(language_now(), _AS_WRITTEN)
+    return catalogue_of(language_now())
 
 
 def _spoken(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,6 +134,8 @@ def _spoken(values: Mapping[str, Any]) -> dict[str, Any]:
 def _spoken_value(value: Any) -> Any:
     if isinstance(value, Moment):
         return typed(value.at)
+    if isinstance(value, tuple):
+        return ", ".join(str(_spoken_value(one)) for one in value)
     return say(value) if isinstance(value, Phrase | Enum) else value
 
 

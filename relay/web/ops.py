@@ -48,8 +48,8 @@ def _configuration() -> Mapping[str, object]:
         "waiting": None,
     }
     if waiting:
-        places = waiting.mistakes if is_from_here() else tuple(one.partition(": ")[0] for one in waiting.mistakes)
-        told["waiting"] = {"since": waiting.since.isoformat(), "mistakes": places}
+        shown = [str(one) if is_from_here() else one.place for one in waiting.mistakes]
+        told["waiting"] = {"since": waiting.since.isoformat(), "mistakes": shown}
     return told
 
 

@@ -26,6 +26,7 @@ from relay.core.errors import (
     UnreadableError,
     UnsupportedTypeError,
 )
+from relay.core.faults import code_of, codes_of
 from relay.core.telemetry import get_logger, places_of
 from relay.operations.operator_acts import RefusedError
 from relay.operations.replay import NotReplayableError
@@ -65,7 +66,10 @@ WORDS = {
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **extra: Any) -> Response:
     """An RFC 9457 answer. `extra`: members beside type, title, status and detail, such as `errors`."""
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **extra}
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    if code := code_of(detail):
+        body["code"] = code
+    body |= extra
     content = json.dumps(body, sort_keys=False)  # fields in the order of their form
     return Response(content, status, dict(headers or {}), content_type="application/problem+json")
 
@@ -116,7 +120,7 @@ def _on_unavailable(error: RecordUnavailableError) -> Response | tuple[str, int]
 
 
 def _on_known(status: int, error: RelayError) -> Response | tuple[str, int]:
-    return _answer(status, said(error) if _is_for_people() else str(error))
+    return _answer(status, said(error) if _is_for_people() else error.message)
 
 
 def _on_problem(error: ProblemError) -> Response | tuple[str, int]:
@@ -126,7 +130,7 @@ def _on_problem(error: ProblemError) -> Response | tuple[str, int]:
 def _on_invalid(error: InvalidEventError) -> Response | tuple[str, int]:
     if _is_for_people():
         return _answer(422, _("the rule cannot be filled: %(why)s", why=str(error)))
-    return problem(422, "the rule cannot be filled", errors=error.errors)
+    return problem(422, "the rule cannot be filled", errors=error.errors, codes=codes_of(error.errors))
 
 
 def _on_bug(error: Exception) -> Response | tuple[str, int]:

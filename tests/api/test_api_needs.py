@@ -28,7 +28,7 @@ def test_a_group_is_replayed_by_its_own_filter(api, services, record):
         make_rejected(record)
     (group,) = api.get("/needs")["groups"]
     assert (group["state"], group["count"]) == ("rejected", 2)
-    fault = "cannot be filled: lead_id"
+    fault = '{"code":"cannot_be_filled","fields":["lead_id"]}'
     assert group["filter"] == {"state": "rejected", "source": "website", "fault": fault, "needs": "1"}
 
     begun = api.post("/replays", {"filter": group["filter"]}, 201)

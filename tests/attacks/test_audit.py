@@ -37,7 +37,7 @@ def test_a_replay_in_a_terminal_does_not_bypass_the_audit_log(record, redis):
 
     assert told(redis) == [(WHO, "replay", dead.id)]
     (made,) = [one for one in record.deliveries(record.event(dead.event_id).deliveries) if one.replay_of]
-    assert made.id in read_acts(redis)[0].note
+    assert made.id in read_acts(redis)[0].said
 
 
 def test_a_replay_that_is_refused_is_none(record, redis):

@@ -96,9 +96,9 @@ def test_a_session_that_another_one_ends_is_over_and_no_other_is(app, redis):
 
     assert not is_inside(lost)
     assert is_inside(kept)
-    ((what, note),) = [(act.what, act.note) for act in read_acts(redis)]
+    ((what, said),) = [(act.what, act.said) for act in read_acts(redis)]
     assert what == "end a session"
-    assert re.fullmatch(r"operator, opened \d{4}-\d\d-\d\d \d\d:\d\d UTC", note)
+    assert re.fullmatch(r"operator, opened \d{4}-\d\d-\d\d \d\d:\d\d UTC", said)
 
 
 def test_a_login_is_no_act_and_the_page_of_sessions_says_who_is_in(app, redis):

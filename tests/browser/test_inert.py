@@ -95,7 +95,7 @@ def stored(stage):
         attempt = replace(make_attempt(Verdict.REJECTED), code=text, description=text)
         stage.record.settle(claimed, State.DEAD, now, attempt=attempt, reason=text)
         log_act(stage.valkey.redis, Act(now, text, "reveal", text, text))
-        Gate(stage.valkey.redis, "main").alert(text, text, now)
+        Gate(stage.valkey.redis, "main").alert(text, now, what=text)
         events[name] = delivery.event_id
         events[f"delivery, {name}"] = delivery.id
     return events

@@ -142,7 +142,7 @@ def troubled(stage, filled, open_look):
     """The portal is paused, so that what waits stays waiting; and an operator has begun this and that."""
     gate = Gate(stage.valkey.redis, "main")
     gate.pause_by_person(utc_now())
-    gate.alert("portal.paused", "A person has paused the portal.", utc_now())
+    gate.alert("portal_held", utc_now(), reason="expired_token")
     assert gate.look().state is GateState.PAUSED
     bring_to(stage.record, State.RETRYING, utc_now() - timedelta(hours=1))
     context, _ = open_look()

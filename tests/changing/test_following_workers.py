@@ -5,6 +5,8 @@ import threading
 import pytest
 from redis import Redis
 
+from relay.core.errors import Mistake
+from relay.core.faults import fault
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.health.assessment import DEFAULT, Grade, NeedCode, assess
@@ -130,7 +132,11 @@ def test_who_is_told_is_followed_and_is_told_of_files_with_a_mistake(start, fold
     try:
         workers = start(ALERT_OPS_URL=receiver.url, ALERT_OPS_SECRET=SECRET)
         until(lambda: workers_of(store) == ["main"], "the first worker", 30)
-        store.files.say_waiting("web@here", ["config/rules/a.yaml:6: unknown portal 'nowhere'"], utc_now())
+        store.files.say_waiting(
+            "web@here",
+            [Mistake("config/rules/a.yaml", 6, fault("unknown_portal", name="'nowhere'", hint=""))],
+            utc_now(),
+        )
         (folder / "alerts.yaml").write_text("webhooks:\n  ops: {url: ALERT_OPS_URL, secret: ALERT_OPS_SECRET}\n")
         until(lambda: receiver.taken, f"the new channel to be told\n{workers.log()}", 60)
     finally:

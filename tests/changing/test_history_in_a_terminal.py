@@ -3,6 +3,7 @@
 import pytest
 
 from relay.configuration.settings import Settings
+from relay.core.errors import Mistake
 from relay.core.ids import utc_now
 from relay.operations.in_force import InForce
 from relay.operations.rule_files import RuleFiles
@@ -93,7 +94,7 @@ def test_the_files_are_compared_with_what_is_in_force(folder, redis, terminal, w
     assert terminal("diff").returncode == 0
 
     (folder / "rules" / "new-lead.yaml").write_text(RULE.replace("main", "nowhere"))
-    Store(redis).files.say_waiting("web@here", ["new-lead.yaml:6: unknown portal"], utc_now())
+    Store(redis).files.say_waiting("web@here", [Mistake("new-lead.yaml", 6, "unknown portal")], utc_now())
     told = terminal("diff")
     assert told.returncode == 1
     assert "+name: new-lead" in told.stdout

@@ -63,6 +63,7 @@ def test_a_delivery_shows_its_call_and_its_attempts_in_the_words_of_the_api():
         "workflow_id": None,
         "reason": None,
         "errors": {},
+        "codes": {},
         "steps": [],
         "watch": None,
         "attempts": [

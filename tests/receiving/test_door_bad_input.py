@@ -76,7 +76,7 @@ def is_problem(answer, status):
         and problem["type"] == "about:blank"
         and bool(problem["title"])
         and bool(problem["detail"])
-        and set(problem) <= {"type", "title", "status", "detail", "errors", "event_id"}
+        and set(problem) <= {"type", "title", "status", "detail", "code", "errors", "codes", "event_id"}
     )
 
 

@@ -144,7 +144,7 @@ def test_many_are_made_up_for_by_one_order_with_todays_rules(record, client, rel
 
     done = bulk.read(order)
     assert (done.replayed, done.refused) == (made, 2 - made)
-    assert set(done.skipped) <= {"it has no call to repeat, for its rule could not be filled: use today's rules"}
+    assert set(done.skipped) <= {"skipped_no_call_to_repeat"}
 
 
 def test_where_no_rule_can_be_filled_the_event_is_rejected_as_a_whole(record, relay):

@@ -173,7 +173,7 @@ def test_erasing_searches_logs_questions_kept_answers_and_dedup_keys(eraser, rec
     finish(record, delivery)
     log_act(redis, Act(NOON, "operator", "settle", "dlv_1", f"called {EMAIL}"))
     log_act(redis, Act(NOON, "operator", "settle", "dlv_2", "called nobody"))
-    Gate(redis, "main").alert("x", f"about {EMAIL}", NOON)
+    Gate(redis, "main").alert("x", NOON, about=EMAIL)
     redis.set(keys.ONCE + "1", json.dumps({"answer": {"Email": EMAIL}}))
     redis.set(keys.ONCE + "2", json.dumps({"answer": {"Email": "bob@example.com"}}))
     questions = Questions(redis)
@@ -188,7 +188,7 @@ def test_erasing_searches_logs_questions_kept_answers_and_dedup_keys(eraser, rec
     assert redis.exists(keys.ONCE + "2")
     assert not HER_ADDRESS.search(everything(redis))
     erased, kept = read_acts(redis)
-    assert (erased.what, erased.subject, kept.note) == ("erase", f"mark {PERSONS.key_of(EMAIL)}", "called nobody")
+    assert (erased.what, erased.subject, kept.note) == ("erase", PERSONS.key_of(EMAIL), "called nobody")
 
 
 def test_erasing_searches_the_jobs_that_have_failed_as_rq_keeps_them(eraser, redis):

@@ -56,6 +56,8 @@ def sample(redis, request):
 def read_event(event):
     wire = event.to_wire()
     assert wire.pop("body_removed_at") is None  # of older records there is none without its body
+    assert wire.pop("code") in {None, event.reason}
+    assert not any(map(any, wire.pop("codes").values()))
     return {**wire, "body": event.body.decode("latin-1"), "person_keys": list(event.person_keys)}
 
 
@@ -78,7 +80,7 @@ def contents(redis):
     return {key: read[redis.type(key)](key) for key in found}
 
 
-LATER = {"errors": {}}
+LATER = {"errors": {}, "codes": {}}
 """What a delivery says beside what it said then."""
 
 

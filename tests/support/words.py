@@ -14,12 +14,14 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract
 from babel.messages.pofile import read_po, write_po
 
+from relay.core.catalogue import MESSAGES
 from relay.core.drift import WORDS as DRIFTS
 from relay.core.labels import ALERTS, REASONS
 from relay.core.lifecycle import EventState, State, Verdict
 from relay.core.plan import StepKind
 from relay.core.reasons import BY_CODE, BY_POLICY, BY_VERDICT, IN_DOUBT, OF_PORTAL, OF_REFUSAL
 from relay.core.watching import WatchState
+from relay.health.misfits import MISFITS
 from relay.health.words import AHEAD, LABELS, UNTIL
 from relay.store.operators.bulk_replays import BulkAct, BulkState
 from relay.store.portals.gate import GateState
@@ -28,6 +30,7 @@ from relay.web.dashboard.acts import OFFERS
 from relay.web.presenters import typed_times
 from relay.web.presenters.bulk_acts import CHOICES
 from relay.web.presenters.numbers import GROUPS
+from relay.web.visitors import words as visitors
 
 STEP_STATES = ("done", "next", "waiting", "ended", "skipped")
 ROOT = Path(__file__).parents[2]
@@ -41,7 +44,20 @@ KEYWORDS = {
     "phrase": None,
     "phrases": (1, 2),
 }
-TABLES = (REASONS, ALERTS, BY_CODE, OF_PORTAL, OF_REFUSAL, IN_DOUBT, BY_POLICY, BY_VERDICT, DRIFTS, LABELS)
+TABLES = (
+    MESSAGES,
+    REASONS,
+    ALERTS,
+    BY_CODE,
+    OF_PORTAL,
+    OF_REFUSAL,
+    IN_DOUBT,
+    BY_POLICY,
+    BY_VERDICT,
+    DRIFTS,
+    LABELS,
+    MISFITS,
+)
 ACTS = (*OFFERS, *CHOICES)
 ENUMERATIONS = (State, EventState, Verdict, GateState, BulkAct, BulkState, StepKind, Role, WatchState)
 WORDS = (*GROUPS, AHEAD, UNTIL, "idle", "busy", "today", "yesterday", "paused by a person", *STEP_STATES)
@@ -66,6 +82,25 @@ def said() -> Catalog:
     for message, context in (*_marked(), *_tables()):
         catalog.add(message, context=context)
     return catalog
+
+
+def said_to_visitors() -> Catalog:
+    """What of it visitors see who send a form."""
+    catalog = Catalog()
+    for message, context in _of_visitors():
+        catalog.add(message, context=context)
+    return catalog
+
+
+def is_for_visitors_only(catalog: Catalog) -> bool:
+    """Whether a language is spoken to visitors, and not on the dashboard: only their texts are in its file."""
+    contexts = {one.context for one in catalog if one.id}
+    return contexts == {visitors.CONTEXT}
+
+
+def wanted_in(catalog: Catalog) -> Catalog:
+    """What has to be in a language's file."""
+    return said_to_visitors() if is_for_visitors_only(catalog) else said()
 
 
 def read(language: str) -> Catalog:
@@ -102,6 +137,13 @@ def _tables() -> Iterable[Found]:
     yield from ((word, typed_times.CONTEXT) for word in typed_times.WORDS)
     for enumeration in ENUMERATIONS:
         yield from _members(enumeration)
+    yield from _of_visitors()
+
+
+def _of_visitors() -> Iterator[Found]:
+    texts = [text for saying in visitors.SAYINGS.values() for text in saying]
+    for text in (*texts, *visitors.ENTRIES.values(), visitors.OTHER, visitors.BACK, visitors.WAY_BACK):
+        yield text, visitors.CONTEXT
 
 
 def _members(enumeration: type[Enum]) -> Iterator[Found]:
@@ -111,7 +153,7 @@ def _members(enumeration: type[Enum]) -> Iterator[Found]:
 def _write(language: str) -> None:
     catalog = read(language)
     # A text that is like another is another: its translation is not guessed.
-    catalog.update(said(), no_fuzzy_matching=True)
+    catalog.update(wanted_in(catalog), no_fuzzy_matching=True)
     content = BytesIO()
     write_po(content, catalog, width=0, no_location=True, omit_header=True, sort_output=True, ignore_obsolete=True)
     header = HEADER.format(language=language, plurals=catalog.plural_forms)

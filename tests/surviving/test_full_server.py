@@ -84,7 +84,7 @@ def test_a_person_is_told_by_a_full_server(server):
     server.make_full()
 
     for number in range(3):
-        portal.gate.alert("uncertain", f"dlv_{number}", NOW)
+        portal.gate.alert("uncertain", NOW, delivery=f"dlv_{number}", reason="cut")
 
     assert server.redis.xlen(keys.ALERTS) == 3
 

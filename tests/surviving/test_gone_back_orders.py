@@ -156,7 +156,7 @@ def test_what_has_changed_since_it_was_held_is_left_alone(worker, clock):
         pass
 
     assert worker.store.record.replaced([waiting.id]) == {}
-    assert bulk.read(order).skipped == {"it has changed since it was ordered": 1}
+    assert bulk.read(order).skipped == {"skipped_changed": 1}
     assert bulk.read(order).replayed == STEP
 
 

@@ -229,7 +229,7 @@ def test_a_portal_is_paused_until_a_time_and_the_pages_say_which(operator, redis
     said = f"until {until.astimezone(MOSCOW):%Y-%m-%d %H:%M}"
     assert said in Page(ask(operator, "/portals")).text(".//section[@id='main']/p[@class='notice']")
     (act,) = read_acts(redis)
-    assert (act.what, act.note) == ("pause", f"until {until:%Y-%m-%d %H:%M} UTC")
+    assert (act.what, act.note, act.said) == ("pause", "", f"until {until:%Y-%m-%d %H:%M} UTC")
     need = Page(ask(operator, "/")).text(".//ul[@class='needs']/li/a[@class='need calm']")
     assert f"paused portal main, {said}" in need
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from relay.core.drift import Drift, DriftKind
+from relay.core.errors import Mistake
 from relay.core.ids import new_event_id, time_of, to_ms, utc_now
 from relay.core.lifecycle import EventState, State
 from relay.store import Store
@@ -79,7 +80,7 @@ def test_a_source_that_has_fallen_silent_is_told(operator, record):
 def test_changed_files_that_wait_and_what_is_in_the_configuration_no_more_are_told(operator, record, redis):
     files = Store(redis).files
     files.say_waiting(
-        "web@here", ["config/rules/a.yaml:6: unknown portal", "config/rules/b.yaml:1: missing"], utc_now()
+        "web@here", [Mistake("rules/a.yaml", 6, "unknown portal"), Mistake("rules/b.yaml", 1, "missing")], utc_now()
     )
     write_one(record, utc_now(), portal="former")
     removed = write_one(record, utc_now())

@@ -8,11 +8,11 @@ from http.cookies import SimpleCookie
 import pytest
 from flask.testing import FlaskClient
 
-from relay.core.faults import fault_of
+from relay.core.faults import as_text, fault_of, from_data
 from relay.core.phrases import Moment, phrase, phrases
 from relay.core.reasons import BY_CODE
-from relay.web.language import say
-from relay.web.presenters.kept import deed, kept
+from relay.web.language import say, say_fault
+from relay.web.presenters.audit import deed
 from tests.support.pages import SAME, Page
 
 RUSSIAN = {"Accept-Language": "ru-RU,ru;q=0.9,en;q=0.8"}
@@ -64,15 +64,25 @@ def test_a_page_that_answers_a_form_has_the_link_too_and_it_comes_back_to_a_page
     assert page.at(".//form[@action='/language']/input").attrib["value"] == back
 
 
-def test_what_the_record_keeps_in_english_is_said_in_the_language_of_who_looks(app) -> None:
-    unfilled = fault_of(None, {"id": ["Missing data."]})
+def test_a_fault_on_record_is_said_in_the_language_of_who_looks(app) -> None:
+    unfilled = as_text(fault_of(None, {"id": ["Missing data."]}))
     with app.test_request_context(headers=RUSSIAN):
-        assert kept(unfilled) == "нельзя заполнить: id"
-        assert kept("the rule lead of today does not want its event") == "нынешнее правило lead к этому не подходит"
+        assert say_fault(unfilled) == "нельзя заполнить: id"
+        assert say_fault('{"code":"skipped_rule_does_not_want","rule_name":"lead"}') == (
+            "нынешнее правило lead к этому не подходит"
+        )
         assert deed("settle as started") == "решить: запущен"
         assert deed("bulk replay finished") == "массово: повторить, завершено"
-        assert (kept("not valid JSON at line #"), deed("dance")) == ("not valid JSON at line #", "dance")
-    assert (kept(unfilled), deed("bulk replay finished")) == (unfilled, "bulk replay finished")
+        assert deed("dance") == "dance"
+    assert (say_fault(unfilled), deed("bulk replay finished")) == ("cannot be filled: id", "bulk replay finished")
+
+
+def test_a_sentence_of_an_earlier_version_is_shown_as_it_is(app) -> None:
+    """Also where it looks like a message of today."""
+    with app.test_request_context(headers=RUSSIAN):
+        for text in ("not valid JSON at line #", "cannot be filled: id", "expected text"):
+            assert say_fault(text) == text
+            assert say_fault(from_data(text)) == text
 
 
 def test_a_time_in_a_phrase_is_in_utc_until_a_page_says_it_in_its_zone(app) -> None:

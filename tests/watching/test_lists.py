@@ -10,6 +10,8 @@ import pytest
 from redis.connection import AbstractConnection
 
 from relay.core.drift import Drift, DriftKind
+from relay.core.errors import Mistake
+from relay.core.faults import fault
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.store import Store
@@ -182,7 +184,9 @@ def test_that_a_rule_fits_is_said_when_these_rules_were_checked(operator, redis,
 
 def test_the_page_of_rules_says_which_changed_files_wait_and_why(operator, redis):
     assert "Changed files are not in force" not in show(operator, "/rules")
-    Store(redis).files.say_waiting("web@here", ["config/rules/a.yaml:6: unknown portal 'nowhere'"], utc_now())
+    Store(redis).files.say_waiting(
+        "web@here", [Mistake("config/rules/a.yaml", 6, fault("unknown_portal", name="'nowhere'", hint=""))], utc_now()
+    )
     text = show(operator, "/rules")
     assert "Changed files are not in force" in text
     assert "config/rules/a.yaml:6: unknown portal &#39;nowhere&#39;" in text

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from relay.cli.showing import whole
-from relay.core.ids import utc_now
+from relay.core.drift import Drift, DriftKind
+from relay.core.ids import to_ms, utc_now
 from relay.core.labels import name_of_reason
 from relay.core.lifecycle import State
 from relay.core.reasons import BY_CODE, explain_reason
 from relay.store.portals.gate import Gate
 from relay.store.record.search import Row
+from relay.store.redis import keys
 from tests.support.making import claim_one, write_one
-from tests.support.pages import ask
+from tests.support.pages import SAME, ask
 
 LEFT = {
     "not_seen_running": "not seen among running workflows",
@@ -88,12 +92,36 @@ def test_a_portal_that_does_not_find_what_a_step_names_is_still_said_to_refuse_i
     assert explain_reason(State.DEAD, "not_found") == BY_CODE["not_found"]
 
 
-def test_an_alert_of_a_doubt_says_why_it_is_left_to_a_person(operator, record):
+DRIFTS = (Drift(DriftKind.REQUIRED, "a-rule", 1, parameter="P"), Drift(DriftKind.NO_TEMPLATE, "b", 2))
+ALERTS = (
+    ("portal_held", {"reason": "expired_token"}),
+    ("uncertain", {"delivery": "dlv_1", "reason": "not_seen_running"}),
+    ("method_held", {"method": "crm.item.add", "reason": "access_denied"}),
+    ("started_after_all", {"delivery": "dlv_2", "replay": "dlv_3"}),
+    ("own_id_ignored", {"delivery": "dlv_4"}),
+    ("own_id_ignored", {}),
+    ("drift", {"drift": [one.to_wire() for one in DRIFTS]}),
+)
+
+
+def test_an_alert_is_a_kind_with_values_and_its_words_are_those_of_who_looks(operator, record):
     gate = Gate(record.redis, "main")
-    gate.alert("uncertain", "dlv_1 not_seen_running", utc_now())
-    gate.alert("uncertain", "dlv_2", utc_now())
+    for kind, values in ALERTS:
+        gate.alert(kind, utc_now(), **values)
 
     page = ask(operator, "/alerts")
+    russian = operator.get("/alerts", headers=SAME | {"Accept-Language": "ru"}).text
 
     assert "dlv_1 is left to a person: not seen among running workflows" in page
-    assert "dlv_2 is left to a person<" in page
+    assert "dlv_2 was given up and replayed by dlv_3, and had started: look for a second workflow" in page
+    assert "rule a-rule, template 1: the template requires P, the rule does not send it; rule b, template 2" in page
+    said = re.findall(r"<bdi>(.*?)</bdi>", russian[russian.index('id="noticed"') :])
+    assert len(said) == len(ALERTS)
+    assert [one for one in said if re.search(r"\b(is|the|and|of|to|may|not)\b", one)] == []
+
+
+def test_an_alert_of_an_earlier_version_is_shown_as_it_is(operator, record):
+    entry = {"kind": "uncertain", "portal": "main", "subject": "dlv_1 cut", "at": to_ms(utc_now())}
+    record.redis.xadd(keys.ALERTS, entry)
+
+    assert "dlv_1 cut" in ask(operator, "/alerts")

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 from relay.configuration.alerts import Alerting, Chat, Hook, Mail
 from relay.core.errors import ConfigError, Mistake, RelayError
+from relay.core.faults import Fault, fault
 from relay.core.ids import iso
 from relay.store.operators.alerts import AlertState
 from workers.http.exchange import DEADLINES, Bounds, Connection, Deadline, ExchangeError
@@ -112,7 +113,7 @@ def open_chats(alerting: Alerting, clients: Mapping[str, PacedClient]) -> list[C
 
 def open_channels(alerting: Alerting) -> list[Channel]:
     """The channels that need no portal. Raises ConfigError for an address that may not be used."""
-    mistakes = [Mistake("environment", 0, text) for hook in alerting.hooks if (text := _unfit(hook))]
+    mistakes = [Mistake("environment", 0, wrong) for hook in alerting.hooks if (wrong := _unfit(hook))]
     if mistakes:
         raise ConfigError(mistakes)
     hooks = [
@@ -227,17 +228,17 @@ class _MailConnection(smtplib.SMTP):
             self.twin.close()
 
 
-def _unfit(hook: Hook) -> str | None:
+def _unfit(hook: Hook) -> Fault | None:
     """The mistake in the address or the secret, without their values; None if there is none."""
     parts = urlsplit(hook.url)
     if not parts.hostname or parts.scheme not in {"http", "https"}:
-        return f"the address of the webhook {hook.name} is none: expected https://..."
+        return fault("hook_no_address", name=hook.name)
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        return f"the address of the webhook {hook.name} is plain http: expected https, except on this machine"
+        return fault("hook_plain_http", name=hook.name)
     try:
         sign(hook.secret, "", "", b"")
     except ValueError:
-        return f"the secret of the webhook {hook.name} is not base64 after whsec_"
+        return fault("hook_secret_no_base64", name=hook.name)
     return None
 
 

@@ -33,6 +33,8 @@ from workers.portal.context import Context
 EVERY = timedelta(hours=1)
 LOOK_S = 5.0
 """The web process, started at the same time, has published its requirements by then."""
+MOST_TOLD = 10
+"""The number of drifts that one alert names."""
 
 log = get_logger()
 
@@ -81,8 +83,8 @@ def check(context: Context) -> list[Drift]:
     context.kept.say_checked(published[0])
     if context.kept.keep_drift([one.to_wire() for one in drift]):
         log.warning("rules.drifted", portal=context.portal.name, found=[str(one) for one in drift])
-        if serious := [str(one) for one in drift if one.is_serious]:
-            context.gate.alert("drift", "; ".join(serious)[:1000], context.clock())
+        if serious := [one.to_wire() for one in drift if one.is_serious]:
+            context.gate.alert("drift", context.clock(), drift=serious[:MOST_TOLD])
     return drift
 
 

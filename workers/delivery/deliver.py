@@ -400,7 +400,7 @@ def given_up(context: Context, tried: CallAttempt, why: str) -> Settlement:
     delivery, attempt, step = tried.call.delivery, tried.attempt, tried.call.step
     is_resent = delivery.policy.on_uncertain == OnUncertain.RESEND and (not step or step.kind is StepKind.TRIGGER)
     if is_resent and any(one.verdict is Verdict.AMBIGUOUS and one.step == attempt.step for one in delivery.attempts):
-        context.gate.alert("uncertain", f"{delivery.id} {why}", context.clock())
+        context.gate.alert("uncertain", context.clock(), delivery=delivery.id, reason=why)
         return Settlement(delivery, State.UNCERTAIN, why, attempt)
     return Settlement(delivery, State.DEAD, why, attempt)
 
@@ -634,4 +634,4 @@ def _learn_echoes(context: Context, known: Learned, tried: Sequence[CallAttempt]
         return
     context.pace.learn_own_id(known, honoured=all(echoes))
     if not all(echoes) and known.echo_at(context.address.mark) is not IGNORED:
-        context.gate.alert("own_id_ignored", "", context.clock())
+        context.gate.alert("own_id_ignored", context.clock())

@@ -143,7 +143,7 @@ def _send_again(case: Case, learned: Learned) -> Judgement:
         if judgement.workflow_id != chosen:
             # The portal no longer honours our ids and may have started this one twice: alert, and never resend again.
             context.pace.learn_own_id(context.pace.read(), honoured=False)
-            context.gate.alert("own_id_ignored", delivery.id, context.clock())
+            context.gate.alert("own_id_ignored", context.clock(), delivery=delivery.id)
         _started(case, "", judgement.workflow_id, attempt=attempt)
     elif judgement.remedy is Remedy.OWN_ID_EXISTS:
         _started(case, "started_before", chosen, attempt=attempt)
@@ -311,5 +311,5 @@ def _decide(case: Case, reason: str) -> None:
 def _leave(case: Case, reason: str) -> None:
     """Leave the decision to a person, with no further date."""
     context, delivery = case.context, case.delivery
-    context.gate.alert("uncertain", f"{delivery.id} {reason}", context.clock())
+    context.gate.alert("uncertain", context.clock(), delivery=delivery.id, reason=reason)
     case.write(State.UNCERTAIN, reason, looks=delivery.looks + 1)

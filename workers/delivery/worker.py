@@ -44,6 +44,7 @@ from relay.configuration.mistakes import Mistakes, collecting
 from relay.configuration.portals import load_portals
 from relay.configuration.settings import Settings
 from relay.core.errors import Mistake, RecordUnavailableError
+from relay.core.faults import fault
 from relay.core.ids import utc_now
 from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running, where_of
@@ -194,8 +195,7 @@ def addresses_of(settings: Settings, only: str | None, mistakes: Mistakes | None
         if only in portals:
             return load_addresses({only: portals[only]}, os.environ, found)
         if portals:
-            known = ", ".join(sorted(portals))
-            found.add(Mistake("config", 0, f"no portal {only!r} in portals.yaml: expected one of {known}"))
+            found.add(Mistake("config", 0, fault("portal_not_listed", name=repr(only), names=sorted(portals))))
         return {}
 
 

@@ -17,6 +17,7 @@ from relay.configuration.mistakes import Mistakes, collecting
 from relay.configuration.portals import Portal
 from relay.configuration.settings import read_secret
 from relay.core.errors import ConfigError, Mistake
+from relay.core.faults import Fault, fault
 from workers.bitrix24.oauth import DEFAULT_SERVER, Tokens
 
 CLOUD = re.compile(r"[a-z0-9-]{1,63}\.(bitrix24\.[a-z]{2,3}(?:\.[a-z]{2})?)")
@@ -24,7 +25,6 @@ CLOUD = re.compile(r"[a-z0-9-]{1,63}\.(bitrix24\.[a-z]{2,3}(?:\.[a-z]{2})?)")
 WEBHOOK_PATH = re.compile(r"/rest/(\d+)/[^/]+/?")
 V3_PATH = re.compile(r"/rest/api(/.*)?")
 """REST 3.0, which has no business processes and no CRM (docs: api-reference/rest-v3.md)."""
-V3_HINT = "an address of REST 3.0, which has no business processes: leave out /api"
 APP_VARIABLES = ("CLIENT_ID", "CLIENT_SECRET", "ACCESS_TOKEN", "REFRESH_TOKEN")
 
 
@@ -132,18 +132,18 @@ def _address(portal: Portal, environ: Mapping[str, str]) -> Address:
         return Address(portal, _webhook_url(f"{prefix}WEBHOOK_URL", url))
     given = {name: read_secret(environ, prefix + name) for name in APP_VARIABLES}
     if not any(given.values()):
-        raise _mistake(f"{prefix}WEBHOOK_URL is not set (or {prefix}WEBHOOK_URL_FILE): expected an inbound webhook")
+        raise _mistake(fault("webhook_missing", name=f"{prefix}WEBHOOK_URL"))
     missing = [prefix + name for name, value in given.items() if not value]
     if missing:
-        raise _mistake(f"{', '.join(missing)} not set: an application needs all of {', '.join(APP_VARIABLES)}")
+        raise _mistake(fault("application_incomplete", names=missing, all=list(APP_VARIABLES)))
     endpoint = environ.get(f"{prefix}ENDPOINT") or ""
     if V3_PATH.fullmatch(urlsplit(endpoint).path):
-        raise _mistake(f"{prefix}ENDPOINT is {V3_HINT}, expected https://PORTAL/rest/")
+        raise _mistake(fault("endpoint_of_rest3", name=f"{prefix}ENDPOINT"))
     if not is_safe_url(endpoint) or not urlsplit(endpoint).path.startswith("/rest"):
-        raise _mistake(f"{prefix}ENDPOINT: expected the application's client_endpoint, https://PORTAL/rest/")
+        raise _mistake(fault("endpoint_wrong", name=f"{prefix}ENDPOINT"))
     server = (environ.get(f"{prefix}OAUTH_SERVER") or DEFAULT_SERVER).rstrip("/")
     if not is_safe_url(server):
-        raise _mistake(f"{prefix}OAUTH_SERVER: expected https://HOST")
+        raise _mistake(fault("oauth_server_wrong", name=f"{prefix}OAUTH_SERVER"))
     tokens = Tokens(given["ACCESS_TOKEN"] or "", given["REFRESH_TOKEN"] or "", endpoint, server)
     return Address(portal, endpoint, OAuthApp(given["CLIENT_ID"] or "", given["CLIENT_SECRET"] or "", tokens))
 
@@ -151,14 +151,14 @@ def _address(portal: Portal, environ: Mapping[str, str]) -> Address:
 def _webhook_url(variable: str, url: str) -> str:
     parts = urlsplit(url)
     if V3_PATH.fullmatch(parts.path):
-        raise _mistake(f"{variable} is {V3_HINT}, expected https://PORTAL/rest/USER_ID/SECRET/")
+        raise _mistake(fault("webhook_of_rest3", name=variable))
     if parts.scheme not in {"http", "https"} or not parts.hostname or not WEBHOOK_PATH.fullmatch(parts.path):
-        raise _mistake(f"{variable} has the wrong shape: expected https://PORTAL/rest/USER_ID/SECRET/")
+        raise _mistake(fault("webhook_wrong", name=variable))
     # The secret is part of the address; plain http would expose it.
     if not is_safe_url(url):
-        raise _mistake(f"{variable} begins with http: expected https (plain http is for this machine only)")
+        raise _mistake(fault("webhook_plain_http", name=variable))
     return url
 
 
-def _mistake(text: str) -> ConfigError:
-    return ConfigError([Mistake("environment", 0, text)])
+def _mistake(wrong: Fault) -> ConfigError:
+    return ConfigError([Mistake("environment", 0, wrong)])

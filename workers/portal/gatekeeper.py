@@ -162,7 +162,7 @@ def mind_method(
     if block.refusals == 1:
         log.warning("method.blocked", portal=context.portal.name, method=method, reason=block.reason)
         if not is_of_budget:
-            context.gate.alert("method_held", f"{method}: {block.reason}", now)
+            context.gate.alert("method_held", now, method=method, reason=block.reason)
 
 
 def _resolved(judgement: Judgement, trouble: Judgement | None) -> Judgement:
@@ -176,5 +176,5 @@ def _resolved(judgement: Judgement, trouble: Judgement | None) -> Judgement:
 
 def _hold(context: Context, seen: View, judgement: Judgement) -> None:
     if context.gate.hold(seen, judgement.reason, context.clock()):
-        context.gate.alert("portal_held", judgement.reason, context.clock())
+        context.gate.alert("portal_held", context.clock(), reason=judgement.reason)
         log.error("portal.held", portal=context.portal.name, reason=judgement.reason)

@@ -25,6 +25,7 @@ from typing import Any
 from relay.configuration.braces import split_braces
 from relay.configuration.expressions import Expression, ExpressionError
 from relay.core.errors import NotVerifiedError, UnreadableError, UnsupportedTypeError
+from relay.core.faults import fault
 from relay.sources.forms import read_urlencoded
 from relay.sources.proof.places import Place, as_sent
 from relay.sources.reading import Reading, text_of
@@ -106,10 +107,10 @@ def _part(name: str) -> Part:
     if not colon and kind in PLAIN:
         return Part(kind)
     if kind not in WITH_ARGUMENT or not argument:
-        known = ", ".join([*PLAIN, "url:decoded", *(f"{one}:.." for one in WITH_ARGUMENT)])
-        raise ValueError(f"found {{{name}}}, expected one of {known}")
+        known = [*PLAIN, "url:decoded", *(f"{one}:.." for one in WITH_ARGUMENT)]
+        raise ValueError(fault("unknown_part", found=name, names=known))
     if kind == "header" and not _HEADER.fullmatch(argument):
-        raise ValueError(f"found {{{name}}}, expected the name of a header")
+        raise ValueError(fault("part_no_header", found=name))
     return Part(kind, argument, _path(argument) if kind == "field" else None)
 
 
@@ -125,7 +126,7 @@ def _fields(_part: Part, reading: Reading, _given: Given) -> bytes:
     if len({name for name, _ in fields}) < len(fields):
         # Twilio's own libraries sign a value once that comes twice: anybody could add it again, and rules would see a
         # list. No sender who signs so repeats a name.
-        raise UnreadableError("a name that comes twice")
+        raise UnreadableError(fault("form_name_twice"))
     return b"".join(name + value for name, value in sorted(fields))
 
 
@@ -190,5 +191,5 @@ BODY = Signed.parse("{body}")
 def read_signed(value: Any) -> Signed:
     """What an operator wrote, as Signed. Raises ValueError."""
     if not isinstance(value, str):
-        raise ValueError  # noqa: TRY004 - it becomes "expected ..."
+        raise ValueError  # noqa: TRY004 - the field says what it expected
     return Signed.parse(value)

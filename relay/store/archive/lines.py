@@ -1,7 +1,7 @@
 """An event with its deliveries as one line of JSON, and back. Pure: no I/O.
 
 It has the members of the API, for readers with jq, and further ones that a restore needs:
-`marks`, `body_base64` where the body is no text, and `record` in each delivery.
+`marks`, `body_base64` where the body is no text, and `record` in each delivery and in an event with a reason.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from relay.core.call import Call
 from relay.core.events import Attempt, Delivery, Event, OnUncertain, Policy
+from relay.core.faults import as_text, errors_as_data, errors_from_data, from_text
 from relay.core.ids import EVENT_PREFIX
 from relay.core.lifecycle import EventState, State
 from relay.core.plan import Plan, StepResult
@@ -30,6 +31,9 @@ def line_of(row: Row) -> bytes:
     """The line, with its end."""
     event = row.event
     wire = event.to_wire() | {"marks": list(event.person_keys)}
+    if event.reason or event.errors:
+        faults = {"reason": as_text(event.reason or ""), "errors": errors_as_data(event.errors), "fault": event.fault}
+        wire["record"] = faults
     if not event.body_removed_at and wire["body"].encode() != event.body:
         wire["body_base64"] = base64.b64encode(event.body).decode()
     wire["deliveries"] = [one.to_wire() | {"record": _kept_of(one)} for one in row.deliveries]
@@ -52,6 +56,7 @@ def row_of_line(line: bytes) -> Row:
 
 def _event_of(wire: Mapping[str, Any], deliveries: tuple[str, ...]) -> Event:
     encoded = wire.get("body_base64")
+    kept = wire.get("record") or wire  # lines of earlier versions hold sentences
     return Event(
         id=wire["id"],
         source=wire["source"],
@@ -62,8 +67,9 @@ def _event_of(wire: Mapping[str, Any], deliveries: tuple[str, ...]) -> Event:
         query=wire["query"],
         headers=wire["headers"],
         body=base64.b64decode(encoded) if encoded else (wire["body"] or "").encode(),
-        reason=wire["reason"],
-        errors=wire["errors"],
+        reason=from_text(kept["reason"] or "") or None,
+        errors=errors_from_data(kept["errors"]),
+        fault=kept.get("fault", ""),
         deliveries=deliveries,
         duplicates=wire["duplicates"],
         person_keys=tuple(wire["marks"]),
@@ -87,6 +93,7 @@ def _kept_of(delivery: Delivery) -> dict[str, Any]:
         "looks": delivery.looks,
         "turn": delivery.turn,
         "replayed_by": delivery.replayed_by,
+        "errors": errors_as_data(delivery.errors),
     }
 
 
@@ -114,7 +121,9 @@ def _delivery_of(wire: Mapping[str, Any]) -> Delivery:
         asked=kept["asked"],
         unsure=tuple(kept["unsure"]),
         watched=_watched_of(wire["watch"], kept["address"]) if kept["address"] else None,
-        errors=wire.get("errors", {}),  # what an earlier version has written has none
+        errors=errors_from_data(
+            kept.get("errors") or wire.get("errors", {})
+        ),  # earlier versions wrote sentences, or none
     )
 
 

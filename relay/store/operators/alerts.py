@@ -28,6 +28,13 @@ class Alert:
     kind: str
     portal: str
     text: str
+    """A Phrase, which a page says in its language; of an earlier version, a text."""
+
+
+def _words_of(text: Mapping[str, str]) -> str:
+    if "values" in text:
+        return alert_words(text["kind"], json.loads(text["values"]))
+    return text.get("text") or text.get("subject", "")
 
 
 class Alerts:
@@ -49,7 +56,7 @@ class Alerts:
                     at,
                     text.get("kind", ""),
                     text.get("portal", ""),
-                    text.get("text") or alert_words(text.get("kind", ""), text.get("subject", "")),
+                    _words_of(text),
                 )
             )
         return alerts

@@ -5,14 +5,17 @@ The author is a role, a name from a trusted proxy, or, for a command, the user o
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from redis import Redis
 
+from relay.core.faults import as_text, from_text
 from relay.core.ids import from_ms, to_ms
 from relay.store.redis import keys
 from relay.store.redis.scripts import guarded
@@ -22,13 +25,18 @@ KEPT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One act of a person. subject: an id or name; note: the reason, in their words."""
+    """One act of a person. subject: an id or name; note: the reason, in their words, or the id of what came of it.
+
+    said: a Fault with what the program adds. wanted: the filter of a bulk order, as a query.
+    """
 
     at: datetime
     who: str
     what: str
     subject: str
     note: str
+    said: str = ""
+    wanted: Mapping[str, str] = field(default_factory=dict)
 
 
 def who_in_terminal() -> str:
@@ -49,6 +57,10 @@ def log_act(redis: Redis, act: Act) -> None:
         "subject": act.subject[:200],
         "note": act.note[:1000],
     }
+    if act.said:
+        entry["said"] = as_text(act.said)
+    if act.wanted:
+        entry["wanted"] = json.dumps(dict(act.wanted))
     redis.xadd(keys.AUDIT_LOG, entry, maxlen=KEPT, approximate=True)
 
 
@@ -57,4 +69,17 @@ def read_acts(redis: Redis, limit: int = 100) -> list[Act]:
     """The newest acts. Raises RecordUnavailableError."""
     found: Any = redis.xrevrange(keys.AUDIT_LOG, count=limit)
     texts = [{name.decode(): value.decode("utf-8", "replace") for name, value in entry.items()} for _, entry in found]
-    return [Act(from_ms(int(t["at"])), t["who"], t["what"], t["subject"], t["note"]) for t in texts]
+    return [_act_of(text) for text in texts]
+
+
+def _act_of(text: Mapping[str, str]) -> Act:
+    """An entry; earlier versions wrote what is said in English, into the note."""
+    return Act(
+        from_ms(int(text["at"])),
+        text["who"],
+        text["what"],
+        text["subject"],
+        text["note"],
+        from_text(text.get("said", "")),
+        json.loads(text.get("wanted", "{}")),
+    )

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -16,6 +18,7 @@ from redis import Redis
 
 from relay.core.errors import NotFoundError
 from relay.core.events import Delivery, Event
+from relay.core.faults import Fault, as_text, code_of, from_text
 from relay.core.lifecycle import State
 from relay.core.phrases import phrase
 from relay.store.redis import keys
@@ -25,6 +28,7 @@ ORDER = Script.load("order")
 KEPT_S = 7 * 86_400
 MOST_REASONS = 8
 """Number of different reasons for skipping that are counted apart."""
+OTHER_REASONS = "skipped_other_reasons"
 
 
 class BulkState(StrEnum):
@@ -56,7 +60,8 @@ def new_bulk_id() -> str:
 class Bulk:
     """One of them. wanted: the filter as a query. cursor: where the next step begins; found: at the beginning.
 
-    replayed: to how many it was done; refused: to how many it could not be, and skipped says why, in a few words each.
+    replayed: to how many it was done; refused: to how many it could not be, and skipped says why: faults as
+    `as_text` writes them (core/faults.py), of an earlier version sentences, each with how many.
     note: why, in the person's words. begun_at: when it was ordered, as ISO 8601: what has changed since is left alone.
     """
 
@@ -81,15 +86,28 @@ class Bulk:
             return False
         return one.updated_at > datetime.fromisoformat(self.begun_at)
 
-    def with_skipped(self, why: str) -> Bulk:
+    def with_skipped(self, fault: Fault) -> Bulk:
         """The same with one more skipped."""
-        known = why if why in self.skipped or len(self.skipped) < MOST_REASONS else "for other reasons"
+        why = as_text(fault)
+        known = why if why in self.skipped or len(self.skipped) < MOST_REASONS else OTHER_REASONS
         skipped = self.skipped | {known: self.skipped.get(known, 0) + 1}
         return replace(self, refused=self.refused + 1, skipped=skipped)
 
     def to_wire(self) -> dict[str, Any]:
-        names = ("id", "act", "state", "rules", "found", "replayed", "refused", "skipped")
-        return {name: getattr(self, name) for name in names} | {"sample": list(self.sample)}
+        names = ("id", "act", "state", "rules", "found", "replayed", "refused")
+        faults = [(from_text(why), count) for why, count in self.skipped.items()]
+        skipped = {
+            "skipped": {str(one): count for one, count in faults},
+            "skipped_codes": _counted((code_of(one), count) for one, count in faults),
+        }
+        return {name: getattr(self, name) for name in names} | skipped | {"sample": list(self.sample)}
+
+
+def _counted(codes: Iterable[tuple[str | None, int]]) -> dict[str, int]:
+    counted: Counter[str] = Counter()
+    for code, count in codes:
+        counted[code or OTHER_REASONS] += count
+    return dict(counted)
 
 
 class Bulks:

@@ -17,7 +17,8 @@ from typing import Any
 
 from redis import Redis
 
-from relay.core.errors import NotFoundError
+from relay.core.errors import Mistake, NotFoundError
+from relay.core.faults import as_data, from_data
 from relay.core.ids import from_ms, to_ms
 from relay.core.phrases import phrase
 from relay.store.redis import keys
@@ -39,15 +40,15 @@ class InForce:
 
 @dataclass(frozen=True, slots=True)
 class WaitingFiles:
-    """Changed files that are not in force. who: `web` or `workers`, and the host. mistakes: `file:line: what`."""
+    """Changed files that are not in force. who: `web` or `workers`, and the host."""
 
     who: str
-    mistakes: tuple[str, ...]
+    mistakes: tuple[Mistake, ...]
     since: datetime
     seen_at: datetime
 
     def to_wire(self) -> dict[str, Any]:
-        return {"who": self.who, "since": self.since.isoformat(), "mistakes": list(self.mistakes)}
+        return {"who": self.who, "since": self.since.isoformat(), "mistakes": [str(one) for one in self.mistakes]}
 
 
 class KeptFiles:
@@ -71,11 +72,12 @@ class KeptFiles:
         return InForce(digest.decode(), packed, from_ms(int(since))) if digest else None
 
     @guarded
-    def say_waiting(self, who: str, mistakes: Sequence[str], now: datetime) -> None:
+    def say_waiting(self, who: str, mistakes: Sequence[Mistake], now: datetime) -> None:
         """Report that changed files wait, and why. The time stays as long as some wait."""
         before = self._read(who)
         since = before.since if before and now - before.seen_at < FORGOTTEN_AFTER else now
-        wire = {"mistakes": list(mistakes[:MOST_MISTAKES]), "since": to_ms(since), "seen": to_ms(now)}
+        found = [_to_wire(one) for one in mistakes[:MOST_MISTAKES]]
+        wire = {"mistakes": found, "since": to_ms(since), "seen": to_ms(now)}
         self._redis.hset(keys.WAITING_FILES, who, json.dumps(wire))
 
     @guarded
@@ -112,7 +114,19 @@ class KeptFiles:
 
 def _waiting_of(who: str, text: bytes) -> WaitingFiles:
     wire = json.loads(text)
-    return WaitingFiles(who, tuple(wire["mistakes"]), from_ms(wire["since"]), from_ms(wire["seen"]))
+    mistakes = tuple(_from_wire(one) for one in wire["mistakes"])
+    return WaitingFiles(who, mistakes, from_ms(wire["since"]), from_ms(wire["seen"]))
+
+
+def _to_wire(mistake: Mistake) -> list[Any]:
+    return [mistake.file, mistake.line, list(mistake.keys), as_data(mistake.fault)]
+
+
+def _from_wire(wire: list[Any] | str) -> Mistake:
+    if isinstance(wire, str):  # of an earlier version, a line of text
+        return Mistake("", 0, from_data(wire))
+    file, line, keys_of, data = wire
+    return Mistake(file, line, from_data(data), tuple(keys_of))
 
 
 CHANGES_KEPT = 500

@@ -6,6 +6,7 @@ open it; a person may do both. While it is closed, deliveries stay `pending` and
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -69,7 +70,7 @@ class View:
     def name(self) -> str:
         """Its state for people, who need to tell a person's pause from a portal in trouble."""
         if self.state is not GateState.PAUSED:
-            return self.state.value
+            return self.state
         if not self.by_person:
             return "backing off"
         return "paused by a person" if self.reason == BY_PERSON else "paused"
@@ -136,9 +137,9 @@ class Gate:
         return self._move(GateState.OPEN, None, now, is_over=True)
 
     @guarded
-    def alert(self, kind: str, subject: str, now: datetime) -> None:
-        """Keep an alert for people: a kind and a subject, worded by core/reasons.py."""
-        entry: list[Argument] = ["kind", kind, "portal", self._portal, "subject", subject, "at", to_ms(now)]
+    def alert(self, kind: str, now: datetime, **values: Any) -> None:
+        """Keep an alert for people: a kind, and values for its words (core/reasons.py:alert_words)."""
+        entry: list[Argument] = ["kind", kind, "portal", self._portal, "values", json.dumps(values), "at", to_ms(now)]
         run(self._redis, ScriptCall(ALERT, [keys.ALERTS], [ALERTS_KEPT, *entry]))
 
     @guarded

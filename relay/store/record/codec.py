@@ -24,7 +24,7 @@ from typing import Any
 
 from relay.core.call import Call
 from relay.core.events import SETTLE_S, Attempt, Delivery, Event, OnUncertain, Policy
-from relay.core.faults import fault_of
+from relay.core.faults import as_text, errors_as_data, errors_from_data, fault_of, from_text
 from relay.core.ids import from_ms, ms_of, time_of, to_ms
 from relay.core.lifecycle import EventState, State
 from relay.core.plan import Plan, StepResult
@@ -135,11 +135,11 @@ def further_event_fields(event: Event) -> Fields:
     """The fields that few events have."""
     fields: Fields = []
     if event.reason:
-        fields.append(("reason", event.reason))
+        fields.append(("reason", as_text(event.reason)))
     if event.errors:
-        fields.append(("errors", _dump(dict(event.errors))))
+        fields.append(("errors", _dump(errors_as_data(event.errors))))
     if event.state is EventState.REJECTED:
-        fields.append(("fault", fault_of(event.reason, event.errors)))
+        fields.append(("fault", event.fault or as_text(fault_of(event.reason, event.errors))))
     if event.person_keys:
         fields.append(("marks", _dump(event.person_keys)))
     return fields
@@ -173,13 +173,14 @@ def event_from_hash(kept: Hash) -> Event:
         query=facts.get("query", ""),
         headers=facts["headers"],
         body=kept[b"body"],
-        reason=text.get("reason") or None,
-        errors=json.loads(text.get("errors", "{}")),
+        reason=from_text(text.get("reason", "")) or None,
+        errors=errors_from_data(json.loads(text.get("errors", "{}"))),
         deliveries=tuple(json.loads(text.get("deliveries", "[]"))),
         duplicates=int(text.get("duplicates", 0)),
         person_keys=tuple(json.loads(text.get("marks", "[]"))),
         envelope=facts.get("envelope", ""),
         body_removed_at=from_ms(int(text["body_removed_at"])) if "body_removed_at" in text else None,
+        fault=text.get("fault", ""),
     )
 
 
@@ -205,7 +206,7 @@ def delivery_facts(delivery: Delivery) -> str:
     if delivery.watched:
         facts["address"] = delivery.watched.address
     if delivery.errors:
-        facts["errors"] = dict(delivery.errors)
+        facts["errors"] = errors_as_data(delivery.errors)
     if (created_at := to_ms(delivery.created_at)) != ms_of(delivery.id):
         facts["created_at"] = created_at
     return _dump(facts) if facts else ""
@@ -296,7 +297,7 @@ def delivery_from_hash(kept: Hash, attempts: Sequence[bytes]) -> Delivery:
         unsure=tuple(text.get("unsure", "").split()),
         watched=_watched_from(facts["address"], text) if "address" in facts else None,
         own_id_at=text.get("own_id_at", ""),
-        errors=facts.get("errors", {}),
+        errors=errors_from_data(facts.get("errors", {})),
         settle_s=int(text["settle_ms"]) / 1000 if "settle_ms" in text else SETTLE_S,
     )
 

@@ -22,7 +22,6 @@ from typing import Any, Generic, TypeVar
 from redis import Redis
 
 from relay.core.events import Delivery, Event
-from relay.core.faults import fault_of
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id, ms_of, time_of
 from relay.core.lifecycle import EventState, State
 from relay.core.spellings import forms_of
@@ -224,7 +223,7 @@ class Filter:
         return (
             self.source in {None, event.source}
             and state in {None, event.state}
-            and self.fault in {None, fault_of(event.reason, event.errors)}
+            and self.fault in {None, event.fault}
             and (self.person_key is None or bool(self._people & set(event.person_keys)))
         )
 

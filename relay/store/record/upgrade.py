@@ -21,6 +21,7 @@ from redis import Redis
 
 from relay import __version__
 from relay.core.errors import ConfigError, Mistake
+from relay.core.faults import fault
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, to_ms, utc_now
 from relay.core.lifecycle import FINAL, EventState, State
 from relay.core.telemetry import get_logger
@@ -54,14 +55,12 @@ def upgrade(redis: Redis) -> int:
     Raises ConfigError where a newer version has written the record, RecordUnavailableError.
     """
     if is_restoring(redis):
-        raise ConfigError([Mistake("record", 0, "a restore was broken off: run `python -m relay restore FILE` again")])
+        raise ConfigError([Mistake("record", 0, fault("restore_broken_off"))])
     kept: Any = redis.get(keys.FORMAT)
     layout = int(kept or 1)
     if layout > LAYOUT:
-        known = f"its layout is {layout}, and relay {__version__} knows those up to {LAYOUT}"
-        raise ConfigError(
-            [Mistake("record", 0, f"a newer version has written it ({known}): expected that version or a later one")]
-        )
+        values = {"layout": layout, "version": __version__, "known": LAYOUT}
+        raise ConfigError([Mistake("record", 0, fault("newer_record", **values))])
     if layout == LAYOUT and _is_mixed(redis):
         log.warning("record.mixed", layout=layout)
         _place_what_is_lost(redis)

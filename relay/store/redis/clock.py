@@ -13,6 +13,7 @@ from typing import Any
 from redis import Redis
 
 from relay.core.errors import ConfigError, Mistake
+from relay.core.faults import fault
 from relay.core.ids import from_ms, set_shared_clock, steady_ms, to_ms, utc_now
 from relay.core.telemetry import get_logger
 from relay.store.redis import keys
@@ -48,8 +49,7 @@ class Clock:
         told = seconds * 1000 + micros // 1000 + took // 2
         ahead = time.time_ns() // 1_000_000 - told
         if is_start and abs(ahead) > DAY_MS:
-            text = f"this machine's clock is {ahead / 3_600_000:.0f} h from the one of the record's server"
-            raise ConfigError([Mistake("environment", 0, f"{text}: set the wrong one right")])
+            raise ConfigError([Mistake("environment", 0, fault("clock_wrong", hours=f"{ahead / 3_600_000:.0f}"))])
         off = to_ms(utc_now()) - told
         if took <= SLOWEST_MS and abs(off) >= TOLERATED_MS:
             log.warning("clock.corrected", ahead_ms=off)

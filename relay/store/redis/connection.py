@@ -23,6 +23,7 @@ from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 
 from relay.core.errors import ConfigError, Mistake, RecordUnavailableError
+from relay.core.faults import fault
 from relay.core.telemetry import get_logger
 
 LOOK_S = 2.0
@@ -199,10 +200,9 @@ def _check_version(redis: Redis) -> None:
     name = "Valkey" if "valkey_version" in told else "Redis"
     version = str(told.get(f"{name.lower()}_version", "0"))
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST[name]:
-        oldest = " or ".join(f"{each} {'.'.join(map(str, number))}" for each, number in OLDEST.items())
-        raise ConfigError(
-            [Mistake("environment", 0, f"the server behind REDIS_URL is {name} {version}: expected {oldest} or later")]
-        )
+        oldest = [f"{each} {'.'.join(map(str, number))}" for each, number in OLDEST.items()]
+        wrong = fault("server_too_old", found=f"{name} {version}", one=oldest[0], other=oldest[1])
+        raise ConfigError([Mistake("environment", 0, wrong)])
 
 
 def _write_at_once(redis: Redis, wrong: dict[str, str]) -> str:
@@ -216,14 +216,9 @@ def _write_at_once(redis: Redis, wrong: dict[str, str]) -> str:
 
 
 def _unfit(wrong: dict[str, str]) -> ConfigError:
-    text = f"the server behind REDIS_URL must run with {', '.join(_wanted(wrong))} (see config/redis.conf)"
-    if "appendonly" in wrong:
-        # Switching it on in a server that started empty would replace the old file with an empty one.
-        text += (
-            ". Was it on before? Then start the server with it, so that it reads its file. Else: redis-cli CONFIG SET "
-            "appendonly yes, and write it into the server's configuration"
-        )
-    return ConfigError([Mistake("environment", 0, text)])
+    # Switching it on in a server that started empty would replace the old file with an empty one.
+    code = "server_not_appending" if "appendonly" in wrong else "server_not_durable"
+    return ConfigError([Mistake("environment", 0, fault(code, settings=_wanted(wrong)))])
 
 
 def _setting(redis: Redis, name: str) -> str:

@@ -8,6 +8,12 @@ from relay.core.lifecycle import State, Verdict
 from relay.core.plan import How, StepKind
 from relay.core.watching import WatchState
 
+CODES = fields.Dict(
+    keys=fields.String(),
+    values=fields.List(fields.String(allow_none=True)),
+    metadata={"description": "of the errors, in their order; null for a text that an earlier version has kept"},
+)
+
 
 class CallSchema(Schema):
     template_id = fields.Integer(metadata={"description": "0: no workflow is started, a trigger is fired instead"})
@@ -72,6 +78,7 @@ class DeliverySchema(Schema):
         values=fields.List(fields.String()),
         metadata={"description": "by field, where its rule could not be filled and another could: no call was made"},
     )
+    codes = CODES
     steps = fields.List(fields.Nested(StepSchema))
     watch = fields.Nested(EndSchema, allow_none=True)
     attempts = fields.List(fields.Nested(AttemptSchema))

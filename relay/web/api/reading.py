@@ -10,6 +10,7 @@ from marshmallow import RAISE
 
 from relay.core.errors import InvalidEventError, NotFoundError
 from relay.core.events import Delivery
+from relay.core.faults import codes_of
 from relay.operations.preview import Tried, faults_in, try_rules
 from relay.store.record.search import Row, row_of
 from relay.web.api import schemas
@@ -165,4 +166,5 @@ def _tried_wire(tried: Tried) -> dict[str, Any]:
         "steps": [one.to_wire() for one in tried.steps],
         "call": tried.call.to_wire() if tried.call else None,
         "errors": tried.errors,
+        "codes": codes_of(tried.errors),
     }

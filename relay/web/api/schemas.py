@@ -15,7 +15,7 @@ from relay.operations.preview import Prospect
 from relay.store.operators.bulk_replays import BulkAct, BulkState
 from relay.store.record.open_issues import KINDS
 from relay.store.record.search import parse_state
-from relay.web.api.delivery_schemas import CallSchema, DeliverySchema
+from relay.web.api.delivery_schemas import CODES, CallSchema, DeliverySchema
 
 TEXT = validate.Length(min=1, max=200)
 CURSOR = re.compile(r"(evt|dlv)_[0-9a-z]{26}\Z")
@@ -97,7 +97,9 @@ class EventSchema(Schema):
     body_removed_at = fields.String(allow_none=True)
     envelope = fields.String(metadata={"description": "of an entry of a batch, what stood around it, as JSON"})
     reason = fields.String(allow_none=True)
+    code = fields.String(allow_none=True, metadata={"description": "of the reason, where it is one of this version"})
     errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
+    codes = CODES
     duplicates = fields.Integer()
     deliveries = fields.List(fields.Nested(DeliverySchema))
 
@@ -148,6 +150,9 @@ class BulkSchema(Schema):
     refused = fields.Integer()
     skipped = fields.Dict(
         keys=fields.String(), values=fields.Integer(), metadata={"description": "why some were, and how many"}
+    )
+    skipped_codes = fields.Dict(
+        keys=fields.String(), values=fields.Integer(), metadata={"description": "the same by code"}
     )
     outcomes = fields.Dict(
         keys=fields.String(),
@@ -275,6 +280,7 @@ class TriedSchema(Schema):
     steps = fields.List(fields.Nested(ForeseenSchema))
     call = fields.Nested(CallSchema, allow_none=True)
     errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
+    codes = CODES
 
 
 class TriedPageSchema(Schema):
@@ -296,4 +302,6 @@ class ProblemSchema(Schema):
     title = fields.String()
     status = fields.Integer()
     detail = fields.String()
+    code = fields.String(metadata={"description": "of the detail, where the relay has a word for it"})
     errors = fields.Dict(keys=fields.String())
+    codes = fields.Dict(keys=fields.String(), metadata={"description": "of the errors, in their order"})

@@ -17,7 +17,6 @@ from relay.web.auth.guard import is_revealed
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.language import _, said
 from relay.web.presenters.event_details import lines_of, readable, rule_named
-from relay.web.presenters.kept import kept
 from relay.web.presenters.masking import Masking
 from relay.web.services import services
 
@@ -42,7 +41,7 @@ def try_edit(wanted: str) -> Any:
     except InvalidEventError as error:
         return _page(wanted, event, text, errors=error.errors)
     except RelayError as error:
-        return _page(wanted, event, text, fault=kept(said(error)))
+        return _page(wanted, event, text, fault=said(error))
     intents = [intent for one in decisions for intent in one.intents]
     errors = errors_of(one for each in decisions for one in each.unfilled)
     return _page(wanted, event, text, intents=intents, errors=errors)

@@ -12,7 +12,6 @@ from relay.operations.preview import Tried, read_given, try_rules
 from relay.web.dashboard.frame import blueprint, for_viewers
 from relay.web.language import N_, _, said
 from relay.web.presenters.event_details import details_of, rule_named
-from relay.web.presenters.kept import kept
 from relay.web.presenters.masking import Masking
 from relay.web.presenters.portals import drift_of
 from relay.web.services import services
@@ -82,7 +81,7 @@ def try_body() -> Any:
         known = read_given(given.replace(",", " ").split(), rules)
         tried = try_rules(source, rules, kind, body.encode("utf-8", "surrogatepass"), {}, given=known)
     except (UnreadableError, UnsupportedTypeError) as unread:
-        error = _("The body cannot be read: %(why)s.", why=kept(str(unread)))
+        error = _("The body cannot be read: %(why)s.", why=said(unread))
     except RelayError as wrong:
         error = _("What steps come to: %(why)s.", why=said(wrong))
     # Who pasted the body knows what is in it.

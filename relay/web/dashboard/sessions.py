@@ -5,15 +5,16 @@ The log of acts says what was done. A login does nothing, and is no entry there:
 
 from __future__ import annotations
 
-from datetime import UTC
 from typing import Any
 
 from flask import current_app, flash, redirect, render_template, request, url_for
 
+from relay.core.faults import fault
 from relay.core.ids import utc_now
+from relay.core.phrases import Moment
 from relay.store.operators.audit_log import Act
 from relay.store.operators.sessions import IDLE, LONGEST, TooManyTriesError
-from relay.web.auth.guard import is_operator, log_in, log_out, role_of_session, safe_next, session_now
+from relay.web.auth.guard import Role, is_operator, log_in, log_out, role_of_session, safe_next, session_now
 from relay.web.auth.guessing import COOKIE, KNOWN_FOR
 from relay.web.dashboard.frame import blueprint, for_anybody, for_viewers, who
 from relay.web.language import _
@@ -78,16 +79,18 @@ def sessions() -> Any:
 def end_sessions() -> Any:
     """End one other session, or all of them."""
     guard = services().guard
-    whose = ""
+    whose: str = ""
     if one := request.form.get("session"):
         # Its digest opens nothing; the log names the session by what the page says of it.
         found = [each for each in guard.sessions.all(utc_now()) if each.digest == one]
-        whose = "".join(f"{each.role}, opened {each.opened.astimezone(UTC):%Y-%m-%d %H:%M} UTC" for each in found)
+        for each in found:
+            code = "operator_session" if each.role == Role.OPERATOR else "viewer_session"
+            whose = fault(code, opened=Moment(each.opened))
         guard.sessions.end(one)
     else:
         mine = session_now(guard)
         guard.sessions.end_others(mine.digest if mine else None)
     what = "end a session" if one else "end all other sessions"
-    services().store.operators.log(Act(utc_now(), who(), what, "", whose))
+    services().store.operators.log(Act(utc_now(), who(), what, "", "", whose))
     flash(_("That session has ended.") if one else _("Every other session has ended."))
     return redirect(url_for("dashboard.sessions"), 303)

@@ -11,9 +11,8 @@ from relay.core.watching import WatchState
 from relay.operations.bulk_replay import COUNTED, STATES_OF
 from relay.store.operators.bulk_replays import Bulk, BulkAct
 from relay.store.record.search import parse_state
-from relay.web.language import N_, _, ngettext, say
+from relay.web.language import N_, _, ngettext, say, say_fault
 from relay.web.presenters.filters import LABELS
-from relay.web.presenters.kept import kept
 from relay.web.zone import typed
 
 
@@ -76,7 +75,7 @@ DONE = {
 SAID: Mapping[str, Callable[[str], str]] = {
     "state": lambda value: say(parse_state(value)) or value,
     "watch": lambda value: say(WatchState(value)),
-    "fault": kept,
+    "fault": say_fault,
     "since": lambda value: typed(datetime.fromisoformat(value)),
     "until": lambda value: typed(datetime.fromisoformat(value)),
     "needs": lambda _value: _("what waits for a person"),

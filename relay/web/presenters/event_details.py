@@ -27,7 +27,6 @@ from relay.web.auth.guard import is_operator, is_revealed
 from relay.web.language import _, say
 from relay.web.presenters.ends import next_of_end
 from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt, excerpt_of_text
-from relay.web.presenters.kept import kept
 from relay.web.presenters.masking import Masking, masking_of, pretty
 from relay.web.services import services
 from relay.web.zone import clock, stamp, typed
@@ -77,7 +76,7 @@ def details_of(event: Event) -> EventDetails:
         try:
             tried = try_event(source, rules, event)
         except (UnreadableError, UnsupportedTypeError) as error:
-            unreadable = kept(str(error))
+            unreadable = say(error.message)
     revealed = is_operator() and is_revealed(event.id)
     return EventDetails(event, tuple(tried), unreadable, masking_of(rules, set(_known(tried)), revealed=revealed))
 

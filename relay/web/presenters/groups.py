@@ -10,8 +10,7 @@ from relay.core.labels import name_of_reason
 from relay.core.lifecycle import EventState, State
 from relay.core.reasons import explain_reason
 from relay.store.record.open_issues import Group
-from relay.web.language import N_, _, say
-from relay.web.presenters.kept import kept
+from relay.web.language import N_, _, say, say_fault
 
 LONGEST_ADVICE = 300
 TITLES: dict[State | EventState, str] = {
@@ -49,7 +48,7 @@ def view_of(group: Group, sample: Event | Delivery | None = None) -> GroupView:
     return GroupView(
         state=group.state,
         count=group.count,
-        what=kept(group["fault"]) or say(name_of_reason(group["reason"])) or _("no reason was kept"),
+        what=say_fault(group["fault"]) or say(name_of_reason(group["reason"])) or _("no reason was kept"),
         where=where,
         advice=_errors_of(sample) or say(explain_reason(group.state, group["reason"])),
         first_seen=group.first_seen,
@@ -62,4 +61,4 @@ def view_of(group: Group, sample: Event | Delivery | None = None) -> GroupView:
 def _errors_of(sample: Event | Delivery | None) -> str:
     """What is wrong with one of them, in the rule's words: there is no value in them."""
     errors = sample.errors.items() if sample else ()
-    return "; ".join(f"{name}: {' '.join(map(kept, messages))}" for name, messages in errors)[:LONGEST_ADVICE]
+    return "; ".join(f"{name}: {' '.join(map(say_fault, messages))}" for name, messages in errors)[:LONGEST_ADVICE]

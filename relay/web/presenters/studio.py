@@ -14,6 +14,7 @@ from typing import Any
 
 from relay.configuration.file_set import FileSet
 from relay.core.errors import Mistake, NotFoundError, RelayError, UnreadableError, UnsupportedTypeError
+from relay.core.faults import fault
 from relay.core.ids import utc_now
 from relay.core.templates import PortalTemplate, templates_of
 from relay.operations.batches import contexts_of
@@ -25,10 +26,9 @@ from relay.operations.rule_text import content_of
 from relay.operations.trial import Trial, read_draft, try_on_record
 from relay.rules import Rule
 from relay.store.portals.questions import Asked, Question, QuestionState
-from relay.web.language import _, said
+from relay.web.language import _, said, say
 from relay.web.presenters.event_details import details_of, rule_named
 from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt
-from relay.web.presenters.kept import kept
 from relay.web.presenters.masking import Masking, masking_of
 from relay.web.services import services
 
@@ -129,7 +129,7 @@ def captured_of(form: StudioForm) -> Captured:
     try:
         contexts = contexts_of(source, event)
     except (UnreadableError, UnsupportedTypeError) as error:
-        return Captured(masking=looked.masking, unreadable=kept(str(error)))
+        return Captured(masking=looked.masking, unreadable=say(error.message))
     if not contexts:
         return Captured(masking=looked.masking, unreadable=_("it is an empty batch"))
     return Captured(tree_of(contexts[0]), looked.masking, more=len(contexts) - 1)
@@ -207,12 +207,10 @@ def view_of(form: StudioForm, captured: Captured, known: Known) -> dict[str, Any
 def mistakes_in(form: StudioForm) -> list[Mistake]:
     """What is wrong with the text, by line."""
     if not form.name:
-        return [Mistake("", 1, _("expected `name: …`: what the rule is called, and its file"))]
+        return [Mistake("", 1, fault("expected_rule_name"))]
     found = rule_files().mistakes_in(form.name, form.text)
     if form.name != form.rule and rule_named(form.name):
-        found.append(
-            Mistake("", _line_of_name(form.text), _("there is a rule %(name)s: expected another name", name=form.name))
-        )
+        found.append(Mistake("", _line_of_name(form.text), fault("rule_exists", name=form.name)))
     return sorted(found, key=lambda mistake: mistake.line)
 
 

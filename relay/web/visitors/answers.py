@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from urllib.parse import urlsplit
 
-from flask import Response, json, render_template, request
+from flask import Response, render_template, request
 
 from relay.sources import Source
-from relay.web.visitors.words import LANGUAGES, words_of
+from relay.web.visitors.words import BACK, LANGUAGES, SAYINGS, WAY_BACK, Words
 
 STYLE = files("relay.web").joinpath("templates", "visitor.css").read_text("utf-8")
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode("utf-8")).digest()).decode("ascii")
@@ -24,7 +24,6 @@ OF_STATUS: Mapping[int, str] = {
     408: "incomplete",
     413: "large",
     415: "unreadable",
-    422: "fields",
     429: "busy",
     500: "away",
     503: "away",
@@ -50,32 +49,35 @@ def thank(source: Source) -> Response:
     return _page(source, 200, "thanks")
 
 
+def tell_faults(source: Source, errors: Mapping[str, Sequence[str]]) -> Response:
+    """What follows on a form that no rule could use: what is wrong, entry by entry."""
+    return _page(source, 422, "fields", errors)
+
+
 def dress(source: Source, answer: Response) -> Response:
     """The page of an error where a person waits for it; any other answer as it is."""
     if answer.mimetype != "application/problem+json" or not is_visit(source):
         return answer
-    saying = OF_STATUS.get(answer.status_code, "refused")
-    errors = json.loads(answer.get_data()).get("errors", {}) if saying == "fields" else {}
-    page = _page(source, answer.status_code, saying, errors)
+    page = _page(source, answer.status_code, OF_STATUS.get(answer.status_code, "refused"))
     page.headers.update({name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers})
     return page
 
 
 def _page(source: Source, status: int, saying: str, errors: Mapping[str, Sequence[str]] | None = None) -> Response:
-    words = words_of(request.accept_languages.best_match(LANGUAGES, LANGUAGES[0]))
-    title, text = words.sayings[saying]
+    words = Words(request.accept_languages.best_match(LANGUAGES, LANGUAGES[0]))
+    title, text = SAYINGS[saying]
     content = render_template(
         "visitor.html",
         language=words.language,
         style=STYLE,
         is_good=saying == "thanks",
-        title=title,
-        text=text,
+        title=words.say(title),
+        text=words.say(text),
         errors={name: [words.of_entry(one) for one in messages] for name, messages in (errors or {}).items()},
         # On the way back, the browser keeps what was typed; a link would lead to an empty form.
-        way_back=None if saying == "thanks" else words.way_back,
+        way_back=None if saying == "thanks" else words.say(WAY_BACK),
         page_before=_page_before(source.origins) if saying == "thanks" else None,
-        back=words.back,
+        back=words.say(BACK),
     )
     around = " ".join(source.origins) or "'none'"
     headers = {

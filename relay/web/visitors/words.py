@@ -1,57 +1,76 @@
-"""What the pages say, in the languages that they speak: a file each in words/, whose keys are those of en.yaml."""
+"""What a visitor's page says, in the visitor's language. The translations are in relay/web/translations/*.po.
+
+They have the context "visitor" there. A language may have these alone: then forms speak it, and the dashboard does not.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 
-import yaml
+from relay.core.faults import Fault
+from relay.core.phrases import listed
+from relay.web.language import ENGLISH, catalogue_of, catalogues
 
-LANGUAGES = ("en", "ru", "uk", "de", "fr", "es", "pl", "pt")
+CONTEXT = "visitor"
+LANGUAGES = (ENGLISH, *catalogues())
 """As in Accept-Language and `lang` (BCP 47); the first is spoken where a visitor's is none of them."""
-MISTAKES: tuple[tuple[str, str], ...] = (
-    ("missing", r"missing: .*"),
-    ("email", r"expected an e-mail address"),
-    ("phone", r"expected a telephone number of (\d+) to (\d+) digits"),
-    ("address", r"expected an http or https address"),
-    ("whole", r"expected a whole number"),
-    ("number", r"expected a number"),
-    ("date", r"expected a date .*"),
-    ("choice", r"expected one of (.*)"),
-    ("between", r"expected from (\S+) to (\S+)"),
-    ("least", r"expected at least (\S+)"),
-    ("most", r"expected at most (\S+)"),
-    ("length", r"expected at most (\d+) characters"),
-    ("entries", r"expected at most (\d+) entries"),
-    ("other", r".*"),
-)
-"""What relay/rules/values.py says of a value, in English and for developers; in brackets what is said again."""
+SAYINGS: Mapping[str, tuple[str, str]] = {
+    "thanks": ("Thank you", "Your form has arrived."),
+    "fields": (
+        "Please check your entries",
+        "The form was not accepted. These entries are missing or not right:",
+    ),
+    "unreadable": ("The form could not be read", "Please send it again. If that does not help, tell the site."),
+    "incomplete": ("The form did not arrive in full", "Please check your connection and send it again."),
+    "large": (
+        "That is too large",
+        "Please shorten your text or choose smaller files, and send the form again.",
+    ),
+    "busy": ("Too many forms are arriving", "Yours was not saved. Please send it again in a minute."),
+    "away": ("The form could not be saved", "Please send it again in a few minutes."),
+    "refused": (
+        "The form was not accepted",
+        "It cannot be sent from this page. Please tell the site’s owner.",  # noqa: RUF001 - as it is printed
+    ),
+}
+"""Title and text, by what has happened."""
+BACK = "Back to the site"
+WAY_BACK = "Your browser’s Back button takes you to the form; what you typed is usually still there."  # noqa: RUF001
+ENTRIES: Mapping[str, str] = {
+    "missing": "please fill this in",
+    "missing_for_document": "please fill this in",
+    "expected_email": "please enter an e-mail address",
+    "expected_phone": "please enter a phone number of %(least)s to %(most)s digits",
+    "expected_url": "please enter an address that begins with http:// or https://",
+    "expected_whole_number": "please enter a whole number",
+    "expected_number": "please enter a number",
+    "expected_date": "please enter a date",
+    "expected_datetime": "please enter a date",
+    "expected_choice": "please choose one of: %(names)s",
+    "expected_between": "please enter a number from %(least)s to %(most)s",
+    "expected_at_least": "please enter at least %(least)s",
+    "expected_at_most": "please enter at most %(most)s",
+    "expected_at_most_characters": "at most %(most)s characters, please",
+    "expected_at_most_entries": "please choose at most %(most)s",
+}
+"""What is wrong with an entry, by the code of the fault (core/catalogue.py)."""
+OTHER = "this does not fit"
+"""Of any other fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """One language. sayings: title and text by name. entries: what is wrong with an entry, by the names of MISTAKES."""
+    """One language."""
 
     language: str
-    sayings: Mapping[str, tuple[str, str]]
-    back: str
-    way_back: str
-    entries: Mapping[str, str]
 
-    def of_entry(self, message: str) -> str:
-        """A rule's message for a visitor; what an operator has written, such as choices, stays as it is."""
-        found = ((kind, re.fullmatch(pattern, message, re.DOTALL)) for kind, pattern in MISTAKES)
-        kind, match = next((kind, match) for kind, match in found if match)
-        return self.entries[kind].format(*match.groups())
+    def say(self, text: str) -> str:
+        """One of the texts above."""
+        return catalogue_of(self.language).pgettext(CONTEXT, text)
 
-
-@cache
-def words_of(language: str) -> Words:
-    """The words of one of LANGUAGES."""
-    content = yaml.safe_load(files(__package__).joinpath("words", f"{language}.yaml").read_text("utf-8"))
-    back, way_back, entries = content.pop("back"), content.pop("way_back"), content.pop("entries")
-    sayings = {name: (saying["title"], saying["text"]) for name, saying in content.items()}
-    return Words(language, sayings, back, way_back, entries)
+    def of_entry(self, fault: str) -> str:
+        """What is wrong with an entry. What an operator has written, such as choices, stays as it is."""
+        if not isinstance(fault, Fault):
+            return self.say(OTHER)
+        return self.say(ENTRIES.get(fault.code, OTHER)) % {name: listed(value) for name, value in fault.values.items()}

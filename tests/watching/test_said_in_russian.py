@@ -1,7 +1,8 @@
-"""What the record keeps in English is said in the language of who looks: errors of values and bodies, roles, notes."""
+"""Faults, roles and notes of the log are said in the language of who looks."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,17 +12,21 @@ from typing import Any
 import pytest
 from marshmallow import ValidationError, missing
 
-from relay.core.errors import UnreadableError, UnsupportedTypeError
-from relay.core.faults import fault_of
-from relay.core.ids import utc_now
+from relay.core.errors import Mistake, UnreadableError, UnsupportedTypeError
+from relay.core.faults import as_text, fault, fault_of, from_text
+from relay.core.ids import to_ms, utc_now
 from relay.core.lifecycle import EventState
+from relay.core.phrases import Moment
 from relay.rules.extract import typed
 from relay.rules.values import TYPES
 from relay.sources.parsers import parse_body
 from relay.sources.unpacking import unpack
-from relay.store.operators.audit_log import Act, log_act
-from relay.web.presenters.kept import kept, mistake
-from relay.web.presenters.log_notes import note_of
+from relay.store import Store
+from relay.store.operators.audit_log import Act, log_act, read_acts
+from relay.store.redis import keys
+from relay.web.dashboard.frame import mistake_filter
+from relay.web.language import say_fault
+from relay.web.presenters.audit import note_of
 from tests.support.making import make_entry, write
 from tests.support.pages import SAME
 
@@ -76,7 +81,7 @@ def messages_of(spec: dict[str, Any]) -> Iterator[str]:
         try:
             field.deserialize(wrong)
         except ValidationError as error:
-            yield from map(str, error.messages)
+            yield from error.messages
 
 
 def is_english(text: str) -> bool:
@@ -104,9 +109,10 @@ def test_why_a_body_cannot_be_read_is_said_in_russian_of_one_and_of_many(app, ki
     with pytest.raises((UnreadableError, UnsupportedTypeError)) as raised:
         parse_body(kind, body)
     with app.test_request_context(headers=RUSSIAN):
-        assert not is_english(kept(str(raised.value)))
-        assert not is_english(kept(f"{raised.value}; its 5000 bytes were not kept"))
-        assert not is_english(kept(fault_of(str(raised.value), {})))
+        why = raised.value.message
+        for one in (why, fault("body_not_kept", why=why, size=5000), fault_of(why, {})):
+            assert not is_english(say_fault(one))
+            assert not is_english(say_fault(from_text(as_text(one))))
 
 
 @pytest.mark.parametrize(("encoding", "body"), [("br", b"a"), ("deflate", b"\xff"), ("gzip", b"\x1f\x8b\x08")])
@@ -114,7 +120,7 @@ def test_why_a_body_cannot_be_unpacked_is_said_in_russian(app, encoding: str, bo
     with pytest.raises((UnreadableError, UnsupportedTypeError)) as raised:
         unpack(encoding, body, 10)
     with app.test_request_context(headers=RUSSIAN):
-        assert not is_english(kept(str(raised.value)))
+        assert not is_english(say_fault(raised.value.message))
 
 
 RULE = """
@@ -133,7 +139,7 @@ start:
 """
 
 
-def test_the_commonest_mistakes_in_a_rule_are_said_in_russian_in_the_studio(operator):
+def test_mistakes_in_a_rule_are_said_in_russian_in_the_studio(operator):
     page = operator.post("/studio", data={"text": RULE}, headers=SAME | RUSSIAN).text
     (said,) = re.findall(r'<ul class="mistakes">(.*)</ul>', page)
     mistakes = said.split("<li>")[1:]
@@ -141,33 +147,57 @@ def test_the_commonest_mistakes_in_a_rule_are_said_in_russian_in_the_studio(oper
     assert [one for one in mistakes if is_english(one)] == []
 
 
-def test_a_mistake_is_said_after_its_file_and_place_and_one_that_is_not_known_stays_as_it_is(app):
+def test_a_mistake_is_said_after_its_file_and_keys_and_one_of_an_earlier_version_stays_as_it_is(app, redis):
+    wrong = fault("missing", expected=fault("expected_text"))
+    files = Store(redis).files
+    files.say_waiting("web@here", [Mistake("config/rules/a.yaml", 6, wrong, ("extract", "id"))], utc_now())
+    old = {"mistakes": ["rules/a.yaml:6: id: missing: expected text"], "since": 0, "seen": to_ms(utc_now())}
+    redis.hset(keys.WAITING_FILES, "web@there", json.dumps(old))
+    ours, theirs = files.waiting(utc_now())
     with app.test_request_context(headers=RUSSIAN):
-        assert mistake("config/rules/a.yaml:6: id: missing: expected text").endswith(
-            ".yaml:6: id: нет значения: ожидается текст"
-        )
-        assert mistake("rules/a.yaml:6: id: another thing") == "rules/a.yaml:6: id: another thing"
+        shown = [mistake_filter(one) for one in (*ours.mistakes, *theirs.mistakes)]
+    assert shown == [
+        "config/rules/a.yaml:6: extract.id: нет значения: ожидается текст",
+        "rules/a.yaml:6: id: missing: expected text",
+    ]
+    assert ours.to_wire()["mistakes"] == ["config/rules/a.yaml:6: extract.id: missing: expected text"]
+
+
+AT = datetime(2026, 11, 26, tzinfo=UTC)
+SIX = "2026-11-26T06:01:00+00:00"
+ENDED = fault("bulk_ended", done=30, skipped=2)
+WANTED = {
+    "state": "rejected",
+    "fault": as_text(fault("cannot_be_filled", fields=["a", "b"])),
+    "until": SIX,
+    "needs": "1",
+}
 
 
 @pytest.mark.parametrize(
-    ("what", "note", "said"),
+    ("act", "said"),
     [
-        ("pause", "until 2026-11-26 06:01 UTC", "до 2026-11-26 09:01"),
-        ("bulk replay", "state dead, until 2026-11-26 06:01 UTC", "Состояние: не доставлено, До: 2026-11-26 09:01"),
         (
-            "bulk leave",
-            "a, b; state rejected, fault cannot be filled: a, b",
-            "a, b; Состояние: не заполнено, Неполадка: нельзя заполнить: a, b",
+            Act(AT, "operator", "pause", "main", "", fault("paused_until", until=Moment(datetime.fromisoformat(SIX)))),
+            "до 2026-11-26 09:01",
         ),
-        ("bulk leave", "ours; until tomorrow", "ours; until tomorrow"),
-        ("bulk replay finished", "30 done, 2 skipped", "сделано 30, пропущено 2"),
-        ("leave", "state dead, until 2026-11-26 06:01 UTC", "state dead, until 2026-11-26 06:01 UTC"),
+        (
+            Act(AT, "operator", "bulk leave", "rpl_1", "a, b", "", WANTED),
+            "a, b; Состояние: не заполнено, Неполадка: нельзя заполнить: a, b, До: 2026-11-26 09:01",
+        ),
+        (Act(AT, "operator", "bulk replay finished", "rpl_1", "", ENDED), "сделано 30, пропущено 2"),
+        (
+            Act(AT, "operator", "pause", "main", "until 2026-11-26 06:01 UTC"),
+            "until 2026-11-26 06:01 UTC",
+        ),
+        (Act(AT, "operator", "leave", "dlv_1", "30 done, 2 skipped"), "30 done, 2 skipped"),
     ],
-    ids=["a pause", "an order", "with a note and commas", "of words alone", "the end of an order", "a person's words"],
+    ids=["a pause", "an order with a note", "the end of an order", "of an earlier version", "a person's words"],
 )
-def test_a_note_of_the_log_is_in_the_language_and_zone_of_who_looks_but_for_a_persons_words(app, what, note, said):
+def test_a_note_of_the_log_is_in_the_language_and_zone_of_who_looks_but_for_a_persons_words(app, record, act, said):
+    log_act(record.redis, act)
     with app.test_request_context(headers=RUSSIAN | {"Cookie": "zone=Europe/Moscow"}):
-        assert note_of(Act(datetime(2026, 11, 26, tzinfo=UTC), "operator", what, "", note)) == said
+        assert note_of(read_acts(record.redis)[0]) == said
 
 
 def test_the_log_names_a_role_in_the_language_of_who_looks_and_a_name_as_it_is(operator, record):

@@ -1,0 +1,49 @@
+"""Entries of the audit log as a page shows them: who, what they did, and what is noted beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from relay.core.lifecycle import State
+from relay.core.phrases import Phrase, phrase
+from relay.store.operators.audit_log import Act
+from relay.store.operators.bulk_replays import BulkAct, BulkState
+from relay.web.auth.guard import Role
+from relay.web.language import say, say_fault
+from relay.web.presenters.bulk_acts import part_in_words
+
+ROLES = {role.value: role for role in Role}
+DEEDS: Mapping[str, Phrase] = {
+    str(one): one
+    for one in (
+        phrase("replay"), phrase("edit and replay"), phrase("cancel"), phrase("leave"),
+        *(phrase("settle as %(state)s", state=state) for state in (State.STARTED, State.RETRYING, State.DEAD)),
+        phrase("pause"), phrase("resume"), phrase("ping"), phrase("probe"), phrase("list templates"),
+        phrase("terminate"), phrase("kill"), phrase("test alert"),
+        phrase("reveal"), phrase("reveal secret"), phrase("forget secret"),
+        phrase("write rule"), phrase("remove rule"), phrase("erase"), phrase("restore"),
+        phrase("end a session"), phrase("end all other sessions"),
+        *(phrase("bulk %(act)s", act=act) for act in BulkAct),
+        *(phrase("cancel bulk %(act)s", act=act) for act in BulkAct),
+        *(phrase("resume bulk %(act)s", act=act) for act in BulkAct),
+        *(phrase("bulk %(act)s %(state)s", act=act, state=state) for act in BulkAct for state in BulkState),
+    )
+}  # fmt: skip
+"""Everything that people do, by the word for it in the audit log."""
+
+
+def actor(who: str) -> str:
+    """Who did it: a role, or a name as it is."""
+    return say(ROLES.get(who)) or who
+
+
+def deed(what: str) -> str:
+    """What somebody did."""
+    return say(DEEDS[what]) if what in DEEDS else what
+
+
+def note_of(act: Act) -> str:
+    """A person's note as written, what the program adds, and the filter of an order on many."""
+    parts = (part_in_words(name, value) for name, value in act.wanted.items() if name != "needs")
+    wanted = ", ".join(f"{label}: {value}" for label, value in parts)
+    return "; ".join(filter(None, [act.note, say_fault(act.said), wanted]))
