@@ -107,8 +107,9 @@ def from_text(text: str) -> str:
     if text[:1] != "{":
         return str(text)
     try:
-        return from_data(json.loads(text))
-    except ValueError:
+        data = json.loads(text)
+        return from_data(data) if isinstance(data.get("code"), str) else str(text)
+    except (ValueError, TypeError, RecursionError):  # a query can hold anything
         return str(text)
 
 

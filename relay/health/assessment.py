@@ -23,6 +23,8 @@ SILENT = timedelta(days=1)
 PAUSED = timedelta(minutes=5)
 """A portal in trouble is asked again within a minute; what is shorter than this mends itself."""
 WRONG_CLOCK = timedelta(seconds=5)
+AHEAD, BEHIND = "ahead", "behind"
+"""Which way a clock is wrong: the reason of such a need."""
 
 
 class NeedCode(StrEnum):
@@ -143,9 +145,7 @@ def _of_spool(spooled: Spooled, now: datetime) -> Iterator[Need]:
 def assess_clock(ahead: timedelta) -> Iterator[Need]:
     """Whether the clock of this machine needs a person. All goes by the record's; but senders sign by the right one."""
     if abs(ahead) >= WRONG_CLOCK:
-        yield Need(
-            NeedCode.CLOCK, Grade.DOUBT, lasts=abs(ahead), reason="ahead of" if ahead > timedelta(0) else "behind"
-        )
+        yield Need(NeedCode.CLOCK, Grade.DOUBT, lasts=abs(ahead), reason=AHEAD if ahead > timedelta(0) else BEHIND)
 
 
 def _of_configuration(snapshot: Snapshot, now: datetime) -> Iterator[Need]:

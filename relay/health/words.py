@@ -8,7 +8,7 @@ from datetime import timedelta
 from relay.core.faults import from_text
 from relay.core.labels import name_of_reason
 from relay.core.phrases import Moment, phrase, phrases, sentences
-from relay.health.assessment import Need, NeedCode
+from relay.health.assessment import AHEAD, Need, NeedCode
 from relay.store.portals.gate import BY_PERSON
 from relay.store.portals.rollback import WENT_BACK
 from relay.store.record.open_issues import Group
@@ -17,7 +17,7 @@ NO_TROUBLE = {BY_PERSON, WENT_BACK}
 """The reasons of a pause that say nothing against the portal: it does not back off."""
 UNTIL = "portal %(subject)s, until %(until)s"
 MOST_DETAILS = 5
-AHEAD = "this machine's clock is ahead of the record's, by which all goes: set the wrong one"
+CLOCK_AHEAD = "this machine's clock is ahead of the record's, by which all goes: set the wrong one"
 LABELS: Mapping[NeedCode, str] = {
     NeedCode.LEDGER: "the ledger does not balance",
     NeedCode.DEAD: "dead: given up, and neither replayed nor left",
@@ -103,7 +103,7 @@ def sentence_of(need: Need) -> str:
         NeedCode.FAILOVER: "the servers of the record: " + "; ".join(need.details)[:500],
         NeedCode.SPOOLED: f"{need.count} requests wait on this machine's disk to be recorded, {_first(need)} of them "
         "were refused by the record: see the web process's log",
-        NeedCode.CLOCK: f"this machine's clock is {lasts} {need.reason} the one of the record's server, by which all "
+        NeedCode.CLOCK: f"this machine's clock is {lasts} {_way(need)} the one of the record's server, by which all "
         "goes: set the wrong one right",
         NeedCode.SILENT: f"source {need.subject} has said nothing for {lasts}",
         NeedCode.FILES: f"{_process(need.subject)} cannot use changed files for {lasts}, those before stay in force: "
@@ -129,8 +129,8 @@ def sentence_of_group(group: Group) -> str:
 
 
 def _message_of(need: Need) -> str:
-    if need.code is NeedCode.CLOCK and need.reason == "ahead of":
-        return AHEAD
+    if need.code is NeedCode.CLOCK and need.reason == AHEAD:
+        return CLOCK_AHEAD
     return UNTIL if need.code is NeedCode.PAUSED and need.until else LABELS[need.code]
 
 
@@ -161,6 +161,10 @@ def _process(subject: str) -> str:
     if side == "web":
         return phrase("the web process on %(host)s", host=host)
     return phrase("the %(side)s on %(host)s", side=side, host=host)
+
+
+def _way(need: Need) -> str:
+    return "ahead of" if need.reason == AHEAD else "behind"
 
 
 def _first(need: Need) -> str:

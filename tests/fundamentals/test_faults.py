@@ -66,6 +66,22 @@ def test_a_sentence_of_an_earlier_version_stays_what_it_is(text: str) -> None:
     assert as_text(from_text(text)) == as_data(from_data(text)) == text
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"code":[]}',
+        '{"code":{}}',
+        '{"x":1}',
+        '{"code":"json_invalid","line":{"at":1},"column":1}',
+        '{"a":' * 99_999,
+        "{}",
+    ],
+    ids=["a list", "a map", "none", "no time", "deep", "empty"],
+)
+def test_what_somebody_writes_into_a_query_is_no_error(text: str) -> None:
+    assert from_text(text) == text
+
+
 def test_a_code_of_a_later_version_is_shown_as_it_is() -> None:
     assert from_data({"code": "of_tomorrow", "what": 1}) == "of_tomorrow"
     assert from_text('{"code":"json_invalid"}') == "json_invalid"

@@ -22,7 +22,7 @@ from relay.core.plan import StepKind
 from relay.core.reasons import BY_CODE, BY_POLICY, BY_VERDICT, IN_DOUBT, OF_PORTAL, OF_REFUSAL
 from relay.core.watching import WatchState
 from relay.health.misfits import MISFITS
-from relay.health.words import AHEAD, LABELS, UNTIL
+from relay.health.words import CLOCK_AHEAD, LABELS, UNTIL
 from relay.store.operators.bulk_replays import BulkAct, BulkState
 from relay.store.portals.gate import GateState
 from relay.web.auth.guard import Role
@@ -60,7 +60,7 @@ TABLES = (
 )
 ACTS = (*OFFERS, *CHOICES)
 ENUMERATIONS = (State, EventState, Verdict, GateState, BulkAct, BulkState, StepKind, Role, WatchState)
-WORDS = (*GROUPS, AHEAD, UNTIL, "idle", "busy", "today", "yesterday", "paused by a person", *STEP_STATES)
+WORDS = (*GROUPS, CLOCK_AHEAD, UNTIL, "idle", "busy", "today", "yesterday", "paused by a person", *STEP_STATES)
 """Others, which pages show as they are called in the code."""
 HEADER = """msgid ""
 msgstr ""
