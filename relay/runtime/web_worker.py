@@ -19,7 +19,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import gevent
 from gunicorn import SERVER
@@ -73,6 +73,16 @@ STATUSES: dict[type[Exception], tuple[int, str]] = {
 log = get_logger()
 
 
+class Listener(NamedTuple):
+    """What a request needs of the socket on which its connection came: its name."""
+
+    name: Any
+
+    def getsockname(self) -> Any:
+        """As a socket's."""
+        return self.name
+
+
 class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
     """gunicorn's gevent worker, with an end to everything that a stranger can make it wait for.
 
@@ -99,8 +109,15 @@ class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         gc.collect()
         gc.freeze()
 
+    def run(self) -> None:
+        """Take connections until told to stop."""
+        # Asked now: a request may come just before its listener is closed, and be served after.
+        self._listeners = {listener: Listener(listener.getsockname()) for listener in self.sockets}
+        super().run()
+
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
         """One connection, from its first byte to its last."""
+        listener = self._listeners[listener]
         connection = self._connections[client] = self._keeper.admit(client, addr[0] if addr else "")
         client.settimeout(ANSWER_S)
         try:
