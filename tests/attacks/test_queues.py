@@ -6,7 +6,7 @@ import pytest
 from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 
-from relay.web.dashboard.frame import POLICY
+from relay.web.answers import PROTECTION
 from tests.support.folders import WEB_SECRETS
 from tests.watching.conftest import enter
 
@@ -45,7 +45,9 @@ def test_no_page_gets_a_looser_policy_than_the_others(app, operator):
     pages = [rule.rule for rule in app.url_map.iter_rules() if "GET" in rule.methods and not rule.arguments]
 
     for path in [*pages, "/rq/", "/rq/0/view/jobs"]:
-        assert operator.get(path, headers=HTML).headers["Content-Security-Policy"] == POLICY, path
+        assert (
+            operator.get(path, headers=HTML).headers["Content-Security-Policy"] == PROTECTION["Content-Security-Policy"]
+        ), path
 
 
 def test_failed_jobs_do_not_go_unseen_and_do_not_tell_what_they_carried(operator, queue):

@@ -6,12 +6,12 @@ import json
 from dataclasses import replace
 
 import pytest
-from relay.store.record.open_issues import read_groups
 
 from relay.core.faults import Fault, fault
 from relay.core.lifecycle import EventState, State
 from relay.operations.ingest import is_lost
 from relay.store.archive.lines import line_of, row_of_line
+from relay.store.record.open_issues import OpenIssues
 from relay.store.record.search import Filter, list_events, row_of
 from relay.store.redis import keys
 from tests.support.making import NOON, bring_to, make_entry, write
@@ -49,7 +49,7 @@ def test_why_a_body_could_not_be_read_is_kept_as_a_code_and_grouped_without_its_
     assert json.loads(kept[b"reason"]) == {"code": "json_invalid", "line": 3, "column": 7}
     read = record.event(event.id)
     assert (read.reason, read.reason.code, read.to_wire()["code"]) == (str(BROKEN), "json_invalid", "json_invalid")
-    (group,) = read_groups(redis)
+    (group,) = OpenIssues(record).groups()
     assert [row.event.id for row in list_events(record, group.filter).rows] == [event.id]
 
 
@@ -74,7 +74,7 @@ def test_sentences_of_an_earlier_version_are_read_as_they_are_and_are_a_group_of
     read = record.event(old.id)
     assert (read.reason, read.errors) == (reason, errors)
     assert not isinstance(read.reason, Fault)
-    assert {one["fault"] for one in read_groups(redis)} >= {group}
+    assert {one["fault"] for one in OpenIssues(record).groups()} >= {group}
     assert [row.event.id for row in list_events(record, Filter(fault=group)).rows] == [old.id]
     assert [row.event.id for row in list_events(record, Filter(fault=record.event(new.id).fault)).rows] == [new.id]
 
