@@ -44,6 +44,7 @@ def test_a_name_in_the_address_does_not_run_as_script(operator):
 def test_no_page_gets_a_looser_policy_than_the_others(app, operator):
     pages = [rule.rule for rule in app.url_map.iter_rules() if "GET" in rule.methods and not rule.arguments]
 
+    policy = PROTECTION["Content-Security-Policy"]
     for path in [*pages, "/rq/", "/rq/0/view/jobs"]:
         assert (
             operator.get(path, headers=HTML).headers["Content-Security-Policy"] == PROTECTION["Content-Security-Policy"]
