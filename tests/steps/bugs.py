@@ -73,8 +73,8 @@ def write_the_outcome_before_the_call(patch: pytest.MonkeyPatch) -> None:
     try_them = deliver._try
 
     def settle_and_try(context: Any, calls: Any, not_after: float) -> Any:
-        context.record.settle_all([Settlement(one.delivery, State.STARTED) for one in record], context.clock())
-        return try_them(context, record, not_after)
+        context.record.settle_all([Settlement(one.delivery, State.STARTED) for one in calls], context.clock())
+        return try_them(context, calls, not_after)
 
     patch.setattr(deliver, "_try", settle_and_try)
 

@@ -133,8 +133,8 @@ def test_a_word_of_a_body_is_found_by_reading_bodies_and_it_says_how_far_back(op
 
 
 def test_a_look_into_bodies_is_bounded_and_goes_on_where_it_ended(operator, record, monkeypatch):
-    monkeypatch.setattr(search, "LOOKED_AT", 2)
-    monkeypatch.setattr(search, "AT_ONCE", 2)
+    monkeypatch.setattr(search, "SCANNED", 2)
+    monkeypatch.setattr(search, "SCANNED_AT_ONCE", 2)
     oldest = write(record, make_entry([], body=b'{"note": "a needle"}', at=utc_now())).event_id
     for _ in range(3):
         write(record, make_entry([], at=utc_now()))
