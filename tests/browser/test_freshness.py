@@ -33,7 +33,7 @@ def session(stage, log_in):
 
 @pytest.fixture
 def open_page(stage, open_context, session):
-    """Opens a page where an operator is logged in; gives it with what went wrong in it. A page that stays open asks on."""
+    """Opens a page where an operator is logged in; gives it with what went wrong in it. Open pages ask on."""
     opened = []
 
     def at(path, *, javascript=True):
