@@ -54,21 +54,27 @@ def record(stage):
     return stage.record
 
 
+@pytest.fixture(scope="module")
+def windows():
+    """A window for each kind of visitor: opening one costs more than most tests do in it."""
+    return {}
+
+
 @pytest.fixture
-def open_page(stage, site, open_context):
-    """Opens a page of the site; gives it with what went wrong in it."""
-    contexts = []
+def open_page(stage, site, open_context, windows):
+    """Opens a page of the site, in the window of such a visitor; gives it with what goes wrong in it from now on."""
 
     def at(path, *, javascript=True, origin=None, **options):
-        context, faults = open_context(origin or site.origin, java_script_enabled=javascript, **options)
-        contexts.append(context)
-        page = context.new_page()
+        kind = repr((origin, javascript, options))
+        if kind not in windows:
+            context, faults = open_context(origin or site.origin, java_script_enabled=javascript, **options)
+            windows[kind] = context.new_page(), faults
+        page, faults = windows[kind]
+        faults.found.clear()
         page.goto(path)
         return page, faults
 
-    yield at
-    for context in contexts:
-        context.close()
+    return at
 
 
 def faults_beside(faults, *expected: str):

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 import requests
+from structlog.testing import capture_logs
 
 from relay.cli.main import main
 from tests.support.folders import REPOSITORY
@@ -189,9 +190,12 @@ class Processes:
         )
 
     def ask(self, *arguments: str, given: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
-        """`python -m relay ...` to its end, as if it were a process: in this one, which saves the start of another."""
+        """`python -m relay ...` to its end, as if it were a process: in this one, which saves the start of another.
+
+        What it logs is no answer, and is dropped.
+        """
         output, errors = io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(errors):
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(errors), capture_logs():
             patch.chdir(self.folder)
             patch.setattr(os, "environ", self._environ(mark="", port=free_port(), more=environ))
             patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given.encode())))
