@@ -72,9 +72,9 @@ def write_the_outcome_before_the_call(patch: pytest.MonkeyPatch) -> None:
     """`started` is on record, and then the portal is called."""
     try_them = deliver._try
 
-    def settle_and_try(context: Any, calls: Any, not_after: float) -> Any:
-        context.record.settle_all([Settlement(one.delivery, State.STARTED) for one in record], context.clock())
-        return try_them(context, record, not_after)
+    def settle_and_try(context: Any, calls: Any, not_after: Any) -> Any:
+        context.record.settle_all([Settlement(one.delivery, State.STARTED) for one in calls], context.clock())
+        return try_them(context, calls, not_after)
 
     patch.setattr(deliver, "_try", settle_and_try)
 
