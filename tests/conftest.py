@@ -24,7 +24,8 @@ from tests.support.folders import READ_TOKEN, SECRETS, WATCHED_RULE, WEB_SECRETS
 from tests.support.processes import Processes
 from tests.support.valkey import Valkey
 
-settings.register_profile("quick", deadline=None)  # how long an example takes says more of the machine than of it
+# No deadline: how long an example takes says more of the machine than of it.
+settings.register_profile("quick", max_examples=50, deadline=None)
 settings.register_profile("long", max_examples=2_000, deadline=None)
 settings.load_profile("quick")
 HERE = Path(__file__).parent
