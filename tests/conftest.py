@@ -24,9 +24,11 @@ from tests.support.folders import READ_TOKEN, SECRETS, WATCHED_RULE, WEB_SECRETS
 from tests.support.processes import Processes
 from tests.support.valkey import Valkey
 
-settings.register_profile("quick", deadline=None)  # how long an example takes says more of the machine than of it
+# No deadline: how long an example takes says more of the machine than of it.
+settings.register_profile("quick", max_examples=50, deadline=None)
 settings.register_profile("long", max_examples=2_000, deadline=None)
 settings.load_profile("quick")
+HERE = Path(__file__).parent
 PATIENT_ROOMS = ("e2e", "changing", "delivering", "browser", "surviving", "failover", "steps")
 """Their tests start processes and wait for them: begun first, so that a run does not end with one core at work."""
 
@@ -34,7 +36,7 @@ PATIENT_ROOMS = ("e2e", "changing", "delivering", "browser", "surviving", "failo
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The patient rooms in their order, then all others in theirs."""
     rank = {name: number for number, name in enumerate(PATIENT_ROOMS)}
-    items.sort(key=lambda item: rank.get(item.path.parent.name, len(rank)))
+    items.sort(key=lambda item: rank.get(item.path.relative_to(HERE).parts[0], len(rank)))
 
 
 @pytest.fixture(scope="session")

@@ -38,7 +38,7 @@ def test_every_request_to_the_api_needs_a_token_that_is_known(app, redis):
             answer = app.test_client().open(path, method=method, headers={"Authorization": text} if text else {})
             assert (answer.status_code, answer.content_type) == (401, "application/problem+json"), (method, path)
             assert answer.headers["WWW-Authenticate"] == "Bearer"
-        redis.flushall()  # who tries many is told to come back later: tests/attacks/test_guessing.py
+        redis.flushall()  # who tries many is told to come back later: tests/attacks/access/test_guessing.py
 
 
 def test_the_reading_token_reads_everything_and_changes_nothing(app, reader):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from redis import Redis
@@ -119,6 +120,6 @@ def _pages(event: str) -> Iterator[Call]:
     yield Call("page /numbers, nothing counted", "/numbers?day=2025-01-01")
 
 
-def _one(redis: Redis, kind: str) -> str:
+def _one(redis: Any, kind: str) -> str:
     (found,) = redis.zrange(keys.PREFIX + kind, PLACE, PLACE)
     return str(found.decode())

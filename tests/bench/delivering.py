@@ -114,7 +114,7 @@ def by_rq(url: str, sandbox: Sandbox, workers: int) -> Pace:
     finally:
         for process in running:
             end(process)
-        queue.empty()
+        queue.empty()  # type: ignore[no-untyped-call]
         redis.close()
 
 

@@ -214,7 +214,7 @@ def check_likeness(redis: Redis, persons: PersonIndex) -> None:
     redis.flushall()
 
 
-def _contents(redis: Redis) -> dict[str, Any]:
+def _contents(redis: Any) -> dict[str, Any]:
     """Every key of the record and what it holds, with ids made alike, for they are chance. RQ's jobs are left out."""
     found: dict[str, Any] = {}
     (event,), (delivery,) = redis.zrange(keys.EVENTS, 0, 0), redis.zrange(keys.DELIVERIES, 0, 0)
@@ -262,7 +262,7 @@ def _shapes(record: Record) -> dict[str, dict[str, list[str]]]:
         words = {entry.event.id: "@event@", entry.deliveries[0].id: "@delivery@", str(TEMPLATE): "@template@",
                  str(to_ms(sample.at)): "@at@"}  # fmt: skip
         found = {"event": keys.EVENT + entry.event.id, "delivery": keys.DELIVERY + entry.deliveries[0].id}
-        shapes[state] = {kind: _with(words, record.redis.hgetall(key)) for kind, key in found.items()}
+        shapes[state] = {kind: _with(words, dict[Any, Any](record.redis.hgetall(key))) for kind, key in found.items()}
         record.prune(entry.event.id)
     return shapes
 

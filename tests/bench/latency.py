@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import requests
 from redis import Redis
@@ -69,7 +70,7 @@ def send(sender: requests.Session, url: str, redis: Redis) -> Times:
     return Times(answered * 1000, recorded * 1000, float(last_attempt(redis, delivery).duration_ms))
 
 
-def last_attempt(redis: Redis, delivery: str) -> Attempt:
+def last_attempt(redis: Any, delivery: str) -> Attempt:
     """The attempt that started the workflow."""
     (entry,) = redis.lrange(f"{keys.ATTEMPTS}{delivery}", -1, -1)
     return attempt_from_json(entry)

@@ -110,10 +110,10 @@ def measure(*, full: bool) -> list[Table]:
             for scene in SCENES:
                 for name in scene.contenders:
                     asked = PLAIN_SCENE if name == PLAIN else scene
-                    if one := served.get((RELAY if name == PLAIN else name, *asked.rules)):
+                    if chosen := served.get((RELAY if name == PLAIN else name, *asked.rules)):
                         if PLAIN in scene.contenders and name == RELAY:
-                            run_once(rig, asked, one, WARM_UP_S)  # it has rested for longer than the plain one
-                        run = run_once(rig, asked, one, seconds)
+                            run_once(rig, asked, chosen, WARM_UP_S)  # it has rested for longer than the plain one
+                        run = run_once(rig, asked, chosen, seconds)
                         runs.setdefault((scene.name, name), []).append(run)
     return [table(runs, seconds, notes)]
 

@@ -53,7 +53,7 @@ class Rig:
     def start_web(self, config: Path | None = None) -> Running:
         """`relay serve`, once it answers. config: another than the rig's."""
         environ = {"REDIS_URL": self.valkey.url} | ({"RELAY_CONFIG": str(config)} if config else {})
-        web = self.processes.start("relay", "serve", **environ)
+        web = self.processes.start("relay", "serve", port=None, **environ)
         web.wait_for_url()
         return web
 
@@ -70,7 +70,7 @@ class Rig:
         """`python -m workers`, not waited for. portals: their names; every one of them is at this address."""
         names = [f"PORTAL_{name.upper()}_WEBHOOK_URL" for name in portals or ("main",)]
         environ = dict.fromkeys(names, f"{portal_url}/rest/1/sandbox/")
-        return self.processes.start("workers", REDIS_URL=self.valkey.url, **environ)
+        return self.processes.start("workers", port=None, REDIS_URL=self.valkey.url, **environ)
 
     def ledger(self) -> Ledger:
         """What is on record, in numbers."""

@@ -115,7 +115,7 @@ def serve(folders: list[Path], rig: Rig, stack: ExitStack) -> dict[str, str]:
     for one in folders:
         for name, config in (("HTTP", bare), ("all", rig.processes.config)):
             environ = {"REDIS_URL": rig.valkey.url, "PYTHONPATH": str(one), "RELAY_CONFIG": str(config)}
-            running = rig.processes.start("relay", "serve", **environ)
+            running = rig.processes.start("relay", "serve", port=None, **environ)
             running.wait_for_url()
             urls[f"{one.name}: {name}"] = running.url
     return urls

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import requests
 
 from tests.bench.proc import cpu_s, tree
-from tests.bench.report import Table
+from tests.bench.report import Table, Value
 from tests.bench.rig import Rig, say
 from tests.support.processes import Running
 from tests.support.senders import SEED, website
@@ -23,6 +24,10 @@ ROUNDS = 3
 COLUMNS = {"s": ".2f", "spread": ".2f", "CPU s": ".2f"}
 
 
+def has_started(rig: Rig) -> bool:
+    return rig.started() > 0
+
+
 def measure(*, full: bool) -> list[Table]:
     """Each in turn, three times."""
     taken: dict[str, list[tuple[float, float]]] = {"serve": [], "workers": [], "up": []}
@@ -30,15 +35,15 @@ def measure(*, full: bool) -> list[Table]:
         say(f"  round {round_} of {ROUNDS}")
         with Rig() as rig:
             web = rig.processes.start("relay", "serve", REDIS_URL=rig.valkey.url)
-            taken["serve"].append(timed(web, lambda web=web: is_ready(web.url)))
+            taken["serve"].append(timed(web, partial(is_ready, web.url)))
             requests.post(f"{web.url}/hooks/website", json=SEED, headers=website(), timeout=10).raise_for_status()
             workers = rig.start_workers(rig.start_sandbox())
-            taken["workers"].append(timed(workers, lambda rig=rig: rig.started() > 0))
+            taken["workers"].append(timed(workers, partial(has_started, rig)))
             workers.stop()
             web.stop()
             up = rig.processes.start("relay", "up", "--sandbox")
-            taken["up"].append(timed(up, lambda up=up: is_ready(up.url)))
-    rows = {
+            taken["up"].append(timed(up, partial(is_ready, up.url)))
+    rows: dict[str, Mapping[str, Value]] = {
         name: {
             "s": statistics.median(seconds for seconds, _ in each),
             "spread": [seconds for seconds, _ in each],

@@ -15,7 +15,7 @@ from relay.store.record.collector import Collector
 from tests.support.folders import copy_config
 from tests.support.making import DAY, bring_to, count_in_hour, hold, make_entry
 
-WAITING, REJECTED, UNCERTAIN = 5_000, 300, 10
+WAITING, REJECTED, UNCERTAIN = 1_000, 60, 10
 EMAIL, AS_TYPED = "ada@example.com", "8 (912) 345-67-89"
 HERS = {"document": "lead", "id": 7, "email": EMAIL, "phone": "+79123456789"}
 NEW_SOURCE = "\n  orders:\n    verify: {kind: none}\n"
@@ -30,7 +30,7 @@ def with_new_source(folder):
 
 
 def fill_with_a_bad_day(stage):
-    """A portal is down and 5,000 wait for it; rejected and uncertain ones; a person; a source without a rule."""
+    """A portal is down and 1,000 wait for it; rejected and uncertain ones; a person; a source without a rule."""
     record, now = stage.record, utc_now()
     hold(stage.valkey.redis, "main", "invalid_credentials", now)
     stage.hers = stage.post(HERS)["event_id"]

@@ -27,17 +27,25 @@ def stage(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def open_page(stage, open_context, log_in):
-    """Opens a page where an operator is logged in; gives it with what went wrong in it."""
-    session = log_in(stage.url)
+def session(stage, log_in):
+    return log_in(stage.url)
+
+
+@pytest.fixture
+def open_page(stage, open_context, session):
+    """Opens a page where an operator is logged in; gives it with what went wrong in it. Open pages ask on."""
+    opened = []
 
     def at(path, *, javascript=True):
         context, faults = open_context(stage.url, storage_state=session, java_script_enabled=javascript)
+        opened.append(context)
         page = context.new_page()
         page.goto(path)
         return page, faults
 
-    return at
+    yield at
+    for context in opened:
+        context.close()
 
 
 @EVERY_WAY

@@ -128,13 +128,13 @@ def _(page, stage):
     find(page, stage, AS_TYPED)
 
 
-@job("portal down, 5,000 waiting: see it, what follows, act", clicks=3)
+@job("portal down, 1,000 waiting: see it, what follows, act", clicks=3)
 def _(page, stage):
     needs = page.locator("#needs")
     expect(needs).to_contain_text("held")
     needs.get_by_role("link", name=re.compile("portal main")).first.click()
     expect(portal(page)).to_contain_text("The inbound webhook was deleted, or its secret is wrong.")
-    waiting = portal(page).get_by_role("link", name=re.compile(r"^5,?0\d\d$"))
+    waiting = portal(page).get_by_role("link", name=re.compile(r"^1,?0\d\d$"))
     expect(waiting).to_be_visible()
     portal(page).get_by_role("link", name=re.compile("Resume")).click()
     page.get_by_role("button", name="Resume").click()
@@ -142,7 +142,7 @@ def _(page, stage):
     assert Gate(stage.valkey.redis, "main").look().is_open
 
 
-@job("mend a rule and replay its 300 rejected", clicks=4, fields=1)
+@job("mend a rule and replay its 60 rejected", clicks=4, fields=1)
 def _(page, stage):
     to_page(page, "Rules")
     page.get_by_role("link", name="document-lead", exact=True).click()

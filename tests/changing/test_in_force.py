@@ -22,19 +22,38 @@ NEW_SOURCE = """
 """
 
 
-@pytest.fixture
-def folder(tmp_path):
-    return copy_config(tmp_path)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return copy_config(tmp_path_factory.mktemp("in-force"))
 
 
-@pytest.fixture
-def served(folder, tmp_path, valkey):
-    """`python -m relay serve` with a configuration of its own."""
-    starter = Processes(tmp_path, folder, SECRETS | WEB_SECRETS)
-    running = starter.start("relay", "serve", REDIS_URL=valkey.url)
-    running.wait_for_url()
-    yield running
+@pytest.fixture(scope="module")
+def running(folder, tmp_path_factory, shared_valkey):
+    """`python -m relay serve` with a configuration of its own, for all tests of this file."""
+    shared_valkey.make_fresh()
+    starter = Processes(tmp_path_factory.mktemp("served"), folder, SECRETS | WEB_SECRETS)
+    started = starter.start("relay", "serve", REDIS_URL=shared_valkey.url)
+    started.wait_for_url()
+    yield started
     starter.clean_up()
+
+
+@pytest.fixture
+def redis(running, shared_valkey):
+    """The record, with what the web process has told it at its start."""
+    return shared_valkey.redis
+
+
+@pytest.fixture
+def served(running, folder, redis):
+    """The web process; at the end, its files are as they were and in force."""
+    sources = (folder / "sources.yaml").read_text()
+    yield running
+    (folder / "sources.yaml").write_text(sources)
+    (folder / "rules" / "new-lead.yaml").unlink(missing_ok=True)
+    everywhere(running, lambda: calls_of(running, redis) is None, "no rule")
+    everywhere(running, lambda: ready(running)["configuration"]["waiting"] is None, "nothing to wait")
+    until(lambda: not Store(redis).files.waiting(utc_now()), "the record to forget it", 10)
 
 
 def send(served, form="new", number=1):
@@ -113,12 +132,12 @@ def test_files_with_a_mistake_are_not_in_force_and_everybody_is_told_why(served,
     until(lambda: not Store(redis).files.waiting(utc_now()), "the record to forget it", 10)
 
 
-def test_a_secret_in_a_file_is_followed(folder, tmp_path, valkey):
-    secret = tmp_path / "token"
+def test_a_secret_in_a_file_is_followed(tmp_path, redis, shared_valkey):
+    secret, folder = tmp_path / "token", copy_config(tmp_path)
     secret.write_text("the-first-token-of-the-site")
     kept = {name: value for name, value in SECRETS.items() if name != "SOURCE_WEBSITE_TOKEN"}
     starter = Processes(tmp_path, folder, kept | WEB_SECRETS)
-    served = starter.start("relay", "serve", REDIS_URL=valkey.url, SOURCE_WEBSITE_TOKEN_FILE=str(secret))
+    served = starter.start("relay", "serve", REDIS_URL=shared_valkey.url, SOURCE_WEBSITE_TOKEN_FILE=str(secret))
     try:
         served.wait_for_url()
 
@@ -169,7 +188,8 @@ def test_a_request_ends_with_the_rules_that_it_has_begun_with(served, folder, re
     assert Store(redis).record.delivery(delivery_id).call.template_id == 1
 
 
-def test_a_first_start_with_a_mistake_is_refused(folder, tmp_path, valkey):
+def test_a_first_start_with_a_mistake_is_refused(tmp_path, valkey):
+    folder = copy_config(tmp_path)
     (folder / "rules" / "new-lead.yaml").write_text("name: [")
     ended = Processes(tmp_path, folder, SECRETS | WEB_SECRETS).run("relay", "serve", REDIS_URL=valkey.url)
     assert ended.returncode == 1

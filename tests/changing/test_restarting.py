@@ -18,16 +18,34 @@ from tests.support.senders import SEED, website
 from tests.support.waiting import until
 
 
-@pytest.fixture
-def folder(tmp_path):
-    return copy_config(tmp_path)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return copy_config(tmp_path_factory.mktemp("restarting"))
 
 
-@pytest.fixture
-def starter(folder, tmp_path):
-    made = Processes(tmp_path, folder, SECRETS | WEB_SECRETS)
+@pytest.fixture(scope="module")
+def secret(tmp_path_factory):
+    """The file with the dashboard's password."""
+    file = tmp_path_factory.mktemp("secret") / "password"
+    file.write_text("the-first-password-of-all")
+    return file
+
+
+@pytest.fixture(scope="module")
+def starter(folder, tmp_path_factory):
+    kept = {name: text for name, text in (SECRETS | WEB_SECRETS).items() if name != "RELAY_DASHBOARD_PASSWORD"}
+    made = Processes(tmp_path_factory.mktemp("processes"), folder, kept)
     yield made
     made.clean_up()
+
+
+@pytest.fixture(scope="module")
+def served(starter, secret, shared_valkey):
+    """One web process for the tests that do not need `up`."""
+    shared_valkey.make_fresh()
+    running = starter.start("relay", "serve", REDIS_URL=shared_valkey.url, RELAY_DASHBOARD_PASSWORD_FILE=str(secret))
+    running.wait_for_url()
+    return running
 
 
 def post(running):
@@ -82,28 +100,10 @@ def test_up_passes_a_hang_up_on_to_its_web_process_and_stays(starter):
     assert post(running).status_code == 200
     assert running.process.poll() is None
     assert running.lines("process.died") == []
+    running.clean_up()
 
 
-def test_a_hang_up_survives_a_gunicorn_conf_that_cannot_be_read(starter, folder, valkey):
-    served = starter.start("relay", "serve", REDIS_URL=valkey.url)
-    served.wait_for_url()
-    before = set(served.family()) - {served.pid}
-    (folder / "gunicorn.conf.py").write_text("workers = (")
-
-    served.process.send_signal(signal.SIGHUP)
-
-    until(lambda: not before & set(served.family()), f"new web processes\n{served.log()}", 60)
-    assert post(served).status_code == 200
-    assert served.lines("gunicorn.unread")
-
-
-def test_a_password_in_a_file_is_read_again_by_a_hang_up(starter, tmp_path, valkey):
-    secret = tmp_path / "password"
-    secret.write_text("the-first-password-of-all")
-    starter.environ = {name: text for name, text in starter.environ.items() if name != "RELAY_DASHBOARD_PASSWORD"}
-    served = starter.start("relay", "serve", REDIS_URL=valkey.url, RELAY_DASHBOARD_PASSWORD_FILE=str(secret))
-    served.wait_for_url()
-
+def test_a_password_in_a_file_is_read_again_by_a_hang_up(served, secret):
     def opens(password):
         origin = {"Origin": served.url}
         answer = requests.post(
@@ -115,3 +115,14 @@ def test_a_password_in_a_file_is_read_again_by_a_hang_up(starter, tmp_path, valk
     secret.write_text("the-second-password-of-all")
     served.process.send_signal(signal.SIGHUP)
     until(lambda: opens("the-second-password-of-all"), f"the new password to open\n{served.log()}", 60)
+
+
+def test_a_hang_up_survives_a_gunicorn_conf_that_cannot_be_read(served, folder):
+    before = set(served.family()) - {served.pid}
+    (folder / "gunicorn.conf.py").write_text("workers = (")
+
+    served.process.send_signal(signal.SIGHUP)
+
+    until(lambda: not before & set(served.family()), f"new web processes\n{served.log()}", 60)
+    assert post(served).status_code == 200
+    assert served.lines("gunicorn.unread")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from typing import Any
 
 from relay.core.lifecycle import State
 from relay.core.places import Later, Result
@@ -43,7 +44,12 @@ def twice(sandbox: Sandbox) -> int:
 def document(count: int, kills: int, own_id: str) -> str:
     """One row."""
     with Stage() as stage:
-        settings = {"rate": None, "operating_limit_s": None, "instances_visible": False, "latency_ms": 100}
+        settings: dict[str, Any] = {
+            "rate": None,
+            "operating_limit_s": None,
+            "instances_visible": False,
+            "latency_ms": 100,
+        }
         sandbox = stage.add_portal("main", CONFIG.format(own_id=own_id), **settings)
         sandbox.post("faults", [{"kind": "drop_after_start", "share": SHARE}])
         stage.fill("main", count, make=lambda portal, number: make_entry(portal, number, steps_of(number)))

@@ -42,7 +42,7 @@ def write(old: Version, path: Path) -> None:
             post(url, 2000, WAITING)
             site.kill(web)
             redis.save()
-            folder = Path(redis.config_get("dir")["dir"])
+            folder = Path(str(redis.config_get("dir")["dir"]))
             path.write_bytes(gzip.compress((folder / "dump.rdb").read_bytes(), mtime=0))
         finally:
             site.close()

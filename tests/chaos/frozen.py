@@ -67,7 +67,7 @@ def is_body(frame: FrameType) -> bool:
 
 def where(frame: FrameType | None) -> str:
     """The functions of ours that the call is made for, the innermost first."""
-    names = []
+    names: list[str] = []
     while frame and len(names) < 2:
         if any(part in frame.f_code.co_filename for part in ("/workers/", "/relay/store/")):
             names.append(f"{Path(frame.f_code.co_filename).stem}.{frame.f_code.co_name}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from typing import Any
 
 from tests.chaos.document import steps_of, twice
 from tests.chaos.stage import Stage, doubles, make_entry, until
@@ -30,7 +31,11 @@ def allowed_s(count: int) -> float:
 def operating(count: int, workers: int) -> str:
     """One row."""
     with Stage() as stage:
-        limits = {"operating_limit_s": LIMIT_S, "operating_window_s": WINDOW_S, "operating_add_s": ADD_S}
+        limits: dict[str, Any] = {
+            "operating_limit_s": LIMIT_S,
+            "operating_window_s": WINDOW_S,
+            "operating_add_s": ADD_S,
+        }
         sandbox = stage.add_portal("main", PLAN, **limits)
         stage.fill("main", count, make=lambda portal, number: make_entry(portal, number, steps_of(number)))
         begin = time.monotonic()

@@ -9,6 +9,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from relay.store.record.collector import Collector
 from tests.chaos.stage import Sandbox, Stage, doubles, make_entry, until
@@ -77,7 +78,7 @@ def add_portals(stage: Stage, count: int) -> list[str]:
 
 def listened_to(stage: Stage) -> int:
     """How many queues some worker listens to."""
-    redis = stage.record.redis
+    redis: Any = stage.record.redis
     queues = [redis.hget(key, "queues") or b"" for key in redis.smembers("rq:workers")]
     return len({name for text in queues for name in text.split(b",") if name})
 

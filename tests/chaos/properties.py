@@ -11,11 +11,11 @@ import sys
 from collections.abc import Iterator
 
 PROPERTIES = (
-    "tests/attacks/test_tokens_on_record.py",
-    "tests/receiving/test_batches.py",
+    "tests/attacks/disclosure/test_tokens_on_record.py",
+    "tests/receiving/bodies/test_many_events_in_one_request.py",
     "tests/mapping/test_drafting.py",
     "tests/mapping/test_rules.py",
-    "tests/delivering/test_batches.py",
+    "tests/delivering/test_batch_calls.py",
 )
 
 

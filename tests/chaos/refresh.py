@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 
 from relay.core.lifecycle import State
 from relay.sandbox.callers import CLIENT_ID, CLIENT_SECRET, FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN
+from relay.sandbox.portal import Portal
 from relay.sandbox.server import SandboxServer
 from tests.chaos.stage import Stage, start, until
 
@@ -34,6 +36,11 @@ class Refreshes:
         return self._refresh(form, lifetime_s, rotate)
 
 
+def has_more(portal: Portal, count: int) -> bool:
+    """Whether the portal has started more workflows than this."""
+    return len(portal.workflows) > count
+
+
 def refresh(workers: int, rounds: int, count: int) -> str:
     """One row."""
     with Stage() as stage, SandboxServer(settings={"rate": None, "latency_ms": 20}) as server:
@@ -56,7 +63,7 @@ def refresh(workers: int, rounds: int, count: int) -> str:
         took = 0.0
         for number in range(rounds):
             stage.fill("main", count, 1_000 + number * count)
-            until(lambda before=number * count: len(server.portal.workflows) > before + count // 4, "they are at it")
+            until(partial(has_more, server.portal, number * count + count // 4), "they are at it")
             refreshes.expire()
             took += until(lambda: stage.open_count() == 0, "all are final")
         started = stage.ledger().deliveries[State.STARTED]

@@ -118,7 +118,7 @@ def is_final(site: Site) -> Callable[[], bool]:
 
 
 def median(looks: list[Look], name: str) -> float:
-    return statistics.median(getattr(look, name) for look in looks)
+    return float(statistics.median(getattr(look, name) for look in looks))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tests.chaos.stage import Stage, end, free_port, is_open, start, until
@@ -108,7 +109,7 @@ def swapped(swaps: int, restarts: int, rate_per_s: float = 200) -> str:
                 if number in hang_ups:
                     _restart(serve)
                     restarted += 1
-                until(lambda number=number: _is_in_force(stage, number + 2), "the swap", 60)
+                until(partial(_is_in_force, stage, number + 2), "the swap", 60)
             took = time.monotonic() - begin
             senders.stop.set()
             for thread in threads:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from relay.core.events import Delivery, OnUncertain
 from relay.core.lifecycle import FINAL, State
@@ -96,7 +96,8 @@ def fired_for(day: Day, delivery: Delivery) -> int:
 
 def _open(day: Told) -> list[Delivery]:
     indexes = [keys.DELIVERIES_BY_STATE + state for state in State if state not in FINAL]
-    return day.record.deliveries(one.decode() for index in indexes for one in day.record.redis.zrange(index, 0, -1))
+    redis: Any = day.record.redis
+    return day.record.deliveries(one.decode() for index in indexes for one in redis.zrange(index, 0, -1))
 
 
 def _told_of(day: Told, portal: str) -> dict[NeedCode, set[str]]:

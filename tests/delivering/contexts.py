@@ -179,4 +179,5 @@ def start_by_hand(url: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 def alerts(record: Record) -> list[str]:
     """The kinds of the alerts on record."""
-    return [fields[b"kind"].decode() for _, fields in record.redis.xrange("relay:alerts")]
+    redis: Any = record.redis
+    return [fields[b"kind"].decode() for _, fields in redis.xrange("relay:alerts")]

@@ -91,7 +91,9 @@ def test_burst_works_off_what_is_queued_and_ends_with_0(start, record, portal):
     running.wait_until_gone()
 
 
-def test_burst_before_a_held_portal_asks_it_once_and_ends(start, record, portal):
+def test_burst_before_a_held_portal_asks_it_once_and_the_next_serves_it_once_its_probe_is_answered(
+    start, record, portal
+):
     portal.add_faults(BROKEN)
     deliveries = [add(record, lead=n) for n in range(1, 6)]
 
@@ -101,11 +103,6 @@ def test_burst_before_a_held_portal_asks_it_once_and_ends(start, record, portal)
     assert Gate(record.redis, "main").look().state is GateState.HELD
     assert portal.started() == []
 
-
-def test_a_held_portal_is_served_again_once_its_probe_is_answered(start, record, portal):
-    portal.add_faults(BROKEN)
-    deliveries = [add(record, lead=n) for n in range(1, 6)]
-    start("--burst").process.wait(20)
     portal.faults.clear()
     record.redis.hset("relay:gate:main", "until", 0)  # as if its minute were over
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from datetime import timedelta
 from pathlib import Path
 
@@ -60,10 +61,9 @@ def test_what_was_accepted_while_the_portal_was_away_starts_after_a_kill_of_ever
     started = [workflow["document"][2] for workflow in sandbox.portal.started()]
     assert sorted(started) == [f"LEAD_{n}" for n in range(1, 6)]
     assert record.counts().imbalances == []
-    assert second.running.stop(timeout_s=40) == 0
-    second.running.wait_until_gone()
-    first.running.wait_until_gone()
     record.redis.close()
+    assert_ends(second, signal.SIGINT)
+    first.running.wait_until_gone()
 
 
 def test_after_a_kill_of_the_servers_too_everything_that_was_answered_is_there(processes, sandbox, portal_away):
@@ -82,28 +82,25 @@ def test_after_a_kill_of_the_servers_too_everything_that_was_answered_is_there(p
     ]
     assert record.counts().imbalances == []
     record.redis.close()
-    assert second.running.stop(timeout_s=40) == 0
+    assert_ends(second, signal.SIGTERM)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_up_ends_with_0_when_told_and_leaves_no_process(processes, sandbox, number):
-    machine = start_machine(processes, sandbox)
-    machine.wait(machine.post_website({"document": "lead", "id": 1})["deliveries"])
+def assert_ends(machine, number):
+    """`up` ends with 0 when it is told to, leaves no process and no socket, and makes no fuss."""
     assert len(machine.running.family()) > 4
 
     assert machine.running.stop(number, timeout_s=40) == 0
 
     machine.running.wait_until_gone()
     assert "Traceback" not in machine.running.log()
-    socket = Path(url_of(processes.folder / "var" / "record").removeprefix("unix://"))
-    assert not socket.exists()
+    path = Path(url_of(machine.processes.folder / "var" / "record").removeprefix("unix://"))
+    assert not path.exists()
 
 
-def test_up_says_so_when_its_port_is_taken(processes, sandbox):
-    machine = start_machine(processes, sandbox)
-    port = machine.running.url.rpartition(":")[2]
-
-    run = processes.run("relay", "up", RELAY_PORT=port)
+def test_up_says_so_when_its_port_is_taken(processes):
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        port = taken.getsockname()[1]
+        run = processes.run("relay", "up", RELAY_PORT=str(port))
 
     assert run.returncode == 1
     assert f"port {port} is in use: set RELAY_PORT to a free one" in run.stderr

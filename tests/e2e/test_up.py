@@ -145,7 +145,7 @@ def test_events_lists_and_show_shows(machine):
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_a_1(machine, arguments, words):
-    run = machine.processes.run("relay", *arguments)
+    run = machine.processes.ask(*arguments)
 
     assert (run.returncode, run.stdout) == (1, "")
     assert words in run.stderr
@@ -158,7 +158,7 @@ def test_a_started_delivery_is_replayed_only_on_purpose_and_only_once(machine):
 
     assert "Replaying it starts a second one" in machine.ask("replay", old.id, status=1)
     fresh_id = machine.ask("replay", old.id, "--yes").split()[0]
-    again = machine.processes.run("relay", "replay", old.id, "--yes")
+    again = machine.processes.ask("replay", old.id, "--yes")
 
     (fresh,) = machine.wait([fresh_id])
     assert (fresh.replay_of, fresh.event_id) == (old.id, old.event_id)

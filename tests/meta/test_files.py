@@ -1,6 +1,7 @@
 """The files of the repository, as text."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,3 +80,9 @@ def test_the_testing_folder_holds_no_package_that_could_shadow_ours() -> None:
 def test_no_test_has_a_name_that_needs_the_one_before_it(contents: dict[str, str]) -> None:
     half = re.compile(r"^def (test_(?:(?:and|or|but|nor|until|unless)_\w+|in_\w+_too))\(", re.MULTILINE)
     assert [name for path, text in contents.items() if path.startswith("tests/") for name in half.findall(text)] == []
+
+
+def test_no_folder_has_more_than_twenty_files_of_tests_and_no_two_have_one_name() -> None:
+    paths = sorted((ROOT / "tests").rglob("test_*.py"))
+    assert [one for one, count in Counter(path.parent for path in paths).items() if count > 20] == []
+    assert [one for one, count in Counter(path.name for path in paths).items() if count > 1] == []

@@ -101,7 +101,7 @@ STEPS = st.tuples(
 PROGRAMS = st.lists(STEPS, min_size=4, max_size=14)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(first=PROGRAMS, second=PROGRAMS)
 @example(first=[("claim", 0), ("settle", 0), ("replay", 0)], second=[("claim", 0), ("settle", 0), ("replay", 0)])
 def test_what_two_clients_are_told_can_have_happened_one_after_the_other(valkey, record, first, second):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -169,6 +169,10 @@ def receive(hands: Hands, source: str, body: str, headers: dict[str, str]) -> di
     return {ACKNOWLEDGED: [receipt.event_id for receipt in taken.receipts]}
 
 
+def _has_gathered(collector: Collector, count: int) -> bool:
+    return len(collector._waiting) == count
+
+
 def receive_together(hands: Hands, posts: list[dict[str, Any]]) -> dict[str, list[str]]:
     """Several senders at the same time, whose events share one round trip."""
     collector = Collector(hands.record)
@@ -184,7 +188,7 @@ def receive_together(hands: Hands, posts: list[dict[str, Any]]) -> dict[str, lis
         for number, post in enumerate(posts, 1):
             threads.append(threading.Thread(target=receive_one, args=(post,)))
             threads[-1].start()
-            until(lambda number=number: len(collector._waiting) == number, "one more waits")
+            until(partial(_has_gathered, collector, number), "one more waits")
     for thread in threads:
         thread.join()
     return {ACKNOWLEDGED: [one for each in told for one in each[ACKNOWLEDGED]]}

@@ -8,11 +8,12 @@ the change lasts, and after it has ended, until all has come to rest.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
 import pytest
 
@@ -127,7 +128,7 @@ def _faults_of(world: World, state: State, bug: str) -> Iterator[str]:
     yield from forgotten(world, journey, known)
 
 
-def _meanwhile(world: World, state: State, given: object) -> Iterator[str]:
+def _meanwhile(world: World, state: State, given: Mapping[str, Any]) -> Iterator[str]:
     """While it lasts, the others do what is theirs."""
     journey, change = state.journey, state.change
     if journey.is_asked and not change.is_still and not (journey.act in RECEIVING and world.acknowledged):

@@ -72,7 +72,7 @@ def write_the_outcome_before_the_call(patch: pytest.MonkeyPatch) -> None:
     """`started` is on record, and then the portal is called."""
     try_them = deliver._try
 
-    def settle_and_try(context: Any, calls: Any, not_after: float) -> Any:
+    def settle_and_try(context: Any, calls: Any, not_after: Any) -> Any:
         context.record.settle_all([Settlement(one.delivery, State.STARTED) for one in calls], context.clock())
         return try_them(context, calls, not_after)
 

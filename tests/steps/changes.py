@@ -195,7 +195,8 @@ def _be_well(world: World) -> None:
     world.portal.faults.clear()
     world.wall = lambda _body: None
     _resume(world)
-    dead = {one.decode() for one in world.valkey.redis.zrange(keys.BURIED, 0, -1)}
+    redis: Any = world.valkey.redis
+    dead = {one.decode() for one in redis.zrange(keys.BURIED, 0, -1)}
     _replay(world, [one for one in world.deliveries() if one.state is State.DEAD and one.id in dead])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from relay.core.events import Delivery
 from relay.core.lifecycle import EventState, State
@@ -104,7 +105,8 @@ def _out_of_order(world: World) -> list[str]:
 
 
 def _stuck(world: World) -> list[str]:
-    redis, found = world.valkey.redis, []
+    redis: Any = world.valkey.redis
+    found: list[str] = []
     view = world.hands.context.gate.look()
     if not view.is_open:
         found.append(f"the portal's gate is {view.state}")

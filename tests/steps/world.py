@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +21,7 @@ from relay.core.events import Delivery
 from relay.core.lifecycle import FINAL
 from relay.sandbox import portal as pretend
 from relay.sandbox import server as sandbox
+from relay.sandbox.app import create_app
 from relay.sandbox.server import SandboxServer
 from relay.store import Store
 from relay.store.record.record import Record
@@ -100,7 +101,6 @@ class World:
     def __enter__(self) -> Self:
         self.valkey.start()
         with pytest.MonkeyPatch.context() as patch:
-            create_app = sandbox.create_app
             patch.setattr(sandbox, "create_app", lambda portal: self._behind_wall(create_app(portal)))
             self.server.start()
         host, port = self.server.url.removeprefix("http://").split(":")
@@ -114,7 +114,8 @@ class World:
 
     def __exit__(self, *_: object) -> None:
         self._patch.undo()
-        for each in (*self.nurseries, *self.taps, self.server, self.valkey):
+        opened: list[AbstractContextManager[Any]] = [*self.nurseries, *self.taps, self.server, self.valkey]
+        for each in opened:
             each.__exit__(None, None, None)
 
     def begin(self, journey: Journey) -> Mapping[str, Any]:

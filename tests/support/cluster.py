@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -87,7 +87,7 @@ class Server:
     def is_primary(self) -> bool:
         """Whether it takes itself for the primary."""
         try:
-            return self.redis.info("replication")["role"] == "master"
+            return bool(self.redis.info("replication")["role"] == "master")
         except RedisError:
             return False
 
@@ -112,6 +112,7 @@ class Cluster:
         self._password = password
         self._is_direct = is_direct
         self._more = settings or {}
+        self.servers_port = 0
         self.servers = [self._server(number, priority) for number, priority in enumerate((100, *priorities))]
         self.sentinels = [self._sentinel(number) for number in range(sentinels)]
 
@@ -202,7 +203,8 @@ class Cluster:
 
     def _know_each_other(self) -> bool:
         for sentinel in self.sentinels:
-            (told,) = sentinel.redis.sentinel_masters().values()
+            masters: Any = sentinel.redis.sentinel_masters()
+            (told,) = masters.values()
             if told["num-other-sentinels"] < len(self.sentinels) - 1 or told["num-slaves"] < len(self.replicas):
                 return False
         return True

@@ -21,6 +21,7 @@ FORM = {"form": "watched", "id": 1, "email": "ada@example.com"}
 def post_watched(app: Flask, record: Record, **more: Any) -> Delivery:
     """A delivery of the rule, waiting to be sent."""
     answer = app.test_client().post("/hooks/website", data=dump(FORM | more), headers=website())
+    assert answer.json
     return record.delivery(answer.json["deliveries"][0])
 
 

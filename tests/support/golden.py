@@ -132,8 +132,12 @@ def write_configuration(folder: Path) -> Path:
             "name": profile,
             "source": profile,
             "extract": {"seen": {"from": about(profile)["sees"], "type": "list"}},
-            "start": {"portal": "main", "template_id": 1, "document_id": {"lead": "1"}},
+            "start": {
+                "portal": "main",
+                "template_id": 1,
+                "document_id": {"lead": "1"},
+                "parameters": {"Note": "saw {seen}"},
+            },
         }
-        rule["start"]["parameters"] = {"Note": "saw {seen}"}
         (rules / f"{profile}.yaml").write_text(yaml.safe_dump(rule, sort_keys=False), "utf-8")
     return folder

@@ -61,7 +61,7 @@ class Machine:
 
     def ask(self, *arguments: str, status: int = 0, given: str = "") -> str:
         """What `python -m relay ...` prints."""
-        run = self.processes.run("relay", *arguments, given=given)
+        run = self.processes.ask(*arguments, given=given)
         assert run.returncode == status, run.stderr
         return run.stdout
 

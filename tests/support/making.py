@@ -118,7 +118,7 @@ def hold(redis: Any, portal: str, reason: str, at: datetime) -> bool:
 def count_in_hour(record: Record, hour: datetime, **counts: int) -> None:
     """Count deliveries of one rule, as the record's scripts have done it in an earlier hour."""
     number = int(hour.timestamp() // 3600)
-    found = {f"website:a-rule:main:1:{what}": count for what, count in counts.items()}
+    found: dict[Any, Any] = {f"website:a-rule:main:1:{what}": count for what, count in counts.items()}
     record.redis.hset(f"{keys.HOURLY}{number}", mapping=found)
     record.redis.zadd(keys.HOURS_COUNTED, {str(number): number})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -11,12 +12,16 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
+from structlog.testing import capture_logs
 
+from relay.cli.main import main
 from tests.support.folders import REPOSITORY
 from tests.support.waiting import until
 
@@ -183,6 +188,19 @@ class Processes:
             timeout=60,
             check=False,
         )
+
+    def ask(self, *arguments: str, given: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+        """`python -m relay ...` to its end, as if it were a process: in this one, which saves the start of another.
+
+        What it logs is no answer, and is dropped.
+        """
+        output, errors = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(errors), capture_logs():
+            patch.chdir(self.folder)
+            patch.setattr(os, "environ", self._environ(mark="", port=free_port(), more=environ))
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given.encode())))
+            status = main(arguments)
+        return subprocess.CompletedProcess(arguments, status, output.getvalue(), errors.getvalue())
 
     def clean_up(self) -> None:
         """End everything that start() has started."""

@@ -37,7 +37,14 @@ class ServerWithUsers:
 
     def __enter__(self) -> Self:
         (self.folder / "data").mkdir()
-        options = ["--dir", self.folder / "data", "--port", "0", "--unixsocket", self.folder / "v.sock"]
+        options: list[str | Path] = [
+            "--dir",
+            self.folder / "data",
+            "--port",
+            "0",
+            "--unixsocket",
+            self.folder / "v.sock",
+        ]
         self._process = subprocess.Popen(
             ["sh", CONFIG / "redis" / "start.sh", CONFIG / "redis.conf", *options],
             env={**self.environ, "TMPDIR": str(self.folder)},
@@ -69,8 +76,8 @@ class ServerWithUsers:
 
     def as_user(self, user: str | None) -> Redis:
         """A client of this user; None: of whoever says no name."""
-        known = {"username": user, "password": password_of(user)} if user else {}
-        self._opened.append(Redis(unix_socket_path=str(self.folder / "v.sock"), **known))
+        password = password_of(user) if user else None
+        self._opened.append(Redis(unix_socket_path=str(self.folder / "v.sock"), username=user, password=password))
         return self._opened[-1]
 
     def _answers(self) -> bool:

@@ -59,14 +59,14 @@ class Valkey:
             self._server = OtherServer(self._program, self.folder, self._settings)
             until(lambda: not self.is_away(), f"{self._program} to answer")
             return self
-        self._server = ValkeyServer(
+        server = self._server = ValkeyServer(
             port=0,
             data_dir=self.folder / "data",
             unix_socket_path=self.folder / "v.sock",
             persist=True,
             config=dict(self._settings),
         )
-        self._server.start()
+        server.start()
         return self
 
     def start_with(self, settings: Mapping[str, str]) -> None:

@@ -10,7 +10,7 @@ POLL_S = 0.02
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], what: str, timeout_s: float = 40.0) -> T:
+def until(condition: Callable[[], T | None], what: str, timeout_s: float = 40.0) -> T:
     """The first true value of the condition. AssertionError with `what` where it does not come in time."""
     deadline = time.monotonic() + timeout_s
     while not (found := condition()):

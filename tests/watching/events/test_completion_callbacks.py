@@ -16,7 +16,7 @@ from tests.support.folders import READ_TOKEN, WEB_SECRETS
 from tests.support.making import claim_one
 from tests.support.senders import dump, website
 from tests.watching.conftest import SAME, enter
-from tests.watching.test_pages import page
+from tests.watching.events.test_pages import page
 
 ACTIVITY = {"document_id[0]": "crm", "document_id[1]": "CCrmDocumentLead", "document_id[2]": "LEAD_1"}
 API = {"Authorization": f"Bearer {WEB_SECRETS['RELAY_API_TOKEN']}"}

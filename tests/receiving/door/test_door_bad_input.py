@@ -217,7 +217,7 @@ def test_a_source_may_want_success_even_for_what_no_rule_could_use(client, recor
     assert record.event(answer.get_json()["event_id"]).errors
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=75, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     content_type=st.sampled_from(
         [JSON, FORM, "multipart/form-data; boundary=x", "text/plain", f"{JSON}; charset=utf-16"]

@@ -38,13 +38,18 @@ def stage(tmp_path_factory):
         yield made
 
 
+@pytest.fixture(scope="module")
+def session(stage, log_in):
+    return log_in(stage.url)
+
+
 @pytest.fixture
-def open_page(stage, open_context, log_in):
+def open_page(stage, open_context, session):
     """Opens a page in which an operator is logged in; gives it with what went wrong in it."""
     contexts = []
 
     def at(path, **options):
-        context, faults = open_context(stage.url, storage_state=log_in(stage.url), **options)
+        context, faults = open_context(stage.url, storage_state=session, **options)
         contexts.append(context)
         page = context.new_page()
         page.goto(path)

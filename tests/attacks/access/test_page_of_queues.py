@@ -59,7 +59,7 @@ def test_failed_jobs_do_not_go_unseen_and_do_not_tell_what_they_carried(operator
 
     page = operator.get("/portals").text
     assert "5 jobs have failed by an error of the relay" in page
-    assert page.count("ValueError in attacks/test_queues.py, line ") == 3
+    assert page.count("ValueError in access/test_page_of_queues.py, line ") == 3
     for told in ("jane@example.com", "1234567", "SECRET", "tests.attacks"):
         assert told not in page
 

@@ -20,7 +20,7 @@ from relay.web.presenters.steps import link_of
 from tests.support.folders import WEB_SECRETS
 from tests.support.making import claim_one
 from tests.support.senders import dump, website
-from tests.watching.test_pages import page
+from tests.watching.events.test_pages import page
 
 FORM = {"form": "callback", "name": "Ada Lovelace", "phone": "+79991234567", "email": "ada@example.com"}
 SITE = "https://example.bitrix24.com"

@@ -230,7 +230,7 @@ def test_a_shift_that_dies_of_a_mistake_of_ours_is_told_as_a_failed_job_and_the_
 
     jobs = PortalRecord(record.redis, "main").jobs()
     assert (served.count("main"), jobs.failed, jobs.waiting) == (2, 1, 0)
-    assert jobs.failures[0].error.startswith("KeyError in delivering/test_many_portals.py")
+    assert jobs.failures[0].error.startswith("KeyError in portal/test_many_portals.py")
 
 
 WAITER = """

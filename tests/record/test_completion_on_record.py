@@ -265,7 +265,7 @@ def test_the_next_of_an_order_goes_on_when_the_end_proves_the_start(record, endi
 STEPS = ("claim", "started", "uncertain", "retrying", "dead", "finish", "late", "leave")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(STEPS), max_size=12))
 def test_in_any_order_the_indexes_agree_and_no_end_is_forgotten(valkey, steps):
     valkey.redis.flushall()

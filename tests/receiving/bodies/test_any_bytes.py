@@ -55,7 +55,7 @@ def texts_in(value: Any) -> Iterator[str]:
         yield from texts_in(inner)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     method=st.sampled_from(["POST", "GET"]), content_type=TYPES, encoding=ENCODINGS, query=st.text(max_size=20),
     body=BODIES, pack=PACKING, reader=READERS,
