@@ -47,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(command: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
     """Its exit status, when all that it has printed is out."""
+    telemetry = importlib.import_module("relay.core.telemetry")  # late, for `--help` is answered without it
+    telemetry.log_to_stderr()
     status = command(options)
     sys.stdout.flush()
     return status

@@ -66,6 +66,11 @@ def _as_json(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> str:
 _encode = json.JSONEncoder(default=repr).encode
 
 
+def log_to_stderr() -> None:
+    """Keep log lines off stdout, which has the answer of a command. A process that stays calls `configure` later."""
+    structlog.configure(logger_factory=structlog.WriteLoggerFactory(sys.stderr))
+
+
 def places_of(error: BaseException) -> list[str]:
     """Where an error came from, outermost first, and not what it says: its text may hold what was sent."""
     return [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]

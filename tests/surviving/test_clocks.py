@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from datetime import timedelta
@@ -139,3 +140,17 @@ def test_a_jump_of_the_records_clock_is_noticed_before_anything_is_forgotten(own
 
     assert abs(now - utc_now()) < timedelta(seconds=5)
     assert (wait > timedelta(minutes=59)) is waits
+
+
+def test_a_command_on_a_machine_an_hour_off_prints_its_answer_alone(processes, own_valkey):
+    web = processes.start("relay", "serve", REDIS_URL=own_valkey.url)
+    web.wait_for_url()
+    receipt = post(web)
+
+    asked = processes.start(
+        *("tests.support.shifted", str(HOUR), "relay", "events", "--json"), REDIS_URL=own_valkey.url
+    )
+
+    assert asked.process.wait(60) == 0
+    assert [json.loads(line)["id"] for line in asked.printed().splitlines()] == [receipt["event_id"]]
+    assert "clock.corrected" in asked.log()

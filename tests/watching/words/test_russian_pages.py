@@ -8,8 +8,6 @@ from dataclasses import replace
 from itertools import product
 from xml.etree.ElementTree import Element
 
-from tests.watching.words.test_uncertain_wording import ALERTS
-
 from relay.core.catalogue import BODIES, NEAR_MISSES, NOTES, SKIPPED, VALUES
 from relay.core.errors import Mistake
 from relay.core.faults import Fault, as_text
@@ -26,6 +24,7 @@ from relay.store.redis import keys
 from relay.web.presenters.audit import DEEDS
 from tests.support.making import bring_to, hold, make_entry, write
 from tests.support.pages import SAME, Page
+from tests.watching.words.test_uncertain_wording import ALERTS
 
 RUSSIAN = {"Accept-Language": "ru"}
 PLACE = re.compile(r"%\((\w+)\)s")
