@@ -108,14 +108,12 @@ def _act(options: argparse.Namespace, context: Context, thresholds: Thresholds) 
     if options.command == "ping":
         return ping(context, thresholds)
     if options.command == "pause":
-        context.gate.pause_by_person(now)
-        _log(context, "pause")
+        context.store.pause(name, who_in_terminal(), now)
         print(f"{name}: paused; its deliveries wait. `python -m workers resume {name}` goes on")
         return 0
     if options.command == "resume":
         before = context.gate.look()
-        was_closed = context.gate.resume(now)
-        _log(context, "resume")
+        was_closed = context.store.resume(name, who_in_terminal(), now)
         print(f"{name}: open again" if was_closed else f"{name}: was open")
         if before.paused_before:
             end = f" until {before.paused_until:%Y-%m-%d %H:%M} UTC" if before.paused_until else ""
@@ -127,13 +125,8 @@ def _act(options: argparse.Namespace, context: Context, thresholds: Thresholds) 
     if document is None:
         print("--document: expected module,entity,id such as crm,CCrmDocumentLead,LEAD_1", file=sys.stderr)
         return 2
-    _log(context, "probe")
+    context.store.operators.log(Act(now, who_in_terminal(), "probe", name, ""))
     return probe(context, options.template, document)
-
-
-def _log(context: Context, what: str) -> None:
-    """Write an act of the person at the terminal into the audit log."""
-    context.store.operators.log(Act(context.clock(), who_in_terminal(), what, context.portal.name, ""))
 
 
 def _run(found: Found, only: str | None, *, burst: bool) -> int:

@@ -11,6 +11,7 @@ from relay.cli.commands import agreed, secret_key_of, settings_here
 from relay.cli.events import since_age, state_named
 from relay.core.errors import RelayError
 from relay.core.faults import from_text
+from relay.core.lifecycle import BulkAct
 from relay.core.printing import say
 from relay.health.words import sentence_of_group
 from relay.operations.bulk_replay import LEASE, PAUSE_S, BulkReplays
@@ -19,7 +20,7 @@ from relay.operations.operator_acts import OperatorActs
 from relay.operations.replay import Replayer
 from relay.store import Store
 from relay.store.operators.audit_log import who_in_terminal
-from relay.store.operators.bulk_replays import Bulk, BulkAct, BulkState
+from relay.store.operators.bulk_replays import Bulk, BulkState
 from relay.store.record.persons import PersonIndex
 from relay.store.record.search import WAITING_FOR_A_PERSON, Filter
 

@@ -20,14 +20,14 @@ from relay.core.errors import InvalidEventError, LostRace, NotFoundError, Record
 from relay.core.events import Delivery, Event
 from relay.core.faults import Fault, fault
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, utc_now
-from relay.core.lifecycle import FINAL, EventState, State
+from relay.core.lifecycle import FINAL, BulkAct, EventState
 from relay.core.phrases import phrase
 from relay.core.telemetry import get_logger
 from relay.core.watching import WatchState
-from relay.operations.operator_acts import OperatorActs, RefusedError
+from relay.operations.operator_acts import ACTS, STATES_OF, OperatorActs, RefusedError, Subject, ordered
 from relay.store import Store
 from relay.store.operators.audit_log import Act
-from relay.store.operators.bulk_replays import Bulk, BulkAct, Bulks, BulkState, new_bulk_id
+from relay.store.operators.bulk_replays import Bulk, Bulks, BulkState, new_bulk_id
 from relay.store.record.record import Record
 from relay.store.record.search import (
     Filter,
@@ -48,18 +48,6 @@ NEWEST, NEWEST_EVENT = f"{DELIVERY_PREFIX}~", f"{EVENT_PREFIX}~"
 """Cursors above everything: by them the walk is one of deliveries, or of events, whatever else the filter says."""
 LEASE = timedelta(seconds=30)
 PAUSE_S = 1.0
-
-STATES_OF: Mapping[BulkAct, frozenset[State | EventState]] = {
-    BulkAct.REPLAY: frozenset({*FINAL, EventState.REJECTED, EventState.IGNORED}),
-    BulkAct.LEAVE: frozenset({State.DEAD, EventState.REJECTED}),
-    BulkAct.STARTED: frozenset({State.UNCERTAIN}),
-    BulkAct.AGAIN: frozenset({State.UNCERTAIN}),
-    BulkAct.GIVE_UP: frozenset({State.UNCERTAIN}),
-}
-"""In which states something has to be for an act."""
-SETTLED_AS = {BulkAct.STARTED: State.STARTED, BulkAct.AGAIN: State.RETRYING, BulkAct.GIVE_UP: State.DEAD}
-SENDING = frozenset({BulkAct.REPLAY, BulkAct.AGAIN})
-"""After these something is sent: they wait for room."""
 
 log = get_logger()
 
@@ -175,7 +163,7 @@ class BulkReplays:
             if bulk.has_changed(one):
                 bulk = bulk.with_skipped(fault("skipped_changed"))
             elif one.state in STATES_OF[bulk.act]:
-                if bulk.act in SENDING and not self._has_room(one):
+                if ordered(bulk.act).of_many.sends and not self._has_room(one):
                     return bulk  # goes on from here when there is room
                 bulk = self._done(one, bulk)
             bulk = replace(bulk, cursor=one.id)
@@ -208,14 +196,15 @@ class BulkReplays:
         if bulk.act is BulkAct.REPLAY:
             is_current, replayer = bulk.rules == "current", acts.replayer
             return lambda one: replayer.replay(one.id, current_rules=is_current, bulk_id=bulk_id, found=one.state)
-        if bulk.act is BulkAct.LEAVE:
-            return lambda one: (acts.leave_event if isinstance(one, Event) else acts.leave)(one.id, bulk.who, bulk.note)
 
-        def settle(one: Event | Delivery) -> None:
-            acts.settle(one.id, bulk.who, SETTLED_AS[bulk.act], bulk.note)
-            self.bulks.note_made(bulk_id, one.id)
+        def do(one: Event | Delivery) -> None:
+            subject = Subject.EVENT if isinstance(one, Event) else Subject.DELIVERY
+            act = next(each for each in ACTS if each.many and each.many.act is bulk.act and each.subject is subject)
+            act.does(acts, one.id, bulk.who, {"note": bulk.note})
+            if act.verb == "settle":
+                self.bulks.note_made(bulk_id, one.id)
 
-        return settle
+        return do
 
     def _counted(self, bulk: Bulk, wanted: Filter) -> Bulk:
         found, sample = 0, []

@@ -10,13 +10,12 @@ import pytest
 
 from relay.configuration.portals import load_portals
 from relay.core.ids import utc_now
-from relay.core.lifecycle import EventState, State
+from relay.core.lifecycle import BulkAct, EventState, State
 from relay.operations.bulk_replay import BulkReplays, OrderedBeforeError, filter_from
 from relay.operations.operator_acts import OperatorActs, RefusedError
 from relay.operations.replay import Replayer
 from relay.rules import load_rules
 from relay.sources import load_sources
-from relay.store.operators.bulk_replays import BulkAct
 from relay.store.record.persons import PersonIndex
 from relay.store.record.search import Filter, ids_of_deliveries, ids_of_events, list_deliveries, list_events
 from tests.support.folders import SECRETS

@@ -7,12 +7,12 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from relay.core.lifecycle import EventState, State
+from relay.core.lifecycle import BulkAct, EventState, State
 from relay.core.plan import StepKind
 from relay.core.watching import WatchState
-from relay.operations.bulk_replay import STATES_OF
+from relay.operations.operator_acts import SETTLED_AS, STATES_OF
 from relay.operations.preview import Prospect
-from relay.store.operators.bulk_replays import BulkAct, BulkState
+from relay.store.operators.bulk_replays import BulkState
 from relay.store.record.open_issues import KINDS
 from relay.store.record.search import parse_state
 from relay.web.api.delivery_schemas import CODES, CallSchema, DeliverySchema
@@ -182,7 +182,7 @@ class LeftSchema(Schema):
 
 
 class SettleSchema(Strict):
-    as_ = fields.String(data_key="as", required=True, validate=validate.OneOf(["started", "retrying", "dead"]))
+    as_ = fields.String(data_key="as", required=True, validate=validate.OneOf([*SETTLED_AS]))
     workflow_id = fields.String(validate=validate.Length(min=1, max=32))
     note = fields.String(required=True, validate=validate.Length(min=1, max=500))
 
