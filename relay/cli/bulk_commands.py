@@ -8,7 +8,7 @@ import secrets
 import time
 
 from relay.cli.commands import acts_here, agreed, settings_here
-from relay.cli.events import since_age, state_named
+from relay.cli.events import filter_named
 from relay.core.errors import RelayError
 from relay.core.faults import from_text
 from relay.core.lifecycle import BulkAct
@@ -56,19 +56,10 @@ def bulk(options: argparse.Namespace) -> int:
 
 
 def _filter(options: argparse.Namespace) -> Filter:
-    state = state_named(options.state)
-    if options.needs and state not in WAITING_FOR_A_PERSON:
+    wanted = filter_named(options, "source", "rule", "portal", "code", "fault", "needs")
+    if wanted.needs and wanted.state not in WAITING_FOR_A_PERSON:
         raise RelayError(f"--needs: expected with --state {', '.join(WAITING_FOR_A_PERSON)}")
-    return Filter(
-        state=state,
-        source=options.source,
-        rule=options.rule,
-        portal=options.portal,
-        code=options.code,
-        fault=options.fault,
-        since=since_age(options.since),
-        needs=options.needs,
-    )
+    return wanted
 
 
 def _followed(replays: BulkReplays, bulk_id: str) -> Bulk:

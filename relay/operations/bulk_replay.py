@@ -10,9 +10,9 @@ import hashlib
 import json
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from relay.core.catalogue import SKIPPED
@@ -23,7 +23,7 @@ from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, utc_now
 from relay.core.lifecycle import FINAL, BulkAct, EventState
 from relay.core.phrases import phrase
 from relay.core.telemetry import get_logger
-from relay.core.watching import WatchState
+from relay.operations.filters import read_filter
 from relay.operations.operator_acts import ACTS, STATES_OF, OperatorActs, RefusedError, Subject, ordered
 from relay.store import Store
 from relay.store.operators.audit_log import Act
@@ -36,7 +36,6 @@ from relay.store.record.search import (
     ids_of_events,
     list_deliveries,
     list_events,
-    parse_state,
 )
 
 STEP = 20
@@ -170,7 +169,7 @@ class BulkReplays:
         return replace(bulk, state=BulkState.RUNNING if page.cursor else BulkState.FINISHED, cursor=page.cursor)
 
     def _page(self, bulk: Bulk) -> Page[Any]:
-        wanted = filter_from(bulk.wanted)
+        wanted = read_filter(bulk.wanted)
         if not isinstance(wanted.state, EventState):
             return list_deliveries(self.record, wanted, bulk.cursor or NEWEST, STEP)
         page = list_events(self.record, wanted, bulk.cursor or NEWEST_EVENT, STEP)
@@ -257,18 +256,3 @@ def run_bulk_replays(current: Callable[[], BulkReplays], stop: threading.Event) 
             log.warning("replays.postponed", reason=str(error))
         except RelayError as error:
             log.warning("replays.failed", reason=type(error).__name__)
-
-
-def filter_from(query: Mapping[str, str]) -> Filter:
-    """The filter that `Filter.to_query` wrote."""
-    given: dict[str, Any] = dict(query)
-    if "state" in given:
-        given["state"] = parse_state(given["state"])
-    if "template_id" in given:
-        given["template_id"] = int(given["template_id"])
-    if "watch" in given:
-        given["watch"] = WatchState(given["watch"])
-    for name in ("since", "until"):
-        if name in given:
-            given[name] = datetime.fromisoformat(given[name])
-    return Filter(**given | {"needs": "needs" in given})

@@ -20,7 +20,6 @@ from relay.web.api import schemas
 from relay.web.api.delivery_schemas import DeliverySchema
 from relay.web.api.documented import answers
 from relay.web.api.idempotency import once
-from relay.web.api.queries import filter_of
 from relay.web.presenters.portals import portal_view
 from relay.web.services import services
 
@@ -112,7 +111,7 @@ _add_acts()
 @once
 def replay_many(asked: dict[str, Any]) -> dict[str, Any]:
     """Replay, leave or settle what a filter finds; `dry_run` only counts, and shows a sample."""
-    wanted = filter_of(asked["filter"])
+    wanted = asked["filter"]
     act = BulkAct(asked["act"])
     if asked["dry_run"]:
         return services().bulk.dry_run(wanted, act).to_wire()
