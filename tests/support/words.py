@@ -22,7 +22,7 @@ from relay.core.plan import StepKind
 from relay.core.reasons import BY_CODE, BY_POLICY, BY_VERDICT, IN_DOUBT, OF_PORTAL, OF_REFUSAL
 from relay.core.watching import WatchState
 from relay.health.misfits import MISFITS
-from relay.health.words import CLOCK_AHEAD, LABELS, UNTIL
+from relay.health.words import CLOCK_AHEAD, NEEDS, UNTIL
 from relay.operations.operator_acts import ACTS, Act
 from relay.store.operators.bulk_replays import BulkState
 from relay.store.portals.gate import GateState
@@ -54,7 +54,7 @@ TABLES = (
     BY_POLICY,
     BY_VERDICT,
     DRIFTS,
-    LABELS,
+    {code: one.label for code, one in NEEDS.items() if one.label},
     MISFITS,
 )
 ENUMERATIONS = (State, EventState, Verdict, GateState, BulkAct, BulkState, StepKind, Role, WatchState)
