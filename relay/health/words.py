@@ -33,10 +33,7 @@ class Wording:
 
 
 NEEDS: Mapping[NeedCode, Wording] = {
-    NeedCode.LEDGER: Wording(
-        "the ledger does not balance",
-        "the ledger does not balance: %(all)s",
-    ),
+    NeedCode.LEDGER: Wording("the ledger does not balance", "the ledger does not balance: %(all)s"),
     NeedCode.DEAD: Wording("dead: given up, and neither replayed nor left"),
     NeedCode.REJECTED: Wording("rejected: a rule wanted them, and neither replayed nor left"),
     NeedCode.UNCERTAIN: Wording(
@@ -53,13 +50,11 @@ NEEDS: Mapping[NeedCode, Wording] = {
         "let each go on, or cancel it (%(names)s)",
     ),
     NeedCode.HELD: Wording(
-        "portal %(subject)s",
-        "portal %(subject)s is held (%(reason)s), nothing is sent: %(advice)s",
+        "portal %(subject)s", "portal %(subject)s is held (%(reason)s), nothing is sent: %(advice)s"
     ),
     NeedCode.PAUSED: Wording("portal %(subject)s"),
     NeedCode.METHOD: Wording(
-        "%(method)s at portal %(subject)s",
-        "portal %(subject)s refuses %(first)s (%(reason)s): %(further)s",
+        "%(method)s at portal %(subject)s", "portal %(subject)s refuses %(first)s (%(reason)s): %(further)s"
     ),
     NeedCode.WAITING: Wording(
         "the first in line waits for portal %(subject)s",
@@ -70,10 +65,7 @@ NEEDS: Mapping[NeedCode, Wording] = {
         "archive that cannot be written: until it can, nothing old is forgotten",
         "the archive cannot be written (%(all)s): until it can, nothing old is forgotten",
     ),
-    NeedCode.FAILOVER: Wording(
-        "what a failover may forget: %(what)s",
-        "the servers of the record: %(few)s",
-    ),
+    NeedCode.FAILOVER: Wording("what a failover may forget: %(what)s", "the servers of the record: %(few)s"),
     NeedCode.SPOOLED: Wording(
         "kept on this machine's disk: acknowledged while the record was away, and not recorded yet",
         "%(count)s requests wait on this machine's disk to be recorded, %(first)s of them were refused by the "
@@ -84,10 +76,7 @@ NEEDS: Mapping[NeedCode, Wording] = {
         "this machine's clock is %(lasts)s %(way)s the one of the record's server, by which all goes: set the "
         "wrong one right",
     ),
-    NeedCode.SILENT: Wording(
-        "no word from source %(subject)s",
-        "source %(subject)s has said nothing for %(lasts)s",
-    ),
+    NeedCode.SILENT: Wording("no word from source %(subject)s", "source %(subject)s has said nothing for %(lasts)s"),
     NeedCode.FILES: Wording(
         "in changed files that %(process)s cannot use: those before stay in force",
         "%(process)s cannot use changed files for %(lasts)s, those before stay in force: %(many)s",
@@ -143,7 +132,7 @@ def label_of(need: Need) -> str:
 
 def sentence_of(need: Need) -> str:
     """The same as one sentence, with what helps."""
-    lasts, all_of_it = span_of(need.lasts or timedelta(0)), "; ".join(need.details)
+    lasts, details = span_of(need.lasts or timedelta(0)), "; ".join(need.details)
     if need.code is NeedCode.PAUSED:
         return _of_pause(need, lasts)
     told = NEEDS[need.code].told
@@ -157,9 +146,9 @@ def sentence_of(need: Need) -> str:
         "reason": name_of_reason(need.reason),
         "process": _process(need.subject),
         "way": "ahead of" if need.reason == AHEAD else "behind",
-        "all": all_of_it,
-        "few": all_of_it[:500],
-        "many": all_of_it[:1000],
+        "all": details,
+        "few": details[:500],
+        "many": details[:1000],
         "names": ", ".join(need.details)[:200],
         "first": _first(need),
         "advice": " ".join(need.details),
