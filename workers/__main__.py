@@ -12,12 +12,11 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 from relay import __version__
@@ -27,7 +26,7 @@ from relay.configuration.files import names_in
 from relay.configuration.mistakes import Mistakes
 from relay.configuration.portals import load_portals
 from relay.configuration.settings import Settings
-from relay.core.errors import ConfigError, Mistake, RecordUnavailableError, RelayError
+from relay.core.errors import ConfigError, RelayError
 from relay.core.ids import utc_now
 from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running
@@ -37,6 +36,7 @@ from relay.runtime.processes import Child, Supervisor
 from relay.store import Store
 from relay.store.archive.archive import Archive
 from relay.store.operators.audit_log import Act, who_in_terminal
+from relay.store.operators.kept_files import FileReport
 from workers.alerts.alerter import Alerter
 from workers.alerts.messengers import open_channels, open_chats
 from workers.bitrix24.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
@@ -108,14 +108,12 @@ def _act(options: argparse.Namespace, context: Context, thresholds: Thresholds) 
     if options.command == "ping":
         return ping(context, thresholds)
     if options.command == "pause":
-        context.gate.pause_by_person(now)
-        _log(context, "pause")
+        context.store.pause(name, who_in_terminal(), now)
         print(f"{name}: paused; its deliveries wait. `python -m workers resume {name}` goes on")
         return 0
     if options.command == "resume":
         before = context.gate.look()
-        was_closed = context.gate.resume(now)
-        _log(context, "resume")
+        was_closed = context.store.resume(name, who_in_terminal(), now)
         print(f"{name}: open again" if was_closed else f"{name}: was open")
         if before.paused_before:
             end = f" until {before.paused_until:%Y-%m-%d %H:%M} UTC" if before.paused_until else ""
@@ -127,13 +125,8 @@ def _act(options: argparse.Namespace, context: Context, thresholds: Thresholds) 
     if document is None:
         print("--document: expected module,entity,id such as crm,CCrmDocumentLead,LEAD_1", file=sys.stderr)
         return 2
-    _log(context, "probe")
+    context.store.operators.log(Act(now, who_in_terminal(), "probe", name, ""))
     return probe(context, options.template, document)
-
-
-def _log(context: Context, what: str) -> None:
-    """Write an act of the person at the terminal into the audit log."""
-    context.store.operators.log(Act(context.clock(), who_in_terminal(), what, context.portal.name, ""))
 
 
 def _run(found: Found, only: str | None, *, burst: bool) -> int:
@@ -213,7 +206,6 @@ FEWEST, MOST, PORTALS_A_PROCESS = 2, 4, 50
 STOP_S = CONNECT_TIMEOUT_S + READ_TIMEOUT_S + 5
 """The longest time of a call; killing it earlier would make it uncertain."""
 LOOK_S = 1.0
-SAID_EVERY = timedelta(seconds=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,9 +249,7 @@ class Serving:
     ) -> None:
         self._found, self._store, self._supervisor, self._alerters = found, store, supervisor, alerters
         self._told_to_end = threading.Event()
-        self._who = f"workers@{socket.gethostname()}"
-        self._mistakes: tuple[Mistake, ...] = ()
-        self._said_at: datetime | None = None
+        self._report = FileReport(store.files, "workers")
         self.names = list(found.addresses)
         self.portals = {name: address.portal for name, address in found.addresses.items()}
         self.contexts = [Context.open(store, address) for address in found.addresses.values()]
@@ -271,16 +261,16 @@ class Serving:
         while not stop.wait(LOOK_S):
             if watch.has_changed():
                 self.look(read)
-            self._say()
+            self._report.tell()
 
     def look(self, read: Callable[[Mistakes], Found]) -> None:
         """Serve the configuration on disk, if all of it is valid."""
         mistakes = Mistakes()
         with FileSet.read(self._found.settings.config).in_place():
             fresh = read(mistakes)
-        self._mistakes, self._said_at = tuple(mistakes), None
+        self._report.change(tuple(mistakes))
         if mistakes:
-            log.error("configuration.waiting", mistakes=[str(one) for one in self._mistakes])
+            log.error("configuration.waiting", mistakes=[str(one) for one in mistakes])
         else:
             self._put(fresh)
 
@@ -307,19 +297,6 @@ class Serving:
         self._told_to_end = threading.Event()
         for alerter in self._alerters(self._found):
             keep_running(alerter.lease, alerter.run, self._told_to_end)
-
-    def _say(self) -> None:
-        now = utc_now()
-        if self._said_at and (not self._mistakes or now - self._said_at < SAID_EVERY):
-            return
-        try:
-            if self._mistakes:
-                self._store.files.say_waiting(self._who, self._mistakes, now)
-            else:
-                self._store.files.say_settled(self._who)
-            self._said_at = now
-        except RecordUnavailableError as error:
-            log.warning("configuration.unsaid", reason=str(error))
 
 
 if __name__ == "__main__":

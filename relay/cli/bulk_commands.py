@@ -7,20 +7,17 @@ import json
 import secrets
 import time
 
-from relay.cli.commands import agreed, secret_key_of, settings_here
-from relay.cli.events import since_age, state_named
+from relay.cli.commands import acts_here, agreed, settings_here
+from relay.cli.events import filter_named
 from relay.core.errors import RelayError
 from relay.core.faults import from_text
+from relay.core.lifecycle import BulkAct
 from relay.core.printing import say
 from relay.health.words import sentence_of_group
 from relay.operations.bulk_replay import LEASE, PAUSE_S, BulkReplays
-from relay.operations.configure import load_config
-from relay.operations.operator_acts import OperatorActs
-from relay.operations.replay import Replayer
 from relay.store import Store
 from relay.store.operators.audit_log import who_in_terminal
-from relay.store.operators.bulk_replays import Bulk, BulkAct, BulkState
-from relay.store.record.persons import PersonIndex
+from relay.store.operators.bulk_replays import Bulk, BulkState
 from relay.store.record.search import WAITING_FOR_A_PERSON, Filter
 
 
@@ -40,7 +37,9 @@ def needs(options: argparse.Namespace) -> int:
 def bulk(options: argparse.Namespace) -> int:
     """Count, ask, and do it; 1 where something was skipped or nothing was done."""
     wanted = _filter(options)
-    replays, act = _bulk_replays(), BulkAct(options.act)
+    settings, act = settings_here(), BulkAct(options.act)
+    store = Store.open(settings.redis_url)
+    replays = BulkReplays(store, acts_here(settings, store))
     found = replays.dry_run(wanted, act)
     say(f"{found.found} found" + "".join(f"\n{one}" for one in found.sample))
     if options.dry_run or not found.found:
@@ -57,27 +56,10 @@ def bulk(options: argparse.Namespace) -> int:
 
 
 def _filter(options: argparse.Namespace) -> Filter:
-    state = state_named(options.state)
-    if options.needs and state not in WAITING_FOR_A_PERSON:
+    wanted = filter_named(options, "source", "rule", "portal", "code", "fault", "needs")
+    if wanted.needs and wanted.state not in WAITING_FOR_A_PERSON:
         raise RelayError(f"--needs: expected with --state {', '.join(WAITING_FOR_A_PERSON)}")
-    return Filter(
-        state=state,
-        source=options.source,
-        rule=options.rule,
-        portal=options.portal,
-        code=options.code,
-        fault=options.fault,
-        since=since_age(options.since),
-        needs=options.needs,
-    )
-
-
-def _bulk_replays() -> BulkReplays:
-    settings = settings_here()
-    store, config, key = Store.open(settings.redis_url), load_config(settings.config, None), secret_key_of(settings)
-    persons = PersonIndex(key) if key else None
-    replayer = Replayer(store.record, config.sources, config.rules, persons, settings.public_url)
-    return BulkReplays(store, OperatorActs(store, replayer))
+    return wanted
 
 
 def _followed(replays: BulkReplays, bulk_id: str) -> Bulk:

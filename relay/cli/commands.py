@@ -19,7 +19,6 @@ from relay.core.printing import say
 from relay.operations.configure import load_config
 from relay.operations.erase import Eraser, Traces
 from relay.operations.operator_acts import OperatorActs
-from relay.operations.replay import Replayer
 from relay.operations.unarchive import find_archived, put_back
 from relay.runtime.embedded import running_url
 from relay.runtime.secret_file import kept_secrets
@@ -41,17 +40,12 @@ def replay(options: argparse.Namespace) -> int:
         if old.state is State.STARTED and not _confirmed(old):
             say("nothing was done", error=True)
             return 1
-    config = load_config(settings.config, None)
-    key = secret_key_of(settings)
-    persons = PersonIndex(key) if key else None
-    replayer = Replayer(store.record, config.sources, config.rules, persons, settings.public_url)
+    acts = acts_here(settings, store)
     try:
         with archive.locked() if archive else nullcontext():
             if archive and put_back(archive, store, options.id, who_in_terminal()):
                 say("it is on record again, as it was")
-            made = OperatorActs(store, replayer).replay(
-                options.id, who_in_terminal(), current_rules=options.rules == "current"
-            )
+            made = acts.replay(options.id, who_in_terminal(), current_rules=options.rules == "current")
     except InvalidEventError as error:
         say(json.dumps({"errors": error.errors}, ensure_ascii=False, indent=2))
         return 1
@@ -143,6 +137,13 @@ def open_store(settings: Settings) -> Store:
     store = Store.open(settings.redis_url)
     store.clock.set(is_start=True)
     return store
+
+
+def acts_here(settings: Settings, store: Store) -> OperatorActs:
+    """What a person can do, by the configuration here. Raises ConfigError."""
+    key = secret_key_of(settings)
+    persons = PersonIndex(key) if key else None
+    return OperatorActs.of(store, load_config(settings.config, None), persons, settings.public_url)
 
 
 def archive_here(settings: Settings) -> Archive:

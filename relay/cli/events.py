@@ -11,9 +11,12 @@ import re
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
+
+from marshmallow import ValidationError
 
 from relay.cli.commands import archive_here, open_record, open_store, secret_key_of, settings_here
 from relay.cli.showing import outcome_of, row_line, whole
@@ -26,6 +29,7 @@ from relay.core.ids import EVENT_PREFIX, utc_now
 from relay.core.lifecycle import FINAL, EventState, State
 from relay.core.printing import say
 from relay.operations.configure import load_config
+from relay.operations.filters import read_filter
 from relay.operations.unarchive import find_archived
 from relay.store import Store
 from relay.store.record.persons import PersonIndex
@@ -92,20 +96,24 @@ def show(options: argparse.Namespace) -> int:
 
 
 def _filter_of(options: argparse.Namespace, settings: Settings) -> Filter:
-    person_key = None
-    if options.person:
-        key = secret_key_of(settings)
-        if not key:
-            raise RelayError("RELAY_SECRET_KEY is needed: without it, what rules extracted is not found")
-        person_key = PersonIndex(key).key_of(options.person)
-    return Filter(
-        state_named(options.state),
-        options.source,
-        since_age(options.since),
-        rule=options.rule,
-        portal=options.portal,
-        person_key=person_key,
-    )
+    wanted = filter_named(options, "source", "rule", "portal")
+    if not options.person:
+        return wanted
+    key = secret_key_of(settings)
+    if not key:
+        raise RelayError("RELAY_SECRET_KEY is needed: without it, what rules extracted is not found")
+    return replace(wanted, person_key=PersonIndex(key).key_of(options.person))
+
+
+def filter_named(options: argparse.Namespace, *names: str) -> Filter:
+    """The filter of a command's options: state, since, and these. Raises RelayError."""
+    since = since_age(options.since)
+    given = {name: getattr(options, name) for name in names}
+    try:
+        return read_filter(given | {"state": state_named(options.state), "since": since.isoformat() if since else None})
+    except ValidationError as error:
+        name, messages = next(iter(error.messages_dict.items()))
+        raise RelayError(f"--{name}: {' '.join(messages)}") from None
 
 
 def _check_names(options: argparse.Namespace, settings: Settings, store: Store | None) -> None:

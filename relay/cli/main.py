@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 from relay import __version__
 from relay.core.errors import ConfigError, RecordUnavailableError, RelayError
+from relay.core.lifecycle import BulkAct
 from relay.core.printing import say
 
 BAD = 1
@@ -210,7 +211,7 @@ def _add_bulk(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     needs.add_argument("--json", action="store_true", help="one JSON object a line")
     text = "replay, leave or settle all that a filter finds, after it was counted"
     many = _command(commands, "bulk", f"{module}:bulk", text, "bulk replay --state rejected --needs --source website")
-    acts = ("replay", "leave", "settle-started", "settle-again", "give-up")
+    acts = [act.value for act in BulkAct]
     many.add_argument("act", choices=acts, metavar="ACT", help=", ".join(acts))
     many.add_argument("--state", default="dead", help="dead (default), started, rejected, ignored or uncertain")
     for name in ("source", "rule", "portal", "code"):

@@ -19,7 +19,6 @@ from relay.core.printing import say
 from relay.operations.configure import load_config
 from relay.operations.operator_acts import OperatorActs
 from relay.operations.refusals import near_misses
-from relay.operations.replay import Replayer
 from relay.operations.sampling import Answered, Fate, Watch, post, sample_of
 from relay.runtime.secret_file import kept_secrets
 from relay.sources import Source, load_sources
@@ -113,8 +112,7 @@ def forget_secret(options: argparse.Namespace) -> int:
     settings = settings_here()
     store, config = Store.open(settings.redis_url), load_config(settings.config, None)
     _one(config.sources, options.source)
-    acts = OperatorActs(store, Replayer(store.record, config.sources, config.rules, None))
-    acts.forget_secret(options.source, who_in_terminal())
+    OperatorActs.of(store, config, None, None).forget_secret(options.source, who_in_terminal())
     say(f"forgotten: let the sender of {options.source} set its webhook up again")
     return 0
 

@@ -43,6 +43,16 @@ class State(StrEnum):
 FINAL = frozenset({State.STARTED, State.DEAD})
 
 
+class BulkAct(StrEnum):
+    """The act of an order on many, on each event or delivery that it finds."""
+
+    REPLAY = "replay"
+    LEAVE = "leave"
+    STARTED = "settle-started"
+    AGAIN = "settle-again"
+    GIVE_UP = "give-up"
+
+
 class Verdict(StrEnum):
     """What one try meant."""
 

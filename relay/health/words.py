@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 from relay.core.faults import from_text
@@ -18,28 +19,77 @@ NO_TROUBLE = {BY_PERSON, WENT_BACK}
 UNTIL = "portal %(subject)s, until %(until)s"
 MOST_DETAILS = 5
 CLOCK_AHEAD = "this machine's clock is ahead of the record's, by which all goes: set the wrong one"
-LABELS: Mapping[NeedCode, str] = {
-    NeedCode.LEDGER: "the ledger does not balance",
-    NeedCode.DEAD: "dead: given up, and neither replayed nor left",
-    NeedCode.REJECTED: "rejected: a rule wanted them, and neither replayed nor left",
-    NeedCode.UNCERTAIN: "uncertain: only a person can tell whether they started",
-    NeedCode.OVERDUE: "overdue: the end of the workflow was not heard of in time",
-    NeedCode.ORDER: "orders on many: stopped when the record went back, until somebody lets them go on",
-    NeedCode.HELD: "portal %(subject)s",
-    NeedCode.PAUSED: "portal %(subject)s",
-    NeedCode.METHOD: "%(method)s at portal %(subject)s",
-    NeedCode.WAITING: "the first in line waits for portal %(subject)s",
-    NeedCode.MEMORY: "of the record's memory is used; when it is full, senders are sent away",
-    NeedCode.ARCHIVE: "archive that cannot be written: until it can, nothing old is forgotten",
-    NeedCode.FAILOVER: "what a failover may forget: %(what)s",
-    NeedCode.SPOOLED: "kept on this machine's disk: acknowledged while the record was away, and not recorded yet",
-    NeedCode.CLOCK: "this machine's clock is behind the record's, by which all goes: set the wrong one",
-    NeedCode.SILENT: "no word from source %(subject)s",
-    NeedCode.FILES: "in changed files that %(process)s cannot use: those before stay in force",
-    NeedCode.PORTAL_REMOVED: "for portal %(subject)s, which portals.yaml no longer has: nobody sends them",
-    NeedCode.RULE_REMOVED: "of rule %(subject)s, which was removed: sent as they were made",
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """The words for a need. label: beside its figure, as the message of a phrase, in which a page translates it.
+
+    told: as a sentence with what helps, for a message or a terminal; empty: the figure and the label.
+    """
+
+    label: str
+    told: str = ""
+
+
+NEEDS: Mapping[NeedCode, Wording] = {
+    NeedCode.LEDGER: Wording("the ledger does not balance", "the ledger does not balance: %(all)s"),
+    NeedCode.DEAD: Wording("dead: given up, and neither replayed nor left"),
+    NeedCode.REJECTED: Wording("rejected: a rule wanted them, and neither replayed nor left"),
+    NeedCode.UNCERTAIN: Wording(
+        "uncertain: only a person can tell whether they started",
+        "%(deliveries)s uncertain: somebody has to look whether it has started",
+    ),
+    NeedCode.OVERDUE: Wording(
+        "overdue: the end of the workflow was not heard of in time",
+        "%(deliveries)s overdue: no word of the workflow's end has come in time; look on the portal",
+    ),
+    NeedCode.ORDER: Wording(
+        "orders on many: stopped when the record went back, until somebody lets them go on",
+        "%(count)s orders on many were stopped when the record went back, and have forgotten how far they were: "
+        "let each go on, or cancel it (%(names)s)",
+    ),
+    NeedCode.HELD: Wording(
+        "portal %(subject)s", "portal %(subject)s is held (%(reason)s), nothing is sent: %(advice)s"
+    ),
+    NeedCode.PAUSED: Wording("portal %(subject)s"),
+    NeedCode.METHOD: Wording(
+        "%(method)s at portal %(subject)s", "portal %(subject)s refuses %(first)s (%(reason)s): %(further)s"
+    ),
+    NeedCode.WAITING: Wording(
+        "the first in line waits for portal %(subject)s",
+        "portal %(subject)s: %(deliveries)s waiting, the first in line for %(lasts)s",
+    ),
+    NeedCode.MEMORY: Wording("of the record's memory is used; when it is full, senders are sent away"),
+    NeedCode.ARCHIVE: Wording(
+        "archive that cannot be written: until it can, nothing old is forgotten",
+        "the archive cannot be written (%(all)s): until it can, nothing old is forgotten",
+    ),
+    NeedCode.FAILOVER: Wording("what a failover may forget: %(what)s", "the servers of the record: %(few)s"),
+    NeedCode.SPOOLED: Wording(
+        "kept on this machine's disk: acknowledged while the record was away, and not recorded yet",
+        "%(count)s requests wait on this machine's disk to be recorded, %(first)s of them were refused by the "
+        "record: see the web process's log",
+    ),
+    NeedCode.CLOCK: Wording(
+        "this machine's clock is behind the record's, by which all goes: set the wrong one",
+        "this machine's clock is %(lasts)s %(way)s the one of the record's server, by which all goes: set the "
+        "wrong one right",
+    ),
+    NeedCode.SILENT: Wording("no word from source %(subject)s", "source %(subject)s has said nothing for %(lasts)s"),
+    NeedCode.FILES: Wording(
+        "in changed files that %(process)s cannot use: those before stay in force",
+        "%(process)s cannot use changed files for %(lasts)s, those before stay in force: %(many)s",
+    ),
+    NeedCode.PORTAL_REMOVED: Wording(
+        "for portal %(subject)s, which portals.yaml no longer has: nobody sends them",
+        "portal %(subject)s is no longer in portals.yaml, and %(deliveries)s waiting for it: put it back, or "
+        "give them up",
+    ),
+    NeedCode.RULE_REMOVED: Wording("of rule %(subject)s, which was removed: sent as they were made"),
+    NeedCode.DRIFT: Wording("", "portal %(subject)s: rules and templates do not fit: %(few)s"),
 }
-"""What stands beside the figure of a need, as the message of a phrase."""
+"""The words for each need. The label of drift depends on how many there are, the sentence of a pause on its reason."""
 
 
 def figure_of(need: Need) -> str:
@@ -82,36 +132,28 @@ def label_of(need: Need) -> str:
 
 def sentence_of(need: Need) -> str:
     """The same as one sentence, with what helps."""
-    lasts, reason = span_of(need.lasts or timedelta(0)), name_of_reason(need.reason)
-    return {
-        NeedCode.LEDGER: "the ledger does not balance: " + "; ".join(need.details),
-        NeedCode.DEAD: f"{_deliveries(need.count)} dead, and nobody has dealt with it",
-        NeedCode.REJECTED: f"{_events(need.count)} rejected, and nobody has dealt with it",
-        NeedCode.UNCERTAIN: f"{_deliveries(need.count)} uncertain: somebody has to look whether it has started",
-        NeedCode.OVERDUE: f"{_deliveries(need.count)} overdue: no word of the workflow's end has come in "
-        "time; look on the portal",
-        NeedCode.ORDER: f"{need.count} orders on many were stopped when the record went back, and have forgotten how "
-        f"far they were: let each go on, or cancel it ({', '.join(need.details)[:200]})",
-        NeedCode.HELD: f"portal {need.subject} is held ({reason}), nothing is sent: {' '.join(need.details)}",
-        NeedCode.PAUSED: _of_pause(need, lasts),
-        NeedCode.METHOD: f"portal {need.subject} refuses {_first(need)} ({reason}): {' '.join(need.details[1:])}",
-        NeedCode.WAITING: f"portal {need.subject}: {_deliveries(need.count)} waiting, the first in line for {lasts}",
-        NeedCode.DRIFT: f"portal {need.subject}: rules and templates do not fit: {'; '.join(need.details)[:500]}",
-        NeedCode.MEMORY: f"{need.count}% of the record's memory is used; when it is full, senders are sent away",
-        NeedCode.ARCHIVE: f"the archive cannot be written ({'; '.join(need.details)}): until it can, nothing old is "
-        "forgotten",
-        NeedCode.FAILOVER: "the servers of the record: " + "; ".join(need.details)[:500],
-        NeedCode.SPOOLED: f"{need.count} requests wait on this machine's disk to be recorded, {_first(need)} of them "
-        "were refused by the record: see the web process's log",
-        NeedCode.CLOCK: f"this machine's clock is {lasts} {_way(need)} the one of the record's server, by which all "
-        "goes: set the wrong one right",
-        NeedCode.SILENT: f"source {need.subject} has said nothing for {lasts}",
-        NeedCode.FILES: f"{_process(need.subject)} cannot use changed files for {lasts}, those before stay in force: "
-        f"{'; '.join(need.details)[:1000]}",
-        NeedCode.PORTAL_REMOVED: f"portal {need.subject} is no longer in portals.yaml, and {_deliveries(need.count)} "
-        "waiting for it: put it back, or give them up",
-        NeedCode.RULE_REMOVED: f"rule {need.subject} was removed, and {_deliveries(need.count)} on the way as made",
-    }[need.code]
+    lasts, details = span_of(need.lasts or timedelta(0)), "; ".join(need.details)
+    if need.code is NeedCode.PAUSED:
+        return _of_pause(need, lasts)
+    told = NEEDS[need.code].told
+    if not told:
+        return f"{figure_of(need)} {label_of(need)}"
+    return told % {
+        "subject": need.subject,
+        "count": need.count,
+        "deliveries": deliveries_are(need.count),
+        "lasts": lasts,
+        "reason": name_of_reason(need.reason),
+        "process": _process(need.subject),
+        "way": "ahead of" if need.reason == AHEAD else "behind",
+        "all": details,
+        "few": details[:500],
+        "many": details[:1000],
+        "names": ", ".join(need.details)[:200],
+        "first": _first(need),
+        "advice": " ".join(need.details),
+        "further": " ".join(need.details[1:]),
+    }
 
 
 def name_of(group: Group) -> str:
@@ -124,14 +166,14 @@ def name_of(group: Group) -> str:
 
 def sentence_of_group(group: Group) -> str:
     """The same with how many they are."""
-    counted = _events(group.count) if group["source"] else _deliveries(group.count)
+    counted = _events(group.count) if group["source"] else deliveries_are(group.count)
     return f"{counted} {group.state} ({name_of(group)})"
 
 
 def _message_of(need: Need) -> str:
     if need.code is NeedCode.CLOCK and need.reason == AHEAD:
         return CLOCK_AHEAD
-    return UNTIL if need.code is NeedCode.PAUSED and need.until else LABELS[need.code]
+    return UNTIL if need.code is NeedCode.PAUSED and need.until else NEEDS[need.code].label
 
 
 def _of_pause(need: Need, lasts: str) -> str:
@@ -163,10 +205,6 @@ def _process(subject: str) -> str:
     return phrase("the %(side)s on %(host)s", side=side, host=host)
 
 
-def _way(need: Need) -> str:
-    return "ahead of" if need.reason == AHEAD else "behind"
-
-
 def _first(need: Need) -> str:
     return "".join(need.details[:1])
 
@@ -175,5 +213,6 @@ def _events(count: int) -> str:
     return f"{count} event was" if count == 1 else f"{count} events were"
 
 
-def _deliveries(count: int) -> str:
+def deliveries_are(count: int) -> str:
+    """How many, as the beginning of a sentence."""
     return f"{count} delivery is" if count == 1 else f"{count} deliveries are"

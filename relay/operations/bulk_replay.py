@@ -10,9 +10,9 @@ import hashlib
 import json
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from relay.core.catalogue import SKIPPED
@@ -20,14 +20,14 @@ from relay.core.errors import InvalidEventError, LostRace, NotFoundError, Record
 from relay.core.events import Delivery, Event
 from relay.core.faults import Fault, fault
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, utc_now
-from relay.core.lifecycle import FINAL, EventState, State
+from relay.core.lifecycle import FINAL, BulkAct, EventState
 from relay.core.phrases import phrase
 from relay.core.telemetry import get_logger
-from relay.core.watching import WatchState
-from relay.operations.operator_acts import OperatorActs, RefusedError
+from relay.operations.filters import read_filter
+from relay.operations.operator_acts import ACTS, STATES_OF, OperatorActs, RefusedError, Subject, ordered
 from relay.store import Store
 from relay.store.operators.audit_log import Act
-from relay.store.operators.bulk_replays import Bulk, BulkAct, Bulks, BulkState, new_bulk_id
+from relay.store.operators.bulk_replays import Bulk, Bulks, BulkState, new_bulk_id
 from relay.store.record.record import Record
 from relay.store.record.search import (
     Filter,
@@ -36,7 +36,6 @@ from relay.store.record.search import (
     ids_of_events,
     list_deliveries,
     list_events,
-    parse_state,
 )
 
 STEP = 20
@@ -48,18 +47,6 @@ NEWEST, NEWEST_EVENT = f"{DELIVERY_PREFIX}~", f"{EVENT_PREFIX}~"
 """Cursors above everything: by them the walk is one of deliveries, or of events, whatever else the filter says."""
 LEASE = timedelta(seconds=30)
 PAUSE_S = 1.0
-
-STATES_OF: Mapping[BulkAct, frozenset[State | EventState]] = {
-    BulkAct.REPLAY: frozenset({*FINAL, EventState.REJECTED, EventState.IGNORED}),
-    BulkAct.LEAVE: frozenset({State.DEAD, EventState.REJECTED}),
-    BulkAct.STARTED: frozenset({State.UNCERTAIN}),
-    BulkAct.AGAIN: frozenset({State.UNCERTAIN}),
-    BulkAct.GIVE_UP: frozenset({State.UNCERTAIN}),
-}
-"""In which states something has to be for an act."""
-SETTLED_AS = {BulkAct.STARTED: State.STARTED, BulkAct.AGAIN: State.RETRYING, BulkAct.GIVE_UP: State.DEAD}
-SENDING = frozenset({BulkAct.REPLAY, BulkAct.AGAIN})
-"""After these something is sent: they wait for room."""
 
 log = get_logger()
 
@@ -175,14 +162,14 @@ class BulkReplays:
             if bulk.has_changed(one):
                 bulk = bulk.with_skipped(fault("skipped_changed"))
             elif one.state in STATES_OF[bulk.act]:
-                if bulk.act in SENDING and not self._has_room(one):
+                if ordered(bulk.act).of_many.sends and not self._has_room(one):
                     return bulk  # goes on from here when there is room
                 bulk = self._done(one, bulk)
             bulk = replace(bulk, cursor=one.id)
         return replace(bulk, state=BulkState.RUNNING if page.cursor else BulkState.FINISHED, cursor=page.cursor)
 
     def _page(self, bulk: Bulk) -> Page[Any]:
-        wanted = filter_from(bulk.wanted)
+        wanted = read_filter(bulk.wanted)
         if not isinstance(wanted.state, EventState):
             return list_deliveries(self.record, wanted, bulk.cursor or NEWEST, STEP)
         page = list_events(self.record, wanted, bulk.cursor or NEWEST_EVENT, STEP)
@@ -208,14 +195,15 @@ class BulkReplays:
         if bulk.act is BulkAct.REPLAY:
             is_current, replayer = bulk.rules == "current", acts.replayer
             return lambda one: replayer.replay(one.id, current_rules=is_current, bulk_id=bulk_id, found=one.state)
-        if bulk.act is BulkAct.LEAVE:
-            return lambda one: (acts.leave_event if isinstance(one, Event) else acts.leave)(one.id, bulk.who, bulk.note)
 
-        def settle(one: Event | Delivery) -> None:
-            acts.settle(one.id, bulk.who, SETTLED_AS[bulk.act], bulk.note)
-            self.bulks.note_made(bulk_id, one.id)
+        def do(one: Event | Delivery) -> None:
+            subject = Subject.EVENT if isinstance(one, Event) else Subject.DELIVERY
+            act = next(each for each in ACTS if each.many and each.many.act is bulk.act and each.subject is subject)
+            act.does(acts, one.id, bulk.who, {"note": bulk.note})
+            if act.verb == "settle":
+                self.bulks.note_made(bulk_id, one.id)
 
-        return settle
+        return do
 
     def _counted(self, bulk: Bulk, wanted: Filter) -> Bulk:
         found, sample = 0, []
@@ -268,18 +256,3 @@ def run_bulk_replays(current: Callable[[], BulkReplays], stop: threading.Event) 
             log.warning("replays.postponed", reason=str(error))
         except RelayError as error:
             log.warning("replays.failed", reason=type(error).__name__)
-
-
-def filter_from(query: Mapping[str, str]) -> Filter:
-    """The filter that `Filter.to_query` wrote."""
-    given: dict[str, Any] = dict(query)
-    if "state" in given:
-        given["state"] = parse_state(given["state"])
-    if "template_id" in given:
-        given["template_id"] = int(given["template_id"])
-    if "watch" in given:
-        given["watch"] = WatchState(given["watch"])
-    for name in ("since", "until"):
-        if name in given:
-            given[name] = datetime.fromisoformat(given[name])
-    return Filter(**given | {"needs": "needs" in given})

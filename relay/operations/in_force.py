@@ -7,7 +7,6 @@ since when which files wait and why. It answers no request and knows no Flask: w
 from __future__ import annotations
 
 import secrets
-import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,12 +23,11 @@ from relay.health.thresholds import load_thresholds
 from relay.operations.configure import Config, load_config
 from relay.operations.rule_files import remember_by_hand
 from relay.store import Store
-from relay.store.operators.kept_files import MOST_MISTAKES
+from relay.store.operators.kept_files import MOST_MISTAKES, FileReport
 
 INTERVAL_S = 1.0
 SETTLED_AFTER = timedelta(hours=1)
 """So long a rule that was removed is looked at, though nothing is left of it: another process may make more yet."""
-SAID_EVERY = timedelta(seconds=15)
 KEPT = "in-force"
 """The file in RELAY_STATE with what was put in force last: a process may begin while the record is away."""
 
@@ -86,9 +84,8 @@ class InForce:
     def __init__(self, settings: Settings, environ: Mapping[str, str], store: Store) -> None:
         self._settings, self._environ, self._store = settings, environ, store
         self._watch = FileWatch(settings.config, environ)
-        self._who = f"web@{socket.gethostname()}"
+        self._report = FileReport(store.files, "web")
         self._holder = secrets.token_hex(8)
-        self._said_at: datetime | None = None
         self._is_published = False
         self.loaded: Loaded
         self.waiting: Waiting | None = None
@@ -122,7 +119,7 @@ class InForce:
                 self._put_in_force(fresh, put)
         if not self._is_published:
             self.publish()
-        self._say()
+        self._report.tell()
 
     def publish(self) -> None:
         """Tell the record what is in force here, for the workers and for who begins later."""
@@ -154,28 +151,14 @@ class InForce:
         before, self.loaded, self.waiting = self.loaded, fresh, None
         put(fresh)
         self.publish()
-        self._said_at = None
+        self._report.change(())
         changed = fresh.files.differences(before.files)
         log.info("configuration.swapped", digest=fresh.files.digest[:12], files=changed)
 
     def _wait(self, error: ConfigError) -> None:
         self.waiting = Waiting(error.mistakes[:MOST_MISTAKES], self.waiting.since if self.waiting else utc_now())
-        self._said_at = None
+        self._report.change(self.waiting.mistakes)
         log.error("configuration.waiting", mistakes=[str(one) for one in self.waiting.mistakes])
-
-    def _say(self) -> None:
-        """Tell the record whether files wait: at once where that is new, and again so that it is known to be so."""
-        now = utc_now()
-        if self._said_at and (self.waiting is None or now - self._said_at < SAID_EVERY):
-            return
-        try:
-            if self.waiting:
-                self._store.files.say_waiting(self._who, self.waiting.mistakes, now)
-            else:
-                self._store.files.say_settled(self._who)
-            self._said_at = now
-        except RecordUnavailableError as error:
-            log.warning("configuration.unsaid", reason=str(error))
 
     def _note_removed(self, now: datetime) -> None:
         """Rules that were in force before and are no more; from the record, for whoever removed them may be gone."""

@@ -16,9 +16,12 @@ from pathlib import Path
 from redis import Redis
 
 from relay.core.errors import ConfigError, RecordUnavailableError
+from relay.core.faults import fault
 from relay.core.ids import utc_now
+from relay.core.phrases import Moment
 from relay.core.telemetry import get_logger
 from relay.store.archive.archive import KnownArchives
+from relay.store.operators.audit_log import Act
 from relay.store.operators.kept_files import KeptFiles
 from relay.store.operators.operators import Operators
 from relay.store.portals.portal import PortalRecord, Worker, read_workers
@@ -165,6 +168,18 @@ class Store:
     def portal(self, name: str) -> PortalRecord:
         """The record of one portal."""
         return PortalRecord(self._redis, name, self.record.replicas)
+
+    def pause(self, portal: str, who: str, now: datetime, until: datetime | None = None) -> None:
+        """Send nothing to a portal until a person resumes it, or until this time; that is in the audit log."""
+        self.portal(portal).gate.pause_by_person(now, until)
+        said = fault("paused_until", until=Moment(until)) if until else ""
+        self.operators.log(Act(now, who, "pause", portal, "", said))
+
+    def resume(self, portal: str, who: str, now: datetime) -> bool:
+        """Open a portal, whatever closed it; that is in the audit log. Returns whether it was closed."""
+        was_closed = self.portal(portal).gate.resume(now)
+        self.operators.log(Act(now, who, "resume", portal, ""))
+        return was_closed
 
     def workers(self) -> list[Worker]:
         """Every registered worker."""

@@ -10,12 +10,11 @@ from flask import Flask, request
 from relay.configuration.settings import Settings
 from relay.core.telemetry import get_logger
 from relay.operations.bulk_replay import BulkReplays
-from relay.operations.configure import Config, load_all
+from relay.operations.configure import load_all
 from relay.operations.in_force import InForce, Loaded
 from relay.operations.ingest import Ingest
 from relay.operations.operator_acts import OperatorActs
 from relay.operations.probing import Prober
-from relay.operations.replay import Replayer
 from relay.operations.spooling import Spooler
 from relay.store import Store
 from relay.store.operators.sessions import LONGEST
@@ -80,7 +79,7 @@ def put_in_force(app: Flask, loaded: Loaded) -> None:
     """Let the next request begin with other files. Whoever is in the middle of one ends it with those before."""
     parts = services_of(app)
     config = loaded.config
-    operator_acts = replace(parts.operator_acts, replayer=_replayer(parts.settings, config, parts.store, parts.persons))
+    operator_acts = OperatorActs.of(parts.store, config, parts.persons, parts.settings.public_url)
     app.extensions[SERVICES] = replace(
         parts,
         sources=config.sources,
@@ -93,14 +92,10 @@ def put_in_force(app: Flask, loaded: Loaded) -> None:
     )
 
 
-def _replayer(settings: Settings, config: Config, store: Store, persons: PersonIndex) -> Replayer:
-    return Replayer(store.record, config.sources, config.rules, persons, settings.public_url)
-
-
 def _furnish(settings: Settings, loaded: Loaded, store: Store, in_force: InForce) -> Services:
     config, persons = loaded.config, PersonIndex(settings.secret_key or "")
     spooler = Spooler(store.record, Collector(store.record), Spool.of(settings.state, settings.spool_mb))
-    operator_acts = OperatorActs(store, _replayer(settings, config, store, persons))
+    operator_acts = OperatorActs.of(store, config, persons, settings.public_url)
     return Services(
         settings=settings,
         sources=config.sources,

@@ -10,7 +10,7 @@ import pytest
 from relay.core.errors import InvalidEventError, RecordUnavailableError
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State
-from relay.operations.bulk_replay import filter_from
+from relay.operations.filters import read_filter
 from relay.operations.replay import NotReplayableError
 from relay.store import Store
 from relay.store.archive.archive import Archive
@@ -139,7 +139,7 @@ def test_many_are_made_up_for_by_one_order_with_todays_rules(record, client, rel
     bulk = services(relay({"site": OPEN}, [GOOD, MENDED])).bulk
     (group,) = OpenIssues(record).groups()
 
-    order = bulk.begin(filter_from(group.filter.to_query()), rules, "olga").id
+    order = bulk.begin(read_filter(group.filter.to_query()), rules, "olga").id
     bulk.step(order)
 
     done = bulk.read(order)

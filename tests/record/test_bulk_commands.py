@@ -65,6 +65,21 @@ def test_nothing_is_done_where_it_is_only_counted_or_nobody_agrees(record, capsy
     assert record.event(event_id).state is EventState.REJECTED
 
 
+def test_a_code_is_found_in_the_terminal_as_on_pages_however_it_is_written(record, capsys):
+    bring_to(record, State.DEAD)
+
+    assert main(["bulk", "replay", "--code", "BECAUSE", "--dry-run"]) == 0
+
+    assert "1 found" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("option", "value"), [("--source", "x" * 201), ("--code", "")])
+def test_a_filter_that_cannot_be_is_said_in_one_line(capsys, option, value):
+    assert main(["bulk", "replay", option, value, "--dry-run"]) == 1
+
+    assert capsys.readouterr().err.startswith(f"{option}: ")
+
+
 def test_uncertain_ones_are_settled_with_a_note(record, capsys):
     uncertain = bring_to(record, State.UNCERTAIN)
     command = ["bulk", "settle-started", "--state", "uncertain", "--yes"]

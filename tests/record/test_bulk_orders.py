@@ -10,13 +10,13 @@ import pytest
 
 from relay.configuration.portals import load_portals
 from relay.core.ids import utc_now
-from relay.core.lifecycle import EventState, State
-from relay.operations.bulk_replay import BulkReplays, OrderedBeforeError, filter_from
+from relay.core.lifecycle import BulkAct, EventState, State
+from relay.operations.bulk_replay import BulkReplays, OrderedBeforeError
+from relay.operations.filters import read_filter
 from relay.operations.operator_acts import OperatorActs, RefusedError
 from relay.operations.replay import Replayer
 from relay.rules import load_rules
 from relay.sources import load_sources
-from relay.store.operators.bulk_replays import BulkAct
 from relay.store.record.persons import PersonIndex
 from relay.store.record.search import Filter, ids_of_deliveries, ids_of_events, list_deliveries, list_events
 from tests.support.folders import SECRETS
@@ -107,7 +107,7 @@ def test_the_filter_of_a_group_finds_what_was_counted_and_nothing_else(record, s
 
     assert sorted(group.count for group in groups) == [1, 1, 2, 2, 3]
     for group in groups:
-        wanted = filter_from(group.filter.to_query())
+        wanted = read_filter(group.filter.to_query())
         is_of_events = isinstance(group.state, EventState)
         ids_of, list_of = (ids_of_events, list_events) if is_of_events else (ids_of_deliveries, list_deliveries)
         assert len(ids_of(record, wanted, 100)) == len(list_of(record, wanted).rows) == group.count

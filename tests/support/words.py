@@ -17,18 +17,17 @@ from babel.messages.pofile import read_po, write_po
 from relay.core.catalogue import MESSAGES
 from relay.core.drift import WORDS as DRIFTS
 from relay.core.labels import ALERTS, REASONS
-from relay.core.lifecycle import EventState, State, Verdict
+from relay.core.lifecycle import BulkAct, EventState, State, Verdict
 from relay.core.plan import StepKind
 from relay.core.reasons import BY_CODE, BY_POLICY, BY_VERDICT, IN_DOUBT, OF_PORTAL, OF_REFUSAL
 from relay.core.watching import WatchState
 from relay.health.misfits import MISFITS
-from relay.health.words import CLOCK_AHEAD, LABELS, UNTIL
-from relay.store.operators.bulk_replays import BulkAct, BulkState
+from relay.health.words import CLOCK_AHEAD, NEEDS, UNTIL
+from relay.operations.operator_acts import ACTS, Act
+from relay.store.operators.bulk_replays import BulkState
 from relay.store.portals.gate import GateState
 from relay.web.auth.guard import Role
-from relay.web.dashboard.acts import OFFERS
 from relay.web.presenters import typed_times
-from relay.web.presenters.bulk_acts import CHOICES
 from relay.web.presenters.numbers import GROUPS
 from relay.web.visitors import words as visitors
 
@@ -55,10 +54,9 @@ TABLES = (
     BY_POLICY,
     BY_VERDICT,
     DRIFTS,
-    LABELS,
+    {code: one.label for code, one in NEEDS.items() if one.label},
     MISFITS,
 )
-ACTS = (*OFFERS, *CHOICES)
 ENUMERATIONS = (State, EventState, Verdict, GateState, BulkAct, BulkState, StepKind, Role, WatchState)
 WORDS = (*GROUPS, CLOCK_AHEAD, UNTIL, "idle", "busy", "today", "yesterday", "paused by a person", *STEP_STATES)
 """Others, which pages show as they are called in the code."""
@@ -132,7 +130,7 @@ def _marked() -> Iterator[Found]:
 def _tables() -> Iterable[Found]:
     for table in TABLES:
         yield from ((text, None) for text in table.values())
-    yield from ((text, None) for act in ACTS for text in (act.button, act.says))
+    yield from ((text, None) for act in ACTS for text in _texts_of(act) if text)
     yield from ((word, None) for word in WORDS)
     yield from ((word, typed_times.CONTEXT) for word in typed_times.WORDS)
     for enumeration in ENUMERATIONS:
@@ -144,6 +142,11 @@ def _of_visitors() -> Iterator[Found]:
     texts = [text for saying in visitors.SAYINGS.values() for text in saying]
     for text in (*texts, *visitors.ENTRIES.values(), visitors.OTHER, visitors.BACK, visitors.WAY_BACK):
         yield text, visitors.CONTEXT
+
+
+def _texts_of(act: Act) -> tuple[str, ...]:
+    many = (act.many.button, act.many.says, act.many.progress) if act.many else ()
+    return (act.button, act.says, act.done, *many)
 
 
 def _members(enumeration: type[Enum]) -> Iterator[Found]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from relay.core.ids import utc_now
-from relay.core.lifecycle import State
+from relay.core.lifecycle import BulkAct, State
 from relay.health.assessment import DEFAULT, NeedCode, assess
 from relay.health.snapshot import take_snapshot
 from relay.operations import bulk_replay
@@ -15,7 +15,7 @@ from relay.operations.bulk_replay import BulkReplays
 from relay.operations.operator_acts import OperatorActs, RefusedError
 from relay.operations.replay import Replayer
 from relay.rules import RuleBook
-from relay.store.operators.bulk_replays import BulkAct, BulkState
+from relay.store.operators.bulk_replays import BulkState
 from relay.store.portals.rollback import hold
 from relay.store.record.search import Filter
 from tests.delivering.contexts import add, started_documents, work_off

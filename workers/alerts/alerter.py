@@ -22,7 +22,7 @@ from relay.core.lifecycle import State
 from relay.core.telemetry import get_logger
 from relay.health.assessment import Grade, Need, NeedCode, Thresholds, assess
 from relay.health.snapshot import take_snapshot
-from relay.health.words import name_of, sentence_of, sentence_of_group
+from relay.health.words import deliveries_are, name_of, sentence_of, sentence_of_group
 from relay.store import Store
 from relay.store.operators.alerts import AlertState, Deaths, SentAlert
 from relay.store.record.open_issues import Group, states_cut
@@ -78,7 +78,7 @@ def find_troubles(needs: Sequence[Need], deaths: Deaths, groups: Sequence[Group]
         if need.grade is not Grade.CALM and need.code not in GROUPED
     ]
     if deaths.at:
-        found.append(Trouble(NeedCode.DEAD, "", f"{_deliveries(deaths.counted - deaths.before)} dead in this run"))
+        found.append(Trouble(NeedCode.DEAD, "", f"{deliveries_are(deaths.counted - deaths.before)} dead in this run"))
     failed = sorted([one for one in groups if one.state.value in GROUPED], key=lambda one: one.last_seen)
     return found + [
         Trouble(one.state, name_of(one), sentence_of_group(one), is_once=True, is_silent=place >= MOST_GROUPS)
@@ -127,10 +127,6 @@ def news_for(
 def missed_by(told: Mapping[str, AlertState], news: News) -> dict[str, AlertState]:
     """The alert state of a channel that took no message: new troubles are marked as missed, for when it is back."""
     return {**told, **{key: replace(news.told[key], is_missed=True) for key in news.new}}
-
-
-def _deliveries(count: int) -> str:
-    return f"{count} delivery is" if count == 1 else f"{count} deliveries are"
 
 
 INTERVAL_S = 30.0

@@ -19,7 +19,7 @@ from redis import Redis
 from relay.core.errors import NotFoundError
 from relay.core.events import Delivery, Event
 from relay.core.faults import Fault, as_text, code_of, from_text
-from relay.core.lifecycle import State
+from relay.core.lifecycle import BulkAct, State
 from relay.core.phrases import phrase
 from relay.store.redis import keys
 from relay.store.redis.scripts import Argument, Script, ScriptCall, guarded, run
@@ -40,16 +40,6 @@ class BulkState(StrEnum):
     """Stopped, because the record has gone back in time and forgotten what it had done. A person lets it go on."""
     FINISHED = "finished"
     CANCELLED = "cancelled"
-
-
-class BulkAct(StrEnum):
-    """The act on each event or delivery."""
-
-    REPLAY = "replay"
-    LEAVE = "leave"
-    STARTED = "settle-started"
-    AGAIN = "settle-again"
-    GIVE_UP = "give-up"
 
 
 def new_bulk_id() -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import socket
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,16 +18,20 @@ from typing import Any
 
 from redis import Redis
 
-from relay.core.errors import Mistake, NotFoundError
+from relay.core.errors import Mistake, NotFoundError, RecordUnavailableError
 from relay.core.faults import as_data, from_data
-from relay.core.ids import from_ms, to_ms
+from relay.core.ids import from_ms, to_ms, utc_now
 from relay.core.phrases import phrase
+from relay.core.telemetry import get_logger
 from relay.store.redis import keys
 from relay.store.redis.scripts import guarded
 
 MOST_MISTAKES = 20
 FORGOTTEN_AFTER = timedelta(minutes=2)
 """A process that waits reports it every few seconds; one that has not for this long is gone."""
+REPORTED_EVERY = timedelta(seconds=15)
+
+log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,34 @@ class KeptFiles:
     def _read(self, who: str) -> WaitingFiles | None:
         found: Any = self._redis.hget(keys.WAITING_FILES, who)
         return _waiting_of(who, found) if found else None
+
+
+class FileReport:
+    """The report of one process about changed files that it cannot use. side: `web` or `workers`."""
+
+    def __init__(self, files: KeptFiles, side: str) -> None:
+        self._files = files
+        self._who = f"{side}@{socket.gethostname()}"
+        self._mistakes: tuple[Mistake, ...] = ()
+        self._told_at: datetime | None = None
+
+    def change(self, mistakes: Sequence[Mistake]) -> None:
+        """Report these with the next `tell`; none: no files wait."""
+        self._mistakes, self._told_at = tuple(mistakes), None
+
+    def tell(self) -> None:
+        """Tell the record whether files wait: at once where that is new, and again while they do."""
+        now = utc_now()
+        if self._told_at and (not self._mistakes or now - self._told_at < REPORTED_EVERY):
+            return
+        try:
+            if self._mistakes:
+                self._files.say_waiting(self._who, self._mistakes, now)
+            else:
+                self._files.say_settled(self._who)
+            self._told_at = now
+        except RecordUnavailableError as error:
+            log.warning("configuration.unsaid", reason=str(error))
 
 
 def _waiting_of(who: str, text: bytes) -> WaitingFiles:

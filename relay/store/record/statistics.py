@@ -1,7 +1,7 @@
 """Counters for pages: by minute and hour for charts, and hourly by source, rule, portal and template.
 
-The scripts of the record count (`tally` and `number` in lua/common.lua). The counts of an hour that has passed never
-change, whatever is replayed or erased later. Statistics are for pages: the ledger is the truth.
+The scripts of the record count (`count_final` and `tally` in lua/common.lua). The counts of an hour that has passed
+never change, whatever is replayed or erased later. Statistics are for pages: the ledger is the truth.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from typing import Any
 from redis import Redis
 
 from relay.core.ids import from_ms, time_of, to_ms
+from relay.store.record.ledger import BOUNDS_MS
 from relay.store.record.search import Conditions, Indexes, walk_call, walk_from
 from relay.store.redis import keys
 from relay.store.redis.scripts import guarded, run_all
 
-BOUNDS_MS = (1_000, 5_000, 30_000, 120_000, 600_000)
-"""The upper bounds of the latency counts, as in settle.lua; longer ones are in none."""
+SAID_MS = frozenset({1_000, 5_000, 30_000, 120_000, 600_000})
+"""The bounds that a chart says, of those that are counted; earlier versions counted these alone."""
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 HOUR = timedelta(hours=1)
 MEASURED_MIN = 5
@@ -85,7 +86,7 @@ class Series:
         started, seen = self.timed, 0
         for bound in BOUNDS_MS:
             seen += self.total(f"latency:{bound}")
-            if started and seen >= share * started:
+            if bound in SAID_MS and started and seen >= share * started:
                 return bound
         return None
 

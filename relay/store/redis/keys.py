@@ -59,7 +59,7 @@
     relay:lease:{task}               string  the holder of a periodic task                TTL: the lease
     relay:minute:{n}                 hash    counts of one minute since 1970: events by state and source,
                                              deliveries by outcome, latency, started by portal   TTL: three hours
-    relay:hour:{n}                   hash    the same of one hour, except by portal              TTL: eight days
+    relay:hour:{n}                   hash    the same of one hour                                TTL: eight days
     relay:numbers:{n}                hash    hourly statistics, by source, rule, portal and template: deliveries made,
                                              dead, and started within each latency bound         until retention
     relay:numbered                   zset    the hours with such statistics, scored with themselves

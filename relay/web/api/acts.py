@@ -5,6 +5,8 @@ A POST with an `Idempotency-Key` is done once: its repeat gets the first answer 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from flask import g
@@ -12,80 +14,95 @@ from flask_smorest import Blueprint
 
 from relay.core.errors import NotFoundError
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX
-from relay.core.lifecycle import State
-from relay.store.operators.bulk_replays import BulkAct
+from relay.core.lifecycle import BulkAct
+from relay.operations.operator_acts import ACTS, Act, Subject
 from relay.web.api import schemas
 from relay.web.api.delivery_schemas import DeliverySchema
 from relay.web.api.documented import answers
 from relay.web.api.idempotency import once
-from relay.web.api.queries import filter_of
 from relay.web.presenters.portals import portal_view
 from relay.web.services import services
 
 blueprint = Blueprint("acts", __name__, description="What a person or program can do")
 
 
-@blueprint.post("/deliveries/<delivery_id>/replay")
-@blueprint.arguments(schemas.ReplaySchema)
-@answers(blueprint, DeliverySchema, 404, 409, 422, status=201, changes=True)
-@once
-def replay(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
-    """A new delivery for a dead or started one: the same call, or what today's rules make of the event."""
-    if not delivery_id.startswith(DELIVERY_PREFIX):
-        raise NotFoundError(f"no delivery {delivery_id}")
-    (made,) = services().operator_acts.replay(delivery_id, g.who, current_rules=asked["rules"] == "current")
-    return made.to_wire()
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the acts of one kind of subject have in common: their path, and what is answered with which status.
+
+    wire: the answer, of the subject's id and what came of the act. prefix: of its ids. statuses: by verb, if not 200.
+    """
+
+    path: str
+    schema: Any
+    wire: Callable[[str, Any], dict[str, Any]]
+    prefix: str = ""
+    statuses: Mapping[str, int] = field(default_factory=dict)
 
 
-@blueprint.post("/events/<event_id>/replay")
-@answers(blueprint, schemas.MadeSchema, 404, 409, 422, status=201, changes=True)
-@once
-def replay_event(event_id: str) -> dict[str, Any]:
-    """New deliveries for an event that no rule could use when it came: what today's rules make of it."""
-    if not event_id.startswith(EVENT_PREFIX):
-        raise NotFoundError(f"no event {event_id}")
-    made = services().operator_acts.replay(event_id, g.who, current_rules=True)
-    return {"deliveries": [one.to_wire() for one in made]}
+KINDS = {
+    Subject.DELIVERY: Kind(
+        "/deliveries/<delivery_id>",
+        DeliverySchema,
+        lambda _id, came: (came[0] if isinstance(came, list) else came).to_wire(),
+        DELIVERY_PREFIX,
+        {"replay": 201},
+    ),
+    Subject.EVENT: Kind(
+        "/events/<event_id>",
+        schemas.LeftSchema,
+        lambda event_id, came: {"deliveries": [one.to_wire() for one in came]} if came else {"id": event_id},
+        EVENT_PREFIX,
+        {"replay": 201},
+    ),
+    Subject.PORTAL: Kind("/portals/<name>", schemas.PortalSchema, lambda name, _came: portal_view(name).to_wire()),
+    Subject.WORKFLOW: Kind(
+        "/workflows/<workflow_id>",
+        schemas.QuestionSchema,
+        lambda _id, came: came.to_wire(),
+        statuses={"terminate": 202, "kill": 202},
+    ),
+}
+ASKED = {"replay": schemas.ReplaySchema, "settle": schemas.SettleSchema}
+"""What a verb of deliveries asks, where it is more than a note."""
 
 
-@blueprint.post("/events/<event_id>/leave")
-@blueprint.arguments(schemas.NoteSchema)
-@answers(blueprint, schemas.LeftSchema, 404, 409, 422, changes=True)
-@once
-def leave_event(asked: dict[str, Any], event_id: str) -> dict[str, Any]:
-    """Acknowledge a rejected event: it stays so, and is no longer counted as a need."""
-    services().operator_acts.leave_event(event_id, g.who, asked["note"])
-    return {"id": event_id}
+def _add_acts() -> None:
+    """A path for each verb of each subject in the table of acts (relay/operations/operator_acts.py)."""
+    verbs: dict[tuple[Subject, str], list[Act]] = {}
+    for act in ACTS:
+        verbs.setdefault((act.subject, act.verb), []).append(act)
+    for (subject, verb), acts in verbs.items():
+        _add(subject, verb, acts)
 
 
-@blueprint.post("/deliveries/<delivery_id>/settle")
-@blueprint.arguments(schemas.SettleSchema)
-@answers(blueprint, DeliverySchema, 404, 409, 422, changes=True)
-@once
-def settle(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
-    """Decide an uncertain delivery. Where it is a trigger that is uncertain, `started` says that it was fired."""
-    settled = services().operator_acts.settle(
-        delivery_id, g.who, State(asked["as_"]), asked["note"], workflow_id=asked.get("workflow_id")
-    )
-    return settled.to_wire()
+def _add(subject: Subject, verb: str, acts: list[Act]) -> None:
+    kind = KINDS[subject]
+
+    def view(*asked: dict[str, Any], **path: str) -> dict[str, Any]:
+        (one,), given = path.values(), asked[0] if asked else {}
+        _check(subject, one)
+        chosen = next(act for act in acts if not asked or all(given[name] == act.given[name] for name in act.given))
+        return kind.wire(one, chosen.does(services().operator_acts, one, g.who, given))
+
+    view.__name__, view.__doc__ = f"{verb}_{subject}", acts[0].summary
+    is_of_deliveries = subject is Subject.DELIVERY
+    schema = schemas.MadeSchema if verb == "replay" and not is_of_deliveries else kind.schema
+    answer = answers(blueprint, schema, 404, 409, 422, status=kind.statuses.get(verb, 200), changes=True)(once(view))
+    if is_of_deliveries and verb in ASKED:
+        answer = blueprint.arguments(ASKED[verb])(answer)
+    elif acts[0].asks_note:
+        answer = blueprint.arguments(schemas.NoteSchema)(answer)
+    blueprint.post(f"{kind.path}/{verb}")(answer)
 
 
-@blueprint.post("/deliveries/<delivery_id>/cancel")
-@blueprint.arguments(schemas.NoteSchema)
-@answers(blueprint, DeliverySchema, 404, 409, 422, changes=True)
-@once
-def cancel(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
-    """Give up a delivery that still waits."""
-    return services().operator_acts.cancel(delivery_id, g.who, asked["note"]).to_wire()
+def _check(subject: Subject, one: str) -> None:
+    """Raises NotFoundError where an id is none of this subject."""
+    if not one.startswith(KINDS[subject].prefix) or (subject is Subject.PORTAL and one not in services().portals):
+        raise NotFoundError(f"no {subject} {one!r}" if subject is Subject.PORTAL else f"no {subject} {one}")
 
 
-@blueprint.post("/deliveries/<delivery_id>/leave")
-@blueprint.arguments(schemas.NoteSchema)
-@answers(blueprint, DeliverySchema, 404, 409, 422, changes=True)
-@once
-def leave(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
-    """Acknowledge a dead delivery, or an overdue one: it stays so, and is no longer counted as a need."""
-    return services().operator_acts.leave(delivery_id, g.who, asked["note"]).to_wire()
+_add_acts()
 
 
 @blueprint.post("/replays")
@@ -94,7 +111,7 @@ def leave(asked: dict[str, Any], delivery_id: str) -> dict[str, Any]:
 @once
 def replay_many(asked: dict[str, Any]) -> dict[str, Any]:
     """Replay, leave or settle what a filter finds; `dry_run` only counts, and shows a sample."""
-    wanted = filter_of(asked["filter"])
+    wanted = asked["filter"]
     act = BulkAct(asked["act"])
     if asked["dry_run"]:
         return services().bulk.dry_run(wanted, act).to_wire()
@@ -124,48 +141,8 @@ def resume_replays(replays_id: str) -> dict[str, Any]:
     return services().bulk.go_on(replays_id, g.who).to_wire()
 
 
-@blueprint.post("/portals/<name>/pause")
-@answers(blueprint, schemas.PortalSchema, 404, 409, 422, changes=True)
-@once
-def pause(name: str) -> dict[str, Any]:
-    """Let the deliveries of a portal wait."""
-    services().operator_acts.pause(_known(name), g.who)
-    return portal_view(name).to_wire()
-
-
-@blueprint.post("/portals/<name>/resume")
-@answers(blueprint, schemas.PortalSchema, 404, 409, 422, changes=True)
-@once
-def resume(name: str) -> dict[str, Any]:
-    """Open a held or paused portal."""
-    services().operator_acts.resume(_known(name), g.who)
-    return portal_view(name).to_wire()
-
-
-@blueprint.post("/workflows/<workflow_id>/terminate")
-@answers(blueprint, schemas.QuestionSchema, 404, 409, 422, status=202, changes=True)
-@once
-def terminate(workflow_id: str) -> dict[str, Any]:
-    """Ask the portal to end a workflow and keep its data."""
-    return services().operator_acts.end_workflow(workflow_id, g.who, "terminate").to_wire()
-
-
-@blueprint.post("/workflows/<workflow_id>/kill")
-@answers(blueprint, schemas.QuestionSchema, 404, 409, 422, status=202, changes=True)
-@once
-def kill(workflow_id: str) -> dict[str, Any]:
-    """Ask the portal to end a workflow and delete its data."""
-    return services().operator_acts.end_workflow(workflow_id, g.who, "kill").to_wire()
-
-
 @blueprint.get("/questions/<question_id>")
 @answers(blueprint, schemas.QuestionSchema, 404)
 def question(question_id: str) -> dict[str, Any]:
     """What the portal answered."""
     return services().questions.read(question_id).to_wire()
-
-
-def _known(portal: str) -> str:
-    if portal not in services().portals:
-        raise NotFoundError(f"no portal {portal!r}")
-    return portal

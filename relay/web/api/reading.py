@@ -16,7 +16,6 @@ from relay.store.record.search import Row, row_of
 from relay.web.api import schemas
 from relay.web.api.delivery_schemas import DeliverySchema
 from relay.web.api.documented import answers
-from relay.web.api.queries import filter_of
 from relay.web.presenters.event_details import readable, readable_envelope
 from relay.web.presenters.finding import search_deliveries, search_events
 from relay.web.presenters.masked_wire import masked_delivery, masked_event
@@ -38,8 +37,7 @@ def events(asked: dict[str, Any]) -> dict[str, Any]:
 
     A token that only reads sees persons' values masked, here and everywhere.
     """
-    word, cursor, limit = asked.pop("q", None), asked.pop("cursor", None), asked.pop("limit")
-    page = search_events(word, filter_of(asked), cursor, limit)
+    page = search_events(asked["q"], asked["wanted"], asked["cursor"], asked["limit"])
     return {"events": [_event_wire(row) for row in page.rows], "cursor": page.cursor}
 
 
@@ -56,8 +54,7 @@ def event(event_id: str) -> dict[str, Any]:
 @answers(blueprint, schemas.DeliveryPageSchema, 422)
 def deliveries(asked: dict[str, Any]) -> dict[str, Any]:
     """Deliveries, newest first. A page may be short, or empty, and still have a next one."""
-    word, cursor, limit = asked.pop("q", None), asked.pop("cursor", None), asked.pop("limit")
-    page = search_deliveries(word, filter_of(asked), cursor, limit)
+    page = search_deliveries(asked["q"], asked["wanted"], asked["cursor"], asked["limit"])
     return {"deliveries": [_delivery_wire(one) for one in page.rows], "cursor": page.cursor}
 
 

@@ -5,72 +5,20 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import Schema, fields, post_load, validate
 
-from relay.core.lifecycle import EventState, State
+from relay.core.lifecycle import BulkAct, EventState, State
 from relay.core.plan import StepKind
-from relay.core.watching import WatchState
-from relay.operations.bulk_replay import STATES_OF
+from relay.operations.filters import TEXT, AboutSchema, AnyState, FilterSchema, Strict, filter_of
+from relay.operations.operator_acts import SETTLED_AS, STATES_OF
 from relay.operations.preview import Prospect
-from relay.store.operators.bulk_replays import BulkAct, BulkState
+from relay.store.operators.bulk_replays import BulkState
 from relay.store.record.open_issues import KINDS
-from relay.store.record.search import parse_state
 from relay.web.api.delivery_schemas import CODES, CallSchema, DeliverySchema
 
-TEXT = validate.Length(min=1, max=200)
 CURSOR = re.compile(r"(evt|dlv)_[0-9a-z]{26}\Z")
 LIMIT = 200
 DEALT_WITH = sorted({state for states in STATES_OF.values() for state in states})
-
-
-class Strict(Schema):
-    """Unknown keys are errors: a typo in a filter must not widen it."""
-
-    class Meta:
-        unknown = RAISE
-
-
-class AnyState(fields.String):
-    """A state of a delivery or of an event."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        state = parse_state(super()._deserialize(value, attr, data, **kwargs) or "")
-        if state is None:
-            raise ValidationError("no such state")
-        return state
-
-
-class AboutSchema(Strict):
-    """What is looked for, whatever its state; all that is given must hold."""
-
-    source = fields.String(validate=TEXT)
-    rule = fields.String(validate=TEXT)
-    portal = fields.String(validate=TEXT)
-    code = fields.String(validate=TEXT, metadata={"description": "the portal's error code, or our reason"})
-    template_id = fields.Integer(
-        strict=False, validate=validate.Range(max=2**31 - 1, min=0), metadata={"description": "0: a trigger is fired"}
-    )
-    document_id = fields.String(validate=TEXT, metadata={"description": "the third member, such as LEAD_12"})
-    watch = fields.String(
-        validate=validate.OneOf([WatchState.OVERDUE.value]),
-        metadata={"description": "those of whose workflow's end nobody has heard in time"},
-    )
-    fault = fields.String(validate=TEXT, metadata={"description": "what is wrong with a rejected event: its fields"})
-    bulk = fields.String(validate=TEXT, metadata={"description": "the deliveries that this order has made or settled"})
-    needs = fields.Boolean(
-        truthy={"true", "1", True},
-        falsy={"false", "0", False},
-        load_default=False,
-        metadata={"description": "of dead, uncertain and rejected ones, only those that wait for a person"},
-    )
-    since = fields.AwareDateTime(default_timezone=None)
-    until = fields.AwareDateTime(default_timezone=None)
-
-
-class FilterSchema(AboutSchema):
-    """What to list."""
-
-    state = AnyState(metadata={"enum": [*State, *EventState]})
 
 
 class ListSchema(FilterSchema):
@@ -82,6 +30,12 @@ class ListSchema(FilterSchema):
     )
     cursor = fields.String(validate=validate.Regexp(CURSOR))
     limit = fields.Integer(validate=validate.Range(min=1, max=LIMIT), load_default=50)
+
+    @post_load
+    def to_filter(self, data: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
+        """The page that was asked for, and its filter as `wanted`."""
+        page = {name: data.pop(name, None) for name in ("q", "cursor", "limit")}
+        return page | {"wanted": filter_of(data)}
 
 
 class EventSchema(Schema):
@@ -182,7 +136,7 @@ class LeftSchema(Schema):
 
 
 class SettleSchema(Strict):
-    as_ = fields.String(data_key="as", required=True, validate=validate.OneOf(["started", "retrying", "dead"]))
+    as_ = fields.String(data_key="as", required=True, validate=validate.OneOf([*SETTLED_AS]))
     workflow_id = fields.String(validate=validate.Length(min=1, max=32))
     note = fields.String(required=True, validate=validate.Length(min=1, max=500))
 

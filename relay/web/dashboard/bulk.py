@@ -11,9 +11,9 @@ from typing import Any
 
 from flask import abort, flash, redirect, render_template, request, url_for
 
-from relay.core.lifecycle import EventState, State
+from relay.core.lifecycle import BulkAct, EventState, State
 from relay.operations.bulk_replay import OrderedBeforeError
-from relay.store.operators.bulk_replays import BulkAct
+from relay.operations.operator_acts import Act
 from relay.store.record.search import Filter
 from relay.web.dashboard.acts import LONGEST_NOTE
 from relay.web.dashboard.frame import blueprint, who
@@ -37,7 +37,8 @@ def bulk() -> Any:
     wanted = _wanted(request.args)
     offered = bulk_acts.choices_for(wanted.state or State.DEAD)
     offered = [one for one in offered if one.name == request.args.get("act")] or offered
-    found = replays.dry_run(wanted, offered[0].act) if is_chosen else None
+    found = replays.dry_run(wanted, offered[0].of_many.act) if is_chosen else None
+    counted = {one.name: replays.dry_run(wanted, one.of_many.act) for one in offered} if found else {}
     is_of_events = isinstance(wanted.state, EventState)
     read = record.events if is_of_events else record.deliveries
     return render_template(
@@ -46,7 +47,7 @@ def bulk() -> Any:
         query=query_of(wanted),
         found=found,
         count=bulk_acts.count_of(found) if found else "",
-        counts={one.name: bulk_acts.count_of(replays.dry_run(wanted, one.act)) for one in offered} if found else {},
+        counts={name: bulk_acts.count_of(one) for name, one in counted.items()},
         matching=bulk_acts.found_in_words(wanted.state, found) if found else "",
         counted=bulk_acts.counted(wanted.state, found) if found else "",
         sample=read(found.sample) if found else (),
@@ -69,13 +70,17 @@ def begin_bulk() -> Any:
     """Begin what the page before has counted."""
     if not any(request.form.get(name) for name in NAMES):
         abort(400, _("choose what to deal with: an empty filter is everything"))
-    wanted, chosen = _wanted(request.form), bulk_acts.BY_NAME.get(request.form.get("act", "replay"))
-    if chosen is None or chosen not in _offered(wanted):
+    wanted = _wanted(request.form)
+    offered = {one.name: one for one in bulk_acts.choices_for(wanted.state or State.DEAD)}
+    if "replay-current" in offered:  # of an event there is no earlier call: `replay` is with today's rules
+        offered.setdefault("replay", offered["replay-current"])
+    chosen = offered.get(request.form.get("act", "replay"))
+    if chosen is None:
         abort(400, _("this cannot be done to what is in this state"))
     note = request.form.get("note", "").strip()[:LONGEST_NOTE]
     if chosen.asks_note and not note:
         abort(400, _("a note is needed: how do you know?"))
-    return order(wanted, _rules(chosen), act=chosen.act, note=note)
+    return order(wanted, _rules(chosen), act=chosen.of_many.act, note=note)
 
 
 def order(wanted: Filter, rules: str, *, act: BulkAct = BulkAct.REPLAY, note: str = "") -> Any:
@@ -127,13 +132,7 @@ def resume_bulk(bulk_id: str) -> Any:
     return redirect(url_for("dashboard.one_bulk", bulk_id=bulk_id), 303)
 
 
-def _offered(wanted: Filter) -> list[bulk_acts.Choice]:
-    offered = bulk_acts.choices_for(wanted.state or State.DEAD)
-    # Of an event there is no earlier call: `replay` is with today's rules.
-    return [*offered, bulk_acts.BY_NAME["replay"]] if isinstance(wanted.state, EventState) else offered
-
-
-def _rules(chosen: bulk_acts.Choice) -> str:
+def _rules(chosen: Act) -> str:
     rules = request.form.get("rules", chosen.rules)
     if rules not in {"original", "current"}:
         abort(400, _("rules: expected original or current"))

@@ -10,13 +10,14 @@ from flask import Response, abort, flash, redirect, render_template, url_for
 from relay.core.events import Delivery, Event
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState
+from relay.operations import operator_acts as acts
 from relay.operations.replay import original_of
 from relay.sources.proof.verifier import words_of
 from relay.sources.recognition import UNKNOWN, Likeness, likenesses
 from relay.store.operators.audit_log import Act
 from relay.store.record.search import row_of
 from relay.web.auth.guard import is_revealed, reveal
-from relay.web.dashboard.acts import Offer, acts_for
+from relay.web.dashboard.acts import acts_for
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.language import _
 from relay.web.presenters.event_details import (
@@ -41,7 +42,7 @@ class Story:
     steps: list[StepStory]
     lines: list[Line]
     following: str
-    offers: list[Offer]
+    offers: list[acts.Act]
     timeline: list[Span]
     link: str | None
     behind: list[str]

@@ -11,26 +11,16 @@ from flask import abort, flash, redirect, render_template, request, url_for
 from relay.core.errors import NotFoundError
 from relay.core.ids import utc_now
 from relay.core.phrases import phrase
+from relay.operations.operator_acts import ACTS, PAUSE, PORTAL, Act
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.dashboard.live import OVERVIEW
-from relay.web.language import N_, _
+from relay.web.language import _
 from relay.web.presenters.filters import LONGEST, moment_asked
 from relay.web.presenters.portals import portal_views
 from relay.web.services import services
 from relay.web.zone import local, typed
 
-SWITCHES = {
-    "pause": N_(
-        "No delivery is sent to this portal until a person resumes it, or until the time that you choose: then a "
-        "worker asks whether it is well, and goes on. Events are still taken; deliveries wait."
-    ),
-    "resume": N_(
-        "Deliveries are sent to this portal again at once, whatever has closed it. If the trouble is not mended, "
-        "the next call closes it again."
-    ),
-}
-
-
+SWITCHES = {act.name: act for act in ACTS if act.subject is PORTAL}
 PAUSES = {"hour": timedelta(hours=1), "shift": timedelta(hours=8)}
 """How long a pause may last, beside until the next morning and until a time, both in the zone of who looks, and until a
 person ends it."""
@@ -58,23 +48,19 @@ def confirm_switch(name: str, switch: str) -> Any:
     """Say what pausing or resuming does."""
     page, store = "pause.html" if switch == "pause" else "confirm_switch.html", services().store
     gate, held = store.portal(_known(name)).gate.look(), store.operators.bulk_replays.held()
-    return render_template(page, name=name, switch=switch, says=_says(switch), gate=gate, held=held)
+    return render_template(page, name=name, switch=switch, says=_switch(switch).says, gate=gate, held=held)
 
 
 @blueprint.post("/portals/<name>/<switch>")
 def switch_portal(name: str, switch: str) -> Any:
     """Pause or resume."""
-    _says(switch)
-    if switch == "resume":
-        services().operator_acts.resume(_known(name), who())
-        flash(_("%(name)s is open now.", name=name))
+    act = _switch(switch)
+    until = _end_of_pause(utc_now()) if act is PAUSE else None
+    act.does(services().operator_acts, _known(name), who(), {"until": until})
+    if until:
+        flash(_("%(name)s is paused until %(until)s.", name=name, until=typed(until)))
     else:
-        until = _end_of_pause(utc_now())
-        services().operator_acts.pause(_known(name), who(), until)
-        if until:
-            flash(_("%(name)s is paused until %(until)s.", name=name, until=typed(until)))
-        else:
-            flash(_("%(name)s is paused until somebody resumes it.", name=name))
+        flash(_(act.done, name=name))
     return redirect(url_for("dashboard.portals"), 303)
 
 
@@ -106,7 +92,7 @@ def _known(name: str) -> str:
     return name
 
 
-def _says(switch: str) -> str:
-    if switch not in SWITCHES:
-        raise NotFoundError(phrase("no switch %(switch)r", switch=switch))
-    return SWITCHES[switch]
+def _switch(name: str) -> Act:
+    if name not in SWITCHES:
+        raise NotFoundError(phrase("no switch %(switch)r", switch=name))
+    return SWITCHES[name]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from relay.core.lifecycle import State
+from relay.core.lifecycle import BulkAct
 from relay.core.phrases import Phrase, phrase
+from relay.operations.operator_acts import ACTS
 from relay.store.operators.audit_log import Act
-from relay.store.operators.bulk_replays import BulkAct, BulkState
+from relay.store.operators.bulk_replays import BulkState
 from relay.web.auth.guard import Role
 from relay.web.language import say, say_fault
 from relay.web.presenters.bulk_acts import part_in_words
@@ -16,10 +17,8 @@ ROLES = {role.value: role for role in Role}
 DEEDS: Mapping[str, Phrase] = {
     str(one): one
     for one in (
-        phrase("replay"), phrase("edit and replay"), phrase("cancel"), phrase("leave"),
-        *(phrase("settle as %(state)s", state=state) for state in (State.STARTED, State.RETRYING, State.DEAD)),
-        phrase("pause"), phrase("resume"), phrase("ping"), phrase("probe"), phrase("list templates"),
-        phrase("terminate"), phrase("kill"), phrase("test alert"),
+        *(act.deed for act in ACTS),
+        phrase("edit and replay"), phrase("ping"), phrase("probe"), phrase("list templates"), phrase("test alert"),
         phrase("reveal"), phrase("reveal secret"), phrase("forget secret"),
         phrase("write rule"), phrase("remove rule"), phrase("erase"), phrase("restore"),
         phrase("end a session"), phrase("end all other sessions"),

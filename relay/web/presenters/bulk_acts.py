@@ -3,75 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
-from relay.core.lifecycle import EventState, State
+from relay.core.lifecycle import BulkAct, EventState, State
 from relay.core.watching import WatchState
-from relay.operations.bulk_replay import COUNTED, STATES_OF
-from relay.store.operators.bulk_replays import Bulk, BulkAct
+from relay.operations.bulk_replay import COUNTED
+from relay.operations.operator_acts import ACTS, Act, ordered
+from relay.store.operators.bulk_replays import Bulk
 from relay.store.record.search import parse_state
-from relay.web.language import N_, _, ngettext, say, say_fault
+from relay.web.language import _, ngettext, say, say_fault
 from relay.web.presenters.filters import LABELS
 from relay.web.zone import typed
 
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One act. name: its value in a form; says: what it will do to each; asks_note: whether it is to be said why."""
-
-    name: str
-    act: BulkAct
-    rules: str
-    button: str
-    says: str
-    asks_note: bool = False
-    is_grave: bool = False
-
-
-CHOICES = (
-    Choice(
-        "replay", BulkAct.REPLAY, "original", "Replay the same calls",
-        "Each gets a new delivery with the same call as before, unless it was replayed already.",
-    ),
-    Choice(
-        "replay-current", BulkAct.REPLAY, "current", "Replay with today's rules",
-        "Each gets the deliveries that today's rules make of it, unless it was replayed already. What they cannot fill "
-        "is skipped and stays as it is.",
-    ),
-    Choice(
-        "leave", BulkAct.LEAVE, "original", "Leave them",
-        "They stay as they are, and are no longer counted among what needs a person. They can still be replayed.",
-        asks_note=True,
-    ),
-    Choice(
-        "settle-started", BulkAct.STARTED, "original", "They have started",
-        "Each becomes started, or its trigger counts as fired. Do this after you have looked on the portal.",
-        asks_note=True,
-    ),
-    Choice(
-        "settle-again", BulkAct.AGAIN, "original", "Send them again",
-        "Each is sent again. Whatever did arrive the first time is done twice: look on the portal first.",
-        asks_note=True, is_grave=True,
-    ),
-    Choice(
-        "give-up", BulkAct.GIVE_UP, "original", "Give them up",
-        "Each becomes dead. Nothing is sent; they can be replayed later.",
-        asks_note=True, is_grave=True,
-    ),
-)  # fmt: skip
-BY_NAME = {choice.name: choice for choice in CHOICES}
 STATES = (State.DEAD, EventState.REJECTED, State.UNCERTAIN, State.STARTED, EventState.IGNORED)
 """What something can be done to in bulk, the most frequent first."""
-DONE = {
-    BulkAct.REPLAY: N_("%(done)s replayed, %(skipped)s skipped, of %(count)s"),
-    BulkAct.LEAVE: N_("%(done)s left, %(skipped)s skipped, of %(count)s"),
-    BulkAct.STARTED: N_("%(done)s settled as started, %(skipped)s skipped, of %(count)s"),
-    BulkAct.AGAIN: N_("%(done)s sent again, %(skipped)s skipped, of %(count)s"),
-    BulkAct.GIVE_UP: N_("%(done)s given up, %(skipped)s skipped, of %(count)s"),
-}
-
-
 SAID: Mapping[str, Callable[[str], str]] = {
     "state": lambda value: say(parse_state(value)) or value,
     "watch": lambda value: say(WatchState(value)),
@@ -83,10 +28,9 @@ SAID: Mapping[str, Callable[[str], str]] = {
 """What of a filter is no name, and how it is said."""
 
 
-def choices_for(state: State | EventState) -> list[Choice]:
+def choices_for(state: State | EventState) -> list[Act]:
     """What can be done to what is in this state. An event without deliveries has no call that could be repeated."""
-    fitting = [choice for choice in CHOICES if state in STATES_OF[choice.act]]
-    return [one for one in fitting if one.name != "replay" or isinstance(state, State)]
+    return [act for act in ACTS if act.many and state in act.states]
 
 
 def count_of(bulk: Bulk) -> str:
@@ -116,12 +60,14 @@ def found_in_words(state: object, bulk: Bulk) -> str:
 
 def title_of(bulk: Bulk) -> str:
     """What was asked for."""
-    return _(next(one.button for one in CHOICES if (one.act, one.rules) == (bulk.act, _rules_of(bulk))))
+    return _(ordered(bulk.act, bulk.rules).of_many.button)
 
 
 def progress_of_bulk(bulk: Bulk) -> str:
     """How far it is."""
-    return _(DONE[bulk.act], done=f"{bulk.replayed:,}", skipped=f"{bulk.refused:,}", count=count_of(bulk))
+    return _(
+        ordered(bulk.act).of_many.progress, done=f"{bulk.replayed:,}", skipped=f"{bulk.refused:,}", count=count_of(bulk)
+    )
 
 
 def story_of_outcomes(bulk: Bulk, outcomes: Mapping[State, int]) -> str:
@@ -148,7 +94,3 @@ def filter_in_words(bulk: Bulk) -> list[tuple[str, str]]:
 def part_in_words(name: str, value: str) -> tuple[str, str]:
     """One part of a filter: its label, and its value as a page says it."""
     return _(LABELS[name]), SAID[name](value) if name in SAID else value
-
-
-def _rules_of(bulk: Bulk) -> str:
-    return bulk.rules if bulk.act is BulkAct.REPLAY else "original"

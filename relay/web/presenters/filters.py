@@ -8,20 +8,18 @@ from datetime import datetime
 from typing import Any
 
 from flask import abort, request
+from marshmallow import ValidationError
 
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State
-from relay.core.watching import WatchState
-from relay.store.record.search import WAITING_FOR_A_PERSON, Filter, parse_state
+from relay.operations.filters import read_filter
+from relay.store.record.search import WAITING_FOR_A_PERSON, Filter
 from relay.web.language import N_, _
 from relay.web.presenters.typed_times import read_time
 from relay.web.services import services
 from relay.web.zone import zone_now
 
-OF_CRM = re.compile(r"[a-z]+(_[a-z]+)*(_[0-9]+)+", re.IGNORECASE | re.ASCII)
 CURSOR = re.compile(r"(evt|dlv)_[0-9a-z]{26}")
-WORDS = ("source", "rule", "portal", "code", "document_id", "fault", "bulk")
-NAMES = ("state", *WORDS, "template_id", "watch", "since", "until", "needs")
 LONGEST = 200
 LABELS = {
     "state": N_("State"), "source": N_("Source"), "rule": N_("Rule"), "portal": N_("Portal"),
@@ -29,37 +27,31 @@ LABELS = {
     "watch": N_("End"), "bulk": N_("Made by"), "since": N_("Since"), "until": N_("Until"), "needs": N_("Only"),
 }  # fmt: skip
 """What each filter is called."""
+NAMES = tuple(LABELS)
+WRONG = {
+    "state": N_("no such state"),
+    "watch": N_("of the ends of workflows, only what is overdue is listed"),
+    "template_id": N_("a template is a number"),
+}
+"""What is said of a value that cannot be."""
 
 
 def filter_asked(given: Mapping[str, str] | None = None) -> Filter:
     """The filter of this request's query, or of other fields."""
     given = request.args if given is None else given
     found = {name: text for name in NAMES if (text := given.get(name, "").strip()[:LONGEST])}
-    wanted: dict[str, Any] = {name: found[name] for name in WORDS if name in found}
-    if "code" in wanted:
-        wanted["code"] = wanted["code"].lower()
-    if "document_id" in wanted:
-        wanted["document_id"] = document_named(wanted["document_id"])
-    if "state" in found:
-        wanted["state"] = _state(found["state"])
-    if "watch" in found:
-        if found["watch"] != WatchState.OVERDUE:
-            abort(400, _("of the ends of workflows, only what is overdue is listed"))
-        wanted["watch"] = WatchState.OVERDUE
-    if "needs" in found:
-        wanted["needs"] = _needs(wanted.get("state"))
-    if "template_id" in found:
-        wanted["template_id"] = _number(found["template_id"])
     for name in ("since", "until"):
         if name in found:
-            wanted[name] = moment_asked(name, found[name])
-    return Filter(**wanted)
-
-
-def document_named(text: str) -> str:
-    """A document's id as it was typed, alone or as its whole triple: one of the CRM is in capitals, such as LEAD_12."""
-    name = text.rpartition(",")[2].strip()
-    return name.upper() if OF_CRM.fullmatch(name) else name
+            found[name] = moment_asked(name, found[name]).isoformat()
+    if "needs" in found:
+        found["needs"] = "1"
+    try:
+        wanted = read_filter(found)
+    except ValidationError as error:
+        abort(400, _(next((text for name, text in WRONG.items() if name in error.messages_dict), WRONG["state"])))
+    if wanted.needs and wanted.state not in WAITING_FOR_A_PERSON:
+        abort(400, _("needs: expected with the state %(states)s", states=", ".join(WAITING_FOR_A_PERSON)))
+    return wanted
 
 
 def word_asked() -> str | None:
@@ -90,25 +82,6 @@ def choices() -> dict[str, Any]:
         "rules": sorted(rule.name for rule in found.rules.all()),
         "portals": sorted(found.portals),
     }
-
-
-def _state(text: str) -> State | EventState:
-    state = parse_state(text)
-    if state is None:
-        abort(400, _("no such state"))
-    return state
-
-
-def _needs(state: State | EventState | None) -> bool:
-    if state not in WAITING_FOR_A_PERSON:
-        abort(400, _("needs: expected with the state %(states)s", states=", ".join(WAITING_FOR_A_PERSON)))
-    return True
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) < 2**31):
-        abort(400, _("a template is a number"))
-    return int(text)
 
 
 def moment_asked(name: str, text: str, *, is_ahead: bool = False) -> datetime:

@@ -13,7 +13,7 @@ from relay.core.ids import new_event_id, time_of, to_ms, utc_now
 from relay.core.lifecycle import EventState, State
 from relay.store import Store
 from relay.store.portals.portal import PortalRecord
-from relay.store.record.statistics import Statistics
+from relay.store.record.statistics import SPANS, Bar, Series, Statistics
 from tests.support.making import bring_to, claim_one, hold, make_attempt, make_entry, write, write_one
 from tests.support.senders import SEED, dump, website
 
@@ -126,6 +126,13 @@ def test_looking_again_at_an_uncertain_one_counts_it_once(record, redis):
     record.settle(uncertain, State.UNCERTAIN, utc_now(), looks=1)
 
     assert Statistics(redis).series(utc_now())["hour"].total("delivery:uncertain") == 1
+
+
+def test_latencies_that_an_earlier_version_has_counted_by_fewer_bounds_are_added_up_with_todays():
+    counts = {"delivery:started": 100, "latency:1000": 40, "latency:250": 30, "latency:2500": 20, "latency:5000": 10}
+    series = Series(SPANS[0], (Bar(utc_now(), counts),))
+
+    assert [series.within_ms(share) for share in (0.5, 0.7, 0.71, 1)] == [1000, 1000, 5000, 5000]
 
 
 def test_counts_forget_themselves(record, redis):

@@ -47,14 +47,16 @@ end
 
 -- Counts are added up and written once, at the end of a script.
 --   count: since the beginning   stand: ids on record now, of kinds without an index
---   tally: of this minute and hour, for charts (store/record/statistics.py)
---   rate: of this minute only, to estimate the end of a backlog
+--   tally: of this minute and hour, for charts (store/record/statistics.py)   happen: both, count and tally
 --   number: of this hour, by source, rule, portal and template, as long as events are kept (store/record/statistics.py)
-local counted, standing, tallied, rated, numbered = {}, {}, {}, {}, {}
+local counted, standing, tallied, numbered = {}, {}, {}, {}
 local function count(field, by) counted[field] = (counted[field] or 0) + (by or 1) end
 local function stand(field, by) standing[field] = (standing[field] or 0) + by end
 local function tally(field, by) tallied[field] = (tallied[field] or 0) + (by or 1) end
-local function rate(field) rated[field] = (rated[field] or 0) + 1 end
+local function happen(field)
+  count(field)
+  tally(field)
+end
 local function number(what, source, rule, portal, template)
   local field = table.concat({source or '', rule, portal, template or '', what}, ':')
   numbered[field] = (numbered[field] or 0) + 1
@@ -91,7 +93,6 @@ local function write_counts()
   local now = tonumber(redis.call('TIME')[1])
   local minute, hour = math.floor(now / 60), math.floor(now / 3600)
   write_lasting(KEY.minute .. minute, tallied, 10800)
-  write_lasting(KEY.minute .. minute, rated, 10800)
   write_lasting(KEY.hour .. hour, tallied, 691200)
   write_numbers(hour)
 end
@@ -213,13 +214,17 @@ local function move(id, portal, from, to, at, order)
   end
 end
 
--- Count an event's latency, by portal, since the beginning; relay/store/record/ledger.py has the bounds.
--- Returns its bound.
+-- Count a final delivery: since the beginning, of this minute and hour, and by source, rule, portal and template.
+--   took: how long the sender's event waited for its workflow, in ms; nil of one that a person settled, which says
+--   nothing about the relay. store/record/ledger.py has the bounds; what is longer is counted as `more`.
 local BOUNDS = {100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 120000, 600000, 3600000}
-local function count_latency(portal, took)
-  local field = 'latency:' .. portal .. ':'
-  count(field .. 'ms', took)
-  rate('started:' .. portal)
+local function count_final(state, source, rule, portal, template, took)
+  happen('delivery:' .. state)
+  if state == 'dead' then return number('dead', source, rule, portal, template) end
+  if not took then
+    tally('latency:settled')
+    return number('settled', source, rule, portal, template)
+  end
   local below = 'more'
   for _, bound in ipairs(BOUNDS) do
     if took <= bound then
@@ -227,35 +232,23 @@ local function count_latency(portal, took)
       break
     end
   end
-  count(field .. below)
-  return below
+  tally('started:' .. portal)
+  for name, by in pairs({ms = took, [below] = 1}) do
+    tally('latency:' .. name, by)
+    count('latency:' .. portal .. ':' .. name, by)
+  end
+  number(below, source, rule, portal, template)
 end
 
--- Count a delivery that is final or uncertain, and begin to wait for the end of its workflow. The latency of one that a
--- person settled says nothing about the relay, and is not counted.
+-- Count a delivery that is final or uncertain, and begin to wait for the end of its workflow.
 local function conclude(id, to, now)
   local key = KEY.delivery .. id
-  tally('delivery:' .. to)
-  if to == 'uncertain' then return end
-  count('delivery:' .. to)
+  if to == 'uncertain' then return tally('delivery:uncertain') end
   local kept = redis.call('HMGET', key, 'event_id', 'rule', 'portal', 'template_id', 'watch_state', 'facts', 'settled')
-  local source, rule, portal, template = redis.call('HGET', KEY.event .. kept[1], 'source'), kept[2], kept[3], kept[4]
-  if to == 'dead' then return number('dead', source, rule, portal, template) end
-  if kept[7] then
-    tally('latency:settled')
-    number('settled', source, rule, portal, template)
-  else
-    -- How long the sender's event waited for its workflow, as a sum and below bounds.
-    local took = math.max(0, math.floor(tonumber(now) - time_of(id)))
-    tally('latency:ms', took)
-    for _, bound in ipairs({1000, 5000, 30000, 120000, 600000}) do
-      if took <= bound then
-        tally('latency:' .. bound)
-        break
-      end
-    end
-    number(count_latency(portal, took), source, rule, portal, template)
-  end
+  local source = redis.call('HGET', KEY.event .. kept[1], 'source')
+  local took = not kept[7] and math.max(0, math.floor(tonumber(now) - time_of(id))) or nil
+  count_final(to, source, kept[2], kept[3], kept[4], took)
+  if to == 'dead' then return end
   if kept[5] == 'waiting' then
     local till = string.format('%.0f', tonumber(now) + 1000 * cjson.decode(kept[6]).watch.within_s)
     redis.call('HSET', key, 'watch_until', till)
@@ -296,8 +289,7 @@ local function create_event(id, state, source, flat, marks)
   if state == 'rejected' then redis.call('ZADD', KEY.unmended, 0, id) end
   stand('source:' .. source, 1)
   note(KEY.events_by_source .. source, id)
-  count('event:' .. state)
-  tally('event:' .. state)
+  happen('event:' .. state)
   tally('source:' .. source .. ':' .. state)
   if marks then
     for _, mark in ipairs(cjson.decode(marks)) do redis.call('ZADD', KEY.person_index .. mark, 0, id) end
@@ -330,9 +322,7 @@ local function create(first, source)
   if state == 'dead' then
     enter(KEY.buried, 0, id)
     note_delivery(id, 'reason', further.reason)
-    count('delivery:dead')
-    tally('delivery:dead')
-    number('dead', source, rule, portal, template_id)
+    count_final('dead', source, rule, portal, template_id)
     return following
   end
   if document ~= '' then redis.call('ZADD', KEY.deliveries_by_document .. document, 0, id) end

@@ -121,8 +121,7 @@ local function record(entry)
   local first = claim(entry)
   if first then
     redis.call('HINCRBY', KEY.event .. first, 'duplicates', 1)
-    count('event:duplicate')
-    tally('event:duplicate')
+    happen('event:duplicate')
     return receipt(first, 1)
   end
   create_event(id, state, source, entry.flat, entry.further.marks)
