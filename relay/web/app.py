@@ -24,10 +24,9 @@ from relay.store.record.persons import PersonIndex
 from relay.store.record.spool import Spool
 from relay.web import api, dashboard, done, hooks, ops, problems
 from relay.web.answers import protect
-from relay.web.auth.guard import Guard, Role
+from relay.web.auth import Guard, Role
 from relay.web.fast_path import FAST_PATH, FastPath
-from relay.web.language import speak
-from relay.web.seen import show_what_is_there
+from relay.web.language import show_what_is_there, speak
 from relay.web.services import SERVICES, Services, services_of
 from relay.web.zone import tell_time
 

@@ -24,8 +24,8 @@ from werkzeug.sansio.utils import get_host
 from relay.sources import Headers, Source, Webhook
 from relay.web import hooks
 from relay.web.answers import protect
-from relay.web.auth.proxies import Origin, TrustedProxies
 from relay.web.doorkeeper import Connection
+from relay.web.proxies import Origin, TrustedProxies
 from relay.web.services import Services, services_of
 
 if TYPE_CHECKING:

@@ -1,6 +1,8 @@
-"""`/hooks/<source>`: the door for senders. HTTP in, HTTP out; what happens between is relay/operations/ingest.py.
+"""`/hooks/<source>`: the door for senders. HTTP in, HTTP out; relay/operations/ingest.py does what is between.
 
-An answer with a 2xx means that the event is on disk. A sender learns nothing about secrets or about other sources.
+A 2xx answer means that the event is on disk. A sender learns nothing about secrets or about other sources. A script in
+a browser may send and read answers if its page has an origin that the source names: as the Fetch standard says (section
+3.2), one origin is named back, never all, and no cookies go along.
 """
 
 from __future__ import annotations
@@ -15,8 +17,7 @@ from relay.core.faults import fault
 from relay.core.ids import utc_now
 from relay.operations.ingest import Ingested
 from relay.sources import Headers, Source, Webhook
-from relay.web import cors, visitors
-from relay.web.answers import answer_to, refusal_of
+from relay.web.answers import answer_to, dress, refusal_of
 from relay.web.doorkeeper import CONNECTION, Connection
 from relay.web.problems import problem
 from relay.web.services import Services, services
@@ -26,6 +27,8 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 RAW_TARGET = "RAW_URI"
 """Under this name the server's environment holds the target of a request as it was written, percent signs and all."""
 _AUTHORITY = re.compile(r"\Ahttps?://[^/?#]*", re.IGNORECASE)
+MAX_AGE_S = 600
+"""So long a browser remembers what a preflight has said."""
 
 
 @blueprint.route("/hooks/<source>", methods=METHODS, provide_automatic_options=False)
@@ -71,7 +74,7 @@ def record(parts: Services, source: Source, webhook: Webhook, connection: Connec
 def for_browsers(answer: Response) -> Response:
     """Any answer of a source, an error too, as a browser needs it."""
     source = services().sources.get((request.view_args or {}).get("source", ""))
-    return answer if source is None else cors.allow(source, request, visitors.dress(source, answer))
+    return answer if source is None else _allow(source, request, dress(source, answer))
 
 
 def _answer_to_head(parts: Services, source: Source, request: Request) -> Response | None:
@@ -79,8 +82,8 @@ def _answer_to_head(parts: Services, source: Source, request: Request) -> Respon
     if source.form and source.is_foreign(request.headers.get("Origin")):
         parts.ingest.refuse(source, source.read_lazily(_webhook(parts, request, b"")), "origin", utc_now())
         return problem(403, "not from this page")
-    if cors.is_preflight(source, request):
-        return cors.preflight(source)
+    if _is_preflight(source, request):
+        return _preflight(source)
     if request.method not in source.methods:
         return problem(405, f"send with {' or '.join(source.methods)}", {"Allow": ", ".join(source.methods)})
     return None
@@ -136,3 +139,34 @@ def _connection(request: Request) -> Connection | None:
     """The connection that this request came over; None where no gunicorn serves it."""
     found: Connection | None = request.environ.get(CONNECTION)
     return found
+
+
+def _is_preflight(source: Source, request: Request) -> bool:
+    """Whether a browser asks, for one of the source's own pages, if its script may send."""
+    return (
+        request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers and _is_ours(source, request)
+    )
+
+
+def _preflight(source: Source) -> Response:
+    """Yes, and with which methods and headers."""
+    answer = Response(status=204)
+    answer.headers["Access-Control-Allow-Methods"] = ", ".join(source.methods)
+    answer.headers["Access-Control-Allow-Headers"] = ", ".join(("content-type", *source.sent_headers))
+    answer.headers["Access-Control-Max-Age"] = str(MAX_AGE_S)
+    return answer
+
+
+def _allow(source: Source, request: Request, answer: Response) -> Response:
+    """Any answer of a source, an error too, as a script of its own pages may read it."""
+    if not source.origins:
+        return answer
+    answer.vary.add("Origin")
+    if _is_ours(source, request):
+        answer.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
+        answer.headers["Access-Control-Expose-Headers"] = "Retry-After"
+    return answer
+
+
+def _is_ours(source: Source, request: Request) -> bool:
+    return request.headers.get("Origin") in source.origins

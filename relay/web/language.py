@@ -1,14 +1,15 @@
-"""What pages say, in the language of who looks: the one of the link in the header, else the browser's, else English.
+"""What pages say, in the visitor's language: the one chosen in the header, else the browser's, else English.
 
-English is what stands in the code; translations/<language>.po has the others, read as they are when a process
-starts: a further file there is a further language. The API, the command line and logs are English, and have no use for
-this.
+English stands in the code; translations/<language>.po has the others and is read when a process starts. A further file
+there is a further language. The API, the command line and logs are English and do not use this module. A text that
+others wrote is shown so that no character in it is invisible or turns the text around it; the filter `as_it_is` leaves
+one alone that a form sends back.
 """
 
 from __future__ import annotations
 
 import gettext
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache
 from importlib.resources import files
@@ -18,14 +19,20 @@ from typing import Any
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from flask import Flask, g, has_request_context, request
+from jinja2 import pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup, escape
 
 from relay.core.faults import from_text
 from relay.core.phrases import Moment, Phrase
+from relay.core.printing import seen
 from relay.web.zone import typed
 
 ENGLISH = "en"
 COOKIE = "language"
 """What the link in the header sets."""
+_AS_WRITTEN = gettext.NullTranslations()
+_SAYING = ("gettext", "ngettext", "pgettext", "npgettext")
 
 
 def speak(app: Flask) -> None:
@@ -124,7 +131,13 @@ def catalogue_of(language: str) -> gettext.NullTranslations:
 
 
 def _catalogue() -> gettext.NullTranslations:
-    return catalogue_of(language_now())
+    """The translations for this request, looked up once."""
+    if not has_request_context():
+        return _AS_WRITTEN
+    if "catalogue" not in g:
+        g.catalogue = catalogue_of(language_now())
+    found: gettext.NullTranslations = g.catalogue
+    return found
 
 
 def _spoken(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,4 +152,25 @@ def _spoken_value(value: Any) -> Any:
     return say(value) if isinstance(value, Phrase | Enum) else value
 
 
-_AS_WRITTEN = gettext.NullTranslations()
+def show_what_is_there(app: Flask) -> None:
+    """Have every text that a template is given shown so. Comes after `speak`, whose texts have values in them."""
+    environment = app.jinja_env
+    environment.finalize = _seen
+    environment.filters["as_it_is"] = lambda text: Markup(escape(text))  # noqa: S704 - it is escaped
+    for name in _SAYING:
+        environment.globals[name] = _with_seen_values(environment.globals[name])
+
+
+def _seen(value: Any) -> Any:
+    # Every value of every page comes by, and nearly all of them are ASCII, in which nothing misleads.
+    if not isinstance(value, str) or value.isascii() or isinstance(value, Markup):
+        return value
+    return seen(value)
+
+
+def _with_seen_values(say: Any) -> Callable[..., Any]:
+    @pass_context
+    def saying(context: Context, *texts: Any, **values: Any) -> Any:
+        return say(context, *texts, **{name: _seen(value) for name, value in values.items()} if values else {})
+
+    return saying

@@ -30,7 +30,7 @@ from relay.core.faults import code_of, codes_of
 from relay.core.telemetry import get_logger, places_of
 from relay.operations.operator_acts import RefusedError
 from relay.operations.replay import NotReplayableError
-from relay.web.auth.guard import identify
+from relay.web.auth import identify
 from relay.web.language import N_, _, said
 from relay.web.services import services
 

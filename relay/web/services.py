@@ -24,7 +24,7 @@ from relay.store import Store
 from relay.store.portals.questions import Questions
 from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Record
-from relay.web.auth.guard import Guard
+from relay.web.auth import Guard
 
 
 @dataclass(frozen=True, slots=True)

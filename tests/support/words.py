@@ -25,12 +25,12 @@ from relay.health.misfits import MISFITS
 from relay.health.words import CLOCK_AHEAD, LABELS, UNTIL
 from relay.store.operators.bulk_replays import BulkAct, BulkState
 from relay.store.portals.gate import GateState
-from relay.web.auth.guard import Role
+from relay.web import answers
+from relay.web.auth import Role
 from relay.web.dashboard.acts import OFFERS
+from relay.web.dashboard.numbers import GROUPS
 from relay.web.presenters import typed_times
 from relay.web.presenters.bulk_acts import CHOICES
-from relay.web.presenters.numbers import GROUPS
-from relay.web.visitors import words as visitors
 
 STEP_STATES = ("done", "next", "waiting", "ended", "skipped")
 ROOT = Path(__file__).parents[2]
@@ -95,7 +95,7 @@ def said_to_visitors() -> Catalog:
 def is_for_visitors_only(catalog: Catalog) -> bool:
     """Whether a language is spoken to visitors, and not on the dashboard: only their texts are in its file."""
     contexts = {one.context for one in catalog if one.id}
-    return contexts == {visitors.CONTEXT}
+    return contexts == {answers.CONTEXT}
 
 
 def wanted_in(catalog: Catalog) -> Catalog:
@@ -141,9 +141,9 @@ def _tables() -> Iterable[Found]:
 
 
 def _of_visitors() -> Iterator[Found]:
-    texts = [text for saying in visitors.SAYINGS.values() for text in saying]
-    for text in (*texts, *visitors.ENTRIES.values(), visitors.OTHER, visitors.BACK, visitors.WAY_BACK):
-        yield text, visitors.CONTEXT
+    texts = [text for saying in answers.SAYINGS.values() for text in saying]
+    for text in (*texts, *answers.ENTRIES.values(), answers.OTHER, answers.BACK, answers.WAY_BACK):
+        yield text, answers.CONTEXT
 
 
 def _members(enumeration: type[Enum]) -> Iterator[Found]:

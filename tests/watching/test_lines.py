@@ -6,7 +6,7 @@ import pytest
 
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState
-from relay.web.presenters.people import LARGEST
+from relay.web.dashboard.lists import LARGEST
 from tests.support.making import make_entry, write
 from tests.support.pages import Page, ask, press
 from tests.support.senders import dump, website

@@ -11,7 +11,7 @@ from relay.core.lifecycle import State
 from relay.store import Store
 from relay.store.record.ledger import BUCKETS, histograms_in, percentile
 from relay.store.record.statistics import Statistics
-from relay.web.presenters.numbers import numbers_of
+from relay.web.dashboard.numbers import numbers_of
 from tests.support.making import DAY, bring_to, claim_one, count_in_hour, make_attempt, make_delivery, write_one
 from tests.watching.conftest import SAME
 

@@ -12,8 +12,8 @@ from relay.core.events import Policy
 from relay.core.lifecycle import State, Verdict
 from relay.store import Store
 from relay.store.portals.portal import PortalRecord
-from relay.web.presenters.steps import link_of_document
-from relay.web.presenters.timeline import MOST, WIDTH, timeline_of
+from relay.web.dashboard.event_page import MOST, WIDTH, timeline_of
+from relay.web.presenters.event_details import link_of_document
 from tests.support.making import NOON, bring_to, claim_one, make_attempt, make_entry, write
 from tests.watching.conftest import SAME
 

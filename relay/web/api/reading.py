@@ -19,8 +19,7 @@ from relay.web.api.documented import answers
 from relay.web.api.queries import filter_of
 from relay.web.presenters.event_details import readable, readable_envelope
 from relay.web.presenters.finding import search_deliveries, search_events
-from relay.web.presenters.masked_wire import masked_delivery, masked_event
-from relay.web.presenters.masking import Masking, masking_of
+from relay.web.presenters.masking import Masking, masked_delivery, masked_event, masking_of
 from relay.web.presenters.portals import portal_views
 from relay.web.services import services
 from relay.web.tokens import sees_persons

@@ -1,4 +1,6 @@
-"""The alerts: who is told, what they were told, a test of it; and what the relay has noticed by itself."""
+"""The alerts: channels, sent messages, a test message, and what the relay noticed by itself; and the log of people's
+acts.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from relay.web.presenters.masking import Masking
 from relay.web.services import services
 
 TOLD, NOTICED = 50, 200
+SHOWN = 200
 
 
 @blueprint.get("/alerts")
@@ -39,3 +42,9 @@ def test_alert(name: str) -> Any:
     services().operator_acts.test_channel(name, who())
     flash(_("A test of %(name)s is on its way: a worker sends it within seconds.", name=name))
     return redirect(url_for("dashboard.alerts"), 303)
+
+
+@blueprint.get("/log")
+def log() -> Any:
+    """The newest acts."""
+    return render_template("log.html", acts=services().store.operators.acts(SHOWN), masking=Masking(), shown=SHOWN)

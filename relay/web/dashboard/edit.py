@@ -13,7 +13,7 @@ from relay.core.errors import InvalidEventError, RelayError
 from relay.core.events import Event, Intent
 from relay.core.ids import DELIVERY_PREFIX
 from relay.operations.deciding import errors_of
-from relay.web.auth.guard import is_revealed
+from relay.web.auth import is_revealed
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.language import _, said
 from relay.web.presenters.event_details import lines_of, readable, rule_named

@@ -7,6 +7,7 @@ what changes something needs our origin and an operator. A view can only ask for
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -18,31 +19,67 @@ from relay.core.ids import utc_now
 from relay.core.labels import name_of_alert, name_of_reason
 from relay.core.reasons import explain, explain_attempt, explain_reason
 from relay.health.words import span_of
-from relay.web.auth.guard import BACKGROUND, Role, identify, refuse_other_sites
+from relay.web.auth import BACKGROUND, Role, identify, refuse_other_sites
 from relay.web.language import N_, _, language_now, languages, say, say_fault
 from relay.web.presenters.audit import actor, deed, note_of
-from relay.web.presenters.ends import end_of, story_of_end
-from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt
-from relay.web.presenters.masking import pretty
-from relay.web.presenters.steps import progress_of
+from relay.web.presenters.event_details import end_of, progress_of, story_of_end
+from relay.web.presenters.masking import FEW_CHARACTERS, FEW_VALUES, excerpt, pretty
 from relay.web.services import services
 from relay.web.zone import zone_now
 
 blueprint = Blueprint("dashboard", __name__)
 SAFE = {"GET", "HEAD", "OPTIONS"}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page.
+
+    view: the name of its function. paths: where the tests look at it; `{event}`, `{delivery}`, `{rejected}`,
+    `{uncertain}`, `{bulk}` and `{question}` are ids. header: its name in the header; empty: other pages lead to it.
+    """
+
+    view: str
+    paths: tuple[str, ...] = ()
+    header: str = ""
+
+
 PAGES = (
-    ("index", N_("Now")),
-    ("needs", N_("Needs")),
-    ("events", N_("Events")),
-    ("deliveries", N_("Deliveries")),
-    ("bulk", N_("Bulk")),
-    ("numbers", N_("Numbers")),
-    ("rules", N_("Rules")),
-    ("sources", N_("Sources")),
-    ("portals", N_("Portals")),
-    ("alerts", N_("Alerts")),
-    ("log", N_("Log")),
+    Page("index", ("/", "/?span=week"), N_("Now")),
+    Page("needs", ("/needs",), N_("Needs")),
+    Page("events", ("/events", "/events?state=dead&source=website", "/events?q=nobody@example.com"), N_("Events")),
+    Page("deliveries", ("/deliveries", "/deliveries?q=nothing"), N_("Deliveries")),
+    Page("bulk", ("/bulk", "/bulk?state=dead", "/bulk?state=rejected", "/bulk?state=uncertain"), N_("Bulk")),
+    Page("numbers", ("/numbers",), N_("Numbers")),
+    Page("rules", ("/rules",), N_("Rules")),
+    Page("sources", ("/sources",), N_("Sources")),
+    Page("portals", ("/portals",), N_("Portals")),
+    Page("alerts", ("/alerts",), N_("Alerts")),
+    Page("log", ("/log",), N_("Log")),
+    Page("event", ("/events/{event}", "/events/{rejected}")),
+    Page("confirm_event", ("/events/{rejected}/replay",)),
+    Page("confirm_leaving", ("/events/{rejected}/leave",)),
+    Page(
+        "confirm",
+        (
+            "/deliveries/{delivery}/acts/replay",
+            "/deliveries/{delivery}/acts/replay-current",
+            "/deliveries/{uncertain}/acts/settle-started",
+        ),
+    ),
+    Page("edit"),  # only of an event that the session has revealed
+    Page("question", ("/questions/{question}",)),
+    Page("one_bulk", ("/bulk/{bulk}",)),
+    Page("confirm_switch", ("/portals/main/pause", "/portals/main/resume")),
+    Page("bench", ("/rules/try", "/rules/try?event={event}")),
+    Page("studio", ("/studio?event_id={event}", "/studio?rule=callback")),
+    Page("rule_changes", ("/rules/changes",)),
+    Page("rule_change"),  # only after a change of the configuration
+    Page("erase", ("/erase",)),
+    Page("sessions", ("/sessions",)),
+    Page("login", ("/login",)),
 )
+"""Every page of the dashboard; those with a name in the header, in its order."""
 V = TypeVar("V", bound=Callable[..., Any])
 
 

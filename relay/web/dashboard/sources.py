@@ -1,9 +1,20 @@
-"""The sources: the address for the sender's settings, how it proves itself, when it last did. Shows no secret."""
+"""The sources: the address for the sender's settings, its proof, its last events; samples to send and to embed.
+
+No secret is shown, but one that the sender gave, once, on request. A sample command needs curl and openssl only; its
+user sets the secret in a shell variable, SECRET or TOKEN (`name:password` for HTTP Basic).
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+from shlex import quote
 from typing import Any
+from urllib.parse import quote_plus
 
 from flask import flash, redirect, render_template, request, url_for
 
@@ -13,23 +24,39 @@ from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState
 from relay.core.phrases import phrase
 from relay.operations.refusals import near_misses
-from relay.sources import Source
-from relay.sources.proof.verifier import words_of
+from relay.sources import Form, Source
+from relay.sources.proof.digests import HmacVerifier
+from relay.sources.proof.tokens import BasicVerifier, TokenVerifier
+from relay.sources.proof.verifier import Way, words_of
+from relay.sources.visitors import SENT, STARTED
 from relay.store.record.search import Filter, list_events
 from relay.store.record.statistics import Presence, Series
 from relay.store.senders import GivenSecret, Probes
-from relay.web.dashboard.form_snippets import form_of
 from relay.web.dashboard.frame import blueprint, who
 from relay.web.dashboard.live import OVERVIEW
-from relay.web.dashboard.snippets import snippet_of
 from relay.web.language import _
 from relay.web.presenters.masking import Masking
-from relay.web.presenters.secret_places import SecretPlace, secret_places
 from relay.web.services import services
 
 NEWEST = 5
 """Of the requests of a source, so many are shown."""
 COUNTED = (EventState.ACCEPTED, EventState.IGNORED, EventState.REJECTED, EventState.REFUSED)
+BODY = '{"lead": {"id": 1}}'
+HEX = "od -An -v -tx1 | tr -d ' \\n'"
+"""Bytes as hexadecimal digits."""
+CLOCKS = {"s": "TIME=$(date +%s)", "ms": "TIME=$(date +%s)000", "iso": "TIME=$(date -u +%Y-%m-%dT%H:%M:%SZ)"}
+VARIABLES = {"body": "$BODY", "timestamp": "$TIME", "id": "$ID", "method": "$METHOD", "url": "$URL"}
+FILL_TIMES = f"""\
+  <input type="hidden" name="{STARTED}"><input type="hidden" name="{SENT}">
+  <script>
+    {{
+      const form = document.currentScript.closest("form");
+      const [visit] = performance.getEntriesByType("navigation");
+      if (visit?.type !== "back_forward") form.{STARTED}.value = Date.now();
+      form.addEventListener("submit", () => {{ form.{SENT}.value ||= Date.now(); }});
+    }}
+  </script>"""
+"""Who comes back to the form, to mend it or send it once more, may be quick. Two clicks send the same second time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,3 +150,120 @@ def _view(source: Source, presence: Presence, probes: Probes, week: Series) -> S
         newest=_newest(source.name),
         secrets=secret_places(source),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SecretPlace:
+    """One secret. file: that holds it, whose changes are followed; None: the environment of the web process.
+
+    changed_at: of the file; None where it has none, or it cannot be looked at.
+    """
+
+    name: str
+    file: str | None
+    changed_at: datetime | None
+
+
+def secret_places(source: Source, environ: Mapping[str, str] = os.environ) -> list[SecretPlace]:
+    """Of each secret that proves the source's sender."""
+    return [_place(name, environ.get(f"{name}_FILE")) for name in source.secret_names]
+
+
+def _place(name: str, file: str | None) -> SecretPlace:
+    try:
+        changed_at = datetime.fromtimestamp(Path(file).stat().st_mtime, UTC) if file else None
+    except OSError:
+        changed_at = None
+    return SecretPlace(name, file, changed_at)
+
+
+def snippet_of(source: Source, url: str) -> str:
+    """The command, a line each step; where a shell cannot sign so, the one of the relay that can."""
+    way = next((way for way in source.verifier.ways if _can_be_shown(way)), None)
+    if way is None and not source.is_open:
+        return f"python -m relay sources test {source.name}"
+    method = source.methods[0]
+    address, headers, before = quote(url), ["-H 'Content-Type: application/json'"], [f"BODY={quote(BODY)}"]
+    if isinstance(way, BasicVerifier):
+        headers.append('-u "$TOKEN"')
+    elif isinstance(way, TokenVerifier):
+        if way.place.header:
+            headers.append(_header(way.place.header, way.prefix, "$TOKEN"))
+        else:
+            before.append(f"ENCODED=$(printf %s \"$TOKEN\" | {HEX} | sed 's/../%&/g')")
+            name = quote_plus(way.place.query or "")
+            address = quote(f"{url}?{name}={quote_plus(way.prefix)}") + '"$ENCODED"'
+    elif isinstance(way, HmacVerifier):
+        before += _signing(way, method, url)
+        headers += _proof(way)
+    return "\n".join([*before, " \\\n  ".join([f"curl -X {method} {address}", *headers, '--data-binary "$BODY"'])])
+
+
+def _can_be_shown(way: Way) -> bool:
+    """Whether a shell with curl and openssl can prove itself so."""
+    if isinstance(way, HmacVerifier):
+        is_timed = way.clock is None or way.clock.place is None or bool(way.clock.place.header)
+        return bool(way.place.header) and way.signed.kinds <= VARIABLES.keys() and is_timed and not way.body_digest
+    return isinstance(way, BasicVerifier) or (isinstance(way, TokenVerifier) and way.place.field is None)
+
+
+def _signing(verifier: HmacVerifier, method: str, url: str) -> list[str]:
+    """Sets what is signed, and SIGNATURE."""
+    names = verifier.signed.kinds
+    told = {
+        "timestamp": CLOCKS[verifier.clock.unit if verifier.clock else "s"],
+        "id": "ID=sample-$(date +%s)",
+        "method": f"METHOD={method}",
+        "url": f"URL={quote(url)}",
+    }
+    pieces = [f'"{VARIABLES[part.kind]}"' if part.kind else quote(part.argument) for part in verifier.signed.parts]
+    before, key = [], '-hmac "$SECRET"'
+    if verifier.key == "hex":
+        key = '-mac HMAC -macopt hexkey:"$SECRET"'
+    elif verifier.key == "base64":
+        key = '-mac HMAC -macopt hexkey:"$KEY"'
+        before.append(f'KEY=$(printf %s "${{SECRET#whsec_}}" | openssl base64 -d -A | {HEX})')
+    digest = f"printf %s {' '.join(pieces)} | openssl dgst -{verifier.algorithm} {key}"
+    # In one line (-A): base64 alone breaks lines after 76 characters, in the middle of a SHA-512.
+    end = {
+        "hex": " -r | cut -d ' ' -f 1",
+        "base64": " -binary | openssl base64 -A",
+        "base64url": " -binary | openssl base64 -A | tr '+/' '-_' | tr -d =",
+    }
+    return [*before, *(told[name] for name in told if name in names), f"SIGNATURE=$({digest}{end[verifier.encoding]})"]
+
+
+def _proof(verifier: HmacVerifier) -> list[str]:
+    """The headers that carry the signature and what was signed with it."""
+    headers = []
+    if verifier.parts:
+        signature, time = verifier.parts
+        stamp = f'{quote(f"{time}=")}"$TIME"{quote(verifier.separator or ",")}' if time else ""
+        field = f'{stamp}{quote(f"{signature}={verifier.prefix}")}"$SIGNATURE"'
+        headers.append(f"-H {quote(f'{verifier.place.header}: ')}{field}")
+    else:
+        headers.append(_header(verifier.place.header or "", verifier.prefix, "$SIGNATURE"))
+    if verifier.clock and verifier.clock.place and verifier.clock.place.header:
+        headers.append(_header(verifier.clock.place.header, "", "$TIME"))
+    if verifier.id_header:
+        headers.append(_header(verifier.id_header, "", "$ID"))
+    return headers
+
+
+def _header(name: str, prefix: str, variable: str) -> str:
+    return f'-H {quote(f"{name}: {prefix}")}"{variable}"'
+
+
+def form_of(form: Form, url: str) -> str:
+    """A form that sends to this address; its fields are examples."""
+    lines = [
+        f'<form action="{escape(url)}" method="post" accept-charset="utf-8">',
+        '  <p><label>Name <input name="name" autocomplete="name"></label></p>',
+        '  <p><label>E-mail <input name="email" autocomplete="email"></label></p>',
+    ]
+    if form.honeypot:
+        field = f'<input name="{escape(form.honeypot)}" tabindex="-1" autocomplete="off">'
+        lines.append(f"  <p hidden><label>Leave this empty {field}</label></p>")
+    if form.min_fill_s:
+        lines.append(FILL_TIMES)
+    return "\n".join([*lines, "  <p><button>Send</button></p>", "</form>"])

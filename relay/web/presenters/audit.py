@@ -8,7 +8,7 @@ from relay.core.lifecycle import State
 from relay.core.phrases import Phrase, phrase
 from relay.store.operators.audit_log import Act
 from relay.store.operators.bulk_replays import BulkAct, BulkState
-from relay.web.auth.guard import Role
+from relay.web.auth import Role
 from relay.web.language import say, say_fault
 from relay.web.presenters.bulk_acts import part_in_words
 

@@ -23,7 +23,7 @@ from relay.store.record.search import (
     row_of,
     scan_bodies,
 )
-from relay.web.auth.guard import is_operator
+from relay.web.auth import is_operator
 from relay.web.services import services
 
 SHORTEST = 3

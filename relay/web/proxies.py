@@ -1,4 +1,4 @@
-"""Believes X-Forwarded-*, and who somebody is, from proxies that the operator named, and from nobody else."""
+"""Believes X-Forwarded-* headers and the name of a signed-in person from the proxies in RELAY_TRUSTED_PROXIES only."""
 
 from __future__ import annotations
 

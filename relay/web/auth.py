@@ -1,25 +1,33 @@
-"""Who may look and who may act: two passwords, the session, the name that a trusted proxy gives, and the checks that
-keep other sites from using them.
+"""Who may look and who may act: two passwords, sessions, the name that a trusted proxy gives, and a limit on guessing.
 
-The session is in the record (store/operators/sessions.py); its cookie, signed with RELAY_SECRET_KEY, holds its id.
+A session is in the record (store/operators/sessions.py); its cookie, signed with RELAY_SECRET_KEY, holds its id.
+
+Wrong passwords and tokens are counted per address, and for all strangers together, which slows down guessing from many
+addresses. That count must not lock out an operator: a signed cookie marks a browser in which the password was right
+once, and that browser has a counter of its own. A right API token is accepted whatever was counted: it is too long to
+be guessed, and a program must not stop because a stranger tries.
 """
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import re
+import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 from flask import abort, g, request, session, url_for
+from itsdangerous import BadData, URLSafeTimedSerializer
 
 from relay.core.ids import utc_now
 from relay.store.operators.operators import Operators
-from relay.store.operators.sessions import Session, TooManyTriesError, digest_of
-from relay.web.auth.guessing import Browser, Guesses
-from relay.web.auth.proxies import SIGNED_IN
+from relay.store.operators.sessions import Counter, Session, TooManyTriesError, digest_of
+from relay.web.proxies import SIGNED_IN
 
 BACKGROUND = "X-Background"
 """The header with which a page refreshes itself."""
@@ -27,6 +35,13 @@ REVEALED_KEPT = 20
 """How many events a session remembers as revealed: a cookie is small."""
 SAFE_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 """A path on this site. Browsers take a backslash for a slash and leave out tabs and line ends, so none may be there."""
+KNOWN_COOKIE = "relay_known"
+KNOWN_FOR = timedelta(days=180)
+AT_ADDRESS = (5, timedelta(seconds=60))
+"""Tries without a wait, and the longest wait."""
+AT_STRANGERS = (30, timedelta(seconds=10))
+"""Shorter: who guesses makes others wait here. It leaves 8,640 tries a day for all the strangers of the world."""
+AT_BROWSER = (10, timedelta(seconds=60))
 
 
 class Role(StrEnum):
@@ -175,3 +190,66 @@ def safe_next(target: str | None) -> str:
 def is_operator() -> bool:
     """Whether this request is an operator's."""
     return g.get("role") is Role.OPERATOR
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """One in which a password was right before. role: whose password it was."""
+
+    role: str
+    name: str
+
+
+class Guesses:
+    """Counts tries. key: of the counters' names, so that no address is kept, and of the cookies."""
+
+    def __init__(self, operators: Operators, key: str) -> None:
+        self._operators = operators
+        self._key = key.encode()
+        self._cookies = URLSafeTimedSerializer(key, salt="known-browser")
+
+    def of_strangers(self, door: str, address: str) -> list[Counter]:
+        """Where a try at a door ("login" or "api") counts."""
+        return [
+            Counter(self._name(door, "address", network_of(address)), *AT_ADDRESS),
+            Counter(self._name(door, "all"), *AT_STRANGERS),
+        ]
+
+    def of_browser(self, browser: Browser) -> list[Counter]:
+        """Where a try of a known browser counts."""
+        return [Counter(self._name("browser", browser.name), *AT_BROWSER)]
+
+    def count(self, counters: list[Counter]) -> None:
+        """Count a try before it is looked at. Raises TooManyTriesError, RecordUnavailableError."""
+        self._operators.tries.count(counters, utc_now())
+
+    def forgive(self, counters: list[Counter]) -> None:
+        """The try was right. Raises RecordUnavailableError."""
+        self._operators.tries.forgive(counters)
+
+    def known(self, cookie: str | None) -> Browser | None:
+        """The browser that a cookie of ours names."""
+        try:
+            role, name = self._cookies.loads(cookie or "", max_age=int(KNOWN_FOR.total_seconds()))
+        except (BadData, ValueError, TypeError):
+            return None
+        return Browser(str(role), str(name))
+
+    def cookie_for(self, role: str, browser: Browser | None) -> str:
+        """The cookie for a browser in which this role's password was right now."""
+        name = browser.name if browser and browser.role == role else secrets.token_urlsafe(16)
+        return str(self._cookies.dumps([role, name]))
+
+    def _name(self, *parts: str) -> str:
+        return hmac.digest(self._key, "\0".join(parts).encode(), hashlib.sha256).hex()[:32]
+
+
+def network_of(address: str) -> str:
+    """What counts as one sender: an address, or with IPv6 the network of 64 bits that one customer has at least."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, IPv6Address):
+        return str(found.ipv4_mapped or IPv6Network((found, 64), strict=False))
+    return str(found)
