@@ -225,7 +225,7 @@ def undo(options: argparse.Namespace) -> int:
 
 
 def diff(_options: argparse.Namespace) -> int:
-    """What differs between the files here and those in force; 1 if anything does, and why they wait."""
+    """Print the differences between the files here and those in force, and why files wait; 1 if there are any."""
     settings = settings_here()
     store = Store.open(settings.redis_url)
     last, here = store.files.in_force(), FileSet.read(settings.config)
@@ -286,7 +286,7 @@ def list_sources(_options: argparse.Namespace) -> int:
 
 
 def show_profile(options: argparse.Namespace) -> int:
-    """What a profile says and what to enter at the sender; without a name, every profile. Raises NotFoundError."""
+    """Print a profile and what to enter at the sender; without a name, list every profile. Raises NotFoundError."""
     profiles, mistakes = Profiles(config_folder() / OWN_PROFILES), Mistakes()
     if options.profile is None:
         for name in profiles.names:
@@ -361,7 +361,7 @@ def _one(sources: Mapping[str, Source], name: str) -> Source:
 
 
 def _problems(store: Store, source: Source, *, has_rules: bool) -> list[str]:
-    """What keeps its events from becoming workflows, as far as the record tells."""
+    """The reasons on record why its events do not become workflows."""
     found = [] if has_rules else ["no rule is for its events"]
     if source.keeps_secret and not source.has_secrets and store.senders.secret(source.name) is None:
         found.append("its sender has given no secret yet: set its webhook up there")
@@ -420,7 +420,7 @@ def _say_answer(answer: Answered) -> None:
 
 
 def _say_fate(fate: Fate, answer: Answered) -> int:
-    """What became of it; 0 where it got through."""
+    """Print the result of the sample. Returns 0 if it got through."""
     for event in fate.events:
         say(f"event: {event.id} {event.state}" + (f" ({event.reason})" if event.reason else ""))
         for name, messages in event.errors.items():

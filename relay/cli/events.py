@@ -39,7 +39,7 @@ FOLLOWED_S = 1.0
 MOST_AT_ONCE = 200
 """Events that are read at a time."""
 MOST_OPEN = 1_000
-"""Deliveries whose end is waited for while events are followed; of more, the oldest are let go."""
+"""The most deliveries whose end `--follow` waits for; of more, the oldest are dropped."""
 NAMES = 12
 """Columns of the names on the left."""
 LONGEST_BODY = 20_000
@@ -114,9 +114,9 @@ def _filter_of(options: argparse.Namespace, settings: Settings) -> Filter:
 
 
 def _check_names(options: argparse.Namespace, settings: Settings, store: Store | None) -> None:
-    """Where nothing was found: whether the names are such that something could be. store: None: of the archive.
+    """Check the names of a filter that found nothing. store: None for the archive.
 
-    A source that is configured no more is a right name while anything of it is on record.
+    A source that is no longer configured is a right name while any of its events are on record.
     """
     known: dict[str, Collection[str]] = {"source": (), "rule": (), "portal": ()}
     with suppress(ConfigError):  # the record may be looked at where there is no configuration
@@ -165,9 +165,9 @@ def _follow(store: Store, wanted: Filter, options: argparse.Namespace) -> int:
 
 
 def _fresh(rows: Sequence[Row], known: Collection[str], wanted: Filter) -> list[Row]:
-    """What the look before has not seen, oldest first. An id may be on record later than a younger one.
+    """The rows that the look before did not see, oldest first. An id may be recorded after a younger one.
 
-    What is older than all that was seen then is not new: younger ones have been forgotten since.
+    An id older than all that were seen then is not new: younger ones have been dropped from the look since.
     """
     oldest = min(known) if len(known) >= MOST_AT_ONCE else ""
 
@@ -187,7 +187,7 @@ def _ids(rows: Sequence[Row], wanted: Filter) -> set[str]:
 
 
 def _say_ends(record: Record, awaited: dict[str, Delivery]) -> None:
-    """Say of each delivery that has changed what it has become; what is final is waited for no more."""
+    """Print each delivery whose state has changed, and stop waiting for a final one."""
     for now in record.deliveries(list(awaited)):
         if now.state is not awaited[now.id].state and now.state is not State.SENDING:
             say_line([(f"{'':21}{now.event_id}  ", CALM), *outcome_of(now)], flush=True)
@@ -304,7 +304,7 @@ def _delivery(delivery: Delivery) -> Iterator[Line]:
 
 
 def _errors(errors: Mapping[str, list[str]]) -> Iterator[Line]:
-    """What a rule lacked, by field."""
+    """The errors of a rule, by field."""
     for name, messages in errors.items():
         yield [(f"  {name}: ", BAD), (" ".join(messages), "")]
 
@@ -318,7 +318,7 @@ def _steps(delivery: Delivery) -> Iterator[Line]:
 
 
 def _attempt(attempt: Attempt) -> Line:
-    told = [
+    facts = [
         f"{attempt.duration_ms} ms",
         f"step {attempt.step}" if attempt.step else "",
         f"HTTP {attempt.status}" if attempt.status else "",
@@ -327,7 +327,7 @@ def _attempt(attempt: Attempt) -> Line:
         attempt.description or "",
     ]
     head = f"    {attempt.number}  {attempt.at:%Y-%m-%d %H:%M:%S}  "
-    return [(head, ""), styled(attempt.verdict), ("  " + ", ".join(filter(None, told)), "")]
+    return [(head, ""), styled(attempt.verdict), ("  " + ", ".join(filter(None, facts)), "")]
 
 
 def _request(event: Event) -> Iterator[Line]:

@@ -1,9 +1,8 @@
-"""The command line: what can be asked, and in which words.
+"""The command line: every command with its options and its help.
 
-Commands are in relay/runtime/up.py (processes), commands.py, bulk_commands.py, events.py and backup.py (the record), and
-configuration.py (rules and sources).
-
-They are imported only when a command needs them: `serve` must patch the standard library before a socket is opened.
+Commands are in relay/runtime/up.py (processes), commands.py, bulk_commands.py, events.py and backup.py (the record),
+and configuration.py (rules and sources). A module is imported only when its command runs: `serve` must patch the
+standard library before a socket is opened.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from relay.core.printing import say
 
 BAD = 1
 PIPE_CLOSED = 141
-"""As a shell calls what SIGPIPE has ended: whoever read along, such as `head`, has seen enough."""
+"""The exit status that a shell gives a process that SIGPIPE ended: the reader, such as `head`, has seen enough."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(command: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
-    """Its exit status, when all that it has printed is out."""
+    """Run the command and flush its output. Returns its exit status."""
     status = command(options)
     sys.stdout.flush()
     return status

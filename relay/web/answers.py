@@ -1,4 +1,4 @@
-"""What became of a webhook, as the answer to its sender: JSON for a program, a page for a person who sent a form.
+"""The answer to a webhook: JSON for a program, a page for a person who sent a form.
 
 A page repeats nothing of the request. It takes two things from the headers: the visitor's language, and the page
 before, which is linked only if sources.yaml names its origin. The policy lets nothing on a page run and nothing be
@@ -46,11 +46,11 @@ OF_STATUS: Mapping[int, str] = {
     500: "away",
     503: "away",
 }
-"""What is said with a status; with any other, that the form was refused."""
+"""The text for a status; any other status says that the form was refused."""
 KEPT_HEADERS = ("Allow", "Retry-After")
 CONTEXT = "visitor"
 LANGUAGES = (ENGLISH, *catalogues())
-"""As in Accept-Language and `lang` (BCP 47); the first is spoken where a visitor's is none of them."""
+"""Language tags (BCP 47); the first is used if the visitor accepts none of them."""
 SAYINGS: Mapping[str, tuple[str, str]] = {
     "thanks": ("Thank you", "Your form has arrived."),
     "fields": (
@@ -90,13 +90,13 @@ ENTRIES: Mapping[str, str] = {
     "expected_at_most_characters": "at most %(most)s characters, please",
     "expected_at_most_entries": "please choose at most %(most)s",
 }
-"""What is wrong with an entry, by the code of the fault (core/catalogue.py)."""
+"""The message for a wrong entry, by the code of the fault (core/catalogue.py)."""
 OTHER = "this does not fit"
-"""Of any other fault."""
+"""The message for any other fault."""
 
 
 def protect(response: Response, *, is_kept: bool = False) -> Response:
-    """Headers for every answer: no framing, no inline code, nothing of a person cached. is_kept: it may be cached."""
+    """Add the headers of every answer: no framing, no inline code, no caching. is_kept: it may be cached."""
     headers = response.headers
     present = {name.lower() for name, _ in headers}
     for name, value in PROTECTION.items():
@@ -124,7 +124,7 @@ def answer_to(source: Source, outcome: Ingested | Probed) -> Response:
 
 
 def refusal_of(source: Source) -> Response:
-    """The answer to who is not proven, which says nothing else; without a body where the sender wants none, as Xero."""
+    """The answer to an unverified sender, which says nothing else. Some senders, such as Xero, want no body."""
     if source.answer and source.answer.is_empty:
         return Response(b"", 401, content_type=PLAIN)
     return problem(401, "not verified")
@@ -136,12 +136,12 @@ def _named(outcome: Ingested) -> dict[str, Any]:
 
 
 def _rendered(answer: Rendered) -> Response:
-    """What a source or a profile wrote. `protect` sees to it that no browser takes it for something else."""
+    """The answer that a source or a profile defines. `protect` keeps a browser from taking it for something else."""
     return Response(answer.body, answer.status, dict(answer.headers), content_type=answer.content_type)
 
 
 def is_visit(source: Source) -> bool:
-    """Whether a person waits for the answer: a browser that goes to another page, not a script that asks."""
+    """Whether a person waits for the answer: a browser that navigates, not a script that fetches."""
     if source.form is None:
         return False
     # Sec-Fetch-Mode: Fetch Metadata, section 2.2. Every browser sends it today; those that do not say what they accept.
@@ -151,19 +151,19 @@ def is_visit(source: Source) -> bool:
 
 
 def thank(source: Source) -> Response:
-    """What follows on a form that has arrived: the page that sources.yaml names, or one of ours."""
+    """The page after a form has arrived: the one that sources.yaml names, or ours."""
     if source.thanks:
         return Response(status=303, headers={"Location": source.thanks})
     return _page(source, 200, "thanks")
 
 
 def tell_faults(source: Source, errors: Mapping[str, Sequence[str]]) -> Response:
-    """What follows on a form that no rule could use: what is wrong, entry by entry."""
+    """The page after a form that no rule could use: the faults, entry by entry."""
     return _page(source, 422, "fields", errors)
 
 
 def dress(source: Source, answer: Response) -> Response:
-    """The page of an error where a person waits for it; any other answer as it is."""
+    """An error as a page if a person waits for it; any other answer unchanged."""
     if answer.mimetype != "application/problem+json" or not is_visit(source):
         return answer
     page = _page(source, answer.status_code, OF_STATUS.get(answer.status_code, "refused"))
@@ -201,7 +201,7 @@ def _page(source: Source, status: int, saying: str, errors: Mapping[str, Sequenc
 
 
 def _page_before(origins: Sequence[str]) -> str | None:
-    """The page that the form stands on, where it is one of ours to link."""
+    """The page with the form, if its origin is one that may be linked."""
     address = request.headers.get("Referer", "")
     try:
         parts = urlsplit(address)
@@ -221,7 +221,7 @@ class Words:
         return catalogue_of(self.language).pgettext(CONTEXT, text)
 
     def of_entry(self, fault: str) -> str:
-        """What is wrong with an entry. What an operator has written, such as choices, stays as it is."""
+        """The message for a wrong entry. An operator's own words in it, such as choices, stay as they are."""
         if not isinstance(fault, Fault):
             return self.say(OTHER)
         return self.say(ENTRIES.get(fault.code, OTHER)) % {name: listed(value) for name, value in fault.values.items()}

@@ -1,4 +1,4 @@
-"""Who may look and who may act: two passwords, sessions, the name that a trusted proxy gives, and a limit on guessing.
+"""Access to the dashboard: two passwords, sessions, the name that a trusted proxy gives, and a limit on guessing.
 
 A session is in the record (store/operators/sessions.py); its cookie, signed with RELAY_SECRET_KEY, holds its id.
 
@@ -40,12 +40,12 @@ KNOWN_FOR = timedelta(days=180)
 AT_ADDRESS = (5, timedelta(seconds=60))
 """Tries without a wait, and the longest wait."""
 AT_STRANGERS = (30, timedelta(seconds=10))
-"""Shorter: who guesses makes others wait here. It leaves 8,640 tries a day for all the strangers of the world."""
+"""A shorter wait, because a guesser makes others wait too. It allows 8,640 tries a day for all strangers together."""
 AT_BROWSER = (10, timedelta(seconds=60))
 
 
 class Role(StrEnum):
-    """What the holder of a session may do."""
+    """The rights of a session's holder."""
 
     OPERATOR = "operator"
     """Sees and acts."""
@@ -54,7 +54,7 @@ class Role(StrEnum):
 
 
 class Guard:
-    """Checks passwords, slowly for those who guess, and keeps the sessions. key: RELAY_SECRET_KEY."""
+    """Checks passwords, limits guessing, and keeps the sessions. key: RELAY_SECRET_KEY."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Guard:
         self.guesses = Guesses(operators_record, key)
 
     def try_password(self, given: str, address: str, browser: Browser | None = None) -> Role | None:
-        """The role that this password opens. A known browser is asked for its own role's first, by its own count.
+        """The role that this password opens. A known browser tries its own role first, with its own counter.
 
         Raises TooManyTriesError, RecordUnavailableError.
         """
@@ -84,7 +84,7 @@ class Guard:
         return opened[0] if opened else None
 
     def proof(self, role: Role) -> str:
-        """What a session of this role has to carry: another one after a new password or a new key."""
+        """The value that a session of this role must carry; a new password or a new key changes it."""
         password = self._passwords.get(role, b"")
         return hmac.digest(self._key, b"\0".join((b"session", role.encode(), password)), "sha256").hex()[:32]
 
@@ -93,7 +93,7 @@ class Guard:
         return role in self._passwords
 
     def role_of_name(self, name: str) -> Role:
-        """What somebody may do whom a trusted proxy has signed in: who is not named as an operator only looks."""
+        """The role of a person whom a trusted proxy has signed in: named operators act, everyone else is a viewer."""
         return Role.OPERATOR if name in self._operators else Role.VIEWER
 
     def _is_right_in(self, browser: Browser, given: str) -> bool:
@@ -127,7 +127,7 @@ def log_out(guard: Guard) -> None:
 def session_now(guard: Guard) -> Session | None:
     """The session that this request belongs to; None where it has none. Raises RecordUnavailableError.
 
-    A page that keeps itself fresh does not use it: the page is open, and nobody may be looking.
+    A page that refreshes itself does not prolong it: the page may be open with nobody there.
     """
     token = session.get("id")
     if not token:
@@ -146,14 +146,14 @@ def role_of_session(guard: Guard) -> Role | None:
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who has sent this request. name: for the audit log."""
+    """The sender of this request. name: for the audit log."""
 
     role: Role
     name: str
 
 
 def identify(guard: Guard) -> Visitor | None:
-    """The holder of this request's session, or whom a trusted proxy has signed in; the stronger role of the two.
+    """The holder of this request's session, or the person whom a trusted proxy signed in; the stronger role of the two.
 
     None: nobody. Raises RecordUnavailableError.
     """
@@ -181,7 +181,7 @@ def refuse_other_sites() -> None:
 
 
 def safe_next(target: str | None) -> str:
-    """Where to go after the login: a path of ours, never another site."""
+    """The path to go to after the login: one of ours, never another site."""
     if not target or not SAFE_PATH.fullmatch(target):
         return url_for("dashboard.index")
     return target
@@ -194,14 +194,14 @@ def is_operator() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Browser:
-    """One in which a password was right before. role: whose password it was."""
+    """A browser in which a password was right before. role: the password's role."""
 
     role: str
     name: str
 
 
 class Guesses:
-    """Counts tries. key: of the counters' names, so that no address is kept, and of the cookies."""
+    """Counts tries. key: signs the cookies and hashes the counters' names, so that no address is stored."""
 
     def __init__(self, operators: Operators, key: str) -> None:
         self._operators = operators
@@ -209,22 +209,22 @@ class Guesses:
         self._cookies = URLSafeTimedSerializer(key, salt="known-browser")
 
     def of_strangers(self, door: str, address: str) -> list[Counter]:
-        """Where a try at a door ("login" or "api") counts."""
+        """The counters of a stranger's try at the "login" or the "api"."""
         return [
             Counter(self._name(door, "address", network_of(address)), *AT_ADDRESS),
             Counter(self._name(door, "all"), *AT_STRANGERS),
         ]
 
     def of_browser(self, browser: Browser) -> list[Counter]:
-        """Where a try of a known browser counts."""
+        """The counters of a known browser's try."""
         return [Counter(self._name("browser", browser.name), *AT_BROWSER)]
 
     def count(self, counters: list[Counter]) -> None:
-        """Count a try before it is looked at. Raises TooManyTriesError, RecordUnavailableError."""
+        """Count a try before it is checked. Raises TooManyTriesError, RecordUnavailableError."""
         self._operators.tries.count(counters, utc_now())
 
     def forgive(self, counters: list[Counter]) -> None:
-        """The try was right. Raises RecordUnavailableError."""
+        """Take back the count of a right try. Raises RecordUnavailableError."""
         self._operators.tries.forgive(counters)
 
     def known(self, cookie: str | None) -> Browser | None:
@@ -245,7 +245,7 @@ class Guesses:
 
 
 def network_of(address: str) -> str:
-    """What counts as one sender: an address, or with IPv6 the network of 64 bits that one customer has at least."""
+    """The network that counts as one sender: an IPv4 address, or the /64 of an IPv6 address, which one customer has."""
     try:
         found = ip_address(address)
     except ValueError:

@@ -25,10 +25,10 @@ from relay.web.services import Services, services
 blueprint = Blueprint("hooks", __name__)
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 RAW_TARGET = "RAW_URI"
-"""Under this name the server's environment holds the target of a request as it was written, percent signs and all."""
+"""The key of gunicorn's environment for the request target as it was written, percent signs and all."""
 _AUTHORITY = re.compile(r"\Ahttps?://[^/?#]*", re.IGNORECASE)
 MAX_AGE_S = 600
-"""So long a browser remembers what a preflight has said."""
+"""How long a browser may cache the answer to a preflight, in seconds."""
 
 
 @blueprint.route("/hooks/<source>", methods=METHODS, provide_automatic_options=False)
@@ -41,7 +41,7 @@ def receive(source: str) -> Response:
 
 
 def take(parts: Services, source: Source, request: Request) -> Response:
-    """Record what was sent to a source, and say so. May be called without Flask's contexts for who needs no page."""
+    """Record what was sent to a source, and answer. Needs no context of Flask unless the answer is a page."""
     if answer := _answer_to_head(parts, source, request):
         return answer
     try:
@@ -52,7 +52,7 @@ def take(parts: Services, source: Source, request: Request) -> Response:
 
 
 def record(parts: Services, source: Source, webhook: Webhook, connection: Connection | None) -> Response:
-    """Record a webhook that was read, and say so. connection: what it came over, where gunicorn serves it."""
+    """Record a webhook that was read, and answer. connection: its connection, if gunicorn serves it."""
     try:
         outcome = parts.ingest.receive(source, webhook, utc_now())
     except NotVerifiedError:
@@ -72,13 +72,13 @@ def record(parts: Services, source: Source, webhook: Webhook, connection: Connec
 
 @blueprint.after_request
 def for_browsers(answer: Response) -> Response:
-    """Any answer of a source, an error too, as a browser needs it."""
+    """Prepare every answer of a source, errors too, for browsers."""
     source = services().sources.get((request.view_args or {}).get("source", ""))
     return answer if source is None else _allow(source, request, dress(source, answer))
 
 
 def _answer_to_head(parts: Services, source: Source, request: Request) -> Response | None:
-    """What can be answered before the body is read; None where it has to be."""
+    """The answer that needs no body, or None if the body must be read."""
     if source.form and source.is_foreign(request.headers.get("Origin")):
         parts.ingest.refuse(source, source.read_lazily(_webhook(parts, request, b"")), "origin", utc_now())
         return problem(403, "not from this page")
@@ -90,11 +90,11 @@ def _answer_to_head(parts: Services, source: Source, request: Request) -> Respon
 
 
 def _read(source: Source, request: Request) -> bytes:
-    """The body as it came. The cap is enforced while the body streams in, whatever it announced."""
+    """The body as it came. Its limit is enforced while it streams in, whatever length was announced."""
     announced = request.content_length or 0
     if announced > source.max_body:
         raise RequestEntityTooLarge
-    # One more than allowed: werkzeug ends a body without a length quietly where the limit is reached.
+    # One byte more than allowed: werkzeug silently ends a body without a length at its limit.
     request.max_content_length = source.max_body + 1
     try:
         body = request.get_data(cache=False)
@@ -126,9 +126,9 @@ def _webhook(parts: Services, request: Request, body: bytes) -> Webhook:
 
 
 def _public_url(parts: Services, request: Request) -> str:
-    """The address as the sender called it: its target byte by byte, for senders sign it as they wrote it.
+    """The address as the sender wrote it, byte by byte, because senders sign it.
 
-    An address that was taken apart and put together again has other percent signs, and one slash where there were two.
+    An address that was parsed and rebuilt has other percent signs, and one slash where there were two.
     """
     base = parts.settings.public_url or f"{request.scheme}://{request.host}"
     target = request.environ.get(RAW_TARGET) or (request.full_path if request.query_string else request.path)
@@ -136,20 +136,20 @@ def _public_url(parts: Services, request: Request) -> str:
 
 
 def _connection(request: Request) -> Connection | None:
-    """The connection that this request came over; None where no gunicorn serves it."""
+    """The connection of this request; None if gunicorn does not serve it."""
     found: Connection | None = request.environ.get(CONNECTION)
     return found
 
 
 def _is_preflight(source: Source, request: Request) -> bool:
-    """Whether a browser asks, for one of the source's own pages, if its script may send."""
+    """Whether this is a preflight request from a page that the source names."""
     return (
         request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers and _is_ours(source, request)
     )
 
 
 def _preflight(source: Source) -> Response:
-    """Yes, and with which methods and headers."""
+    """Allow it, with the methods and headers of the source."""
     answer = Response(status=204)
     answer.headers["Access-Control-Allow-Methods"] = ", ".join(source.methods)
     answer.headers["Access-Control-Allow-Headers"] = ", ".join(("content-type", *source.sent_headers))
@@ -158,7 +158,7 @@ def _preflight(source: Source) -> Response:
 
 
 def _allow(source: Source, request: Request, answer: Response) -> Response:
-    """Any answer of a source, an error too, as a script of its own pages may read it."""
+    """Let a script on one of the source's pages read the answer, errors too."""
     if not source.origins:
         return answer
     answer.vary.add("Origin")

@@ -1,4 +1,4 @@
-"""What pages say, in the visitor's language: the one chosen in the header, else the browser's, else English.
+"""The texts of pages in the visitor's language: the one chosen in the header, else the browser's, else English.
 
 English stands in the code; translations/<language>.po has the others and is read when a process starts. A further file
 there is a further language. The API, the command line and logs are English and do not use this module. A text that
@@ -30,7 +30,7 @@ from relay.web.zone import typed
 
 ENGLISH = "en"
 COOKIE = "language"
-"""What the link in the header sets."""
+"""The cookie that the link in the header sets."""
 _AS_WRITTEN = gettext.NullTranslations()
 _SAYING = ("gettext", "ngettext", "pgettext", "npgettext")
 
@@ -62,14 +62,14 @@ def ngettext(one: str, many: str, count: int, **values: Any) -> str:
 
 
 def N_(text: str) -> str:  # noqa: N802 - gettext's own name for it
-    """Mark a text of a table, which is said later."""
+    """Mark a text of a table, which is translated where it is shown."""
     return text
 
 
 def say(text: Any) -> str:
-    """A word or a text of the core: one that was marked, a phrase, or a member of an enumeration.
+    """A text of the core in the page's language: a marked text, a phrase, or a member of an enumeration.
 
-    A member is looked for under the name of its enumeration, for the same word can mean two things.
+    A member is looked up under its enumeration's name, because the same word can mean two things.
     """
     catalogue = _catalogue()
     if isinstance(text, Phrase):
@@ -82,13 +82,13 @@ def say(text: Any) -> str:
 
 
 def say_fault(text: str) -> str:
-    """A fault, or what the record keeps of one (core/faults.py); a text of an earlier version as it is."""
+    """A fault, or its form on record (core/faults.py), translated; a text of an earlier version as it is."""
     fault = text if isinstance(text, Phrase) else from_text(text)
     return say(fault) if isinstance(fault, Phrase) else fault
 
 
 def said(error: Exception) -> str:
-    """What an error says."""
+    """The message of an error, in the page's language."""
     return say(error.args[0]) if error.args and isinstance(error.args[0], Phrase) else str(error)
 
 
@@ -105,14 +105,14 @@ def language_now() -> str:
 
 @cache
 def languages() -> Mapping[str, str]:
-    """Every language of the dashboard, with its name in itself: one without a name in its file is for visitors only."""
+    """Every language of the dashboard, with its own name. A file without that name is for visitors of forms only."""
     names = {language: one.pgettext("this language, in itself", "English") for language, one in catalogues().items()}
     return {ENGLISH: "English"} | {language: name for language, name in names.items() if name != "English"}
 
 
 @cache
 def catalogues() -> Mapping[str, gettext.GNUTranslations]:
-    """What is in translations/, by language."""
+    """The catalogues in translations/, by language."""
     found = [file for file in files("relay.web").joinpath("translations").iterdir() if file.name.endswith(".po")]
     read = {file.name.removesuffix(".po"): file.read_bytes() for file in found}
     return {language: _read(language, content) for language, content in sorted(read.items())}
@@ -126,7 +126,7 @@ def _read(language: str, content: bytes) -> gettext.GNUTranslations:
 
 
 def catalogue_of(language: str) -> gettext.NullTranslations:
-    """The translations of a language; of English, and of one that has no file, the texts as they are written."""
+    """The translations of a language; for English, or without a file, the texts as they are written."""
     return catalogues().get(language, _AS_WRITTEN)
 
 
@@ -153,7 +153,7 @@ def _spoken_value(value: Any) -> Any:
 
 
 def show_what_is_there(app: Flask) -> None:
-    """Have every text that a template is given shown so. Comes after `speak`, whose texts have values in them."""
+    """Make invisible and text-turning characters visible in every value of a template. Call it after `speak`."""
     environment = app.jinja_env
     environment.finalize = _seen
     environment.filters["as_it_is"] = lambda text: Markup(escape(text))  # noqa: S704 - it is escaped
@@ -162,7 +162,7 @@ def show_what_is_there(app: Flask) -> None:
 
 
 def _seen(value: Any) -> Any:
-    # Every value of every page comes by, and nearly all of them are ASCII, in which nothing misleads.
+    # Every value of every page passes here, and nearly all are ASCII, where nothing misleads.
     if not isinstance(value, str) or value.isascii() or isinstance(value, Markup):
         return value
     return seen(value)

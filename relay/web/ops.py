@@ -98,7 +98,7 @@ def metrics() -> Response:
 
 
 class SnapshotCollector(Collector):
-    """What was read of the record, as metrics."""
+    """One snapshot of the record, as metrics."""
 
     def __init__(self, snapshot: Snapshot, needs: Sequence[Need]) -> None:
         self._snapshot = snapshot
@@ -202,9 +202,9 @@ def _gauge(name: str, text: str, label: str, values: Mapping[Any, float]) -> Met
 
 
 def is_from_here() -> bool:
-    """Whether it is asked on this machine, under a name of this machine alone, and by nobody through a proxy.
+    """Whether the request comes from this machine, under a name of this machine, and not through a proxy.
 
-    A page of anybody's can have a browser on this machine ask it under a name of its own, and read the answer.
+    With DNS rebinding, a stranger's page can make a local browser ask under the stranger's name and read the answer.
     """
     settings = services().settings
     if settings.public_url or settings.trusted_proxies or any(name in request.headers for name in FORWARDED):

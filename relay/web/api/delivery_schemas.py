@@ -34,7 +34,7 @@ class AttemptSchema(Schema):
 
 
 class StepSchema(Schema):
-    """What is found or made before the call."""
+    """A step before the call: something is found or made."""
 
     name = fields.String()
     kind = fields.String(validate=validate.OneOf([*StepKind]))

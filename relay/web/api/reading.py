@@ -26,7 +26,7 @@ from relay.web.tokens import sees_persons
 
 blueprint = Blueprint("reading", __name__, description="What is on record")
 LONGEST_MASKED = 50_000
-"""A list has up to 200 bodies; to mask a larger one costs more than who only reads may ask for. In bytes."""
+"""Bytes. A list has up to 200 bodies; masking larger ones would cost too much for a token that only reads."""
 
 
 @blueprint.get("/events")
@@ -70,7 +70,7 @@ def delivery(delivery_id: str) -> dict[str, Any]:
 @blueprint.get("/needs")
 @answers(blueprint, schemas.GroupsSchema)
 def needs() -> dict[str, Any]:
-    """What failed and waits for a person, in groups of what failed alike; the newest five thousand of each kind."""
+    """Everything that failed and waits for a person, grouped by the fault; the newest five thousand of each kind."""
     return {"groups": [group.to_wire() for group in services().store.open_issues.groups()]}
 
 
@@ -105,7 +105,7 @@ def rules() -> dict[str, Any]:
 @blueprint.arguments(schemas.TrialSchema)
 @answers(blueprint, schemas.TriedPageSchema, 400, 404, 413, 415, 422)
 def try_on(asked: dict[str, Any]) -> dict[str, Any]:
-    """What the rules make of a body; nothing is recorded."""
+    """Try the rules on a body; nothing is recorded."""
     source = services().sources.get(asked["source"])
     if source is None:
         raise NotFoundError(f"no source {asked['source']!r}")

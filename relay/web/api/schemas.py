@@ -41,7 +41,7 @@ class AnyState(fields.String):
 
 
 class AboutSchema(Strict):
-    """What is looked for, whatever its state; all that is given must hold."""
+    """A filter without a state; everything given must hold."""
 
     source = fields.String(validate=TEXT)
     rule = fields.String(validate=TEXT)
@@ -68,7 +68,7 @@ class AboutSchema(Strict):
 
 
 class FilterSchema(AboutSchema):
-    """What to list."""
+    """A filter for a list."""
 
     state = AnyState(metadata={"enum": [*State, *EventState]})
 

@@ -15,7 +15,7 @@ from relay.web.language import _
 from relay.web.presenters.masking import Masking
 from relay.web.services import services
 
-TOLD, NOTICED = 50, 200
+SENT, NOTICED = 50, 200
 SHOWN = 200
 
 
@@ -28,17 +28,17 @@ def alerts() -> Any:
         "alerts.html",
         fresh=AWAITED if any(one.is_asked for one in channels) else OVERVIEW,
         channels=channels,
-        told=kept.sent(TOLD),
+        sent=kept.sent(SENT),
         alerts=kept.newest(NOTICED),
         masking=Masking(),
-        most_told=TOLD,
+        most_sent=SENT,
         shown=NOTICED,
     )
 
 
 @blueprint.post("/alerts/<name>/test")
 def test_alert(name: str) -> Any:
-    """Have a worker send a test; it says that nothing is wrong, so it asks nobody whether they are sure."""
+    """Have a worker send a test message. It says that nothing is wrong, so it needs no confirmation."""
     services().operator_acts.test_channel(name, who())
     flash(_("A test of %(name)s is on its way: a worker sends it within seconds.", name=name))
     return redirect(url_for("dashboard.alerts"), 303)

@@ -43,14 +43,14 @@ from relay.web.services import services
 WIDTH = 1000
 NARROWEST = 6
 MOST = 40
-"""Calls that are drawn, the newest; a delivery has a dozen tries a step."""
+"""The most calls that are drawn, the newest; a delivery tries each step up to a dozen times."""
 WELL = frozenset({Verdict.STARTED, Verdict.DONE})
 Piece = tuple[str, str, datetime, timedelta]
 
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """A delivery as the page tells it. link: to its document; behind: ids that wait until it is final."""
+    """A delivery as the page shows it. link: to its document; behind: deliveries that wait until it is final."""
 
     delivery: Delivery
     steps: list[StepStory]
@@ -105,7 +105,7 @@ def event(event_id: str) -> Any:
         body=body,
         envelope=readable_envelope(found, looked.masking),
         is_cut=is_cut,
-        is_unmended=found.state is EventState.REJECTED and record.is_unresolved_rejected(found.id),
+        is_unresolved=found.state is EventState.REJECTED and record.is_unresolved_rejected(found.id),
         likenesses=_likenesses(found),
         unknown_sender=UNKNOWN,
         latest=max([one.updated_at for one in row.deliveries], default=found.received_at),
@@ -121,7 +121,7 @@ def delivery(delivery_id: str) -> Any:
 
 @blueprint.post("/events/<event_id>/reveal")
 def reveal_event(event_id: str) -> Any:
-    """Show this session the persons' values of an event; that it was asked is in the audit log."""
+    """Show this session the personal values of an event; the audit log says so."""
     found = services().record.event(event_id)
     services().store.operators.log(Act(utc_now(), who(), "reveal", found.id, ""))
     reveal(found.id)
@@ -132,7 +132,7 @@ def reveal_event(event_id: str) -> Any:
 @blueprint.get("/events/<event_id>/body")
 @for_operators
 def body_of_event(event_id: str) -> Any:
-    """The body as it came, as a file that no browser opens; only of an event that was revealed."""
+    """The body as it came, as a download; only of an event that was revealed."""
     found = services().record.event(event_id)
     if not is_revealed(found.id):
         abort(403, _("reveal the event first, on its page"))
@@ -168,8 +168,8 @@ class Span:
 
 
 def timeline_of(event: Event, delivery: Delivery, now: datetime) -> list[Span]:
-    """What happened one after the other, from the receipt of the event on."""
-    # A replay is made later than its event came: its own life begins there.
+    """The spans of a delivery's life in order, from the receipt of the event on."""
+    # A replay is made after its event came: its own life begins then.
     begins = max(event.received_at, delivery.created_at) if delivery.replay_of else event.received_at
     ends = delivery.updated_at if delivery.state in FINAL else now
     pieces = list(_pieces(delivery, begins, ends))

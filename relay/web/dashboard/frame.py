@@ -1,7 +1,7 @@
-"""What stands around every page: the guard before it, and what all templates may use.
+"""The frame of every page: the guard before it, the table of pages, and the values and filters of all templates.
 
-The guard is the default for every route of the blueprint, also for one that is written tomorrow: it needs a session;
-what changes something needs our origin and an operator. A view can only ask for less by a decorator of this module.
+The guard protects every route of the blueprint by default: a route needs a session, and one that changes something
+needs our origin and an operator. A view can ask for less only with a decorator of this module.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ V = TypeVar("V", bound=Callable[..., Any])
 
 
 def for_anybody(view: V) -> V:
-    """A view that needs no session. Where it changes something, it still needs our origin."""
+    """A view that needs no session. If it changes something, it still needs our origin."""
     view.asks = "nothing"  # type: ignore[attr-defined] # read by `guard`
     return view
 
@@ -96,7 +96,7 @@ def for_viewers(view: V) -> V:
 
 
 def for_operators(view: V) -> V:
-    """A page that only an operator has use for."""
+    """A page for operators only."""
     view.asks = "operator"  # type: ignore[attr-defined] # read by `guard`
     return view
 
@@ -109,7 +109,7 @@ def guard() -> Any:
 
 
 def admit(asks: str) -> Any:
-    """What the guard does for a view that asks for "nothing", a "session" or an "operator"; None lets it pass."""
+    """Check a request for a view that asks for "nothing", a "session" or an "operator"; None lets it pass."""
     changes = request.method not in SAFE
     if changes:
         refuse_other_sites()
@@ -126,8 +126,9 @@ def admit(asks: str) -> Any:
 
 
 def way_back() -> str:
-    """Where the link of the language comes back to: this page; of one that answers a form, the next above it that can
-    be asked for. An address that is none of ours is not repeated.
+    """The path that the language link returns to: this page, or after a form the nearest page above it.
+
+    An address that is not ours is not repeated.
     """
     if request.url_rule is None:
         return url_for("dashboard.index")
@@ -140,13 +141,13 @@ def way_back() -> str:
 
 
 def who() -> str:
-    """Who acts, for the audit log: a role, or the name that a trusted proxy gave."""
+    """The actor for the audit log: a role, or the name that a trusted proxy gave."""
     return str(g.who)
 
 
 @blueprint.app_context_processor
 def furnish() -> dict[str, Any]:
-    """What every template may use."""
+    """The values that every template may use."""
     role = g.get("role")
     return {
         "role": role,
@@ -171,7 +172,7 @@ def furnish() -> dict[str, Any]:
 
 @blueprint.app_template_filter("beginning")
 def beginning_filter(value: Any) -> Any:
-    """As much of a value of a call as a page can show."""
+    """The beginning of a value of a call, as much as a page can show."""
     return excerpt(value, FEW_VALUES, FEW_CHARACTERS)[0]
 
 

@@ -38,12 +38,12 @@ from relay.web.services import services
 
 PAGE = 50
 LARGEST = 20_000
-"""Bytes: a list reads fifty bodies, so it leaves a larger one for the page of its event."""
+"""Bytes. A list reads fifty bodies, so it leaves larger ones to the page of their event."""
 LONGEST = 100
-"""Characters of a value: a name or an address is no longer."""
+"""Characters of a value; no name or address is longer."""
 MOST = 10_000
 STEP, MOST_PAGES = 200, 1_000
-"""How many rows are asked for at once, and how often: a page may have none, and still not be the last."""
+"""Rows a page, and pages an export: a page may be empty and still not be the last."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -77,7 +77,7 @@ def find() -> Any:
 class Line:
     """One line of a list: an event with one of its deliveries, or with none.
 
-    at: when it was received or made. who: whom it is about, masked; empty where nobody can be told.
+    at: when it was received or made. who: the person it is about, masked; empty if unknown.
     """
 
     at: datetime
@@ -128,7 +128,10 @@ def _list(kind: str, search: Any, lines_of: Callable[[Any], list[Line]]) -> Any:
 
 
 def person_in(event: Event, rule: str | None = None) -> str:
-    """Whom the event is about to this rule, or to the rules that want it; empty where nobody can be told."""
+    """The person that the event is about: the first value that its rules mark as personal, else a likely one.
+
+    Masked, unless this session has revealed the event; empty if none is found. rule: None: every rule that matches.
+    """
     source = services().sources.get(event.source)
     if source is None or not (event.body or event.query) or len(event.body) + len(event.envelope) > LARGEST:
         return ""
@@ -187,7 +190,7 @@ def export_deliveries(kind: str) -> Response:
 
 
 def safe_cell(value: Any) -> str:
-    """A cell that no spreadsheet takes for a formula."""
+    """A cell that no spreadsheet reads as a formula."""
     text = "" if value is None else str(value)
     return f"'{text}" if text.startswith(FORMULA) else text
 
@@ -220,7 +223,7 @@ def _rows(what: List, wanted: Filter, word: str | None) -> Iterator[Any]:
 
 
 def _search_bodies(word: str | None, wanted: Filter, cursor: str | None, limit: int) -> Page[Row]:
-    """What the page of events finds in bodies, where no index knows the word."""
+    """Search bodies, as the page of events does for a word that no index knows."""
     return look_into_bodies(word, wanted, cursor, limit)[0]
 
 

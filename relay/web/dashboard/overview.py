@@ -44,7 +44,7 @@ TITLES: dict[State | EventState, str] = {
 }
 WIDTH, HEIGHT = 600, 120
 CLIPPED_ABOVE = 8
-"""Times the middle bar: what is higher is cut off, and its title says how high it is."""
+"""A bar higher than this many times the median is cut off; its title says its height."""
 DAYS = (N_("Mon"), N_("Tue"), N_("Wed"), N_("Thu"), N_("Fri"), N_("Sat"), N_("Sun"))
 SPAN_NAMES = {"hour": N_("in the last hour"), "day": N_("in the last day"), "week": N_("in the last week")}
 Part = tuple[str, str, str]
@@ -65,7 +65,7 @@ OUTCOMES: tuple[Part, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One need as a tile. kind: how it is coloured; url: where it is put right."""
+    """One open issue as a tile. kind: its colour; url: where to fix it."""
 
     kind: str
     count: str
@@ -75,9 +75,9 @@ class Link:
 
 @blueprint.get("/")
 def index() -> Any:
-    """What needs a person now, charts, gauges, workers."""
+    """The first page: open issues, charts, gauges, workers."""
     if older := {name: text for name, text in request.args.items() if name in {"state", "source", "cursor"}}:
-        # Where the list was before it had a page of its own.
+        # The list of events was here before it had a page of its own.
         return redirect(f"{url_for('dashboard.events')}?{urlencode(older)}", 303)
     store, now = services().store, utc_now()
     snapshot = take_snapshot(store, services().portals, services().sources, now, services().spooler.held())
@@ -194,7 +194,7 @@ def view_of(group: Group, sample: Event | Delivery | None = None) -> GroupView:
 
 
 def _errors_of(sample: Event | Delivery | None) -> str:
-    """What is wrong with one of them, in the rule's words: there is no value in them."""
+    """The errors of one event or delivery of the group; they hold no value."""
     errors = sample.errors.items() if sample else ()
     return "; ".join(f"{name}: {' '.join(map(say_fault, messages))}" for name, messages in errors)[:LONGEST_ADVICE]
 
@@ -213,9 +213,9 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One drawing, and the same in words for those who do not see it. page: the list that it leads to.
+    """One drawing, with a summary in words for people who cannot see it. page: the list that it leads to.
 
-    cut: where bars are cut off, in words; empty: none is.
+    cut: the height at which bars are cut off, in words; empty: none is.
     """
 
     name: str
@@ -292,7 +292,7 @@ def _latency(series: Series) -> Chart:
 
 
 def _ceiling(values: Sequence[float]) -> float:
-    """The value of a whole bar: the highest, unless that would flatten all others, as a backlog does."""
+    """The value of a full bar: the highest, unless that would flatten all others, as a backlog does."""
     some = sorted(value for value in values if value > 0)
     if not some:
         return 1

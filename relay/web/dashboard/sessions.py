@@ -36,7 +36,7 @@ KEPT_FOR = timedelta(days=365)
 @blueprint.get("/login")
 @for_anybody
 def login() -> Any:
-    """The form; who is logged in already goes on."""
+    """The form; a logged-in visitor is sent on."""
     target = safe_next(request.args.get("next"))
     if role_of_session(services().guard):
         return redirect(target, 303)
@@ -46,7 +46,7 @@ def login() -> Any:
 @blueprint.post("/login")
 @for_anybody
 def check_login() -> Any:
-    """Open a session, or say that it was not opened; not why."""
+    """Open a session, or say that it was refused, without the reason."""
     target, guard = safe_next(request.form.get("next")), services().guard
     browser = guard.guesses.known(request.cookies.get(KNOWN_COOKIE))
     try:
@@ -81,7 +81,7 @@ def logout() -> Any:
 @blueprint.get("/sessions")
 @for_viewers
 def sessions() -> Any:
-    """What a session is; to an operator, also which are open, and how to end them."""
+    """The page about sessions; an operator also sees the open ones and can end them."""
     guard = services().guard
     found = guard.sessions.all(utc_now()) if is_operator() else []
     return render_template("sessions.html", sessions=found, mine=session_now(guard), idle=IDLE, longest=LONGEST)

@@ -39,7 +39,7 @@ from relay.web.presenters.masking import Masking
 from relay.web.services import services
 
 NEWEST = 5
-"""Of the requests of a source, so many are shown."""
+"""How many requests of a source are shown."""
 COUNTED = (EventState.ACCEPTED, EventState.IGNORED, EventState.REJECTED, EventState.REFUSED)
 BODY = '{"lead": {"id": 1}}'
 HEX = "od -An -v -tx1 | tr -d ' \\n'"
@@ -56,16 +56,15 @@ FILL_TIMES = f"""\
       form.addEventListener("submit", () => {{ form.{SENT}.value ||= Date.now(); }});
     }}
   </script>"""
-"""Who comes back to the form, to mend it or send it once more, may be quick. Two clicks send the same second time."""
+"""Sets no start for a visitor who comes back to the form, who may be quick. Two clicks send the same second time."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceView:
-    """One source as its page shows it. counts: events of the last week by state. given: what its sender gave.
-    secrets: where those are that its sender was given.
+    """One source as its page shows it.
 
-    newest: its last events, whatever became of them.
-    form: what its owner may put on a page; None where no browsers come.
+    counts: events of the last week by state. given: the secret that its sender gave. secrets: where its other secrets
+    are. newest: its last events, in any state. form: HTML for a page; None if browsers do not send to it.
     """
 
     source: Source
@@ -91,13 +90,13 @@ def sources() -> Any:
 
 @blueprint.post("/sources/<name>/secret/show")
 def show_secret(name: str) -> Any:
-    """Show the secret that a sender gave, once; that it was shown is in the audit log."""
+    """Show the secret that a sender gave, once; the audit log says so."""
     return _page(name, services().operator_acts.reveal_secret(_known(name), who()))
 
 
 @blueprint.post("/sources/<name>/secret/forget")
 def forget_secret(name: str) -> Any:
-    """Forget it, so that the sender's next handshake gives another."""
+    """Forget it, so that the sender gives another in its next handshake."""
     services().operator_acts.forget_secret(_known(name), who())
     flash(_("The secret of %(name)s is forgotten: let the sender set its webhook up again.", name=name))
     return redirect(url_for("dashboard.sources", _anchor=name), 303)
@@ -128,7 +127,7 @@ def _page(shown: str | None = None, secret: str | None = None) -> Any:
 
 
 def _newest(name: str) -> tuple[Event, ...]:
-    """The last requests, refused ones among them: what somebody looks at who sets a sender up."""
+    """The last requests, refused ones too, for a person who sets a sender up."""
     return tuple(row.event for row in list_events(services().record, Filter(source=name), limit=NEWEST).rows[:NEWEST])
 
 
@@ -154,9 +153,9 @@ def _view(source: Source, presence: Presence, probes: Probes, week: Series) -> S
 
 @dataclass(frozen=True, slots=True)
 class SecretPlace:
-    """One secret. file: that holds it, whose changes are followed; None: the environment of the web process.
+    """One secret. file: the file that holds it, whose changes are followed; None: it is in the environment.
 
-    changed_at: of the file; None where it has none, or it cannot be looked at.
+    changed_at: of the file; None if there is no file, or it cannot be read.
     """
 
     name: str
@@ -165,7 +164,7 @@ class SecretPlace:
 
 
 def secret_places(source: Source, environ: Mapping[str, str] = os.environ) -> list[SecretPlace]:
-    """Of each secret that proves the source's sender."""
+    """The place of each secret that proves the source's sender."""
     return [_place(name, environ.get(f"{name}_FILE")) for name in source.secret_names]
 
 
@@ -178,7 +177,7 @@ def _place(name: str, file: str | None) -> SecretPlace:
 
 
 def snippet_of(source: Source, url: str) -> str:
-    """The command, a line each step; where a shell cannot sign so, the one of the relay that can."""
+    """The command, one step a line. If a shell cannot sign this way, the relay's own command that can."""
     way = next((way for way in source.verifier.ways if _can_be_shown(way)), None)
     if way is None and not source.is_open:
         return f"python -m relay sources test {source.name}"
@@ -200,7 +199,7 @@ def snippet_of(source: Source, url: str) -> str:
 
 
 def _can_be_shown(way: Way) -> bool:
-    """Whether a shell with curl and openssl can prove itself so."""
+    """Whether curl and openssl can produce this proof."""
     if isinstance(way, HmacVerifier):
         is_timed = way.clock is None or way.clock.place is None or bool(way.clock.place.header)
         return bool(way.place.header) and way.signed.kinds <= VARIABLES.keys() and is_timed and not way.body_digest
@@ -210,7 +209,7 @@ def _can_be_shown(way: Way) -> bool:
 def _signing(verifier: HmacVerifier, method: str, url: str) -> list[str]:
     """Sets what is signed, and SIGNATURE."""
     names = verifier.signed.kinds
-    told = {
+    settings = {
         "timestamp": CLOCKS[verifier.clock.unit if verifier.clock else "s"],
         "id": "ID=sample-$(date +%s)",
         "method": f"METHOD={method}",
@@ -230,7 +229,11 @@ def _signing(verifier: HmacVerifier, method: str, url: str) -> list[str]:
         "base64": " -binary | openssl base64 -A",
         "base64url": " -binary | openssl base64 -A | tr '+/' '-_' | tr -d =",
     }
-    return [*before, *(told[name] for name in told if name in names), f"SIGNATURE=$({digest}{end[verifier.encoding]})"]
+    return [
+        *before,
+        *(settings[name] for name in settings if name in names),
+        f"SIGNATURE=$({digest}{end[verifier.encoding]})",
+    ]
 
 
 def _proof(verifier: HmacVerifier) -> list[str]:

@@ -58,7 +58,7 @@ LONGEST_NUMBER = 9
 SHOWN = 100
 LONGEST_FIELD = 200
 EVERYWHERE_AFTER = timedelta(seconds=3 * INTERVAL_S)
-"""So long after a change every web process has seen it twice and taken it up: whichever does a replay decides by it."""
+"""After this time every web process has taken up a change, so that a replay in any of them uses it."""
 FEW_LEAVES = 60
 MOST_ROWS = 60
 FEWEST_ROWS = 14
@@ -75,7 +75,7 @@ def studio() -> Any:
 
 @blueprint.post("/studio")
 def shape_rule() -> Any:
-    """The page after an act that changes nothing but the text in it."""
+    """The page after a button that changes only the text in it."""
     form = _sent()
     captured, known = captured_of(form), known_of(form)
     said = ""
@@ -90,7 +90,7 @@ def shape_rule() -> Any:
 
 @blueprint.post("/studio/templates")
 def ask_templates() -> Any:
-    """Ask the portal which templates it has; a worker does."""
+    """Have a worker ask the portal for its templates."""
     form = _sent()
     if form.portal not in services().portals:
         abort(400, _("choose a portal"))
@@ -105,7 +105,7 @@ def ask_templates() -> Any:
 
 @blueprint.post("/studio/activate")
 def activate_rule() -> Any:
-    """Write the file. Web processes take it up by themselves."""
+    """Write the file; web processes load it by themselves."""
     form = _sent()
     if mistakes_in(form):
         return _page(form, captured_of(form), said=_("Mend the marked lines first: nothing was written.")), 422
@@ -123,7 +123,7 @@ def activate_rule() -> Any:
 
 @blueprint.post("/studio/file")
 def rule_file() -> Any:
-    """The text as a file, where it has to be copied into config/rules by hand."""
+    """The text as a file to download, for config/rules that cannot be written here."""
     form = _sent()
     answer = Response(form.text, content_type="application/octet-stream")
     name = form.name if form.name.replace("-", "").replace("_", "").isalnum() and form.name.isascii() else "rule"
@@ -180,7 +180,7 @@ def _put(form: StudioForm, captured: Captured, known: Known, number: str) -> Stu
         raise NotFoundError(phrase("the event has no such value"))
     template = known.chosen(form.text)
     if form.onto == WHEN and captured.masking.value(node.value, node.name) != node.value:
-        # What is masked does not come into a file by a click: that something stands there is asked instead.
+        # A click puts no masked value into a file: the condition asks only that there is a value.
         text = add_condition(form.text, node.path)
     elif form.onto == WHEN:
         text = add_condition(form.text, equals(node))
@@ -190,27 +190,27 @@ def _put(form: StudioForm, captured: Captured, known: Known, number: str) -> Stu
 
 
 def _page(form: StudioForm, captured: Captured, *, said: str = "", tries: bool = False) -> str:
-    trial, why_not = trial_of(form) if tries else (None, "")
+    preview, why_not = preview_of(form) if tries else (None, "")
     return render_template(
         "studio.html",
         **view_of(form, captured, known_of(form)),
         said=said or why_not,
-        trial=trial,
-        masking=masking_of_trial(form, captured) if trial else captured.masking,
+        preview=preview,
+        masking=masking_of_preview(form, captured) if preview else captured.masking,
     )
 
 
 @blueprint.get("/rules/changes")
 @for_operators
 def rule_changes() -> Any:
-    """The newest changes of the files, whoever has made them here."""
+    """The newest changes of the files that were made here."""
     return render_template("rule_changes.html", changes=rule_files().history(request.args.get("rule") or None, SHOWN))
 
 
 @blueprint.get("/rules/changes/<change_id>")
 @for_operators
 def rule_change(change_id: str) -> Any:
-    """One change; looks again by itself until it is in force."""
+    """One change; the page refreshes until the change is in force."""
     change = _read(change_id)
     newest = rule_files().history(change.name, 1)
     is_newest = bool(newest) and newest[0].id == change.id
@@ -246,7 +246,7 @@ def undo_change(change_id: str) -> Any:
 
 @blueprint.post("/rules/changes/<change_id>/replay")
 def replay_left_over(change_id: str) -> Any:
-    """Replay what no rule could use before: all of one state of the rule's source, with the rules in force."""
+    """Replay what no rule could use before: all events of one state from the rule's source, with the rules in force."""
     state = request.form.get("state", "")
     source = _source_of(_read(change_id))
     if state not in set(LEFT) or not source:
@@ -260,7 +260,7 @@ def _read(change_id: str) -> RuleChange:
 
 
 def _source_of(change: RuleChange) -> str:
-    """The source of the rule as the change has left it; empty where there is none in force."""
+    """The source of the rule after the change; empty if that source is not in force."""
     settings = services().settings
     rule = read_draft(change.name, change.after, settings.config, settings.public_url or "") if change.after else None
     return rule.source if rule and rule.source in services().sources else ""
@@ -268,7 +268,7 @@ def _source_of(change: RuleChange) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StudioForm:
-    """What the page sends back with each act.
+    """The form that the page sends with each button.
 
     rule: the name of the one that is edited, empty: a new one; digest: of its file when it was opened; onto: the place
     for the next value.
@@ -301,7 +301,7 @@ class StudioForm:
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """The event as rules see it. unreadable: why there is no tree; more: further entries, where it is a batch."""
+    """The event as rules see it. unreadable: why there is no tree; more: the further entries of a batch."""
 
     tree: Tree | None = None
     masking: Masking = field(default_factory=Masking)
@@ -316,7 +316,7 @@ class Captured:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the portal has said of its templates. question: the one that was asked, if it is of this portal."""
+    """The portal's answer about its templates. question: the one that was asked, if it is of this portal."""
 
     question: Question | None = None
     templates: tuple[PortalTemplate, ...] = ()
@@ -334,7 +334,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A value of the event: where it stands, what came, masked, and the type that is proposed."""
+    """A value of the event: its path, the masked value, and the proposed type."""
 
     node: Node
     path: str
@@ -362,7 +362,7 @@ def captured_of(form: StudioForm) -> Captured:
 
 
 def known_of(form: StudioForm) -> Known:
-    """What was asked of the portal, and its answer."""
+    """The question about templates to the portal, and its answer."""
     if not form.question_id:
         return Known()
     try:
@@ -388,8 +388,8 @@ def draft_rule(form: StudioForm) -> Rule | None:
     return read_draft(form.name, form.text, settings.config, settings.public_url or "") if form.name else None
 
 
-def trial_of(form: StudioForm) -> tuple[Trial | None, str]:
-    """What the draft makes of what is on record; or why it cannot be tried."""
+def preview_of(form: StudioForm) -> tuple[Trial | None, str]:
+    """The preview of the draft on recorded events, or the reason why there is none."""
     rule = draft_rule(form)
     if rule is None:
         return None, _("Mend the marked lines first.")
@@ -399,14 +399,14 @@ def trial_of(form: StudioForm) -> tuple[Trial | None, str]:
     return try_on_record(services().record, source, rule, rule_named(form.rule) if form.rule else None), ""
 
 
-def masking_of_trial(form: StudioForm, captured: Captured) -> Masking:
-    """For calls of other events: by today's rules, and by the draft."""
+def masking_of_preview(form: StudioForm, captured: Captured) -> Masking:
+    """The masking for calls of other events: by today's rules and by the draft."""
     rules = [*services().rules.all(), *([rule] if (rule := draft_rule(form)) else [])]
     return replace(masking_of(rules), known=captured.masking.known)
 
 
 def view_of(form: StudioForm, captured: Captured, known: Known) -> dict[str, Any]:
-    """What the template needs."""
+    """The values of the template."""
     template = known.chosen(form.text)
     slots = slots_of(form.text, template)
     mistakes = mistakes_in(form)
@@ -431,7 +431,7 @@ def view_of(form: StudioForm, captured: Captured, known: Known) -> dict[str, Any
 
 
 def mistakes_in(form: StudioForm) -> list[Mistake]:
-    """What is wrong with the text, by line."""
+    """The mistakes in the text, by line."""
     if not form.name:
         return [Mistake("", 1, fault("expected_rule_name"))]
     found = rule_files().mistakes_in(form.name, form.text)
@@ -441,7 +441,7 @@ def mistakes_in(form: StudioForm) -> list[Mistake]:
 
 
 def line_of(node: Node, masking: Masking) -> Line:
-    """A place of the event, and what is in it."""
+    """A node of the event and the nodes in it, as lines."""
     shown = kind = ""
     if node.is_leaf:
         beginning, _ = excerpt(node.value, FEW_VALUES, FEW_CHARACTERS)
@@ -459,7 +459,7 @@ def line_of(node: Node, masking: Masking) -> Line:
 
 
 def is_in_force(changed_at: datetime) -> bool:
-    """Whether the files are in force as they are now: in this process, and in others as soon as they have looked."""
+    """Whether the present files are in force here, and long enough for the other processes to have loaded them."""
     in_force = services().in_force
     is_ours = FileSet.read(services().settings.config).digest == in_force.loaded.files.digest
     return is_ours and utc_now() - changed_at > EVERYWHERE_AFTER

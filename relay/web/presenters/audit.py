@@ -33,12 +33,12 @@ DEEDS: Mapping[str, Phrase] = {
 
 
 def actor(who: str) -> str:
-    """Who did it: a role, or a name as it is."""
+    """The person of an entry: a role in the page's language, or a name as it is."""
     return say(ROLES.get(who)) or who
 
 
 def deed(what: str) -> str:
-    """What somebody did."""
+    """The act of an entry, in the page's language."""
     return say(DEEDS[what]) if what in DEEDS else what
 
 

@@ -79,7 +79,7 @@ _NUMBERS = re.compile(r"(?<=_)[0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class EventDetails:
-    """An event before today's rules. unreadable: why they cannot be asked, where they cannot."""
+    """An event and what today's rules make of it. unreadable: why they cannot be tried, or None."""
 
     event: Event
     tried: tuple[Tried, ...] = ()
@@ -87,7 +87,7 @@ class EventDetails:
     masking: Masking = field(default_factory=Masking)
 
     def tried_by(self, rule: str) -> Tried | None:
-        """What today's rule of this name makes of the event."""
+        """The result of today's rule of this name for the event."""
         return next((tried for tried in self.tried if tried.rule == rule), None)
 
 
@@ -95,7 +95,7 @@ class EventDetails:
 class Line:
     """One part of a call: as it was sent, as the rule writes it, as today's rules would send it.
 
-    differs: whether today's is another; what is shown of both, the beginning and masked, may look alike.
+    differs: whether today's value is another. Cut and masked, both may look alike.
     """
 
     name: str
@@ -164,7 +164,7 @@ def lines_of(sent: Call, rule: Rule | None, today: Call | None, masking: Masking
 
 
 def rule_named(name: str) -> Rule | None:
-    """The rule of today, if there is one."""
+    """Today's rule of this name, or None."""
     try:
         return services().rules.get(name)
     except NotFoundError:
@@ -172,7 +172,7 @@ def rule_named(name: str) -> Rule | None:
 
 
 def readable(event: Event, masking: Masking) -> tuple[str, bool]:
-    """The body as text, and whether it was cut. Where it has a structure, that is set out in lines, as rules see it."""
+    """The body as text, and whether it was cut. A structured body is laid out in lines, as rules see it."""
     source = services().sources.get(event.source)
     try:
         content = source.read_again(event) if source else parse_body(event.content_type, event.body)
@@ -184,12 +184,12 @@ def readable(event: Event, masking: Masking) -> tuple[str, bool]:
 
 
 def readable_envelope(event: Event, masking: Masking) -> str:
-    """What stood around an entry of a batch, set out in lines; its beginning, where it is long."""
+    """The envelope of an entry of a batch, laid out in lines and cut where it is long."""
     return pretty(masking.value(excerpt(json.loads(event.envelope))[0])) if event.envelope else ""
 
 
 def next_of(delivery: Delivery, gate: View, now: datetime) -> str:
-    """What happens next, and when, in a sentence or two."""
+    """The next thing that happens, and when, in a sentence or two."""
     portal = delivery.call.portal
     if delivery.state is State.STARTED and not delivery.call.starts_workflow:
         return _("Nothing more: the trigger was fired. Whether it has moved anything, Bitrix24 does not say.")
@@ -423,7 +423,7 @@ def _text(value: object, name: str, masking: Masking) -> str:
 
 
 def end_of(delivery: Delivery) -> str:
-    """How far its end is, in a few words for a list: `finished after 3 min`, `overdue since 2026-06-01 12:00:00`."""
+    """Its workflow's end in a few words for a list: `finished after 3 min`, `overdue since 2026-06-01 12:00:00`."""
     watch, watched = delivery.policy.watch, delivery.watched
     if watch is None or watched is None:
         return ""
@@ -441,7 +441,7 @@ def end_of(delivery: Delivery) -> str:
 
 
 def story_of_end(delivery: Delivery, masking: Masking) -> str:
-    """The same with what came in the query, as its event's page shows it; empty where nothing is watched for."""
+    """The same with the callback's query, for the event's page; empty if no end is awaited."""
     watch, watched = delivery.policy.watch, delivery.watched
     if watch is None or watched is None:
         return ""
@@ -454,7 +454,7 @@ def story_of_end(delivery: Delivery, masking: Masking) -> str:
 
 
 def next_of_end(delivery: Delivery, now: datetime) -> str:
-    """What follows for a delivery that has started."""
+    """The next thing that happens to a delivery that has started."""
     watched = delivery.watched
     if watched is None:
         return _("Nothing more: the workflow runs on the portal, and the relay does not watch it finish.")

@@ -31,14 +31,14 @@ _EMAIL = re.compile(
     r"(?<![\w.+%-])(?P<name>(?:[\w.+-]|%(?!40)[0-9A-Fa-f]{2})++)(?P<at>@|%40)"
     r"(?:(?P<host>(?:[\w-]|%(?!40)[0-9A-Fa-f]{2})++)(?P<rest>(?:\.[\w-]++)++)|[^\W\d_][\w-]{2,}+|\[[0-9A-Fa-f.:]{2,45}\])"
 )
-"""Also at a machine of one word, and at an IP address."""
+"""Matches a host of one word and an IP address too."""
 _PLUS = re.compile(r"\+|%2[Bb]")
 _ENCODED = re.compile(r"[^\s&=?#;\"'<>,]++")
-"""What may be percent-encoded: what stands between the delimiters of an address."""
+"""Text between the delimiters of an address, which may be percent-encoded."""
 MOST_KNOWN = 300
-"""Of an event with more personal values every text is masked: looking for each of them in all would take too long."""
+"""If an event has more personal values, every text is masked: searching for each in every text would take too long."""
 SHORTEST_KNOWN = 4
-"""A personal value shorter than this is masked where it stands alone only, not inside other text."""
+"""A shorter personal value is masked only where it stands alone, not inside other text."""
 PLAIN_HEADERS = frozenset(
     {"accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "host"}
     | {"transfer-encoding", "user-agent"}
@@ -47,19 +47,19 @@ _ENTITY = re.compile(r"&(?:#0{0,9}+\d{1,7}|#[xX]0{0,9}+[0-9a-fA-F]{1,6}|[A-Za-z]
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _WORD = re.compile(r"[^\W_]+")
 _ROUNDS = 2
-"""So often is what stands for a character written with such characters itself."""
+"""How many levels of escaping are undone."""
 _ASTRAL = (range(0x1D400, 0x1D800), range(0xE0000, 0xE0200))
-"""Beyond the first 65,536: letters and digits of mathematics; tags and variants, which nobody sees."""
+"""Code points above 65,535: mathematical letters and digits; invisible tags and variation selectors."""
 _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0") | {chr(code) for code in range(0xFE00, 0xFE10)}
 MOST_WORDS, MOST_TURNED, MOST_BETWEEN = 8, 3, 3
-"""Words of a value that are found one by one; in any order; and characters between two of them."""
+"""The most words of a value that are found; of one that is found in any order; and characters between two words."""
 MOST_VALUES, MOST_CHARACTERS = 1_000, 100_000
 FEW_VALUES, FEW_CHARACTERS = 50, 5_000
-"""Of one value of a call."""
+"""The limits for one value of a call."""
 LONGEST_TEXT = 10_000
 _BORDERS = re.compile(r"[\"\n&;,<>]")
 _LOOKED_BACK = 1_000
-"""Characters within which a text is cut at a border; no address or number is as long."""
+"""How far back a border to cut at is looked for, in characters; no address or number is as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Masking:
         return self._read(text)
 
     def query(self, text: str) -> str:
-        """A query string, with its values masked by their names too; what needs no mask stays as it was encoded."""
+        """A query string, masked by the names of its values too. A value that needs no mask stays encoded as it was."""
         if self.revealed:
             return text
         return "&".join(self._pair(pair) for pair in text.split("&"))
@@ -102,7 +102,7 @@ class Masking:
         return f"{self.text(name)}{equals}{value if shown == decoded else shown}"
 
     def _decoded(self, match: re.Match[str]) -> str:
-        """What was percent-encoded, once or twice, decoded where it shows a person only then."""
+        """Percent-encoded text, decoded up to twice; decoded only if that reveals a person's value."""
         text = match[0]
         for _ in range(2):
             if (decoded := unquote(text)) == text:
@@ -113,7 +113,7 @@ class Masking:
         return match[0]
 
     def _read(self, text: str) -> str:
-        """As people read it; as it is written where there is nothing to mask."""
+        """The text masked as people read it; unchanged if there is nothing to mask."""
         if (read := as_read(text)) != text and (shown := self._plain(read)) != read:
             return shown
         return self._plain(text)
@@ -123,8 +123,8 @@ class Masking:
             return cover(text)
         text = self._known.sub(cover, self._covered(text))
         if "@" in text or "%40" in text:
-            text = _EMAIL.sub(_shade_email, text)
-        return _shade_phones(text)
+            text = _EMAIL.sub(_mask_email, text)
+        return _mask_phones(text)
 
     def _covered(self, text: str) -> str:
         """With the known values masked; those that overlap, such as a first name and a full name, as one."""
@@ -160,23 +160,23 @@ class Masking:
         return value if shown == str(value) else shown
 
     def pairs(self, found: Mapping[str, str]) -> dict[str, str]:
-        """Headers, or anything else by name."""
+        """Headers or other named values, masked."""
         return {name: str(self.value(value, name)) for name, value in found.items()}
 
 
 def masking_of(rules: Iterable[Rule], known: Collection[str] = (), *, revealed: bool = False) -> Masking:
-    """The masking for an event that these rules may want, and whose personal values are known."""
+    """The masking for an event that these rules may match. known: its personal values."""
     names = frozenset[str]().union(*[rule.personal_names for rule in rules])
     return Masking(names, frozenset(value for value in known if value.strip()), revealed)
 
 
 def cover(text: str) -> str:
-    """A value as its kind shows it: an address or number by its ends, anything else by its first character."""
+    """A masked value: an address or a number keeps its ends, anything else its first character."""
     bare = text.strip()
     if email := _EMAIL.fullmatch(bare):
-        return _shade_email(email)
+        return _mask_email(email)
     if (phone := next(find_phones(bare), None)) and phone.text == bare:
-        return _shade_phone(phone)
+        return _mask_phone(phone)
     return bare[:1] + DOTS if len(bare) > 1 and not bare.isdigit() else DOTS
 
 
@@ -186,24 +186,24 @@ def pretty(value: Any) -> str:
 
 
 def _last_key(name: str) -> str:
-    """`lead[phone]` and `lead.phone` are named as their value is: phone."""
+    """The last key of a path: `phone` of `lead[phone]` and of `lead.phone`."""
     return re.split(r"[\[.]", name.replace("[]", "").rstrip("]"))[-1].strip("]")
 
 
-def _shade_email(match: re.Match[str]) -> str:
+def _mask_email(match: re.Match[str]) -> str:
     shown = f"{match['name'][0]}{DOTS}{match['at']}"
     return f"{shown}{match['host'][0]}{DOTS}.{match['rest'].rpartition('.')[2]}" if match["host"] else shown + DOTS
 
 
-def _shade_phones(text: str) -> str:
+def _mask_phones(text: str) -> str:
     pieces, done = [], 0
     for phone in find_phones(text):
-        pieces += [text[done : phone.begin], _shade_phone(phone)]
+        pieces += [text[done : phone.begin], _mask_phone(phone)]
         done = phone.end
     return "".join([*pieces, text[done:]]) if done else text
 
 
-def _shade_phone(phone: Phone) -> str:
+def _mask_phone(phone: Phone) -> str:
     plus = _PLUS.match(phone.text)
     return f"{plus[0] if plus else ''}{phone.digits[0]}{DOTS}{phone.digits[-2:]}"
 
@@ -240,7 +240,7 @@ def masked_delivery(delivery: Delivery, masking: Masking) -> dict[str, Any]:
 
 
 def as_read(text: str) -> str:
-    """The text without what stands between its characters and a reader; the same one where nothing does."""
+    """The text as a reader sees it: entities and escapes decoded, invisible characters gone, rare ones replaced."""
     for _ in range(_ROUNDS):
         if "&" in text:
             text = _ENTITY.sub(lambda match: html.unescape(match[0]), text)
@@ -251,14 +251,14 @@ def as_read(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class KnownTexts:
-    """Texts to be found in others by their words: in any case, and of two or three words in any order."""
+    """Texts to find in others by their words, in any case; texts of two or three words in any order."""
 
     by_words: Mapping[int, frozenset[tuple[str, ...]]] = field(repr=False)
     firsts: frozenset[str] = field(repr=False)
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> KnownTexts:
-        """Those that have words."""
+        """Of these texts, those that have words."""
         found: dict[int, set[tuple[str, ...]]] = {}
         for text in texts:
             words = tuple(_WORD.findall(_lower(as_read(text))))
@@ -288,7 +288,7 @@ class KnownTexts:
         return "".join([*pieces, text[done:]]) if done else text
 
     def _count_at(self, place: int, words: list[str], spans: list[tuple[int, int]]) -> int:
-        """How many words from here on are one of the texts; 0: none."""
+        """How many words from here on form one of the texts; 0: none."""
         for count, known in self.by_words.items():
             if tuple(words[place : place + count]) in known:
                 ends = zip(spans[place : place + count - 1], spans[place + 1 : place + count], strict=True)
@@ -298,7 +298,7 @@ class KnownTexts:
 
 
 def _lower(text: str) -> str:
-    """In lower case, character by character: a few are two in the other case."""
+    """In lower case, of the same length: a character that would become two stays."""
     lowered = text.lower()
     return (
         lowered if len(lowered) == len(text) else "".join(low if len(low := one.lower()) == 1 else one for one in text)
@@ -307,7 +307,7 @@ def _lower(text: str) -> str:
 
 @functools.cache
 def _readings() -> Mapping[int, str]:
-    """What is read where a character stands that is hardly ever typed."""
+    """The ordinary character that people read where a rare one stands."""
     codes = [*range(0x80, 0xD800), *range(0xE000, 0x10000), *(code for some in _ASTRAL for code in some)]
     return {code: read for code in codes if (read := _reading(chr(code))) != chr(code)}
 
@@ -325,13 +325,13 @@ def _reading(character: str) -> str:
 
 
 def excerpt(value: Any, values: int = MOST_VALUES, characters: int = MOST_CHARACTERS) -> tuple[Any, bool]:
-    """JSON with its first values, and whether there is more of it; where it was cut, it says how much."""
+    """The first values of JSON, and whether it was cut. Where it was cut, it says how much is missing."""
     room = _Room(values, characters)
     return room.fit(value), room.was_short
 
 
 def excerpt_of_text(text: str, characters: int = MOST_CHARACTERS) -> tuple[str, bool]:
-    """The beginning of a text, and whether there is more of it."""
+    """The beginning of a text, and whether it was cut."""
     if len(text) <= characters:
         return text, False
     borders = [match.start() for match in _BORDERS.finditer(text, max(0, characters - _LOOKED_BACK), characters)]
