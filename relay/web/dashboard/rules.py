@@ -83,7 +83,7 @@ def try_body() -> Any:
     except (UnreadableError, UnsupportedTypeError) as unread:
         error = _("The body cannot be read: %(why)s.", why=said(unread))
     except RelayError as wrong:
-        error = _("What steps come to: %(why)s.", why=said(wrong))
+        error = _("Results of steps: %(why)s.", why=said(wrong))
     # The person who pasted the body knows its content.
     masking = Masking(revealed=True)
     return _bench(
