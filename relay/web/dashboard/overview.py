@@ -38,7 +38,7 @@ DEAD_WORKER = timedelta(minutes=8)
 """RQ's workers beat at least every 420 s while they wait."""
 LONGEST_ADVICE = 300
 TITLES: dict[State | EventState, str] = {
-    EventState.REJECTED: N_("rejected: a rule wanted them and could not be filled, or nobody could read them"),
+    EventState.REJECTED: N_("rejected: a rule matched but could not be filled, or the event could not be read"),
     State.DEAD: N_("dead: given up, and neither replayed nor left"),
     State.UNCERTAIN: N_("uncertain: only a person can tell whether they started"),
 }

@@ -72,7 +72,7 @@ CAME_TO = {
     How.TAKEN: N_("Nothing was made: what was found is taken"),
     How.KEPT: N_("Remembered from the same question before"),
     How.CARRIED: N_("Made for the delivery that this one replays"),
-    How.FIRED: N_("Fired. Whether that has moved anything, Bitrix24 does not say"),
+    How.FIRED: N_("Fired. Bitrix24 does not say whether it had an effect"),
 }
 _NUMBERS = re.compile(r"(?<=_)[0-9]+")
 
@@ -192,7 +192,7 @@ def next_of(delivery: Delivery, gate: View, now: datetime) -> str:
     """The next thing that happens, and when, in a sentence or two."""
     portal = delivery.call.portal
     if delivery.state is State.STARTED and not delivery.call.starts_workflow:
-        return _("Nothing more: the trigger was fired. Whether it has moved anything, Bitrix24 does not say.")
+        return _("Nothing more: the trigger was fired. Bitrix24 does not say whether it had an effect.")
     if delivery.state is State.STARTED:
         return next_of_end(delivery, now)
     if delivery.state is State.DEAD:
@@ -447,7 +447,7 @@ def story_of_end(delivery: Delivery, masking: Masking) -> str:
         return ""
     if not watched.finished_at:
         within = span_of(timedelta(seconds=watch.within_s))
-        return end_of(delivery) or _("to be heard of within %(span)s of its start", span=within)
+        return end_of(delivery) or _("its end is expected within %(span)s of its start", span=within)
     with_what = _(" with %(what)s", what=masking.query(watched.query)) if watched.query else ""
     where = masking.text(" · ".join(watched.document_id))
     return f"{end_of(delivery)}{with_what}" + (_(", on %(document)s", document=where) if where else "")
