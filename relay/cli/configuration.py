@@ -69,7 +69,7 @@ class AnySecret(Mapping[str, str]):
 
 
 def check_rules(options: argparse.Namespace) -> int:
-    """Every mistake of the named folders or rule files, a line each, and what is weak of secrets that are set here."""
+    """Print every mistake in the named folders or rule files, one a line, and warn of each weak secret that is set."""
     mistakes, paths = Mistakes(), [Path(path) for path in options.paths or [config_folder()]]
     rules = sum(_check(path, mistakes) for path in paths)
     for mistake in mistakes:
@@ -270,7 +270,7 @@ def _say_lines(lines: Iterator[str]) -> None:
 
 
 def list_sources(_options: argparse.Namespace) -> int:
-    """Every source: how it proves itself, when it was heard last, and what is wrong with it."""
+    """List every source: its proof, its last event, and its problems."""
     settings = settings_here()
     config, store = load_config(settings.config, None), Store.open(settings.redis_url)
     presence = store.statistics.of_sources(list(config.sources))
@@ -304,7 +304,7 @@ def show_profile(options: argparse.Namespace) -> int:
 
 
 def test_source(options: argparse.Namespace) -> int:
-    """Send a signed sample through the door; 0 where it got through and everything that it made came to its end."""
+    """Send a signed sample to the relay; 0 if it got through and each of its deliveries was decided and none died."""
     settings, now = settings_here(), utc_now()
     environ = {**kept_secrets(Path("var") / "secrets.env"), **os.environ}
     source = _one(load_sources(config_folder() / "sources.yaml", environ, only=options.source), options.source)
@@ -327,7 +327,7 @@ def test_source(options: argparse.Namespace) -> int:
 
 
 def guess_sender(options: argparse.Namespace) -> int:
-    """Which sender the event of an inbox looks like; 1 where none. Raises NotFoundError."""
+    """Guess the sender of an event in an inbox; 1 if no profile fits. Raises NotFoundError."""
     settings = settings_here()
     config, store = load_config(settings.config, None), Store.open(settings.redis_url)
     event = store.record.event(options.event)
@@ -344,7 +344,7 @@ def guess_sender(options: argparse.Namespace) -> int:
 
 
 def forget_secret(options: argparse.Namespace) -> int:
-    """Forget the secret that a sender gave. Raises RelayError where there is none."""
+    """Forget the secret that a sender gave. Raises RelayError if there is none."""
     settings = settings_here()
     store, config = Store.open(settings.redis_url), load_config(settings.config, None)
     _one(config.sources, options.source)

@@ -47,7 +47,7 @@ LONGEST_BODY = 20_000
 
 
 def events(options: argparse.Namespace) -> int:
-    """Events, newest first; or as they come. Raises NotFoundError for a name that nobody knows."""
+    """Events, newest first; or as they come. Raises NotFoundError for an unknown name."""
     settings = settings_here(with_record=not options.archive)
     wanted = _filter_of(options, settings)
     if options.follow:
@@ -182,7 +182,7 @@ def _fresh(rows: Sequence[Row], known: Collection[str], wanted: Filter) -> list[
 
 
 def _ids(rows: Sequence[Row], wanted: Filter) -> set[str]:
-    """Of what is listed: events, or deliveries."""
+    """The ids of the listed events or deliveries."""
     return {one.id for row in rows for one in (row.deliveries if wanted.is_of_deliveries else (row.event,))}
 
 
@@ -214,7 +214,7 @@ def state_named(text: str | None) -> EventState | State | None:
 
 
 def since_age(age: str | None) -> datetime | None:
-    """The time that is so long ago, such as 30m. Raises RelayError."""
+    """The time that lies this long ago, such as 30m. Raises RelayError."""
     if age is None:
         return None
     match = AGE.fullmatch(age)
@@ -228,7 +228,7 @@ def _row_wire(row: Row) -> dict[str, Any]:
 
 
 def row_line(row: Row) -> Line:
-    """An event in a list: when, which, from whom, what came of it."""
+    """An event in a list: its time, id, source and outcome."""
     event = row.event
     head = (f"{event.received_at:%Y-%m-%d %H:%M:%S}  {event.id}  {event.source}  ", "")
     if not row.deliveries:

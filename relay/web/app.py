@@ -76,7 +76,7 @@ def create_app(settings: Settings | None = None, *, or_last: bool = False) -> Fl
 
 
 def put_in_force(app: Flask, loaded: Loaded) -> None:
-    """Let the next request begin with other files. Whoever is in the middle of one ends it with those before."""
+    """Use other files from the next request on. A request in progress ends with the files it began with."""
     parts = services_of(app)
     config = loaded.config
     operator_acts = replace(parts.operator_acts, replayer=_replayer(parts.settings, config, parts.store, parts.persons))

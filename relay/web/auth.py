@@ -125,7 +125,7 @@ def log_out(guard: Guard) -> None:
 
 
 def session_now(guard: Guard) -> Session | None:
-    """The session that this request belongs to; None where it has none. Raises RecordUnavailableError.
+    """The session of this request, or None. Raises RecordUnavailableError.
 
     A page that refreshes itself does not prolong it: the page may be open with nobody there.
     """
@@ -139,7 +139,7 @@ def session_now(guard: Guard) -> Session | None:
 
 
 def role_of_session(guard: Guard) -> Role | None:
-    """The role of the session that this request belongs to; None where it has none. Raises RecordUnavailableError."""
+    """The role of this request's session, or None. Raises RecordUnavailableError."""
     found = session_now(guard)
     return Role(found.role) if found else None
 
@@ -155,7 +155,7 @@ class Visitor:
 def identify(guard: Guard) -> Visitor | None:
     """The holder of this request's session, or the person whom a trusted proxy signed in; the stronger role of the two.
 
-    None: nobody. Raises RecordUnavailableError.
+    None: nobody is logged in. Raises RecordUnavailableError.
     """
     role, name = role_of_session(guard), request.environ.get(SIGNED_IN)
     if name is None:
@@ -169,7 +169,7 @@ def reveal(event_id: str) -> None:
 
 
 def is_revealed(event_id: str) -> bool:
-    """Whether this session has asked to see the persons' values of an event."""
+    """Whether this session has revealed the personal values of an event."""
     return event_id in session.get("revealed", [])
 
 

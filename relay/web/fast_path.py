@@ -1,7 +1,7 @@
-"""The fast path of webhooks: past Flask's routing, sessions and contexts, and where a request is plain past WSGI too.
+"""The fast path of webhooks: past Flask's routing, sessions and contexts, and for a plain request past WSGI too.
 
-It decides nothing: hooks.py takes each webhook, with the same answers. Flask gets browsers and every error. A plain
-request is a POST to a source in the simplest grammar of HTTP/1.1; any other is gunicorn's to read, byte for byte.
+It decides nothing: hooks.py records each webhook and gives the same answers. Flask gets browsers and every error. A
+plain request is a POST to a source in the simplest grammar of HTTP/1.1; any other is gunicorn's to read, byte for byte.
 `read_plain` may not guess: what is valid here is valid there and means the same.
 
 Why it reads requests itself: measured at 64 connections, a web process needs 1.2 times the CPU a post where gunicorn's
@@ -113,10 +113,10 @@ class Answer(NamedTuple):
 
 
 class FastPath:
-    """Takes what machines send to sources.
+    """Takes webhooks from programs.
 
-    app: Flask's own WSGI application, which takes all else. networks: whose X-Forwarded-* is believed. sign_in_header:
-    see TrustedProxies. `wsgi` is the application with this path before it.
+    app: Flask's own WSGI application, which takes all else. networks, sign_in_header: see TrustedProxies. `wsgi` is the
+    application with this path before it.
     """
 
     def __init__(

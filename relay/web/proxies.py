@@ -28,7 +28,7 @@ class Origin(NamedTuple):
 
 
 class TrustedProxies:
-    """WSGI middleware: one hop of forwarded headers counts where the peer is trusted.
+    """WSGI middleware: believes one hop of forwarded headers from a trusted peer.
 
     sign_in_header: the header with the name of the signed-in person; None: proxies send none.
     """

@@ -46,7 +46,7 @@ class StepSchema(Schema):
 
 
 class EndSchema(Schema):
-    """The end of the workflow, where the rule watches for it."""
+    """The end of the workflow, if the rule watches for it."""
 
     within_s = fields.Integer()
     until = fields.String(allow_none=True, metadata={"description": "when it is overdue, once it has started"})

@@ -1,4 +1,4 @@
-"""The dashboard for people: what needs them now, what came, what became of it, and how to put it right.
+"""The dashboard for people: open issues, events, deliveries, and the acts that put things right.
 
 Pages are made on the server and work without JavaScript. Every module of this package adds its routes to the one
 blueprint. Its guard (frame.py) stands before all of them, and its table PAGES names every page.

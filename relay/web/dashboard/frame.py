@@ -103,7 +103,7 @@ def for_operators(view: V) -> V:
 
 @blueprint.before_request
 def guard() -> Any:
-    """Let a request pass, or send it to the login; 403 for another site's and for what a viewer may not do."""
+    """Let a request pass, or redirect it to the login; 403 for another site's, and beyond a viewer's rights."""
     view = current_app.view_functions[request.endpoint or ""]
     return admit(getattr(view, "asks", "operator" if request.method not in SAFE else "session"))
 

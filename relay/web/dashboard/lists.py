@@ -61,7 +61,7 @@ def deliveries() -> Any:
 
 @blueprint.get("/find")
 def find() -> Any:
-    """Go to the event or delivery of this id, or to the list of what a word finds."""
+    """Go to the event or delivery of this id, or to the list that a word finds."""
     word = request.args.get("q", "").strip()
     lower = word.lower()
     if lower.startswith(EVENT_PREFIX):

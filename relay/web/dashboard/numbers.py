@@ -31,7 +31,7 @@ GROUPS: Mapping[str, Callable[[Count], str]] = {
 
 @blueprint.get("/numbers")
 def numbers() -> Any:
-    """One day in one grouping; today by rule, where nothing else is asked."""
+    """One day in one grouping; by default today, by rule."""
     now, by = utc_now(), request.args.get("by", "rule")
     if by not in GROUPS:
         abort(400, _("by: expected one of %(names)s", names=", ".join(GROUPS)))
@@ -63,10 +63,10 @@ def _day(text: str, today: datetime) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """One group. deliveries: made. rate_per_h: over the hours of the day that were counted. dead_share: of what came to
-    an end; None: nothing did.
+    """One group. deliveries: how many were made. rate_per_h: per counted hour of the day. dead_share: of the deliveries
+    that ended; None: none did.
 
-    p50, p95, p99: about so many milliseconds from the delivery to its workflow; None where none has started.
+    p50, p95, p99: approximate milliseconds from the delivery to its workflow; None if none has started.
     """
 
     name: str
@@ -119,7 +119,7 @@ def _numbers(name: str, group: Mapping[str, int], hours: float) -> Numbers:
 
 
 def days_of(names: Iterable[str], now: datetime) -> list[tuple[str, datetime]]:
-    """The days named `today` and `yesterday`, as their beginnings. now: in the zone whose days are meant."""
+    """The beginnings of the days named `today` and `yesterday`. now: in the zone of these days."""
     today = now.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     known = {"today": today, "yesterday": today - timedelta(days=1)}
     return [(name, known[name]) for name in names]

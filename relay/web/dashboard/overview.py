@@ -176,7 +176,7 @@ class GroupView:
 
 
 def view_of(group: Group, sample: Event | Delivery | None = None) -> GroupView:
-    """The group as a page shows it. sample: one of what is in it, for what its errors say."""
+    """The group as a page shows it. sample: one event or delivery of it, for its errors."""
     where = group["source"] or f"{group['rule']} → {group['portal']}"
     if group["template_id"]:
         where += _(", template %(number)s", number=group["template_id"])
@@ -314,7 +314,7 @@ def _mean(bar: Bar) -> float | None:
 
 
 def _box(series: Series, place: int, span: tuple[float, float], kind: str, title: str) -> Box:
-    """span: where it begins and how high it is."""
+    """A bar. span: its top and its height."""
     step = WIDTH / len(series.bars)
     return Box(round(place * step + 1, 2), round(span[0], 2), round(step - 2, 2), round(span[1], 2), kind, title)
 

@@ -50,7 +50,7 @@ def rules() -> Any:
 
 @blueprint.get("/rules/try")
 def bench() -> Any:
-    """The bench; with an event in the query, what the rules make of it."""
+    """The bench; with an event in the query, the result of the rules."""
     event_id = request.args.get("event", "").strip().lower()
     source = request.args.get("source", "")
     if not event_id:

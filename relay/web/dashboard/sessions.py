@@ -1,6 +1,6 @@
 """Logging in and out, here and on other devices, and the language of the pages.
 
-A login is no entry of the audit log, which has what was done; the page of sessions lists who is logged in.
+A login is no entry of the audit log, which records acts; the page of sessions lists the open ones.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def _known(name: str) -> str:
 
 
 def _page(shown: str | None = None, secret: str | None = None) -> Any:
-    """The page. shown, secret: the source whose given secret is shown this once."""
+    """The page. shown: the source whose given secret is shown this once. secret: that secret."""
     found, store = sorted(services().sources.values(), key=lambda one: one.name), services().store
     names = [one.name for one in found]
     presence, probes = store.statistics.of_sources(names), store.senders.probes(names)
@@ -207,7 +207,7 @@ def _can_be_shown(way: Way) -> bool:
 
 
 def _signing(verifier: HmacVerifier, method: str, url: str) -> list[str]:
-    """Sets what is signed, and SIGNATURE."""
+    """The lines that set the signed values and SIGNATURE."""
     names = verifier.signed.kinds
     settings = {
         "timestamp": CLOCKS[verifier.clock.unit if verifier.clock else "s"],
@@ -237,7 +237,7 @@ def _signing(verifier: HmacVerifier, method: str, url: str) -> list[str]:
 
 
 def _proof(verifier: HmacVerifier) -> list[str]:
-    """The headers that carry the signature and what was signed with it."""
+    """The headers with the signature, its time and its id."""
     headers = []
     if verifier.parts:
         signature, time = verifier.parts

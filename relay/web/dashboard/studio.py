@@ -383,7 +383,7 @@ def rule_files() -> RuleFiles:
 
 
 def draft_rule(form: StudioForm) -> Rule | None:
-    """The rule that the text would be; None where it has mistakes."""
+    """The rule of the text; None if it has mistakes."""
     settings = services().settings
     return read_draft(form.name, form.text, settings.config, settings.public_url or "") if form.name else None
 
@@ -466,7 +466,7 @@ def is_in_force(changed_at: datetime) -> bool:
 
 
 def difference(before: str | None, after: str | None) -> list[tuple[str, str]]:
-    """Two texts line by line: what a line is (`+`, `-` or nothing), and the line."""
+    """The difference of two texts: the mark of each line (`+`, `-` or nothing), and the line."""
     lines = difflib.unified_diff((before or "").splitlines(), (after or "").splitlines(), lineterm="")
     return [(line[:1].strip(), line[1:]) for line in lines if not line.startswith(("---", "+++", "@@"))]
 

@@ -1,4 +1,4 @@
-"""Entries of the audit log as a page shows them: who, what they did, and what is noted beside it."""
+"""Entries of the audit log as a page shows them: the person, the act and the note."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def deed(what: str) -> str:
 
 
 def note_of(act: Act) -> str:
-    """A person's note as written, what the program adds, and the filter of an order on many."""
+    """The person's note as written, the program's own note, and the filter of a bulk order."""
     parts = (part_in_words(name, value) for name, value in act.wanted.items() if name != "needs")
     wanted = ", ".join(f"{label}: {value}" for label, value in parts)
     return "; ".join(filter(None, [act.note, say_fault(act.said), wanted]))

@@ -27,7 +27,7 @@ class Chip:
     """One filter. name: of its field. value: empty if it is unused and waits in the menu.
 
     kind: "choice", "text", "number", "moment", or "fixed" for a filter that only a link can set. options: of a choice.
-    without: the query of the list without it; None where the list needs it.
+    without: the query of the list without it; None if the list needs it.
     """
 
     name: str

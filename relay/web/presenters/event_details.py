@@ -51,7 +51,7 @@ PATHS: Mapping[str, str] = {
     "company": "crm/company/details/{id}/",
     USER: "company/personal/user/{id}/",
 }
-"""Where a portal shows a document; other kinds have a page by the number of their type."""
+"""The page of a document on a portal, by kind; other kinds have a page by the number of their type."""
 ENTITIES: Mapping[str, tuple[str, str]] = {
     "lead": (N_("a lead"), N_("lead")),
     "deal": (N_("a deal"), N_("deal")),
@@ -306,7 +306,7 @@ def _written(parameter: Any) -> str:
 class StepStory:
     """One step. state: done, next, waiting, ended or skipped. fields: what was looked for or written, by name.
 
-    came_to: in words; document: what was found or made, with its page on the portal, where that is known.
+    came_to: its result in words; document: the document found or made, with a link to its page on the portal if known.
     """
 
     step: Step
@@ -328,7 +328,7 @@ def stories_of(delivery: Delivery, site: str | None, masking: Masking) -> list[S
 
 
 def progress_of(delivery: Delivery) -> str:
-    """How far it is, where it waits at a step: `step 2 of 3`; else empty."""
+    """Its progress while it waits at a step, such as `step 2 of 3`; else empty."""
     step = delivery.next_step
     if step is None or delivery.plan is None or delivery.state in FINAL:
         return ""
@@ -336,7 +336,7 @@ def progress_of(delivery: Delivery) -> str:
 
 
 def link_of(site: str | None, result: StepResult) -> str | None:
-    """Where the portal shows what a step came to; None where there is nothing to show, or no address is known."""
+    """The page of a step's result on the portal; None if there is no result, or no address is known."""
     if result.value is None or site is None or urlsplit(site).scheme not in {"http", "https"}:
         return None
     path = PATHS.get(result.entity, OTHER_PATH)
@@ -344,7 +344,7 @@ def link_of(site: str | None, result: StepResult) -> str | None:
 
 
 def link_of_document(site: str | None, document_id: DocumentId) -> str | None:
-    """Where the portal shows the document of a call; None where it has no page, or no address is known."""
+    """The page of a call's document on the portal; None if it has no page, or no address is known."""
     module, entity, name = document_id
     kind = next((form for form, (own, cls, _) in FORMS.items() if (own, cls) == (module, entity)), None)
     numbers = _NUMBERS.findall(name)

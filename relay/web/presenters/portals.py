@@ -20,9 +20,9 @@ OPERATING_TIME = "operating_time"
 
 @dataclass(frozen=True, slots=True)
 class MethodView:
-    """One method of a portal. used_s: of its operating time. until: when it is called again, where it waits, and why.
+    """One method of a portal. used_s: of its operating time. until, reason: the end and the cause of its wait, if any.
 
-    calls_an_hour: how many its operating time carries; None: not known.
+    calls_an_hour: how many its operating time allows; None: not known.
     """
 
     name: str
@@ -33,7 +33,7 @@ class MethodView:
     calls_an_hour: int | None
 
     def to_wire(self) -> dict[str, Any]:
-        """As the API tells it."""
+        """The form of the API."""
         return {
             "name": self.name,
             "operating_s": self.used_s,
@@ -49,7 +49,7 @@ class PortalView:
     """One portal. drift: where the rules do not fit its templates. filled, factor: of its bucket.
 
     started_a_minute: deliveries, over the last minutes. methods: those that were called.
-    operating_s: the time that one of them has used most of.
+    operating_s: the operating time of the method that has used most.
     """
 
     name: str
@@ -77,7 +77,7 @@ class PortalView:
         return timedelta(minutes=self.waiting / self.started_a_minute)
 
     def to_wire(self) -> dict[str, Any]:
-        """As the API tells it."""
+        """The form of the API."""
         return {
             "name": self.name,
             "plan": self.plan,
