@@ -49,7 +49,7 @@ def test_three_hundred_rejected_ones_are_replayed_in_few_clicks(mended, open_con
         clicks += 1
 
     take(page, "needs-front")
-    click(page.get_by_role("link", name=re.compile("rejected: a rule matched")))
+    click(page.get_by_role("link", name=re.compile("rejected: a rule wanted them")))
     expect(page.get_by_role("heading", level=1)).to_have_text("Failures that wait for a person")
     take(page, "needs")
     click(page.get_by_role("link", name="Replay these"))

@@ -64,7 +64,7 @@ def test_what_is_found_in_bodies_is_exported_as_the_page_shows_it(operator, view
 
 
 def test_a_file_is_as_long_as_it_is_allowed_to_be(operator, record, monkeypatch):
-    monkeypatch.setattr(lists, "MOST", 7)
+    monkeypatch.setattr(lists, "MOST_ROWS", 7)
     monkeypatch.setattr(lists, "STEP", 3)
     for n in range(10):
         write(record, make_entry([], at=NOON + timedelta(seconds=n)))

@@ -84,13 +84,13 @@ def test_where_nothing_has_failed_the_page_says_what_would_come_there(viewer, re
 
 def test_rejected_events_are_a_need_until_they_were_replayed(app, operator, record):
     events = [make_rejected(record) for _ in range(3)]
-    assert "rejected: a rule matched" in ask(operator, "/")
+    assert "rejected: a rule wanted them" in ask(operator, "/")
 
     ended = confirm(app, operator, link(ask(operator, "/needs"), "Replay these"))
 
     assert "3 replayed, 0 skipped, of 3" in ended
     assert "0 of 3 deliveries have started" in ended
-    assert "rejected: a rule matched" not in ask(operator, "/")
+    assert "rejected: a rule wanted them" not in ask(operator, "/")
     assert "Replay these" not in ask(operator, "/needs")
     assert [one.state for one in record.events(events)] == [EventState.ACCEPTED] * 3
 

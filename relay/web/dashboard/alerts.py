@@ -15,8 +15,8 @@ from relay.web.language import _
 from relay.web.presenters.masking import Masking
 from relay.web.services import services
 
-SENT, NOTICED = 50, 200
-SHOWN = 200
+MOST_SENT, MOST_NOTICED = 50, 200
+MOST_ACTS = 200
 
 
 @blueprint.get("/alerts")
@@ -28,11 +28,11 @@ def alerts() -> Any:
         "alerts.html",
         fresh=AWAITED if any(one.is_asked for one in channels) else OVERVIEW,
         channels=channels,
-        sent=kept.sent(SENT),
-        alerts=kept.newest(NOTICED),
+        sent=kept.sent(MOST_SENT),
+        alerts=kept.newest(MOST_NOTICED),
         masking=Masking(),
-        most_sent=SENT,
-        shown=NOTICED,
+        most_sent=MOST_SENT,
+        shown=MOST_NOTICED,
     )
 
 
@@ -47,4 +47,6 @@ def test_alert(name: str) -> Any:
 @blueprint.get("/log")
 def log() -> Any:
     """The newest acts."""
-    return render_template("log.html", acts=services().store.operators.acts(SHOWN), masking=Masking(), shown=SHOWN)
+    return render_template(
+        "log.html", acts=services().store.operators.acts(MOST_ACTS), masking=Masking(), shown=MOST_ACTS
+    )

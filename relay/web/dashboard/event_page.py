@@ -42,7 +42,7 @@ from relay.web.services import services
 
 WIDTH = 1000
 NARROWEST = 6
-MOST = 40
+MOST_CALLS = 40
 """The most calls that are drawn, the newest; a delivery tries each step up to a dozen times."""
 WELL = frozenset({Verdict.STARTED, Verdict.DONE})
 Piece = tuple[str, str, datetime, timedelta]
@@ -180,7 +180,7 @@ def timeline_of(event: Event, delivery: Delivery, now: datetime) -> list[Span]:
 
 def _pieces(delivery: Delivery, begins: datetime, ends: datetime) -> Iterator[Piece]:
     at = begins
-    skipped = len(delivery.attempts) - MOST
+    skipped = len(delivery.attempts) - MOST_CALLS
     for number, attempt in enumerate(delivery.attempts):
         took = timedelta(milliseconds=attempt.duration_ms)
         began = max(at, attempt.at)  # another host's clock may be behind

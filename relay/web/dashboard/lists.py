@@ -37,11 +37,11 @@ from relay.web.presenters.masking import Masking, cover, masked_delivery, masked
 from relay.web.services import services
 
 PAGE = 50
-LARGEST = 20_000
+LARGEST_READ = 20_000
 """Bytes. A list reads fifty bodies, so it leaves larger ones to the page of their event."""
-LONGEST = 100
+LONGEST_PERSON = 100
 """Characters of a value; no name or address is longer."""
-MOST = 10_000
+MOST_ROWS = 10_000
 STEP, MOST_PAGES = 200, 1_000
 """Rows a page, and pages an export: a page may be empty and still not be the last."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -133,7 +133,7 @@ def person_in(event: Event, rule: str | None = None) -> str:
     Masked, unless this session has revealed the event; empty if none is found. rule: None: every rule that matches.
     """
     source = services().sources.get(event.source)
-    if source is None or not (event.body or event.query) or len(event.body) + len(event.envelope) > LARGEST:
+    if source is None or not (event.body or event.query) or len(event.body) + len(event.envelope) > LARGEST_READ:
         return ""
     try:
         contexts = contexts_of(source, event)
@@ -158,7 +158,7 @@ def _rules(event: Event, rule: str | None) -> Iterable[Rule]:
 def _marked(rule: Rule, context: dict[str, object]) -> Iterable[str]:
     steps = Steps(grows=False)
     values = rule.extractor.find(context, steps) if rule.matches(context, steps) else {}
-    return (text.strip()[:LONGEST] for text in rule.extractor.personal_texts(values))
+    return (text.strip()[:LONGEST_PERSON] for text in rule.extractor.personal_texts(values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,9 +212,9 @@ def _file(what: List, kind: str) -> Response:
 def _rows(what: List, wanted: Filter, word: str | None) -> Iterator[Any]:
     cursor, count = None, 0
     for _page in range(MOST_PAGES):
-        if count >= MOST:
+        if count >= MOST_ROWS:
             return
-        page = what.search(word, wanted, cursor, min(STEP, MOST - count))
+        page = what.search(word, wanted, cursor, min(STEP, MOST_ROWS - count))
         yield from page.rows
         count += len(page.rows)
         cursor = page.cursor

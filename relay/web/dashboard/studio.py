@@ -55,7 +55,7 @@ from relay.web.services import services
 LONGEST_FORM = 300_000
 LONGEST_NUMBER = 9
 """Digits of the number of a value in an event."""
-SHOWN = 100
+MOST_CHANGES = 100
 LONGEST_FIELD = 200
 EVERYWHERE_AFTER = timedelta(seconds=3 * INTERVAL_S)
 """After this time every web process has taken up a change, so that a replay in any of them uses it."""
@@ -204,7 +204,9 @@ def _page(form: StudioForm, captured: Captured, *, said: str = "", tries: bool =
 @for_operators
 def rule_changes() -> Any:
     """The newest changes of the files that were made here."""
-    return render_template("rule_changes.html", changes=rule_files().history(request.args.get("rule") or None, SHOWN))
+    return render_template(
+        "rule_changes.html", changes=rule_files().history(request.args.get("rule") or None, MOST_CHANGES)
+    )
 
 
 @blueprint.get("/rules/changes/<change_id>")
