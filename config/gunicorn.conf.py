@@ -23,7 +23,7 @@ loglevel = "warning"
 # No admin socket: the container's root is read-only, and nobody speaks to it.
 control_socket_disable = True
 
-# Nobody: which proxy is believed is RELAY_TRUSTED_PROXIES (relay/web/auth/proxies.py). Whom gunicorn believes can also
+# Nobody: which proxy is believed is RELAY_TRUSTED_PROXIES (relay/web/proxies.py). Whom gunicorn believes can also
 # move paths, with a header SCRIPT_NAME: /hooks/login, which a proxy lets through, would be the login.
 forwarded_allow_ips = ""
 

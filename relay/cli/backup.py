@@ -1,4 +1,4 @@
-"""The commands that save a record in a file, and put it back. Prints; what is done is in relay/runtime/backup.py."""
+"""The commands that save a record in a file and put it back. They print; relay/runtime/backup.py does the work."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def restore(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _settings() -> Iterator[Settings]:
-    """The server that REDIS_URL names; else the embedded one, which is started for this where it does not run."""
+    """The server that REDIS_URL names; else the embedded one, started for this if it does not run."""
     if names_a_record(os.environ) or running_url():
         yield settings_here()
         return

@@ -1,6 +1,6 @@
-"""The commands that look at events, in a terminal: a list, one whole, and what comes in while somebody looks.
+"""The commands that look at events in a terminal: a list, one whole, and what comes in while somebody watches.
 
-Prints; logs nothing, changes nothing.
+They print; they log nothing and change nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import argparse
 import json
 import re
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -19,15 +19,16 @@ from typing import Any
 from marshmallow import ValidationError
 
 from relay.cli.commands import archive_here, open_record, open_store, secret_key_of, settings_here
-from relay.cli.showing import outcome_of, row_line, whole
-from relay.cli.terminal import CALM, say_line
+from relay.cli.terminal import BAD, CALM, Line, say_line, styled
 from relay.configuration.fields import suggestion
 from relay.configuration.settings import Settings
 from relay.core.errors import ConfigError, NotFoundError, RelayError
-from relay.core.events import Delivery, Event
+from relay.core.events import Attempt, Delivery, Event
 from relay.core.ids import EVENT_PREFIX, utc_now
+from relay.core.labels import name_of_reason
 from relay.core.lifecycle import FINAL, EventState, State
 from relay.core.printing import say
+from relay.core.reasons import explain_attempt, explain_reason
 from relay.operations.configure import load_config
 from relay.operations.filters import read_filter
 from relay.operations.unarchive import find_archived
@@ -42,11 +43,15 @@ FOLLOWED_S = 1.0
 MOST_AT_ONCE = 200
 """Events that are read at a time."""
 MOST_OPEN = 1_000
-"""Deliveries whose end is waited for while events are followed; of more, the oldest are let go."""
+"""The most deliveries whose end `--follow` waits for; of more, the oldest are dropped."""
+NAMES = 12
+"""Columns of the names on the left."""
+LONGEST_BODY = 20_000
+"""Characters of a body that are shown; `--json` has all of it."""
 
 
 def events(options: argparse.Namespace) -> int:
-    """Events, newest first; or as they come. Raises NotFoundError for a name that nobody knows."""
+    """Events, newest first; or as they come. Raises NotFoundError for an unknown name."""
     settings = settings_here(with_record=not options.archive)
     wanted = _filter_of(options, settings)
     if options.follow:
@@ -117,9 +122,9 @@ def filter_named(options: argparse.Namespace, *names: str) -> Filter:
 
 
 def _check_names(options: argparse.Namespace, settings: Settings, store: Store | None) -> None:
-    """Where nothing was found: whether the names are such that something could be. store: None: of the archive.
+    """Check the names of a filter that found nothing. store: None for the archive.
 
-    A source that is configured no more is a right name while anything of it is on record.
+    A source that is no longer configured is a right name while any of its events are on record.
     """
     known: dict[str, Collection[str]] = {"source": (), "rule": (), "portal": ()}
     with suppress(ConfigError):  # the record may be looked at where there is no configuration
@@ -168,9 +173,9 @@ def _follow(store: Store, wanted: Filter, options: argparse.Namespace) -> int:
 
 
 def _fresh(rows: Sequence[Row], known: Collection[str], wanted: Filter) -> list[Row]:
-    """What the look before has not seen, oldest first. An id may be on record later than a younger one.
+    """The rows that the look before did not see, oldest first. An id may be recorded after a younger one.
 
-    What is older than all that was seen then is not new: younger ones have been forgotten since.
+    An id older than all that were seen then is not new: younger ones have been dropped from the look since.
     """
     oldest = min(known) if len(known) >= MOST_AT_ONCE else ""
 
@@ -185,12 +190,12 @@ def _fresh(rows: Sequence[Row], known: Collection[str], wanted: Filter) -> list[
 
 
 def _ids(rows: Sequence[Row], wanted: Filter) -> set[str]:
-    """Of what is listed: events, or deliveries."""
+    """The ids of the listed events or deliveries."""
     return {one.id for row in rows for one in (row.deliveries if wanted.is_of_deliveries else (row.event,))}
 
 
 def _say_ends(record: Record, awaited: dict[str, Delivery]) -> None:
-    """Say of each delivery that has changed what it has become; what is final is waited for no more."""
+    """Print each delivery whose state has changed, and stop waiting for a final one."""
     for now in record.deliveries(list(awaited)):
         if now.state is not awaited[now.id].state and now.state is not State.SENDING:
             say_line([(f"{'':21}{now.event_id}  ", CALM), *outcome_of(now)], flush=True)
@@ -217,7 +222,7 @@ def state_named(text: str | None) -> EventState | State | None:
 
 
 def since_age(age: str | None) -> datetime | None:
-    """The time that is so long ago, such as 30m. Raises RelayError."""
+    """The time that lies this long ago, such as 30m. Raises RelayError."""
     if age is None:
         return None
     match = AGE.fullmatch(age)
@@ -228,3 +233,141 @@ def since_age(age: str | None) -> datetime | None:
 
 def _row_wire(row: Row) -> dict[str, Any]:
     return {**row.event.to_wire(), "deliveries": [delivery.to_wire() for delivery in row.deliveries]}
+
+
+def row_line(row: Row) -> Line:
+    """An event in a list: its time, id, source and outcome."""
+    event = row.event
+    head = (f"{event.received_at:%Y-%m-%d %H:%M:%S}  {event.id}  {event.source}  ", "")
+    if not row.deliveries:
+        return [head, styled(event.state), (f" ({event.reason})" if event.reason else "", CALM)]
+    pieces = [head]
+    for number, delivery in enumerate(row.deliveries):
+        pieces += [("; " if number else "", ""), *outcome_of(delivery)]
+    return pieces
+
+
+def outcome_of(delivery: Delivery) -> Line:
+    """A delivery in a few words."""
+    end = delivery.watched.state if delivery.watched and delivery.state is State.STARTED else ""
+    rest = " ".join(filter(None, [delivery.workflow_id or delivery.reason, end]))
+    return [(f"{delivery.rule}: ", ""), styled(delivery.state), (f" {rest}" if rest else "", CALM)]
+
+
+def whole(row: Row) -> Iterator[Line]:
+    """An event with everything that is known of it."""
+    yield from _event(row.event)
+    for delivery in row.deliveries:
+        yield []
+        yield from _delivery(delivery)
+    if not row.deliveries:
+        yield []
+        yield [("No call was made from it.", "")]
+    yield []
+    yield from _request(row.event)
+
+
+def _event(event: Event) -> Iterator[Line]:
+    yield [("event ", CALM), (event.id, "bold"), ("  ", ""), styled(event.state)]
+    yield _named("received", f"{event.received_at:%Y-%m-%d %H:%M:%S} UTC from {event.source}")
+    if event.duplicates:
+        yield _named("again", f"{event.duplicates} time{'s' if event.duplicates > 1 else ''}")
+    if event.reason:
+        yield _named("reason", name_of_reason(event.reason))
+        yield from _advice(explain_reason(event.state, event.reason))
+    yield from _errors(event.errors)
+
+
+def _delivery(delivery: Delivery) -> Iterator[Line]:
+    call = delivery.call
+    yield [
+        ("delivery ", CALM), (delivery.id, "bold"), (f"  {delivery.rule} → {call.portal}  ", ""),
+        styled(delivery.state),
+    ]  # fmt: skip
+    if delivery.reason:
+        yield _named("reason", name_of_reason(delivery.reason))
+        yield from _advice(explain_reason(delivery.state, delivery.reason))
+    if delivery.errors:
+        yield from _errors(delivery.errors)
+        return
+    if delivery.workflow_id:
+        yield _named("workflow", delivery.workflow_id)
+    if delivery.watched:
+        yield _named("its end", f"{delivery.watched.state} {delivery.watched.query}".rstrip())
+    if delivery.replay_of:
+        yield _named("replay of", delivery.replay_of)
+    if delivery.next_attempt_at:
+        yield _named("next", f"{delivery.next_attempt_at:%Y-%m-%d %H:%M:%S} UTC")
+    yield from _steps(delivery)
+    yield _named("document", " · ".join(call.document_id))
+    if call.starts_workflow:
+        yield _named("template", str(call.template_id))
+    for name, value in call.parameters.items():
+        yield [(f"  {name} ", CALM), (_text(value), "")]
+    yield _named("attempts", str(len(delivery.attempts) or "none yet"))
+    kinds = {step.name: step.kind for step in delivery.plan.steps} if delivery.plan else {}
+    for attempt in delivery.attempts:
+        yield _attempt(attempt)
+        yield from _advice(explain_attempt(attempt, kinds.get(attempt.step)), indent=6)
+
+
+def _errors(errors: Mapping[str, list[str]]) -> Iterator[Line]:
+    """The errors of a rule, by field."""
+    for name, messages in errors.items():
+        yield [(f"  {name}: ", BAD), (" ".join(messages), "")]
+
+
+def _steps(delivery: Delivery) -> Iterator[Line]:
+    results = {result.name: result for result in delivery.results}
+    for step in delivery.plan.steps if delivery.plan else ():
+        result = results.get(step.name)
+        came_to = f"{result.how} {result.value or ''}".rstrip() if result else "not done yet"
+        yield _named("first", f"{step.name}: {step.kind} {step.entity}, {came_to}")
+
+
+def _attempt(attempt: Attempt) -> Line:
+    facts = [
+        f"{attempt.duration_ms} ms",
+        f"step {attempt.step}" if attempt.step else "",
+        f"HTTP {attempt.status}" if attempt.status else "",
+        f"in a batch of {attempt.batch_size}" if attempt.batch_size > 1 else "",
+        attempt.code or "",
+        attempt.description or "",
+    ]
+    head = f"    {attempt.number}  {attempt.at:%Y-%m-%d %H:%M:%S}  "
+    return [(head, ""), styled(attempt.verdict), ("  " + ", ".join(filter(None, facts)), "")]
+
+
+def _request(event: Event) -> Iterator[Line]:
+    yield [("request ", CALM), (f"{event.method} {event.content_type}".rstrip(), "")]
+    if event.query:
+        yield _named("query", event.query)
+    if event.body_removed_at:
+        yield _named("body", f"removed on {event.body_removed_at:%Y-%m-%d}: RELAY_BODY_DAYS is over")
+    elif not event.body:
+        yield _named("body", "not kept, or empty")
+    for line in _body(event).splitlines():
+        yield [(f"  {line}", "")]
+
+
+def _body(event: Event) -> str:
+    text = event.body.decode("utf-8", "replace")
+    if len(text) <= LONGEST_BODY:
+        try:
+            return json.dumps(json.loads(text), ensure_ascii=False, indent=2)
+        except (ValueError, RecursionError):
+            return text
+    return f"{text[:LONGEST_BODY]}\n… {len(text) - LONGEST_BODY} characters more: --json has them"
+
+
+def _named(name: str, value: str) -> Line:
+    return [(f"  {name:{NAMES}}", CALM), (value, "")]
+
+
+def _advice(words: str | None, indent: int = NAMES + 2) -> Iterator[Line]:
+    if words:
+        yield [(f"{'':{indent}}{words}", CALM)]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -1,9 +1,8 @@
-"""The command line: what can be asked, and in which words.
+"""The command line: every command with its options and its help.
 
-What a command does is in relay/runtime/up.py (processes), events.py and commands.py (the record), rule_commands.py and
-sources.py.
-
-They are imported only when a command needs them: `serve` must patch the standard library before a socket is opened.
+Commands are in relay/runtime/up.py (processes), commands.py, bulk_commands.py, events.py and backup.py (the record),
+and configuration.py (rules and sources). A module is imported only when its command runs: `serve` must patch the
+standard library before a socket is opened.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from relay.core.printing import say
 
 BAD = 1
 PIPE_CLOSED = 141
-"""As a shell calls what SIGPIPE has ended: whoever read along, such as `head`, has seen enough."""
+"""The exit status that a shell gives a process that SIGPIPE ended: the reader, such as `head`, has seen enough."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(command: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
-    """Its exit status, when all that it has printed is out."""
+    """Run the command and flush its output. Returns its exit status."""
     telemetry = importlib.import_module("relay.core.telemetry")  # late, for `--help` is answered without it
     telemetry.log_to_stderr()
     status = command(options)
@@ -99,11 +98,11 @@ def _add_rules(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     rules = commands.add_parser("rules", help="check the rules, try one, see how they changed, undo a change")
     actions = rules.add_subparsers(required=True, metavar="ACTION")
     check = _command(
-        actions, "check", "relay.cli.rule_commands:check_rules", "find mistakes in the configuration", "rules check"
+        actions, "check", "relay.cli.configuration:check_rules", "find mistakes in the configuration", "rules check"
     )
     check.add_argument("paths", nargs="*", metavar="PATH", help="configuration folders or rule files; default: config")
     text = "show the call that a rule makes of a body; changes nothing"
-    tried = _command(actions, "try", "relay.cli.rule_commands:try_rule", text, "rules try demo-request body.json")
+    tried = _command(actions, "try", "relay.cli.configuration:try_rule", text, "rules try demo-request body.json")
     tried.add_argument("rule", metavar="RULE", nargs="?", help="with --event, every rule of its source if left out")
     tried.add_argument("body", metavar="BODY.json", nargs="?", help="a file, or - for standard input")
     tried.add_argument("--event", metavar="ID", help="instead of a body: an event on record, as it came")
@@ -111,7 +110,7 @@ def _add_rules(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     tried.add_argument("--header", action="append", default=[], metavar="K:V", help="a header of the webhook")
     text = "draft a rule from an event that has come, with the paths and types of its values; writes no file"
     drafted = _command(
-        actions, "draft", "relay.cli.rule_drafts:draft_rule", text, "rules draft evt_01m8a7hzf5b0xv7p8yk1bsmt6f"
+        actions, "draft", "relay.cli.configuration:draft_rule", text, "rules draft evt_01m8a7hzf5b0xv7p8yk1bsmt6f"
     )
     drafted.add_argument("event", metavar="EVENT")
     drafted.add_argument("--name", metavar="NAME", help="of the rule; default: made of the source and the event's kind")
@@ -122,7 +121,7 @@ def _add_rules(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _add_history(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    module = "relay.cli.rule_history"
+    module = "relay.cli.configuration"
     text = "show who changed which rule when, newest first"
     history = _command(actions, "history", f"{module}:history", text, "rules history seed-example --text")
     history.add_argument("rule", metavar="RULE", nargs="?", help="absent: every rule")
@@ -138,7 +137,7 @@ def _add_history(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _add_sources(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     sources = commands.add_parser("sources", help="who may send: list them, set one up, send a sample")
     actions = sources.add_subparsers(required=True, metavar="ACTION")
-    module = "relay.cli.sources"
+    module = "relay.cli.configuration"
     text = "list the sources: address, proof, last event, problems"
     _command(actions, "list", f"{module}:list_sources", text, "sources list")
     text = "show what to enter at a sender, step by step; without a name, list the profiles"

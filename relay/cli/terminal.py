@@ -1,4 +1,4 @@
-"""How a line gets into a terminal: with colour and progress where somebody looks at it, as plain text everywhere else.
+"""Output to a terminal: with colour and progress in a terminal, as plain text elsewhere.
 
 Senders and portals wrote much of what is printed: all of it is made harmless first (relay/core/printing.py), and none
 of it is read as markup.
@@ -46,7 +46,7 @@ def styled(state: str) -> Piece:
 
 
 def say_line(line: Line, *, flush: bool = False) -> None:
-    """Print a line, coloured where the output is a terminal and NO_COLOR is not set. flush: for who reads along."""
+    """Print a line, coloured if the output is a terminal and NO_COLOR is not set. flush: for a reader who follows."""
     if not _is_watched(sys.stdout) or os.environ.get("NO_COLOR"):
         say("".join(text for text, _ in line), flush=flush)
         return
@@ -60,7 +60,7 @@ def say_line(line: Line, *, flush: bool = False) -> None:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str], Told]]:
-    """Bars on stderr while the `with` lasts, each told how many of how many were seen; nothing where nobody looks."""
+    """Progress bars on stderr inside the `with`, fed with the numbers seen and total; none without a terminal."""
     if not _is_watched(sys.stderr):
         yield lambda _what: lambda _seen, _total: None
         return

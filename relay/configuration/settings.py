@@ -24,9 +24,9 @@ SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
 SHORTEST_KEY = 32
 """It signs cookies: a guess can be tried against one anywhere, as fast as a machine can."""
 SHORTEST_TOKEN = 20
-"""A right one is never made to wait (relay/web/auth/guessing.py), so only its length keeps guesses out."""
+"""A right one is never made to wait (relay/web/auth.py), so only its length keeps guesses out."""
 SHORTEST_PASSWORD = 10
-"""Persons type it; strangers may guess 8,640 times a day (relay/web/auth/guessing.py)."""
+"""Persons type it; strangers may guess 8,640 times a day (relay/web/auth.py)."""
 FEWEST_DIFFERENT = 6
 """Characters that differ: a row of the same letter is as good as none."""
 MOST_REPLICAS = 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,9 @@ from relay.rules.candidates import Candidates
 from relay.rules.compose import Composer, StepTemplate, TriggerTemplate, check_length
 from relay.rules.extract import Extractor
 from relay.rules.schemas import RuleSchema
+from relay.rules.templates import Template
+
+_LAST_NAME = re.compile(r'[A-Za-z_]\w*|"[^"]+"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +48,12 @@ class Rule:
     extractor: Extractor = field(repr=False)
     composer: Composer = field(repr=False)
     steps: tuple[StepTemplate | TriggerTemplate, ...] = field(default=(), repr=False)
+    personal_names: frozenset[str] = field(init=False, repr=False, compare=False)
+    """Keys of an event and fields of a call whose values belong to a person, in lower case."""
     _uses: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "personal_names", frozenset(name.casefold() for name in self._personal_names()))
         object.__setattr__(self, "_uses", Counter(name for part in (self.composer, *self.steps) for name in part.names))
 
     @property
@@ -95,6 +102,28 @@ class Rule:
             return Intent(self.name, call, self.policy, texts)
         plan = Plan(origin="", steps=steps, call=call)
         return Intent(self.name, plan.shown(), self.policy, texts, plan)
+
+    def _personal_names(self) -> Iterable[str]:
+        """The names of personal values, the last words of their paths, and the fields that are filled with them."""
+        personal = set(self.extractor.personal)
+        for name in personal:
+            yield name
+            for expression in self.extractor.picks[name]:
+                words = _LAST_NAME.findall(expression.text)
+                if words:
+                    yield words[-1].strip('"')
+        for fields in (self.composer.parameters, *(step.fields for step in self.steps)):
+            for name, parameter in fields.items():
+                if any(personal & set(template.names) for template in _templates_in(parameter)):
+                    yield name
+
+
+def _templates_in(parameter: Any) -> Iterable[Template]:
+    if isinstance(parameter, Template):
+        yield parameter
+    elif isinstance(parameter, list):
+        for part in parameter:
+            yield from _templates_in(part)
 
 
 class RuleBook:

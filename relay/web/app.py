@@ -23,10 +23,9 @@ from relay.store.record.persons import PersonIndex
 from relay.store.record.spool import Spool
 from relay.web import api, dashboard, done, hooks, ops, problems
 from relay.web.answers import protect
-from relay.web.auth.guard import Guard, Role
+from relay.web.auth import Guard, Role
 from relay.web.fast_path import FAST_PATH, FastPath
-from relay.web.language import speak
-from relay.web.seen import show_what_is_there
+from relay.web.language import show_what_is_there, speak
 from relay.web.services import SERVICES, Services, services_of
 from relay.web.zone import tell_time
 
@@ -76,7 +75,7 @@ def create_app(settings: Settings | None = None, *, or_last: bool = False) -> Fl
 
 
 def put_in_force(app: Flask, loaded: Loaded) -> None:
-    """Let the next request begin with other files. Whoever is in the middle of one ends it with those before."""
+    """Use other files from the next request on. A request in progress ends with the files it began with."""
     parts = services_of(app)
     config = loaded.config
     operator_acts = OperatorActs.of(parts.store, config, parts.persons, parts.settings.public_url)

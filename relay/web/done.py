@@ -1,7 +1,7 @@
-"""`/done/<token>`: the one-time address that a start carries. Its workflow's template calls it at the end: it is done.
+"""`/done/<token>`: the completion callback, a one-time address that the workflow's template calls at its end.
 
-The token is the proof, and all that there is to prove; a stranger who has none costs one look into the record. No
-answer and no log line holds it. Only GET and POST count: what asks for the head of every link ends nothing.
+The token is the only proof; a stranger without one costs one lookup in the record. No answer and no log line holds it.
+Only GET and POST count: a link checker that sends HEAD ends nothing.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ blueprint = Blueprint("done", __name__)
 log = get_logger()
 METHODS = ["GET", "POST"]
 MOST_PAIRS, LONGEST_QUERY = 50, 4_000
-"""What is kept of a query; what is more is left out, for the end itself must not be lost over it."""
+"""How much of a query is kept. The rest is cut: the end itself must not be lost over a long query."""
 LONGEST_BODY, LONGEST_ID = 16_000, 255
 
 
 @blueprint.route(f"{PATH}<token>", methods=METHODS, provide_automatic_options=False)
 def done(token: str) -> Response:
-    """Note that a workflow has come to its end, once."""
+    """Record the end of a workflow, once."""
     if request.method not in METHODS:
         return problem(405, f"call with {' or '.join(METHODS)}", {"Allow": ", ".join(METHODS)})
     endings = services().store.endings
@@ -43,7 +43,7 @@ def done(token: str) -> Response:
 
 
 def bounded(query: str) -> str:
-    """The first pairs of a query, as they were encoded."""
+    """The first pairs of a query, still encoded, within the limits above."""
     kept, size = [], 0
     for pair in query.split("&", MOST_PAIRS)[:MOST_PAIRS]:
         size += len(pair) + 1
@@ -56,11 +56,11 @@ def bounded(query: str) -> str:
 def _document_id() -> tuple[str, ...]:
     """The document on which the template ran: the activity "Webhook" posts `document_id[0]` to `[2]`.
 
-    Source: bizproc/activities/bitrix/webhookactivity. Empty where it is not there; that the call came is enough.
+    Source: bizproc/activities/bitrix/webhookactivity. Empty if it is missing: the call itself is enough.
     """
     request.max_content_length = LONGEST_BODY
     try:
         members = tuple(request.form.get(f"document_id[{index}]", "")[:LONGEST_ID] for index in range(3))
-    except Exception:  # noqa: BLE001 - too long, broken off, or no form: its workflow has ended all the same
+    except Exception:  # noqa: BLE001 - too long, cut off, or no form: the workflow has ended all the same
         return ()
     return members if all(members) else ()

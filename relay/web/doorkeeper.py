@@ -1,8 +1,8 @@
-"""Which open connections wait for bytes of a stranger, and which of them has to go where there are too many.
+"""Open connections that wait for bytes from strangers, and the choice of those to close when there are too many.
 
 A stranger may open connections and say nothing, or announce a body and never send it. A deadline ends each of them (see
-relay/runtime/web_worker.py), and before that, this module makes room: whoever comes finds the door open. Knows neither
-gunicorn nor gevent: the sockets and the moments come from outside.
+relay/runtime/web_worker.py). Before that, this module makes room, so that new senders get in. It knows neither gunicorn
+nor gevent: sockets and events come from outside.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections import Counter
 from collections.abc import Callable, Collection
 
 CONNECTION = "relay.connection"
-"""Under this name the environment of a request holds its connection, where gunicorn serves it."""
+"""The key of a WSGI environment for its connection, if gunicorn serves it."""
 MOST_BYTES = 64_000_000
-"""So much of bodies that are not whole yet may be in the memory of one process."""
+"""How many bytes of unfinished bodies one process may hold in memory."""
 
 
 class Connection:
     """One open connection.
 
-    is_proven: a webhook that came over it was verified, so it goes last. is_late: its body did not come in time.
-    is_shed: it had to go, and nobody reads an answer. has_more: it was answered before all of its body was read.
+    is_proven: a webhook on it was verified, so it is closed last. is_late: its body did not come in time.
+    is_shed: it was closed, and nobody reads an answer. has_more: it was answered before its whole body was read.
     received: bytes of the body that is being read. requests: how many have come over it. say_last: makes the answer say
     that no other follows.
     """
@@ -41,7 +41,7 @@ class Connection:
         self.requests = 0
 
     def prove(self) -> None:
-        """Its sender is known."""
+        """Note that its sender was verified."""
         self.is_proven = True
 
 
@@ -54,9 +54,9 @@ class Doorkeeper:
         self._received = 0
         self._open: set[Connection] = set()
         self._waiting: dict[Connection, bool] = {}
-        """Those that wait for bytes, the one that waits longest first, and whether each is proven."""
+        """Connections that wait for bytes, the longest wait first, and whether each is proven."""
         self._strangers: Counter[str] = Counter()
-        """How many of those that wait unproven come from an address."""
+        """The number of unproven waiting connections, by address."""
 
     @property
     def is_crowded(self) -> bool:
@@ -64,7 +64,7 @@ class Doorkeeper:
         return 2 * len(self._open) > self._most
 
     def admit(self, client: socket.socket, address: str) -> Connection:
-        """A new connection; where it is one too many, another goes."""
+        """Add a new connection; if it is one too many, close another."""
         connection = Connection(client, address)
         self._open.add(connection)
         self.wait(connection)
@@ -73,14 +73,14 @@ class Doorkeeper:
         return connection
 
     def read(self, connection: Connection, size: int) -> None:
-        """So many bytes of a body have come; where they are too many, others go."""
+        """Count bytes of a body that have come; while they are too many, close other connections."""
         connection.received += size
         self._received += size
         while self._received > self._most_bytes and self._shed([one for one in self._waiting if one.received]):
             pass
 
     def serve(self, connection: Connection) -> None:
-        """Its request is here as a whole: now it waits for us, and is not shed."""
+        """Note that its whole request has come: it waits for us now, and is not closed."""
         self._received -= connection.received
         connection.received = 0
         if self._waiting.pop(connection, True):

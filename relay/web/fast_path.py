@@ -1,7 +1,7 @@
-"""The fast path of webhooks: past Flask's routing, sessions and contexts, and where a request is plain past WSGI too.
+"""The fast path of webhooks: past Flask's routing, sessions and contexts, and for a plain request past WSGI too.
 
-It decides nothing: hooks.py takes each webhook, with the same answers. Flask gets browsers and every error. A plain
-request is a POST to a source in the simplest grammar of HTTP/1.1; any other is gunicorn's to read, byte for byte.
+It decides nothing: hooks.py records each webhook and gives the same answers. Flask gets browsers and every error. A
+plain request is a POST to a source in the simplest grammar of HTTP/1.1; any other is gunicorn's to read, byte for byte.
 `read_plain` may not guess: what is valid here is valid there and means the same.
 
 Why it reads requests itself: measured at 64 connections, a web process needs 1.2 times the CPU a post where gunicorn's
@@ -24,38 +24,38 @@ from werkzeug.sansio.utils import get_host
 from relay.sources import Headers, Source, Webhook
 from relay.web import hooks
 from relay.web.answers import protect
-from relay.web.auth.proxies import Origin, TrustedProxies
 from relay.web.doorkeeper import Connection
+from relay.web.proxies import Origin, TrustedProxies
 from relay.web.services import Services, services_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 FAST_PATH = "fast_path"
-"""Under this name the application's extensions hold it."""
+"""Its key in the application's extensions."""
 HOOKS = "/hooks/"
 METHOD = "POST"
-"""Of a plain request."""
+"""The method of a plain request."""
 MOST_HEAD, MOST_BODY = 8_190, 16_384
-"""Bytes of a plain request."""
+"""The longest head and body of a plain request, in bytes."""
 EMPTY = {204, 304}
-"""Statuses of answers that have no body, whatever a source says."""
+"""Statuses of answers without a body, whatever a source defines."""
 _TOKEN = rb"[!#$%&'*+.^`|~0-9A-Za-z-]"
-"""As RFC 9110 has it, without the underscore, which other servers take for a hyphen."""
+"""As in RFC 9110, without the underscore, which other servers read as a hyphen."""
 _HEAD = re.compile(
     rb"POST (/hooks/([A-Za-z0-9._~-]++)(?:\?[!-\"$-~]*+)?) HTTP/1\.1\r\n"
     rb"((?:" + _TOKEN + rb"++:[\t -~\x80-\xff]*+\r\n)++)\r\n"
 )
 _LENGTH = re.compile(r"[0-9]{1,6}", re.ASCII)
 _RARE = frozenset({"transfer-encoding", "expect", "upgrade", "http2-settings", "trailer"})
-"""Headers that change how a body or what follows is read."""
+"""Headers that change how the body or the next request is read."""
 _NEEDED = {"host", "content-length", "content-type"}
 _CONNECTION = {"": False, "keep-alive": False, "close": True}
 
 
 @dataclass(slots=True)
 class PlainRequest:
-    """A request whose head is here.
+    """A request whose head has come.
 
     target: as it was written. source: the last part of its path. query: what follows the `?`. headers: by name in lower
     case. is_last: its sender closes the connection after it. begin, end: where its body is in the bytes that were read.
@@ -71,7 +71,7 @@ class PlainRequest:
 
 
 def read_plain(received: bytes, most_head: int = MOST_HEAD, most_fields: int = 100) -> PlainRequest | None:
-    """The request that these bytes begin with; None where it is not plainly one, or its head has not all come.
+    """The request that these bytes begin with; None if it is not a plain one, or its head is incomplete.
 
     Its body may be longer than what has come. most_head: bytes of a head; most_fields: of its header fields.
     """
@@ -98,14 +98,14 @@ def read_plain(received: bytes, most_head: int = MOST_HEAD, most_fields: int = 1
 
 
 class Entrance(NamedTuple):
-    """A source, and the parts of the application that it belongs to: with these a request ends that has found it."""
+    """A source and the services it belongs to, with which the request that found it ends."""
 
     parts: Services
     source: Source
 
 
 class Answer(NamedTuple):
-    """What goes out: the status with its phrase, headers, body."""
+    """An answer to send: the status with its phrase, headers, body."""
 
     status: str
     headers: Sequence[tuple[str, str]]
@@ -113,10 +113,10 @@ class Answer(NamedTuple):
 
 
 class FastPath:
-    """Takes what machines send to sources.
+    """Takes webhooks from programs.
 
-    app: Flask's own WSGI application, which takes all else. networks: whose X-Forwarded-* is believed. sign_in_header:
-    see TrustedProxies. `wsgi` is the application with this path before it.
+    app: Flask's own WSGI application, which takes all else. networks, sign_in_header: see TrustedProxies. `wsgi` is the
+    application with this path before it.
     """
 
     def __init__(
@@ -128,14 +128,14 @@ class FastPath:
         self.wsgi = TrustedProxies(self._through_wsgi, networks, sign_in_header)
 
     def entrance_for(self, request: PlainRequest) -> Entrance | None:
-        """The source that takes a plain request; None where WSGI has to say what is wrong with it."""
+        """The source that takes a plain request; None if WSGI must say what is wrong with it."""
         entrance = self.entrance_of(request.source)
         if entrance is None or METHOD not in entrance.source.methods:
             return None
         return None if request.end - request.begin > entrance.source.max_body else entrance
 
     def take(self, entrance: Entrance, request: PlainRequest, body: bytes, connection: Connection) -> Answer:
-        """Record a plain request, and say so. body: all of it. Hooks.py gets what WSGI would give it, byte for byte."""
+        """Record a plain request, and answer. body: all of it. hooks.py gets what WSGI would give it, byte for byte."""
         origin = self.wsgi.origin_of(connection.address, request.headers)
         base = self._public_url or f"{origin.scheme}://{get_host(origin.scheme, origin.host)}"
         webhook = Webhook(
@@ -151,7 +151,7 @@ class FastPath:
         return Answer(answer.status, answer.get_wsgi_headers({}).to_wsgi_list(), b"" if is_empty else answer.get_data())
 
     def entrance_of(self, name: str) -> Entrance | None:
-        """The source of this name, if no browser needs a page of it, or headers for scripts."""
+        """The source of this name, unless browsers need its pages or its headers for scripts."""
         parts = services_of(self._flask)
         source = parts.sources.get(name)
         return None if source is None or source.form or source.origins else Entrance(parts, source)
@@ -165,7 +165,7 @@ class FastPath:
         return answer(environ, start_response)
 
     def _answer(self, taken: Callable[[], Response], environ: Callable[[], WSGIEnvironment]) -> Response:
-        """What was taken is answered; so is an error, by Flask's handlers, which need an environment."""
+        """The answer of `taken`; for an error, that of Flask's handlers, which need an environment."""
         try:
             return protect(taken())
         except Exception as error:  # noqa: BLE001 - answered by the handlers of problems.py, which tell errors from bugs
@@ -174,7 +174,7 @@ class FastPath:
 
 
 def _environ(request: PlainRequest, origin: Origin) -> WSGIEnvironment:
-    """What Flask's handlers of errors look at; the body is not among it."""
+    """The environment that Flask's error handlers read; it has no body."""
     return {
         "REQUEST_METHOD": METHOD,
         "SCRIPT_NAME": "",

@@ -1,6 +1,8 @@
-"""`/hooks/<source>`: the door for senders. HTTP in, HTTP out; what happens between is relay/operations/ingest.py.
+"""`/hooks/<source>`: the door for senders. HTTP in, HTTP out; relay/operations/ingest.py does what is between.
 
-An answer with a 2xx means that the event is on disk. A sender learns nothing about secrets or about other sources.
+A 2xx answer means that the event is on disk. A sender learns nothing about secrets or about other sources. A script in
+a browser may send and read answers if its page has an origin that the source names: as the Fetch standard says (section
+3.2), one origin is named back, never all, and no cookies go along.
 """
 
 from __future__ import annotations
@@ -15,8 +17,7 @@ from relay.core.faults import fault
 from relay.core.ids import utc_now
 from relay.operations.ingest import Ingested
 from relay.sources import Headers, Source, Webhook
-from relay.web import cors, visitors
-from relay.web.answers import answer_to, refusal_of
+from relay.web.answers import answer_to, dress, refusal_of
 from relay.web.doorkeeper import CONNECTION, Connection
 from relay.web.problems import problem
 from relay.web.services import Services, services
@@ -24,8 +25,10 @@ from relay.web.services import Services, services
 blueprint = Blueprint("hooks", __name__)
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 RAW_TARGET = "RAW_URI"
-"""Under this name the server's environment holds the target of a request as it was written, percent signs and all."""
+"""The key of gunicorn's environment for the request target as it was written, percent signs and all."""
 _AUTHORITY = re.compile(r"\Ahttps?://[^/?#]*", re.IGNORECASE)
+MAX_AGE_S = 600
+"""How long a browser may cache the answer to a preflight, in seconds."""
 
 
 @blueprint.route("/hooks/<source>", methods=METHODS, provide_automatic_options=False)
@@ -38,7 +41,7 @@ def receive(source: str) -> Response:
 
 
 def take(parts: Services, source: Source, request: Request) -> Response:
-    """Record what was sent to a source, and say so. May be called without Flask's contexts for who needs no page."""
+    """Record what was sent to a source, and answer. Needs no context of Flask unless the answer is a page."""
     if answer := _answer_to_head(parts, source, request):
         return answer
     try:
@@ -49,7 +52,7 @@ def take(parts: Services, source: Source, request: Request) -> Response:
 
 
 def record(parts: Services, source: Source, webhook: Webhook, connection: Connection | None) -> Response:
-    """Record a webhook that was read, and say so. connection: what it came over, where gunicorn serves it."""
+    """Record a webhook that was read, and answer. connection: its connection, if gunicorn serves it."""
     try:
         outcome = parts.ingest.receive(source, webhook, utc_now())
     except NotVerifiedError:
@@ -69,29 +72,29 @@ def record(parts: Services, source: Source, webhook: Webhook, connection: Connec
 
 @blueprint.after_request
 def for_browsers(answer: Response) -> Response:
-    """Any answer of a source, an error too, as a browser needs it."""
+    """Prepare every answer of a source, errors too, for browsers."""
     source = services().sources.get((request.view_args or {}).get("source", ""))
-    return answer if source is None else cors.allow(source, request, visitors.dress(source, answer))
+    return answer if source is None else _allow(source, request, dress(source, answer))
 
 
 def _answer_to_head(parts: Services, source: Source, request: Request) -> Response | None:
-    """What can be answered before the body is read; None where it has to be."""
+    """The answer that needs no body, or None if the body must be read."""
     if source.form and source.is_foreign(request.headers.get("Origin")):
         parts.ingest.refuse(source, source.read_lazily(_webhook(parts, request, b"")), "origin", utc_now())
         return problem(403, "not from this page")
-    if cors.is_preflight(source, request):
-        return cors.preflight(source)
+    if _is_preflight(source, request):
+        return _preflight(source)
     if request.method not in source.methods:
         return problem(405, f"send with {' or '.join(source.methods)}", {"Allow": ", ".join(source.methods)})
     return None
 
 
 def _read(source: Source, request: Request) -> bytes:
-    """The body as it came. The cap is enforced while the body streams in, whatever it announced."""
+    """The body as it came. Its limit is enforced while it streams in, whatever length was announced."""
     announced = request.content_length or 0
     if announced > source.max_body:
         raise RequestEntityTooLarge
-    # One more than allowed: werkzeug ends a body without a length quietly where the limit is reached.
+    # One byte more than allowed: werkzeug silently ends a body without a length at its limit.
     request.max_content_length = source.max_body + 1
     try:
         body = request.get_data(cache=False)
@@ -123,9 +126,9 @@ def _webhook(parts: Services, request: Request, body: bytes) -> Webhook:
 
 
 def _public_url(parts: Services, request: Request) -> str:
-    """The address as the sender called it: its target byte by byte, for senders sign it as they wrote it.
+    """The address as the sender wrote it, byte by byte, because senders sign it.
 
-    An address that was taken apart and put together again has other percent signs, and one slash where there were two.
+    An address that was parsed and rebuilt has other percent signs, and one slash where there were two.
     """
     base = parts.settings.public_url or f"{request.scheme}://{request.host}"
     target = request.environ.get(RAW_TARGET) or (request.full_path if request.query_string else request.path)
@@ -133,6 +136,37 @@ def _public_url(parts: Services, request: Request) -> str:
 
 
 def _connection(request: Request) -> Connection | None:
-    """The connection that this request came over; None where no gunicorn serves it."""
+    """The connection of this request; None if gunicorn does not serve it."""
     found: Connection | None = request.environ.get(CONNECTION)
     return found
+
+
+def _is_preflight(source: Source, request: Request) -> bool:
+    """Whether this is a preflight request from a page that the source names."""
+    return (
+        request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers and _is_ours(source, request)
+    )
+
+
+def _preflight(source: Source) -> Response:
+    """Allow it, with the methods and headers of the source."""
+    answer = Response(status=204)
+    answer.headers["Access-Control-Allow-Methods"] = ", ".join(source.methods)
+    answer.headers["Access-Control-Allow-Headers"] = ", ".join(("content-type", *source.sent_headers))
+    answer.headers["Access-Control-Max-Age"] = str(MAX_AGE_S)
+    return answer
+
+
+def _allow(source: Source, request: Request, answer: Response) -> Response:
+    """Let a script on one of the source's pages read the answer, errors too."""
+    if not source.origins:
+        return answer
+    answer.vary.add("Origin")
+    if _is_ours(source, request):
+        answer.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
+        answer.headers["Access-Control-Expose-Headers"] = "Retry-After"
+    return answer
+
+
+def _is_ours(source: Source, request: Request) -> bool:
+    return request.headers.get("Origin") in source.origins

@@ -1,14 +1,15 @@
-"""What pages say, in the language of who looks: the one of the link in the header, else the browser's, else English.
+"""The texts of pages in the visitor's language: the one chosen in the header, else the browser's, else English.
 
-English is what stands in the code; translations/<language>.po has the others, read as they are when a process
-starts: a further file there is a further language. The API, the command line and logs are English, and have no use for
-this.
+English stands in the code; translations/<language>.po has the others and is read when a process starts. A further file
+there is a further language. The API, the command line and logs are English and do not use this module. A text that
+others wrote is shown so that no character in it is invisible or turns the text around it; the filter `as_it_is` leaves
+one alone that a form sends back.
 """
 
 from __future__ import annotations
 
 import gettext
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache
 from importlib.resources import files
@@ -18,14 +19,20 @@ from typing import Any
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from flask import Flask, g, has_request_context, request
+from jinja2 import pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup, escape
 
 from relay.core.faults import from_text
 from relay.core.phrases import Moment, Phrase
+from relay.core.printing import seen
 from relay.web.zone import typed
 
 ENGLISH = "en"
 COOKIE = "language"
-"""What the link in the header sets."""
+"""The cookie that the link in the header sets."""
+_AS_WRITTEN = gettext.NullTranslations()
+_SAYING = ("gettext", "ngettext", "pgettext", "npgettext")
 
 
 def speak(app: Flask) -> None:
@@ -55,14 +62,14 @@ def ngettext(one: str, many: str, count: int, **values: Any) -> str:
 
 
 def N_(text: str) -> str:  # noqa: N802 - gettext's own name for it
-    """Mark a text of a table, which is said later."""
+    """Mark a text of a table, which is translated where it is shown."""
     return text
 
 
 def say(text: Any) -> str:
-    """A word or a text of the core: one that was marked, a phrase, or a member of an enumeration.
+    """A text of the core in the page's language: a marked text, a phrase, or a member of an enumeration.
 
-    A member is looked for under the name of its enumeration, for the same word can mean two things.
+    A member is looked up under its enumeration's name, because the same word can mean two things.
     """
     catalogue = _catalogue()
     if isinstance(text, Phrase):
@@ -75,13 +82,13 @@ def say(text: Any) -> str:
 
 
 def say_fault(text: str) -> str:
-    """A fault, or what the record keeps of one (core/faults.py); a text of an earlier version as it is."""
+    """A fault, or its form on record (core/faults.py), translated; a text of an earlier version as it is."""
     fault = text if isinstance(text, Phrase) else from_text(text)
     return say(fault) if isinstance(fault, Phrase) else fault
 
 
 def said(error: Exception) -> str:
-    """What an error says."""
+    """The message of an error, in the page's language."""
     return say(error.args[0]) if error.args and isinstance(error.args[0], Phrase) else str(error)
 
 
@@ -98,14 +105,14 @@ def language_now() -> str:
 
 @cache
 def languages() -> Mapping[str, str]:
-    """Every language of the dashboard, with its name in itself: one without a name in its file is for visitors only."""
+    """Every language of the dashboard, with its own name. A file without that name is for visitors of forms only."""
     names = {language: one.pgettext("this language, in itself", "English") for language, one in catalogues().items()}
     return {ENGLISH: "English"} | {language: name for language, name in names.items() if name != "English"}
 
 
 @cache
 def catalogues() -> Mapping[str, gettext.GNUTranslations]:
-    """What is in translations/, by language."""
+    """The catalogues in translations/, by language."""
     found = [file for file in files("relay.web").joinpath("translations").iterdir() if file.name.endswith(".po")]
     read = {file.name.removesuffix(".po"): file.read_bytes() for file in found}
     return {language: _read(language, content) for language, content in sorted(read.items())}
@@ -119,12 +126,18 @@ def _read(language: str, content: bytes) -> gettext.GNUTranslations:
 
 
 def catalogue_of(language: str) -> gettext.NullTranslations:
-    """The translations of a language; of English, and of one that has no file, the texts as they are written."""
+    """The translations of a language; for English, or without a file, the texts as they are written."""
     return catalogues().get(language, _AS_WRITTEN)
 
 
 def _catalogue() -> gettext.NullTranslations:
-    return catalogue_of(language_now())
+    """The translations for this request, looked up once."""
+    if not has_request_context():
+        return _AS_WRITTEN
+    if "catalogue" not in g:
+        g.catalogue = catalogue_of(language_now())
+    found: gettext.NullTranslations = g.catalogue
+    return found
 
 
 def _spoken(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,4 +152,25 @@ def _spoken_value(value: Any) -> Any:
     return say(value) if isinstance(value, Phrase | Enum) else value
 
 
-_AS_WRITTEN = gettext.NullTranslations()
+def show_what_is_there(app: Flask) -> None:
+    """Make invisible and text-turning characters visible in every value of a template. Call it after `speak`."""
+    environment = app.jinja_env
+    environment.finalize = _seen
+    environment.filters["as_it_is"] = lambda text: Markup(escape(text))  # noqa: S704 - it is escaped
+    for name in _SAYING:
+        environment.globals[name] = _with_seen_values(environment.globals[name])
+
+
+def _seen(value: Any) -> Any:
+    # Every value of every page passes here, and nearly all are ASCII, where nothing misleads.
+    if not isinstance(value, str) or value.isascii() or isinstance(value, Markup):
+        return value
+    return seen(value)
+
+
+def _with_seen_values(say: Any) -> Callable[..., Any]:
+    @pass_context
+    def saying(context: Context, *texts: Any, **values: Any) -> Any:
+        return say(context, *texts, **{name: _seen(value) for name, value in values.items()} if values else {})
+
+    return saying

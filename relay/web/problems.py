@@ -1,6 +1,6 @@
-"""Every error as an answer: problem+json (RFC 9457) for machines, a small page for people. Tells no secret.
+"""Every error as an answer: problem+json (RFC 9457) for machines, a small page for people. It reveals no secret.
 
-A bug is logged with where it came from and answered with a 500 that says nothing else.
+A bug is logged with the place it came from, and answered with a 500 that says nothing else.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from relay.core.faults import code_of, codes_of
 from relay.core.telemetry import get_logger, places_of
 from relay.operations.operator_acts import RefusedError
 from relay.operations.replay import NotReplayableError
-from relay.web.auth.guard import identify
+from relay.web.auth import identify
 from relay.web.language import N_, _, said
 from relay.web.services import services
 
@@ -56,12 +56,12 @@ TITLES = {
     500: N_("Something broke"),
     503: N_("Not at the moment"),
 }
-"""What a page says of an error above its details."""
+"""The title of an error page, by status."""
 WORDS = {
     404: N_("No page has this address: it was mistyped, or what stood here is gone."),
     405: N_("A page at this address cannot be asked for so."),
 }
-"""What a page says where nobody has said more."""
+"""The text of an error page if the error has none of its own."""
 
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **extra: Any) -> Response:
@@ -141,25 +141,25 @@ def _on_bug(error: Exception) -> Response | tuple[str, int]:
 
 
 def _route() -> str | None:
-    """The rule of the path, not the path itself: anything may stand in that, such as a token."""
+    """The route's rule, not the path, which may hold anything, such as a token."""
     return request.url_rule.rule if request.url_rule else None
 
 
 def _answer(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response | tuple[str, int]:
     if _is_for_people():
-        _recognise()
+        _identify_visitor()
         return _page(status, detail)
     return problem(status, detail, headers)
 
 
-def _recognise() -> None:
-    """Learn who asks, where no page has asked it before, as for an address that is none.
+def _identify_visitor() -> None:
+    """Identify the visitor if no view did, as on a page that does not exist.
 
-    Who is logged in keeps the frame around the page, with the way to all others; nobody else sees it.
+    A logged-in visitor keeps the header with its links; nobody else sees it.
     """
     if "role" in g:
         return
-    with suppress(RecordUnavailableError):  # the page is worth more than its frame
+    with suppress(RecordUnavailableError):  # the error page matters more than its header
         if visitor := identify(services().guard):
             g.role, g.who = visitor.role, visitor.name
 

@@ -1,6 +1,6 @@
-"""What a request handler has at hand: built in app.py, and anew where files have changed.
+"""The parts that request handlers use. app.py builds them, and builds them anew when files change.
 
-It is replaced whole and never changed. Handlers get it by `services()`: a request ends with what it has begun with.
+They are replaced as a whole and never changed. Handlers call `services()`; a request ends with the parts it began with.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from relay.store import Store
 from relay.store.portals.questions import Questions
 from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Record
-from relay.web.auth.guard import Guard
+from relay.web.auth import Guard
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,12 @@ class Services:
 
     @property
     def questions(self) -> Questions:
-        """What is asked of portals."""
+        """The questions that portals are asked."""
         return self.store.questions
 
 
 SERVICES = "services"
-"""Under this name the application's extensions hold it."""
+"""Its key in the application's extensions."""
 
 
 def services() -> Services:

@@ -1,6 +1,6 @@
-"""Who may use the API: a bearer token that reads, or one that also acts; /metrics has one of its own.
+"""Access to the API: a bearer token that reads, or one that also acts; /metrics has one of its own.
 
-Compared in constant time. Wrong ones are counted (web/auth/guessing.py): who tries many is told to come back later.
+Tokens are compared in constant time. Wrong ones are counted (auth.py): after many, the answer is 429.
 """
 
 from __future__ import annotations

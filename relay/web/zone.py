@@ -1,6 +1,6 @@
-"""The time zone of who looks: what static/zone.js has told in a cookie, else UTC. Times on pages are in it.
+"""Times on pages, in the visitor's time zone: the one in the cookie of static/zone.js, else UTC.
 
-Exports, the API and the command line tell UTC: nothing of theirs comes here. A page names its zone once, in its header.
+Exports, the API and the command line use UTC and not this module. A page names its zone once, in its header.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NAME = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 
 
 def tell_time(app: Flask) -> None:
-    """Give templates the filters of times."""
+    """Add the filters for times to templates."""
     app.jinja_env.filters.update(moment=moment, stamp=stamp, clock=clock, typed=typed)
 
 
@@ -32,12 +32,12 @@ def zone_now() -> tzinfo:
 
 
 def local(at: datetime) -> datetime:
-    """The same time on the clocks of who looks."""
+    """The same time in the visitor's zone."""
     return at.astimezone(zone_now())
 
 
 def moment(at: datetime) -> Markup:
-    """A time as a page shows it, with UTC for who points at it."""
+    """A time as a page shows it, with UTC in a tooltip."""
     utc = at.astimezone(UTC)
     shown = Markup('<time datetime="{}" title="{:%Y-%m-%d %H:%M:%S} UTC">{}</time>')
     return shown.format(utc.isoformat(), utc, stamp(at))
@@ -54,7 +54,7 @@ def clock(at: datetime) -> str:
 
 
 def typed(at: datetime | None) -> str:
-    """A time as it could have been typed into a field, and is read again; empty where there is none."""
+    """A time as it can be typed into a field; empty for None."""
     if at is None:
         return ""
     found = local(at)
@@ -62,10 +62,10 @@ def typed(at: datetime | None) -> str:
 
 
 def _known(name: str) -> tzinfo:
-    """The zone of this name; UTC where there is none. A browser may send anything."""
+    """The zone of this name; UTC if it is unknown. A browser may send anything."""
     if not NAME.fullmatch(name):
         return UTC
     try:
         return ZoneInfo(name)
-    except (ValueError, KeyError, OSError):  # a folder of zones is no zone
+    except (ValueError, KeyError, OSError):  # OSError: the name of a folder of zones
         return UTC

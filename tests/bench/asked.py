@@ -13,8 +13,8 @@ from redis import Redis
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id, iso
 from relay.core.lifecycle import EventState, State
 from relay.store.redis import keys
+from relay.web.dashboard.numbers import GROUPS
 from relay.web.presenters.bulk_acts import STATES
-from relay.web.presenters.numbers import GROUPS
 from tests.bench.filling import FIRST, KINDS, SPREAD, Sample, workflow_of
 
 MIDDLE = FIRST + SPREAD / 2

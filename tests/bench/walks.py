@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from inspect import CO_GENERATOR
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -35,16 +36,24 @@ SAME = {"Origin": "http://localhost"}
 
 @dataclass
 class Walk:
-    """What was called. borders: calls out of one room into another; a room is a folder, such as relay/store/record."""
+    """What was called. borders: calls out of one room into another; a room is a folder, such as relay/store/record.
+
+    generators: frames that were counted. A generator that resumes, as templates do piece by piece, is no new call.
+    """
 
     calls: int = 0
     borders: int = 0
     modules: set[str] = field(default_factory=set)
+    generators: set[FrameType] = field(default_factory=set, repr=False)
 
     def look(self, frame: FrameType, event: str, _: Any) -> None:
         """A profile function of Python's."""
         if event != "call" or not (module := _module_of(frame)):
             return
+        if frame.f_code.co_flags & CO_GENERATOR:
+            if frame in self.generators:
+                return
+            self.generators.add(frame)
         self.calls += 1
         self.modules.add(module)
         caller = next(filter(None, map(_module_of, _callers(frame))), module)

@@ -50,7 +50,7 @@ def test_many_rejected_events_are_replayed_in_few_clicks(mended, open_context, l
 
     take(page, "needs-front")
     click(page.get_by_role("link", name=re.compile("rejected: a rule wanted them")))
-    expect(page.get_by_role("heading", level=1)).to_have_text("What failed and waits for a person")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Failures that wait for a person")
     take(page, "needs")
     click(page.get_by_role("link", name="Replay these"))
     take(page, "needs-bulk")
@@ -64,7 +64,7 @@ def test_many_rejected_events_are_replayed_in_few_clicks(mended, open_context, l
     assert mended.record.counts().deliveries[State.STARTED] == MANY
     assert mended.record.unresolved_rejected() == 0
     page.goto("/needs")
-    expect(page.get_by_text("Whatever failed was replayed, settled or left.")).to_be_visible()
+    expect(page.get_by_text("Every failure was replayed, settled or left.")).to_be_visible()
     assert faults.found == []
 
 

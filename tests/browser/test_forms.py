@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from relay.core.lifecycle import EventState, State
 from relay.sources import Form
 from relay.store.record.search import Filter, list_events
-from relay.web.dashboard.form_snippets import form_of
+from relay.web.dashboard.sources import form_of
 from tests.browser import site as sites
 from tests.browser.looks import DESK, PHONE, faults_of, take
 from tests.browser.stage import staged

@@ -149,7 +149,7 @@ def test_what_a_person_pastes_does_nothing_on_the_page(stored, look):
     page.get_by_label("Body").fill(BODIES["markup"].decode())
     page.locator("form").filter(has_text="On a pasted body").get_by_role("button", name="Try").click()
 
-    expect(page.get_by_role("heading", name="What the rules of")).to_be_visible()
+    expect(page.get_by_role("heading", name="The result of the rules of")).to_be_visible()
     assert page.locator("#bait").count() == 0
     assert faults.found == []
 

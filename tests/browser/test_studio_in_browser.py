@@ -182,10 +182,10 @@ def test_a_change_is_tried_activated_and_undone(stage, open_page):
 
     page.get_by_role("button", name="Try on stored events").click()
 
-    expect(page.locator("#trial, #said > p").first).to_be_visible()
+    expect(page.locator("#preview, #said > p").first).to_be_visible()
     expect(page.locator("#said")).to_be_empty()
-    expect(page.locator("#trial")).to_contain_text("1 call changes")
-    expect(page.locator("#trial").get_by_role("link", name=receipt["event_id"])).to_be_visible()
+    expect(page.locator("#preview")).to_contain_text("1 call changes")
+    expect(page.locator("#preview").get_by_role("link", name=receipt["event_id"])).to_be_visible()
     take(page, "studio-trial")
     assert faults_of(page) == []
     page.get_by_role("button", name="Activate").click()

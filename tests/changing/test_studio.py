@@ -151,7 +151,7 @@ def test_a_trial_says_what_the_draft_would_start_and_why_not(record, operator):
     store(record, {"kind": "new", "id": 1}, source="github")
     page = read(operator.get("/studio?source=website"))
 
-    said = press(operator, page, text=RULE, act="try").text(".//*[@id='trial']")
+    said = press(operator, page, text=RULE, act="try").text(".//*[@id='preview']")
 
     assert "Looked at: the last 5 events of this source. The condition holds for 4; a call comes of 3." in said
     assert "Rejected: of 1, 1 would now start." in said
@@ -165,7 +165,7 @@ def test_a_trial_of_a_rule_in_force_shows_the_calls_that_change(app, record, ope
 
     said = press(operator, page, text=text_of(page).replace("template_id: 2", "template_id: 3"), act="try")
 
-    found = said.text(".//*[@id='trial']")
+    found = said.text(".//*[@id='preview']")
     assert f"1 call changes {event_id} template2 → 3" in found
     assert "ada@example.com" not in found
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from relay.cli.rule_commands import AnySecret, start_arguments
+from relay.cli.configuration import AnySecret, start_arguments
 from relay.configuration.portals import load_portals
 from relay.operations.preview import try_rules
 from relay.rules import load_rules

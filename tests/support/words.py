@@ -26,10 +26,10 @@ from relay.health.words import CLOCK_AHEAD, NEEDS, UNTIL
 from relay.operations.operator_acts import ACTS, Act
 from relay.store.operators.bulk_replays import BulkState
 from relay.store.portals.gate import GateState
-from relay.web.auth.guard import Role
+from relay.web import answers
+from relay.web.auth import Role
+from relay.web.dashboard.numbers import GROUPS
 from relay.web.presenters import typed_times
-from relay.web.presenters.numbers import GROUPS
-from relay.web.visitors import words as visitors
 
 STEP_STATES = ("done", "next", "waiting", "ended", "skipped")
 ROOT = Path(__file__).parents[2]
@@ -93,7 +93,7 @@ def said_to_visitors() -> Catalog:
 def is_for_visitors_only(catalog: Catalog) -> bool:
     """Whether a language is spoken to visitors, and not on the dashboard: only their texts are in its file."""
     contexts = {one.context for one in catalog if one.id}
-    return contexts == {visitors.CONTEXT}
+    return contexts == {answers.CONTEXT}
 
 
 def wanted_in(catalog: Catalog) -> Catalog:
@@ -139,9 +139,9 @@ def _tables() -> Iterable[Found]:
 
 
 def _of_visitors() -> Iterator[Found]:
-    texts = [text for saying in visitors.SAYINGS.values() for text in saying]
-    for text in (*texts, *visitors.ENTRIES.values(), visitors.OTHER, visitors.BACK, visitors.WAY_BACK):
-        yield text, visitors.CONTEXT
+    texts = [text for saying in answers.SAYINGS.values() for text in saying]
+    for text in (*texts, *answers.ENTRIES.values(), answers.OTHER, answers.BACK, answers.WAY_BACK):
+        yield text, answers.CONTEXT
 
 
 def _texts_of(act: Act) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Sessions of the dashboard, wrong tries at passwords and tokens, and repeated API requests.
 
 A session's id is random and only its browser has it; the record keeps a digest, which opens nothing. Permissions are
-decided in relay/web/auth/guard.py. A session ends by itself, or when somebody ends it.
+decided in relay/web/auth.py. A session ends by itself, or when somebody ends it.
 
 Nobody is locked out: each wrong try makes the next wait longer, up to a limit. All web processes count together. A try
 that comes too early is neither checked nor counted, and no process waits for it.

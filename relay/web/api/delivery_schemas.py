@@ -34,7 +34,7 @@ class AttemptSchema(Schema):
 
 
 class StepSchema(Schema):
-    """What is found or made before the call."""
+    """A step before the call: something is found or made."""
 
     name = fields.String()
     kind = fields.String(validate=validate.OneOf([*StepKind]))
@@ -46,7 +46,7 @@ class StepSchema(Schema):
 
 
 class EndSchema(Schema):
-    """The end of the workflow, where the rule watches for it."""
+    """The end of the workflow, if the rule watches for it."""
 
     within_s = fields.Integer()
     until = fields.String(allow_none=True, metadata={"description": "when it is overdue, once it has started"})

@@ -19,7 +19,7 @@ KEY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
 }
 UNREADABLE = (400, 413, 415)
-"""A body that is no JSON, is too large, or is said to be something else."""
+"""Statuses for a body that is not JSON, is too large, or has another content type."""
 ALWAYS = (401, 403, 429, 503)
 """Without a token, with one that may not, over a limit, while the record is away."""
 

@@ -22,7 +22,7 @@ LONGEST_KEY = 200
 
 
 def once(view: Callable[..., dict[str, Any]]) -> Callable[..., Any]:
-    """Make a view honour the header. Without one it is done as often as it is asked."""
+    """Make a view honour the header. Without the header, each request is carried out."""
 
     @wraps(view)
     def guarded_view(*args: Any, **kwargs: Any) -> Any:

@@ -18,15 +18,14 @@ from relay.web.api.delivery_schemas import DeliverySchema
 from relay.web.api.documented import answers
 from relay.web.presenters.event_details import readable, readable_envelope
 from relay.web.presenters.finding import search_deliveries, search_events
-from relay.web.presenters.masked_wire import masked_delivery, masked_event
-from relay.web.presenters.masking import Masking, masking_of
+from relay.web.presenters.masking import Masking, masked_delivery, masked_event, masking_of
 from relay.web.presenters.portals import portal_views
 from relay.web.services import services
 from relay.web.tokens import sees_persons
 
 blueprint = Blueprint("reading", __name__, description="What is on record")
 LONGEST_MASKED = 50_000
-"""A list has up to 200 bodies; to mask a larger one costs more than who only reads may ask for. In bytes."""
+"""Bytes. A list has up to 200 bodies; masking larger ones would cost too much for a token that only reads."""
 
 
 @blueprint.get("/events")
@@ -68,7 +67,7 @@ def delivery(delivery_id: str) -> dict[str, Any]:
 @blueprint.get("/needs")
 @answers(blueprint, schemas.GroupsSchema)
 def needs() -> dict[str, Any]:
-    """What failed and waits for a person, in groups of what failed alike; the newest five thousand of each kind."""
+    """Everything that failed and waits for a person, grouped by the fault; the newest five thousand of each kind."""
     return {"groups": [group.to_wire() for group in services().store.open_issues.groups()]}
 
 
@@ -103,7 +102,7 @@ def rules() -> dict[str, Any]:
 @blueprint.arguments(schemas.TrialSchema)
 @answers(blueprint, schemas.TriedPageSchema, 400, 404, 413, 415, 422)
 def try_on(asked: dict[str, Any]) -> dict[str, Any]:
-    """What the rules make of a body; nothing is recorded."""
+    """Try the rules on a body; nothing is recorded."""
     source = services().sources.get(asked["source"])
     if source is None:
         raise NotFoundError(f"no source {asked['source']!r}")

@@ -73,7 +73,7 @@ class ReplaySchema(Strict):
 
 
 class ReplayFilterSchema(AboutSchema):
-    """The dead ones, where nothing else is said: whoever wants workflows started once more has to ask for it."""
+    """A filter that means dead deliveries by default: starting other workflows once more must be asked for."""
 
     state = AnyState(validate=validate.OneOf(DEALT_WITH), load_default=State.DEAD, metadata={"enum": DEALT_WITH})
 
@@ -85,7 +85,7 @@ class MadeSchema(Schema):
 class ReplaysSchema(ReplaySchema):
     """An act on many: replay, leave or settle what a filter finds now. Events are replayed with today's rules.
 
-    Whatever is not a replay asks for a note, and deals only with what waits for a person.
+    An act that is not a replay needs a note, and applies only to what waits for a person.
     """
 
     act = fields.String(validate=validate.OneOf([*BulkAct]), load_default=BulkAct.REPLAY.value)

@@ -1,4 +1,6 @@
-"""The alerts: who is told, what they were told, a test of it; and what the relay has noticed by itself."""
+"""The alerts: channels, sent messages, a test message, and what the relay noticed by itself; and the log of people's
+acts.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from relay.web.language import _
 from relay.web.presenters.masking import Masking
 from relay.web.services import services
 
-TOLD, NOTICED = 50, 200
+MOST_SENT, MOST_NOTICED = 50, 200
+MOST_ACTS = 200
 
 
 @blueprint.get("/alerts")
@@ -25,17 +28,25 @@ def alerts() -> Any:
         "alerts.html",
         fresh=AWAITED if any(one.is_asked for one in channels) else OVERVIEW,
         channels=channels,
-        told=kept.sent(TOLD),
-        alerts=kept.newest(NOTICED),
+        sent=kept.sent(MOST_SENT),
+        alerts=kept.newest(MOST_NOTICED),
         masking=Masking(),
-        most_told=TOLD,
-        shown=NOTICED,
+        most_sent=MOST_SENT,
+        shown=MOST_NOTICED,
     )
 
 
 @blueprint.post("/alerts/<name>/test")
 def test_alert(name: str) -> Any:
-    """Have a worker send a test; it says that nothing is wrong, so it asks nobody whether they are sure."""
+    """Have a worker send a test message. It says that nothing is wrong, so it needs no confirmation."""
     services().operator_acts.test_channel(name, who())
     flash(_("A test of %(name)s is on its way: a worker sends it within seconds.", name=name))
     return redirect(url_for("dashboard.alerts"), 303)
+
+
+@blueprint.get("/log")
+def log() -> Any:
+    """The newest acts."""
+    return render_template(
+        "log.html", acts=services().store.operators.acts(MOST_ACTS), masking=Masking(), shown=MOST_ACTS
+    )

@@ -1,6 +1,6 @@
-"""Edit and replay: an operator changes a body, sees which call comes of it, and has it delivered.
+"""Edit and replay: an operator changes a body, sees the call that it makes, and has it delivered.
 
-The original stays as it came; what was edited is an event of its own, which names it.
+The original stays as it came; the edited body becomes an event of its own, which names the original.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from relay.core.errors import InvalidEventError, RelayError
 from relay.core.events import Event, Intent
 from relay.core.ids import DELIVERY_PREFIX
 from relay.operations.deciding import errors_of
-from relay.web.auth.guard import is_revealed
+from relay.web.auth import is_revealed
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.language import _, said
 from relay.web.presenters.event_details import lines_of, readable, rule_named
@@ -34,7 +34,7 @@ def edit(wanted: str) -> Any:
 
 @blueprint.post("/edits/<wanted>/try")
 def try_edit(wanted: str) -> Any:
-    """Which call comes of the changed body; nothing is recorded or sent."""
+    """Show the call that the changed body makes; nothing is recorded or sent."""
     event, text = _event(wanted), _given()
     try:
         _, decisions = services().operator_acts.replayer.edited(wanted, _bytes(text, event))

@@ -1,7 +1,7 @@
-"""Erasing a person: what holds an address, a number or a name is looked for, shown, and removed if an operator says so.
+"""Erasing a person: find what holds an address, a number or a name, show it, and remove it on an operator's word.
 
-The same operation as `python -m relay erase`. It looks through the whole record while a browser waits; a record that is
-too large for that is for the terminal. What is looked for stands in no address of a page, in no log and in no message.
+The same operation as `python -m relay erase`. It searches the whole record while a browser waits; a larger record needs
+the terminal. The value that is searched for is in no URL, no log and no message.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def erase() -> Any:
 
 @blueprint.post("/erase/found")
 def find_person() -> Any:
-    """What holds the value; nothing is removed."""
+    """Show what holds the value; remove nothing."""
     eraser, value = _eraser(), _value()
     try:
         return _page(eraser, value, _find(eraser, value))
@@ -43,7 +43,7 @@ def find_person() -> Any:
 
 @blueprint.post("/erase")
 def erase_person() -> Any:
-    """Remove it, and look again."""
+    """Remove it, and search again."""
     eraser, value = _eraser(), _value()
     try:
         traces = _find(eraser, value)

@@ -1,12 +1,13 @@
-"""What stands around every page: the guard before it, and what all templates may use.
+"""The frame of every page: the guard before it, the table of pages, and the values and filters of all templates.
 
-The guard is the default for every route of the blueprint, also for one that is written tomorrow: it needs a session;
-what changes something needs our origin and an operator. A view can only ask for less by a decorator of this module.
+The guard protects every route of the blueprint by default: a route needs a session, and one that changes something
+needs our origin and an operator. A view can ask for less only with a decorator of this module.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -18,36 +19,72 @@ from relay.core.ids import utc_now
 from relay.core.labels import name_of_alert, name_of_reason
 from relay.core.reasons import explain, explain_attempt, explain_reason
 from relay.health.words import span_of
-from relay.web.auth.guard import BACKGROUND, Role, identify, refuse_other_sites
+from relay.web.auth import BACKGROUND, Role, identify, refuse_other_sites
 from relay.web.language import N_, _, language_now, languages, say, say_fault
 from relay.web.presenters.audit import actor, deed, note_of
-from relay.web.presenters.ends import end_of, story_of_end
-from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt
-from relay.web.presenters.masking import pretty
-from relay.web.presenters.steps import progress_of
+from relay.web.presenters.event_details import end_of, progress_of, story_of_end
+from relay.web.presenters.masking import FEW_CHARACTERS, FEW_VALUES, excerpt, pretty
 from relay.web.services import services
 from relay.web.zone import zone_now
 
 blueprint = Blueprint("dashboard", __name__)
 SAFE = {"GET", "HEAD", "OPTIONS"}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page.
+
+    view: the name of its function. paths: where the tests look at it; `{event}`, `{delivery}`, `{rejected}`,
+    `{uncertain}`, `{bulk}` and `{question}` are ids. header: its name in the header; empty: other pages lead to it.
+    """
+
+    view: str
+    paths: tuple[str, ...] = ()
+    header: str = ""
+
+
 PAGES = (
-    ("index", N_("Now")),
-    ("needs", N_("Needs")),
-    ("events", N_("Events")),
-    ("deliveries", N_("Deliveries")),
-    ("bulk", N_("Bulk")),
-    ("numbers", N_("Numbers")),
-    ("rules", N_("Rules")),
-    ("sources", N_("Sources")),
-    ("portals", N_("Portals")),
-    ("alerts", N_("Alerts")),
-    ("log", N_("Log")),
+    Page("index", ("/", "/?span=week"), N_("Now")),
+    Page("needs", ("/needs",), N_("Needs")),
+    Page("events", ("/events", "/events?state=dead&source=website", "/events?q=nobody@example.com"), N_("Events")),
+    Page("deliveries", ("/deliveries", "/deliveries?q=nothing"), N_("Deliveries")),
+    Page("bulk", ("/bulk", "/bulk?state=dead", "/bulk?state=rejected", "/bulk?state=uncertain"), N_("Bulk")),
+    Page("numbers", ("/numbers",), N_("Numbers")),
+    Page("rules", ("/rules",), N_("Rules")),
+    Page("sources", ("/sources",), N_("Sources")),
+    Page("portals", ("/portals",), N_("Portals")),
+    Page("alerts", ("/alerts",), N_("Alerts")),
+    Page("log", ("/log",), N_("Log")),
+    Page("event", ("/events/{event}", "/events/{rejected}")),
+    Page("confirm_event", ("/events/{rejected}/replay",)),
+    Page("confirm_leaving", ("/events/{rejected}/leave",)),
+    Page(
+        "confirm",
+        (
+            "/deliveries/{delivery}/acts/replay",
+            "/deliveries/{delivery}/acts/replay-current",
+            "/deliveries/{uncertain}/acts/settle-started",
+        ),
+    ),
+    Page("edit"),  # only of an event that the session has revealed
+    Page("question", ("/questions/{question}",)),
+    Page("one_bulk", ("/bulk/{bulk}",)),
+    Page("confirm_switch", ("/portals/main/pause", "/portals/main/resume")),
+    Page("bench", ("/rules/try", "/rules/try?event={event}")),
+    Page("studio", ("/studio?event_id={event}", "/studio?rule=callback")),
+    Page("rule_changes", ("/rules/changes",)),
+    Page("rule_change"),  # only after a change of the configuration
+    Page("erase", ("/erase",)),
+    Page("sessions", ("/sessions",)),
+    Page("login", ("/login",)),
 )
+"""Every page of the dashboard; those with a name in the header, in its order."""
 V = TypeVar("V", bound=Callable[..., Any])
 
 
 def for_anybody(view: V) -> V:
-    """A view that needs no session. Where it changes something, it still needs our origin."""
+    """A view that needs no session. If it changes something, it still needs our origin."""
     view.asks = "nothing"  # type: ignore[attr-defined] # read by `guard`
     return view
 
@@ -59,20 +96,20 @@ def for_viewers(view: V) -> V:
 
 
 def for_operators(view: V) -> V:
-    """A page that only an operator has use for."""
+    """A page for operators only."""
     view.asks = "operator"  # type: ignore[attr-defined] # read by `guard`
     return view
 
 
 @blueprint.before_request
 def guard() -> Any:
-    """Let a request pass, or send it to the login; 403 for another site's and for what a viewer may not do."""
+    """Let a request pass, or redirect it to the login; 403 for another site's, and beyond a viewer's rights."""
     view = current_app.view_functions[request.endpoint or ""]
     return admit(getattr(view, "asks", "operator" if request.method not in SAFE else "session"))
 
 
 def admit(asks: str) -> Any:
-    """What the guard does for a view that asks for "nothing", a "session" or an "operator"; None lets it pass."""
+    """Check a request for a view that asks for "nothing", a "session" or an "operator"; None lets it pass."""
     changes = request.method not in SAFE
     if changes:
         refuse_other_sites()
@@ -89,8 +126,9 @@ def admit(asks: str) -> Any:
 
 
 def way_back() -> str:
-    """Where the link of the language comes back to: this page; of one that answers a form, the next above it that can
-    be asked for. An address that is none of ours is not repeated.
+    """The path that the language link returns to: this page, or after a form the nearest page above it.
+
+    An address that is not ours is not repeated.
     """
     if request.url_rule is None:
         return url_for("dashboard.index")
@@ -103,13 +141,13 @@ def way_back() -> str:
 
 
 def who() -> str:
-    """Who acts, for the audit log: a role, or the name that a trusted proxy gave."""
+    """The actor for the audit log: a role, or the name that a trusted proxy gave."""
     return str(g.who)
 
 
 @blueprint.app_context_processor
 def furnish() -> dict[str, Any]:
-    """What every template may use."""
+    """The values that every template may use."""
     role = g.get("role")
     return {
         "role": role,
@@ -134,7 +172,7 @@ def furnish() -> dict[str, Any]:
 
 @blueprint.app_template_filter("beginning")
 def beginning_filter(value: Any) -> Any:
-    """As much of a value of a call as a page can show."""
+    """The beginning of a value of a call, as much as a page can show."""
     return excerpt(value, FEW_VALUES, FEW_CHARACTERS)[0]
 
 

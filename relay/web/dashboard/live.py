@@ -1,13 +1,13 @@
-"""How a page keeps itself fresh: the browser asks for the same page again every few seconds, and there is no other way.
+"""How a page refreshes itself: the browser asks for the same page again every few seconds.
 
-A view says how often. With JavaScript, static/relay.js fetches the page as it is now and puts in the parts marked
-`data-fresh`; the first answer that asks for no more ends it. Without, a page that waits for an answer is loaded again
-by the browser (a `refresh` in `<noscript>`), and a page that people stay on says that it has to be reloaded: to lose
-one's place every few seconds would be worse.
+A view says how often. With JavaScript, static/relay.js fetches the page and replaces the parts marked `data-fresh`,
+until an answer asks for no more. Without JavaScript, the browser reloads a page that waits for an answer (a `refresh`
+in `<noscript>`). A page that people stay on only says that it has to be reloaded: losing one's place every few seconds
+would be worse.
 
-Nothing is pushed: a stream would hold a connection of the server for every open tab, delay the end of its process,
-need something else beside it for proxies that buffer, and the page would have to be fetched all the same. A page costs
-some milliseconds, a hidden tab asks for none, and every answer is whole, so that nothing can get out of step.
+Nothing is pushed. A stream would hold a connection for every open tab, delay the end of the process and need a second
+way for proxies that buffer, and the page would have to be fetched all the same. A page costs some milliseconds, a
+hidden tab asks for none, and every answer is complete, so that nothing can get out of step.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The portals: whether each may be called, why not, how fast, and what a person can do: pause, resume, ping."""
+"""The portals: whether and how fast each may be called, and what a person can do: pause, resume, ping."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from relay.web.zone import local, typed
 
 SWITCHES = {act.name: act for act in ACTS if act.subject is PORTAL}
 PAUSES = {"hour": timedelta(hours=1), "shift": timedelta(hours=8)}
-"""How long a pause may last, beside until the next morning and until a time, both in the zone of who looks, and until a
-person ends it."""
+"""Pauses of a fixed length. A pause can also last until the next morning or a given time, both in the visitor's zone,
+or until a person ends it."""
 MORNING = 9
 
 
@@ -66,13 +66,13 @@ def switch_portal(name: str, switch: str) -> Any:
 
 @blueprint.post("/portals/<name>/ping")
 def ping_portal(name: str) -> Any:
-    """Ask a worker to look; starts nothing, so it asks nobody whether they are sure."""
+    """Have a worker ping the portal. It starts nothing, so it needs no confirmation."""
     asked = services().operator_acts.ping(_known(name), who())
     return redirect(url_for("dashboard.question", question_id=asked.id), 303)
 
 
 def _end_of_pause(now: datetime) -> datetime | None:
-    """When the pause that was asked for ends; None: when a person ends it."""
+    """The end of the requested pause; None: until a person ends it."""
     lasts = request.form.get("lasts", "")
     if lasts in PAUSES:
         return now + PAUSES[lasts]

@@ -50,7 +50,7 @@ def rules() -> Any:
 
 @blueprint.get("/rules/try")
 def bench() -> Any:
-    """The bench; with an event in the query, what the rules make of it."""
+    """The bench; with an event in the query, the result of the rules."""
     event_id = request.args.get("event", "").strip().lower()
     source = request.args.get("source", "")
     if not event_id:
@@ -68,7 +68,7 @@ def bench() -> Any:
 @blueprint.post("/rules/try")
 @for_viewers
 def try_body() -> Any:
-    """What the rules of a source make of a pasted body."""
+    """Try the rules of a source on a pasted body."""
     request.max_content_length = request.max_form_memory_size = LONGEST_BODY
     source = services().sources.get(request.form.get("source", ""))
     if source is None:
@@ -83,8 +83,8 @@ def try_body() -> Any:
     except (UnreadableError, UnsupportedTypeError) as unread:
         error = _("The body cannot be read: %(why)s.", why=said(unread))
     except RelayError as wrong:
-        error = _("What steps come to: %(why)s.", why=said(wrong))
-    # Who pasted the body knows what is in it.
+        error = _("Results of steps: %(why)s.", why=said(wrong))
+    # The person who pasted the body knows its content.
     masking = Masking(revealed=True)
     return _bench(
         source=source.name,

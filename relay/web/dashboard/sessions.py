@@ -1,30 +1,42 @@
-"""Logging in and out, here and elsewhere.
+"""Logging in and out, here and on other devices, and the language of the pages.
 
-The log of acts says what was done. A login does nothing, and is no entry there: the page of sessions says who is in.
+A login is no entry of the audit log, which records acts; the page of sessions lists the open ones.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
-from flask import current_app, flash, redirect, render_template, request, url_for
+from flask import abort, current_app, flash, redirect, render_template, request, url_for
 
 from relay.core.faults import fault
 from relay.core.ids import utc_now
 from relay.core.phrases import Moment
 from relay.store.operators.audit_log import Act
 from relay.store.operators.sessions import IDLE, LONGEST, TooManyTriesError
-from relay.web.auth.guard import Role, is_operator, log_in, log_out, role_of_session, safe_next, session_now
-from relay.web.auth.guessing import COOKIE, KNOWN_FOR
+from relay.web.auth import (
+    KNOWN_COOKIE,
+    KNOWN_FOR,
+    Role,
+    is_operator,
+    log_in,
+    log_out,
+    role_of_session,
+    safe_next,
+    session_now,
+)
 from relay.web.dashboard.frame import blueprint, for_anybody, for_viewers, who
-from relay.web.language import _
+from relay.web.language import COOKIE, _, languages
 from relay.web.services import services
+
+KEPT_FOR = timedelta(days=365)
 
 
 @blueprint.get("/login")
 @for_anybody
 def login() -> Any:
-    """The form; who is logged in already goes on."""
+    """The form; a logged-in visitor is sent on."""
     target = safe_next(request.args.get("next"))
     if role_of_session(services().guard):
         return redirect(target, 303)
@@ -34,9 +46,9 @@ def login() -> Any:
 @blueprint.post("/login")
 @for_anybody
 def check_login() -> Any:
-    """Open a session, or say that it was not opened; not why."""
+    """Open a session, or say that it was refused, without the reason."""
     target, guard = safe_next(request.form.get("next")), services().guard
-    browser = guard.guesses.known(request.cookies.get(COOKIE))
+    browser = guard.guesses.known(request.cookies.get(KNOWN_COOKIE))
     try:
         role = guard.try_password(request.form.get("password", ""), request.remote_addr or "", browser)
     except TooManyTriesError as error:
@@ -47,7 +59,7 @@ def check_login() -> Any:
     log_in(guard, role)
     answer = redirect(target, 303)
     answer.set_cookie(
-        COOKIE,
+        KNOWN_COOKIE,
         guard.guesses.cookie_for(role, browser),
         max_age=KNOWN_FOR,
         path=url_for("dashboard.login"),
@@ -69,7 +81,7 @@ def logout() -> Any:
 @blueprint.get("/sessions")
 @for_viewers
 def sessions() -> Any:
-    """What a session is; to an operator, also which are open, and how to end them."""
+    """The page about sessions; an operator also sees the open ones and can end them."""
     guard = services().guard
     found = guard.sessions.all(utc_now()) if is_operator() else []
     return render_template("sessions.html", sessions=found, mine=session_now(guard), idle=IDLE, longest=LONGEST)
@@ -94,3 +106,22 @@ def end_sessions() -> Any:
     services().store.operators.log(Act(utc_now(), who(), what, "", "", whose))
     flash(_("That session has ended.") if one else _("Every other session has ended."))
     return redirect(url_for("dashboard.sessions"), 303)
+
+
+@blueprint.post("/language")
+@for_anybody
+def choose_language() -> Any:
+    """Remember the language in this browser, and go back to the page."""
+    chosen = request.form.get("language", "")
+    if chosen not in languages():
+        abort(400, _("pages do not speak this language"))
+    answer = redirect(safe_next(request.form.get("back", "").rstrip("?")), 303)
+    answer.set_cookie(
+        COOKIE,
+        chosen,
+        max_age=KEPT_FOR,
+        secure=bool(current_app.config["SESSION_COOKIE_SECURE"]),
+        httponly=True,
+        samesite="Lax",
+    )
+    return answer

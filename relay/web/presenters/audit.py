@@ -1,4 +1,4 @@
-"""Entries of the audit log as a page shows them: who, what they did, and what is noted beside it."""
+"""Entries of the audit log as a page shows them: the person, the act and the note."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from relay.core.phrases import Phrase, phrase
 from relay.operations.operator_acts import ACTS
 from relay.store.operators.audit_log import Act
 from relay.store.operators.bulk_replays import BulkState
-from relay.web.auth.guard import Role
+from relay.web.auth import Role
 from relay.web.language import say, say_fault
 from relay.web.presenters.bulk_acts import part_in_words
 
@@ -32,17 +32,17 @@ DEEDS: Mapping[str, Phrase] = {
 
 
 def actor(who: str) -> str:
-    """Who did it: a role, or a name as it is."""
+    """The person of an entry: a role in the page's language, or a name as it is."""
     return say(ROLES.get(who)) or who
 
 
 def deed(what: str) -> str:
-    """What somebody did."""
+    """The act of an entry, in the page's language."""
     return say(DEEDS[what]) if what in DEEDS else what
 
 
 def note_of(act: Act) -> str:
-    """A person's note as written, what the program adds, and the filter of an order on many."""
+    """The person's note as written, the program's own note, and the filter of a bulk order."""
     parts = (part_in_words(name, value) for name, value in act.wanted.items() if name != "needs")
     wanted = ", ".join(f"{label}: {value}" for label, value in parts)
     return "; ".join(filter(None, [act.note, say_fault(act.said), wanted]))

@@ -1,6 +1,6 @@
-"""A filter as a line of chips: each is a field that can be changed where it stands, with a link that takes it away.
+"""A filter as a line of chips: each is a field that can be changed in place, with a link that removes it.
 
-What is not asked yet waits in a menu beside them. All of it is one form, so whatever is added, the rest stays.
+Unused filters wait in a menu beside them. All of it is one form, so that adding one keeps the others.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from relay.web.presenters.filters import LABELS, choices, query_of
 from relay.web.zone import typed
 
 ALWAYS = ("state", "source")
-"""These stand in the line whether they ask for something or not."""
+"""Chips that are always in the line, even when empty."""
 Options = Mapping[str, Sequence[str]]
-"""What can be chosen, under headings; under none: the empty one."""
+"""The choices, by heading; the heading may be empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """One filter. name: of its field. value: what it asks; empty: nothing, so it waits in the menu.
+    """One filter. name: of its field. value: empty if it is unused and waits in the menu.
 
-    kind: "choice", "text", "number", "moment", or "fixed" for what only a link can ask. options: of a choice.
-    without: the query of the list without it; None where the list needs it.
+    kind: "choice", "text", "number", "moment", or "fixed" for a filter that only a link can set. options: of a choice.
+    without: the query of the list without it; None if the list needs it.
     """
 
     name: str
@@ -39,16 +39,16 @@ class Chip:
 
     @property
     def is_in_line(self) -> bool:
-        """Whether it is seen without opening the menu."""
+        """Whether it is visible without opening the menu."""
         return bool(self.value) or self.name in ALWAYS
 
 
 def chips_of(
     wanted: Filter, word: str | None = None, states: Sequence[State | EventState] = (), needed: Collection[str] = ()
 ) -> list[Chip]:
-    """Every filter, in the order of the form. states: all that can be asked for, where they are not all there are.
+    """Every filter, in the order of the form. states: the states on offer; empty: all of them.
 
-    needed: the names of those that the page cannot do without.
+    needed: the names of the filters that the page needs.
     """
     offered = choices()
     by_heading = (
@@ -84,7 +84,7 @@ def chips_of(
 
 
 def without(query: Mapping[str, str], name: str) -> dict[str, str] | None:
-    """The query without one of its filters, and without what makes no sense then; None where it does not have it."""
+    """The query without one of its filters and those that depend on it; None if it does not have the filter."""
     taken = {name, "needs"} if name == "state" else {name}
     return {key: value for key, value in query.items() if key not in taken} if name in query else None
 
@@ -95,6 +95,6 @@ def _value(wanted: Filter, query: Mapping[str, str], name: str) -> str:
 
 
 def _with(options: Options, value: str | None) -> Options:
-    """What can be chosen, and what is: a rule that was removed has left deliveries."""
+    """The choices and the chosen value, which may be gone: a removed rule leaves deliveries."""
     known: Iterable[str] = (one for group in options.values() for one in group)
     return options if value is None or value in known else {**options, "": [value, *options.get("", ())]}

@@ -1,42 +1,85 @@
-"""One event looked at closely: what today's rules make of it, how its call differs from that, what follows next.
+"""One event in detail: what today's rules make of it, how its call differs from that, its steps, its end, what follows.
 
-Reads the record; changes nothing. Values come out shaded (relay/web/presenters/masking.py).
+Reads the record; changes nothing. Values come out masked (masking.py).
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
-from relay.core.call import Call
+from relay.core.call import Call, DocumentId
+from relay.core.entities import DYNAMIC, TYPE_IDS, USER
 from relay.core.errors import NotFoundError, UnreadableError, UnsupportedTypeError
-from relay.core.events import Delivery, Event
-from relay.core.lifecycle import State
-from relay.core.plan import StepKind
+from relay.core.events import Attempt, Delivery, Event
+from relay.core.lifecycle import FINAL, State
+from relay.core.places import shown
+from relay.core.plan import How, Many, Step, StepKind, StepResult, has_content
+from relay.core.watching import WatchState
 from relay.health.words import span_of
 from relay.operations.ingest import is_lost
 from relay.operations.preview import Tried, try_event
 from relay.rules import Rule
+from relay.rules.documents import FORMS
 from relay.rules.templates import Template
 from relay.sources.parsers import parse_body
 from relay.store.portals.gate import GateState, View
-from relay.web.auth.guard import is_operator, is_revealed
-from relay.web.language import _, say
-from relay.web.presenters.ends import next_of_end
-from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt, excerpt_of_text
-from relay.web.presenters.masking import Masking, masking_of, pretty
+from relay.web.auth import is_operator, is_revealed
+from relay.web.language import N_, _, say
+from relay.web.presenters.masking import (
+    FEW_CHARACTERS,
+    FEW_VALUES,
+    Masking,
+    excerpt,
+    excerpt_of_text,
+    masking_of,
+    pretty,
+)
 from relay.web.services import services
 from relay.web.zone import clock, stamp, typed
 
 ABSENT = object()
+PATHS: Mapping[str, str] = {
+    "lead": "crm/lead/details/{id}/",
+    "deal": "crm/deal/details/{id}/",
+    "contact": "crm/contact/details/{id}/",
+    "company": "crm/company/details/{id}/",
+    USER: "company/personal/user/{id}/",
+}
+"""The page of a document on a portal, by kind; other kinds have a page by the number of their type."""
+ENTITIES: Mapping[str, tuple[str, str]] = {
+    "lead": (N_("a lead"), N_("lead")),
+    "deal": (N_("a deal"), N_("deal")),
+    "contact": (N_("a contact"), N_("contact")),
+    "company": (N_("a company"), N_("company")),
+    "quote": (N_("a quote"), N_("quote")),
+    "invoice": (N_("an invoice"), N_("invoice")),
+    USER: (N_("a user"), N_("user")),
+}
+"""One of each kind, and its name before a number."""
+OTHER_PATH = "crm/type/{type_id}/details/{id}/"
+CAME_TO = {
+    How.FOUND: N_("Found"),
+    How.SEVERAL: N_("Several were found; the newest is taken"),
+    How.NOTHING: N_("Nothing was found"),
+    How.MADE: N_("Made"),
+    How.FOUND_AGAIN: N_("Made; the answer was lost, and its own id has proven it"),
+    How.TAKEN: N_("Nothing was made: what was found is taken"),
+    How.KEPT: N_("Remembered from the same question before"),
+    How.CARRIED: N_("Made for the delivery that this one replays"),
+    How.FIRED: N_("Fired. Bitrix24 does not say whether it had an effect"),
+}
+_NUMBERS = re.compile(r"(?<=_)[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
 class EventDetails:
-    """An event before today's rules. unreadable: why they cannot be asked, where they cannot."""
+    """An event and what today's rules make of it. unreadable: why they cannot be tried, or None."""
 
     event: Event
     tried: tuple[Tried, ...] = ()
@@ -44,7 +87,7 @@ class EventDetails:
     masking: Masking = field(default_factory=Masking)
 
     def tried_by(self, rule: str) -> Tried | None:
-        """What today's rule of this name makes of the event."""
+        """The result of today's rule of this name for the event."""
         return next((tried for tried in self.tried if tried.rule == rule), None)
 
 
@@ -52,7 +95,7 @@ class EventDetails:
 class Line:
     """One part of a call: as it was sent, as the rule writes it, as today's rules would send it.
 
-    differs: whether today's is another; what is shown of both, the beginning and masked, may look alike.
+    differs: whether today's value is another. Cut and masked, both may look alike.
     """
 
     name: str
@@ -121,7 +164,7 @@ def lines_of(sent: Call, rule: Rule | None, today: Call | None, masking: Masking
 
 
 def rule_named(name: str) -> Rule | None:
-    """The rule of today, if there is one."""
+    """Today's rule of this name, or None."""
     try:
         return services().rules.get(name)
     except NotFoundError:
@@ -129,7 +172,7 @@ def rule_named(name: str) -> Rule | None:
 
 
 def readable(event: Event, masking: Masking) -> tuple[str, bool]:
-    """The body as text, and whether it was cut. Where it has a structure, that is set out in lines, as rules see it."""
+    """The body as text, and whether it was cut. A structured body is laid out in lines, as rules see it."""
     source = services().sources.get(event.source)
     try:
         content = source.read_again(event) if source else parse_body(event.content_type, event.body)
@@ -141,15 +184,15 @@ def readable(event: Event, masking: Masking) -> tuple[str, bool]:
 
 
 def readable_envelope(event: Event, masking: Masking) -> str:
-    """What stood around an entry of a batch, set out in lines; its beginning, where it is long."""
+    """The envelope of an entry of a batch, laid out in lines and cut where it is long."""
     return pretty(masking.value(excerpt(json.loads(event.envelope))[0])) if event.envelope else ""
 
 
 def next_of(delivery: Delivery, gate: View, now: datetime) -> str:
-    """What happens next, and when, in a sentence or two."""
+    """The next thing that happens, and when, in a sentence or two."""
     portal = delivery.call.portal
     if delivery.state is State.STARTED and not delivery.call.starts_workflow:
-        return _("Nothing more: the trigger was fired. Whether it has moved anything, Bitrix24 does not say.")
+        return _("Nothing more: the trigger was fired. Bitrix24 does not say whether it had an effect.")
     if delivery.state is State.STARTED:
         return next_of_end(delivery, now)
     if delivery.state is State.DEAD:
@@ -230,9 +273,13 @@ def _when(moment: datetime, now: datetime) -> str:
 
 
 def _known(tried: Iterable[Tried]) -> Iterable[str]:
+    """The values that belong to a person in this event, as the rules that match it say."""
+    book = services().rules
     for one in tried:
+        if not one.matches:
+            continue
         yield from one.personal
-        for name in services().rules.get(one.rule).extractor.personal:
+        for name in book.get(one.rule).extractor.personal:
             found = one.found.get(name)
             for value in found if isinstance(found, list) else [found]:
                 if isinstance(value, str | int | float) and not isinstance(value, bool):
@@ -253,3 +300,172 @@ def _written(parameter: Any) -> str:
     if isinstance(parameter, Sequence) and not isinstance(parameter, str):
         return ", ".join(_written(part) for part in parameter)
     return str(parameter)
+
+
+@dataclass(frozen=True, slots=True)
+class StepStory:
+    """One step. state: done, next, waiting, ended or skipped. fields: what was looked for or written, by name.
+
+    came_to: its result in words; document: the document found or made, with a link to its page on the portal if known.
+    """
+
+    step: Step
+    state: str
+    title: str
+    fields: Mapping[str, str]
+    came_to: str
+    document: str = ""
+    link: str | None = None
+    attempts: tuple[Attempt, ...] = field(default=())
+
+
+def stories_of(delivery: Delivery, site: str | None, masking: Masking) -> list[StepStory]:
+    """Every step of a delivery's plan, in order. site: the portal's address, `https://HOST`."""
+    if delivery.plan is None:
+        return []
+    results = {result.name: result for result in delivery.results}
+    return [_story_of(delivery, step, results.get(step.name), site, masking) for step in delivery.plan.steps]
+
+
+def progress_of(delivery: Delivery) -> str:
+    """Its progress while it waits at a step, such as `step 2 of 3`; else empty."""
+    step = delivery.next_step
+    if step is None or delivery.plan is None or delivery.state in FINAL:
+        return ""
+    return _("step %(number)s of %(count)s", number=delivery.plan.steps.index(step) + 1, count=len(delivery.plan.steps))
+
+
+def link_of(site: str | None, result: StepResult) -> str | None:
+    """The page of a step's result on the portal; None if there is no result, or no address is known."""
+    if result.value is None or site is None or urlsplit(site).scheme not in {"http", "https"}:
+        return None
+    path = PATHS.get(result.entity, OTHER_PATH)
+    return f"{site.rstrip('/')}/{path.format(id=result.value, type_id=result.type_id)}"
+
+
+def link_of_document(site: str | None, document_id: DocumentId) -> str | None:
+    """The page of a call's document on the portal; None if it has no page, or no address is known."""
+    module, entity, name = document_id
+    kind = next((form for form, (own, cls, _) in FORMS.items() if (own, cls) == (module, entity)), None)
+    numbers = _NUMBERS.findall(name)
+    if kind is None or not numbers or site is None or urlsplit(site).scheme not in {"http", "https"}:
+        return None
+    if kind == DYNAMIC and len(numbers) == 2:
+        path = OTHER_PATH.format(type_id=numbers[0], id=numbers[1])
+    elif kind in TYPE_IDS and len(numbers) == 1:
+        path = PATHS.get(kind, OTHER_PATH).format(type_id=TYPE_IDS[kind], id=numbers[0])
+    else:
+        return None
+    return f"{site.rstrip('/')}/{path}"
+
+
+def _story_of(
+    delivery: Delivery, step: Step, result: StepResult | None, site: str | None, masking: Masking
+) -> StepStory:
+    given = shown(step.values, delivery.values)
+    document = _document(result) if result and result.value is not None else ""
+    return StepStory(
+        step=step,
+        state=_state(delivery, step, result),
+        title=_title(step),
+        fields={name: _text(value, name, masking) for name, value in given.items()},
+        came_to=_words(step, result) if result else _prospect(delivery, step),
+        document=document,
+        link=link_of(site, result) if result else None,
+        attempts=tuple(attempt for attempt in delivery.attempts if attempt.step == step.name),
+    )
+
+
+def _state(delivery: Delivery, step: Step, result: StepResult | None) -> str:
+    if result:
+        return "done"
+    if delivery.next_step is not step:
+        return "waiting" if delivery.state not in FINAL else "skipped"
+    return "ended" if delivery.state is State.DEAD else "next"
+
+
+def _title(step: Step) -> str:
+    if step.kind is StepKind.TRIGGER:
+        return _("Fire a trigger")
+    what = _(ENTITIES[step.entity][0]) if step.entity in ENTITIES else step.entity
+    if step.entity == DYNAMIC:
+        what = _("an item of smart process %(type)s", type=step.type_id)
+    return _("Find %(what)s", what=what) if step.kind is StepKind.FIND else _("Make %(what)s", what=what)
+
+
+def _document(result: StepResult) -> str:
+    if result.entity == DYNAMIC:
+        return _("item %(number)s of smart process %(type)s", number=result.value, type=result.type_id)
+    name = _(ENTITIES[result.entity][1]) if result.entity in ENTITIES else result.entity
+    return f"{name} {result.value}"
+
+
+def _words(step: Step, result: StepResult) -> str:
+    if result.how is How.SEVERAL and step.many is Many.OLDEST:
+        return _("Several were found; the oldest is taken")
+    if result.how is How.NOTHING and result.value is not None:
+        return _("Nothing was found; the rule says what stands for it")
+    return _(CAME_TO[result.how])
+
+
+def _prospect(delivery: Delivery, step: Step) -> str:
+    if delivery.next_step is not step or delivery.state in FINAL:
+        return ""
+    return _("It may have been made: it is looked for by its own id first") if delivery.is_looked_for else ""
+
+
+def _text(value: object, name: str, masking: Masking) -> str:
+    if not has_content(value):
+        return ""
+    beginning, _ = excerpt(value, FEW_VALUES, FEW_CHARACTERS)
+    masked = masking.value(beginning, name)
+    return masked if isinstance(masked, str) else pretty(masked)
+
+
+def end_of(delivery: Delivery) -> str:
+    """Its workflow's end in a few words for a list: `finished after 3 min`, `overdue since 2026-06-01 12:00:00`."""
+    watch, watched = delivery.policy.watch, delivery.watched
+    if watch is None or watched is None:
+        return ""
+    if watched.finished_at:
+        # The template may have ended before the answer to its start was on record.
+        began = watched.until - timedelta(seconds=watch.within_s) if watched.until else watched.finished_at
+        return _("finished after %(span)s", span=span_of(watched.finished_at - began))
+    if watched.until is None:
+        return ""
+    if watched.state is WatchState.WAITING:
+        return _("its end is awaited until %(at)s", at=stamp(watched.until))
+    if watched.state is WatchState.LEFT:
+        return _("overdue since %(at)s, left", at=stamp(watched.until))
+    return _("overdue since %(at)s", at=stamp(watched.until))
+
+
+def story_of_end(delivery: Delivery, masking: Masking) -> str:
+    """The same with the callback's query, for the event's page; empty if no end is awaited."""
+    watch, watched = delivery.policy.watch, delivery.watched
+    if watch is None or watched is None:
+        return ""
+    if not watched.finished_at:
+        within = span_of(timedelta(seconds=watch.within_s))
+        return end_of(delivery) or _("its end is expected within %(span)s of its start", span=within)
+    with_what = _(" with %(what)s", what=masking.query(watched.query)) if watched.query else ""
+    where = masking.text(" · ".join(watched.document_id))
+    return f"{end_of(delivery)}{with_what}" + (_(", on %(document)s", document=where) if where else "")
+
+
+def next_of_end(delivery: Delivery, now: datetime) -> str:
+    """The next thing that happens to a delivery that has started."""
+    watched = delivery.watched
+    if watched is None:
+        return _("Nothing more: the workflow runs on the portal, and the relay does not watch it finish.")
+    if watched.state is WatchState.FINISHED:
+        return _("Nothing more: the workflow has come to its end.")
+    if watched.state is WatchState.WAITING and watched.until and watched.until > now:
+        return _(
+            "The template calls a one-time address at its end. Without that, it is overdue from %(at)s on.",
+            at=stamp(watched.until),
+        )
+    return _(
+        "No word of its end has come in time. The call of the template is sent once and may be lost: look on the "
+        "portal. Should it still come, it is noted."
+    )

@@ -1,6 +1,6 @@
-"""The search of the API and the dashboard: a filter, a word, a page. Looks up indexes.
+"""The search of the API and the dashboard: a filter, a word, a page. It looks up indexes.
 
-What no index knows may be in a body: for that, `look_into_bodies` reads some, where a person has asked for it.
+A word that no index knows may be in a body: `look_into_bodies` reads some bodies when a person asks for it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from relay.store.record.search import (
     row_of,
     scan_bodies,
 )
-from relay.web.auth.guard import is_operator
+from relay.web.auth import is_operator
 from relay.web.services import services
 
 SHORTEST = 3
@@ -46,7 +46,7 @@ def search_events(word: str | None, wanted: Filter, cursor: str | None, limit: i
 def look_into_bodies(
     words: str | None, wanted: Filter, cursor: str | None, limit: int
 ) -> tuple[Page[Row], Scanned | None]:
-    """Events with these words in what was sent. For operators: by guessing parts, a viewer would read what is masked.
+    """Events with these words in their body. Operators only: by guessing parts, a viewer could read masked values.
 
     Raises RecordUnavailableError.
     """
@@ -72,7 +72,7 @@ def search_deliveries(word: str | None, wanted: Filter, cursor: str | None, limi
 
 
 def _holds(wanted: Filter, event: Event, delivery: Delivery | None = None) -> bool:
-    """Whether all that is asked holds of an event that was found by its id, or of a delivery of it."""
+    """Whether the filter matches an event that was found by its id, or a delivery of it."""
     at = delivery.created_at if delivery else event.received_at
     in_time = (wanted.since is None or at >= wanted.since) and (wanted.until is None or at < wanted.until)
     fits = in_time and wanted.wants_event(event) and (delivery is None or wanted.wants_delivery(delivery))
@@ -80,7 +80,7 @@ def _holds(wanted: Filter, event: Event, delivery: Delivery | None = None) -> bo
 
 
 def exact(word: str) -> tuple[str, str | None] | None:
-    """The event, and perhaps the delivery, that a word names: by their ids, or by a workflow's. None where none."""
+    """The event, and perhaps the delivery, that a word names by its id or by a workflow's id; None if there is none."""
     record, word = services().record, word.strip().lower()
     try:
         if word.startswith(EVENT_PREFIX):
@@ -92,7 +92,7 @@ def exact(word: str) -> tuple[str, str | None] | None:
 
 
 def narrow(word: str | None, wanted: Filter) -> Filter | None:
-    """The filter narrowed to what a word means; None where it means nothing on record.
+    """The filter narrowed to the meaning of a word; None if the record does not know the word.
 
     A word may be a value that rules extracted, a document's id, an error code, a rule, or a template's number.
     """
@@ -114,13 +114,13 @@ def narrow(word: str | None, wanted: Filter) -> Filter | None:
 
 
 def _keys_of(word: str) -> list[str]:
-    """The keys under which a person may be on record who is looked for by this word."""
+    """The keys that a person may have on record, if this word is a value of theirs."""
     persons, rules = services().persons, services().rules.all()
     spellings = ways_to_dial(word, {region for rule in rules for region in rule.extractor.regions})
     return list(dict.fromkeys(key for one in spellings for key in (persons.key_of(one), persons.exact_key_of(one))))
 
 
 def _narrowed(wanted: Filter, **meant: Any) -> Filter | None:
-    """The filter with what a word means; None where the filter asks for another one already."""
+    """The filter with the meaning of a word; None if the filter asks for another value already."""
     ((name, value),) = meant.items()
     return replace(wanted, **meant) if getattr(wanted, name) in {None, value} else None

@@ -1,4 +1,4 @@
-"""What the dashboard and the API show of each portal: gate, pace, what was learned. Reads the record only."""
+"""A portal as the dashboard and the API show it: its gate, its pace, what was learned of it. Reads the record only."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from relay.store.portals.learned import Learned, MethodState
 from relay.web.services import services
 
 OPERATING_TIME = "operating_time"
-"""Why a method waits that was not refused: its next call would be too much."""
+"""The reason of a method that waits without a refusal: its next call would use up its operating time."""
 
 
 @dataclass(frozen=True, slots=True)
 class MethodView:
-    """One method of a portal. used_s: of its operating time. until: when it is called again, where it waits, and why.
+    """One method of a portal. used_s: of its operating time. until, reason: the end and the cause of its wait, if any.
 
-    calls_an_hour: how many its operating time carries; None: not known.
+    calls_an_hour: how many its operating time allows; None: not known.
     """
 
     name: str
@@ -33,7 +33,7 @@ class MethodView:
     calls_an_hour: int | None
 
     def to_wire(self) -> dict[str, Any]:
-        """As the API tells it."""
+        """The form of the API."""
         return {
             "name": self.name,
             "operating_s": self.used_s,
@@ -46,10 +46,10 @@ class MethodView:
 
 @dataclass(frozen=True, slots=True)
 class PortalView:
-    """One portal. drift: what of the rules does not fit its templates. filled, factor: of its bucket.
+    """One portal. drift: where the rules do not fit its templates. filled, factor: of its bucket.
 
     started_a_minute: deliveries, over the last minutes. methods: those that were called.
-    operating_s: the time that one of them has used most of.
+    operating_s: the operating time of the method that has used most.
     """
 
     name: str
@@ -77,7 +77,7 @@ class PortalView:
         return timedelta(minutes=self.waiting / self.started_a_minute)
 
     def to_wire(self) -> dict[str, Any]:
-        """As the API tells it."""
+        """The form of the API."""
         return {
             "name": self.name,
             "plan": self.plan,
@@ -139,5 +139,5 @@ def _method(learned: Learned, method: MethodState, now: datetime) -> MethodView:
 
 
 def drift_of(name: str) -> list[Drift]:
-    """What of the rules does not fit a portal's templates, as the workers have found it."""
+    """Where the rules no longer fit a portal's templates, as the workers found."""
     return read_drift(services().store.portal(name).drift())

@@ -1,7 +1,7 @@
 """A time as people type it: `26.11.2026 14:00`, `2026-11-26`, `yesterday 9:00`, `tomorrow`, `2 hours ago` or `14:30`.
 
 It is read strictly: nothing is guessed. A day comes before its month, unless the year is in front. Without a year it is
-the last such day, or the next one where what is to come is asked for. Of an hour that a zone has twice, the first is
+the last such day, or the next one if a future time is expected. Of an hour that a zone has twice, the first is
 meant. Words are those of every language that pages speak, from the catalogues. A general parser was tried (dateparser):
 it stops the door for a second when it first reads, and finds a time in whatever is typed.
 """
@@ -31,9 +31,9 @@ DISTANCE = re.compile(r"(\d{1,6}) ?(\D+?) (\S+)")
 
 
 def read_time(text: str, now: datetime, zone: tzinfo, *, is_ahead: bool = False) -> datetime:
-    """The time that is meant, in UTC. zone: in which it is read, where the text names none. is_ahead: it is to come.
+    """The time in UTC. zone: the zone of a text that names none. is_ahead: a future time is expected.
 
-    Raises ValueError where it is none of these.
+    Raises ValueError for any other text.
     """
     words, here = " ".join(text.split()).casefold(), now.astimezone(zone)
     if words in _spellings(NOW):

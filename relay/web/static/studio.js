@@ -68,7 +68,7 @@
     const place = focused?.closest("[data-part]") && { name: focused.name, value: focused.value, id: focused.id };
     for (const part of document.querySelectorAll("[data-part]")) {
       const next = fresh.getElementById(part.id);
-      const isKept = isLook && ["said", "trial"].includes(part.id); // what was answered to a button
+      const isKept = isLook && ["said", "preview"].includes(part.id); // what was answered to a button
       if (next && !isKept && !part.isEqualNode(next)) part.replaceChildren(...next.childNodes);
     }
     const next = fresh.getElementById("text");

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from relay.store.redis import keys
-from relay.web.auth import guessing
-from relay.web.auth.guard import Role
+from relay.web import auth
+from relay.web.auth import Role
 from tests.support.folders import WEB_SECRETS
 from tests.watching.conftest import SAME
 
@@ -22,13 +22,13 @@ def clock(monkeypatch):
     """The time that tries are judged by; it stands still until it is moved."""
 
     class Clock:
-        now = guessing.utc_now()
+        now = auth.utc_now()
 
         def move(self, seconds):
             self.now += timedelta(seconds=seconds)
 
     found = Clock()
-    monkeypatch.setattr(guessing, "utc_now", lambda: found.now)
+    monkeypatch.setattr(auth, "utc_now", lambda: found.now)
     return found
 
 
@@ -36,13 +36,13 @@ def clock(monkeypatch):
 def looked_at(app, monkeypatch):
     """Counts the passwords that are looked at."""
     seen = []
-    compare = guessing.hmac.compare_digest
+    compare = auth.hmac.compare_digest
 
     def count(given, known):
         seen.append(given)
         return compare(given, known)
 
-    monkeypatch.setattr("relay.web.auth.guard.hmac.compare_digest", count)
+    monkeypatch.setattr("relay.web.auth.hmac.compare_digest", count)
     return lambda: len([given for given in seen if given.startswith(b"guess")]) // len(Role)
 
 

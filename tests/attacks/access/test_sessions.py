@@ -10,7 +10,7 @@ import pytest
 from relay.store.operators import sessions
 from relay.store.operators.audit_log import read_acts
 from relay.store.redis import keys
-from relay.web.auth import guard
+from relay.web import auth
 from tests.support.folders import WEB_SECRETS
 from tests.watching.conftest import SAME, enter
 
@@ -24,8 +24,8 @@ def clock(monkeypatch):
     """Moves the time that sessions are judged by."""
 
     def move(by):
-        now = guard.utc_now()
-        monkeypatch.setattr(guard, "utc_now", lambda: now + by)
+        now = auth.utc_now()
+        monkeypatch.setattr(auth, "utc_now", lambda: now + by)
 
     return move
 

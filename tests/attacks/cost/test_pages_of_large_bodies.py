@@ -7,8 +7,16 @@ import re
 
 import pytest
 
-from relay.web.presenters.excerpts import LONGEST_TEXT, MOST_CHARACTERS, MOST_VALUES, excerpt, excerpt_of_text
-from relay.web.presenters.masking import MOST_KNOWN, Masking, pretty
+from relay.web.presenters.masking import (
+    LONGEST_TEXT,
+    MOST_CHARACTERS,
+    MOST_KNOWN,
+    MOST_VALUES,
+    Masking,
+    excerpt,
+    excerpt_of_text,
+    pretty,
+)
 from tests.support.making import make_entry, write
 from tests.support.senders import JSON, dump, website
 

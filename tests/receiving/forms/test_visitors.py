@@ -11,8 +11,8 @@ from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState
 from relay.rules.values import TYPES, Items, Text, bounds
 from relay.store.record.search import Filter, list_events
+from relay.web.answers import ENTRIES, LANGUAGES, SAYINGS, WAY_BACK, Words
 from relay.web.language import languages
-from relay.web.visitors.words import ENTRIES, LANGUAGES, SAYINGS, WAY_BACK, Words
 from tests.support.forms import FILLED, SITE, THANKS, copy_config_with_forms
 from tests.support.senders import dump, website
 

@@ -99,7 +99,7 @@ def test_the_page_of_an_event_says_who_sends_it_and_what_to_write(client, record
     assert "It looks like GitHub" in page
     assert "github: {profile: github, secrets: [SOURCE_GITHUB_SECRET]}" in page
     assert UNKNOWN in client.get(f"/events/{unknown}").text
-    assert "Who sends it" not in client.get(f"/events/{site}").text
+    assert "Its sender" not in client.get(f"/events/{site}").text
 
 
 def test_the_terminal_says_the_same(client, valkey, capsys, monkeypatch, tmp_path):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from relay.core.ids import utc_now
 from relay.sources.loading import load_sources
-from relay.web.presenters.secret_places import secret_places
+from relay.web.dashboard.sources import secret_places
 from tests.support.folders import SECRETS
 from tests.support.pages import Page, ask
 

@@ -79,7 +79,7 @@ def test_what_failed_alike_is_one_group(operator, record):
 def test_where_nothing_has_failed_the_page_says_what_would_come_there(viewer, record):
     bring_to(record, State.STARTED)
 
-    assert "Whatever failed was replayed, settled or left" in ask(viewer, "/needs")
+    assert "Every failure was replayed, settled or left" in ask(viewer, "/needs")
 
 
 def test_rejected_events_are_a_need_until_they_were_replayed(app, operator, record):

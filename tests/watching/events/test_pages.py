@@ -12,7 +12,9 @@ import pytest
 from relay import __version__
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State, Verdict
+from relay.store.record.search import Filter, list_events
 from relay.store.redis.keys import WAITING
+from relay.web.dashboard.frame import PAGES
 from tests.support.folders import SECRETS, WEB_SECRETS
 from tests.support.making import NOON, bring_to, claim_one, make_attempt, make_entry, write, write_one
 from tests.support.senders import dump, website
@@ -79,43 +81,49 @@ def filled(record):
     return deliveries
 
 
-PAGES = [
-    "/",
-    "/?span=week",
-    "/events",
-    "/events?state=dead",
-    "/deliveries",
-    "/deliveries?q=nothing",
-    "/bulk",
-    "/bulk?state=dead",
-    "/bulk?state=rejected",
-    "/bulk?state=uncertain",
-    "/needs",
-    "/numbers",
-    "/rules",
-    "/rules/try",
-    "/rules/try?event={event}",
-    "/sources",
-    "/portals",
-    "/portals/main/pause",
-    "/alerts",
-    "/log",
-    "/sessions",
-    "/events/{event}",
-    "/deliveries/{delivery}/acts/replay",
-    "/deliveries/{delivery}/acts/replay-current",
-    "/events/evt_none",
-    "/nowhere",
-    "/events?state=wrong",
-]
+PATHS = [path for page in PAGES for path in page.paths]
+ERRORS = ["/events/evt_none", "/nowhere", "/events?state=wrong"]
+NO_PAGES = {"find", "delivery", "export_events", "export_deliveries", "body_of_event"}
+"""Views that answer a GET with a file, or lead to another page."""
 
 
-@pytest.mark.parametrize("path", [*PAGES, "/login"])
-def test_every_page_is_whole_and_has_nothing_inline(app, client, filled, path):
+@pytest.fixture
+def ids(app, filled):
+    """What stands in the paths of the table of pages."""
+    services = app.extensions["services"]
+    return {
+        "event": filled[State.DEAD].event_id,
+        "delivery": filled[State.DEAD].id,
+        "uncertain": filled[State.UNCERTAIN].id,
+        "rejected": list_events(services.record, Filter(state=EventState.REJECTED)).rows[0].event.id,
+        "bulk": services.bulk.begin(Filter(state=State.DEAD), "original", "operator").id,
+        "question": services.operator_acts.ask_templates("main", "operator").id,
+    }
+
+
+def test_every_page_is_in_the_table_of_pages(app):
+    views = {
+        rule.endpoint.removeprefix("dashboard.")
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint.startswith("dashboard.") and "GET" in rule.methods
+    }
+
+    assert views - NO_PAGES == {page.view for page in PAGES}
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if path != "/login"])
+def test_every_path_in_the_table_of_pages_leads_to_its_page(app, client, ids, path):
+    answer = client.get(path.format(**ids))
+
+    assert answer.status_code == 200
+    with app.test_request_context(path.format(**ids)) as context:
+        assert context.request.endpoint in {f"dashboard.{page.view}" for page in PAGES if path in page.paths}
+
+
+@pytest.mark.parametrize("path", [*PATHS, *ERRORS])
+def test_every_page_is_whole_and_has_nothing_inline(app, client, ids, path):
     asking = app.test_client() if path == "/login" else client
-    answer = asking.get(
-        path.format(event=filled[State.DEAD].event_id, delivery=filled[State.DEAD].id), headers={"Accept": "text/html"}
-    )
+    answer = asking.get(path.format(**ids), headers={"Accept": "text/html"})
     shown = Page(answer.text)
 
     assert shown.open == []
@@ -132,11 +140,9 @@ def test_every_page_is_whole_and_has_nothing_inline(app, client, filled, path):
             assert attributes.get(name, "/").startswith(("/", "#"))
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_every_cell_of_a_table_has_the_heading_of_its_column_beside_it(client, filled, path):
-    text = client.get(
-        path.format(event=filled[State.DEAD].event_id, delivery=filled[State.DEAD].id), headers={"Accept": "text/html"}
-    ).text
+@pytest.mark.parametrize("path", [*PATHS, *ERRORS])
+def test_every_cell_of_a_table_has_the_heading_of_its_column_beside_it(client, ids, path):
+    text = client.get(path.format(**ids), headers={"Accept": "text/html"}).text
 
     for table in text.split("<table")[1:]:
         head, _, body = table.partition("</table>")[0].partition("</thead>")
@@ -146,9 +152,9 @@ def test_every_cell_of_a_table_has_the_heading_of_its_column_beside_it(client, f
             assert re.findall(r'<(?:td|th scope="row") data-label="([^"]*)">', row) == headings
 
 
-@pytest.mark.parametrize("path", [*PAGES, "/login", "/healthz", "/readyz", "/hooks/nobody"])
-def test_every_answer_forbids_framing_inline_code_and_caching(client, filled, path):
-    answer = client.get(path.format(event=filled[State.DEAD].event_id, delivery=filled[State.DEAD].id))
+@pytest.mark.parametrize("path", [*PATHS, *ERRORS, "/healthz", "/readyz", "/hooks/nobody"])
+def test_every_answer_forbids_framing_inline_code_and_caching(client, ids, path):
+    answer = client.get(path.format(**ids))
 
     policy = answer.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy

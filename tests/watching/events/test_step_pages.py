@@ -16,7 +16,7 @@ from relay.core.plan import How, StepKind, StepResult
 from relay.core.progress import finish_step
 from relay.store.portals.learned import Block, Reading
 from relay.store.portals.portal import PortalRecord
-from relay.web.presenters.steps import link_of
+from relay.web.presenters.event_details import link_of
 from tests.support.folders import WEB_SECRETS
 from tests.support.making import claim_one
 from tests.support.senders import dump, website

@@ -12,8 +12,8 @@ from relay.core.events import Policy
 from relay.core.lifecycle import State, Verdict
 from relay.store import Store
 from relay.store.portals.portal import PortalRecord
-from relay.web.presenters.steps import link_of_document
-from relay.web.presenters.timeline import MOST, WIDTH, timeline_of
+from relay.web.dashboard.event_page import MOST_CALLS, WIDTH, timeline_of
+from relay.web.presenters.event_details import link_of_document
 from tests.support.making import NOON, bring_to, claim_one, make_attempt, make_entry, write
 from tests.watching.conftest import SAME
 
@@ -65,7 +65,7 @@ def test_a_step_is_named_and_a_bar_is_never_too_narrow_to_see_nor_outside():
 def test_of_many_attempts_the_newest_are_drawn():
     event, delivery = lived([tried(number) for number in range(1, 200)], updated_at=NOON + 200 * SECOND)
 
-    assert sum(span.kind != "waited" for span in timeline_of(event, delivery, NOON)) == MOST
+    assert sum(span.kind != "waited" for span in timeline_of(event, delivery, NOON)) == MOST_CALLS
 
 
 def test_what_was_cancelled_before_it_was_sent_has_its_wait():

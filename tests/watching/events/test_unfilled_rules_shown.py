@@ -40,7 +40,7 @@ def test_the_page_of_its_event_says_what_was_missing_and_offers_todays_rules_onl
     text = ask(operator, f"/events/{missing.event_id}")
 
     card = text.partition(f'id="{missing.id}"')[2].partition("</section>")[0]
-    assert "This rule wanted the event, and could not be filled; another could." in card
+    assert "This rule matched the event but could not be filled; another rule could." in card
     assert "missing: expected text" in card
     assert "there is no call. Mend the rule" in card
     assert f"/deliveries/{missing.id}/acts/replay-current" in card

@@ -9,7 +9,7 @@ from relay.core.lifecycle import State
 from relay.store import Store
 from relay.store.record.statistics import SPANS, Bar, Series
 from relay.store.redis import keys
-from relay.web.presenters.charts import HEIGHT, chart
+from relay.web.dashboard.overview import HEIGHT, chart
 from tests.support.making import bring_to, write_one
 from tests.watching.conftest import SAME
 

@@ -11,8 +11,8 @@ import pytest
 
 from relay.core.lifecycle import State
 from relay.store.record import search
-from relay.web.dashboard import exports
-from relay.web.dashboard.exports import safe_cell
+from relay.web.dashboard import lists
+from relay.web.dashboard.lists import safe_cell
 from tests.support.making import NOON, bring_to, claim_one, make_entry, write
 
 SAME = {"Origin": "http://localhost", "Accept": "text/html"}
@@ -64,8 +64,8 @@ def test_what_is_found_in_bodies_is_exported_as_the_page_shows_it(operator, view
 
 
 def test_a_file_is_as_long_as_it_is_allowed_to_be(operator, record, monkeypatch):
-    monkeypatch.setattr(exports, "MOST", 7)
-    monkeypatch.setattr(exports, "STEP", 3)
+    monkeypatch.setattr(lists, "MOST_ROWS", 7)
+    monkeypatch.setattr(lists, "STEP", 3)
     for n in range(10):
         write(record, make_entry([], at=NOON + timedelta(seconds=n)))
 

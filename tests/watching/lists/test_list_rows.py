@@ -6,7 +6,7 @@ import pytest
 
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState
-from relay.web.presenters.people import LARGEST
+from relay.web.dashboard.lists import LARGEST_READ
 from tests.support.making import make_entry, write
 from tests.support.pages import Page, ask, press
 from tests.support.senders import dump, website
@@ -68,7 +68,11 @@ def test_without_a_delivery_it_says_why_there_is_none(operator, content, who, wh
 
 @pytest.mark.parametrize(
     ("source", "body"),
-    [("website", b'{"email": "ada@example.com"' + b" " * LARGEST + b"}"), ("website", b"{"), ("former", b'{"a": 1}')],
+    [
+        ("website", b'{"email": "ada@example.com"' + b" " * LARGEST_READ + b"}"),
+        ("website", b"{"),
+        ("former", b'{"a": 1}'),
+    ],
 )
 def test_nobody_is_named_where_the_body_is_large_broken_or_of_no_source(operator, record, source, body):
     write(record, make_entry([], state=EventState.IGNORED, at=utc_now(), source=source, body=body))

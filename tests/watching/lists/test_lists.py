@@ -232,7 +232,7 @@ def test_the_bench_shows_what_is_found_and_made_first(operator):
     fields = {"source": "website", "content_type": "application/json", "body": body}
 
     text = operator.post("/rules/try", data=fields, headers=SAME).text
-    assert "What is found and made first" in text
+    assert "Found and made first" in text
     assert "crm.duplicate.findbycomm" in text
     assert "only the portal knows" in text
     assert "LEAD_{lead}" in text

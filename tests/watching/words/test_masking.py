@@ -59,7 +59,7 @@ def test_what_a_step_writes_of_a_person_is_masked_by_its_field_and_by_its_value(
 
     text = operator.get(f"/rules/try?event={event_id}", headers=SAME).text
 
-    assert "What is found and made first" in text
+    assert "Found and made first" in text
     assert not [word for word in (f"Callback: {name}", "ivan.petrov", "00-99", "9000000099") if word in text]
 
 

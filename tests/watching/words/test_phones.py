@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from relay.core.phones import find_phones
 from relay.operations.erase import Needle
 from relay.operations.persons_in import MOST_FOUND, persons_in
-from relay.web.presenters.excerpts import excerpt_of_text
-from relay.web.presenters.masking import Masking, cover
+from relay.web.presenters.masking import Masking, cover, excerpt_of_text
 from tests.support.senders import dump, website
 
 SAME = {"Origin": "http://localhost", "Accept": "text/html"}

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from relay.cli.showing import whole
+from relay.cli.events import whole
 from relay.core.drift import Drift, DriftKind
 from relay.core.ids import to_ms, utc_now
 from relay.core.labels import name_of_reason

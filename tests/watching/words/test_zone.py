@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from relay.core.lifecycle import State
-from relay.web.presenters.numbers import days_of
+from relay.web.dashboard.numbers import days_of
 from relay.web.presenters.typed_times import read_time
 from tests.support.making import bring_to
 from tests.support.pages import SAME, Page, ask

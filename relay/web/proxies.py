@@ -1,4 +1,4 @@
-"""Believes X-Forwarded-*, and who somebody is, from proxies that the operator named, and from nobody else."""
+"""Believes X-Forwarded-* headers and the name of a signed-in person from the proxies in RELAY_TRUSTED_PROXIES only."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 SIGNED_IN = "relay.signed_in"
-"""Under this name the environment of a request holds the name that a trusted proxy gave. No header can write there."""
+"""The key of a WSGI environment for the name that a trusted proxy gave. No header can set it."""
 LONGEST_NAME = 100
 FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host")
 
 
 class Origin(NamedTuple):
-    """Where a request came from, and how its sender called us: address, scheme, Host."""
+    """The origin of a request: the sender's address, and the scheme and Host it used."""
 
     address: str
     scheme: str
@@ -28,9 +28,9 @@ class Origin(NamedTuple):
 
 
 class TrustedProxies:
-    """WSGI middleware: one hop of forwarded headers counts where the peer is trusted.
+    """WSGI middleware: believes one hop of forwarded headers from a trusted peer.
 
-    sign_in_header: the header in which such a proxy says who signed in there; None: it says so in none.
+    sign_in_header: the header with the name of the signed-in person; None: proxies send none.
     """
 
     def __init__(self, app: WSGIApplication, networks: Sequence[str], sign_in_header: str | None = None) -> None:
@@ -41,7 +41,7 @@ class TrustedProxies:
         self._is_trusted = lru_cache(4_096)(self._is_in_networks)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        # The direct peer counts: what it says about the address of the sender is not read before it is believed.
+        # The direct peer must be trusted before its headers about the sender are read.
         if not self._is_trusted(environ.get("REMOTE_ADDR", "")):
             return self._direct(environ, start_response)
         if self._sign_in_key and (name := _read_name(environ.get(self._sign_in_key, ""))):
@@ -49,7 +49,7 @@ class TrustedProxies:
         return self._forwarded(environ, start_response)
 
     def origin_of(self, peer: str, headers: Mapping[str, str]) -> Origin:
-        """The same of a plain request over HTTP. headers: by name in lower case, with a Host."""
+        """The origin of a plain HTTP request on the fast path. headers: by name in lower case, with a Host."""
         if not self._is_trusted(peer):
             return Origin(peer, "http", headers["host"])
         environ = {"REMOTE_ADDR": peer, "wsgi.url_scheme": "http", "HTTP_HOST": headers["host"]}
@@ -72,6 +72,6 @@ class TrustedProxies:
 
 
 def _read_name(given: str) -> str | None:
-    """The name; None for what is no single name. A header that came twice has a comma: one may be the sender's own."""
+    """The name, or None if it is not a single name. A header sent twice has a comma: one may be the sender's own."""
     name = given.encode("latin-1", "replace").decode("utf-8", "replace").strip()
     return name if name and name.isprintable() and "," not in name and len(name) <= LONGEST_NAME else None
