@@ -12,16 +12,14 @@ from typing import Any
 
 from relay.cli.commands import open_record
 from relay.configuration.alerts import load_alerting
-from relay.configuration.files import names_in
-from relay.configuration.mistakes import Mistakes
-from relay.core.call import Call
+from relay.configuration.files import Mistakes, names_in
 from relay.core.errors import NotFoundError, RelayError
-from relay.core.plan import StepKind
+from relay.core.plan import Call, StepKind
 from relay.core.printing import say
 from relay.operations.configure import load_config
-from relay.operations.preview import Foreseen, Prospect, Tried, read_given, try_event, try_rules
+from relay.operations.preview import Prospect, RulePreview, StepPreview, read_given, try_event, try_rules
 from relay.rules import Rule
-from relay.sources.weak_secrets import warn_of_secrets
+from relay.sources.loading import warn_of_secrets
 
 
 class AnySecret(Mapping[str, str]):
@@ -90,7 +88,7 @@ def _try_on_event(options: argparse.Namespace) -> int:
     return min((_say_tried(config.rules.get(tried.rule), tried) for tried in every), default=1)
 
 
-def _say_tried(rule: Rule, tried: Tried) -> int:
+def _say_tried(rule: Rule, tried: RulePreview) -> int:
     if not tried.matches:
         say(f"the rule {rule.name} does not want this: its `when` does not hold")
         return 1
@@ -107,7 +105,7 @@ def _say_tried(rule: Rule, tried: Tried) -> int:
     return 0
 
 
-def _say_step(number: int, foreseen: Foreseen, portal: str) -> None:
+def _say_step(number: int, foreseen: StepPreview, portal: str) -> None:
     step = foreseen.step
     what = "fire a trigger" if step.kind is StepKind.TRIGGER else f"{step.kind} a {step.entity}"
     then = {

@@ -7,8 +7,8 @@ import argparse
 from relay.cli.commands import settings_here
 from relay.core.errors import NotFoundError, RelayError, UnreadableError, UnsupportedTypeError
 from relay.core.printing import say
-from relay.operations.batches import contexts_of
 from relay.operations.configure import load_config
+from relay.operations.deciding import contexts_of
 from relay.operations.drafting import rule_name, tree_of, whole_draft
 from relay.store import Store
 

@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterator
 
 from relay.cli.commands import settings_here
-from relay.configuration.file_set import FileSet
+from relay.configuration.files import FileSet
 from relay.core.errors import RelayError
 from relay.core.ids import utc_now
 from relay.core.printing import say

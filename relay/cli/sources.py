@@ -10,23 +10,23 @@ from pathlib import Path
 from relay.cli.commands import settings_here
 from relay.cli.rule_commands import config_folder
 from relay.configuration.fields import suggestion
-from relay.configuration.mistakes import Mistakes
+from relay.configuration.files import Mistakes
 from relay.configuration.settings import Settings
 from relay.core.errors import NotFoundError, UnsignableError
 from relay.core.ids import iso, utc_now
 from relay.core.lifecycle import State
 from relay.core.printing import say
 from relay.operations.configure import load_config
+from relay.operations.ingest import near_misses
 from relay.operations.operator_acts import OperatorActs
-from relay.operations.refusals import near_misses
 from relay.operations.replay import Replayer
-from relay.operations.sampling import Answered, Fate, Watch, post, sample_of
+from relay.operations.sampling import Answered, Fate, SampleTracker, post, sample_of
 from relay.runtime.secret_file import kept_secrets
 from relay.sources import Source, load_sources
-from relay.sources.profile_files import OWN_PROFILES, Profile, Profiles
+from relay.sources.answers import NAMED
+from relay.sources.loading import OWN_PROFILES, Profile, Profiles
 from relay.sources.proof.verifier import words_of
 from relay.sources.recognition import UNKNOWN, likenesses
-from relay.sources.templater import NAMED
 from relay.store import Store
 from relay.store.operators.audit_log import who_in_terminal
 
@@ -85,7 +85,7 @@ def test_source(options: argparse.Namespace) -> int:
         if profile:
             _say_steps(profile, source, settings)
         return 1
-    watch = Watch(store, source.name, now)
+    watch = SampleTracker(store, source.name, now)
     answer = post(webhook, address, source.name)
     _say_answer(answer)
     return _say_fate(watch.wait(), answer)

@@ -15,8 +15,7 @@ from typing import Any
 from marshmallow import fields
 
 from relay.configuration.fields import SECONDS, Choice, Number, Quantity, StrictSchema, Table, Text, suggestion
-from relay.configuration.files import ConfigFile, Place, read_yaml
-from relay.configuration.mistakes import Mistakes, collecting
+from relay.configuration.files import ConfigFile, KeyPath, Mistakes, collecting, read_yaml
 from relay.configuration.settings import read_named_secret
 from relay.core.faults import fault
 
@@ -225,7 +224,7 @@ class _Reader:
             password=self._secrets[entry["password"]] if entry["password"] else None,
         )
 
-    def _fetch(self, place: Place, name: str | None) -> None:
+    def _fetch(self, place: KeyPath, name: str | None) -> None:
         """Read a secret; without a name, none was asked for, or its name was no name."""
         if name is not None:
             missing = fault("variable_missing", name=name)

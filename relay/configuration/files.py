@@ -1,30 +1,229 @@
-"""Reads what an operator wrote: YAML with the line of every key, checked by a marshmallow schema.
+"""Reads what an operator wrote: the text of files, YAML with the line of every key, and all files as one set.
 
-Every fault becomes a Mistake with its file and line in the collector that was handed down, and reading goes on. It
-knows nothing of sources, portals or rules; it builds no objects from tags, and an alias cannot make a small file large.
+A mistake becomes a Mistake with its file and line in the collector that the caller passes on, and reading continues, so
+that all mistakes are reported at once. A draft can stand for a file until it is written (`instead_of_files`). This
+module knows nothing of sources, portals or rules, builds no objects from YAML tags, and limits the work that a small
+file can cause: by aliases, by nesting, or by tokens. Secrets are not read here; only that the file of one has changed.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
+import os
 import re
-from collections.abc import Collection, Mapping
+import stat
+import time
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 from marshmallow import Schema, ValidationError
 
-from relay.configuration.mistakes import Mistakes
-from relay.configuration.texts import MAX_BYTES, read_text_of
-from relay.configuration.yaml_nodes import MAX_DEPTH, nodes_of
 from relay.core.errors import ConfigError, Mistake
 from relay.core.faults import Fault, fault
 
+MANY = 20
+
+
+class Mistakes:
+    """Every mistake found so far, each once, by file and line; those of one line in the order they were found."""
+
+    def __init__(self) -> None:
+        self._found: dict[Mistake, None] = {}
+
+    def __iter__(self) -> Iterator[Mistake]:
+        return iter(sorted(self._found, key=lambda mistake: (mistake.file, mistake.line)))
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    @property
+    def are_many(self) -> bool:
+        """Whether these are mended before anybody needs a hint for one more."""
+        return len(self._found) >= MANY
+
+    def add(self, *mistakes: Mistake) -> None:
+        """Some more; the same one again is no other."""
+        self._found |= dict.fromkeys(mistakes)
+
+    @contextmanager
+    def catching(self) -> Iterator[None]:
+        """Take the mistakes of a ConfigError that is raised within, and go on behind it."""
+        try:
+            yield
+        except ConfigError as error:
+            self.add(*error.mistakes)
+
+    def raise_any(self) -> None:
+        """Raises ConfigError with all of them, if there are any."""
+        if self._found:
+            raise ConfigError(tuple(self))
+
+
+@contextmanager
+def collecting(handed_down: Mistakes | None) -> Iterator[Mistakes]:
+    """The collector that was handed down; where there is none, a new one that raises ConfigError at the end."""
+    mistakes = Mistakes() if handed_down is None else handed_down
+    yield mistakes
+    if handed_down is None:
+        mistakes.raise_any()
+
+
+SUFFIXES = (".yaml", ".yml")
+MAX_BYTES = 1_000_000
+"""A larger one is not read: nobody has written it."""
+
+_NOTHING: Mapping[Path, bytes | None] = MappingProxyType({})
+_INSTEAD: ContextVar[Mapping[Path, bytes | None]] = ContextVar("instead", default=_NOTHING)
+
+
+class NotAFileError(OSError):
+    """What has the name of a file is a pipe, a device or a folder."""
+
+
+@contextmanager
+def instead_of_files(texts: Mapping[Path, bytes | None]) -> Iterator[None]:
+    """Within, these stand for the files of these paths, for this thread or greenlet alone. None: there is no such file.
+
+    A path has to be written as the loaders write it: the folder of the configuration, and what lies under it.
+    """
+    token = _INSTEAD.set({**_INSTEAD.get(), **texts})
+    try:
+        yield
+    finally:
+        _INSTEAD.reset(token)
+
+
+def read_text_of(path: Path) -> bytes:
+    """The bytes of a file; of one that is too large, the beginning. Raises FileNotFoundError, or another OSError."""
+    instead = _INSTEAD.get()
+    if path not in instead:
+        return bytes_on_disk(path)
+    text = instead[path]
+    if text is None:
+        raise FileNotFoundError(path)
+    time.sleep(0)  # a large set takes a second to load: in a web process whoever sends has a turn between two files
+    return text
+
+
+def bytes_on_disk(path: Path) -> bytes:
+    """The same, whatever stands for it. A pipe, at which one would wait, and a device, which has no end, are no files.
+
+    Raises FileNotFoundError, NotAFileError, or another OSError.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):  # some devices do something when they are opened
+        raise NotAFileError(path)
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise NotAFileError(path)
+        return stream.read(MAX_BYTES + 1)
+
+
+def yaml_files(folder: Path) -> list[Path]:
+    """The *.yaml and *.yml of a folder by name; none where there is no such folder. Raises OSError."""
+    instead = {path: text for path, text in _INSTEAD.get().items() if path.parent == folder}
+    there = {*folder.iterdir()} if folder.is_dir() else set()
+    found = (there | instead.keys()) - {path for path, text in instead.items() if text is None}
+    return sorted(path for path in found if path.suffix in SUFFIXES)
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file."""
+    instead = _INSTEAD.get()
+    return instead[path] is not None if path in instead else path.is_file()
+
+
+SHORT, MAX_TOKENS_OF_SHORT, MAX_TOKENS = 64_000, 30_000, 150_000
+"""Characters of a text as a browser may send it, and the words and signs of such a one and of any."""
+MAX_DEPTH = 32
+_TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
+_UNSEEN = fault("yaml_unseen")
+_NO_TEXT = re.compile("[\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """What a text is made of. root: None of an empty text. problem: why it is no YAML, and in which line; 0: none."""
+
+    root: yaml.Node | None = field(default=None, repr=False)
+    has_aliases: bool = False
+    problem: str = ""
+    line: int = 0
+
+
+@functools.lru_cache(maxsize=4)
+def nodes_of(text: str) -> Nodes:
+    """The nodes of one YAML document, every scalar of which is a text."""
+    if turning := _TURNING.search(text):
+        return Nodes(problem=_UNSEEN, line=text.count("\n", 0, turning.start()) + 1)
+    loader = None
+    try:
+        loader = _Loader(text)
+        return Nodes(loader.get_single_node(), loader.has_aliases)
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
+        reached = getattr(error, "problem_mark", None) or loader
+        problem = getattr(error, "problem", None) or type(error).__name__
+        return Nodes(problem=problem, line=reached.line + 1 if reached else 0)
+
+
+class _Loader(yaml.SafeLoader):
+    """Leaves every scalar as text, so that others say what is a number: `off`, `012`, `1:30` are not."""
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - the name and the type are PyYAML's
+
+    def __init__(self, text: str) -> None:
+        self.has_aliases = False
+        self.most_tokens = MAX_TOKENS if len(text) > SHORT else MAX_TOKENS_OF_SHORT
+        super().__init__(text)
+
+    # What follows is called by PyYAML's scanner as it goes.
+
+    def fetch_more_tokens(self) -> Any:
+        """The next one, or some."""
+        if self.tokens_taken + len(self.tokens) > self.most_tokens:
+            raise self._error(fault("yaml_many_tokens", most=self.most_tokens))
+        return super().fetch_more_tokens()
+
+    def fetch_flow_collection_start(self, token: Any) -> None:
+        """A bracket is opened; for each that is open, the scanner looks at all of them at every token."""
+        if self.flow_level >= MAX_DEPTH:
+            raise self._error(fault("yaml_deep", most=MAX_DEPTH))
+        super().fetch_flow_collection_start(token)
+
+    def add_indent(self, column: int) -> bool:
+        """A block begins, if it does."""
+        if len(self.indents) > MAX_DEPTH:
+            raise self._error(fault("yaml_deep", most=MAX_DEPTH))
+        return bool(super().add_indent(column))
+
+    def fetch_alias(self) -> None:
+        """`*name`."""
+        self.has_aliases = True
+        super().fetch_alias()
+
+    def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
+        """A word, in which an escape may stand for what is no character."""
+        node = super().compose_scalar_node(anchor)
+        if not node.value.isascii() and (found := _NO_TEXT.search(node.value)):
+            problem = _UNSEEN if _TURNING.match(found[0]) else fault("yaml_half_character")
+            raise yaml.composer.ComposerError(None, None, problem, node.start_mark)
+        return node
+
+    def _error(self, problem: str) -> yaml.YAMLError:
+        return yaml.scanner.ScannerError(None, None, problem, self.get_mark())
+
+
 MAX_NODES = 20_000
 
-Place = tuple[str | int, ...]  # where something stands in a file: the keys and indexes that lead to it
+KeyPath = tuple[str | int, ...]  # where something stands in a file: the keys and indexes that lead to it
 
 _PLAIN_TAGS: Mapping[type[yaml.Node], str] = {
     yaml.MappingNode: "tag:yaml.org,2002:map",
@@ -39,7 +238,7 @@ class ConfigFile:
 
     file: str
     content: Any = field(repr=False)
-    lines: Mapping[Place, int] = field(repr=False)
+    lines: Mapping[KeyPath, int] = field(repr=False)
     mistakes: Mistakes = field(repr=False)
 
     @property
@@ -47,7 +246,7 @@ class ConfigFile:
         """Whether no mistake was found in it so far."""
         return all(mistake.file != self.file for mistake in self.mistakes)
 
-    def add_mistake(self, place: Place, fault: str) -> None:
+    def add_mistake(self, place: KeyPath, fault: str) -> None:
         """Note a mistake at this place, or at the closest one around it that the file has."""
         known = next((place[:size] for size in range(len(place), -1, -1) if place[:size] in self.lines), ())
         self.mistakes.add(Mistake(self.file, self.lines.get(known, 1), fault, place))
@@ -61,7 +260,7 @@ class ConfigFile:
             return error.valid_data if isinstance(error.valid_data, dict) else {}
         return content
 
-    def _add_mistakes(self, place: Place, messages: Any) -> None:
+    def _add_mistakes(self, place: KeyPath, messages: Any) -> None:
         if isinstance(messages, dict):
             for key, inner in messages.items():
                 self._add_mistakes(place if key == "_schema" else (*place, key), inner)
@@ -69,7 +268,7 @@ class ConfigFile:
         for message in messages:
             self.add_mistake(place, self._completed(place, message))
 
-    def _completed(self, place: Place, wrong: str) -> str:
+    def _completed(self, place: KeyPath, wrong: str) -> str:
         # What was expected is completed with what stands there, but never with what may be a secret that was pasted
         # where the name of a variable belongs.
         if not isinstance(wrong, Fault) or not wrong.is_expectation:
@@ -144,7 +343,7 @@ class _Builder:
     def __init__(self, file: str, mistakes: Mistakes) -> None:
         self.file = file
         self.mistakes = mistakes
-        self.lines: dict[Place, int] = {}
+        self.lines: dict[KeyPath, int] = {}
 
     def build(self, text: str) -> ConfigFile:
         """Raises ConfigError where no content can be had."""
@@ -154,7 +353,7 @@ class _Builder:
         content = None if nodes.root is None else self._value(nodes.root, ())
         return ConfigFile(self.file, content, self.lines, self.mistakes)
 
-    def _value(self, node: yaml.Node, place: Place) -> Any:
+    def _value(self, node: yaml.Node, place: KeyPath) -> Any:
         line: int = node.start_mark.line + 1
         self.lines.setdefault(place, line)
         if len(self.lines) > MAX_NODES or len(place) > MAX_DEPTH:
@@ -169,7 +368,7 @@ class _Builder:
             return [self._value(item, (*place, index)) for index, item in enumerate(node.value)]
         return _plain(node.value) if isinstance(node, yaml.ScalarNode) and node.style is None else node.value
 
-    def _mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, place: KeyPath) -> dict[str, Any]:
         content: dict[str, Any] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
@@ -186,3 +385,107 @@ class _Builder:
 
     def _wrong(self, line: int, wrong: str) -> None:
         self.mistakes.add(Mistake(self.file, line, wrong))
+
+
+FILES = ("portals.yaml", "sources.yaml", "alerts.yaml")
+FOLDERS = ("rules", "profiles")
+SECRETS = ("SOURCE_", "PORTAL_", "ALERT_")
+"""How the variables begin whose `_FILE` may be changed while the relay runs."""
+
+Stamp = tuple[tuple[str, int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileSet:
+    """The files below a folder, by their path in it, such as `rules/seed.yaml`."""
+
+    folder: Path
+    texts: Mapping[str, bytes] = field(repr=False)
+
+    @classmethod
+    def read(cls, folder: Path) -> FileSet:
+        """As they are on disk now, but for those that cannot be read. Whoever loads them says what is wrong."""
+        texts = {}
+        for path in _paths(folder):
+            try:
+                texts[path.relative_to(folder).as_posix()] = bytes_on_disk(path)
+            except OSError:
+                continue
+        return cls(folder, texts)
+
+    @property
+    def digest(self) -> str:
+        """What tells one set from another."""
+        total = hashlib.sha256()
+        for name, text in sorted(self.texts.items()):
+            total.update(f"{name}\0{len(text)}\0".encode() + text)
+        return total.hexdigest()
+
+    def differences(self, before: FileSet) -> list[str]:
+        """The names of the files in which it differs from another set."""
+        names = before.texts.keys() | self.texts.keys()
+        return sorted(name for name in names if before.texts.get(name) != self.texts.get(name))
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Within, whatever reads this folder reads this set, whatever is on disk by now."""
+        there = dict.fromkeys(_paths(self.folder))
+        with instead_of_files({**there, **{self.folder / name: text for name, text in self.texts.items()}}):
+            yield
+
+    def packed(self) -> bytes:
+        """For the record."""
+        wire = {name: text.decode("utf-8", "surrogateescape") for name, text in self.texts.items()}
+        return zlib.compress(json.dumps(wire).encode("utf-8"))
+
+    @classmethod
+    def unpacked(cls, folder: Path, packed: bytes) -> FileSet:
+        """What `packed` has made."""
+        wire: dict[str, str] = json.loads(zlib.decompress(packed))
+        return cls(folder, {name: text.encode("utf-8", "surrogateescape") for name, text in wire.items()})
+
+
+class FileWatch:
+    """Notices that files have changed, by what the file system says of them: a look is a few system calls.
+
+    What has changed is reported when it has been the same for two looks: nobody reads what is half written.
+    """
+
+    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._secrets = [
+            Path(path) for name, path in environ.items() if path and name.startswith(SECRETS) and name.endswith("_FILE")
+        ]
+        self._reported = self._last = self._stamp()
+
+    def has_changed(self) -> bool:
+        """Whether there is something new since this was last said."""
+        now = self._stamp()
+        is_still, self._last = now == self._last, now
+        if now == self._reported or not is_still:
+            return False
+        self._reported = now
+        return True
+
+    def _stamp(self) -> Stamp:
+        return tuple(_stamps([*_paths(self._folder), *self._secrets]))
+
+
+def _paths(folder: Path) -> list[Path]:
+    inner: list[Path] = []
+    for name in FOLDERS:
+        try:
+            inner += yaml_files(folder / name)
+        except OSError:
+            continue
+    return [folder / name for name in FILES if (folder / name).exists()] + inner
+
+
+def _stamps(paths: Iterable[Path]) -> Iterator[tuple[str, int, int, int]]:
+    for path in paths:
+        try:
+            found = path.stat()
+        except OSError:
+            yield str(path), 0, 0, 0
+        else:
+            yield str(path), found.st_mtime_ns, found.st_size, found.st_ino

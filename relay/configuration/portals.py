@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.configuration.fields import NAME, SECONDS, Choice, Number, Quantity, StrictSchema, Table
-from relay.configuration.files import ConfigFile, read_yaml
-from relay.configuration.mistakes import Mistakes, collecting
+from relay.configuration.files import ConfigFile, Mistakes, collecting, read_yaml
 from relay.core.events import SETTLE_S
 from relay.core.faults import fault
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import overload
 from urllib.parse import urlsplit
 
-from relay.configuration.files import ConfigFile, Place
-from relay.configuration.mistakes import Mistakes, collecting
+from relay.configuration.files import ConfigFile, KeyPath, Mistakes, collecting
 from relay.core.errors import ConfigError, Mistake
 from relay.core.faults import Fault, fault
 
@@ -59,7 +58,7 @@ def names_a_record(environ: Mapping[str, str]) -> bool:
 
 
 def read_named_secret(
-    config: ConfigFile, place: Place, environ: Mapping[str, str], name: str, missing: Fault
+    config: ConfigFile, place: KeyPath, environ: Mapping[str, str], name: str, missing: Fault
 ) -> str | None:
     """The secret that a file names; None where it cannot be had, which is noted where it is named.
 

@@ -32,7 +32,7 @@ EXPECTED: Mapping[str, str] = {
     # The call that a rule makes (rules/compose.py).
     "expected_number_for_document": "expected a whole number above 0: document_id needs it",
     "expected_short_text_for_document": "expected a short text or number: document_id needs it",
-    # Bodies (sources/parsers.py).
+    # Bodies (sources/bodies.py).
     "expected_content_type": "expected JSON, a urlencoded form or multipart/form-data",
     "expected_content_type_advice": "expected JSON, a urlencoded form or multipart/form-data; %(advice)s",
     # Files of the configuration: any of them (configuration/), then rules, sources and profiles, alerts.

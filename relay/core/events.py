@@ -1,23 +1,91 @@
-"""The nouns of the record: Event, Intent, Delivery, Attempt. Frozen, with their wire forms; standard library only.
+"""The nouns of the record: Event, Intent, Delivery, Attempt, and the completion callback of a workflow.
 
-They know nothing of Redis, HTTP or rules. `to_wire` gives what the API, the CLI and the dashboard show.
+They are frozen, need the standard library only, and know nothing of Redis, HTTP or rules. `to_wire` gives what the API,
+the CLI and the dashboard show. The last part says how a delivery continues when a step of its plan is done; the caller
+that writes this down compares and swaps (relay/store/record).
+
+A start may carry a one-time address, which the template calls at its end. Only one start carries an address, so a call
+of it proves two things: that this start has happened, and that its workflow has ended.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from relay.core.call import Call
 from relay.core.faults import codes_of
 from relay.core.ids import iso
 from relay.core.labels import code_of_reason
 from relay.core.lifecycle import EventState, State, Verdict
-from relay.core.plan import LIST, Plan, Step, StepKind, StepResult
-from relay.core.watching import Watch, Watched
+from relay.core.placeholders import steps_in
+from relay.core.plan import LIST, Call, How, Plan, Step, StepKind, StepResult
+
+PATH = "/done/"
+TOKEN = re.compile(r"[A-Za-z0-9_-]{32}")
+TOKEN_BYTES = 24
+"""192 bits by chance: nobody guesses one."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackSettings:
+    """What a rule says of it: the parameter of the template that takes the address.
+
+    within_s: after so many seconds without a call, the end is overdue.
+    """
+
+    parameter: str
+    within_s: int
+
+
+class CallbackState(StrEnum):
+    """How far it is."""
+
+    WAITING = "waiting"
+    """The end was not heard of yet."""
+    FINISHED = "finished"
+    """The address was called."""
+    OVERDUE = "overdue"
+    """The end was not heard of in time. It may still be."""
+    LEFT = "left"
+    """The same, and a person has said that it needs nobody, or has replayed the delivery."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionCallback:
+    """What is known of the end of one delivery's workflow.
+
+    until: when it is overdue, once the workflow has started. query: what came with the call, as it was encoded.
+    document_id: the document on which the template ran, as it says itself; empty: it did not say.
+    """
+
+    address: str = field(repr=False)
+    state: CallbackState = CallbackState.WAITING
+    until: datetime | None = None
+    finished_at: datetime | None = None
+    query: str = field(default="", repr=False)
+    document_id: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Under which the record finds the delivery."""
+        return digest_of(self.address.rpartition("/")[2])
+
+
+def new_callback(base: str) -> CompletionCallback:
+    """A new one-time address. base: the relay's own, as others call it, without a slash at its end."""
+    return CompletionCallback(f"{base}{PATH}{secrets.token_urlsafe(TOKEN_BYTES)}")
+
+
+def digest_of(token: str) -> str:
+    """What the record keeps of a token to find it by."""
+    return hashlib.sha256(token.encode()).hexdigest()[:32]
+
 
 SETTLE_S = 60.0
 """How long a call may still be running on a portal, in seconds, where nobody has said more: the cloud cuts it then
@@ -45,7 +113,7 @@ class Policy:
 
     on_uncertain: OnUncertain = OnUncertain.HOLD
     is_ordered: bool = False
-    watch: Watch | None = None
+    watch: CallbackSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +282,7 @@ class Delivery:
     results: tuple[StepResult, ...] = ()
     asked: int = 0
     unsure: tuple[str, ...] = ()
-    watched: Watched | None = None
+    watched: CompletionCallback | None = None
     own_id_at: str = ""
     settle_s: float = SETTLE_S
     errors: Mapping[str, list[str]] = field(default_factory=dict)
@@ -310,3 +378,40 @@ class Delivery:
             "query": watched.query,
             "document_id": list(watched.document_id),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A delivery with the result in it, and the state and reason that follow from that."""
+
+    delivery: Delivery
+    state: State
+    reason: str = ""
+
+
+def finish_step(delivery: Delivery, how: How, value: int | None, at: datetime, tries: int = 0) -> Progress:
+    """The step to come has come to this. tries: attempts at it that are not on record yet."""
+    step = delivery.next_step
+    if step is None:
+        raise ValueError("there is no step to come")
+    tries += sum(1 for attempt in delivery.attempts if attempt.step == step.name)
+    result = StepResult(step.name, step.kind, step.entity, step.type_id, value, how, at, tries)
+    unsure = tuple(name for name in delivery.unsure if name != step.name)
+    return go_on(replace(delivery, results=(*delivery.results, result), asked=0, unsure=unsure))
+
+
+def go_on(delivery: Delivery) -> Progress:
+    """What follows the steps that are done."""
+    if delivery.plan is None or delivery.next_step is not None:
+        return Progress(delivery, State.PENDING)
+    if lacks(delivery, delivery.plan.call.document_id):
+        return Progress(delivery, State.DEAD, "document_missing")
+    filled = replace(delivery, call=delivery.plan.filled(delivery.values))
+    if not filled.call.starts_workflow:
+        return Progress(filled, State.STARTED, "triggered")
+    return Progress(filled, State.PENDING)
+
+
+def lacks(delivery: Delivery, value: object) -> bool:
+    """Whether the result of a step is nothing where a value needs it."""
+    return any(delivery.values.get(name) is None for name in steps_in(value))

@@ -1,21 +1,109 @@
-"""What a delivery does before its call: finds and makes documents on the portal, in order. Standard library only.
+"""A call of a portal, the steps before it, and what both require of the portal. Standard library only.
 
-A plan is written by the web process, which evaluates rules, and carried out by a worker, which never does: all values
-in it are literal, and where the result of a step goes there is a Later. So a value from a sender that looks like a
+A plan is written by the web process, which evaluates rules, and carried out by a worker, which never does. All values
+in it are literal; a placeholder stands where the result of a step goes. So a value from a sender that looks like a
 placeholder is never taken for one.
+
+Requirements are what a rule asks of a portal, without the rule: the web process leaves them on record, and a worker
+compares them with what the portal says of itself. Numbers of types: b24restdocs, api-reference/crm/data-types.md
+#object_type. Fields: crm/universal/object-fields.md.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from relay.core.call import Call, is_fragile
-from relay.core.entities import SOUGHT_BY, USER, WITH_COMMUNICATIONS
-from relay.core.places import fill, from_wire, shown, to_wire
+from relay.core.placeholders import fill, from_wire, shown, to_wire
+
+_SCRIPT = re.compile("javascript", re.IGNORECASE)
+
+DocumentId = tuple[str, str, str]
+"""Module, entity class, element id: how Bitrix24 names a document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What will be asked of Bitrix24: `bizproc.workflow.start` with these arguments on this portal.
+
+    template_id: 0 where no workflow is started, because a trigger is all that a rule fires on the document.
+    """
+
+    portal: str
+    template_id: int
+    document_id: DocumentId
+    parameters: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def starts_workflow(self) -> bool:
+        """Whether a workflow is started."""
+        return self.template_id != 0
+
+    @property
+    def goes_alone(self) -> bool:
+        """Whether a batch could change its values on the way to the portal."""
+        return any(is_fragile(value) for value in (*self.document_id, *self.parameters.values()))
+
+    def to_wire(self) -> dict[str, Any]:
+        return {
+            "template_id": self.template_id,
+            "document_id": list(self.document_id),
+            "parameters": dict(self.parameters),
+        }
+
+    @classmethod
+    def from_wire(cls, portal: str, wire: Mapping[str, Any]) -> Call:
+        module, entity, document = wire["document_id"]
+        return cls(portal, wire["template_id"], (module, entity, document), wire["parameters"])
+
+
+def is_fragile(value: Any) -> bool:
+    """Whether a batch could change this value on the way to the portal.
+
+    There is no escape for `$result[..]` and its kin inside a batch, a security filter may alter markup, and an empty
+    list cannot be said in a query (docs: settings/how-to-call-rest-api/batch.md; source:
+    rest/classes/general/rest_util.php ParseBatchQuery, main CSecurityFilter).
+    """
+    if isinstance(value, str):
+        return "$" in value or "<" in value or ">" in value or "&#" in value or _names_script(value)
+    if isinstance(value, list | tuple):
+        return not value or any(is_fragile(entry) for entry in value)
+    return not isinstance(value, int | float)
+
+
+def _names_script(text: str) -> bool:
+    """Whether `javascript:` stands in it. One pattern over the whole text takes 40 ns for each of its characters."""
+    return ":" in text and any(_SCRIPT.fullmatch(before[-len("javascript") :]) for before in text.split(":")[:-1])
+
+
+TYPE_IDS = {"lead": 1, "deal": 2, "contact": 3, "company": 4, "quote": 7, "invoice": 31}
+"""Kinds of CRM with a number of their own; of `dynamic`, a smart process, the rule says the number."""
+DYNAMIC, USER = "dynamic", "user"
+FIRST_DYNAMIC = 128
+"""The smallest entityTypeId of a smart process."""
+ENTITIES = (*TYPE_IDS, DYNAMIC, USER)
+
+WITH_COMMUNICATIONS = ("lead", "contact", "company")
+"""Kinds that have telephone numbers and the like of their own; a deal has those of its contact."""
+COMMUNICATIONS = ("phone", "email", "web", "im")
+"""What goes into `fm`, and is no field of `crm.item.fields`."""
+SOUGHT_BY = ("phone", "email")
+"""Those of them that `crm.duplicate.findbycomm` looks for."""
+
+
+def own_id_fields(entity: str, own_field: str = "") -> tuple[str, ...]:
+    """The fields that carry the relay's own id on what it makes. own_field: the one that a rule names for a quote.
+
+    Leads, deals, contacts and companies have the originator's pair; invoices and smart processes have `xmlId`; a quote
+    has neither.
+    """
+    if entity in {"lead", "deal", "contact", "company"}:
+        return "originatorId", "originId"
+    return (own_field,) if own_field else ("xmlId",)
 
 
 class StepKind(StrEnum):
@@ -210,3 +298,65 @@ def _is_long(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(_is_long(entry) for entry in value)
     return isinstance(value, str) and len(value) > LONGEST_IN_BATCH
+
+
+@dataclass(frozen=True, slots=True)
+class StepRequirement:
+    """One step: which fields of which kind it looks for or writes. own_field: of a quote, for the relay's id."""
+
+    name: str
+    kind: StepKind
+    entity: str
+    type_id: int | None
+    fields: tuple[str, ...]
+    own_field: str = ""
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> StepRequirement:
+        return cls(**(dict(wire) | {"kind": StepKind(wire["kind"]), "fields": tuple(wire["fields"])}))
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One rule's `start` and the steps before it.
+
+    template_id: 0 where no workflow is started. document: module, entity class, and the id as far as it is fixed, such
+    as `LEAD_`.
+    """
+
+    rule: str
+    portal: str
+    template_id: int
+    document: tuple[str, str, str]
+    parameters: tuple[str, ...]
+    steps: tuple[StepRequirement, ...] = ()
+
+    @property
+    def scopes(self) -> tuple[tuple[str, ...], ...]:
+        """What the credential must have: of each entry any one (b24restdocs, api-reference/scopes/permissions.md).
+
+        `user_brief` would answer `user.get` too, but without what people are looked for by.
+        """
+        by_user = [step.entity == USER for step in self.steps]
+        needed = {
+            ("bizproc",): self.template_id != 0,
+            ("crm",): not all(by_user),
+            ("user_basic", "user"): any(by_user),
+        }
+        return tuple(scope for scope, is_needed in needed.items() if is_needed)
+
+    def to_wire(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Requirement:
+        module, entity, fixed = wire["document"]
+        return cls(
+            rule=wire["rule"],
+            portal=wire["portal"],
+            template_id=wire["template_id"],
+            document=(module, entity, fixed),
+            parameters=tuple(wire["parameters"]),
+            # What an earlier version has left knows none.
+            steps=tuple(StepRequirement.from_wire(step) for step in wire.get("steps", ())),
+        )

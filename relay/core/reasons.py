@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from relay.core.drift import read_drift
 from relay.core.events import Attempt
 from relay.core.labels import GIVEN_UP, NOT_VISIBLE, RESENT, name_of_reason, parts_of
 from relay.core.lifecycle import EventState, State, Verdict
 from relay.core.phrases import Phrase, phrase, sentences, verbatim
 from relay.core.plan import StepKind
+from relay.core.templates import read_drift
 
 _TOKEN = "The portal does not accept the credential. Make a new one, give it to the workers, then resume the portal."  # noqa: S105
 _APPLICATION = (

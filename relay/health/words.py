@@ -8,7 +8,7 @@ from datetime import timedelta
 from relay.core.faults import from_text
 from relay.core.labels import name_of_reason
 from relay.core.phrases import Moment, phrase, phrases, sentences
-from relay.health.assessment import AHEAD, Need, NeedCode
+from relay.health.assessment import AHEAD, IssueCode, OpenIssue
 from relay.store.portals.gate import BY_PERSON
 from relay.store.portals.rollback import WENT_BACK
 from relay.store.record.open_issues import Group
@@ -18,52 +18,52 @@ NO_TROUBLE = {BY_PERSON, WENT_BACK}
 UNTIL = "portal %(subject)s, until %(until)s"
 MOST_DETAILS = 5
 CLOCK_AHEAD = "this machine's clock is ahead of the record's, by which all goes: set the wrong one"
-LABELS: Mapping[NeedCode, str] = {
-    NeedCode.LEDGER: "the ledger does not balance",
-    NeedCode.DEAD: "dead: given up, and neither replayed nor left",
-    NeedCode.REJECTED: "rejected: a rule wanted them, and neither replayed nor left",
-    NeedCode.UNCERTAIN: "uncertain: only a person can tell whether they started",
-    NeedCode.OVERDUE: "overdue: the end of the workflow was not heard of in time",
-    NeedCode.ORDER: "orders on many: stopped when the record went back, until somebody lets them go on",
-    NeedCode.HELD: "portal %(subject)s",
-    NeedCode.PAUSED: "portal %(subject)s",
-    NeedCode.METHOD: "%(method)s at portal %(subject)s",
-    NeedCode.WAITING: "the first in line waits for portal %(subject)s",
-    NeedCode.MEMORY: "of the record's memory is used; when it is full, senders are sent away",
-    NeedCode.ARCHIVE: "archive that cannot be written: until it can, nothing old is forgotten",
-    NeedCode.FAILOVER: "what a failover may forget: %(what)s",
-    NeedCode.SPOOLED: "kept on this machine's disk: acknowledged while the record was away, and not recorded yet",
-    NeedCode.CLOCK: "this machine's clock is behind the record's, by which all goes: set the wrong one",
-    NeedCode.SILENT: "no word from source %(subject)s",
-    NeedCode.FILES: "in changed files that %(process)s cannot use: those before stay in force",
-    NeedCode.PORTAL_REMOVED: "for portal %(subject)s, which portals.yaml no longer has: nobody sends them",
-    NeedCode.RULE_REMOVED: "of rule %(subject)s, which was removed: sent as they were made",
+LABELS: Mapping[IssueCode, str] = {
+    IssueCode.LEDGER: "the ledger does not balance",
+    IssueCode.DEAD: "dead: given up, and neither replayed nor left",
+    IssueCode.REJECTED: "rejected: a rule wanted them, and neither replayed nor left",
+    IssueCode.UNCERTAIN: "uncertain: only a person can tell whether they started",
+    IssueCode.OVERDUE: "overdue: the end of the workflow was not heard of in time",
+    IssueCode.ORDER: "orders on many: stopped when the record went back, until somebody lets them go on",
+    IssueCode.HELD: "portal %(subject)s",
+    IssueCode.PAUSED: "portal %(subject)s",
+    IssueCode.METHOD: "%(method)s at portal %(subject)s",
+    IssueCode.WAITING: "the first in line waits for portal %(subject)s",
+    IssueCode.MEMORY: "of the record's memory is used; when it is full, senders are sent away",
+    IssueCode.ARCHIVE: "archive that cannot be written: until it can, nothing old is forgotten",
+    IssueCode.FAILOVER: "what a failover may forget: %(what)s",
+    IssueCode.SPOOLED: "kept on this machine's disk: acknowledged while the record was away, and not recorded yet",
+    IssueCode.CLOCK: "this machine's clock is behind the record's, by which all goes: set the wrong one",
+    IssueCode.SILENT: "no word from source %(subject)s",
+    IssueCode.FILES: "in changed files that %(process)s cannot use: those before stay in force",
+    IssueCode.PORTAL_REMOVED: "for portal %(subject)s, which portals.yaml no longer has: nobody sends them",
+    IssueCode.RULE_REMOVED: "of rule %(subject)s, which was removed: sent as they were made",
 }
 """What stands beside the figure of a need, as the message of a phrase."""
 
 
-def figure_of(need: Need) -> str:
+def figure_of(need: OpenIssue) -> str:
     """What stands large: how many, how long, or which state."""
     match need.code:
-        case NeedCode.HELD | NeedCode.METHOD:
+        case IssueCode.HELD | IssueCode.METHOD:
             return phrase("held")
-        case NeedCode.PAUSED:
+        case IssueCode.PAUSED:
             return phrase("paused") if need.reason in NO_TROUBLE else phrase("backing off")
-        case NeedCode.MEMORY:
+        case IssueCode.MEMORY:
             return f"{need.count}%"
-        case NeedCode.WAITING | NeedCode.SILENT | NeedCode.CLOCK:
+        case IssueCode.WAITING | IssueCode.SILENT | IssueCode.CLOCK:
             return span_of(need.lasts or timedelta(0))
-        case NeedCode.FILES:
+        case IssueCode.FILES:
             return phrases("%(count)s mistake", "%(count)s mistakes", need.count)
-        case NeedCode.LEDGER:
+        case IssueCode.LEDGER:
             return str(len(need.details))
         case _:
             return str(need.count)
 
 
-def label_of(need: Need) -> str:
+def label_of(need: OpenIssue) -> str:
     """What stands beside the figure."""
-    if need.code is NeedCode.DRIFT:
+    if need.code is IssueCode.DRIFT:
         return phrases(
             "place where rules do not fit portal %(portal)s",
             "places where rules do not fit portal %(portal)s",
@@ -80,37 +80,37 @@ def label_of(need: Need) -> str:
     )
 
 
-def sentence_of(need: Need) -> str:
+def sentence_of(need: OpenIssue) -> str:
     """The same as one sentence, with what helps."""
     lasts, reason = span_of(need.lasts or timedelta(0)), name_of_reason(need.reason)
     return {
-        NeedCode.LEDGER: "the ledger does not balance: " + "; ".join(need.details),
-        NeedCode.DEAD: f"{_deliveries(need.count)} dead, and nobody has dealt with it",
-        NeedCode.REJECTED: f"{_events(need.count)} rejected, and nobody has dealt with it",
-        NeedCode.UNCERTAIN: f"{_deliveries(need.count)} uncertain: somebody has to look whether it has started",
-        NeedCode.OVERDUE: f"{_deliveries(need.count)} overdue: no word of the workflow's end has come in "
+        IssueCode.LEDGER: "the ledger does not balance: " + "; ".join(need.details),
+        IssueCode.DEAD: f"{_deliveries(need.count)} dead, and nobody has dealt with it",
+        IssueCode.REJECTED: f"{_events(need.count)} rejected, and nobody has dealt with it",
+        IssueCode.UNCERTAIN: f"{_deliveries(need.count)} uncertain: somebody has to look whether it has started",
+        IssueCode.OVERDUE: f"{_deliveries(need.count)} overdue: no word of the workflow's end has come in "
         "time; look on the portal",
-        NeedCode.ORDER: f"{need.count} orders on many were stopped when the record went back, and have forgotten how "
+        IssueCode.ORDER: f"{need.count} orders on many were stopped when the record went back, and have forgotten how "
         f"far they were: let each go on, or cancel it ({', '.join(need.details)[:200]})",
-        NeedCode.HELD: f"portal {need.subject} is held ({reason}), nothing is sent: {' '.join(need.details)}",
-        NeedCode.PAUSED: _of_pause(need, lasts),
-        NeedCode.METHOD: f"portal {need.subject} refuses {_first(need)} ({reason}): {' '.join(need.details[1:])}",
-        NeedCode.WAITING: f"portal {need.subject}: {_deliveries(need.count)} waiting, the first in line for {lasts}",
-        NeedCode.DRIFT: f"portal {need.subject}: rules and templates do not fit: {'; '.join(need.details)[:500]}",
-        NeedCode.MEMORY: f"{need.count}% of the record's memory is used; when it is full, senders are sent away",
-        NeedCode.ARCHIVE: f"the archive cannot be written ({'; '.join(need.details)}): until it can, nothing old is "
+        IssueCode.HELD: f"portal {need.subject} is held ({reason}), nothing is sent: {' '.join(need.details)}",
+        IssueCode.PAUSED: _of_pause(need, lasts),
+        IssueCode.METHOD: f"portal {need.subject} refuses {_first(need)} ({reason}): {' '.join(need.details[1:])}",
+        IssueCode.WAITING: f"portal {need.subject}: {_deliveries(need.count)} waiting, the first in line for {lasts}",
+        IssueCode.DRIFT: f"portal {need.subject}: rules and templates do not fit: {'; '.join(need.details)[:500]}",
+        IssueCode.MEMORY: f"{need.count}% of the record's memory is used; when it is full, senders are sent away",
+        IssueCode.ARCHIVE: f"the archive cannot be written ({'; '.join(need.details)}): until it can, nothing old is "
         "forgotten",
-        NeedCode.FAILOVER: "the servers of the record: " + "; ".join(need.details)[:500],
-        NeedCode.SPOOLED: f"{need.count} requests wait on this machine's disk to be recorded, {_first(need)} of them "
+        IssueCode.FAILOVER: "the servers of the record: " + "; ".join(need.details)[:500],
+        IssueCode.SPOOLED: f"{need.count} requests wait on this machine's disk to be recorded, {_first(need)} of them "
         "were refused by the record: see the web process's log",
-        NeedCode.CLOCK: f"this machine's clock is {lasts} {_way(need)} the one of the record's server, by which all "
+        IssueCode.CLOCK: f"this machine's clock is {lasts} {_way(need)} the one of the record's server, by which all "
         "goes: set the wrong one right",
-        NeedCode.SILENT: f"source {need.subject} has said nothing for {lasts}",
-        NeedCode.FILES: f"{_process(need.subject)} cannot use changed files for {lasts}, those before stay in force: "
+        IssueCode.SILENT: f"source {need.subject} has said nothing for {lasts}",
+        IssueCode.FILES: f"{_process(need.subject)} cannot use changed files for {lasts}, those before stay in force: "
         f"{'; '.join(need.details)[:1000]}",
-        NeedCode.PORTAL_REMOVED: f"portal {need.subject} is no longer in portals.yaml, and {_deliveries(need.count)} "
+        IssueCode.PORTAL_REMOVED: f"portal {need.subject} is no longer in portals.yaml, and {_deliveries(need.count)} "
         "waiting for it: put it back, or give them up",
-        NeedCode.RULE_REMOVED: f"rule {need.subject} was removed, and {_deliveries(need.count)} on the way as made",
+        IssueCode.RULE_REMOVED: f"rule {need.subject} was removed, and {_deliveries(need.count)} on the way as made",
     }[need.code]
 
 
@@ -128,13 +128,13 @@ def sentence_of_group(group: Group) -> str:
     return f"{counted} {group.state} ({name_of(group)})"
 
 
-def _message_of(need: Need) -> str:
-    if need.code is NeedCode.CLOCK and need.reason == AHEAD:
+def _message_of(need: OpenIssue) -> str:
+    if need.code is IssueCode.CLOCK and need.reason == AHEAD:
         return CLOCK_AHEAD
-    return UNTIL if need.code is NeedCode.PAUSED and need.until else LABELS[need.code]
+    return UNTIL if need.code is IssueCode.PAUSED and need.until else LABELS[need.code]
 
 
-def _of_pause(need: Need, lasts: str) -> str:
+def _of_pause(need: OpenIssue, lasts: str) -> str:
     if need.reason == BY_PERSON:
         end = Moment(need.until) if need.until else "it is resumed"
         return f"portal {need.subject} is paused by a person for {lasts}: nothing is sent until {end}"
@@ -163,11 +163,11 @@ def _process(subject: str) -> str:
     return phrase("the %(side)s on %(host)s", side=side, host=host)
 
 
-def _way(need: Need) -> str:
+def _way(need: OpenIssue) -> str:
     return "ahead of" if need.reason == AHEAD else "behind"
 
 
-def _first(need: Need) -> str:
+def _first(need: OpenIssue) -> str:
     return "".join(need.details[:1])
 
 

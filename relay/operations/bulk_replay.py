@@ -17,13 +17,12 @@ from typing import Any
 
 from relay.core.catalogue import SKIPPED
 from relay.core.errors import InvalidEventError, LostRace, NotFoundError, RecordUnavailableError, RelayError
-from relay.core.events import Delivery, Event
+from relay.core.events import CallbackState, Delivery, Event
 from relay.core.faults import Fault, fault
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, utc_now
 from relay.core.lifecycle import FINAL, EventState, State
 from relay.core.phrases import phrase
 from relay.core.telemetry import get_logger
-from relay.core.watching import WatchState
 from relay.operations.operator_acts import OperatorActs, RefusedError
 from relay.store import Store
 from relay.store.operators.audit_log import Act
@@ -278,7 +277,7 @@ def filter_from(query: Mapping[str, str]) -> Filter:
     if "template_id" in given:
         given["template_id"] = int(given["template_id"])
     if "watch" in given:
-        given["watch"] = WatchState(given["watch"])
+        given["watch"] = CallbackState(given["watch"])
     for name in ("since", "until"):
         if name in given:
             given[name] = datetime.fromisoformat(given[name])

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from relay.configuration.files import names_in
-from relay.configuration.mistakes import Mistakes, collecting
+from relay.configuration.files import Mistakes, collecting, names_in
 from relay.configuration.portals import Portal, load_portals
 from relay.configuration.settings import Settings
 from relay.rules import RuleBook, load_rules

@@ -1,21 +1,257 @@
-"""What the rules of a source make of one event: calls, or errors by field. Records nothing."""
+"""From one request to deliveries: its pieces, what the rules of its source make of each, and how fast. Records nothing.
+
+A request is one event, or a batch of many. Rules make calls of an event, or errors by field. Where no rule named a
+person, addresses and telephone numbers in the body are found by their form. While its sender waits, all of this is
+bounded. A sender above its limit is answered late, because while it waits for the answer it asks for nothing more.
+Large bodies of unproven senders are read one after the other, because a process reads one thing at a time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+import math
+import re
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
-from relay.core.call import Call
-from relay.core.errors import InvalidEventError, NoAddressError
-from relay.core.events import Delivery, Intent
+from relay.core.errors import InvalidEventError, LimitedError, NoAddressError, TooLargeError
+from relay.core.events import CompletionCallback, Delivery, Event, Intent, go_on, new_callback
 from relay.core.faults import fault
-from relay.core.ids import new_delivery_id
+from relay.core.ids import new_delivery_id, new_event_id
 from relay.core.lifecycle import EventState, State
-from relay.core.progress import go_on
-from relay.core.watching import Watched, watched_under
+from relay.core.phones import find_phones
+from relay.core.plan import Call
 from relay.rules import RuleBook
+from relay.sources import Source, Verified
+from relay.sources.bodies import JSON
+from relay.sources.events import MOST_BYTES, DedupKey, digest_with, entry_json
+from relay.store.record.entries import Claim, Entry
+
+T = TypeVar("T")
+LATE_S = 0.2
+"""So late the answer comes."""
+MOST_WAITING = 50
+"""So many may wait at once, for their turn or late; they hold connections that nobody can close meanwhile."""
+SMALL = 20_000
+"""Bytes of a body that is read at once."""
+LONGEST_REST_S = 0.5
+
+
+A_ROW = 50
+"""So many entries of a batch are worked on before everybody else has a turn."""
+
+
+def in_rows(entries: Iterable[T]) -> Iterator[T]:
+    """The entries, with a turn for everybody else after each row of them: a process does one thing at a time."""
+    for number, entry in enumerate(entries, 1):
+        yield entry
+        if number % A_ROW == 0:
+            time.sleep(0)
+
+
+class Pauses:
+    """Until when nothing is recorded of a source, or of its refusals: known here, it costs the record nothing."""
+
+    def __init__(self) -> None:
+        self._until: dict[tuple[str, bool], float] = {}
+        self._waiting = 0
+
+    def begin(self, source: str, seconds: int, *, refused: bool) -> None:
+        """The record has said so."""
+        self._until[source, refused] = time.monotonic() + seconds
+
+    def sit_out(self, source: str, *, refused: bool) -> int:
+        """The seconds that a pause still lasts, after some waiting; 0, at once, where there is none."""
+        until = self._until.get((source, refused))
+        seconds = math.ceil(until - time.monotonic()) if until else 0
+        if seconds <= 0:
+            return 0
+        if self._waiting < MOST_WAITING:
+            self._waiting += 1
+            try:
+                time.sleep(LATE_S)
+            finally:
+                self._waiting -= 1
+        return seconds
+
+
+_AT_ONCE = nullcontext()
+
+
+class Turns:
+    """One large body after the other, and between them as much time as each took, for everybody else."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # looked up when made: gevent puts its own in place
+        self._waiting = 0
+
+    def taken(self, size: int) -> AbstractContextManager[None]:
+        """size: bytes of the body. Entering raises LimitedError where too many wait before it."""
+        return _AT_ONCE if size <= SMALL else self._taken()
+
+    @contextmanager
+    def _taken(self) -> Iterator[None]:
+        if self._waiting >= MOST_WAITING:
+            raise LimitedError(1)
+        self._waiting += 1
+        try:
+            with self._lock:
+                begin = time.perf_counter()
+                try:
+                    yield
+                finally:
+                    time.sleep(min(time.perf_counter() - begin, LONGEST_REST_S))
+        finally:
+            self._waiting -= 1
+
+
+MOST_VALUES, MOST_CHARACTERS, MOST_FOUND = 200, 10_000, 6
+SHORTEST = 6
+"""No address and no number is shorter."""
+_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}+@[\w-]{1,63}+(?:\.[\w-]{1,63}+){1,8}+")
+_ADDRESSES = ("http://", "https://")
+"""Of pages and programs: what is in them is no number that anybody dials."""
+
+
+def persons_in(body: Any) -> list[str]:
+    """The first addresses and numbers in a body as it was read, each once."""
+    found: dict[str, None] = {}
+    for text in _texts_in(body):
+        for value in _looked_at(text):
+            found[value] = None
+            if len(found) == MOST_FOUND:
+                return list(found)
+    return list(found)
+
+
+def _texts_in(body: Any) -> Iterator[str]:
+    """The texts and large numbers in it, in their order, until enough was looked at."""
+    waiting, values, characters = [body], 0, 0
+    while waiting and values < MOST_VALUES and characters < MOST_CHARACTERS:
+        value = waiting.pop()
+        values += 1
+        if isinstance(value, str):
+            if len(value) >= SHORTEST and not value.startswith(_ADDRESSES):
+                yield value[: MOST_CHARACTERS - characters]
+                characters += len(value)
+        elif isinstance(value, dict):
+            waiting.extend(reversed(value.values()))
+        elif isinstance(value, list | tuple):
+            waiting.extend(reversed(value))
+        elif type(value) is int and 10**9 <= value < 10**15:
+            yield str(value)
+
+
+def _looked_at(text: str) -> Iterator[str]:
+    if "@" in text:
+        yield from _EMAIL.findall(text)
+    yield from (phone.text for phone in find_phones(text) if phone.is_one)
+
+
+MOST_TOPICS = 5
+"""Under so many topics a sender may send one signed text, for it does not sign the topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One event to be, and the context in which rules see it."""
+
+    event: Event
+    context: dict[str, Any] = field(repr=False)
+
+
+def pieces_of(source: Source, event: Event, content: Any) -> list[Piece]:
+    """An event as it came, or each entry of its batch as an event of its own; none where the batch is empty.
+
+    content: its body as it was read. Raises UnreadableError, and TooLargeError for too many entries.
+    """
+    entries = source.split(content, event.headers)
+    if entries is None:
+        return [Piece(event, source.context(event, content, event.received_at))]
+    around = len(event.query) + sum(len(name) + len(value) for name, value in event.headers.items())
+    pieces, size = [], 0
+    for entry in in_rows(entries):
+        own = replace(
+            event,
+            # Made in order, and so sorted by it: deliveries of one document go as the sender wrote them down.
+            id=new_event_id(event.received_at),
+            content_type=JSON,
+            body=entry_json(entry.body),
+            envelope=entry_json(entry.envelope).decode("utf-8"),
+        )
+        size += around + len(own.body) + len(own.envelope)
+        if size > MOST_BYTES:
+            raise TooLargeError(fault("entries_too_large", most=f"{MOST_BYTES:,}"))
+        context = source.context(event, entry.body, event.received_at, entry.envelope)
+        pieces.append(Piece(own, context))
+    return pieces
+
+
+def contexts_of(source: Source, event: Event) -> list[dict[str, Any]]:
+    """What rules see of an event that is on record: of an entry of a batch one, as when it came.
+
+    What was recorded as a whole is read as its source is configured today. Raises UnreadableError and
+    UnsupportedTypeError.
+    """
+    if event.envelope:
+        body, envelope = json.loads(event.body), json.loads(event.envelope)
+        return [source.context(event, body, event.received_at, envelope)]
+    return [piece.context for piece in pieces_of(source, event, source.read_again(event))]
+
+
+def distinct_keys(source: Source, entries: Sequence[Entry]) -> list[Entry]:
+    """The entries of one request, so that no two that differ have one dedup key: neither is a repeat of the other.
+
+    Where they would, the key says too little, as a header of the whole request does: it counts with what the entry
+    holds. That is claimed beside every key, so that an entry is known again in whichever batch it comes.
+    """
+    if source.dedup is None or source.dedup.whole_body:
+        return list(entries)
+    alike: dict[str, set[tuple[bytes, str]]] = {}
+    for entry in entries:
+        if entry.dedup_digest and entry.event.envelope:
+            alike.setdefault(entry.dedup_digest, set()).add((entry.event.body, entry.event.envelope))
+    return [_distinct(entry, alike.get(entry.dedup_digest or "", set())) for entry in entries]
+
+
+def with_signature(source: Source, verified: Verified, entries: Sequence[Entry]) -> list[Entry]:
+    """The entries of one request, each of which claims its place in what is signed: so it is one event, once."""
+    return [
+        replace(
+            entry,
+            further=(*entry.further, *_claims(source.signature_keys(verified.coverage, verified.headers, place))),
+        )
+        if entry.deliveries
+        else entry
+        for place, entry in enumerate(entries)
+    ]
+
+
+def _claims(signature: Sequence[DedupKey]) -> tuple[Claim, ...]:
+    """The last one is of the signed text itself: where others come before it, they tell several events of it apart."""
+    most = MOST_TOPICS - 1 if len(signature) > 1 else 0
+    return tuple(
+        Claim(key.digest, timedelta(seconds=key.window_s), most if key is signature[-1] else 0) for key in signature
+    )
+
+
+def _distinct(entry: Entry, alike: set[tuple[bytes, str]]) -> Entry:
+    """alike: what the entries of its request hold that have its key, and what stands around them; empty: no batch."""
+    if not (alike and entry.dedup_digest):
+        return entry
+    body = entry.event.body
+    # What stands around an entry is of that one request, so it counts only where nothing else tells two apart.
+    is_twice = sum(other == body for other, _ in alike) > 1
+    own = digest_with(entry.dedup_digest, body + entry.event.envelope.encode("utf-8") if is_twice else body)
+    if len(alike) > 1:
+        return replace(entry, dedup_digest=own)
+    return replace(entry, further=(Claim(own, entry.dedup_window),))
+
 
 NOT_FILLED = "rule_not_filled"
 """The reason of a rejected event, and of a delivery for which there is no call."""
@@ -137,7 +373,7 @@ def _of_unfilled(event_id: str, unfilled: Unfilled, now: datetime) -> Delivery:
     )
 
 
-def _watched(base: str | None) -> Watched:
+def _watched(base: str | None) -> CompletionCallback:
     if not base:
         raise NoAddressError(fault("address_needed"))
-    return watched_under(base)
+    return new_callback(base)

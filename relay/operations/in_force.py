@@ -13,14 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from relay.configuration.file_set import FileSet, FileWatch
-from relay.configuration.mistakes import Mistakes
+from relay.configuration.files import FileSet, FileWatch, Mistakes
 from relay.configuration.settings import Settings
 from relay.core.errors import ConfigError, Mistake, NotWritableError, RecordUnavailableError
 from relay.core.ids import utc_now
 from relay.core.telemetry import get_logger
-from relay.health.assessment import DEFAULT, Thresholds
-from relay.health.thresholds import load_thresholds
+from relay.health.assessment import DEFAULT, Thresholds, load_thresholds
 from relay.operations.configure import Config, load_config
 from relay.operations.rule_files import remember_by_hand
 from relay.store import Store

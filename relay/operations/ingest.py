@@ -1,12 +1,23 @@
-"""The use case of the door: a webhook in, a receipt out. Verified, parsed, mapped, deduplicated, recorded, enqueued.
+"""Takes a webhook in and gives a receipt: verified, parsed, mapped, deduplicated, recorded, enqueued.
 
 Every request ends as exactly one event, as a duplicate counted on the first one, as the events of its batch, or as a
-probe that is answered. Knows neither Flask nor Lua.
+probe that is answered and counted but makes no event. This module knows neither Flask nor Lua.
+
+A sender that gives its secret at run time gives it with a probe. The first secret is trusted, and no other until a
+person forgets it (trust on first use). Nothing is kept for a source whose secrets are configured.
+
+While the record is away, requests of senders that never repeat are spooled on disk, and recorded when it is back. The
+sender is told what the record would have said, with the same ids. Only the word `duplicate` can be wrong: a repeat is
+recognised when it is recorded, and then it makes no second delivery.
 """
 
 from __future__ import annotations
 
 import copy
+import hmac
+import threading
+import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -24,22 +35,170 @@ from relay.core.faults import Fault, code_of, fault
 from relay.core.ids import new_event_id
 from relay.core.lifecycle import EventState
 from relay.core.telemetry import get_logger
-from relay.operations.batches import Piece, distinct_keys, pieces_of, with_signature
-from relay.operations.deciding import NOT_FILLED, Decision, decide, made_of
-from relay.operations.pacing import Pauses, Turns, in_rows
-from relay.operations.persons_in import persons_in
-from relay.operations.probing import Prober
-from relay.operations.spooling import Spooler
+from relay.operations.deciding import (
+    NOT_FILLED,
+    Decision,
+    Pauses,
+    Piece,
+    Turns,
+    decide,
+    distinct_keys,
+    in_rows,
+    made_of,
+    persons_in,
+    pieces_of,
+    with_signature,
+)
 from relay.rules import RuleBook
 from relay.sources import Source, Verified, Webhook
-from relay.sources.parsers import kind_of
-from relay.sources.reading import Reading
-from relay.sources.templater import Rendered
+from relay.sources.answers import Probe, Rendered
+from relay.sources.bodies import kind_of
+from relay.sources.webhook import Reading
+from relay.store import Store
+from relay.store.record.collector import Collector
 from relay.store.record.entries import UNBOUNDED, Bounds, Entry, Receipt
 from relay.store.record.persons import PersonIndex
-from relay.store.senders import Slots
+from relay.store.record.record import Record
+from relay.store.record.spool import Spool, Spooled
+from relay.store.senders import Senders, Slots
 
 log = get_logger()
+PROBES_AT_ONCE, PROBES_PER_S = 20.0, 10.0
+"""So many probes of a source are counted on the spot, and so many more a second; the others with the next of these:
+anybody may ask, and each count is a write to the disk.
+"""
+
+
+class Prober:
+    """Answers probes, for one process."""
+
+    def __init__(self, senders: Senders) -> None:
+        self._senders = senders
+        self._uncounted: Counter[str] = Counter()
+        self._room: dict[str, tuple[float, float]] = {}
+
+    def with_given_secret(self, source: Source) -> Source:
+        """The source as it proves its sender now. Raises RecordUnavailableError."""
+        if not source.keeps_secret or source.has_secrets:
+            return source
+        kept = self._senders.secret(source.name)
+        return source.with_secret(kept.secret) if kept else source
+
+    def answer(self, source: Source, probe: Probe, reading: Reading, now: datetime) -> Rendered:
+        """Answer a probe. Raises NotVerifiedError, and where a secret cannot be kept RecordUnavailableError."""
+        answer = source.answer_probe(probe, reading)
+        if (secret := probe.secret_given(reading)) is not None:
+            self._keep(source, secret, now)
+        self._count(source.name, now)
+        return answer
+
+    def _keep(self, source: Source, secret: str, now: datetime) -> None:
+        if source.has_secrets:
+            return
+        source.with_secret(secret)  # whether it can be one, before it is kept
+        if self._senders.keep_secret(source.name, secret, now):
+            log.info("secret.given", source=source.name)
+            return
+        kept = self._senders.secret(source.name)
+        if kept is None or not hmac.compare_digest(kept.secret.encode(), secret.encode()):
+            raise NotVerifiedError("handshake_repeated")
+
+    def _count(self, source: str, now: datetime) -> None:
+        self._uncounted[source] += 1
+        at = time.monotonic()
+        room, since = self._room.get(source, (PROBES_AT_ONCE, at))
+        room = min(PROBES_AT_ONCE, room + (at - since) * PROBES_PER_S)
+        if room < 1:
+            self._room[source] = (room, at)
+            return
+        self._room[source] = (room - 1, at)
+        count = self._uncounted.pop(source)
+        try:
+            self._senders.count_probes(source, count, now)
+        except RecordUnavailableError:
+            # The answer says nothing about the record: a sender that is being set up gets it all the same.
+            self._uncounted[source] += count
+            log.warning("probe.uncounted", source=source)
+            return
+        log.info("probe.answered", source=source, count=count)
+
+
+SPOOL_INTERVAL_S = 1.0
+
+
+class Spooler:
+    """Records; and where the record is away, keeps what may be kept."""
+
+    def __init__(self, record: Record, collector: Collector, spool: Spool) -> None:
+        self._record = record
+        self._collector = collector
+        self._spool = spool
+
+    def record_all(self, source: Source, entries: Sequence[Entry], *, is_refused: bool = False) -> list[Receipt]:
+        """Record what one request holds, or keep it on this disk; returns once it is there, all of it.
+
+        Raises LimitedError, and RecordUnavailableError: nothing was promised.
+        """
+        try:
+            return self._collector.record_all(entries)
+        except RecordUnavailableError as error:
+            if not source.spools or is_refused:
+                raise
+            # It may be on record all the same, if only the answer was lost: its ids are those that it has there.
+            self._spool.keep(entries, is_open=source.is_open)
+            log.warning("event.spooled", source=source.name, events=len(entries), reason=str(error))
+        return [Receipt(one.event.id, one.event.state, one.event.deliveries, duplicate=False) for one in entries]
+
+    def held(self) -> Spooled:
+        """What is kept on this machine now."""
+        return self._spool.held()
+
+    def run(self, stop: threading.Event) -> None:
+        """Record what is kept as soon as the record is back, until told to stop."""
+        self._spool.take_back()
+        while not stop.wait(SPOOL_INTERVAL_S):
+            self.drain()
+
+    def drain(self) -> int:
+        """Record what is kept, in the order it came, until the record is away again; how many requests were."""
+        drained = 0
+        names = self._spool.names()
+        if not names:
+            return 0
+        with self._spool.drained() as is_ours:
+            for name in self._spool.names() if is_ours else ():
+                try:
+                    self._record_file(name)
+                except ValueError:
+                    self._spool.set_aside(name)
+                    log.error("spool.set_aside", file=name)  # noqa: TRY400 - the traceback says nothing more
+                except (RecordUnavailableError, LimitedError):
+                    # Is it this one? Those behind it can go, and it is tried again in a second.
+                    if not self._is_back():
+                        break
+                else:
+                    drained += 1
+        if drained:
+            log.info("spool.drained", requests=drained, left=len(self._spool.names()))
+        return drained
+
+    def _record_file(self, name: str) -> None:
+        """Raises ValueError where it cannot be read, RecordUnavailableError and LimitedError where it can wait."""
+        entries = self._spool.read(name)
+        receipts = self._collector.record_all(entries) if entries else ()
+        for receipt in receipts:
+            state = "duplicate" if receipt.duplicate else receipt.state.value
+            log.info("event.unspooled", event_id=receipt.event_id, state=state, deliveries=list(receipt.deliveries))
+        # A death before this leaves it to be recorded again, which is recording it once.
+        self._spool.forget(name)
+
+    def _is_back(self) -> bool:
+        try:
+            return self._record.is_writable()
+        except RecordUnavailableError:
+            return False
+
+
 KEPT_UNPROVEN, KEPT_UNPROVEN_BYTES = 2_000, 16_000_000
 """What one source has on record of events that nobody has proven, and from which no call was made."""
 REFUSALS = Bounds(KEPT_UNPROVEN, KEPT_UNPROVEN_BYTES, events=600, bytes=4_000_000)
@@ -303,3 +462,15 @@ def _tell(event: Event, receipt: Receipt, rules: list[str]) -> None:
         content_type=kind_of(event.content_type) or "other",
         size=len(event.body),
     )
+
+
+LOOKED_AT, MOST_SHOWN = 50, 5
+"""Of so many refused webhooks of a source the near misses are counted; so many kinds are told."""
+
+
+def near_misses(store: Store, source: str) -> dict[str, int]:
+    """Each near miss, a Fault, and how often it was. Raises RecordUnavailableError."""
+    counted: Counter[str] = Counter()
+    for event in store.record.events(store.record.newest_unproven(source, LOOKED_AT)):
+        counted.update(event.errors.get(PROOF, ()))
+    return dict(counted.most_common(MOST_SHOWN))

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from relay.core.errors import IllegalTransitionError, LostRace, NotFoundError, RelayError, WorkflowTaken
-from relay.core.events import Delivery
+from relay.core.events import Delivery, finish_step
 from relay.core.faults import fault
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State, advance
 from relay.core.phrases import Moment, phrase
 from relay.core.plan import How
-from relay.core.progress import finish_step
 from relay.operations.replay import Replayer
 from relay.store import Store
 from relay.store.operators.audit_log import Act

@@ -18,10 +18,7 @@ from datetime import datetime
 from pathlib import Path
 
 from relay.configuration.fields import NAME
-from relay.configuration.file_set import FileSet
-from relay.configuration.files import read_yaml
-from relay.configuration.mistakes import Mistakes
-from relay.configuration.texts import bytes_on_disk, instead_of_files, yaml_files
+from relay.configuration.files import FileSet, Mistakes, bytes_on_disk, instead_of_files, read_yaml, yaml_files
 from relay.core.errors import ChangedError, ConfigError, Mistake, NotFoundError, NotWritableError
 from relay.core.faults import fault
 from relay.core.ids import utc_now

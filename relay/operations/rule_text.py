@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from relay.configuration.yaml_nodes import nodes_of
+from relay.configuration.files import nodes_of
 from relay.core.errors import RelayError
 from relay.core.phrases import phrase
 

@@ -18,8 +18,8 @@ from relay.core.errors import RelayError
 from relay.core.events import Delivery, Event
 from relay.core.lifecycle import FINAL
 from relay.sources import Headers, Source, Webhook
-from relay.sources.parsers import FORM, kind_of
-from relay.sources.profile_files import Profile
+from relay.sources.bodies import FORM, kind_of
+from relay.sources.loading import Profile
 from relay.sources.signing import sign
 from relay.store import Store
 from relay.store.record.search import Filter, Row, list_events
@@ -97,7 +97,7 @@ def post(webhook: Webhook, address: str, name: str) -> Answered:
         connection.close()
 
 
-class Watch:
+class SampleTracker:
     """Looks what a sample makes on record. Begins before it is sent."""
 
     def __init__(self, store: Store, source: str, now: datetime) -> None:

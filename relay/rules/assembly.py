@@ -11,21 +11,20 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from relay.configuration.files import ConfigFile, Place
-from relay.core.entities import DYNAMIC, ENTITIES, TYPE_IDS, USER
+from relay.configuration.files import ConfigFile, KeyPath
 from relay.core.faults import fault
-from relay.core.plan import Many, Step, StepKind
+from relay.core.plan import DYNAMIC, ENTITIES, TYPE_IDS, USER, Many, Step, StepKind
 from relay.rules.compose import (
     TRIGGER_NAME,
     Composer,
     DocumentTemplate,
     Parameter,
     StepTemplate,
+    Template,
+    TemplateError,
     TriggerTemplate,
 )
-from relay.rules.documents import FORMS, NUMBER, is_reserved
-from relay.rules.schemas import RuleSchema
-from relay.rules.templates import Template, TemplateError
+from relay.rules.schemas import FORMS, NUMBER, RuleSchema, is_reserved
 from relay.rules.values import NEVER_NUMBERS
 
 SECTIONS = ("find", "make")
@@ -94,7 +93,7 @@ class Assembly:
         entity, type_id, given = _kind_of(spec)
         if not entity:
             return None
-        place: Place = (section, name, entity, 1) if entity == DYNAMIC else (section, name, entity)
+        place: KeyPath = (section, name, entity, 1) if entity == DYNAMIC else (section, name, entity)
         fields = {field: self._field((*place, field), section, value) for field, value in given.items()}
         if section == "find":
             fields = {field.upper(): value for field, value in fields.items()} if entity == USER else fields
@@ -106,7 +105,7 @@ class Assembly:
         made = Step(name, StepKind.MAKE, entity, type_id, {}, unless=unless, is_quiet=quiet, own_field=own_field)
         return StepTemplate(made, fields)
 
-    def _field(self, place: Place, section: str, given: Any) -> Parameter:
+    def _field(self, place: KeyPath, section: str, given: Any) -> Parameter:
         if isinstance(given, bool):
             return given  # the worker writes it as the field wants it
         template = self._parameter(place, given)
@@ -116,7 +115,7 @@ class Assembly:
                 self.config.add_mistake(place, fault("list_to_look_for", name=lists[0]))
         return template
 
-    def _check_unless(self, place: Place, unless: str | None, entity: str, type_id: int | None) -> None:
+    def _check_unless(self, place: KeyPath, unless: str | None, entity: str, type_id: int | None) -> None:
         if unless is None or not self.has_all_names:
             return
         known = self.steps_so_far.get(unless)
@@ -139,7 +138,7 @@ class Assembly:
         if "document_id" not in trigger:
             return None
         form, members = trigger["document_id"]
-        place: Place = ("trigger", "document_id")
+        place: KeyPath = ("trigger", "document_id")
         if (FORMS[form][0] if form else members[0]) != "crm":
             self.config.add_mistake(place, fault("no_document_of_crm"))
         document = self._document(place, form, members)
@@ -164,7 +163,7 @@ class Assembly:
             return None
         return Composer(start["portal"], start["template_id"], document, parameters)
 
-    def _document(self, place: Place, form: str | None, members: Sequence[str]) -> DocumentTemplate:
+    def _document(self, place: KeyPath, form: str | None, members: Sequence[str]) -> DocumentTemplate:
         templates = tuple(self._template(place, member) for member in members)
         for template in templates:
             if form:
@@ -175,12 +174,12 @@ class Assembly:
                 self._check_result(place, form, name, members)
         return DocumentTemplate(form, templates)
 
-    def _check_text(self, place: Place, member: Template) -> None:
+    def _check_text(self, place: KeyPath, member: Template) -> None:
         """The full triple wants texts: note a list, which alone is none."""
         if member.lone and self.specs.get(member.lone, {}).get("type") == "list":
             self.config.add_mistake(place, fault("list_as_document", name=member.lone))
 
-    def _check_number(self, place: Place, form: str, member: Template, members: Sequence[str]) -> None:
+    def _check_number(self, place: KeyPath, form: str, member: Template, members: Sequence[str]) -> None:
         """A short form wants numbers: note what can never be one, whatever arrives."""
         if not member.names:
             if not NUMBER.fullmatch(member.text):
@@ -198,7 +197,7 @@ class Assembly:
             if kind in NEVER_NUMBERS:
                 self.config.add_mistake(place, fault("type_never_a_number", name=name, kind=kind))
 
-    def _check_result(self, place: Place, form: str | None, name: str, members: Sequence[str]) -> None:
+    def _check_result(self, place: KeyPath, form: str | None, name: str, members: Sequence[str]) -> None:
         """A step whose result names the document: of the right kind, and never nothing."""
         known = self.steps_so_far.get(name)
         if known is None:
@@ -222,17 +221,17 @@ class Assembly:
     def _check_watch(self, callback: str | None, parameters: Mapping[str, Any]) -> None:
         if callback is None:
             return
-        place: Place = ("start", "watch", "callback")
+        place: KeyPath = ("start", "watch", "callback")
         self._check_parameter_name(place, callback)
         if callback in parameters:
             self.config.add_mistake(place, fault("callback_is_parameter", name=callback))
 
     def _start_parameter(self, name: str, given: Any) -> Parameter:
-        place: Place = ("start", "parameters", name)
+        place: KeyPath = ("start", "parameters", name)
         self._check_parameter_name(place, name)
         return self._parameter(place, given)
 
-    def _check_parameter_name(self, place: Place, name: str) -> None:
+    def _check_parameter_name(self, place: KeyPath, name: str) -> None:
         if is_reserved(name):
             self.config.add_mistake(place, fault("reserved_name"))
         if not name or len(name) > 100 or not name.isprintable() or set(name) & set("[]&="):
@@ -240,7 +239,7 @@ class Assembly:
 
     # Values
 
-    def _parameter(self, place: Place, given: Any) -> Parameter:
+    def _parameter(self, place: KeyPath, given: Any) -> Parameter:
         if isinstance(given, list):
             return [self._parameter(place, entry) for entry in given]
         if isinstance(given, bool):
@@ -248,7 +247,7 @@ class Assembly:
         constant: Parameter = self._template(place, given) if isinstance(given, str) else given
         return constant
 
-    def _template(self, place: Place, text: str) -> Template:
+    def _template(self, place: KeyPath, text: str) -> Template:
         known = [*(self.values or ()), *self.steps_so_far] if self.has_all_names else None
         try:
             return Template.parse(text, known, self.step_names, hints=not self.config.mistakes.are_many)

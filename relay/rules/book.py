@@ -1,4 +1,7 @@
-"""The rules of a folder, read and checked as a whole. Reading them is the only I/O; afterwards nothing changes."""
+"""The rules of a folder, read and checked as a whole, and the choice of those that can want an event.
+
+Reading the files is the only I/O; afterwards nothing changes.
+"""
 
 from __future__ import annotations
 
@@ -11,25 +14,41 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from relay.configuration.expressions import Expression
+from relay.configuration.expressions import Expression, Steps, value_at
 from relay.configuration.fields import suggestion
-from relay.configuration.files import ConfigFile, read_yaml
-from relay.configuration.interpreter import Steps
-from relay.configuration.mistakes import Mistakes, collecting
-from relay.configuration.texts import SUFFIXES, yaml_files
-from relay.core.call import Call
+from relay.configuration.files import SUFFIXES, ConfigFile, Mistakes, collecting, read_yaml, yaml_files
 from relay.core.errors import InvalidEventError, Mistake, NotFoundError
-from relay.core.events import Intent, OnUncertain, Policy
+from relay.core.events import CallbackSettings, Intent, OnUncertain, Policy
 from relay.core.faults import fault
-from relay.core.places import Result
-from relay.core.plan import Plan
-from relay.core.requirements import Requirement
-from relay.core.watching import Watch
+from relay.core.placeholders import Placeholder
+from relay.core.plan import Call, Plan, Requirement
 from relay.rules.assembly import Assembly
-from relay.rules.candidates import Candidates
 from relay.rules.compose import Composer, StepTemplate, TriggerTemplate, check_length
-from relay.rules.extract import Extractor
 from relay.rules.schemas import RuleSchema
+from relay.rules.values import Extractor
+
+
+class Candidates:
+    """The conditions of one source's rules, in order; None: that rule wants every event."""
+
+    def __init__(self, whens: Sequence[Expression | None]) -> None:
+        self._always: list[int] = []
+        self._by_text: dict[tuple[str, ...], dict[str, list[int]]] = {}
+        for place, when in enumerate(whens):
+            needs = when.texts_needed if when else ()
+            if not needs:
+                self._always.append(place)
+            for path, text in needs:
+                self._by_text.setdefault(path, {}).setdefault(text, []).append(place)
+
+    def of(self, context: Mapping[str, Any]) -> list[int]:
+        """The places of those that can hold for this event, in order; none of the others does."""
+        places = set(self._always)
+        for path, by_text in self._by_text.items():
+            found = value_at(context, path)
+            if isinstance(found, str):
+                places.update(by_text.get(found, ()))
+        return sorted(places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +103,7 @@ class Rule:
         """
         values = self.extractor.extract(context, left)
         texts = tuple(self.extractor.personal_texts(values))
-        known = values | {step.name: Result(step.name) for step in self.steps} if self.steps else values
+        known = values | {step.name: Placeholder(step.name) for step in self.steps} if self.steps else values
         try:
             check_length(self._uses, values)
             call = self.composer.compose(known)
@@ -228,5 +247,5 @@ class _Reader:
 
 def _policy_of(content: Mapping[str, Any]) -> Policy:
     given = content.get("start", {}).get("watch")
-    watch = Watch(given["callback"], int(given["within"])) if given else None
+    watch = CallbackSettings(given["callback"], int(given["within"])) if given else None
     return Policy(OnUncertain(content["on_uncertain"]), content["order_by"] == "document", watch)

@@ -1,25 +1,122 @@
 """Fills the parts of a rule with values: a Call, and the steps before it, ready to be recorded.
 
-It never looks at the event itself. Where a step's result goes, which only the portal knows, a place is left for it.
+Templates are text with {names}. They are filled in one pass, so braces in a value stay text. `{name}` alone keeps the
+type of the value; within text, values are written as text. `{{` and `}}` are plain braces. A step's result, which only
+the portal knows, becomes a placeholder. This module never looks at the event itself.
 
-Every parameter of the rule is sent, always. One without a value is sent as an empty text: a parameter left out would
-lose its default in newer portals (bizproc/lib/Starter/Parameters.php), and null cannot be said in a batch.
+Every parameter of the rule is always sent. One without a value is sent as an empty text: a parameter left out would
+lose its default in newer portals (bizproc/lib/Starter/Parameters.php), and a batch cannot carry null.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from typing import Any, cast
 
-from relay.core.call import Call, DocumentId
+from relay.configuration.expressions import split_braces
+from relay.configuration.fields import suggestion
 from relay.core.errors import InvalidEventError
 from relay.core.faults import Fault, fault
-from relay.core.places import Later, Result
-from relay.core.plan import Step, StepKind
-from relay.core.requirements import StepRequirement
-from relay.rules.documents import FORMS, NUMBER
-from relay.rules.templates import Template
+from relay.core.placeholders import Placeholder, PlaceholderValue
+from relay.core.plan import Call, DocumentId, Step, StepKind, StepRequirement
+from relay.core.spellings import written
+from relay.rules.schemas import FORMS, NUMBER
+
+MOST_UNKNOWN = 20
+"""Names of one text that are told of."""
+_PLAIN = frozenset({str, int, float, type(None)})
+
+
+class TemplateError(ValueError):
+    """Text that is no template. messages: a fault for each thing that is wrong."""
+
+    def __init__(self, *messages: str) -> None:
+        super().__init__(*messages)
+        self.messages = messages
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A parsed template: literal text and names in the order they come.
+
+    parts: (True, name) or (False, literal).
+    """
+
+    text: str
+    parts: tuple[tuple[bool, str], ...]
+    names: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """The names in it, in order."""
+    lone: str | None = field(init=False, repr=False, compare=False)
+    """Its name, where nothing stands around it."""
+
+    def __post_init__(self) -> None:
+        names = tuple(part for is_name, part in self.parts if is_name)
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "lone", names[0] if len(self.parts) == len(names) == 1 else None)
+
+    @classmethod
+    def parse(
+        cls, text: str, known: Collection[str] | None, later: Collection[str] = (), *, hints: bool = True
+    ) -> Template:
+        """known: the names that may stand in it; None: not known here, so any may. later: steps still to come.
+
+        hints: whether to look for what was meant, which takes long where much is wrong and much is known. Raises
+        TemplateError for lone braces and for names that are not known.
+        """
+        parts, wrong = split_braces(text)
+        if known is not None:
+            unknown = dict.fromkeys(part for is_name, part in parts if is_name and part not in known)
+            wrong += [_unknown(name, known if hints else (), later) for name in list(unknown)[:MOST_UNKNOWN]]
+        if wrong:
+            raise TemplateError(*wrong)
+        return cls(text, tuple(parts))
+
+    def fill(self, values: Mapping[str, Any]) -> Any:
+        """A lone name gives its value, as plain() has it. Text gives text, or None if all its names are missing.
+
+        Where a value is a Result, a Later comes out.
+        """
+        if self.lone:
+            value = values[self.lone]
+            return PlaceholderValue((value,)) if isinstance(value, Placeholder) else plain(value)
+        given = [value for name in self.names if (value := values[name]) is not None and value != []]
+        if self.names and not given:
+            return None
+        pieces = [_written(values[part]) if is_name else part for is_name, part in self.parts]
+        return PlaceholderValue.of(pieces, has_value=set(map(type, given)) != {Placeholder})
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can carry it: "Y" or "N" for a boolean (Bitrix24's bool, bizproc/classes/general/helper.php),
+    ISO 8601 for dates, times with their offset.
+    """
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, bool):
+        return "Y" if value else "N"
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    if isinstance(value, date):
+        return value.isoformat()
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _unknown(name: str, known: Collection[str], later: Collection[str]) -> str:
+    if name in later:
+        return fault("no_value_yet", name=name)
+    return fault("not_among_values", name=name, hint=suggestion(name, known))
+
+
+def _written(value: Any) -> str | Placeholder:
+    if value is None:
+        return ""
+    if isinstance(value, Placeholder):
+        return value
+    shown = plain(value)
+    return ", ".join(map(written, shown)) if isinstance(shown, list) else written(shown)
+
 
 TRIGGER_NAME = "trigger"
 """What the trigger's own step is called."""
@@ -70,20 +167,20 @@ class DocumentTemplate:
             if isinstance(number, str) and not NUMBER.fullmatch(number):
                 raise _unfit(member, fault("expected_number_for_document"))
         module, entity, prefix = FORMS[self.form]
-        return cast("DocumentId", (module, entity, Later.of(_joined(prefix, filled))))
+        return cast("DocumentId", (module, entity, PlaceholderValue.of(_joined(prefix, filled))))
 
 
-def _joined(prefix: str, members: Sequence[str | Later]) -> list[str | Result]:
-    parts: list[str | Result] = [prefix]
+def _joined(prefix: str, members: Sequence[str | PlaceholderValue]) -> list[str | Placeholder]:
+    parts: list[str | Placeholder] = [prefix]
     for index, member in enumerate(members):
         parts += ["_"] * (index > 0)
-        parts += member.parts if isinstance(member, Later) else [member]
+        parts += member.parts if isinstance(member, PlaceholderValue) else [member]
     return parts
 
 
-def _one_line(member: Template, values: Mapping[str, Any]) -> str | Later:
+def _one_line(member: Template, values: Mapping[str, Any]) -> str | PlaceholderValue:
     filled = member.fill(values)
-    if isinstance(filled, Later):
+    if isinstance(filled, PlaceholderValue):
         return filled
     text = "" if isinstance(filled, list) else str(filled)
     if not text or len(text) > 255 or not text.isprintable():

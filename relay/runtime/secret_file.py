@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from relay.configuration.files import read_yaml
-from relay.configuration.mistakes import Mistakes
-from relay.sources.profile_files import OWN_PROFILES, Profiles
+from relay.configuration.files import Mistakes, read_yaml
+from relay.sources.loading import OWN_PROFILES, Profiles
 
 WEB_SECRETS = ("RELAY_SECRET_KEY", "RELAY_DASHBOARD_PASSWORD", "RELAY_API_TOKEN")
 

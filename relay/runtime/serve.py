@@ -15,7 +15,7 @@ from relay.configuration.settings import Settings
 from relay.core.errors import ConfigError, RecordUnavailableError
 from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running
-from relay.health.misfits import say_misfit
+from relay.health.assessment import say_topology_warning
 from relay.operations.bulk_replay import run_bulk_replays
 from relay.operations.configure import load_all
 from relay.runtime.web_worker import WebWorker, open_files
@@ -117,8 +117,8 @@ def _look_at_record(settings: Settings) -> None:
     store = Store.open(settings.redis_url, settings.replicas)
     try:
         store.begin()
-        for misfit in store.servers.warnings():
-            log.warning("record.misfit", code=misfit.code, server=misfit.server, reason=say_misfit(misfit))
+        for warning in store.servers.warnings():
+            log.warning("record.misfit", code=warning.code, server=warning.server, reason=say_topology_warning(warning))
         if (memory := store.servers.memory()).is_filling:
             log.warning("record.filling", used=memory.used, most=memory.most)
     except RecordUnavailableError as error:

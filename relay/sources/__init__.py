@@ -3,7 +3,7 @@
 It may not know rules, the record or Flask: a `Webhook` comes in, a `Verified` and a plain body come out.
 """
 
-from relay.sources.context import Kept, build_context
+from relay.sources.events import Kept, build_context
 from relay.sources.loading import load_sources
 from relay.sources.source import Source, Verified
 from relay.sources.visitors import Form

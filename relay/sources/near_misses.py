@@ -18,13 +18,10 @@ from urllib.parse import parse_qsl, unquote
 
 from relay.core.errors import NotVerifiedError
 from relay.core.faults import Fault, fault
-from relay.sources.proof.clocks import PER_SECOND
-from relay.sources.proof.digests import HmacVerifier
-from relay.sources.proof.places import as_sent
+from relay.sources.proof.signatures import PER_SECOND, HmacVerifier
 from relay.sources.proof.signed import Given
-from relay.sources.proof.tokens import TokenVerifier
-from relay.sources.proof.verifier import Verifier
-from relay.sources.reading import Reading
+from relay.sources.proof.verifier import TokenVerifier, Verifier, as_sent
+from relay.sources.webhook import Reading
 
 LARGEST_BODY = 16_000
 """Of a larger body nothing else than what is configured is signed here: who sets a sender up tries with a small one."""

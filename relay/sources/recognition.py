@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from relay.configuration.mistakes import Mistakes
+from relay.configuration.files import Mistakes
 from relay.core.errors import UnreadableError, UnsupportedTypeError
 from relay.core.events import Event
 from relay.core.phrases import phrase
-from relay.sources.profile_files import OWN_PROFILES, Profile, Profiles
+from relay.sources.loading import OWN_PROFILES, Profile, Profiles
 from relay.sources.source import INBOX, Source
 
 ENOUGH = 3
@@ -40,7 +40,7 @@ class Likeness:
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class Fingerprint:
     """By what a profile's sender is recognised. agent: the name that it gives itself, in lower case.
 
     proofs, headers: names in lower case. fields: of the body of its sample, with the texts in
@@ -55,7 +55,7 @@ class Marks:
     own: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, profile: Profile) -> Marks:
+    def of(cls, profile: Profile) -> Fingerprint:
         """What its file says of it."""
         sample, dedup = profile.sample, profile.content["dedup"] or {}
         sent = {name.lower(): value for name, value in (sample.get("headers") or {}).items()}
@@ -95,7 +95,7 @@ class Marks:
                 yield 1, f"{name} is {fields[name][:40]!r}"
 
 
-def recognise(headers: Mapping[str, str], body: Any, marks: Iterable[Marks]) -> list[Likeness]:
+def recognise(headers: Mapping[str, str], body: Any, marks: Iterable[Fingerprint]) -> list[Likeness]:
     """The profiles that an event looks like, the likeliest first. headers: by lower-case names. body: as read."""
     found = [one.likeness(headers, body) for one in marks]
     found = [one for one in found if one.points >= ENOUGH]
@@ -103,11 +103,11 @@ def recognise(headers: Mapping[str, str], body: Any, marks: Iterable[Marks]) -> 
 
 
 @functools.lru_cache(maxsize=4)
-def marks_of_all(folder: Path) -> tuple[Marks, ...]:
+def all_fingerprints(folder: Path) -> tuple[Fingerprint, ...]:
     """The marks of every profile that this configuration may use; read once a process, for it takes a second."""
     profiles, mistakes = Profiles(folder / OWN_PROFILES), Mistakes()
     found = [profiles.get(name, mistakes) for name in profiles.names if name != INBOX]
-    marks = [Marks.of(profile) for profile in found if profile]
+    marks = [Fingerprint.of(profile) for profile in found if profile]
     counts = Counter(name for one in marks for name in one.fields)
     return tuple(replace(one, own=frozenset(name for name in one.fields if counts[name] == 1)) for one in marks)
 
@@ -120,7 +120,7 @@ def likenesses(source: Source, event: Event, folder: Path) -> list[Likeness] | N
         body = source.read_again(event)
     except (UnreadableError, UnsupportedTypeError):
         body = None
-    return recognise(event.headers, body, marks_of_all(folder))
+    return recognise(event.headers, body, all_fingerprints(folder))
 
 
 def _fields(body: Any) -> Mapping[str, Any]:

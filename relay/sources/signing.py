@@ -14,12 +14,9 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 from relay.core.errors import UnsignableError
-from relay.sources.parsers import FORM, JSON, kind_of
-from relay.sources.proof.digests import DigestVerifier
-from relay.sources.proof.places import Place
-from relay.sources.proof.signatures import SignatureVerifier, encode
-from relay.sources.proof.tokens import BASIC, BasicVerifier, TokenVerifier
-from relay.sources.proof.verifier import Way, counting
+from relay.sources.bodies import FORM, JSON, kind_of
+from relay.sources.proof.signatures import DigestVerifier, SignatureVerifier, encode
+from relay.sources.proof.verifier import BASIC, BasicVerifier, Location, TokenVerifier, Way, counting
 from relay.sources.source import Source
 from relay.sources.webhook import Headers, Webhook
 
@@ -70,7 +67,7 @@ def _signed(source: Source, way: DigestVerifier, webhook: Webhook, now: datetime
     if way.id_header:
         webhook = _with_header(webhook, way.id_header, webhook.header(way.id_header) or f"sample-{now.timestamp():.3f}")
     if way.body_digest:
-        webhook = _placed(webhook, Place(query=way.body_digest), source.read_lazily(webhook).body_sha256)
+        webhook = _placed(webhook, Location(query=way.body_digest), source.read_lazily(webhook).body_sha256)
     reading = source.read_lazily(webhook)
     digest = way.digests(reading, way.given(reading, stamp))[0]
     signature = way.prefix + encode(digest, way.encoding)
@@ -80,7 +77,7 @@ def _signed(source: Source, way: DigestVerifier, webhook: Webhook, now: datetime
     return _placed(webhook, way.place, signature)
 
 
-def _placed(webhook: Webhook, place: Place, value: str) -> Webhook:
+def _placed(webhook: Webhook, place: Location, value: str) -> Webhook:
     """The webhook with a value in this place."""
     if place.header:
         return _with_header(webhook, place.header, value)

@@ -11,20 +11,25 @@ from relay.configuration.expressions import Expression
 from relay.core.errors import NotVerifiedError, UnreadableError, UnsupportedTypeError
 from relay.core.events import Event
 from relay.core.faults import Fault, fault
-from relay.sources.body_reader import PLAIN_BODIES, BodyReader
-from relay.sources.context import Kept, build_context
-from relay.sources.dedup import Dedup, DedupKey, double_click_key, signature_key
-from relay.sources.fan_out import MOST_ENTRIES, MOST_PROVEN_ENTRIES, FanOut, Found
+from relay.sources.answers import SIGNING, Answer, Probe, Rendered, Secrets
+from relay.sources.bodies import PLAIN_BODIES, BodyReader, is_packed, most_before_proof, unpack
+from relay.sources.events import (
+    MOST_ENTRIES,
+    MOST_PROVEN_ENTRIES,
+    Dedup,
+    DedupKey,
+    FanOut,
+    Found,
+    Kept,
+    build_context,
+    double_click_key,
+    signature_key,
+)
 from relay.sources.near_misses import find_near_miss
-from relay.sources.probes import Probe
-from relay.sources.proof.redaction import without_tokens
 from relay.sources.proof.verifier import Coverage, Verifier
-from relay.sources.reading import Reading
-from relay.sources.secret_names import REMOVED, clean_address, is_secret_name, without_secrets
-from relay.sources.templater import SIGNING, Answer, Rendered, Secrets
-from relay.sources.unpacking import is_packed, most_before_proof, unpack
+from relay.sources.redaction import REMOVED, clean_address, is_secret_name, without_secrets, without_tokens
 from relay.sources.visitors import SPAM, Form, is_foreign, origin_near_miss
-from relay.sources.webhook import Webhook
+from relay.sources.webhook import Reading, Webhook
 
 _SEAL = object()
 ENCODING = "content-encoding"

@@ -13,7 +13,7 @@ from flask import Response
 from relay.core.faults import codes_of
 from relay.operations.ingest import Ingested, Probed
 from relay.sources import Source
-from relay.sources.templater import PLAIN, Rendered
+from relay.sources.answers import PLAIN, Rendered
 from relay.web import visitors
 from relay.web.problems import problem
 

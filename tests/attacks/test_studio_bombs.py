@@ -10,17 +10,15 @@ from contextlib import contextmanager
 import pytest
 import yaml
 
-from relay.configuration import yaml_nodes
-from relay.configuration.expressions import Expression, ExpressionError
-from relay.configuration.interpreter import MOST_VALUES, Steps
-from relay.configuration.mistakes import Mistakes
-from relay.configuration.yaml_nodes import MAX_DEPTH, nodes_of
+from relay.configuration import files
+from relay.configuration.expressions import MOST_VALUES, Expression, ExpressionError, Steps
+from relay.configuration.files import MAX_DEPTH, Mistakes, nodes_of
 from relay.core.errors import ConfigError, InvalidEventError
 from relay.operations.deciding import decide
+from relay.operations.preview import PATIENCE_S, preview_on_record
 from relay.operations.rule_text import content_of
-from relay.operations.trial import PATIENCE_S, try_on_record
 from relay.rules import load_rules
-from relay.rules.templates import MOST_UNKNOWN, Template, TemplateError
+from relay.rules.compose import MOST_UNKNOWN, Template, TemplateError
 from relay.web.presenters.people import person_in
 from relay.web.services import services_of
 from tests.support.folders import SECRETS, WEB_SECRETS, copy_config
@@ -253,8 +251,8 @@ def test_a_text_is_read_up_to_its_bounds_and_the_line_is_told(text, line, proble
 
 def test_a_text_is_scanned_once_for_a_page(monkeypatch):
     scanned = []
-    loader = yaml_nodes._Loader
-    monkeypatch.setattr(yaml_nodes, "_Loader", lambda text: scanned.append(text) or loader(text))
+    loader = files._Loader
+    monkeypatch.setattr(files, "_Loader", lambda text: scanned.append(text) or loader(text))
     text = "name: once\nsource: website\nwhen: [\n"
     nodes_of.cache_clear()
 
@@ -323,8 +321,8 @@ def test_a_trial_ends_in_the_middle_of_a_batch(app, record, tmp_path):
     contexts, ticks = [context(one) for one in json.loads(batch)], itertools.count(0, 0.1)
 
     with app.app_context(), pytest.MonkeyPatch.context() as patch, calls(2_000_000):
-        patch.setattr("relay.operations.trial.contexts_of", lambda *_: contexts)
-        trial = try_on_record(record, source, rule, None, lambda: next(ticks))
+        patch.setattr("relay.operations.preview.contexts_of", lambda *_: contexts)
+        trial = preview_on_record(record, source, rule, None, lambda: next(ticks))
 
     assert not trial.is_whole
     assert trial.took_s < PATIENCE_S + 1

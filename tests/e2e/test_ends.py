@@ -8,8 +8,8 @@ import shutil
 import pytest
 import requests
 
+from relay.core.events import CallbackState
 from relay.core.lifecycle import State
-from relay.core.watching import WatchState
 from tests.support.folders import WATCHED_RULE
 from tests.support.machines import start_machine
 from tests.support.processes import free_port
@@ -52,7 +52,7 @@ def test_the_template_ends_and_the_relay_knows_it_with_what_came_in_the_query(wa
     machine = watching()
 
     (delivery_id,) = machine.post_website(FORM)["deliveries"]
-    delivery = wait_for(machine, delivery_id, WatchState.FINISHED)
+    delivery = wait_for(machine, delivery_id, CallbackState.FINISHED)
 
     (workflow,) = sandbox.portal.started()
     assert (delivery.state, delivery.workflow_id, workflow["state"]) == (State.STARTED, workflow["id"], "completed")
@@ -73,7 +73,7 @@ def test_an_end_at_once_with_the_answer_lost_is_a_start_and_never_a_second_one(w
     machine = watching()
 
     (delivery_id,) = machine.post_website(FORM)["deliveries"]
-    delivery = wait_for(machine, delivery_id, WatchState.FINISHED)
+    delivery = wait_for(machine, delivery_id, CallbackState.FINISHED)
     (delivery,) = machine.wait([delivery_id])
 
     (workflow,) = sandbox.portal.started()
@@ -94,7 +94,7 @@ def test_after_a_kill_of_everything_the_address_is_still_good(watching, sandbox)
         assert requests.post(f"{delivery.watched.address}?s=ok", timeout=10).text == "ok\n"
         assert second.running.lines("delivery.finished")[-1]["first"] is expected
 
-    assert wait_for(second, delivery_id, WatchState.FINISHED).watched.query == "s=ok"
+    assert wait_for(second, delivery_id, CallbackState.FINISHED).watched.query == "s=ok"
     second.ask("audit")
 
 
@@ -102,12 +102,12 @@ def test_what_is_not_heard_of_in_time_is_overdue_and_can_still_end(watching):
     machine = watching(within="1s")
     (delivery_id,) = machine.post_website(FORM)["deliveries"]
 
-    delivery = wait_for(machine, delivery_id, WatchState.OVERDUE)
+    delivery = wait_for(machine, delivery_id, CallbackState.OVERDUE)
 
     assert delivery.state is State.STARTED
     assert machine.running.wait_for_line("delivery.overdue")["delivery_id"] == delivery_id
     requests.get(delivery.watched.address, timeout=10)
-    assert wait_for(machine, delivery_id, WatchState.FINISHED).state is State.STARTED
+    assert wait_for(machine, delivery_id, CallbackState.FINISHED).state is State.STARTED
     machine.ask("audit")
 
 

@@ -17,10 +17,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
 from relay.core.phrases import Phrase, phrase
-from relay.sources.proof.key_shapes import RAW_BYTES, public_bytes
-from relay.sources.proof.signatures import SignatureVerifier, decode
+from relay.sources.proof.signatures import RAW_BYTES, SignatureVerifier, decode, public_bytes
 from relay.sources.proof.signed import Given
-from relay.sources.reading import Reading
+from relay.sources.webhook import Reading
 
 PublicKey = Ed25519PublicKey | EllipticCurvePublicKey
 MOST_CANDIDATES = 4

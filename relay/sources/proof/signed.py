@@ -22,13 +22,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from relay.configuration.braces import split_braces
-from relay.configuration.expressions import Expression, ExpressionError
+from relay.configuration.expressions import Expression, ExpressionError, split_braces
 from relay.core.errors import NotVerifiedError, UnreadableError, UnsupportedTypeError
 from relay.core.faults import fault
-from relay.sources.forms import read_urlencoded
-from relay.sources.proof.places import Place, as_sent
-from relay.sources.reading import Reading, text_of
+from relay.sources.bodies import read_urlencoded
+from relay.sources.proof.verifier import Location, as_sent
+from relay.sources.webhook import Reading, text_of
 
 PLAIN = ("body", "timestamp", "id", "method", "url", "fields", "php_json", "secret", "body_sha256")
 WITH_ARGUMENT = ("field", "query", "header", "sorted")
@@ -161,7 +160,7 @@ def _as_written(path: Expression, reading: Reading) -> Any:
 
 
 def _query(part: Part, reading: Reading, _given: Given) -> bytes:
-    return (Place(query=part.argument).given(reading) or "").encode("utf-8", "surrogatepass")
+    return (Location(query=part.argument).given(reading) or "").encode("utf-8", "surrogatepass")
 
 
 def _decoded_url(reading: Reading) -> bytes:

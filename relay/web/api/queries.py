@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from relay.core.watching import WatchState
+from relay.core.events import CallbackState
 from relay.store.record.search import Filter, parse_state
 from relay.web.presenters.filters import document_named
 
@@ -16,7 +16,7 @@ def filter_of(asked: Mapping[str, Any]) -> Filter:
     if isinstance(given.get("state"), str):
         given["state"] = parse_state(given["state"])
     if "watch" in given:
-        given["watch"] = WatchState(given["watch"])
+        given["watch"] = CallbackState(given["watch"])
     if "code" in given:
         given["code"] = given["code"].lower()
     if "document_id" in given:

@@ -7,9 +7,9 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
+from relay.core.events import CallbackState
 from relay.core.lifecycle import EventState, State
 from relay.core.plan import StepKind
-from relay.core.watching import WatchState
 from relay.operations.bulk_replay import STATES_OF
 from relay.operations.preview import Prospect
 from relay.store.operators.bulk_replays import BulkAct, BulkState
@@ -52,7 +52,7 @@ class AboutSchema(Strict):
     )
     document_id = fields.String(validate=TEXT, metadata={"description": "the third member, such as LEAD_12"})
     watch = fields.String(
-        validate=validate.OneOf([WatchState.OVERDUE.value]),
+        validate=validate.OneOf([CallbackState.OVERDUE.value]),
         metadata={"description": "those of whose workflow's end nobody has heard in time"},
     )
     fault = fields.String(validate=TEXT, metadata={"description": "what is wrong with a rejected event: its fields"})

@@ -12,10 +12,9 @@ from typing import Any
 from flask import abort, flash, redirect, render_template, request, url_for
 
 from relay.core.errors import NotFoundError
-from relay.core.events import Delivery
+from relay.core.events import CallbackState, Delivery
 from relay.core.lifecycle import FINAL, State
 from relay.core.phrases import phrase
-from relay.core.watching import WatchState
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.dashboard.live import AWAITED
 from relay.web.language import _
@@ -147,7 +146,7 @@ def acts_for(delivery: Delivery, *, is_replayed: bool) -> list[Offer]:
     offers = [offer for offer in offers if delivery.workflow_id or offer.name not in {"terminate", "kill"}]
     other = "settle-started" if delivery.next_step else "settle-fired"
     offers = [offer for offer in offers if offer.name != other]
-    overdue = delivery.watched is not None and delivery.watched.state is WatchState.OVERDUE
+    overdue = delivery.watched is not None and delivery.watched.state is CallbackState.OVERDUE
     offers = [offer for offer in offers if offer.name != "leave-overdue" or overdue]
     return [offer for offer in offers if offer.name != "leave" or services().record.is_unresolved_dead(delivery.id)]
 

@@ -10,9 +10,8 @@ from shlex import quote
 from urllib.parse import quote_plus
 
 from relay.sources import Source
-from relay.sources.proof.digests import HmacVerifier
-from relay.sources.proof.tokens import BasicVerifier, TokenVerifier
-from relay.sources.proof.verifier import Way
+from relay.sources.proof.signatures import HmacVerifier
+from relay.sources.proof.verifier import BasicVerifier, TokenVerifier, Way
 
 BODY = '{"lead": {"id": 1}}'
 HEX = "od -An -v -tx1 | tr -d ' \\n'"

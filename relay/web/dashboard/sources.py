@@ -12,7 +12,7 @@ from relay.core.events import Event
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState
 from relay.core.phrases import phrase
-from relay.operations.refusals import near_misses
+from relay.operations.ingest import near_misses
 from relay.sources import Source
 from relay.sources.proof.verifier import words_of
 from relay.store.record.search import Filter, list_events

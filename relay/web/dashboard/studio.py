@@ -14,8 +14,7 @@ from flask import Response, abort, redirect, render_template, request, url_for
 
 from relay.core.errors import ChangedError, ConfigError, NotFoundError, NotWritableError
 from relay.core.phrases import phrase
-from relay.operations.drafting import draft, equals, rule_name
-from relay.operations.placing import WHEN, add_condition, choose, place, slots_of
+from relay.operations.drafting import WHEN, add_condition, choose, draft, equals, field_mapping, map_value, rule_name
 from relay.operations.rule_text import UneditableError, line, put
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.language import _
@@ -140,7 +139,7 @@ def _edit(form: StudioForm, captured: Captured, known: Known) -> StudioForm:
         if wanted is None:
             raise NotFoundError(phrase("choose a template first"))
         text = choose(form.text, wanted, captured.tree)
-        slots = slots_of(text, wanted)
+        slots = field_mapping(text, wanted)
         holding = {slot.key for slot in slots.start if slot.holds}
         onto = slots.next_empty(form.onto) if form.onto in holding else form.onto
         return replace(form, text=text, onto=onto)
@@ -161,8 +160,8 @@ def _put(form: StudioForm, captured: Captured, known: Known, number: str) -> Stu
     elif form.onto == WHEN:
         text = add_condition(form.text, equals(node))
     else:
-        text = place(form.text, node, form.onto, template)
-    return replace(form, text=text, onto=slots_of(text, template).next_empty(form.onto))
+        text = map_value(form.text, node, form.onto, template)
+    return replace(form, text=text, onto=field_mapping(text, template).next_empty(form.onto))
 
 
 def _page(form: StudioForm, captured: Captured, *, said: str = "", tries: bool = False) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from flask import abort, flash, redirect, render_template, request, url_for
 
 from relay.core.lifecycle import EventState
-from relay.operations.trial import LEFT, left_over, read_draft
+from relay.operations.preview import LEFT, left_over, read_draft
 from relay.store.operators.kept_files import RuleChange
 from relay.store.record.search import Filter
 from relay.web.dashboard.bulk import order

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from relay.core.events import CallbackState
 from relay.core.lifecycle import EventState, State
-from relay.core.watching import WatchState
 from relay.operations.bulk_replay import COUNTED, STATES_OF
 from relay.store.operators.bulk_replays import Bulk, BulkAct
 from relay.store.record.search import parse_state
@@ -74,7 +74,7 @@ DONE = {
 
 SAID: Mapping[str, Callable[[str], str]] = {
     "state": lambda value: say(parse_state(value)) or value,
-    "watch": lambda value: say(WatchState(value)),
+    "watch": lambda value: say(CallbackState(value)),
     "fault": say_fault,
     "since": lambda value: typed(datetime.fromisoformat(value)),
     "until": lambda value: typed(datetime.fromisoformat(value)),

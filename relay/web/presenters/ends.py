@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from relay.core.events import Delivery
-from relay.core.watching import WatchState
+from relay.core.events import CallbackState, Delivery
 from relay.health.words import span_of
 from relay.web.language import _
 from relay.web.presenters.masking import Masking
@@ -23,9 +22,9 @@ def end_of(delivery: Delivery) -> str:
         return _("finished after %(span)s", span=span_of(watched.finished_at - began))
     if watched.until is None:
         return ""
-    if watched.state is WatchState.WAITING:
+    if watched.state is CallbackState.WAITING:
         return _("its end is awaited until %(at)s", at=stamp(watched.until))
-    if watched.state is WatchState.LEFT:
+    if watched.state is CallbackState.LEFT:
         return _("overdue since %(at)s, left", at=stamp(watched.until))
     return _("overdue since %(at)s", at=stamp(watched.until))
 
@@ -48,9 +47,9 @@ def next_of_end(delivery: Delivery, now: datetime) -> str:
     watched = delivery.watched
     if watched is None:
         return _("Nothing more: the workflow runs on the portal, and the relay does not watch it finish.")
-    if watched.state is WatchState.FINISHED:
+    if watched.state is CallbackState.FINISHED:
         return _("Nothing more: the workflow has come to its end.")
-    if watched.state is WatchState.WAITING and watched.until and watched.until > now:
+    if watched.state is CallbackState.WAITING and watched.until and watched.until > now:
         return _(
             "The template calls a one-time address at its end. Without that, it is overdue from %(at)s on.",
             at=stamp(watched.until),

@@ -11,17 +11,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from relay.core.call import Call
 from relay.core.errors import NotFoundError, UnreadableError, UnsupportedTypeError
 from relay.core.events import Delivery, Event
 from relay.core.lifecycle import State
-from relay.core.plan import StepKind
+from relay.core.plan import Call, StepKind
 from relay.health.words import span_of
 from relay.operations.ingest import is_lost
-from relay.operations.preview import Tried, try_event
+from relay.operations.preview import RulePreview, try_event
 from relay.rules import Rule
-from relay.rules.templates import Template
-from relay.sources.parsers import parse_body
+from relay.rules.compose import Template
+from relay.sources.bodies import parse_body
 from relay.store.portals.gate import GateState, View
 from relay.web.auth.guard import is_operator, is_revealed
 from relay.web.language import _, say
@@ -39,11 +38,11 @@ class EventDetails:
     """An event before today's rules. unreadable: why they cannot be asked, where they cannot."""
 
     event: Event
-    tried: tuple[Tried, ...] = ()
+    tried: tuple[RulePreview, ...] = ()
     unreadable: str | None = None
     masking: Masking = field(default_factory=Masking)
 
-    def tried_by(self, rule: str) -> Tried | None:
+    def tried_by(self, rule: str) -> RulePreview | None:
         """What today's rule of this name makes of the event."""
         return next((tried for tried in self.tried if tried.rule == rule), None)
 
@@ -66,7 +65,7 @@ def details_of(event: Event) -> EventDetails:
     """Ask today's rules about an event."""
     source, book = services().sources.get(event.source), services().rules
     rules = book.for_source(event.source)
-    tried: list[Tried] = []
+    tried: list[RulePreview] = []
     unreadable = None
     if source is None:
         unreadable = _("the source %(source)s is no longer configured", source=event.source)
@@ -229,7 +228,7 @@ def _when(moment: datetime, now: datetime) -> str:
     return f"{distance} ({stamp(moment)})"
 
 
-def _known(tried: Iterable[Tried]) -> Iterable[str]:
+def _known(tried: Iterable[RulePreview]) -> Iterable[str]:
     for one in tried:
         yield from one.personal
         for name in services().rules.get(one.rule).extractor.personal:

@@ -9,9 +9,9 @@ from typing import Any
 
 from flask import abort, request
 
+from relay.core.events import CallbackState
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State
-from relay.core.watching import WatchState
 from relay.store.record.search import WAITING_FOR_A_PERSON, Filter, parse_state
 from relay.web.language import N_, _
 from relay.web.presenters.typed_times import read_time
@@ -43,9 +43,9 @@ def filter_asked(given: Mapping[str, str] | None = None) -> Filter:
     if "state" in found:
         wanted["state"] = _state(found["state"])
     if "watch" in found:
-        if found["watch"] != WatchState.OVERDUE:
+        if found["watch"] != CallbackState.OVERDUE:
             abort(400, _("of the ends of workflows, only what is overdue is listed"))
-        wanted["watch"] = WatchState.OVERDUE
+        wanted["watch"] = CallbackState.OVERDUE
     if "needs" in found:
         wanted["needs"] = _needs(wanted.get("state"))
     if "template_id" in found:

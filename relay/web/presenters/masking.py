@@ -16,8 +16,8 @@ from urllib.parse import unquote, unquote_plus
 
 from relay.core.phones import Phone, find_phones
 from relay.rules import Rule
-from relay.rules.templates import Template
-from relay.sources.secret_names import is_secret_name
+from relay.rules.compose import Template
+from relay.sources.redaction import is_secret_name
 from relay.web.presenters.spellings import KnownTexts, as_read
 
 DOTS = "•••"

@@ -6,11 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from relay.configuration.interpreter import Steps
+from relay.configuration.expressions import Steps
 from relay.core.errors import NotFoundError, RelayError
 from relay.core.events import Event
-from relay.operations.batches import contexts_of
-from relay.operations.persons_in import persons_in
+from relay.operations.deciding import contexts_of, persons_in
 from relay.rules import Rule
 from relay.web.auth.guard import is_operator, is_revealed
 from relay.web.presenters.masking import cover

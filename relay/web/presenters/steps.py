@@ -10,13 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from relay.core.call import DocumentId
-from relay.core.entities import DYNAMIC, TYPE_IDS, USER
 from relay.core.events import Attempt, Delivery
 from relay.core.lifecycle import FINAL, State
-from relay.core.places import shown
-from relay.core.plan import How, Many, Step, StepKind, StepResult, has_content
-from relay.rules.documents import FORMS
+from relay.core.placeholders import shown
+from relay.core.plan import DYNAMIC, TYPE_IDS, USER, DocumentId, How, Many, Step, StepKind, StepResult, has_content
+from relay.rules.schemas import FORMS
 from relay.web.language import N_, _
 from relay.web.presenters.excerpts import FEW_CHARACTERS, FEW_VALUES, excerpt
 from relay.web.presenters.masking import Masking, pretty

@@ -12,18 +12,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from relay.configuration.file_set import FileSet
+from relay.configuration.files import FileSet
 from relay.core.errors import Mistake, NotFoundError, RelayError, UnreadableError, UnsupportedTypeError
 from relay.core.faults import fault
 from relay.core.ids import utc_now
 from relay.core.templates import PortalTemplate, templates_of
-from relay.operations.batches import contexts_of
-from relay.operations.drafting import Node, Tree, tree_of, type_of
+from relay.operations.deciding import contexts_of
+from relay.operations.drafting import DOCUMENT, FieldMapping, Node, Tree, field_mapping, tree_of, type_of
 from relay.operations.in_force import INTERVAL_S
-from relay.operations.placing import DOCUMENT, Slots, slots_of
+from relay.operations.preview import DraftPreview, preview_on_record, read_draft
 from relay.operations.rule_files import RuleFiles
 from relay.operations.rule_text import content_of
-from relay.operations.trial import Trial, read_draft, try_on_record
 from relay.rules import Rule
 from relay.store.portals.questions import Asked, Question, QuestionState
 from relay.web.language import _, said, say
@@ -162,7 +161,7 @@ def draft_rule(form: StudioForm) -> Rule | None:
     return read_draft(form.name, form.text, settings.config, settings.public_url or "") if form.name else None
 
 
-def trial_of(form: StudioForm) -> tuple[Trial | None, str]:
+def trial_of(form: StudioForm) -> tuple[DraftPreview | None, str]:
     """What the draft makes of what is on record; or why it cannot be tried."""
     rule = draft_rule(form)
     if rule is None:
@@ -170,7 +169,7 @@ def trial_of(form: StudioForm) -> tuple[Trial | None, str]:
     source = services().sources.get(rule.source)
     if source is None:
         return None, _("The source %(source)s is not in force yet.", source=rule.source)
-    return try_on_record(services().record, source, rule, rule_named(form.rule) if form.rule else None), ""
+    return preview_on_record(services().record, source, rule, rule_named(form.rule) if form.rule else None), ""
 
 
 def masking_of_trial(form: StudioForm, captured: Captured) -> Masking:
@@ -182,7 +181,7 @@ def masking_of_trial(form: StudioForm, captured: Captured) -> Masking:
 def view_of(form: StudioForm, captured: Captured, known: Known) -> dict[str, Any]:
     """What the template needs."""
     template = known.chosen(form.text)
-    slots = slots_of(form.text, template)
+    slots = field_mapping(form.text, template)
     mistakes = mistakes_in(form)
     count = form.text.count("\n") + 1
     return {
@@ -251,7 +250,7 @@ def said_of(error: RelayError) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _known_slot(slots: Slots, onto: str) -> str:
+def _known_slot(slots: FieldMapping, onto: str) -> str:
     return onto if onto in {slot.key for slot in (*slots.start, *slots.first)} else DOCUMENT
 
 

@@ -1,28 +1,96 @@
-"""Takes a token that stands in the body out of what is kept. Everything else of it stays as it came.
+"""Takes secrets out of what is kept, masked or logged. Pure.
 
-It does not list spellings: it undoes the escapes that a proof undoes, remembers where each byte came from, and looks
-for the token there.
+One list of names says under which names people send secrets, as they write them: X-Auth, hub.sig, userPwd, api_key.
+A token inside a body is found in each of its spellings: the escapes that a proof undoes are undone here too, and the
+position of each byte in the original is remembered. Everything else in the body stays as it came.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_plus, unquote_to_bytes
 
+from relay.sources.bodies import JSON, kind_of, parameters
 from relay.sources.charsets import CODECS, codec_of
-from relay.sources.forms import parameters
-from relay.sources.parsers import JSON, kind_of
-from relay.sources.proof.tokens import TokenVerifier
-from relay.sources.proof.verifier import Verifier
-from relay.sources.secret_names import REMOVED
+from relay.sources.proof.verifier import TokenVerifier, Verifier
+
+REMOVED = "***"
+_PARTS = re.compile(
+    r"authori[sz]ation|authenticat|cookie|signature|token|secret|hmac|passw|pwd|passphrase|credential|bearer"
+    r"|(?:api|access|app|auth|client|functions?|license|private|security|shared|subscription)[-_. ]?key(?![a-z])"
+    r"|sess(?:ion)?[-_.]?id(?![a-z])"
+)
+_LAST_WORDS = frozenset({"auth", "csrf", "jwt", "otp", "pass", "passcode", "pin", "pw", "sid", "sig", "sign", "xsrf"})
+_WHOLE = frozenset({"key", "x key"})
+"""A key alone is a secret; that of an issue, or an idempotency key, is none."""
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_BETWEEN_WORDS = re.compile(r"[^a-z]+")
+_BETWEEN_PAIRS = re.compile(r"([\s?&;,#<>\"'()]+)")
+_USER = re.compile(r"://[^/\s@]*@")
+_NESTED_ADDRESSES = 3
+"""So often an address may be encoded inside another."""
+
+
+@lru_cache(4_096)
+def is_secret_name(name: str) -> bool:
+    """Whether what a header, a query parameter or a field of this name holds is a secret, whoever sends it."""
+    plain = name[:200]
+    if _PARTS.search(plain.lower()):
+        return True
+    words = [word for word in _BETWEEN_WORDS.split(_HUMP.sub(" ", plain).lower()) if word]
+    return bool(words) and (words[-1] in _LAST_WORDS or " ".join(words) in _WHOLE)
+
+
+def without_secrets(query: str, is_secret: Callable[[str], bool] = is_secret_name) -> str:
+    """A query, still encoded, without the parameters of such names, and without those in addresses inside it."""
+    if not query:
+        return ""
+    kept = []
+    for pair in query.split("&"):
+        name, equals, value = pair.partition("=")
+        if not is_secret(unquote_plus(name)):
+            kept.append(name + equals + _cleaned(value, is_secret, _NESTED_ADDRESSES))
+    return "&".join(kept)
+
+
+def clean_address(text: str, is_secret: Callable[[str], bool] = is_secret_name) -> str:
+    """A header's value without the secrets in the addresses that stand in it; any other value as it is."""
+    if "?" not in text and "#" not in text and "://" not in text:
+        return text
+    return _cleaned(text, is_secret, _NESTED_ADDRESSES)
+
+
+def _cleaned(text: str, is_secret: Callable[[str], bool], depth: int) -> str:
+    if "=" not in text and "%" not in text and "@" not in text:
+        return text
+    pieces = _BETWEEN_PAIRS.split(_USER.sub(f"://{REMOVED}@", text))
+    return "".join(_piece(piece, is_secret, depth) for piece in pieces)
+
+
+def _piece(piece: str, is_secret: Callable[[str], bool], depth: int) -> str:
+    name, equals, value = piece.partition("=")
+    if equals and is_secret(unquote_plus(name)):
+        return f"{name}={REMOVED}"
+    if "%" not in piece:
+        return piece
+    # An address inside an address, such as ?next=https%3A%2F%2F...%3Ftoken%3D...
+    encoded = value if equals else name
+    plain = unquote_plus(encoded)
+    cleaned = _cleaned(plain, is_secret, depth - 1) if depth else REMOVED
+    if cleaned == plain:
+        return piece
+    # What cannot be told from what it was made of goes as a whole.
+    kept = quote(cleaned, safe="*") if "\ufffd" not in cleaned else REMOVED
+    return f"{name}={kept}" if equals else kept
+
 
 SHORTEST = 6
 """A shorter token is in bodies by chance; pages mask it by the name of its field."""
-_NESTED = 3
+_NESTED_JSON = 3
 """How often JSON may stand in a text of JSON: fields that hold JSON are read in place."""
 _OF_FORMS = re.compile(rb"%[0-9a-fA-F]{2}")
 _OF_JSON = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\[/\"\\bfnrt]")
@@ -128,7 +196,7 @@ def _layers(body: bytes) -> Iterator[_Layer]:
     for outer in [whole] if form.text == body else [whole, form]:
         yield outer
         layer = outer
-        for _ in range(_NESTED):
+        for _ in range(_NESTED_JSON):
             inner = _Layer(_OF_JSON.sub(lambda escape: _plain(escape[0]), layer.text), layer, _OF_JSON)
             if inner.text == layer.text:
                 break

@@ -1,12 +1,14 @@
-"""Answers that a profile or a source gives: status, type, headers and body, with values of the request in {braces}.
+"""What a sender gets back: answers from a profile or a source, and probes, which are answered without making an event.
+
+An answer has a status, a type, headers and a body, with values of the request in {braces}:
 
     {PATH}                      a JMESPath over method, query, headers, body; in the answer to an event also `event`
-    {hmac:PATH}                 HMAC-SHA256 of what it finds, by the source's first secret, in hex
+    {hmac:PATH}                 HMAC-SHA256 of the value, by the source's first secret, in hex
     {hmac-base64:PATH}          the same in base64
     {secret:confirmation}, {secret:verify_token}    a secret that the source names
 
-Nothing found is an empty text. What came with a request is answered to nobody but its sender, as plain text or JSON,
-in which no browser finds markup.
+A value that is not found is an empty text. What came with a request goes back to its sender alone, as plain text or
+JSON, so that no browser takes it for markup.
 """
 
 from __future__ import annotations
@@ -19,10 +21,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from relay.configuration.braces import split_braces
-from relay.configuration.expressions import Expression, ExpressionError
+from relay.configuration.expressions import Expression, ExpressionError, split_braces
+from relay.core.errors import NotVerifiedError
 from relay.core.faults import fault
-from relay.sources.reading import ROOTS, text_of
+from relay.sources.webhook import ROOTS, Reading, text_of
 
 PLAIN = "text/plain; charset=utf-8"
 JSON = "application/json"
@@ -187,3 +189,48 @@ def _texts(body: Body) -> list[Text]:
         return [body]
     inner = body.values() if isinstance(body, dict) else body if isinstance(body, list) else ()
     return [text for value in inner for text in _texts(value)]
+
+
+SHORTEST_KEPT, LONGEST_KEPT = 16, 300
+"""Characters of a secret that a sender gives at run time: Asana's has 32, Notion's about 50."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """when: which requests it is for. is_open: it is answered before any proof.
+
+    secret, given: it counts only where what is found there equals this secret of the source. keeps: where the sender
+    gives a secret that is to be kept.
+    """
+
+    when: Expression
+    answer: Answer
+    is_open: bool = False
+    secret: str | None = None
+    given: Expression | None = None
+    keeps: Expression | None = None
+
+    @property
+    def reads_body(self) -> bool:
+        """Whether the body has to be read to know whether it is one."""
+        return self.when.looks_at("body")
+
+    def check(self, reading: Reading, secrets: Secrets) -> None:
+        """Whether the request knows the secret, if it has to. Raises NotVerifiedError."""
+        if self.secret is None or self.given is None:
+            return
+        given = text_of(reading.find(self.given))
+        if not given:
+            raise NotVerifiedError("token_missing")
+        expected = secrets.get(self.secret, b"")
+        if not expected or not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected):
+            raise NotVerifiedError("token_mismatch")
+
+    def secret_given(self, reading: Reading) -> str | None:
+        """The secret that the sender gives; None where this is no such probe. Raises NotVerifiedError."""
+        if self.keeps is None:
+            return None
+        given = text_of(reading.find(self.keeps)) or ""
+        if not SHORTEST_KEPT <= len(given) <= LONGEST_KEPT or not given.isascii() or not given.isprintable():
+            raise NotVerifiedError("secret_unusable")
+        return given
