@@ -34,7 +34,7 @@ MANY = 20
 
 
 class Mistakes:
-    """Every mistake found so far, each once, by file and line; those of one line in the order they were found."""
+    """Collects mistakes, each once, sorted by file and line; those of one line keep their order."""
 
     def __init__(self) -> None:
         self._found: dict[Mistake, None] = {}
@@ -47,30 +47,30 @@ class Mistakes:
 
     @property
     def are_many(self) -> bool:
-        """Whether these are mended before anybody needs a hint for one more."""
+        """Whether there are so many that hints for more are not worth the time."""
         return len(self._found) >= MANY
 
     def add(self, *mistakes: Mistake) -> None:
-        """Some more; the same one again is no other."""
+        """Add mistakes; duplicates count once."""
         self._found |= dict.fromkeys(mistakes)
 
     @contextmanager
     def catching(self) -> Iterator[None]:
-        """Take the mistakes of a ConfigError that is raised within, and go on behind it."""
+        """Collect the mistakes of a ConfigError raised inside, and continue after it."""
         try:
             yield
         except ConfigError as error:
             self.add(*error.mistakes)
 
     def raise_any(self) -> None:
-        """Raises ConfigError with all of them, if there are any."""
+        """Raise ConfigError with all mistakes, if there are any."""
         if self._found:
             raise ConfigError(tuple(self))
 
 
 @contextmanager
 def collecting(handed_down: Mistakes | None) -> Iterator[Mistakes]:
-    """The collector that was handed down; where there is none, a new one that raises ConfigError at the end."""
+    """The collector of the caller; without one, a new one that raises ConfigError at the end."""
     mistakes = Mistakes() if handed_down is None else handed_down
     yield mistakes
     if handed_down is None:
@@ -79,21 +79,21 @@ def collecting(handed_down: Mistakes | None) -> Iterator[Mistakes]:
 
 SUFFIXES = (".yaml", ".yml")
 MAX_BYTES = 1_000_000
-"""A larger one is not read: nobody has written it."""
+"""Larger files are not read: no person wrote them."""
 
 _NOTHING: Mapping[Path, bytes | None] = MappingProxyType({})
 _INSTEAD: ContextVar[Mapping[Path, bytes | None]] = ContextVar("instead", default=_NOTHING)
 
 
 class NotAFileError(OSError):
-    """What has the name of a file is a pipe, a device or a folder."""
+    """The path is a pipe, a device or a folder."""
 
 
 @contextmanager
 def instead_of_files(texts: Mapping[Path, bytes | None]) -> Iterator[None]:
-    """Within, these stand for the files of these paths, for this thread or greenlet alone. None: there is no such file.
+    """Replace files by these texts inside the context, for this thread or greenlet only. None means no such file.
 
-    A path has to be written as the loaders write it: the folder of the configuration, and what lies under it.
+    Paths must be written as the loaders write them: the folder of the configuration and the path below it.
     """
     token = _INSTEAD.set({**_INSTEAD.get(), **texts})
     try:
@@ -103,23 +103,24 @@ def instead_of_files(texts: Mapping[Path, bytes | None]) -> Iterator[None]:
 
 
 def read_text_of(path: Path) -> bytes:
-    """The bytes of a file; of one that is too large, the beginning. Raises FileNotFoundError, or another OSError."""
+    """The bytes of a file, cut if it is too large. Raises FileNotFoundError or another OSError."""
     instead = _INSTEAD.get()
     if path not in instead:
         return bytes_on_disk(path)
     text = instead[path]
     if text is None:
         raise FileNotFoundError(path)
-    time.sleep(0)  # a large set takes a second to load: in a web process whoever sends has a turn between two files
+    time.sleep(0)  # a large set takes a second to load: let a web process serve requests between two files
     return text
 
 
 def bytes_on_disk(path: Path) -> bytes:
-    """The same, whatever stands for it. A pipe, at which one would wait, and a device, which has no end, are no files.
+    """The bytes on disk, even if a text replaces the file. Pipes, which block, and devices, which never end, are
+    refused.
 
     Raises FileNotFoundError, NotAFileError, or another OSError.
     """
-    if not stat.S_ISREG(path.stat().st_mode):  # some devices do something when they are opened
+    if not stat.S_ISREG(path.stat().st_mode):  # opening some devices has an effect
         raise NotAFileError(path)
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
@@ -128,7 +129,7 @@ def bytes_on_disk(path: Path) -> bytes:
 
 
 def yaml_files(folder: Path) -> list[Path]:
-    """The *.yaml and *.yml of a folder by name; none where there is no such folder. Raises OSError."""
+    """The *.yaml and *.yml of a folder by name; empty if the folder is missing. Raises OSError."""
     instead = {path: text for path, text in _INSTEAD.get().items() if path.parent == folder}
     there = {*folder.iterdir()} if folder.is_dir() else set()
     found = (there | instead.keys()) - {path for path, text in instead.items() if text is None}
@@ -142,7 +143,7 @@ def is_file(path: Path) -> bool:
 
 
 SHORT, MAX_TOKENS_OF_SHORT, MAX_TOKENS = 64_000, 30_000, 150_000
-"""Characters of a text as a browser may send it, and the words and signs of such a one and of any."""
+"""Length of a text that a browser may send, in characters, and the most tokens of such a text and of any text."""
 MAX_DEPTH = 32
 _TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _UNSEEN = fault("yaml_unseen")
@@ -151,7 +152,9 @@ _NO_TEXT = re.compile("[\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
-    """What a text is made of. root: None of an empty text. problem: why it is no YAML, and in which line; 0: none."""
+    """The YAML nodes of a text. root: None for an empty text. problem: why it is not YAML. line: of the problem, or
+    0.
+    """
 
     root: yaml.Node | None = field(default=None, repr=False)
     has_aliases: bool = False
@@ -161,7 +164,9 @@ class Nodes:
 
 @functools.lru_cache(maxsize=4)
 def nodes_of(text: str) -> Nodes:
-    """The nodes of one YAML document, every scalar of which is a text."""
+    """Parse one YAML document; every scalar stays a text. The last few texts are cached: a page reads one several
+    times.
+    """
     if turning := _TURNING.search(text):
         return Nodes(problem=_UNSEEN, line=text.count("\n", 0, turning.start()) + 1)
     loader = None
@@ -175,7 +180,7 @@ def nodes_of(text: str) -> Nodes:
 
 
 class _Loader(yaml.SafeLoader):
-    """Leaves every scalar as text, so that others say what is a number: `off`, `012`, `1:30` are not."""
+    """Leaves every scalar as text, because YAML would take `off`, `012` and `1:30` for other values."""
 
     yaml_implicit_resolvers = {}  # noqa: RUF012 - the name and the type are PyYAML's
 
@@ -184,22 +189,22 @@ class _Loader(yaml.SafeLoader):
         self.most_tokens = MAX_TOKENS if len(text) > SHORT else MAX_TOKENS_OF_SHORT
         super().__init__(text)
 
-    # What follows is called by PyYAML's scanner as it goes.
+    # PyYAML's scanner calls the following methods.
 
     def fetch_more_tokens(self) -> Any:
-        """The next one, or some."""
+        """Scan the next tokens."""
         if self.tokens_taken + len(self.tokens) > self.most_tokens:
             raise self._error(fault("yaml_many_tokens", most=self.most_tokens))
         return super().fetch_more_tokens()
 
     def fetch_flow_collection_start(self, token: Any) -> None:
-        """A bracket is opened; for each that is open, the scanner looks at all of them at every token."""
+        """A bracket opens. At every token, the scanner goes through all open ones."""
         if self.flow_level >= MAX_DEPTH:
             raise self._error(fault("yaml_deep", most=MAX_DEPTH))
         super().fetch_flow_collection_start(token)
 
     def add_indent(self, column: int) -> bool:
-        """A block begins, if it does."""
+        """A block may begin."""
         if len(self.indents) > MAX_DEPTH:
             raise self._error(fault("yaml_deep", most=MAX_DEPTH))
         return bool(super().add_indent(column))
@@ -210,7 +215,7 @@ class _Loader(yaml.SafeLoader):
         super().fetch_alias()
 
     def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
-        """A word, in which an escape may stand for what is no character."""
+        """A scalar. Escapes in it may mean invalid characters."""
         node = super().compose_scalar_node(anchor)
         if not node.value.isascii() and (found := _NO_TEXT.search(node.value)):
             problem = _UNSEEN if _TURNING.match(found[0]) else fault("yaml_half_character")
@@ -234,7 +239,7 @@ _PLAIN_TAGS: Mapping[type[yaml.Node], str] = {
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """A file that was read: its content, the line of each place in it, and where its mistakes are collected."""
+    """A file that was read: its content, the line of each key, and the collector of its mistakes."""
 
     file: str
     content: Any = field(repr=False)
@@ -247,12 +252,12 @@ class ConfigFile:
         return all(mistake.file != self.file for mistake in self.mistakes)
 
     def add_mistake(self, place: KeyPath, fault: str) -> None:
-        """Note a mistake at this place, or at the closest one around it that the file has."""
+        """Note a mistake at this path of keys, or at the closest path above it that the file has."""
         known = next((place[:size] for size in range(len(place), -1, -1) if place[:size] in self.lines), ())
         self.mistakes.add(Mistake(self.file, self.lines.get(known, 1), fault, place))
 
     def check(self, schema: Schema) -> dict[str, Any]:
-        """The content as the schema loads it; after a mistake, what is right of it: any key may be missing then."""
+        """Load the content with the schema. After a mistake, the correct part is returned: any key may be missing."""
         try:
             content: dict[str, Any] = schema.load(self.content)
         except ValidationError as error:
@@ -269,8 +274,8 @@ class ConfigFile:
             self.add_mistake(place, self._completed(place, message))
 
     def _completed(self, place: KeyPath, wrong: str) -> str:
-        # What was expected is completed with what stands there, but never with what may be a secret that was pasted
-        # where the name of a variable belongs.
+        # Add what was found to what was expected, except where somebody may have pasted a secret in place of the name
+        # of a variable.
         if not isinstance(wrong, Fault) or not wrong.is_expectation:
             return wrong
         if place not in self.lines:
@@ -293,7 +298,7 @@ def _found(content: Any) -> str:
 
 
 def read_yaml(path: Path, mistakes: Mistakes) -> ConfigFile | None:
-    """Read one YAML document. None where it is missing, unreadable or not YAML, which is among the mistakes then."""
+    """Read one YAML document; None if it is missing, unreadable or not YAML, which is then noted."""
     try:
         return _Builder(str(path), mistakes).build(_text_of(path))
     except ConfigError as error:
@@ -302,9 +307,9 @@ def read_yaml(path: Path, mistakes: Mistakes) -> ConfigFile | None:
 
 
 def names_in(path: Path, table: str) -> Collection[str] | None:
-    """The names that a file has in a table, whatever is wrong with their entries; None where it does not tell.
+    """The names in a table of a file, even with mistakes in their entries; None if they cannot be read.
 
-    What is wrong with the file is said by whoever loads it.
+    Mistakes of the file are reported by the loader.
     """
     config = read_yaml(path, Mistakes())
     entries = config.content.get(table) if config and isinstance(config.content, dict) else None
@@ -338,7 +343,7 @@ def _plain(text: str) -> Any:
 
 
 class _Builder:
-    """Turns YAML nodes into plain values, and notes lines and mistakes on the way."""
+    """Turns YAML nodes into plain values, and notes lines and mistakes."""
 
     def __init__(self, file: str, mistakes: Mistakes) -> None:
         self.file = file
@@ -346,7 +351,7 @@ class _Builder:
         self.lines: dict[KeyPath, int] = {}
 
     def build(self, text: str) -> ConfigFile:
-        """Raises ConfigError where no content can be had."""
+        """Build the content. Raises ConfigError if there is none."""
         nodes = nodes_of(text)
         if nodes.problem:
             raise ConfigError([Mistake(self.file, nodes.line, fault("yaml_invalid", problem=nodes.problem))])
@@ -357,7 +362,7 @@ class _Builder:
         line: int = node.start_mark.line + 1
         self.lines.setdefault(place, line)
         if len(self.lines) > MAX_NODES or len(place) > MAX_DEPTH:
-            # Counted with every alias written out, which also ends one that contains itself.
+            # Aliases count as if written out, which also stops one that contains itself.
             wrong = fault("yaml_too_much", values=MAX_NODES, levels=MAX_DEPTH)
             raise ConfigError([Mistake(self.file, line, wrong)])
         if node.tag != _PLAIN_TAGS[type(node)]:
@@ -390,21 +395,21 @@ class _Builder:
 FILES = ("portals.yaml", "sources.yaml", "alerts.yaml")
 FOLDERS = ("rules", "profiles")
 SECRETS = ("SOURCE_", "PORTAL_", "ALERT_")
-"""How the variables begin whose `_FILE` may be changed while the relay runs."""
+"""Prefixes of variables whose `_FILE` may change while the relay runs."""
 
 Stamp = tuple[tuple[str, int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FileSet:
-    """The files below a folder, by their path in it, such as `rules/seed.yaml`."""
+    """The files of a configuration at one moment, by their path in the folder, such as `rules/seed.yaml`."""
 
     folder: Path
     texts: Mapping[str, bytes] = field(repr=False)
 
     @classmethod
     def read(cls, folder: Path) -> FileSet:
-        """As they are on disk now, but for those that cannot be read. Whoever loads them says what is wrong."""
+        """Read them from disk, except unreadable ones, whose mistakes the loader reports."""
         texts = {}
         for path in _paths(folder):
             try:
@@ -415,40 +420,40 @@ class FileSet:
 
     @property
     def digest(self) -> str:
-        """What tells one set from another."""
+        """A digest that is different for every other set."""
         total = hashlib.sha256()
         for name, text in sorted(self.texts.items()):
             total.update(f"{name}\0{len(text)}\0".encode() + text)
         return total.hexdigest()
 
     def differences(self, before: FileSet) -> list[str]:
-        """The names of the files in which it differs from another set."""
+        """The names of the files that differ from another set."""
         names = before.texts.keys() | self.texts.keys()
         return sorted(name for name in names if before.texts.get(name) != self.texts.get(name))
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Within, whatever reads this folder reads this set, whatever is on disk by now."""
+        """Inside the context, reading the folder reads this set, even if the disk has changed."""
         there = dict.fromkeys(_paths(self.folder))
         with instead_of_files({**there, **{self.folder / name: text for name, text in self.texts.items()}}):
             yield
 
     def packed(self) -> bytes:
-        """For the record."""
+        """The set as bytes for the record."""
         wire = {name: text.decode("utf-8", "surrogateescape") for name, text in self.texts.items()}
         return zlib.compress(json.dumps(wire).encode("utf-8"))
 
     @classmethod
     def unpacked(cls, folder: Path, packed: bytes) -> FileSet:
-        """What `packed` has made."""
+        """Read what `packed` wrote."""
         wire: dict[str, str] = json.loads(zlib.decompress(packed))
         return cls(folder, {name: text.encode("utf-8", "surrogateescape") for name, text in wire.items()})
 
 
 class FileWatch:
-    """Notices that files have changed, by what the file system says of them: a look is a few system calls.
+    """Notices changed files by their metadata; one look is a few system calls.
 
-    What has changed is reported when it has been the same for two looks: nobody reads what is half written.
+    A change is reported when two looks see the same state, so that no half-written file is read.
     """
 
     def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
@@ -459,7 +464,7 @@ class FileWatch:
         self._reported = self._last = self._stamp()
 
     def has_changed(self) -> bool:
-        """Whether there is something new since this was last said."""
+        """Whether something changed since the last report."""
         now = self._stamp()
         is_still, self._last = now == self._last, now
         if now == self._reported or not is_still:

@@ -1,7 +1,7 @@
-"""Puts the parts of one rule together: its templates, and the names that have a value where each stands.
+"""Puts the parts of one rule together: its templates, and the names that have a value at each of them.
 
-What a part says by itself is checked before (schemas.py, step_schemas.py); here is what takes several of them. Every
-mistake is noted with its line, and looking goes on with what is right.
+Each part alone was checked before (schemas.py); here are the checks that need several parts. Every mistake is noted
+with its line, and checking continues with the rest.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SECTIONS = ("find", "make")
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of a step where its name is used: its kind, and whether it may come to nothing."""
+    """A step as seen where its name is used: its kind, and whether it may find nothing."""
 
     section: str
     entity: str
@@ -54,15 +54,15 @@ class Assembly:
         self.values = _names_in(config.content, "extract")
         sections = [_names_in(config.content, section) for section in SECTIONS]
         self.step_names = [name for names in sections for name in names or ()]
-        """Every step, whatever is wrong with it."""
+        """Every step, even with mistakes."""
         self.has_all_names = self.values is not None and None not in sections
         self.steps_so_far: dict[str, Known | None] = {}
-        """The steps whose results may be used where we are; None of one with a mistake."""
+        """The steps whose results may be used at this point; None for one with a mistake."""
 
     # Steps
 
     def steps(self) -> list[StepTemplate]:
-        """What is found and made, in order."""
+        """The finds and makes, in order."""
         found = []
         for section in SECTIONS:
             for name, spec in self.content.get(section, {}).items():
@@ -89,7 +89,7 @@ class Assembly:
         return Known(section, entity, type_id, section == "find" and spec["none"] is None)
 
     def _step(self, section: str, name: str, spec: Mapping[str, Any]) -> StepTemplate | None:
-        """None of one that has no kind, which has been noted then."""
+        """The step; None if it has no kind, which was noted."""
         entity, type_id, given = _kind_of(spec)
         if not entity:
             return None
@@ -133,7 +133,7 @@ class Assembly:
     # Trigger and start
 
     def trigger(self) -> TriggerTemplate | None:
-        """The trigger, where there is one."""
+        """The trigger, if there is one."""
         trigger = self.content.get("trigger", {})
         if "document_id" not in trigger:
             return None
@@ -148,7 +148,7 @@ class Assembly:
         return TriggerTemplate(document, trigger.get("code", ""))
 
     def composer(self, trigger: TriggerTemplate | None) -> Composer | None:
-        """The start, or the document of the trigger alone; None where something is missing, which has been noted."""
+        """The start, or the document of the trigger alone; None if something is missing, which was noted."""
         start = self.content.get("start", {})
         parameters = {name: self._start_parameter(name, one) for name, one in start.get("parameters", {}).items()}
         self._check_watch(start.get("watch", {}).get("callback"), parameters)
@@ -175,12 +175,12 @@ class Assembly:
         return DocumentTemplate(form, templates)
 
     def _check_text(self, place: KeyPath, member: Template) -> None:
-        """The full triple wants texts: note a list, which alone is none."""
+        """The full triple needs texts: note a list."""
         if member.lone and self.specs.get(member.lone, {}).get("type") == "list":
             self.config.add_mistake(place, fault("list_as_document", name=member.lone))
 
     def _check_number(self, place: KeyPath, form: str, member: Template, members: Sequence[str]) -> None:
-        """A short form wants numbers: note what can never be one, whatever arrives."""
+        """A short form needs numbers: note what can never be one."""
         if not member.names:
             if not NUMBER.fullmatch(member.text):
                 wanted = fault("expected_number_or_name")
@@ -198,7 +198,7 @@ class Assembly:
                 self.config.add_mistake(place, fault("type_never_a_number", name=name, kind=kind))
 
     def _check_result(self, place: KeyPath, form: str | None, name: str, members: Sequence[str]) -> None:
-        """A step whose result names the document: of the right kind, and never nothing."""
+        """A step whose result names the document must have its kind and always find something."""
         known = self.steps_so_far.get(name)
         if known is None:
             return
@@ -258,7 +258,7 @@ class Assembly:
 
 
 def _kind_of(spec: Mapping[str, Any]) -> tuple[str, int | None, Mapping[str, Any]]:
-    """The kind of a step, the number of its type, and its fields; an empty kind where there is none to be read."""
+    """The kind of a step, the number of its type, and its fields; an empty kind if none can be read."""
     entity = next((kind for kind in ENTITIES if kind in spec), "")
     if entity == DYNAMIC:
         type_id, fields = spec[DYNAMIC]
@@ -273,7 +273,7 @@ def _shown(members: Iterable[str]) -> str:
 
 
 def _names_in(content: Any, section: str) -> Collection[str] | None:
-    """The names under a key, whatever is wrong with them; None where they may stand under a misspelled one."""
+    """The names under a key, even with mistakes; None if the key may be misspelled."""
     written = content if isinstance(content, dict) else {}
     if section not in written and not RuleSchema().may_be_misspelled(written, section):
         return ()

@@ -29,7 +29,11 @@ from relay.rules.values import Extractor
 
 
 class Candidates:
-    """The conditions of one source's rules, in order; None: that rule wants every event."""
+    """Finds the rules of a source that can want an event, by the texts that their `when` needs.
+
+    `when: body.type == 'order'` can only be true if that text is there; with 200 such rules, one look finds the few.
+    The rule itself decides. whens: the conditions of the rules, in order; None: the rule wants every event.
+    """
 
     def __init__(self, whens: Sequence[Expression | None]) -> None:
         self._always: list[int] = []
@@ -42,7 +46,7 @@ class Candidates:
                 self._by_text.setdefault(path, {}).setdefault(text, []).append(place)
 
     def of(self, context: Mapping[str, Any]) -> list[int]:
-        """The places of those that can hold for this event, in order; none of the others does."""
+        """The indexes of the rules that can want this event, in order."""
         places = set(self._always)
         for path, by_text in self._by_text.items():
             found = value_at(context, path)
@@ -53,7 +57,7 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What decides: whether it wants an event of its source, and what it asks of a portal then."""
+    """A rule decides whether it wants an event of its source, and which call it makes of it."""
 
     name: str
     source: str
@@ -70,7 +74,7 @@ class Rule:
 
     @property
     def requirement(self) -> Requirement:
-        """What it asks of its portal."""
+        """What it requires of its portal."""
         composer = self.composer
         document = composer.document_id.requirement
         watched = [self.policy.watch.parameter] if self.policy.watch else []
@@ -78,17 +82,17 @@ class Rule:
         return Requirement(self.name, composer.portal, composer.template_id, document, parameters, steps)
 
     def matches(self, context: Mapping[str, Any], left: Steps | None = None) -> bool:
-        """Whether `when` holds for this event; an expression that cannot be applied to it does not."""
+        """Whether `when` is true for this event. An expression that cannot be applied is false."""
         return self.when is None or self.when.holds(context, left)
 
     def to_call(self, context: Mapping[str, Any]) -> Call:
-        """The call for this event. Raises InvalidEventError with messages by field; no value is in them."""
+        """The call for this event. Raises InvalidEventError with messages by field, without values."""
         return self.to_intent(context).call
 
     def intent_of(self, context: Mapping[str, Any]) -> Intent | None:
-        """What the rule makes of this event; None where it does not want it. Raises InvalidEventError.
+        """The intent of the rule for this event; None if it does not want it. Raises InvalidEventError.
 
-        Also where its expressions need too long for an answer: what nobody has decided on is not passed over.
+        It also raises when its expressions need too many steps: an undecided event is not ignored.
         """
         left = Steps()
         if not self.matches(context, left) and not left.is_spent:
@@ -96,10 +100,10 @@ class Rule:
         return self.to_intent(context, left)
 
     def to_intent(self, context: Mapping[str, Any], left: Steps | None = None) -> Intent:
-        """The call with the rule's policy, and the texts in it that belong to a person. Raises InvalidEventError.
+        """The call with the rule's policy and a person's texts in it. Raises InvalidEventError.
 
-        Where the rule has steps, a plan: the steps, and the call with places for what they come to. left: how far its
-        expressions may still go.
+        If the rule has steps, also a plan: the steps, and the call with placeholders for their results. left: the steps
+        that its expressions may still take.
         """
         values = self.extractor.extract(context, left)
         texts = tuple(self.extractor.personal_texts(values))
@@ -134,7 +138,7 @@ class RuleBook:
         return self._by_source.get(name, ())
 
     def candidates(self, source: str, context: Mapping[str, Any]) -> Sequence[Rule]:
-        """The rules of a source that can want this event, in the same order; the others do not."""
+        """The rules of a source that can want this event, in the same order."""
         rules = self.for_source(source)
         return [rules[place] for place in self._candidates[source].of(context)] if rules else ()
 
@@ -160,10 +164,9 @@ def load_rules(
 ) -> RuleBook:
     """The rules of a folder's *.yaml and *.yml, or of one file, without those that have a mistake.
 
-    sources, portals: the names a rule may use; None: not known here, so any may. base: the relay's own address
-    (RELAY_PUBLIC_URL), under which each start of a rule that watches for the end has one of its own; None: not known
-    here, empty: there is none. Mistakes are added to those that were handed down; else ConfigError is raised with those
-    of all files together.
+    sources, portals: the names that a rule may use; None: unknown here, so any. base: the relay's own address
+    (RELAY_PUBLIC_URL), under which a completion callback gets its one-time address; None: unknown here; empty: there is
+    none. mistakes: a collector; without one, ConfigError is raised with the mistakes of all files.
     """
     with collecting(mistakes) as found:
         files = [path] if path.suffix in SUFFIXES else yaml_files(path)
@@ -176,7 +179,7 @@ def load_rules(
 
 
 class _Reader:
-    """Reads one file after another, and goes on after a mistake."""
+    """Reads one file after another, and continues after a mistake."""
 
     def __init__(
         self,
@@ -226,9 +229,9 @@ class _Reader:
             self._check_known(config, (section, "portal"), content.get(section, {}).get("portal"))
 
     def _check_watch(self, config: ConfigFile, content: Mapping[str, Any]) -> None:
-        """The portal has to reach the one-time address: it calls no host without a dot.
+        """The portal must be able to reach the one-time address: it calls no host without a dot.
 
-        Source: bizproc/activities/bitrix/webhookactivity; facts of its own, as it has no page in the docs.
+        Source: bizproc/activities/bitrix/webhookactivity; it has no page in the docs.
         """
         if self.base is None or not content.get("start", {}).get("watch"):
             return

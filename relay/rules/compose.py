@@ -25,12 +25,12 @@ from relay.core.spellings import written
 from relay.rules.schemas import FORMS, NUMBER
 
 MOST_UNKNOWN = 20
-"""Names of one text that are told of."""
+"""How many unknown names of one text are reported."""
 _PLAIN = frozenset({str, int, float, type(None)})
 
 
 class TemplateError(ValueError):
-    """Text that is no template. messages: a fault for each thing that is wrong."""
+    """Text that is not a template. messages: one fault for each mistake."""
 
     def __init__(self, *messages: str) -> None:
         super().__init__(*messages)
@@ -49,7 +49,7 @@ class Template:
     names: tuple[str, ...] = field(init=False, repr=False, compare=False)
     """The names in it, in order."""
     lone: str | None = field(init=False, repr=False, compare=False)
-    """Its name, where nothing stands around it."""
+    """Its name, if the template is nothing else."""
 
     def __post_init__(self) -> None:
         names = tuple(part for is_name, part in self.parts if is_name)
@@ -60,10 +60,10 @@ class Template:
     def parse(
         cls, text: str, known: Collection[str] | None, later: Collection[str] = (), *, hints: bool = True
     ) -> Template:
-        """known: the names that may stand in it; None: not known here, so any may. later: steps still to come.
+        """Parse a template. known: the names that it may use; None: unknown here, so any. later: steps still to come.
 
-        hints: whether to look for what was meant, which takes long where much is wrong and much is known. Raises
-        TemplateError for lone braces and for names that are not known.
+        hints: whether to suggest similar names, which takes long if there are many mistakes and many names. Raises
+        TemplateError for lone braces and unknown names.
         """
         parts, wrong = split_braces(text)
         if known is not None:
@@ -74,9 +74,10 @@ class Template:
         return cls(text, tuple(parts))
 
     def fill(self, values: Mapping[str, Any]) -> Any:
-        """A lone name gives its value, as plain() has it. Text gives text, or None if all its names are missing.
+        """Fill in values. A lone name gives its value, as plain() writes it; text gives text, or None if all names are
+        missing.
 
-        Where a value is a Result, a Later comes out.
+        If a value is a Placeholder, the result is a PlaceholderValue.
         """
         if self.lone:
             value = values[self.lone]
@@ -119,20 +120,20 @@ def _written(value: Any) -> str | Placeholder:
 
 
 TRIGGER_NAME = "trigger"
-"""What the trigger's own step is called."""
+"""The name of the trigger's own step."""
 
 MOST_WRITTEN, MOST_TIMES = 1_000_000, 4
-"""Characters that a rule writes for one event: so many, and each value it has found so often beside."""
+"""Characters that a rule may write for one event: this many, plus each found value this many times."""
 A_NUMBER = 20
-"""Characters of whatever is no text."""
+"""Characters that a value counts which is not text."""
 
 Parameter = Template | Sequence[Any] | str | int | float | None
-"""What a rule says of a parameter: a template, a list of templates and constants, or a constant."""
+"""A parameter in a rule: a template, a list of templates and constants, or a constant."""
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentTemplate:
-    """A document id to fill. form: a short form with the numbers that it needs, or None: the full triple."""
+    """A document id to fill. form: a short form; None: the full triple."""
 
     form: str | None
     members: tuple[Template, ...]
@@ -152,9 +153,9 @@ class DocumentTemplate:
         return module, entity, prefix + (f"{fixed[0]}_" if self.form == "dynamic" and fixed[0] else "")
 
     def fill(self, values: Mapping[str, Any]) -> DocumentId:
-        """The triple. Raises InvalidEventError on the values that are missing or do not fit.
+        """The triple. Raises InvalidEventError for values that are missing or do not fit.
 
-        A Later may stand in it: what a step finds or makes has a number, so the worker that fills it has none to check.
+        It may contain a PlaceholderValue: the result of a step is always a number, so the worker need not check it.
         """
         for member in self.members:
             absent = [name for name in member.names if values[name] is None]
@@ -194,7 +195,7 @@ def _unfit(member: Template, wrong: Fault) -> InvalidEventError:
 
 @dataclass(frozen=True, slots=True)
 class Composer:
-    """The `start` part of a rule; of one that only fires a trigger, its portal and document, and template 0."""
+    """The `start` part of a rule; for a rule that only fires a trigger: its portal and document, and template 0."""
 
     portal: str
     template_id: int
@@ -208,7 +209,7 @@ class Composer:
         yield from _names_in(list(self.parameters.values()))
 
     def compose(self, values: Mapping[str, Any]) -> Call:
-        """Raises InvalidEventError where the document cannot be named."""
+        """Fill in values. Raises InvalidEventError if the document cannot be named."""
         return Call(
             portal=self.portal,
             template_id=self.template_id,
@@ -226,7 +227,7 @@ class StepTemplate:
 
     @property
     def name(self) -> str:
-        """Its name, which is that of its result."""
+        """Its name, which is also the name of its result."""
         return self.blank.name
 
     @property
@@ -236,7 +237,7 @@ class StepTemplate:
 
     @property
     def requirement(self) -> StepRequirement:
-        """What it asks of its portal."""
+        """What it requires of its portal."""
         step = self.blank
         return StepRequirement(step.name, step.kind, step.entity, step.type_id, tuple(self.fields), step.own_field)
 
@@ -246,7 +247,7 @@ class StepTemplate:
         return _names_in(list(self.fields.values()))
 
     def compose(self, values: Mapping[str, Any]) -> Step:
-        """The step with its values, in which places are left for the results of those before it."""
+        """The step with its values, and placeholders for the results of earlier steps."""
         return replace(self.blank, values={name: _field(given, values) for name, given in self.fields.items()})
 
 
@@ -261,12 +262,12 @@ class TriggerTemplate:
 
     @property
     def fields(self) -> Mapping[str, Parameter]:
-        """What its rule says of its values, beside the document."""
+        """Its values beside the document."""
         return {"code": self.code}
 
     @property
     def requirement(self) -> StepRequirement:
-        """What it asks of its portal."""
+        """What it requires of its portal."""
         return StepRequirement(self.name, self.kind, self.document_id.form or "document", None, ())
 
     @property
@@ -275,14 +276,14 @@ class TriggerTemplate:
         return self.document_id.names
 
     def compose(self, values: Mapping[str, Any]) -> Step:
-        """Raises InvalidEventError where the document cannot be named."""
+        """Fill in values. Raises InvalidEventError if the document cannot be named."""
         target = self.document_id.fill(values)[2]
         entity = self.document_id.form or "document"
         return Step(self.name, self.kind, entity, None, {"target": target, "code": self.code})
 
 
 def check_length(uses: Mapping[str, int], values: Mapping[str, Any]) -> None:
-    """Raises InvalidEventError where what would be written is long out of proportion to what the rule has found.
+    """Raise InvalidEventError if the written text would be far longer than the found values.
 
     uses: how often each name stands in the rule.
     """
@@ -311,10 +312,10 @@ def _names_in(parameter: Parameter) -> Iterator[str]:
 
 
 def _field(parameter: Parameter, values: Mapping[str, Any]) -> Any:
-    """As a parameter; but true and false stay, for a filter of custom fields has 1 and 0 where all else has Y and N.
+    """As a parameter, except that true and false stay: a filter of custom fields needs 1 and 0, all else Y and N.
 
-    And a list within a list stays one, for a file is [name, base64], and several are a list of these; one that lacks a
-    part is left out. b24restdocs, api-reference/crm/universal/crm-item-list.md, files/how-to-upload-files.md.
+    A list within a list stays one, because a file is [name, base64] and several files are a list of these; one that
+    lacks a part is left out. b24restdocs, api-reference/crm/universal/crm-item-list.md, files/how-to-upload-files.md.
     """
     if isinstance(parameter, Template) and parameter.lone and isinstance(values[parameter.lone], bool):
         return values[parameter.lone]
@@ -330,7 +331,7 @@ def _each(entries: Sequence[Any], values: Mapping[str, Any]) -> list[Any]:
 
 def _filled(parameter: Parameter, values: Mapping[str, Any]) -> Any:
     if isinstance(parameter, (list, tuple)):
-        # Entries without a value are left out; a list within the list is laid flat.
+        # Entries without a value are left out; inner lists are flattened.
         entries = [_entry(entry, values) for entry in parameter]
         return [item for entry in entries for item in (entry if isinstance(entry, list) else [entry]) if item != ""]
     return _entry(parameter, values)

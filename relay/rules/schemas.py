@@ -64,10 +64,10 @@ FORMS: dict[str, tuple[str, str, str]] = {
     "list": ("lists", r"Bitrix\Lists\BizprocDocumentLists", ""),
     "file": ("disk", r"Bitrix\Disk\BizProcDocument", ""),
 }
-"""Short form -> module, entity class, and what stands before the number."""
+"""Short form -> module, entity class, and the prefix of the number."""
 
 NUMBER = re.compile(r"[1-9][0-9]{0,18}")
-"""What an id is in a short form. Text from a sender can therefore never name another kind of document."""
+"""An id in a short form. It is digits only, so text from a sender can never name another kind of document."""
 
 RESERVED_PARAMETERS = frozenset(
     name.lower()
@@ -85,11 +85,11 @@ RESERVED_PARAMETERS = frozenset(
         "TargetUser",
     )
 )
-"""Parameters that change how the engine works, or that it overwrites (bizproc/classes/general/document.php)."""
+"""Parameters that change how the engine works or that it overwrites (bizproc/classes/general/document.php)."""
 
 
 def is_reserved(parameter: str) -> bool:
-    """Whether Bitrix24 keeps this name for itself. A name of digits is one: it would be read as a template's id."""
+    """Whether Bitrix24 reserves this name. Digits are reserved, too: they would be read as a template's id."""
     return parameter.lower() in RESERVED_PARAMETERS or parameter.isdigit()
 
 
@@ -99,14 +99,14 @@ USER_FIELDS = (
     "id", "email", "name", "last_name", "second_name", "personal_phone", "personal_mobile", "work_phone",
     "work_position", "uf_department", "uf_phone_inner",
 )  # fmt: skip
-"""What users are looked for by: fields of `user.get` (b24restdocs, api-reference/user), here in any case."""
+"""Fields by which users are found, from `user.get` (b24restdocs, api-reference/user), in any case."""
 
 Check = Callable[[str, Mapping[str, Any]], Fault | None]
-"""What is wrong with a field of this name among these; None: nothing."""
+"""Finds the mistake of a field with this name among these; None if there is none."""
 
 
 class _Fields(Wanted):
-    """The fields of a step by name; each a template, a number, true or false; of a make also a list of these."""
+    """The fields of a step by name: templates, numbers, true or false; for a make also lists of these."""
 
     expected = fault("expected_fields")
 
@@ -151,7 +151,7 @@ class _Dynamic(Wanted):
 
 
 class _None(Wanted):
-    """What follows where nothing is found: nothing, STOP, or a number that is taken instead."""
+    """The result if nothing is found: nothing, STOP, or a number to use instead."""
 
     expected = fault("expected_none")
 
@@ -171,7 +171,7 @@ class _NoUser(Wanted):
 
 
 class _StepSchema(StrictSchema):
-    """Of the kinds, exactly one."""
+    """A step has exactly one kind."""
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _has_one_kind(self, spec: dict[str, Any], written: Any, **_: Any) -> None:
@@ -196,7 +196,7 @@ class _MakeOptions(_StepSchema):
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _has_a_place_for_our_id(self, spec: dict[str, Any], written: Any, **_: Any) -> None:
-        """A quote has no field for an id from outside; whatever else is made has one."""
+        """A quote has no field for a foreign id; all other kinds have one."""
         if not self.has_read(spec, written):
             return
         given = written.get("own_field")
@@ -262,7 +262,7 @@ MAKE: Schema = _schema(_MakeOptions, _fault_in_make, lists=True)
 
 
 ROOTS = ("body", "headers", "query", "envelope", "source", "received_at")
-"""What an expression of a rule may look at (relay/sources/events.py)."""
+"""The names that an expression of a rule may use (relay/sources/events.py)."""
 VALUE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 NOT_A_VALUE_NAME = fault("not_a_value_name")
 _BOUNDED = ("integer", "number")
@@ -279,7 +279,7 @@ class _Expression(Wanted):
 
 
 class _Picks(Wanted):
-    """One expression, or a list of them of which the first that finds something counts."""
+    """One expression, or a list; the first that finds something counts."""
 
     expected = fault("expected_picks")
 
@@ -340,7 +340,7 @@ class _Choices(Wanted):
 
 
 class _Region(Wanted):
-    """Where a telephone number without a + is dialled."""
+    """The region of telephone numbers without a +."""
 
     expected = fault("expected_region")
 
@@ -367,7 +367,7 @@ class _ValueSchema(StrictSchema):
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _fits_together(self, spec: dict[str, Any], written: Any, **_: Any) -> None:
-        """Whatever is there is compared with its type; what has a mistake of its own is not there."""
+        """Compare the keys with the type. Keys with a mistake of their own are missing here."""
         wrong: dict[str, list[str]] = {}
         if spec.get("required") and spec.get("default") is not None:
             wrong["default"] = [fault("required_with_default")]
@@ -396,7 +396,7 @@ class _ValueSchema(StrictSchema):
 
 
 def _typed_constants(spec: dict[str, Any]) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """Default and choices as the type reads them, so that they compare with what events bring; and what is wrong."""
+    """Default and choices as the type reads them, so that they compare with values of events; and their mistakes."""
     one = {"type": spec["items"] if spec["type"] == "list" else spec["type"], "required": False, "default": None}
     bare = {**spec, **one, "choices": None, "min": None, "max": None, "max_length": None}
     constants: dict[str, Any] = {}
@@ -407,7 +407,7 @@ def _typed_constants(spec: dict[str, Any]) -> tuple[dict[str, Any], dict[str, li
         except ValidationError as error:
             wrong["choices"] = list(error.messages)
     if spec["default"] is not None:
-        # Among choices that are no values, none can be looked for.
+        # The default cannot be compared with invalid choices.
         optional = {**spec, "choices": constants.get("choices"), "default": None}
         try:
             constants["default"] = typed(optional).deserialize(spec["default"])
@@ -417,7 +417,7 @@ def _typed_constants(spec: dict[str, Any]) -> tuple[dict[str, Any], dict[str, li
 
 
 MODULE = re.compile(r"(\w|[.]|\{\w+\})+", re.ASCII)
-"""A module of Bitrix24, or a template of one: of any other text its engine throws (main/lib/loader.php)."""
+"""A module of Bitrix24, or a template of one. For any other text its engine throws (main/lib/loader.php)."""
 
 
 class _Document(Wanted):
@@ -499,7 +499,7 @@ class RuleSchema(StrictSchema):
     source = Text(fault("expected_source_name"), required=True)
     when = _Expression(load_default=None)
     extract = Table(_ValueSchema(), VALUE_NAME, NOT_A_VALUE_NAME, required=False)
-    # Hold: a process started twice, or not at all, is the operator's decision.
+    # Hold by default: whether to risk a second start or none is the operator's decision.
     on_uncertain = Choice(*OnUncertain, load_default=OnUncertain.HOLD)
     order_by = Choice("document", load_default=None)
     find = Table(FIND, VALUE_NAME, NOT_A_VALUE_NAME, required=False)

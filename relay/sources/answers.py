@@ -1,4 +1,4 @@
-"""What a sender gets back: answers from a profile or a source, and probes, which are answered without making an event.
+"""Answers to senders, from a profile or a source, and probes, which are answered without making an event.
 
 An answer has a status, a type, headers and a body, with values of the request in {braces}:
 
@@ -29,11 +29,11 @@ from relay.sources.webhook import ROOTS, Reading, text_of
 PLAIN = "text/plain; charset=utf-8"
 JSON = "application/json"
 LONGEST = 4_000
-"""Characters of one value: a challenge is short, and what is longer only makes us send it."""
+"""Characters of one value: a challenge is short, and a longer one would only cost bandwidth."""
 LONGEST_HEADER = 1_000
 EVENT_ROOTS = (*ROOTS, "event")
 SIGNING = "signing"
-"""Under this name the first secret of the source is among those that a text may use."""
+"""The name under which a text may use the first secret of the source."""
 NAMED = ("confirmation", "verify_token")
 _SAFE = re.compile(r"text/plain|application/(?:[a-z0-9.+-]+\+)?json", re.ASCII)
 _CONTROL = re.compile(r"[^\x20-\x7e\xa0-\xff]")
@@ -44,14 +44,16 @@ Secrets = Mapping[str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a text. kind: "" is literal; "path", "hmac", "hmac-base64" and "secret" take its place."""
+    """A piece of a text. kind: "" is literal text; "path", "hmac", "hmac-base64" and "secret" are replaced by a
+    value.
+    """
 
     kind: str
     text: str
     path: Expression | None = None
 
     def fill(self, find: Find, secrets: Secrets) -> str:
-        """What it becomes."""
+        """The text that this piece becomes."""
         if self.kind == "secret":
             return secrets.get(self.text, b"").decode("utf-8")
         if self.path is None:
@@ -71,7 +73,7 @@ class Text:
 
     @classmethod
     def parse(cls, text: str, known: Collection[str]) -> Text:
-        """known: what a path may begin with. Raises ExpressionError with every mistake."""
+        """Parse a text. known: names that a path may begin with. Raises ExpressionError with every mistake."""
         parts, wrong = split_braces(text)
         found = []
         for is_name, part in parts:
@@ -94,7 +96,7 @@ Body = Text | dict[str, Any] | list[Any] | str | int | float | bool | None
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """An answer, ready to be sent. It may hold what the request did: it is shown to nobody else."""
+    """An answer, ready to send. It may contain values of the request, so nobody but its sender sees it."""
 
     status: int
     content_type: str
@@ -104,7 +106,7 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is answered. status: of HTTP; None: the source's own."""
+    """A configured answer. status: the HTTP status; None means the source's own."""
 
     status: int | None
     content_type: str
@@ -112,7 +114,7 @@ class Answer:
     body: Body
 
     def render(self, find: Find, secrets: Secrets, status: int = 200) -> Rendered:
-        """The answer to one request. status: where it has none of its own."""
+        """Fill in the answer for one request. status: the HTTP status if the answer has none."""
         headers = {
             name: _CONTROL.sub("", text.fill(find, secrets))[:LONGEST_HEADER] for name, text in self.headers.items()
         }
@@ -139,13 +141,13 @@ class Answer:
 
     @property
     def is_harmless(self) -> bool:
-        """Whether no browser takes what it holds of the request for markup."""
+        """Whether no browser takes values of the request in it for markup."""
         has_values = any(part.path for text in _texts(self.body) for part in text.parts)
         return not has_values or bool(_SAFE.fullmatch(self.content_type.partition(";")[0].strip().lower()))
 
 
 def build_body(written: Any, known: Collection[str]) -> Body:
-    """A body as it was written, its texts parsed. Raises ExpressionError with every mistake."""
+    """Parse the texts of a configured body. Raises ExpressionError with every mistake."""
     if isinstance(written, str):
         return Text.parse(written, known)
     if isinstance(written, dict):
@@ -192,15 +194,15 @@ def _texts(body: Body) -> list[Text]:
 
 
 SHORTEST_KEPT, LONGEST_KEPT = 16, 300
-"""Characters of a secret that a sender gives at run time: Asana's has 32, Notion's about 50."""
+"""Shortest and longest secret, in characters, that a sender may give at run time: Asana's has 32, Notion's about 50."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """when: which requests it is for. is_open: it is answered before any proof.
+    """A request that is answered and is no event. when: its condition. is_open: it is answered before any proof.
 
-    secret, given: it counts only where what is found there equals this secret of the source. keeps: where the sender
-    gives a secret that is to be kept.
+    secret, given: it counts only if the value at `given` equals this secret of the source. keeps: the path of a secret
+    that the sender gives and the relay keeps.
     """
 
     when: Expression
@@ -212,11 +214,11 @@ class Probe:
 
     @property
     def reads_body(self) -> bool:
-        """Whether the body has to be read to know whether it is one."""
+        """Whether its condition needs the body."""
         return self.when.looks_at("body")
 
     def check(self, reading: Reading, secrets: Secrets) -> None:
-        """Whether the request knows the secret, if it has to. Raises NotVerifiedError."""
+        """Raise NotVerifiedError if the probe requires a secret and the request does not contain it."""
         if self.secret is None or self.given is None:
             return
         given = text_of(reading.find(self.given))
@@ -227,7 +229,7 @@ class Probe:
             raise NotVerifiedError("token_mismatch")
 
     def secret_given(self, reading: Reading) -> str | None:
-        """The secret that the sender gives; None where this is no such probe. Raises NotVerifiedError."""
+        """The secret that the sender gives; None if this probe gives none. Raises NotVerifiedError."""
         if self.keeps is None:
             return None
         given = text_of(reading.find(self.keeps)) or ""

@@ -23,7 +23,9 @@ from relay.core.faults import Fault, fault
 from relay.sources.charsets import UTF_8, by_charset, codec_of, decode, decode_form, read_text
 
 MAX_VALUES = 10_000
-"""Values of a body; of a form, each level of each name counts like one, for each is work and each may become one."""
+"""Values of a body. In a form, each level of each name counts as one, because each costs work and may become a
+value.
+"""
 MAX_DEPTH = 64
 MAX_PART_HEAD = 8192
 
@@ -33,19 +35,19 @@ _CHARSET_PART = re.compile(rb';\s*name="?_charset_"?\s*(?:[;\r]|$)', re.IGNORECA
 _PARAMETER = re.compile(r';\s*([A-Za-z*]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;"]*)', re.DOTALL)
 
 Leaf = str | dict[str, Any]
-"""A value of a form: text, or what is kept of a file."""
+"""A value of a form: text, or the name and size of a file."""
 
 
 def read_query(query: str, fallback: str | None = None) -> dict[str, Any]:
-    """A query as a map. fallback: as of read_urlencoded. Raises UnreadableError."""
+    """Read a query as a map. fallback: see read_urlencoded. Raises UnreadableError."""
     return read_urlencoded(query.encode("utf-8", "surrogatepass"), fallback=fallback) if query else {}
 
 
 def read_urlencoded(body: bytes, charset: str | None = None, fallback: str | None = None) -> dict[str, Any]:
-    """An `application/x-www-form-urlencoded` body (WHATWG URL, section 5) as a map. Raises UnreadableError.
+    """Read an `application/x-www-form-urlencoded` body (WHATWG URL, section 5) as a map. Raises UnreadableError.
 
-    charset: what the content type names; else the form's field `_charset_` may, which browsers fill in (WHATWG HTML,
-    "constructing the entry list"). fallback: of a form that names none and is no UTF-8.
+    charset: the one that the content type names; without it, the form's field `_charset_` counts, which browsers fill
+    in (WHATWG HTML, "constructing the entry list"). fallback: for a form that names none and is not UTF-8.
     """
     if body.count(b"&") > MAX_VALUES:
         raise _too_many()
@@ -56,12 +58,12 @@ def read_urlencoded(body: bytes, charset: str | None = None, fallback: str | Non
         if field:
             name, _, value = field.partition(b"=")
             pieces += name, value
-    # Before anything is made of them: a megabyte of levels is refused for the price of counting its brackets.
+    # Count brackets first: refusing a megabyte of levels then costs only the counting.
     if _brackets(body) > MAX_VALUES and sum(map(_brackets, pieces[::2])) > MAX_VALUES:
         raise _too_many()
     if charset is None and b"_charset_=" in body:
         charset = _charset_among(zip(pieces[::2], pieces[1::2], strict=True))
-    # All of them at once, with NUL between, which none of them holds: one by one takes several times as long.
+    # Decode all at once, joined by NUL, which none of them contains: one by one takes several times as long.
     plain = unquote_to_bytes(b"\0".join(pieces).replace(b"+", b" "))
     texts = by_charset(charset, fallback, lambda codec: decode_form(plain, codec)).split("\0")
     return nest(zip(texts[::2], texts[1::2], strict=False))
@@ -72,7 +74,7 @@ def _brackets(encoded: bytes) -> int:
 
 
 def _charset_among(fields: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """What the field `_charset_` names; None where there is no such field, or it names nothing that is known."""
+    """The charset in the field `_charset_`; None if the field is missing or names no known charset."""
     for name, value in fields:
         if name == b"_charset_" and codec_of(label := value.decode("ascii", "replace")):
             return label
@@ -80,7 +82,7 @@ def _charset_among(fields: Iterable[tuple[bytes, bytes]]) -> str | None:
 
 
 def read_multipart(body: bytes, content_type: str, fallback: str | None = None) -> dict[str, Any]:
-    """A `multipart/form-data` body (RFC 7578) as a map. fallback: as of read_urlencoded. Raises UnreadableError.
+    """Read a `multipart/form-data` body (RFC 7578) as a map. fallback: see read_urlencoded. Raises UnreadableError.
 
     Of a file only its name and size are kept: {"filename": "cv.pdf", "size": 1234}.
     """
@@ -100,7 +102,7 @@ def read_multipart(body: bytes, content_type: str, fallback: str | None = None) 
 
 
 def _split(section: bytes) -> tuple[bytes, bytes]:
-    """The head of a part, and what it holds."""
+    """The head and the content of a part."""
     head, blank, content = section.partition(b"\r\n\r\n")
     if not blank or len(head) > MAX_PART_HEAD:
         raise UnreadableError(fault("part_no_head"))
@@ -108,18 +110,18 @@ def _split(section: bytes) -> tuple[bytes, bytes]:
 
 
 def _charset_of_parts(parts: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """What the part `_charset_` names (RFC 7578, section 4.6)."""
+    """The charset in the part `_charset_` (RFC 7578, section 4.6)."""
     return _charset_among((b"_charset_", content) for head, content in parts if _CHARSET_PART.search(head))
 
 
 def _field(head: bytes, content: bytes, codec: str) -> tuple[str, Leaf]:
-    """The name of a part and its value. codec: of the form, where the part does not name its own."""
+    """The name and the value of a part. codec: the form's, used if the part names none."""
     headers = dict(_header(line) for line in _text(head, codec).split("\r\n")[1:])
     disposition = parameters(headers.get("content-disposition", ""))
     if "name" not in disposition:
         raise UnreadableError(fault("part_no_name"))
     if "filename" in disposition:
-        # Never the content: a rule cannot use it, and the portal takes no files on start.
+        # The content is dropped: no rule can use it, and a portal takes no files on start.
         return disposition["name"], {"filename": disposition["filename"], "size": len(content)}
     own = parameters(headers.get("content-type", "")).get("charset")
     return disposition["name"], read_text(content, own) if own else _text(content, codec)
@@ -155,12 +157,12 @@ def _unquoted(value: str) -> str:
 
 
 class _Branch(dict[str, Any]):
-    """A level that brackets made, as opposed to a leaf that is itself a map."""
+    """A level made by brackets. A leaf that is itself a map is a plain dict."""
 
     next_index = 0
 
     def key(self, step: str) -> str:
-        """The key for what stands between two brackets: nothing stands for the next free index."""
+        """The key for the text between two brackets; empty brackets mean the next free index."""
         step = step or str(self.next_index)
         if step[0].isdigit() and _INDEX.fullmatch(step):
             self.next_index = max(self.next_index, int(step) + 1)
@@ -273,7 +275,7 @@ def parse_body(
 
 
 def kind_of(content_type: str) -> str | None:
-    """Which of the kinds that are read a Content-Type names: JSON, FORM, MULTIPART or UNNAMED; None: none of them."""
+    """The kind of body that a Content-Type names: JSON, FORM, MULTIPART or UNNAMED; None if it cannot be read."""
     if content_type == JSON:
         return JSON
     name = _name_of(content_type)
@@ -289,7 +291,7 @@ def _name_of(content_type: str) -> str:
 
 
 def _refusal(content_type: str) -> Fault:
-    """What is read, and where it is known what a sender of this type can do, that."""
+    """The fault of a content type that cannot be read, with advice for the sender if there is any."""
     name = _name_of(content_type)
     advice = next((advice for pattern, advice in _ADVICE if pattern.fullmatch(name)), None)
     return fault("expected_content_type_advice", advice=advice) if advice else fault("expected_content_type")
@@ -305,7 +307,7 @@ def _begins_as_json(body: bytes) -> bool:
 
 
 def _json_instead(body: bytes, charset: str | None, fallback: str | None, most_values: int) -> Any | None:
-    """The JSON map or list that the body is as a whole, to its last byte; None where it is none."""
+    """The JSON map or list that the whole body is, to its last byte; None if it is not one."""
     if not _begins_as_json(body):
         return None
     try:
@@ -329,13 +331,13 @@ def read_json(body: bytes, charset: str = UTF_8, most_values: int = MAX_VALUES) 
 
 
 def _loaded(text: str, most_values: int) -> Any:
-    """Raises ValueError where it is no JSON, UnreadableError where it is JSON that is not taken."""
+    """Read JSON. Raises ValueError if it is not JSON, UnreadableError if it is JSON that the relay refuses."""
     text = text.removeprefix("\ufeff")
     try:
         content = _DECODER.decode(text)
     except RecursionError:
         raise UnreadableError(fault("too_deep", max_depth=MAX_DEPTH)) from None
-    # The punctuation tells whether there is room for too much, and the escapes whether there are such characters.
+    # Counting punctuation and looking for escapes tells whether the slower checks are needed.
     if text.count("[") + text.count("{") > MAX_DEPTH or _may_hold(text, most_values):
         check_size(content, most_values)
     if "\\" in text and ("\\u0000" in text or "\\ud" in text or "\\uD" in text):
@@ -344,12 +346,14 @@ def _loaded(text: str, most_values: int) -> Any:
 
 
 def _may_hold(text: str, most_values: int) -> bool:
-    """Whether a JSON text can have more values. Each takes two characters: its own, and a comma or a bracket."""
+    """Whether a JSON text can hold more values than allowed. Each takes two characters: its own and a comma or
+    bracket.
+    """
     return len(text) > 2 * most_values and text.count(",") + text.count(":") >= most_values
 
 
 def _fault(error: ValueError) -> Fault:
-    """Where it breaks, without a word of what stands there."""
+    """The place where it breaks, without quoting the text."""
     if not isinstance(error, json.JSONDecodeError):
         return fault("json_long_number")
     if error.msg == "Extra data":  # the parser of the standard library has no other sign
@@ -372,7 +376,7 @@ _DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse)
 
 
 def check_size(content: Any, most_values: int) -> None:
-    """Raises UnreadableError where a body is too deep, or has too many values."""
+    """Raise UnreadableError if a body is too deep or has too many values."""
     waiting, values = [(content, 1)] if isinstance(content, _CONTAINERS) else [], 1
     while waiting:
         value, depth = waiting.pop()
@@ -406,34 +410,34 @@ def _check_text(text: str) -> None:
 
 
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
-"""How zlib.decompressobj is told what stands around the deflated data (docs.python.org/3/library/zlib.html)."""
+"""The window bits that tell zlib.decompressobj which wrapper the data has (docs.python.org/3/library/zlib.html)."""
 _GZIP_HEAD = b"\x1f\x8b"
 _AROUND = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": _ZLIB}
 FREE, TIMES = 1_000_000, 30
-"""Before the proof, so many bytes are unpacked at most, or so many times what was sent."""
+"""Limits of unpacking before the proof: this many bytes, or this many times the bytes sent."""
 MOST_MEMBERS = 20
 """A gzip stream may hold several members, one after the other; each costs as much to begin as a kilobyte to unpack."""
 
 
 def is_packed(encoding: str) -> bool:
-    """Whether a Content-Encoding says that something was done to the body.
+    """Whether a Content-Encoding says that the body is compressed.
 
-    Some clients name the charset there (`Content-Encoding: utf-8`), which does nothing to it.
+    Some clients put the charset there (`Content-Encoding: utf-8`), which changes nothing.
     """
     name = encoding.strip().lower() if encoding else ""
     return name not in {"", "identity"} and codec_of(name) is None
 
 
 def most_before_proof(sent: int, most: int) -> int:
-    """To how many bytes a body is unpacked whose sender is not proven yet. sent: its bytes; most: of the source.
+    """The size limit for unpacking a body of an unproven sender. sent: bytes as sent; most: the source's limit.
 
-    A stranger's kilobyte must not make the work of a body that takes a minute to send.
+    A stranger's kilobyte must not cost as much work as a body that takes a minute to send.
     """
     return min(most, max(FREE, TIMES * sent))
 
 
 def unpack(encoding: str, body: bytes, most: int) -> bytes:
-    """The body without its Content-Encoding. most: bytes that it may have then.
+    """Undo the Content-Encoding of a body. most: bytes that the result may have.
 
     Raises UnsupportedTypeError for another encoding, UnreadableError for a broken stream, TooLargeError.
     """
@@ -443,10 +447,10 @@ def unpack(encoding: str, body: bytes, most: int) -> bytes:
     if around is None:
         raise UnsupportedTypeError(fault("encoding_unknown"))
     if around == _GZIP and not body.startswith(_GZIP_HEAD):
-        # Something on the way has unpacked it, and left the header; no text begins so.
+        # A proxy has unpacked it and left the header: no plain text begins with these bytes.
         return body
     if around == _ZLIB and not _has_zlib_head(body):
-        # The standard says zlib's format, but some clients send the bare data (RFC 9110, section 8.4.1.2).
+        # The standard requires zlib's format, but some clients send raw deflate data (RFC 9110, section 8.4.1.2).
         around = _RAW
     try:
         return _unpacked(body, around, most)
@@ -455,7 +459,7 @@ def unpack(encoding: str, body: bytes, most: int) -> bytes:
 
 
 def _has_zlib_head(body: bytes) -> bool:
-    """Two bytes of RFC 1950: the method, and a check. Bare data cannot begin so: it would be padded with a one."""
+    """Whether it begins with the two bytes of RFC 1950, method and check. Raw deflate data cannot begin like that."""
     return len(body) > 1 and body[0] & 0x0F == zlib.DEFLATED and int.from_bytes(body[:2], "big") % 31 == 0
 
 
@@ -475,20 +479,20 @@ def _unpacked(body: bytes, around: int, most: int) -> bytes:
 
 
 NO_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
-"""Methods of which a request without a body says what it has to say in its query."""
+"""Methods whose requests carry their values in the query if they have no body."""
 MOST_OF_BATCH = 100_000
-"""Values of JSON that holds many events, whose sender is proven."""
+"""Values of a JSON body with many events from a proven sender."""
 FIELD_NAME = r"[^\[\]]{1,200}(\[[^\[\]]{0,200}\]){0,10}"
-"""A form field as it is sent: `events`, `data[fields]`; `rows[]` and `rows[][fields]` are of each row."""
+"""A form field as it is sent: `events`, `data[fields]`; `rows[]` and `rows[][fields]` mean every row."""
 _STEP = re.compile(r"[^\[\]]+|(?<=\[)(?=\])")
 
 
 @dataclass(frozen=True, slots=True)
 class BodyReader:
-    """What is known of the bodies of a source, beside their content type.
+    """How to read the bodies of a source, in addition to their content type.
 
-    json_field: a field that holds a JSON map whose members join the form. json_values: fields that hold JSON, each read
-    in its place. fallback_charset: of a form that names no charset and is no UTF-8. most_values: of a body in JSON.
+    json_field: a field with a JSON map whose members join the form. json_values: fields with JSON, each replaced by its
+    content. fallback_charset: for a form that names no charset and is not UTF-8. most_values: limit of a JSON body.
     """
 
     json_field: str | None = None
@@ -497,7 +501,7 @@ class BodyReader:
     most_values: int = MAX_VALUES
 
     def read(self, method: str, content_type: str, query: str, body: bytes) -> Any:
-        """The body as plain values; of a GET or its like without one, the query.
+        """The body as plain values; for a GET, HEAD, OPTIONS or DELETE without a body, the query.
 
         Raises UnreadableError and UnsupportedTypeError.
         """
@@ -512,7 +516,7 @@ class BodyReader:
         return self._joined(content) if self.json_field else content
 
     def _read_in_place(self, form: dict[str, Any]) -> None:
-        """Put what these fields hold as JSON in the place of its text. A field that is blank or absent stays so."""
+        """Replace the JSON text of these fields by its content. A field that is blank or missing stays as it is."""
         count = 0
         for name in self.json_values:
             for holder, key in _places(form, _STEP.findall(name)):
@@ -520,7 +524,7 @@ class BodyReader:
                     holder[key] = self._read_field(name, holder[key])
                     count += 1
         if count > 1:
-            # None of them has more values than a body may have; nor may all together.
+            # Each field is within the limit; all together must be, too.
             check_size(form, self.most_values)
 
     def _read_field(self, name: str, text: str) -> Any:
@@ -530,7 +534,7 @@ class BodyReader:
             raise UnreadableError(fault("form_field_unreadable", name=name, why=error.message)) from None
 
     def _joined(self, form: dict[str, Any]) -> dict[str, Any]:
-        """A form's JSON field gives its members to the form (GitHub's `payload`, Jotform's `rawRequest`)."""
+        """Merge the members of the form's JSON field into the form (GitHub's `payload`, Jotform's `rawRequest`)."""
         name = self.json_field or ""
         wrapped = form.get(name)
         if not isinstance(wrapped, str) or not wrapped.strip():
@@ -542,17 +546,17 @@ class BodyReader:
 
 
 PLAIN_BODIES = BodyReader()
-"""Of a source whose content types say it all."""
+"""For a source whose content types are enough."""
 
 
 def _places(holder: Any, steps: list[str]) -> Iterator[tuple[Any, Any]]:
-    """Where the values of a field stand: the map or list, and the key in it. Nothing between brackets is every key."""
+    """The map or list that holds a value of the field, and the key in it. Empty brackets mean every key."""
     for key in _keys(holder, steps[0]):
         value = holder[key]
         if len(steps) > 1:
             yield from _places(value, steps[1:])
         elif isinstance(value, list):
-            # The field came several times.
+            # The field was sent several times.
             yield from ((value, index) for index in range(len(value)))
         else:
             yield holder, key

@@ -23,23 +23,23 @@ from relay.sources.bodies import MULTIPART, kind_of, parameters, read_query
 from relay.sources.proof.verifier import Coverage
 
 MOST_ENTRIES, MOST_PROVEN_ENTRIES = 1_000, 3_000
-"""Of one request, where anybody may send, and where the sender is proven: SendGrid posts 768 KB, about 2,000 events
+"""Entries of one request from an open source, and from a proven sender: SendGrid posts 768 KB, about 2,000 events
 (docs.sendgrid.com/for-developers/tracking-events/event).
 """
 MOST_BYTES = 16_000_000
-"""What the events of one request may weigh together: each has the head of the request and what stands around it."""
+"""Bytes that the events of one request may have together: each repeats the headers and the envelope."""
 _PATH = re.compile(r"body(\.[A-Za-z_][A-Za-z0-9_-]*|\[\])*", re.ASCII)
 _MISSING = object()
 
 Names = tuple[str, ...]
 Way = tuple[Names, ...]
-"""The names to each list on the way, one after the other: body.entry[].changes[] is (("entry",), ("changes",))."""
+"""The names that lead to each list, in order: body.entry[].changes[] is (("entry",), ("changes",))."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One entry. envelope: the body with the one member that leads here in the place of each list, and null in the
-    place of the entry.
+    """One entry. envelope: the body in which each list is replaced by the one member that leads here, and the entry by
+    null.
     """
 
     body: Any = field(repr=False)
@@ -48,13 +48,13 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class FanOut:
-    """The paths to the lists whose members are events. unless: where this finds something, the whole is one event."""
+    """The paths to the lists whose members are events. unless: if this finds something, the whole body is one event."""
 
     paths: tuple[Way, ...]
     unless: Expression | None = None
 
     def entries(self, body: Any, most: int = MOST_ENTRIES) -> list[Found] | None:
-        """Every entry in order; None where no path leads anywhere. Raises TooLargeError for more than so many."""
+        """Every entry in order; None if no path matches. most: the limit; above it, TooLargeError is raised."""
         if not any(_leads(body, way[0]) for way in self.paths):
             return None
         found = []
@@ -66,7 +66,7 @@ class FanOut:
 
 
 def parse_path(text: str) -> Way:
-    """A path as it is written. Raises ValueError."""
+    """Parse a path. Raises ValueError."""
     if not _PATH.fullmatch(text):
         raise ValueError(text)
     steps = text.removeprefix("body").removesuffix("[]").split("[]")
@@ -74,7 +74,7 @@ def parse_path(text: str) -> Way:
 
 
 def entry_json(value: Any) -> bytes:
-    """An entry, or an envelope, as it is kept."""
+    """An entry or an envelope as JSON bytes for the record."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
 
 
@@ -93,7 +93,7 @@ def _entries(unit: Any, ways: Sequence[Way]) -> Iterator[Found]:
 
 
 def _members(target: Any) -> list[Any]:
-    """The members of a list; also of one whose indexes in a form do not begin at 0, which is read as a map."""
+    """The members of a list, or of a map of numbers: a form's list that does not begin at 0 is read as such a map."""
     if isinstance(target, dict) and target and all(key.isascii() and key.isdecimal() for key in target):
         return list(target.values())
     return target if isinstance(target, list) else [target]
@@ -111,7 +111,7 @@ def _at(unit: Any, names: Names) -> Any:
 
 
 def _with(unit: Any, names: Names, inner: Any) -> Any:
-    """The unit with something else in this place; only what leads there is copied."""
+    """The unit with another value at this path. Only the maps on the path are copied."""
     if not names:
         return inner
     around: Mapping[str, Any] = unit
@@ -121,7 +121,7 @@ def _with(unit: Any, names: Names, inner: Any) -> Any:
 class Kept(Protocol):
     """Headers and query without secrets: a Verified webhook, or an Event from the record.
 
-    A Webhook is not one, on purpose: its headers still hold the proof.
+    A Webhook does not qualify, on purpose: its headers still hold the proof.
     """
 
     @property
@@ -142,11 +142,13 @@ def build_context(
     *,
     fallback_charset: str | None = None,
 ) -> dict[str, Any]:
-    """`{body, envelope, headers, query, source, received_at}`: names of headers in lower case, query as a map, time as
-    ISO 8601. envelope: what stood around an entry of a batch. fallback_charset: of a query that is no UTF-8.
+    """What rules see, as `{body, envelope, headers, query, source, received_at}`. No secrets are in it.
 
-    What of a query is text of no charset stays percent-encoded: a link that adds its own mark to the address, such as
-    `utm_term=%EA%F3`, must not take a good body with it. Raises UnreadableError where the query cannot be read.
+    Names of headers are in lower case, the query is a map, the time is ISO 8601. envelope: the surroundings of an entry
+    of a batch. fallback_charset: for a query that is not UTF-8.
+
+    Query text in no known charset stays percent-encoded: a link that adds its own mark to the address, such as
+    `utm_term=%EA%F3`, must not spoil a good body. Raises UnreadableError if the query cannot be read.
     """
     return {
         "body": body,
@@ -169,7 +171,7 @@ _UNREAD = re.compile(r"(?:%[89a-fA-F][0-9a-fA-F])+")
 
 
 def _as_text(encoded: re.Match[str]) -> str:
-    """Bytes that are no UTF-8 as the text that stands for them; others as they are."""
+    """Escape bytes that are not UTF-8 once more; keep others as they are."""
     try:
         unquote_to_bytes(encoded[0]).decode("utf-8")
     except UnicodeDecodeError:
@@ -179,14 +181,16 @@ def _as_text(encoded: re.Match[str]) -> str:
 
 DEFAULT_WINDOW_S = 86_400.0
 UNTIMED_S = 30 * 86_400.0
-"""How long a signature without a time counts once. It is believed for ever, but what remembers it takes memory."""
+"""How long a repeated signature without a time is a duplicate. It is valid for ever, but remembering it takes
+memory.
+"""
 SIGNATURE_DIGITS = 32
-"""Hexadecimal digits that are kept of a digest of what is signed: nobody finds a second text for 128 bits."""
+"""Hexadecimal digits kept of the digest of a signed text: nobody finds a second text for 128 bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class DedupKey:
-    """What an event claims: no other of the same digest becomes an event within the window, in seconds."""
+    """A claim of an event: nothing else with this digest becomes an event within the window, in seconds."""
 
     digest: str
     window_s: float
@@ -202,7 +206,7 @@ class Dedup:
     whole_body: bool = False
 
     def key(self, source: str, context: Mapping[str, Any], body: bytes) -> DedupKey | None:
-        """None where the webhook has no such value: then it is never a duplicate."""
+        """The key; None if the webhook has no such value, so that it is never a duplicate."""
         identity = self._identity(context, body)
         return DedupKey(_digest(source, b"", identity), self.window_s) if identity else None
 
@@ -220,20 +224,20 @@ class Dedup:
 
 
 def signature_key(source: str, coverage: Coverage, beside: str, window_s: float) -> DedupKey:
-    """What a signature claims: that its text is one event. beside: what tells the events of one such text apart."""
+    """The claim that a signed text is one event. beside: tells several events of one text apart."""
     lasts_s = UNTIMED_S if coverage.lasts_s is None else coverage.lasts_s
     identity = f"{coverage.digest}\0{beside}".encode("utf-8", "surrogatepass")
     return DedupKey(_digest(source, b"signature", identity)[:SIGNATURE_DIGITS], max(window_s, lasts_s))
 
 
 def double_click_key(source: str, context: Mapping[str, Any], body: bytes, window_s: float) -> DedupKey:
-    """The key of the short window: the same content once more, such as a form that was sent with two clicks."""
+    """The key of the short window: the same content sent again, such as a form that was submitted twice."""
     query = json.dumps(context["query"], sort_keys=True).encode()
     return DedupKey(_digest(source, b"double click", query + b"\0" + _whole(context, body)), window_s)
 
 
 def digest_with(digest: str, content: bytes) -> str:
-    """The digest for an entry of a batch whose key says too little: with what the entry holds."""
+    """The digest for an entry of a batch whose key is not distinctive enough: it includes the content."""
     return hashlib.sha256(digest.encode() + b"\0" + content).hexdigest()
 
 
@@ -242,7 +246,7 @@ def _digest(source: str, kind: bytes, identity: bytes) -> str:
 
 
 def _whole(context: Mapping[str, Any], body: bytes) -> bytes:
-    """The body, and what stands around an entry of a batch. Where there is no body, the query is read in its place."""
+    """The body, with the envelope of an entry. Without a body, the query is used instead."""
     if not body:
         return json.dumps(query, sort_keys=True).encode() if (query := context["query"]) else b""
     around = context.get("envelope")
@@ -251,15 +255,15 @@ def _whole(context: Mapping[str, Any], body: bytes) -> bytes:
 
 
 def _is_nothing(value: Any) -> bool:
-    """What very different events have in common: null, true, false, blanks, and lists and maps of nothing else."""
+    """Whether a value identifies nothing: null, true, false, blanks, and lists and maps of these."""
     if isinstance(value, dict | list):
         return all(_is_nothing(inner) for inner in (value.values() if isinstance(value, dict) else value))
     return value is None or isinstance(value, bool) or (isinstance(value, str) and not value.strip())
 
 
 def _without_boundary(content_type: str, body: bytes) -> bytes:
-    """A multipart boundary is new with every try of the same form. In any other type it means nothing, and anybody
-    could write one there to make a body that he has captured look new.
+    """Remove the multipart boundary, which is new with every try of the same form. Other types keep theirs: anybody
+    could add one to make a captured body look new.
     """
     if kind_of(content_type) != MULTIPART:
         return body

@@ -46,9 +46,9 @@ OWN_PROFILES = "profiles"
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One profile. written: the keys that its file has; content: all of them, checked.
+    """One profile. content: all of its keys, checked.
 
-    budget_s: how long the sender waits for an answer, in seconds; None: it does not say. repeats, thin: in words.
+    budget_s: how long the sender waits for an answer, in seconds; None: unknown. repeats, thin: in words.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Profile:
 
     @property
     def contract(self) -> dict[str, Any]:
-        """What a source takes of it."""
+        """The part that a source takes over."""
         return {name: self.content[name] for name in ("verify", *ContractSchema().fields)}
 
     @property
@@ -104,7 +104,7 @@ class Profile:
         return sorted(needed_names(self.content))
 
     def entry(self, source: str) -> str:
-        """What to write into sources.yaml for a source of this name that uses it."""
+        """The entry of sources.yaml for a source of this name that uses it."""
         variable = f"SOURCE_{source.upper().replace('-', '_')}"
         keys = [f"profile: {self.name}"]
         if self.needs_secrets:
@@ -114,7 +114,7 @@ class Profile:
 
     @property
     def dedup_words(self) -> str:
-        """What makes two webhooks the same one."""
+        """How duplicates are recognised, in words."""
         dedup = self.content["dedup"]
         if dedup is None:
             return "nothing: each is an event of its own"
@@ -123,13 +123,13 @@ class Profile:
 
     @property
     def sample(self) -> Mapping[str, Any]:
-        """method, query, headers, type and body of what `sources test` sends."""
+        """Method, query, headers, type and body that `sources test` sends."""
         sample: Mapping[str, Any] = self.content["sample"]
         return sample
 
 
 class Profiles:
-    """The profiles that a configuration may use. own: the operator's folder, which may be missing."""
+    """The profiles that a configuration may use. own: the operator's folder, which need not exist."""
 
     def __init__(self, own: Path | None) -> None:
         self._own = own
@@ -141,18 +141,18 @@ class Profiles:
         return sorted({*_names(SHIPPED), *(_names(self._own) if self._own else ())})
 
     def get(self, name: str, mistakes: Mistakes) -> Profile | None:
-        """The profile of this name; None where there is none, or where it has a mistake, which is noted then."""
+        """The profile of this name; None if there is none, or if it has a mistake, which is then noted."""
         if name not in self._read:
             file = self.file(name)
             self._read[name] = _load(name, file, mistakes) if file else None
         return self._read[name]
 
     def is_known(self, name: str) -> bool:
-        """Whether there is such a profile, whatever is wrong with it."""
+        """Whether there is such a profile, even with mistakes."""
         return self.file(name) is not None
 
     def check_own(self, mistakes: Mistakes) -> None:
-        """Note every mistake in the operator's folder, whether a source uses its profiles or not."""
+        """Note every mistake in the operator's folder, also in profiles that no source uses."""
         for name in _names(self._own) if self._own else ():
             file = self._own_file(name)
             if name in _names(SHIPPED):
@@ -163,11 +163,11 @@ class Profiles:
                 self.get(name, mistakes)
 
     def unknown(self, name: str) -> Fault:
-        """The fault of a name that is none."""
+        """The fault of an unknown name."""
         return fault("unknown_profile", name=repr(name), hint=suggestion(name, self.names))
 
     def file(self, name: str) -> Path | None:
-        """Its file; None where there is none."""
+        """Its file; None if there is none."""
         if not NAME.fullmatch(name):
             return None
         shipped = SHIPPED / f"{name}{SUFFIX}"
@@ -181,7 +181,7 @@ class Profiles:
 
 
 def check_dedup(config: ConfigFile, place: KeyPath, contract: Mapping[str, Any]) -> None:
-    """Note where a dedup looks at what is not kept."""
+    """Note a dedup key that reads a value which is not kept."""
     dedup = contract.get("dedup") or {}
     expression = dedup.get("expression")
     looked_at = {"header": {(dedup.get("header") or "").lower()}, "query": set()}
@@ -219,7 +219,7 @@ PUBLIC_KEY = ("ed25519", "ecdsa")
 
 
 def build_source(name: str, contract: Mapping[str, Any], verifier: Verifier, secrets: Secrets) -> Source:
-    """The source of this name. contract: what its entry and its profile say together."""
+    """Make the source of this name. contract: its entry merged with its profile."""
     is_open = not verifier.ways
     limit, form = contract["limit"], contract["form"]
     source = Source(
@@ -251,34 +251,34 @@ def build_source(name: str, contract: Mapping[str, Any], verifier: Verifier, sec
 
 
 def _with_room(source: Source) -> Source:
-    """A batch of a thousand entries has more values than one event; of whom has proven nothing it may not."""
+    """Allow more values for batches; unauthenticated senders keep the normal limit."""
     if source.each is None or source.reads_before_proof:
         return source
     return replace(source, bodies=replace(source.bodies, most_values=MOST_OF_BATCH))
 
 
 def _secret_names(contract: Mapping[str, Any]) -> tuple[str, ...]:
-    """The environment variables that hold what proves the sender; of the shared ones first."""
+    """The environment variables with the secrets that prove the sender; the shared ones first."""
     own = [name for way in contract["verify"] for name in way.get("secrets") or ()]
     return tuple(dict.fromkeys([*(contract.get("secrets") or ()), *own]))
 
 
 def _variables(contract: Mapping[str, Any]) -> dict[str, str]:
-    """The names of the environment variables, as a profile's steps speak of them."""
+    """The environment variables under the names that a profile's steps use."""
     names = _secret_names(contract)
     found = {"secret": names[0]} if names else {}
     return found | {name: contract[name] for name in NAMED if contract.get(name)}
 
 
 def build_verifier(ways: Sequence[Mapping[str, Any]], secrets: Sequence[Sequence[bytes]]) -> Verifier:
-    """What proves a sender. secrets: of each way; a way that has none is left out, but for one that gets them later."""
+    """The verifier of these ways. secrets: the secrets of each way, in order."""
     if ways[0]["kind"] == "none":
         return NoVerifier()
     return Several.of(build_way(way, own) for way, own in zip(ways, secrets, strict=True))
 
 
 def build_way(way: Mapping[str, Any], secrets: Sequence[bytes]) -> Way:
-    """One way of proof. secrets: as they were given, all of them right for it."""
+    """One way of proof. secrets: as given; all of them must fit it."""
     empty = _empty_way(way)
     for secret in secrets:
         empty = empty.with_secret(secret)
@@ -296,7 +296,7 @@ def _empty_way(way: Mapping[str, Any]) -> Way:
         return HmacVerifier(**common, algorithm=way["algorithm"], key=way["key"])
     if kind == "hash":
         return HashVerifier(**common, algorithm=way["algorithm"])
-    # Only who needs it waits for `cryptography`: it takes as long to load as everything else of a source.
+    # Imported only if needed: `cryptography` takes as long to load as everything else of a source.
     from relay.sources.proof.public_keys import PublicKeyVerifier  # noqa: PLC0415
 
     return PublicKeyVerifier(**common, kind=kind)
@@ -340,14 +340,16 @@ def _dedup(dedup: Mapping[str, Any]) -> Dedup:
 
 
 class SecretReader:
-    """Reads what one configuration names. environ: None: no secret is looked at, and each is taken to be there."""
+    """Reads the secrets that one configuration names. environ: None: no secret is read, and each is assumed to
+    exist.
+    """
 
     def __init__(self, config: ConfigFile, environ: Mapping[str, str] | None) -> None:
         self._config = config
         self._environ = environ
 
     def read(self, place: KeyPath, name: str) -> bytes | None:
-        """The secret of this name; None where it cannot be had, which is noted then."""
+        """The secret of this name; None if it is missing, which is then noted."""
         if self._environ is None:
             return None
         missing = fault("sender_secret_missing", name=name)
@@ -355,17 +357,17 @@ class SecretReader:
         return None if secret is None else secret.encode("utf-8")
 
     def read_all(self, place: KeyPath, names: Sequence[str]) -> dict[str, bytes]:
-        """Each by its name, but for those that cannot be had."""
+        """The secrets by name, without the missing ones."""
         found = ((name, self.read(place, name)) for name in names)
         return {name: secret for name, secret in found if secret is not None}
 
     def fitting(
         self, place: KeyPath, ways: Sequence[Mapping[str, Any]], own: Sequence[Mapping[str, bytes]]
     ) -> list[list[bytes]]:
-        """For each way those of its secrets that are for it; what is for none of them is noted.
+        """The secrets that fit each way; one that fits none is noted as a mistake.
 
-        A list of ways shares its secrets, of which some are the sender's public keys: these go to no other way, for
-        with a public key as the key of an HMAC anybody could sign.
+        Ways in a list share their secrets, and some of these are public keys. A public key is never used as an HMAC
+        key, because then anybody could sign.
         """
         kinds = {way["kind"] for way in ways}
         is_mixed = bool(kinds & set(PUBLIC_KEY)) and bool(kinds - set(PUBLIC_KEY))
@@ -404,11 +406,14 @@ class SecretReader:
 
 
 SHORTEST = 12
-"""Characters; random ones of a sender are longer."""
+"""Characters. Random secrets of senders are longer."""
 
 
 def warn_of_secrets(sources_file: Path, environ: Mapping[str, str]) -> list[Mistake]:
-    """Those that are set here, by the line where they are named; none where the file cannot be read."""
+    """Warn of secrets that are easily guessed or that open two sources, by line; some senders make their own.
+
+    No secret is quoted. Empty if the file cannot be read.
+    """
     config = read_yaml(sources_file, Mistakes())
     sources = config.content.get("sources") if config and isinstance(config.content, dict) else None
     if config is None or not isinstance(sources, dict):
@@ -418,7 +423,7 @@ def warn_of_secrets(sources_file: Path, environ: Mapping[str, str]) -> list[Mist
     for source, entry in sources.items():
         for place, name in _names_in(entry, ("sources", source)):
             secret = None
-            with suppress(ConfigError):  # which is said when it is needed
+            with suppress(ConfigError):  # reported when the secret is needed
                 secret = read_secret(environ, name)
             if secret is None:
                 continue
@@ -454,11 +459,10 @@ def _names_in(content: Any, place: KeyPath) -> Iterator[tuple[KeyPath, str]]:
 def load_sources(
     path: Path, environ: Mapping[str, str] | None, mistakes: Mistakes | None = None, only: str | None = None
 ) -> dict[str, Source]:
-    """The sources of this file by name; none if it has any mistake, a missing secret among them.
+    """The sources of this file by name; empty if it has any mistake, including a missing secret.
 
-    environ: None: no secret is looked at; sources made so can read and answer, and believe nobody. only: the one source
-    whose secrets are needed. Mistakes are added to those that were handed down; else ConfigError is raised with every
-    one.
+    environ: None: no secret is read; such sources can read bodies and answer, but believe nobody. only: the one source
+    whose secrets are needed. mistakes: a collector; without one, ConfigError is raised with every mistake.
     """
     with collecting(mistakes) as found:
         profiles = Profiles(path.parent / OWN_PROFILES)
@@ -475,7 +479,7 @@ def load_sources(
 
 
 class _Entry:
-    """One source as it is read. Of an entry with mistakes, any key may be missing."""
+    """One source while it is read. If the entry has mistakes, any key may be missing."""
 
     def __init__(self, config: ConfigFile, name: str, entry: Mapping[str, Any], profiles: Profiles) -> None:
         self._config, self._name, self._profiles = config, name, profiles
@@ -485,7 +489,7 @@ class _Entry:
         self._contract = _whole_parts(merged) if merged else None
 
     def _merged(self, entry: Mapping[str, Any]) -> dict[str, Any] | None:
-        """What entry and profile say together; None where the profile cannot be had, which is noted then."""
+        """The entry merged with its profile; None if the profile cannot be loaded, which is then noted."""
         name = entry.get("profile")
         if name is None:
             if "profile" in entry and "verify" not in self._written:
@@ -502,7 +506,7 @@ class _Entry:
         return {**profile.contract, **own}
 
     def build(self, environ: Mapping[str, str] | None) -> Source | None:
-        """The source; None where it has a mistake, which is noted then."""
+        """The source; None if it has a mistake, which is then noted."""
         contract = self._contract
         if contract is None:
             return None
@@ -530,7 +534,7 @@ class _Entry:
         found = []
         for index, way in enumerate(ways):
             place = (*self._place, "verify", *((index,) if self._has_list else ()), "secrets")
-            # Of a way with a mistake in this key it is missing, and that has been noted.
+            # The key is missing if it has a mistake, which was noted.
             own = way.get("secrets", () if "verify" in self._written else None)
             if own is None and not shared and way.get("kind") in NEEDS_SECRETS and not _keeps(contract):
                 self._missing_secrets(place)
@@ -538,7 +542,7 @@ class _Entry:
         return found
 
     def _named(self, secrets: SecretReader, contract: Mapping[str, Any]) -> dict[str, bytes]:
-        """What verify_token and confirmation name, where probes and answers need them."""
+        """The secrets of verify_token and confirmation, if probes and answers need them."""
         needed, found = needed_names(contract), {}
         for name in NAMED:
             variable = contract.get(name)
@@ -567,7 +571,7 @@ class _Entry:
 
 
 def _whole_parts(contract: dict[str, Any]) -> dict[str, Any]:
-    """Without the probes and the answer that have a mistake, which are no objects then."""
+    """The contract without probes and an answer that have a mistake, because these are no objects."""
     probes, answer = contract.get("probes", []), contract.get("answer")
     wrong = {"probes"} if not all(isinstance(probe, Probe) for probe in probes) else set()
     wrong |= {"answer"} if answer is not None and not isinstance(answer, Answer) else set()

@@ -26,18 +26,18 @@ _PARTS = re.compile(
 )
 _LAST_WORDS = frozenset({"auth", "csrf", "jwt", "otp", "pass", "passcode", "pin", "pw", "sid", "sig", "sign", "xsrf"})
 _WHOLE = frozenset({"key", "x key"})
-"""A key alone is a secret; that of an issue, or an idempotency key, is none."""
+"""A name that is only `key` means a secret; an issue's key or an idempotency key is none."""
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _BETWEEN_WORDS = re.compile(r"[^a-z]+")
 _BETWEEN_PAIRS = re.compile(r"([\s?&;,#<>\"'()]+)")
 _USER = re.compile(r"://[^/\s@]*@")
 _NESTED_ADDRESSES = 3
-"""So often an address may be encoded inside another."""
+"""How many times an address may be encoded inside another."""
 
 
 @lru_cache(4_096)
 def is_secret_name(name: str) -> bool:
-    """Whether what a header, a query parameter or a field of this name holds is a secret, whoever sends it."""
+    """Whether a header, a query parameter or a field of this name holds a secret."""
     plain = name[:200]
     if _PARTS.search(plain.lower()):
         return True
@@ -46,7 +46,7 @@ def is_secret_name(name: str) -> bool:
 
 
 def without_secrets(query: str, is_secret: Callable[[str], bool] = is_secret_name) -> str:
-    """A query, still encoded, without the parameters of such names, and without those in addresses inside it."""
+    """Remove parameters with such names from a query, which stays encoded, and from addresses inside it."""
     if not query:
         return ""
     kept = []
@@ -58,7 +58,7 @@ def without_secrets(query: str, is_secret: Callable[[str], bool] = is_secret_nam
 
 
 def clean_address(text: str, is_secret: Callable[[str], bool] = is_secret_name) -> str:
-    """A header's value without the secrets in the addresses that stand in it; any other value as it is."""
+    """Remove secrets from the addresses in a header's value."""
     if "?" not in text and "#" not in text and "://" not in text:
         return text
     return _cleaned(text, is_secret, _NESTED_ADDRESSES)
@@ -83,21 +83,21 @@ def _piece(piece: str, is_secret: Callable[[str], bool], depth: int) -> str:
     cleaned = _cleaned(plain, is_secret, depth - 1) if depth else REMOVED
     if cleaned == plain:
         return piece
-    # What cannot be told from what it was made of goes as a whole.
+    # Text that cannot be encoded back is removed as a whole.
     kept = quote(cleaned, safe="*") if "\ufffd" not in cleaned else REMOVED
     return f"{name}={kept}" if equals else kept
 
 
 SHORTEST = 6
-"""A shorter token is in bodies by chance; pages mask it by the name of its field."""
+"""A shorter token appears in bodies by chance; pages mask it by the name of its field."""
 _NESTED_JSON = 3
-"""How often JSON may stand in a text of JSON: fields that hold JSON are read in place."""
+"""How deep JSON may be nested inside texts of JSON, because fields that hold JSON are read in place."""
 _OF_FORMS = re.compile(rb"%[0-9a-fA-F]{2}")
 _OF_JSON = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\[/\"\\bfnrt]")
 
 
 def without_tokens(verifier: Verifier, body: bytes, content_type: str = "") -> bytes:
-    """A body, or a query, without the secrets of those ways whose token stands in the body, however they are spelt."""
+    """Remove tokens from a body or query, in every spelling. Only ways whose token is in the body count."""
     ways = [way for way in verifier.ways if isinstance(way, TokenVerifier) and way.place.field]
     secrets = [secret for way in ways for secret in way.secrets if len(secret) >= SHORTEST]
     if not secrets or not body:
@@ -112,7 +112,7 @@ def without_tokens(verifier: Verifier, body: bytes, content_type: str = "") -> b
 
 
 def _codec_of_json(body: bytes, content_type: str) -> str | None:
-    """The codec that JSON is read by, where it is not UTF-8."""
+    """The codec of a JSON body that is not UTF-8."""
     if kind_of(content_type) != JSON:
         return None
     charset = parameters(content_type).get("charset")
@@ -128,32 +128,34 @@ def _masked(body: bytes, secrets: Sequence[bytes]) -> bytes:
     for start, end, mask in spans:
         if start >= at:
             pieces += body[at:start], mask
-        # Where one spelling begins like another, all that either covers goes.
+        # Overlapping spellings are removed together.
         at = max(at, end)
     return b"".join([*pieces, body[at:]])
 
 
 Span = tuple[int, int, bytes]
-"""Where a secret begins and ends in the body, and what takes its place."""
+"""Start and end of a secret in the body, and its replacement."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """A body with some of its escapes undone: those of `escapes` in the text of `outer`. Without one, as it came."""
+    """A body in which `escapes` of the text of `outer` are decoded. Without `outer`, the body as it came."""
 
     text: bytes
     outer: _Layer | None = None
     escapes: re.Pattern[bytes] = _OF_JSON
 
     def spans_of(self, secret: bytes) -> Iterator[Span]:
-        """Every place of a secret. What is all digits may be a number: its mask is one, or the body were no JSON."""
+        """Every position of a secret. One of digits only may be a number, so its mask is a number: the body stays
+        JSON.
+        """
         is_number = secret.isdigit()
         for needle, mask in _encoded(secret, "0" if is_number else REMOVED):
             places: list[int] = []
             start = self.text.find(needle)
             while start >= 0:
                 end = start + len(needle)
-                # In a longer number it is not the token.
+                # Inside a longer number it is not the token.
                 if not (is_number and (self.text[start - 1 : start].isdigit() or self.text[end : end + 1].isdigit())):
                     places += start, end
                 start = self.text.find(needle, end)
@@ -161,7 +163,7 @@ class _Layer:
             yield from ((first, last, mask) for first, last in zip(ends, ends, strict=True))
 
     def _origins(self, places: list[int]) -> list[int]:
-        """Where these places, in their order, are in the body."""
+        """Positions in the body that belong to these sorted positions in this layer."""
         if self.outer is None or not places:
             return places
         found: list[int] = []
@@ -177,9 +179,9 @@ class _Layer:
 
 
 def _encoded(secret: bytes, mask: str) -> Iterator[tuple[bytes, bytes]]:
-    """A secret and its mask in each charset that a form, or a part of one, may name.
+    """A secret and its mask in each charset that a form or a part of it may name.
 
-    Browsers write `&#N;` for what a charset lacks.
+    Browsers write `&#N;` for characters that a charset lacks.
     """
     text = secret.decode("utf-8", "surrogateescape")
     yield secret, mask.encode("ascii")
@@ -190,7 +192,7 @@ def _encoded(secret: bytes, mask: str) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _layers(body: bytes) -> Iterator[_Layer]:
-    """The body as it came, and as each way of reading it leaves it: a form, JSON, JSON inside a form."""
+    """The body as it came, and after each way of decoding it: as a form, as JSON, as JSON inside a form."""
     whole = _Layer(body)
     form = _Layer(unquote_to_bytes(body.replace(b"+", b" ")), whole, _OF_FORMS)
     for outer in [whole] if form.text == body else [whole, form]:

@@ -73,7 +73,7 @@ class Yes(Wanted):
 
 
 class Path(Wanted):
-    """A JMESPath expression. known: the names that it may begin with; None: a path into the body itself."""
+    """A JMESPath expression. known: names that it may begin with; None means a path into the body."""
 
     def __init__(self, known: Collection[str] | None = ROOTS, **options: Any) -> None:
         self.known = known
@@ -87,7 +87,7 @@ class Path(Wanted):
 
 
 class SignedText(Wanted):
-    """What is signed (relay/sources/proof/signed.py)."""
+    """The signed text (relay/sources/proof/signed.py)."""
 
     expected = fault("expected_signed")
 
@@ -101,7 +101,7 @@ class SignedText(Wanted):
 
 
 class Whole(fields.Nested):
-    """A map that is compared with what stands beside it, and only if there is no mistake in it."""
+    """A map that is compared with its neighbours only if it has no mistake."""
 
     def _deserialize(self, *arguments: Any, **options: Any) -> Any:
         try:
@@ -148,7 +148,7 @@ class Address(Wanted):
 
 
 class Origins(Wanted):
-    """Origins as browsers write them (RFC 6454, section 6.2): no path, no port that goes without saying."""
+    """Origins as browsers write them (RFC 6454, section 6.2): without a path and without a default port."""
 
     expected = fault("expected_origins")
 
@@ -163,7 +163,7 @@ class Origins(Wanted):
 
 
 class FormSchema(StrictSchema):
-    """`form`: that it is there says that people's browsers come."""
+    """`form`: its presence says that people's browsers send."""
 
     honeypot = Text(fault("expected_form_field"), load_default=None)
     min_fill_s = Quantity(SECONDS, "1h", data_key="min_fill", load_default=0.0)
@@ -189,7 +189,7 @@ class _NoneSchema(StrictSchema):
 
 
 class _WaySchema(StrictSchema):
-    """What every way has that proves something."""
+    """The keys of every way that proves something."""
 
     kind = Choice(*NEEDS_SECRETS, required=True)
     unless = Path(load_default=None)
@@ -256,7 +256,7 @@ class _SignatureSchema(_PlacedSchema):
 
 
 def _faults_of_time(content: dict[str, Any]) -> list[tuple[str, Fault]]:
-    """A time that is not signed proves nothing, and a signed one that is not checked lets a copy in for ever."""
+    """An unsigned time proves nothing, and a signed time that is not checked would accept a copy for ever."""
     clock, parts, kinds = content["timestamp"], content["parts"], content["signed"].kinds
     if clock is None:
         return [("signed", fault("expected_timestamp_signed"))] if "timestamp" in kinds else []
@@ -297,7 +297,7 @@ _NAMES = {kind: frozenset(schema().fields) for kind, schema in _SCHEMAS.items()}
 
 
 def is_whole(way: Mapping[str, Any]) -> bool:
-    """Whether a way was read without a mistake in one of its keys."""
+    """Whether a way was read without a mistake."""
     kind = way.get("kind")
     return kind in _NAMES and way.keys() >= _NAMES[kind] - {"secrets"}
 
@@ -345,7 +345,7 @@ OURS = frozenset(
     {"connection", "content-length", "content-type", "set-cookie", "transfer-encoding"}
     | {"content-security-policy", "x-content-type-options"}
 )
-"""Headers that the relay writes itself, or that nobody should."""
+"""Headers that the relay writes itself, or that an answer must not have."""
 
 
 class _HeaderTexts(Wanted):
@@ -468,7 +468,7 @@ class _FanOut(Wanted):
 
 
 class _Charset(Wanted):
-    """The charset of forms that name none and are no UTF-8, by one of its names."""
+    """The charset of forms that name none and are not UTF-8."""
 
     expected = fault("expected_charset")
 
@@ -499,7 +499,7 @@ class _LimitSchema(StrictSchema):
 
 
 class _Probes(fields.List[Any]):
-    """A list of probes; nothing else, and not an empty one."""
+    """A list of probes, not empty."""
 
     def __init__(self) -> None:
         wanted: dict[str, Any] = dict.fromkeys(("invalid", "null"), fault("expected_probes"))
@@ -507,7 +507,7 @@ class _Probes(fields.List[Any]):
 
 
 class ContractSchema(StrictSchema):
-    """How a sender is received: what a source and a profile both may say."""
+    """The keys that a source and a profile share: how requests of a sender are received."""
 
     dedup = fields.Nested(_DedupSchema(), load_default=None)
     double_click = Quantity(SECONDS, "1h", load_default=0.0)
@@ -531,7 +531,7 @@ class ContractSchema(StrictSchema):
 
 
 class SourceSchema(ContractSchema):
-    """A source: with a profile, each key that stands here replaces the profile's."""
+    """A source. With a profile, its own keys replace those of the profile."""
 
     profile = Text(fault("expected_profile_name"), NAME.pattern, load_default=None)
     verify = Verify(with_secrets=True, load_default=None)
@@ -569,7 +569,7 @@ def _texts(expected: Fault, check: Callable[[str], None] | None = None) -> field
 
 
 class ProfileSchema(ContractSchema):
-    """What a kind of sender needs. Where a fact comes from is in `docs`."""
+    """A profile: the needs of a kind of sender. `docs` names the sources of its facts."""
 
     title = Text(fault("expected_title"), required=True)
     docs = _texts(fault("expected_links"), _is_link)

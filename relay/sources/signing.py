@@ -1,6 +1,6 @@
-"""The inverse of a proof: gives a webhook the one that its source wants, as its sender would. Pure: the time is given.
+"""Signs a webhook as its sender would: the inverse of a proof. Pure: the time is passed in.
 
-For `sources test` and for tests. What only the sender can sign, with the other half of a public key, it refuses.
+Used by `sources test` and by tests. It refuses what only the sender can sign, with its private key.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _SIMPLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 
 
 def sign(source: Source, webhook: Webhook, now: datetime) -> Webhook:
-    """The webhook as its sender would send it at this time: proven by the strongest way that can be used here.
+    """The webhook as its sender would send it now, with the strongest proof that can be made here.
 
-    Raises UnsignableError where there is none, with the reason.
+    Raises UnsignableError with the reason if none can be made.
     """
     if source.is_open:
         return webhook
@@ -78,7 +78,7 @@ def _signed(source: Source, way: DigestVerifier, webhook: Webhook, now: datetime
 
 
 def _placed(webhook: Webhook, place: Location, value: str) -> Webhook:
-    """The webhook with a value in this place."""
+    """The webhook with a value at this location."""
     if place.header:
         return _with_header(webhook, place.header, value)
     if place.query:
@@ -98,7 +98,7 @@ def _with_header(webhook: Webhook, name: str, value: str) -> Webhook:
 
 
 def _with_field(webhook: Webhook, names: list[str], value: str) -> bytes:
-    """The body with a value in a field, in place of one that is there."""
+    """The body with a value in a field, replacing an old one."""
     kind = kind_of(webhook.content_type)
     if kind == JSON:
         return json.dumps(_set(json.loads(webhook.body or b"{}"), names, value), ensure_ascii=False).encode("utf-8")

@@ -19,9 +19,7 @@ from relay.sources.bodies import FORM, MAX_VALUES, kind_of, read_query
 
 
 class Headers(Mapping[str, str]):
-    """Headers by name, in any case. A header that came more than once is joined with a comma, as HTTP says
-    (RFC 9110, section 5.3).
-    """
+    """Headers by name, in any case. Repeated headers are joined with a comma (RFC 9110, section 5.3)."""
 
     __slots__ = ("_values",)
 
@@ -35,7 +33,7 @@ class Headers(Mapping[str, str]):
         return self._values[name.lower()]
 
     def get(self, name: str, default: Any = None) -> Any:
-        # Mapping's own raises and catches an error for each header that is not there.
+        # Mapping's own version raises and catches an error for each missing header.
         return self._values.get(name.lower(), default)
 
     def items(self) -> ItemsView[str, str]:
@@ -56,9 +54,9 @@ class Headers(Mapping[str, str]):
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """One request. `headers` may be any map (or Headers of pairs, where names can repeat); it is kept as Headers.
+    """One request. `headers` may be any map, or Headers made of pairs if names repeat; it is stored as Headers.
 
-    query_string: what follows the `?`, still encoded. public_url: the address as the sender called it, with its query.
+    query_string: the part after `?`, still encoded. public_url: the address as the sender called it, with its query.
     """
 
     method: str = "POST"
@@ -84,11 +82,11 @@ class Webhook:
 
 
 ROOTS = ("method", "query", "headers", "body")
-"""What an expression may look at: headers by their names in lower case, the query as a map, the body as it is read."""
+"""Names that an expression may use: headers in lower case, the query as a map, the body as it was read."""
 
 
 class Reading:
-    """One webhook. read: reads its body as its source does."""
+    """One webhook, read lazily. read: reads the body as its source does."""
 
     __slots__ = ("_body", "_context", "_error", "_read", "webhook")
 
@@ -101,7 +99,7 @@ class Reading:
 
     @property
     def body(self) -> Any:
-        """The body as plain values. Raises UnreadableError and UnsupportedTypeError, each time alike."""
+        """The body as plain values. Raises UnreadableError and UnsupportedTypeError, the same one each time."""
         if self._read:
             read, self._read = self._read, None
             try:
@@ -113,9 +111,9 @@ class Reading:
         return self._body
 
     def find(self, expression: Expression, beside: Mapping[str, Any] | None = None) -> Any:
-        """What an expression over ROOTS finds. A body that cannot be read, or that is not there, is null.
+        """The value that an expression over ROOTS finds. An unreadable or missing body is null.
 
-        beside: what it may look at beside these.
+        beside: more names that it may use.
         """
         context = {**self.context, **(beside or {})}
         if expression.looks_at("body"):
@@ -123,13 +121,13 @@ class Reading:
         return expression.find(context)
 
     def holds(self, expression: Expression) -> bool:
-        """Whether an expression over ROOTS finds something true."""
+        """Whether an expression over ROOTS finds a true value."""
         found = self.find(expression)
         return not (found is None or found is False or (isinstance(found, str | list | dict) and not found))
 
     @property
     def context(self) -> dict[str, Any]:
-        """What costs nothing to read: method, headers and query."""
+        """Method, headers and query, which are cheap to read."""
         if self._context is None:
             self._context = {
                 "method": self.webhook.method,
@@ -140,9 +138,9 @@ class Reading:
 
     @property
     def fields(self) -> list[tuple[bytes, bytes]]:
-        """The fields of a urlencoded form as they came, decoded but not nested; none where there is no body.
+        """The fields of a urlencoded form, decoded but not nested; none if there is no body.
 
-        Raises UnreadableError where the body is something else, and for too many.
+        Raises UnreadableError if the body is not such a form, or has too many fields.
         """
         body = self.webhook.body
         if body and kind_of(self.webhook.content_type) != FORM:
@@ -151,12 +149,12 @@ class Reading:
 
     @property
     def sent_fields(self) -> list[tuple[bytes, bytes]]:
-        """The same; of a GET, those of its query."""
+        """The fields of the form; for a GET, those of the query."""
         is_in_query = self.webhook.method == "GET" and not self.webhook.body
         return _pairs(self.webhook.query_string.encode("utf-8", "surrogatepass")) if is_in_query else self.fields
 
     def with_body(self, body: bytes) -> Reading:
-        """The same webhook with another body, for who only looks at its bytes."""
+        """The same webhook with another body. Only the bytes of that body can be read."""
         return Reading(replace(self.webhook, body=body), lambda: None)
 
     @property
@@ -178,7 +176,7 @@ class Reading:
 
 
 def text_of(value: Any) -> str | None:
-    """A text or a number as it stands in a signature or an answer; None for anything else."""
+    """A text or a number as signatures and answers write it; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     return value if isinstance(value, str) else str(value)

@@ -34,9 +34,9 @@ PER_SECOND = {"s": 1, "ms": 1000}
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """place: where the time stands; None: beside the signature, in its parts. unit: s, ms or iso.
+    """The time that is signed. place: its location; None: in the parts of the signature. unit: s, ms or iso.
 
-    tolerance_s: how far it may be from our time, either way, in seconds.
+    tolerance_s: allowed difference from our time, in seconds, in both directions.
     """
 
     place: Location | None
@@ -44,7 +44,9 @@ class Clock:
     tolerance_s: float
 
     def check(self, stamp: str, now: datetime) -> None:
-        """Raises NotVerifiedError: timestamp_unreadable, timestamp_stale or timestamp_future."""
+        """Raise NotVerifiedError (timestamp_unreadable, timestamp_stale, timestamp_future) unless the time is near
+        now.
+        """
         age_s = now.timestamp() - self._seconds(stamp)
         if age_s > self.tolerance_s:
             raise NotVerifiedError("timestamp_stale")
@@ -52,7 +54,7 @@ class Clock:
             raise NotVerifiedError("timestamp_future")
 
     def read(self, given: str | None) -> str:
-        """The time as it was sent. Raises NotVerifiedError: timestamp_missing or timestamp_unreadable."""
+        """The time as sent. Raises NotVerifiedError: timestamp_missing or timestamp_unreadable."""
         stamp = (given or "").strip()
         if not stamp:
             raise NotVerifiedError("timestamp_missing")
@@ -61,7 +63,7 @@ class Clock:
         return stamp
 
     def write(self, at: datetime) -> str:
-        """A time as such a sender writes it."""
+        """Write a time as the sender does."""
         if self.unit == "iso":
             return at.isoformat(timespec="milliseconds")
         return str(int(at.timestamp() * PER_SECOND[self.unit]))
@@ -80,11 +82,11 @@ RAW_BYTES = 32
 _PEM = "-----BEGIN PUBLIC KEY-----"
 _PRIVATE = ("-----BEGIN PRIVATE", "-----BEGIN EC PRIVATE", "-----BEGIN RSA PRIVATE", "whsk_")
 _ALGORITHMS = (bytes.fromhex("302a300506032b6570"), bytes.fromhex("3059301306072a8648ce3d0201"))
-"""How the DER of a public key begins: ed25519 (RFC 8410), and ECDSA on P-256 (RFC 5480)."""
+"""First bytes of a public key's DER: ed25519 (RFC 8410), and ECDSA on P-256 (RFC 5480)."""
 
 
 class Shape(StrEnum):
-    """What a secret can be."""
+    """Kinds of secrets: a public key for an HMAC key would let anybody sign, so the two are told apart."""
 
     PUBLIC = "everybody may have it"
     SHARED = "sender and relay have it"
@@ -93,7 +95,7 @@ class Shape(StrEnum):
 
 
 def shape_of(text: str) -> Shape:
-    """What it looks like."""
+    """Guess the kind of a secret from its text."""
     if text.startswith("whsec_"):
         return Shape.SHARED
     if text.startswith(("whpk_", _PEM)):
@@ -107,12 +109,12 @@ def shape_of(text: str) -> Shape:
 
 
 def is_private(text: str) -> bool:
-    """Whether it is the sender's own half of a pair, which nobody else should have."""
+    """Whether it is a private key, which nobody but the sender should have."""
     return text.startswith(_PRIVATE)
 
 
 def public_bytes(text: str) -> list[bytes]:
-    """What a public key can be in bytes, but for PEM: the raw key, or its DER."""
+    """Possible bytes of a public key that is not PEM: the raw key, or its DER."""
     return _readings(text.removeprefix("whpk_"))
 
 
@@ -133,17 +135,16 @@ def _base64(text: str) -> bytes:
 
 
 MOST_CANDIDATES = 16
-"""A body is signed once; many candidates are only a way to make us work."""
+"""A body is signed once; more candidates would only cost work."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignatureVerifier(ABC):
     """A signature over a text.
 
-    separator: splits a header that holds several values. parts: then each is `key=value`, and these are the keys of
-    the signature and of the timestamp (Stripe: `t=…,v1=…`). id_header: where {id} comes from. body_digest: the query
-    parameter that holds the SHA-256 of the body in hex (Twilio's bodySHA256), which the address, and so the signature,
-    covers.
+    separator: splits a header with several values. parts: the keys of the signature and of the timestamp if each value
+    is `key=value` (Stripe: `t=…,v1=…`). id_header: the source of {id}. body_digest: the query parameter with the
+    SHA-256 of the body in hex (Twilio's bodySHA256); the address, and so the signature, covers it.
     """
 
     place: Location
@@ -164,14 +165,14 @@ class SignatureVerifier(ABC):
 
     @property
     def reads_body(self) -> bool:
-        """Whether the body has to be read for it."""
+        """Whether the check needs the body's content."""
         places = [self.place, *([self.clock.place] if self.clock and self.clock.place else [])]
         return self.signed.reads_body or any(place.field for place in places)
 
     @property
     @abstractmethod
     def words(self) -> Phrase:
-        """How a sender proves itself, for people."""
+        """A description for people."""
 
     @abstractmethod
     def is_right(self, candidates: Sequence[str], reading: Reading, given: Given) -> bool:
@@ -182,7 +183,9 @@ class SignatureVerifier(ABC):
         return replace(self, secrets=(*self.secrets, secret))
 
     def check(self, reading: Reading, now: datetime) -> Coverage:
-        """What it covers. Raises NotVerifiedError with one of the reasons of this package."""
+        """Check the signature and return its coverage. Raises NotVerifiedError with one of the reasons of this
+        package.
+        """
         found, stamp = self.split(self.place.given(reading) or "")
         if not found:
             raise NotVerifiedError("signature_missing")
@@ -193,11 +196,11 @@ class SignatureVerifier(ABC):
             self._check_digest(reading)
         if self.clock:
             self.clock.check(given.stamp, now)
-        # A time may be so far from ours in either direction.
+        # The time may differ from ours in both directions.
         return Coverage.of(self.signed.write(reading, given), 2 * self.clock.tolerance_s if self.clock else None)
 
     def split(self, text: str) -> tuple[list[str], str]:
-        """The signatures that a text holds, and the timestamp where it holds one."""
+        """The signatures in a text, and the timestamp if it has one."""
         values = [value.strip() for value in text.split(self.separator)] if self.separator else [text.strip()]
         stamp = ""
         if self.parts:
@@ -209,7 +212,9 @@ class SignatureVerifier(ABC):
         return found[:MOST_CANDIDATES], stamp
 
     def given(self, reading: Reading, from_parts: str) -> Given:
-        """Time and id of this webhook. Raises NotVerifiedError: timestamp_missing, timestamp_unreadable, id_missing."""
+        """The time and id of this webhook. Raises NotVerifiedError: timestamp_missing, timestamp_unreadable,
+        id_missing.
+        """
         if not self.clock and not self.id_header:
             return NOTHING
         stamp = ""
@@ -227,14 +232,14 @@ class SignatureVerifier(ABC):
 
 
 def encode(digest: bytes, encoding: str) -> str:
-    """A signature as it is written."""
+    """Write a signature in an encoding."""
     if encoding == "hex":
         return digest.hex()
     return (base64.b64encode if encoding == "base64" else base64.urlsafe_b64encode)(digest).decode("ascii")
 
 
 def decode(text: str, encoding: str) -> bytes:
-    """The bytes of a signature, with or without padding. Raises ValueError where it is not written so."""
+    """The bytes of a signature, with or without padding. Raises ValueError if it has another encoding."""
     if encoding == "hex":
         return bytes.fromhex(text)
     bare = as_sent(text).rstrip(b"=")
@@ -251,12 +256,12 @@ KEYS = ("text", "base64", "hex")
 
 @dataclass(frozen=True, slots=True)
 class DigestVerifier(SignatureVerifier):
-    """What both have in common. algorithm: one of ALGORITHMS."""
+    """A signature by a shared secret. algorithm: one of ALGORITHMS."""
 
     algorithm: str = "sha256"
 
     def digests(self, reading: Reading, given: Given) -> list[bytes]:
-        """The right digest for each secret. Raises NotVerifiedError: body_unreadable."""
+        """The expected digest for each secret. Raises NotVerifiedError: body_unreadable."""
         raise NotImplementedError
 
     def is_right(self, candidates: Sequence[str], reading: Reading, given: Given) -> bool:
@@ -270,7 +275,7 @@ class DigestVerifier(SignatureVerifier):
 
 @dataclass(frozen=True, slots=True)
 class HmacVerifier(DigestVerifier):
-    """An HMAC. key: how secrets are written: as text, or as base64 or hex of the key itself."""
+    """An HMAC. key: the form of its secrets: text, or base64 or hex of the key itself."""
 
     key: str = "text"
 
@@ -295,10 +300,10 @@ class HmacVerifier(DigestVerifier):
 class HashVerifier(DigestVerifier):
     """A plain digest over a text with {secret} in it, as HubSpot's first versions and Robokassa sign.
 
-    Whoever has seen one such digest can compute that of a longer text without the secret (length extension, RFC 6151,
-    section 1), unless the secret comes last: the old text, the padding of the hash, anything. The padding ends with the
-    length in bits, eight or sixteen bytes, and so holds a NUL: no text with one is believed. And a body has to be JSON,
-    for how it is to be read is signed by nobody.
+    Unless the secret comes last, one such digest is enough to compute the digest of a longer text without the secret
+    (length extension, RFC 6151, section 1): the old text, the padding of the hash, anything. The padding ends with the
+    length in bits, eight or sixteen bytes, so it contains a NUL; a text with a NUL is not believed. The body must be
+    JSON, because the content type is not signed.
     """
 
     @property
@@ -339,13 +344,13 @@ def _is_json(body: bytes) -> bool:
 
 
 def read_key(secret: str, key: str) -> bytes:
-    """The key that a secret is, as it is written. Raises ValueError where it is not written so."""
+    """The key bytes of a secret. Raises ValueError if it is not in the given form."""
     if key == "text":
         return secret.encode("utf-8")
     if key == "hex":
         return bytes.fromhex(secret)
     try:
-        # Standard Webhooks writes its keys as whsec_ and base64.
+        # Standard Webhooks writes keys as whsec_ and base64.
         return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except binascii.Error as error:
         raise ValueError(str(error)) from None

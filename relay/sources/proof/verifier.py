@@ -1,4 +1,4 @@
-"""What every kind of proof has in common: the place of a proof, one way of proof, several ways, and the shared secret.
+"""The common part of all proofs: the location of a proof, one way, several ways, and the shared secret.
 
 With several ways, any one suffices, and none makes another weaker. Ways are grouped by the place of their proof. The
 first group whose proof is present decides, and that proof must be right: a weaker proof does not save a request whose
@@ -29,14 +29,14 @@ from relay.sources.webhook import Reading, text_of
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Exactly one of them is set. header: in lower case. field: a path into the body itself."""
+    """Where a credential is. Exactly one of them is set. header: in lower case. field: a path into the body."""
 
     header: str | None = None
     query: str | None = None
     field: Expression | None = None
 
     def given(self, reading: Reading) -> str | None:
-        """What stands there; None where nothing does. Raises NotVerifiedError: body_unreadable."""
+        """The value at this location; None if there is none. Raises NotVerifiedError: body_unreadable."""
         if self.header:
             return reading.webhook.header(self.header)
         if self.query:
@@ -46,7 +46,7 @@ class Location:
     def _in_query(self, query: str) -> str | None:
         pairs = (pair.partition("=") for pair in query.split("&"))
         given = [unquote_plus(value) for name, _, value in pairs if unquote_plus(name) == self.query]
-        # Two tokens prove nothing: which one would a proxy in front of us have looked at?
+        # Two tokens prove nothing: a proxy in front of us may have checked the other one.
         return ", ".join(given) if given else None
 
     def _in_body(self, reading: Reading) -> str | None:
@@ -68,7 +68,7 @@ class Location:
 
 
 def as_sent(text: str) -> bytes:
-    """The bytes of a header or address. WSGI hands them over as Latin-1; other text is taken as UTF-8."""
+    """The bytes of a header or address. WSGI passes them as Latin-1; other text is encoded as UTF-8."""
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError:
@@ -77,9 +77,9 @@ def as_sent(text: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What a signature was found to cover. digest: of that text, and of nothing that stands around it in the request.
+    """The coverage of a valid signature. digest: of the signed text alone, without the rest of the request.
 
-    lasts_s: for how many seconds the same signature may be believed; None: for ever, as no time is signed.
+    lasts_s: how many seconds the signature stays valid; None: for ever, because no time is signed.
     """
 
     digest: str = field(repr=False)
@@ -87,7 +87,7 @@ class Coverage:
 
     @classmethod
     def of(cls, text: bytes, lasts_s: float | None) -> Coverage:
-        """Of a signed text, in which no secret may stand."""
+        """Make it from a signed text, which must not contain a secret."""
         return cls(hashlib.sha256(text).hexdigest(), lasts_s)
 
 
@@ -96,21 +96,23 @@ class Verifier(Protocol):
 
     @property
     def ways(self) -> tuple[Way, ...]:
-        """Each way by itself, strongest first; none where anybody may send."""
+        """The single ways, strongest first; none if anybody may send."""
 
     @property
     def reads_body(self) -> bool:
-        """Whether the body has to be read, not only hashed, before the sender is proven."""
+        """Whether the body must be read, not only hashed, before the sender is proven."""
 
     def check(self, reading: Reading, now: datetime) -> Coverage | None:
-        """What a signature covers; None where it was proven by something else. Raises NotVerifiedError."""
+        """The coverage of the signature; None for another kind of proof. Raises NotVerifiedError."""
 
     def with_secret(self, secret: bytes) -> Verifier:
-        """The same with one more secret. Raises ValueError where it cannot be one."""
+        """The same with one more secret. Raises ValueError if the secret does not fit."""
 
 
 class Way(Verifier, Protocol):
-    """One way. place: where its proof stands, so that it is not kept. unless: it counts only where this is empty."""
+    """One way. place: the location of its proof, which is not kept. unless: the way counts only if this finds
+    nothing.
+    """
 
     @property
     def place(self) -> Location: ...
@@ -120,7 +122,7 @@ class Way(Verifier, Protocol):
 
     @property
     def words(self) -> Phrase:
-        """How a sender proves itself, for people."""
+        """A description for people."""
 
     def with_secret(self, secret: bytes) -> Way: ...
 
@@ -141,7 +143,7 @@ class NoVerifier:
 
 
 def words_of(verifier: Verifier) -> Phrase:
-    """How senders prove themselves, for people."""
+    """A description of all ways, for people."""
     found = dict.fromkeys(way.words for way in verifier.ways)
     if not found:
         return phrase("none: anybody may send")
@@ -154,21 +156,21 @@ def counting(ways: Iterable[Way], reading: Reading) -> Iterator[Way]:
 
 
 def is_any(given: Iterable[bytes], expected: Iterable[bytes]) -> bool:
-    """Whether one of them is one of those. Every pair is compared, so that the time taken tells nothing."""
+    """Whether one of the given equals one of the expected. All pairs are compared, so timing reveals nothing."""
     equal = [hmac.compare_digest(one, other) for one in given for other in expected]
     return any(equal)
 
 
 @dataclass(frozen=True, slots=True)
 class Several:
-    """ways: strongest first. groups: the same, those of one place together."""
+    """Several ways. ways: strongest first. groups: the same ways, grouped by location."""
 
     ways: tuple[Way, ...]
     groups: tuple[tuple[Way, ...], ...]
 
     @classmethod
     def of(cls, ways: Iterable[Way]) -> Verifier:
-        """These ways; a single one that always counts stays as it is."""
+        """Combine ways; a single one without a condition stays as it is."""
         every = tuple(ways)
         if len(every) == 1 and every[0].unless is None:
             return every[0]
@@ -182,13 +184,13 @@ class Several:
         return any(way.reads_body or (way.unless and way.unless.looks_at("body")) for way in self.ways)
 
     def with_secret(self, secret: bytes) -> Verifier:
-        """Each way with one more secret. Raises ValueError where it cannot be one."""
+        """Every way with one more secret. Raises ValueError if the secret does not fit."""
         return Several.of(way.with_secret(secret) for way in self.ways)
 
     def check(self, reading: Reading, now: datetime) -> Coverage | None:
-        """What the first way that is right covers.
+        """Return the coverage of the first valid way.
 
-        Raises NotVerifiedError: of the way that was the nearest, or proof_missing.
+        Raises NotVerifiedError with the reason of the nearest way, or proof_missing.
         """
         group = self.deciding(reading)
         if not group:
@@ -202,7 +204,7 @@ class Several:
         raise NotVerifiedError(max(reasons, key=_nearness))
 
     def deciding(self, reading: Reading) -> Sequence[Way]:
-        """The ways that count, of the first place where a proof stands; none where none does."""
+        """The ways that count at the first location with a proof; empty if there is no proof."""
         for group in self.groups:
             ways = list(counting(group, reading))
             if ways and ways[0].place.given(reading):
@@ -211,7 +213,7 @@ class Several:
 
 
 def _nearness(reason: str) -> int:
-    """How near a way was: a time is only looked at where the signature is right, and that only where one is there."""
+    """How near a way came: a signature is checked only if present, and its time only if it is valid."""
     if reason in {"timestamp_stale", "timestamp_future", "digest_mismatch"}:
         return 2
     return 1 if reason.endswith(("_mismatch", "_unreadable")) else 0
@@ -222,7 +224,7 @@ BASIC = "Basic "
 
 @dataclass(frozen=True, slots=True)
 class TokenVerifier:
-    """A shared secret, as it is. Any of several secrets will do, for changing them without a gap."""
+    """A shared secret sent as it is. Any of several secrets suffices, so that they can be changed without a gap."""
 
     secrets: tuple[bytes, ...] = field(repr=False)
     place: Location
