@@ -136,7 +136,7 @@ EXPECTED: Mapping[str, str] = {
     "expected_chat": "expected a chat such as chat12, or a user's id in quotes",
     "expected_addressee": "expected at least one e-mail address",
 }
-"""What was expected where something else stands, or nothing."""
+"""Expectations: what should be there instead of something else or nothing."""
 
 FILES: Mapping[str, str] = {
     "found": "found %(what)s, %(expected)s",
@@ -191,7 +191,7 @@ FILES: Mapping[str, str] = {
     "argument_count": "%(name)s() takes %(least)s arguments, not %(given)s",
     "argument_type": "%(name)s() takes %(types)s as argument %(place)s",
 }
-"""What can be wrong with any file of the configuration, and with an expression in it (configuration/)."""
+"""Mistakes in any configuration file, and in expressions (configuration/)."""
 
 RULES: Mapping[str, str] = {
     "required_with_default": "a required value never needs a default: expected one of the two",
@@ -243,7 +243,7 @@ RULES: Mapping[str, str] = {
     "public_url_without_dot": "RELAY_PUBLIC_URL has the host %(host)s, and Bitrix24 calls no host without a dot: "
     "expected the relay's address as the portal reaches it, such as https://relay.example.com",
 }
-"""What can be wrong with a rule (rules/, operations/rule_files.py)."""
+"""Mistakes in a rule (rules/, operations/rule_files.py)."""
 
 SOURCES: Mapping[str, str] = {
     "missing_verify": "missing: %(expected)s; or profile: NAME",
@@ -275,7 +275,7 @@ SOURCES: Mapping[str, str] = {
     "variable_missing": "the environment has no %(name)s (or %(name)s_FILE)",
     "shared_variables": "shares the variables %(prefix)s* with %(owner)s: expected another name",
 }
-"""What can be wrong with sources, profiles, portals and channels of alerts."""
+"""Mistakes in sources, profiles, portals and channels of alerts."""
 
 SETTINGS: Mapping[str, str] = {
     "both_set": "%(name)s and %(name)s_FILE are both set: keep one",
@@ -327,7 +327,7 @@ SETTINGS: Mapping[str, str] = {
     "web_not_started_here": "the web process did not start: see above",
     "port_in_use": "port %(port)s is in use: set RELAY_PORT to a free one",
 }
-"""What can be wrong with the environment: variables, the server of the record, credentials."""
+"""Mistakes in the environment: variables, the server of the record, credentials."""
 
 VALUES: Mapping[str, str] = {
     "missing": "missing: %(expected)s",
@@ -337,7 +337,7 @@ VALUES: Mapping[str, str] = {
     "step_unknown": "no step has this name%(hint)s",
     "step_never_nothing": "it is made, so it is never nothing: expected an id",
 }
-"""What else can be wrong with a value of an event, or with the result that a preview gives to a step."""
+"""Other faults of a value of an event, or of the result that a preview gives to a step."""
 
 BODIES: Mapping[str, str] = {
     "no_body": "no body",
@@ -381,13 +381,13 @@ BODIES: Mapping[str, str] = {
     "advice_file": "a file is read only as a part of a form",
     "advice_multipart": "of multipart bodies only forms are read",
 }
-"""Why a body cannot be read (sources/)."""
+"""Reasons why a body cannot be read (sources/)."""
 
 EVENTS: Mapping[str, str] = {
     "cannot_be_filled": "cannot be filled: %(fields)s",
     "no_reason": "no reason was kept",
 }
-"""What rejected events have in common (faults.py)."""
+"""Groups of rejected events (faults.py)."""
 
 NEAR_MISSES: Mapping[str, str] = {
     "token_right_but": "the token is right, but %(but)s",
@@ -423,7 +423,7 @@ NEAR_MISSES: Mapping[str, str] = {
     "honeypot_filled": "the field %(name)s was filled in, which no person sees",
     "form_too_fast": "the form was sent within %(seconds)s s of being shown",
 }
-"""What is almost right about a refused webhook (sources/near_misses.py, visitors.py)."""
+"""Near misses of a refused webhook (sources/near_misses.py, visitors.py)."""
 
 REFUSALS: Mapping[str, str] = {
     "not_final": "%(id)s is %(state)s: only what is dead or started is replayed",
@@ -450,7 +450,7 @@ REFUSALS: Mapping[str, str] = {
     "event_needs_nobody": "%(id)s needs nobody: only a rejected event that nobody has dealt with is left",
     "workflow_of_other": "this workflow is on record as started by another delivery",
 }
-"""Why a person's act is refused (operations/replay.py, operator_acts.py)."""
+"""Reasons why a person's act is refused (operations/replay.py, operator_acts.py)."""
 
 SKIPPED: Mapping[str, str] = {
     "skipped_not_final": "it is %(state)s: only what is dead or started is replayed",
@@ -474,7 +474,7 @@ SKIPPED: Mapping[str, str] = {
     "skipped_changed": "it has changed since it was ordered",
     "skipped_other_reasons": "for other reasons",
 }
-"""Why one of many was skipped (operations/bulk_replay.py): a refusal, without the id of the one that was refused."""
+"""Reasons why a bulk act skipped one (operations/bulk_replay.py): a refusal without its id."""
 
 NOTES: Mapping[str, str] = {
     "made_by_original_rules": "original rules: %(names)s",
@@ -487,7 +487,7 @@ NOTES: Mapping[str, str] = {
     "operator_session": "operator, opened %(opened)s",
     "viewer_session": "viewer, opened %(opened)s",
 }
-"""What the program notes beside an act in the audit log."""
+"""Notes that the program adds to an act in the audit log."""
 
 MESSAGES: Mapping[str, str] = {
     **EXPECTED, **FILES, **RULES, **SOURCES, **SETTINGS, **VALUES, **BODIES, **EVENTS, **NEAR_MISSES, **REFUSALS,

@@ -34,7 +34,7 @@ TOKEN_BYTES = 24
 
 @dataclass(frozen=True, slots=True)
 class CallbackSettings:
-    """What a rule says of it: the parameter of the template that takes the address.
+    """The `watch` part of a rule. parameter: the parameter of the template that takes the address.
 
     within_s: after so many seconds without a call, the end is overdue.
     """
@@ -44,24 +44,24 @@ class CallbackSettings:
 
 
 class CallbackState(StrEnum):
-    """How far it is."""
+    """The state of a completion callback."""
 
     WAITING = "waiting"
-    """The end was not heard of yet."""
+    """The address was not called yet."""
     FINISHED = "finished"
     """The address was called."""
     OVERDUE = "overdue"
-    """The end was not heard of in time. It may still be."""
+    """The address was not called in time. It may still be."""
     LEFT = "left"
-    """The same, and a person has said that it needs nobody, or has replayed the delivery."""
+    """Overdue, and a person has dismissed it or replayed the delivery."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompletionCallback:
-    """What is known of the end of one delivery's workflow.
+    """The completion callback of one delivery's workflow. On disk and on pages it is called `watch`.
 
-    until: when it is overdue, once the workflow has started. query: what came with the call, as it was encoded.
-    document_id: the document on which the template ran, as it says itself; empty: it did not say.
+    until: the time from which it is overdue; set when the workflow starts. query: the query of the call, still encoded.
+    document_id: the document on which the template ran, if it said so.
     """
 
     address: str = field(repr=False)
@@ -73,42 +73,41 @@ class CompletionCallback:
 
     @property
     def digest(self) -> str:
-        """Under which the record finds the delivery."""
+        """The key under which the record finds the delivery."""
         return digest_of(self.address.rpartition("/")[2])
 
 
 def new_callback(base: str) -> CompletionCallback:
-    """A new one-time address. base: the relay's own, as others call it, without a slash at its end."""
+    """Make a one-time address. base: the relay's public address, without a slash at its end."""
     return CompletionCallback(f"{base}{PATH}{secrets.token_urlsafe(TOKEN_BYTES)}")
 
 
 def digest_of(token: str) -> str:
-    """What the record keeps of a token to find it by."""
+    """The part of a token's hash that the record keeps."""
     return hashlib.sha256(token.encode()).hexdigest()[:32]
 
 
 SETTLE_S = 60.0
-"""How long a call may still be running on a portal, in seconds, where nobody has said more: the cloud cuts it then
-(docs: limits.md)."""
+"""Default time, in seconds, that a call may still be running on a portal: the cloud cuts it then (docs: limits.md)."""
 
 
 class OnUncertain(StrEnum):
-    """What follows when nobody can find out whether a workflow has started."""
+    """What to do if nobody can find out whether a workflow has started."""
 
     HOLD = "hold"
-    """It is left to a person."""
+    """Leave it to a person."""
     RESEND = "resend"
-    """It is sent again, and may start more than once: no more often than any call is tried."""
+    """Send it again. It may start more than once, but at most as often as any call is tried."""
     GIVE_UP = "give_up"
-    """It is given up, and may not have started."""
+    """Give it up. It may not have started."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a rule says of its deliveries, beside the call.
+    """The settings of a rule for its deliveries, beside the call.
 
-    is_ordered: deliveries of one document go one after the other, in the order they came. watch: None: the relay starts
-    workflows, and does not hear of their end.
+    is_ordered: deliveries of one document go one after the other, in the order they came. watch: the completion
+    callback; None: the relay does not learn when workflows end.
     """
 
     on_uncertain: OnUncertain = OnUncertain.HOLD
@@ -118,10 +117,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What a rule makes of an event: the call, how its delivery is to be treated, and which values are of a person.
+    """The result of a rule for an event: the call, the policy of its delivery, and the values that belong to a person.
 
-    plan: where documents are found or made first; the call is shown with the places of their ids until then.
-    results: what of the plan has been done before. unsure: what of it may have been.
+    plan: set if documents are found or made first; the call shows placeholders for their ids. results: steps that an
+    earlier delivery has done. unsure: steps that it may have done.
     """
 
     rule: str
@@ -137,11 +136,11 @@ class Intent:
 class Event:
     """The thing received, as it came. Body, headers and query never appear in a repr.
 
-    envelope: of an entry of a batch, what stood around it in the request, as JSON; else empty.
-    person_keys: keyed hashes of values that rules extracted, by which a person's events are found (persons.py).
-    body_removed_at: when body, envelope, query and headers were removed, because their time had come; else None.
-    reason: a word, or a Fault; of an earlier version, a sentence. errors: by field, each a Fault, or such a sentence.
-    fault: of a rejected event on record, what it is grouped by (core/faults.py).
+    envelope: the surroundings of a batch's entry, as JSON; else empty.
+    person_keys: keyed hashes of extracted values, by which a person's events are found (persons.py).
+    body_removed_at: when body, envelope, query and headers were removed by retention; else None.
+    reason: a word, or a Fault; earlier versions kept a sentence. errors: by field, Faults or such sentences.
+    fault: the group of a rejected event on record (core/faults.py).
     """
 
     id: str
@@ -163,7 +162,7 @@ class Event:
     fault: str = field(default="", compare=False)
 
     def without_body(self, now: datetime) -> Event:
-        """The same without what its sender has written. What a rule has made of it, its deliveries have."""
+        """A copy without the sender's content. Its deliveries keep what rules made of it."""
         return replace(self, body=b"", envelope="", query="", headers={}, body_removed_at=now)
 
     def decided(
@@ -174,7 +173,7 @@ class Event:
         deliveries: tuple[str, ...],
         person_keys: tuple[str, ...],
     ) -> Event:
-        """The same with what rules make of it; not by `replace`, which takes twice as long, for every event."""
+        """A copy with the decision of the rules. Not made by `replace`, which takes twice as long for every event."""
         return Event(
             self.id, self.source, state, self.received_at, self.method, self.content_type, self.query, self.headers,
             self.body, reason, errors, deliveries, self.duplicates, person_keys, self.envelope,
@@ -204,7 +203,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One HTTP try, counted from 1. `description` is the portal's own text. step: its name, or empty: the start."""
+    """One HTTP try, counted from 1. `description` is the portal's own text. step: its name; empty: the start."""
 
     number: int
     at: datetime
@@ -240,26 +239,26 @@ class Attempt:
             code=wire["code"],
             description=wire["description"],
             batch_size=wire["batch_size"],
-            step=wire.get("step", ""),  # what an earlier version has written has none
+            step=wire.get("step", ""),  # missing in records of earlier versions
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event through one rule, and what has become of it.
+    """One event through one rule, and its outcome.
 
-    turn: which job may carry it now, counted from 1; every job that is made takes the next, and only its holder may
-    claim the delivery or settle it. looks: how often an uncertain one has been looked into.
-    plan: what comes before its call, and results: what has come of that; until the last of them is there, the places in
-    the call are shown as text. asked: how many questions of the step to come have found nothing yet. unsure: the
-    documents that may have been made by a call whose answer was lost, by the names of their steps: each is looked for
-    before it is made. watched: where its rule watches for the end of the workflow, what is known of that. replayed_by:
-    the delivery that a person made in its place, which may be of another event: its body was edited then.
-    errors: by field, where its rule wanted the event and could not be filled while another could: there is no call, and
-    it is dead from the beginning; the call shown has only its portal and its template.
-    own_id_at, settle_s: facts of the call that was claimed last, written with the claim, because settings change and a
-    worker may die over it. own_id_at: the mark of the portal's address to which its start goes under a workflow id of
-    ours; empty: it carries none. settle_s: how long, in seconds, such a call may still be running.
+    turn: the job that may carry it, counted from 1. Each new job takes the next turn; only its holder may claim or
+    settle the delivery. looks: how often an uncertain delivery was looked into.
+    plan: the steps before its call. results: their results; until all exist, the call shows placeholders as text.
+    asked: how many questions of the next step have found nothing. unsure: names of steps whose document may have been
+    made by a call without an answer; it is looked for before it is made again. watched: the completion callback, if its
+    rule has one. replayed_by: the delivery that a person made in its place, possibly of another event with an edited
+    body.
+    errors: by field, if its rule wanted the event and could not be filled while another rule could. Such a delivery is
+    dead from the beginning and has no call; the call shown has only its portal and template.
+    own_id_at, settle_s: facts of the last claimed call, written with the claim, because settings change and a worker
+    may die. own_id_at: the mark of the portal's address to which the start goes under our own workflow id; empty: no
+    own id. settle_s: how long such a call may still be running, in seconds.
     """
 
     id: str
@@ -289,7 +288,7 @@ class Delivery:
 
     @property
     def call_as_sent(self) -> Call:
-        """The call with the one-time address in its parameter. It is for the portal alone: people see `call`."""
+        """The call with the one-time address in its parameter. Only the portal gets it; people see `call`."""
         watch = self.policy.watch
         if watch is None or self.watched is None:
             return self.call
@@ -302,13 +301,13 @@ class Delivery:
 
     @property
     def next_step(self) -> Step | None:
-        """The first step without a result; None: what comes next is the start, or there is nothing more to do."""
+        """The first step without a result; None if the start comes next, or nothing is left to do."""
         done = {result.name for result in self.results}
         return next((step for step in self.plan.steps if step.name not in done), None) if self.plan else None
 
     @property
     def is_looked_for(self) -> bool:
-        """Whether what comes next is to look for a document that may have been made."""
+        """Whether the next call looks for a document that may have been made."""
         step = self.next_step
         return step is not None and step.kind is StepKind.MAKE and step.name in self.unsure
 
@@ -327,12 +326,12 @@ class Delivery:
         return step.goes_alone if step else self.call.goes_alone
 
     def failures_of(self, step: str) -> int:
-        """How many attempts at a step, or at the start (""), were no success."""
+        """How many attempts at a step, or at the start (""), failed."""
         return sum(1 for one in self.attempts if one.step == step and one.verdict is not Verdict.DONE)
 
     @property
     def values(self) -> Mapping[str, int | None]:
-        """The results by the names of their steps, as `Plan.filled` and `fill` want them."""
+        """The results by the names of their steps, for `Plan.filled` and `fill`."""
         return {result.name: result.value for result in self.results}
 
     def to_wire(self) -> dict[str, Any]:
@@ -382,7 +381,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A delivery with the result in it, and the state and reason that follow from that."""
+    """A delivery with a new result, and the state and reason that follow."""
 
     delivery: Delivery
     state: State
@@ -390,7 +389,7 @@ class Progress:
 
 
 def finish_step(delivery: Delivery, how: How, value: int | None, at: datetime, tries: int = 0) -> Progress:
-    """The step to come has come to this. tries: attempts at it that are not on record yet."""
+    """Add the result of the next step. tries: attempts at it that are not on record yet."""
     step = delivery.next_step
     if step is None:
         raise ValueError("there is no step to come")
@@ -401,7 +400,7 @@ def finish_step(delivery: Delivery, how: How, value: int | None, at: datetime, t
 
 
 def go_on(delivery: Delivery) -> Progress:
-    """What follows the steps that are done."""
+    """Decide what follows the finished steps."""
     if delivery.plan is None or delivery.next_step is not None:
         return Progress(delivery, State.PENDING)
     if lacks(delivery, delivery.plan.call.document_id):
@@ -413,5 +412,5 @@ def go_on(delivery: Delivery) -> Progress:
 
 
 def lacks(delivery: Delivery, value: object) -> bool:
-    """Whether the result of a step is nothing where a value needs it."""
+    """Whether a value needs the result of a step that found nothing."""
     return any(delivery.values.get(name) is None for name in steps_in(value))
