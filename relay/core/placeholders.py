@@ -12,22 +12,24 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Placeholder:
-    """The place of a step's result."""
+    """The placeholder of a step's result."""
 
     step: str
 
 
 @dataclass(frozen=True, slots=True)
 class PlaceholderValue:
-    """A value that only the portal knows: texts and results in turn. One result alone keeps its type."""
+    """A value with placeholders: texts and results in turn. A single result keeps its type. On disk it is called
+    `later`.
+    """
 
     parts: tuple[str | Placeholder, ...] = field(repr=False)
     has_value: bool = False
-    """Whether a value of the event is in the texts: without one, texts around results of nothing say nothing."""
+    """Whether the texts contain a value of the event. Without one, texts around empty results are dropped."""
 
     @classmethod
     def of(cls, parts: Iterable[str | Placeholder], *, has_value: bool = False) -> str | PlaceholderValue:
-        """Texts beside each other are one; without a result among the parts, it is a text and nothing more."""
+        """Join adjacent texts. Without a result among the parts, the value is a plain text."""
         given = list(parts)
         if Placeholder not in map(type, given):
             return "".join(map(str, given))
@@ -45,7 +47,7 @@ class PlaceholderValue:
         return tuple(part.step for part in self.parts if isinstance(part, Placeholder))
 
     def fill(self, results: Mapping[str, Any]) -> Any:
-        """The value. Where all of its results are nothing, it is an empty text, as a parameter without a value is."""
+        """Fill in results. If all of them are nothing, the value is an empty text, like a parameter without a value."""
         if not self.has_value and all(results.get(step) is None for step in self.steps):
             return ""
         values = [results.get(part.step) if isinstance(part, Placeholder) else part for part in self.parts]
@@ -65,20 +67,20 @@ class PlaceholderValue:
 
 
 def fill(value: Any, results: Mapping[str, Any]) -> Any:
-    """A value, a map or a list with the results in their places."""
+    """Fill the results into a value, a map or a list."""
     if isinstance(value, PlaceholderValue):
         return value.fill(results)
     if isinstance(value, Mapping):
         return {name: fill(inner, results) for name, inner in value.items()}
     if not isinstance(value, list | tuple):
         return value
-    # As everywhere in a list, what has no value is left out.
+    # Entries without a value are left out of lists.
     filled = [(inner, fill(inner, results)) for inner in value]
     return [new for old, new in filled if not (isinstance(old, PlaceholderValue) and new == "")]
 
 
 def shown(value: Any, known: Mapping[str, Any]) -> Any:
-    """The same with the places of results that are not known as text."""
+    """Fill in known results, and show the other placeholders as text."""
     if isinstance(value, PlaceholderValue):
         parts = (part if isinstance(part, str) or part.step in known else f"{{{part.step}}}" for part in value.parts)
         left = PlaceholderValue.of(parts, has_value=value.has_value or any(step not in known for step in value.steps))
@@ -101,7 +103,7 @@ def steps_in(value: Any) -> Iterator[str]:
 
 
 def to_wire(value: Any) -> Any:
-    """Values as JSON can carry them. No literal value is a map, so a map with `later` is always a place."""
+    """Convert values for JSON. No literal value is a map, so a map with `later` is always a placeholder."""
     if isinstance(value, PlaceholderValue):
         return value.to_wire()
     if isinstance(value, Mapping):
@@ -110,7 +112,7 @@ def to_wire(value: Any) -> Any:
 
 
 def from_wire(wire: Any) -> Any:
-    """The same back."""
+    """Read what `to_wire` wrote."""
     if isinstance(wire, Mapping) and "later" in wire:
         return PlaceholderValue.from_wire(wire)
     if isinstance(wire, Mapping):

@@ -28,9 +28,9 @@ DocumentId = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What will be asked of Bitrix24: `bizproc.workflow.start` with these arguments on this portal.
+    """One call of Bitrix24: `bizproc.workflow.start` with these arguments on this portal.
 
-    template_id: 0 where no workflow is started, because a trigger is all that a rule fires on the document.
+    template_id: 0 if no workflow is started, because the rule only fires a trigger on the document.
     """
 
     portal: str
@@ -45,7 +45,7 @@ class Call:
 
     @property
     def goes_alone(self) -> bool:
-        """Whether a batch could change its values on the way to the portal."""
+        """Whether it must not be in a batch, which could change its values on the way to the portal."""
         return any(is_fragile(value) for value in (*self.document_id, *self.parameters.values()))
 
     def to_wire(self) -> dict[str, Any]:
@@ -64,8 +64,8 @@ class Call:
 def is_fragile(value: Any) -> bool:
     """Whether a batch could change this value on the way to the portal.
 
-    There is no escape for `$result[..]` and its kin inside a batch, a security filter may alter markup, and an empty
-    list cannot be said in a query (docs: settings/how-to-call-rest-api/batch.md; source:
+    Inside a batch, `$result[..]` cannot be escaped, a security filter may alter markup, and a query cannot express an
+    empty list (docs: settings/how-to-call-rest-api/batch.md; source:
     rest/classes/general/rest_util.php ParseBatchQuery, main CSecurityFilter).
     """
     if isinstance(value, str):
@@ -76,30 +76,30 @@ def is_fragile(value: Any) -> bool:
 
 
 def _names_script(text: str) -> bool:
-    """Whether `javascript:` stands in it. One pattern over the whole text takes 40 ns for each of its characters."""
+    """Whether it contains `javascript:`. A pattern over the whole text would take 40 ns for each character."""
     return ":" in text and any(_SCRIPT.fullmatch(before[-len("javascript") :]) for before in text.split(":")[:-1])
 
 
 TYPE_IDS = {"lead": 1, "deal": 2, "contact": 3, "company": 4, "quote": 7, "invoice": 31}
-"""Kinds of CRM with a number of their own; of `dynamic`, a smart process, the rule says the number."""
+"""CRM entities with a fixed type number. For `dynamic`, a smart process, the rule gives the number."""
 DYNAMIC, USER = "dynamic", "user"
 FIRST_DYNAMIC = 128
 """The smallest entityTypeId of a smart process."""
 ENTITIES = (*TYPE_IDS, DYNAMIC, USER)
 
 WITH_COMMUNICATIONS = ("lead", "contact", "company")
-"""Kinds that have telephone numbers and the like of their own; a deal has those of its contact."""
+"""Entities with their own telephone numbers and the like; a deal has those of its contact."""
 COMMUNICATIONS = ("phone", "email", "web", "im")
-"""What goes into `fm`, and is no field of `crm.item.fields`."""
+"""Values that go into `fm` and are not in `crm.item.fields`."""
 SOUGHT_BY = ("phone", "email")
-"""Those of them that `crm.duplicate.findbycomm` looks for."""
+"""The ones that `crm.duplicate.findbycomm` can look for."""
 
 
 def own_id_fields(entity: str, own_field: str = "") -> tuple[str, ...]:
-    """The fields that carry the relay's own id on what it makes. own_field: the one that a rule names for a quote.
+    """The fields for the relay's own id on a document that it makes. own_field: the one that a rule names for a quote.
 
-    Leads, deals, contacts and companies have the originator's pair; invoices and smart processes have `xmlId`; a quote
-    has neither.
+    Leads, deals, contacts and companies have `originatorId` and `originId`; invoices and smart processes have `xmlId`;
+    a quote has neither.
     """
     if entity in {"lead", "deal", "contact", "company"}:
         return "originatorId", "originId"
@@ -107,7 +107,7 @@ def own_id_fields(entity: str, own_field: str = "") -> tuple[str, ...]:
 
 
 class StepKind(StrEnum):
-    """What a step does."""
+    """Kinds of steps."""
 
     FIND = "find"
     """Reads: crm.duplicate.findbycomm, crm.item.list, user.get."""
@@ -121,14 +121,14 @@ FIND_BY_COMM, LIST, USERS = "crm.duplicate.findbycomm", "crm.item.list", "user.g
 ADD, IMPORT, FIRE = "crm.item.add", "crm.item.import", "crm.automation.trigger"
 """The methods of the steps (docs: api-reference/crm, api-reference/user/user-get.md)."""
 LONGEST_IN_BATCH = 10_000
-"""A longer text, such as a file, goes alone: a batch is one request, and others would wait for it."""
+"""A call with a longer text, such as a file, goes alone: in a batch, the other calls would wait for it."""
 
 STOP = "stop"
-"""In the place of a result: where nothing is found, the delivery ends."""
+"""Used instead of a result: if nothing is found, the delivery ends."""
 
 
 class Many(StrEnum):
-    """What follows where a find has several answers."""
+    """What to do if a find has several answers."""
 
     NEWEST = "newest"
     OLDEST = "oldest"
@@ -137,14 +137,14 @@ class Many(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One of them. Its name is that of its result.
+    """One step. Its name is also the name of its result.
 
     entity: lead, deal, contact, company, quote, invoice, dynamic or user. type_id: its entityTypeId; None for users.
-    values: the fields to look for or to write, by name; of a trigger, `target` and `code`. See `filled`.
-    many, none: of a find. none: its result where nothing is found: a number, STOP, or None, which is nothing.
-    keep_s: how long an answer may be remembered, in seconds. unless: a find whose result is taken instead.
-    is_quiet: the portal's own automation does not run. own_field: the field that carries our own id; "" where the
-    originator's pair or `xmlId` does.
+    values: the fields to look for or to write, by name; for a trigger, `target` and `code`. See `filled`.
+    many, none: for a find. none: its result if nothing is found: a number, STOP, or None for nothing.
+    keep_s: how long an answer may be cached, in seconds. unless: a find whose result is used instead.
+    is_quiet: the portal's own automation does not run. own_field: the field for our own id; "" for the default
+    fields (own_id_fields).
     """
 
     name: str
@@ -161,7 +161,7 @@ class Step:
 
     @property
     def is_by_communication(self) -> bool:
-        """Whether it looks for a telephone number or an e-mail, of which either is enough."""
+        """Whether it looks for a telephone number or an e-mail; either is enough."""
         return (
             self.kind is StepKind.FIND
             and self.entity in WITH_COMMUNICATIONS
@@ -170,7 +170,7 @@ class Step:
 
     @property
     def method(self) -> str:
-        """The method of the portal that does it."""
+        """The portal's method for it."""
         if self.kind is StepKind.TRIGGER:
             return FIRE
         if self.kind is StepKind.MAKE:
@@ -180,10 +180,10 @@ class Step:
         return FIND_BY_COMM if self.is_by_communication else LIST
 
     def filled(self, results: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields with the results in their places, without those that have no content.
+        """The fields with results filled in, without empty ones.
 
-        Of a find, {} where one without content would leave a wider question than the rule asks: nothing is found then,
-        and the portal need not be asked. Of a telephone number and an e-mail either is enough.
+        For a find, {} if an empty field would make the question wider than the rule asks: then nothing is found, and
+        the portal is not asked. Of a telephone number and an e-mail, either is enough.
         """
         given = {name: value for name, value in fill(self.values, results).items() if has_content(value)}
         is_narrower = self.kind is not StepKind.FIND or self.is_by_communication or len(given) == len(self.values)
@@ -191,7 +191,7 @@ class Step:
 
     @property
     def goes_alone(self) -> bool:
-        """Whether a batch could change its values on the way to the portal, or they would make it slow."""
+        """Whether it must not be in a batch, which could change its values, or which it would make slow."""
         given = [value for value in shown(self.values, {}).values() if has_content(value)]
         return any(is_fragile(value) or _is_long(value) for value in given)
 
@@ -206,31 +206,31 @@ class Step:
 
 
 class How(StrEnum):
-    """How a step came to its result."""
+    """The origin of a step's result."""
 
     FOUND = "found"
     """One was found."""
     SEVERAL = "several"
-    """Several were found, of which the rule takes one."""
+    """Several were found, and the rule takes one."""
     NOTHING = "nothing"
-    """Nothing was found: the rule goes on without, or says what stands for it."""
+    """Nothing was found: the rule continues without, or gives a replacement."""
     MADE = "made"
     """It was made, and the portal has named it."""
     FOUND_AGAIN = "found_again"
-    """It was made, the answer was lost, and our own id on it has proven it."""
+    """It was made, the answer was lost, and our own id on it proves that."""
     TAKEN = "taken"
-    """Nothing was made: what a find had found was taken."""
+    """Nothing was made, because a find had found one."""
     KEPT = "kept"
-    """The answer to the same question was remembered."""
+    """The answer to the same question was cached."""
     CARRIED = "carried"
-    """It was made for an earlier delivery of the same event, of which this is a replay."""
+    """It was made for an earlier delivery, of which this one is a replay."""
     FIRED = "fired"
-    """The trigger was fired; what it has moved, if anything, is not known."""
+    """The trigger was fired; its effect, if any, is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What a step came to. value: the id, or None: nothing. attempts: how often it was tried."""
+    """The result of a step. value: the id; None: nothing. attempts: how often it was tried."""
 
     name: str
     kind: StepKind
@@ -255,8 +255,8 @@ class StepResult:
 class Plan:
     """The steps of a delivery, and its call with places for their results.
 
-    origin: the delivery whose id what is made carries: the first of a chain of replays, so that none makes it anew.
-    call: of template 0 where no workflow is started, because the last step is a trigger.
+    origin: the delivery whose id is written on new documents: the first of a chain of replays, so that no replay makes
+    them again. call: has template 0 if no workflow is started, because the last step is a trigger.
     """
 
     origin: str
@@ -264,16 +264,16 @@ class Plan:
     call: Call
 
     def shown(self, known: Mapping[str, Any] | None = None) -> Call:
-        """The call for people, until all results are known: other places are text, such as `LEAD_{lead}`."""
+        """The call for people while results are missing: placeholders are text, such as `LEAD_{lead}`."""
         results = known or {}
         module, entity, document = (str(shown(member, results)) for member in self.call.document_id)
         parameters = shown(self.call.parameters, results)
         return replace(self.call, document_id=(module, entity, document), parameters=parameters)
 
     def filled(self, results: Mapping[str, Any]) -> Call:
-        """The call with the results of all steps in their places.
+        """The call with the results of all steps filled in.
 
-        Its document always has a number: `rules check` refuses a rule in which it could be nothing.
+        The document always has a number: `rules check` refuses a rule whose document could be nothing.
         """
         module, entity, document = (str(fill(member, results)) for member in self.call.document_id)
         parameters = fill(self.call.parameters, results)
@@ -290,7 +290,7 @@ class Plan:
 
 
 def has_content(value: Any) -> bool:
-    """Whether a value says anything: an empty text, an empty list and nothing do not."""
+    """Whether a value is neither None nor an empty text or list."""
     return value is not None and value not in ("", [], ())
 
 
@@ -302,7 +302,7 @@ def _is_long(value: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class StepRequirement:
-    """One step: which fields of which kind it looks for or writes. own_field: of a quote, for the relay's id."""
+    """The fields that one step looks for or writes. own_field: a quote's field for the relay's id."""
 
     name: str
     kind: StepKind
@@ -318,10 +318,10 @@ class StepRequirement:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One rule's `start` and the steps before it.
+    """The requirements of one rule's `start` and the steps before it.
 
-    template_id: 0 where no workflow is started. document: module, entity class, and the id as far as it is fixed, such
-    as `LEAD_`.
+    template_id: 0 if no workflow is started. document: module, entity class, and the fixed part of the id, such as
+    `LEAD_`.
     """
 
     rule: str
@@ -333,9 +333,10 @@ class Requirement:
 
     @property
     def scopes(self) -> tuple[tuple[str, ...], ...]:
-        """What the credential must have: of each entry any one (b24restdocs, api-reference/scopes/permissions.md).
+        """The scopes that the credential needs: any one of each entry (b24restdocs,
+        api-reference/scopes/permissions.md).
 
-        `user_brief` would answer `user.get` too, but without what people are looked for by.
+        `user_brief` allows `user.get`, too, but without the fields by which people are found.
         """
         by_user = [step.entity == USER for step in self.steps]
         needed = {
@@ -357,6 +358,6 @@ class Requirement:
             template_id=wire["template_id"],
             document=(module, entity, fixed),
             parameters=tuple(wire["parameters"]),
-            # What an earlier version has left knows none.
+            # Missing in records of earlier versions.
             steps=tuple(StepRequirement.from_wire(step) for step in wire.get("steps", ())),
         )

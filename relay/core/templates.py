@@ -37,7 +37,7 @@ class PortalTemplate:
 
     @classmethod
     def from_row(cls, number: int, row: Mapping[str, Any]) -> PortalTemplate:
-        """A row of the portal's answer; what is not as documented is left out."""
+        """Read a row of the portal's answer; undocumented values are left out."""
         kind, declared = row.get("DOCUMENT_TYPE"), row.get("PARAMETERS")
         parameters = declared.items() if isinstance(declared, dict) else ()
         return cls(
@@ -58,7 +58,7 @@ class PortalTemplate:
 
 
 def templates_of(text: str) -> list[PortalTemplate]:
-    """The templates of a worker's answer, by their names."""
+    """The templates in a worker's answer, sorted by name."""
     found = [PortalTemplate.from_wire(wire) for wire in json.loads(text)]
     return sorted(found, key=lambda one: (one.name.casefold(), one.id))
 
@@ -72,7 +72,7 @@ def _parameter(name: str, described: Mapping[str, Any]) -> TemplateParameter:
 
 
 class DriftKind(StrEnum):
-    """What does not fit."""
+    """Kinds of drift."""
 
     NO_TEMPLATE = "no_template"
     OTHER_DOCUMENT = "other_document"
@@ -105,15 +105,16 @@ WORDS = {
     DriftKind.NO_LEADS: "the portal works without leads: it turns a new one into a deal at once",
 }
 LIGHT = frozenset({DriftKind.NO_LEADS})
-"""What may be meant so: a call succeeds and loses nothing."""
+"""Drift that may be intended: a call succeeds and loses nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One thing. parameter: its name, or the kind of document the template is for. document: what the rule names.
+    """One mismatch. parameter: its name, or the kind of document of the template. document: the one that the rule
+    names.
 
-    step: where it is one of a find or a make; template_id is 0 then. There, parameter is a field, a scope or the
-    portal's code, and document the kind.
+    step: the name of a find or a make; template_id is 0 then, parameter is a field, a scope or the portal's code, and
+    document is the kind.
     """
 
     kind: DriftKind
@@ -130,7 +131,7 @@ class Drift:
 
     @property
     def words(self) -> Phrase:
-        """What does not fit, without where."""
+        """The mismatch, without its place."""
         return phrase(WORDS[self.kind], parameter=self.parameter, document=self.document)
 
     def __str__(self) -> str:
@@ -138,7 +139,7 @@ class Drift:
 
     @property
     def sentence(self) -> Phrase:
-        """Where it is, and what does not fit."""
+        """The place and the mismatch."""
         if self.step:
             return phrase("rule %(rule)s, step %(step)s: %(what)s", rule=self.rule, step=self.step, what=self.words)
         place = {"rule": self.rule, "template": self.template_id}
@@ -153,6 +154,6 @@ class Drift:
 
 
 def read_drift(wires: Iterable[Mapping[str, Any]]) -> list[Drift]:
-    """What workers have left; what another version calls a drift, and this one does not, is left out."""
+    """Read what workers left on record. Kinds that only another version knows are left out."""
     known = set(DriftKind)
     return [Drift.from_wire(wire) for wire in wires if wire["kind"] in known]
