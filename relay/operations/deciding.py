@@ -34,20 +34,22 @@ from relay.store.record.entries import Claim, Entry
 
 T = TypeVar("T")
 LATE_S = 0.2
-"""So late the answer comes."""
+"""Seconds by which the answer to a sender above its limit is delayed."""
 MOST_WAITING = 50
-"""So many may wait at once, for their turn or late; they hold connections that nobody can close meanwhile."""
+"""How many requests may wait at once, for their turn or with a late answer. Their connections cannot be closed
+meanwhile.
+"""
 SMALL = 20_000
-"""Bytes of a body that is read at once."""
+"""Bytes of a body that needs no turn."""
 LONGEST_REST_S = 0.5
 
 
 A_ROW = 50
-"""So many entries of a batch are worked on before everybody else has a turn."""
+"""Entries of a batch that are processed before other requests get a turn."""
 
 
 def in_rows(entries: Iterable[T]) -> Iterator[T]:
-    """The entries, with a turn for everybody else after each row of them: a process does one thing at a time."""
+    """Iterate over entries, and let other requests run after each row of them."""
     for number, entry in enumerate(entries, 1):
         yield entry
         if number % A_ROW == 0:
@@ -55,18 +57,20 @@ def in_rows(entries: Iterable[T]) -> Iterator[T]:
 
 
 class Pauses:
-    """Until when nothing is recorded of a source, or of its refusals: known here, it costs the record nothing."""
+    """Pauses of sources whose limit is reached, for events and for refusals. Kept here, they cost the record
+    nothing.
+    """
 
     def __init__(self) -> None:
         self._until: dict[tuple[str, bool], float] = {}
         self._waiting = 0
 
     def begin(self, source: str, seconds: int, *, refused: bool) -> None:
-        """The record has said so."""
+        """Begin a pause that the record has ordered."""
         self._until[source, refused] = time.monotonic() + seconds
 
     def sit_out(self, source: str, *, refused: bool) -> int:
-        """The seconds that a pause still lasts, after some waiting; 0, at once, where there is none."""
+        """Wait a little and return the seconds that the pause still lasts; without a pause, return 0 at once."""
         until = self._until.get((source, refused))
         seconds = math.ceil(until - time.monotonic()) if until else 0
         if seconds <= 0:
@@ -84,14 +88,14 @@ _AT_ONCE = nullcontext()
 
 
 class Turns:
-    """One large body after the other, and between them as much time as each took, for everybody else."""
+    """Large bodies one after the other; after each, other requests get as much time as it took."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # looked up when made: gevent puts its own in place
+        self._lock = threading.Lock()  # looked up at run time, because gevent replaces it
         self._waiting = 0
 
     def taken(self, size: int) -> AbstractContextManager[None]:
-        """size: bytes of the body. Entering raises LimitedError where too many wait before it."""
+        """Take a turn. size: bytes of the body. Entering raises LimitedError if too many others wait."""
         return _AT_ONCE if size <= SMALL else self._taken()
 
     @contextmanager
@@ -112,14 +116,14 @@ class Turns:
 
 MOST_VALUES, MOST_CHARACTERS, MOST_FOUND = 200, 10_000, 6
 SHORTEST = 6
-"""No address and no number is shorter."""
+"""The shortest address or number, in characters."""
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}+@[\w-]{1,63}+(?:\.[\w-]{1,63}+){1,8}+")
 _ADDRESSES = ("http://", "https://")
-"""Of pages and programs: what is in them is no number that anybody dials."""
+"""Addresses of pages and programs contain no telephone numbers."""
 
 
 def persons_in(body: Any) -> list[str]:
-    """The first addresses and numbers in a body as it was read, each once."""
+    """Find the first e-mail addresses and telephone numbers in a body, each once."""
     found: dict[str, None] = {}
     for text in _texts_in(body):
         for value in _looked_at(text):
@@ -130,7 +134,7 @@ def persons_in(body: Any) -> list[str]:
 
 
 def _texts_in(body: Any) -> Iterator[str]:
-    """The texts and large numbers in it, in their order, until enough was looked at."""
+    """Texts and large numbers in a body, in order, up to the limits."""
     waiting, values, characters = [body], 0, 0
     while waiting and values < MOST_VALUES and characters < MOST_CHARACTERS:
         value = waiting.pop()
@@ -154,21 +158,21 @@ def _looked_at(text: str) -> Iterator[str]:
 
 
 MOST_TOPICS = 5
-"""Under so many topics a sender may send one signed text, for it does not sign the topic."""
+"""The number of topics under which one signed text may be sent, because the topic is not signed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One event to be, and the context in which rules see it."""
+    """A future event, and the context that rules see of it."""
 
     event: Event
     context: dict[str, Any] = field(repr=False)
 
 
 def pieces_of(source: Source, event: Event, content: Any) -> list[Piece]:
-    """An event as it came, or each entry of its batch as an event of its own; none where the batch is empty.
+    """The event itself, or an event for each entry of its batch; empty if the batch is.
 
-    content: its body as it was read. Raises UnreadableError, and TooLargeError for too many entries.
+    content: the parsed body. Raises UnreadableError, and TooLargeError for too many entries.
     """
     entries = source.split(content, event.headers)
     if entries is None:
@@ -178,7 +182,7 @@ def pieces_of(source: Source, event: Event, content: Any) -> list[Piece]:
     for entry in in_rows(entries):
         own = replace(
             event,
-            # Made in order, and so sorted by it: deliveries of one document go as the sender wrote them down.
+            # Ids sort by creation, so deliveries of one document keep the sender's order.
             id=new_event_id(event.received_at),
             content_type=JSON,
             body=entry_json(entry.body),
@@ -193,9 +197,9 @@ def pieces_of(source: Source, event: Event, content: Any) -> list[Piece]:
 
 
 def contexts_of(source: Source, event: Event) -> list[dict[str, Any]]:
-    """What rules see of an event that is on record: of an entry of a batch one, as when it came.
+    """The contexts that rules see of an event on record; exactly one for an entry of a batch.
 
-    What was recorded as a whole is read as its source is configured today. Raises UnreadableError and
+    An event recorded as a whole is read with today's configuration of its source. Raises UnreadableError and
     UnsupportedTypeError.
     """
     if event.envelope:
@@ -205,10 +209,10 @@ def contexts_of(source: Source, event: Event) -> list[dict[str, Any]]:
 
 
 def distinct_keys(source: Source, entries: Sequence[Entry]) -> list[Entry]:
-    """The entries of one request, so that no two that differ have one dedup key: neither is a repeat of the other.
+    """Make the dedup keys of different entries of one request distinct, because neither is a repeat of the other.
 
-    Where they would, the key says too little, as a header of the whole request does: it counts with what the entry
-    holds. That is claimed beside every key, so that an entry is known again in whichever batch it comes.
+    If different entries share a key, such as a header of the whole request, the key is combined with the content. This
+    combination is always claimed as well, so that an entry is recognised in any batch.
     """
     if source.dedup is None or source.dedup.whole_body:
         return list(entries)
@@ -220,7 +224,7 @@ def distinct_keys(source: Source, entries: Sequence[Entry]) -> list[Entry]:
 
 
 def with_signature(source: Source, verified: Verified, entries: Sequence[Entry]) -> list[Entry]:
-    """The entries of one request, each of which claims its place in what is signed: so it is one event, once."""
+    """Let each entry of one request claim its index in the signed text, so that it becomes an event only once."""
     return [
         replace(
             entry,
@@ -233,7 +237,7 @@ def with_signature(source: Source, verified: Verified, entries: Sequence[Entry])
 
 
 def _claims(signature: Sequence[DedupKey]) -> tuple[Claim, ...]:
-    """The last one is of the signed text itself: where others come before it, they tell several events of it apart."""
+    """The last claim is for the signed text itself; earlier ones tell several events of that text apart."""
     most = MOST_TOPICS - 1 if len(signature) > 1 else 0
     return tuple(
         Claim(key.digest, timedelta(seconds=key.window_s), most if key is signature[-1] else 0) for key in signature
@@ -241,11 +245,11 @@ def _claims(signature: Sequence[DedupKey]) -> tuple[Claim, ...]:
 
 
 def _distinct(entry: Entry, alike: set[tuple[bytes, str]]) -> Entry:
-    """alike: what the entries of its request hold that have its key, and what stands around them; empty: no batch."""
+    """alike: contents and envelopes of the entries with the same key; empty if there is no batch."""
     if not (alike and entry.dedup_digest):
         return entry
     body = entry.event.body
-    # What stands around an entry is of that one request, so it counts only where nothing else tells two apart.
+    # The envelope belongs to one request, so it counts only if nothing else tells two entries apart.
     is_twice = sum(other == body for other, _ in alike) > 1
     own = digest_with(entry.dedup_digest, body + entry.event.envelope.encode("utf-8") if is_twice else body)
     if len(alike) > 1:
@@ -254,7 +258,7 @@ def _distinct(entry: Entry, alike: set[tuple[bytes, str]]) -> Entry:
 
 
 NOT_FILLED = "rule_not_filled"
-"""The reason of a rejected event, and of a delivery for which there is no call."""
+"""The reason of a rejected event, and of a delivery without a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,10 +273,10 @@ class Unfilled:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the rules of a source make of one event: calls, and the rules that cannot be filled.
+    """The decision of a source's rules on one event: calls, and rules that could not be filled.
 
-    State: accepted where there is at least one call, rejected where there are only errors, else ignored.
-    personal: the texts of a person that rules have found, whether they could be filled or not.
+    The state is accepted with at least one call, rejected with only errors, and ignored otherwise.
+    personal: texts of a person that any of the rules found.
     """
 
     intents: tuple[Intent, ...] = ()
@@ -281,7 +285,7 @@ class Decision:
 
     @property
     def errors(self) -> dict[str, list[str]]:
-        """What is wrong, by field, of all rules that cannot be filled."""
+        """The errors of all rules that could not be filled, by field."""
         return errors_of(self.unfilled)
 
     @property
@@ -292,7 +296,7 @@ class Decision:
 
 
 def decide(rules: RuleBook, source: str, context: Mapping[str, Any]) -> Decision:
-    """Ask every rule of the source that can want it."""
+    """Ask every rule of the source that can want the event."""
     intents: list[Intent] = []
     unfilled: list[Unfilled] = []
     personal: list[str] = []
@@ -309,7 +313,7 @@ def decide(rules: RuleBook, source: str, context: Mapping[str, Any]) -> Decision
 
 
 def errors_of(unfilled: Iterable[Unfilled]) -> dict[str, list[str]]:
-    """What is wrong, by field, of all of them."""
+    """Merge the errors of several rules by field."""
     errors: dict[str, list[str]] = {}
     for one in unfilled:
         for name, messages in one.errors.items():
@@ -318,9 +322,10 @@ def errors_of(unfilled: Iterable[Unfilled]) -> dict[str, list[str]]:
 
 
 def made_of(event_id: str, decisions: Iterable[Decision], now: datetime, base: str | None = None) -> list[Delivery]:
-    """Every delivery of an event: of each call, and of each rule that could not be filled beside one that could.
+    """Make the deliveries of an event: one for each call, and one for each rule that could not be filled beside one
+    that could.
 
-    An event from which there is no call has none: it is rejected, or ignored, as a whole. Raises NoAddressError.
+    An event without a call has no deliveries: it is rejected or ignored as a whole. Raises NoAddressError.
     """
     decided = list(decisions)
     if not any(one.intents for one in decided):
@@ -331,10 +336,11 @@ def made_of(event_id: str, decisions: Iterable[Decision], now: datetime, base: s
 
 
 def deliveries_of(event_id: str, intents: Iterable[Intent], now: datetime, base: str | None = None) -> list[Delivery]:
-    """A fresh pending delivery for each intent. What its plan makes carries its id, unless it is another's already.
+    """Make a pending delivery for each intent. Documents of its plan carry its id, unless a replay has an earlier
+    origin.
 
-    base: the relay's own address (RELAY_PUBLIC_URL): where the end is watched for, each start has one of its own
-    under it. Raises NoAddressError where it is needed and not known.
+    base: the relay's public address (RELAY_PUBLIC_URL), for completion callbacks. Raises NoAddressError if it is needed
+    and unknown.
     """
     deliveries = []
     for intent in intents:
@@ -353,13 +359,13 @@ def deliveries_of(event_id: str, intents: Iterable[Intent], now: datetime, base:
             unsure=intent.unsure,
             watched=_watched(base) if intent.policy.watch else None,
         )
-        # Where all of its plan was done before, only the start is left, and its call is filled.
+        # If all steps were done before, only the start is left, and its call is filled here.
         deliveries.append(go_on(delivery).delivery if plan else delivery)
     return deliveries
 
 
 def _of_unfilled(event_id: str, unfilled: Unfilled, now: datetime) -> Delivery:
-    """A fact of its own, so that the call which was not made is found, counted, told and made up for."""
+    """A dead delivery for the call that was not made, so that it is found, counted, reported and replayed."""
     return Delivery(
         id=new_delivery_id(now),
         event_id=event_id,
