@@ -92,7 +92,7 @@ SETTLE_S = 60.0
 
 
 class OnUncertain(StrEnum):
-    """What to do if nobody can find out whether a workflow has started."""
+    """Policies for the case that nobody can find out whether a workflow has started."""
 
     HOLD = "hold"
     """Leave it to a person."""

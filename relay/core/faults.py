@@ -33,7 +33,7 @@ class Fault(Phrase):
         return made
 
     def __getnewargs__(self) -> tuple[Any, ...]:
-        """What a copy is made of."""
+        """The arguments for a copy."""
         return (self.code, self.values)
 
     def format(self, *_args: object, **_values: object) -> Self:

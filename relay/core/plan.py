@@ -128,7 +128,7 @@ STOP = "stop"
 
 
 class Many(StrEnum):
-    """What to do if a find has several answers."""
+    """Policies for a find with several answers."""
 
     NEWEST = "newest"
     OLDEST = "oldest"

@@ -1,8 +1,8 @@
-"""What needs a person now: one snapshot of the relay, one assessment of it, and one threshold for each need.
+"""Open issues: one snapshot of the relay, one assessment of it, and one threshold for each issue.
 
-The first page, the alerts, /metrics and `workers ping` all use it. A need is a fact with its numbers; `words` says it.
-What repairs itself is no need: an uncertain delivery that the relay still looks into, a portal that was away for a
-moment, a dead delivery that was replayed. Thresholds come from config/alerts.yaml. This module only reads.
+The first page, the alerts, /metrics and `workers ping` all use it. An issue is a fact with its numbers; `words` puts it
+in words. What repairs itself is no issue: an uncertain delivery that the relay still looks into, a portal that was away
+for a moment, a dead delivery that was replayed. Thresholds come from config/alerts.yaml. This module only reads.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ TOPOLOGY_WORDS: Mapping[TopologyCode, str] = {
 
 
 def say_topology_warning(warning: TopologyWarning) -> Phrase:
-    """What is so, what follows, what helps."""
+    """A warning in words: the fact, its consequence, the remedy."""
     return phrase(TOPOLOGY_WORDS[warning.code], server=warning.server, found=warning.found, wanted=warning.wanted)
 
 
 @dataclass(frozen=True, slots=True)
 class PortalSnapshot:
-    """One portal. waiting: deliveries in line, pending and retrying; due: those of them that may be sent now.
+    """One portal. waiting: pending and retrying deliveries. due: those that may be sent now.
 
-    oldest_waiting_s: for how long the first in line could have been sent by now; 0: none waits.
-    drift: what of the rules does not fit its templates.
+    oldest_waiting_s: how long the oldest one could have been sent; 0: none waits.
+    drift: mismatches of rules and its templates.
     """
 
     gate: View
@@ -69,17 +69,15 @@ class PortalSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything at one glance.
+    """The state of the whole relay, read at once.
 
-    for_person: uncertain deliveries that only a person can decide. dead: those that nobody has dealt with.
-    rejected: events that nobody has replayed or left.
-    overdue: started ones whose end was not heard of in time. held_orders: ids of orders on many that were held.
-    topology_warnings: what a failover may forget, and why.
-    last_events: when each source was heard last; None: never. probes: how many of each source were answered.
-    archives: the folders that events are archived in.
-    spooled: what came while the record was away, and waits on the disk of the machine that took this. clock_ahead: of
-    that machine, of the record's. waiting_files: changed files that cannot be put in force.
-    removed_portals, removed_rules: how many deliveries are on their way for what is in the configuration no more.
+    for_person: uncertain deliveries that only a person can decide. dead: unresolved dead deliveries.
+    rejected: unresolved rejected events. overdue: no completion callback arrived. held_orders: ids of held bulk
+    replays. topology_warnings: what a failover may forget, and why.
+    last_events: time of each source's last event; None: never. probes: answered probes of each source.
+    archives: the archive folders. spooled: requests that wait on this machine's disk. clock_ahead: how far this
+    machine's clock is ahead of the record's. waiting_files: changed files that cannot be put in force.
+    removed_portals, removed_rules: open deliveries of portals and rules that are no longer in the configuration.
     """
 
     ledger: Ledger
@@ -104,7 +102,7 @@ class Snapshot:
 def take_snapshot(
     store: Store, portals: Iterable[str], sources: Iterable[str], now: datetime, spooled: Spooled = EMPTY
 ) -> Snapshot:
-    """How everything is now. spooled: what this machine keeps beside the record.
+    """Read the state now. spooled: the requests on this machine's disk.
 
     Raises RecordUnavailableError.
     """
@@ -133,7 +131,7 @@ def take_snapshot(
 
 
 def snapshot_of_portal(store: Store, name: str, now: datetime) -> PortalSnapshot:
-    """How one portal is now. Raises RecordUnavailableError."""
+    """Read the state of one portal. Raises RecordUnavailableError."""
     kept = store.portal(name)
     return PortalSnapshot(
         gate=kept.gate.look(),
@@ -148,14 +146,14 @@ def snapshot_of_portal(store: Store, name: str, now: datetime) -> PortalSnapshot
 OLDEST_WAITING = timedelta(minutes=15)
 SILENT = timedelta(days=1)
 PAUSED = timedelta(minutes=5)
-"""A portal in trouble is asked again within a minute; what is shorter than this mends itself."""
+"""A portal in trouble is asked again within a minute; shorter pauses end without help."""
 WRONG_CLOCK = timedelta(seconds=5)
 AHEAD, BEHIND = "ahead", "behind"
-"""Which way a clock is wrong: the reason of such a need."""
+"""Directions in which a clock is wrong: reasons of a clock issue."""
 
 
 class IssueCode(StrEnum):
-    """What kind of need. The words are also labels of the metric."""
+    """Kinds of issues. The words are also labels of the metric `relay_needs`."""
 
     LEDGER = "ledger"
     DEAD = "dead"
@@ -180,20 +178,20 @@ class IssueCode(StrEnum):
 
 
 class Grade(StrEnum):
-    """How much it needs a person."""
+    """How urgently an issue needs a person."""
 
     BAD = "bad"
     DOUBT = "doubt"
     CALM = "calm"
-    """Worth a look; nobody is woken for it."""
+    """Worth a look, but no alert."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenIssue:
-    """One thing. subject: a portal, a source, a rule or a process. count: how many. lasts: for how long.
+    """One issue. subject: a portal, a source, a rule or a process. count: how many. lasts: for how long.
 
-    reason: of a gate or a method. until: when it ends by itself, where that is known. details: what else has to be
-    said, such as what does not add up.
+    reason: of a gate or a method. until: when it ends without help, if that is known. details: further facts, such as
+    imbalances of the ledger.
     """
 
     code: IssueCode
@@ -208,7 +206,9 @@ class OpenIssue:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """From when on something is a need. silent_after: of sources that the operator has named; others: a day, calmly."""
+    """Limits above which something is an issue. silent_after: for sources that the operator named; others: a day,
+    calm.
+    """
 
     oldest_waiting: timedelta = OLDEST_WAITING
     silent_after: Mapping[str, timedelta] = field(default_factory=dict)
@@ -218,7 +218,7 @@ DEFAULT = Thresholds()
 
 
 def assess(snapshot: Snapshot, thresholds: Thresholds, now: datetime) -> list[OpenIssue]:
-    """Everything that needs a person now, the worst first."""
+    """All open issues, the worst first."""
     needs = [
         *_of_record(snapshot, now),
         *_of_spool(snapshot.spooled, now),
@@ -255,7 +255,9 @@ def _of_record(snapshot: Snapshot, now: datetime) -> Iterator[OpenIssue]:
 
 
 def _grade_of(topology_warnings: Sequence[TopologyWarning]) -> Grade:
-    """Senders are sent away, bad; a failover may forget, in doubt; nobody has asked that it may not, calm."""
+    """Bad if senders are refused; in doubt if a failover may lose events; calm if no safety against that is
+    configured.
+    """
     codes = {warning.code for warning in topology_warnings}
     if TopologyCode.TOO_FEW in codes:
         return Grade.BAD
@@ -270,7 +272,7 @@ def _of_spool(spooled: Spooled, now: datetime) -> Iterator[OpenIssue]:
 
 
 def assess_clock(ahead: timedelta) -> Iterator[OpenIssue]:
-    """Whether the clock of this machine needs a person. All goes by the record's; but senders sign by the right one."""
+    """Check this machine's clock against the record's, which all processes follow. Senders sign by the correct time."""
     if abs(ahead) >= WRONG_CLOCK:
         yield OpenIssue(
             IssueCode.CLOCK, Grade.DOUBT, lasts=abs(ahead), reason=AHEAD if ahead > timedelta(0) else BEHIND
@@ -290,12 +292,12 @@ def _of_configuration(snapshot: Snapshot, now: datetime) -> Iterator[OpenIssue]:
     for name, count in snapshot.removed_portals.items():
         yield OpenIssue(IssueCode.PORTAL_REMOVED, Grade.BAD, name, count=count)
     for name, count in snapshot.removed_rules.items():
-        # What they call was made before, and is sent all the same.
+        # Their calls were made before and are still sent.
         yield OpenIssue(IssueCode.RULE_REMOVED, Grade.CALM, name, count=count)
 
 
 def assess_portal(name: str, portal: PortalSnapshot, thresholds: Thresholds, now: datetime) -> Iterator[OpenIssue]:
-    """What of one portal needs a person now."""
+    """The open issues of one portal."""
     gate = portal.gate
     lasts = now - gate.since if gate.since else timedelta(0)
     if gate.state is GateState.HELD:
@@ -304,7 +306,7 @@ def assess_portal(name: str, portal: PortalSnapshot, thresholds: Thresholds, now
         )
     elif gate.state is GateState.PAUSED and (gate.by_person or lasts > PAUSED):
         until = gate.until if gate.by_person else None
-        # Who has named an end needs nobody to end it.
+        # A pause with an end needs nobody to end it.
         grade = Grade.CALM if until else Grade.DOUBT
         details = (gate.advice or "",)
         yield OpenIssue(
@@ -321,7 +323,7 @@ def assess_portal(name: str, portal: PortalSnapshot, thresholds: Thresholds, now
 def _of_methods(name: str, portal: PortalSnapshot, now: datetime) -> Iterator[OpenIssue]:
     for method in portal.learned.methods.values():
         block = method.block
-        # What is used up mends itself; what the portal forbids does not.
+        # A used-up budget recovers without help; a method that the portal forbids does not.
         if block and not block.is_of_budget:
             details = (method.name, explain(block.reason) or "")
             lasts = now - block.since
@@ -331,7 +333,7 @@ def _of_methods(name: str, portal: PortalSnapshot, now: datetime) -> Iterator[Op
 def _of_sources(snapshot: Snapshot, thresholds: Thresholds, now: datetime) -> Iterator[OpenIssue]:
     for name, last in snapshot.last_events.items():
         longest = thresholds.silent_after.get(name, SILENT)
-        # A source that never spoke may not be set up yet.
+        # A source without any event may not be set up yet.
         if last and now - last > longest:
             grade = Grade.DOUBT if name in thresholds.silent_after else Grade.CALM
             yield OpenIssue(IssueCode.SILENT, grade, name, lasts=now - last)

@@ -1,4 +1,4 @@
-"""Needs in words, for people: a figure with a few words on a page, a sentence in a message or a terminal. Pure."""
+"""Open issues in words: a figure with a label on a page, a sentence in a message or a terminal. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from relay.store.portals.rollback import WENT_BACK
 from relay.store.record.open_issues import Group
 
 NO_TROUBLE = {BY_PERSON, WENT_BACK}
-"""The reasons of a pause that say nothing against the portal: it does not back off."""
+"""Reasons of a pause that is not the portal's fault: it is not backing off."""
 UNTIL = "portal %(subject)s, until %(until)s"
 MOST_DETAILS = 5
 CLOCK_AHEAD = "this machine's clock is ahead of the record's, by which all goes: set the wrong one"
@@ -39,11 +39,11 @@ LABELS: Mapping[IssueCode, str] = {
     IssueCode.PORTAL_REMOVED: "for portal %(subject)s, which portals.yaml no longer has: nobody sends them",
     IssueCode.RULE_REMOVED: "of rule %(subject)s, which was removed: sent as they were made",
 }
-"""What stands beside the figure of a need, as the message of a phrase."""
+"""Labels beside the figures of issues, as messages of phrases."""
 
 
 def figure_of(need: OpenIssue) -> str:
-    """What stands large: how many, how long, or which state."""
+    """The figure of an issue: how many, how long, or which state."""
     match need.code:
         case IssueCode.HELD | IssueCode.METHOD:
             return phrase("held")
@@ -62,7 +62,7 @@ def figure_of(need: OpenIssue) -> str:
 
 
 def label_of(need: OpenIssue) -> str:
-    """What stands beside the figure."""
+    """The label beside the figure."""
     if need.code is IssueCode.DRIFT:
         return phrases(
             "place where rules do not fit portal %(portal)s",
@@ -81,7 +81,7 @@ def label_of(need: OpenIssue) -> str:
 
 
 def sentence_of(need: OpenIssue) -> str:
-    """The same as one sentence, with what helps."""
+    """The issue as one sentence, with a remedy."""
     lasts, reason = span_of(need.lasts or timedelta(0)), name_of_reason(need.reason)
     return {
         IssueCode.LEDGER: "the ledger does not balance: " + "; ".join(need.details),
@@ -115,7 +115,7 @@ def sentence_of(need: OpenIssue) -> str:
 
 
 def name_of(group: Group) -> str:
-    """What a group of failures has in common, in a line."""
+    """The name of a group of failures, in one line."""
     if group["source"]:
         return f"{group['source']}: {from_text(group['fault'])}"
     template = f", template {group['template_id']}" if group["template_id"] else ""
@@ -123,7 +123,7 @@ def name_of(group: Group) -> str:
 
 
 def sentence_of_group(group: Group) -> str:
-    """The same with how many they are."""
+    """The name of a group with its size."""
     counted = _events(group.count) if group["source"] else _deliveries(group.count)
     return f"{counted} {group.state} ({name_of(group)})"
 

@@ -36,30 +36,30 @@ from relay.store.record.record import Record
 from relay.store.record.search import Filter, list_events
 
 Given = Mapping[str, int | None]
-"""What steps are to come to, by their names; None: nothing is found."""
+"""Results that a person gives for steps, by name; None: nothing is found."""
 _GIVEN = re.compile(r"(\w{1,64})=([1-9][0-9]{0,17}|nothing)")
 
 
 class Prospect(StrEnum):
-    """How much is known of what a step comes to."""
+    """How much is known of a step's result."""
 
     UNKNOWN = "unknown"
     """Only the portal knows."""
     GIVEN = "given"
-    """Whoever tries the rule has said it."""
+    """The person who tries the rule gave it."""
     INSTEAD = "instead"
-    """Nothing is found, and the rule says which id is taken then."""
+    """Nothing is found, and the rule gives an id to use instead."""
     NOTHING = "nothing"
-    """Nothing is found, or there is nothing to look for."""
+    """Nothing is found, or the rule has nothing to look for."""
     TAKEN = "taken"
-    """Nothing is made: what was found is taken."""
+    """Nothing is made, because something was found."""
     STOPS = "stops"
     """Nothing is found, and the delivery ends here."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepPreview:
-    """A step that would be taken, with its fields as far as they are known, and what it would come to."""
+    """A step that would be executed, with its known fields and its expected result."""
 
     step: Step
     fields: Mapping[str, Any] = field(repr=False)
@@ -74,9 +74,9 @@ class StepPreview:
 
 @dataclass(frozen=True, slots=True)
 class RulePreview:
-    """What one rule makes of it: nothing, a call with the steps before it, or errors by field.
+    """The result of one rule: nothing, a call with the steps before it, or errors by field.
 
-    found: what the rule's expressions find in the event, before it is typed. plan: as it would be recorded.
+    found: the values that the rule's expressions find, before they are typed. plan: as it would be recorded.
     """
 
     rule: str
@@ -89,7 +89,7 @@ class RulePreview:
     steps: tuple[StepPreview, ...] = ()
 
     def call_after(self, results: Mapping[str, Any]) -> Call | None:
-        """The call of the same rule where steps of these names have come to these results."""
+        """The call of the same rule after steps with these results."""
         return self.plan.shown(results) if self.plan else self.call
 
 
@@ -102,7 +102,7 @@ def try_rules(
     *,
     given: Given | None = None,
 ) -> list[RulePreview]:
-    """Each rule on this body, and on each entry of a batch. Raises UnreadableError and UnsupportedTypeError."""
+    """Try each rule on a body, or on each entry of a batch. Raises UnreadableError and UnsupportedTypeError."""
     now = utc_now()
     event = Event(
         id=new_event_id(now),
@@ -119,13 +119,13 @@ def try_rules(
 
 
 def try_event(source: Source, rules: Iterable[Rule], event: Event, given: Given | None = None) -> list[RulePreview]:
-    """Each rule on an event as it came. Raises UnreadableError and UnsupportedTypeError."""
+    """Try each rule on an event. Raises UnreadableError and UnsupportedTypeError."""
     every = list(rules)
     return [_try(rule, context, given or {}) for context in contexts_of(source, event) for rule in every]
 
 
 def read_given(texts: Iterable[str], rules: Iterable[Rule]) -> Given:
-    """What steps are to come to, from texts such as `client=17` and `client=nothing`. Raises RelayError."""
+    """Read results of steps from texts such as `client=17` and `client=nothing`. Raises RelayError."""
     given: dict[str, int | None] = {}
     for text in texts:
         if not (match := _GIVEN.fullmatch(text.strip())):
@@ -139,7 +139,7 @@ def read_given(texts: Iterable[str], rules: Iterable[Rule]) -> Given:
 
 
 def faults_in(given: Given, rules: Iterable[Rule]) -> dict[str, Fault]:
-    """What is wrong with what was given, by name: no rule has such a step, or it never comes to that."""
+    """The mistakes in given results, by name: no rule has such a step, or it cannot have this result."""
     kinds = {step.name: step.kind for rule in rules for step in rule.steps}
     known = [name for name, kind in kinds.items() if kind is not StepKind.TRIGGER]
     return {name: one for name, value in given.items() if (one := _fault(name, value, kinds, known))}
@@ -171,7 +171,7 @@ def _try(rule: Rule, context: Mapping[str, object], given: Given) -> RulePreview
 
 
 def _steps_of(plan: Plan, given: Given) -> Iterable[StepPreview]:
-    """The steps in order, up to the one at which the delivery would end."""
+    """The steps in order, up to the one where the delivery would end."""
     known: dict[str, int | None] = {}
     for step in plan.steps:
         prospect, value = _prospect(step, given, known)
@@ -196,25 +196,27 @@ def _prospect(step: Step, given: Given, known: Given) -> tuple[Prospect, int | N
 
 
 def _fields(step: Step, known: Given) -> dict[str, Any]:
-    """What would be looked for or written, without what has no content."""
+    """The fields that would be looked for or written, without empty ones."""
     return {name: value for name, value in shown(step.values, known).items() if value not in (None, "", [])}
 
 
 LATEST = 200
 LEFT_OVER = 300
-"""Of those that no rule wanted, and of those that none could use: so many of each are looked at."""
+"""How many ignored and how many rejected events are tried."""
 SHOWN = 8
 PATIENCE_S = 0.9
-"""Then it says how far it came."""
+"""Seconds after which it stops and reports how far it came."""
 A_PAGE = 50
 A_TURN = 10
-"""After so many events everybody else has a turn."""
+"""Events after which other requests get a turn."""
 LEFT = (EventState.REJECTED, EventState.IGNORED)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An event of which the draft makes another call than the rule in force: part, before and after; None: no call."""
+    """An event with another call from the draft than from the rule in force. parts: name, before, after; None: no
+    call.
+    """
 
     event_id: str
     parts: tuple[tuple[str, Any, Any], ...] = field(repr=False)
@@ -222,7 +224,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class LeftOver:
-    """Of the newest events of one state: how many were looked at, and how many the draft makes a call of."""
+    """Counts for the newest events of one state: how many were tried, and for how many the draft makes a call."""
 
     looked_at: int
     would_start: int
@@ -230,11 +232,11 @@ class LeftOver:
 
 @dataclass(frozen=True, slots=True)
 class DraftPreview:
-    """What a draft comes to.
+    """The preview of a draft on the events of the record.
 
-    looked_at: of the newest events of its source; unreadable: of these, whose body is not kept or cannot be read;
-    wanted: its `when` holds; filled: it makes a call of them; errors: why not, by field, and how often.
-    is_whole: whether there was time for all that is looked at.
+    looked_at: newest events of its source that were tried. unreadable: those whose body is missing or unreadable.
+    wanted: those for which its `when` is true. filled: those with a call. errors: by field and message, how often.
+    is_whole: whether the time was enough for all events.
     """
 
     looked_at: int
@@ -250,7 +252,7 @@ class DraftPreview:
 
 
 def read_draft(name: str, text: str, folder: Path, base: str | None = None) -> Rule | None:
-    """The rule that a draft would be in this configuration; None where it has mistakes. base: see load_rules."""
+    """Read a draft as a rule of this configuration; None if it has mistakes. base: see load_rules."""
     path = folder / "rules" / f"{name}.yaml"
     with instead_of_files({path: text.encode("utf-8", "replace")}):
         found = load_config(folder, None, Mistakes(), rules=path, base=base).rules.all()
@@ -264,7 +266,7 @@ def preview_on_record(
     before: Rule | None,
     clock: Callable[[], float] = time.monotonic,
 ) -> DraftPreview:
-    """The draft on the newest events of its source. before: the rule of this name in force, if there is one."""
+    """Try a draft on the newest events of its source. before: the rule of this name in force, if there is one."""
     return _DraftPreview(record, source, rule, before, clock).run()
 
 
@@ -297,11 +299,11 @@ class _DraftPreview:
         )
 
     def _events(self, wanted: Filter, most: int) -> Iterator[Event]:
-        """The newest, a page at a time, until time is up."""
+        """The newest events, a page at a time, until the time is up."""
         cursor: str | None = None
         given = 0
         while given < most:
-            if self._is_late():  # a page may be long to find, and empty
+            if self._is_late():  # finding a page may take long, and it may be empty
                 return
             page = list_events(self.record, wanted, cursor, min(A_PAGE, most - given))
             for row in page.rows:
@@ -347,7 +349,7 @@ class _DraftPreview:
         return LeftOver(looked_at, would_start)
 
     def _in_time(self, contexts: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """The entries of a batch, until time is up: there may be thousands."""
+        """The entries of a batch, which may be thousands, until the time is up."""
         for place, context in enumerate(contexts):
             if place and self._is_late():
                 return
@@ -373,7 +375,9 @@ class _DraftPreview:
 
 
 def _differences(before: list[Call], after: list[Call]) -> tuple[tuple[str, Any, Any], ...]:
-    """What differs, of the first call of each: a batch that is one event has more, and they differ alike."""
+    """The differences between the first calls. A batch that is one event has more calls, which differ in the same
+    way.
+    """
     then, now = (_parts(calls[0]) if calls else {} for calls in (before, after))
     if not then or not now:
         return (("call", "a call" if then else None, "a call" if now else None),)
@@ -387,6 +391,6 @@ def _parts(call: Call) -> dict[str, Any]:
 
 
 def left_over(record: Record, source: Source, rule: Rule) -> Mapping[EventState, LeftOver]:
-    """Of the newest that are rejected and ignored: how many this rule makes a call of."""
+    """For the newest rejected and ignored events: how many this rule makes a call for."""
     trial = _DraftPreview(record, source, rule, None, time.monotonic)
     return {state: trial.left_over(state) for state in LEFT}

@@ -74,7 +74,7 @@ class Rule:
 
     @property
     def requirement(self) -> Requirement:
-        """What it requires of its portal."""
+        """Its requirements on the portal."""
         composer = self.composer
         document = composer.document_id.requirement
         watched = [self.policy.watch.parameter] if self.policy.watch else []

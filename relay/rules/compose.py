@@ -237,7 +237,7 @@ class StepTemplate:
 
     @property
     def requirement(self) -> StepRequirement:
-        """What it requires of its portal."""
+        """Its requirements on the portal."""
         step = self.blank
         return StepRequirement(step.name, step.kind, step.entity, step.type_id, tuple(self.fields), step.own_field)
 
@@ -267,7 +267,7 @@ class TriggerTemplate:
 
     @property
     def requirement(self) -> StepRequirement:
-        """What it requires of its portal."""
+        """Its requirements on the portal."""
         return StepRequirement(self.name, self.kind, self.document_id.form or "document", None, ())
 
     @property

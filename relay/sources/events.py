@@ -142,7 +142,7 @@ def build_context(
     *,
     fallback_charset: str | None = None,
 ) -> dict[str, Any]:
-    """What rules see, as `{body, envelope, headers, query, source, received_at}`. No secrets are in it.
+    """The context for rules: `{body, envelope, headers, query, source, received_at}`. No secrets are in it.
 
     Names of headers are in lower case, the query is a map, the time is ISO 8601. envelope: the surroundings of an entry
     of a batch. fallback_charset: for a query that is not UTF-8.

@@ -326,7 +326,7 @@ def test_a_trial_ends_in_the_middle_of_a_batch(app, record, tmp_path):
 
     assert not trial.is_whole
     assert trial.took_s < PATIENCE_S + 1
-    assert trial.errors["expressions: the rule's expressions need too many steps for an event of this size"]
+    assert trial.errors["expressions", "the rule's expressions need too many steps for an event of this size"]
 
 
 def test_a_list_of_events_is_not_held_up_by_a_rule(app, record, tmp_path):
