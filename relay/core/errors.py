@@ -1,23 +1,23 @@
 """Every exception of the project, as one tree. Standard library only; may import nothing of ours.
 
 RelayError
-├── ConfigError              what an operator wrote cannot be used; carries every Mistake at once
+├── ConfigError              the configuration cannot be used; carries every Mistake
 ├── NotVerifiedError         a webhook's sender is not proven; `reason` is for us, never for the sender
 ├── UnreadableError          the body cannot be understood (400)
-│   ├── WrongCharsetError    its bytes are no text of the charset that they should be of
+│   ├── WrongCharsetError    its bytes are not text in the expected charset
 │   └── TooLargeError        it holds more than one request may (413)
-├── UnsupportedTypeError     the content type or encoding is none of ours (415)
-├── LimitedError             a source sends more than it may; carries when to come again (429)
+├── UnsupportedTypeError     the relay cannot read this content type or encoding (415)
+├── LimitedError             a source exceeds its limit; carries the seconds to wait (429)
 ├── InvalidEventError        a rule matched but could not be filled; carries errors by field (422)
 ├── ArchiveError             a file of the archive cannot be written or read; the text says which, and why
 ├── RecordUnavailableError   Redis cannot write now; nothing was promised (503)
-├── UnsignableError          a sample cannot be signed here, as for a sender that signs with a key of its own
+├── UnsignableError          a sample cannot be signed here, such as one with a private key
 ├── NotFoundError            no such event, delivery, rule or portal
-├── ChangedError             a file is not what it was when somebody began to edit it
+├── ChangedError             a file has changed since its editing began
 ├── NotWritableError         the folder of the configuration cannot be written here
 ├── IllegalTransitionError   the state machine has no such step
 └── LostRace                 another process got there first; normal control flow, so no "Error"
-    └── WorkflowTaken        the workflow is on record as another delivery's
+    └── WorkflowTaken        the workflow is on record for another delivery
 """
 
 from __future__ import annotations

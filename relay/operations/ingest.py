@@ -306,7 +306,7 @@ class Ingest:
         spooler: Spooler,
         persons: PersonIndex,
         prober: Prober,
-        places: Slots,
+        slots: Slots,
         *,
         base: str | None = None,
     ) -> None:
@@ -314,7 +314,7 @@ class Ingest:
         self._spooler = spooler
         self._persons = persons
         self._prober = prober
-        self._places = places
+        self._slots = slots
         self._base = base
         self._pauses = Pauses()
         self._turns = Turns()
@@ -343,7 +343,7 @@ class Ingest:
         if seconds := self._pauses.sit_out(source.name, refused=False):
             raise LimitedError(seconds)
         most = source.limit.at_once if source.limit else None
-        with self._places.taken(source.name, most, may_be_away=source.spools):
+        with self._slots.taken(source.name, most, may_be_away=source.spools):
             return self._take(source, verified, now)
 
     def refuse(self, source: Source, reading: Reading, reason: str, now: datetime) -> Ingested:

@@ -140,7 +140,7 @@ class DocumentTemplate:
 
     @property
     def names(self) -> Iterator[str]:
-        """The names in it, each as often as it stands there."""
+        """The names in it, with repetitions."""
         return (name for member in self.members for name in member.names)
 
     @property
@@ -204,7 +204,7 @@ class Composer:
 
     @property
     def names(self) -> Iterator[str]:
-        """The names in it, each as often as it stands there."""
+        """The names in it, with repetitions."""
         yield from self.document_id.names
         yield from _names_in(list(self.parameters.values()))
 
@@ -243,7 +243,7 @@ class StepTemplate:
 
     @property
     def names(self) -> Iterator[str]:
-        """The names in it, each as often as it stands there."""
+        """The names in it, with repetitions."""
         return _names_in(list(self.fields.values()))
 
     def compose(self, values: Mapping[str, Any]) -> Step:
@@ -272,7 +272,7 @@ class TriggerTemplate:
 
     @property
     def names(self) -> Iterator[str]:
-        """The names in it, each as often as it stands there."""
+        """The names in it, with repetitions."""
         return self.document_id.names
 
     def compose(self, values: Mapping[str, Any]) -> Step:

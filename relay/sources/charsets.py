@@ -34,7 +34,7 @@ _LABELS = {
     **{f"iso8859-{part}": f"iso-8859-{part}" for part in (2, 3, 4, 5, 6, 7, 8, 10, 13, 14, 15, 16)},
     **{f"cp125{page}": f"windows-125{page} cp125{page} x-cp125{page}" for page in range(9)},
 }
-# Who says Latin-1 sends what Windows has under that name, with its dashes and quotes; so it is with the Turkish one.
+# Senders that name Latin-1 send the Windows charset, with its dashes and quotes; the same holds for the Turkish one.
 _LABELS["cp1252"] += " iso-8859-1 latin1 latin-1 l1"
 _LABELS["cp1254"] += " iso-8859-9 latin5 latin-5 l5"
 CODECS = {label: codec for codec, labels in _LABELS.items() for label in labels.split()}

@@ -237,7 +237,7 @@ def test_no_yaml_takes_long_or_is_an_error(tmp_path, text):
         (f"a: 1\nb: {'[' * (MAX_DEPTH + 1)}", 2, "more than 32 levels"),
         ("- " * 40 + "a", 1, "more than 32 levels"),
         ("a: 1\n" * 8000, 7500, "more than 30000 words and signs"),
-        ("a: 1\n# \u202e\n", 2, "a character that nobody sees, and that turns the text around it"),
+        ("a: 1\n# \u202e\n", 2, "an invisible character that reverses the text around it"),
         ('a: 1\nb: "\\udc00"\n', 2, "half a character"),
         ("a: \u200f\u05e9\u05dc\u200e\nb: \u0645\u06cc\u200c\u062e", 0, ""),
     ],
