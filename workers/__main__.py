@@ -21,17 +21,14 @@ from functools import partial
 
 from relay import __version__
 from relay.configuration.alerts import Alerting, load_alerting
-from relay.configuration.file_set import FileSet, FileWatch
-from relay.configuration.files import names_in
-from relay.configuration.mistakes import Mistakes
+from relay.configuration.files import FileSet, FileWatch, Mistakes, names_in
 from relay.configuration.portals import load_portals
 from relay.configuration.settings import Settings
 from relay.core.errors import ConfigError, RelayError
 from relay.core.ids import utc_now
 from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running
-from relay.health.assessment import Thresholds
-from relay.health.thresholds import load_thresholds
+from relay.health.assessment import Thresholds, load_thresholds
 from relay.runtime.processes import Child, Supervisor
 from relay.store import Store
 from relay.store.archive.archive import Archive

@@ -19,32 +19,28 @@ from typing import Any
 from relay.cli.commands import open_record, settings_here
 from relay.configuration.alerts import load_alerting
 from relay.configuration.fields import suggestion
-from relay.configuration.file_set import FileSet
-from relay.configuration.files import names_in
-from relay.configuration.mistakes import Mistakes
+from relay.configuration.files import FileSet, Mistakes, names_in
 from relay.configuration.settings import Settings
-from relay.core.call import Call
 from relay.core.errors import NotFoundError, RelayError, UnreadableError, UnsignableError, UnsupportedTypeError
 from relay.core.ids import iso, utc_now
 from relay.core.lifecycle import State
-from relay.core.plan import StepKind
+from relay.core.plan import Call, StepKind
 from relay.core.printing import say
-from relay.operations.batches import contexts_of
 from relay.operations.configure import load_config
+from relay.operations.deciding import contexts_of
 from relay.operations.drafting import rule_name, tree_of, whole_draft
+from relay.operations.ingest import near_misses
 from relay.operations.operator_acts import OperatorActs
-from relay.operations.preview import Foreseen, Prospect, Tried, read_given, try_event, try_rules
-from relay.operations.refusals import near_misses
+from relay.operations.preview import RulePreview, read_given, try_event, try_rules
 from relay.operations.rule_files import RuleFiles
-from relay.operations.sampling import Answered, Fate, Watch, post, sample_of
+from relay.operations.sampling import Answered, Fate, SampleTracker, post, sample_of
 from relay.rules import Rule
 from relay.runtime.secret_file import kept_secrets
 from relay.sources import Source, load_sources
-from relay.sources.profile_files import OWN_PROFILES, Profile, Profiles
+from relay.sources.answers import NAMED
+from relay.sources.loading import OWN_PROFILES, Profile, Profiles, warn_of_secrets
 from relay.sources.proof.verifier import words_of
 from relay.sources.recognition import UNKNOWN, likenesses
-from relay.sources.templater import NAMED
-from relay.sources.weak_secrets import warn_of_secrets
 from relay.store import Store
 from relay.store.operators.audit_log import who_in_terminal
 
@@ -118,7 +114,7 @@ def _try_on_event(options: argparse.Namespace) -> int:
     return min((_say_tried(config.rules.get(tried.rule), tried) for tried in every), default=1)
 
 
-def _say_tried(rule: Rule, tried: Tried) -> int:
+def _say_tried(rule: Rule, tried: RulePreview) -> int:
     if not tried.matches:
         say(f"the rule {rule.name} does not want this: its `when` does not hold")
         return 1
@@ -135,7 +131,7 @@ def _say_tried(rule: Rule, tried: Tried) -> int:
     return 0
 
 
-def _say_step(number: int, foreseen: Foreseen, portal: str) -> None:
+def _say_step(number: int, foreseen: StepPreview, portal: str) -> None:
     step = foreseen.step
     what = "fire a trigger" if step.kind is StepKind.TRIGGER else f"{step.kind} a {step.entity}"
     then = {
@@ -319,7 +315,7 @@ def test_source(options: argparse.Namespace) -> int:
         if profile:
             _say_steps(profile, source, settings)
         return 1
-    watch = Watch(store, source.name, now)
+    watch = SampleTracker(store, source.name, now)
     answer = post(webhook, address, source.name)
     _say_answer(answer)
     return _say_fate(watch.wait(), answer)

@@ -1,4 +1,4 @@
-"""What the operator wrote, checked: files with their lines, settings of the environment, portals, alerts.
+"""The operator's configuration, checked: files with their lines, settings of the environment, portals, alerts.
 
 Every mistake at once. It opens no connection and keeps nothing.
 """

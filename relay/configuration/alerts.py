@@ -1,7 +1,7 @@
-"""Who is told when something is wrong, and when that is: config/alerts.yaml, checked. It sends nothing.
+"""config/alerts.yaml, checked: the conditions of alerts, and who gets them. This module sends nothing.
 
-The file is optional: without it nobody is told. Secrets are names of environment variables that begin with ALERT_, for
-the worker's environment only; an address to post to is one too, because its path often is a secret.
+The file is optional; without it, no alerts are sent. Secrets are named by environment variables that begin with ALERT_,
+in the workers' environment only. An address to post to is a secret, too, because its path often is one.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from typing import Any
 from marshmallow import fields
 
 from relay.configuration.fields import SECONDS, Choice, Number, Quantity, StrictSchema, Table, Text, suggestion
-from relay.configuration.files import ConfigFile, Place, read_yaml
-from relay.configuration.mistakes import Mistakes, collecting
+from relay.configuration.files import ConfigFile, KeyPath, Mistakes, collecting, read_yaml
 from relay.configuration.settings import read_named_secret
 from relay.core.faults import fault
 
@@ -35,7 +34,7 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """Persons to write to. security: starttls, tls or none."""
+    """People to write to. security: starttls, tls or none."""
 
     name: str
     host: str
@@ -49,7 +48,7 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A chat of Bitrix24 to write into, over the line of a portal. dialog_id: chat12, sg12, or the id of a user."""
+    """A Bitrix24 chat to write into, through a portal. dialog_id: chat12, sg12, or the id of a user."""
 
     name: str
     portal: str
@@ -58,10 +57,10 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class Alerting:
-    """What is worth telling, to whom, and how often.
+    """The conditions of alerts, their channels, and how often they repeat.
 
-    oldest_waiting: how long the first in line may wait. quiet: deaths are over when none was for so long.
-    silent_after: by source, how long it may say nothing.
+    oldest_waiting: how long the oldest delivery may wait. quiet: deaths are over after this time without one.
+    silent_after: how long each named source may be silent.
     """
 
     repeat: timedelta
@@ -122,10 +121,10 @@ def load_alerting(
     portals: Collection[str] | None = None,
     mistakes: Mistakes | None = None,
 ) -> Alerting | None:
-    """What the folder's alerts.yaml says; None where there is none, or a mistake in it.
+    """The content of the folder's alerts.yaml; None if it is missing or has a mistake.
 
-    sources, portals: the names of those that there are; None: not known here. Mistakes are added to those that were
-    handed down; else ConfigError is raised with every one.
+    sources, portals: the known names; None: unknown here. mistakes: a collector; without one, ConfigError is raised
+    with every mistake.
     """
     path = folder / FILE
     if not path.exists():
@@ -154,7 +153,7 @@ def _alerting(content: Mapping[str, Any], reader: _Reader) -> Alerting:
 
 
 def load_alerting_thresholds(folder: Path) -> tuple[timedelta, dict[str, timedelta]] | None:
-    """How long the first in line may wait, and how long each named source may say nothing; None where no file says it.
+    """How long the oldest delivery may wait, and each named source may be silent; None if there is no file.
 
     Needs no secret. Raises ConfigError.
     """
@@ -168,7 +167,7 @@ def load_alerting_thresholds(folder: Path) -> tuple[timedelta, dict[str, timedel
 
 
 class _Reader:
-    """Fetches secrets, and looks at what the schema cannot see. Of a content with mistakes, any key may be missing."""
+    """Reads secrets, and checks what the schema cannot. If the content has mistakes, any key may be missing."""
 
     def __init__(self, config: ConfigFile, environ: Mapping[str, str]) -> None:
         self.config = config
@@ -176,7 +175,7 @@ class _Reader:
         self._secrets: dict[str, str] = {}
 
     def check(self, content: Mapping[str, Any]) -> None:
-        """Note what is wrong with channels, each for itself."""
+        """Note the mistakes of each channel."""
         for name, entry in content.get("webhooks", {}).items():
             for key in ("url", "secret"):
                 self._fetch(("webhooks", name, key), entry.get(key))
@@ -191,7 +190,7 @@ class _Reader:
     def check_names(
         self, content: Mapping[str, Any], sources: Collection[str] | None, portals: Collection[str] | None
     ) -> None:
-        """Note names that two channels share, and those of sources and portals that there are not."""
+        """Note names that two channels share, and unknown sources and portals."""
         taken: set[str] = set()
         for kind in ("webhooks", "mail", "bitrix24"):
             names = content.get(kind, {}).keys()
@@ -225,8 +224,8 @@ class _Reader:
             password=self._secrets[entry["password"]] if entry["password"] else None,
         )
 
-    def _fetch(self, place: Place, name: str | None) -> None:
-        """Read a secret; without a name, none was asked for, or its name was no name."""
+    def _fetch(self, place: KeyPath, name: str | None) -> None:
+        """Read a secret. Without a name, none was configured, or its name was wrong."""
         if name is not None:
             missing = fault("variable_missing", name=name)
             self._secrets[name] = read_named_secret(self.config, place, self.environ, name, missing) or ""

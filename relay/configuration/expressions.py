@@ -1,7 +1,10 @@
-"""JMESPath, kept from surprising anyone: mistakes are found when a file is loaded, and nothing sent can make it raise.
+"""JMESPath without surprises, and text with {names} in it, as operators write both in rules, profiles and sources.
 
-The language is the one of jmespath.org. What is checked before a webhook is seen: the syntax, the length, the names of
-functions, and that every path begins with something the context has. How far it goes is bounded (interpreter.py).
+Mistakes are found when a file is loaded: the syntax, the length, the names of functions, and whether every path begins
+with something that the context has. After that, nothing that a sender sends can make an expression raise. The language
+is the one of jmespath.org. The interpreter counts its steps, because each word of an expression can double the work: a
+step is one node visited, one entry of a list made or gone through, or 50 characters of text written. A value that is
+built of other values counts with everything in it.
 """
 
 from __future__ import annotations
@@ -14,25 +17,176 @@ from typing import Any
 import jmespath
 import jmespath.exceptions
 from jmespath.functions import Functions
-from jmespath.visitor import TreeInterpreter
+from jmespath.visitor import Options, TreeInterpreter
 
 from relay.configuration.fields import suggestion
-from relay.configuration.interpreter import Interpreter, Steps, TooManyStepsError
 from relay.core.faults import Fault, fault
+
+_TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
+
+Parts = Sequence[tuple[bool, str]]
+"""The parts of a text in order: (True, the text in braces) or (False, literal text)."""
+
+
+def split_braces(text: str) -> tuple[Parts, list[str]]:
+    """Split a text into its parts; also returns a fault for each lone brace."""
+    parts: list[tuple[bool, str]] = []
+    wrong: list[str] = []
+    for match in _TOKEN.finditer(text):
+        token, name = match[0], match[1]
+        if token in {"{", "}"}:
+            wrong.append(fault("lone_brace", brace=repr(token), doubled=repr(token * 2)))
+        parts.append((False, token[0] if token in {"{{", "}}"} else token) if name is None else (True, name))
+    return parts, wrong
+
+
+FEW_STEPS = 1_000
+STEPS_A_VALUE = 50
+"""Steps that are always allowed, and further steps for each value of the event, its headers and its query."""
+MOST_VALUES = 10_000
+CHARACTERS_A_STEP = 50
+
+_OPTIONS = Options(custom_functions=Functions())
+_GO_DEEP = frozenset({"contains", "join", "to_string"})
+"""Functions that look into the entries of a list; all others go through it at most once."""
+
+
+class TooManyStepsError(Exception):
+    """The expression was given up."""
+
+
+class Steps:
+    """The steps that the expressions of a rule may take together for one event. is_spent: they needed more."""
+
+    __slots__ = ("_is_counted", "is_spent", "left")
+
+    def __init__(self, *, grows: bool = True) -> None:
+        """grows: the limit grows with the event; without it only the first steps are allowed, for callers with many
+        events.
+        """
+        self.left = FEW_STEPS
+        self.is_spent = False
+        self._is_counted = not grows
+
+    def take_more(self, context: Any) -> None:
+        """Add the steps for an event of this size when the first ones are used up. Raises TooManyStepsError."""
+        if not self._is_counted:
+            self._is_counted = True
+            self.left += STEPS_A_VALUE * _values_in(context)
+        if self.left < 0:
+            self.is_spent = True
+            raise TooManyStepsError
+
+
+class Interpreter(TreeInterpreter):  # type: ignore[misc]  # jmespath has no types
+    """One search. Raises TooManyStepsError in addition to JMESPath's errors."""
+
+    def __init__(self, steps: Steps, context: Any) -> None:
+        super().__init__(_OPTIONS)
+        self._steps, self._context = steps, context
+        self.COMPARATOR_FUNC = TreeInterpreter.COMPARATOR_FUNC | {"eq": self._is_equal, "ne": self._is_other}
+
+    def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:
+        """As in JMESPath, counting one step."""
+        self._take(1)
+        kind = node["type"]
+        if (method := self._method_cache.get(kind)) is None:
+            method = self._method_cache[kind] = getattr(self, f"visit_{kind}", self.default_visit)
+        return method(node, *args, **kwargs)
+
+    def visit_multi_select_list(self, node: Any, value: Any) -> Any:
+        """A list or map may contain the same value twice; each occurrence counts."""
+        built = super().visit_multi_select_list(node, value)
+        self._take_whole(built)
+        return built
+
+    def visit_multi_select_dict(self, node: Any, value: Any) -> Any:
+        """See visit_multi_select_list."""
+        built = super().visit_multi_select_dict(node, value)
+        self._take_whole(built)
+        return built
+
+    def visit_flatten(self, node: Any, value: Any) -> Any:
+        """Count a step for each copied entry."""
+        return self._copied(super().visit_flatten(node, value))
+
+    def visit_slice(self, node: Any, value: Any) -> Any:
+        """Count a step for each copied entry."""
+        return self._copied(super().visit_slice(node, value))
+
+    def visit_function_expression(self, node: Any, value: Any) -> Any:
+        """Count the arguments before the call and the result after it."""
+        name, given = node["value"], [self.visit(child, value) for child in node["children"]]
+        for one in given:
+            if name in _GO_DEEP:
+                self._take_whole(one)
+            else:
+                self._copied(one)
+        if name == "join" and len(given) == 2 and isinstance(given[0], str) and isinstance(given[1], list):
+            self._take(len(given[0]) * len(given[1]) // CHARACTERS_A_STEP)
+        return self._copied(self._functions.call_function(name, given))
+
+    def _is_equal(self, left: Any, right: Any) -> bool:
+        if isinstance(left, list | dict) and isinstance(right, list | dict):
+            self._take_whole(left)
+        return bool(TreeInterpreter.COMPARATOR_FUNC["eq"](left, right))
+
+    def _is_other(self, left: Any, right: Any) -> bool:
+        return not self._is_equal(left, right)
+
+    def _take(self, count: int) -> None:
+        self._steps.left -= count
+        if self._steps.left < 0:
+            self._steps.take_more(self._context)
+
+    def _copied(self, value: Any) -> Any:
+        self._take(_size(value))
+        return value
+
+    def _take_whole(self, value: Any) -> None:
+        """Count every nested value, each time that it occurs."""
+        left = [value]
+        while left:
+            one = left.pop()
+            self._take(1 + _size(one))
+            if isinstance(one, dict):
+                left.extend(one.values())
+            elif isinstance(one, list):
+                left.extend(one)
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value) // CHARACTERS_A_STEP
+    return len(value) if isinstance(value, list | dict) else 0
+
+
+def _values_in(context: Any) -> int:
+    """The number of values, up to MOST_VALUES."""
+    count, left = 0, [context]
+    while left and count < MOST_VALUES:
+        one = left.pop()
+        count += 1
+        if isinstance(one, Mapping):
+            left.extend(one.values())
+        elif isinstance(one, list):
+            left.extend(one)
+    return count
+
 
 LONGEST = 10_000
 MOST_LEVELS = 200
-"""Each || of a row is one, and each bracket."""
+"""Each || in a row counts as one, and each bracket."""
 WHOLE = "@"
-"""Among the roots of an expression that looks at the context as a whole."""
+"""The root of an expression that uses the context as a whole."""
 
 Need = tuple[tuple[str, ...], str]
 """A path of names through maps, and the text that must stand there."""
 
 Find = Callable[[Mapping[str, Any]], Any]
 
-# A comparator, an operator or a function looks at the same value as the expression around it; of these others, only
-# the first child does: `body.form` is looked up in the context, but `form` in the body.
+# A comparator, an operator or a function reads the same value as the expression around it. In these others, only the
+# first child does: `body.form` reads `body` from the context, but `form` from the body.
 _FIRST_CHILD_ONLY = frozenset(
     {"subexpression", "index_expression", "projection", "value_projection", "filter_projection", "flatten", "pipe"},
 )
@@ -57,7 +211,7 @@ _LOOSE = fault("expected_ampersand_in_call")
 
 
 class ExpressionError(ValueError):
-    """Text that is no expression. messages: a fault for each thing that is wrong."""
+    """Text that is not an expression. messages: one fault for each mistake."""
 
     def __init__(self, *messages: str) -> None:
         super().__init__(*messages)
@@ -66,10 +220,10 @@ class ExpressionError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """One compiled expression. roots: the names that it looks up in the context itself.
+    """One compiled expression. roots: the names that it reads from the context itself.
 
-    plain: finds the same without the interpreter, where it is no more than paths, constants, and what is said of them
-    with ==, !=, &&, || and !, as conditions mostly are.
+    plain: a function that finds the same without the interpreter, for expressions of only paths, constants, ==, !=, &&,
+    || and !, as most conditions are.
     """
 
     text: str
@@ -79,7 +233,7 @@ class Expression:
 
     @classmethod
     def parse(cls, text: str, known: Collection[str] | None) -> Expression:
-        """Compile and check. known: the names that the context has; None: not known here, so any may stand first.
+        """Compile and check. known: the names in the context; None: unknown here, so any name may come first.
 
         Raises ExpressionError.
         """
@@ -115,22 +269,22 @@ class Expression:
         return cls(text, compiled, frozenset(roots), _plain(compiled.parsed))
 
     def members_of(self, root: str) -> frozenset[str]:
-        """The names that it looks up in this member of the context, such as those of headers."""
+        """The names that it reads from this member of the context, such as names of headers."""
         return frozenset(_members(self.compiled.parsed, root))
 
     def looks_at(self, name: str) -> bool:
-        """Whether what it finds may depend on this member of the context."""
+        """Whether its result may depend on this member of the context."""
         return name in self.roots or WHOLE in self.roots
 
     @property
     def texts_needed(self) -> frozenset[Need]:
-        """Where it holds, one of these is so: at this path stands this text. Empty: that cannot be said."""
+        """If it is true, at least one of these paths has its text. Empty: nothing can be said."""
         return _texts_needed(self.compiled.parsed)
 
     def find(self, context: Mapping[str, Any], steps: Steps | None = None) -> Any:
-        """What the expression finds; None where it cannot be applied to this event.
+        """The found value; None if the expression cannot be applied to this event.
 
-        steps: what is left for it, and says afterwards whether it was too little; None: so many of its own.
+        steps: the steps that are left, which afterwards know whether they sufficed; None: steps of its own.
         """
         if self.plain:
             return self.plain(context)
@@ -140,12 +294,12 @@ class Expression:
             return None
 
     def holds(self, context: Mapping[str, Any], steps: Steps | None = None) -> bool:
-        """Truth as JMESPath has it: null, false and what is empty are false; 0 is true."""
+        """Truth as in JMESPath: null, false and empty values are false; 0 is true."""
         return not _is_false(self.find(context, steps))
 
 
 def first_given(expressions: Sequence[Expression], context: Mapping[str, Any], steps: Steps | None = None) -> Any:
-    """The first value that is something; else a list of nothing, where one stands there; else None."""
+    """The first value that is something; else an empty list, if one was found; else None."""
     nothing = None
     for expression in expressions:
         found = expression.find(context, steps)
@@ -156,7 +310,7 @@ def first_given(expressions: Sequence[Expression], context: Mapping[str, Any], s
 
 
 def is_nothing(value: Any) -> bool:
-    """Whether it is null, blank text or a list of these: forms send empty fields, and mean that nothing was said."""
+    """Whether it is null, blank text or a list of these. Forms send empty fields for missing values."""
     if isinstance(value, list):
         return all(entry is None or _is_blank(entry) for entry in value)
     return value is None or _is_blank(value)
@@ -167,7 +321,7 @@ def _is_blank(value: Any) -> bool:
 
 
 def value_at(context: Mapping[str, Any], path: Sequence[str]) -> Any:
-    """What stands at a path of names through maps, as JMESPath goes there; None where nothing does."""
+    """The value at a path of names through maps, as in JMESPath; None if there is none."""
     value: Any = context
     for name in path:
         if not isinstance(value, dict):
@@ -181,7 +335,7 @@ def _is_false(value: Any) -> bool:
 
 
 def _plain(node: Mapping[str, Any]) -> Find | None:
-    """See Expression.plain; None where the interpreter is needed."""
+    """See Expression.plain; None if the interpreter is needed."""
     kind, children = node["type"], node["children"]
     if path := _path(node):
         return lambda context: value_at(context, path)
@@ -199,7 +353,7 @@ def _plain(node: Mapping[str, Any]) -> Find | None:
         return lambda context: right(context) if _is_false(found := left(context)) else found
     compare = _EQUALITIES.get(node["value"])
     if not any(_is_constant(child) for child in children):
-        return None  # two lists that are alike are gone through
+        return None  # comparing two equal lists goes through both
     return (lambda context: compare(left(context), right(context))) if compare else None
 
 
@@ -209,7 +363,7 @@ def _is_constant(node: Mapping[str, Any]) -> bool:
 
 _PLAIN_KINDS = frozenset({"not_expression", "and_expression", "or_expression", "comparator"})
 _EQUALITIES = {name: TreeInterpreter.COMPARATOR_FUNC[name] for name in ("eq", "ne")}
-"""The language's own: 1 is not true there, and 0 not false."""
+"""Comparisons of the language: 1 is not true, and 0 is not false."""
 
 
 def _texts_needed(node: Mapping[str, Any]) -> frozenset[Need]:
@@ -228,7 +382,7 @@ def _texts_needed(node: Mapping[str, Any]) -> frozenset[Need]:
 
 
 def _path(node: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of `a.b.c`; none of an expression that is something else."""
+    """The names of `a.b.c`; empty for another kind of expression."""
     if node["type"] == "field":
         return (node["value"],)
     steps = [_path(child) for child in node["children"]] if node["type"] == "subexpression" else []
@@ -251,7 +405,7 @@ def _faults(node: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def _faults_of_call(name: str, given: Sequence[Mapping[str, Any]]) -> Iterator[Fault]:
-    """What makes a call fail whatever the event holds: it would then be no mistake that anybody is told of."""
+    """The mistakes that make a call fail for every event. Without this check nobody would learn of them."""
     function = Functions.FUNCTION_TABLE.get(name)
     if function is None:
         yield fault("unknown_function", name=repr(name), hint=suggestion(name, Functions.FUNCTION_TABLE))
@@ -268,7 +422,7 @@ def _faults_of_call(name: str, given: Sequence[Mapping[str, Any]]) -> Iterator[F
 
 
 def _may_be(argument: Mapping[str, Any], types: Sequence[str]) -> bool:
-    """Whether what stands there can be of one of these types of JMESPath."""
+    """Whether an argument can have one of these JMESPath types."""
     if "expref" in types or argument["type"] == "expref":
         return types == ["expref"] and argument["type"] == "expref"
     if argument["type"] != "literal":
@@ -309,7 +463,7 @@ def _wrong_count(name: str, least: int, given: int, *, is_open: bool) -> Fault:
 
 
 def _nodes(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Every node, in order. Raises ExpressionError where they are too deep for those who come behind."""
+    """Every node, in order. Raises ExpressionError if they are nested too deeply."""
     left = [(node, 1)]
     while left:
         one, level = left.pop()
@@ -320,7 +474,7 @@ def _nodes(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _roots(node: Mapping[str, Any]) -> Iterator[str]:
-    """The names that are looked up in the context itself."""
+    """The names that are read from the context itself."""
     for one in _on_context(node):
         if one["type"] == "field":
             yield one["value"]
@@ -329,7 +483,7 @@ def _roots(node: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _members(node: Mapping[str, Any], root: str) -> Iterator[str]:
-    """The names that are looked up in one member of the context."""
+    """The names that are read from one member of the context."""
     for one in _on_context(node):
         if one["type"] == "subexpression":
             first, second = one["children"][:2]
@@ -341,7 +495,7 @@ _FIELD = {"type": "field", "children": []}
 
 
 def _on_context(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Every node that looks at the context itself."""
+    """Every node that reads the context itself."""
     yield node
     if node["type"] in {"expref", "literal"}:
         return

@@ -1,6 +1,6 @@
-"""What may stand in a file, as marshmallow fields: each says what it expects. It reads no file.
+"""Kinds of values in configuration files, as marshmallow fields. Each knows what it expects; none reads a file.
 
-A schema goes on after a mistake: what it found right is in `valid_data`, so that the checks behind it can go on too.
+A schema continues after a mistake: the correct part is in `valid_data`, so that later checks can continue, too.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from relay.core.faults import Fault, fault
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 MOST_COMPARED = 500
-"""Words; to compare one with another takes up to a tenth of a millisecond."""
+"""Words. Comparing two takes up to a tenth of a millisecond."""
 SECONDS: Mapping[str, float] = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 BYTES: Mapping[str, float] = {"B": 1, "KB": 1000, "MB": 1_000_000, "KiB": 1024, "MiB": 1_048_576}
 _QUANTITY = re.compile(r"([0-9]{1,9})\s*([A-Za-z]{1,3})")
 
 
 def suggestion(word: str, known: Collection[str]) -> str:
-    """A hint at the closest known word, else at all that are known; of too many, nothing."""
+    """A hint at the closest known word, else at all known words; empty if there are too many."""
     if len(known) > MOST_COMPARED:
         return ""
     if close := difflib.get_close_matches(word, known, n=1):
@@ -33,7 +33,7 @@ def suggestion(word: str, known: Collection[str]) -> str:
 
 
 class StrictSchema(Schema):
-    """A schema that names unknown keys and what was probably meant."""
+    """A schema that reports unknown keys and suggests what was meant."""
 
     class Meta:
         unknown = RAISE
@@ -50,23 +50,22 @@ class StrictSchema(Schema):
         }
 
     def has_read(self, content: Mapping[str, Any], written: Any, *names: str) -> bool:
-        """Whether these fields were read without a mistake, and no key of the map is unknown.
+        """Whether these fields have no mistake and the map has no unknown key.
 
-        For a check of several fields together, which runs after a mistake too: what it misses may be the key that
-        was misspelled.
+        For checks of several fields together, which also run after a mistake: a missing key may be misspelled.
         """
         known = {item.data_key or name for name, item in self.load_fields.items()}
         return isinstance(written, dict) and written.keys() <= known and content.keys() >= set(names)
 
     def may_be_misspelled(self, written: Mapping[str, Any], name: str) -> bool:
-        """Whether an unknown key of the map may be meant for this one: it is the closest, or nothing is close."""
+        """Whether an unknown key of the map may mean this one: it is the closest match, or there is no close match."""
         known = [item.data_key or key for key, item in self.load_fields.items()]
         unknown = [key for key in written if key not in known]
         return any(difflib.get_close_matches(key, known, n=1) in ([name], []) for key in unknown)
 
 
 class Wanted(fields.Field[Any]):
-    """A field that says what it expects. A subclass gives `expected` and `read`, which raises ValueError."""
+    """A field that knows what it expects. A subclass gives `expected` and `read`, which raises ValueError."""
 
     expected = fault("expected_value")
 
@@ -80,7 +79,7 @@ class Wanted(fields.Field[Any]):
             raise ValidationError(self.expected) from None
 
     def read(self, value: Any) -> Any:
-        """The value as the program wants it. Raises ValueError where it is not what is expected."""
+        """Convert the value. Raises ValueError if it is not as expected."""
         raise NotImplementedError
 
 
@@ -156,7 +155,7 @@ class Quantity(Wanted):
 
 
 def quantity(value: Any, units: Mapping[str, float]) -> float:
-    """A number with one of these units, as the base unit. Raises ValueError."""
+    """Convert a number with a unit to the base unit. Raises ValueError."""
     match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
     if match is None or match[2] not in units:
         raise ValueError
@@ -167,9 +166,9 @@ NOT_A_NAME = fault("not_a_name")
 
 
 class Table(fields.Field[dict[str, Any]]):
-    """A map from names that the operator chose to entries of one schema.
+    """A map from names chosen by the operator to entries of one schema.
 
-    named: the pattern of a name. wrong_name: the fault of any other.
+    named: the pattern of names. wrong_name: the fault of other names.
     """
 
     expected = fault("expected_table")

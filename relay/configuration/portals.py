@@ -1,6 +1,6 @@
-"""Where calls go: the portals of config/portals.yaml, with their pace. It holds no credential and opens no connection.
+"""The portals of config/portals.yaml, with their pace. This module holds no credential and opens no connection.
 
-Both sides read it: the web process to know a portal's name, the worker to know how fast it may call.
+The web process needs the names of portals; a worker needs to know how fast it may call.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.configuration.fields import NAME, SECONDS, Choice, Number, Quantity, StrictSchema, Table
-from relay.configuration.files import ConfigFile, read_yaml
-from relay.configuration.mistakes import Mistakes, collecting
+from relay.configuration.files import ConfigFile, Mistakes, collecting, read_yaml
 from relay.core.events import SETTLE_S
 from relay.core.faults import fault
 
@@ -30,7 +29,7 @@ bucket is counted per portal and address, and other integrations may share the a
 
 
 class OwnIds(StrEnum):
-    """Whether a start carries a workflow id of ours."""
+    """Whether a start carries a workflow id made by the relay."""
 
     ECHO = "echo"
     OFF = "off"
@@ -41,8 +40,8 @@ class Portal:
     """One portal.
 
     rate_per_s: requests a second that drain from the bucket; None: no limit. burst: requests that may go at once.
-    own_id: `echo` sends an id of ours as `PreGeneratedWorkflowId` and believes it only if the answer repeats it;
-    "off" sends none. batch: calls in one request, at most (1: never batch).
+    own_id: "echo" sends our id as `PreGeneratedWorkflowId` and trusts it only if the answer repeats it; "off" sends
+    none. batch: the most calls in one request (1: never batch).
     settle_after_s: how long, in seconds, an uncertain call may still be running on the portal.
     """
 
@@ -56,7 +55,7 @@ class Portal:
 
     @property
     def variable_prefix(self) -> str:
-        """What its credential's environment variables begin with."""
+        """The prefix of the environment variables of its credential."""
         return variable_prefix(self.name)
 
 
@@ -77,10 +76,10 @@ class _PortalsSchema(StrictSchema):
 
 
 def load_portals(path: Path, mistakes: Mistakes | None = None) -> dict[str, Portal]:
-    """The portals of this file by name. After a mistake each is there all the same, without what is wrong with it.
+    """The portals of this file by name. After a mistake, each portal is still returned, without the wrong keys.
 
-    So its credential can be checked in the same round. Mistakes are added to those that were handed down; else
-    ConfigError is raised with every one.
+    So its credential can be checked in the same round. mistakes: a collector; without one, ConfigError is raised with
+    every mistake.
     """
     with collecting(mistakes) as found:
         config = read_yaml(path, found)
@@ -92,7 +91,7 @@ def load_portals(path: Path, mistakes: Mistakes | None = None) -> dict[str, Port
 
 
 def variable_prefix(name: str) -> str:
-    """What the environment variables of a portal's credential begin with: `PORTAL_MAIN_`."""
+    """The prefix of the environment variables of a portal's credential: `PORTAL_MAIN_`."""
     return f"PORTAL_{name.replace('-', '_').upper()}_"
 
 

@@ -1,7 +1,7 @@
-"""Settings from the environment, frozen. Reads nothing else, and never prints a secret.
+"""Settings from the environment, frozen. This module reads nothing else and never prints a secret.
 
-Every mistake is collected, and all are reported at once. A secret NAME may instead be given as NAME_FILE, the path of a
-file that holds it (the convention of Docker secrets).
+All mistakes are reported at once. A secret NAME may instead be given as NAME_FILE, the path of a file that contains it
+(the convention of Docker secrets).
 """
 
 from __future__ import annotations
@@ -14,30 +14,29 @@ from pathlib import Path
 from typing import overload
 from urllib.parse import urlsplit
 
-from relay.configuration.files import ConfigFile, Place
-from relay.configuration.mistakes import Mistakes, collecting
+from relay.configuration.files import ConfigFile, KeyPath, Mistakes, collecting
 from relay.core.errors import ConfigError, Mistake
 from relay.core.faults import Fault, fault
 
 PLACE = "environment"
 SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
 SHORTEST_KEY = 32
-"""It signs cookies: a guess can be tried against one anywhere, as fast as a machine can."""
+"""It signs cookies, and guesses can be tested against a cookie offline, as fast as a machine can."""
 SHORTEST_TOKEN = 20
-"""A right one is never made to wait (relay/web/auth.py), so only its length keeps guesses out."""
+"""Correct tokens are never slowed down (relay/web/auth.py), so only the length protects against guessing."""
 SHORTEST_PASSWORD = 10
-"""Persons type it; strangers may guess 8,640 times a day (relay/web/auth.py)."""
+"""People type it; strangers may guess 8,640 times a day (relay/web/auth.py)."""
 FEWEST_DIFFERENT = 6
-"""Characters that differ: a row of the same letter is as good as none."""
+"""Different characters: a row of the same letter is no secret."""
 MOST_REPLICAS = 5
-"""Each of them has to answer before a sender is answered."""
+"""Each of them must answer before a sender gets an answer."""
 HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,99}")
 
 
 def read_secret(environ: Mapping[str, str], name: str) -> str | None:
-    """The secret NAME, or the content of the file that NAME_FILE names; None where neither is set.
+    """The secret NAME, or the content of the file that NAME_FILE names; None if neither is set.
 
-    Raises ConfigError where NAME_FILE is set but cannot be read, or both are set.
+    Raises ConfigError if NAME_FILE cannot be read, or both are set.
     """
     value, path = environ.get(name), environ.get(f"{name}_FILE")
     if value and path:
@@ -53,17 +52,17 @@ def read_secret(environ: Mapping[str, str], name: str) -> str | None:
 
 
 def names_a_record(environ: Mapping[str, str]) -> bool:
-    """Whether the environment says which server keeps the record: it may have a password, and so be in a file."""
+    """Whether the environment names the server of the record. Its address may contain a password and be in a file."""
     name = "REDIS_URL"
     return bool(environ.get(name) or environ.get(f"{name}_FILE"))
 
 
 def read_named_secret(
-    config: ConfigFile, place: Place, environ: Mapping[str, str], name: str, missing: Fault
+    config: ConfigFile, place: KeyPath, environ: Mapping[str, str], name: str, missing: Fault
 ) -> str | None:
-    """The secret that a file names; None where it cannot be had, which is noted where it is named.
+    """The secret that a configuration file names; None if it is missing, which is noted at that line.
 
-    missing: the fault where it is not set.
+    missing: the fault if it is not set.
     """
     try:
         value = read_secret(environ, name)
@@ -77,19 +76,19 @@ def read_named_secret(
 
 
 def documented(read_by: str, means: str, *, default: str = "", needed: bool = False) -> Mapping[str, str]:
-    """What config/guide/settings.md says of a setting: which processes read it, what it means, and its default.
+    """Documentation of a setting for config/guide/settings.md: the processes that read it, its meaning and its default.
 
-    default: only where it is not the field's own. needed: there is none.
+    default: given only if it is not the field's own. needed: the setting has no default.
     """
     return {"read_by": read_by, "means": means, "default": "needed" if needed else default}
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What every process of the relay is told from outside.
+    """The settings of every process.
 
-    Each field is read from the variable `RELAY_` and its name in capitals, but `REDIS_URL`. `make docs` writes the
-    reference out of the fields.
+    Each field is read from the variable `RELAY_` plus its name in capitals, except `REDIS_URL`. `make docs` generates
+    the reference from the fields.
     """
 
     redis_url: str = field(
@@ -210,9 +209,9 @@ class Settings:
     def from_environment(
         cls, environ: Mapping[str, str], *, web: bool = False, mistakes: Mistakes | None = None
     ) -> Settings:
-        """Read and check the environment. `web`: the web process also needs its three secrets.
+        """Read and check the environment. web: the web process also needs its three secrets.
 
-        Mistakes are added to those that were handed down; else ConfigError is raised with every one.
+        mistakes: a collector; without one, ConfigError is raised with every mistake.
         """
         with collecting(mistakes) as found:
             return cls._read(_Reader(environ, found), web=web)
@@ -250,7 +249,7 @@ class Settings:
 
 
 class _Reader:
-    """Reads one variable at a time and notes what is wrong with it."""
+    """Reads one variable at a time and notes its mistakes."""
 
     def __init__(self, environ: Mapping[str, str], mistakes: Mistakes) -> None:
         self.environ = environ
@@ -350,7 +349,7 @@ class _Reader:
         return value
 
     def compare_secrets(self) -> None:
-        """Each opens another door: with two the same, who has one has both."""
+        """Note equal secrets: each grants another access, and with two equal ones, one secret grants both."""
         seen: dict[str, str] = {}
         for name, value in self._secrets.items():
             if value in seen:

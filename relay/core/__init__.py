@@ -1,4 +1,4 @@
-"""What everything is made of: exceptions, ids, events, the machine of a delivery, reasons in words, logs, processes.
+"""The basic parts: exceptions, ids, events, plans, the states of a delivery, faults, reasons in words, logs, threads.
 
 Standard library only, beside the logger and libphonenumber. It knows no room above it.
 """

@@ -32,7 +32,7 @@ EXPECTED: Mapping[str, str] = {
     # The call that a rule makes (rules/compose.py).
     "expected_number_for_document": "expected a whole number above 0: document_id needs it",
     "expected_short_text_for_document": "expected a short text or number: document_id needs it",
-    # Bodies (sources/parsers.py).
+    # Bodies (sources/bodies.py).
     "expected_content_type": "expected JSON, a urlencoded form or multipart/form-data",
     "expected_content_type_advice": "expected JSON, a urlencoded form or multipart/form-data; %(advice)s",
     # Files of the configuration: any of them (configuration/), then rules, sources and profiles, alerts.
@@ -70,13 +70,13 @@ EXPECTED: Mapping[str, str] = {
     "expected_start_or_trigger": "expected a map with portal, template_id and document_id, or a trigger",
     "expected_portal_of_start": "expected %(portal)s, where the workflow is started",
     "expected_number_or_name": "expected a number above 0 or a {name}",
-    "expected_rule_name": "expected `name: …`: what the rule is called, and its file",
+    "expected_rule_name": "expected `name: …`: the name of the rule and of its file",
     "expected_fields": "expected a map from fields to text, numbers, true or false",
     "expected_field": "expected text, numbers, true or false",
     "expected_field_or_list": "expected text, numbers, true or false, or a list of them",
     "expected_dynamic": "expected [entityTypeId, a map of fields]",
     "expected_entity_type": "expected the entityTypeId of a smart process, from %(least)s on",
-    "expected_none": "expected nothing, stop, or the id that is taken then",
+    "expected_none": "expected nothing, stop, or an id to use instead",
     "expected_kind": "expected one kind of %(names)s with its fields",
     "expected_find_name": "expected the name of a find",
     "expected_own_field": "expected a field of your own for the relay's id, such as ufCrm_RELAY",
@@ -106,16 +106,16 @@ EXPECTED: Mapping[str, str] = {
     "expected_type_json": "expected a content type such as application/json",
     "expected_type_plain": "expected a content type such as text/plain",
     "expected_links": "expected a list of addresses that begin with https://",
-    "expected_steps": "expected a list of what to enter at the sender, step by step",
-    "expected_title": "expected the sender's name, and what of it",
+    "expected_steps": "expected a list of the steps at the sender",
+    "expected_title": "expected the name of the sender and of its product",
     "expected_repeats": "expected in words how often the sender repeats, or no",
-    "expected_thin": "expected in words what a payload lacks",
+    "expected_thin": "expected a description of what a payload lacks",
     "expected_one_place": "expected one of header: NAME, query: NAME or field: PATH",
     "expected_query_parameter": "expected the name of a query parameter",
-    "expected_prefix": "expected what stands before the proof, such as 'Bearer ' or 'sha256='",
+    "expected_prefix": "expected the text before the proof, such as 'Bearer ' or 'sha256='",
     "expected_signature_key": "expected the key of the signature, such as v1",
     "expected_timestamp_key": "expected the key of the timestamp, such as t",
-    "expected_separator": "expected what stands between several signatures",
+    "expected_separator": "expected the text between several signatures",
     "expected_body_digest": "expected the query parameter that holds the SHA-256 of the body in hex",
     "expected_body_signed": "expected text with {body}, {fields}, {php_json}, {body_sha256} or {field:..} in it",
     "expected_url_signed": "expected {url} in it, for body_digest is in the query",
@@ -136,7 +136,7 @@ EXPECTED: Mapping[str, str] = {
     "expected_chat": "expected a chat such as chat12, or a user's id in quotes",
     "expected_addressee": "expected at least one e-mail address",
 }
-"""What was expected where something else stands, or nothing."""
+"""Expectations: what should be there instead of something else or nothing."""
 
 FILES: Mapping[str, str] = {
     "found": "found %(what)s, %(expected)s",
@@ -178,7 +178,7 @@ FILES: Mapping[str, str] = {
     "yaml_too_much": "more than %(values)s values or %(levels)s levels with every alias written out",
     "yaml_many_tokens": "more than %(most)s words and signs",
     "yaml_deep": "more than %(most)s levels",
-    "yaml_unseen": "a character that nobody sees, and that turns the text around it",
+    "yaml_unseen": "an invisible character that reverses the text around it",
     "yaml_half_character": "half a character",
     "yaml_tag": "tags such as !name are not read: expected plain YAML",
     "yaml_key": "a key is not a word: expected `key: value`",
@@ -191,7 +191,7 @@ FILES: Mapping[str, str] = {
     "argument_count": "%(name)s() takes %(least)s arguments, not %(given)s",
     "argument_type": "%(name)s() takes %(types)s as argument %(place)s",
 }
-"""What can be wrong with any file of the configuration, and with an expression in it (configuration/)."""
+"""Mistakes in any configuration file, and in expressions (configuration/)."""
 
 RULES: Mapping[str, str] = {
     "required_with_default": "a required value never needs a default: expected one of the two",
@@ -215,7 +215,7 @@ RULES: Mapping[str, str] = {
     "not_a_field": "not a field: expected it as crm.item.fields calls it, such as title, contactId or ufCrm_1700000000",
     "name_of_value": "is also the name of a value of extract: expected another",
     "name_of_find": "is also the name of a find: expected another",
-    "name_of_trigger": "is what the step of a trigger is called: expected another name",
+    "name_of_trigger": "is the name of a trigger's step: expected another name",
     "name_of_rule": "%(name)s is also the name of the rule in %(file)s",
     "renamed_rule": "found %(found)s, expected %(name)s: a new name is a new rule",
     "rule_exists": "there is a rule %(name)s: expected another name",
@@ -243,7 +243,7 @@ RULES: Mapping[str, str] = {
     "public_url_without_dot": "RELAY_PUBLIC_URL has the host %(host)s, and Bitrix24 calls no host without a dot: "
     "expected the relay's address as the portal reaches it, such as https://relay.example.com",
 }
-"""What can be wrong with a rule (rules/, operations/rule_files.py)."""
+"""Mistakes in a rule (rules/, operations/rule_files.py)."""
 
 SOURCES: Mapping[str, str] = {
     "missing_verify": "missing: %(expected)s; or profile: NAME",
@@ -275,7 +275,7 @@ SOURCES: Mapping[str, str] = {
     "variable_missing": "the environment has no %(name)s (or %(name)s_FILE)",
     "shared_variables": "shares the variables %(prefix)s* with %(owner)s: expected another name",
 }
-"""What can be wrong with sources, profiles, portals and channels of alerts."""
+"""Mistakes in sources, profiles, portals and channels of alerts."""
 
 SETTINGS: Mapping[str, str] = {
     "both_set": "%(name)s and %(name)s_FILE are both set: keep one",
@@ -327,7 +327,7 @@ SETTINGS: Mapping[str, str] = {
     "web_not_started_here": "the web process did not start: see above",
     "port_in_use": "port %(port)s is in use: set RELAY_PORT to a free one",
 }
-"""What can be wrong with the environment: variables, the server of the record, credentials."""
+"""Mistakes in the environment: variables, the server of the record, credentials."""
 
 VALUES: Mapping[str, str] = {
     "missing": "missing: %(expected)s",
@@ -337,7 +337,7 @@ VALUES: Mapping[str, str] = {
     "step_unknown": "no step has this name%(hint)s",
     "step_never_nothing": "it is made, so it is never nothing: expected an id",
 }
-"""What else can be wrong with a value of an event, or with the result that a preview gives to a step."""
+"""Other faults of a value of an event, or of the result that a preview gives to a step."""
 
 BODIES: Mapping[str, str] = {
     "no_body": "no body",
@@ -381,13 +381,13 @@ BODIES: Mapping[str, str] = {
     "advice_file": "a file is read only as a part of a form",
     "advice_multipart": "of multipart bodies only forms are read",
 }
-"""Why a body cannot be read (sources/)."""
+"""Reasons why a body cannot be read (sources/)."""
 
 EVENTS: Mapping[str, str] = {
     "cannot_be_filled": "cannot be filled: %(fields)s",
     "no_reason": "no reason was kept",
 }
-"""What rejected events have in common (faults.py)."""
+"""Groups of rejected events (faults.py)."""
 
 NEAR_MISSES: Mapping[str, str] = {
     "token_right_but": "the token is right, but %(but)s",
@@ -423,7 +423,7 @@ NEAR_MISSES: Mapping[str, str] = {
     "honeypot_filled": "the field %(name)s was filled in, which no person sees",
     "form_too_fast": "the form was sent within %(seconds)s s of being shown",
 }
-"""What is almost right about a refused webhook (sources/near_misses.py, visitors.py)."""
+"""Near misses of a refused webhook (sources/near_misses.py, visitors.py)."""
 
 REFUSALS: Mapping[str, str] = {
     "not_final": "%(id)s is %(state)s: only what is dead or started is replayed",
@@ -450,7 +450,7 @@ REFUSALS: Mapping[str, str] = {
     "event_needs_nobody": "%(id)s needs nobody: only a rejected event that nobody has dealt with is left",
     "workflow_of_other": "this workflow is on record as started by another delivery",
 }
-"""Why a person's act is refused (operations/replay.py, operator_acts.py)."""
+"""Reasons why a person's act is refused (operations/replay.py, operator_acts.py)."""
 
 SKIPPED: Mapping[str, str] = {
     "skipped_not_final": "it is %(state)s: only what is dead or started is replayed",
@@ -474,7 +474,7 @@ SKIPPED: Mapping[str, str] = {
     "skipped_changed": "it has changed since it was ordered",
     "skipped_other_reasons": "for other reasons",
 }
-"""Why one of many was skipped (operations/bulk_replay.py): a refusal, without the id of the one that was refused."""
+"""Reasons why a bulk act skipped one (operations/bulk_replay.py): a refusal without its id."""
 
 NOTES: Mapping[str, str] = {
     "made_by_original_rules": "original rules: %(names)s",
@@ -487,7 +487,7 @@ NOTES: Mapping[str, str] = {
     "operator_session": "operator, opened %(opened)s",
     "viewer_session": "viewer, opened %(opened)s",
 }
-"""What the program notes beside an act in the audit log."""
+"""Notes that the program adds to an act in the audit log."""
 
 MESSAGES: Mapping[str, str] = {
     **EXPECTED, **FILES, **RULES, **SOURCES, **SETTINGS, **VALUES, **BODIES, **EVENTS, **NEAR_MISSES, **REFUSALS,

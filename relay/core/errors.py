@@ -1,23 +1,23 @@
 """Every exception of the project, as one tree. Standard library only; may import nothing of ours.
 
 RelayError
-├── ConfigError              what an operator wrote cannot be used; carries every Mistake at once
+├── ConfigError              the configuration cannot be used; carries every Mistake
 ├── NotVerifiedError         a webhook's sender is not proven; `reason` is for us, never for the sender
 ├── UnreadableError          the body cannot be understood (400)
-│   ├── WrongCharsetError    its bytes are no text of the charset that they should be of
+│   ├── WrongCharsetError    its bytes are not text in the expected charset
 │   └── TooLargeError        it holds more than one request may (413)
-├── UnsupportedTypeError     the content type or encoding is none of ours (415)
-├── LimitedError             a source sends more than it may; carries when to come again (429)
+├── UnsupportedTypeError     the relay cannot read this content type or encoding (415)
+├── LimitedError             a source exceeds its limit; carries the seconds to wait (429)
 ├── InvalidEventError        a rule matched but could not be filled; carries errors by field (422)
 ├── ArchiveError             a file of the archive cannot be written or read; the text says which, and why
 ├── RecordUnavailableError   Redis cannot write now; nothing was promised (503)
-├── UnsignableError          a sample cannot be signed here, as for a sender that signs with a key of its own
+├── UnsignableError          a sample cannot be signed here, such as one with a private key
 ├── NotFoundError            no such event, delivery, rule or portal
-├── ChangedError             a file is not what it was when somebody began to edit it
+├── ChangedError             a file has changed since its editing began
 ├── NotWritableError         the folder of the configuration cannot be written here
 ├── IllegalTransitionError   the state machine has no such step
-└── LostRace                 another process got there first; a normal return, so no "Error"
-    └── WorkflowTaken        the workflow is on record as another delivery's
+└── LostRace                 another process got there first; normal control flow, so no "Error"
+    └── WorkflowTaken        the workflow is on record for another delivery
 """
 
 from __future__ import annotations
@@ -27,21 +27,23 @@ from dataclasses import dataclass
 
 
 class RelayError(Exception):
-    """The root: whatever this project raises on purpose."""
+    """The root of all exceptions that this project raises on purpose."""
 
     @property
     def message(self) -> str:
-        """The text: a Fault or a Phrase where it was raised with one, which `str(error)` makes plain English of."""
+        """The text, as a Fault or a Phrase if it was raised with one; `str(error)` would turn that into plain
+        English.
+        """
         return self.args[0] if self.args and isinstance(self.args[0], str) else str(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One thing an operator has to mend.
+    """One thing that an operator has to correct.
 
     file: the path as the operator named it, or "environment".
     line: counted from 1; 0 where no line applies.
-    fault: what was found and what was expected (a Fault); never a secret.
+    fault: what was found and what was expected (a Fault), never a secret.
     keys: the keys and indexes that lead to it in the file.
     """
 
@@ -52,7 +54,7 @@ class Mistake:
 
     @property
     def place(self) -> str:
-        """The file, and its line where there is one."""
+        """The file, and its line if there is one."""
         return f"{self.file}:{self.line}" if self.line else self.file
 
     @property
@@ -62,7 +64,7 @@ class Mistake:
 
     @property
     def text(self) -> str:
-        """What is wrong, behind its keys."""
+        """The keys, then the fault."""
         return ": ".join(filter(None, [self.named, str(self.fault)]))
 
     def __str__(self) -> str:
@@ -78,7 +80,7 @@ class ConfigError(RelayError):
 
 
 class NotVerifiedError(RelayError):
-    """The sender is not proven. `reason` is a word for our log and record, e.g. "signature_mismatch"."""
+    """The sender is not proven. `reason` is a word for our log and record, such as "signature_mismatch"."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -90,19 +92,19 @@ class UnreadableError(RelayError):
 
 
 class WrongCharsetError(UnreadableError):
-    """Bytes that are no text of the charset that was named or tried; of another one they may be."""
+    """The bytes are not text in the charset that was named or tried. They may be in another one."""
 
 
 class TooLargeError(UnreadableError):
-    """A request holds more than one may. Raised with a Fault, which says how much that is."""
+    """A request holds more than is allowed. Raised with a Fault, which names the limit."""
 
 
 class UnsupportedTypeError(RelayError):
-    """The relay reads no such content type or encoding. Raised with a Fault, which says what helps."""
+    """The relay cannot read this content type or encoding. Raised with a Fault, which says what helps."""
 
 
 class LimitedError(RelayError):
-    """A source sends more than it may: nothing was kept. retry_after_s: seconds until it may send again."""
+    """A source exceeds its limit; nothing was kept. retry_after_s: seconds until it may send again."""
 
     def __init__(self, retry_after_s: int) -> None:
         super().__init__(f"again in {retry_after_s} s")
@@ -110,9 +112,9 @@ class LimitedError(RelayError):
 
 
 class InvalidEventError(RelayError):
-    """A rule could not use the event. `errors` maps a field to its faults; no values of the event in them.
+    """A rule could not use the event. `errors` maps a field to its faults, which contain no values of the event.
 
-    personal: the texts of the event that belong to a person, by which it is found and erased; in no repr.
+    personal: texts of the event that belong to a person, by which it is found and erased. They are in no repr.
     """
 
     def __init__(self, errors: Mapping[str, Sequence[str]], personal: Sequence[str] = ()) -> None:
@@ -122,11 +124,11 @@ class InvalidEventError(RelayError):
 
 
 class RecordUnavailableError(RelayError):
-    """Redis is away, read-only or full. The sender must be told to come back."""
+    """Redis is away, read-only or full. The sender must try again."""
 
 
 class ArchiveError(RelayError):
-    """The archive cannot be written or read now. The text names the file and the system's reason, no content."""
+    """The archive cannot be written or read now. The text names the file and the system's reason, but no content."""
 
 
 class UnsignableError(RelayError):
@@ -138,7 +140,7 @@ class NotFoundError(RelayError):
 
 
 class ChangedError(RelayError):
-    """A file is not what it was when somebody began to edit it: nothing was written. The text names the file."""
+    """A file has changed since its editing began; nothing was written. The text names the file."""
 
 
 class NotWritableError(RelayError):
@@ -146,11 +148,11 @@ class NotWritableError(RelayError):
 
 
 class NoAddressError(RelayError):
-    """A start has to carry an address of the relay, and the relay does not know its own."""
+    """A start needs a completion callback, and the relay does not know its own address."""
 
 
 class IllegalTransitionError(RelayError):
-    """A step that the table in relay/core/lifecycle.py does not know."""
+    """The table in relay/core/lifecycle.py has no such step."""
 
 
 class LostRace(RelayError):  # noqa: N818 - control flow, not a fault
@@ -158,7 +160,7 @@ class LostRace(RelayError):  # noqa: N818 - control flow, not a fault
 
 
 class MovedOn(LostRace):
-    """It is no longer in the state in which it was read."""
+    """It is no longer in the state that was read."""
 
 
 class WorkflowTaken(LostRace):

@@ -1,59 +1,126 @@
-"""The nouns of the record: Event, Intent, Delivery, Attempt. Frozen, with their wire forms; standard library only.
+"""The nouns of the record: Event, Intent, Delivery, Attempt, and the completion callback of a workflow.
 
-They know nothing of Redis, HTTP or rules. `to_wire` gives what the API, the CLI and the dashboard show.
+They are frozen, need the standard library only, and know nothing of Redis, HTTP or rules. `to_wire` gives what the API,
+the CLI and the dashboard show. The last part says how a delivery continues when a step of its plan is done; the caller
+that writes this down compares and swaps (relay/store/record).
+
+A start may carry a one-time address, which the template calls at its end. Only one start carries an address, so a call
+of it proves two things: that this start has happened, and that its workflow has ended.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from relay.core.call import Call
 from relay.core.faults import codes_of
 from relay.core.ids import iso
 from relay.core.labels import code_of_reason
 from relay.core.lifecycle import EventState, State, Verdict
-from relay.core.plan import LIST, Plan, Step, StepKind, StepResult
-from relay.core.watching import Watch, Watched
+from relay.core.placeholders import steps_in
+from relay.core.plan import LIST, Call, How, Plan, Step, StepKind, StepResult
+
+PATH = "/done/"
+TOKEN = re.compile(r"[A-Za-z0-9_-]{32}")
+TOKEN_BYTES = 24
+"""192 bits by chance: nobody guesses one."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackSettings:
+    """The `watch` part of a rule. parameter: the parameter of the template that takes the address.
+
+    within_s: after so many seconds without a call, the end is overdue.
+    """
+
+    parameter: str
+    within_s: int
+
+
+class CallbackState(StrEnum):
+    """The state of a completion callback."""
+
+    WAITING = "waiting"
+    """The address was not called yet."""
+    FINISHED = "finished"
+    """The address was called."""
+    OVERDUE = "overdue"
+    """The address was not called in time. It may still be."""
+    LEFT = "left"
+    """Overdue, and a person has dismissed it or replayed the delivery."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionCallback:
+    """The completion callback of one delivery's workflow. On disk and on pages it is called `watch`.
+
+    until: the time from which it is overdue; set when the workflow starts. query: the query of the call, still encoded.
+    document_id: the document on which the template ran, if it said so.
+    """
+
+    address: str = field(repr=False)
+    state: CallbackState = CallbackState.WAITING
+    until: datetime | None = None
+    finished_at: datetime | None = None
+    query: str = field(default="", repr=False)
+    document_id: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """The key under which the record finds the delivery."""
+        return digest_of(self.address.rpartition("/")[2])
+
+
+def new_callback(base: str) -> CompletionCallback:
+    """Make a one-time address. base: the relay's public address, without a slash at its end."""
+    return CompletionCallback(f"{base}{PATH}{secrets.token_urlsafe(TOKEN_BYTES)}")
+
+
+def digest_of(token: str) -> str:
+    """The part of a token's hash that the record keeps."""
+    return hashlib.sha256(token.encode()).hexdigest()[:32]
+
 
 SETTLE_S = 60.0
-"""How long a call may still be running on a portal, in seconds, where nobody has said more: the cloud cuts it then
-(docs: limits.md)."""
+"""Default time, in seconds, that a call may still be running on a portal: the cloud cuts it then (docs: limits.md)."""
 
 
 class OnUncertain(StrEnum):
-    """What follows when nobody can find out whether a workflow has started."""
+    """Policies for the case that nobody can find out whether a workflow has started."""
 
     HOLD = "hold"
-    """It is left to a person."""
+    """Leave it to a person."""
     RESEND = "resend"
-    """It is sent again, and may start more than once: no more often than any call is tried."""
+    """Send it again. It may start more than once, but at most as often as any call is tried."""
     GIVE_UP = "give_up"
-    """It is given up, and may not have started."""
+    """Give it up. It may not have started."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a rule says of its deliveries, beside the call.
+    """The settings of a rule for its deliveries, beside the call.
 
-    is_ordered: deliveries of one document go one after the other, in the order they came. watch: None: the relay starts
-    workflows, and does not hear of their end.
+    is_ordered: deliveries of one document go one after the other, in the order they came. watch: the completion
+    callback; None: the relay does not learn when workflows end.
     """
 
     on_uncertain: OnUncertain = OnUncertain.HOLD
     is_ordered: bool = False
-    watch: Watch | None = None
+    watch: CallbackSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What a rule makes of an event: the call, how its delivery is to be treated, and which values are of a person.
+    """The result of a rule for an event: the call, the policy of its delivery, and the values that belong to a person.
 
-    plan: where documents are found or made first; the call is shown with the places of their ids until then.
-    results: what of the plan has been done before. unsure: what of it may have been.
+    plan: set if documents are found or made first; the call shows placeholders for their ids. results: steps that an
+    earlier delivery has done. unsure: steps that it may have done.
     """
 
     rule: str
@@ -69,11 +136,11 @@ class Intent:
 class Event:
     """The thing received, as it came. Body, headers and query never appear in a repr.
 
-    envelope: of an entry of a batch, what stood around it in the request, as JSON; else empty.
-    person_keys: keyed hashes of values that rules extracted, by which a person's events are found (persons.py).
-    body_removed_at: when body, envelope, query and headers were removed, because their time had come; else None.
-    reason: a word, or a Fault; of an earlier version, a sentence. errors: by field, each a Fault, or such a sentence.
-    fault: of a rejected event on record, what it is grouped by (core/faults.py).
+    envelope: the surroundings of a batch's entry, as JSON; else empty.
+    person_keys: keyed hashes of extracted values, by which a person's events are found (persons.py).
+    body_removed_at: when body, envelope, query and headers were removed by retention; else None.
+    reason: a word, or a Fault; earlier versions kept a sentence. errors: by field, Faults or such sentences.
+    fault: the group of a rejected event on record (core/faults.py).
     """
 
     id: str
@@ -95,7 +162,7 @@ class Event:
     fault: str = field(default="", compare=False)
 
     def without_body(self, now: datetime) -> Event:
-        """The same without what its sender has written. What a rule has made of it, its deliveries have."""
+        """A copy without the sender's content. Its deliveries keep what rules made of it."""
         return replace(self, body=b"", envelope="", query="", headers={}, body_removed_at=now)
 
     def decided(
@@ -106,7 +173,7 @@ class Event:
         deliveries: tuple[str, ...],
         person_keys: tuple[str, ...],
     ) -> Event:
-        """The same with what rules make of it; not by `replace`, which takes twice as long, for every event."""
+        """A copy with the decision of the rules. Not made by `replace`, which takes twice as long for every event."""
         return Event(
             self.id, self.source, state, self.received_at, self.method, self.content_type, self.query, self.headers,
             self.body, reason, errors, deliveries, self.duplicates, person_keys, self.envelope,
@@ -136,7 +203,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One HTTP try, counted from 1. `description` is the portal's own text. step: its name, or empty: the start."""
+    """One HTTP try, counted from 1. `description` is the portal's own text. step: its name; empty: the start."""
 
     number: int
     at: datetime
@@ -172,26 +239,26 @@ class Attempt:
             code=wire["code"],
             description=wire["description"],
             batch_size=wire["batch_size"],
-            step=wire.get("step", ""),  # what an earlier version has written has none
+            step=wire.get("step", ""),  # missing in records of earlier versions
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event through one rule, and what has become of it.
+    """One event through one rule, and its outcome.
 
-    turn: which job may carry it now, counted from 1; every job that is made takes the next, and only its holder may
-    claim the delivery or settle it. looks: how often an uncertain one has been looked into.
-    plan: what comes before its call, and results: what has come of that; until the last of them is there, the places in
-    the call are shown as text. asked: how many questions of the step to come have found nothing yet. unsure: the
-    documents that may have been made by a call whose answer was lost, by the names of their steps: each is looked for
-    before it is made. watched: where its rule watches for the end of the workflow, what is known of that. replayed_by:
-    the delivery that a person made in its place, which may be of another event: its body was edited then.
-    errors: by field, where its rule wanted the event and could not be filled while another could: there is no call, and
-    it is dead from the beginning; the call shown has only its portal and its template.
-    own_id_at, settle_s: facts of the call that was claimed last, written with the claim, because settings change and a
-    worker may die over it. own_id_at: the mark of the portal's address to which its start goes under a workflow id of
-    ours; empty: it carries none. settle_s: how long, in seconds, such a call may still be running.
+    turn: the job that may carry it, counted from 1. Each new job takes the next turn; only its holder may claim or
+    settle the delivery. looks: how often an uncertain delivery was looked into.
+    plan: the steps before its call. results: their results; until all exist, the call shows placeholders as text.
+    asked: how many questions of the next step have found nothing. unsure: names of steps whose document may have been
+    made by a call without an answer; it is looked for before it is made again. watched: the completion callback, if its
+    rule has one. replayed_by: the delivery that a person made in its place, possibly of another event with an edited
+    body.
+    errors: by field, if its rule wanted the event and could not be filled while another rule could. Such a delivery is
+    dead from the beginning and has no call; the call shown has only its portal and template.
+    own_id_at, settle_s: facts of the last claimed call, written with the claim, because settings change and a worker
+    may die. own_id_at: the mark of the portal's address to which the start goes under our own workflow id; empty: no
+    own id. settle_s: how long such a call may still be running, in seconds.
     """
 
     id: str
@@ -214,14 +281,14 @@ class Delivery:
     results: tuple[StepResult, ...] = ()
     asked: int = 0
     unsure: tuple[str, ...] = ()
-    watched: Watched | None = None
+    watched: CompletionCallback | None = None
     own_id_at: str = ""
     settle_s: float = SETTLE_S
     errors: Mapping[str, list[str]] = field(default_factory=dict)
 
     @property
     def call_as_sent(self) -> Call:
-        """The call with the one-time address in its parameter. It is for the portal alone: people see `call`."""
+        """The call with the one-time address in its parameter. Only the portal gets it; people see `call`."""
         watch = self.policy.watch
         if watch is None or self.watched is None:
             return self.call
@@ -234,13 +301,13 @@ class Delivery:
 
     @property
     def next_step(self) -> Step | None:
-        """The first step without a result; None: what comes next is the start, or there is nothing more to do."""
+        """The first step without a result; None if the start comes next, or nothing is left to do."""
         done = {result.name for result in self.results}
         return next((step for step in self.plan.steps if step.name not in done), None) if self.plan else None
 
     @property
     def is_looked_for(self) -> bool:
-        """Whether what comes next is to look for a document that may have been made."""
+        """Whether the next call looks for a document that may have been made."""
         step = self.next_step
         return step is not None and step.kind is StepKind.MAKE and step.name in self.unsure
 
@@ -259,12 +326,12 @@ class Delivery:
         return step.goes_alone if step else self.call.goes_alone
 
     def failures_of(self, step: str) -> int:
-        """How many attempts at a step, or at the start (""), were no success."""
+        """How many attempts at a step, or at the start (""), failed."""
         return sum(1 for one in self.attempts if one.step == step and one.verdict is not Verdict.DONE)
 
     @property
     def values(self) -> Mapping[str, int | None]:
-        """The results by the names of their steps, as `Plan.filled` and `fill` want them."""
+        """The results by the names of their steps, for `Plan.filled` and `fill`."""
         return {result.name: result.value for result in self.results}
 
     def to_wire(self) -> dict[str, Any]:
@@ -310,3 +377,40 @@ class Delivery:
             "query": watched.query,
             "document_id": list(watched.document_id),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A delivery with a new result, and the state and reason that follow."""
+
+    delivery: Delivery
+    state: State
+    reason: str = ""
+
+
+def finish_step(delivery: Delivery, how: How, value: int | None, at: datetime, tries: int = 0) -> Progress:
+    """Add the result of the next step. tries: attempts at it that are not on record yet."""
+    step = delivery.next_step
+    if step is None:
+        raise ValueError("there is no step to come")
+    tries += sum(1 for attempt in delivery.attempts if attempt.step == step.name)
+    result = StepResult(step.name, step.kind, step.entity, step.type_id, value, how, at, tries)
+    unsure = tuple(name for name in delivery.unsure if name != step.name)
+    return go_on(replace(delivery, results=(*delivery.results, result), asked=0, unsure=unsure))
+
+
+def go_on(delivery: Delivery) -> Progress:
+    """Decide what follows the finished steps."""
+    if delivery.plan is None or delivery.next_step is not None:
+        return Progress(delivery, State.PENDING)
+    if lacks(delivery, delivery.plan.call.document_id):
+        return Progress(delivery, State.DEAD, "document_missing")
+    filled = replace(delivery, call=delivery.plan.filled(delivery.values))
+    if not filled.call.starts_workflow:
+        return Progress(filled, State.STARTED, "triggered")
+    return Progress(filled, State.PENDING)
+
+
+def lacks(delivery: Delivery, value: object) -> bool:
+    """Whether a value needs the result of a step that found nothing."""
+    return any(delivery.values.get(name) is None for name in steps_in(value))

@@ -1,8 +1,8 @@
-"""What is wrong, as a code and its values: in errors, on record, in groups. Pure.
+"""Faults: a code and its values, in errors, on record and in groups. Pure.
 
-A Fault reads as its English message, so a log, a terminal or the API shows it as it is; a page says it in its language.
-Nothing decides by that text: code compares `code` and `values`, and the record keeps those (`as_data`, `as_text`).
-Earlier versions kept sentences. Such a text is read as it is, and shown as it is in every language.
+A Fault is also its English message, so a log, a terminal or the API shows it directly; a page translates it. No code
+depends on that text: it compares `code` and `values`, and the record keeps these (`as_data`, `as_text`). Earlier
+versions kept sentences. Such a text is read and shown as it is, in every language.
 """
 
 from __future__ import annotations
@@ -16,38 +16,40 @@ from relay.core.catalogue import EXPECTED, MESSAGES
 from relay.core.phrases import Moment, Phrase, verbatim
 
 MOST_FIELDS = 10
-"""So many names of fields make a kind; a rule with more missing is grouped by the first."""
+"""The most field names in a group; if more are missing, the first ones decide."""
 
 
 class Fault(Phrase):
-    """One thing that is wrong. values: text, numbers, a Moment, a Fault, or a tuple of these."""
+    """One fault. values: text, numbers, a Moment, a Fault, or a tuple of these."""
 
     __slots__ = ("code",)
     code: str
 
     def __new__(cls, code: str, values: Mapping[str, Any] | None = None) -> Self:
-        """Raises KeyError where the catalogue has no such code, or its message another value."""
+        """Raises KeyError if the catalogue has no such code, or its message needs another value."""
         given = {name: tuple(one) if isinstance(one, list) else one for name, one in (values or {}).items()}
         made = super().__new__(cls, MESSAGES[code], given)
         made.code = code
         return made
 
     def __getnewargs__(self) -> tuple[Any, ...]:
-        """What a copy is made of."""
+        """The arguments for a copy."""
         return (self.code, self.values)
 
     def format(self, *_args: object, **_values: object) -> Self:
-        """Itself: its values are in it. marshmallow formats the messages that it is given."""
+        """Return itself: its values are already in it. marshmallow formats the messages that it gets."""
         return self
 
     @property
     def is_expectation(self) -> bool:
-        """Whether it says what was expected, and not what was found."""
+        """Whether it names what was expected, not what was found."""
         return self.code in EXPECTED
 
     @property
     def kind(self) -> Fault:
-        """The same without its numbers: where a body breaks off, or how large it was, makes no kind of its own."""
+        """The fault without its numbers, for grouping: the size of a body or the position of an error does not
+        matter.
+        """
         return Fault(self.code, {name: _kind_of(value) for name, value in self.values.items()})
 
 
@@ -57,19 +59,19 @@ def fault(code: str, **values: Any) -> Fault:
 
 
 def code_of(text: str | None) -> str | None:
-    """The code of a fault; None for a word or a text that is none."""
+    """The code of a fault; None for any other text."""
     return text.code if isinstance(text, Fault) else None
 
 
 def fault_of(reason: str | None, errors: Mapping[str, Sequence[str]]) -> str:
-    """What a rejected event has in common with others, by which they are grouped; never a value of the event.
+    """The group of a rejected event, without values of the event.
 
-    An event that an earlier version rejected keeps the text by which that version grouped it: a group of its own.
+    An event rejected by an earlier version keeps the text of that version as its group.
     """
     if errors:
         return fault("cannot_be_filled", fields=sorted(errors)[:MOST_FIELDS])
     if isinstance(reason, Fault):
-        # Whether a body was kept is no part of what was wrong with it.
+        # Group by the cause: it does not matter whether the body was kept.
         why = reason.values["why"] if reason.code == "body_not_kept" else reason
         return why.kind if isinstance(why, Fault) else str(why)
     return reason or fault("no_reason")
@@ -83,7 +85,7 @@ def as_data(text: str) -> Any:
 
 
 def from_data(data: Any) -> str:
-    """The fault that JSON has kept. A text of an earlier version stays one, and so does a code of a later version."""
+    """Read a fault from JSON. A text of an earlier version and a code of a later version stay texts."""
     if not isinstance(data, Mapping):
         return verbatim(str(data))
     try:
@@ -94,14 +96,14 @@ def from_data(data: Any) -> str:
 
 
 def as_text(text: str) -> str:
-    """The same as one text, for a field of a hash or a query: a code alone, or JSON with its values."""
+    """A fault as one text, for a hash field or a query: the code alone, or JSON with its values."""
     if not isinstance(text, Fault):
         return str(text)
     return json.dumps(as_data(text), ensure_ascii=False, separators=(",", ":")) if text.values else text.code
 
 
 def from_text(text: str) -> str:
-    """The fault that `as_text` wrote; a plain text, where it is none."""
+    """Read what `as_text` wrote; any other text stays as it is."""
     if text in MESSAGES:
         return from_data({"code": text})
     if text[:1] != "{":
@@ -119,7 +121,7 @@ def errors_as_data(errors: Mapping[str, Sequence[str]]) -> dict[str, list[Any]]:
 
 
 def errors_from_data(data: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
-    """What `errors_as_data` wrote, or an earlier version, which kept sentences."""
+    """Read what `errors_as_data` wrote, or sentences of an earlier version."""
     return {name: [from_data(one) for one in messages] for name, messages in data.items()}
 
 

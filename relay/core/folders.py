@@ -1,4 +1,4 @@
-"""Folders whose names outlive a power cut: a file that was synced is lost all the same if its folder's entry is."""
+"""Folders that survive a power cut: a synced file is lost if its entry in the folder is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder with those above it, for its owner only; it is on disk when this returns. Raises OSError."""
+    """Make a folder and its parents, for the owner only. It is on disk on return. Raises OSError."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for made in missing:
@@ -15,7 +15,7 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Return when the names in a folder are on disk. Raises OSError."""
+    """Write the entries of a folder to disk. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

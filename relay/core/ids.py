@@ -20,7 +20,7 @@ DELIVERY_PREFIX = "dlv_"
 
 
 STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""A clock that nobody sets, and that goes on while the machine sleeps, where the system has one."""
+"""A clock that nobody can set. It continues while the machine sleeps, if the system has such a clock."""
 
 
 def steady_ms() -> int:
@@ -29,7 +29,7 @@ def steady_ms() -> int:
 
 
 class _Shared:
-    """What all processes call the time, by the steady clock of this machine. One a process, for there is one clock."""
+    """The time that all processes share, relative to this machine's steady clock. One per process."""
 
     since_start_ms = time.time_ns() // 1_000_000 - steady_ms()
 
@@ -37,19 +37,19 @@ class _Shared:
 def utc_now() -> datetime:
     """The time now, aware, in UTC, in whole milliseconds (the precision of the record).
 
-    The record's, once it was asked (store/redis/clock.py); before that, this machine's as it was when we began. Whoever
-    sets this machine's clock does not change it.
+    It follows the record's clock once that is known (store/redis/clock.py); before, this machine's clock at start.
+    Setting this machine's clock does not change it.
     """
     return from_ms(steady_ms() + _Shared.since_start_ms)
 
 
 def set_shared_clock(at_ms: int) -> None:
-    """From now on, this is the time: milliseconds since 1970."""
+    """Set the shared time, in milliseconds since 1970."""
     _Shared.since_start_ms = at_ms - steady_ms()
 
 
 def clock_ahead_ms() -> int:
-    """By how much this machine's own clock is ahead of the shared one; negative: it is behind."""
+    """How many milliseconds this machine's clock is ahead of the shared one; negative if it is behind."""
     return time.time_ns() // 1_000_000 - steady_ms() - _Shared.since_start_ms
 
 
@@ -79,17 +79,17 @@ def new_delivery_id(at: datetime) -> str:
 
 
 def earliest_id(prefix: str, at: datetime) -> str:
-    """A bound below every id of this prefix made at this time or later, and above every earlier one."""
+    """A bound that sorts before every id of this prefix from this time on, and after every earlier one."""
     return prefix + _base32(max(0, to_ms(at)), 10)
 
 
 def time_of(identifier: str) -> datetime:
-    """When an event was received or a delivery created, which its id tells."""
+    """When an event was received or a delivery created, according to its id."""
     return from_ms(ms_of(identifier))
 
 
 def ms_of(identifier: str) -> int:
-    """The same in milliseconds since 1970."""
+    """The time of an id in milliseconds since 1970."""
     return int(identifier[4:14].translate(_TO_PYTHONS_DIGITS), 32)
 
 
@@ -98,7 +98,7 @@ def _sortable(at: datetime) -> str:
 
 
 class _Last:
-    """The last id of this process: within one millisecond its part of chance grows, by a chance of its own."""
+    """The last id of this process. Within one millisecond, the random part grows by a random number."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -111,7 +111,7 @@ class _Last:
             if milliseconds == self._milliseconds:
                 self._chance += 1 + secrets.randbits(32)
             else:
-                # One bit less than there is room for, so that a busy millisecond never overflows.
+                # One bit less than fits, so that a busy millisecond never overflows.
                 self._milliseconds, self._chance = milliseconds, secrets.randbits(79)
                 self._head = _base32(milliseconds, 10)
             return self._head + _base32(self._chance, 16)
@@ -121,5 +121,5 @@ _LAST = _Last()
 
 
 def _base32(number: int, width: int) -> str:
-    """width: even, for two characters are looked up at a time."""
+    """Encode a number. width: must be even, because two characters are looked up at a time."""
     return "".join([_PAIRS[number >> shift & 1023] for shift in range(5 * width - 10, -1, -10)])

@@ -1,6 +1,6 @@
-"""What our own codes are called where people read them: a few words, for a list or a heading. Said once.
+"""Short names of our own codes, for lists and headings.
 
-What a code means and what helps is in reasons.py. A portal's own codes stay as they are: people look them up.
+Explanations are in reasons.py. A portal's own codes stay as they are, because people look them up.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from relay.core.phrases import Phrase, phrase, verbatim
 GIVEN_UP = "given_up_"
 RESENT = "resent_"
 NOT_VISIBLE = "not_visible_"
-"""How a reason begins that holds another: what was decided of a doubt, and why running workflows were not shown."""
+"""Prefixes of reasons that contain another reason: a decision about a doubt, and a failed look at running workflows."""
 AROUND = (GIVEN_UP, RESENT, NOT_VISIBLE)
 
 REASONS: dict[str, str] = {
@@ -88,7 +88,7 @@ _HTTP = re.compile(r"http_(\d{3})")
 
 
 def name_of_reason(reason: str | None) -> Phrase:
-    """A reason in a few words: a fault's own; a portal's code, or a text of an earlier version, as it is."""
+    """A reason in a few words. A portal's code and a text of an earlier version stay as they are."""
     if isinstance(reason, Fault):
         return reason
     word = reason or ""
@@ -106,16 +106,16 @@ def name_of_reason(reason: str | None) -> Phrase:
 
 
 def parts_of(reason: str) -> tuple[str, str]:
-    """One of AROUND and the reason that it holds; of any other reason, nothing and the reason itself."""
+    """Split a reason into one of AROUND and the inner reason; without a prefix, the first part is empty."""
     around = next((one for one in AROUND if reason.startswith(one)), "")
     return around, reason.removeprefix(around)
 
 
 def code_of_reason(reason: str | None) -> str | None:
-    """The code of an event's reason; None where there is none, as of a sentence that an earlier version wrote."""
+    """The code of an event's reason; None if it has none, such as a sentence of an earlier version."""
     return code_of(reason) or (reason if reason in REASONS else None)
 
 
 def name_of_alert(kind: str) -> str:
-    """The kind of an alert; one that is not known here in its own word."""
+    """The name of an alert; an unknown kind is shown as its own word."""
     return ALERTS.get(kind) or kind.replace("_", " ").replace(".", " ").capitalize()

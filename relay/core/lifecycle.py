@@ -1,6 +1,6 @@
-"""The whole machine of a delivery: its states, what a try can mean, and every step that is allowed. No I/O.
+"""The state machine of a delivery: its states, the verdicts of a try, and every allowed step. No I/O.
 
-Nothing else may decide that a step is legal: the store's scripts compare and swap with the states this table gives.
+Nothing else decides whether a step is allowed: the store's scripts compare and swap with the states of this table.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from relay.core.errors import IllegalTransitionError
 
 
 class EventState(StrEnum):
-    """What became of a request at the door. Every request ends in exactly one."""
+    """The result of a request. Every request ends in exactly one."""
 
     ACCEPTED = "accepted"
     """Recorded; at least one delivery was made from it."""
@@ -31,13 +31,13 @@ class State(StrEnum):
     SENDING = "sending"
     """A worker has claimed it and may be calling the portal at this moment."""
     RETRYING = "retrying"
-    """Certainly not executed, or it can be found out whether it was; it will be tried again by itself."""
+    """Certainly not executed, or that can be found out. It will be tried again automatically."""
     UNCERTAIN = "uncertain"
-    """The call may have been executed. It is never sent again by itself."""
+    """The call may have been executed. It is never sent again automatically."""
     STARTED = "started"
     """A workflow id is on record, or another proof that one was started. Final."""
     DEAD = "dead"
-    """Given up. Final, but for a proof that comes late; a replay makes a new delivery."""
+    """Given up. Final unless a proof comes late. A replay makes a new delivery."""
 
 
 FINAL = frozenset({State.STARTED, State.DEAD})
@@ -54,7 +54,7 @@ class BulkAct(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What one try meant."""
+    """The meaning of one try."""
 
     STARTED = "started"
     """The portal answered with a workflow id."""
@@ -67,7 +67,7 @@ class Verdict(StrEnum):
     REJECTED = "rejected"
     """Not executed, and the same call will be refused again."""
     HELD = "held"
-    """Not executed: no call to this portal can succeed until a person has mended something."""
+    """Not executed: no call to this portal can succeed until a person has fixed something."""
     AMBIGUOUS = "ambiguous"
     """It may have been executed."""
 
@@ -100,12 +100,12 @@ TRANSITIONS: dict[State, dict[State, str]] = {
     State.STARTED: {},
     State.DEAD: {State.STARTED: "it had started: a proof of it came late, and proof wins over a verdict"},
 }
-"""A proof is that its workflow has called the one-time address, or that the portal has named the workflow in an answer
-that came after its claim had lapsed."""
+"""A proof is a call of the one-time address by its workflow, or an answer in which the portal names the workflow, even
+after the claim has lapsed."""
 
 
 def advance(current: State, following: State) -> State:
-    """The state after a step. Raises IllegalTransitionError where the table has no such step."""
+    """The state after a step. Raises IllegalTransitionError if the table has no such step."""
     if following not in TRANSITIONS[current]:
         raise IllegalTransitionError(f"no step from {current} to {following}")
     return following

@@ -1,7 +1,8 @@
 """Telephone numbers: finds them in a text, and writes one as it is compared, dialled or looked for. Pure.
 
-Masking, search, erasing, rules and what is asked of a CRM all use this module. Finding is linear, for texts may be a
-megabyte of anything; dialling follows libphonenumber's plans (daviddrysdale), is slow, and so reads short texts only.
+Masking, search, erasing, rules and questions to a CRM all use this module. Finding takes linear time, because texts may
+be a megabyte of anything. Dialling follows libphonenumber's plans (daviddrysdale); it is slow and reads short texts
+only.
 """
 
 from __future__ import annotations
@@ -21,15 +22,17 @@ SHORTEST, SHORTEST_ABROAD, SHORTEST_LOCAL, LONGEST = 10, 9, 7, 15
 LONGEST_TYPED = 64
 """Characters of a value that is one number."""
 TAIL = 9
-"""So many last digits of a number are the same at home, abroad and in every spelling. Two people rarely share them."""
+"""The last digits of a number, which are the same at home, abroad and in every spelling. Two people rarely share
+them.
+"""
 _BLANKS, _DASHES = " \u00a0\u2007\u2009\u202f", "\u2010\u2011\u2012\u2013\u2014\u2212-"
 _BETWEEN = rf"[{_BLANKS}()./_{_DASHES}]{{0,3}}+"
-"""What may stand between two digits of a number. A plus begins another number."""
+"""Characters that may separate two digits of a number. A plus begins another number."""
 _NOT_DIALLED = str.maketrans(
     "",
     "",
     f"{_BLANKS}{_DASHES}().,/\t"
-    # Marks of direction, which come along where a number is copied from contacts.
+    # Marks of text direction, which are copied along with a number from contacts.
     "\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff",
 )
 _DIALLED = re.compile(rf"\+?[0-9]{{{SHORTEST_LOCAL},{LONGEST}}}")
@@ -48,7 +51,7 @@ _BEFORE = 4
 """Characters of a row before its first digit: `%2B(`."""
 _GROUP = re.compile(r"[0-9]+")
 _GLUED = re.compile(r"(?!доб|вн|ext|x[0-9])\w", re.IGNORECASE)
-"""A word that goes on after digits, other than one that leads to an extension."""
+"""A word that continues after digits, except one that introduces an extension."""
 _UNIX_TIME = re.compile(r"1[0-9]{9}(?:[0-9]{3})?")
 _ELEVEN = re.compile(r"(?:[78][3-9]|1[2-9])[0-9]{9}")
 """A whole number of Russia, Kazakhstan or North America: all of theirs have eleven digits."""
@@ -73,10 +76,10 @@ class Phone:
 
 
 def find_phones(text: str, shortest: int = SHORTEST) -> Iterator[Phone]:
-    """The numbers of a text, in their order.
+    """Find the numbers in a text, in order.
 
-    Where digits stand in a row, a number ends where it is whole, or where the next one begins. shortest: digits of one
-    without a plus; beside it, a number within a town is one, too.
+    In a row of digits, a number ends when it is complete or when the next one begins. shortest: the digits of a number
+    without a plus; next to such a number, a local number counts, too.
     """
     enough = _enough(min(shortest, SHORTEST_ABROAD)).search(text)
     for row in _ROW.finditer(text, max(0, enough.start() - _BEFORE)) if enough else ():
@@ -85,22 +88,26 @@ def find_phones(text: str, shortest: int = SHORTEST) -> Iterator[Phone]:
 
 
 def digits_of(typed: str) -> str | None:
-    """A value that is one number, without its punctuation: maybe a plus, then 7 to 15 digits. None where it is none."""
+    """The number in a value, without punctuation: an optional plus, then 7 to 15 digits; None if it is not one
+    number.
+    """
     digits = typed.translate(_NOT_DIALLED)
     return digits if len(typed) <= LONGEST_TYPED and _DIALLED.fullmatch(digits) else None
 
 
 def tail_of(typed: str) -> str | None:
-    """What numbers that are dialled alike have in common: TAIL digits. None where the value is no number of so many."""
+    """The last TAIL digits of a number, which all its spellings share; None if the value is no number of that
+    length.
+    """
     digits = (digits_of(typed) or "").lstrip("+")
     return digits[-TAIL:] if len(digits) >= TAIL else None
 
 
 def e164_of(typed: str, region: str) -> str | None:
-    """A value in its E.164 form, such as +79991234567, as people of the region dial it. None where it is none.
+    """The E.164 form of a value, such as +79991234567, as people in the region dial it; None if it is not a number.
 
-    It has to be of a possible length with its area code: what only people of one town dial, such as 123-45-67, would
-    become a number of another town. It need not be valid: plans change faster than their copies.
+    It must have a possible length with its area code: a local number such as 123-45-67 would become a number of another
+    town. It need not be valid: plans change faster than their copies.
     """
     if len(typed) > LONGEST_TYPED or not (number := _parsed(typed, region)):
         return None
@@ -110,7 +117,7 @@ def e164_of(typed: str, region: str) -> str | None:
 
 
 def ways_to_dial(typed: str, regions: Iterable[str]) -> list[str]:
-    """What was typed, and where it is a number the other ways to dial it: from abroad, and within each region."""
+    """The typed text, and if it is a number, other ways to dial it: from abroad, and within each region."""
     found = [typed]
     for region in (None, *sorted(regions)) if digits_of(typed) else ():
         if (number := _parsed(typed, region)) and phonenumbers.is_possible_number(number):
@@ -121,7 +128,7 @@ def ways_to_dial(typed: str, regions: Iterable[str]) -> list[str]:
 
 
 def ways_to_write(phone: str) -> list[str]:
-    """Every way that a CRM may have a number written down: as it is, +digits, digits, national."""
+    """Every way in which a CRM may store a number: as it is, +digits, digits, national."""
     digits = re.sub(r"\D", "", phone)
     if len(digits) == 11 and digits[0] == "8":  # the trunk prefix of Russia and Kazakhstan, whose country code is 7
         digits = f"7{digits[1:]}"
@@ -130,7 +137,7 @@ def ways_to_write(phone: str) -> list[str]:
 
 
 def is_same_phone(one: str, other: str) -> bool:
-    """Whether both may be dialled to reach the same person; a number without its country fits that of any."""
+    """Whether both may reach the same person. A number without a country matches one of any country."""
     return bool(phonenumbers.is_number_match(one, other) > MatchType.NO_MATCH)
 
 
@@ -143,12 +150,14 @@ def _parsed(typed: str, region: str | None) -> phonenumbers.PhoneNumber | None:
 
 @cache
 def _enough(count: int) -> re.Pattern[str]:
-    """So many digits in a row. They are looked for first: most texts have none, and this is much faster than _ROW."""
+    """A pattern of this many digits in a row. It is tried first: most texts have none, and it is much faster than
+    _ROW.
+    """
     return re.compile(rf"[0-9](?:{_BETWEEN}[0-9]){{{count - 1}}}")
 
 
 def _phones_in(text: str, row: re.Match[str], shortest: int) -> list[Phone]:
-    """The numbers of digits in a row; none where not one of them is long enough."""
+    """The numbers in a row of digits; empty if none is long enough."""
     groups = _whole_words(text, [match.span() for match in _GROUP.finditer(text, *row.span("digits"))])
     found, is_any_whole = [], False
     for first, last in _divide([text[begin:end] for begin, end in groups], is_abroad=bool(row["plus"])):
@@ -163,7 +172,7 @@ def _phones_in(text: str, row: re.Match[str], shortest: int) -> list[Phone]:
 
 
 def _whole_words(text: str, groups: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The groups of digits without those of a word that goes on in letters, as an id of hexadecimal digits does."""
+    """The groups of digits, without those of a word that continues in letters, such as a hexadecimal id."""
     if groups and _GLUED.match(text, groups[-1][1]):
         after, _ = groups.pop()
         while groups and text[groups[-1][1] : after] == "-" and after - groups[-1][0] <= SHORTEST:
@@ -172,11 +181,11 @@ def _whole_words(text: str, groups: list[tuple[int, int]]) -> list[tuple[int, in
 
 
 def _divide(groups: list[str], *, is_abroad: bool) -> Iterator[tuple[int, int]]:
-    """Where in a row of digits a number begins and ends, by the groups in which they are written."""
+    """Split a row of digits into numbers, by the groups in which it is written."""
     first, count, rest = 0, 0, sum(map(len, groups))
     for place, group in enumerate(groups):
         is_unbroken = len(group) >= SHORTEST
-        # Only a country or a trunk prefix is written before so many digits without a break.
+        # Only a country code or a trunk prefix is written before that many digits without a break.
         is_prefixed = count <= 3 and (len(group) == SHORTEST or (is_abroad and not first))
         if count and is_unbroken and not is_prefixed:
             yield first, place

@@ -1,6 +1,6 @@
-"""A text that knows how it was made, so that a page can say it in another language. To all others it is just English.
+"""Texts that keep their message and values, so that a page can translate them. Everywhere else they are plain English.
 
-What is made here ends in logs, messages and terminals as it is; only relay/web/language.py looks at how it was made.
+Logs, messages and terminals use the text as it is; only relay/web/language.py reads the parts.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Self
 
 
 class Phrase(str):
-    """An English text, with the message and the values that it was made of. plural: where it depends on `number`."""
+    """An English text with its message and values. plural: the message for other numbers than one."""
 
     __slots__ = ("message", "number", "plural", "values")
     message: str
@@ -20,19 +20,19 @@ class Phrase(str):
     values: Mapping[str, Any]
 
     def __new__(cls, message: str, values: Mapping[str, Any], plural: str = "", number: int = 1) -> Self:
-        """Fill the message, or from two on the plural, in the way of `%`."""
+        """Fill the message, or the plural, with `%`."""
         shown = {name: listed(value) for name, value in values.items()}
         made = super().__new__(cls, (plural if plural and number != 1 else message) % shown)
         made.message, made.plural, made.number, made.values = message, plural, number, values
         return made
 
     def __getnewargs__(self) -> tuple[Any, ...]:
-        """What a copy is made of."""
+        """The arguments for a copy."""
         return (self.message, self.values, self.plural, self.number)
 
 
 class Moment(str):
-    """A time as a value of a phrase: in UTC, and says so; a page says it in the zone of who looks."""
+    """A time as a value of a phrase, in UTC; a page shows it in the reader's zone."""
 
     __slots__ = ("at",)
     at: datetime
@@ -44,31 +44,31 @@ class Moment(str):
         return made
 
     def __getnewargs__(self) -> tuple[Any, ...]:
-        """What a copy is made of."""
+        """The arguments for a copy."""
         return (self.at,)
 
 
 def listed(value: Any) -> Any:
-    """A tuple as a list with commas; any other value as it is."""
+    """Join a tuple with commas; any other value stays as it is."""
     return ", ".join(str(one) for one in value) if isinstance(value, tuple) else value
 
 
 def sentences(texts: Iterable[str]) -> str:
-    """Several as one, with semicolons."""
+    """Join several texts with semicolons."""
     first, *more = texts
     return Phrase("%(one)s; %(other)s", {"one": first, "other": sentences(more)}) if more else first
 
 
 def phrase(message: str, **values: Any) -> Phrase:
-    """A text with its values: `%(name)s` in the message. A value can be a phrase itself; a per cent sign is `%%`."""
+    """Make a text with values: `%(name)s` in the message. A value can be a phrase; write `%%` for a per cent sign."""
     return Phrase(message, values)
 
 
 def phrases(one: str, many: str, count: int, **values: Any) -> Phrase:
-    """A text that depends on a number, which is `%(count)s` in it."""
+    """Make a text that depends on a number, `%(count)s`."""
     return Phrase(one, {"count": count, **values}, many, count)
 
 
 def verbatim(text: str) -> Phrase:
-    """A text that somebody else has written: it is the same in every language, also where it looks like one of ours."""
+    """Mark a text that others wrote: it is never translated, even if it equals one of our messages."""
     return Phrase("%(text)s", {"text": text})

@@ -1,5 +1,5 @@
-"""What a command prints and a page shows. Senders and portals wrote much of it: none of it may steer the terminal, or
-the reader's eye.
+"""Safe output for terminals and pages: texts of senders and portals must not control the terminal or mislead the
+reader.
 
 Standard library only.
 """
@@ -14,22 +14,22 @@ _UNSEEN = (
     "\ud800-\udfff\U000e0000-\U000e007f"  # half a character, and tags
 )
 _STEERS = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_UNSEEN}]")
-"""Control characters too, but for tab and line end."""
+"""Also control characters, except tab and line end."""
 _MISLEADS = re.compile(f"[{_UNSEEN}]")
 
 
 def say(text: object, *, error: bool = False, flush: bool = False) -> None:
-    """Print a line, or several; errors on stderr. flush: for who reads along."""
+    """Print a text; errors go to stderr. flush: print at once."""
     print(harmless(str(text)), file=sys.stderr if error else sys.stdout, flush=flush)
 
 
 def harmless(text: str) -> str:
-    r"""A text in which every character that steers is written as JSON writes it: `\u009b`. JSON stays JSON."""
+    r"""Escape every control character as JSON does: `\u009b`. JSON stays JSON."""
     return _STEERS.sub(_escape, text)
 
 
 def seen(text: str) -> str:
-    """The same of what misleads a reader: a page shows no control character anyway."""
+    """Escape characters that mislead a reader; a page shows no control characters anyway."""
     return text if text.isascii() else _MISLEADS.sub(_escape, text)
 
 

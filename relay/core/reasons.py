@@ -1,6 +1,6 @@
-"""What a reason or a portal's code means for a person, and what helps: said once, for pages, messages and terminals.
+"""Explanations of reasons and of a portal's codes, and what helps: for pages, messages and terminals.
 
-What an answer means for the machine is decided elsewhere (workers/bitrix24/verdicts.py); here are words only.
+The verdict on an answer is decided elsewhere (workers/bitrix24/verdicts.py); here are only words.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from relay.core.drift import read_drift
 from relay.core.events import Attempt
 from relay.core.labels import GIVEN_UP, NOT_VISIBLE, RESENT, name_of_reason, parts_of
 from relay.core.lifecycle import EventState, State, Verdict
 from relay.core.phrases import Phrase, phrase, sentences, verbatim
 from relay.core.plan import StepKind
+from relay.core.templates import read_drift
 
 _TOKEN = "The portal does not accept the credential. Make a new one, give it to the workers, then resume the portal."  # noqa: S105
 _APPLICATION = (
@@ -193,10 +193,10 @@ BY_CODE: dict[str, str] = {
 OF_PORTAL: dict[str, str] = {
     "access_denied": "The owner of the credential may start nothing, or the portal's plan has no REST. Mend it there.",
 }
-"""Where the same code is of the whole portal, and not of one call."""
+"""Explanations of a code that concerns the whole portal, and not one call."""
 
 OF_REFUSAL: dict[str, str] = {"error_core": _DOCUMENT}
-"""Where the same code has refused a call for certain: the portal's engine threw before it began."""
+"""Explanations of a code that certainly refused a call: the portal's engine failed before it began."""
 
 IN_DOUBT: dict[str, str] = {
     code: BY_CODE[code]
@@ -206,13 +206,14 @@ IN_DOUBT: dict[str, str] = {
         "too_many_running", "workflow_of_another", "error_unexpected_answer", "wrong_encoding",
     )
 } | {"not_found": _NOT_SEEN, "not_found_yet": _NOT_SEEN_YET, NOT_VISIBLE: _UNSEEN, "": _LATER}  # fmt: skip
-"""Reasons of an uncertain delivery. Under the empty one: all others, which speak of a later call or of a question.
+"""Explanations for uncertain deliveries. The empty key is for all other reasons, which concern a later call or a
+question.
 
-Earlier versions wrote `not_found` for `not_seen_running`; that is an answer of a portal to a step, too.
+Earlier versions wrote `not_found` for `not_seen_running`; it is also a portal's answer to a step.
 """
 
 BY_POLICY: dict[str, str] = {GIVEN_UP: _GIVEN_UP, RESENT: _RESENT}
-"""What a rule's `on_uncertain` has decided: how such a reason begins."""
+"""Explanations of decisions by a rule's `on_uncertain`, by the prefix of the reason."""
 
 BY_VERDICT: dict[Verdict, str] = {
     Verdict.STARTED: "The portal has started the workflow.",
@@ -226,7 +227,7 @@ BY_VERDICT: dict[Verdict, str] = {
 
 
 def explain(code: str | None, verdict: Verdict | None = None) -> str | None:
-    """A sentence or two for a person; None where there is nothing to say. code: a portal's code, or our reason."""
+    """An explanation for a person; None if there is none. code: a portal's code, or our reason."""
     word = (code or "").casefold().rstrip("!").replace(" ", "_")
     if verdict is Verdict.HELD and word in OF_PORTAL:
         return OF_PORTAL[word]
@@ -238,16 +239,14 @@ def explain(code: str | None, verdict: Verdict | None = None) -> str | None:
 
 
 def explain_reason(state: State | EventState, reason: str | None) -> str | None:
-    """What the reason of a delivery or an event in this state means, and what helps; None where there is nothing to
-    say.
-    """
+    """An explanation of the reason of a delivery or an event in this state; None if there is none."""
     if reason and state is State.UNCERTAIN:
         return IN_DOUBT.get(NOT_VISIBLE if parts_of(reason)[0] == NOT_VISIBLE else reason) or IN_DOUBT[""]
     return explain(reason)
 
 
 def explain_attempt(attempt: Attempt, kind: StepKind | None) -> str | None:
-    """What the answer to one attempt means. kind: of the step that was tried; None: it was the start."""
+    """An explanation of the answer to one attempt. kind: of the step that was tried; None: the start."""
     if kind is None:
         return explain(attempt.code or attempt.description, attempt.verdict)
     if attempt.verdict is Verdict.AMBIGUOUS:
@@ -258,7 +257,7 @@ def explain_attempt(attempt: Attempt, kind: StepKind | None) -> str | None:
 
 
 def alert_words(kind: str, values: Mapping[str, Any]) -> str:
-    """What an entry of the alerts says. values: as whoever noticed it has kept them (store/portals/gate.py)."""
+    """The text of an entry of the alerts. values: as stored with the entry (store/portals/gate.py)."""
     delivery, reason = values.get("delivery", ""), values.get("reason", "")
     match kind:
         case "portal_held":
@@ -289,5 +288,5 @@ def alert_words(kind: str, values: Mapping[str, Any]) -> str:
 
 
 def _said(words: str | None, code: str) -> Phrase:
-    """Words of a table as a phrase; where there are none, the code."""
+    """The words as a phrase; without words, the code."""
     return phrase(words) if words else verbatim(code)

@@ -1,7 +1,7 @@
-"""Logs: structured, one wide line per event received and per attempt. Sets logging up; knows no domain.
+"""Structured logs: one wide line per received event and per attempt. This module only sets logging up.
 
-Lines go to stderr, as JSON where stderr is not a terminal. What may be logged: ids, names from the configuration,
-states, verdicts, codes, durations. What may not: a body, a header, a parameter, an address with a credential in it.
+Lines go to stderr, as JSON unless stderr is a terminal. Allowed in logs: ids, names from the configuration, states,
+verdicts, codes, durations. Not allowed: a body, a header, a parameter, an address with a credential in it.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Logger = structlog.typing.FilteringBoundLogger
 
 
 def configure(process: str) -> None:
-    """Set up this process's log: ours and, from warnings on, what libraries say.
+    """Set up this process's log: ours, and warnings and errors of libraries.
 
-    Once in a process, before anything is logged: a logger that has written a line keeps what was set up then.
+    Call it once, before anything is logged: a logger keeps the setup of its first line.
     """
 
     def name_process(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        # Not a context variable: those are of the greenlet or thread that set them, and the others' lines lack them.
+        # Not a context variable: other greenlets and threads would not see it.
         line["process"] = process
         return line
 
@@ -62,7 +62,7 @@ def _as_json(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> str:
     return _encode(line)
 
 
-# Made once: structlog's own renderer makes an encoder a line.
+# Made once: structlog's own renderer makes a new encoder for each line.
 _encode = json.JSONEncoder(default=repr).encode
 
 
@@ -72,7 +72,7 @@ def log_to_stderr() -> None:
 
 
 def places_of(error: BaseException) -> list[str]:
-    """Where an error came from, outermost first, and not what it says: its text may hold what was sent."""
+    """The places where an error came from, outermost first. Its text is left out: it may contain what was sent."""
     return [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
 
 

@@ -1,4 +1,4 @@
-"""A thread that something depends on: when it ends by an exception it is started again, and that is said."""
+"""Threads that must keep running: one that ends with an exception is restarted, and that is logged."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ log = get_logger()
 
 
 def keep_running(name: str, task: Callable[[threading.Event], object], stop: threading.Event) -> threading.Thread:
-    """Run a task in a thread until it is told to stop; a mistake of ours may not end what repairs.
+    """Run a task in a thread until it is told to stop. A bug must not end a thread that repairs things.
 
-    The thread ends with the process. An exception is logged by its kind: its text may hold what a person sent.
+    The thread ends with the process. Only the kind of an exception is logged: its text may contain what a person sent.
     """
     thread = threading.Thread(target=_keep, args=(name, task, stop), daemon=True, name=name)
     thread.start()
@@ -36,7 +36,7 @@ def _keep(name: str, task: Callable[[threading.Event], object], stop: threading.
 
 
 def where_of(error: BaseException) -> str:
-    """File and line of the innermost frame: enough to find the mistake, and no value."""
+    """File and line of the innermost frame: enough to find the bug, without any value."""
     frame = error.__traceback__
     while frame and frame.tb_next:
         frame = frame.tb_next

@@ -1,1 +1,1 @@
-"""What is wrong now: one assessment for the first page, the alerts, /metrics and `workers ping`. It changes nothing."""
+"""Health: one assessment for the first page, the alerts, /metrics and `workers ping`. It changes nothing."""

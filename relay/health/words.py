@@ -1,4 +1,4 @@
-"""Needs in words, for people: a figure with a few words on a page, a sentence in a message or a terminal. Pure."""
+"""Open issues in words: a figure with a label on a page, a sentence in a message or a terminal. Pure."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from datetime import timedelta
 from relay.core.faults import from_text
 from relay.core.labels import name_of_reason
 from relay.core.phrases import Moment, phrase, phrases, sentences
-from relay.health.assessment import AHEAD, Need, NeedCode
+from relay.health.assessment import AHEAD, IssueCode, OpenIssue
 from relay.store.portals.gate import BY_PERSON
 from relay.store.portals.rollback import WENT_BACK
 from relay.store.record.open_issues import Group
 
 NO_TROUBLE = {BY_PERSON, WENT_BACK}
-"""The reasons of a pause that say nothing against the portal: it does not back off."""
+"""Reasons of a pause that is not the portal's fault: it is not backing off."""
 UNTIL = "portal %(subject)s, until %(until)s"
 MOST_DETAILS = 5
 CLOCK_AHEAD = "this machine's clock is ahead of the record's, by which all goes: set the wrong one"
@@ -32,88 +32,88 @@ class Wording:
     told: str = ""
 
 
-NEEDS: Mapping[NeedCode, Wording] = {
-    NeedCode.LEDGER: Wording("the ledger does not balance", "the ledger does not balance: %(all)s"),
-    NeedCode.DEAD: Wording("dead: given up, and neither replayed nor left"),
-    NeedCode.REJECTED: Wording("rejected: a rule wanted them, and neither replayed nor left"),
-    NeedCode.UNCERTAIN: Wording(
+NEEDS: Mapping[IssueCode, Wording] = {
+    IssueCode.LEDGER: Wording("the ledger does not balance", "the ledger does not balance: %(all)s"),
+    IssueCode.DEAD: Wording("dead: given up, and neither replayed nor left"),
+    IssueCode.REJECTED: Wording("rejected: a rule wanted them, and neither replayed nor left"),
+    IssueCode.UNCERTAIN: Wording(
         "uncertain: only a person can tell whether they started",
         "%(deliveries)s uncertain: somebody has to look whether it has started",
     ),
-    NeedCode.OVERDUE: Wording(
+    IssueCode.OVERDUE: Wording(
         "overdue: the end of the workflow was not heard of in time",
         "%(deliveries)s overdue: no word of the workflow's end has come in time; look on the portal",
     ),
-    NeedCode.ORDER: Wording(
+    IssueCode.ORDER: Wording(
         "orders on many: stopped when the record went back, until somebody lets them go on",
         "%(count)s orders on many were stopped when the record went back, and have forgotten how far they were: "
         "let each go on, or cancel it (%(names)s)",
     ),
-    NeedCode.HELD: Wording(
+    IssueCode.HELD: Wording(
         "portal %(subject)s", "portal %(subject)s is held (%(reason)s), nothing is sent: %(advice)s"
     ),
-    NeedCode.PAUSED: Wording("portal %(subject)s"),
-    NeedCode.METHOD: Wording(
+    IssueCode.PAUSED: Wording("portal %(subject)s"),
+    IssueCode.METHOD: Wording(
         "%(method)s at portal %(subject)s", "portal %(subject)s refuses %(first)s (%(reason)s): %(further)s"
     ),
-    NeedCode.WAITING: Wording(
+    IssueCode.WAITING: Wording(
         "the first in line waits for portal %(subject)s",
         "portal %(subject)s: %(deliveries)s waiting, the first in line for %(lasts)s",
     ),
-    NeedCode.MEMORY: Wording("of the record's memory is used; when it is full, senders are sent away"),
-    NeedCode.ARCHIVE: Wording(
+    IssueCode.MEMORY: Wording("of the record's memory is used; when it is full, senders are sent away"),
+    IssueCode.ARCHIVE: Wording(
         "archive that cannot be written: until it can, nothing old is forgotten",
         "the archive cannot be written (%(all)s): until it can, nothing old is forgotten",
     ),
-    NeedCode.FAILOVER: Wording("what a failover may forget: %(what)s", "the servers of the record: %(few)s"),
-    NeedCode.SPOOLED: Wording(
+    IssueCode.FAILOVER: Wording("what a failover may forget: %(what)s", "the servers of the record: %(few)s"),
+    IssueCode.SPOOLED: Wording(
         "kept on this machine's disk: acknowledged while the record was away, and not recorded yet",
         "%(count)s requests wait on this machine's disk to be recorded, %(first)s of them were refused by the "
         "record: see the web process's log",
     ),
-    NeedCode.CLOCK: Wording(
+    IssueCode.CLOCK: Wording(
         "this machine's clock is behind the record's, by which all goes: set the wrong one",
         "this machine's clock is %(lasts)s %(way)s the one of the record's server, by which all goes: set the "
         "wrong one right",
     ),
-    NeedCode.SILENT: Wording("no word from source %(subject)s", "source %(subject)s has said nothing for %(lasts)s"),
-    NeedCode.FILES: Wording(
+    IssueCode.SILENT: Wording("no word from source %(subject)s", "source %(subject)s has said nothing for %(lasts)s"),
+    IssueCode.FILES: Wording(
         "in changed files that %(process)s cannot use: those before stay in force",
         "%(process)s cannot use changed files for %(lasts)s, those before stay in force: %(many)s",
     ),
-    NeedCode.PORTAL_REMOVED: Wording(
+    IssueCode.PORTAL_REMOVED: Wording(
         "for portal %(subject)s, which portals.yaml no longer has: nobody sends them",
         "portal %(subject)s is no longer in portals.yaml, and %(deliveries)s waiting for it: put it back, or "
         "give them up",
     ),
-    NeedCode.RULE_REMOVED: Wording("of rule %(subject)s, which was removed: sent as they were made"),
-    NeedCode.DRIFT: Wording("", "portal %(subject)s: rules and templates do not fit: %(few)s"),
+    IssueCode.RULE_REMOVED: Wording("of rule %(subject)s, which was removed: sent as they were made"),
+    IssueCode.DRIFT: Wording("", "portal %(subject)s: rules and templates do not fit: %(few)s"),
 }
 """The words for each need. The label of drift depends on how many there are, the sentence of a pause on its reason."""
 
 
-def figure_of(need: Need) -> str:
-    """What stands large: how many, how long, or which state."""
+def figure_of(need: OpenIssue) -> str:
+    """The figure of an issue: how many, how long, or which state."""
     match need.code:
-        case NeedCode.HELD | NeedCode.METHOD:
+        case IssueCode.HELD | IssueCode.METHOD:
             return phrase("held")
-        case NeedCode.PAUSED:
+        case IssueCode.PAUSED:
             return phrase("paused") if need.reason in NO_TROUBLE else phrase("backing off")
-        case NeedCode.MEMORY:
+        case IssueCode.MEMORY:
             return f"{need.count}%"
-        case NeedCode.WAITING | NeedCode.SILENT | NeedCode.CLOCK:
+        case IssueCode.WAITING | IssueCode.SILENT | IssueCode.CLOCK:
             return span_of(need.lasts or timedelta(0))
-        case NeedCode.FILES:
+        case IssueCode.FILES:
             return phrases("%(count)s mistake", "%(count)s mistakes", need.count)
-        case NeedCode.LEDGER:
+        case IssueCode.LEDGER:
             return str(len(need.details))
         case _:
             return str(need.count)
 
 
-def label_of(need: Need) -> str:
-    """What stands beside the figure."""
-    if need.code is NeedCode.DRIFT:
+def label_of(need: OpenIssue) -> str:
+    """The label beside the figure."""
+    if need.code is IssueCode.DRIFT:
         return phrases(
             "place where rules do not fit portal %(portal)s",
             "places where rules do not fit portal %(portal)s",
@@ -130,10 +130,10 @@ def label_of(need: Need) -> str:
     )
 
 
-def sentence_of(need: Need) -> str:
+def sentence_of(need: OpenIssue) -> str:
     """The same as one sentence, with what helps."""
     lasts, details = span_of(need.lasts or timedelta(0)), "; ".join(need.details)
-    if need.code is NeedCode.PAUSED:
+    if need.code is IssueCode.PAUSED:
         return _of_pause(need, lasts)
     told = NEEDS[need.code].told
     if not told:
@@ -157,7 +157,7 @@ def sentence_of(need: Need) -> str:
 
 
 def name_of(group: Group) -> str:
-    """What a group of failures has in common, in a line."""
+    """The name of a group of failures, in one line."""
     if group["source"]:
         return f"{group['source']}: {from_text(group['fault'])}"
     template = f", template {group['template_id']}" if group["template_id"] else ""
@@ -170,13 +170,13 @@ def sentence_of_group(group: Group) -> str:
     return f"{counted} {group.state} ({name_of(group)})"
 
 
-def _message_of(need: Need) -> str:
-    if need.code is NeedCode.CLOCK and need.reason == AHEAD:
+def _message_of(need: OpenIssue) -> str:
+    if need.code is IssueCode.CLOCK and need.reason == AHEAD:
         return CLOCK_AHEAD
-    return UNTIL if need.code is NeedCode.PAUSED and need.until else NEEDS[need.code].label
+    return UNTIL if need.code is IssueCode.PAUSED and need.until else NEEDS[need.code].label
 
 
-def _of_pause(need: Need, lasts: str) -> str:
+def _of_pause(need: OpenIssue, lasts: str) -> str:
     if need.reason == BY_PERSON:
         end = Moment(need.until) if need.until else "it is resumed"
         return f"portal {need.subject} is paused by a person for {lasts}: nothing is sent until {end}"
@@ -205,7 +205,7 @@ def _process(subject: str) -> str:
     return phrase("the %(side)s on %(host)s", side=side, host=host)
 
 
-def _first(need: Need) -> str:
+def _first(need: OpenIssue) -> str:
     return "".join(need.details[:1])
 
 

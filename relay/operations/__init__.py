@@ -1,4 +1,4 @@
-"""What can be done, a module for each: read the configuration, take an event in, replay, settle, pause, preview, erase.
+"""The use cases: read the configuration, take an event in, replay, settle, pause, preview, draft, erase.
 
-Each act of a person is audited. It knows neither Flask nor a key of Redis.
+Each act of a person is audited. This room knows neither Flask nor the keys of Redis.
 """

@@ -1,4 +1,4 @@
-"""Reads a whole configuration: the environment; portals, sources and rules, with what they say of each other."""
+"""Reads a whole configuration: the environment, and portals, sources and rules with their references to each other."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from relay.configuration.files import names_in
-from relay.configuration.mistakes import Mistakes, collecting
+from relay.configuration.files import Mistakes, collecting, names_in
 from relay.configuration.portals import Portal, load_portals
 from relay.configuration.settings import Settings
 from relay.rules import RuleBook, load_rules
@@ -16,7 +15,7 @@ from relay.sources import Source, load_sources
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What config/ says, checked."""
+    """The checked content of the configuration folder."""
 
     portals: Mapping[str, Portal]
     sources: Mapping[str, Source]
@@ -24,13 +23,13 @@ class Config:
 
 
 def load_all(environ: Mapping[str, str], mistakes: Mistakes | None = None) -> tuple[Settings, Config]:
-    """What the web process is told: its environment, and the folder that this names.
+    """Read the web process's environment, and the folder that it names.
 
-    Mistakes are added to those that were handed down; else ConfigError is raised with every one.
+    mistakes: a collector; without one, ConfigError is raised with every mistake.
     """
     with collecting(mistakes) as found:
         settings = Settings.from_environment(environ, web=True, mistakes=found)
-        if not settings.config.is_dir():  # which has been noted; that its files are missing says nothing more
+        if not settings.config.is_dir():  # noted already: mistakes about its missing files would add nothing
             return settings, Config({}, {}, RuleBook([], ""))
         return settings, load_config(settings.config, environ, found, base=settings.public_url or "")
 
@@ -43,11 +42,10 @@ def load_config(
     rules: Path | None = None,
     base: str | None = None,
 ) -> Config:
-    """Portals, sources and rules of a folder; after a mistake, only some of them.
+    """Read portals, sources and rules of a folder; after a mistake, only some of them.
 
-    environ: None: no secret is looked at (relay/sources/loading.py). rules: one rule's file to read instead of the
-    folder's. base: see load_rules. Mistakes are added to those that were handed down; else ConfigError is raised with
-    those of all files together.
+    environ: None: no secret is read (relay/sources/loading.py). rules: one rule's file to read instead of the folder's.
+    base: see load_rules. mistakes: a collector; without one, ConfigError is raised with the mistakes of all files.
     """
     portals_file, sources_file = folder / "portals.yaml", folder / "sources.yaml"
     with collecting(mistakes) as found:
@@ -56,7 +54,7 @@ def load_config(
             sources=load_sources(sources_file, environ, found),
             rules=load_rules(
                 rules or folder / "rules",
-                # What one of these files does not tell, because it cannot be read, is nobody else's mistake.
+                # Names in a file that cannot be read are unknown, which is no mistake of the rules.
                 sources=names_in(sources_file, "sources"),
                 portals=names_in(portals_file, "portals"),
                 mistakes=found,

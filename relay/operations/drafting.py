@@ -1,7 +1,8 @@
-"""From a captured event to the text of a rule: the paths in it, a name and a type for each value, a first draft.
+"""From a captured event to the text of a rule: a first draft, and the mapping of its values to fields of the rule.
 
-Pure: it reads no record, asks no portal and writes no file. Every tree is bounded, for a body may be a megabyte of
-anything.
+A value becomes the document, a parameter, or a field of a find or make. Pure: text comes in, text goes out. This module
+reads no record, asks no portal and writes no file; what a portal has was asked before. Every tree is bounded, because a
+body may be a megabyte of anything.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from relay.operations.rule_text import content_of, filled, line, put, scalar
+from relay.core.errors import NotFoundError
+from relay.core.phrases import phrase, verbatim
+from relay.core.plan import COMMUNICATIONS, DYNAMIC, SOUGHT_BY, WITH_COMMUNICATIONS
+from relay.core.templates import PortalTemplate, TemplateParameter
+from relay.operations.rule_text import content_of, filled, has, line, put, scalar
+from relay.rules.schemas import FORMS
 from relay.rules.values import TYPES
 
 MOST_NODES = 400
@@ -22,7 +28,7 @@ DEEPEST = 12
 MOST_DRAFTED = 20
 """Values that a draft takes from an event by itself."""
 ROOTS = ("body", "envelope", "query", "headers", "received_at")
-"""In the order in which people look for something."""
+"""In the order in which people search."""
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PHONE_NAME = re.compile(r"phone|tel|mobile|whatsapp|тел", re.IGNORECASE)
 _PERSON_NAME = re.compile(r"(first|last|full|middle|second|sur|client|customer|user)?_?name|fio|фио|имя", re.IGNORECASE)
@@ -35,7 +41,7 @@ DOCUMENTS = ("lead", "deal", "contact", "company", "quote", "invoice")
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One place in an event. number: counted as the tree is read; children: none where it is a value."""
+    """One value or map in an event. number: its position in the tree. children: empty for a value."""
 
     number: int
     keys: tuple[str | int, ...]
@@ -49,7 +55,7 @@ class Node:
 
     @property
     def name(self) -> str:
-        """What it is called where it stands."""
+        """Its last key."""
         return str(self.keys[-1])
 
     @property
@@ -72,7 +78,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """What a rule sees of an event. is_cut: more than can be shown stands in it."""
+    """The tree of values that a rule sees of an event. is_cut: the event has more than can be shown."""
 
     roots: tuple[Node, ...]
     is_cut: bool = False
@@ -85,14 +91,14 @@ class Tree:
 
 
 def tree_of(context: Mapping[str, Any]) -> Tree:
-    """The tree of what rules see (relay/sources/context.py)."""
+    """The tree of what rules see (relay/sources/events.py)."""
     builder = _Builder()
     roots = [builder.build((name,), context[name]) for name in ROOTS if context.get(name) not in (None, "", {}, [])]
     return Tree(tuple(root for root in roots if root), builder.is_cut)
 
 
 class _Builder:
-    """Counts as it goes down, and leaves out what is too much."""
+    """Numbers the nodes, and leaves out those above the limits."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -128,7 +134,7 @@ def path_of(keys: Sequence[str | int]) -> str:
 
 
 def type_of(value: Any, name: str = "") -> str:
-    """The type of a rule's value that fits what came under this name."""
+    """The type of a rule's value that fits a value with this name."""
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, list):
@@ -150,13 +156,13 @@ def type_of(value: Any, name: str = "") -> str:
 
 
 def _items_of(values: list[Any]) -> str:
-    """The type of a list's entries: text, where one of them is neither true nor false."""
+    """The type of a list's entries: text unless all are true or false."""
     given = [value for value in values if value is not None]
     return "boolean" if any(isinstance(value, bool) for value in given) and _fit("boolean", given) else "string"
 
 
 def _has_type(value: Any) -> bool:
-    """Whether some type takes it: none takes a list of texts with true or false among them."""
+    """Whether any type accepts it: none accepts a list that mixes texts with true or false."""
     return not isinstance(value, list) or _fit(_items_of(value), [one for one in value if one is not None])
 
 
@@ -165,7 +171,7 @@ def _fit(kind: str, values: list[Any]) -> bool:
 
 
 def _fits_whole(kind: str, text: str) -> bool:
-    # A date is read of a date with a time, too, and the time would be lost.
+    # The type date accepts a date with a time, but would lose the time.
     return _fits(kind, text) and (kind != "date" or len(text) == 10)
 
 
@@ -178,7 +184,7 @@ def _fits(kind: str, value: Any) -> bool:
 
 
 def name_of(keys: Sequence[str | int], taken: Collection[str]) -> str:
-    """A name for the value at these keys that is not taken: `email`, `lead_id`, `lead_id_2`."""
+    """A free name for the value at these keys: `email`, `lead_id`, `lead_id_2`."""
     words = [str(key) for key in keys[1:] if isinstance(key, str)] or [str(keys[0])]
     count = 2 if len(words) > 1 and words[-1].lower() in {"id", "value", "name", "type", "number"} else 1
     while count <= len(words):
@@ -194,7 +200,7 @@ def _identifier(text: str) -> str:
 
 
 def extract_spec(node: Node, *, required: bool = False, document: bool = False) -> str:
-    """The entry of `extract` for a value, as YAML of one line. document: it is the number of a document."""
+    """The entry of `extract` for a value, as YAML on one line. document: the value is the number of a document."""
     kind = "integer" if document else type_of(node.value, node.name)
     options = [f"from: {scalar(node.path)}"]
     if kind != "string":
@@ -211,7 +217,7 @@ def extract_spec(node: Node, *, required: bool = False, document: bool = False) 
 
 
 def take(text: str, node: Node, *, required: bool = False, document: bool = False) -> tuple[str, str]:
-    """The text with this value among what the rule extracts, and the value's name; one that is there is used again.
+    """Add a value to the text's `extract`, unless it is there. Returns the text and the value's name.
 
     Raises UneditableError.
     """
@@ -231,7 +237,7 @@ def _step_names(text: str) -> set[str]:
 
 
 def condition_of(tree: Tree) -> str:
-    """A `when` that tells this event from others of its source, where something in it says what it is; else empty."""
+    """A `when` that tells this event from others of its source, if it names its kind; else empty."""
     leaves = tree.leaves()
     marks = [leaf for leaf in leaves if leaf.keys[0] == "headers" and _EVENT_HEADER.fullmatch(leaf.name)]
     marks += [leaf for path in _KINDS for leaf in leaves if leaf.path == path]
@@ -240,7 +246,7 @@ def condition_of(tree: Tree) -> str:
 
 
 def equals(node: Node) -> str:
-    """The condition that this stands there: of a text `path == 'text'`, else that something does, or nothing."""
+    """The condition for this value: `path == 'text'` for a text; otherwise that there is a value, or none."""
     if node.value is None or node.value is False or (not node.value and isinstance(node.value, str | list | dict)):
         return f"!({node.path})"
     if not isinstance(node.value, str) or len(node.value) > 200:
@@ -249,16 +255,16 @@ def equals(node: Node) -> str:
 
 
 def _literal(text: str) -> str:
-    """A text in JMESPath. Its raw strings have no escape for a backslash (jmespath.org, "Raw String Literals")."""
+    """A text as a JMESPath literal. Raw strings cannot escape a backslash (jmespath.org, "Raw String Literals")."""
     if "\\" not in text:
         return "'" + text.replace("'", "\\'") + "'"
     return "`" + json.dumps(text, ensure_ascii=False).replace("`", "\\`") + "`"
 
 
 def draft(name: str, source: str, portal: str, tree: Tree | None = None, origin: str = "") -> str:
-    """The beginning of a rule: its name, source, condition, and the document that the event names, if it names one.
+    """The beginning of a rule: its name, source and condition, and the document that the event names, if any.
 
-    origin: the id of the event, for the comment above. What is not known yet is left out, and `check` asks for it.
+    origin: the id of the event, for the comment at the top. Unknown parts are left out, and `check` asks for them.
     """
     text = f"# Drafted from {origin}.\n" if origin else ""
     text += f"name: {name}\nsource: {source}\n"
@@ -273,7 +279,7 @@ def draft(name: str, source: str, portal: str, tree: Tree | None = None, origin:
 
 
 def whole_draft(name: str, source: str, portal: str, tree: Tree, origin: str) -> str:
-    """A draft that extracts the values of the body, for the terminal: template and parameters are to be filled in."""
+    """A draft for the terminal that extracts the values of the body. Template and parameters are left to a person."""
     text = put(draft(name, source, portal, tree, origin), ("start", "template_id"), "1")
     if "document_id" not in content_of(text)["start"]:
         text = put(text, ("start", "document_id"), '{lead: "1"}')
@@ -284,7 +290,7 @@ def whole_draft(name: str, source: str, portal: str, tree: Tree, origin: str) ->
 
 
 def document_in(tree: Tree) -> tuple[str, Node] | None:
-    """The kind of a document and the place of its number, where the event plainly has one, such as `lead.id`."""
+    """The kind of a document and the node of its number, if the event clearly has one, such as `lead.id`."""
     for leaf in tree.leaves():
         words = [str(key).lower() for key in leaf.keys]
         if leaf.keys[0] == "body" and _is_number(leaf.value):
@@ -295,7 +301,7 @@ def document_in(tree: Tree) -> tuple[str, Node] | None:
 
 
 def rule_name(source: str, tree: Tree | None, taken: Collection[str]) -> str:
-    """A name for a rule that no other has: the source, and what says which of its events this is."""
+    """A free name for a rule: the source, and the kind of the event."""
     word = re.search(r"'([^']+)'", condition_of(tree)) if tree else None
     name = re.sub(r"[^a-z0-9_-]+", "-", f"{source}-{word[1]}".lower() if word else source).strip("-")[:56]
     if name not in taken:
@@ -306,3 +312,225 @@ def rule_name(source: str, tree: Tree | None, taken: Collection[str]) -> str:
 def _is_number(value: Any) -> bool:
     is_whole = not isinstance(value, bool) and re.fullmatch(r"[1-9][0-9]{0,18}", str(value).strip())
     return bool(is_whole) and _fits("integer", value)
+
+
+DOCUMENT, WHEN, VALUE = "document", "when", "value"
+PARAMETER, FIND, MAKE = "parameter:", "find:", "make:"
+MADE = {
+    "lead": ("title", "name", "lastName", "comments"),
+    "deal": ("title", "opportunity", "comments"),
+    "contact": ("name", "lastName", "comments"),
+    "company": ("title", "comments"),
+}
+"""The documents that a rule can make on this page, with the fields offered; others are written by hand."""
+CLIENT, ABOUT = "client", "contact"
+"""The name and the kind of the step that finds a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class MappedField:
+    """A field of the rule that can get a value. holds: its current text; empty: nothing.
+
+    is_odd: the rule fills it, but the template has no such parameter.
+    """
+
+    key: str
+    label: str
+    hint: str = ""
+    holds: str = ""
+    is_required: bool = False
+    is_odd: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FieldMapping:
+    """All fields: those of the start, and those of the find and make before it."""
+
+    start: tuple[MappedField, ...]
+    first: tuple[MappedField, ...]
+
+    def next_empty(self, after: str) -> str:
+        """The key of the next field without a value; if there is none, the same key."""
+        keys = [slot.key for slot in self.start]
+        at = keys.index(after) + 1 if after in keys else 0
+        wanting = [slot.key for slot in (*self.start[at:], *self.start[:at]) if not slot.holds and _wants(slot)]
+        return wanting[0] if wanting and after in keys else after
+
+
+def field_mapping(text: str, template: PortalTemplate | None) -> FieldMapping:
+    """Every field that can get a value now."""
+    content, kind = content_of(text), kind_of(text, template)
+    written = _map_in(content, "start", "parameters")
+    declared = template.parameters if template else ()
+    parameters = [
+        MappedField(
+            f"{PARAMETER}{one.id}",
+            verbatim(one.title),
+            verbatim(_described(one)),
+            _shown(written.get(one.id)),
+            one.is_required,
+        )
+        for one in declared
+    ]
+    others = [name for name in written if name not in {one.id for one in declared}]
+    unknown = phrase("the template has no such parameter") if template else ""
+    parameters += [
+        MappedField(f"{PARAMETER}{name}", verbatim(name), unknown, _shown(written[name]), is_odd=bool(template))
+        for name in others
+    ]
+    document = _map_in(content, "start").get("document_id")
+    return FieldMapping(
+        (
+            MappedField(
+                DOCUMENT,
+                phrase("Document: %(kind)s", kind=kind),
+                phrase("the number of one that exists"),
+                _shown(document),
+                is_required=True,
+            ),
+            *parameters,
+            MappedField(WHEN, phrase("Only when"), phrase("for events like this one"), _shown(content.get("when"))),
+            MappedField(VALUE, phrase("A value by itself"), phrase("to write into texts by its name")),
+        ),
+        tuple(_first(content, kind)),
+    )
+
+
+def map_value(text: str, node: Node, slot: str, template: PortalTemplate | None) -> str:
+    """Put a value of the event into a field of the text. Raises UneditableError, and NotFoundError for an unknown
+    field.
+    """
+    if slot == WHEN:
+        return add_condition(text, equals(node))
+    if slot == DOCUMENT:
+        text, name = take(text, node, document=True)
+        return put(text, ("start", "document_id"), _document(kind_of(text, template), filled(name), template))
+    if slot == VALUE:
+        return take(text, node)[0]
+    if slot.startswith(PARAMETER):
+        return _on_parameter(text, node, slot.removeprefix(PARAMETER), template)
+    kind, name_of_field = kind_of(text, template), slot.partition(":")[2]
+    if slot.startswith(FIND) and name_of_field in SOUGHT_BY:
+        text, name = take(text, node)
+        text = put(text, ("find", CLIENT, ABOUT, name_of_field), filled(name))
+        return _joined(text, kind)
+    if slot.startswith(MAKE) and kind in MADE and name_of_field:
+        text, name = take(text, node)
+        text = put(text, ("make", kind, kind, name_of_field), filled(name))
+        return _joined(put(text, ("start", "document_id"), f"{{{kind}: {filled(kind)}}}"), kind)
+    raise NotFoundError(phrase("no place %(slot)r in this rule", slot=slot))
+
+
+def choose(text: str, template: PortalTemplate, tree: Tree | None) -> str:
+    """Choose a template: put its number, its kind of document, and values with the names of its parameters into the
+    text.
+
+    Raises UneditableError.
+    """
+    text = put(text, ("start", "template_id"), str(template.id))
+    held = _map_in(content_of(text), "start").get("document_id")
+    if isinstance(held, dict) and len(held) == 1:
+        value = next(iter(held.values()))
+        inner = value[-1] if isinstance(value, list) and value else value
+        if isinstance(inner, str):
+            text = put(text, ("start", "document_id"), _document(kind_of("", template), json.dumps(inner), template))
+    leaves = [leaf for leaf in tree.leaves() if leaf.keys[0] == "body"] if tree else []
+    for parameter in template.parameters:
+        names = {_bare(parameter.id), _bare(parameter.title)}
+        like = next((leaf for leaf in leaves if _bare(leaf.name) in names and leaf.value not in (None, "")), None)
+        if like and not has(text, ("start", "parameters", parameter.id)):
+            text = _on_parameter(text, like, parameter.id, template)
+    return text
+
+
+def add_condition(text: str, condition: str) -> str:
+    """Add a condition to `when`."""
+    held = content_of(text).get("when")
+    if isinstance(held, str) and held.strip():
+        if condition in held:
+            return text
+        condition = f"({held.strip()}) && {condition}" if "||" in held else f"{held.strip()} && {condition}"
+    return put(text, (WHEN,), line(condition))
+
+
+def kind_of(text: str, template: PortalTemplate | None) -> str:
+    """The kind of document of the template; without a template, the kind in the text, else a lead."""
+    if template and len(template.document_type) == 3:
+        module, entity, _ = template.document_type
+        return next((form for form, (one, other, _) in FORMS.items() if (one, other) == (module, entity)), entity)
+    held = _map_in(content_of(text), "start").get("document_id")
+    return next(iter(held)) if isinstance(held, dict) and held else "lead"
+
+
+def _on_parameter(text: str, node: Node, parameter: str, template: PortalTemplate | None) -> str:
+    declared = next((one for one in template.parameters if one.id == parameter), None) if template else None
+    text, name = take(text, node, required=bool(declared and declared.is_required))
+    # Every parameter of this kind names users like this (docs: bizproc-workflow-start.md).
+    is_user = declared is not None and declared.kind == "user" and type_of(node.value, node.name) == "integer"
+    return put(text, ("start", "parameters", parameter), f'"user_{{{name}}}"' if is_user else filled(name))
+
+
+def _document(kind: str, value: str, template: PortalTemplate | None) -> str:
+    kinds = template.document_type if template and len(template.document_type) == 3 else ()
+    if kind == DYNAMIC:
+        number = kinds[2].rpartition("_")[2] if kinds else "0"
+        return f"{{{kind}: [{number}, {value}]}}"
+    if kind in FORMS:
+        return f"{{{kind}: {value}}}"
+    return f"[{json.dumps(kinds[0])}, '{kinds[1]}', {value}]" if kinds else f"{{lead: {value}}}"
+
+
+def _joined(text: str, kind: str) -> str:
+    """Use the found person as the contact of the new document."""
+    has_both = has(text, ("find", CLIENT, ABOUT)) and has(text, ("make", kind, kind))
+    if kind not in ("lead", "deal") or not has_both or has(text, ("make", kind, kind, "contactId")):
+        return text
+    return put(text, ("make", kind, kind, "contactId"), filled(CLIENT))
+
+
+def _first(content: Mapping[str, Any], kind: str) -> Iterable[MappedField]:
+    found = _map_in(content, "find", CLIENT, ABOUT)
+    for name in SOUGHT_BY:
+        yield MappedField(
+            f"{FIND}{name}",
+            phrase("Find a contact by %(name)s", name=name),
+            phrase("before the start"),
+            _shown(found.get(name)),
+        )
+    if kind in MADE:
+        made = _map_in(content, "make", kind, kind)
+        offered = (*MADE[kind], *(COMMUNICATIONS[:2] if kind in WITH_COMMUNICATIONS else ()))
+        for name in dict.fromkeys((*offered, *made)):
+            yield MappedField(
+                f"{MAKE}{name}",
+                phrase("Make a %(kind)s: %(name)s", kind=kind, name=name),
+                phrase("before the start"),
+                _shown(made.get(name)),
+            )
+
+
+def _map_in(content: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+    found: Any = content
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _described(parameter: TemplateParameter) -> str:
+    words = [parameter.id if parameter.id != parameter.title else "", parameter.kind]
+    words += ["required"] * parameter.is_required + ["several"] * parameter.is_multiple
+    return " · ".join(word for word in words if word)
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return ", ".join(_shown(one) for one in (value.values() if isinstance(value, dict) else value))
+
+
+def _wants(slot: MappedField) -> bool:
+    return slot.key == DOCUMENT or slot.key.startswith(PARAMETER)
+
+
+def _bare(name: str) -> str:
+    return "".join(character for character in name.casefold() if character.isalnum())

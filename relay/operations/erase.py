@@ -1,11 +1,11 @@
-"""Removes a person from the record, and proves it: each place that holds a value is found, emptied, searched again.
+"""Removes a person from the record and proves it: every place with the value is found, emptied and searched again.
 
-It looks through the record and, where there is one here, the archive.
+It searches the record and, if there is one here, the archive.
 
-An event that holds the value goes whole, with its deliveries, attempts and marks: what is left of it would be a
-pseudonym. Found are the value as it is, percent-encoded and in JSON's escapes, in any case and charset, and a phone
-number whatever its punctuation; not what only a program can read, such as a picture or an archive. Ids of the portal,
-which the deleted deliveries named, stay on the portal: it is another system, with its own way to forget.
+An event with the value is removed as a whole, with its deliveries, attempts and index entries: a remainder would be a
+pseudonym. The value is found as it is, percent-encoded and in JSON's escapes, in any case and charset; a phone number
+with any punctuation. It is not found in content that only a program can read, such as a picture or an archive.
+Documents on the portal stay: it is another system, with its own way to erase.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ from relay.store.record.record import Record
 
 AT_ONCE = 500
 SHORTEST = 4
-"""A shorter value is in every other event by chance."""
+"""A shorter value would be in many events by chance."""
 
 
 Progress = Callable[[int, int], None]
 Finder = Callable[[Event, Sequence[Delivery]], bool]
-"""Whether an event with its deliveries is of the person."""
+"""Whether an event with its deliveries belongs to the person."""
 
 
 class NotErasableError(RelayError):
-    """What was asked cannot be done now; the text says why."""
+    """The erasure is not possible now; the text says why."""
 
 
 class Needle:
-    """The value, and whether a text holds it: whole, not as a part of another person's."""
+    """Finds the value in texts, but not as a part of another person's value."""
 
     def __init__(self, value: str) -> None:
         text = value.strip().casefold()
@@ -63,11 +63,11 @@ class Needle:
         self._value = text
 
     def is_in(self, text: str) -> bool:
-        """Whether a text holds it, in one of the forms that senders give it."""
+        """Whether a text contains it in one of the spellings of senders."""
         return any(self._is_in(form.casefold()) for form in forms_of(text))
 
     def is_number_in(self, text: str) -> bool:
-        """Whether a text holds a number that is dialled alike. It takes long: for what carries the number's mark."""
+        """Whether a text contains an equivalent phone number. It is slow: only for events that the index names."""
         return any(
             is_same_phone(self._value, one.text) for form in forms_of(text) for one in find_phones(form, SHORTEST_LOCAL)
         )
@@ -86,8 +86,8 @@ class Needle:
 class Traces:
     """Where the value was found.
 
-    open: deliveries that are not final. keys: answers and questions that are kept a while. entries: of the audit log
-    and of the alerts, by stream. archived: ids of events, by the file of the archive.
+    open: deliveries that are not final. keys: cached answers and questions. entries: of the audit log and of the
+    alerts, by stream. archived: ids of events, by file of the archive.
     """
 
     events: list[str] = field(default_factory=list)
@@ -105,7 +105,7 @@ class Traces:
 
     @property
     def counted(self) -> Fault:
-        """How much of each there is, for the audit log."""
+        """The counts, for the audit log."""
         return fault(
             "erased",
             events=len(self.events),
@@ -117,7 +117,7 @@ class Traces:
 
     @property
     def in_words(self) -> Phrase:
-        """How much of each there is."""
+        """The counts, in words."""
         here = phrase(
             "%(events)s with %(deliveries)s, %(entries)s of logs, %(answers)s",
             events=phrases("%(count)s event", "%(count)s events", len(self.events)),
@@ -139,7 +139,7 @@ class Traces:
 
 @dataclass(frozen=True, slots=True)
 class Eraser:
-    """Finds a value and removes it. persons: with RELAY_SECRET_KEY, for what rules extracted."""
+    """Finds a value and removes it. persons: the index of extracted values, keyed with RELAY_SECRET_KEY."""
 
     store: Store
     persons: PersonIndex
@@ -152,9 +152,9 @@ class Eraser:
         return self.store.record
 
     def find(self, value: str, progress: Progress, progress_of_files: Progress | None = None) -> Traces:
-        """Everything that holds the value.
+        """Find everything that contains the value.
 
-        progress: events looked at, and how many there are; progress_of_files: the same of the archive's files.
+        progress: called with the number of searched events and the total; progress_of_files: the same for the archive.
         Raises NotErasableError, ArchiveError, RecordUnavailableError.
         """
         needle, traces = Needle(value), Traces()
@@ -171,9 +171,9 @@ class Eraser:
         return traces
 
     def erase(self, value: str, traces: Traces, who: str, *, cancel: bool) -> None:
-        """Remove what was found, and leave an entry in the audit log that names a mark, not the value.
+        """Remove what was found, and write to the audit log: a keyed hash, not the value.
 
-        cancel: give up deliveries that are not final yet.
+        cancel: also give up deliveries that are not final yet.
         Raises NotErasableError, ArchiveError, RecordUnavailableError.
         """
         if traces.open and not cancel:
@@ -183,7 +183,7 @@ class Eraser:
                     deliveries=_deliveries(len(traces.open)),
                 )
             )
-        # Alone with the archive, so that nothing that was read from the record before is written into it after.
+        # The archive is locked, so that nothing read from the record before is written into it afterwards.
         with self.archive.locked() if self.archive else nullcontext():
             for delivery in traces.open:
                 self._give_up(delivery)
@@ -199,12 +199,14 @@ class Eraser:
         self.store.operators.log(Act(self.clock(), who, "erase", self.persons.key_of(value), "", traces.counted))
 
     def elsewhere(self) -> list[str]:
-        """Folders in which events were archived, and that were not looked through: of other machines, or not named."""
+        """Other archive folders that were not searched: those of other machines, or not configured here."""
         here = str(self.archive.folder.resolve()) if self.archive else ""
         return [f"{one.folder} on {one.host}" for one in self.store.archives.all() if one.folder != here]
 
     def is_marked(self, value: str) -> bool:
-        """Whether an event is still found by the value's mark; of those with a number that ends alike, only his."""
+        """Whether the index still finds an event of this person. Numbers with the same last digits are compared in
+        full.
+        """
         if self.record.events_of_person(self.persons.exact_key_of(value)):
             return True
         ids, is_his = self.record.events_of_person(self.persons.key_of(value)), self._finder(value, Needle(value))
@@ -212,14 +214,14 @@ class Eraser:
         return len(events) < len(ids) or any(is_his(one, self.record.deliveries(one.deliveries)) for one in events)
 
     def _finder(self, value: str, needle: Needle) -> Finder:
-        """Tells whether an event is of the person, by its marks or by what it holds."""
+        """Make a function that tells whether an event belongs to the person, by the index or by its content."""
         exact, alike = self.persons.exact_key_of(value), self.persons.key_of(value)
 
         def is_his(event: Event, deliveries: Sequence[Delivery]) -> bool:
             texts = _texts_of(event, deliveries)
             if exact in event.person_keys or any(needle.is_in(text) for text in texts):
                 return True
-            # Another's number may end alike; where nothing is left to compare, it goes rather than stays.
+            # Another person's number may have the same last digits. If nothing is left to compare, it is removed.
             return alike in event.person_keys and (
                 event.body_removed_at is not None or any(needle.is_number_in(text) for text in texts)
             )
@@ -248,7 +250,7 @@ class Eraser:
     def _look_in(self, archive: Archive, is_his: Finder, traces: Traces, progress: Progress | None) -> None:
         files = archive.files()
         for number, path in enumerate(files, 1):
-            # What was written before holds what is gone from the last: a body that was removed since.
+            # Earlier rows of an event may contain what the last one no longer has, such as a removed body.
             found = {row.event.id for row in archive.every_row(path) if is_his(row.event, row.deliveries)}
             if found:
                 traces.archived[path] = found

@@ -12,8 +12,8 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate
 
+from relay.core.events import CallbackState
 from relay.core.lifecycle import EventState, State
-from relay.core.watching import WatchState
 from relay.store.record.search import Filter, parse_state
 
 TEXT = validate.Length(min=1, max=200)
@@ -49,7 +49,7 @@ class AboutSchema(Strict):
     )
     document_id = fields.String(validate=TEXT, metadata={"description": "the third member, such as LEAD_12"})
     watch = fields.String(
-        validate=validate.OneOf([WatchState.OVERDUE.value]),
+        validate=validate.OneOf([CallbackState.OVERDUE.value]),
         metadata={"description": "those of whose workflow's end nobody has heard in time"},
     )
     fault = fields.String(validate=TEXT, metadata={"description": "what is wrong with a rejected event: its fields"})
@@ -94,7 +94,7 @@ def filter_of(validated: Mapping[str, Any]) -> Filter:
     """The filter of what a schema has validated."""
     given = dict(validated)
     if "watch" in given:
-        given["watch"] = WatchState(given["watch"])
+        given["watch"] = CallbackState(given["watch"])
     if "code" in given:
         given["code"] = given["code"].lower()
     if "document_id" in given:

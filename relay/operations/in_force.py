@@ -1,7 +1,7 @@
-"""What this web process runs with, and the look at the files that puts changed ones in force without a restart.
+"""The configuration in force in this web process, and the watch that puts changed files in force without a restart.
 
-A set of files is put in force whole, when all of it is right; until then the one before stays, and the record says
-since when which files wait and why. It answers no request and knows no Flask: who does is handed the new set.
+A set of files is put in force as a whole, when it has no mistake. Until then the earlier set stays in force, and the
+record says which files wait, since when, and why. This module knows no Flask: the application gets the new set.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from relay.configuration.file_set import FileSet, FileWatch
-from relay.configuration.mistakes import Mistakes
+from relay.configuration.files import FileSet, FileWatch, Mistakes
 from relay.configuration.settings import Settings
 from relay.core.errors import ConfigError, Mistake, NotWritableError, RecordUnavailableError
 from relay.core.ids import utc_now
 from relay.core.telemetry import get_logger
-from relay.health.assessment import DEFAULT, Thresholds
-from relay.health.thresholds import load_thresholds
+from relay.health.assessment import DEFAULT, Thresholds, load_thresholds
 from relay.operations.configure import Config, load_config
 from relay.operations.rule_files import remember_by_hand
 from relay.store import Store
@@ -27,16 +25,16 @@ from relay.store.operators.kept_files import MOST_MISTAKES, FileReport
 
 INTERVAL_S = 1.0
 SETTLED_AFTER = timedelta(hours=1)
-"""So long a rule that was removed is looked at, though nothing is left of it: another process may make more yet."""
+"""How long to watch a removed rule without deliveries: another process may still make some."""
 KEPT = "in-force"
-"""The file in RELAY_STATE with what was put in force last: a process may begin while the record is away."""
+"""The file in RELAY_STATE with the last set in force, for a process that starts while the record is away."""
 
 log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A set of files, and what they say. since: when they were put in force."""
+    """A set of files and its configuration. since: when it was put in force."""
 
     files: FileSet
     config: Config
@@ -46,14 +44,14 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Changed files that are not in force, and what is wrong with them."""
+    """Changed files that are not in force, and their mistakes."""
 
     mistakes: tuple[Mistake, ...]
     since: datetime
 
 
 def load(settings: Settings, environ: Mapping[str, str], files: FileSet | None = None) -> Loaded:
-    """What files say; without any given, those on disk. Raises ConfigError with every mistake."""
+    """Load a set of files; by default, those on disk. Raises ConfigError with every mistake."""
     files = files or FileSet.read(settings.config)
     mistakes, thresholds = Mistakes(), DEFAULT
     with files.in_place():
@@ -65,9 +63,9 @@ def load(settings: Settings, environ: Mapping[str, str], files: FileSet | None =
 
 
 def load_last(settings: Settings, environ: Mapping[str, str], store: Store) -> Loaded | None:
-    """What was put in force last, by this process or another; None before the first. Raises ConfigError.
+    """Load the set that any process put in force last; None if there is none. Raises ConfigError.
 
-    While the record is away, what was last put in force on this machine.
+    While the record is away, the last set in force on this machine.
     """
     try:
         last = store.files.in_force()
@@ -79,7 +77,7 @@ def load_last(settings: Settings, environ: Mapping[str, str], store: Store) -> L
 
 
 class InForce:
-    """The set in force in this process. put, in its methods: makes a set what the next request begins with."""
+    """The set in force in this process. put, in its methods: gives a set to the next requests."""
 
     def __init__(self, settings: Settings, environ: Mapping[str, str], store: Store) -> None:
         self._settings, self._environ, self._store = settings, environ, store
@@ -91,7 +89,9 @@ class InForce:
         self.waiting: Waiting | None = None
 
     def begin(self, *, or_last: bool = False) -> Loaded:
-        """Load the files on disk. or_last: what was in force last, where they have mistakes; else ConfigError."""
+        """Load the files on disk. or_last: if they have mistakes, load the last set in force; without it, raise
+        ConfigError.
+        """
         try:
             self.loaded = load(self._settings, self._environ)
         except ConfigError as error:
@@ -104,12 +104,12 @@ class InForce:
         return self.loaded
 
     def run(self, put: Callable[[Loaded], None], stop: threading.Event) -> None:
-        """Look every second, until told to stop. The target of a thread."""
+        """Look every second, until told to stop. Target of a thread."""
         while not stop.wait(INTERVAL_S):
             self.look(put)
 
     def look(self, put: Callable[[Loaded], None]) -> None:
-        """Once: put in force what has changed, if all of it is right."""
+        """Put changed files in force if they have no mistake."""
         if self._watch.has_changed():
             try:
                 fresh = load(self._settings, self._environ)
@@ -122,7 +122,7 @@ class InForce:
         self._report.tell()
 
     def publish(self) -> None:
-        """Tell the record what is in force here, for the workers and for who begins later."""
+        """Write the set in force to the record, for the workers and for processes that start later."""
         loaded = self.loaded
         rules = loaded.config.rules
         self._keep_here(loaded.files.packed())
@@ -144,7 +144,7 @@ class InForce:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             begun.write_bytes(packed)
             begun.rename(folder / KEPT)
-        except OSError as error:  # a full disk: the record has it, too
+        except OSError as error:  # such as a full disk; the record has the set, too
             log.warning("configuration.not_kept", folder=str(folder), reason=type(error).__name__)
 
     def _put_in_force(self, fresh: Loaded, put: Callable[[Loaded], None]) -> None:
@@ -161,7 +161,10 @@ class InForce:
         log.error("configuration.waiting", mistakes=[str(one) for one in self.waiting.mistakes])
 
     def _note_removed(self, now: datetime) -> None:
-        """Rules that were in force before and are no more; from the record, for whoever removed them may be gone."""
+        """Note rules that are no longer in force.
+
+        The earlier ones come from the record, because the process that removed a rule may be gone.
+        """
         names = [rule.name for rule in self.loaded.config.rules.all()]
         published = self._store.rules.read()
         before = {requirement.rule for requirement in published[1]} if published else set()
@@ -170,7 +173,7 @@ class InForce:
         self._store.files.note_rules(sorted(before - {*names}), [*names, *over], now)
 
     def _remember_changes(self, now: datetime) -> None:
-        """What was written by other means than ours, also while no web process ran."""
+        """Remember changes made by other means, also while no web process ran."""
         last, files = self._store.files.in_force(), self.loaded.files
         if last is None or last.digest == files.digest:
             return

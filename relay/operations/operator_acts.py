@@ -14,14 +14,12 @@ from enum import StrEnum
 from typing import Any
 
 from relay.core.errors import IllegalTransitionError, LostRace, NotFoundError, RelayError, WorkflowTaken
-from relay.core.events import Delivery
+from relay.core.events import CallbackState, Delivery, finish_step
 from relay.core.faults import fault
 from relay.core.ids import utc_now
 from relay.core.lifecycle import FINAL, BulkAct, EventState, State, advance
 from relay.core.phrases import Phrase, phrase
 from relay.core.plan import How
-from relay.core.progress import finish_step
-from relay.core.watching import WatchState
 from relay.operations.configure import Config
 from relay.operations.replay import Replayer
 from relay.store import Store
@@ -346,7 +344,7 @@ LEAVE_OVERDUE = Act(
     "The workflow is no longer counted among those that are overdue. Should its end be heard of later, it is noted "
     "all the same.",
     LEFT, states=STARTED, asks=("note",),
-    fits=lambda one: one.watched is not None and one.watched.state is WatchState.OVERDUE,
+    fits=lambda one: one.watched is not None and one.watched.state is CallbackState.OVERDUE,
 )  # fmt: skip
 SETTLE_STARTED = Act(
     "settle-started", DELIVERY, "settle", phrase("settle as %(state)s", state=State.STARTED), _settles(State.STARTED),

@@ -30,10 +30,8 @@ from relay.core.faults import fault
 from relay.core.ids import EVENT_PREFIX, new_event_id, utc_now
 from relay.core.lifecycle import FINAL, EventState, State
 from relay.core.plan import How, StepKind
-from relay.operations.batches import contexts_of
-from relay.operations.deciding import Decision, decide, deliveries_of, errors_of, made_of
+from relay.operations.deciding import Decision, contexts_of, decide, deliveries_of, errors_of, made_of, persons_in
 from relay.operations.ingest import is_lost
-from relay.operations.persons_in import persons_in
 from relay.rules import RuleBook
 from relay.sources import Source
 from relay.store.record.collector import Collector

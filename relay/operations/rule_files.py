@@ -1,7 +1,7 @@
-"""Writes the files of rules for people who do so in a browser or a terminal, and remembers what they were before.
+"""Writes the files of rules for people in a browser or a terminal, and remembers their history.
 
-A file is replaced whole or not at all, and only where it still is what the person saw. That it is in force is not
-decided here: web processes notice changed files by themselves (relay/operations/in_force.py).
+A file is replaced as a whole or not at all, and only if it is still what the person saw. Web processes notice changed
+files and put them in force (relay/operations/in_force.py).
 """
 
 from __future__ import annotations
@@ -18,10 +18,7 @@ from datetime import datetime
 from pathlib import Path
 
 from relay.configuration.fields import NAME
-from relay.configuration.file_set import FileSet
-from relay.configuration.files import read_yaml
-from relay.configuration.mistakes import Mistakes
-from relay.configuration.texts import bytes_on_disk, instead_of_files, yaml_files
+from relay.configuration.files import FileSet, Mistakes, bytes_on_disk, instead_of_files, read_yaml, yaml_files
 from relay.core.errors import ChangedError, ConfigError, Mistake, NotFoundError, NotWritableError
 from relay.core.faults import fault
 from relay.core.ids import utc_now
@@ -33,18 +30,18 @@ from relay.store.operators.audit_log import Act
 from relay.store.operators.kept_files import CHANGES_KEPT, RuleChange, digest_of
 
 LARGEST = 64_000
-"""Bytes of a file that is written here: what it was before and after is kept on record."""
+"""Bytes of a file that is written here, because its old and new text are kept on record."""
 FOLDER = "rules"
 BY_HAND = "by hand"
-"""Who has changed a file by other means than these."""
+"""The author of changes by other means."""
 PATIENCE_S = 5.0
 NEW_MODE = 0o644
-"""Rules hold no secret, and the workers, the terminal and a backup may run as others."""
+"""Rules contain no secret, and workers, the terminal and a backup may run as other users."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuleText:
-    """The file of a rule as it is now. file: its name within the folder. digest: for `expected_digest`."""
+    """The current file of a rule. file: its name in the folder. digest: for `expected_digest`."""
 
     name: str
     file: str
@@ -64,7 +61,7 @@ class RuleFiles:
         self._base = base
 
     def read(self, name: str) -> RuleText:
-        """The file of the rule of this name, whatever is wrong with it. Raises NotFoundError."""
+        """Read the file of a rule, even with mistakes. Raises NotFoundError."""
         path = self._path_of(name)
         text = _text_of(path) if path else None
         if path is None or text is None:
@@ -72,19 +69,19 @@ class RuleFiles:
         return RuleText(name, path.name, text)
 
     def mistakes_in(self, name: str, text: str) -> list[Mistake]:
-        """What is wrong with a draft of the rule of this name, by line. Nothing is written."""
+        """The mistakes of a draft of this rule, by line. Nothing is written."""
         return self._mistakes_in(self._path_of(name) or self._folder / f"{name}.yaml", name, text)
 
     @property
     def is_writable(self) -> bool:
-        """Whether files can be written here at all."""
+        """Whether files can be written here."""
         return os.access(self._folder, os.W_OK)
 
     def write(self, name: str, text: str, who: str, expected_digest: str | None) -> RuleChange:
-        """Write the file of a rule; what was remembered of it. None is expected of a rule that is new.
+        """Write the file of a rule, and return the remembered change. expected_digest: None for a new rule.
 
-        Raises ConfigError with every mistake of the text, ChangedError where the file is another than expected,
-        NotWritableError, and RecordUnavailableError: what cannot be remembered is not written.
+        Raises ConfigError with every mistake of the text, ChangedError if the file is not as expected,
+        NotWritableError, and RecordUnavailableError, because a change that cannot be remembered is not made.
         """
         with _alone(self._folder):
             path = self._path_of(name) or self._folder / f"{name}.yaml"
@@ -98,9 +95,9 @@ class RuleFiles:
         return self._operators.rule_changes.newest(limit, name)
 
     def undo(self, change_id: str, who: str) -> RuleChange:
-        """Make a file again what it was before a change; this is a change too, and can be undone.
+        """Restore a file to its text before a change. This is a change, too, and can be undone.
 
-        Raises NotFoundError, ChangedError where the file was changed since, and what `write` raises.
+        Raises NotFoundError, ChangedError if the file was changed since, and the errors of `write`.
         """
         change = self._operators.rule_changes.read(change_id)
         path = self._folder / Path(change.file).name
@@ -147,7 +144,7 @@ class RuleFiles:
         return [mistake for mistake in found if mistake.file == str(path)]
 
     def _path_of(self, name: str) -> Path | None:
-        """The file of the rule of this name: as a rule its namesake; None where there is none."""
+        """The file with the rule of this name, usually its namesake; None if there is none."""
         if not NAME.fullmatch(name):
             return None
         files = yaml_files(self._folder)
@@ -160,9 +157,9 @@ class RuleFiles:
 
 
 def remember_by_hand(store: Store, before: FileSet, after: FileSet, now: datetime) -> None:
-    """Remember how rules have changed between two sets, but for what is remembered already.
+    """Remember changes of rules between two sets that are not remembered yet.
 
-    Raises NotWritableError where somebody else writes for long, and RecordUnavailableError.
+    Raises NotWritableError if another writer takes too long, and RecordUnavailableError.
     """
     folder = after.folder / FOLDER
     with _alone(folder) if folder.is_dir() else nullcontext():
@@ -179,7 +176,7 @@ def _remember_by_hand(store: Store, before: FileSet, after: FileSet, now: dateti
             continue
         path = after.folder / place
         if _bytes_of(path) != new:
-            continue  # it has changed since the set was read, and the next one tells of it
+            continue  # it has changed since the set was read: the next set contains that change
         texts = [None if raw is None else raw.decode("utf-8", "surrogateescape") for raw in (old, new)]
         change = RuleChange(now, BY_HAND, _name_in(texts[1] or texts[0] or "") or Path(file).stem, file, *texts)
         if file not in newest or newest[file].after != change.after:
@@ -187,7 +184,7 @@ def _remember_by_hand(store: Store, before: FileSet, after: FileSet, now: dateti
 
 
 def _name_in(text: str) -> str | None:
-    """The name that a rule has in its text; where a line above it breaks the text, what looks like one."""
+    """The name of a rule in its text; if the text is broken above it, the text that looks like a name."""
     name = content_of(text).get("name")
     if isinstance(name, str) and NAME.fullmatch(name):
         return name
@@ -196,7 +193,7 @@ def _name_in(text: str) -> str | None:
 
 
 def _as_ended(text: str, before: str) -> str:
-    """The text with the ends of lines that the file has: browsers send every text area with CR LF."""
+    """The text with the line ends of the file, because browsers send text areas with CR LF."""
     text = text.replace("\r\n", "\n")
     is_crlf = "\r\n" in before and before.count("\n") == before.count("\r\n")
     return text.replace("\n", "\r\n") if is_crlf else text
@@ -204,7 +201,7 @@ def _as_ended(text: str, before: str) -> str:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """One writer at a time, of all processes. Raises NotWritableError."""
+    """Allow one writer at a time among all processes. Raises NotWritableError."""
     try:
         opened = os.open(folder, os.O_RDONLY)
     except OSError as error:
@@ -217,7 +214,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _lock(descriptor: int, folder: Path) -> None:
-    # Never waited for in the kernel: who holds it may be another greenlet of this very thread.
+    # Never wait in the kernel: the holder may be another greenlet of this thread.
     late = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -236,7 +233,7 @@ def _lock(descriptor: int, folder: Path) -> None:
 
 @contextmanager
 def _ready_to_replace(path: Path, text: str | None) -> Iterator[Path | None]:
-    """A file beside it that only has to be renamed, on disk already; None where there is nothing to write."""
+    """A temporary file beside it, already on disk, that only needs renaming; None if there is nothing to write."""
     if text is None:
         yield None
         return

@@ -1,8 +1,8 @@
-"""Edits the text of a rule where it stands, so that what a person has written around it stays: comments, order, style.
+"""Edits the text of a rule in place, so that comments, order and style of its author stay.
 
-Pure: a text comes in, a text goes out. What the text means is not known here (relay/rules); what is no YAML map is not
-edited. Every edit is read again, for YAML can be written in more ways than are known here: one that says anything but
-what it should is refused.
+Pure: text comes in, text goes out. This module does not know the meaning of the text (relay/rules), and edits only YAML
+maps. YAML can be written in more ways than this module knows, so every edit is parsed again and refused if its content
+is not as intended.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from typing import Any
 
 import yaml
 
-from relay.configuration.yaml_nodes import nodes_of
+from relay.configuration.files import nodes_of
 from relay.core.errors import RelayError
 from relay.core.phrases import phrase
 
 ORDER = ("name", "source", "when", "on_uncertain", "order_by", "extract", "find", "make", "trigger", "start")
 IN_START = ("portal", "template_id", "document_id", "parameters", "watch")
-"""The keys of a rule, and of its start, as config/guide/rules.md has them: a new one is put where it belongs."""
+"""The order of keys in a rule and in its start, as in config/guide/rules.md. New keys are inserted in this order."""
 LONGEST_TEXT = 64_000
-"""Characters of a rule that are edited; files of people are shorter."""
+"""Characters of a text that can be edited; files written by people are shorter."""
 MOST_BREAKS, A_RULE = 8, 8_000
-"""So often the text above a line that breaks it is tried: of one that is much longer than a rule, less often."""
+"""How often the text above a broken line is tried; less often if the text is much longer than a rule."""
 BOM = "\ufeff"
-"""Some editors begin a file with it."""
+"""The byte order mark, with which some editors begin a file."""
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _WORDS = frozenset({"true", "false", "null"})
 
 
 class UneditableError(RelayError):
-    """The text cannot be edited by a click; it says why. A person can. line: the first that breaks it; 0: none."""
+    """The text cannot be edited by a click, only by hand; the message says why. line: the first broken one; 0: none."""
 
     def __init__(self, text: str, line: int = 0) -> None:
         super().__init__(text)
@@ -40,7 +40,7 @@ class UneditableError(RelayError):
 
 
 def put(text: str, place: Sequence[str], value: str) -> str:
-    """The text with this value at this place; maps that lead there are made.
+    """Put a value at a place in the text, and add missing maps on the way.
 
     place: keys, such as ("start", "template_id"). value: YAML of one line. Raises UneditableError.
     """
@@ -65,14 +65,14 @@ def _put(text: str, root: yaml.MappingNode, place: Sequence[str], value: str) ->
             if isinstance(parent, yaml.MappingNode) and parent.flow_style:
                 return _replace(text, name, node, f"{{{_flow(rest, value)}}}")
             at, end = node.start_mark.index, node.end_mark.index
-            bare = f"{text[:at].rstrip(' ')}{text[end:]}"  # what was written for nothing, such as ~
+            bare = f"{text[:at].rstrip(' ')}{text[end:]}"  # without an explicit null, such as ~
             column = _indent(text, name.start_mark.index) + 2
             return _put_line(bare, _line_end(bare, name.end_mark.index), _block(rest, value, column))
     return _replace(text, name, node, value)
 
 
 def _with(content: Any, place: Sequence[str], value: str) -> Any:
-    """The content as it has to be after an edit."""
+    """The expected content after an edit."""
     if not place:
         node = nodes_of(value).root
         return _content(node) if node else ""
@@ -81,7 +81,7 @@ def _with(content: Any, place: Sequence[str], value: str) -> Any:
 
 
 def has(text: str, place: Sequence[str]) -> bool:
-    """Whether something stands at this place; not where the text cannot be read."""
+    """Whether there is a value at this place. False if the text cannot be read."""
     try:
         node: yaml.Node | None = _root(text)
     except UneditableError:
@@ -95,9 +95,9 @@ def has(text: str, place: Sequence[str]) -> bool:
 
 
 def content_of(text: str) -> Mapping[str, Any]:
-    """The text as plain maps and texts, whatever is wrong with them as a rule; empty where it is no map.
+    """The text as plain maps and texts, even if it is no valid rule; empty if it is not a map.
 
-    Where it is no YAML, as while somebody types, what stands above the line that breaks it.
+    If it is broken YAML, such as while somebody types, the part above the broken line is read.
     """
     looked_at = 0
     for _ in range(MOST_BREAKS):
@@ -117,7 +117,7 @@ def content_of(text: str) -> Mapping[str, Any]:
 
 
 def scalar(text: str) -> str:
-    """A text as YAML writes it on one line, also inside of braces."""
+    """Write a text as a YAML scalar on one line, also inside braces."""
     if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
         return text
     if text.isprintable():
@@ -126,13 +126,13 @@ def scalar(text: str) -> str:
 
 
 def line(text: str) -> str:
-    """A text as YAML writes it behind a key on a line of its own: with as few quotes as it needs."""
+    """Write a text as a YAML scalar after a key, with as few quotes as possible."""
     is_plain = text.isprintable() and text[:1].isalpha() and ": " not in text and " #" not in text
     return text if is_plain and not text.endswith((" ", ":")) and text.lower() not in _WORDS else scalar(text)
 
 
 def filled(name: str) -> str:
-    """The template that is this value alone."""
+    """The template that consists of this value only."""
     return json.dumps(f"{{{name}}}")
 
 
@@ -162,7 +162,7 @@ def _content(node: yaml.Node) -> Any:
 
 
 def _child(node: yaml.Node, key: str) -> tuple[yaml.Node, yaml.Node] | None:
-    """The key's own node, and the one of its value."""
+    """The node of a key and the node of its value."""
     if not isinstance(node, yaml.MappingNode):
         if _is_empty(node):
             return None
@@ -175,11 +175,11 @@ def _is_empty(node: yaml.Node) -> bool:
 
 
 def _insert(text: str, node: yaml.Node, place: Sequence[str], value: str, order: Sequence[str]) -> str:
-    """Into a map that has not the first of these keys. order: in which its keys stand."""
+    """Insert into a map without the first of these keys. order: the order of its keys."""
     if not isinstance(node, yaml.MappingNode):
         raise UneditableError(phrase("%(place)s cannot be put into what stands there: expected a map", place=place[0]))
     if node.flow_style:
-        # Behind the last value, for a comment may stand behind that.
+        # Directly after the last value, because a comment may follow.
         at = node.value[-1][1].end_mark.index if node.value else node.start_mark.index + 1
         return f"{text[:at]}{', ' if node.value else ''}{_flow(place, value)}{text[at:]}"
     block = _block(place, value, _indent(text, node.value[0][0].start_mark.index))
@@ -192,17 +192,17 @@ def _insert(text: str, node: yaml.Node, place: Sequence[str], value: str, order:
 
 def _replace(text: str, name: yaml.Node, node: yaml.Node, value: str) -> str:
     start, end = node.start_mark.index, _end(node)
-    # An empty value stands right behind its colon.
+    # An empty value comes directly after its colon.
     before = "" if start == 0 or text[start - 1].isspace() else " "
     if node.start_mark.line > name.start_mark.line:
-        # The items of a list may stand as far left as its key; nothing else may.
+        # Only the items of a list may be as far left as their key.
         before = " " * (name.start_mark.column + 2 - node.start_mark.column)
     after = "\n" if text[start:end].endswith("\n") else ""
     return f"{text[:start]}{before}{value}{after}{text[end:]}"
 
 
 def _end(node: yaml.Node) -> int:
-    """Where its last character is; PyYAML counts what follows a block, such as comments, to it."""
+    """The end of its last character. PyYAML includes what follows a block, such as comments."""
     if isinstance(node, yaml.MappingNode) and not node.flow_style and node.value:
         return _end(node.value[-1][1])
     if isinstance(node, yaml.SequenceNode) and not node.flow_style and node.value:
@@ -216,7 +216,7 @@ def _line_start(text: str, index: int) -> int:
 
 
 def _indent(text: str, index: int) -> int:
-    """How far right the line begins in which this character stands: at its key, or at the `?` before it."""
+    """The indentation of the line with this character."""
     line = text[_line_start(text, index) : index]
     return len(line) - len(line.lstrip(" "))
 

@@ -1,6 +1,6 @@
-"""A sample of what a source's sender sends, signed as it would, through the door, and what became of it.
+"""Sends a signed sample of a source to the running relay, as its sender would, and reports the outcome.
 
-Speaks plain HTTP to the relay itself, and follows no redirect.
+It speaks HTTP to the relay itself and follows no redirect.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from relay.core.errors import RelayError
 from relay.core.events import Delivery, Event
 from relay.core.lifecycle import FINAL
 from relay.sources import Headers, Source, Webhook
-from relay.sources.parsers import FORM, kind_of
-from relay.sources.profile_files import Profile
+from relay.sources.bodies import FORM, kind_of
+from relay.sources.loading import Profile
 from relay.sources.signing import sign
 from relay.store import Store
 from relay.store.record.search import Filter, Row, list_events
@@ -35,7 +35,7 @@ PLAIN: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What the door said. body: the beginning of it."""
+    """The relay's answer. body: its beginning."""
 
     status: int
     content_type: str
@@ -48,7 +48,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What became of a sample: the events that it made, newest last, and how many repeats or probes were counted."""
+    """The outcome of a sample: its events, newest last, and the number of counted repeats and probes."""
 
     events: tuple[Event, ...]
     deliveries: tuple[Delivery, ...]
@@ -57,12 +57,12 @@ class Fate:
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing more is going to happen by itself."""
+        """Whether nothing more will happen without a person."""
         return all(one.state in FINAL for one in self.deliveries)
 
 
 def sample_of(source: Source, profile: Profile | None, origin: str, now: datetime) -> Webhook:
-    """The sample, with its proof. origin: the address of the relay as the sender knows it, for some sign that.
+    """The signed sample. origin: the relay's address as the sender knows it, because some senders sign it.
 
     Raises UnsignableError.
     """
@@ -80,7 +80,7 @@ def sample_of(source: Source, profile: Profile | None, origin: str, now: datetim
 
 
 def post(webhook: Webhook, address: str, name: str) -> Answered:
-    """Send it to the relay at this address. Raises RelayError where nobody answers."""
+    """Send it to the relay at this address. Raises RelayError if nobody answers."""
     parts = urlsplit(address)
     connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     query = f"?{webhook.query_string}" if webhook.query_string else ""
@@ -97,15 +97,15 @@ def post(webhook: Webhook, address: str, name: str) -> Answered:
         connection.close()
 
 
-class Watch:
-    """Looks what a sample makes on record. Begins before it is sent."""
+class SampleTracker:
+    """Watches the record for the effects of a sample. It must be created before the sample is sent."""
 
     def __init__(self, store: Store, source: str, now: datetime) -> None:
         self._store, self._source, self._began = store, source, now
         self._probes, self._repeats = self._counted()
 
     def wait(self, clock: Callable[[], float] = time.monotonic) -> Fate:
-        """What became of it, as soon as that is settled, or as it is after 15 seconds."""
+        """Wait until the outcome is settled, at most 15 seconds."""
         deadline = clock() + TIMEOUT_S
         while True:
             fate = self._look()
@@ -139,7 +139,7 @@ def _body(content_type: str, written: Any) -> bytes:
 
 
 def _fields(written: Any, name: str = "") -> Any:
-    """A form's fields, as PHP writes maps and lists: `lead[phone]`, `tags[0]`."""
+    """Fields of a form, with maps and lists in PHP's notation: `lead[phone]`, `tags[0]`."""
     pairs = written.items() if isinstance(written, dict) else enumerate(written) if isinstance(written, list) else None
     if pairs is None:
         yield name, "" if written is None else str(written)

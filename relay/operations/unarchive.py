@@ -1,7 +1,7 @@
-"""Puts an event that was archived back on record, so that it can be looked at and replayed. It sends nothing.
+"""Restores an archived event to the record, so that it can be viewed and replayed. It sends nothing.
 
-It is on record under its own id, with its old deliveries as they were: what was replayed stays so, and cannot be again.
-It is forgotten, and archived, anew when the youngest of its deliveries is as old as retention says.
+The event keeps its id and its old deliveries: what was replayed cannot be replayed again. It is archived again when
+its youngest delivery reaches the retention time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from relay.store.record.search import Row
 
 
 def find_archived(archive: Archive, wanted: str) -> Row:
-    """The event of this id, or that of the delivery of this id. Raises NotFoundError, ArchiveError."""
+    """Find an event by its id, or by the id of one of its deliveries. Raises NotFoundError, ArchiveError."""
     row = archive.find(wanted)
     if row is None:
         raise NotFoundError(f"no {wanted} in {archive.folder}")
@@ -24,7 +24,8 @@ def find_archived(archive: Archive, wanted: str) -> Row:
 
 
 def put_back(archive: Archive, store: Store, wanted: str, who: str) -> bool:
-    """Whether it was put back; False: it is on record. With the archive's lock, so that it is not forgotten at once.
+    """Restore an event. Returns False if it is on record already. Needs the archive's lock, so that it is not archived
+    again at once.
 
     Raises NotFoundError, ArchiveError, RecordUnavailableError.
     """

@@ -1,7 +1,7 @@
-"""Puts the parts of one rule together: its templates, and the names that have a value where each stands.
+"""Puts the parts of one rule together: its templates, and the names that have a value at each of them.
 
-What a part says by itself is checked before (schemas.py, step_schemas.py); here is what takes several of them. Every
-mistake is noted with its line, and looking goes on with what is right.
+Each part alone was checked before (schemas.py); here are the checks that need several parts. Every mistake is noted
+with its line, and checking continues with the rest.
 """
 
 from __future__ import annotations
@@ -11,21 +11,20 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from relay.configuration.files import ConfigFile, Place
-from relay.core.entities import DYNAMIC, ENTITIES, TYPE_IDS, USER
+from relay.configuration.files import ConfigFile, KeyPath
 from relay.core.faults import fault
-from relay.core.plan import Many, Step, StepKind
+from relay.core.plan import DYNAMIC, ENTITIES, TYPE_IDS, USER, Many, Step, StepKind
 from relay.rules.compose import (
     TRIGGER_NAME,
     Composer,
     DocumentTemplate,
     Parameter,
     StepTemplate,
+    Template,
+    TemplateError,
     TriggerTemplate,
 )
-from relay.rules.documents import FORMS, NUMBER, is_reserved
-from relay.rules.schemas import RuleSchema
-from relay.rules.templates import Template, TemplateError
+from relay.rules.schemas import FORMS, NUMBER, RuleSchema, is_reserved
 from relay.rules.values import NEVER_NUMBERS
 
 SECTIONS = ("find", "make")
@@ -33,7 +32,7 @@ SECTIONS = ("find", "make")
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of a step where its name is used: its kind, and whether it may come to nothing."""
+    """A step as seen where its name is used: its kind, and whether it may find nothing."""
 
     section: str
     entity: str
@@ -55,15 +54,15 @@ class Assembly:
         self.values = _names_in(config.content, "extract")
         sections = [_names_in(config.content, section) for section in SECTIONS]
         self.step_names = [name for names in sections for name in names or ()]
-        """Every step, whatever is wrong with it."""
+        """Every step, even with mistakes."""
         self.has_all_names = self.values is not None and None not in sections
         self.steps_so_far: dict[str, Known | None] = {}
-        """The steps whose results may be used where we are; None of one with a mistake."""
+        """The steps whose results may be used at this point; None for one with a mistake."""
 
     # Steps
 
     def steps(self) -> list[StepTemplate]:
-        """What is found and made, in order."""
+        """The finds and makes, in order."""
         found = []
         for section in SECTIONS:
             for name, spec in self.content.get(section, {}).items():
@@ -90,11 +89,11 @@ class Assembly:
         return Known(section, entity, type_id, section == "find" and spec["none"] is None)
 
     def _step(self, section: str, name: str, spec: Mapping[str, Any]) -> StepTemplate | None:
-        """None of one that has no kind, which has been noted then."""
+        """The step; None if it has no kind, which was noted."""
         entity, type_id, given = _kind_of(spec)
         if not entity:
             return None
-        place: Place = (section, name, entity, 1) if entity == DYNAMIC else (section, name, entity)
+        place: KeyPath = (section, name, entity, 1) if entity == DYNAMIC else (section, name, entity)
         fields = {field: self._field((*place, field), section, value) for field, value in given.items()}
         if section == "find":
             fields = {field.upper(): value for field, value in fields.items()} if entity == USER else fields
@@ -106,7 +105,7 @@ class Assembly:
         made = Step(name, StepKind.MAKE, entity, type_id, {}, unless=unless, is_quiet=quiet, own_field=own_field)
         return StepTemplate(made, fields)
 
-    def _field(self, place: Place, section: str, given: Any) -> Parameter:
+    def _field(self, place: KeyPath, section: str, given: Any) -> Parameter:
         if isinstance(given, bool):
             return given  # the worker writes it as the field wants it
         template = self._parameter(place, given)
@@ -116,7 +115,7 @@ class Assembly:
                 self.config.add_mistake(place, fault("list_to_look_for", name=lists[0]))
         return template
 
-    def _check_unless(self, place: Place, unless: str | None, entity: str, type_id: int | None) -> None:
+    def _check_unless(self, place: KeyPath, unless: str | None, entity: str, type_id: int | None) -> None:
         if unless is None or not self.has_all_names:
             return
         known = self.steps_so_far.get(unless)
@@ -134,12 +133,12 @@ class Assembly:
     # Trigger and start
 
     def trigger(self) -> TriggerTemplate | None:
-        """The trigger, where there is one."""
+        """The trigger, if there is one."""
         trigger = self.content.get("trigger", {})
         if "document_id" not in trigger:
             return None
         form, members = trigger["document_id"]
-        place: Place = ("trigger", "document_id")
+        place: KeyPath = ("trigger", "document_id")
         if (FORMS[form][0] if form else members[0]) != "crm":
             self.config.add_mistake(place, fault("no_document_of_crm"))
         document = self._document(place, form, members)
@@ -149,7 +148,7 @@ class Assembly:
         return TriggerTemplate(document, trigger.get("code", ""))
 
     def composer(self, trigger: TriggerTemplate | None) -> Composer | None:
-        """The start, or the document of the trigger alone; None where something is missing, which has been noted."""
+        """The start, or the document of the trigger alone; None if something is missing, which was noted."""
         start = self.content.get("start", {})
         parameters = {name: self._start_parameter(name, one) for name, one in start.get("parameters", {}).items()}
         self._check_watch(start.get("watch", {}).get("callback"), parameters)
@@ -164,7 +163,7 @@ class Assembly:
             return None
         return Composer(start["portal"], start["template_id"], document, parameters)
 
-    def _document(self, place: Place, form: str | None, members: Sequence[str]) -> DocumentTemplate:
+    def _document(self, place: KeyPath, form: str | None, members: Sequence[str]) -> DocumentTemplate:
         templates = tuple(self._template(place, member) for member in members)
         for template in templates:
             if form:
@@ -175,13 +174,13 @@ class Assembly:
                 self._check_result(place, form, name, members)
         return DocumentTemplate(form, templates)
 
-    def _check_text(self, place: Place, member: Template) -> None:
-        """The full triple wants texts: note a list, which alone is none."""
+    def _check_text(self, place: KeyPath, member: Template) -> None:
+        """The full triple needs texts: note a list."""
         if member.lone and self.specs.get(member.lone, {}).get("type") == "list":
             self.config.add_mistake(place, fault("list_as_document", name=member.lone))
 
-    def _check_number(self, place: Place, form: str, member: Template, members: Sequence[str]) -> None:
-        """A short form wants numbers: note what can never be one, whatever arrives."""
+    def _check_number(self, place: KeyPath, form: str, member: Template, members: Sequence[str]) -> None:
+        """A short form needs numbers: note what can never be one."""
         if not member.names:
             if not NUMBER.fullmatch(member.text):
                 wanted = fault("expected_number_or_name")
@@ -198,8 +197,8 @@ class Assembly:
             if kind in NEVER_NUMBERS:
                 self.config.add_mistake(place, fault("type_never_a_number", name=name, kind=kind))
 
-    def _check_result(self, place: Place, form: str | None, name: str, members: Sequence[str]) -> None:
-        """A step whose result names the document: of the right kind, and never nothing."""
+    def _check_result(self, place: KeyPath, form: str | None, name: str, members: Sequence[str]) -> None:
+        """A step whose result names the document must have its kind and always find something."""
         known = self.steps_so_far.get(name)
         if known is None:
             return
@@ -222,17 +221,17 @@ class Assembly:
     def _check_watch(self, callback: str | None, parameters: Mapping[str, Any]) -> None:
         if callback is None:
             return
-        place: Place = ("start", "watch", "callback")
+        place: KeyPath = ("start", "watch", "callback")
         self._check_parameter_name(place, callback)
         if callback in parameters:
             self.config.add_mistake(place, fault("callback_is_parameter", name=callback))
 
     def _start_parameter(self, name: str, given: Any) -> Parameter:
-        place: Place = ("start", "parameters", name)
+        place: KeyPath = ("start", "parameters", name)
         self._check_parameter_name(place, name)
         return self._parameter(place, given)
 
-    def _check_parameter_name(self, place: Place, name: str) -> None:
+    def _check_parameter_name(self, place: KeyPath, name: str) -> None:
         if is_reserved(name):
             self.config.add_mistake(place, fault("reserved_name"))
         if not name or len(name) > 100 or not name.isprintable() or set(name) & set("[]&="):
@@ -240,7 +239,7 @@ class Assembly:
 
     # Values
 
-    def _parameter(self, place: Place, given: Any) -> Parameter:
+    def _parameter(self, place: KeyPath, given: Any) -> Parameter:
         if isinstance(given, list):
             return [self._parameter(place, entry) for entry in given]
         if isinstance(given, bool):
@@ -248,7 +247,7 @@ class Assembly:
         constant: Parameter = self._template(place, given) if isinstance(given, str) else given
         return constant
 
-    def _template(self, place: Place, text: str) -> Template:
+    def _template(self, place: KeyPath, text: str) -> Template:
         known = [*(self.values or ()), *self.steps_so_far] if self.has_all_names else None
         try:
             return Template.parse(text, known, self.step_names, hints=not self.config.mistakes.are_many)
@@ -259,7 +258,7 @@ class Assembly:
 
 
 def _kind_of(spec: Mapping[str, Any]) -> tuple[str, int | None, Mapping[str, Any]]:
-    """The kind of a step, the number of its type, and its fields; an empty kind where there is none to be read."""
+    """The kind of a step, the number of its type, and its fields; an empty kind if none can be read."""
     entity = next((kind for kind in ENTITIES if kind in spec), "")
     if entity == DYNAMIC:
         type_id, fields = spec[DYNAMIC]
@@ -274,7 +273,7 @@ def _shown(members: Iterable[str]) -> str:
 
 
 def _names_in(content: Any, section: str) -> Collection[str] | None:
-    """The names under a key, whatever is wrong with them; None where they may stand under a misspelled one."""
+    """The names under a key, even with mistakes; None if the key may be misspelled."""
     written = content if isinstance(content, dict) else {}
     if section not in written and not RuleSchema().may_be_misspelled(written, section):
         return ()

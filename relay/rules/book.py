@@ -1,4 +1,7 @@
-"""The rules of a folder, read and checked as a whole. Reading them is the only I/O; afterwards nothing changes."""
+"""The rules of a folder, read and checked as a whole, and the choice of those that can want an event.
+
+Reading the files is the only I/O; afterwards nothing changes.
+"""
 
 from __future__ import annotations
 
@@ -12,33 +15,52 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from relay.configuration.expressions import Expression
+from relay.configuration.expressions import Expression, Steps, value_at
 from relay.configuration.fields import suggestion
-from relay.configuration.files import ConfigFile, read_yaml
-from relay.configuration.interpreter import Steps
-from relay.configuration.mistakes import Mistakes, collecting
-from relay.configuration.texts import SUFFIXES, yaml_files
-from relay.core.call import Call
+from relay.configuration.files import SUFFIXES, ConfigFile, Mistakes, collecting, read_yaml, yaml_files
 from relay.core.errors import InvalidEventError, Mistake, NotFoundError
-from relay.core.events import Intent, OnUncertain, Policy
+from relay.core.events import CallbackSettings, Intent, OnUncertain, Policy
 from relay.core.faults import fault
-from relay.core.places import Result
-from relay.core.plan import Plan
-from relay.core.requirements import Requirement
-from relay.core.watching import Watch
+from relay.core.placeholders import Placeholder
+from relay.core.plan import Call, Plan, Requirement
 from relay.rules.assembly import Assembly
-from relay.rules.candidates import Candidates
-from relay.rules.compose import Composer, StepTemplate, TriggerTemplate, check_length
-from relay.rules.extract import Extractor
+from relay.rules.compose import Composer, StepTemplate, Template, TriggerTemplate, check_length
 from relay.rules.schemas import RuleSchema
-from relay.rules.templates import Template
+from relay.rules.values import Extractor
 
 _LAST_NAME = re.compile(r'[A-Za-z_]\w*|"[^"]+"')
 
 
+class Candidates:
+    """Finds the rules of a source that can want an event, by the texts that their `when` needs.
+
+    `when: body.type == 'order'` can only be true if that text is there; with 200 such rules, one look finds the few.
+    The rule itself decides. whens: the conditions of the rules, in order; None: the rule wants every event.
+    """
+
+    def __init__(self, whens: Sequence[Expression | None]) -> None:
+        self._always: list[int] = []
+        self._by_text: dict[tuple[str, ...], dict[str, list[int]]] = {}
+        for place, when in enumerate(whens):
+            needs = when.texts_needed if when else ()
+            if not needs:
+                self._always.append(place)
+            for path, text in needs:
+                self._by_text.setdefault(path, {}).setdefault(text, []).append(place)
+
+    def of(self, context: Mapping[str, Any]) -> list[int]:
+        """The indexes of the rules that can want this event, in order."""
+        places = set(self._always)
+        for path, by_text in self._by_text.items():
+            found = value_at(context, path)
+            if isinstance(found, str):
+                places.update(by_text.get(found, ()))
+        return sorted(places)
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What decides: whether it wants an event of its source, and what it asks of a portal then."""
+    """A rule decides whether it wants an event of its source, and which call it makes of it."""
 
     name: str
     source: str
@@ -58,7 +80,7 @@ class Rule:
 
     @property
     def requirement(self) -> Requirement:
-        """What it asks of its portal."""
+        """Its requirements on the portal."""
         composer = self.composer
         document = composer.document_id.requirement
         watched = [self.policy.watch.parameter] if self.policy.watch else []
@@ -66,17 +88,17 @@ class Rule:
         return Requirement(self.name, composer.portal, composer.template_id, document, parameters, steps)
 
     def matches(self, context: Mapping[str, Any], left: Steps | None = None) -> bool:
-        """Whether `when` holds for this event; an expression that cannot be applied to it does not."""
+        """Whether `when` is true for this event. An expression that cannot be applied is false."""
         return self.when is None or self.when.holds(context, left)
 
     def to_call(self, context: Mapping[str, Any]) -> Call:
-        """The call for this event. Raises InvalidEventError with messages by field; no value is in them."""
+        """The call for this event. Raises InvalidEventError with messages by field, without values."""
         return self.to_intent(context).call
 
     def intent_of(self, context: Mapping[str, Any]) -> Intent | None:
-        """What the rule makes of this event; None where it does not want it. Raises InvalidEventError.
+        """The intent of the rule for this event; None if it does not want it. Raises InvalidEventError.
 
-        Also where its expressions need too long for an answer: what nobody has decided on is not passed over.
+        It also raises when its expressions need too many steps: an undecided event is not ignored.
         """
         left = Steps()
         if not self.matches(context, left) and not left.is_spent:
@@ -84,14 +106,14 @@ class Rule:
         return self.to_intent(context, left)
 
     def to_intent(self, context: Mapping[str, Any], left: Steps | None = None) -> Intent:
-        """The call with the rule's policy, and the texts in it that belong to a person. Raises InvalidEventError.
+        """The call with the rule's policy and a person's texts in it. Raises InvalidEventError.
 
-        Where the rule has steps, a plan: the steps, and the call with places for what they come to. left: how far its
-        expressions may still go.
+        If the rule has steps, also a plan: the steps, and the call with placeholders for their results. left: the steps
+        that its expressions may still take.
         """
         values = self.extractor.extract(context, left)
         texts = tuple(self.extractor.personal_texts(values))
-        known = values | {step.name: Result(step.name) for step in self.steps} if self.steps else values
+        known = values | {step.name: Placeholder(step.name) for step in self.steps} if self.steps else values
         try:
             check_length(self._uses, values)
             call = self.composer.compose(known)
@@ -144,7 +166,7 @@ class RuleBook:
         return self._by_source.get(name, ())
 
     def candidates(self, source: str, context: Mapping[str, Any]) -> Sequence[Rule]:
-        """The rules of a source that can want this event, in the same order; the others do not."""
+        """The rules of a source that can want this event, in the same order."""
         rules = self.for_source(source)
         return [rules[place] for place in self._candidates[source].of(context)] if rules else ()
 
@@ -170,10 +192,9 @@ def load_rules(
 ) -> RuleBook:
     """The rules of a folder's *.yaml and *.yml, or of one file, without those that have a mistake.
 
-    sources, portals: the names a rule may use; None: not known here, so any may. base: the relay's own address
-    (RELAY_PUBLIC_URL), under which each start of a rule that watches for the end has one of its own; None: not known
-    here, empty: there is none. Mistakes are added to those that were handed down; else ConfigError is raised with those
-    of all files together.
+    sources, portals: the names that a rule may use; None: unknown here, so any. base: the relay's own address
+    (RELAY_PUBLIC_URL), under which a completion callback gets its one-time address; None: unknown here; empty: there is
+    none. mistakes: a collector; without one, ConfigError is raised with the mistakes of all files.
     """
     with collecting(mistakes) as found:
         files = [path] if path.suffix in SUFFIXES else yaml_files(path)
@@ -186,7 +207,7 @@ def load_rules(
 
 
 class _Reader:
-    """Reads one file after another, and goes on after a mistake."""
+    """Reads one file after another, and continues after a mistake."""
 
     def __init__(
         self,
@@ -236,9 +257,9 @@ class _Reader:
             self._check_known(config, (section, "portal"), content.get(section, {}).get("portal"))
 
     def _check_watch(self, config: ConfigFile, content: Mapping[str, Any]) -> None:
-        """The portal has to reach the one-time address: it calls no host without a dot.
+        """The portal must be able to reach the one-time address: it calls no host without a dot.
 
-        Source: bizproc/activities/bitrix/webhookactivity; facts of its own, as it has no page in the docs.
+        Source: bizproc/activities/bitrix/webhookactivity; it has no page in the docs.
         """
         if self.base is None or not content.get("start", {}).get("watch"):
             return
@@ -257,5 +278,5 @@ class _Reader:
 
 def _policy_of(content: Mapping[str, Any]) -> Policy:
     given = content.get("start", {}).get("watch")
-    watch = Watch(given["callback"], int(given["within"])) if given else None
+    watch = CallbackSettings(given["callback"], int(given["within"])) if given else None
     return Policy(OnUncertain(content["on_uncertain"]), content["order_by"] == "document", watch)

@@ -1,48 +1,146 @@
 """Fills the parts of a rule with values: a Call, and the steps before it, ready to be recorded.
 
-It never looks at the event itself. Where a step's result goes, which only the portal knows, a place is left for it.
+Templates are text with {names}. They are filled in one pass, so braces in a value stay text. `{name}` alone keeps the
+type of the value; within text, values are written as text. `{{` and `}}` are plain braces. A step's result, which only
+the portal knows, becomes a placeholder. This module never looks at the event itself.
 
-Every parameter of the rule is sent, always. One without a value is sent as an empty text: a parameter left out would
-lose its default in newer portals (bizproc/lib/Starter/Parameters.php), and null cannot be said in a batch.
+Every parameter of the rule is always sent. One without a value is sent as an empty text: a parameter left out would
+lose its default in newer portals (bizproc/lib/Starter/Parameters.php), and a batch cannot carry null.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from typing import Any, cast
 
-from relay.core.call import Call, DocumentId
+from relay.configuration.expressions import split_braces
+from relay.configuration.fields import suggestion
 from relay.core.errors import InvalidEventError
 from relay.core.faults import Fault, fault
-from relay.core.places import Later, Result
-from relay.core.plan import Step, StepKind
-from relay.core.requirements import StepRequirement
-from relay.rules.documents import FORMS, NUMBER
-from relay.rules.templates import Template
+from relay.core.placeholders import Placeholder, PlaceholderValue
+from relay.core.plan import Call, DocumentId, Step, StepKind, StepRequirement
+from relay.core.spellings import written
+from relay.rules.schemas import FORMS, NUMBER
+
+MOST_UNKNOWN = 20
+"""How many unknown names of one text are reported."""
+_PLAIN = frozenset({str, int, float, type(None)})
+
+
+class TemplateError(ValueError):
+    """Text that is not a template. messages: one fault for each mistake."""
+
+    def __init__(self, *messages: str) -> None:
+        super().__init__(*messages)
+        self.messages = messages
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A parsed template: literal text and names in the order they come.
+
+    parts: (True, name) or (False, literal).
+    """
+
+    text: str
+    parts: tuple[tuple[bool, str], ...]
+    names: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """The names in it, in order."""
+    lone: str | None = field(init=False, repr=False, compare=False)
+    """Its name, if the template is nothing else."""
+
+    def __post_init__(self) -> None:
+        names = tuple(part for is_name, part in self.parts if is_name)
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "lone", names[0] if len(self.parts) == len(names) == 1 else None)
+
+    @classmethod
+    def parse(
+        cls, text: str, known: Collection[str] | None, later: Collection[str] = (), *, hints: bool = True
+    ) -> Template:
+        """Parse a template. known: the names that it may use; None: unknown here, so any. later: steps still to come.
+
+        hints: whether to suggest similar names, which takes long if there are many mistakes and many names. Raises
+        TemplateError for lone braces and unknown names.
+        """
+        parts, wrong = split_braces(text)
+        if known is not None:
+            unknown = dict.fromkeys(part for is_name, part in parts if is_name and part not in known)
+            wrong += [_unknown(name, known if hints else (), later) for name in list(unknown)[:MOST_UNKNOWN]]
+        if wrong:
+            raise TemplateError(*wrong)
+        return cls(text, tuple(parts))
+
+    def fill(self, values: Mapping[str, Any]) -> Any:
+        """Fill in values. A lone name gives its value, as plain() writes it; text gives text, or None if all names are
+        missing.
+
+        If a value is a Placeholder, the result is a PlaceholderValue.
+        """
+        if self.lone:
+            value = values[self.lone]
+            return PlaceholderValue((value,)) if isinstance(value, Placeholder) else plain(value)
+        given = [value for name in self.names if (value := values[name]) is not None and value != []]
+        if self.names and not given:
+            return None
+        pieces = [_written(values[part]) if is_name else part for is_name, part in self.parts]
+        return PlaceholderValue.of(pieces, has_value=set(map(type, given)) != {Placeholder})
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can carry it: "Y" or "N" for a boolean (Bitrix24's bool, bizproc/classes/general/helper.php),
+    ISO 8601 for dates, times with their offset.
+    """
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, bool):
+        return "Y" if value else "N"
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    if isinstance(value, date):
+        return value.isoformat()
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _unknown(name: str, known: Collection[str], later: Collection[str]) -> str:
+    if name in later:
+        return fault("no_value_yet", name=name)
+    return fault("not_among_values", name=name, hint=suggestion(name, known))
+
+
+def _written(value: Any) -> str | Placeholder:
+    if value is None:
+        return ""
+    if isinstance(value, Placeholder):
+        return value
+    shown = plain(value)
+    return ", ".join(map(written, shown)) if isinstance(shown, list) else written(shown)
+
 
 TRIGGER_NAME = "trigger"
-"""What the trigger's own step is called."""
+"""The name of the trigger's own step."""
 
 MOST_WRITTEN, MOST_TIMES = 1_000_000, 4
-"""Characters that a rule writes for one event: so many, and each value it has found so often beside."""
+"""Characters that a rule may write for one event: this many, plus each found value this many times."""
 A_NUMBER = 20
-"""Characters of whatever is no text."""
+"""Characters that a value counts which is not text."""
 
 Parameter = Template | Sequence[Any] | str | int | float | None
-"""What a rule says of a parameter: a template, a list of templates and constants, or a constant."""
+"""A parameter in a rule: a template, a list of templates and constants, or a constant."""
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentTemplate:
-    """A document id to fill. form: a short form with the numbers that it needs, or None: the full triple."""
+    """A document id to fill. form: a short form; None: the full triple."""
 
     form: str | None
     members: tuple[Template, ...]
 
     @property
     def names(self) -> Iterator[str]:
-        """The names in it, each as often as it stands there."""
+        """The names in it, with repetitions."""
         return (name for member in self.members for name in member.names)
 
     @property
@@ -55,9 +153,9 @@ class DocumentTemplate:
         return module, entity, prefix + (f"{fixed[0]}_" if self.form == "dynamic" and fixed[0] else "")
 
     def fill(self, values: Mapping[str, Any]) -> DocumentId:
-        """The triple. Raises InvalidEventError on the values that are missing or do not fit.
+        """The triple. Raises InvalidEventError for values that are missing or do not fit.
 
-        A Later may stand in it: what a step finds or makes has a number, so the worker that fills it has none to check.
+        It may contain a PlaceholderValue: the result of a step is always a number, so the worker need not check it.
         """
         for member in self.members:
             absent = [name for name in member.names if values[name] is None]
@@ -70,20 +168,20 @@ class DocumentTemplate:
             if isinstance(number, str) and not NUMBER.fullmatch(number):
                 raise _unfit(member, fault("expected_number_for_document"))
         module, entity, prefix = FORMS[self.form]
-        return cast("DocumentId", (module, entity, Later.of(_joined(prefix, filled))))
+        return cast("DocumentId", (module, entity, PlaceholderValue.of(_joined(prefix, filled))))
 
 
-def _joined(prefix: str, members: Sequence[str | Later]) -> list[str | Result]:
-    parts: list[str | Result] = [prefix]
+def _joined(prefix: str, members: Sequence[str | PlaceholderValue]) -> list[str | Placeholder]:
+    parts: list[str | Placeholder] = [prefix]
     for index, member in enumerate(members):
         parts += ["_"] * (index > 0)
-        parts += member.parts if isinstance(member, Later) else [member]
+        parts += member.parts if isinstance(member, PlaceholderValue) else [member]
     return parts
 
 
-def _one_line(member: Template, values: Mapping[str, Any]) -> str | Later:
+def _one_line(member: Template, values: Mapping[str, Any]) -> str | PlaceholderValue:
     filled = member.fill(values)
-    if isinstance(filled, Later):
+    if isinstance(filled, PlaceholderValue):
         return filled
     text = "" if isinstance(filled, list) else str(filled)
     if not text or len(text) > 255 or not text.isprintable():
@@ -97,7 +195,7 @@ def _unfit(member: Template, wrong: Fault) -> InvalidEventError:
 
 @dataclass(frozen=True, slots=True)
 class Composer:
-    """The `start` part of a rule; of one that only fires a trigger, its portal and document, and template 0."""
+    """The `start` part of a rule; for a rule that only fires a trigger: its portal and document, and template 0."""
 
     portal: str
     template_id: int
@@ -106,12 +204,12 @@ class Composer:
 
     @property
     def names(self) -> Iterator[str]:
-        """The names in it, each as often as it stands there."""
+        """The names in it, with repetitions."""
         yield from self.document_id.names
         yield from _names_in(list(self.parameters.values()))
 
     def compose(self, values: Mapping[str, Any]) -> Call:
-        """Raises InvalidEventError where the document cannot be named."""
+        """Fill in values. Raises InvalidEventError if the document cannot be named."""
         return Call(
             portal=self.portal,
             template_id=self.template_id,
@@ -129,7 +227,7 @@ class StepTemplate:
 
     @property
     def name(self) -> str:
-        """Its name, which is that of its result."""
+        """Its name, which is also the name of its result."""
         return self.blank.name
 
     @property
@@ -139,17 +237,17 @@ class StepTemplate:
 
     @property
     def requirement(self) -> StepRequirement:
-        """What it asks of its portal."""
+        """Its requirements on the portal."""
         step = self.blank
         return StepRequirement(step.name, step.kind, step.entity, step.type_id, tuple(self.fields), step.own_field)
 
     @property
     def names(self) -> Iterator[str]:
-        """The names in it, each as often as it stands there."""
+        """The names in it, with repetitions."""
         return _names_in(list(self.fields.values()))
 
     def compose(self, values: Mapping[str, Any]) -> Step:
-        """The step with its values, in which places are left for the results of those before it."""
+        """The step with its values, and placeholders for the results of earlier steps."""
         return replace(self.blank, values={name: _field(given, values) for name, given in self.fields.items()})
 
 
@@ -164,28 +262,28 @@ class TriggerTemplate:
 
     @property
     def fields(self) -> Mapping[str, Parameter]:
-        """What its rule says of its values, beside the document."""
+        """Its values beside the document."""
         return {"code": self.code}
 
     @property
     def requirement(self) -> StepRequirement:
-        """What it asks of its portal."""
+        """Its requirements on the portal."""
         return StepRequirement(self.name, self.kind, self.document_id.form or "document", None, ())
 
     @property
     def names(self) -> Iterator[str]:
-        """The names in it, each as often as it stands there."""
+        """The names in it, with repetitions."""
         return self.document_id.names
 
     def compose(self, values: Mapping[str, Any]) -> Step:
-        """Raises InvalidEventError where the document cannot be named."""
+        """Fill in values. Raises InvalidEventError if the document cannot be named."""
         target = self.document_id.fill(values)[2]
         entity = self.document_id.form or "document"
         return Step(self.name, self.kind, entity, None, {"target": target, "code": self.code})
 
 
 def check_length(uses: Mapping[str, int], values: Mapping[str, Any]) -> None:
-    """Raises InvalidEventError where what would be written is long out of proportion to what the rule has found.
+    """Raise InvalidEventError if the written text would be far longer than the found values.
 
     uses: how often each name stands in the rule.
     """
@@ -214,10 +312,10 @@ def _names_in(parameter: Parameter) -> Iterator[str]:
 
 
 def _field(parameter: Parameter, values: Mapping[str, Any]) -> Any:
-    """As a parameter; but true and false stay, for a filter of custom fields has 1 and 0 where all else has Y and N.
+    """As a parameter, except that true and false stay: a filter of custom fields needs 1 and 0, all else Y and N.
 
-    And a list within a list stays one, for a file is [name, base64], and several are a list of these; one that lacks a
-    part is left out. b24restdocs, api-reference/crm/universal/crm-item-list.md, files/how-to-upload-files.md.
+    A list within a list stays one, because a file is [name, base64] and several files are a list of these; one that
+    lacks a part is left out. b24restdocs, api-reference/crm/universal/crm-item-list.md, files/how-to-upload-files.md.
     """
     if isinstance(parameter, Template) and parameter.lone and isinstance(values[parameter.lone], bool):
         return values[parameter.lone]
@@ -233,7 +331,7 @@ def _each(entries: Sequence[Any], values: Mapping[str, Any]) -> list[Any]:
 
 def _filled(parameter: Parameter, values: Mapping[str, Any]) -> Any:
     if isinstance(parameter, (list, tuple)):
-        # Entries without a value are left out; a list within the list is laid flat.
+        # Entries without a value are left out; inner lists are flattened.
         entries = [_entry(entry, values) for entry in parameter]
         return [item for entry in entries for item in (entry if isinstance(entry, list) else [entry]) if item != ""]
     return _entry(parameter, values)

@@ -1,12 +1,22 @@
-"""The shape of a rule's file. What needs the whole rule, such as the names in its templates, is checked in `book`."""
+"""The shape of a rule's file. What needs the whole rule, such as the names in its templates, is checked in `assembly`.
+
+Documents come first: the short forms that a rule may use, and the triple of Bitrix24 that each stands for, from the
+page "Start Business Process bizproc.workflow.start" (b24restdocs, api-reference/bizproc). Ids are written as
+`bizproc.workflow.instances` returns them (crm/classes/general/crm_document.php).
+
+Then the steps: `find`, `make` and `trigger`, one kind a step with its fields, and its options beside it. Bitrix24
+ignores a field that it does not know; an unknown field in a filter of users even cancels the whole filter. So what can
+be known to be wrong is a mistake here; the rest is compared with the portal (workers/checks/drift.py).
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from marshmallow import ValidationError, fields, post_load, validates_schema
+from marshmallow import Schema, ValidationError, fields, post_load, validates_schema
 
 from relay.configuration.expressions import Expression, ExpressionError
 from relay.configuration.fields import (
@@ -23,15 +33,236 @@ from relay.configuration.fields import (
     suggestion,
 )
 from relay.core.events import OnUncertain
-from relay.core.faults import fault
+from relay.core.faults import Fault, fault
 from relay.core.phones import REGIONS
-from relay.rules.documents import FORMS
-from relay.rules.extract import typed
-from relay.rules.step_schemas import FIND, MAKE
-from relay.rules.values import TYPES
+from relay.core.plan import (
+    COMMUNICATIONS,
+    DYNAMIC,
+    ENTITIES,
+    FIRST_DYNAMIC,
+    SOUGHT_BY,
+    STOP,
+    TYPE_IDS,
+    USER,
+    WITH_COMMUNICATIONS,
+    Many,
+    own_id_fields,
+)
+from relay.rules.values import TYPES, typed
+
+_CRM_OBJECTS = r"Bitrix\Crm\Integration\BizProc\Document"
+
+FORMS: dict[str, tuple[str, str, str]] = {
+    "lead": ("crm", "CCrmDocumentLead", "LEAD_"),
+    "deal": ("crm", "CCrmDocumentDeal", "DEAL_"),
+    "contact": ("crm", "CCrmDocumentContact", "CONTACT_"),
+    "company": ("crm", "CCrmDocumentCompany", "COMPANY_"),
+    "quote": ("crm", rf"{_CRM_OBJECTS}\Quote", "QUOTE_"),
+    "invoice": ("crm", rf"{_CRM_OBJECTS}\SmartInvoice", "SMART_INVOICE_"),
+    "dynamic": ("crm", rf"{_CRM_OBJECTS}\Dynamic", "DYNAMIC_"),
+    "feed": ("lists", "BizprocDocument", ""),
+    "list": ("lists", r"Bitrix\Lists\BizprocDocumentLists", ""),
+    "file": ("disk", r"Bitrix\Disk\BizProcDocument", ""),
+}
+"""Short form -> module, entity class, and the prefix of the number."""
+
+NUMBER = re.compile(r"[1-9][0-9]{0,18}")
+"""An id in a short form. It is digits only, so text from a sender can never name another kind of document."""
+
+RESERVED_PARAMETERS = frozenset(
+    name.lower()
+    for name in (
+        "PreGeneratedWorkflowId",
+        "IgnoreSimultaneousProcessesLimit",
+        "UseForcedTracking",
+        "DocumentEventType",
+        "__DocumentType",
+        "ModifiedDocumentField",
+        "UsedDocumentField",
+        "TriggerEvent",
+        "TriggerEventData",
+        "StartWorkflowDelay",
+        "TargetUser",
+    )
+)
+"""Parameters that change how the engine works or that it overwrites (bizproc/classes/general/document.php)."""
+
+
+def is_reserved(parameter: str) -> bool:
+    """Whether Bitrix24 reserves this name. Digits are reserved, too: they would be read as a template's id."""
+    return parameter.lower() in RESERVED_PARAMETERS or parameter.isdigit()
+
+
+FIELD = re.compile(r"[a-z][A-Za-z0-9_]{0,99}")
+OWN_FIELD = re.compile(r"ufCrm[A-Za-z0-9_]{1,90}")
+USER_FIELDS = (
+    "id", "email", "name", "last_name", "second_name", "personal_phone", "personal_mobile", "work_phone",
+    "work_position", "uf_department", "uf_phone_inner",
+)  # fmt: skip
+"""Fields by which users are found, from `user.get` (b24restdocs, api-reference/user), in any case."""
+
+Check = Callable[[str, Mapping[str, Any]], Fault | None]
+"""Finds the mistake of a field with this name among these; None if there is none."""
+
+
+class _Fields(Wanted):
+    """The fields of a step by name: templates, numbers, true or false; for a make also lists of these."""
+
+    expected = fault("expected_fields")
+
+    def __init__(self, check: Check, *, lists: bool) -> None:
+        super().__init__()
+        self.check, self.lists = check, lists
+
+    def read(self, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict) or not value:
+            raise ValueError
+        wrong: dict[str, list[str]] = {}
+        for name, entry in value.items():
+            if found := self.check(name, value):
+                wrong[name] = [found]
+            elif not _is_value(entry, depth=2 if self.lists else 0):
+                wrong[name] = [fault("expected_field_or_list") if self.lists else fault("expected_field")]
+        if wrong:
+            raise ValidationError(wrong, valid_data={name: value[name] for name in value.keys() - wrong.keys()})
+        return value
+
+
+class _Dynamic(Wanted):
+    """A smart process: its entityTypeId, and the fields."""
+
+    expected = fault("expected_dynamic")
+
+    def __init__(self, fields: _Fields) -> None:
+        super().__init__()
+        self.fields = fields
+
+    def read(self, value: Any) -> list[Any]:
+        if not isinstance(value, list) or len(value) != 2:
+            raise ValueError
+        type_id, given = value
+        if isinstance(type_id, bool) or not isinstance(type_id, int) or not FIRST_DYNAMIC <= type_id < 2**31:
+            raise ValidationError({0: [fault("expected_entity_type", least=FIRST_DYNAMIC)]})
+        try:
+            return [type_id, self.fields.deserialize(given)]
+        except ValidationError as error:
+            valid = error.valid_data if isinstance(error.valid_data, dict) else {}
+            raise ValidationError({1: error.messages}, valid_data=[type_id, valid]) from None
+
+
+class _None(Wanted):
+    """The result if nothing is found: nothing, STOP, or a number to use instead."""
+
+    expected = fault("expected_none")
+
+    def read(self, value: Any) -> int | str | None:
+        if value in ("nothing", STOP):
+            return None if value == "nothing" else STOP
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**63:
+            raise ValueError
+        return value
+
+
+class _NoUser(Wanted):
+    """Users are found, never made."""
+
+    def read(self, _: Any) -> Any:
+        raise ValidationError(fault("makes_no_users", names=[*TYPE_IDS, DYNAMIC]))
+
+
+class _StepSchema(StrictSchema):
+    """A step has exactly one kind."""
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _has_one_kind(self, spec: dict[str, Any], written: Any, **_: Any) -> None:
+        if not self.has_read(spec, written):
+            return
+        kinds = [name for name in written if name in ENTITIES]
+        if len(kinds) != 1:
+            wanted = fault("expected_kind", names=list(ENTITIES))
+            raise ValidationError(fault("found_kinds", kinds=_and(kinds), expected=wanted) if kinds else wanted)
+
+
+class _FindOptions(_StepSchema):
+    many = Choice(*Many, load_default=Many.NEWEST)
+    none = _None(load_default=None, allow_none=False)
+    keep = Quantity(SECONDS, "7d", load_default=0)
+
+
+class _MakeOptions(_StepSchema):
+    unless = Text(fault("expected_find_name"), load_default=None)
+    quietly = Flag(load_default=False)
+    own_field = Text(fault("expected_own_field"), OWN_FIELD.pattern, load_default="")
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _has_a_place_for_our_id(self, spec: dict[str, Any], written: Any, **_: Any) -> None:
+        """A quote has no field for a foreign id; all other kinds have one."""
+        if not self.has_read(spec, written):
+            return
+        given = written.get("own_field")
+        if "quote" not in written:
+            if given is not None:
+                raise ValidationError({"own_field": [fault("own_field_of_quotes")]})
+        elif given is None:
+            raise ValidationError({"own_field": [fault("expected_own_field_of_quotes")]})
+        elif isinstance(written["quote"], dict) and given in written["quote"]:
+            raise ValidationError({"own_field": [fault("own_field_is_written")]})
+
+
+def _fault_in_find(entity: str, name: str, fields: Mapping[str, Any]) -> Fault | None:
+    if entity == USER:
+        return None if name.lower() in USER_FIELDS else fault("no_user_field", hint=suggestion(name, USER_FIELDS))
+    if name not in COMMUNICATIONS:
+        sought = [other for other in SOUGHT_BY if other in fields and entity in WITH_COMMUNICATIONS]
+        return fault("beside_sought", name=sought[0]) if sought else _fault_in_name(name)
+    if entity not in WITH_COMMUNICATIONS:
+        return fault("no_communications_to_find", entity=entity)
+    return None if name in SOUGHT_BY else fault("not_looked_for", one=SOUGHT_BY[0], other=SOUGHT_BY[1])
+
+
+def _fault_in_make(entity: str, name: str, _: Mapping[str, Any]) -> Fault | None:
+    if name in COMMUNICATIONS:
+        known = entity in WITH_COMMUNICATIONS
+        return None if known else fault("no_communications", entity=entity)
+    if name == "fm":
+        return fault("made_of_communications", names=list(COMMUNICATIONS))
+    if name == "id" or (entity != "quote" and name in own_id_fields(entity)):
+        return fault("id_is_given") if name == "id" else fault("own_id_is_written")
+    return _fault_in_name(name)
+
+
+def _fault_in_name(name: str) -> Fault | None:
+    if FIELD.fullmatch(name):
+        return None
+    return fault("not_a_field")
+
+
+def _and(names: Sequence[str]) -> str:
+    """Names as one text: `a and b and c`."""
+    first, *more = names
+    return fault("one_and_other", one=first, other=_and(more)) if more else first
+
+
+def _is_value(entry: Any, depth: int) -> bool:
+    if isinstance(entry, list):
+        return depth > 0 and bool(entry) and all(_is_value(inner, depth - 1) for inner in entry)
+    return isinstance(entry, str | int | float)
+
+
+def _schema(options: type[_StepSchema], check: Callable[..., Fault | None], *, lists: bool) -> Schema:
+    fields: dict[str, Any] = {kind: _Fields(partial(check, kind), lists=lists) for kind in ENTITIES}
+    fields[DYNAMIC] = _Dynamic(fields[DYNAMIC])
+    if options is _MakeOptions:
+        fields[USER] = _NoUser()
+    return options.from_dict(fields)()
+
+
+FIND: Schema = _schema(_FindOptions, _fault_in_find, lists=False)
+MAKE: Schema = _schema(_MakeOptions, _fault_in_make, lists=True)
+
 
 ROOTS = ("body", "headers", "query", "envelope", "source", "received_at")
-"""What an expression of a rule may look at (relay/sources/context.py)."""
+"""The names that an expression of a rule may use (relay/sources/events.py)."""
 VALUE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 NOT_A_VALUE_NAME = fault("not_a_value_name")
 _BOUNDED = ("integer", "number")
@@ -48,7 +279,7 @@ class _Expression(Wanted):
 
 
 class _Picks(Wanted):
-    """One expression, or a list of them of which the first that finds something counts."""
+    """One expression, or a list; the first that finds something counts."""
 
     expected = fault("expected_picks")
 
@@ -109,7 +340,7 @@ class _Choices(Wanted):
 
 
 class _Region(Wanted):
-    """Where a telephone number without a + is dialled."""
+    """The region of telephone numbers without a +."""
 
     expected = fault("expected_region")
 
@@ -136,7 +367,7 @@ class _ValueSchema(StrictSchema):
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _fits_together(self, spec: dict[str, Any], written: Any, **_: Any) -> None:
-        """Whatever is there is compared with its type; what has a mistake of its own is not there."""
+        """Compare the keys with the type. Keys with a mistake of their own are missing here."""
         wrong: dict[str, list[str]] = {}
         if spec.get("required") and spec.get("default") is not None:
             wrong["default"] = [fault("required_with_default")]
@@ -165,7 +396,7 @@ class _ValueSchema(StrictSchema):
 
 
 def _typed_constants(spec: dict[str, Any]) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """Default and choices as the type reads them, so that they compare with what events bring; and what is wrong."""
+    """Default and choices as the type reads them, so that they compare with values of events; and their mistakes."""
     one = {"type": spec["items"] if spec["type"] == "list" else spec["type"], "required": False, "default": None}
     bare = {**spec, **one, "choices": None, "min": None, "max": None, "max_length": None}
     constants: dict[str, Any] = {}
@@ -176,7 +407,7 @@ def _typed_constants(spec: dict[str, Any]) -> tuple[dict[str, Any], dict[str, li
         except ValidationError as error:
             wrong["choices"] = list(error.messages)
     if spec["default"] is not None:
-        # Among choices that are no values, none can be looked for.
+        # The default cannot be compared with invalid choices.
         optional = {**spec, "choices": constants.get("choices"), "default": None}
         try:
             constants["default"] = typed(optional).deserialize(spec["default"])
@@ -186,7 +417,7 @@ def _typed_constants(spec: dict[str, Any]) -> tuple[dict[str, Any], dict[str, li
 
 
 MODULE = re.compile(r"(\w|[.]|\{\w+\})+", re.ASCII)
-"""A module of Bitrix24, or a template of one: of any other text its engine throws (main/lib/loader.php)."""
+"""A module of Bitrix24, or a template of one. For any other text its engine throws (main/lib/loader.php)."""
 
 
 class _Document(Wanted):
@@ -268,7 +499,7 @@ class RuleSchema(StrictSchema):
     source = Text(fault("expected_source_name"), required=True)
     when = _Expression(load_default=None)
     extract = Table(_ValueSchema(), VALUE_NAME, NOT_A_VALUE_NAME, required=False)
-    # Hold: a process started twice, or not at all, is the operator's decision.
+    # Hold by default: whether to risk a second start or none is the operator's decision.
     on_uncertain = Choice(*OnUncertain, load_default=OnUncertain.HOLD)
     order_by = Choice("document", load_default=None)
     find = Table(FIND, VALUE_NAME, NOT_A_VALUE_NAME, required=False)

@@ -1,1 +1,3 @@
-"""What keeps the relay running on a machine: `up`, gunicorn and its worker, the embedded Valkey, secrets in a file."""
+"""Processes of the relay on a machine: `up`, gunicorn and its worker, the embedded Valkey, backups, secrets in a
+file.
+"""

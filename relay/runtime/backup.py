@@ -1,7 +1,7 @@
-"""A record in a file, and a file as a record again: taken while all goes on, as of one moment, and tried at once.
+"""Backups: the record as of one moment, in a file, taken while the relay runs, verified at once, and restored.
 
-The file is a tar of two members: `about.json`, what is in it with its digest, and `dump.rdb`, the server's own
-snapshot. It holds all that the record holds, persons' data and tokens of portals too, so it is for its owner only.
+The file is a tar of two members: `about.json`, a description with a digest, and `dump.rdb`, the server's snapshot. It
+contains the whole record, including people's data and tokens of portals, so only its owner may read it.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 ABOUT, DUMP = "about.json", "dump.rdb"
 PIECE = 1 << 20
 Tell = Callable[[str, int], None]
-"""What is being done, and how much of it is done."""
+"""Reports progress: what is being done, and how much of it is done."""
 
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is in a backup. bytes, sha256: of the snapshot."""
+    """The description of a backup. bytes, sha256: of the snapshot."""
 
     version: int
     taken_at: str
@@ -48,9 +48,9 @@ class About:
 
 
 def take(store: Store, file: Path, now: datetime, tell: Tell) -> About:
-    """Write a backup. It is loaded into a server of its own before the file has its name.
+    """Write a backup. The snapshot is loaded into a separate server before the file gets its name.
 
-    Raises RelayError, RecordUnavailableError and OSError: then there is no file of this name, or still the old one.
+    Raises RelayError, RecordUnavailableError and OSError. Then there is no file of this name, or still the old one.
     """
     with _workshop(file) as folder:
         digest, size = _save(store, folder / DUMP, tell)
@@ -69,10 +69,10 @@ def take(store: Store, file: Path, now: datetime, tell: Tell) -> About:
 
 
 def put_back(store: Store, file: Path, now: datetime, tell: Tell, *, is_moved: bool) -> About:
-    """Put a backup into a server whose record is empty, or is to be replaced.
+    """Restore a backup into a server whose record is empty or may be replaced.
 
-    is_moved: nothing was received or sent since it was taken. Else what waits in it may have been sent since, and is
-    held. Raises RelayError before anything is changed where the file is no backup or has changed.
+    is_moved: nothing was received or sent since it was taken. Otherwise, waiting deliveries may have been sent since,
+    and are held. Raises RelayError, before any change, if the file is not a backup or is damaged.
     """
     with _workshop(file) as folder:
         about = _unpack(file, folder)
@@ -90,7 +90,7 @@ def put_back(store: Store, file: Path, now: datetime, tell: Tell, *, is_moved: b
 
 
 def read_about(file: Path) -> About:
-    """What a file says of itself. Raises RelayError where it is no backup that this version reads."""
+    """Read the description of a backup. Raises RelayError if this version cannot read the file."""
     with _reading(file), tarfile.open(file, "r:") as tar:
         wire = _wire_in(_member(tar, ABOUT)[1].read(LONGEST_ABOUT + 1))
         size, _ = _member(tar, DUMP)
@@ -110,7 +110,7 @@ def _reading(file: Path) -> Iterator[None]:
 
 
 def _member(tar: tarfile.TarFile, name: str) -> tuple[int, IO[bytes]]:
-    """The bytes and the content of a member: a file without holes. Raises KeyError."""
+    """The size and the content of a member, which must be a file without holes. Raises KeyError."""
     found = tar.getmember(name)
     stream = tar.extractfile(found) if found.isreg() and not found.issparse() else None
     if stream is None:
@@ -149,7 +149,7 @@ def _save(store: Store, path: Path, tell: Tell) -> tuple[str, int]:
 
 
 def _try_out(folder: Path) -> tuple[int, int]:
-    """A snapshot that does not load, or whose books do not balance, is no backup. Its events and deliveries."""
+    """Load the snapshot and check its ledger. Returns the number of its events and deliveries."""
     with serve_dump(folder) as url:
         copy = Store.open(url, is_copy=True)
         ledger = copy.record.counts()
@@ -179,7 +179,7 @@ def _pieces(file: Path) -> Iterator[bytes]:
 
 @contextmanager
 def _workshop(file: Path) -> Iterator[Path]:
-    """A folder beside the file, on its disk, for its owner only."""
+    """A temporary folder beside the file, on the same disk, for its owner only."""
     folder = Path(tempfile.mkdtemp(prefix=".relay-", dir=file.resolve().parent))
     try:
         yield folder

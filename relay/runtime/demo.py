@@ -1,4 +1,4 @@
-"""The demo: sample events, sent over HTTP like a sender would, and what became of each, as the sandbox knows it."""
+"""The demo: sample events, sent over HTTP as a sender would, and the outcome of each according to the sandbox."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class Sample:
 
 
 def start_afresh(folder: Path) -> None:
-    """Forget an earlier demo: its sandbox, and so its workflows, are gone. Its secrets stay."""
+    """Remove the record of an earlier demo, whose sandbox and workflows are gone. Its secrets stay."""
     for name in ("record", "state"):
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def show_samples(url: str, sandbox_url: str, config: Path) -> int:
-    """Send every sample, wait for the outcomes, print them. 0 where each has its workflow in the sandbox."""
+    """Send every sample, wait for the outcomes, print them. Returns 0 if each has its workflow in the sandbox."""
     record = Store.open(read_secret(os.environ, "REDIS_URL") or url_of(Path("var/demo/record"))).record
     print(f"{'sample':24} {'rule':22} {'state':10} {'workflow in the sandbox':24} what came first", flush=True)
     sources, good = load_sources(config / "sources.yaml", os.environ), True
@@ -67,7 +67,7 @@ def show_samples(url: str, sandbox_url: str, config: Path) -> int:
 
 
 def _what_came_first(delivery: Delivery) -> str:
-    """What was found and made before the start: `client 17 found, owner 1 instead, lead 1 made`."""
+    """The results of the steps before the start: `client 17 found, owner 1 instead, lead 1 made`."""
     return ", ".join(_result(result) for result in delivery.results)
 
 
@@ -89,7 +89,7 @@ def _samples(folder: Path) -> Iterator[Sample]:
 
 def _send(url: str, sample: Sample, source: Source) -> dict[str, Any]:
     headers = {"Content-Type": sample.content_type, **sample.headers}
-    # The demo can prove itself as the sender would: it knows the secrets, for it has made them.
+    # The demo can sign like the sender, because it made the secrets.
     webhook = sign(source, Webhook(headers=headers, body=sample.body), utc_now())
     request = Request(f"{url}/hooks/{sample.source}", sample.body, dict(webhook.headers))  # noqa: S310 - our own address
     with urlopen(request, timeout=10) as answer:  # noqa: S310
@@ -98,7 +98,7 @@ def _send(url: str, sample: Sample, source: Source) -> dict[str, Any]:
 
 
 def _outcomes(record: Record, delivery_ids: list[str]) -> list[Delivery]:
-    """The deliveries once they are final, or as they are when patience ends."""
+    """The deliveries when they are final, or after PATIENCE_S."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         deliveries = record.deliveries(delivery_ids)

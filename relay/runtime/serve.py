@@ -1,4 +1,4 @@
-"""gunicorn, from inside: `python -m relay serve` instead of a command line. Imported after gevent has patched."""
+"""Runs gunicorn for `python -m relay serve`, without its command line. Import it after gevent has patched."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from relay.configuration.settings import Settings
 from relay.core.errors import ConfigError, RecordUnavailableError
 from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running
-from relay.health.misfits import say_misfit
+from relay.health.assessment import say_topology_warning
 from relay.operations.bulk_replay import run_bulk_replays
 from relay.operations.configure import load_all
 from relay.runtime.web_worker import WebWorker, open_files
@@ -25,7 +25,7 @@ from relay.web.services import services_of
 
 log = get_logger()
 HEAD_S = 5
-"""The deadline of a head, where the file says none."""
+"""Seconds for the head of a request, if the file sets none."""
 SHIPPED = Path(__file__).resolve().parents[2] / "config" / "gunicorn.conf.py"
 
 
@@ -41,30 +41,30 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
         """No command line is read."""
 
     def load_config(self) -> None:
-        """The operator's file, or the shipped one where there is none; then the address from the environment.
+        """Load the operator's file, or the shipped one, then the address from the environment.
 
-        A file that cannot be read ends a start; later, when a SIGHUP has it read again, the one before stays.
+        An unreadable file ends a start. When a SIGHUP reads it again, the earlier configuration stays.
         """
         own = self._settings.config / "gunicorn.conf.py"
         try:
             self.load_config_from_module_name_or_filename(str(own if own.exists() else SHIPPED))
-        except (Exception, SystemExit):  # gunicorn's own end of what it cannot read
+        except (Exception, SystemExit):  # gunicorn exits if it cannot read the file
             if self._read is None:
                 raise
-            log.error("gunicorn.unread", file=str(own))  # noqa: TRY400 - it has printed what is wrong
+            log.error("gunicorn.unread", file=str(own))  # noqa: TRY400 - gunicorn has printed the mistake
             self.cfg = self._read
         self._read = self.cfg
         self.cfg.set("bind", f"{self._settings.host}:{self._settings.port}")
-        # Whatever an operator's file says, nobody is waited for without end.
+        # Deadlines hold for every operator's file.
         self.cfg.set("worker_class", WebWorker)
         self.cfg.set("keepalive", self.cfg.keepalive or HEAD_S)
 
     def load(self) -> Any:
-        """The application, in each worker process."""
-        # A worker that is born while files have a mistake runs with those before: without it, the arbiter would end.
+        """Make the application, in each worker process."""
+        # A worker that starts while files have a mistake uses the last set in force; otherwise the arbiter would end.
         app = create_app(self._settings_now(), or_last=True)
         parts, stop = services_of(app), threading.Event()
-        # Files that are put in force change neither store nor spool; what works by rules asks for them each time.
+        # A new set of files changes neither store nor spool; bulk replays ask for the rules each time.
         keep_running("bulk-replays", partial(run_bulk_replays, lambda: services_of(app).bulk), stop)
         keep_running("configuration", partial(parts.in_force.run, partial(put_in_force, app)), stop)
         keep_running("primary", parts.store.follow_primary, stop)
@@ -73,7 +73,7 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
         return app
 
     def _settings_now(self) -> Settings:
-        """As the environment says now, for a secret in a file may have changed; after a mistake, as before."""
+        """The current settings, because a secret in a file may have changed; after a mistake, the earlier ones."""
         try:
             return Settings.from_environment(os.environ, web=True)
         except ConfigError as error:
@@ -82,7 +82,7 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
 
 
 def warn_of_proxies(settings: Settings) -> None:
-    """Say what follows where others are let in and no proxy is believed: perhaps they are all one address."""
+    """Warn if other machines have access and no proxy is trusted: all senders may seem to have one address."""
     is_alone = _is_loopback(settings.host) and settings.public_url is None
     if settings.trusted_proxies or is_alone:
         return
@@ -113,12 +113,12 @@ def run_gunicorn() -> None:
 
 
 def _look_at_record(settings: Settings) -> None:
-    """Refuse an unfit server before the door opens. One that is away may come back: the door opens when it does."""
+    """Check the server of the record before listening. One that is away may come back, so that is only logged."""
     store = Store.open(settings.redis_url, settings.replicas)
     try:
         store.begin()
-        for misfit in store.servers.warnings():
-            log.warning("record.misfit", code=misfit.code, server=misfit.server, reason=say_misfit(misfit))
+        for warning in store.servers.warnings():
+            log.warning("record.misfit", code=warning.code, server=warning.server, reason=say_topology_warning(warning))
         if (memory := store.servers.memory()).is_filling:
             log.warning("record.filling", used=memory.used, most=memory.most)
     except RecordUnavailableError as error:

@@ -1,6 +1,6 @@
 """The commands that run processes: serve, sandbox, up, demo.
 
-`up` gives each child its own secrets only: the web process gets no portal credential, the workers no sender's secret.
+`up` gives each child only its own secrets: the web process gets no portal credential, the workers no sender's secret.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from relay.configuration.mistakes import Mistakes
+from relay.configuration.files import Mistakes
 from relay.core.errors import ConfigError, Mistake
 from relay.core.faults import fault
 from relay.core.telemetry import configure
@@ -29,12 +29,12 @@ WEB_ONLY = (
     *("RELAY_API_", "RELAY_METRICS_TOKEN"),
 )
 WORKER_STOP_S = 80.0
-"""Longer than workers/__main__.py gives its own children to finish their calls."""
+"""Longer than the time that workers/__main__.py gives its children to finish their calls."""
 
 
 def serve(_options: argparse.Namespace | None = None) -> int:
     """The web process: gunicorn with config/gunicorn.conf.py."""
-    # Before anything opens a socket or makes a lock. relay.runtime.serve imports what must see the patched modules.
+    # Patch before anything opens a socket or makes a lock. relay.runtime.serve needs the patched modules.
     from gevent import monkey  # noqa: PLC0415
 
     monkey.patch_all()
@@ -67,7 +67,7 @@ def up(options: argparse.Namespace) -> int:
 
 
 def demo(options: argparse.Namespace) -> int:
-    """Everything, with sample events; `--once` ends when each has its workflow."""
+    """Run everything with sample events; `--once` ends when each has its workflow."""
     from relay.runtime.demo import show_samples, start_afresh  # noqa: PLC0415
 
     start_afresh(VAR / "demo")
@@ -117,11 +117,11 @@ class Machine:
 
     @property
     def url(self) -> str:
-        """Where the web process listens."""
+        """The address of the web process."""
         return f"http://{os.environ.get('RELAY_HOST') or '127.0.0.1'}:{os.environ['RELAY_PORT']}"
 
     def add_sandbox(self) -> None:
-        """A pretend portal in a thread of this process; every portal without a credential leads to it."""
+        """Start a pretend portal in a thread of this process; every portal without a credential uses it."""
         from relay.configuration.portals import load_portals  # noqa: PLC0415
         from relay.sandbox.server import SandboxServer  # noqa: PLC0415
 
@@ -129,7 +129,7 @@ class Machine:
         server.start()
         self._leave.append(server.stop)
         self.sandbox_url = server.url
-        # What is wrong with the file is said by check().
+        # check() reports mistakes of the file.
         for portal in load_portals(self.config / "portals.yaml", Mistakes()).values():
             os.environ.setdefault(f"{portal.variable_prefix}WEBHOOK_URL", f"{server.url}/rest/1/sandbox/")
 
@@ -154,12 +154,12 @@ class Machine:
             )
         load_all(os.environ, self.mistakes)
         if self.mistakes:
-            # Nothing will start. What the workers would say of their part is said now too; by name, as ever.
+            # Nothing will start, so add the workers' mistakes. Imported by name: relay may not import workers.
             importlib.import_module("workers.__main__").read_configuration(None, self.mistakes, to_run=True)
         self.mistakes.raise_any()
 
     def start(self) -> None:
-        """Start the processes, the record first; return when the web process answers."""
+        """Start the processes, the record first. Returns when the web process answers."""
         self.supervisor.listen_for_signals()
         for child in self.supervisor.children:
             child.start()
@@ -176,7 +176,7 @@ class Machine:
         self._wait_for_web(web)
 
     def describe(self) -> None:
-        """Say where everything is."""
+        """Print the addresses."""
         print(f"dashboard: {self.url}/\nwebhooks:  {self.url}/hooks/<source>")
         if self.sandbox_url:
             print(f"sandbox:   {self.sandbox_url}/")
@@ -224,7 +224,7 @@ def run_workers() -> None:
 
 
 def _free_port(wanted: str, *, any_port: bool) -> int:
-    port = int(wanted) if wanted.isdigit() else 8080  # what is wrong with it is said when settings are read
+    port = int(wanted) if wanted.isdigit() else 8080  # a mistake in it is reported when settings are read
     host = os.environ.get("RELAY_HOST") or "127.0.0.1"
     for candidate in (port, 0) if any_port else (port,):
         with socket.socket() as probe:

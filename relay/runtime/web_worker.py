@@ -1,9 +1,9 @@
-"""gunicorn's gevent worker, with an end to everything that a stranger can make it wait for.
+"""gunicorn's gevent worker, with a deadline for everything that a stranger can make it wait for.
 
-A request that is plainly a webhook is read and answered here, in one piece (relay/web/fast_path.py); all else is
-gunicorn's: its parser says what a request is. Heads and bodies that do not come in time, bodies in crumbs and answers
-that nobody reads have an end here. Where there are too many connections, relay/web/doorkeeper.py says which one goes.
-Nothing of what was sent is printed or sent back: a broken request may hold a token. Imported after gevent has patched.
+A plain webhook is read and answered here, on the fast path (relay/web/fast_path.py). All other requests are read by
+gunicorn's parser. Slow heads and bodies, bodies in tiny chunks, and answers that nobody reads are cut off here. If
+there are too many connections, relay/web/doorkeeper.py chooses the one to close. Nothing of a request is printed or
+sent back, because a broken one may contain a token. Import it after gevent has patched.
 """
 
 from __future__ import annotations
@@ -40,26 +40,26 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 AHEAD = 16_384
-"""Bytes of a request that are read in one go."""
+"""Bytes of a request that are read at once."""
 PATIENCE_S = 0.2
-"""How long to wait here for the rest of a small body: many clients send it right after the head."""
+"""Seconds to wait for the rest of a small body, which many clients send right after the head."""
 ANSWER_S = 30.0
-"""How long an answer may stand still because nobody reads it."""
+"""Seconds without progress after which an answer that nobody reads is given up."""
 BODY_S, BODY_BYTES_A_S = 10.0, 20_000
-"""A body must be whole after ten seconds and up to half as many, and a second more for each 20 KB that have come."""
+"""A body must be complete after 10 to 15 seconds, plus a second for each 20 KB received."""
 BODY_AHEAD = 65_536
-"""Bytes of a body that gunicorn reads in one go."""
+"""Bytes of a body that gunicorn reads at once."""
 FREE_CHUNKS, SMALLEST_CHUNK = 1_000, 64
-"""After so many chunks of a body they must hold so many bytes on average. Senders that stream cut by the kilobyte."""
+"""After this many chunks of a body, they must have this many bytes on average. Streaming senders use kilobytes."""
 TURN = 200
-"""After so many chunks others get a turn."""
+"""Chunks after which other requests get a turn."""
 HANG_UP_S = 2.0
 GONE = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN}
-"""What a socket says whose other side has left."""
+"""Errors of a socket whose other side has left."""
 MOST_REQUESTS = 1_000
-"""Of one connection; then it is closed, and its sender opens another."""
+"""Requests on one connection; then it is closed, and its sender opens another."""
 FILES_BESIDE = 64
-"""Open files of a process that are not connections of senders."""
+"""Open files of a process beside the connections of senders."""
 ENOUGH_FILES = 65_536
 PROBLEM = "application/problem+json"
 LATE = b'{"type": "about:blank", "title": "Request Timeout", "status": 408, "detail": "the body did not come in time"}'
@@ -74,17 +74,17 @@ log = get_logger()
 
 
 class Listener(NamedTuple):
-    """What a request needs of the socket on which its connection came: its name."""
+    """The part of a listening socket that a request needs: its name."""
 
     name: Any
 
     def getsockname(self) -> Any:
-        """As a socket's."""
+        """As for a socket."""
         return self.name
 
 
 class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
-    """gunicorn's gevent worker, with an end to everything that a stranger can make it wait for.
+    """gunicorn's gevent worker, with a deadline for everything that a stranger can make it wait for.
 
     Heads have gunicorn's own `keepalive` as their deadline.
     """
@@ -92,31 +92,31 @@ class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        # Some room is left for those that are on their way out.
+        # Leave some room for connections that are being closed.
         self._keeper = Doorkeeper(
             min(self.worker_connections, files - FILES_BESIDE if files > 0 else ENOUGH_FILES) * 9 // 10
         )
         self._connections: dict[socket.socket, Connection] = {}
 
     def load_wsgi(self) -> None:
-        """The application, whose bodies come in time."""
+        """Load the application, and wrap it so that bodies have a deadline."""
         super().load_wsgi()
         app: Any = self.wsgi
         self._fast_path: FastPath = app.extensions[FAST_PATH]
         self._limits = limits_of(self.cfg) if not self.log.access_log_enabled else None
         self.wsgi: WSGIApplication = TimedBodies(self.wsgi, self._keeper, self._connections)
-        # What is there now stays: a collection that looks at all of it each time stops everybody meanwhile.
+        # Existing objects stay; a collection that goes through all of them would stop every request meanwhile.
         gc.collect()
         gc.freeze()
 
     def run(self) -> None:
-        """Take connections until told to stop."""
-        # Asked now: a request may come just before its listener is closed, and be served after.
+        """Accept connections until told to stop."""
+        # Read the names now: a request may come just before its listener is closed, and be served afterwards.
         self._listeners = {listener: Listener(listener.getsockname()) for listener in self.sockets}
         super().run()
 
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
-        """One connection, from its first byte to its last."""
+        """Serve one connection from its first byte to its last."""
         listener = self._listeners[listener]
         connection = self._connections[client] = self._keeper.admit(client, addr[0] if addr else "")
         client.settimeout(ANSWER_S)
@@ -124,14 +124,14 @@ class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
             if self._limits and isinstance(addr, tuple):
                 self._converse(listener, connection, addr, self._limits)
             else:
-                # Past gevent's own, which would let the socket wait for ever again.
+                # Bypass gevent's handler, which would remove the socket's timeout.
                 AsyncWorker.handle(self, listener, client, addr)
         finally:
             del self._connections[client]
             self._keeper.forget(connection)
 
     def begin_request(self, connection: Connection) -> bool:
-        """Count a request that gunicorn does not see; whether its connection ends with it."""
+        """Count a request that gunicorn does not see. Returns whether its connection ends with it."""
         self.nr += 1
         if self.nr >= self.max_requests:
             self.alive = False
@@ -143,7 +143,7 @@ class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         return connection.requests >= MOST_REQUESTS
 
     def _converse(self, listener: Any, connection: Connection, addr: Any, limits: Limits) -> None:
-        """As gunicorn's handle: its errors mean the same."""
+        """As gunicorn's `handle`, with the same handling of errors."""
         try:
             Conversation(self, connection, addr, limits=limits, fast_path=self._fast_path, keeper=self._keeper).run(
                 listener
@@ -153,13 +153,13 @@ class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         except OSError as error:
             if error.errno not in GONE:
                 log.warning("connection.failed", kind=type(error).__name__, errno=error.errno)
-        except BaseException as error:  # noqa: BLE001 - an end of the process too is told to who waits
+        except BaseException as error:  # noqa: BLE001 - the waiting sender also learns of the end of the process
             self.handle_error(None, connection.socket, addr, error)
         finally:
             close(connection.socket)
 
     def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> bool:
-        """One request of a connection."""
+        """Handle one request of a connection."""
         connection = self._connections[sock]
         connection.say_last = req.force_close
         if self._is_last_of(connection):
@@ -168,7 +168,7 @@ class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         try:
             super().handle_request(listener_name, req, sock, addr)
         except TimeoutError:
-            # Nobody reads the answer. This is how a handler of gunicorn closes the connection.
+            # Nobody reads the answer. StopIteration is how a handler of gunicorn closes the connection.
             raise StopIteration from None
         finally:
             self._keeper.wait(connection)
@@ -180,7 +180,7 @@ class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         return True
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
-        """Answer what is no request. gunicorn's own would print it, and send it back."""
+        """Answer an invalid request. gunicorn's own method would print it and send it back."""
         if isinstance(exc, broken.ParseException):
             status, reason = STATUSES.get(type(exc), (400, "Bad Request"))
             log.warning("request.broken", kind=type(exc).__name__)
@@ -195,7 +195,7 @@ class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
 
 @dataclass(slots=True)
 class Limits:
-    """Of heads, as the server is configured: seconds until one has come, its bytes, its fields."""
+    """Configured limits of heads: seconds until a head is complete, its bytes, its fields."""
 
     seconds: float
     bytes: int
@@ -203,7 +203,7 @@ class Limits:
 
 
 def limits_of(cfg: Config) -> Limits | None:
-    """None where the operator has given gunicorn work that is not done here: then all is gunicorn's."""
+    """The limits for the fast path; None if the operator's gunicorn settings need gunicorn for every request."""
     settings = cfg.settings
     hooks = (settings[name] for name in ("pre_request", "post_request"))
     is_usual = (
@@ -241,7 +241,9 @@ class Conversation:
         self._peer = peer
 
     def run(self, listener: Any) -> None:
-        """Until one of both ends it. Raises what gunicorn's parser and the socket raise."""
+        """Serve requests until one side ends the connection. Raises the errors of gunicorn's parser and of the
+        socket.
+        """
         received = b""
         while True:
             due = time.monotonic() + self._limits.seconds
@@ -259,7 +261,7 @@ class Conversation:
                 return
 
     def _receive(self, size: int, seconds: float) -> bytes:
-        """What comes next; nothing where the other side has ended it, or has not said anything in time."""
+        """The next bytes; empty if the other side closed the connection or was silent for too long."""
         self._client.settimeout(seconds)
         try:
             return self._client.recv(size)
@@ -267,7 +269,7 @@ class Conversation:
             return b""
 
     def _read(self, received: bytes) -> tuple[PlainRequest | None, Entrance | None, bytes]:
-        """The request and its source, if it is of the plain kind and its body comes at once; and all that has come."""
+        """The request and its source, if it is plain and its body comes at once; and all received bytes."""
         request = read_plain(received, self._limits.bytes, self._limits.fields)
         entrance = self._fast_path.entrance_for(request) if request else None
         if request is None or entrance is None:
@@ -281,7 +283,7 @@ class Conversation:
         return request, entrance, received
 
     def _answer(self, request: PlainRequest, entrance: Entrance, received: bytes) -> bool:
-        """Serve it; whether the connection ends here."""
+        """Serve a plain request. Returns whether the connection ends."""
         is_last = self._host.begin_request(self._connection) or request.is_last
         self._keeper.serve(self._connection)
         try:
@@ -291,7 +293,7 @@ class Conversation:
             self._keeper.wait(self._connection)
 
     def _send(self, content: bytes) -> bool:
-        """Whether somebody reads it."""
+        """Send an answer. Returns whether somebody reads it."""
         self._client.settimeout(ANSWER_S)
         try:
             self._client.sendall(content)
@@ -300,7 +302,9 @@ class Conversation:
         return True
 
     def _leave_to_gunicorn(self, listener: Any, received: bytes, due: float) -> tuple[bool, bytes]:
-        """Serve the request that begins so; whether the connection ends here, and what has come after it."""
+        """Serve a request with gunicorn's parser. Returns whether the connection ends, and the bytes after the
+        request.
+        """
         parser = get_parser(self._host.cfg, self._client, self._peer)
         parser.unreader.unread(received)
         self._client.settimeout(ANSWER_S)
@@ -326,7 +330,7 @@ def as_bytes(answer: Answer, *, is_last: bool) -> bytes:
 
 
 def _dates() -> Callable[[], str]:
-    """The date of an answer, made once a second."""
+    """Make a function for the date of answers, which is formatted once a second."""
     second, text = 0, ""
 
     def now() -> str:
@@ -342,7 +346,7 @@ _now = _dates()
 
 
 class TimedBodies:
-    """WSGI middleware: tells the doorkeeper what a request still waits for, and ends bodies that do not come."""
+    """WSGI middleware: tells the doorkeeper what requests wait for, and cuts off slow bodies."""
 
     def __init__(
         self, app: WSGIApplication, keeper: Doorkeeper, connections: Mapping[socket.socket, Connection]
@@ -370,9 +374,9 @@ class TimedBodies:
     def _answer_to_late(
         stream: io.BufferedReader, connection: Connection, start_response: StartResponse
     ) -> Iterable[bytes] | None:
-        """Wait for the body where it costs least, for most of those who wait in a crowd are never served.
+        """Wait for the body before anything else, because in a crowd most waiting requests are never served.
 
-        What goes wrong is told again to whoever reads; only that nothing came in time is answered here.
+        Errors are raised again to the reader of the body; only a timeout is answered here.
         """
         with contextlib.suppress(Exception):
             stream.peek(1)
@@ -383,14 +387,14 @@ class TimedBodies:
 
 
 class TimedBody(io.RawIOBase):
-    """A request's body that is whole in time, or raises TimeoutError. length: bytes that were announced, or 0."""
+    """A request's body with a deadline: reading raises TimeoutError. length: announced bytes, or 0."""
 
     def __init__(self, inner: IO[bytes], length: int, connection: Connection, keeper: Doorkeeper) -> None:
         self._inner = inner
         self._left = length or None
         self._connection = connection
         self._keeper = keeper
-        # Who came together does not go together: everybody else would wait until a crowd of the late has been told.
+        # Random, so that a crowd of late requests does not end at the same moment and hold up all others.
         self._due = time.monotonic() + BODY_S * random.uniform(1.0, 1.5)  # noqa: S311 - no secret
         self._error: Exception | None = None
 
@@ -403,7 +407,7 @@ class TimedBody(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        """As much as there is room for, or the rest. What has broken once stays broken."""
+        """Read as much as fits, or the rest. After an error, the same error is raised again."""
         if self._error:
             raise self._error
         if self.is_whole:
@@ -415,7 +419,7 @@ class TimedBody(io.RawIOBase):
             self._error = error
             raise
         if self._connection.is_shed:
-            # Nobody is there any more whom an answer would reach.
+            # No answer would reach anybody.
             raise gevent.GreenletExit
         self._count(len(found))
         room[: len(found)] = found
@@ -443,18 +447,18 @@ class TimedBody(io.RawIOBase):
 
 
 class TooFineError(broken.ParseException):  # type: ignore[misc] # gunicorn has no types
-    """The body comes in crumbs."""
+    """The chunks of the body are too small."""
 
 
 class BoundedChunks(ChunkedReader):  # type: ignore[misc] # gunicorn has no types
-    """gunicorn's reader of chunks, which refuses crumbs."""
+    """gunicorn's reader of chunks, which refuses tiny ones."""
 
     def __init__(self, req: Any, unreader: Any) -> None:
         super().__init__(req, unreader)
         self._chunks = self._bytes = 0
 
     def parse_chunk_size(self, unreader: Any, data: bytes | None = None) -> tuple[int, bytes | None]:
-        """The size of the next chunk, and what has come of it. Raises TooFineError, and what gunicorn's raises."""
+        """The size of the next chunk, and its received part. Raises TooFineError, and gunicorn's errors."""
         size, rest = super().parse_chunk_size(unreader, data)
         self._chunks += 1
         self._bytes += size
@@ -466,33 +470,34 @@ class BoundedChunks(ChunkedReader):  # type: ignore[misc] # gunicorn has no type
 
 
 def bound_chunks(req: Any) -> None:
-    """Read the body of this request of gunicorn so, if it comes in chunks. Nothing of it may have been read."""
+    """Bound the chunks of this gunicorn request, if it has any. No part of its body may have been read."""
     if isinstance(req.body.reader, ChunkedReader):
         req.body = Body(BoundedChunks(req, req.unreader))
 
 
 def give_way() -> None:
-    """Let every other connection have its turn.
+    """Let every other connection run.
 
-    A read or write that need not wait gives up no turn: a sender whose next request has always come already would have
-    the process to itself.
+    A read or write that need not wait does not yield, so a sender whose next request is always there would occupy the
+    process.
     """
     gevent.sleep(0)
 
 
 def _hang_up(client: socket.socket) -> None:
-    """End a connection on which more of a body may come: it is thrown away for a moment, so that the answer is read.
+    """Close a connection on which more of a body may come. For a moment, the rest is discarded, so that the answer
+    arrives.
 
-    gunicorn would read it to its end, at a price that grows with the square of its size.
+    gunicorn would read all of it, at a cost that grows with the square of its size.
     """
     with contextlib.suppress(OSError), gevent.Timeout(HANG_UP_S, False):  # noqa: FBT003 - gevent's way
         client.shutdown(socket.SHUT_WR)
         while client.recv(65_536):
-            gevent.sleep(0)  # what is there already would be read without a turn for others, nor an end
+            gevent.sleep(0)  # without it, received bytes would be read without a pause or a deadline
 
 
 def open_files() -> None:
-    """Enough for every connection: many shells allow 1,024 only."""
+    """Raise the limit of open files: many shells allow only 1,024."""
     now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = ENOUGH_FILES if most == resource.RLIM_INFINITY else min(most, ENOUGH_FILES)
     if now != resource.RLIM_INFINITY and now < wanted:

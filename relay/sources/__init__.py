@@ -1,9 +1,9 @@
-"""Who may speak to us: sources.yaml, proof of origin, and how a body is read.
+"""Senders: sources.yaml, profiles, proof of origin, and how a body is read.
 
-It may not know rules, the record or Flask: a `Webhook` comes in, a `Verified` and a plain body come out.
+This room knows neither rules nor the record nor Flask: a `Webhook` comes in, a `Verified` and a plain body come out.
 """
 
-from relay.sources.context import Kept, build_context
+from relay.sources.events import Kept, build_context
 from relay.sources.loading import load_sources
 from relay.sources.source import Source, Verified
 from relay.sources.visitors import Form

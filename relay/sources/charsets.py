@@ -1,4 +1,4 @@
-"""Turns bytes into text by a charset that a sender named. Python's codecs that are no charsets (zip, idna) stay shut.
+"""Decodes bytes by a charset that a sender named. Python's codecs that are not charsets (zip, idna) are excluded.
 
 The names are those of the WHATWG Encoding Standard (https://encoding.spec.whatwg.org/#names-and-labels), because it is
 browsers that send other charsets than UTF-8; each is read by the codec whose bytes include what browsers write.
@@ -34,7 +34,7 @@ _LABELS = {
     **{f"iso8859-{part}": f"iso-8859-{part}" for part in (2, 3, 4, 5, 6, 7, 8, 10, 13, 14, 15, 16)},
     **{f"cp125{page}": f"windows-125{page} cp125{page} x-cp125{page}" for page in range(9)},
 }
-# Who says Latin-1 sends what Windows has under that name, with its dashes and quotes; so it is with the Turkish one.
+# Senders that name Latin-1 send the Windows charset, with its dashes and quotes; the same holds for the Turkish one.
 _LABELS["cp1252"] += " iso-8859-1 latin1 latin-1 l1"
 _LABELS["cp1254"] += " iso-8859-9 latin5 latin-5 l5"
 CODECS = {label: codec for codec, labels in _LABELS.items() for label in labels.split()}
@@ -47,7 +47,9 @@ Read = TypeVar("Read")
 
 
 def _control(error: UnicodeError) -> tuple[str, int]:
-    """What WHATWG's Windows charsets have where Python's have nothing: the control character of that number."""
+    """Decode as WHATWG's Windows charsets do where Python's have no character: as the control character of that
+    number.
+    """
     if isinstance(error, UnicodeDecodeError) and 0x80 <= (byte := error.object[error.start]) < 0xA0:
         return chr(byte), error.start + 1
     raise error
@@ -57,12 +59,12 @@ codecs.register_error("controls", _control)
 
 
 def codec_of(label: str) -> str | None:
-    """Python's name for a charset, by the name that a sender gives it in any case; None: no charset that is known."""
+    """Python's name for a charset, found by a sender's name for it, in any case; None if it is unknown."""
     return CODECS.get(label.strip(" \t'\"").lower())
 
 
 def read_text(encoded: bytes, charset: str = UTF_8) -> str:
-    """The text. Raises UnreadableError for an unknown charset and for NUL, WrongCharsetError for bytes of another."""
+    """Decode a text. Raises UnreadableError for an unknown charset and for NUL, WrongCharsetError for other bytes."""
     codec = codec_of(charset)
     if codec is None:
         raise UnreadableError(fault("charset_unknown"))
@@ -73,7 +75,7 @@ def read_text(encoded: bytes, charset: str = UTF_8) -> str:
 
 
 def decode(encoded: bytes, codec: str) -> str:
-    """The text, by a codec of `codec_of`. Raises WrongCharsetError."""
+    """Decode a text with a codec of `codec_of`. Raises WrongCharsetError."""
     try:
         return encoded.decode(codec, "controls" if codec in _WINDOWS else "strict")
     except UnicodeDecodeError:
@@ -81,7 +83,7 @@ def decode(encoded: bytes, codec: str) -> str:
 
 
 def decode_form(encoded: bytes, codec: str) -> str:
-    """What a form holds, by a codec of `codec_of`. Raises WrongCharsetError.
+    """Decode the content of a form with a codec of `codec_of`. Raises WrongCharsetError.
 
     Where the charset of a page lacks a character, browsers send `&#N;` in its place (WHATWG URL, "percent-encode after
     encoding"; HTML, "multipart/form-data encoding algorithm"): it becomes that character again. Where a charset has all
@@ -102,7 +104,7 @@ def _character(reference: re.Match[str]) -> str:
 
 
 def guesses(encoded: bytes) -> list[str]:
-    """Bytes that are no UTF-8 as text of each other charset, for who looks for something in them; none of UTF-8."""
+    """Candidate decodings of bytes, for a search; empty for UTF-8."""
     try:
         encoded.decode(UTF_8)
     except UnicodeDecodeError:
@@ -112,7 +114,7 @@ def guesses(encoded: bytes) -> list[str]:
 
 
 def by_charset(named: str | None, fallback: str | None, read: Callable[[str], Read]) -> Read:
-    """What `read` makes of a form with a codec: of the charset that was named; else UTF-8's; else the fallback's.
+    """Call `read` with the codec of the named charset; without one, with UTF-8, and if that fails with the fallback.
 
     named, fallback: names as senders and operators write them. Raises UnreadableError where `named` is unknown, and
     what `read` raises.

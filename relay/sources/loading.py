@@ -1,33 +1,468 @@
-"""Makes sources of config/sources.yaml, the profiles that it names, and the environment."""
+"""From files to sources: profiles, secrets from the environment, config/sources.yaml, and the sources made of them.
+
+A profile says what a kind of sender needs. It is one YAML file, shipped beside this module or the operator's own. It is
+read with the schema of a source, and only where it is used; what is wrong with it is a mistake in its file. It holds no
+secrets and no code. Secrets of sources are read here and nowhere else, and none is printed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from relay.configuration.files import ConfigFile, Place, read_yaml
-from relay.configuration.mistakes import Mistakes, collecting
+from relay.configuration.expressions import Expression
+from relay.configuration.fields import NAME, suggestion
+from relay.configuration.files import ConfigFile, KeyPath, Mistakes, collecting, is_file, read_yaml, yaml_files
+from relay.configuration.settings import FEWEST_DIFFERENT, read_named_secret, read_secret
+from relay.core.errors import ConfigError, Mistake
 from relay.core.faults import Fault, fault
-from relay.sources.building import build_source, build_verifier
-from relay.sources.probes import Probe
-from relay.sources.profile_files import OWN_PROFILES, Profiles, check_dedup, needed_names
-from relay.sources.proof_schemas import NEEDS_SECRETS, Verify, is_whole
-from relay.sources.schema_fields import A_VARIABLE, SOME_VARIABLES
-from relay.sources.schemas import SourcesSchema
-from relay.sources.secret_reading import SecretReader
-from relay.sources.source import Source
-from relay.sources.templater import NAMED, SIGNING, Answer
+from relay.sources.answers import NAMED, SIGNING, Answer, Probe, Secrets
+from relay.sources.bodies import MOST_OF_BATCH, BodyReader
+from relay.sources.events import Dedup
+from relay.sources.proof.signatures import Clock, HashVerifier, HmacVerifier, Shape, is_private, shape_of
+from relay.sources.proof.verifier import BasicVerifier, Location, NoVerifier, Several, TokenVerifier, Verifier, Way
+from relay.sources.redaction import is_secret_name
+from relay.sources.schemas import (
+    A_VARIABLE,
+    NEEDS_SECRETS,
+    SOME_VARIABLES,
+    ContractSchema,
+    ProfileSchema,
+    SourcesSchema,
+    Verify,
+    is_whole,
+)
+from relay.sources.source import MAX_BODY, OPEN_LIMIT, OPEN_MAX_BODY, Limit, Source
+from relay.sources.visitors import Form
+
+SHIPPED = Path(__file__).parent / "profiles"
+SUFFIX = ".yaml"
+OWN_PROFILES = "profiles"
+"""The folder of the operator's profiles, beside sources.yaml."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One profile. content: all of its keys, checked.
+
+    budget_s: how long the sender waits for an answer, in seconds; None: unknown. repeats, thin: in words.
+    """
+
+    name: str
+    file: Path
+    content: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def contract(self) -> dict[str, Any]:
+        """The part that a source takes over."""
+        return {name: self.content[name] for name in ("verify", *ContractSchema().fields)}
+
+    @property
+    def title(self) -> str:
+        return str(self.content["title"])
+
+    @property
+    def docs(self) -> list[str]:
+        return list(self.content["docs"])
+
+    @property
+    def steps(self) -> list[str]:
+        return list(self.content["steps"])
+
+    @property
+    def budget_s(self) -> float | None:
+        budget: float | None = self.content["budget"]
+        return budget
+
+    @property
+    def repeats(self) -> str:
+        return str(self.content["repeats"])
+
+    @property
+    def thin(self) -> str | None:
+        thin: str | None = self.content["thin"]
+        return thin
+
+    @property
+    def verifier(self) -> Verifier:
+        """Its ways of proof, without secrets."""
+        ways = self.content["verify"]
+        return build_verifier(ways, [()] * len(ways))
+
+    @property
+    def needs_secrets(self) -> bool:
+        """Whether a source that uses it has to name secrets."""
+        keeps = any(probe.keeps for probe in self.content["probes"])
+        return not keeps and any(way["kind"] in NEEDS_SECRETS for way in self.content["verify"])
+
+    @property
+    def named_secrets(self) -> list[str]:
+        """The further secrets that a source which uses it has to name: verify_token, confirmation."""
+        return sorted(needed_names(self.content))
+
+    def entry(self, source: str) -> str:
+        """The entry of sources.yaml for a source of this name that uses it."""
+        variable = f"SOURCE_{source.upper().replace('-', '_')}"
+        keys = [f"profile: {self.name}"]
+        if self.needs_secrets:
+            keys.append(f"secrets: [{variable}_SECRET]")
+        keys += [f"{name}: {variable}_{name.upper()}" for name in self.named_secrets]
+        return f"  {source}: {{{', '.join(keys)}}}"
+
+    @property
+    def dedup_words(self) -> str:
+        """How duplicates are recognised, in words."""
+        dedup = self.content["dedup"]
+        if dedup is None:
+            return "nothing: each is an event of its own"
+        what = dedup["expression"].text if dedup["expression"] else f"the header {dedup['header']}"
+        return f"{'its whole body' if dedup['whole_body'] else what}, for {dedup['window_s'] / 3600:g} h"
+
+    @property
+    def sample(self) -> Mapping[str, Any]:
+        """Method, query, headers, type and body that `sources test` sends."""
+        sample: Mapping[str, Any] = self.content["sample"]
+        return sample
+
+
+class Profiles:
+    """The profiles that a configuration may use. own: the operator's folder, which need not exist."""
+
+    def __init__(self, own: Path | None) -> None:
+        self._own = own
+        self._read: dict[str, Profile | None] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """Every name, in order."""
+        return sorted({*_names(SHIPPED), *(_names(self._own) if self._own else ())})
+
+    def get(self, name: str, mistakes: Mistakes) -> Profile | None:
+        """The profile of this name; None if there is none, or if it has a mistake, which is then noted."""
+        if name not in self._read:
+            file = self.file(name)
+            self._read[name] = _load(name, file, mistakes) if file else None
+        return self._read[name]
+
+    def is_known(self, name: str) -> bool:
+        """Whether there is such a profile, even with mistakes."""
+        return self.file(name) is not None
+
+    def check_own(self, mistakes: Mistakes) -> None:
+        """Note every mistake in the operator's folder, also in profiles that no source uses."""
+        for name in _names(self._own) if self._own else ():
+            file = self._own_file(name)
+            if name in _names(SHIPPED):
+                mistakes.add(Mistake(str(file), 0, fault("shipped_profile", name=name)))
+            elif not NAME.fullmatch(name):
+                mistakes.add(Mistake(str(file), 0, fault("not_a_profile_name", name=repr(name))))
+            else:
+                self.get(name, mistakes)
+
+    def unknown(self, name: str) -> Fault:
+        """The fault of an unknown name."""
+        return fault("unknown_profile", name=repr(name), hint=suggestion(name, self.names))
+
+    def file(self, name: str) -> Path | None:
+        """Its file; None if there is none."""
+        if not NAME.fullmatch(name):
+            return None
+        shipped = SHIPPED / f"{name}{SUFFIX}"
+        if shipped.is_file():
+            return shipped
+        own = self._own_file(name)
+        return own if own and is_file(own) else None
+
+    def _own_file(self, name: str) -> Path | None:
+        return self._own / f"{name}{SUFFIX}" if self._own else None
+
+
+def check_dedup(config: ConfigFile, place: KeyPath, contract: Mapping[str, Any]) -> None:
+    """Note a dedup key that reads a value which is not kept."""
+    dedup = contract.get("dedup") or {}
+    expression = dedup.get("expression")
+    looked_at = {"header": {(dedup.get("header") or "").lower()}, "query": set()}
+    if expression:
+        looked_at = {"header": expression.members_of("headers"), "query": expression.members_of("query")}
+    for kind, names in looked_at.items():
+        proofs = {(way.get(kind) or "").lower() for way in contract.get("verify") or ()}
+        if any(name and (is_secret_name(name) or name.lower() in proofs) for name in names):
+            wrong = fault("header_is_secret") if kind == "header" else fault("query_is_secret")
+            config.add_mistake((*place, "dedup", "from" if expression else "header"), wrong)
+
+
+def needed_names(contract: Mapping[str, Any]) -> set[str]:
+    """The named secrets that probes and answers use."""
+    probes = contract.get("probes", ())
+    answers = [probe.answer for probe in probes] + [one for one in [contract.get("answer")] if one]
+    used = {name for answer in answers for name in answer.secrets if name in NAMED}
+    return used | {probe.secret for probe in probes if probe.secret}
+
+
+def _names(folder: Path) -> list[str]:
+    return [file.stem for file in yaml_files(folder) if file.suffix == SUFFIX]
+
+
+def _load(name: str, file: Path, mistakes: Mistakes) -> Profile | None:
+    config = read_yaml(file, mistakes)
+    if config is None:
+        return None
+    content = config.check(ProfileSchema())
+    check_dedup(config, (), content)
+    return Profile(name, file, content) if config.is_right else None
+
+
+PUBLIC_KEY = ("ed25519", "ecdsa")
+
+
+def build_source(name: str, contract: Mapping[str, Any], verifier: Verifier, secrets: Secrets) -> Source:
+    """Make the source of this name. contract: its entry merged with its profile."""
+    is_open = not verifier.ways
+    limit, form = contract["limit"], contract["form"]
+    source = Source(
+        name=name,
+        verifier=verifier,
+        dedup=_dedup(contract["dedup"]) if contract["dedup"] else None,
+        max_body=contract["max_body"] or (OPEN_MAX_BODY if is_open else MAX_BODY),
+        limit=Limit(**limit) if limit else (OPEN_LIMIT if is_open else None),
+        success_status=contract["success_status"],
+        methods=contract["methods"],
+        on_invalid=contract["on_invalid"],
+        bodies=BodyReader(contract["json_field"], contract["json_values"], contract["fallback_charset"]),
+        probes=tuple(contract["probes"]),
+        each=contract["each"],
+        double_click_s=contract["double_click"],
+        once=contract["once"],
+        topic=contract["topic"].lower() if contract["topic"] else None,
+        answer=contract["answer"],
+        profile=contract["profile"],
+        secrets=secrets,
+        variables=_variables(contract),
+        secret_names=_secret_names(contract),
+        form=Form(**form) if form is not None else None,
+        thanks=contract["thanks"],
+        origins=contract["origins"],
+        spools=contract["spool"],
+    )
+    return _with_room(source)
+
+
+def _with_room(source: Source) -> Source:
+    """Allow more values for batches; unauthenticated senders keep the normal limit."""
+    if source.each is None or source.reads_before_proof:
+        return source
+    return replace(source, bodies=replace(source.bodies, most_values=MOST_OF_BATCH))
+
+
+def _secret_names(contract: Mapping[str, Any]) -> tuple[str, ...]:
+    """The environment variables with the secrets that prove the sender; the shared ones first."""
+    own = [name for way in contract["verify"] for name in way.get("secrets") or ()]
+    return tuple(dict.fromkeys([*(contract.get("secrets") or ()), *own]))
+
+
+def _variables(contract: Mapping[str, Any]) -> dict[str, str]:
+    """The environment variables under the names that a profile's steps use."""
+    names = _secret_names(contract)
+    found = {"secret": names[0]} if names else {}
+    return found | {name: contract[name] for name in NAMED if contract.get(name)}
+
+
+def build_verifier(ways: Sequence[Mapping[str, Any]], secrets: Sequence[Sequence[bytes]]) -> Verifier:
+    """The verifier of these ways. secrets: the secrets of each way, in order."""
+    if ways[0]["kind"] == "none":
+        return NoVerifier()
+    return Several.of(build_way(way, own) for way, own in zip(ways, secrets, strict=True))
+
+
+def build_way(way: Mapping[str, Any], secrets: Sequence[bytes]) -> Way:
+    """One way of proof. secrets: as given; all of them must fit it."""
+    empty = _empty_way(way)
+    for secret in secrets:
+        empty = empty.with_secret(secret)
+    return empty
+
+
+def _empty_way(way: Mapping[str, Any]) -> Way:
+    kind, unless = way["kind"], way["unless"]
+    if kind == "basic":
+        return BasicVerifier((), unless)
+    if kind == "token":
+        return TokenVerifier((), _place(way), _prefix_of_token(way), unless)
+    common = _signature(way)
+    if kind == "hmac":
+        return HmacVerifier(**common, algorithm=way["algorithm"], key=way["key"])
+    if kind == "hash":
+        return HashVerifier(**common, algorithm=way["algorithm"])
+    # Imported only if needed: `cryptography` takes as long to load as everything else of a source.
+    from relay.sources.proof.public_keys import PublicKeyVerifier  # noqa: PLC0415
+
+    return PublicKeyVerifier(**common, kind=kind)
+
+
+def _signature(way: Mapping[str, Any]) -> dict[str, Any]:
+    clock, parts = way["timestamp"], way["parts"]
+    return {
+        "place": _place(way),
+        "encoding": way["encoding"],
+        "prefix": way["prefix"] or "",
+        "signed": way["signed"],
+        "separator": way["separator"] or ("," if parts else None),
+        "parts": (parts["signature"], parts["timestamp"]) if parts else None,
+        "clock": Clock(_place_or_none(clock), clock["unit"], clock["tolerance"]) if clock else None,
+        "id_header": way["id_header"],
+        "body_digest": way["body_digest"],
+        "unless": way["unless"],
+    }
+
+
+def _place(written: Mapping[str, Any]) -> Location:
+    field: Expression | None = written["field"]
+    return Location(written["header"].lower() if written["header"] else None, written["query"], field)
+
+
+def _place_or_none(written: Mapping[str, Any]) -> Location | None:
+    place = _place(written)
+    return place if place != Location() else None
+
+
+def _prefix_of_token(way: Mapping[str, Any]) -> str:
+    if way["prefix"] is None:
+        return "Bearer " if (way["header"] or "").lower() == "authorization" else ""
+    return str(way["prefix"])
+
+
+def _dedup(dedup: Mapping[str, Any]) -> Dedup:
+    header = dedup["header"].lower() if dedup["header"] else None
+    return Dedup(dedup["window_s"], dedup["expression"], header, dedup["whole_body"])
+
+
+class SecretReader:
+    """Reads the secrets that one configuration names. environ: None: no secret is read, and each is assumed to
+    exist.
+    """
+
+    def __init__(self, config: ConfigFile, environ: Mapping[str, str] | None) -> None:
+        self._config = config
+        self._environ = environ
+
+    def read(self, place: KeyPath, name: str) -> bytes | None:
+        """The secret of this name; None if it is missing, which is then noted."""
+        if self._environ is None:
+            return None
+        missing = fault("sender_secret_missing", name=name)
+        secret = read_named_secret(self._config, place, self._environ, name, missing)
+        return None if secret is None else secret.encode("utf-8")
+
+    def read_all(self, place: KeyPath, names: Sequence[str]) -> dict[str, bytes]:
+        """The secrets by name, without the missing ones."""
+        found = ((name, self.read(place, name)) for name in names)
+        return {name: secret for name, secret in found if secret is not None}
+
+    def fitting(
+        self, place: KeyPath, ways: Sequence[Mapping[str, Any]], own: Sequence[Mapping[str, bytes]]
+    ) -> list[list[bytes]]:
+        """The secrets that fit each way; one that fits none is noted as a mistake.
+
+        Ways in a list share their secrets, and some of these are public keys. A public key is never used as an HMAC
+        key, because then anybody could sign.
+        """
+        kinds = {way["kind"] for way in ways}
+        is_mixed = bool(kinds & set(PUBLIC_KEY)) and bool(kinds - set(PUBLIC_KEY))
+        return [
+            [secret for name, secret in secrets.items() if self._fits(place, way, name, secret, is_mixed=is_mixed)]
+            for way, secrets in zip(ways, own, strict=True)
+        ]
+
+    def _fits(self, place: KeyPath, way: Mapping[str, Any], name: str, secret: bytes, *, is_mixed: bool) -> bool:
+        text = secret.decode("utf-8")
+        shape, takes_public = shape_of(text), way["kind"] in PUBLIC_KEY
+        if is_private(text):
+            return self._wrong(place, fault("secret_is_private_key", name=name))
+        if is_mixed and shape is Shape.EITHER:
+            return self._wrong(place, fault("secret_of_either_kind", name=name))
+        if is_mixed and takes_public != (shape is Shape.PUBLIC):
+            return False
+        if not takes_public and shape is Shape.PUBLIC:
+            return self._wrong(place, fault("secret_is_public_key", name=name))
+        if way["kind"] == "basic" and ":" not in text:
+            return self._wrong(place, fault("secret_without_colon", name=name))
+        try:
+            build_way(way, [secret])
+        except ValueError:
+            return self._wrong(place, self._unreadable(way, name))
+        return True
+
+    def _unreadable(self, way: Mapping[str, Any], name: str) -> Fault:
+        if way["kind"] in PUBLIC_KEY:
+            return fault("secret_no_public_key", name=name, kind=way["kind"])
+        return fault("secret_no_key", name=name, key=way["key"])
+
+    def _wrong(self, place: KeyPath, wrong: Fault) -> bool:
+        self._config.add_mistake(place, wrong)
+        return False
+
+
+SHORTEST = 12
+"""Characters. Random secrets of senders are longer."""
+
+
+def warn_of_secrets(sources_file: Path, environ: Mapping[str, str]) -> list[Mistake]:
+    """Warn of secrets that are easily guessed or that open two sources, by line; some senders make their own.
+
+    No secret is quoted. Empty if the file cannot be read.
+    """
+    config = read_yaml(sources_file, Mistakes())
+    sources = config.content.get("sources") if config and isinstance(config.content, dict) else None
+    if config is None or not isinstance(sources, dict):
+        return []
+    found: list[Mistake] = []
+    opened: dict[str, tuple[str, str]] = {}
+    for source, entry in sources.items():
+        for place, name in _names_in(entry, ("sources", source)):
+            secret = None
+            with suppress(ConfigError):  # reported when the secret is needed
+                secret = read_secret(environ, name)
+            if secret is None:
+                continue
+            line = next(config.lines[place[:end]] for end in range(len(place), 0, -1) if place[:end] in config.lines)
+            first, other = opened.setdefault(secret, (source, name))
+            wrong = [_weakness(name, secret)]
+            if first != source:
+                wrong.append(fault("secret_of_two_sources", name=name, other=other))
+            found += [Mistake(str(sources_file), line, one) for one in wrong if one]
+    return list(dict.fromkeys(found))
+
+
+def _weakness(name: str, secret: str) -> Fault | None:
+    password = secret.partition(":")[2] or secret
+    if len(password) >= SHORTEST and len(set(password)) >= FEWEST_DIFFERENT:
+        return None
+    return fault("secret_easily_guessed", name=name, least=SHORTEST, differ=FEWEST_DIFFERENT)
+
+
+def _names_in(content: Any, place: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    if isinstance(content, list):
+        for index, one in enumerate(content):
+            yield from _names_in(one, (*place, index))
+    for key, inner in content.items() if isinstance(content, dict) else ():
+        if key == "secrets" and isinstance(inner, list):
+            yield from (((*place, key, index), name) for index, name in enumerate(inner) if isinstance(name, str))
+        elif key == "verify_token" and isinstance(inner, str):
+            yield (*place, key), inner
+        else:
+            yield from _names_in(inner, (*place, key))
 
 
 def load_sources(
     path: Path, environ: Mapping[str, str] | None, mistakes: Mistakes | None = None, only: str | None = None
 ) -> dict[str, Source]:
-    """The sources of this file by name; none if it has any mistake, a missing secret among them.
+    """The sources of this file by name; empty if it has any mistake, including a missing secret.
 
-    environ: None: no secret is looked at; sources made so can read and answer, and believe nobody. only: the one source
-    whose secrets are needed. Mistakes are added to those that were handed down; else ConfigError is raised with every
-    one.
+    environ: None: no secret is read; such sources can read bodies and answer, but believe nobody. only: the one source
+    whose secrets are needed. mistakes: a collector; without one, ConfigError is raised with every mistake.
     """
     with collecting(mistakes) as found:
         profiles = Profiles(path.parent / OWN_PROFILES)
@@ -44,17 +479,17 @@ def load_sources(
 
 
 class _Entry:
-    """One source as it is read. Of an entry with mistakes, any key may be missing."""
+    """One source while it is read. If the entry has mistakes, any key may be missing."""
 
     def __init__(self, config: ConfigFile, name: str, entry: Mapping[str, Any], profiles: Profiles) -> None:
         self._config, self._name, self._profiles = config, name, profiles
-        self._place: Place = ("sources", name)
+        self._place: KeyPath = ("sources", name)
         self._written = _map_in(_map_in(config.content, "sources"), name)
         merged = self._merged(entry)
         self._contract = _whole_parts(merged) if merged else None
 
     def _merged(self, entry: Mapping[str, Any]) -> dict[str, Any] | None:
-        """What entry and profile say together; None where the profile cannot be had, which is noted then."""
+        """The entry merged with its profile; None if the profile cannot be loaded, which is then noted."""
         name = entry.get("profile")
         if name is None:
             if "profile" in entry and "verify" not in self._written:
@@ -71,7 +506,7 @@ class _Entry:
         return {**profile.contract, **own}
 
     def build(self, environ: Mapping[str, str] | None) -> Source | None:
-        """The source; None where it has a mistake, which is noted then."""
+        """The source; None if it has a mistake, which is then noted."""
         contract = self._contract
         if contract is None:
             return None
@@ -99,7 +534,7 @@ class _Entry:
         found = []
         for index, way in enumerate(ways):
             place = (*self._place, "verify", *((index,) if self._has_list else ()), "secrets")
-            # Of a way with a mistake in this key it is missing, and that has been noted.
+            # The key is missing if it has a mistake, which was noted.
             own = way.get("secrets", () if "verify" in self._written else None)
             if own is None and not shared and way.get("kind") in NEEDS_SECRETS and not _keeps(contract):
                 self._missing_secrets(place)
@@ -107,7 +542,7 @@ class _Entry:
         return found
 
     def _named(self, secrets: SecretReader, contract: Mapping[str, Any]) -> dict[str, bytes]:
-        """What verify_token and confirmation name, where probes and answers need them."""
+        """The secrets of verify_token and confirmation, if probes and answers need them."""
         needed, found = needed_names(contract), {}
         for name in NAMED:
             variable = contract.get(name)
@@ -123,20 +558,20 @@ class _Entry:
     def _has_list(self) -> bool:
         return isinstance(self._written.get("verify"), list)
 
-    def _place_of_secrets(self) -> Place:
+    def _place_of_secrets(self) -> KeyPath:
         own = "verify" in self._written and "secrets" not in self._written
         return (*self._place, "verify", "secrets") if own else (*self._place, "secrets")
 
-    def _missing_secrets(self, place: Place) -> None:
+    def _missing_secrets(self, place: KeyPath) -> None:
         where = place if "verify" in self._written else (*self._place, "secrets")
         self._config.add_mistake(where, fault("missing", expected=SOME_VARIABLES))
 
-    def _wrong(self, place: Place, wrong: Fault) -> None:
+    def _wrong(self, place: KeyPath, wrong: Fault) -> None:
         self._config.add_mistake((*self._place, *place), wrong)
 
 
 def _whole_parts(contract: dict[str, Any]) -> dict[str, Any]:
-    """Without the probes and the answer that have a mistake, which are no objects then."""
+    """The contract without probes and an answer that have a mistake, because these are no objects."""
     probes, answer = contract.get("probes", []), contract.get("answer")
     wrong = {"probes"} if not all(isinstance(probe, Probe) for probe in probes) else set()
     wrong |= {"answer"} if answer is not None and not isinstance(answer, Answer) else set()

@@ -1,7 +1,7 @@
-"""What is almost right about a webhook that was refused, for the person who sets the sender up.
+"""Near misses of a refused webhook: what is almost right about it, for the person who sets the sender up.
 
-Asked only after the refusal, which stands whatever is found here. The faults name settings and known headers: never a
-secret, a token, a signature, or any other text of the request. The work is bounded, because anybody can cause it.
+They are looked for after the refusal and never change it. The faults name settings and known headers, never a secret,
+a token, a signature, or other text of the request. The work is bounded, because anybody can cause it.
 """
 
 from __future__ import annotations
@@ -18,16 +18,13 @@ from urllib.parse import parse_qsl, unquote
 
 from relay.core.errors import NotVerifiedError
 from relay.core.faults import Fault, fault
-from relay.sources.proof.clocks import PER_SECOND
-from relay.sources.proof.digests import HmacVerifier
-from relay.sources.proof.places import as_sent
+from relay.sources.proof.signatures import PER_SECOND, HmacVerifier
 from relay.sources.proof.signed import Given
-from relay.sources.proof.tokens import TokenVerifier
-from relay.sources.proof.verifier import Verifier
-from relay.sources.reading import Reading
+from relay.sources.proof.verifier import TokenVerifier, Verifier, as_sent
+from relay.sources.webhook import Reading
 
 LARGEST_BODY = 16_000
-"""Of a larger body nothing else than what is configured is signed here: who sets a sender up tries with a small one."""
+"""For a larger body only the configured signature is tried: people who set up a sender test with a small one."""
 MOST_WAYS, MOST_SECRETS, MOST_PIECES, MOST_GIVEN, LONGEST_HEADER = 3, 3, 8, 64, 2_000
 LONGEST_DIGEST = 130
 """Characters of a SHA-512 in hex, in quotes; no encoding is longer."""
@@ -48,11 +45,11 @@ PREFIXES = ("sha256=", "sha1=", "sha512=", "hmac-sha256=", "v0=", "v1=", "v1,")
 QUOTES = "\"'"
 
 Text = tuple[str, tuple[Fault, ...]]
-"""A text that may be the proof, and how it is not where or what it should be."""
+"""A text that may be the proof, and the differences from what was expected."""
 
 
 def find_near_miss(verifier: Verifier, reading: Reading, reason: str, now: datetime) -> Fault | None:
-    """What is nearly right; None where nothing is. reason: of the refusal."""
+    """The first near miss; None if there is none. reason: of the refusal."""
     found = (_of_way(way, reading, reason, now) for way in verifier.ways[:MOST_WAYS])
     return next((near_miss for near_miss in found if near_miss), None)
 
@@ -67,7 +64,7 @@ def _of_way(way: object, reading: Reading, reason: str, now: datetime) -> Fault 
             return _of_signature(way, reading)
         return _of_time(way, reading, reason, now)
     except NotVerifiedError:
-        return None  # what it is over cannot be read: then nothing can be compared
+        return None  # the signed text cannot be read, so nothing can be compared
 
 
 # Tokens.
@@ -101,7 +98,7 @@ def _tokens(verifier: TokenVerifier, reading: Reading) -> Iterator[Text]:
 
 
 def _token_forms(given: str, prefix: str, place: tuple[Fault, ...]) -> Iterator[Text]:
-    """The token itself, then without what people leave around it."""
+    """The token itself, then without blanks, prefixes and quotes around it."""
     text, words = given, place
     bare = text.strip()
     if bare != text:
@@ -143,8 +140,8 @@ def _of_signature(verifier: HmacVerifier, reading: Reading) -> Fault | None:
         text = whole[:LONGEST_HEADER]
         given += [(raw, (*where, *words)) for raw, words in _digests_given(verifier, text)]
         stamp = stamp or _stamp_of(verifier, reading, text)
-    # Only with something to compare: a request without a signature costs no digest, and one with many costs each once.
-    # The first way to a digest is the simplest. A dict compares by a hash that nobody outside can foresee.
+    # A request without a signature costs no digest, and one with many costs each digest once.
+    # The first way to a digest is the simplest. A dict compares by a hash that nobody outside can predict.
     expected = dict(reversed(list(_digests_expected(verifier, reading, stamp)))) if given else {}
     for raw, words in given[:MOST_GIVEN]:
         signing = expected.get(raw)
@@ -160,7 +157,7 @@ def _stamp_of(verifier: HmacVerifier, reading: Reading, text: str) -> str:
 
 
 def _digests_given(verifier: HmacVerifier, header: str) -> list[tuple[bytes, tuple[Fault, ...]]]:
-    """Everything in a header that can be read as a digest."""
+    """Every text in a header that can be read as a digest."""
     pieces = [piece for piece in re.split(r"[;\s]+|,(?=\s*\w+=)", header) if piece][:MOST_PIECES]
     texts = [form for piece in pieces for form in _signature_forms(verifier, piece)]
     return [(raw, (*words, *encoded)) for text, words in texts for raw, encoded in _decoded(verifier.encoding, text)]
@@ -183,7 +180,7 @@ def _signature_forms(verifier: HmacVerifier, piece: str) -> Iterator[Text]:
 
 
 def _decoded(encoding: str, text: str) -> Iterator[tuple[bytes, tuple[Fault, ...]]]:
-    """The bytes in each encoding that the text can have; in the configured one without words."""
+    """The bytes in each encoding that the text can have, with a fault unless it is the configured one."""
     if len(text) > LONGEST_DIGEST:
         return
     for name in sorted(("hex", "base64", "base64url"), key=lambda name: name != encoding):
@@ -202,7 +199,7 @@ def _decoded(encoding: str, text: str) -> Iterator[tuple[bytes, tuple[Fault, ...
 def _digests_expected(
     verifier: HmacVerifier, reading: Reading, stamp: str
 ) -> Iterator[tuple[bytes, tuple[Fault, ...]]]:
-    """What is configured, then with one thing different each."""
+    """The digests as configured, then with one difference each."""
     webhook = reading.webhook
     identity = webhook.header(verifier.id_header) if verifier.id_header else ""
     if identity is None:
@@ -229,7 +226,7 @@ def _digests_expected(
 
 
 def _bodies(body: bytes) -> Iterator[tuple[bytes, Fault]]:
-    """Other forms of a body that somebody on the way may have had before him."""
+    """Other forms of a body that the signer may have seen."""
     trimmed = body.rstrip(b"\r\n")
     if trimmed != body:
         yield trimmed, fault("over_body_without_line_end")

@@ -1,6 +1,6 @@
-"""Recognises a sender by what it has sent: which profile the event of an inbox looks like, and by what.
+"""Recognises senders: the profiles that an event of an inbox looks like, and the signs.
 
-An inbox (`profile: inbox`) takes anything that comes with its token, to see what a sender sends before it is set up.
+An inbox (`profile: inbox`) takes any request with its token, to show what a sender sends before it is set up.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from relay.configuration.mistakes import Mistakes
+from relay.configuration.files import Mistakes
 from relay.core.errors import UnreadableError, UnsupportedTypeError
 from relay.core.events import Event
 from relay.core.phrases import phrase
-from relay.sources.profile_files import OWN_PROFILES, Profile, Profiles
+from relay.sources.loading import OWN_PROFILES, Profile, Profiles
 from relay.sources.source import INBOX, Source
 
 ENOUGH = 3
-"""Points from which on an event looks like a profile."""
+"""Points from which an event looks like a profile."""
 SHOWN = 3
 UNKNOWN = phrase(
     "It looks like no sender that the relay knows. Give it a source with the proof that its documentation speaks of, "
     "or with a token: config/guide/proofs.md."
 )
 COMMON = frozenset({"accept", "authorization", "content-type", "content-length", "user-agent", "x-relay-token"})
-"""Headers by which nobody is recognised: everybody's, and our own."""
+"""Headers that identify nobody: everybody's, and our own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """A profile that an event looks like. signs: by what, in words."""
+    """A profile that an event looks like. signs: the reasons, in words."""
 
     profile: Profile
     points: int
@@ -40,11 +40,11 @@ class Likeness:
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
-    """By what a profile's sender is recognised. agent: the name that it gives itself, in lower case.
+class Fingerprint:
+    """Signs by which a profile's sender is recognised. agent: its User-Agent name, in lower case.
 
-    proofs, headers: names in lower case. fields: of the body of its sample, with the texts in
-    them. own: those that no other profile's has.
+    proofs, headers: names in lower case. fields: those of its sample's body, with their texts. own: fields that no
+    other profile has.
     """
 
     profile: Profile
@@ -55,8 +55,8 @@ class Marks:
     own: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, profile: Profile) -> Marks:
-        """What its file says of it."""
+    def of(cls, profile: Profile) -> Fingerprint:
+        """Read them from a profile."""
         sample, dedup = profile.sample, profile.content["dedup"] or {}
         sent = {name.lower(): value for name, value in (sample.get("headers") or {}).items()}
         named = {*sent, (dedup.get("header") or "").lower()} - {""}
@@ -70,7 +70,7 @@ class Marks:
         )
 
     def likeness(self, headers: Mapping[str, str], body: Any) -> Likeness:
-        """How much an event looks like it."""
+        """Compare an event with them."""
         found = list(self._signs(headers, _fields(body)))
         return Likeness(self.profile, sum(points for points, _ in found), tuple(sign for _, sign in found))
 
@@ -90,44 +90,44 @@ class Marks:
         points = 2 * len(own) + 2 + (len(shared) == len(self.fields))
         yield points, f"the fields {', '.join(sorted(shared)[:6])}"
         for name in sorted(shared):
-            # Not the texts of people, nor numbers that chance may repeat: words such as `"object": "page"`.
+            # Compare words such as `"object": "page"`, not people's texts, nor numbers that may be equal by chance.
             if isinstance(fields[name], str) and fields[name] == self.fields[name]:
                 yield 1, f"{name} is {fields[name][:40]!r}"
 
 
-def recognise(headers: Mapping[str, str], body: Any, marks: Iterable[Marks]) -> list[Likeness]:
-    """The profiles that an event looks like, the likeliest first. headers: by lower-case names. body: as read."""
-    found = [one.likeness(headers, body) for one in marks]
+def recognise(headers: Mapping[str, str], body: Any, fingerprints: Iterable[Fingerprint]) -> list[Likeness]:
+    """The profiles that an event looks like, the most similar first. headers: by lower-case names. body: as read."""
+    found = [one.likeness(headers, body) for one in fingerprints]
     found = [one for one in found if one.points >= ENOUGH]
     return sorted(found, key=lambda one: (-one.points, one.profile.name))[:SHOWN]
 
 
 @functools.lru_cache(maxsize=4)
-def marks_of_all(folder: Path) -> tuple[Marks, ...]:
-    """The marks of every profile that this configuration may use; read once a process, for it takes a second."""
+def all_fingerprints(folder: Path) -> tuple[Fingerprint, ...]:
+    """The fingerprints of every profile that this configuration may use. Read once per process: it takes a second."""
     profiles, mistakes = Profiles(folder / OWN_PROFILES), Mistakes()
     found = [profiles.get(name, mistakes) for name in profiles.names if name != INBOX]
-    marks = [Marks.of(profile) for profile in found if profile]
-    counts = Counter(name for one in marks for name in one.fields)
-    return tuple(replace(one, own=frozenset(name for name in one.fields if counts[name] == 1)) for one in marks)
+    fingerprints = [Fingerprint.of(profile) for profile in found if profile]
+    counts = Counter(name for one in fingerprints for name in one.fields)
+    return tuple(replace(one, own=frozenset(name for name in one.fields if counts[name] == 1)) for one in fingerprints)
 
 
 def likenesses(source: Source, event: Event, folder: Path) -> list[Likeness] | None:
-    """What the event of an inbox looks like; None: its source is no inbox. folder: of the configuration."""
+    """The profiles that an inbox's event looks like; None if its source is no inbox. folder: of the configuration."""
     if source.profile != INBOX:
         return None
     try:
         body = source.read_again(event)
     except (UnreadableError, UnsupportedTypeError):
         body = None
-    return recognise(event.headers, body, marks_of_all(folder))
+    return recognise(event.headers, body, all_fingerprints(folder))
 
 
 def _fields(body: Any) -> Mapping[str, Any]:
-    """The fields of a body and of what is in them, one level deep; of a list, those of its first entry."""
+    """The fields of a body and one level below; for a list, those of its first entry."""
     found: dict[str, Any] = {}
     for name, value in _map_of(body).items():
-        # In a form, the second level stands in brackets; a name may have none, and be nothing but brackets.
+        # In a form, the second level is in brackets; a name may have none, or consist of brackets only.
         plain = name.partition("[")[0].strip()
         found |= {plain: value} if plain else {}
         found |= {f"{plain}.{inner}": deeper for inner, deeper in _map_of(value).items()}

@@ -1,16 +1,20 @@
-"""The shape of sources.yaml and of a profile. It says what may be written there; `loading` makes sources of it.
+"""The shape of sources.yaml and of a profile: what may be written there. `loading` makes sources of it.
 
-What a source and a profile both may say is said once, in ContractSchema.
+The order is from the inside out: kinds of values, pages, proofs, probes and answers, then a source and a profile.
+`ContractSchema` holds the keys that both share.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
-from marshmallow import ValidationError, fields, validates_schema
+from marshmallow import ValidationError, fields, post_load, validates_schema
 
+from relay.configuration.expressions import Expression, ExpressionError
 from relay.configuration.fields import (
     BYTES,
     EXPECTED_TEXT,
@@ -24,15 +28,423 @@ from relay.configuration.fields import (
     Table,
     Text,
     Wanted,
+    suggestion,
 )
 from relay.core.faults import Fault, fault
-from relay.sources.answer_schemas import EventAnswerSchema, ProbeSchema
-from relay.sources.body_reader import FIELD_NAME
+from relay.sources.answers import EVENT_ROOTS, JSON, PLAIN, Answer, Probe, build_body
+from relay.sources.answers import Text as Template
+from relay.sources.bodies import FIELD_NAME
 from relay.sources.charsets import codec_of
-from relay.sources.fan_out import FanOut, parse_path
-from relay.sources.page_fields import Address, FormSchema, Origins
-from relay.sources.proof_schemas import Verify
-from relay.sources.schema_fields import A_VARIABLE, HEADER_NAME, VARIABLE, Path, Words, Yes, header, secrets
+from relay.sources.events import FanOut, parse_path
+from relay.sources.proof.signatures import ALGORITHMS, KEYS
+from relay.sources.proof.signed import BODY, Signed, read_signed
+from relay.sources.webhook import ROOTS
+
+HEADER_NAME = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}"
+VARIABLE = r"[A-Z][A-Z0-9_]{0,99}"
+A_VARIABLE = fault("expected_variable")
+SOME_VARIABLES = fault("expected_variables")
+
+
+class Words(Wanted):
+    """A list of words, each matching a pattern."""
+
+    def __init__(self, expected: Fault, pattern: str, **options: Any) -> None:
+        self.expected, self.pattern = expected, re.compile(pattern, re.DOTALL)
+        super().__init__(**options)
+
+    def read(self, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list) or not value:
+            raise ValueError
+        if not all(isinstance(word, str) and self.pattern.fullmatch(word) for word in value):
+            raise ValueError
+        return tuple(dict.fromkeys(value))
+
+
+class Yes(Wanted):
+    """`true`, to switch something on."""
+
+    expected = fault("expected_true")
+
+    def read(self, value: Any) -> bool:
+        if value is not True:
+            raise ValueError
+        return True
+
+
+class Path(Wanted):
+    """A JMESPath expression. known: names that it may begin with; None means a path into the body."""
+
+    def __init__(self, known: Collection[str] | None = ROOTS, **options: Any) -> None:
+        self.known = known
+        self.expected = fault("expected_path", names=list(known)) if known else fault("expected_path_into_body")
+        super().__init__(**options)
+
+    def read(self, value: Any) -> Expression:
+        if not isinstance(value, str):
+            raise ValueError  # noqa: TRY004 - Wanted says what it expected
+        return parsed(value, self.known)
+
+
+class SignedText(Wanted):
+    """The signed text (relay/sources/proof/signed.py)."""
+
+    expected = fault("expected_signed")
+
+    def read(self, value: Any) -> Signed:
+        try:
+            return read_signed(value)
+        except ValueError as error:
+            if error.args:
+                raise ValidationError(list(error.args)) from None
+            raise
+
+
+class Whole(fields.Nested):
+    """A map that is compared with its neighbours only if it has no mistake."""
+
+    def _deserialize(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return super()._deserialize(*arguments, **options)
+        except ValidationError as error:
+            raise ValidationError(error.messages) from None
+
+
+def header(**options: Any) -> Text:
+    """The name of a header."""
+    return Text(fault("expected_header_name"), HEADER_NAME, **options)
+
+
+def secrets(**options: Any) -> Words:
+    """The names of the variables that hold secrets."""
+    return Words(SOME_VARIABLES, VARIABLE, **options)
+
+
+def parsed(text: str, known: Collection[str] | None) -> Expression:
+    """An expression. Raises ValidationError."""
+    try:
+        return Expression.parse(text, known)
+    except ExpressionError as error:
+        raise ValidationError(list(error.messages)) from None
+
+
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+PORTS = {"https": 443, "http": 80}
+_HOST = re.compile(r"[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?|::1")
+
+
+class Address(Wanted):
+    """An https address, or http to this machine: where a browser is sent."""
+
+    expected = fault("expected_address")
+
+    def read(self, value: Any) -> str:
+        if not isinstance(value, str) or not re.fullmatch(r"[!-\[\]-~]{1,2000}", value):
+            raise ValueError
+        parts = _checked(value)
+        if parts.scheme != "https" and parts.hostname not in LOOPBACK:
+            raise ValueError
+        return value
+
+
+class Origins(Wanted):
+    """Origins as browsers write them (RFC 6454, section 6.2): without a path and without a default port."""
+
+    expected = fault("expected_origins")
+
+    def read(self, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list) or not value or not all(isinstance(one, str) for one in value):
+            raise ValueError
+        for origin in value:
+            parts = _checked(origin)
+            if f"{parts.scheme}://{parts.netloc}" != origin or parts.port == PORTS[parts.scheme]:
+                raise ValueError
+        return tuple(dict.fromkeys(value))
+
+
+class FormSchema(StrictSchema):
+    """`form`: its presence says that people's browsers send."""
+
+    honeypot = Text(fault("expected_form_field"), load_default=None)
+    min_fill_s = Quantity(SECONDS, "1h", data_key="min_fill", load_default=0.0)
+
+
+def _checked(address: str) -> SplitResult:
+    parts = urlsplit(address)  # raises ValueError, and so does parts.port
+    is_plain = "@" not in parts.netloc and not parts.netloc.endswith(":") and parts.netloc == parts.netloc.lower()
+    if parts.scheme not in PORTS or not is_plain or not _HOST.fullmatch(parts.hostname or "") or parts.port == 0:
+        raise ValueError
+    return parts
+
+
+PLACES = ("header", "query", "field")
+ONE_PLACE = fault("expected_one_place")
+NEEDS_SECRETS = ("token", "basic", "hmac", "hash", "ed25519", "ecdsa")
+DEFAULT_TOLERANCE_S = 300.0
+"""Five minutes is what Standard Webhooks, Stripe and Slack use."""
+
+
+class _NoneSchema(StrictSchema):
+    kind = Choice("none", required=True)
+
+
+class _WaySchema(StrictSchema):
+    """The keys of every way that proves something."""
+
+    kind = Choice(*NEEDS_SECRETS, required=True)
+    unless = Path(load_default=None)
+    secrets = secrets(load_default=None)
+
+
+class _PlacedSchema(_WaySchema):
+    header = header(load_default=None)
+    query = Text(fault("expected_query_parameter"), load_default=None)
+    field = Path(None, load_default=None)
+    prefix = Text(fault("expected_prefix"), load_default=None)
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _one_place(self, content: dict[str, Any], written: Any, **_: Any) -> None:
+        if not self.has_read(content, written, *PLACES):
+            return
+        if sum(content[place] is not None for place in PLACES) != 1:
+            raise ValidationError(ONE_PLACE)
+
+
+class _TimestampSchema(StrictSchema):
+    header = header(load_default=None)
+    query = Text(fault("expected_query_parameter"), load_default=None)
+    field = Path(None, load_default=None)
+    unit = Choice("s", "ms", "iso", load_default="s")
+    tolerance = Quantity(SECONDS, "24h", load_default=DEFAULT_TOLERANCE_S)
+
+
+class _PartsSchema(StrictSchema):
+    signature = Text(fault("expected_signature_key"), required=True)
+    timestamp = Text(fault("expected_timestamp_key"), load_default=None)
+
+
+class _SignatureSchema(_PlacedSchema):
+    encoding = Choice("hex", "base64", "base64url", load_default="hex")
+    signed = SignedText(load_default=BODY)
+    timestamp = Whole(_TimestampSchema(), load_default=None)
+    separator = Text(fault("expected_separator"), load_default=None)
+    parts = Whole(_PartsSchema(), load_default=None)
+    id_header = header(load_default=None)
+    body_digest = Text(fault("expected_body_digest"), load_default=None)
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _is_whole(self, content: dict[str, Any], written: Any, **_: Any) -> None:
+        if not self.has_read(content, written, "signed", "timestamp", "parts", "id_header", "body_digest"):
+            return
+        wrong: dict[str, list[str]] = {}
+        for name, one in (*self._faults(content), *_faults_of_time(content)):
+            wrong.setdefault(name, []).append(one)
+        if wrong:
+            raise ValidationError(wrong)
+
+    def _faults(self, content: dict[str, Any]) -> list[tuple[str, Fault]]:
+        kinds, found = content["signed"].kinds, []
+        if not content["signed"].covers_body and not content["body_digest"]:
+            found.append(("signed", fault("expected_body_signed")))
+        if content["body_digest"] and not kinds & {"url", "url:decoded"}:
+            found.append(("signed", fault("expected_url_signed")))
+        if ("id" in kinds) != (content["id_header"] is not None):
+            found.append(("signed", fault("expected_id_signed")))
+        if ("secret" in kinds) != (content.get("kind") == "hash"):
+            found.append(("signed", fault("expected_secret_signed")))
+        return found
+
+
+def _faults_of_time(content: dict[str, Any]) -> list[tuple[str, Fault]]:
+    """An unsigned time proves nothing, and a signed time that is not checked would accept a copy for ever."""
+    clock, parts, kinds = content["timestamp"], content["parts"], content["signed"].kinds
+    if clock is None:
+        return [("signed", fault("expected_timestamp_signed"))] if "timestamp" in kinds else []
+    places = [place for place in PLACES if clock[place] is not None]
+    if len(places) + bool(parts and parts["timestamp"]) != 1:
+        return [("timestamp", fault("expected_one_time"))]
+    covered = {"field": {"body", "body_sha256", "php_json", "fields"}, "query": {"url", "url:decoded"}}
+    if not kinds & (covered.get(places[0] if places else "", set()) | {"timestamp"}):
+        return [("signed", fault("expected_timestamp_signed"))]
+    return []
+
+
+class _TokenSchema(_PlacedSchema):
+    """A token."""
+
+
+class _HmacSchema(_SignatureSchema):
+    algorithm = Choice(*ALGORITHMS, load_default="sha256")
+    key = Choice(*KEYS, load_default="text")
+
+
+class _HashSchema(_SignatureSchema):
+    algorithm = Choice(*ALGORITHMS, load_default="sha256")
+
+
+_SCHEMAS: dict[str, type[StrictSchema]] = {
+    "none": _NoneSchema,
+    "token": _TokenSchema,
+    "basic": _WaySchema,
+    "hmac": _HmacSchema,
+    "hash": _HashSchema,
+    "ed25519": _SignatureSchema,
+    "ecdsa": _SignatureSchema,
+}
+
+
+_NAMES = {kind: frozenset(schema().fields) for kind, schema in _SCHEMAS.items()}
+
+
+def is_whole(way: Mapping[str, Any]) -> bool:
+    """Whether a way was read without a mistake."""
+    kind = way.get("kind")
+    return kind in _NAMES and way.keys() >= _NAMES[kind] - {"secrets"}
+
+
+class Verify(fields.Field[list[dict[str, Any]]]):
+    """`verify`: one way or a list, as a list. with_secrets: whether a way may name its own."""
+
+    expected = fault("expected_verify", names=list(_SCHEMAS))
+
+    def __init__(self, *, with_secrets: bool, **options: Any) -> None:
+        super().__init__(**options, error_messages=dict.fromkeys(("required", "null"), self.expected))
+        exclude = () if with_secrets else ("secrets",)
+        self._schemas = {
+            kind: schema(exclude=exclude if "secrets" in _NAMES[kind] else ()) for kind, schema in _SCHEMAS.items()
+        }
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[dict[str, Any]]:  # noqa: ARG002 - marshmallow's signature
+        ways: list[dict[str, Any]] = []
+        wrong: dict[int, Any] = {}
+        for index, one in enumerate(value if isinstance(value, list) else [value]):
+            try:
+                ways.append(self._way(one))
+            except ValidationError as error:
+                ways.append(error.valid_data if isinstance(error.valid_data, dict) else {})
+                wrong[index] = error.messages
+        if wrong:
+            raise ValidationError(wrong if isinstance(value, list) else wrong[0], valid_data=ways)
+        if not ways:
+            raise ValidationError(self.expected)
+        if len(ways) > 1 and any(way["kind"] == "none" for way in ways):
+            raise ValidationError(fault("none_beside_others"))
+        return ways
+
+    def _way(self, value: Any) -> dict[str, Any]:
+        kind = value.get("kind") if isinstance(value, dict) else None
+        if not isinstance(kind, str):
+            raise ValidationError(self.expected)
+        if kind not in self._schemas:
+            raise ValidationError({"kind": [fault("unknown_kind", hint=suggestion(kind, _SCHEMAS))]})
+        loaded: dict[str, Any] = self._schemas[kind].load(value)
+        return loaded
+
+
+OURS = frozenset(
+    {"connection", "content-length", "content-type", "set-cookie", "transfer-encoding"}
+    | {"content-security-policy", "x-content-type-options"}
+)
+"""Headers that the relay writes itself, or that an answer must not have."""
+
+
+class _HeaderTexts(Wanted):
+    """Headers with texts."""
+
+    expected = fault("expected_headers")
+
+    def __init__(self, known: Collection[str], **options: Any) -> None:
+        self.known = known
+        super().__init__(**options)
+
+    def read(self, value: Any) -> dict[str, Template]:
+        if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+            raise ValueError
+        wrong: dict[str, list[str]] = {name: [fault("own_header")] for name in value if name.lower() in OURS}
+        wrong |= {name: [fault("expected_header_name")] for name in value if not re.fullmatch(HEADER_NAME, name)}
+        found = {}
+        for name, text in value.items():
+            try:
+                found[name] = Template.parse(text, self.known)
+            except ExpressionError as error:
+                wrong.setdefault(name, []).extend(error.messages)
+        if wrong:
+            raise ValidationError(wrong)
+        return found
+
+
+class _Body(fields.Field[Any]):
+    """A text, or what is answered as JSON."""
+
+    def __init__(self, known: Collection[str], **options: Any) -> None:
+        self.known = known
+        super().__init__(**options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:  # noqa: ARG002 - marshmallow's signature
+        try:
+            return build_body(value, self.known)
+        except ExpressionError as error:
+            raise ValidationError(list(error.messages)) from None
+
+
+class AnswerSchema(StrictSchema):
+    """An answer. Loaded, it is an Answer."""
+
+    status = Number(200, 299, load_default=None)
+    type = Text(fault("expected_type_plain"), load_default=None)
+
+    def __init__(self, known: Collection[str], **options: Any) -> None:
+        super().__init__(**options)
+        more: dict[str, fields.Field[Any]] = {
+            "headers": _HeaderTexts(known, load_default=dict),
+            "body": _Body(known, load_default=lambda: Template(())),
+        }
+        for name, field in more.items():
+            self.declared_fields[name] = field
+        self._init_fields()
+
+    @post_load
+    def _make(self, content: dict[str, Any], **_: Any) -> Answer:
+        body = content["body"]
+        kind = content["type"] or (PLAIN if isinstance(body, Template) else JSON)
+        answer = Answer(content["status"], kind, content["headers"], body)
+        if not answer.is_harmless:
+            raise ValidationError({"type": [fault("expected_harmless_type")]})
+        return answer
+
+
+class ProbeSchema(StrictSchema):
+    """A probe. Loaded, it is a Probe."""
+
+    when = Path(required=True)
+    open = Flag(load_default=False)
+    answer = fields.Nested(AnswerSchema(ROOTS), required=True)
+    secret = Choice("verify_token", load_default=None)
+    given = Path(load_default=None)
+    keeps = Path(load_default=None)
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _is_whole(self, content: dict[str, Any], written: Any, **_: Any) -> None:
+        if not self.has_read(content, written, "open", "secret", "given", "keeps"):
+            return
+        if (content["secret"] is None) != (content["given"] is None):
+            raise ValidationError(fault("expected_secret_and_given"))
+        if content["keeps"] is not None and not content["open"]:
+            raise ValidationError({"keeps": [fault("expected_open")]})
+
+    @post_load
+    def _make(self, content: dict[str, Any], **_: Any) -> Probe:
+        return Probe(
+            content["when"], content["answer"], content["open"], content["secret"], content["given"], content["keeps"]
+        )
+
+
+class EventAnswerSchema(AnswerSchema):
+    """The answer to a recorded event."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(EVENT_ROOTS, **options)
+
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 DEDUP_ROOTS = ("body", "headers", "query", "envelope")
@@ -56,7 +468,7 @@ class _FanOut(Wanted):
 
 
 class _Charset(Wanted):
-    """The charset of forms that name none and are no UTF-8, by one of its names."""
+    """The charset of forms that name none and are not UTF-8."""
 
     expected = fault("expected_charset")
 
@@ -87,7 +499,7 @@ class _LimitSchema(StrictSchema):
 
 
 class _Probes(fields.List[Any]):
-    """A list of probes; nothing else, and not an empty one."""
+    """A list of probes, not empty."""
 
     def __init__(self) -> None:
         wanted: dict[str, Any] = dict.fromkeys(("invalid", "null"), fault("expected_probes"))
@@ -95,7 +507,7 @@ class _Probes(fields.List[Any]):
 
 
 class ContractSchema(StrictSchema):
-    """How a sender is received: what a source and a profile both may say."""
+    """The keys that a source and a profile share: how requests of a sender are received."""
 
     dedup = fields.Nested(_DedupSchema(), load_default=None)
     double_click = Quantity(SECONDS, "1h", load_default=0.0)
@@ -119,7 +531,7 @@ class ContractSchema(StrictSchema):
 
 
 class SourceSchema(ContractSchema):
-    """A source: with a profile, each key that stands here replaces the profile's."""
+    """A source. With a profile, its own keys replace those of the profile."""
 
     profile = Text(fault("expected_profile_name"), NAME.pattern, load_default=None)
     verify = Verify(with_secrets=True, load_default=None)
@@ -157,7 +569,7 @@ def _texts(expected: Fault, check: Callable[[str], None] | None = None) -> field
 
 
 class ProfileSchema(ContractSchema):
-    """What a kind of sender needs. Where a fact comes from is in `docs`."""
+    """A profile: the needs of a kind of sender. `docs` names the sources of its facts."""
 
     title = Text(fault("expected_title"), required=True)
     docs = _texts(fault("expected_links"), _is_link)

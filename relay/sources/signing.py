@@ -1,6 +1,6 @@
-"""The inverse of a proof: gives a webhook the one that its source wants, as its sender would. Pure: the time is given.
+"""Signs a webhook as its sender would: the inverse of a proof. Pure: the time is passed in.
 
-For `sources test` and for tests. What only the sender can sign, with the other half of a public key, it refuses.
+Used by `sources test` and by tests. It refuses what only the sender can sign, with its private key.
 """
 
 from __future__ import annotations
@@ -14,12 +14,9 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 from relay.core.errors import UnsignableError
-from relay.sources.parsers import FORM, JSON, kind_of
-from relay.sources.proof.digests import DigestVerifier
-from relay.sources.proof.places import Place
-from relay.sources.proof.signatures import SignatureVerifier, encode
-from relay.sources.proof.tokens import BASIC, BasicVerifier, TokenVerifier
-from relay.sources.proof.verifier import Way, counting
+from relay.sources.bodies import FORM, JSON, kind_of
+from relay.sources.proof.signatures import DigestVerifier, SignatureVerifier, encode
+from relay.sources.proof.verifier import BASIC, BasicVerifier, Location, TokenVerifier, Way, counting
 from relay.sources.source import Source
 from relay.sources.webhook import Headers, Webhook
 
@@ -27,9 +24,9 @@ _SIMPLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 
 
 def sign(source: Source, webhook: Webhook, now: datetime) -> Webhook:
-    """The webhook as its sender would send it at this time: proven by the strongest way that can be used here.
+    """The webhook as its sender would send it now, with the strongest proof that can be made here.
 
-    Raises UnsignableError where there is none, with the reason.
+    Raises UnsignableError with the reason if none can be made.
     """
     if source.is_open:
         return webhook
@@ -70,7 +67,7 @@ def _signed(source: Source, way: DigestVerifier, webhook: Webhook, now: datetime
     if way.id_header:
         webhook = _with_header(webhook, way.id_header, webhook.header(way.id_header) or f"sample-{now.timestamp():.3f}")
     if way.body_digest:
-        webhook = _placed(webhook, Place(query=way.body_digest), source.read_lazily(webhook).body_sha256)
+        webhook = _placed(webhook, Location(query=way.body_digest), source.read_lazily(webhook).body_sha256)
     reading = source.read_lazily(webhook)
     digest = way.digests(reading, way.given(reading, stamp))[0]
     signature = way.prefix + encode(digest, way.encoding)
@@ -80,8 +77,8 @@ def _signed(source: Source, way: DigestVerifier, webhook: Webhook, now: datetime
     return _placed(webhook, way.place, signature)
 
 
-def _placed(webhook: Webhook, place: Place, value: str) -> Webhook:
-    """The webhook with a value in this place."""
+def _placed(webhook: Webhook, place: Location, value: str) -> Webhook:
+    """The webhook with a value at this location."""
     if place.header:
         return _with_header(webhook, place.header, value)
     if place.query:
@@ -101,7 +98,7 @@ def _with_header(webhook: Webhook, name: str, value: str) -> Webhook:
 
 
 def _with_field(webhook: Webhook, names: list[str], value: str) -> bytes:
-    """The body with a value in a field, in place of one that is there."""
+    """The body with a value in a field, replacing an old one."""
     kind = kind_of(webhook.content_type)
     if kind == JSON:
         return json.dumps(_set(json.loads(webhook.body or b"{}"), names, value), ensure_ascii=False).encode("utf-8")

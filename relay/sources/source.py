@@ -1,4 +1,4 @@
-"""A source: proves a webhook, reads its body, and says what of it may be kept. Holds secrets; prints none of them."""
+"""A source proves a webhook, reads its body, and removes what may not be kept. It holds secrets and prints none."""
 
 from __future__ import annotations
 
@@ -11,37 +11,42 @@ from relay.configuration.expressions import Expression
 from relay.core.errors import NotVerifiedError, UnreadableError, UnsupportedTypeError
 from relay.core.events import Event
 from relay.core.faults import Fault, fault
-from relay.sources.body_reader import PLAIN_BODIES, BodyReader
-from relay.sources.context import Kept, build_context
-from relay.sources.dedup import Dedup, DedupKey, double_click_key, signature_key
-from relay.sources.fan_out import MOST_ENTRIES, MOST_PROVEN_ENTRIES, FanOut, Found
+from relay.sources.answers import SIGNING, Answer, Probe, Rendered, Secrets
+from relay.sources.bodies import PLAIN_BODIES, BodyReader, is_packed, most_before_proof, unpack
+from relay.sources.events import (
+    MOST_ENTRIES,
+    MOST_PROVEN_ENTRIES,
+    Dedup,
+    DedupKey,
+    FanOut,
+    Found,
+    Kept,
+    build_context,
+    double_click_key,
+    signature_key,
+)
 from relay.sources.near_misses import find_near_miss
-from relay.sources.probes import Probe
-from relay.sources.proof.redaction import without_tokens
 from relay.sources.proof.verifier import Coverage, Verifier
-from relay.sources.reading import Reading
-from relay.sources.secret_names import REMOVED, clean_address, is_secret_name, without_secrets
-from relay.sources.templater import SIGNING, Answer, Rendered, Secrets
-from relay.sources.unpacking import is_packed, most_before_proof, unpack
+from relay.sources.redaction import REMOVED, clean_address, is_secret_name, without_secrets, without_tokens
 from relay.sources.visitors import SPAM, Form, is_foreign, origin_near_miss
-from relay.sources.webhook import Webhook
+from relay.sources.webhook import Reading, Webhook
 
 _SEAL = object()
 ENCODING = "content-encoding"
 OF_BYTES = {"signature_mismatch", "digest_mismatch", "body_unreadable"}
-"""Reasons for a refusal that may be so because the body was packed after it was signed."""
+"""Reasons for a refusal that may be caused by compression after signing."""
 OF_PACKED = {ENCODING, "content-length"}
-"""Headers of a packed body, which say nothing of what was in it."""
+"""Headers of a compressed body, which do not apply to its content."""
 SignatureKeys = tuple[()] | tuple[DedupKey] | tuple[DedupKey, DedupKey]
-"""What a signature claims: nothing, its text, or its text under a topic and the text itself."""
+"""Claims of a signature: none, its text, or its text under a topic and the text itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
     """A webhook whose sender is proven. Only Source.verify makes one.
 
-    headers, query and body are what may be kept: lower-case names, no token and no other secret among them.
-    coverage: what its signature covers; None where it has none.
+    headers, query and body may be kept: names are in lower case, and no token or other secret is in them.
+    coverage: what its signature covers; None without a signature.
     """
 
     source: str
@@ -54,7 +59,7 @@ class Verified:
 
     @property
     def webhook(self) -> Webhook:
-        """The request as it came, with its proof."""
+        """The request as received, with its proof."""
         return self.reading.webhook
 
     def __post_init__(self, seal: object) -> None:
@@ -64,9 +69,9 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How much may be recorded of a source in a minute: events, and bytes of what is kept of them.
+    """How much of a source may be recorded in a minute: events, and bytes of them.
 
-    at_once: how many of its requests may be in work at the same time; None: any number.
+    at_once: how many of its requests may be processed at the same time; None: any number.
     """
 
     events: int
@@ -75,27 +80,27 @@ class Limit:
 
 
 INBOX = "inbox"
-"""The profile of a source that takes anything, to see what a sender sends (recognition.py)."""
+"""The profile of a source that takes any request, to show what a sender sends (recognition.py)."""
 MAX_BODY, OPEN_MAX_BODY = 1_000_000, 100_000
 OPEN_LIMIT = Limit(600, 4_000_000)
-"""Where anybody may send. Of people who fill in a form, ten a second are many."""
+"""The limit of an open source. Ten people who fill in a form each second are many."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Who sends, and how.
+    """A sender, and how its requests are received.
 
-    max_body: bytes. limit: None: as much as it likes. success_status: the HTTP status of a recorded event. methods: of
-    HTTP, upper case. on_invalid: "reject" answers 422 where no rule could use an event, "accept" answers
-    success_status. bodies: what is known of its bodies. probes: what is answered without an event. each: where a batch
-    has its entries. double_click_s: within so many seconds the same content is a duplicate, where dedup finds no key.
-    once: whether a signed text is one event however often it comes; None: where a time is signed, or repeats are known
-    by something. topic: the header, in lower case, by which a sender tells several events of one signed text apart.
-    answer: what a recorded event is answered with, instead of our JSON. profile: the one that it uses. secrets: those
-    that answers use, by name. variables: the environment variables that hold its secrets: `secret` for the first,
-    `verify_token`, `confirmation`. secret_names: all that prove it. form: people's browsers send it; None: only
-    machines do. thanks: where a browser goes then; None: a page of ours. origins: the pages that may send, as browsers
-    name them. spools: while the record is away, what it sends is kept on this machine's disk.
+    max_body: bytes. limit: None: no limit. success_status: the HTTP status for a recorded event. methods: HTTP methods,
+    upper case. on_invalid: if no rule can use an event, "reject" answers 422 and "accept" answers success_status.
+    bodies: how its bodies are read. probes: requests that are answered without an event. each: the entries of a batch.
+    double_click_s: for so many seconds the same content is a duplicate, if dedup finds no key. once: whether a signed
+    text is one event however often it comes; None: yes if a time is signed or repeats have a key. topic: the header,
+    in lower case, that tells several events of one signed text apart. answer: the answer to a recorded event; None:
+    our JSON. profile: the name of its profile. secrets: those that answers use, by name. variables: the environment
+    variables of its secrets: `secret` for the first, `verify_token`, `confirmation`. secret_names: all variables that
+    prove it. form: set if people's browsers send. thanks: where the browser goes afterwards; None: a page of ours.
+    origins: the pages that may send, as browsers name them. spools: requests are kept on this machine's disk while
+    the record is away.
     """
 
     name: str
@@ -122,11 +127,11 @@ class Source:
     origins: tuple[str, ...] = ()
     spools: bool = False
     is_open: bool = field(init=False)
-    """Whether anybody may send: nothing that comes from it is proven."""
+    """Whether anybody may send, so that no request is proven."""
     reads_before_proof: bool = field(init=False)
-    """Whether the body of somebody who has proven nothing is read, and not only hashed."""
+    """Whether bodies of unproven senders are read, and not only hashed."""
     _proofs: frozenset[str] = field(init=False, repr=False)
-    """The headers and the query parameters that a proof stands in."""
+    """The headers and query parameters that contain a proof."""
 
     def __post_init__(self) -> None:
         ways = self.verifier.ways
@@ -147,7 +152,7 @@ class Source:
         return bool(self.secrets.get(SIGNING))
 
     def read_lazily(self, webhook: Webhook) -> Reading:
-        """The webhook, of which each part is read once, when it is asked for."""
+        """The webhook as a Reading, which reads each part once, on demand."""
 
         def read() -> Any:
             encoding = webhook.header(ENCODING) or ""
@@ -158,15 +163,15 @@ class Source:
         return Reading(webhook, read)
 
     def weight_of(self, webhook: Webhook) -> int:
-        """The bytes that its body may have to read before its sender is proven."""
+        """The bytes of work that its body may cost before its sender is proven."""
         size = len(webhook.body)
         return most_before_proof(size, self.max_body) if is_packed(webhook.header(ENCODING) or "") else size
 
     def verify(self, webhook: Webhook, now: datetime, reading: Reading | None = None) -> Verified:
-        """The proven webhook, unpacked. reading: of it, where some of it has been read.
+        """Prove the webhook and unpack it. reading: an earlier Reading of it, if there is one.
 
-        The proof is of the bytes as they were sent, or of what they hold: a proxy may have packed them.
-        Raises NotVerifiedError whose `reason` is for our record only.
+        The proof may cover the bytes as sent or the unpacked ones, because a proxy may have compressed them.
+        Raises NotVerifiedError; its `reason` is for our record only.
         """
         reading = reading or self.read_lazily(webhook)
         try:
@@ -187,7 +192,7 @@ class Source:
         return Verified(self.name, reading, headers, query, body, coverage, _SEAL)
 
     def _opened(self, webhook: Webhook, most: int) -> Webhook:
-        """The webhook as it was before it was packed; as it is, where it was not, or cannot be unpacked to `most`."""
+        """The unpacked webhook; unchanged if it is not packed or would have more than `most` bytes."""
         encoding = webhook.header(ENCODING) or ""
         if not webhook.body or not is_packed(encoding):
             return webhook
@@ -199,21 +204,21 @@ class Source:
         return replace(webhook, headers=headers, body=body)
 
     def is_foreign(self, origin: str | None) -> bool:
-        """Whether a browser says that a page of another site sends a form. origin: its header, if there is one."""
+        """Whether the browser names a page that may not send. origin: the header, if there is one."""
         return self.form is not None and is_foreign(origin, self.origins)
 
     def find_spam(self, body: Any, now: datetime) -> str | None:
-        """The reason why a machine must have filled in the form; None where a person may have done it."""
+        """The reason why a machine must have filled in the form; None if a person may have."""
         return self.form.find_spam(body, now) if self.form else None
 
     @property
     def sent_headers(self) -> tuple[str, ...]:
-        """The headers, in lower case, that a sender may have to set: for its proof, and to name a repeat."""
+        """The headers, in lower case, that a sender may have to set, for its proof or to mark repeats."""
         found = (*(way.place.header for way in self.verifier.ways), self.dedup.header if self.dedup else None)
         return tuple(dict.fromkeys(name for name in found if name))
 
     def near_miss(self, webhook: Webhook, reason: str, now: datetime, reading: Reading | None = None) -> Fault | None:
-        """What is almost right about a webhook that was refused for this reason; for our record only."""
+        """The near miss of a webhook that was refused for this reason; for our record only."""
         if reason == "origin":
             return origin_near_miss(webhook.header("origin") or "", self.origins)
         if self.form and reason in SPAM:
@@ -221,7 +226,7 @@ class Source:
         return find_near_miss(self.verifier, reading or self.read_lazily(webhook), reason, now)
 
     def with_secret(self, secret: str) -> Source:
-        """The same source with a secret that its sender gave at run time. Raises NotVerifiedError: secret_unusable."""
+        """The source with a secret that its sender gave at run time. Raises NotVerifiedError: secret_unusable."""
         try:
             verifier = self.verifier.with_secret(secret.encode("utf-8"))
         except ValueError:
@@ -229,16 +234,16 @@ class Source:
         return replace(self, verifier=verifier)
 
     def probe(self, reading: Reading, *, is_proven: bool) -> Probe | None:
-        """The first probe that the request is: before its proof of those that are open, after it of the others."""
+        """The first probe that matches: an open one before the proof, another one after it."""
         return next((one for one in self.probes if one.is_open != is_proven and reading.holds(one.when)), None)
 
     def answer_probe(self, probe: Probe, reading: Reading) -> Rendered:
-        """What a probe is answered with. Raises NotVerifiedError where it does not know a secret that it has to."""
+        """The answer to a probe. Raises NotVerifiedError if a required secret is missing or wrong."""
         probe.check(reading, self.secrets)
         return probe.answer.render(reading.find, self.secrets)
 
     def answer_event(self, answer: Answer, reading: Reading, event: Mapping[str, Any]) -> Rendered:
-        """What a recorded event is answered with in place of our JSON. event: what that would say."""
+        """The configured answer to a recorded event. event: the content of our JSON answer."""
 
         def find(expression: Expression) -> Any:
             return reading.find(expression, {"event": event})
@@ -246,9 +251,9 @@ class Source:
         return answer.render(find, self.secrets, self.success_status)
 
     def kept_headers(self, webhook: Webhook) -> dict[str, str]:
-        """The headers without proof, credentials, cookies, and secrets in addresses; names in lower case.
+        """The headers without proofs, credentials, cookies, and secrets in addresses; names in lower case.
 
-        Of an inbox the names of those stay: by them a sender is recognised.
+        An inbox keeps the names of removed headers, because a sender is recognised by them.
         """
         proofs, is_secret = self._proofs, self._is_secret
         kept = {
@@ -261,7 +266,7 @@ class Source:
         return {name: REMOVED for name in webhook.headers if name not in self._proofs} | kept
 
     def kept_query(self, webhook: Webhook) -> str:
-        """The query without the token and anything else that is named like a secret; still encoded."""
+        """The query, still encoded, without the token and parameters that are named like secrets."""
         query = webhook.query_string.encode("utf-8", "surrogatepass")
         without = without_tokens(self.verifier, query).decode("utf-8", "surrogatepass")
         return without_secrets(without, self._is_secret)
@@ -270,7 +275,7 @@ class Source:
         return name in self._proofs or is_secret_name(name)
 
     def parse(self, verified: Verified) -> Any:
-        """The body as plain values; of a GET, its query. Raises UnreadableError and UnsupportedTypeError."""
+        """The body as plain values; for a GET, its query. Raises UnreadableError and UnsupportedTypeError."""
         webhook = verified.webhook
         encoding = webhook.header(ENCODING) or ""
         if webhook.body and webhook.body == verified.body and not is_packed(encoding):
@@ -278,24 +283,26 @@ class Source:
         return self.read(webhook.method, webhook.content_type, verified.query, verified.body, encoding)
 
     def read_again(self, event: Event) -> Any:
-        """What `parse` gives, of an event as it is on record. Raises UnreadableError and UnsupportedTypeError."""
+        """Parse an event from the record. Raises UnreadableError and UnsupportedTypeError."""
         if event.body_removed_at:
             raise UnreadableError(fault("body_removed", day=f"{event.body_removed_at:%Y-%m-%d}"))
-        # What could be unpacked is kept so, without that header.
+        # Bodies are kept unpacked and without that header if possible.
         encoding = event.headers.get(ENCODING, "")
         return self.read(event.method, event.content_type, event.query, event.body, encoding)
 
     def read(self, method: str, content_type: str, query: str, body: bytes, encoding: str = "") -> Any:
-        """A body as plain values. encoding: how it is packed. Raises UnreadableError and UnsupportedTypeError."""
+        """Read a body as plain values. encoding: its Content-Encoding. Raises UnreadableError and
+        UnsupportedTypeError.
+        """
         return self.bodies.read(method, content_type, query, unpack(encoding, body, self.max_body))
 
     def context(self, kept: Kept, body: Any, received_at: datetime, envelope: Any = None) -> dict[str, Any]:
-        """What rules may look at: see build_context. body: as it was read. Raises UnreadableError."""
+        """The context for rules: see build_context. body: as it was read. Raises UnreadableError."""
         fallback = self.bodies.fallback_charset
         return build_context(self.name, kept, body, received_at, envelope, fallback_charset=fallback)
 
     def split(self, content: Any, headers: Mapping[str, str]) -> list[Found] | None:
-        """The entries of a batch in order; None where what was sent is one event. headers: as they are kept.
+        """The entries of a batch in order; None if the request is one event. headers: as kept.
 
         Raises TooLargeError.
         """
@@ -305,9 +312,9 @@ class Source:
         return self.each.entries(content, most)
 
     def dedup_key(self, context: Mapping[str, Any], body: bytes) -> DedupKey | None:
-        """What makes this webhook the same as another, as a digest; None: it is never a duplicate.
+        """The deduplication key of this webhook; None if it is never a duplicate.
 
-        context: from build_context. body: the raw bytes, needed by `dedup: {body: true}`.
+        context: from build_context. body: the raw bytes, for `dedup: {body: true}`.
         """
         found = self.dedup.key(self.name, context, body) if self.dedup else None
         if found is None and self.double_click_s:
@@ -315,10 +322,10 @@ class Source:
         return found
 
     def signature_keys(self, coverage: Coverage | None, headers: Mapping[str, str], place: int) -> SignatureKeys:
-        """What the signature claims for an event, so that nobody can send what he has seen as another event.
+        """The claims of a signature for an event, so that nobody can replay a captured request as another event.
 
-        headers: as they are kept. place: of the entry in its batch. Where the sender has topics, the text is claimed
-        for this one, and by itself.
+        headers: as kept. place: index of the entry in its batch. With topics, the text is claimed for this topic and
+        also by itself.
         """
         is_once = self.once if self.once is not None else bool(self.dedup or (coverage and coverage.lasts_s))
         if coverage is None or not is_once:

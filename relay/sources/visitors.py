@@ -1,7 +1,6 @@
-"""People who fill in a form in a browser: which pages may send it, and what tells a person from a machine. Pure.
+"""Forms that people fill in: the pages that may send them, and the signs that a machine sent one. Pure.
 
-Reasons of a refusal: `origin`, and those in SPAM. The faults for them are for the record, and
-name nothing that was sent.
+Reasons of a refusal are `origin` and those in SPAM. Their faults go on record and never quote the request.
 """
 
 from __future__ import annotations
@@ -16,32 +15,32 @@ from relay.core.faults import Fault, fault
 
 SPAM = ("honeypot", "too_fast")
 STARTED, SENT = "_started", "_sent"
-"""Fields of a form, in milliseconds since 1970: when it was shown, and when it was sent by the same clock."""
+"""Fields of a form, in milliseconds since 1970: when it was shown, and when it was sent, by the visitor's clock."""
 LATEST_MS = 2**53
 """The largest whole number of JavaScript."""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What a form has against machines. honeypot: a field that no person sees. min_fill_s: seconds a person needs."""
+    """A form's defence against machines. honeypot: a field that no person sees. min_fill_s: seconds a person needs."""
 
     honeypot: str | None = None
     min_fill_s: float = 0.0
 
     def find_spam(self, body: Any, now: datetime) -> str | None:
-        """The reason why a machine must have filled in the form; None where a person may have done it."""
+        """The reason why a machine must have filled in the form; None if a person may have."""
         if not isinstance(body, dict):
             return None
         if self.honeypot and _is_filled(body.get(self.honeypot)):
             return "honeypot"
         age_s = _age_s(body, now)
-        # A clock that is ahead of ours tells nothing, and nor may it cost a person's words.
+        # A clock that is ahead of ours proves nothing and must not cost a person's message.
         if age_s is not None and 0 <= age_s < self.min_fill_s:
             return "too_fast"
         return None
 
     def near_miss(self, reason: str) -> Fault:
-        """What one of SPAM means."""
+        """The fault of a reason in SPAM."""
         if reason == "honeypot":
             return fault("honeypot_filled", name=self.honeypot)
         return fault("form_too_fast", seconds=f"{self.min_fill_s:g}")
@@ -69,12 +68,12 @@ def _milliseconds(value: Any) -> float | None:
 
 
 def is_foreign(origin: str | None, origins: Sequence[str]) -> bool:
-    """Whether a browser says that another page sends. Origin: the header (Fetch standard, section 3.2)."""
+    """Whether the browser names a page that may not send. origin: the header (Fetch standard, section 3.2)."""
     return bool(origins) and origin is not None and origin not in origins
 
 
 def origin_near_miss(origin: str, origins: Sequence[str]) -> Fault:
-    """How an origin differs from those that may send."""
+    """The difference between an origin and those that may send."""
     if origin == "null":
         return fault("origin_hidden")
     given = _parts(origin)

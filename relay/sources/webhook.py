@@ -1,16 +1,25 @@
-"""The HTTP request that carried an event, as plain values. Nothing here is proven, and nothing of it is printed."""
+"""The HTTP request that carried an event, and how its parts are read. Nothing here is proven, kept or printed.
+
+Proofs, probes and answers look at a `Reading` before anything is proven. It reads the query and the body at most once,
+and the body only on demand. Rules see another shape, without secrets: `build_context` in `events`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from relay.configuration.expressions import Expression
+from relay.core.errors import UnreadableError, UnsupportedTypeError
+from relay.core.faults import fault
+from relay.sources.bodies import FORM, MAX_VALUES, kind_of, read_query
 
 
 class Headers(Mapping[str, str]):
-    """Headers by name, in any case. A header that came more than once is joined with a comma, as HTTP says
-    (RFC 9110, section 5.3).
-    """
+    """Headers by name, in any case. Repeated headers are joined with a comma (RFC 9110, section 5.3)."""
 
     __slots__ = ("_values",)
 
@@ -24,7 +33,7 @@ class Headers(Mapping[str, str]):
         return self._values[name.lower()]
 
     def get(self, name: str, default: Any = None) -> Any:
-        # Mapping's own raises and catches an error for each header that is not there.
+        # Mapping's own version raises and catches an error for each missing header.
         return self._values.get(name.lower(), default)
 
     def items(self) -> ItemsView[str, str]:
@@ -45,9 +54,9 @@ class Headers(Mapping[str, str]):
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """One request. `headers` may be any map (or Headers of pairs, where names can repeat); it is kept as Headers.
+    """One request. `headers` may be any map, or Headers made of pairs if names repeat; it is stored as Headers.
 
-    query_string: what follows the `?`, still encoded. public_url: the address as the sender called it, with its query.
+    query_string: the part after `?`, still encoded. public_url: the address as the sender called it, with its query.
     """
 
     method: str = "POST"
@@ -70,3 +79,115 @@ class Webhook:
     def content_type(self) -> str:
         """The Content-Type header, or an empty text."""
         return self.header("content-type") or ""
+
+
+ROOTS = ("method", "query", "headers", "body")
+"""Names that an expression may use: headers in lower case, the query as a map, the body as it was read."""
+
+
+class Reading:
+    """One webhook, read lazily. read: reads the body as its source does."""
+
+    __slots__ = ("_body", "_context", "_error", "_read", "webhook")
+
+    def __init__(self, webhook: Webhook, read: Callable[[], Any]) -> None:
+        self.webhook = webhook
+        self._read: Callable[[], Any] | None = read
+        self._body: Any = None
+        self._error: UnreadableError | UnsupportedTypeError | None = None
+        self._context: dict[str, Any] | None = None
+
+    @property
+    def body(self) -> Any:
+        """The body as plain values. Raises UnreadableError and UnsupportedTypeError, the same one each time."""
+        if self._read:
+            read, self._read = self._read, None
+            try:
+                self._body = read()
+            except (UnreadableError, UnsupportedTypeError) as error:
+                self._error = error
+        if self._error:
+            raise self._error
+        return self._body
+
+    def find(self, expression: Expression, beside: Mapping[str, Any] | None = None) -> Any:
+        """The value that an expression over ROOTS finds. An unreadable or missing body is null.
+
+        beside: more names that it may use.
+        """
+        context = {**self.context, **(beside or {})}
+        if expression.looks_at("body"):
+            context["body"] = self._body_or_none()
+        return expression.find(context)
+
+    def holds(self, expression: Expression) -> bool:
+        """Whether an expression over ROOTS finds a true value."""
+        found = self.find(expression)
+        return not (found is None or found is False or (isinstance(found, str | list | dict) and not found))
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """Method, headers and query, which are cheap to read."""
+        if self._context is None:
+            self._context = {
+                "method": self.webhook.method,
+                "headers": dict(self.webhook.headers),
+                "query": self._query(),
+            }
+        return self._context
+
+    @property
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """The fields of a urlencoded form, decoded but not nested; none if there is no body.
+
+        Raises UnreadableError if the body is not such a form, or has too many fields.
+        """
+        body = self.webhook.body
+        if body and kind_of(self.webhook.content_type) != FORM:
+            raise UnreadableError(fault("not_a_form"))
+        return _pairs(body)
+
+    @property
+    def sent_fields(self) -> list[tuple[bytes, bytes]]:
+        """The fields of the form; for a GET, those of the query."""
+        is_in_query = self.webhook.method == "GET" and not self.webhook.body
+        return _pairs(self.webhook.query_string.encode("utf-8", "surrogatepass")) if is_in_query else self.fields
+
+    def with_body(self, body: bytes) -> Reading:
+        """The same webhook with another body. Only the bytes of that body can be read."""
+        return Reading(replace(self.webhook, body=body), lambda: None)
+
+    @property
+    def body_sha256(self) -> str:
+        """The SHA-256 of the body in hex."""
+        return hashlib.sha256(self.webhook.body).hexdigest()
+
+    def _body_or_none(self) -> Any:
+        try:
+            return self.body
+        except (UnreadableError, UnsupportedTypeError):
+            return None
+
+    def _query(self) -> Mapping[str, Any]:
+        try:
+            return read_query(self.webhook.query_string)
+        except UnreadableError:
+            return {}
+
+
+def text_of(value: Any) -> str | None:
+    """A text or a number as signatures and answers write it; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    return value if isinstance(value, str) else str(value)
+
+
+def _pairs(form: bytes) -> list[tuple[bytes, bytes]]:
+    if form.count(b"&") > MAX_VALUES:
+        raise UnreadableError(fault("too_many_values", most_values=MAX_VALUES))
+    pairs = (field.partition(b"=") for field in form.split(b"&") if field)
+    return [(_decoded(name), _decoded(value)) for name, _, value in pairs]
+
+
+def _decoded(encoded: bytes) -> bytes:
+    return unquote_to_bytes(encoded.replace(b"+", b" "))

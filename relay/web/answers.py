@@ -23,7 +23,7 @@ from relay.core.faults import Fault, codes_of
 from relay.core.phrases import listed
 from relay.operations.ingest import Ingested, Probed
 from relay.sources import Source
-from relay.sources.templater import PLAIN, Rendered
+from relay.sources.answers import PLAIN, Rendered
 from relay.web.language import ENGLISH, catalogue_of, catalogues
 from relay.web.problems import problem
 

@@ -12,10 +12,8 @@ from relay.core.telemetry import get_logger
 from relay.operations.bulk_replay import BulkReplays
 from relay.operations.configure import load_all
 from relay.operations.in_force import InForce, Loaded
-from relay.operations.ingest import Ingest
+from relay.operations.ingest import Ingest, Prober, Spooler
 from relay.operations.operator_acts import OperatorActs
-from relay.operations.probing import Prober
-from relay.operations.spooling import Spooler
 from relay.store import Store
 from relay.store.operators.sessions import LONGEST
 from relay.store.record.collector import Collector

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, abort, request
 
+from relay.core.events import PATH, TOKEN
 from relay.core.ids import utc_now
 from relay.core.telemetry import get_logger
-from relay.core.watching import PATH, TOKEN
 from relay.web.problems import problem
 from relay.web.services import services
 

@@ -27,8 +27,7 @@ from relay import __version__
 from relay.core.errors import RecordUnavailableError
 from relay.core.ids import to_ms, utc_now
 from relay.core.lifecycle import FINAL, EventState, Verdict
-from relay.health.assessment import Need, NeedCode, assess
-from relay.health.snapshot import Snapshot, take_snapshot
+from relay.health.assessment import IssueCode, OpenIssue, Snapshot, assess, take_snapshot
 from relay.store.portals.gate import GateState
 from relay.store.record.ledger import BOUNDS_MS, histograms_in
 from relay.web.services import services
@@ -100,7 +99,7 @@ def metrics() -> Response:
 class SnapshotCollector(Collector):
     """One snapshot of the record, as metrics."""
 
-    def __init__(self, snapshot: Snapshot, needs: Sequence[Need]) -> None:
+    def __init__(self, snapshot: Snapshot, needs: Sequence[OpenIssue]) -> None:
         self._snapshot = snapshot
         self._needs = needs
 
@@ -151,7 +150,7 @@ class SnapshotCollector(Collector):
         yield GaugeMetricFamily("relay_ledger_balanced", "1 while the books add up.", int(not ledger.imbalances))
         needs = Counter(need.code for need in self._needs)
         text = "Things that need a person now, by what they are; the first page says them in words."
-        yield _gauge("relay_needs", text, "code", {code.value: needs[code] for code in NeedCode})
+        yield _gauge("relay_needs", text, "code", {code.value: needs[code] for code in IssueCode})
         heard = {name: to_ms(at) / 1000 for name, at in snapshot.last_events.items() if at}
         text = "When a source was heard last."
         yield _gauge("relay_source_last_event_timestamp_seconds", text, "source", heard)

@@ -15,9 +15,8 @@ from relay.configuration.settings import Settings
 from relay.health.assessment import Thresholds
 from relay.operations.bulk_replay import BulkReplays
 from relay.operations.in_force import InForce
-from relay.operations.ingest import Ingest
+from relay.operations.ingest import Ingest, Spooler
 from relay.operations.operator_acts import OperatorActs
-from relay.operations.spooling import Spooler
 from relay.rules import RuleBook
 from relay.sources import Source
 from relay.store import Store

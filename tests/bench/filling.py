@@ -18,10 +18,10 @@ from typing import Any
 
 from redis import Redis
 
-from relay.core.call import Call
 from relay.core.events import Attempt, Delivery, Event
 from relay.core.ids import new_delivery_id, new_event_id, to_ms
 from relay.core.lifecycle import EventState, State, Verdict
+from relay.core.plan import Call
 from relay.store.record import codec
 from relay.store.record.collector import Collector
 from relay.store.record.entries import Entry

@@ -14,9 +14,7 @@ import time
 from collections.abc import Callable
 from urllib.parse import urlencode
 
-from relay.sources.body_reader import BodyReader
-from relay.sources.parsers import FORM, JSON, MULTIPART
-from relay.sources.unpacking import unpack
+from relay.sources.bodies import FORM, JSON, MULTIPART, BodyReader, unpack
 from tests.bench.report import Table
 
 SIZE = 100_000

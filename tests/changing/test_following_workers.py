@@ -8,8 +8,7 @@ from relay.core.errors import Mistake
 from relay.core.faults import fault
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
-from relay.health.assessment import DEFAULT, Grade, NeedCode, assess
-from relay.health.snapshot import take_snapshot
+from relay.health.assessment import DEFAULT, Grade, IssueCode, assess, take_snapshot
 from relay.health.words import sentence_of
 from relay.sandbox.server import SandboxServer
 from relay.store import Store
@@ -111,7 +110,7 @@ def test_a_new_portal_gets_a_worker_and_one_that_is_gone_loses_it(workers, folde
     (folder / "portals.yaml").write_text(f"portals:\n  main: {FAST}\n")
     until(lambda: workers_of(store) == ["main"], f"the worker to be gone\n{workers.log()}", 30)
     late = deliver(store, "second")
-    (need,) = [one for one in needs(store) if one.code is NeedCode.PORTAL_REMOVED]
+    (need,) = [one for one in needs(store) if one.code is IssueCode.PORTAL_REMOVED]
     assert (need.subject, need.count, need.grade) == ("second", 1, Grade.BAD)
     assert "portal second is no longer in portals.yaml, and 1 delivery is waiting for it" in sentence_of(need)
 
@@ -152,7 +151,7 @@ def test_a_credential_in_a_file_is_followed(workers, secret, store, sandbox):
 def test_portals_with_a_mistake_change_nothing_and_are_told(workers, folder, store):
     (folder / "portals.yaml").write_text(f"portals:\n  main: {FAST}\n  third: {FAST}\n")
     until(lambda: store.files.waiting(utc_now()), f"the mistake to be told\n{workers.log()}", 30)
-    (need,) = [one for one in needs(store) if one.code is NeedCode.FILES]
+    (need,) = [one for one in needs(store) if one.code is IssueCode.FILES]
     assert need.subject.startswith("workers@")
     assert "PORTAL_THIRD_WEBHOOK_URL is not set" in sentence_of(need)
     assert started_after(store)
@@ -181,7 +180,7 @@ def started_after(store):
 def test_deliveries_of_a_removed_rule_are_told_until_they_are_final(store):
     made = write_one(store.record, utc_now(), portal="second")  # which nobody serves
     store.files.note_rules([made.rule], [], utc_now())
-    (need,) = [one for one in needs(store) if one.code is NeedCode.RULE_REMOVED]
+    (need,) = [one for one in needs(store) if one.code is IssueCode.RULE_REMOVED]
     assert (need.count, need.grade) == (1, Grade.CALM)
     store.files.note_rules([], [made.rule], utc_now())
-    assert [one for one in needs(store) if one.code is NeedCode.RULE_REMOVED] == []
+    assert [one for one in needs(store) if one.code is IssueCode.RULE_REMOVED] == []

@@ -10,8 +10,8 @@ import pytest
 from relay.cli.main import main
 from relay.core.lifecycle import EventState
 from relay.core.templates import PortalTemplate, TemplateParameter
-from relay.operations import trial
-from relay.operations.trial import left_over, read_draft, try_on_record
+from relay.operations import preview
+from relay.operations.preview import left_over, preview_on_record, read_draft
 from relay.rules import load_rules
 from relay.store.portals.questions import Asked
 from relay.web.app import put_in_force
@@ -177,7 +177,9 @@ def test_a_trial_ends_when_its_time_is_over(app, record):
     rule = read_draft("trying", RULE, parts.settings.config)
     ticks = iter(range(1000))
 
-    found = try_on_record(record, parts.sources["website"], rule, None, lambda: next(ticks) * trial.PATIENCE_S / 10)
+    found = preview_on_record(
+        record, parts.sources["website"], rule, None, lambda: next(ticks) * preview.PATIENCE_S / 10
+    )
 
     assert not found.is_whole
     assert 0 < found.looked_at < 30

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from relay.configuration.file_set import FileSet
+from relay.configuration.files import FileSet
 from relay.core.errors import ChangedError, ConfigError, NotFoundError, NotWritableError, RecordUnavailableError
 from relay.core.ids import utc_now
 from relay.operations.rule_files import RuleFiles, remember_by_hand

@@ -9,7 +9,7 @@ from collections import Counter
 from typing import Any
 
 from relay.core.lifecycle import State
-from relay.core.places import Later, Result
+from relay.core.placeholders import Placeholder, PlaceholderValue
 from relay.core.plan import Step, StepKind
 from tests.chaos.stage import Sandbox, Stage, doubles, make_entry, until
 
@@ -22,7 +22,7 @@ def steps_of(number: int) -> tuple[Step, ...]:
     """What stands before each start: a client whom nobody knows, and a lead for him."""
     phone = f"+7999{number:07d}"
     client = Step("client", StepKind.FIND, "contact", 3, {"phone": phone})
-    values = {"title": f"n{number}", "phone": phone, "contactId": Later((Result("client"),))}
+    values = {"title": f"n{number}", "phone": phone, "contactId": PlaceholderValue((Placeholder("client"),))}
     return client, Step("lead", StepKind.MAKE, "lead", 1, values)
 
 

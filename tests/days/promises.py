@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from relay.core.events import Delivery, OnUncertain
 from relay.core.lifecycle import FINAL, State
-from relay.health.assessment import DEFAULT, NeedCode, assess_portal
-from relay.health.snapshot import snapshot_of_portal
+from relay.health.assessment import DEFAULT, IssueCode, assess_portal, snapshot_of_portal
 from relay.store.redis import keys
 from tests.days.chances import PORTALS
 from workers.delivery.retry import BUDGET, delay_after
@@ -76,7 +75,7 @@ def unsaid(day: Day, portal: str) -> list[str]:
     now, told = day.clock.now, _told_of(day, portal)
     own = [one for one in _open(day) if one.call.portal == portal and one.state is State.PENDING]
     late = [one for one in own if now - one.created_at > SOON and _is_in_line(day, one)]
-    if NeedCode.PAUSED in told:
+    if IssueCode.PAUSED in told:
         return []  # the portal does not answer at all
     return [f"{_of(one)} waits, and nobody is told" for one in late if not _is_told(day, one, told)]
 
@@ -100,15 +99,15 @@ def _open(day: Told) -> list[Delivery]:
     return day.record.deliveries(one.decode() for index in indexes for one in redis.zrange(index, 0, -1))
 
 
-def _told_of(day: Told, portal: str) -> dict[NeedCode, set[str]]:
+def _told_of(day: Told, portal: str) -> dict[IssueCode, set[str]]:
     """The needs of a portal, each with the methods that it names."""
-    needs: dict[NeedCode, set[str]] = {}
+    needs: dict[IssueCode, set[str]] = {}
     for need in assess_portal(portal, snapshot_of_portal(day.store, portal, day.clock.now), DEFAULT, day.clock.now):
         needs.setdefault(need.code, set()).add(need.details[0] if need.details else "")
     return needs
 
 
-def _is_told(day: Told, delivery: Delivery, told: dict[NeedCode, set[str]]) -> bool:
+def _is_told(day: Told, delivery: Delivery, told: dict[IssueCode, set[str]]) -> bool:
     redis = day.record.redis
     if delivery.policy.is_ordered:
         first = min((one for one in _open(day) if _order(one) == _order(delivery)), key=lambda one: one.id)
@@ -118,7 +117,7 @@ def _is_told(day: Told, delivery: Delivery, told: dict[NeedCode, set[str]]) -> b
         return redis.zscore(keys.UNDECIDED, delivery.id) is not None
     if delivery.state is State.SENDING:
         return False
-    return NeedCode.HELD in told or _method(delivery) in told.get(NeedCode.METHOD, set())
+    return IssueCode.HELD in told or _method(delivery) in told.get(IssueCode.METHOD, set())
 
 
 def _method(delivery: Delivery) -> str:

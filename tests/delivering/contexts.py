@@ -12,10 +12,10 @@ import gevent
 import requests
 
 from relay.configuration.portals import OwnIds, Portal
-from relay.core.call import Call
 from relay.core.events import Delivery, Event, Policy
 from relay.core.ids import new_delivery_id, new_event_id, utc_now
 from relay.core.lifecycle import EventState, State
+from relay.core.plan import Call
 from relay.queue.jobs import queue_key
 from relay.sandbox.callers import CLIENT_ID, CLIENT_SECRET, FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN
 from relay.store import Store

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from relay.core.call import Call
-from relay.core.entities import TYPE_IDS, USER
 from relay.core.events import Delivery, Event, Policy
 from relay.core.ids import new_delivery_id, new_event_id
 from relay.core.lifecycle import EventState, State
-from relay.core.places import Later, Result
-from relay.core.plan import Plan, Step, StepKind
+from relay.core.placeholders import Placeholder, PlaceholderValue
+from relay.core.plan import TYPE_IDS, USER, Call, Plan, Step, StepKind
 from relay.store.record.entries import Entry
 from relay.store.record.record import Record
 from tests.delivering.contexts import LEAD, _a_moment_ago
@@ -27,13 +25,13 @@ def _type_id(entity: str, options: dict[str, Any]) -> int | None:
     return TYPE_IDS[entity] if entity in TYPE_IDS else int(options.pop("type_id", 147))
 
 
-def later(*parts: str | Result) -> Any:
-    return Later.of(parts)
+def later(*parts: str | Placeholder) -> Any:
+    return PlaceholderValue.of(parts)
 
 
 def result(step: str) -> Any:
     """The result of a step alone."""
-    return Later.of([Result(step)])
+    return PlaceholderValue.of([Placeholder(step)])
 
 
 def find(name: str, entity: str, values: Mapping[str, Any] | None = None, **options: Any) -> Step:
@@ -45,7 +43,7 @@ def make(name: str, entity: str, values: Mapping[str, Any] | None = None, **opti
 
 
 def fire(target: Any = None, code: str = "nwly5") -> Step:
-    values = {"target": target or later("LEAD_", Result("lead")), "code": code}
+    values = {"target": target or later("LEAD_", Placeholder("lead")), "code": code}
     return Step("trigger", StepKind.TRIGGER, "lead", 1, values)
 
 
@@ -66,7 +64,7 @@ def planned(
     """Record an event with one delivery that has this plan. lead: the document, where no step makes one."""
     at = at or _a_moment_ago()
     makes_lead = any(step.name == "lead" for step in steps)
-    document = later("LEAD_", Result("lead")) if lead is None and makes_lead else f"LEAD_{lead or 1}"
+    document = later("LEAD_", Placeholder("lead")) if lead is None and makes_lead else f"LEAD_{lead or 1}"
     given = {"Note": "n"} | dict(parameters or {})
     call = Call("main", template, (*LEAD[:2], document), given)
     event_id, delivery_id = new_event_id(at), new_delivery_id(at)

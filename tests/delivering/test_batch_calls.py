@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.core.call import Call
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State, Verdict
+from relay.core.plan import Call
 from relay.core.spellings import written
 from relay.sandbox import php
 from tests.delivering.contexts import (

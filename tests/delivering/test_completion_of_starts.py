@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from relay.core.events import OnUncertain, Policy
+from relay.core.events import CallbackSettings, CallbackState, OnUncertain, Policy, new_callback
 from relay.core.lifecycle import State
-from relay.core.watching import Watch, WatchState, watched_under
 from relay.operations.replay import Replayer
 from relay.rules import RuleBook
 from relay.store import Store
@@ -22,9 +21,9 @@ LOST = {"kind": "drop_after_start", "method": "bizproc.workflow.start"}
 
 def add_watched(context, **policy):
     entry = make_entry(at=context.clock())
-    watch = Watch("RelayCallback", 3600)
+    watch = CallbackSettings("RelayCallback", 3600)
     delivery = make_delivery(entry.event.id, at=context.clock())
-    delivery = replace(delivery, policy=Policy(watch=watch, **policy), watched=watched_under(BASE))
+    delivery = replace(delivery, policy=Policy(watch=watch, **policy), watched=new_callback(BASE))
     write(context.record, replace(entry, deliveries=[delivery]))
     return delivery
 
@@ -43,7 +42,7 @@ def test_the_portal_gets_the_address_and_the_relays_time_begins(open_context, po
 
     (workflow,) = portal.started()
     assert workflow["parameters"]["RelayCallback"] == delivery.watched.address
-    assert (started.state, started.watched.state) == (State.STARTED, WatchState.WAITING)
+    assert (started.state, started.watched.state) == (State.STARTED, CallbackState.WAITING)
     assert (started.watched.until - context.clock()).total_seconds() == 3600
     assert (workflow["id"] == own_id_of(delivery.id)) == (own_id == "echo")
 
@@ -73,7 +72,7 @@ def test_a_start_whose_answer_was_lost_is_known_by_its_end_and_never_sent_again(
     work_off(context)
 
     found = context.record.delivery(delivery.id)
-    assert (found.state, found.reason, found.watched.state) == (State.STARTED, "finished", WatchState.FINISHED)
+    assert (found.state, found.reason, found.watched.state) == (State.STARTED, "finished", CallbackState.FINISHED)
     assert len(portal.started()) == 1
     assert context.record.doubtful("main", clock()) == 0
 

@@ -18,10 +18,10 @@ from redis import Redis
 
 from relay.cli.main import main
 from relay.configuration.alerts import Alerting, Chat, Hook, Mail, load_alerting
-from relay.core.drift import Drift, DriftKind
 from relay.core.errors import ConfigError
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State
+from relay.core.templates import Drift, DriftKind
 from relay.store import Store
 from relay.store.portals.gate import Gate
 from relay.store.portals.portal import PortalRecord

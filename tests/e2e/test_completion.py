@@ -9,8 +9,8 @@ import shutil
 import pytest
 import requests
 
+from relay.core.events import CallbackState, WatchState
 from relay.core.lifecycle import State
-from relay.core.watching import WatchState
 from relay.sandbox.server import SandboxServer
 from tests.support.folders import SECRETS, WATCHED_RULE, WEB_SECRETS
 from tests.support.machines import start_machine
@@ -121,7 +121,7 @@ def test_an_end_at_once_with_the_answer_lost_is_a_start_and_never_a_second_one(m
 def test_what_is_not_heard_of_in_time_is_overdue_and_can_still_end(machine, sandbox):
     (delivery_id,) = machine.post_website(form("hurried"))["deliveries"]
 
-    delivery = wait_for(machine, delivery_id, WatchState.OVERDUE)
+    delivery = wait_for(machine, delivery_id, CallbackState.OVERDUE)
 
     assert delivery.state is State.STARTED
     lines_of(machine, "delivery.overdue", delivery_id)

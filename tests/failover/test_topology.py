@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from relay.core.ids import utc_now
-from relay.health.assessment import DEFAULT, Grade, NeedCode, assess
-from relay.health.misfits import say_misfit
-from relay.health.snapshot import take_snapshot
+from relay.health.assessment import DEFAULT, Grade, IssueCode, assess, say_topology_warning, take_snapshot
 from relay.store import Store
 from relay.store.record.servers import Servers, TopologyCode, TopologyWarning, rewrite_files
 from tests.support.cluster import Cluster
@@ -36,14 +34,14 @@ def fitting(pair):
 
 
 def codes(record, replicas=1):
-    return [(misfit.code, misfit.server) for misfit in Servers(record.redis, replicas).look()]
+    return [(warning.code, warning.server) for warning in Servers(record.redis, replicas).look()]
 
 
 def test_a_primary_and_a_replica_that_are_set_as_they_should_be_fit(fitting, record):
     assert codes(record) == []
 
 
-def test_one_server_alone_is_no_misfit(valkey):
+def test_one_server_alone_gives_no_topology_warning(valkey):
     assert Servers(valkey.redis, 0).look() == []
 
 
@@ -88,8 +86,8 @@ def test_a_replica_that_does_not_answer_is_named(fitting, record):
 
 
 @pytest.mark.parametrize("code", list(TopologyCode))
-def test_each_misfit_is_said_in_words(code):
-    assert len(say_misfit(TopologyWarning(code, "a:1", "2", "3"))) > 30
+def test_each_topology_warning_is_said_in_words(code):
+    assert len(say_topology_warning(TopologyWarning(code, "a:1", "2", "3"))) > 30
 
 
 def needs(url, replicas):
@@ -103,8 +101,8 @@ def needs(url, replicas):
 
 def test_a_failover_that_may_forget_is_a_need_and_without_enough_replicas_a_bad_one(fitting, pair_url):
     assert needs(pair_url, 1) == []
-    assert needs(pair_url, 0) == [(Grade.CALM, NeedCode.FAILOVER)]
-    assert needs(pair_url, 2) == [(Grade.BAD, NeedCode.FAILOVER)]
+    assert needs(pair_url, 0) == [(Grade.CALM, IssueCode.FAILOVER)]
+    assert needs(pair_url, 2) == [(Grade.BAD, IssueCode.FAILOVER)]
 
 
 def test_the_first_page_says_what_a_failover_may_forget(pair_url, make_app, valkey, fitting):
@@ -126,7 +124,7 @@ def test_web_and_workers_say_at_start_what_a_failover_may_forget(pair_url, tmp_p
     assert "RELAY_REPLICAS" in json.dumps(said)
 
 
-def test_a_server_alone_that_would_forget_is_a_misfit(valkey):
+def test_a_server_alone_that_would_forget_gives_a_topology_warning(valkey):
     valkey.redis.config_set("appendfsync", "everysec")
 
     (found,) = Servers(valkey.redis, 0).look()

@@ -10,25 +10,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.core.call import Call, is_fragile
-from relay.core.events import Policy
-from relay.core.places import Later, Result, fill, from_wire, shown, steps_in, to_wire
-from relay.core.plan import STOP, How, Many, Plan, Step, StepKind, StepResult
-from relay.core.watching import Watch
+from relay.core.events import CallbackSettings, Policy
+from relay.core.placeholders import Placeholder, PlaceholderValue, fill, from_wire, shown, steps_in, to_wire
+from relay.core.plan import STOP, Call, How, Many, Plan, Step, StepKind, StepResult, is_fragile
 from tests.support.making import NOON, make_delivery, make_entry, write
 
 NAMES = st.sampled_from(["client", "owner", "lead"])
 LITERALS = st.text() | st.integers(-(2**53), 2**53) | st.booleans() | st.sampled_from(["{lead}", '{"later": ["x"]}'])
 LATERS = st.builds(
-    Later, st.lists(st.text() | st.builds(Result, NAMES), min_size=1, max_size=4).map(tuple), st.booleans()
+    PlaceholderValue,
+    st.lists(st.text() | st.builds(Placeholder, NAMES), min_size=1, max_size=4).map(tuple),
+    st.booleans(),
 )
 VALUES = st.dictionaries(
     st.text(max_size=20) | st.sampled_from(["later", "map", "step"]), LITERALS | LATERS | st.lists(LITERALS | LATERS)
 )
 
-LEAD, CLIENT_ID = Later((Result("lead"),)), Later((Result("client"),))
+LEAD, CLIENT_ID = PlaceholderValue((Placeholder("lead"),)), PlaceholderValue((Placeholder("client"),))
 CALL = Call(
-    "main", 12, ("crm", "CCrmDocumentLead", Later(("LEAD_", Result("lead")))), {"Manager": "user_1", "Lead": LEAD}
+    "main",
+    12,
+    ("crm", "CCrmDocumentLead", PlaceholderValue(("LEAD_", Placeholder("lead")))),
+    {"Manager": "user_1", "Lead": LEAD},
 )
 CLIENT = Step("client", StepKind.FIND, "contact", 3, {"phone": "+79990000000"}, many=Many.STOP, none=STOP, keep_s=60)
 LEAD_STEP = Step("lead", StepKind.MAKE, "lead", 1, {"contactId": CLIENT_ID}, unless="client", is_quiet=True)
@@ -51,21 +54,21 @@ def test_a_value_without_a_place_is_never_changed_whatever_it_looks_like(values,
 @pytest.mark.parametrize(
     ("parts", "has_value", "results", "filled"),
     [
-        ((Result("lead"),), False, {"lead": 7}, 7),
-        ((Result("lead"),), False, {"lead": None}, ""),
-        (("user_", Result("owner")), False, {"owner": 1}, "user_1"),
-        (("user_", Result("owner")), False, {"owner": None}, ""),
-        (("Ann, client ", Result("client")), True, {"client": None}, "Ann, client "),
-        ((Result("client"), "/", Result("lead")), False, {"client": None, "lead": 7}, "/7"),
-        ((Result("client"), " {lead}"), True, {"client": 1, "lead": 7}, "1 {lead}"),
+        ((Placeholder("lead"),), False, {"lead": 7}, 7),
+        ((Placeholder("lead"),), False, {"lead": None}, ""),
+        (("user_", Placeholder("owner")), False, {"owner": 1}, "user_1"),
+        (("user_", Placeholder("owner")), False, {"owner": None}, ""),
+        (("Ann, client ", Placeholder("client")), True, {"client": None}, "Ann, client "),
+        ((Placeholder("client"), "/", Placeholder("lead")), False, {"client": None, "lead": 7}, "/7"),
+        ((Placeholder("client"), " {lead}"), True, {"client": 1, "lead": 7}, "1 {lead}"),
     ],
 )
 def test_a_place_takes_the_result_of_its_step(parts, has_value, results, filled):
-    assert fill(Later(parts, has_value), results) == filled
+    assert fill(PlaceholderValue(parts, has_value), results) == filled
 
 
 def test_a_result_of_nothing_is_left_out_of_a_list_and_an_empty_text_of_the_sender_is_not():
-    assert fill(["", Later((Result("client"),)), 1], {"client": None}) == ["", 1]
+    assert fill(["", PlaceholderValue((Placeholder("client"),)), 1], {"client": None}) == ["", 1]
 
 
 def test_a_place_is_shown_as_a_rule_has_it():
@@ -80,8 +83,8 @@ def test_a_place_is_shown_as_a_rule_has_it():
         (CLIENT_ID, {}, "{client}"),
         (CLIENT_ID, {"client": 7}, 7),
         (CLIENT_ID, {"client": None}, ""),
-        (Later((Result("client"), "/", Result("lead"))), {"lead": 7}, "{client}/7"),
-        (Later((Result("client"), "/", Result("lead"))), {"lead": None}, "{client}/"),
+        (PlaceholderValue((Placeholder("client"), "/", Placeholder("lead"))), {"lead": 7}, "{client}/7"),
+        (PlaceholderValue((Placeholder("client"), "/", Placeholder("lead"))), {"lead": None}, "{client}/"),
         (["a", CLIENT_ID], {"client": None}, ["a"]),
     ],
 )
@@ -175,7 +178,7 @@ def test_a_delivery_shows_its_steps_and_what_they_came_to():
 
 def test_a_plan_its_results_and_a_watch_are_read_back_from_the_record_as_they_were(record):
     entry = make_entry()
-    policy = Policy(watch=Watch("RelayCallback", 3600))
+    policy = Policy(watch=CallbackSettings("RelayCallback", 3600))
     delivery = replace(entry.deliveries[0], plan=PLAN, results=(FOUND,), policy=policy)
 
     write(record, replace(entry, deliveries=[delivery]))

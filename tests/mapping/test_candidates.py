@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from relay.configuration.expressions import Expression
-from relay.rules.candidates import Candidates
+from relay.rules.book import Candidates
 
 NAMES = st.sampled_from(["kind", "type", "deep.kind"])
 TEXTS = st.sampled_from(["a", "b", "", "1"])

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from relay.configuration.fields import BYTES, SECONDS, quantity
-from relay.configuration.files import read_yaml
-from relay.configuration.mistakes import Mistakes
+from relay.configuration.files import Mistakes, read_yaml
 from relay.configuration.portals import load_portals
 from relay.core.errors import ConfigError
 

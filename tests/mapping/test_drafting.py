@@ -12,10 +12,20 @@ from hypothesis import strategies as some
 
 from relay.configuration.expressions import Expression
 from relay.core.templates import PortalTemplate, TemplateParameter, templates_of
-from relay.operations.drafting import MOST_NODES, draft, name_of, rule_name, tree_of, type_of, whole_draft
-from relay.operations.placing import choose, place, slots_of
+from relay.operations.drafting import (
+    MOST_NODES,
+    choose,
+    draft,
+    field_mapping,
+    map_value,
+    name_of,
+    rule_name,
+    tree_of,
+    type_of,
+    whole_draft,
+)
+from relay.operations.preview import read_draft
 from relay.operations.rule_text import UneditableError, content_of, put, scalar
-from relay.operations.trial import read_draft
 from tests.support.folders import CONFIG
 
 BODY = {
@@ -97,7 +107,7 @@ def test_a_draft_is_a_rule_that_matches_and_takes_the_event_that_it_was_made_fro
 def test_the_condition_that_something_stands_there_holds_for_its_own_event(body):
     context = context_of(body)
     for node in tree_of(context).leaves():
-        text = place("", node, "when", None)
+        text = map_value("", node, "when", None)
         assert Expression.parse(content_of(text)["when"], None).holds(context), text
 
 
@@ -107,7 +117,7 @@ def test_the_condition_that_something_stands_there_holds_for_its_own_event(body)
 def test_a_condition_holds_whatever_was_said(said):
     context = context_of({"e": said})
     node = tree_of(context_of({"e": said})).find(2)
-    assert Expression.parse(content_of(place("", node, "when", None))["when"], None).holds(context)
+    assert Expression.parse(content_of(map_value("", node, "when", None))["when"], None).holds(context)
 
 
 def test_a_large_event_is_shown_in_part():
@@ -202,7 +212,7 @@ def test_another_template_takes_the_document_along(tree):
 def test_a_document_that_is_made_first_is_the_one_that_the_workflow_runs_on(tree):
     text = choose(draft("a-rule", "website", "main"), LEAD, tree)
     for path, slot in (("body.phone", "find:phone"), ("body.form", "make:title"), ("body.email", "make:email")):
-        text = place(text, leaf(tree, path), slot, LEAD)
+        text = map_value(text, leaf(tree, path), slot, LEAD)
 
     content = content_of(text)
     assert content["find"] == {"client": {"contact": {"phone": "{phone}"}}}
@@ -214,7 +224,7 @@ def test_a_document_that_is_made_first_is_the_one_that_the_workflow_runs_on(tree
 def test_the_places_say_what_holds_them_and_which_is_next(tree):
     text = choose(draft("a-rule", "website", "main", tree), LEAD, tree)
 
-    slots = slots_of(text, LEAD)
+    slots = field_mapping(text, LEAD)
 
     assert {one.key: one.holds for one in slots.start} == {
         "document": "{lead_id}",
@@ -225,14 +235,14 @@ def test_the_places_say_what_holds_them_and_which_is_next(tree):
         "value": "",
     }
     assert slots.next_empty("document") == "parameter:Note"
-    odd = slots_of(place(text, leaf(tree, "body.form"), "parameter:Old", LEAD), LEAD)
+    odd = field_mapping(map_value(text, leaf(tree, "body.form"), "parameter:Old", LEAD), LEAD)
     assert [one.key for one in odd.start if one.is_odd] == ["parameter:Old"]
 
 
 def test_conditions_are_added_to_the_one_that_is_there(tree):
-    text = place("when: body.a || body.b\n", leaf(tree, "body.form"), "when", None)
+    text = map_value("when: body.a || body.b\n", leaf(tree, "body.form"), "when", None)
     assert content_of(text)["when"] == "(body.a || body.b) && body.form == 'callback'"
-    assert place(text, leaf(tree, "body.form"), "when", None) == text
+    assert map_value(text, leaf(tree, "body.form"), "when", None) == text
 
 
 def test_what_a_person_has_written_stays_where_it_is():

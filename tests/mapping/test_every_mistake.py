@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from relay.cli.main import main
-from relay.configuration.mistakes import Mistakes
+from relay.configuration.files import Mistakes
 from relay.core.errors import ConfigError, Mistake
 
 PORTALS = """\

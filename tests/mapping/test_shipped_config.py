@@ -14,7 +14,7 @@ import yaml
 
 from relay.configuration.alerts import load_alerting
 from relay.configuration.portals import load_portals
-from relay.core.call import Call
+from relay.core.plan import Call
 from relay.rules import RuleBook, load_rules
 from relay.sources import Source, Webhook, build_context, load_sources
 

@@ -10,13 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from relay.core.call import Call
 from relay.core.errors import ConfigError, InvalidEventError
-from relay.core.events import Intent
-from relay.core.places import Later, Result
-from relay.core.plan import STOP, Many, Plan, StepKind
-from relay.core.requirements import Requirement
-from relay.core.watching import Watch
+from relay.core.events import CallbackSettings, Intent
+from relay.core.placeholders import Placeholder, PlaceholderValue
+from relay.core.plan import STOP, Call, Many, Plan, Requirement, StepKind
 from relay.rules import Rule, load_rules
 
 EXTRACT = """\
@@ -228,22 +225,22 @@ def test_a_rule_becomes_steps_with_literal_values_and_places_for_what_only_the_p
     assert (client.name, client.kind, client.entity, client.type_id) == ("client", StepKind.FIND, "contact", 3)
     assert (client.values, client.many, client.keep_s) == ({"phone": PHONE, "email": ""}, Many.OLDEST, 3600)
     assert (owner.entity, owner.type_id, owner.values, owner.none) == ("user", None, {"EMAIL": ""}, 1)
-    assert known.values == {"contactId": Later((Result("client"),)), "statusId": "NEW"}
+    assert known.values == {"contactId": PlaceholderValue((Placeholder("client"),)), "statusId": "NEW"}
     assert (lead.kind, lead.unless, lead.is_quiet) == (StepKind.MAKE, "known", True)
     assert lead.values == {
-        "title": Later(("Callback: Ann, ", Result("client")), has_value=True),
+        "title": PlaceholderValue(("Callback: Ann, ", Placeholder("client")), has_value=True),
         "phone": [PHONE, "+7"],
-        "contactId": Later((Result("client"),)),
+        "contactId": PlaceholderValue((Placeholder("client"),)),
         "opened": True,
     }
     assert intent.plan.call == Call(
         "main",
         12,
-        ("crm", "CCrmDocumentLead", Later(("LEAD_", Result("lead")))),  # type: ignore[arg-type] # until it is filled
+        ("crm", "CCrmDocumentLead", PlaceholderValue(("LEAD_", Placeholder("lead")))),  # type: ignore[arg-type] # until it is filled
         {
-            "Manager": Later(("user_", Result("owner"))),
+            "Manager": PlaceholderValue(("user_", Placeholder("owner"))),
             "Name": "Ann",
-            "All": ["Ann", Later((Result("lead"),))],
+            "All": ["Ann", PlaceholderValue((Placeholder("lead"),))],
         },
     )
     assert intent.call.document_id[2] == "LEAD_{lead}"
@@ -354,7 +351,7 @@ WATCHING = START.replace("}}", "}, watch: {callback: RelayCallback, within: 7d}}
 def test_a_watch_is_of_the_deliverys_policy_and_its_parameter_is_one_of_the_template(tmp_path: Path) -> None:
     rule = load(tmp_path, WATCHING)
 
-    assert intent_of(rule).policy.watch == Watch("RelayCallback", 7 * 86400)
+    assert intent_of(rule).policy.watch == CallbackSettings("RelayCallback", 7 * 86400)
     assert rule.requirement.parameters == ("RelayCallback",)
     assert intent_of(load(tmp_path, START)).policy.watch is None
 

@@ -12,9 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from relay.core.errors import LostRace, MovedOn
-from relay.core.events import Policy
+from relay.core.events import CallbackSettings, CallbackState, Policy, new_callback
 from relay.core.lifecycle import State, Verdict
-from relay.core.watching import Watch, WatchState, watched_under
 from relay.store.record.record import Ending, Endings, Record
 from relay.store.record.search import Filter, list_deliveries
 from relay.store.redis import keys
@@ -34,9 +33,9 @@ def endings(record):
 def write_watched(record, **policy):
     """A delivery whose end is watched for, on record."""
     entry = make_entry()
-    watch = Watch("RelayCallback", int(WITHIN.total_seconds()))
+    watch = CallbackSettings("RelayCallback", int(WITHIN.total_seconds()))
     (delivery,) = entry.deliveries
-    delivery = replace(delivery, policy=Policy(watch=watch, **policy), watched=watched_under(BASE))
+    delivery = replace(delivery, policy=Policy(watch=watch, **policy), watched=new_callback(BASE))
     write(record, replace(entry, deliveries=[delivery]))
     return delivery
 
@@ -60,11 +59,11 @@ def check_books(record, delivery_id):
     """That indexes and hash say the same of the end, and that the ledger balances."""
     delivery = record.delivery(delivery_id)
     watched, redis = delivery.watched, record.redis
-    is_awaited = watched.state is WatchState.WAITING and delivery.state is State.STARTED
+    is_awaited = watched.state is CallbackState.WAITING and delivery.state is State.STARTED
     assert record.counts().imbalances == []
     assert (redis.zscore(keys.AWAITED, delivery.id) is not None) == is_awaited
-    assert (redis.zscore(keys.OVERDUE, delivery.id) is not None) == (watched.state is WatchState.OVERDUE)
-    assert (watched.finished_at is not None) == (watched.state is WatchState.FINISHED)
+    assert (redis.zscore(keys.OVERDUE, delivery.id) is not None) == (watched.state is CallbackState.OVERDUE)
+    assert (watched.finished_at is not None) == (watched.state is CallbackState.FINISHED)
     return delivery
 
 
@@ -107,7 +106,7 @@ def test_what_has_started_stays_so_and_the_end_is_noted(record, endings):
     endings.finish(token_of(delivery), NOON + MINUTE)
 
     found = check_books(record, delivery.id)
-    assert (found.state, found.reason, found.watched.state) == (State.STARTED, "because", WatchState.FINISHED)
+    assert (found.state, found.reason, found.watched.state) == (State.STARTED, "because", CallbackState.FINISHED)
 
 
 @pytest.mark.parametrize("is_packed", [False, True])
@@ -166,7 +165,7 @@ def test_an_end_that_comes_before_the_answer_is_on_record_is_not_lost_whatever_t
     record.settle(claimed, state, NOON + MINUTE, attempt=attempt, reason="timed_out", workflow_id=workflow_id)
 
     found = check_books(record, claimed.id)
-    assert (found.state, found.workflow_id, found.watched.state) == (State.STARTED, workflow_id, WatchState.FINISHED)
+    assert (found.state, found.workflow_id, found.watched.state) == (State.STARTED, workflow_id, CallbackState.FINISHED)
     assert found.reason == ("timed_out" if workflow_id else "finished")
     assert len(found.attempts) == 1
     assert record.counts().since_start["delivery:started"] == 1
@@ -209,7 +208,7 @@ def test_the_time_counts_from_the_start_and_what_is_over_it_is_overdue_once(reco
     assert endings.note_overdue(NOON + WITHIN) == []
     assert endings.note_overdue(NOON + MINUTE + WITHIN) == [delivery.id]
     assert endings.note_overdue(NOON + 2 * WITHIN) == []
-    assert (endings.overdue(), check_books(record, delivery.id).watched.state) == (1, WatchState.OVERDUE)
+    assert (endings.overdue(), check_books(record, delivery.id).watched.state) == (1, CallbackState.OVERDUE)
 
 
 @pytest.mark.parametrize("deal", ["finish", "leave", "replay", "prune"])
@@ -230,7 +229,7 @@ def test_what_is_overdue_is_so_until_it_is_heard_of_left_replayed_or_forgotten(r
 
     assert endings.overdue() == 0
     if deal != "prune":
-        wanted = WatchState.FINISHED if deal == "finish" else WatchState.LEFT
+        wanted = CallbackState.FINISHED if deal == "finish" else CallbackState.LEFT
         assert check_books(record, delivery.id).watched.state is wanted
 
 
@@ -240,7 +239,7 @@ def test_an_end_that_comes_after_it_was_left_is_noted(record, endings):
     record.leave(delivery.id)
 
     assert endings.finish(token_of(delivery), NOON + WITHIN)
-    assert check_books(record, delivery.id).watched.state is WatchState.FINISHED
+    assert check_books(record, delivery.id).watched.state is CallbackState.FINISHED
 
 
 def test_what_is_forgotten_leaves_no_key_behind(record, endings):

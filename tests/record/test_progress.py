@@ -9,10 +9,10 @@ from datetime import timedelta
 import pytest
 
 from relay.core.errors import LostRace
+from relay.core.events import finish_step
 from relay.core.lifecycle import State
-from relay.core.places import Later, Result
+from relay.core.placeholders import Placeholder, PlaceholderValue
 from relay.core.plan import How, Plan, Step, StepKind
-from relay.core.progress import finish_step
 from relay.store.record.entries import Allowance, Entry, Load
 from relay.store.redis import keys
 from tests.support.making import NOON, make_attempt, make_call, make_entry, with_turn, write, write_one
@@ -20,14 +20,14 @@ from tests.support.making import NOON, make_attempt, make_call, make_entry, with
 SECOND = timedelta(seconds=1)
 ADD, LIST = "crm.item.add", "crm.item.list"
 FIND = Step("deal", StepKind.FIND, "deal", 2, {"title": "D"})
-MAKE = Step("lead", StepKind.MAKE, "lead", 1, {"title": "T", "parentId2": Later((Result("deal"),))})
+MAKE = Step("lead", StepKind.MAKE, "lead", 1, {"title": "T", "parentId2": PlaceholderValue((Placeholder("deal"),))})
 MANY = Load(50, 10**6, 1)
 
 
 def write_planned(record, *steps, at=NOON):
     """A delivery with these steps before its start."""
     entry = make_entry(at=at)
-    document = (*make_call().document_id[:2], Later(("LEAD_", Result("lead"))))
+    document = (*make_call().document_id[:2], PlaceholderValue(("LEAD_", Placeholder("lead"))))
     plan = Plan(entry.deliveries[0].id, steps, replace(make_call(), document_id=document))
     delivery = replace(entry.deliveries[0], plan=plan, call=plan.shown())
     write(record, Entry(entry.event, [delivery]))

@@ -26,11 +26,9 @@ from relay.core.lifecycle import State
 from relay.operations.bulk_replay import BulkReplays, run_bulk_replays
 from relay.operations.configure import Config, load_config
 from relay.operations.erase import Eraser, Traces
-from relay.operations.ingest import Ingest, Ingested
+from relay.operations.ingest import Ingest, Ingested, Prober, Spooler
 from relay.operations.operator_acts import OperatorActs
-from relay.operations.probing import Prober
 from relay.operations.replay import Replayer
-from relay.operations.spooling import Spooler
 from relay.sources import Webhook
 from relay.store import Store
 from relay.store.record.collector import Collector

@@ -6,9 +6,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from relay.core.events import Delivery, Policy
+from relay.core.events import CallbackSettings, Delivery, Policy, new_callback
 from relay.core.lifecycle import EventState, State
-from relay.core.watching import Watch, watched_under
 from relay.store.archive.archive import Archive
 from relay.store.record.record import Record
 from relay.store.record.search import Row, row_of
@@ -34,8 +33,8 @@ def write_final(
 def write_watched(record: Record) -> Delivery:
     """A started delivery whose end is waited for."""
     entry = make_entry()
-    watched = watched_under("https://relay.example.com")
-    watching = replace(entry.deliveries[0], policy=Policy(watch=Watch("Back", 3600)), watched=watched)
+    watched = new_callback("https://relay.example.com")
+    watching = replace(entry.deliveries[0], policy=Policy(watch=CallbackSettings("Back", 3600)), watched=watched)
     write(record, replace(entry, deliveries=[watching]))
     record.settle(claim_one(record, watching), State.STARTED, NOON, workflow_id="wf-1")
     return record.delivery(watching.id)

@@ -8,10 +8,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from relay.core.call import Call
 from relay.core.events import Attempt, Delivery, Event
 from relay.core.ids import new_delivery_id, new_event_id
 from relay.core.lifecycle import EventState, State, Verdict
+from relay.core.plan import Call
 from relay.store.portals.gate import Gate
 from relay.store.record.collector import Collector
 from relay.store.record.entries import PLAINLY, Entry, Manner, Receipt

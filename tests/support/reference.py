@@ -18,7 +18,7 @@ from flask import Flask
 
 from relay.cli.main import build_parser
 from relay.configuration.settings import Settings
-from relay.sources.profile_files import SHIPPED
+from relay.sources.loading import SHIPPED
 from relay.web.api import register
 from tests.support.folders import CONFIG, REPOSITORY
 from workers.__main__ import build_parser as build_workers_parser

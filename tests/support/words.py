@@ -15,13 +15,13 @@ from babel.messages.extract import extract
 from babel.messages.pofile import read_po, write_po
 
 from relay.core.catalogue import MESSAGES
-from relay.core.drift import WORDS as DRIFTS
+from relay.core.events import CallbackState
 from relay.core.labels import ALERTS, REASONS
 from relay.core.lifecycle import BulkAct, EventState, State, Verdict
 from relay.core.plan import StepKind
 from relay.core.reasons import BY_CODE, BY_POLICY, BY_VERDICT, IN_DOUBT, OF_PORTAL, OF_REFUSAL
-from relay.core.watching import WatchState
-from relay.health.misfits import MISFITS
+from relay.core.templates import WORDS as DRIFTS
+from relay.health.assessment import TOPOLOGY_WORDS
 from relay.health.words import CLOCK_AHEAD, NEEDS, UNTIL
 from relay.operations.operator_acts import ACTS, Act
 from relay.store.operators.bulk_replays import BulkState
@@ -55,9 +55,9 @@ TABLES = (
     BY_VERDICT,
     DRIFTS,
     {code: one.label for code, one in NEEDS.items() if one.label},
-    MISFITS,
+    TOPOLOGY_WORDS,
 )
-ENUMERATIONS = (State, EventState, Verdict, GateState, BulkAct, BulkState, StepKind, Role, WatchState)
+ENUMERATIONS = (State, EventState, Verdict, GateState, BulkAct, BulkState, StepKind, Role, CallbackState)
 WORDS = (*GROUPS, CLOCK_AHEAD, UNTIL, "idle", "busy", "today", "yesterday", "paused by a person", *STEP_STATES)
 """Others, which pages show as they are called in the code."""
 HEADER = """msgid ""

@@ -12,7 +12,7 @@ import requests
 
 from relay.core.ids import clock_ahead_ms, set_shared_clock, time_of, to_ms, utc_now
 from relay.core.lifecycle import State
-from relay.health.assessment import NeedCode, assess_clock
+from relay.health.assessment import IssueCode, assess_clock
 from relay.health.words import figure_of, label_of, sentence_of
 from relay.store import Store
 from relay.store.record.record import Record
@@ -100,7 +100,7 @@ def test_a_wrong_clock_is_a_need_with_words():
     assert list(assess_clock(timedelta(seconds=4))) == []
     (need,) = assess_clock(timedelta(minutes=-3))
 
-    assert (need.code, figure_of(need)) == (NeedCode.CLOCK, "3 min")
+    assert (need.code, figure_of(need)) == (IssueCode.CLOCK, "3 min")
     assert "3 min behind the one of the record's server" in sentence_of(need)
     assert "clock is behind the record" in label_of(need)
 

@@ -8,8 +8,7 @@ import pytest
 
 from relay.core.ids import utc_now
 from relay.core.lifecycle import BulkAct, State
-from relay.health.assessment import DEFAULT, NeedCode, assess
-from relay.health.snapshot import take_snapshot
+from relay.health.assessment import DEFAULT, IssueCode, assess, take_snapshot
 from relay.operations import bulk_replay
 from relay.operations.bulk_replay import BulkReplays
 from relay.operations.operator_acts import OperatorActs, RefusedError
@@ -88,7 +87,7 @@ def test_an_order_does_not_go_on_by_itself_and_starts_nothing_twice(ordered, san
     assert sorted(set(documents)) == sorted(documents)
     assert bulk.read(order).state is BulkState.HELD
     assert (bulk.bulks.running(), bulk.bulks.held()) == ([], [order])
-    (need,) = [one for one in needs(worker.store) if one.code is NeedCode.ORDER]
+    (need,) = [one for one in needs(worker.store) if one.code is IssueCode.ORDER]
     assert (need.count, need.details) == (1, (order,))
 
 

@@ -10,10 +10,9 @@ import pytest
 import requests
 
 from relay.core.errors import RecordUnavailableError
-from relay.core.events import Policy
+from relay.core.events import CallbackSettings, CompletionCallback, Policy
 from relay.core.lifecycle import State
-from relay.core.watching import Watch, Watched
-from relay.operations.spooling import Spooler
+from relay.operations.ingest import Spooler
 from relay.store.record.collector import Collector
 from relay.store.record.record import Record
 from relay.store.record.spool import Spool, Spooled
@@ -141,9 +140,9 @@ def test_what_is_kept_can_be_read_by_its_owner_only(app, own_valkey, tmp_path):
 
 def test_an_entry_comes_back_as_it_was_kept(spool):
     entry = make_entry(("one", "two"), digest="d", body="tëst".encode("utf-16"))
-    watch = Watch("Back", 60)
+    watch = CallbackSettings("Back", 60)
     policy = Policy(is_ordered=True, watch=watch)
-    watched = Watched("https://relay.example/done/x")
+    watched = CompletionCallback("https://relay.example/done/x")
     first, second = entry.deliveries
     entry = type(entry)(entry.event, (type(first)(**fields_of(first) | {"policy": policy, "watched": watched}), second))
 

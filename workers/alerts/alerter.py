@@ -20,8 +20,7 @@ from relay.core.errors import RecordUnavailableError
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.core.telemetry import get_logger
-from relay.health.assessment import Grade, Need, NeedCode, Thresholds, assess
-from relay.health.snapshot import take_snapshot
+from relay.health.assessment import Grade, IssueCode, OpenIssue, Thresholds, assess, take_snapshot
 from relay.health.words import deliveries_are, name_of, sentence_of, sentence_of_group
 from relay.store import Store
 from relay.store.operators.alerts import AlertState, Deaths, SentAlert
@@ -32,7 +31,7 @@ AWAY = timedelta(minutes=5)
 """A trouble not seen for this long is resolved, so that one that comes and goes sends no message each time."""
 
 
-GROUPED = frozenset({NeedCode.DEAD, NeedCode.REJECTED})
+GROUPED = frozenset({IssueCode.DEAD, IssueCode.REJECTED})
 """Needs that are reported by group, instead of as a number that only grows."""
 MOST_GROUPS = 50
 
@@ -66,7 +65,7 @@ def count_deaths(before: Deaths | None, counted: int, now: datetime, quiet: time
     return before
 
 
-def find_troubles(needs: Sequence[Need], deaths: Deaths, groups: Sequence[Group] = ()) -> list[Trouble]:
+def find_troubles(needs: Sequence[OpenIssue], deaths: Deaths, groups: Sequence[Group] = ()) -> list[Trouble]:
     """The needs that are worth a message.
 
     A run of deaths is one trouble until no more come. Each group of like failures is another, as long as it needs a
@@ -78,7 +77,7 @@ def find_troubles(needs: Sequence[Need], deaths: Deaths, groups: Sequence[Group]
         if need.grade is not Grade.CALM and need.code not in GROUPED
     ]
     if deaths.at:
-        found.append(Trouble(NeedCode.DEAD, "", f"{deliveries_are(deaths.counted - deaths.before)} dead in this run"))
+        found.append(Trouble(IssueCode.DEAD, "", f"{deliveries_are(deaths.counted - deaths.before)} dead in this run"))
     failed = sorted([one for one in groups if one.state.value in GROUPED], key=lambda one: one.last_seen)
     return found + [
         Trouble(one.state, name_of(one), sentence_of_group(one), is_once=True, is_silent=place >= MOST_GROUPS)

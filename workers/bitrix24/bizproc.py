@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from relay.core.call import Call
+from relay.core.plan import Call
 
 START = "bizproc.workflow.start"
 INSTANCES = "bizproc.workflow.instances"

@@ -10,9 +10,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from relay.core.entities import COMMUNICATIONS, SOUGHT_BY, own_id_fields
 from relay.core.phones import ways_to_write
-from relay.core.plan import FIND_BY_COMM, USERS, Many, Step
+from relay.core.plan import COMMUNICATIONS, FIND_BY_COMM, SOUGHT_BY, USERS, Many, Step, own_id_fields
 
 ORIGINATOR = "relay"
 """The `originatorId` of every document that the relay has made."""

@@ -16,13 +16,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from relay.core.drift import Drift, DriftKind
-from relay.core.entities import COMMUNICATIONS, DYNAMIC, own_id_fields
 from relay.core.errors import RecordUnavailableError
 from relay.core.lifecycle import Verdict
-from relay.core.plan import StepKind
-from relay.core.requirements import Requirement, StepRequirement
+from relay.core.plan import COMMUNICATIONS, DYNAMIC, Requirement, StepKind, StepRequirement, own_id_fields
 from relay.core.telemetry import get_logger
+from relay.core.templates import Drift, DriftKind
 from relay.core.threads import where_of
 from workers.bitrix24 import bizproc
 from workers.bitrix24.client import Answer

@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from relay.core.call import Call, DocumentId
 from relay.core.errors import RecordUnavailableError
 from relay.core.ids import clock_ahead_ms, new_delivery_id, utc_now
+from relay.core.plan import Call, DocumentId, Requirement
 from relay.core.printing import say
 from relay.core.reasons import explain
-from relay.core.requirements import Requirement
-from relay.health.assessment import DEFAULT, NeedCode, Thresholds, assess_clock, assess_portal
-from relay.health.snapshot import snapshot_of_portal
+from relay.health.assessment import DEFAULT, IssueCode, Thresholds, assess_clock, assess_portal, snapshot_of_portal
 from relay.health.words import sentence_of
 from workers.bitrix24 import bizproc
 from workers.bitrix24.client import Answer
@@ -44,7 +42,7 @@ def ping(context: Context, thresholds: Thresholds = DEFAULT) -> int:
         *assess_clock(timedelta(milliseconds=clock_ahead_ms())),
         *assess_portal(name, snapshot_of_portal(context.store, name, now), thresholds, now),
     ]
-    sentences = [sentence_of(need) for need in needs if need.code is not NeedCode.DRIFT]
+    sentences = [sentence_of(need) for need in needs if need.code is not IssueCode.DRIFT]
     for sentence in sentences:
         say(sentence)
     return 0 if findings.is_well and not sentences else 1

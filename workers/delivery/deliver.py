@@ -23,10 +23,9 @@ from typing import Any
 
 from relay.configuration.portals import OwnIds
 from relay.core.errors import LostRace, RecordUnavailableError, WorkflowTaken
-from relay.core.events import Attempt, Delivery, OnUncertain
+from relay.core.events import Attempt, Delivery, OnUncertain, finish_step, lacks
 from relay.core.lifecycle import State, Verdict
 from relay.core.plan import LIST, STOP, How, Many, Step, StepKind
-from relay.core.progress import finish_step, lacks
 from relay.core.telemetry import get_logger
 from relay.store.portals.gate import LONGEST_PAUSE
 from relay.store.portals.learned import Learned

@@ -40,7 +40,7 @@ from rq.timeouts import JobTimeoutException, TimerDeathPenalty
 from rq.webhook import Webhook
 from rq.worker import WorkerStatus
 
-from relay.configuration.mistakes import Mistakes, collecting
+from relay.configuration.files import Mistakes, collecting
 from relay.configuration.portals import load_portals
 from relay.configuration.settings import Settings
 from relay.core.errors import Mistake, RecordUnavailableError

@@ -28,7 +28,7 @@ from relay.core.ids import to_ms, utc_now
 from relay.core.lifecycle import FINAL, State, Verdict
 from relay.core.plan import StepKind
 from relay.core.telemetry import get_logger
-from relay.health.misfits import say_misfit
+from relay.health.assessment import say_topology_warning
 from relay.store import Store
 from relay.store.record.record import HARD_DEADLINE, Record
 from relay.store.record.servers import LOOK_EVERY_S, TopologyWarning
@@ -134,7 +134,9 @@ def watch_servers(store: Store, stop: threading.Event) -> None:
         else:
             for warning in found:
                 if warning not in known:
-                    log.warning("record.misfit", code=warning.code, server=warning.server, reason=say_misfit(warning))
+                    log.warning(
+                        "record.misfit", code=warning.code, server=warning.server, reason=say_topology_warning(warning)
+                    )
             if known and not found:
                 log.info("record.fits")
             known = set(found)

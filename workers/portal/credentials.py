@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from relay.configuration.mistakes import Mistakes, collecting
+from relay.configuration.files import Mistakes, collecting
 from relay.configuration.portals import Portal
 from relay.configuration.settings import read_secret
 from relay.core.errors import ConfigError, Mistake

@@ -1,6 +1,6 @@
 """Proof of origin: tokens, digests, public keys, several ways side by side. Pure: the time is given, nothing is logged.
 
-Each verifier has `check(reading, now)`, which returns nothing or raises NotVerifiedError with a reason: one of REASONS.
+Each verifier has `check(reading, now)`, which raises NotVerifiedError with one of REASONS, or returns the coverage.
 """
 
 from __future__ import annotations
@@ -21,4 +21,6 @@ REASONS = (
     "handshake_repeated",
     "secret_unusable",
 )
-"""Why a sender was not believed: for our log and record, never for the sender. In words: relay/core/reasons.py."""
+"""Reasons why a sender was not believed, for our log and record, never for the sender. Their words:
+relay/core/reasons.py.
+"""

@@ -1,6 +1,6 @@
 """Signatures by a sender's own key: ed25519 (RFC 8032) and ECDSA on P-256 with SHA-256 (signatures in DER).
 
-The secret of such a way is the sender's public key, so it proves senders and can sign nothing. Needs `cryptography`.
+The secret of such a way is the sender's public key: it proves a sender and can sign nothing. Needs `cryptography`.
 """
 
 from __future__ import annotations
@@ -17,21 +17,20 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
 from relay.core.phrases import Phrase, phrase
-from relay.sources.proof.key_shapes import RAW_BYTES, public_bytes
-from relay.sources.proof.signatures import SignatureVerifier, decode
+from relay.sources.proof.signatures import RAW_BYTES, SignatureVerifier, decode, public_bytes
 from relay.sources.proof.signed import Given
-from relay.sources.reading import Reading
+from relay.sources.webhook import Reading
 
 PublicKey = Ed25519PublicKey | EllipticCurvePublicKey
 MOST_CANDIDATES = 4
-"""Each costs a hundred times what a digest costs."""
+"""Each costs a hundred times as much as a digest."""
 LONGEST_SIGNATURE = 200
 _LINE = re.compile(r"\s+")
 
 
 @dataclass(frozen=True, slots=True)
 class PublicKeyVerifier(SignatureVerifier):
-    """kind: ed25519 or ecdsa. keys: of the sender; any of them will do."""
+    """A signature by the sender's key. kind: ed25519 or ecdsa. keys: the sender's; any of them suffices."""
 
     kind: str = "ed25519"
     keys: tuple[PublicKey, ...] = field(default=(), repr=False)
@@ -55,7 +54,7 @@ class PublicKeyVerifier(SignatureVerifier):
 
 
 def read_public_key(text: str, kind: str) -> PublicKey:
-    """A public key in hex, base64, base64 of its DER, PEM, or after whpk_. Raises ValueError where it is none."""
+    """Read a public key in hex, base64, base64 of its DER, PEM, or after whpk_. Raises ValueError."""
     key = _read_key(text.strip(), kind)
     if kind == "ed25519" and isinstance(key, Ed25519PublicKey):
         return key
@@ -78,7 +77,7 @@ def _read_key(text: str, kind: str) -> object:
 
 
 def _in_lines(text: str) -> bytes:
-    """A PEM whose lines an environment variable has lost."""
+    """Restore the lines of a PEM, which environment variables lose."""
     begin, body, end = re.split(r"(?<=KEY-----)|(?=-----END)", text.replace("\\n", "\n"), maxsplit=2)
     return "\n".join([begin.strip(), _LINE.sub("", body), end.strip()]).encode("ascii")
 

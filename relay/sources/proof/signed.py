@@ -1,4 +1,4 @@
-"""What a signature is over: literal text, and values of the request in {braces}.
+"""The text that a signature covers: literal text, and values of the request in {braces}.
 
 {body}          the bytes of the body               {body_sha256}   their SHA-256 in hex
 {timestamp}     the time, as it was sent            {id}            what stands in id_header
@@ -22,18 +22,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from relay.configuration.braces import split_braces
-from relay.configuration.expressions import Expression, ExpressionError
+from relay.configuration.expressions import Expression, ExpressionError, split_braces
 from relay.core.errors import NotVerifiedError, UnreadableError, UnsupportedTypeError
 from relay.core.faults import fault
-from relay.sources.forms import read_urlencoded
-from relay.sources.proof.places import Place, as_sent
-from relay.sources.reading import Reading, text_of
+from relay.sources.bodies import read_urlencoded
+from relay.sources.proof.verifier import Location, as_sent
+from relay.sources.webhook import Reading, text_of
 
 PLAIN = ("body", "timestamp", "id", "method", "url", "fields", "php_json", "secret", "body_sha256")
 WITH_ARGUMENT = ("field", "query", "header", "sorted")
 OF_BODY = frozenset({"body", "fields", "php_json", "body_sha256", "field"})
-"""One of these must be signed: else a proof of one body would be one of any other."""
+"""One of these must be signed, or the proof of one body would prove any other."""
 OF_FORM = frozenset({"fields", "php_json", "sorted"})
 _DECODED = re.compile(r"%(3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)", re.IGNORECASE)
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
@@ -41,7 +40,7 @@ _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What is known beside the request when a text is put together."""
+    """Values beside the request that a signed text may contain."""
 
     stamp: str = ""
     identity: str = ""
@@ -53,7 +52,7 @@ NOTHING = Given()
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of the text: kind "" is literal, and else a name of the table above with its argument."""
+    """A piece of the text: kind "" is literal; any other is a name of the table above with its argument."""
 
     kind: str
     argument: str = ""
@@ -62,14 +61,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """The text, taken apart."""
+    """The parsed text."""
 
     text: str
     parts: tuple[Part, ...]
 
     @classmethod
     def parse(cls, text: str) -> Signed:
-        """Raises ValueError whose text says what was found and what was expected."""
+        """Parse a text. Raises ValueError with what was found and what was expected."""
         parts, wrong = split_braces(text)
         if wrong:
             raise ValueError(wrong[0])
@@ -77,21 +76,21 @@ class Signed:
 
     @property
     def kinds(self) -> frozenset[str]:
-        """Which names are in it."""
+        """The names in it."""
         return frozenset(part.kind for part in self.parts if part.kind)
 
     @property
     def covers_body(self) -> bool:
-        """Whether anything of the body is in it."""
+        """Whether it covers any part of the body."""
         return bool(self.kinds & OF_BODY)
 
     @property
     def reads_body(self) -> bool:
-        """Whether the body has to be read for it."""
+        """Whether it needs the body's content."""
         return bool(self.kinds & (OF_FORM | {"field"}))
 
     def write(self, reading: Reading, given: Given) -> bytes:
-        """The bytes that are signed. Raises NotVerifiedError: body_unreadable."""
+        """The signed bytes. Raises NotVerifiedError: body_unreadable."""
         if self.text == "{body}":
             return reading.webhook.body
         try:
@@ -124,21 +123,21 @@ def _path(text: str) -> Expression:
 def _fields(_part: Part, reading: Reading, _given: Given) -> bytes:
     fields = reading.fields
     if len({name for name, _ in fields}) < len(fields):
-        # Twilio's own libraries sign a value once that comes twice: anybody could add it again, and rules would see a
-        # list. No sender who signs so repeats a name.
+        # Twilio's libraries sign a repeated value once: anybody could add it again, and rules would see a list. No
+        # sender that signs like this repeats a name.
         raise UnreadableError(fault("form_name_twice"))
     return b"".join(name + value for name, value in sorted(fields))
 
 
 def _sorted(part: Part, reading: Reading, _given: Given) -> bytes:
     begin = part.argument.lower().encode("utf-8")
-    # Robokassa takes SHP_ and shp_ as well, and signs each name as the shop has written it.
+    # Robokassa accepts both SHP_ and shp_, and signs each name as the shop has written it.
     own = sorted((name, value) for name, value in reading.sent_fields if name.lower().startswith(begin))
     return b"".join(b":" + name + b"=" + value for name, value in own)
 
 
 def _php_json(_part: Part, reading: Reading, _given: Given) -> bytes:
-    """As PHP's json_encode without flags: slashes and everything that is not ASCII escaped, an empty array as []."""
+    """As PHP's json_encode without flags: slashes and non-ASCII characters escaped, an empty array as []."""
     if not reading.fields:
         return b"[]"
     nested = read_urlencoded(reading.webhook.body, "utf-8")
@@ -153,7 +152,7 @@ def _field(part: Part, reading: Reading, _given: Given) -> bytes:
 
 
 def _as_written(path: Expression, reading: Reading) -> Any:
-    """A number with a point as its sender wrote it: 100.00 is signed so. None where the body itself is no JSON."""
+    """A decimal number as its sender wrote it, because 100.00 is signed like that. None if the body is not JSON."""
     try:
         return path.find(json.loads(reading.webhook.body, parse_float=str))
     except (ValueError, RecursionError):
@@ -161,7 +160,7 @@ def _as_written(path: Expression, reading: Reading) -> Any:
 
 
 def _query(part: Part, reading: Reading, _given: Given) -> bytes:
-    return (Place(query=part.argument).given(reading) or "").encode("utf-8", "surrogatepass")
+    return (Location(query=part.argument).given(reading) or "").encode("utf-8", "surrogatepass")
 
 
 def _decoded_url(reading: Reading) -> bytes:
@@ -189,7 +188,7 @@ BODY = Signed.parse("{body}")
 
 
 def read_signed(value: Any) -> Signed:
-    """What an operator wrote, as Signed. Raises ValueError."""
+    """Parse what an operator wrote. Raises ValueError."""
     if not isinstance(value, str):
         raise ValueError  # noqa: TRY004 - the field says what it expected
     return Signed.parse(value)

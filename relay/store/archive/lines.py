@@ -13,13 +13,20 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from relay.core.call import Call
-from relay.core.events import Attempt, Delivery, Event, OnUncertain, Policy
+from relay.core.events import (
+    Attempt,
+    CallbackSettings,
+    CallbackState,
+    CompletionCallback,
+    Delivery,
+    Event,
+    OnUncertain,
+    Policy,
+)
 from relay.core.faults import as_text, errors_as_data, errors_from_data, from_text
 from relay.core.ids import EVENT_PREFIX
 from relay.core.lifecycle import EventState, State
-from relay.core.plan import Plan, StepResult
-from relay.core.watching import Watch, Watched, WatchState
+from relay.core.plan import Call, Plan, StepResult
 from relay.store.record.search import Row
 
 BEGIN = b'{"id":"'
@@ -99,7 +106,7 @@ def _kept_of(delivery: Delivery) -> dict[str, Any]:
 
 def _delivery_of(wire: Mapping[str, Any]) -> Delivery:
     kept, portal = wire["record"], wire["portal"]
-    watch = Watch(**kept["watch"]) if kept["watch"] else None
+    watch = CallbackSettings(**kept["watch"]) if kept["watch"] else None
     return Delivery(
         id=wire["id"],
         event_id=wire["event_id"],
@@ -127,10 +134,10 @@ def _delivery_of(wire: Mapping[str, Any]) -> Delivery:
     )
 
 
-def _watched_of(wire: Mapping[str, Any], address: str) -> Watched:
-    return Watched(
+def _watched_of(wire: Mapping[str, Any], address: str) -> CompletionCallback:
+    return CompletionCallback(
         address=address,
-        state=WatchState(wire["state"]),
+        state=CallbackState(wire["state"]),
         until=_time(wire["until"]),
         finished_at=_time(wire["finished_at"]),
         query=wire["query"],

@@ -36,7 +36,7 @@ log = get_logger()
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """The files in force. packed: as relay/configuration/file_set.py packs them."""
+    """The files in force. packed: as relay/configuration/files.py packs them."""
 
     digest: str
     packed: bytes

@@ -245,7 +245,7 @@ class PortalRecord:
 
     @guarded
     def drift(self) -> list[dict[str, Any]]:
-        """The drift that the workers have found (core/drift.py)."""
+        """The drift that the workers have found (core/templates.py)."""
         kept: Any = self._redis.get(keys.DRIFT + self.name)
         return [one for one in json.loads(kept or "[]") if isinstance(one, dict)]
 

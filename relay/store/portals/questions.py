@@ -19,7 +19,7 @@ from redis import Redis
 from relay.core.errors import NotFoundError
 from relay.core.ids import to_ms
 from relay.core.phrases import phrase
-from relay.core.requirements import Requirement
+from relay.core.plan import Requirement
 from relay.store.redis import keys
 from relay.store.redis.scripts import Script, ScriptCall, guarded, pairs, run
 

@@ -22,13 +22,21 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from relay.core.call import Call
-from relay.core.events import SETTLE_S, Attempt, Delivery, Event, OnUncertain, Policy
+from relay.core.events import (
+    SETTLE_S,
+    Attempt,
+    CallbackSettings,
+    CallbackState,
+    CompletionCallback,
+    Delivery,
+    Event,
+    OnUncertain,
+    Policy,
+)
 from relay.core.faults import as_text, errors_as_data, errors_from_data, fault_of, from_text
 from relay.core.ids import from_ms, ms_of, time_of, to_ms
 from relay.core.lifecycle import EventState, State
-from relay.core.plan import Plan, StepResult
-from relay.core.watching import Watch, Watched, WatchState
+from relay.core.plan import Call, Plan, StepResult
 from relay.store.redis.scripts import Argument
 
 Hash = Mapping[bytes, bytes]
@@ -289,7 +297,7 @@ def delivery_from_hash(kept: Hash, attempts: Sequence[bytes]) -> Delivery:
         policy=Policy(
             OnUncertain(facts.get("on_uncertain", OnUncertain.HOLD)),
             bool(text.get("order_key")),
-            Watch(**facts["watch"]) if "watch" in facts else None,
+            CallbackSettings(**facts["watch"]) if "watch" in facts else None,
         ),
         plan=Plan.from_wire(text["portal"], facts["plan"]) if "plan" in facts else None,
         results=results_from_json(text.get("results", "[]")),
@@ -302,12 +310,12 @@ def delivery_from_hash(kept: Hash, attempts: Sequence[bytes]) -> Delivery:
     )
 
 
-def _watched_from(address: str, text: Mapping[str, str]) -> Watched:
+def _watched_from(address: str, text: Mapping[str, str]) -> CompletionCallback:
     """The end of a workflow. Except for the address, lua/settle.lua, done.lua and overdue.lua write it."""
     until, finished_at = text.get("watch_until"), text.get("finished_at")
-    return Watched(
+    return CompletionCallback(
         address=address,
-        state=WatchState(text["watch_state"]),
+        state=CallbackState(text["watch_state"]),
         until=from_ms(int(until)) if until else None,
         finished_at=from_ms(int(finished_at)) if finished_at else None,
         query=text.get("finished_query", ""),

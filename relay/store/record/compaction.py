@@ -14,9 +14,8 @@ from typing import Any
 
 from redis import Redis
 
-from relay.core.events import Delivery, Event
+from relay.core.events import CallbackState, CompletionCallback, Delivery, Event
 from relay.core.ids import EVENT_PREFIX, earliest_id, to_ms
-from relay.core.watching import Watched, WatchState
 from relay.store.record import codec
 from relay.store.redis import keys
 from relay.store.redis.scripts import Argument, Script, ScriptCall, guarded, pairs, run, run_all
@@ -159,12 +158,12 @@ def _said(fields: codec.Fields) -> codec.Fields:
 def _as_left(delivery: Delivery) -> Delivery:
     """The delivery without a watch: the end of a forgotten delivery is no longer awaited."""
     watched = delivery.watched
-    if watched is None or watched.state is WatchState.FINISHED:
+    if watched is None or watched.state is CallbackState.FINISHED:
         return delivery
-    return replace(delivery, watched=replace(watched, state=WatchState.LEFT))
+    return replace(delivery, watched=replace(watched, state=CallbackState.LEFT))
 
 
-def _ended(watched: Watched | None) -> codec.Fields:
+def _ended(watched: CompletionCallback | None) -> codec.Fields:
     """The fields of an end, which otherwise only scripts write."""
     if watched is None:
         return []

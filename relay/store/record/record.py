@@ -16,11 +16,10 @@ from typing import Any
 from redis import Redis
 
 from relay.core.errors import LostRace, MovedOn, NotFoundError
-from relay.core.events import SETTLE_S, Attempt, Delivery, Event
+from relay.core.events import SETTLE_S, Attempt, Delivery, Event, digest_of
 from relay.core.ids import DELIVERY_PREFIX, earliest_id, to_ms
 from relay.core.lifecycle import FINAL, EventState, State, advance, states_before
 from relay.core.phrases import phrase
-from relay.core.watching import digest_of
 from relay.store.record import codec
 from relay.store.record.codec import Hash
 from relay.store.record.entries import PLAINLY, SINGLE, Entry, Load, Manner, Settlement

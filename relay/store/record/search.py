@@ -21,11 +21,10 @@ from typing import Any, Generic, TypeVar
 
 from redis import Redis
 
-from relay.core.events import Delivery, Event
+from relay.core.events import CallbackState, Delivery, Event
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id, ms_of, time_of
 from relay.core.lifecycle import EventState, State
 from relay.core.spellings import forms_of
-from relay.core.watching import WatchState
 from relay.store.record.record import Record
 from relay.store.redis import keys
 from relay.store.redis.scripts import Argument, Script, ScriptCall, guarded, run
@@ -205,7 +204,7 @@ class Filter:
     template_id: int | None = None
     document_id: str | None = None
     person_key: str | None = None
-    watch: WatchState | None = None
+    watch: CallbackState | None = None
     fault: str | None = None
     needs: bool = False
     bulk: str | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from flask import Flask, Response, request
 
-from relay.sources.parsers import read_json
+from relay.sources.bodies import read_json
 from relay.web.api import acts, reading
 from relay.web.api.documented import ProblemApi
 from relay.web.problems import problem

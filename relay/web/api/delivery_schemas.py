@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
+from relay.core.events import CallbackState
 from relay.core.lifecycle import State, Verdict
 from relay.core.plan import How, StepKind
-from relay.core.watching import WatchState
 
 CODES = fields.Dict(
     keys=fields.String(),
@@ -50,7 +50,7 @@ class EndSchema(Schema):
 
     within_s = fields.Integer()
     until = fields.String(allow_none=True, metadata={"description": "when it is overdue, once it has started"})
-    state = fields.String(validate=validate.OneOf([*WatchState]))
+    state = fields.String(validate=validate.OneOf([*CallbackState]))
     finished_at = fields.String(allow_none=True)
     query = fields.String(metadata={"description": "what came with the call of the one-time address, as encoded there"})
     document_id = fields.List(fields.String(), metadata={"description": "as the template says; empty: it did not"})

@@ -11,7 +11,7 @@ from marshmallow import RAISE
 from relay.core.errors import InvalidEventError, NotFoundError
 from relay.core.events import Delivery
 from relay.core.faults import codes_of
-from relay.operations.preview import Tried, faults_in, try_rules
+from relay.operations.preview import RulePreview, faults_in, try_rules
 from relay.store.record.search import Row, row_of
 from relay.web.api import schemas
 from relay.web.api.delivery_schemas import DeliverySchema
@@ -155,7 +155,7 @@ def _masking() -> Masking:
     return masking_of(services().rules.all())
 
 
-def _tried_wire(tried: Tried) -> dict[str, Any]:
+def _tried_wire(tried: RulePreview) -> dict[str, Any]:
     return {
         "rule": tried.rule,
         "matches": tried.matches,

@@ -17,13 +17,12 @@ from typing import Any
 
 from flask import Response, abort, redirect, render_template, request, stream_with_context, url_for
 
-from relay.configuration.interpreter import Steps
+from relay.configuration.expressions import Steps
 from relay.core.errors import NotFoundError, RelayError
 from relay.core.events import Delivery, Event
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX
 from relay.core.phrases import phrase
-from relay.operations.batches import contexts_of
-from relay.operations.persons_in import persons_in
+from relay.operations.deciding import contexts_of, persons_in
 from relay.rules import Rule
 from relay.store.record.search import Filter, Page, Row
 from relay.web.auth import is_operator, is_revealed

@@ -14,14 +14,12 @@ from urllib.parse import urlencode
 
 from flask import redirect, render_template, request, url_for
 
-from relay.core.events import Delivery, Event
+from relay.core.events import CallbackState, Delivery, Event
 from relay.core.ids import utc_now
 from relay.core.labels import name_of_reason
 from relay.core.lifecycle import EventState, State
 from relay.core.reasons import explain_reason
-from relay.core.watching import WatchState
-from relay.health.assessment import Need, NeedCode, assess
-from relay.health.snapshot import take_snapshot
+from relay.health.assessment import IssueCode, OpenIssue, assess, take_snapshot
 from relay.health.words import figure_of, label_of
 from relay.operations.deciding import NOT_FILLED
 from relay.store.record.open_issues import GROUPED, KINDS, Group
@@ -88,7 +86,7 @@ def index() -> Any:
         "front.html",
         fresh=OVERVIEW,
         needs=[
-            _link(need) for need in assess(snapshot, services().thresholds, now) if need.code is not NeedCode.LEDGER
+            _link(need) for need in assess(snapshot, services().thresholds, now) if need.code is not IssueCode.LEDGER
         ],
         ledger=snapshot.ledger,
         states=list(State),
@@ -103,25 +101,25 @@ def index() -> Any:
     )
 
 
-def _link(need: Need) -> Link:
+def _link(need: OpenIssue) -> Link:
     match need.code:
-        case NeedCode.DEAD | NeedCode.REJECTED | NeedCode.UNCERTAIN:
+        case IssueCode.DEAD | IssueCode.REJECTED | IssueCode.UNCERTAIN:
             url = url_for("dashboard.needs", _anchor=need.code.value)
-        case NeedCode.OVERDUE:
-            url = url_for("dashboard.deliveries", watch=WatchState.OVERDUE.value)
-        case NeedCode.ORDER:
+        case IssueCode.OVERDUE:
+            url = url_for("dashboard.deliveries", watch=CallbackState.OVERDUE.value)
+        case IssueCode.ORDER:
             url = url_for("dashboard.bulk")
-        case NeedCode.WAITING:
+        case IssueCode.WAITING:
             url = url_for("dashboard.deliveries", state=State.PENDING.value, portal=need.subject)
-        case NeedCode.FAILOVER:
+        case IssueCode.FAILOVER:
             url = url_for("dashboard.index")
-        case NeedCode.FILES:
+        case IssueCode.FILES:
             url = url_for("dashboard.rules", _anchor="waiting-files")
-        case NeedCode.PORTAL_REMOVED:
+        case IssueCode.PORTAL_REMOVED:
             url = url_for("dashboard.deliveries", portal=need.subject)
-        case NeedCode.RULE_REMOVED:
+        case IssueCode.RULE_REMOVED:
             url = url_for("dashboard.deliveries", rule=need.subject)
-        case NeedCode.SILENT | NeedCode.MEMORY | NeedCode.ARCHIVE | NeedCode.SPOOLED | NeedCode.CLOCK:
+        case IssueCode.SILENT | IssueCode.MEMORY | IssueCode.ARCHIVE | IssueCode.SPOOLED | IssueCode.CLOCK:
             url = url_for("dashboard.sources")
         case _:
             url = url_for("dashboard.portals", _anchor=need.subject)

@@ -8,7 +8,7 @@ from flask import abort, render_template, request
 
 from relay.core.errors import RelayError, UnreadableError, UnsupportedTypeError
 from relay.core.ids import utc_now
-from relay.operations.preview import Tried, read_given, try_rules
+from relay.operations.preview import RulePreview, read_given, try_rules
 from relay.web.dashboard.frame import blueprint, for_viewers
 from relay.web.language import N_, _, said
 from relay.web.presenters.event_details import details_of, rule_named
@@ -75,7 +75,7 @@ def try_body() -> Any:
         abort(400, _("choose a source"))
     kind, body = request.form.get("content_type", CONTENT_TYPES[0])[:200], request.form.get("body", "")
     rules, given = services().rules.for_source(source.name), request.form.get("given", "")[:1000]
-    tried: list[Tried] = []
+    tried: list[RulePreview] = []
     error = None
     try:
         known = read_given(given.replace(",", " ").split(), rules)
@@ -101,7 +101,7 @@ def _bench(
     *,
     source: str,
     event_id: str = "",
-    tried: tuple[Tried, ...] | None = None,
+    tried: tuple[RulePreview, ...] | None = None,
     error: str | None = None,
     masking: Masking | None = None,
     body: str = "",

@@ -23,11 +23,10 @@ from relay.core.events import Event
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState
 from relay.core.phrases import phrase
-from relay.operations.refusals import near_misses
+from relay.operations.ingest import near_misses
 from relay.sources import Form, Source
-from relay.sources.proof.digests import HmacVerifier
-from relay.sources.proof.tokens import BasicVerifier, TokenVerifier
-from relay.sources.proof.verifier import Way, words_of
+from relay.sources.proof.signatures import HmacVerifier
+from relay.sources.proof.verifier import BasicVerifier, TokenVerifier, Way, words_of
 from relay.sources.visitors import SENT, STARTED
 from relay.store.record.search import Filter, list_events
 from relay.store.record.statistics import Presence, Series

@@ -17,7 +17,7 @@ from typing import Any
 
 from flask import Response, abort, flash, redirect, render_template, request, url_for
 
-from relay.configuration.file_set import FileSet
+from relay.configuration.files import FileSet
 from relay.core.errors import (
     ChangedError,
     ConfigError,
@@ -33,13 +33,27 @@ from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState
 from relay.core.phrases import phrase
 from relay.core.templates import PortalTemplate, templates_of
-from relay.operations.batches import contexts_of
-from relay.operations.drafting import Node, Tree, draft, equals, rule_name, tree_of, type_of
+from relay.operations.deciding import contexts_of
+from relay.operations.drafting import (
+    DOCUMENT,
+    WHEN,
+    FieldMapping,
+    Node,
+    Tree,
+    add_condition,
+    choose,
+    draft,
+    equals,
+    field_mapping,
+    map_value,
+    rule_name,
+    tree_of,
+    type_of,
+)
 from relay.operations.in_force import INTERVAL_S
-from relay.operations.placing import DOCUMENT, WHEN, Slots, add_condition, choose, place, slots_of
+from relay.operations.preview import LEFT, DraftPreview, left_over, preview_on_record, read_draft
 from relay.operations.rule_files import RuleFiles
 from relay.operations.rule_text import UneditableError, content_of, line, put
-from relay.operations.trial import LEFT, Trial, left_over, read_draft, try_on_record
 from relay.rules import Rule
 from relay.store.operators.kept_files import RuleChange
 from relay.store.portals.questions import Asked, Question, QuestionState
@@ -164,7 +178,7 @@ def _edit(form: StudioForm, captured: Captured, known: Known) -> StudioForm:
         if wanted is None:
             raise NotFoundError(phrase("choose a template first"))
         text = choose(form.text, wanted, captured.tree)
-        slots = slots_of(text, wanted)
+        slots = field_mapping(text, wanted)
         holding = {slot.key for slot in slots.start if slot.holds}
         onto = slots.next_empty(form.onto) if form.onto in holding else form.onto
         return replace(form, text=text, onto=onto)
@@ -185,8 +199,8 @@ def _put(form: StudioForm, captured: Captured, known: Known, number: str) -> Stu
     elif form.onto == WHEN:
         text = add_condition(form.text, equals(node))
     else:
-        text = place(form.text, node, form.onto, template)
-    return replace(form, text=text, onto=slots_of(text, template).next_empty(form.onto))
+        text = map_value(form.text, node, form.onto, template)
+    return replace(form, text=text, onto=field_mapping(text, template).next_empty(form.onto))
 
 
 def _page(form: StudioForm, captured: Captured, *, said: str = "", tries: bool = False) -> str:
@@ -390,7 +404,7 @@ def draft_rule(form: StudioForm) -> Rule | None:
     return read_draft(form.name, form.text, settings.config, settings.public_url or "") if form.name else None
 
 
-def preview_of(form: StudioForm) -> tuple[Trial | None, str]:
+def preview_of(form: StudioForm) -> tuple[DraftPreview | None, str]:
     """The preview of the draft on recorded events, or the reason why there is none."""
     rule = draft_rule(form)
     if rule is None:
@@ -398,7 +412,7 @@ def preview_of(form: StudioForm) -> tuple[Trial | None, str]:
     source = services().sources.get(rule.source)
     if source is None:
         return None, _("The source %(source)s is not in force yet.", source=rule.source)
-    return try_on_record(services().record, source, rule, rule_named(form.rule) if form.rule else None), ""
+    return preview_on_record(services().record, source, rule, rule_named(form.rule) if form.rule else None), ""
 
 
 def masking_of_preview(form: StudioForm, captured: Captured) -> Masking:
@@ -410,7 +424,7 @@ def masking_of_preview(form: StudioForm, captured: Captured) -> Masking:
 def view_of(form: StudioForm, captured: Captured, known: Known) -> dict[str, Any]:
     """The values of the template."""
     template = known.chosen(form.text)
-    slots = slots_of(form.text, template)
+    slots = field_mapping(form.text, template)
     mistakes = mistakes_in(form)
     count = form.text.count("\n") + 1
     return {
@@ -479,7 +493,7 @@ def said_of(error: RelayError) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _known_slot(slots: Slots, onto: str) -> str:
+def _known_slot(slots: FieldMapping, onto: str) -> str:
     return onto if onto in {slot.key for slot in (*slots.start, *slots.first)} else DOCUMENT
 
 

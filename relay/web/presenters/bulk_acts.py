@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
+from relay.core.events import CallbackState
 from relay.core.lifecycle import BulkAct, EventState, State
-from relay.core.watching import WatchState
 from relay.operations.bulk_replay import COUNTED
 from relay.operations.operator_acts import ACTS, Act, ordered
 from relay.store.operators.bulk_replays import Bulk
@@ -19,7 +19,7 @@ STATES = (State.DEAD, EventState.REJECTED, State.UNCERTAIN, State.STARTED, Event
 """What something can be done to in bulk, the most frequent first."""
 SAID: Mapping[str, Callable[[str], str]] = {
     "state": lambda value: say(parse_state(value)) or value,
-    "watch": lambda value: say(WatchState(value)),
+    "watch": lambda value: say(CallbackState(value)),
     "fault": say_fault,
     "since": lambda value: typed(datetime.fromisoformat(value)),
     "until": lambda value: typed(datetime.fromisoformat(value)),

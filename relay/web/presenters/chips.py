@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from relay.core.events import CallbackState
 from relay.core.lifecycle import EventState, State
-from relay.core.watching import WatchState
 from relay.store.record.search import Filter
 from relay.web.language import N_
 from relay.web.presenters.filters import LABELS, choices, query_of
@@ -63,7 +63,7 @@ def chips_of(
         ("code", "text", {}),
         ("template_id", "number", {}),
         ("document_id", "text", {}),
-        ("watch", "choice", {"": [WatchState.OVERDUE]}),
+        ("watch", "choice", {"": [CallbackState.OVERDUE]}),
         ("since", "moment", {}),
         ("until", "moment", {}),
         ("needs", "fixed", {}),

@@ -13,21 +13,30 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from relay.core.call import Call, DocumentId
-from relay.core.entities import DYNAMIC, TYPE_IDS, USER
 from relay.core.errors import NotFoundError, UnreadableError, UnsupportedTypeError
-from relay.core.events import Attempt, Delivery, Event
+from relay.core.events import Attempt, CallbackState, Delivery, Event
 from relay.core.lifecycle import FINAL, State
-from relay.core.places import shown
-from relay.core.plan import How, Many, Step, StepKind, StepResult, has_content
-from relay.core.watching import WatchState
+from relay.core.placeholders import shown
+from relay.core.plan import (
+    DYNAMIC,
+    TYPE_IDS,
+    USER,
+    Call,
+    DocumentId,
+    How,
+    Many,
+    Step,
+    StepKind,
+    StepResult,
+    has_content,
+)
 from relay.health.words import span_of
 from relay.operations.ingest import is_lost
-from relay.operations.preview import Tried, try_event
+from relay.operations.preview import RulePreview, try_event
 from relay.rules import Rule
-from relay.rules.documents import FORMS
-from relay.rules.templates import Template
-from relay.sources.parsers import parse_body
+from relay.rules.compose import Template
+from relay.rules.schemas import FORMS
+from relay.sources.bodies import parse_body
 from relay.store.portals.gate import GateState, View
 from relay.web.auth import is_operator, is_revealed
 from relay.web.language import N_, _, say
@@ -82,11 +91,11 @@ class EventDetails:
     """An event and what today's rules make of it. unreadable: why they cannot be tried, or None."""
 
     event: Event
-    tried: tuple[Tried, ...] = ()
+    tried: tuple[RulePreview, ...] = ()
     unreadable: str | None = None
     masking: Masking = field(default_factory=Masking)
 
-    def tried_by(self, rule: str) -> Tried | None:
+    def tried_by(self, rule: str) -> RulePreview | None:
         """The result of today's rule of this name for the event."""
         return next((tried for tried in self.tried if tried.rule == rule), None)
 
@@ -109,7 +118,7 @@ def details_of(event: Event) -> EventDetails:
     """Ask today's rules about an event."""
     source, book = services().sources.get(event.source), services().rules
     rules = book.for_source(event.source)
-    tried: list[Tried] = []
+    tried: list[RulePreview] = []
     unreadable = None
     if source is None:
         unreadable = _("the source %(source)s is no longer configured", source=event.source)
@@ -272,7 +281,7 @@ def _when(moment: datetime, now: datetime) -> str:
     return f"{distance} ({stamp(moment)})"
 
 
-def _known(tried: Iterable[Tried]) -> Iterable[str]:
+def _known(tried: Iterable[RulePreview]) -> Iterable[str]:
     """The values that belong to a person in this event, as the rules that match it say."""
     book = services().rules
     for one in tried:
@@ -433,9 +442,9 @@ def end_of(delivery: Delivery) -> str:
         return _("finished after %(span)s", span=span_of(watched.finished_at - began))
     if watched.until is None:
         return ""
-    if watched.state is WatchState.WAITING:
+    if watched.state is CallbackState.WAITING:
         return _("its end is awaited until %(at)s", at=stamp(watched.until))
-    if watched.state is WatchState.LEFT:
+    if watched.state is CallbackState.LEFT:
         return _("overdue since %(at)s, left", at=stamp(watched.until))
     return _("overdue since %(at)s", at=stamp(watched.until))
 
@@ -458,9 +467,9 @@ def next_of_end(delivery: Delivery, now: datetime) -> str:
     watched = delivery.watched
     if watched is None:
         return _("Nothing more: the workflow runs on the portal, and the relay does not watch it finish.")
-    if watched.state is WatchState.FINISHED:
+    if watched.state is CallbackState.FINISHED:
         return _("Nothing more: the workflow has come to its end.")
-    if watched.state is WatchState.WAITING and watched.until and watched.until > now:
+    if watched.state is CallbackState.WAITING and watched.until and watched.until > now:
         return _(
             "The template calls a one-time address at its end. Without that, it is overdue from %(at)s on.",
             at=stamp(watched.until),

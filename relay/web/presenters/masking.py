@@ -23,7 +23,7 @@ from urllib.parse import unquote, unquote_plus
 from relay.core.events import Delivery
 from relay.core.phones import Phone, find_phones
 from relay.rules import Rule
-from relay.sources.secret_names import is_secret_name
+from relay.sources.redaction import is_secret_name
 from relay.store.record.search import Row
 
 DOTS = "•••"

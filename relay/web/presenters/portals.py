@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from relay.configuration.portals import OwnIds
-from relay.core.drift import Drift, read_drift
 from relay.core.ids import iso, utc_now
 from relay.core.reasons import explain
+from relay.core.templates import Drift, read_drift
 from relay.store.portals.gate import View
 from relay.store.portals.learned import Learned, MethodState
 from relay.web.services import services

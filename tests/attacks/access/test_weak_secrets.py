@@ -12,7 +12,7 @@ from relay.configuration.settings import Settings
 from relay.core.errors import ConfigError
 from relay.runtime.secret_file import WEB_SECRETS, fill_in
 from relay.runtime.up import WEB_ONLY
-from relay.sources.weak_secrets import warn_of_secrets
+from relay.sources.loading import warn_of_secrets
 
 SHORTEST = {
     "RELAY_API_TOKEN": 20,

@@ -18,7 +18,7 @@ from relay.configuration.alerts import Alerting, Hook, Mail
 from relay.configuration.settings import Settings
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
-from relay.core.requirements import Requirement
+from relay.core.plan import Requirement
 from relay.store import Store
 from relay.store.portals.questions import PublishedRules
 from tests.delivering.contexts import add, make_portal, send, use_webhook

@@ -9,7 +9,7 @@ import zlib
 import pytest
 
 from relay.core.errors import TooLargeError, UnreadableError
-from relay.sources import unpacking
+from relay.sources import bodies
 from tests.support.senders import JSON
 
 CAP = 1_000_000
@@ -32,7 +32,7 @@ def test_a_bomb_takes_no_more_memory_than_a_body_may_have(packed):
     tracemalloc.start()
     try:
         with pytest.raises(TooLargeError):
-            unpacking.unpack(*packed, CAP)
+            bodies.unpack(*packed, CAP)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -51,19 +51,19 @@ def test_a_bomb_takes_no_more_memory_than_a_body_may_have(packed):
 def test_a_stream_of_nothing_is_given_up_early(packed, monkeypatch):
     begun = []
     real = zlib.decompressobj
-    monkeypatch.setattr(unpacking.zlib, "decompressobj", lambda around: begun.append(around) or real(around))
+    monkeypatch.setattr(bodies.zlib, "decompressobj", lambda around: begun.append(around) or real(around))
 
     with pytest.raises(UnreadableError):
-        unpacking.unpack("gzip", packed, CAP)
+        bodies.unpack("gzip", packed, CAP)
 
-    assert len(begun) <= unpacking.MOST_MEMBERS
+    assert len(begun) <= bodies.MOST_MEMBERS
 
 
 @pytest.mark.parametrize(
     ("sent", "largest", "most"), [(100, 100_000, 100_000), (100, 32_000_000, CAP), (900_000, 32_000_000, 27 * CAP)]
 )
 def test_before_the_proof_a_body_is_unpacked_to_a_multiple_of_what_was_sent(sent, largest, most):
-    assert unpacking.most_before_proof(sent, largest) == most
+    assert bodies.most_before_proof(sent, largest) == most
 
 
 @pytest.mark.parametrize("token", [None, "wrong"])

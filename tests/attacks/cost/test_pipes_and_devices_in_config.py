@@ -8,9 +8,7 @@ import tracemalloc
 import pytest
 
 from relay.configuration.alerts import load_alerting
-from relay.configuration.file_set import FileSet
-from relay.configuration.mistakes import Mistakes
-from relay.configuration.texts import MAX_BYTES, read_text_of
+from relay.configuration.files import MAX_BYTES, FileSet, Mistakes, read_text_of
 from relay.operations.configure import load_config
 from relay.operations.rule_files import RuleFiles
 from relay.runtime.secret_file import source_secrets

@@ -10,17 +10,15 @@ from contextlib import contextmanager
 import pytest
 import yaml
 
-from relay.configuration import yaml_nodes
-from relay.configuration.expressions import Expression, ExpressionError
-from relay.configuration.interpreter import MOST_VALUES, Steps
-from relay.configuration.mistakes import Mistakes
-from relay.configuration.yaml_nodes import MAX_DEPTH, nodes_of
+from relay.configuration import files
+from relay.configuration.expressions import MOST_VALUES, Expression, ExpressionError, Steps
+from relay.configuration.files import MAX_DEPTH, Mistakes, nodes_of
 from relay.core.errors import ConfigError, InvalidEventError
 from relay.operations.deciding import decide
+from relay.operations.preview import PATIENCE_S, preview_on_record
 from relay.operations.rule_text import content_of
-from relay.operations.trial import PATIENCE_S, try_on_record
 from relay.rules import load_rules
-from relay.rules.templates import MOST_UNKNOWN, Template, TemplateError
+from relay.rules.compose import MOST_UNKNOWN, Template, TemplateError
 from relay.web.dashboard.lists import person_in
 from relay.web.services import services_of
 from tests.support.folders import SECRETS, WEB_SECRETS, copy_config
@@ -239,7 +237,7 @@ def test_no_yaml_takes_long_or_is_an_error(tmp_path, text):
         (f"a: 1\nb: {'[' * (MAX_DEPTH + 1)}", 2, "more than 32 levels"),
         ("- " * 40 + "a", 1, "more than 32 levels"),
         ("a: 1\n" * 8000, 7500, "more than 30000 words and signs"),
-        ("a: 1\n# \u202e\n", 2, "a character that nobody sees, and that turns the text around it"),
+        ("a: 1\n# \u202e\n", 2, "an invisible character that reverses the text around it"),
         ('a: 1\nb: "\\udc00"\n', 2, "half a character"),
         ("a: \u200f\u05e9\u05dc\u200e\nb: \u0645\u06cc\u200c\u062e", 0, ""),
     ],
@@ -253,8 +251,8 @@ def test_a_text_is_read_up_to_its_bounds_and_the_line_is_told(text, line, proble
 
 def test_a_text_is_scanned_once_for_a_page(monkeypatch):
     scanned = []
-    loader = yaml_nodes._Loader
-    monkeypatch.setattr(yaml_nodes, "_Loader", lambda text: scanned.append(text) or loader(text))
+    loader = files._Loader
+    monkeypatch.setattr(files, "_Loader", lambda text: scanned.append(text) or loader(text))
     text = "name: once\nsource: website\nwhen: [\n"
     nodes_of.cache_clear()
 
@@ -323,12 +321,12 @@ def test_a_trial_ends_in_the_middle_of_a_batch(app, record, tmp_path):
     contexts, ticks = [context(one) for one in json.loads(batch)], itertools.count(0, 0.1)
 
     with app.app_context(), pytest.MonkeyPatch.context() as patch, calls(2_000_000):
-        patch.setattr("relay.operations.trial.contexts_of", lambda *_: contexts)
-        trial = try_on_record(record, source, rule, None, lambda: next(ticks))
+        patch.setattr("relay.operations.preview.contexts_of", lambda *_: contexts)
+        trial = preview_on_record(record, source, rule, None, lambda: next(ticks))
 
     assert not trial.is_whole
     assert trial.took_s < PATIENCE_S + 1
-    assert trial.errors["expressions: the rule's expressions need too many steps for an event of this size"]
+    assert trial.errors["expressions", "the rule's expressions need too many steps for an event of this size"]
 
 
 def test_a_list_of_events_is_not_held_up_by_a_rule(app, record, tmp_path):

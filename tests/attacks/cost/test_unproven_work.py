@@ -10,12 +10,11 @@ from datetime import UTC, datetime
 import pytest
 
 from relay.core.errors import LimitedError, UnreadableError
-from relay.operations import pacing
-from relay.sources import Source, Webhook, forms, near_misses
-from relay.sources.forms import MAX_VALUES, nest
-from relay.sources.parsers import FORM, MULTIPART, parse_body
-from relay.sources.proof.digests import HmacVerifier
-from relay.sources.proof.places import Place
+from relay.operations import deciding
+from relay.sources import Source, Webhook, bodies, near_misses
+from relay.sources.bodies import FORM, MAX_VALUES, MULTIPART, nest, parse_body
+from relay.sources.proof.signatures import HmacVerifier
+from relay.sources.proof.verifier import Location
 from tests.support.waiting import until
 
 NOW = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
@@ -44,7 +43,7 @@ def work(monkeypatch):
 
 @pytest.mark.parametrize("size", [100, near_misses.LARGEST_BODY, 64_000, 1_000_000])
 def test_more_headers_with_a_wrong_signature_do_not_cost_more_digests(work, size):
-    source = Source("one", HmacVerifier(Place("x-sign"), secrets=KEYS))
+    source = Source("one", HmacVerifier(Location("x-sign"), secrets=KEYS))
     body = json.dumps(["word"] * (size // 8)).encode()[:size]
     wrong = [hmac.digest(b"wrong", bytes([number]), "sha256").hex() for number in range(100)]
     one = {"X-Sign": wrong[0]}
@@ -68,7 +67,7 @@ def test_a_header_full_of_candidates_costs_no_more_than_a_few(monkeypatch):
     monkeypatch.setattr(near_misses, "_decoded", lambda encoding, text: read.append(text) or real(encoding, text))
     headers = dict.fromkeys(near_misses.SIGNATURE_HEADERS, " ".join(["v1=sha256=" + "ab" * 32] * 400))
 
-    Source("one", HmacVerifier(Place("x-sign"), secrets=KEYS)).near_miss(
+    Source("one", HmacVerifier(Location("x-sign"), secrets=KEYS)).near_miss(
         Webhook(headers=headers), "signature_mismatch", NOW
     )
 
@@ -103,7 +102,7 @@ def test_levels_of_a_form_count_as_values(name):
 
 
 def test_a_megabyte_of_brackets_is_refused_for_the_price_of_counting_them(monkeypatch):
-    monkeypatch.setattr(forms, "unquote_to_bytes", pytest.fail)
+    monkeypatch.setattr(bodies, "unquote_to_bytes", pytest.fail)
 
     for bracket in (b"[", b"%5B", b"%5b"):
         with pytest.raises(UnreadableError, match="values"):
@@ -136,11 +135,11 @@ def test_what_is_read_of_a_form_has_a_bounded_size():
 
 def test_large_bodies_that_nobody_has_proven_are_read_one_after_the_other_with_rests(monkeypatch):
     rests = []
-    monkeypatch.setattr(pacing.time, "sleep", rests.append)
-    turns, order = pacing.Turns(), []
+    monkeypatch.setattr(deciding.time, "sleep", rests.append)
+    turns, order = deciding.Turns(), []
 
     def read(name):
-        with turns.taken(pacing.SMALL + 1):
+        with turns.taken(deciding.SMALL + 1):
             order.append(name)
             threading.Event().wait(0.01)
             order.append(name)
@@ -153,22 +152,22 @@ def test_large_bodies_that_nobody_has_proven_are_read_one_after_the_other_with_r
 
     assert order[::2] == order[1::2]
     assert len(rests) == 4
-    assert all(0.01 <= rest <= pacing.LONGEST_REST_S for rest in rests)
+    assert all(0.01 <= rest <= deciding.LONGEST_REST_S for rest in rests)
 
 
 def test_a_small_body_waits_for_no_large_one():
-    turns = pacing.Turns()
+    turns = deciding.Turns()
 
-    with turns.taken(pacing.SMALL), turns.taken(pacing.SMALL), turns.taken(0):
+    with turns.taken(deciding.SMALL), turns.taken(deciding.SMALL), turns.taken(0):
         pass
 
 
 def test_no_more_wait_for_their_turn_than_the_door_has_room_for(monkeypatch):
-    monkeypatch.setattr(pacing, "MOST_WAITING", 2)
-    turns, inside, leave = pacing.Turns(), threading.Event(), threading.Event()
+    monkeypatch.setattr(deciding, "MOST_WAITING", 2)
+    turns, inside, leave = deciding.Turns(), threading.Event(), threading.Event()
 
     def read():
-        with turns.taken(pacing.SMALL + 1):
+        with turns.taken(deciding.SMALL + 1):
             inside.set()
             leave.wait(10)
 
@@ -177,28 +176,28 @@ def test_no_more_wait_for_their_turn_than_the_door_has_room_for(monkeypatch):
         thread.start()
     assert inside.wait(10)
     until(lambda: turns._waiting == 2, "two to wait")
-    with pytest.raises(LimitedError), turns.taken(pacing.SMALL + 1):
+    with pytest.raises(LimitedError), turns.taken(deciding.SMALL + 1):
         pass
-    with turns.taken(pacing.SMALL):
+    with turns.taken(deciding.SMALL):
         pass
     leave.set()
     for thread in threads:
         thread.join()
-    with turns.taken(pacing.SMALL + 1):
+    with turns.taken(deciding.SMALL + 1):
         pass
 
 
 def test_no_more_are_answered_late_than_the_door_has_room_for(monkeypatch):
-    pauses, rests = pacing.Pauses(), []
+    pauses, rests = deciding.Pauses(), []
     pauses.begin("one", 60, refused=False)
-    monkeypatch.setattr(pacing, "MOST_WAITING", 3)
+    monkeypatch.setattr(deciding, "MOST_WAITING", 3)
 
     def sleep(seconds):
         rests.append(seconds)
         pauses.sit_out("one", refused=False)
 
-    monkeypatch.setattr(pacing.time, "sleep", sleep)
+    monkeypatch.setattr(deciding.time, "sleep", sleep)
 
     assert 0 < pauses.sit_out("one", refused=False) <= 60
-    assert rests == [pacing.LATE_S] * 3
+    assert rests == [deciding.LATE_S] * 3
     assert pauses.sit_out("one", refused=True) == pauses.sit_out("two", refused=False) == 0

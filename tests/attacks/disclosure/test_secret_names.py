@@ -7,10 +7,8 @@ import time
 import pytest
 
 from relay.sources import Source, Webhook
-from relay.sources.proof.places import Place
-from relay.sources.proof.tokens import TokenVerifier
-from relay.sources.proof.verifier import NoVerifier
-from relay.sources.secret_names import clean_address, is_secret_name, without_secrets
+from relay.sources.proof.verifier import Location, NoVerifier, TokenVerifier
+from relay.sources.redaction import clean_address, is_secret_name, without_secrets
 from relay.store.redis import keys
 from relay.web.presenters.masking import Masking
 from tests.support.folders import SECRETS
@@ -88,7 +86,7 @@ def test_a_query_in_a_query_is_looked_into():
 
 
 def test_the_token_of_a_source_is_a_secret_by_any_name():
-    source = Source("one", TokenVerifier((b"hidden",), Place(query="t")))
+    source = Source("one", TokenVerifier((b"hidden",), Location(query="t")))
     webhook = Webhook(headers={"Referer": "https://x.example/?t=hidden&a=1"}, query_string="t=hidden&a=1")
 
     assert source.kept_query(webhook) == "a=1"

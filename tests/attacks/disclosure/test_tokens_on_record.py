@@ -9,9 +9,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from relay.configuration.expressions import Expression
-from relay.sources.body_reader import BodyReader
-from relay.sources.proof.places import Place
-from relay.sources.proof.tokens import TokenVerifier
+from relay.sources.bodies import BodyReader
+from relay.sources.proof.verifier import Location, TokenVerifier
 from relay.sources.source import Source, Verified
 from relay.sources.webhook import Webhook
 
@@ -27,7 +26,7 @@ def verified_of(secret: str, content_type: str, body: bytes, query: str = "", me
 
 
 def source_of(secret: str) -> Source:
-    place = Place(field=Expression.parse("proof", None))
+    place = Location(field=Expression.parse("proof", None))
     return Source("one", TokenVerifier((secret.encode(),), place), bodies=BodyReader("payload", ("inner",)))
 
 

@@ -14,8 +14,8 @@ from relay.configuration.expressions import Expression
 from relay.core.errors import ConfigError
 from relay.core.lifecycle import EventState
 from relay.sources import load_sources
-from relay.sources.fan_out import MOST_BYTES, MOST_ENTRIES
-from relay.sources.templater import LONGEST, LONGEST_HEADER, PLAIN, Answer, Text
+from relay.sources.answers import LONGEST, LONGEST_HEADER, PLAIN, Answer, Text
+from relay.sources.events import MOST_BYTES, MOST_ENTRIES
 from relay.store.record.search import Filter, list_events
 from relay.store.store import Store
 from tests.support.configs import rule_of, write_config

@@ -7,9 +7,9 @@ import threading
 import pytest
 
 from relay.core.errors import RecordUnavailableError
+from relay.core.events import CallbackState
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
-from relay.core.watching import WatchState
 from relay.store.record.record import Endings
 from relay.store.redis import keys
 from relay.web.done import LONGEST_QUERY, MOST_PAIRS, bounded
@@ -64,7 +64,7 @@ def all_kept(redis):
 def test_the_id_of_a_delivery_and_the_digest_of_its_token_open_nothing(app, record, waiting):
     for guess in (waiting.id, waiting.watched.digest, waiting.watched.digest[:32]):
         assert app.test_client().post(f"/done/{guess}").status_code == 404
-    assert record.delivery(waiting.id).watched.state is WatchState.WAITING
+    assert record.delivery(waiting.id).watched.state is CallbackState.WAITING
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"])
@@ -72,7 +72,7 @@ def test_what_only_looks_at_a_link_ends_nothing(app, record, waiting, method):
     answer = app.test_client().open(path_of(waiting), method=method)
 
     assert answer.status_code == 405
-    assert record.delivery(waiting.id).watched.state is WatchState.WAITING
+    assert record.delivery(waiting.id).watched.state is CallbackState.WAITING
 
 
 def test_one_address_ends_one_delivery(app, record, waiting):
@@ -80,7 +80,7 @@ def test_one_address_ends_one_delivery(app, record, waiting):
 
     app.test_client().post(path_of(other), data={"document_id[2]": "LEAD_1", "id": waiting.id})
 
-    assert record.delivery(waiting.id).watched.state is WatchState.WAITING
+    assert record.delivery(waiting.id).watched.state is CallbackState.WAITING
 
 
 def test_a_huge_query_and_a_huge_body_leave_little_and_the_end_is_not_lost_over_them(app, record, waiting):
@@ -90,7 +90,7 @@ def test_a_huge_query_and_a_huge_body_leave_little_and_the_end_is_not_lost_over_
 
     assert answer.status_code == 200
     found = record.delivery(waiting.id).watched
-    assert (found.state, found.document_id) == (WatchState.FINISHED, ())
+    assert (found.state, found.document_id) == (CallbackState.FINISHED, ())
     assert found.query.count("&") + 1 == MOST_PAIRS
     assert len(found.query) <= LONGEST_QUERY
 
@@ -158,4 +158,4 @@ def test_a_body_that_is_no_form_ends_it_all_the_same(app, record, waiting):
     answer = app.test_client().post(path_of(waiting), data=b"\xff{", content_type="multipart/form-data; boundary=x")
 
     assert answer.status_code == 200
-    assert record.delivery(waiting.id).watched.state is WatchState.FINISHED
+    assert record.delivery(waiting.id).watched.state is CallbackState.FINISHED

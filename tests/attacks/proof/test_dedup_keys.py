@@ -6,7 +6,7 @@ import pytest
 
 from relay.configuration.expressions import Expression
 from relay.core.lifecycle import EventState
-from relay.sources.dedup import Dedup
+from relay.sources.events import Dedup
 from tests.support.senders import JSON, SEED, dump, github, website
 
 NOTHINGS = [

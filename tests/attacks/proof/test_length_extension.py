@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 import pytest
 import yaml
 
-from relay.configuration.mistakes import Mistakes
+from relay.configuration.files import Mistakes
 from relay.core.errors import NotVerifiedError
 from relay.sources import Source, Webhook, load_sources
-from relay.sources.profile_files import Profiles
+from relay.sources.loading import Profiles
 
 NOW = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
 SECRET = "0f8fad5b-d9cb-469f-a165-70867728950e"

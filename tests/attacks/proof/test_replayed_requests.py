@@ -14,10 +14,10 @@ from urllib.parse import urlencode
 import pytest
 import yaml
 
-from relay.configuration.mistakes import Mistakes
-from relay.operations.batches import MOST_TOPICS
-from relay.sources.dedup import UNTIMED_S
-from relay.sources.profile_files import SHIPPED, Profiles
+from relay.configuration.files import Mistakes
+from relay.operations.deciding import MOST_TOPICS
+from relay.sources.events import UNTIMED_S
+from relay.sources.loading import SHIPPED, Profiles
 from relay.sources.proof.verifier import Coverage
 from relay.store.record.codec import PLAIN_EVENT, packed
 from relay.store.record.entries import Claim

@@ -6,7 +6,7 @@ import pytest
 
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
-from relay.core.requirements import Requirement
+from relay.core.plan import Requirement
 from relay.core.templates import templates_of
 from relay.operations.configure import load_config
 from relay.sandbox import bizproc

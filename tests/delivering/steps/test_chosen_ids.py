@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from relay.core.call import Call
 from relay.core.ids import new_delivery_id, utc_now
 from relay.core.lifecycle import State, Verdict
+from relay.core.plan import Call
 from relay.sandbox import bizproc
 from tests.delivering.contexts import BATCHING, LEAD, add, alerts, batch_sizes, send, start_by_hand
 from workers.bitrix24.bizproc import OWN_ID, own_id_of, start_parameters

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from relay.core.drift import Drift, DriftKind
 from relay.core.ids import utc_now
-from relay.core.plan import StepKind
-from relay.core.requirements import Requirement, StepRequirement
+from relay.core.plan import Requirement, StepKind, StepRequirement
+from relay.core.templates import Drift, DriftKind
 from workers.bitrix24.client import Answer, Fault
 from workers.checks.drift import find_missing_scopes, find_step_drift
 

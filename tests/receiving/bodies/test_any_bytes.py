@@ -15,10 +15,8 @@ from hypothesis import strategies as st
 
 from relay.core.errors import UnreadableError, UnsupportedTypeError
 from relay.sources import Source, Webhook
-from relay.sources.body_reader import BodyReader
+from relay.sources.bodies import FORM, JSON, MULTIPART, BodyReader, parameters
 from relay.sources.charsets import guesses, read_text
-from relay.sources.forms import parameters
-from relay.sources.parsers import FORM, JSON, MULTIPART
 from relay.sources.proof.verifier import NoVerifier
 
 NOW = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from relay.core.errors import UnreadableError
 from relay.sources import charsets
-from relay.sources.forms import read_query, read_urlencoded
-from relay.sources.parsers import FORM, MULTIPART, parse_body
+from relay.sources.bodies import FORM, MULTIPART, parse_body, read_query, read_urlencoded
 
 NAME, ANNA = "имя", "Анна Ёлкина"
 NAMED = ("windows-1251", "CP1251", "koi8-r", "KOI8-U", "ibm866", "iso-8859-5", "x-mac-cyrillic", "gbk", "utf-8")

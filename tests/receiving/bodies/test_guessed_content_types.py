@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.errors import UnreadableError, UnsupportedTypeError
-from relay.sources.parsers import FORM, JSON, UNNAMED, kind_of, parse_body
+from relay.sources.bodies import FORM, JSON, UNNAMED, kind_of, parse_body
 
 
 @pytest.mark.parametrize(

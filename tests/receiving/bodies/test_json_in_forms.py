@@ -10,8 +10,7 @@ import pytest
 
 from relay.core.errors import ConfigError, UnreadableError
 from relay.sources import load_sources
-from relay.sources.body_reader import BodyReader
-from relay.sources.parsers import FORM, JSON
+from relay.sources.bodies import FORM, JSON, BodyReader
 
 
 def read(form: dict[str, Any] | list[tuple[str, str]], *names: str, **more: Any) -> Any:

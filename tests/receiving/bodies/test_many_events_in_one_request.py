@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from relay.cli.main import main
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
-from relay.sources.fan_out import FanOut, Found, parse_path
+from relay.sources.events import FanOut, Found, parse_path
 from tests.support.configs import rule_of, write_config
 from tests.support.folders import WEB_SECRETS
 

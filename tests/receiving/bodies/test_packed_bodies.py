@@ -17,10 +17,9 @@ from relay.core.errors import NotVerifiedError, TooLargeError, UnreadableError, 
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState
 from relay.sources import Source, Webhook, load_sources
-from relay.sources.parsers import FORM
-from relay.sources.proof.digests import HmacVerifier
-from relay.sources.proof.places import Place
-from relay.sources.unpacking import MOST_MEMBERS, is_packed, unpack
+from relay.sources.bodies import FORM, MOST_MEMBERS, is_packed, unpack
+from relay.sources.proof.signatures import HmacVerifier
+from relay.sources.proof.verifier import Location
 from relay.store.record.search import Filter, list_events
 from tests.support.folders import SECRETS
 from tests.support.senders import JSON, SEED, dump, website
@@ -172,7 +171,7 @@ def test_what_cannot_be_unpacked_is_refused_and_kept_as_it_came(client, record, 
 
 
 def test_a_large_body_that_was_packed_well_is_read_once_its_sender_is_proven() -> None:
-    source = Source("one", HmacVerifier(Place("x-sign"), secrets=(b"secret",)), max_body=32_000_000)
+    source = Source("one", HmacVerifier(Location("x-sign"), secrets=(b"secret",)), max_body=32_000_000)
     body = b'{"a": "' + b"x" * 5_000_000 + b'"}'
     packed = gzipped(body)
     for proof_of, is_proven in ((packed, True), (body, False)):

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from relay.core.errors import UnreadableError, UnsupportedTypeError
 from relay.sources import Source, Webhook, build_context, load_sources
-from relay.sources.dedup import DedupKey
-from relay.sources.forms import read_query, read_urlencoded
-from relay.sources.parsers import check_size, parse_body, read_json
+from relay.sources.bodies import check_size, parse_body, read_json, read_query, read_urlencoded
+from relay.sources.events import DedupKey
 
 NOW = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
 FORM = "application/x-www-form-urlencoded"

@@ -17,13 +17,9 @@ from relay.core.errors import NotVerifiedError
 from relay.core.lifecycle import EventState
 from relay.sources import Source, Webhook
 from relay.sources import near_misses as module
-from relay.sources.proof.clocks import Clock
-from relay.sources.proof.digests import HmacVerifier
-from relay.sources.proof.places import Place
-from relay.sources.proof.several import Several
+from relay.sources.proof.signatures import Clock, HmacVerifier
 from relay.sources.proof.signed import Signed
-from relay.sources.proof.tokens import TokenVerifier
-from relay.sources.proof.verifier import NoVerifier
+from relay.sources.proof.verifier import Location, NoVerifier, Several, TokenVerifier
 from relay.store.record.search import Filter, list_events
 from tests.support.folders import SECRETS
 from tests.support.senders import JSON, SEED, dump
@@ -51,7 +47,7 @@ def refusal(verifier: Any, webhook: Webhook) -> tuple[str, str | None]:
     return caught.value.reason, source.near_miss(webhook, caught.value.reason, NOW)
 
 
-SIGN, STAMP_PLACE, TIME_AND_BODY = Place("x-sign"), Place("x-stamp"), Signed.parse("{timestamp}.{body}")
+SIGN, STAMP_PLACE, TIME_AND_BODY = Location("x-sign"), Location("x-stamp"), Signed.parse("{timestamp}.{body}")
 HEX = HmacVerifier(SIGN, secrets=(KEY,))
 PREFIXED = HmacVerifier(SIGN, prefix="sha256=", secrets=(KEY,))
 BASE64 = HmacVerifier(SIGN, encoding="base64", secrets=(KEY,))
@@ -116,10 +112,10 @@ def test_a_signature_that_is_almost_right_is_refused_and_says_what_is_not(verifi
         assert hidden not in (found[1] or "")
 
 
-TOKEN = TokenVerifier((KEY,), Place("x-token"))
-BEARER = TokenVerifier((KEY,), Place("authorization"), "Bearer ")
-QUERY = TokenVerifier((b"a b+c",), Place(query="token"))
-BLANKS = TokenVerifier((KEY + b"\n ",), Place("x-token"))
+TOKEN = TokenVerifier((KEY,), Location("x-token"))
+BEARER = TokenVerifier((KEY,), Location("authorization"), "Bearer ")
+QUERY = TokenVerifier((b"a b+c",), Location(query="token"))
+BLANKS = TokenVerifier((KEY + b"\n ",), Location("x-token"))
 TOKENS = [
     ("blanks", BEARER, {"Authorization": f"Bearer  {WORD} "}, "", "token_mismatch", "blanks around it"),
     ("quotes", TOKEN, {"X-Token": f'"{WORD}"'}, "", "token_mismatch", "in quotes"),
@@ -186,7 +182,7 @@ def test_of_several_ways_what_is_almost_right_about_one_is_said(headers, query, 
 def test_the_search_for_near_misses_of_many_ways_is_bounded(monkeypatch):
     made = []
     monkeypatch.setattr(module, "_of_way", lambda way, *_: made.append(way))
-    ways = Several.of([HmacVerifier(Place(f"x-sign-{number}"), secrets=(KEY,)) for number in range(20)])
+    ways = Several.of([HmacVerifier(Location(f"x-sign-{number}"), secrets=(KEY,)) for number in range(20)])
 
     assert Source("one", ways).near_miss(Webhook(body=BODY), "proof_missing", NOW) is None
     assert len(made) == module.MOST_WAYS

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from relay.operations.batches import pieces_of
+from relay.operations.deciding import pieces_of
 from relay.operations.ingest import kept_event
 from relay.sources.loading import load_sources
 from relay.sources.signing import sign

@@ -9,8 +9,8 @@ import pytest
 from relay.cli.main import main
 from relay.core.errors import UnreadableError, UnsupportedTypeError
 from relay.core.lifecycle import EventState
-from relay.sources.body_reader import BodyReader
-from relay.sources.recognition import UNKNOWN, marks_of_all, recognise
+from relay.sources.bodies import BodyReader
+from relay.sources.recognition import UNKNOWN, all_fingerprints, recognise
 from relay.store.redis import keys
 from tests.support.folders import CONFIG, WEB_SECRETS
 from tests.support.golden import Golden, golden, goldens
@@ -50,7 +50,7 @@ def guesses(request: Golden) -> list[str]:
         body = BodyReader(None, (), None).read(request.method, headers.get("content-type", ""), query, request.body)
     except (UnreadableError, UnsupportedTypeError):
         body = None
-    return [one.profile.name for one in recognise(headers, body, marks_of_all(CONFIG))]
+    return [one.profile.name for one in recognise(headers, body, all_fingerprints(CONFIG))]
 
 
 @pytest.mark.parametrize("request_", [pytest.param(one, id=one.id) for one in ALL])

@@ -12,7 +12,7 @@ import yaml
 from relay.cli.main import main
 from relay.core.errors import ConfigError
 from relay.sources import Webhook, load_sources
-from relay.sources import profile_files as module
+from relay.sources import loading as module
 from tests.support.configs import write_config
 
 NOW = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)

@@ -12,7 +12,7 @@ from relay.core.errors import UnsignableError
 from relay.core.ids import utc_now
 from relay.operations.sampling import PLAIN, sample_of
 from relay.sources import Webhook, load_sources
-from relay.sources.profile_files import Profile
+from relay.sources.loading import Profile
 from relay.sources.signing import sign
 from tests.support.configs import rule_of, write_config
 from tests.support.folders import SECRETS, WEB_SECRETS

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from relay.configuration.mistakes import Mistakes
+from relay.configuration.files import Mistakes
 from relay.core.errors import UnsignableError
 from relay.core.lifecycle import EventState
 from relay.operations.sampling import sample_of
-from relay.sources.profile_files import SHIPPED, Profiles
+from relay.sources.loading import SHIPPED, Profiles
 from relay.store.record.search import Filter, list_events
 from relay.store.senders import Senders
 from tests.support.golden import PUBLIC_URL, Golden, about, environ, golden, goldens, profiles, write_configuration

@@ -15,10 +15,9 @@ import pytest
 from relay.core.errors import ArchiveError
 from relay.core.events import OnUncertain, Policy
 from relay.core.lifecycle import EventState, State
-from relay.core.places import Later, Result
+from relay.core.placeholders import Placeholder, PlaceholderValue
 from relay.core.plan import How, Plan, Step, StepKind, StepResult
-from relay.health.assessment import DEFAULT, NeedCode, assess
-from relay.health.snapshot import take_snapshot
+from relay.health.assessment import DEFAULT, IssueCode, assess, take_snapshot
 from relay.store.archive import archive as archive_module
 from relay.store.archive.archive import Archive
 from relay.store.archive.lines import line_of, row_of_line
@@ -72,7 +71,7 @@ def test_an_event_whose_body_was_removed_stands_there_too(record, archive):
 def test_a_plan_and_what_came_of_it_stand_there_too(store, record, archive):
     row = write_final(record)
     (delivery,) = row.deliveries
-    step = Step("lead", StepKind.MAKE, "lead", 1, {"title": "T", "parentId2": Later((Result("deal"),))})
+    step = Step("lead", StepKind.MAKE, "lead", 1, {"title": "T", "parentId2": PlaceholderValue((Placeholder("deal"),))})
     made = StepResult("lead", StepKind.MAKE, "lead", 1, 7, How.MADE, NOON)
     policy = Policy(OnUncertain.RESEND, is_ordered=True)
     planned = replace(
@@ -215,12 +214,12 @@ def test_what_cannot_be_archived_is_not_forgotten_and_a_person_is_told(store, re
     keep(store, terms, places, now)
 
     assert record.event(row.event.id) == row.event
-    (need,) = [one for one in needs(store, now) if one.code is NeedCode.ARCHIVE]
+    (need,) = [one for one in needs(store, now) if one.code is IssueCode.ARCHIVE]
     assert "No space left on device" in need.details[0]
 
     full.undo()
     keep(store, terms, places, now)
-    assert [one for one in needs(store, now) if one.code is NeedCode.ARCHIVE] == []
+    assert [one for one in needs(store, now) if one.code is IssueCode.ARCHIVE] == []
     assert all_rows(archive) == [row]
     assert record.counts().total_events == 0
 
@@ -234,7 +233,7 @@ def test_who_no_longer_writes_an_archive_leaves_no_need_behind(store, record, ar
     now = OLD + HOUR
     keep(store, Terms(90 * DAY, archive=archive), Cursors(), now)
 
-    assert NeedCode.ARCHIVE not in [one.code for one in needs(store, now + 2 * HOUR)]
+    assert IssueCode.ARCHIVE not in [one.code for one in needs(store, now + 2 * HOUR)]
 
 
 def test_what_waits_for_a_person_is_neither_archived_nor_forgotten(record, archive):

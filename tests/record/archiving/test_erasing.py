@@ -12,11 +12,10 @@ from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 
 from relay.cli.main import main
-from relay.core.events import Policy
+from relay.core.events import CallbackSettings, Policy, new_callback
 from relay.core.lifecycle import EventState, State
-from relay.core.places import Later, Result
+from relay.core.placeholders import Placeholder, PlaceholderValue
 from relay.core.plan import Plan, Step, StepKind
-from relay.core.watching import Watch, watched_under
 from relay.operations.erase import Eraser, Needle, NotErasableError
 from relay.store import Store
 from relay.store.operators.audit_log import Act, log_act, read_acts
@@ -59,8 +58,8 @@ def finish(record, delivery, description=None):
 def end_with(record, query):
     """A delivery whose workflow has ended with this."""
     entry = make_entry()
-    watched = watched_under("https://relay.example.com")
-    watching = replace(entry.deliveries[0], policy=Policy(watch=Watch("Back", 60)), watched=watched)
+    watched = new_callback("https://relay.example.com")
+    watching = replace(entry.deliveries[0], policy=Policy(watch=CallbackSettings("Back", 60)), watched=watched)
     write(record, replace(entry, deliveries=[watching]))
     record.settle(claim_one(record, watching, NOON), State.STARTED, NOON)
     Endings(record.redis).finish(watched.address.rpartition("/")[2], NOON, query)
@@ -144,7 +143,7 @@ def test_wherever_the_value_stands_its_event_goes_and_no_other(eraser, record, r
     [
         {"email": EMAIL},
         {"email": ["x", EMAIL]},
-        {"title": Later((f"{EMAIL}, client ", Result("client")), has_value=True)},
+        {"title": PlaceholderValue((f"{EMAIL}, client ", Placeholder("client")), has_value=True)},
     ],
 )
 def test_a_value_that_only_the_steps_before_a_call_have_is_erased_as_well(eraser, record, redis, values):

@@ -9,9 +9,8 @@ from datetime import timedelta
 
 import pytest
 
-from relay.core.events import Policy
+from relay.core.events import CallbackSettings, CallbackState, Policy, new_callback
 from relay.core.lifecycle import EventState, State, Verdict
-from relay.core.watching import Watch, WatchState, watched_under
 from relay.operations.erase import Eraser
 from relay.operations.replay import NotReplayableError, Replayer
 from relay.rules import RuleBook
@@ -72,8 +71,8 @@ def write_finished(record, state=State.STARTED, attempts=1, **about):
 
 def write_watched(record):
     entry = make_entry()
-    policy = Policy(watch=Watch("Back", 3600))
-    watching = replace(entry.deliveries[0], policy=policy, watched=watched_under("https://relay.example.com"))
+    policy = Policy(watch=CallbackSettings("Back", 3600))
+    watching = replace(entry.deliveries[0], policy=policy, watched=new_callback("https://relay.example.com"))
     write(record, replace(entry, deliveries=[watching]))
     record.settle(claim_one(record, watching), State.STARTED, NOON, workflow_id="wf-1")
     return record.delivery(watching.id)
@@ -248,7 +247,7 @@ def test_the_end_of_a_workflow_is_noted_on_a_packed_delivery_and_packed_with_it_
     ended = record.delivery(delivery.id)
 
     assert ending.is_first
-    assert (ended.watched.state, ended.watched.query, ended.updated_at) == (WatchState.FINISHED, "s=ok", LATER)
+    assert (ended.watched.state, ended.watched.query, ended.updated_at) == (CallbackState.FINISHED, "s=ok", LATER)
     assert pack_all(compaction, LATER + UNCHANGED) == 1
     assert record.delivery(delivery.id) == ended
     assert not Endings(record.redis).finish(delivery.watched.address.rpartition("/")[2], LATER + SECOND).is_first
@@ -259,9 +258,9 @@ def test_a_packed_delivery_becomes_overdue_and_is_left(record, compaction):
     pack_all(compaction)
 
     assert Endings(record.redis).note_overdue(NOON + timedelta(hours=2)) == [delivery.id]
-    assert record.delivery(delivery.id).watched.state is WatchState.OVERDUE
+    assert record.delivery(delivery.id).watched.state is CallbackState.OVERDUE
     assert record.leave(delivery.id)
-    assert record.delivery(delivery.id).watched.state is WatchState.LEFT
+    assert record.delivery(delivery.id).watched.state is CallbackState.LEFT
 
 
 def test_a_person_is_found_in_what_is_packed_and_erased(record, compaction):

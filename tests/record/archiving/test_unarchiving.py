@@ -11,9 +11,9 @@ from datetime import timedelta
 import pytest
 
 from relay.cli.main import main
+from relay.core.events import CallbackState
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State
-from relay.core.watching import WatchState
 from relay.operations.erase import Eraser
 from relay.operations.replay import NotReplayableError, Replayer, edit_of
 from relay.operations.unarchive import put_back
@@ -152,13 +152,13 @@ def test_an_end_that_nobody_waits_for_any_more_is_left_where_it_comes_back(store
     delivery = write_watched(record)
     forget(record, archive)
     (row,) = all_rows(archive)
-    assert row.deliveries[0].watched.state is WatchState.WAITING
+    assert row.deliveries[0].watched.state is CallbackState.WAITING
 
     assert store.compaction.restore(row.event, row.deliveries)
     assert not store.compaction.restore(row.event, row.deliveries)
 
     back = record.delivery(delivery.id)
-    assert back == replace(delivery, watched=replace(delivery.watched, state=WatchState.LEFT))
+    assert back == replace(delivery, watched=replace(delivery.watched, state=CallbackState.LEFT))
     assert not record.redis.exists(keys.AWAITED, keys.OVERDUE)
     assert Endings(record.redis).finish(delivery.watched.address.rpartition("/")[2], OLD, "s=late").is_first
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay.rules.step_schemas import USER_FIELDS
+from relay.rules.schemas import USER_FIELDS
 
 
 def found(client, **parameters):

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from relay.core.events import CallbackState
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
-from relay.core.watching import WatchState
 from relay.store import Store
 from tests.support.ends import path_of, post_watched, start
 from tests.support.folders import READ_TOKEN, WEB_SECRETS
@@ -47,7 +47,7 @@ def test_a_call_of_the_address_says_ok_and_notes_the_end_with_what_came(app, rec
 
     assert (answer.status_code, answer.text, answer.mimetype) == (200, "ok\n", "text/plain")
     found = record.delivery(delivery.id).watched
-    assert (found.state, found.query) == (WatchState.FINISHED, "s=ok&v=1")
+    assert (found.state, found.query) == (CallbackState.FINISHED, "s=ok&v=1")
     assert found.document_id == (tuple(ACTIVITY.values()) if data else ())
 
 
@@ -59,8 +59,8 @@ def test_a_replay_has_an_address_of_its_own_and_the_old_one_ends_the_old_one_onl
 
     app.test_client().post(path_of(delivery))
 
-    assert record.delivery(delivery.id).watched.state is WatchState.FINISHED
-    assert record.delivery(fresh.id).watched.state is WatchState.WAITING
+    assert record.delivery(delivery.id).watched.state is CallbackState.FINISHED
+    assert record.delivery(fresh.id).watched.state is CallbackState.WAITING
     assert record.delivery(fresh.id).state is State.PENDING
 
 
@@ -141,7 +141,7 @@ def test_what_is_overdue_is_a_need_a_metric_and_a_filter_until_it_is_left(app, o
     left = operator.post(f"/deliveries/{delivery.id}/acts/leave-overdue", data={"note": "seen"}, headers=SAME)
 
     assert left.status_code == 303
-    assert record.delivery(delivery.id).watched.state is WatchState.LEFT
+    assert record.delivery(delivery.id).watched.state is CallbackState.LEFT
     assert "was not heard of in time" not in page(operator, "/").text
     assert delivery.id not in page(operator, "/deliveries?watch=overdue").text
     assert "leave-overdue" not in page(operator, f"/events/{delivery.event_id}").text

@@ -8,12 +8,10 @@ from datetime import timedelta
 
 import pytest
 
-from relay.core.entities import TYPE_IDS
-from relay.core.events import Attempt
+from relay.core.events import Attempt, finish_step
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State, Verdict
-from relay.core.plan import How, StepKind, StepResult
-from relay.core.progress import finish_step
+from relay.core.plan import TYPE_IDS, How, StepKind, StepResult
 from relay.store.portals.learned import Block, Reading
 from relay.store.portals.portal import PortalRecord
 from relay.web.presenters.event_details import link_of

@@ -10,7 +10,7 @@ import pytest
 
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State
-from relay.operations.persons_in import MOST_FOUND, persons_in
+from relay.operations.deciding import MOST_FOUND, persons_in
 from relay.store.record import search
 from relay.store.record.entries import Entry
 from relay.store.record.persons import PersonIndex

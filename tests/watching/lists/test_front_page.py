@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from relay.core.drift import Drift, DriftKind
 from relay.core.errors import Mistake
 from relay.core.ids import new_event_id, time_of, to_ms, utc_now
 from relay.core.lifecycle import EventState, State
+from relay.core.templates import Drift, DriftKind
 from relay.store import Store
 from relay.store.portals.portal import PortalRecord
 from relay.store.record.statistics import SPANS, Bar, Series, Statistics

@@ -13,8 +13,8 @@ import pytest
 
 from relay.cli import events
 from relay.cli.main import main
-from relay.core.call import Call
 from relay.core.lifecycle import EventState, State
+from relay.core.plan import Call
 from relay.store.record.persons import PersonIndex
 from relay.store.record.search import Filter, list_events
 from tests.support.folders import REPOSITORY, WEB_SECRETS

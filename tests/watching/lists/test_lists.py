@@ -9,11 +9,11 @@ from datetime import timedelta
 import pytest
 from redis.connection import AbstractConnection
 
-from relay.core.drift import Drift, DriftKind
 from relay.core.errors import Mistake
 from relay.core.faults import fault
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
+from relay.core.templates import Drift, DriftKind
 from relay.store import Store
 from relay.store.portals.portal import PortalRecord
 from tests.support.making import NOON, bring_to, make_entry, write

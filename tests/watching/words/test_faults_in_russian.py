@@ -17,10 +17,8 @@ from relay.core.faults import as_text, fault, fault_of, from_text
 from relay.core.ids import to_ms, utc_now
 from relay.core.lifecycle import EventState
 from relay.core.phrases import Moment
-from relay.rules.extract import typed
-from relay.rules.values import TYPES
-from relay.sources.parsers import parse_body
-from relay.sources.unpacking import unpack
+from relay.rules.values import TYPES, typed
+from relay.sources.bodies import parse_body, unpack
 from relay.store import Store
 from relay.store.operators.audit_log import Act, log_act, read_acts
 from relay.store.redis import keys

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.phones import find_phones
+from relay.operations.deciding import MOST_FOUND, persons_in
 from relay.operations.erase import Needle
-from relay.operations.persons_in import MOST_FOUND, persons_in
 from relay.web.presenters.masking import Masking, cover, excerpt_of_text
 from tests.support.senders import dump, website
 

@@ -7,11 +7,11 @@ import re
 import pytest
 
 from relay.cli.events import whole
-from relay.core.drift import Drift, DriftKind
 from relay.core.ids import to_ms, utc_now
 from relay.core.labels import name_of_reason
 from relay.core.lifecycle import State
 from relay.core.reasons import BY_CODE, explain_reason
+from relay.core.templates import Drift, DriftKind
 from relay.store.portals.gate import Gate
 from relay.store.record.search import Row
 from relay.store.redis import keys

@@ -1,12 +1,14 @@
-"""Answers that a profile or a source gives: status, type, headers and body, with values of the request in {braces}.
+"""Answers to senders, from a profile or a source, and probes, which are answered without making an event.
+
+An answer has a status, a type, headers and a body, with values of the request in {braces}:
 
     {PATH}                      a JMESPath over method, query, headers, body; in the answer to an event also `event`
-    {hmac:PATH}                 HMAC-SHA256 of what it finds, by the source's first secret, in hex
+    {hmac:PATH}                 HMAC-SHA256 of the value, by the source's first secret, in hex
     {hmac-base64:PATH}          the same in base64
     {secret:confirmation}, {secret:verify_token}    a secret that the source names
 
-Nothing found is an empty text. What came with a request is answered to nobody but its sender, as plain text or JSON,
-in which no browser finds markup.
+A value that is not found is an empty text. What came with a request goes back to its sender alone, as plain text or
+JSON, so that no browser takes it for markup.
 """
 
 from __future__ import annotations
@@ -19,19 +21,19 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from relay.configuration.braces import split_braces
-from relay.configuration.expressions import Expression, ExpressionError
+from relay.configuration.expressions import Expression, ExpressionError, split_braces
+from relay.core.errors import NotVerifiedError
 from relay.core.faults import fault
-from relay.sources.reading import ROOTS, text_of
+from relay.sources.webhook import ROOTS, Reading, text_of
 
 PLAIN = "text/plain; charset=utf-8"
 JSON = "application/json"
 LONGEST = 4_000
-"""Characters of one value: a challenge is short, and what is longer only makes us send it."""
+"""Characters of one value: a challenge is short, and a longer one would only cost bandwidth."""
 LONGEST_HEADER = 1_000
 EVENT_ROOTS = (*ROOTS, "event")
 SIGNING = "signing"
-"""Under this name the first secret of the source is among those that a text may use."""
+"""The name under which a text may use the first secret of the source."""
 NAMED = ("confirmation", "verify_token")
 _SAFE = re.compile(r"text/plain|application/(?:[a-z0-9.+-]+\+)?json", re.ASCII)
 _CONTROL = re.compile(r"[^\x20-\x7e\xa0-\xff]")
@@ -42,14 +44,16 @@ Secrets = Mapping[str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a text. kind: "" is literal; "path", "hmac", "hmac-base64" and "secret" take its place."""
+    """A piece of a text. kind: "" is literal text; "path", "hmac", "hmac-base64" and "secret" are replaced by a
+    value.
+    """
 
     kind: str
     text: str
     path: Expression | None = None
 
     def fill(self, find: Find, secrets: Secrets) -> str:
-        """What it becomes."""
+        """The text that this piece becomes."""
         if self.kind == "secret":
             return secrets.get(self.text, b"").decode("utf-8")
         if self.path is None:
@@ -69,7 +73,7 @@ class Text:
 
     @classmethod
     def parse(cls, text: str, known: Collection[str]) -> Text:
-        """known: what a path may begin with. Raises ExpressionError with every mistake."""
+        """Parse a text. known: names that a path may begin with. Raises ExpressionError with every mistake."""
         parts, wrong = split_braces(text)
         found = []
         for is_name, part in parts:
@@ -92,7 +96,7 @@ Body = Text | dict[str, Any] | list[Any] | str | int | float | bool | None
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """An answer, ready to be sent. It may hold what the request did: it is shown to nobody else."""
+    """An answer, ready to send. It may contain values of the request, so nobody but its sender sees it."""
 
     status: int
     content_type: str
@@ -102,7 +106,7 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is answered. status: of HTTP; None: the source's own."""
+    """A configured answer. status: the HTTP status; None means the source's own."""
 
     status: int | None
     content_type: str
@@ -110,7 +114,7 @@ class Answer:
     body: Body
 
     def render(self, find: Find, secrets: Secrets, status: int = 200) -> Rendered:
-        """The answer to one request. status: where it has none of its own."""
+        """Fill in the answer for one request. status: the HTTP status if the answer has none."""
         headers = {
             name: _CONTROL.sub("", text.fill(find, secrets))[:LONGEST_HEADER] for name, text in self.headers.items()
         }
@@ -137,13 +141,13 @@ class Answer:
 
     @property
     def is_harmless(self) -> bool:
-        """Whether no browser takes what it holds of the request for markup."""
+        """Whether no browser takes values of the request in it for markup."""
         has_values = any(part.path for text in _texts(self.body) for part in text.parts)
         return not has_values or bool(_SAFE.fullmatch(self.content_type.partition(";")[0].strip().lower()))
 
 
 def build_body(written: Any, known: Collection[str]) -> Body:
-    """A body as it was written, its texts parsed. Raises ExpressionError with every mistake."""
+    """Parse the texts of a configured body. Raises ExpressionError with every mistake."""
     if isinstance(written, str):
         return Text.parse(written, known)
     if isinstance(written, dict):
@@ -187,3 +191,48 @@ def _texts(body: Body) -> list[Text]:
         return [body]
     inner = body.values() if isinstance(body, dict) else body if isinstance(body, list) else ()
     return [text for value in inner for text in _texts(value)]
+
+
+SHORTEST_KEPT, LONGEST_KEPT = 16, 300
+"""Shortest and longest secret, in characters, that a sender may give at run time: Asana's has 32, Notion's about 50."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A request that is answered and is no event. when: its condition. is_open: it is answered before any proof.
+
+    secret, given: it counts only if the value at `given` equals this secret of the source. keeps: the path of a secret
+    that the sender gives and the relay keeps.
+    """
+
+    when: Expression
+    answer: Answer
+    is_open: bool = False
+    secret: str | None = None
+    given: Expression | None = None
+    keeps: Expression | None = None
+
+    @property
+    def reads_body(self) -> bool:
+        """Whether its condition needs the body."""
+        return self.when.looks_at("body")
+
+    def check(self, reading: Reading, secrets: Secrets) -> None:
+        """Raise NotVerifiedError if the probe requires a secret and the request does not contain it."""
+        if self.secret is None or self.given is None:
+            return
+        given = text_of(reading.find(self.given))
+        if not given:
+            raise NotVerifiedError("token_missing")
+        expected = secrets.get(self.secret, b"")
+        if not expected or not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected):
+            raise NotVerifiedError("token_mismatch")
+
+    def secret_given(self, reading: Reading) -> str | None:
+        """The secret that the sender gives; None if this probe gives none. Raises NotVerifiedError."""
+        if self.keeps is None:
+            return None
+        given = text_of(reading.find(self.keeps)) or ""
+        if not SHORTEST_KEPT <= len(given) <= LONGEST_KEPT or not given.isascii() or not given.isprintable():
+            raise NotVerifiedError("secret_unusable")
+        return given
