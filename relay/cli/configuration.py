@@ -31,7 +31,7 @@ from relay.operations.deciding import contexts_of
 from relay.operations.drafting import rule_name, tree_of, whole_draft
 from relay.operations.ingest import near_misses
 from relay.operations.operator_acts import OperatorActs
-from relay.operations.preview import RulePreview, read_given, try_event, try_rules
+from relay.operations.preview import Prospect, RulePreview, StepPreview, read_given, try_event, try_rules
 from relay.operations.rule_files import RuleFiles
 from relay.operations.sampling import Answered, Fate, SampleTracker, post, sample_of
 from relay.rules import Rule

@@ -9,7 +9,7 @@ import shutil
 import pytest
 import requests
 
-from relay.core.events import CallbackState, WatchState
+from relay.core.events import CallbackState
 from relay.core.lifecycle import State
 from relay.sandbox.server import SandboxServer
 from tests.support.folders import SECRETS, WATCHED_RULE, WEB_SECRETS
@@ -90,7 +90,7 @@ def test_the_template_ends_and_the_relay_knows_it_with_what_came_in_the_query(ma
     sent = form()
 
     (delivery_id,) = machine.post_website(sent)["deliveries"]
-    delivery = wait_for(machine, delivery_id, WatchState.FINISHED)
+    delivery = wait_for(machine, delivery_id, CallbackState.FINISHED)
 
     (workflow,) = sandbox.portal.started()
     assert (delivery.state, delivery.workflow_id, workflow["state"]) == (State.STARTED, workflow["id"], "completed")
@@ -110,7 +110,7 @@ def test_an_end_at_once_with_the_answer_lost_is_a_start_and_never_a_second_one(m
     sandbox.portal.add_faults([{"kind": "drop_after_start"}])
 
     (delivery_id,) = machine.post_website(form())["deliveries"]
-    wait_for(machine, delivery_id, WatchState.FINISHED)
+    wait_for(machine, delivery_id, CallbackState.FINISHED)
     (delivery,) = machine.wait([delivery_id])
 
     (workflow,) = sandbox.portal.started()
@@ -126,7 +126,7 @@ def test_what_is_not_heard_of_in_time_is_overdue_and_can_still_end(machine, sand
     assert delivery.state is State.STARTED
     lines_of(machine, "delivery.overdue", delivery_id)
     requests.get(delivery.watched.address, timeout=10)
-    assert wait_for(machine, delivery_id, WatchState.FINISHED).state is State.STARTED
+    assert wait_for(machine, delivery_id, CallbackState.FINISHED).state is State.STARTED
 
 
 def test_after_a_kill_of_everything_the_address_is_still_good(watching, machine, sandbox):
@@ -140,7 +140,7 @@ def test_after_a_kill_of_everything_the_address_is_still_good(watching, machine,
         assert requests.post(f"{delivery.watched.address}?s=ok", timeout=10).text == "ok\n"
         assert lines_of(second, "delivery.finished", delivery_id)[-1]["first"] is expected
 
-    assert wait_for(second, delivery_id, WatchState.FINISHED).watched.query == "s=ok"
+    assert wait_for(second, delivery_id, CallbackState.FINISHED).watched.query == "s=ok"
     second.ask("audit")
 
 
