@@ -68,7 +68,8 @@ _encode = json.JSONEncoder(default=repr).encode
 
 def log_to_stderr() -> None:
     """Keep log lines off stdout, which has the answer of a command. A process that stays calls `configure` later."""
-    structlog.configure(logger_factory=structlog.WriteLoggerFactory(sys.stderr))
+    # Looked up at each line, for stderr may be another by then.
+    structlog.configure(logger_factory=lambda *_: structlog.WriteLogger(sys.stderr))
 
 
 def places_of(error: BaseException) -> list[str]:
