@@ -22,7 +22,7 @@ from relay.store.record.search import WAITING_FOR_A_PERSON, Filter
 
 
 def needs(options: argparse.Namespace) -> int:
-    """What failed and waits for a person, a group a line; 1 where there is anything."""
+    """Print what failed and waits for a person, one group a line. Returns 1 if there is anything."""
     groups = Store.open(settings_here().redis_url).open_issues.groups()
     for group in groups:
         if options.json:

@@ -140,7 +140,7 @@ def open_store(settings: Settings) -> Store:
 
 
 def acts_here(settings: Settings, store: Store) -> OperatorActs:
-    """What a person can do, by the configuration here. Raises ConfigError."""
+    """The operator's acts, by the configuration here. Raises ConfigError."""
     key = secret_key_of(settings)
     persons = PersonIndex(key) if key else None
     return OperatorActs.of(store, load_config(settings.config, None), persons, settings.public_url)

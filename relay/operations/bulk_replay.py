@@ -40,7 +40,7 @@ from relay.store.record.search import (
 
 STEP = 20
 ROOM = 100
-"""So many deliveries may wait for a portal before a bulk replay adds to them: live events never queue behind more."""
+"""A bulk replay waits while this many deliveries wait for the portal, so live events never queue behind more."""
 COUNTED = 10_000
 SAMPLE = 5
 NEWEST, NEWEST_EVENT = f"{DELIVERY_PREFIX}~", f"{EVENT_PREFIX}~"
@@ -61,7 +61,7 @@ class OrderedBeforeError(RefusedError):
 
 @dataclass(frozen=True, slots=True)
 class BulkReplays:
-    """Acts on many, for those who ask and for the thread that does them."""
+    """Bulk orders, for pages and API and for the thread that works on them."""
 
     store: Store
     operator_acts: OperatorActs
@@ -76,7 +76,7 @@ class BulkReplays:
         return self.store.operators.bulk_replays
 
     def dry_run(self, wanted: Filter, act: BulkAct = BulkAct.REPLAY) -> Bulk:
-        """What would be found now; nothing is done. Raises RefusedError."""
+        """Count what the order would find now, and do nothing. Raises RefusedError."""
         return self._counted(Bulk(None, BulkState.DRY_RUN, "original", act=act), _open_to(act, wanted))
 
     def begin(self, wanted: Filter, rules: str, who: str, *, act: BulkAct = BulkAct.REPLAY, note: str = "") -> Bulk:
@@ -135,10 +135,10 @@ class BulkReplays:
                     self._step_if_known(bulk_id)
 
     def step(self, bulk_id: str) -> Bulk:
-        """Deal with some more, if there is room; what became of it."""
+        """Do the next step, if there is room. Returns the order afterwards."""
         bulk = self.bulks.read(bulk_id)
         if bulk.state is not BulkState.RUNNING:
-            # Its last word was written, and who wrote it died before it left the list of those that run.
+            # It has ended, and the process that ended it died before it took it off the list.
             self.bulks.keep(bulk)
             return bulk
         told = self.bulks.as_told(bulk)
@@ -181,7 +181,7 @@ class BulkReplays:
         return all(self.record.due(portal, now) < ROOM for portal in portals)
 
     def _done(self, one: Event | Delivery, bulk: Bulk) -> Bulk:
-        """What the order has come to after this one."""
+        """Do it to one. Returns the order with its new counts."""
         try:
             self._deed(bulk)(one)
         except RecordUnavailableError:
@@ -235,7 +235,7 @@ def _digest(asked: object) -> str:
 
 
 def _why(error: LostRace | RelayError) -> Fault:
-    """Why it could not be done, which others have in common with it: without its id."""
+    """The reason for skipping, without the id, so that equal reasons are counted together."""
     if isinstance(error, InvalidEventError):
         return fault("cannot_be_filled", fields=sorted(error.errors))
     if isinstance(error, LostRace):

@@ -38,7 +38,7 @@ class AnyState(fields.String):
 
 
 class AboutSchema(Strict):
-    """What is looked for, whatever its state; all that is given must hold."""
+    """A filter without a state. Everything given must hold."""
 
     source = fields.String(validate=TEXT)
     rule = fields.String(validate=TEXT)
@@ -50,7 +50,7 @@ class AboutSchema(Strict):
     document_id = fields.String(validate=TEXT, metadata={"description": "the third member, such as LEAD_12"})
     watch = fields.String(
         validate=validate.OneOf([CallbackState.OVERDUE.value]),
-        metadata={"description": "those of whose workflow's end nobody has heard in time"},
+        metadata={"description": "overdue: no completion callback arrived in time"},
     )
     fault = fields.String(validate=TEXT, metadata={"description": "what is wrong with a rejected event: its fields"})
     bulk = fields.String(validate=TEXT, metadata={"description": "the deliveries that this order has made or settled"})
@@ -70,7 +70,7 @@ class AboutSchema(Strict):
 
 
 class FilterSchema(AboutSchema):
-    """What to list."""
+    """A filter for a list."""
 
     state = AnyState(metadata={"enum": [*State, *EventState]})
 
@@ -82,7 +82,7 @@ class KeptSchema(FilterSchema):
 
 
 def read_filter(given: Mapping[str, Any]) -> Filter:
-    """The filter in texts by name, as `Filter.to_query` writes them; None is not asked.
+    """The filter in texts by name, as `Filter.to_query` writes them; None is left out.
 
     Raises marshmallow's ValidationError, with messages by name.
     """
@@ -91,7 +91,7 @@ def read_filter(given: Mapping[str, Any]) -> Filter:
 
 
 def filter_of(validated: Mapping[str, Any]) -> Filter:
-    """The filter of what a schema has validated."""
+    """The filter in the validated fields of a schema."""
     given = dict(validated)
     if "watch" in given:
         given["watch"] = CallbackState(given["watch"])

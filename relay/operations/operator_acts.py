@@ -1,8 +1,8 @@
 """Everything that a person does to a delivery, an event or a portal, and the one table of it.
 
 OperatorActs does an act: it compares and swaps, and writes the audit log. ACTS says how an act is called, what it asks
-and in which states it is offered; the pages, orders on many, the API and the audit log's words are made from it. A role
-is asked for by the doors (relay/web/auth): each act needs the one that may change something.
+and in which states it is offered; the pages, orders on many, the API and the audit log's words are made from it. The
+web checks the role (relay/web/auth.py): every act needs the one that may change something.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from relay.store.record.record import Record
 
 
 class RefusedError(RelayError):
-    """What was asked cannot be done now; the text says why."""
+    """The act cannot be done now; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ class OperatorActs:
 
 
 class Subject(StrEnum):
-    """What an act is done to, as the API's paths call it."""
+    """Kinds of subjects of acts, as the API's paths call them."""
 
     DELIVERY = "delivery"
     EVENT = "event"
@@ -207,7 +207,7 @@ class Subject(StrEnum):
 
 
 Given = Mapping[str, Any]
-"""What was asked with an act: note, workflow_id, until."""
+"""Parameters of an act: note, workflow_id, until."""
 Does = Callable[[OperatorActs, str, str, Given], Any]
 """Do an act: to the subject of this id, by this person, as asked. Returns what came of it."""
 

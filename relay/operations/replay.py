@@ -53,7 +53,7 @@ EDITED_FROM = "x-relay-edited-from"
 
 
 class NotReplayableError(RelayError):
-    """What was asked for cannot be replayed now; the text says why."""
+    """The event or delivery cannot be replayed now; the text says why."""
 
 
 class Replayer:
@@ -188,7 +188,7 @@ class Replayer:
         return delivery
 
     def _contexts(self, event: Event) -> list[dict[str, object]]:
-        """What rules see of the event, as its source reads it today; of a batch that is one event, of each entry."""
+        """The contexts for rules, as the source reads the event today: one, or one for each entry of a batch."""
         if event.source not in self._sources:
             raise NotFoundError(fault("source_unknown", source=event.source, id=event.id))
         if removed_at := event.body_removed_at:

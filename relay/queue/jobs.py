@@ -31,7 +31,7 @@ IN_LUA = {
     "job_timeout_s": str(JOB_TIMEOUT_S),
     "failure_ttl_s": str(FAILURE_TTL_S),
 }
-"""What scripts need to make a job."""
+"""Values that scripts need to make a job."""
 
 
 def queue_name(portal: str) -> str:

@@ -28,9 +28,10 @@ blueprint = Blueprint("acts", __name__, description="What a person or program ca
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What the acts of one kind of subject have in common: their path, and what is answered with which status.
+    """The path and the answer that all acts on one kind of subject share.
 
-    wire: the answer, of the subject's id and what came of the act. prefix: of its ids. statuses: by verb, if not 200.
+    wire: makes the answer from the subject's id and the act's result. prefix: of its ids. statuses: by verb, if not
+    200.
     """
 
     path: str
@@ -64,7 +65,7 @@ KINDS = {
     ),
 }
 ASKED = {"replay": schemas.ReplaySchema, "settle": schemas.SettleSchema}
-"""What a verb of deliveries asks, where it is more than a note."""
+"""Schemas of requests that carry more than a note, by verb."""
 
 
 def _add_acts() -> None:
@@ -144,5 +145,5 @@ def resume_replays(replays_id: str) -> dict[str, Any]:
 @blueprint.get("/questions/<question_id>")
 @answers(blueprint, schemas.QuestionSchema, 404)
 def question(question_id: str) -> dict[str, Any]:
-    """What the portal answered."""
+    """The portal's answer to a question."""
     return services().questions.read(question_id).to_wire()

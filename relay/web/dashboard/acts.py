@@ -1,4 +1,4 @@
-"""What an operator can do to a delivery or an event. Each act has one page that says what it will do, then one POST.
+"""Acts of an operator on a delivery or an event. Each has a page that says what it will do, and one POST.
 
 relay/operations/operator_acts.py has the table of acts, and decides with the record what is legal.
 """
@@ -34,7 +34,7 @@ OFFERED = [act for act in ACTS if act.subject in {DELIVERY, WORKFLOW}]
 
 
 def acts_for(delivery: Delivery, *, is_replayed: bool) -> list[Act]:
-    """What can be done to a delivery now."""
+    """The acts that a delivery allows now."""
     offered = [act for act in OFFERED if delivery.state in act.states and act.fits(delivery)]
     offered = [act for act in offered if not (is_replayed and act.verb == "replay")]
     return [act for act in offered if act is not LEAVE or services().record.is_unresolved_dead(delivery.id)]
@@ -101,7 +101,7 @@ def leave_event(event_id: str) -> Any:
 
 @blueprint.get("/questions/<question_id>")
 def question(question_id: str) -> Any:
-    """What was asked of a portal, and its answer; looks again by itself until there is one."""
+    """Show a question to a portal and its answer; the page refreshes itself until there is one."""
     found = services().questions.read(question_id)
     delivery_id = services().record.delivery_of_workflow(found.workflow_id) if found.workflow_id else None
     fresh = AWAITED if found.state == "asked" else None

@@ -1,4 +1,4 @@
-"""What can be done to many at once, in words: what to offer for a state, what it will do, and how it went. Pure."""
+"""Words for bulk acts: the choices for a state, what each will do, and how it went. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from relay.web.presenters.filters import LABELS
 from relay.web.zone import typed
 
 STATES = (State.DEAD, EventState.REJECTED, State.UNCERTAIN, State.STARTED, EventState.IGNORED)
-"""What something can be done to in bulk, the most frequent first."""
+"""States that bulk acts work on, the most frequent first."""
 SAID: Mapping[str, Callable[[str], str]] = {
     "state": lambda value: say(parse_state(value)) or value,
     "watch": lambda value: say(CallbackState(value)),
@@ -25,21 +25,21 @@ SAID: Mapping[str, Callable[[str], str]] = {
     "until": lambda value: typed(datetime.fromisoformat(value)),
     "needs": lambda _value: _("what waits for a person"),
 }
-"""What of a filter is no name, and how it is said."""
+"""How a page shows the parts of a filter that are no names."""
 
 
 def choices_for(state: State | EventState) -> list[Act]:
-    """What can be done to what is in this state. An event without deliveries has no call that could be repeated."""
+    """The bulk acts for this state. An event without deliveries has no call to repeat."""
     return [act for act in ACTS if act.many and state in act.states]
 
 
 def count_of(bulk: Bulk) -> str:
-    """How many were found; above what is counted, at least."""
+    """The number found, with a + where counting stopped."""
     return f"{bulk.found:,}{'+' if bulk.found >= COUNTED else ''}"
 
 
 def counted(state: object, bulk: Bulk) -> str:
-    """How many were found, and what they are."""
+    """The number found, with its noun."""
     shown = count_of(bulk)
     if isinstance(state, EventState):
         return ngettext("%(shown)s event", "%(shown)s events", bulk.found, shown=shown)
@@ -47,7 +47,7 @@ def counted(state: object, bulk: Bulk) -> str:
 
 
 def found_in_words(state: object, bulk: Bulk) -> str:
-    """How many match the filter."""
+    """A sentence with the number that matches the filter."""
     shown = count_of(bulk)
     if isinstance(state, EventState):
         return ngettext(
@@ -59,19 +59,19 @@ def found_in_words(state: object, bulk: Bulk) -> str:
 
 
 def title_of(bulk: Bulk) -> str:
-    """What was asked for."""
+    """The name of the order's act."""
     return _(ordered(bulk.act, bulk.rules).of_many.button)
 
 
 def progress_of_bulk(bulk: Bulk) -> str:
-    """How far it is."""
+    """The progress of an order."""
     return _(
         ordered(bulk.act).of_many.progress, done=f"{bulk.replayed:,}", skipped=f"{bulk.refused:,}", count=count_of(bulk)
     )
 
 
 def story_of_outcomes(bulk: Bulk, outcomes: Mapping[State, int]) -> str:
-    """What has become of the deliveries so far, in a sentence."""
+    """The outcomes of the deliveries so far, in a sentence."""
     total = sum(outcomes.values())
     if not total:
         return (
@@ -87,7 +87,7 @@ def story_of_outcomes(bulk: Bulk, outcomes: Mapping[State, int]) -> str:
 
 
 def filter_in_words(bulk: Bulk) -> list[tuple[str, str]]:
-    """What was dealt with, each part of the filter with its label."""
+    """The filter of the order, each part with its label."""
     return [part_in_words(name, value) for name, value in bulk.wanted.items()]
 
 

@@ -26,14 +26,14 @@ LABELS = {
     "code": N_("Code or reason"), "template_id": N_("Template"), "document_id": N_("Document"), "fault": N_("Fault"),
     "watch": N_("End"), "bulk": N_("Made by"), "since": N_("Since"), "until": N_("Until"), "needs": N_("Only"),
 }  # fmt: skip
-"""What each filter is called."""
+"""Labels of the filters."""
 NAMES = tuple(LABELS)
 WRONG = {
     "state": N_("no such state"),
     "watch": N_("of the ends of workflows, only what is overdue is listed"),
     "template_id": N_("a template is a number"),
 }
-"""What is said of a value that cannot be."""
+"""Messages for values that no filter can have."""
 
 
 def filter_asked(given: Mapping[str, str] | None = None) -> Filter:
@@ -55,12 +55,12 @@ def filter_asked(given: Mapping[str, str] | None = None) -> Filter:
 
 
 def word_asked() -> str | None:
-    """What is searched for."""
+    """The search text of this request."""
     return request.args.get("q", "").strip()[:LONGEST] or None
 
 
 def cursor_asked() -> str | None:
-    """Where the page begins."""
+    """The cursor at which the page begins."""
     cursor = request.args.get("cursor") or None
     if cursor and not CURSOR.fullmatch(cursor):
         abort(400, _("no such page"))
@@ -73,7 +73,7 @@ def query_of(wanted: Filter, word: str | None = None) -> dict[str, str]:
 
 
 def choices() -> dict[str, Any]:
-    """What the form offers."""
+    """The choices that the form offers."""
     found = services()
     return {
         "states": list(State),
@@ -85,7 +85,7 @@ def choices() -> dict[str, Any]:
 
 
 def moment_asked(name: str, text: str, *, is_ahead: bool = False) -> datetime:
-    """A time that was typed. name: of its field. is_ahead: it is to come."""
+    """The time in a field, as a person typed it. name: of the field. is_ahead: the time lies in the future."""
     try:
         return read_time(text, utc_now(), zone_now(), is_ahead=is_ahead)
     except (ValueError, OverflowError):
