@@ -69,9 +69,9 @@ def on_start(document: str) -> str:
         (["find: {a: {dynamic: [147, {Title: x}]}}\n"], "find.a.dynamic.1.Title: not a field: expected it as crm.item"),
         # Options
         (["find: {a: {lead: {name: x}, many: first}}\n"], "find.a.many: found 'first', expected one of newest, oldest"),
-        (["find: {a: {lead: {name: x}, none: 0}}\n"], "find.a.none: found 0, expected nothing, stop, or the id"),
-        (["find: {a: {lead: {name: x}, none: [1]}}\n"], "find.a.none: found a list, expected nothing, stop, or the id"),
-        (["find: {a: {lead: {name: x}, none: }}\n"], "find.a.none: found nothing, expected nothing, stop, or the id"),
+        (["find: {a: {lead: {name: x}, none: 0}}\n"], "find.a.none: found 0, expected nothing, stop, or an id"),
+        (["find: {a: {lead: {name: x}, none: [1]}}\n"], "find.a.none: found a list, expected nothing, stop, or an id"),
+        (["find: {a: {lead: {name: x}, none: }}\n"], "find.a.none: found nothing, expected nothing, stop, or an id"),
         (["find: {a: {lead: {name: x}, keep: 8d}}\n"], "find.a.keep: found '8d', expected a whole number with one of"),
         (["find: {a: {lead: {name: x}, unless: b}}\n"], "find.a.unless: unknown key"),
         (["make: {a: {lead: {name: x}, quietly: yes}}\n"], "make.a.quietly: found 'yes', expected true or false"),
@@ -103,7 +103,7 @@ def on_start(document: str) -> str:
         # Names
         (["find: {name: {lead: {title: x}}}\n"], "find.name: is also the name of a value of extract: expected another"),
         ([CLIENT, "make: {client: {contact: {name: x}}}\n"], "make.client: is also the name of a find: expected anoth"),
-        (["find: {trigger: {lead: {title: x}}}\n"], "find.trigger: is what the step of a trigger is called"),
+        (["find: {trigger: {lead: {title: x}}}\n"], "find.trigger: is the name of a trigger's step"),
         (["find: {a-b: {lead: {title: x}}}\n"], "find.a-b: not a name: expected letters, digits and _"),
         (['find: {a: {lead: {title: "{a}"}}}\n'], "find.a.lead.title: {a} has no value yet: a step may use those befo"),
         (['find: {a: {lead: {title: "{b}"}}, b: {lead: {title: x}}}\n'], "find.a.lead.title: {b} has no value yet"),
