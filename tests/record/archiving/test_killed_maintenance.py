@@ -40,11 +40,11 @@ PACK = """
 import sys, threading
 from relay.core.ids import from_ms
 from relay.store import Store
-from workers.maintenance import packer
-packer.AT_ONCE, packer.BREATH_S = 10, 0.0
+from workers.maintenance import retention
+retention.AT_ONCE, retention.BREATH_S = 10, 0.0
 store = Store.open(sys.argv[1])
 while True:
-    packer.pack(store.compaction, packer.Places(), from_ms(int(sys.argv[3])), threading.Event())
+    retention.pack(store.compaction, retention.PackCursors(), from_ms(int(sys.argv[3])), threading.Event())
 """
 
 
@@ -69,7 +69,11 @@ def kill_while(script, url, folder, progress, at):
     for number in range(1, KILLS + 1):
         arguments = [sys.executable, "-c", script, url, str(folder), str(to_ms(at))]
         process = subprocess.Popen(arguments, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until(lambda share=number / (KILLS + 1): progress() >= share, "it to come so far")
+        until(
+            lambda share=number / (KILLS + 1), process=process: process.poll() is not None or progress() >= share,
+            "it to come so far",
+        )
+        assert process.poll() is None, "it ended by itself"
         process.kill()
         process.wait()
 
