@@ -37,7 +37,7 @@ def fill_with_a_bad_day(stage):
     answer = requests.post(f"{stage.url}/hooks/orders", json=ORDER, timeout=10)
     assert answer.json()["state"] == EventState.IGNORED
     for n in range(UNCERTAIN):
-        bring_to(record, State.UNCERTAIN, now - timedelta(minutes=n), rules=["document-lead"])
+        bring_to(record, State.UNCERTAIN, now - timedelta(minutes=n), claimed_at=utc_now(), rules=["document-lead"])
     count_in_hour(record, now - DAY, made=3, dead=1)
     rejected = [make_entry([], state=EventState.REJECTED, at=now, body=body_of(1_000 + n)) for n in range(REJECTED)]
     errors = {"id": ["Must be less than or equal to 10."]}

@@ -51,7 +51,7 @@ def filled(stage):
     now = utc_now()
     gate = Gate(stage.valkey.redis, "main")
     gate.pause_by_person(now)  # no worker may take what is to be uncertain
-    uncertain = bring_to(stage.record, State.UNCERTAIN, now - timedelta(minutes=3))
+    uncertain = bring_to(stage.record, State.UNCERTAIN, now - timedelta(minutes=3), claimed_at=utc_now())
     gate.resume(now)
     write(stage.record, make_entry([], state=EventState.IGNORED, source="github", at=now))
     write(stage.record, make_entry([], state=EventState.REFUSED, source="github", at=now - timedelta(days=3)))
@@ -110,7 +110,7 @@ def troubled(stage, filled, open_look):
     gate.pause_by_person(utc_now())
     gate.alert("portal_held", utc_now(), reason="expired_token")
     assert gate.look().state is GateState.PAUSED
-    bring_to(stage.record, State.RETRYING, utc_now() - timedelta(hours=1))
+    bring_to(stage.record, State.RETRYING, utc_now() - timedelta(hours=1), claimed_at=utc_now())
     context, _ = open_look()
     page = context.new_page()
     page.goto("/bulk?state=dead")

@@ -83,12 +83,17 @@ def write_one(record: Record, at: datetime = NOON, **options: Any) -> Delivery:
     return entry.deliveries[0]
 
 
-def bring_to(record: Record, state: State, at: datetime = NOON, **options: Any) -> Delivery:
-    """A delivery on record in this state, as it reads then."""
+def bring_to(
+    record: Record, state: State, at: datetime = NOON, *, claimed_at: datetime | None = None, **options: Any
+) -> Delivery:
+    """A delivery on record in this state, as it reads then.
+
+    claimed_at: the real time, where workers run: they take a claim of minutes ago for one that has lapsed.
+    """
     delivery = write_one(record, at, **options)
     if state is State.PENDING:
         return delivery
-    claimed = claim_one(record, delivery, at)
+    claimed = claim_one(record, delivery, claimed_at or at)
     if state is State.SENDING:
         return claimed
     workflow_id = f"wf-{delivery.id}" if state is State.STARTED else ""
