@@ -38,28 +38,6 @@ def stage(tmp_path_factory):
         yield made
 
 
-@pytest.fixture(scope="module")
-def session(stage, log_in):
-    return log_in(stage.url)
-
-
-@pytest.fixture
-def open_page(stage, open_context, session):
-    """Opens a page in which an operator is logged in; gives it with what went wrong in it."""
-    contexts = []
-
-    def at(path, **options):
-        context, faults = open_context(stage.url, storage_state=session, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.goto(path)
-        return page, faults
-
-    yield at
-    for context in contexts:
-        context.close()
-
-
 def send(stage, source, content):
     """Send an event that no rule wants; its id."""
     answer = requests.post(f"{stage.url}/hooks/{source}", json=content, timeout=10)
