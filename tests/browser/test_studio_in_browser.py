@@ -181,7 +181,7 @@ def test_a_change_is_tried_activated_and_undone(stage, open_page):
 @pytest.mark.parametrize("javascript", [True, False], ids=["with JavaScript", "without"])
 def test_the_studio_is_drawn_without_a_fault(stage, open_page, javascript):
     event_id = send(stage, "orders", {"a long name " * 8: "x" * 500, "customer": {"email": "ada@example.com"}})
-    page, faults = open_page(f"/studio?event_id={event_id}", java_script_enabled=javascript)
+    page, faults = open_page(f"/studio?event_id={event_id}", javascript=javascript)
     if javascript:
         expect(page.get_by_label("Template")).to_be_visible()
         assert faults_of(page) == []

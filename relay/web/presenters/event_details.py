@@ -32,7 +32,7 @@ from relay.core.plan import (
 )
 from relay.health.words import span_of
 from relay.operations.ingest import is_lost
-from relay.operations.preview import RulePreview, try_event
+from relay.operations.preview import RulePreview, try_book
 from relay.rules import Rule
 from relay.rules.compose import Template
 from relay.rules.schemas import FORMS
@@ -126,7 +126,7 @@ def details_of(event: Event) -> EventDetails:
         unreadable = _("nothing of it was kept")
     else:
         try:
-            tried = try_event(source, rules, event)
+            tried = try_book(source, book, event)
         except (UnreadableError, UnsupportedTypeError) as error:
             unreadable = say(error.message)
     revealed = is_operator() and is_revealed(event.id)
