@@ -129,11 +129,13 @@ def try_book(source: Source, book: RuleBook, event: Event) -> list[RulePreview]:
 
     Raises UnreadableError and UnsupportedTypeError.
     """
-    previews = []
+    previews: list[RulePreview] = []
     for context in contexts_of(source, event):
         asked = {rule.name for rule in book.candidates(source.name, context)}
-        for rule in book.for_source(source.name):
-            previews.append(_try(rule, context, {}) if rule.name in asked else RulePreview(rule.name, matches=False))
+        previews += [
+            _try(rule, context, {}) if rule.name in asked else RulePreview(rule.name, matches=False)
+            for rule in book.for_source(source.name)
+        ]
     return previews
 
 

@@ -21,6 +21,7 @@ from relay.configuration.files import SUFFIXES, ConfigFile, Mistakes, collecting
 from relay.core.errors import InvalidEventError, Mistake, NotFoundError
 from relay.core.events import CallbackSettings, Intent, OnUncertain, Policy
 from relay.core.faults import fault
+from relay.core.phrases import phrase
 from relay.core.placeholders import Placeholder
 from relay.core.plan import Plan, Requirement
 from relay.rules.assembly import Assembly
@@ -171,7 +172,8 @@ class RuleBook:
         try:
             return self._rules[name]
         except KeyError:
-            raise NotFoundError(f"no rule {name!r}{suggestion(name, self._rules)}") from None
+            hint = suggestion(name, self._rules)
+            raise NotFoundError(phrase("no rule %(name)r%(hint)s", name=name, hint=hint)) from None
 
     def all(self) -> tuple[Rule, ...]:
         """Every rule, in the order of their files."""
