@@ -13,11 +13,14 @@ if ! [ -w "$folder" ]; then
   echo "$folder cannot be written by user $(id -u): see config/deploy/README.md for how it is made" >&2
   exit 1
 fi
+# It ends with 1 also if something is still to be mended in a file: that does not keep the rest from being made.
+status=0
 if [ $# -gt 0 ] || ! [ -e "$folder/.env" ]; then
   if [ -n "${RELAY_DOMAIN:-}" ]; then
     set -- --public-url "https://$RELAY_DOMAIN" "$@"
   fi
-  "$python" -m relay init "$folder" "$@"
+  "$python" -m relay init "$folder" "$@" || status=$?
+  [ -e "$folder/.env" ] || exit "$status"
 fi
 
 random() { "$python" -c 'import secrets; print(secrets.token_urlsafe(24))'; }
@@ -50,4 +53,5 @@ secret "$folder/secrets/record/redis_replica_password"
 secret "$folder/secrets/web/RELAY_METRICS_TOKEN"
 secret "$folder/secrets/monitoring/grafana_password"
 mkdir -p "$folder/backup"
-echo "$folder has all that the relay runs on"
+echo "In containers, go on with \`docker compose up -d\`, or with the commands at the head of kustomization.yaml." >&2
+exit "$status"

@@ -23,7 +23,7 @@ def write(file: Path) -> None:
         project = Path(folder) / "pyproject.toml"  # the relay has none, and the list is to say what it is of
         project.write_text(PROJECT.format(version=__version__), "utf-8")
         file.parent.mkdir(exist_ok=True)
-        command = [sys.executable, "-m", "cyclonedx_py", "requirements", "--pyproject", project]
+        command: list[str | Path] = [sys.executable, "-m", "cyclonedx_py", "requirements", "--pyproject", project]
         command += ["--mc-type", "application", "--output-reproducible", "--output-format", "JSON"]
         subprocess.run([*command, "--output-file", file, REPOSITORY / "requirements.txt"], check=True)
 
