@@ -5,7 +5,7 @@ PYTHON ?= $(shell for name in python3.11 python3 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 IN_VENV = .venv/bin/python
 
-.PHONY: help demo test bench chaos lock words docs
+.PHONY: help demo test bench chaos lock words docs sbom
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -32,6 +32,10 @@ words: ## write into every relay/web/translations/*.po what pages say now: what 
 docs: ## write what the guide shows of the code: tables of settings, commands, endpoints and profiles, and each page's contents
 	@bash .ci/run install
 	@PYTHONPATH=. $(IN_VENV) tests/support/reference.py
+
+sbom: ## write var/relay.cdx.json: every package that the product runs on, with version and hashes, as CycloneDX
+	@bash .ci/run install
+	@PYTHONPATH=. $(IN_VENV) tests/support/sbom.py
 
 lock: ## compile requirements.txt and tests/requirements.txt anew, with hashes; UPGRADE=--upgrade takes newer versions
 	@bash .ci/run install
