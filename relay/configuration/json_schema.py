@@ -16,8 +16,12 @@ from typing import Any, Protocol, runtime_checkable
 
 from marshmallow import Schema, fields
 
+from relay.core.faults import Fault
+
 JsonSchema = dict[str, Any]
 DRAFT = "http://json-schema.org/draft-07/schema#"
+SAYS_NOTHING = {"expected_text", "expected_value"}
+"""Expectations that a shape says without words."""
 PROPERTIES = "properties"
 SHORT = 250
 """Characters of a part that may be written twice."""
@@ -176,10 +180,9 @@ def either(*shapes: JsonSchema) -> JsonSchema:
     return {"anyOf": list(shapes)}
 
 
-def described(shape: JsonSchema, expected: str) -> JsonSchema:
+def described(shape: JsonSchema, expected: Fault) -> JsonSchema:
     """The shape with what was expected, for the editor to show."""
-    words = expected.removeprefix("expected ")
-    return shape if words in {"text", "a value"} else {"description": words[:1].upper() + words[1:], **shape}
+    return shape if expected.code in SAYS_NOTHING else {"description": str(expected), **shape}
 
 
 def names(pattern: str, entry: JsonSchema) -> JsonSchema:
