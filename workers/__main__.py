@@ -38,6 +38,7 @@ from workers.alerts.alerter import Alerter
 from workers.alerts.messengers import open_channels, open_chats
 from workers.bitrix24.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 from workers.checks.drift import run_watch
+from workers.checks.editor_schema import print_schema
 from workers.checks.ping import ping, probe, read_document
 from workers.delivery.worker import addresses_of, work
 from workers.maintenance.repair import run_clock, run_sweeper, watch_servers
@@ -53,6 +54,7 @@ EXAMPLES = """examples:
   python -m workers --portal main   only this portal, e.g. on a host of its own
   python -m workers --burst         work off what is queued, then end
   python -m workers ping            check every credential and rule, starting nothing
+  python -m workers schema main     the names of a portal's templates and fields, for an editor of rules
   python -m workers pause main      let the deliveries of a portal wait, e.g. while it is under repair
 """
 
@@ -91,6 +93,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     pinger = commands.add_parser("ping", help="check credential, scope, plan, templates and rules; starts nothing")
     pinger.add_argument("only", nargs="?", metavar="PORTAL", help="absent: every portal")
+    text = "print the JSON Schema of rules with the portal's templates, fields, stages and users, for an editor"
+    commands.add_parser("schema", help=text).add_argument("only", metavar="PORTAL")
     prober = commands.add_parser("probe", help="start one workflow, to see whether the portal honours our own ids")
     prober.add_argument("only", metavar="PORTAL")
     prober.add_argument("--template", type=int, required=True, metavar="N", help="a harmless one")
@@ -104,6 +108,8 @@ def _act(options: argparse.Namespace, context: Context, thresholds: Thresholds) 
     name, now = context.portal.name, context.clock()
     if options.command == "ping":
         return ping(context, thresholds)
+    if options.command == "schema":
+        return print_schema(context)
     if options.command == "pause":
         context.store.pause(name, who_in_terminal(), now)
         print(f"{name}: paused; its deliveries wait. `python -m workers resume {name}` goes on")

@@ -10,10 +10,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import fields
 
+from relay.configuration import json_schema as js
 from relay.configuration.fields import SECONDS, Choice, Number, Quantity, StrictSchema, Table, Text, suggestion
 from relay.configuration.files import ConfigFile, KeyPath, Mistakes, collecting, read_yaml
 from relay.configuration.settings import read_named_secret
@@ -94,6 +95,13 @@ class _MailSchema(StrictSchema):
     sender = Text(fault("expected_email"), r"[^@\s<>,;]+@[^@\s<>,;]+", required=True, data_key="from")
     to = fields.List(_address(), required=True)
 
+    together: ClassVar[js.JsonSchema] = {
+        "allOf": [
+            {"properties": {"to": {"minItems": 1}}},
+            js.when(js.given("password"), {"not": js.has("security", ["none"])}),
+        ]
+    }
+
 
 class _ChatSchema(StrictSchema):
     portal = Text(fault("expected_portal_name"), r"[a-z][a-z0-9_-]*", required=True)
@@ -104,7 +112,9 @@ class _SourceSchema(StrictSchema):
     silent_after = Quantity(SECONDS, "90d", required=True)
 
 
-class _AlertsSchema(StrictSchema):
+class AlertsSchema(StrictSchema):
+    """The whole file."""
+
     repeat = Quantity(SECONDS, "30d", load_default=14_400.0)
     oldest_waiting = Quantity(SECONDS, "30d", load_default=900.0)
     quiet = Quantity(SECONDS, "30d", load_default=3_600.0)
@@ -133,7 +143,7 @@ def load_alerting(
         config = read_yaml(path, found)
         if config is None:
             return None
-        content = config.check(_AlertsSchema())
+        content = config.check(AlertsSchema())
         reader = _Reader(config, environ)
         reader.check(content)
         reader.check_names(content, sources, portals)
@@ -161,7 +171,7 @@ def load_alerting_thresholds(folder: Path) -> tuple[timedelta, dict[str, timedel
         return None
     with collecting(None) as found:
         config = read_yaml(folder / FILE, found)
-        content = config.check(_AlertsSchema()) if config else {}
+        content = config.check(AlertsSchema()) if config else {}
     silent = {name: timedelta(seconds=entry["silent_after"]) for name, entry in content["sources"].items()}
     return timedelta(seconds=content["oldest_waiting"]), silent
 

@@ -19,6 +19,7 @@ from relay.core.errors import NotFoundError
 from relay.core.phrases import phrase, verbatim
 from relay.core.plan import COMMUNICATIONS, DYNAMIC, SOUGHT_BY, WITH_COMMUNICATIONS
 from relay.core.templates import PortalTemplate, TemplateParameter, name_of_document
+from relay.operations.editor_schemas import modeline
 from relay.operations.rule_text import content_of, filled, has, line, put, scalar
 from relay.rules.schemas import FORMS
 from relay.rules.values import TYPES
@@ -266,7 +267,8 @@ def draft(name: str, source: str, portal: str, tree: Tree | None = None, origin:
 
     origin: the id of the event, for the comment at the top. Unknown parts are left out, and `check` asks for them.
     """
-    text = f"# Drafted from {origin}.\n" if origin else ""
+    text = modeline("rules", "../schemas")
+    text += f"# Drafted from {origin}.\n" if origin else ""
     text += f"name: {name}\nsource: {source}\n"
     if tree and (when := condition_of(tree)):
         text = put(text, ("when",), line(when))
