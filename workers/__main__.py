@@ -24,6 +24,7 @@ from relay.configuration.alerts import Alerting, load_alerting
 from relay.configuration.files import FileSet, FileWatch, Mistakes, names_in
 from relay.configuration.portals import load_portals
 from relay.configuration.settings import Settings
+from relay.core import otel
 from relay.core.errors import ConfigError, RelayError
 from relay.core.ids import utc_now
 from relay.core.telemetry import configure, get_logger
@@ -128,6 +129,7 @@ def _act(options: argparse.Namespace, context: Context, thresholds: Thresholds) 
 
 def _run(found: Found, only: str | None, *, burst: bool) -> int:
     configure("workers")
+    otel.start("workers")
     settings = found.settings
     store = Store.open(settings.redis_url, settings.replicas, state=settings.state)
     store.begin()
@@ -149,7 +151,10 @@ def _run(found: Found, only: str | None, *, burst: bool) -> int:
         tasks.append(("configuration", partial(serving.follow, partial(read_configuration, only, to_run=True))))
     for name, task in tasks:
         keep_running(name, task, supervisor.stopping)
-    return supervisor.run()
+    try:
+        return supervisor.run()
+    finally:
+        otel.stop()
 
 
 def _terms(settings: Settings) -> Terms:
@@ -165,6 +170,9 @@ def _terms(settings: Settings) -> Terms:
 def read_configuration(only: str | None, mistakes: Mistakes, *, to_run: bool) -> Found:
     """The environment, the addresses of the portals or of one, and, if the workers are to run, the alerting."""
     settings = Settings.from_environment(os.environ, mistakes=mistakes)
+    if to_run:
+        with mistakes.catching():
+            otel.check(os.environ)
     if not settings.config.is_dir():  # noted as a mistake already
         return Found(settings, {}, None)
     addresses = addresses_of(settings, only, mistakes)

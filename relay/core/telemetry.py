@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import traceback
 from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
+
+from relay.core import otel
 
 Logger = structlog.typing.FilteringBoundLogger
 
@@ -34,6 +37,8 @@ def configure(process: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    if otel.LOGS in otel.wanted(os.environ):
+        shared.append(otel.send_line)
     people = sys.stderr.isatty()
     renderer = structlog.dev.ConsoleRenderer() if people else _as_json
     structlog.configure(

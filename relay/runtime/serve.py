@@ -12,6 +12,7 @@ from typing import Any
 from gunicorn.app.base import Application
 
 from relay.configuration.settings import Settings
+from relay.core import otel
 from relay.core.errors import ConfigError, RecordUnavailableError
 from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running
@@ -63,6 +64,7 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
         """Make the application, in each worker process."""
         # A worker that starts while files have a mistake uses the last set in force; otherwise the arbiter would end.
         app = create_app(self._settings_now(), or_last=True)
+        otel.start("web")
         parts, stop = services_of(app), threading.Event()
         # A new set of files changes neither store nor spool; bulk replays ask for the rules each time.
         keep_running("bulk-replays", partial(run_bulk_replays, lambda: services_of(app).bulk), stop)
