@@ -36,6 +36,7 @@ from relay.store.archive.archive import Archive
 from relay.store.operators.audit_log import Act, who_in_terminal
 from relay.store.operators.kept_files import FileReport
 from workers.alerts.alerter import Alerter
+from workers.alerts.announcer import Announcer
 from workers.alerts.messengers import open_channels, open_chats
 from workers.bitrix24.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 from workers.checks.drift import run_watch
@@ -188,8 +189,8 @@ def _read_alerting(settings: Settings, mistakes: Mistakes) -> Alerting | None:
     return alerting
 
 
-def _alerters(store: Store, found: Found) -> list[Alerter]:
-    """The alerters, one for each channel; none without config/alerts.yaml."""
+def _alerters(store: Store, found: Found) -> list[Alerter | Announcer]:
+    """What tells people and programs, each with its channel; nothing without config/alerts.yaml."""
     settings, addresses, alerting = found.settings, found.addresses, found.alerting
     if alerting is None:
         return []
@@ -202,7 +203,8 @@ def _alerters(store: Store, found: Found) -> list[Alerter]:
             channels += open_chats(replace(alerting, chats=(chat,)), {chat.portal: client})
     # Each channel has a thread of its own, so that a receiver that hangs silences no other.
     watch = partial(Alerter, store, alerting, list(portals), link=settings.public_url)
-    return [watch([channel], lease=f"alerts:{channel.name}") for channel in channels]
+    announcers = [Announcer(store, hook, settings.public_url) for hook in alerting.hooks if hook.states]
+    return [*(watch([channel], lease=f"alerts:{channel.name}") for channel in channels), *announcers]
 
 
 FEWEST, MOST, PORTALS_A_PROCESS = 2, 4, 50
@@ -250,7 +252,7 @@ class Serving:
     """
 
     def __init__(
-        self, found: Found, store: Store, supervisor: Supervisor, alerters: Callable[[Found], list[Alerter]]
+        self, found: Found, store: Store, supervisor: Supervisor, alerters: Callable[[Found], list[Alerter | Announcer]]
     ) -> None:
         self._found, self._store, self._supervisor, self._alerters = found, store, supervisor, alerters
         self._told_to_end = threading.Event()

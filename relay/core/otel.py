@@ -1,8 +1,9 @@
 """OpenTelemetry, where the environment asks for it: traces, metrics and logs by OTLP over HTTP (protobuf).
 
 Each signal is turned on by its own standard variable, OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER or
-OTEL_LOGS_EXPORTER, with the value `otlp`; none turns on another. Without them nothing of OpenTelemetry is imported:
-only otel_sdk.py imports it. The collector's address and the rest are the standard variables that the SDK reads.
+OTEL_LOGS_EXPORTER, with the value `otlp`; none turns on another. The collector's address and the rest are the standard
+variables that the SDK reads. Only otel_sdk.py and relay/web/otlp_metrics.py import the SDK, and only where it is asked
+for.
 
 One trace tells of an event: the receipt, its rules, every step and attempt, up to the workflow's id. Its context is
 kept on the event and its deliveries, in the form of W3C's traceparent header, so it survives the queue, a kill and a
@@ -99,11 +100,6 @@ def stop() -> None:
     sdk, _Running.sdk = _Running.sdk, None
     if sdk:
         sdk.stop()
-
-
-def running() -> Sdk | None:
-    """What sends in this process; None: nothing is asked for."""
-    return _Running.sdk
 
 
 def is_tracing() -> bool:

@@ -1,4 +1,4 @@
-"""The SDK of OpenTelemetry as this project uses it. No other module imports it; otel.py loads this one where needed.
+"""The SDK of OpenTelemetry as this project uses it, for traces and logs. otel.py loads this module where it is needed.
 
 What is sent waits in a bounded queue and leaves on a thread of its own, which is a greenlet in the web process. While
 the collector is away, slow or refuses, what finds no room is dropped, and the log says so once in ten minutes. The end
@@ -17,7 +17,6 @@ from typing import Any
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
@@ -37,7 +36,7 @@ from opentelemetry.trace import (
 )
 
 from relay import __version__
-from relay.core.otel import LOGS, METRICS, TRACES, Value
+from relay.core.otel import LOGS, TRACES, Value
 from relay.core.telemetry import get_logger
 
 SERVICE = "bitrix24-relay"
@@ -60,23 +59,22 @@ NO_VALUES = frozenset({"event", "level", "timestamp", "_record", "_from_structlo
 
 
 class Sdk:
-    """What a process sends. traces, logs, metrics: None where that signal is not asked for."""
+    """What a process sends. traces: None where they are not asked for."""
 
     def __init__(self, process: str, asked: Collection[str], environ: Mapping[str, str]) -> None:
         _quieten()
-        self.resource = _resource_of(process)
+        resource = resource_of(process)
         self.traces: Tracer | None = None
-        self.metrics = OTLPMetricExporter() if METRICS in asked else None
         self._logger: Any = None
         self._ends: list[Callable[[], object]] = []
         if TRACES in asked:
-            tracing = TracerProvider(resource=self.resource, shutdown_on_exit=False)
+            tracing = TracerProvider(resource=resource, shutdown_on_exit=False)
             most = None if environ.get("OTEL_BSP_MAX_EXPORT_BATCH_SIZE") else BATCH
             tracing.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(), max_export_batch_size=most))
             self.traces = tracing.get_tracer("relay", __version__)
             self._ends.append(tracing.shutdown)
         if LOGS in asked:
-            logs = LoggerProvider(resource=self.resource, shutdown_on_exit=False)
+            logs = LoggerProvider(resource=resource, shutdown_on_exit=False)
             most = None if environ.get("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE") else BATCH
             logs.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter(), max_export_batch_size=most))
             self._logger = logs.get_logger("relay", __version__)
@@ -135,7 +133,7 @@ class Sdk:
         )
 
 
-def _resource_of(process: str) -> Resource:
+def resource_of(process: str) -> Resource:
     """What sends: the service and its process. What the environment says of it goes before."""
     own = {
         "service.name": SERVICE,

@@ -72,6 +72,10 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
         keep_running("primary", parts.store.follow_primary, stop)
         keep_running("high-water", parts.store.watch_high_water, stop)
         keep_running("spool", parts.spooler.run, stop)
+        if otel.METRICS in otel.wanted(os.environ):
+            from relay.web import otlp_metrics  # noqa: PLC0415 - it imports OpenTelemetry, which may not be installed
+
+            keep_running("otlp-metrics", partial(otlp_metrics.run, lambda: services_of(app)), stop)
         return app
 
     def _settings_now(self) -> Settings:

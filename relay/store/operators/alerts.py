@@ -146,10 +146,11 @@ class Alerts:
             for name, _ in seen:
                 pipeline.hgetall(keys.CHANNEL + name.decode())
                 pipeline.exists(keys.CHANNEL_TEST + name.decode())
+                pipeline.zcard(keys.OUTBOX + name.decode())
             answers: list[Any] = pipeline.execute()
         found = [
-            _channel(name.decode(), from_ms(int(at)), kept, is_asked=bool(asked))
-            for (name, at), kept, asked in zip(seen, answers[::2], answers[1::2], strict=True)
+            _channel(name.decode(), from_ms(int(at)), kept, is_asked=bool(asked), waiting=waiting)
+            for (name, at), kept, asked, waiting in zip(seen, answers[::3], answers[1::3], answers[2::3], strict=True)
         ]
         return sorted(found, key=lambda one: one.name)
 
@@ -206,7 +207,8 @@ class KnownChannel:
     """A channel. kind: webhook, mail or chat. where: its host, recipients or chat, without a secret.
 
     seen_at: when a worker last had it. told_at: its last message; None: none yet. fault: why the last one was not
-    sent, with its time; empty: it was. is_asked: whether a requested test waits for a worker.
+    sent, with its time; empty: it was. is_asked: whether a requested test waits for a worker. waiting: events of
+    deliveries that it is still to be told; lost: those that were given up.
     """
 
     name: str
@@ -217,6 +219,8 @@ class KnownChannel:
     fault: str = ""
     fault_at: datetime | None = None
     is_asked: bool = False
+    waiting: int = 0
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +233,7 @@ class SentAlert:
     is_test: bool
 
 
-def _channel(name: str, seen_at: datetime, kept: dict[bytes, bytes], *, is_asked: bool) -> KnownChannel:
+def _channel(name: str, seen_at: datetime, kept: dict[bytes, bytes], *, is_asked: bool, waiting: int) -> KnownChannel:
     text = {key.decode(): value.decode("utf-8", "replace") for key, value in kept.items()}
     return KnownChannel(
         name=name,
@@ -240,6 +244,8 @@ def _channel(name: str, seen_at: datetime, kept: dict[bytes, bytes], *, is_asked
         fault=text.get("fault", ""),
         fault_at=_moment(text.get("fault_at")),
         is_asked=is_asked,
+        waiting=waiting,
+        lost=int(text.get("lost", 0)),
     )
 
 
