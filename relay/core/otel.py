@@ -17,7 +17,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from importlib.util import find_spec
 from types import TracebackType
@@ -129,6 +129,21 @@ def trace_id_of(context: str) -> str | None:
     return context[3:35] or None
 
 
+_UNTRACED = nullcontext()
+
+
+@contextmanager
+def _part(sdk: Sdk, name: str, context: str) -> Iterator[None]:
+    span = sdk.begin(name, context)
+    try:
+        yield
+    except BaseException as error:
+        sdk.fail(span, type(error).__name__)
+        raise
+    finally:
+        span.end()
+
+
 class Reception:
     """The span of a received request, from its last byte to its answer. It begins when its sender is proven.
 
@@ -176,20 +191,9 @@ class Reception:
             if status >= 500:
                 self._sdk.fail(self._span, str(status))
 
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
+    def part(self, name: str) -> AbstractContextManager[None]:
         """A span for a part of the work."""
-        if self._sdk is None or self._span is None:
-            yield
-            return
-        span = self._sdk.begin(name, self.context)
-        try:
-            yield
-        except BaseException as error:
-            self._sdk.fail(span, type(error).__name__)
-            raise
-        finally:
-            span.end()
+        return _UNTRACED if self._sdk is None or self._span is None else _part(self._sdk, name, self.context)
 
     def __exit__(
         self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None

@@ -147,10 +147,11 @@ class Alerts:
                 pipeline.hgetall(keys.CHANNEL + name.decode())
                 pipeline.exists(keys.CHANNEL_TEST + name.decode())
                 pipeline.zcard(keys.OUTBOX + name.decode())
+                pipeline.hget(keys.EVENTS_LOST, name.decode())
             answers: list[Any] = pipeline.execute()
         found = [
-            _channel(name.decode(), from_ms(int(at)), kept, is_asked=bool(asked), waiting=waiting)
-            for (name, at), kept, asked, waiting in zip(seen, answers[::3], answers[1::3], answers[2::3], strict=True)
+            _channel(name.decode(), from_ms(int(at)), answers[4 * place : 4 * place + 4])
+            for place, (name, at) in enumerate(seen)
         ]
         return sorted(found, key=lambda one: one.name)
 
@@ -233,7 +234,8 @@ class SentAlert:
     is_test: bool
 
 
-def _channel(name: str, seen_at: datetime, kept: dict[bytes, bytes], *, is_asked: bool, waiting: int) -> KnownChannel:
+def _channel(name: str, seen_at: datetime, answers: list[Any]) -> KnownChannel:
+    kept, asked, waiting, lost = answers
     text = {key.decode(): value.decode("utf-8", "replace") for key, value in kept.items()}
     return KnownChannel(
         name=name,
@@ -243,9 +245,9 @@ def _channel(name: str, seen_at: datetime, kept: dict[bytes, bytes], *, is_asked
         told_at=_moment(text.get("told_at")),
         fault=text.get("fault", ""),
         fault_at=_moment(text.get("fault_at")),
-        is_asked=is_asked,
+        is_asked=bool(asked),
         waiting=waiting,
-        lost=int(text.get("lost", 0)),
+        lost=int(lost or 0),
     )
 
 

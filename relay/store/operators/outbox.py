@@ -87,7 +87,7 @@ class Outbox:
         """Forget entries that nobody took, and count them."""
         with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.zrem(keys.OUTBOX + name, *(one.raw for one in given_up))
-            pipeline.hincrby(keys.CHANNEL + name, "lost", len(given_up))
+            pipeline.hincrby(keys.EVENTS_LOST, name, len(given_up))
             pipeline.execute()
 
 

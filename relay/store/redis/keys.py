@@ -101,6 +101,7 @@
                                              and the states
     relay:outbox:{channel}           zset    what it is still to be told, as JSON, scored with the time it may be sent
                                                                                           TTL: the subscription
+    relay:events-lost                hash    an address -> how many of these it was never told
     relay:told:{channel}             hash    the alert state of a channel, as JSON
     relay:deaths                     string  the run of dead deliveries, for alerts, as JSON
 
@@ -190,6 +191,7 @@ CHANNEL_TEST = f"{PREFIX}channel-test:"
 MESSAGES = f"{PREFIX}messages"
 SUBSCRIBERS = f"{PREFIX}events-out"
 OUTBOX = f"{PREFIX}outbox:"
+EVENTS_LOST = f"{PREFIX}events-lost"
 ALERT_STATE = f"{PREFIX}told:"
 DEATHS = f"{PREFIX}deaths"
 MINUTE = f"{PREFIX}minute:"
@@ -239,9 +241,9 @@ IN_LUA = {
     "overdue": OVERDUE,
     "clock": CLOCK,
     "full": FULL,
-    "channel": CHANNEL,
     "subscribers": SUBSCRIBERS,
     "outbox": OUTBOX,
+    "events_lost": EVENTS_LOST,
     "told": TOLD_BEFORE,
     "high_water": HIGH_WATER,
     "ledger": LEDGER,

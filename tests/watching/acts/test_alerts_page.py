@@ -47,7 +47,7 @@ def test_a_channel_is_shown_with_its_last_message_and_what_is_wrong_with_it(oper
 def test_events_that_wait_for_a_channel_and_those_that_were_given_up_are_shown(operator, kept, redis):
     kept.note_channel("crm", "webhook", "example.com", utc_now())
     redis.zadd(f"{keys.OUTBOX}crm", {"one": 0, "two": 0})
-    redis.hset(f"{keys.CHANNEL}crm", "lost", 1)
+    redis.hset(keys.EVENTS_LOST, "crm", 1)
 
     text = page(operator)
 

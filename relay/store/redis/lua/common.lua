@@ -278,7 +278,7 @@ local function announce(id, state, now, needs_person)
         redis.call('ZADD', outbox, now, entry)
         redis.call('PEXPIREAT', outbox, till)
       else
-        redis.call('HINCRBY', KEY.channel .. addresses[i], 'lost', 1)
+        redis.call('HINCRBY', KEY.events_lost, addresses[i], 1)
       end
     end
   end
