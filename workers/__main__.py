@@ -129,7 +129,7 @@ def _act(options: argparse.Namespace, context: Context, thresholds: Thresholds) 
 
 
 def _run(found: Found, only: str | None, *, burst: bool) -> int:
-    configure("workers")
+    configure("workers", otel.line_processors())
     otel.start("workers")
     settings = found.settings
     store = Store.open(settings.redis_url, settings.replicas, state=settings.state)

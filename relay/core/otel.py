@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from importlib.util import find_spec
@@ -32,9 +32,7 @@ from relay.core.lifecycle import State, Verdict
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-    from relay.core.otel_sdk import Sdk
-
-Value = str | bool | int | float | Sequence[str]
+    from relay.core.otel_sdk import Sdk, Value
 
 TRACES, METRICS, LOGS = SIGNALS = ("TRACES", "METRICS", "LOGS")
 OTLP, NONE = "otlp", "none"
@@ -92,7 +90,7 @@ def start(process: str, environ: Mapping[str, str] = os.environ) -> None:
     if asked:
         from relay.core.otel_sdk import Sdk  # noqa: PLC0415 - it imports OpenTelemetry, which may not be installed
 
-        _Running.sdk = Sdk(process, asked, environ)
+        _Running.sdk = Sdk(process, environ, traces=TRACES in asked, logs=LOGS in asked)
 
 
 def stop() -> None:
@@ -107,8 +105,12 @@ def is_tracing() -> bool:
     return _Running.sdk is not None and _Running.sdk.traces is not None
 
 
-def send_line(_logger: Any, _method: str, line: Any) -> Any:
-    """Send a finished log line, where logs are asked for. A processor of structlog; it changes nothing."""
+def line_processors(environ: Mapping[str, str] = os.environ) -> Sequence[Callable[[Any, str, Any], Any]]:
+    """What gets each log line, for `telemetry.configure`."""
+    return [_send_line] if LOGS in wanted(environ) else []
+
+
+def _send_line(_logger: Any, _method: str, line: Any) -> Any:
     if _Running.sdk:
         _Running.sdk.send_line(line)
     return line

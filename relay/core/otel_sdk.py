@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from opentelemetry._logs import SeverityNumber
@@ -36,9 +36,9 @@ from opentelemetry.trace import (
 )
 
 from relay import __version__
-from relay.core.otel import LOGS, TRACES, Value
 from relay.core.telemetry import get_logger
 
+Value = str | bool | int | float | Sequence[str]
 SERVICE = "bitrix24-relay"
 """The name of the service where neither OTEL_SERVICE_NAME nor OTEL_RESOURCE_ATTRIBUTES says another."""
 BATCH = 64
@@ -61,24 +61,24 @@ NO_VALUES = frozenset({"event", "level", "timestamp", "_record", "_from_structlo
 class Sdk:
     """What a process sends. traces: None where they are not asked for."""
 
-    def __init__(self, process: str, asked: Collection[str], environ: Mapping[str, str]) -> None:
+    def __init__(self, process: str, environ: Mapping[str, str], *, traces: bool, logs: bool) -> None:
         _quieten()
         resource = resource_of(process)
         self.traces: Tracer | None = None
         self._logger: Any = None
         self._ends: list[Callable[[], object]] = []
-        if TRACES in asked:
+        if traces:
             tracing = TracerProvider(resource=resource, shutdown_on_exit=False)
-            most = None if environ.get("OTEL_BSP_MAX_EXPORT_BATCH_SIZE") else BATCH
+            most = _most_at_once(environ, "BSP")
             tracing.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(), max_export_batch_size=most))
             self.traces = tracing.get_tracer("relay", __version__)
             self._ends.append(tracing.shutdown)
-        if LOGS in asked:
-            logs = LoggerProvider(resource=resource, shutdown_on_exit=False)
-            most = None if environ.get("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE") else BATCH
-            logs.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter(), max_export_batch_size=most))
-            self._logger = logs.get_logger("relay", __version__)
-            self._ends.append(logs.shutdown)
+        if logs:
+            lines = LoggerProvider(resource=resource, shutdown_on_exit=False)
+            most = _most_at_once(environ, "BLRP")
+            lines.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter(), max_export_batch_size=most))
+            self._logger = lines.get_logger("relay", __version__)
+            self._ends.append(lines.shutdown)
 
     def stop(self) -> None:
         """Send what waits, for STOP_S seconds at most."""
@@ -131,6 +131,14 @@ class Sdk:
             body=str(line.get("event", "")),
             attributes=values,
         )
+
+
+def _most_at_once(environ: Mapping[str, str], processor: str) -> int | None:
+    """How many leave in one request; None where the environment says it, which the SDK reads. No more than may wait."""
+    if environ.get(f"OTEL_{processor}_MAX_EXPORT_BATCH_SIZE"):
+        return None
+    waiting = environ.get(f"OTEL_{processor}_MAX_QUEUE_SIZE", "")
+    return min(BATCH, int(waiting)) if waiting.isdecimal() and int(waiting) else BATCH
 
 
 def resource_of(process: str) -> Resource:

@@ -110,7 +110,7 @@ def _is_loopback(host: str) -> bool:
 
 def run_gunicorn() -> None:
     """Serve until told to stop. Raises ConfigError before any worker starts."""
-    configure("web")
+    configure("web", otel.line_processors())
     settings, _ = load_all(os.environ)
     warn_of_proxies(settings)
     _look_at_record(settings)

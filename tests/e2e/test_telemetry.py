@@ -379,7 +379,7 @@ def test_a_trace_is_kept_with_event_and_delivery_and_records_without_one_stay_re
 def test_log_lines_are_sent_as_they_are_written():
     """In a process of its own: a logger keeps the setup of its first line."""
     code = (
-        "from relay.core import otel, telemetry; telemetry.configure('web'); otel.start('web');"
+        "from relay.core import otel, telemetry; telemetry.configure('web', otel.line_processors()); otel.start('web');"
         "telemetry.get_logger().warning('event.spooled', source='website', events=2, rules=['a', 'b']); otel.stop()"
     )
     with Receiver() as collector:

@@ -161,7 +161,7 @@ def work(name: str, addresses: Mapping[str, Address], burst: bool) -> None:
     addresses: from the parent process, which reads the files. So a process that is started again while the files have a
     mistake goes on with the configuration in force.
     """
-    configure(f"worker-{name}")
+    configure(f"worker-{name}", otel.line_processors())
     otel.start(f"worker-{name}")
     settings, portals = Settings.from_environment(os.environ), list(addresses)
     redis = connect(settings.redis_url)
