@@ -135,8 +135,8 @@ _UNTRACED = nullcontext()
 
 
 @contextmanager
-def _part(sdk: Sdk, name: str, context: str) -> Iterator[None]:
-    span = sdk.begin(name, context)
+def _part(sdk: Sdk, name: str, parent: Span) -> Iterator[None]:
+    span = sdk.begin(name, parent)
     try:
         yield
     except BaseException as error:
@@ -195,7 +195,7 @@ class Reception:
 
     def part(self, name: str) -> AbstractContextManager[None]:
         """A span for a part of the work."""
-        return _UNTRACED if self._sdk is None or self._span is None else _part(self._sdk, name, self.context)
+        return _UNTRACED if self._sdk is None or self._span is None else _part(self._sdk, name, self._span)
 
     def __exit__(
         self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None

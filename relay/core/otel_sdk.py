@@ -92,14 +92,17 @@ class Sdk:
     def begin(
         self,
         name: str,
-        parent: str,
+        parent: str | Span,
         *,
         kind: str = "internal",
         attributes: Mapping[str, Value] | None = None,
         link: str = "",
         began_ns: int | None = None,
     ) -> Span:
-        """Begin a span. parent, link: contexts as they are kept, or empty. Call it only where traces are asked for."""
+        """Begin a span. Call it only where traces are asked for.
+
+        parent: a span, a context as it is kept, or empty. link: a context as it is kept, or empty.
+        """
         assert self.traces is not None  # noqa: S101 - for the type checker
         links = [Link(_span_context(link))] if link else []
         return self.traces.start_span(
@@ -152,9 +155,12 @@ def resource_of(process: str) -> Resource:
     return Resource.create(own).merge(OTELResourceDetector().detect())
 
 
-def _parent_of(context: str) -> Context:
+def _parent_of(parent: str | Span) -> Context:
     """The parent of a span; without one, nothing, whatever this thread has current."""
-    return set_span_in_context(NonRecordingSpan(_span_context(context)), Context()) if context else Context()
+    if not parent:
+        return Context()
+    span = NonRecordingSpan(_span_context(parent)) if isinstance(parent, str) else parent
+    return set_span_in_context(span, Context())
 
 
 def _span_context(context: str) -> SpanContext:
@@ -171,18 +177,21 @@ def _plain(value: Any) -> Value:
 class _Quiet(logging.Handler):
     """One line of ours for many of the SDK, whose texts may name an address."""
 
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._next_at = 0.0
-
     def emit(self, record: logging.LogRecord) -> None:
-        """Say that something is not sent, unless that was said lately."""
-        if time.monotonic() >= self._next_at:
-            self._next_at = time.monotonic() + QUIET_S
-            get_logger().warning("telemetry.unsent", where=record.name, silent_for_s=QUIET_S)
+        """Say that something is not sent, then hear nothing for a while: a line for each lost span costs as much as it."""
+        _hear(logging.CRITICAL)
+        again = threading.Timer(QUIET_S, _hear, [logging.WARNING])
+        again.daemon = True
+        again.start()
+        get_logger().warning("telemetry.unsent", where=record.name, silent_for_s=QUIET_S)
+
+
+def _hear(level: int) -> None:
+    logging.getLogger("opentelemetry").setLevel(level)
 
 
 def _quieten() -> None:
     logger = logging.getLogger("opentelemetry")
     logger.propagate = False
     logger.handlers[:] = [_Quiet()]
+    _hear(logging.WARNING)

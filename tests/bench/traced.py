@@ -24,8 +24,8 @@ from tests.bench.rig import Rig, say
 from tests.support.folders import REPOSITORY
 from tests.support.processes import Running, refusing_address
 
-ROUNDS = 5
-CONNECTIONS = (4, 16, 64)
+ROUNDS = 3
+CONNECTIONS = (16, 64)
 OFF, ON, DEAD, SLOW = "without", "with", "collector dead", "collector never answers"
 COLUMNS = {
     "p99 of without": ".2f", "CPU of without": ".2f", "p50 ms": ".1f", "p99 ms": ".1f", "spread of p99": ".1f",
