@@ -178,7 +178,7 @@ class _Quiet(logging.Handler):
     """One line of ours for many of the SDK, whose texts may name an address."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say that something is not sent, then hear nothing for a while: a line for each lost span costs as much as it."""
+        """Say that something is not sent, then hear nothing for a while: a line for each lost span is dear."""
         _hear(logging.CRITICAL)
         again = threading.Timer(QUIET_S, _hear, [logging.WARNING])
         again.daemon = True
