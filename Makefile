@@ -37,9 +37,10 @@ sbom: ## write var/relay.cdx.json: every package that the product runs on, with 
 	@bash .ci/run install
 	@PYTHONPATH=. $(IN_VENV) tests/support/sbom.py
 
-lock: ## compile requirements.txt and tests/requirements.txt anew, with hashes; UPGRADE=--upgrade takes newer versions
+lock: ## compile requirements.txt and those of config/ and tests/ anew, with hashes; UPGRADE=--upgrade takes newer versions
 	@bash .ci/run install
 	@$(call compile,config/requirements.in,requirements.txt)
+	@$(call compile,config/otel-requirements.in,config/otel-requirements.txt)
 	@$(call compile,tests/requirements.in,tests/requirements.txt)
 
 # A virtual environment of our own with what requirements.txt says, made again when that changes. .ci/run adds to it.

@@ -24,6 +24,7 @@ from relay.configuration.alerts import Alerting, load_alerting
 from relay.configuration.files import FileSet, FileWatch, Mistakes, names_in
 from relay.configuration.portals import load_portals
 from relay.configuration.settings import Settings
+from relay.core import otel
 from relay.core.errors import ConfigError, RelayError
 from relay.core.ids import utc_now
 from relay.core.telemetry import configure, get_logger
@@ -35,6 +36,7 @@ from relay.store.archive.archive import Archive
 from relay.store.operators.audit_log import Act, who_in_terminal
 from relay.store.operators.kept_files import FileReport
 from workers.alerts.alerter import Alerter
+from workers.alerts.announcer import Announcer
 from workers.alerts.messengers import open_channels, open_chats
 from workers.bitrix24.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 from workers.checks.drift import run_watch
@@ -133,7 +135,8 @@ def _act(options: argparse.Namespace, context: Context, thresholds: Thresholds) 
 
 
 def _run(found: Found, only: str | None, *, burst: bool) -> int:
-    configure("workers")
+    configure("workers", otel.line_processors())
+    otel.start("workers")
     settings = found.settings
     store = Store.open(settings.redis_url, settings.replicas, state=settings.state)
     store.begin()
@@ -155,7 +158,10 @@ def _run(found: Found, only: str | None, *, burst: bool) -> int:
         tasks.append(("configuration", partial(serving.follow, partial(read_configuration, only, to_run=True))))
     for name, task in tasks:
         keep_running(name, task, supervisor.stopping)
-    return supervisor.run()
+    try:
+        return supervisor.run()
+    finally:
+        otel.stop()
 
 
 def _terms(settings: Settings) -> Terms:
@@ -171,6 +177,9 @@ def _terms(settings: Settings) -> Terms:
 def read_configuration(only: str | None, mistakes: Mistakes, *, to_run: bool) -> Found:
     """The environment, the addresses of the portals or of one, and, if the workers are to run, the alerting."""
     settings = Settings.from_environment(os.environ, mistakes=mistakes)
+    if to_run:
+        with mistakes.catching():
+            otel.check(os.environ)
     if not settings.config.is_dir():  # noted as a mistake already
         return Found(settings, {}, None)
     addresses = addresses_of(settings, only, mistakes)
@@ -186,8 +195,8 @@ def _read_alerting(settings: Settings, mistakes: Mistakes) -> Alerting | None:
     return alerting
 
 
-def _alerters(store: Store, found: Found) -> list[Alerter]:
-    """The alerters, one for each channel; none without config/alerts.yaml."""
+def _alerters(store: Store, found: Found) -> list[Alerter | Announcer]:
+    """What tells people and programs, each with its channel; nothing without config/alerts.yaml."""
     settings, addresses, alerting = found.settings, found.addresses, found.alerting
     if alerting is None:
         return []
@@ -200,7 +209,8 @@ def _alerters(store: Store, found: Found) -> list[Alerter]:
             channels += open_chats(replace(alerting, chats=(chat,)), {chat.portal: client})
     # Each channel has a thread of its own, so that a receiver that hangs silences no other.
     watch = partial(Alerter, store, alerting, list(portals), link=settings.public_url)
-    return [watch([channel], lease=f"alerts:{channel.name}") for channel in channels]
+    announcers = [Announcer(store, hook, settings.public_url) for hook in alerting.hooks if hook.states]
+    return [*(watch([channel], lease=f"alerts:{channel.name}") for channel in channels), *announcers]
 
 
 FEWEST, MOST, PORTALS_A_PROCESS = 2, 4, 50
@@ -248,7 +258,7 @@ class Serving:
     """
 
     def __init__(
-        self, found: Found, store: Store, supervisor: Supervisor, alerters: Callable[[Found], list[Alerter]]
+        self, found: Found, store: Store, supervisor: Supervisor, alerters: Callable[[Found], list[Alerter | Announcer]]
     ) -> None:
         self._found, self._store, self._supervisor, self._alerters = found, store, supervisor, alerters
         self._told_to_end = threading.Event()

@@ -19,18 +19,28 @@ from relay.configuration.fields import SECONDS, Choice, Number, Quantity, Strict
 from relay.configuration.files import ConfigFile, KeyPath, Mistakes, collecting, read_yaml
 from relay.configuration.settings import read_named_secret
 from relay.core.faults import fault
+from relay.core.lifecycle import State
 
 FILE = "alerts.yaml"
+ALERT = "relay.alert"
+EVENTS = {f"delivery.{state.value}": state for state in (State.DEAD, State.UNCERTAIN, State.STARTED)}
+"""What a webhook may be told beside alerts: that a delivery has come to this state."""
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """A webhook to post to, signed as Standard Webhooks says."""
+    """A webhook to post to, signed as Standard Webhooks says. events: the types of messages that it gets."""
 
     name: str
     url: str = field(repr=False)
     secret: str = field(repr=False)
+    events: tuple[str, ...] = (ALERT,)
+
+    @property
+    def states(self) -> frozenset[State]:
+        """The states of deliveries that it is told of."""
+        return frozenset(EVENTS[name] for name in self.events if name in EVENTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +94,7 @@ def _address() -> Text:
 class _HookSchema(StrictSchema):
     url = _variable(required=True)
     secret = _variable(required=True)
+    events = fields.List(Choice(ALERT, *EVENTS), load_default=[ALERT])
 
 
 class _MailSchema(StrictSchema):
@@ -189,6 +200,8 @@ class _Reader:
         for name, entry in content.get("webhooks", {}).items():
             for key in ("url", "secret"):
                 self._fetch(("webhooks", name, key), entry.get(key))
+            if entry.get("events") == []:
+                self.config.add_mistake(("webhooks", name, "events"), fault("expected_choice", names=[ALERT, *EVENTS]))
         for name, entry in content.get("mail", {}).items():
             self._fetch(("mail", name, "password"), entry.get("password"))
             if entry.get("password") and entry.get("security") == "none":
@@ -217,9 +230,9 @@ class _Reader:
                     ("bitrix24", name, "portal"), fault("no_such_portal", hint=suggestion(portal, portals))
                 )
 
-    def hook(self, name: str, entry: Mapping[str, str]) -> Hook:
+    def hook(self, name: str, entry: Mapping[str, Any]) -> Hook:
         """A webhook whose entry was checked."""
-        return Hook(name, self._secrets[entry["url"]], self._secrets[entry["secret"]])
+        return Hook(name, self._secrets[entry["url"]], self._secrets[entry["secret"]], tuple(entry["events"]))
 
     def mail(self, name: str, entry: Mapping[str, Any]) -> Mail:
         """An addressee whose entry was checked."""

@@ -33,7 +33,7 @@ from relay.operations.editor_schemas import FILES, schema_text
 from relay.store.portals.gate import GateState
 from relay.store.record.ledger import BOUNDS_MS, histograms_in
 from relay.web.problems import problem
-from relay.web.services import services
+from relay.web.services import Services, services
 from relay.web.tokens import need_metrics_token
 
 blueprint = Blueprint("ops", __name__)
@@ -110,11 +110,21 @@ def metrics() -> Response:
     """Everything as it is now, for Prometheus; or why the caller may not read it."""
     if not is_from_here() and (refused := need_metrics_token()):
         return refused
-    spooled = services().spooler.held()
-    snapshot = take_snapshot(services().store, services().portals, services().sources, utc_now(), spooled)
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(SnapshotCollector(snapshot, assess(snapshot, services().thresholds, utc_now())))
+    registry.register(collector_of(services()))
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+def families_of(parts: Services) -> list[Metric]:
+    """Every metric as it is now. Raises RecordUnavailableError."""
+    return list(collector_of(parts).collect())
+
+
+def collector_of(parts: Services) -> SnapshotCollector:
+    """Everything as it is now. Raises RecordUnavailableError."""
+    spooled = parts.spooler.held()
+    snapshot = take_snapshot(parts.store, parts.portals, parts.sources, utc_now(), spooled)
+    return SnapshotCollector(snapshot, assess(snapshot, parts.thresholds, utc_now()))
 
 
 class SnapshotCollector(Collector):

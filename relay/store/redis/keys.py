@@ -97,6 +97,11 @@
     relay:channel:{channel}          hash    its kind, its address for pages, its last message and its fault
     relay:channel-test:{channel}     string  test requested                               TTL: ten minutes
     relay:messages                   stream  messages sent to channels, newest last       capped
+    relay:events-out                 hash    an address that is told of deliveries -> until when it is subscribed,
+                                             and the states
+    relay:outbox:{channel}           zset    what it is still to be told, as JSON, scored with the time it may be sent
+                                                                                          TTL: the subscription
+    relay:events-lost                hash    an address -> how many of these it was never told
     relay:told:{channel}             hash    the alert state of a channel, as JSON
     relay:deaths                     string  the run of dead deliveries, for alerts, as JSON
 
@@ -184,6 +189,9 @@ CHANNELS = f"{PREFIX}channels"
 CHANNEL = f"{PREFIX}channel:"
 CHANNEL_TEST = f"{PREFIX}channel-test:"
 MESSAGES = f"{PREFIX}messages"
+SUBSCRIBERS = f"{PREFIX}events-out"
+OUTBOX = f"{PREFIX}outbox:"
+EVENTS_LOST = f"{PREFIX}events-lost"
 ALERT_STATE = f"{PREFIX}told:"
 DEATHS = f"{PREFIX}deaths"
 MINUTE = f"{PREFIX}minute:"
@@ -233,6 +241,9 @@ IN_LUA = {
     "overdue": OVERDUE,
     "clock": CLOCK,
     "full": FULL,
+    "subscribers": SUBSCRIBERS,
+    "outbox": OUTBOX,
+    "events_lost": EVENTS_LOST,
     "told": TOLD_BEFORE,
     "high_water": HIGH_WATER,
     "ledger": LEDGER,
