@@ -33,9 +33,10 @@ docs: ## write what the guide shows of the code: tables of settings, commands, e
 	@bash .ci/run install
 	@PYTHONPATH=. $(IN_VENV) tests/support/reference.py
 
-lock: ## compile requirements.txt and tests/requirements.txt anew, with hashes; UPGRADE=--upgrade takes newer versions
+lock: ## compile the files of requirements anew, with hashes; UPGRADE=--upgrade takes newer versions
 	@bash .ci/run install
 	@$(call compile,config/requirements.in,requirements.txt)
+	@$(call compile,config/mcp-requirements.in,config/mcp-requirements.txt)
 	@$(call compile,tests/requirements.in,tests/requirements.txt)
 
 # A virtual environment of our own with what requirements.txt says, made again when that changes. .ci/run adds to it.
