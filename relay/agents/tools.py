@@ -113,8 +113,8 @@ class Tools:
         wanted = {"q": q, "state": state, "source": source, "rule": rule, "portal": portal, "code": code}
         page = self._get(context, "/deliveries", wanted | {"since": _time(since), "limit": limit})
         gates = self._gates(context)
-        found = {"deliveries": [delivery_in_words(one, gates) for one in page["deliveries"]]}
-        return found | {"has_more": bool(page["cursor"])}
+        found = [delivery_in_words(one, gates) for one in page["deliveries"]]
+        return {"deliveries": found, "has_more": bool(page["cursor"])}
 
     def needs_read(self, context: Context, *, since: Since = None) -> dict[str, Any]:
         """List what failed and waits for a person, in groups of the same failure, with how many each has.
@@ -191,12 +191,13 @@ class Tools:
         """
         # The age is turned into a time at the dry run only: the filter of the order has to be the same.
         moment, _, _ = (confirmation or "").rpartition("/")
+        from_then = moment or _time(since)
         given = {"source": source, "rule": rule, "portal": portal, "code": code, "template_id": template_id}
-        given |= {"document_id": document_id, "fault": fault, "since": moment or _time(since)}
+        given |= {"document_id": document_id, "fault": fault, "since": from_then}
         wanted = {name: value for name, value in given.items() if value is not None}
         order = {"filter": wanted | {"state": state, "needs": needs and state != "ignored"}, "rules": rules}
         if confirmation is None:
-            return self._foresee(context, order, since=wanted.get("since", ""))
+            return self._foresee(context, order, since=from_then or "")
         key = confirmation.rpartition("/")[2]
         begun = self._post(context, "/replays", order | {"confirmation": key}, key)
         deadline = time.monotonic() + WAITED_S

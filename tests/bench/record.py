@@ -17,9 +17,10 @@ import statistics
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +109,7 @@ def _keepers(rig: Rig, stack: ExitStack) -> tuple[dict[str, Keeper], list[str]]:
     web = rig.start_web()
     by_hand = stack.enter_context(contender("by_hand", rig.valkey.url, rig.folder))
     cluster = stack.enter_context(Cluster(sentinels=0, is_direct=True))
-    environ = {"REDIS_URL": _url_of(cluster), "RELAY_REPLICAS": "1"}
-    replicated = rig.processes.start("relay", "serve", **environ)
+    replicated = rig.processes.start("relay", "serve", REDIS_URL=_url_of(cluster), RELAY_REPLICAS="1")
     replicated.wait_for_url()
     found = {
         RELAY: Keeper(Served(web.url, web.pid), [rig.valkey.pid]),
@@ -156,12 +156,13 @@ def _losses(kills: int) -> Table:
     """Everybody under kills. kills: of the relay; each third is of a web process, of the workers, of the record."""
     rows: dict[str, Mapping[str, Value]] = {}
     notes: list[str] = []
-    for name, kept in (
-        (RELAY, lambda: _relay_killed(kills)),
-        (REPLICATED, _primary_killed),
-        (BY_HAND, lambda: _by_hand_killed(kills)),
-        *((name, lambda context=context: _node_red_killed(context)) for name, context in CONTEXTS.items()),
-    ):
+    everybody: dict[str, Callable[[], Mapping[str, Value]]] = {
+        RELAY: partial(_relay_killed, kills),
+        REPLICATED: _primary_killed,
+        BY_HAND: partial(_by_hand_killed, kills),
+        **{name: partial(_node_red_killed, context) for name, context in CONTEXTS.items()},
+    }
+    for name, kept in everybody.items():
         say(f"  kills: {name}")
         try:
             rows[name] = kept()
@@ -303,7 +304,7 @@ def _missing(redis: Redis, names: Iterator[str]) -> int:
     """How many of these keys are not there."""
     missing = 0
     while some := list(itertools.islice(names, 1_000)):
-        missing += len(some) - int(redis.exists(*some))  # type: ignore[arg-type] # redis-py is for asyncio too
+        missing += len(some) - int(redis.exists(*some))
     return missing
 
 

@@ -117,9 +117,9 @@ def replay_many(asked: dict[str, Any]) -> dict[str, Any]:
     wanted, rules = asked["filter"], asked["rules"]
     act = BulkAct(asked["act"])
     if asked["dry_run"]:
-        foreseen, confirmation = services().bulk.foresee(wanted, rules, act)
-        return foreseen.to_wire() | {"confirmation": confirmation}
-    confirmation = asked.get("confirmation")
+        foreseen, proof = services().bulk.foresee(wanted, rules, act)
+        return foreseen.to_wire() | {"confirmation": proof}
+    confirmation: str | None = asked.get("confirmation")
     if is_agent() and confirmation is None:
         raise ProblemError(409, "an agent has to confirm a dry run: repeat the request with its `confirmation`")
     begun = services().bulk.begin(wanted, rules, g.who, act=act, note=asked["note"], confirmation=confirmation)
