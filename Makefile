@@ -37,10 +37,11 @@ sbom: ## write var/relay.cdx.json: every package that the product runs on, with 
 	@bash .ci/run install
 	@PYTHONPATH=. $(IN_VENV) tests/support/sbom.py
 
-lock: ## compile requirements.txt and those of config/ and tests/ anew, with hashes; UPGRADE=--upgrade takes newer versions
+lock: ## compile the files of requirements anew, with hashes; UPGRADE=--upgrade takes newer versions
 	@bash .ci/run install
 	@$(call compile,config/requirements.in,requirements.txt)
 	@$(call compile,config/otel-requirements.in,config/otel-requirements.txt)
+	@$(call compile,config/mcp-requirements.in,config/mcp-requirements.txt)
 	@$(call compile,tests/requirements.in,tests/requirements.txt)
 
 # A virtual environment of our own with what requirements.txt says, made again when that changes. .ci/run adds to it.

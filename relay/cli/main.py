@@ -1,8 +1,8 @@
 """The command line: every command with its options and its help.
 
 Commands are in relay/runtime/up.py (processes), commands.py, bulk_commands.py, events.py and backup.py (the record),
-and configuration.py (rules and sources). A module is imported only when its command runs: `serve` must patch the
-standard library before a socket is opened.
+configuration.py (rules and sources), and agents.py (tools for agents). A module is imported only when its command runs:
+`serve` must patch the standard library before a socket is opened.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_sources(commands)
     _add_record(commands)
     _add_bulk(commands)
+    _add_agents(commands)
     return parser
 
 
@@ -246,3 +247,12 @@ def _add_bulk(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     many.add_argument("--dry-run", action="store_true", help="only count")
     many.add_argument("--yes", action="store_true", help="do not ask before it is done")
+
+
+def _add_agents(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "serve tools to an agent by the Model Context Protocol, on standard input and output"
+    served = _command(commands, "mcp", "relay.cli.agents:mcp", text, "mcp --url https://relay.example.com")
+    served.add_argument("--url", metavar="URL", help="where the relay listens; default: RELAY_HOST and RELAY_PORT")
+    served.add_argument(
+        "--allow-write", action="store_true", help="also tools that replay and settle, with RELAY_API_TOKEN"
+    )

@@ -103,6 +103,11 @@ class Replayer:
         (fresh,) = deliveries_of(event.id, [intent], utc_now(), self._base, trace)
         return self._add(event, old, [replace(fresh, replay_of=old.id)], intent.personal, bulk_id)
 
+    @property
+    def rules_digest(self) -> str:
+        """Which rules are today's."""
+        return self._rules.digest
+
     def portals_of(self, source: str) -> set[str]:
         """The portals to which today's rules send what comes from a source."""
         return {rule.composer.portal for rule in self._rules.for_source(source)}

@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[2]
 PAIRS = [
     ("config/requirements.in", "requirements.txt"),
     ("config/otel-requirements.in", "config/otel-requirements.txt"),
+    ("config/mcp-requirements.in", "config/mcp-requirements.txt"),
     ("tests/requirements.in", "tests/requirements.txt"),
 ]
 PINNED = re.compile(r"^([a-z0-9-]+)==(\S+) \\$", re.MULTILINE)
@@ -50,7 +51,7 @@ def test_a_lock_names_no_host_and_no_path_of_the_machine_that_made_it(lock: str)
 
 def test_the_tests_run_on_the_versions_that_the_product_runs_on() -> None:
     tests = pinned("tests/requirements.txt")
-    for lock in ("requirements.txt", "config/otel-requirements.txt"):
+    for lock in ("requirements.txt", "config/otel-requirements.txt", "config/mcp-requirements.txt"):
         assert {name: tests.get(name) for name in pinned(lock)} == pinned(lock)
 
 

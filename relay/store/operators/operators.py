@@ -35,6 +35,10 @@ class Operators:
         """The newest acts."""
         return audit_log.read_acts(self._redis, limit)
 
+    def agent_calls(self, limit: int = 100) -> list[Act]:
+        """The newest requests of agents."""
+        return audit_log.read_agent_calls(self._redis, limit)
+
     def sessions(self, roles: Iterable[str]) -> Sessions:
         """The sessions of these roles."""
         return Sessions(self._redis, roles)

@@ -86,6 +86,7 @@
     relay:question:{ask_}            hash    a question about a portal, and its answer           TTL: a day
     relay:questions:{portal}         list    questions that no worker has taken yet              TTL: a day
     relay:acts                       stream  the audit log, newest last                   capped
+    relay:agent-calls                stream  requests of agents to the API, newest last   capped
     relay:once:{digest}              string  the answer to a POST with this Idempotency-Key      TTL: a day
     relay:bulk:{rpl_}                string  a bulk replay as JSON; `:stop` beside it ends or holds it   TTL: a week
     relay:bulk:asked:{digest}        string  the last bulk replay with this filter and act    TTL: a week
@@ -179,6 +180,7 @@ CHECKED_RULES = f"{PREFIX}checked-rules"
 QUESTION = f"{PREFIX}question:"
 QUESTIONS = f"{PREFIX}questions:"
 AUDIT_LOG = f"{PREFIX}acts"
+AGENT_CALLS = f"{PREFIX}agent-calls"
 ONCE = f"{PREFIX}once:"
 BULK = f"{PREFIX}bulk:"
 BULKS = f"{PREFIX}bulks"
