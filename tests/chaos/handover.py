@@ -81,9 +81,13 @@ class Server:
 def _restarted(server: Server) -> None:
     for _ in range(3):
         server.restart()
-        # Those that waited at the port are answered, and then some.
-        after = len(server.senders.acknowledged) + 5 * RATE_PER_S
-        until(lambda after=after: len(server.senders.acknowledged) > after, "posts after the restart")
+        _wait_for_posts(server.senders, int(5 * RATE_PER_S))
+
+
+def _wait_for_posts(senders: Senders, count: int) -> None:
+    """Until so many more are acknowledged: those that waited at the port, and then some."""
+    after = len(senders.acknowledged) + count
+    until(lambda: len(senders.acknowledged) > after, "posts")
 
 
 def _there_and_back(server: Server) -> None:
@@ -112,7 +116,7 @@ def row(name: str, old: str, act: Callable[[Server], None], waiting: int = 0) ->
             senders = server.senders
             threads = senders.run()
             try:
-                until(lambda: len(senders.acknowledged) > RATE_PER_S, "the first posts")
+                _wait_for_posts(senders, int(RATE_PER_S))
                 act(server)
             finally:
                 senders.stop.set()
