@@ -9,9 +9,10 @@ workers = min(2, os.cpu_count() or 1)
 # Of each worker. Near it, connections that wait for bytes are closed, the unproven first, so that the next one gets in.
 worker_connections = 2000
 
-# A worker that has not answered its arbiter for so long is stuck; a stop waits this long for requests in flight.
+# A worker that has not answered its arbiter for so long is stuck. A stop waits for requests in flight: a small body has
+# 15 s to arrive (relay/runtime/web_worker.py), and then there is its answer.
 timeout = 30
-graceful_timeout = 10
+graceful_timeout = 20
 # So long a connection may wait for its next request, and a request line with its headers may take.
 keepalive = 5
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gunicorn.app.base import Application
+from gunicorn.systemd import sd_notify
 
 from relay.configuration.settings import Settings
 from relay.core import otel
@@ -25,16 +26,19 @@ from relay.web.app import create_app, put_in_force
 from relay.web.services import services_of
 
 log = get_logger()
+NOTIFY = "NOTIFY_SOCKET"
+"""The variable in which systemd says where it waits for the news that a service is ready."""
 HEAD_S = 5
 """Seconds for the head of a request, if the file sets none."""
 SHIPPED = Path(__file__).resolve().parents[2] / "config" / "gunicorn.conf.py"
 
 
 class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
-    """gunicorn's arbiter with our settings."""
+    """gunicorn's arbiter with our settings. notify: see NOTIFY; empty without systemd."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, notify: str = "") -> None:
         self._settings = settings
+        self._notify = notify
         self._read: Any = None
         super().__init__(prog="python -m relay serve")
 
@@ -76,7 +80,14 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
             from relay.web import otlp_metrics  # noqa: PLC0415 - it imports OpenTelemetry, which may not be installed
 
             keep_running("otlp-metrics", partial(otlp_metrics.run, lambda: services_of(app)), stop)
+        self._say_ready()
         return app
+
+    def _say_ready(self) -> None:
+        """Tell systemd that a process takes requests from now on."""
+        if self._notify:
+            os.environ[NOTIFY] = self._notify
+            sd_notify("READY=1", log, unset_environment=True)
 
     def _settings_now(self) -> Settings:
         """The current settings, because a secret in a file may have changed; after a mistake, the earlier ones."""
@@ -115,7 +126,8 @@ def run_gunicorn() -> None:
     warn_of_proxies(settings)
     _look_at_record(settings)
     open_files()
-    WebServer(settings).run()
+    # gunicorn itself would say that it is ready before any process has loaded the application.
+    WebServer(settings, os.environ.pop(NOTIFY, "")).run()
 
 
 def _look_at_record(settings: Settings) -> None:

@@ -28,6 +28,8 @@ WEB_ONLY = (
     *("SOURCE_", "RELAY_SECRET_KEY", "RELAY_DASHBOARD_PASSWORD", "RELAY_VIEWER_PASSWORD"),
     *("RELAY_API_", "RELAY_METRICS_TOKEN"),
 )
+WEB_STOP_S = 25.0
+"""Longer than the graceful_timeout of config/gunicorn.conf.py."""
 WORKER_STOP_S = 80.0
 """Longer than the time that workers/__main__.py gives its children to finish their calls."""
 
@@ -170,7 +172,7 @@ class Machine:
 
             (record,) = self.supervisor.children
             wait_until_ready(self.var / "record", lambda: record.is_alive and not self.supervisor.stopping.is_set())
-        web = Child("web", run_web, stop_s=15.0, without=WORKERS_ONLY, is_hung_up=True, log=self.log)
+        web = Child("web", run_web, stop_s=WEB_STOP_S, without=WORKERS_ONLY, is_hung_up=True, log=self.log)
         workers = Child("workers", run_workers, stop_s=WORKER_STOP_S, without=WEB_ONLY, log=self.log, must_start=True)
         self.supervisor.children += [web, workers]
         web.start()

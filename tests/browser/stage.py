@@ -93,7 +93,7 @@ def staged(folder: Path, make_config: Callable[[Path], Path] = copy_config) -> I
     """A stage with nothing running on it yet but the record and the portal; at the end, everything is ended."""
     config = make_config(folder)
     server = config / "gunicorn.conf.py"
-    text = server.read_text("utf-8").replace("graceful_timeout = 10", "graceful_timeout = 60")
+    text = server.read_text("utf-8").replace("graceful_timeout = 20", "graceful_timeout = 60")
     server.write_text(f"{text}\nworkers = 1  # one browser has no use for two\n", "utf-8")
     processes = Processes(folder, config, SECRETS | WEB_SECRETS)
     with Valkey() as valkey, SandboxServer(settings={"rate": None}) as sandbox:

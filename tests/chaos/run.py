@@ -15,6 +15,7 @@ from tests.chaos import (
     failover,
     foreign,
     frozen,
+    handover,
     held,
     killed,
     operating,
@@ -56,6 +57,7 @@ def scenes() -> dict[str, Callable[[], Iterator[str]]]:
         "waiting": lambda: iter([waiting.waiting()]),
         "clocks": clocks.clocks,
         "upgraded": lambda: upgraded.upgraded(2_000),
+        "handover": handover.rows,
         "swapped": lambda: iter([swapped.swapped(20, 2)]),
     }
 

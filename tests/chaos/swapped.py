@@ -60,6 +60,8 @@ class Senders:
             self.took_ms.append((time.monotonic() - begin) * 1000)
             due += THREADS / self.rate_per_s
             self.stop.wait(max(0.0, due - time.monotonic()))
+        if connection:
+            connection.close()
 
     def _connection(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
@@ -116,20 +118,20 @@ def swapped(swaps: int, restarts: int, rate_per_s: float = 200) -> str:
                 thread.join()
         finally:
             end(serve)
-        missing = sum(1 for event_id in senders.acknowledged if not _is_there(stage, event_id))
+        missing = sum(1 for event_id in senders.acknowledged if not is_there(stage, event_id))
         imbalances = stage.ledger().imbalances
     times = sorted(senders.took_ms)
     return (
         f"swapped {swaps} times, {restarted} restarts, {len(senders.acknowledged) / took:.0f} posts/s: "
         f"{len(senders.acknowledged)} acknowledged, "
-        f"{sum(senders.failures.values())} refused{_named(senders.failures)}, "
+        f"{sum(senders.failures.values())} refused{named(senders.failures)}, "
         f"{senders.asked_again} asked again, {missing} lost, p50 {times[len(times) // 2]:.0f} ms, "
         f"p99 {times[len(times) * 99 // 100]:.0f} ms, longest {times[-1]:.0f} ms, "
         f"ledger {imbalances or 'balances'}, {took:.0f} s"
     )
 
 
-def _named(failures: Counter[str]) -> str:
+def named(failures: Counter[str]) -> str:
     return f" ({', '.join(f'{count} {name}' for name, count in failures.items())})" if failures else ""
 
 
@@ -155,7 +157,7 @@ def _is_in_force(stage: Stage, template: int) -> bool:
     return any(one.rule == "swapped" and one.template_id == template for one in published[1]) if published else False
 
 
-def _is_there(stage: Stage, event_id: str) -> bool:
+def is_there(stage: Stage, event_id: str) -> bool:
     return bool(stage.record.event(event_id).deliveries)
 
 

@@ -26,7 +26,7 @@ from tests.support.folders import CONFIG, REPOSITORY
 from workers.__main__ import build_parser as build_workers_parser
 
 GUIDE = CONFIG / "guide"
-PAGES = (CONFIG / "README.md", *sorted(GUIDE.glob("*.md")))
+PAGES = (CONFIG / "README.md", CONFIG / "deploy" / "README.md", *sorted(GUIDE.glob("*.md")))
 COLUMNS = ("profile", "sender", "proof", "the same event", "answer", "waits", "repeats", "missing")
 FENCE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
