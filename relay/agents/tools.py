@@ -113,8 +113,8 @@ class Tools:
         wanted = {"q": q, "state": state, "source": source, "rule": rule, "portal": portal, "code": code}
         page = self._get(context, "/deliveries", wanted | {"since": _time(since), "limit": limit})
         gates = self._gates(context)
-        found = [delivery_in_words(one, gates) for one in page["deliveries"]]
-        return {"deliveries": found, "has_more": bool(page["cursor"])}
+        listed = [delivery_in_words(one, gates) for one in page["deliveries"]]
+        return {"deliveries": listed, "has_more": bool(page["cursor"])}
 
     def needs_read(self, context: Context, *, since: Since = None) -> dict[str, Any]:
         """List what failed and waits for a person, in groups of the same failure, with how many each has.

@@ -78,7 +78,7 @@ def schema_for(context: Context, rules: JsonSchema, hidden: Hidden) -> JsonSchem
     client, name = context.client, context.portal.name
     scope = _ask(client, "scope", {})
     if not isinstance(scope.result, list):
-        raise RelayError(trouble_of(scope))
+        raise RelayError(trouble_of(scope).words)
     start: JsonSchema = {}
     sections: JsonSchema = {}
     if "bizproc" in scope.result:
@@ -107,7 +107,7 @@ def _templates(client: PacedClient, hidden: Hidden) -> JsonSchema:
     """A start of one of the templates. It may name any other where more are there than were read."""
     rows, answer, is_cut = read_templates(client)
     if not isinstance(answer.result, list):
-        hidden.add("templates", trouble_of(answer))
+        hidden.add("templates", trouble_of(answer).words)
         return {}
     templates = [PortalTemplate.from_row(number, row) for number, row in rows.items()]
     if is_cut or not templates:
@@ -188,7 +188,7 @@ def _fields(client: PacedClient, number: int, kind: str, hidden: Hidden) -> Desc
     answer = _ask(client, FIELDS_METHOD, {"entityTypeId": number})
     described = answer.result.get("fields") if isinstance(answer.result, Mapping) else None
     if not isinstance(described, Mapping):
-        hidden.add(f"fields of {kind}", trouble_of(answer))
+        hidden.add(f"fields of {kind}", trouble_of(answer).words)
         return None
     return {str(name): one if isinstance(one, Mapping) else {} for name, one in described.items()}
 
@@ -279,7 +279,7 @@ def _rows(
         answer = _ask(client, method, {**wanted, "start": start})
         rows = next(iter(answer.result.values()), None) if isinstance(answer.result, dict) else answer.result
         if not isinstance(rows, list):
-            hidden.add(what, trouble_of(answer))
+            hidden.add(what, trouble_of(answer).words)
             return
         yield from (row for row in rows if isinstance(row, Mapping))
         start = answer.payload.get("next")
