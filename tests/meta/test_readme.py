@@ -83,7 +83,7 @@ def test_the_search_for_variables_misses_no_way_of_reading_one(code, names):
     assert variables_in(ast.parse(code)) == names
 
 
-FAMILY = re.compile(r"(RELAY|REDIS|SOURCE|ALERT)(_[A-Z]+)+")
+FAMILY = re.compile(r"(RELAY|REDIS|SOURCE|ALERT|OTEL)(_[A-Z]+)+")
 """What a variable's name looks like, wherever it stands in the code: many are handed to a function that reads them."""
 
 

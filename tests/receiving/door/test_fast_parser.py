@@ -90,7 +90,7 @@ def test_what_goes_wrong_is_answered_as_by_wsgi(take, through_wsgi, monkeypatch,
 def test_what_ingest_is_given_is_what_wsgi_gives_it(app, monkeypatch, networks, headers):
     given = []
 
-    def keep(_ingest, _source, webhook, _now):
+    def keep(_ingest, _source, webhook, _now, _reception):
         given.append((webhook, list(webhook.headers.items()), webhook.query_string, webhook.body, webhook.public_url))
         raise LimitedError(1)
 

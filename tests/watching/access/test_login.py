@@ -18,6 +18,7 @@ OPEN = {
     "dashboard.choose_language",
     "ops.healthz",
     "ops.readyz",
+    "ops.schema",
     "hooks.receive",
 }
 
