@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 from flask import Blueprint, abort, current_app, g, redirect, request, url_for
 
 from relay import __version__
-from relay.core.errors import Mistake
+from relay.core.errors import Mistake, RecordUnavailableError
 from relay.core.ids import utc_now
 from relay.core.labels import name_of_alert, name_of_reason
 from relay.core.reasons import explain, explain_attempt, explain_reason
+from relay.health.assessment import Grade, OpenIssue, assess, take_snapshot
 from relay.health.words import span_of
 from relay.web.auth import BACKGROUND, Role, identify, refuse_other_sites
 from relay.web.language import N_, _, language_now, languages, say, say_fault
@@ -36,26 +37,31 @@ class Page:
     """One page.
 
     view: the name of its function. paths: where the tests look at it; `{event}`, `{delivery}`, `{rejected}`,
-    `{uncertain}`, `{bulk}` and `{question}` are ids. header: its name in the header; empty: other pages lead to it.
+    `{uncertain}`, `{bulk}` and `{question}` are ids. header: its name at the side, and group: under which heading;
+    empty: other pages lead to it.
     """
 
     view: str
     paths: tuple[str, ...] = ()
     header: str = ""
+    group: str = ""
 
 
+WORK, CONFIGURE, SYSTEM = N_("Work"), N_("Configure"), N_("System")
 PAGES = (
-    Page("index", ("/", "/?span=week"), N_("Now")),
-    Page("needs", ("/needs",), N_("Needs")),
-    Page("events", ("/events", "/events?state=dead&source=website", "/events?q=nobody@example.com"), N_("Events")),
-    Page("deliveries", ("/deliveries", "/deliveries?q=nothing"), N_("Deliveries")),
-    Page("bulk", ("/bulk", "/bulk?state=dead", "/bulk?state=rejected", "/bulk?state=uncertain"), N_("Bulk")),
-    Page("numbers", ("/numbers",), N_("Numbers")),
-    Page("rules", ("/rules",), N_("Rules")),
-    Page("sources", ("/sources",), N_("Sources")),
-    Page("portals", ("/portals",), N_("Portals")),
-    Page("alerts", ("/alerts",), N_("Alerts")),
-    Page("log", ("/log",), N_("Log")),
+    Page("index", ("/", "/?span=week"), N_("Now"), WORK),
+    Page("needs", ("/needs",), N_("Needs"), WORK),
+    Page(
+        "events", ("/events", "/events?state=dead&source=website", "/events?q=nobody@example.com"), N_("Events"), WORK
+    ),
+    Page("deliveries", ("/deliveries", "/deliveries?q=nothing"), N_("Deliveries"), WORK),
+    Page("bulk", ("/bulk", "/bulk?state=dead", "/bulk?state=rejected", "/bulk?state=uncertain"), N_("Bulk"), WORK),
+    Page("numbers", ("/numbers",), N_("Numbers"), SYSTEM),
+    Page("rules", ("/rules",), N_("Rules"), CONFIGURE),
+    Page("sources", ("/sources",), N_("Sources"), CONFIGURE),
+    Page("portals", ("/portals",), N_("Portals"), CONFIGURE),
+    Page("alerts", ("/alerts",), N_("Alerts"), CONFIGURE),
+    Page("log", ("/log",), N_("Log"), SYSTEM),
     Page("event", ("/events/{event}", "/events/{rejected}")),
     Page("confirm_event", ("/events/{rejected}/replay",)),
     Page("confirm_leaving", ("/events/{rejected}/leave",)),
@@ -79,7 +85,10 @@ PAGES = (
     Page("sessions", ("/sessions",)),
     Page("login", ("/login",)),
 )
-"""Every page of the dashboard; those with a name in the header, in its order."""
+"""Every page of the dashboard; those with a name at the side, in its order."""
+PAGE_GROUPS = {
+    group: [page for page in PAGES if page.header and page.group == group] for group in (WORK, CONFIGURE, SYSTEM)
+}
 V = TypeVar("V", bound=Callable[..., Any])
 
 
@@ -145,6 +154,27 @@ def who() -> str:
     return str(g.who)
 
 
+def open_issues() -> list[OpenIssue]:
+    """All open issues, the worst first; read once a request, for the page and for the number beside *Needs*.
+
+    Raises RecordUnavailableError.
+    """
+    if "open_issues" not in g:
+        here, now = services(), utc_now()
+        snapshot = take_snapshot(here.store, here.portals, here.sources, now, here.spooler.held())
+        g.snapshot, g.open_issues = snapshot, assess(snapshot, here.thresholds, now)
+    found: list[OpenIssue] = g.open_issues
+    return found
+
+
+def needs_count() -> int:
+    """The number beside *Needs*: open issues that wait for a person. 0 while the record cannot be read."""
+    try:
+        return sum(issue.grade is not Grade.CALM for issue in open_issues())
+    except RecordUnavailableError:
+        return 0
+
+
 @blueprint.app_context_processor
 def furnish() -> dict[str, Any]:
     """The values that every template may use."""
@@ -156,6 +186,8 @@ def furnish() -> dict[str, Any]:
         "may_act": role is Role.OPERATOR,
         "is_background": BACKGROUND in request.headers,
         "pages": PAGES,
+        "page_groups": PAGE_GROUPS,
+        "needs_count": needs_count,
         "language": language_now(),
         "languages": languages(),
         "zone": zone_now(),
