@@ -18,7 +18,6 @@ from relay.core.errors import Mistake, RecordUnavailableError
 from relay.core.ids import utc_now
 from relay.core.labels import name_of_alert, name_of_reason
 from relay.core.reasons import explain, explain_attempt, explain_reason
-from relay.health.assessment import Grade, OpenIssue, assess, take_snapshot
 from relay.health.words import span_of
 from relay.web.auth import BACKGROUND, Role, identify, refuse_other_sites
 from relay.web.language import N_, _, language_now, languages, say, say_fault
@@ -30,6 +29,7 @@ from relay.web.zone import zone_now
 
 blueprint = Blueprint("dashboard", __name__)
 SAFE = {"GET", "HEAD", "OPTIONS"}
+MOST_COUNTED = 999
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,25 +154,20 @@ def who() -> str:
     return str(g.who)
 
 
-def open_issues() -> list[OpenIssue]:
-    """All open issues, the worst first; read once a request, for the page and for the number beside *Needs*.
-
-    Raises RecordUnavailableError.
-    """
-    if "open_issues" not in g:
-        here, now = services(), utc_now()
-        snapshot = take_snapshot(here.store, here.portals, here.sources, now, here.spooler.held())
-        g.snapshot, g.open_issues = snapshot, assess(snapshot, here.thresholds, now)
-    found: list[OpenIssue] = g.open_issues
-    return found
+def waiting_count() -> str:
+    """The number beside *Needs*: all that wait for a person; empty: none, or the record cannot be read now."""
+    if "waiting_count" not in g:  # beside two links, of which a screen shows one
+        g.waiting_count = _counted()
+    return str(g.waiting_count)
 
 
-def needs_count() -> int:
-    """The number beside *Needs*: open issues that wait for a person. 0 while the record cannot be read."""
+def _counted() -> str:
+    record = services().record
     try:
-        return sum(issue.grade is not Grade.CALM for issue in open_issues())
+        count = record.unresolved_rejected() + record.unresolved_dead() + record.unresolved_uncertain()
     except RecordUnavailableError:
-        return 0
+        return ""
+    return f"{MOST_COUNTED}+" if count > MOST_COUNTED else str(count or "")
 
 
 @blueprint.app_context_processor
@@ -187,7 +182,7 @@ def furnish() -> dict[str, Any]:
         "is_background": BACKGROUND in request.headers,
         "pages": PAGES,
         "page_groups": PAGE_GROUPS,
-        "needs_count": needs_count,
+        "waiting_count": waiting_count,
         "language": language_now(),
         "languages": languages(),
         "zone": zone_now(),

@@ -12,19 +12,19 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import g, redirect, render_template, request, url_for
+from flask import redirect, render_template, request, url_for
 
 from relay.core.events import CallbackState, Delivery, Event
 from relay.core.ids import utc_now
 from relay.core.labels import name_of_reason
 from relay.core.lifecycle import EventState, State
 from relay.core.reasons import explain_reason
-from relay.health.assessment import IssueCode, OpenIssue
+from relay.health.assessment import IssueCode, OpenIssue, assess, take_snapshot
 from relay.health.words import figure_of, label_of
 from relay.operations.deciding import NOT_FILLED
 from relay.store.record.open_issues import GROUPED, KINDS, Group
 from relay.store.record.statistics import SPANS, Bar, Series
-from relay.web.dashboard.frame import blueprint, open_issues
+from relay.web.dashboard.frame import blueprint
 from relay.web.dashboard.live import OVERVIEW
 from relay.web.language import N_, _, say, say_fault
 from relay.web.presenters.masking import masking_of
@@ -78,15 +78,17 @@ def index() -> Any:
         # The list of events was here before it had a page of its own.
         return redirect(f"{url_for('dashboard.events')}?{urlencode(older)}", 303)
     store, now = services().store, utc_now()
-    needs = [_link(need) for need in open_issues() if need.code is not IssueCode.LEDGER]
+    snapshot = take_snapshot(store, services().portals, services().sources, now, services().spooler.held())
     chosen = request.args.get("span", "hour")
     chosen = chosen if chosen in {span.name for span in SPANS} else "hour"
     series = store.statistics.series(now)
     return render_template(
         "front.html",
         fresh=OVERVIEW,
-        needs=needs,
-        ledger=g.snapshot.ledger,
+        needs=[
+            _link(need) for need in assess(snapshot, services().thresholds, now) if need.code is not IssueCode.LEDGER
+        ],
+        ledger=snapshot.ledger,
         states=list(State),
         views=portal_views(),
         workers=[
