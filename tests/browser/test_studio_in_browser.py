@@ -173,7 +173,7 @@ def test_a_change_is_tried_activated_and_undone(stage, open_page):
     expect(page.get_by_role("status").first).to_contain_text("is again what it was before")
     assert stage.rule_file("document-company").read_text("utf-8") == before
     page.goto("/rules/changes?rule=document-company")
-    expect(page.locator("table.list tbody tr")).to_have_count(2)
+    expect(page.locator("table.data tbody tr")).to_have_count(2)
     assert faults_of(page) == []
     assert faults.found == []
 

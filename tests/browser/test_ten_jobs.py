@@ -111,7 +111,7 @@ def find(page, stage, words):
     search = page.get_by_role("search")
     search.get_by_role("searchbox").fill(words)
     search.get_by_role("button", name="Find").click()
-    rows = page.locator("table.list tbody tr")
+    rows = page.locator("table.data tbody tr")
     expect(rows).to_have_count(1)
     rows.first.get_by_role("link").first.click()
     page.wait_for_url(f"**/events/{stage.hers}*")
@@ -229,7 +229,7 @@ def _(page, _stage):
     page.get_by_role("link", name="portal", exact=True).click()
     page.get_by_role("link", name="Yesterday").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text(f"{utc_now() - DAY:%Y-%m-%d}")
-    expect(page.locator("table.list tbody tr")).to_contain_text("main")
+    expect(page.locator("table.data tbody tr")).to_contain_text("main")
 
 
 @job("change the secret of a sender: where it is, and how", clicks=2)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from flask import Blueprint, abort, current_app, g, redirect, request, url_for
 
 from relay import __version__
+from relay.core.errors import RecordUnavailableError
 from relay.core.ids import utc_now
 from relay.core.labels import name_of_alert, name_of_reason
 from relay.core.phrases import is_ours
@@ -29,6 +30,7 @@ from relay.web.zone import zone_now
 
 blueprint = Blueprint("dashboard", __name__)
 SAFE = {"GET", "HEAD", "OPTIONS"}
+MOST_COUNTED = 999
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +38,31 @@ class Page:
     """One page.
 
     view: the name of its function. paths: where the tests look at it; `{event}`, `{delivery}`, `{rejected}`,
-    `{uncertain}`, `{bulk}` and `{question}` are ids. header: its name in the header; empty: other pages lead to it.
+    `{uncertain}`, `{bulk}` and `{question}` are ids. header: its name at the side, and group: under which heading;
+    empty: other pages lead to it.
     """
 
     view: str
     paths: tuple[str, ...] = ()
     header: str = ""
+    group: str = ""
 
 
+WORK, CONFIGURE, SYSTEM = N_("Work"), N_("Configure"), N_("System")
 PAGES = (
-    Page("index", ("/", "/?span=week"), N_("Now")),
-    Page("needs", ("/needs",), N_("Needs")),
-    Page("events", ("/events", "/events?state=dead&source=website", "/events?q=nobody@example.com"), N_("Events")),
-    Page("deliveries", ("/deliveries", "/deliveries?q=nothing"), N_("Deliveries")),
-    Page("bulk", ("/bulk", "/bulk?state=dead", "/bulk?state=rejected", "/bulk?state=uncertain"), N_("Bulk")),
-    Page("numbers", ("/numbers",), N_("Numbers")),
-    Page("rules", ("/rules",), N_("Rules")),
-    Page("sources", ("/sources",), N_("Sources")),
-    Page("portals", ("/portals",), N_("Portals")),
-    Page("alerts", ("/alerts",), N_("Alerts")),
-    Page("log", ("/log",), N_("Log")),
+    Page("index", ("/", "/?span=week"), N_("Now"), WORK),
+    Page("needs", ("/needs",), N_("Needs"), WORK),
+    Page(
+        "events", ("/events", "/events?state=dead&source=website", "/events?q=nobody@example.com"), N_("Events"), WORK
+    ),
+    Page("deliveries", ("/deliveries", "/deliveries?q=nothing"), N_("Deliveries"), WORK),
+    Page("bulk", ("/bulk", "/bulk?state=dead", "/bulk?state=rejected", "/bulk?state=uncertain"), N_("Bulk"), WORK),
+    Page("numbers", ("/numbers",), N_("Numbers"), SYSTEM),
+    Page("rules", ("/rules",), N_("Rules"), CONFIGURE),
+    Page("sources", ("/sources",), N_("Sources"), CONFIGURE),
+    Page("portals", ("/portals",), N_("Portals"), CONFIGURE),
+    Page("alerts", ("/alerts",), N_("Alerts"), CONFIGURE),
+    Page("log", ("/log",), N_("Log"), SYSTEM),
     Page("event", ("/events/{event}", "/events/{rejected}")),
     Page("confirm_event", ("/events/{rejected}/replay",)),
     Page("confirm_leaving", ("/events/{rejected}/leave",)),
@@ -79,7 +86,10 @@ PAGES = (
     Page("sessions", ("/sessions",)),
     Page("login", ("/login",)),
 )
-"""Every page of the dashboard; those with a name in the header, in its order."""
+"""Every page of the dashboard; those with a name at the side, in its order."""
+PAGE_GROUPS = {
+    group: [page for page in PAGES if page.header and page.group == group] for group in (WORK, CONFIGURE, SYSTEM)
+}
 V = TypeVar("V", bound=Callable[..., Any])
 
 
@@ -145,6 +155,22 @@ def who() -> str:
     return str(g.who)
 
 
+def waiting_count() -> str:
+    """The number beside *Needs*: all that wait for a person; empty: none, or the record cannot be read now."""
+    if "waiting_count" not in g:  # beside two links, of which a screen shows one
+        g.waiting_count = _counted()
+    return str(g.waiting_count)
+
+
+def _counted() -> str:
+    record = services().record
+    try:
+        count = record.unresolved_rejected() + record.unresolved_dead() + record.unresolved_uncertain()
+    except RecordUnavailableError:
+        return ""
+    return f"{MOST_COUNTED}+" if count > MOST_COUNTED else str(count or "")
+
+
 @blueprint.app_context_processor
 def furnish() -> dict[str, Any]:
     """The values that every template may use."""
@@ -156,6 +182,8 @@ def furnish() -> dict[str, Any]:
         "may_act": role is Role.OPERATOR,
         "is_background": BACKGROUND in request.headers,
         "pages": PAGES,
+        "page_groups": PAGE_GROUPS,
+        "waiting_count": waiting_count,
         "language": language_now(),
         "languages": languages(),
         "zone": zone_now(),

@@ -19,7 +19,7 @@ def test_who_is_logged_in_has_the_ways_to_all_pages_on_an_error(operator, viewer
     for client in (operator, viewer):
         page = page_of(client, path, status)
         assert "Deliveries" in page.text(".//nav")
-        assert len(page.root.findall(".//form[@role='search']")) == 1
+        assert len(page.root.findall(".//header[@class='side']/form[@role='search']")) == 1
 
 
 def test_an_address_that_is_none_is_told_in_the_language_of_who_looks(operator):

@@ -34,7 +34,7 @@ def test_a_person_is_erased_after_it_was_shown_what_goes(operator, record, redis
     assert status == 200
     assert "1 event with 1 delivery" in page.text()
     assert "This cannot be undone." in page.text()
-    assert page.at(".//ul/li/a").text == hers.event_id
+    assert page.at(".//main//ul/li/a").text == hers.event_id
     assert is_there(record, hers)
 
     done = press(operator, "/erase", value=EMAIL)
