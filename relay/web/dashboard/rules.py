@@ -9,6 +9,7 @@ from flask import abort, render_template, request
 from relay.core.errors import RelayError, UnreadableError, UnsupportedTypeError
 from relay.core.ids import utc_now
 from relay.operations.preview import RulePreview, read_given, try_rules
+from relay.operations.rule_text import content_of
 from relay.store.operators.drafts import Draft
 from relay.web.auth import is_operator
 from relay.web.dashboard.frame import blueprint, for_viewers, who
@@ -57,7 +58,10 @@ def rules() -> Any:
 def _unfinished(draft: Draft) -> dict[str, Any]:
     """The title of a draft, and the query with which the studio opens it."""
     kind, _, name = draft.subject.partition(":")
-    return {"title": name, "query": {"event_id" if kind == "event" else kind: name}}
+    return {
+        "title": content_of(draft.text).get("name") or name,
+        "query": {"event_id" if kind == "event" else kind: name},
+    }
 
 
 @blueprint.get("/rules/try")

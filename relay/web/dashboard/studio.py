@@ -310,15 +310,17 @@ def _edit(form: StudioForm, captured: Captured, known: Known, act: str) -> Studi
     if event_id := request.form.get("reveal", ""):
         _reveal(event_id)
     template = known.chosen(form.text)
-    if act == "contact":
-        return replace(form, text=contact_first(form.text, captured.tree, template))
-    if act == "document":
-        return replace(form, text=document_first(form.text, captured.tree, template))
+    if act in FIRST:
+        text = FIRST[act](form.text, captured.tree, template)
+        return replace(form, text=text, onto=field_mapping(text, template).next_empty(DOCUMENT))
     if act == "template":
         return _choose(form, captured, known)
     if act == "source" and form.source in services().sources:
         return replace(form, text=put(form.text, ("source",), line(form.source)))
     return form
+
+
+FIRST = {"contact": contact_first, "document": document_first}
 
 
 def _choose(form: StudioForm, captured: Captured, known: Known) -> StudioForm:
@@ -364,6 +366,7 @@ def _page(
         conflict=conflict or conflict_of(form),
         said=said or why_not,
         preview=preview,
+        rule=draft_rule(form) if preview else None,
         masking_for=masking_of_preview(form, captured) if preview else None,
         differences_of=differences_of,
     )
@@ -590,6 +593,7 @@ def view_of(form: StudioForm, captured: Captured, known: Known) -> dict[str, Any
         "draft": held if held and held.differs else None,
         "can_undo": held is not None and bool(held.earlier),
         "changed": changed_lines(begun, form.text) if form.rule else set(),
+        "colour": coloured,
         "coloured": coloured(form.text) if len(form.text) <= LONGEST_COLOURED else (),
         "rows": min(max(count + 1, FEWEST_ROWS), MOST_ROWS),
         "numbers": range(1, count + 1),
@@ -612,17 +616,23 @@ def examples_of(form: StudioForm, captured: Captured, slots: FieldMapping, tried
             found[name] = _shown(tried.found[name], name, captured.masking)
         elif leaf := next((leaves[path] for path in slot.holds.split(", ") if path in leaves), None):
             found[name] = _shown(leaf.value, leaf.name, captured.masking)
-    of_values = {f"{FROM}{name}": shown for name, shown in found.items()}
+    examples = {f"{FROM}{name}": shown for name, shown in found.items()}
     content = content_of(form.text)
-    for section, words in (("find", _("what is found")), ("make", _("the new one"))):
-        steps = content.get(section)
-        found |= dict.fromkeys(steps if isinstance(steps, dict) else (), words)
-    filled = {
-        slot.key: _NAME.sub(lambda match: found.get(match[1], match[0]), slot.holds)
-        for slot in (*slots.first, *slots.start)
-        if _NAME.search(slot.holds)
-    }
-    return of_values | filled
+    for slot in (*slots.first, *slots.start):
+        names = _NAME.findall(slot.holds)
+        if names and found.keys() >= set(names):
+            examples[slot.key] = _NAME.sub(lambda match: found[match[1]], slot.holds)
+        elif names and slot.holds == f"{{{names[0]}}}":
+            steps = {"find": _("what is found"), "make": _("the new one")}
+            of_step = (words for section, words in steps.items() if has_step(content, section, names[0]))
+            examples[slot.key] = next(of_step, "")
+    return examples
+
+
+def has_step(content: Mapping[str, Any], section: str, name: str) -> bool:
+    """Whether the rule finds or makes something under this name."""
+    steps = content.get(section)
+    return isinstance(steps, dict) and name in steps
 
 
 def conflict_of(form: StudioForm) -> Conflict | None:
@@ -653,7 +663,7 @@ def missing_template(form: StudioForm, known: Known) -> Mistake | None:
     if not known.is_answered or not isinstance(start, dict) or start.get("portal") != form.portal:
         return None
     number = start.get("template_id")
-    if not isinstance(number, str) or not number or known.chosen(form.text):
+    if not isinstance(number, str) or not number.isdecimal() or known.chosen(form.text):
         return None
     wrong = fault("template_unknown", number=number, portal=form.portal)
     return Mistake("", _line_of("template_id", form.text), wrong, ("start", "template_id"))

@@ -1,6 +1,5 @@
-// The studio without loading the page again: sends the form as its buttons would, and puts in the parts that the server
-// has rendered anew. It checks the text while it is typed, asks the portal by itself, opens the event's values under the
-// chosen place, and keeps what the server has not taken yet for a reload. Without it, every button does the same.
+// The studio without loading the page again: sends the form as its buttons would, and puts in what the server has rendered
+// anew. What the server has not taken yet is kept for a reload. Without this script, every button does the same.
 "use strict";
 (() => {
   const PAUSE_MS = 400;
@@ -153,6 +152,6 @@
     elements.version.value = kept.version;
     form.classList.add("typed");
     send(CHECK);
-  }
+  } else forget();
   if (form.dataset.ask) send(document.getElementById("ask"));
 })();
