@@ -7,6 +7,8 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from relay.cli.main import main
 from relay.core.ids import utc_now
@@ -20,6 +22,7 @@ from relay.store.operators.drafts import KEPT_FOR, MOST_DRAFTS, Draft
 from relay.store.portals.questions import Asked
 from relay.web.app import put_in_force
 from relay.web.presenters.differences import kind_of_change
+from relay.web.presenters.yaml_colours import coloured
 from relay.web.services import services_of
 from tests.support.folders import SECRETS, WEB_SECRETS, copy_config
 from tests.support.making import bring_to, make_entry, write
@@ -222,6 +225,27 @@ def test_a_trial_shows_the_calls_and_that_of_this_event_first(record, operator):
     assert found.startswith("The call of this event")
     assert found.index("LEAD_41") < found.index("Calls of other events") < found.index("LEAD_8") < found.index("LEAD_7")
     assert all(one in found for one in others)
+
+
+@given(some.text(some.sampled_from("aZ9_: {}'\"#,.-[]\n\\") | some.characters(), max_size=60))
+def test_colours_leave_the_text_as_it_is(text):
+    assert "\n".join("".join(part for _, part in line) for line in coloured(text)) == text
+
+
+def test_a_rule_is_coloured_by_what_its_words_are():
+    (line,) = coloured('  phone: {from: body.phone, required: true, title: "Call {name}"}  # as in Russia')
+
+    assert [(kind, part) for kind, part in line if kind] == [
+        ("k", "phone"),
+        ("k", "from"),
+        ("k", "required"),
+        ("d", "true"),
+        ("k", "title"),
+        ("s", '"Call '),
+        ("v", "{name}"),
+        ("s", '"'),
+        ("c", "# as in Russia"),
+    ]
 
 
 # A draft is kept for its person.

@@ -32,12 +32,14 @@ EVERYWHERE_AFTER = timedelta(seconds=3 * INTERVAL_S)
 """After this time every web process has taken up a change, so that a replay in any of them uses it."""
 
 
-@blueprint.post("/rules/<name>/<any(enable, disable, delete):act>")
-def change_rule(name: str, act: str) -> Any:
+@blueprint.post("/rules/<name>/<switch>")
+def change_rule(name: str, switch: str) -> Any:
     """Enable, disable or delete a rule; its page offers to undo it. Raises NotFoundError."""
+    if switch not in {"enable", "disable", "delete"}:
+        abort(404)
     files = rule_files()
     try:
-        change = files.remove(name, who()) if act == "delete" else files.enable(name, who(), on=act == "enable")
+        change = files.remove(name, who()) if switch == "delete" else files.enable(name, who(), on=switch == "enable")
     except (ChangedError, NotWritableError, UneditableError) as error:
         abort(409, said(error))
     if change.id is None:

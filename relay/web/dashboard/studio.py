@@ -85,8 +85,8 @@ FEWEST_ROWS = 14
 HIDDEN = ("event_id", "rule", "begun")
 SHOWN = ("source", "digest", "version", "theirs", "question_id", "portal", "template", "onto")
 """The fields of the form beside its text."""
-MISSING = "missing"
-"""The fault of a key that is not there yet: in a new rule it is a thing to do, not a mistake."""
+TO_COME = (("start", "template_id"), ("start", "document_id"))
+"""The keys that a new rule does not have yet: a thing to do, not a mistake."""
 _NAME = re.compile(r"\{(\w{1,64})\}")
 
 
@@ -201,8 +201,8 @@ def _drafted(form: StudioForm, captured: Captured) -> StudioForm:
     portal = form.portal if form.portal in services().portals else min(services().portals, default="")
     name = rule_name(source, captured.tree, {rule.name for rule in services().rules.all()})
     text = draft(name, source, portal, captured.tree, form.event_id)
-    subject = form.begun or f"source:{source}"
-    return replace(form, source=source, portal=portal, text=text, begun="" if form.event_id else subject)
+    form = replace(form, source=source, portal=portal, text=text)
+    return replace(form, begun=form.subject)
 
 
 def _begun(form: StudioForm, captured: Captured) -> str:
@@ -418,7 +418,7 @@ class StudioForm:
         """What its draft is about."""
         if self.rule:
             return f"rule:{self.rule}"
-        return f"event:{self.event_id}" if self.event_id else self.begun
+        return f"event:{self.event_id}" if self.event_id else self.begun or f"source:{self.source}"
 
     def of_draft(self, held: Draft) -> StudioForm:
         """With the text that is kept, for the portal that it names."""
@@ -569,7 +569,7 @@ def view_of(form: StudioForm, captured: Captured, known: Known) -> dict[str, Any
     slots = field_mapping(form.text, template)
     mistakes, count = mistakes_in(form), form.text.count("\n") + 1
     tried, missing = tried_of(form, captured), missing_template(form, known)
-    failed, wrong = failed_values(form, tried), [one for one in mistakes if code_of(one.fault) != MISSING]
+    failed, wrong = failed_values(form, tried), [one for one in mistakes if not is_to_come(form, one)]
     held = services().store.operators.drafts.read(who(), form.subject) if form.version else None
     begun, kind = _begun(form, captured), kind_of(form.text, template)
     return {
@@ -655,6 +655,11 @@ def mistakes_in(form: StudioForm) -> list[Mistake]:
     if form.name != form.rule and rule_named(form.name):
         found.append(Mistake("", _line_of("name", form.text), fault("rule_exists", name=form.name)))
     return sorted(found, key=lambda mistake: mistake.line)
+
+
+def is_to_come(form: StudioForm, mistake: Mistake) -> bool:
+    """Whether a new rule only does not have this yet."""
+    return not form.rule and mistake.keys in TO_COME and code_of(mistake.fault) == "missing"
 
 
 def missing_template(form: StudioForm, known: Known) -> Mistake | None:
