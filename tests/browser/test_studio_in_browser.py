@@ -157,7 +157,7 @@ def expect_kept(page):
 def test_a_reload_in_mid_edit_loses_nothing(stage, open_page):
     page, faults = open_page("/studio?rule=document-quote")
     text = written(page).input_value() + "# half a li"
-    page.evaluate("window.fetch = () => new Promise(() => {})")  # the server hears of nothing that is typed
+    page.evaluate("() => { window.fetch = () => new Promise(() => {}); }")  # the server hears of nothing that is typed
     written(page).fill(text)
 
     page.reload()
