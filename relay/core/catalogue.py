@@ -450,6 +450,8 @@ REFUSALS: Mapping[str, str] = {
     "not_wanted": "no rule of today wants %(id)s",
     "edit_not_wanted": "no rule of today wants %(id)s with this body",
     "edited_before": "this has been done before: it is %(event_id)s",
+    "template_unknown": "the portal %(portal)s has no template %(number)s (or it is a robot's)",
+    "rule_disabled": "the rule %(rule_name)s is disabled",
     "rule_does_not_want": "the rule %(rule_name)s of today does not want %(id)s",
     "several_entries": "%(id)s holds %(count)s entries that the rule %(rule_name)s wants",
     "source_unknown": "the source %(source)s of %(id)s is no longer configured",

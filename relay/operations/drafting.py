@@ -91,9 +91,9 @@ class Tree:
         return next((found for root in self.roots if (found := root.find(number))), None)
 
 
-def tree_of(context: Mapping[str, Any]) -> Tree:
-    """The tree of what rules see (relay/sources/events.py)."""
-    builder = _Builder()
+def tree_of(context: Mapping[str, Any], most: int = MOST_NODES) -> Tree:
+    """The tree of what rules see (relay/sources/events.py). most: the nodes that it may have."""
+    builder = _Builder(most)
     roots = [builder.build((name,), context[name]) for name in ROOTS if context.get(name) not in (None, "", {}, [])]
     return Tree(tuple(root for root in roots if root), builder.is_cut)
 
@@ -101,12 +101,13 @@ def tree_of(context: Mapping[str, Any]) -> Tree:
 class _Builder:
     """Numbers the nodes, and leaves out those above the limits."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self.most = most
         self.count = 0
         self.is_cut = False
 
     def build(self, keys: tuple[str | int, ...], value: Any) -> Node | None:
-        if self.count >= MOST_NODES:
+        if self.count >= self.most:
             self.is_cut = True
             return None
         self.count += 1
@@ -145,15 +146,16 @@ def type_of(value: Any, name: str = "") -> str:
         kind = "phone" if is_phone else "integer" if isinstance(value, int) else "number"
         return kind if _fits(kind, value) else "string"
     text = value.strip()
-    if _PHONE_NAME.search(name) and _fits("phone", text):
+    # The value itself has to fit: a type may not pass over every blank that is stripped here.
+    if _PHONE_NAME.search(name) and _fits("phone", value):
         return "phone"
-    if text.startswith("+") and _fits("phone", text):
+    if text.startswith("+") and _fits("phone", value):
         return "phone"
-    if _DIGITS.fullmatch(text) and _fits("integer", text):
+    if _DIGITS.fullmatch(text) and _fits("integer", value):
         return "integer"
-    if text.lower() in {"true", "false"}:
+    if text.lower() in {"true", "false"} and _fits("boolean", value):
         return "boolean"
-    return next((kind for kind in ("email", "url", "datetime", "date") if _fits_whole(kind, text)), "string")
+    return next((kind for kind in ("email", "url", "datetime", "date") if _fits_whole(kind, value)), "string")
 
 
 def _items_of(values: list[Any]) -> str:
@@ -173,7 +175,7 @@ def _fit(kind: str, values: list[Any]) -> bool:
 
 def _fits_whole(kind: str, text: str) -> bool:
     # The type date accepts a date with a time, but would lose the time.
-    return _fits(kind, text) and (kind != "date" or len(text) == 10)
+    return _fits(kind, text) and (kind != "date" or len(text.strip()) == 10)
 
 
 def _fits(kind: str, value: Any) -> bool:
@@ -317,13 +319,15 @@ def _is_number(value: Any) -> bool:
 
 
 DOCUMENT, WHEN, VALUE = "document", "when", "value"
-PARAMETER, FIND, MAKE = "parameter:", "find:", "make:"
+PARAMETER, FIND, MAKE, CONTACT, FROM = "parameter:", "find:", "make:", "contact:", "from:"
 MADE = {
     "lead": ("title", "name", "lastName", "comments"),
     "deal": ("title", "opportunity", "comments"),
     "contact": ("name", "lastName", "comments"),
     "company": ("title", "comments"),
 }
+MADE_FOR_A_CONTACT = ("lead", "deal")
+"""The kinds that have a field for their contact."""
 """The documents that a rule can make on this page, with the fields offered; others are written by hand."""
 CLIENT, ABOUT = "client", "contact"
 """The name and the kind of the step that finds a person."""
@@ -346,10 +350,16 @@ class MappedField:
 
 @dataclass(frozen=True, slots=True)
 class FieldMapping:
-    """All fields: those of the start, and those of the find and make before it."""
+    """All fields: those of the start, those of the find and make before it, and the values that fill them."""
 
     start: tuple[MappedField, ...]
     first: tuple[MappedField, ...]
+    values: tuple[MappedField, ...] = ()
+    when: tuple[MappedField, ...] = ()
+
+    def every(self) -> tuple[MappedField, ...]:
+        """All of them, in the order of a page."""
+        return (*self.first, *self.start, *self.values, *self.when)
 
     def next_empty(self, after: str) -> str:
         """The key of the next field without a value; if there is none, the same key."""
@@ -380,7 +390,7 @@ def field_mapping(text: str, template: PortalTemplate | None) -> FieldMapping:
         MappedField(f"{PARAMETER}{name}", verbatim(name), unknown, _shown(written[name]), is_odd=bool(template))
         for name in others
     ]
-    document = _map_in(content, "start").get("document_id")
+    document, taken = _map_in(content, "start").get("document_id"), _map_in(content, "extract")
     return FieldMapping(
         (
             MappedField(
@@ -391,10 +401,13 @@ def field_mapping(text: str, template: PortalTemplate | None) -> FieldMapping:
                 is_required=True,
             ),
             *parameters,
-            MappedField(WHEN, phrase("Only when"), (phrase("for events like this one"),), _shown(content.get("when"))),
-            MappedField(VALUE, phrase("A value by itself"), (phrase("to write into texts by its name"),)),
         ),
         tuple(_first(content, kind)),
+        (
+            *(MappedField(f"{FROM}{name}", verbatim(name), holds=_shown(_from(spec))) for name, spec in taken.items()),
+            MappedField(VALUE, phrase("A value by itself"), (phrase("to write into texts by its name"),)),
+        ),
+        (MappedField(WHEN, phrase("Only when"), (phrase("for events like this one"),), _shown(content.get("when"))),),
     )
 
 
@@ -411,6 +424,8 @@ def map_value(text: str, node: Node, slot: str, template: PortalTemplate | None)
         return take(text, node)[0]
     if slot.startswith(PARAMETER):
         return _on_parameter(text, node, slot.removeprefix(PARAMETER), template)
+    if slot.startswith(FROM):
+        return _taken_from(text, slot.removeprefix(FROM), node)
     kind, name_of_field = kind_of(text, template), slot.partition(":")[2]
     if slot.startswith(FIND) and name_of_field in SOUGHT_BY:
         text, name = take(text, node)
@@ -420,7 +435,59 @@ def map_value(text: str, node: Node, slot: str, template: PortalTemplate | None)
         text, name = take(text, node)
         text = put(text, ("make", kind, kind, name_of_field), filled(name))
         return _joined(put(text, ("start", "document_id"), f"{{{kind}: {filled(kind)}}}"), kind)
+    if slot.startswith(CONTACT) and name_of_field:
+        text, name = take(text, node)
+        return put(text, ("make", ABOUT, ABOUT, name_of_field), filled(name))
     raise NotFoundError(phrase("no place %(slot)r in this rule", slot=slot))
+
+
+def contact_first(text: str, tree: Tree | None, template: PortalTemplate | None) -> str:
+    """Find the contact by the event's phone and e-mail, and make it if there is none.
+
+    The workflow runs on this contact if its template is for contacts; a lead or a deal that is made gets it. Raises
+    UneditableError, and NotFoundError if the event has neither a phone nor an e-mail.
+    """
+    found = _person_in(tree)
+    if not found.keys() & set(SOUGHT_BY):
+        raise NotFoundError(phrase("the event has neither a phone nor an e-mail by which to find a contact"))
+    for name in SOUGHT_BY:
+        if name in found and not has(text, ("find", CLIENT, ABOUT, name)):
+            text = map_value(text, found[name], f"{FIND}{name}", template)
+    for name, node in found.items():
+        if not has(text, ("make", ABOUT, ABOUT, name)):
+            text = map_value(text, node, f"{CONTACT}{name}", template)
+    text, kind = put(text, ("make", ABOUT, "unless"), CLIENT), kind_of(text, template)
+    if kind == ABOUT:
+        return put(text, ("start", "document_id"), f"{{{ABOUT}: {filled(ABOUT)}}}")
+    return _joined(text, kind)
+
+
+def document_first(text: str, tree: Tree | None, template: PortalTemplate | None) -> str:
+    """Make a new lead or deal for the event, and run the workflow on it. Raises UneditableError and NotFoundError."""
+    kind, found = kind_of(text, template), _person_in(tree)
+    if kind not in MADE_FOR_A_CONTACT:
+        raise NotFoundError(phrase("a new document can be made by a click if it is a lead or a deal"))
+    title = str(content_of(text).get("source") or "relay")
+    if "name" in found:
+        text, name = take(text, found["name"])
+        title = f"{title}: {{{name}}}"
+    if not has(text, ("make", kind, kind, "title")):
+        text = put(text, ("make", kind, kind, "title"), json.dumps(title, ensure_ascii=False))
+    text = put(text, ("start", "document_id"), f"{{{kind}: {filled(kind)}}}")
+    return _joined(text, kind)
+
+
+def _person_in(tree: Tree | None) -> dict[str, Node]:
+    """The first name, phone and e-mail in the event's body, by the contact's field."""
+    found: dict[str, Node] = {}
+    for leaf in tree.leaves() if tree else ():
+        if leaf.keys[0] != "body" or leaf.value in (None, ""):
+            continue
+        if isinstance(leaf.value, str) and _PERSON_NAME.fullmatch(leaf.name):
+            found.setdefault("name", leaf)
+        elif (kind := type_of(leaf.value, leaf.name)) in SOUGHT_BY:
+            found.setdefault(kind, leaf)
+    return {name: found[name] for name in ("name", *SOUGHT_BY) if name in found}
 
 
 def choose(text: str, template: PortalTemplate, tree: Tree | None) -> str:
@@ -482,12 +549,30 @@ def _document(kind: str, value: str, template: PortalTemplate | None) -> str:
     return f"[{json.dumps(kinds[0])}, '{kinds[1]}', {value}]" if kinds else f"{{lead: {value}}}"
 
 
-def _joined(text: str, kind: str) -> str:
-    """Use the found person as the contact of the new document."""
-    has_both = has(text, ("find", CLIENT, ABOUT)) and has(text, ("make", kind, kind))
-    if kind not in ("lead", "deal") or not has_both or has(text, ("make", kind, kind, "contactId")):
+def _taken_from(text: str, name: str, node: Node) -> str:
+    """Take a value from this place, too, where the places that the rule has find nothing."""
+    held = _from(_map_in(content_of(text), "extract").get(name))
+    places = [one for one in (held if isinstance(held, list) else [held]) if isinstance(one, str) and one]
+    if node.path in places:
         return text
-    return put(text, ("make", kind, kind, "contactId"), filled(CLIENT))
+    every = [scalar(place) for place in (*places, node.path)]
+    return put(text, ("extract", name, "from"), every[0] if len(every) == 1 else f"[{', '.join(every)}]")
+
+
+def _from(spec: Any) -> Any:
+    return spec.get("from") if isinstance(spec, dict) else None
+
+
+def _joined(text: str, kind: str) -> str:
+    """Use the person who is found, or made, as the contact of the new document."""
+    if kind not in MADE_FOR_A_CONTACT or not has(text, ("make", kind, kind)):
+        return text
+    held = _map_in(content_of(text), "make", kind, kind).get("contactId")
+    if has(text, ("make", ABOUT, ABOUT)) and held in (None, "", f"{{{CLIENT}}}"):
+        return put(text, ("make", kind, kind, "contactId"), filled(ABOUT))
+    if has(text, ("find", CLIENT, ABOUT)) and not held:
+        return put(text, ("make", kind, kind, "contactId"), filled(CLIENT))
+    return text
 
 
 def _first(content: Mapping[str, Any], kind: str) -> Iterable[MappedField]:
@@ -496,9 +581,14 @@ def _first(content: Mapping[str, Any], kind: str) -> Iterable[MappedField]:
         yield MappedField(
             f"{FIND}{name}",
             phrase("Find a contact by %(name)s", name=name),
-            (phrase("before the start"),),
-            _shown(found.get(name)),
+            holds=_shown(found.get(name)),
         )
+    contact = _map_in(content, "make", ABOUT, ABOUT)
+    if contact and kind != ABOUT:
+        for name in dict.fromkeys((*contact, *MADE[ABOUT], *COMMUNICATIONS[:2])):
+            yield MappedField(
+                f"{CONTACT}{name}", phrase("Make a contact: %(name)s", name=name), holds=_shown(contact.get(name))
+            )
     if kind in MADE:
         made = _map_in(content, "make", kind, kind)
         offered = (*MADE[kind], *(COMMUNICATIONS[:2] if kind in WITH_COMMUNICATIONS else ()))
@@ -506,8 +596,7 @@ def _first(content: Mapping[str, Any], kind: str) -> Iterable[MappedField]:
             yield MappedField(
                 f"{MAKE}{name}",
                 phrase("Make %(what)s: %(name)s", what=phrase(f"a {kind}"), name=name),
-                (phrase("before the start"),),
-                _shown(made.get(name)),
+                holds=_shown(made.get(name)),
             )
 
 

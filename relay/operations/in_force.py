@@ -130,7 +130,7 @@ class InForce:
             now = utc_now()
             self._note_removed(now)
             self._remember_changes(now)
-            self._store.rules.publish(rules.digest, [rule.requirement for rule in rules.all()], now)
+            self._store.rules.publish(rules.digest, [rule.requirement for rule in rules.enabled()], now)
             self._store.files.put_in_force(loaded.files.digest, loaded.files.packed(), now)
             self._is_published = True
         except (NotWritableError, RecordUnavailableError) as error:

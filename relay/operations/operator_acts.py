@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -27,6 +27,9 @@ from relay.store.operators.audit_log import Act as LogEntry
 from relay.store.portals.questions import METHODS, Asked, Question
 from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Record
+
+TEMPLATES_EVERY = timedelta(minutes=1)
+"""A portal is asked for its templates at most this often, however many pages want them."""
 
 
 class RefusedError(RelayError):
@@ -155,11 +158,12 @@ class OperatorActs:
         self._log(who, Asked.PING, portal)
         return question
 
-    def ask_templates(self, portal: str, who: str) -> Question:
-        """Have a worker list the templates of a portal, with their parameters; nothing is started."""
-        question = self.store.questions.ask(portal, Asked.TEMPLATES, "", self.clock())
-        self._log(who, "list templates", portal)
-        return question
+    def ask_templates(self, portal: str) -> Question:
+        """Have a worker list the templates of a portal, with their parameters, at most once a minute.
+
+        It changes nothing there and the page asks by itself, so the log does not tell of it.
+        """
+        return self.store.questions.ask_at_most(TEMPLATES_EVERY, portal, Asked.TEMPLATES, self.clock())
 
     def end_workflow(self, workflow_id: str, who: str, act: str) -> Question:
         """Ask the portal to terminate or kill a workflow that the relay has started. Raises RefusedError."""

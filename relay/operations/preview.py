@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,7 @@ LATEST = 200
 LEFT_OVER = 300
 """How many ignored and how many rejected events are tried."""
 SHOWN = 8
+SHOWN_CALLS = 4
 PATIENCE_S = 0.9
 """Seconds after which it stops and reports how far it came."""
 A_PAGE = 50
@@ -238,6 +240,15 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class CallPreview:
+    """What a draft makes of one event. at: when the event came."""
+
+    event_id: str
+    at: datetime
+    tried: RulePreview
+
+
+@dataclass(frozen=True, slots=True)
 class LeftOver:
     """Counts for the newest events of one state: how many were tried, and for how many the draft makes a call."""
 
@@ -251,6 +262,7 @@ class DraftPreview:
 
     looked_at: newest events of its source that were tried. unreadable: those whose body is missing or unreadable.
     wanted: those for which its `when` is true. filled: those with a call. errors: by field and message, how often.
+    calls: what becomes of the first event that was asked for, then calls of the newest others.
     is_whole: whether the time was enough for all events.
     """
 
@@ -262,6 +274,7 @@ class DraftPreview:
     changed: int
     changes: tuple[Change, ...]
     left: Mapping[EventState, LeftOver]
+    calls: tuple[CallPreview, ...]
     is_whole: bool
     took_s: float
 
@@ -280,9 +293,14 @@ def preview_on_record(
     rule: Rule,
     before: Rule | None,
     clock: Callable[[], float] = time.monotonic,
+    *,
+    first: Event | None = None,
 ) -> DraftPreview:
-    """Try a draft on the newest events of its source. before: the rule of this name in force, if there is one."""
-    return _DraftPreview(record, source, rule, before, clock).run()
+    """Try a draft on the newest events of its source. before: the rule of this name in force, if there is one.
+
+    first: an event whose call is shown before the others, whatever comes of it.
+    """
+    return _DraftPreview(record, source, rule, before, clock).run(first)
 
 
 class _DraftPreview:
@@ -295,8 +313,11 @@ class _DraftPreview:
         self.counts: Counter[str] = Counter()
         self.errors: Counter[tuple[str, str]] = Counter()
         self.changes: list[Change] = []
+        self.calls: list[CallPreview] = []
 
-    def run(self) -> DraftPreview:
+    def run(self, first: Event | None = None) -> DraftPreview:
+        if first and (contexts := self._contexts(first)):
+            self.calls.append(CallPreview(first.id, first.received_at, _try(self.rule, contexts[0], {})))
         for event in self._events(Filter(source=self.source.name), LATEST):
             self._look(event)
         left = {state: self.left_over(state) for state in LEFT}
@@ -309,6 +330,7 @@ class _DraftPreview:
             changed=self.counts["changed"],
             changes=tuple(self.changes),
             left=left,
+            calls=tuple(self.calls),
             is_whole=self.is_whole,
             took_s=self.clock() - self.began,
         )
@@ -347,6 +369,8 @@ class _DraftPreview:
             self.counts["wanted"] += 1
         after = [call for context in self._in_time(contexts) if (call := self._call(self.rule, context, self.errors))]
         self.counts["filled"] += bool(after)
+        if after and len(self.calls) < SHOWN_CALLS and all(one.event_id != event.id for one in self.calls):
+            self._show_call(event, contexts)
         if self.before is None:
             return
         then = [call for context in self._in_time(contexts) if (call := self._call(self.before, context))]
@@ -354,6 +378,12 @@ class _DraftPreview:
             self.counts["changed"] += 1
             if len(self.changes) < SHOWN:
                 self.changes.append(Change(event.id, _differences(then, after)))
+
+    def _show_call(self, event: Event, contexts: list[dict[str, Any]]) -> None:
+        for context in self._in_time(contexts):
+            if (tried := _try(self.rule, context, {})).call:
+                self.calls.append(CallPreview(event.id, event.received_at, tried))
+                return
 
     def left_over(self, state: EventState) -> LeftOver:
         looked_at = would_start = 0

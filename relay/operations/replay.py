@@ -178,6 +178,8 @@ class Replayer:
 
     def _current(self, event: Event, rule_name: str) -> Intent:
         rule = self._rules.get(rule_name)
+        if not rule.is_enabled:
+            raise NotReplayableError(fault("rule_disabled", rule_name=rule_name))
         wanting = [context for context in self._contexts(event) if rule.matches(context)]
         if not wanting:
             raise NotReplayableError(fault("rule_does_not_want", rule_name=rule_name, id=event.id))

@@ -24,7 +24,7 @@ from relay.core.faults import fault
 from relay.core.ids import utc_now
 from relay.core.phrases import phrase
 from relay.operations.configure import load_config
-from relay.operations.rule_text import content_of
+from relay.operations.rule_text import content_of, put
 from relay.store import Store
 from relay.store.operators.audit_log import Act
 from relay.store.operators.kept_files import CHANGES_KEPT, RuleChange, digest_of
@@ -89,6 +89,27 @@ class RuleFiles:
             if wrong := self._mistakes_in(path, name, text):
                 raise ConfigError(wrong)
             return self._put(path, name, text, who, expected_digest)
+
+    def remove(self, name: str, who: str) -> RuleChange:
+        """Remove the file of a rule. Its text is remembered, so `undo` brings it back.
+
+        Raises NotFoundError, and the errors of `write` but for mistakes: a file that has some can be removed, too.
+        """
+        with _alone(self._folder):
+            path = self._path_of(name)
+            text = _text_of(path) if path else None
+            if path is None or text is None:
+                raise NotFoundError(phrase("no rule %(name)r in %(folder)s", name=name, folder=self._folder))
+            return self._put(path, name, None, who, digest_of(text))
+
+    def enable(self, name: str, who: str, *, on: bool) -> RuleChange:
+        """Enable or disable a rule by its key `enabled`.
+
+        Raises NotFoundError, UneditableError, and the errors of `write`.
+        """
+        file = self.read(name)
+        text = put(file.text, ("enabled",), "true" if on else "false")
+        return self.write(name, text, who, file.digest)
 
     def history(self, name: str | None, limit: int) -> list[RuleChange]:
         """The newest changes of one rule, or of all, newest first."""

@@ -18,9 +18,13 @@ from relay.configuration.files import nodes_of
 from relay.core.errors import RelayError
 from relay.core.phrases import phrase
 
-ORDER = ("name", "source", "when", "on_uncertain", "order_by", "extract", "find", "make", "trigger", "start")
-IN_START = ("portal", "template_id", "document_id", "parameters", "watch")
-"""The order of keys in a rule and in its start, as in config/guide/rules.md. New keys are inserted in this order."""
+ORDER = ("name", "source", "enabled", "when", "on_uncertain", "order_by", "extract", "find", "make", "trigger", "start")
+INSIDE = {
+    "start": ("portal", "template_id", "document_id", "parameters", "watch"),
+    "make": ("contact", "lead", "deal"),
+}
+"""The order of keys in a rule and in parts of it, as in config/guide/rules.md. New keys are inserted in this order: a
+lead or a deal may name the contact that is made before it."""
 LONGEST_TEXT = 64_000
 """Characters of a text that can be edited; files written by people are shorter."""
 MOST_BREAKS, A_RULE = 8, 8_000
@@ -57,7 +61,7 @@ def _put(text: str, root: yaml.MappingNode, place: Sequence[str], value: str) ->
     for depth, key in enumerate(place):
         found = _child(node, key)
         if found is None:
-            order = ORDER if depth == 0 else IN_START if place[:depth] == ("start",) else ()
+            order = ORDER if depth == 0 else INSIDE.get(place[0], ()) if depth == 1 else ()
             return _insert(text, node, place[depth:], value, order)
         parent, (name, node) = node, found
         if _is_empty(node) and depth < len(place) - 1:

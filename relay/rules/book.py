@@ -71,6 +71,8 @@ class Rule:
     extractor: Extractor = field(repr=False)
     composer: Composer = field(repr=False)
     steps: tuple[StepTemplate | TriggerTemplate, ...] = field(default=(), repr=False)
+    is_enabled: bool = True
+    """A disabled rule wants no event; deliveries that it has made go on."""
     personal_names: frozenset[str] = field(init=False, repr=False, compare=False)
     """Keys of an event and fields of a call whose values belong to a person, in lower case."""
     _uses: Mapping[str, int] = field(init=False, repr=False, compare=False)
@@ -146,12 +148,12 @@ def _templates_in(parameter: Any) -> Iterable[Template]:
 
 
 class RuleBook:
-    """Every rule, by name and by source. `digest` changes whenever a rule does."""
+    """Every rule, by name; the enabled ones by source too. `digest` changes whenever a rule does."""
 
     def __init__(self, rules: Iterable[Rule], digest: str) -> None:
         self._rules = {rule.name: rule for rule in rules}
         self._by_source: dict[str, tuple[Rule, ...]] = {}
-        for rule in self._rules.values():
+        for rule in self.enabled():
             self._by_source[rule.source] = (*self._by_source.get(rule.source, ()), rule)
         self._candidates = {
             source: Candidates([rule.when for rule in of_source]) for source, of_source in self._by_source.items()
@@ -159,11 +161,11 @@ class RuleBook:
         self.digest = digest
 
     def for_source(self, name: str) -> tuple[Rule, ...]:
-        """The rules of a source, in the order of their files."""
+        """The enabled rules of a source, in the order of their files."""
         return self._by_source.get(name, ())
 
     def candidates(self, source: str, context: Mapping[str, Any]) -> Sequence[Rule]:
-        """The rules of a source that can want this event, in the same order."""
+        """The enabled rules of a source that can want this event, in the same order."""
         rules = self.for_source(source)
         return [rules[place] for place in self._candidates[source].of(context)] if rules else ()
 
@@ -176,8 +178,12 @@ class RuleBook:
             raise NotFoundError(phrase("no rule %(name)r%(hint)s", name=name, hint=hint)) from None
 
     def all(self) -> tuple[Rule, ...]:
-        """Every rule, in the order of their files."""
+        """Every rule, disabled ones too, in the order of their files."""
         return tuple(self._rules.values())
+
+    def enabled(self) -> tuple[Rule, ...]:
+        """The rules that events are decided by, in the order of their files."""
+        return tuple(rule for rule in self._rules.values() if rule.is_enabled)
 
 
 def load_rules(
@@ -243,6 +249,7 @@ class _Reader:
             extractor=Extractor.build(content["extract"]),
             composer=composer,
             steps=(*steps, *([trigger] if trigger else [])),
+            is_enabled=content["enabled"],
         )
 
     def _check_names(self, config: ConfigFile, content: Mapping[str, Any]) -> None:

@@ -602,6 +602,7 @@ class RuleSchema(StrictSchema):
     source = Text(fault("expected_source_name"), required=True)
     when = _Expression(load_default=None)
     extract = Table(_ValueSchema(), VALUE_NAME, NOT_A_VALUE_NAME, required=False)
+    enabled = Flag(load_default=True)
     # Hold by default: whether to risk a second start or none is the operator's decision.
     on_uncertain = Choice(*OnUncertain, load_default=OnUncertain.HOLD)
     order_by = Choice("document", load_default=None)

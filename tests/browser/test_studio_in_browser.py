@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import requests
 from playwright.sync_api import Locator, Page, expect
 
 from relay.core.lifecycle import EventState, State
-from tests.browser.looks import faults_of, take
-from tests.browser.stage import staged
+from tests.browser.looks import WIDER, faults_of, take
+from tests.browser.stage import PASSWORD, staged
 from tests.support.folders import copy_config
 from tests.support.waiting import until
 
@@ -18,8 +20,10 @@ ORDER = {
     "order": {"number": "A-17", "deal": {"id": 12}, "total": 99.5},
     "customer": {"name": "Ada Lovelace", "email": "ada@example.com", "phone": "+49 30 1234567"},
 }
+STRANGER = {"event": "call.me", "name": "Ada Lovelace", "email": "ada@example.com", "phone": "+49 30 1234567"}
 MOST_TABS = 60
 MOST_CLICKS = 6
+MOST_CLICKS_WITH_A_CONTACT = 8
 expect.set_options(timeout=15_000)
 
 
@@ -71,7 +75,7 @@ def test_an_event_becomes_a_rule_that_has_started_its_workflow_with_the_mouse(st
     click(page.get_by_role("button", name="number A-17"))
     expect(page.locator("#slots")).to_contain_text("{order_number}")
     take(page, "studio")
-    click(page.get_by_role("button", name="Activate"))
+    click(page.get_by_role("button", name="Activate", exact=True))
     replay = page.get_by_role("button", name="Replay 1")
     expect(replay).to_be_visible()
     take(page, "studio-active")
@@ -86,6 +90,154 @@ def test_an_event_becomes_a_rule_that_has_started_its_workflow_with_the_mouse(st
         "Phone": "+49301234567",
         "Note": "A-17",
     }
+    assert faults.found == []
+
+
+def test_an_event_without_a_rule_has_started_its_workflow_with_the_contact_found_or_made_first(stage, open_page):
+    event_id = send(stage, "orders", STRANGER)
+    page, faults = open_page(f"/events/{event_id}")
+    clicks = []
+
+    def click(locator):
+        clicks.append(locator)
+        locator.click()
+
+    click(page.get_by_role("link", name="Make a rule of it"))
+    expect(page.get_by_label("Template")).to_be_visible()
+    expect(page.locator(".mistakes, #gutter .bad")).to_have_count(0)
+    clicks.append("template")
+    page.get_by_label("Template").select_option(label="Deal: follow up · 2")
+    expect(page.locator("#slots")).to_contain_text("{email}")
+    click(page.get_by_role("button", name="Find the contact, or make it"))
+    expect(page.locator("#text")).to_have_value(re.compile("unless: client"))
+    click(page.get_by_role("button", name="Make a new deal"))
+    expect(page.locator("#mistakes")).to_contain_text("No mistakes.")
+    take(page, "studio-contact")
+    click(page.get_by_role("button", name="Activate", exact=True))
+    click(page.get_by_role("button", name="Replay 1"))
+
+    page.wait_for_url("**/bulk/rpl_*")
+    delivery, _ = wait_for_start(stage, event_id)
+    assert len(clicks) <= MOST_CLICKS_WITH_A_CONTACT
+    assert delivery.call.template_id == 2
+    assert [step.name for step in delivery.plan.steps] == ["client", "contact", "deal"]
+    assert faults.found == []
+
+
+def written(page):
+    return page.get_by_role("textbox", name="The rule")
+
+
+def expect_kept(page):
+    expect(page.locator("#standing")).to_contain_text("Kept at")
+
+
+def test_a_reload_in_mid_edit_loses_nothing(stage, open_page):
+    page, faults = open_page("/studio?rule=document-quote")
+    text = written(page).input_value() + "# half a li"
+    page.evaluate("() => { window.fetch = () => new Promise(() => {}); }")  # the server hears of nothing that is typed
+    written(page).fill(text)
+
+    page.reload()
+
+    expect(written(page)).to_have_value(text)
+    expect_kept(page)
+    page.reload()
+    expect(written(page)).to_have_value(text)
+    assert faults.found == []
+
+
+def test_a_session_that_ends_in_mid_edit_loses_nothing(stage, open_context, log_in):
+    context, faults = open_context(stage.url, storage_state=log_in(stage.url))
+    page = context.new_page()
+    page.goto("/studio?rule=document-list")
+    text = written(page).input_value() + "# half a line\n"
+    context.clear_cookies(name="relay_session")
+    written(page).fill(text)
+    expect(page.locator("#said")).to_contain_text("Your session has ended, and nothing that you wrote is lost.")
+
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="Log in in another window").click()
+    login = opened.value
+    login.get_by_label("Password").fill(PASSWORD)
+    login.get_by_role("button", name="Log in").click()
+    login.wait_for_url("**/")
+    written(page).fill(text + "# and more\n")
+
+    expect_kept(page)
+    page.reload()
+    expect(written(page)).to_have_value(text + "# and more\n")
+    context.close()
+    assert faults.found == []
+
+
+def test_two_tabs_in_mid_edit_show_their_difference_and_one_of_them_is_taken(stage, open_page):
+    one, faults = open_page("/studio?rule=document-feed")
+    other = one.context.new_page()
+    other.goto("/studio?rule=document-feed")
+    before = written(one).input_value()
+    written(one).fill(before + "# one\n")
+    expect_kept(one)
+
+    written(other).fill(before + "# other\n")
+
+    conflict = other.locator("#conflict")
+    expect(conflict.locator(".taken")).to_have_text("- # one\n")
+    expect(conflict.locator(".added")).to_have_text("+ # other\n")
+    assert faults_of(other) == []
+    take(other, "studio-conflict")
+    conflict.get_by_role("button", name="Take theirs").click()
+    expect(written(other)).to_have_value(before + "# one\n")
+    other.get_by_role("button", name="Undo").click()
+    expect(written(other)).to_have_value(before + "# other\n")
+    expect(conflict).to_have_count(0)
+    assert faults.found == []
+
+
+def test_a_need_opens_the_studio_on_the_value_that_failed_and_two_presses_mend_it(stage, open_page):
+    event_id = stage.post({"form": "callback", "name": "Ada", "contact": {"phone": "8 999 123-45-67"}})["event_id"]
+    page, faults = open_page(f"/studio?rule=callback&event_id={event_id}")
+    expect(page.get_by_role("radio", name="phone", exact=False).first).to_be_checked()
+    take(page, "studio-need")
+
+    page.locator("#slots").get_by_role("button", name="phone 8").click()
+
+    expect(page.locator("#text")).to_have_value(re.compile(r"from: \[body.phone, body.contact.phone\]"))
+    page.get_by_role("button", name="Activate", exact=True).click()
+    page.get_by_role("button", name=re.compile("^Replay")).click()
+    wait_for_start(stage, event_id)
+    assert faults.found == []
+
+
+def test_a_rule_is_disabled_and_deleted_from_the_list_and_each_is_undone_by_a_press(stage, open_page):
+    page, faults = open_page("/rules")
+    file = stage.rule_file("document-invoice")
+    before = file.read_text("utf-8")
+    for act, says in (("Disable", "document-invoice: disabled"), ("Delete", "document-invoice: deleted")):
+        page.goto("/rules")
+        page.get_by_label("More for the rule document-invoice").click()
+        page.get_by_role("button", name=act).click()
+        expect(page.get_by_role("heading", level=1)).to_have_text(says)
+        page.get_by_role("button", name="Undo").click()
+        expect(page.get_by_role("status").first).to_contain_text("is again what it was before")
+        assert file.read_text("utf-8") == before
+    assert faults.found == []
+
+
+def test_long_lines_scroll_and_the_text_is_coloured(stage, open_page):
+    page, faults = open_page("/studio?rule=document-company")
+    expect(page.locator("#coloured .k").first).to_have_text("name")
+    expect(page.locator("#coloured .v").first).to_be_visible()
+    written(page).fill(written(page).input_value() + f"# {'long ' * 100}")
+    expect(page.locator("#coloured")).to_contain_text("long long")
+
+    written(page).evaluate("area => { area.scrollLeft = 500; }")
+
+    expect(page.locator("#coloured")).to_have_js_property("scrollLeft", 500)
+    assert not page.evaluate(WIDER)
+    page.get_by_label("More for this rule").click()
+    page.get_by_role("button", name="Throw the draft away").click()
+    expect(page.locator("#coloured")).not_to_contain_text("long long")
     assert faults.found == []
 
 
@@ -119,7 +271,7 @@ def test_an_event_becomes_a_rule_that_has_started_its_workflow_with_the_keyboard
         page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(page.locator("#slots")).to_contain_text("{order_number}")
-    tab_to(page, page.get_by_role("button", name="Activate"))
+    tab_to(page, page.get_by_role("button", name="Activate", exact=True))
     page.keyboard.press("Enter")
     replay = page.get_by_role("button", name="Replay 1")
     expect(replay).to_be_visible()

@@ -20,6 +20,7 @@ from relay.core.printing import say
 from relay.core.templates import PortalTemplate, TemplateParameter
 from relay.store import Store
 from relay.store.portals.gate import Gate
+from relay.store.portals.questions import Asked
 from tests.browser.bad_day import (
     AS_TYPED,
     EMAIL,
@@ -158,14 +159,11 @@ def _(page, stage):
 @job("a new rule for a new source", clicks=6)
 def _(page, stage):
     questions = Store(stage.valkey.redis).questions
-    while questions.take("main"):
-        pass  # of the rule that was mended
     to_page(page, "Sources")
     page.locator("#newest-orders").get_by_role("link").first.click()
     page.get_by_role("link", name="Make a rule of it").click()
-    asked = until(lambda: questions.take("main"), "the question that the page asks by itself")
-    answer = json.dumps([TEMPLATE.to_wire()])
-    questions.answer(asked, done=True, answer=answer)
+    asked = until(lambda: questions.latest("main", Asked.TEMPLATES), "the question that a page asks by itself")
+    questions.answer(asked.id, done=True, answer=json.dumps([TEMPLATE.to_wire()]))
     page.get_by_label("Template").select_option(label="Deal: follow up · 2")
     expect(page.locator("#slots")).to_contain_text("{email}")
     expect(page.locator("#mistakes")).to_contain_text("No mistakes.")

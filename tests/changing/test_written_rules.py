@@ -168,6 +168,37 @@ def test_what_made_a_file_is_undone_by_removing_it(files, folder):
     assert files.read("new-lead").text == RULE
 
 
+@pytest.mark.parametrize("name", ["callback", "document-file"])
+def test_a_shipped_rule_that_was_deleted_is_kept_and_comes_back_by_undoing_it(files, folder, name):
+    file = folder / "rules" / f"{name}.yaml"
+    before = file.read_text("utf-8")
+
+    removed = files.remove(name, "ann")
+
+    assert not file.exists()
+    assert (removed.name, removed.before, removed.after) == (name, before, None)
+    assert files.undo(removed.id, "ann").after == before
+    assert file.read_text("utf-8") == before
+
+
+def test_a_file_with_mistakes_can_be_deleted(files, folder):
+    (folder / "rules" / "callback.yaml").write_text("name: callback\nsource: nobody\n", "utf-8")
+    assert files.remove("callback", "ann").after is None
+    with pytest.raises(NotFoundError):
+        files.remove("callback", "ann")
+
+
+def test_a_rule_is_disabled_and_enabled_and_the_rest_of_its_file_stays(files, folder):
+    file = folder / "rules" / "callback.yaml"
+    before = file.read_text("utf-8")
+
+    files.enable("callback", "ann", on=False)
+
+    assert file.read_text("utf-8") == before.replace("source: website\n", "source: website\nenabled: false\n")
+    files.enable("callback", "ann", on=True)
+    assert file.read_text("utf-8") == before.replace("source: website\n", "source: website\nenabled: true\n")
+
+
 def test_what_was_changed_since_is_not_undone(files):
     first = files.write("new-lead", RULE, "ann", None)
     files.write("new-lead", ANOTHER, "bob", first.digest_after)

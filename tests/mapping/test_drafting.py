@@ -11,10 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from relay.configuration.expressions import Expression
+from relay.core.errors import NotFoundError
 from relay.core.templates import PortalTemplate, TemplateParameter, templates_of
 from relay.operations.drafting import (
     MOST_NODES,
     choose,
+    contact_first,
+    document_first,
     draft,
     field_mapping,
     map_value,
@@ -145,6 +148,8 @@ def test_a_large_event_is_shown_in_part():
         (["a"], "tags", "list"),
         (None, "empty", "string"),
         ("hello", "text", "string"),
+        (" 12 ", "id", "integer"),
+        ("0\x1f", "id", "string"),
     ],
 )
 def test_a_type_is_proposed_from_what_came(value, name, kind):
@@ -221,18 +226,81 @@ def test_a_document_that_is_made_first_is_the_one_that_the_workflow_runs_on(tree
     assert read_draft("a-rule", text, CONFIG) is not None
 
 
+CONTACT = PortalTemplate(3, "Contact: greet", ("crm", "CCrmDocumentContact", "CONTACT"))
+DEAL = PortalTemplate(2, "Deal: follow up", ("crm", "CCrmDocumentDeal", "DEAL"))
+STRANGER = {"name": "Ada", "email": "ada@example.com", "phone": "8 999 123-45-67"}
+
+
+def test_by_one_click_the_contact_is_found_or_made_and_the_workflow_runs_on_it():
+    tree = tree_of(context_of(STRANGER))
+    text = contact_first(choose(draft("a-rule", "website", "main", tree), CONTACT, tree), tree, CONTACT)
+
+    content = content_of(text)
+    assert content["find"] == {"client": {"contact": {"phone": "{phone}", "email": "{email}"}}}
+    assert content["make"] == {
+        "contact": {"contact": {"name": "{name}", "phone": "{phone}", "email": "{email}"}, "unless": "client"}
+    }
+    assert content["start"]["document_id"] == {"contact": "{contact}"}
+    assert read_draft("a-rule", text, CONFIG) is not None
+    assert contact_first(text, tree, CONTACT) == text
+
+
+@pytest.mark.parametrize("first", [contact_first, document_first], ids=["the contact first", "the deal first"])
+def test_by_two_clicks_a_deal_is_made_for_the_contact_that_is_found_or_made(first):
+    tree = tree_of(context_of(STRANGER))
+    text = first(choose(draft("a-rule", "website", "main", tree), DEAL, tree), tree, DEAL)
+    text = (document_first if first is contact_first else contact_first)(text, tree, DEAL)
+
+    content = content_of(text)
+    assert content["make"]["contact"]["unless"] == "client"
+    assert content["make"]["deal"] == {"deal": {"title": "website: {name}", "contactId": "{contact}"}}
+    assert content["start"]["document_id"] == {"deal": "{deal}"}
+    assert read_draft("a-rule", text, CONFIG) is not None
+
+
+def test_a_contact_that_was_only_found_is_replaced_by_the_one_that_is_found_or_made(tree):
+    text = choose(draft("a-rule", "website", "main"), LEAD, tree)
+    for path, slot in (("body.phone", "find:phone"), ("body.form", "make:title")):
+        text = map_value(text, leaf(tree, path), slot, LEAD)
+    assert content_of(text)["make"]["lead"]["lead"]["contactId"] == "{client}"
+
+    text = contact_first(text, tree, LEAD)
+
+    assert content_of(text)["make"]["lead"]["lead"]["contactId"] == "{contact}"
+    assert read_draft("a-rule", text, CONFIG) is not None
+
+
+def test_no_contact_is_found_by_an_event_without_a_phone_and_an_email():
+    tree = tree_of(context_of({"name": "Ada"}))
+    with pytest.raises(NotFoundError, match="neither a phone nor an e-mail"):
+        contact_first(draft("a-rule", "website", "main", tree), tree, CONTACT)
+
+
+@pytest.mark.parametrize("held", ["body.tel", "[body.tel, body.mobile]"])
+def test_a_value_is_taken_from_a_second_place_too(tree, held):
+    text = f"extract:\n  phone: {{from: {held}, type: phone, region: RU}}\n"
+
+    after = map_value(text, leaf(tree, "body.phone"), "from:phone", None)
+
+    assert after == f"extract:\n  phone: {{from: [{held.strip('[]')}, body.phone], type: phone, region: RU}}\n"
+    assert map_value(after, leaf(tree, "body.phone"), "from:phone", None) == after
+
+
 def test_the_places_say_what_holds_them_and_which_is_next(tree):
     text = choose(draft("a-rule", "website", "main", tree), LEAD, tree)
 
     slots = field_mapping(text, LEAD)
 
-    assert {one.key: one.holds for one in slots.start} == {
+    assert {one.key: one.holds for one in slots.every() if one not in slots.first} == {
         "document": "{lead_id}",
         "parameter:Email": "{email}",
         "parameter:Who": "user_{manager}",
         "parameter:Note": "",
-        "when": "body.form == 'callback'",
+        "from:lead_id": "body.lead.id",
+        "from:email": "body.email",
+        "from:manager": "body.manager",
         "value": "",
+        "when": "body.form == 'callback'",
     }
     assert slots.next_empty("document") == "parameter:Note"
     odd = field_mapping(map_value(text, leaf(tree, "body.form"), "parameter:Old", LEAD), LEAD)

@@ -155,6 +155,14 @@ def test_rules_are_found_by_name_and_by_source(tmp_path: Path) -> None:
         book.get("four")
 
 
+def test_a_disabled_rule_wants_no_event_and_is_listed_still(tmp_path: Path) -> None:
+    book = book_of(tmp_path, rule_text(enabled=False), rule_text(name="two"))
+    assert [(rule.name, rule.is_enabled) for rule in book.all()] == [("one", False), ("two", True)]
+    assert [rule.name for rule in book.for_source("site")] == ["two"]
+    assert [rule.name for rule in book.candidates("site", {})] == ["two"]
+    assert not book.get("one").is_enabled
+
+
 def test_the_digest_changes_with_the_rules_and_not_with_comments(tmp_path: Path) -> None:
     first = book_of(tmp_path, rule_text()).digest
     assert book_of(tmp_path, "# a comment\n" + rule_text()).digest == first

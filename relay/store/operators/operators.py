@@ -1,4 +1,4 @@
-"""The record of people: audit log, alerts, sessions, tries, bulk replays, repeated requests."""
+"""The record of people: audit log, alerts, sessions, tries, bulk replays, drafts of rules, repeated requests."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from relay.store.operators import audit_log
 from relay.store.operators.alerts import Alerts
 from relay.store.operators.audit_log import Act
 from relay.store.operators.bulk_replays import Bulks
+from relay.store.operators.drafts import Drafts
 from relay.store.operators.kept_files import RuleChanges
 from relay.store.operators.outbox import Outbox
 from relay.store.operators.sessions import Idempotency, Sessions, Tries
@@ -23,6 +24,7 @@ class Operators:
         self.bulk_replays = Bulks(redis)
         self.idempotency = Idempotency(redis)
         self.rule_changes = RuleChanges(redis)
+        self.drafts = Drafts(redis)
         self.alerts = Alerts(redis)
         self.outbox = Outbox(redis)
         self.tries = Tries(redis)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -92,14 +93,47 @@ class Questions:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    @guarded
     def ask(self, portal: str, act: Asked, workflow_id: str, now: datetime) -> Question:
         """Leave a question, and notify a worker."""
-        question = Question("ask_" + secrets.token_hex(10), portal, act, workflow_id)
+        return self._leave(Question(_new_id(), portal, act, workflow_id), now)
+
+    @guarded
+    def _leave(self, question: Question, now: datetime) -> Question:
+        portal, act, workflow_id = question.portal, question.act, question.workflow_id
         fields = [("portal", portal), ("act", act), ("workflow_id", workflow_id), ("state", QuestionState.ASKED)]
         argv = [question.id, portal, KEPT_S, *pairs([*fields, ("at", to_ms(now))])]
         run(self._redis, ScriptCall(ASK, [keys.QUESTION + question.id, keys.QUESTIONS + portal], argv))
         return question
+
+    def ask_at_most(self, every: timedelta, portal: str, act: Asked, now: datetime) -> Question:
+        """Ask the portal itself, or return the question of this kind that was asked less than `every` ago."""
+        question = Question(_new_id(), portal, act, "")
+        latest = self._become_latest(question, every)
+        if latest != question.id:
+            with suppress(NotFoundError):  # its asker is about to leave it, or died before
+                return self.read(latest)
+        return self._leave(question, now)
+
+    def latest(self, portal: str, act: Asked) -> Question | None:
+        """The question of this kind that was asked last, if `ask_at_most` would return it now."""
+        question_id = self._latest(portal, act)
+        if question_id:
+            with suppress(NotFoundError):
+                return self.read(question_id)
+        return None
+
+    @guarded
+    def _latest(self, portal: str, act: Asked) -> str:
+        held: Any = self._redis.get(_latest_key(portal, act))
+        return held.decode() if held else ""
+
+    @guarded
+    def _become_latest(self, question: Question, every: timedelta) -> str:
+        """The id of the last question of this kind: this one, if there was none for so long."""
+        held: Any = self._redis.set(
+            _latest_key(question.portal, question.act), question.id, nx=True, get=True, px=every
+        )
+        return held.decode() if held else question.id
 
     @guarded
     def take(self, portal: str) -> str | None:
@@ -128,6 +162,14 @@ class Questions:
         """Leave the answer, cut to `longest` characters."""
         fields = {"state": QuestionState.DONE if done else QuestionState.FAILED, "answer": answer[:longest]}
         self._redis.hset(keys.QUESTION + question_id, mapping=fields)  # type: ignore[arg-type] # invariant in redis-py
+
+
+def _latest_key(portal: str, act: Asked) -> str:
+    return f"{keys.QUESTION}{act}:{portal}"
+
+
+def _new_id() -> str:
+    return "ask_" + secrets.token_hex(10)
 
 
 class PublishedRules:

@@ -78,12 +78,15 @@
     relay:tokens:{portal}            hash    the OAuth pair in force
     relay:rules                      hash    digest and requirements of the rules in force
     relay:rule-changes               stream  texts of rule files before and after each change, newest last  capped
+    relay:drafts:{digest}            hash    unfinished rules of a person (digest of the name): what it is about -> its
+                                             text and earlier ones (store/operators/drafts.py)    TTL: two weeks
     relay:in-force                   hash    the files of the configuration in force, packed, their digest, since when
     relay:waiting-files              hash    process and host -> which changed files it cannot use, why, since when
     relay:removed-rules              hash    a removed rule -> the time of its removal
     relay:drift:{portal}             string  the drift of the rules, as JSON
     relay:checked-rules              hash    portal -> the digest of the rules that were checked last
     relay:question:{ask_}            hash    a question about a portal, and its answer           TTL: a day
+    relay:question:{act}:{portal}    string  the last question of this kind, which is not asked again   TTL: a minute
     relay:questions:{portal}         list    questions that no worker has taken yet              TTL: a day
     relay:acts                       stream  the audit log, newest last                   capped
     relay:agent-calls                stream  requests of agents to the API, newest last   capped
@@ -172,6 +175,7 @@ CODES = f"{PREFIX}codes:"
 TOKENS = f"{PREFIX}tokens:"
 RULES = f"{PREFIX}rules"
 RULE_CHANGES = f"{PREFIX}rule-changes"
+DRAFTS = f"{PREFIX}drafts:"
 IN_FORCE = f"{PREFIX}in-force"
 WAITING_FILES = f"{PREFIX}waiting-files"
 REMOVED_RULES = f"{PREFIX}removed-rules"

@@ -111,6 +111,7 @@ def rules() -> dict[str, Any]:
             "name": rule.name,
             "source": rule.source,
             "file": rule.file,
+            "enabled": rule.is_enabled,
             "portal": rule.requirement.portal,
             "template_id": rule.requirement.template_id,
             "deliveries": presence[rule.name].size,

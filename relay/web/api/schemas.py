@@ -208,6 +208,7 @@ class RuleSchema(Schema):
     name = fields.String()
     source = fields.String()
     file = fields.String()
+    enabled = fields.Boolean()
     portal = fields.String()
     template_id = fields.Integer()
     deliveries = fields.Integer()

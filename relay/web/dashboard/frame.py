@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from flask import Blueprint, abort, current_app, g, redirect, request, url_for
+from flask import Blueprint, abort, current_app, g, redirect, render_template, request, url_for
 
 from relay import __version__
 from relay.core.errors import RecordUnavailableError
@@ -105,6 +105,16 @@ def for_viewers(view: V) -> V:
     return view
 
 
+def keeps_form(longest: int) -> Callable[[V], V]:
+    """A form that is not lost when the session has ended. longest: bytes of it."""
+
+    def mark(view: V) -> V:
+        view.longest_form = longest  # type: ignore[attr-defined] # read by `guard`
+        return view
+
+    return mark
+
+
 def for_operators(view: V) -> V:
     """A page for operators only."""
     view.asks = "operator"  # type: ignore[attr-defined] # read by `guard`
@@ -115,10 +125,11 @@ def for_operators(view: V) -> V:
 def guard() -> Any:
     """Let a request pass, or redirect it to the login; 403 for another site's, and beyond a viewer's rights."""
     view = current_app.view_functions[request.endpoint or ""]
-    return admit(getattr(view, "asks", "operator" if request.method not in SAFE else "session"))
+    asks = getattr(view, "asks", "operator" if request.method not in SAFE else "session")
+    return admit(asks, getattr(view, "longest_form", 0))
 
 
-def admit(asks: str) -> Any:
+def admit(asks: str, longest_form: int) -> Any:
     """Check a request for a view that asks for "nothing", a "session" or an "operator"; None lets it pass."""
     changes = request.method not in SAFE
     if changes:
@@ -126,6 +137,8 @@ def admit(asks: str) -> Any:
     if asks == "nothing":
         return None
     visitor = identify(services().guard)
+    if visitor is None and changes and longest_form:
+        return _ended(longest_form), 401
     if visitor is None:
         target = request.full_path.rstrip("?") if not changes else url_for("dashboard.index")
         return redirect(url_for("dashboard.login", next=target), 303)
@@ -133,6 +146,12 @@ def admit(asks: str) -> Any:
     if asks == "operator" and g.role is not Role.OPERATOR:
         abort(403, _("a viewer sees everything and changes nothing: this is for operators"))
     return None
+
+
+def _ended(longest_form: int) -> str:
+    """The page of a form whose session has ended: all of it can be sent again after a login in another window."""
+    request.max_content_length = request.max_form_memory_size = longest_form
+    return render_template("ended.html", fields=list(request.form.items(multi=True)))
 
 
 def way_back() -> str:

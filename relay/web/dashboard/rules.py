@@ -9,7 +9,11 @@ from flask import abort, render_template, request
 from relay.core.errors import RelayError, UnreadableError, UnsupportedTypeError
 from relay.core.ids import utc_now
 from relay.operations.preview import RulePreview, read_given, try_rules
-from relay.web.dashboard.frame import blueprint, for_viewers
+from relay.operations.rule_text import content_of
+from relay.store.operators.drafts import Draft
+from relay.web.auth import is_operator
+from relay.web.dashboard.frame import blueprint, for_viewers, who
+from relay.web.dashboard.rule_changes import rule_files
 from relay.web.language import N_, _, said
 from relay.web.presenters.event_details import details_of, rule_named
 from relay.web.presenters.masking import Masking
@@ -37,6 +41,7 @@ def rules() -> Any:
         )
         for rule in book.all()
     ]
+    drafts = store.operators.drafts.all(who()) if is_operator() else []
     return render_template(
         "rules.html",
         rows=rows,
@@ -45,7 +50,18 @@ def rules() -> Any:
         sources=sorted(services().sources),
         since=services().in_force.loaded.since,
         waiting=store.files.waiting(utc_now()),
+        is_writable=rule_files().is_writable,
+        drafts=[_unfinished(one) for one in drafts if one.differs],
     )
+
+
+def _unfinished(draft: Draft) -> dict[str, Any]:
+    """The title of a draft, and the query with which the studio opens it."""
+    kind, _, name = draft.subject.partition(":")
+    return {
+        "title": content_of(draft.text).get("name") or name,
+        "query": {"event_id" if kind == "event" else kind: name},
+    }
 
 
 @blueprint.get("/rules/try")

@@ -1,23 +1,23 @@
-"""The studio: a captured event becomes a rule. Portal, template, values, the text and its mistakes, preview,
-activation; then the change of the file: is it in force, undo it, replay what no rule could use before.
+"""The studio: a captured event becomes a rule, or a rule is mended. Portal, template, values, the text and its
+mistakes, a trial, activation.
 
 The page is one form, and the text in it is the truth: each button sends all of it and gets the page anew.
-static/studio.js does so in the background; without it, the same buttons do. Values are masked as on the page of the
-event.
+static/studio.js does so in the background; without it, the same buttons do. The text is kept on the server for its
+person (store/operators/drafts.py), so a reload, a second window or an ended session loses none of it. Values are masked
+as on the page of the event.
 """
 
 from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
 from typing import Any
 
-from flask import Response, abort, flash, redirect, render_template, request, url_for
+from flask import Response, abort, redirect, render_template, request, url_for
 
-from relay.configuration.files import FileSet
 from relay.core.errors import (
     ChangedError,
     ConfigError,
@@ -28,114 +28,145 @@ from relay.core.errors import (
     UnreadableError,
     UnsupportedTypeError,
 )
-from relay.core.faults import fault
+from relay.core.events import Event
+from relay.core.faults import code_of, fault
 from relay.core.ids import utc_now
-from relay.core.lifecycle import EventState
 from relay.core.phrases import phrase
 from relay.core.templates import PortalTemplate, templates_of
 from relay.operations.deciding import contexts_of
 from relay.operations.drafting import (
+    ABOUT,
     DOCUMENT,
+    FROM,
+    MADE_FOR_A_CONTACT,
     WHEN,
     FieldMapping,
     Node,
     Tree,
     add_condition,
     choose,
+    contact_first,
+    document_first,
     draft,
     equals,
     field_mapping,
+    kind_of,
     map_value,
     rule_name,
     tree_of,
     type_of,
 )
-from relay.operations.in_force import INTERVAL_S
-from relay.operations.preview import LEFT, DraftPreview, left_over, preview_on_record, read_draft
-from relay.operations.rule_files import RuleFiles
-from relay.operations.rule_text import UneditableError, content_of, line, put
+from relay.operations.preview import DraftPreview, RulePreview, preview_on_record, read_draft, try_event
+from relay.operations.rule_text import UneditableError, content_of, has, line, put
 from relay.rules import Rule
-from relay.store.operators.kept_files import RuleChange
+from relay.store.operators.audit_log import Act
+from relay.store.operators.drafts import Draft
 from relay.store.portals.questions import Asked, Question, QuestionState
-from relay.store.record.search import Filter
-from relay.web.dashboard.bulk import order
-from relay.web.dashboard.frame import blueprint, for_operators, who
-from relay.web.dashboard.live import AWAITED
+from relay.web.auth import is_revealed, reveal
+from relay.web.dashboard.frame import blueprint, for_operators, keeps_form, who
+from relay.web.dashboard.rule_changes import difference, rule_files
 from relay.web.language import _, said, say
+from relay.web.presenters.differences import differences_of
 from relay.web.presenters.event_details import details_of, rule_named
-from relay.web.presenters.masking import FEW_CHARACTERS, FEW_VALUES, Masking, excerpt, masking_of
+from relay.web.presenters.masking import FEW_VALUES, Masking, excerpt, masking_of
+from relay.web.presenters.yaml_colours import LONGEST_COLOURED, coloured
 from relay.web.services import services
 
 LONGEST_FORM = 300_000
 LONGEST_NUMBER = 9
 """Digits of the number of a value in an event."""
-MOST_CHANGES = 100
 LONGEST_FIELD = 200
-EVERYWHERE_AFTER = timedelta(seconds=3 * INTERVAL_S)
-"""After this time every web process has taken up a change, so that a replay in any of them uses it."""
+MOST_SHOWN_NODES = 140
+LONGEST_SHOWN = 120
+"""Values of an event on the page, and characters of each: a page has at most 60 KB."""
 FEW_LEAVES = 60
 MOST_ROWS = 60
 FEWEST_ROWS = 14
+HIDDEN = ("event_id", "rule", "begun")
+SHOWN = ("source", "digest", "version", "theirs", "question_id", "portal", "template", "onto")
+"""The fields of the form beside its text."""
+TO_COME = (("start", "template_id"), ("start", "document_id"))
+"""The keys that a new rule does not have yet: a thing to do, not a mistake."""
+_NAME = re.compile(r"\{(\w{1,64})\}")
 
 
 @blueprint.get("/studio")
 @for_operators
 def studio() -> Any:
-    """A draft: of an event, of a source, or the file of a rule."""
+    """A draft: the one that was kept; else one of an event, of a source, or the file of a rule."""
     form = StudioForm.read(request.args)
     captured = captured_of(form)
-    return _page(_edited(form) if form.rule else _drafted(form, captured), captured)
+    form = _opened(form, captured)
+    held = services().store.operators.drafts.read(who(), form.subject)
+    if held:
+        form = form.of_draft(held) if held.text != form.text else replace(form, version=held.version)
+    if failed := failed_values(form, tried_of(form, captured)):
+        form = replace(form, onto=f"{FROM}{next(iter(failed))}")
+    return _page(form, captured)
 
 
 @blueprint.post("/studio")
+@keeps_form(LONGEST_FORM)
 def shape_rule() -> Any:
     """The page after a button that changes only the text in it."""
-    form = _sent()
-    captured, known = captured_of(form), known_of(form)
-    said = ""
-    if request.form.get("act") == "try":
-        return _page(form, captured, tries=True)
+    form, act = _sent(), request.form.get("act", "")
+    captured = captured_of(form)
+    if act in DECISIONS:
+        return _page(DECISIONS[act](form, captured), captured)
+    before, said = form, ""
     try:
-        form = _edit(form, captured, known)
+        form = _edit(form, captured, known_of(form), act)
     except (UneditableError, NotFoundError) as error:
         said = said_of(error)
-    return _page(form, captured, said=said)
+    form, conflict = _keep(before, form, captured)
+    return _page(form, captured, conflict, said=said, tries=act == "try" or "reveal" in request.form)
 
 
 @blueprint.post("/studio/templates")
+@keeps_form(LONGEST_FORM)
 def ask_templates() -> Any:
-    """Have a worker ask the portal for its templates."""
+    """Have a worker ask the portal for its templates, at most once a minute."""
     form = _sent()
     if form.portal not in services().portals:
         abort(400, _("choose a portal"))
-    asked = services().operator_acts.ask_templates(form.portal, who())
-    form = replace(form, question_id=asked.id)
+    captured, before, said = captured_of(form), form, ""
+    form = replace(form, question_id=services().operator_acts.ask_templates(form.portal).id)
     try:
         form = replace(form, text=put(form.text, ("start", "portal"), form.portal))
     except UneditableError as error:
-        return _page(form, captured_of(form), said=said_of(error))
-    return _page(form, captured_of(form))
+        said = said_of(error)
+    form, conflict = _keep(before, form, captured)
+    return _page(form, captured, conflict, said=said)
 
 
 @blueprint.post("/studio/activate")
+@keeps_form(LONGEST_FORM)
 def activate_rule() -> Any:
     """Write the file; web processes load it by themselves."""
     form = _sent()
+    captured = captured_of(form)
+    form, conflict = _keep(form, form, captured)
+    if conflict:
+        return _page(form, captured, conflict), 409
     if mistakes_in(form):
-        return _page(form, captured_of(form), said=_("Mend the marked lines first: nothing was written.")), 422
+        return _page(form, captured, said=_("Mend the marked lines first: nothing was written.")), 422
+    if missing_template(form, known_of(form)) and "anyway" not in request.form:
+        return _page(form, captured, said=_("The portal does not have this template: nothing was written.")), 422
     try:
         digest = form.digest if form.name == form.rule else None
         change = rule_files().write(form.name, form.text, who(), digest or None)
     except ConfigError as error:
-        return _page(form, captured_of(form), said=said_of(error)), 422
+        return _page(form, captured, said=said_of(error)), 422
     except (ChangedError, NotWritableError) as error:
-        return _page(form, captured_of(form), said=said_of(error)), 409
+        return _page(form, captured, said=said_of(error)), 409
     if change.id is None:
-        return _page(form, captured_of(form), said=_("The file says this already."))
+        return _page(form, captured, said=_("The file says this already."))
+    services().store.operators.drafts.forget(who(), form.as_draft())
     return redirect(url_for("dashboard.rule_change", change_id=change.id, event=form.event_id or None), 303)
 
 
 @blueprint.post("/studio/file")
+@keeps_form(LONGEST_FORM)
 def rule_file() -> Any:
     """The text as a file to download, for config/rules that cannot be written here."""
     form = _sent()
@@ -150,41 +181,163 @@ def _sent() -> StudioForm:
     return StudioForm.read(request.form)
 
 
+def _opened(form: StudioForm, captured: Captured) -> StudioForm:
+    """The form with the text from which a draft begins. Raises NotFoundError."""
+    return _edited(form) if form.rule else _drafted(form, captured)
+
+
 def _edited(form: StudioForm) -> StudioForm:
     """The file of a rule as it is. Raises NotFoundError."""
-    file = rule_files().read(form.rule)
-    named = services().rules.all()
-    rule = next((one for one in named if one.name == form.rule), None)
+    file, rule = rule_files().read(form.rule), rule_named(form.rule)
     portal = rule.requirement.portal if rule else min(services().portals, default="")
     return replace(form, text=file.text, digest=file.digest, portal=portal, source=rule.source if rule else "")
 
 
 def _drafted(form: StudioForm, captured: Captured) -> StudioForm:
+    """The beginning of a new rule. Raises NotFoundError."""
     source = services().record.event(form.event_id).source if form.event_id else form.source
     if source not in services().sources:
         raise NotFoundError(phrase("no source %(source)r: choose one that is in force", source=source))
     portal = form.portal if form.portal in services().portals else min(services().portals, default="")
     name = rule_name(source, captured.tree, {rule.name for rule in services().rules.all()})
     text = draft(name, source, portal, captured.tree, form.event_id)
-    return replace(form, source=source, portal=portal, text=text)
+    form = replace(form, source=source, portal=portal, text=text)
+    return replace(form, begun=form.subject)
 
 
-def _edit(form: StudioForm, captured: Captured, known: Known) -> StudioForm:
+def _begun(form: StudioForm, captured: Captured) -> str:
+    """The text from which a draft begins; empty if its rule has been deleted."""
+    try:
+        return _opened(form, captured).text
+    except NotFoundError:
+        return ""
+
+
+# A draft is kept.
+
+
+def _keep(before: StudioForm, form: StudioForm, captured: Captured) -> tuple[StudioForm, Conflict | None]:
+    """Keep the text after a button. before: as it was typed.
+
+    With a conflict, nothing is kept: the draft was changed in another window meanwhile.
+    """
+    drafts, now = services().store.operators.drafts, utc_now()
+    seen, begun = drafts.read(who(), form.subject), _begun(form, captured)
+    if seen is None:
+        if form.text == begun:
+            return replace(form, version=""), None
+        seen = Draft(form.subject, begun, form.digest, now)
+    elif seen.version != form.version and seen.text not in (before.text, form.text):
+        if before.text == form.text and form.text in seen.earlier:
+            return form.of_draft(seen), None  # this window has changed nothing, and the other one has
+        return form, Conflict(seen.text, seen.version, is_file=False)
+    fresh = seen.changed(before.text, now, typed=True).changed(form.text, now)
+    fresh = replace(fresh, digest=form.digest, differs=form.text != begun)
+    held = seen if fresh == seen else drafts.keep(who(), fresh)
+    if held.text != form.text:
+        return form, Conflict(held.text, held.version, is_file=False)
+    return form.of_draft(held), None
+
+
+def _take_theirs(form: StudioForm, captured: Captured) -> StudioForm:
+    """The text of the other window; what was written here is one step back."""
+    held = services().store.operators.drafts.read(who(), form.subject)
+    return _decided(form, held.text, held, captured) if held else form
+
+
+def _keep_mine(form: StudioForm, captured: Captured) -> StudioForm:
+    """The text of this window; the other one is one step back."""
+    held = services().store.operators.drafts.read(who(), form.subject)
+    return _decided(form, form.text, held, captured) if held else form
+
+
+def _take_file(form: StudioForm, captured: Captured) -> StudioForm:
+    """The file as somebody else has changed it."""
+    file = rule_files().read(form.rule)
+    return _keep(form, replace(form, text=file.text, digest=file.digest), captured)[0]
+
+
+def _keep_over_file(form: StudioForm, captured: Captured) -> StudioForm:
+    """The text of this window, to be written over the file as it is now."""
+    return _keep(form, replace(form, digest=form.theirs), captured)[0]
+
+
+def _undo(form: StudioForm, captured: Captured) -> StudioForm:
+    """One step back. What was typed since the last step is the first one to go."""
+    form, conflict = _keep(form, form, captured)
+    held = services().store.operators.drafts.read(who(), form.subject)
+    if conflict or held is None:
+        return form
+    undone = held.undone(utc_now())
+    undone = replace(undone, differs=undone.text != _begun(form, captured))
+    return form.of_draft(services().store.operators.drafts.keep(who(), undone))
+
+
+def _discard(form: StudioForm, captured: Captured) -> StudioForm:
+    """The text from which the draft began; the draft is one step back."""
+    begun = _opened(form, captured)
+    return _keep(form, replace(form, text=begun.text, digest=begun.digest), captured)[0]
+
+
+DECISIONS = {
+    "theirs": _take_theirs,
+    "mine": _keep_mine,
+    "take-file": _take_file,
+    "keep-mine": _keep_over_file,
+    "undo": _undo,
+    "discard": _discard,
+}
+"""The buttons that choose between texts; the page says what comes of them."""
+
+
+def _decided(form: StudioForm, text: str, held: Draft, captured: Captured) -> StudioForm:
+    """One of two texts, if the other one is still what the person saw; else the page tells of the newer one."""
+    if held.version != form.theirs:
+        return form
+    both = held.changed(form.text, utc_now()).changed(text, utc_now())
+    both = replace(both, digest=form.digest, differs=text != _begun(form, captured))
+    kept = services().store.operators.drafts.keep(who(), both)
+    return form.of_draft(kept) if kept.text == text else form
+
+
+# A button changes the text.
+
+
+def _edit(form: StudioForm, captured: Captured, known: Known, act: str) -> StudioForm:
     """The form after the button that was pressed. Raises UneditableError and NotFoundError."""
     if number := request.form.get("put", ""):
         return _put(form, captured, known, number)
-    if request.form.get("act") == "template":
-        wanted = next((one for one in known.templates if str(one.id) == form.template), None)
-        if wanted is None:
-            raise NotFoundError(phrase("choose a template first"))
-        text = choose(form.text, wanted, captured.tree)
-        slots = field_mapping(text, wanted)
-        holding = {slot.key for slot in slots.start if slot.holds}
-        onto = slots.next_empty(form.onto) if form.onto in holding else form.onto
-        return replace(form, text=text, onto=onto)
-    if request.form.get("act") == "source" and form.source in services().sources:
+    if event_id := request.form.get("reveal", ""):
+        _reveal(event_id)
+    template = known.chosen(form.text)
+    if act in FIRST:
+        text = FIRST[act](form.text, captured.tree, template)
+        return replace(form, text=text, onto=field_mapping(text, template).next_empty(DOCUMENT))
+    if act == "template":
+        return _choose(form, captured, known)
+    if act == "source" and form.source in services().sources:
         return replace(form, text=put(form.text, ("source",), line(form.source)))
     return form
+
+
+FIRST = {"contact": contact_first, "document": document_first}
+
+
+def _choose(form: StudioForm, captured: Captured, known: Known) -> StudioForm:
+    wanted = next((one for one in known.templates if str(one.id) == form.template), None)
+    if wanted is None:
+        raise NotFoundError(phrase("choose a template first"))
+    text = choose(form.text, wanted, captured.tree)
+    slots = field_mapping(text, wanted)
+    holding = {slot.key for slot in slots.start if slot.holds}
+    return replace(form, text=text, onto=slots.next_empty(form.onto) if form.onto in holding else form.onto)
+
+
+def _reveal(event_id: str) -> None:
+    """Show this session the personal values of an event; the audit log says so. Raises NotFoundError."""
+    found = services().record.event(event_id)
+    services().store.operators.log(Act(utc_now(), who(), "reveal", found.id, ""))
+    reveal(found.id)
 
 
 def _put(form: StudioForm, captured: Captured, known: Known, number: str) -> StudioForm:
@@ -203,83 +356,32 @@ def _put(form: StudioForm, captured: Captured, known: Known, number: str) -> Stu
     return replace(form, text=text, onto=field_mapping(text, template).next_empty(form.onto))
 
 
-def _page(form: StudioForm, captured: Captured, *, said: str = "", tries: bool = False) -> str:
-    preview, why_not = preview_of(form) if tries else (None, "")
+def _page(
+    form: StudioForm, captured: Captured, conflict: Conflict | None = None, *, said: str = "", tries: bool = False
+) -> str:
+    preview, why_not = preview_of(form, captured) if tries else (None, "")
     return render_template(
         "studio.html",
         **view_of(form, captured, known_of(form)),
+        conflict=conflict or conflict_of(form),
         said=said or why_not,
         preview=preview,
-        masking=masking_of_preview(form, captured) if preview else captured.masking,
+        rule=draft_rule(form) if preview else None,
+        masking_for=masking_of_preview(form, captured) if preview else None,
+        differences_of=differences_of,
     )
 
 
-@blueprint.get("/rules/changes")
-@for_operators
-def rule_changes() -> Any:
-    """The newest changes of the files that were made here."""
-    return render_template(
-        "rule_changes.html", changes=rule_files().history(request.args.get("rule") or None, MOST_CHANGES)
-    )
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Another text in place of the one from which this one was made. version: of that text, or the file's digest.
 
+    is_file: the file was changed; else the draft, in another window.
+    """
 
-@blueprint.get("/rules/changes/<change_id>")
-@for_operators
-def rule_change(change_id: str) -> Any:
-    """One change; the page refreshes until the change is in force."""
-    change = _read(change_id)
-    newest = rule_files().history(change.name, 1)
-    is_newest = bool(newest) and newest[0].id == change.id
-    in_force = is_newest and is_in_force(change.at)
-    source = _source_of(change) if in_force else ""
-    rule = next((one for one in services().rules.all() if one.name == change.name), None)
-    return render_template(
-        "rule_change.html",
-        change=change,
-        lines=difference(change.before, change.after),
-        is_newest=is_newest,
-        waiting=services().in_force.waiting,
-        in_force=in_force,
-        source=source,
-        left=left_over(services().record, services().sources[source], rule) if source and rule else {},
-        event_id=request.args.get("event", ""),
-        fresh=None if in_force or not is_newest else AWAITED,
-    )
-
-
-@blueprint.post("/rules/changes/<change_id>/undo")
-def undo_change(change_id: str) -> Any:
-    """Make the file what it was before."""
-    undone = rule_files().undo(change_id, who())
-    is_new = undone.id is not None
-    flash(
-        _("Undone: %(file)s is again what it was before.", file=undone.file)
-        if is_new
-        else _("The file is that already.")
-    )
-    return redirect(url_for("dashboard.rule_change", change_id=undone.id or change_id), 303)
-
-
-@blueprint.post("/rules/changes/<change_id>/replay")
-def replay_left_over(change_id: str) -> Any:
-    """Replay what no rule could use before: all events of one state from the rule's source, with the rules in force."""
-    state = request.form.get("state", "")
-    source = _source_of(_read(change_id))
-    if state not in set(LEFT) or not source:
-        abort(400, _("state: expected rejected or ignored, of a source that is in force"))
-    return order(Filter(state=EventState(state), source=source), "current")
-
-
-def _read(change_id: str) -> RuleChange:
-    """Raises NotFoundError."""
-    return services().store.operators.rule_changes.read(change_id)
-
-
-def _source_of(change: RuleChange) -> str:
-    """The source of the rule after the change; empty if that source is not in force."""
-    settings = services().settings
-    rule = read_draft(change.name, change.after, settings.config, settings.public_url or "") if change.after else None
-    return rule.source if rule and rule.source in services().sources else ""
+    text: str = field(repr=False)
+    version: str
+    is_file: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +389,8 @@ class StudioForm:
     """The form that the page sends with each button.
 
     rule: the name of the one that is edited, empty: a new one; digest: of its file when it was opened; onto: the place
-    for the next value.
+    for the next value. begun: what a new rule without an event is about. version: of the draft that the page shows;
+    theirs: of the text with which it conflicts.
     """
 
     event_id: str = ""
@@ -298,15 +401,35 @@ class StudioForm:
     portal: str = ""
     template: str = ""
     onto: str = DOCUMENT
+    begun: str = ""
+    version: str = ""
+    theirs: str = ""
     text: str = field(default="", repr=False)
 
     @classmethod
     def read(cls, given: Mapping[str, str]) -> StudioForm:
         """From a form or a query."""
-        names = ("event_id", "source", "rule", "digest", "question_id", "portal", "template", "onto")
-        read = {name: given.get(name, "").strip()[:LONGEST_FIELD] for name in names if given.get(name)}
+        read = {name: given.get(name, "").strip()[:LONGEST_FIELD] for name in (*HIDDEN, *SHOWN) if given.get(name)}
         text = given.get("text", "").replace("\r\n", "\n").replace("\r", "\n")
         return cls(**{**read, "text": text})
+
+    @property
+    def subject(self) -> str:
+        """What its draft is about."""
+        if self.rule:
+            return f"rule:{self.rule}"
+        return f"event:{self.event_id}" if self.event_id else self.begun or f"source:{self.source}"
+
+    def of_draft(self, held: Draft) -> StudioForm:
+        """With the text that is kept, for the portal that it names."""
+        start = content_of(held.text).get("start")
+        portal = start.get("portal") if isinstance(start, dict) else None
+        known = portal if portal in services().portals else self.portal
+        return replace(self, text=held.text, digest=held.digest, version=held.version, portal=str(known))
+
+    def as_draft(self) -> Draft:
+        """The draft that the page shows."""
+        return Draft(self.subject, self.text, self.digest, utc_now(), version=self.version)
 
     @property
     def name(self) -> str:
@@ -319,6 +442,7 @@ class StudioForm:
 class Captured:
     """The event as rules see it. unreadable: why there is no tree; more: the further entries of a batch."""
 
+    event: Event | None = field(default=None, repr=False)
     tree: Tree | None = None
     masking: Masking = field(default_factory=Masking)
     unreadable: str = ""
@@ -336,6 +460,10 @@ class Known:
 
     question: Question | None = None
     templates: tuple[PortalTemplate, ...] = ()
+
+    @property
+    def is_answered(self) -> bool:
+        return self.question is not None and self.question.state is QuestionState.DONE
 
     @property
     def is_awaited(self) -> bool:
@@ -367,35 +495,31 @@ def captured_of(form: StudioForm) -> Captured:
     event = services().record.event(form.event_id)
     looked, source = details_of(event), services().sources.get(event.source)
     if source is None or event.body_removed_at:
-        return Captured(masking=looked.masking, unreadable=looked.unreadable or _("its body was removed"))
+        return Captured(event, masking=looked.masking, unreadable=looked.unreadable or _("its body was removed"))
     try:
         contexts = contexts_of(source, event)
     except (UnreadableError, UnsupportedTypeError) as error:
-        return Captured(masking=looked.masking, unreadable=say(error.message))
+        return Captured(event, masking=looked.masking, unreadable=say(error.message))
     if not contexts:
-        return Captured(masking=looked.masking, unreadable=_("it is an empty batch"))
-    return Captured(tree_of(contexts[0]), looked.masking, more=len(contexts) - 1)
+        return Captured(event, masking=looked.masking, unreadable=_("it is an empty batch"))
+    return Captured(event, tree_of(contexts[0], MOST_SHOWN_NODES), looked.masking, more=len(contexts) - 1)
 
 
 def known_of(form: StudioForm) -> Known:
-    """The question about templates to the portal, and its answer."""
-    if not form.question_id:
-        return Known()
+    """The question about templates to the portal, and its answer: this page's, or another one's of the last minute."""
     try:
-        question = services().questions.read(form.question_id)
+        question = (
+            services().questions.read(form.question_id)
+            if form.question_id
+            else services().questions.latest(form.portal, Asked.TEMPLATES)
+        )
     except NotFoundError:
         return Known()
-    if question.act is not Asked.TEMPLATES or question.portal != form.portal:
+    if question is None or question.act is not Asked.TEMPLATES or question.portal != form.portal:
         return Known()
     if question.state is not QuestionState.DONE:
         return Known(question)
     return Known(question, tuple(templates_of(question.answer)))
-
-
-def rule_files() -> RuleFiles:
-    """The files of the rules."""
-    settings = services().settings
-    return RuleFiles(services().store, settings.config, settings.public_url or "")
 
 
 def draft_rule(form: StudioForm) -> Rule | None:
@@ -404,46 +528,123 @@ def draft_rule(form: StudioForm) -> Rule | None:
     return read_draft(form.name, form.text, settings.config, settings.public_url or "") if form.name else None
 
 
-def preview_of(form: StudioForm) -> tuple[DraftPreview | None, str]:
-    """The preview of the draft on recorded events, or the reason why there is none."""
+def tried_of(form: StudioForm, captured: Captured) -> RulePreview | None:
+    """What the draft makes of the event; None if there is no event or the draft has mistakes."""
+    event, rule = captured.event, draft_rule(form)
+    if event is None or captured.tree is None or rule is None or event.source not in services().sources:
+        return None
+    return next(iter(try_event(services().sources[event.source], [rule], event)), None)
+
+
+def failed_values(form: StudioForm, tried: RulePreview | None) -> dict[str, list[str]]:
+    """The values of the draft that cannot be taken from the event, with their faults."""
+    taken = content_of(form.text).get("extract")
+    names = taken if isinstance(taken, dict) else {}
+    return {name: list(faults) for name, faults in tried.errors.items() if name in names} if tried else {}
+
+
+def preview_of(form: StudioForm, captured: Captured) -> tuple[DraftPreview | None, str]:
+    """The preview of the draft on recorded events, this one first; or the reason why there is none."""
     rule = draft_rule(form)
     if rule is None:
         return None, _("Mend the marked lines first.")
     source = services().sources.get(rule.source)
     if source is None:
         return None, _("The source %(source)s is not in force yet.", source=rule.source)
-    return preview_on_record(services().record, source, rule, rule_named(form.rule) if form.rule else None), ""
+    before = rule_named(form.rule) if form.rule else None
+    first = captured.event if captured.tree and captured.event and captured.event.source == rule.source else None
+    return preview_on_record(services().record, source, rule, before, first=first), ""
 
 
-def masking_of_preview(form: StudioForm, captured: Captured) -> Masking:
-    """The masking for calls of other events: by today's rules and by the draft."""
+def masking_of_preview(form: StudioForm, captured: Captured) -> Callable[[str], Masking]:
+    """The masking for the calls of each event: by today's rules and by the draft; none for a revealed event."""
     rules = [*services().rules.all(), *([rule] if (rule := draft_rule(form)) else [])]
-    return replace(masking_of(rules), known=captured.masking.known)
+    masked = replace(masking_of(rules), known=captured.masking.known)
+    return lambda event_id: Masking(revealed=True) if is_revealed(event_id) else masked
 
 
 def view_of(form: StudioForm, captured: Captured, known: Known) -> dict[str, Any]:
     """The values of the template."""
     template = known.chosen(form.text)
     slots = field_mapping(form.text, template)
-    mistakes = mistakes_in(form)
-    count = form.text.count("\n") + 1
+    mistakes, count = mistakes_in(form), form.text.count("\n") + 1
+    tried, missing = tried_of(form, captured), missing_template(form, known)
+    failed, wrong = failed_values(form, tried), [one for one in mistakes if not is_to_come(form, one)]
+    held = services().store.operators.drafts.read(who(), form.subject) if form.version else None
+    begun, kind = _begun(form, captured), kind_of(form.text, template)
     return {
         "form": form,
+        "hidden": HIDDEN,
         "captured": captured,
         "lines": [line_of(root, captured.masking) for root in captured.tree.roots] if captured.tree else [],
         "known": known,
         "template": template,
         "slots": slots,
+        "examples": examples_of(form, captured, slots, tried),
+        "failed": failed,
+        "failed_keys": [f"{FROM}{name}" for name in failed],
         "onto": _known_slot(slots, form.onto),
-        "mistakes": mistakes,
-        "marked": {mistake.line for mistake in mistakes},
+        "offers_contact": captured.tree and not has(form.text, ("make", ABOUT, ABOUT)),
+        "offers_document": kind if kind in MADE_FOR_A_CONTACT and not has(form.text, ("make", kind, kind)) else "",
+        "mistakes": wrong,
+        "wanting": [one for one in mistakes if one not in wrong],
+        "missing_template": missing,
+        "marked": {one.line for one in (*wrong, *([missing] if missing else []))},
+        "draft": held if held and held.differs else None,
+        "can_undo": held is not None and bool(held.earlier),
+        "changed": changed_lines(begun, form.text) if form.rule else set(),
+        "colour": coloured,
+        "coloured": coloured(form.text) if len(form.text) <= LONGEST_COLOURED else (),
         "rows": min(max(count + 1, FEWEST_ROWS), MOST_ROWS),
         "numbers": range(1, count + 1),
         "is_writable": rule_files().is_writable,
         "portals": sorted(services().portals),
         "sources": sorted(services().sources),
-        "is_new": not form.rule,
+        "difference": difference,
     }
+
+
+def examples_of(form: StudioForm, captured: Captured, slots: FieldMapping, tried: RulePreview | None) -> dict[str, str]:
+    """What this event would put into each place, masked; only where that is known and is not what the rule says."""
+    if captured.tree is None:
+        return {}
+    found: dict[str, str] = {}
+    leaves = {leaf.path: leaf for leaf in captured.tree.leaves()}
+    for slot in slots.values:
+        name = slot.key.removeprefix(FROM)
+        if tried and tried.found.get(name) is not None:
+            found[name] = _shown(tried.found[name], name, captured.masking)
+        elif leaf := next((leaves[path] for path in slot.holds.split(", ") if path in leaves), None):
+            found[name] = _shown(leaf.value, leaf.name, captured.masking)
+    examples = {f"{FROM}{name}": shown for name, shown in found.items()}
+    content = content_of(form.text)
+    for slot in (*slots.first, *slots.start):
+        names = _NAME.findall(slot.holds)
+        if names and found.keys() >= set(names):
+            examples[slot.key] = _NAME.sub(lambda match: found[match[1]], slot.holds)
+        elif names and slot.holds == f"{{{names[0]}}}":
+            steps = {"find": _("what is found"), "make": _("the new one")}
+            of_step = (words for section, words in steps.items() if has_step(content, section, names[0]))
+            examples[slot.key] = next(of_step, "")
+    return examples
+
+
+def has_step(content: Mapping[str, Any], section: str, name: str) -> bool:
+    """Whether the rule finds or makes something under this name."""
+    steps = content.get(section)
+    return isinstance(steps, dict) and name in steps
+
+
+def conflict_of(form: StudioForm) -> Conflict | None:
+    """The file of the rule, if it is no longer the one from which this text was made."""
+    if not form.rule:
+        return None
+    try:
+        file = rule_files().read(form.rule)
+    except NotFoundError:
+        return Conflict("", "", is_file=True) if form.digest else None
+    is_same = form.digest == file.digest or form.text == file.text
+    return None if is_same else Conflict(file.text, file.digest, is_file=True)
 
 
 def mistakes_in(form: StudioForm) -> list[Mistake]:
@@ -452,18 +653,38 @@ def mistakes_in(form: StudioForm) -> list[Mistake]:
         return [Mistake("", 1, fault("expected_rule_name"))]
     found = rule_files().mistakes_in(form.name, form.text)
     if form.name != form.rule and rule_named(form.name):
-        found.append(Mistake("", _line_of_name(form.text), fault("rule_exists", name=form.name)))
+        found.append(Mistake("", _line_of("name", form.text), fault("rule_exists", name=form.name)))
     return sorted(found, key=lambda mistake: mistake.line)
+
+
+def is_to_come(form: StudioForm, mistake: Mistake) -> bool:
+    """Whether a new rule only does not have this yet."""
+    return not form.rule and mistake.keys in TO_COME and code_of(mistake.fault) == "missing"
+
+
+def missing_template(form: StudioForm, known: Known) -> Mistake | None:
+    """The template of the rule, if the portal has answered and does not have it."""
+    start = content_of(form.text).get("start")
+    if not known.is_answered or not isinstance(start, dict) or start.get("portal") != form.portal:
+        return None
+    number = start.get("template_id")
+    if not isinstance(number, str) or not number.isdecimal() or known.chosen(form.text):
+        return None
+    wrong = fault("template_unknown", number=number, portal=form.portal)
+    return Mistake("", _line_of("template_id", form.text), wrong, ("start", "template_id"))
+
+
+def changed_lines(before: str, after: str) -> set[int]:
+    """The numbers of the lines that are not in the text before."""
+    parts = difflib.SequenceMatcher(None, before.split("\n"), after.split("\n")).get_opcodes()
+    return {line for kind, *_, begin, end in parts if kind != "equal" for line in range(begin + 1, end + 1)}
 
 
 def line_of(node: Node, masking: Masking) -> Line:
     """A node of the event and the nodes in it, as lines."""
     shown = kind = ""
     if node.is_leaf:
-        beginning, _ = excerpt(node.value, FEW_VALUES, FEW_CHARACTERS)
-        value = masking.value(beginning, node.name)
-        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        kind = type_of(node.value, node.name)
+        shown, kind = _shown(node.value, node.name, masking), type_of(node.value, node.name)
     return Line(
         node,
         masking.text(node.path),
@@ -474,19 +695,6 @@ def line_of(node: Node, masking: Masking) -> Line:
     )
 
 
-def is_in_force(changed_at: datetime) -> bool:
-    """Whether the present files are in force here, and long enough for the other processes to have loaded them."""
-    in_force = services().in_force
-    is_ours = FileSet.read(services().settings.config).digest == in_force.loaded.files.digest
-    return is_ours and utc_now() - changed_at > EVERYWHERE_AFTER
-
-
-def difference(before: str | None, after: str | None) -> list[tuple[str, str]]:
-    """The difference of two texts: the mark of each line (`+`, `-` or nothing), and the line."""
-    lines = difflib.unified_diff((before or "").splitlines(), (after or "").splitlines(), lineterm="")
-    return [(line[:1].strip(), line[1:]) for line in lines if not line.startswith(("---", "+++", "@@"))]
-
-
 def said_of(error: RelayError) -> str:
     """An error as a sentence of the page."""
     text = said(error)
@@ -494,8 +702,16 @@ def said_of(error: RelayError) -> str:
 
 
 def _known_slot(slots: FieldMapping, onto: str) -> str:
-    return onto if onto in {slot.key for slot in (*slots.start, *slots.first)} else DOCUMENT
+    return onto if onto in {slot.key for slot in slots.every()} else DOCUMENT
 
 
-def _line_of_name(text: str) -> int:
-    return next((number for number, line in enumerate(text.split("\n"), 1) if line.startswith("name:")), 1)
+def _shown(value: Any, name: str, masking: Masking) -> str:
+    """The beginning of a value, masked."""
+    masked = masking.value(excerpt(value, FEW_VALUES, LONGEST_SHOWN)[0], name)
+    return masked if isinstance(masked, str) else json.dumps(masked, ensure_ascii=False, default=str)
+
+
+def _line_of(key: str, text: str) -> int:
+    """The line of the first key of this name; the first line if it is written in an unusual way."""
+    key = f"{key}:"
+    return next((number for number, line in enumerate(text.split("\n"), 1) if key in line.split("#")[0]), 1)

@@ -132,7 +132,8 @@ def details_of(event: Event) -> EventDetails:
         except (UnreadableError, UnsupportedTypeError) as error:
             unreadable = say(error.message)
     revealed = is_operator() and is_revealed(event.id)
-    return EventDetails(event, tuple(tried), unreadable, masking_of(rules, set(_known(tried)), revealed=revealed))
+    written = [rule for rule in book.all() if rule.source == event.source]  # a disabled rule names its persons still
+    return EventDetails(event, tuple(tried), unreadable, masking_of(written, set(_known(tried)), revealed=revealed))
 
 
 def lines_of(sent: Call, rule: Rule | None, today: Call | None, masking: Masking) -> list[Line]:

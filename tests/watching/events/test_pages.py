@@ -97,7 +97,7 @@ def ids(app, filled):
         "uncertain": filled[State.UNCERTAIN].id,
         "rejected": list_events(services.record, Filter(state=EventState.REJECTED)).rows[0].event.id,
         "bulk": services.bulk.begin(Filter(state=State.DEAD), "original", "operator").id,
-        "question": services.operator_acts.ask_templates("main", "operator").id,
+        "question": services.operator_acts.ask_templates("main").id,
     }
 
 

@@ -138,7 +138,7 @@ start:
 
 def test_mistakes_in_a_rule_are_said_in_russian_in_the_studio(operator):
     page = operator.post("/studio", data={"text": RULE}, headers=SAME | RUSSIAN).text
-    (said,) = re.findall(r'<ul class="mistakes">(.*)</ul>', page)
+    (said,) = re.findall(r'<ul class="mistakes notice bad">(.*)</ul>', page)
     mistakes = said.split("<li>")[1:]
     assert len(mistakes) == 11
     assert [one for one in mistakes if is_english(one)] == []
