@@ -20,7 +20,7 @@ from relay.core.errors import InvalidEventError, LostRace, NotFoundError, Record
 from relay.core.events import Delivery, Event
 from relay.core.faults import Fault, fault
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, utc_now
-from relay.core.lifecycle import FINAL, BulkAct, EventState
+from relay.core.lifecycle import FINAL, BulkAct, EventState, State
 from relay.core.phrases import phrase
 from relay.core.telemetry import get_logger
 from relay.operations.filters import read_filter
@@ -78,6 +78,15 @@ class BulkReplays:
     def dry_run(self, wanted: Filter, act: BulkAct = BulkAct.REPLAY) -> Bulk:
         """Count what the order would find now, and do nothing. Raises RefusedError."""
         return self._counted(Bulk(None, BulkState.DRY_RUN, "original", act=act), _open_to(act, wanted))
+
+    def left_out(self, wanted: Filter) -> int:
+        """How many match the filter but were left or given up on purpose, so that nobody is needed for them."""
+        if not wanted.needs or wanted.state in {None, State.UNCERTAIN}:
+            return 0
+        ids_of = ids_of_events if isinstance(wanted.state, EventState) else ids_of_deliveries
+        waiting = set(ids_of(self.record, wanted, COUNTED))
+        others = [one for one in ids_of(self.record, replace(wanted, needs=False), COUNTED) if one not in waiting]
+        return len(others) - len(self.record.replaced(others))
 
     def begin(self, wanted: Filter, rules: str, who: str, *, act: BulkAct = BulkAct.REPLAY, note: str = "") -> Bulk:
         """Keep the order; the thread does it. What comes or changes later is not dealt with.

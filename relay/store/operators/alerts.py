@@ -120,13 +120,17 @@ class Alerts:
         }
         with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.hset(keys.CHANNEL + told.channel, mapping={"told_at": to_ms(told.at), "fault": "", "fault_at": ""})
+            pipeline.hdel(keys.CHANNEL + told.channel, "fault_since")
             pipeline.xadd(keys.MESSAGES, entry, maxlen=MESSAGES_KEPT, approximate=True)
             pipeline.execute()
 
     @guarded
     def note_unsent(self, name: str, fault: str, now: datetime) -> None:
         """Keep the reason why a channel did not take a message."""
-        self._redis.hset(keys.CHANNEL + name, mapping={"fault": fault[:200], "fault_at": to_ms(now)})
+        with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.hset(keys.CHANNEL + name, mapping={"fault": fault[:200], "fault_at": to_ms(now)})
+            pipeline.hsetnx(keys.CHANNEL + name, "fault_since", to_ms(now))
+            pipeline.execute()
 
     @guarded
     def ask_test(self, name: str) -> None:
@@ -206,7 +210,8 @@ class KnownChannel:
     """A channel. kind: webhook, mail or chat. where: its host, recipients or chat, without a secret.
 
     seen_at: when a worker last had it. told_at: its last message; None: none yet. fault: why the last one was not
-    sent, with its time; empty: it was. is_asked: whether a requested test waits for a worker.
+    sent, with its time; empty: it was. fault_since: of the first one that was not. is_asked: whether a requested test
+    waits for a worker.
     """
 
     name: str
@@ -216,6 +221,7 @@ class KnownChannel:
     told_at: datetime | None = None
     fault: str = ""
     fault_at: datetime | None = None
+    fault_since: datetime | None = None
     is_asked: bool = False
 
 
@@ -239,6 +245,7 @@ def _channel(name: str, seen_at: datetime, kept: dict[bytes, bytes], *, is_asked
         told_at=_moment(text.get("told_at")),
         fault=text.get("fault", ""),
         fault_at=_moment(text.get("fault_at")),
+        fault_since=_moment(text.get("fault_since")),
         is_asked=is_asked,
     )
 

@@ -213,7 +213,7 @@ def next_of(delivery: Delivery, gate: View, now: datetime) -> str:
     if delivery.state is State.UNCERTAIN:
         return _doubt(delivery, now)
     if gate.state is not GateState.OPEN:
-        return f"{_closed(portal, gate)} {say(gate.advice)}".strip()
+        return f"{closed_in_words(portal, gate)} {say(gate.advice)}".strip()
     return _next_try(delivery, now)
 
 
@@ -229,7 +229,8 @@ def _next_try(delivery: Delivery, now: datetime) -> str:
     return _("Attempt %(number)s follows, %(when)s.", number=delivery.next_number, when=when)
 
 
-def _closed(portal: str, gate: View) -> str:
+def closed_in_words(portal: str, gate: View) -> str:
+    """Why nothing is sent to a portal, and until when."""
     if gate.state is GateState.HELD:
         return _("It waits: the portal %(portal)s is held until its trouble is mended.", portal=portal)
     if gate.by_person and gate.until:

@@ -10,12 +10,12 @@ from xml.etree.ElementTree import Element
 
 from relay.core.catalogue import BODIES, NEAR_MISSES, NOTES, SKIPPED, VALUES
 from relay.core.errors import Mistake
+from relay.core.events import PROOF
 from relay.core.faults import Fault, as_text
 from relay.core.ids import utc_now
 from relay.core.labels import REASONS
 from relay.core.lifecycle import EventState, State
 from relay.core.phrases import Moment
-from relay.operations.ingest import PROOF
 from relay.store import Store
 from relay.store.operators.audit_log import Act, log_act
 from relay.store.operators.bulk_replays import Bulk, BulkState
