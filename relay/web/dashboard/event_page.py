@@ -103,7 +103,7 @@ def event(event_id: str) -> Any:
         )  # fmt: skip
     is_unresolved = found.state is EventState.REJECTED and record.is_unresolved_rejected(found.id)
     group = group_of(found, row.deliveries)
-    alike = services().bulk.dry_run(group.filter).found - 1 if group else 0
+    alike = max(0, services().bulk.dry_run(group.filter).found - 1) if group else 0
     body, is_cut = readable(found, looked.masking)
     return render_template(
         "event.html",

@@ -23,31 +23,29 @@ from relay.web.presenters.needs import IN_GROUPS, Need, row_of_looks, rows_of
 from relay.web.presenters.repairs import Repair, repair_of_delivery, repair_of_event
 from relay.web.services import services
 
-REPAIRED = 3
-"""The first groups, whose repair is on the page; that of another one when it is opened."""
 SHOWN = 20
 """Rows of the page; the others follow when these are dealt with."""
 
 
 @blueprint.get("/needs")
 def needs() -> Any:
-    """Everything that waits for a person, the first one opened."""
+    """Everything that waits for a person; the first one, or the one that is asked for, is opened with its repair."""
     masking = masking_of(services().rules.all())
     rows = rows_now(masking)
     looked_into = services().store.open_issues.looked_into(services().portals)
     rows += [row_of_looks(portal, one) for portal, one in looked_into.items() if one.count]
     chosen = request.args.get("open", "")
-    opened = next((row.key for row in rows if row.key == chosen), rows[0].key if rows else "")
-    groups = [row for row in rows if row.group]
-    wanted = [row for row in groups if row.key == opened] + groups[:REPAIRED]
-    place = next((number for number, row in enumerate(rows) if row.key == opened), 0)
+    place = next((number for number, row in enumerate(rows) if row.key == chosen), 0)
+    opened = rows[place] if rows else None
+    shown = max(SHOWN, place + 1)
     return render_template(
         "needs.html",
         fresh=OVERVIEW,
-        rows=rows[: max(SHOWN, place + 1)],
-        more=max(0, len(rows) - max(SHOWN, place + 1)),
-        opened=opened,
-        repairs={row.key: repair_of(row) for row in wanted[: REPAIRED + 1]},
+        rows=rows[:shown],
+        more=len(rows[shown:]),
+        opened=opened.key if opened else "",
+        # It costs some milliseconds: that of another group is made when it is opened.
+        repairs={opened.key: repair_of(opened)} if opened and opened.group else {},
         ledger=g.snapshot.ledger,
         masking=masking,
         grouped=GROUPED,

@@ -264,12 +264,8 @@ def _doubt(delivery: Delivery, now: datetime) -> str:
     fired = delivery.next_step is not None
     if not delivery.next_attempt_at:
         if fired:
-            return _(
-                "Nothing happens by itself: check on the portal whether the trigger was fired, then settle it below."
-            )
-        return _(
-            "Nothing happens by itself: check on the portal whether the workflow has started, then settle it below."
-        )
+            return _("Nothing happens by itself: check on the portal whether the trigger was fired, then settle it.")
+        return _("Nothing happens by itself: check on the portal whether the workflow has started, then settle it.")
     when = _when(delivery.next_attempt_at, now)
     if fired:
         return _("The relay does what the rule says of a doubt, %(when)s.", when=when)

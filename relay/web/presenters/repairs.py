@@ -197,7 +197,8 @@ def _cause_of(failed: RulePreview, rule: Rule, other: Mapping[str, Sequence[Node
             why=" ".join(map(say_fault, messages)),
         )
     places = ", ".join(masking.text(node.path) for node in other.get(name, ()))
-    return f"{said} {_('Such a value stands at %(places)s.', places=places)}" if places else said
+    elsewhere = _("Such a value stands at %(places)s.", places=places) if places else ""
+    return f"{said} {elsewhere}".strip()
 
 
 def _values_of(

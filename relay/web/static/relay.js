@@ -35,7 +35,12 @@
     for (const part of document.querySelectorAll("[data-fresh]")) {
       const next = fresh.getElementById(part.id);
       if (!next) continue;
-      for (const one of next.querySelectorAll("details[id]")) one.open = document.getElementById(one.id)?.open ?? one.open;
+      for (const one of next.querySelectorAll("details[id]")) {
+        const own = document.getElementById(one.id);
+        if (own) one.open = own.open;
+        // What was opened keeps what only an opened one has.
+        if (own?.open && own.querySelector("ol") && !one.querySelector("ol")) one.lastElementChild.replaceWith(own.lastElementChild.cloneNode(true));
+      }
       if (part.isEqualNode(next) || isInUse(part)) continue;
       part.replaceChildren(...next.childNodes);
     }
