@@ -373,8 +373,8 @@ def _story_of(
     return StepStory(
         step=step,
         state=_state(delivery, step, result),
-        title=_title(step),
-        fields={name: _text(value, name, masking) for name, value in given.items()},
+        title=title_of_step(step),
+        fields={name: text_of_field(value, name, masking) for name, value in given.items()},
         came_to=_words(step, result) if result else _prospect(delivery, step),
         document=document,
         link=link_of(site, result) if result else None,
@@ -390,7 +390,8 @@ def _state(delivery: Delivery, step: Step, result: StepResult | None) -> str:
     return "ended" if delivery.state is State.DEAD else "next"
 
 
-def _title(step: Step) -> str:
+def title_of_step(step: Step) -> str:
+    """What a step does, such as `Find a contact`."""
     if step.kind is StepKind.TRIGGER:
         return _("Fire a trigger")
     what = _(ENTITIES[step.entity][0]) if step.entity in ENTITIES else step.entity
@@ -420,7 +421,8 @@ def _prospect(delivery: Delivery, step: Step) -> str:
     return _("It may have been made: it is looked for by its own id first") if delivery.is_looked_for else ""
 
 
-def _text(value: object, name: str, masking: Masking) -> str:
+def text_of_field(value: object, name: str, masking: Masking) -> str:
+    """A field of a step, masked; empty if it holds nothing."""
     if not has_content(value):
         return ""
     beginning, _ = excerpt(value, FEW_VALUES, FEW_CHARACTERS)

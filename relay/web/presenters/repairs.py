@@ -24,7 +24,14 @@ from relay.operations.rule_files import RuleFiles
 from relay.operations.rule_text import UneditableError, put, scalar
 from relay.rules import Rule
 from relay.web.language import _, say_fault
-from relay.web.presenters.event_details import EventDetails, Line, lines_of, rule_named
+from relay.web.presenters.event_details import (
+    EventDetails,
+    Line,
+    lines_of,
+    rule_named,
+    text_of_field,
+    title_of_step,
+)
 from relay.web.presenters.masking import FEW_CHARACTERS, FEW_VALUES, Masking, excerpt
 from relay.web.services import services
 
@@ -150,7 +157,7 @@ def _cause_without_rule(details: EventDetails) -> str:
 
 
 def _call_of(tried: RulePreview, masking: Masking) -> tuple[Line, ...]:
-    return tuple(lines_of(tried.call, rule_named(tried.rule), None, masking)) if tried.call else ()
+    return tuple(_whole_call(tried, rule_named(tried.rule), masking))
 
 
 def _repair_of_unfilled(details: EventDetails, failed: RulePreview, call: tuple[Line, ...]) -> Repair:
@@ -272,7 +279,18 @@ def _call_by(text: str, rule: Rule, details: EventDetails) -> tuple[Line, ...]:
     if draft is None or source is None:
         return ()
     tried = next((one for one in try_event(source, [draft], details.event) if one.call), None)
-    return tuple(lines_of(tried.call, draft, None, details.masking)) if tried and tried.call else ()
+    return tuple(_whole_call(tried, draft, details.masking)) if tried else ()
+
+
+def _whole_call(tried: RulePreview, rule: Rule | None, masking: Masking) -> Iterator[Line]:
+    """The steps before a call, then the parts of the call."""
+    if tried.call is None:
+        return
+    for one in tried.steps:
+        fields = {name: text_of_field(value, name, masking) for name, value in one.fields.items()}
+        sent = "; ".join(f"{name}: {text}" for name, text in fields.items())
+        yield Line(title_of_step(one.step), sent, one.step.name, None, differs=False)
+    yield from lines_of(tried.call, rule, None, masking)
 
 
 def _part_of(name: str, parts: Iterable[tuple[str, ...]]) -> tuple[str, tuple[TextLine, ...]]:

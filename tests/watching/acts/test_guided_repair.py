@@ -12,9 +12,11 @@ import pytest
 
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State
+from tests.support.folders import WEB_SECRETS
 from tests.support.making import bring_to, claim_one, make_entry, write, write_one
 from tests.support.pages import ask
 from tests.support.senders import dump, website
+from tests.watching.conftest import enter
 
 CALLBACK = {"form": "callback", "name": "Ada Lovelace", "contact": {"phone": "+79123456789"}}
 """What a site sends after its form was changed: the rule looks for the phone at body.phone."""
@@ -76,6 +78,23 @@ def test_a_change_that_would_do_is_proposed_with_the_call_that_comes_of_it(app, 
     assert "With this change the newest one is sent like this:" in text
     assert "Would be sent" in text
     assert "+7•••89" in text.partition("With this change")[2]
+
+
+def test_the_exact_call_begins_with_what_is_found_first(relay):
+    found_first = {
+        "name": "call-back",
+        "source": "site",
+        "extract": {"phone": {"from": "body.phone", "type": "phone", "required": True}},
+        "find": {"client": {"contact": {"phone": "{phone}"}, "none": "stop"}},
+        "start": {"portal": "main", "template_id": 4, "document_id": {"contact": "{client}"}, "parameters": {}},
+    }
+    client = relay({"site": {"verify": {"kind": "none"}}}, [found_first])
+    client.post("/hooks/site", json={"contact": {"phone": "+79123456789"}})
+
+    text = words(ask(enter(client.application, WEB_SECRETS["RELAY_DASHBOARD_PASSWORD"]), "/needs"))
+
+    call = text.partition("With this change the newest one is sent like this:")[2]
+    assert re.search(r"Find a contact phone: \+7•••89.*template 4.*CONTACT_", call)
 
 
 def test_once_the_rule_is_mended_the_call_is_shown_and_the_replay_is_next(operator, record):

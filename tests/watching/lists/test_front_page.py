@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from html import unescape
 
@@ -12,6 +13,7 @@ from relay.core.errors import Mistake
 from relay.core.ids import new_event_id, time_of, to_ms, utc_now
 from relay.core.lifecycle import EventState, State
 from relay.core.templates import Drift, DriftKind
+from relay.operations.ingest import REFUSALS
 from relay.store import Store
 from relay.store.portals.portal import PortalRecord
 from relay.store.record.statistics import SPANS, Bar, Series, Statistics
@@ -108,6 +110,13 @@ def test_one_refused_request_of_a_stranger_is_shown_and_is_no_alarm(app, operato
 
     assert list(needs(operator)) == ["1 of 1 requests from website were refused"]
     assert 'class="tally"' not in front(operator)
+
+
+def test_machines_that_were_caught_in_a_form_are_no_need(operator, record):
+    entry = make_entry([], state=EventState.REFUSED, at=utc_now())
+    write(record, replace(entry, event=replace(entry.event, reason="honeypot"), bounds=REFUSALS))
+
+    assert needs(operator) == {}
 
 
 def test_a_channel_that_does_not_get_through_is_a_need(operator, redis):
