@@ -26,6 +26,10 @@ from relay.core.lifecycle import EventState, State, Verdict
 from relay.core.placeholders import steps_in
 from relay.core.plan import LIST, Call, How, Plan, Step, StepKind, StepResult
 
+PROOF = "proof"
+"""The key in the errors of a refused event for its near miss."""
+SPAM = ("honeypot", "too_fast")
+"""Reasons of refusals that are right: a machine has sent the form."""
 PATH = "/done/"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{32}")
 TOKEN_BYTES = 24

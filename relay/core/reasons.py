@@ -23,8 +23,8 @@ _MOVED = "The portal has another address, and the relay may not follow it there.
 _LICENSE = "The portal's plan or subscription does not allow this. Mend it on the portal, then resume it here."
 _MAYBE = "The portal may have started the workflow. Look on the document's page in Bitrix24, then settle the delivery."
 _NOT_SEEN = (
-    "The portal's list of running workflows did not show it: it was never started, or it may have run and ended. Sent "
-    "again, it may start twice. Look on the document's page in Bitrix24, then settle the delivery."
+    "It is not among the portal's running workflows: it was never started, or it may have run and ended. Sent again, "
+    "it may start twice. Look on the document's page in Bitrix24, then settle the delivery."
 )
 _NOT_SEEN_YET = "The portal's list of running workflows has not shown it so far. The relay looks again by itself."
 _UNSEEN = (
@@ -228,7 +228,7 @@ BY_VERDICT: dict[Verdict, str] = {
 
 def explain(code: str | None, verdict: Verdict | None = None) -> str | None:
     """An explanation for a person; None if there is none. code: a portal's code, or our reason."""
-    word = (code or "").casefold().rstrip("!").replace(" ", "_")
+    word = word_of(code)
     if verdict is Verdict.HELD and word in OF_PORTAL:
         return OF_PORTAL[word]
     if verdict is Verdict.REJECTED and word in OF_REFUSAL:
@@ -236,6 +236,11 @@ def explain(code: str | None, verdict: Verdict | None = None) -> str | None:
     if policy := BY_POLICY.get(parts_of(word)[0]):
         return policy
     return BY_CODE.get(word) or (BY_VERDICT[verdict] if verdict else None)
+
+
+def word_of(code: str | None) -> str:
+    """A portal's code, or a reason, as the tables here have it."""
+    return (code or "").casefold().rstrip("!").replace(" ", "_")
 
 
 def explain_reason(state: State | EventState, reason: str | None) -> str | None:

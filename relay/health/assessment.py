@@ -7,6 +7,7 @@ for a moment, a dead delivery that was replayed. Thresholds come from config/ale
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,12 +15,15 @@ from enum import StrEnum
 from pathlib import Path
 
 from relay.configuration.alerts import load_alerting_thresholds
+from relay.core.events import PROOF, SPAM
 from relay.core.ids import clock_ahead_ms
+from relay.core.lifecycle import EventState
 from relay.core.phrases import Phrase, phrase
 from relay.core.reasons import explain
 from relay.core.templates import Drift, read_drift
 from relay.store import Store
 from relay.store.archive.archive import KnownArchive
+from relay.store.operators.alerts import KnownChannel
 from relay.store.operators.kept_files import WaitingFiles
 from relay.store.portals.gate import GateState, View
 from relay.store.portals.learned import Learned
@@ -68,6 +72,19 @@ class PortalSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusals:
+    """The requests of a source that were refused in the last hour. count: how many, of the total.
+
+    reason, near_miss: the most frequent ones of the newest; empty where none was kept.
+    """
+
+    count: int
+    total: int
+    reason: str = ""
+    near_miss: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The state of the whole relay, read at once.
 
@@ -78,6 +95,7 @@ class Snapshot:
     archives: the archive folders. spooled: requests that wait on this machine's disk. clock_ahead: how far this
     machine's clock is ahead of the record's. waiting_files: changed files that cannot be put in force.
     removed_portals, removed_rules: open deliveries of portals and rules that are no longer in the configuration.
+    refusals: by source. channels: those of the alerts.
     """
 
     ledger: Ledger
@@ -97,6 +115,8 @@ class Snapshot:
     waiting_files: tuple[WaitingFiles, ...] = ()
     removed_portals: Mapping[str, int] = field(default_factory=dict)
     removed_rules: Mapping[str, int] = field(default_factory=dict)
+    refusals: Mapping[str, Refusals] = field(default_factory=dict)
+    channels: Sequence[KnownChannel] = ()
 
 
 def take_snapshot(
@@ -127,7 +147,23 @@ def take_snapshot(
         waiting_files=tuple(store.files.waiting(now)),
         removed_portals=removed_portals,
         removed_rules=removed_rules,
+        refusals=dict(_refusals_in(store, now)),
+        channels=store.operators.alerts.channels(now),
     )
+
+
+def _refusals_in(store: Store, now: datetime) -> Iterator[tuple[str, Refusals]]:
+    for source, counts in store.statistics.answered(now).items():
+        if count := counts[EventState.REFUSED]:
+            newest = store.record.events(store.record.newest_unproven(source, NEWEST_REFUSED))
+            refused = [event for event in newest if event.state is EventState.REFUSED]
+            reason = _most_frequent(event.reason or "" for event in refused)
+            near_miss = _most_frequent(one for event in refused for one in event.errors.get(PROOF, ()))
+            yield source, Refusals(count, counts.total(), reason, near_miss)
+
+
+def _most_frequent(texts: Iterable[str]) -> str:
+    return next((text for text, _ in Counter(texts).most_common(1)), "")
 
 
 def snapshot_of_portal(store: Store, name: str, now: datetime) -> PortalSnapshot:
@@ -148,6 +184,12 @@ SILENT = timedelta(days=1)
 PAUSED = timedelta(minutes=5)
 """A portal in trouble is asked again within a minute; shorter pauses end without help."""
 WRONG_CLOCK = timedelta(seconds=5)
+UNSENT = timedelta(minutes=2)
+"""A channel that takes no message for this long needs a person."""
+NEWEST_REFUSED = 20
+"""Refused requests of a source that are read for their reasons."""
+MANY_REFUSED, SHARE_REFUSED = 5, 0.1
+"""So many refused requests, and at least this part of all, are the sender's; fewer may be a stranger's."""
 AHEAD, BEHIND = "ahead", "behind"
 """Directions in which a clock is wrong: reasons of a clock issue."""
 
@@ -172,6 +214,8 @@ class IssueCode(StrEnum):
     SPOOLED = "spooled"
     CLOCK = "clock"
     SILENT = "silent"
+    REFUSED = "refused"
+    CHANNEL = "channel"
     FILES = "files_waiting"
     PORTAL_REMOVED = "portal_removed"
     RULE_REMOVED = "rule_removed"
@@ -190,8 +234,8 @@ class Grade(StrEnum):
 class OpenIssue:
     """One issue. subject: a portal, a source, a rule or a process. count: how many. lasts: for how long.
 
-    reason: of a gate or a method. until: when it ends without help, if that is known. details: further facts, such as
-    imbalances of the ledger.
+    total: of how many, of refused requests. reason: of a gate, a method or a refusal. until: when it ends without help,
+    if that is known. details: further facts, such as imbalances of the ledger.
     """
 
     code: IssueCode
@@ -202,6 +246,7 @@ class OpenIssue:
     reason: str = ""
     details: tuple[str, ...] = ()
     until: datetime | None = None
+    total: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +270,9 @@ def assess(snapshot: Snapshot, thresholds: Thresholds, now: datetime) -> list[Op
         *assess_clock(snapshot.clock_ahead),
         *_of_configuration(snapshot, now),
         *(need for name, portal in snapshot.portals.items() for need in assess_portal(name, portal, thresholds, now)),
+        *_of_refusals(snapshot.refusals),
         *_of_sources(snapshot, thresholds, now),
+        *_of_channels(snapshot.channels, now),
     ]
     order = list(Grade)
     return sorted(needs, key=lambda need: order.index(need.grade))
@@ -328,6 +375,28 @@ def _of_methods(name: str, portal: PortalSnapshot, now: datetime) -> Iterator[Op
             details = (method.name, explain(block.reason) or "")
             lasts = now - block.since
             yield OpenIssue(IssueCode.METHOD, Grade.BAD, name, lasts=lasts, reason=block.reason, details=details)
+
+
+def _of_refusals(refusals: Mapping[str, Refusals]) -> Iterator[OpenIssue]:
+    for name, one in refusals.items():
+        if one.reason in SPAM:
+            continue
+        is_many = one.count >= MANY_REFUSED and one.count >= SHARE_REFUSED * one.total
+        # A near miss knows the secret, so it is the sender's and not a stranger's.
+        grade = Grade.DOUBT if one.near_miss or is_many else Grade.CALM
+        details = (one.near_miss,) if one.near_miss else ()
+        yield OpenIssue(
+            IssueCode.REFUSED, grade, name, count=one.count, reason=one.reason, details=details, total=one.total
+        )
+
+
+def _of_channels(channels: Sequence[KnownChannel], now: datetime) -> Iterator[OpenIssue]:
+    for one in channels:
+        if one.fault:
+            lasts = now - (one.fault_since or one.fault_at or now)
+            # The next try, half a minute later, may get through.
+            grade = Grade.DOUBT if lasts >= UNSENT else Grade.CALM
+            yield OpenIssue(IssueCode.CHANNEL, grade, one.name, lasts=lasts, reason=one.fault)
 
 
 def _of_sources(snapshot: Snapshot, thresholds: Thresholds, now: datetime) -> Iterator[OpenIssue]:

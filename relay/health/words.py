@@ -1,14 +1,16 @@
-"""Open issues in words: a figure with a label on a page, a sentence in a message or a terminal. Pure."""
+"""Open issues in words: a title and a cause on a page, a sentence in a message or a terminal. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from relay.core.faults import from_text
 from relay.core.labels import name_of_reason
-from relay.core.phrases import Moment, phrase, phrases, sentences
+from relay.core.phrases import Moment, Phrase, phrase, phrases, sentences
+from relay.core.reasons import explain
 from relay.health.assessment import AHEAD, IssueCode, OpenIssue
 from relay.store.portals.gate import BY_PERSON
 from relay.store.portals.rollback import WENT_BACK
@@ -16,144 +18,273 @@ from relay.store.record.open_issues import Group
 
 NO_TROUBLE = {BY_PERSON, WENT_BACK}
 """Reasons of a pause that is not the portal's fault: it is not backing off."""
-UNTIL = "portal %(subject)s, until %(until)s"
-MOST_DETAILS = 5
-CLOCK_AHEAD = "this machine's clock is ahead of the record's, by which all goes: set the wrong one"
 
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """The words for a need. label: beside its figure, as the message of a phrase, in which a page translates it.
+    """The words for an issue. title: on a page, as a sentence, and titles for several, where they are counted.
 
-    told: as a sentence with what helps, for a message or a terminal; empty: the figure and the label.
+    cause: what follows from it and what helps; empty: see `cause_of`. told: all of it in one sentence for a message or
+    a terminal; empty: the title. well: what is well again once it is over. All are messages of phrases.
     """
 
-    label: str
+    title: str
+    titles: str = ""
+    cause: str = ""
     told: str = ""
+    well: str = ""
 
 
-NEEDS: Mapping[IssueCode, Wording] = {
-    IssueCode.LEDGER: Wording("the ledger does not balance", "the ledger does not balance: %(all)s"),
-    IssueCode.DEAD: Wording("dead: given up, and neither replayed nor left"),
-    IssueCode.REJECTED: Wording("rejected: a rule wanted them, and neither replayed nor left"),
+ISSUES: Mapping[IssueCode, Wording] = {
+    IssueCode.LEDGER: Wording(
+        "The ledger does not balance",
+        cause="Run python -m relay audit: %(all)s",
+        told="the ledger does not balance: %(all)s",
+        well="the ledger balances again",
+    ),
+    IssueCode.DEAD: Wording(
+        "%(count)s delivery was given up",
+        "%(count)s deliveries were given up",
+        "They are neither replayed nor left.",
+        well="no delivery has died for a while",
+    ),
+    IssueCode.REJECTED: Wording(
+        "%(count)s event could not be used by a rule that wanted it",
+        "%(count)s events could not be used by a rule that wanted them",
+        "They are neither replayed nor left.",
+    ),
     IssueCode.UNCERTAIN: Wording(
-        "uncertain: only a person can tell whether they started",
+        "%(count)s start is uncertain",
+        "%(count)s starts are uncertain",
+        "Only a person can tell on the portal whether they run.",
         "%(deliveries)s uncertain: somebody has to look whether it has started",
+        "no uncertain delivery waits for a person any more",
     ),
     IssueCode.OVERDUE: Wording(
-        "overdue: the end of the workflow was not heard of in time",
+        "%(count)s workflow has not told of its end",
+        "%(count)s workflows have not told of their end",
+        "No word of it has come in time. Look on the portal, then leave it.",
         "%(deliveries)s overdue: no word of the workflow's end has come in time; look on the portal",
+        "no workflow's end is overdue any more",
     ),
     IssueCode.ORDER: Wording(
-        "orders on many: stopped when the record went back, until somebody lets them go on",
+        "%(count)s bulk order was stopped when the record went back",
+        "%(count)s bulk orders were stopped when the record went back",
+        "What they had done since then is forgotten. Let each go on, or cancel it.",
         "%(count)s orders on many were stopped when the record went back, and have forgotten how far they were: "
         "let each go on, or cancel it (%(names)s)",
+        "no order on many is stopped any more",
     ),
     IssueCode.HELD: Wording(
-        "portal %(subject)s", "portal %(subject)s is held (%(reason)s), nothing is sent: %(advice)s"
+        "Portal %(subject)s is held: %(reason)s",
+        cause="Nothing is sent, and nothing is lost. %(advice)s",
+        told="portal %(subject)s is held (%(reason)s), nothing is sent: %(advice)s",
+        well="portal %(subject)s is no longer held",
     ),
-    IssueCode.PAUSED: Wording("portal %(subject)s"),
+    IssueCode.PAUSED: Wording(
+        "Portal %(subject)s is in trouble: %(reason)s",
+        cause="It is asked now and then. %(advice)s",
+        well="portal %(subject)s is called again",
+    ),
     IssueCode.METHOD: Wording(
-        "%(method)s at portal %(subject)s", "portal %(subject)s refuses %(first)s (%(reason)s): %(further)s"
+        "Portal %(subject)s refuses %(first)s",
+        told="portal %(subject)s refuses %(first)s (%(reason)s): %(further)s",
+        well="portal %(subject)s refuses no method any more",
     ),
     IssueCode.WAITING: Wording(
-        "the first in line waits for portal %(subject)s",
+        "%(count)s delivery waits for portal %(subject)s",
+        "%(count)s deliveries wait for portal %(subject)s",
+        "The first in line has waited for %(lasts)s.",
         "portal %(subject)s: %(deliveries)s waiting, the first in line for %(lasts)s",
+        "portal %(subject)s: nothing waits too long any more",
     ),
-    IssueCode.MEMORY: Wording("of the record's memory is used; when it is full, senders are sent away"),
+    IssueCode.MEMORY: Wording(
+        "%(count)s %% of the record's memory is used",
+        cause="When it is full, senders are sent away.",
+        well="the record's memory has room again",
+    ),
     IssueCode.ARCHIVE: Wording(
-        "archive that cannot be written: until it can, nothing old is forgotten",
-        "the archive cannot be written (%(all)s): until it can, nothing old is forgotten",
+        "The archive cannot be written",
+        cause="Until it can, nothing old is forgotten: %(all)s",
+        told="the archive cannot be written (%(all)s): until it can, nothing old is forgotten",
+        well="the archive can be written again",
     ),
-    IssueCode.FAILOVER: Wording("what a failover may forget: %(what)s", "the servers of the record: %(few)s"),
+    IssueCode.FAILOVER: Wording(
+        "A failover may forget what was acknowledged",
+        told="the servers of the record: %(few)s",
+        well="the servers of the record are set as they should be",
+    ),
     IssueCode.SPOOLED: Wording(
-        "kept on this machine's disk: acknowledged while the record was away, and not recorded yet",
+        "%(count)s request waits on this machine's disk",
+        "%(count)s requests wait on this machine's disk",
+        "They were acknowledged while the record was away, and are not recorded yet.",
         "%(count)s requests wait on this machine's disk to be recorded, %(first)s of them were refused by the "
         "record: see the web process's log",
+        "nothing waits on this machine's disk any more",
     ),
     IssueCode.CLOCK: Wording(
-        "this machine's clock is behind the record's, by which all goes: set the wrong one",
-        "this machine's clock is %(lasts)s %(way)s the one of the record's server, by which all goes: set the "
+        "This machine's clock is %(lasts)s behind the record's",
+        cause="All goes by the record's clock: set the wrong one right.",
+        told="this machine's clock is %(lasts)s %(way)s the one of the record's server, by which all goes: set the "
         "wrong one right",
+        well="this machine's clock is right again",
     ),
-    IssueCode.SILENT: Wording("no word from source %(subject)s", "source %(subject)s has said nothing for %(lasts)s"),
+    IssueCode.SILENT: Wording(
+        "No word from source %(subject)s for %(lasts)s",
+        cause="Look whether its sender still works.",
+        told="source %(subject)s has said nothing for %(lasts)s",
+        well="source %(subject)s is heard again",
+    ),
+    IssueCode.REFUSED: Wording(
+        "%(count)s of %(total)s requests from %(subject)s were refused",
+        told="%(count)s of %(total)s requests from source %(subject)s were refused in the last hour (%(reason)s): "
+        "%(cause)s",
+        well="source %(subject)s: no request is refused any more",
+    ),
+    IssueCode.CHANNEL: Wording(
+        "Alerts do not get through to %(subject)s",
+        cause="%(reason)s. It is tried again, and gets then what it has missed.",
+        told="alerts do not get through to the channel %(subject)s: %(reason)s",
+        well="alerts get through to the channel %(subject)s again",
+    ),
     IssueCode.FILES: Wording(
-        "in changed files that %(process)s cannot use: those before stay in force",
-        "%(process)s cannot use changed files for %(lasts)s, those before stay in force: %(many)s",
+        "Changed files cannot be used by %(process)s",
+        cause="Those before stay in force.",
+        told="%(process)s cannot use changed files for %(lasts)s, those before stay in force: %(mistakes)s",
+        well="%(process)s uses the files as they are now",
     ),
     IssueCode.PORTAL_REMOVED: Wording(
-        "for portal %(subject)s, which portals.yaml no longer has: nobody sends them",
+        "%(count)s delivery waits for portal %(subject)s, which portals.yaml no longer has",
+        "%(count)s deliveries wait for portal %(subject)s, which portals.yaml no longer has",
+        "Nobody sends them. Put the portal back, or give them up.",
         "portal %(subject)s is no longer in portals.yaml, and %(deliveries)s waiting for it: put it back, or "
         "give them up",
+        "nothing waits for the removed portal %(subject)s any more",
     ),
-    IssueCode.RULE_REMOVED: Wording("of rule %(subject)s, which was removed: sent as they were made"),
-    IssueCode.DRIFT: Wording("", "portal %(subject)s: rules and templates do not fit: %(few)s"),
+    IssueCode.RULE_REMOVED: Wording(
+        "%(count)s delivery of the removed rule %(subject)s is on its way",
+        "%(count)s deliveries of the removed rule %(subject)s are on their way",
+        "They are sent as they were made.",
+    ),
+    IssueCode.DRIFT: Wording(
+        "Rules and templates of portal %(subject)s do not fit",
+        cause="The workflows they start would fail, or miss a value: the page of the portal names them.",
+        told="portal %(subject)s: rules and templates do not fit: %(few)s",
+        well="portal %(subject)s: rules and templates fit again",
+    ),
 }
-"""The words for each need. The label of drift depends on how many there are, the sentence of a pause on its reason."""
+"""The words for each issue."""
+CLOCK_AHEAD = "This machine's clock is %(lasts)s ahead of the record's"
+PAUSED_BY_PERSON = "Portal %(subject)s is paused by a person"
+PAUSED_UNTIL = "Portal %(subject)s is paused until %(until)s"
+PAUSED_WENT_BACK = "Portal %(subject)s is paused: the record has gone back in time"
+UNTIL_RESUMED = "Nothing is sent until somebody resumes it. Deliveries wait."
+UNTIL_THEN = "Deliveries wait until then."
+BODY_CHANGED = "The signature is right and the body is not the one that was signed: it was changed on its way."
+BODY_OR_STRANGER = (
+    "Other requests of this source are right, so its secret is: the body of these was changed on its way, or somebody "
+    "else has sent them."
+)
+OTHER_SECRET = "The sender has another secret than the one configured here: not one request was right in this hour."  # noqa: S105
+ALMOST = "Almost right: %(what)s."
+MORE_WORDS = (
+    CLOCK_AHEAD, PAUSED_BY_PERSON, PAUSED_UNTIL, PAUSED_WENT_BACK, UNTIL_RESUMED, UNTIL_THEN, BODY_CHANGED,
+    BODY_OR_STRANGER, OTHER_SECRET, ALMOST,
+)  # fmt: skip
+"""Further messages of phrases, which the catalogues hold."""
+MOST_DETAILS = 5
+GATES = frozenset({IssueCode.HELD, IssueCode.PAUSED})
+"""Issues whose detail is an explanation of a code."""
+UNSIGNED = frozenset({"signature_mismatch", "token_mismatch"})
+"""Reasons of a refusal behind which there may be another secret."""
 
 
-def figure_of(need: OpenIssue) -> str:
-    """The figure of an issue: how many, how long, or which state."""
-    match need.code:
-        case IssueCode.HELD | IssueCode.METHOD:
-            return phrase("held")
-        case IssueCode.PAUSED:
-            return phrase("paused") if need.reason in NO_TROUBLE else phrase("backing off")
-        case IssueCode.MEMORY:
-            return f"{need.count}%"
-        case IssueCode.WAITING | IssueCode.SILENT | IssueCode.CLOCK:
-            return span_of(need.lasts or timedelta(0))
-        case IssueCode.FILES:
-            return phrases("%(count)s mistake", "%(count)s mistakes", need.count)
-        case IssueCode.LEDGER:
-            return str(len(need.details))
-        case _:
-            return str(need.count)
+def title_of(need: OpenIssue) -> Phrase:
+    """What is wrong, as a sentence of a page."""
+    wording, message = ISSUES[need.code], ISSUES[need.code].title
+    if need.code is IssueCode.CLOCK and need.reason == AHEAD:
+        message = CLOCK_AHEAD
+    if need.code is IssueCode.PAUSED and need.reason == WENT_BACK:
+        message = PAUSED_WENT_BACK
+    if need.code is IssueCode.PAUSED and need.reason == BY_PERSON:
+        message = PAUSED_UNTIL if need.until else PAUSED_BY_PERSON
+    values = _values_of(need)
+    if wording.titles:
+        return phrases(message, wording.titles, **values)
+    return phrase(message, **values)
 
 
-def label_of(need: OpenIssue) -> str:
-    """The label beside the figure."""
-    if need.code is IssueCode.DRIFT:
-        return phrases(
-            "place where rules do not fit portal %(portal)s",
-            "places where rules do not fit portal %(portal)s",
-            need.count,
-            portal=need.subject,
-        )
-    return phrase(
-        _message_of(need),
-        subject=need.subject,
-        until=Moment(need.until) if need.until else "",
-        process=_process(need.subject),
-        method=_first(need),
-        what=sentences(need.details[:MOST_DETAILS]) if need.details else "",
-    )
+def cause_of(need: OpenIssue) -> str:
+    """Why, what follows from it, and what helps."""
+    if need.code is IssueCode.REFUSED:
+        return _cause_of_refusals(need)
+    if need.code is IssueCode.PAUSED and need.reason == BY_PERSON:
+        return phrase(UNTIL_THEN if need.until else UNTIL_RESUMED)
+    if need.code is IssueCode.PAUSED and need.reason == WENT_BACK:
+        return _phrased(_first(need))
+    if need.code is IssueCode.METHOD:
+        return _phrased("".join(need.details[1:2]))
+    if need.code is IssueCode.FAILOVER:
+        return sentences(need.details[:MOST_DETAILS])
+    return phrase(ISSUES[need.code].cause, **_values_of(need))
+
+
+def _cause_of_refusals(need: OpenIssue) -> str:
+    """Whether the body was changed or the secret is another one, where that can be told apart."""
+    if need.details:
+        return phrase(ALMOST, what=_first(need))
+    if need.reason == "digest_mismatch":
+        return phrase(BODY_CHANGED)
+    if need.reason in UNSIGNED and need.count == need.total:
+        return phrase(OTHER_SECRET)
+    if need.reason == "signature_mismatch":
+        return phrase(BODY_OR_STRANGER)
+    words = explain(need.reason)
+    return phrase(words) if words else name_of_reason(need.reason)
+
+
+def well_again(kind: str, subject: str) -> str:
+    """What is well again, of an issue, or of a group of failures that was the subject, that is over."""
+    if subject and kind in {IssueCode.DEAD, IssueCode.REJECTED}:
+        return phrase("nothing of this waits for a person any more: %(group)s", group=subject)
+    well = next((one.well for code, one in ISSUES.items() if code == kind), "") or "over: %(subject)s"
+    return phrase(well, subject=subject, process=_process(subject))
 
 
 def sentence_of(need: OpenIssue) -> str:
     """The same as one sentence, with what helps."""
-    lasts, details = span_of(need.lasts or timedelta(0)), "; ".join(need.details)
     if need.code is IssueCode.PAUSED:
-        return _of_pause(need, lasts)
-    told = NEEDS[need.code].told
-    if not told:
-        return f"{figure_of(need)} {label_of(need)}"
-    return told % {
+        return _of_pause(need, span_of(need.lasts or timedelta(0)))
+    if not (told := ISSUES[need.code].told):
+        return title_of(need)
+    return told % (_values_of(need) | {"cause": cause_of(need)})
+
+
+def _values_of(need: OpenIssue) -> dict[str, Any]:
+    details = "; ".join(need.details)
+    return {
         "subject": need.subject,
         "count": need.count,
+        "total": need.total,
         "deliveries": deliveries_are(need.count),
-        "lasts": lasts,
+        "lasts": span_of(need.lasts or timedelta(0)),
+        "until": Moment(need.until) if need.until else "",
         "reason": name_of_reason(need.reason),
         "process": _process(need.subject),
         "way": "ahead of" if need.reason == AHEAD else "behind",
         "all": details,
         "few": details[:500],
-        "many": details[:1000],
+        "mistakes": details[:1000],
         "names": ", ".join(need.details)[:200],
         "first": _first(need),
-        "advice": " ".join(need.details),
-        "further": " ".join(need.details[1:]),
+        "advice": _phrased(_first(need)) if need.code in GATES else "",
+        "further": "".join(need.details[1:2]),
     }
+
+
+def _phrased(advice: str) -> str:
+    """An explanation of a code (core/reasons.py) as a phrase, so that a page translates it."""
+    return advice if isinstance(advice, Phrase) or not advice else phrase(advice)
 
 
 def name_of(group: Group) -> str:
@@ -168,12 +299,6 @@ def sentence_of_group(group: Group) -> str:
     """The same with how many they are."""
     counted = _events(group.count) if group["source"] else deliveries_are(group.count)
     return f"{counted} {group.state} ({name_of(group)})"
-
-
-def _message_of(need: OpenIssue) -> str:
-    if need.code is IssueCode.CLOCK and need.reason == AHEAD:
-        return CLOCK_AHEAD
-    return UNTIL if need.code is IssueCode.PAUSED and need.until else NEEDS[need.code].label
 
 
 def _of_pause(need: OpenIssue, lasts: str) -> str:
@@ -206,7 +331,7 @@ def _process(subject: str) -> str:
 
 
 def _first(need: OpenIssue) -> str:
-    return "".join(need.details[:1])
+    return next(iter(need.details), "")
 
 
 def _events(count: int) -> str:

@@ -98,6 +98,15 @@ class BulkReplays:
         found = self._find(wanted)
         return _counted(bulk, wanted, found), self._confirmation(bulk, wanted, found)
 
+    def left_out(self, wanted: Filter) -> int:
+        """How many match the filter but were left or given up on purpose, so that nobody is needed for them."""
+        if not wanted.needs or wanted.state in {None, State.UNCERTAIN}:
+            return 0
+        ids_of = ids_of_events if isinstance(wanted.state, EventState) else ids_of_deliveries
+        waiting = set(ids_of(self.record, wanted, COUNTED))
+        others = [one for one in ids_of(self.record, replace(wanted, needs=False), COUNTED) if one not in waiting]
+        return len(others) - len(self.record.replaced(others))
+
     def begin(
         self,
         wanted: Filter,

@@ -30,7 +30,7 @@ from relay.core.errors import (
     UnreadableError,
     UnsupportedTypeError,
 )
-from relay.core.events import Event
+from relay.core.events import PROOF, Event
 from relay.core.faults import Fault, code_of, fault
 from relay.core.ids import new_event_id
 from relay.core.lifecycle import EventState
@@ -207,8 +207,6 @@ KEPT_UNPROVEN, KEPT_UNPROVEN_BYTES = 2_000, 16_000_000
 REFUSALS = Bounds(KEPT_UNPROVEN, KEPT_UNPROVEN_BYTES, events=600, bytes=4_000_000)
 KEPT_UNREAD = 4_000
 """Bytes of an unproven, unreadable body that are kept. A longer one is not kept, because half of it would mislead."""
-PROOF = "proof"
-"""The key in the errors of a refused event for its near miss."""
 
 
 @dataclass(frozen=True, slots=True)

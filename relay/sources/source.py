@@ -9,7 +9,7 @@ from typing import Any
 
 from relay.configuration.expressions import Expression
 from relay.core.errors import NotVerifiedError, UnreadableError, UnsupportedTypeError
-from relay.core.events import Event
+from relay.core.events import SPAM, Event
 from relay.core.faults import Fault, fault
 from relay.sources.answers import SIGNING, Answer, Probe, Rendered, Secrets
 from relay.sources.bodies import PLAIN_BODIES, BodyReader, is_packed, most_before_proof, unpack
@@ -28,7 +28,7 @@ from relay.sources.events import (
 from relay.sources.near_misses import find_near_miss
 from relay.sources.proof.verifier import Coverage, Verifier
 from relay.sources.redaction import REMOVED, clean_address, is_secret_name, without_secrets, without_tokens
-from relay.sources.visitors import SPAM, Form, is_foreign, origin_near_miss
+from relay.sources.visitors import Form, is_foreign, origin_near_miss
 from relay.sources.webhook import Reading, Webhook
 
 _SEAL = object()

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 from relay.core.faults import Fault, fault
 
-SPAM = ("honeypot", "too_fast")
 STARTED, SENT = "_started", "_sent"
 """Fields of a form, in milliseconds since 1970: when it was shown, and when it was sent, by the visitor's clock."""
 LATEST_MS = 2**53

@@ -72,6 +72,24 @@ def test_what_has_the_focus_stays_while_the_rest_goes_on(stage, open_page):
     expect(page.locator("#tiles")).not_to_have_text(before)
 
 
+def test_a_need_that_was_opened_stays_open_with_its_repair_while_new_ones_come(stage, open_page):
+    for state in (State.UNCERTAIN, State.DEAD):
+        bring_to(stage.record, state, utc_now(), rules=[f"of-{state}"])
+    page, _ = open_page("/needs")
+    groups = page.locator("details.need")
+    first, second = (page.locator(f"id={groups.nth(place).get_attribute('id')}") for place in (0, 1))
+    second.locator("> summary").click()
+    page.get_by_role("heading", level=1).click()  # what has the focus is left alone
+    before = groups.count()
+
+    bring_to(stage.record, State.DEAD, utc_now(), rules=["of-another"])
+
+    expect(groups).to_have_count(before + 1)
+    for one in (first, second):
+        expect(one).to_have_attribute("open", "")
+    expect(first.locator("ol")).to_be_visible()
+
+
 def test_numbers_that_are_old_are_called_so_until_the_web_process_is_back(stage, open_page):
     page, _ = open_page("/")
     freshness = page.locator("#freshness")

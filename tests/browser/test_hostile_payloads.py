@@ -115,6 +115,7 @@ PATHS = {
     "log": "/log",
     "alerts": "/alerts",
     "front": "/",
+    "needs": "/needs",
     "a search": f"/find?q={quote(MARKUP[:190])}",
     "a filter": f"/deliveries?code={quote(MARKUP[:190])}&rule={quote(MARKUP[:190])}&document_id={quote(TURNED)}",
     "an id": f"/events/{quote(MARKUP, safe='')}",

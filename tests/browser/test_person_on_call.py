@@ -52,8 +52,8 @@ def test_a_dead_delivery_is_found_mended_and_replayed_with_the_mouse(stage, open
     page.goto("/")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
-    dead = page.locator("#needs").get_by_role("link", name="dead")
-    expect(dead).to_be_visible()
+    dead = page.locator("#needs").get_by_role("link", name="1 delivery of document-deal was given up")
+    expect(dead.first).to_be_visible()
 
     search = page.get_by_role("search")
     search.get_by_role("searchbox").fill("mouse@example.com")
@@ -64,7 +64,8 @@ def test_a_dead_delivery_is_found_mended_and_replayed_with_the_mouse(stage, open
     rows.first.get_by_role("link").click()
 
     story = of_delivery(page, receipt["deliveries"][0])
-    expect(page.get_by_role("heading", level=1)).to_contain_text(receipt["event_id"])
+    expect(page.get_by_role("heading", level=1)).to_have_text("document-deal: m•••@e•••.com")
+    expect(page.get_by_role("complementary", name="Facts")).to_contain_text(receipt["event_id"])
     expect(story.locator("blockquote")).to_have_text("Template not found")
     expect(story).to_contain_text("There is no such template, or it cannot be started so. Check the rule")
     expect(story).to_contain_text("Nothing happens by itself. Fix the cause, then replay it")
@@ -76,6 +77,7 @@ def test_a_dead_delivery_is_found_mended_and_replayed_with_the_mouse(stage, open
     before = int(started.inner_text())
     expect(front.locator("#freshness")).to_have_text("Live.")
 
+    story.locator("summary", has=page.locator("svg")).click()
     story.get_by_role("link", name="Replay with today's rules").click()
     expect(page.get_by_text("1 part differs.")).to_be_visible()
     line = page.locator("tr.differs")

@@ -29,6 +29,7 @@ from tests.browser.bad_day import (
     fill_with_a_bad_day,
     with_new_source,
 )
+from tests.browser.counting import count_in
 from tests.browser.stage import Stage, staged
 from tests.support.making import DAY
 from tests.support.waiting import until
@@ -39,19 +40,6 @@ TEMPLATE = PortalTemplate(
     ("crm", "CCrmDocumentDeal", "DEAL"),
     (TemplateParameter("Email", "E-mail", "string", is_required=False, is_multiple=False),),
 )
-COUNTING = """
-counted("page");
-const typed = new WeakSet();
-addEventListener("pointerdown", (event) => event.isTrusted && counted("click"), true);
-addEventListener("keydown", (event) => event.isTrusted && event.key === "Enter" && counted("click"), true);
-addEventListener("input", ({target}) => {
-  if (target.matches("select")) counted("click");
-  else if (!target.matches("[type=radio], [type=checkbox]") && !typed.has(target)) {
-    typed.add(target);
-    counted("field");
-  }
-}, true);
-"""
 PATIENCE_MS = 60_000
 """It is the clicks that are counted: a machine that is busy may take its time."""
 expect.set_options(timeout=15_000)
@@ -100,8 +88,9 @@ def counts():
 
 
 def to_page(page, name):
-    page.get_by_role("navigation", name="Pages").get_by_role("link", name=name, exact=True).click()
-    expect(page.get_by_role("navigation", name="Pages").locator("[aria-current=page]")).to_have_text(name)
+    pages = page.get_by_role("navigation", name="Pages", exact=True)
+    pages.get_by_role("link", name=name, exact=True).click()
+    expect(pages.locator("[aria-current=page]")).to_have_text(name)
 
 
 def portal(page):
@@ -133,7 +122,7 @@ def _(page, stage):
 def _(page, stage):
     needs = page.locator("#needs")
     expect(needs).to_contain_text("held")
-    needs.get_by_role("link", name=re.compile("portal main")).first.click()
+    needs.get_by_role("link", name=re.compile("Portal main is held")).first.click()
     expect(portal(page)).to_contain_text("The inbound webhook was deleted, or its secret is wrong.")
     waiting = portal(page).get_by_role("link", name=re.compile(r"^1,?0\d\d$"))
     expect(waiting).to_be_visible()
@@ -174,7 +163,7 @@ def _(page, stage):
 
 @job("decide ten uncertain ones", clicks=4, fields=1)
 def _(page, stage):
-    page.locator("#needs").get_by_role("link", name=re.compile("uncertain")).click()
+    page.locator("#needs").get_by_role("link", name=re.compile("Settle these")).click()
     page.get_by_role("link", name=re.compile("Settle these")).click()
     page.get_by_role("radio", name=re.compile("They have started")).check()
     page.get_by_label("Note").fill("seen on the portal")
@@ -258,8 +247,7 @@ def _(page, _stage):
 def test_the_job_is_done_in_a_browser_with_so_few_clicks(stage, open_context, entered, counts, one):
     context, faults = open_context(stage.url, storage_state=entered)
     taken = counts.setdefault(one.name, Counter())
-    context.expose_binding("counted", lambda _source, what: taken.update([what]))
-    context.add_init_script(COUNTING)
+    count_in(context, taken)
     context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     page.goto("/")

@@ -22,6 +22,7 @@ from relay.core.errors import ConfigError
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State
 from relay.core.templates import Drift, DriftKind
+from relay.operations.ingest import REFUSALS
 from relay.store import Store
 from relay.store.portals.gate import Gate
 from relay.store.portals.portal import PortalRecord
@@ -232,7 +233,7 @@ def test_everything_that_is_wrong_comes_in_one_message(watch, record, redis, rec
 
     (content,) = receiver.contents
     assert kinds(content, "new") == [
-        ("ledger", ""), ("uncertain", ""), ("waiting", "main"), ("drift", "main"), ("silent", "github"), ("dead", ""),
+        ("ledger", ""), ("uncertain", ""), ("waiting", "main"), ("drift", "main"), ("silent", "github"),
         ("dead", "a-rule → main, template 1: because"),
     ]  # fmt: skip
     assert "1 delivery is dead" in content["text"]
@@ -258,7 +259,92 @@ def test_deaths_are_new_ones_and_over_when_none_came_for_a_while(watch, record, 
 
     assert len(receiver.taken) == 2
     assert kinds(receiver.contents[-1], "resolved") == [("dead", "")]
-    assert "2 deliveries are dead" in receiver.contents[-1]["text"]
+    assert "RESOLVED: no delivery has died for a while" in receiver.contents[-1]["text"]
+
+
+def test_the_same_dead_delivery_is_told_once(watch, record, receiver, clock):
+    alerter = watch(alerting_for(receiver))
+    alerter.look()
+    bring_to(record, State.DEAD, clock.now, rules=["one"])
+    alerter.look()
+    bring_to(record, State.DEAD, clock.now, rules=["one"])
+    clock.now += timedelta(minutes=1)
+    alerter.look()
+
+    (content,) = receiver.contents
+    assert kinds(content, "new") == [("dead", "one → main, template 1: because")]
+
+
+def test_deaths_in_a_group_that_was_told_before_are_told_as_a_run(watch, record, receiver, clock):
+    alerter = watch(alerting_for(receiver))
+    bring_to(record, State.DEAD, clock.now, rules=["one"])
+    alerter.look()
+    bring_to(record, State.DEAD, clock.now, rules=["one"])
+    clock.now += timedelta(minutes=1)
+    alerter.look()
+
+    assert kinds(receiver.contents[-1], "new") == [("dead", "")]
+    assert "1 delivery is dead in this run" in receiver.contents[-1]["text"]
+
+
+def refuse(record, count, at, source="website", reason="signature_mismatch"):
+    for _ in range(count):
+        entry = make_entry([], state=EventState.REFUSED, source=source, at=at)
+        write(record, replace(entry, event=replace(entry.event, reason=reason), bounds=REFUSALS))
+
+
+def test_a_refused_sender_is_told_once_with_its_share_and_cause(watch, record, receiver, clock):
+    alerter = watch(alerting_for(receiver, repeat=timedelta(minutes=2)))
+    refuse(record, 4, clock.now)
+    alerter.look()
+    assert receiver.taken == [], "a few may be a stranger's"
+    for _ in range(3):
+        refuse(record, 3, clock.now)
+        alerter.look()
+        clock.now += timedelta(minutes=3)
+
+    (content,) = receiver.contents
+    assert kinds(content, "new") == [("refused", "website")]
+    told = "7 of 7 requests from source website were refused in the last hour (signature does not fit)"
+    assert told in content["text"]
+    assert "The sender has another secret than the one configured here" in content["text"]
+
+
+TOLD_APART = {
+    ("signature_mismatch", 0): "has another secret",
+    ("signature_mismatch", 3): "the body of these was changed on its way",
+    ("digest_mismatch", 0): "the body is not the one that was signed",
+    ("token_missing", 0): "carried no token",
+}
+"""By the reason of five refusals, and how many other requests were right: what is told."""
+
+
+@pytest.mark.parametrize(("reason", "right"), TOLD_APART)
+def test_a_changed_body_and_another_secret_are_told_apart(watch, record, receiver, reason, right):
+    for _ in range(right):
+        write(record, make_entry([], at=utc_now()))
+    refuse(record, 5, utc_now(), reason=reason)
+
+    watch(alerting_for(receiver)).look()
+
+    assert TOLD_APART[reason, right] in receiver.contents[0]["text"]
+
+
+def test_a_channel_that_does_not_get_through_is_told_to_the_others(watch, record, receiver, office, clock):
+    alerter = watch(alerting_for(receiver, office))
+    receiver.status = 500
+    hold(record.redis, "main", "x", clock())
+    for _ in range(3):
+        alerter.look()
+        clock.now += timedelta(minutes=1)
+    receiver.status = 200
+    for _ in range(2):
+        alerter.look()
+        clock.now += timedelta(seconds=30)
+
+    letters = [email.message_from_bytes(letter, policy=policy.default).get_content() for _, letter in office.letters]
+    assert ["alerts do not get through to the channel on-call" in one for one in letters] == [False, True]
+    assert [kinds(one, "new") for one in receiver.contents] == [[("portal_held", "main")]]
 
 
 def test_a_new_group_of_failures_is_told_once_and_when_nobody_is_needed_for_it(watch, record, receiver, clock):
@@ -509,7 +595,7 @@ def test_a_chat_says_what_is_wrong_and_when_it_is_over(record, sandbox, clock):
     (_, first), (_, over) = messages(sandbox)
     assert {dialog for dialog, _ in messages(sandbox)} == {"chat12"}
     assert first.startswith("NEW: portal main is held (x)")
-    assert over.startswith("RESOLVED: portal main is held (x)")
+    assert over.startswith("RESOLVED: portal main is no longer held")
 
 
 def test_what_is_too_long_for_a_chat_says_that_it_was_cut():

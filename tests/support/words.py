@@ -24,7 +24,7 @@ from relay.core.plan import StepKind
 from relay.core.reasons import BY_CODE, BY_POLICY, BY_VERDICT, IN_DOUBT, OF_PORTAL, OF_REFUSAL
 from relay.core.templates import WORDS as DRIFTS
 from relay.health.assessment import TOPOLOGY_WORDS
-from relay.health.words import CLOCK_AHEAD, NEEDS, UNTIL
+from relay.health.words import ISSUES, MORE_WORDS
 from relay.operations.operator_acts import ACTS, Act
 from relay.store.operators.bulk_replays import BulkState
 from relay.store.portals.gate import GateState
@@ -57,23 +57,13 @@ TABLES = (
     BY_POLICY,
     BY_VERDICT,
     DRIFTS,
+    {code: one.title for code, one in ISSUES.items() if not one.titles},
+    {code: one.cause for code, one in ISSUES.items() if one.cause},
     FINDINGS,
-    {code: one.label for code, one in NEEDS.items() if one.label},
     TOPOLOGY_WORDS,
 )
 ENUMERATIONS = (State, EventState, Verdict, GateState, BulkAct, BulkState, StepKind, Role, CallbackState)
-WORDS = (
-    *GROUPS,
-    *IMBALANCES,
-    CLOCK_AHEAD,
-    UNTIL,
-    "idle",
-    "busy",
-    "today",
-    "yesterday",
-    "paused by a person",
-    *STEP_STATES,
-)
+WORDS = (*GROUPS, *MORE_WORDS, *IMBALANCES, "idle", "busy", "today", "yesterday", "paused by a person", *STEP_STATES)
 """Others, which pages show as they are called in the code."""
 CODE = re.compile(r"[_\d{}\[\]@=*&/]|\w[.:]+\w|[A-Z][A-Z-]+|[a-z][A-Z]|^x-")
 """A word with one of these, or in capitals, is a variable, an address, a path, an id or a constant."""
@@ -174,6 +164,7 @@ def _tables() -> Iterable[Found]:
     for table in TABLES:
         yield from ((text, None) for text in table.values())
     yield from ((text, None) for act in ACTS for text in _texts_of(act) if text)
+    yield from (((one.title, one.titles), None) for one in ISSUES.values() if one.titles)
     yield from ((word, None) for word in WORDS)
     yield from ((word, typed_times.CONTEXT) for word in typed_times.WORDS)
     for enumeration in ENUMERATIONS:

@@ -21,7 +21,7 @@ from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.core.telemetry import get_logger
 from relay.health.assessment import Grade, IssueCode, OpenIssue, Thresholds, assess, take_snapshot
-from relay.health.words import deliveries_are, name_of, sentence_of, sentence_of_group
+from relay.health.words import deliveries_are, name_of, sentence_of, sentence_of_group, well_again
 from relay.store import Store
 from relay.store.operators.alerts import AlertState, Deaths, SentAlert
 from relay.store.record.open_issues import Group, states_cut
@@ -33,6 +33,10 @@ AWAY = timedelta(minutes=5)
 
 GROUPED = frozenset({IssueCode.DEAD, IssueCode.REJECTED})
 """Needs that are reported by group, instead of as a number that only grows."""
+ONCE = frozenset({IssueCode.REFUSED})
+"""Needs that change all the time while they last: one message is enough."""
+RUN = f"{IssueCode.DEAD}:"
+"""The key of a run of deaths."""
 MOST_GROUPS = 50
 
 
@@ -40,12 +44,14 @@ MOST_GROUPS = 50
 class Trouble:
     """Something that a person should know. Kind and subject identify it, whatever the text says.
 
-    is_once: sent when new, and not repeated while it lasts. is_silent: not even sent when new.
+    count: of deliveries in it. is_once: sent when new, and not repeated while it lasts. is_silent: not even sent when
+    new.
     """
 
     kind: str
     subject: str
     text: str
+    count: int = 0
     is_once: bool = False
     is_silent: bool = False
 
@@ -72,15 +78,18 @@ def find_troubles(needs: Sequence[OpenIssue], deaths: Deaths, groups: Sequence[G
     person; of very many groups only the newest are reported.
     """
     found = [
-        Trouble(need.code, need.subject, sentence_of(need))
+        Trouble(need.code, need.subject, sentence_of(need), is_once=need.code in ONCE)
         for need in needs
         if need.grade is not Grade.CALM and need.code not in GROUPED
     ]
     if deaths.at:
-        found.append(Trouble(IssueCode.DEAD, "", f"{deliveries_are(deaths.counted - deaths.before)} dead in this run"))
+        died = deaths.counted - deaths.before
+        found.append(Trouble(IssueCode.DEAD, "", f"{deliveries_are(died)} dead in this run", died))
     failed = sorted([one for one in groups if one.state.value in GROUPED], key=lambda one: one.last_seen)
     return found + [
-        Trouble(one.state, name_of(one), sentence_of_group(one), is_once=True, is_silent=place >= MOST_GROUPS)
+        Trouble(
+            one.state, name_of(one), sentence_of_group(one), one.count, is_once=True, is_silent=place >= MOST_GROUPS
+        )
         for place, one in enumerate(reversed(failed))
     ]
 
@@ -100,20 +109,24 @@ def news_for(
     missed = [key for key, one in told.items() if one.is_missed]
     new = {trouble.key: trouble.text for trouble in troubles if trouble.key not in told and not trouble.is_silent}
     new |= {key: seen.get(key, told[key].text) for key in missed}
+    known = {key: AlertState(text, now, now) for key, text in new.items()}
+    if RUN in new and _is_told_by_groups(troubles, new):
+        del new[RUN]
     lasting = [trouble.key for trouble in troubles if trouble.key in told and not trouble.is_once]
     repeated = [key for key in lasting if key not in missed]
     due = any(now - told[key].told_at >= repeat for key in repeated)
     gone = {key: one for key, one in told.items() if key not in seen and key.partition(":")[0] not in cut}
     away = {key: one for key, one in gone.items() if one.gone_at and not one.is_missed}
-    resolved = {key: one.text for key, one in away.items() if one.gone_at and now - one.gone_at >= AWAY}
+    over = [key for key, one in away.items() if one.gone_at and now - one.gone_at >= AWAY]
+    resolved = {key: well_again(*key.split(":", 1)) for key in over}
     still = {key: seen[key] for key in repeated} if due else {}
-    after = {key: AlertState(text, now, now) for key, text in new.items()}
+    after = known
     for key, one in told.items():
         if key in resolved:
             continue
         if key in missed:
             gone_at = (one.gone_at or now) if key in gone else None
-            after[key] = replace(one, text=new[key], told_at=now, gone_at=gone_at, is_missed=False)
+            after[key] = replace(one, text=known[key].text, told_at=now, gone_at=gone_at, is_missed=False)
         elif key in gone:
             after[key] = replace(one, gone_at=one.gone_at or now)
         elif key not in seen:
@@ -121,6 +134,12 @@ def news_for(
         else:
             after[key] = replace(one, gone_at=None, text=seen[key], told_at=now if due else one.told_at)
     return News(new, still, resolved, after)
+
+
+def _is_told_by_groups(troubles: Sequence[Trouble], new: Collection[str]) -> bool:
+    """Whether the new groups hold all deaths of a run: the same delivery is told once."""
+    in_groups = sum(one.count for one in troubles if one.kind == State.DEAD and one.key in new and one.key != RUN)
+    return any(one.key == RUN and one.count <= in_groups for one in troubles)
 
 
 def missed_by(told: Mapping[str, AlertState], news: News) -> dict[str, AlertState]:
@@ -192,9 +211,11 @@ class Alerter:
         troubles, cut = find_troubles(assess(snapshot, thresholds, now), deaths, groups), states_cut(groups)
         for channel in self.channels:
             kept.note_channel(channel.name, channel.kind, channel.where, now)
+            own = f"{IssueCode.CHANNEL}:{channel.name}"
             with _noted(channel):
+                # A channel that takes messages again need not hear that it did not.
                 if channel.wants_alerts:
-                    self._tell(channel, troubles, cut, now)
+                    self._tell(channel, [one for one in troubles if one.key != own], cut, now)
 
     def _tell(self, channel: Channel, troubles: Sequence[Trouble], cut: Collection[str], now: datetime) -> None:
         told, sent = self.store.operators.alerts.state(channel.name)

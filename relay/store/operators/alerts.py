@@ -120,13 +120,17 @@ class Alerts:
         }
         with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.hset(keys.CHANNEL + told.channel, mapping={"told_at": to_ms(told.at), "fault": "", "fault_at": ""})
+            pipeline.hdel(keys.CHANNEL + told.channel, "fault_since")
             pipeline.xadd(keys.MESSAGES, entry, maxlen=MESSAGES_KEPT, approximate=True)
             pipeline.execute()
 
     @guarded
     def note_unsent(self, name: str, fault: str, now: datetime) -> None:
         """Keep the reason why a channel did not take a message."""
-        self._redis.hset(keys.CHANNEL + name, mapping={"fault": fault[:200], "fault_at": to_ms(now)})
+        with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.hset(keys.CHANNEL + name, mapping={"fault": fault[:200], "fault_at": to_ms(now)})
+            pipeline.hsetnx(keys.CHANNEL + name, "fault_since", to_ms(now))
+            pipeline.execute()
 
     @guarded
     def ask_test(self, name: str) -> None:
@@ -208,8 +212,9 @@ class KnownChannel:
     """A channel. kind: webhook, mail or chat. where: its host, recipients or chat, without a secret.
 
     seen_at: when a worker last had it. told_at: its last message; None: none yet. fault: why the last one was not
-    sent, with its time; empty: it was. is_asked: whether a requested test waits for a worker. waiting: events of
-    deliveries that it is still to be told; lost: those that were given up.
+    sent, with its time; empty: it was. fault_since: of the first one that was not. is_asked: whether a requested test
+    waits for a worker. waiting: events of deliveries that it is still to be told; lost: those that were given
+    up.
     """
 
     name: str
@@ -219,6 +224,7 @@ class KnownChannel:
     told_at: datetime | None = None
     fault: str = ""
     fault_at: datetime | None = None
+    fault_since: datetime | None = None
     is_asked: bool = False
     waiting: int = 0
     lost: int = 0
@@ -248,6 +254,7 @@ def _channel(name: str, seen_at: datetime, answers: list[Any]) -> KnownChannel:
         is_asked=bool(asked),
         waiting=waiting,
         lost=int(lost or 0),
+        fault_since=_moment(text.get("fault_since")),
     )
 
 

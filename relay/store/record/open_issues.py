@@ -6,14 +6,14 @@ kind are grouped, so it costs the same whatever the record holds.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from redis import Redis
 
-from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id, iso, time_of
+from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id, from_ms, iso, time_of
 from relay.core.lifecycle import FINAL, EventState, State
 from relay.store.record.record import Record
 from relay.store.record.search import WAITING_FOR_A_PERSON, Filter, ids_of_deliveries
@@ -92,6 +92,14 @@ class Group:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class LookedInto:
+    """The uncertain deliveries of a portal that the relay still looks into. until: when it asks about the last one."""
+
+    count: int
+    until: datetime | None = None
+
+
 def states_cut(groups: Sequence[Group]) -> set[State | EventState]:
     """The states of which some groups were not read: a group that is missing here may still exist."""
     found = set()
@@ -112,6 +120,20 @@ class OpenIssues:
     def groups(self, since: datetime | None = None) -> list[Group]:
         """The groups of all kinds, each kind's newest first. since: only of what came or was made since then."""
         return [group for state in KINDS for group in _groups_of(self._redis, state, since)]
+
+    @guarded
+    def looked_into(self, portals: Iterable[str]) -> Mapping[str, LookedInto]:
+        """The uncertain deliveries of each of these portals that need no person so far."""
+        names = list(portals)
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for name in names:
+                pipeline.zcard(keys.DOUBTFUL + name)
+                pipeline.zrange(keys.DOUBTFUL + name, -1, -1, withscores=True)
+            answers: list[Any] = pipeline.execute() if names else []
+        return {
+            name: LookedInto(count, from_ms(int(last[0][1])) if last else None)
+            for name, count, last in zip(names, answers[::2], answers[1::2], strict=True)
+        }
 
     @guarded
     def of_other_portals(self, portals: Collection[str]) -> dict[str, int]:

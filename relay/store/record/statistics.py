@@ -158,6 +158,23 @@ class Statistics:
         return series
 
     @guarded
+    def answered(self, now: datetime) -> dict[str, Counter[str]]:
+        """How many requests of each source ended in which state of events, over the last hour."""
+        last = to_ms(now) // MINUTE_MS
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for number in range(last - 59, last + 1):
+                pipeline.hgetall(f"{keys.MINUTE}{number}")
+            answers: list[Any] = pipeline.execute()
+        counted: dict[str, Counter[str]] = {}
+        for kept in answers:
+            for name, count in kept.items():
+                kind, _, rest = name.decode().partition(":")
+                if kind == "source":
+                    source, _, state = rest.rpartition(":")
+                    counted.setdefault(source, Counter())[state] += int(count)
+        return counted
+
+    @guarded
     def started_a_minute(self, portals: Sequence[str], now: datetime) -> dict[str, float]:
         """Recent rate of starts of each portal, in deliveries a minute."""
         last = to_ms(now) // MINUTE_MS

@@ -1,30 +1,37 @@
 """Many at once: choose by a filter, see how many and a sample, say what to do, watch, cancel.
 
-Without a state the dead ones are meant, as in the API: whoever wants workflows started once more has to ask for it.
+What a person has left on purpose is counted, and taken in only if that is asked for. Without a state the dead ones are
+meant, as in the API: workflows that have started are started once more only if that is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from flask import abort, flash, redirect, render_template, request, url_for
 
+from relay.core.ids import utc_now
 from relay.core.lifecycle import BulkAct, EventState, State
-from relay.operations.bulk_replay import OrderedBeforeError
+from relay.operations.bulk_replay import ROOM, OrderedBeforeError
 from relay.operations.operator_acts import Act
-from relay.store.record.search import Filter
+from relay.store.operators.bulk_replays import Bulk, BulkState
+from relay.store.portals.gate import GateState
+from relay.store.record.search import WAITING_FOR_A_PERSON, Filter
 from relay.web.dashboard.acts import LONGEST_NOTE
 from relay.web.dashboard.frame import blueprint, who
 from relay.web.dashboard.live import AWAITED, OVERVIEW
-from relay.web.language import _
+from relay.web.language import _, say
 from relay.web.presenters import bulk_acts
 from relay.web.presenters.chips import chips_of
+from relay.web.presenters.event_details import closed_in_words
 from relay.web.presenters.filters import NAMES, filter_asked, query_of
 from relay.web.presenters.masking import masking_of
 from relay.web.services import services
 
+ALL = "0"
+"""The value of `needs` that takes in what was left on purpose."""
 UNDERWAY = (State.PENDING, State.SENDING)
 """While deliveries of an order stand so, its page looks again; what is retried may take a day."""
 
@@ -44,7 +51,9 @@ def bulk() -> Any:
     return render_template(
         "bulk.html",
         wanted=wanted,
-        query=query_of(wanted),
+        query=_query(wanted),
+        left=replays.left_out(wanted) if found else 0,
+        with_left=_query(replace(wanted, needs=False)),
         found=found,
         count=bulk_acts.count_of(found) if found else "",
         counts={name: bulk_acts.count_of(one) for name, one in counted.items()},
@@ -57,11 +66,8 @@ def bulk() -> Any:
         running=[replays.read(bulk_id) for bulk_id in replays.bulks.running()],
         held=[replays.read(bulk_id) for bulk_id in replays.bulks.held()],
         progress_of_bulk=bulk_acts.progress_of_bulk,
-        chips=chips_of(
-            wanted,
-            states=bulk_acts.STATES,
-            needed={"state", "needs"} if wanted.state is State.UNCERTAIN else {"state"},
-        ),
+        # What waits for a person is meant anyhow: the form must not carry that on to a state where nothing does.
+        chips=chips_of(replace(wanted, needs=False), states=bulk_acts.STATES, needed={"state"}),
     )
 
 
@@ -111,8 +117,9 @@ def one_bulk(bulk_id: str) -> Any:
         story=bulk_acts.story_of_outcomes(found, outcomes),
         is_replay=found.act is BulkAct.REPLAY,
         is_stopping=replays.bulks.is_stopping(bulk_id),
+        waits=_waits_of(found) if found.state is BulkState.RUNNING or is_underway else [],
         masking=masking_of(services().rules.all()),
-        fresh=AWAITED if found.state == "running" else OVERVIEW if is_underway else None,
+        fresh=AWAITED if found.state is BulkState.RUNNING else OVERVIEW if is_underway else None,
     )
 
 
@@ -140,11 +147,44 @@ def _rules(chosen: Act) -> str:
 
 
 def _wanted(given: Mapping[str, str]) -> Filter:
-    wanted = filter_asked(given)
+    """The filter; what was left on purpose is only in it if that is asked for."""
+    takes_all = given.get("needs") == ALL
+    wanted = filter_asked({name: text for name, text in given.items() if not (name == "needs" and takes_all)})
     if wanted.state is None:
         wanted = replace(wanted, state=State.DEAD)
     if wanted.state not in bulk_acts.STATES:
         abort(400, _("expected one of %(names)s", names=", ".join(bulk_acts.STATES)))
     # Nobody settles what the relay still looks into by itself, and nobody leaves what was dealt with.
     is_for_people = wanted.state is State.UNCERTAIN or given.get("act") == "leave"
-    return replace(wanted, needs=wanted.needs or is_for_people)
+    is_narrowed = wanted.state in WAITING_FOR_A_PERSON and not takes_all
+    return replace(wanted, needs=wanted.needs or is_for_people or is_narrowed)
+
+
+def _query(wanted: Filter) -> dict[str, str]:
+    """The filter as the arguments of this page, which would narrow it down if they did not say so."""
+    is_whole = wanted.state in WAITING_FOR_A_PERSON and not wanted.needs
+    return query_of(wanted) | ({"needs": ALL} if is_whole else {})
+
+
+def _waits_of(bulk: Bulk) -> list[str]:
+    """What is in the way of an order that sends something, or of what it has made; empty if nothing is."""
+    if bulk.act not in {BulkAct.REPLAY, BulkAct.AGAIN}:
+        return []
+    store, now, waits = services().store, utc_now(), []
+    for name in _portals_of(bulk.wanted):
+        gate = store.portal(name).gate.look()
+        if gate.state is not GateState.OPEN:
+            waits.append(f"{closed_in_words(name, gate)} {say(gate.advice)}".strip())
+        elif bulk.state is BulkState.RUNNING and store.record.due(name, now) >= ROOM:
+            full = _("%(count)s deliveries wait for %(portal)s already: it goes on when there is room.")
+            waits.append(full % {"count": ROOM, "portal": name})
+    return waits
+
+
+def _portals_of(wanted: Mapping[str, str]) -> Iterable[str]:
+    """The portals to which what a filter finds may be sent."""
+    if "portal" in wanted:
+        return [wanted["portal"]]
+    if "source" in wanted:
+        return sorted(services().operator_acts.replayer.portals_of(wanted["source"]))
+    return services().portals

@@ -6,7 +6,7 @@ would be too short to see is drawn wide enough.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,8 +26,10 @@ from relay.store.record.search import row_of
 from relay.web.auth import is_revealed, reveal
 from relay.web.dashboard.acts import acts_for
 from relay.web.dashboard.frame import blueprint, for_operators, who
+from relay.web.dashboard.needs import group_of
 from relay.web.language import _, say
 from relay.web.presenters.event_details import (
+    EventDetails,
     Line,
     StepStory,
     details_of,
@@ -39,6 +41,8 @@ from relay.web.presenters.event_details import (
     rule_named,
     stories_of,
 )
+from relay.web.presenters.needs import url_of
+from relay.web.presenters.repairs import Repair, repair_of_delivery, repair_of_event
 from relay.web.services import services
 
 WIDTH = 1000
@@ -51,7 +55,10 @@ Piece = tuple[str, str, datetime, timedelta]
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """A delivery as the page shows it. link: to its document; behind: deliveries that wait until it is final."""
+    """A delivery as the page shows it. link: to its document; behind: deliveries that wait until it is final.
+
+    repair: how a dead one is mended; None: it is not dead, or was replayed.
+    """
 
     delivery: Delivery
     steps: list[StepStory]
@@ -62,6 +69,7 @@ class Story:
     link: str | None
     behind: list[str]
     replayed_by: str | None
+    repair: Repair | None
 
 
 @blueprint.get("/events/<event_id>")
@@ -90,8 +98,12 @@ def event(event_id: str) -> Any:
                 link=link_of_document(site, one.call.document_id),
                 behind=services().store.record.behind(one),
                 replayed_by=replays.get(one.id),
+                repair=repair_of_delivery(one, looked) if one.state is State.DEAD and one.id not in replays else None,
             )
         )  # fmt: skip
+    is_unresolved = found.state is EventState.REJECTED and record.is_unresolved_rejected(found.id)
+    group = group_of(found, row.deliveries)
+    alike = max(0, services().bulk.dry_run(group.filter).found - 1) if group else 0
     body, is_cut = readable(found, looked.masking)
     return render_template(
         "event.html",
@@ -106,11 +118,25 @@ def event(event_id: str) -> Any:
         body=body,
         envelope=readable_envelope(found, looked.masking),
         is_cut=is_cut,
-        is_unresolved=found.state is EventState.REJECTED and record.is_unresolved_rejected(found.id),
+        title=title_of(found, looked, row.deliveries),
+        event_repair=repair_of_event(looked) if found.state is EventState.REJECTED else None,
+        is_unresolved=is_unresolved,
+        alike=alike,
+        alike_url=url_of(group) if group else "",
         likenesses=_likenesses(found),
         unknown_sender=UNKNOWN,
         latest=max([one.updated_at for one in row.deliveries], default=found.received_at),
     )
+
+
+def title_of(event: Event, details: EventDetails, deliveries: Sequence[Delivery]) -> str:
+    """What it is and for whom, such as `callback: M•••`: the rule or the source, and the first personal value."""
+    tried = next((one for one in details.tried if one.matches), None)
+    what = deliveries[0].rule if deliveries else tried.rule if tried else event.source
+    rule = rule_named(tried.rule) if tried else None
+    found = {name: tried.found.get(name) for name in rule.extractor.personal} if tried and rule else {}
+    whom = next(((name, value) for name, value in found.items() if value and isinstance(value, str | int)), None)
+    return f"{what}: {details.masking.value(str(whom[1]), whom[0])}" if whom else what
 
 
 @blueprint.get("/deliveries/<delivery_id>")

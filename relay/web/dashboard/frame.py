@@ -19,6 +19,7 @@ from relay.core.ids import utc_now
 from relay.core.labels import name_of_alert, name_of_reason
 from relay.core.phrases import is_ours
 from relay.core.reasons import explain, explain_attempt, explain_reason
+from relay.health.assessment import OpenIssue, assess, take_snapshot
 from relay.health.words import span_of
 from relay.web.auth import BACKGROUND, Role, identify, refuse_other_sites
 from relay.web.language import N_, _, language_now, languages, say, say_fault
@@ -172,6 +173,19 @@ def way_back() -> str:
 def who() -> str:
     """The actor for the audit log: a role, or the name that a trusted proxy gave."""
     return str(g.who)
+
+
+def open_issues() -> list[OpenIssue]:
+    """All open issues, the worst first; read once a request, with the snapshot in `g.snapshot`.
+
+    Raises RecordUnavailableError.
+    """
+    if "open_issues" not in g:
+        here, now = services(), utc_now()
+        g.snapshot = take_snapshot(here.store, here.portals, here.sources, now, here.spooler.held())
+        g.open_issues = assess(g.snapshot, here.thresholds, now)
+    found: list[OpenIssue] = g.open_issues
+    return found
 
 
 def waiting_count() -> str:

@@ -1,7 +1,6 @@
-"""The first page and the page of needs: what waits for a person now, and how it has been going, in charts.
+"""The first page: what waits for a person now, and how it has been going, in charts.
 
-Nothing is done here. Each button of a group leads to the page that says how many there are and asks (bulk.py). Charts
-are numbers and words for SVG; the stylesheet has the colours.
+Nothing is done here. Charts are numbers and words for SVG; the stylesheet has the colours.
 """
 
 from __future__ import annotations
@@ -12,21 +11,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import redirect, render_template, request, url_for
+from flask import g, redirect, render_template, request, url_for
 
-from relay.core.events import CallbackState, Delivery, Event
 from relay.core.ids import utc_now
-from relay.core.labels import name_of_reason
 from relay.core.lifecycle import EventState, State
-from relay.core.reasons import explain_reason
-from relay.health.assessment import IssueCode, OpenIssue, assess, take_snapshot
-from relay.health.words import figure_of, label_of
-from relay.operations.deciding import NOT_FILLED
-from relay.store.record.open_issues import GROUPED, KINDS, Group
 from relay.store.record.statistics import SPANS, Bar, Series
 from relay.web.dashboard.frame import blueprint
 from relay.web.dashboard.live import OVERVIEW
-from relay.web.language import N_, _, say, say_fault
+from relay.web.dashboard.needs import rows_now
+from relay.web.language import N_, _, say
 from relay.web.presenters.masking import masking_of
 from relay.web.presenters.portals import portal_views
 from relay.web.services import services
@@ -34,12 +27,8 @@ from relay.web.zone import local
 
 DEAD_WORKER = timedelta(minutes=8)
 """RQ's workers beat at least every 420 s while they wait."""
-LONGEST_ADVICE = 300
-TITLES: dict[State | EventState, str] = {
-    EventState.REJECTED: N_("rejected: a rule matched but could not be filled, or the event could not be read"),
-    State.DEAD: N_("dead: given up, and neither replayed nor left"),
-    State.UNCERTAIN: N_("uncertain: only a person can tell whether they started"),
-}
+FIRST = 8
+"""Rows of what waits for a person; the others are on their own page."""
 WIDTH, HEIGHT = 600, 120
 CLIPPED_ABOVE = 8
 """A bar higher than this many times the median is cut off; its title says its height."""
@@ -61,16 +50,6 @@ OUTCOMES: tuple[Part, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
-    """One open issue as a tile. kind: its colour; url: where to fix it."""
-
-    kind: str
-    count: str
-    what: str
-    url: str
-
-
 @blueprint.get("/")
 def index() -> Any:
     """The first page: open issues, charts, gauges, workers."""
@@ -78,17 +57,18 @@ def index() -> Any:
         # The list of events was here before it had a page of its own.
         return redirect(f"{url_for('dashboard.events')}?{urlencode(older)}", 303)
     store, now = services().store, utc_now()
-    snapshot = take_snapshot(store, services().portals, services().sources, now, services().spooler.held())
+    rows = rows_now(masking_of(services().rules.all()))
     chosen = request.args.get("span", "hour")
     chosen = chosen if chosen in {span.name for span in SPANS} else "hour"
     series = store.statistics.series(now)
+    last = [at for at in g.snapshot.last_events.values() if at]
     return render_template(
         "front.html",
         fresh=OVERVIEW,
-        needs=[
-            _link(need) for need in assess(snapshot, services().thresholds, now) if need.code is not IssueCode.LEDGER
-        ],
-        ledger=snapshot.ledger,
+        needs=rows[:FIRST],
+        more=len(rows[FIRST:]),
+        ledger=g.snapshot.ledger,
+        last_event=max(last, default=None),
         states=list(State),
         views=portal_views(),
         workers=[
@@ -99,102 +79,6 @@ def index() -> Any:
         chart=chart(series[chosen]),
         sources=sorted(services().sources),
     )
-
-
-def _link(need: OpenIssue) -> Link:
-    match need.code:
-        case IssueCode.DEAD | IssueCode.REJECTED | IssueCode.UNCERTAIN:
-            url = url_for("dashboard.needs", _anchor=need.code.value)
-        case IssueCode.OVERDUE:
-            url = url_for("dashboard.deliveries", watch=CallbackState.OVERDUE.value)
-        case IssueCode.ORDER:
-            url = url_for("dashboard.bulk")
-        case IssueCode.WAITING:
-            url = url_for("dashboard.deliveries", state=State.PENDING.value, portal=need.subject)
-        case IssueCode.FAILOVER:
-            url = url_for("dashboard.index")
-        case IssueCode.FILES:
-            url = url_for("dashboard.rules", _anchor="waiting-files")
-        case IssueCode.PORTAL_REMOVED:
-            url = url_for("dashboard.deliveries", portal=need.subject)
-        case IssueCode.RULE_REMOVED:
-            url = url_for("dashboard.deliveries", rule=need.subject)
-        case IssueCode.SILENT | IssueCode.MEMORY | IssueCode.ARCHIVE | IssueCode.SPOOLED | IssueCode.CLOCK:
-            url = url_for("dashboard.sources")
-        case _:
-            url = url_for("dashboard.portals", _anchor=need.subject)
-    return Link(need.grade.value, say(figure_of(need)), say(label_of(need)), url)
-
-
-@blueprint.get("/needs")
-def needs() -> Any:
-    """The groups of rejected, dead and uncertain ones, each kind's newest first."""
-    groups, record = services().store.open_issues.groups(), services().record
-    rejected = [group.newest for group in groups if group.state is EventState.REJECTED]
-    unfilled = [group.newest for group in groups if group["reason"] == NOT_FILLED]
-    samples: dict[str, Event | Delivery] = {event.id: event for event in record.events(rejected)}
-    samples |= {delivery.id: delivery for delivery in record.deliveries(unfilled)}
-    views = [view_of(group, samples.get(group.newest)) for group in groups]
-    totals = {
-        EventState.REJECTED: record.unresolved_rejected(),
-        State.DEAD: record.unresolved_dead(),
-        State.UNCERTAIN: record.unresolved_uncertain(),
-    }
-    sections = [
-        (state, f"{totals[state]:,} {_(TITLES[state])}", [view for view in views if view.state == state])
-        for state in KINDS
-    ]
-    return render_template(
-        "needs.html",
-        fresh=OVERVIEW,
-        sections=[section for section in sections if section[2]],
-        masking=masking_of(services().rules.all()),
-        grouped=GROUPED,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class GroupView:
-    """One group. what: reason or fields; where: rule, portal and template, or the source. sample: an id to look at."""
-
-    state: State | EventState
-    count: int
-    what: str
-    where: str
-    advice: str
-    first_seen: datetime
-    last_seen: datetime
-    sample: str
-    query: dict[str, str]
-
-    @property
-    def is_of_events(self) -> bool:
-        """Whether it holds events, else deliveries."""
-        return isinstance(self.state, EventState)
-
-
-def view_of(group: Group, sample: Event | Delivery | None = None) -> GroupView:
-    """The group as a page shows it. sample: one event or delivery of it, for its errors."""
-    where = group["source"] or f"{group['rule']} → {group['portal']}"
-    if group["template_id"]:
-        where += _(", template %(number)s", number=group["template_id"])
-    return GroupView(
-        state=group.state,
-        count=group.count,
-        what=say_fault(group["fault"]) or say(name_of_reason(group["reason"])) or _("no reason was kept"),
-        where=where,
-        advice=_errors_of(sample) or say(explain_reason(group.state, group["reason"])),
-        first_seen=group.first_seen,
-        last_seen=group.last_seen,
-        sample=group.newest,
-        query=group.filter.to_query(),
-    )
-
-
-def _errors_of(sample: Event | Delivery | None) -> str:
-    """The errors of one event or delivery of the group; they hold no value."""
-    errors = sample.errors.items() if sample else ()
-    return "; ".join(f"{name}: {' '.join(map(say_fault, messages))}" for name, messages in errors)[:LONGEST_ADVICE]
 
 
 @dataclass(frozen=True, slots=True)

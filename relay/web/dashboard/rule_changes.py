@@ -11,7 +11,7 @@ from typing import Any
 from flask import abort, flash, redirect, render_template, request, url_for
 
 from relay.configuration.files import FileSet
-from relay.core.errors import ChangedError, NotWritableError
+from relay.core.errors import ChangedError, NotFoundError, NotWritableError
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState
 from relay.operations.in_force import INTERVAL_S
@@ -19,10 +19,11 @@ from relay.operations.preview import LEFT, left_over, read_draft
 from relay.operations.rule_files import RuleFiles
 from relay.operations.rule_text import UneditableError, content_of
 from relay.store.operators.kept_files import RuleChange
-from relay.store.record.search import Filter
+from relay.store.record.search import Filter, row_of
 from relay.web.dashboard.bulk import order
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.dashboard.live import AWAITED
+from relay.web.dashboard.needs import group_of
 from relay.web.language import _, said
 from relay.web.presenters.yaml_colours import coloured
 from relay.web.services import services
@@ -68,6 +69,7 @@ def rule_change(change_id: str) -> Any:
     is_newest = bool(newest) and newest[0].id == change.id
     in_force = is_newest and is_in_force(change.at)
     source = _source_of(change) if in_force else ""
+    group, alike = _group_of(request.args.get("event", ""), change.name) if in_force else (None, 0)
     rule = next((one for one in services().rules.enabled() if one.name == change.name), None)
     return render_template(
         "rule_change.html",
@@ -81,6 +83,8 @@ def rule_change(change_id: str) -> Any:
         source=source,
         left=left_over(services().record, services().sources[source], rule) if source and rule else {},
         event_id=request.args.get("event", ""),
+        group=group,
+        alike=alike,
         fresh=None if in_force or not is_newest else AWAITED,
     )
 
@@ -106,6 +110,18 @@ def replay_left_over(change_id: str) -> Any:
     if state not in set(LEFT) or not source:
         abort(400, _("state: expected rejected or ignored, of a source that is in force"))
     return order(Filter(state=EventState(state), source=source), "current")
+
+
+def _group_of(event_id: str, rule: str) -> tuple[Filter | None, int]:
+    """The filter of the failures like this event's, which the change may have mended, and how many they are."""
+    if not event_id:
+        return None, 0
+    try:
+        row = row_of(services().record, services().record.event(event_id))
+    except NotFoundError:
+        return None, 0
+    group = group_of(row.event, row.deliveries, rule)
+    return (group.filter, services().bulk.dry_run(group.filter).found) if group else (None, 0)
 
 
 def rule_files() -> RuleFiles:

@@ -119,7 +119,6 @@ class Line:
 def details_of(event: Event) -> EventDetails:
     """Ask today's rules about an event."""
     source, book = services().sources.get(event.source), services().rules
-    rules = book.for_source(event.source)
     tried: list[RulePreview] = []
     unreadable = None
     if source is None:
@@ -216,7 +215,7 @@ def next_of(delivery: Delivery, gate: View, now: datetime) -> str:
     if delivery.state is State.UNCERTAIN:
         return _doubt(delivery, now)
     if gate.state is not GateState.OPEN:
-        return f"{_closed(portal, gate)} {say(gate.advice)}".strip()
+        return f"{closed_in_words(portal, gate)} {say(gate.advice)}".strip()
     return _next_try(delivery, now)
 
 
@@ -232,7 +231,8 @@ def _next_try(delivery: Delivery, now: datetime) -> str:
     return _("Attempt %(number)s follows, %(when)s.", number=delivery.next_number, when=when)
 
 
-def _closed(portal: str, gate: View) -> str:
+def closed_in_words(portal: str, gate: View) -> str:
+    """Why nothing is sent to a portal, and until when."""
     if gate.state is GateState.HELD:
         return _("It waits: the portal %(portal)s is held until its trouble is mended.", portal=portal)
     if gate.by_person and gate.until:
@@ -266,12 +266,8 @@ def _doubt(delivery: Delivery, now: datetime) -> str:
     fired = delivery.next_step is not None
     if not delivery.next_attempt_at:
         if fired:
-            return _(
-                "Nothing happens by itself: check on the portal whether the trigger was fired, then settle it below."
-            )
-        return _(
-            "Nothing happens by itself: check on the portal whether the workflow has started, then settle it below."
-        )
+            return _("Nothing happens by itself: check on the portal whether the trigger was fired, then settle it.")
+        return _("Nothing happens by itself: check on the portal whether the workflow has started, then settle it.")
     when = _when(delivery.next_attempt_at, now)
     if fired:
         return _("The relay does what the rule says of a doubt, %(when)s.", when=when)
@@ -384,7 +380,7 @@ def _story_of(
         step=step,
         state=_state(delivery, step, result),
         title=title_of(step),
-        fields={name: _text(value, name, masking) for name, value in given.items()},
+        fields={name: text_of_field(value, name, masking) for name, value in given.items()},
         came_to=_words(step, result) if result else _prospect(delivery, step),
         document=document,
         link=link_of(site, result) if result else None,
@@ -431,7 +427,8 @@ def _prospect(delivery: Delivery, step: Step) -> str:
     return _("It may have been made: it is looked for by its own id first") if delivery.is_looked_for else ""
 
 
-def _text(value: object, name: str, masking: Masking) -> str:
+def text_of_field(value: object, name: str, masking: Masking) -> str:
+    """A field of a step, masked; empty if it holds nothing."""
     if not has_content(value):
         return ""
     beginning, _ = excerpt(value, FEW_VALUES, FEW_CHARACTERS)

@@ -1,6 +1,7 @@
 // Keeps a page fresh, as relay/web/dashboard/live.py says: asks for the same page again, puts in the parts that the
 // server has rendered anew, and stops when the answer asks for no more. It leaves alone what has the focus or shows the
-// ids of a line, and says when the numbers are old, in the words that are marked on the script.
+// ids of a line or a menu, keeps open what was opened, and says when the numbers are old, in the words that are marked
+// on the script.
 // The page is whole without it.
 "use strict";
 (() => {
@@ -28,12 +29,19 @@
     return new DOMParser().parseFromString(await answer.text(), "text/html");
   };
 
-  const isInUse = (part) => part.contains(document.activeElement) || part.querySelector(".ids[open]");
+  const isInUse = (part) => part.contains(document.activeElement) || part.querySelector(".ids[open], .menu[open]");
 
   const show = (fresh) => {
     for (const part of document.querySelectorAll("[data-fresh]")) {
       const next = fresh.getElementById(part.id);
-      if (!next || part.isEqualNode(next) || isInUse(part)) continue;
+      if (!next) continue;
+      for (const one of next.querySelectorAll("details[id]")) {
+        const own = document.getElementById(one.id);
+        if (own) one.open = own.open;
+        // What was opened keeps what only an opened one has.
+        if (own?.open && own.querySelector("ol") && !one.querySelector("ol")) one.lastElementChild.replaceWith(own.lastElementChild.cloneNode(true));
+      }
+      if (part.isEqualNode(next) || isInUse(part)) continue;
       part.replaceChildren(...next.childNodes);
     }
     everyS = fresh.getElementById("main").dataset.freshEveryS;

@@ -137,12 +137,12 @@ def test_a_waiting_delivery_is_cancelled(operator, record):
 def test_a_dead_delivery_that_is_left_needs_nobody_and_can_still_be_replayed(operator, record):
     dead = bring_to(record, State.DEAD)
     page, path = f"/events/{dead.event_id}", f"/deliveries/{dead.id}/acts/leave"
-    assert "neither replayed nor left" in ask(operator, "/")
+    assert "1 delivery of a-rule was given up" in ask(operator, "/")
 
     ask(operator, path)
     press(operator, path, note="a test of theirs")
 
-    assert "neither replayed nor left" not in ask(operator, "/")
+    assert "1 delivery of a-rule was given up" not in ask(operator, "/")
     assert path not in ask(operator, page)
     assert f"/deliveries/{dead.id}/acts/replay" in ask(operator, page)
     assert record.delivery(dead.id).state is State.DEAD
@@ -230,25 +230,33 @@ def test_a_portal_is_paused_until_a_time_and_the_pages_say_which(operator, redis
     assert said in Page(ask(operator, "/portals")).text(".//section[@id='main']/p[@class='notice']")
     (act,) = read_acts(redis)
     assert (act.what, act.note, act.said) == ("pause", "", f"until {until:%Y-%m-%d %H:%M} UTC")
-    need = Page(ask(operator, "/")).text(".//ul[@class='needs']/li/a[@class='need calm']")
-    assert f"paused portal main, {said}" in need
+    need = Page(ask(operator, "/")).text(".//ul[@class='needs']/li")
+    assert f"Portal main is paused {said}" in need
 
 
 @pytest.mark.parametrize(
-    ("close", "name", "reason"),
+    ("close", "shown", "title"),
     [
-        (lambda gate, now: gate.pause_by_person(now), "paused by a person", "paused by a person"),
-        (lambda gate, now: gate.hold_for_person("went_back", now), "paused", "record has gone back in time"),
-        (lambda gate, now: gate.back_off(gate.look(), "not_sent", now), "backing off", "no connection"),
+        (lambda gate, now: gate.pause_by_person(now), "paused by a person paused by a person", "is paused by a person"),
+        (
+            lambda gate, now: gate.hold_for_person("went_back", now),
+            "paused record has gone back in time",
+            "is paused: the record has gone back in time",
+        ),
+        (
+            lambda gate, now: gate.back_off(gate.look(), "not_sent", now),
+            "backing off no connection",
+            "is in trouble: no connection",
+        ),
     ],
     ids=["by a person", "by a record that has gone back", "by trouble"],
 )
-def test_what_a_person_ends_is_a_pause_and_what_ends_by_itself_is_backing_off(operator, redis, close, name, reason):
+def test_what_a_person_ends_is_a_pause_and_what_ends_by_itself_is_backing_off(operator, redis, close, shown, title):
     close(Gate(redis, "main"), utc_now() - timedelta(hours=1))
 
     portal = Page(ask(operator, "/portals")).text(".//section[@id='main']")
-    assert f"main {name} {reason}, closed" in portal
-    assert f"{name.removesuffix(' by a person')} portal main" in Page(ask(operator, "/")).text(".//ul[@class='needs']")
+    assert f"main {shown}, closed" in portal
+    assert f"Portal main {title}" in Page(ask(operator, "/")).text(".//ul[@class='needs']")
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ import pytest
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State
 from relay.store.operators.audit_log import read_acts
+from relay.store.portals.gate import Gate
 from relay.store.record.open_issues import OpenIssues
 from relay.store.redis import keys
-from tests.support.making import bring_to, claim_one, make_entry, write
+from tests.support.making import bring_to, claim_one, hold, make_entry, write
 from tests.support.pages import ask, press
 
 LEAD = {"document": "lead", "id": 7, "email": "ivan@example.com"}
@@ -71,26 +72,26 @@ def test_what_failed_alike_is_one_group(operator, record):
     assert "The portal refuses a value of the call" in text
     assert "lead_id: missing" in text
     assert "document-lead → main, template 1" in text
-    assert text.count("Replay these") == 4
+    assert text.count('<details class="need"') == 4
     assert "every attempt failed" in text
     assert "budget_spent" not in re.sub(r'href="[^"]*"', "", text)
 
 
 def test_where_nothing_has_failed_the_page_says_what_would_come_there(viewer, record):
-    bring_to(record, State.STARTED)
+    bring_to(record, State.STARTED, utc_now())
 
     assert "Every failure was replayed, settled or left" in ask(viewer, "/needs")
 
 
 def test_rejected_events_are_a_need_until_they_were_replayed(app, operator, record):
     events = [make_rejected(record) for _ in range(3)]
-    assert "rejected: a rule wanted them" in ask(operator, "/")
+    assert "3 events of website cannot be filled: lead_id" in ask(operator, "/")
 
-    ended = confirm(app, operator, link(ask(operator, "/needs"), "Replay these"))
+    ended = confirm(app, operator, link(ask(operator, "/needs"), "Replay these 3"))
 
     assert "3 replayed, 0 skipped, of 3" in ended
     assert "0 of 3 deliveries have started" in ended
-    assert "rejected: a rule wanted them" not in ask(operator, "/")
+    assert "cannot be filled" not in ask(operator, "/")
     assert "Replay these" not in ask(operator, "/needs")
     assert [one.state for one in record.events(events)] == [EventState.ACCEPTED] * 3
 
@@ -115,7 +116,7 @@ def test_what_todays_rules_cannot_fill_is_skipped_says_why_and_stays_a_need(app,
     make_rejected(record)
     make_rejected(record, content={"document": "lead", "id": "x"})
 
-    ended = confirm(app, operator, link(ask(operator, "/needs"), "Replay these"))
+    ended = confirm(app, operator, link(ask(operator, "/needs"), "Replay with today"))
 
     assert "1 replayed, 1 skipped, of 2" in ended
     assert "1: <bdi>cannot be filled: id</bdi>" in ended
@@ -124,7 +125,7 @@ def test_what_todays_rules_cannot_fill_is_skipped_says_why_and_stays_a_need(app,
 
 def test_a_group_is_left_with_a_note_and_is_no_need_any_more(app, operator, record):
     rejected, dead = make_rejected(record), make_dead(record)
-    leaving = [unescape(one) for one in re.findall(r'href="([^"]+)">Leave these', ask(operator, "/needs"))]
+    leaving = [unescape(one) for one in re.findall(r'href="([^"]+)">Leave it', ask(operator, "/needs"))]
     assert len(leaving) == 2
 
     for path in leaving:
@@ -149,15 +150,34 @@ def test_many_uncertain_ones_are_settled_with_one_note(app, operator, record):
     assert {one.state for one in record.deliveries(one.id for one in uncertain)} == {State.STARTED}
 
 
-def test_what_was_left_is_not_counted_for_those_who_leave(operator, record):
-    left, _waiting = make_dead(record), make_dead(record)
+def test_what_was_left_on_purpose_is_said_and_taken_in_only_if_that_is_asked_for(app, operator, record):
+    left, replayed, waiting = (make_dead(record) for _ in range(3))
     record.leave(left)
+    press(operator, f"/deliveries/{replayed}/acts/replay")
 
     text = ask(operator, "/bulk?state=dead")
 
-    assert "Replay the same calls: 2" in text
+    assert "1 delivery matches the filter" in text
+    assert "1 more was left or given up on purpose, and is not among them." in text
+    whole = link(text, "Take these in, too")
+    text = ask(operator, whole)
+    assert "Replay the same calls: 3" in text
     assert "Leave them: 1" in text
-    assert "Do this to" not in text
+    assert "left or given up on purpose" not in text
+    assert "2 replayed, 1 skipped, of 3" in confirm(app, operator, whole, act="replay")
+    assert record.unresolved_dead() == 0
+    assert waiting in app.extensions["services"].store.record.replaced([waiting])
+
+
+def test_a_running_order_says_why_it_waits(app, operator, record):
+    make_dead(record)
+    hold(record.redis, "main", "invalid_credentials", utc_now())
+
+    order = press(operator, "/bulk", state="dead").headers["Location"]
+
+    assert "the portal main is held until its trouble is mended" in ask(operator, order)
+    Gate(record.redis, "main").resume(utc_now())
+    assert "It waits" not in ask(operator, order)
 
 
 def test_an_order_that_is_pressed_twice_is_one_and_the_second_press_leads_to_it(app, operator, record):
@@ -220,7 +240,8 @@ def test_a_viewer_sees_the_groups_and_nothing_to_do(viewer, record):
     text = ask(viewer, "/needs")
 
     assert "lead_id" in text
-    assert "these …" not in text
+    assert "it …" not in text
+    assert "Mend this rule" not in text
     assert "Only operators" in ask(viewer, "/bulk?state=rejected")
 
 

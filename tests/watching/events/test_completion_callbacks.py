@@ -127,7 +127,7 @@ def test_what_is_overdue_is_a_need_a_metric_and_a_filter_until_it_is_left(app, o
     endings.note_overdue(utc_now())
 
     front = operator.get("/", headers=SAME).text
-    assert "overdue: the end of the workflow was not heard of in time" in front
+    assert "1 workflow has not told of its end" in front
     assert "/deliveries?watch=overdue" in front
     metrics = app.test_client().get("/metrics", headers=API).text
     assert "relay_overdue 1.0" in metrics
@@ -142,7 +142,7 @@ def test_what_is_overdue_is_a_need_a_metric_and_a_filter_until_it_is_left(app, o
 
     assert left.status_code == 303
     assert record.delivery(delivery.id).watched.state is CallbackState.LEFT
-    assert "was not heard of in time" not in page(operator, "/").text
+    assert "has not told of its end" not in page(operator, "/").text
     assert delivery.id not in page(operator, "/deliveries?watch=overdue").text
     assert "leave-overdue" not in page(operator, f"/events/{delivery.event_id}").text
 

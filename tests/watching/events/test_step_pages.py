@@ -201,7 +201,7 @@ def test_the_page_of_portals_says_which_method_waits_until_when_and_how_many_an_
 def test_a_method_that_the_portal_forbids_needs_a_person_and_one_that_is_used_up_does_not(operator, used_up):
     text = " ".join(page(operator, "/").text.split())
 
-    assert "held user.get at portal main" in text
+    assert "Portal main refuses user.get" in text
     assert "crm.item.add at portal" not in text
 
 

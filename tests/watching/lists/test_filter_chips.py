@@ -95,7 +95,9 @@ def test_a_rule_that_was_removed_stays_chosen(operator):
 
 def test_of_many_at_once_the_state_is_changed_but_not_taken_away(operator):
     assert set(removals(page_of(operator, "/bulk", {"state": "uncertain", "source": "website"}))) == {"Source"}
-    assert set(removals(page_of(operator, "/bulk", {"state": "dead", "needs": "1"}))) == {"Waits for a person"}
+    page = page_of(operator, "/bulk", {"state": "dead", "needs": "1"})
+    assert set(removals(page)) == set()
+    assert "needs" not in page.fields("filter"), "or another state could not be chosen"
 
 
 def test_a_list_that_is_filtered_empty_offers_to_ask_for_less(operator):

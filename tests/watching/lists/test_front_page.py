@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
+from html import unescape
 
 import pytest
 
@@ -11,9 +13,11 @@ from relay.core.errors import Mistake
 from relay.core.ids import new_event_id, time_of, to_ms, utc_now
 from relay.core.lifecycle import EventState, State
 from relay.core.templates import Drift, DriftKind
+from relay.operations.ingest import REFUSALS
 from relay.store import Store
 from relay.store.portals.portal import PortalRecord
 from relay.store.record.statistics import SPANS, Bar, Series, Statistics
+from tests.support.folders import SECRETS
 from tests.support.making import bring_to, claim_one, hold, make_attempt, make_entry, write, write_one
 from tests.support.senders import SEED, dump, website
 
@@ -27,8 +31,8 @@ def front(client, path="/"):
 
 
 def needs(client):
-    found = re.findall(r'<a class="need \w+" href="([^"]+)"><strong>([^<]+)</strong> <span>([^<]+)', front(client))
-    return {words: (count, link) for link, count, words in found}
+    """What waits for a person: each title, and where it leads."""
+    return {title: unescape(link) for link, title in re.findall(r'<h3><a href="([^"]+)"><bdi>([^<]+)', front(client))}
 
 
 def test_where_nothing_is_wrong_it_says_so(operator, record):
@@ -38,22 +42,27 @@ def test_where_nothing_is_wrong_it_says_so(operator, record):
     assert "every delivery is done or on its way" in front(operator)
 
 
-def test_dead_and_uncertain_come_first_and_lead_to_their_lists(operator, record):
+def test_each_group_of_failures_is_told_by_its_cause_and_leads_to_its_repair(operator, record):
     for _ in range(2):
         bring_to(record, State.DEAD, utc_now())
     bring_to(record, State.UNCERTAIN, utc_now())
 
-    assert needs(operator) == {
-        "dead: given up, and neither replayed nor left": ("2", "/needs#dead"),
-        "uncertain: only a person can tell whether they started": ("1", "/needs#uncertain"),
+    found = needs(operator)
+
+    assert set(found) == {
+        "2 deliveries of a-rule were given up: because",
+        "1 start on main is uncertain: because",
     }
+    for link in found.values():
+        key = link.partition("#")[2]
+        assert f'id="{key}" open' in front(operator, link)
 
 
 def test_a_delivery_that_waits_long_is_told_with_its_age(operator, record):
     write_one(record, utc_now() - timedelta(hours=3))
 
-    url = "/deliveries?state=pending&amp;portal=main"
-    assert needs(operator) == {"the first in line waits for portal main": ("3 h", url)}
+    assert needs(operator) == {"1 delivery waits for portal main": "/deliveries?state=pending&portal=main"}
+    assert "The first in line has waited for 3 h." in front(operator)
 
 
 def test_held_portals_and_drift_are_told(operator, redis):
@@ -62,10 +71,11 @@ def test_held_portals_and_drift_are_told(operator, redis):
     earlier = {**drift[0].to_wire(), "kind": "of an earlier version"}
     PortalRecord(redis, "main").keep_drift([*(one.to_wire() for one in drift), earlier])
 
-    found = needs(operator)
-
-    assert found["portal main"] == ("held", "/portals#main")
-    assert found["place where rules do not fit portal main"] == ("1", "/portals#main")
+    assert needs(operator) == {
+        "Portal main is held: invalid_credentials": "/portals#main",
+        "Rules and templates of portal main do not fit": "/portals#main",
+    }
+    assert "Nothing is sent, and nothing is lost. The inbound webhook was deleted" in front(operator)
     portals = front(operator, "/portals")
     assert "Make a new one" in portals
     assert "no such template" in portals
@@ -74,7 +84,48 @@ def test_held_portals_and_drift_are_told(operator, redis):
 def test_a_source_that_has_fallen_silent_is_told(operator, record):
     write(record, make_entry([], at=utc_now() - timedelta(days=3)))
 
-    assert needs(operator) == {"no word from source website": ("3 d", "/sources")}
+    assert needs(operator) == {"No word from source website for 3 d": "/sources#website"}
+
+
+def refuse(app, count, headers, body=b"{}"):
+    for _ in range(count):
+        app.test_client().post("/hooks/website", data=body, headers=headers)
+
+
+def test_a_refused_sender_is_a_need_with_its_share_and_what_is_almost_right(app, operator):
+    operator.post("/hooks/website", data=dump(SEED), headers=website())
+    quoted = f'"{SECRETS["SOURCE_WEBSITE_TOKEN"]}"'
+    refuse(app, 2, {"X-Relay-Token": quoted})
+
+    text = front(operator)
+
+    assert needs(operator) == {"2 of 3 requests from website were refused": "/events?state=refused&source=website"}
+    assert "Almost right: the token is right, but in quotes." in text
+    assert "no request is refused" not in text
+    assert quoted.strip('"') not in text
+
+
+def test_one_refused_request_of_a_stranger_is_shown_and_is_no_alarm(app, operator):
+    refuse(app, 1, {"X-Relay-Token": "wrong"})
+
+    assert list(needs(operator)) == ["1 of 1 requests from website were refused"]
+    assert 'class="tally"' not in front(operator)
+
+
+def test_machines_that_were_caught_in_a_form_are_no_need(operator, record):
+    entry = make_entry([], state=EventState.REFUSED, at=utc_now())
+    write(record, replace(entry, event=replace(entry.event, reason="honeypot"), bounds=REFUSALS))
+
+    assert needs(operator) == {}
+
+
+def test_a_channel_that_does_not_get_through_is_a_need(operator, redis):
+    alerts = Store(redis).operators.alerts
+    alerts.note_channel("on-call", "webhook", "chat.example.com", utc_now())
+    alerts.note_unsent("on-call", "HTTP 500", utc_now())
+
+    assert needs(operator) == {"Alerts do not get through to on-call": "/alerts#channels"}
+    assert "HTTP 500" in front(operator)
 
 
 def test_changed_files_that_wait_and_what_is_in_the_configuration_no_more_are_told(operator, record, redis):
@@ -86,11 +137,10 @@ def test_changed_files_that_wait_and_what_is_in_the_configuration_no_more_are_to
     removed = write_one(record, utc_now())
     files.note_rules([removed.rule], [], utc_now())
 
-    words = "in changed files that the web process on here cannot use: those before stay in force"
     assert needs(operator) == {
-        words: ("2 mistakes", "/rules#waiting-files"),
-        "for portal former, which portals.yaml no longer has: nobody sends them": ("1", "/deliveries?portal=former"),
-        f"of rule {removed.rule}, which was removed: sent as they were made": ("2", f"/deliveries?rule={removed.rule}"),
+        "Changed files cannot be used by the web process on here": "/rules#waiting-files",
+        "1 delivery waits for portal former, which portals.yaml no longer has": "/deliveries?portal=former",
+        f"2 deliveries of the removed rule {removed.rule} are on their way": f"/deliveries?rule={removed.rule}",
     }
 
 
@@ -147,8 +197,8 @@ def test_counts_forget_themselves(record, redis):
 def test_an_empty_record_draws_empty_charts(operator):
     text = front(operator)
 
-    assert text.count('<svg viewBox="0 0 600') == 3
-    assert "<rect" not in text
+    assert text.count('<svg viewBox="0 0 600 150"') == 3
+    assert "<rect class" not in text
 
 
 def test_a_span_that_is_none_is_an_hour(operator):

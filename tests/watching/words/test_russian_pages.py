@@ -19,6 +19,7 @@ import pytest
 from relay.configuration.files import Mistakes
 from relay.core.catalogue import BODIES, MESSAGES, NEAR_MISSES, NOTES, SKIPPED, VALUES
 from relay.core.errors import ConfigError, Mistake
+from relay.core.events import PROOF
 from relay.core.faults import Fault, as_text
 from relay.core.findings import WORDS as FINDINGS
 from relay.core.findings import Finding, as_lines
@@ -30,7 +31,6 @@ from relay.core.plan import SOUGHT_BY
 from relay.core.templates import Drift, DriftKind
 from relay.operations.configure import load_config
 from relay.operations.drafting import MADE
-from relay.operations.ingest import PROOF
 from relay.rules.schemas import FORMS
 from relay.store import Store
 from relay.store.operators.audit_log import Act, log_act

@@ -66,7 +66,7 @@ def test_no_reason_of_a_doubt_says_that_nothing_was_sent_or_that_a_replay_is_saf
 def test_what_was_looked_for_in_vain_is_said_with_what_that_proves(reason):
     words = explain_reason(State.UNCERTAIN, reason)
 
-    assert "running workflows did not show it" in words
+    assert "not among the portal's running workflows" in words
     assert "it may have run and ended" in words
 
 
