@@ -18,7 +18,7 @@ from relay.configuration.files import nodes_of
 from relay.core.errors import RelayError
 from relay.core.phrases import phrase
 
-ORDER = ("name", "source", "when", "on_uncertain", "order_by", "extract", "find", "make", "trigger", "start")
+ORDER = ("name", "source", "title", "when", "on_uncertain", "order_by", "extract", "find", "make", "trigger", "start")
 IN_START = ("portal", "template_id", "document_id", "parameters", "watch")
 """The order of keys in a rule and in its start, as in config/guide/rules.md. New keys are inserted in this order."""
 LONGEST_TEXT = 64_000

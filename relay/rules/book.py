@@ -70,6 +70,8 @@ class Rule:
     extractor: Extractor = field(repr=False)
     composer: Composer = field(repr=False)
     steps: tuple[StepTemplate | TriggerTemplate, ...] = field(default=(), repr=False)
+    title: Template | None = None
+    """What a list calls an event of this rule; None: it has no title of its own."""
     personal_names: frozenset[str] = field(init=False, repr=False, compare=False)
     """Keys of an event and fields of a call whose values belong to a person, in lower case."""
     _uses: Mapping[str, int] = field(init=False, repr=False, compare=False)
@@ -232,7 +234,7 @@ class _Reader:
         self._check_watch(config, content)
         assembly = Assembly(config, content)
         steps, trigger = assembly.steps(), assembly.trigger()
-        composer = assembly.composer(trigger)
+        composer, title = assembly.composer(trigger), assembly.title()
         if composer is None or not config.is_right:
             return None
         self.contents.append(config.content)
@@ -245,6 +247,7 @@ class _Reader:
             extractor=Extractor.build(content["extract"]),
             composer=composer,
             steps=(*steps, *([trigger] if trigger else [])),
+            title=title,
         )
 
     def _check_names(self, config: ConfigFile, content: Mapping[str, Any]) -> None:

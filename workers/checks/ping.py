@@ -117,7 +117,7 @@ def check_up(context: Context) -> Findings:
     if BIZPROC in needed:
         if wrong := _not_an_administrator(client):
             return Findings((*lines, wrong), is_well=False)
-        templates, answer, is_cut = read_templates(client)
+        templates, answer, is_cut = read_templates(context)
         if not isinstance(answer.result, list):
             return Findings((*lines, trouble_of(answer)), is_well=False)
         lines.append(f"{len(templates)} templates can be started")

@@ -82,6 +82,7 @@
     relay:waiting-files              hash    process and host -> which changed files it cannot use, why, since when
     relay:removed-rules              hash    a removed rule -> the time of its removal
     relay:drift:{portal}             string  the drift of the rules, as JSON
+    relay:template-names:{portal}    hash    number -> name of the templates that were read last
     relay:checked-rules              hash    portal -> the digest of the rules that were checked last
     relay:question:{ask_}            hash    a question about a portal, and its answer           TTL: a day
     relay:questions:{portal}         list    questions that no worker has taken yet              TTL: a day
@@ -170,6 +171,7 @@ IN_FORCE = f"{PREFIX}in-force"
 WAITING_FILES = f"{PREFIX}waiting-files"
 REMOVED_RULES = f"{PREFIX}removed-rules"
 DRIFT = f"{PREFIX}drift:"
+TEMPLATE_NAMES = f"{PREFIX}template-names:"
 CHECKED_RULES = f"{PREFIX}checked-rules"
 QUESTION = f"{PREFIX}question:"
 QUESTIONS = f"{PREFIX}questions:"

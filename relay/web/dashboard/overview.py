@@ -6,9 +6,10 @@ are numbers and words for SVG; the stylesheet has the colours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -40,25 +41,47 @@ TITLES: dict[State | EventState, str] = {
     State.DEAD: N_("dead: given up, and neither replayed nor left"),
     State.UNCERTAIN: N_("uncertain: only a person can tell whether they started"),
 }
-WIDTH, HEIGHT = 600, 120
+WIDTH, HEIGHT = 600, 100
+STEPS = 3
+"""Lines of a chart's axis above zero."""
+ROUND = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
+"""A round step of an axis is one of these, times a power of ten."""
 CLIPPED_ABOVE = 8
 """A bar higher than this many times the median is cut off; its title says its height."""
+LEAST = 2
+"""A count that is not zero is at least this high."""
 DAYS = (N_("Mon"), N_("Tue"), N_("Wed"), N_("Thu"), N_("Fri"), N_("Sat"), N_("Sun"))
 SPAN_NAMES = {"hour": N_("in the last hour"), "day": N_("in the last day"), "week": N_("in the last week")}
-Part = tuple[str, str, str]
-"""A count, its name for people, its class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One colour of the bars. field: of the counts; label: for people; kind: its class; icon, query: of the legend."""
+
+    field: str
+    label: Any
+    kind: str
+    icon: str
+    query: Mapping[str, str]
+
+
+def _of_state(field: str, state: State | EventState, kind: str) -> Part:
+    return Part(field, state, kind, state.value, {"state": state.value})
+
+
 EVENTS: tuple[Part, ...] = (
-    ("event:accepted", EventState.ACCEPTED, "good"),
-    ("event:ignored", EventState.IGNORED, "calm"),
-    ("event:duplicate", N_("duplicates"), "faint"),
-    ("event:rejected", EventState.REJECTED, "doubt"),
-    ("event:refused", EventState.REFUSED, "bad"),
+    _of_state("event:rejected", EventState.REJECTED, "bad"),
+    _of_state("event:refused", EventState.REFUSED, "warn"),
+    replace(_of_state("event:accepted", EventState.ACCEPTED, "good"), icon="started"),
+    _of_state("event:ignored", EventState.IGNORED, "idle"),
+    Part("event:duplicate", N_("duplicates"), "faint", "ignored", {}),
 )
 OUTCOMES: tuple[Part, ...] = (
-    ("delivery:started", State.STARTED, "good"),
-    ("delivery:uncertain", State.UNCERTAIN, "doubt"),
-    ("delivery:dead", State.DEAD, "bad"),
+    _of_state("delivery:dead", State.DEAD, "bad"),
+    _of_state("delivery:uncertain", State.UNCERTAIN, "warn"),
+    _of_state("delivery:started", State.STARTED, "good"),
 )
+"""The parts of the bars, from the base up: failures first, so that a cut never hides them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +112,7 @@ def index() -> Any:
             _link(need) for need in assess(snapshot, services().thresholds, now) if need.code is not IssueCode.LEDGER
         ],
         ledger=snapshot.ledger,
-        states=list(State),
+        standing=[state for state in State if state is not State.STARTED],
         views=portal_views(),
         workers=[
             (worker, worker.heartbeat is None or now - worker.heartbeat > DEAD_WORKER) for worker in store.workers()
@@ -106,19 +129,19 @@ def _link(need: OpenIssue) -> Link:
         case IssueCode.DEAD | IssueCode.REJECTED | IssueCode.UNCERTAIN:
             url = url_for("dashboard.needs", _anchor=need.code.value)
         case IssueCode.OVERDUE:
-            url = url_for("dashboard.deliveries", watch=CallbackState.OVERDUE.value)
+            url = url_for("dashboard.events", watch=CallbackState.OVERDUE.value)
         case IssueCode.ORDER:
             url = url_for("dashboard.bulk")
         case IssueCode.WAITING:
-            url = url_for("dashboard.deliveries", state=State.PENDING.value, portal=need.subject)
+            url = url_for("dashboard.events", state=State.PENDING.value, portal=need.subject)
         case IssueCode.FAILOVER:
             url = url_for("dashboard.index")
         case IssueCode.FILES:
             url = url_for("dashboard.rules", _anchor="waiting-files")
         case IssueCode.PORTAL_REMOVED:
-            url = url_for("dashboard.deliveries", portal=need.subject)
+            url = url_for("dashboard.events", portal=need.subject)
         case IssueCode.RULE_REMOVED:
-            url = url_for("dashboard.deliveries", rule=need.subject)
+            url = url_for("dashboard.events", rule=need.subject)
         case IssueCode.SILENT | IssueCode.MEMORY | IssueCode.ARCHIVE | IssueCode.SPOOLED | IssueCode.CLOCK:
             url = url_for("dashboard.sources")
         case _:
@@ -199,36 +222,52 @@ def _errors_of(sample: Event | Delivery | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """One rectangle. kind: its class."""
+    """One rectangle of a bar. kind: its class."""
 
-    x: float
     y: float
-    width: float
     height: float
     kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One bar, from its base up. title: all its figures; query: of the list of its events. cut: it is cut off."""
+
+    x: float
+    width: float
+    boxes: tuple[Box, ...]
     title: str
+    query: Mapping[str, str]
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a legend. icon: a state's sign; kind: its colour. query: of the list of all that it counts."""
+
+    label: str
+    icon: str
+    kind: str
+    count: str
+    query: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One drawing, with a summary in words for people who cannot see it. page: the list that it leads to.
+    """One drawing, with a summary in words for people who cannot see it.
 
-    cut: the height at which bars are cut off, in words; empty: none is.
+    axis: what stands at its left, from the top down to zero; ticks: below it. peak: the highest bar where it is cut
+    off, in words; else empty.
     """
 
     name: str
-    boxes: tuple[Box, ...]
-    top: str
-    ticks: tuple[tuple[float, str], ...]
-    legend: tuple[tuple[str, str, str], ...]
+    columns: tuple[Column, ...]
+    axis: tuple[str, ...]
+    ticks: tuple[str, ...]
+    legend: tuple[Entry, ...]
     summary: str
-    page: str
-    cut: str = ""
-
-    @property
-    def is_clipped(self) -> bool:
-        """Whether some bars are higher than the drawing."""
-        return bool(self.cut)
+    query: Mapping[str, str]
+    peak: str = ""
 
 
 def chart(series: Series) -> list[Chart]:
@@ -241,60 +280,77 @@ def chart(series: Series) -> list[Chart]:
 
 
 def _stacked(name: str, series: Series, parts: Sequence[Part]) -> Chart:
-    sums = [sum(bar.count(field) for field, _, _ in parts) for bar in series.bars]
-    top, most = _ceiling(sums), max([*sums, 1])
-    boxes = []
+    sums = [sum(bar.count(part.field) for part in parts) for bar in series.bars]
+    top, columns = round_top(sums), []
     for place, bar in enumerate(series.bars):
-        y = float(HEIGHT)
-        for field, label, kind in parts:
-            count = bar.count(field)
-            if count:
-                height = min(count / top * HEIGHT, y)
-                y -= height
-                boxes.append(_box(series, place, (y, height), kind, f"{_at(series, bar.since)}: {count} {say(label)}"))
-    totals = [(say(label), kind, str(series.total(field))) for field, label, kind in parts]
-    summary = f"{name} {_(SPAN_NAMES[series.span.name])}: " + ", ".join(
-        f"{count} {label}" for label, _, count in totals
+        counts = [(part.kind, bar.count(part.field)) for part in parts]
+        told = [f"{bar.count(part.field):,} {say(part.label)}" for part in parts if bar.count(part.field)]
+        if told:
+            columns.append(column(series, place, stack(counts, top), ", ".join(told), cut=sums[place] > top))
+    legend = tuple(
+        Entry(say(part.label), part.icon, part.kind, f"{series.total(part.field):,}", _span(series) | dict(part.query))
+        for part in parts
     )
-    page = "deliveries" if parts is OUTCOMES else "events"
-    cut = f"{top:.0f}" if most > top else ""
-    return Chart(name, tuple(boxes), str(most), _ticks(series), tuple(totals), summary, page, cut)
+    totals = ", ".join(f"{one.count} {one.label}" for one in legend)
+    return Chart(
+        name,
+        tuple(columns),
+        tuple(f"{top * step / STEPS:,.0f}" for step in range(STEPS, -1, -1)),
+        _ticks(series),
+        legend,
+        f"{name} {_(SPAN_NAMES[series.span.name])}: {totals}",
+        _span(series),
+        f"{max(sums):,}" if max(sums, default=0) > top else "",
+    )
+
+
+def stack(counts: Sequence[tuple[str, float]], top: float) -> tuple[Box, ...]:
+    """The boxes of a bar from its base up. Nothing is higher than the drawing: what is above is cut off."""
+    boxes, y = [], float(HEIGHT)
+    for kind, count in counts:
+        height = min(max(LEAST, count / top * HEIGHT), y) if count else 0
+        if height:
+            y -= height
+            boxes.append(Box(round(y, 1), round(height, 1), kind))
+    return tuple(boxes)
 
 
 def _latency(series: Series) -> Chart:
     means = [_mean(bar) for bar in series.bars]
-    known = [mean for mean in means if mean is not None]
-    top, most_ms = _ceiling(known), max([*known, 1.0])
-    boxes = []
-    for place, (bar, mean) in enumerate(zip(series.bars, means, strict=True)):
+    known = [mean / 1000 for mean in means if mean is not None]
+    top, columns = round_top(known, least=0.3), []
+    for place, mean in enumerate(means):
         if mean is not None:
-            height = min(HEIGHT, max(1.0, mean / top * HEIGHT))
-            title = f"{_at(series, bar.since)}: {_on_average(mean)}"
-            boxes.append(_box(series, place, (HEIGHT - height, height), "busy", title))
+            boxes = stack([("idle", mean / 1000)], top)
+            columns.append(column(series, place, boxes, _on_average(mean), cut=mean / 1000 > top))
     mean, most = series.mean_latency_ms, series.within_ms(0.95)
     words = _("nothing was started")
     if mean is not None:
         within = _("95 %% within %(seconds)s s", seconds=most // 1000) if most else ""
         words = ", ".join(part for part in (_on_average(mean), within) if part)
-    summary = f"{_('From the event to its workflow')} {_(SPAN_NAMES[series.span.name])}: {words}"
     return Chart(
         _("Time to workflow"),
-        tuple(boxes),
-        _duration(most_ms),
+        tuple(columns),
+        tuple(_("%(count)s s", count=f"{top * step / STEPS:g}") for step in range(STEPS, -1, -1)),
         _ticks(series),
-        ((_("latency"), "busy", words),),
-        summary,
-        "deliveries",
-        _duration(top) if most_ms > top else "",
+        (Entry(words, "", "idle", "", {}),),
+        f"{_('From the event to its workflow')} {_(SPAN_NAMES[series.span.name])}: {words}",
+        _span(series) | {"state": State.STARTED.value},
+        _duration(max(known) * 1000) if max(known, default=0) > top else "",
     )
 
 
-def _ceiling(values: Sequence[float]) -> float:
-    """The value of a full bar: the highest, unless that would flatten all others, as a backlog does."""
+def round_top(values: Sequence[float], least: float = STEPS) -> float:
+    """The value at the top of an axis: three round steps that hold the highest bar.
+
+    A bar far above all others, such as a backlog's, would flatten them, and is cut off instead.
+    """
     some = sorted(value for value in values if value > 0)
-    if not some:
-        return 1
-    return max(1, min(some[-1], CLIPPED_ABOVE * some[len(some) // 2]))
+    highest = min(some[-1], CLIPPED_ABOVE * some[len(some) // 2]) if some else 0
+    wanted = max(highest, least) / STEPS
+    power = 10.0 ** math.floor(math.log10(wanted))
+    step = next(number * power for number in ROUND if number * power >= wanted * (1 - 1e-9))
+    return STEPS * (math.ceil(step) if least >= STEPS else step)
 
 
 def _duration(milliseconds: float) -> str:
@@ -311,18 +367,33 @@ def _mean(bar: Bar) -> float | None:
     return bar.count("latency:ms") / bar.timed if bar.timed else None
 
 
-def _box(series: Series, place: int, span: tuple[float, float], kind: str, title: str) -> Box:
-    """A bar. span: its top and its height."""
-    step = WIDTH / len(series.bars)
-    return Box(round(place * step + 1, 2), round(span[0], 2), round(step - 2, 2), round(span[1], 2), kind, title)
+def column(series: Series, place: int, boxes: tuple[Box, ...], told: str, *, cut: bool) -> Column:
+    """A bar of a series. told: its figures."""
+    step, since = WIDTH / len(series.bars), series.bars[place].since
+    until = since + timedelta(milliseconds=series.span.unit_ms * series.span.units_a_bar)
+    return Column(
+        round(place * step + 1, 1),
+        round(step - 2, 1),
+        boxes,
+        f"{_at(series, since)}: {told}",
+        {"since": _minute(since), "until": _minute(until)},
+        cut,
+    )
 
 
-def _ticks(series: Series) -> tuple[tuple[float, str], ...]:
-    step = WIDTH / len(series.bars)
-    every = len(series.bars) // 4
-    return tuple(
-        (round(place * step, 2), _at(series, series.bars[place].since)) for place in range(0, len(series.bars), every)
-    )[:4]
+def _span(series: Series) -> dict[str, str]:
+    return {"since": _minute(series.bars[0].since)}
+
+
+def _minute(moment: datetime) -> str:
+    """A time as short as the page of events reads it, whatever the visitor's zone."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
+
+
+def _ticks(series: Series) -> tuple[str, ...]:
+    """Five times below a drawing, from its beginning to now."""
+    last = len(series.bars) - 1
+    return tuple(_at(series, series.bars[round(last * part / 4)].since) for part in range(5))
 
 
 def _at(series: Series, moment: datetime) -> str:

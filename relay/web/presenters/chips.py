@@ -16,7 +16,7 @@ from relay.web.language import N_
 from relay.web.presenters.filters import LABELS, choices, query_of
 from relay.web.zone import typed
 
-ALWAYS = ("state", "source")
+ALWAYS = ("source",)
 """Chips that are always in the line, even when empty."""
 Options = Mapping[str, Sequence[str]]
 """The choices, by heading; the heading may be empty."""
@@ -44,17 +44,21 @@ class Chip:
 
 
 def chips_of(
-    wanted: Filter, word: str | None = None, states: Sequence[State | EventState] = (), needed: Collection[str] = ()
+    wanted: Filter,
+    word: str | None = None,
+    states: Sequence[State | EventState] = (),
+    needed: Collection[str] = (),
+    tab: str = "",
 ) -> list[Chip]:
     """Every filter, in the order of the form. states: the states on offer; empty: all of them.
 
-    needed: the names of the filters that the page needs.
+    needed: the names of the filters that the page needs. tab: the tab of the list (filters.py), which stays.
     """
     offered = choices()
     by_heading = (
         {"": states} if states else {N_("Deliveries"): offered["states"], N_("Events"): offered["event_states"]}
     )
-    query = query_of(wanted, word)
+    query = query_of(wanted, word, tab)
     fields: list[tuple[str, str, Options]] = [
         ("state", "choice", by_heading),
         ("source", "choice", {"": offered["sources"]}),

@@ -1,6 +1,6 @@
 // Keeps a page fresh, as relay/web/dashboard/live.py says: asks for the same page again, puts in the parts that the
-// server has rendered anew, and stops when the answer asks for no more. It leaves alone what has the focus or shows the
-// ids of a line, and says when the numbers are old, in the words that are marked on the script.
+// server has rendered anew, and stops when the answer asks for no more. It leaves alone what has the focus, and says when
+// the numbers are old, in the words that are marked on the script.
 // The page is whole without it.
 "use strict";
 (() => {
@@ -28,7 +28,7 @@
     return new DOMParser().parseFromString(await answer.text(), "text/html");
   };
 
-  const isInUse = (part) => part.contains(document.activeElement) || part.querySelector(".ids[open]");
+  const isInUse = (part) => part.contains(document.activeElement);
 
   const show = (fresh) => {
     for (const part of document.querySelectorAll("[data-fresh]")) {
@@ -54,6 +54,14 @@
       say(words.old.replace("{time}", new Date(answeredAt).toTimeString().slice(0, 8)), true);
     }
   };
+
+  // Beside a chart: the figures of the bar that is pointed at, or has the focus.
+  const tell = (event) => {
+    const title = event.target.closest?.(".chart a")?.querySelector("title");
+    if (title) title.closest("figure").querySelector(".told").textContent = title.textContent;
+  };
+  document.addEventListener("pointerover", tell);
+  document.addEventListener("focusin", tell);
 
   document.addEventListener("visibilitychange", () => {
     if (document.hidden || !timer) return; // without a timer, it is looking now or has ended
