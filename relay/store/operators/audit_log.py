@@ -21,6 +21,7 @@ from relay.store.redis import keys
 from relay.store.redis.scripts import guarded
 
 KEPT = 10_000
+READ_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +66,26 @@ def log_act(redis: Redis, act: Act) -> None:
 
 
 @guarded
-def read_acts(redis: Redis, limit: int = 100) -> list[Act]:
-    """The newest acts. Raises RecordUnavailableError."""
-    found: Any = redis.xrevrange(keys.AUDIT_LOG, count=limit)
-    texts = [{name.decode(): value.decode("utf-8", "replace") for name, value in entry.items()} for _, entry in found]
-    return [_act_of(text) for text in texts]
+def read_acts(
+    redis: Redis, limit: int = 100, *, who: str = "", what: str = "", since: datetime | None = None
+) -> list[Act]:
+    """The newest acts. Raises RecordUnavailableError.
+
+    who: a text that the name of their author has, in any case; what: their kind; since: not before. Empty: any.
+    """
+    found: list[Act] = []
+    newest, oldest = "+", str(to_ms(since)) if since else "-"
+    at_once = READ_AT_ONCE if who or what else limit
+    while len(found) < limit:
+        entries: Any = redis.xrevrange(keys.AUDIT_LOG, newest, oldest, count=at_once)
+        for _, entry in entries:
+            act = _act_of({name.decode(): value.decode("utf-8", "replace") for name, value in entry.items()})
+            if who.casefold() in act.who.casefold() and what in {"", act.what}:
+                found.append(act)
+        if len(entries) < at_once:
+            break
+        newest = f"({entries[-1][0].decode()}"
+    return found[:limit]
 
 
 def _act_of(text: Mapping[str, str]) -> Act:

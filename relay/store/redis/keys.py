@@ -61,7 +61,8 @@
                                              deliveries by outcome, latency, started by portal   TTL: three hours
     relay:hour:{n}                   hash    the same of one hour                                TTL: eight days
     relay:numbers:{n}                hash    hourly statistics, by source, rule, portal and template: deliveries made,
-                                             dead, and started within each latency bound         until retention
+                                             uncertain, dead, and started within each latency bound; events by
+                                             source, state and as duplicates                     until retention
     relay:numbered                   zset    the hours with such statistics, scored with themselves
     relay:session:{digest}           hash    an open session of the dashboard, by a digest of its id
                                                                                   TTL: the longest pause in its use

@@ -6,10 +6,9 @@ are numbers and words for SVG; the stylesheet has the colours.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -28,6 +27,7 @@ from relay.store.record.statistics import SPANS, Bar, Series
 from relay.web.dashboard.frame import blueprint
 from relay.web.dashboard.live import OVERVIEW
 from relay.web.language import N_, _, say, say_fault
+from relay.web.presenters.charts import Box, Chart, Column, Entry, axis_of, column, minute_of, round_top, stack
 from relay.web.presenters.masking import masking_of
 from relay.web.presenters.portals import portal_views
 from relay.web.services import services
@@ -41,15 +41,6 @@ TITLES: dict[State | EventState, str] = {
     State.DEAD: N_("dead: given up, and neither replayed nor left"),
     State.UNCERTAIN: N_("uncertain: only a person can tell whether they started"),
 }
-WIDTH, HEIGHT = 600, 100
-STEPS = 3
-"""Lines of a chart's axis above zero."""
-ROUND = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
-"""A round step of an axis is one of these, times a power of ten."""
-CLIPPED_ABOVE = 8
-"""A bar higher than this many times the median is cut off; its title says its height."""
-LEAST = 2
-"""A count that is not zero is at least this high."""
 DAYS = (N_("Mon"), N_("Tue"), N_("Wed"), N_("Thu"), N_("Fri"), N_("Sat"), N_("Sun"))
 SPAN_NAMES = {"hour": N_("in the last hour"), "day": N_("in the last day"), "week": N_("in the last week")}
 
@@ -220,56 +211,6 @@ def _errors_of(sample: Event | Delivery | None) -> str:
     return "; ".join(f"{name}: {' '.join(map(say_fault, messages))}" for name, messages in errors)[:LONGEST_ADVICE]
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
-    """One rectangle of a bar. kind: its class."""
-
-    y: float
-    height: float
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One bar, from its base up. title: all its figures; query: of the list of its events. cut: it is cut off."""
-
-    x: float
-    width: float
-    boxes: tuple[Box, ...]
-    title: str
-    query: Mapping[str, str]
-    cut: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry of a legend. icon: a state's sign; kind: its colour. query: of the list of all that it counts."""
-
-    label: str
-    icon: str
-    kind: str
-    count: str
-    query: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """One drawing, with a summary in words for people who cannot see it.
-
-    axis: what stands at its left, from the top down to zero; ticks: below it. peak: the highest bar where it is cut
-    off, in words; else empty.
-    """
-
-    name: str
-    columns: tuple[Column, ...]
-    axis: tuple[str, ...]
-    ticks: tuple[str, ...]
-    legend: tuple[Entry, ...]
-    summary: str
-    query: Mapping[str, str]
-    peak: str = ""
-
-
 def chart(series: Series) -> list[Chart]:
     """The drawings of one span: events, outcomes, latency."""
     return [
@@ -286,7 +227,7 @@ def _stacked(name: str, series: Series, parts: Sequence[Part]) -> Chart:
         counts = [(part.kind, bar.count(part.field)) for part in parts]
         told = [f"{bar.count(part.field):,} {say(part.label)}" for part in parts if bar.count(part.field)]
         if told:
-            columns.append(column(series, place, stack(counts, top), ", ".join(told), cut=sums[place] > top))
+            columns.append(_column(series, place, stack(counts, top), ", ".join(told), cut=sums[place] > top))
     legend = tuple(
         Entry(say(part.label), part.icon, part.kind, f"{series.total(part.field):,}", _span(series) | dict(part.query))
         for part in parts
@@ -295,24 +236,13 @@ def _stacked(name: str, series: Series, parts: Sequence[Part]) -> Chart:
     return Chart(
         name,
         tuple(columns),
-        tuple(f"{top * step / STEPS:,.0f}" for step in range(STEPS, -1, -1)),
+        axis_of(top),
         _ticks(series),
         legend,
         f"{name} {_(SPAN_NAMES[series.span.name])}: {totals}",
         _span(series),
         f"{max(sums):,}" if max(sums, default=0) > top else "",
     )
-
-
-def stack(counts: Sequence[tuple[str, float]], top: float) -> tuple[Box, ...]:
-    """The boxes of a bar from its base up. Nothing is higher than the drawing: what is above is cut off."""
-    boxes, y = [], float(HEIGHT)
-    for kind, count in counts:
-        height = min(max(LEAST, count / top * HEIGHT), y) if count else 0
-        if height:
-            y -= height
-            boxes.append(Box(round(y, 1), round(height, 1), kind))
-    return tuple(boxes)
 
 
 def _latency(series: Series) -> Chart:
@@ -322,7 +252,7 @@ def _latency(series: Series) -> Chart:
     for place, mean in enumerate(means):
         if mean is not None:
             boxes = stack([("idle", mean / 1000)], top)
-            columns.append(column(series, place, boxes, _on_average(mean), cut=mean / 1000 > top))
+            columns.append(_column(series, place, boxes, _on_average(mean), cut=mean / 1000 > top))
     mean, most = series.mean_latency_ms, series.within_ms(0.95)
     words = _("nothing was started")
     if mean is not None:
@@ -331,26 +261,13 @@ def _latency(series: Series) -> Chart:
     return Chart(
         _("Time to workflow"),
         tuple(columns),
-        tuple(_("%(count)s s", count=f"{top * step / STEPS:g}") for step in range(STEPS, -1, -1)),
+        tuple(_("%(count)s s", count=text) for text in axis_of(top)),
         _ticks(series),
         (Entry(words, "", "idle", "", {}),),
         f"{_('From the event to its workflow')} {_(SPAN_NAMES[series.span.name])}: {words}",
         _span(series) | {"state": State.STARTED.value},
         _duration(max(known) * 1000) if max(known, default=0) > top else "",
     )
-
-
-def round_top(values: Sequence[float], least: float = STEPS) -> float:
-    """The value at the top of an axis: three round steps that hold the highest bar.
-
-    A bar far above all others, such as a backlog's, would flatten them, and is cut off instead.
-    """
-    some = sorted(value for value in values if value > 0)
-    highest = min(some[-1], CLIPPED_ABOVE * some[len(some) // 2]) if some else 0
-    wanted = max(highest, least) / STEPS
-    power = 10.0 ** math.floor(math.log10(wanted))
-    step = next(number * power for number in ROUND if number * power >= wanted * (1 - 1e-9))
-    return STEPS * (math.ceil(step) if least >= STEPS else step)
 
 
 def _duration(milliseconds: float) -> str:
@@ -367,27 +284,15 @@ def _mean(bar: Bar) -> float | None:
     return bar.count("latency:ms") / bar.timed if bar.timed else None
 
 
-def column(series: Series, place: int, boxes: tuple[Box, ...], told: str, *, cut: bool) -> Column:
-    """A bar of a series. told: its figures."""
-    step, since = WIDTH / len(series.bars), series.bars[place].since
+def _column(series: Series, place: int, boxes: tuple[Box, ...], told: str, *, cut: bool) -> Column:
+    since = series.bars[place].since
     until = since + timedelta(milliseconds=series.span.unit_ms * series.span.units_a_bar)
-    return Column(
-        round(place * step + 1, 1),
-        round(step - 2, 1),
-        boxes,
-        f"{_at(series, since)}: {told}",
-        {"since": _minute(since), "until": _minute(until)},
-        cut,
-    )
+    title = f"{_at(series, since)}: {told}"
+    return column(place, len(series.bars), boxes, title, since=since, until=until, cut=cut)
 
 
 def _span(series: Series) -> dict[str, str]:
-    return {"since": _minute(series.bars[0].since)}
-
-
-def _minute(moment: datetime) -> str:
-    """A time as short as the page of events reads it, whatever the visitor's zone."""
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
+    return {"since": minute_of(series.bars[0].since)}
 
 
 def _ticks(series: Series) -> tuple[str, ...]:

@@ -106,7 +106,7 @@ def _filled(rule: Rule, values: Mapping[str, Any], persons: Iterable[str], *, re
         _value(values.get(part), masking, is_personal=part in rule.extractor.personal) if is_name else part
         for is_name, part in rule.title.parts
     ]
-    return " ".join("".join(pieces).split())[:LONGEST_TITLE]
+    return " ".join("".join(pieces).split())[:LONGEST_TITLE].strip(" ,;:·")
 
 
 def _value(value: Any, masking: Masking, *, is_personal: bool) -> str:
@@ -157,3 +157,8 @@ def day_of(day: date) -> str:
         return _("Today")
     name = format_date(day, "d MMMM" if day.year == today.year else "d MMMM y", locale=language_now().replace("-", "_"))
     return _("Yesterday, %(day)s", day=name) if day == today - timedelta(days=1) else name
+
+
+def weekday_of(day: date) -> str:
+    """A day as a heading has it: `Sunday, 29 November 2026`."""
+    return format_date(day, "full", locale=language_now().replace("-", "_"))

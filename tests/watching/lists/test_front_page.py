@@ -52,7 +52,7 @@ def test_dead_and_uncertain_come_first_and_lead_to_their_lists(operator, record)
 def test_a_delivery_that_waits_long_is_told_with_its_age(operator, record):
     write_one(record, utc_now() - timedelta(hours=3))
 
-    url = "/deliveries?state=pending&amp;portal=main"
+    url = "/events?state=pending&amp;portal=main"
     assert needs(operator) == {"the first in line waits for portal main": ("3 h", url)}
 
 
@@ -89,8 +89,8 @@ def test_changed_files_that_wait_and_what_is_in_the_configuration_no_more_are_to
     words = "in changed files that the web process on here cannot use: those before stay in force"
     assert needs(operator) == {
         words: ("2 mistakes", "/rules#waiting-files"),
-        "for portal former, which portals.yaml no longer has: nobody sends them": ("1", "/deliveries?portal=former"),
-        f"of rule {removed.rule}, which was removed: sent as they were made": ("2", f"/deliveries?rule={removed.rule}"),
+        "for portal former, which portals.yaml no longer has: nobody sends them": ("1", "/events?portal=former"),
+        f"of rule {removed.rule}, which was removed: sent as they were made": ("2", f"/events?rule={removed.rule}"),
     }
 
 
@@ -116,7 +116,7 @@ def test_the_counts_of_the_last_hour_are_those_of_what_happened(operator, record
         assert (series.mean_latency_ms, series.within_ms(0.95)) == (2000, 5000)
         assert series.total("source:website:refused") == 1
         text = front(operator, f"/?span={name}")
-        assert "4 accepted" in text
+        assert "accepted <b>4</b>" in text
         assert "2.0 s on average, 95 % within 5 s" in text
         assert f"The last {name}" in text
 
@@ -147,7 +147,7 @@ def test_counts_forget_themselves(record, redis):
 def test_an_empty_record_draws_empty_charts(operator):
     text = front(operator)
 
-    assert text.count('<svg viewBox="0 0 600') == 3
+    assert text.count('<svg viewBox="0 0 600 100"') == 3
     assert "<rect" not in text
 
 
