@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Response, abort, redirect, render_template, request, stream_with_context, url_for
 
@@ -75,7 +76,7 @@ def events() -> Any:
 @blueprint.get("/deliveries")
 def deliveries() -> Any:
     """The list of deliveries had a page of its own: its addresses lead to their events."""
-    return redirect(url_for("dashboard.events", **request.args.to_dict()), 303)
+    return redirect(f"{url_for('dashboard.events')}?{urlencode(request.args)}", 303)
 
 
 @blueprint.get("/find")
@@ -134,7 +135,7 @@ def _tallies() -> dict[str, int]:
     record = services().record
     ledger = record.counts()
     undecided = record.unresolved_uncertain()
-    counts = {**ledger.deliveries, **ledger.events}
+    counts: dict[str, int] = {**ledger.deliveries, **ledger.events}
     tallies = {name: sum(counts[one] for one in states) for name, (_label, states) in TABS.items() if states}
     tallies["person"] = record.unresolved_rejected() + record.unresolved_dead() + undecided
     tallies["waiting"] -= undecided

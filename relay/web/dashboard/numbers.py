@@ -10,7 +10,7 @@ import csv
 import io
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,11 +28,12 @@ from relay.web.presenters.titles import template_of, weekday_of
 from relay.web.services import services
 from relay.web.zone import local, zone_now
 
+BETWEEN = " · "
 GROUPS: Mapping[str, Callable[[Count], str]] = {
     "rule": lambda count: count.rule,
     "source": lambda count: count.source,
     "portal": lambda count: count.portal,
-    "template": lambda count: f"{count.portal} · {_template(count)}",
+    "template": lambda count: f"{count.portal}{BETWEEN}{count.template or _('a trigger')}",
 }
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 STATES = tuple(state.value for state in EventState)
@@ -51,10 +52,6 @@ DELIVERIES = (
     ("uncertain", N_("Uncertain")),
     ("dead", N_("Dead")),
 )
-
-
-def _template(count: Count) -> str:
-    return template_of(count.portal, count.template) if count.template else _("a trigger")
 
 
 @blueprint.get("/numbers")
@@ -130,7 +127,16 @@ def _today() -> datetime:
 def _days(by: str, since: datetime) -> list[Day]:
     """The day, the day before, and the same day a week before."""
     statistics, now = services().store.statistics, utc_now()
-    return [numbers_of(statistics, by, since - back, now) for back in (timedelta(), DAY, WEEK)]
+    so_far = min(DAY, max(now - since, timedelta()))  # a day that has not ended is compared with as much of the others
+    days = [numbers_of(statistics, by, since, now)]
+    days += [numbers_of(statistics, by, since - back, now, so_far) for back in (DAY, WEEK)]
+    return [replace(day, groups=[_named(one) for one in day.groups]) for day in days] if by == "template" else days
+
+
+def _named(group: Numbers) -> Numbers:
+    """A group of a template with the name of the template, where it is known."""
+    portal, _between, number = group.name.partition(BETWEEN)
+    return replace(group, name=f"{portal}{BETWEEN}{template_of(portal, number)}") if number.isdecimal() else group
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +181,10 @@ class Day:
     hours: Sequence[Mapping[str, int]] = ()
 
 
-def numbers_of(statistics: Statistics, by: str, since: datetime, now: datetime) -> Day:
-    """The day that begins at `since`, by one of GROUPS. Raises RecordUnavailableError."""
+def numbers_of(statistics: Statistics, by: str, since: datetime, now: datetime, length: timedelta = DAY) -> Day:
+    """The day that begins at `since`, or so much of it, by one of GROUPS. Raises RecordUnavailableError."""
     # On the clocks of its zone a day may have 23 or 25 hours.
-    counts = statistics.counts(since.astimezone(UTC), (since + DAY).astimezone(UTC))
+    counts = statistics.counts(since.astimezone(UTC), (since + length).astimezone(UTC))
     first = counts.first if counts.first and counts.first > counts.since else None
     hours = max((min(now, counts.until) - (first or counts.since)) / HOUR, 1 / 60)
     groups: dict[str, Counter[str]] = defaultdict(Counter)

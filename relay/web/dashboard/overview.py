@@ -103,7 +103,7 @@ def index() -> Any:
             _link(need) for need in assess(snapshot, services().thresholds, now) if need.code is not IssueCode.LEDGER
         ],
         ledger=snapshot.ledger,
-        standing=[state for state in State if state is not State.STARTED],
+        standing=[State.PENDING, State.SENDING, State.RETRYING],
         views=portal_views(),
         workers=[
             (worker, worker.heartbeat is None or now - worker.heartbeat > DEAD_WORKER) for worker in store.workers()

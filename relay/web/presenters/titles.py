@@ -151,11 +151,11 @@ def template_of(portal: str, number: int | str) -> str:
 
 
 def day_of(day: date) -> str:
-    """A day of the visitor's zone as a divider of a list names it: `Today`, `Yesterday, 28 November`, `27 November`."""
+    """A day of the visitor's zone as a divider of a list names it: `Today, 29 November`, `28 November`."""
     today = local(utc_now()).date()
-    if day == today:
-        return _("Today")
     name = format_date(day, "d MMMM" if day.year == today.year else "d MMMM y", locale=language_now().replace("-", "_"))
+    if day == today:
+        return _("Today, %(day)s", day=name)
     return _("Yesterday, %(day)s", day=name) if day == today - timedelta(days=1) else name
 
 

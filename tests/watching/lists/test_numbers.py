@@ -18,7 +18,7 @@ from relay.store.record.statistics import Statistics
 from relay.web.dashboard.numbers import numbers_of
 from tests.support.making import DAY, bring_to, claim_one, count_in_hour, make_attempt, make_delivery, write_one
 from tests.support.pages import Page
-from tests.support.senders import dump, github, website
+from tests.support.senders import SEED, dump, website
 from tests.watching.conftest import SAME
 
 HOUR = timedelta(hours=1)
@@ -182,7 +182,7 @@ def test_events_are_told_by_their_source_and_in_the_totals_of_each_grouping(oper
 
 def test_a_repeat_is_counted_as_received_and_as_a_duplicate(operator, record, now):
     for _ in range(3):
-        operator.post("/hooks/github", data=dump({"zen": 1}), headers=github(dump({"zen": 1}), "ping"))
+        operator.post("/hooks/website", data=dump({**SEED, "submission_id": "s-1"}), headers=website())
 
     (group,) = numbers_of(Statistics(record.redis), "source", midnight_of(now), now).groups
 
