@@ -58,7 +58,7 @@ def test_many_rejected_events_are_replayed_in_few_clicks(mended, open_context, l
     expect(page.get_by_text(f"{MANY} of {MANY} deliveries have started.")).to_be_visible(timeout=120_000)
     take(page, "needs-done")
     click(page.get_by_role("link", name=f"{MANY} started"))
-    expect(page.get_by_role("heading", level=1)).to_have_text("Deliveries")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Events")
 
     assert clicks <= MOST_CLICKS
     assert mended.record.counts().deliveries[State.STARTED] == MANY
