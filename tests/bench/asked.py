@@ -110,8 +110,8 @@ def _deep(kind: str) -> Iterator[tuple[str, str]]:
 
 def _pages(event: str) -> Iterator[Call]:
     for path in (
-        "/", "/needs", "/rules", "/rules/changes", "/rules/try", "/sources", "/portals", "/bulk", "/log", "/log?who=nobody",
-        "/numbers", "/numbers?by=source", "/alerts",
+        "/", "/needs", "/rules", "/rules/changes", "/rules/try", "/sources", "/portals", "/bulk", "/log",
+        "/log?who=nobody", "/numbers", "/numbers?by=source", "/alerts",
         "/sessions", f"/events/{event}/replay", f"/studio?event_id={event}", "/studio?source=website",
         f"/studio?rule={KINDS[0].rule}",
     ):  # fmt: skip

@@ -121,7 +121,12 @@ def _day_asked() -> datetime:
 
 
 def _today() -> datetime:
-    return local(utc_now()).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    return midnight_of(local(utc_now()))
+
+
+def midnight_of(now: datetime) -> datetime:
+    """The beginning of the day of this time, in its zone."""
+    return now.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
 
 
 def _days(by: str, since: datetime) -> list[Day]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from relay import web
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State
 from relay.store.redis import keys
@@ -14,6 +16,7 @@ from tests.support.making import bring_to, count_in_hour, make_entry, write
 from tests.support.pages import ask
 from tests.support.senders import dump, website
 
+WEB = Path(web.__file__).parent
 HTML, BESIDE = 60_000, 40_000
 """Bytes."""
 PATHS = ["/", "/?span=week", "/events", "/events?tab=person", "/events?tab=waiting", "/events?state=started", "/log"]
@@ -43,5 +46,5 @@ def test_a_page_weighs_little(busy):
     for path in PATHS:
         text = ask(busy, path)
         assert len(text.encode()) < HTML, path
-        loaded = set(re.findall(r'(?:src|href)="(/static/[\w-]+\.(?:css|js))"', text))
-        assert sum(len(busy.get(one).data) for one in loaded) < BESIDE, (path, loaded)
+        loaded = set(re.findall(r'(?:src|href)="/(static/[\w-]+\.(?:css|js))"', text))
+        assert sum((WEB / one).stat().st_size for one in loaded) < BESIDE, (path, loaded)

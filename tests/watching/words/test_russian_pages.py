@@ -87,7 +87,8 @@ def texts(element: Element) -> Iterator[str]:
 
 
 PATHS = (
-    "/", "/events", "/deliveries", "/needs", "/numbers", "/portals", "/sources", "/rules", "/rules/changes",
+    "/", "/events", "/events?tab=person", "/needs", "/numbers", "/numbers?by=source",
+    "/portals", "/sources", "/rules", "/rules/changes",
     "/rules/try", "/alerts", "/log", "/sessions", "/erase", "/bulk", "/bulk/rpl_1",
 )  # fmt: skip
 
