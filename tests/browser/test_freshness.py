@@ -119,6 +119,7 @@ def test_a_page_whose_session_has_ended_leads_to_the_login(stage, open_context, 
     page, other = context.new_page(), context.new_page()
     page.goto("/")
     other.goto("/sessions")
+    other.locator(".side .self summary").click()
     other.get_by_role("button", name="Log out").click()
 
     page.wait_for_url("**/login?next=/")
