@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import parse_qs, urlsplit
 
+from relay.store.portals.portal import PortalRecord
 from relay.web.presenters.filters import NAMES
 from tests.support.pages import Page, ask
 
@@ -100,3 +101,9 @@ def test_a_list_that_is_filtered_empty_offers_to_ask_for_less(operator):
 
 def test_an_empty_list_says_what_comes_here_and_how(operator):
     assert "python -m relay sources test " in Page(ask(operator, "/events")).text(".//main//code")
+
+
+def test_a_filter_by_a_template_says_its_name(operator, redis):
+    PortalRecord(redis, "main").keep_template_names({1: "First call"})
+
+    assert "First call" in page_of(operator, "/events", {"template_id": "1"}).text(".//form[@id='filter']//bdi")
