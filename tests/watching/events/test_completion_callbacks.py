@@ -131,7 +131,7 @@ def test_what_is_overdue_is_a_need_a_metric_and_a_filter_until_it_is_left(app, o
     metrics = app.test_client().get("/metrics", headers=API).text
     assert "relay_overdue 1.0" in metrics
     assert 'relay_needs{code="overdue"} 1.0' in metrics
-    assert delivery.id in page(operator, "/events?watch=overdue").text
+    assert delivery.event_id in page(operator, "/events?watch=overdue").text
     listed = app.test_client().get("/api/v1/deliveries?watch=overdue", headers=API).json["deliveries"]
     assert [one["id"] for one in listed] == [delivery.id]
     assert "overdue since" in page(operator, f"/events/{delivery.event_id}").text
@@ -142,7 +142,7 @@ def test_what_is_overdue_is_a_need_a_metric_and_a_filter_until_it_is_left(app, o
     assert left.status_code == 303
     assert record.delivery(delivery.id).watched.state is CallbackState.LEFT
     assert "was not heard of in time" not in page(operator, "/").text
-    assert delivery.id not in page(operator, "/events?watch=overdue").text
+    assert delivery.event_id not in page(operator, "/events?watch=overdue").text
     assert "leave-overdue" not in page(operator, f"/events/{delivery.event_id}").text
 
 
