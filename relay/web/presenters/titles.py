@@ -161,4 +161,5 @@ def day_of(day: date) -> str:
 
 def weekday_of(day: date) -> str:
     """A day as a heading has it: `Sunday, 29 November 2026`."""
-    return format_date(day, "full", locale=language_now().replace("-", "_"))
+    name = format_date(day, "full", locale=language_now().replace("-", "_"))
+    return name[:1].upper() + name[1:]
