@@ -42,6 +42,7 @@ EXPECTED: Mapping[str, str] = {
     "expected_number_between": "expected a number from %(least)s to %(most)s",
     "expected_quantity": "expected a whole number with one of %(units)s, at most %(most)s",
     "expected_name": "expected a name of a-z, 0-9, - and _, beginning with a letter",
+    "expected_rule_title": "expected one line of text with {values}, of at most 200 characters",
     "expected_portal_name": "expected the name of a portal",
     "expected_source_name": "expected the name of a source",
     "expected_expression": "expected a JMESPath expression, such as body.form",

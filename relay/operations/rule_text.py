@@ -18,7 +18,20 @@ from relay.configuration.files import nodes_of
 from relay.core.errors import RelayError
 from relay.core.phrases import phrase
 
-ORDER = ("name", "source", "enabled", "when", "on_uncertain", "order_by", "extract", "find", "make", "trigger", "start")
+ORDER = (
+    "name",
+    "source",
+    "title",
+    "enabled",
+    "when",
+    "on_uncertain",
+    "order_by",
+    "extract",
+    "find",
+    "make",
+    "trigger",
+    "start",
+)
 INSIDE = {
     "start": ("portal", "template_id", "document_id", "parameters", "watch"),
     "make": ("contact", "lead", "deal"),

@@ -130,6 +130,19 @@ class Assembly:
         elif known and not known.may_be_nothing:
             self.config.add_mistake(place, fault("find_never_nothing", name=unless))
 
+    def title(self) -> Template | None:
+        """The title that lists show of an event, made of extracted values alone; None if the rule has none."""
+        text = self.content.get("title")
+        if not text:
+            return None
+        known = self.values if self.has_all_names else None
+        try:
+            return Template.parse(text, known, self.step_names, hints=not self.config.mistakes.are_many)
+        except TemplateError as error:
+            for message in error.messages:
+                self.config.add_mistake(("title",), message)
+            return None
+
     # Trigger and start
 
     def trigger(self) -> TriggerTemplate | None:

@@ -73,6 +73,8 @@ class Rule:
     steps: tuple[StepTemplate | TriggerTemplate, ...] = field(default=(), repr=False)
     is_enabled: bool = True
     """A disabled rule wants no event; deliveries that it has made go on."""
+    title: Template | None = None
+    """What a list calls an event of this rule; None: it has no title of its own."""
     personal_names: frozenset[str] = field(init=False, repr=False, compare=False)
     """Keys of an event and fields of a call whose values belong to a person, in lower case."""
     _uses: Mapping[str, int] = field(init=False, repr=False, compare=False)
@@ -236,7 +238,7 @@ class _Reader:
         self._check_watch(config, content)
         assembly = Assembly(config, content)
         steps, trigger = assembly.steps(), assembly.trigger()
-        composer = assembly.composer(trigger)
+        composer, title = assembly.composer(trigger), assembly.title()
         if composer is None or not config.is_right:
             return None
         self.contents.append(config.content)
@@ -250,6 +252,7 @@ class _Reader:
             composer=composer,
             steps=(*steps, *([trigger] if trigger else [])),
             is_enabled=content["enabled"],
+            title=title,
         )
 
     def _check_names(self, config: ConfigFile, content: Mapping[str, Any]) -> None:

@@ -600,6 +600,7 @@ class RuleSchema(StrictSchema):
 
     name = Text(fault("expected_name"), NAME.pattern, required=True)
     source = Text(fault("expected_source_name"), required=True)
+    title = Text(fault("expected_rule_title"), r"[^\n]{1,200}", load_default="")
     when = _Expression(load_default=None)
     extract = Table(_ValueSchema(), VALUE_NAME, NOT_A_VALUE_NAME, required=False)
     enabled = Flag(load_default=True)

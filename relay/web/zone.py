@@ -18,7 +18,7 @@ NAME = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 
 def tell_time(app: Flask) -> None:
     """Add the filters for times to templates."""
-    app.jinja_env.filters.update(moment=moment, stamp=stamp, clock=clock, typed=typed)
+    app.jinja_env.filters.update(moment=moment, hour=hour, stamp=stamp, clock=clock, typed=typed)
 
 
 def zone_now() -> tzinfo:
@@ -38,9 +38,18 @@ def local(at: datetime) -> datetime:
 
 def moment(at: datetime) -> Markup:
     """A time as a page shows it, with UTC in a tooltip."""
+    return _marked(at, stamp(at))
+
+
+def hour(at: datetime) -> Markup:
+    """The same without the day, in a list that has the days as dividers."""
+    return _marked(at, clock(at))
+
+
+def _marked(at: datetime, shown: str) -> Markup:
     utc = at.astimezone(UTC)
-    shown = Markup('<time datetime="{}" title="{:%Y-%m-%d %H:%M:%S} UTC">{}</time>')
-    return shown.format(utc.isoformat(), utc, stamp(at))
+    markup = Markup('<time datetime="{}" title="{:%Y-%m-%d %H:%M:%S} UTC">{}</time>')
+    return markup.format(utc.isoformat(timespec="seconds"), utc, shown)
 
 
 def stamp(at: datetime) -> str:

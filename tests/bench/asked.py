@@ -45,10 +45,12 @@ class Call:
 
 def calls(redis: Redis) -> Iterator[Call]:
     """All of it, but the trial."""
-    for kind in ("events", "deliveries"):
-        for place in ("/api/v1", ""):
-            for name, query in (*_queries(), *_searches(redis), *_deep(kind)):
-                yield Call(f"{place or 'page '}/{kind}  {name}", f"{place}/{kind}?{query}")
+    for place, kind in (("/api/v1", "events"), ("/api/v1", "deliveries"), ("", "events")):
+        for name, query in (*_queries(), *_searches(redis), *_deep(kind)):
+            yield Call(f"{place or 'page '}/{kind}  {name}", f"{place}/{kind}?{query}")
+    for tab in ("person", "waiting"):
+        for name, query in (("first page", ""), ("source", "&source=website"), *_deep("events")):
+            yield Call(f"page /events  tab={tab}, {name}", f"/events?tab={tab}&{query.replace('&state=dead', '')}")
     yield Call("page /events  words of a body", "/events?q=person+of+no+name")
     for name in ("events", "deliveries", "needs", "audit", "rules", "portals"):
         yield Call(f"/api/v1/{name}", f"/api/v1/{name}")
@@ -108,7 +110,8 @@ def _deep(kind: str) -> Iterator[tuple[str, str]]:
 
 def _pages(event: str) -> Iterator[Call]:
     for path in (
-        "/", "/needs", "/rules", "/rules/changes", "/rules/try", "/sources", "/portals", "/bulk", "/log", "/alerts",
+        "/", "/needs", "/rules", "/rules/changes", "/rules/try", "/sources", "/portals", "/bulk", "/log",
+        "/log?who=nobody", "/numbers", "/numbers?by=source", "/alerts",
         "/sessions", f"/events/{event}/replay", f"/studio?event_id={event}", "/studio?source=website",
         f"/studio?rule={KINDS[0].rule}",
     ):  # fmt: skip

@@ -37,7 +37,7 @@ def faults_of(page: Page) -> list[str]:
     page.evaluate(AXE)
     found = []
     for scheme, size in LOOKS:
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # or a colour is caught half way
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # a colour on its way to another is no colour
         page.set_viewport_size(size)
         new = page.evaluate(RUN)
         new += ["scrolls sideways"] if page.evaluate(WIDER) else []

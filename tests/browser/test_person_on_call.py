@@ -58,7 +58,7 @@ def test_a_dead_delivery_is_found_mended_and_replayed_with_the_mouse(stage, open
     search = page.get_by_role("search")
     search.get_by_role("searchbox").fill("mouse@example.com")
     search.get_by_role("button", name="Find").click()
-    rows = page.locator("table.data tbody tr")
+    rows = page.locator("table.rows tbody tr:not(.divide)")
     expect(rows).to_have_count(1)
     expect(rows.first).to_contain_text("dead")
     rows.first.get_by_role("link").click()
@@ -73,7 +73,7 @@ def test_a_dead_delivery_is_found_mended_and_replayed_with_the_mouse(stage, open
     mend(stage, "deal")
     front = context.new_page()
     front.goto("/")
-    started = front.locator("#tiles .started strong")
+    started = front.locator("#charts .legend a", has_text="started").locator("b")
     before = int(started.inner_text())
     expect(front.locator("#freshness")).to_have_text("Live.")
 
@@ -128,12 +128,12 @@ def test_a_dead_delivery_is_found_mended_and_replayed_with_the_keyboard_alone(st
     tab_to(page, page.get_by_role("search").get_by_role("searchbox"))
     page.keyboard.type("keys@example.com")
     page.keyboard.press("Enter")
-    expect(page.locator("table.data tbody tr")).to_have_count(1)
+    expect(page.locator("table.rows tbody tr:not(.divide)")).to_have_count(1)
     # The first stop leads past the bar to what the page is about.
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
-    press(page, page.locator("table.data tbody tr").get_by_role("link", name="document-company"))
+    press(page, page.locator("table.rows tbody tr:not(.divide)").get_by_role("link", name="document-company"))
 
     story = of_delivery(page, receipt["deliveries"][0])
     expect(story.locator("blockquote")).to_have_text("Template not found")

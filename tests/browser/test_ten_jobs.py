@@ -101,7 +101,7 @@ def find(page, stage, words):
     search = page.get_by_role("search")
     search.get_by_role("searchbox").fill(words)
     search.get_by_role("button", name="Find").click()
-    rows = page.locator("table.data tbody tr")
+    rows = page.locator("table.rows tbody tr:not(.divide)")
     expect(rows).to_have_count(1)
     rows.first.get_by_role("link").first.click()
     page.wait_for_url(f"**/events/{stage.hers}*")
@@ -214,9 +214,9 @@ def _(page, stage):
 def _(page, _stage):
     to_page(page, "Numbers")
     page.get_by_role("link", name="portal", exact=True).click()
-    page.get_by_role("link", name="Yesterday").click()
-    expect(page.get_by_role("heading", level=1)).to_contain_text(f"{utc_now() - DAY:%Y-%m-%d}")
-    expect(page.locator("table.data tbody tr")).to_contain_text("main")
+    page.get_by_role("link", name="Day before").click()
+    expect(page.get_by_label("Day", exact=True)).to_have_value(f"{utc_now() - DAY:%Y-%m-%d}")
+    expect(page.locator("table.numbers").first.locator("tbody tr")).to_contain_text("main")
 
 
 @job("change the secret of a sender: where it is, and how", clicks=2)

@@ -11,6 +11,7 @@ reports drift once, and again when it changes.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -75,7 +76,7 @@ def check(context: Context) -> list[Drift]:
     if published is None:
         return []
     requirements = [requirement for requirement in published[1] if requirement.portal == context.portal.name]
-    drift = _look(context.client, requirements)
+    drift = _look(context, requirements)
     if drift is None:
         return []
     context.kept.say_checked(published[0])
@@ -86,8 +87,9 @@ def check(context: Context) -> list[Drift]:
     return drift
 
 
-def _look(client: PacedClient, requirements: Sequence[Requirement]) -> list[Drift] | None:
+def _look(context: Context, requirements: Sequence[Requirement]) -> list[Drift] | None:
     """The drift; None where the portal does not answer, which is the gate's business."""
+    client = context.client
     client.wait()
     scope = client.call("scope", {})
     if not isinstance(scope.result, list):
@@ -99,13 +101,14 @@ def _look(client: PacedClient, requirements: Sequence[Requirement]) -> list[Drif
     templates: Mapping[int, Mapping[str, Any]] = {}
     is_cut = False
     if any(requirement.template_id for requirement in requirements):
-        templates, answer, is_cut = read_templates(client)
+        templates, answer, is_cut = read_templates(context)
         if not isinstance(answer.result, list):
             return None
     return [*missing, *find_drift(requirements, templates, is_cut=is_cut), *find_step_drift(client, requirements)]
 
 
 FIELDS = ["ID", "NAME", "DOCUMENT_TYPE", "PARAMETERS"]
+LONGEST_NAME = 200
 PAGES = 20
 """Fifty templates a page: a portal with more than a thousand is read in part."""
 
@@ -118,8 +121,9 @@ class Templates(NamedTuple):
     is_cut: bool
 
 
-def read_templates(client: PacedClient) -> Templates:
-    """The templates of the portal, up to PAGES pages."""
+def read_templates(context: Context) -> Templates:
+    """The templates of the portal, up to PAGES pages. Their names are kept for the pages."""
+    client = context.client
     templates: dict[int, Mapping[str, Any]] = {}
     start: Any = 0
     for _ in range(PAGES):
@@ -131,6 +135,9 @@ def read_templates(client: PacedClient) -> Templates:
         start = answer.payload.get("next")
         if not isinstance(start, int):
             break
+    names = {number: str(row.get("NAME") or number)[:LONGEST_NAME] for number, row in templates.items()}
+    with contextlib.suppress(RecordUnavailableError):  # without names, pages show numbers
+        context.kept.keep_template_names(names)
     return Templates(templates, answer, isinstance(start, int))
 
 

@@ -82,7 +82,7 @@ def schema_for(context: Context, rules: JsonSchema, hidden: Hidden) -> JsonSchem
     start: JsonSchema = {}
     sections: JsonSchema = {}
     if "bizproc" in scope.result:
-        start = _templates(client, hidden)
+        start = _templates(context, hidden)
     else:
         hidden.add("templates", "the credential lacks the scope bizproc")
     if "crm" in scope.result:
@@ -103,9 +103,9 @@ def _is_for(portal: str) -> JsonSchema:
 # Templates
 
 
-def _templates(client: PacedClient, hidden: Hidden) -> JsonSchema:
+def _templates(context: Context, hidden: Hidden) -> JsonSchema:
     """A start of one of the templates. It may name any other where more are there than were read."""
-    rows, answer, is_cut = read_templates(client)
+    rows, answer, is_cut = read_templates(context)
     if not isinstance(answer.result, list):
         hidden.add("templates", trouble_of(answer).words)
         return {}

@@ -117,7 +117,7 @@ def check_up(context: Context) -> Findings:
     if BIZPROC in needed:
         if wrong := _not_an_administrator(client):
             return Findings((*found, wrong), is_well=False)
-        templates, answer, is_cut = read_templates(client)
+        templates, answer, is_cut = read_templates(context)
         if not isinstance(answer.result, list):
             return Findings((*found, trouble_of(answer)), is_well=False)
         found.append(finding("templates", count=len(templates)))

@@ -47,7 +47,7 @@ def _ping(context: Context) -> tuple[bool, str]:
 
 
 def _templates(context: Context) -> tuple[bool, str]:
-    rows, answer, _ = read_templates(context.client)
+    rows, answer, _ = read_templates(context)
     if not isinstance(answer.result, list):
         return False, as_lines([trouble_of(answer)])
     return True, _listed(PortalTemplate.from_row(number, row).to_wire() for number, row in rows.items())

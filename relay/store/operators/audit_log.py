@@ -25,6 +25,7 @@ KEPT = 10_000
 AGENT_CALLS_KEPT = 1_000
 ASKED = "ask"
 """The word for a request of an agent."""
+READ_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +71,37 @@ def log_act(redis: Redis, act: Act) -> None:
 
 
 @guarded
-def read_acts(redis: Redis, limit: int = 100) -> list[Act]:
-    """The newest acts. Raises RecordUnavailableError."""
-    return _read(redis, keys.AUDIT_LOG, limit)
+def read_acts(
+    redis: Redis, limit: int = 100, *, who: str = "", what: str = "", since: datetime | None = None
+) -> list[Act]:
+    """The newest acts. Raises RecordUnavailableError.
+
+    who: a text that the name of their author has, in any case; what: their kind; since: not before. Empty: any.
+    """
+    found: list[Act] = []
+    newest, oldest = "+", str(to_ms(since)) if since else "-"
+    at_once = READ_AT_ONCE if who or what else limit
+    while len(found) < limit:
+        entries: Any = redis.xrevrange(keys.AUDIT_LOG, newest, oldest, count=at_once)
+        for _, entry in entries:
+            act = _act_of({name.decode(): value.decode("utf-8", "replace") for name, value in entry.items()})
+            if who.casefold() in act.who.casefold() and what in {"", act.what}:
+                found.append(act)
+        if len(entries) < at_once:
+            break
+        newest = f"({entries[-1][0].decode()}"
+    return found[:limit]
 
 
 @guarded
 def read_agent_calls(redis: Redis, limit: int = 100) -> list[Act]:
     """The newest requests of agents. Raises RecordUnavailableError."""
-    return _read(redis, keys.AGENT_CALLS, limit)
+    entries: Any = redis.xrevrange(keys.AGENT_CALLS, count=limit)
+    return [_act_of(_texts(entry)) for _, entry in entries]
 
 
-def _read(redis: Redis, stream: str, limit: int) -> list[Act]:
-    found: Any = redis.xrevrange(stream, count=limit)
-    texts = [{name.decode(): value.decode("utf-8", "replace") for name, value in entry.items()} for _, entry in found]
-    return [_act_of(text) for text in texts]
+def _texts(entry: Mapping[bytes, bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode("utf-8", "replace") for name, value in entry.items()}
 
 
 def _act_of(text: Mapping[str, str]) -> Act:

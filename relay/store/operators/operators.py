@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from redis import Redis
 
@@ -33,9 +34,9 @@ class Operators:
         """Write an act into the audit log."""
         audit_log.log_act(self._redis, act)
 
-    def acts(self, limit: int = 100) -> list[Act]:
-        """The newest acts."""
-        return audit_log.read_acts(self._redis, limit)
+    def acts(self, limit: int = 100, *, who: str = "", what: str = "", since: datetime | None = None) -> list[Act]:
+        """The newest acts: of an author whose name has this text, of a kind, since a time."""
+        return audit_log.read_acts(self._redis, limit, who=who, what=what, since=since)
 
     def agent_calls(self, limit: int = 100) -> list[Act]:
         """The newest requests of agents."""

@@ -257,6 +257,18 @@ class PortalRecord:
         return (before or b"[]").decode() != text
 
     @guarded
+    def template_names(self) -> dict[int, str]:
+        """The names of the portal's templates by number, as they were read last; empty before the first time."""
+        kept: Any = self._redis.hgetall(keys.TEMPLATE_NAMES + self.name)
+        return {int(number): name.decode() for number, name in kept.items()}
+
+    @guarded
+    def keep_template_names(self, names: Mapping[int, str]) -> None:
+        """Keep the names of the portal's templates. Those that are gone stay: older deliveries name them."""
+        if names:
+            self._redis.hset(keys.TEMPLATE_NAMES + self.name, mapping={str(one): name for one, name in names.items()})
+
+    @guarded
     def say_checked(self, digest: str) -> None:
         """Note that the rules with this digest were checked."""
         self._redis.hset(keys.CHECKED_RULES, self.name, digest)

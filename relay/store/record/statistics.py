@@ -101,10 +101,10 @@ class Presence:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """A count of one kind. template: its number, or empty for a trigger.
+    """A count of one kind. template: its number, or empty for a trigger. rule: empty for a count of events.
 
-    what: `made`, `dead`, or for started deliveries the one of BUCKETS (ledger.py) for their latency; `settled` for
-    those that a person settled.
+    what: of events, their first state or `duplicate`; of deliveries, `made`, `uncertain`, `dead`, or for started ones
+    the one of BUCKETS (ledger.py) for their latency; `settled` for those that a person settled.
     """
 
     count: int
@@ -117,12 +117,16 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The counts from one whole hour to another. first: the first hour with counts; None: there is none."""
+    """The counts from one whole hour to another. first: the first hour with counts; None: there is none.
+
+    hours: the counts of each hour by what they count.
+    """
 
     since: datetime
     until: datetime
     found: tuple[Count, ...]
     first: datetime | None
+    hours: tuple[Mapping[str, int], ...] = ()
 
 
 class Statistics:
@@ -225,10 +229,15 @@ class Statistics:
                 pipeline.hgetall(f"{keys.HOURLY}{hour}")
             first, *hashes = pipeline.execute()
         total: Counter[bytes] = Counter()
+        hours = []
         for kept in hashes:
-            total.update({field: int(count) for field, count in kept.items()})
+            of_hour: Counter[str] = Counter()
+            for field, count in kept.items():
+                total[field] += int(count)
+                of_hour[field.rpartition(b":")[2].decode()] += int(count)
+            hours.append(of_hour)
         found = tuple(Count(count, *field.decode().split(":")) for field, count in total.items())
-        return Counts(_at(begin), _at(end), found, _at(int(first[0])) if first else None)
+        return Counts(_at(begin), _at(end), found, _at(int(first[0])) if first else None, tuple(hours))
 
     @guarded
     def forget_counts(self, before: datetime) -> None:

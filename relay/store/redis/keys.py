@@ -61,7 +61,8 @@
                                              deliveries by outcome, latency, started by portal   TTL: three hours
     relay:hour:{n}                   hash    the same of one hour                                TTL: eight days
     relay:numbers:{n}                hash    hourly statistics, by source, rule, portal and template: deliveries made,
-                                             dead, and started within each latency bound         until retention
+                                             uncertain, dead, and started within each latency bound; events by
+                                             source, state and as duplicates                     until retention
     relay:numbered                   zset    the hours with such statistics, scored with themselves
     relay:session:{digest}           hash    an open session of the dashboard, by a digest of its id
                                                                                   TTL: the longest pause in its use
@@ -84,6 +85,7 @@
     relay:waiting-files              hash    process and host -> which changed files it cannot use, why, since when
     relay:removed-rules              hash    a removed rule -> the time of its removal
     relay:drift:{portal}             string  the drift of the rules, as JSON
+    relay:template-names:{portal}    hash    number -> name of the templates that were read last
     relay:checked-rules              hash    portal -> the digest of the rules that were checked last
     relay:question:{ask_}            hash    a question about a portal, and its answer           TTL: a day
     relay:question:{act}:{portal}    string  the last question of this kind, which is not asked again   TTL: a minute
@@ -180,6 +182,7 @@ IN_FORCE = f"{PREFIX}in-force"
 WAITING_FILES = f"{PREFIX}waiting-files"
 REMOVED_RULES = f"{PREFIX}removed-rules"
 DRIFT = f"{PREFIX}drift:"
+TEMPLATE_NAMES = f"{PREFIX}template-names:"
 CHECKED_RULES = f"{PREFIX}checked-rules"
 QUESTION = f"{PREFIX}question:"
 QUESTIONS = f"{PREFIX}questions:"

@@ -6,17 +6,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import flash, redirect, render_template, url_for
+from flask import flash, redirect, render_template, request, url_for
 
 from relay.core.ids import utc_now
 from relay.web.dashboard.frame import blueprint, who
 from relay.web.dashboard.live import AWAITED, OVERVIEW
 from relay.web.language import _
+from relay.web.presenters.audit import DEEDS, deed
+from relay.web.presenters.filters import moment_asked
 from relay.web.presenters.masking import Masking
 from relay.web.services import services
 
 MOST_SENT, MOST_NOTICED = 50, 200
 MOST_ACTS, MOST_AGENT_CALLS = 200, 100
+LONGEST_WHO = 100
 
 
 @blueprint.get("/alerts")
@@ -46,13 +49,23 @@ def test_alert(name: str) -> Any:
 
 @blueprint.get("/log")
 def log() -> Any:
-    """The newest acts, and the newest requests of agents."""
+    """The newest acts, and the newest requests of agents.
+
+    who, act, since: only acts of a person whose name has this text, of a kind, since a time.
+    """
+    author, what = request.args.get("who", "").strip()[:LONGEST_WHO], request.args.get("act", "")
+    since = moment_asked("since", text) if (text := request.args.get("since", "").strip()) else None
     operators = services().store.operators
     return render_template(
         "log.html",
-        acts=operators.acts(MOST_ACTS),
-        agent_calls=operators.agent_calls(MOST_AGENT_CALLS),
+        acts=operators.acts(MOST_ACTS, who=author, what=what, since=since),
+        author=author,
+        what=what,
+        since=since,
+        is_filtered=bool(author or what or since),
+        deeds=sorted(DEEDS, key=deed),
         masking=Masking(),
         shown=MOST_ACTS,
+        agent_calls=[] if author or what or since else operators.agent_calls(MOST_AGENT_CALLS),
         shown_agent_calls=MOST_AGENT_CALLS,
     )

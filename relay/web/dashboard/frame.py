@@ -26,6 +26,7 @@ from relay.web.language import N_, _, language_now, languages, say, say_fault
 from relay.web.presenters.audit import actor, deed, note_of
 from relay.web.presenters.event_details import end_of, progress_of, story_of_end, title_of
 from relay.web.presenters.masking import FEW_CHARACTERS, FEW_VALUES, excerpt, pretty
+from relay.web.presenters.titles import document_of, template_of
 from relay.web.services import services
 from relay.web.zone import zone_now
 
@@ -54,9 +55,11 @@ PAGES = (
     Page("index", ("/", "/?span=week"), N_("Now"), WORK),
     Page("needs", ("/needs",), N_("Needs"), WORK),
     Page(
-        "events", ("/events", "/events?state=dead&source=website", "/events?q=nobody@example.com"), N_("Events"), WORK
+        "events",
+        ("/events", "/events?tab=person", "/events?state=dead&source=website", "/events?q=nobody@example.com"),
+        N_("Events"),
+        WORK,
     ),
-    Page("deliveries", ("/deliveries", "/deliveries?q=nothing"), N_("Deliveries"), WORK),
     Page("bulk", ("/bulk", "/bulk?state=dead", "/bulk?state=rejected", "/bulk?state=uncertain"), N_("Bulk"), WORK),
     Page("numbers", ("/numbers",), N_("Numbers"), SYSTEM),
     Page("rules", ("/rules",), N_("Rules"), CONFIGURE),
@@ -257,5 +260,7 @@ blueprint.add_app_template_filter(deed, "deed")
 blueprint.add_app_template_filter(actor, "actor")
 blueprint.add_app_template_filter(note_of, "note")
 blueprint.add_app_template_filter(title_of, "step_title")
+blueprint.add_app_template_filter(document_of, "document")
+blueprint.add_app_template_filter(template_of, "template")
 blueprint.add_app_template_test(lambda drift: drift.is_serious, "serious")
 blueprint.add_app_template_test(is_ours, "ours")

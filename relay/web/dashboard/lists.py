@@ -10,36 +10,33 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from functools import partial
+from itertools import chain, groupby
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Response, abort, redirect, render_template, request, stream_with_context, url_for
 
-from relay.configuration.expressions import Steps
-from relay.core.errors import NotFoundError, RelayError
+from relay.core.errors import NotFoundError
 from relay.core.events import Delivery, Event
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX
+from relay.core.lifecycle import EventState, State
 from relay.core.phrases import phrase
-from relay.operations.deciding import contexts_of, persons_in
-from relay.rules import Rule
 from relay.store.record.search import Filter, Page, Row
-from relay.web.auth import is_operator, is_revealed
 from relay.web.dashboard.frame import blueprint
 from relay.web.dashboard.live import OVERVIEW
 from relay.web.language import _
 from relay.web.presenters.chips import chips_of, without
-from relay.web.presenters.filters import cursor_asked, filter_asked, query_of, word_asked
-from relay.web.presenters.finding import is_looked_up, look_into_bodies, search_deliveries, search_events
-from relay.web.presenters.masking import Masking, cover, masked_delivery, masked_event, masking_of
+from relay.web.presenters.filters import TABS, cursor_asked, filter_asked, query_of, tab_asked, tab_query, word_asked
+from relay.web.presenters.finding import is_looked_up, look_into_bodies, search_deliveries, search_tab
+from relay.web.presenters.masking import Masking, masked_delivery, masked_event, masking_of
+from relay.web.presenters.titles import day_of, title_of
 from relay.web.services import services
+from relay.web.zone import local
 
 PAGE = 50
-LARGEST_READ = 20_000
-"""Bytes. A list reads fifty bodies, so it leaves larger ones to the page of their event."""
-LONGEST_PERSON = 100
-"""Characters of a value; no name or address is longer."""
 MOST_ROWS = 10_000
 STEP, MOST_PAGES = 200, 1_000
 """Rows a page, and pages an export: a page may be empty and still not be the last."""
@@ -48,14 +45,38 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 @blueprint.get("/events")
 def events() -> Any:
-    """Events, newest first; a filter of deliveries gives each delivery its row."""
-    return _list("events", search_events, _lines_of_events)
+    """Events with their deliveries, newest first; a filter of deliveries leaves those that it wants."""
+    wanted, word = filter_asked(), word_asked()
+    cursor, scanned, tab = cursor_asked(), None, tab_asked(wanted)
+    if is_looked_up(word):
+        page = search_tab(tab, word, wanted, cursor, PAGE)
+    else:
+        page, scanned = look_into_bodies(word, wanted, cursor, PAGE)
+    query = query_of(wanted, word, tab)
+    return render_template(
+        "events.html",
+        # What is older does not change its place: only the first page follows. Bodies are read when somebody asks.
+        fresh=None if cursor or scanned else OVERVIEW,
+        days=_days(_lines(page.rows)),
+        cursor=page.cursor,
+        scanned=scanned,
+        wanted=wanted,
+        word=word,
+        query=query,
+        tab=tab,
+        tabs=[(name, label, tab_query(name, wanted, word)) for name, (label, _states) in TABS.items()],
+        tallies=_tallies() if query.keys() <= {"state", "tab"} else {},
+        chips=chips_of(wanted, word, tab=tab),
+        without_word=without(query, "q"),
+        sources=sorted(services().sources),
+        masking=masking_of(services().rules.all()),
+    )
 
 
 @blueprint.get("/deliveries")
 def deliveries() -> Any:
-    """Deliveries, newest first."""
-    return _list("deliveries", search_deliveries, _lines_of_deliveries)
+    """The list of deliveries had a page of its own: its addresses lead to their events."""
+    return redirect(f"{url_for('dashboard.events')}?{urlencode(request.args)}", 303)
 
 
 @blueprint.get("/find")
@@ -74,90 +95,51 @@ def find() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a list: an event with one of its deliveries, or with none.
+    """One line of the list: an event, those of its deliveries that the filter wants, and its title.
 
-    at: when it was received or made. who: the person it is about, masked; empty if unknown.
+    mark: the class of a line that needs a person; empty: it does not.
     """
 
-    at: datetime
     event: Event
-    delivery: Delivery | None
-    who: str
+    deliveries: Sequence[Delivery]
+    title: str
+    mark: str
 
 
-def _lines_of_events(rows: Iterable[Row]) -> list[Line]:
-    return [_line(row.event.received_at, row.event, one) for row in rows for one in row.deliveries or (None,)]
+def _lines(rows: Iterable[Row]) -> list[Line]:
+    """Deliveries of one event that follow one another are one line."""
+    lines = []
+    for _event_id, some in groupby(rows, key=lambda row: row.event.id):
+        of_event = list(some)
+        event, deliveries = of_event[0].event, [one for row in of_event for one in row.deliveries]
+        title = title_of(event, list(dict.fromkeys(one.rule for one in deliveries)))
+        lines.append(Line(event, deliveries, title, _mark(event, deliveries)))
+    return lines
 
 
-def _lines_of_deliveries(found: Iterable[Delivery]) -> list[Line]:
-    deliveries = list(found)
-    events = {event.id: event for event in services().record.events({one.event_id for one in deliveries})}
-    # An event that is erased at this moment takes its deliveries with it.
-    return [_line(one.created_at, events[one.event_id], one) for one in deliveries if one.event_id in events]
+def _mark(event: Event, deliveries: Iterable[Delivery]) -> str:
+    open_ones = [one for one in deliveries if not one.replayed_by]
+    if event.state is EventState.REJECTED or any(one.state is State.DEAD for one in open_ones):
+        return "failed"
+    return "unsure" if any(one.state is State.UNCERTAIN and not one.next_attempt_at for one in open_ones) else ""
 
 
-def _line(at: datetime, event: Event, delivery: Delivery | None) -> Line:
-    return Line(at, event, delivery, person_in(event, delivery.rule if delivery else None))
+def _days(lines: Iterable[Line]) -> list[tuple[str, list[Line]]]:
+    """The lines under the name of their day, in the visitor's zone."""
+    by_day = groupby(lines, key=lambda line: local(line.event.received_at).date())
+    return [(day_of(day), list(some)) for day, some in by_day]
 
 
-def _list(kind: str, search: Any, lines_of: Callable[[Any], list[Line]]) -> Any:
-    wanted, word = filter_asked(), word_asked()
-    cursor, scanned = cursor_asked(), None
-    if kind == "events" and not is_looked_up(word):
-        page, scanned = look_into_bodies(word, wanted, cursor, PAGE)
-    else:
-        page = search(word, wanted, cursor, PAGE)
-    query = query_of(wanted, word)
-    return render_template(
-        f"{kind}.html",
-        kind=kind,
-        # What is older does not change its place: only the first page follows. Bodies are read when somebody asks.
-        fresh=None if cursor or scanned else OVERVIEW,
-        lines=lines_of(page.rows),
-        cursor=page.cursor,
-        scanned=scanned,
-        wanted=wanted,
-        word=word,
-        query=query,
-        chips=chips_of(wanted, word),
-        without_word=without(query, "q"),
-        sources=sorted(services().sources),
-        masking=masking_of(services().rules.all()),
-    )
-
-
-def person_in(event: Event, rule: str | None = None) -> str:
-    """The person that the event is about: the first value that its rules mark as personal, else a likely one.
-
-    Masked, unless this session has revealed the event; empty if none is found. rule: None: every rule that matches.
-    """
-    source = services().sources.get(event.source)
-    if source is None or not (event.body or event.query) or len(event.body) + len(event.envelope) > LARGEST_READ:
-        return ""
-    try:
-        contexts = contexts_of(source, event)
-    except RelayError:  # its source is configured otherwise now, and can read it no more
-        return ""
-    for context in contexts[:1]:
-        marked = (text for one in _rules(event, rule) for text in _marked(one, context))
-        found = next((text for text in marked if text), None) or next(iter(persons_in(context["body"])), "")
-        return found if is_operator() and is_revealed(event.id) else cover(found) if found else ""
-    return ""
-
-
-def _rules(event: Event, rule: str | None) -> Iterable[Rule]:
-    if rule is None:
-        return services().rules.for_source(event.source)
-    try:
-        return [services().rules.get(rule)]
-    except NotFoundError:
-        return []
-
-
-def _marked(rule: Rule, context: dict[str, object]) -> Iterable[str]:
-    steps = Steps(grows=False)
-    values = rule.extractor.find(context, steps) if rule.matches(context, steps) else {}
-    return (text.strip()[:LONGEST_PERSON] for text in rule.extractor.personal_texts(values))
+def _tallies() -> dict[str, int]:
+    """How many there are in each tab but the first; only of all that is on record."""
+    record = services().record
+    ledger = record.counts()
+    undecided = record.unresolved_uncertain()
+    counts: Mapping[State | EventState, int] = dict(chain(ledger.deliveries.items(), ledger.events.items()))
+    tallies = {name: sum(counts[one] for one in states) for name, (_label, states) in TABS.items() if states}
+    tallies["person"] = record.unresolved_rejected() + record.unresolved_dead() + undecided
+    tallies["waiting"] -= undecided
+    return tallies
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +157,7 @@ class List:
 def export_events(kind: str) -> Response:
     """The list of events as a file."""
     columns = ("id", "received_at", "source", "state", "reason", "method", "content_type", "duplicates")
-    word = word_asked()
-    search = search_events if is_looked_up(word) else _search_bodies
+    search = partial(search_tab, tab_asked(filter_asked())) if is_looked_up(word_asked()) else _search_bodies
     return _file(List("events", (*columns, "deliveries", "outcomes"), search, masked_event, _event_cells), kind)
 
 

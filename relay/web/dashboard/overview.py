@@ -5,8 +5,8 @@ Nothing is done here. Charts are numbers and words for SVG; the stylesheet has t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -20,6 +20,7 @@ from relay.web.dashboard.frame import blueprint
 from relay.web.dashboard.live import OVERVIEW
 from relay.web.dashboard.needs import rows_now
 from relay.web.language import N_, _, say
+from relay.web.presenters.charts import Box, Chart, Column, Entry, axis_of, column, minute_of, round_top, stack
 from relay.web.presenters.masking import masking_of
 from relay.web.presenters.portals import portal_views
 from relay.web.services import services
@@ -29,25 +30,38 @@ DEAD_WORKER = timedelta(minutes=8)
 """RQ's workers beat at least every 420 s while they wait."""
 FIRST = 8
 """Rows of what waits for a person; the others are on their own page."""
-WIDTH, HEIGHT = 600, 120
-CLIPPED_ABOVE = 8
-"""A bar higher than this many times the median is cut off; its title says its height."""
 DAYS = (N_("Mon"), N_("Tue"), N_("Wed"), N_("Thu"), N_("Fri"), N_("Sat"), N_("Sun"))
 SPAN_NAMES = {"hour": N_("in the last hour"), "day": N_("in the last day"), "week": N_("in the last week")}
-Part = tuple[str, str, str]
-"""A count, its name for people, its class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One colour of the bars. field: of the counts; label: for people; kind: its class; icon, query: of the legend."""
+
+    field: str
+    label: Any
+    kind: str
+    icon: str
+    query: Mapping[str, str]
+
+
+def _of_state(field: str, state: State | EventState, kind: str) -> Part:
+    return Part(field, state, kind, state.value, {"state": state.value})
+
+
 EVENTS: tuple[Part, ...] = (
-    ("event:accepted", EventState.ACCEPTED, "good"),
-    ("event:ignored", EventState.IGNORED, "calm"),
-    ("event:duplicate", N_("duplicates"), "faint"),
-    ("event:rejected", EventState.REJECTED, "doubt"),
-    ("event:refused", EventState.REFUSED, "bad"),
+    _of_state("event:rejected", EventState.REJECTED, "bad"),
+    _of_state("event:refused", EventState.REFUSED, "warn"),
+    replace(_of_state("event:accepted", EventState.ACCEPTED, "good"), icon="started"),
+    _of_state("event:ignored", EventState.IGNORED, "idle"),
+    Part("event:duplicate", N_("duplicates"), "faint", "ignored", {}),
 )
 OUTCOMES: tuple[Part, ...] = (
-    ("delivery:started", State.STARTED, "good"),
-    ("delivery:uncertain", State.UNCERTAIN, "doubt"),
-    ("delivery:dead", State.DEAD, "bad"),
+    _of_state("delivery:dead", State.DEAD, "bad"),
+    _of_state("delivery:uncertain", State.UNCERTAIN, "warn"),
+    _of_state("delivery:started", State.STARTED, "good"),
 )
+"""The parts of the bars, from the base up: failures first, so that a cut never hides them."""
 
 
 @blueprint.get("/")
@@ -69,7 +83,7 @@ def index() -> Any:
         more=len(rows[FIRST:]),
         ledger=g.snapshot.ledger,
         last_event=max(last, default=None),
-        states=list(State),
+        standing=[State.PENDING, State.SENDING, State.RETRYING],
         views=portal_views(),
         workers=[
             (worker, worker.heartbeat is None or now - worker.heartbeat > DEAD_WORKER) for worker in store.workers()
@@ -79,40 +93,6 @@ def index() -> Any:
         chart=chart(series[chosen]),
         sources=sorted(services().sources),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """One rectangle. kind: its class."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    kind: str
-    title: str
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """One drawing, with a summary in words for people who cannot see it. page: the list that it leads to.
-
-    cut: the height at which bars are cut off, in words; empty: none is.
-    """
-
-    name: str
-    boxes: tuple[Box, ...]
-    top: str
-    ticks: tuple[tuple[float, str], ...]
-    legend: tuple[tuple[str, str, str], ...]
-    summary: str
-    page: str
-    cut: str = ""
-
-    @property
-    def is_clipped(self) -> bool:
-        """Whether some bars are higher than the drawing."""
-        return bool(self.cut)
 
 
 def chart(series: Series) -> list[Chart]:
@@ -125,61 +105,53 @@ def chart(series: Series) -> list[Chart]:
 
 
 def _stacked(name: str, series: Series, parts: Sequence[Part]) -> Chart:
-    sums = [sum(bar.count(field) for field, _, _ in parts) for bar in series.bars]
-    top, most = _ceiling(sums), max([*sums, 1])
-    boxes = []
+    sums = [sum(bar.count(part.field) for part in parts) for bar in series.bars]
+    top, columns = round_top(sums), []
     for place, bar in enumerate(series.bars):
-        y = float(HEIGHT)
-        for field, label, kind in parts:
-            count = bar.count(field)
-            if count:
-                height = min(count / top * HEIGHT, y)
-                y -= height
-                boxes.append(_box(series, place, (y, height), kind, f"{_at(series, bar.since)}: {count} {say(label)}"))
-    totals = [(say(label), kind, str(series.total(field))) for field, label, kind in parts]
-    summary = f"{name} {_(SPAN_NAMES[series.span.name])}: " + ", ".join(
-        f"{count} {label}" for label, _, count in totals
+        counts = [(part.kind, bar.count(part.field)) for part in parts]
+        told = [f"{bar.count(part.field):,} {say(part.label)}" for part in parts if bar.count(part.field)]
+        if told:
+            columns.append(_column(series, place, stack(counts, top), ", ".join(told), cut=sums[place] > top))
+    legend = tuple(
+        Entry(say(part.label), part.icon, part.kind, f"{series.total(part.field):,}", _span(series) | dict(part.query))
+        for part in parts
     )
-    page = "deliveries" if parts is OUTCOMES else "events"
-    cut = f"{top:.0f}" if most > top else ""
-    return Chart(name, tuple(boxes), str(most), _ticks(series), tuple(totals), summary, page, cut)
+    totals = ", ".join(f"{one.count} {one.label}" for one in legend)
+    return Chart(
+        name,
+        tuple(columns),
+        axis_of(top),
+        _ticks(series),
+        legend,
+        f"{name} {_(SPAN_NAMES[series.span.name])}: {totals}",
+        _span(series),
+        f"{max(sums):,}" if max(sums, default=0) > top else "",
+    )
 
 
 def _latency(series: Series) -> Chart:
     means = [_mean(bar) for bar in series.bars]
-    known = [mean for mean in means if mean is not None]
-    top, most_ms = _ceiling(known), max([*known, 1.0])
-    boxes = []
-    for place, (bar, mean) in enumerate(zip(series.bars, means, strict=True)):
+    known = [mean / 1000 for mean in means if mean is not None]
+    top, columns = round_top(known, least=0.3), []
+    for place, mean in enumerate(means):
         if mean is not None:
-            height = min(HEIGHT, max(1.0, mean / top * HEIGHT))
-            title = f"{_at(series, bar.since)}: {_on_average(mean)}"
-            boxes.append(_box(series, place, (HEIGHT - height, height), "busy", title))
+            boxes = stack([("idle", mean / 1000)], top)
+            columns.append(_column(series, place, boxes, _on_average(mean), cut=mean / 1000 > top))
     mean, most = series.mean_latency_ms, series.within_ms(0.95)
     words = _("nothing was started")
     if mean is not None:
         within = _("95 %% within %(seconds)s s", seconds=most // 1000) if most else ""
         words = ", ".join(part for part in (_on_average(mean), within) if part)
-    what = _("From the event to its workflow")
-    summary = f"{what} {_(SPAN_NAMES[series.span.name])}: {words}"
     return Chart(
         _("Time to workflow"),
-        tuple(boxes),
-        _duration(most_ms),
+        tuple(columns),
+        tuple(_("%(count)s s", count=text) for text in axis_of(top)),
         _ticks(series),
-        ((_("latency"), "busy", words),),
-        summary,
-        "deliveries",
-        _duration(top) if most_ms > top else "",
+        (Entry(words, "", "idle", "", {}),),
+        f"{_('From the event to its workflow')} {_(SPAN_NAMES[series.span.name])}: {words}",
+        _span(series) | {"state": State.STARTED.value},
+        _duration(max(known) * 1000) if max(known, default=0) > top else "",
     )
-
-
-def _ceiling(values: Sequence[float]) -> float:
-    """The value of a full bar: the highest, unless that would flatten all others, as a backlog does."""
-    some = sorted(value for value in values if value > 0)
-    if not some:
-        return 1
-    return max(1, min(some[-1], CLIPPED_ABOVE * some[len(some) // 2]))
 
 
 def _duration(milliseconds: float) -> str:
@@ -196,18 +168,21 @@ def _mean(bar: Bar) -> float | None:
     return bar.count("latency:ms") / bar.timed if bar.timed else None
 
 
-def _box(series: Series, place: int, span: tuple[float, float], kind: str, title: str) -> Box:
-    """A bar. span: its top and its height."""
-    step = WIDTH / len(series.bars)
-    return Box(round(place * step + 1, 2), round(span[0], 2), round(step - 2, 2), round(span[1], 2), kind, title)
+def _column(series: Series, place: int, boxes: tuple[Box, ...], told: str, *, cut: bool) -> Column:
+    since = series.bars[place].since
+    until = since + timedelta(milliseconds=series.span.unit_ms * series.span.units_a_bar)
+    title = f"{_at(series, since)}: {told}"
+    return column(place, len(series.bars), boxes, title, since=since, until=until, cut=cut)
 
 
-def _ticks(series: Series) -> tuple[tuple[float, str], ...]:
-    step = WIDTH / len(series.bars)
-    every = len(series.bars) // 4
-    return tuple(
-        (round(place * step, 2), _at(series, series.bars[place].since)) for place in range(0, len(series.bars), every)
-    )[:4]
+def _span(series: Series) -> dict[str, str]:
+    return {"since": minute_of(series.bars[0].since)}
+
+
+def _ticks(series: Series) -> tuple[str, ...]:
+    """Five times below a drawing, from its beginning to now."""
+    last = len(series.bars) - 1
+    return tuple(_at(series, series.bars[round(last * part / 4)].since) for part in range(5))
 
 
 def _at(series: Series, moment: datetime) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -34,6 +35,36 @@ WRONG = {
     "template_id": N_("a template is a number"),
 }
 """Messages for values that no filter can have."""
+
+
+TABS: Mapping[str, tuple[str, tuple[State | EventState, ...]]] = {
+    "": (N_("All"), ()),
+    "person": (N_("Wait for a person"), (EventState.REJECTED, State.DEAD, State.UNCERTAIN)),
+    "waiting": (N_("Waiting"), (State.PENDING, State.SENDING, State.RETRYING, State.UNCERTAIN)),
+    "started": (N_("Started"), (State.STARTED,)),
+    "ignored": (N_("Ignored"), (EventState.IGNORED,)),
+    "refused": (N_("Refused"), (EventState.REFUSED,)),
+}
+"""The tabs of the list of events: their label and their states. Those of several states are asked with `tab`, of one
+with `state`. An uncertain delivery waits for the relay, which looks into it, and then for a person.
+"""
+
+
+def tab_asked(wanted: Filter) -> str:
+    """The tab of this request, by its name or by the state that is asked for; `all` for a state without a tab."""
+    if wanted.state is not None:
+        return next((name for name, (_label, states) in TABS.items() if states == (wanted.state,)), "all")
+    name = request.args.get("tab", "")
+    return name if name in TABS else ""
+
+
+def tab_query(name: str, wanted: Filter, word: str | None = None) -> dict[str, str]:
+    """The query of a tab that keeps all other filters."""
+    states = TABS[name][1] if name in TABS else ()
+    query = query_of(replace(wanted, state=None, needs=False), word)
+    if len(states) == 1:
+        return query | {"state": states[0].value}
+    return query | ({"tab": name} if states else {})
 
 
 def filter_asked(given: Mapping[str, str] | None = None) -> Filter:
@@ -67,9 +98,10 @@ def cursor_asked() -> str | None:
     return cursor
 
 
-def query_of(wanted: Filter, word: str | None = None) -> dict[str, str]:
-    """The filter as the arguments of a URL."""
-    return wanted.to_query() | ({"q": word} if word else {})
+def query_of(wanted: Filter, word: str | None = None, tab: str = "") -> dict[str, str]:
+    """The filter as the arguments of a URL. tab: one of several states, which no state in the filter names."""
+    several = len(TABS[tab][1]) > 1 if tab in TABS else False
+    return wanted.to_query() | ({"q": word} if word else {}) | ({"tab": tab} if several else {})
 
 
 def choices() -> dict[str, Any]:

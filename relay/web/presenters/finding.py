@@ -6,11 +6,13 @@ A word that no index knows may be in a body: `look_into_bodies` reads some bodie
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 from relay.core.errors import NotFoundError
 from relay.core.events import Delivery, Event
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX
+from relay.core.lifecycle import EventState, State
 from relay.core.phones import ways_to_dial
 from relay.store.record.search import (
     Filter,
@@ -24,10 +26,13 @@ from relay.store.record.search import (
     scan_bodies,
 )
 from relay.web.auth import is_operator
+from relay.web.presenters.filters import TABS
 from relay.web.services import services
 
 SHORTEST = 3
 """Fewer characters are in nearly every body."""
+NEWEST = "z" * 26
+"""Above every id, without its prefix."""
 
 
 def search_events(word: str | None, wanted: Filter, cursor: str | None, limit: int) -> Page[Row]:
@@ -41,6 +46,39 @@ def search_events(word: str | None, wanted: Filter, cursor: str | None, limit: i
         return Page((row,) if _holds(wanted, row.event) else (), None)
     narrowed = narrow(word, wanted)
     return list_events(record, narrowed, cursor, limit) if narrowed else Page((), None)
+
+
+def search_tab(tab: str, word: str | None, wanted: Filter, cursor: str | None, limit: int) -> Page[Row]:
+    """Events of a tab of the list: where it has several states, their lists as one, newest first.
+
+    Raises RecordUnavailableError.
+    """
+    states = TABS[tab][1] if tab in TABS and wanted.state is None else ()
+    if not states:
+        return search_events(word, wanted, cursor, limit)
+    found: list[tuple[str, Row]] = []
+    ends = []
+    for state in states:
+        is_of_events = isinstance(state, EventState)
+        prefix = EVENT_PREFIX if is_of_events else DELIVERY_PREFIX
+        # Each list goes on where the page before has ended, by the ids that it walks.
+        start = prefix + (cursor[len(prefix) :] if cursor else NEWEST)
+        page = search_events(word, replace(wanted, state=state, needs=tab == "person"), start, limit)
+        for row in page.rows:
+            if tab == "person" or not all(map(_waits_for_a_person, row.deliveries)):
+                one = row.event.id if is_of_events else row.deliveries[0].id
+                found.append((one[len(prefix) :], row))
+        ends += [page.cursor[len(prefix) :]] if page.cursor else []
+    # Below the newest end, that list may have more: the page ends there.
+    end = max(ends, default="")
+    known = sorted(((place, row) for place, row in found if place >= end), key=itemgetter(0), reverse=True)
+    if len(known) > limit:
+        known, end = known[:limit], known[limit - 1][0]
+    return Page(tuple(row for _, row in known), EVENT_PREFIX + end if end else None)
+
+
+def _waits_for_a_person(delivery: Delivery) -> bool:
+    return delivery.state is State.UNCERTAIN and delivery.next_attempt_at is None
 
 
 def look_into_bodies(

@@ -152,7 +152,7 @@ def row_of_looks(portal: str, looked_into: LookedInto) -> Need:
             "Their answers were lost. The relay asks the portal by itself whether they run: nothing has to be done "
             "before that. What it cannot find out appears here then."
         ),
-        url=url_for("dashboard.deliveries", state=State.UNCERTAIN.value, portal=portal),
+        url=url_for("dashboard.events", state=State.UNCERTAIN.value, portal=portal),
         button=_(LISTS),
         last=looked_into.until,
         is_calm=True,

@@ -10,7 +10,7 @@ from relay.configuration.portals import OwnIds
 from relay.core.ids import iso, utc_now
 from relay.core.reasons import explain
 from relay.core.templates import Drift, read_drift
-from relay.store.portals.gate import View
+from relay.store.portals.gate import GateState, View
 from relay.store.portals.learned import Learned, MethodState
 from relay.web.services import services
 
@@ -71,8 +71,12 @@ class PortalView:
 
     @property
     def empty_in(self) -> timedelta | None:
-        """When its line is empty at the rate of the last minutes; None: nothing waits, or nothing was started."""
-        if not self.waiting or not self.started_a_minute:
+        """When its line is empty at the rate of the last minutes; None: nothing waits, or nothing was started.
+
+        None too while its gate is closed or one of its methods waits: then that rate says nothing.
+        """
+        is_held_up = self.gate.state is not GateState.OPEN or any(method.until for method in self.methods)
+        if not self.waiting or not self.started_a_minute or is_held_up:
             return None
         return timedelta(minutes=self.waiting / self.started_a_minute)
 

@@ -29,7 +29,7 @@
     return new DOMParser().parseFromString(await answer.text(), "text/html");
   };
 
-  const isInUse = (part) => part.contains(document.activeElement) || part.querySelector(".ids[open], .menu[open]");
+  const isInUse = (part) => part.contains(document.activeElement) || part.querySelector(".menu[open]");
 
   const show = (fresh) => {
     for (const part of document.querySelectorAll("[data-fresh]")) {
@@ -62,6 +62,14 @@
       say(words.old.replace("{time}", new Date(answeredAt).toTimeString().slice(0, 8)), true);
     }
   };
+
+  // Beside a chart: the figures of the bar that is pointed at, or has the focus.
+  const tell = (event) => {
+    const title = event.target.closest?.(".chart a")?.querySelector("title");
+    if (title) title.closest("figure").querySelector(".told").textContent = title.textContent;
+  };
+  document.addEventListener("pointerover", tell);
+  document.addEventListener("focusin", tell);
 
   document.addEventListener("visibilitychange", () => {
     if (document.hidden || !timer) return; // without a timer, it is looking now or has ended

@@ -19,7 +19,7 @@ from relay.operations.preview import PATIENCE_S, preview_on_record
 from relay.operations.rule_text import content_of
 from relay.rules import load_rules
 from relay.rules.compose import MOST_UNKNOWN, Template, TemplateError
-from relay.web.dashboard.lists import person_in
+from relay.web.presenters.titles import title_of
 from relay.web.services import services_of
 from tests.support.folders import SECRETS, WEB_SECRETS, copy_config
 from tests.support.making import make_entry, write
@@ -336,6 +336,6 @@ def test_a_list_of_events_is_not_held_up_by_a_rule(app, record, tmp_path):
     rules = load_rules(folder, sources=None, portals=None, mistakes=Mistakes())
 
     with app.test_request_context(), pytest.MonkeyPatch.context() as patch, calls(1_000_000):
-        patch.setattr("relay.web.dashboard.lists._rules", lambda *_: rules.all())
+        patch.setattr("relay.web.presenters.titles._named", lambda *_: rules.all())
         for _ in range(50):
-            person_in(event)
+            title_of(event, ["evil"])

@@ -40,7 +40,6 @@ def test_no_page_of_an_event_shows_what_is_not_seen(operator, event_id):
         "/events",
         f"/events?q={NAME}",
         f"/studio?event_id={event_id}",
-        "/deliveries",
         "/",
     ):
         answer = operator.get(path, headers=SAME)

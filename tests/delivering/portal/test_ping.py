@@ -370,6 +370,15 @@ def test_drift_is_kept_and_said_once_and_again_when_it_changes(context, record):
     assert record.redis.get("relay:drift:main") == b"[]"
 
 
+def test_the_names_of_templates_are_kept_for_the_pages(context, record, portal):
+    portal.add_templates({"id": 20, "name": "Deal: follow up", "document_type": [*LEAD[:2], "LEAD"], "parameters": {}})
+    publish(record, FITTING)
+
+    check(context)
+
+    assert context.kept.template_names()[20] == "Deal: follow up"
+
+
 def test_a_portal_in_trouble_has_no_drift(context, record, portal):
     publish(record, DRIFTED["not_declared"][0])
     portal.add_faults({"kind": "html_502"})

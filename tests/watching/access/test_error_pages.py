@@ -18,7 +18,7 @@ def page_of(client, path, status):
 def test_who_is_logged_in_has_the_ways_to_all_pages_on_an_error(operator, viewer, path, status):
     for client in (operator, viewer):
         page = page_of(client, path, status)
-        assert "Deliveries" in page.text(".//nav")
+        assert "Events" in page.text(".//nav")
         assert len(page.root.findall(".//header[@class='side']/form[@role='search']")) == 1
 
 

@@ -106,8 +106,8 @@ def test_the_deliveries_of_a_replay_are_a_list_and_its_end_says_how_many_started
     record.settle(claim_one(record, record.delivery(made[0])), State.STARTED, utc_now(), workflow_id="7", reason="")
 
     assert "1 of 2 deliveries have started" in ask(operator, f"/bulk/{bulk_id}")
-    assert all(one in ask(operator, f"/deliveries?bulk={bulk_id}") for one in made)
-    listed = ask(operator, f"/deliveries?bulk={bulk_id}&state=started")
+    assert all(one in ask(operator, f"/events?bulk={bulk_id}") for one in made)
+    listed = ask(operator, f"/events?bulk={bulk_id}&state=started")
     assert made[0] in listed
     assert made[1] not in listed
 

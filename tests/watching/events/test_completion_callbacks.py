@@ -77,12 +77,11 @@ def test_the_page_tells_that_it_waits_then_that_it_ended_and_with_what_masked(ap
     assert "Nothing more: the workflow has come to its end." in after
 
 
-@pytest.mark.parametrize("where", ["/deliveries", "/events"])
-def test_the_lists_tell_the_end_without_its_values(app, operator, record, delivery, where):
+def test_the_list_tells_the_end_without_its_values(app, operator, record, delivery):
     start(record, delivery, ago=timedelta(minutes=3))
     app.test_client().get(f"{path_of(delivery)}?s=very-good")
 
-    shown = page(operator, where).text
+    shown = page(operator, "/events").text
 
     assert "finished after 3 min" in shown
     assert "very-good" not in shown
@@ -93,7 +92,7 @@ def test_the_address_is_on_no_page_in_no_export_and_in_no_answer_of_the_api(app,
     token = path_of(delivery).removeprefix("/done/")
     client = app.test_client()
     operator.post(f"/events/{delivery.event_id}/reveal", headers=SAME)
-    paths = [f"/events/{delivery.event_id}", "/events", "/deliveries", "/deliveries.csv", "/deliveries.jsonl"]
+    paths = [f"/events/{delivery.event_id}", "/events", "/deliveries.csv", "/deliveries.jsonl"]
     paths += ["/events.csv", f"/deliveries/{delivery.id}/acts/replay", "/log"]
     texts = [operator.get(path, headers=SAME).text for path in paths]
     for name in (f"deliveries/{delivery.id}", "deliveries", "events", f"events/{delivery.event_id}"):
@@ -128,11 +127,11 @@ def test_what_is_overdue_is_a_need_a_metric_and_a_filter_until_it_is_left(app, o
 
     front = operator.get("/", headers=SAME).text
     assert "1 workflow has not told of its end" in front
-    assert "/deliveries?watch=overdue" in front
+    assert "/events?watch=overdue" in front
     metrics = app.test_client().get("/metrics", headers=API).text
     assert "relay_overdue 1.0" in metrics
     assert 'relay_needs{code="overdue"} 1.0' in metrics
-    assert delivery.id in page(operator, "/deliveries?watch=overdue").text
+    assert delivery.event_id in page(operator, "/events?watch=overdue").text
     listed = app.test_client().get("/api/v1/deliveries?watch=overdue", headers=API).json["deliveries"]
     assert [one["id"] for one in listed] == [delivery.id]
     assert "overdue since" in page(operator, f"/events/{delivery.event_id}").text
@@ -143,12 +142,12 @@ def test_what_is_overdue_is_a_need_a_metric_and_a_filter_until_it_is_left(app, o
     assert left.status_code == 303
     assert record.delivery(delivery.id).watched.state is CallbackState.LEFT
     assert "has not told of its end" not in page(operator, "/").text
-    assert delivery.id not in page(operator, "/deliveries?watch=overdue").text
+    assert delivery.event_id not in page(operator, "/events?watch=overdue").text
     assert "leave-overdue" not in page(operator, f"/events/{delivery.event_id}").text
 
 
 def test_a_filter_by_another_state_of_the_end_is_refused(app, operator):
-    assert operator.get("/deliveries?watch=waiting", headers=SAME).status_code == 400
+    assert operator.get("/events?watch=waiting", headers=SAME).status_code == 400
     assert app.test_client().get("/api/v1/deliveries?watch=waiting", headers=API).status_code == 422
 
 

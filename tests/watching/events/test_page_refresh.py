@@ -57,7 +57,7 @@ def test_a_bulk_replay_is_asked_for_again_until_all_of_it_is_sent(app, operator,
     assert "http-equiv" not in ended
 
 
-@pytest.mark.parametrize("path", ["/events", "/deliveries", "/portals", "/sources", "/alerts"])
+@pytest.mark.parametrize("path", ["/events", "/portals", "/sources", "/alerts"])
 def test_what_is_watched_while_it_changes_follows_by_itself_on_its_first_page(operator, path):
     text = operator.get(path, headers=SAME).text
 

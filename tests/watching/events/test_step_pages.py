@@ -125,7 +125,7 @@ def test_the_list_of_deliveries_says_how_far_each_is(operator, record, delivery,
     for how, value in ((How.FOUND, 17), (How.FOUND, 2), (How.MADE, 1001))[:done]:
         delivery = take(record, delivery, how, value)
 
-    text = page(operator, "/deliveries").text
+    text = page(operator, "/events").text
 
     assert ("step" in text) is bool(words)
     assert words is None or words in text

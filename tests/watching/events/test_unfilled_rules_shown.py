@@ -65,7 +65,7 @@ def test_it_is_a_need_with_what_was_missing_and_a_list_shows_it(operator, missin
     assert "values missing or wrong" in needs
     assert "The rule call-back needs phone and looks for it at body.tel: there is nothing in this event." in needs
     assert "Such a value stands at body.phone." in needs
-    assert "call-back" in ask(operator, "/deliveries?state=dead&code=rule_not_filled")
+    assert "call-back" in ask(operator, "/events?state=dead&code=rule_not_filled")
     assert "1" in ask(operator, "/")
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import parse_qs, urlsplit
 
-import pytest
-
+from relay.store.portals.portal import PortalRecord
 from relay.web.presenters.filters import NAMES
 from tests.support.pages import Page, ask
 
@@ -26,7 +25,6 @@ QUERY = {
     "q": "nobody@example.com",
 }
 """Every filter there is, and the search."""
-LISTS = ["/events", "/deliveries"]
 
 
 def page_of(client, path, query):
@@ -51,9 +49,8 @@ def test_every_filter_is_tried_here():
     assert set(QUERY) == {*NAMES, "q"}
 
 
-@pytest.mark.parametrize("path", LISTS)
-def test_each_filter_can_be_taken_away_and_the_others_stay(operator, path):
-    found = removals(page_of(operator, path, QUERY))
+def test_each_filter_can_be_taken_away_and_the_others_stay(operator):
+    found = removals(page_of(operator, "/events", QUERY))
 
     taken = {frozenset(QUERY.items()) - frozenset(query.items()) for query in found.values()}
     alone = {frozenset([pair]) for pair in QUERY.items() if pair[0] != "state"}
@@ -62,32 +59,30 @@ def test_each_filter_can_be_taken_away_and_the_others_stay(operator, path):
     assert all(query.items() <= QUERY.items() for query in found.values())
 
 
-@pytest.mark.parametrize("path", LISTS)
-def test_all_filters_can_be_taken_away_one_by_one(operator, path):
+def test_all_filters_can_be_taken_away_one_by_one(operator):
     query, clicks = QUERY, 0
 
     while query:
-        query = next(iter(removals(page_of(operator, path, query)).values()))
+        query = next(iter(removals(page_of(operator, "/events", query)).values()))
         clicks += 1
 
     assert len(QUERY) - 1 <= clicks <= len(QUERY)
-    assert removals(page_of(operator, path, {})) == {}
+    assert removals(page_of(operator, "/events", {})) == {}
 
 
-@pytest.mark.parametrize("path", LISTS)
-def test_what_is_added_in_the_menu_keeps_what_is_asked_already(operator, path):
+def test_what_is_added_in_the_menu_keeps_what_is_asked_already(operator):
     before = {name: QUERY[name] for name in ("state", "source", "needs", "fault", "q")}
-    fields = page_of(operator, path, before).fields("filter")
+    fields = page_of(operator, "/events", before).fields("filter")
     assert {name: text for name, text in fields.items() if text} == before
 
-    found = removals(page_of(operator, path, fields | {"rule": "document-lead"}))
+    found = removals(page_of(operator, "/events", fields | {"rule": "document-lead"}))
 
     assert len(found) == len(before) + 1
     assert found["Rule"] == before
 
 
 def test_a_rule_that_was_removed_stays_chosen(operator):
-    page = page_of(operator, "/deliveries", {"rule": "gone"})
+    page = page_of(operator, "/events", {"rule": "gone"})
 
     assert page.fields("filter")["rule"] == "gone"
     assert removals(page) == {"Rule": {}}
@@ -108,4 +103,9 @@ def test_a_list_that_is_filtered_empty_offers_to_ask_for_less(operator):
 
 def test_an_empty_list_says_what_comes_here_and_how(operator):
     assert "python -m relay sources test " in Page(ask(operator, "/events")).text(".//main//code")
-    assert "python -m relay rules try " in Page(ask(operator, "/deliveries")).text(".//main//code")
+
+
+def test_a_filter_by_a_template_says_its_name(operator, redis):
+    PortalRecord(redis, "main").keep_template_names({1: "First call"})
+
+    assert "First call" in page_of(operator, "/events", {"template_id": "1"}).text(".//form[@id='filter']//bdi")

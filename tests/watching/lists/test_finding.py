@@ -58,17 +58,16 @@ def test_what_is_found_by_its_id_still_has_to_be_what_the_filter_asks_for(viewer
     write(record, Entry(rejected))
     record.leave(rejected.id)
 
-    def lines(path, word, **asked):
-        text = viewer.get(path, query_string={"q": word} | asked, headers=SAME).text
-        return len(set(re.findall(r'href="/(?:events|deliveries)/(\w+)', text)))
+    def lines(word, **asked):
+        text = viewer.get("/events", query_string={"q": word} | asked, headers=SAME).text
+        return len(set(re.findall(r'href="/events/(\w+)', text)))
 
-    for path in ("/events", "/deliveries"):
-        needs = {"state": "dead", "needs": "1"}
-        assert lines(path, waiting.id, **needs) == lines(path, waiting.id) > 0
-        assert lines(path, left.id, **needs) == 0 < lines(path, left.id, state="dead")
-        assert lines(path, waiting.id, bulk="rpl_00") == 0
-    assert lines("/events", rejected.id, state="rejected", needs="1") == 0
-    assert lines("/events", rejected.id, state="rejected") == 1
+    needs = {"state": "dead", "needs": "1"}
+    assert lines(waiting.id, **needs) == lines(waiting.id, tab="person") == lines(waiting.id) > 0
+    assert lines(left.id, **needs) == lines(left.id, tab="person") == 0 < lines(left.id, state="dead")
+    assert lines(waiting.id, bulk="rpl_00") == 0
+    assert lines(rejected.id, state="rejected", needs="1") == lines(rejected.id, tab="person") == 0
+    assert lines(rejected.id, state="rejected") == 1
 
 
 def test_a_number_that_came_without_its_country_is_found_with_it(app, viewer):

@@ -61,7 +61,7 @@ def test_each_group_of_failures_is_told_by_its_cause_and_leads_to_its_repair(ope
 def test_a_delivery_that_waits_long_is_told_with_its_age(operator, record):
     write_one(record, utc_now() - timedelta(hours=3))
 
-    assert needs(operator) == {"1 delivery waits for portal main": "/deliveries?state=pending&portal=main"}
+    assert needs(operator) == {"1 delivery waits for portal main": "/events?state=pending&portal=main"}
     assert "The first in line has waited for 3 h." in front(operator)
 
 
@@ -139,8 +139,8 @@ def test_changed_files_that_wait_and_what_is_in_the_configuration_no_more_are_to
 
     assert needs(operator) == {
         "Changed files cannot be used by the web process on here": "/rules#waiting-files",
-        "1 delivery waits for portal former, which portals.yaml no longer has": "/deliveries?portal=former",
-        f"2 deliveries of the removed rule {removed.rule} are on their way": f"/deliveries?rule={removed.rule}",
+        "1 delivery waits for portal former, which portals.yaml no longer has": "/events?portal=former",
+        f"2 deliveries of the removed rule {removed.rule} are on their way": f"/events?rule={removed.rule}",
     }
 
 
@@ -166,7 +166,7 @@ def test_the_counts_of_the_last_hour_are_those_of_what_happened(operator, record
         assert (series.mean_latency_ms, series.within_ms(0.95)) == (2000, 5000)
         assert series.total("source:website:refused") == 1
         text = front(operator, f"/?span={name}")
-        assert "4 accepted" in text
+        assert "accepted <b>4</b>" in text
         assert "2.0 s on average, 95 % within 5 s" in text
         assert f"The last {name}" in text
 
@@ -197,8 +197,8 @@ def test_counts_forget_themselves(record, redis):
 def test_an_empty_record_draws_empty_charts(operator):
     text = front(operator)
 
-    assert text.count('<svg viewBox="0 0 600 150"') == 3
-    assert "<rect class" not in text
+    assert text.count('<svg viewBox="0 0 600 100"') == 3
+    assert "<rect" not in text
 
 
 def test_a_span_that_is_none_is_an_hour(operator):

@@ -12,11 +12,12 @@ from redis.connection import AbstractConnection
 from relay.core.errors import Mistake
 from relay.core.faults import fault
 from relay.core.ids import utc_now
-from relay.core.lifecycle import State
+from relay.core.lifecycle import EventState, State
 from relay.core.templates import Drift, DriftKind
 from relay.store import Store
 from relay.store.portals.portal import PortalRecord
 from tests.support.making import NOON, bring_to, make_entry, write
+from tests.support.pages import Page
 from tests.support.senders import SEED, dump, website
 
 SAME = {"Origin": "http://localhost", "Accept": "text/html"}
@@ -38,7 +39,6 @@ def filled(record):
     return {state: bring_to(record, state, NOON + timedelta(minutes=n)) for n, state in enumerate(State)}
 
 
-@pytest.mark.parametrize("page", ["/events", "/deliveries"])
 @pytest.mark.parametrize(
     ("query", "count"),
     [
@@ -60,11 +60,81 @@ def filled(record):
         ("state=&source=&rule=&q=&since=", 6),
     ],
 )
-def test_a_filter_is_an_address(operator, filled, page, query, count):
-    assert len(shown(operator, f"{page}?{query}")) == count
+def test_a_filter_is_an_address(operator, filled, query, count):
+    assert len(shown(operator, f"/events?{query}")) == count
 
 
-@pytest.mark.parametrize("page", ["/events", "/deliveries", "/bulk"])
+def test_an_address_of_the_former_list_of_deliveries_leads_to_their_events(operator, filled):
+    answer = operator.get("/deliveries?state=dead&rule=a-rule&q=LEAD_1&_external=1&_scheme=javascript", headers=SAME)
+
+    assert answer.headers["Location"].startswith("/events?state=dead&rule=a-rule&q=LEAD_1")
+    assert shown(operator, answer.headers["Location"]) == {filled[State.DEAD].event_id}
+
+
+def test_each_tab_holds_what_it_says_and_how_much(operator, record, filled):
+    rejected = make_entry([], state=EventState.REJECTED, at=NOON)
+    ignored = make_entry([], state=EventState.IGNORED, at=NOON)
+    refused = make_entry([], state=EventState.REFUSED, at=NOON)
+    for entry in (rejected, ignored, refused):
+        write(record, entry)
+    looked_into = bring_to(record, State.UNCERTAIN, NOON)
+    record.settle(looked_into, State.UNCERTAIN, NOON, looks=1, next_at=NOON + timedelta(days=900))
+    of = {state: {delivery.event_id} for state, delivery in filled.items()}
+    waiting = of[State.PENDING] | of[State.SENDING] | of[State.RETRYING]
+    expected = {
+        "Wait for a person": of[State.DEAD] | of[State.UNCERTAIN] | {rejected.event.id},
+        "Waiting": waiting | {looked_into.event_id},
+        "Started": of[State.STARTED],
+        "Ignored": {ignored.event.id},
+        "Refused": {refused.event.id},
+    }
+
+    page = Page(show(operator, "/events"))
+    tabs = {" ".join("".join(tab.itertext()).split()): tab.attrib["href"] for tab in page.at(".//nav[@class='tabs']")}
+
+    assert list(tabs) == ["All", *(f"{name} {len(ids)}" for name, ids in expected.items())]
+    found = [shown(operator, href) for href in tabs.values()]
+    assert found[1:] == list(expected.values())
+    assert found[0] == set.union(*found[1:])
+
+
+@pytest.mark.parametrize("tab", ["person", "waiting"])
+def test_a_tab_of_several_states_goes_on_where_its_page_has_ended(operator, record, tab):
+    kinds = {"person": [State.DEAD, State.UNCERTAIN, None], "waiting": [State.PENDING, State.RETRYING]}[tab]
+    made = []
+    for n in range(72):
+        at, kind = NOON + timedelta(seconds=n), kinds[n % len(kinds)]
+        if kind is None:
+            entry = make_entry([], state=EventState.REJECTED, at=at)
+            write(record, entry)
+            made.append(entry.event.id)
+        else:
+            made.append(bring_to(record, kind, at).event_id)
+    path, seen = f"/events?tab={tab}&source=website", []
+
+    while path:
+        text = show(operator, path)
+        seen += re.findall(r'href="/events/(evt_\w+)[#"]', text)
+        following = re.search(r'rel="next" href="([^"]+)"', text)
+        path = following[1].replace("&amp;", "&") if following else None
+
+    assert seen == made[::-1]
+
+
+def test_days_are_dividers_and_a_row_has_the_hour_alone(operator, record):
+    now = utc_now()
+    for days in (0, 1, 3):
+        write(record, make_entry([], state=EventState.IGNORED, at=now - timedelta(days=days)))
+
+    page = Page(show(operator, "/events"))
+
+    today, yesterday, earlier = (one.text for one in page.root.findall(".//tr[@class='divide']/th"))
+    assert [one.partition(",")[0] for one in (today, yesterday)] == ["Today", "Yesterday"]
+    assert re.fullmatch(r"\d{1,2} [A-Z][a-z]+( \d{4})?", earlier)
+    assert {len(one.text) for one in page.root.findall(".//tr/td/time")} == {len("12:00:00")}
+
+
+@pytest.mark.parametrize("page", ["/events", "/bulk"])
 @pytest.mark.parametrize("query", ["state=x", "since=x", "template_id=x", "template_id=-1", "template_id=99999999999"])
 def test_a_filter_that_makes_no_sense_is_a_400(operator, page, query):
     show(operator, f"{page}?{query}", 400)
@@ -80,13 +150,12 @@ def test_a_value_that_a_rule_extracted_finds_its_event(operator):
     event_id = operator.post("/hooks/website", data=dump(body), headers=website()).get_json()["event_id"]
     operator.post("/hooks/website", data=dump(SEED), headers=website())
 
-    for page in ("/events", "/deliveries"):
-        assert shown(operator, f"{page}?q=IVAN@example.com") == {event_id}
+    assert shown(operator, "/events?q=IVAN@example.com") == {event_id}
     assert operator.get("/find?q=ivan@example.com").headers["Location"].startswith("/events?q=")
 
 
 def test_the_form_keeps_what_was_chosen(operator, filled):
-    text = show(operator, "/deliveries?state=dead&code=because&since=2026-06-01T12:00&q=%22%3E%3Cb%3E")
+    text = show(operator, "/events?state=dead&code=because&since=2026-06-01T12:00&q=%22%3E%3Cb%3E")
 
     assert '<option value="dead" selected>' in text
     assert 'value="because"' in text
@@ -97,7 +166,7 @@ def test_the_form_keeps_what_was_chosen(operator, filled):
 def test_older_deliveries_are_a_page_further(operator, record):
     for n in range(70):
         write(record, make_entry(["r"], at=NOON + timedelta(seconds=n)))
-    path, seen = "/deliveries?rule=r", []
+    path, seen = "/events?rule=r", []
 
     while path:
         text = show(operator, path)
@@ -111,9 +180,9 @@ def test_older_deliveries_are_a_page_further(operator, record):
 PAGES = [
     "/",
     "/events",
-    "/deliveries",
     "/events?state=pending",
-    "/deliveries?q=LEAD_1",
+    "/events?tab=waiting",
+    "/events?q=LEAD_1",
     "/rules",
     "/sources",
     "/portals",
@@ -270,5 +339,5 @@ def test_a_document_of_the_crm_is_found_however_its_id_is_typed(operator, record
     found = bring_to(record, State.DEAD)
 
     for typed in ("lead_1", "Lead_1", "crm,CCrmDocumentLead,lead_1"):
-        text = operator.get("/deliveries", query_string={"document_id": typed}, headers=SAME).text
+        text = operator.get("/events", query_string={"document_id": typed}, headers=SAME).text
         assert found.event_id in text

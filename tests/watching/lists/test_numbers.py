@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from datetime import datetime, timedelta, timezone
+from urllib.parse import unquote
 
 import pytest
 
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.store import Store
+from relay.store.portals.portal import PortalRecord
 from relay.store.record.ledger import BUCKETS, histograms_in, percentile
 from relay.store.record.statistics import Statistics
 from relay.web.dashboard.numbers import numbers_of
 from tests.support.making import DAY, bring_to, claim_one, count_in_hour, make_attempt, make_delivery, write_one
+from tests.support.pages import Page
+from tests.support.senders import SEED, dump, website
 from tests.watching.conftest import SAME
 
 HOUR = timedelta(hours=1)
@@ -154,3 +160,80 @@ def test_a_day_that_the_calendar_does_not_hold_is_a_mistake(operator, day):
     operator.set_cookie("zone", "Asia/Tokyo")
 
     assert operator.get(f"/numbers?day={day}", headers=SAME).status_code == 400
+
+
+def test_events_are_told_by_their_source_and_in_the_totals_of_each_grouping(operator, record, now):
+    for content in ({"document": "lead", "id": 7}, {"document": "deal", "id": "x"}, {"nothing": 1}):
+        operator.post("/hooks/website", data=dump(content), headers=website())
+    operator.post("/hooks/website", data=b"{}")
+    bring_to(record, State.UNCERTAIN, now)
+    bring_to(record, State.DEAD, now)
+
+    day = numbers_of(Statistics(record.redis), "source", midnight_of(now), now)
+    (group,) = day.groups
+
+    told = (group.received, group.accepted, group.rejected, group.ignored, group.refused)
+    assert told == (6, 3, 1, 1, 1)
+    assert (group.deliveries, group.uncertain, group.dead) == (3, 1, 1)
+    by_rule = numbers_of(Statistics(record.redis), "rule", midnight_of(now), now)
+    assert (by_rule.total.received, by_rule.total.deliveries) == (6, 3)
+    assert {one.name for one in by_rule.groups} == {"a-rule", "document-lead"}
+
+
+def test_a_repeat_is_counted_as_received_and_as_a_duplicate(operator, record, now):
+    for _ in range(3):
+        operator.post("/hooks/website", data=dump({**SEED, "submission_id": "s-1"}), headers=website())
+
+    (group,) = numbers_of(Statistics(record.redis), "source", midnight_of(now), now).groups
+
+    assert (group.received, group.duplicates) == (3, 2)
+
+
+def test_a_day_is_shown_beside_the_day_and_the_week_before(operator, record, now):
+    noon = midnight_of(now) - DAY + 12 * HOUR
+    for back, made in ((0, 30), (1, 20), (7, 40)):
+        count_in_hour(record, noon - back * DAY, made=made)
+
+    page = Page(operator.get(f"/numbers?day={noon:%Y-%m-%d}", headers=SAME).text)
+
+    lines = [[" ".join("".join(cell.itertext()).split()) for cell in line] for line in page.root.findall(".//tr")]
+    assert ["Deliveries", "30", "20 +50 %", "40 -25 %"] in lines
+
+
+def test_numbers_come_as_a_file_with_a_line_a_group_and_their_sum(operator, record, now):
+    noon = midnight_of(now) - DAY + 12 * HOUR
+    count_in_hour(record, noon, made=30, dead=2)
+    count_in_hour(record, noon - 7 * DAY, made=40)
+
+    answer = operator.get(f"/numbers.csv?by=rule&day={noon:%Y-%m-%d}", headers=SAME)
+
+    first, total = csv.DictReader(io.StringIO(answer.text.removeprefix("\ufeff")))
+    assert (first["rule"], first["deliveries"], first["dead"], first["deliveries_week_before"]) == (
+        "a-rule",
+        "30",
+        "2",
+        "40",
+    )
+    assert (total["rule"], total["deliveries"]) == ("All", "30")
+    assert "numbers-" in answer.headers["Content-Disposition"]
+
+
+def test_a_template_is_told_by_its_name_as_soon_as_it_is_known(operator, record, now):
+    start(record, now, 10)
+    PortalRecord(record.redis, "main").keep_template_names({1: "First call"})
+
+    (group,) = Page(operator.get(f"/numbers?by=template&day={now:%Y-%m-%d}", headers=SAME).text).root.findall(
+        ".//tbody/tr/th[@data-label='Template']"
+    )
+    assert group.text == "main · First call"
+
+
+def test_the_hours_of_a_day_are_bars_that_lead_to_their_events(operator, record, now):
+    noon = midnight_of(now) - DAY + 12 * HOUR
+    count_in_hour(record, noon, made=30, dead=2, **{"100": 28})
+
+    page = Page(operator.get(f"/numbers?day={noon:%Y-%m-%d}", headers=SAME).text)
+
+    (bar,) = page.root.findall(".//figure//svg/a")
+    assert bar.find("title").text == "12:00: 2 need a person, 28 started"
+    assert f"since={noon:%Y-%m-%d}T12:00" in unquote(bar.attrib["href"])

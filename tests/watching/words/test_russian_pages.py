@@ -224,7 +224,7 @@ def kind_of(path: str) -> str:
 
 ERRORS = (
     "/nowhere", "/events/evt_none", "/events?state=wrong", "/events?since=never", "/events?watch=x",
-    "/deliveries?template_id=x", "/numbers?day=x", "/deliveries/dlv_none/acts/replay",
+    "/events?template_id=x", "/numbers?day=x", "/deliveries/dlv_none/acts/replay",
     "/deliveries/{delivery}/acts/none", "/deliveries/{delivery}/acts/kill", "/portals/none/pause",
     "/portals/main/none", "/rules/try?event=evt_none", "/find", "/edits/{rejected}", "/events/{rejected}/body",
     "/bulk/rpl_none", "/questions/ask_none", "/rules/changes/chg_none", "/studio?source=none", "/studio?rule=none",

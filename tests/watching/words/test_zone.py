@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from relay.core.lifecycle import State
-from relay.web.dashboard.numbers import days_of
+from relay.web.dashboard.numbers import midnight_of
 from relay.web.presenters.typed_times import read_time
 from tests.support.making import bring_to
 from tests.support.pages import SAME, Page, ask
@@ -94,7 +94,7 @@ def test_of_an_hour_that_comes_twice_the_first_is_meant_and_a_day_begins_with_it
         assert read_time("2:30", now, berlin) == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
     for hour in (4, 5, 9):
         now = datetime(2026, 11, 1, hour, 30, tzinfo=UTC).astimezone(havana)
-        assert days_of(["today"], now)[0][1].astimezone(UTC) == datetime(2026, 11, 1, 4, tzinfo=UTC)
+        assert midnight_of(now).astimezone(UTC) == datetime(2026, 11, 1, 4, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -121,5 +121,4 @@ def test_a_filter_shows_the_time_again_as_it_was_typed(operator: FlaskClient) ->
 
 def test_days_begin_at_midnight_where_somebody_looks() -> None:
     late = datetime(2026, 11, 26, 22, 0, tzinfo=UTC).astimezone(MOSCOW)
-    named = dict(days_of(("today", "yesterday"), late))
-    assert [f"{named[name]:%d.%m %H:%M %z}" for name in named] == ["27.11 00:00 +0300", "26.11 00:00 +0300"]
+    assert f"{midnight_of(late):%d.%m %H:%M %z}" == "27.11 00:00 +0300"

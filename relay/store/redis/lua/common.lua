@@ -48,7 +48,8 @@ end
 -- Counts are added up and written once, at the end of a script.
 --   count: since the beginning   stand: ids on record now, of kinds without an index
 --   tally: of this minute and hour, for charts (store/record/statistics.py)   happen: both, count and tally
---   number: of this hour, by source, rule, portal and template, as long as events are kept (store/record/statistics.py)
+--   number: of this hour, by source, rule, portal and template, as long as events are kept; events have a source alone
+--   (store/record/statistics.py)
 local counted, standing, tallied, numbered = {}, {}, {}, {}
 local function count(field, by) counted[field] = (counted[field] or 0) + (by or 1) end
 local function stand(field, by) standing[field] = (standing[field] or 0) + by end
@@ -243,9 +244,12 @@ end
 -- Count a delivery that is final or uncertain, and begin to wait for the end of its workflow.
 local function conclude(id, to, now)
   local key = KEY.delivery .. id
-  if to == 'uncertain' then return tally('delivery:uncertain') end
   local kept = redis.call('HMGET', key, 'event_id', 'rule', 'portal', 'template_id', 'watch_state', 'facts', 'settled')
   local source = redis.call('HGET', KEY.event .. kept[1], 'source')
+  if to == 'uncertain' then
+    tally('delivery:uncertain')
+    return number('uncertain', source, kept[2], kept[3], kept[4])
+  end
   local took = not kept[7] and math.max(0, math.floor(tonumber(now) - time_of(id))) or nil
   count_final(to, source, kept[2], kept[3], kept[4], took)
   if to == 'dead' then return end
@@ -319,6 +323,7 @@ local function create_event(id, state, source, flat, marks)
   note(KEY.events_by_source .. source, id)
   happen('event:' .. state)
   tally('source:' .. source .. ':' .. state)
+  number(state, source, '', '')
   if marks then
     for _, mark in ipairs(cjson.decode(marks)) do redis.call('ZADD', KEY.person_index .. mark, 0, id) end
   end

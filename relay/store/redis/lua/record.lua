@@ -122,6 +122,7 @@ local function record(entry)
   if first then
     redis.call('HINCRBY', KEY.event .. first, 'duplicates', 1)
     happen('event:duplicate')
+    number('duplicate', source, '', '')
     return receipt(first, 1)
   end
   create_event(id, state, source, entry.flat, entry.further.marks)
