@@ -58,7 +58,7 @@ PAGES = (
     Page("bulk", ("/bulk", "/bulk?state=dead", "/bulk?state=rejected", "/bulk?state=uncertain"), N_("Bulk"), WORK),
     Page("numbers", ("/numbers",), N_("Numbers"), SYSTEM),
     Page("rules", ("/rules",), N_("Rules"), CONFIGURE),
-    Page("sources", ("/sources",), N_("Sources"), CONFIGURE),
+    Page("sources", ("/sources", "/sources?open=website"), N_("Sources"), CONFIGURE),
     Page("portals", ("/portals",), N_("Portals"), CONFIGURE),
     Page("alerts", ("/alerts",), N_("Alerts"), CONFIGURE),
     Page("log", ("/log",), N_("Log"), SYSTEM),
@@ -76,6 +76,9 @@ PAGES = (
     Page("edit"),  # only of an event that the session has revealed
     Page("question", ("/questions/{question}",)),
     Page("one_bulk", ("/bulk/{bulk}",)),
+    Page("new_source", ("/sources/add", "/sources/add?q=form", "/sources/add?profile=stripe&name=shop")),
+    Page("rotation", ("/sources/website/secret",)),
+    Page("new_portal", ("/portals/add",)),
     Page("confirm_switch", ("/portals/main/pause", "/portals/main/resume")),
     Page("bench", ("/rules/try", "/rules/try?event={event}")),
     Page("studio", ("/studio?event_id={event}", "/studio?rule=callback")),
