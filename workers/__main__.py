@@ -43,7 +43,7 @@ from workers.delivery.worker import addresses_of, work
 from workers.maintenance.repair import run_clock, run_sweeper, watch_servers
 from workers.maintenance.retention import Terms, run_packer, run_retention
 from workers.portal.context import Context
-from workers.portal.credentials import Address
+from workers.portal.credentials import Address, keep_credential
 
 log = get_logger()
 
@@ -54,6 +54,7 @@ EXAMPLES = """examples:
   python -m workers --burst         work off what is queued, then end
   python -m workers ping            check every credential and rule, starting nothing
   python -m workers pause main      let the deliveries of a portal wait, e.g. while it is under repair
+  python -m workers credential main read the portal's inbound webhook and keep it in the folder RELAY_SECRETS
 """
 
 
@@ -61,6 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0, 1 where something is wrong, 2 for bad usage."""
     options = build_parser().parse_args(arguments)
     try:
+        if options.command == "credential":  # before the configuration is read, for this is what it may lack
+            kept = keep_credential(options.only, os.environ)
+            print(f"{options.only}: kept in {kept}; running workers have it in two or three seconds")
+            return 0
         mistakes = Mistakes()
         only = getattr(options, "only", None) or options.portal
         found = read_configuration(only, mistakes, to_run=options.command is None)
@@ -95,6 +100,8 @@ def build_parser() -> argparse.ArgumentParser:
     prober.add_argument("only", metavar="PORTAL")
     prober.add_argument("--template", type=int, required=True, metavar="N", help="a harmless one")
     prober.add_argument("--document", required=True, metavar="M,E,ID", help="such as crm,CCrmDocumentLead,LEAD_1")
+    keeper = commands.add_parser("credential", help="keep the inbound webhook of a portal, without a restart")
+    keeper.add_argument("only", metavar="PORTAL")
     for name, text in (("pause", "send nothing until it is resumed"), ("resume", "open a held or paused portal")):
         commands.add_parser(name, help=text).add_argument("only", metavar="PORTAL")
     return parser

@@ -46,6 +46,7 @@ _RESENT = (
 _ARGUMENT = "The portal refuses a value of the call. Mend the rule, then replay with today's rules."
 _DOCUMENT = "Bitrix24 has no such document: it was deleted, or its id is of another kind. Check the rule's document_id."
 _MADE_MAYBE = "The document may have been made. The relay looks for it by its own id before it makes another."
+_TROUBLE = "Nothing is sent meanwhile, and there is nothing to settle: the portal is asked again by itself."
 _FIRED_MAYBE = "The portal may have fired the trigger. Look on the document's page there, then settle the delivery."
 _ASKED_IN_VAIN = "The question was not answered. It has changed nothing on the portal; the relay asks again by itself."
 _FIELD = "The portal refuses a field; its words say which one. Mend the rule, then replay with today's rules."
@@ -236,6 +237,12 @@ def explain(code: str | None, verdict: Verdict | None = None) -> str | None:
     if policy := BY_POLICY.get(parts_of(word)[0]):
         return policy
     return BY_CODE.get(word) or (BY_VERDICT[verdict] if verdict else None)
+
+
+def explain_trouble(reason: str | None) -> str | None:
+    """An explanation of why a portal is not called for a while; None if there is none. Nothing waits for a person."""
+    text = explain(reason)
+    return _TROUBLE if text and text.endswith("settle the delivery.") else text
 
 
 def explain_reason(state: State | EventState, reason: str | None) -> str | None:

@@ -115,8 +115,8 @@ def label_of(need: OpenIssue) -> str:
     """The label beside the figure."""
     if need.code is IssueCode.DRIFT:
         return phrases(
-            "place where rules do not fit portal %(portal)s",
-            "places where rules do not fit portal %(portal)s",
+            "mismatch between rules and workflows of portal %(portal)s",
+            "mismatches between rules and workflows of portal %(portal)s",
             need.count,
             portal=need.subject,
         )

@@ -18,12 +18,12 @@ from typing import Any
 from relay.configuration.fields import NAME
 from relay.configuration.files import KEPT_SECRET, Mistakes, instead_of_files
 from relay.configuration.portals import load_portals
+from relay.configuration.whole_files import alone, not_writable, ready_to_replace, sync, text_of
 from relay.core.errors import ConfigError, NotFoundError
 from relay.core.ids import utc_now
 from relay.core.phrases import phrase
 from relay.operations.operator_acts import RefusedError
 from relay.operations.rule_text import UneditableError, content_of, put
-from relay.operations.whole_files import alone, not_writable, ready_to_replace, sync, text_of
 from relay.sources.loading import Profile, load_sources, weakness_of
 from relay.store import Store
 from relay.store.operators.audit_log import Act

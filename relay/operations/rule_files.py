@@ -15,13 +15,13 @@ from pathlib import Path
 
 from relay.configuration.fields import NAME
 from relay.configuration.files import FileSet, Mistakes, bytes_on_disk, instead_of_files, read_yaml, yaml_files
+from relay.configuration.whole_files import alone, as_ended, not_writable, ready_to_replace, sync, text_of
 from relay.core.errors import ChangedError, ConfigError, Mistake, NotFoundError
 from relay.core.faults import fault
 from relay.core.ids import utc_now
 from relay.core.phrases import phrase
 from relay.operations.configure import load_config
 from relay.operations.rule_text import content_of
-from relay.operations.whole_files import alone, as_ended, not_writable, ready_to_replace, sync, text_of
 from relay.store import Store
 from relay.store.operators.audit_log import Act
 from relay.store.operators.kept_files import CHANGES_KEPT, RuleChange, digest_of

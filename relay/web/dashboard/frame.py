@@ -79,6 +79,7 @@ PAGES = (
     Page("new_source", ("/sources/add", "/sources/add?q=form", "/sources/add?profile=stripe&name=shop")),
     Page("rotation", ("/sources/website/secret",)),
     Page("new_portal", ("/portals/add",)),
+    Page("connect_portal", ("/portals/main/connect",)),
     Page("confirm_switch", ("/portals/main/pause", "/portals/main/resume")),
     Page("bench", ("/rules/try", "/rules/try?event={event}")),
     Page("studio", ("/studio?event_id={event}", "/studio?rule=callback")),

@@ -1,4 +1,4 @@
-"""Replaces a file of the configuration as a whole or not at all, by one writer at a time among all processes.
+"""Replaces a file of the configuration, or of a secret, as a whole or not at all, by one writer at a time.
 
 This module knows nothing of what stands in a file.
 """
