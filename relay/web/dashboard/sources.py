@@ -73,7 +73,8 @@ class Row:
     """One source in the table.
 
     state, word: its badge. taken, refused: requests of the last day. spark: the same by hour. last_refused: the newest
-    refused event of the last week. silent_for: since its last request. usual_pause: between two of them, over a week.
+    refused event of the last week. newest: in any state. silent_for: since the last request. usual_pause: between two
+    requests, over a week.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Row:
     refused: int
     spark: tuple[SparkBar, ...]
     last_refused: Event | None
+    newest: Event | None
     silent_for: timedelta | None
     usual_pause: timedelta | None
 
@@ -202,15 +204,29 @@ def _row(source: Source, presence: Presence, series: Mapping[str, Series], now: 
         state = "new"
     else:
         state = "silent" if longest and silent_for > longest else "receiving"
-    last_refused = None
-    if refused_in_week:
-        found = list_events(services().record, Filter(source=name, state=EventState.REFUSED), limit=1).rows[:1]
-        last_refused = found[0].event if found else None
+    last_refused = _last(Filter(source=name, state=EventState.REFUSED)) if refused_in_week else None
+    newest = _last(Filter(source=name)) if presence.size else None
     rules = len(services().rules.for_source(name))
     spark = _spark(day.bars, name)
     return Row(
-        name, source.profile, rules, state, STATES[state][1], taken, refused, spark, last_refused, silent_for, usual
+        name,
+        source.profile,
+        rules,
+        state,
+        STATES[state][1],
+        taken,
+        refused,
+        spark,
+        last_refused,
+        newest,
+        silent_for,
+        usual,
     )
+
+
+def _last(wanted: Filter) -> Event | None:
+    found = list_events(services().record, wanted, limit=1).rows
+    return found[0].event if found else None
 
 
 def _counts(bars: Sequence[Bar], name: str) -> tuple[int, int]:
