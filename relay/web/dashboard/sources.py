@@ -48,7 +48,7 @@ RECENT_BARS = 2
 PAUSES, SHORTEST_SILENCE = 10, timedelta(minutes=10)
 """A source is silent after so many of its usual pauses, and not before this time."""
 FEWEST_KNOWN = 10
-"""Requests in a week from which a usual pause is known."""
+"""Requests from which a usual pause is known."""
 SPARK_WIDTH, SPARK_HEIGHT = 120, 28
 BODY = '{"lead": {"id": 1}}'
 HEX = "od -An -v -tx1 | tr -d ' \\n'"
@@ -74,7 +74,7 @@ class Row:
 
     state, word: its badge. taken, refused: requests of the last day. spark: the same by hour. last_refused: the newest
     refused event of the last week. newest: in any state. silent_for: since the last request. usual_pause: between two
-    requests, over a week.
+    requests.
     """
 
     name: str
@@ -193,9 +193,8 @@ def _row(source: Source, presence: Presence, series: Mapping[str, Series], now: 
     name, day, week = source.name, series["day"], series["week"]
     taken, refused = _counts(day.bars, name)
     recent_taken, recent_refused = _counts(day.bars[-RECENT_BARS:], name)
-    in_week, refused_in_week = _counts(week.bars, name)
-    heard = in_week + refused_in_week
-    usual = timedelta(weeks=1) / heard if heard >= FEWEST_KNOWN else None
+    _, refused_in_week = _counts(week.bars, name)
+    usual = _usual_pause(day.bars, name, now) or _usual_pause(week.bars, name, now)
     silent_for = now - presence.newest if presence.newest else None
     longest = services().thresholds.silent_after.get(name) or (max(PAUSES * usual, SHORTEST_SILENCE) if usual else None)
     if recent_refused > recent_taken:
@@ -227,6 +226,13 @@ def _row(source: Source, presence: Presence, series: Mapping[str, Series], now: 
 def _last(wanted: Filter) -> Event | None:
     found = list_events(services().record, wanted, limit=1).rows
     return found[0].event if found else None
+
+
+def _usual_pause(bars: Sequence[Bar], name: str, now: datetime) -> timedelta | None:
+    """The mean time between two requests since the first bar that has any; None if there were too few to say."""
+    heard = [(bar.since, sum(_counts([bar], name))) for bar in bars]
+    total = sum(count for _, count in heard)
+    return (now - next(since for since, count in heard if count)) / total if total >= FEWEST_KNOWN else None
 
 
 def _counts(bars: Sequence[Bar], name: str) -> tuple[int, int]:
