@@ -65,7 +65,7 @@ def test_held_portals_and_drift_are_told(operator, redis):
     found = needs(operator)
 
     assert found["portal main"] == ("held", "/portals#main")
-    assert found["place where rules do not fit portal main"] == ("1", "/portals#main")
+    assert found["mismatch between rules and workflows of portal main"] == ("1", "/portals#main")
     portals = front(operator, "/portals")
     assert "Make a new one" in portals
     assert "no such template" in portals
