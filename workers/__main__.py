@@ -4,7 +4,8 @@ On SIGTERM or Ctrl-C each worker finishes its call and ends. `ping` checks crede
 
 A change of the files needs no restart: when a portal is new or gone, or its address, pace or credential has changed,
 the processes that serve it finish their calls and others take their place. The alerters change likewise. Files with a
-mistake change nothing: the record says since when they wait and why.
+mistake change nothing: the record says since when they wait and why. A new portal without a credential is not served
+until it has one, and holds up no other.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from relay.configuration.alerts import Alerting, load_alerting
 from relay.configuration.files import FileSet, FileWatch, Mistakes, names_in
 from relay.configuration.portals import load_portals
 from relay.configuration.settings import Settings
-from relay.core.errors import ConfigError, RelayError
+from relay.core.errors import ConfigError, Mistake, RelayError
+from relay.core.faults import Fault
 from relay.core.ids import utc_now
 from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running
@@ -69,9 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mistakes = Mistakes()
         only = getattr(options, "only", None) or options.portal
         found = read_configuration(only, mistakes, to_run=options.command is None)
+        if options.command is None and found.addresses and all(map(lacking_credential, mistakes)):
+            return _run(found, only, tuple(mistakes), burst=options.burst)
         mistakes.raise_any()
-        if options.command is None:
-            return _run(found, only, burst=options.burst)
         store = Store.open(found.settings.redis_url, found.settings.replicas)
         store.clock.set(is_start=True)
         contexts = [Context.open(store, address) for address in found.addresses.values()]
@@ -133,7 +135,16 @@ def _act(options: argparse.Namespace, context: Context, thresholds: Thresholds) 
     return probe(context, options.template, document)
 
 
-def _run(found: Found, only: str | None, *, burst: bool) -> int:
+def lacking_credential(mistake: Mistake) -> str | None:
+    """The variable of a portal that has no credential yet, so that the others can be served; None: it is another
+    mistake.
+    """
+    wrong = mistake.fault
+    return str(wrong.values["name"]) if isinstance(wrong, Fault) and wrong.code == "webhook_missing" else None
+
+
+def _run(found: Found, only: str | None, lacking: tuple[Mistake, ...], *, burst: bool) -> int:
+    """lacking: the portals that are not served, because they have no credential yet."""
     configure("workers")
     settings = found.settings
     store = Store.open(settings.redis_url, settings.replicas, state=settings.state)
@@ -142,6 +153,7 @@ def _run(found: Found, only: str | None, *, burst: bool) -> int:
     supervisor = Supervisor(children_of(found.addresses, burst=burst))
     supervisor.listen_for_signals()
     serving = Serving(found, store, supervisor, partial(_alerters, store))
+    serving.tell(lacking)
     tasks: list[tuple[str, Callable[[threading.Event], object]]] = [
         ("sweeper", partial(run_sweeper, store, serving.portals)),
         ("retention", partial(run_retention, store, _terms(settings))),
@@ -272,11 +284,17 @@ class Serving:
         mistakes = Mistakes()
         with FileSet.read(self._found.settings.config).in_place():
             fresh = read(mistakes)
-        self._report.change(tuple(mistakes))
+        self.tell(tuple(mistakes))
+        # A portal that is served keeps its credential until it has another; a new one without holds up no other.
+        served = {f"{portal.variable_prefix}WEBHOOK_URL" for portal in self.portals.values()}
+        if all((lacking := lacking_credential(one)) and lacking not in served for one in mistakes):
+            self._put(fresh)
+
+    def tell(self, mistakes: tuple[Mistake, ...]) -> None:
+        """Tell people what is wrong with the files on disk; nothing: it is right."""
+        self._report.change(mistakes)
         if mistakes:
             log.error("configuration.waiting", mistakes=[str(one) for one in mistakes])
-        else:
-            self._put(fresh)
 
     def _put(self, fresh: Found) -> None:
         before, self._found = self._found, fresh

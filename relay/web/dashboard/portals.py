@@ -79,6 +79,8 @@ def connect_portal(name: str) -> Any:
         raise NotFoundError(phrase("no portal %(name)r", name=name))
     asked_id = request.args.get("asked", "")
     asked = services().questions.read(asked_id) if asked_id else None
+    if asked and asked.portal != name:
+        raise NotFoundError(phrase("no question %(question_id)s", question_id=asked_id))
     is_asked = asked is not None and asked.state is QuestionState.ASKED
     prefix = variable_prefix(name)
     faults = [one for each in services().store.files.waiting(utc_now()) for one in each.mistakes if prefix in str(one)]
