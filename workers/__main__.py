@@ -4,7 +4,8 @@ On SIGTERM or Ctrl-C each worker finishes its call and ends. `ping` checks crede
 
 A change of the files needs no restart: when a portal is new or gone, or its address, pace or credential has changed,
 the processes that serve it finish their calls and others take their place. The alerters change likewise. Files with a
-mistake change nothing: the record says since when they wait and why.
+mistake change nothing: the record says since when they wait and why. A new portal without a credential is not served
+until it has one, and holds up no other.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from relay.configuration.files import FileSet, FileWatch, Mistakes, names_in
 from relay.configuration.portals import load_portals
 from relay.configuration.settings import Settings
 from relay.core import otel
-from relay.core.errors import ConfigError, RelayError
+from relay.core.errors import ConfigError, Mistake, RelayError
+from relay.core.faults import Fault
 from relay.core.ids import utc_now
 from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running
@@ -46,7 +48,7 @@ from workers.delivery.worker import addresses_of, work
 from workers.maintenance.repair import run_clock, run_sweeper, watch_servers
 from workers.maintenance.retention import Terms, run_packer, run_retention
 from workers.portal.context import Context
-from workers.portal.credentials import Address
+from workers.portal.credentials import Address, keep_credential
 
 log = get_logger()
 
@@ -58,6 +60,7 @@ EXAMPLES = """examples:
   python -m workers ping            check every credential and rule, starting nothing
   python -m workers schema main     the names of a portal's templates and fields, for an editor of rules
   python -m workers pause main      let the deliveries of a portal wait, e.g. while it is under repair
+  python -m workers credential main read the portal's inbound webhook and keep it in the folder RELAY_SECRETS
 """
 
 
@@ -65,12 +68,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0, 1 where something is wrong, 2 for bad usage."""
     options = build_parser().parse_args(arguments)
     try:
+        if options.command == "credential":  # before the configuration is read, for this is what it may lack
+            kept = keep_credential(options.only, os.environ)
+            print(f"{options.only}: kept in {kept}; running workers have it in two or three seconds")
+            return 0
         mistakes = Mistakes()
         only = getattr(options, "only", None) or options.portal
         found = read_configuration(only, mistakes, to_run=options.command is None)
+        if options.command is None and found.addresses and all(map(lacking_credential, mistakes)):
+            return _run(found, only, tuple(mistakes), burst=options.burst)
         mistakes.raise_any()
-        if options.command is None:
-            return _run(found, only, burst=options.burst)
         store = Store.open(found.settings.redis_url, found.settings.replicas)
         store.clock.set(is_start=True)
         contexts = [Context.open(store, address) for address in found.addresses.values()]
@@ -101,6 +108,8 @@ def build_parser() -> argparse.ArgumentParser:
     prober.add_argument("only", metavar="PORTAL")
     prober.add_argument("--template", type=int, required=True, metavar="N", help="a harmless one")
     prober.add_argument("--document", required=True, metavar="M,E,ID", help="such as crm,CCrmDocumentLead,LEAD_1")
+    keeper = commands.add_parser("credential", help="keep the inbound webhook of a portal, without a restart")
+    keeper.add_argument("only", metavar="PORTAL")
     for name, text in (("pause", "send nothing until it is resumed"), ("resume", "open a held or paused portal")):
         commands.add_parser(name, help=text).add_argument("only", metavar="PORTAL")
     return parser
@@ -134,7 +143,16 @@ def _act(options: argparse.Namespace, context: Context, thresholds: Thresholds) 
     return probe(context, options.template, document)
 
 
-def _run(found: Found, only: str | None, *, burst: bool) -> int:
+def lacking_credential(mistake: Mistake) -> str | None:
+    """The variable of a portal that has no credential yet, so that the others can be served; None: it is another
+    mistake.
+    """
+    wrong = mistake.fault
+    return str(wrong.values["name"]) if isinstance(wrong, Fault) and wrong.code == "webhook_missing" else None
+
+
+def _run(found: Found, only: str | None, lacking: tuple[Mistake, ...], *, burst: bool) -> int:
+    """lacking: the portals that are not served, because they have no credential yet."""
     configure("workers", otel.line_processors())
     otel.start("workers")
     settings = found.settings
@@ -144,6 +162,7 @@ def _run(found: Found, only: str | None, *, burst: bool) -> int:
     supervisor = Supervisor(children_of(found.addresses, burst=burst))
     supervisor.listen_for_signals()
     serving = Serving(found, store, supervisor, partial(_alerters, store))
+    serving.tell(lacking)
     tasks: list[tuple[str, Callable[[threading.Event], object]]] = [
         ("sweeper", partial(run_sweeper, store, serving.portals)),
         ("retention", partial(run_retention, store, _terms(settings))),
@@ -281,11 +300,17 @@ class Serving:
         mistakes = Mistakes()
         with FileSet.read(self._found.settings.config).in_place():
             fresh = read(mistakes)
-        self._report.change(tuple(mistakes))
+        self.tell(tuple(mistakes))
+        # A portal that is served keeps its credential until it has another; a new one without holds up no other.
+        served = {f"{portal.variable_prefix}WEBHOOK_URL" for portal in self.portals.values()}
+        if all((lacking := lacking_credential(one)) and lacking not in served for one in mistakes):
+            self._put(fresh)
+
+    def tell(self, mistakes: tuple[Mistake, ...]) -> None:
+        """Tell people what is wrong with the files on disk; nothing: it is right."""
+        self._report.change(mistakes)
         if mistakes:
             log.error("configuration.waiting", mistakes=[str(one) for one in mistakes])
-        else:
-            self._put(fresh)
 
     def _put(self, fresh: Found) -> None:
         before, self._found = self._found, fresh

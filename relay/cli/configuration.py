@@ -313,7 +313,8 @@ def show_profile(options: argparse.Namespace) -> int:
 def test_source(options: argparse.Namespace) -> int:
     """Send a signed sample to the relay; 0 if it got through and each of its deliveries was decided and none died."""
     settings, now = settings_here(), utc_now()
-    environ = {**kept_secrets(Path("var") / "secrets.env"), **os.environ}
+    var = Path("var")  # of `up`
+    environ = {**kept_secrets(var / "secrets.env"), "RELAY_SECRETS": str(var / "kept-secrets"), **os.environ}
     source = _one(load_sources(config_folder() / "sources.yaml", environ, only=options.source), options.source)
     store = Store.open(settings.redis_url)
     given = store.senders.secret(source.name) if source.keeps_secret and not source.has_secrets else None

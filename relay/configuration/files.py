@@ -424,7 +424,25 @@ class _Builder:
 FILES = ("portals.yaml", "sources.yaml", "alerts.yaml")
 FOLDERS = ("rules", "profiles")
 SECRETS = ("SOURCE_", "PORTAL_", "ALERT_")
-"""Prefixes of variables whose `_FILE` may change while the relay runs."""
+"""Prefixes of variables whose `_FILE` may change while the relay runs, and that may be files in RELAY_SECRETS."""
+KEPT_SECRET = re.compile(rf"(?:{'|'.join(SECRETS)})[A-Z0-9_]{{1,100}}")
+
+
+def kept_secret_file(environ: Mapping[str, str], name: str) -> Path | None:
+    """The file in RELAY_SECRETS for the secret of this name, which need not exist; None if there can be none."""
+    folder = environ.get("RELAY_SECRETS")
+    return Path(folder, name) if folder and KEPT_SECRET.fullmatch(name) else None
+
+
+def _kept_secrets(environ: Mapping[str, str]) -> list[Path]:
+    folder = environ.get("RELAY_SECRETS")
+    if not folder:
+        return []
+    try:
+        return sorted(path for path in Path(folder).iterdir() if KEPT_SECRET.fullmatch(path.name))
+    except OSError:
+        return []
+
 
 Stamp = tuple[tuple[str, int, int, int], ...]
 
@@ -486,7 +504,7 @@ class FileWatch:
     """
 
     def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
-        self._folder = folder
+        self._folder, self._environ = folder, environ
         self._secrets = [
             Path(path) for name, path in environ.items() if path and name.startswith(SECRETS) and name.endswith("_FILE")
         ]
@@ -502,7 +520,7 @@ class FileWatch:
         return True
 
     def _stamp(self) -> Stamp:
-        return tuple(_stamps([*_paths(self._folder), *self._secrets]))
+        return tuple(_stamps([*_paths(self._folder), *self._secrets, *_kept_secrets(self._environ)]))
 
 
 def _paths(folder: Path) -> list[Path]:

@@ -1,7 +1,8 @@
 """Settings from the environment, frozen. This module reads nothing else and never prints a secret.
 
 All mistakes are reported at once. A secret NAME may instead be given as NAME_FILE, the path of a file that contains it
-(the convention of Docker secrets).
+(the convention of Docker secrets). A secret of a source, a portal or an alert may also be a file NAME in the folder
+that RELAY_SECRETS names; such files may come and go while the relay runs.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import overload
 from urllib.parse import urlsplit
 
-from relay.configuration.files import ConfigFile, KeyPath, Mistakes, collecting
+from relay.configuration.files import ConfigFile, KeyPath, Mistakes, bytes_on_disk, collecting, kept_secret_file
 from relay.core.errors import ConfigError, Mistake
 from relay.core.faults import Fault, fault
 
@@ -35,20 +36,40 @@ HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,99}")
 
 
 def read_secret(environ: Mapping[str, str], name: str) -> str | None:
-    """The secret NAME, or the content of the file that NAME_FILE names; None if neither is set.
+    """The secret NAME, or the content of the file that NAME_FILE names, or of the file NAME in RELAY_SECRETS, or None.
 
-    Raises ConfigError if NAME_FILE cannot be read, or both are set.
+    Raises ConfigError if the file cannot be read, or there are two.
     """
     value, path = environ.get(name), environ.get(f"{name}_FILE")
+    kept = _kept_secret(environ, name)
     if value and path:
         raise ConfigError([Mistake(PLACE, 0, fault("both_set", name=name))])
+    if kept and (value or path):
+        raise ConfigError([Mistake(PLACE, 0, fault("secret_kept_too", name=name))])
     if not path:
-        return value or None
+        return kept or value or None
     try:
         return Path(path).read_text("utf-8").strip() or None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             [Mistake(PLACE, 0, fault("secret_file_unreadable", name=name, kind=type(error).__name__))]
+        ) from None
+
+
+def _kept_secret(environ: Mapping[str, str], name: str) -> str | None:
+    """The content of the file NAME in RELAY_SECRETS; None if there is no such file. Raises ConfigError."""
+    path = kept_secret_file(environ, name)
+    if path is None:
+        return None
+    try:
+        if not path.resolve(strict=True).is_relative_to(path.parent.resolve()):
+            raise ConfigError([Mistake(PLACE, 0, fault("secret_link_outside", name=name))])
+        return bytes_on_disk(path).decode("utf-8").strip() or None
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, RuntimeError) as error:  # a loop of links was a RuntimeError before 3.13
+        raise ConfigError(
+            [Mistake(PLACE, 0, fault("kept_secret_unreadable", name=name, kind=type(error).__name__))]
         ) from None
 
 
@@ -194,6 +215,15 @@ class Settings:
             " are",
         ),
     )
+    secrets: Path | None = field(
+        default=None,
+        metadata=documented(
+            "web, workers",
+            "a folder with secrets of senders (web), or of portals and alerts (workers): the file `SOURCE_SHOP_SECRET`"
+            " there is as if `SOURCE_SHOP_SECRET_FILE` named it. New and changed files are followed without a restart,"
+            " and the page Sources writes there. Give web and workers a folder each",
+        ),
+    )
     state: Path = field(
         default=Path("var/state"),
         metadata=documented(
@@ -241,6 +271,7 @@ class Settings:
             body_days=reader.number("RELAY_BODY_DAYS", None, "variable_no_days"),
             archive=reader.archive("RELAY_ARCHIVE"),
             replicas=reader.count("RELAY_REPLICAS", 0, MOST_REPLICAS),
+            secrets=reader.folder("RELAY_SECRETS", "") if reader.environ.get("RELAY_SECRETS") else None,
             state=Path(reader.environ.get("RELAY_STATE") or "var/state"),
             spool_mb=reader.number("RELAY_SPOOL_MB", 64, "variable_no_megabytes"),
         )

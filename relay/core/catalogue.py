@@ -295,6 +295,9 @@ SOURCES: Mapping[str, str] = {
 SETTINGS: Mapping[str, str] = {
     "both_set": "%(name)s and %(name)s_FILE are both set: keep one",
     "secret_file_unreadable": "%(name)s_FILE cannot be read: %(kind)s",
+    "secret_kept_too": "%(name)s is set, and RELAY_SECRETS has a file %(name)s: keep one",
+    "secret_link_outside": "%(name)s in RELAY_SECRETS leads out of that folder: expected a file",
+    "kept_secret_unreadable": "%(name)s in RELAY_SECRETS cannot be read: %(kind)s",
     "body_days_too_long": "RELAY_BODY_DAYS is %(found)s: expected no more, for the whole event is kept for "
     "RELAY_RETENTION_DAYS, %(most)s",
     "sign_in_without_proxies": "RELAY_SIGN_IN_HEADER is set without RELAY_TRUSTED_PROXIES: nobody's header would be "

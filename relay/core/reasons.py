@@ -46,6 +46,7 @@ _RESENT = (
 _ARGUMENT = "The portal refuses a value of the call. Mend the rule, then replay with today's rules."
 _DOCUMENT = "Bitrix24 has no such document: it was deleted, or its id is of another kind. Check the rule's document_id."
 _MADE_MAYBE = "The document may have been made. The relay looks for it by its own id before it makes another."
+_TROUBLE = phrase("Nothing is sent meanwhile, and there is nothing to settle: the portal is asked again by itself.")
 _FIRED_MAYBE = "The portal may have fired the trigger. Look on the document's page there, then settle the delivery."
 _ASKED_IN_VAIN = "The question was not answered. It has changed nothing on the portal; the relay asks again by itself."
 _FIELD = "The portal refuses a field; its words say which one. Mend the rule, then replay with today's rules."
@@ -241,6 +242,12 @@ def explain(code: str | None, verdict: Verdict | None = None) -> str | None:
 def word_of(code: str | None) -> str:
     """A portal's code, or a reason, as the tables here have it."""
     return (code or "").casefold().rstrip("!").replace(" ", "_")
+
+
+def explain_trouble(reason: str | None) -> str | None:
+    """An explanation of why a portal is not called for a while; None if there is none. Nothing waits for a person."""
+    text = explain(reason)
+    return _TROUBLE if text and text.endswith("settle the delivery.") else text
 
 
 def explain_reason(state: State | EventState, reason: str | None) -> str | None:

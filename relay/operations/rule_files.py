@@ -6,20 +6,17 @@ files and put them in force (relay/operations/in_force.py).
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 from relay.configuration.fields import NAME
 from relay.configuration.files import FileSet, Mistakes, bytes_on_disk, instead_of_files, read_yaml, yaml_files
-from relay.core.errors import ChangedError, ConfigError, Mistake, NotFoundError, NotWritableError
+from relay.configuration.whole_files import alone, as_ended, not_writable, ready_to_replace, sync, text_of
+from relay.core.errors import ChangedError, ConfigError, Mistake, NotFoundError
 from relay.core.faults import fault
 from relay.core.ids import utc_now
 from relay.core.phrases import phrase
@@ -34,9 +31,6 @@ LARGEST = 64_000
 FOLDER = "rules"
 BY_HAND = "by hand"
 """The author of changes by other means."""
-PATIENCE_S = 5.0
-NEW_MODE = 0o644
-"""Rules contain no secret, and workers, the terminal and a backup may run as other users."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +57,7 @@ class RuleFiles:
     def read(self, name: str) -> RuleText:
         """Read the file of a rule, even with mistakes. Raises NotFoundError."""
         path = self._path_of(name)
-        text = _text_of(path) if path else None
+        text = text_of(path) if path else None
         if path is None or text is None:
             raise NotFoundError(phrase("no rule %(name)r in %(folder)s", name=name, folder=self._folder))
         return RuleText(name, path.name, text)
@@ -83,9 +77,9 @@ class RuleFiles:
         Raises ConfigError with every mistake of the text, ChangedError if the file is not as expected,
         NotWritableError, and RecordUnavailableError, because a change that cannot be remembered is not made.
         """
-        with _alone(self._folder):
+        with alone(self._folder):
             path = self._path_of(name) or self._folder / f"{name}.yaml"
-            text = _as_ended(text, _text_of(path) or "")
+            text = as_ended(text, text_of(path) or "")
             if wrong := self._mistakes_in(path, name, text):
                 raise ConfigError(wrong)
             return self._put(path, name, text, who, expected_digest)
@@ -95,9 +89,9 @@ class RuleFiles:
 
         Raises NotFoundError, and the errors of `write` but for mistakes: a file that has some can be removed, too.
         """
-        with _alone(self._folder):
+        with alone(self._folder):
             path = self._path_of(name)
-            text = _text_of(path) if path else None
+            text = text_of(path) if path else None
             if path is None or text is None:
                 raise NotFoundError(phrase("no rule %(name)r in %(folder)s", name=name, folder=self._folder))
             return self._put(path, name, None, who, digest_of(text))
@@ -122,29 +116,29 @@ class RuleFiles:
         """
         change = self._operators.rule_changes.read(change_id)
         path = self._folder / Path(change.file).name
-        with _alone(self._folder):
+        with alone(self._folder):
             if change.before is not None and (wrong := self._mistakes_in(path, change.name, change.before)):
                 raise ConfigError(wrong)
             return self._put(path, change.name, change.before, who, change.digest_after)
 
     def _put(self, path: Path, name: str, text: str | None, who: str, expected: str | None) -> RuleChange:
-        before = _text_of(path)
+        before = text_of(path)
         if (None if before is None else digest_of(before)) != expected:
             raise ChangedError(phrase("%(path)s was changed since you read it: nothing was written", path=path))
         change = RuleChange(utc_now(), who, name, path.name, before, text)
         if text == before:
             return change
-        with _ready_to_replace(path, text) as draft:
+        with ready_to_replace(path, text) as draft:
             change = replace(change, id=self._operators.rule_changes.add(change))
             try:
                 if draft:
                     draft.replace(path)
                 else:
                     path.unlink()
-                _sync(self._folder)
+                sync(self._folder)
             except OSError as error:
                 self._operators.rule_changes.forget(change.id or "")
-                raise _not_writable(path, error) from None
+                raise not_writable(path, error) from None
         self._operators.log(Act(change.at, who, "remove rule" if text is None else "write rule", name, change.id or ""))
         return change
 
@@ -183,7 +177,7 @@ def remember_by_hand(store: Store, before: FileSet, after: FileSet, now: datetim
     Raises NotWritableError if another writer takes too long, and RecordUnavailableError.
     """
     folder = after.folder / FOLDER
-    with _alone(folder) if folder.is_dir() else nullcontext():
+    with alone(folder) if folder.is_dir() else nullcontext():
         _remember_by_hand(store, before, after, now)
 
 
@@ -213,94 +207,8 @@ def _name_in(text: str) -> str | None:
     return found[1] if found else None
 
 
-def _as_ended(text: str, before: str) -> str:
-    """The text with the line ends of the file, because browsers send text areas with CR LF."""
-    text = text.replace("\r\n", "\n")
-    is_crlf = "\r\n" in before and before.count("\n") == before.count("\r\n")
-    return text.replace("\n", "\r\n") if is_crlf else text
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Allow one writer at a time among all processes. Raises NotWritableError."""
-    try:
-        opened = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise _not_writable(folder, error) from None
-    try:
-        _lock(opened, folder)
-        yield
-    finally:
-        os.close(opened)  # and with it the lock
-
-
-def _lock(descriptor: int, folder: Path) -> None:
-    # Never wait in the kernel: the holder may be another greenlet of this thread.
-    late = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > late:
-                raise NotWritableError(
-                    phrase("%(folder)s: somebody else is writing there: try again", folder=folder)
-                ) from None
-            time.sleep(0.02)
-        except OSError as error:
-            raise _not_writable(folder, error) from None
-        else:
-            return
-
-
-@contextmanager
-def _ready_to_replace(path: Path, text: str | None) -> Iterator[Path | None]:
-    """A temporary file beside it, already on disk, that only needs renaming; None if there is nothing to write."""
-    if text is None:
-        yield None
-        return
-    mode = path.stat().st_mode & 0o777 if path.exists() else NEW_MODE
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
-    except OSError as error:
-        raise _not_writable(path, error) from None
-    draft = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text.encode("utf-8", "surrogateescape"))
-            file.flush()
-            os.fchmod(descriptor, mode)
-            os.fsync(descriptor)
-        yield draft
-    except OSError as error:
-        raise _not_writable(path, error) from None
-    finally:
-        with suppress(OSError):
-            draft.unlink()
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _text_of(path: Path) -> str | None:
-    try:
-        return bytes_on_disk(path).decode("utf-8", "surrogateescape")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise _not_writable(path, error) from None
-
-
 def _bytes_of(path: Path) -> bytes | None:
     try:
         return bytes_on_disk(path)
     except OSError:
         return None
-
-
-def _not_writable(path: Path, error: OSError) -> NotWritableError:
-    return NotWritableError(phrase("%(path)s: %(why)s", path=path, why=error.strerror or type(error).__name__))

@@ -76,7 +76,7 @@ def sources_text(before: str | None, wishes: Wishes) -> str:
     """sources.yaml with this source. Raises UneditableError."""
     text = modeline("sources", FOLDER) + SOURCES if before is None else before
     place = ("sources", wishes.source)
-    return text if has(text, place) else put(text, place, wishes.profile.keys(wishes.source))
+    return text if has(text, place) else put(text, place, wishes.profile.value(wishes.source))
 
 
 def rule_text(config: Path, sources: str, wishes: Wishes, now: datetime) -> str:

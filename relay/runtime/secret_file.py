@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from relay.configuration.files import Mistakes, read_yaml
+from relay.configuration.files import Mistakes, kept_secret_file, read_yaml
 from relay.sources.loading import OWN_PROFILES, Profiles
 
 WEB_SECRETS = ("RELAY_SECRET_KEY", "RELAY_DASHBOARD_PASSWORD", "RELAY_API_TOKEN")
@@ -19,7 +19,7 @@ WEB_SECRETS = ("RELAY_SECRET_KEY", "RELAY_DASHBOARD_PASSWORD", "RELAY_API_TOKEN"
 def fill_in(environ: MutableMapping[str, str], names: Iterable[str], path: Path) -> list[str]:
     """Set each missing variable from the file, or to a new secret. Returns the names whose value is in the file."""
     kept = kept_secrets(path)
-    missing = [name for name in names if not environ.get(name) and not environ.get(f"{name}_FILE")]
+    missing = [name for name in names if not _is_set(environ, name)]
     fresh = {name: new_secret() for name in missing if name not in kept}
     if fresh:
         _write(path, kept | fresh)
@@ -31,6 +31,11 @@ def fill_in(environ: MutableMapping[str, str], names: Iterable[str], path: Path)
 def new_secret() -> str:
     """A random secret: 32 characters that a header, an address and a form take."""
     return secrets.token_urlsafe(24)
+
+
+def _is_set(environ: Mapping[str, str], name: str) -> bool:
+    file = kept_secret_file(environ, name)
+    return bool(environ.get(name) or environ.get(f"{name}_FILE") or (file and file.exists()))
 
 
 def kept_secrets(path: Path) -> dict[str, str]:

@@ -97,6 +97,10 @@ class Machine:
         var.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.var = var
         os.environ.setdefault("RELAY_STATE", str(var / "state"))
+        # One folder for both: the web process asks for no PORTAL_*, and here all run as the same user.
+        if "RELAY_SECRETS" not in os.environ:
+            os.environ["RELAY_SECRETS"] = str(var / "kept-secrets")
+            (var / "kept-secrets").mkdir(mode=0o700, exist_ok=True)
         self.log = log
         self.config = Path(os.environ.get("RELAY_CONFIG") or "config")
         names = [*secret_file.WEB_SECRETS, *secret_file.source_secrets(self.config / "sources.yaml")]

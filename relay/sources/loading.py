@@ -108,18 +108,33 @@ class Profile:
         """The secrets that the sender makes: `secret`, `verify_token`, `confirmation`."""
         return tuple(self.content["sender_makes"])
 
+    def variables(self, source: str) -> dict[str, str]:
+        """The environment variables that a source of this name needs, by the word for each in the steps."""
+        prefix = f"SOURCE_{source.upper().replace('-', '_')}"
+        words = [*(["secret"] if self.needs_secrets else []), *self.named_secrets]
+        return {word: f"{prefix}_{word.upper()}" for word in words}
+
+    def is_entered(self, word: str) -> bool:
+        """Whether the operator enters this secret at the sender, so that it can be made here; else the sender has it."""
+        return word not in self.sender_makes
+
+    def filled_steps(self, values: Mapping[str, str]) -> list[str]:
+        """The steps with their words filled in: url, and the name or the value of each secret."""
+        steps = list(self.steps)
+        for word, value in values.items():
+            steps = [step.replace(f"{{{word}}}", value) for step in steps]
+        return steps
+
+    def value(self, source: str) -> str:
+        """The value of the entry for a source of this name that uses it, as YAML of one line."""
+        keys = [f"profile: {self.name}"]
+        for word, variable in self.variables(source).items():
+            keys.append(f"secrets: [{variable}]" if word == "secret" else f"{word}: {variable}")
+        return f"{{{', '.join(keys)}}}"
+
     def entry(self, source: str) -> str:
         """The entry of sources.yaml for a source of this name that uses it."""
-        return f"  {source}: {self.keys(source)}"
-
-    def keys(self, source: str) -> str:
-        """The keys of that entry, as YAML on one line."""
-        variable = f"SOURCE_{source.upper().replace('-', '_')}"
-        keys = [f"profile: {self.name}"]
-        if self.needs_secrets:
-            keys.append(f"secrets: [{variable}_SECRET]")
-        keys += [f"{name}: {variable}_{name.upper()}" for name in self.named_secrets]
-        return f"{{{', '.join(keys)}}}"
+        return f"  {source}: {self.value(source)}"
 
     @property
     def dedup_words(self) -> str:
@@ -438,14 +453,15 @@ def warn_of_secrets(sources_file: Path, environ: Mapping[str, str]) -> list[Mist
                 continue
             line = next(config.lines[place[:end]] for end in range(len(place), 0, -1) if place[:end] in config.lines)
             first, other = opened.setdefault(secret, (source, name))
-            wrong = [_weakness(name, secret)]
+            wrong = [weakness_of(name, secret)]
             if first != source:
                 wrong.append(fault("secret_of_two_sources", name=name, other=other))
             found += [Mistake(str(sources_file), line, one) for one in wrong if one]
     return list(dict.fromkeys(found))
 
 
-def _weakness(name: str, secret: str) -> Fault | None:
+def weakness_of(name: str, secret: str) -> Fault | None:
+    """The fault of a secret that is easily guessed; None if it is not."""
     password = secret.partition(":")[2] or secret
     if len(password) >= SHORTEST and len(set(password)) >= FEWEST_DIFFERENT:
         return None

@@ -301,8 +301,8 @@ def test_an_operator_finds_the_form_to_copy_and_what_was_turned_away(stage, site
     stranger.get_by_role("button", name="Send").click()
     expect(stranger.get_by_role("heading", level=1)).to_be_visible()
 
-    page, faults = open_page("/sources", origin=stage.url, storage_state=log_in(stage.url))
-    card = page.locator("#contact")
+    page, faults = open_page("/sources?open=contact", origin=stage.url, storage_state=log_in(stage.url))
+    card = page.get_by_role("region", name="contact", exact=True)
     card.get_by_text("The form for your page").click()
 
     expect(card.get_by_role("region", name="A form that sends to contact")).to_contain_text(

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
+import requests
 from playwright.sync_api import Page, expect
 
 from relay.core.ids import utc_now
@@ -149,7 +150,7 @@ def _(page, stage):
 def _(page, stage):
     questions = Store(stage.valkey.redis).questions
     to_page(page, "Sources")
-    page.locator("#newest-orders").get_by_role("link").first.click()
+    page.locator("#orders").get_by_role("link", name="The last request of orders").click()
     page.get_by_role("link", name="Make a rule of it").click()
     asked = until(lambda: questions.latest("main", Asked.TEMPLATES), "the question that a page asks by itself")
     questions.answer(asked.id, done=True, answer=json.dumps([TEMPLATE.to_wire()]))
@@ -222,18 +223,36 @@ def _(page, _stage):
 @job("change the secret of a sender: where it is, and how", clicks=2)
 def _(page, _stage):
     to_page(page, "Sources")
-    source = page.locator("section[id=website]")
-    source.get_by_text("Change the secret").click()
+    page.locator("#website").get_by_role("link", name="website").click()
+    source = page.get_by_role("region", name="website")
     expect(source.get_by_text("SOURCE_WEBSITE_TOKEN", exact=True)).to_be_visible()
+    expect(source.get_by_role("link", name="Change the secret")).to_be_visible()
+
+
+@job("a new source by its profile, until its first request is accepted", clicks=6, fields=1)
+def _(page, stage):
+    to_page(page, "Sources")
+    page.get_by_role("link", name="Add a source").click()
+    page.get_by_label("Who sends?").fill("tilda")
+    page.get_by_label("Who sends?").press("Enter")
+    page.get_by_role("link", name="Tilda forms and shop").click()
+    page.get_by_role("button", name="Add the source tilda").click()
+    secret = page.locator("p.command code").inner_text()
+    page.get_by_role("link", name="Wait for the first request").click()
+    expect(page.get_by_role("region", name="tilda")).to_contain_text("It waits for the first request")
+    headers = {"X-Relay-Token": secret}
+    answer = requests.post(f"{stage.url}/hooks/tilda", json={"Name": "Ada"}, headers=headers, timeout=10)
+    assert answer.status_code == 200
+    expect(page.get_by_role("region", name="tilda")).to_contain_text("Its requests are accepted.")
 
 
 @job("change the credential of a portal, and see that it is right", clicks=3)
 def _(page, _stage):
     to_page(page, "Portals")
-    portal(page).get_by_text("Change the credential").click()
-    expect(portal(page).get_by_text("PORTAL_MAIN_WEBHOOK_URL_FILE")).to_be_visible()
-    portal(page).get_by_role("button", name="Ping main").click()
-    page.wait_for_url("**/questions/ask_*")
+    portal(page).get_by_role("link", name="Change the credential").click()
+    expect(page.get_by_text("python -m workers credential main", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Ping main").click()
+    page.wait_for_url("**/portals/main/connect?asked=ask_*")
 
 
 @job("send a test alert", clicks=2)

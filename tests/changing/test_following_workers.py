@@ -148,6 +148,27 @@ def test_a_credential_in_a_file_is_followed(workers, secret, store, sandbox):
         until(lambda: started(store, waiting), f"the new address to be called\n{workers.log()}", 60)
 
 
+def test_a_new_portal_without_a_credential_holds_up_no_other_also_when_workers_start(environ, tmp_path, own_valkey):
+    config = copy_config(tmp_path)
+    (config / "portals.yaml").write_text(f"portals:\n  main: {FAST}\n  later: {FAST}\n")
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    starter = Processes(tmp_path, config)
+    store = Store(own_valkey.redis)
+    running = starter.start("workers", REDIS_URL=own_valkey.url, RELAY_SECRETS=str(kept), **environ)
+    try:
+        until(lambda: workers_of(store) == ["main"], f"the portal with a credential to be served\n{running.log()}", 30)
+        told = until(lambda: store.files.waiting(utc_now()), "the other one to be told")
+        assert "PORTAL_LATER_WEBHOOK_URL is not set" in str(told[0].mistakes[0])
+
+        (kept / "PORTAL_LATER_WEBHOOK_URL").write_text(environ["PORTAL_SECOND_WEBHOOK_URL"])
+
+        until(lambda: workers_of(store) == ["later", "main"], f"both to be served\n{running.log()}", 30)
+        until(lambda: not store.files.waiting(utc_now()), "nothing to be told")
+    finally:
+        starter.clean_up()
+
+
 def test_portals_with_a_mistake_change_nothing_and_are_told(workers, folder, store):
     (folder / "portals.yaml").write_text(f"portals:\n  main: {FAST}\n  third: {FAST}\n")
     until(lambda: store.files.waiting(utc_now()), f"the mistake to be told\n{workers.log()}", 30)

@@ -23,7 +23,8 @@ from tests.support.waiting import until
 
 WORKERS_ALONE = {
     keys.PACE, keys.TOKENS, keys.BUCKET, keys.FOUND, keys.CLAIM, keys.DRIFT, keys.TEMPLATE_NAMES, keys.CHECKED_RULES,
-    keys.ARCHIVES, keys.CHANNELS, keys.CHANNEL, keys.MESSAGES, keys.ALERT_STATE, keys.SUBSCRIBERS, keys.DEATHS, keys.RETENTION,
+    keys.ARCHIVES, keys.CHANNELS, keys.CHANNEL, keys.MESSAGES, keys.ALERT_STATE, keys.SUBSCRIBERS, keys.DEATHS,
+    keys.RETENTION,
 }  # fmt: skip
 """What the web process does not write. A new key has to be decided: here, or in users.acl."""
 NO_KEYS = {keys.PREFIX, keys.WAITED}

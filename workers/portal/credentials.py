@@ -1,22 +1,27 @@
 """A portal with its credential: the configuration of the shared floor joined with the worker's environment.
 
-The only module that reads a credential. It never prints one: not in a repr, not in an error.
+The only module that reads a credential, or keeps one that a person enters. It never prints one: not in a repr, not in
+an error.
 """
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import hmac
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from relay.configuration.files import Mistakes, collecting
-from relay.configuration.portals import Portal
+from relay.configuration.files import Mistakes, collecting, kept_secret_file
+from relay.configuration.portals import Portal, load_portals
 from relay.configuration.settings import read_secret
-from relay.core.errors import ConfigError, Mistake
+from relay.configuration.whole_files import ready_to_replace, sync
+from relay.core.errors import ConfigError, Mistake, NotFoundError, NotWritableError
 from relay.core.faults import Fault, fault
 from workers.bitrix24.oauth import DEFAULT_SERVER, Tokens
 
@@ -25,6 +30,7 @@ CLOUD = re.compile(r"[a-z0-9-]{1,63}\.(bitrix24\.[a-z]{2,3}(?:\.[a-z]{2})?)")
 WEBHOOK_PATH = re.compile(r"/rest/(\d+)/[^/]+/?")
 V3_PATH = re.compile(r"/rest/api(/.*)?")
 """REST 3.0, which has no business processes and no CRM (docs: api-reference/rest-v3.md)."""
+CREDENTIAL_MODE = 0o600
 APP_VARIABLES = ("CLIENT_ID", "CLIENT_SECRET", "ACCESS_TOKEN", "REFRESH_TOKEN")
 
 
@@ -86,6 +92,30 @@ def load_addresses(
             with found.catching():
                 addresses[portal.name] = _address(portal, environ)
     return addresses
+
+
+def keep_credential(name: str, environ: Mapping[str, str]) -> Path:
+    """Read the inbound webhook of a portal from the terminal or stdin, and keep it in RELAY_SECRETS. Returns the file.
+
+    Raises ConfigError if it is no webhook or portals.yaml has a mistake, NotFoundError, and NotWritableError.
+    """
+    portals = load_portals(Path(environ.get("RELAY_CONFIG") or "config") / "portals.yaml")
+    if name not in portals:
+        raise NotFoundError(f"no portal {name!r} in portals.yaml: add it first, on the page Portals or by hand")
+    variable = f"{portals[name].variable_prefix}WEBHOOK_URL"
+    file = kept_secret_file(environ, variable)
+    if file is None:
+        raise NotWritableError("RELAY_SECRETS is not set: expected the workers' folder for credentials")
+    if environ.get(variable) or environ.get(f"{variable}_FILE"):
+        raise NotWritableError(f"{variable} is set in the environment: change it there, or unset it and restart")
+    question = f"{name}: the address of its inbound webhook, which is not shown: "
+    url = (getpass.getpass(question) if sys.stdin.isatty() else sys.stdin.readline()).strip()
+    load_addresses({name: portals[name]}, {variable: url})
+    with ready_to_replace(file, url, CREDENTIAL_MODE) as draft:
+        assert draft  # noqa: S101 - for the type checker
+        draft.replace(file)
+    sync(file.parent)
+    return file
 
 
 def is_safe_url(url: str) -> bool:

@@ -17,7 +17,7 @@ from redis import Redis
 
 from relay.core.ids import from_ms, to_ms
 from relay.core.lifecycle import Verdict
-from relay.core.reasons import explain
+from relay.core.reasons import explain, explain_trouble
 from relay.store.redis import keys
 from relay.store.redis.scripts import Argument, Script, ScriptCall, guarded, run
 
@@ -64,7 +64,7 @@ class View:
     @property
     def advice(self) -> str | None:
         """The meaning of its reason for a person, and the remedy."""
-        return explain(self.reason, Verdict.HELD if self.state is GateState.HELD else None)
+        return explain(self.reason, Verdict.HELD) if self.state is GateState.HELD else explain_trouble(self.reason)
 
     @property
     def name(self) -> str:

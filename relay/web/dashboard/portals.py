@@ -1,4 +1,7 @@
-"""The portals: whether and how fast each may be called, and what a person can do: pause, resume, ping."""
+"""The portals: whether and how fast each may be called, and what a person can do: add, connect, pause, resume, ping.
+
+No credential of a portal is typed into a page or read here: the page shows the command of the workers that takes it.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,18 @@ from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
-from flask import abort, flash, redirect, render_template, request, url_for
+from flask import flash, redirect, render_template, request, url_for
+from werkzeug.exceptions import BadRequest
 
-from relay.core.errors import NotFoundError
+from relay.configuration.portals import PLANS, variable_prefix
+from relay.core.errors import NotFoundError, RecordUnavailableError, RelayError
 from relay.core.ids import utc_now
 from relay.core.phrases import phrase
 from relay.operations.operator_acts import ACTS, PAUSE, PORTAL, Act
+from relay.store.portals.questions import QuestionState
 from relay.web.dashboard.frame import blueprint, for_operators, who
-from relay.web.dashboard.live import OVERVIEW
+from relay.web.dashboard.live import AWAITED, OVERVIEW
+from relay.web.dashboard.new_source import LONGEST_NAME, config_files, reason_of
 from relay.web.language import _
 from relay.web.presenters.filters import LONGEST, moment_asked
 from relay.web.presenters.portals import portal_views
@@ -35,10 +42,55 @@ def portals() -> Any:
         "portals.html",
         fresh=OVERVIEW,
         views=portal_views(),
-        prefixes={name: portal.variable_prefix for name, portal in services().portals.items()},
         codes={name: store.portal(name).codes() for name in names},
         jobs={name: store.portal(name).jobs() for name in names},
         workers=Counter(portal for worker in store.workers() for portal in worker.portals),
+    )
+
+
+@blueprint.get("/portals/add")
+@for_operators
+def new_portal() -> Any:
+    """The form of a new portal."""
+    return render_template("new_portal.html", plans=PLANS, name="", plan="standard")
+
+
+@blueprint.post("/portals/add")
+def add_portal() -> Any:
+    """Write it, and have the first worker that gets its credential ping it."""
+    name, plan = request.form.get("name", "").strip()[:LONGEST_NAME], request.form.get("plan", "")
+    if plan not in PLANS:
+        plan = "standard"
+    try:
+        config_files().add_portal(name, plan, who())
+    except RecordUnavailableError:
+        raise
+    except RelayError as error:
+        return render_template("new_portal.html", plans=PLANS, name=name, plan=plan, why=reason_of(error)), 422
+    asked = services().operator_acts.ping(name, who())
+    return redirect(url_for("dashboard.connect_portal", name=name, asked=asked.id), 303)
+
+
+@blueprint.get("/portals/<name>/connect")
+@for_operators
+def connect_portal(name: str) -> Any:
+    """The command that takes its credential; after a ping was asked for, its answer."""
+    if name not in services().portals and name not in config_files().portals_written():
+        raise NotFoundError(phrase("no portal %(name)r", name=name))
+    asked_id = request.args.get("asked", "")
+    asked = services().questions.read(asked_id) if asked_id else None
+    if asked and asked.portal != name:
+        raise NotFoundError(phrase("no question %(question_id)s", question_id=asked_id))
+    is_asked = asked is not None and asked.state is QuestionState.ASKED
+    prefix = variable_prefix(name)
+    faults = [one for each in services().store.files.waiting(utc_now()) for one in each.mistakes if prefix in str(one)]
+    return render_template(
+        "connect.html",
+        fresh=AWAITED if is_asked else None,
+        name=name,
+        variable=f"{prefix}WEBHOOK_URL",
+        question=asked,
+        faults=faults if is_asked else [],
     )
 
 
@@ -46,16 +98,33 @@ def portals() -> Any:
 @for_operators
 def confirm_switch(name: str, switch: str) -> Any:
     """Say what pausing or resuming does."""
+    return _confirm(name, switch)
+
+
+def _confirm(name: str, switch: str, typed_until: str = "", why: str = "") -> Any:
     page, store = "pause.html" if switch == "pause" else "confirm_switch.html", services().store
     gate, held = store.portal(_known(name)).gate.look(), store.operators.bulk_replays.held()
-    return render_template(page, name=name, switch=switch, says=_switch(switch).says, gate=gate, held=held)
+    return render_template(
+        page,
+        name=name,
+        switch=switch,
+        says=_switch(switch).says,
+        gate=gate,
+        held=held,
+        typed_until=typed_until,
+        why=why,
+    )
 
 
 @blueprint.post("/portals/<name>/<switch>")
 def switch_portal(name: str, switch: str) -> Any:
     """Pause or resume."""
     act = _switch(switch)
-    until = _end_of_pause(utc_now()) if act is PAUSE else None
+    try:
+        until = _end_of_pause(utc_now()) if act is PAUSE else None
+    except BadRequest as error:  # a typo costs no more than itself
+        typed_until = request.form.get("until", "")[:LONGEST]
+        return _confirm(name, switch, typed_until, error.description or ""), 400
     act.does(services().operator_acts, _known(name), who(), {"until": until})
     if until:
         flash(_("%(name)s is paused until %(until)s.", name=name, until=typed(until)))
@@ -68,6 +137,8 @@ def switch_portal(name: str, switch: str) -> Any:
 def ping_portal(name: str) -> Any:
     """Have a worker ping the portal. It starts nothing, so it needs no confirmation."""
     asked = services().operator_acts.ping(_known(name), who())
+    if "connect" in request.form:
+        return redirect(url_for("dashboard.connect_portal", name=name, asked=asked.id), 303)
     return redirect(url_for("dashboard.question", question_id=asked.id), 303)
 
 
@@ -83,7 +154,9 @@ def _end_of_pause(now: datetime) -> datetime | None:
     if lasts != "time":
         return None
     text = request.form.get("until", "").strip()[:LONGEST]
-    return moment_asked("until", text, is_ahead=True) if text else abort(400, _("until: a time is needed"))
+    if not text:
+        raise BadRequest(_("until: a time is needed"))
+    return moment_asked("until", text, is_ahead=True)
 
 
 def _known(name: str) -> str:

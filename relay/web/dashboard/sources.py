@@ -1,4 +1,4 @@
-"""The sources: the address for the sender's settings, its proof, its last events; samples to send and to embed.
+"""The sources: a table of how each is, and one of them open, with its address, its last requests and samples to send.
 
 No secret is shown, but one that the sender gave, once, on request. A sample command needs curl and openssl only; its
 user sets the secret in a shell variable, SECRET or TOKEN (`name:password` for HTTP Basic).
@@ -7,9 +7,9 @@ user sets the secret in a shell variable, SECRET or TOKEN (`name:password` for H
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from html import escape
 from pathlib import Path
 from shlex import quote
@@ -18,28 +18,38 @@ from urllib.parse import quote_plus
 
 from flask import flash, redirect, render_template, request, url_for
 
+from relay.configuration.files import kept_secret_file
 from relay.core.errors import NotFoundError
 from relay.core.events import Event
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState
-from relay.core.phrases import phrase
+from relay.core.phrases import Phrase, phrase
 from relay.operations.ingest import near_misses
 from relay.sources import Form, Source
 from relay.sources.proof.signatures import HmacVerifier
 from relay.sources.proof.verifier import BasicVerifier, TokenVerifier, Way, words_of
 from relay.sources.visitors import SENT, STARTED
 from relay.store.record.search import Filter, list_events
-from relay.store.record.statistics import Presence, Series
+from relay.store.record.statistics import Bar, Presence, Series
 from relay.store.senders import GivenSecret, Probes
 from relay.web.dashboard.frame import blueprint, who
-from relay.web.dashboard.live import OVERVIEW
+from relay.web.dashboard.live import AWAITED, OVERVIEW
+from relay.web.dashboard.new_source import config_files, hook_url, profile_of
 from relay.web.language import _
 from relay.web.presenters.masking import Masking
 from relay.web.services import services
 
 NEWEST = 5
 """How many requests of a source are shown."""
-COUNTED = (EventState.ACCEPTED, EventState.IGNORED, EventState.REJECTED, EventState.REFUSED)
+TAKEN = (EventState.ACCEPTED, EventState.IGNORED, EventState.REJECTED)
+COUNTED = (*TAKEN, EventState.REFUSED)
+RECENT_BARS = 2
+"""Hours whose refusals are compared: this one, which may just have begun, and the one before."""
+PAUSES, SHORTEST_SILENCE = 10, timedelta(minutes=10)
+"""A source is silent after so many of its usual pauses, and not before this time."""
+FEWEST_KNOWN = 10
+"""Requests from which a usual pause is known."""
+SPARK_WIDTH, SPARK_HEIGHT = 120, 28
 BODY = '{"lead": {"id": 1}}'
 HEX = "od -An -v -tx1 | tr -d ' \\n'"
 """Bytes as hexadecimal digits."""
@@ -59,11 +69,44 @@ FILL_TIMES = f"""\
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """One source in the table.
+
+    state, word: its badge. taken, refused: requests of the last day. spark: the same by hour. last_refused: the newest
+    refused event of the last week. newest: in any state. silent_for: since the last request. usual_pause: between two
+    requests.
+    """
+
+    name: str
+    profile: str | None
+    rules: int
+    state: str
+    word: Phrase
+    taken: int
+    refused: int
+    spark: tuple[SparkBar, ...]
+    last_refused: Event | None
+    newest: Event | None
+    silent_for: timedelta | None
+    usual_pause: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class SparkBar:
+    """One hour: what was refused at the base, what was taken above. In units of the drawing."""
+
+    x: float
+    refused: float
+    taken: float
+
+
+@dataclass(frozen=True, slots=True)
 class SourceView:
-    """One source as its page shows it.
+    """One source, opened.
 
     counts: events of the last week by state. given: the secret that its sender gave. secrets: where its other secrets
     are. newest: its last events, in any state. form: HTML for a page; None if browsers do not send to it.
+    steps: what to enter at its sender.
     """
 
     source: Source
@@ -71,20 +114,33 @@ class SourceView:
     proof: str
     snippet: str
     form: str | None
-    presence: Presence
     probes: Probes
     given: GivenSecret | None
     counts: dict[str, int]
-    rules: int
     near_misses: dict[str, int]
     newest: tuple[Event, ...]
     secrets: list[SecretPlace]
+    steps: list[str]
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether no request of it has been accepted yet."""
+        return not any(event.state in TAKEN for event in self.newest) and not any(self.counts[one] for one in TAKEN)
+
+
+STATES: Mapping[str, tuple[str, Phrase]] = {
+    "refusing": ("rejected", phrase("Refusing")),
+    "silent": ("silent", phrase("Silent")),
+    "new": ("pending", phrase("Waits for the first request")),
+    "receiving": ("accepted", phrase("Receiving")),
+}
+"""The states of a source, the worst first: the badge and the word of each."""
 
 
 @blueprint.get("/sources")
 def sources() -> Any:
-    """Every source."""
-    return _page()
+    """Every source; the one that is named in the query is open."""
+    return _page(request.args.get("open", ""))
 
 
 @blueprint.post("/sources/<name>/secret/show")
@@ -98,7 +154,7 @@ def forget_secret(name: str) -> Any:
     """Forget it, so that the sender gives another in its next handshake."""
     services().operator_acts.forget_secret(_known(name), who())
     flash(_("The secret of %(name)s is forgotten: let the sender set its webhook up again.", name=name))
-    return redirect(url_for("dashboard.sources", _anchor=name), 303)
+    return redirect(url_for("dashboard.sources", open=name, _anchor=name), 303)
 
 
 def _known(name: str) -> str:
@@ -107,21 +163,94 @@ def _known(name: str) -> str:
     return name
 
 
-def _page(shown: str | None = None, secret: str | None = None) -> Any:
-    """The page. shown: the source whose given secret is shown this once. secret: that secret."""
-    found, store = sorted(services().sources.values(), key=lambda one: one.name), services().store
-    names = [one.name for one in found]
-    presence, probes = store.statistics.of_sources(names), store.senders.probes(names)
-    week = store.statistics.series(utc_now())["week"]
-    views = [_view(one, presence[one.name], probes[one.name], week) for one in found]
+def _page(opened: str, secret: str | None = None) -> Any:
+    """The page. opened: the source that is open; empty: none. secret: its given secret, which is shown this once."""
+    found, store, now = services().sources, services().store, utc_now()
+    presence, series = store.statistics.of_sources(list(found)), store.statistics.series(now)
+    rows = [_row(source, presence[name], series, now) for name, source in found.items()]
+    order = list(STATES)
+    rows.sort(key=lambda row: (order.index(row.state), row.name))
+    view = _view(found[opened], series["week"]) if opened in found else None
+    is_coming = bool(opened) and view is None and opened in config_files().sources_written()
+    if opened and view is None and not is_coming:
+        raise NotFoundError(phrase("no source %(name)r", name=opened))
     return render_template(
         "sources.html",
-        fresh=None if secret else OVERVIEW,
-        views=views,
+        fresh=None if secret else AWAITED if is_coming or (view and view.is_awaited) else OVERVIEW,
+        rows=rows,
+        states=STATES,
+        opened=opened,
+        view=view,
+        is_coming=is_coming,
+        waiting=services().in_force.waiting if is_coming else None,
         counted=COUNTED,
-        shown=shown,
         secret=secret,
         masking=Masking(),
+    )
+
+
+def _row(source: Source, presence: Presence, series: Mapping[str, Series], now: datetime) -> Row:
+    name, day, week = source.name, series["day"], series["week"]
+    taken, refused = _counts(day.bars, name)
+    recent_taken, recent_refused = _counts(day.bars[-RECENT_BARS:], name)
+    _, refused_in_week = _counts(week.bars, name)
+    usual = _usual_pause(day.bars, name, now) or _usual_pause(week.bars, name, now)
+    silent_for = now - presence.newest if presence.newest else None
+    longest = services().thresholds.silent_after.get(name) or (max(PAUSES * usual, SHORTEST_SILENCE) if usual else None)
+    if recent_refused > recent_taken:
+        state = "refusing"
+    elif silent_for is None:
+        state = "new"
+    else:
+        state = "silent" if longest and silent_for > longest else "receiving"
+    last_refused = _last(Filter(source=name, state=EventState.REFUSED)) if refused_in_week else None
+    newest = _last(Filter(source=name)) if presence.size else None
+    rules = len(services().rules.for_source(name))
+    spark = _spark(day.bars, name)
+    return Row(
+        name,
+        source.profile,
+        rules,
+        state,
+        STATES[state][1],
+        taken,
+        refused,
+        spark,
+        last_refused,
+        newest,
+        silent_for,
+        usual,
+    )
+
+
+def _last(wanted: Filter) -> Event | None:
+    found = list_events(services().record, wanted, limit=1).rows
+    return found[0].event if found else None
+
+
+def _usual_pause(bars: Sequence[Bar], name: str, now: datetime) -> timedelta | None:
+    """The mean time between two requests since the first bar that has any; None if there were too few to say."""
+    heard = [(bar.since, sum(_counts([bar], name))) for bar in bars]
+    total = sum(count for _, count in heard)
+    return (now - next(since for since, count in heard if count)) / total if total >= FEWEST_KNOWN else None
+
+
+def _counts(bars: Sequence[Bar], name: str) -> tuple[int, int]:
+    """How many requests of a source were taken and refused."""
+    taken = sum(bar.count(f"source:{name}:{state}") for bar in bars for state in TAKEN)
+    return taken, sum(bar.count(f"source:{name}:{EventState.REFUSED}") for bar in bars)
+
+
+def _spark(bars: Sequence[Bar], name: str) -> tuple[SparkBar, ...]:
+    counts = [_counts([bar], name) for bar in bars]
+    most = max((taken + refused for taken, refused in counts), default=0)
+    if not most:
+        return ()
+    width = SPARK_WIDTH / len(bars)
+    # A single one among thousands is seen, too.
+    heights = [[max(SPARK_HEIGHT * one / most, 1.0) if one else 0.0 for one in pair] for pair in counts]
+    return tuple(
+        SparkBar(round(width * at, 1), round(pair[1], 1), round(pair[0], 1)) for at, pair in enumerate(heights)
     )
 
 
@@ -130,23 +259,22 @@ def _newest(name: str) -> tuple[Event, ...]:
     return tuple(row.event for row in list_events(services().record, Filter(source=name), limit=NEWEST).rows[:NEWEST])
 
 
-def _view(source: Source, presence: Presence, probes: Probes, week: Series) -> SourceView:
-    base = services().settings.public_url or request.host_url.rstrip("/")
-    url = f"{base}/hooks/{source.name}"
+def _view(source: Source, week: Series) -> SourceView:
+    url, name, store = hook_url(source.name), source.name, services().store
+    profile = profile_of(source.profile)
     return SourceView(
         source=source,
         url=url,
         proof=words_of(source.verifier),
         snippet=snippet_of(source, url),
         form=form_of(source.form, url) if source.form else None,
-        presence=presence,
-        probes=probes,
-        given=services().store.senders.secret(source.name) if source.keeps_secret else None,
-        counts={state.value: week.total(f"source:{source.name}:{state}") for state in COUNTED},
-        rules=len(services().rules.for_source(source.name)),
-        near_misses=near_misses(services().store, source.name),
-        newest=_newest(source.name),
+        probes=store.senders.probes([name])[name],
+        given=store.senders.secret(name) if source.keeps_secret else None,
+        counts={state.value: week.total(f"source:{name}:{state}") for state in COUNTED},
+        near_misses=near_misses(store, name),
+        newest=_newest(name),
         secrets=secret_places(source),
+        steps=profile.filled_steps({"url": url, **source.variables}) if profile else [],
     )
 
 
@@ -164,10 +292,12 @@ class SecretPlace:
 
 def secret_places(source: Source, environ: Mapping[str, str] = os.environ) -> list[SecretPlace]:
     """The place of each secret that proves the source's sender."""
-    return [_place(name, environ.get(f"{name}_FILE")) for name in source.secret_names]
+    return [_place(name, environ) for name in source.secret_names]
 
 
-def _place(name: str, file: str | None) -> SecretPlace:
+def _place(name: str, environ: Mapping[str, str]) -> SecretPlace:
+    kept = kept_secret_file(environ, name)
+    file = str(kept) if kept and kept.exists() else environ.get(f"{name}_FILE")
     try:
         changed_at = datetime.fromtimestamp(Path(file).stat().st_mtime, UTC) if file else None
     except OSError:

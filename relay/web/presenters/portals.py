@@ -45,6 +45,16 @@ class MethodView:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkflowView:
+    """One template that rules start. drift: where they do not fit it. is_checked: whether workers have looked."""
+
+    template_id: int
+    rules: tuple[str, ...]
+    drift: tuple[Drift, ...]
+    is_checked: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PortalView:
     """One portal. drift: where the rules do not fit its templates. filled, factor: of its bucket.
 
@@ -68,6 +78,7 @@ class PortalView:
     factor: float
     methods: tuple[MethodView, ...]
     started_a_minute: float = 0.0
+    workflows: tuple[WorkflowView, ...] = ()
 
     @property
     def empty_in(self) -> timedelta | None:
@@ -125,8 +136,24 @@ def portal_view(name: str) -> PortalView:
         filled=bucket.filled,
         factor=bucket.factor,
         started_a_minute=services().store.statistics.started_a_minute([name], now)[name],
+        workflows=_workflows(name),
         methods=tuple(_method(learned, learned.methods[name], now) for name in sorted(learned.methods)),
     )
+
+
+def _workflows(name: str) -> tuple[WorkflowView, ...]:
+    """The templates that the rules in force start on a portal, with what does not fit first."""
+    book, drift = services().rules, drift_of(name)
+    is_checked = services().store.portal(name).checked_rules() == book.digest
+    rules: dict[int, list[str]] = {}
+    for rule in book.all():
+        if rule.requirement.portal == name and rule.requirement.template_id:
+            rules.setdefault(rule.requirement.template_id, []).append(rule.name)
+    found = [
+        WorkflowView(number, tuple(names), tuple(one for one in drift if one.rule in names), is_checked)
+        for number, names in sorted(rules.items())
+    ]
+    return tuple(sorted(found, key=lambda one: not one.drift))
 
 
 def _method(learned: Learned, method: MethodState, now: datetime) -> MethodView:

@@ -1,4 +1,5 @@
-"""A time as people type it: `26.11.2026 14:00`, `2026-11-26`, `yesterday 9:00`, `tomorrow`, `2 hours ago` or `14:30`.
+"""A time as people type it: `26.11.2026 14:00`, `2026-11-26`, `yesterday 9:00`, `tomorrow`, `2 hours ago`, `in 2 hours`
+or `14:30`.
 
 It is read strictly: nothing is guessed. A day comes before its month, unless the year is in front. Without a year it is
 the last such day, or the next one if a future time is expected. Of an hour that a zone has twice, the first is
@@ -15,19 +16,20 @@ from relay.web.language import catalogues
 
 CONTEXT = "words for a time that is typed, with | between"
 DAY = {"tomorrow": timedelta(days=-1), "today": timedelta(0), "yesterday": timedelta(days=1)}
-NOW, AGO, AT = "now", "ago", "at"
+NOW, AGO, AT, IN = "now", "ago", "at", "in"
 UNITS = {
     "min|minute|minutes": timedelta(minutes=1),
     "h|hour|hours": timedelta(hours=1),
     "d|day|days": timedelta(days=1),
     "w|week|weeks": timedelta(weeks=1),
 }
-WORDS = (*DAY, NOW, AGO, AT, *UNITS)
+WORDS = (*DAY, NOW, AGO, AT, IN, *UNITS)
 """As they are in the catalogues, in this context."""
-LONGEST_AGO = timedelta(days=36_500)
+LONGEST_DISTANCE = timedelta(days=36_500)
 CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?")
 DATE = re.compile(r"(\d{1,2})\.(\d{1,2})(?:\.(\d{4}))?")
 DISTANCE = re.compile(r"(\d{1,6}) ?(\D+?) (\S+)")
+DISTANCE_AHEAD = re.compile(r"(\S+) (\d{1,6}) ?(\D+)")
 
 
 def read_time(text: str, now: datetime, zone: tzinfo, *, is_ahead: bool = False) -> datetime:
@@ -40,6 +42,8 @@ def read_time(text: str, now: datetime, zone: tzinfo, *, is_ahead: bool = False)
         return now.astimezone(UTC)
     if match := DISTANCE.fullmatch(words):
         return _before(now, int(match[1]), match[2], match[3])
+    if is_ahead and (match := DISTANCE_AHEAD.fullmatch(words)) and match[1] in _spellings(IN):
+        return now.astimezone(UTC) + _length(int(match[2]), match[3])
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError:
@@ -48,9 +52,15 @@ def read_time(text: str, now: datetime, zone: tzinfo, *, is_ahead: bool = False)
 
 
 def _before(now: datetime, count: int, unit: str, ago: str) -> datetime:
+    if ago not in _spellings(AGO):
+        raise ValueError("no distance")
+    return now.astimezone(UTC) - _length(count, unit)
+
+
+def _length(count: int, unit: str) -> timedelta:
     for words, length in UNITS.items():
-        if unit in _spellings(words) and ago in _spellings(AGO) and count * length <= LONGEST_AGO:
-            return now.astimezone(UTC) - count * length
+        if unit in _spellings(words) and count * length <= LONGEST_DISTANCE:
+            return count * length
     raise ValueError("no distance")
 
 

@@ -64,11 +64,11 @@ def snippets(shared_valkey, config, tmp_path_factory):
         login = {"password": WEB_SECRETS["RELAY_DASHBOARD_PASSWORD"]}
         page = session.post(f"{running.url}/login?", login, headers={"Origin": running.url}, timeout=10)
         assert page.status_code == 200
-        text = session.get(f"{running.url}/sources", timeout=10).text
+        pages = [session.get(f"{running.url}/sources?open={name}", timeout=10).text for name in SOURCES]
     yield {
         name: html.unescape(snippet)
         for name, snippet in re.findall(
-            r'aria-label="A command that sends a sample to ([\w-]+)">(.*?)</pre>', text, re.DOTALL
+            r'aria-label="A command that sends a sample to ([\w-]+)">(.*?)</pre>', "".join(pages), re.DOTALL
         )
     }
     starter.clean_up()

@@ -59,6 +59,6 @@ def test_a_trusted_proxy_still_says_which_host_and_scheme_the_sender_used(served
 
     answer = proxy.post(f"{served.url}/login", LOGIN, headers=headers, timeout=10, allow_redirects=False)
     assert answer.status_code == 303
-    page = proxy.get(f"{served.url}/sources", headers=FORWARDED, timeout=10)
+    page = proxy.get(f"{served.url}/sources?open=website", headers=FORWARDED, timeout=10)
 
     assert "https://relay.test/hooks/website" in page.text

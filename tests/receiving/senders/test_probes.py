@@ -152,10 +152,9 @@ def test_the_page_of_sources_shows_profile_probes_and_what_is_kept(client):
         "/login", data={"password": WEB_SECRETS["RELAY_DASHBOARD_PASSWORD"]}, headers={"Origin": "http://localhost"}
     )
 
-    page = client.get("/sources").text
+    page = client.get("/sources?open=trello").text
 
     assert "1 answered, last " in page
-    assert page.count("0 answered") == 3
 
 
 def test_nothing_found_is_an_empty_text_and_braces_can_be_written(relay):

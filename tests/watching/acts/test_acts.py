@@ -255,7 +255,8 @@ def test_what_a_person_ends_is_a_pause_and_what_ends_by_itself_is_backing_off(op
     close(Gate(redis, "main"), utc_now() - timedelta(hours=1))
 
     portal = Page(ask(operator, "/portals")).text(".//section[@id='main']")
-    assert f"main {shown}, closed" in portal
+    assert portal.startswith(f"main {name} ")
+    assert f" {reason}, closed" in portal
     assert f"Portal main {title}" in Page(ask(operator, "/")).text(".//ul[@class='needs']")
 
 

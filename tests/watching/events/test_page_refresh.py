@@ -73,10 +73,11 @@ def test_an_older_page_of_a_list_stands_still(operator, record):
 
 
 def test_the_page_of_sources_shows_the_last_requests_and_why_one_was_refused(operator):
-    assert "None yet. Every request is shown here at once" in operator.get("/sources", headers=SAME).text
+    assert "It waits for the first request" in operator.get("/sources?open=website", headers=SAME).text
     operator.post("/hooks/website", data=b"{}", headers={"X-Relay-Token": "wrong", "Content-Type": "application/json"})
 
-    text = operator.get("/sources", headers=SAME).text
+    assert "wrong token" in operator.get("/sources", headers=SAME).text
+    text = operator.get("/sources?open=website", headers=SAME).text
 
     assert "wrong token" in text
     assert "The request carried another token than the one configured" in text

@@ -27,7 +27,8 @@ def test_the_line_of_a_portal_says_how_fast_it_goes_and_when_it_is_empty(operato
 
     text = " ".join(operator.get("/portals", headers=SAME).text.split())
 
-    assert "5.0 started a minute · empty in about 6 min at this rate" in text
+    assert "Started a minute</dt><dd>5.0" in text
+    assert "empty in about 6 min at this rate" in text
     assert "30 waiting, empty in about 6 min" in operator.get("/", headers=SAME).text
 
 
