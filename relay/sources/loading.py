@@ -115,7 +115,7 @@ class Profile:
         return {word: f"{prefix}_{word.upper()}" for word in words}
 
     def is_entered(self, word: str) -> bool:
-        """Whether the operator enters this secret at the sender, so that it can be made here; else the sender has it."""
+        """Whether the operator enters this secret at the sender, so it can be made here; else the sender has it."""
         return word not in self.sender_makes
 
     def filled_steps(self, values: Mapping[str, str]) -> list[str]:
