@@ -37,7 +37,8 @@ def faults_of(page: Page) -> list[str]:
     page.evaluate(AXE)
     found = []
     for scheme, size in LOOKS:
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # a colour on its way to another is no colour
+        # A button that still fades from the colours before has a contrast of neither.
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         page.set_viewport_size(size)
         new = page.evaluate(RUN)
         new += ["scrolls sideways"] if page.evaluate(WIDER) else []

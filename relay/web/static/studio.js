@@ -27,6 +27,7 @@
       return;
     }
     const sent = text.value;
+    const onto = elements.onto.value;
     const data = new FormData(form);
     if (button.name) data.set(button.name, button.value);
     remember();
@@ -38,16 +39,17 @@
       // Told below, as an answer that is no studio is.
     }
     flying = false;
-    take(fresh, sent, button);
+    take(fresh, sent, button, onto);
     if (queue.length) send(queue.shift());
   };
 
-  const take = (fresh, sent, button) => {
+  const take = (fresh, sent, button, onto) => {
     const question = fresh?.querySelector("#studio [name=question_id]")?.value;
     if (question === undefined) return complain(fresh);
     if (button.id === "ask") asked.value = question;
     // What was typed meanwhile is newer than this answer; but the version is the new one.
-    if (text.value === sent) show(fresh, sent, button === LOOK);
+    const chosen = elements.onto.value;
+    if (text.value === sent) show(fresh, sent, button === LOOK, chosen === onto ? "" : chosen);
     else put(document.getElementById("kept"), fresh);
     if (!fresh.getElementById("conflict") && text.value === fresh.getElementById("text").value) forget();
     if ("awaited" in fresh.getElementById("studio").dataset || question !== asked.value) lookSoon();
@@ -76,7 +78,7 @@
     if (next && !part.isEqualNode(next)) part.replaceChildren(...next.childNodes);
   };
 
-  const show = (fresh, sent, isLook) => {
+  const show = (fresh, sent, isLook, chosen) => {
     const focused = document.activeElement;
     const place = focused?.closest("[data-part]") && { name: focused.name, value: focused.value, id: focused.id };
     home.append(values);
@@ -84,6 +86,7 @@
       const isKept = isLook && ["said", "preview"].includes(part.id); // what was answered to a button
       if (!isKept) put(part, fresh);
     }
+    if (chosen) elements.onto.value = chosen; // while the answer was on its way
     const next = fresh.getElementById("text");
     if (next.value !== sent) text.value = next.value;
     form.classList.remove("typed");
@@ -154,4 +157,5 @@
     send(CHECK);
   } else forget();
   if (form.dataset.ask) send(document.getElementById("ask"));
+  if ("awaited" in form.dataset) lookSoon();
 })();
