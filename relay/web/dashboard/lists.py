@@ -10,10 +10,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, groupby
+from itertools import groupby
 from typing import Any
 from urllib.parse import urlencode
 
@@ -135,8 +135,11 @@ def _tallies() -> dict[str, int]:
     record = services().record
     ledger = record.counts()
     undecided = record.unresolved_uncertain()
-    counts: Mapping[State | EventState, int] = dict(chain(ledger.deliveries.items(), ledger.events.items()))
-    tallies = {name: sum(counts[one] for one in states) for name, (_label, states) in TABS.items() if states}
+
+    def count(state: State | EventState) -> int:
+        return ledger.deliveries[state] if isinstance(state, State) else ledger.events[state]
+
+    tallies = {name: sum(map(count, states)) for name, (_label, states) in TABS.items() if states}
     tallies["person"] = record.unresolved_rejected() + record.unresolved_dead() + undecided
     tallies["waiting"] -= undecided
     return tallies
