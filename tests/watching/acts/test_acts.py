@@ -237,15 +237,19 @@ def test_a_portal_is_paused_until_a_time_and_the_pages_say_which(operator, redis
 @pytest.mark.parametrize(
     ("close", "shown", "title"),
     [
-        (lambda gate, now: gate.pause_by_person(now), "paused by a person paused by a person", "is paused by a person"),
+        (
+            lambda gate, now: gate.pause_by_person(now),
+            ("paused by a person", "paused by a person"),
+            "is paused by a person",
+        ),
         (
             lambda gate, now: gate.hold_for_person("went_back", now),
-            "paused record has gone back in time",
+            ("paused", "record has gone back in time"),
             "is paused: the record has gone back in time",
         ),
         (
             lambda gate, now: gate.back_off(gate.look(), "not_sent", now),
-            "backing off no connection",
+            ("backing off", "no connection"),
             "is in trouble: no connection",
         ),
     ],
@@ -255,6 +259,7 @@ def test_what_a_person_ends_is_a_pause_and_what_ends_by_itself_is_backing_off(op
     close(Gate(redis, "main"), utc_now() - timedelta(hours=1))
 
     portal = Page(ask(operator, "/portals")).text(".//section[@id='main']")
+    name, reason = shown
     assert portal.startswith(f"main {name} ")
     assert f" {reason}, closed" in portal
     assert f"Portal main {title}" in Page(ask(operator, "/")).text(".//ul[@class='needs']")
