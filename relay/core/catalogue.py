@@ -302,10 +302,10 @@ SETTINGS: Mapping[str, str] = {
     "RELAY_RETENTION_DAYS, %(most)s",
     "sign_in_without_proxies": "RELAY_SIGN_IN_HEADER is set without RELAY_TRUSTED_PROXIES: nobody's header would be "
     "believed",
-    "otel_exporter": "%(name)s is %(found)s: expected otlp, or none",
+    "otel_exporter": "%(name)s is %(found)s: expected `otlp` or `none`",
     "otel_protocol": "%(name)s is %(found)s: expected http/protobuf",
     "otel_missing": "%(names)s: OpenTelemetry is asked for and is not installed: "
-    "pip install --require-hashes -r config/otel-requirements.txt",
+    "`pip install --require-hashes -r config/otel-requirements.txt`",
     "redis_url_missing": "REDIS_URL is not set (nor REDIS_URL_FILE): expected redis://HOST:PORT/0, rediss://, "
     "unix://PATH or redis+sentinel://",
     "redis_url_scheme": "REDIS_URL has an unknown scheme: expected one of %(names)s",

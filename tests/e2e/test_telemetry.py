@@ -271,7 +271,7 @@ def test_where_it_is_not_asked_for_none_of_it_is_loaded():
 MISTAKES = {
     "another exporter": (
         {"OTEL_TRACES_EXPORTER": "zipkin"},
-        "OTEL_TRACES_EXPORTER is 'zipkin': expected otlp, or none",
+        "OTEL_TRACES_EXPORTER is 'zipkin': expected `otlp` or `none`",
     ),
     "another protocol": (
         {"OTEL_LOGS_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
@@ -311,7 +311,7 @@ def test_the_web_process_does_not_start_with_an_exporter_that_it_cannot_serve(pr
     run = processes.run("relay", "serve", REDIS_URL=valkey.url, OTEL_METRICS_EXPORTER="prometheus")
 
     assert run.returncode == 1
-    assert "OTEL_METRICS_EXPORTER is 'prometheus': expected otlp, or none" in run.stderr
+    assert "OTEL_METRICS_EXPORTER is 'prometheus': expected `otlp` or `none`" in run.stderr
     assert "Traceback" not in run.stderr
 
 

@@ -10,7 +10,7 @@ from babel.messages.catalog import Catalog, Message
 from tests.support.words import is_quoted, languages, read, strings_of, wanted_in
 
 LATIN = re.compile(r"[\w{}\[\]*@&=./:+-]*[A-Za-z][\w{}\[\]*@&=./:+-]*")
-MARKUP = re.compile(r"<code>.*?</code>|<[^>]*>|&[a-z]+;|%\(\w+\)[sr]")
+MARKUP = re.compile(r"<code>.*?</code>|`[^`]*`|<[^>]*>|&[a-z]+;|%\(\w+\)[sr]")
 PLACE = re.compile(r"%(?:\((\w+)\)[sr]|%)|%")
 
 
