@@ -5,7 +5,7 @@ PYTHON ?= $(shell for name in python3.11 python3 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 IN_VENV = .venv/bin/python
 
-.PHONY: help demo test bench chaos lock words docs
+.PHONY: help demo test bench chaos lock words docs sbom
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -33,9 +33,15 @@ docs: ## write what the guide shows of the code: tables of settings, commands, e
 	@bash .ci/run install
 	@PYTHONPATH=. $(IN_VENV) tests/support/reference.py
 
-lock: ## compile requirements.txt and tests/requirements.txt anew, with hashes; UPGRADE=--upgrade takes newer versions
+sbom: ## write var/relay.cdx.json: every package that the product runs on, with version and hashes, as CycloneDX
+	@bash .ci/run install
+	@PYTHONPATH=. $(IN_VENV) tests/support/sbom.py
+
+lock: ## compile the files of requirements anew, with hashes; UPGRADE=--upgrade takes newer versions
 	@bash .ci/run install
 	@$(call compile,config/requirements.in,requirements.txt)
+	@$(call compile,config/otel-requirements.in,config/otel-requirements.txt)
+	@$(call compile,config/mcp-requirements.in,config/mcp-requirements.txt)
 	@$(call compile,tests/requirements.in,tests/requirements.txt)
 
 # A virtual environment of our own with what requirements.txt says, made again when that changes. .ci/run adds to it.

@@ -21,7 +21,7 @@ from relay.web import create_app
 from tests.support.configs import write_config
 from tests.support.ends import BASE
 from tests.support.folders import READ_TOKEN, SECRETS, WATCHED_RULE, WEB_SECRETS, copy_config
-from tests.support.processes import Processes
+from tests.support.processes import Processes, Running
 from tests.support.valkey import Valkey
 
 # No deadline: how long an example takes says more of the machine than of it.
@@ -153,6 +153,30 @@ def relay(make_app, valkey, tmp_path, monkeypatch) -> Callable[..., FlaskClient]
         return client
 
     return make
+
+
+@pytest.fixture(scope="module")
+def start_web(shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Running]]:
+    """Starts `python -m relay serve` with these files on an empty record, for all tests of a file."""
+    starters: list[Processes] = []
+
+    def start(config: Path, **environment: str) -> Running:
+        shared_valkey.make_fresh()
+        starter = Processes(tmp_path_factory.mktemp("served"), config, SECRETS | WEB_SECRETS)
+        starters.append(starter)
+        running = starter.start("relay", "serve", REDIS_URL=shared_valkey.url, **environment)
+        running.wait_for_url()
+        return running
+
+    yield start
+    for starter in starters:
+        starter.clean_up()
+
+
+@pytest.fixture(scope="module")
+def served(start_web: Callable[..., Running], config: Path) -> Running:
+    """`python -m relay serve` with the shipped configuration, for all tests of a file."""
+    return start_web(config)
 
 
 @pytest.fixture

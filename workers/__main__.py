@@ -24,6 +24,7 @@ from relay.configuration.alerts import Alerting, load_alerting
 from relay.configuration.files import FileSet, FileWatch, Mistakes, names_in
 from relay.configuration.portals import load_portals
 from relay.configuration.settings import Settings
+from relay.core import otel
 from relay.core.errors import ConfigError, RelayError
 from relay.core.ids import utc_now
 from relay.core.telemetry import configure, get_logger
@@ -35,9 +36,11 @@ from relay.store.archive.archive import Archive
 from relay.store.operators.audit_log import Act, who_in_terminal
 from relay.store.operators.kept_files import FileReport
 from workers.alerts.alerter import Alerter
+from workers.alerts.announcer import Announcer
 from workers.alerts.messengers import open_channels, open_chats
 from workers.bitrix24.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 from workers.checks.drift import run_watch
+from workers.checks.editor_schema import print_schema
 from workers.checks.ping import ping, probe, read_document
 from workers.delivery.worker import addresses_of, work
 from workers.maintenance.repair import run_clock, run_sweeper, watch_servers
@@ -53,6 +56,7 @@ EXAMPLES = """examples:
   python -m workers --portal main   only this portal, e.g. on a host of its own
   python -m workers --burst         work off what is queued, then end
   python -m workers ping            check every credential and rule, starting nothing
+  python -m workers schema main     the names of a portal's templates and fields, for an editor of rules
   python -m workers pause main      let the deliveries of a portal wait, e.g. while it is under repair
 """
 
@@ -91,6 +95,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     pinger = commands.add_parser("ping", help="check credential, scope, plan, templates and rules; starts nothing")
     pinger.add_argument("only", nargs="?", metavar="PORTAL", help="absent: every portal")
+    text = "print the JSON Schema of rules with the portal's templates, fields, stages and users, for an editor"
+    commands.add_parser("schema", help=text).add_argument("only", metavar="PORTAL")
     prober = commands.add_parser("probe", help="start one workflow, to see whether the portal honours our own ids")
     prober.add_argument("only", metavar="PORTAL")
     prober.add_argument("--template", type=int, required=True, metavar="N", help="a harmless one")
@@ -104,6 +110,8 @@ def _act(options: argparse.Namespace, context: Context, thresholds: Thresholds) 
     name, now = context.portal.name, context.clock()
     if options.command == "ping":
         return ping(context, thresholds)
+    if options.command == "schema":
+        return print_schema(context)
     if options.command == "pause":
         context.store.pause(name, who_in_terminal(), now)
         print(f"{name}: paused; its deliveries wait. `python -m workers resume {name}` goes on")
@@ -127,7 +135,8 @@ def _act(options: argparse.Namespace, context: Context, thresholds: Thresholds) 
 
 
 def _run(found: Found, only: str | None, *, burst: bool) -> int:
-    configure("workers")
+    configure("workers", otel.line_processors())
+    otel.start("workers")
     settings = found.settings
     store = Store.open(settings.redis_url, settings.replicas, state=settings.state)
     store.begin()
@@ -149,7 +158,10 @@ def _run(found: Found, only: str | None, *, burst: bool) -> int:
         tasks.append(("configuration", partial(serving.follow, partial(read_configuration, only, to_run=True))))
     for name, task in tasks:
         keep_running(name, task, supervisor.stopping)
-    return supervisor.run()
+    try:
+        return supervisor.run()
+    finally:
+        otel.stop()
 
 
 def _terms(settings: Settings) -> Terms:
@@ -165,6 +177,9 @@ def _terms(settings: Settings) -> Terms:
 def read_configuration(only: str | None, mistakes: Mistakes, *, to_run: bool) -> Found:
     """The environment, the addresses of the portals or of one, and, if the workers are to run, the alerting."""
     settings = Settings.from_environment(os.environ, mistakes=mistakes)
+    if to_run:
+        with mistakes.catching():
+            otel.check(os.environ)
     if not settings.config.is_dir():  # noted as a mistake already
         return Found(settings, {}, None)
     addresses = addresses_of(settings, only, mistakes)
@@ -180,8 +195,8 @@ def _read_alerting(settings: Settings, mistakes: Mistakes) -> Alerting | None:
     return alerting
 
 
-def _alerters(store: Store, found: Found) -> list[Alerter]:
-    """The alerters, one for each channel; none without config/alerts.yaml."""
+def _alerters(store: Store, found: Found) -> list[Alerter | Announcer]:
+    """What tells people and programs, each with its channel; nothing without config/alerts.yaml."""
     settings, addresses, alerting = found.settings, found.addresses, found.alerting
     if alerting is None:
         return []
@@ -194,7 +209,8 @@ def _alerters(store: Store, found: Found) -> list[Alerter]:
             channels += open_chats(replace(alerting, chats=(chat,)), {chat.portal: client})
     # Each channel has a thread of its own, so that a receiver that hangs silences no other.
     watch = partial(Alerter, store, alerting, list(portals), link=settings.public_url)
-    return [watch([channel], lease=f"alerts:{channel.name}") for channel in channels]
+    announcers = [Announcer(store, hook, settings.public_url) for hook in alerting.hooks if hook.states]
+    return [*(watch([channel], lease=f"alerts:{channel.name}") for channel in channels), *announcers]
 
 
 FEWEST, MOST, PORTALS_A_PROCESS = 2, 4, 50
@@ -242,7 +258,7 @@ class Serving:
     """
 
     def __init__(
-        self, found: Found, store: Store, supervisor: Supervisor, alerters: Callable[[Found], list[Alerter]]
+        self, found: Found, store: Store, supervisor: Supervisor, alerters: Callable[[Found], list[Alerter | Announcer]]
     ) -> None:
         self._found, self._store, self._supervisor, self._alerters = found, store, supervisor, alerters
         self._told_to_end = threading.Event()

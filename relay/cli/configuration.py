@@ -12,7 +12,7 @@ import difflib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from relay.core.printing import say
 from relay.operations.configure import load_config
 from relay.operations.deciding import contexts_of
 from relay.operations.drafting import rule_name, tree_of, whole_draft
+from relay.operations.editor_schemas import schema_text
 from relay.operations.ingest import near_misses
 from relay.operations.operator_acts import OperatorActs
 from relay.operations.preview import Prospect, RulePreview, StepPreview, read_given, try_event, try_rules
@@ -65,7 +66,12 @@ class AnySecret(Mapping[str, str]):
 
 def check_rules(options: argparse.Namespace) -> int:
     """Print every mistake in the named folders or rule files, one a line, and warn of each weak secret that is set."""
-    mistakes, paths = Mistakes(), [Path(path) for path in options.paths or [config_folder()]]
+    return check_files([Path(path) for path in options.paths or [config_folder()]])
+
+
+def check_files(paths: Sequence[Path]) -> int:
+    """Print every mistake in these folders or rule files; 1 if there is any."""
+    mistakes = Mistakes()
     rules = sum(_check(path, mistakes) for path in paths)
     for mistake in mistakes:
         say(mistake)
@@ -75,6 +81,12 @@ def check_rules(options: argparse.Namespace) -> int:
     if not mistakes:
         say(f"{rules} rule{'s' if rules != 1 else ''}: no mistakes")
     return 1 if mistakes else 0
+
+
+def print_schema(options: argparse.Namespace) -> int:
+    """Print the JSON Schema of a kind of file."""
+    say(schema_text(options.name).rstrip())
+    return 0
 
 
 def try_rule(options: argparse.Namespace) -> int:
@@ -313,7 +325,7 @@ def test_source(options: argparse.Namespace) -> int:
     except UnsignableError as error:
         say(f"{error}: send a test from its own settings", error=True)
         if profile:
-            _say_steps(profile, source, settings)
+            say_steps(profile, source, settings)
         return 1
     watch = SampleTracker(store, source.name, now)
     answer = post(webhook, address, source.name)
@@ -375,9 +387,9 @@ def _describe(profile: Profile) -> None:
     if not users:
         say(f"No source uses it yet. In {settings.config / 'sources.yaml'}:\n")
         say(f"{profile.entry(profile.name)}\n")
-        _say_steps(profile, None, settings)
+        say_steps(profile, None, settings)
     for source in users:
-        _say_steps(profile, source, settings)
+        say_steps(profile, source, settings)
     budget = f"{profile.budget_s:g} s" if profile.budget_s else "its documentation does not say how long"
     for name, text in (
         ("proves itself", words_of(profile.verifier)),
@@ -390,7 +402,7 @@ def _describe(profile: Profile) -> None:
     say("\n".join(["", "from:", *(f"  {link}" for link in profile.docs)]))
 
 
-def _say_steps(profile: Profile, source: Source | None, settings: Settings) -> None:
+def say_steps(profile: Profile, source: Source | None, settings: Settings) -> None:
     """The steps, with the address of this relay and the names of the variables."""
     name = source.name if source else profile.name
     default = f"SOURCE_{profile.name.upper().replace('-', '_')}"

@@ -1,8 +1,8 @@
 """The command line: every command with its options and its help.
 
 Commands are in relay/runtime/up.py (processes), commands.py, bulk_commands.py, events.py and backup.py (the record),
-and configuration.py (rules and sources). A module is imported only when its command runs: `serve` must patch the
-standard library before a socket is opened.
+configuration.py (rules and sources), and agents.py (tools for agents). A module is imported only when its command runs:
+`serve` must patch the standard library before a socket is opened.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from relay.core.errors import ConfigError, RecordUnavailableError, RelayError
 from relay.core.lifecycle import BulkAct
 from relay.core.printing import say
 
+MADE = ("lead", "deal", "contact", "company")
+SCHEMAS = ("sources", "profiles", "portals", "rules", "alerts")
 BAD = 1
 PIPE_CLOSED = 141
 """The exit status that a shell gives a process that SIGPIPE ended: the reader, such as `head`, has seen enough."""
@@ -59,11 +61,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m relay", description="Webhooks in, Bitrix24 workflows out.")
     parser.add_argument("--version", action="version", version=f"relay {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_beginning(commands)
     _add_running(commands)
     _add_rules(commands)
     _add_sources(commands)
     _add_record(commands)
     _add_bulk(commands)
+    _add_agents(commands)
     return parser
 
 
@@ -79,6 +83,25 @@ def _command(
     )
     parser.set_defaults(run=run)
     return parser
+
+
+def _add_beginning(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "write a configuration of your own: portal, first source, first rule, secrets; asks for what is not given"
+    begun = _command(commands, "init", "relay.cli.init:init", text, "init my-relay --profile stripe --source shop")
+    begun.add_argument("folder", metavar="FOLDER", nargs="?", default=".", help="default: this one")
+    begun.add_argument("--portal", metavar="NAME", help="the portal's name here; default main")
+    address = "a file with the address of its inbound webhook, - for standard input; or set PORTAL_<NAME>_WEBHOOK_URL"
+    begun.add_argument("--portal-url-file", metavar="FILE", help=address)
+    begun.add_argument("--source", metavar="NAME", help="who sends, as in /hooks/NAME; default website")
+    begun.add_argument("--profile", metavar="PROFILE", help="the kind of sender (`sources show`); default html-form")
+    begun.add_argument("--public-url", metavar="URL", help="the relay's address as senders see it")
+    begun.add_argument("--template", metavar="N", type=int, help="the workflow template that the first rule starts")
+    begun.add_argument("--document", choices=MADE, help="what the first rule makes, and starts it on; default lead")
+    begun.add_argument("--no-ping", action="store_true", help="do not call the portal")
+    begun.add_argument("--yes", action="store_true", help="ask nothing: take the defaults, and change no file")
+    text = "print the JSON Schema of a kind of file, for an editor"
+    schema = _command(commands, "schema", "relay.cli.configuration:print_schema", text, "schema rules")
+    schema.add_argument("name", metavar="NAME", choices=SCHEMAS, help=", ".join(SCHEMAS))
 
 
 def _add_running(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -224,3 +247,12 @@ def _add_bulk(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     many.add_argument("--dry-run", action="store_true", help="only count")
     many.add_argument("--yes", action="store_true", help="do not ask before it is done")
+
+
+def _add_agents(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "serve tools to an agent by the Model Context Protocol, on standard input and output"
+    served = _command(commands, "mcp", "relay.cli.agents:mcp", text, "mcp --url https://relay.example.com")
+    served.add_argument("--url", metavar="URL", help="where the relay listens; default: RELAY_HOST and RELAY_PORT")
+    served.add_argument(
+        "--allow-write", action="store_true", help="also tools that replay and settle, with RELAY_API_TOKEN"
+    )

@@ -10,26 +10,37 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import fields
 
+from relay.configuration import json_schema as js
 from relay.configuration.fields import SECONDS, Choice, Number, Quantity, StrictSchema, Table, Text, suggestion
 from relay.configuration.files import ConfigFile, KeyPath, Mistakes, collecting, read_yaml
 from relay.configuration.settings import read_named_secret
 from relay.core.faults import fault
+from relay.core.lifecycle import State
 
 FILE = "alerts.yaml"
+ALERT = "relay.alert"
+EVENTS = {f"delivery.{state.value}": state for state in (State.DEAD, State.UNCERTAIN, State.STARTED)}
+"""What a webhook may be told beside alerts: that a delivery has come to this state."""
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """A webhook to post to, signed as Standard Webhooks says."""
+    """A webhook to post to, signed as Standard Webhooks says. events: the types of messages that it gets."""
 
     name: str
     url: str = field(repr=False)
     secret: str = field(repr=False)
+    events: tuple[str, ...] = (ALERT,)
+
+    @property
+    def states(self) -> frozenset[State]:
+        """The states of deliveries that it is told of."""
+        return frozenset(EVENTS[name] for name in self.events if name in EVENTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +94,7 @@ def _address() -> Text:
 class _HookSchema(StrictSchema):
     url = _variable(required=True)
     secret = _variable(required=True)
+    events = fields.List(Choice(ALERT, *EVENTS), load_default=[ALERT])
 
 
 class _MailSchema(StrictSchema):
@@ -94,6 +106,13 @@ class _MailSchema(StrictSchema):
     sender = Text(fault("expected_email"), r"[^@\s<>,;]+@[^@\s<>,;]+", required=True, data_key="from")
     to = fields.List(_address(), required=True)
 
+    together: ClassVar[js.JsonSchema] = {
+        "allOf": [
+            {"properties": {"to": {"minItems": 1}}},
+            js.when(js.given("password"), {"not": js.has("security", ["none"])}),
+        ]
+    }
+
 
 class _ChatSchema(StrictSchema):
     portal = Text(fault("expected_portal_name"), r"[a-z][a-z0-9_-]*", required=True)
@@ -104,7 +123,9 @@ class _SourceSchema(StrictSchema):
     silent_after = Quantity(SECONDS, "90d", required=True)
 
 
-class _AlertsSchema(StrictSchema):
+class AlertsSchema(StrictSchema):
+    """The whole file."""
+
     repeat = Quantity(SECONDS, "30d", load_default=14_400.0)
     oldest_waiting = Quantity(SECONDS, "30d", load_default=900.0)
     quiet = Quantity(SECONDS, "30d", load_default=3_600.0)
@@ -133,7 +154,7 @@ def load_alerting(
         config = read_yaml(path, found)
         if config is None:
             return None
-        content = config.check(_AlertsSchema())
+        content = config.check(AlertsSchema())
         reader = _Reader(config, environ)
         reader.check(content)
         reader.check_names(content, sources, portals)
@@ -161,7 +182,7 @@ def load_alerting_thresholds(folder: Path) -> tuple[timedelta, dict[str, timedel
         return None
     with collecting(None) as found:
         config = read_yaml(folder / FILE, found)
-        content = config.check(_AlertsSchema()) if config else {}
+        content = config.check(AlertsSchema()) if config else {}
     silent = {name: timedelta(seconds=entry["silent_after"]) for name, entry in content["sources"].items()}
     return timedelta(seconds=content["oldest_waiting"]), silent
 
@@ -179,6 +200,8 @@ class _Reader:
         for name, entry in content.get("webhooks", {}).items():
             for key in ("url", "secret"):
                 self._fetch(("webhooks", name, key), entry.get(key))
+            if entry.get("events") == []:
+                self.config.add_mistake(("webhooks", name, "events"), fault("expected_choice", names=[ALERT, *EVENTS]))
         for name, entry in content.get("mail", {}).items():
             self._fetch(("mail", name, "password"), entry.get("password"))
             if entry.get("password") and entry.get("security") == "none":
@@ -207,9 +230,9 @@ class _Reader:
                     ("bitrix24", name, "portal"), fault("no_such_portal", hint=suggestion(portal, portals))
                 )
 
-    def hook(self, name: str, entry: Mapping[str, str]) -> Hook:
+    def hook(self, name: str, entry: Mapping[str, Any]) -> Hook:
         """A webhook whose entry was checked."""
-        return Hook(name, self._secrets[entry["url"]], self._secrets[entry["secret"]])
+        return Hook(name, self._secrets[entry["url"]], self._secrets[entry["secret"]], tuple(entry["events"]))
 
     def mail(self, name: str, entry: Mapping[str, Any]) -> Mail:
         """An addressee whose entry was checked."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import RAISE, Schema, ValidationError, fields
 
+from relay.configuration.json_schema import JsonSchema, described, names, shape_of_map, text
 from relay.core.faults import Fault, fault
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
@@ -37,6 +38,9 @@ class StrictSchema(Schema):
 
     class Meta:
         unknown = RAISE
+
+    together: ClassVar[JsonSchema] = {}
+    """What its keys have to do with each other, as JSON Schema: for editors. The validators say it to the checks."""
 
     error_messages = {"type": fault("expected_map")}  # noqa: RUF012 - the type is marshmallow's
 
@@ -65,7 +69,10 @@ class StrictSchema(Schema):
 
 
 class Wanted(fields.Field[Any]):
-    """A field that knows what it expects. A subclass gives `expected` and `read`, which raises ValueError."""
+    """A field that knows what it expects.
+
+    A subclass gives `expected`, `read`, which raises ValueError, and `form`, which says the same to an editor.
+    """
 
     expected = fault("expected_value")
 
@@ -81,6 +88,14 @@ class Wanted(fields.Field[Any]):
     def read(self, value: Any) -> Any:
         """Convert the value. Raises ValueError if it is not as expected."""
         raise NotImplementedError
+
+    def form(self) -> JsonSchema:
+        """The values that it reads, as JSON Schema."""
+        raise NotImplementedError
+
+    def shape(self) -> JsonSchema:
+        """The form, described."""
+        return described(self.form(), self.expected)
 
 
 EXPECTED_TEXT = fault("expected_text")
@@ -98,6 +113,9 @@ class Text(Wanted):
             raise ValueError
         return value
 
+    def form(self) -> JsonSchema:
+        return text("" if self.pattern.pattern == ".+" else self.pattern.pattern)
+
 
 class Number(Wanted):
     """A number within bounds; whole unless `fraction`."""
@@ -113,6 +131,10 @@ class Number(Wanted):
             raise ValueError
         return value
 
+    def form(self) -> JsonSchema:
+        kind = "number" if float in self.kinds else "integer"
+        return {"type": kind, "minimum": self.least, "maximum": self.most}
+
 
 class Choice(Wanted):
     """One of some words or numbers."""
@@ -127,6 +149,9 @@ class Choice(Wanted):
             raise ValueError
         return value
 
+    def form(self) -> JsonSchema:
+        return {"enum": [choice if isinstance(choice, int) else str(choice) for choice in self.choices]}
+
 
 class Flag(Wanted):
     """true or false."""
@@ -137,6 +162,9 @@ class Flag(Wanted):
         if not isinstance(value, bool):
             raise ValueError  # noqa: TRY004 - Wanted says what it expected
         return value
+
+    def form(self) -> JsonSchema:
+        return {"type": "boolean"}
 
 
 class Quantity(Wanted):
@@ -152,6 +180,9 @@ class Quantity(Wanted):
         if amount > self.most:
             raise ValueError
         return amount
+
+    def form(self) -> JsonSchema:
+        return text(rf"[0-9]{{1,9}}\s*({'|'.join(self.units)})")
 
 
 def quantity(value: Any, units: Mapping[str, float]) -> float:
@@ -201,3 +232,7 @@ class Table(fields.Field[dict[str, Any]]):
         if errors:
             raise ValidationError(errors, valid_data=content)
         return content
+
+    def shape(self) -> JsonSchema:
+        """A map whose names are checked, and whose entries are those of the schema."""
+        return described(names(self.named.pattern, shape_of_map(self.schema)), self.expected)

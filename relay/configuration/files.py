@@ -175,8 +175,37 @@ def nodes_of(text: str) -> Nodes:
         return Nodes(loader.get_single_node(), loader.has_aliases)
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
         reached = getattr(error, "problem_mark", None) or loader
-        problem = getattr(error, "problem", None) or type(error).__name__
-        return Nodes(problem=problem, line=reached.line + 1 if reached else 0)
+        return Nodes(problem=_problem_of(error), line=reached.line + 1 if reached else 0)
+
+
+_PROBLEMS: Mapping[str, str] = {
+    "mapping values are not allowed here": "yaml_colon",
+    "could not find expected ':'": "yaml_no_colon",
+    "expected <block end>": "yaml_indentation",
+    "invalid indentation": "yaml_indentation",
+    "expected ',' or": "yaml_bracket",
+    "expected the node content": "yaml_no_value",
+    "found unexpected end of stream": "yaml_quote",
+    "found unexpected document separator": "yaml_quote",
+    "found character": "yaml_character",
+    "sequence entries are not allowed here": "yaml_dash",
+    "found unknown escape character": "yaml_escape",
+    "expected escape sequence": "yaml_escape",
+    "found undefined alias": "yaml_alias",
+    "second occurrence": "yaml_anchor",
+    "but found another document": "yaml_documents",
+}
+"""The code of a fault by the beginning of what PyYAML says of it."""
+
+
+def _problem_of(error: Exception) -> str:
+    if isinstance(error, yaml.reader.ReaderError):
+        return fault("yaml_control")
+    words = getattr(error, "problem", None) or type(error).__name__
+    if isinstance(words, Fault):  # of the loader below
+        return words
+    code = next((code for beginning, code in _PROBLEMS.items() if words.startswith(beginning)), None)
+    return fault(code) if code else fault("yaml_other", words=words)
 
 
 class _Loader(yaml.SafeLoader):

@@ -71,7 +71,9 @@ class _PortalSchema(StrictSchema):
     settle_after = Quantity(SECONDS, "24h", load_default=SETTLE_S)
 
 
-class _PortalsSchema(StrictSchema):
+class PortalsSchema(StrictSchema):
+    """The whole file."""
+
     portals = Table(_PortalSchema())
 
 
@@ -85,7 +87,7 @@ def load_portals(path: Path, mistakes: Mistakes | None = None) -> dict[str, Port
         config = read_yaml(path, found)
         if config is None:
             return {}
-        entries = config.check(_PortalsSchema()).get("portals", {})
+        entries = config.check(PortalsSchema()).get("portals", {})
         _check_variables(config, entries)
         return {name: _portal(name, entry) for name, entry in entries.items() if NAME.fullmatch(name)}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
@@ -168,7 +169,7 @@ class Settings:
         default=None,
         repr=False,
         metadata=documented(
-            "web",
+            "web, terminal",
             "signs cookies, and keys the search of persons' values: with another one, events from before are no longer"
             f" found by a person's value; at least {SHORTEST_KEY} characters",
             needed=True,
@@ -209,15 +210,18 @@ class Settings:
     def from_environment(
         cls, environ: Mapping[str, str], *, web: bool = False, mistakes: Mistakes | None = None
     ) -> Settings:
-        """Read and check the environment. web: the web process also needs its three secrets.
+        """Read and check the environment.
+
+        web: the secrets of the web process are read too, and its three must be there. Other processes may not be able
+        to read their files, which a shared environment names all the same.
 
         mistakes: a collector; without one, ConfigError is raised with every mistake.
         """
         with collecting(mistakes) as found:
-            return cls._read(_Reader(environ, found), web=web)
+            return cls._read(_Reader(environ, found, is_web=web))
 
     @classmethod
-    def _read(cls, reader: _Reader, *, web: bool) -> Settings:
+    def _read(cls, reader: _Reader) -> Settings:
         settings = cls(
             redis_url=reader.redis_url(),
             config=reader.folder("RELAY_CONFIG", "config"),
@@ -227,12 +231,12 @@ class Settings:
             trusted_proxies=reader.networks("RELAY_TRUSTED_PROXIES"),
             sign_in_header=reader.header("RELAY_SIGN_IN_HEADER"),
             operators=reader.names("RELAY_OPERATORS"),
-            api_token=reader.secret("RELAY_API_TOKEN", SHORTEST_TOKEN, needed=web),
+            api_token=reader.secret("RELAY_API_TOKEN", SHORTEST_TOKEN, needed=True),
             api_read_token=reader.secret("RELAY_API_READ_TOKEN", SHORTEST_TOKEN),
             metrics_token=reader.secret("RELAY_METRICS_TOKEN", SHORTEST_TOKEN),
-            dashboard_password=reader.secret("RELAY_DASHBOARD_PASSWORD", SHORTEST_PASSWORD, needed=web),
+            dashboard_password=reader.secret("RELAY_DASHBOARD_PASSWORD", SHORTEST_PASSWORD, needed=True),
             viewer_password=reader.secret("RELAY_VIEWER_PASSWORD", SHORTEST_PASSWORD),
-            secret_key=reader.secret("RELAY_SECRET_KEY", SHORTEST_KEY, needed=web),
+            secret_key=reader.secret_key("RELAY_SECRET_KEY"),
             retention_days=reader.number("RELAY_RETENTION_DAYS", 90, "variable_no_days"),
             body_days=reader.number("RELAY_BODY_DAYS", None, "variable_no_days"),
             archive=reader.archive("RELAY_ARCHIVE"),
@@ -251,9 +255,10 @@ class Settings:
 class _Reader:
     """Reads one variable at a time and notes its mistakes."""
 
-    def __init__(self, environ: Mapping[str, str], mistakes: Mistakes) -> None:
+    def __init__(self, environ: Mapping[str, str], mistakes: Mistakes, *, is_web: bool) -> None:
         self.environ = environ
         self.mistakes = mistakes
+        self._is_web = is_web
         self._secrets: dict[str, str] = {}
 
     def redis_url(self) -> str:
@@ -333,7 +338,19 @@ class _Reader:
             return None
         return text
 
+    def secret_key(self, name: str) -> str | None:
+        """The key of the web process. A terminal searches persons with it, if it can read it."""
+        if self._is_web:
+            return self.secret(name, SHORTEST_KEY, needed=True)
+        with suppress(ConfigError):
+            value = read_secret(self.environ, name)
+            return self._strong(name, value, SHORTEST_KEY) if value else None
+        return None
+
     def secret(self, name: str, shortest: int, *, needed: bool = False) -> str | None:
+        """A secret of the web process; None in any other."""
+        if not self._is_web:
+            return None
         with self.mistakes.catching():
             value = read_secret(self.environ, name)
             if value is not None:

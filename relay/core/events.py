@@ -141,6 +141,7 @@ class Event:
     body_removed_at: when body, envelope, query and headers were removed by retention; else None.
     reason: a word, or a Fault; earlier versions kept a sentence. errors: by field, Faults or such sentences.
     fault: the group of a rejected event on record (core/faults.py).
+    trace: the context of the trace that tells of it (core/otel.py); empty: none does.
     """
 
     id: str
@@ -160,6 +161,7 @@ class Event:
     envelope: str = field(default="", repr=False)
     body_removed_at: datetime | None = None
     fault: str = field(default="", compare=False)
+    trace: str = ""
 
     def without_body(self, now: datetime) -> Event:
         """A copy without the sender's content. Its deliveries keep what rules made of it."""
@@ -176,7 +178,7 @@ class Event:
         """A copy with the decision of the rules. Not made by `replace`, which takes twice as long for every event."""
         return Event(
             self.id, self.source, state, self.received_at, self.method, self.content_type, self.query, self.headers,
-            self.body, reason, errors, deliveries, self.duplicates, person_keys, self.envelope,
+            self.body, reason, errors, deliveries, self.duplicates, person_keys, self.envelope, trace=self.trace,
         )  # fmt: skip
 
     def to_wire(self) -> dict[str, Any]:
@@ -259,6 +261,7 @@ class Delivery:
     own_id_at, settle_s: facts of the last claimed call, written with the claim, because settings change and a worker
     may die. own_id_at: the mark of the portal's address to which the start goes under our own workflow id; empty: no
     own id. settle_s: how long such a call may still be running, in seconds.
+    trace: the context of the trace that tells of it (core/otel.py); empty: none does.
     """
 
     id: str
@@ -285,6 +288,7 @@ class Delivery:
     own_id_at: str = ""
     settle_s: float = SETTLE_S
     errors: Mapping[str, list[str]] = field(default_factory=dict)
+    trace: str = ""
 
     @property
     def call_as_sent(self) -> Call:

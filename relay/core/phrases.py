@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Self
 
+_VERBATIM = "%(text)s"
+
 
 class Phrase(str):
     """An English text with its message and values. plural: the message for other numbers than one."""
@@ -71,4 +73,9 @@ def phrases(one: str, many: str, count: int, **values: Any) -> Phrase:
 
 def verbatim(text: str) -> Phrase:
     """Mark a text that others wrote: it is never translated, even if it equals one of our messages."""
-    return Phrase("%(text)s", {"text": text})
+    return Phrase(_VERBATIM, {"text": text})
+
+
+def is_ours(text: object) -> bool:
+    """Whether a text is one of our messages, which a page translates; not one that others wrote."""
+    return isinstance(text, Phrase) and text.message != _VERBATIM

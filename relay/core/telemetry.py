@@ -10,7 +10,7 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 import structlog
@@ -18,10 +18,11 @@ import structlog
 Logger = structlog.typing.FilteringBoundLogger
 
 
-def configure(process: str) -> None:
+def configure(process: str, further: Sequence[structlog.typing.Processor] = ()) -> None:
     """Set up this process's log: ours, and warnings and errors of libraries.
 
-    Call it once, before anything is logged: a logger keeps the setup of its first line.
+    Call it once, before anything is logged: a logger keeps the setup of its first line. further: what else gets each
+    line.
     """
 
     def name_process(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -33,6 +34,7 @@ def configure(process: str) -> None:
         name_process,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        *further,
     ]
     people = sys.stderr.isatty()
     renderer = structlog.dev.ConsoleRenderer() if people else _as_json

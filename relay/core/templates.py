@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from relay.core.phrases import Phrase, phrase
+from relay.core.phrases import Phrase, phrase, verbatim
+from relay.core.plan import TYPE_IDS, USER
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,11 @@ def _parameter(name: str, described: Mapping[str, Any]) -> TemplateParameter:
 
     title = str(described.get("Name") or name)
     return TemplateParameter(name, title, str(described.get("Type") or ""), is_set("Required"), is_set("Multiple"))
+
+
+def name_of_document(kind: str) -> Phrase:
+    """A kind of documents as people call it; a smart process has the name of its kind only."""
+    return phrase(kind) if kind in TYPE_IDS or kind == USER else verbatim(kind)
 
 
 class DriftKind(StrEnum):
@@ -132,7 +138,7 @@ class Drift:
     @property
     def words(self) -> Phrase:
         """The mismatch, without its place."""
-        return phrase(WORDS[self.kind], parameter=self.parameter, document=self.document)
+        return phrase(WORDS[self.kind], parameter=self.parameter, document=name_of_document(self.document))
 
     def __str__(self) -> str:
         return self.sentence

@@ -202,7 +202,7 @@ def _process(subject: str) -> str:
     side, _, host = subject.partition("@")
     if side == "web":
         return phrase("the web process on %(host)s", host=host)
-    return phrase("the %(side)s on %(host)s", side=side, host=host)
+    return phrase("the workers on %(host)s", host=host)
 
 
 def _first(need: OpenIssue) -> str:

@@ -16,11 +16,18 @@ from datetime import timedelta
 from typing import Any
 
 from relay.core.catalogue import SKIPPED
-from relay.core.errors import InvalidEventError, LostRace, NotFoundError, RecordUnavailableError, RelayError
+from relay.core.errors import (
+    ChangedError,
+    InvalidEventError,
+    LostRace,
+    NotFoundError,
+    RecordUnavailableError,
+    RelayError,
+)
 from relay.core.events import Delivery, Event
 from relay.core.faults import Fault, fault
 from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, utc_now
-from relay.core.lifecycle import FINAL, BulkAct, EventState
+from relay.core.lifecycle import FINAL, BulkAct, EventState, State
 from relay.core.phrases import phrase
 from relay.core.telemetry import get_logger
 from relay.operations.filters import read_filter
@@ -47,6 +54,8 @@ NEWEST, NEWEST_EVENT = f"{DELIVERY_PREFIX}~", f"{EVENT_PREFIX}~"
 """Cursors above everything: by them the walk is one of deliveries, or of events, whatever else the filter says."""
 LEASE = timedelta(seconds=30)
 PAUSE_S = 1.0
+Found = dict[State | EventState, list[str]]
+"""Ids by state."""
 
 log = get_logger()
 
@@ -77,21 +86,46 @@ class BulkReplays:
 
     def dry_run(self, wanted: Filter, act: BulkAct = BulkAct.REPLAY) -> Bulk:
         """Count what the order would find now, and do nothing. Raises RefusedError."""
-        return self._counted(Bulk(None, BulkState.DRY_RUN, "original", act=act), _open_to(act, wanted))
+        return self.foresee(wanted, "original", act)[0]
 
-    def begin(self, wanted: Filter, rules: str, who: str, *, act: BulkAct = BulkAct.REPLAY, note: str = "") -> Bulk:
+    def foresee(self, wanted: Filter, rules: str, act: BulkAct = BulkAct.REPLAY) -> tuple[Bulk, str]:
+        """A dry run, and its confirmation: `begin` with it does this, or nothing if it has changed.
+
+        Raises RefusedError.
+        """
+        wanted = _open_to(act, wanted)
+        bulk = Bulk(None, BulkState.DRY_RUN, _rules_for(wanted, rules), act=act)
+        found = self._find(wanted)
+        return _counted(bulk, wanted, found), self._confirmation(bulk, wanted, found)
+
+    def begin(
+        self,
+        wanted: Filter,
+        rules: str,
+        who: str,
+        *,
+        act: BulkAct = BulkAct.REPLAY,
+        note: str = "",
+        confirmation: str | None = None,
+    ) -> Bulk:
         """Keep the order; the thread does it. What comes or changes later is not dealt with.
 
-        Of orders with the same filter, act and rules, one runs at a time. Raises RefusedError, OrderedBeforeError.
+        confirmation: of the dry run that the person has seen; absent, nothing is compared. Of orders with the same
+        filter, act and rules, one runs at a time. Raises RefusedError, OrderedBeforeError, and ChangedError where the
+        filter finds something else than that dry run.
         """
         wanted = _open_to(act, wanted)
         if act is not BulkAct.REPLAY and not (note and wanted.state):
             raise RefusedError(phrase("%(act)s: a state and a note are needed", act=act))
         now = self.operator_acts.clock()
         bounded = replace(wanted, until=min(wanted.until or now, now))
-        rules = "current" if isinstance(wanted.state, EventState) else rules
+        rules = _rules_for(wanted, rules)
         bulk = Bulk(new_bulk_id(), BulkState.RUNNING, rules, act=act, note=note, who=who, begun_at=now.isoformat())
-        bulk = self._counted(bulk, bounded)
+        # What changes from here on is later than begun_at, so the order leaves it alone: nothing falls in between.
+        found = self._find(bounded)
+        if confirmation is not None:
+            self._compare(bulk, wanted, found, confirmation)
+        bulk = _counted(bulk, bounded, found)
         if not bulk.found:
             raise RefusedError(phrase("the filter finds nothing that this can be done to"))
         begun = self.bulks.begin(bulk, _digest([act, rules, wanted.to_query()]))
@@ -205,15 +239,26 @@ class BulkReplays:
 
         return do
 
-    def _counted(self, bulk: Bulk, wanted: Filter) -> Bulk:
-        found, sample = 0, []
+    def _find(self, wanted: Filter) -> Found:
+        """The ids that the filter finds now, by state, newest first; COUNTED at most."""
+        found: Found = {}
         for state in sorted(FINAL) if wanted.state is None else [wanted.state]:
             ids_of = ids_of_events if isinstance(state, EventState) else ids_of_deliveries
-            ids = ids_of(self.record, replace(wanted, state=state), COUNTED - found)
-            found += len(ids)
-            sample += ids[:SAMPLE]
-        newest = tuple(sorted(sample)[-SAMPLE:][::-1])
-        return replace(bulk, wanted=wanted.to_query(), found=found, sample=newest)
+            room = COUNTED - sum(map(len, found.values()))
+            found[state] = ids_of(self.record, replace(wanted, state=state), room)
+        return found
+
+    def _confirmation(self, bulk: Bulk, wanted: Filter, found: Found) -> str:
+        """The same for the same order on the same ids in the same states, by the same rules."""
+        rules = self.operator_acts.replayer.rules_digest if bulk.rules == "current" else ""
+        return f"cnf_{_digest([bulk.act, bulk.rules, rules, wanted.to_query(), found])}"
+
+    def _compare(self, bulk: Bulk, wanted: Filter, found: Found, confirmation: str) -> None:
+        """Raises ChangedError, and RefusedError where there are more than a confirmation covers."""
+        if sum(map(len, found.values())) >= COUNTED:
+            raise RefusedError(phrase("a confirmation covers fewer than %(count)s: narrow the filter", count=COUNTED))
+        if self._confirmation(bulk, wanted, found) != confirmation:
+            raise ChangedError(phrase("what the filter finds has changed since the dry run: look at it again"))
 
     def _log(self, bulk: Bulk, what: str, **more: Any) -> None:
         note, said, wanted = more.get("note", ""), more.get("said", ""), more.get("wanted", {})
@@ -228,6 +273,17 @@ def _open_to(act: BulkAct, wanted: Filter) -> Filter:
         )
     # What the relay still looks into by itself, or what somebody has left before, is only replayed.
     return replace(wanted, needs=wanted.needs or act is not BulkAct.REPLAY)
+
+
+def _rules_for(wanted: Filter, rules: str) -> str:
+    """Events have no call to repeat: they take today's rules."""
+    return "current" if isinstance(wanted.state, EventState) else rules
+
+
+def _counted(bulk: Bulk, wanted: Filter, found: Found) -> Bulk:
+    sample = [one for ids in found.values() for one in ids[:SAMPLE]]
+    newest = tuple(sorted(sample)[-SAMPLE:][::-1])
+    return replace(bulk, wanted=wanted.to_query(), found=sum(map(len, found.values())), sample=newest)
 
 
 def _digest(asked: object) -> str:

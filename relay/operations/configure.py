@@ -9,6 +9,7 @@ from pathlib import Path
 from relay.configuration.files import Mistakes, collecting, names_in
 from relay.configuration.portals import Portal, load_portals
 from relay.configuration.settings import Settings
+from relay.core import otel
 from relay.rules import RuleBook, load_rules
 from relay.sources import Source, load_sources
 
@@ -29,6 +30,8 @@ def load_all(environ: Mapping[str, str], mistakes: Mistakes | None = None) -> tu
     """
     with collecting(mistakes) as found:
         settings = Settings.from_environment(environ, web=True, mistakes=found)
+        with found.catching():
+            otel.check(environ)
         if not settings.config.is_dir():  # noted already: mistakes about its missing files would add nothing
             return settings, Config({}, {}, RuleBook([], ""))
         return settings, load_config(settings.config, environ, found, base=settings.public_url or "")

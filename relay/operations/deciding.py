@@ -321,26 +321,32 @@ def errors_of(unfilled: Iterable[Unfilled]) -> dict[str, list[str]]:
     return errors
 
 
-def made_of(event_id: str, decisions: Iterable[Decision], now: datetime, base: str | None = None) -> list[Delivery]:
+def made_of(
+    event_id: str, decisions: Iterable[Decision], now: datetime, base: str | None = None, trace: str = ""
+) -> list[Delivery]:
     """Make the deliveries of an event: one for each call, and one for each rule that could not be filled beside one
     that could.
 
-    An event without a call has no deliveries: it is rejected or ignored as a whole. Raises NoAddressError.
+    An event without a call has no deliveries: it is rejected or ignored as a whole. trace: the context that they keep.
+    Raises NoAddressError.
     """
     decided = list(decisions)
     if not any(one.intents for one in decided):
         return []
     intents = [intent for one in decided for intent in one.intents]
     unfilled = [one for decision in decided for one in decision.unfilled]
-    return [*deliveries_of(event_id, intents, now, base), *(_of_unfilled(event_id, one, now) for one in unfilled)]
+    dead = (_of_unfilled(event_id, one, now, trace) for one in unfilled)
+    return [*deliveries_of(event_id, intents, now, base, trace), *dead]
 
 
-def deliveries_of(event_id: str, intents: Iterable[Intent], now: datetime, base: str | None = None) -> list[Delivery]:
+def deliveries_of(
+    event_id: str, intents: Iterable[Intent], now: datetime, base: str | None = None, trace: str = ""
+) -> list[Delivery]:
     """Make a pending delivery for each intent. Documents of its plan carry its id, unless a replay has an earlier
     origin.
 
-    base: the relay's public address (RELAY_PUBLIC_URL), for completion callbacks. Raises NoAddressError if it is needed
-    and unknown.
+    base: the relay's public address (RELAY_PUBLIC_URL), for completion callbacks. trace: the context that they keep.
+    Raises NoAddressError if the address is needed and unknown.
     """
     deliveries = []
     for intent in intents:
@@ -358,13 +364,14 @@ def deliveries_of(event_id: str, intents: Iterable[Intent], now: datetime, base:
             results=intent.results,
             unsure=intent.unsure,
             watched=_watched(base) if intent.policy.watch else None,
+            trace=trace,
         )
         # If all steps were done before, only the start is left, and its call is filled here.
         deliveries.append(go_on(delivery).delivery if plan else delivery)
     return deliveries
 
 
-def _of_unfilled(event_id: str, unfilled: Unfilled, now: datetime) -> Delivery:
+def _of_unfilled(event_id: str, unfilled: Unfilled, now: datetime, trace: str) -> Delivery:
     """A dead delivery for the call that was not made, so that it is found, counted, reported and replayed."""
     return Delivery(
         id=new_delivery_id(now),
@@ -376,6 +383,7 @@ def _of_unfilled(event_id: str, unfilled: Unfilled, now: datetime) -> Delivery:
         created_at=now,
         updated_at=now,
         errors=unfilled.errors,
+        trace=trace,
     )
 
 

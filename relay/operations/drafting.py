@@ -18,7 +18,8 @@ from marshmallow import ValidationError
 from relay.core.errors import NotFoundError
 from relay.core.phrases import phrase, verbatim
 from relay.core.plan import COMMUNICATIONS, DYNAMIC, SOUGHT_BY, WITH_COMMUNICATIONS
-from relay.core.templates import PortalTemplate, TemplateParameter
+from relay.core.templates import PortalTemplate, TemplateParameter, name_of_document
+from relay.operations.editor_schemas import modeline
 from relay.operations.rule_text import content_of, filled, has, line, put, scalar
 from relay.rules.schemas import FORMS
 from relay.rules.values import TYPES
@@ -266,7 +267,8 @@ def draft(name: str, source: str, portal: str, tree: Tree | None = None, origin:
 
     origin: the id of the event, for the comment at the top. Unknown parts are left out, and `check` asks for them.
     """
-    text = f"# Drafted from {origin}.\n" if origin else ""
+    text = modeline("rules", "../schemas")
+    text += f"# Drafted from {origin}.\n" if origin else ""
     text += f"name: {name}\nsource: {source}\n"
     if tree and (when := condition_of(tree)):
         text = put(text, ("when",), line(when))
@@ -329,14 +331,14 @@ CLIENT, ABOUT = "client", "contact"
 
 @dataclass(frozen=True, slots=True)
 class MappedField:
-    """A field of the rule that can get a value. holds: its current text; empty: nothing.
+    """A field of the rule that can get a value. holds: its current text; empty: nothing. hints: what is known of it.
 
     is_odd: the rule fills it, but the template has no such parameter.
     """
 
     key: str
     label: str
-    hint: str = ""
+    hints: tuple[str, ...] = ()
     holds: str = ""
     is_required: bool = False
     is_odd: bool = False
@@ -366,14 +368,14 @@ def field_mapping(text: str, template: PortalTemplate | None) -> FieldMapping:
         MappedField(
             f"{PARAMETER}{one.id}",
             verbatim(one.title),
-            verbatim(_described(one)),
+            tuple(_described(one)),
             _shown(written.get(one.id)),
             one.is_required,
         )
         for one in declared
     ]
     others = [name for name in written if name not in {one.id for one in declared}]
-    unknown = phrase("the template has no such parameter") if template else ""
+    unknown = (phrase("the template has no such parameter"),) if template else ()
     parameters += [
         MappedField(f"{PARAMETER}{name}", verbatim(name), unknown, _shown(written[name]), is_odd=bool(template))
         for name in others
@@ -383,14 +385,14 @@ def field_mapping(text: str, template: PortalTemplate | None) -> FieldMapping:
         (
             MappedField(
                 DOCUMENT,
-                phrase("Document: %(kind)s", kind=kind),
-                phrase("the number of one that exists"),
+                phrase("Document: %(kind)s", kind=name_of_document(kind)),
+                (phrase("the number of one that exists"),),
                 _shown(document),
                 is_required=True,
             ),
             *parameters,
-            MappedField(WHEN, phrase("Only when"), phrase("for events like this one"), _shown(content.get("when"))),
-            MappedField(VALUE, phrase("A value by itself"), phrase("to write into texts by its name")),
+            MappedField(WHEN, phrase("Only when"), (phrase("for events like this one"),), _shown(content.get("when"))),
+            MappedField(VALUE, phrase("A value by itself"), (phrase("to write into texts by its name"),)),
         ),
         tuple(_first(content, kind)),
     )
@@ -494,7 +496,7 @@ def _first(content: Mapping[str, Any], kind: str) -> Iterable[MappedField]:
         yield MappedField(
             f"{FIND}{name}",
             phrase("Find a contact by %(name)s", name=name),
-            phrase("before the start"),
+            (phrase("before the start"),),
             _shown(found.get(name)),
         )
     if kind in MADE:
@@ -503,8 +505,8 @@ def _first(content: Mapping[str, Any], kind: str) -> Iterable[MappedField]:
         for name in dict.fromkeys((*offered, *made)):
             yield MappedField(
                 f"{MAKE}{name}",
-                phrase("Make a %(kind)s: %(name)s", kind=kind, name=name),
-                phrase("before the start"),
+                phrase("Make %(what)s: %(name)s", what=phrase(f"a {kind}"), name=name),
+                (phrase("before the start"),),
                 _shown(made.get(name)),
             )
 
@@ -516,10 +518,16 @@ def _map_in(content: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _described(parameter: TemplateParameter) -> str:
-    words = [parameter.id if parameter.id != parameter.title else "", parameter.kind]
-    words += ["required"] * parameter.is_required + ["several"] * parameter.is_multiple
-    return " · ".join(word for word in words if word)
+def _described(parameter: TemplateParameter) -> Iterator[str]:
+    """What the portal says of a parameter: id, type, and whether it is required or has several values."""
+    if parameter.id != parameter.title:
+        yield parameter.id
+    if parameter.kind:
+        yield parameter.kind
+    if parameter.is_required:
+        yield phrase("required")
+    if parameter.is_multiple:
+        yield phrase("several")
 
 
 def _shown(value: Any) -> str:

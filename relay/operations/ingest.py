@@ -34,6 +34,7 @@ from relay.core.events import Event
 from relay.core.faults import Fault, code_of, fault
 from relay.core.ids import new_event_id
 from relay.core.lifecycle import EventState
+from relay.core.otel import TRACEPARENT, Reception, trace_id_of
 from relay.core.telemetry import get_logger
 from relay.operations.deciding import (
     NOT_FILLED,
@@ -271,8 +272,8 @@ def bare_event(source: Source, webhook: Webhook, now: datetime) -> Event:
     )
 
 
-def kept_event(verified: Verified, now: datetime) -> Event:
-    """The event of a proven webhook. Its state is ignored until rules have decided."""
+def kept_event(verified: Verified, now: datetime, trace: str = "") -> Event:
+    """The event of a proven webhook. Its state is ignored until rules have decided. trace: its trace's context."""
     webhook = verified.webhook
     return Event(
         id=new_event_id(now),
@@ -284,6 +285,7 @@ def kept_event(verified: Verified, now: datetime) -> Event:
         query=verified.query,
         headers=verified.headers,
         body=verified.body,
+        trace=trace,
     )
 
 
@@ -325,8 +327,10 @@ class Ingest:
         other._rules = rules  # noqa: SLF001 - of our own copy
         return other
 
-    def receive(self, source: Source, webhook: Webhook, now: datetime) -> Ingested | Probed:
-        """Answer a probe, or record one webhook.
+    def receive(
+        self, source: Source, webhook: Webhook, now: datetime, reception: Reception | None = None
+    ) -> Ingested | Probed:
+        """Answer a probe, or record one webhook. reception: its span, which begins when its sender is proven.
 
         Raises NotVerifiedError (recorded as refused), UnreadableError or UnsupportedTypeError (recorded as rejected),
         LimitedError or RecordUnavailableError (nothing was promised).
@@ -342,9 +346,11 @@ class Ingest:
             return verified
         if seconds := self._pauses.sit_out(source.name, refused=False):
             raise LimitedError(seconds)
+        reception = reception or Reception()
+        reception.prove(source.name, webhook.method, webhook.headers.get(TRACEPARENT), is_open=source.is_open)
         most = source.limit.at_once if source.limit else None
         with self._slots.taken(source.name, most, may_be_away=source.spools):
-            return self._take(source, verified, now)
+            return self._take(source, verified, now, reception)
 
     def refuse(self, source: Source, reading: Reading, reason: str, now: datetime) -> Ingested:
         """Record that a webhook was refused for this reason, without its content.
@@ -356,10 +362,10 @@ class Ingest:
             self._refuse(source, event, reason, source.near_miss(reading.webhook, reason, now, reading))
         return Ingested((Receipt(event.id, EventState.REFUSED, (), duplicate=False),))
 
-    def _take(self, source: Source, verified: Verified, now: datetime) -> Ingested:
-        event, reading = kept_event(verified, now), verified.reading
+    def _take(self, source: Source, verified: Verified, now: datetime, reception: Reception) -> Ingested:
+        event, reading = kept_event(verified, now, reception.context), verified.reading
         try:
-            with self._turns.taken(len(event.body) if source.is_open else 0):
+            with self._turns.taken(len(event.body) if source.is_open else 0), reception.part("rules"):
                 content = source.parse(verified)
                 spam = source.find_spam(content, now)
                 pieces = pieces_of(source, event, content)
@@ -367,7 +373,11 @@ class Ingest:
         except (UnreadableError, UnsupportedTypeError) as error:
             self._reject(source, event, error.message)
             raise
-        ingested = self.refuse(source, reading, spam, now) if spam else self._map(source, verified, pieces, decisions)
+        with reception.part("record"):
+            ingested = (
+                self.refuse(source, reading, spam, now) if spam else self._map(source, verified, pieces, decisions)
+            )
+        _describe(reception, ingested)
         if source.answer is None:
             return ingested
         return replace(ingested, answer=source.answer_event(source.answer, reading, ingested.to_wire()))
@@ -400,7 +410,7 @@ class Ingest:
 
     def _entry(self, source: Source, piece: Piece, decision: Decision) -> Entry:
         event = piece.event
-        deliveries = made_of(event.id, [decision], event.received_at, self._base)
+        deliveries = made_of(event.id, [decision], event.received_at, self._base, event.trace)
         personal = decision.personal
         if not (deliveries and personal):
             # No rule named the person: guess from the body.
@@ -463,6 +473,20 @@ def _tell(event: Event, receipt: Receipt, rules: list[str]) -> None:
         deliveries=list(receipt.deliveries),
         content_type=kind_of(event.content_type) or "other",
         size=len(event.body),
+        **({"trace_id": trace_id_of(event.trace)} if event.trace else {}),
+    )
+
+
+def _describe(reception: Reception, ingested: Ingested) -> None:
+    """Say on its span what became of a request. Of a batch, only the first event is named."""
+    if not reception.context or not ingested.receipts:
+        return
+    first = ingested.receipts[0]
+    reception.say(
+        event_id=first.event_id,
+        state="duplicate" if first.duplicate else first.state.value,
+        events=len(ingested.receipts),
+        deliveries=sum(len(one.deliveries) for one in ingested.receipts),
     )
 
 

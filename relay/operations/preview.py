@@ -30,7 +30,7 @@ from relay.core.placeholders import shown, steps_in
 from relay.core.plan import STOP, Call, Plan, Step, StepKind
 from relay.operations.configure import load_config
 from relay.operations.deciding import contexts_of
-from relay.rules import Rule
+from relay.rules import Rule, RuleBook
 from relay.sources import Source
 from relay.store.record.record import Record
 from relay.store.record.search import Filter, list_events
@@ -122,6 +122,21 @@ def try_event(source: Source, rules: Iterable[Rule], event: Event, given: Given 
     """Try each rule on an event. Raises UnreadableError and UnsupportedTypeError."""
     every = list(rules)
     return [_try(rule, context, given or {}) for context in contexts_of(source, event) for rule in every]
+
+
+def try_book(source: Source, book: RuleBook, event: Event) -> list[RulePreview]:
+    """Try every rule of the source on an event, as it would be decided: a rule that cannot want it is not asked.
+
+    Raises UnreadableError and UnsupportedTypeError.
+    """
+    previews: list[RulePreview] = []
+    for context in contexts_of(source, event):
+        asked = {rule.name for rule in book.candidates(source.name, context)}
+        previews += [
+            _try(rule, context, {}) if rule.name in asked else RulePreview(rule.name, matches=False)
+            for rule in book.for_source(source.name)
+        ]
+    return previews
 
 
 def read_given(texts: Iterable[str], rules: Iterable[Rule]) -> Given:

@@ -29,6 +29,7 @@ from relay.core.events import Delivery, Event, Intent
 from relay.core.faults import fault
 from relay.core.ids import EVENT_PREFIX, new_event_id, utc_now
 from relay.core.lifecycle import FINAL, EventState, State
+from relay.core.otel import replayed
 from relay.core.plan import How, StepKind
 from relay.operations.deciding import Decision, contexts_of, decide, deliveries_of, errors_of, made_of, persons_in
 from relay.operations.ingest import is_lost
@@ -98,8 +99,14 @@ class Replayer:
         event = self._record.event(old.event_id)
         intent = self._current(event, old.rule) if current_rules else _original(old)
         intent = _carried(intent, self._last_with_plan(old))
-        (fresh,) = deliveries_of(event.id, [intent], utc_now(), self._base)
+        trace = replayed(old.trace, event_id=event.id, replay_of=old.id)
+        (fresh,) = deliveries_of(event.id, [intent], utc_now(), self._base, trace)
         return self._add(event, old, [replace(fresh, replay_of=old.id)], intent.personal, bulk_id)
+
+    @property
+    def rules_digest(self) -> str:
+        """Which rules are today's."""
+        return self._rules.digest
 
     def portals_of(self, source: str) -> set[str]:
         """The portals to which today's rules send what comes from a source."""
@@ -134,8 +141,9 @@ class Replayer:
         Raises what `replay` raises.
         """
         own, decisions = self.edited(wanted, body)
+        own = replace(own, trace=replayed(own.trace, event_id=own.id))
         old = None if wanted.startswith(EVENT_PREFIX) else self._record.delivery(wanted)
-        fresh = made_of(own.id, decisions, utc_now(), self._base)
+        fresh = made_of(own.id, decisions, utc_now(), self._base, own.trace)
         made = [replace(one, replay_of=old.id if old else None) for one in fresh]
         personal = [value for one in decisions for intent in one.intents for value in intent.personal]
         if old is None:
@@ -165,7 +173,8 @@ class Replayer:
         personal = [value for one in decisions for value in one.personal]
         if self._persons:  # an earlier version has not looked for them at the door
             personal += [value for context in contexts for value in persons_in(context["body"])]
-        return self._add(event, None, made_of(event.id, decisions, utc_now(), self._base), personal, bulk_id)
+        trace = replayed(event.trace, event_id=event.id)
+        return self._add(event, None, made_of(event.id, decisions, utc_now(), self._base, trace), personal, bulk_id)
 
     def _current(self, event: Event, rule_name: str) -> Intent:
         rule = self._rules.get(rule_name)

@@ -16,7 +16,8 @@ from urllib.parse import urlencode, urlsplit
 
 from relay.core.errors import RelayError
 from relay.core.events import Delivery, Event
-from relay.core.lifecycle import FINAL
+from relay.core.ids import new_event_id
+from relay.core.lifecycle import FINAL, EventState
 from relay.sources import Headers, Source, Webhook
 from relay.sources.bodies import FORM, kind_of
 from relay.sources.loading import Profile
@@ -66,17 +67,38 @@ def sample_of(source: Source, profile: Profile | None, origin: str, now: datetim
 
     Raises UnsignableError.
     """
+    return sign(source, unsigned_sample(source, profile, origin), now)
+
+
+def unsigned_sample(source: Source, profile: Profile | None, origin: str) -> Webhook:
+    """The sample without a proof."""
     said = profile.sample if profile else PLAIN
     query = f"?{said['query']}" if said["query"] else ""
     method = said["method"] if profile else source.methods[0]
-    webhook = Webhook(
+    return Webhook(
         method=method,
         headers=Headers([("Content-Type", said["type"]), *said["headers"].items()]),
         query_string=said["query"],
         body=_body(said["type"], said["body"]) if method not in {"GET", "HEAD"} else b"",
         public_url=f"{origin}/hooks/{source.name}{query}",
     )
-    return sign(source, webhook, now)
+
+
+def sample_event(source: Source, profile: Profile | None, now: datetime) -> Event:
+    """The event that a sample would be on record."""
+    webhook = unsigned_sample(source, profile, "")
+    headers = dict(webhook.headers)
+    return Event(
+        id=new_event_id(now),
+        source=source.name,
+        state=EventState.ACCEPTED,
+        received_at=now,
+        method=webhook.method,
+        content_type=headers["content-type"],
+        query=webhook.query_string,
+        headers=headers,
+        body=webhook.body,
+    )
 
 
 def post(webhook: Webhook, address: str, name: str) -> Answered:

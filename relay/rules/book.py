@@ -21,8 +21,9 @@ from relay.configuration.files import SUFFIXES, ConfigFile, Mistakes, collecting
 from relay.core.errors import InvalidEventError, Mistake, NotFoundError
 from relay.core.events import CallbackSettings, Intent, OnUncertain, Policy
 from relay.core.faults import fault
+from relay.core.phrases import phrase
 from relay.core.placeholders import Placeholder
-from relay.core.plan import Call, Plan, Requirement
+from relay.core.plan import Plan, Requirement
 from relay.rules.assembly import Assembly
 from relay.rules.compose import Composer, StepTemplate, Template, TriggerTemplate, check_length
 from relay.rules.schemas import RuleSchema
@@ -90,10 +91,6 @@ class Rule:
     def matches(self, context: Mapping[str, Any], left: Steps | None = None) -> bool:
         """Whether `when` is true for this event. An expression that cannot be applied is false."""
         return self.when is None or self.when.holds(context, left)
-
-    def to_call(self, context: Mapping[str, Any]) -> Call:
-        """The call for this event. Raises InvalidEventError with messages by field, without values."""
-        return self.to_intent(context).call
 
     def intent_of(self, context: Mapping[str, Any]) -> Intent | None:
         """The intent of the rule for this event; None if it does not want it. Raises InvalidEventError.
@@ -175,7 +172,8 @@ class RuleBook:
         try:
             return self._rules[name]
         except KeyError:
-            raise NotFoundError(f"no rule {name!r}{suggestion(name, self._rules)}") from None
+            hint = suggestion(name, self._rules)
+            raise NotFoundError(phrase("no rule %(name)r%(hint)s", name=name, hint=hint)) from None
 
     def all(self) -> tuple[Rule, ...]:
         """Every rule, in the order of their files."""

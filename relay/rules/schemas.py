@@ -14,10 +14,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, post_load, validates_schema
 
+from relay.configuration import json_schema as js
 from relay.configuration.expressions import Expression, ExpressionError
 from relay.configuration.fields import (
     NAME,
@@ -106,13 +107,16 @@ Check = Callable[[str, Mapping[str, Any]], Fault | None]
 
 
 class _Fields(Wanted):
-    """The fields of a step by name: templates, numbers, true or false; for a make also lists of these."""
+    """The fields of a step by name: templates, numbers, true or false; for a make also lists of these.
+
+    names: what `check` says of the names, for editors.
+    """
 
     expected = fault("expected_fields")
 
-    def __init__(self, check: Check, *, lists: bool) -> None:
+    def __init__(self, check: Check, names: js.JsonSchema, *, lists: bool) -> None:
         super().__init__()
-        self.check, self.lists = check, lists
+        self.check, self.names, self.lists = check, names, lists
 
     def read(self, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict) or not value:
@@ -126,6 +130,12 @@ class _Fields(Wanted):
         if wrong:
             raise ValidationError(wrong, valid_data={name: value[name] for name in value.keys() - wrong.keys()})
         return value
+
+    def form(self) -> js.JsonSchema:
+        entry = js.SCALAR
+        if self.lists:
+            entry = js.either(entry, js.list_of(js.either(entry, js.list_of(entry))))
+        return {"type": "object", "minProperties": 1, "additionalProperties": entry, **self.names}
 
 
 class _Dynamic(Wanted):
@@ -149,6 +159,10 @@ class _Dynamic(Wanted):
             valid = error.valid_data if isinstance(error.valid_data, dict) else {}
             raise ValidationError({1: error.messages}, valid_data=[type_id, valid]) from None
 
+    def form(self) -> js.JsonSchema:
+        type_id = {"type": "integer", "minimum": FIRST_DYNAMIC, "maximum": 2**31 - 1}
+        return js.tuple_of(type_id, self.fields.form())
+
 
 class _None(Wanted):
     """The result if nothing is found: nothing, STOP, or a number to use instead."""
@@ -162,6 +176,9 @@ class _None(Wanted):
             raise ValueError
         return value
 
+    def form(self) -> js.JsonSchema:
+        return js.either({"enum": ["nothing", STOP]}, {"type": "integer", "minimum": 1, "maximum": 2**63 - 1})
+
 
 class _NoUser(Wanted):
     """Users are found, never made."""
@@ -169,9 +186,14 @@ class _NoUser(Wanted):
     def read(self, _: Any) -> Any:
         raise ValidationError(fault("makes_no_users", names=[*TYPE_IDS, DYNAMIC]))
 
+    def form(self) -> js.JsonSchema:
+        return js.NOTHING
+
 
 class _StepSchema(StrictSchema):
     """A step has exactly one kind."""
+
+    together: ClassVar[js.JsonSchema] = {"oneOf": [{"required": [kind]} for kind in ENTITIES]}
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _has_one_kind(self, spec: dict[str, Any], written: Any, **_: Any) -> None:
@@ -193,6 +215,11 @@ class _MakeOptions(_StepSchema):
     unless = Text(fault("expected_find_name"), load_default=None)
     quietly = Flag(load_default=False)
     own_field = Text(fault("expected_own_field"), OWN_FIELD.pattern, load_default="")
+
+    together: ClassVar[js.JsonSchema] = {
+        **_StepSchema.together,
+        "dependencies": {"quote": ["own_field"], "own_field": ["quote"]},
+    }
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _has_a_place_for_our_id(self, spec: dict[str, Any], written: Any, **_: Any) -> None:
@@ -231,6 +258,27 @@ def _fault_in_make(entity: str, name: str, _: Mapping[str, Any]) -> Fault | None
     return _fault_in_name(name)
 
 
+def _names_in_find(entity: str) -> js.JsonSchema:
+    if entity == USER:
+        any_of_them = {"pattern": js.whole(js.any_case(USER_FIELDS))}
+        return {"propertyNames": any_of_them, "properties": dict.fromkeys(USER_FIELDS, js.SCALAR)}
+    other = {"pattern": js.whole(FIELD.pattern), "not": {"enum": list(COMMUNICATIONS)}}
+    if entity not in WITH_COMMUNICATIONS:
+        return {"propertyNames": other}
+    sought = list(SOUGHT_BY)
+    by_sought = js.either(*({"required": [name]} for name in sought))
+    return {
+        "properties": dict.fromkeys(sought, js.SCALAR),
+        **js.when(by_sought, {"propertyNames": {"enum": sought}}, {"propertyNames": other}),
+    }
+
+
+def _names_in_make(entity: str) -> js.JsonSchema:
+    own = () if entity == "quote" else own_id_fields(entity)
+    taken = ["fm", "id", *own, *(() if entity in WITH_COMMUNICATIONS else COMMUNICATIONS)]
+    return {"propertyNames": {"pattern": js.whole(FIELD.pattern), "not": {"enum": taken}}}
+
+
 def _fault_in_name(name: str) -> Fault | None:
     if FIELD.fullmatch(name):
         return None
@@ -249,16 +297,22 @@ def _is_value(entry: Any, depth: int) -> bool:
     return isinstance(entry, str | int | float)
 
 
-def _schema(options: type[_StepSchema], check: Callable[..., Fault | None], *, lists: bool) -> Schema:
-    fields: dict[str, Any] = {kind: _Fields(partial(check, kind), lists=lists) for kind in ENTITIES}
+def _schema(
+    options: type[_StepSchema],
+    check: Callable[..., Fault | None],
+    names_in: Callable[[str], js.JsonSchema],
+    *,
+    lists: bool,
+) -> Schema:
+    fields: dict[str, Any] = {kind: _Fields(partial(check, kind), names_in(kind), lists=lists) for kind in ENTITIES}
     fields[DYNAMIC] = _Dynamic(fields[DYNAMIC])
     if options is _MakeOptions:
         fields[USER] = _NoUser()
     return options.from_dict(fields)()
 
 
-FIND: Schema = _schema(_FindOptions, _fault_in_find, lists=False)
-MAKE: Schema = _schema(_MakeOptions, _fault_in_make, lists=True)
+FIND: Schema = _schema(_FindOptions, _fault_in_find, _names_in_find, lists=False)
+MAKE: Schema = _schema(_MakeOptions, _fault_in_make, _names_in_make, lists=True)
 
 
 ROOTS = ("body", "headers", "query", "envelope", "source", "received_at")
@@ -277,6 +331,9 @@ class _Expression(Wanted):
     def read(self, value: Any) -> Expression:
         return _parsed(value)
 
+    def form(self) -> js.JsonSchema:
+        return js.text()
+
 
 class _Picks(Wanted):
     """One expression, or a list; the first that finds something counts."""
@@ -290,6 +347,9 @@ class _Picks(Wanted):
         if not isinstance(value, list):
             return (_parsed(value),)
         return _each(value, _parsed)
+
+    def form(self) -> js.JsonSchema:
+        return js.either(js.text(), js.list_of(js.text()))
 
 
 def _each(entries: list[Any], read: Callable[[Any], Any]) -> tuple[Any, ...]:
@@ -325,6 +385,9 @@ class _Type(Wanted):
             return str(value)
         raise ValidationError(fault("unknown_type", name=repr(value), hint=suggestion(str(value), (*TYPES, "list"))))
 
+    def form(self) -> js.JsonSchema:
+        return {"enum": [*TYPES, "list"]}
+
 
 class _Choices(Wanted):
     """The values that are allowed."""
@@ -337,6 +400,9 @@ class _Choices(Wanted):
         if not all(isinstance(choice, str | int | float) for choice in value):
             raise ValueError
         return tuple(value)
+
+    def form(self) -> js.JsonSchema:
+        return js.list_of(js.SCALAR)
 
 
 class _Region(Wanted):
@@ -351,6 +417,9 @@ class _Region(Wanted):
             raise ValidationError(fault("unknown_region", name=repr(value)))
         return value
 
+    def form(self) -> js.JsonSchema:
+        return {"enum": sorted(REGIONS)}
+
 
 class _ValueSchema(StrictSchema):
     picks = _Picks(data_key="from", required=True)
@@ -364,6 +433,17 @@ class _ValueSchema(StrictSchema):
     items = Choice(*TYPES, load_default="string")
     personal = Flag(load_default=None)
     region = _Region(load_default=None)
+
+    together: ClassVar[js.JsonSchema] = {
+        "allOf": [
+            js.when(js.either(js.given("min"), js.given("max")), js.has("type", _BOUNDED)),
+            js.when(js.given("region"), js.has("type", ("phone", "list"))),
+            # Without a type, a value is text.
+            js.when(js.given("max_length"), js.either(js.has("type", _SIZED), {"not": {"required": ["type"]}})),
+            js.when({"required": ["items"]}, js.has("type", ["list"])),
+            js.when(js.has("required", [True]), {"not": js.given("default")}),
+        ]
+    }
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _fits_together(self, spec: dict[str, Any], written: Any, **_: Any) -> None:
@@ -420,6 +500,10 @@ MODULE = re.compile(r"(\w|[.]|\{\w+\})+", re.ASCII)
 """A module of Bitrix24, or a template of one. For any other text its engine throws (main/lib/loader.php)."""
 
 
+_NUMBER_OR_NAMES = rf"{NUMBER.pattern}|([1-9][0-9]*)?(\{{[A-Za-z0-9_]+\}}[0-9]*)+"
+_TWO_BACKSLASHES = r"\\\\"
+
+
 class _Document(Wanted):
     """A short form, or the full triple: (form or None, its members)."""
 
@@ -441,6 +525,15 @@ class _Document(Wanted):
         if not isinstance(inner, list) or len(inner) != 2:
             raise ValidationError({form: [fault("expected_dynamic_document")]})
         return form, _members(inner, 2)
+
+    def form(self) -> js.JsonSchema:
+        number = js.either({"type": "integer", "minimum": 1}, js.text(_NUMBER_OR_NAMES))
+        member = js.either({"type": "integer"}, {**js.text(), "not": {"pattern": _TWO_BACKSLASHES}})
+        forms = {form: js.tuple_of(number, number) if form == "dynamic" else number for form in FORMS}
+        short = {"properties": forms, "additionalProperties": False, "minProperties": 1, "maxProperties": 1}
+        triple = js.tuple_of(js.text(MODULE.pattern), member, member)
+        # The keys of maps do not apply to lists, nor the other way round: an editor says what is wrong with this one.
+        return {**short, **triple, "type": ["object", "array"]}
 
 
 def _members(members: list[Any], count: int) -> list[str]:
@@ -466,6 +559,16 @@ class _Parameters(Wanted):
         if wrong:
             raise ValidationError(wrong, valid_data=right)
         return value
+
+    def form(self) -> js.JsonSchema:
+        one = {"type": ["string", "number", "boolean", "null"]}
+        reserved = {"pattern": js.whole(f"{js.any_case(sorted(RESERVED_PARAMETERS))}|[0-9]+")}
+        return {
+            "type": "object",
+            # As relay/rules/assembly.py checks them.
+            "propertyNames": {"pattern": js.whole(r"[^\[\]&=]{1,100}"), "not": reserved},
+            "additionalProperties": js.either(one, {"type": "array", "items": one}),
+        }
 
 
 def _is_simple(entry: Any) -> bool:
@@ -506,6 +609,8 @@ class RuleSchema(StrictSchema):
     make = Table(MAKE, VALUE_NAME, NOT_A_VALUE_NAME, required=False)
     trigger = fields.Nested(_TriggerSchema(), error_messages={"null": fault("expected_trigger")})
     start = fields.Nested(_StartSchema(), error_messages={"null": fault("expected_start")})
+
+    together: ClassVar[js.JsonSchema] = {"anyOf": [{"required": ["start"]}, {"required": ["trigger"]}]}
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _does_something(self, content: dict[str, Any], written: Any, **_: Any) -> None:

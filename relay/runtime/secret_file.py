@@ -1,4 +1,6 @@
-"""Random secrets for `demo` and `up` if the environment has none: made once, in a file for its owner only."""
+"""Random secrets for `demo` and `up` if the environment has none, and for `init`: made once, in files for their owner
+only.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,17 @@ def fill_in(environ: MutableMapping[str, str], names: Iterable[str], path: Path)
     """Set each missing variable from the file, or to a new secret. Returns the names whose value is in the file."""
     kept = kept_secrets(path)
     missing = [name for name in names if not environ.get(name) and not environ.get(f"{name}_FILE")]
-    fresh = {name: secrets.token_urlsafe(24) for name in missing if name not in kept}
+    fresh = {name: new_secret() for name in missing if name not in kept}
     if fresh:
         _write(path, kept | fresh)
     for name in missing:
         environ[name] = fresh.get(name) or kept[name]
     return missing
+
+
+def new_secret() -> str:
+    """A random secret: 32 characters that a header, an address and a form take."""
+    return secrets.token_urlsafe(24)
 
 
 def kept_secrets(path: Path) -> dict[str, str]:
@@ -75,8 +82,18 @@ def _is_text(way: Mapping[str, Any]) -> bool:
 def _write(path: Path, values: dict[str, str]) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     text = "# Made by `python -m relay`. Delete a line to have a new secret made.\n"
-    text += "".join(f"{name}={value}\n" for name, value in values.items())
-    fresh = path.with_suffix(".new")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    write_whole(path, text + "".join(f"{name}={value}\n" for name, value in values.items()))
+
+
+def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
+    """Write a file under another name and rename it: a kill leaves the old file or the new one, never half of it.
+
+    mode: its permissions; by default only its owner reads it. Raises OSError.
+    """
+    fresh = path.with_name(f".{path.name}.new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), mode)  # a file that a kill has left may have others
         file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     fresh.replace(path)

@@ -12,6 +12,7 @@ from typing import Any
 from gunicorn.app.base import Application
 
 from relay.configuration.settings import Settings
+from relay.core import otel
 from relay.core.errors import ConfigError, RecordUnavailableError
 from relay.core.telemetry import configure, get_logger
 from relay.core.threads import keep_running
@@ -63,6 +64,7 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
         """Make the application, in each worker process."""
         # A worker that starts while files have a mistake uses the last set in force; otherwise the arbiter would end.
         app = create_app(self._settings_now(), or_last=True)
+        otel.start("web")
         parts, stop = services_of(app), threading.Event()
         # A new set of files changes neither store nor spool; bulk replays ask for the rules each time.
         keep_running("bulk-replays", partial(run_bulk_replays, lambda: services_of(app).bulk), stop)
@@ -70,6 +72,10 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
         keep_running("primary", parts.store.follow_primary, stop)
         keep_running("high-water", parts.store.watch_high_water, stop)
         keep_running("spool", parts.spooler.run, stop)
+        if otel.METRICS in otel.wanted(os.environ):
+            from relay.web import otlp_metrics  # noqa: PLC0415 - it imports OpenTelemetry, which may not be installed
+
+            keep_running("otlp-metrics", partial(otlp_metrics.run, lambda: services_of(app)), stop)
         return app
 
     def _settings_now(self) -> Settings:
@@ -104,7 +110,7 @@ def _is_loopback(host: str) -> bool:
 
 def run_gunicorn() -> None:
     """Serve until told to stop. Raises ConfigError before any worker starts."""
-    configure("web")
+    configure("web", otel.line_processors())
     settings, _ = load_all(os.environ)
     warn_of_proxies(settings)
     _look_at_record(settings)

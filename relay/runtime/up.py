@@ -131,7 +131,9 @@ class Machine:
         self.sandbox_url = server.url
         # check() reports mistakes of the file.
         for portal in load_portals(self.config / "portals.yaml", Mistakes()).values():
-            os.environ.setdefault(f"{portal.variable_prefix}WEBHOOK_URL", f"{server.url}/rest/1/sandbox/")
+            variable = f"{portal.variable_prefix}WEBHOOK_URL"
+            if not os.environ.get(f"{variable}_FILE"):
+                os.environ.setdefault(variable, f"{server.url}/rest/1/sandbox/")
 
     def check(self) -> None:
         """Find every mistake of the environment and the configuration before anything starts."""

@@ -31,6 +31,7 @@ from gunicorn.util import close, http_date, write_error
 from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
 
+from relay.core import otel
 from relay.core.telemetry import get_logger, places_of
 from relay.web.doorkeeper import CONNECTION, Connection, Doorkeeper
 from relay.web.fast_path import FAST_PATH, MOST_HEAD, Answer, Entrance, FastPath, PlainRequest, read_plain
@@ -114,6 +115,7 @@ class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         # Read the names now: a request may come just before its listener is closed, and be served afterwards.
         self._listeners = {listener: Listener(listener.getsockname()) for listener in self.sockets}
         super().run()
+        otel.stop()
 
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
         """Serve one connection from its first byte to its last."""

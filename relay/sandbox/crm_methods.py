@@ -1,10 +1,10 @@
 """The methods of the CRM: read items, make them, find duplicates, fire triggers.
 
 Facts: crm/universal/*.md, import/crm-item-import.md, user-defined-object-types/crm-type-list.md,
-crm-settings-mode-get.md, crm/duplicates/crm-duplicate-find-by-comm.md, crm/automation/crm-automation-trigger.md,
-tutorials about adding leads (docs); listAction, getAction, addAction and importAction in crm/lib/controller/item.php,
-crm/lib/controller/validator/filter.php, CCrmDuplicateRestProxy in crm_rest.php, find in
-DuplicateCommunicationCriterion, main/lib/engine/autowire (source).
+crm-settings-mode-get.md, status/crm-status-list.md, crm/duplicates/crm-duplicate-find-by-comm.md,
+crm/automation/crm-automation-trigger.md, tutorials about adding leads (docs); listAction, getAction, addAction and
+importAction in crm/lib/controller/item.php, crm/lib/controller/validator/filter.php, CCrmDuplicateRestProxy in
+crm_rest.php, find in DuplicateCommunicationCriterion, main/lib/engine/autowire (source).
 
 PHP binds a method's arguments by name and type before it runs, and refuses with code 100 what it cannot bind. Unlike
 the older lists, these refuse a field that they do not know. Adding is not idempotent: the same fields twice are two
@@ -26,7 +26,9 @@ from relay.sandbox.crm.fields import (
     COMPANY,
     CONTACT,
     DEAL,
+    INVOICE,
     LEAD,
+    QUOTE,
     SYSTEM_TYPES,
     EntityType,
     Field,
@@ -113,7 +115,45 @@ def get_item(portal: Portal, call: RestCall) -> Result:
 def describe_fields(portal: Portal, call: RestCall) -> Result:
     """`crm.item.fields`."""
     entity = find_type(whole(call, "entityTypeId"), portal.settings)
-    return Result({"fields": {name: field.to_json() for name, field in fields_of(entity, portal.settings).items()}})
+    fields = {name: field.to_json() for name, field in fields_of(entity, portal.settings).items()}
+    for name, kind in (("stageId", _stage_list(entity)), ("sourceId", SOURCE)):
+        if name in fields:
+            fields[name]["statusType"] = kind
+    return Result({"fields": fields})
+
+
+SOURCE = "SOURCE"
+_STAGE_LISTS = {LEAD: "STATUS", DEAL: "DEAL_STAGE", QUOTE: "QUOTE_STATUS", INVOICE: "SMART_INVOICE_STAGE_2"}
+_SOURCES = {"CALL": "Call", "EMAIL": "E-mail", "WEB": "Website", "ADVERTISING": "Advertising", "OTHER": "Other"}
+
+
+def _stage_list(entity: EntityType) -> str:
+    """The list with the stages of a type; of smart processes, that of their only pipeline."""
+    return _STAGE_LISTS.get(entity.id, f"{entity.name}_STAGE_1")
+
+
+def list_statuses(portal: Portal, call: RestCall) -> Result:
+    """`crm.status.list`: the entries of the CRM's lists, here always by SORT; filtered by ENTITY_ID only."""
+    wanted = optional_table(call, "filter").get("ENTITY_ID")
+    entities = [
+        *SYSTEM_TYPES.values(),
+        *(find_type(number, portal.settings) for number in portal.settings.smart_processes),
+    ]
+    lists = {SOURCE: _SOURCES}
+    for entity in entities:
+        if entity.id in STAGES or entity.is_dynamic:
+            codes = STAGES.get(entity.id, (f"DT{entity.id}_1:NEW",))
+            lists[_stage_list(entity)] = {
+                code: code.rpartition(":")[2].replace("_", " ").capitalize() for code in codes
+            }
+    rows = [
+        {"ENTITY_ID": kind, "STATUS_ID": code, "NAME": name, "NAME_INIT": name, "SORT": str(place * 10), "SYSTEM": "Y",
+         "CATEGORY_ID": None, "COLOR": "", "SEMANTICS": None}
+        for kind, entries in lists.items()
+        for place, (code, name) in enumerate(entries.items(), 1)
+        if wanted in {None, kind}
+    ]  # fmt: skip
+    return page_of([{"ID": str(number), **row} for number, row in enumerate(rows, 1)], call.get("START"), dict)
 
 
 def list_types(portal: Portal, call: RestCall) -> Result:

@@ -31,6 +31,7 @@ from relay.sandbox.crm_methods import (
     get_item,
     import_item,
     list_items,
+    list_statuses,
     list_types,
     show_mode,
 )
@@ -196,6 +197,7 @@ METHODS: Mapping[str, Method] = {
     "crm.item.get": Method(get_item, (CRM,)),
     "crm.item.fields": Method(describe_fields, (CRM,)),
     "crm.type.list": Method(list_types, (CRM,)),
+    "crm.status.list": Method(list_statuses, (CRM,)),
     "crm.settings.mode.get": Method(show_mode, (CRM,)),
     "crm.automation.trigger": Method(fire_trigger, (CRM,)),
     "user.get": Method(list_users, SCOPES),

@@ -28,7 +28,8 @@ MOST_ENTRIES, MOST_PROVEN_ENTRIES = 1_000, 3_000
 """
 MOST_BYTES = 16_000_000
 """Bytes that the events of one request may have together: each repeats the headers and the envelope."""
-_PATH = re.compile(r"body(\.[A-Za-z_][A-Za-z0-9_-]*|\[\])*", re.ASCII)
+PATH = r"body(\.[A-Za-z_][A-Za-z0-9_-]*|\[\])*"
+_PATH = re.compile(PATH, re.ASCII)
 _MISSING = object()
 
 Names = tuple[str, ...]

@@ -103,14 +103,23 @@ class Profile:
         """The further secrets that a source which uses it has to name: verify_token, confirmation."""
         return sorted(needed_names(self.content))
 
+    @property
+    def sender_makes(self) -> tuple[str, ...]:
+        """The secrets that the sender makes: `secret`, `verify_token`, `confirmation`."""
+        return tuple(self.content["sender_makes"])
+
     def entry(self, source: str) -> str:
         """The entry of sources.yaml for a source of this name that uses it."""
+        return f"  {source}: {self.keys(source)}"
+
+    def keys(self, source: str) -> str:
+        """The keys of that entry, as YAML on one line."""
         variable = f"SOURCE_{source.upper().replace('-', '_')}"
         keys = [f"profile: {self.name}"]
         if self.needs_secrets:
             keys.append(f"secrets: [{variable}_SECRET]")
         keys += [f"{name}: {variable}_{name.upper()}" for name in self.named_secrets]
-        return f"  {source}: {{{', '.join(keys)}}}"
+        return f"{{{', '.join(keys)}}}"
 
     @property
     def dedup_words(self) -> str:

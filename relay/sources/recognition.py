@@ -76,23 +76,23 @@ class Fingerprint:
 
     def _signs(self, headers: Mapping[str, str], fields: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
         for name in sorted(self.proofs & headers.keys()):
-            yield 3, f"the header {name}"
+            yield 3, phrase("the header %(name)s", name=name)
         for name in sorted(self.headers & headers.keys()):
-            yield 2, f"the header {name}"
+            yield 2, phrase("the header %(name)s", name=name)
         if self.agent and _agent(headers.get("user-agent", "")) == self.agent:
-            yield 2, f"its name, {self.agent}"
+            yield 2, phrase("its name, %(name)s", name=self.agent)
         shared = self.fields.keys() & fields.keys()
         own = sorted(shared & self.own)[:2]
         if len(shared) < 2 or len(shared) * 4 < len(self.fields) * 3:
             for name in own:
-                yield 2, f"the field {name}"
+                yield 2, phrase("the field %(name)s", name=name)
             return
         points = 2 * len(own) + 2 + (len(shared) == len(self.fields))
-        yield points, f"the fields {', '.join(sorted(shared)[:6])}"
+        yield points, phrase("the fields %(names)s", names=tuple(sorted(shared)[:6]))
         for name in sorted(shared):
             # Compare words such as `"object": "page"`, not people's texts, nor numbers that may be equal by chance.
             if isinstance(fields[name], str) and fields[name] == self.fields[name]:
-                yield 1, f"{name} is {fields[name][:40]!r}"
+                yield 1, phrase("%(name)s is %(value)s", name=name, value=repr(fields[name][:40]))
 
 
 def recognise(headers: Mapping[str, str], body: Any, fingerprints: Iterable[Fingerprint]) -> list[Likeness]:

@@ -7,13 +7,14 @@ The order is from the inside out: kinds of values, pages, proofs, probes and ans
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import SplitResult, urlsplit
 
 from marshmallow import ValidationError, fields, post_load, validates_schema
 
+from relay.configuration import json_schema as js
 from relay.configuration.expressions import Expression, ExpressionError
 from relay.configuration.fields import (
     BYTES,
@@ -31,11 +32,11 @@ from relay.configuration.fields import (
     suggestion,
 )
 from relay.core.faults import Fault, fault
-from relay.sources.answers import EVENT_ROOTS, JSON, PLAIN, Answer, Probe, build_body
+from relay.sources.answers import EVENT_ROOTS, JSON, NAMED, PLAIN, Answer, Probe, build_body
 from relay.sources.answers import Text as Template
 from relay.sources.bodies import FIELD_NAME
 from relay.sources.charsets import codec_of
-from relay.sources.events import FanOut, parse_path
+from relay.sources.events import PATH, FanOut, parse_path
 from relay.sources.proof.signatures import ALGORITHMS, KEYS
 from relay.sources.proof.signed import BODY, Signed, read_signed
 from relay.sources.webhook import ROOTS
@@ -60,6 +61,11 @@ class Words(Wanted):
             raise ValueError
         return tuple(dict.fromkeys(value))
 
+    def form(self) -> js.JsonSchema:
+        words = self.pattern.pattern.split("|")
+        are_plain = all(map(str.isidentifier, words))
+        return js.list_of({"enum": words} if are_plain else js.text(self.pattern.pattern))
+
 
 class Yes(Wanted):
     """`true`, to switch something on."""
@@ -70,6 +76,9 @@ class Yes(Wanted):
         if value is not True:
             raise ValueError
         return True
+
+    def form(self) -> js.JsonSchema:
+        return {"enum": [True]}
 
 
 class Path(Wanted):
@@ -85,6 +94,9 @@ class Path(Wanted):
             raise ValueError  # noqa: TRY004 - Wanted says what it expected
         return parsed(value, self.known)
 
+    def form(self) -> js.JsonSchema:
+        return js.text()
+
 
 class SignedText(Wanted):
     """The signed text (relay/sources/proof/signed.py)."""
@@ -98,6 +110,9 @@ class SignedText(Wanted):
             if error.args:
                 raise ValidationError(list(error.args)) from None
             raise
+
+    def form(self) -> js.JsonSchema:
+        return js.text()
 
 
 class Whole(fields.Nested):
@@ -146,6 +161,11 @@ class Address(Wanted):
             raise ValueError
         return value
 
+    def form(self) -> js.JsonSchema:
+        here = "|".join(map(_escaped, sorted(LOOPBACK)))
+        rest = r"(:0*[1-9][0-9]*)?([/?#][!-\[\]-~]*)?"
+        return js.text(rf"(https://([a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[::1\])|http://({here})){rest}")
+
 
 class Origins(Wanted):
     """Origins as browsers write them (RFC 6454, section 6.2): without a path and without a default port."""
@@ -161,12 +181,19 @@ class Origins(Wanted):
                 raise ValueError
         return tuple(dict.fromkeys(value))
 
+    def form(self) -> js.JsonSchema:
+        return js.list_of(js.text(r"https?://[a-z0-9._:\[\]-]+"))
+
 
 class FormSchema(StrictSchema):
     """`form`: its presence says that people's browsers send."""
 
     honeypot = Text(fault("expected_form_field"), load_default=None)
     min_fill_s = Quantity(SECONDS, "1h", data_key="min_fill", load_default=0.0)
+
+
+def _escaped(host: str) -> str:
+    return re.escape(f"[{host}]" if ":" in host else host)
 
 
 def _checked(address: str) -> SplitResult:
@@ -202,6 +229,8 @@ class _PlacedSchema(_WaySchema):
     field = Path(None, load_default=None)
     prefix = Text(fault("expected_prefix"), load_default=None)
 
+    together: ClassVar[js.JsonSchema] = js.one_of_keys(PLACES)
+
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _one_place(self, content: dict[str, Any], written: Any, **_: Any) -> None:
         if not self.has_read(content, written, *PLACES):
@@ -223,6 +252,11 @@ class _PartsSchema(StrictSchema):
     timestamp = Text(fault("expected_timestamp_key"), load_default=None)
 
 
+def _signs(pattern: str) -> js.JsonSchema:
+    """A map whose signed text has this in it."""
+    return {"required": ["signed"], "properties": {"signed": {"type": "string", "pattern": pattern}}}
+
+
 class _SignatureSchema(_PlacedSchema):
     encoding = Choice("hex", "base64", "base64url", load_default="hex")
     signed = SignedText(load_default=BODY)
@@ -231,6 +265,16 @@ class _SignatureSchema(_PlacedSchema):
     parts = Whole(_PartsSchema(), load_default=None)
     id_header = header(load_default=None)
     body_digest = Text(fault("expected_body_digest"), load_default=None)
+
+    together: ClassVar[js.JsonSchema] = {
+        **_PlacedSchema.together,
+        "allOf": [
+            js.when(js.given("id_header"), _signs(r"\{id\}"), {"not": _signs(r"\{id\}")}),
+            js.when(js.has("kind", ["hash"]), _signs(r"\{secret\}"), {"not": _signs(r"\{secret\}")}),
+            js.when(js.given("body_digest"), _signs(r"\{url")),
+            js.when({"not": js.given("timestamp")}, {"not": _signs(r"\{timestamp\}")}),
+        ],
+    }
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _is_whole(self, content: dict[str, Any], written: Any, **_: Any) -> None:
@@ -340,6 +384,13 @@ class Verify(fields.Field[list[dict[str, Any]]]):
         loaded: dict[str, Any] = self._schemas[kind].load(value)
         return loaded
 
+    def shape(self) -> js.JsonSchema:
+        """A way, or a list of ways."""
+        kinds = [js.when(js.has("kind", [kind]), js.shape_of_map(schema)) for kind, schema in self._schemas.items()]
+        named = {"required": ["kind"], "properties": {"kind": {"enum": list(self._schemas)}}}
+        way = {"type": "object", **named, "allOf": kinds}
+        return js.described(js.when({"type": "array"}, js.list_of(way), way), self.expected)
+
 
 OURS = frozenset(
     {"connection", "content-length", "content-type", "set-cookie", "transfer-encoding"}
@@ -372,6 +423,9 @@ class _HeaderTexts(Wanted):
             raise ValidationError(wrong)
         return found
 
+    def form(self) -> js.JsonSchema:
+        return js.names(HEADER_NAME, {"type": "string"})
+
 
 class _Body(fields.Field[Any]):
     """A text, or what is answered as JSON."""
@@ -385,6 +439,10 @@ class _Body(fields.Field[Any]):
             return build_body(value, self.known)
         except ExpressionError as error:
             raise ValidationError(list(error.messages)) from None
+
+    def shape(self) -> js.JsonSchema:
+        """Anything."""
+        return {}
 
 
 class AnswerSchema(StrictSchema):
@@ -422,6 +480,13 @@ class ProbeSchema(StrictSchema):
     secret = Choice("verify_token", load_default=None)
     given = Path(load_default=None)
     keeps = Path(load_default=None)
+
+    together: ClassVar[js.JsonSchema] = {
+        "allOf": [
+            js.when(js.given("secret"), js.given("given"), {"not": js.given("given")}),
+            js.when(js.given("keeps"), js.has("open", [True])),
+        ]
+    }
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _is_whole(self, content: dict[str, Any], written: Any, **_: Any) -> None:
@@ -466,6 +531,17 @@ class _FanOut(Wanted):
             raise ValueError
         return FanOut(tuple(parse_path(path) for path in paths))
 
+    def form(self) -> js.JsonSchema:
+        path = js.text(PATH)
+        paths = js.either(path, js.list_of(path))
+        unless = {
+            "type": "object",
+            "properties": {"path": paths, "unless": js.text()},
+            "required": ["path", "unless"],
+            "additionalProperties": False,
+        }
+        return js.either(path, js.list_of(path), unless)
+
 
 class _Charset(Wanted):
     """The charset of forms that name none and are not UTF-8."""
@@ -477,12 +553,17 @@ class _Charset(Wanted):
             raise ValueError
         return value
 
+    def form(self) -> js.JsonSchema:
+        return js.text()
+
 
 class _DedupSchema(StrictSchema):
     expression = Path(DEDUP_ROOTS, data_key="from", load_default=None)
     header = header(load_default=None)
     whole_body = Yes(data_key="body", load_default=False)
     window_s = Quantity(SECONDS, "30d", data_key="window", load_default=86_400.0)
+
+    together: ClassVar[js.JsonSchema] = js.one_of_keys(("from", "header", "body"))
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _one_way(self, content: dict[str, Any], written: Any, **_: Any) -> None:
@@ -539,6 +620,14 @@ class SourceSchema(ContractSchema):
     verify_token = Text(A_VARIABLE, VARIABLE, load_default=None)
     confirmation = Text(A_VARIABLE, VARIABLE, load_default=None)
 
+    together: ClassVar[js.JsonSchema] = {
+        "allOf": [
+            js.either(js.given("profile"), {"required": ["verify"]}),
+            # A profile may have brought the form.
+            js.when(js.given("thanks"), js.either(js.given("form"), js.given("profile"))),
+        ]
+    }
+
 
 class SourcesSchema(StrictSchema):
     """The whole file."""
@@ -558,22 +647,25 @@ class _Sample(StrictSchema):
     body = fields.Raw(load_default="")
 
 
-def _is_link(text: str) -> None:
-    if not text.startswith("https://"):
-        raise ValidationError(fault("expected_links"))
-
-
-def _texts(expected: Fault, check: Callable[[str], None] | None = None) -> fields.List[Any]:
+def _texts(expected: Fault, one: Text) -> fields.List[Any]:
     wanted: dict[str, Any] = dict.fromkeys(("invalid", "null", "required"), expected)
-    return fields.List(Text(validate=check), required=True, error_messages=wanted)
+    return fields.List(one, required=True, error_messages=wanted)
+
+
+SECRETS = ("secret", *NAMED)
+"""The secrets that steps may name."""
 
 
 class ProfileSchema(ContractSchema):
-    """A profile: the needs of a kind of sender. `docs` names the sources of its facts."""
+    """A profile: the needs of a kind of sender. `docs` names the sources of its facts.
+
+    `sender_makes` names the secrets that the sender makes: nobody may make them up.
+    """
 
     title = Text(fault("expected_title"), required=True)
-    docs = _texts(fault("expected_links"), _is_link)
-    steps = _texts(fault("expected_steps"))
+    docs = _texts(fault("expected_links"), Text(fault("expected_links"), r"https://.*"))
+    steps = _texts(fault("expected_steps"), Text())
+    sender_makes = Words(fault("expected_choice", names=list(SECRETS)), "|".join(SECRETS), load_default=())
     budget = Quantity(SECONDS, "24h", load_default=None)
     repeats = Text(fault("expected_repeats"), required=True)
     thin = Text(fault("expected_thin"), load_default=None)

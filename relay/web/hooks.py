@@ -15,6 +15,7 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntity
 from relay.core.errors import LimitedError, NotVerifiedError, TooLargeError, UnreadableError, UnsupportedTypeError
 from relay.core.faults import fault
 from relay.core.ids import utc_now
+from relay.core.otel import Reception
 from relay.operations.ingest import Ingested
 from relay.sources import Headers, Source, Webhook
 from relay.web.answers import answer_to, dress, refusal_of
@@ -53,8 +54,17 @@ def take(parts: Services, source: Source, request: Request) -> Response:
 
 def record(parts: Services, source: Source, webhook: Webhook, connection: Connection | None) -> Response:
     """Record a webhook that was read, and answer. connection: its connection, if gunicorn serves it."""
+    with Reception() as reception:
+        answer = _record(parts, source, webhook, connection, reception)
+        reception.answer(answer.status_code)
+    return answer
+
+
+def _record(
+    parts: Services, source: Source, webhook: Webhook, connection: Connection | None, reception: Reception
+) -> Response:
     try:
-        outcome = parts.ingest.receive(source, webhook, utc_now())
+        outcome = parts.ingest.receive(source, webhook, utc_now(), reception)
     except NotVerifiedError:
         return refusal_of(source)
     except LimitedError as error:

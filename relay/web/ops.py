@@ -1,4 +1,4 @@
-"""Endpoints for machines: is the process alive, can it take events, and `/metrics` in Prometheus's text form.
+"""Endpoints for machines: is the process alive, can it take events, `/metrics` in Prometheus's text form, JSON Schemas.
 
 Metrics come from the shared record, so that any number of web processes tell the same. Nothing is counted in this
 process. Labels are states, verdicts and names from the configuration; none holds a person's data.
@@ -11,6 +11,7 @@ request comes from here, and with DNS rebinding so does a stranger's page.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
@@ -28,14 +29,18 @@ from relay.core.errors import RecordUnavailableError
 from relay.core.ids import to_ms, utc_now
 from relay.core.lifecycle import FINAL, EventState, Verdict
 from relay.health.assessment import IssueCode, OpenIssue, Snapshot, assess, take_snapshot
+from relay.operations.editor_schemas import FILES, schema_text
 from relay.store.portals.gate import GateState
 from relay.store.record.ledger import BOUNDS_MS, histograms_in
-from relay.web.services import services
+from relay.web.problems import problem
+from relay.web.services import Services, services
 from relay.web.tokens import need_metrics_token
 
 blueprint = Blueprint("ops", __name__)
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via")
 DUPLICATE = "duplicate"
+LATEST = "latest"
+A_DAY_S, AN_HOUR_S = 86_400, 3_600
 
 
 @blueprint.get("/healthz")
@@ -60,6 +65,22 @@ def readyz() -> Response:
         "configuration": _configuration(),
     }
     return _json(body, 200 if writable else 503)
+
+
+@blueprint.get("/schemas/<version>/<name>.json")
+def schema(version: str, name: str) -> Response:
+    """The JSON Schema of a kind of configuration file, for editors. It says nothing of this relay.
+
+    Only this version's are here; `latest` is its other name.
+    """
+    if version not in {__version__, LATEST} or name not in FILES:
+        return problem(404, "no such schema")
+    text = schema_text(name)
+    answer = Response(text, content_type="application/schema+json")
+    answer.set_etag(hashlib.sha256(text.encode()).hexdigest()[:16])
+    answer.headers["Cache-Control"] = f"public, max-age={A_DAY_S if version == __version__ else AN_HOUR_S}"
+    answer.make_conditional(request)
+    return answer
 
 
 def _configuration() -> Mapping[str, object]:
@@ -89,11 +110,21 @@ def metrics() -> Response:
     """Everything as it is now, for Prometheus; or why the caller may not read it."""
     if not is_from_here() and (refused := need_metrics_token()):
         return refused
-    spooled = services().spooler.held()
-    snapshot = take_snapshot(services().store, services().portals, services().sources, utc_now(), spooled)
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(SnapshotCollector(snapshot, assess(snapshot, services().thresholds, utc_now())))
+    registry.register(collector_of(services()))
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+def families_of(parts: Services) -> list[Metric]:
+    """Every metric as it is now. Raises RecordUnavailableError."""
+    return list(collector_of(parts).collect())
+
+
+def collector_of(parts: Services) -> SnapshotCollector:
+    """Everything as it is now. Raises RecordUnavailableError."""
+    spooled = parts.spooler.held()
+    snapshot = take_snapshot(parts.store, parts.portals, parts.sources, utc_now(), spooled)
+    return SnapshotCollector(snapshot, assess(snapshot, parts.thresholds, utc_now()))
 
 
 class SnapshotCollector(Collector):

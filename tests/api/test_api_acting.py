@@ -8,8 +8,10 @@ from datetime import timedelta
 
 import pytest
 
+from relay.core.findings import Finding, as_lines, finding
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State
+from relay.core.templates import Drift, DriftKind
 from relay.operations import bulk_replay as bulk_module
 from relay.store.operators.audit_log import read_acts
 from relay.store.redis import keys
@@ -146,6 +148,19 @@ def test_a_workflow_of_ours_is_ended_by_a_worker_that_answers_later(api, service
     assert api.get(f"/questions/{question['id']}")["state"] == "done"
     api.post(f"/workflows/unknown/{act}", None, 409)
     assert acts(record) == [("api", act)]
+
+
+def test_what_a_worker_has_found_at_a_portal_is_read_as_sentences(api, services):
+    asked = services.operator_acts.ping("main", "api")
+    found = [finding("templates", count=2), Finding("drift", Drift(DriftKind.NO_LEADS, "a", 1).to_wire())]
+
+    services.questions.answer(asked.id, done=True, answer=f"{as_lines(found)}\nof an earlier version")
+
+    assert api.get(f"/questions/{asked.id}")["answer"].splitlines() == [
+        "2 templates can be started",
+        "rule a, template 1: the portal works without leads: it turns a new one into a deal at once",
+        "of an earlier version",
+    ]
 
 
 def test_the_same_key_gets_the_same_answer_and_nothing_happens_twice(api, record):

@@ -7,28 +7,20 @@ import shutil
 import pytest
 
 from relay.store import Store
-from tests.support.folders import SECRETS, WEB_SECRETS
-from tests.support.processes import Processes
 from workers.portal.context import Context
 
 
 @pytest.fixture(scope="module")
-def open_door(shared_valkey, config, tmp_path_factory):
+def open_door(start_web, config, tmp_path_factory):
     """Serves the shipped configuration on an empty record, with lines of gunicorn's configuration added."""
-    shared_valkey.make_fresh()
-    folder = tmp_path_factory.mktemp("door")
-    copied = shutil.copytree(config, folder / "config")
-    starter = Processes(folder, copied, SECRETS | WEB_SECRETS)
+    copied = shutil.copytree(config, tmp_path_factory.mktemp("door") / "config")
 
     def make(added):
         with (copied / "gunicorn.conf.py").open("a") as file:
             file.write(added)
-        running = starter.start("relay", "serve", REDIS_URL=shared_valkey.url)
-        running.wait_for_url()
-        return running
+        return start_web(copied)
 
-    yield make
-    starter.clean_up()
+    return make
 
 
 @pytest.fixture

@@ -222,7 +222,7 @@ def _contents(redis: Any) -> dict[str, Any]:
     counts = (keys.LEDGER, keys.HIGH_WATER, keys.MINUTE, keys.HOUR, keys.HOURLY, keys.HOURS_COUNTED)
     for key in redis.scan_iter(f"{keys.PREFIX}*"):
         name = key.decode()
-        if name.startswith((*counts, keys.CODES, keys.CLAIM, keys.WAKES)):
+        if name.startswith((*counts, keys.CODES, keys.CLAIM, keys.WAKES, keys.TOLD_BEFORE)):
             continue
         read = {
             b"hash": lambda k: sorted(redis.hgetall(k).items()), b"set": lambda k: sorted(redis.smembers(k)),
@@ -247,7 +247,10 @@ def _difference(one: dict[str, Any], other: dict[str, Any]) -> str:
 def _script() -> Script:
     known = Script.load("prune")  # for the shared part and the names of the keys
     own = files("relay.store.redis").joinpath("lua", "prune.lua").read_text("utf-8")
-    text = known.text.removesuffix(own) + WRITE
+    first, rest = own.split("\n", 1)
+    assert first.startswith("#!lua")  # it runs on a full server
+    assert known.text.endswith(rest)
+    text = known.text.removesuffix(rest) + WRITE
     return replace(known, name="fill", text=text, sha=hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -264,6 +267,7 @@ def _shapes(record: Record) -> dict[str, dict[str, list[str]]]:
         found = {"event": keys.EVENT + entry.event.id, "delivery": keys.DELIVERY + entry.deliveries[0].id}
         shapes[state] = {kind: _with(words, dict[Any, Any](record.redis.hgetall(key))) for kind, key in found.items()}
         record.prune(entry.event.id)
+    record.redis.hdel(keys.LAST_HEARD, "@source@")
     return shapes
 
 

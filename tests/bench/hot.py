@@ -57,7 +57,7 @@ class Door:
         os.environ.update(SECRETS | WEB_SECRETS)
         config = config_with(folder, matching, loaded)
         self.app = create_app(
-            Settings.from_environment({**os.environ, "REDIS_URL": valkey.url, "RELAY_CONFIG": str(config)})
+            Settings.from_environment({**os.environ, "REDIS_URL": valkey.url, "RELAY_CONFIG": str(config)}, web=True)
         )
         self.services = self.app.extensions["services"]
         self.redis = valkey.redis

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import requests
 
@@ -27,12 +28,27 @@ from tests.support.waiting import until
 TOKEN = SECRETS["SOURCE_WEBSITE_TOKEN"]
 NODE_RED = REPOSITORY / "var" / "bench" / "node-red-4"
 INSTALL_S = 300
-SETTINGS = "module.exports = {httpAdminRoot: false, logging: {console: {level: 'error'}}, uiHost: '127.0.0.1'}\n"
-FLOW = [
+SETTINGS = (
+    "module.exports = {httpAdminRoot: false, logging: {console: {level: 'error'}}, uiHost: '127.0.0.1', "
+    "contextStorage: {default: {module: 'memory'}, disk: {module: 'localfilesystem', config: %s}}}\n"
+)
+FLOW: list[dict[str, Any]] = [
     {"id": "flow", "type": "tab", "label": "posts"},
     {"id": "in", "type": "http in", "z": "flow", "url": "/hooks/website", "method": "post", "wires": [["out"]]},
     {"id": "out", "type": "http response", "z": "flow", "statusCode": "200", "wires": []},
 ]
+KEPT = """flow.set('e' + msg._msgid, msg.payload, 'disk', (error) => {
+  node.send(Object.assign(msg, {statusCode: error ? 500 : 200, payload: {id: 'e' + msg._msgid}}));
+  node.done();
+});
+return null;"""
+KEEPING_FLOW = [
+    FLOW[0],
+    FLOW[1] | {"wires": [["keep"]]},
+    {"id": "keep", "type": "function", "z": "flow", "func": KEPT, "outputs": 1, "wires": [["out"]]},
+    FLOW[2] | {"statusCode": ""},
+]
+"""Answers after `set` has called back: at once where the store has a cache, else when the file is written."""
 HOOKS = [
     {
         "id": "website",
@@ -65,17 +81,28 @@ def contender(app: str, redis_url: str, folder: Path) -> Iterator[Served]:
 
 
 @contextmanager
-def node_red(folder: Path) -> Iterator[Served]:
-    """Node-RED, one process as it comes: HTTP in, HTTP response. Raises MissingError."""
+def node_red(
+    folder: Path, flow: Sequence[Mapping[str, Any]] = FLOW, context: Mapping[str, Any] | None = None
+) -> Iterator[Served]:
+    """Node-RED, one process as it comes: HTTP in, HTTP response. Raises MissingError.
+
+    flow, context: another flow, and the configuration of its persistent context, which is kept in `kept_by_node_red`.
+    """
     program = need_node_red()
     home, port = folder / "node-red", free_port()
-    home.mkdir()
-    (home / "settings.js").write_text(SETTINGS, "utf-8")
-    (home / "flows.json").write_text(json.dumps(FLOW), "utf-8")
+    home.mkdir(parents=True)
+    (home / "settings.js").write_text(SETTINGS % json.dumps(context or {}), "utf-8")
+    (home / "flows.json").write_text(json.dumps(flow), "utf-8")
     command = [str(program), "--userDir", str(home), "--port", str(port), "flows.json"]
     with serving(command, f"127.0.0.1:{port}", folder, {}) as one:
         until(lambda: requests.post(f"{one.url}/hooks/website", json={}, timeout=5).ok, "Node-RED to run its flow")
         yield one
+
+
+def kept_by_node_red(folder: Path) -> set[str]:
+    """The names of what its persistent context has on disk."""
+    file = folder / "node-red" / "context" / "flow" / "flow.json"
+    return set(json.loads(file.read_text("utf-8"))) if file.exists() else set()
 
 
 @contextmanager

@@ -80,7 +80,8 @@ def _walks(valkey: Valkey, folder: Path) -> Iterator[tuple[str, Walk]]:
                 "REDIS_URL": valkey.url,
                 "RELAY_CONFIG": str(copy_config(folder)),
                 "RELAY_STATE": str(folder),
-            }
+            },
+            web=True,
         )
     )
     yield "a post", _second(lambda number: _post(app, number))

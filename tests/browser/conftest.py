@@ -9,9 +9,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Request, StorageState, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Dialog,
+    Page,
+    Request,
+    StorageState,
+    sync_playwright,
+)
 
-from tests.browser.stage import PASSWORD
+from tests.browser.stage import PASSWORD, Stage
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 MISSING = "no Chromium was found on the PATH, and these tests need one: on Debian, apt-get install chromium"
@@ -101,3 +110,28 @@ def log_in(open_context: Callable[..., tuple[BrowserContext, Faults]]) -> Callab
         return kept
 
     return enter
+
+
+@pytest.fixture(scope="module")
+def session(stage: Stage, log_in: Callable[[str], StorageState]) -> StorageState:
+    """An operator's session on the stage of the file."""
+    return log_in(stage.url)
+
+
+@pytest.fixture
+def open_page(
+    stage: Stage, open_context: Callable[..., tuple[BrowserContext, Faults]], session: StorageState
+) -> Iterator[Callable[..., tuple[Page, Faults]]]:
+    """Opens a page where an operator is logged in; gives it with what went wrong in it. An open page asks on."""
+    opened: list[BrowserContext] = []
+
+    def at(path: str, *, javascript: bool = True, **options: Any) -> tuple[Page, Faults]:
+        context, faults = open_context(stage.url, storage_state=session, java_script_enabled=javascript, **options)
+        opened.append(context)
+        page = context.new_page()
+        page.goto(path)
+        return page, faults
+
+    yield at
+    for context in opened:
+        context.close()

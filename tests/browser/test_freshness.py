@@ -26,28 +26,6 @@ def stage(tmp_path_factory):
         yield made
 
 
-@pytest.fixture(scope="module")
-def session(stage, log_in):
-    return log_in(stage.url)
-
-
-@pytest.fixture
-def open_page(stage, open_context, session):
-    """Opens a page where an operator is logged in; gives it with what went wrong in it. Open pages ask on."""
-    opened = []
-
-    def at(path, *, javascript=True):
-        context, faults = open_context(stage.url, storage_state=session, java_script_enabled=javascript)
-        opened.append(context)
-        page = context.new_page()
-        page.goto(path)
-        return page, faults
-
-    yield at
-    for context in opened:
-        context.close()
-
-
 @EVERY_WAY
 def test_a_question_comes_to_its_answer(stage, open_page, javascript):
     page, faults = open_page("/portals", javascript=javascript)

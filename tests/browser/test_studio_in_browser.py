@@ -38,28 +38,6 @@ def stage(tmp_path_factory):
         yield made
 
 
-@pytest.fixture(scope="module")
-def session(stage, log_in):
-    return log_in(stage.url)
-
-
-@pytest.fixture
-def open_page(stage, open_context, session):
-    """Opens a page in which an operator is logged in; gives it with what went wrong in it."""
-    contexts = []
-
-    def at(path, **options):
-        context, faults = open_context(stage.url, storage_state=session, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.goto(path)
-        return page, faults
-
-    yield at
-    for context in contexts:
-        context.close()
-
-
 def send(stage, source, content):
     """Send an event that no rule wants; its id."""
     answer = requests.post(f"{stage.url}/hooks/{source}", json=content, timeout=10)
@@ -203,7 +181,7 @@ def test_a_change_is_tried_activated_and_undone(stage, open_page):
 @pytest.mark.parametrize("javascript", [True, False], ids=["with JavaScript", "without"])
 def test_the_studio_is_drawn_without_a_fault(stage, open_page, javascript):
     event_id = send(stage, "orders", {"a long name " * 8: "x" * 500, "customer": {"email": "ada@example.com"}})
-    page, faults = open_page(f"/studio?event_id={event_id}", java_script_enabled=javascript)
+    page, faults = open_page(f"/studio?event_id={event_id}", javascript=javascript)
     if javascript:
         expect(page.get_by_label("Template")).to_be_visible()
         assert faults_of(page) == []

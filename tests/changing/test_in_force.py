@@ -28,14 +28,9 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def running(folder, tmp_path_factory, shared_valkey):
+def running(folder, start_web):
     """`python -m relay serve` with a configuration of its own, for all tests of this file."""
-    shared_valkey.make_fresh()
-    starter = Processes(tmp_path_factory.mktemp("served"), folder, SECRETS | WEB_SECRETS)
-    started = starter.start("relay", "serve", REDIS_URL=shared_valkey.url)
-    started.wait_for_url()
-    yield started
-    starter.clean_up()
+    return start_web(folder)
 
 
 @pytest.fixture

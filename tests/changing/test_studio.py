@@ -84,7 +84,7 @@ def press(client, page, path="/studio", status=200, **more):
 
 
 def number_of(page, path):
-    return page.at(f".//button[@title='{path}']").get("value")
+    return page.at(f".//bdi[@title='{path}']/..").get("value")
 
 
 def text_of(page):

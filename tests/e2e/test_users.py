@@ -23,7 +23,7 @@ from tests.support.waiting import until
 
 WORKERS_ALONE = {
     keys.PACE, keys.TOKENS, keys.BUCKET, keys.FOUND, keys.CLAIM, keys.DRIFT, keys.CHECKED_RULES, keys.ARCHIVES,
-    keys.CHANNELS, keys.CHANNEL, keys.MESSAGES, keys.ALERT_STATE, keys.DEATHS, keys.RETENTION,
+    keys.CHANNELS, keys.CHANNEL, keys.MESSAGES, keys.ALERT_STATE, keys.SUBSCRIBERS, keys.DEATHS, keys.RETENTION,
 }  # fmt: skip
 """What the web process does not write. A new key has to be decided: here, or in users.acl."""
 NO_KEYS = {keys.PREFIX, keys.WAITED}
@@ -88,6 +88,14 @@ def test_who_has_no_password_learns_only_that_the_server_is_there(server, comman
     assert server.as_user(None).ping()
     with pytest.raises(NoPermissionError):
         server.as_user(None).execute_command(*command.split())
+
+
+def test_the_web_process_may_write_down_what_an_address_is_to_be_told(server):
+    web = server.as_user("web")
+
+    assert web.hgetall(keys.SUBSCRIBERS) == {}
+    assert web.zadd(f"{keys.OUTBOX}crm", {"{}": 1}) == 1
+    assert web.hincrby(keys.EVENTS_LOST, "crm", 1) == 1
 
 
 def test_an_event_goes_its_whole_way_and_nobody_is_refused_anything_by_the_server(server, processes, sandbox, tmp_path):

@@ -8,6 +8,9 @@ import pytest
 
 from relay.configuration.settings import Settings, names_a_record, read_secret
 from relay.core.errors import ConfigError
+from relay.health.assessment import load_thresholds
+from relay.operations.configure import load_all
+from tests.support.folders import SECRETS, copy_config
 
 WEB = ("RELAY_API_TOKEN", "RELAY_DASHBOARD_PASSWORD", "RELAY_SECRET_KEY")
 
@@ -193,3 +196,32 @@ def test_the_address_of_the_record_may_be_a_file_for_it_may_hold_a_password(tmp_
     with pytest.raises(ConfigError, match="REDIS_URL and REDIS_URL_FILE are both set") as caught:
         Settings.from_environment(environ | {"REDIS_URL": "redis://a"})
     assert len(caught.value.mistakes) == 2
+
+
+@pytest.mark.parametrize("name", [*WEB, "RELAY_API_READ_TOKEN", "RELAY_VIEWER_PASSWORD", "RELAY_METRICS_TOKEN"])
+def test_a_process_that_is_not_the_web_needs_no_access_to_its_secret_files(environ, tmp_path, name):
+    shared = {key: value for key, value in environ.items() if key not in WEB}
+    shared |= {f"{name}_FILE": str(tmp_path / "of-the-web-alone")}
+
+    assert Settings.from_environment(shared).redis_url == environ["REDIS_URL"]
+    assert any(f"{name}_FILE cannot be read" in one for one in mistakes_of(shared))
+
+
+def test_the_web_process_needs_no_access_to_secret_files_of_the_workers(environ, tmp_path):
+    there = copy_config(tmp_path)
+    of_workers = {"PORTAL_MAIN_WEBHOOK_URL_FILE": "/nobody/may/read", "ALERT_URL_FILE": "/nobody/may/read"}
+    (there / "alerts.yaml").write_text("webhooks: {a: {url: ALERT_URL, secret: ALERT_URL}}\n", "utf-8")
+
+    settings, config = load_all(environ | SECRETS | of_workers | {"RELAY_CONFIG": str(there)})
+
+    assert config.portals
+    assert load_thresholds(settings.config)
+
+
+def test_a_terminal_searches_with_the_key_of_the_web_where_it_may_read_it(environ, tmp_path):
+    (tmp_path / "key").write_text(environ.pop("RELAY_SECRET_KEY") + ", which is long\n", "utf-8")
+
+    settings = Settings.from_environment(environ | {"RELAY_SECRET_KEY_FILE": str(tmp_path / "key")})
+
+    assert settings.secret_key == "the-relay_secret_key-of-this-test, which is long"
+    assert settings.api_token is None

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from relay.cli.configuration import AnySecret
 from relay.configuration.expressions import Expression
+from relay.operations.preview import try_book, try_event
+from relay.rules import load_rules
 from relay.rules.book import Candidates
+from relay.sources import load_sources
+from tests.support.making import make_entry
 
 NAMES = st.sampled_from(["kind", "type", "deep.kind"])
 TEXTS = st.sampled_from(["a", "b", "", "1"])
@@ -49,6 +56,15 @@ def test_rules_that_need_another_text_are_not_tried():
     whens = [Expression.parse(f"body.kind == 'kind-{number}' && body.lead", None) for number in range(200)]
 
     assert Candidates([None, *whens]).of({"body": {"kind": "kind-7"}}) == [0, 8]
+
+
+@pytest.mark.parametrize("body", [{}, {"form": "callback"}, {"document": "deal", "id": 12}, {"lead": {"id": 1}}])
+def test_what_is_said_of_every_rule_is_the_same_if_only_those_are_asked_that_can_want_the_event(config, body):
+    sources = load_sources(config / "sources.yaml", AnySecret())
+    book = load_rules(config / "rules", sources=None, portals=None)
+    source, event = sources["website"], make_entry([], body=json.dumps(body).encode()).event
+
+    assert try_book(source, book, event) == try_event(source, book.for_source("website"), event)
 
 
 @given(st.sampled_from(["body", "body.kind", "body.deep.kind", 'body."deep"."kind"', "headers.kind"]), BODIES)

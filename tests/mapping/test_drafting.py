@@ -99,7 +99,7 @@ def test_a_draft_is_a_rule_that_matches_and_takes_the_event_that_it_was_made_fro
 
     assert rule is not None
     assert rule.matches(context)
-    rule.to_call(context)
+    rule.to_intent(context)
 
 
 @settings(max_examples=settings().max_examples // 2, deadline=None)

@@ -34,7 +34,7 @@ def context(body: Any = None, **headers: str) -> dict[str, Any]:
 
 def errors_of(rule: Rule, body: Any) -> dict[str, list[str]]:
     with pytest.raises(InvalidEventError) as caught:
-        rule.to_call(context(body))
+        rule.to_intent(context(body))
     return caught.value.errors
 
 
@@ -120,7 +120,7 @@ def test_a_value_is_typed_or_refused_without_being_repeated(
     start = {**START, "parameters": {"P": "{v}"}}
     rule = rule_of(tmp_path, extract={"v": {"from": "body.v", "type": kind}}, start=start)
     if expected is not None:
-        assert rule.to_call(context({"v": value})).parameters == {"P": expected}
+        assert rule.to_intent(context({"v": value})).call.parameters == {"P": expected}
     else:
         errors = errors_of(rule, {"v": value})
         assert list(errors) == ["v"]
@@ -149,7 +149,7 @@ def test_a_blank_says_nothing_in_a_list_as_elsewhere(tmp_path: Path, spec: Any, 
     if expected is None:
         assert errors_of(rule, {"v": value}).keys() == {"v"}
     else:
-        assert list(rule.to_call(context({"v": value, "w": "w"})).parameters.values()) == expected
+        assert list(rule.to_intent(context({"v": value, "w": "w"})).call.parameters.values()) == expected
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_telephone_number_is_read_as_people_of_its_region_dial_it(
     spec = {"from": "body.v", "type": "phone", "region": region, "required": True}
     rule = rule_of(tmp_path, extract={"v": spec}, start=start)
     if expected is not None:
-        assert rule.to_call(context({"v": value})).parameters == {"P": expected}
+        assert rule.to_intent(context({"v": value})).call.parameters == {"P": expected}
     else:
         (message,) = errors_of(rule, {"v": value})["v"]
         assert message.endswith(f"expected a telephone number with its area code, as in {region} or with a +")
@@ -183,7 +183,7 @@ def test_a_list_of_telephone_numbers_has_a_region_too(tmp_path: Path) -> None:
     spec = {"from": "body.v", "type": "list", "items": "phone", "region": "RU"}
     rule = rule_of(tmp_path, extract={"v": spec}, start={**START, "parameters": {"P": "{v}"}})
 
-    assert rule.to_call(context({"v": ["8 999 123-45-67", "+49 30 1234567"]})).parameters == {
+    assert rule.to_intent(context({"v": ["8 999 123-45-67", "+49 30 1234567"]})).call.parameters == {
         "P": ["+79991234567", "+49301234567"]
     }
 
@@ -210,7 +210,7 @@ def every_kind(tmp_path_factory: pytest.TempPathFactory) -> Rule:
 @given(body=st.fixed_dictionaries({}, optional=dict.fromkeys(EVERY_KIND, ANYTHING)) | ANYTHING)
 def test_any_event_makes_a_call_or_errors_by_field(every_kind: Rule, body: Any) -> None:
     try:
-        call = every_kind.to_call(context(body))
+        call = every_kind.to_intent(context(body)).call
     except InvalidEventError as error:
         wrong = set(error.errors)
     else:
@@ -269,14 +269,14 @@ def test_a_value_keeps_to_its_bounds(tmp_path: Path, spec: dict[str, Any], value
     if isinstance(expected, str) and expected.startswith(("expected", "missing")):
         assert errors_of(rule, {"v": value}) == {"load": [expected]}
     else:
-        assert rule.to_call(context({"v": value})).parameters == {"P": expected}
+        assert rule.to_intent(context({"v": value})).call.parameters == {"P": expected}
 
 
 def test_the_first_path_that_finds_something_counts(tmp_path: Path) -> None:
     extract = {"email": {"from": ["body.email", "body.lead.email", "headers.mail"]}}
     rule = rule_of(tmp_path, extract=extract, start={**START, "parameters": {"E": "{email}"}})
-    assert rule.to_call(context({"email": "", "lead": {"email": "b"}})).parameters == {"E": "b"}
-    assert rule.to_call(context(None, mail="c")).parameters == {"E": "c"}
+    assert rule.to_intent(context({"email": "", "lead": {"email": "b"}})).call.parameters == {"E": "b"}
+    assert rule.to_intent(context(None, mail="c")).call.parameters == {"E": "c"}
 
 
 def test_every_field_that_is_wrong_is_named(tmp_path: Path) -> None:
@@ -309,12 +309,12 @@ def test_a_parameter_is_filled_once_and_always_sent(tmp_path: Path, template: An
     kinds = {"n": "integer", "t": "string", "l": "list", "b": "boolean"}
     extract = {name: {"from": f"body.{name}", "type": kind} for name, kind in kinds.items()}
     rule = rule_of(tmp_path, extract=extract, start={**START, "parameters": {"P": template}})
-    assert rule.to_call(context(body)).parameters == {"P": expected}
+    assert rule.to_intent(context(body)).call.parameters == {"P": expected}
 
 
 @given(value=st.text(min_size=1).filter(str.strip))
 def test_no_text_of_a_sender_is_read_as_a_template(every_text: Rule, value: str) -> None:
-    assert every_text.to_call(context({"v": value, "other": "secret"})).parameters == {"P": f"<{value}>"}
+    assert every_text.to_intent(context({"v": value, "other": "secret"})).call.parameters == {"P": f"<{value}>"}
 
 
 @pytest.fixture(scope="module")
@@ -350,7 +350,7 @@ def test_a_document_is_named_as_bitrix24_names_it(
     tmp_path: Path, document: Any, expected: tuple[str, str, str]
 ) -> None:
     rule = rule_of(tmp_path, extract={"id": {"from": "body.id"}}, start={**START, "document_id": document})
-    assert rule.to_call(context({"id": 7})).document_id == expected
+    assert rule.to_intent(context({"id": 7})).call.document_id == expected
 
 
 @pytest.mark.parametrize(

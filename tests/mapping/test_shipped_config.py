@@ -38,7 +38,7 @@ def book(sources: dict[str, Source]) -> RuleBook:
 def calls(sources: dict[str, Source], book: RuleBook, source: str, webhook: Webhook) -> dict[str, Call]:
     verified = sources[source].verify(webhook, NOW)
     context = build_context(source, verified, sources[source].parse(verified), NOW)
-    return {rule.name: rule.to_call(context) for rule in book.for_source(source) if rule.matches(context)}
+    return {rule.name: rule.to_intent(context).call for rule in book.for_source(source) if rule.matches(context)}
 
 
 def webhook_of(source: str, content: Any, content_type: str = "application/json", **headers: str) -> Webhook:
@@ -94,7 +94,7 @@ def test_the_full_form_in_an_examples_comment_is_what_its_short_form_means(book:
         assert comment
         full = [str(member).format(id=7, entity_type=147) for member in yaml.safe_load(comment[1])]
         context = {"body": {"id": 7}, "headers": {}, "query": {}, "source": "website", "received_at": ""}
-        assert full == list(book.get(path.stem).to_call(context).document_id)
+        assert full == list(book.get(path.stem).to_intent(context).call.document_id)
 
 
 GITHUB_BODIES: dict[str, Any] = {

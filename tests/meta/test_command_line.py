@@ -58,7 +58,7 @@ def test_the_example_is_one_that_the_command_takes(words: tuple[str, ...]) -> No
 def test_a_program_says_its_version_and_the_changelog_has_a_heading_for_it(program: str) -> None:
     done = run(program, "--version")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"relay {__version__}\n", "")
-    newest = re.search(r"^## (\S+)", (ROOT / ".github" / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    newest = re.search(r"^## \[(\S+)\]", (ROOT / ".github" / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     assert newest
     assert newest[1] in {__version__, "Unreleased"}
 

@@ -2,25 +2,41 @@
 
 import ast
 import importlib
+import json
+import os
 import re
+import stat
+import subprocess
+import sys
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from flask import Flask
 
 from relay import __version__
 from relay.runtime import processes
 from relay.runtime.processes import Child, Supervisor
 from relay.runtime.up import WORKER_STOP_S
+from tests.support.vendored import mistakes_in
 from workers.__main__ import STOP_S
 from workers.bitrix24.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 
 ROOT = Path(__file__).parents[2]
-OURS = ("web", "worker", "sandbox")
 SENTINELS = ("sentinel-1", "sentinel-2", "sentinel-3")
 VALKEYS = ("redis", "replica", *SENTINELS)
-EVERY_SERVICE = (*VALKEYS, *OURS)
+PROFILES = {
+    "setup": ("setup",),
+    "tls": ("caddy",),
+    "monitoring": ("prometheus", "grafana"),
+    "ha": ("replica", *SENTINELS),
+    "sandbox": ("sandbox",),
+}
+EVERY_SERVICE = ("redis", "web", "worker", *(name for names in PROFILES.values() for name in names))
+FOLDER = "./var/relay"
+"""What setup.sh makes on the machine; in the containers it is /etc/relay."""
 
 
 @pytest.fixture(scope="module")
@@ -34,29 +50,55 @@ def variables(compose: dict[str, Any], service: str) -> dict[str, str]:
     return found
 
 
+def read(name: str) -> str:
+    return (ROOT / name).read_text("utf-8")
+
+
 def config(name: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load((ROOT / "config" / name).read_text("utf-8"))
+    loaded: dict[str, Any] = yaml.safe_load(read(f"config/{name}"))
     return loaded
 
 
-def test_there_is_a_record_a_web_process_a_worker_and_on_request_a_sandbox_or_a_replica(
-    compose: dict[str, Any],
-) -> None:
+CONFIGURED = ("config/prometheus/prometheus.yml", "config/redis/start.sh")
+"""What names files of secrets beside docker-compose.yml."""
+
+
+def mounts(compose: dict[str, Any], service: str) -> dict[str, tuple[str, bool]]:
+    """What a service sees of the machine and its volumes: where, what, and whether it may write there."""
+    found = {}
+    for mount in compose["services"][service].get("volumes", []):
+        if isinstance(mount, str):
+            source, target, *options = mount.split(":")
+            found[target] = (source, options != ["ro"])
+        else:
+            assert mount["bind"] == {"create_host_path": False}, "Docker would make a folder of root"
+            found[mount["target"]] = (mount["source"], not mount.get("read_only", False))
+    return found
+
+
+def test_the_file_fits_the_specification_of_compose() -> None:
+    assert mistakes_in(ROOT / "docker-compose.yml", "compose-spec.json") == []
+
+
+def test_a_mistake_in_it_would_be_found(tmp_path: Path) -> None:
+    file = tmp_path / "compose.yml"
+    file.write_text(read("docker-compose.yml").replace("read_only: true", "read_onyl: true"), "utf-8")
+    assert mistakes_in(file, "compose-spec.json")
+
+
+def test_there_are_a_record_a_web_process_and_a_worker_and_the_rest_on_request(compose: dict[str, Any]) -> None:
+    profiles: dict[str, tuple[str, ...]] = {}
+    for name, service in compose["services"].items():
+        for profile in service.get("profiles", []):
+            profiles[profile] = (*profiles.get(profile, ()), name)
+    assert profiles == PROFILES
     assert set(compose["services"]) == set(EVERY_SERVICE)
-    profiles = {name: service["profiles"] for name, service in compose["services"].items() if "profiles" in service}
-    assert profiles == {"sandbox": ["sandbox"], **{name: ["ha"] for name in ("replica", *SENTINELS)}}
 
 
 def test_web_and_workers_wait_for_as_many_replicas_as_the_primary_needs(compose: dict[str, Any]) -> None:
-    waited = {variables(compose, service)["RELAY_REPLICAS"] for service in ("web", "worker")}
+    waited = {variables(compose, service)["RELAY_REPLICAS"] for service in ("web", "worker", "setup")}
     command = compose["services"]["redis"]["command"]
     assert waited == {command[command.index("--min-replicas-to-write") + 1]}
-    (url,) = re.findall(r"#\s+(redis\+sentinel://\S+)", (ROOT / "docker-compose.yml").read_text("utf-8"))
-    hosts, service = re.fullmatch(r"redis\+sentinel://USER:PASSWORD@(.+)/(\w+)/0", url).groups()  # type: ignore[union-attr]
-    assert [host.partition(":")[0] for host in hosts.split(",")] == list(SENTINELS)
-    assert f"sentinel monitor {service} redis 6379 2" in (ROOT / "config" / "redis" / "sentinel.conf").read_text(
-        "utf-8"
-    )
 
 
 def test_what_sentinels_write_is_on_a_disk_that_stays(compose: dict[str, Any]) -> None:
@@ -66,15 +108,32 @@ def test_what_sentinels_write_is_on_a_disk_that_stays(compose: dict[str, Any]) -
         assert "/data/" in str(compose["services"][name]["command"])
 
 
-def test_the_web_process_gets_no_portal_credential(compose: dict[str, Any]) -> None:
-    assert not [name for name in variables(compose, "web") if name.startswith("PORTAL_")]
-    assert not [name for name in compose["services"]["web"]["secrets"] if name.startswith("portal_")]
+def test_each_side_sees_its_own_secrets_and_no_other(compose: dict[str, Any]) -> None:
+    for service, side in (("web", "web"), ("worker", "workers")):
+        seen = {source for source, _ in mounts(compose, service).values() if source.startswith(FOLDER)}
+        assert {source for source in seen if "secrets" in source} == {f"{FOLDER}/secrets/{side}"}
+        assert FOLDER not in seen
+        assert "secrets" not in compose["services"][service]
+        given = {name: value for name, value in variables(compose, service).items() if name.endswith("_FILE")}
+        assert given
+        assert all(value.startswith(f"/etc/relay/secrets/{side}/") for value in given.values())
+        assert not [
+            name for name in variables(compose, service) if re.search(r"(TOKEN|SECRET|PASSWORD|KEY|URL)$", name)
+        ]
 
 
-def test_the_worker_gets_no_senders_secret_and_no_key_to_the_dashboard(compose: dict[str, Any]) -> None:
-    foreign = ("SOURCE_", "RELAY_DASHBOARD", "RELAY_SECRET", "RELAY_API")
-    assert not [name for name in variables(compose, "worker") if name.startswith(foreign)]
-    assert not [name for name in compose["services"]["worker"]["secrets"] if name.upper().startswith(foreign)]
+def test_only_the_rules_can_be_written_from_the_web_process(compose: dict[str, Any]) -> None:
+    """The studio writes rules. What gunicorn runs, and who may send, the process that strangers reach cannot change."""
+    for service in ("web", "worker"):
+        assert mounts(compose, service)["/etc/relay/config"] == (f"{FOLDER}/config", False)
+    writable = {target for target, (_, may) in mounts(compose, "web").items() if may}
+    assert writable == {"/etc/relay/config/rules", "/state"}
+    assert mounts(compose, "web")["/etc/relay/config/rules"][0] == f"{FOLDER}/config/rules"
+
+
+def test_settings_come_from_the_file_that_init_writes(compose: dict[str, Any]) -> None:
+    for service in ("web", "worker"):
+        assert compose["services"][service]["env_file"] == [{"path": f"{FOLDER}/.env", "required": False}]
 
 
 def test_the_record_has_users_and_the_web_process_knows_only_its_own(compose: dict[str, Any]) -> None:
@@ -83,9 +142,10 @@ def test_the_record_has_users_and_the_web_process_knows_only_its_own(compose: di
         assert set(compose["services"][name]["secrets"]) >= {"redis_url_web", "redis_url_worker"}
     for name in SENTINELS:
         assert "auth-user main replica" in str(compose["services"][name]["command"])
-    own = {name: [one for one in compose["services"][name]["secrets"] if one.startswith("redis")] for name in OURS[:2]}
-    assert own == {"web": ["redis_url_web"], "worker": ["redis_url_worker"]}
-    assert not [name for service in OURS for name in variables(compose, service) if name == "REDIS_URL"]
+    assert variables(compose, "web")["REDIS_URL_FILE"] == "/etc/relay/secrets/web/REDIS_URL"
+    assert variables(compose, "worker")["REDIS_URL_FILE"] == "/etc/relay/secrets/workers/REDIS_URL"
+    assert compose["secrets"]["redis_url_web"] == {"file": f"{FOLDER}/secrets/web/REDIS_URL"}
+    assert compose["secrets"]["redis_url_worker"] == {"file": f"{FOLDER}/secrets/workers/REDIS_URL"}
 
 
 def test_the_sandbox_gets_no_secret_at_all(compose: dict[str, Any]) -> None:
@@ -93,37 +153,19 @@ def test_the_sandbox_gets_no_secret_at_all(compose: dict[str, Any]) -> None:
     assert "secrets" not in compose["services"]["sandbox"]
 
 
-@pytest.mark.parametrize("service", ["web", "worker"])
-def test_each_secret_is_a_file_that_is_declared_and_handed_to_the_service(
-    compose: dict[str, Any], service: str
-) -> None:
-    files = {value for name, value in variables(compose, service).items() if name.endswith("_FILE")}
-    assert files == {f"/run/secrets/{name}" for name in compose["services"][service]["secrets"]}
-    for name in compose["services"][service]["secrets"]:
-        assert compose["secrets"][name] == {"file": f"./var/secrets/{name}"}
-    values = [name for name in variables(compose, service) if name.endswith(("_TOKEN", "_SECRET", "_PASSWORD", "_KEY"))]
-    assert values == []
+def test_each_secret_that_is_handed_out_is_one_that_there_is_and_that_somebody_reads(compose: dict[str, Any]) -> None:
+    handed = {name for service in compose["services"].values() for name in service.get("secrets", [])}
+    assert handed == compose["secrets"].keys()
+    used = re.findall(r"/run/secrets/(\w+)", "".join(read(name) for name in ("docker-compose.yml", *CONFIGURED)))
+    assert {"relay_metrics_token", "grafana_password", "redis_replica_password"} <= set(used) <= handed
 
 
-def test_the_lines_to_be_uncommented_make_a_file_that_holds() -> None:
-    text = (ROOT / "docker-compose.yml").read_text("utf-8")
-    names = re.findall(r"^ +# (\w+)_FILE: /run/secrets/(\w+)$", text, re.MULTILINE)
-    assert {name for name, _ in names} >= {"RELAY_VIEWER_PASSWORD", "ALERT_ON_CALL_URL", "ALERT_ON_CALL_SECRET"}
-    for name, secret in names:
-        assert secret == name.lower()
-        assert f"  # {secret}: {{file: ./var/secrets/{secret}}}" in text.partition("\nsecrets:")[2]
-    uncommented = yaml.safe_load(re.sub(r"^( +)# (\w+: )", r"\1\2", text, flags=re.MULTILINE))
-    assert uncommented["services"]["web"]["environment"]["RELAY_OPERATORS"]
-
-
-def test_every_source_and_every_portal_of_the_shipped_configuration_gets_its_secret(compose: dict[str, Any]) -> None:
-    sources = config("sources.yaml")["sources"].values()
-    senders = {f"{name}_FILE" for source in sources for name in source["verify"].get("secrets", [])}
-    assert senders <= variables(compose, "web").keys()
-    portals = {
-        f"PORTAL_{name.upper().replace('-', '_')}_WEBHOOK_URL_FILE" for name in config("portals.yaml")["portals"]
-    }
-    assert portals <= variables(compose, "worker").keys()
+def test_what_compose_mounts_from_the_repository_is_there(compose: dict[str, Any]) -> None:
+    sources = {source for name in EVERY_SERVICE for source, _ in mounts(compose, name).values()}
+    ours = {source for source in sources if source.startswith("./") and not source.startswith(FOLDER)}
+    assert {"./config/prometheus", "./config/deploy/compose/Caddyfile"} <= ours
+    assert [source for source in ours if not (ROOT / source).exists()] == []
+    assert {source for source in sources if "/" not in source} == compose["volumes"].keys()
 
 
 @pytest.mark.parametrize("service", EVERY_SERVICE)
@@ -145,11 +187,12 @@ def test_the_image_says_which_version_it_is() -> None:
 
 def test_every_image_from_elsewhere_is_named_by_version_and_digest(compose: dict[str, Any]) -> None:
     stages = re.findall(r"^FROM (\S+)", (ROOT / "config" / "docker" / "Dockerfile").read_text("utf-8"), re.MULTILINE)
-    images = {service["image"] for service in compose["services"].values()} - {f"relay:{__version__}"}
+    images = {service["image"] for service in compose["services"].values()} - {f"${{RELAY_IMAGE:-relay:{__version__}}}"}
+    assert len(images) == 4
     assert len(stages) == 2
     assert len(set(stages)) == 1
     for image in [*images, *stages]:
-        assert re.fullmatch(r"[\w./-]+:\d+\.\d+\.\d+[\w.-]*@sha256:[0-9a-f]{64}", image), image
+        assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+[\w.-]*@sha256:[0-9a-f]{64}", image), image
 
 
 @pytest.mark.parametrize("service", EVERY_SERVICE)
@@ -159,17 +202,146 @@ def test_each_service_has_few_rights_and_says_whether_it_is_well(compose: dict[s
     assert settings["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in settings["security_opt"]
     assert "privileged" not in settings
-    checked_in_image = service == "web"
-    assert checked_in_image or settings["healthcheck"]["test"][0] == "CMD"
+    assert settings.get("cap_add", []) == (["NET_BIND_SERVICE"] if service == "caddy" else [])
+    checked_elsewhere = service in {"web", "setup"}  # in the image; not at all
+    assert checked_elsewhere or settings["healthcheck"]["test"][0] == "CMD"
     assert "curl" not in str(settings.get("healthcheck"))
 
 
-def test_only_the_web_process_is_reachable_and_only_from_this_machine(compose: dict[str, Any]) -> None:
+def test_only_caddy_is_reachable_from_other_machines(compose: dict[str, Any]) -> None:
     published = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
-    assert published.keys() == {"web"}
-    assert all(port.startswith("127.0.0.1:") for port in published["web"])
+    assert published.pop("caddy") == ["80:80", "443:443", "443:443/udp"]
+    assert published.keys() == {"web", "grafana"}
+    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
     assert all(compose["services"][name]["networks"] == ["record"] for name in VALKEYS)
     assert compose["networks"]["record"]["internal"] is True
+
+
+def test_workers_have_a_way_out_and_the_web_process_has_none(compose: dict[str, Any]) -> None:
+    assert compose["services"]["web"]["networks"] == ["record", "front"]
+    assert compose["services"]["worker"]["networks"] == ["record", "outside"]
+    assert compose["networks"]["front"]["driver_opts"] == {"com.docker.network.bridge.enable_ip_masquerade": "false"}
+    assert compose["networks"]["outside"] == {}
+    ways = sorted(compose["services"]["caddy"]["networks"])
+    assert ways[0] == "certificates", "the first by name is the way out"
+
+
+def test_the_web_process_believes_the_address_that_caddy_has(compose: dict[str, Any]) -> None:
+    (pool,) = compose["networks"]["front"]["ipam"]["config"]
+    caddy = ip_address(compose["services"]["caddy"]["networks"]["front"]["ipv4_address"])
+    assert variables(compose, "web")["RELAY_TRUSTED_PROXIES"] == f"${{RELAY_TRUSTED_PROXIES:-{caddy}}}"
+    assert caddy in ip_network(pool["subnet"])
+    assert caddy not in ip_network(pool["ip_range"]), "another container could be given it"
+    assert ip_address(pool["gateway"]) not in ip_network(pool["ip_range"])
+
+
+def test_only_what_senders_and_portals_call_is_public(app: Flask) -> None:
+    text = read("config/deploy/compose/Caddyfile")
+    assert re.findall(r"reverse_proxy (\S+)", text) == ["web:8080"]
+    (public,) = re.findall(r"^\t@public path (.+)$", text, re.MULTILINE)
+    assert public.split() == ["/hooks/*", "/done/*", "/app/*", "/schemas/*"]
+    taken = {rule.rule.split("/")[1] for rule in app.url_map.iter_rules()}
+    assert {"hooks", "done"} <= taken
+    assert re.search(r"\n\thandle \{\n\t\trespond 404\n\t\}\n\}\n$", text), "nothing else is"
+
+
+def test_the_monitoring_asks_the_web_process_and_shows_our_dashboard(compose: dict[str, Any]) -> None:
+    (job,) = config("prometheus/prometheus.yml")["scrape_configs"]
+    assert job["static_configs"] == [{"targets": ["web:8080"]}]
+    assert f'up{{job="{job["job_name"]}"}}' in read("config/prometheus/alerts.yml")
+    token = compose["secrets"]["relay_metrics_token"]["file"].replace(FOLDER, "/etc/relay")
+    assert variables(compose, "web")["RELAY_METRICS_TOKEN_FILE"] == token
+    (source,) = config("grafana/provisioning/datasources/prometheus.yml")["datasources"]
+    assert source["type"] == json.loads(read("config/grafana/relay.json"))["templating"]["list"][0]["query"]
+    (provider,) = config("grafana/provisioning/dashboards/relay.yml")["providers"]
+    assert f"{provider['options']['path']}/relay.json" in mounts(compose, "grafana")
+
+
+class Setup:
+    """config/deploy/setup.sh in a folder of its own. `relay init` stands for itself: it has tests of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "relay"
+        self.folder.mkdir()
+        self.given = folder / "given"
+        self.python = folder / "python"
+        self.python.write_text(
+            f"#!/bin/sh\nif [ \"$1 $2 $3\" = '-m relay init' ]; then\n"
+            f'  shift 3; printf "%s\\n" "$@" >> {self.given}; touch "$1/.env"; exit ${{STATUS:-0}}\n'
+            f'else exec {sys.executable} "$@"; fi\n'
+        )
+        self.python.chmod(0o755)
+
+    def run(self, *options: str, **environ: str) -> int:
+        return subprocess.run(
+            ["sh", ROOT / "config" / "deploy" / "setup.sh", self.folder, *options],
+            env={"PATH": os.environ["PATH"], "PYTHON": str(self.python), **environ},
+            check=False,
+            capture_output=True,
+        ).returncode
+
+    def asked(self) -> list[str]:
+        """What `relay init` was given."""
+        return self.given.read_text().splitlines() if self.given.exists() else []
+
+    def secrets(self) -> dict[str, str]:
+        files = (self.folder / "secrets").rglob("*")
+        return {str(path.relative_to(self.folder)): path.read_text().strip() for path in files if path.is_file()}
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Setup:
+    return Setup(tmp_path)
+
+
+def test_setup_makes_every_secret_that_compose_and_kubernetes_name_beside_those_of_init(
+    setup: Setup, compose: dict[str, Any]
+) -> None:
+    assert setup.run(RELAY_DOMAIN="relay.example.com") == 0
+
+    assert setup.asked() == [str(setup.folder), "--public-url", "https://relay.example.com"]
+    made = setup.secrets()
+    assert made.keys() == {one["file"].removeprefix(f"{FOLDER}/") for one in compose["secrets"].values()}
+    assert re.fullmatch(r"redis://web:[\w-]{32}@redis:6379/0", made["secrets/web/REDIS_URL"])
+    assert re.fullmatch(r"redis://worker:[\w-]{32}@redis:6379/0", made["secrets/workers/REDIS_URL"])
+    assert len(set(made.values())) == len(made)
+    assert (setup.folder / "backup").is_dir()
+
+
+def test_setup_lets_servers_of_other_images_read_what_is_theirs_and_hides_the_folders(setup: Setup) -> None:
+    setup.run()
+
+    for path in (setup.folder / "secrets").rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o644)
+
+
+def test_setup_changes_no_secret_and_asks_nothing_the_second_time(setup: Setup) -> None:
+    setup.run()
+    before, asked = setup.secrets(), setup.asked()
+    setup.run()
+
+    assert setup.secrets() == before
+    assert setup.asked() == asked
+
+
+def test_setup_makes_the_rest_though_a_file_is_still_to_be_mended_and_says_so(setup: Setup) -> None:
+    assert setup.run(STATUS="1") == 1
+    assert "secrets/web/REDIS_URL" in setup.secrets()
+
+
+def test_setup_finds_the_record_by_sentinels_once_there_are_replicas_and_keeps_the_passwords(setup: Setup) -> None:
+    setup.run()
+    before = setup.secrets()["secrets/web/REDIS_URL"]
+    setup.run(RELAY_REPLICAS="1")
+    after = setup.secrets()["secrets/web/REDIS_URL"]
+    setup.run(RELAY_REPLICAS="0")
+
+    found = re.fullmatch(r"redis\+sentinel://web:([\w-]+)@([\w.:,-]+)/(\w+)/0", after)
+    assert found
+    assert f":{found[1]}@" in before
+    assert [host.partition(":")[0] for host in found[2].split(",")] == list(SENTINELS)
+    assert f"sentinel monitor {found[3]} redis 6379 2" in read("config/redis/sentinel.conf")
+    assert setup.secrets()["secrets/web/REDIS_URL"] == before
 
 
 def test_the_sandbox_shares_the_workers_loopback_because_plain_http_goes_nowhere_else(compose: dict[str, Any]) -> None:

@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAIRS = [("config/requirements.in", "requirements.txt"), ("tests/requirements.in", "tests/requirements.txt")]
+PAIRS = [
+    ("config/requirements.in", "requirements.txt"),
+    ("config/otel-requirements.in", "config/otel-requirements.txt"),
+    ("config/mcp-requirements.in", "config/mcp-requirements.txt"),
+    ("tests/requirements.in", "tests/requirements.txt"),
+]
 PINNED = re.compile(r"^([a-z0-9-]+)==(\S+) \\$", re.MULTILINE)
 WORKS_WITHOUT_AN_IMPORT = {"hiredis", "async-timeout", "tzdata"}
 """Imported by redis-py and by zoneinfo where they are installed or needed."""
@@ -46,7 +51,15 @@ def test_a_lock_names_no_host_and_no_path_of_the_machine_that_made_it(lock: str)
 
 def test_the_tests_run_on_the_versions_that_the_product_runs_on() -> None:
     tests = pinned("tests/requirements.txt")
-    assert {name: tests.get(name) for name in pinned("requirements.txt")} == pinned("requirements.txt")
+    for lock in ("requirements.txt", "config/otel-requirements.txt", "config/mcp-requirements.txt"):
+        assert {name: tests.get(name) for name in pinned(lock)} == pinned(lock)
+
+
+def test_what_is_optional_has_the_versions_that_the_product_has() -> None:
+    product, optional = pinned("requirements.txt"), pinned("config/otel-requirements.txt")
+    shared = product.keys() & optional.keys()
+    assert "requests" in shared
+    assert {name: product[name] for name in shared} == {name: optional[name] for name in shared}
 
 
 def test_every_dependency_of_the_product_is_imported_by_it() -> None:

@@ -7,8 +7,10 @@ import re
 import pytest
 from babel.messages.catalog import Catalog, Message
 
-from tests.support.words import languages, read, strings_of, wanted_in
+from tests.support.words import is_quoted, languages, read, strings_of, wanted_in
 
+LATIN = re.compile(r"[\w{}\[\]*@&=./:+-]*[A-Za-z][\w{}\[\]*@&=./:+-]*")
+MARKUP = re.compile(r"<code>.*?</code>|<[^>]*>|&[a-z]+;|%\(\w+\)[sr]")
 PLACE = re.compile(r"%(?:\((\w+)\)[sr]|%)|%")
 
 
@@ -30,6 +32,16 @@ def test_a_translation_has_every_plural_form_and_the_places_of_its_original(lang
         originals = [one.id] if isinstance(one.id, str) else list(one.id)
         for form in forms:
             assert places(form) in [places(original) for original in originals], one.id
+
+
+def test_a_russian_text_has_no_english_word_but_names_and_what_is_typed_so() -> None:
+    """A word that is to stay as it is belongs into a table of `tests/support/words.py`."""
+    found = {}
+    for one in texts(read("ru")):
+        said = MARKUP.sub(" ", " ".join(strings_of(one)))
+        if words := [word for word in LATIN.findall(said) if not is_quoted(word.strip(".,:-"))]:
+            found[one.id] = words
+    assert found == {}
 
 
 def keys(catalog: Catalog) -> set[tuple[object, object]]:

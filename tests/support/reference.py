@@ -1,6 +1,7 @@
 """The parts of the guide that are made from the code: tables of settings, commands, endpoints, profiles; contents.
 
-`make docs` writes them between the markers `<!-- NAME: begin -->` and `<!-- NAME: end -->` of a page.
+`make docs` writes them between the markers `<!-- NAME: begin -->` and `<!-- NAME: end -->` of a page. It also writes
+the JSON Schemas of config/schemas/.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from flask import Flask
 
 from relay.cli.main import build_parser
 from relay.configuration.settings import Settings
+from relay.operations.editor_schemas import FOLDER, write_schemas
 from relay.sources.loading import SHIPPED
 from relay.web.api import register
 from tests.support.folders import CONFIG, REPOSITORY
@@ -221,3 +223,4 @@ def _answer(profile: Mapping[str, Any]) -> str:
 if __name__ == "__main__":
     for path in PAGES:
         path.write_text(written(path.read_text("utf-8")), "utf-8")
+    write_schemas(CONFIG / FOLDER)

@@ -67,7 +67,7 @@ class ServerWithUsers:
         return {"PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", "SECRETS": str(self.secrets)}
 
     def _write_secrets(self) -> None:
-        """As the head of docker-compose.yml says."""
+        """As config/deploy/setup.sh does."""
         self.secrets.mkdir()
         (self.secrets / "redis_replica_password").write_text(f"{password_of('replica')}\n", "utf-8")
         for user in ("web", "worker"):

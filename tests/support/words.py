@@ -5,6 +5,7 @@ Marked texts are found in templates and in Python; the core's tables, which know
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from io import BytesIO
@@ -16,6 +17,7 @@ from babel.messages.pofile import read_po, write_po
 
 from relay.core.catalogue import MESSAGES
 from relay.core.events import CallbackState
+from relay.core.findings import WORDS as FINDINGS
 from relay.core.labels import ALERTS, REASONS
 from relay.core.lifecycle import BulkAct, EventState, State, Verdict
 from relay.core.plan import StepKind
@@ -26,6 +28,7 @@ from relay.health.words import CLOCK_AHEAD, NEEDS, UNTIL
 from relay.operations.operator_acts import ACTS, Act
 from relay.store.operators.bulk_replays import BulkState
 from relay.store.portals.gate import GateState
+from relay.store.record.ledger import IMBALANCES
 from relay.web import answers
 from relay.web.auth import Role
 from relay.web.dashboard.numbers import GROUPS
@@ -54,12 +57,42 @@ TABLES = (
     BY_POLICY,
     BY_VERDICT,
     DRIFTS,
+    FINDINGS,
     {code: one.label for code, one in NEEDS.items() if one.label},
     TOPOLOGY_WORDS,
 )
 ENUMERATIONS = (State, EventState, Verdict, GateState, BulkAct, BulkState, StepKind, Role, CallbackState)
-WORDS = (*GROUPS, CLOCK_AHEAD, UNTIL, "idle", "busy", "today", "yesterday", "paused by a person", *STEP_STATES)
+WORDS = (
+    *GROUPS,
+    *IMBALANCES,
+    CLOCK_AHEAD,
+    UNTIL,
+    "idle",
+    "busy",
+    "today",
+    "yesterday",
+    "paused by a person",
+    *STEP_STATES,
+)
 """Others, which pages show as they are called in the code."""
+CODE = re.compile(r"[_\d{}\[\]@=*&/]|\w[.:]+\w|[A-Z][A-Z-]+|[a-z][A-Z]|^x-")
+"""A word with one of these, or in capitals, is a variable, an address, a path, an id or a constant."""
+NAMES = (
+    "relay Bitrix24 JMESPath Sentinel Basic Bearer Referrer-Policy NaN Infinity gzip deflate multipart urlencoded hex "
+    "redis-cli python crm bizproc http https csv jsonl starttls no-referrer id Id a-z xn www"
+)
+"""Programs, formats and standards, which are called so in Russian too: they may stand anywhere in a text."""
+IN_FILES = (
+    "answer body by client day extract false field fields find form from given hash header integer key kind m max "
+    "method ms name needs no none nothing open origins portal price profile query rules s secret state stop t text "
+    "timestamp title tls true unit until url value verify when within yes"
+)
+"""Keys and values of our files, which a Russian text quotes as they are written there."""
+ELSEWHERE = (
+    "api callback cancel code current ignored original rejected restore contactId entityTypeId always appendfsync "
+    "appendonly min-replicas-max-lag min-replicas-to-write redis replica-priority no-referrer"
+)
+"""Words of the API and the terminal, fields of Bitrix24, settings of servers, values of headers: quoted likewise."""
 HEADER = """msgid ""
 msgstr ""
 "Language: {language}\\n"
@@ -116,6 +149,16 @@ def strings_of(message: Message) -> tuple[str, ...]:
     """The translation, or the one of each plural form; empty where there is none."""
     string = message.string or ""
     return (string,) if isinstance(string, str) else tuple(one or "" for one in string)
+
+
+def is_name(word: str) -> bool:
+    """Whether a word of Latin letters is the same in every language."""
+    return word in NAMES.split() or bool(CODE.search(word))
+
+
+def is_quoted(word: str) -> bool:
+    """Whether a Russian text may have this word, because it is typed, or read in a file, just so."""
+    return is_name(word) or word in f"{IN_FILES} {ELSEWHERE}".split()
 
 
 def _marked() -> Iterator[Found]:

@@ -193,7 +193,8 @@ class Alerter:
         for channel in self.channels:
             kept.note_channel(channel.name, channel.kind, channel.where, now)
             with _noted(channel):
-                self._tell(channel, troubles, cut, now)
+                if channel.wants_alerts:
+                    self._tell(channel, troubles, cut, now)
 
     def _tell(self, channel: Channel, troubles: Sequence[Trouble], cut: Collection[str], now: datetime) -> None:
         told, sent = self.store.operators.alerts.state(channel.name)

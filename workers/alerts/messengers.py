@@ -22,7 +22,7 @@ from functools import partial
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from relay.configuration.alerts import Alerting, Chat, Hook, Mail
+from relay.configuration.alerts import ALERT, Alerting, Chat, Hook, Mail
 from relay.core.errors import ConfigError, Mistake, RelayError
 from relay.core.faults import Fault, fault
 from relay.core.ids import iso
@@ -94,12 +94,16 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A receiver of alerts. kind: webhook, mail or chat. where: its address for the pages, without a secret."""
+    """A receiver of messages. kind: webhook, mail or chat. where: its address for the pages, without a secret.
+
+    wants_alerts: False for a webhook that is told of deliveries only.
+    """
 
     name: str
     send: Callable[[Message], None]
     kind: str = ""
     where: str = ""
+    wants_alerts: bool = True
 
 
 def open_chats(alerting: Alerting, clients: Mapping[str, PacedClient]) -> list[Channel]:
@@ -117,21 +121,26 @@ def open_channels(alerting: Alerting) -> list[Channel]:
     if mistakes:
         raise ConfigError(mistakes)
     hooks = [
-        Channel(hook.name, partial(post, hook), "webhook", urlsplit(hook.url).hostname or "") for hook in alerting.hooks
+        Channel(hook.name, partial(post, hook), "webhook", urlsplit(hook.url).hostname or "", ALERT in hook.events)
+        for hook in alerting.hooks
     ]
     mails = [Channel(mail.name, partial(write, mail), "mail", ", ".join(mail.to)) for mail in alerting.mails]
     return [*hooks, *mails]
 
 
 def post(hook: Hook, message: Message) -> None:
+    """Post an alert to a webhook. Raises UnsentError."""
+    post_signed(hook, message.id, message.to_json(), message.at)
+
+
+def post_signed(hook: Hook, message_id: str, body: bytes, now: datetime) -> None:
     """Post to a webhook, signed. A redirect is no acceptance. Raises UnsentError."""
-    body = message.to_json()
-    stamp = str(int(message.at.timestamp()))
+    stamp = str(int(now.timestamp()))
     headers = {
         "Content-Type": "application/json",
-        "webhook-id": message.id,
+        "webhook-id": message_id,
         "webhook-timestamp": stamp,
-        "webhook-signature": f"v1,{sign(hook.secret, message.id, stamp, body)}",
+        "webhook-signature": f"v1,{sign(hook.secret, message_id, stamp, body)}",
     }
     connection = Connection()
     try:

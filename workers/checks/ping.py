@@ -14,10 +14,10 @@ from datetime import timedelta
 from typing import Any
 
 from relay.core.errors import RecordUnavailableError
+from relay.core.findings import Finding, finding
 from relay.core.ids import clock_ahead_ms, new_delivery_id, utc_now
 from relay.core.plan import Call, DocumentId, Requirement
 from relay.core.printing import say
-from relay.core.reasons import explain
 from relay.health.assessment import DEFAULT, IssueCode, Thresholds, assess_clock, assess_portal, snapshot_of_portal
 from relay.health.words import sentence_of
 from workers.bitrix24 import bizproc
@@ -35,8 +35,8 @@ def ping(context: Context, thresholds: Thresholds = DEFAULT) -> int:
     """
     name, now = context.portal.name, context.clock()
     findings = check_up(context)
-    for text in findings.lines:
-        _say(name, text)
+    for one in findings.found:
+        _say(name, one.words)
     # The same needs as on the first page, except drift: the findings are newer.
     needs = [
         *assess_clock(timedelta(milliseconds=clock_ahead_ms())),
@@ -90,9 +90,9 @@ BIZPROC = ("bizproc",)
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """A sentence for each check."""
+    """A finding of each check."""
 
-    lines: tuple[str, ...]
+    found: tuple[Finding, ...]
     is_well: bool
 
 
@@ -103,31 +103,30 @@ def check_up(context: Context) -> Findings:
     scope = client.call("scope", {})
     if not isinstance(scope.result, list):
         return Findings((trouble_of(scope),), is_well=False)
-    lines = [f"the credential is accepted by {context.address.host}"]
+    found = [finding("accepted", host=context.address.host)]
     requirements = _requirements(context)
     needed = _scopes_of(requirements)
     lacking = [wanted[0] for wanted in needed if not set(wanted) & set(scope.result)]
     if lacking:
-        lines += [f"the credential lacks the scope {one}: add it on the portal" for one in lacking]
-        return Findings(tuple(lines), is_well=False)
+        found += [finding("scope_missing", scope=one) for one in lacking]
+        return Findings(tuple(found), is_well=False)
     if requirements:
-        lines.append(f"the rules need {', '.join(wanted[0] for wanted in needed)}, which it may use")
+        found.append(finding("scopes", scopes=[wanted[0] for wanted in needed]))
     templates: Mapping[int, Mapping[str, Any]] = {}
     is_cut = False
     if BIZPROC in needed:
         if wrong := _not_an_administrator(client):
-            return Findings((*lines, wrong), is_well=False)
+            return Findings((*found, wrong), is_well=False)
         templates, answer, is_cut = read_templates(client)
         if not isinstance(answer.result, list):
-            return Findings((*lines, trouble_of(answer)), is_well=False)
-        lines.append(f"{len(templates)} templates can be started")
+            return Findings((*found, trouble_of(answer)), is_well=False)
+        found.append(finding("templates", count=len(templates)))
     if requirements is None:
-        unknown = "no rules are on record yet: start the web process once, then ping again"
-        return Findings((*lines, unknown), is_well=True)
+        return Findings((*found, finding("no_rules")), is_well=True)
     drift = find_drift(requirements, templates, is_cut=is_cut) + find_step_drift(client, requirements)
     serious = {one.rule for one in drift if one.is_serious}
-    summary = f"{len(requirements)} rules, {len(serious)} that do not fit"
-    return Findings((*lines, *map(str, drift), summary), is_well=not serious)
+    summary = finding("rules", count=len(requirements), misfits=len(serious))
+    return Findings((*found, *(Finding("drift", one.to_wire()) for one in drift), summary), is_well=not serious)
 
 
 def _scopes_of(requirements: Iterable[Requirement] | None) -> list[tuple[str, ...]]:
@@ -136,18 +135,24 @@ def _scopes_of(requirements: Iterable[Requirement] | None) -> list[tuple[str, ..
     return list(dict.fromkeys(found)) or [BIZPROC]
 
 
-def _not_an_administrator(client: PacedClient) -> str | None:
+def _not_an_administrator(client: PacedClient) -> Finding | None:
     client.wait()
     profile = client.call("profile", {})
     if isinstance(profile.result, dict) and profile.result.get("ADMIN") is True:
         return None
-    return "the credential's owner is no administrator: starts will be denied"
+    return finding("no_administrator")
 
 
-def trouble_of(answer: Answer) -> str:
+def trouble_of(answer: Answer) -> Finding:
     """The meaning of a failed answer, for a person."""
     judgement = judge(answer)
-    return f"{explain(judgement.reason, judgement.verdict)} [status {answer.status}, code {answer.code!r}]"
+    return finding(
+        "trouble",
+        reason=judgement.reason,
+        verdict=judgement.verdict,
+        status=answer.status,
+        code=repr(answer.code),
+    )
 
 
 def _requirements(context: Context) -> list[Requirement] | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from relay.core.errors import NotFoundError
+from relay.core.findings import as_lines, finding
 from relay.core.telemetry import get_logger
 from relay.core.templates import PortalTemplate
 from relay.store.portals.questions import LONGEST_ANSWER, LONGEST_LIST, METHODS, Asked, Question, QuestionState
@@ -29,26 +30,26 @@ def answer(context: Context, question_id: str) -> None:
         return
     if question.state is not QuestionState.ASKED:
         return
-    longest = LONGEST_ANSWER
+    longest = LONGEST_LIST
     if question.act is Asked.PING:
         done, text = _ping(context)
     elif question.act is Asked.TEMPLATES:
-        (done, text), longest = _templates(context), LONGEST_LIST
+        done, text = _templates(context)
     else:
-        done, text = _end(context, question)
+        (done, text), longest = _end(context, question), LONGEST_ANSWER
     questions.answer(question_id, done=done, answer=text, longest=longest)
     log.info("question.answered", question_id=question_id, act=question.act, done=done)
 
 
 def _ping(context: Context) -> tuple[bool, str]:
     findings = check_up(context)
-    return findings.is_well, "\n".join(findings.lines)
+    return findings.is_well, as_lines(findings.found)
 
 
 def _templates(context: Context) -> tuple[bool, str]:
     rows, answer, _ = read_templates(context.client)
     if not isinstance(answer.result, list):
-        return False, trouble_of(answer)
+        return False, as_lines([trouble_of(answer)])
     return True, _listed(PortalTemplate.from_row(number, row).to_wire() for number, row in rows.items())
 
 
@@ -71,4 +72,4 @@ def _end(context: Context, question: Question) -> tuple[bool, str]:
     context.client.wait()
     reply = context.client.call(METHODS[question.act], parameters)
     done = reply.fault is None and reply.code is None and reply.result is True
-    return done, "done" if done else reply.description or trouble_of(reply)
+    return done, (not done and reply.description) or as_lines([finding("done") if done else trouble_of(reply)])

@@ -25,6 +25,7 @@ from relay.configuration.portals import OwnIds
 from relay.core.errors import LostRace, RecordUnavailableError, WorkflowTaken
 from relay.core.events import Attempt, Delivery, OnUncertain, finish_step, lacks
 from relay.core.lifecycle import State, Verdict
+from relay.core.otel import note_attempt
 from relay.core.plan import LIST, STOP, How, Many, Step, StepKind
 from relay.core.telemetry import get_logger
 from relay.store.portals.gate import LONGEST_PAUSE
@@ -497,6 +498,7 @@ def _log_attempt(settlement: Settlement) -> None:
         reason=settlement.reason,
         workflow_id=settlement.workflow_id,
     )
+    note_attempt(delivery, settlement.state, settlement.reason, attempt, settlement.workflow_id)
 
 
 def settlement_of_step(context: Context, tried: CallAttempt, step: Step) -> Settlement:

@@ -43,6 +43,7 @@ from rq.worker import WorkerStatus
 from relay.configuration.files import Mistakes, collecting
 from relay.configuration.portals import load_portals
 from relay.configuration.settings import Settings
+from relay.core import otel
 from relay.core.errors import Mistake, RecordUnavailableError
 from relay.core.faults import fault
 from relay.core.ids import utc_now
@@ -160,7 +161,8 @@ def work(name: str, addresses: Mapping[str, Address], burst: bool) -> None:
     addresses: from the parent process, which reads the files. So a process that is started again while the files have a
     mistake goes on with the configuration in force.
     """
-    configure(f"worker-{name}")
+    configure(f"worker-{name}", otel.line_processors())
+    otel.start(f"worker-{name}")
     settings, portals = Settings.from_environment(os.environ), list(addresses)
     redis = connect(settings.redis_url)
     # One store for all: its connections are lent to one thread at a time. Each portal's client is its thread's own.
@@ -184,6 +186,7 @@ def work(name: str, addresses: Mapping[str, Address], burst: bool) -> None:
         store.record.notify(portals, utc_now())
     worker.work(burst=burst, logging_level="WARNING")
     log.info("worker.stopped", portals=portals)
+    otel.stop()
 
 
 def addresses_of(settings: Settings, only: str | None, mistakes: Mistakes | None = None) -> dict[str, Address]:

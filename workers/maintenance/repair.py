@@ -26,6 +26,7 @@ from relay.core.errors import LostRace, RecordUnavailableError
 from relay.core.events import Attempt, Delivery
 from relay.core.ids import to_ms, utc_now
 from relay.core.lifecycle import FINAL, State, Verdict
+from relay.core.otel import note_attempt
 from relay.core.plan import StepKind
 from relay.core.telemetry import get_logger
 from relay.health.assessment import say_topology_warning
@@ -120,6 +121,7 @@ def _mend(record: Record, delivery: Delivery, portal: Portal | None, now: dateti
         verdict, state, reason, next_at = Verdict.UNREACHABLE, State.RETRYING, UNANSWERED, now
     attempt = Attempt(delivery.next_number, claimed_at, took_ms, verdict, description="worker died", step=name)
     record.settle(delivery, state, now, attempt=attempt, reason=reason, next_at=next_at, after=after)
+    note_attempt(delivery, state, reason, attempt)
     return state
 
 

@@ -146,10 +146,12 @@ class Alerts:
             for name, _ in seen:
                 pipeline.hgetall(keys.CHANNEL + name.decode())
                 pipeline.exists(keys.CHANNEL_TEST + name.decode())
+                pipeline.zcard(keys.OUTBOX + name.decode())
+                pipeline.hget(keys.EVENTS_LOST, name.decode())
             answers: list[Any] = pipeline.execute()
         found = [
-            _channel(name.decode(), from_ms(int(at)), kept, is_asked=bool(asked))
-            for (name, at), kept, asked in zip(seen, answers[::2], answers[1::2], strict=True)
+            _channel(name.decode(), from_ms(int(at)), answers[4 * place : 4 * place + 4])
+            for place, (name, at) in enumerate(seen)
         ]
         return sorted(found, key=lambda one: one.name)
 
@@ -206,7 +208,8 @@ class KnownChannel:
     """A channel. kind: webhook, mail or chat. where: its host, recipients or chat, without a secret.
 
     seen_at: when a worker last had it. told_at: its last message; None: none yet. fault: why the last one was not
-    sent, with its time; empty: it was. is_asked: whether a requested test waits for a worker.
+    sent, with its time; empty: it was. is_asked: whether a requested test waits for a worker. waiting: events of
+    deliveries that it is still to be told; lost: those that were given up.
     """
 
     name: str
@@ -217,6 +220,8 @@ class KnownChannel:
     fault: str = ""
     fault_at: datetime | None = None
     is_asked: bool = False
+    waiting: int = 0
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +234,8 @@ class SentAlert:
     is_test: bool
 
 
-def _channel(name: str, seen_at: datetime, kept: dict[bytes, bytes], *, is_asked: bool) -> KnownChannel:
+def _channel(name: str, seen_at: datetime, answers: list[Any]) -> KnownChannel:
+    kept, asked, waiting, lost = answers
     text = {key.decode(): value.decode("utf-8", "replace") for key, value in kept.items()}
     return KnownChannel(
         name=name,
@@ -239,7 +245,9 @@ def _channel(name: str, seen_at: datetime, kept: dict[bytes, bytes], *, is_asked
         told_at=_moment(text.get("told_at")),
         fault=text.get("fault", ""),
         fault_at=_moment(text.get("fault_at")),
-        is_asked=is_asked,
+        is_asked=bool(asked),
+        waiting=waiting,
+        lost=int(lost or 0),
     )
 
 

@@ -1,6 +1,7 @@
-"""The audit log: acts of people, newest first.
+"""The audit log: acts of people, newest first, and beside them the requests of agents.
 
-The author is a role, a name from a trusted proxy, or, for a command, the user of the system who ran it.
+The author is a role, a name from a trusted proxy, an agent, or, for a command, the user of the system who ran it.
+Agents ask often, so their requests have a stream of their own: they never push out what people did.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from relay.store.redis import keys
 from relay.store.redis.scripts import guarded
 
 KEPT = 10_000
+AGENT_CALLS_KEPT = 1_000
+ASKED = "ask"
+"""The word for a request of an agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ def who_in_terminal() -> str:
 @guarded
 def log_act(redis: Redis, act: Act) -> None:
     """Write an act down. Raises RecordUnavailableError."""
+    stream, kept = (keys.AGENT_CALLS, AGENT_CALLS_KEPT) if act.what == ASKED else (keys.AUDIT_LOG, KEPT)
     entry: Any = {
         "at": to_ms(act.at),
         "who": act.who[:100],
@@ -61,13 +66,23 @@ def log_act(redis: Redis, act: Act) -> None:
         entry["said"] = as_text(act.said)
     if act.wanted:
         entry["wanted"] = json.dumps(dict(act.wanted))
-    redis.xadd(keys.AUDIT_LOG, entry, maxlen=KEPT, approximate=True)
+    redis.xadd(stream, entry, maxlen=kept, approximate=True)
 
 
 @guarded
 def read_acts(redis: Redis, limit: int = 100) -> list[Act]:
     """The newest acts. Raises RecordUnavailableError."""
-    found: Any = redis.xrevrange(keys.AUDIT_LOG, count=limit)
+    return _read(redis, keys.AUDIT_LOG, limit)
+
+
+@guarded
+def read_agent_calls(redis: Redis, limit: int = 100) -> list[Act]:
+    """The newest requests of agents. Raises RecordUnavailableError."""
+    return _read(redis, keys.AGENT_CALLS, limit)
+
+
+def _read(redis: Redis, stream: str, limit: int) -> list[Act]:
+    found: Any = redis.xrevrange(stream, count=limit)
     texts = [{name.decode(): value.decode("utf-8", "replace") for name, value in entry.items()} for _, entry in found]
     return [_act_of(text) for text in texts]
 

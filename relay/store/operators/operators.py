@@ -11,6 +11,7 @@ from relay.store.operators.alerts import Alerts
 from relay.store.operators.audit_log import Act
 from relay.store.operators.bulk_replays import Bulks
 from relay.store.operators.kept_files import RuleChanges
+from relay.store.operators.outbox import Outbox
 from relay.store.operators.sessions import Idempotency, Sessions, Tries
 
 
@@ -23,6 +24,7 @@ class Operators:
         self.idempotency = Idempotency(redis)
         self.rule_changes = RuleChanges(redis)
         self.alerts = Alerts(redis)
+        self.outbox = Outbox(redis)
         self.tries = Tries(redis)
 
     def log(self, act: Act) -> None:
@@ -32,6 +34,10 @@ class Operators:
     def acts(self, limit: int = 100) -> list[Act]:
         """The newest acts."""
         return audit_log.read_acts(self._redis, limit)
+
+    def agent_calls(self, limit: int = 100) -> list[Act]:
+        """The newest requests of agents."""
+        return audit_log.read_agent_calls(self._redis, limit)
 
     def sessions(self, roles: Iterable[str]) -> Sessions:
         """The sessions of these roles."""

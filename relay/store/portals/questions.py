@@ -17,6 +17,7 @@ from typing import Any
 from redis import Redis
 
 from relay.core.errors import NotFoundError
+from relay.core.findings import read_lines
 from relay.core.ids import to_ms
 from relay.core.phrases import phrase
 from relay.core.plan import Requirement
@@ -27,7 +28,7 @@ ASK = Script.load("ask")
 KEPT_S = 86_400
 LONGEST_ANSWER = 4_000
 LONGEST_LIST = 400_000
-"""Characters of the templates of a portal: some hundred, with their parameters."""
+"""Characters of the templates of a portal: some hundred, with their parameters; and of the findings of a check."""
 
 
 class Asked(StrEnum):
@@ -57,7 +58,7 @@ METHODS = {Asked.TERMINATE: "bizproc.workflow.terminate", Asked.KILL: "bizproc.w
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question and, when there is one, its answer. answer: the portal's words, or what `act` says.
+    """A question and, when there is one, its answer. answer: the portal's words, findings, or what `act` says.
 
     workflow_id: empty where the portal itself is asked about.
     """
@@ -69,6 +70,11 @@ class Question:
     state: QuestionState = QuestionState.ASKED
     answer: str = ""
 
+    @property
+    def lines(self) -> list[str]:
+        """The answer for people, line by line: a Phrase where it is ours, else the portal's words."""
+        return read_lines(self.answer)
+
     def to_wire(self) -> dict[str, Any]:
         return {
             "id": self.id,
@@ -76,7 +82,7 @@ class Question:
             "act": self.act,
             "workflow_id": self.workflow_id,
             "state": self.state,
-            "answer": self.answer or None,
+            "answer": "\n".join(self.lines) or None,
         }
 
 

@@ -134,6 +134,8 @@ def event_facts(event: Event) -> str:
         facts["method"] = event.method
     if event.envelope:
         facts["envelope"] = event.envelope
+    if event.trace:
+        facts["trace"] = event.trace
     if (received_at := to_ms(event.received_at)) != ms_of(event.id):
         facts["received_at"] = received_at
     return _dump(facts)
@@ -189,6 +191,7 @@ def event_from_hash(kept: Hash) -> Event:
         envelope=facts.get("envelope", ""),
         body_removed_at=from_ms(int(text["body_removed_at"])) if "body_removed_at" in text else None,
         fault=text.get("fault", ""),
+        trace=facts.get("trace", ""),
     )
 
 
@@ -215,6 +218,8 @@ def delivery_facts(delivery: Delivery) -> str:
         facts["address"] = delivery.watched.address
     if delivery.errors:
         facts["errors"] = errors_as_data(delivery.errors)
+    if delivery.trace:
+        facts["trace"] = delivery.trace
     if (created_at := to_ms(delivery.created_at)) != ms_of(delivery.id):
         facts["created_at"] = created_at
     return _dump(facts) if facts else ""
@@ -307,6 +312,7 @@ def delivery_from_hash(kept: Hash, attempts: Sequence[bytes]) -> Delivery:
         own_id_at=text.get("own_id_at", ""),
         errors=errors_from_data(facts.get("errors", {})),
         settle_s=int(text["settle_ms"]) / 1000 if "settle_ms" in text else SETTLE_S,
+        trace=facts.get("trace", ""),
     )
 
 

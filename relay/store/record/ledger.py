@@ -9,6 +9,7 @@ from typing import Any
 from redis import Redis
 
 from relay.core.lifecycle import EventState, State
+from relay.core.phrases import phrase
 from relay.store.redis import keys
 from relay.store.redis.scripts import as_hash, read_together
 
@@ -16,6 +17,13 @@ BOUNDS_MS = (100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 120_000
 """The upper bounds, as in common.lua; longer ones are counted as `more`."""
 BUCKETS = (*map(str, BOUNDS_MS), "more")
 PREFIX = "latency:"
+_OF_DELIVERIES = "%(count)s deliveries, but %(other)s in all states together"
+_OF_EVENTS = "%(count)s events, but %(other)s in all states together"
+_IN_LINE = "%(count)s deliveries are pending or retrying, but %(other)s wait in line"
+_CLAIMED = "%(count)s deliveries are sending, but %(other)s are claimed"
+_IN_DOUBT = "%(count)s deliveries are uncertain, but %(other)s are looked into or left to a person"
+IMBALANCES = (_OF_DELIVERIES, _OF_EVENTS, _IN_LINE, _CLAIMED, _IN_DOUBT)
+"""What does not add up, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +87,15 @@ class Ledger:
     @property
     def imbalances(self) -> list[str]:
         """The numbers that do not add up, in words; empty where the books balance."""
-        found = []
-        if (by_state := sum(self.deliveries.values())) != self.total:
-            found.append(f"{self.total} deliveries, but {by_state} in all states together")
-        if (by_state := sum(self.events.values())) != self.total_events:
-            found.append(f"{self.total_events} events, but {by_state} in all states together")
-        for states, placed, where in (
-            ((State.PENDING, State.RETRYING), self.in_line, "wait in line"),
-            ((State.SENDING,), self.claimed, "are claimed"),
-            ((State.UNCERTAIN,), self.in_doubt, "are looked into or left to a person"),
-        ):
-            if (count := sum(self.deliveries[state] for state in states)) != placed:
-                found.append(f"{count} deliveries are {' or '.join(states)}, but {placed} {where}")
-        return found
+        sums = {state: self.deliveries[state] for state in State}
+        compared = (
+            (_OF_DELIVERIES, self.total, sum(sums.values())),
+            (_OF_EVENTS, self.total_events, sum(self.events.values())),
+            (_IN_LINE, sums[State.PENDING] + sums[State.RETRYING], self.in_line),
+            (_CLAIMED, sums[State.SENDING], self.claimed),
+            (_IN_DOUBT, sums[State.UNCERTAIN], self.in_doubt),
+        )
+        return [phrase(message, count=one, other=other) for message, one, other in compared if one != other]
 
     def to_wire(self) -> dict[str, Any]:
         return {

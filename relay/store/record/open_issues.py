@@ -13,7 +13,7 @@ from typing import Any
 
 from redis import Redis
 
-from relay.core.ids import iso, time_of
+from relay.core.ids import DELIVERY_PREFIX, EVENT_PREFIX, earliest_id, iso, time_of
 from relay.core.lifecycle import FINAL, EventState, State
 from relay.store.record.record import Record
 from relay.store.record.search import WAITING_FOR_A_PERSON, Filter, ids_of_deliveries
@@ -39,6 +39,8 @@ KINDS: dict[State | EventState, tuple[str, tuple[str, ...]]] = {
     State.UNCERTAIN: (keys.DELIVERY, OF_DELIVERIES),
 }
 """By state: the prefix of their keys, and the fields that make a group."""
+OF_PREFIX = {keys.EVENT: EVENT_PREFIX, keys.DELIVERY: DELIVERY_PREFIX}
+"""The prefix of ids, by that of keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +109,9 @@ class OpenIssues:
         self._record, self._redis = record, record.redis
 
     @guarded
-    def groups(self) -> list[Group]:
-        """The groups of all kinds, each kind's newest first."""
-        return [group for state in KINDS for group in _groups_of(self._redis, state)]
+    def groups(self, since: datetime | None = None) -> list[Group]:
+        """The groups of all kinds, each kind's newest first. since: only of what came or was made since then."""
+        return [group for state in KINDS for group in _groups_of(self._redis, state, since)]
 
     @guarded
     def of_other_portals(self, portals: Collection[str]) -> dict[str, int]:
@@ -132,10 +134,13 @@ class OpenIssues:
         }
 
 
-def _groups_of(redis: Redis, state: State | EventState) -> list[Group]:
+def _groups_of(redis: Redis, state: State | EventState, since: datetime | None) -> list[Group]:
     prefix, names = KINDS[state]
     merged: dict[tuple[str, ...], tuple[int, str, str]] = {}
-    for count, newest, oldest, values in _looked_through(redis, WAITING_FOR_A_PERSON[state], prefix, names):
+    oldest_bound = f"[{earliest_id(OF_PREFIX[prefix], since)}" if since else "-"
+    for count, newest, oldest, values in _looked_through(
+        redis, WAITING_FOR_A_PERSON[state], oldest_bound, prefix, names
+    ):
         known = merged.get(values)
         merged[values] = (known[0] + count, known[1], oldest) if known else (count, newest, oldest)
     found = [Group(state, *ends, common=tuple(zip(names, values, strict=True))) for values, ends in merged.items()]
@@ -143,11 +148,11 @@ def _groups_of(redis: Redis, state: State | EventState) -> list[Group]:
 
 
 def _looked_through(
-    redis: Redis, index: str, prefix: str, names: tuple[str, ...]
+    redis: Redis, index: str, oldest_bound: str, prefix: str, names: tuple[str, ...]
 ) -> Iterator[tuple[int, str, str, tuple[str, ...]]]:
     bound = "+"
     for _ in range(GROUPED // AT_ONCE):
-        argv: list[Argument] = [bound, AT_ONCE, prefix, *names]
+        argv: list[Argument] = [bound, oldest_bound, AT_ONCE, prefix, *names]
         end, *groups = run(redis, ScriptCall(GROUPS, [index], argv))
         for found in groups:
             yield _read(found)

@@ -52,7 +52,7 @@ JOINED_S = 60
 """Lifetime of a joined key, for one search."""
 
 
-STREAMS = (keys.AUDIT_LOG, keys.ALERTS, keys.MESSAGES)
+STREAMS = (keys.AUDIT_LOG, keys.AGENT_CALLS, keys.ALERTS, keys.MESSAGES)
 JOBS = (f"{JOB_KEY_PREFIX}*", "rq:results:*")
 """RQ keeps the content of failed jobs, and their tracebacks."""
 TEXTS = f"{keys.PREFIX}[bdoq]*"

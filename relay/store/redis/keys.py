@@ -86,6 +86,7 @@
     relay:question:{ask_}            hash    a question about a portal, and its answer           TTL: a day
     relay:questions:{portal}         list    questions that no worker has taken yet              TTL: a day
     relay:acts                       stream  the audit log, newest last                   capped
+    relay:agent-calls                stream  requests of agents to the API, newest last   capped
     relay:once:{digest}              string  the answer to a POST with this Idempotency-Key      TTL: a day
     relay:bulk:{rpl_}                string  a bulk replay as JSON; `:stop` beside it ends or holds it   TTL: a week
     relay:bulk:asked:{digest}        string  the last bulk replay with this filter and act    TTL: a week
@@ -97,6 +98,11 @@
     relay:channel:{channel}          hash    its kind, its address for pages, its last message and its fault
     relay:channel-test:{channel}     string  test requested                               TTL: ten minutes
     relay:messages                   stream  messages sent to channels, newest last       capped
+    relay:events-out                 hash    an address that is told of deliveries -> until when it is subscribed,
+                                             and the states
+    relay:outbox:{channel}           zset    what it is still to be told, as JSON, scored with the time it may be sent
+                                                                                          TTL: the subscription
+    relay:events-lost                hash    an address -> how many of these it was never told
     relay:told:{channel}             hash    the alert state of a channel, as JSON
     relay:deaths                     string  the run of dead deliveries, for alerts, as JSON
 
@@ -174,6 +180,7 @@ CHECKED_RULES = f"{PREFIX}checked-rules"
 QUESTION = f"{PREFIX}question:"
 QUESTIONS = f"{PREFIX}questions:"
 AUDIT_LOG = f"{PREFIX}acts"
+AGENT_CALLS = f"{PREFIX}agent-calls"
 ONCE = f"{PREFIX}once:"
 BULK = f"{PREFIX}bulk:"
 BULKS = f"{PREFIX}bulks"
@@ -184,6 +191,9 @@ CHANNELS = f"{PREFIX}channels"
 CHANNEL = f"{PREFIX}channel:"
 CHANNEL_TEST = f"{PREFIX}channel-test:"
 MESSAGES = f"{PREFIX}messages"
+SUBSCRIBERS = f"{PREFIX}events-out"
+OUTBOX = f"{PREFIX}outbox:"
+EVENTS_LOST = f"{PREFIX}events-lost"
 ALERT_STATE = f"{PREFIX}told:"
 DEATHS = f"{PREFIX}deaths"
 MINUTE = f"{PREFIX}minute:"
@@ -233,6 +243,9 @@ IN_LUA = {
     "overdue": OVERDUE,
     "clock": CLOCK,
     "full": FULL,
+    "subscribers": SUBSCRIBERS,
+    "outbox": OUTBOX,
+    "events_lost": EVENTS_LOST,
     "told": TOLD_BEFORE,
     "high_water": HIGH_WATER,
     "ledger": LEDGER,

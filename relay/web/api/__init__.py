@@ -6,11 +6,12 @@ This module puts it together: flask-smorest, its blueprints, the bearer token be
 
 from __future__ import annotations
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 
 from relay.sources.bodies import read_json
 from relay.web.api import acts, reading
 from relay.web.api.documented import ProblemApi
+from relay.web.language import ENGLISH
 from relay.web.problems import problem
 from relay.web.tokens import need_token
 
@@ -36,7 +37,13 @@ def take_json() -> Response | None:
     return None
 
 
+def speak_english() -> None:
+    """Before each request of the API: it answers in English, whatever the header of a browser asks for."""
+    g.language = ENGLISH
+
+
 for _blueprint in (reading.blueprint, acts.blueprint):
+    _blueprint.before_request(speak_english)
     _blueprint.before_request(need_token)
     _blueprint.before_request(take_json)
 

@@ -21,7 +21,9 @@ from relay.web.api.delivery_schemas import DeliverySchema
 from relay.web.api.documented import answers
 from relay.web.api.idempotency import once
 from relay.web.presenters.portals import portal_view
+from relay.web.problems import ProblemError
 from relay.web.services import services
+from relay.web.tokens import is_agent
 
 blueprint = Blueprint("acts", __name__, description="What a person or program can do")
 
@@ -111,12 +113,17 @@ _add_acts()
 @answers(blueprint, schemas.BulkSchema, 404, 409, 422, status=201, changes=True)
 @once
 def replay_many(asked: dict[str, Any]) -> dict[str, Any]:
-    """Replay, leave or settle what a filter finds; `dry_run` only counts, and shows a sample."""
-    wanted = asked["filter"]
+    """Replay, leave or settle what a filter finds; `dry_run` only counts, and shows a sample and a confirmation."""
+    wanted, rules = asked["filter"], asked["rules"]
     act = BulkAct(asked["act"])
     if asked["dry_run"]:
-        return services().bulk.dry_run(wanted, act).to_wire()
-    return services().bulk.begin(wanted, asked["rules"], g.who, act=act, note=asked["note"]).to_wire()
+        foreseen, proof = services().bulk.foresee(wanted, rules, act)
+        return foreseen.to_wire() | {"confirmation": proof}
+    confirmation: str | None = asked.get("confirmation")
+    if is_agent() and confirmation is None:
+        raise ProblemError(409, "an agent has to confirm a dry run: repeat the request with its `confirmation`")
+    begun = services().bulk.begin(wanted, rules, g.who, act=act, note=asked["note"], confirmation=confirmation)
+    return begun.to_wire()
 
 
 @blueprint.get("/replays/<replays_id>")

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from flask import g
 from flask_smorest import Blueprint
 from marshmallow import RAISE
 
+from relay import __version__
 from relay.core.errors import InvalidEventError, NotFoundError
 from relay.core.events import Delivery
 from relay.core.faults import codes_of
+from relay.health.words import sentence_of_group
 from relay.operations.preview import RulePreview, faults_in, try_rules
 from relay.store.record.search import Row, row_of
 from relay.web.api import schemas
 from relay.web.api.delivery_schemas import DeliverySchema
 from relay.web.api.documented import answers
-from relay.web.presenters.event_details import readable, readable_envelope
+from relay.web.presenters.event_details import details_of, readable, readable_envelope
 from relay.web.presenters.finding import search_deliveries, search_events
 from relay.web.presenters.masking import Masking, masked_delivery, masked_event, masking_of
 from relay.web.presenters.portals import portal_views
@@ -37,15 +40,25 @@ def events(asked: dict[str, Any]) -> dict[str, Any]:
     A token that only reads sees persons' values masked, here and everywhere.
     """
     page = search_events(asked["q"], asked["wanted"], asked["cursor"], asked["limit"])
-    return {"events": [_event_wire(row) for row in page.rows], "cursor": page.cursor}
+    return {"events": [_event_wire(row, body=asked["body"]) for row in page.rows], "cursor": page.cursor}
 
 
 @blueprint.get("/events/<event_id>")
-@answers(blueprint, schemas.EventSchema, 404)
-def event(event_id: str) -> dict[str, Any]:
+@blueprint.arguments(schemas.BodySchema, location="query", unknown=RAISE)
+@answers(blueprint, schemas.EventSchema, 404, 422)
+def event(asked: dict[str, Any], event_id: str) -> dict[str, Any]:
     """One event, with its deliveries."""
     record = services().record
-    return _event_wire(row_of(record, record.event(event_id)))
+    return _event_wire(row_of(record, record.event(event_id)), body=asked["body"])
+
+
+@blueprint.get("/events/<event_id>/tried")
+@answers(blueprint, schemas.TriedEventSchema, 404)
+def try_on_event(event_id: str) -> dict[str, Any]:
+    """Try today's rules on an event as it came; nothing is recorded."""
+    tried = details_of(services().record.event(event_id))
+    masking = None if sees_persons() else tried.masking
+    return {"tried": [_tried_wire(one, masking) for one in tried.tried], "unreadable": tried.unreadable}
 
 
 @blueprint.get("/deliveries")
@@ -65,10 +78,19 @@ def delivery(delivery_id: str) -> dict[str, Any]:
 
 
 @blueprint.get("/needs")
-@answers(blueprint, schemas.GroupsSchema)
-def needs() -> dict[str, Any]:
+@blueprint.arguments(schemas.SinceSchema, location="query", unknown=RAISE)
+@answers(blueprint, schemas.GroupsSchema, 422)
+def needs(asked: dict[str, Any]) -> dict[str, Any]:
     """Everything that failed and waits for a person, grouped by the fault; the newest five thousand of each kind."""
-    return {"groups": [group.to_wire() for group in services().store.open_issues.groups()]}
+    groups = services().store.open_issues.groups(asked.get("since"))
+    return {"groups": [group.to_wire() | {"says": sentence_of_group(group)} for group in groups]}
+
+
+@blueprint.get("/token")
+@answers(blueprint, schemas.TokenSchema)
+def token() -> dict[str, Any]:
+    """The rights of the token that was sent."""
+    return {"who": g.who, "may_act": g.may_act, "sees_persons": sees_persons(), "version": __version__}
 
 
 @blueprint.get("/portals")
@@ -113,7 +135,8 @@ def try_on(asked: dict[str, Any]) -> dict[str, Any]:
         raise InvalidEventError({f"given.{name}": [fault] for name, fault in faults.items()})
     content = text.encode("utf-8", "surrogatepass")
     tried = try_rules(source, rules, asked["content_type"], content, asked["headers"], given=asked["given"])
-    return {"tried": [_tried_wire(one) for one in tried]}
+    masking = None if sees_persons() else _masking()
+    return {"tried": [_tried_wire(one, masking) for one in tried]}
 
 
 @blueprint.get("/audit")
@@ -123,12 +146,13 @@ def audit() -> dict[str, Any]:
     return services().record.counts().to_wire()
 
 
-def _event_wire(row: Row) -> dict[str, Any]:
+def _event_wire(row: Row, *, body: bool) -> dict[str, Any]:
     if not sees_persons():
         masking = _masking()
-        body, envelope = _masked_body(row, masking), _masked_envelope(row, masking)
-        return {**masked_event(row, masking), "body": body, "envelope": envelope}
-    return {**row.event.to_wire(), "deliveries": [one.to_wire() for one in row.deliveries]}
+        content = {"body": _masked_body(row, masking), "envelope": _masked_envelope(row, masking)} if body else {}
+        return masked_event(row, masking) | content
+    wire = row.event.to_wire() | {"deliveries": [one.to_wire() for one in row.deliveries]}
+    return wire if body else {name: value for name, value in wire.items() if name not in {"body", "envelope"}}
 
 
 def _masked_body(row: Row, masking: Masking) -> str | None:
@@ -155,12 +179,21 @@ def _masking() -> Masking:
     return masking_of(services().rules.all())
 
 
-def _tried_wire(tried: RulePreview) -> dict[str, Any]:
+def _tried_wire(tried: RulePreview, masking: Masking | None) -> dict[str, Any]:
+    """masking: None shows all of it."""
+    steps, call = [one.to_wire() for one in tried.steps], tried.call.to_wire() if tried.call else None
+    errors: Any = tried.errors
+    if masking:
+        steps = [step | {"fields": masking.value(step["fields"])} for step in steps]
+        errors = masking.value(errors)
+        if call:
+            call["document_id"] = [masking.text(member) for member in call["document_id"]]
+            call["parameters"] = masking.value(call["parameters"])
     return {
         "rule": tried.rule,
         "matches": tried.matches,
-        "steps": [one.to_wire() for one in tried.steps],
-        "call": tried.call.to_wire() if tried.call else None,
-        "errors": tried.errors,
+        "steps": steps,
+        "call": call,
+        "errors": errors,
         "codes": codes_of(tried.errors),
     }

@@ -28,14 +28,19 @@ class ListSchema(FilterSchema):
         validate=TEXT,
         metadata={"description": "an id, a workflow id, a document, a code, or a value that a rule extracted"},
     )
+    body = fields.Boolean(load_default=True, metadata={"description": "of events: whether with body and envelope"})
     cursor = fields.String(validate=validate.Regexp(CURSOR))
     limit = fields.Integer(validate=validate.Range(min=1, max=LIMIT), load_default=50)
 
     @post_load
     def to_filter(self, data: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
         """The page that was asked for, and its filter as `wanted`."""
-        page = {name: data.pop(name, None) for name in ("q", "cursor", "limit")}
+        page = {name: data.pop(name, None) for name in ("q", "body", "cursor", "limit")}
         return page | {"wanted": filter_of(data)}
+
+
+class BodySchema(Strict):
+    body = fields.Boolean(load_default=True, metadata={"description": "whether with body and envelope"})
 
 
 class EventSchema(Schema):
@@ -92,6 +97,13 @@ class ReplaysSchema(ReplaySchema):
     note = fields.String(load_default="", validate=validate.Length(max=500))
     filter = fields.Nested(ReplayFilterSchema, required=True)
     dry_run = fields.Boolean(load_default=False, truthy={True}, falsy={False})
+    confirmation = fields.String(
+        validate=validate.Length(min=1, max=100),
+        metadata={
+            "description": "of a dry run with the same filter, act and rules: if the filter finds something else now, "
+            "nothing is done and the answer is 409. An agent has to give it"
+        },
+    )
 
 
 class BulkSchema(Schema):
@@ -114,6 +126,11 @@ class BulkSchema(Schema):
         metadata={"description": "how the deliveries stand now that it has made or settled, by state"},
     )
     sample = fields.List(fields.String())
+    confirmation = fields.String(metadata={"description": "of a dry run, to be repeated with the order"})
+
+
+class SinceSchema(Strict):
+    since = fields.AwareDateTime(default_timezone=None)
 
 
 class GroupSchema(Schema):
@@ -121,6 +138,7 @@ class GroupSchema(Schema):
     count = fields.Integer()
     first_seen = fields.String()
     last_seen = fields.String()
+    says = fields.String(metadata={"description": "the same in a sentence"})
     newest = fields.String(metadata={"description": "the id of a delivery, or of a rejected event"})
     filter = fields.Dict(
         keys=fields.String(), values=fields.String(), metadata={"description": "what finds all of it, for `replays`"}
@@ -239,6 +257,19 @@ class TriedSchema(Schema):
 
 class TriedPageSchema(Schema):
     tried = fields.List(fields.Nested(TriedSchema))
+
+
+class TriedEventSchema(TriedPageSchema):
+    unreadable = fields.String(allow_none=True, metadata={"description": "why no rule could be tried"})
+
+
+class TokenSchema(Schema):
+    """The rights of the token that was sent."""
+
+    who = fields.String(metadata={"description": "its name in the audit log"})
+    may_act = fields.Boolean()
+    sees_persons = fields.Boolean(metadata={"description": "false: persons' values are masked"})
+    version = fields.String(metadata={"description": "of the relay"})
 
 
 class AuditSchema(Schema):

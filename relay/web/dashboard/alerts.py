@@ -16,7 +16,7 @@ from relay.web.presenters.masking import Masking
 from relay.web.services import services
 
 MOST_SENT, MOST_NOTICED = 50, 200
-MOST_ACTS = 200
+MOST_ACTS, MOST_AGENT_CALLS = 200, 100
 
 
 @blueprint.get("/alerts")
@@ -46,7 +46,13 @@ def test_alert(name: str) -> Any:
 
 @blueprint.get("/log")
 def log() -> Any:
-    """The newest acts."""
+    """The newest acts, and the newest requests of agents."""
+    operators = services().store.operators
     return render_template(
-        "log.html", acts=services().store.operators.acts(MOST_ACTS), masking=Masking(), shown=MOST_ACTS
+        "log.html",
+        acts=operators.acts(MOST_ACTS),
+        agent_calls=operators.agent_calls(MOST_AGENT_CALLS),
+        masking=Masking(),
+        shown=MOST_ACTS,
+        shown_agent_calls=MOST_AGENT_CALLS,
     )

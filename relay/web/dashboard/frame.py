@@ -14,15 +14,16 @@ from typing import Any, TypeVar
 from flask import Blueprint, abort, current_app, g, redirect, request, url_for
 
 from relay import __version__
-from relay.core.errors import Mistake, RecordUnavailableError
+from relay.core.errors import RecordUnavailableError
 from relay.core.ids import utc_now
 from relay.core.labels import name_of_alert, name_of_reason
+from relay.core.phrases import is_ours
 from relay.core.reasons import explain, explain_attempt, explain_reason
 from relay.health.words import span_of
 from relay.web.auth import BACKGROUND, Role, identify, refuse_other_sites
 from relay.web.language import N_, _, language_now, languages, say, say_fault
 from relay.web.presenters.audit import actor, deed, note_of
-from relay.web.presenters.event_details import end_of, progress_of, story_of_end
+from relay.web.presenters.event_details import end_of, progress_of, story_of_end, title_of
 from relay.web.presenters.masking import FEW_CHARACTERS, FEW_VALUES, excerpt, pretty
 from relay.web.services import services
 from relay.web.zone import zone_now
@@ -215,13 +216,6 @@ def ago(moment: datetime | None) -> str:
     return _("never") if moment is None else _("%(span)s ago", span=span_of(utc_now() - moment))
 
 
-@blueprint.app_template_filter("mistake")
-def mistake_filter(mistake: Mistake, *, with_place: bool = True) -> str:
-    """A mistake with its place: file and line, and the keys that lead to it."""
-    place = mistake.place if with_place else ""
-    return ": ".join(filter(None, [place, mistake.named, say_fault(mistake.fault)]))
-
-
 blueprint.add_app_template_filter(lambda span: say(span_of(span)), "span")
 blueprint.add_app_template_filter(lambda reason: say(name_of_reason(reason)), "reason")
 blueprint.add_app_template_filter(lambda kind: say(name_of_alert(kind)), "alert_kind")
@@ -229,4 +223,6 @@ blueprint.add_app_template_filter(say_fault, "fault")
 blueprint.add_app_template_filter(deed, "deed")
 blueprint.add_app_template_filter(actor, "actor")
 blueprint.add_app_template_filter(note_of, "note")
+blueprint.add_app_template_filter(title_of, "step_title")
 blueprint.add_app_template_test(lambda drift: drift.is_serious, "serious")
+blueprint.add_app_template_test(is_ours, "ours")

@@ -276,7 +276,8 @@ def _latency(series: Series) -> Chart:
     if mean is not None:
         within = _("95 %% within %(seconds)s s", seconds=most // 1000) if most else ""
         words = ", ".join(part for part in (_on_average(mean), within) if part)
-    summary = f"{_('From the event to its workflow')} {_(SPAN_NAMES[series.span.name])}: {words}"
+    what = _("From the event to its workflow")
+    summary = f"{what} {_(SPAN_NAMES[series.span.name])}: {words}"
     return Chart(
         _("Time to workflow"),
         tuple(boxes),

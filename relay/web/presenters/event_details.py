@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from relay.core.errors import NotFoundError, UnreadableError, UnsupportedTypeError
 from relay.core.events import Attempt, CallbackState, Delivery, Event
 from relay.core.lifecycle import FINAL, State
+from relay.core.phrases import phrase
 from relay.core.placeholders import shown
 from relay.core.plan import (
     DYNAMIC,
@@ -32,7 +33,7 @@ from relay.core.plan import (
 )
 from relay.health.words import span_of
 from relay.operations.ingest import is_lost
-from relay.operations.preview import RulePreview, try_event
+from relay.operations.preview import RulePreview, try_book
 from relay.rules import Rule
 from relay.rules.compose import Template
 from relay.rules.schemas import FORMS
@@ -104,7 +105,8 @@ class EventDetails:
 class Line:
     """One part of a call: as it was sent, as the rule writes it, as today's rules would send it.
 
-    differs: whether today's value is another. Cut and masked, both may look alike.
+    A Phrase stands for a value that there is none of. differs: whether today's value is another. Cut and masked, both
+    may look alike.
     """
 
     name: str
@@ -126,7 +128,7 @@ def details_of(event: Event) -> EventDetails:
         unreadable = _("nothing of it was kept")
     else:
         try:
-            tried = try_event(source, rules, event)
+            tried = try_book(source, book, event)
         except (UnreadableError, UnsupportedTypeError) as error:
             unreadable = say(error.message)
     revealed = is_operator() and is_revealed(event.id)
@@ -146,9 +148,9 @@ def lines_of(sent: Call, rule: Rule | None, today: Call | None, masking: Masking
         ),
         Line(
             _("template"),
-            str(sent.template_id or _("none")),
-            str(rule.composer.template_id or _("none")) if rule else "",
-            str(today.template_id or _("none")) if today else None,
+            _number(sent.template_id),
+            _number(rule.composer.template_id) if rule else "",
+            _number(today.template_id) if today else None,
             today is not None and today.template_id != sent.template_id,
         ),
         Line(
@@ -297,10 +299,14 @@ def _known(tried: Iterable[RulePreview]) -> Iterable[str]:
 
 def _shown(parameters: Mapping[str, Any], name: str, masking: Masking) -> str:
     if name not in parameters:
-        return _("not sent")
+        return phrase("not sent")
     beginning = excerpt(parameters[name], FEW_VALUES, FEW_CHARACTERS)[0]
     value = masking.value(beginning, name)
     return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _number(template_id: int) -> str:
+    return str(template_id) if template_id else phrase("none")
 
 
 def _written(parameter: Any) -> str:
@@ -376,7 +382,7 @@ def _story_of(
     return StepStory(
         step=step,
         state=_state(delivery, step, result),
-        title=_title(step),
+        title=title_of(step),
         fields={name: _text(value, name, masking) for name, value in given.items()},
         came_to=_words(step, result) if result else _prospect(delivery, step),
         document=document,
@@ -393,7 +399,8 @@ def _state(delivery: Delivery, step: Step, result: StepResult | None) -> str:
     return "ended" if delivery.state is State.DEAD else "next"
 
 
-def _title(step: Step) -> str:
+def title_of(step: Step) -> str:
+    """What a step does, such as `Find a contact`."""
     if step.kind is StepKind.TRIGGER:
         return _("Fire a trigger")
     what = _(ENTITIES[step.entity][0]) if step.entity in ENTITIES else step.entity

@@ -151,7 +151,7 @@ def test_all_expressions_of_a_rule_together_have_an_end(tmp_path):
     rule = rules_of(tmp_path, rule_text(extract=values)).get("evil")
 
     with calls(100_000), pytest.raises(InvalidEventError):
-        rule.to_call(context({"lead": {"id": 1}}))
+        rule.to_intent(context({"lead": {"id": 1}}))
 
 
 # Templates
@@ -163,10 +163,10 @@ def test_a_long_value_is_not_written_out_of_proportion(tmp_path):
     rule = rules_of(tmp_path, rule_text(extract={"text": {"from": "body.text"}}, start=start)).get("evil")
 
     with calls(100_000), pytest.raises(InvalidEventError) as caught:
-        rule.to_call(context({"text": "x" * 500_000}))
+        rule.to_intent(context({"text": "x" * 500_000}))
 
     assert caught.value.errors == {"text": ["too long to be written 7000 times"]}
-    assert rule.to_call(context({"text": "x" * 100})).parameters["P"] == "x" * 500_000
+    assert rule.to_intent(context({"text": "x" * 100})).call.parameters["P"] == "x" * 500_000
 
 
 def test_a_long_value_is_written_a_few_times_and_many_long_ones_once(tmp_path):
@@ -174,7 +174,7 @@ def test_a_long_value_is_written_a_few_times_and_many_long_ones_once(tmp_path):
     parameters = {name: f"<{{{name}}}>" for name in values} | {"again": "{v0}", "more": ["{v0}", "{v1}"]}
     rule = rules_of(tmp_path, rule_text(extract=values, start=START | {"parameters": parameters})).get("evil")
 
-    call = rule.to_call(context({name: name + "x" * 400_000 for name in values}))
+    call = rule.to_intent(context({name: name + "x" * 400_000 for name in values})).call
 
     assert call.parameters["v7"] == f"<v7{'x' * 400_000}>"
 

@@ -10,8 +10,6 @@ import pytest
 import requests
 
 from relay.operations import ingest
-from tests.support.folders import SECRETS, WEB_SECRETS
-from tests.support.processes import Processes
 from tests.support.senders import SEED, dump, website
 from tests.support.waiting import until
 
@@ -32,16 +30,6 @@ BROKEN = {
     "large": f"POST / HTTP/1.1\r\nHost: a\r\nX-Relay-Token: {SECRET}{'a' * 20000}\r\n\r\n",
     "no HTTP": f"{SECRET}\r\n\r\n",
 }
-
-
-@pytest.fixture(scope="module")
-def served(shared_valkey, config, tmp_path_factory):
-    shared_valkey.make_fresh()
-    starter = Processes(tmp_path_factory.mktemp("logged"), config, SECRETS | WEB_SECRETS)
-    running = starter.start("relay", "serve", REDIS_URL=shared_valkey.url)
-    running.wait_for_url()
-    yield running
-    starter.clean_up()
 
 
 @pytest.mark.parametrize("sent", BROKEN.values(), ids=BROKEN)

@@ -12,8 +12,7 @@ import pytest
 import requests
 
 from relay.runtime.web_worker import FREE_CHUNKS, SMALLEST_CHUNK, TURN, BoundedChunks, TooFineError, bound_chunks
-from tests.support.folders import SECRETS, WEB_SECRETS
-from tests.support.processes import Processes
+from tests.support.folders import SECRETS
 from tests.support.senders import JSON, SEED, dump, website
 
 
@@ -78,16 +77,6 @@ def test_while_small_chunks_are_read_others_get_their_turn(monkeypatch):
     read(chunked(*[SMALLEST_CHUNK] * 10 * TURN))
 
     assert turns == [0] * 10
-
-
-@pytest.fixture(scope="module")
-def served(shared_valkey, config, tmp_path_factory):
-    shared_valkey.make_fresh()
-    starter = Processes(tmp_path_factory.mktemp("crumbs"), config, SECRETS | WEB_SECRETS)
-    running = starter.start("relay", "serve", REDIS_URL=shared_valkey.url)
-    running.wait_for_url()
-    yield running
-    starter.clean_up()
 
 
 @pytest.mark.parametrize("token", ["wrong", SECRETS["SOURCE_WEBSITE_TOKEN"]])

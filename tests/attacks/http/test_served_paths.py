@@ -8,22 +8,14 @@ from __future__ import annotations
 import pytest
 import requests
 
-from tests.support.folders import SECRETS, WEB_SECRETS
-from tests.support.processes import Processes
+from tests.support.folders import WEB_SECRETS
 
 TRUSTED = "127.0.0.2"
 
 
 @pytest.fixture(scope="module")
-def served(shared_valkey, config, tmp_path_factory):
-    shared_valkey.make_fresh()
-    starter = Processes(tmp_path_factory.mktemp("serve"), config, SECRETS | WEB_SECRETS)
-    running = starter.start(
-        "relay", "serve", REDIS_URL=shared_valkey.url, RELAY_TRUSTED_PROXIES=TRUSTED, FORWARDED_ALLOW_IPS="*"
-    )
-    running.wait_for_url()
-    yield running
-    starter.clean_up()
+def served(start_web, config):
+    return start_web(config, RELAY_TRUSTED_PROXIES=TRUSTED, FORWARDED_ALLOW_IPS="*")
 
 
 @pytest.fixture

@@ -309,7 +309,7 @@ def test_a_ping_of_the_dashboard_is_answered_with_what_the_terminal_says(context
     said = capsys.readouterr().out.splitlines()
     answered = Questions(record.redis).read(asked.id)
     assert answered.state == "failed"
-    assert [f"main: {text}" for text in answered.answer.splitlines()] == said
+    assert [f"main: {text}" for text in answered.lines] == said
     assert portal.started() == []
 
 
@@ -421,4 +421,4 @@ def test_a_portal_that_lists_no_templates_says_why(context, record, sandbox):
 
     answered = Questions(record.redis).read(asked.id)
     assert answered.state == "failed"
-    assert "plan has no business processes" in answered.answer
+    assert "plan has no business processes" in answered.lines[0]

@@ -11,8 +11,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.configs import write_config
-from tests.support.folders import SECRETS, WEB_SECRETS
-from tests.support.processes import Processes
 
 KEY = "the-secret-of-the-test"
 SIGNED = {"kind": "hmac", "header": "X-Sign", "encoding": "base64", "signed": "{url}{body}", "secrets": ["SOURCE_KEY"]}
@@ -31,19 +29,13 @@ TARGETS = {
 
 
 @pytest.fixture(scope="module", params=["public address", "trusted proxy"])
-def served(request, shared_valkey, tmp_path_factory):
+def served(request, start_web, tmp_path_factory):
     """A relay that knows its address from its settings, or from a proxy that it trusts."""
-    shared_valkey.make_fresh()
-    folder = tmp_path_factory.mktemp("addresses")
-    config = write_config(folder / "config", SOURCES, [])
-    starter = Processes(folder, config, SECRETS | WEB_SECRETS | {"SOURCE_KEY": KEY})
+    config = write_config(tmp_path_factory.mktemp("addresses") / "config", SOURCES, [])
     said = {"RELAY_PUBLIC_URL": "https://relay.example.com"}
     if request.param == "trusted proxy":
         said = {"RELAY_TRUSTED_PROXIES": "127.0.0.1"}
-    running = starter.start("relay", "serve", REDIS_URL=shared_valkey.url, **said)
-    running.wait_for_url()
-    yield running
-    starter.clean_up()
+    return start_web(config, SOURCE_KEY=KEY, **said)
 
 
 def send(url, method, target, headers, body=b""):

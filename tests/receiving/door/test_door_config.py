@@ -48,12 +48,12 @@ CASES = [
     Case("rules/extra.yaml", extra(more="whem: body.id"), "rules/extra.yaml:10:", "did you mean 'when'?"),
     Case("rules/extra.yaml", extra(source="webside"), "rules/extra.yaml:2:", "did you mean 'website'?"),
     Case("rules/extra.yaml", extra(parameter="TargetUser"), "rules/extra.yaml:9:", "keeps this name for itself"),
-    Case("rules/extra.yaml", extra(name="seed-example"), "rules/seed-example.yaml:3:", "also the name of the rule in"),
+    Case("rules/extra.yaml", extra(name="seed-example"), "rules/seed-example.yaml:4:", "also the name of the rule in"),
     Case("rules/extra.yaml", lambda _: "name: [", "rules/extra.yaml:", "not valid YAML"),
-    Case("sources.yaml", replaced("max_body: 1MB", "max_body: 1TB"), "sources.yaml:12:", "a whole number with one of"),
-    Case("portals.yaml", replaced("plan: standard", "plan: golden"), "portals.yaml:4:", "expected one of"),
+    Case("sources.yaml", replaced("max_body: 1MB", "max_body: 1TB"), "sources.yaml:13:", "a whole number with one of"),
+    Case("portals.yaml", replaced("plan: standard", "plan: golden"), "portals.yaml:5:", "expected one of"),
 ]
-NO_SECRET = Case("sources.yaml", replaced("GITHUB_SECRET", "UNSET"), "sources.yaml:16:", "SOURCE_UNSET is not set")
+NO_SECRET = Case("sources.yaml", replaced("GITHUB_SECRET", "UNSET"), "sources.yaml:17:", "SOURCE_UNSET is not set")
 NAMES = [case.words for case in CASES]
 
 
@@ -183,3 +183,14 @@ def test_up_names_what_web_and_workers_would_say_in_one_round(processes, broken)
     for words in ("RELAY_TRUSTED_PROXIES", CASES[-1].place, "PORTAL_MAIN_WEBHOOK_URL is not set", "alerts.yaml:1:"):
         assert words in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_up_with_a_sandbox_leaves_a_portal_the_address_that_is_in_a_file(processes, tmp_path):
+    (tmp_path / "address").write_text("https://example.bitrix24.com/rest/1/of-the-test/\n", "utf-8")
+    given = {"PORTAL_MAIN_WEBHOOK_URL_FILE": str(tmp_path / "address"), "RELAY_TRUSTED_PROXIES": "everywhere"}
+
+    run = processes.run("relay", "up", "--sandbox", **given)
+
+    assert run.returncode == 1
+    assert run.stderr.startswith("environment: RELAY_TRUSTED_PROXIES"), run.stderr
+    assert len(run.stderr.splitlines()) == 1

@@ -9,21 +9,9 @@ import pytest
 import requests
 
 from tests.support.folders import SECRETS, WEB_SECRETS
-from tests.support.processes import Processes
 from tests.support.senders import JSON, SEED, dump, website
 from tests.support.sockets import exchange
 from tests.support.waiting import until
-
-
-@pytest.fixture(scope="module")
-def served(shared_valkey, config, tmp_path_factory):
-    """`python -m relay serve` for all tests of this file."""
-    shared_valkey.make_fresh()
-    starter = Processes(tmp_path_factory.mktemp("serve"), config, SECRETS | WEB_SECRETS)
-    running = starter.start("relay", "serve", REDIS_URL=shared_valkey.url)
-    running.wait_for_url()
-    yield running
-    starter.clean_up()
 
 
 @pytest.fixture

@@ -17,8 +17,7 @@ from relay.operations.ingest import Ingest
 from relay.runtime.web_worker import Conversation, Limits
 from relay.web.doorkeeper import Connection, Doorkeeper
 from relay.web.fast_path import FAST_PATH, FastPath, read_plain
-from tests.support.folders import SECRETS, WEB_SECRETS
-from tests.support.processes import Processes
+from tests.support.folders import SECRETS
 from tests.support.senders import JSON, SEED, dump, website
 from tests.support.waiting import until
 
@@ -121,19 +120,6 @@ def test_who_needs_a_page_or_has_sent_too_much_is_left_to_wsgi(app):
     for path, body in [("nobody", b"{}"), ("small", b"x" * 1_001), ("website", b"{}")]:
         request = read_plain(written(f"/hooks/{path}", body, website()))
         assert (way.entrance_for(request) is None) == (path != "website")
-
-
-@pytest.fixture(scope="module")
-def served(shared_valkey, config, tmp_path_factory):
-    """`python -m relay serve`, whose processes end after some requests."""
-    shared_valkey.make_fresh()
-    folder = tmp_path_factory.mktemp("plain")
-    copied = shutil.copytree(config, folder / "config")
-    starter = Processes(folder, copied, SECRETS | WEB_SECRETS)
-    running = starter.start("relay", "serve", REDIS_URL=shared_valkey.url)
-    running.wait_for_url()
-    yield running
-    starter.clean_up()
 
 
 @contextlib.contextmanager

@@ -157,6 +157,19 @@ def test_a_profile_with_a_mistake_makes_no_further_mistakes_of_its_source(load):
     assert len(text.splitlines()) == 1
 
 
+def test_a_profile_says_which_secrets_its_sender_makes_as_its_steps_do():
+    profiles, mistakes = module.Profiles(None), module.Mistakes()
+    for name in profiles.names:
+        profile = profiles.get(name, mistakes)
+        steps = " ".join(profile.steps)
+        for secret in ("secret", "verify_token", "confirmation"):
+            is_ours = f"the value of {{{secret}}}" in steps or "of your own. {secret} is both" in steps
+            if f"{{{secret}}}" in steps:
+                assert (secret in profile.sender_makes) is not is_ours, (name, secret)
+            else:
+                assert secret not in profile.sender_makes, (name, secret)
+
+
 @pytest.fixture
 def shipped(tmp_path, monkeypatch):
     """A folder in place of the one with the shipped profiles."""

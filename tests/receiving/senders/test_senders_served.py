@@ -6,9 +6,7 @@ import json
 
 import pytest
 
-from tests.support.folders import WEB_SECRETS
 from tests.support.golden import PUBLIC_URL, environ, golden, write_configuration
-from tests.support.processes import Processes
 from tests.support.sockets import exchange
 
 TIMELESS = [
@@ -32,15 +30,10 @@ PROBES = [
 
 
 @pytest.fixture(scope="module")
-def served(shared_valkey, tmp_path_factory):
+def served(start_web, tmp_path_factory):
     """`python -m relay serve` with a source for every profile, behind the address that senders sign."""
-    shared_valkey.make_fresh()
-    folder = tmp_path_factory.mktemp("senders-served")
-    starter = Processes(folder, write_configuration(folder / "config"), environ() | WEB_SECRETS)
-    running = starter.start("relay", "serve", REDIS_URL=shared_valkey.url, RELAY_PUBLIC_URL=PUBLIC_URL)
-    running.wait_for_url()
-    yield running
-    starter.clean_up()
+    config = write_configuration(tmp_path_factory.mktemp("senders-served") / "config")
+    return start_web(config, **environ(), RELAY_PUBLIC_URL=PUBLIC_URL)
 
 
 @pytest.mark.parametrize(("profile", "name"), TIMELESS)

@@ -273,3 +273,18 @@ def test_a_deal_has_the_fields_that_the_docs_show_beside_those_that_can_be_writt
     assert deal["productId"] is None
     assert deal["hasProducts"] is None
     assert "closed" not in client.make({"title": "C"}, 1)
+
+
+def test_the_lists_of_the_crm_have_the_stages_that_an_item_takes_and_a_field_names_its_list(client):
+    fields = client.call("crm.item.fields", {"entityTypeId": 2}).json()["result"]["fields"]
+    kind = fields["stageId"]["statusType"]
+
+    entries = client.call("crm.status.list", {"filter": {"ENTITY_ID": kind}}).json()["result"]
+
+    assert kind == "DEAL_STAGE"
+    assert {one["ENTITY_ID"] for one in entries} == {kind}
+    for one in entries:
+        made = client.call("crm.item.add", {"entityTypeId": 2, "fields": {"title": "x", "stageId": one["STATUS_ID"]}})
+        assert made.status_code == 200, made.text
+    everything = client.call("crm.status.list").json()["result"]
+    assert {"STATUS", "SOURCE", "DYNAMIC_147_STAGE_1"} <= {one["ENTITY_ID"] for one in everything}

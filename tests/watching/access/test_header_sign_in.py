@@ -32,12 +32,12 @@ def test_a_named_operator_acts_and_the_log_has_the_name(client, redis):
     (act,) = read_acts(redis)
     assert (act.who, act.what, act.subject) == ("ann", "pause", "main")
     text = client.get("/log", headers=as_user("ann")).text
-    assert "ann · operator" in text
+    assert '<span translate="no">ann</span> · operator' in text
 
 
 def test_everybody_else_only_looks(client, redis):
     assert client.get("/", headers=as_user("ben")).status_code == 200
-    assert "ben · viewer" in client.get("/portals", headers=as_user("ben")).text
+    assert '<span translate="no">ben</span> · viewer' in client.get("/portals", headers=as_user("ben")).text
 
     assert client.post("/portals/main/pause", headers=as_user("ben")).status_code == 403
     assert read_acts(redis) == []
@@ -73,7 +73,7 @@ def test_what_is_no_single_name_is_nobody(client, name):
 def test_a_name_may_have_any_letters(client):
     headers = as_user("Zoë".encode().decode("latin-1"))
 
-    assert "Zoë · operator" in client.get("/portals", headers=headers).text
+    assert '<span translate="no">Zoë</span> · operator' in client.get("/portals", headers=headers).text
 
 
 def test_without_the_setting_no_header_counts(make_app, valkey):

@@ -275,7 +275,7 @@ def test_a_portal_is_pinged_and_the_answer_is_shown(app, operator, redis):
     text = ask(operator, to_answer)
     assert "Ping main" in text
     assert "Something is wrong." in text
-    assert "<bdi>rule &lt;r&gt;, template 9: none</bdi>" in text
+    assert '<bdi translate="no">rule &lt;r&gt;, template 9: none</bdi>' in text
     assert acts(redis) == [("operator", "ping", "main")]
     press(operator, "/portals/nobody/ping", 404)
 

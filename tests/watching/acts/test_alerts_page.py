@@ -7,6 +7,7 @@ import pytest
 from relay.core.ids import utc_now
 from relay.store import Store
 from relay.store.operators.alerts import SentAlert
+from relay.store.redis import keys
 from tests.support.making import DAY
 from tests.watching.conftest import SAME
 
@@ -41,6 +42,17 @@ def test_a_channel_is_shown_with_its_last_message_and_what_is_wrong_with_it(oper
     text = page(operator)
     assert "does not get through" in text
     assert "HTTP 500" in text
+
+
+def test_events_that_wait_for_a_channel_and_those_that_were_given_up_are_shown(operator, kept, redis):
+    kept.note_channel("crm", "webhook", "example.com", utc_now())
+    redis.zadd(f"{keys.OUTBOX}crm", {"one": 0, "two": 0})
+    redis.hset(keys.EVENTS_LOST, "crm", 1)
+
+    text = page(operator)
+
+    assert "2 events wait to be sent" in text
+    assert "1 event was given up, because nobody took it" in text
 
 
 def test_a_channel_that_no_worker_has_had_for_a_day_is_gone(operator, kept):

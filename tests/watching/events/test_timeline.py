@@ -136,5 +136,5 @@ def test_what_was_replayed_leads_to_its_replay_and_is_not_offered_again(operator
 
     text = page(operator, dead)
 
-    assert f'Replayed by</dt><dd class="mono"><a href="/deliveries/{fresh_id}">' in text
+    assert f'Replayed by</dt><dd class="mono" translate="no"><a href="/deliveries/{fresh_id}">' in text
     assert f"/deliveries/{dead.id}/acts/replay" not in text

@@ -256,6 +256,34 @@ local function conclude(id, to, now)
   end
 end
 
+-- Write into the outbox of each address that is told of this state that a delivery has come to it. In the same script, so
+-- that a kill loses none. needs_person: only a person can decide it (store/operators/outbox.py).
+local MOST_UNSENT = 50000
+local function announce(id, state, now, needs_person)
+  local addresses = redis.call('HGETALL', KEY.subscribers)
+  local entry
+  for i = 1, #addresses, 2 do
+    local till, states = string.match(addresses[i + 1], '^(%d+)(.*)$')
+    if tonumber(till) > tonumber(now) and string.find(states, ' ' .. state .. ' ', 1, true) then
+      if not entry then
+        local kept = redis.call('HMGET', KEY.delivery .. id, 'event_id', 'rule', 'portal', 'template_id', 'reason',
+          'workflow_id')
+        for place = 1, 6 do kept[place] = kept[place] or '' end
+        entry = cjson.encode({id = id, state = state, at = now, needs_person = needs_person, event_id = kept[1],
+          rule = kept[2], portal = kept[3], template_id = kept[4], reason = kept[5], workflow_id = kept[6],
+          source = redis.call('HGET', KEY.event .. kept[1], 'source') or ''})
+      end
+      local outbox = KEY.outbox .. addresses[i]
+      if redis.call('ZCARD', outbox) < MOST_UNSENT then
+        redis.call('ZADD', outbox, now, entry)
+        redis.call('PEXPIREAT', outbox, till)
+      else
+        redis.call('HINCRBY', KEY.events_lost, addresses[i], 1)
+      end
+    end
+  end
+end
+
 -- A person has resolved an overdue delivery. Returns whether it was overdue. Its end may still come.
 local function leave_overdue(id)
   local was = redis.call('ZREM', KEY.overdue, id)
@@ -323,6 +351,7 @@ local function create(first, source)
     enter(KEY.buried, 0, id)
     note_delivery(id, 'reason', further.reason)
     count_final('dead', source, rule, portal, template_id)
+    announce(id, 'dead', string.format('%.0f', time_of(id)), false)
     return following
   end
   if document ~= '' then redis.call('ZADD', KEY.deliveries_by_document .. document, 0, id) end

@@ -30,6 +30,7 @@ for i = 6, 5 + tonumber(ARGV[5]) do
     note_delivery(id, 'reason', 'finished')
     move(id, kept[2], kept[1], 'started', '', kept[4])
     conclude(id, 'started', now)
+    announce(id, 'started', now, false)
   end
 end
 write_counts()

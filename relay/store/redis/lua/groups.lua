@@ -1,13 +1,13 @@
 #!lua flags=no-writes
 -- Group the newest ids of an index by the fields of their hashes.
--- KEYS[1] the index   ARGV  newest bound · how many are looked at · prefix of the hashes · field, ...
+-- KEYS[1] the index   ARGV  newest bound · oldest bound · how many are looked at · prefix of the hashes · field, ...
 -- Returns {the last id that it looked at, or '' at the end of the index; {count, newest id, oldest id, value, ...}, ...}
 
-local names = {unpack(ARGV, 4)}
-local ids = redis.call('ZRANGE', KEYS[1], ARGV[1], '-', 'BYLEX', 'REV', 'LIMIT', 0, ARGV[2])
-local groups, found = {}, {#ids < tonumber(ARGV[2]) and '' or ids[#ids]}
+local names = {unpack(ARGV, 5)}
+local ids = redis.call('ZRANGE', KEYS[1], ARGV[1], ARGV[2], 'BYLEX', 'REV', 'LIMIT', 0, ARGV[3])
+local groups, found = {}, {#ids < tonumber(ARGV[3]) and '' or ids[#ids]}
 for _, id in ipairs(ids) do
-  local values = redis.call('HMGET', ARGV[3] .. id, unpack(names))
+  local values = redis.call('HMGET', ARGV[4] .. id, unpack(names))
   for i = 1, #names do values[i] = values[i] or '' end
   local key = table.concat(values, '\0')
   local group = groups[key]

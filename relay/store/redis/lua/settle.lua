@@ -70,6 +70,8 @@ if from == 'sending' and to ~= 'started' and fields.reason ~= '' then
   redis.call('EXPIRE', KEY.codes .. portal, 604800)
 end
 if from ~= to and (to == 'started' or to == 'dead' or to == 'uncertain') then conclude(id, to, now) end
+local needs_person = to == 'uncertain' and due_at == ''
+if from ~= to or needs_person then announce(id, to, now, needs_person) end
 if (to == 'pending' or to == 'retrying') and tonumber(due_at) <= tonumber(now) then notify_where_open(portal) end
 write_counts()
 return 1

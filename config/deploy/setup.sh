@@ -1,0 +1,57 @@
+#!/bin/sh
+# Makes the folder that docker-compose.yml and config/deploy/kubernetes/ run on: what `relay init` writes, and the passwords
+# between the relay's own parts. It keeps what is there, so it can be run again at any time.
+#   sh setup.sh FOLDER [OPTIONS OF `relay init`]
+# RELAY_DOMAIN, if set, is the public name. With RELAY_REPLICAS above 0 the record is found by sentinels (profile `ha`).
+set -eu
+umask 077
+folder=$1
+shift
+python=${PYTHON:-python}
+
+if ! [ -w "$folder" ]; then
+  echo "$folder cannot be written by user $(id -u): see config/deploy/README.md for how it is made" >&2
+  exit 1
+fi
+# It ends with 1 also if something is still to be mended in a file: that does not keep the rest from being made.
+status=0
+if [ $# -gt 0 ] || ! [ -e "$folder/.env" ]; then
+  if [ -n "${RELAY_DOMAIN:-}" ]; then
+    set -- --public-url "https://$RELAY_DOMAIN" "$@"
+  fi
+  "$python" -m relay init "$folder" "$@" || status=$?
+  [ -e "$folder/.env" ] || exit "$status"
+fi
+
+random() { "$python" -c 'import secrets; print(secrets.token_urlsafe(24))'; }
+
+# Writes what it reads into a file that other users may read: the servers of other images run as users of their own. The
+# folders above it are for their owner only.
+shared() {
+  mkdir -p "$(dirname "$1")"
+  cat > "$1.new"
+  chmod 644 "$1.new"
+  mv "$1.new" "$1"
+}
+
+# Makes a secret once, or keeps it.
+secret() { if [ -s "$1" ]; then chmod 644 "$1"; else random | shared "$1"; fi; }
+
+# Where the record is, with the user and the password of one side. The password stays when the place changes.
+address() {
+  user=$1 file=$2
+  if [ -s "$file" ]; then password=$(sed -E 's,^[^:]+://[^:]+:([^@]+)@.*$,\1,' "$file"); else password=$(random); fi
+  case "${RELAY_REPLICAS:-0}" in
+    0) echo "redis://$user:$password@redis:6379/0" ;;
+    *) echo "redis+sentinel://$user:$password@sentinel-1:26379,sentinel-2:26379,sentinel-3:26379/main/0" ;;
+  esac | shared "$file"
+}
+
+address web "$folder/secrets/web/REDIS_URL"
+address worker "$folder/secrets/workers/REDIS_URL"
+secret "$folder/secrets/record/redis_replica_password"
+secret "$folder/secrets/web/RELAY_METRICS_TOKEN"
+secret "$folder/secrets/monitoring/grafana_password"
+mkdir -p "$folder/backup"
+echo "In containers, go on with \`docker compose up -d\`, or with the commands at the head of kustomization.yaml." >&2
+exit "$status"
