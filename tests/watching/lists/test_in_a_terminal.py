@@ -137,10 +137,6 @@ def test_a_name_that_is_configured_no_more_is_known_while_it_is_on_record(termin
         assert terminal("events", f"--{kind}", "gone", "--state", "dead") == (0, "", "no such event\n")
 
 
-def test_a_state_that_is_none_names_the_one_that_was_meant(terminal):
-    assert terminal("events", "--state", "strated") == (1, "", "no state 'strated'; did you mean 'started'?\n")
-
-
 def test_rules_are_tried_on_an_event_as_it_came(terminal, record):
     entry = make_entry([], body=b'{"lead": {"id": 5}, "user": 1}')
     write(record, entry)
