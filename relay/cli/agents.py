@@ -19,6 +19,7 @@ INSTALL = "pip install --require-hashes -r config/mcp-requirements.txt"
 
 def mcp(options: argparse.Namespace) -> int:
     """Serve until the agent ends it; 2 where the SDK is not installed."""
+    address = _address(options)
     try:
         from relay.agents.server import serve  # noqa: PLC0415 - the SDK is optional
     except ModuleNotFoundError as error:
@@ -26,7 +27,7 @@ def mcp(options: argparse.Namespace) -> int:
             raise
         say(f"the MCP SDK is not installed: {INSTALL}", error=True)
         return USAGE
-    serve(RelayApi(_address(options), _token(writes=options.allow_write)), allow_write=options.allow_write)
+    serve(RelayApi(address, _token(writes=options.allow_write)), allow_write=options.allow_write)
     return 0
 
 

@@ -224,7 +224,7 @@ def state_named(text: str) -> EventState | State:
     state = parse_state(text)
     if state is None:
         known = [one.value for kind in (State, EventState) for one in kind]
-        raise ArgumentTypeError(f"no state {text!r}{suggestion(text, known) or ': expected ' + ', '.join(known)}")
+        raise ArgumentTypeError(f"no state {text!r}{suggestion(text, known)}")
     return state
 
 

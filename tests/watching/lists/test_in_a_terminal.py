@@ -115,7 +115,7 @@ def test_events_are_found_by_rule_portal_and_person(terminal, record):
     for arguments in (("--rule", "b-rule"), ("--portal", "other"), ("--person", EMAIL.upper())):
         status, out, _ = terminal("events", *arguments)
         assert status == 0
-        assert [line.split()[2] for line in out.splitlines()] == [event.id], arguments
+        assert [line.split()[3] for line in out.splitlines()] == [event.id], arguments
 
 
 @pytest.mark.parametrize("kind", ["source", "rule", "portal"])
