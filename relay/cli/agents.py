@@ -19,6 +19,7 @@ INSTALL = "pip install --require-hashes -r config/mcp-requirements.txt"
 
 def mcp(options: argparse.Namespace) -> int:
     """Serve until the agent ends it; 2 where the SDK is not installed."""
+    address = _address(options)
     try:
         from relay.agents.server import serve  # noqa: PLC0415 - the SDK is optional
     except ModuleNotFoundError as error:
@@ -26,15 +27,17 @@ def mcp(options: argparse.Namespace) -> int:
             raise
         say(f"the MCP SDK is not installed: {INSTALL}", error=True)
         return USAGE
-    serve(RelayApi(_address(options.url), _token(writes=options.allow_write)), allow_write=options.allow_write)
+    serve(RelayApi(address, _token(writes=options.allow_write)), allow_write=options.allow_write)
     return 0
 
 
-def _address(given: str | None) -> str:
-    address = given or f"http://{os.environ.get('RELAY_HOST') or '127.0.0.1'}:{os.environ.get('RELAY_PORT') or 8080}"
+def _address(options: argparse.Namespace) -> str:
+    address: str = (
+        options.url or f"http://{os.environ.get('RELAY_HOST') or '127.0.0.1'}:{os.environ.get('RELAY_PORT') or 8080}"
+    )
     parts = urlsplit(address)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise RelayError(f"--url {address!r}: expected an address such as https://relay.example.com")
+        options.parser.error(f"--url {address!r}: expected an address such as https://relay.example.com")
     return address
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from relay.cli.commands import agreed, settings_here
+from relay.cli.terminal import progress
 from relay.configuration.settings import Settings, names_a_record
 from relay.core.ids import utc_now
 from relay.core.printing import say
@@ -24,8 +24,8 @@ def backup(options: argparse.Namespace) -> int:
     if file.exists() and not options.yes and not agreed(f"{file} is there already. Replace it?"):
         return 1
     store = Store.open(settings_here().redis_url)
-    about = take(store, file, utc_now(), _progress)
-    _end_progress()
+    with progress() as begin:
+        about = take(store, file, utc_now(), begin)
     say(f"{file}: {_words(about)}; it was loaded once, and its books balance")
     say("it holds persons' data and the tokens of portals: keep it where the record may be kept", error=True)
     return 0
@@ -43,8 +43,8 @@ def restore(options: argparse.Namespace) -> int:
             question = f"The record holds {before} events, which will be gone. Replace it?"
             if not agreed(question):
                 return 1
-        put_back(store, file, utc_now(), _progress, is_moved=options.moved)
-        _end_progress()
+        with progress() as begin:
+            put_back(store, file, utc_now(), begin, is_moved=options.moved)
         store.close()
     say("restored; the books balance")
     if not options.moved:
@@ -64,13 +64,3 @@ def _settings() -> Iterator[Settings]:
 
 def _words(about: About) -> str:
     return f"{about.events} events, {about.deliveries} deliveries, {about.bytes:,} bytes"
-
-
-def _progress(what: str, done: int) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{done:,} {what}", end="", file=sys.stderr, flush=True)
-
-
-def _end_progress() -> None:
-    if sys.stderr.isatty():
-        print(file=sys.stderr)

@@ -9,7 +9,7 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
-from relay.cli.terminal import progress
+from relay.cli.terminal import busy, progress
 from relay.configuration.settings import Settings, names_a_record
 from relay.core.errors import InvalidEventError, RelayError
 from relay.core.events import Delivery
@@ -43,7 +43,9 @@ def replay(options: argparse.Namespace) -> int:
     acts = acts_here(settings, store)
     try:
         with archive.locked() if archive else nullcontext():
-            if archive and put_back(archive, store, options.id, who_in_terminal()):
+            with busy("searching the archive"):
+                is_back = archive is not None and put_back(archive, store, options.id, who_in_terminal())
+            if is_back:
                 say("it is on record again, as it was")
             made = acts.replay(options.id, who_in_terminal(), current_rules=options.rules == "current")
     except InvalidEventError as error:
@@ -69,7 +71,8 @@ def audit(options: argparse.Namespace) -> int:
     held = Spool.of(settings.state, settings.spool_mb).held()
     if waiting := held.requests + held.aside:
         say(f"{waiting} requests wait in {settings.state / 'spool'} to be recorded ({held.size:,} bytes)", error=True)
-    ledger = Store.open(settings.redis_url).record.counts()
+    with busy("adding up"):
+        ledger = Store.open(settings.redis_url).record.counts()
     if options.json:
         say(json.dumps(ledger.to_wire() | {"spooled_requests": waiting}))
         return 1 if ledger.imbalances else 0
@@ -109,7 +112,8 @@ def erase(options: argparse.Namespace) -> int:
     if not options.yes and not agreed("This cannot be undone. Erase it?"):
         say("nothing was done", error=True)
         return 1
-    eraser.erase(options.value, traces, who_in_terminal(), cancel=options.cancel)
+    with busy("erasing"):
+        eraser.erase(options.value, traces, who_in_terminal(), cancel=options.cancel)
     found = _find(eraser, options.value)
     if found or eraser.is_marked(options.value):
         say(f"still found in {found}: did something arrive meanwhile? Run it again", error=True)

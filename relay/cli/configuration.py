@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from relay.cli.commands import open_record, settings_here
+from relay.cli.terminal import MOMENT, busy
 from relay.configuration.alerts import load_alerting
 from relay.configuration.fields import suggestion
 from relay.configuration.files import FileSet, Mistakes, names_in
 from relay.configuration.settings import Settings
 from relay.core.errors import NotFoundError, RelayError, UnreadableError, UnsignableError, UnsupportedTypeError
-from relay.core.ids import iso, utc_now
+from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.core.plan import Call, StepKind
 from relay.core.printing import say
@@ -93,13 +94,13 @@ def try_rule(options: argparse.Namespace) -> int:
     """The call that a rule makes of a body or an event, or the errors by field. Changes nothing."""
     if options.event:
         if options.body or options.header:
-            options.refuse("--event brings its own body and headers")
+            options.parser.error("--event brings its own body and headers")
         return _try_on_event(options)
     if not options.rule or not options.body:
-        options.refuse("expected RULE and BODY.json, or --event ID")
+        options.parser.error("expected RULE and BODY.json, or --event ID")
     config = load_config(config_folder(), None)
     rule = config.rules.get(options.rule)
-    headers = [(name.strip(), value.strip()) for name, _, value in (text.partition(":") for text in options.header)]
+    headers = options.header
     content_type = {name.lower(): value for name, value in headers}.get("content-type", "application/json")
     given = read_given(options.given, [rule])
     body = _read_body(options.body)
@@ -217,7 +218,7 @@ def history(options: argparse.Namespace) -> int:
     """The newest changes, a line each; with --text what each has changed."""
     for change in _files(options.rule).history(options.rule, options.limit):
         what = "made" if change.before is None else "removed" if change.after is None else "changed"
-        say(f"{change.id}  {change.at:%Y-%m-%d %H:%M:%S} UTC  {what} {change.name} ({change.file})  {change.who}")
+        say(f"{change.id}  {change.at:{MOMENT}}  {what} {change.name} ({change.file})  {change.who}")
         if options.text:
             _say_lines(_compared(change.file, change.before, change.after))
     return 0
@@ -243,11 +244,11 @@ def diff(_options: argparse.Namespace) -> int:
     for name in names:
         _say_lines(_compared(name, _text_in(in_force, name), _text_in(here, name)))
     for waiting in store.files.waiting(utc_now()):
-        say(f"{waiting.who} waits since {waiting.since:%Y-%m-%d %H:%M:%S} UTC:", error=True)
+        say(f"{waiting.who} waits since {waiting.since:{MOMENT}}:", error=True)
         for mistake in waiting.mistakes:
             say(f"  {mistake}", error=True)
     if not names:
-        say(f"the {len(here.texts)} files are in force since {last.since:%Y-%m-%d %H:%M:%S} UTC")
+        say(f"the {len(here.texts)} files are in force since {last.since:{MOMENT}}")
     return 1 if names else 0
 
 
@@ -286,7 +287,7 @@ def list_sources(_options: argparse.Namespace) -> int:
         say(source.name + (f" ({source.profile})" if source.profile else ""))
         say(f"  address: {_address(settings, source.name)}")
         say(f"  proof: {words_of(source.verifier)}")
-        say(f"  last event: {iso(newest)[:19] if newest else 'never'}")
+        say(f"  last event: {format(newest, MOMENT) if newest else 'never'}")
         for problem in _problems(store, source, has_rules=bool(config.rules.for_source(source.name))):
             say(f"  problem: {problem}")
     return 0
@@ -331,7 +332,9 @@ def test_source(options: argparse.Namespace) -> int:
     watch = SampleTracker(store, source.name, now)
     answer = post(webhook, address, source.name)
     _say_answer(answer)
-    return _say_fate(watch.wait(), answer)
+    with busy("waiting for its workflow"):
+        fate = watch.wait()
+    return _say_fate(fate, answer)
 
 
 def guess_sender(options: argparse.Namespace) -> int:

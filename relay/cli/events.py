@@ -9,17 +9,18 @@ import argparse
 import json
 import re
 import time
+from argparse import ArgumentTypeError
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
-from itertools import islice
+from datetime import UTC, datetime, timedelta
+from itertools import chain, islice
 from typing import Any
 
 from marshmallow import ValidationError
 
 from relay.cli.commands import archive_here, open_record, open_store, secret_key_of, settings_here
-from relay.cli.terminal import BAD, CALM, Line, say_line, styled
+from relay.cli.terminal import BAD, CALM, MOMENT, Line, busy, progress, say_line, styled
 from relay.configuration.fields import suggestion
 from relay.configuration.settings import Settings
 from relay.core.errors import ConfigError, NotFoundError, RelayError
@@ -36,6 +37,7 @@ from relay.store import Store
 from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Record
 from relay.store.record.search import Filter, Row, list_events, parse_state, row_of
+from relay.web.presenters.typed_times import read_time
 
 AGE = re.compile(r"(\d{1,6})([smhd])")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -56,13 +58,16 @@ def events(options: argparse.Namespace) -> int:
     wanted = _filter_of(options, settings)
     if options.follow:
         return _follow(open_store(settings), wanted, options)
-    store, limit = None if options.archive else open_store(settings), max(1, options.limit)
+    store, limit = None if options.archive else open_store(settings), options.limit
     found = _rows_of(store.record, wanted) if store else iter(archive_here(settings).search(wanted, limit + 1))
-    is_any = False
-    for row in islice(found, limit):
-        is_any = True
-        _say_row(row, options)
-    if not is_any:
+    with busy("searching"):
+        first = list(islice(found, 1))
+    with progress(beside_output=True) as begin:
+        told, number = begin("events"), 0
+        for number, row in enumerate(islice(chain(first, found), limit), 1):
+            _say_row(row, options)
+            told(number, None)
+    if not first:
         _check_names(options, settings, store)
         if not options.json:
             say("no such event", error=True)
@@ -86,7 +91,8 @@ def show(options: argparse.Namespace) -> int:
     """One event or delivery, whole. Raises NotFoundError."""
     is_event = options.id.startswith(EVENT_PREFIX)
     if options.archive:
-        row = find_archived(archive_here(settings_here(with_record=False)), options.id)
+        with busy("searching the archive"):
+            row = find_archived(archive_here(settings_here(with_record=False)), options.id)
     else:
         record = open_record()
         row = row_of(record, record.event(options.id if is_event else record.delivery(options.id).event_id))
@@ -111,14 +117,15 @@ def _filter_of(options: argparse.Namespace, settings: Settings) -> Filter:
 
 
 def filter_named(options: argparse.Namespace, *names: str) -> Filter:
-    """The filter of a command's options: state, since, and these. Raises RelayError."""
-    since = since_age(options.since)
+    """The filter of a command's options: state, since, and these. Ends the process with 2 for a wrong one."""
     given = {name: getattr(options, name) for name in names}
+    since = options.since.isoformat() if options.since else None
     try:
-        return read_filter(given | {"state": state_named(options.state), "since": since.isoformat() if since else None})
+        return read_filter(given | {"state": options.state, "since": since})
     except ValidationError as error:
+        parser: argparse.ArgumentParser = options.parser
         name, messages = next(iter(error.messages_dict.items()))
-        raise RelayError(f"--{name}: {' '.join(messages)}") from None
+        parser.error(f"--{name}: {' '.join(messages)}")
 
 
 def _check_names(options: argparse.Namespace, settings: Settings, store: Store | None) -> None:
@@ -198,7 +205,7 @@ def _say_ends(record: Record, awaited: dict[str, Delivery]) -> None:
     """Print each delivery whose state has changed, and stop waiting for a final one."""
     for now in record.deliveries(list(awaited)):
         if now.state is not awaited[now.id].state and now.state is not State.SENDING:
-            say_line([(f"{'':21}{now.event_id}  ", CALM), *outcome_of(now)], flush=True)
+            say_line([(f"{'':25}{now.event_id}  ", CALM), *outcome_of(now)], flush=True)
         if now.state in FINAL:
             del awaited[now.id]
         elif now.state is not State.SENDING:
@@ -212,23 +219,31 @@ def _say_row(row: Row, options: argparse.Namespace) -> None:
         say_line(row_line(row), flush=options.follow)
 
 
-def state_named(text: str | None) -> EventState | State | None:
-    """The state of either kind that this names. Raises RelayError."""
-    state = parse_state(text) if text else None
-    if text and state is None:
+def state_named(text: str) -> EventState | State:
+    """The state of either kind that this names. Raises ArgumentTypeError."""
+    state = parse_state(text)
+    if state is None:
         known = [one.value for kind in (State, EventState) for one in kind]
-        raise RelayError(f"no state {text!r}{suggestion(text, known)}")
+        raise ArgumentTypeError(f"no state {text!r}{suggestion(text, known)}")
     return state
 
 
-def since_age(age: str | None) -> datetime | None:
-    """The time that lies this long ago, such as 30m. Raises RelayError."""
-    if age is None:
-        return None
-    match = AGE.fullmatch(age)
-    if match is None:
-        raise RelayError(f"--since {age!r}: expected a number and s, m, h or d, such as 90m")
-    return utc_now() - timedelta(**{UNITS[match[2]]: int(match[1])})
+def since(text: str) -> datetime:
+    """The past time of an age such as 90m, or of a time as pages take it, such as `yesterday 9:00`; in UTC.
+
+    A time without a zone is one of UTC, in which the command line prints. Raises ArgumentTypeError.
+    """
+    now = utc_now()
+    try:
+        match = AGE.fullmatch(text)
+        found = now - timedelta(**{UNITS[match[2]]: int(match[1])}) if match else read_time(text, now, UTC)
+    except (ValueError, OverflowError):
+        raise ArgumentTypeError(
+            f"{text!r}: expected an age such as 90m, 24h or 7d, or a time such as yesterday or '26.11.2026 14:00'"
+        ) from None
+    if found > now:
+        raise ArgumentTypeError(f"{text!r} is {found:{MOMENT}}, which is still to come: it is {now:{MOMENT}}")
+    return found
 
 
 def _row_wire(row: Row) -> dict[str, Any]:
@@ -238,7 +253,7 @@ def _row_wire(row: Row) -> dict[str, Any]:
 def row_line(row: Row) -> Line:
     """An event in a list: its time, id, source and outcome."""
     event = row.event
-    head = (f"{event.received_at:%Y-%m-%d %H:%M:%S}  {event.id}  {event.source}  ", "")
+    head = (f"{event.received_at:{MOMENT}}  {event.id}  {event.source}  ", "")
     if not row.deliveries:
         return [head, styled(event.state), (f" ({event.reason})" if event.reason else "", CALM)]
     pieces = [head]
@@ -269,7 +284,7 @@ def whole(row: Row) -> Iterator[Line]:
 
 def _event(event: Event) -> Iterator[Line]:
     yield [("event ", CALM), (event.id, "bold"), ("  ", ""), styled(event.state)]
-    yield _named("received", f"{event.received_at:%Y-%m-%d %H:%M:%S} UTC from {event.source}")
+    yield _named("received", f"{event.received_at:{MOMENT}} from {event.source}")
     if event.duplicates:
         yield _named("again", f"{event.duplicates} time{'s' if event.duplicates > 1 else ''}")
     if event.reason:
@@ -297,7 +312,7 @@ def _delivery(delivery: Delivery) -> Iterator[Line]:
     if delivery.replay_of:
         yield _named("replay of", delivery.replay_of)
     if delivery.next_attempt_at:
-        yield _named("next", f"{delivery.next_attempt_at:%Y-%m-%d %H:%M:%S} UTC")
+        yield _named("next", f"{delivery.next_attempt_at:{MOMENT}}")
     yield from _steps(delivery)
     yield _named("document", " · ".join(call.document_id))
     if call.starts_workflow:
@@ -334,7 +349,7 @@ def _attempt(attempt: Attempt) -> Line:
         attempt.code or "",
         attempt.description or "",
     ]
-    head = f"    {attempt.number}  {attempt.at:%Y-%m-%d %H:%M:%S}  "
+    head = f"    {attempt.number}  {attempt.at:{MOMENT}}  "
     return [(head, ""), styled(attempt.verdict), ("  " + ", ".join(filter(None, facts)), "")]
 
 

@@ -27,6 +27,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from relay.cli.configuration import check_files, say_steps
+from relay.cli.terminal import busy
 from relay.configuration.fields import NAME
 from relay.configuration.files import Mistakes
 from relay.configuration.settings import Settings
@@ -390,10 +391,11 @@ def _ask_workers(
             store.rules.publish(rules.digest, [rule.requirement for rule in rules.all()], utc_now())
             store.close()
         try:
-            return subprocess.run(  # noqa: S603 - a command of ours
-                arguments, env={**environ, "REDIS_URL": url}, cwd=CHECKOUT, capture_output=True, text=True,
-                timeout=ASKED_S, check=False,
-            )  # fmt: skip
+            with busy("asking the portal"):
+                return subprocess.run(  # noqa: S603 - a command of ours
+                    arguments, env={**environ, "REDIS_URL": url}, cwd=CHECKOUT, capture_output=True, text=True,
+                    timeout=ASKED_S, check=False,
+                )  # fmt: skip
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(arguments, 1, "", f"no answer within {ASKED_S:g} s")
 

@@ -12,6 +12,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from relay import __version__
 from relay.core.errors import ConfigError, RecordUnavailableError, RelayError
@@ -20,6 +21,8 @@ from relay.core.printing import say
 
 MADE = ("lead", "deal", "contact", "company")
 SCHEMAS = ("sources", "profiles", "portals", "rules", "alerts")
+SINCE = "an age or a time in UTC: 30m, 24h, 7d, yesterday, '26.11.2026 14:00'"
+HIGHEST_PORT = 65_535
 BAD = 1
 PIPE_CLOSED = 141
 """The exit status that a shell gives a process that SIGPIPE ended: the reader, such as `head`, has seen enough."""
@@ -28,6 +31,9 @@ PIPE_CLOSED = 141
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0, 1 where something is wrong, 2 for bad usage."""
     options = build_parser().parse_args(arguments)
+    if options.run is None:  # a call without a command asks what there is, as with git, docker and cargo: no mistake
+        options.parser.print_help()
+        return 0
     module, _, name = options.run.partition(":")
     command: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(module), name)
     try:
@@ -42,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"the record cannot be reached ({error}): is REDIS_URL right, and is the server up?", error=True)
     except RelayError as error:
         say(error, error=True)
+    except OSError as error:  # a file, a folder or a port that is not as the command needs it
+        place = f"{error.filename}: " if error.filename else ""
+        say(f"{place}{error.strerror or error}", error=True)
     except KeyboardInterrupt:
         say("stopped", error=True)
     return BAD
@@ -60,7 +69,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Every command with its help."""
     parser = argparse.ArgumentParser("python -m relay", description="Webhooks in, Bitrix24 workflows out.")
     parser.add_argument("--version", action="version", version=f"relay {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.set_defaults(run=None, parser=parser)
+    commands = parser.add_subparsers(metavar="COMMAND")
     _add_beginning(commands)
     _add_running(commands)
     _add_rules(commands)
@@ -68,6 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_record(commands)
     _add_bulk(commands)
     _add_agents(commands)
+    _add_completion(commands, parser)
     return parser
 
 
@@ -81,8 +92,45 @@ def _command(
         epilog=f"example:\n  python -m relay {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, parser=parser)
     return parser
+
+
+def _group(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+) -> argparse._SubParsersAction[argparse.ArgumentParser]:
+    """Commands of two words, such as `rules check`."""
+    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.set_defaults(parser=parser)
+    return parser.add_subparsers(metavar="ACTION")
+
+
+def _since(text: str) -> datetime:
+    since: Callable[[str], datetime] = importlib.import_module("relay.cli.events").since
+    return since(text)
+
+
+def _state(text: str) -> str:
+    return str(importlib.import_module("relay.cli.events").state_named(text))
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number up to {HIGHEST_PORT}")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 1 on")
+    return int(text)
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a name and a value, such as 'X-GitHub-Event: push'")
+    return name.strip(), value.strip()
 
 
 def _add_beginning(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -113,13 +161,12 @@ def _add_running(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     sandbox = _command(
         commands, "sandbox", "relay.runtime.up:sandbox", "the pretend Bitrix24 portal alone", "sandbox --port 8090"
     )
-    sandbox.add_argument("--port", type=int, default=8090, help="default 8090; 0 takes a free one")
+    sandbox.add_argument("--port", type=_port, default=8090, help="default 8090; 0 takes a free one")
     sandbox.add_argument("--profile", choices=("a", "b"), default="a", help="the generation of the portal's server")
 
 
 def _add_rules(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    rules = commands.add_parser("rules", help="check the rules, try one, see how they changed, undo a change")
-    actions = rules.add_subparsers(required=True, metavar="ACTION")
+    actions = _group(commands, "rules", "check the rules, try one, see how they changed, undo a change")
     check = _command(
         actions, "check", "relay.cli.configuration:check_rules", "find mistakes in the configuration", "rules check"
     )
@@ -129,8 +176,9 @@ def _add_rules(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     tried.add_argument("rule", metavar="RULE", nargs="?", help="with --event, every rule of its source if left out")
     tried.add_argument("body", metavar="BODY.json", nargs="?", help="a file, or - for standard input")
     tried.add_argument("--event", metavar="ID", help="instead of a body: an event on record, as it came")
-    tried.set_defaults(refuse=tried.error)
-    tried.add_argument("--header", action="append", default=[], metavar="K:V", help="a header of the webhook")
+    tried.add_argument(
+        "--header", action="append", default=[], type=_header, metavar="K:V", help="a header of the webhook"
+    )
     text = "draft a rule from an event that has come, with the paths and types of its values; writes no file"
     drafted = _command(
         actions, "draft", "relay.cli.configuration:draft_rule", text, "rules draft evt_01m8a7hzf5b0xv7p8yk1bsmt6f"
@@ -148,7 +196,7 @@ def _add_history(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
     text = "show who changed which rule when, newest first"
     history = _command(actions, "history", f"{module}:history", text, "rules history seed-example --text")
     history.add_argument("rule", metavar="RULE", nargs="?", help="absent: every rule")
-    history.add_argument("--limit", type=int, default=20, help="default 20")
+    history.add_argument("--limit", type=_count, metavar="N", default=20, help="default 20")
     history.add_argument("--text", action="store_true", help="with the lines that were changed")
     text = "make a rule's file what it was before a change; this is a change too"
     undone = _command(actions, "undo", f"{module}:undo", text, "rules undo chg_1780315200000-0")
@@ -158,8 +206,7 @@ def _add_history(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _add_sources(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    sources = commands.add_parser("sources", help="who may send: list them, set one up, send a sample")
-    actions = sources.add_subparsers(required=True, metavar="ACTION")
+    actions = _group(commands, "sources", "who may send: list them, set one up, send a sample")
     module = "relay.cli.configuration"
     text = "list the sources: address, proof, last event, problems"
     _command(actions, "list", f"{module}:list_sources", text, "sources list")
@@ -181,14 +228,19 @@ def _add_sources(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     example = "events --state dead --since 24h"
     events = _command(commands, "events", "relay.cli.events:events", "list events, newest first", example)
-    events.add_argument("--state", help="of a delivery (pending, dead, ...) or an event (accepted, rejected, ...)")
+    events.add_argument(
+        "--state",
+        type=_state,
+        metavar="STATE",
+        help="of a delivery (pending, dead, ...) or an event (accepted, rejected, ...)",
+    )
     events.add_argument("--source", help="who has sent it")
     events.add_argument("--rule", help="which rule has made a delivery of it")
     events.add_argument("--portal", help="where a delivery of it goes")
     person = "whose value a rule has found in it: an e-mail, a phone number"
     events.add_argument("--person", metavar="TEXT", help=person)
-    events.add_argument("--since", metavar="AGE", help="such as 30m, 1h, 7d")
-    events.add_argument("--limit", type=int, default=50, help="default 50")
+    events.add_argument("--since", metavar="TIME", type=_since, help=SINCE)
+    events.add_argument("--limit", type=_count, metavar="N", default=50, help="default 50")
     events.add_argument("--json", action="store_true", help="one JSON object a line")
     events.add_argument("--follow", action="store_true", help="show what comes from now on, until Ctrl-C")
     in_archive = "among those that the record has forgotten, in the folder RELAY_ARCHIVE"
@@ -235,11 +287,17 @@ def _add_bulk(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     many = _command(commands, "bulk", f"{module}:bulk", text, "bulk replay --state rejected --needs --source website")
     acts = [act.value for act in BulkAct]
     many.add_argument("act", choices=acts, metavar="ACT", help=", ".join(acts))
-    many.add_argument("--state", default="dead", help="dead (default), started, rejected, ignored or uncertain")
+    many.add_argument(
+        "--state",
+        type=_state,
+        metavar="STATE",
+        default="dead",
+        help="dead (default), started, rejected, ignored or uncertain",
+    )
     for name in ("source", "rule", "portal", "code"):
         many.add_argument(f"--{name}")
     many.add_argument("--fault", help="what is wrong with rejected events, as `needs` says it")
-    many.add_argument("--since", metavar="AGE", help="such as 30m, 1h, 7d")
+    many.add_argument("--since", metavar="TIME", type=_since, help=SINCE)
     many.add_argument("--needs", action="store_true", help="only what nobody has dealt with")
     many.add_argument("--note", default="", help="why, for the log; needed for all but a replay")
     many.add_argument(
@@ -256,3 +314,12 @@ def _add_agents(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     served.add_argument(
         "--allow-write", action="store_true", help="also tools that replay and settle, with RELAY_API_TOKEN"
     )
+
+
+def _add_completion(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], whole: argparse.ArgumentParser
+) -> None:
+    text = "print what makes the Tab key complete commands and options of `relay`, for a shell to read"
+    completed = _command(commands, "completion", "relay.cli.completion:completion", text, "completion bash")
+    completed.add_argument("shell", choices=("bash", "zsh"), metavar="SHELL", help="bash or zsh")
+    completed.set_defaults(whole=whole)

@@ -18,7 +18,9 @@ from relay.core.printing import harmless, say
 Piece = tuple[str, str]
 """A text and its style: a name of STYLES or one that rich knows; empty: plain."""
 Line = Sequence[Piece]
-Told = Callable[[int, int], None]
+Told = Callable[[int, int | None], None]
+MOMENT = "%Y-%m-%d %H:%M:%S UTC"
+"""The format of a time: the clock's times are in UTC, and so is what is typed."""
 
 CALM, GOOD, BAD, DOUBT = "dim", "green", "bold red", "yellow"
 STYLES: dict[str, str] = {
@@ -59,21 +61,45 @@ def say_line(line: Line, *, flush: bool = False) -> None:
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str], Told]]:
-    """Progress bars on stderr inside the `with`, fed with the numbers seen and total; none without a terminal."""
-    if not _is_watched(sys.stderr):
-        yield lambda _what: lambda _seen, _total: None
+def progress(*, beside_output: bool = False) -> Iterator[Callable[[str], Told]]:
+    """Progress on stderr inside the `with`; none where that is no terminal. At the end it is taken away again.
+
+    Yields a function that begins a task by its name, and returns another that is fed with the number done and the
+    total, or None where the total is not known. beside_output: the command prints meanwhile, which is progress enough
+    where its output goes to a terminal too.
+    """
+    if not _is_watched(sys.stderr) or (beside_output and _is_watched(sys.stdout)):
+        yield lambda _what: lambda _done, _total: None
         return
     from rich.console import Console  # noqa: PLC0415
-    from rich.progress import Progress  # noqa: PLC0415
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
-    with Progress(console=Console(stderr=True)) as bars:
+    columns = (SpinnerColumn(), TextColumn("{task.fields[said]}", markup=False), BarColumn(), TimeElapsedColumn())
+    # What is redirected would go to stderr, also where it is meant for a pipe.
+    console, redirects = Console(stderr=True), {"redirect_stdout": False, "redirect_stderr": False}
+    with Progress(*columns, console=console, transient=True, **redirects) as bars:
 
         def begin(what: str) -> Told:
-            task = bars.add_task(what, total=None, visible=False)
-            return lambda seen, total: bars.update(task, completed=seen, total=total, visible=True)
+            task = bars.add_task(what, total=None, visible=False, said=what)
+
+            def told(done: int, total: int | None) -> None:
+                count = f"{done:,} of {total:,} " if total is not None else f"{done:,} " if done else ""
+                bars.update(task, completed=done, total=total, visible=True, said=count + what)
+
+            return told
 
         yield begin
+
+
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """Say on a terminal that something is being done inside the `with`; how long it takes is not known.
+
+    Nothing may be printed there.
+    """
+    with progress() as begin:
+        begin(what)(0, None)
+        yield
 
 
 def _is_watched(stream: TextIO) -> bool:

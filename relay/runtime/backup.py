@@ -31,8 +31,8 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 ABOUT, DUMP = "about.json", "dump.rdb"
 PIECE = 1 << 20
-Tell = Callable[[str, int], None]
-"""Reports progress: what is being done, and how much of it is done."""
+Begin = Callable[[str], Callable[[int, int | None], None]]
+"""Begins to report progress of something; what it returns is told how much is done, and of how much, if known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,38 +47,40 @@ class About:
     sha256: str
 
 
-def take(store: Store, file: Path, now: datetime, tell: Tell) -> About:
+def take(store: Store, file: Path, now: datetime, begin: Begin) -> About:
     """Write a backup. The snapshot is loaded into a separate server before the file gets its name.
 
     Raises RelayError, RecordUnavailableError and OSError. Then there is no file of this name, or still the old one.
     """
     with _workshop(file) as folder:
-        digest, size = _save(store, folder / DUMP, tell)
+        digest, size = _save(store, folder / DUMP, begin("bytes saved"))
+        begin("loading it once, as a proof")(0, None)
         events, deliveries = _try_out(folder)
         about = About(VERSION, iso(now), events, deliveries, size, digest)
         (folder / ABOUT).write_text(json.dumps(asdict(about)), "utf-8")
-        begun = folder / "backup.tar"
-        with os.fdopen(os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+        made = folder / "backup.tar"
+        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
             with tarfile.open(fileobj=stream, mode="w") as tar:
                 for name in (ABOUT, DUMP):
                     tar.add(folder / name, name)
             stream.flush()
             os.fsync(stream.fileno())
-        begun.replace(file)
+        made.replace(file)
     return about
 
 
-def put_back(store: Store, file: Path, now: datetime, tell: Tell, *, is_moved: bool) -> About:
+def put_back(store: Store, file: Path, now: datetime, begin: Begin, *, is_moved: bool) -> About:
     """Restore a backup into a server whose record is empty or may be replaced.
 
     is_moved: nothing was received or sent since it was taken. Otherwise, waiting deliveries may have been sent since,
     and are held. Raises RelayError, before any change, if the file is not a backup or is damaged.
     """
     with _workshop(file) as folder:
+        begin("reading the file")(0, None)
         about = _unpack(file, folder)
         with serve_dump(folder) as url:
-            copy = Store.open(url, is_copy=True)
-            store.replace_by(copy, lambda count: tell("keys", count))
+            copy, told = Store.open(url, is_copy=True), begin("keys put back")
+            store.replace_by(copy, lambda count: told(count, None))
             copy.close()
     store.begin()
     if not is_moved:
@@ -105,7 +107,9 @@ def read_about(file: Path) -> About:
 def _reading(file: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, EOFError, tarfile.TarError, KeyError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise RelayError(f"{file}: {error.strerror or type(error).__name__}") from None
+    except (EOFError, tarfile.TarError, KeyError, ValueError, RecursionError) as error:
         raise RelayError(f"{file} is no backup: {type(error).__name__}") from None
 
 
@@ -137,14 +141,14 @@ def _shown(version: Any) -> str:
     return str(version) if type(version) is int and abs(version) < LARGEST else "that is no number"
 
 
-def _save(store: Store, path: Path, tell: Tell) -> tuple[str, int]:
+def _save(store: Store, path: Path, told: Callable[[int, int | None], None]) -> tuple[str, int]:
     digest, size = hashlib.sha256(), 0
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
         for piece in store.snapshot():
             stream.write(piece)
             digest.update(piece)
             size += len(piece)
-            tell("bytes", size)
+            told(size, None)
     return digest.hexdigest(), size
 
 
@@ -179,8 +183,12 @@ def _pieces(file: Path) -> Iterator[bytes]:
 
 @contextmanager
 def _workshop(file: Path) -> Iterator[Path]:
-    """A temporary folder beside the file, on the same disk, for its owner only."""
-    folder = Path(tempfile.mkdtemp(prefix=".relay-", dir=file.resolve().parent))
+    """A temporary folder beside the file, on the same disk, for its owner only. Raises RelayError."""
+    beside = file.resolve().parent
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=".relay-", dir=beside))
+    except OSError as error:
+        raise RelayError(f"{beside}: {error.strerror}: expected a folder that can be written") from None
     try:
         yield folder
     finally:

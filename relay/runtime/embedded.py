@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -66,12 +67,19 @@ def keep_record(folder: Path) -> int:
         signal.signal(number, lambda *_: stop.set())
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "keeper.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            log.error("record.locked", folder=str(folder))  # noqa: TRY400 - the traceback says nothing more
+        if not take_lock(lock):
+            log.error("record.locked", folder=str(folder))
             return 1
         return _keep(folder, stop)
+
+
+def take_lock(file: IO[str]) -> bool:
+    """Whether this process has the file's lock now; it ends with the file, however the process ends."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def wait_until_ready(folder: Path, goes_on: Callable[[], bool]) -> None:
@@ -85,10 +93,14 @@ def wait_until_ready(folder: Path, goes_on: Callable[[], bool]) -> None:
 
 @contextmanager
 def serve_record(folder: Path) -> Iterator[str]:
-    """Run the server of this data folder, which nobody else runs, inside the context. Yields its URL."""
+    """Run the server of this data folder, which nobody else runs, inside the context. Yields its URL.
+
+    Raises RelayError if somebody else does.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "keeper.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not take_lock(lock):
+            raise RelayError(f"{folder} is in use: stop the `up` or `demo` that runs there first")
         _start(folder, dict(DURABLE))
         try:
             yield url_of(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -34,10 +35,14 @@ SHIPPED = Path(__file__).resolve().parents[2] / "config" / "gunicorn.conf.py"
 
 
 class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
-    """gunicorn's arbiter with our settings. notify: see NOTIFY; empty without systemd."""
+    """gunicorn's arbiter with our settings.
 
-    def __init__(self, settings: Settings, notify: str = "") -> None:
+    say_listening: called once the port is held. notify: see NOTIFY; empty without systemd.
+    """
+
+    def __init__(self, settings: Settings, say_listening: Callable[[], None], notify: str = "") -> None:
         self._settings = settings
+        self._say_listening = say_listening
         self._notify = notify
         self._read: Any = None
         super().__init__(prog="python -m relay serve")
@@ -63,6 +68,8 @@ class WebServer(Application):  # type: ignore[misc] # gunicorn has no types
         # Deadlines hold for every operator's file.
         self.cfg.set("worker_class", WebWorker)
         self.cfg.set("keepalive", self.cfg.keepalive or HEAD_S)
+        operators = self.cfg.when_ready
+        self.cfg.set("when_ready", lambda arbiter: (operators(arbiter), self._say_listening()))
 
     def load(self) -> Any:
         """Make the application, in each worker process."""
@@ -119,15 +126,15 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def run_gunicorn() -> None:
-    """Serve until told to stop. Raises ConfigError before any worker starts."""
+def run_gunicorn(say_listening: Callable[[], None]) -> None:
+    """Serve until told to stop. say_listening: called once it listens. Raises ConfigError before any worker starts."""
     configure("web", otel.line_processors())
     settings, _ = load_all(os.environ)
     warn_of_proxies(settings)
     _look_at_record(settings)
     open_files()
     # gunicorn itself would say that it is ready before any process has loaded the application.
-    WebServer(settings, os.environ.pop(NOTIFY, "")).run()
+    WebServer(settings, say_listening, os.environ.pop(NOTIFY, "")).run()
 
 
 def _look_at_record(settings: Settings) -> None:

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import multiprocessing
 import os
 import runpy
 import socket
 import sys
 import threading
 from collections.abc import Callable
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Self
 
 from relay.configuration.files import Mistakes
-from relay.core.errors import ConfigError, Mistake
+from relay.core.errors import ConfigError, Mistake, RelayError
 from relay.core.faults import fault
 from relay.core.telemetry import configure
 from relay.runtime.processes import Child, Supervisor
@@ -34,15 +36,20 @@ WORKER_STOP_S = 80.0
 """Longer than the time that workers/__main__.py gives its children to finish their calls."""
 
 
-def serve(_options: argparse.Namespace | None = None) -> int:
+def serve(_options: argparse.Namespace) -> int:
     """The web process: gunicorn with config/gunicorn.conf.py."""
+    return _serve(lambda: None)
+
+
+def _serve(say_ready: Callable[[], None]) -> int:
+    """The web process. say_ready: called once it listens."""
     # Patch before anything opens a socket or makes a lock. relay.runtime.serve needs the patched modules.
     from gevent import monkey  # noqa: PLC0415
 
     monkey.patch_all()
     from relay.runtime.serve import run_gunicorn  # noqa: PLC0415
 
-    run_gunicorn()
+    run_gunicorn(say_ready)
     return 0
 
 
@@ -53,7 +60,10 @@ def sandbox(options: argparse.Namespace) -> int:
     def announce(url: str) -> None:
         print(f"sandbox portal: {url}\ncredential:     {url}/rest/1/sandbox/", flush=True)
 
-    serve_sandbox("127.0.0.1", options.port, options.profile, announce)
+    try:
+        serve_sandbox("127.0.0.1", options.port, options.profile, announce)
+    except OSError as error:
+        raise RelayError(f"port {options.port}: {error.strerror}: --port 0 takes a free one") from None
     return 0
 
 
@@ -72,9 +82,9 @@ def demo(options: argparse.Namespace) -> int:
     """Run everything with sample events; `--once` ends when each has its workflow."""
     from relay.runtime.demo import show_samples, start_afresh  # noqa: PLC0415
 
-    start_afresh(VAR / "demo")
     log = VAR / "demo" / "relay.log"
     with Machine(VAR / "demo", any_port=True, log=log) as machine:
+        start_afresh(machine.var)
         print(f"starting record, sandbox, web and workers; what they say is in {log}", flush=True)
         machine.add_sandbox()
         machine.check()
@@ -87,15 +97,25 @@ def demo(options: argparse.Namespace) -> int:
 
 
 class Machine:
-    """The processes of one machine, with their data in one folder."""
+    """The processes of one machine, with their data in one folder, which no other machine may use meanwhile.
+
+    Raises RelayError where another does.
+    """
 
     def __init__(self, var: Path, *, any_port: bool = False, log: Path | None = None) -> None:
         from relay.runtime import secret_file  # noqa: PLC0415 - only where secrets are made
+        from relay.runtime.embedded import take_lock  # noqa: PLC0415
 
         configure("relay")
 
         var.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.var = var
+        self._lock = (var / "up.lock").open("w")
+        if not take_lock(self._lock):
+            raise RelayError(
+                f"{var} is in use: an `up` or a `demo` runs with the record in it. Stop it with Ctrl-C where it runs, "
+                "or start this one in another folder"
+            )
         os.environ.setdefault("RELAY_STATE", str(var / "state"))
         # One folder for both: the web process asks for no PORTAL_*, and here all run as the same user.
         if "RELAY_SECRETS" not in os.environ:
@@ -107,6 +127,7 @@ class Machine:
         self.made_secrets = secret_file.fill_in(os.environ, names, var / "secrets.env")
         self.supervisor = Supervisor([])
         self.sandbox_url: str | None = None
+        self._is_web_ready = multiprocessing.get_context("spawn").Event()
         self._leave: list[Callable[[], None]] = []
         self.mistakes = Mistakes()
         wanted = os.environ.get("RELAY_PORT") or "8080"
@@ -120,6 +141,7 @@ class Machine:
         self.supervisor.stop()
         for leave in reversed(self._leave):
             leave()
+        self._lock.close()
 
     @property
     def url(self) -> str:
@@ -176,7 +198,15 @@ class Machine:
 
             (record,) = self.supervisor.children
             wait_until_ready(self.var / "record", lambda: record.is_alive and not self.supervisor.stopping.is_set())
-        web = Child("web", run_web, stop_s=WEB_STOP_S, without=WORKERS_ONLY, is_hung_up=True, log=self.log)
+        web = Child(
+            "web",
+            run_web,
+            (self._is_web_ready,),
+            stop_s=WEB_STOP_S,
+            without=WORKERS_ONLY,
+            is_hung_up=True,
+            log=self.log,
+        )
         workers = Child("workers", run_workers, stop_s=WORKER_STOP_S, without=WEB_ONLY, log=self.log, must_start=True)
         self.supervisor.children += [web, workers]
         web.start()
@@ -193,15 +223,12 @@ class Machine:
         print("Ctrl-C stops.", flush=True)
 
     def _wait_for_web(self, web: Child) -> None:
-        address = (os.environ.get("RELAY_HOST") or "127.0.0.1", int(os.environ["RELAY_PORT"]))
         pause = threading.Event()
-        while web.process and web.process.exitcode is None and not self.supervisor.stopping.is_set():
-            try:
-                socket.create_connection(address, timeout=1).close()
-            except OSError:
-                pause.wait(0.05)
-            else:
+        while web.is_alive and not self.supervisor.stopping.is_set():
+            if self._is_web_ready.is_set():
                 return
+            pause.wait(0.05)
+        _free_port(os.environ["RELAY_PORT"], any_port=False)  # another program may have taken it since
         raise ConfigError(
             [
                 Mistake(
@@ -220,9 +247,9 @@ def run_record(folder: Path) -> int:
     return keep_record(folder)
 
 
-def run_web() -> int:
-    """Child: the web process."""
-    return serve()
+def run_web(is_ready: Event) -> int:
+    """Child: the web process. is_ready: set once it listens; somebody else may answer at its port."""
+    return _serve(is_ready.set)
 
 
 def run_workers() -> None:

@@ -17,7 +17,7 @@ from relay.store.record.record import HARD_DEADLINE
 from relay.store.redis.connection import connect
 from tests.support.machines import start_machine
 from tests.support.making import write_one
-from tests.support.processes import kill, refusing_address
+from tests.support.processes import free_port, kill, refusing_address
 from tests.support.waiting import until
 from workers.maintenance.repair import sweep
 
@@ -105,6 +105,20 @@ def test_up_says_so_when_its_port_is_taken(processes):
     assert run.returncode == 1
     assert f"port {port} is in use: set RELAY_PORT to a free one" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_up_says_so_when_its_port_is_taken_while_it_starts(processes):
+    port = free_port()
+    running = processes.start("relay", "up", "--sandbox", port=port)
+    until((processes.folder / "var" / "record").exists, "it to have looked at its port")
+    with socket.create_server(("127.0.0.1", port)):
+        status = running.process.wait(60)
+
+    assert status == 1
+    assert running.log().splitlines()[-1].endswith(f"port {port} is in use: set RELAY_PORT to a free one")
+    assert "Traceback" not in running.log()
+    assert running.printed() == ""
+    running.wait_until_gone()
 
 
 def test_a_worker_that_is_killed_in_mid_call_leaves_what_a_person_or_the_portal_has_to_decide(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.support.folders import CONFIG
 from tests.support.processes import free_port
+from tests.support.waiting import until
 
 
 def test_the_demo_starts_a_workflow_for_every_sample_and_logs_no_parameter(processes):
@@ -40,6 +41,17 @@ def test_the_demo_starts_a_workflow_for_every_sample_and_logs_no_parameter(proce
         "/rest/1/sandbox",
     )
     assert not [word for word in private if word in log]
+
+
+def test_a_demo_beside_a_running_one_says_so_and_leaves_its_folder_alone(processes):
+    first = processes.start("relay", "demo", "--once", port=free_port(), RELAY_CONFIG=str(CONFIG))
+    until(lambda: "starting record" in first.printed(), "the first to have its folder")
+
+    second = processes.run("relay", "demo", "--once", RELAY_CONFIG=str(CONFIG))
+
+    assert (second.returncode, second.stdout) == (1, "")
+    assert "var/demo is in use" in second.stderr
+    assert first.process.wait(60) == 0, first.printed()
 
 
 def test_the_demo_begins_with_a_strangers_form_that_knows_no_document(processes):

@@ -138,8 +138,6 @@ def test_events_lists_and_show_shows(machine):
         (["show", "evt_none"], "no event evt_none"),
         (["show", "none"], "no delivery none"),
         (["replay", "dlv_none"], "no delivery dlv_none"),
-        (["events", "--state", "failed"], "no state 'failed'"),
-        (["events", "--since", "yesterday"], "--since 'yesterday'"),
         (["rules", "try", "no-such-rule", "-"], "no-such-rule"),
         (["rules", "try", "seed-example", "no-such-file"], "no-such-file"),
     ],
@@ -203,6 +201,16 @@ def test_trying_a_rule_prints_the_call_and_makes_none(machine, portal):
     pushed = machine.ask("rules", "try", "github-push", str(OWN_SAMPLES / "push.payload.json"), *header)
     assert json.loads(pushed)["DOCUMENT_ID"][2] == "COMPANY_1296269"
     assert len(portal[0].started()) == before
+
+
+def test_a_second_up_says_that_the_record_is_in_use_and_ends(machine):
+    run = machine.processes.run("relay", "up", "--sandbox")
+
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "var is in use: an `up` or a `demo` runs with the record in it" in run.stderr
+    assert len(run.stderr.splitlines()) == 1
+    assert "record" not in machine.running.log().partition("process.died")[2]
+    machine.wait(machine.post_website(SEED | {"note": "after the second"})["deliveries"])
 
 
 def test_up_keeps_the_secrets_it_made_for_its_owner_and_prints_where(machine):

@@ -63,6 +63,13 @@ def test_a_program_says_its_version_and_the_changelog_has_a_heading_for_it(progr
     assert newest[1] in {__version__, "Unreleased"}
 
 
+@pytest.mark.parametrize("words", [(), ("rules",), ("sources",)], ids=" ".join)
+def test_a_call_without_a_command_shows_the_help_and_is_no_mistake(words: tuple[str, ...]) -> None:
+    done = run("relay", *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == run("relay", *words, "--help").stdout
+
+
 @pytest.mark.parametrize("command", [("relay",), ("relay", "rules"), ("workers", "ping")], ids=" ".join)
 def test_help_of_what_is_above_or_beside_the_commands_ends_well(command: tuple[str, ...]) -> None:
     assert run(*command, "--help").returncode == 0
@@ -70,7 +77,7 @@ def test_help_of_what_is_above_or_beside_the_commands_ends_well(command: tuple[s
 
 @pytest.mark.parametrize(
     "command",
-    [*[(*command, "--no-such-option") for command in COMMANDS], ("relay",), ("relay", "nothing"), ("relay", "rules")],
+    [*[(*command, "--no-such-option") for command in COMMANDS], ("relay", "nothing"), ("relay", "rules", "nothing")],
     ids=" ".join,
 )
 def test_bad_usage_ends_with_2_and_says_so_without_a_traceback(command: tuple[str, ...]) -> None:

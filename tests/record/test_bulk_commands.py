@@ -75,25 +75,31 @@ def test_a_code_is_found_in_the_terminal_as_on_pages_however_it_is_written(recor
 
 @pytest.mark.parametrize(("option", "value"), [("--source", "x" * 201), ("--code", "")])
 def test_a_filter_that_cannot_be_is_said_in_one_line(capsys, option, value):
-    assert main(["bulk", "replay", option, value, "--dry-run"]) == 1
+    with pytest.raises(SystemExit) as ended:
+        main(["bulk", "replay", option, value, "--dry-run"])
 
-    assert capsys.readouterr().err.startswith(f"{option}: ")
+    assert ended.value.code == 2
+    assert f"error: {option}: " in capsys.readouterr().err
 
 
 def test_uncertain_ones_are_settled_with_a_note(record, capsys):
     uncertain = bring_to(record, State.UNCERTAIN)
     command = ["bulk", "settle-started", "--state", "uncertain", "--yes"]
 
-    assert main(command) == 1
-    assert "a note are needed" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(command)
+    assert ended.value.code == 2
+    assert "--note: expected with settle-started" in capsys.readouterr().err
     assert main([*command, "--note", "seen on the portal"]) == 0
 
     assert record.delivery(uncertain.id).state is State.STARTED
 
 
 @pytest.mark.parametrize(
-    "options", [["--state", "nothing"], ["--state", "started", "--needs"], ["--since", "yesterday"]]
+    "options", [["--state", "nothing"], ["--state", "started", "--needs"], ["--since", "whenever"]]
 )
 def test_a_filter_that_means_nothing_is_an_error(record, capsys, options):
-    assert main(["bulk", "replay", *options]) == 1
+    with pytest.raises(SystemExit) as ended:
+        main(["bulk", "replay", *options])
+    assert ended.value.code == 2
     assert "expected" in capsys.readouterr().err

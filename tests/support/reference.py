@@ -81,7 +81,8 @@ def commands(program: str, parser: argparse.ArgumentParser) -> str:
 
 def _commands(parser: argparse.ArgumentParser, words: str) -> Iterator[tuple[str, str]]:
     groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    if not all(group.required for group in groups) or not groups:
+    shows_help = parser.get_default("parser") and not parser.get_default("run")
+    if not shows_help:
         yield words + _arguments(parser), "" if words else _lower(parser.description or "")
     for group in groups:
         helps = {one.dest: one.help or "" for one in group._choices_actions}
