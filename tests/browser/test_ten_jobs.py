@@ -99,8 +99,8 @@ def counts():
 
 
 def to_page(page, name):
-    page.get_by_role("navigation", name="Pages").get_by_role("link", name=name, exact=True).click()
-    expect(page.get_by_role("navigation", name="Pages").locator("[aria-current=page]")).to_have_text(name)
+    page.get_by_role("navigation", name="Pages", exact=True).get_by_role("link", name=name, exact=True).click()
+    expect(page.get_by_role("navigation", name="Pages", exact=True).locator("[aria-current=page]")).to_have_text(name)
 
 
 def portal(page):
@@ -228,7 +228,7 @@ def _(page, _stage):
     to_page(page, "Numbers")
     page.get_by_role("link", name="portal", exact=True).click()
     page.get_by_role("link", name="Day before").click()
-    expect(page.get_by_label("Day", exact=True)).to_have_value(f"{utc_now() - DAY:%Y-%m-%d}")
+    expect(page.locator("input[name=day]")).to_have_value(f"{utc_now() - DAY:%Y-%m-%d}")
     expect(page.locator("table.numbers").first.locator("tbody tr")).to_contain_text("main")
 
 
