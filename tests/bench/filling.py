@@ -247,7 +247,8 @@ def _difference(one: dict[str, Any], other: dict[str, Any]) -> str:
 def _script() -> Script:
     known = Script.load("prune")  # for the shared part and the names of the keys
     own = files("relay.store.redis").joinpath("lua", "prune.lua").read_text("utf-8")
-    text = known.text.removesuffix(own) + WRITE
+    _first, _, rest = own.partition("\n") if own.startswith("#!") else ("", "", own)  # the first line is moved up
+    text = known.text.removesuffix(rest) + WRITE
     return replace(known, name="fill", text=text, sha=hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
