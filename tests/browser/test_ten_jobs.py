@@ -216,7 +216,7 @@ def _(page, _stage):
     to_page(page, "Numbers")
     page.get_by_role("link", name="portal", exact=True).click()
     page.get_by_role("link", name="Day before").click()
-    expect(page.get_by_label("Day", exact=True)).to_have_value(f"{utc_now() - DAY:%Y-%m-%d}")
+    expect(page.locator("input[name=day]")).to_have_value(f"{utc_now() - DAY:%Y-%m-%d}")
     expect(page.locator("table.numbers").first.locator("tbody tr")).to_contain_text("main")
 
 
