@@ -76,8 +76,8 @@ def progress(*, beside_output: bool = False) -> Iterator[Callable[[str], Told]]:
 
     columns = (SpinnerColumn(), TextColumn("{task.fields[said]}", markup=False), BarColumn(), TimeElapsedColumn())
     # What is redirected would go to stderr, also where it is meant for a pipe.
-    console, redirects = Console(stderr=True), {"redirect_stdout": False, "redirect_stderr": False}
-    with Progress(*columns, console=console, transient=True, **redirects) as bars:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bars:
 
         def begin(what: str) -> Told:
             task = bars.add_task(what, total=None, visible=False, said=what)
