@@ -71,10 +71,10 @@ WAYS: Mapping[IssueCode, Way] = {
     IssueCode.PAUSED: AT_PORTAL,
     IssueCode.METHOD: AT_PORTAL,
     IssueCode.DRIFT: Way("rules", PORTAL, "portals", subject="_anchor"),
-    IssueCode.WAITING: Way("pending", LISTS, "deliveries", {"state": State.PENDING.value}, "portal"),
-    IssueCode.PORTAL_REMOVED: Way("portals", LISTS, "deliveries", subject="portal"),
-    IssueCode.RULE_REMOVED: Way("rules", LISTS, "deliveries", subject="rule"),
-    IssueCode.OVERDUE: Way("silent", LISTS, "deliveries", {"watch": CallbackState.OVERDUE.value}),
+    IssueCode.WAITING: Way("pending", LISTS, "events", {"state": State.PENDING.value}, "portal"),
+    IssueCode.PORTAL_REMOVED: Way("portals", LISTS, "events", subject="portal"),
+    IssueCode.RULE_REMOVED: Way("rules", LISTS, "events", subject="rule"),
+    IssueCode.OVERDUE: Way("silent", LISTS, "events", {"watch": CallbackState.OVERDUE.value}),
     IssueCode.REFUSED: Way(
         "refused", N_("List the refused ones"), "events", {"state": EventState.REFUSED.value}, "source"
     ),

@@ -209,7 +209,7 @@ def test_a_page_asks_the_server_as_often_whatever_is_on_record(operator, record,
         write(record, make_entry(["r"], at=NOON + timedelta(seconds=n)))
 
     # The smaller of two: once a minute whoever asks also looks how the server is set.
-    assert min(asked(), asked()) <= few < 40
+    assert min(asked(), asked()) <= few < 50
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_every_rule_is_shown_with_what_became_of_it(operator, redis):
     text = show(operator, "/rules")
 
     assert "document-lead.yaml" in text
-    assert '<a href="/deliveries?rule=document-lead">1</a>' in text
+    assert '<a href="/events?rule=document-lead">1</a>' in text
     assert "the portal has no such template" in text
 
 
