@@ -257,6 +257,7 @@ RULES: Mapping[str, str] = {
     "relay's address as the portal reaches it, such as https://relay.example.com",
     "public_url_without_dot": "RELAY_PUBLIC_URL has the host %(host)s, and Bitrix24 calls no host without a dot: "
     "expected the relay's address as the portal reaches it, such as https://relay.example.com",
+    "template_unknown": "the portal %(portal)s has no template %(number)s (or it is a robot's)",
 }
 """Mistakes in a rule (rules/, operations/rule_files.py)."""
 
@@ -454,7 +455,6 @@ REFUSALS: Mapping[str, str] = {
     "not_wanted": "no rule of today wants %(id)s",
     "edit_not_wanted": "no rule of today wants %(id)s with this body",
     "edited_before": "this has been done before: it is %(event_id)s",
-    "template_unknown": "the portal %(portal)s has no template %(number)s (or it is a robot's)",
     "rule_disabled": "the rule %(rule_name)s is disabled",
     "rule_does_not_want": "the rule %(rule_name)s of today does not want %(id)s",
     "several_entries": "%(id)s holds %(count)s entries that the rule %(rule_name)s wants",
@@ -481,6 +481,7 @@ SKIPPED: Mapping[str, str] = {
     "skipped_no_call_to_repeat": "it has no call to repeat, for its rule could not be filled: use today's rules",
     "skipped_has_deliveries": "it has deliveries: they are replayed instead",
     "skipped_not_wanted": "no rule of today wants it",
+    "skipped_rule_disabled": "the rule %(rule_name)s is disabled",
     "skipped_rule_does_not_want": "the rule %(rule_name)s of today does not want its event",
     "skipped_several_entries": "its event holds several entries that the rule %(rule_name)s wants",
     "skipped_source_unknown": "its source %(source)s is no longer configured",

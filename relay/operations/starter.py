@@ -134,7 +134,7 @@ def secrets_of(config: Path, sources: str) -> list[NeededSecret]:
     for entry in content_of(sources).get("sources", {}).values():
         profile = profiles.get(str(entry.get("profile")), Mistakes()) if isinstance(entry, dict) else None
         given = profile.sender_makes if profile else ()
-        is_pair = profile is not None and any(way["kind"] == "basic" for way in profile.content["verify"])
+        is_pair = profile is not None and profile.takes_pair
         for key, variables in _variables(entry):
             for variable in variables:
                 found.setdefault(variable, NeededSecret(variable, key in given, is_pair))

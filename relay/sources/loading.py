@@ -114,9 +114,14 @@ class Profile:
         words = [*(["secret"] if self.needs_secrets else []), *self.named_secrets]
         return {word: f"{prefix}_{word.upper()}" for word in words}
 
+    @property
+    def takes_pair(self) -> bool:
+        """Whether its secret is a name and a password, joined by a colon."""
+        return any(way["kind"] == "basic" for way in self.content["verify"])
+
     def is_entered(self, word: str) -> bool:
-        """Whether the operator enters this secret at the sender, so it can be made here; else the sender has it."""
-        return word not in self.sender_makes
+        """Whether a secret made here can be entered at the sender; else the sender makes it, or it is a pair."""
+        return word not in self.sender_makes and not (word == "secret" and self.takes_pair)
 
     def filled_steps(self, values: Mapping[str, str]) -> list[str]:
         """The steps with their words filled in: url, and the name or the value of each secret."""

@@ -88,14 +88,17 @@ class Traces:
 
     @guarded
     def entries(self, holds: Holds) -> list[tuple[str, bytes]]:
-        """Entries of the audit log, alerts and messages that hold the value, each with its stream."""
-        found = []
-        for stream in STREAMS:
-            entries: Any = self._redis.xrange(stream)
-            for entry_id, fields in entries:
-                if any(holds(value.decode("utf-8", "replace")) for value in fields.values()):
-                    found.append((stream, entry_id))
-        return found
+        """Entries of the audit log, agents' requests, alerts and messages that hold the value, each with its stream."""
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for stream in STREAMS:
+                pipeline.xrange(stream)
+            every: Any = pipeline.execute()
+        return [
+            (stream, entry_id)
+            for stream, entries in zip(STREAMS, every, strict=True)
+            for entry_id, fields in entries
+            if any(holds(value.decode("utf-8", "replace")) for value in fields.values())
+        ]
 
     @guarded
     def texts(self, holds: Holds, events: set[str]) -> list[bytes]:

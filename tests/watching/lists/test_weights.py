@@ -21,6 +21,7 @@ HTML, BESIDE = 60_000, 40_000
 """Bytes."""
 PATHS = ["/", "/?span=week", "/events", "/events?tab=person", "/events?tab=waiting", "/events?state=started", "/log"]
 PATHS += ["/needs", "/numbers", "/numbers?by=source", "/sources", "/portals", "/rules", "/alerts", "/bulk?state=dead"]
+PATHS += ["/studio?source=website"]
 
 
 @pytest.fixture
