@@ -49,6 +49,8 @@ _MADE_MAYBE = "The document may have been made. The relay looks for it by its ow
 _TROUBLE = phrase("Nothing is sent meanwhile, and there is nothing to settle: the portal is asked again by itself.")
 _FIRED_MAYBE = "The portal may have fired the trigger. Look on the document's page there, then settle the delivery."
 _ASKED_IN_VAIN = "The question was not answered. It has changed nothing on the portal; the relay asks again by itself."
+_OF_DOUBT = frozenset({_MAYBE, _NOT_SEEN, _UNSEEN, _LATER, _FIRED_MAYBE})
+"""What asks a person to settle a delivery."""
 _FIELD = "The portal refuses a field; its words say which one. Mend the rule, then replay with today's rules."
 
 _SCOPE = (
@@ -247,7 +249,7 @@ def word_of(code: str | None) -> str:
 def explain_trouble(reason: str | None) -> str | None:
     """An explanation of why a portal is not called for a while; None if there is none. Nothing waits for a person."""
     text = explain(reason)
-    return _TROUBLE if text and text.endswith("settle the delivery.") else text
+    return _TROUBLE if text in _OF_DOUBT else text
 
 
 def explain_reason(state: State | EventState, reason: str | None) -> str | None:

@@ -38,7 +38,7 @@ class Wording:
 ISSUES: Mapping[IssueCode, Wording] = {
     IssueCode.LEDGER: Wording(
         "The ledger does not balance",
-        cause="Run python -m relay audit: %(all)s",
+        cause="Run `python -m relay audit`: %(all)s",
         told="the ledger does not balance: %(all)s",
         well="the ledger balances again",
     ),

@@ -127,7 +127,7 @@ def places(app, record, redis, tmp_path) -> dict[str, str]:
     found = [finding_of_every_value(kind, text) for kind, text in FINDINGS.items()]
     asked = services.operator_acts.ping("main", "operator")
     services.questions.answer(asked.id, done=False, answer=as_lines(found))
-    templates = services.operator_acts.ask_templates("main", "operator")
+    templates = services.operator_acts.ask_templates("main")
     services.questions.answer(templates.id, done=True, answer=TEMPLATE % PARAMETERS)
     one = next(iter(dead.values()))
     return {
