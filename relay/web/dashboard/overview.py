@@ -142,13 +142,14 @@ def _latency(series: Series) -> Chart:
     if mean is not None:
         within = _("95 %% within %(seconds)s s", seconds=most // 1000) if most else ""
         words = ", ".join(part for part in (_on_average(mean), within) if part)
+    what = _("From the event to its workflow")
     return Chart(
         _("Time to workflow"),
         tuple(columns),
         tuple(_("%(count)s s", count=text) for text in axis_of(top)),
         _ticks(series),
         (Entry(words, "", "idle", "", {}),),
-        f"{_('From the event to its workflow')} {_(SPAN_NAMES[series.span.name])}: {words}",
+        f"{what} {_(SPAN_NAMES[series.span.name])}: {words}",
         _span(series) | {"state": State.STARTED.value},
         _duration(max(known) * 1000) if max(known, default=0) > top else "",
     )
