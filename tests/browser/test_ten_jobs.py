@@ -223,7 +223,7 @@ def _(page, _stage):
 @job("change the secret of a sender: where it is, and how", clicks=2)
 def _(page, _stage):
     to_page(page, "Sources")
-    page.locator("#website").get_by_role("link", name="website").click()
+    page.locator("#website").get_by_role("link", name="website", exact=True).click()
     source = page.get_by_role("region", name="website")
     expect(source.get_by_text("SOURCE_WEBSITE_TOKEN", exact=True)).to_be_visible()
     expect(source.get_by_role("link", name="Change the secret")).to_be_visible()
