@@ -226,7 +226,8 @@ def test_a_thousand_starts_are_told_completely(store, record, receiver, clock):
     announcer = announcer_for(store, receiver, clock, pause_s=0.0)
     ids = start_many(record, 1_000, clock())
 
-    send(announcer)
+    while send(announcer) == 0.0:  # its turn is over before all is sent
+        pass
 
     assert sorted(_told(receiver)) == sorted(ids)
     assert len({headers["webhook-id"] for headers, _ in receiver.taken}) == 1_000
