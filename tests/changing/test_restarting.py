@@ -58,6 +58,14 @@ def begun_at(running):
     return datetime.fromisoformat(told["in_force_since"])
 
 
+@pytest.fixture(autouse=True)
+def hang_ups_reach_what_is_started():
+    """Under nohup, children inherit that a hang-up is ignored, and `up` leaves it so."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("limits", [None, web_worker.Limits(seconds=5, bytes=8_190, fields=100)])
 def test_a_request_that_comes_just_before_its_listener_is_closed_is_served(monkeypatch, limits):
     """gunicorn asks the listener of each request for its name. Closed meanwhile, it raised EBADF, and the connection
