@@ -215,7 +215,7 @@ def _read_alerting(settings: Settings, mistakes: Mistakes) -> Alerting | None:
 
 
 def _alerters(store: Store, found: Found) -> list[Alerter | Announcer]:
-    """What tells people and programs, each with its channel; nothing without config/alerts.yaml."""
+    """The threads that tell people and programs, one a channel; none without config/alerts.yaml."""
     settings, addresses, alerting = found.settings, found.addresses, found.alerting
     if alerting is None:
         return []

@@ -1,4 +1,4 @@
-"""What of an event a model may read without being asked to: ids, numbers, names of the operator's, and our own words.
+"""Events and deliveries as a model may read them unasked: ids, numbers, names of the operator's, and our own words.
 
 Whatever a stranger can write (bodies, headers, parameters, words of a portal) is left out, or wrapped by `marked`.
 Pure.
@@ -31,7 +31,7 @@ OF_EVENT = {
     "Mend the rule, then replay the event with today's rules.",
     EventState.REFUSED: "Its sender was not proven, so nothing of it was kept. Compare the secret at the sender.",
 }
-"""What follows, by the state of an event."""
+"""The next thing to happen or to do, by the state of an event."""
 
 
 def event_in_words(event: Mapping[str, Any], gates: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -77,14 +77,14 @@ def delivery_in_words(delivery: Mapping[str, Any], gates: Mapping[str, Mapping[s
 
 
 def content_of_event(event: Mapping[str, Any]) -> dict[str, Any]:
-    """What strangers have written of an event and its deliveries, for `marked`."""
+    """Strangers' text in an event and its deliveries, for `marked`."""
     names = ("method", "content_type", "query", "headers", "body", "envelope", "errors")
     deliveries = {one["id"]: content_of_delivery(one) for one in event["deliveries"]}
     return {name: event.get(name) for name in names} | {"deliveries": deliveries}
 
 
 def content_of_delivery(delivery: Mapping[str, Any]) -> dict[str, Any]:
-    """What strangers and the portal have written of a delivery, for `marked`."""
+    """Strangers' and the portal's text in a delivery, for `marked`."""
     return {
         "document_id": delivery["call"]["document_id"],
         "parameters": delivery["call"]["parameters"],
@@ -94,7 +94,7 @@ def content_of_delivery(delivery: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def tried_in_words(tried: Mapping[str, Any]) -> dict[str, Any]:
-    """What a rule would make of an event, without the values that strangers have written."""
+    """The result of a rule on an event, without the values that strangers have written."""
     call = tried["call"]
     made = {
         "template_id": call["template_id"],

@@ -341,7 +341,7 @@ class _Setup:
         return _ask_workers("ping", self.wishes.portal, {**_without(ours), **ours}, None if mistakes else rules)
 
     def say_what_is_next(self) -> None:
-        """What to enter at the sender, which secrets are missing, and the next commands."""
+        """Print what to enter at the sender, the missing secrets, and the next commands."""
         settings = Settings.from_environment(
             {"REDIS_URL": "unix://", "RELAY_CONFIG": str(self.config), "RELAY_PUBLIC_URL": self.public_url or ""}
         )

@@ -24,7 +24,7 @@ from relay.core.lifecycle import State
 FILE = "alerts.yaml"
 ALERT = "relay.alert"
 EVENTS = {f"delivery.{state.value}": state for state in (State.DEAD, State.UNCERTAIN, State.STARTED)}
-"""What a webhook may be told beside alerts: that a delivery has come to this state."""
+"""Messages beside alerts: a delivery has come to this state."""
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
 

@@ -40,7 +40,7 @@ class StrictSchema(Schema):
         unknown = RAISE
 
     together: ClassVar[JsonSchema] = {}
-    """What its keys have to do with each other, as JSON Schema: for editors. The validators say it to the checks."""
+    """Rules between its keys as JSON Schema, for editors. The validators hold the same for the checks."""
 
     error_messages = {"type": fault("expected_map")}  # noqa: RUF012 - the type is marshmallow's
 

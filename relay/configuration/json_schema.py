@@ -35,7 +35,7 @@ class Shaped(Protocol):
     """A field that describes itself."""
 
     def shape(self) -> JsonSchema:
-        """What it accepts, without null."""
+        """The schema of what it accepts, without null."""
 
 
 def schema_of_file(schema: Schema, title: str) -> JsonSchema:
@@ -89,7 +89,7 @@ def shape_of_map(schema: Schema) -> JsonSchema:
 
 
 def shape_of(field: fields.Field[Any]) -> JsonSchema:
-    """What a field accepts. Raises TypeError for a field that says nothing of itself."""
+    """The schema of what a field accepts. Raises TypeError for a field that says nothing of itself."""
     shape = _shape_of(field)
     return or_null(shape) if field.allow_none else shape
 

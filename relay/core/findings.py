@@ -1,4 +1,4 @@
-"""What a check of a portal has found: a kind with values on record, worded for the one who reads it. Standard library.
+"""Findings of a portal's check: a kind with values on record, worded for the one who reads it. Standard library.
 
 A worker leaves findings in the answer to a question, one a line. A page words them in the language of its reader, a
 terminal and the API in English. A line that is no finding is the portal's own words, or of an earlier version.

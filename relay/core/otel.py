@@ -49,7 +49,7 @@ _W3C = re.compile(r"(?!ff)([0-9a-f]{2})-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-
 
 
 class _Running:
-    """What is running in this process."""
+    """The SDK of this process, if it sends anything."""
 
     sdk: Sdk | None = None
 
@@ -106,7 +106,7 @@ def is_tracing() -> bool:
 
 
 def line_processors(environ: Mapping[str, str] = os.environ) -> Sequence[Callable[[Any, str, Any], Any]]:
-    """What gets each log line, for `telemetry.configure`."""
+    """The functions that get each log line, for `telemetry.configure`."""
     return [_send_line] if LOGS in wanted(environ) else []
 
 

@@ -55,11 +55,11 @@ GRADES = {
     "critical": SeverityNumber.FATAL,
 }
 NO_VALUES = frozenset({"event", "level", "timestamp", "_record", "_from_structlog"})
-"""What a log line has beside its values."""
+"""Keys of a log line beside its values."""
 
 
 class Sdk:
-    """What a process sends. traces: None where they are not asked for."""
+    """The telemetry of one process. traces: None where they are not asked for."""
 
     def __init__(self, process: str, environ: Mapping[str, str], *, traces: bool, logs: bool) -> None:
         _quieten()
@@ -145,7 +145,7 @@ def _most_at_once(environ: Mapping[str, str], processor: str) -> int | None:
 
 
 def resource_of(process: str) -> Resource:
-    """What sends: the service and its process. What the environment says of it goes before."""
+    """The sender: the service and its process. The environment's own words for it take precedence."""
     own = {
         "service.name": SERVICE,
         "service.version": __version__,

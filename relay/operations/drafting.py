@@ -608,7 +608,7 @@ def _map_in(content: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
 
 
 def _described(parameter: TemplateParameter) -> Iterator[str]:
-    """What the portal says of a parameter: id, type, and whether it is required or has several values."""
+    """The portal's description of a parameter: id, type, and whether it is required or has several values."""
     if parameter.id != parameter.title:
         yield parameter.id
     if parameter.kind:

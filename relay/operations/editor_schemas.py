@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from marshmallow import Schema
@@ -52,9 +51,3 @@ def _name_profiles(schema: JsonSchema) -> None:
 def modeline(name: str, where: str) -> str:
     """The comment that names a file's schema to an editor. where: the schemas' folder, as the file sees it."""
     return f"# yaml-language-server: $schema={where}/{name}{SUFFIX}\n"
-
-
-def write_schemas(folder: Path) -> None:
-    """Write every schema into a folder."""
-    for name in FILES:
-        (folder / f"{name}{SUFFIX}").write_text(schema_text(name), "utf-8")

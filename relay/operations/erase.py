@@ -84,7 +84,7 @@ class Needle:
 
 @dataclass(slots=True)
 class Traces:
-    """Where the value was found.
+    """The places at which the value was found.
 
     open: deliveries that are not final. keys: cached answers and questions. entries: of the audit log and of the
     alerts, by stream. archived: ids of events, by file of the archive.

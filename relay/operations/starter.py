@@ -48,7 +48,10 @@ _EMAIL = re.compile(r"e?-?mail|почта", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a person wants. template: None if it is not known yet. document: what the first rule makes."""
+    """The wishes of the person who runs `init`.
+
+    template: None if it is not known yet. document: what the first rule makes.
+    """
 
     portal: str
     source: str

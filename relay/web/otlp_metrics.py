@@ -1,4 +1,4 @@
-"""What /metrics has, sent by OTLP as well, where OTEL_METRICS_EXPORTER says so.
+"""Sends the figures of /metrics by OTLP as well, if OTEL_METRICS_EXPORTER says so.
 
 All web processes read the same record, so one of them sends at a time (a lease), every OTEL_METRIC_EXPORT_INTERVAL
 milliseconds. Names, labels and help are those of /metrics. The only module of the web that imports OpenTelemetry: it is

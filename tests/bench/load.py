@@ -31,7 +31,7 @@ class MissingError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one run came to.
+    """The result of one run.
 
     rate: answers a second; p50, p99 in ms; failed: answers that were none of 2xx and 3xx; count: all answers.
     """
@@ -41,6 +41,14 @@ class Load:
     p99: float
     failed: int
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One contender in one round. cpu_us: of an event, microseconds in all of its processes."""
+
+    load: Load
+    cpu_us: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from redis import Redis
 
 from relay.core.lifecycle import State
 from relay.store.redis import keys
-from tests.bench.load import Load, MissingError, lead_post, need_wrk, press
+from tests.bench.load import MissingError, Run, lead_post, need_wrk, press
 from tests.bench.others import KEEPING_FLOW, TOKEN, Served, contender, kept_by_node_red, node_red
 from tests.bench.proc import cpu_s, tree
 from tests.bench.report import Table, Value
@@ -69,14 +69,6 @@ class Keeper:
     def pids(self) -> list[int]:
         """Every process whose CPU its events take."""
         return [*tree(self.served.pid), *self.servers]
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One keeper in one round. cpu_us: of an event, in all its processes."""
-
-    load: Load
-    cpu_us: float
 
 
 def measure(*, full: bool) -> list[Table]:

@@ -15,9 +15,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 
-from tests.bench.load import Load, lead_post, need_wrk, press
+from tests.bench.load import Run, lead_post, need_wrk, press
 from tests.bench.proc import cpu_s, tree
 from tests.bench.report import Table, as_text
 from tests.bench.rig import Rig, say
@@ -48,14 +47,6 @@ server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 print(server.server_address[1], flush=True)
 server.serve_forever()
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One way in one round. cpu_us: of its web processes, microseconds a post."""
-
-    load: Load
-    cpu_us: float
 
 
 def measure(*, full: bool) -> list[Table]:

@@ -1,5 +1,6 @@
 """A rolling restart by SIGHUP, of `up` too: new web processes, old ones end what they are in, and nobody is refused."""
 
+import contextlib
 import logging
 import signal
 import socket
@@ -56,6 +57,14 @@ def begun_at(running):
     """When the process that answers has put its files in force, which nobody has changed."""
     told = requests.get(f"{running.url}/readyz", timeout=20).json()["configuration"]
     return datetime.fromisoformat(told["in_force_since"])
+
+
+@pytest.fixture(autouse=True)
+def hang_ups_reach_what_is_started():
+    """Under nohup, children inherit that a hang-up is ignored, and `up` leaves it so."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("limits", [None, web_worker.Limits(seconds=5, bytes=8_190, fields=100)])
@@ -126,3 +135,34 @@ def test_a_hang_up_survives_a_gunicorn_conf_that_cannot_be_read(served, folder):
     until(lambda: not before & set(served.family()), f"new web processes\n{served.log()}", 60)
     assert post(served).status_code == 200
     assert served.lines("gunicorn.unread")
+
+
+@pytest.mark.parametrize("loads", [True, False], ids=["one that loads", "one that does not"])
+def test_systemd_is_told_that_a_version_is_ready_only_by_a_process_that_has_loaded_it(
+    starter, shared_valkey, secret, tmp_path, loads
+):
+    """gunicorn itself says so before any process has begun: the version before would be stopped for one that ends."""
+    config = copy_config(tmp_path)
+    if not loads:
+        with (config / "gunicorn.conf.py").open("a") as file:
+            file.write("\n\ndef post_fork(_server, _worker):\n    raise RuntimeError\n")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        running = starter.start(
+            "relay", "serve", REDIS_URL=shared_valkey.url, RELAY_CONFIG=str(config),
+            RELAY_DASHBOARD_PASSWORD_FILE=str(secret), NOTIFY_SOCKET=str(tmp_path / "notify"),
+        )  # fmt: skip
+        systemd.settimeout(0.2)
+        said = b""
+
+        def is_decided():
+            nonlocal said
+            with contextlib.suppress(TimeoutError):
+                said += systemd.recv(1000)
+            return b"READY=1" in said or running.process.poll() is not None
+
+        until(is_decided, "a word to systemd, or the end", 60)
+
+    running.process.terminate()
+    running.process.wait(40)
+    assert (b"READY=1" in said) == loads

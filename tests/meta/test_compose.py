@@ -163,7 +163,7 @@ def test_each_secret_that_is_handed_out_is_one_that_there_is_and_that_somebody_r
 def test_what_compose_mounts_from_the_repository_is_there(compose: dict[str, Any]) -> None:
     sources = {source for name in EVERY_SERVICE for source, _ in mounts(compose, name).values()}
     ours = {source for source in sources if source.startswith("./") and not source.startswith(FOLDER)}
-    assert {"./config/prometheus", "./config/deploy/compose/Caddyfile"} <= ours
+    assert {"./config/prometheus", "./config/deploy/Caddyfile"} <= ours
     assert [source for source in ours if not (ROOT / source).exists()] == []
     assert {source for source in sources if "/" not in source} == compose["volumes"].keys()
 
@@ -235,14 +235,16 @@ def test_the_web_process_believes_the_address_that_caddy_has(compose: dict[str, 
     assert ip_address(pool["gateway"]) not in ip_network(pool["ip_range"])
 
 
-def test_only_what_senders_and_portals_call_is_public(app: Flask) -> None:
-    text = read("config/deploy/compose/Caddyfile")
-    assert re.findall(r"reverse_proxy (\S+)", text) == ["web:8080"]
+def test_only_what_senders_and_portals_call_is_public(app: Flask, compose: dict[str, Any]) -> None:
+    text = read("config/deploy/Caddyfile")
+    assert re.findall(r"reverse_proxy (\S+)", text) == ["{$RELAY_UPSTREAM:127.0.0.1:8080}"]
+    assert variables(compose, "caddy")["RELAY_UPSTREAM"] == "web:8080"
     (public,) = re.findall(r"^\t@public path (.+)$", text, re.MULTILINE)
     assert public.split() == ["/hooks/*", "/done/*", "/app/*", "/schemas/*"]
     taken = {rule.rule.split("/")[1] for rule in app.url_map.iter_rules()}
     assert {"hooks", "done"} <= taken
-    assert re.search(r"\n\thandle \{\n\t\trespond 404\n\t\}\n\}\n$", text), "nothing else is"
+    assert re.search(r"\n\thandle \{\n\t\trespond 404\n\t\}\n\}\n", text), "nothing else is"
+    assert re.search(r"^http://, https:// \{\n\trespond 421\n\}\n", text, re.MULTILINE), "an empty 200 is no receipt"
 
 
 def test_the_monitoring_asks_the_web_process_and_shows_our_dashboard(compose: dict[str, Any]) -> None:

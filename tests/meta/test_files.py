@@ -73,6 +73,13 @@ def test_every_module_says_what_it_is_for(contents: dict[str, str]) -> None:
     assert [name for name in modules if not contents[name].startswith('"""')] == []
 
 
+def test_no_docstring_begins_with_who_what_or_where(contents: dict[str, str]) -> None:
+    asking = re.compile(r'^ *"""(?:Who|Whom|Whoever|What|Where|So long)\b.*', re.MULTILINE)
+    modules = {name: text for name, text in contents.items() if name.startswith(("relay/", "workers/"))}
+    found = {name: asking.findall(text) for name, text in modules.items() if name.endswith(".py")}
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
 def test_the_testing_folder_holds_no_package_that_could_shadow_ours() -> None:
     assert list((ROOT / "tests").rglob("__init__.py")) == []
 

@@ -26,7 +26,7 @@ from tests.support.folders import REPOSITORY
 from tests.support.waiting import until
 
 MARK = "RELAY_TEST_MARK"
-STOP_S = 20.0
+STOP_S = 60.0
 
 
 def free_port() -> int:
@@ -80,9 +80,12 @@ class Running:
         until(self._answers, f"{self.url} to answer\n{self.log()}", timeout_s)
 
     def stop(self, number: int = signal.SIGTERM, timeout_s: float = STOP_S) -> int:
-        """Ask it to end; its exit status."""
+        """Ask it to end; its exit status. Raises AssertionError with what it logged if it goes on."""
         self.process.send_signal(number)
-        return self.process.wait(timeout_s)
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired as late:
+            raise AssertionError(f"{late}; alive: {self.family()}\n{self.log()}") from None
 
     def kill(self) -> None:
         """End it without a word; its children learn it by themselves."""

@@ -19,7 +19,7 @@ from flask import Flask
 
 from relay.cli.main import build_parser
 from relay.configuration.settings import Settings
-from relay.operations.editor_schemas import FOLDER, write_schemas
+from relay.operations.editor_schemas import FILES, FOLDER, SUFFIX, schema_text
 from relay.sources.loading import SHIPPED
 from relay.web.api import register
 from tests.support.folders import CONFIG, REPOSITORY
@@ -224,4 +224,5 @@ def _answer(profile: Mapping[str, Any]) -> str:
 if __name__ == "__main__":
     for path in PAGES:
         path.write_text(written(path.read_text("utf-8")), "utf-8")
-    write_schemas(CONFIG / FOLDER)
+    for name in FILES:
+        (CONFIG / FOLDER / f"{name}{SUFFIX}").write_text(schema_text(name), "utf-8")

@@ -38,7 +38,7 @@ _TEMPLATE = "\\{"
 
 @dataclass
 class Hidden:
-    """What could not be asked, in words."""
+    """The parts that could not be asked for, in words."""
 
     lines: list[str] = field(default_factory=list)
 

@@ -24,7 +24,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any, ClassVar
 
@@ -32,7 +32,8 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import RedisError
 from rq import SimpleWorker
-from rq.exceptions import DequeueTimeout, NoSuchJobError
+from rq.exceptions import DequeueTimeout, NoSuchJobError, StopRequested
+from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job
 from rq.queue import Queue
 from rq.serializers import JSONSerializer
@@ -249,7 +250,7 @@ def job_class(serve: Callable[[], None]) -> type[OwnJob]:
 
 
 LISTEN_ANEW_S = 1.0
-"""While a portal is drained, its queue is checked again after this time, in case the nudge at the end is lost."""
+"""The queues are checked again after this time, in case the nudge at a drain's end or a signal to stop is lost."""
 NUDGE_TTL_S = 60
 
 
@@ -268,11 +269,8 @@ class PortalQueue(Queue):
         assert connection is not None  # noqa: S101 - for the type checker: RQ gives it
         if timeout is None:
             return cls._in_burst(lambda: super(PortalQueue, cls).lpop(cls._free(queue_keys), None, connection))
-        end = time.monotonic() + timeout
-        while (left_s := end - time.monotonic()) > 0:
-            free = cls._free(queue_keys)
-            wait_s = left_s if len(free) == len(queue_keys) else min(left_s, LISTEN_ANEW_S)
-            found: Any = connection.blpop([*free, cls.nudges], max(wait_s, 0.01))
+        for wait_s in cls._waits(timeout):
+            found: Any = connection.blpop([*cls._free(queue_keys), cls.nudges], wait_s)
             if found and found[0].decode() != cls.nudges:
                 return found
         raise DequeueTimeout(timeout, queue_keys)
@@ -284,9 +282,27 @@ class PortalQueue(Queue):
             return cls._in_burst(
                 lambda: super(PortalQueue, cls).lmove(connection, queue_key, None) if cls._free([queue_key]) else None
             )
-        while not cls._free([queue_key]):
-            cls.drains.wait_for_an_end(LISTEN_ANEW_S)
-        return super().lmove(connection, queue_key, timeout)
+        for wait_s in cls._waits(timeout):
+            if not cls._free([queue_key]):
+                cls.drains.wait_for_an_end(wait_s)
+                continue
+            kept = IntermediateQueue(queue_key, connection).key
+            if found := connection.blmove(queue_key, kept, wait_s):  # type: ignore[arg-type] # a float is right
+                return queue_key, found
+        raise DequeueTimeout(timeout, queue_key)
+
+    @classmethod
+    def _waits(cls, timeout: float) -> Iterator[float]:
+        """Short waits, in seconds, until the timeout is over. Raises StopRequested once the process is to stop.
+
+        RQ's signal handler raises it too, but at any line of the main thread, also where a library throws every
+        exception away (redis/observability/recorder.py): so it is asked again here, before each wait.
+        """
+        end = time.monotonic() + timeout
+        while (left_s := end - time.monotonic()) > 0:
+            if cls.drains.is_stopping:
+                raise StopRequested
+            yield max(min(left_s, LISTEN_ANEW_S), 0.01)
 
     @classmethod
     def _free(cls, queue_keys: Sequence[str]) -> list[str]:

@@ -29,7 +29,7 @@ from relay.sources.webhook import Reading, text_of
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a credential is. Exactly one of them is set. header: in lower case. field: a path into the body."""
+    """The place of a credential. Exactly one is set. header: in lower case. field: a path into the body."""
 
     header: str | None = None
     query: str | None = None

@@ -65,7 +65,7 @@ class Outbox:
 
     @guarded
     def due(self, name: str, now: datetime, limit: int) -> list[Announcement]:
-        """What may be sent to an address now, the longest due first."""
+        """The entries that may be sent to an address now, the longest due first."""
         found: Any = self._redis.zrangebyscore(keys.OUTBOX + name, "-inf", to_ms(now), start=0, num=limit)
         return [_announcement(raw) for raw in found]
 

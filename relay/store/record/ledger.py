@@ -23,7 +23,7 @@ _IN_LINE = "%(count)s deliveries are pending or retrying, but %(other)s wait in 
 _CLAIMED = "%(count)s deliveries are sending, but %(other)s are claimed"
 _IN_DOUBT = "%(count)s deliveries are uncertain, but %(other)s are looked into or left to a person"
 IMBALANCES = (_OF_DELIVERIES, _OF_EVENTS, _IN_LINE, _CLAIMED, _IN_DOUBT)
-"""What does not add up, in words."""
+"""The imbalances of the ledger, in words."""
 
 
 @dataclass(frozen=True, slots=True)

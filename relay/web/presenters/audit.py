@@ -43,7 +43,7 @@ def deed(what: str) -> str:
 
 
 def note_of(act: Act) -> str:
-    """What the program notes itself, with the filter of a bulk order. The person's own note stands beside it."""
+    """The program's own note, with the filter of a bulk order. The person's own note stands beside it."""
     parts = (part_in_words(name, value) for name, value in act.wanted.items() if name != "needs")
     wanted = ", ".join(f"{label}: {value}" for label, value in parts)
     return "; ".join(filter(None, [say_fault(act.said), wanted]))

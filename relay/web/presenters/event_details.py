@@ -397,7 +397,7 @@ def _state(delivery: Delivery, step: Step, result: StepResult | None) -> str:
 
 
 def title_of(step: Step) -> str:
-    """What a step does, such as `Find a contact`."""
+    """The title of a step, such as `Find a contact`."""
     if step.kind is StepKind.TRIGGER:
         return _("Fire a trigger")
     what = _(ENTITIES[step.entity][0]) if step.entity in ENTITIES else step.entity

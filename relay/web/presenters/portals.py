@@ -170,5 +170,5 @@ def _method(learned: Learned, method: MethodState, now: datetime) -> MethodView:
 
 
 def drift_of(name: str) -> list[Drift]:
-    """Where the rules no longer fit a portal's templates, as the workers found."""
+    """The places at which rules no longer fit a portal's templates, as the workers found."""
     return read_drift(services().store.portal(name).drift())

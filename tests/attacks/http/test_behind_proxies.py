@@ -173,7 +173,7 @@ def caddy(served, tmp_path_factory) -> Iterator[Proxy]:
     text = replaced(
         (CONFIG / "deploy" / "Caddyfile").read_text("utf-8"),
         ("{\n\t# Addresses", f"{CADDY_GLOBAL.format(folder=folder, port=port, http_port=free_port())}\t# Addresses"),
-        (f"{NAME} {{", f"{NAME} {{\n\ttls internal"),
+        (f"{{$RELAY_DOMAIN:{NAME}}} {{", f"{NAME} {{\n\ttls internal"),
         ("127.0.0.1:8080", served.url.removeprefix("http://")),
         ("127.0.0.0/8 ::1", INSIDER),
     )

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 
 import pytest
+from rq.exceptions import StopRequested
 from rq.timeouts import JobTimeoutException
 
 from relay.configuration.portals import load_portals
@@ -231,6 +232,31 @@ def test_a_shift_that_dies_of_a_mistake_of_ours_is_told_as_a_failed_job_and_the_
     jobs = PortalRecord(record.redis, "main").jobs()
     assert (served.count("main"), jobs.failed, jobs.waiting) == (2, 1, 0)
     assert jobs.failures[0].error.startswith("KeyError in portal/test_many_portals.py")
+
+
+@pytest.mark.parametrize("portals", [["main"], ["main", "other"]])
+def test_a_signal_to_stop_that_is_lost_inside_a_library_ends_the_process_within_a_second_all_the_same(
+    open_own_worker, portals, monkeypatch
+):
+    drains = Drains(lambda _portal: None)
+    worker = open_own_worker(portals, drains)
+    as_before = worker.heartbeat
+
+    def lose_the_signal(*given, **named):
+        as_before(*given, **named)
+        if not drains.is_stopping:
+            with contextlib.suppress(StopRequested):
+                signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(worker, "heartbeat", lose_the_signal)
+    # The second signal, which RQ ends at once on, is for the case that the test fails.
+    again = threading.Timer(10, signal.raise_signal, [signal.SIGTERM])
+    again.start()
+
+    worker.work(logging_level="CRITICAL")
+
+    again.cancel()
+    assert drains.is_stopping
 
 
 WAITER = """
