@@ -257,8 +257,14 @@ def test_what_is_missing_is_said_in_one_line(relay, ask_terminal):
         "set RELAY_API_READ_TOKEN or RELAY_API_TOKEN (or the same with _FILE): the token of the relay's API\n",
     )
     assert "the token is not known" in ask_terminal("--url", relay.url, RELAY_API_TOKEN="a-token-of-another-relay")[1]
-    assert "expected an address" in ask_terminal("--url", "localhost", RELAY_API_TOKEN=ACTING)[1]
     assert "nobody answers" in ask_terminal("--url", "http://127.0.0.1:9", RELAY_API_TOKEN=ACTING)[1]
+
+
+def test_an_address_that_is_none_is_a_mistake_of_usage(ask_terminal, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        ask_terminal("--url", "localhost", RELAY_API_TOKEN=ACTING)
+
+    assert (stopped.value.code, "expected an address" in capsys.readouterr().err) == (2, True)
 
 
 def test_without_the_sdk_one_line_says_how_to_install_it(monkeypatch, ask_terminal):
