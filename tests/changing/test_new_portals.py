@@ -40,9 +40,9 @@ def operator(app):
 
 @pytest.fixture
 def workers_folder(tmp_path, folder, monkeypatch):
-    kept = tmp_path / "of-workers"
-    kept.mkdir()
-    monkeypatch.setenv("RELAY_SECRETS", str(kept))
+    kept = tmp_path / "secrets" / "workers"
+    kept.mkdir(parents=True)
+    monkeypatch.setenv("RELAY_SECRETS", str(kept.parent))
     monkeypatch.setenv("RELAY_CONFIG", str(folder))
     return kept
 
@@ -110,6 +110,28 @@ def test_what_is_no_credential_is_refused_without_being_shown(workers_folder, mo
     assert why in said.err
     assert "secret-of-the-test" not in said.err
     assert not list(workers_folder.iterdir())
+
+
+def test_a_credential_that_the_environment_names_in_the_folder_is_changed_there(workers_folder, monkeypatch):
+    file = workers_folder / "PORTAL_MAIN_WEBHOOK_URL"
+    file.write_text("https://old.bitrix24.ru/rest/1/old-secret/")
+    monkeypatch.setenv("PORTAL_MAIN_WEBHOOK_URL_FILE", str(file))
+    monkeypatch.setenv("REDIS_URL", "redis://nobody.invalid/0")
+
+    assert enter_credential(monkeypatch, "main", WEBHOOK) == 0
+
+    assert addresses_of(Settings.from_environment(os.environ), "main", Mistakes())["main"].host == "spb.bitrix24.ru"
+
+
+def test_a_folder_that_cannot_be_written_is_one_line_and_shows_nothing(workers_folder, monkeypatch, capsys):
+    workers_folder.rmdir()
+
+    assert enter_credential(monkeypatch, "main", WEBHOOK) == 1
+
+    said = capsys.readouterr().err
+    assert f"{workers_folder}/PORTAL_MAIN_WEBHOOK_URL: No such file or directory" in said
+    assert len(said.splitlines()) == 1
+    assert "secret-of-the-test" not in said
 
 
 def test_a_credential_of_the_environment_is_not_shadowed_by_a_file(workers_folder, monkeypatch, capsys):
