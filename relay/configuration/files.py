@@ -304,13 +304,13 @@ class ConfigFile:
 
     def _completed(self, place: KeyPath, wrong: str) -> str:
         # Add what was found to what was expected, except where somebody may have pasted a secret in place of the name
-        # of a variable.
+        # of a variable, and where the file is a single word: a link to the file of a secret is.
         if not isinstance(wrong, Fault) or not wrong.is_expectation:
             return wrong
         if place not in self.lines:
             return fault("missing", expected=wrong)
         here = functools.reduce(lambda content, step: content[step], place, self.content)
-        if "secrets" in place:
+        if "secrets" in place or (not place and isinstance(here, str)):
             return wrong
         return (
             fault("found_nothing", expected=wrong)
