@@ -119,6 +119,22 @@ def test_what_is_no_credential_is_refused_without_being_shown(workers_folder, mo
     assert not list(workers_folder.iterdir())
 
 
+@pytest.mark.parametrize(("pressed", "status"), [(EOFError, 1), (KeyboardInterrupt, 130)])
+def test_nothing_entered_on_a_terminal_keeps_nothing_and_shows_no_traceback(
+    workers_folder, monkeypatch, capsys, pressed, status
+):
+    def leave(_question):
+        raise pressed
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("getpass.getpass", leave)
+
+    assert main(["credential", "main"]) == status
+
+    assert "Traceback" not in capsys.readouterr().err
+    assert not list(workers_folder.iterdir())
+
+
 def test_a_credential_that_the_environment_names_in_the_folder_is_changed_there(workers_folder, monkeypatch):
     file = workers_folder / "PORTAL_MAIN_WEBHOOK_URL"
     file.write_text("https://old.bitrix24.ru/rest/1/old-secret/")

@@ -12,6 +12,7 @@ import hmac
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -109,7 +110,9 @@ def keep_credential(name: str, environ: Mapping[str, str]) -> Path:
     if environ.get(variable) or file_elsewhere(environ, variable):
         raise NotWritableError(f"{variable} is set in the environment: change it there, or unset it and restart")
     question = f"{name}: the address of its inbound webhook, which is not shown: "
-    url = (getpass.getpass(question) if sys.stdin.isatty() else sys.stdin.readline()).strip()
+    url = ""
+    with suppress(EOFError):  # Ctrl-D
+        url = (getpass.getpass(question) if sys.stdin.isatty() else sys.stdin.readline()).strip()
     load_addresses({name: portals[name]}, {variable: url})
     with ready_to_replace(file, url, CREDENTIAL_MODE) as draft:
         assert draft  # noqa: S101 - for the type checker
