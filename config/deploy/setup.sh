@@ -41,8 +41,9 @@ secret() {
   else random | shared "$1"; fi
 }
 
-# Gives a side its copy. Nothing is ever read from there again: the side may write in its folder.
-copy() { mkdir -p "$(dirname "$2")" && install -m 600 "$1" "$2"; }
+# Gives a side its copy. Nothing is read from there again, because the side may write in its folder. On the way back to an
+# earlier version, other servers read it there.
+copy() { mkdir -p "$(dirname "$2")" && install -m 644 "$1" "$2"; }
 
 # Where the record is, with the user and the password of one side. The password stays when the place changes.
 address() {
