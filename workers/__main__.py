@@ -83,6 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         contexts = [Context.open(store, address) for address in found.addresses.values()]
         thresholds = load_thresholds(found.settings.config)
         return max([_act(options, context, thresholds) for context in contexts])
+    except KeyboardInterrupt:  # at a question; processes have handlers of their own
+        return 130
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 1

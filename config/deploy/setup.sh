@@ -34,23 +34,34 @@ shared() {
   mv "$1.new" "$1"
 }
 
-# Makes a secret once, or keeps it.
-secret() { if [ -s "$1" ]; then chmod 644 "$1"; else random | shared "$1"; fi; }
+# Makes a secret once, or keeps it. An earlier version kept some where the second argument says.
+secret() {
+  if [ -s "$1" ]; then chmod 644 "$1"
+  elif [ -s "${2:-}" ]; then shared "$1" < "$2"
+  else random | shared "$1"; fi
+}
+
+# Gives a side its copy. Nothing is read from there again, because the side may write in its folder. On the way back to an
+# earlier version, other servers read it there.
+copy() { mkdir -p "$(dirname "$2")" && install -m 644 "$1" "$2"; }
 
 # Where the record is, with the user and the password of one side. The password stays when the place changes.
 address() {
-  user=$1 file=$2
-  if [ -s "$file" ]; then password=$(sed -E 's,^[^:]+://[^:]+:([^@]+)@.*$,\1,' "$file"); else password=$(random); fi
+  user=$1 file=$folder/secrets/record/redis_url_$1 own=$folder/secrets/$2/REDIS_URL
+  secret "$file" "$own"
+  password=$(sed -E 's,^[^:]+://[^:]+:([^@]+)@.*$,\1,' "$file")
   case "${RELAY_REPLICAS:-0}" in
     0) echo "redis://$user:$password@redis:6379/0" ;;
     *) echo "redis+sentinel://$user:$password@sentinel-1:26379,sentinel-2:26379,sentinel-3:26379/main/0" ;;
   esac | shared "$file"
+  copy "$file" "$own"
 }
 
-address web "$folder/secrets/web/REDIS_URL"
-address worker "$folder/secrets/workers/REDIS_URL"
+address web web
+address worker workers
 secret "$folder/secrets/record/redis_replica_password"
-secret "$folder/secrets/web/RELAY_METRICS_TOKEN"
+secret "$folder/secrets/monitoring/relay_metrics_token" "$folder/secrets/web/RELAY_METRICS_TOKEN"
+copy "$folder/secrets/monitoring/relay_metrics_token" "$folder/secrets/web/RELAY_METRICS_TOKEN"
 secret "$folder/secrets/monitoring/grafana_password"
 mkdir -p "$folder/backup"
 echo "In containers, go on with \`docker compose up -d\`, or with the commands at the head of kustomization.yaml." >&2

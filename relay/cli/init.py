@@ -3,7 +3,7 @@
     FOLDER/config/            what the operator writes from now on
     FOLDER/secrets/web/NAME   a secret a file; the folder says which process may read it
     FOLDER/secrets/workers/NAME
-    FOLDER/.env               the paths of all that; written last, so that it is there when everything else is
+    FOLDER/.env               where all that is; written last, so that it is there when everything else is
 
 It asks on a terminal, or takes options. What is there already stays, unless a person agrees to a change. Each file is
 written whole or not at all, so that an `init` that was killed can be repeated.
@@ -21,7 +21,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 from relay.cli.configuration import check_files, say_steps
 from relay.cli.terminal import busy
 from relay.configuration.fields import NAME
-from relay.configuration.files import Mistakes
+from relay.configuration.files import Mistakes, file_elsewhere, side_of
 from relay.configuration.settings import Settings
 from relay.core.errors import RelayError
 from relay.core.ids import utc_now
@@ -98,7 +98,10 @@ def _refuse(folder: Path) -> None:
 
 @dataclass
 class _Setup:
-    """One run of `init`. asks: whether a person answers questions. given: the secrets that were given in this run."""
+    """One run of `init`. asks: whether a person answers questions. given: the secrets that were given in this run.
+
+    names: of all secrets that the configuration needs, once it is written.
+    """
 
     folder: Path
     asks: bool
@@ -106,6 +109,7 @@ class _Setup:
     wishes: Wishes = field(init=False)
     wants_rule: bool = True
     given: dict[str, str] = field(default_factory=dict, repr=False)
+    names: list[str] = field(init=False)
 
     @property
     def config(self) -> Path:
@@ -121,8 +125,7 @@ class _Setup:
 
     def secret_file(self, name: str) -> Path:
         """The file of a secret, in the folder of the process that reads it."""
-        side = "workers" if name.startswith("PORTAL_") else "web"
-        return self.folder / "secrets" / side / name
+        return self.folder / "secrets" / side_of(name) / name
 
     # Questions
 
@@ -198,7 +201,11 @@ class _Setup:
         """Print the portal's templates, if it shows them. Nothing is written yet: the workers get a folder for now."""
         with tempfile.TemporaryDirectory(prefix="relay-init-") as config:
             (Path(config) / "portals.yaml").write_text(portals_text(None, self.wishes.portal), "utf-8")
-            given = {self.portal_variable: self.given[self.portal_variable], "RELAY_CONFIG": config}
+            given = {
+                self.portal_variable: self.given[self.portal_variable],
+                "RELAY_CONFIG": config,
+                "RELAY_SECRETS": "",
+            }
             done = _ask_workers("schema", self.wishes.portal, {**_without(given), **given})
         if done.stderr:
             say(done.stderr.strip(), error=True)
@@ -245,12 +252,12 @@ class _Setup:
             self._write(self._rule_file(), rule_text(self.config, sources, self.wishes, utc_now()))
         needed = secrets_of(self.config, sources)
         self._write_secrets(needed)
-        names = [*WEB_SECRETS, *(one.variable for one in needed), self.portal_variable]
+        self.names = [*WEB_SECRETS, *(one.variable for one in needed), self.portal_variable]
         variables = {
             "RELAY_CONFIG": str(self.config),
+            "RELAY_SECRETS": str(self.folder / "secrets"),
             "RELAY_STATE": str(self.folder / "var" / "state"),
             "RELAY_PUBLIC_URL": self.public_url or "",
-            **{f"{name}_FILE": str(self.secret_file(name)) for name in names},
         }
         self._write(self.environment, environment_text(_text_at(self.environment), variables), PRIVATE)
 
@@ -338,7 +345,8 @@ class _Setup:
         mistakes = Mistakes()
         rules = load_config(self.config, None, mistakes, base=self.public_url or "").rules
         # Mistakes were said by the check.
-        return _ask_workers("ping", self.wishes.portal, {**_without(ours), **ours}, None if mistakes else rules)
+        environ = {**_without([*self.names, *ours]), **ours}
+        return _ask_workers("ping", self.wishes.portal, environ, None if mistakes else rules)
 
     def say_what_is_next(self) -> None:
         """Print what to enter at the sender, the missing secrets, and the next commands."""
@@ -351,7 +359,7 @@ class _Setup:
             say(f"\nAt the sender ({self.wishes.profile.title}):")
             say_steps(self.wishes.profile, source, settings)
         ours = variables_in(_text_at(self.environment) or "")
-        files = {name.removesuffix("_FILE"): Path(path) for name, path in ours.items() if name.endswith("_FILE")}
+        files = {name: Path(file_elsewhere(ours, name) or self.secret_file(name)) for name in self.names}
         for name, path in files.items():
             if name.startswith("SOURCE_") and path.exists():
                 say(f"The value of {name} is in {path}")
@@ -366,7 +374,7 @@ class _Setup:
 
     def _commands(self, files: Mapping[str, Path]) -> list[str]:
         python = shlex.join([f"PYTHONPATH={CHECKOUT}", sys.executable, "-m", "relay"])
-        shadowed = sorted(name for name in files if os.environ.get(name))
+        shadowed = sorted(one for name in files for one in (name, f"{name}_FILE") if os.environ.get(one))
         return [
             f"cd {self.folder}",
             *([f"unset {' '.join(shadowed)}"] if shadowed else []),
@@ -400,9 +408,9 @@ def _ask_workers(
             return subprocess.CompletedProcess(arguments, 1, "", f"no answer within {ASKED_S:g} s")
 
 
-def _without(given: Mapping[str, str]) -> dict[str, str]:
+def _without(variables: Iterable[str]) -> dict[str, str]:
     """The shell's environment without what it says of these variables, as value or as file."""
-    names = {name.removesuffix("_FILE") for name in given}
+    names = {name.removesuffix("_FILE") for name in variables}
     return {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in names}
 
 

@@ -17,7 +17,7 @@ import stat
 import time
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -304,13 +304,13 @@ class ConfigFile:
 
     def _completed(self, place: KeyPath, wrong: str) -> str:
         # Add what was found to what was expected, except where somebody may have pasted a secret in place of the name
-        # of a variable.
+        # of a variable, and where the file is a single word: a link to the file of a secret is.
         if not isinstance(wrong, Fault) or not wrong.is_expectation:
             return wrong
         if place not in self.lines:
             return fault("missing", expected=wrong)
         here = functools.reduce(lambda content, step: content[step], place, self.content)
-        if "secrets" in place:
+        if "secrets" in place or (not place and isinstance(here, str)):
             return wrong
         return (
             fault("found_nothing", expected=wrong)
@@ -423,25 +423,40 @@ class _Builder:
 
 FILES = ("portals.yaml", "sources.yaml", "alerts.yaml")
 FOLDERS = ("rules", "profiles")
-SECRETS = ("SOURCE_", "PORTAL_", "ALERT_")
-"""Prefixes of variables whose `_FILE` may change while the relay runs, and that may be files in RELAY_SECRETS."""
-KEPT_SECRET = re.compile(rf"(?:{'|'.join(SECRETS)})[A-Z0-9_]{{1,100}}")
+OF_WORKERS = ("PORTAL_", "ALERT_")
+"""Prefixes of the secrets that only the workers read. All others but REDIS_URL are the web process's."""
+FOLLOWED = ("SOURCE_", *OF_WORKERS)
+"""Prefixes of the secrets whose files may change while the relay runs."""
+SIDES = ("web", "workers")
+"""The folders in RELAY_SECRETS: each process reads its own, and need not be able to read the other's."""
+KEPT_SECRET = re.compile(rf"(?:{'|'.join(FOLLOWED)}|RELAY_)[A-Z0-9_]{{1,100}}")
 
 
 def kept_secret_file(environ: Mapping[str, str], name: str) -> Path | None:
     """The file in RELAY_SECRETS for the secret of this name, which need not exist; None if there can be none."""
     folder = environ.get("RELAY_SECRETS")
-    return Path(folder, name) if folder and KEPT_SECRET.fullmatch(name) else None
+    return Path(folder, side_of(name), name) if folder and KEPT_SECRET.fullmatch(name) else None
+
+
+def side_of(name: str) -> str:
+    """The process that reads the secret of this name: web or workers."""
+    return "workers" if name.startswith(OF_WORKERS) else "web"
+
+
+def file_elsewhere(environ: Mapping[str, str], name: str) -> str | None:
+    """What NAME_FILE names, unless it is the file in RELAY_SECRETS anyway."""
+    path = environ.get(f"{name}_FILE")
+    return path if path and Path(path) != kept_secret_file(environ, name) else None
 
 
 def _kept_secrets(environ: Mapping[str, str]) -> list[Path]:
-    folder = environ.get("RELAY_SECRETS")
-    if not folder:
+    if not (folder := environ.get("RELAY_SECRETS")):
         return []
-    try:
-        return sorted(path for path in Path(folder).iterdir() if KEPT_SECRET.fullmatch(path.name))
-    except OSError:
-        return []
+    found: list[Path] = []
+    for side in SIDES:
+        with suppress(OSError):  # of the other process
+            found += Path(folder, side).iterdir()
+    return sorted(path for path in found if path.name.startswith(FOLLOWED) and KEPT_SECRET.fullmatch(path.name))
 
 
 Stamp = tuple[tuple[str, int, int, int], ...]
@@ -506,7 +521,9 @@ class FileWatch:
     def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
         self._folder, self._environ = folder, environ
         self._secrets = [
-            Path(path) for name, path in environ.items() if path and name.startswith(SECRETS) and name.endswith("_FILE")
+            Path(path)
+            for name, path in environ.items()
+            if path and name.startswith(FOLLOWED) and name.endswith("_FILE")
         ]
         self._reported = self._last = self._stamp()
 

@@ -1,8 +1,8 @@
 """Settings from the environment, frozen. This module reads nothing else and never prints a secret.
 
 All mistakes are reported at once. A secret NAME may instead be given as NAME_FILE, the path of a file that contains it
-(the convention of Docker secrets). A secret of a source, a portal or an alert may also be a file NAME in the folder
-that RELAY_SECRETS names; such files may come and go while the relay runs.
+(the convention of Docker secrets), or be a file NAME in the folder `web` or `workers` of the folder RELAY_SECRETS.
+There, those of sources, portals and alerts may come and go while the relay runs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import overload
 from urllib.parse import urlsplit
 
-from relay.configuration.files import ConfigFile, KeyPath, Mistakes, bytes_on_disk, collecting, kept_secret_file
+from relay.configuration.files import (
+    ConfigFile,
+    KeyPath,
+    Mistakes,
+    bytes_on_disk,
+    collecting,
+    file_elsewhere,
+    kept_secret_file,
+)
 from relay.core.errors import ConfigError, Mistake
 from relay.core.faults import Fault, fault
 
@@ -40,7 +48,7 @@ def read_secret(environ: Mapping[str, str], name: str) -> str | None:
 
     Raises ConfigError if the file cannot be read, or there are two.
     """
-    value, path = environ.get(name), environ.get(f"{name}_FILE")
+    value, path = environ.get(name), file_elsewhere(environ, name)
     kept = _kept_secret(environ, name)
     if value and path:
         raise ConfigError([Mistake(PLACE, 0, fault("both_set", name=name))])
@@ -219,9 +227,10 @@ class Settings:
         default=None,
         metadata=documented(
             "web, workers",
-            "a folder with secrets of senders (web), or of portals and alerts (workers): the file `SOURCE_SHOP_SECRET`"
-            " there is as if `SOURCE_SHOP_SECRET_FILE` named it. New and changed files are followed without a restart,"
-            " and the page Sources writes there. Give web and workers a folder each",
+            "a folder with the folders `web` and `workers`, each for the secrets that this process reads: the file"
+            " `web/SOURCE_SHOP_SECRET` is as if `SOURCE_SHOP_SECRET_FILE` named it. Those of senders, portals and"
+            " alerts are followed without a restart. The page Sources writes into `web`, `python -m workers credential`"
+            " into `workers`",
         ),
     )
     state: Path = field(

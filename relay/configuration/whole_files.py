@@ -82,6 +82,9 @@ def ready_to_replace(path: Path, text: str | None, mode: int | None = None) -> I
             file.write(text.encode("utf-8", "surrogateescape"))
             file.flush()
             os.fchmod(descriptor, mode)
+            if os.geteuid() == 0:  # root types it for the process that owns the folder, which has to read it
+                owner = path.parent.stat()
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
             os.fsync(descriptor)
         yield draft
     except OSError as error:

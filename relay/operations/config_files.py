@@ -8,6 +8,7 @@ in_force.py). No credential of a portal is written or read here.
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.configuration.fields import NAME
-from relay.configuration.files import KEPT_SECRET, Mistakes, instead_of_files
+from relay.configuration.files import KEPT_SECRET, Mistakes, file_elsewhere, instead_of_files, kept_secret_file
 from relay.configuration.portals import load_portals
 from relay.configuration.whole_files import alone, not_writable, ready_to_replace, sync, text_of
 from relay.core.errors import ConfigError, NotFoundError
@@ -59,6 +60,12 @@ class ConfigFiles:
     def secrets_written(self, source: str) -> Sequence[str]:
         """The variables of a source's secrets, the older one first. Raises NotFoundError, UneditableError."""
         return _secrets_of(text_of(self._config / SOURCES) or "", source)[1]
+
+    def read_only(self, *, with_secrets: bool) -> list[Path]:
+        """The folders of the configuration, and of senders' secrets, that cannot be written, such as in Kubernetes."""
+        kept = kept_secret_file(self._environ, "SOURCE_ANY") if with_secrets else None
+        folders = [self._config, *([kept.parent] if kept else [])]
+        return [folder for folder in folders if not os.access(folder, os.W_OK)]
 
     @property
     def keeps_secrets(self) -> bool:
@@ -147,7 +154,7 @@ class ConfigFiles:
             )
 
     def _is_set(self, variable: str) -> bool:
-        return bool(self._environ.get(variable) or self._environ.get(f"{variable}_FILE"))
+        return bool(self._environ.get(variable) or file_elsewhere(self._environ, variable))
 
     def _free(self, name: str, text: str) -> str:
         """A variable for another secret beside this one that nothing uses."""
@@ -196,28 +203,23 @@ class ConfigFiles:
             raise ConfigError(tuple(mistakes))
 
     def _keep(self, variable: str, secret: str) -> None:
-        folder = self._folder()
-        path = folder / variable
+        path = kept_secret_file(self._environ, variable)
+        if path is None:
+            raise RefusedError(
+                phrase("there is no folder for secrets: set RELAY_SECRETS in the web process's environment")
+            )
         with ready_to_replace(path, secret, SECRET_MODE) as draft:
             assert draft  # noqa: S101 - for the type checker
             try:
                 draft.replace(path)
-                sync(folder)
+                sync(path.parent)
             except OSError as error:
                 raise not_writable(path, error) from None
 
     def _forget(self, variable: str) -> None:
-        if self.keeps_secrets and KEPT_SECRET.fullmatch(variable):
+        if path := kept_secret_file(self._environ, variable):
             with suppress(OSError):
-                (self._folder() / variable).unlink()
-
-    def _folder(self) -> Path:
-        folder = self._environ.get("RELAY_SECRETS")
-        if not folder:
-            raise RefusedError(
-                phrase("there is no folder for secrets: set RELAY_SECRETS in the web process's environment")
-            )
-        return Path(folder)
+                path.unlink()
 
 
 def _table(text: str, name: str) -> Mapping[str, Any]:

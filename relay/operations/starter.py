@@ -38,7 +38,7 @@ RULE = """\
 """
 ENVIRONMENT = """\
 # The environment of the relay's processes: plain lines, for a shell, systemd's EnvironmentFile and compose. It holds no
-# secret, only the files of secrets: those of the web process and those of the workers are in a folder each.
+# secret, only the folder of secrets, each of which is a file: those of the web process in web, the workers' in workers.
 """
 _PERSON = re.compile(r"(full_?)?name|fio|фио|имя", re.IGNORECASE)
 _COMMENT = re.compile(r"comments?|message|text|question|комментарий|сообщение", re.IGNORECASE)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from relay.configuration.files import Mistakes, kept_secret_file, read_yaml
+from relay.configuration.files import Mistakes, file_elsewhere, kept_secret_file, read_yaml
 from relay.sources.loading import OWN_PROFILES, Profiles
 
 WEB_SECRETS = ("RELAY_SECRET_KEY", "RELAY_DASHBOARD_PASSWORD", "RELAY_API_TOKEN")
@@ -35,7 +35,7 @@ def new_secret() -> str:
 
 def _is_set(environ: Mapping[str, str], name: str) -> bool:
     file = kept_secret_file(environ, name)
-    return bool(environ.get(name) or environ.get(f"{name}_FILE") or (file and file.exists()))
+    return bool(environ.get(name) or file_elsewhere(environ, name) or (file and file.exists()))
 
 
 def kept_secrets(path: Path) -> dict[str, str]:

@@ -18,14 +18,13 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Self
 
-from relay.configuration.files import Mistakes
+from relay.configuration.files import OF_WORKERS, SIDES, Mistakes
 from relay.core.errors import ConfigError, Mistake, RelayError
 from relay.core.faults import fault
 from relay.core.telemetry import configure
 from relay.runtime.processes import Child, Supervisor
 
 VAR = Path("var")
-WORKERS_ONLY = ("PORTAL_", "ALERT_")
 WEB_ONLY = (
     *("SOURCE_", "RELAY_SECRET_KEY", "RELAY_DASHBOARD_PASSWORD", "RELAY_VIEWER_PASSWORD"),
     *("RELAY_API_", "RELAY_METRICS_TOKEN"),
@@ -117,13 +116,16 @@ class Machine:
                 "or start this one in another folder"
             )
         os.environ.setdefault("RELAY_STATE", str(var / "state"))
-        # One folder for both: the web process asks for no PORTAL_*, and here all run as the same user.
-        if "RELAY_SECRETS" not in os.environ:
-            os.environ["RELAY_SECRETS"] = str(var / "kept-secrets")
-            (var / "kept-secrets").mkdir(mode=0o700, exist_ok=True)
         self.log = log
         self.config = Path(os.environ.get("RELAY_CONFIG") or "config")
-        names = [*secret_file.WEB_SECRETS, *secret_file.source_secrets(self.config / "sources.yaml")]
+        names = [*secret_file.WEB_SECRETS]
+        # With an operator's folder for secrets, one that is missing there is a mistake, and is not made up.
+        if not os.environ.get("RELAY_SECRETS"):
+            kept = var / "kept-secrets"
+            for folder in (kept, *(kept / side for side in SIDES)):
+                folder.mkdir(mode=0o700, exist_ok=True)
+            os.environ["RELAY_SECRETS"] = str(kept)
+            names += secret_file.source_secrets(self.config / "sources.yaml")
         self.made_secrets = secret_file.fill_in(os.environ, names, var / "secrets.env")
         self.supervisor = Supervisor([])
         self.sandbox_url: str | None = None
@@ -178,7 +180,7 @@ class Machine:
                     (self.var / "record",),
                     stop_s=30.0,
                     is_needed=True,
-                    without=(*WORKERS_ONLY, *WEB_ONLY),
+                    without=(*OF_WORKERS, *WEB_ONLY),
                     log=self.log,
                 )
             )
@@ -203,7 +205,7 @@ class Machine:
             run_web,
             (self._is_web_ready,),
             stop_s=WEB_STOP_S,
-            without=WORKERS_ONLY,
+            without=OF_WORKERS,
             is_hung_up=True,
             log=self.log,
         )

@@ -96,7 +96,7 @@ def staged(folder: Path, make_config: Callable[[Path], Path] = copy_config) -> I
     text = server.read_text("utf-8").replace("graceful_timeout = 20", "graceful_timeout = 60")
     server.write_text(f"{text}\nworkers = 1  # one browser has no use for two\n", "utf-8")
     secrets = folder / "secrets"
-    secrets.mkdir(mode=0o700)
+    (secrets / "web").mkdir(mode=0o700, parents=True)
     processes = Processes(folder, config, SECRETS | WEB_SECRETS | {"RELAY_SECRETS": str(secrets)})
     with Valkey() as valkey, SandboxServer(settings={"rate": None}) as sandbox:
         try:

@@ -151,11 +151,11 @@ def test_a_credential_in_a_file_is_followed(workers, secret, store, sandbox):
 def test_a_new_portal_without_a_credential_holds_up_no_other_also_when_workers_start(environ, tmp_path, own_valkey):
     config = copy_config(tmp_path)
     (config / "portals.yaml").write_text(f"portals:\n  main: {FAST}\n  later: {FAST}\n")
-    kept = tmp_path / "kept"
-    kept.mkdir()
+    kept = tmp_path / "secrets" / "workers"
+    kept.mkdir(parents=True)
     starter = Processes(tmp_path, config)
     store = Store(own_valkey.redis)
-    running = starter.start("workers", REDIS_URL=own_valkey.url, RELAY_SECRETS=str(kept), **environ)
+    running = starter.start("workers", REDIS_URL=own_valkey.url, RELAY_SECRETS=str(kept.parent), **environ)
     try:
         until(lambda: workers_of(store) == ["main"], f"the portal with a credential to be served\n{running.log()}", 30)
         told = until(lambda: store.files.waiting(utc_now()), "the other one to be told")

@@ -8,9 +8,12 @@ import os
 import pytest
 
 from relay.configuration.files import FileWatch, Mistakes
+from relay.configuration.portals import load_portals
 from relay.configuration.settings import Settings
+from relay.core.errors import ConfigError
 from relay.core.lifecycle import Verdict
 from relay.core.reasons import explain, explain_trouble
+from relay.health.assessment import load_thresholds
 from relay.web.services import services_of
 from tests.changing.test_new_sources import enter, look_at_files
 from tests.support.folders import SECRETS, copy_config
@@ -40,11 +43,15 @@ def operator(app):
 
 @pytest.fixture
 def workers_folder(tmp_path, folder, monkeypatch):
-    kept = tmp_path / "of-workers"
-    kept.mkdir()
-    monkeypatch.setenv("RELAY_SECRETS", str(kept))
+    kept = tmp_path / "secrets" / "workers"
+    kept.mkdir(parents=True)
+    monkeypatch.setenv("RELAY_SECRETS", str(kept.parent))
     monkeypatch.setenv("RELAY_CONFIG", str(folder))
     return kept
+
+
+def load_thresholds_of(file):
+    load_thresholds(file.parent)
 
 
 def enter_credential(monkeypatch, name, text):
@@ -110,6 +117,58 @@ def test_what_is_no_credential_is_refused_without_being_shown(workers_folder, mo
     assert why in said.err
     assert "secret-of-the-test" not in said.err
     assert not list(workers_folder.iterdir())
+
+
+@pytest.mark.parametrize(("pressed", "status"), [(EOFError, 1), (KeyboardInterrupt, 130)])
+def test_nothing_entered_on_a_terminal_keeps_nothing_and_shows_no_traceback(
+    workers_folder, monkeypatch, capsys, pressed, status
+):
+    def leave(_question):
+        raise pressed
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("getpass.getpass", leave)
+
+    assert main(["credential", "main"]) == status
+
+    assert "Traceback" not in capsys.readouterr().err
+    assert not list(workers_folder.iterdir())
+
+
+def test_a_credential_that_the_environment_names_in_the_folder_is_changed_there(workers_folder, monkeypatch):
+    file = workers_folder / "PORTAL_MAIN_WEBHOOK_URL"
+    file.write_text("https://old.bitrix24.ru/rest/1/old-secret/")
+    monkeypatch.setenv("PORTAL_MAIN_WEBHOOK_URL_FILE", str(file))
+    monkeypatch.setenv("REDIS_URL", "redis://nobody.invalid/0")
+
+    assert enter_credential(monkeypatch, "main", WEBHOOK) == 0
+
+    assert addresses_of(Settings.from_environment(os.environ), "main", Mistakes())["main"].host == "spb.bitrix24.ru"
+
+
+def test_a_folder_that_cannot_be_written_is_one_line_and_shows_nothing(workers_folder, monkeypatch, capsys):
+    workers_folder.rmdir()
+
+    assert enter_credential(monkeypatch, "main", WEBHOOK) == 1
+
+    said = capsys.readouterr().err
+    assert f"{workers_folder}/PORTAL_MAIN_WEBHOOK_URL: No such file or directory" in said
+    assert len(said.splitlines()) == 1
+    assert "secret-of-the-test" not in said
+
+
+@pytest.mark.parametrize(("name", "load"), [("portals.yaml", load_portals), ("alerts.yaml", load_thresholds_of)])
+def test_a_file_that_is_a_link_to_a_credential_says_nothing_of_it(workers_folder, folder, name, load):
+    """The web process writes this folder, and is told the mistakes that workers find in it."""
+    (workers_folder / "PORTAL_MAIN_WEBHOOK_URL").write_text("https://a.b24.io/rest/1/secret-of-the-test/")
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(workers_folder / "PORTAL_MAIN_WEBHOOK_URL")
+
+    with pytest.raises(ConfigError) as caught:
+        load(folder / name)
+
+    assert name in str(caught.value)
+    assert "b24" not in str(caught.value)
 
 
 def test_a_credential_of_the_environment_is_not_shadowed_by_a_file(workers_folder, monkeypatch, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import threading
@@ -32,9 +33,10 @@ MADE_HERE = {
 
 @pytest.fixture
 def secrets(tmp_path, monkeypatch):
-    folder = tmp_path / "secrets"
-    folder.mkdir(mode=0o700)
-    monkeypatch.setenv("RELAY_SECRETS", str(folder))
+    """The web process's own folder of RELAY_SECRETS."""
+    folder = tmp_path / "secrets" / "web"
+    folder.mkdir(mode=0o700, parents=True)
+    monkeypatch.setenv("RELAY_SECRETS", str(folder.parent))
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
     return folder
@@ -194,10 +196,56 @@ def test_a_link_that_leads_out_of_the_folder_is_not_read(secrets, tmp_path):
     assert read_secret(os.environ, "RELAY_SECRET_KEY") is None
 
 
-def test_a_secret_that_is_in_two_places_is_a_mistake(secrets):
+def test_a_secret_that_is_in_two_places_is_a_mistake(secrets, tmp_path, monkeypatch):
     (secrets / "SOURCE_WEBSITE_TOKEN").write_text("another")
     with pytest.raises(ConfigError, match="SOURCE_WEBSITE_TOKEN is set, and RELAY_SECRETS has a file"):
         read_secret(os.environ, "SOURCE_WEBSITE_TOKEN")
+    monkeypatch.delenv("SOURCE_WEBSITE_TOKEN")
+    (tmp_path / "elsewhere").write_text("a third one")
+    monkeypatch.setenv("SOURCE_WEBSITE_TOKEN_FILE", str(tmp_path / "elsewhere"))
+    with pytest.raises(ConfigError, match="SOURCE_WEBSITE_TOKEN is set, and RELAY_SECRETS has a file"):
+        read_secret(os.environ, "SOURCE_WEBSITE_TOKEN")
+
+
+def test_an_environment_that_still_names_the_file_in_the_folder_names_no_second_place(secrets, monkeypatch):
+    monkeypatch.setenv("SOURCE_SHOP_SECRET_FILE", str(secrets / "SOURCE_SHOP_SECRET"))
+    assert read_secret(os.environ, "SOURCE_SHOP_SECRET") is None
+    (secrets / "SOURCE_SHOP_SECRET").write_text("of the shop\n")
+    assert read_secret(os.environ, "SOURCE_SHOP_SECRET") == "of the shop"
+
+
+def test_each_secret_is_read_in_the_folder_of_the_process_that_it_is_for(secrets):
+    workers = secrets.parent / "workers"
+    workers.mkdir()
+    for name in ("RELAY_API_TOKEN", "SOURCE_SHOP_SECRET", "PORTAL_MAIN_WEBHOOK_URL", "ALERT_TEAM_URL"):
+        (secrets / name).write_text("of web")
+        (workers / name).write_text("of workers")
+    assert read_secret(os.environ, "RELAY_API_TOKEN") == read_secret(os.environ, "SOURCE_SHOP_SECRET") == "of web"
+    assert read_secret(os.environ, "PORTAL_MAIN_WEBHOOK_URL") == read_secret(os.environ, "ALERT_TEAM_URL")
+    assert read_secret(os.environ, "ALERT_TEAM_URL") == "of workers"
+    (secrets / "SOURCE_STOLEN").symlink_to(workers / "PORTAL_MAIN_WEBHOOK_URL")
+    with pytest.raises(ConfigError, match="leads out of that folder"):
+        read_secret(os.environ, "SOURCE_STOLEN")
+
+
+def test_the_folder_of_the_other_process_need_not_be_there_to_follow_ones_own(secrets, folder, monkeypatch):
+    monkeypatch.setenv("RELAY_SECRETS", str(secrets.parent))
+    watch = FileWatch(folder, os.environ)
+    (secrets / "RELAY_API_TOKEN").write_text("read at a start only")
+    (secrets / "SOURCE_X").write_text("whole")
+    assert [watch.has_changed(), watch.has_changed(), watch.has_changed()] == [False, True, False]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_root_writes_belongs_to_the_process_that_owns_the_folder(files, folder, secrets):
+    for place, owner in ((folder, (70_001, 70_003)), (secrets, (70_001, 70_002))):
+        os.chown(place, *owner)
+
+    files.add_source(profile("tilda"), "tilda", {}, "ann")
+
+    for path in (folder / "sources.yaml", secrets / "SOURCE_TILDA_SECRET"):
+        found, parent = path.stat(), path.parent.stat()
+        assert (found.st_uid, found.st_gid) == (parent.st_uid, parent.st_gid)
 
 
 def test_a_new_file_and_a_half_written_one_are_noticed_once_they_are_still(secrets, folder):
@@ -288,6 +336,51 @@ def test_a_viewer_and_another_site_add_nothing(app, operator, folder, secrets):
         assert operator.post(path, data=wanted, headers=there).status_code == 403
     assert (folder / "sources.yaml").read_bytes() == before
     assert not list(secrets.iterdir())
+
+
+@pytest.fixture
+def read_only(monkeypatch):
+    """Every folder as Kubernetes mounts it. Root, whom modes do not stop, is stopped by that, too."""
+
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("relay.configuration.whole_files.tempfile.mkstemp", refuse)
+    monkeypatch.setattr("relay.operations.config_files.os.access", lambda _path, mode: mode != os.W_OK)
+
+
+def test_where_nothing_can_be_written_the_page_shows_what_to_put_there_by_hand(
+    app, operator, folder, secrets, read_only
+):
+    page = Page(ask(operator, "/sources/add?profile=stripe&name=shop"))
+    assert page.text(".//main//p[@role='alert']").split(": ")[1] == f"{folder}, {secrets}"
+    assert "shop: {profile: stripe, secrets: [SOURCE_SHOP_SECRET]}" in page.text(".//pre[@aria-label='sources.yaml']")
+    assert page.root.find(".//form[@method='post'][@class='confirm']") is None
+    assert "may not write" in ask(operator, "/sources/website/secret")
+
+    page = Page(ask(operator, "/portals/add"))
+    assert page.text(".//pre[@aria-label='portals.yaml']").split() == ["portals:", "main:", "{plan:", "standard}"]
+    assert "PORTAL_<NAME>_WEBHOOK_URL" in page.text(".//main")
+
+
+def test_a_folder_that_cannot_be_written_is_told_and_nothing_breaks(app, operator, folder, secrets, read_only):
+    before = (folder / "sources.yaml").read_bytes()
+    refused = [
+        press(operator, "/sources/add", 409, profile="tilda", name="tilda"),
+        press(operator, "/sources/website/secret/add", 422, secret="the-new-token-of-the-site"),
+        press(operator, "/portals/add", 422, name="spb", plan="standard"),
+    ]
+    assert all("Read-only file system" in one.text and "Nothing was written" in one.text for one in refused)
+    assert (folder / "sources.yaml").read_bytes() == before
+    assert not list(secrets.iterdir())
+
+
+def test_a_missing_folder_of_secrets_is_told_before_anything_is_written(app, operator, folder, secrets):
+    before = (folder / "sources.yaml").read_bytes()
+    secrets.rmdir()
+    assert str(secrets) in Page(ask(operator, "/sources/add?profile=tilda")).text(".//main//p[@role='alert']")
+    assert "No such file or directory" in press(operator, "/sources/add", 409, profile="tilda", name="tilda").text
+    assert (folder / "sources.yaml").read_bytes() == before
 
 
 def test_without_a_folder_for_secrets_the_page_says_what_to_set(app, operator, monkeypatch):

@@ -20,6 +20,7 @@ import requests
 from relay.cli import init as init_module
 from relay.cli.main import main
 from relay.configuration.files import Mistakes
+from relay.configuration.settings import read_secret
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.operations.configure import load_config
@@ -30,6 +31,7 @@ from relay.sources.loading import Profiles
 from tests.support.folders import REPOSITORY
 from tests.support.machines import Machine
 from tests.support.processes import Processes, refusing_address
+from tests.support.waiting import until
 
 FORM = {"name": "Ada Lovelace", "email": "ada@example.com", "phone": "+1 202 555 0100", "comment": "Call me"}
 GIVEN = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -64,6 +66,17 @@ def files(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): path.read_text("utf-8") for path in folder.rglob("*") if path.is_file()}
 
 
+def add_source(url: str, folder: Path, profile: str) -> str:
+    """Add a source on its page; the secret that was made for it."""
+    browser = requests.Session()
+    browser.headers.update({"Origin": url, "Accept": "text/html"})
+    password = (folder / "secrets" / "web" / "RELAY_DASHBOARD_PASSWORD").read_text("utf-8").strip()
+    assert browser.post(f"{url}/login", data={"password": password}, timeout=10).ok
+    added = browser.post(f"{url}/sources/add", data={"profile": profile, "name": profile}, timeout=10)
+    assert added.status_code == 200, added.text
+    return (folder / "secrets" / "web" / f"SOURCE_{profile.upper()}_SECRET").read_text("utf-8")
+
+
 def test_from_an_empty_folder_by_options_to_a_workflow_on_the_portal(tmp_path, portal, address):
     folder = tmp_path / "my"
     folder.mkdir()
@@ -87,8 +100,17 @@ def test_from_an_empty_folder_by_options_to_a_workflow_on_the_portal(tmp_path, p
         )
         assert answer.status_code == 200, answer.text
         (delivery,) = machine.wait(answer.json()["deliveries"])
+        secret = add_source(running.url, folder, "tilda")
+        signed = {"X-Relay-Token": secret}
+        until(
+            lambda: requests.post(f"{running.url}/hooks/tilda", json=FORM, headers=signed, timeout=10).ok,
+            f"the new source to be in force\n{running.log()}",
+        )
+        kept = processes.run("workers", "credential", "main", given=address)
     finally:
         processes.clean_up()
+    assert kept.returncode == 0, kept.stderr
+    assert (folder / "secrets" / "workers" / "PORTAL_MAIN_WEBHOOK_URL").read_text("utf-8") == address
 
     (workflow,) = portal.portal.started()
     assert delivery.state is State.STARTED
@@ -196,9 +218,9 @@ def test_secrets_are_for_their_owner_and_env_names_them_without_one(tmp_path, mo
         "secrets/web/SOURCE_REPO_SECRET", "secrets/workers/PORTAL_MAIN_WEBHOOK_URL",
     }  # fmt: skip
     assert len(set(secrets.values())) == len(secrets)
-    for name in secrets:
+    for name, value in secrets.items():
         path = folder / name
-        assert variables[f"{path.name}_FILE"] == str(path)
+        assert read_secret(variables, path.name) == value
         assert [stat.S_IMODE(one.stat().st_mode) for one in (path, path.parent, path.parent.parent)] == [
             0o600,
             0o700,
@@ -206,6 +228,8 @@ def test_secrets_are_for_their_owner_and_env_names_them_without_one(tmp_path, mo
         ]
     assert stat.S_IMODE((folder / ".env").stat().st_mode) == 0o600
     assert variables["RELAY_CONFIG"] == str(folder / "config")
+    assert variables["RELAY_SECRETS"] == str(folder / "secrets")
+    assert not [name for name in variables if name.endswith("_FILE")]
     assert variables["RELAY_STATE"] == str(folder / "var" / "state")
     assert variables["RELAY_PUBLIC_URL"] == "https://relay.example.com"
     assert all(re.fullmatch(r"#.*|[A-Z_]+=[^\s\"'$]*", line) for line in written[".env"].splitlines())
@@ -220,7 +244,11 @@ def test_a_secret_that_the_sender_makes_is_asked_for_and_never_made_up(tmp_path,
 
     assert not (folder / "secrets" / "web" / "SOURCE_SHOP_SECRET").exists()
     assert f"Still missing: SOURCE_SHOP_SECRET. Write it into {folder}/secrets/web" in capsys.readouterr().out
-    assert environment(folder)["SOURCE_SHOP_SECRET_FILE"] == str(folder / "secrets" / "web" / "SOURCE_SHOP_SECRET")
+    processes = Processes(folder, folder / "config", environment(folder))
+    up = processes.run("relay", "up")
+    assert up.returncode == 1
+    assert "SOURCE_SHOP_SECRET is not set" in up.stderr
+    assert not (folder / "var" / "secrets.env").exists()
 
 
 def test_without_a_template_the_first_rule_waits_beside_the_rules(tmp_path, capsys):

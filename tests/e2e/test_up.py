@@ -219,6 +219,8 @@ def test_up_keeps_the_secrets_it_made_for_its_owner_and_prints_where(machine):
     assert secrets.stat().st_mode & 0o777 == 0o600
     assert "RELAY_DASHBOARD_PASSWORD=" in secrets.read_text()
     assert "var/secrets.env" in machine.running.printed()
+    kept = machine.processes.folder / "var" / "kept-secrets"
+    assert [one.stat().st_mode & 0o777 for one in (kept, kept / "web", kept / "workers")] == [0o700] * 3
     for line in secrets.read_text().splitlines()[1:]:
         assert line.partition("=")[2] not in machine.running.log() + machine.running.printed()
 

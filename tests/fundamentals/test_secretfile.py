@@ -97,10 +97,10 @@ def test_only_secrets_that_can_be_made_up_are(tmp_path):
 
 
 def test_a_secret_that_is_kept_in_the_folder_is_not_made_a_second_time(tmp_path):
-    folder = tmp_path / "kept"
+    folder = tmp_path / "web"
     folder.mkdir()
     (folder / "SOURCE_SHOP_SECRET").write_text("made by the page")
-    environ = {"RELAY_SECRETS": str(folder)}
+    environ = {"RELAY_SECRETS": str(tmp_path)}
 
     assert fill_in(environ, ["SOURCE_SHOP_SECRET", "SOURCE_OTHER"], tmp_path / "secrets.env") == ["SOURCE_OTHER"]
     assert "SOURCE_SHOP_SECRET" not in environ

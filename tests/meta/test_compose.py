@@ -17,6 +17,7 @@ import yaml
 from flask import Flask
 
 from relay import __version__
+from relay.configuration.files import kept_secret_file
 from relay.runtime import processes
 from relay.runtime.processes import Child, Supervisor
 from relay.runtime.up import WORKER_STOP_S
@@ -35,6 +36,7 @@ PROFILES = {
     "sandbox": ("sandbox",),
 }
 EVERY_SERVICE = ("redis", "web", "worker", *(name for names in PROFILES.values() for name in names))
+SIDES = ("web", "worker", "setup")
 FOLDER = "./var/relay"
 """What setup.sh makes on the machine; in the containers it is /etc/relay."""
 
@@ -122,13 +124,39 @@ def test_each_side_sees_its_own_secrets_and_no_other(compose: dict[str, Any]) ->
         ]
 
 
-def test_only_the_rules_can_be_written_from_the_web_process(compose: dict[str, Any]) -> None:
-    """The studio writes rules. What gunicorn runs, and who may send, the process that strangers reach cannot change."""
-    for service in ("web", "worker"):
-        assert mounts(compose, service)["/etc/relay/config"] == (f"{FOLDER}/config", False)
-    writable = {target for target, (_, may) in mounts(compose, "web").items() if may}
-    assert writable == {"/etc/relay/config/rules", "/state"}
-    assert mounts(compose, "web")["/etc/relay/config/rules"][0] == f"{FOLDER}/config/rules"
+def test_the_dashboard_writes_the_configuration_and_each_side_its_own_secrets_and_nothing_else(
+    compose: dict[str, Any],
+) -> None:
+    """A file is replaced whole, so the folder around it has to be writable. The workers only read the configuration."""
+    writable = {
+        service: {target: source for target, (source, may) in mounts(compose, service).items() if may}
+        for service in ("web", "worker")
+    }
+    assert writable == {
+        "web": {
+            "/etc/relay/config": f"{FOLDER}/config",
+            "/etc/relay/secrets/web": f"{FOLDER}/secrets/web",
+            "/state": "web-state",
+        },
+        "worker": {
+            "/etc/relay/secrets/workers": f"{FOLDER}/secrets/workers",
+            "/backup": f"{FOLDER}/backup",
+            "/state": "worker-state",
+        },
+    }
+    assert mounts(compose, "worker")["/etc/relay/config"] == (f"{FOLDER}/config", False)
+    for service, name in (("web", "SOURCE_SHOP_SECRET"), ("worker", "PORTAL_MAIN_WEBHOOK_URL")):
+        file = kept_secret_file(variables(compose, service), name)
+        assert file is not None
+        assert str(file.parent) in writable[service]
+
+
+def test_no_server_is_given_a_file_from_a_folder_that_web_or_workers_write(compose: dict[str, Any]) -> None:
+    """Docker follows a link as root: one that a process puts there would show its server any file of the machine."""
+    written = [source for service in ("web", "worker") for source, may in mounts(compose, service).values() if may]
+    handed = [one["file"] for one in compose["secrets"].values()]
+    handed += [source for name in EVERY_SERVICE for source, _ in mounts(compose, name).values() if name not in SIDES]
+    assert [one for one in handed for folder in written if f"{one}/".startswith(f"{folder}/")] == []
 
 
 def test_settings_come_from_the_file_that_init_writes(compose: dict[str, Any]) -> None:
@@ -144,8 +172,8 @@ def test_the_record_has_users_and_the_web_process_knows_only_its_own(compose: di
         assert "auth-user main replica" in str(compose["services"][name]["command"])
     assert variables(compose, "web")["REDIS_URL_FILE"] == "/etc/relay/secrets/web/REDIS_URL"
     assert variables(compose, "worker")["REDIS_URL_FILE"] == "/etc/relay/secrets/workers/REDIS_URL"
-    assert compose["secrets"]["redis_url_web"] == {"file": f"{FOLDER}/secrets/web/REDIS_URL"}
-    assert compose["secrets"]["redis_url_worker"] == {"file": f"{FOLDER}/secrets/workers/REDIS_URL"}
+    for user in ("web", "worker"):
+        assert compose["secrets"][f"redis_url_{user}"] == {"file": f"{FOLDER}/secrets/record/redis_url_{user}"}
 
 
 def test_the_sandbox_gets_no_secret_at_all(compose: dict[str, Any]) -> None:
@@ -251,12 +279,18 @@ def test_the_monitoring_asks_the_web_process_and_shows_our_dashboard(compose: di
     (job,) = config("prometheus/prometheus.yml")["scrape_configs"]
     assert job["static_configs"] == [{"targets": ["web:8080"]}]
     assert f'up{{job="{job["job_name"]}"}}' in read("config/prometheus/alerts.yml")
-    token = compose["secrets"]["relay_metrics_token"]["file"].replace(FOLDER, "/etc/relay")
-    assert variables(compose, "web")["RELAY_METRICS_TOKEN_FILE"] == token
     (source,) = config("grafana/provisioning/datasources/prometheus.yml")["datasources"]
     assert source["type"] == json.loads(read("config/grafana/relay.json"))["templating"]["list"][0]["query"]
     (provider,) = config("grafana/provisioning/dashboards/relay.yml")["providers"]
     assert f"{provider['options']['path']}/relay.json" in mounts(compose, "grafana")
+
+
+COPIES = {
+    "web/REDIS_URL": "record/redis_url_web",
+    "web/RELAY_METRICS_TOKEN": "monitoring/relay_metrics_token",
+    "workers/REDIS_URL": "record/redis_url_worker",
+}
+"""What web and workers read, and the file of which it is a copy."""
 
 
 class Setup:
@@ -303,9 +337,11 @@ def test_setup_makes_every_secret_that_compose_and_kubernetes_name_beside_those_
 
     assert setup.asked() == [str(setup.folder), "--public-url", "https://relay.example.com"]
     made = setup.secrets()
-    assert made.keys() == {one["file"].removeprefix(f"{FOLDER}/") for one in compose["secrets"].values()}
     assert re.fullmatch(r"redis://web:[\w-]{32}@redis:6379/0", made["secrets/web/REDIS_URL"])
     assert re.fullmatch(r"redis://worker:[\w-]{32}@redis:6379/0", made["secrets/workers/REDIS_URL"])
+    copies = [made.pop(f"secrets/{name}") for name in COPIES]
+    assert copies == [made[f"secrets/{name}"] for name in COPIES.values()]
+    assert made.keys() == {one["file"].removeprefix(f"{FOLDER}/") for one in compose["secrets"].values()}
     assert len(set(made.values())) == len(made)
     assert (setup.folder / "backup").is_dir()
 
@@ -315,6 +351,36 @@ def test_setup_lets_servers_of_other_images_read_what_is_theirs_and_hides_the_fo
 
     for path in (setup.folder / "secrets").rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o644)
+
+
+def test_setup_keeps_the_passwords_that_an_earlier_version_made(setup: Setup) -> None:
+    for side, user in (("web", "web"), ("workers", "worker")):
+        (setup.folder / "secrets" / side).mkdir(parents=True)
+        url = f"redis://{user}:password-of-{user}@redis:6379/0\n"
+        (setup.folder / "secrets" / side / "REDIS_URL").write_text(url)
+    (setup.folder / "secrets" / "web" / "RELAY_METRICS_TOKEN").write_text("the-token-that-is-known\n")
+
+    assert setup.run() == 0
+
+    made = setup.secrets()
+    for name in ("record/redis_url_web", "web/REDIS_URL"):
+        assert made[f"secrets/{name}"] == "redis://web:password-of-web@redis:6379/0"
+    assert made["secrets/record/redis_url_worker"] == "redis://worker:password-of-worker@redis:6379/0"
+    assert made["secrets/monitoring/relay_metrics_token"] == "the-token-that-is-known"
+    assert made["secrets/web/RELAY_METRICS_TOKEN"] == "the-token-that-is-known"
+
+
+def test_what_a_process_has_put_in_the_place_of_its_copy_is_not_read_by_setup(setup: Setup) -> None:
+    setup.run()
+    before = setup.secrets()
+    for name in ("REDIS_URL", "RELAY_METRICS_TOKEN"):
+        (setup.folder / "secrets" / "web" / name).unlink()
+        (setup.folder / "secrets" / "web" / name).symlink_to("../workers/REDIS_URL")
+
+    setup.run()
+
+    assert setup.secrets() == before
+    assert not [path for path in (setup.folder / "secrets").rglob("*") if path.is_symlink()]
 
 
 def test_setup_changes_no_secret_and_asks_nothing_the_second_time(setup: Setup) -> None:

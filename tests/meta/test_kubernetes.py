@@ -12,6 +12,7 @@ import yaml
 
 from relay import __version__
 from relay.cli.main import build_parser as relay_parser
+from relay.configuration.files import kept_secret_file
 from relay.configuration.settings import Settings
 from tests.support.folders import REPOSITORY
 from workers.__main__ import build_parser as workers_parser
@@ -103,6 +104,15 @@ def test_each_part_sees_the_secrets_of_its_side_and_no_other(name: str, side: st
     assert "secretKeyRef" not in str(PODS[name])
 
 
+@pytest.mark.parametrize(("name", "secret"), [("web", "SOURCE_SHOP_SECRET"), ("workers", "PORTAL_MAIN_WEBHOOK_URL")])
+def test_a_key_of_a_secret_is_a_secret_of_that_name_and_nothing_mounted_is_written(name: str, secret: str) -> None:
+    file = kept_secret_file(environment(name), secret)
+    assert file is not None
+    mounted = {mount["mountPath"]: mount for mount in MAIN[name]["volumeMounts"]}
+    assert mounted[str(file.parent)] == {"name": "secrets", "mountPath": str(file.parent), "readOnly": True}
+    assert {mount["name"] for mount in mounted.values() if not mount.get("readOnly")} == {"state", "tmp"}
+
+
 def test_the_backup_sees_the_address_of_the_record_and_no_portals_credential() -> None:
     (volume,) = [one["secret"] for one in PODS["backup"]["volumes"] if "secret" in one]
     assert [item["key"] for item in volume["items"]] == ["REDIS_URL"]
@@ -127,7 +137,7 @@ def test_every_variable_is_one_that_the_relay_reads(name: str) -> None:
 def test_the_settings_of_web_and_workers_are_accepted() -> None:
     for name in ("web", "workers"):
         given = environment(name) | {"REDIS_URL_FILE": "", "REDIS_URL": "redis://redis:6379/0"}
-        given |= {"RELAY_CONFIG": str(REPOSITORY / "config"), "RELAY_METRICS_TOKEN_FILE": ""}
+        given |= {"RELAY_CONFIG": str(REPOSITORY / "config"), "RELAY_SECRETS": ""}
         settings = Settings.from_environment(given)
         assert settings.state == Path("/state")
     assert environment("web")["RELAY_TRUSTED_PROXIES"]

@@ -94,6 +94,20 @@ def test_a_side_is_shown_its_own_secrets_only(service: str, own: str, other: str
     assert f"/etc/relay/secrets/{other}" not in text.replace(f"InaccessiblePaths=/etc/relay/secrets/{other}", "")
 
 
+@pytest.mark.parametrize(
+    ("service", "may_write"), [("web", ["/etc/relay/config /etc/relay/secrets/web"]), ("workers", []), ("backup", [])]
+)
+def test_the_web_process_writes_the_configuration_and_its_own_secrets_and_no_other_does(
+    service: str, may_write: list[str]
+) -> None:
+    text = (UNITS / f"relay-{service}.service").read_text("utf-8")
+    lines = re.findall(r"^Environment=(.+)$", text, re.MULTILINE)
+
+    assert setting(f"relay-{service}.service", "ProtectSystem") == "strict"
+    assert re.findall(r"^ReadWritePaths=(.+)$", text, re.MULTILINE) == may_write
+    assert {"RELAY_CONFIG=/etc/relay/config", "RELAY_SECRETS=/etc/relay/secrets"} <= {*" ".join(lines).split()}
+
+
 def test_requests_and_calls_may_end_before_a_service_is_killed() -> None:
     (graceful,) = re.findall(
         r"^graceful_timeout = (\d+)$", (CONFIG / "gunicorn.conf.py").read_text("utf-8"), re.MULTILINE

@@ -12,12 +12,13 @@ import hmac
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from relay.configuration.files import Mistakes, collecting, kept_secret_file
+from relay.configuration.files import Mistakes, collecting, file_elsewhere, kept_secret_file
 from relay.configuration.portals import Portal, load_portals
 from relay.configuration.settings import read_secret
 from relay.configuration.whole_files import ready_to_replace, sync
@@ -106,10 +107,12 @@ def keep_credential(name: str, environ: Mapping[str, str]) -> Path:
     file = kept_secret_file(environ, variable)
     if file is None:
         raise NotWritableError("RELAY_SECRETS is not set: expected the workers' folder for credentials")
-    if environ.get(variable) or environ.get(f"{variable}_FILE"):
+    if environ.get(variable) or file_elsewhere(environ, variable):
         raise NotWritableError(f"{variable} is set in the environment: change it there, or unset it and restart")
     question = f"{name}: the address of its inbound webhook, which is not shown: "
-    url = (getpass.getpass(question) if sys.stdin.isatty() else sys.stdin.readline()).strip()
+    url = ""
+    with suppress(EOFError):  # Ctrl-D
+        url = (getpass.getpass(question) if sys.stdin.isatty() else sys.stdin.readline()).strip()
     load_addresses({name: portals[name]}, {variable: url})
     with ready_to_replace(file, url, CREDENTIAL_MODE) as draft:
         assert draft  # noqa: S101 - for the type checker

@@ -19,20 +19,22 @@ for user in web worker; do
   install -d -m 700 "/etc/relay/secrets/$side"
   file=/etc/relay/secrets/$side/REDIS_URL
   if [ ! -s "$file" ]; then
-    (umask 077 && echo "unix://$user:$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')@/run/relay-record/record.sock" > "$file")
+    rm -f "$file"
+    # -C follows no link: the side may write in this folder.
+    (umask 077 && set -C && echo "unix://$user:$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')@/run/relay-record/record.sock" > "$file")
   fi
 done
 
-# Each side reads its own secrets. Both read the configuration; the web process writes rules, which people activate there.
+# Each side reads its own secrets and may add to them: `relay workers credential`, and the web process for people in the
+# dashboard. Both read the configuration; the web process also writes it.
 chmod 755 /etc/relay /etc/relay/secrets
 chown -R relay-web:relay /etc/relay/secrets/web
 chown -R relay-workers:relay /etc/relay/secrets/workers
 chmod -R u=rwX,go= /etc/relay/secrets/web /etc/relay/secrets/workers
 install -d /etc/relay/config/rules
-chown -R root:relay /etc/relay/config
+chown -R relay-web:relay /etc/relay/config
 chmod -R u=rwX,g=rX,o= /etc/relay/config
-chown -R relay-web:relay /etc/relay/config/rules
-chmod g+s /etc/relay/config/rules
+find /etc/relay/config -type d -exec chmod g+s {} +
 chmod 600 /etc/relay/.env
 
 install -m 644 ./*.socket ./*.service ./*.timer /etc/systemd/system/

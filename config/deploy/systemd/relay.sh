@@ -1,8 +1,11 @@
 #!/bin/sh
-# `relay` in a terminal of the server, for root: `relay events`, `relay audit`; `relay workers ping` is `python -m workers`.
+# `relay` in a terminal of the server, for root: `relay events`, `relay audit`; `relay workers ping` is `python -m workers`,
+# and `relay workers credential main` takes the address of the portal `main`.
 set -eu
 
 set -a
+RELAY_CONFIG=/etc/relay/config
+RELAY_SECRETS=/etc/relay/secrets
 . /etc/relay/.env
 REDIS_URL_FILE=/etc/relay/secrets/workers/REDIS_URL
 RELAY_STATE=/var/lib/relay-workers

@@ -150,7 +150,9 @@ def _form(profile: Profile, name: str, why: str = "") -> Any:
         steps=profile.filled_steps({"url": hook_url(name), **variables}),
         variables=variables,
         entered=[word for word in variables if profile.is_entered(word)],
-        keeps_secrets=files.keeps_secrets,
+        lacks_folder=bool(variables) and not files.keeps_secrets,
+        read_only=files.read_only(with_secrets=bool(variables)),
+        entry=f"sources:\n{profile.entry(name)}",
         why=why,
     )
 
@@ -172,5 +174,6 @@ def _rotation(source: Source, why: str = "") -> Any:
         names=names,
         may_make=profile is None or profile.is_entered("secret"),
         keeps_secrets=files.keeps_secrets,
+        read_only=files.read_only(with_secrets=True),
         why=why,
     )

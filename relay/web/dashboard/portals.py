@@ -52,7 +52,7 @@ def portals() -> Any:
 @for_operators
 def new_portal() -> Any:
     """The form of a new portal."""
-    return render_template("new_portal.html", plans=PLANS, name="", plan="standard")
+    return _portal_form("", "standard")
 
 
 @blueprint.post("/portals/add")
@@ -66,9 +66,14 @@ def add_portal() -> Any:
     except RecordUnavailableError:
         raise
     except RelayError as error:
-        return render_template("new_portal.html", plans=PLANS, name=name, plan=plan, why=reason_of(error)), 422
+        return _portal_form(name, plan, reason_of(error)), 422
     asked = services().operator_acts.ping(name, who())
     return redirect(url_for("dashboard.connect_portal", name=name, asked=asked.id), 303)
+
+
+def _portal_form(name: str, plan: str, why: str = "") -> Any:
+    read_only = config_files().read_only(with_secrets=False)
+    return render_template("new_portal.html", plans=PLANS, name=name, plan=plan, read_only=read_only, why=why)
 
 
 @blueprint.get("/portals/<name>/connect")
