@@ -428,14 +428,17 @@ OF_WORKERS = ("PORTAL_", "ALERT_")
 FOLLOWED = ("SOURCE_", *OF_WORKERS)
 """Prefixes of the secrets whose files may change while the relay runs."""
 SIDES = ("web", "workers")
-"""The folders in RELAY_SECRETS: each process reads its own, and need not be able to read the other's."""
+"""Folders that RELAY_SECRETS may have: each process then uses its own, and need not be able to read the other's."""
 KEPT_SECRET = re.compile(rf"(?:{'|'.join(FOLLOWED)}|RELAY_)[A-Z0-9_]{{1,100}}")
 
 
 def kept_secret_file(environ: Mapping[str, str], name: str) -> Path | None:
     """The file in RELAY_SECRETS for the secret of this name, which need not exist; None if there can be none."""
     folder = environ.get("RELAY_SECRETS")
-    return Path(folder, side_of(name), name) if folder and KEPT_SECRET.fullmatch(name) else None
+    if not folder or not KEPT_SECRET.fullmatch(name):
+        return None
+    own = Path(folder, side_of(name))
+    return (own if os.path.isdir(own) else Path(folder)) / name  # noqa: PTH112 - it raises nothing
 
 
 def side_of(name: str) -> str:
@@ -453,9 +456,9 @@ def _kept_secrets(environ: Mapping[str, str]) -> list[Path]:
     if not (folder := environ.get("RELAY_SECRETS")):
         return []
     found: list[Path] = []
-    for side in SIDES:
-        with suppress(OSError):  # of the other process
-            found += Path(folder, side).iterdir()
+    for kept in (Path(folder), *(Path(folder, side) for side in SIDES)):
+        with suppress(OSError):  # there is none, or it is the other process's
+            found += kept.iterdir()
     return sorted(path for path in found if path.name.startswith(FOLLOWED) and KEPT_SECRET.fullmatch(path.name))
 
 

@@ -1,8 +1,8 @@
 """Settings from the environment, frozen. This module reads nothing else and never prints a secret.
 
 All mistakes are reported at once. A secret NAME may instead be given as NAME_FILE, the path of a file that contains it
-(the convention of Docker secrets), or be a file NAME in the folder `web` or `workers` of the folder RELAY_SECRETS.
-There, those of sources, portals and alerts may come and go while the relay runs.
+(the convention of Docker secrets), or be a file NAME in the folder RELAY_SECRETS, or in its folder `web` or `workers`
+where there is one. There, those of sources, portals and alerts may come and go while the relay runs.
 """
 
 from __future__ import annotations
@@ -227,10 +227,9 @@ class Settings:
         default=None,
         metadata=documented(
             "web, workers",
-            "a folder with the folders `web` and `workers`, each for the secrets that this process reads: the file"
-            " `web/SOURCE_SHOP_SECRET` is as if `SOURCE_SHOP_SECRET_FILE` named it. Those of senders, portals and"
-            " alerts are followed without a restart. The page Sources writes into `web`, `python -m workers credential`"
-            " into `workers`",
+            "a folder of secrets: the file `SOURCE_SHOP_SECRET` there is as if `SOURCE_SHOP_SECRET_FILE` named it. If it"
+            " has folders `web` and `workers`, as `init` makes it, each process uses its own. Those of senders, portals"
+            " and alerts are followed without a restart. The page Sources and `python -m workers credential` write there",
         ),
     )
     state: Path = field(

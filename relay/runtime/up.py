@@ -119,13 +119,15 @@ class Machine:
         self.log = log
         self.config = Path(os.environ.get("RELAY_CONFIG") or "config")
         names = [*secret_file.WEB_SECRETS]
-        # With an operator's folder for secrets, one that is missing there is a mistake, and is not made up.
-        if not os.environ.get("RELAY_SECRETS"):
+        given = os.environ.get("RELAY_SECRETS")
+        # In a folder as `init` makes it, a missing secret is a mistake, and is not made up.
+        if not given or not Path(given, SIDES[0]).is_dir():
+            names += secret_file.source_secrets(self.config / "sources.yaml")
+        if not given:
             kept = var / "kept-secrets"
             for folder in (kept, *(kept / side for side in SIDES)):
                 folder.mkdir(mode=0o700, exist_ok=True)
             os.environ["RELAY_SECRETS"] = str(kept)
-            names += secret_file.source_secrets(self.config / "sources.yaml")
         self.made_secrets = secret_file.fill_in(os.environ, names, var / "secrets.env")
         self.supervisor = Supervisor([])
         self.sandbox_url: str | None = None

@@ -228,6 +228,15 @@ def test_each_secret_is_read_in_the_folder_of_the_process_that_it_is_for(secrets
         read_secret(os.environ, "SOURCE_STOLEN")
 
 
+def test_a_folder_of_secrets_without_folders_for_each_process_is_written_and_read_itself(files, secrets, monkeypatch):
+    monkeypatch.setenv("RELAY_SECRETS", str(secrets))
+
+    files.add_source(profile("tilda"), "tilda", {}, "ann")
+
+    file = secrets / "SOURCE_TILDA_SECRET"
+    assert (file.stat().st_mode & 0o777, read_secret(os.environ, file.name)) == (0o600, file.read_text())
+
+
 def test_the_folder_of_the_other_process_need_not_be_there_to_follow_ones_own(secrets, folder, monkeypatch):
     monkeypatch.setenv("RELAY_SECRETS", str(secrets.parent))
     watch = FileWatch(folder, os.environ)
@@ -378,7 +387,8 @@ def test_a_folder_that_cannot_be_written_is_told_and_nothing_breaks(app, operato
 def test_a_missing_folder_of_secrets_is_told_before_anything_is_written(app, operator, folder, secrets):
     before = (folder / "sources.yaml").read_bytes()
     secrets.rmdir()
-    assert str(secrets) in Page(ask(operator, "/sources/add?profile=tilda")).text(".//main//p[@role='alert']")
+    secrets.parent.rmdir()
+    assert str(secrets.parent) in Page(ask(operator, "/sources/add?profile=tilda")).text(".//main//p[@role='alert']")
     assert "No such file or directory" in press(operator, "/sources/add", 409, profile="tilda", name="tilda").text
     assert (folder / "sources.yaml").read_bytes() == before
 
