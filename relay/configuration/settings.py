@@ -227,9 +227,10 @@ class Settings:
         default=None,
         metadata=documented(
             "web, workers",
-            "a folder of secrets: the file `SOURCE_SHOP_SECRET` there is as if `SOURCE_SHOP_SECRET_FILE` named it. If it"
-            " has folders `web` and `workers`, as `init` makes it, each process uses its own. Those of senders, portals"
-            " and alerts are followed without a restart. The page Sources and `python -m workers credential` write there",
+            "a folder of secrets: the file `SOURCE_SHOP_SECRET` there is as if `SOURCE_SHOP_SECRET_FILE` named it. If"
+            " it has folders `web` and `workers`, as `init` makes it, each process uses its own. Those of senders,"
+            " portals and alerts are followed without a restart. The page Sources and `python -m workers credential`"
+            " write there",
         ),
     )
     state: Path = field(
