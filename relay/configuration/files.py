@@ -434,8 +434,14 @@ KEPT_SECRET = re.compile(rf"(?:{'|'.join(FOLLOWED)}|RELAY_)[A-Z0-9_]{{1,100}}")
 
 def kept_secret_file(environ: Mapping[str, str], name: str) -> Path | None:
     """The file in RELAY_SECRETS for the secret of this name, which need not exist; None if there can be none."""
+    folder = kept_folder(environ, side_of(name))
+    return folder / name if folder and KEPT_SECRET.fullmatch(name) else None
+
+
+def kept_folder(environ: Mapping[str, str], side: str) -> Path | None:
+    """The folder in RELAY_SECRETS of this process, which need not exist; None if RELAY_SECRETS is not set."""
     folder = environ.get("RELAY_SECRETS")
-    return Path(folder, side_of(name), name) if folder and KEPT_SECRET.fullmatch(name) else None
+    return Path(folder, side) if folder else None
 
 
 def side_of(name: str) -> str:
@@ -444,18 +450,17 @@ def side_of(name: str) -> str:
 
 
 def file_elsewhere(environ: Mapping[str, str], name: str) -> str | None:
-    """What NAME_FILE names, unless it is the file in RELAY_SECRETS anyway."""
+    """The path that NAME_FILE gives, unless it is the file in RELAY_SECRETS anyway."""
     path = environ.get(f"{name}_FILE")
     return path if path and Path(path) != kept_secret_file(environ, name) else None
 
 
 def _kept_secrets(environ: Mapping[str, str]) -> list[Path]:
-    if not (folder := environ.get("RELAY_SECRETS")):
-        return []
     found: list[Path] = []
     for side in SIDES:
+        folder = kept_folder(environ, side)
         with suppress(OSError):  # of the other process
-            found += Path(folder, side).iterdir()
+            found += folder.iterdir() if folder else []
     return sorted(path for path in found if path.name.startswith(FOLLOWED) and KEPT_SECRET.fullmatch(path.name))
 
 
