@@ -434,11 +434,17 @@ KEPT_SECRET = re.compile(rf"(?:{'|'.join(FOLLOWED)}|RELAY_)[A-Z0-9_]{{1,100}}")
 
 def kept_secret_file(environ: Mapping[str, str], name: str) -> Path | None:
     """The file in RELAY_SECRETS for the secret of this name, which need not exist; None if there can be none."""
+    folder = kept_folder(environ, side_of(name))
+    return folder / name if folder and KEPT_SECRET.fullmatch(name) else None
+
+
+def kept_folder(environ: Mapping[str, str], side: str) -> Path | None:
+    """The folder for the secrets of this side, in RELAY_SECRETS or that itself; None if RELAY_SECRETS is not set."""
     folder = environ.get("RELAY_SECRETS")
-    if not folder or not KEPT_SECRET.fullmatch(name):
+    if not folder:
         return None
-    own = Path(folder, side_of(name))
-    return (own if os.path.isdir(own) else Path(folder)) / name  # noqa: PTH112 - it raises nothing
+    own = Path(folder, side)
+    return own if os.path.isdir(own) else Path(folder)  # noqa: PTH112 - it raises nothing
 
 
 def side_of(name: str) -> str:
@@ -447,18 +453,16 @@ def side_of(name: str) -> str:
 
 
 def file_elsewhere(environ: Mapping[str, str], name: str) -> str | None:
-    """What NAME_FILE names, unless it is the file in RELAY_SECRETS anyway."""
+    """The path that NAME_FILE gives, unless it is the file in RELAY_SECRETS anyway."""
     path = environ.get(f"{name}_FILE")
     return path if path and Path(path) != kept_secret_file(environ, name) else None
 
 
 def _kept_secrets(environ: Mapping[str, str]) -> list[Path]:
-    if not (folder := environ.get("RELAY_SECRETS")):
-        return []
     found: list[Path] = []
-    for kept in (Path(folder), *(Path(folder, side) for side in SIDES)):
-        with suppress(OSError):  # there is none, or it is the other process's
-            found += kept.iterdir()
+    for folder in {kept_folder(environ, side) for side in SIDES}:
+        with suppress(OSError):  # of the other process
+            found += folder.iterdir() if folder else []
     return sorted(path for path in found if path.name.startswith(FOLLOWED) and KEPT_SECRET.fullmatch(path.name))
 
 

@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from relay.configuration.fields import NAME
-from relay.configuration.files import KEPT_SECRET, Mistakes, file_elsewhere, instead_of_files, kept_secret_file
+from relay.configuration.files import (
+    KEPT_SECRET,
+    Mistakes,
+    file_elsewhere,
+    instead_of_files,
+    kept_folder,
+    kept_secret_file,
+)
 from relay.configuration.portals import load_portals
 from relay.configuration.whole_files import alone, not_writable, ready_to_replace, sync, text_of
 from relay.core.errors import ConfigError, NotFoundError
@@ -63,8 +70,8 @@ class ConfigFiles:
 
     def read_only(self, *, with_secrets: bool) -> list[Path]:
         """The folders of the configuration, and of senders' secrets, that cannot be written, such as in Kubernetes."""
-        kept = kept_secret_file(self._environ, "SOURCE_ANY") if with_secrets else None
-        folders = [self._config, *([kept.parent] if kept else [])]
+        kept = kept_folder(self._environ, "web") if with_secrets else None
+        folders = [self._config, *([kept] if kept else [])]
         return [folder for folder in folders if not os.access(folder, os.W_OK)]
 
     @property

@@ -69,7 +69,7 @@ CODE = re.compile(r"[_\d{}\[\]@=*&/]|\w[.:]+\w|[A-Z][A-Z-]+|[a-z][A-Z]|^x-")
 """A word with one of these, or in capitals, is a variable, an address, a path, an id or a constant."""
 NAMES = (
     "relay Bitrix24 JMESPath Sentinel Basic Bearer Referrer-Policy NaN Infinity gzip deflate multipart urlencoded hex "
-    "redis-cli Compose python crm bizproc http https csv jsonl starttls no-referrer id Id a-z xn www"
+    "redis-cli Compose systemd python crm bizproc http https csv jsonl starttls no-referrer id Id a-z xn www"
 )
 """Programs, formats and standards, which are called so in Russian too: they may stand anywhere in a text."""
 IN_FILES = (
