@@ -25,6 +25,7 @@ from relay.rules import Rule
 from relay.rules.schemas import FORMS
 from relay.web.auth import is_operator, is_revealed
 from relay.web.language import N_, _, language_now
+from relay.web.moments import day_in_words
 from relay.web.presenters.masking import Masking, cover
 from relay.web.services import services
 from relay.web.zone import local
@@ -150,10 +151,15 @@ def template_of(portal: str, number: int | str) -> str:
     return names[portal].get(int(number)) or str(number)
 
 
+def template_with_number(portal: str, number: int | str) -> str:
+    """The same with the number behind the name: `Deal: follow up (2)`."""
+    name = template_of(portal, number)
+    return name if name == str(number) else f"{name} ({number})"
+
+
 def day_of(day: date) -> str:
     """A day of the visitor's zone as a divider of a list names it: `Today, 29 November`, `28 November`."""
-    today = local(utc_now()).date()
-    name = format_date(day, "d MMMM" if day.year == today.year else "d MMMM y", locale=language_now().replace("-", "_"))
+    today, name = local(utc_now()).date(), day_in_words(day)
     if day == today:
         return _("Today, %(day)s", day=name)
     return _("Yesterday, %(day)s", day=name) if day == today - timedelta(days=1) else name
