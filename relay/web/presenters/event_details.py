@@ -156,6 +156,8 @@ def lines_of(sent: Call, rule: Rule | None, today: Call | None, masking: Masking
             _number(rule.composer.template_id) if rule else "",
             _template(today) if today else None,
             today is not None and today.template_id != sent.template_id,
+            exact=_number(sent.template_id),
+            exact_today=_number(today.template_id) if today else "",
         ),
         Line(
             _("Document"),
