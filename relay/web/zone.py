@@ -1,4 +1,4 @@
-"""The visitor's time zone: the one in the cookie of static/zone.js, else UTC; and times of it in figures (words: moments.py).
+"""The visitor's time zone: the one in the cookie of static/zone.js, else UTC; and its times in figures (moments.py: words).
 
 Exports, the API and the command line use UTC and not this module. A page names its zone once, in its header.
 """

@@ -161,9 +161,9 @@ def lines_of(sent: Call, rule: Rule | None, today: Call | None, masking: Masking
         ),
         Line(
             _("Document"),
-            masking.text(document_of(sent)),
+            masking.text(document_of(sent, names_steps=True)),
             " · ".join(member.text for member in rule.composer.document_id.members) if rule else "",
-            masking.text(document_of(today)) if today else None,
+            masking.text(document_of(today, names_steps=True)) if today else None,
             today is not None and tuple(today.document_id) != tuple(sent.document_id),
             exact=masking.text(" · ".join(sent.document_id)),
             exact_today=masking.text(" · ".join(today.document_id)) if today else "",

@@ -125,8 +125,11 @@ def _form_in(body: Any) -> str:
     return next((text for text in given if isinstance(text, str) and _FORM.fullmatch(text)), "")
 
 
-def document_of(call: Call) -> str:
-    """The document of a call in words: `Deal 1001`, or `a new deal` where a step has still to make it."""
+def document_of(call: Call, *, names_steps: bool = False) -> str:
+    """The document of a call in words: `Deal 1001`, or `a new deal` where a step has still to make it.
+
+    names_steps: that one is `Deal {deal}`, for those who know the rule.
+    """
     module, entity, name = call.document_id
     form = next((form for form, (own, kind, _prefix) in FORMS.items() if (own, kind) == (module, entity)), None)
     if form is None or not name:
@@ -134,11 +137,11 @@ def document_of(call: Call) -> str:
     number = name.removeprefix(FORMS[form][2])
     if form == DYNAMIC:
         type_id, _line, number = number.partition("_")
-        if "{" in number:
+        if "{" in number and not names_steps:
             return _("a new item of smart process %(type)s", type=type_id)
         return _("Item %(number)s of smart process %(type)s", number=number, type=type_id)
     known, unknown = DOCUMENTS[form]
-    return _(unknown) if "{" in number else _(known, number=number)
+    return _(unknown) if "{" in number and not names_steps else _(known, number=number)
 
 
 def template_of(portal: str, number: int | str) -> str:
