@@ -29,7 +29,7 @@ from relay.store.operators.kept_files import CHANGES_KEPT, RuleChange, digest_of
 LARGEST = 64_000
 """Bytes of a file that is written here, because its old and new text are kept on record."""
 FOLDER = "rules"
-BY_HAND = "by hand"
+BY_HAND = phrase("by hand")
 """The author of changes by other means."""
 
 

@@ -24,8 +24,8 @@ from relay.web.answers import protect
 from relay.web.auth import Guard, Role
 from relay.web.fast_path import FAST_PATH, FastPath
 from relay.web.language import show_what_is_there, speak
+from relay.web.moments import tell_time
 from relay.web.services import SERVICES, Services, services_of
-from relay.web.zone import tell_time
 
 log = get_logger()
 

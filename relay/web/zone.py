@@ -1,4 +1,4 @@
-"""Times on pages, in the visitor's time zone: the one in the cookie of static/zone.js, else UTC.
+"""The visitor's time zone: the one in the cookie of static/zone.js, else UTC; and its times in figures (moments.py: words).
 
 Exports, the API and the command line use UTC and not this module. A page names its zone once, in its header.
 """
@@ -9,16 +9,10 @@ import re
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
-from flask import Flask, g, has_request_context, request
-from markupsafe import Markup
+from flask import g, has_request_context, request
 
 COOKIE = "zone"
 NAME = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
-
-
-def tell_time(app: Flask) -> None:
-    """Add the filters for times to templates."""
-    app.jinja_env.filters.update(moment=moment, hour=hour, stamp=stamp, clock=clock, typed=typed)
 
 
 def zone_now() -> tzinfo:
@@ -34,27 +28,6 @@ def zone_now() -> tzinfo:
 def local(at: datetime) -> datetime:
     """The same time in the visitor's zone."""
     return at.astimezone(zone_now())
-
-
-def moment(at: datetime) -> Markup:
-    """A time as a page shows it, with UTC in a tooltip."""
-    return _marked(at, stamp(at))
-
-
-def hour(at: datetime) -> Markup:
-    """The same without the day, in a list that has the days as dividers."""
-    return _marked(at, clock(at))
-
-
-def _marked(at: datetime, shown: str) -> Markup:
-    utc = at.astimezone(UTC)
-    markup = Markup('<time datetime="{}" title="{:%Y-%m-%d %H:%M:%S} UTC">{}</time>')
-    return markup.format(utc.isoformat(timespec="seconds"), utc, shown)
-
-
-def stamp(at: datetime) -> str:
-    """Day and time, for a sentence."""
-    return f"{local(at):%Y-%m-%d %H:%M:%S}"
 
 
 def clock(at: datetime) -> str:

@@ -223,7 +223,7 @@ def test_a_trial_shows_the_calls_and_that_of_this_event_first(record, operator):
     found = press(operator, page, text=RULE, act="try").text(".//*[@id='preview']")
 
     assert found.startswith("The call of this event")
-    assert found.index("LEAD_41") < found.index("Calls of other events") < found.index("LEAD_8") < found.index("LEAD_7")
+    assert found.index("Lead 41") < found.index("Calls of other events") < found.index("Lead 8") < found.index("Lead 7")
     assert all(one in found for one in others)
 
 
@@ -519,6 +519,9 @@ def test_a_replay_with_the_rule_of_today_says_that_it_is_disabled(app, record, o
 
     with pytest.raises(NotReplayableError, match="the rule callback is disabled"):
         services_of(app).operator_acts.replay(dead.id, "ann", current_rules=True)
+    page = operator.get(f"/deliveries/{dead.id}/acts/replay-current", headers=SAME).text
+    assert "the rule callback is disabled" in page
+    assert "no rule callback any more" not in page
 
 
 def test_a_trial_ends_when_its_time_is_over(app, record):

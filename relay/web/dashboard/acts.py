@@ -50,11 +50,13 @@ def confirm(delivery_id: str, name: str) -> Any:
     looked = details_of(services().record.event(delivery.event_id))
     tried = looked.tried_by(delivery.rule)
     today = tried.call_after(delivery.values) if tried and offer is REPLAY_CURRENT else None
+    rule = rule_named(delivery.rule)
     return render_template(
         "confirm.html",
         offer=offer,
         delivery=delivery,
-        lines=lines_of(delivery.call, rule_named(delivery.rule), today, looked.masking),
+        lines=lines_of(delivery.call, rule, today, looked.masking),
+        rule=rule,
         tried=tried,
         is_current=offer is REPLAY_CURRENT,
         unreadable=looked.unreadable,
@@ -76,7 +78,10 @@ def act(delivery_id: str, name: str) -> Any:
 def confirm_event(event_id: str) -> Any:
     """Say what today's rules would make of an event from which no call was made."""
     return render_template(
-        "confirm_event.html", act=REPLAY_EVENT, details=details_of(services().record.event(event_id))
+        "confirm_event.html",
+        act=REPLAY_EVENT,
+        details=details_of(services().record.event(event_id)),
+        rule_named=rule_named,
     )
 
 

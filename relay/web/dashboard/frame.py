@@ -26,7 +26,7 @@ from relay.web.language import N_, _, language_now, languages, say, say_fault
 from relay.web.presenters.audit import actor, deed, note_of
 from relay.web.presenters.event_details import end_of, progress_of, story_of_end, title_of
 from relay.web.presenters.masking import FEW_CHARACTERS, FEW_VALUES, excerpt, pretty
-from relay.web.presenters.titles import document_of, template_of
+from relay.web.presenters.titles import document_of, template_with_number
 from relay.web.services import services
 from relay.web.zone import zone_now
 
@@ -265,6 +265,7 @@ blueprint.add_app_template_filter(actor, "actor")
 blueprint.add_app_template_filter(note_of, "note")
 blueprint.add_app_template_filter(title_of, "step_title")
 blueprint.add_app_template_filter(document_of, "document")
-blueprint.add_app_template_filter(template_of, "template")
+blueprint.add_app_template_filter(lambda call: document_of(call, names_steps=True), "document_of_rule")
+blueprint.add_app_template_filter(template_with_number)
 blueprint.add_app_template_test(lambda drift: drift.is_serious, "serious")
 blueprint.add_app_template_test(is_ours, "ours")

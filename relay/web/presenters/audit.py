@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from relay.core.lifecycle import BulkAct
 from relay.core.phrases import Phrase, phrase
 from relay.operations.operator_acts import ACTS
+from relay.operations.rule_files import BY_HAND
 from relay.store.operators.audit_log import Act
 from relay.store.operators.bulk_replays import BulkState
 from relay.web.auth import Role
 from relay.web.language import say, say_fault
 from relay.web.presenters.bulk_acts import part_in_words
 
-ROLES = {role.value: role for role in Role}
+ACTORS = {role.value: role for role in Role} | {str(BY_HAND): BY_HAND}
 DEEDS: Mapping[str, Phrase] = {
     str(one): one
     for one in (
@@ -33,8 +34,8 @@ DEEDS: Mapping[str, Phrase] = {
 
 
 def actor(who: str) -> str:
-    """The person of an entry: a role in the page's language, or a name as it is."""
-    return say(ROLES.get(who)) or who
+    """The person of an entry: a role, or an edit on disk, in the page's language, or a name as it is."""
+    return say(ACTORS.get(who)) or who
 
 
 def deed(what: str) -> str:

@@ -41,6 +41,7 @@ from relay.sources.bodies import parse_body
 from relay.store.portals.gate import GateState, View
 from relay.web.auth import is_operator, is_revealed
 from relay.web.language import N_, _, say
+from relay.web.moments import stamp
 from relay.web.presenters.masking import (
     FEW_CHARACTERS,
     FEW_VALUES,
@@ -50,8 +51,9 @@ from relay.web.presenters.masking import (
     masking_of,
     pretty,
 )
+from relay.web.presenters.titles import document_of, template_with_number
 from relay.web.services import services
-from relay.web.zone import clock, stamp, typed
+from relay.web.zone import clock, typed
 
 ABSENT = object()
 PATHS: Mapping[str, str] = {
@@ -106,7 +108,7 @@ class Line:
     """One part of a call: as it was sent, as the rule writes it, as today's rules would send it.
 
     A Phrase stands for a value that there is none of. differs: whether today's value is another. Cut and masked, both
-    may look alike.
+    may look alike. exact: what was sent to the letter, where `sent` says it in words; exact_today: of today's.
     """
 
     name: str
@@ -114,6 +116,8 @@ class Line:
     written: str
     today: str | None
     differs: bool
+    exact: str = ""
+    exact_today: str = ""
 
 
 def details_of(event: Event) -> EventDetails:
@@ -140,25 +144,29 @@ def lines_of(sent: Call, rule: Rule | None, today: Call | None, masking: Masking
     written = rule.composer.parameters if rule else {}
     lines = [
         Line(
-            _("portal"),
+            _("Portal"),
             sent.portal,
             rule.composer.portal if rule else "",
             today.portal if today else None,
             today is not None and today.portal != sent.portal,
         ),
         Line(
-            _("template"),
-            _number(sent.template_id),
+            _("Template"),
+            _template(sent),
             _number(rule.composer.template_id) if rule else "",
-            _number(today.template_id) if today else None,
+            _template(today) if today else None,
             today is not None and today.template_id != sent.template_id,
+            exact=_number(sent.template_id),
+            exact_today=_number(today.template_id) if today else "",
         ),
         Line(
-            _("document"),
-            masking.text(" · ".join(sent.document_id)),
+            _("Document"),
+            masking.text(document_of(sent, names_steps=True)),
             " · ".join(member.text for member in rule.composer.document_id.members) if rule else "",
-            masking.text(" · ".join(today.document_id)) if today else None,
+            masking.text(document_of(today, names_steps=True)) if today else None,
             today is not None and tuple(today.document_id) != tuple(sent.document_id),
+            exact=masking.text(" · ".join(sent.document_id)),
+            exact_today=masking.text(" · ".join(today.document_id)) if today else "",
         ),
     ]
     names = dict.fromkeys([*sent.parameters, *(today.parameters if today else ())])
@@ -304,6 +312,10 @@ def _shown(parameters: Mapping[str, Any], name: str, masking: Masking) -> str:
 
 def _number(template_id: int) -> str:
     return str(template_id) if template_id else phrase("none")
+
+
+def _template(call: Call) -> str:
+    return template_with_number(call.portal, call.template_id) if call.template_id else phrase("none")
 
 
 def _written(parameter: Any) -> str:

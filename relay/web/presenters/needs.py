@@ -26,6 +26,7 @@ from relay.health.words import cause_of, title_of
 from relay.store.record.open_issues import Group, LookedInto
 from relay.web.language import N_, _, ngettext, say, say_fault
 from relay.web.presenters.masking import Masking
+from relay.web.presenters.titles import template_with_number
 
 GROWS = timedelta(minutes=5)
 """A group whose newest failure is younger than this still grows."""
@@ -262,7 +263,7 @@ def _where(group: Group) -> str:
         return _("source %(source)s", source=group["source"])
     where = f"{group['rule']} → {group['portal']}"
     if group["template_id"]:
-        where += _(", template %(number)s", number=group["template_id"])
+        where += _(", template %(number)s", number=template_with_number(group["portal"], group["template_id"]))
     return f"{where} · {group['reason']}" if word_of(group["reason"]) in NAMES_OF_CODES else where
 
 

@@ -25,6 +25,7 @@ from relay.rules import Rule
 from relay.rules.schemas import FORMS
 from relay.web.auth import is_operator, is_revealed
 from relay.web.language import N_, _, language_now
+from relay.web.moments import day_in_words
 from relay.web.presenters.masking import Masking, cover
 from relay.web.services import services
 from relay.web.zone import local
@@ -124,8 +125,11 @@ def _form_in(body: Any) -> str:
     return next((text for text in given if isinstance(text, str) and _FORM.fullmatch(text)), "")
 
 
-def document_of(call: Call) -> str:
-    """The document of a call in words: `Deal 1001`, or `a new deal` where a step has still to make it."""
+def document_of(call: Call, *, names_steps: bool = False) -> str:
+    """The document of a call in words: `Deal 1001`, or `a new deal` where a step has still to make it.
+
+    names_steps: that one is `Deal {deal}`, for those who know the rule.
+    """
     module, entity, name = call.document_id
     form = next((form for form, (own, kind, _prefix) in FORMS.items() if (own, kind) == (module, entity)), None)
     if form is None or not name:
@@ -133,11 +137,11 @@ def document_of(call: Call) -> str:
     number = name.removeprefix(FORMS[form][2])
     if form == DYNAMIC:
         type_id, _line, number = number.partition("_")
-        if "{" in number:
+        if "{" in number and not names_steps:
             return _("a new item of smart process %(type)s", type=type_id)
         return _("Item %(number)s of smart process %(type)s", number=number, type=type_id)
     known, unknown = DOCUMENTS[form]
-    return _(unknown) if "{" in number else _(known, number=number)
+    return _(unknown) if "{" in number and not names_steps else _(known, number=number)
 
 
 def template_of(portal: str, number: int | str) -> str:
@@ -150,10 +154,15 @@ def template_of(portal: str, number: int | str) -> str:
     return names[portal].get(int(number)) or str(number)
 
 
+def template_with_number(portal: str, number: int | str) -> str:
+    """The same with the number behind the name: `Deal: follow up (2)`."""
+    name = template_of(portal, number)
+    return name if name == str(number) else f"{name} ({number})"
+
+
 def day_of(day: date) -> str:
     """A day of the visitor's zone as a divider of a list names it: `Today, 29 November`, `28 November`."""
-    today = local(utc_now()).date()
-    name = format_date(day, "d MMMM" if day.year == today.year else "d MMMM y", locale=language_now().replace("-", "_"))
+    today, name = local(utc_now()).date(), day_in_words(day)
     if day == today:
         return _("Today, %(day)s", day=name)
     return _("Yesterday, %(day)s", day=name) if day == today - timedelta(days=1) else name

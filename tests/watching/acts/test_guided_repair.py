@@ -94,7 +94,7 @@ def test_the_exact_call_begins_with_what_is_found_first(relay):
     text = words(ask(enter(client.application, WEB_SECRETS["RELAY_DASHBOARD_PASSWORD"]), "/needs"))
 
     call = text.partition("With this change the newest one is sent like this:")[2]
-    assert re.search(r"Find a contact phone: \+7•••89.*template 4.*CONTACT_", call)
+    assert re.search(r"Find a contact client phone: \+7•••89.*Template 4.*Contact {client}", call)
 
 
 def test_once_the_rule_is_mended_the_call_is_shown_and_the_replay_is_next(operator, record):
@@ -105,7 +105,7 @@ def test_once_the_rule_is_mended_the_call_is_shown_and_the_replay_is_next(operat
 
     text = words(group)
     assert "By today's rules the newest one is sent like this:" in text
-    assert "LEAD_7" in text
+    assert "Lead 7" in text
     assert "Mend this rule" not in text
     assert 'class="button primary" href="/bulk?act=replay-current' in group
 

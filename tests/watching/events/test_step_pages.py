@@ -59,7 +59,7 @@ def test_the_page_of_an_event_tells_each_step_and_what_it_came_to(operator, reco
     assert "next Make a lead lead" in text
     assert f"{SITE}/crm/contact/details/17/" in shown.links()
     assert f"{SITE}/company/personal/user/1/" in shown.links()
-    assert "LEAD_{lead}" in text
+    assert "Lead {lead}" in text
 
 
 def test_what_was_made_has_its_page_on_the_portal_and_the_call_its_number(operator, record, delivery):
@@ -70,7 +70,7 @@ def test_what_was_made_has_its_page_on_the_portal_and_the_call_its_number(operat
 
     assert "Made; the answer was lost, and its own id has proven it: lead 1001" in " ".join(shown.text.split())
     assert f"{SITE}/crm/lead/details/1001/" in shown.links()
-    assert "LEAD_1001" in shown.text
+    assert "Lead 1001" in shown.text
 
 
 def test_the_persons_values_in_steps_are_masked_until_they_are_revealed(operator, record, delivery):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from relay.core.events import PROOF
+from relay.core.faults import fault
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State
 from relay.core.plan import Call
@@ -38,6 +42,14 @@ def test_a_line_says_what_came_which_way_it_went_and_what_became_of_it(operator)
     assert found["way"] == "document-lead → main"
     assert found["document"] == "Lead 7"
     assert found["state"] == "pending"
+
+
+def test_the_near_misses_of_a_refused_sender_are_no_fields_of_a_rule(operator, record):
+    entry = make_entry([], state=EventState.REFUSED, at=utc_now())
+    near = {PROOF: [fault("in_header", name="x-token")]}
+    write(record, replace(entry, event=replace(entry.event, reason="signature_mismatch", errors=near)))
+
+    assert cells(operator)["way"] == "not verified"
 
 
 def test_a_title_names_source_form_and_the_first_values_that_its_rule_marks(operator, viewer):

@@ -13,15 +13,17 @@ from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State
 from relay.store.redis import keys
 from tests.support.making import bring_to, count_in_hour, make_entry, write
-from tests.support.pages import ask
+from tests.support.pages import Page, ask
 from tests.support.senders import dump, website
 
 WEB = Path(web.__file__).parent
 HTML, BESIDE = 60_000, 40_000
 """Bytes."""
-PATHS = ["/", "/?span=week", "/events", "/events?tab=person", "/events?tab=waiting", "/events?state=started", "/log"]
+PATHS = ["/", "/?span=week", "/events", "/events?tab=person", "/events?tab=waiting", "/events?state=started"]
 PATHS += ["/needs", "/numbers", "/numbers?by=source", "/sources", "/portals", "/rules", "/alerts", "/bulk?state=dead"]
-PATHS += ["/studio?source=website"]
+PATHS += ["/studio?source=website", "/sources?open=website", "/log"]
+PARTS = ("lists", "event", "studio")
+"""Styles that only the pages load that show what they are for."""
 
 
 @pytest.fixture
@@ -43,9 +45,32 @@ def busy(operator, record):
     return operator
 
 
-def test_a_page_weighs_little(busy):
-    for path in PATHS:
+@pytest.fixture
+def paths(busy):
+    lists = ("/events", "/events?state=dead")
+    new, dead = (re.findall(r"/events/(evt_\w+)", ask(busy, path))[0] for path in lists)
+    return [*PATHS, f"/events/{new}", f"/events/{dead}", f"/studio?event_id={new}", f"/rules/try?event={new}"]
+
+
+def test_a_page_weighs_little(busy, paths):
+    for path in paths:
         text = ask(busy, path)
         assert len(text.encode()) < HTML, path
         loaded = set(re.findall(r'(?:src|href)="/(static/[\w-]+\.(?:css|js))"', text))
         assert sum((WEB / one).stat().st_size for one in loaded) < BESIDE, (path, loaded)
+
+
+def classes_of(name: str) -> set[str]:
+    text = re.sub(r"/\*.*?\*/", "", (WEB / "static" / f"{name}.css").read_text("utf-8"), flags=re.DOTALL)
+    return {one for selector in re.findall(r"([^{}]*)\{", text) for one in re.findall(r"\.([a-z][\w-]*)", selector)}
+
+
+def test_a_page_loads_the_styles_of_all_that_it_shows(busy, paths):
+    known = classes_of("style")
+    for path in paths:
+        page = Page(ask(busy, path))
+        shown = {one for element in page.root.iter() for one in element.attrib.get("class", "").split()}
+        loaded = {element.attrib.get("href", "") for element in page.root.iter("link")}
+        for part in PARTS:
+            if f"/static/{part}.css" not in loaded:
+                assert shown & (classes_of(part) - known) == set(), (path, part)

@@ -11,9 +11,10 @@ from flask.testing import FlaskClient
 from relay.core.faults import as_text, fault_of, from_data
 from relay.core.phrases import Moment, phrase, phrases
 from relay.core.reasons import BY_CODE
+from relay.operations.rule_files import BY_HAND
 from relay.web.language import say, say_fault
-from relay.web.presenters.audit import deed
-from tests.support.pages import SAME, Page
+from relay.web.presenters.audit import actor, deed
+from tests.support.pages import SAME, Page, ask
 
 RUSSIAN = {"Accept-Language": "ru-RU,ru;q=0.9,en;q=0.8"}
 
@@ -110,3 +111,19 @@ def test_a_phrase_is_english_until_a_page_says_it(app) -> None:
         assert say(phrase("%(one)s and %(two)s", one=1, two=phrase("three"))) == "1 and three"
     assert say(reason) == reason
     assert [phrases("%(count)s event", "%(count)s events", count) for count in (1, 2)] == ["1 event", "2 events"]
+
+
+def test_what_was_edited_on_disk_was_edited_by_hand_in_every_language(app):
+    with app.test_request_context(headers=RUSSIAN):
+        assert actor(BY_HAND) == "вручную"
+        assert actor("ann") == "ann"
+
+
+def test_the_steps_at_a_sender_say_that_they_are_in_english(app, operator):
+    path = "/sources/add?profile=stripe"
+    assert "Шаги на английском" not in ask(operator, path)
+
+    page = operator.get(path, headers=SAME | RUSSIAN).text
+
+    assert '<ol class="steps" lang="en" translate="no">' in page
+    assert "Шаги на английском" in page

@@ -70,8 +70,10 @@ start: {portal: main, template_id: 1, document_id: {lead: "{id}"}, parameters: {
 DRAFTS = ("", "name: [", "name: a\nsource: website\nwhen: [\n", RULE)
 
 
-RECORDED = ("a-rule", "b", "because", "P", "token")
+RECORDED = ("a-rule", "b", "one", "because", "P", "token")
 """Names of this record: of rules, a portal's code, a parameter, a query parameter."""
+SENDERS = ("Stripe", "Tilda", "GitHub", "shop", "stripe-signature")
+"""Names of senders, of a source that is added, and of a header."""
 
 
 def fault_of_every_value(code: str, message: str) -> Fault:
@@ -291,7 +293,7 @@ def names_in(app) -> set[str]:
     rules = services.rules.all()
     steps = {step.name for rule in rules for step in rule.steps}
     fields = {name for kind in MADE.values() for name in kind} | {*SOUGHT_BY, *FORMS}
-    return {*services.sources, *services.portals, *(rule.name for rule in rules), *steps, *fields, *RECORDED}
+    return {*services.sources, *services.portals, *(rule.name for rule in rules), *steps, *fields, *RECORDED, *SENDERS}
 
 
 def test_every_word_of_ours_on_a_russian_page_is_russian(app, operator, redis, tmp_path, places):

@@ -26,12 +26,14 @@ def times_on(client: FlaskClient, path: str) -> list[tuple[str, str]]:
 def test_times_are_on_the_clock_of_who_looks_with_utc_for_who_points_at_them(operator: FlaskClient, record) -> None:
     delivery = bring_to(record, State.DEAD)
     path = f"/events/{delivery.event_id}"
-    assert {f"{shown} UTC" == title for title, shown in times_on(operator, path)} == {True}
+    for title, shown in times_on(operator, path):
+        assert title.endswith(f"{shown.rpartition(', ')[2]} UTC")
 
     operator.set_cookie("zone", "Europe/Moscow")
     for title, shown in times_on(operator, path):
-        utc = datetime.strptime(title, "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
-        assert shown == f"{utc.astimezone(MOSCOW):%Y-%m-%d %H:%M:%S}"
+        at = datetime.strptime(title, "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC).astimezone(MOSCOW)
+        assert shown.startswith(f"{at.day} {at:%B}")
+        assert shown.endswith(f", {at:%H:%M:%S}")
     assert "Times: Europe/Moscow" in ask(operator, path)
 
 
