@@ -15,7 +15,7 @@ CALLED = "relay"
 """Shells complete the arguments of a command, and `python -m relay` is Python's: the script makes one of this name."""
 CHECKOUT = Path(__file__).resolve().parents[2]
 FILES = {"FILE": shtab.FILE, "PATH": shtab.FILE, "BODY.json": shtab.FILE, "FOLDER": shtab.DIRECTORY}
-"""What is a file or a folder, by the name of the argument."""
+"""The kind of file that an argument of this name takes."""
 
 
 def completion(options: argparse.Namespace) -> int:

@@ -49,8 +49,6 @@ _MADE_MAYBE = "The document may have been made. The relay looks for it by its ow
 _TROUBLE = phrase("Nothing is sent meanwhile, and there is nothing to settle: the portal is asked again by itself.")
 _FIRED_MAYBE = "The portal may have fired the trigger. Look on the document's page there, then settle the delivery."
 _ASKED_IN_VAIN = "The question was not answered. It has changed nothing on the portal; the relay asks again by itself."
-_OF_DOUBT = frozenset({_MAYBE, _NOT_SEEN, _UNSEEN, _LATER, _FIRED_MAYBE})
-"""What asks a person to settle a delivery."""
 _FIELD = "The portal refuses a field; its words say which one. Mend the rule, then replay with today's rules."
 
 _SCOPE = (
@@ -192,6 +190,10 @@ BY_CODE: dict[str, str] = {
     "honeypot": "A field was filled in that no person sees: a machine sent the form. It was thanked all the same.",
     "too_fast": "The form was sent sooner than a person can fill it in. The sender was thanked all the same.",
 }
+_OF_DOUBT = frozenset(
+    {_MAYBE, _NOT_SEEN, _UNSEEN, _LATER, _FIRED_MAYBE, *(text for text in BY_CODE.values() if _MAYBE in text)}
+)
+"""Texts that ask a person to settle a delivery."""
 
 OF_PORTAL: dict[str, str] = {
     "access_denied": "The owner of the credential may start nothing, or the portal's plan has no REST. Mend it there.",

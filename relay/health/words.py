@@ -200,7 +200,7 @@ UNSIGNED = frozenset({"signature_mismatch", "token_mismatch"})
 
 
 def title_of(need: OpenIssue) -> Phrase:
-    """What is wrong, as a sentence of a page."""
+    """The trouble, as a sentence of a page."""
     wording, message = ISSUES[need.code], ISSUES[need.code].title
     if need.code is IssueCode.CLOCK and need.reason == AHEAD:
         message = CLOCK_AHEAD
@@ -244,7 +244,7 @@ def _cause_of_refusals(need: OpenIssue) -> str:
 
 
 def well_again(kind: str, subject: str) -> str:
-    """What is well again, of an issue, or of a group of failures that was the subject, that is over."""
+    """The part that is well again, of an issue, or of a group of failures that was the subject, that is over."""
     if subject and kind in {IssueCode.DEAD, IssueCode.REJECTED}:
         return phrase("nothing of this waits for a person any more: %(group)s", group=subject)
     well = next((one.well for code, one in ISSUES.items() if code == kind), "") or "over: %(subject)s"

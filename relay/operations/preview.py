@@ -241,7 +241,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class CallPreview:
-    """What a draft makes of one event. at: when the event came."""
+    """The preview of a draft with one event. at: when the event came."""
 
     event_id: str
     at: datetime

@@ -74,7 +74,7 @@ class Rule:
     is_enabled: bool = True
     """A disabled rule wants no event; deliveries that it has made go on."""
     title: Template | None = None
-    """What a list calls an event of this rule; None: it has no title of its own."""
+    """The title of an event of this rule in lists; None: it has no title of its own."""
     personal_names: frozenset[str] = field(init=False, repr=False, compare=False)
     """Keys of an event and fields of a call whose values belong to a person, in lower case."""
     _uses: Mapping[str, int] = field(init=False, repr=False, compare=False)

@@ -1,4 +1,4 @@
-"""The visitor's time zone: the one in the cookie of static/zone.js, else UTC; and its times in figures (moments.py: words).
+"""The visitor's time zone, from the cookie of static/zone.js or else UTC, and times in figures (moments.py: in words).
 
 Exports, the API and the command line use UTC and not this module. A page names its zone once, in its header.
 """

@@ -148,11 +148,12 @@ def test_a_credential_that_the_environment_names_in_the_folder_is_changed_there(
 
 def test_a_folder_that_cannot_be_written_is_one_line_and_shows_nothing(workers_folder, monkeypatch, capsys):
     workers_folder.rmdir()
+    workers_folder.parent.rmdir()
 
     assert enter_credential(monkeypatch, "main", WEBHOOK) == 1
 
     said = capsys.readouterr().err
-    assert f"{workers_folder}/PORTAL_MAIN_WEBHOOK_URL: No such file or directory" in said
+    assert f"{workers_folder.parent}/PORTAL_MAIN_WEBHOOK_URL: No such file or directory" in said
     assert len(said.splitlines()) == 1
     assert "secret-of-the-test" not in said
 

@@ -167,7 +167,7 @@ def _query(wanted: Filter) -> dict[str, str]:
 
 
 def _waits_of(bulk: Bulk) -> list[str]:
-    """What is in the way of an order that sends something, or of what it has made; empty if nothing is."""
+    """The obstacles of an order that sends something, or of what it has made; empty if nothing is."""
     if bulk.act not in {BulkAct.REPLAY, BulkAct.AGAIN}:
         return []
     store, now, waits = services().store, utc_now(), []

@@ -130,7 +130,7 @@ def event(event_id: str) -> Any:
 
 
 def title_of(event: Event, details: EventDetails, deliveries: Sequence[Delivery]) -> str:
-    """What it is and for whom, such as `callback: M•••`: the rule or the source, and the first personal value."""
+    """A short title, such as `callback: M•••`: the rule or the source, and the first personal value."""
     tried = next((one for one in details.tried if one.matches), None)
     what = deliveries[0].rule if deliveries else tried.rule if tried else event.source
     rule = rule_named(tried.rule) if tried else None

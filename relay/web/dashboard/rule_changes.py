@@ -139,7 +139,7 @@ def difference(before: str | None, after: str | None) -> list[tuple[str, Any]]:
 
 
 def what_of(change: RuleChange) -> str:
-    """What a change did, as a word of the page."""
+    """The kind of a change, as a word of the page."""
     if change.before is None:
         return _("a new rule")
     if change.after is None:

@@ -415,7 +415,7 @@ class StudioForm:
 
     @property
     def subject(self) -> str:
-        """What its draft is about."""
+        """The subject of its draft."""
         if self.rule:
             return f"rule:{self.rule}"
         return f"event:{self.event_id}" if self.event_id else self.begun or f"source:{self.source}"
@@ -529,7 +529,7 @@ def draft_rule(form: StudioForm) -> Rule | None:
 
 
 def tried_of(form: StudioForm, captured: Captured) -> RulePreview | None:
-    """What the draft makes of the event; None if there is no event or the draft has mistakes."""
+    """The preview of the draft with the event; None if there is no event or the draft has mistakes."""
     event, rule = captured.event, draft_rule(form)
     if event is None or captured.tree is None or rule is None or event.source not in services().sources:
         return None
@@ -605,7 +605,7 @@ def view_of(form: StudioForm, captured: Captured, known: Known) -> dict[str, Any
 
 
 def examples_of(form: StudioForm, captured: Captured, slots: FieldMapping, tried: RulePreview | None) -> dict[str, str]:
-    """What this event would put into each place, masked; only where that is known and is not what the rule says."""
+    """The values that this event would put into places, masked; only known ones, and not what the rule says."""
     if captured.tree is None:
         return {}
     found: dict[str, str] = {}

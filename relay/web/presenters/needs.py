@@ -1,4 +1,4 @@
-"""What waits for a person, as rows of a page: open issues, and groups of like failures. Each says what helps.
+"""All that waits for a person, as rows of a page: open issues, and groups of like failures. Each says what helps.
 
 A row has a title, a cause in words of its own, and one way to mend it. Nothing is read here.
 """
@@ -46,13 +46,13 @@ NAMES_OF_CODES: Mapping[str, str] = {
     "crm_field_error_required": N_("a required field is missing"),
     "crm_field_error_value_not_valid": N_("a field was refused"),
 }
-"""What a portal's code says of dead deliveries, in a title; the code itself stands below it."""
+"""The meaning of a portal's code for dead deliveries, in a title; the code itself stands below it."""
 TONES = {Grade.BAD: "bad", Grade.DOUBT: "warn", Grade.CALM: "idle"}
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Where an issue is mended. shape: its sign. button, view: what leads there, with these arguments.
+    """The place where an issue is mended. shape: its sign. button, view: what leads there, with these arguments.
 
     subject: the argument that gets the issue's subject.
     """

@@ -182,7 +182,7 @@ def _repair_of_unfilled(details: EventDetails, failed: RulePreview, call: tuple[
 
 
 def _cause_of(failed: RulePreview, rule: Rule, other: Mapping[str, Sequence[Node]], masking: Masking) -> str:
-    """Where the rule looks for the first value that it misses, what is there, and where it stands instead."""
+    """The place where the rule looks for the first value that it misses, what is there, and where it stands instead."""
     name, messages = next(iter(failed.errors.items()))
     picks = rule.extractor.picks.get(name)
     if not picks:
@@ -237,7 +237,7 @@ def _shown(value: Any, name: str, masking: Masking) -> str:
 
 
 def _elsewhere(event: Event, rule: Rule, name: str) -> list[Node]:
-    """Where else in the event a value stands that may be this one: by its name, or by its kind."""
+    """Other places in the event with a value that may be this one: by its name, or by its kind."""
     source = services().sources.get(event.source)
     try:
         contexts = contexts_of(source, event) if source else []

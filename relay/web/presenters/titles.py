@@ -1,4 +1,4 @@
-"""What a list calls an event, a document, a template and a day: the words that a person would use.
+"""Titles of events, documents, templates and days in lists: the words that a person would use.
 
 The title of an event comes from its rule's `title:`; without one, it is source, form and the first personal values.
 Values are masked as everywhere (masking.py), unless this session has revealed the event. Reads rules, sources and what
@@ -56,7 +56,7 @@ DOCUMENTS: Mapping[str, tuple[str, str]] = {
 
 
 def title_of(event: Event, rules: Sequence[str] = ()) -> str:
-    """What a list calls this event. rules: the names of the rules of its deliveries; empty: every rule that matches."""
+    """The title of an event in a list. rules: rules of its deliveries; empty: every rule that matches."""
     source = services().sources.get(event.source)
     context = None
     if source and (event.body or event.query) and len(event.body) + len(event.envelope) <= LARGEST_READ:

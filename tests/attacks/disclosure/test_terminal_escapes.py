@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -26,7 +27,8 @@ def terminal(valkey, config, monkeypatch, capsys):
     monkeypatch.setenv("RELAY_CONFIG", str(config))
 
     def run(*arguments):
-        main(arguments)
+        with suppress(SystemExit):  # a mistake of usage
+            main(arguments)
         printed = capsys.readouterr()
         return printed.out + printed.err
 
