@@ -1,4 +1,4 @@
-"""The visitor's time zone: the one in the cookie of static/zone.js, else UTC; and its times in figures (moments.py: words).
+"""The zone of a visitor, from the cookie of static/zone.js, else UTC; and its times in figures (in words: moments.py).
 
 Exports, the API and the command line use UTC and not this module. A page names its zone once, in its header.
 """
