@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """The visitor's time zone, from the cookie of static/zone.js or else UTC, and times in figures (moments.py: in words).
-=======
-"""The zone of a visitor, from the cookie of static/zone.js, else UTC; and its times in figures (in words: moments.py).
->>>>>>> look
 
 Exports, the API and the command line use UTC and not this module. A page names its zone once, in its header.
 """
