@@ -507,8 +507,8 @@ NOTES: Mapping[str, str] = {
     "paused_until": "until %(until)s",
     "bulk_ended": "%(done)s done, %(skipped)s skipped",
     "restored_from_archive": "from the archive",
-    "erased": "events: %(events)s, deliveries: %(deliveries)s, entries of logs: %(entries)s, kept answers: "
-    "%(answers)s, archived events: %(archived)s",
+    "erased": "events: %(events)s, deliveries: %(deliveries)s, entries of logs: %(entries)s, kept answers "
+    "and drafts: %(answers)s, archived events: %(archived)s",
     "operator_session": "operator, opened %(opened)s",
     "viewer_session": "viewer, opened %(opened)s",
 }

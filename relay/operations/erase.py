@@ -86,19 +86,20 @@ class Needle:
 class Traces:
     """The places at which the value was found.
 
-    open: deliveries that are not final. keys: cached answers and questions. entries: of the audit log and of the
-    alerts, by stream. archived: ids of events, by file of the archive.
+    open: deliveries that are not final. keys: cached answers and questions. drafts: unfinished rules. entries: of the
+    audit log and of the alerts, by stream. archived: ids of events, by file of the archive.
     """
 
     events: list[str] = field(default_factory=list)
     deliveries: int = 0
     open: list[Delivery] = field(default_factory=list)
     keys: list[bytes] = field(default_factory=list)
+    drafts: list[tuple[bytes, bytes]] = field(default_factory=list)
     entries: list[tuple[str, bytes]] = field(default_factory=list)
     archived: dict[Path, set[str]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.events or self.keys or self.entries or self.archived)
+        return bool(self.events or self.keys or self.drafts or self.entries or self.archived)
 
     def __str__(self) -> str:
         return self.in_words
@@ -111,7 +112,7 @@ class Traces:
             events=len(self.events),
             deliveries=self.deliveries,
             entries=len(self.entries),
-            answers=len(self.keys),
+            answers=len(self.keys) + len(self.drafts),
             archived=sum(map(len, self.archived.values())),
         )
 
@@ -123,7 +124,11 @@ class Traces:
             events=phrases("%(count)s event", "%(count)s events", len(self.events)),
             deliveries=_deliveries(self.deliveries),
             entries=phrases("%(count)s entry", "%(count)s entries", len(self.entries)),
-            answers=phrases("%(count)s kept answer", "%(count)s kept answers", len(self.keys)),
+            answers=phrases(
+                "%(count)s kept answer or draft",
+                "%(count)s kept answers and drafts",
+                len(self.keys) + len(self.drafts),
+            ),
         )
         if not self.archived:
             return here
@@ -166,6 +171,7 @@ class Eraser:
             progress(seen, total)
         traces.entries = self.store.traces.entries(needle.is_in)
         traces.keys = self.store.traces.texts(needle.is_in, set(traces.events))
+        traces.drafts = self.store.operators.drafts.holding(needle.is_in)
         if self.archive:
             self._look_in(self.archive, is_his, traces, progress_of_files)
         return traces
@@ -196,6 +202,7 @@ class Eraser:
                 for path, ids in traces.archived.items():
                     self.archive.remove(path, ids)
         self.store.traces.delete(traces.entries, traces.keys)
+        self.store.operators.drafts.delete(traces.drafts)
         self.store.operators.log(Act(self.clock(), who, "erase", self.persons.key_of(value), "", traces.counted))
 
     def elsewhere(self) -> list[str]:

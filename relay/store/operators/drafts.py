@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -97,6 +98,23 @@ class Drafts:
     def forget(self, who: str, draft: Draft) -> bool:
         """Forget a draft. False if it was changed elsewhere meanwhile; it stays then."""
         return self._swap(who, draft, b"") is None
+
+    @guarded
+    def holding(self, holds: Callable[[str], bool]) -> list[tuple[bytes, bytes]]:
+        """The drafts of all persons with a text, now or before, of which `holds` is true: key and subject of each."""
+        every: Any = self._redis.scan_iter(f"{keys.DRAFTS}*", count=5_000)
+        found: list[tuple[bytes, bytes]] = []
+        for key in every:
+            held: Any = self._redis.hgetall(key)
+            drafts = [(subject, _draft_of(subject.decode(), one)) for subject, one in held.items()]
+            found += [(key, subject) for subject, one in drafts if any(map(holds, (one.text, *one.earlier)))]
+        return found
+
+    @guarded
+    def delete(self, found: Iterable[tuple[bytes, bytes]]) -> None:
+        """Forget these drafts, whatever has become of them meanwhile."""
+        for key, subject in found:
+            self._redis.hdel(key, subject)
 
     def _swap(self, who: str, draft: Draft, packed: bytes) -> bytes | None:
         ttl_s = int(KEPT_FOR.total_seconds())

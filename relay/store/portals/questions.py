@@ -169,7 +169,7 @@ def _latest_key(portal: str, act: Asked) -> str:
 
 
 def _new_id() -> str:
-    return "ask_" + secrets.token_hex(10)
+    return keys.QUESTION_ID + secrets.token_hex(10)
 
 
 class PublishedRules:

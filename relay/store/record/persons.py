@@ -110,7 +110,7 @@ class Traces:
             if name.startswith((keys.ONCE, keys.BULK, keys.DEDUP)):
                 kept: Any = self._redis.get(key)
                 text = (kept or b"").decode("utf-8", "replace")
-            elif name.startswith(keys.QUESTION):
+            elif name.startswith(f"{keys.QUESTION}{keys.QUESTION_ID}"):
                 fields: Any = self._redis.hgetall(key)
                 text = "\n".join(value.decode("utf-8", "replace") for value in fields.values())
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from datetime import timedelta
 from urllib.parse import quote_plus
 
 import pytest
@@ -19,8 +20,9 @@ from relay.core.plan import Plan, Step, StepKind
 from relay.operations.erase import Eraser, Needle, NotErasableError
 from relay.store import Store
 from relay.store.operators.audit_log import Act, log_act, read_acts
+from relay.store.operators.drafts import Draft
 from relay.store.portals.gate import Gate
-from relay.store.portals.questions import Questions
+from relay.store.portals.questions import Asked, Questions
 from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Endings
 from relay.store.redis import keys
@@ -189,6 +191,28 @@ def test_erasing_searches_logs_questions_kept_answers_and_dedup_keys(eraser, rec
     assert not HER_ADDRESS.search(everything(redis))
     erased, kept = read_acts(redis)
     assert (erased.what, erased.subject, kept.note) == ("erase", PERSONS.key_of(EMAIL), "called nobody")
+
+
+def test_erasing_searches_drafts_and_leaves_all_others(eraser, redis):
+    drafts = Store(redis).operators.drafts
+    for subject, text in (("rule:a", f"when: body.email == '{EMAIL}'"), ("rule:b", "when: body.email")):
+        drafts.keep("ann", Draft(subject, text, "", NOON))
+    held = drafts.read("ann", "rule:b")
+    drafts.keep("ann", held.changed(f"{held.text} == '{EMAIL}'", NOON).changed("name: b", NOON))
+    drafts.keep("bob", Draft("rule:a", "name: a", "", NOON))
+
+    traces = eraser.find(EMAIL, quietly)
+    eraser.erase(EMAIL, traces, "terminal", cancel=False)
+
+    assert len(traces.drafts) == 2
+    assert (drafts.all("ann"), [one.text for one in drafts.all("bob")]) == ([], ["name: a"])
+
+
+def test_erasing_is_not_disturbed_by_the_note_of_a_question_that_is_not_asked_again(eraser, record, redis):
+    write_with(record, body=f'"{EMAIL}"'.encode())
+    Questions(redis).ask_at_most(timedelta(minutes=1), "main", Asked.TEMPLATES, NOON)
+
+    assert len(eraser.find(EMAIL, quietly).events) == 1
 
 
 def test_erasing_searches_the_jobs_that_have_failed_as_rq_keeps_them(eraser, redis):
