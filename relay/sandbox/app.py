@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from flask import Blueprint, Flask, Response, jsonify, render_template, request
 
 from relay.sandbox import php
-from relay.sandbox.applications.addresses import oauth_blueprint
+from relay.sandbox.authorisation import oauth_blueprint
 from relay.sandbox.bizproc import document_of
 from relay.sandbox.crm.items import Item
 from relay.sandbox.portal import Portal

@@ -1,9 +1,9 @@
 """Faults on purpose: what goes wrong, how often, and what then reaches the wire.
 
 A fault touches REST requests, and the authorisation server only where it names it. Each kind says whether the request
-is executed nevertheless: that question makes retrying hard. One kind, `command_error`, strikes every call of a method, so the commands of a batch as well. May not
-look at the portal: a fault turns one reply into another. Orders come from POST /sandbox/faults; an unusable one raises
-UsageError.
+is executed nevertheless: that question makes retrying hard. One kind, `command_error`, strikes every call of a method,
+so the commands of a batch as well. May not look at the portal: a fault turns one reply into another. Orders come from
+POST /sandbox/faults; an unusable one raises UsageError.
 """
 
 from __future__ import annotations

@@ -2,9 +2,6 @@
 
     registry    the applications: their keys, scopes, and what they have bound
     tokens      the authorisation server: codes, access and refresh tokens, whose a token is
-    placements, events     the methods placement.* and event.*, and how an event is delivered
-    frames      the form that a browser posts into the frame of an application
-    addresses   the addresses of the authorisation server, the pages with a frame, the knobs
 
 Facts: local-integrations/local-apps.md, settings/oauth/*.md, api-reference/widgets/*.md, api-reference/events/*.md
 (docs); rest/lib/oauth/auth.php, rest/lib/api/placement.php, rest/lib/api/event.php (source); the vendor's Python SDK
