@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from urllib.parse import urlencode
 
 from flask import Blueprint, Flask, Response, jsonify, render_template
 
 from relay.sandbox import php
 from relay.sandbox.application_pages import applications_blueprint
+from relay.sandbox.applications.placements import tab_of
 from relay.sandbox.authorisation import oauth_blueprint
 from relay.sandbox.bizproc import document_of
 from relay.sandbox.crm.items import Item
@@ -39,6 +41,7 @@ class Card:
 
     name: such as LEAD_1001. made_at: UTC, ISO 8601. times_made: how many have the same own id.
     workflows: those that run on it, as GET /sandbox/workflows shows them.
+    tab: the address of its page with an application's tab; "" where no application has one.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Card:
     method: str
     times_made: int
     workflows: tuple[Mapping[str, object], ...]
+    tab: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,17 @@ def _card(portal: Portal, item: Item, running: Workflows) -> Card:
         method=item.method or "",
         times_made=portal.items.times_made_of(item),
         workflows=tuple(running.get(name, ())),
+        tab=_tab_of(portal, item),
     )
+
+
+def _tab_of(portal: Portal, item: Item) -> str:
+    code = tab_of(item.entity)
+    application = next((each for each in portal.applications if each.placement(code)), None)
+    if application is None:
+        return ""
+    query = {"placement": code, "id": item.id, "client_id": application.client_id}
+    return f"/sandbox/open?{urlencode(query)}"
 
 
 def _heading(item: Item) -> str:
@@ -227,6 +241,7 @@ def _render(portal: Portal) -> str:
             cards=cards_of(portal, started),
             made=len(portal.items.made),
             clients=known_clients(portal),
+            applications=[each for each in portal.applications if each.is_installed and each.handler],
             fired=list(reversed(portal.triggers))[:SHOWN],
             names={number: template.name for number, template in portal.templates.items()},
             counters=portal.log.counters(),

@@ -49,8 +49,9 @@ def _add_knobs(blueprint: Blueprint, portal: Portal) -> None:
             data = {"LANGUAGE_ID": portal.settings.language, "CLEAN": 1}
             sendings = prepare(portal, application, UNINSTALLED, data, None)
             portal.applications.delete(application)
-        if not order.get("silent"):
-            send(sendings)
+        if order.get("silent"):
+            sendings = []
+        send(sendings)
         return jsonify({"client_id": application.client_id, "told": [each.address for each in sendings]})
 
     @blueprint.post("/sandbox/application/event")

@@ -485,6 +485,10 @@ def rest_blueprint(portal: Portal) -> Blueprint:
     @blueprint.route("/rest/", defaults={"tail": ""}, methods=["GET", "POST"])
     @blueprint.route("/rest/<path:tail>", methods=["GET", "POST"])
     def rest(tail: str) -> Response:
+        if request.host != (portal.settings.domain or request.host):
+            moved = html_reply(302, "Found")
+            location = f"{portal.url}{request.full_path.removesuffix('?')}"
+            return Response(moved.body, moved.status, {"Location": location, "Content-Type": moved.content_type})
         incoming = read_request(request, tail)
         reply = _answer(portal, incoming)
         request.environ[CONNECTION] = reply.connection
