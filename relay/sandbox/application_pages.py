@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, jsonify, redirect, render_template, request
 
-from relay.sandbox.application_events import EVENTS, UNINSTALLED, prepare, send
+from relay.sandbox.application_events import EVENTS, INSTALLED, UNINSTALLED, prepare, send
 from relay.sandbox.crm.items import Item
 from relay.sandbox.frames import OPENING_KEYS, Opening, make_frame, read_opening
 from relay.sandbox.orders import read_object, read_order
@@ -36,9 +36,14 @@ def _add_knobs(blueprint: Blueprint, portal: Portal) -> None:
 
     @blueprint.post("/sandbox/application")
     def save() -> Response:
+        """Add it, or save it again: then one that has bound ONAPPINSTALL gets it once more, in a short form."""
         order = read_order()
         with portal.lock:
-            return jsonify(portal.applications.save(order, portal.settings).keys(portal.settings))
+            application = portal.applications.save(order, portal.settings)
+            data = {"IS_NEW_APP": "N", "LANGUAGE_ID": portal.settings.language}
+            sendings = prepare(portal, application, INSTALLED, data, 1)
+        send(sendings)
+        return jsonify(application.keys(portal.settings))
 
     @blueprint.post("/sandbox/application/uninstall")
     def uninstall() -> Response:

@@ -182,6 +182,19 @@ def test_the_last_event_of_an_application_comes_without_tokens_when_it_is_gone(a
     assert app.error("profile") == ("APPLICATION_NOT_FOUND", 401)
 
 
+def test_an_application_that_is_saved_again_is_told_that_it_was_installed(app, handler):
+    events, address = handler
+    app.result("event.bind", EVENT="ONAPPINSTALL", HANDLER=address)
+
+    app.save()
+
+    until(lambda: events, "the event")
+    (event,) = events
+    data = {name: text for name, text in event.items() if name.startswith("data")}
+    assert data == {"data[IS_NEW_APP]": "N", "data[LANGUAGE_ID]": "en"}
+    assert app.ask_for_tokens(refresh_token=event["auth[refresh_token]"]).status_code == 200
+
+
 def test_the_last_event_can_be_lost(app, posted):
     app.result("event.bind", EVENT="ONAPPUNINSTALL", HANDLER=HANDLER)
 
