@@ -286,8 +286,8 @@ def alert_words(kind: str, values: Mapping[str, Any]) -> str:
             return _said(explain(reason, Verdict.HELD), reason)
         case "application_waits":
             return phrase(
-                "the application was opened on %(domain)s, which is not the expected portal: accept or refuse it on the "
-                "page Portals",
+                "the application was opened on %(domain)s, which is not the expected portal: accept or refuse it on "
+                "the page Portals",
                 domain=values["domain"],
             )
         case "uncertain":
