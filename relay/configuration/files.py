@@ -423,8 +423,8 @@ class _Builder:
 
 FILES = ("portals.yaml", "sources.yaml", "alerts.yaml")
 FOLDERS = ("rules", "profiles")
-OF_WORKERS = ("PORTAL_", "ALERT_")
-"""Prefixes of the secrets that only the workers read. All others but REDIS_URL are the web process's."""
+OF_WORKERS = ("PORTAL_", "ALERT_", "RELAY_SEAL_KEY")
+"""Beginnings of the names of secrets that only the workers read. All others but REDIS_URL are the web process's."""
 FOLLOWED = ("SOURCE_", *OF_WORKERS)
 """Prefixes of the secrets whose files may change while the relay runs."""
 SIDES = ("web", "workers")
