@@ -65,6 +65,7 @@ EXPECTED: Mapping[str, str] = {
     "expected_parameter": "expected text, numbers, true, false, or lists of them",
     "expected_callback": "expected the parameter that takes the address",
     "expected_watch": "expected a map with callback and within",
+    "expected_comment": "expected one line of text with {values}, of at most 1000 characters",
     "expected_trigger_code": "expected the code of a trigger, from its settings on the portal",
     "expected_trigger": "expected a map with portal, document_id and code",
     "expected_start": "expected a map with portal, template_id and document_id",
@@ -243,6 +244,8 @@ RULES: Mapping[str, str] = {
     "find_never_nothing": "%(name)s is never nothing, so that nothing would ever be made: expected `none: nothing` in "
     "find.%(name)s",
     "no_document_of_crm": "is no document of CRM, and others have no triggers",
+    "no_timeline": "the document is none of CRM, and others have no timeline: expected no comment",
+    "loud_without_comment": "there is nothing to say aloud: expected a comment beside it",
     "never_a_number": "found %(found)s, which is never a number: expected {%(form)s: %(members)s}",
     "type_never_a_number": "{%(name)s} has the type %(kind)s and is never a number: expected integer",
     "user_as_document": "{%(name)s} is a user: users have no workflows",
