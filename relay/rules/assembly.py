@@ -175,7 +175,7 @@ class Assembly:
         comment = self._comment(start, document)
         if not start.keys() >= {"portal", "template_id"}:
             return None
-        return Composer(start["portal"], start["template_id"], document, parameters, comment, start["loud"])
+        return Composer(start["portal"], start["template_id"], document, parameters, comment, start.get("loud", False))
 
     def _comment(self, start: Mapping[str, Any], document: DocumentTemplate) -> Template | None:
         """The comment after the start, if there is one. Only documents of CRM have a timeline."""
