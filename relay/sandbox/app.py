@@ -1,7 +1,7 @@
-"""The WSGI application: REST, the token server, and the sandbox's own addresses: the page, the lists, the knobs.
+"""The WSGI application: REST, the authorisation server, and the sandbox's own addresses: pages, lists, knobs.
 
-May not open a socket, nor touch a REST answer: a knob takes effect through the portal's state. The token server and the
-knobs are not subject to faults or limits.
+May not open a socket, nor touch a REST answer: a knob takes effect through the portal's state. The knobs are not
+subject to faults or limits; the authorisation server only to faults that name it.
 """
 
 from __future__ import annotations
@@ -10,49 +10,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from flask import Blueprint, Flask, Response, jsonify, render_template, request
+from flask import Blueprint, Flask, Response, jsonify, render_template
 
 from relay.sandbox import php
+from relay.sandbox.application_pages import applications_blueprint
+from relay.sandbox.authorisation import oauth_blueprint
 from relay.sandbox.bizproc import document_of
-from relay.sandbox.callers import TokenError
 from relay.sandbox.crm.items import Item
+from relay.sandbox.orders import read_order
 from relay.sandbox.portal import Portal
 from relay.sandbox.rest import rest_blueprint
 from relay.sandbox.settings import UsageError
 from relay.sandbox.workflows import utc_time
-
-
-def oauth_blueprint(portal: Portal) -> Blueprint:
-    """GET as documented, and POST as a form, which works in practice and keeps the secret out of addresses."""
-    blueprint = Blueprint("oauth", __name__)
-
-    @blueprint.route("/oauth/token/", methods=["GET", "POST"])
-    @blueprint.route("/oauth/token", methods=["GET", "POST"])
-    def token() -> Response | tuple[Response, int]:
-        form = request.args.to_dict() | request.form.to_dict()
-        try:
-            pair = _refresh(portal, form)
-        except TokenError as error:
-            return jsonify(error.body()), error.status
-        return jsonify(pair | _endpoints(portal))
-
-    return blueprint
-
-
-def _refresh(portal: Portal, form: dict[str, str]) -> dict[str, object]:
-    with portal.lock:
-        settings = portal.settings
-        return portal.tokens.refresh(form, settings.token_lifetime_s, settings.rotate_refresh_tokens)
-
-
-def _endpoints(portal: Portal) -> dict[str, object]:
-    return {
-        "domain": request.host,
-        "client_endpoint": f"{request.host_url}rest/",
-        "server_endpoint": f"{request.host_url}rest/",
-        "scope": ",".join(portal.settings.scope),
-    }
-
 
 SHOWN = 200
 """Documents and workflows on the page; /sandbox/documents and /sandbox/workflows have all of them."""
@@ -155,15 +124,11 @@ _PAGE_HEADERS = {
 
 
 def control_blueprint(portal: Portal) -> Blueprint:
-    """GET / and /sandbox/*. Unusable input is answered with 400 and {"error": one sentence}."""
+    """GET / and /sandbox/*."""
     blueprint = Blueprint("control", __name__)
     _add_lists(blueprint, portal)
+    _add_state(blueprint, portal)
     _add_knobs(blueprint, portal)
-
-    @blueprint.errorhandler(UsageError)
-    def refuse(error: UsageError) -> tuple[Response, int]:
-        return jsonify({"error": str(error)}), 400
-
     return blueprint
 
 
@@ -191,11 +156,18 @@ def _add_lists(blueprint: Blueprint, portal: Portal) -> None:
         with portal.lock:
             return jsonify([asdict(message) for message in reversed(portal.messages)])
 
+    @blueprint.get("/sandbox/comments")
+    def comments() -> Response:
+        with portal.lock:
+            return jsonify([asdict(comment) for comment in reversed(portal.comments)])
+
     @blueprint.get("/sandbox/requests")
     def requests() -> Response:
         with portal.lock:
             return jsonify(portal.log.to_json())
 
+
+def _add_state(blueprint: Blueprint, portal: Portal) -> None:
     @blueprint.get("/sandbox/faults")
     def faults() -> Response:
         with portal.lock:
@@ -214,7 +186,7 @@ def _add_lists(blueprint: Blueprint, portal: Portal) -> None:
 def _add_knobs(blueprint: Blueprint, portal: Portal) -> None:
     @blueprint.post("/sandbox/faults")
     def add_faults() -> Response:
-        portal.add_faults(_body())
+        portal.add_faults(read_order())
         with portal.lock:
             return jsonify(portal.faults.to_json())
 
@@ -226,33 +198,23 @@ def _add_knobs(blueprint: Blueprint, portal: Portal) -> None:
 
     @blueprint.post("/sandbox/settings")
     def change_settings() -> Response:
-        changes = _body()
+        changes = read_order()
         if not isinstance(changes, dict):
             raise UsageError("settings are an object of names and values")
         return jsonify(portal.configure(**changes).to_json())
 
     @blueprint.post("/sandbox/templates")
     def add_templates() -> Response:
-        return jsonify([asdict(template) for template in portal.add_templates(_body())])
+        return jsonify([asdict(template) for template in portal.add_templates(read_order())])
 
     @blueprint.post("/sandbox/documents")
     def seed_documents() -> Response:
-        return jsonify(portal.add_documents(_body()))
+        return jsonify(portal.add_documents(read_order()))
 
     @blueprint.post("/sandbox/reset")
     def reset() -> Response:
         portal.reset()
         return jsonify({"reset": True})
-
-
-def _body() -> object:
-    """The JSON body. Raises UsageError for another content type, so that no foreign web page can post here."""
-    if not request.is_json:
-        raise UsageError("send JSON with Content-Type: application/json")
-    body: object = request.get_json(silent=True)
-    if body is None:
-        raise UsageError("the body is not JSON")
-    return body
 
 
 def _render(portal: Portal) -> str:
@@ -288,4 +250,11 @@ def create_app(portal: Portal) -> Flask:
     app.register_blueprint(rest_blueprint(portal))
     app.register_blueprint(oauth_blueprint(portal))
     app.register_blueprint(control_blueprint(portal))
+    app.register_blueprint(applications_blueprint(portal))
+    app.register_error_handler(UsageError, _refuse)
     return app
+
+
+def _refuse(error: UsageError) -> tuple[Response, int]:
+    """An order to the sandbox that cannot be used: 400 and one sentence."""
+    return jsonify({"error": str(error)}), 400
