@@ -13,8 +13,6 @@ from relay.core.placeholders import Placeholder
 from relay.core.plan import Call, Comment
 from relay.operations.replay import Replayer
 from relay.rules import RuleBook
-from relay.sandbox import php, rest
-from relay.sandbox.answers import Result
 from relay.store.portals.gate import GateState
 from relay.store.record.compaction import Compaction
 from relay.store.redis import keys
@@ -22,32 +20,28 @@ from tests.delivering.contexts import add, look_into, send, work_off
 from tests.delivering.plans import later, make, planned
 from tests.support.making import claim_one, make_delivery, make_entry, write
 from tests.support.waiting import until
-from workers.bitrix24.timeline import COMMENT, LOG
+from workers.bitrix24.timeline import LOG
 from workers.delivery import comments
 from workers.delivery.comments import PATIENCE, Sender
 
 START = "bizproc.workflow.start"
 LEAD = ("crm", "CCrmDocumentLead", "LEAD_1")
-SHOWN = {
-    "quote": ("crm", r"Bitrix\Crm\Integration\BizProc\Document\Quote", "QUOTE_7"),
-    "smart_invoice": ("crm", r"Bitrix\Crm\Integration\BizProc\Document\SmartInvoice", "SMART_INVOICE_8"),
-    "dynamic_147": ("crm", r"Bitrix\Crm\Integration\BizProc\Document\Dynamic", "DYNAMIC_147_9"),
-}
+OBJECTS = r"Bitrix\Crm\Integration\BizProc\Document"
+DOCUMENTS = [
+    LEAD,
+    ("crm", "CCrmDocumentDeal", "DEAL_2"),
+    ("crm", "CCrmDocumentContact", "CONTACT_3"),
+    ("crm", "CCrmDocumentCompany", "COMPANY_4"),
+    ("crm", rf"{OBJECTS}\Quote", "QUOTE_7"),
+    ("crm", rf"{OBJECTS}\SmartInvoice", "SMART_INVOICE_8"),
+    ("crm", rf"{OBJECTS}\Dynamic", "DYNAMIC_147_9"),
+]
 
 
 @pytest.fixture
-def said(monkeypatch):
-    """What the portal has in its timelines, oldest first: method and fields."""
-    entries = []
-
-    def take(_portal, call):
-        entries.append((call.method, dict(php.as_map(call.get("FIELDS")) or {})))
-        return Result({"logMessage": {"id": len(entries)}} if call.method == LOG else len(entries))
-
-    monkeypatch.setattr(
-        rest, "METHODS", {**rest.METHODS, LOG: rest.Method(take, ("crm",)), COMMENT: rest.Method(take, ("crm",))}
-    )
-    return entries
+def said(portal):
+    """What stands in the portal's timelines, oldest first."""
+    return portal.comments
 
 
 def add_commented(context, text="Ada asks for a call", *, is_loud=False, document=LEAD):
@@ -80,7 +74,7 @@ def comment_of(context, delivery):
 
 
 def texts(said):
-    return [fields["text"] for _, fields in said]
+    return [line.text for line in said]
 
 
 def test_after_its_start_a_quiet_line_stands_in_the_timeline_of_the_document(context, said):
@@ -92,19 +86,26 @@ def test_after_its_start_a_quiet_line_stands_in_the_timeline_of_the_document(con
     send(context, delivery)
     Sender(context).work()
 
-    fields = {"entityTypeId": 1, "entityId": 1, "title": "a-rule", "text": "Ada asks for a call", "iconCode": "info"}
-    assert said == [(LOG, fields)]
+    (line,) = said
+    assert (line.kind, line.document, line.title, line.text, line.icon) == (
+        "log",
+        "LEAD_1",
+        "a-rule",
+        "Ada asks for a call",
+        "info",
+    )
     found = context.record.delivery(delivery.id)
     assert (found.state, found.comment) == (State.STARTED, CommentProgress(CommentState.SENT, "", found.comment.at, 0))
 
 
-@pytest.mark.parametrize(("name", "document"), [("lead", LEAD), *SHOWN.items()])
-def test_a_loud_one_is_a_comment_of_which_people_are_notified(context, said, name, document):
-    started_on(context, document, is_loud=True)
+@pytest.mark.parametrize("is_loud", [False, True])
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_document_of_crm_has_a_timeline_and_a_loud_line_is_a_comment(context, said, document, is_loud):
+    started_on(context, document, is_loud=is_loud)
     Sender(context).work()
 
-    number = int(document[2].rpartition("_")[2])
-    assert said == [(COMMENT, {"ENTITY_ID": number, "ENTITY_TYPE": name, "COMMENT": "It has begun"})]
+    (line,) = said
+    assert (line.kind, line.document, line.text) == ("comment" if is_loud else "log", document[2], "It has begun")
 
 
 def test_a_document_of_another_module_has_no_timeline_and_the_delivery_says_so(context, said):
@@ -302,7 +303,7 @@ def test_a_comment_names_what_was_made_for_the_start(context, said):
     Sender(context).work()
 
     number = context.record.delivery(delivery.id).results[0].value
-    assert [(fields["entityId"], fields["text"]) for _, fields in said] == [(number, f"lead {number}")]
+    assert [(line.document, line.text) for line in said] == [(f"LEAD_{number}", f"lead {number}")]
 
 
 def test_a_comment_of_nothing_is_none(context, said):
