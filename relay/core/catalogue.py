@@ -136,6 +136,7 @@ EXPECTED: Mapping[str, str] = {
     "expected_mail_server": "expected the name of a mail server",
     "expected_user_name": "expected a user name",
     "expected_chat": "expected a chat such as chat12, or a user's id in quotes",
+    "expected_receiver": "expected either dialog_id, a chat, or notify, a user",
     "expected_addressee": "expected at least one e-mail address",
 }
 """Expectations: what should be there instead of something else or nothing."""
