@@ -94,7 +94,7 @@ class CommentState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CommentProgress:
-    """What has become of a delivery's comment. Its text is in the call.
+    """The progress of a delivery's comment. Its text is in the call.
 
     reason: a portal's code, or a word of ours. at: when it was sent, or given up. tries: how often it was claimed; only
     the claim that made it this many may say what has become of it.

@@ -284,7 +284,7 @@ def _step_fields(delivery: Delivery) -> Fields:
 
 
 def _comment_fields(delivery: Delivery) -> Fields:
-    """What is known of a comment before its start. lua/say.lua and said.lua write the rest."""
+    """The fields of a comment before its start; lua/say.lua and said.lua write the others."""
     progress, comment = delivery.comment, delivery.call.comment
     return [
         ("comment", progress.state.value if progress else ""),

@@ -25,7 +25,7 @@ SAY, SAID, HUSH = Script.load("say"), Script.load("said"), Script.load("hush")
 
 @dataclass(frozen=True, slots=True)
 class CommentOutcome:
-    """What has become of a claimed comment.
+    """The outcome of a claimed comment.
 
     delivery: as it was claimed. again_at: when it may be sent again; only of one that was certainly not executed.
     """

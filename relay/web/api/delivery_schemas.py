@@ -23,7 +23,7 @@ class CommentSchema(Schema):
 
 
 class CommentProgressSchema(Schema):
-    """What has become of the comment."""
+    """The progress of the comment."""
 
     state = fields.String(
         validate=validate.OneOf([*CommentState]),

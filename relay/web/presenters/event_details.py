@@ -487,7 +487,7 @@ def story_of_end(delivery: Delivery, masking: Masking) -> str:
 
 
 def story_of_comment(delivery: Delivery) -> str:
-    """What has become of the comment after its start; empty if there is none, or will be none."""
+    """The progress of the comment, in a sentence; empty if there is none, or will be none."""
     comment = delivery.comment
     if comment is None or delivery.state is State.DEAD:
         return ""
