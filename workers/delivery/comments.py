@@ -48,21 +48,24 @@ NOT_EXECUTED = {Verdict.THROTTLED, Verdict.UNREACHABLE, Verdict.HELD}
 log = get_logger()
 
 
-def run_comments(store: Store, addresses: Mapping[str, Address], stop: threading.Event) -> None:
+def run_comments(
+    store: Store, addresses: Mapping[str, Address], is_stopping: Callable[[], bool], stop: threading.Event
+) -> None:
     """Send the comments of these portals, each on a thread while it has any, until `stop` is set.
 
-    Returns when every call has ended: one that is cut would leave its comments missing.
+    is_stopping: whether to begin nothing new. Returns when every call has ended: one that is cut would leave its
+    comments missing.
     """
     senders = {name: Sender(Context.open(store, address)) for name, address in addresses.items()}
     threads: dict[str, threading.Thread] = {}
-    while not stop.wait(LOOK_S):
+    while not stop.wait(LOOK_S) and not is_stopping():
         try:
             waiting = store.comments.waiting(senders, utc_now())
         except RecordUnavailableError:
             continue  # those who need the record report it
         for name in waiting:
             if name not in threads or not threads[name].is_alive():
-                task, named = partial(senders[name].work, stop.is_set), f"comments-{name}"
+                task, named = partial(senders[name].work, is_stopping), f"comments-{name}"
                 threads[name] = threading.Thread(target=task, name=named, daemon=True)
                 threads[name].start()
     for thread in threads.values():

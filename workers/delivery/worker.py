@@ -188,7 +188,8 @@ def work(name: str, addresses: Mapping[str, Address], burst: bool) -> None:
     if burst:
         store.record.notify(portals, utc_now())
     done = threading.Event()
-    comments = keep_running("comments", partial(run_comments, store, addresses), done)
+    saying = partial(run_comments, store, addresses, lambda: drains.is_stopping)
+    comments = keep_running("comments", saying, done)
     worker.work(burst=burst, logging_level="WARNING")
     done.set()
     comments.join()
