@@ -27,6 +27,7 @@ from relay.core.plan import owner_of
 from relay.core.telemetry import get_logger
 from relay.core.threads import where_of
 from relay.store import Store
+from relay.store.portals.portal import Survey
 from relay.store.record.comments import CommentOutcome
 from workers.bitrix24.client import BATCH, Answer, Fault, answers_of, batch_parameters
 from workers.bitrix24.timeline import comment_of
@@ -96,18 +97,16 @@ class Sender:
         Raises RecordUnavailableError.
         """
         context = self.context
-        if not self._is_its_turn():
+        portal = self._survey_in_turn()
+        if portal is None:
             return False
         context.client.wait()
         reached = context.store.reached(context.clock())
         if reached is None:
             return False
-        began = time.monotonic()
-        learned = context.pace.read()
+        began, limit = time.monotonic(), min(self.most, most_at_once(context, portal.learned))
         # If the answer is lost, the next claim has the same id, and gets what this one took.
-        claimed = context.store.comments.claim(
-            context.portal.name, context.claim.id, context.clock(), min(self.most, most_at_once(context, learned))
-        )
+        claimed = context.store.comments.claim(context.portal.name, context.claim.id, context.clock(), limit)
         context.claim.renew()
         if not claimed:
             return False
@@ -116,16 +115,16 @@ class Sender:
         _note(context, outcomes)
         return True
 
-    def _is_its_turn(self) -> bool:
-        """Whether comments wait and may go before the starts that are due, if any."""
+    def _survey_in_turn(self) -> Survey | None:
+        """The portal at this moment; None if no comment waits, or other calls go first."""
         name, now = self.context.portal.name, self.context.clock()
         since = self.context.store.comments.waiting([name], now).get(name)
         if since is None:
-            return False
+            return None
         portal = self.context.survey()
-        if not portal.gate.is_open or not portal.gate.is_proven:
-            return False
-        return not (portal.due or portal.doubtful) or now - since >= PATIENCE
+        is_well = portal.gate.is_open and portal.gate.is_proven
+        is_free = not (portal.due or portal.doubtful) or now - since >= PATIENCE
+        return portal if is_well and is_free else None
 
     def _send(self, claimed: Sequence[Delivery], not_after: float) -> list[CommentOutcome]:
         """Send claimed comments. Returns what has become of each."""
