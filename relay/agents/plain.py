@@ -70,6 +70,7 @@ def delivery_in_words(delivery: Mapping[str, Any], gates: Mapping[str, Mapping[s
         "steps": [{name: one[name] for name in ("name", "kind", "state", "how")} for one in delivery["steps"]],
         "attempts": [_attempt(one) for one in delivery["attempts"]],
         "end": watch["state"] if watch else None,
+        "comment": delivery["comment"]["state"] if delivery.get("comment") else None,
         "created_at": delivery["created_at"],
         "updated_at": delivery["updated_at"],
         "replay_of": delivery["replay_of"],
@@ -88,6 +89,7 @@ def content_of_delivery(delivery: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "document_id": delivery["call"]["document_id"],
         "parameters": delivery["call"]["parameters"],
+        "comment": (delivery["call"].get("comment") or {}).get("text"),
         "errors": delivery["errors"],
         "portal_said": [one["description"] for one in delivery["attempts"] if one["description"]],
     }

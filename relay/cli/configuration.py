@@ -141,6 +141,10 @@ def _say_tried(rule: Rule, tried: RulePreview) -> int:
         say(json.dumps(start_arguments(tried.call), ensure_ascii=False, indent=2))
         if watch := rule.policy.watch:
             say(f"and {watch.parameter}: a one-time address, made for each delivery", error=True)
+        if comment := tried.call.comment:
+            how = "people are notified of it" if comment.is_loud else "quietly"
+            say(f"and after the start, {how}, in the timeline of the document:", error=True)
+            say(json.dumps({"comment": comment.text}, ensure_ascii=False, indent=2))
     return 0
 
 

@@ -319,11 +319,18 @@ def _delivery(delivery: Delivery) -> Iterator[Line]:
         yield _named("template", str(call.template_id))
     for name, value in call.parameters.items():
         yield [(f"  {name} ", CALM), (_text(value), "")]
+    yield from _comment(delivery)
     yield _named("attempts", str(len(delivery.attempts) or "none yet"))
     kinds = {step.name: step.kind for step in delivery.plan.steps} if delivery.plan else {}
     for attempt in delivery.attempts:
         yield _attempt(attempt)
         yield from _advice(explain_attempt(attempt, kinds.get(attempt.step)), indent=6)
+
+
+def _comment(delivery: Delivery) -> Iterator[Line]:
+    if delivery.comment and delivery.call.comment:
+        yield _named("comment", " ".join(filter(None, [delivery.comment.state, delivery.comment.reason])))
+        yield [("  ", ""), (delivery.call.comment.text, "")]
 
 
 def _errors(errors: Mapping[str, list[str]]) -> Iterator[Line]:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
-from marshmallow import fields
+from marshmallow import ValidationError, fields, validates_schema
 
 from relay.configuration import json_schema as js
 from relay.configuration.fields import SECONDS, Choice, Number, Quantity, StrictSchema, Table, Text, suggestion
@@ -25,6 +25,7 @@ FILE = "alerts.yaml"
 ALERT = "relay.alert"
 EVENTS = {f"delivery.{state.value}": state for state in (State.DEAD, State.UNCERTAIN, State.STARTED)}
 """Messages beside alerts: a delivery has come to this state."""
+RECEIVERS = ("dialog_id", "notify")
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
 
@@ -59,11 +60,15 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A Bitrix24 chat to write into, through a portal. dialog_id: chat12, sg12, or the id of a user."""
+    """A Bitrix24 chat to write into, through a portal. dialog_id: chat12, sg12, or the id of a user.
+
+    notify: the user who gets notifications instead; 0: nobody.
+    """
 
     name: str
     portal: str
-    dialog_id: str
+    dialog_id: str = ""
+    notify: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +121,15 @@ class _MailSchema(StrictSchema):
 
 class _ChatSchema(StrictSchema):
     portal = Text(fault("expected_portal_name"), r"[a-z][a-z0-9_-]*", required=True)
-    dialog_id = Text(fault("expected_chat"), r"(chat|sg)?[1-9][0-9]{0,14}", required=True)
+    dialog_id = Text(fault("expected_chat"), r"(chat|sg)?[1-9][0-9]{0,14}", load_default="")
+    notify = Number(1, 10**15 - 1, load_default=0)
+
+    together: ClassVar[js.JsonSchema] = {"oneOf": [{"required": [name]} for name in RECEIVERS]}
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _has_one_receiver(self, entry: dict[str, Any], written: Any, **_: Any) -> None:
+        if self.has_read(entry, written) and len(written.keys() & RECEIVERS) != 1:
+            raise ValidationError(fault("expected_receiver"))
 
 
 class _SourceSchema(StrictSchema):

@@ -81,6 +81,34 @@ class CompletionCallback:
         return digest_of(self.address.rpartition("/")[2])
 
 
+class CommentState(StrEnum):
+    """The state of the comment that follows a start."""
+
+    WAITING = "waiting"
+    """Not sent yet."""
+    SENT = "sent"
+    """The portal has taken it."""
+    MISSING = "missing"
+    """The portal has refused it, or nobody knows whether it has taken it: it is not sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommentProgress:
+    """The progress of a delivery's comment. Its text is in the call.
+
+    reason: a portal's code, or a word of ours. at: when it was sent, or given up. tries: how often it was claimed; only
+    the claim that made it this many may say what has become of it.
+    """
+
+    state: CommentState = CommentState.WAITING
+    reason: str = ""
+    at: datetime | None = None
+    tries: int = 0
+
+    def to_wire(self) -> dict[str, Any]:
+        return {"state": self.state.value, "reason": self.reason or None, "at": iso(self.at) if self.at else None}
+
+
 def new_callback(base: str) -> CompletionCallback:
     """Make a one-time address. base: the relay's public address, without a slash at its end."""
     return CompletionCallback(f"{base}{PATH}{secrets.token_urlsafe(TOKEN_BYTES)}")
@@ -262,6 +290,7 @@ class Delivery:
     body.
     errors: by field, if its rule wanted the event and could not be filled while another rule could. Such a delivery is
     dead from the beginning and has no call; the call shown has only its portal and template.
+    comment: what has become of the comment after its start; None: there is none.
     own_id_at, settle_s: facts of the last claimed call, written with the claim, because settings change and a worker
     may die. own_id_at: the mark of the portal's address to which the start goes under our own workflow id; empty: no
     own id. settle_s: how long such a call may still be running, in seconds.
@@ -289,6 +318,7 @@ class Delivery:
     asked: int = 0
     unsure: tuple[str, ...] = ()
     watched: CompletionCallback | None = None
+    comment: CommentProgress | None = None
     own_id_at: str = ""
     settle_s: float = SETTLE_S
     errors: Mapping[str, list[str]] = field(default_factory=dict)
@@ -356,6 +386,7 @@ class Delivery:
             "codes": codes_of(self.errors),
             "steps": self._steps_to_wire(),
             "watch": self._watch_to_wire(),
+            "comment": self.comment.to_wire() if self.comment else None,
             "attempts": [attempt.to_wire() for attempt in self.attempts],
             "next_attempt_at": iso(self.next_attempt_at) if self.next_attempt_at else None,
             "created_at": iso(self.created_at),
@@ -413,7 +444,8 @@ def go_on(delivery: Delivery) -> Progress:
         return Progress(delivery, State.PENDING)
     if lacks(delivery, delivery.plan.call.document_id):
         return Progress(delivery, State.DEAD, "document_missing")
-    filled = replace(delivery, call=delivery.plan.filled(delivery.values))
+    call = delivery.plan.filled(delivery.values)
+    filled = replace(delivery, call=call, comment=delivery.comment if call.comment else None)
     if not filled.call.starts_workflow:
         return Progress(filled, State.STARTED, "triggered")
     return Progress(filled, State.PENDING)

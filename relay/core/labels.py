@@ -14,6 +14,8 @@ GIVEN_UP = "given_up_"
 RESENT = "resent_"
 NOT_VISIBLE = "not_visible_"
 """Prefixes of reasons that contain another reason: a decision about a doubt, and a failed look at running workflows."""
+COMMENT_UNKNOWN = "comment_unknown"
+"""The reason of a comment that was claimed, and of which nothing more is known (store/redis/lua/say.lua)."""
 AROUND = (GIVEN_UP, RESENT, NOT_VISIBLE)
 
 REASONS: dict[str, str] = {
@@ -45,6 +47,8 @@ REASONS: dict[str, str] = {
     "finished": "had started, and has ended",
     "too_many_running": "too many workflows to look through",
     "workflow_of_another": "workflow of another delivery",
+    "comment_unknown": "no answer is on record",
+    "comment_no_document": "no document of CRM",
     "by_person": "paused by a person",
     "not_connected": "not connected yet",
     "no_administrator": "no administrator any more",

@@ -12,7 +12,7 @@ compares them with what the portal says of itself. Numbers of types: b24restdocs
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -44,16 +44,34 @@ FORMS: dict[str, tuple[str, str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Comment:
+    """One line for the timeline of the document, after the start. is_loud: people are notified of it."""
+
+    text: str = field(repr=False)
+    is_loud: bool = False
+
+    @property
+    def goes_alone(self) -> bool:
+        """Whether it must not be in a batch, which could change it on the way to the portal."""
+        return is_fragile(self.text) or _is_long(self.text)
+
+    def to_wire(self) -> dict[str, Any]:
+        return {"text": self.text, "is_loud": self.is_loud}
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One call of Bitrix24: `bizproc.workflow.start` with these arguments on this portal.
 
     template_id: 0 if no workflow is started, because the rule only fires a trigger on the document.
+    comment: what is written into the document's timeline once the workflow has started.
     """
 
     portal: str
     template_id: int
     document_id: DocumentId
     parameters: Mapping[str, Any] = field(repr=False)
+    comment: Comment | None = None
 
     @property
     def starts_workflow(self) -> bool:
@@ -66,16 +84,18 @@ class Call:
         return any(is_fragile(value) for value in (*self.document_id, *self.parameters.values()))
 
     def to_wire(self) -> dict[str, Any]:
-        return {
+        wire = {
             "template_id": self.template_id,
             "document_id": list(self.document_id),
             "parameters": dict(self.parameters),
         }
+        return wire | {"comment": self.comment.to_wire()} if self.comment else wire
 
     @classmethod
     def from_wire(cls, portal: str, wire: Mapping[str, Any]) -> Call:
         module, entity, document = wire["document_id"]
-        return cls(portal, wire["template_id"], (module, entity, document), wire["parameters"])
+        comment = Comment(**wire["comment"]) if wire.get("comment") else None
+        return cls(portal, wire["template_id"], (module, entity, document), wire["parameters"], comment)
 
 
 def is_fragile(value: Any) -> bool:
@@ -103,6 +123,32 @@ DYNAMIC, USER = "dynamic", "user"
 FIRST_DYNAMIC = 128
 """The smallest entityTypeId of a smart process."""
 ENTITIES = (*TYPE_IDS, DYNAMIC, USER)
+
+_DOCUMENT = re.compile(r"(LEAD|DEAL|CONTACT|COMPANY|QUOTE|SMART_INVOICE)_([1-9][0-9]{0,18})")
+_ITEM = re.compile(r"DYNAMIC_([1-9][0-9]{0,9})_([1-9][0-9]{0,18})")
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A document as the methods of its timeline name it: by a name such as `deal` or `dynamic_147`, or by a number."""
+
+    name: str
+    type_id: int
+    id: int
+
+
+def owner_of(document_id: DocumentId) -> Owner | None:
+    """The owner of a document's timeline; None if it is no document of CRM."""
+    module, _, document = document_id
+    if module != "crm":
+        return None
+    if item := _ITEM.fullmatch(document):
+        return Owner(f"dynamic_{item[1]}", int(item[1]), int(item[2]))
+    if found := _DOCUMENT.fullmatch(document):
+        name = found[1].lower()
+        return Owner(name, TYPE_IDS["invoice" if name == "smart_invoice" else name], int(found[2]))
+    return None
+
 
 WITH_COMMUNICATIONS = ("lead", "contact", "company")
 """Entities with their own telephone numbers and the like; a deal has those of its contact."""
@@ -284,8 +330,8 @@ class Plan:
         """The call for people while results are missing: placeholders are text, such as `LEAD_{lead}`."""
         results = known or {}
         module, entity, document = (str(shown(member, results)) for member in self.call.document_id)
-        parameters = shown(self.call.parameters, results)
-        return replace(self.call, document_id=(module, entity, document), parameters=parameters)
+        parameters, comment = shown(self.call.parameters, results), self._comment(shown, results)
+        return replace(self.call, document_id=(module, entity, document), parameters=parameters, comment=comment)
 
     def filled(self, results: Mapping[str, Any]) -> Call:
         """The call with the results of all steps filled in.
@@ -293,8 +339,14 @@ class Plan:
         The document always has a number: `rules check` refuses a rule whose document could be nothing.
         """
         module, entity, document = (str(fill(member, results)) for member in self.call.document_id)
-        parameters = fill(self.call.parameters, results)
-        return replace(self.call, document_id=(module, entity, document), parameters=parameters)
+        parameters, comment = fill(self.call.parameters, results), self._comment(fill, results)
+        return replace(self.call, document_id=(module, entity, document), parameters=parameters, comment=comment)
+
+    def _comment(self, put: Callable[[Any, Mapping[str, Any]], Any], results: Mapping[str, Any]) -> Comment | None:
+        """The comment with results in it; None if it has no text then."""
+        comment = self.call.comment
+        text = str(put(comment.text, results)) if comment else ""
+        return replace(comment, text=text) if comment and text else None
 
     def to_wire(self) -> dict[str, Any]:
         steps = [step.to_wire() for step in self.steps]
@@ -338,7 +390,7 @@ class Requirement:
     """The requirements of one rule's `start` and the steps before it.
 
     template_id: 0 if no workflow is started. document: module, entity class, and the fixed part of the id, such as
-    `LEAD_`.
+    `LEAD_`. has_comment: whether a comment follows the start.
     """
 
     rule: str
@@ -347,6 +399,7 @@ class Requirement:
     document: tuple[str, str, str]
     parameters: tuple[str, ...]
     steps: tuple[StepRequirement, ...] = ()
+    has_comment: bool = False
 
     @property
     def scopes(self) -> tuple[tuple[str, ...], ...]:
@@ -358,7 +411,7 @@ class Requirement:
         by_user = [step.entity == USER for step in self.steps]
         needed = {
             ("bizproc",): self.template_id != 0,
-            ("crm",): not all(by_user),
+            ("crm",): self.has_comment or not all(by_user),
             ("user_basic", "user"): any(by_user),
         }
         return tuple(scope for scope, is_needed in needed.items() if is_needed)
@@ -377,4 +430,5 @@ class Requirement:
             parameters=tuple(wire["parameters"]),
             # Missing in records of earlier versions.
             steps=tuple(StepRequirement.from_wire(step) for step in wire.get("steps", ())),
+            has_comment=wire.get("has_comment", False),
         )

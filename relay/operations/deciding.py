@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from relay.core.errors import InvalidEventError, LimitedError, NoAddressError, TooLargeError
-from relay.core.events import CompletionCallback, Delivery, Event, Intent, go_on, new_callback
+from relay.core.events import CommentProgress, CompletionCallback, Delivery, Event, Intent, go_on, new_callback
 from relay.core.faults import fault
 from relay.core.ids import new_delivery_id, new_event_id
 from relay.core.lifecycle import EventState, State
@@ -364,6 +364,7 @@ def deliveries_of(
             results=intent.results,
             unsure=intent.unsure,
             watched=_watched(base) if intent.policy.watch else None,
+            comment=CommentProgress() if (plan or intent).call.comment else None,
             trace=trace,
         )
         # If all steps were done before, only the start is left, and its call is filled here.

@@ -432,7 +432,8 @@ def _differences(before: list[Call], after: list[Call]) -> tuple[tuple[str, Any,
 
 def _parts(call: Call) -> dict[str, Any]:
     start = {"portal": call.portal, "template": call.template_id, "document": " · ".join(call.document_id)}
-    return start | dict(call.parameters)
+    comment = {"comment": call.comment.text} if call.comment else {}
+    return start | comment | dict(call.parameters)
 
 
 def left_over(record: Record, source: Source, rule: Rule) -> Mapping[EventState, LeftOver]:

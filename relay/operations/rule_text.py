@@ -33,7 +33,7 @@ ORDER = (
     "start",
 )
 INSIDE = {
-    "start": ("portal", "template_id", "document_id", "parameters", "watch"),
+    "start": ("portal", "template_id", "document_id", "parameters", "watch", "comment", "loud"),
     "make": ("contact", "lead", "deal"),
 }
 """The order of keys in a rule and in parts of it, as in config/guide/rules.md. New keys are inserted in this order: a

@@ -172,9 +172,19 @@ class Assembly:
             return None
         document = self._document(("start", "document_id"), *start["document_id"])
         self._check_order("start", document)
+        comment = self._comment(start, document)
         if not start.keys() >= {"portal", "template_id"}:
             return None
-        return Composer(start["portal"], start["template_id"], document, parameters)
+        return Composer(start["portal"], start["template_id"], document, parameters, comment, start.get("loud", False))
+
+    def _comment(self, start: Mapping[str, Any], document: DocumentTemplate) -> Template | None:
+        """The comment after the start, if there is one. Only documents of CRM have a timeline."""
+        if "comment" not in start:
+            return None
+        place: KeyPath = ("start", "comment")
+        if document.requirement[0] != "crm":
+            self.config.add_mistake(place, fault("no_timeline"))
+        return self._template(place, start["comment"])
 
     def _document(self, place: KeyPath, form: str | None, members: Sequence[str]) -> DocumentTemplate:
         templates = tuple(self._template(place, member) for member in members)

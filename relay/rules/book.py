@@ -90,7 +90,8 @@ class Rule:
         document = composer.document_id.requirement
         watched = [self.policy.watch.parameter] if self.policy.watch else []
         parameters, steps = (*composer.parameters, *watched), tuple(step.requirement for step in self.steps)
-        return Requirement(self.name, composer.portal, composer.template_id, document, parameters, steps)
+        has_comment = composer.comment is not None
+        return Requirement(self.name, composer.portal, composer.template_id, document, parameters, steps, has_comment)
 
     def matches(self, context: Mapping[str, Any], left: Steps | None = None) -> bool:
         """Whether `when` is true for this event. An expression that cannot be applied is false."""

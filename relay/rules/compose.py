@@ -20,7 +20,7 @@ from relay.configuration.fields import suggestion
 from relay.core.errors import InvalidEventError
 from relay.core.faults import Fault, fault
 from relay.core.placeholders import Placeholder, PlaceholderValue
-from relay.core.plan import FORMS, Call, DocumentId, Step, StepKind, StepRequirement
+from relay.core.plan import FORMS, Call, Comment, DocumentId, Step, StepKind, StepRequirement
 from relay.core.spellings import written
 from relay.rules.schemas import NUMBER
 
@@ -195,18 +195,25 @@ def _unfit(member: Template, wrong: Fault) -> InvalidEventError:
 
 @dataclass(frozen=True, slots=True)
 class Composer:
-    """The `start` part of a rule; for a rule that only fires a trigger: its portal and document, and template 0."""
+    """The `start` part of a rule; for a rule that only fires a trigger: its portal and document, and template 0.
+
+    comment: what is written into the document's timeline after the start. is_loud: people are notified of it.
+    """
 
     portal: str
     template_id: int
     document_id: DocumentTemplate
     parameters: Mapping[str, Parameter] = field(repr=False)
+    comment: Template | None = None
+    is_loud: bool = False
 
     @property
     def names(self) -> Iterator[str]:
         """The names in it, with repetitions."""
         yield from self.document_id.names
         yield from _names_in(list(self.parameters.values()))
+        if self.comment:
+            yield from self.comment.names
 
     def compose(self, values: Mapping[str, Any]) -> Call:
         """Fill in values. Raises InvalidEventError if the document cannot be named."""
@@ -215,7 +222,18 @@ class Composer:
             template_id=self.template_id,
             document_id=self.document_id.fill(values),
             parameters={name: _filled(parameter, values) for name, parameter in self.parameters.items()},
+            comment=self._comment(values),
         )
+
+    def _comment(self, values: Mapping[str, Any]) -> Comment | None:
+        """The comment with values in it; None if it has no text then."""
+        if self.comment is None:
+            return None
+        text = self.comment.fill({name: _in_a_line(values[name]) for name in self.comment.names})
+        if isinstance(text, PlaceholderValue):
+            # Filled in later, when the steps are done. Like the document's id, it is no plain text until then.
+            return Comment(cast("str", text), self.is_loud)
+        return Comment(str(text), self.is_loud) if text else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +298,18 @@ class TriggerTemplate:
         target = self.document_id.fill(values)[2]
         entity = self.document_id.form or "document"
         return Step(self.name, self.kind, entity, None, {"target": target, "code": self.code})
+
+
+_BRACKETS = str.maketrans("[]", "()")
+
+
+def _in_a_line(value: Any) -> Any:
+    """A value for a comment: in one line, and without the marks of Bitrix24, by which a sender could name people who
+    are notified then, or hide an address behind a text.
+    """
+    if isinstance(value, str):
+        return " ".join(value.split()).translate(_BRACKETS)
+    return [_in_a_line(entry) for entry in value] if isinstance(value, list) else value
 
 
 def check_length(uses: Mapping[str, int], values: Mapping[str, Any]) -> None:

@@ -572,6 +572,15 @@ class _StartSchema(StrictSchema):
     document_id = _Document(required=True)
     parameters = _Parameters(load_default=dict)
     watch = fields.Nested(_WatchSchema(), error_messages={"null": fault("expected_watch")})
+    comment = Text(fault("expected_comment"), r"[^\n]{1,1000}")
+    loud = Flag(load_default=False)
+
+    together: ClassVar[js.JsonSchema] = {"dependencies": {"loud": ["comment"]}}
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _is_loud_with_a_comment(self, start: dict[str, Any], written: Any, **_: Any) -> None:
+        if self.has_read(start, written) and "loud" in written and "comment" not in written:
+            raise ValidationError({"loud": [fault("loud_without_comment")]})
 
 
 class _TriggerSchema(StrictSchema):

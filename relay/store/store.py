@@ -28,6 +28,7 @@ from relay.store.portals.applications import Applications
 from relay.store.portals.portal import PortalRecord, Worker, read_workers
 from relay.store.portals.questions import PublishedRules, Questions
 from relay.store.portals.rollback import HighWater, Mark, hold, notice, run_watch
+from relay.store.record.comments import Comments
 from relay.store.record.compaction import Compaction
 from relay.store.record.open_issues import OpenIssues
 from relay.store.record.persons import Traces
@@ -62,6 +63,7 @@ class Store:
         self.record = Record(redis, replicas)
         self.compaction = Compaction(redis)
         self.endings = Endings(redis)
+        self.comments = Comments(redis, replicas)
         self.open_issues = OpenIssues(self.record)
         self.statistics = Statistics(redis)
         self.traces = Traces(redis)

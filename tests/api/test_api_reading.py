@@ -17,7 +17,7 @@ from tests.support.senders import dump, website
 SECOND = timedelta(seconds=1)
 DELIVERY_KEYS = {
     "id", "event_id", "rule", "portal", "state", "call", "workflow_id", "reason", "steps", "watch", "attempts",
-    "next_attempt_at", "created_at", "updated_at", "replay_of", "errors", "codes",
+    "comment", "next_attempt_at", "created_at", "updated_at", "replay_of", "errors", "codes",
 }  # fmt: skip
 ATTEMPT_KEYS = {"number", "at", "duration_ms", "verdict", "status", "code", "description", "batch_size", "step"}
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from tests.chaos import (
     clocks,
+    commented,
     cut,
     days,
     document,
@@ -39,6 +40,7 @@ def scenes() -> dict[str, Callable[[], Iterator[str]]]:
     return {
         "drain": _drain,
         "cut": _cut,
+        "commented": commented.rows,
         "killed": lambda: iter([killed.killed(2_000, 30)]),
         "ordered": lambda: (ordered.ordered(50, 3, settle_after) for settle_after in ("1s", "60s")),
         "document": lambda: (document.document(1_000, 20, own_id) for own_id in ("echo", "off")),

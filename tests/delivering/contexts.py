@@ -12,10 +12,10 @@ import gevent
 import requests
 
 from relay.configuration.portals import OwnIds, Portal
-from relay.core.events import Delivery, Event, Policy
+from relay.core.events import CommentProgress, Delivery, Event, Policy
 from relay.core.ids import new_delivery_id, new_event_id, utc_now
 from relay.core.lifecycle import EventState, State
-from relay.core.plan import Call
+from relay.core.plan import Call, Comment
 from relay.queue.jobs import queue_key
 from relay.sandbox.applications.registry import CLIENT_ID, CLIENT_SECRET
 from relay.sandbox.applications.tokens import FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN
@@ -115,13 +115,16 @@ def add(
     parameters: Mapping[str, Any] | None = None,
     policy: Policy = Policy(),  # noqa: B008 - frozen
     at: datetime | None = None,
+    comment: str = "",
 ) -> Delivery:
     """Record an event with one delivery, which came a moment ago."""
     at = at or _a_moment_ago()
     call = Call(portal, template, document or (*LEAD[:2], f"LEAD_{lead}"), {"Note": "n"} | dict(parameters or {}))
+    call = replace(call, comment=Comment(comment) if comment else None)
     event_id, delivery_id = new_event_id(at), new_delivery_id(at)
     event = Event(event_id, "website", EventState.ACCEPTED, at, "POST", "", "", {}, b"{}", deliveries=(delivery_id,))
-    delivery = Delivery(delivery_id, event_id, "a-rule", call, State.PENDING, at, at, policy=policy)
+    progress = CommentProgress() if comment else None
+    delivery = Delivery(delivery_id, event_id, "a-rule", call, State.PENDING, at, at, policy=policy, comment=progress)
     write(record, Entry(event, [delivery]))
     return delivery
 

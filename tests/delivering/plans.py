@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from relay.core.events import Delivery, Event, Policy
+from relay.core.events import CommentProgress, Delivery, Event, Policy
 from relay.core.ids import new_delivery_id, new_event_id
 from relay.core.lifecycle import EventState, State
 from relay.core.placeholders import Placeholder, PlaceholderValue
@@ -60,17 +60,32 @@ def planned(
     parameters: Mapping[str, Any] | None = None,
     policy: Policy = Policy(),  # noqa: B008 - frozen
     at: datetime | None = None,
+    call: Call | None = None,
 ) -> Delivery:
-    """Record an event with one delivery that has this plan. lead: the document, where no step makes one."""
+    """Record an event with one delivery that has this plan. lead: the document, where no step makes one.
+
+    call: instead of the one that these make.
+    """
     at = at or _a_moment_ago()
     makes_lead = any(step.name == "lead" for step in steps)
     document = later("LEAD_", Placeholder("lead")) if lead is None and makes_lead else f"LEAD_{lead or 1}"
     given = {"Note": "n"} | dict(parameters or {})
-    call = Call("main", template, (*LEAD[:2], document), given)
+    call = call or Call("main", template, (*LEAD[:2], document), given)
     event_id, delivery_id = new_event_id(at), new_delivery_id(at)
     plan = Plan(delivery_id, steps, call)
     event = Event(event_id, "website", EventState.ACCEPTED, at, "POST", "", "", {}, b"{}", deliveries=(delivery_id,))
-    delivery = Delivery(delivery_id, event_id, "a-rule", plan.shown(), State.PENDING, at, at, policy=policy, plan=plan)
+    delivery = Delivery(
+        delivery_id,
+        event_id,
+        "a-rule",
+        plan.shown(),
+        State.PENDING,
+        at,
+        at,
+        policy=policy,
+        plan=plan,
+        comment=CommentProgress() if call.comment else None,
+    )
     write(record, Entry(event, [delivery]))
     return delivery
 

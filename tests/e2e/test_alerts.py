@@ -34,7 +34,18 @@ from tests.support.making import DAY, NOON, bring_to, hold, make_entry, write, w
 from tests.support.processes import refusing_address
 from tests.support.waiting import until
 from workers.alerts.alerter import AWAY, Alerter
-from workers.alerts.messengers import Message, News, UnsentError, _for_chat, open_channels, open_chats, post, say, sign
+from workers.alerts.messengers import (
+    Message,
+    News,
+    UnsentError,
+    _for_chat,
+    notify,
+    open_channels,
+    open_chats,
+    post,
+    say,
+    sign,
+)
 from workers.alerts.messengers import write as write_mail
 
 SECRET = "whsec_" + base64.b64encode(b"secret-of-the-test").decode()
@@ -598,6 +609,52 @@ def test_a_chat_says_what_is_wrong_and_when_it_is_over(record, sandbox, clock):
     assert over.startswith("RESOLVED: portal main is no longer held")
 
 
+def notices(sandbox):
+    """The notifications that a user sees: who, and what."""
+    return [(one.user_id, one.text) for one in sandbox.portal.comments if not one.replaced]
+
+
+def test_a_user_is_notified_of_each_trouble_in_one_line_that_its_news_replace(record, sandbox, clock):
+    alerting = alerting_for(chats=(Chat("bell", "main", notify=1), Chat("other", "main", notify=2)))
+    channels = open_chats(alerting, {"main": open_line(record, sandbox.url, clock)})
+    assert [channel.where for channel in channels] == ["user 1 of main", "user 2 of main"]
+    alerter = Alerter(Store(record.redis), alerting, ["main", "second"], channels, "https://relay.example.com", clock)
+    for name in ("main", "second"):
+        gate = Gate(record.redis, name)
+        gate.hold(gate.look(), "x", clock())
+    alerter.look()
+    assert [user for user, _ in notices(sandbox)] == [1, 1, 2, 2]
+    assert notices(sandbox)[0][1].startswith("NEW: portal main is held (x)")
+    assert notices(sandbox)[0][1].endswith("\nhttps://relay.example.com")
+
+    gate.open(gate.look(), clock())
+    alerter.look()
+    clock.now += AWAY
+    alerter.look()
+
+    mine = [text.partition("\n")[0] for user, text in notices(sandbox) if user == 1]
+    assert [text.partition(" (")[0] for text in mine] == [
+        "NEW: portal main is held",
+        "RESOLVED: portal second is no longer held",
+    ]
+
+
+def test_a_notification_whose_answer_was_lost_does_not_stand_there_twice(record, sandbox, clock):
+    line, news = open_line(record, sandbox.url, clock), Message("m", clock(), NEWS)
+    sandbox.portal.add_faults({"kind": "drop_after_start", "times": 1})
+    with pytest.raises(UnsentError, match="cut"):
+        notify(Chat("bell", "main", notify=1), line, news)
+
+    notify(Chat("bell", "main", notify=1), line, news)
+
+    assert len(notices(sandbox)) == len(news.lines)
+
+
+def test_a_user_who_is_not_there_is_named(record, sandbox, clock):
+    with pytest.raises(UnsentError, match="no user 99"):
+        notify(Chat("bell", "main", notify=99), open_line(record, sandbox.url, clock), Message("m", clock(), NEWS))
+
+
 def test_what_is_too_long_for_a_chat_says_that_it_was_cut():
     assert _for_chat("x" * 10_000) == "x" * 10_000
     cut = _for_chat("x" * 10_001)
@@ -656,6 +713,7 @@ mail:
   team: {host: smtp.example.com, user: relay, password: ALERT_MAIL_PASSWORD, from: r@example.com, to: [a@example.com]}
 bitrix24:
   chat: {portal: main, dialog_id: chat12}
+  bell: {portal: main, notify: 1}
 """
 ENVIRON = {
     "ALERT_ON_CALL_URL": "https://chat.example.com/hooks/1",
@@ -678,7 +736,7 @@ def test_the_file_says_whom_to_tell_what_and_how_often(tmp_path):
     (mail,) = alerting.mails
     assert (mail.port, mail.security, mail.password) == (587, "starttls", "password-of-the-test")
     assert [channel.name for channel in open_channels(alerting)] == ["on-call", "team"]
-    assert alerting.chats == (Chat("chat", "main", "chat12"),)
+    assert alerting.chats == (Chat("chat", "main", "chat12"), Chat("bell", "main", notify=1))
     assert SECRET not in repr(alerting)
     assert "chat.example.com" not in repr(alerting)
     assert "password-of-the-test" not in repr(alerting)
@@ -699,7 +757,9 @@ def test_without_a_file_nobody_is_told(tmp_path):
         ("mail: {a: {host: h, from: x@y, to: []}}", "at least one"),
         ("bitrix24: {a: {portal: mian, dialog_id: chat1}}", "no such portal; did you mean 'main'"),
         ("bitrix24: {a: {portal: main, dialog_id: room1}}", "a chat such as chat12"),
-        ("bitrix24: {a: {portal: main}}", "dialog_id"),
+        ("bitrix24: {a: {portal: main}}", "expected either dialog_id, a chat, or notify, a user"),
+        ("bitrix24: {a: {portal: main, dialog_id: chat1, notify: 1}}", "expected either dialog_id, a chat, or notify"),
+        ("bitrix24: {a: {portal: main, notify: chat1}}", "notify: found 'chat1', expected a whole number"),
         (
             "mail: {a: {host: h, from: x@y, to: [b@c]}}\nbitrix24: {a: {portal: main, dialog_id: chat1}}",
             "another channel has this name",

@@ -60,6 +60,12 @@ def start_with(**parts: Any) -> dict[str, Any]:
         (start_with(parameters={"P": [["a"]]}), ":9: start.parameters.P: found a list, expected"),
         (start_with(parameters=["P"]), ":8: start.parameters: found a list, expected a map"),
         (start_with(parameters={"a[b]": 1}), ":9: start.parameters.a[b]: not a parameter's name"),
+        (start_with(comment=""), ":8: start.comment: found '', expected one line of text with {values}"),
+        (start_with(comment="a\nb"), "start.comment: found 'a\\nb', expected one line of text"),
+        (start_with(comment="{x}"), ":8: start.comment: {x} is not among the values of this rule"),
+        (start_with(loud=True), ":8: start.loud: there is nothing to say aloud: expected a comment beside it"),
+        (start_with(comment="a", loud="yes"), ":9: start.loud: found 'yes', expected true or false"),
+        (start_with(comment="a", document_id={"list": 1}), "start.comment: the document is none of CRM, and others"),
         *(
             (start_with(parameters={name: 1}), f":9: start.parameters.{name}: Bitrix24 keeps this name for itself")
             for name in ("PreGeneratedWorkflowId", "TargetUser", "StartWorkflowDelay", "targetuser", "713")

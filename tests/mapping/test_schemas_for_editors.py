@@ -45,7 +45,7 @@ WHY: Mapping[str, str] = {
     " expected_whole_number header_is_secret min_above_max query_is_secret shared_variables",
     "the profile or the proof decides": "expected_variables secret_unneeded secrets_unneeded",
     "a number is in a text": "expected_address expected_origins expected_quantity",
-    "a pattern of it would have no end": "lone_brace no_document_of_crm reserved_name",
+    "a pattern of it would have no end": "lone_brace no_document_of_crm no_timeline reserved_name",
     "YAML's own values do not have it": "yaml_key yaml_twice",
 }
 UNSEEN = {code: why for why, codes in WHY.items() for code in codes.split()}

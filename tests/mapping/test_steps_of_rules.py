@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from relay.core.errors import ConfigError, InvalidEventError
 from relay.core.events import CallbackSettings, Intent
 from relay.core.placeholders import Placeholder, PlaceholderValue
-from relay.core.plan import STOP, Call, Many, Plan, Requirement, StepKind
+from relay.core.plan import STOP, Call, Comment, Many, Plan, Requirement, StepKind
 from relay.rules import Rule, load_rules
 
 EXTRACT = """\
@@ -389,6 +389,40 @@ def test_a_rule_that_does_not_watch_needs_no_address(tmp_path: Path, base: str) 
     load(tmp_path, START)
 
     assert load_rules(tmp_path, sources=["site"], portals=["main"], base=base).all()
+
+
+SAYING = START.replace("}}", '}, comment: "[b]{name}[/b] asks, by {phone}"}')
+
+
+def test_a_comment_is_of_the_call_and_asks_for_the_scope_of_crm(tmp_path: Path) -> None:
+    rule = load(tmp_path, SAYING)
+
+    call = intent_of(rule, name="Ada", phone="+79990000001").call
+    assert call.comment == Comment("[b]Ada[/b] asks, by +79990000001")
+    assert rule.requirement.scopes == (("bizproc",), ("crm",))
+    assert "comment" not in intent_of(load(tmp_path, START)).call.to_wire()
+    loud = load(tmp_path, SAYING.removesuffix("}\n") + ", loud: true}\n")
+    assert intent_of(loud, name="Ada").call.comment == Comment("[b]Ada[/b] asks, by ", is_loud=True)
+
+
+def test_a_sender_cannot_notify_people_nor_hide_an_address_by_the_marks_of_a_comment(tmp_path: Path) -> None:
+    rule = load(tmp_path, SAYING)
+    hostile = "[user=1]Ada[/user]\n[url=http://x]y[/url]\t!"
+
+    assert intent_of(rule, name=hostile, phone="+79990000001").call.comment == Comment(
+        "[b](user=1)Ada(/user) (url=http://x)y(/url) ![/b] asks, by +79990000001"
+    )
+
+
+def test_a_comment_may_name_what_a_step_makes_and_is_none_where_it_says_nothing(tmp_path: Path) -> None:
+    rule = load(tmp_path, LEAD, on_start('{lead: "{lead}"}').replace("}}", '}, comment: "lead {lead}"}'))
+    intent = intent_of(rule)
+
+    assert intent.call.comment == Comment("lead {lead}")
+    assert Plan.from_wire("main", json.loads(json.dumps(intent.plan.to_wire()))) == intent.plan
+    assert intent.plan.filled({"lead": 5}).comment == Comment("lead 5")
+    nothing = load(tmp_path, START.replace("}}", '}, comment: "{tags}"}'))
+    assert intent_of(nothing).call.comment is None
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def contents(redis):
     return {key: read[redis.type(key)](key) for key in found}
 
 
-LATER = {"errors": {}, "codes": {}}
+LATER = {"errors": {}, "codes": {}, "comment": None}
 """What a delivery says beside what it said then."""
 
 

@@ -42,6 +42,7 @@ from tests.steps import bugs
 from tests.support.folders import WEB_SECRETS
 from tests.support.waiting import until
 from workers.delivery import deliver
+from workers.delivery.comments import Sender
 from workers.delivery.reconcile import reconcile_next
 from workers.maintenance.repair import sweep
 from workers.maintenance.retention import PackCursors, Terms, pack, prune, remove_bodies, run_retention
@@ -204,6 +205,11 @@ def send_once(hands: Hands) -> bool:
     return deliver.deliver_next(hands.context, hands.context.survey())
 
 
+def say(hands: Hands) -> None:
+    """Send the comments that wait."""
+    Sender(hands.context).work()
+
+
 def look_into(hands: Hands) -> bool:
     return reconcile_next(hands.context)
 
@@ -317,7 +323,7 @@ def finish(hands: Hands, token: str) -> bool:
 ACTS: dict[str, Callable[..., Any]] = {
     act.__name__: act
     for act in (
-        receive, receive_together, send, send_once, look_into, ask_portal, mend, give_back, repair, forget_old,
+        receive, receive_together, send, send_once, say, look_into, ask_portal, mend, give_back, repair, forget_old,
         pack_final, forget_bodies, wake, replay, settle, cancel, leave, pause, resume, begin_bulk, step_bulks,
         step_bulks_and_send, erase, finish,
     )

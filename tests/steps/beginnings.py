@@ -24,6 +24,7 @@ from tests.support.configs import rule_of
 from tests.support.folders import SECRETS, WATCHED_RULE, copy_config
 from tests.support.making import claim_one
 from workers.bitrix24.bizproc import START, start_parameters
+from workers.bitrix24.timeline import LOG
 
 TOKEN = {"X-Relay-Token": SECRETS["SOURCE_WEBSITE_TOKEN"]}
 SOURCES = """
@@ -227,6 +228,20 @@ def started(*leads: int) -> Beginning:
         ids = [add(world.record, lead=lead).id for lead in leads]
         acts.send(world.hands)
         return {"wanted": ids[0]}
+
+    return begin
+
+
+def commented(*leads: int, fault: str = "") -> Beginning:
+    """Deliveries that have started, and whose comments wait."""
+
+    def begin(world: World) -> Mapping[str, Any]:
+        for lead in leads:
+            add(world.record, lead=lead, comment="it has begun")
+        acts.send(world.hands)
+        if fault:
+            world.portal.add_faults({"times": 1, "kind": fault, "method": LOG})
+        return {}
 
     return begin
 

@@ -59,6 +59,11 @@ SENDING = [
     Journey("make, answer lost", "send", at.planned(MADE, fault="drop_after_start"), documents=1),
     Journey("fire a trigger and start", "send", at.planned(TRIGGER, lead=1), triggers=1),
 ]
+SAYING = [
+    Journey("comment", "say", at.commented(1)),
+    Journey("comment in a batch", "say", at.commented(1, 2, 3), workflows=3),
+    Journey("comment, throttled", "say", at.commented(1, fault="http_503")),
+]
 REPAIRING = [
     Journey("sweep a start", "mend", at.claimed(at.waiting(1))),
     Journey("sweep a document", "mend", at.claimed(at.planned(MADE)), documents=1),
@@ -95,7 +100,7 @@ ASKING = [
     _asked("erase what has started", "erase", at.received_and_sent, documents=1, erased=at.PERSON),
     Journey("finish", "finish", at.watched),
 ]
-JOURNEYS = {one.name: one for one in (*RECEIVING, *SENDING, *REPAIRING, *ASKING)}
+JOURNEYS = {one.name: one for one in (*RECEIVING, *SENDING, *SAYING, *REPAIRING, *ASKING)}
 ROUND_TRIPS = {
     "accept": 1,
     "accept, three rules": 1,
@@ -119,6 +124,9 @@ ROUND_TRIPS = {
     "find, make and start": 39,
     "make, answer lost": 11,
     "fire a trigger and start": 18,
+    "comment": 10,
+    "comment in a batch": 10,
+    "comment, throttled": 10,
     "sweep a start": 3,
     "sweep a document": 3,
     "sweep a trigger": 3,

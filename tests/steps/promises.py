@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from relay.core.events import Delivery
+from relay.core.events import CommentState, Delivery
 from relay.core.lifecycle import EventState, State
 from relay.store.redis import keys
 from tests.steps import acts
@@ -32,7 +32,7 @@ def faults(world: World, journey: Journey, *, loses: bool = False) -> list[str]:
     """
     lost = [] if loses else _lost(world, journey)
     found = [*lost, *_open(world), *_twice(world, journey, loses=loses), *_stuck(world), *_out_of_order(world)]
-    return [*found, *world.record.counts().imbalances]
+    return [*found, *_comments(world), *world.record.counts().imbalances]
 
 
 def done(world: World) -> tuple[int, ...]:
@@ -84,6 +84,21 @@ def _twice(world: World, journey: Journey, *, loses: bool) -> list[str]:
     replays = sum(one.replay_of is not None for one in world.deliveries()) if journey.triggers else 0
     wanted = journey.triggers + replays  # a replay fires again
     return [*found, f"fired {fired} times instead of {wanted}"] if fired != wanted else found
+
+
+def _comments(world: World) -> list[str]:
+    """At most one for each start; and of one that is not there, the delivery says that it may be missing."""
+    there = Counter(line.document for line in world.portal.comments)
+    starts = Counter(document for _, document in _started(world))
+    found = [f"{count} comments on {one}" for one, count in there.items() if count > starts[str(one)]]
+    for one in world.deliveries():
+        if one.comment is None or one.state is not State.STARTED:
+            continue
+        if one.comment.state is CommentState.WAITING:
+            found.append(f"the comment of {one.id} waits for ever")
+        if one.comment.state is CommentState.SENT and not there[one.call.document_id[2]]:
+            found.append(f"the comment of {one.id} is not there")
+    return found
 
 
 def _wanted(world: World, journey: Journey) -> int:

@@ -7,6 +7,7 @@ only a person can, by what is true at the portal.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from relay.core.errors import RelayError
@@ -41,7 +42,8 @@ def go_on(world: World, journey: Journey, given: Mapping[str, Any]) -> None:
 
 def is_at_rest(world: World) -> bool:
     """Whether nothing is left to be done."""
-    return not world.open() and not world.hands.bulk.bulks.running()
+    far = world.clock.now + timedelta(days=1_000)
+    return not (world.open() or world.hands.bulk.bulks.running() or world.store.comments.waiting(["main"], far))
 
 
 def ask_again(world: World, act: str, given: Mapping[str, Any]) -> None:
@@ -62,6 +64,7 @@ def work(world: World) -> None:
     while any([acts.ask_portal(hands), acts.look_into(hands), acts.send_once(hands)]):
         pass
     acts.step_bulks(hands)
+    acts.say(hands)
 
 
 def decide(world: World, delivery: Delivery) -> None:

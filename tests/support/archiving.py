@@ -30,11 +30,12 @@ def write_final(
     return row_of(record, record.event(entry.event.id))
 
 
-def write_watched(record: Record) -> Delivery:
+def write_watched(record: Record, **about: Any) -> Delivery:
     """A started delivery whose end is waited for."""
     entry = make_entry()
     watched = new_callback("https://relay.example.com")
-    watching = replace(entry.deliveries[0], policy=Policy(watch=CallbackSettings("Back", 3600)), watched=watched)
+    policy = Policy(watch=CallbackSettings("Back", 3600))
+    watching = replace(entry.deliveries[0], policy=policy, watched=watched, **about)
     write(record, replace(entry, deliveries=[watching]))
     record.settle(claim_one(record, watching), State.STARTED, NOON, workflow_id="wf-1")
     return record.delivery(watching.id)

@@ -68,6 +68,7 @@ start:
   document_id: {lead: "{id}"}
   parameters: {Email: "{email}"}
   watch: {callback: RelayCallback, within: 1h}
+  comment: "{email} has asked"
 """
 UNHURRIED = "\n    rate: 1000\n    burst: 10000\n"
 

@@ -6,9 +6,10 @@ import threading
 
 import pytest
 
+from relay.core.events import CommentState
 from relay.core.ids import utc_now
 from relay.core.lifecycle import State
-from relay.core.plan import Plan, Step, StepKind
+from relay.core.plan import Call, Comment, Plan, Step, StepKind
 from relay.store import Store
 from relay.store.portals.gate import GateState
 from relay.store.record.entries import Settlement
@@ -17,6 +18,8 @@ from tests.delivering.plans import PHONE, find, made, make, planned
 from tests.support.making import make_entry, write
 from tests.support.setbacks import go_back_to, size_of
 from tests.support.waiting import until
+from workers.delivery.comments import Sender
+from workers.delivery.deliver import prepare
 from workers.maintenance.repair import sweep
 
 
@@ -225,3 +228,37 @@ def test_a_record_that_goes_on_is_never_taken_for_one_that_went_back(own_valkey,
     for thread in threads:
         thread.join()
     assert failed == []
+
+
+@pytest.mark.parametrize("forgotten", ["the start", "its outcome", "the claim of the comment"])
+def test_a_comment_that_was_sent_since_is_not_sent_again(open_worker, own_valkey, sandbox, clock, forgotten):
+    worker = open_worker(None)
+    call = Call("main", 1, ("crm", "CCrmDocumentLead", "LEAD_1"), {}, Comment("it has begun"))
+    delivery = planned(worker.record, call=call)
+    sizes = {"the start": size_of(own_valkey)}
+    reached = worker.store.reached(clock())
+    claimed = worker.record.claim("main", "c", clock())
+    worker.store.high_water.note_promise_after(reached)
+    sizes["its outcome"] = size_of(own_valkey)
+    calls, _ = prepare(worker, claimed)
+    answer = worker.client.call(calls[0].method, calls[0].parameters)
+    worker.record.settle(claimed[0], State.STARTED, clock(), workflow_id=answer.result)
+    sizes["the claim of the comment"] = size_of(own_valkey)
+    Sender(worker).work()
+    assert len(sandbox.portal.comments) == 1
+
+    go_back_to(own_valkey, sizes[forgotten])
+    assert worker.store.reached(clock()) is None
+    sweep(worker.record, clock.advance(3600), {})
+    worker.gate.resume(clock.advance(3600))
+    add(worker.record, lead=2)
+    work_off(worker)
+    Sender(worker).work()
+
+    assert len(sandbox.portal.comments) == 1
+    found = worker.record.delivery(delivery.id)
+    assert (found.state, found.comment.state, found.comment.reason) == (
+        State.STARTED,
+        CommentState.MISSING,
+        "went_back",
+    )

@@ -1,7 +1,7 @@
-"""Sends a message by signed webhook, e-mail, or a chat of Bitrix24. Raises UnsentError; the caller tries again later.
+"""Sends a message by signed webhook, e-mail, or a chat or notifications of Bitrix24.
 
-A repeated message has the same id, so that a receiver can tell; a chat has no ids. A message names portals, sources and
-counts, and nobody's data.
+Raises UnsentError; the caller tries again later. A repeated message has the same id, so that a receiver can tell; a
+chat has no ids. A message names portals, sources and counts, and nobody's data.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from workers.portal.client import PacedClient
 TIMEOUT_S = 10.0
 """Time for one exchange with a receiver or mail server. Only the status of its answer counts."""
 BOUNDS = Bounds(connect_s=TIMEOUT_S, read_s=TIMEOUT_S, whole_s=TIMEOUT_S, most=64_000)
-CHAT_METHOD = "im.message.add"
+CHAT_METHOD, NOTIFY_METHOD = "im.message.add", "im.notify.system.add"
+CLIENT_ID = "relay"
 LONGEST_CHAT = 10_000
 CUT = "\n… and more: see the dashboard"
 
@@ -77,12 +78,16 @@ class Message:
         return "relay: " + ", ".join(f"{len(some)} {word}" for some, word in parts if some)
 
     @property
-    def text(self) -> str:
-        """A line for each trouble, and the link."""
+    def lines(self) -> list[tuple[str, str]]:
+        """The key of each trouble, and its line."""
         new = "TEST" if self.is_test else "NEW"
         parts = ((self.news.new, new), (self.news.still, "STILL"), (self.news.resolved, "RESOLVED"))
-        lines = [f"{word}: {text}" for some, word in parts for text in some.values()]
-        return "\n".join([*lines, *([self.link] if self.link else [])])
+        return [(key, f"{word}: {text}") for some, word in parts for key, text in some.items()]
+
+    @property
+    def text(self) -> str:
+        """A line for each trouble, and the link."""
+        return "\n".join([*(line for _, line in self.lines), *([self.link] if self.link else [])])
 
     def to_json(self) -> bytes:
         """The JSON of Standard Webhooks: type, timestamp, data. `text` is for chats that show nothing else."""
@@ -110,7 +115,7 @@ def open_chats(alerting: Alerting, clients: Mapping[str, PacedClient]) -> list[C
     """The chats of these portals. The host that serves another portal opens the chats there."""
     chats = [chat for chat in alerting.chats if chat.portal in clients]
     return [
-        Channel(chat.name, partial(say, chat, clients[chat.portal]), "chat", f"{chat.dialog_id} of {chat.portal}")
+        Channel(chat.name, partial(notify if chat.notify else say, chat, clients[chat.portal]), "chat", _where(chat))
         for chat in chats
     ]
 
@@ -196,6 +201,28 @@ def say(chat: Chat, client: PacedClient, message: Message) -> None:
     answer = client.call(CHAT_METHOD, parameters)
     if answer.fault or answer.code is not None or not answer.result:
         raise UnsentError(str(answer.fault or answer.code or f"HTTP {answer.status}"))
+
+
+def notify(chat: Chat, client: PacedClient, message: Message) -> None:
+    """Notify a user of each trouble, in the portal's pace. Raises UnsentError, RecordUnavailableError.
+
+    A notification takes the place of the one before it of the same trouble (docs: im-notify-system-add.md; for an
+    inbound webhook, a TAG counts only with a CLIENT_ID). So one that is sent again does not stand there twice.
+    """
+    for key, line in message.lines:
+        client.wait()
+        tag = hashlib.sha256(f"{chat.notify}\0{key}".encode()).hexdigest()[:24]
+        told = _for_chat("\n".join([line, *([message.link] if message.link else [])]))
+        parameters = {"USER_ID": chat.notify, "MESSAGE": told, "TAG": f"RELAY|{tag}", "CLIENT_ID": CLIENT_ID}
+        answer = client.call(NOTIFY_METHOD, parameters)
+        if answer.result is False:
+            raise UnsentError(f"no user {chat.notify}")
+        if answer.fault or answer.code is not None or not answer.result:
+            raise UnsentError(str(answer.fault or answer.code or f"HTTP {answer.status}"))
+
+
+def _where(chat: Chat) -> str:
+    return f"user {chat.notify} of {chat.portal}" if chat.notify else f"{chat.dialog_id} of {chat.portal}"
 
 
 def _wire(key: str, text: str) -> dict[str, str]:

@@ -266,6 +266,22 @@ STEP_TABLE: tuple[Row, ...] = (
 # fmt: on
 
 
+# fmt: off
+COMMENT_TABLE: tuple[Row, ...] = (
+    Row("OWNER_NOT_FOUND", None, None, REJECTED),
+    Row("0", None, None, REJECTED),
+    *STEP_TABLE,
+)
+# fmt: on
+
+
+def judge_comment(answer: Answer) -> Judgement:
+    """The verdict on an answer to a comment, single or one command of a batch. Pure."""
+    if failure := judge_failure(answer, COMMENT_TABLE):
+        return failure
+    return Judgement(Verdict.DONE, "") if answer.code is None and answer.result else UNKNOWN
+
+
 def judge_step(step: Step, method: str, answer: Answer) -> Judgement:
     """The verdict on an answer to a step, single or one command of a batch. method: that was called. Pure."""
     judgement = judge_failure(answer, STEP_TABLE) or _judge_success(step, method, answer)

@@ -124,13 +124,19 @@ def _claim_calls(context: Context, load: Load) -> tuple[float, list[NextCall]]:
 def _load(context: Context, portal: Survey, free: int) -> Load:
     """One delivery where the pace carries all that wait one by one, or the gate is to be proven; else a batch."""
     now, learned = context.clock(), portal.learned
-    most = min(context.portal.batch, learned.batch_limit or context.portal.batch)
-    batch = learned.methods.get(BATCH)
-    is_refused = batch is not None and batch.waits_until(now, learned.granted_s) is not None
-    is_single = portal.due - 1 <= free or most == 1 or is_refused or not portal.gate.is_proven
+    most = most_at_once(context, learned)
+    is_single = portal.due - 1 <= free or most == 1 or not portal.gate.is_proven
     limit = 1 if is_single else min(most, portal.due)
     budget_ms = UNLIMITED_BUDGET_MS if context.portal.rate_per_s is None else BATCH_BUDGET_MS
     return load_of(learned, limit, now, budget_ms)
+
+
+def most_at_once(context: Context, learned: Learned) -> int:
+    """How many calls this portal takes in one request now."""
+    batch = learned.methods.get(BATCH)
+    if batch is not None and batch.waits_until(context.clock(), learned.granted_s) is not None:
+        return 1
+    return min(context.portal.batch, learned.batch_limit or context.portal.batch)
 
 
 def _try(

@@ -25,6 +25,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import FrameType
 from typing import Any, ClassVar
 
@@ -56,6 +57,7 @@ from relay.store.portals.portal import Survey
 from relay.store.redis.connection import connect
 from workers.checks import questions
 from workers.delivery import deliver, reconcile
+from workers.delivery.comments import Sender, run_comments
 from workers.portal import applications, gatekeeper
 from workers.portal.context import Context
 from workers.portal.credentials import Address, load_addresses
@@ -187,7 +189,15 @@ def work(name: str, addresses: Mapping[str, Address], burst: bool) -> None:
     log.info("worker.started", portals=portals, hosts=[address.host for address in addresses.values()])
     if burst:
         store.record.notify(portals, utc_now())
+    done = threading.Event()
+    saying = partial(run_comments, store, addresses, lambda: drains.is_stopping)
+    comments = keep_running("comments", saying, done)
     worker.work(burst=burst, logging_level="WARNING")
+    done.set()
+    comments.join()
+    if burst:
+        for address in addresses.values():
+            Sender(Context.open(store, address)).work()
     log.info("worker.stopped", portals=portals)
     otel.stop()
 

@@ -17,6 +17,8 @@ from relay.core.events import (
     Attempt,
     CallbackSettings,
     CallbackState,
+    CommentProgress,
+    CommentState,
     CompletionCallback,
     Delivery,
     Event,
@@ -128,10 +130,15 @@ def _delivery_of(wire: Mapping[str, Any]) -> Delivery:
         asked=kept["asked"],
         unsure=tuple(kept["unsure"]),
         watched=_watched_of(wire["watch"], kept["address"]) if kept["address"] else None,
+        comment=_comment_of(wire["comment"]) if wire.get("comment") else None,  # earlier versions had none
         errors=errors_from_data(
             kept.get("errors") or wire.get("errors", {})
         ),  # earlier versions wrote sentences, or none
     )
+
+
+def _comment_of(wire: Mapping[str, Any]) -> CommentProgress:
+    return CommentProgress(CommentState(wire["state"]), wire["reason"] or "", _time(wire["at"]))
 
 
 def _watched_of(wire: Mapping[str, Any], address: str) -> CompletionCallback:

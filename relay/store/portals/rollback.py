@@ -7,7 +7,8 @@ promise counts only when they have it: a server that was cut off may count what 
 
 After a rollback, bulk orders stop, since they do not know how far they came, and so do a person's timed pauses. Every
 portal's gate closes until a person resumes it. A waiting delivery may have been sent since, so it becomes uncertain,
-and reconciliation asks the portal. A document that may have been made is looked for before it is made. A process killed
+and reconciliation asks the portal. A document that may have been made is looked for before it is made. Comments that
+wait are not sent: nobody can find out whether they were. A process killed
 in the middle leaves the rest to the next one, for the mark is set last.
 """
 
@@ -35,6 +36,7 @@ from relay.core.telemetry import get_logger
 from relay.store.portals.gate import Gate
 from relay.store.portals.learned import Echo
 from relay.store.portals.portal import PortalRecord
+from relay.store.record.comments import hush
 from relay.store.record.entries import Settlement
 from relay.store.record.record import Record
 from relay.store.redis import keys
@@ -187,6 +189,7 @@ def hold(redis: Redis, record: Record, high_water: HighWater, passed: Mark, now:
     for portal in portals:
         Gate(redis, portal).hold_for_person(WENT_BACK, now)
     marks = {portal: _own_id_at(redis, portal) for portal in portals}
+    _hush(redis, portals, now)
     held = sum(_hold_all(record, state, marks, now) for state in (State.PENDING, State.RETRYING, State.SENDING))
     high_water.begin_generation(passed)
     log.error("record.went_back", missing_promises=missing, deliveries_held=held, orders_held=orders, portals=portals)
@@ -215,6 +218,17 @@ def _hold_orders(redis: Redis) -> int:
 def _portals(redis: Redis) -> list[str]:
     found: Any = redis.smembers(keys.PORTALS)
     return sorted(name.decode() for name in found)
+
+
+@guarded
+def _hush(redis: Redis, portals: Sequence[str], now: datetime) -> None:
+    """Send no comment that waits in this record, or that would follow a start which it has forgotten."""
+    opened = (State.PENDING, State.RETRYING, State.SENDING, State.UNCERTAIN)
+    for index in (*(keys.DELIVERIES_BY_STATE + state for state in opened), *(keys.COMMENTS + one for one in portals)):
+        found: Any = redis.zrange(index, 0, -1)
+        ids = [one for member in found if (one := member.decode()) < earliest_id(DELIVERY_PREFIX, now)]
+        for first in range(0, len(ids), AT_ONCE):
+            hush(redis, ids[first : first + AT_ONCE], WENT_BACK, now)
 
 
 def _own_id_at(redis: Redis, portal: str) -> str:

@@ -27,6 +27,8 @@ from relay.core.events import (
     Attempt,
     CallbackSettings,
     CallbackState,
+    CommentProgress,
+    CommentState,
     CompletionCallback,
     Delivery,
     Event,
@@ -54,8 +56,10 @@ PLAIN_EVENT = frozenset(
 PLAIN_DELIVERY = frozenset(
     {b"state", b"event_id", b"rule", b"portal", b"template_id", b"document", b"reason", b"workflow_id"}
     | {b"address_digest", b"watch_state", b"finished_at", b"replayed_by"}
+    | {b"comment", b"comment_alone", b"comment_tries"}
 )
-"""The same for a delivery: prune, replay, done, overdue, leave, walk. Not `updated_at`: a packed hash has none."""
+"""The same for a delivery: prune, replay, done, overdue, leave, walk, say, said. Not `updated_at`: a packed hash has
+none."""
 
 LEVEL, RAW = 9, -15
 
@@ -227,7 +231,9 @@ def delivery_facts(delivery: Delivery) -> str:
 
 def further_delivery_fields(delivery: Delivery) -> Fields:
     """The fields that few new deliveries have."""
-    fields = [(name, value) for name, value in _step_fields(delivery) if value not in _USUAL]
+    fields = [
+        (name, value) for name, value in (*_step_fields(delivery), *_comment_fields(delivery)) if value not in _USUAL
+    ]
     if delivery.watched:
         fields += [("address_digest", delivery.watched.digest), ("watch_state", delivery.watched.state.value)]
     if delivery.errors:  # it is final at once
@@ -257,6 +263,7 @@ def next_fields(delivery: Delivery) -> Fields:
         ("call", call_to_json(delivery.call)),
         ("document", delivery.call.document_id[2]),
         *_step_fields(delivery),
+        *_comment_fields(delivery),
     ]
 
 
@@ -273,6 +280,16 @@ def _step_fields(delivery: Delivery) -> Fields:
         ("results", results_to_json(delivery.results)),
         ("asked", delivery.asked),
         ("unsure", " ".join(delivery.unsure)),
+    ]
+
+
+def _comment_fields(delivery: Delivery) -> Fields:
+    """The fields of a comment before its start; lua/say.lua and said.lua write the others."""
+    progress, comment = delivery.comment, delivery.call.comment
+    return [
+        ("comment", progress.state.value if progress else ""),
+        ("comment_reason", progress.reason if progress else ""),
+        ("comment_alone", 1 if progress and comment and comment.goes_alone else ""),
     ]
 
 
@@ -309,6 +326,7 @@ def delivery_from_hash(kept: Hash, attempts: Sequence[bytes]) -> Delivery:
         asked=int(text.get("asked", 0)),
         unsure=tuple(text.get("unsure", "").split()),
         watched=_watched_from(facts["address"], text) if "address" in facts else None,
+        comment=_comment_from(text) if text.get("comment") else None,
         own_id_at=text.get("own_id_at", ""),
         errors=errors_from_data(facts.get("errors", {})),
         settle_s=int(text["settle_ms"]) / 1000 if "settle_ms" in text else SETTLE_S,
@@ -326,6 +344,15 @@ def _watched_from(address: str, text: Mapping[str, str]) -> CompletionCallback:
         finished_at=from_ms(int(finished_at)) if finished_at else None,
         query=text.get("finished_query", ""),
         document_id=tuple(json.loads(text.get("finished_document", "[]"))),
+    )
+
+
+def _comment_from(text: Mapping[str, str]) -> CommentProgress:
+    return CommentProgress(
+        CommentState(text["comment"]),
+        reason=text.get("comment_reason", ""),
+        at=from_ms(int(text["comment_at"])) if text.get("comment_at") else None,
+        tries=int(text.get("comment_tries") or 0),
     )
 
 

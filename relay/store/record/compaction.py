@@ -14,7 +14,7 @@ from typing import Any
 
 from redis import Redis
 
-from relay.core.events import CallbackState, CompletionCallback, Delivery, Event
+from relay.core.events import CallbackState, CommentState, CompletionCallback, Delivery, Event
 from relay.core.ids import EVENT_PREFIX, earliest_id, to_ms
 from relay.store.record import codec
 from relay.store.redis import keys
@@ -146,6 +146,7 @@ def _fields_of(delivery: Delivery) -> codec.Fields:
         ("updated_at", to_ms(delivery.updated_at)),
         *codec.further_delivery_fields(delivery),
         *_ended(delivery.watched),
+        ("comment_at", to_ms(delivery.comment.at) if delivery.comment and delivery.comment.at else ""),
     ]
     return _said(fields)
 
@@ -156,11 +157,13 @@ def _said(fields: codec.Fields) -> codec.Fields:
 
 
 def _as_left(delivery: Delivery) -> Delivery:
-    """The delivery without a watch: the end of a forgotten delivery is no longer awaited."""
-    watched = delivery.watched
-    if watched is None or watched.state is CallbackState.FINISHED:
-        return delivery
-    return replace(delivery, watched=replace(watched, state=CallbackState.LEFT))
+    """The delivery without a watch: the end of a forgotten delivery is no longer awaited, and nothing is said of it."""
+    watched, comment = delivery.watched, delivery.comment
+    if watched and watched.state is not CallbackState.FINISHED:
+        watched = replace(watched, state=CallbackState.LEFT)
+    if comment and comment.state is CommentState.WAITING:
+        comment = replace(comment, state=CommentState.MISSING)
+    return replace(delivery, watched=watched, comment=comment)
 
 
 def _ended(watched: CompletionCallback | None) -> codec.Fields:

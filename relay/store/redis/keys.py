@@ -32,6 +32,7 @@
     relay:addresses                  hash    digest of a one-time address -> the delivery whose start carries it
     relay:awaited                    zset    started ids with an awaited end, scored with the time it is overdue
     relay:overdue                    zset    ids without a completion callback in time, that nobody has left
+    relay:comments:{portal}          zset    started ids whose comment waits, scored with the time it may be sent
     An open delivery is in exactly one of these (times in milliseconds):
     relay:waiting:{portal}           zset    pending and retrying ids, scored with the time they may be sent
     relay:blocked:{portal}           zset    the same, behind an older one of their order
@@ -177,6 +178,7 @@ WORKFLOWS = f"{PREFIX}workflows"
 ADDRESSES = f"{PREFIX}addresses"
 AWAITED = f"{PREFIX}awaited"
 OVERDUE = f"{PREFIX}overdue"
+COMMENTS = f"{PREFIX}comments:"
 HIGH_WATER = f"{PREFIX}high-water"
 LEDGER = f"{PREFIX}ledger"
 COUNTERS = f"{PREFIX}standing"
@@ -275,6 +277,7 @@ IN_LUA = {
     "addresses": ADDRESSES,
     "awaited": AWAITED,
     "overdue": OVERDUE,
+    "comments": COMMENTS,
     "clock": CLOCK,
     "full": FULL,
     "subscribers": SUBSCRIBERS,

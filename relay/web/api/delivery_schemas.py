@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from relay.core.events import CallbackState
+from relay.core.events import CallbackState, CommentState
 from relay.core.lifecycle import State, Verdict
 from relay.core.plan import How, StepKind
 
@@ -15,10 +15,29 @@ CODES = fields.Dict(
 )
 
 
+class CommentSchema(Schema):
+    """The comment that the rule leaves in the document's timeline after the start."""
+
+    text = fields.String()
+    is_loud = fields.Boolean(metadata={"description": "people are notified of it"})
+
+
+class CommentProgressSchema(Schema):
+    """The progress of the comment."""
+
+    state = fields.String(
+        validate=validate.OneOf([*CommentState]),
+        metadata={"description": "missing: refused, or nobody knows whether it arrived; it is not sent again"},
+    )
+    reason = fields.String(allow_none=True)
+    at = fields.String(allow_none=True)
+
+
 class CallSchema(Schema):
     template_id = fields.Integer(metadata={"description": "0: no workflow is started, a trigger is fired instead"})
     document_id = fields.List(fields.String())
     parameters = fields.Dict(keys=fields.String())
+    comment = fields.Nested(CommentSchema, metadata={"description": "absent: the rule has none"})
 
 
 class AttemptSchema(Schema):
@@ -81,6 +100,7 @@ class DeliverySchema(Schema):
     codes = CODES
     steps = fields.List(fields.Nested(StepSchema))
     watch = fields.Nested(EndSchema, allow_none=True)
+    comment = fields.Nested(CommentProgressSchema, allow_none=True)
     attempts = fields.List(fields.Nested(AttemptSchema))
     next_attempt_at = fields.String(allow_none=True)
     created_at = fields.String()

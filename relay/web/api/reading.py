@@ -21,7 +21,7 @@ from relay.web.api.delivery_schemas import DeliverySchema
 from relay.web.api.documented import answers
 from relay.web.presenters.event_details import details_of, readable, readable_envelope
 from relay.web.presenters.finding import search_deliveries, search_events
-from relay.web.presenters.masking import Masking, masked_delivery, masked_event, masking_of
+from relay.web.presenters.masking import Masking, masked_call, masked_delivery, masked_event, masking_of
 from relay.web.presenters.portals import portal_views
 from relay.web.services import services
 from relay.web.tokens import sees_persons
@@ -187,9 +187,7 @@ def _tried_wire(tried: RulePreview, masking: Masking | None) -> dict[str, Any]:
     if masking:
         steps = [step | {"fields": masking.value(step["fields"])} for step in steps]
         errors = masking.value(errors)
-        if call:
-            call["document_id"] = [masking.text(member) for member in call["document_id"]]
-            call["parameters"] = masking.value(call["parameters"])
+        call = masked_call(call, masking) if call else None
     return {
         "rule": tried.rule,
         "matches": tried.matches,

@@ -24,7 +24,7 @@ from relay.health.words import span_of
 from relay.web.auth import BACKGROUND, Role, identify, refuse_other_sites
 from relay.web.language import N_, _, language_now, languages, say, say_fault
 from relay.web.presenters.audit import actor, deed, note_of
-from relay.web.presenters.event_details import end_of, progress_of, story_of_end, title_of
+from relay.web.presenters.event_details import end_of, progress_of, story_of_comment, story_of_end, title_of
 from relay.web.presenters.masking import FEW_CHARACTERS, FEW_VALUES, excerpt, pretty
 from relay.web.presenters.titles import document_of, template_with_number
 from relay.web.services import services
@@ -234,6 +234,7 @@ def furnish() -> dict[str, Any]:
         "progress_of": progress_of,
         "end_of": end_of,
         "story_of_end": story_of_end,
+        "story_of_comment": story_of_comment,
         "now": utc_now(),
     }
 

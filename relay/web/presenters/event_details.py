@@ -14,7 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from relay.core.errors import NotFoundError, UnreadableError, UnsupportedTypeError
-from relay.core.events import Attempt, CallbackState, Delivery, Event
+from relay.core.events import Attempt, CallbackState, CommentState, Delivery, Event
+from relay.core.labels import COMMENT_UNKNOWN, name_of_reason
 from relay.core.lifecycle import FINAL, State
 from relay.core.phrases import phrase
 from relay.core.placeholders import shown
@@ -32,6 +33,7 @@ from relay.core.plan import (
     StepResult,
     has_content,
 )
+from relay.core.reasons import IN_DOUBT
 from relay.health.words import span_of
 from relay.operations.ingest import is_lost
 from relay.operations.preview import RulePreview, try_book
@@ -169,6 +171,8 @@ def lines_of(sent: Call, rule: Rule | None, today: Call | None, masking: Masking
             exact_today=masking.text(" · ".join(today.document_id)) if today else "",
         ),
     ]
+    if sent.comment or (today and today.comment):
+        lines.append(_line_of_comment(sent, rule, today, masking))
     names = dict.fromkeys([*sent.parameters, *(today.parameters if today else ())])
     return lines + [
         Line(
@@ -180,6 +184,21 @@ def lines_of(sent: Call, rule: Rule | None, today: Call | None, masking: Masking
         )
         for name in names
     ]
+
+
+def _line_of_comment(sent: Call, rule: Rule | None, today: Call | None, masking: Masking) -> Line:
+    template = rule.composer.comment if rule else None
+    return Line(
+        _("comment"),
+        _comment_shown(sent, masking),
+        template.text if template else "",
+        _comment_shown(today, masking) if today else None,
+        today is not None and today.comment != sent.comment,
+    )
+
+
+def _comment_shown(call: Call, masking: Masking) -> str:
+    return masking.text(excerpt(call.comment.text, 1, FEW_CHARACTERS)[0]) if call.comment else phrase("none")
 
 
 def rule_named(name: str) -> Rule | None:
@@ -477,6 +496,23 @@ def story_of_end(delivery: Delivery, masking: Masking) -> str:
     with_what = _(" with %(what)s", what=masking.query(watched.query)) if watched.query else ""
     where = masking.text(" · ".join(watched.document_id))
     return f"{end_of(delivery)}{with_what}" + (_(", on %(document)s", document=where) if where else "")
+
+
+def story_of_comment(delivery: Delivery) -> str:
+    """The progress of the comment, in a sentence; empty if there is none, or will be none."""
+    comment = delivery.comment
+    if comment is None or delivery.state is State.DEAD:
+        return ""
+    if comment.state is CommentState.SENT:
+        return _("It stands in the timeline of the document since %(at)s.", at=stamp(comment.at)) if comment.at else ""
+    if comment.state is CommentState.MISSING:
+        why = say(name_of_reason(comment.reason or COMMENT_UNKNOWN))
+        if comment.reason in {*IN_DOUBT, COMMENT_UNKNOWN, ""}:
+            return _("It may be missing (%(why)s), and is not sent again.", why=why)
+        return _("It is missing (%(why)s), and is not sent again.", why=why)
+    if delivery.state is not State.STARTED:
+        return _("It follows the start.")
+    return _("It is sent when no start waits, and the portal may be called.")
 
 
 def next_of_end(delivery: Delivery, now: datetime) -> str:

@@ -230,13 +230,23 @@ def masked_delivery(delivery: Delivery, masking: Masking) -> dict[str, Any]:
     wire = delivery.to_wire()
     wire["reason"] = masking.text(wire["reason"] or "") or None
     wire["errors"] = masking.value(delivery.errors)
-    wire["call"]["document_id"] = [masking.text(member) for member in wire["call"]["document_id"]]
-    wire["call"]["parameters"] = masking.value(wire["call"]["parameters"])
+    wire["call"] = masked_call(wire["call"], masking)
     if wire["watch"]:
         wire["watch"]["query"] = masking.query(wire["watch"]["query"])
     for attempt in wire["attempts"]:
         attempt["description"] = masking.text(attempt["description"] or "") or None
     return wire
+
+
+def masked_call(wire: Mapping[str, Any], masking: Masking) -> dict[str, Any]:
+    """A call, as JSON."""
+    masked = {
+        "document_id": [masking.text(member) for member in wire["document_id"]],
+        "parameters": masking.value(wire["parameters"]),
+    }
+    if comment := wire.get("comment"):
+        masked["comment"] = {**comment, "text": masking.text(comment["text"])}
+    return {**wire, **masked}
 
 
 def as_read(text: str) -> str:

@@ -11,9 +11,10 @@ from datetime import timedelta
 import pytest
 
 from relay.cli.main import main
-from relay.core.events import CallbackState
+from relay.core.events import CallbackState, CommentProgress, CommentState
 from relay.core.ids import utc_now
 from relay.core.lifecycle import EventState, State
+from relay.core.plan import Comment
 from relay.operations.erase import Eraser
 from relay.operations.replay import NotReplayableError, Replayer, edit_of
 from relay.operations.unarchive import put_back
@@ -22,6 +23,7 @@ from relay.store import Store
 from relay.store.archive import archive as module
 from relay.store.archive.archive import Archive
 from relay.store.operators.audit_log import read_acts
+from relay.store.record.comments import CommentOutcome
 from relay.store.record.entries import Entry
 from relay.store.record.persons import PersonIndex
 from relay.store.record.record import Endings
@@ -32,6 +34,7 @@ from tests.support.making import (
     DAY,
     NOON,
     claim_one,
+    make_call,
     make_delivery,
     make_entry,
     write,
@@ -173,6 +176,31 @@ def test_an_end_that_was_heard_of_comes_back_with_all_that_came(store, record, a
     store.compaction.restore(row.event, row.deliveries)
 
     assert record.delivery(delivery.id) == ended
+
+
+@pytest.mark.parametrize(
+    ("written", "restored"),
+    [
+        (CommentProgress(), CommentProgress(CommentState.MISSING)),
+        (CommentProgress(CommentState.MISSING, "cut", NOON), CommentProgress(CommentState.MISSING, "cut", NOON)),
+        (CommentProgress(CommentState.SENT, "", NOON), CommentProgress(CommentState.SENT, "", NOON)),
+    ],
+)
+def test_what_became_of_a_comment_comes_back_and_nothing_more_is_said(store, record, archive, written, restored):
+    call = replace(make_call(), comment=Comment("Ada has asked"))
+    delivery = write_watched(record, call=call, comment=CommentProgress())
+    if written.at:
+        (claimed,) = store.comments.claim("main", "c", NOON, 1)
+        store.comments.note([CommentOutcome(claimed, written.state, written.reason)], NOON)
+    assert record.delivery(delivery.id).comment == written
+    forget(record, archive)
+    (row,) = all_rows(archive)
+
+    store.compaction.restore(row.event, row.deliveries)
+
+    back = record.delivery(delivery.id)
+    assert (back.call, back.comment) == (delivery.call, restored)
+    assert store.comments.waiting(["main"], OLD) == {}
 
 
 def quietly(_seen, _total):

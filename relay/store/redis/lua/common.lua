@@ -241,10 +241,11 @@ local function count_final(state, source, rule, portal, template, took)
   number(below, source, rule, portal, template)
 end
 
--- Count a delivery that is final or uncertain, and begin to wait for the end of its workflow.
+-- Count a delivery that is final or uncertain. After a start, begin to wait for its end, and let its comment be sent.
 local function conclude(id, to, now)
   local key = KEY.delivery .. id
-  local kept = redis.call('HMGET', key, 'event_id', 'rule', 'portal', 'template_id', 'watch_state', 'facts', 'settled')
+  local kept = redis.call('HMGET', key, 'event_id', 'rule', 'portal', 'template_id', 'watch_state', 'facts', 'settled',
+    'comment')
   local source = redis.call('HGET', KEY.event .. kept[1], 'source')
   if to == 'uncertain' then
     tally('delivery:uncertain')
@@ -253,6 +254,7 @@ local function conclude(id, to, now)
   local took = not kept[7] and math.max(0, math.floor(tonumber(now) - time_of(id))) or nil
   count_final(to, source, kept[2], kept[3], kept[4], took)
   if to == 'dead' then return end
+  if kept[8] == 'waiting' then redis.call('ZADD', KEY.comments .. kept[3], now, id) end
   if kept[5] == 'waiting' then
     local till = string.format('%.0f', tonumber(now) + 1000 * cjson.decode(kept[6]).watch.within_s)
     redis.call('HSET', key, 'watch_until', till)

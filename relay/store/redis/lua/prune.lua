@@ -18,7 +18,7 @@ end
 
 local function forget(delivery)
   local key = KEY.delivery .. delivery
-  local was = redis.call('HMGET', key, 'state', 'rule', 'workflow_id', 'address_digest', 'document')
+  local was = redis.call('HMGET', key, 'state', 'rule', 'workflow_id', 'address_digest', 'document', 'portal', 'comment')
   if was[1] then
     leave_state(KEY.deliveries_by_state, was[1], delivery)
     stand('rule:' .. was[2], -1)
@@ -26,6 +26,7 @@ local function forget(delivery)
   if was[3] and was[3] ~= '' then redis.call('HDEL', KEY.workflows, was[3]) end
   if was[4] then redis.call('HDEL', KEY.addresses, was[4]) end
   if was[5] then redis.call('ZREM', KEY.deliveries_by_document .. was[5], delivery) end
+  if was[7] == 'waiting' then redis.call('ZREM', KEY.comments .. was[6], delivery) end
   for _, index in ipairs({KEY.deliveries, KEY.buried, KEY.awaited, KEY.overdue}) do
     redis.call('ZREM', index, delivery)
   end
