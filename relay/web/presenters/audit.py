@@ -21,7 +21,7 @@ DEEDS: Mapping[str, Phrase] = {
         phrase("edit and replay"), phrase("ping"), phrase("probe"), phrase("list templates"), phrase("test alert"),
         phrase("reveal"), phrase("reveal secret"), phrase("forget secret"),
         phrase("write rule"), phrase("remove rule"), phrase("erase"), phrase("restore"),
-        phrase("add source"), phrase("add secret"), phrase("end secret"), phrase("add portal"),
+        phrase("add source"), phrase("add secret"), phrase("end secret"), phrase("add portal"), phrase("connect portal"),
         phrase("end a session"), phrase("end all other sessions"),
         *(phrase("bulk %(act)s", act=act) for act in BulkAct),
         *(phrase("cancel bulk %(act)s", act=act) for act in BulkAct),
