@@ -5,16 +5,32 @@ The web process needs the names of portals; a worker needs to know how fast it m
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from relay.configuration.fields import NAME, SECONDS, Choice, Number, Quantity, StrictSchema, Table
+from marshmallow import ValidationError, validates_schema
+
+from relay.configuration import json_schema as js
+from relay.configuration.fields import (
+    NAME,
+    SECONDS,
+    Choice,
+    Flag,
+    Number,
+    Quantity,
+    StrictSchema,
+    Table,
+    Text,
+    Wanted,
+)
 from relay.configuration.files import ConfigFile, Mistakes, collecting, read_yaml
 from relay.core.events import SETTLE_S
 from relay.core.faults import fault
+from relay.core.plan import FIRST_DYNAMIC
 
 PLANS: dict[str, tuple[float | None, int]] = {
     "standard": (2.0, 40),
@@ -26,6 +42,13 @@ PLANS: dict[str, tuple[float | None, int]] = {
 Bitrix24's page "Limits" (b24restdocs, limits.md) gives 2/s with a bucket of 50, and 5/s with 250 for Enterprise. The
 bucket is counted per portal and address, and other integrations may share the address: ours is a fifth less deep.
 """
+
+
+OF_APPLICATION = ("expect", "card", "menu")
+"""Keys that mean nothing without `application`."""
+CARDS = ("lead", "deal", "contact", "company", "quote", "invoice")
+"""Kinds of documents with a card, beside `dynamic:N`, the smart process with the entityTypeId N."""
+_KIND = re.compile(rf"{'|'.join(CARDS)}|dynamic:(12[89]|1[3-9][0-9]|[2-9][0-9]{{2}}|[1-9][0-9]{{3,6}})")
 
 
 class OwnIds(StrEnum):
@@ -43,6 +66,9 @@ class Portal:
     own_id: "echo" sends our id as `PreGeneratedWorkflowId` and trusts it only if the answer repeats it; "off" sends
     none. batch: the most calls in one request (1: never batch).
     settle_after_s: how long, in seconds, an uncertain call may still be running on the portal.
+    application: the client_id of a local application on the portal; empty: there is none. Its secret is in the workers'
+    environment. expect: the portal's host, with its port if it is unusual; a first installation on another one waits
+    for an operator. card: the kinds of documents whose card has our tab; menu: whether the left menu has our page.
     """
 
     name: str
@@ -52,11 +78,29 @@ class Portal:
     own_id: OwnIds
     batch: int
     settle_after_s: float
+    application: str = ""
+    expect: str = ""
+    card: tuple[str, ...] = ()
+    menu: bool = False
 
     @property
     def variable_prefix(self) -> str:
         """The prefix of the environment variables of its credential."""
         return variable_prefix(self.name)
+
+
+class _Kinds(Wanted):
+    """A list of kinds of documents, each once."""
+
+    expected = fault("expected_card", names=list(CARDS), least=FIRST_DYNAMIC)
+
+    def read(self, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(kind, str) and _KIND.fullmatch(kind) for kind in value):
+            raise ValueError
+        return tuple(dict.fromkeys(value))
+
+    def form(self) -> js.JsonSchema:
+        return {"type": "array", "items": js.text(_KIND.pattern)}
 
 
 class _PortalSchema(StrictSchema):
@@ -69,6 +113,19 @@ class _PortalSchema(StrictSchema):
     batch = Number(1, 50, load_default=50)
     # The cloud cuts a request at 60 s (limits.md).
     settle_after = Quantity(SECONDS, "24h", load_default=SETTLE_S)
+    application = Text(fault("expected_application"), r"local\.[0-9a-z]{1,64}(\.[0-9]{1,20})?", load_default="")
+    expect = Text(fault("expected_host"), r"[a-z0-9.-]{1,253}(:[0-9]{1,5})?", load_default="")
+    card = _Kinds(load_default=())
+    menu = Flag(load_default=False)
+
+    together: ClassVar[js.JsonSchema] = {"dependencies": {name: ["application"] for name in OF_APPLICATION}}
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _belongs_to_an_application(self, _spec: dict[str, Any], written: Any, **_: Any) -> None:
+        if not isinstance(written, dict) or "application" in written or self.may_be_misspelled(written, "application"):
+            return
+        if lonely := [name for name in OF_APPLICATION if name in written]:
+            raise ValidationError({name: [fault("needs_application")] for name in lonely})
 
 
 class PortalsSchema(StrictSchema):
@@ -89,6 +146,7 @@ def load_portals(path: Path, mistakes: Mistakes | None = None) -> dict[str, Port
             return {}
         entries = config.check(PortalsSchema()).get("portals", {})
         _check_variables(config, entries)
+        _check_applications(config, entries)
         return {name: _portal(name, entry) for name, entry in entries.items() if NAME.fullmatch(name)}
 
 
@@ -108,6 +166,10 @@ def _portal(name: str, right: dict[str, Any]) -> Portal:
         own_id=OwnIds(entry["own_id"]),
         batch=entry["batch"],
         settle_after_s=entry["settle_after"],
+        application=entry["application"],
+        expect=entry["expect"],
+        card=entry["card"],
+        menu=entry["menu"],
     )
 
 
@@ -119,3 +181,13 @@ def _check_variables(config: ConfigFile, names: Iterable[str]) -> None:
         if owner != name:
             wrong = fault("shared_variables", prefix=prefix, owner=repr(owner))
             config.add_mistake(("portals", name), wrong)
+
+
+def _check_applications(config: ConfigFile, entries: Mapping[str, Mapping[str, Any]]) -> None:
+    """One application is of one portal: two entries would each refresh its tokens, and end those of the other."""
+    owners: dict[str, str] = {}
+    for name, entry in entries.items():
+        application = entry.get("application")
+        owner = owners.setdefault(application, name) if application else name
+        if owner != name:
+            config.add_mistake(("portals", name, "application"), fault("application_twice", owner=repr(owner)))

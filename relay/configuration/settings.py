@@ -17,6 +17,7 @@ from typing import overload
 from urllib.parse import urlsplit
 
 from relay.configuration.files import ConfigFile, KeyPath, Mistakes, bytes_on_disk, collecting, kept_secret_file
+from relay.configuration.sealing import PUBLIC_KEY, Sealer, SealError
 from relay.core.errors import ConfigError, Mistake
 from relay.core.faults import Fault, fault
 
@@ -196,6 +197,15 @@ class Settings:
             needed=True,
         ),
     )
+    seal_public_key: str | None = field(
+        default=None,
+        metadata=documented(
+            "web",
+            "one half of the workers' key, by which this process seals what only they may read: the tokens of an"
+            " application on a portal. `up`, `demo` and `init` make both halves. Without it, no portal is connected by"
+            " an application",
+        ),
+    )
     retention_days: int = field(default=90, metadata=documented("workers", "how long final events are kept, in days"))
     body_days: int | None = field(
         default=None,
@@ -267,6 +277,7 @@ class Settings:
             dashboard_password=reader.secret("RELAY_DASHBOARD_PASSWORD", SHORTEST_PASSWORD, needed=True),
             viewer_password=reader.secret("RELAY_VIEWER_PASSWORD", SHORTEST_PASSWORD),
             secret_key=reader.secret_key("RELAY_SECRET_KEY"),
+            seal_public_key=reader.seal_public_key(),
             retention_days=reader.number("RELAY_RETENTION_DAYS", 90, "variable_no_days"),
             body_days=reader.number("RELAY_BODY_DAYS", None, "variable_no_days"),
             archive=reader.archive("RELAY_ARCHIVE"),
@@ -376,6 +387,21 @@ class _Reader:
         with suppress(ConfigError):
             value = read_secret(self.environ, name)
             return self._strong(name, value, SHORTEST_KEY) if value else None
+        return None
+
+    def seal_public_key(self) -> str | None:
+        """The workers' public key, in the web process; None in any other."""
+        if not self._is_web:
+            return None
+        with self.mistakes.catching():
+            text = read_secret(self.environ, PUBLIC_KEY)
+            try:
+                if text:
+                    Sealer.from_text(text)
+            except SealError:
+                self.wrong(fault("seal_key_wrong", name=PUBLIC_KEY))
+            else:
+                return text
         return None
 
     def secret(self, name: str, shortest: int, *, needed: bool = False) -> str | None:

@@ -136,6 +136,9 @@ EXPECTED: Mapping[str, str] = {
     "expected_user_name": "expected a user name",
     "expected_chat": "expected a chat such as chat12, or a user's id in quotes",
     "expected_addressee": "expected at least one e-mail address",
+    "expected_application": "expected the client_id of a local application, such as local.65f0c0ffee.12345678",
+    "expected_host": "expected the portal's host alone, such as acme.bitrix24.com",
+    "expected_card": "expected a list of %(names)s and dynamic:N, where N is an entityTypeId from %(least)s on",
 }
 """Expectations: what should be there instead of something else or nothing."""
 
@@ -288,6 +291,8 @@ SOURCES: Mapping[str, str] = {
     "channel_twice": "another channel has this name: expected another one",
     "no_such_source": "no such source%(hint)s",
     "no_such_portal": "no such portal%(hint)s",
+    "needs_application": "is shown by an application: expected `application: local.…` beside it",
+    "application_twice": "is the application of %(owner)s, too: each application is of one portal",
     "variable_missing": "the environment has no %(name)s (or %(name)s_FILE)",
     "shared_variables": "shares the variables %(prefix)s* with %(owner)s: expected another name",
 }
@@ -345,6 +350,11 @@ SETTINGS: Mapping[str, str] = {
     "expected https://PORTAL/rest/",
     "endpoint_wrong": "%(name)s: expected the application's client_endpoint, https://PORTAL/rest/",
     "oauth_server_wrong": "%(name)s: expected https://HOST",
+    "client_secret_missing": "%(name)s is not set (or %(name)s_FILE): expected the client_secret of the portal's "
+    "application",
+    "seal_key_missing": "RELAY_SEAL_KEY is not set (or RELAY_SEAL_KEY_FILE): a portal with an application needs it",
+    "seal_key_wrong": "%(name)s is no key: expected 32 bytes in base64",
+    "oauth_server_unknown": "%(name)s: expected one of %(names)s, or http:// to this machine",
     "portal_not_listed": "no portal %(name)s in portals.yaml: expected one of %(names)s",
     "web_not_started": "the web process did not start: see %(log)s",
     "web_not_started_here": "the web process did not start: see above",
@@ -501,6 +511,26 @@ SKIPPED: Mapping[str, str] = {
 }
 """Reasons why a bulk act skipped one (operations/bulk_replay.py): a refusal without its id."""
 
+OPENINGS: Mapping[str, str] = {
+    "opening_unreadable": "what the browser sent cannot be read: open the page again from inside Bitrix24",
+    "opening_token_refused": "Bitrix24 does not accept the token that came with this page: it has expired, or is none. "
+    "Open the page again from inside Bitrix24",
+    "opening_server_away": "the authorisation server of Bitrix24 does not answer now: open the page again in a minute",
+    "opening_of_other_application": "the page was opened by another application than the one that is configured here",
+    "opening_of_other_portal": "the page was opened on another portal than its token belongs to",
+    "opening_waits": "the portal %(domain)s is not the expected one: an operator of the relay has to accept it first, "
+    "and then an administrator opens this page again",
+    "opening_portal_refused": "an operator of the relay has refused the portal %(domain)s",
+    "opening_needs_administrator": "this portal is not connected yet: one of its administrators has to open this page "
+    "first",
+    "opening_portal_away": "the portal does not answer now: open the page again in a minute",
+    "opening_user_unknown": "the portal does not say who has opened the page",
+    "opening_placement_unknown": "the relay has no page for this place of Bitrix24",
+    "opening_document_missing": "the portal did not say which document the card is of: open the card again",
+    "opening_document_denied": "you may not read this document, or it is not there any more",
+}
+"""Reasons why a page inside Bitrix24 is not shown (workers/portal/applications.py)."""
+
 NOTES: Mapping[str, str] = {
     "made_by_original_rules": "original rules: %(names)s",
     "made_by_current_rules": "current rules: %(names)s",
@@ -516,5 +546,5 @@ NOTES: Mapping[str, str] = {
 
 MESSAGES: Mapping[str, str] = {
     **EXPECTED, **FILES, **RULES, **SOURCES, **SETTINGS, **VALUES, **BODIES, **EVENTS, **NEAR_MISSES, **REFUSALS,
-    **SKIPPED, **NOTES,
+    **SKIPPED, **OPENINGS, **NOTES,
 }  # fmt: skip

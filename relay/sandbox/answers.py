@@ -33,6 +33,9 @@ def say(text: str, language: str) -> str:
 StatusColumn = Literal["source", "docs"]
 Connection = Literal["keep", "reset", "truncate"]
 
+CONNECTION = "relay.sandbox.connection"
+"""Name in the WSGI environment under which the server learns what to do to the connection."""
+
 JSON_TYPE = "application/json; charset=utf-8"
 XML_TYPE = "text/xml; charset=utf-8"
 HTML_TYPE = "text/html; charset=utf-8"

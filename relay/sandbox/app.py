@@ -1,7 +1,7 @@
-"""The WSGI application: REST, the token server, and the sandbox's own addresses: the page, the lists, the knobs.
+"""The WSGI application: REST, the authorisation server, and the sandbox's own addresses: pages, lists, knobs.
 
-May not open a socket, nor touch a REST answer: a knob takes effect through the portal's state. The token server and the
-knobs are not subject to faults or limits.
+May not open a socket, nor touch a REST answer: a knob takes effect through the portal's state. The knobs are not
+subject to faults or limits; the authorisation server only to faults that name it.
 """
 
 from __future__ import annotations
@@ -13,46 +13,13 @@ from dataclasses import asdict, dataclass
 from flask import Blueprint, Flask, Response, jsonify, render_template, request
 
 from relay.sandbox import php
+from relay.sandbox.authorisation import oauth_blueprint
 from relay.sandbox.bizproc import document_of
-from relay.sandbox.callers import TokenError
 from relay.sandbox.crm.items import Item
 from relay.sandbox.portal import Portal
 from relay.sandbox.rest import rest_blueprint
 from relay.sandbox.settings import UsageError
 from relay.sandbox.workflows import utc_time
-
-
-def oauth_blueprint(portal: Portal) -> Blueprint:
-    """GET as documented, and POST as a form, which works in practice and keeps the secret out of addresses."""
-    blueprint = Blueprint("oauth", __name__)
-
-    @blueprint.route("/oauth/token/", methods=["GET", "POST"])
-    @blueprint.route("/oauth/token", methods=["GET", "POST"])
-    def token() -> Response | tuple[Response, int]:
-        form = request.args.to_dict() | request.form.to_dict()
-        try:
-            pair = _refresh(portal, form)
-        except TokenError as error:
-            return jsonify(error.body()), error.status
-        return jsonify(pair | _endpoints(portal))
-
-    return blueprint
-
-
-def _refresh(portal: Portal, form: dict[str, str]) -> dict[str, object]:
-    with portal.lock:
-        settings = portal.settings
-        return portal.tokens.refresh(form, settings.token_lifetime_s, settings.rotate_refresh_tokens)
-
-
-def _endpoints(portal: Portal) -> dict[str, object]:
-    return {
-        "domain": request.host,
-        "client_endpoint": f"{request.host_url}rest/",
-        "server_endpoint": f"{request.host_url}rest/",
-        "scope": ",".join(portal.settings.scope),
-    }
-
 
 SHOWN = 200
 """Documents and workflows on the page; /sandbox/documents and /sandbox/workflows have all of them."""

@@ -107,7 +107,7 @@ def get_item(portal: Portal, call: RestCall) -> Result:
     item = portal.items.find(entity, whole(call, "id"))
     if item is None:
         raise RestError("NOT_FOUND", "Element not found")
-    if not _may_read(portal, call, item):
+    if not may_read(portal, call, item):
         raise RestError("ACCESS_DENIED", "You do not have permission to view this item", 400)
     return Result({"item": show_item(item)})
 
@@ -190,12 +190,18 @@ def _found(portal: Portal, call: RestCall, entity: EntityType, fields: Mapping[s
     def look(item: Item) -> Look:
         return lambda written: comparable(fields[name := name_in(fields, written)], item.values[name])
 
-    return [item for item in portal.items.of_type(entity) if holds(look(item)) and _may_read(portal, call, item)]
+    return [item for item in portal.items.of_type(entity) if holds(look(item)) and may_read(portal, call, item)]
 
 
-def _may_read(portal: Portal, call: RestCall, item: Item) -> bool:
-    user, right = call.caller.user, portal.settings.crm_reads
+def may_read(portal: Portal, call: RestCall, item: Item) -> bool:
+    """Whether the caller may read this item."""
+    user, right = call.caller.user, _right_of(portal, call)
     return user.is_admin or right == "all" or (right == "own" and item.values["assignedById"] == user.id)
+
+
+def _right_of(portal: Portal, call: RestCall) -> str:
+    """The items that the caller may read, unless he is an administrator: "all", "own" or "none"."""
+    return portal.settings.crm_reads_of.get(str(call.caller.user.id), portal.settings.crm_reads)
 
 
 def _refuse_unusable(wanted: Mapping[str, object], names: Collection[str]) -> None:
@@ -323,7 +329,7 @@ _DUPLICATE_TYPES = {SYSTEM_TYPES[number].name: number for number in (LEAD, CONTA
 
 def find_duplicates(portal: Portal, call: RestCall) -> Result:
     """Numbers by type; `[]` where there is nothing, for an empty PHP array has no keys."""
-    if portal.settings.crm_reads == "none" and not call.caller.user.is_admin:
+    if _right_of(portal, call) == "none" and not call.caller.user.is_admin:
         raise RestError("Access denied")
     kind = (php.to_string(call.get("TYPE")) or "").upper()
     if not kind:

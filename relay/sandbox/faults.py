@@ -1,9 +1,9 @@
 """Faults on purpose: what goes wrong, how often, and what then reaches the wire.
 
-A fault touches REST requests only. Each kind says whether the request is executed nevertheless: that question makes
-retrying hard. One kind, `command_error`, strikes every call of a method, so the commands of a batch as well. May not
-look at the portal: a fault turns one reply into another. Orders come from POST /sandbox/faults; an unusable one raises
-UsageError.
+A fault touches REST requests, and the authorisation server only where it names it. Each kind says whether the request
+is executed nevertheless: that question makes retrying hard. One kind, `command_error`, strikes every call of a method,
+so the commands of a batch as well. May not look at the portal: a fault turns one reply into another. Orders come from
+POST /sandbox/faults; an unusable one raises UsageError.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class Fault:
 
     times: how many requests it still hits; None with a share.
     share: the part of requests it hits until the reset, above 0 and up to 1; None with times.
-    method: lower-case REST method it is confined to, None for all; a batch is the method "batch".
+    method: lower-case REST method it is confined to, None for all; a batch is the method "batch", the two addresses of
+        the authorisation server are "oauth.token" and "oauth.app.info".
     executed: whether the request runs although the answer is spoiled.
     options: the further keys of its kind.
     """
@@ -154,6 +155,10 @@ class Faults:
     def take(self, method: str) -> Fault | None:
         """The fault that hits this request, if any; a counted one has one hit less."""
         return self._take(method, [fault for fault in self._faults if fault.kind != COMMAND_ERROR])
+
+    def take_named(self, method: str) -> Fault | None:
+        """The fault that hits an address beside REST: only one that names it."""
+        return self._take(method, [fault for fault in self._faults if fault.method == method])
 
     def take_command(self, method: str) -> Fault | None:
         """The same for one call of a method, be it a request of its own or a command of a batch."""

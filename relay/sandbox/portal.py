@@ -13,10 +13,13 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from urllib.parse import urlsplit
 
 import gevent
 
-from relay.sandbox.callers import TokenServer
+from relay.sandbox.applications.registry import Applications
+from relay.sandbox.applications.tokens import TokenServer
+from relay.sandbox.callers import PEOPLE, User
 from relay.sandbox.crm.items import KNOWN_CLIENTS, Items, seed_items
 from relay.sandbox.faults import Fault, Faults, faults_from_json
 from relay.sandbox.limits import OperatingLimiter, RequestBuckets
@@ -117,6 +120,7 @@ class Portal:
     clock: seconds since 1970. sleep: waits that many seconds; the default lets other requests go on meanwhile.
     seed: of the random numbers (faults by share, workflow ids); None for real chance.
     `lock` is held for each single read or change; it may be taken again by its holder.
+    listens_at: the address of the server, without a slash at the end; whoever starts one sets it.
     """
 
     def __init__(
@@ -130,6 +134,7 @@ class Portal:
         self.lock = threading.RLock()
         self.clock = clock
         self.sleep = sleep
+        self.listens_at = "http://portal.invalid"
         self._initial = Settings().changed(settings or {})
         self._chance = random.Random(seed)  # noqa: S311 - chance for faults, not for secrets
         self._begin()
@@ -147,7 +152,8 @@ class Portal:
         self.log = RequestLog()
         self.buckets = RequestBuckets()
         self.limiter = OperatingLimiter()
-        self.tokens = TokenServer(self.clock, self.settings.token_lifetime_s)
+        self.applications = Applications(self.settings)
+        self.tokens = TokenServer(self.clock, self.applications, self.settings.token_lifetime_s)
 
     def reset(self) -> None:
         """Back to how it was made: settings, templates and tokens as at first, nothing started, no fault."""
@@ -181,6 +187,33 @@ class Portal:
         """Add CRM items as if they had always been there; see `seed_items`. UsageError if unusable."""
         with self.lock:
             return seed_items(self.items, self.settings, self.clock(), given)
+
+    @property
+    def domain(self) -> str:
+        """The portal's host, with its port where it has an unusual one."""
+        return self.settings.domain or urlsplit(self.listens_at).netloc
+
+    @property
+    def url(self) -> str:
+        """The portal's address, without a slash at the end."""
+        return f"{urlsplit(self.listens_at).scheme}://{self.domain}"
+
+    @property
+    def server_endpoint(self) -> str:
+        """The authorisation server as tokens and forms name it. It keeps its address where the portal is renamed."""
+        return f"{self.listens_at}/oauth/rest/"
+
+    def person(self, number: int) -> User | None:
+        """The user of this number, as the settings have him."""
+        user = PEOPLE.get(number)
+        if user is None:
+            return None
+        is_active = user.is_active and number not in self.settings.dismissed
+        return replace(user, is_admin=number in self.settings.administrators, is_active=is_active)
+
+    def people(self) -> list[User]:
+        """Everybody with an account, by number."""
+        return [user for number in PEOPLE if (user := self.person(number))]
 
     def new_workflow_id(self) -> str:
         """An id in the native shape, PHP's uniqid('', true): 13 hexadecimal digits of time, then d.dddddddd."""

@@ -20,9 +20,19 @@ from ipaddress import ip_address
 from flask import Blueprint, Request, Response, request
 
 from relay.sandbox import php
-from relay.sandbox.answers import PhpError, Reply, RestError, Result, as_xml, error_reply, html_reply, json_reply
+from relay.sandbox.answers import (
+    CONNECTION,
+    PhpError,
+    Reply,
+    RestError,
+    Result,
+    as_xml,
+    error_reply,
+    html_reply,
+    json_reply,
+)
 from relay.sandbox.bizproc import kill_workflow, list_instances, list_templates, start_workflow, terminate_workflow
-from relay.sandbox.callers import OWNERS, PEOPLE, Caller, RestCall, upper_names
+from relay.sandbox.callers import OWNERS, Caller, RestCall, upper_names
 from relay.sandbox.crm_methods import (
     add_item,
     describe_fields,
@@ -41,9 +51,11 @@ from relay.sandbox.portal import SECRET, Entry, Portal
 from relay.sandbox.users import (
     SCOPES,
     list_users,
+    say_whether_admin,
     say_whether_available,
     send_message,
     show_app,
+    show_feature,
     show_profile,
     show_scope,
     show_time,
@@ -71,18 +83,14 @@ class Incoming:
     wants_xml: bool = False
 
     def recognise(self, portal: Portal) -> Caller:
-        """The caller. Raises INVALID_REQUEST, INVALID_CREDENTIALS, NO_AUTH_FOUND, invalid_token or expired_token."""
+        """The caller. Raises RestError for the credential, and for what the plan or the application does not allow."""
         if not self.is_private:
             raise RestError("INVALID_REQUEST")
         if self.webhook is not None:
-            return _webhook_owner(*self.webhook)
+            return _webhook_owner(portal, *self.webhook)
         if self.token is None:
             raise RestError("NO_AUTH_FOUND")
-        if not portal.tokens.is_known(self.token):
-            raise RestError("invalid_token")
-        if not portal.tokens.is_fresh(self.token):
-            raise RestError("expired_token")
-        return Caller(PEOPLE[1], "app", "app")
+        return _holder_of(portal, self.token)
 
     def known_user(self, portal: Portal) -> int | None:
         """The caller's number for the log; None where the credential is no good."""
@@ -133,11 +141,37 @@ def _read_address(tail: str) -> tuple[str, tuple[str, str] | None]:
     return "", None
 
 
-def _webhook_owner(user_id: str, secret: str) -> Caller:
-    user = OWNERS.get(php.to_int(user_id))
+def _webhook_owner(portal: Portal, user_id: str, secret: str) -> Caller:
+    number = php.to_int(user_id)
+    user = portal.person(number) if number in OWNERS else None
     if user is None or secret != SECRET:
         raise RestError("INVALID_CREDENTIALS")
-    return Caller(user, f"webhook:{user.id}", "webhook")
+    if not portal.settings.rest_available:
+        raise RestError("ACCESS_DENIED", "REST is available only by subscription.")
+    return Caller(user, f"webhook:{user.id}", "webhook", portal.settings.scope)
+
+
+def _holder_of(portal: Portal, token: str) -> Caller:
+    """The user and the application of an access token; checked in the order of rest/lib/oauth/auth.php."""
+    settings = portal.settings
+    if not settings.oauth_available:
+        raise RestError("CONNECTION_ERROR")
+    if not settings.rest_available:
+        raise RestError("ACCESS_DENIED", "REST is available only on commercial plans.")
+    grant = portal.tokens.grant_of(token)
+    if grant is None:
+        raise RestError("invalid_token")
+    if not grant.application.is_installed:
+        raise RestError("APPLICATION_NOT_FOUND")
+    if not portal.tokens.is_fresh(token):
+        raise RestError("expired_token")
+    user = portal.person(grant.user_id)
+    if user is None or not user.is_active:
+        raise RestError("authorization_error")
+    if user.id in settings.users_without_access and not user.is_admin:
+        raise RestError("user_access_error")
+    credential = f"app:{grant.application.number}"
+    return Caller(user, credential, credential, grant.application.scope(settings), grant.application)
 
 
 def _bearer(request: Request) -> str | None:
@@ -173,13 +207,13 @@ class Method:
         return not self.scopes or any(name in scope for name in self.scopes)
 
 
-def _list_methods(portal: Portal, _call: RestCall) -> Result:
+def _list_methods(_portal: Portal, call: RestCall) -> Result:
     """`methods`: those that the scope allows."""
-    return Result([name for name, method in METHODS.items() if method.is_open_to(portal.settings.scope)])
+    return Result([name for name, method in METHODS.items() if method.is_open_to(call.caller.scope)])
 
 
-def _get_method(portal: Portal, call: RestCall) -> Result:
-    available = {name: method.is_open_to(portal.settings.scope) for name, method in METHODS.items()}
+def _get_method(_portal: Portal, call: RestCall) -> Result:
+    available = {name: method.is_open_to(call.caller.scope) for name, method in METHODS.items()}
     return say_whether_available(call, available)
 
 
@@ -203,11 +237,13 @@ METHODS: Mapping[str, Method] = {
     "user.get": Method(list_users, SCOPES),
     "user.current": Method(show_user, SCOPES),
     "im.message.add": Method(send_message, ("im",)),
+    "user.admin": Method(say_whether_admin),
     "profile": Method(show_profile),
     "scope": Method(show_scope),
     "methods": Method(_list_methods),
     "method.get": Method(_get_method),
     "app.info": Method(show_app),
+    "feature.get": Method(show_feature),
     "server.time": Method(show_time),
 }
 
@@ -344,8 +380,8 @@ def answer_call(
 def _answer_one(portal: Portal, call: RestCall) -> tuple[dict[str, object], float, float]:
     """The answer, the seconds until it is due, and those that it is billed."""
     method = find_method(portal, call.method)
-    if not method.is_open_to(portal.settings.scope):
-        raise RestError("insufficient_scope")
+    if not method.is_open_to(call.caller.scope):
+        raise _too_narrow(call)
     _refuse_blocked(portal, call)
     fault = portal.faults.take_command(call.method)
     if fault is not None and not fault.executed:
@@ -359,6 +395,13 @@ def _answer_one(portal: Portal, call: RestCall) -> tuple[dict[str, object], floa
     counts = {"next": result.next, "total": result.total}
     answer = {"result": result.value} | {name: count for name, count in counts.items() if count is not None}
     return answer | {"time": _time_block(portal, call, billed)}, seconds, billed
+
+
+def _too_narrow(call: RestCall) -> RestError:
+    if call.caller.application is None:
+        return RestError("insufficient_scope")
+    text = "The request requires higher privileges than provided by the access token"
+    return RestError("insufficient_scope", text)
 
 
 def _answer_batch(portal: Portal, call: RestCall) -> tuple[dict[str, object], float]:
@@ -407,8 +450,6 @@ def _time_block(portal: Portal, call: RestCall, seconds: float) -> dict[str, obj
     return block | {"operating_reset_at": reset_at, "operating": float(operating)}
 
 
-CONNECTION = "relay.sandbox.connection"
-"""Name in the WSGI environment under which the server learns what to do to the connection."""
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Access-Control-Allow-Origin": "*"}
 
 

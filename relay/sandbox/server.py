@@ -24,9 +24,9 @@ from gevent.event import Event
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
 
+from relay.sandbox.answers import CONNECTION
 from relay.sandbox.app import create_app
 from relay.sandbox.portal import Portal
-from relay.sandbox.rest import CONNECTION
 
 GRACE_S = 0.05
 """Requests still running when the server stops get this long; idle connections are closed after it."""
@@ -152,6 +152,7 @@ class SandboxServer:
         server = _make_server(self._address, create_app(self.portal), self._ssl_context)
         server.start()
         self.url = _url(self._address[0], server.server_port, is_secure=self._ssl_context is not None)
+        self.portal.listens_at = self.url
         self._ask_to_stop = wake
         self._listening.set()
         stopping.wait()
@@ -165,10 +166,12 @@ def serve(host: str, port: int, profile: str, announce: Callable[[str], None]) -
     """
     stopping = Event()
     watchers = [gevent.signal_handler(number, stopping.set) for number in (signal.SIGTERM, signal.SIGINT)]
-    server = _make_server((host, port), create_app(Portal({"profile": profile})), None)
+    portal = Portal({"profile": profile})
+    server = _make_server((host, port), create_app(portal), None)
     try:
         server.start()
-        announce(_url(host, server.server_port, is_secure=False))
+        portal.listens_at = _url(host, server.server_port, is_secure=False)
+        announce(portal.listens_at)
         stopping.wait()
     finally:
         server.stop(timeout=GRACE_S)

@@ -6,8 +6,9 @@ Immutable: a change makes a new object, so a request sees one consistent set. Ma
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from relay.sandbox.answers import StatusColumn
@@ -18,7 +19,9 @@ class UsageError(ValueError):
 
 
 Profile = Literal["a", "b"]
-ALL_SCOPES = ("bizproc", "crm", "lists", "disk", "user", "im")
+ALL_SCOPES = ("bizproc", "crm", "lists", "disk", "user", "im", "placement")
+MEMBER_ID = "5a1b5c0d1e0f00000000000000000001"
+_RIGHTS = ("all", "own", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +40,11 @@ class Settings:
     instances_visible: whether a started workflow stays alive after its first leg; if not, it has ended at once.
     limit_simultaneous: live workflows allowed on one document, 0 for any number.
     missing_documents: numbers of the documents that do not exist.
-    scope: what the credential may use.
+    scope: what a webhook may use, and an application that was saved without scopes of its own.
     crm_mode: 1 with leads, 2 without: then a new lead becomes a deal at once.
     crm_may_add: whether callers may make CRM items; if not, ACCESS_DENIED.
     crm_reads: CRM items that a caller without administrator's rights may read: "all", "own" (assigned to him), "none".
+    crm_reads_of: the same for single users, by their numbers as texts.
     crm_fields: fields beyond the usual, or other rules for usual ones: objects with entityTypeId and name, and type,
         isMultiple or isRequired where they are not string, false and false.
     smart_processes: the entityTypeIds of the smart processes that there are.
@@ -51,7 +55,17 @@ class Settings:
     utc_offset_h: the server's time zone, for the times it writes.
     filter_shift_s: added to the dates in a filter, as a caller's time zone does.
     token_lifetime_s: of an access token.
-    rotate_refresh_tokens: whether a refresh token dies when it is used.
+    rotate_refresh_tokens: whether a refresh token dies when it is used; refresh_grace_s: so long after it.
+    member_id: 32 hexadecimal digits, what the portal is known by whatever its address.
+    domain: the portal's host and port since it was renamed, "" for the address it listens on. Calls to any other host
+        are redirected there.
+    administrators, dismissed: users who are administrators, and users who may no longer log in.
+    users_without_access: users outside the access list of every application; administrators always have access.
+    rest_available: whether the plan has REST; if not, ACCESS_DENIED, and PAYMENT_REQUIRED for a refresh.
+    oauth_available: whether the authorisation server works; if not, it answers 502, and the portal CONNECTION_ERROR.
+    features: the codes for which feature.get says Y.
+    frame_without: fields that are left out of the form posted into a frame, as older portals leave out
+        APPLICATION_TOKEN and APPLICATION_SCOPE.
     """
 
     profile: Profile = "a"
@@ -70,6 +84,7 @@ class Settings:
     crm_mode: int = 1
     crm_may_add: bool = True
     crm_reads: str = "all"
+    crm_reads_of: Mapping[str, str] = field(default_factory=lambda: {"3": "own"})
     crm_fields: tuple[Mapping[str, object], ...] = ()
     smart_processes: tuple[int, ...] = (147,)
     smart_items_allowed: bool = True
@@ -80,6 +95,16 @@ class Settings:
     filter_shift_s: float = 0.0
     token_lifetime_s: float = 3600.0
     rotate_refresh_tokens: bool = True
+    refresh_grace_s: float = 0.0
+    member_id: str = MEMBER_ID
+    domain: str = ""
+    administrators: tuple[int, ...] = (1, 5)
+    dismissed: tuple[int, ...] = ()
+    users_without_access: tuple[int, ...] = (4,)
+    rest_available: bool = True
+    oauth_available: bool = True
+    features: tuple[str, ...] = ()
+    frame_without: tuple[str, ...] = ()
 
     def changed(self, changes: Mapping[str, object]) -> Settings:
         """A copy with these values. Raises UsageError with one sentence for an unknown name or an unusable value."""
@@ -146,7 +171,11 @@ _CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "scope": (_is_list_of(str), "a list of scope names"),
     "crm_mode": (lambda value: type(value) is int and value in (1, 2), "1 or 2"),
     "crm_may_add": _FLAG,
-    "crm_reads": (lambda value: value in ("all", "own", "none"), '"all", "own" or "none"'),
+    "crm_reads": (lambda value: value in _RIGHTS, '"all", "own" or "none"'),
+    "crm_reads_of": (
+        lambda value: isinstance(value, Mapping) and all(right in _RIGHTS for right in value.values()),
+        'an object of user numbers, each with "all", "own" or "none"',
+    ),
     "crm_fields": (
         lambda value: isinstance(value, (list, tuple)) and all(_is_field(item) for item in value),
         "a list of objects with entityTypeId and name, and perhaps type, isMultiple and isRequired",
@@ -163,4 +192,17 @@ _CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "filter_shift_s": (_is_number, "a number"),
     "token_lifetime_s": _AMOUNT,
     "rotate_refresh_tokens": _FLAG,
+    "refresh_grace_s": _AMOUNT,
+    "member_id": (
+        lambda value: isinstance(value, str) and re.fullmatch(r"[0-9a-f]{32}", value) is not None,
+        "32 hexadecimal digits",
+    ),
+    "domain": (lambda value: isinstance(value, str), "a host with its port, or an empty text"),
+    "administrators": (_is_list_of(int), "a list of user numbers"),
+    "dismissed": (_is_list_of(int), "a list of user numbers"),
+    "users_without_access": (_is_list_of(int), "a list of user numbers"),
+    "rest_available": _FLAG,
+    "oauth_available": _FLAG,
+    "features": (_is_list_of(str), "a list of codes"),
+    "frame_without": (_is_list_of(str), "a list of names of fields"),
 }

@@ -1,6 +1,7 @@
 """The methods about people and the credential: users, the caller's own account, chat messages.
 
-Facts: common/system and common/users (profile, scope, methods, method.get, app.info, server.time), user/user-get.md,
+Facts: common/system and common/users (profile, scope, methods, method.get, feature.get, app.info, server.time,
+user.admin), user/user-get.md,
 user/user-scope.md, chats/messages/im-message-add.md (docs), rest/lib/api/user.php (source). Only the fields that a
 connection check would read are there. user.get ignores a filter on a field that does not exist, or that the scope does
 not cover, and leaves it out of the answer, without an error. The order in which the real im.message.add checks is not
@@ -14,7 +15,7 @@ from collections.abc import Mapping
 
 from relay.sandbox import php
 from relay.sandbox.answers import RestError, Result
-from relay.sandbox.callers import PEOPLE, RestCall, User
+from relay.sandbox.callers import RestCall, User
 from relay.sandbox.lists import Kind, Look, Value, page_of, rank, read_filter
 from relay.sandbox.portal import Message, Portal
 from relay.sandbox.workflows import iso_time, utc_time
@@ -35,26 +36,40 @@ def show_profile(_portal: Portal, call: RestCall) -> Result:
     )
 
 
-def show_scope(portal: Portal, _call: RestCall) -> Result:
+def say_whether_admin(_portal: Portal, call: RestCall) -> Result:
+    """`user.admin`: whether the caller is an administrator. Needs no scope."""
+    return Result(call.caller.user.is_admin)
+
+
+def show_scope(_portal: Portal, call: RestCall) -> Result:
     """`scope`: what the credential may use."""
-    return Result(list(portal.settings.scope))
+    return Result(list(call.caller.scope))
 
 
-def show_app(portal: Portal, _call: RestCall) -> Result:
+def show_app(portal: Portal, call: RestCall) -> Result:
     """`app.info`: the application, or what stands in for one when a webhook asks."""
+    application = call.caller.application or portal.applications.first
     return Result(
         {
-            "ID": 1,
-            "CODE": "local.sandbox",
+            "ID": application.number,
+            "CODE": application.client_id,
             "VERSION": 1,
             "STATUS": "L",
             "INSTALLED": True,
             "PAYMENT_EXPIRED": "N",
             "DAYS": None,
-            "SCOPE": list(portal.settings.scope),
+            "SCOPE": list(call.caller.scope),
             "LICENSE": "en_sandbox",
+            "LICENSE_TYPE": "sandbox",
+            "LICENSE_FAMILY": "sandbox",
         }
     )
+
+
+def show_feature(portal: Portal, call: RestCall) -> Result:
+    """`feature.get`: whether the plan has a feature."""
+    code = php.to_string(call.get("CODE")) or ""
+    return Result({"value": "Y" if code in portal.settings.features else "N"})
 
 
 def show_time(portal: Portal, _call: RestCall) -> Result:
@@ -83,33 +98,33 @@ _CONTACTS = frozenset({"EMAIL", "PERSONAL_PHONE", "PERSONAL_MOBILE", "WORK_PHONE
 def list_users(portal: Portal, call: RestCall) -> Result:
     """People of the portal, fifty a page; neither bots nor integrators."""
     given = {key.upper(): value for key, value in (php.as_map(call.get("FILTER")) or {}).items()}
-    allowed = _allowed(portal)
+    allowed = _allowed(call)
     kinds = {name: kind for name, kind in _KINDS.items() if name in allowed}
     holds = read_filter({key: _plain(key, value) for key, value in given.items()}, kinds.get)
-    found = [user for user in PEOPLE.values() if not user.is_integrator and holds(_look(user))]
+    found = [user for user in portal.people() if not user.is_integrator and holds(_look(user))]
     sort = (php.to_string(call.get("SORT")) or "ID").upper()
     is_descending = (php.to_string(call.get("ORDER")) or "ASC").upper() == "DESC"
     found.sort(key=lambda user: rank(next(iter(_row(user).get(sort, [])), None)), reverse=is_descending)
-    return page_of(found, call.get("START"), lambda user: _show(portal, call, user))
+    return page_of(found, call.get("START"), lambda user: _show(call, user))
 
 
-def show_user(portal: Portal, call: RestCall) -> Result:
+def show_user(_portal: Portal, call: RestCall) -> Result:
     """`user.current`: the caller's card."""
-    return Result(_card(portal, call.caller.user))
+    return Result(_card(call, call.caller.user))
 
 
-def _allowed(portal: Portal) -> frozenset[str]:
-    has_contacts = not {"user", "user_basic"}.isdisjoint(portal.settings.scope)
+def _allowed(call: RestCall) -> frozenset[str]:
+    has_contacts = not {"user", "user_basic"}.isdisjoint(call.caller.scope)
     return frozenset(_KINDS) if has_contacts else frozenset(_KINDS) - _CONTACTS
 
 
-def _show(portal: Portal, call: RestCall, user: User) -> dict[str, object]:
+def _show(call: RestCall, user: User) -> dict[str, object]:
     wanted = [php.to_string(name) for name in (php.as_map(call.get("SELECT")) or {}).values()]
-    card = _card(portal, user)
+    card = _card(call, user)
     return card if not wanted or "*" in wanted else {name: value for name, value in card.items() if name in wanted}
 
 
-def _card(portal: Portal, user: User) -> dict[str, object]:
+def _card(call: RestCall, user: User) -> dict[str, object]:
     card: dict[str, object] = {
         "ID": str(user.id),
         "ACTIVE": user.is_active,
@@ -126,7 +141,7 @@ def _card(portal: Portal, user: User) -> dict[str, object]:
         "UF_PHONE_INNER": user.extension,
         "USER_TYPE": "employee",
     }
-    return {name: value for name, value in card.items() if name == "TIME_ZONE" or name in _allowed(portal)}
+    return {name: value for name, value in card.items() if name == "TIME_ZONE" or name in _allowed(call)}
 
 
 def _look(user: User) -> Look:
@@ -182,7 +197,7 @@ def _check_dialog(portal: Portal, dialog_id: str) -> None:
     if found is None:
         raise RestError("USER_ID_EMPTY")
     kind, number = found[1], int(found[2])
-    if not kind and number not in PEOPLE:
+    if not kind and portal.person(number) is None:
         raise RestError("USER_NOT_FOUND")
     if kind and number in portal.settings.missing_documents:
         raise RestError("CHAT_ID")

@@ -24,6 +24,7 @@ from relay.store.archive.archive import KnownArchives
 from relay.store.operators.audit_log import Act
 from relay.store.operators.kept_files import KeptFiles
 from relay.store.operators.operators import Operators
+from relay.store.portals.applications import Applications
 from relay.store.portals.portal import PortalRecord, Worker, read_workers
 from relay.store.portals.questions import PublishedRules, Questions
 from relay.store.portals.rollback import HighWater, Mark, hold, notice, run_watch
@@ -67,6 +68,7 @@ class Store:
         self.senders = Senders(redis)
         self.slots = Slots(redis)
         self.questions = Questions(redis)
+        self.applications = Applications(redis, replicas)
         self.rules = PublishedRules(redis)
         self.operators = Operators(redis)
         self.files = KeptFiles(redis)

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from functools import partial
 
 from relay.core.lifecycle import State
-from relay.sandbox.callers import CLIENT_ID, CLIENT_SECRET, FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN
+from relay.sandbox.applications.registry import CLIENT_ID, CLIENT_SECRET
+from relay.sandbox.applications.tokens import FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN
 from relay.sandbox.portal import Portal
 from relay.sandbox.server import SandboxServer
+from relay.sandbox.settings import Settings
 from tests.chaos.stage import Stage, start, until
 
 CONFIG = "portals:\n  main: {plan: self_hosted, own_id: off}\n"
@@ -31,9 +33,9 @@ class Refreshes:
         for token in list(self._tokens._access):
             self._tokens._access[token] = 0.0
 
-    def _counted(self, form: Mapping[str, str], lifetime_s: float, rotate: bool) -> dict[str, object]:
+    def _counted(self, form: Mapping[str, str], settings: Settings) -> dict[str, object]:
         self.count += 1
-        return self._refresh(form, lifetime_s, rotate)
+        return self._refresh(form, settings)
 
 
 def has_more(portal: Portal, count: int) -> bool:

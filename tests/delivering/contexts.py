@@ -17,7 +17,8 @@ from relay.core.ids import new_delivery_id, new_event_id, utc_now
 from relay.core.lifecycle import EventState, State
 from relay.core.plan import Call
 from relay.queue.jobs import queue_key
-from relay.sandbox.callers import CLIENT_ID, CLIENT_SECRET, FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN
+from relay.sandbox.applications.registry import CLIENT_ID, CLIENT_SECRET
+from relay.sandbox.applications.tokens import FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN
 from relay.store import Store
 from relay.store.record.entries import Entry
 from relay.store.record.record import Record

@@ -10,9 +10,12 @@ import pytest
 import requests
 from redis.exceptions import NoPermissionError, RedisError
 
+from relay.core.errors import RecordUnavailableError
+from relay.core.ids import utc_now
 from relay.core.lifecycle import State
 from relay.queue import jobs
 from relay.store import Store
+from relay.store.portals.applications import Administrator, Installation, InstallationState
 from relay.store.record.record import Record
 from relay.store.redis import keys
 from relay.store.redis.connection import connect
@@ -24,11 +27,14 @@ from tests.support.waiting import until
 WORKERS_ALONE = {
     keys.PACE, keys.TOKENS, keys.BUCKET, keys.FOUND, keys.CLAIM, keys.DRIFT, keys.TEMPLATE_NAMES, keys.CHECKED_RULES,
     keys.ARCHIVES, keys.CHANNELS, keys.CHANNEL, keys.MESSAGES, keys.ALERT_STATE, keys.SUBSCRIBERS, keys.DEATHS,
-    keys.RETENTION,
+    keys.RETENTION, keys.TOKENS_OF, keys.APPLICATION, keys.APPLICATION_WAITS, keys.ADMINISTRATORS,
 }  # fmt: skip
 """What the web process does not write. A new key has to be decided: here, or in users.acl."""
 NO_KEYS = {keys.PREFIX, keys.WAITED}
 """The beginning of all names, and a channel."""
+INSTALLATION = Installation(
+    "local.1", "m" * 32, "other.bitrix24.com", "https://other.bitrix24.com/rest/", InstallationState.WAITING, utc_now()
+)
 AUTH = {"Authorization": f"Bearer {WEB_SECRETS['RELAY_API_TOKEN']}"}
 
 
@@ -73,6 +79,28 @@ def test_the_web_process_cannot_say_where_a_credential_goes_nor_read_what_opens_
         with pytest.raises(Exception, match="NoPermission"):
             act()
     assert portal.learned().host is None
+
+
+def test_the_web_process_leaves_an_opening_and_can_neither_read_its_box_nor_say_what_is_installed(server):
+    web, workers = Store(server.as_user("web")).applications, Store(server.as_user("worker")).applications
+    opening_id = web.arrive("main", b"box", "en", utc_now())
+
+    for act in (
+        lambda: server.as_user("web").get(keys.TOKENS_SENT + opening_id),
+        lambda: web.take("main", utc_now()),
+        lambda: web.pairs("main"),
+        lambda: web.keep_pair("main", "1", "box"),
+        lambda: web.bind("main", INSTALLATION),
+        lambda: web.wait_for_operator("main", INSTALLATION),
+        lambda: web.keep_administrator("main", Administrator("1", "Ada", utc_now())),
+    ):
+        with pytest.raises((NoPermissionError, RecordUnavailableError)):
+            act()
+    workers.wait_for_operator("main", INSTALLATION)
+    assert web.turn(opening_id, 0)
+    assert web.accept("main", INSTALLATION.member_id, "an operator", utc_now())
+    assert web.installation("main").is_accepted
+    assert workers.take("main", utc_now()) == (opening_id, b"box")
 
 
 @pytest.mark.parametrize(

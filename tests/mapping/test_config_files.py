@@ -60,6 +60,30 @@ def mistakes(path: Path) -> list[str]:
             "portals: {a-b: {plan: standard}, a_b: {plan: standard}}",
             ":1: portals.a_b: shares the variables PORTAL_A_B_*",
         ),
+        (
+            "portals:\n  a: {plan: standard, card: [lead]}",
+            ":2: portals.a.card: is shown by an application: expected `application: local.…` beside it",
+        ),
+        (
+            "portals: {a: {plan: standard, application: app.1}}",
+            ":1: portals.a.application: found 'app.1', expected the client_id of a local application",
+        ),
+        (
+            "portals: {a: {plan: standard, application: local.1, card: [feed]}}",
+            ":1: portals.a.card: found a list, expected a list of lead, deal,",
+        ),
+        (
+            "portals: {a: {plan: standard, application: local.1, card: ['dynamic:127']}}",
+            ":1: portals.a.card: found a list, expected a list of lead, deal,",
+        ),
+        (
+            "portals: {a: {plan: standard, application: local.1, expect: 'https://acme.bitrix24.com'}}",
+            ":1: portals.a.expect: found 'https://acme.bitrix24.com', expected the portal's host alone",
+        ),
+        (
+            "portals: {a: {plan: standard, application: local.1}, b: {plan: standard, application: local.1}}",
+            ":1: portals.b.application: is the application of 'a', too",
+        ),
     ],
 )
 def test_a_mistake_names_its_line_what_was_found_and_what_was_expected(
@@ -97,6 +121,18 @@ def test_an_alias_is_a_copy(tmp_path: Path) -> None:
     path = tmp_path / "portals.yaml"
     path.write_text("portals:\n  a: &same {plan: standard}\n  b: *same\n")
     assert load_portals(path)["b"].plan == "standard"
+
+
+def test_a_portal_by_application_says_which_cards_have_its_tab(tmp_path: Path) -> None:
+    path = tmp_path / "portals.yaml"
+    path.write_text(
+        "portals:\n  a: {plan: standard, application: local.65f0c0ffee.12345678, expect: acme.bitrix24.com,\n"
+        "      card: [lead, 'dynamic:147', lead], menu: true}\n  b: {plan: standard}\n"
+    )
+    portals = load_portals(path)
+    assert (portals["a"].application, portals["a"].expect) == ("local.65f0c0ffee.12345678", "acme.bitrix24.com")
+    assert (portals["a"].card, portals["a"].menu) == (("lead", "dynamic:147"), True)
+    assert (portals["b"].application, portals["b"].expect, portals["b"].card, portals["b"].menu) == ("", "", (), False)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from relay.sandbox.answers import KNOWN_ERRORS
 from relay.sandbox.app import create_app
-from relay.sandbox.callers import FIRST_ACCESS_TOKEN
+from relay.sandbox.applications.tokens import FIRST_ACCESS_TOKEN
 from relay.sandbox.portal import Portal
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from relay.sandbox.callers import CLIENT_ID, CLIENT_SECRET, FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN
+from relay.sandbox.applications.registry import CLIENT_ID, CLIENT_SECRET
+from relay.sandbox.applications.tokens import FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN
 
 FORM = {
     "grant_type": "refresh_token", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET,

@@ -31,9 +31,12 @@ from relay.store.redis.scripts import Argument, Script, ScriptCall, guarded, lea
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """A portal at one moment: waiting questions, due uncertain deliveries, due deliveries, the gate, the knowledge."""
+    """A portal at one moment: waiting questions, openings of its application, due uncertain deliveries, due deliveries,
+    the gate, the knowledge.
+    """
 
     questions: int
+    openings: int
     doubtful: int
     due: int
     gate: View
@@ -150,13 +153,14 @@ class PortalRecord:
         """The portal at one moment, in one round trip."""
         with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.llen(keys.QUESTIONS + self.name)
+            pipeline.zcount(keys.OPENINGS + self.name, "-inf", to_ms(now))
             pipeline.zcount(keys.DOUBTFUL + self.name, "-inf", to_ms(now))
             pipeline.zcount(keys.WAITING + self.name, "-inf", to_ms(now))
             pipeline.hgetall(keys.GATE + self.name)
             pipeline.hgetall(keys.PACE + self.name)
             answers: list[Any] = pipeline.execute()
-        questions, doubtful, due, gate, learned = answers
-        return Survey(questions, doubtful, due, view_from_hash(gate), learned_from_hash(learned))
+        questions, openings, doubtful, due, gate, learned = answers
+        return Survey(questions, openings, doubtful, due, view_from_hash(gate), learned_from_hash(learned))
 
     def learn(self, fields: Mapping[str, str]) -> None:
         """Keep knowledge, by the fields of the hash (learned.py)."""

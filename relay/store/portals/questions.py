@@ -43,6 +43,8 @@ class Asked(StrEnum):
     """No workflow: check credential, scope, administrator, templates and rules."""
     TEMPLATES = "templates"
     """No workflow: the templates that can be started, as PortalTemplate.to_wire writes them, in a JSON list."""
+    APPLICATION = "application"
+    """No workflow: is the application still installed? Asked after an event of the portal, which proves nothing."""
 
 
 class QuestionState(StrEnum):

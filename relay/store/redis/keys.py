@@ -77,6 +77,19 @@
     relay:codes:{portal}             list    time and reason of the last twenty failed attempts,
                                              newest first                                 TTL: a week unused
     relay:tokens:{portal}            hash    the OAuth pair in force
+    relay:tokens-of:{portal}         hash    user id of an administrator -> the pair in force of the application, which
+                                             only the workers' key opens
+    relay:tokens-sent:{id}           string  the box of an opening: tokens of whoever opened the application, which only
+                                             the workers' key opens                       TTL: ten minutes
+    relay:opening:{id}               hash    an opening of the application, and what a worker says of it
+                                                                                          TTL: ten minutes, then 15
+    relay:openings:{portal}          zset    openings without an answer, scored with the time they may be taken
+                                                                                          TTL: ten minutes
+    relay:application:{portal}       hash    the installation that is bound to the portal
+    relay:application-waits:{portal}  hash   an installation on an unexpected portal, for an operator   TTL: a week
+    relay:application-word:{portal}  hash    member_id -> what an operator said of it
+    relay:administrators:{portal}    hash    user id -> name of an administrator whose pair is kept, since when, and
+                                             what is wrong with it
     relay:rules                      hash    digest and requirements of the rules in force
     relay:rule-changes               stream  texts of rule files before and after each change, newest last  capped
     relay:drafts:{digest}            hash    unfinished rules of a person (digest of the name): what it is about -> its
@@ -175,6 +188,14 @@ PACE = f"{PREFIX}pace:"
 FOUND = f"{PREFIX}found:"
 CODES = f"{PREFIX}codes:"
 TOKENS = f"{PREFIX}tokens:"
+TOKENS_OF = f"{PREFIX}tokens-of:"
+TOKENS_SENT = f"{PREFIX}tokens-sent:"
+OPENING = f"{PREFIX}opening:"
+OPENINGS = f"{PREFIX}openings:"
+APPLICATION = f"{PREFIX}application:"
+APPLICATION_WAITS = f"{PREFIX}application-waits:"
+APPLICATION_WORD = f"{PREFIX}application-word:"
+ADMINISTRATORS = f"{PREFIX}administrators:"
 RULES = f"{PREFIX}rules"
 RULE_CHANGES = f"{PREFIX}rule-changes"
 DRAFTS = f"{PREFIX}drafts:"
@@ -242,6 +263,10 @@ IN_LUA = {
     "wakes": WAKES,
     "gate": GATE,
     "questions": QUESTIONS,
+    "openings": OPENINGS,
+    "opening": OPENING,
+    "tokens_sent": TOKENS_SENT,
+    "application_waits": APPLICATION_WAITS,
     "buried": BURIED,
     "unmended": UNMENDED,
     "workflows": WORKFLOWS,

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from relay.core.lifecycle import State
-from relay.sandbox.callers import FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN
+from relay.sandbox.applications.tokens import FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN
 from relay.sandbox.portal import Portal as Pretended
 from relay.sandbox.server import SandboxServer
 from relay.store.portals.gate import GateState
@@ -36,9 +36,9 @@ def refreshes(portal):
     """The forms of every refresh that the token server has seen."""
     seen, real = [], portal.tokens.refresh
 
-    def refresh(form, lifetime_s, rotate):
+    def refresh(form, settings):
         seen.append(dict(form))
-        return real(form, lifetime_s, rotate)
+        return real(form, settings)
 
     portal.tokens.refresh = refresh
     return seen

@@ -11,7 +11,8 @@ for i = 2, #ARGV do
   -- A closed gate whose time has come is something to do: the portal is asked whether it is well.
   local to_ask = not is_open and gate[2] ~= '' and tonumber(gate[2]) <= tonumber(now)
   local due = is_due(KEY.waiting .. portal, now) or is_due(KEY.doubtful .. portal, now)
-  if to_ask or (is_open and due) or redis.call('LLEN', KEY.questions .. portal) > 0 then
+  local asked = redis.call('LLEN', KEY.questions .. portal) > 0 or is_due(KEY.openings .. portal, now)
+  if to_ask or (is_open and due) or asked then
     notified = notified + notify(portal)
   end
 end
