@@ -142,9 +142,10 @@ class ConfigFiles:
                 "expect": scalar(expect) if expect else "",
                 "card": f"[{', '.join(map(scalar, card))}]" if card else "",
             }
+            edited = text
             for key, value in values.items():
-                text = put(text, ("portals", name, key), value) if value else text
-            self._write(PORTALS, text, {}, Act(utc_now(), who, "connect portal", name, application))
+                edited = put(edited, ("portals", name, key), value) if value else edited
+            self._write(PORTALS, edited, {}, Act(utc_now(), who, "connect portal", name, application))
 
     @contextmanager
     def _editing(self, file: str) -> Iterator[str]:

@@ -1,5 +1,4 @@
-"""The API's acts: replay, settle, cancel, leave, pause, resume, accept, refuse, terminate, kill; one by one, or many by a
-filter.
+"""The API's acts, from replay and settle to terminate and kill; one by one, or many by a filter.
 
 A POST with an `Idempotency-Key` is done once: its repeat gets the first answer (relay/web/api/idempotency.py).
 """

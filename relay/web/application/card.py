@@ -24,7 +24,7 @@ from relay.store.record.search import Filter, list_deliveries
 from relay.web.language import N_, _, language_now, ngettext
 from relay.web.presenters.event_details import details_of, stories_of
 from relay.web.presenters.masking import Masking
-from relay.web.presenters.titles import template_of, title_of
+from relay.web.presenters.titles import day_of, template_of, title_of
 from relay.web.services import services
 from relay.web.zone import local
 
@@ -156,8 +156,8 @@ def _by_day(entries: list[Entry], today: date) -> tuple[tuple[str, tuple[Entry, 
 
 
 def _day(day: date, today: date) -> str:
-    if day == today:
-        return _("Today")
+    if (today - day).days < 2:
+        return day_of(day)
     pattern = "EEEE, d MMMM" if day.year == today.year else "EEEE, d MMMM y"
     name = format_date(day, pattern, locale=language_now().replace("-", "_"))
     return name[:1].upper() + name[1:]

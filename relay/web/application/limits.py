@@ -26,6 +26,8 @@ OPENINGS = Pace(60, 1.0), Pace(200, 10.0)
 PAGES = Pace(240, 12.0), Pace(2_000, 100.0)
 """Requests of pages that have been opened. Each has a token of ours, so they cost a stranger an opening first."""
 EVENTS = Pace(20, 0.5), Pace(60, 2.0)
+PACES = {"arrive": OPENINGS, "page": PAGES, "event": EVENTS}
+"""By view."""
 
 
 class Limits:

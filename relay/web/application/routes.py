@@ -20,10 +20,9 @@ from relay.core.ids import utc_now
 from relay.core.telemetry import get_logger
 from relay.store.portals.applications import Opening, OpeningState
 from relay.store.portals.questions import Asked
-from relay.web.application import limits
 from relay.web.application.card import card_of
 from relay.web.application.frames import KEPT_HEADERS, NOWHERE, again, around_of, frame, tell
-from relay.web.application.limits import Limits
+from relay.web.application.limits import PACES, Limits
 from relay.web.application.menu import day_of_portal
 from relay.web.application.page_tokens import PageToken, PageTokens
 from relay.web.application.posted import FORM, LONGEST_FORM, MalformedError, host_in, language_in, read_posted
@@ -34,8 +33,12 @@ from relay.web.zone import set_zone
 blueprint = Blueprint("application", __name__)
 log = get_logger()
 FIRST_TURN = 0
-SOON_MS, LATER_MS = 700, 20_000
-"""When a page asks again that waits for a worker, and one that shows something."""
+SOON_MS, LATER_MS = 500, 20_000
+"""When a page asks again that waits for a worker, at first, and one that shows something."""
+SLOWER, SLOWEST_MS = 1.3, 5_000
+"""A page that waits asks more and more slowly."""
+LONG = 8
+"""After so many looks a page says that this takes long: about 14 seconds."""
 HINTS = frozenset({"ONAPPINSTALL", "ONAPPUNINSTALL", "ONAPPUPDATE", "ONAPPPAYMENT", "ONAPPMETHODCONFIRM", "ONAPPTEST"})
 """Events of an application's life. Source: b24restdocs, api-reference/common/events."""
 HINT_EVERY = timedelta(seconds=10)
@@ -46,10 +49,7 @@ LONGEST_EVENT_NAME = 64
 @blueprint.record_once
 def _count_from_here(state: Any) -> None:
     """Each application counts for itself."""
-    state.app.extensions[blueprint.name] = {
-        view: Limits(paces)
-        for view, paces in {"arrive": limits.OPENINGS, "page": limits.PAGES, "event": limits.EVENTS}.items()
-    }
+    state.app.extensions[blueprint.name] = {view: Limits(paces) for view, paces in PACES.items()}
 
 
 @blueprint.get("/app/<portal>")
@@ -112,9 +112,9 @@ def page(portal: str) -> Response:
         return _waiting(found, following)
     around = around_of(found, token.host)
     if opening.state is OpeningState.REFUSED:
-        return frame(
-            "framed_note.html", around, 403, title=_("This cannot be shown"), text=say_fault(opening.reason or "")
-        )
+        why = say_fault(opening.reason or "")
+        text = f"{why[:1].upper()}{why[1:]}."
+        return frame("framed_note.html", around, 403, title=_("This cannot be shown"), text=text)
     return _shown(found, opening, around, again(found.name, following, LATER_MS))
 
 
@@ -174,7 +174,10 @@ def _read_form(view: str) -> None:
 
 
 def _waiting(portal: Portal, token: PageToken) -> Response:
-    return frame("framed_wait.html", around_of(portal, token.host), again=again(portal.name, token, SOON_MS))
+    after_ms = min(SLOWEST_MS, round(SOON_MS * SLOWER**token.turn))
+    is_long = token.turn >= LONG
+    around = around_of(portal, token.host)
+    return frame("framed_wait.html", around, is_long=is_long, again=again(portal.name, token, after_ms))
 
 
 def _shown(portal: Portal, opening: Opening, around: str, again: dict[str, Any]) -> Response:

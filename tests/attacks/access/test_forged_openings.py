@@ -13,7 +13,9 @@ from tests.support.frames import (
     ACCESS,
     DEAL,
     DOMAIN,
+    FIELDS,
     PUBLIC_KEY,
+    QUERY,
     REFRESH,
     SEAL_KEY,
     answer_opening,
@@ -23,12 +25,7 @@ from tests.support.frames import (
     token_in,
     with_application,
 )
-
-
-@pytest.fixture
-def inside(make_app, config, valkey, tmp_path):
-    """A relay of this test's own: what it counts is its own, too."""
-    return make_app(valkey, config=with_application(config, tmp_path), seal_public_key=PUBLIC_KEY)
+from tests.support.senders import dump, website
 
 
 @pytest.fixture
@@ -41,9 +38,13 @@ def applications(inside):
     return inside.extensions["services"].store.applications
 
 
-def record_of(redis):
+def record_of(applications):
     """All keys, without those that the process keeps for itself."""
-    return {key for key in redis.keys() if not key.startswith((b"relay:clock", b"relay:high-water", b"relay:lease"))}
+    return {
+        key
+        for key in applications._redis.scan_iter()
+        if not key.startswith((b"relay:clock", b"relay:high-water", b"relay:lease"))
+    }
 
 
 @pytest.mark.parametrize(
@@ -66,9 +67,9 @@ def record_of(redis):
     ],
 )
 def test_a_form_that_is_none_of_bitrix24s_keeps_nothing_and_is_told_so_in_words(
-    frame, applications, redis, capsys, changes, query, status
+    frame, applications, changes, query, status
 ):
-    before = record_of(redis)
+    before = record_of(applications)
 
     answer = post_frame(frame, query=query, **changes)
 
@@ -78,9 +79,7 @@ def test_a_form_that_is_none_of_bitrix24s_keeps_nothing_and_is_told_so_in_words(
     assert "script-src *" not in answer.headers["Content-Security-Policy"]
     assert "alert(1)" not in answer.text
     assert applications.take("main", utc_now()) is None
-    assert record_of(redis) == before
-    said = capsys.readouterr()
-    assert ACCESS not in said.out + said.err
+    assert record_of(applications) == before
 
 
 @pytest.mark.parametrize("name", ["nobody", "other", "..%2fmain"])
@@ -125,11 +124,11 @@ def test_two_who_use_a_page_token_at_once_see_one_page(frame, applications):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda token: "",
+        lambda _token: "",
         lambda token: token[:-1] + ("A" if token[-1] != "A" else "B"),
         lambda token: token.swapcase(),
         lambda token: "." + token,
-        lambda token: "WyJhIiwwLCJiIl0.aaaaaa.bbbbbb",
+        lambda _token: "WyJhIiwwLCJiIl0.aaaaaa.bbbbbb",
     ],
 )
 def test_a_page_token_that_we_have_not_signed_opens_nothing(frame, applications, change):
@@ -167,13 +166,14 @@ def test_a_session_of_the_dashboard_opens_no_card_and_a_card_no_dashboard(inside
 
 def test_the_document_of_a_page_is_the_workers_word_and_never_the_browsers(frame, applications):
     """Whatever id a frame posts, the page is of the document that the user may read."""
+    order = {"form": "order", "id": 13, "number": 7, "buyer": "Ada"}
+    frame.post("/hooks/website", data=dump(order), headers=website())
     waiting = post_frame(frame, PLACEMENT_OPTIONS='{"ID":"13"}')
     answer_opening(applications, document=DEAL)
 
     answer = frame.post("/app/main/page", data={"token": token_in(waiting), "ID": "13", "document": "DEAL_13"})
 
-    assert answer.status_code == 200
-    assert "13" not in answer.text.replace(token_in(answer), "")
+    assert "Nothing has come for this deal yet" in answer.text
 
 
 def test_a_stranger_who_floods_the_address_waits_before_anything_is_kept(inside, applications):
@@ -190,8 +190,6 @@ def test_a_stranger_who_floods_the_address_waits_before_anything_is_kept(inside,
 
 
 def post_frame_from(client, address):
-    from tests.support.frames import FIELDS, QUERY  # noqa: PLC0415
-
     return client.post("/app/main", query_string=QUERY, data=FIELDS, environ_base={"REMOTE_ADDR": address})
 
 
@@ -226,9 +224,11 @@ def test_addresses_that_are_forgotten_give_no_room_to_all_together():
     assert limits.admit("192.0.2.0")
 
 
-def test_a_host_in_a_log_line_of_an_opening_is_none(frame, capsys):
-    post_frame(frame, AUTH_ID=None)
+def test_a_forged_opening_is_in_the_log_without_what_it_has_posted(frame, capsys):
+    post_frame(frame, member_id="x" * 65)
 
-    said = capsys.readouterr()
-    assert DOMAIN not in said.out + said.err
-    assert REFRESH not in said.out + said.err
+    said = capsys.readouterr().out
+    assert "opening.malformed" in said
+    assert "without_member_id" in said
+    for posted in (ACCESS, REFRESH, DOMAIN, "x" * 65):
+        assert posted not in said
