@@ -30,6 +30,7 @@ from relay.cli.configuration import check_files, say_steps
 from relay.cli.terminal import busy
 from relay.configuration.fields import NAME
 from relay.configuration.files import Mistakes
+from relay.configuration.sealing import KEY, PUBLIC_KEY, Opener, SealError, new_seal_key
 from relay.configuration.settings import Settings
 from relay.core.errors import RelayError
 from relay.core.ids import utc_now
@@ -121,7 +122,7 @@ class _Setup:
 
     def secret_file(self, name: str) -> Path:
         """The file of a secret, in the folder of the process that reads it."""
-        side = "workers" if name.startswith("PORTAL_") else "web"
+        side = "workers" if name.startswith("PORTAL_") or name == KEY else "web"
         return self.folder / "secrets" / side / name
 
     # Questions
@@ -245,7 +246,7 @@ class _Setup:
             self._write(self._rule_file(), rule_text(self.config, sources, self.wishes, utc_now()))
         needed = secrets_of(self.config, sources)
         self._write_secrets(needed)
-        names = [*WEB_SECRETS, *(one.variable for one in needed), self.portal_variable]
+        names = [*WEB_SECRETS, PUBLIC_KEY, KEY, *(one.variable for one in needed), self.portal_variable]
         variables = {
             "RELAY_CONFIG": str(self.config),
             "RELAY_STATE": str(self.folder / "var" / "state"),
@@ -262,6 +263,7 @@ class _Setup:
             _make_private(self.secret_file(name).parent)
         for name in WEB_SECRETS:
             self._write_secret(name, new_secret)
+        self._write_seal_keys()
         for one in needed:
             known = self.secret_file(one.variable).exists() or one.variable in self.given
             if one.is_given and not known and (value := os.environ.get(one.variable)):
@@ -270,6 +272,17 @@ class _Setup:
                 self._hide(one.variable, f"{one.variable}, which the sender makes (Enter: later; it is not shown): ")
             self._write_secret(one.variable, None if one.is_given else _new_pair if one.is_pair else new_secret)
         self._write_secret(self.portal_variable, None)
+
+    def _write_seal_keys(self) -> None:
+        """The workers' key, and its public half for the web process."""
+        self._write_secret(KEY, new_seal_key)
+        try:
+            public = Opener.from_text(_text_at(self.secret_file(KEY)) or "").public_text
+        except SealError:
+            raise RelayError(
+                f"{self._shown(self.secret_file(KEY))} holds no key: expected 32 bytes in base64"
+            ) from None
+        self._write(self.secret_file(PUBLIC_KEY), f"{public}\n", PRIVATE)
 
     def _write_secret(self, name: str, make: Callable[[], str] | None) -> None:
         """Write what was given; else keep the file; else make one, where `make` says how."""

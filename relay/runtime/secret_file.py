@@ -6,11 +6,15 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
 from relay.configuration.files import Mistakes, kept_secret_file, read_yaml
+from relay.configuration.sealing import KEY, PUBLIC_KEY, Opener, SealError, new_seal_key
+from relay.configuration.settings import PLACE, read_secret
+from relay.core.errors import ConfigError, Mistake
+from relay.core.faults import fault
 from relay.sources.loading import OWN_PROFILES, Profiles
 
 WEB_SECRETS = ("RELAY_SECRET_KEY", "RELAY_DASHBOARD_PASSWORD", "RELAY_API_TOKEN")
@@ -20,7 +24,7 @@ def fill_in(environ: MutableMapping[str, str], names: Iterable[str], path: Path)
     """Set each missing variable from the file, or to a new secret. Returns the names whose value is in the file."""
     kept = kept_secrets(path)
     missing = [name for name in names if not _is_set(environ, name)]
-    fresh = {name: new_secret() for name in missing if name not in kept}
+    fresh = {name: MADE_BY.get(name, new_secret)() for name in missing if name not in kept}
     if fresh:
         _write(path, kept | fresh)
     for name in missing:
@@ -28,9 +32,23 @@ def fill_in(environ: MutableMapping[str, str], names: Iterable[str], path: Path)
     return missing
 
 
+def tell_public_key(environ: MutableMapping[str, str]) -> None:
+    """Set the public half of the workers' key, for the web process, if it is not set. Raises ConfigError."""
+    if _is_set(environ, PUBLIC_KEY):
+        return
+    try:
+        environ[PUBLIC_KEY] = Opener.from_text(read_secret(environ, KEY) or "").public_text
+    except SealError:
+        raise ConfigError([Mistake(PLACE, 0, fault("seal_key_wrong", name=KEY))]) from None
+
+
 def new_secret() -> str:
     """A random secret: 32 characters that a header, an address and a form take."""
     return secrets.token_urlsafe(24)
+
+
+MADE_BY: Mapping[str, Callable[[], str]] = {KEY: new_seal_key}
+"""Secrets of another form than `new_secret` makes."""
 
 
 def _is_set(environ: Mapping[str, str], name: str) -> bool:

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Self
 
 from relay.configuration.files import Mistakes
+from relay.configuration.sealing import KEY
 from relay.core.errors import ConfigError, Mistake, RelayError
 from relay.core.faults import fault
 from relay.core.telemetry import configure
 from relay.runtime.processes import Child, Supervisor
 
 VAR = Path("var")
-WORKERS_ONLY = ("PORTAL_", "ALERT_")
+WORKERS_ONLY = ("PORTAL_", "ALERT_", "RELAY_SEAL_KEY")
 WEB_ONLY = (
     *("SOURCE_", "RELAY_SECRET_KEY", "RELAY_DASHBOARD_PASSWORD", "RELAY_VIEWER_PASSWORD"),
     *("RELAY_API_", "RELAY_METRICS_TOKEN"),
@@ -123,7 +124,8 @@ class Machine:
             (var / "kept-secrets").mkdir(mode=0o700, exist_ok=True)
         self.log = log
         self.config = Path(os.environ.get("RELAY_CONFIG") or "config")
-        names = [*secret_file.WEB_SECRETS, *secret_file.source_secrets(self.config / "sources.yaml")]
+        sources = secret_file.source_secrets(self.config / "sources.yaml")
+        names = [*secret_file.WEB_SECRETS, KEY, *sources]
         self.made_secrets = secret_file.fill_in(os.environ, names, var / "secrets.env")
         self.supervisor = Supervisor([])
         self.sandbox_url: str | None = None
@@ -131,6 +133,8 @@ class Machine:
         self._leave: list[Callable[[], None]] = []
         self.mistakes = Mistakes()
         wanted = os.environ.get("RELAY_PORT") or "8080"
+        with self.mistakes.catching():
+            secret_file.tell_public_key(os.environ)
         with self.mistakes.catching():
             os.environ["RELAY_PORT"] = str(_free_port(wanted, any_port=any_port))
 
@@ -159,6 +163,8 @@ class Machine:
         self.sandbox_url = server.url
         # check() reports mistakes of the file.
         for portal in load_portals(self.config / "portals.yaml", Mistakes()).values():
+            if portal.application:
+                continue  # it is connected by its application
             variable = f"{portal.variable_prefix}WEBHOOK_URL"
             if not os.environ.get(f"{variable}_FILE"):
                 os.environ.setdefault(variable, f"{server.url}/rest/1/sandbox/")

@@ -192,8 +192,10 @@ def test_secrets_are_for_their_owner_and_env_names_them_without_one(tmp_path, mo
     written, variables = files(folder), environment(folder)
     secrets = {name: text.strip() for name, text in written.items() if name.startswith("secrets/")}
     assert set(secrets) == {
-        "secrets/web/RELAY_API_TOKEN", "secrets/web/RELAY_DASHBOARD_PASSWORD", "secrets/web/RELAY_SECRET_KEY",
+        "secrets/web/RELAY_API_TOKEN", "secrets/web/RELAY_DASHBOARD_PASSWORD", "secrets/web/RELAY_SEAL_PUBLIC_KEY",
+        "secrets/web/RELAY_SECRET_KEY",
         "secrets/web/SOURCE_REPO_SECRET", "secrets/workers/PORTAL_MAIN_WEBHOOK_URL",
+        "secrets/workers/RELAY_SEAL_KEY",
     }  # fmt: skip
     assert len(set(secrets.values())) == len(secrets)
     for name in secrets:

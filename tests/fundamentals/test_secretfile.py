@@ -6,7 +6,9 @@ import stat
 
 import pytest
 
-from relay.runtime.secret_file import fill_in, source_secrets
+from relay.configuration.sealing import KEY, PUBLIC_KEY, Opener, Sealer
+from relay.core.errors import ConfigError
+from relay.runtime.secret_file import fill_in, source_secrets, tell_public_key
 
 
 def test_missing_secrets_are_made_and_differ(tmp_path):
@@ -58,6 +60,28 @@ def test_a_deleted_line_makes_a_new_secret_and_leaves_the_others(tmp_path):
 
     assert second["ONE"] != first["ONE"]
     assert second["TWO"] == first["TWO"]
+
+
+def test_the_web_process_is_given_the_half_of_the_workers_key_that_opens_nothing(tmp_path):
+    first, second = {}, {}
+    for environ in (first, second):
+        fill_in(environ, [KEY], tmp_path / "secrets.env")
+        tell_public_key(environ)
+
+    assert first == second
+    assert first[PUBLIC_KEY] != first[KEY]
+    assert Opener.from_text(first[KEY]).open(Sealer.from_text(first[PUBLIC_KEY]).seal(b"x")) == b"x"
+
+
+def test_a_public_key_of_the_operators_own_is_left_alone_and_a_wrong_key_is_not_shown():
+    environ = {KEY: "wrong-key", PUBLIC_KEY: "of-the-operator"}
+    tell_public_key(environ)
+    assert environ[PUBLIC_KEY] == "of-the-operator"
+
+    with pytest.raises(ConfigError) as refused:
+        tell_public_key({KEY: "wrong-key"})
+    assert "RELAY_SEAL_KEY is no key" in str(refused.value)
+    assert "wrong-key" not in str(refused.value)
 
 
 def test_the_secrets_of_sources_are_those_their_file_names(config):
