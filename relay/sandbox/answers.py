@@ -98,11 +98,21 @@ KNOWN_ERRORS: Mapping[str, KnownError] = {
     "": KnownError(400, 400, "Wrong DOCUMENT_ID!"),
 }
 
+APPLICATION_ERRORS: Mapping[str, KnownError] = {
+    "ERROR_PLACEMENT_NOT_FOUND": KnownError(400, 200, "Placement not found"),
+    "ERROR_PLACEMENT_USER_MODE": KnownError(400, 200, "User mode is not available."),
+    "ERROR_EVENT_NOT_FOUND": KnownError(400, 400, "Event not found"),
+    "ERROR_UNSUPPORTED_PROTOCOL": KnownError(400, 200, "Unsupported event handler protocol"),
+    "ERROR_WRONG_HANDLER_URL": KnownError(400, 200, "Wrong handler URL"),
+}
+"""Errors that only placement.* and event.* answer with."""
+
 CRM_ERRORS: Mapping[str, KnownError] = {
     "Access denied": KnownError(403, 403, "User does not have permission to read CRM entities"),
     "100": KnownError(400, 400, "Could not find value for parameter {fields}"),
     "CRM_FIELD_ERROR_REQUIRED": KnownError(400, 400, 'The "Name" field is required'),
     "CRM_FIELD_ERROR_VALUE_NOT_VALID": KnownError(400, 400, 'Invalid value for field "Title"'),
+    "OWNER_NOT_FOUND": KnownError(400, 400, "Owner was not found"),
     "CREATE_DYNAMIC_ITEM_RESTRICTED": KnownError(
         400, 400, "You cannot create a new item due to your plan restrictions"
     ),
@@ -118,7 +128,8 @@ class RestError(Exception):
     """
 
     def __init__(self, code: str, description: str | None = None, status: int | None = None) -> None:
-        known = KNOWN_ERRORS.get(code) or CRM_ERRORS.get(code) or KnownError(400, 400, code)
+        tables = KNOWN_ERRORS, CRM_ERRORS, APPLICATION_ERRORS
+        known = next((table[code] for table in tables if code in table), KnownError(400, 400, code))
         self.code = code
         self.description = known.description if description is None else description
         self._statuses = {"source": status or known.source, "docs": status or known.docs}

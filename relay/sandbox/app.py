@@ -9,13 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from urllib.parse import urlencode
 
-from flask import Blueprint, Flask, Response, jsonify, render_template, request
+from flask import Blueprint, Flask, Response, jsonify, render_template
 
 from relay.sandbox import php
+from relay.sandbox.application_pages import applications_blueprint
+from relay.sandbox.applications.placements import tab_of
 from relay.sandbox.authorisation import oauth_blueprint
 from relay.sandbox.bizproc import document_of
 from relay.sandbox.crm.items import Item
+from relay.sandbox.orders import read_order
 from relay.sandbox.portal import Portal
 from relay.sandbox.rest import rest_blueprint
 from relay.sandbox.settings import UsageError
@@ -37,6 +41,7 @@ class Card:
 
     name: such as LEAD_1001. made_at: UTC, ISO 8601. times_made: how many have the same own id.
     workflows: those that run on it, as GET /sandbox/workflows shows them.
+    tab: the address of its page with an application's tab; "" where no application has one.
     """
 
     name: str
@@ -48,6 +53,7 @@ class Card:
     method: str
     times_made: int
     workflows: tuple[Mapping[str, object], ...]
+    tab: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,17 @@ def _card(portal: Portal, item: Item, running: Workflows) -> Card:
         method=item.method or "",
         times_made=portal.items.times_made_of(item),
         workflows=tuple(running.get(name, ())),
+        tab=_tab_of(portal, item),
     )
+
+
+def _tab_of(portal: Portal, item: Item) -> str:
+    code = tab_of(item.entity)
+    application = next((each for each in portal.applications if each.placement(code)), None)
+    if application is None:
+        return ""
+    query = {"placement": code, "id": item.id, "client_id": application.client_id}
+    return f"/sandbox/open?{urlencode(query)}"
 
 
 def _heading(item: Item) -> str:
@@ -122,15 +138,11 @@ _PAGE_HEADERS = {
 
 
 def control_blueprint(portal: Portal) -> Blueprint:
-    """GET / and /sandbox/*. Unusable input is answered with 400 and {"error": one sentence}."""
+    """GET / and /sandbox/*."""
     blueprint = Blueprint("control", __name__)
     _add_lists(blueprint, portal)
+    _add_state(blueprint, portal)
     _add_knobs(blueprint, portal)
-
-    @blueprint.errorhandler(UsageError)
-    def refuse(error: UsageError) -> tuple[Response, int]:
-        return jsonify({"error": str(error)}), 400
-
     return blueprint
 
 
@@ -158,11 +170,18 @@ def _add_lists(blueprint: Blueprint, portal: Portal) -> None:
         with portal.lock:
             return jsonify([asdict(message) for message in reversed(portal.messages)])
 
+    @blueprint.get("/sandbox/comments")
+    def comments() -> Response:
+        with portal.lock:
+            return jsonify([asdict(comment) for comment in reversed(portal.comments)])
+
     @blueprint.get("/sandbox/requests")
     def requests() -> Response:
         with portal.lock:
             return jsonify(portal.log.to_json())
 
+
+def _add_state(blueprint: Blueprint, portal: Portal) -> None:
     @blueprint.get("/sandbox/faults")
     def faults() -> Response:
         with portal.lock:
@@ -181,7 +200,7 @@ def _add_lists(blueprint: Blueprint, portal: Portal) -> None:
 def _add_knobs(blueprint: Blueprint, portal: Portal) -> None:
     @blueprint.post("/sandbox/faults")
     def add_faults() -> Response:
-        portal.add_faults(_body())
+        portal.add_faults(read_order())
         with portal.lock:
             return jsonify(portal.faults.to_json())
 
@@ -193,33 +212,23 @@ def _add_knobs(blueprint: Blueprint, portal: Portal) -> None:
 
     @blueprint.post("/sandbox/settings")
     def change_settings() -> Response:
-        changes = _body()
+        changes = read_order()
         if not isinstance(changes, dict):
             raise UsageError("settings are an object of names and values")
         return jsonify(portal.configure(**changes).to_json())
 
     @blueprint.post("/sandbox/templates")
     def add_templates() -> Response:
-        return jsonify([asdict(template) for template in portal.add_templates(_body())])
+        return jsonify([asdict(template) for template in portal.add_templates(read_order())])
 
     @blueprint.post("/sandbox/documents")
     def seed_documents() -> Response:
-        return jsonify(portal.add_documents(_body()))
+        return jsonify(portal.add_documents(read_order()))
 
     @blueprint.post("/sandbox/reset")
     def reset() -> Response:
         portal.reset()
         return jsonify({"reset": True})
-
-
-def _body() -> object:
-    """The JSON body. Raises UsageError for another content type, so that no foreign web page can post here."""
-    if not request.is_json:
-        raise UsageError("send JSON with Content-Type: application/json")
-    body: object = request.get_json(silent=True)
-    if body is None:
-        raise UsageError("the body is not JSON")
-    return body
 
 
 def _render(portal: Portal) -> str:
@@ -232,6 +241,7 @@ def _render(portal: Portal) -> str:
             cards=cards_of(portal, started),
             made=len(portal.items.made),
             clients=known_clients(portal),
+            applications=[each for each in portal.applications if each.is_installed and each.handler],
             fired=list(reversed(portal.triggers))[:SHOWN],
             names={number: template.name for number, template in portal.templates.items()},
             counters=portal.log.counters(),
@@ -255,4 +265,11 @@ def create_app(portal: Portal) -> Flask:
     app.register_blueprint(rest_blueprint(portal))
     app.register_blueprint(oauth_blueprint(portal))
     app.register_blueprint(control_blueprint(portal))
+    app.register_blueprint(applications_blueprint(portal))
+    app.register_error_handler(UsageError, _refuse)
     return app
+
+
+def _refuse(error: UsageError) -> tuple[Response, int]:
+    """An order to the sandbox that cannot be used: 400 and one sentence."""
+    return jsonify({"error": str(error)}), 400

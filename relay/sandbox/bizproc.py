@@ -7,25 +7,22 @@ real portal does neither.
 
 The activity "Webhook" may be a template's last one: it calls the address in one of its parameters, and the workflow
 ends. Facts: http and https only, a host with a dot, a form with `document_id[0]` to `[2]` as the body, sent once by the
-queue server, never repeated, and nobody reads the answer. That server is why it runs in a thread of its own, outside
-of the portal's lock.
+queue server, never repeated, and nobody reads the answer. That server is why it runs in a thread of its own.
 """
 
 from __future__ import annotations
 
-import contextlib
 import re
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from http.client import HTTPException
-from urllib.parse import urlencode, urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.parse import urlsplit
 
 from relay.sandbox import answers, php
 from relay.sandbox.answers import PhpError, RestError, Result
 from relay.sandbox.callers import RestCall
 from relay.sandbox.lists import Kind, Query, Row
+from relay.sandbox.outgoing import post_form
 from relay.sandbox.portal import Portal
 from relay.sandbox.workflows import LISTED_BELOW, ON_CREATION, SCRIPT, Template, Workflow, iso_time
 
@@ -264,14 +261,6 @@ def _choose_id(portal: Portal, given: Mapping[str, object]) -> str:
     return own
 
 
-PATIENCE_S = 10.0
-
-
-class _NoRedirects(HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:
-        """Do not follow it."""
-
-
 def end_with_webhook(portal: Portal, workflow: Workflow, template: Template) -> None:
     """Let a workflow end by itself, if its template says so."""
     if not template.webhook_parameter:
@@ -292,9 +281,7 @@ def _end(portal: Portal, workflow: Workflow, address: str) -> None:
     parts = urlsplit(address)
     if parts.scheme not in {"http", "https"} or "." not in (parts.hostname or ""):
         return
-    body = urlencode({f"document_id[{index}]": member for index, member in enumerate(workflow.document)})
-    with contextlib.suppress(OSError, HTTPException):
-        build_opener(_NoRedirects).open(Request(address, body.encode()), timeout=PATIENCE_S).close()  # noqa: S310 - see above
+    post_form(address, {f"document_id[{index}]": member for index, member in enumerate(workflow.document)})
 
 
 INSTANCE_FIELDS: Mapping[str, Kind] = {

@@ -199,6 +199,14 @@ def may_read(portal: Portal, call: RestCall, item: Item) -> bool:
     return user.is_admin or right == "all" or (right == "own" and item.values["assignedById"] == user.id)
 
 
+def may_write_about(portal: Portal, call: RestCall, entity: EntityType, number: int) -> bool:
+    """Whether the caller may write into the timeline of a document, which need not be one of the CRM's items here."""
+    item = portal.items.find(entity, number)
+    if item is None:
+        return call.caller.user.is_admin or _right_of(portal, call) == "all"
+    return may_read(portal, call, item)
+
+
 def _right_of(portal: Portal, call: RestCall) -> str:
     """The items that the caller may read, unless he is an administrator: "all", "own" or "none"."""
     return portal.settings.crm_reads_of.get(str(call.caller.user.id), portal.settings.crm_reads)

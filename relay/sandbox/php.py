@@ -104,6 +104,20 @@ def nest(pairs: Iterable[tuple[str, str]]) -> dict[str, object]:
     return {key: settle(value) for key, value in root.items()}
 
 
+def flatten(value: Mapping[str, object]) -> dict[str, str]:
+    """Nested arrays as the pairs of a form, the other way round than nest(): `{"a": {"b": 1}}` is `a[b]=1`."""
+    flat: dict[str, str] = {}
+    for name, member in value.items():
+        members = as_map(member)
+        if members is None:
+            flat[name] = to_string(member) or ""
+            continue
+        for path, text in flatten(members).items():
+            head, bracket, tail = path.partition("[")
+            flat[f"{name}[{head}]{bracket}{tail}"] = text
+    return flat
+
+
 def _path(name: str) -> list[str]:
     head, bracket, tail = name.partition("[")
     top = head.replace(".", "_").replace(" ", "_")  # as parse_str() mangles names

@@ -48,6 +48,30 @@ class Fired:
     code: str
 
 
+@dataclass(slots=True)
+class Comment:
+    """A line in the timeline of a document, or a notification.
+
+    at: UTC. kind: "log", "comment" or "notification". by: the owner of the credential; application: its client_id, None
+    for a webhook. document: such as DEAL_12; user_id: whom a notification is for. sender: by whom its tag is meant.
+    replaced: whether a later notification with its tag has taken its place.
+    """
+
+    id: int
+    at: str
+    kind: str
+    by: int
+    application: str | None
+    document: str | None
+    title: str
+    text: str
+    icon: str = ""
+    user_id: int | None = None
+    tag: str = ""
+    sender: str | None = None
+    replaced: bool = False
+
+
 KEPT = 10_000
 """Older entries are dropped; the counters go on."""
 
@@ -144,6 +168,7 @@ class Portal:
         self.templates: dict[int, Template] = ten_templates()
         self.workflows: list[Workflow] = []
         self.messages: list[Message] = []
+        self.comments: list[Comment] = []
         self.items = Items()
         seed_items(self.items, self.settings, self.clock(), KNOWN_CLIENTS)
         self.triggers: list[Fired] = []

@@ -31,6 +31,17 @@ from relay.sandbox.answers import (
     html_reply,
     json_reply,
 )
+from relay.sandbox.application_methods import (
+    bind_event,
+    bind_placement,
+    list_bound_events,
+    list_bound_placements,
+    list_events,
+    list_placements,
+    send_test_event,
+    unbind_event,
+    unbind_placement,
+)
 from relay.sandbox.bizproc import kill_workflow, list_instances, list_templates, start_workflow, terminate_workflow
 from relay.sandbox.callers import OWNERS, Caller, RestCall, upper_names
 from relay.sandbox.crm_methods import (
@@ -48,6 +59,7 @@ from relay.sandbox.crm_methods import (
 from relay.sandbox.faults import Fault, refusal, spoil
 from relay.sandbox.limits import BATCH_WEIGHT
 from relay.sandbox.portal import SECRET, Entry, Portal
+from relay.sandbox.talking import add_comment, add_log_message, notify
 from relay.sandbox.users import (
     SCOPES,
     list_users,
@@ -193,6 +205,7 @@ def _is_loopback(client: str) -> bool:
 BATCH = "batch"
 BIZPROC = "bizproc"
 CRM = "crm"
+PLACEMENT = "placement"
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,9 +247,21 @@ METHODS: Mapping[str, Method] = {
     "crm.status.list": Method(list_statuses, (CRM,)),
     "crm.settings.mode.get": Method(show_mode, (CRM,)),
     "crm.automation.trigger": Method(fire_trigger, (CRM,)),
+    "crm.timeline.logmessage.add": Method(add_log_message, (CRM,)),
+    "crm.timeline.comment.add": Method(add_comment, (CRM,)),
+    "placement.bind": Method(bind_placement, (PLACEMENT,)),
+    "placement.unbind": Method(unbind_placement, (PLACEMENT,)),
+    "placement.get": Method(list_bound_placements, (PLACEMENT,)),
+    "placement.list": Method(list_placements, (PLACEMENT,)),
+    "event.bind": Method(bind_event),
+    "event.unbind": Method(unbind_event),
+    "event.get": Method(list_bound_events),
+    "event.test": Method(send_test_event),
+    "events": Method(list_events),
     "user.get": Method(list_users, SCOPES),
     "user.current": Method(show_user, SCOPES),
     "im.message.add": Method(send_message, ("im",)),
+    "im.notify.system.add": Method(notify, ("im",)),
     "user.admin": Method(say_whether_admin),
     "profile": Method(show_profile),
     "scope": Method(show_scope),
@@ -460,6 +485,10 @@ def rest_blueprint(portal: Portal) -> Blueprint:
     @blueprint.route("/rest/", defaults={"tail": ""}, methods=["GET", "POST"])
     @blueprint.route("/rest/<path:tail>", methods=["GET", "POST"])
     def rest(tail: str) -> Response:
+        if request.host != (portal.settings.domain or request.host):
+            moved = html_reply(302, "Found")
+            location = f"{portal.url}{request.full_path.removesuffix('?')}"
+            return Response(moved.body, moved.status, {"Location": location, "Content-Type": moved.content_type})
         incoming = read_request(request, tail)
         reply = _answer(portal, incoming)
         request.environ[CONNECTION] = reply.connection
