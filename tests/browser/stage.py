@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,15 +89,20 @@ class Stage:
 
 
 @contextlib.contextmanager
-def staged(folder: Path, make_config: Callable[[Path], Path] = copy_config) -> Iterator[Stage]:
-    """A stage with nothing running on it yet but the record and the portal; at the end, everything is ended."""
+def staged(
+    folder: Path, make_config: Callable[[Path], Path] = copy_config, environ: Mapping[str, str] | None = None
+) -> Iterator[Stage]:
+    """A stage with nothing running on it yet but the record and the portal; at the end, everything is ended.
+
+    environ: more of the environment of its processes.
+    """
     config = make_config(folder)
     server = config / "gunicorn.conf.py"
     text = server.read_text("utf-8").replace("graceful_timeout = 20", "graceful_timeout = 60")
     server.write_text(f"{text}\nworkers = 1  # one browser has no use for two\n", "utf-8")
     secrets = folder / "secrets"
     secrets.mkdir(mode=0o700)
-    processes = Processes(folder, config, SECRETS | WEB_SECRETS | {"RELAY_SECRETS": str(secrets)})
+    processes = Processes(folder, config, SECRETS | WEB_SECRETS | {"RELAY_SECRETS": str(secrets)} | (environ or {}))
     with Valkey() as valkey, SandboxServer(settings={"rate": None}) as sandbox:
         try:
             yield Stage(valkey, sandbox, processes, free_port())

@@ -188,15 +188,15 @@ def _entry(
         result=result,
         said=said,
         steps=_steps(delivery),
-        **_outcome(delivery, gate, now, document, was_repeated=was_repeated),
+        **_outcome(delivery, gate, now, document, result=result, was_repeated=was_repeated),
     )
 
 
 def _outcome(
-    delivery: Delivery, gate: View, now: datetime, document: DocumentId, *, was_repeated: bool
+    delivery: Delivery, gate: View, now: datetime, document: DocumentId, *, result: str, was_repeated: bool
 ) -> dict[str, Any]:
     if delivery.state is State.STARTED:
-        return _started(delivery, now, document)
+        return _started(delivery, now, document, result)
     if delivery.state is State.DEAD:
         return _dead(delivery, was_repeated=was_repeated)
     process = _process(delivery)
@@ -231,7 +231,7 @@ def _held(gate: View, process: str) -> str:
     return _("“%(process)s” waits until Bitrix24 can be called again.", process=process)
 
 
-def _started(delivery: Delivery, now: datetime, document: DocumentId) -> dict[str, Any]:
+def _started(delivery: Delivery, now: datetime, document: DocumentId, result: str) -> dict[str, Any]:
     sign = {"group": "started", "shape": "started", "tone": "good", "label": _("Started")}
     if not delivery.call.starts_workflow:
         return sign | {"lines": (_("Told Bitrix24’s automation about it."),)}  # noqa: RUF001 - as it is printed
@@ -245,7 +245,8 @@ def _started(delivery: Delivery, now: datetime, document: DocumentId) -> dict[st
     if watched is None:
         return sign | {"lines": (began,)}
     if watched.finished_at:
-        ended = _("It ended at %(at)s.", at=_short(watched.finished_at, now))
+        at = _short(watched.finished_at, now)
+        ended = _("It ended at %(at)s:", at=at) if result else _("It ended at %(at)s.", at=at)
         return sign | {"shape": "finished", "label": _("Ended"), "lines": (began, ended)}
     if watched.until and (watched.until <= now or watched.state is not CallbackState.WAITING):
         late = _("It has not said by %(at)s that it has ended.", at=_short(watched.until, now))

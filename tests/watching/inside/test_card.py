@@ -120,7 +120,7 @@ def test_a_process_that_ended_is_told_with_its_words_and_one_that_is_late_as_lat
     path = delivery.watched.address.removeprefix(BASE)
     inside.test_client().get(f"{path}?result=approved&said=Wants%20an%20offer.%20Call%20%2B49%2030%201234567")
     shown = card()
-    assert re.search(r"Started “2”\. It ended at \d\d:\d\d\. approved Wants an offer\. Call \+4•••67", shown)
+    assert re.search(r"Started “2”\. It ended at \d\d:\d\d: approved\. Wants an offer\. Call \+4•••67", shown)
 
     settle(record, order(inside), State.STARTED, ago=timedelta(hours=2))
     assert re.search(r"It has not said by \d\d:\d\d( on \d+ \w+)? that it has ended\.", card())
@@ -200,7 +200,9 @@ def test_the_same_card_in_russian(inside, record, card):
     assert "Для этой сделки пришло: 3" in shown
     assert "Ничего не запущено:" in shown
     assert "Запущен процесс «2»." in shown
-    assert not re.search(r"[A-Za-z]{3,}", shown.replace("Bitrix24", "").replace("website", "").replace("Order 10418 for", ""))
+    assert not re.search(
+        r"[A-Za-z]{3,}", shown.replace("Bitrix24", "").replace("website", "").replace("Order 10418 for", "")
+    )
 
 
 def test_times_are_those_of_the_zone_that_the_page_names(inside, frame, applications):
