@@ -354,7 +354,6 @@ SETTINGS: Mapping[str, str] = {
     "application",
     "seal_key_missing": "RELAY_SEAL_KEY is not set (or RELAY_SEAL_KEY_FILE): a portal with an application needs it",
     "seal_key_wrong": "%(name)s is no key: expected 32 bytes in base64",
-    "oauth_server_unknown": "%(name)s: expected one of %(names)s, or http:// to this machine",
     "portal_not_listed": "no portal %(name)s in portals.yaml: expected one of %(names)s",
     "web_not_started": "the web process did not start: see %(log)s",
     "web_not_started_here": "the web process did not start: see above",
@@ -527,6 +526,8 @@ OPENINGS: Mapping[str, str] = {
     "opening_user_unknown": "the portal does not say who has opened the page",
     "opening_placement_unknown": "the relay has no page for this place of Bitrix24",
     "opening_document_missing": "the portal did not say which document the card is of: open the card again",
+    "opening_scope_missing": "the application lacks the scope crm: an administrator adds it in the settings of the "
+    "application",
     "opening_document_denied": "you may not read this document, or it is not there any more",
 }
 """Reasons why a page inside Bitrix24 is not shown (workers/portal/applications.py)."""

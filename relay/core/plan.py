@@ -26,6 +26,23 @@ DocumentId = tuple[str, str, str]
 """Module, entity class, element id: how Bitrix24 names a document."""
 
 
+_CRM_OBJECTS = r"Bitrix\Crm\Integration\BizProc\Document"
+
+FORMS: dict[str, tuple[str, str, str]] = {
+    "lead": ("crm", "CCrmDocumentLead", "LEAD_"),
+    "deal": ("crm", "CCrmDocumentDeal", "DEAL_"),
+    "contact": ("crm", "CCrmDocumentContact", "CONTACT_"),
+    "company": ("crm", "CCrmDocumentCompany", "COMPANY_"),
+    "quote": ("crm", rf"{_CRM_OBJECTS}\Quote", "QUOTE_"),
+    "invoice": ("crm", rf"{_CRM_OBJECTS}\SmartInvoice", "SMART_INVOICE_"),
+    "dynamic": ("crm", rf"{_CRM_OBJECTS}\Dynamic", "DYNAMIC_"),
+    "feed": ("lists", "BizprocDocument", ""),
+    "list": ("lists", r"Bitrix\Lists\BizprocDocumentLists", ""),
+    "file": ("disk", r"Bitrix\Disk\BizProcDocument", ""),
+}
+"""Short form -> module, entity class, and the prefix of the number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call of Bitrix24: `bizproc.workflow.start` with these arguments on this portal.

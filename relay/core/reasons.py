@@ -71,6 +71,14 @@ BY_CODE: dict[str, str] = {
     "insufficient_scope": _SCOPE,
     "authorization_error": "The owner of the credential was dismissed. Make a credential for another administrator.",
     "access_denied": "The owner of the credential may not do this. Use an administrator's credential.",
+    "not_connected": "No administrator of the portal has opened the application yet. Portals, Connect says how; the "
+    "relay goes on by itself then.",
+    "no_administrator": "Whoever opened the application is no administrator any more. Let an administrator open the "
+    "application in Bitrix24; the relay goes on by itself then.",
+    "invalid_grant": "The tokens of the application are dead, of every administrator who has opened it. Let an "
+    "administrator open it in Bitrix24; the relay goes on by itself then.",
+    "invalid_client": "The client_secret is not that of the application. Copy it again into the workers' environment.",
+    "wrong_client": "Bitrix24 knows no such application: it was deleted, or its client_id in portals.yaml is wrong.",
     "payment_required": _LICENSE,
     "wrong_license": "The portal's plan does not allow this. Mend it on the portal; the relay tries again by itself.",
     "error_oauth": _APPLICATION,

@@ -17,11 +17,10 @@ from marshmallow import ValidationError
 
 from relay.core.errors import NotFoundError
 from relay.core.phrases import phrase, verbatim
-from relay.core.plan import COMMUNICATIONS, DYNAMIC, SOUGHT_BY, WITH_COMMUNICATIONS
+from relay.core.plan import COMMUNICATIONS, DYNAMIC, FORMS, SOUGHT_BY, WITH_COMMUNICATIONS
 from relay.core.templates import PortalTemplate, TemplateParameter, name_of_document
 from relay.operations.editor_schemas import modeline
 from relay.operations.rule_text import content_of, filled, has, line, put, scalar
-from relay.rules.schemas import FORMS
 from relay.rules.values import TYPES
 
 MOST_NODES = 400

@@ -13,7 +13,7 @@ from typing import Any
 
 from relay.configuration.files import ConfigFile, KeyPath
 from relay.core.faults import fault
-from relay.core.plan import DYNAMIC, ENTITIES, TYPE_IDS, USER, Many, Step, StepKind
+from relay.core.plan import DYNAMIC, ENTITIES, FORMS, TYPE_IDS, USER, Many, Step, StepKind
 from relay.rules.compose import (
     TRIGGER_NAME,
     Composer,
@@ -24,7 +24,7 @@ from relay.rules.compose import (
     TemplateError,
     TriggerTemplate,
 )
-from relay.rules.schemas import FORMS, NUMBER, RuleSchema, is_reserved
+from relay.rules.schemas import NUMBER, RuleSchema, is_reserved
 from relay.rules.values import NEVER_NUMBERS
 
 SECTIONS = ("find", "make")

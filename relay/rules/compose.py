@@ -20,9 +20,9 @@ from relay.configuration.fields import suggestion
 from relay.core.errors import InvalidEventError
 from relay.core.faults import Fault, fault
 from relay.core.placeholders import Placeholder, PlaceholderValue
-from relay.core.plan import Call, DocumentId, Step, StepKind, StepRequirement
+from relay.core.plan import FORMS, Call, DocumentId, Step, StepKind, StepRequirement
 from relay.core.spellings import written
-from relay.rules.schemas import FORMS, NUMBER
+from relay.rules.schemas import NUMBER
 
 MOST_UNKNOWN = 20
 """How many unknown names of one text are reported."""

@@ -41,6 +41,7 @@ from relay.core.plan import (
     DYNAMIC,
     ENTITIES,
     FIRST_DYNAMIC,
+    FORMS,
     SOUGHT_BY,
     STOP,
     TYPE_IDS,
@@ -50,22 +51,6 @@ from relay.core.plan import (
     own_id_fields,
 )
 from relay.rules.values import TYPES, typed
-
-_CRM_OBJECTS = r"Bitrix\Crm\Integration\BizProc\Document"
-
-FORMS: dict[str, tuple[str, str, str]] = {
-    "lead": ("crm", "CCrmDocumentLead", "LEAD_"),
-    "deal": ("crm", "CCrmDocumentDeal", "DEAL_"),
-    "contact": ("crm", "CCrmDocumentContact", "CONTACT_"),
-    "company": ("crm", "CCrmDocumentCompany", "COMPANY_"),
-    "quote": ("crm", rf"{_CRM_OBJECTS}\Quote", "QUOTE_"),
-    "invoice": ("crm", rf"{_CRM_OBJECTS}\SmartInvoice", "SMART_INVOICE_"),
-    "dynamic": ("crm", rf"{_CRM_OBJECTS}\Dynamic", "DYNAMIC_"),
-    "feed": ("lists", "BizprocDocument", ""),
-    "list": ("lists", r"Bitrix\Lists\BizprocDocumentLists", ""),
-    "file": ("disk", r"Bitrix\Disk\BizProcDocument", ""),
-}
-"""Short form -> module, entity class, and the prefix of the number."""
 
 NUMBER = re.compile(r"[1-9][0-9]{0,18}")
 """An id in a short form. It is digits only, so text from a sender can never name another kind of document."""

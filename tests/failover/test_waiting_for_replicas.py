@@ -17,8 +17,8 @@ from tests.delivering.contexts import Clock, add, started_documents, use_app, us
 from tests.support.making import make_entry
 from tests.support.senders import SEED, dump, website
 from workers.delivery import worker
-from workers.portal.client import TokenStore
 from workers.portal.context import Context
+from workers.portal.tokens import TokenStore
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,7 @@ def test_what_no_replica_has_was_never_promised_so_its_loss_is_no_going_back(pai
 
 
 def test_a_new_pair_of_tokens_is_not_used_before_the_replica_has_it(pair, record, sandbox, monkeypatch):
-    monkeypatch.setattr("workers.portal.client.SAVED_WITHIN_S", 0.0)
+    monkeypatch.setattr("workers.portal.tokens.SAVED_WITHIN_S", 0.0)
     address = use_app(sandbox.url)
     tokens = TokenStore(Store(record.redis, record.replicas).portal("main"), address.app)
     pair.replicas[0].freeze()

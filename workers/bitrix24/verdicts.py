@@ -115,6 +115,12 @@ TABLE: tuple[Row, ...] = (
     Row("NOT_INSTALLED", None, None, HELD, PORTAL),
     Row("APPLICATION_NOT_FOUND", None, None, HELD, PORTAL),
     Row("CONNECTION_ERROR", None, None, UNREACHABLE, PORTAL),
+    # Our own codes for an application, and those of the authorisation server (workers/portal/client.py).
+    Row("NOT_CONNECTED", None, None, HELD, PORTAL),
+    Row("NO_ADMINISTRATOR", None, None, HELD, PORTAL),
+    Row("invalid_grant", None, None, HELD, PORTAL),
+    Row("invalid_client", None, None, HELD, PORTAL),
+    Row("wrong_client", None, None, HELD, PORTAL),
     Row("PORTAL_DELETED", None, None, HELD, PORTAL),
     Row("INVALID_REQUEST", None, None, HELD, PORTAL),
     Row("INTERNAL_WRONG_TRANSPORT", None, None, HELD, PORTAL),

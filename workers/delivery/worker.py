@@ -11,9 +11,9 @@ RQ imports any function that a job names, and whoever can write to Redis can wri
 its own function, and takes nothing from a job: no callback, no webhook, no argument.
 
 `drain` does what comes next at its portal until nothing is left: first the questions of people, whatever the gate says;
-then, if the gate is open, uncertain and waiting deliveries in turn, so that neither starves the other. A drain ends
-after a while, so that an endless one is noticed. What is left has a job already (relay/store/redis/lua/claim.lua), or
-the clock makes one within a second.
+then an opening of its application and, if the gate is open, uncertain and waiting deliveries, all in turn, so that none
+starves the others: anybody can post an opening. A drain ends after a while, so that an endless one is noticed. What is
+left has a job already (relay/store/redis/lua/claim.lua), or the clock makes one within a second.
 
 A child process finds what it runs by module and name, so `work` stands at the top of a module.
 """
@@ -56,7 +56,7 @@ from relay.store.portals.portal import Survey
 from relay.store.redis.connection import connect
 from workers.checks import questions
 from workers.delivery import deliver, reconcile
-from workers.portal import gatekeeper
+from workers.portal import applications, gatekeeper
 from workers.portal.context import Context
 from workers.portal.credentials import Address, load_addresses
 
@@ -171,7 +171,9 @@ def work(name: str, addresses: Mapping[str, Address], burst: bool) -> None:
     store.reached(utc_now())
     contexts = {portal: Context.open(store, address) for portal, address in addresses.items()}
     for portal, context in contexts.items():
-        context.pace.learn_site(addresses[portal].site)
+        gatekeeper.begin(context)
+        if addresses[portal].base_url:
+            context.pace.learn_site(addresses[portal].site)
     full_name = f"{name}.{socket.gethostname()}.{os.getpid()}"
     drains: Drains
     drains = Drains(
@@ -450,7 +452,11 @@ def step(context: Context) -> bool:
     if portal.questions and (question_id := context.store.questions.take(context.portal.name)):
         questions.answer(context, question_id)
         return True
-    return _work(context, portal) if portal.gate.is_open else gatekeeper.ask(context)
+    answered = portal.openings > 0 and applications.answer_next(context)
+    if answered:
+        portal = context.survey()
+    worked = _work(context, portal) if portal.gate.is_open else gatekeeper.ask(context)
+    return worked or answered
 
 
 def _work(context: Context, portal: Survey) -> bool:

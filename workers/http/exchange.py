@@ -1,4 +1,4 @@
-"""One exchange with another server: one POST over a pooled connection, with a deadline and a size limit.
+"""One exchange with another server: one request over a pooled connection, with a deadline and a size limit.
 
 No second try, no redirect, no cookie, nothing of the environment. No exception of requests or urllib3 leaves this
 module: their texts quote the address, in which a credential may stand.
@@ -137,7 +137,7 @@ class Bounds:
 
 
 class Connection:
-    """Posts to one host, one after the other, over one connection."""
+    """Sends requests to one host, one after the other, over one connection."""
 
     def __init__(self) -> None:
         self._adapter = _Adapter(pool_connections=1, pool_maxsize=1, max_retries=0)
@@ -145,12 +145,19 @@ class Connection:
 
     def post(self, url: str, body: Any, headers: Mapping[str, str], bounds: Bounds) -> Reply:
         """Post once. body: bytes, or an iterable of bytes with a length. Raises LateError and CutError."""
+        return self._exchange(requests.Request("POST", url, headers=dict(headers), data=body), bounds)
+
+    def get(self, url: str, headers: Mapping[str, str], bounds: Bounds) -> Reply:
+        """Get once. Raises LateError and CutError."""
+        return self._exchange(requests.Request("GET", url, headers=dict(headers)), bounds)
+
+    def _exchange(self, request: requests.Request, bounds: Bounds) -> Reply:
         with DEADLINES.within(bounds.whole_s) as deadline:
             if self._twin:
                 deadline.watch(self._twin)
             _here.connection, _here.deadline = self, deadline
             try:
-                reply = self._post(url, body, headers, bounds)
+                reply = self._send(request, bounds)
             except (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
                 self.close()
                 raise LateError from None
@@ -166,7 +173,7 @@ class Connection:
             return reply
 
     def close(self) -> None:
-        """Close the connection; the next post opens another."""
+        """Close the connection; the next request opens another."""
         self._adapter.close()
         self._twin = None
 
@@ -175,10 +182,9 @@ class Connection:
         self._twin = twin
         deadline.watch(twin)
 
-    def _post(self, url: str, body: Any, headers: Mapping[str, str], bounds: Bounds) -> Reply:
-        request = requests.Request("POST", url, headers=dict(headers), data=body).prepare()
+    def _send(self, request: requests.Request, bounds: Bounds) -> Reply:
         timeout = (bounds.connect_s, bounds.read_s)
-        answer = self._adapter.send(request, stream=True, timeout=timeout, verify=True, proxies={})
+        answer = self._adapter.send(request.prepare(), stream=True, timeout=timeout, verify=True, proxies={})
         content = _read(answer.raw, bounds.most)
         if content is None:
             self.close()  # the rest is still on its way

@@ -1,5 +1,9 @@
 """The client of one portal: a paced call with its credential. It refreshes a token and follows a renamed portal.
 
+The credential of a portal by application is a pair of tokens of one of its administrators, and another one's if the
+portal or the authorisation server does not take that. Before an administrator has opened the application, there is no
+address to call: the answer is NOT_CONNECTED, which closes the gate, and the record is looked at again with each call.
+
 Sends a call a second time only where the first was certainly not executed: an expired token, a redirect. The pace is
 shared by every worker on every host through Redis: Bitrix24 counts requests per portal and source address, whatever
 calls it (docs: limits.md), so each call draws on it.
@@ -7,40 +11,65 @@ calls it (docs: limits.md), so each call draws on it.
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from relay.configuration.portals import Portal
 from relay.core.errors import RecordUnavailableError
+from relay.core.ids import utc_now
+from relay.core.lifecycle import Verdict
 from relay.core.telemetry import get_logger
 from relay.store.portals.portal import PortalRecord
 from relay.store.record.record import HARD_DEADLINE
 from workers.bitrix24.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Answer, Client, Fault
-from workers.bitrix24.oauth import Refreshed, RefreshFault, Tokens, refresh
-from workers.bitrix24.verdicts import Remedy, judge
-from workers.portal.credentials import Address, OAuthApp, may_inherit
+from workers.bitrix24.oauth import RefreshFault, Tokens
+from workers.bitrix24.verdicts import Concern, Remedy, judge
+from workers.portal.credentials import Address, may_inherit
+from workers.portal.installed import Installed, Pair
 from workers.portal.pace import Pace
+from workers.portal.tokens import TokenStore
 
 SEND_WITHIN_S = HARD_DEADLINE.total_seconds() - CONNECT_TIMEOUT_S - READ_TIMEOUT_S
 """Longest time between claim and call, so that the call is over when the sweeper deals with its delivery."""
+
+NOT_CONNECTED = "NOT_CONNECTED"
+NO_ADMINISTRATOR = "NO_ADMINISTRATOR"
+"""Codes of our own, for the table of verdicts (workers/bitrix24/verdicts.py)."""
+NOTHING_TO_CALL = Answer(datetime.fromtimestamp(0, UTC), 0, code=NOT_CONNECTED)
+"""What every call of a portal by application is answered before an administrator has opened it."""
+OF_ONE_ADMINISTRATOR = frozenset({"authorization_error", "user_access_error", "invalid_grant", "no_administrator"})
+"""Reasons that concern the tokens of one administrator: another one's may work."""
+DENIED = "access_denied"
 
 log = get_logger()
 
 
 class PacedClient:
-    """Calls methods of one portal. Methods raise RecordUnavailableError."""
+    """Calls methods of one portal. Methods raise RecordUnavailableError.
 
-    def __init__(self, kept: PortalRecord, address: Address, limiter: Limiter, pace: Pace) -> None:
+    installed: the tokens of its application, where they are the credential.
+    """
+
+    def __init__(
+        self,
+        kept: PortalRecord,
+        address: Address,
+        limiter: Limiter,
+        pace: Pace,
+        installed: Installed | None = None,
+    ) -> None:
         self._address = address
+        self._installed = installed
         self._limiter = limiter
         self._pace = pace
         self._tokens = TokenStore(kept, address.app) if address.app else None
         self._pair: Tokens | None = None
+        self._user_id = ""
+        self._was_in_trouble = False
         self._base_url = address.base_url
         self._client = Client(address.base_url)
         self._is_fresh = False
@@ -54,6 +83,8 @@ class PacedClient:
 
         not_after: deadline for sending, by the monotonic clock, in seconds, however long everything else takes.
         """
+        if self._installed:
+            return self._call_installed(self._installed, method, parameters, not_after)
         if not self._is_fresh:
             self._connect()
         answer = self._client.call(method, parameters, not_after)
@@ -67,9 +98,94 @@ class PacedClient:
             return self._client.call(method, parameters, not_after)
         return answer
 
+    @property
+    def host(self) -> str:
+        """The portal's host, which is no secret; empty before the portal is connected."""
+        return urlsplit(self._base_url).netloc
+
     def close(self) -> None:
         """Close the pooled connections."""
         self._client.close()
+
+    def _call_installed(
+        self, installed: Installed, method: str, parameters: Mapping[str, Any], not_after: Callable[[], float] | None
+    ) -> Answer:
+        """Call with the tokens of one administrator after the other, until the portal takes the call.
+
+        Where it does not take a pair, nothing was executed with it.
+        """
+        answer = replace(NOTHING_TO_CALL, at=utc_now())
+        tried: set[str] = set()
+        while self._take_up(installed, tried):
+            assert self._pair is not None  # noqa: S101 - for the type checker
+            if tried:
+                self._limiter.wait()
+            tried.add(self._pair.access)
+            answer = self._answer_of_installed(installed, method, parameters, not_after)
+            judgement = judge(answer)
+            if judgement.verdict is not Verdict.HELD or judgement.concern is not Concern.PORTAL:
+                self._clear_trouble(installed)
+                return answer
+            if judgement.reason in OF_ONE_ADMINISTRATOR:
+                installed.note(self._user_id, judgement.reason)
+                self._was_in_trouble = True
+                log.warning("tokens.refused", portal=self._address.portal.name, reason=judgement.reason)
+        return answer
+
+    def _take_up(self, installed: Installed, tried: set[str]) -> bool:
+        """Take the next pair into use: the present one, then those on record. Returns False: there is no other."""
+        if self._pair and self._pair.access not in tried:
+            return True
+        pair = installed.choose(tried)
+        if pair is None:
+            return False
+        self._use(pair)
+        return True
+
+    def _clear_trouble(self, installed: Installed) -> None:
+        """A pair that did not work before has been taken."""
+        if self._was_in_trouble:
+            self._was_in_trouble = False
+            installed.note(self._user_id, "")
+
+    def _use(self, pair: Pair) -> None:
+        self._user_id, self._pair, self._was_in_trouble = pair.user_id, pair.tokens, pair.was_in_trouble
+        self._base_url = pair.tokens.endpoint
+        known = self._pace.read().host
+        if known and may_inherit(known, self._base_url):
+            self._base_url = _with_host(self._base_url, known)
+        self._open_client()
+
+    def _answer_of_installed(
+        self, installed: Installed, method: str, parameters: Mapping[str, Any], not_after: Callable[[], float] | None
+    ) -> Answer:
+        """The answer to a call with the pair in use, which is refreshed if it has expired."""
+        assert self._pair is not None  # noqa: S101 - for the type checker: it was taken up
+        answer = self._client.call(method, parameters, not_after)
+        judgement = judge(answer)
+        if judgement.remedy is Remedy.REFRESH:
+            renewed = installed.store_of(Pair(self._user_id, self._pair)).renew(self._pair)
+            if renewed.tokens is None:
+                fault = None if renewed.fault is RefreshFault.OVER else Fault.NOT_SENT
+                described = f"refresh refused: {renewed.word}"
+                return replace(answer, result=None, code=renewed.word, description=described, fault=fault)
+            self._use(Pair(self._user_id, renewed.tokens, was_in_trouble=self._was_in_trouble))
+            self._limiter.wait()
+            answer = self._client.call(method, parameters, not_after)
+        elif judgement.remedy is Remedy.SLOW_DOWN:
+            self._slow_down()
+        elif judgement.remedy is Remedy.FOLLOW and self._move_to(answer.location):
+            self._limiter.wait()
+            answer = self._client.call(method, parameters, not_after)
+        elif judgement.reason == DENIED and not self._is_administrator():
+            answer = replace(answer, code=NO_ADMINISTRATOR)
+        return answer
+
+    def _is_administrator(self) -> bool:
+        """Whether the pair in use is still of an administrator; True where the portal does not say."""
+        self._limiter.wait()
+        profile = self._client.call("profile", {}).result
+        return not isinstance(profile, dict) or profile.get("ADMIN") is not False
 
     def _slow_down(self) -> None:
         try:
@@ -112,7 +228,8 @@ class PacedClient:
 
     def _move_to(self, location: str | None) -> bool:
         """Follow a renamed portal, if the new host may have its credential and answers like a portal."""
-        if not location or not may_inherit(location, self._address.base_url):
+        base_url = self._pair.endpoint if self._installed and self._pair else self._address.base_url
+        if not location or not may_inherit(location, base_url):
             return False
         parts = urlsplit(location)
         moved = _with_host(self._base_url, location)
@@ -170,66 +287,3 @@ class Limiter:
         if self._portal.rate_per_s is None:
             return 1.0
         return self._kept.slow_down(self._portal.rate_per_s, self._portal.burst)
-
-
-REFRESH_LEASE = timedelta(seconds=40)
-"""Longer than a refresh (workers/bitrix24/oauth.py: connect 5 s, read 20 s) and saving its result can take."""
-REFRESH_WITHIN_S = 45.0
-SAVED_WITHIN_S = 10.0
-POLL_S = 0.1
-
-
-class TokenStore:
-    """The tokens of one portal. Methods raise RecordUnavailableError."""
-
-    def __init__(self, kept: PortalRecord, app: OAuthApp) -> None:
-        self._kept = kept
-        self._app = app
-
-    def current(self) -> Tokens:
-        """The pair in force: the newest that was saved, else the environment's.
-
-        The OAuth server gets the application's secret, so its address comes from the environment only.
-        """
-        kept, first = self._kept.tokens(), self._app.first
-        if not kept.get("access") or not kept.get("refresh"):
-            return first
-        return replace(first, access=kept["access"], refresh=kept["refresh"], endpoint=kept.get("endpoint", ""))
-
-    def renew(self, stale: Tokens) -> Refreshed:
-        """A pair newer than `stale`: from another worker, or fetched now."""
-        deadline = time.monotonic() + REFRESH_WITHIN_S
-        while time.monotonic() < deadline:
-            current = self.current()
-            if current.access != stale.access:
-                return Refreshed(current)
-            with self._kept.lease("refresh", secrets.token_hex(8), REFRESH_LEASE) as is_ours:
-                if is_ours:
-                    return self._fetch(stale)
-            time.sleep(POLL_S)
-        return Refreshed(fault=RefreshFault.LATER, word="lease_taken")
-
-    def _fetch(self, stale: Tokens) -> Refreshed:
-        current = self.current()
-        if current.access != stale.access:  # saved between our look and our lease
-            return Refreshed(current)
-        answer = refresh(current, self._app.client_id, self._app.client_secret)
-        if answer.tokens:
-            self._save(answer.tokens)
-        log.info("tokens.refreshed", portal=self._kept.name, fault=answer.fault, word=answer.word)
-        return answer
-
-    def _save(self, tokens: Tokens) -> None:
-        """Save a pair, patiently: the server has ended the old one, and only this process knows the new one.
-
-        Raises RecordUnavailableError where it may not be saved: then it is not used.
-        """
-        deadline = time.monotonic() + SAVED_WITHIN_S
-        pair = {"access": tokens.access, "refresh": tokens.refresh, "endpoint": tokens.endpoint}
-        while True:
-            try:
-                return self._kept.keep_tokens(pair)
-            except RecordUnavailableError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(POLL_S)

@@ -17,6 +17,7 @@ from relay.store.record.entries import Manner
 from relay.store.record.record import Record
 from workers.portal.client import Limiter, PacedClient
 from workers.portal.credentials import Address
+from workers.portal.installed import Installed
 from workers.portal.pace import Pace
 
 
@@ -41,13 +42,19 @@ class ClaimName:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The store, and one portal: its address, its record, its paced client. holder: our name on leases."""
+    """The store, and one portal: its address, its record, its paced client. holder: our name on leases.
+
+    application: the client with the tokens of the portal's application, beside a webhook or as the client itself; None:
+    the portal has no application.
+    """
 
     store: Store
     address: Address
     kept: PortalRecord
     client: PacedClient
     pace: Pace
+    application: PacedClient | None = None
+    installed: Installed | None = None
     clock: Callable[[], datetime] = utc_now
     chance: Callable[[], float] = field(default=random.random)
     streak: Streak = field(default_factory=Streak)
@@ -84,4 +91,9 @@ class Context:
         """A context with everything in it."""
         kept = store.portal(address.portal.name)
         limiter, pace = Limiter(kept, address.portal), Pace(kept, address.mark)
-        return cls(store, address, kept, PacedClient(kept, address, limiter, pace), pace)
+        if address.local is None:
+            return cls(store, address, kept, PacedClient(kept, address, limiter, pace), pace)
+        installed = Installed(kept, store.applications, address.local)
+        application = PacedClient(kept, address, limiter, pace, installed)
+        client = application if address.is_by_installation else PacedClient(kept, address, limiter, pace)
+        return cls(store, address, kept, client, pace, application, installed)

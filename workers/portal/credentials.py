@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from relay.configuration.files import Mistakes, collecting, kept_secret_file
 from relay.configuration.portals import Portal, load_portals
+from relay.configuration.sealing import KEY, Opener, SealError
 from relay.configuration.settings import read_secret
 from relay.configuration.whole_files import ready_to_replace, sync
 from relay.core.errors import ConfigError, Mistake, NotFoundError, NotWritableError
@@ -44,12 +45,36 @@ class OAuthApp:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalApp:
+    """A local application that people of the portal open. server: the authorisation server, from an allow-list.
+
+    seal_key: the workers' key. handler: the address of the application's pages; empty: RELAY_PUBLIC_URL is not set.
+    """
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    server: str
+    seal_key: str = field(repr=False)
+    handler: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Address:
-    """The address of a portal with its credential: an inbound webhook, with a secret in its path, or an application."""
+    """The address of a portal with its credential: an inbound webhook, with a secret in its path, or an application.
+
+    base_url: empty for a portal by its local application alone, which has no address until it is connected. local: its
+    local application; beside a webhook, which makes the calls then, it has the portal's pages only.
+    """
 
     portal: Portal
     base_url: str = field(repr=False)
     app: OAuthApp | None = None
+    local: LocalApp | None = None
+
+    @property
+    def is_by_installation(self) -> bool:
+        """Whether calls are made with the tokens of the installed application."""
+        return self.local is not None and not self.base_url
 
     @property
     def host(self) -> str:
@@ -64,12 +89,18 @@ class Address:
 
     @property
     def mark(self) -> str:
-        """A digest of the host's name, to notice that a portal's name leads to another host than before."""
-        return hashlib.sha256((urlsplit(self.base_url).hostname or "").encode()).hexdigest()[:8]
+        """A digest of the host's name, to notice that a portal's name leads to another host than before.
+
+        An application is of one portal, whatever its host is called.
+        """
+        name = self.local.client_id if self.local and not self.base_url else urlsplit(self.base_url).hostname
+        return hashlib.sha256((name or "").encode()).hexdigest()[:8]
 
     def digest(self, text: str) -> str:
         """A keyed digest of a text. Without the credential, nobody can guess the text from it."""
         key = self.app.client_secret if self.app else self.base_url
+        if self.local and not self.base_url:
+            key = self.local.client_secret
         return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()[:40]
 
     @property
@@ -97,20 +128,27 @@ def load_addresses(
 def keep_credential(name: str, environ: Mapping[str, str]) -> Path:
     """Read the inbound webhook of a portal from the terminal or stdin, and keep it in RELAY_SECRETS. Returns the file.
 
+    For a portal by application, it is the application's client_secret.
+
     Raises ConfigError if it is no webhook or portals.yaml has a mistake, NotFoundError, and NotWritableError.
     """
     portals = load_portals(Path(environ.get("RELAY_CONFIG") or "config") / "portals.yaml")
     if name not in portals:
         raise NotFoundError(f"no portal {name!r} in portals.yaml: add it first, on the page Portals or by hand")
-    variable = f"{portals[name].variable_prefix}WEBHOOK_URL"
+    is_by_application = bool(portals[name].application)
+    variable = f"{portals[name].variable_prefix}{'CLIENT_SECRET' if is_by_application else 'WEBHOOK_URL'}"
     file = kept_secret_file(environ, variable)
     if file is None:
         raise NotWritableError("RELAY_SECRETS is not set: expected the workers' folder for credentials")
     if environ.get(variable) or environ.get(f"{variable}_FILE"):
         raise NotWritableError(f"{variable} is set in the environment: change it there, or unset it and restart")
-    question = f"{name}: the address of its inbound webhook, which is not shown: "
+    wanted = "the client_secret of its application" if is_by_application else "the address of its inbound webhook"
+    question = f"{name}: {wanted}, which is not shown: "
     url = (getpass.getpass(question) if sys.stdin.isatty() else sys.stdin.readline()).strip()
-    load_addresses({name: portals[name]}, {variable: url})
+    if not is_by_application:
+        load_addresses({name: portals[name]}, {variable: url})
+    elif not url:
+        raise _mistake(fault("client_secret_missing", name=variable))
     with ready_to_replace(file, url, CREDENTIAL_MODE) as draft:
         assert draft  # noqa: S101 - for the type checker
         draft.replace(file)
@@ -157,9 +195,12 @@ def is_loopback(host: str | None) -> bool:
 
 def _address(portal: Portal, environ: Mapping[str, str]) -> Address:
     prefix = portal.variable_prefix
+    local = _local_app(portal, environ) if portal.application else None
     url = read_secret(environ, f"{prefix}WEBHOOK_URL")
     if url:
-        return Address(portal, _webhook_url(f"{prefix}WEBHOOK_URL", url))
+        return Address(portal, _webhook_url(f"{prefix}WEBHOOK_URL", url), local=local)
+    if local:
+        return Address(portal, "", local=local)
     given = {name: read_secret(environ, prefix + name) for name in APP_VARIABLES}
     if not any(given.values()):
         raise _mistake(fault("webhook_missing", name=f"{prefix}WEBHOOK_URL"))
@@ -171,11 +212,34 @@ def _address(portal: Portal, environ: Mapping[str, str]) -> Address:
         raise _mistake(fault("endpoint_of_rest3", name=f"{prefix}ENDPOINT"))
     if not is_safe_url(endpoint) or not urlsplit(endpoint).path.startswith("/rest"):
         raise _mistake(fault("endpoint_wrong", name=f"{prefix}ENDPOINT"))
+    server = _server(prefix, environ)
+    tokens = Tokens(given["ACCESS_TOKEN"] or "", given["REFRESH_TOKEN"] or "", endpoint, server)
+    return Address(portal, endpoint, OAuthApp(given["CLIENT_ID"] or "", given["CLIENT_SECRET"] or "", tokens))
+
+
+def _local_app(portal: Portal, environ: Mapping[str, str]) -> LocalApp:
+    prefix = portal.variable_prefix
+    secret = read_secret(environ, f"{prefix}CLIENT_SECRET")
+    if not secret:
+        raise _mistake(fault("client_secret_missing", name=f"{prefix}CLIENT_SECRET"))
+    key = read_secret(environ, KEY)
+    if not key:
+        raise _mistake(fault("seal_key_missing"))
+    try:
+        Opener.from_text(key)
+    except SealError:
+        raise _mistake(fault("seal_key_wrong", name=KEY)) from None
+    public = (environ.get("RELAY_PUBLIC_URL") or "").rstrip("/")
+    handler = f"{public}/app/{portal.name}" if public else ""
+    return LocalApp(portal.application, secret, _server(prefix, environ), key, handler)
+
+
+def _server(prefix: str, environ: Mapping[str, str]) -> str:
+    """The authorisation server, which gets the application's secret. It is the operator's choice alone."""
     server = (environ.get(f"{prefix}OAUTH_SERVER") or DEFAULT_SERVER).rstrip("/")
     if not is_safe_url(server):
         raise _mistake(fault("oauth_server_wrong", name=f"{prefix}OAUTH_SERVER"))
-    tokens = Tokens(given["ACCESS_TOKEN"] or "", given["REFRESH_TOKEN"] or "", endpoint, server)
-    return Address(portal, endpoint, OAuthApp(given["CLIENT_ID"] or "", given["CLIENT_SECRET"] or "", tokens))
+    return server
 
 
 def _webhook_url(variable: str, url: str) -> str:

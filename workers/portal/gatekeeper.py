@@ -30,6 +30,7 @@ from relay.store.portals.learned import Learned
 from workers.bitrix24 import bizproc
 from workers.bitrix24.client import Fault
 from workers.bitrix24.verdicts import Concern, Judgement, Remedy, judge
+from workers.portal.client import NOTHING_TO_CALL
 from workers.portal.context import Context
 
 DENIED = "access_denied"
@@ -61,6 +62,22 @@ def ask(context: Context) -> bool:
         else:
             context.gate.back_off(seen, trouble.reason, context.clock())
         return False
+
+
+def ask_now(context: Context) -> None:
+    """Ask the portal whether it is well, whatever the time, and move its gate by the answer."""
+    seen = context.gate.look()
+    trouble = find_trouble(context)
+    if trouble is None:
+        reopen(context, seen)
+    elif trouble.verdict is Verdict.HELD:
+        _hold(context, seen, trouble)
+
+
+def begin(context: Context) -> None:
+    """Hold a portal by application that is not connected yet, before a delivery has to find out."""
+    if context.address.is_by_installation and context.installed and not context.installed.pairs():
+        _hold(context, context.gate.look(), judge(NOTHING_TO_CALL))
 
 
 def find_trouble(context: Context, not_after: Callable[[], float] | None = None) -> Judgement | None:
@@ -97,6 +114,8 @@ def resolve(
 
 def reopen(context: Context, seen: View) -> bool:
     """Open the gate: the portal has answered. True."""
+    if context.address.is_by_installation:
+        context.store.applications.open(context.portal.name)
     if context.gate.open(seen, context.clock()):
         log.info("portal.opened", portal=context.portal.name)
     return True
@@ -175,6 +194,8 @@ def _resolved(judgement: Judgement, trouble: Judgement | None) -> Judgement:
 
 
 def _hold(context: Context, seen: View, judgement: Judgement) -> None:
+    if context.address.is_by_installation:
+        context.store.applications.close(context.portal.name, judgement.reason)
     if context.gate.hold(seen, judgement.reason, context.clock()):
         context.gate.alert("portal_held", context.clock(), reason=judgement.reason)
         log.error("portal.held", portal=context.portal.name, reason=judgement.reason)

@@ -311,7 +311,21 @@ class Applications:
 
     def keep_administrator(self, portal: str, administrator: Administrator) -> None:
         """Keep what is known of an administrator."""
-        write_fields(self._redis, keys.ADMINISTRATORS + portal, {administrator.user_id: _as_text(administrator)})
+        fields = {administrator.user_id: _as_text(administrator), _TROUBLE + administrator.user_id: ""}
+        write_fields(self._redis, keys.ADMINISTRATORS + portal, fields)
+
+    def note_trouble(self, portal: str, user_id: str, trouble: str) -> None:
+        """Note why the pair of an administrator does not work; empty: it does."""
+        write_fields(self._redis, keys.ADMINISTRATORS + portal, {_TROUBLE + user_id: trouble})
+
+    @guarded
+    def drop_administrator(self, portal: str, user_id: str) -> None:
+        """Forget an administrator and their tokens."""
+        self._redis.hdel(keys.TOKENS_OF + portal, user_id)
+        self._redis.hdel(keys.ADMINISTRATORS + portal, user_id, _TROUBLE + user_id)
+
+
+_TROUBLE = "trouble:"
 
 
 def _word_in(words: Mapping[str, str], member_id: str) -> Word | None:
@@ -347,12 +361,15 @@ def _installation(text: Mapping[str, str]) -> Installation:
 
 
 def _as_text(one: Administrator) -> str:
-    return json.dumps({"name": one.name, "at": to_ms(one.at), "trouble": one.trouble}, ensure_ascii=False)
+    return json.dumps({"name": one.name, "at": to_ms(one.at)}, ensure_ascii=False)
 
 
 def _administrators(kept: Mapping[str, str]) -> tuple[Administrator, ...]:
-    read = {user_id: json.loads(text) for user_id, text in kept.items()}
-    found = [Administrator(user_id, one["name"], from_ms(one["at"]), one["trouble"]) for user_id, one in read.items()]
+    read = {user_id: json.loads(text) for user_id, text in kept.items() if not user_id.startswith(_TROUBLE)}
+    found = [
+        Administrator(user_id, one["name"], from_ms(one["at"]), kept.get(_TROUBLE + user_id, ""))
+        for user_id, one in read.items()
+    ]
     return tuple(sorted(found, key=lambda one: one.at, reverse=True))
 
 

@@ -88,8 +88,8 @@
     relay:application:{portal}       hash    the installation that is bound to the portal
     relay:application-waits:{portal}  hash   an installation on an unexpected portal, for an operator   TTL: a week
     relay:application-word:{portal}  hash    member_id -> what an operator said of it
-    relay:administrators:{portal}    hash    user id -> name of an administrator whose pair is kept, since when, and
-                                             what is wrong with it
+    relay:administrators:{portal}    hash    user id -> name of an administrator whose pair is kept, and since when;
+                                             `trouble:` before it: what is wrong with the pair
     relay:rules                      hash    digest and requirements of the rules in force
     relay:rule-changes               stream  texts of rule files before and after each change, newest last  capped
     relay:drafts:{digest}            hash    unfinished rules of a person (digest of the name): what it is about -> its

@@ -20,6 +20,7 @@ from relay.core.phrases import phrase
 from relay.core.placeholders import shown
 from relay.core.plan import (
     DYNAMIC,
+    FORMS,
     TYPE_IDS,
     USER,
     Call,
@@ -36,7 +37,6 @@ from relay.operations.ingest import is_lost
 from relay.operations.preview import RulePreview, try_book
 from relay.rules import Rule
 from relay.rules.compose import Template
-from relay.rules.schemas import FORMS
 from relay.sources.bodies import parse_body
 from relay.store.portals.gate import GateState, View
 from relay.web.auth import is_operator, is_revealed

@@ -19,10 +19,9 @@ from relay.configuration.expressions import Steps
 from relay.core.errors import NotFoundError, RelayError
 from relay.core.events import Event
 from relay.core.ids import utc_now
-from relay.core.plan import DYNAMIC, Call
+from relay.core.plan import DYNAMIC, FORMS, Call
 from relay.operations.deciding import contexts_of, persons_in
 from relay.rules import Rule
-from relay.rules.schemas import FORMS
 from relay.web.auth import is_operator, is_revealed
 from relay.web.language import N_, _, language_now
 from relay.web.presenters.masking import Masking, cover
