@@ -56,6 +56,11 @@ class ConfigFiles:
         """The same of portals.yaml."""
         return list(_table(text_of(self._config / PORTALS) or "", "portals"))
 
+    def application_written(self, portal: str) -> str:
+        """The client_id of a portal's application in the file as it is on disk; empty: it has none."""
+        entry = _table(text_of(self._config / PORTALS) or "", "portals").get(portal)
+        return str(entry.get("application", "")) if isinstance(entry, dict) else ""
+
     def secrets_written(self, source: str) -> Sequence[str]:
         """The variables of a source's secrets, the older one first. Raises NotFoundError, UneditableError."""
         return _secrets_of(text_of(self._config / SOURCES) or "", source)[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,9 +45,9 @@ class Stage:
     def record(self) -> Record:
         return Record(self.valkey.redis)
 
-    def start_web(self) -> None:
+    def start_web(self, **environ: str) -> None:
         """The web process, on the port that it had before."""
-        self.web = self.processes.start("relay", "serve", port=self.port, REDIS_URL=self.valkey.url)
+        self.web = self.processes.start("relay", "serve", port=self.port, REDIS_URL=self.valkey.url, **environ)
         self.web.wait_for_url()
 
     def restart_web(self) -> None:
@@ -56,9 +56,12 @@ class Stage:
         assert self.web.stop(timeout_s=SOON_S) == 0, self.web.log()
         self.start_web()
 
-    def start_workers(self) -> None:
+    def start_workers(self, **environ: str) -> None:
         self.processes.start(
-            "workers", REDIS_URL=self.valkey.url, PORTAL_MAIN_WEBHOOK_URL=f"{self.sandbox.url}/rest/1/sandbox/"
+            "workers",
+            REDIS_URL=self.valkey.url,
+            PORTAL_MAIN_WEBHOOK_URL=f"{self.sandbox.url}/rest/1/sandbox/",
+            **environ,
         )
 
     def post(self, content: Any) -> dict[str, Any]:
@@ -89,20 +92,15 @@ class Stage:
 
 
 @contextlib.contextmanager
-def staged(
-    folder: Path, make_config: Callable[[Path], Path] = copy_config, environ: Mapping[str, str] | None = None
-) -> Iterator[Stage]:
-    """A stage with nothing running on it yet but the record and the portal; at the end, everything is ended.
-
-    environ: more of the environment of its processes.
-    """
+def staged(folder: Path, make_config: Callable[[Path], Path] = copy_config) -> Iterator[Stage]:
+    """A stage with nothing running on it yet but the record and the portal; at the end, everything is ended."""
     config = make_config(folder)
     server = config / "gunicorn.conf.py"
     text = server.read_text("utf-8").replace("graceful_timeout = 20", "graceful_timeout = 60")
     server.write_text(f"{text}\nworkers = 1  # one browser has no use for two\n", "utf-8")
     secrets = folder / "secrets"
     secrets.mkdir(mode=0o700)
-    processes = Processes(folder, config, SECRETS | WEB_SECRETS | {"RELAY_SECRETS": str(secrets)} | (environ or {}))
+    processes = Processes(folder, config, SECRETS | WEB_SECRETS | {"RELAY_SECRETS": str(secrets)})
     with Valkey() as valkey, SandboxServer(settings={"rate": None}) as sandbox:
         try:
             yield Stage(valkey, sandbox, processes, free_port())

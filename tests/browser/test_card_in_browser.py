@@ -31,12 +31,8 @@ def with_order(folder):
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory):
-    with staged(
-        tmp_path_factory.mktemp("cards"),
-        with_order,
-        {"RELAY_SEAL_PUBLIC_KEY": PUBLIC_KEY, "RELAY_PUBLIC_URL": "http://127.0.0.1"},
-    ) as made:
-        made.start_web()
+    with staged(tmp_path_factory.mktemp("cards"), with_order) as made:
+        made.start_web(RELAY_SEAL_PUBLIC_KEY=PUBLIC_KEY, RELAY_PUBLIC_URL=made.url)
         yield made
 
 

@@ -1,12 +1,12 @@
 """A page in a frame of a portal: its headers, the portal that may frame it, and errors in words.
 
-Only the portal's own pages may frame it. Once the portal is connected, its host is on record. Before that it is the
-host that portals.yaml expects, else the one that the browser names: a stranger who names his own sees what he has
-posted himself, and nothing of the record.
+Only the portal's own pages may frame it: once the portal is connected, its host is on record. Before that nothing of
+the record is shown to anybody, and the host is the one that the browser names, so that a page in words can be read.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from flask import Response, render_template, url_for
@@ -67,14 +67,9 @@ def again(portal: str, token: PageToken, after_ms: int) -> dict[str, Any]:
 
 
 def around_of(portal: Portal | None, host: str) -> str:
-    """The source of frame-ancestors for a portal's pages. host: as the browser says; empty: it says nothing."""
-    if portal is None:
-        return NOWHERE
-    try:
-        found = services().store.applications.installation(portal.name)
-    except RecordUnavailableError:  # then a page says so, and nothing else
-        found = None
-    if found and found.state is not InstallationState.WAITING and found.client_id == portal.application:
-        return origin_of(found.domain)
-    host = portal.expect or host
+    """The source of frame-ancestors. portal: None: ours is none. host: as the browser says; empty: it says nothing."""
+    with suppress(RecordUnavailableError):  # then a page says so, and nothing else
+        found = services().store.applications.installation(portal.name) if portal else None
+        if portal and found and found.state is not InstallationState.WAITING and found.client_id == portal.application:
+            return origin_of(found.domain)
     return origin_of(host) if host else NOWHERE

@@ -94,11 +94,10 @@ def _page(name: str, application: str = "", expect: str = "", why: str = "") -> 
     portal = services().portals.get(name)
     if portal is None and name not in config_files().portals_written():
         raise NotFoundError(phrase("no portal %(name)r", name=name))
-    connection = application_of(name)
-    is_awaited = bool(portal and portal.application) and not connection.is_connected
+    connection, written = application_of(name), config_files().application_written(name)
     return render_template(
         "connect_application.html",
-        fresh=AWAITED if is_awaited else None,
+        fresh=AWAITED if written and not connection.is_connected else None,
         name=name,
         portal=portal,
         connection=connection,
@@ -108,7 +107,8 @@ def _page(name: str, application: str = "", expect: str = "", why: str = "") -> 
         scopes=SCOPES,
         kinds=CARDS,
         variable=f"{variable_prefix(name)}CLIENT_SECRET",
-        application=application or (portal.application if portal else ""),
+        application=application or written,
+        is_written=bool(written),
         expect=expect or (portal.expect if portal else ""),
         words=WORDS,
         why=why,

@@ -88,6 +88,7 @@ def test_a_portal_that_is_not_ours_or_has_no_application_has_no_page(relay, fram
 
     assert answer.status_code == 404
     assert answer.mimetype == "text/html" or "main" in name
+    assert "Set-Cookie" not in answer.headers
 
 
 def test_the_servers_address_in_a_frame_is_not_even_kept(frame, applications):

@@ -103,13 +103,15 @@ def test_only_the_portals_own_pages_may_frame_a_page(frame, applications, instal
         assert "unsafe" not in page.headers["Content-Security-Policy"]
 
 
-def test_before_a_portal_is_connected_only_the_one_that_the_file_expects_may_frame_a_page(
-    make_app, valkey, config, tmp_path
-):
+def test_a_portal_that_is_not_the_expected_one_can_read_that_it_waits(make_app, valkey, config, tmp_path, applications):
     folder = with_application(config, tmp_path, "    expect: other.bitrix24.com\n")
     frame = make_app(valkey, config=folder, seal_public_key=PUBLIC_KEY).test_client()
+    reason = fault("opening_waits", domain=DOMAIN)
 
-    assert policy_of(post_frame(frame))["frame-ancestors"] == "https://other.bitrix24.com"
+    answer = show(frame, applications, state=OpeningState.REFUSED, reason=reason, document=None)
+
+    assert "an operator of the relay has to accept it first" in answer.text
+    assert policy_of(answer)["frame-ancestors"] == f"https://{DOMAIN}"
 
 
 def test_an_installation_that_waits_for_an_operator_frames_nothing_by_itself(frame, applications):
