@@ -47,6 +47,7 @@ from workers.checks.ping import ping, probe, read_document
 from workers.delivery.worker import addresses_of, work
 from workers.maintenance.repair import run_clock, run_sweeper, watch_servers
 from workers.maintenance.retention import Terms, run_packer, run_retention
+from workers.portal import placing
 from workers.portal.context import Context
 from workers.portal.credentials import Address, keep_credential
 
@@ -60,7 +61,8 @@ EXAMPLES = """examples:
   python -m workers ping            check every credential and rule, starting nothing
   python -m workers schema main     the names of a portal's templates and fields, for an editor of rules
   python -m workers pause main      let the deliveries of a portal wait, e.g. while it is under repair
-  python -m workers credential main read the portal's inbound webhook and keep it in the folder RELAY_SECRETS
+  python -m workers credential main read the portal's inbound webhook, or its application's client_secret, and keep it
+                                    in the folder RELAY_SECRETS
 """
 
 
@@ -108,7 +110,7 @@ def build_parser() -> argparse.ArgumentParser:
     prober.add_argument("only", metavar="PORTAL")
     prober.add_argument("--template", type=int, required=True, metavar="N", help="a harmless one")
     prober.add_argument("--document", required=True, metavar="M,E,ID", help="such as crm,CCrmDocumentLead,LEAD_1")
-    keeper = commands.add_parser("credential", help="keep the inbound webhook of a portal, without a restart")
+    keeper = commands.add_parser("credential", help="keep the credential of a portal, without a restart")
     keeper.add_argument("only", metavar="PORTAL")
     for name, text in (("pause", "send nothing until it is resumed"), ("resume", "open a held or paused portal")):
         commands.add_parser(name, help=text).add_argument("only", metavar="PORTAL")
@@ -148,7 +150,8 @@ def lacking_credential(mistake: Mistake) -> str | None:
     mistake.
     """
     wrong = mistake.fault
-    return str(wrong.values["name"]) if isinstance(wrong, Fault) and wrong.code == "webhook_missing" else None
+    is_lacking = isinstance(wrong, Fault) and wrong.code in {"webhook_missing", "client_secret_missing"}
+    return str(wrong.values["name"]) if isinstance(wrong, Fault) and is_lacking else None
 
 
 def _run(found: Found, only: str | None, lacking: tuple[Mistake, ...], *, burst: bool) -> int:
@@ -302,7 +305,10 @@ class Serving:
             fresh = read(mistakes)
         self.tell(tuple(mistakes))
         # A portal that is served keeps its credential until it has another; a new one without holds up no other.
-        served = {f"{portal.variable_prefix}WEBHOOK_URL" for portal in self.portals.values()}
+        served = {
+            f"{portal.variable_prefix}{'CLIENT_SECRET' if portal.application else 'WEBHOOK_URL'}"
+            for portal in self.portals.values()
+        }
         if all((lacking := lacking_credential(one)) and lacking not in served for one in mistakes):
             self._put(fresh)
 
@@ -315,6 +321,7 @@ class Serving:
     def _put(self, fresh: Found) -> None:
         before, self._found = self._found, fresh
         if fresh.addresses != before.addresses:
+            self._take_away_applications(before, fresh)
             self._supervisor.keep(children_of(fresh.addresses, burst=False))
             known = {one.portal.name: one for one in self.contexts}
             self.contexts[:] = [
@@ -328,6 +335,15 @@ class Serving:
         if (fresh.alerting, fresh.addresses) != (before.alerting, before.addresses):
             self._start_alerters()
         log.info("configuration.swapped", portals=self.names)
+
+    def _take_away_applications(self, before: Found, fresh: Found) -> None:
+        """Unbind what an application has shown, where the file no longer names it."""
+        kept = {address.portal.application for address in fresh.addresses.values()}
+        for name, address in before.addresses.items():
+            if address.local and address.portal.application not in kept:
+                # A context of its own: those that are served belong to other threads, and end now.
+                gone = Context.open(self._store, address)
+                threading.Thread(target=placing.take_away, args=(gone,), name=f"take-away-{name}", daemon=True).start()
 
     def _start_alerters(self) -> None:
         """Start the alerters of the configuration in force. The former ones finish their message and end."""

@@ -20,6 +20,14 @@ KIND = "finding"
 """The key that tells a finding's line from any other JSON."""
 WORDS: Mapping[str, str] = {
     "accepted": "the credential is accepted by %(host)s",
+    "application_not_connected": "the application is not connected yet: Portals, Connect says how",
+    "administrators": "the application has the tokens of %(count)s administrators",
+    "one_administrator": "only one administrator has opened the application, whose tokens end with their account: let "
+    "another one open it too",
+    "shown": "the application is shown in %(places)s",
+    "not_shown": "the portal does not show the application in %(places)s: it has no such kind of document, or the "
+    "application lacks the scope placement or crm",
+    "no_handler": "RELAY_PUBLIC_URL is not set for the workers, so nothing can be shown in cards and menu",
     "scope_missing": "the credential lacks the scope %(scope)s: add it on the portal",
     "scopes": "the rules need %(scopes)s, which it may use",
     "no_administrator": "the credential's owner is no administrator: starts will be denied",

@@ -6,7 +6,8 @@ does not know, without an error (docs: api-reference/crm/universal/crm-item-fiel
 crm-settings-mode-get.md).
 
 The watch runs beside the workers. It checks hourly, and within seconds of a change of the rules or the portal. It
-reports drift once, and again when it changes.
+reports drift once, and again when it changes. It also keeps the places where an application is shown in step with
+portals.yaml.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from relay.core.threads import where_of
 from workers.bitrix24 import bizproc
 from workers.bitrix24.client import Answer
 from workers.bitrix24.verdicts import judge
+from workers.portal import placing
 from workers.portal.client import PacedClient
 from workers.portal.context import Context
 
@@ -65,6 +67,7 @@ def run_watch(contexts: Sequence[Context], stop: threading.Event) -> None:
 
 def _check(context: Context) -> None:
     try:
+        placing.keep_in_step(context)
         check(context)
     except Exception as error:  # noqa: BLE001 - whatever it is, without its values
         log.warning("drift.unchecked", portal=context.portal.name, kind=type(error).__name__, where=where_of(error))

@@ -20,10 +20,12 @@ from relay.core.plan import Call, DocumentId, Requirement
 from relay.core.printing import say
 from relay.health.assessment import DEFAULT, IssueCode, Thresholds, assess_clock, assess_portal, snapshot_of_portal
 from relay.health.words import sentence_of
-from workers.bitrix24 import bizproc
+from relay.store.portals.applications import InstallationState
+from workers.bitrix24 import bizproc, placements
 from workers.bitrix24.client import Answer
 from workers.bitrix24.verdicts import judge
 from workers.checks.drift import find_drift, find_step_drift, read_templates
+from workers.portal import placing
 from workers.portal.client import PacedClient
 from workers.portal.context import Context
 
@@ -86,6 +88,8 @@ def _say(portal: str, text: str, status: int = 0) -> int:
 
 
 BIZPROC = ("bizproc",)
+FEWEST_ADMINISTRATORS = 2
+"""A local application loses its token with its administrator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ def check_up(context: Context) -> Findings:
     scope = client.call("scope", {})
     if not isinstance(scope.result, list):
         return Findings((trouble_of(scope),), is_well=False)
-    found = [finding("accepted", host=context.address.host)]
+    found = [finding("accepted", host=context.client.host), *_of_application(context)]
     requirements = _requirements(context)
     needed = _scopes_of(requirements)
     lacking = [wanted[0] for wanted in needed if not set(wanted) & set(scope.result)]
@@ -127,6 +131,29 @@ def check_up(context: Context) -> Findings:
     serious = {one.rule for one in drift if one.is_serious}
     summary = finding("rules", count=len(requirements), misfits=len(serious))
     return Findings((*found, *(Finding("drift", one.to_wire()) for one in drift), summary), is_well=not serious)
+
+
+def _of_application(context: Context) -> list[Finding]:
+    """Whose tokens the portal's application has, and where it is shown."""
+    local = context.address.local
+    if local is None:
+        return []
+    placing.keep_in_step(context)
+    found = context.store.applications.installation(context.portal.name)
+    if found is None or found.state is InstallationState.WAITING:
+        return [finding("application_not_connected")]
+    working = [one for one in found.admins if not one.trouble]
+    findings = [finding("administrators", count=len(working))]
+    if len(working) < FEWEST_ADMINISTRATORS:
+        findings.append(finding("one_administrator"))
+    wanted = placements.wanted_of(context.portal.card, menu=context.portal.menu).values()
+    if found.placements:
+        findings.append(finding("shown", places=list(found.placements)))
+    if wanted and not local.handler:
+        findings.append(finding("no_handler"))
+    elif missing := [name for name in wanted if name not in found.placements]:
+        findings.append(finding("not_shown", places=missing))
+    return findings
 
 
 def _scopes_of(requirements: Iterable[Requirement] | None) -> list[tuple[str, ...]]:

@@ -16,6 +16,7 @@ from relay.core.templates import PortalTemplate
 from relay.store.portals.questions import LONGEST_ANSWER, LONGEST_LIST, METHODS, Asked, Question, QuestionState
 from workers.checks.drift import read_templates
 from workers.checks.ping import check_up, trouble_of
+from workers.portal.applications import read_back
 from workers.portal.context import Context
 
 log = get_logger()
@@ -35,6 +36,8 @@ def answer(context: Context, question_id: str) -> None:
         done, text = _ping(context)
     elif question.act is Asked.TEMPLATES:
         done, text = _templates(context)
+    elif question.act is Asked.APPLICATION:
+        done, text = read_back(context), ""
     else:
         (done, text), longest = _end(context, question), LONGEST_ANSWER
     questions.answer(question_id, done=done, answer=text, longest=longest)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from relay.core.errors import RecordUnavailableError
 from relay.core.telemetry import get_logger
 from relay.store.portals.applications import InstallationState
 from workers.bitrix24 import placements
-from workers.bitrix24.verdicts import Concern, judge
+from workers.bitrix24.verdicts import Concern, Judgement, judge
 from workers.portal.client import PacedClient
 from workers.portal.context import Context
 
@@ -35,16 +36,23 @@ def keep_in_step(context: Context) -> None:
         if not is_ours:
             return
         shown = _change(context, context.application, wanted, local.handler)
-    if shown is not None and tuple(shown) != found.placements:
+    if shown is None:
+        return
+    if found.state is InstallationState.CLOSED and not context.address.is_by_installation:
+        context.store.applications.open(portal.name)
+    if tuple(shown) != found.placements:
         context.store.applications.show_placements(portal.name, tuple(shown))
         log.info("placements.changed", portal=portal.name, shown=shown)
 
 
 def take_away(context: Context) -> None:
-    """Unbind all of ours, before the application is no longer used, and forget its tokens."""
-    if context.application is not None:
-        _change(context, context.application, {}, "")
-    context.store.applications.forget(context.portal.name)
+    """Unbind all of ours, where the application is no longer used, and forget its tokens."""
+    try:
+        if context.application is not None:
+            _change(context, context.application, {}, "")
+        context.store.applications.forget(context.portal.name)
+    except RecordUnavailableError as error:
+        log.warning("placements.left", portal=context.portal.name, reason=str(error))
 
 
 def _change(context: Context, client: PacedClient, wanted: dict[str, str], handler: str) -> list[str] | None:
@@ -53,8 +61,7 @@ def _change(context: Context, client: PacedClient, wanted: dict[str, str], handl
     answer = client.call(placements.BOUND, {})
     bound = placements.bound_in(answer.result)
     if bound is None:
-        _mind(context, answer_reason := judge(answer).reason, judge(answer).concern)
-        log.warning("placements.unread", portal=context.portal.name, reason=answer_reason)
+        _mind(context, judge(answer))
         return None
     ours = [(code, address) for code, address in bound if address.endswith(f"/app/{context.portal.name}")]
     for code, address in ours:
@@ -78,7 +85,8 @@ def _bind(context: Context, client: PacedClient, code: str, handler: str) -> boo
     return False
 
 
-def _mind(context: Context, reason: str, concern: Concern) -> None:
+def _mind(context: Context, judgement: Judgement) -> None:
     """Beside a webhook, nobody else learns that the application is gone: the gate is the webhook's."""
-    if concern is Concern.PORTAL and not context.address.is_by_installation:
-        context.store.applications.close(context.portal.name, reason)
+    if judgement.concern is Concern.PORTAL and not context.address.is_by_installation:
+        context.store.applications.close(context.portal.name, judgement.reason)
+    log.warning("placements.unread", portal=context.portal.name, reason=judgement.reason)
