@@ -28,6 +28,8 @@ from relay.web.services import SERVICES, Services, services_of
 from relay.web.zone import tell_time
 
 log = get_logger()
+KEPT = {"static", "application.static"}
+"""Endpoints whose answers browsers may keep."""
 
 
 def create_app(settings: Settings | None = None, *, or_last: bool = False) -> Flask:
@@ -62,7 +64,7 @@ def create_app(settings: Settings | None = None, *, or_last: bool = False) -> Fl
     show_what_is_there(app)
     tell_time(app)
     problems.register(app)
-    app.after_request(lambda answer: protect(answer, is_kept=request.endpoint == "static"))
+    app.after_request(lambda answer: protect(answer, is_kept=request.endpoint in KEPT))
     for blueprint in (hooks.blueprint, done.blueprint, application.blueprint, ops.blueprint, dashboard.blueprint):
         app.register_blueprint(blueprint)
     api.register(app)

@@ -30,7 +30,8 @@ from relay.web.language import _, say_fault, speak_in
 from relay.web.services import services
 from relay.web.zone import set_zone
 
-blueprint = Blueprint("application", __name__)
+blueprint = Blueprint("application", __name__, static_folder="../static", static_url_path="/app/static")
+"""With the files that its pages load: a proxy lets the world see what is under /app/ and not the dashboard's."""
 log = get_logger()
 FIRST_TURN = 0
 SOON_MS, LATER_MS = 500, 20_000

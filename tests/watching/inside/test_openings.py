@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -59,6 +60,21 @@ def test_no_page_holds_a_token_of_the_portal_or_asks_for_a_cookie(frame, applica
         assert page.headers["Referrer-Policy"] == "no-referrer"
         assert page.headers["Cache-Control"] == "no-store"
         assert "http" not in page.text.replace("http-equiv", "")  # nothing is loaded from elsewhere
+
+
+def test_a_page_loads_nothing_but_what_a_proxy_lets_the_world_see(frame, applications):
+    waiting = post_frame(frame)
+    answer_opening(applications)
+
+    for page in (waiting, ask_again(frame, token_in(waiting))):
+        loaded = re.findall(r'(?:href|src|action)="([^"]+)"', page.text)
+        assert loaded
+        for path in loaded:
+            assert path.startswith("/app/"), path
+    for name in ("style.css", "framed.css", "framed.js", "icons.svg"):
+        answer = frame.get(f"/app/static/{name}")
+        assert answer.status_code == 200
+        assert "no-store" not in answer.headers.get("Cache-Control", "")
 
 
 def test_a_page_asks_on_until_a_worker_has_answered(frame, applications):
