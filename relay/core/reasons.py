@@ -284,6 +284,12 @@ def alert_words(kind: str, values: Mapping[str, Any]) -> str:
     match kind:
         case "portal_held":
             return _said(explain(reason, Verdict.HELD), reason)
+        case "application_waits":
+            return phrase(
+                "the application was opened on %(domain)s, which is not the expected portal: accept or refuse it on "
+                "the page Portals",
+                domain=values["domain"],
+            )
         case "uncertain":
             return phrase("%(what)s is left to a person: %(why)s", what=delivery, why=name_of_reason(reason))
         case "method_held":

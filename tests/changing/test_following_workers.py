@@ -1,5 +1,6 @@
 """The workers follow changed portals, credentials and alerts without a restart; what the files no more have is told."""
 
+import json
 import threading
 
 import pytest
@@ -12,6 +13,8 @@ from relay.health.assessment import DEFAULT, Grade, IssueCode, assess, take_snap
 from relay.health.words import sentence_of
 from relay.sandbox.server import SandboxServer
 from relay.store import Store
+from relay.store.portals.applications import OpeningState
+from tests.delivering.installed import SEAL_KEY, SEALER, Pretended
 from tests.e2e.test_alerts import SECRET, Receiver
 from tests.support.folders import copy_config
 from tests.support.making import write_one
@@ -19,6 +22,8 @@ from tests.support.processes import Processes, refusing_address
 from tests.support.waiting import until
 
 MANY = [f"p{number}" for number in range(9)]
+APPLICATION = {"client_id": "local.5a1b5c0d1e0f.12345678", "client_secret": "client-secret-of-the-test"}
+ACME = "{plan: standard, application: local.5a1b5c0d1e0f.12345678, card: [deal], menu: true}"
 FAST = "{plan: standard, rate: 1000, burst: 10000}"
 
 
@@ -65,7 +70,13 @@ def environ(sandbox, secret, receiver):
     url = f"{sandbox.url}/rest/1/sandbox/"
     portals = {f"PORTAL_{name.upper()}_WEBHOOK_URL": url for name in ("second", *MANY)}
     channel = {"ALERT_OPS_URL": receiver.url, "ALERT_OPS_SECRET": SECRET}
-    return portals | channel | {"PORTAL_MAIN_WEBHOOK_URL_FILE": str(secret)}
+    application = {
+        "PORTAL_ACME_CLIENT_SECRET": APPLICATION["client_secret"],
+        "PORTAL_ACME_OAUTH_SERVER": f"{sandbox.url}/oauth",
+        "RELAY_SEAL_KEY": SEAL_KEY,
+        "RELAY_PUBLIC_URL": "https://relay.example.com",
+    }
+    return portals | channel | application | {"PORTAL_MAIN_WEBHOOK_URL_FILE": str(secret)}
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +128,32 @@ def test_a_new_portal_gets_a_worker_and_one_that_is_gone_loses_it(workers, folde
     (folder / "portals.yaml").write_text(f"portals:\n  main: {FAST}\n  second: {FAST}\n")
     until(lambda: started(store, late), "what has waited to be sent", 30)
     leave_main(folder, store)
+
+
+def test_a_portal_by_application_is_served_from_its_connection_on_without_a_restart(workers, folder, store, sandbox):
+    app = Pretended.add(sandbox.url, **APPLICATION)
+    bound = sandbox.portal.applications.find(app.keys["client_id"]).placements
+    waiting = deliver(store, "acme")
+
+    (folder / "portals.yaml").write_text(f"portals:\n  main: {FAST}\n  acme: {ACME}\n")
+    gate = store.portal("acme").gate
+    until(lambda: workers_of(store) == ["acme", "main"], "its worker", 30)
+    until(lambda: gate.look().reason == "not_connected", f"the gate to say why it waits\n{workers.log()}", 30)
+    pids = {one.name for one in store.workers()}
+    sealed = SEALER.seal(json.dumps(app.frame()).encode())
+    opening_id = store.applications.arrive("acme", sealed, "en", utc_now())
+
+    until(lambda: started(store, waiting), f"what has waited to be sent\n{workers.log()}", 30)
+    assert store.applications.opening(opening_id).state is OpeningState.SHOWN
+    until(lambda: len(bound) == 2, "the tab and the menu to be bound", 30)
+    assert {one.name for one in store.workers()} == pids
+
+    leave_main(folder, store)
+    until(lambda: not bound, f"the tab and the menu to be gone\n{workers.log()}", 30)
+    until(lambda: store.applications.installation("acme") is None, "the tokens to be forgotten", 30)
+    logged = workers.log()
+    assert APPLICATION["client_secret"] not in logged
+    assert SEAL_KEY not in logged
 
 
 def test_a_portal_that_joins_the_process_of_others_is_served_and_so_are_they(workers, folder, store):

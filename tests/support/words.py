@@ -80,7 +80,7 @@ IN_FILES = (
 """Keys and values of our files, which a Russian text quotes as they are written there."""
 ELSEWHERE = (
     "api callback cancel code current ignored original rejected restore contactId entityTypeId always appendfsync "
-    "appendonly min-replicas-max-lag min-replicas-to-write redis replica-priority no-referrer"
+    "appendonly min-replicas-max-lag min-replicas-to-write redis replica-priority no-referrer placement"
 )
 """Words of the API and the terminal, fields of Bitrix24, settings of servers, values of headers: quoted likewise."""
 HEADER = """msgid ""

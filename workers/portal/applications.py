@@ -277,7 +277,10 @@ def _leave_to_operator(context: Context, described: Installation, user: User) ->
     if word is Word.REFUSED:
         raise Refusal(fault("opening_portal_refused", domain=described.domain))
     admins = (Administrator(user.id, user.name, described.at),)
+    before = applications.waiting(name)
     applications.wait_for_operator(name, replace(described, state=InstallationState.WAITING, admins=admins))
+    if before is None or (before.member_id, before.domain) != (described.member_id, described.domain):
+        context.gate.alert("application_waits", context.clock(), domain=described.domain)
     log.warning("application.unexpected", portal=name, host=described.domain)
     raise Refusal(fault("opening_waits", domain=described.domain))
 

@@ -288,6 +288,8 @@ def test_an_installation_on_an_unexpected_portal_waits_for_an_operator_and_no_to
     assert (found.state, found.domain, found.admins[0].name) == (InstallationState.WAITING, portal.domain, "Ada Admin")
     assert context.store.applications.pairs("main") == {}
     assert context.client.call("scope", {}).code == "NOT_CONNECTED"
+    open_page(context, app.frame())
+    assert [entry[1][b"kind"] for entry in context.record.redis.xrange(keys.ALERTS)] == [b"application_waits"]
 
 
 def test_an_accepted_installation_is_connected_by_the_next_opening(open_context, app):

@@ -97,6 +97,7 @@ ALERTS = (
     ("portal_held", {"reason": "expired_token"}),
     ("uncertain", {"delivery": "dlv_1", "reason": "not_seen_running"}),
     ("method_held", {"method": "crm.item.add", "reason": "access_denied"}),
+    ("application_waits", {"domain": "other.bitrix24.com"}),
     ("started_after_all", {"delivery": "dlv_2", "replay": "dlv_3"}),
     ("own_id_ignored", {"delivery": "dlv_4"}),
     ("own_id_ignored", {}),
