@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import multiprocessing
 import os
 import runpy
@@ -17,8 +18,10 @@ from collections.abc import Callable
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Self
+from urllib.request import Request, urlopen
 
 from relay.configuration.files import Mistakes
+from relay.configuration.portals import Portal
 from relay.configuration.sealing import KEY
 from relay.core.errors import ConfigError, Mistake, RelayError
 from relay.core.faults import fault
@@ -153,7 +156,10 @@ class Machine:
         return f"http://{os.environ.get('RELAY_HOST') or '127.0.0.1'}:{os.environ['RELAY_PORT']}"
 
     def add_sandbox(self) -> None:
-        """Start a pretend portal in a thread of this process; every portal without a credential uses it."""
+        """Start a pretend portal in a thread of this process; every portal without a credential uses it.
+
+        The application of a portal is added there, as an administrator adds one, and waits to be opened.
+        """
         from relay.configuration.portals import load_portals  # noqa: PLC0415
         from relay.sandbox.server import SandboxServer  # noqa: PLC0415
 
@@ -164,10 +170,30 @@ class Machine:
         # check() reports mistakes of the file.
         for portal in load_portals(self.config / "portals.yaml", Mistakes()).values():
             if portal.application:
-                continue  # it is connected by its application
+                self._add_application(server.url, portal)
+                continue
             variable = f"{portal.variable_prefix}WEBHOOK_URL"
             if not os.environ.get(f"{variable}_FILE"):
                 os.environ.setdefault(variable, f"{server.url}/rest/1/sandbox/")
+
+    def _add_application(self, sandbox_url: str, portal: Portal) -> None:
+        from relay.runtime.secret_file import new_secret  # noqa: PLC0415
+
+        variable = f"{portal.variable_prefix}CLIENT_SECRET"
+        if os.environ.get(variable) or os.environ.get(f"{variable}_FILE"):
+            return  # of a real portal
+        os.environ[variable] = new_secret()
+        os.environ.setdefault(f"{portal.variable_prefix}OAUTH_SERVER", f"{sandbox_url}/oauth")
+        os.environ.setdefault("RELAY_PUBLIC_URL", self.url)
+        order = {
+            "client_id": portal.application,
+            "client_secret": os.environ[variable],
+            "handler": f"{os.environ['RELAY_PUBLIC_URL']}/app/{portal.name}",
+            "title": "Relay",
+        }
+        body, headers = json.dumps(order).encode(), {"Content-Type": "application/json"}
+        with urlopen(Request(f"{sandbox_url}/sandbox/application", body, headers), timeout=10):  # noqa: S310 - our own
+            return
 
     def check(self) -> None:
         """Find every mistake of the environment and the configuration before anything starts."""
