@@ -21,6 +21,7 @@ from relay.web import create_app
 from tests.support.configs import write_config
 from tests.support.ends import BASE
 from tests.support.folders import READ_TOKEN, SECRETS, WATCHED_RULE, WEB_SECRETS, copy_config
+from tests.support.frames import ORDER_RULE, PUBLIC_KEY, forget_who_posted, with_application
 from tests.support.processes import Processes, Running
 from tests.support.valkey import Valkey
 
@@ -126,6 +127,24 @@ def watching_app(
     (folder / "rules" / "watched.yaml").write_text(WATCHED_RULE, "utf-8")
     shared_valkey.make_fresh()
     return make_app(shared_valkey, config=folder, public_url=BASE, api_read_token=READ_TOKEN)
+
+
+@pytest.fixture(scope="session")
+def inside_app(
+    make_app: Callable[..., Flask], config: Path, shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory
+) -> Flask:
+    """The application with a portal that has an application of its own; its record is not empty."""
+    folder = with_application(config, tmp_path_factory.mktemp("inside"))
+    (folder / "rules" / "order.yaml").write_text(ORDER_RULE, "utf-8")
+    shared_valkey.make_fresh()
+    return make_app(shared_valkey, config=folder, seal_public_key=PUBLIC_KEY, public_url=BASE)
+
+
+@pytest.fixture
+def inside(inside_app: Flask, valkey: Valkey) -> Flask:
+    """The same with an empty record, and strangers that have not posted yet."""
+    forget_who_posted(inside_app)
+    return inside_app
 
 
 @pytest.fixture

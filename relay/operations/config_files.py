@@ -31,7 +31,7 @@ from relay.core.errors import ConfigError, NotFoundError
 from relay.core.ids import utc_now
 from relay.core.phrases import phrase
 from relay.operations.operator_acts import RefusedError
-from relay.operations.rule_text import UneditableError, content_of, put
+from relay.operations.rule_text import UneditableError, content_of, put, scalar
 from relay.sources.loading import Profile, load_sources, weakness_of
 from relay.store import Store
 from relay.store.operators.audit_log import Act
@@ -63,6 +63,11 @@ class ConfigFiles:
     def portals_written(self) -> Sequence[str]:
         """The same of portals.yaml."""
         return list(_table(text_of(self._config / PORTALS) or "", "portals"))
+
+    def application_written(self, portal: str) -> str:
+        """The client_id of a portal's application in the file as it is on disk; empty: it has none."""
+        entry = _table(text_of(self._config / PORTALS) or "", "portals").get(portal)
+        return str(entry.get("application", "")) if isinstance(entry, dict) else ""
 
     def secrets_written(self, source: str) -> Sequence[str]:
         """The variables of a source's secrets, the older one first. Raises NotFoundError, UneditableError."""
@@ -141,6 +146,25 @@ class ConfigFiles:
             self._check_name(name, _table(text, "portals"))
             edited = put(text, ("portals", name), f"{{plan: {plan}}}")
             self._write(PORTALS, edited, {}, Act(utc_now(), who, "add portal", name, plan))
+
+    def connect_portal(self, name: str, application: str, expect: str, card: Sequence[str], who: str) -> None:
+        """Connect a portal by a local application. Raises NotFoundError, and what add_source raises.
+
+        application: its client_id, which is no secret. expect: the portal's host; empty: as it is. card: the kinds of
+        documents whose card gets a tab; none: as they are.
+        """
+        with self._editing(PORTALS) as text:
+            if name not in _table(text, "portals"):
+                raise NotFoundError(phrase("no portal %(name)r", name=name))
+            values = {
+                "application": scalar(application),
+                "expect": scalar(expect) if expect else "",
+                "card": f"[{', '.join(map(scalar, card))}]" if card else "",
+            }
+            edited = text
+            for key, value in values.items():
+                edited = put(edited, ("portals", name, key), value) if value else edited
+            self._write(PORTALS, edited, {}, Act(utc_now(), who, "connect portal", name, application))
 
     @contextmanager
     def _editing(self, file: str) -> Iterator[str]:

@@ -145,6 +145,18 @@ class OperatorActs:
         """Open a portal, whatever closed it."""
         self.store.resume(portal, who, self.clock())
 
+    def accept_application(self, portal: str, who: str, member_id: str) -> None:
+        """Let an unexpected portal be connected. Raises RefusedError where another one waits by now, or none."""
+        if not self.store.applications.accept(portal, member_id, who, self.clock()):
+            raise RefusedError(phrase("this installation does not wait any more: look again"))
+        self._log(who, ACCEPT, portal, member_id)
+
+    def refuse_application(self, portal: str, who: str, member_id: str) -> None:
+        """Refuse an unexpected portal, for good. Raises RefusedError where another one waits by now, or none."""
+        if not self.store.applications.refuse(portal, member_id, who, self.clock()):
+            raise RefusedError(phrase("this installation does not wait any more: look again"))
+        self._log(who, REFUSE, portal, member_id)
+
     def test_channel(self, channel: str, who: str) -> None:
         """Have a worker send a test over a channel of alerts. Raises NotFoundError."""
         if channel not in {one.name for one in self.store.operators.alerts.channels(self.clock())}:
@@ -211,7 +223,7 @@ class Subject(StrEnum):
 
 
 Given = Mapping[str, Any]
-"""Parameters of an act: note, workflow_id, until."""
+"""Parameters of an act: note, workflow_id, until, member_id."""
 Does = Callable[[OperatorActs, str, str, Given], Any]
 """Do an act: to the subject of this id, by this person, as asked. Returns what came of it."""
 
@@ -447,9 +459,26 @@ RESUME = Act(
     "%(name)s is open now.",
     "Open a held or paused portal.",
 )  # fmt: skip
+ACCEPT = Act(
+    "accept", PORTAL, "accept", phrase("accept the application"),
+    lambda acts, one, who, asked: acts.accept_application(one, who, asked["member_id"]),
+    "Accept",
+    "The relay calls this portal from now on. Its administrator has to open the application there once more.",
+    "Accepted: an administrator of the portal has to open the application there once more.",
+    "Accept the application of an unexpected portal.",
+)  # fmt: skip
+REFUSE = Act(
+    "refuse", PORTAL, "refuse", phrase("refuse the application"),
+    lambda acts, one, who, asked: acts.refuse_application(one, who, asked["member_id"]),
+    "Refuse",
+    "Whatever this portal posts is refused from now on, and nothing of it is kept.",
+    "Refused: this portal cannot be connected as %(name)s.",
+    "Refuse the application of an unexpected portal.",
+    is_grave=True,
+)  # fmt: skip
 ACTS = (
     REPLAY, REPLAY_CURRENT, LEAVE, LEAVE_OVERDUE, SETTLE_STARTED, SETTLE_FIRED, SETTLE_AGAIN, GIVE_UP, CANCEL,
-    TERMINATE, KILL, REPLAY_EVENT, LEAVE_EVENT, PAUSE, RESUME,
+    TERMINATE, KILL, REPLAY_EVENT, LEAVE_EVENT, PAUSE, RESUME, ACCEPT, REFUSE,
 )  # fmt: skip
 """Every act, in the order in which a page offers them."""
 SETTLED_AS = {State.STARTED: SETTLE_STARTED, State.RETRYING: SETTLE_AGAIN, State.DEAD: GIVE_UP}

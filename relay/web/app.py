@@ -19,7 +19,7 @@ from relay.store.operators.sessions import LONGEST
 from relay.store.record.collector import Collector
 from relay.store.record.persons import PersonIndex
 from relay.store.record.spool import Spool
-from relay.web import api, dashboard, done, hooks, ops, problems
+from relay.web import api, application, dashboard, done, hooks, ops, problems
 from relay.web.answers import protect
 from relay.web.auth import Guard, Role
 from relay.web.fast_path import FAST_PATH, FastPath
@@ -28,6 +28,8 @@ from relay.web.moments import tell_time
 from relay.web.services import SERVICES, Services, services_of
 
 log = get_logger()
+KEPT = {"static", "application.static"}
+"""Endpoints whose answers browsers may keep."""
 
 
 def create_app(settings: Settings | None = None, *, or_last: bool = False) -> Flask:
@@ -62,8 +64,8 @@ def create_app(settings: Settings | None = None, *, or_last: bool = False) -> Fl
     show_what_is_there(app)
     tell_time(app)
     problems.register(app)
-    app.after_request(lambda answer: protect(answer, is_kept=request.endpoint == "static"))
-    for blueprint in (hooks.blueprint, done.blueprint, ops.blueprint, dashboard.blueprint):
+    app.after_request(lambda answer: protect(answer, is_kept=request.endpoint in KEPT))
+    for blueprint in (hooks.blueprint, done.blueprint, application.blueprint, ops.blueprint, dashboard.blueprint):
         app.register_blueprint(blueprint)
     api.register(app)
     fast_path = FastPath(app, app.wsgi_app, settings.trusted_proxies, settings.sign_in_header)

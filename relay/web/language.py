@@ -103,6 +103,13 @@ def language_now() -> str:
     return str(g.language)
 
 
+def speak_in(tag: str) -> None:
+    """Answer this request in a language (BCP 47), if pages speak it; else in the browser's."""
+    spoken = list(languages())
+    g.language = tag if tag in spoken else request.accept_languages.best_match(spoken, ENGLISH)
+    g.pop("catalogue", None)
+
+
 @cache
 def languages() -> Mapping[str, str]:
     """Every language of the dashboard, with its own name. A file without that name is for visitors of forms only."""

@@ -169,4 +169,4 @@ def _page(status: int, detail: str) -> tuple[str, int]:
 
 
 def _is_for_people() -> bool:
-    return not request.path.startswith(("/hooks/", "/done/", "/api/")) and request.accept_mimetypes.accept_html
+    return not request.path.startswith(("/hooks/", "/done/", "/app/", "/api/")) and request.accept_mimetypes.accept_html

@@ -25,6 +25,11 @@ def zone_now() -> tzinfo:
     return found
 
 
+def set_zone(name: str) -> None:
+    """Tell the times of this request in a zone, instead of the cookie's; in UTC if it is unknown."""
+    g.zone = _known(name)
+
+
 def local(at: datetime) -> datetime:
     """The same time in the visitor's zone."""
     return at.astimezone(zone_now())

@@ -45,9 +45,9 @@ class Stage:
     def record(self) -> Record:
         return Record(self.valkey.redis)
 
-    def start_web(self) -> None:
+    def start_web(self, **environ: str) -> None:
         """The web process, on the port that it had before."""
-        self.web = self.processes.start("relay", "serve", port=self.port, REDIS_URL=self.valkey.url)
+        self.web = self.processes.start("relay", "serve", port=self.port, REDIS_URL=self.valkey.url, **environ)
         self.web.wait_for_url()
 
     def restart_web(self) -> None:
@@ -56,9 +56,12 @@ class Stage:
         assert self.web.stop(timeout_s=SOON_S) == 0, self.web.log()
         self.start_web()
 
-    def start_workers(self) -> None:
+    def start_workers(self, **environ: str) -> None:
         self.processes.start(
-            "workers", REDIS_URL=self.valkey.url, PORTAL_MAIN_WEBHOOK_URL=f"{self.sandbox.url}/rest/1/sandbox/"
+            "workers",
+            REDIS_URL=self.valkey.url,
+            PORTAL_MAIN_WEBHOOK_URL=f"{self.sandbox.url}/rest/1/sandbox/",
+            **environ,
         )
 
     def post(self, content: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The API's acts: replay, settle, cancel, leave, pause, resume, terminate, kill; one by one, or many by a filter.
+"""The API's acts, from replay and settle to terminate and kill; one by one, or many by a filter.
 
 A POST with an `Idempotency-Key` is done once: its repeat gets the first answer (relay/web/api/idempotency.py).
 """
@@ -66,8 +66,13 @@ KINDS = {
         statuses={"terminate": 202, "kill": 202},
     ),
 }
-ASKED = {"replay": schemas.ReplaySchema, "settle": schemas.SettleSchema}
-"""Schemas of requests that carry more than a note, by verb."""
+ASKED = {
+    (Subject.DELIVERY, "replay"): schemas.ReplaySchema,
+    (Subject.DELIVERY, "settle"): schemas.SettleSchema,
+    (Subject.PORTAL, "accept"): schemas.InstallationSchema,
+    (Subject.PORTAL, "refuse"): schemas.InstallationSchema,
+}
+"""Schemas of requests that carry more than a note, by subject and verb."""
 
 
 def _add_acts() -> None:
@@ -89,11 +94,10 @@ def _add(subject: Subject, verb: str, acts: list[Act]) -> None:
         return kind.wire(one, chosen.does(services().operator_acts, one, g.who, given))
 
     view.__name__, view.__doc__ = f"{verb}_{subject}", acts[0].summary
-    is_of_deliveries = subject is Subject.DELIVERY
-    schema = schemas.MadeSchema if verb == "replay" and not is_of_deliveries else kind.schema
+    schema = schemas.MadeSchema if verb == "replay" and subject is not Subject.DELIVERY else kind.schema
     answer = answers(blueprint, schema, 404, 409, 422, status=kind.statuses.get(verb, 200), changes=True)(once(view))
-    if is_of_deliveries and verb in ASKED:
-        answer = blueprint.arguments(ASKED[verb])(answer)
+    if (subject, verb) in ASKED:
+        answer = blueprint.arguments(ASKED[subject, verb])(answer)
     elif acts[0].asks_note:
         answer = blueprint.arguments(schemas.NoteSchema)(answer)
     blueprint.post(f"{kind.path}/{verb}")(answer)

@@ -159,6 +159,14 @@ class SettleSchema(Strict):
     note = fields.String(required=True, validate=validate.Length(min=1, max=500))
 
 
+class InstallationSchema(Strict):
+    member_id = fields.String(
+        required=True,
+        validate=validate.Length(min=1, max=64),
+        metadata={"description": "of the installation that is meant: another one may wait by now"},
+    )
+
+
 class NoteSchema(Strict):
     note = fields.String(load_default="", validate=validate.Length(max=500))
 

@@ -85,6 +85,7 @@ PAGES = (
     Page("rotation", ("/sources/website/secret",)),
     Page("new_portal", ("/portals/add",)),
     Page("connect_portal", ("/portals/main/connect",)),
+    Page("connect_application", ("/portals/main/application",)),
     Page("confirm_switch", ("/portals/main/pause", "/portals/main/resume")),
     Page("bench", ("/rules/try", "/rules/try?event={event}")),
     Page("studio", ("/studio?event_id={event}", "/studio?rule=callback")),

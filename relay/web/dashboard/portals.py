@@ -1,4 +1,5 @@
-"""The portals: whether and how fast each may be called, and what a person can do: add, connect, pause, resume, ping.
+"""The portals: whether and how fast each may be called, and what a person can do: add, connect by an inbound webhook,
+pause, resume, ping. connection.py connects one by an application.
 
 No credential of a portal is typed into a page or read here: the page shows the command of the workers that takes it.
 """
@@ -16,8 +17,9 @@ from relay.configuration.portals import PLANS, variable_prefix
 from relay.core.errors import NotFoundError, RecordUnavailableError, RelayError
 from relay.core.ids import utc_now
 from relay.core.phrases import phrase
-from relay.operations.operator_acts import ACTS, PAUSE, PORTAL, Act
+from relay.operations.operator_acts import ACCEPT, ACTS, PAUSE, PORTAL, REFUSE, Act
 from relay.store.portals.questions import QuestionState
+from relay.web.dashboard.connection import application_of
 from relay.web.dashboard.frame import blueprint, for_operators, who
 from relay.web.dashboard.live import AWAITED, OVERVIEW
 from relay.web.dashboard.new_source import LONGEST_NAME, config_files, reason_of
@@ -27,7 +29,7 @@ from relay.web.presenters.portals import portal_views
 from relay.web.services import services
 from relay.web.zone import local, typed
 
-SWITCHES = {act.name: act for act in ACTS if act.subject is PORTAL}
+SWITCHES = {act.name: act for act in ACTS if act.subject is PORTAL and act not in (ACCEPT, REFUSE)}
 PAUSES = {"hour": timedelta(hours=1), "shift": timedelta(hours=8)}
 """Pauses of a fixed length. A pause can also last until the next morning or a given time, both in the visitor's zone,
 or until a person ends it."""
@@ -45,6 +47,7 @@ def portals() -> Any:
         codes={name: store.portal(name).codes() for name in names},
         jobs={name: store.portal(name).jobs() for name in names},
         workers=Counter(portal for worker in store.workers() for portal in worker.portals),
+        applications={name: application_of(name) for name, one in services().portals.items() if one.application},
     )
 
 

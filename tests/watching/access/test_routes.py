@@ -28,6 +28,7 @@ def routes(app, record):
         "bulk_id": "rpl_1",
         "question_id": "ask_1",
         "change_id": "chg_1-0",
+        "word": "accept",
     }
     found = []
     for rule in app.url_map.iter_rules():
