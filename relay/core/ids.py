@@ -17,6 +17,7 @@ _PAIRS = tuple(first + second for first in ALPHABET for second in ALPHABET)
 _TO_PYTHONS_DIGITS = str.maketrans(ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 EVENT_PREFIX = "evt_"
 DELIVERY_PREFIX = "dlv_"
+QUESTION_PREFIX = "ask_"
 
 
 STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)

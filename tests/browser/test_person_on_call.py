@@ -82,8 +82,8 @@ def test_a_dead_delivery_is_found_mended_and_replayed_with_the_mouse(stage, open
     expect(page.get_by_text("1 part differs.")).to_be_visible()
     line = page.locator("tr.differs")
     expect(line).to_have_count(1)
-    expect(line.get_by_role("cell").nth(0)).to_have_text("404")
-    expect(line.get_by_role("cell").nth(2)).to_contain_text("2 differs")
+    expect(line.get_by_role("cell").nth(1)).to_have_text("404")
+    expect(line.get_by_role("cell").nth(2)).to_contain_text("Deal: follow up (2) differs")
     page.get_by_role("button", name="Replay with today's rules").click()
 
     expect(page.get_by_role("status")).to_contain_text("A new delivery was made: dlv_")

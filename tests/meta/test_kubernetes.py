@@ -12,7 +12,7 @@ import yaml
 
 from relay import __version__
 from relay.cli.main import build_parser as relay_parser
-from relay.configuration.files import kept_secret_file
+from relay.configuration.files import side_of
 from relay.configuration.settings import Settings
 from tests.support.folders import REPOSITORY
 from workers.__main__ import build_parser as workers_parser
@@ -106,10 +106,9 @@ def test_each_part_sees_the_secrets_of_its_side_and_no_other(name: str, side: st
 
 @pytest.mark.parametrize(("name", "secret"), [("web", "SOURCE_SHOP_SECRET"), ("workers", "PORTAL_MAIN_WEBHOOK_URL")])
 def test_a_key_of_a_secret_is_a_secret_of_that_name_and_nothing_mounted_is_written(name: str, secret: str) -> None:
-    file = kept_secret_file(environment(name), secret)
-    assert file is not None
+    folder = f"{environment(name)['RELAY_SECRETS']}/{side_of(secret)}"
     mounted = {mount["mountPath"]: mount for mount in MAIN[name]["volumeMounts"]}
-    assert mounted[str(file.parent)] == {"name": "secrets", "mountPath": str(file.parent), "readOnly": True}
+    assert mounted[folder] == {"name": "secrets", "mountPath": folder, "readOnly": True}
     assert {mount["name"] for mount in mounted.values() if not mount.get("readOnly")} == {"state", "tmp"}
 
 

@@ -19,7 +19,7 @@ from redis import Redis
 
 from relay.core.errors import NotFoundError
 from relay.core.findings import read_lines
-from relay.core.ids import to_ms
+from relay.core.ids import QUESTION_PREFIX, to_ms
 from relay.core.phrases import phrase
 from relay.core.plan import Requirement
 from relay.store.redis import keys
@@ -171,7 +171,7 @@ def _latest_key(portal: str, act: Asked) -> str:
 
 
 def _new_id() -> str:
-    return keys.QUESTION_ID + secrets.token_hex(10)
+    return QUESTION_PREFIX + secrets.token_hex(10)
 
 
 class PublishedRules:

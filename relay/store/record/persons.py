@@ -17,6 +17,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from relay.core.ids import QUESTION_PREFIX
 from relay.core.phones import tail_of
 from relay.queue.jobs import JOB_KEY_PREFIX
 from relay.store.record.servers import rewrite_files
@@ -110,7 +111,7 @@ class Traces:
             if name.startswith((keys.ONCE, keys.BULK, keys.DEDUP)):
                 kept: Any = self._redis.get(key)
                 text = (kept or b"").decode("utf-8", "replace")
-            elif name.startswith(f"{keys.QUESTION}{keys.QUESTION_ID}"):
+            elif name.startswith(f"{keys.QUESTION}{QUESTION_PREFIX}"):
                 fields: Any = self._redis.hgetall(key)
                 text = "\n".join(value.decode("utf-8", "replace") for value in fields.values())
             else:
