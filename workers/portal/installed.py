@@ -105,7 +105,7 @@ class Installed:
         self._applications.note_trouble(self._kept.name, user_id, trouble)
 
     def store_of(self, pair: Pair) -> TokenStore:
-        """What refreshes this pair: one worker at a time."""
+        """The store that refreshes this pair, one worker at a time."""
         return _AdministratorTokens(self._kept, self, pair)
 
     def _box(self, pair: Pair) -> str:
@@ -127,7 +127,7 @@ class Installed:
         return Pair(user_id, tokens, kept_at=from_ms(kept["at"]))
 
     def _bound(self, user_id: str) -> bytes:
-        """What a box belongs to: it opens nowhere else."""
+        """The place that a box belongs to: it opens nowhere else."""
         return json.dumps([self._kept.name, self._local.client_id, user_id]).encode()
 
 
