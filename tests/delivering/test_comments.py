@@ -236,14 +236,27 @@ def test_starts_that_are_due_go_first_until_a_comment_has_waited_for_long(contex
     assert texts(said) == ["one"]
 
 
-def test_comments_wait_at_a_closed_gate_and_never_prove_one(context, said, clock):
+def test_comments_wait_at_a_closed_gate_and_go_when_it_opens(context, said, clock):
     started(context, "one")
     context.gate.pause_by_person(clock(), None)
     Sender(context).work()
     assert said == []
 
     context.gate.resume(clock())
+    Sender(context).work()
+    assert texts(said) == ["one"]
+
+
+def test_a_gate_that_has_just_opened_is_proven_by_a_start_before_comments_go(context, said, clock):
+    started(context, "one")
+    gate = context.gate
+    gate.back_off(gate.look(), "unreachable", clock())
+    gate.open(gate.look(), clock())
     add(context.record, lead=2)
+    clock.advance(PATIENCE.total_seconds() + 1)
+    Sender(context).work()
+    assert said == []
+
     work_off(context)
     Sender(context).work()
     assert texts(said) == ["one"]

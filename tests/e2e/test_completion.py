@@ -9,7 +9,7 @@ import shutil
 import pytest
 import requests
 
-from relay.core.events import CallbackState
+from relay.core.events import CallbackState, CommentState
 from relay.core.lifecycle import State
 from relay.sandbox.server import SandboxServer
 from tests.support.folders import SECRETS, WATCHED_RULE, WEB_SECRETS
@@ -103,6 +103,22 @@ def test_the_template_ends_and_the_relay_knows_it_with_what_came_in_the_query(ma
     lines_of(machine, "delivery.finished", delivery_id)
     assert token not in shown + machine.running.log()
     assert "watched: started" in machine.ask("events")
+
+
+def test_a_comment_stands_in_the_timeline_soon_after_the_start_and_in_no_log(machine, sandbox):
+    sent = form()
+    (delivery_id,) = machine.post_website(sent)["deliveries"]
+
+    lead = f"LEAD_{sent['id']}"
+    (line,) = until(
+        lambda: [one for one in sandbox.portal.comments if one.document == lead], "the comment is in the timeline"
+    )
+
+    assert (line.kind, line.text) == ("log", "ada@example.com has asked")
+    record = machine.record
+    until(lambda: record.delivery(delivery_id).comment.state is CommentState.SENT, "it is noted as sent")
+    record.redis.close()
+    assert "ada@example.com" not in machine.running.log()
 
 
 def test_an_end_at_once_with_the_answer_lost_is_a_start_and_never_a_second_one(machine, sandbox):

@@ -122,9 +122,10 @@ class Sender:
         if since is None:
             return None
         portal = self.context.survey()
-        is_well = portal.gate.is_open and portal.gate.is_proven
-        is_free = not (portal.due or portal.doubtful) or now - since >= PATIENCE
-        return portal if is_well and is_free else None
+        # Where starts are due, one of them proves a gate that has just opened.
+        takes_turns = portal.gate.is_proven and now - since >= PATIENCE
+        is_free = takes_turns or not (portal.due or portal.doubtful)
+        return portal if portal.gate.is_open and is_free else None
 
     def _send(self, claimed: Sequence[Delivery], not_after: float) -> list[CommentOutcome]:
         """Send claimed comments. Returns what has become of each."""
