@@ -100,7 +100,7 @@ def _is_word(text: Any) -> TypeGuard[str]:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What the authorisation server says of an access token.
+    """The authorisation server's word about an access token.
 
     domain: the portal's host, with its port if it is unusual. endpoint: the address of REST. user_id: whose it is.
     """

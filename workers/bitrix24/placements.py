@@ -18,7 +18,7 @@ BIND, UNBIND, BOUND = "placement.bind", "placement.unbind", "placement.get"
 ITEM = "crm.item.get"
 DEFAULT, MENU = "DEFAULT", "LEFT_MENU"
 NAMES = {"invoice": "SMART_INVOICE"}
-"""What a kind of document is called in a code, where that is not its own name in capitals."""
+"""Names of kinds of documents in a code, where that is not the kind in capitals."""
 _TAB = re.compile(r"CRM_([A-Z_]{1,20}|DYNAMIC_([1-9][0-9]{0,6}))_DETAIL_TAB")
 _ID = re.compile(r"[1-9][0-9]{0,17}")
 TITLES: Mapping[str, Mapping[str, str]] = {

@@ -7,7 +7,7 @@ crm-settings-mode-get.md).
 
 The watch runs beside the workers. It checks hourly, and within seconds of a change of the rules or the portal. It
 reports drift once, and again when it changes. It also keeps the places where an application is shown in step with
-portals.yaml.
+portals.yaml, and its tokens alive.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ def run_watch(contexts: Sequence[Context], stop: threading.Event) -> None:
 def _check(context: Context) -> None:
     try:
         placing.keep_in_step(context)
+        if context.installed:
+            context.installed.keep_alive(context.clock())
         check(context)
     except Exception as error:  # noqa: BLE001 - whatever it is, without its values
         log.warning("drift.unchecked", portal=context.portal.name, kind=type(error).__name__, where=where_of(error))

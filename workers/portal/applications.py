@@ -1,6 +1,6 @@
-"""Who has opened the application, and may they see what they ask for? Everything in a frame is a browser's word.
+"""Openings of a portal's application: finds out who it was, and whether they may see what they ask for.
 
-A stranger may post anything, with real tokens of a portal of their own. So a token is shown to the authorisation server
+Everything in a frame is a browser's word. A stranger may post anything, with real tokens of a portal of their own. So a token is shown to the authorisation server
 of the configuration first, never to an address that was posted: it says which application and which portal the token
 belongs to. Then the portal itself says who the user is, and whether they may read the very document. No token of
 anybody is kept, except an administrator's of the portal that is bound.
@@ -139,7 +139,7 @@ def _read(local: LocalApp, box: bytes) -> Frame:
 
 
 def _verified(local: LocalApp, frame: Frame) -> Grant:
-    """What the authorisation server says of the token, if it fits the configuration and the frame. Raises Refusal."""
+    """Ask the authorisation server whose the token is. Raises Refusal unless that fits configuration and frame."""
     grant = describe(local.server, frame.access)
     if grant is DescribeFault.AWAY:
         raise Refusal(fault("opening_server_away"))
@@ -178,7 +178,7 @@ def _card_of(frame: Frame) -> placements.Card | None:
 def _ask_portal(
     context: Context, grant: Grant, frame: Frame, card: placements.Card | None
 ) -> tuple[User, Answer | None]:
-    """Who the user is and, for a card, the answer to their reading its document, with their own token.
+    """Ask the portal, with the user's own token, who they are and, for a card, for its document.
 
     Raises Refusal.
     """

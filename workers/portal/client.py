@@ -40,7 +40,7 @@ NOT_CONNECTED = "NOT_CONNECTED"
 NO_ADMINISTRATOR = "NO_ADMINISTRATOR"
 """Codes of our own, for the table of verdicts (workers/bitrix24/verdicts.py)."""
 NOTHING_TO_CALL = Answer(datetime.fromtimestamp(0, UTC), 0, code=NOT_CONNECTED)
-"""What every call of a portal by application is answered before an administrator has opened it."""
+"""The answer to every call of a portal by application before an administrator has opened it."""
 OF_ONE_ADMINISTRATOR = frozenset({"authorization_error", "user_access_error", "invalid_grant", "no_administrator"})
 """Reasons that concern the tokens of one administrator: another one's may work."""
 DENIED = "access_denied"

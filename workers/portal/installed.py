@@ -14,14 +14,15 @@ import binascii
 import json
 import secrets
 from collections.abc import Collection
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from relay.core.ids import from_ms, to_ms, utc_now
 from relay.store.portals.applications import Administrator, Applications
 from relay.store.portals.portal import PortalRecord
 from workers.bitrix24.oauth import Tokens
@@ -30,16 +31,23 @@ from workers.portal.tokens import TokenStore
 
 MOST_ADMINISTRATORS = 10
 """Pairs that are kept; the one that opened the application longest ago goes."""
+REFRESHED_AFTER = timedelta(days=60)
+"""A refresh token dies after 180 days without use (docs: settings/oauth/auto-renewal.md), and so would the pairs that
+only stand in for another. A schedule of days would be an abuse there."""
 NONCE_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The tokens of one administrator. was_in_trouble: they did not work when they were used last."""
+    """The tokens of one administrator. was_in_trouble: they did not work when they were used last.
+
+    kept_at: when they were refreshed last, or came with an opening.
+    """
 
     user_id: str
     tokens: Tokens
     was_in_trouble: bool = False
+    kept_at: datetime | None = None
 
 
 class Installed:
@@ -62,8 +70,8 @@ class Installed:
         boxes = self._applications.pairs(self._kept.name)
         known = {one.user_id: one for one in self._applications.administrators(self._kept.name)}
         in_order = sorted(known, key=lambda user_id: bool(known[user_id].trouble))  # a stable sort
-        read = [(user_id, self._read(user_id, boxes[user_id])) for user_id in in_order if user_id in boxes]
-        return [Pair(user_id, tokens, bool(known[user_id].trouble)) for user_id, tokens in read if tokens]
+        read = [(known[user_id], self._read(user_id, boxes[user_id])) for user_id in in_order if user_id in boxes]
+        return [replace(pair, was_in_trouble=bool(one.trouble)) for one, pair in read if pair]
 
     def choose(self, tried: Collection[str]) -> Pair | None:
         """The first pair whose access token was not tried; None: there is no other."""
@@ -72,7 +80,8 @@ class Installed:
     def pair_of(self, user_id: str) -> Tokens | None:
         """The tokens of this administrator in force."""
         box = self._applications.pairs(self._kept.name).get(user_id)
-        return self._read(user_id, box) if box else None
+        pair = self._read(user_id, box) if box else None
+        return pair.tokens if pair else None
 
     def keep(self, pair: Pair) -> None:
         """Keep a pair, on as many replicas as are waited for, before it is used."""
@@ -85,32 +94,40 @@ class Installed:
         for old in self._applications.administrators(self._kept.name)[MOST_ADMINISTRATORS:]:
             self._applications.drop_administrator(self._kept.name, old.user_id)
 
+    def keep_alive(self, now: datetime) -> None:
+        """Refresh the pairs that nobody has used for long."""
+        for pair in self.pairs():
+            if pair.kept_at and now - pair.kept_at > REFRESHED_AFTER:
+                self.store_of(pair).renew(pair.tokens)
+
     def note(self, user_id: str, trouble: str) -> None:
         """Note why a pair does not work, or with an empty text that it works."""
         self._applications.note_trouble(self._kept.name, user_id, trouble)
 
     def store_of(self, pair: Pair) -> TokenStore:
-        """What refreshes this pair: one worker at a time."""
+        """The store that refreshes this pair, one worker at a time."""
         return _AdministratorTokens(self._kept, self, pair)
 
     def _box(self, pair: Pair) -> str:
         tokens = pair.tokens
-        text = json.dumps({"access": tokens.access, "refresh": tokens.refresh, "endpoint": tokens.endpoint})
+        kept = {"access": tokens.access, "refresh": tokens.refresh, "endpoint": tokens.endpoint}
+        text = json.dumps(kept | {"at": to_ms(utc_now())})
         nonce = secrets.token_bytes(NONCE_BYTES)
         return base64.b64encode(nonce + self._cipher.encrypt(nonce, text.encode(), self._bound(pair.user_id))).decode()
 
-    def _read(self, user_id: str, box: bytes) -> Tokens | None:
-        """The tokens in a box; None where it was made under another key, or by nobody who has one."""
+    def _read(self, user_id: str, box: bytes) -> Pair | None:
+        """The pair in a box; None where it was made under another key, or by nobody who has one."""
         try:
             raw = base64.b64decode(box, validate=True)
             text = self._cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], self._bound(user_id))
             kept = json.loads(text)
         except (binascii.Error, InvalidTag, ValueError):
             return None
-        return Tokens(kept["access"], kept["refresh"], kept["endpoint"], self._local.server)
+        tokens = Tokens(kept["access"], kept["refresh"], kept["endpoint"], self._local.server)
+        return Pair(user_id, tokens, kept_at=from_ms(kept["at"]))
 
     def _bound(self, user_id: str) -> bytes:
-        """What a box belongs to: it opens nowhere else."""
+        """The place that a box belongs to: it opens nowhere else."""
         return json.dumps([self._kept.name, self._local.client_id, user_id]).encode()
 
 

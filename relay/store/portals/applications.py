@@ -241,7 +241,7 @@ class Applications:
 
     @guarded
     def word(self, portal: str, member_id: str) -> Word | None:
-        """What an operator has said of an installation; None: nothing."""
+        """The operator's word about an installation; None: nothing was said."""
         said: Any = self._redis.hget(keys.APPLICATION_WORD + portal, member_id)
         return _word_in({member_id: said.decode()}, member_id) if said else None
 

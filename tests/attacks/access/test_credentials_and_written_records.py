@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import json
+
 import pytest
 
 from relay.store.portals.learned import Learned
 from tests.delivering.contexts import make_portal, use_webhook
+from tests.delivering.installed import SEALER, Pretended, open_page
 from tests.delivering.wire import answering, respond
 from workers.bitrix24 import oauth
+from workers.portal.context import Context
 from workers.portal.credentials import Address, OAuthApp
 
 CLIENT_SECRET = "client-secret-of-the-test"
@@ -55,6 +60,38 @@ def test_a_server_that_the_record_names_does_not_get_the_secret_of_an_applicatio
     asked = [request for request in own.requests if b"/oauth/token/" in request]
     assert answer.code == "expired_token"
     assert [CLIENT_SECRET.encode() in request for request in asked] == [True]
+    assert thief.connections == 0
+
+
+@pytest.fixture
+def installed(open_context, sandbox):
+    """A portal by application, which its administrator has opened."""
+    app = Pretended.add(sandbox.url)
+    context = open_context(app.address())
+    open_page(context, app.frame())
+    return context
+
+
+def test_an_installation_that_is_rewritten_does_not_take_the_token_to_another_host(installed, redis, thief):
+    host = thief.url.removeprefix("http://")
+    redis.hset("relay:application:main", mapping={"endpoint": f"{thief.url}/rest/", "domain": host})
+    redis.hset("relay:pace:main", "host", thief.url)
+
+    anew = Context.open(installed.store, installed.address)
+
+    assert isinstance(anew.client.call("scope", {}).result, list)
+    assert thief.connections == 0
+
+
+def test_a_pair_that_was_sealed_by_whoever_has_the_public_key_is_not_used(installed, redis, thief):
+    pair = {"access": "a", "refresh": "r", "endpoint": f"{thief.url}/rest/"}
+    forged = base64.b64encode(SEALER.seal(json.dumps(pair).encode()))
+    redis.hset("relay:tokens-of:main", mapping={"1": forged, "2": forged, "3": b"", "4": b"\xff"})
+    redis.hset("relay:administrators:main", "2", json.dumps({"name": "Mallory", "at": 2_000_000_000_000}))
+
+    anew = Context.open(installed.store, installed.address)
+
+    assert anew.client.call("scope", {}).code == "NOT_CONNECTED"
     assert thief.connections == 0
 
 

@@ -325,6 +325,19 @@ def _everything(redis, key):
     return [redis.dump(key)]
 
 
+def test_a_pair_that_only_stands_in_for_another_is_refreshed_before_it_dies(context, app, portal):
+    before = {pair.user_id: pair.tokens.refresh for pair in context.installed.pairs()}
+
+    context.installed.keep_alive(context.clock() + timedelta(days=59))
+    assert refreshes(app, portal) == 0
+    context.installed.keep_alive(context.clock() + timedelta(days=61))
+
+    assert refreshes(app, portal) == 2
+    after = {pair.user_id: pair.tokens.refresh for pair in context.installed.pairs()}
+    assert before.keys() == after.keys()
+    assert not set(before.values()) & set(after.values())
+
+
 def test_only_so_many_administrators_are_kept_and_the_oldest_goes(context):
     for number in range(20, 32):
         context.clock.now += timedelta(seconds=1)
