@@ -104,15 +104,15 @@ APPLICATION_ERRORS: Mapping[str, KnownError] = {
     "ERROR_EVENT_NOT_FOUND": KnownError(400, 400, "Event not found"),
     "ERROR_UNSUPPORTED_PROTOCOL": KnownError(400, 200, "Unsupported event handler protocol"),
     "ERROR_WRONG_HANDLER_URL": KnownError(400, 200, "Wrong handler URL"),
+    "OWNER_NOT_FOUND": KnownError(400, 400, "Owner was not found"),
 }
-"""Errors that only placement.* and event.* answer with."""
+"""Errors that only placement.*, event.* and crm.timeline.* answer with."""
 
 CRM_ERRORS: Mapping[str, KnownError] = {
     "Access denied": KnownError(403, 403, "User does not have permission to read CRM entities"),
     "100": KnownError(400, 400, "Could not find value for parameter {fields}"),
     "CRM_FIELD_ERROR_REQUIRED": KnownError(400, 400, 'The "Name" field is required'),
     "CRM_FIELD_ERROR_VALUE_NOT_VALID": KnownError(400, 400, 'Invalid value for field "Title"'),
-    "OWNER_NOT_FOUND": KnownError(400, 400, "Owner was not found"),
     "CREATE_DYNAMIC_ITEM_RESTRICTED": KnownError(
         400, 400, "You cannot create a new item due to your plan restrictions"
     ),

@@ -37,7 +37,7 @@ class Sending:
 def prepare(
     portal: Portal, application: Application, event: str, data: Mapping[str, object], user_id: int | None
 ) -> list[Sending]:
-    """What every handler of the event is to get. user_id: who caused it; None where no person did."""
+    """The form for every handler of the event. user_id: who caused it; None where no person did."""
     return [
         Sending(handler.address, _fields(portal, application, handler, data, user_id))
         for handler in application.event_handlers

@@ -92,6 +92,13 @@ def test_settings_can_be_read_and_changed_one_by_one(client):
         ({"language": "fr"}, "setting 'language' must be"),
         ({"statuses": "both"}, "setting 'statuses' must be"),
         ({"filter_shift_s": "1"}, "setting 'filter_shift_s' must be a number"),
+        ({"member_id": "5A"}, "setting 'member_id' must be 32 hexadecimal digits"),
+        ({"domain": None}, "setting 'domain' must be a host"),
+        ({"administrators": ["1"]}, "setting 'administrators' must be a list of user numbers"),
+        ({"crm_reads_of": {"3": ["all"]}}, "setting 'crm_reads_of' must be an object of user numbers"),
+        ({"crm_reads_of": []}, "setting 'crm_reads_of' must be"),
+        ({"refresh_grace_s": -1}, "setting 'refresh_grace_s' must be"),
+        ({"frame_without": "AUTH_ID"}, "setting 'frame_without' must be a list of names of fields"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_answered_with_400_and_changes_nothing(client, changes, complaint):
@@ -166,6 +173,8 @@ def test_orders_must_be_json_so_that_no_foreign_web_page_can_give_them(client, b
 def test_a_reset_brings_back_the_first_day(client):
     client.start(1, LEAD)
     client.call("im.message.add", {"DIALOG_ID": "1", "MESSAGE": "x"})
+    client.call("im.notify.system.add", {"USER_ID": 1, "MESSAGE": "x"})
+    client.order("application", {"handler": "http://127.0.0.1:9/"})
     client.call("crm.automation.trigger", {"target": "DEAL_5"})
     client.make({"title": "x"})
     client.order("documents", {"entityTypeId": 3, "id": 17, "fields": {"name": "Another"}})
@@ -177,6 +186,8 @@ def test_a_reset_brings_back_the_first_day(client):
 
     assert client.started() == []
     assert get(client, "/sandbox/messages").json() == []
+    assert get(client, "/sandbox/comments").json() == []
+    assert [each["client_id"] for each in get(client, "/sandbox/application").json()] == ["local.sandbox"]
     assert get(client, "/sandbox/triggers").json() == []
     assert client.made() == []
     assert get(client, "/sandbox/faults").json() == []

@@ -1,9 +1,9 @@
 """Openings of a portal's application: finds out who it was, and whether they may see what they ask for.
 
-Everything in a frame is a browser's word. A stranger may post anything, with real tokens of a portal of their own. So a token is shown to the authorisation server
-of the configuration first, never to an address that was posted: it says which application and which portal the token
-belongs to. Then the portal itself says who the user is, and whether they may read the very document. No token of
-anybody is kept, except an administrator's of the portal that is bound.
+Everything in a frame is a browser's word. A stranger may post anything, with real tokens of a portal of their own. So a
+token is shown to the authorisation server of the configuration first, never to an address that was posted: it says
+which application and which portal the token belongs to. Then the portal itself says who the user is, and whether they
+may read the very document. No token of anybody is kept, except an administrator's of the portal that is bound.
 
 The first installation on the expected portal is bound by its member_id and client_id; another waits for an operator.
 """

@@ -85,7 +85,7 @@ def test_the_vendors_client_binds_a_tab_and_reads_the_document_that_it_was_opene
     number = int(opened.placement_options["ID"])
     item = Client(BitrixToken.from_oauth_placement_data(opened, app)).crm.item.get(2, number)
     assert item.response.result["item"]["title"] == "Deal #12"
-    assert client.placement.unbind(TAB, HANDLER).response.result == {"count": 1}
+    assert client.placement.unbind(TAB, handler=HANDLER).response.result == {"count": 1}
 
 
 def test_the_vendors_client_refreshes_a_token_whose_time_is_over_by_itself(order, app, token):
