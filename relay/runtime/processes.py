@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.context import SpawnProcess
@@ -37,7 +37,7 @@ class Child:
 
     target: a function at module level, because the child imports it.
     stop_s: seconds to finish after SIGTERM before it is killed.
-    without: prefixes of environment variables that it must not see.
+    without: prefixes of environment variables that it must not see. besides: variables that it alone has.
     log: a file for its stdout and stderr; None: those of this process.
     once: it is not restarted.
     is_needed: the others need it until they end, so it is stopped last.
@@ -54,6 +54,7 @@ class Child:
     is_hung_up: bool = False
     must_start: bool = False
     without: Sequence[str] = ()
+    besides: Mapping[str, str] = field(default_factory=dict)
     log: Path | None = None
     process: SpawnProcess | None = field(default=None, repr=False)
     started_at: float = 0.0
@@ -79,7 +80,7 @@ class Child:
         self.process = context.Process(
             target=_enter, args=(self.log, self.target, tuple(self.arguments)), name=self.name
         )
-        with _environment_without(self.without):
+        with _environment_of(self.without, self.besides):
             self.process.start()
         self.started_at, self.restart_at = time.monotonic(), None
 
@@ -203,13 +204,17 @@ class Supervisor:
 
 
 @contextmanager
-def _environment_without(beginnings: Sequence[str]) -> Iterator[None]:
-    """Hide variables while a child starts, so that they are not in its /proc entry either."""
-    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(tuple(beginnings))}
+def _environment_of(without: Sequence[str], besides: Mapping[str, str]) -> Iterator[None]:
+    """Hide and add variables while a child starts, so that what is hidden is not in its /proc entry either."""
+    changed = [name for name in os.environ if name.startswith(tuple(without)) or name in besides]
+    before = {name: os.environ.pop(name) for name in changed}
+    os.environ.update(besides)
     try:
         yield
     finally:
-        os.environ.update(hidden)
+        for name in besides:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _enter(log: Path | None, target: Callable[..., object], arguments: tuple[Any, ...]) -> None:

@@ -27,6 +27,7 @@ from relay.core.errors import ConfigError, Mistake, RelayError
 from relay.core.faults import fault
 from relay.core.telemetry import configure
 from relay.runtime.processes import Child, Supervisor
+from relay.runtime.wiping import begin_with_wiping, wiping
 
 VAR = Path("var")
 WEB_ONLY = (
@@ -41,6 +42,7 @@ WORKER_STOP_S = 80.0
 
 def serve(_options: argparse.Namespace) -> int:
     """The web process: gunicorn with config/gunicorn.conf.py."""
+    begin_with_wiping()
     return _serve(lambda: None)
 
 
@@ -239,6 +241,7 @@ class Machine:
             (self._is_web_ready,),
             stop_s=WEB_STOP_S,
             without=OF_WORKERS,
+            besides=wiping(os.environ),
             is_hung_up=True,
             log=self.log,
         )

@@ -1,4 +1,4 @@
-"""What came for one document, for the people who work with it: in plain words, without a word of ours.
+"""The card of a document: what came for it, in the words of the people who work with it, without a word of ours.
 
 Deliveries of this very document alone are shown. Values of persons are masked as a viewer of the dashboard sees them.
 """
@@ -280,7 +280,7 @@ def _has_made(delivery: Delivery, document: DocumentId) -> bool:
 
 
 def _steps(delivery: Delivery) -> tuple[str, ...]:
-    """What was found and made before; without the numbers of other documents."""
+    """The documents that were found and made before; without the numbers of others."""
     stories = stories_of(delivery, None, Masking())
     return tuple(f"{one.title}: {one.came_to}" for one in stories if one.came_to)
 

@@ -1,4 +1,4 @@
-"""What a browser posts when a user opens the application, read within bounds, in the form that is sealed.
+"""The form that a browser posts when a user opens the application, read within bounds, as it is sealed.
 
 Source of the fields: b24restdocs, settings/oauth/simple-way.md and api-reference/widgets/_includes/widget_data.md. All
 of it is the browser's word. The addresses in it are never called: `SERVER_ENDPOINT` is not even read.

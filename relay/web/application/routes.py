@@ -175,8 +175,8 @@ def _read_form(view: str) -> None:
 
 
 def _waiting(portal: Portal, token: PageToken) -> Response:
-    after_ms = min(SLOWEST_MS, round(SOON_MS * SLOWER**token.turn))
     is_long = token.turn >= LONG
+    after_ms = SLOWEST_MS if is_long else round(SOON_MS * SLOWER**token.turn)
     around = around_of(portal, token.host)
     return frame("framed_wait.html", around, is_long=is_long, again=again(portal.name, token, after_ms))
 

@@ -22,7 +22,7 @@ from relay.web.language import _
 from relay.web.services import services
 
 SCOPES = ("bizproc", "crm", "placement", "user_basic")
-"""What an application needs: starts, documents and tabs, its tabs in cards, and users whom rules look for."""
+"""The permissions of an application: starts, documents, its tabs in cards, and users whom rules look for."""
 WORDS = {act.name: act for act in (ACCEPT, REFUSE)}
 LONGEST = 253
 
@@ -58,7 +58,7 @@ def handler_of(name: str) -> str:
 @blueprint.get("/portals/<name>/application")
 @for_operators
 def connect_application(name: str) -> Any:
-    """What to enter in Bitrix24, step by step; what has come; *Accept* and *Refuse*."""
+    """The steps in Bitrix24, what has come, and *Accept* and *Refuse*."""
     return _page(name)
 
 
