@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,22 +67,25 @@ def add_applications(config: Path, folder: Path, environ: Mapping[str, str]) -> 
     if not (config / PORTALS).exists():
         return config  # the check of the configuration says so
     folder.mkdir(mode=0o700, exist_ok=True)
-    for link in filter(Path.is_symlink, folder.iterdir()):
-        link.unlink()
+    for old in list(folder.iterdir()):
+        if old.is_symlink() or old.name == PORTALS:
+            old.unlink()
     for entry in config.resolve().iterdir():
         if not (folder / entry.name).exists():
             (folder / entry.name).symlink_to(entry)
-    (folder / PORTALS).unlink()
-    (folder / PORTALS).write_text(_with_applications(config / PORTALS, environ), "utf-8")
+    mistakes = Mistakes()
+    portals = load_portals(config / PORTALS, mistakes)
+    if not mistakes:
+        (folder / PORTALS).unlink()
+        (folder / PORTALS).write_text(_with_applications(config / PORTALS, portals.values(), environ), "utf-8")
     return folder
 
 
-def _with_applications(file: Path, environ: Mapping[str, str]) -> str:
+def _with_applications(file: Path, portals: Iterable[Portal], environ: Mapping[str, str]) -> str:
     """The text of portals.yaml with the applications, or as it is where that cannot be: then calls go by a webhook."""
     text = file.read_text("utf-8")
-    for portal in load_portals(file, Mistakes()).values():
-        has_credential = any(name.startswith(portal.variable_prefix) for name in environ)
-        if portal.application or has_credential:
+    for portal in portals:
+        if portal.application or any(name.startswith(portal.variable_prefix) for name in environ):
             continue
         client_id = f"local.{secrets.token_hex(7)}.{secrets.randbelow(90_000_000) + 10_000_000}"
         try:
