@@ -120,7 +120,7 @@ def show_samples(url: str, sandbox_url: str, config: Path) -> tuple[int, str]:
             known = _workflows(sandbox_url)
             found = delivery.workflow_id in known
             if delivery.call.document_id[:2] == FORMS["deal"][:2]:
-                deals[delivery.call.portal] = delivery.call.document_id[2].rpartition("_")[2]
+                deals.setdefault(delivery.call.portal, delivery.call.document_id[2].rpartition("_")[2])
             good = good and delivery.state is State.STARTED and found
             shown = f"{delivery.workflow_id}" if found else f"none ({delivery.reason or 'no answer yet'})"
             row = f"{sample.name:24} {delivery.rule:22} {delivery.state:10} {shown:24} {_what_came_first(delivery)}"

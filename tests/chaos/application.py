@@ -34,7 +34,7 @@ CLIENT_ID, CLIENT_SECRET = "local.5a1b5c0d1e0f.12345678", "client-secret-of-the-
 ADMINISTRATORS = (1, 5)
 HOSTS = 2
 PORTAL = (
-    f"portals:\n  main: {{plan: standard, rate: 20, burst: 1, own_id: echo, batch: 5, settle_after: 1s, "
+    f"portals:\n  main: {{plan: standard, rate: 10, burst: 1, own_id: echo, batch: 1, settle_after: 1s, "
     f"application: {CLIENT_ID}, card: [deal, lead], menu: true}}\n"
 )
 
@@ -45,7 +45,7 @@ def application(count: int, kills: int, lifetime_s: float) -> str:
     (folder / "portals.yaml").write_text(PORTAL)
     key = new_seal_key()
     with Cluster((100,)) as cluster:
-        sandbox = Sandbox(rate=None, latency_ms=20, token_lifetime_s=lifetime_s)
+        sandbox = Sandbox(rate=None, latency_ms=20)
         hosts: list[subprocess.Popen[bytes]] = []
         try:
             _add_application(sandbox)
@@ -65,6 +65,8 @@ def application(count: int, kills: int, lifetime_s: float) -> str:
             store = Store.open(cluster.url, 1)
             for user in ADMINISTRATORS:
                 _open(store, sandbox, key, user)
+            sandbox.post("settings", {"token_lifetime_s": lifetime_s})
+            sandbox.post("application/expire", {"client_id": CLIENT_ID})
             entries = [make_entry("main", number) for number in range(1_000, 1_000 + count)]
             for begin in range(0, count, 500):
                 Collector(store.record).record_all(entries[begin : begin + 500])
@@ -91,7 +93,9 @@ def _open(store: Store, sandbox: Sandbox, key: str, user: int) -> None:
     sealer = Sealer.from_text(Opener.from_text(key).public_text)
     box = sealer.seal(json.dumps(frame["query"] | frame["fields"]).encode())
     opening_id = store.applications.arrive("main", box, "en", utc_now()) or ""
-    until(lambda: store.applications.opening(opening_id).state is OpeningState.SHOWN, "the portal is connected", 60)
+    until(lambda: store.applications.opening(opening_id).state is not OpeningState.ASKED, "it is answered", 60)
+    answered = store.applications.opening(opening_id)
+    assert answered.state is OpeningState.SHOWN, answered.reason
 
 
 def _kill(store: Store, cluster: Cluster, hosts: list[subprocess.Popen[bytes]], kills: int) -> tuple[int, float]:
@@ -136,5 +140,5 @@ def _row(store: Store, sandbox: Sandbox) -> str:
 
 
 if __name__ == "__main__":
-    count, kills, lifetime_s = (int(text) for text in sys.argv[1:4]) if len(sys.argv) > 3 else (2_000, 20, 2)
+    count, kills, lifetime_s = (int(text) for text in sys.argv[1:4]) if len(sys.argv) > 3 else (600, 20, 2)
     print(application(count, kills, lifetime_s), flush=True)

@@ -46,7 +46,7 @@ def scenes() -> dict[str, Callable[[], Iterator[str]]]:
         "document": lambda: (document.document(1_000, 20, own_id) for own_id in ("echo", "off")),
         "operating": lambda: iter([operating.operating(2_000, 2)]),
         "held": lambda: iter([held.held(5_000, 300)]),
-        "application": lambda: iter([application.application(2_000, 20, 2)]),
+        "application": lambda: iter([application.application(600, 20, 2)]),
         "portals": _portals,
         "properties": properties.properties,
         "refresh": lambda: iter([refresh.refresh(10, 5, 500)]),

@@ -105,7 +105,7 @@ class Portal:
 
 
 def test_nothing_that_the_web_process_can_read_holds_a_token_that_workers_call_with(server, tmp_path, config):
-    folder = with_application(config, tmp_path, "    rate: 1000\n    burst: 1000\n")
+    folder = with_application(config, tmp_path)
     processes = Processes(tmp_path, folder, SECRETS | WEB_SECRETS)
     try:
         with SandboxServer(settings={"rate": None}) as sandbox:
