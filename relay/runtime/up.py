@@ -85,19 +85,22 @@ def up(options: argparse.Namespace) -> int:
 
 def demo(options: argparse.Namespace) -> int:
     """Run everything with sample events; `--once` ends when each has its workflow."""
-    from relay.runtime.demo import show_samples, start_afresh  # noqa: PLC0415
+    from relay.runtime.demo import add_applications, open_application, show_samples, start_afresh  # noqa: PLC0415
 
     log = VAR / "demo" / "relay.log"
     with Machine(VAR / "demo", any_port=True, log=log) as machine:
         start_afresh(machine.var)
         print(f"starting record, sandbox, web and workers; what they say is in {log}", flush=True)
-        machine.add_sandbox()
+        machine.use_config(add_applications(machine.config, machine.var / "config", os.environ))
+        sandbox_url = machine.add_sandbox()
         machine.check()
         machine.start()
-        status = show_samples(machine.url, machine.sandbox_url or "", machine.config)
+        for portal in machine.pretended:
+            open_application(machine.url, sandbox_url, portal)
+        status, card = show_samples(machine.url, sandbox_url, machine.config)
         if options.once:
             return status
-        machine.describe()
+        machine.describe(card)
         return machine.supervisor.run()
 
 
@@ -137,6 +140,7 @@ class Machine:
         self.made_secrets = secret_file.fill_in(os.environ, names, var / "secrets.env")
         self.supervisor = Supervisor([])
         self.sandbox_url: str | None = None
+        self.pretended: list[Portal] = []
         self._is_web_ready = multiprocessing.get_context("spawn").Event()
         self._leave: list[Callable[[], None]] = []
         self.mistakes = Mistakes()
@@ -160,10 +164,16 @@ class Machine:
         """The address of the web process."""
         return f"http://{os.environ.get('RELAY_HOST') or '127.0.0.1'}:{os.environ['RELAY_PORT']}"
 
-    def add_sandbox(self) -> None:
+    def use_config(self, folder: Path) -> None:
+        """Have every process read its configuration there."""
+        self.config = folder
+        os.environ["RELAY_CONFIG"] = str(folder)
+
+    def add_sandbox(self) -> str:
         """Start a pretend portal in a thread of this process; every portal without a credential uses it.
 
-        The application of a portal is added there, as an administrator adds one, and waits to be opened.
+        The application of a portal is added there, as an administrator adds one, and waits to be opened: `pretended`
+        lists these portals. Returns the address of the pretend portal.
         """
         from relay.configuration.portals import load_portals  # noqa: PLC0415
         from relay.sandbox.server import SandboxServer  # noqa: PLC0415
@@ -180,6 +190,7 @@ class Machine:
             variable = f"{portal.variable_prefix}WEBHOOK_URL"
             if not os.environ.get(f"{variable}_FILE"):
                 os.environ.setdefault(variable, f"{server.url}/rest/1/sandbox/")
+        return server.url
 
     def _add_application(self, sandbox_url: str, portal: Portal) -> None:
         from relay.runtime.secret_file import new_secret  # noqa: PLC0415
@@ -198,7 +209,7 @@ class Machine:
         }
         body, headers = json.dumps(order).encode(), {"Content-Type": "application/json"}
         with urlopen(Request(f"{sandbox_url}/sandbox/application", body, headers), timeout=10):  # noqa: S310 - our own
-            return
+            self.pretended.append(portal)
 
     def check(self) -> None:
         """Find every mistake of the environment and the configuration before anything starts."""
@@ -251,11 +262,13 @@ class Machine:
         workers.start()
         self._wait_for_web(web)
 
-    def describe(self) -> None:
-        """Print the addresses."""
+    def describe(self, card: str = "") -> None:
+        """Print the addresses. card: of a deal for which something has arrived."""
         print(f"dashboard: {self.url}/\nwebhooks:  {self.url}/hooks/<source>")
         if self.sandbox_url:
             print(f"sandbox:   {self.sandbox_url}/")
+        if card:
+            print(f"a deal:    {card}  (its card, with what arrived)")
         if self.made_secrets:
             print(f"secrets:   {self.var / 'secrets.env'} (RELAY_DASHBOARD_PASSWORD opens the dashboard)")
         print("Ctrl-C stops.", flush=True)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from tests.chaos import (
+    application,
     clocks,
     commented,
     cut,
@@ -18,7 +19,6 @@ from tests.chaos import (
     frozen,
     handover,
     held,
-    installed,
     killed,
     operating,
     ordered,
@@ -46,7 +46,7 @@ def scenes() -> dict[str, Callable[[], Iterator[str]]]:
         "document": lambda: (document.document(1_000, 20, own_id) for own_id in ("echo", "off")),
         "operating": lambda: iter([operating.operating(2_000, 2)]),
         "held": lambda: iter([held.held(5_000, 300)]),
-        "installed": lambda: iter([installed.installed(2_000, 20, 20)]),
+        "application": lambda: iter([application.application(600, 20, 2)]),
         "portals": _portals,
         "properties": properties.properties,
         "refresh": lambda: iter([refresh.refresh(10, 5, 500)]),

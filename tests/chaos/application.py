@@ -39,9 +39,9 @@ PORTAL = (
 )
 
 
-def installed(count: int, kills: int, lifetime_s: float) -> str:
+def application(count: int, kills: int, lifetime_s: float) -> str:
     """One row. lifetime_s: of an access token."""
-    folder = Path(tempfile.mkdtemp(prefix="relay-installed-"))
+    folder = Path(tempfile.mkdtemp(prefix="relay-application-"))
     (folder / "portals.yaml").write_text(PORTAL)
     key = new_seal_key()
     with Cluster((100,)) as cluster:
@@ -54,13 +54,14 @@ def installed(count: int, kills: int, lifetime_s: float) -> str:
                 "REDIS_URL": cluster.url,
                 "RELAY_REPLICAS": "1",
                 "RELAY_CONFIG": str(folder),
-                "RELAY_STATE": str(folder / "state"),
                 "RELAY_SEAL_KEY": key,
                 "RELAY_PUBLIC_URL": "https://relay.example.com",
                 "PORTAL_MAIN_CLIENT_SECRET": CLIENT_SECRET,
                 "PORTAL_MAIN_OAUTH_SERVER": f"{sandbox.url}/oauth",
             }
-            hosts += [start(["workers"], environ, folder / "workers.log") for _ in range(HOSTS)]
+            for number in range(HOSTS):
+                own = {"RELAY_STATE": str(folder / f"state-{number}")}
+                hosts.append(start(["workers"], environ | own, folder / "workers.log"))
             store = Store.open(cluster.url, 1)
             for user in ADMINISTRATORS:
                 _open(store, sandbox, key, user)
@@ -77,7 +78,7 @@ def installed(count: int, kills: int, lifetime_s: float) -> str:
                 end(host)
             sandbox.stop()
             shutil.rmtree(folder, ignore_errors=True)
-    return f"installed: {count} deliveries, {done} kills, a failover, tokens of {lifetime_s:g} s: {row}, {took:.0f} s"
+    return f"application: {count} deliveries, {done} kills, a failover, tokens of {lifetime_s:g} s: {row}, {took:.0f} s"
 
 
 def _add_application(sandbox: Sandbox) -> None:
@@ -106,9 +107,9 @@ def _kill(store: Store, cluster: Cluster, hosts: list[subprocess.Popen[bytes]], 
         if pids:
             os.kill(random.choice(pids), signal.SIGKILL)  # noqa: S311 - likewise
             done += 1
-        if done == kills // 2:
-            cluster.primary.kill()
-            threading.Timer(10.0, cluster.primary.start).start()
+            if done == kills // 2:
+                cluster.primary.kill()
+                threading.Timer(10.0, cluster.primary.start).start()
     until(lambda: _open_count(store) == 0, "all are final", 600)
     return done, time.monotonic() - begun
 
@@ -139,5 +140,5 @@ def _row(store: Store, sandbox: Sandbox) -> str:
 
 
 if __name__ == "__main__":
-    count, kills, lifetime_s = (int(text) for text in sys.argv[1:4]) if len(sys.argv) > 3 else (2_000, 20, 20)
-    print(installed(count, kills, lifetime_s), flush=True)
+    count, kills, lifetime_s = (int(text) for text in sys.argv[1:4]) if len(sys.argv) > 3 else (600, 20, 2)
+    print(application(count, kills, lifetime_s), flush=True)
