@@ -17,8 +17,7 @@ from babel.dates import format_date
 from relay.core.errors import NotFoundError
 from relay.core.events import CallbackState, Delivery, Event
 from relay.core.lifecycle import State
-from relay.core.plan import DocumentId, StepKind
-from relay.rules.schemas import FORMS
+from relay.core.plan import FORMS, DocumentId, StepKind
 from relay.store.portals.gate import GateState, View
 from relay.store.record.search import Filter, list_deliveries
 from relay.web.language import N_, _, language_now, ngettext
